@@ -25,6 +25,7 @@ from retail_assistant.compose import build
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop
 from retail_assistant.settings import Settings
+from retail_assistant.shop import index
 from retail_assistant.shop.policies import slug
 from retail_assistant.understand.sayings import in_shop_words
 from retail_assistant.understand.words import bare, plain
@@ -40,10 +41,6 @@ class Question(msgspec.Struct):
     policy: str = ""
     section: str = ""
     also: list[str] = []
-
-    def is_answered_by(self, policy: str, section: str) -> bool:
-        """Whether a section is a right one."""
-        return (policy, section) == (self.policy, self.section) or f"{policy}/{section}" in self.also
 
 
 def read(name: str) -> list[Question]:
@@ -77,9 +74,9 @@ class Judge:
         async with self.app.request("30s"):
             hits = (await self.app.serve(retrieval, text=text)).unwrap()
         by_vector = [section_name(hit.block) for hit in sorted(hits, key=lambda hit: -hit.whole)][:DEPTH]
-        by_words = [doc.replace("/", "#", 1) for doc in self.shop.search(text, "policy", limit=DEPTH)]
+        by_words = index.search(self.shop.conn, text, kind="policy", limit=DEPTH)
         scores: dict[str, float] = {}
-        for ranking in (by_vector, by_words):
+        for ranking in (by_vector, [hit.doc.replace("/", "#", 1) for hit in by_words]):
             for rank, name in enumerate(ranking):
                 scores[name] = scores.get(name, 0.0) + 1.0 / (RRF_K + rank)
         return max(scores, key=lambda name: scores[name])

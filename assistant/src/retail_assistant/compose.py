@@ -92,7 +92,7 @@ def build(
         Embedder: pb.Lazy(lambda: settings.embedder(threads=embedder_threads)),
         Generator: pb.Lazy(lambda: generator(settings)),
         faq_wording.BankWording: faq_wording.BankWording(answer_gate),
-        LiveShop: LiveShop(shop, clock=wall, currency=meta.get("currency", "€")),
+        LiveShop: LiveShop(shop, currency=meta.get("currency", "€")),
         LiveShelf: LiveShelf(shop),
         PerThread: writers(shop),
         ProductIndex: ProductIndex(),

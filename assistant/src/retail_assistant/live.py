@@ -13,24 +13,22 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import parbake as pb
-from parbake.ports.clock import Clock
 from retail_assistant.knowledge.blocks import fact_text
-from retail_assistant.shop import complaints, finding, index, orders, queries
+from retail_assistant.shop import complaints, finding, orders, queries
 from retail_assistant.shop.connections import readers
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.shop.orders import Order
 from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.queries import Product
-from retail_assistant.shop.voices import ANONYMOUS
+from retail_assistant.shop.voices import is_named
 
 
 class LiveShop:
     """Live reads of one shop file; safe to share between threads."""
 
-    def __init__(self, path: str | Path, *, clock: Clock, currency: str = "€") -> None:
+    def __init__(self, path: str | Path, *, currency: str = "€") -> None:
         """Open no file until the first read."""
-        self._clock = clock
         self._connections = readers(path)
         self._currency = currency
         self._slots: dict[str, Callable[[str], str | None]] = {
@@ -119,6 +117,8 @@ class LiveShop:
     def offers(self, asins: Iterable[str]) -> list[Offer]:
         """The products on sale among some, in their order, sold out or not."""
         wanted = list(dict.fromkeys(asins))
+        if not wanted:
+            return []
         found = {offer.asin: offer for offer in self.find(Conditions(asins=wanted, in_stock=False))}
         return [found[asin] for asin in wanted if asin in found]
 
@@ -140,7 +140,7 @@ class LiveShop:
 
     def has_complained(self, shopper: str, answer: str) -> bool:
         """Whether a shopper has an open complaint about an answer of the bank."""
-        return shopper != ANONYMOUS and complaints.has_complained(self.conn, shopper, answer)
+        return is_named(shopper) and complaints.has_complained(self.conn, shopper, answer)
 
     def ratings(self, asins: Iterable[str]) -> dict[str, float]:
         """The average rating of those of some products that have reviews."""
@@ -154,10 +154,6 @@ class LiveShop:
         """What the shop sells, in a word: books, or products where nothing has a format."""
         found = self.conn.execute("SELECT 1 FROM products WHERE listed = 1 AND format <> '' LIMIT 1").fetchone()
         return "books" if found else "products"
-
-    def search(self, text: str, kind: index.Kind, *, limit: int) -> list[str]:
-        """Ids of the documents that share words with a text, best BM25 first."""
-        return [hit.doc for hit in index.search(self.conn, text, kind=kind, limit=limit)]
 
     def fill(self, kind: str, name: str) -> str | None:
         """The present value of a typed slot; ``None`` if it names something that does not exist."""
@@ -179,7 +175,7 @@ class LiveShop:
     def _reduced(self, name: str) -> str:
         """The price of ``asin|percent`` after so many percent are taken off."""
         asin, _, percent = name.rpartition("|")
-        return self.money(round(self.cents(asin) * (100 - int(percent)) / 100))
+        return self.money(reduced_cents(self.cents(asin), int(percent)))
 
     def _percent(self, promotion: str) -> str:
         return f"{queries.get_promotion(self.conn, promotion).percent} %"
@@ -188,6 +184,11 @@ class LiveShop:
         policy_id, _, fact = name.rpartition(".")
         policy = self.policy(policy_id)
         return fact_text(policy, fact) if policy else None
+
+
+def reduced_cents(cents: int, percent: int) -> int:
+    """A price after so many percent are taken off."""
+    return round(cents * (100 - percent) / 100)
 
 
 def day(moment: float) -> str:

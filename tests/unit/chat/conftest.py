@@ -46,7 +46,7 @@ class Desk:
         self.http = http
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://localhost")
         self.conn = schema.connect(folder / "shop.db")
-        self.shop = LiveShop(folder / "shop.db", clock=FakeClock(NOW))
+        self.shop = LiveShop(folder / "shop.db")
 
     async def ask(self, message, **members):
         """Return a reply's text and its details."""

@@ -3,6 +3,7 @@
 import pytest
 
 from retail_assistant.answers.actions import answers_question
+from retail_assistant.answers.own import SIGN_IN
 from retail_assistant.chat.release import Release
 from retail_assistant.shop import queries, records
 
@@ -94,7 +95,7 @@ async def test_another_question_in_between_drops_what_was_asked(desk):
     assert cart(desk) == {}
 
 
-async def test_a_question_about_what_was_asked_is_no_consent(desk):
+async def test_a_question_about_what_was_asked_is_not_a_yes(desk):
     """A message that begins politely but asks something else does nothing."""
     await desk.talk(ADD, "please tell me first how long a refund takes", user=ME)
     assert cart(desk) == {}
@@ -183,7 +184,7 @@ async def test_what_is_not_in_the_cart_is_not_taken_out(desk):
 
 
 async def test_a_sold_out_product_is_not_added(desk):
-    """A product without stock is said to be sold out, and no yes adds it."""
+    """The reply says that a product without stock is sold out, and a yes does not add it."""
     records.set_inventory(desk.conn, BOOK, 0)
     replies = await desk.talk(ADD, "yes", user=ME)
     assert "is out of stock, so I cannot add it" in replies[0][0]
@@ -204,6 +205,14 @@ async def test_the_edition_that_was_asked_for_is_added(desk, form, asin, members
     replies = await desk.talk(f"Add An Apron for Nils 1 {form} to my cart", "yes", user=ME, **members)
     assert desk.shop.price(asin) in replies[0][0]
     assert cart(desk) == {asin: 1}
+
+
+@pytest.mark.parametrize("user", ["anonymous", "Anonymous", " ANONYMOUS ", " "])
+async def test_a_shopper_without_a_name_has_no_cart(desk, user):
+    """A shopper called "anonymous" in any spelling, or with a blank name, is asked to sign in; a yes adds nothing."""
+    replies = await desk.talk(ADD, "yes", user=user)
+    assert replies[0][0] == SIGN_IN
+    assert desk.conn.execute("SELECT count(*) FROM carts").fetchone() == (0,)
 
 
 async def test_the_product_of_the_page_is_added(desk):

@@ -5,7 +5,7 @@ import pytest
 
 import parbake as pb
 from retail_assistant.answers.subjects import Subjects, volumes
-from retail_assistant.chat.flow import card
+from retail_assistant.chat.flow import cards
 from retail_assistant.chat.intent import Head, train
 from retail_assistant.knowledge.product_index import IndexFollower, ProductIndex
 from retail_assistant.knowledge.tasks import product_embeddings
@@ -137,7 +137,7 @@ async def test_a_product_means_itself_and_what_is_asked_for_beside_it(desk):
 
 
 async def test_a_line_is_all_that_is_sold_under_a_title(desk):
-    """The line of a title and of each product in it is the same, without what is no longer sold."""
+    """A title and each of its products lead to the same line: everything on sale under that title."""
     subjects, asin = Subjects(desk.shop), asin_of(desk, 2, "paperback")
     named = subjects.line(Subject(series(desk), "message", volume=2, format="digital"))
     assert named == subjects.line(Subject("", "shown", asin)) != []
@@ -161,7 +161,7 @@ async def test_the_next_volume_follows_in_the_same_format(desk):
     ]
 
 
-async def test_a_question_without_a_subject_is_about_no_product(desk):
+async def test_a_question_without_a_subject_has_no_first_product(desk):
     """The first product of a question is that of its first subject; without subjects there is none."""
     subjects = Subjects(desk.shop)
     two = (Subject("", "shown", asin_of(desk, 2, "digital")), Subject("", "shown", asin_of(desk, 3, "digital")))
@@ -171,8 +171,26 @@ async def test_a_question_without_a_subject_is_about_no_product(desk):
 
 
 async def test_a_card_shows_what_is_sold_now(desk):
-    """A product has a card with its live price; a delisted one has none."""
+    """A product has a card with its live price and stock; a delisted one has none."""
     product = desk.product()
-    assert card(product.asin, desk.shop).price == desk.shop.price(product.asin)
+    (card,) = cards([product.asin], desk.shop)
+    assert (card.asin, card.title, card.genre, card.format) == (
+        product.asin, product.title, product.genre, product.format,
+    )  # fmt: skip
+    assert (card.price, card.in_stock) == (desk.shop.price(product.asin), True)
+    records.set_inventory(desk.conn, product.asin, 0)
+    assert not cards([product.asin], desk.shop)[0].in_stock
     records.delist(desk.conn, product.asin, now=NOW)
-    assert card(product.asin, desk.shop) is None
+    assert cards([product.asin], desk.shop) == ()
+
+
+@pytest.mark.parametrize(("number", "queries"), [(0, 0), (1, 1), (5, 1)])
+async def test_all_cards_are_read_at_once(desk, number, queries):
+    """Any number of cards costs one query, and a reply without products none; the cards keep the order of the reply."""
+    asins = [row[0] for row in desk.conn.execute("SELECT asin FROM products WHERE listed = 1 ORDER BY asin DESC")]
+    sent = []
+    desk.shop.conn.set_trace_callback(sent.append)
+    found = cards(asins[:number], desk.shop)
+    desk.shop.conn.set_trace_callback(None)
+    assert [card.asin for card in found] == asins[:number]
+    assert len(sent) == queries

@@ -92,7 +92,7 @@ async def test_a_follow_up_about_another_format_is_answered_live(desk, wanted):
     assert all(desk.shop.price(offer.asin) in text for offer in editions)
 
 
-async def test_a_question_about_another_format_of_the_page_is_no_policy_question(desk):
+async def test_a_question_about_another_format_of_the_page_is_not_about_a_policy(desk):
     """On a product's page, whether it is cheaper in another format is answered with its prices."""
     text, made = await desk.ask("is it cheaper in hardcover?", metadata={"page": desk.product().asin})
     assert made["intent"] in ("compare", "offer")

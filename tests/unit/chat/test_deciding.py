@@ -3,6 +3,7 @@
 import pytest
 
 from retail_assistant.answers.policies import verdict
+from retail_assistant.answers.remarks import ask_back
 from retail_assistant.answers.sections import Found, Gate, Ranked, Signs
 from retail_assistant.chat.deciding import HEAD_SURE, SURE, decide, is_sure
 from retail_assistant.chat.intent import Intent
@@ -26,7 +27,7 @@ def ask(*readings, text="a question of some length", **members):
 
 def kind(question, sections, *, said=NEW, head=None, is_known=True):
     """Return the kind that is decided for."""
-    return decide(question, sections, head, said, is_known=is_known).reading.kind
+    return decide(question, sections, head, said, is_known=is_known).kind
 
 
 @pytest.mark.parametrize(
@@ -49,18 +50,18 @@ def test_strong_words_need_no_look_at_the_policies(weight, sure):
     ("orders", True, True), ("orders", False, False), ("points", False, False), ("offer", False, True),
 ])  # fmt: skip
 def test_a_question_for_own_things_is_sure_only_from_a_shopper(kind_, is_known, sure):
-    """What only a shopper is told is not sure from a stranger, to whom a policy may say it in general."""
+    """A question about one's own things is not sure from a stranger, whom a policy may answer in general."""
     assert is_sure(ask((kind_, SURE)), is_known=is_known) is sure
 
 
 @pytest.mark.parametrize(("is_known", "decided"), [(True, "points"), (False, "policy")])
 def test_what_a_stranger_has_gives_way_to_a_policy(is_known, decided):
-    """A weak question for one's own things is a policy's if nobody is signed in, and one's own otherwise."""
+    """A weak question about one's own points is answered from a policy if nobody is signed in, and live otherwise."""
     assert kind(ask(("points", 2.4)), found(0.6), is_known=is_known) == decided
 
 
 def test_a_stranger_is_not_told_a_policy_that_does_not_answer():
-    """If no policy answers, a question for one's own things stays one, also from a stranger."""
+    """If no policy answers, a stranger's question about own points is still answered as one."""
     assert kind(ask(("points", 2.4)), found(0.2), is_known=False) == "points"
 
 
@@ -90,8 +91,22 @@ def test_where_words_say_nothing_a_sure_head_decides(name, probability, decided)
 
 @pytest.mark.parametrize(("text", "decided"), [("blue", "unclear"), ("very blue indeed", "policy")])
 def test_a_word_or_two_that_say_nothing_are_asked_back(text, decided):
-    """One or two words that nothing answers are not clear; of more words the policies have the last."""
+    """One or two words that nothing answers are asked back; more words are taken for a question about a policy."""
     assert kind(ask(text=text), found(0.1)) == decided
+
+
+@pytest.mark.parametrize(
+    ("readings", "asks"),
+    [
+        ((), "Is it about a book (which one?), an order, or one of our policies?"),
+        ((("policy", 0.2),), "Is it about a book (which one?), an order, or one of our policies?"),
+        ((("offer", 0.5),), "Is it books that I should suggest, or one of our policies, such as returns or delivery?"),
+    ],
+)
+def test_a_word_that_hints_at_something_is_asked_back_in_other_words(readings, asks):
+    """The question for what is meant depends on whether the word or two hint at anything but a policy."""
+    unclear = decide(ask(*readings, text="blue"), found(0.1), None, NEW, is_known=True)
+    assert ask_back(unclear.slot).text == f"I am not sure what you mean. {asks}"
 
 
 def test_a_first_message_that_points_at_nothing_is_asked_back():
@@ -123,7 +138,7 @@ def test_what_no_section_states_lowers_the_chance():
 
 @pytest.mark.parametrize(("chance", "is_answered"), [(0.3, True), (0.29, False)])
 def test_a_section_answers_from_the_least_chance_on(chance, is_answered):
-    """A section may be quoted at the least chance and above, and nothing may where nothing was found."""
+    """A section may be quoted from the least chance on; if no section was found, nothing may be quoted."""
     assert found(chance).is_answered is is_answered
     assert not Found((), 1.0, 0.0).is_answered
 
@@ -146,7 +161,7 @@ WINDOW = "You can return a book within 30 days of delivery."
     ],
 )
 def test_one_duration_against_one_limit_is_a_yes_or_a_no(question, begins):
-    """A question with one duration is told whether it is within the section's only limit, which is included."""
+    """A question with one duration gets a yes or a no by the section's only limit, which is included."""
     assert verdict(question, WINDOW) == begins
 
 

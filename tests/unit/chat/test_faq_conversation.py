@@ -22,7 +22,7 @@ OPENED = "I have a box set that I have opened"
 
 @pytest.mark.parametrize(("earlier", "fee"), PLACES)
 async def test_a_place_that_was_named_before_is_heard(desk, earlier, fee):
-    """After a place abroad the fee for that part of the world is told, and not the bank's for a delivery at home."""
+    """After a place abroad the reply states the fee for that part of the world, and not that for a delivery at home."""
     alone, made = await desk.ask("How much is shipping?")
     assert (made["faq"], "€3.90" in alone) == ("shipping#delivery-cost", True)
     text, made = (await desk.talk(*earlier, "How much is shipping?"))[-1]
@@ -48,14 +48,14 @@ async def test_another_section_that_was_named_before_is_heard(desk, earlier, que
 
 @pytest.mark.parametrize("thanks", [[], ["thank you"]])
 async def test_retrieval_hears_it_too(desk, thanks):
-    """The section is found that what was told before asks for, also if thanks stand between."""
+    """The section that fits what was said before is found, also if thanks stand between."""
     text, _ = (await desk.talk(OPENED, *thanks, "What is your return window?"))[-1]
     assert "14 days" in text
 
 
 @pytest.mark.parametrize("earlier", ["tell me about A Lantern for Wren", "I love Naruto. Do you have it?"])
-async def test_a_book_that_was_named_before_hides_no_policy(desk, earlier):
-    """The name of a book, of the shop's or not, leaves the answer of a question about a policy as it is."""
+async def test_a_book_that_was_named_before_does_not_hide_a_policy(desk, earlier):
+    """Naming a book first, sold here or not, does not change the answer to a question about a policy."""
     alone, _ = await desk.ask("What is your return window?")
     text, _ = (await desk.talk(earlier, "What is your return window?"))[-1]
     assert text == alone
@@ -63,7 +63,7 @@ async def test_a_book_that_was_named_before_hides_no_policy(desk, earlier):
 
 
 async def test_a_title_of_the_shop_does_not_refuse_the_bank(desk):
-    """A title that was named before is no reason to leave the bank's answer out."""
+    """After a message that names a title of the shop, the bank still answers a question about a policy."""
     _, made = (await desk.talk("tell me about A Lantern for Wren", "What is your return window?"))[-1]
     assert (made["faq"], made["refusals"]) == (ANSWER, [])
 
@@ -109,7 +109,7 @@ def test_a_place_is_where_somebody_is_or_something_goes(turn, is_place):
     assert Conversation((turn,)).has_place is is_place
 
 
-def test_a_proper_name_is_capitalised_and_begins_no_sentence():
+def test_a_proper_name_is_capitalised_and_does_not_begin_a_sentence():
     """Capitalized words within a sentence are names, and so are places in any case; shouting is not."""
     assert names("Hello there! Is it OK to ship to New Zealand? Thanks.") == {"ok", "new", "zealand"}
     assert names("I am here. Where are you?\nAnd I'm waiting") == set()
@@ -132,7 +132,7 @@ ELSEWHERE = Conversation(("How do gift cards work?",))
 @pytest.mark.parametrize(("said", "decides"), [(HEARD, True), (ELSEWHERE, False), (Conversation(), False)])
 def test_a_question_that_the_conversation_decides_is_not_learnt_from(said, decides, reason):
     """The refusal is "conversation" and adds nothing to learn from; other refusals are kept."""
-    desk = Desk(pb.semantic.BankSnapshot(pb.semantic.Scope(), BANK), pb.semantic.QuestionBank, Vocabulary(BANK))
+    desk = Desk(pb.semantic.QuestionBank, Vocabulary(BANK))
     verdict = pb.semantic.BankReply(None, reason, pb.semantic.Match(ANSWER, 0.9, 0.5, 0.9, ALIAS))
     question = "What is your return window abroad?"
     match = desk.judge(verdict, question, pb.semantic.screen(question), said)

@@ -46,7 +46,7 @@ async def told():
     await app.close()
 
 
-async def test_news_reach_every_sink_and_what_is_no_news_none(told, caplog):
+async def test_news_reaches_every_sink_and_a_complaint_without_news_none(told, caplog):
     """A complaint without a change sends no alert; a failing sink is logged, and other sinks get the alert."""
     assert await told("", "complained", "withdrawn") == [("complained", "support"), ("withdrawn", "support")]
     assert "alert sink Broken failed" in caplog.text

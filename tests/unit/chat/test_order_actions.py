@@ -99,7 +99,7 @@ async def test_an_order_is_cancelled_once(desk, put):
 
 
 async def test_an_order_of_which_nobody_knows_the_day_is_not_too_late(desk, put):
-    """An imported order has no day of delivery, so no window is held against it."""
+    """The day on which an imported order arrived is not known, so its return is not refused as too late."""
     put("X770", "delivered", now=0.0)
     replies = await desk.talk("I want to return order X770", "yes", user=ME)
     assert "too late" not in replies[0][0]
@@ -144,7 +144,7 @@ async def test_the_order_of_somebody_else_is_not_seen(desk, put, message):
 
 @pytest.mark.parametrize("number", ["99", "#7", "X990", "12345"])
 async def test_a_number_that_is_not_there_never_means_another_order(desk, put, number):
-    """Who names an order that does not exist is told so, and no other order is proposed or cancelled instead."""
+    """The reply says that a named order does not exist, and proposes and cancels no other one instead."""
     put("X770", "placed")
     replies = await desk.talk(f"Cancel order {number}", "yes", user=ME)
     assert "X770" not in replies[0][0]
@@ -162,7 +162,7 @@ async def test_a_short_number_names_its_order(desk, put):
 
 @pytest.mark.parametrize("message", PERSONAL)
 async def test_who_is_not_signed_in_is_asked_to_sign_in(desk, put, message):
-    """Without a shopper nothing is told, proposed or done."""
+    """Without a shopper's name the reply asks to sign in, and neither tells nor does anything."""
     put("X770", "placed")
     text, _ = await desk.ask(message)
     assert text == SIGN_IN
@@ -181,7 +181,7 @@ async def test_a_consent_of_somebody_else_does_nothing(desk, put):
 
 @pytest.mark.parametrize("session", [{}, {"metadata": {"session": "s"}}])
 async def test_whether_it_can_be_cancelled_is_said_and_then_done(desk, put, session):
-    """Who asks whether an order can still be cancelled is told, and the yes to the offer cancels it."""
+    """The reply says whether an order can still be cancelled, and a yes to its offer cancels it."""
     put("X770", "placed")
     replies = await desk.talk("Can I still cancel order X770?", "yes", user=ME, **session)
     assert replies[0][0].startswith("Yes, order X770 can still be cancelled")

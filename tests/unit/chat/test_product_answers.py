@@ -169,7 +169,7 @@ async def test_cheaper_after_a_list_is_a_cheaper_list(desk):
 
 @pytest.mark.parametrize(("segment", "percent"), [("vip", 50), ("new", 20)])
 async def test_the_highest_promotion_of_the_shoppers_segment_counts(desk, segment, percent):
-    """Of the promotions that run for a shopper on a book the highest is told, with the price that it leaves."""
+    """The reply states the highest of the promotions that run for a shopper on a book, and the price with it."""
     desk.conn.execute("DELETE FROM promotions")
     desk.conn.execute("UPDATE shoppers SET segment = ? WHERE id = ?", (segment, ME))
     times = {"starts_at": NOW - 9, "ends_at": NOW + 9, "now": NOW, "category": "romance"}
@@ -197,7 +197,7 @@ async def test_reviews_of_a_named_book_are_told(desk, question):
     ("message", "language"), [("Wie lange kann ich ein Buch zurückgeben?", "German"), ("Où est ma commande?", "French")]
 )
 async def test_another_language_is_said_not_to_be_spoken(desk, message, language):
-    """A message in another language is told so first."""
+    """The reply to a message in another language begins by saying that it answers only in English."""
     text, _ = await desk.ask(message, user=ME)
     assert text.startswith(f"I can only answer in English, not in {language}.")
 

@@ -2,9 +2,11 @@
 
 import pytest
 
+import parbake as pb
 from retail_assistant.answers.gate import answer_gate, policy_sections, train
+from retail_assistant.answers.policies import PolicyAnswers
 from retail_assistant.answers.sections import Signs, section_name
-from retail_assistant.knowledge.retrieval import entities, retrieval
+from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.shop import records
 from retail_assistant.shop.policies import render_policy
 
@@ -31,7 +33,7 @@ async def test_every_section_of_every_policy_is_compared(desk):
     stated = {f"{policy.id}#{section.id}" for policy in policies for section in render_policy(policy)}
     assert {section_name(hit.block) for hit in hits} <= stated
     assert len(hits) > 0.9 * len(stated)
-    assert entities(hits) == [f"policy/{policy.id}" for policy in policies]
+    assert list(dict.fromkeys(hit.block.source for hit in hits)) == [f"policy/{policy.id}" for policy in policies]
     assert max(hits, key=lambda hit: hit.whole + hit.part).block.source == "policy/returns"
 
 
@@ -62,6 +64,22 @@ async def test_what_no_section_states_is_not_answered(desk, text):
     names, is_answered = await best(desk, text)
     assert names
     assert not is_answered
+
+
+async def test_without_the_log_a_time_is_not_taken_from_another_section(desk, monkeypatch):
+    """Without a bank and a gate, a question for a time is refused if the best section states none."""
+    serve = desk.http.app.serve
+
+    async def without_models(task, *args, **given):
+        if task is policy_sections:
+            raise pb.NotMaterialized("not yet")
+        return await serve(task, *args, **given)
+
+    monkeypatch.setattr(desk.http.app, "serve", without_models)
+    async with desk.http.app.request("30s"):
+        found = await PolicyAnswers(desk.http.app, desk.shop).find("how long does express delivery take")
+    assert section_name(found.ranked[0].block) == "shipping#express-delivery"
+    assert not found.is_answered
 
 
 async def test_the_section_quoted_before_counts_less(desk):

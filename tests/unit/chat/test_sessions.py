@@ -190,7 +190,7 @@ THRILLERS = Wishes(genres=frozenset({"thriller"}))
     ],
 )
 def test_a_reply_leaves_what_it_showed_and_what_it_spoke_of(intent, asins, shown, focus):
-    """After a reply with one product that one is spoken of, after a list none is, and without products all stays."""
+    """A reply with one product makes it the product spoken of, a list leaves none, and other replies change nothing."""
     said = Dialogue(shown=("B8", "B9"), focus="B9", turns=3)
     found = after(said, Ask("x"), Draft("Y.", asins=asins, intent=intent))
     assert (found.shown, found.focus, found.kind, found.turns) == (shown, focus, intent, 4)

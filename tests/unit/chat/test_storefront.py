@@ -112,7 +112,7 @@ async def test_a_products_page_has_its_line_and_reviews(desk):
 
 
 async def test_a_product_without_reviews_says_so(desk):
-    """Where there are no reviews, the page has none."""
+    """The page of a product without reviews has no summary of them."""
     asin = desk.product().asin
     desk.conn.execute("DELETE FROM reviews WHERE asin = ?", (asin,))
     records.put_product(desk.conn, "NEW1", now=NOW, cents=500, title="New", author="A", genre="horror")
@@ -166,7 +166,7 @@ async def test_a_cart_is_filled_and_counted_as_the_chat_counts_it(desk):
 
 
 async def test_free_delivery_follows_its_policy(desk):
-    """A changed policy moves the distance to free delivery; without the fact there is none."""
+    """A changed policy changes what is missing to free delivery; without the policy the cart does not mention it."""
     cents = (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["cents"]
     await desk.client.put("/shop/policies/shipping", json={"facts": {"free_over_eur": cents / 100}})
     exactly = (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["delivery"]
@@ -230,7 +230,7 @@ def _routes(desk):
 
 
 async def test_orders_have_their_states_and_lines(desk):
-    """A shopper's orders come newest first with lines, totals and what can be done; nobody has none to show."""
+    """A shopper's orders come newest first with lines, totals and what can be done; without a name they are refused."""
     asin = desk.product().asin
     orders.put_order(
         desk.conn, "A1", shopper=SHOPPER, placed_at=NOW - 5, state="delivered", lines={asin: (1, 900)}, now=NOW
@@ -248,7 +248,7 @@ async def test_orders_have_their_states_and_lines(desk):
 
 
 async def test_only_the_pages_own_files_are_served(desk):
-    """Names outside the folder, and files that are no part of the page, get 404."""
+    """Names outside the folder, and files that do not belong to the page, get 404."""
     assert {route.path for route in PAGE} == {"/", "/static/{name}"}
     for name in ("..%2Fpage.py", "nothing.js", "%2e%2e%2fpage.html", "page.html"):
         assert (await desk.client.get(f"/static/{name}")).status_code == 404

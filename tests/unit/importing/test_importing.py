@@ -128,10 +128,10 @@ REFUSED = [
     ("blank asin", "products", PRODUCT | {"asin": " "}, "without white space"),
     ("blank title", "products", PRODUCT | {"asin": "B", "title": ""}, "must not be empty"),
     ("asin of every product", "products", PRODUCT | {"asin": "*"}, "asin '*'"),
-    ("asin that is no slot", "products", PRODUCT | {"asin": "B}"}, "braces"),
-    ("asin that is no tag", "products", PRODUCT | {"asin": "B 1"}, "white space"),
+    ("asin that is not a slot", "products", PRODUCT | {"asin": "B}"}, "braces"),
+    ("asin that is not a tag", "products", PRODUCT | {"asin": "B 1"}, "white space"),
     ("unknown column", "products", PRODUCT | {"asin": "B", "colour": "red"}, "unknown field `colour`"),
-    ("row that is no object", "products", ["B", "B", 1], "unknown field"),
+    ("row that is not an object", "products", ["B", "B", 1], "unknown field"),
     ("facts that are not JSON", "policies", POLICY | {"facts": "{window"}, "facts cannot be read: "),
     ("facts that are a list", "policies", POLICY | {"facts": "[1]"}, "Expected `object`, got `array`"),
     ("fact that is missing", "policies", POLICY | {"facts": {}}, "{window_days} is not a fact"),
@@ -335,7 +335,7 @@ def test_times_are_iso_or_epoch_and_utc_without_a_zone(value, seconds):
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", float("inf"), "tomorrow"])
-def test_what_is_no_moment_is_refused(value):
+def test_what_is_not_a_moment_is_refused(value):
     """A time that is not finite or cannot be parsed is refused."""
     with pytest.raises(ValueError, match=r"time|isoformat"):
         epoch(value)

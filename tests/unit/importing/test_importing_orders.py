@@ -45,7 +45,7 @@ def test_several_lines_of_one_product_become_one(loaded):
     assert [(line.asin, line.quantity) for line in orders.get_order(conn, "s1", "N1").lines] == [("A2", 4)]
 
 
-def test_the_sign_before_a_number_is_no_part_of_it(loaded):
+def test_the_sign_before_a_number_is_not_part_of_it(loaded):
     """An order "#N1" and its lines have the number N1, however each is written."""
     report, conn = loaded(orders=[ORDER | {"number": "#N1"}], order_lines=LINES)
     assert report.refused == {}, report.lines()

@@ -38,6 +38,6 @@ def clock():
 @pytest.fixture
 def live(conn, tmp_path, clock):
     """Return the live reads of the copy."""
-    found = LiveShop(tmp_path / "shop.db", clock=clock)
+    found = LiveShop(tmp_path / "shop.db")
     yield found
     found.close()

@@ -29,14 +29,14 @@ class Shop:
     def __init__(self, seed, embedder, messages=3000):
         self.embedder = embedder
         catalog = make_catalog(seed, products=60, now=NOW, days=90)
-        rows = make_messages(seed, catalog, messages=messages, shoppers=60, now=NOW, days=90)
+        rows = make_messages(seed, catalog, messages=messages, shoppers=60, now=NOW, days=90).rows
         told = [(text, tag, intent) for _, _, text, tag, intent in rows]
         log = [LoggedQuery(text, count, tag, intent) for (text, tag, intent), count in Counter(told).items()]
         policies = [Policy(p.id, p.title, p.body, p.facts, NOW) for p in POLICIES]
         self.snapshot = compile_faq(log, [], policies, embedder)
         self.bank = pb.semantic.QuestionBank(embedder, audits=0.0)
         self.bank.take(self.snapshot)
-        self.desk = Desk(self.snapshot, self.bank, Vocabulary(self.snapshot.bank))
+        self.desk = Desk(self.bank, Vocabulary(self.snapshot.bank))
         self.logged = {bare(text): tag for text, tag, _ in told if tag}
         self.held_out = dict(self._unused(random.Random(seed)))
 

@@ -68,9 +68,9 @@ def test_a_delisted_product_is_not_sold(conn, live, asin):
     assert live.fill("title", asin) is None
 
 
-def test_money_has_the_shops_currency(live, clock, tmp_path):
+def test_money_has_the_shops_currency(live, tmp_path):
     """An amount has the shop's currency sign and two decimals."""
-    assert LiveShop(tmp_path / "shop.db", clock=clock, currency="$").money(5) == "$0.05"
+    assert LiveShop(tmp_path / "shop.db", currency="$").money(5) == "$0.05"
     assert live.money(123456) == "€1234.56"
     with pytest.raises(UnknownProduct):
         live.price("NOPE")
@@ -166,6 +166,17 @@ def test_a_sentence_is_checked_against_its_sources(conn, live, asin):
     records.set_price(conn, asin, 777, now=NOW)
     assert checked(live, "It costs €7.77.", (f"product/{asin}",)).text == "It costs €7.77."
     assert checked(live, "It costs €7.78.", (f"product/{asin}",)).violation.startswith("ungrounded money")
+
+
+def test_sources_are_read_only_for_claims_that_no_slot_holds(live, asin, monkeypatch):
+    """A sentence whose amounts all come from slots is checked without its sources."""
+    read = []
+    monkeypatch.setattr(live, "policy_text", lambda name: read.append(name) or "You have 30 days.")
+    assert checked(live, f"It costs {{{{price:{asin}}}}}.", ("policy/returns",)).violation == ""
+    assert checked(live, "Hello there.", ("policy/returns",)).violation == ""
+    assert read == []
+    assert checked(live, f"It costs {{{{price:{asin}}}}} for 30 days.", ("policy/returns",)).violation == ""
+    assert read == ["returns"]
 
 
 @pytest.mark.parametrize(

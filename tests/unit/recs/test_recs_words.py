@@ -23,6 +23,10 @@ READ = [
     ("slice of life in paperback", {"slice of life", "paperback"}, {}),
     ("as an e-book, no hardbacks, no hardback", {"digital"}, {"hardcover"}),
     ("no idea what to read in the evening, maybe a comedy", {"comedy"}, {}),
+    ("neither horror nor romance", {}, {"horror", "romance"}),
+    ("anything but horror", {}, {"horror"}),
+    ("a not too expensive comedy", {"comedy"}, {}),
+    ("comedies or love stories on paper", {"comedy", "romance", "paperback", "hardcover"}, {}),
     ("what do you recommend?", {}, {}),
     ("horrorshow", {}, {}),
 ]

@@ -5,7 +5,7 @@ import pytest
 from retail_assistant.shop import complaints
 from retail_assistant.shop.complaints import Complaint, OpenComplaints, Rules
 from retail_assistant.shop.errors import BadValue, NotFound, TooManyComplaints
-from retail_assistant.shop.voices import DAY_S, voice
+from retail_assistant.shop.voices import DAY_S, is_named, voice
 
 from .conftest import NOW
 
@@ -103,7 +103,7 @@ def test_strangers_withdraw_an_answer_together(conn):
     assert events(conn) == 1
 
 
-def test_restoring_what_was_withdrawn_from_nobody_else_is_no_event(conn):
+def test_restoring_what_was_withdrawn_from_nobody_else_raises_no_event(conn):
     """Restoring an answer that was not withdrawn raises no event, and a second restore fails."""
     complain(conn, shopper="x")
     assert complaints.restore(conn, "a#b", now=NOW) is None
@@ -177,6 +177,15 @@ def test_complaints_of_strangers_are_bounded(conn, monkeypatch):
         complain(conn, "a#b", shopper=f"x{n}", strangers=99)
     assert conn.execute("SELECT count(*) FROM complaints WHERE NOT is_known").fetchone() == (3,)
     assert withdrawn(conn) == ["a#known"]
+
+
+@pytest.mark.parametrize(
+    ("shopper", "named"),
+    [("u00001", True), ("anonymous2", True), ("anonymous", False), (" Anonymous", False), ("", False)],
+)
+def test_a_shopper_who_gave_no_name_is_recognised_in_any_spelling(shopper, named):
+    """Only "anonymous", in any case and with spaces around it, and an empty name stand for nobody."""
+    assert is_named(shopper) is named
 
 
 def test_a_shopper_is_known_by_an_account_of_a_day_or_a_purchase(conn):

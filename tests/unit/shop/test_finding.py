@@ -198,7 +198,7 @@ def told(shop, now):
     ],
 )
 def test_products_are_found_by_all_words_in_any_form(told, words, asins):
-    """Every word must occur, in any of its forms; no word at all finds nothing, and marks are no operators."""
+    """A product is found if it has every word, in any form; no words find nothing, and query syntax has no effect."""
     assert with_words(told, words) & {"T1", "T2"} == asins
 
 

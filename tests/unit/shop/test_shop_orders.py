@@ -210,8 +210,9 @@ def test_points_are_those_of_the_shopper(shop):
     assert [orders.get_points(shop, name) for name in (MINE, OTHER, "nobody")] == [77, 5, 0]
 
 
-def test_a_generated_shopper_has_two_points_for_each_euro_that_was_kept(shop):
-    """The points of the generated shop are those of all orders that were neither cancelled nor returned."""
+def test_a_generated_shopper_has_the_points_that_the_policy_promises(shop):
+    """A generated shopper has the policy's points for each euro of the orders that were not cancelled or returned."""
+    points_per_euro = queries.get_policy(shop, "loyalty").facts["points_per_eur"]
     for (shopper,) in shop.execute("SELECT id FROM shoppers").fetchall():
         kept = [o for o in orders.list_orders(shop, shopper, limit=10_000) if o.state not in ("cancelled", "returned")]
-        assert orders.get_points(shop, shopper) == sum(2 * (order.cents // 100) for order in kept)
+        assert orders.get_points(shop, shopper) == sum(points_per_euro * (order.cents // 100) for order in kept)

@@ -38,14 +38,6 @@ def test_lists_are_in_order(shop):
     assert len(times) > 1
 
 
-def test_formats_of_one_volume_are_found(shop):
-    """The editions of a series and volume have different formats."""
-    query = "SELECT series, volume FROM products WHERE listed GROUP BY series, volume HAVING count(*) = 2 LIMIT 1"
-    series, volume = shop.execute(query).fetchone()
-    found = queries.list_editions(shop, series, volume)
-    assert len({p.format for p in found}) == 2
-
-
 def test_meta_says_what_the_shop_has(shop, now):
     """The file records its seed, its time and which histories it has."""
     meta = queries.get_meta(shop)

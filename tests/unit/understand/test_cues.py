@@ -34,6 +34,11 @@ PRODUCTS = [
     (f"Is there a discount on {NILS}?", "promotion", ""),
     (f"Something like {LANTERN}", "list", "like"),
     (f"Add {LANTERN} vol 1 to my cart", "action", "add"),
+    # cues of two kinds, of which the second is asked for
+    (f"What do readers say about {LANTERN}?", "reviews", ""),
+    (f"What do the reviews say about {LANTERN}?", "reviews", ""),
+    (f"More books by the author of {NILS}", "list", "by"),
+    ("Who wrote Foxglove?", "facts", "author"),
 ]
 LISTS = [
     ("Recommend me a fantasy book under 10 euros", "list", ""),
@@ -73,6 +78,9 @@ OWN = [
     ("Please cancel order A10034", "action", "cancel"),
     ("I want to return my order", "action", "return"),
     ("Change my delivery address please", "action", "unable"),
+    # cues of two kinds, of which the second is asked for
+    ("Can I still cancel my order?", "orders", "can_cancel"),
+    ("Can I still cancel order A10034?", "orders", "can_cancel"),
 ]
 OTHERS = [
     ("What is your return window?", "policy", ""),
@@ -87,34 +95,16 @@ OTHERS = [
     ("What's the weather like?", "unclear", ""),
     ("How do I cancel an order?", "unclear", ""),
 ]
-CLOSE = [
-    (f"What do readers say about {LANTERN}?", "reviews", ""),
-    (f"What do the reviews say about {LANTERN}?", "reviews", ""),
-    (f"More books by the author of {NILS}", "list", "by"),
-    ("Can I still cancel my order?", "orders", "can_cancel"),
-    ("Can I still cancel order A10034?", "orders", "can_cancel"),
-    ("Who wrote Foxglove?", "facts", "author"),
-]
-"""Messages that have cues of two kinds, of which the second is asked for."""
+CASES = [(*case, {"message"}) for case in PRODUCTS] + [(*case, set()) for case in (*LISTS, *OWN, *OTHERS)]
+"""A message, its kind, which part is asked for, and where the products are found that it is about."""
 
 
-@pytest.mark.parametrize(("message", "kind", "slot"), [*PRODUCTS, *LISTS, *OWN, *OTHERS, *CLOSE])
-def test_a_message_is_read_as_its_kind(read, message, kind, slot):
-    """The words of a message, and the titles in it, tell what kind of question it is and what it asks for."""
+@pytest.mark.parametrize(("message", "kind", "slot", "sources"), CASES)
+def test_a_message_is_read_as_its_kind_and_about_its_titles(read, message, kind, slot, sources):
+    """The words of a first message tell its kind and what it asks for, and it is about the titles that it names."""
     ask = read(message)
     assert (ask.best.kind, ask.best.slot) == (kind, slot)
-
-
-@pytest.mark.parametrize(("message", "_kind", "_slot"), [*PRODUCTS, *CLOSE[:3], CLOSE[-1]])
-def test_a_title_in_a_message_is_what_it_is_about(read, message, _kind, _slot):
-    """A question that names a title is about that title."""
-    assert [subject.source for subject in read(message).subjects][:1] == ["message"]
-
-
-@pytest.mark.parametrize(("message", "_kind", "_slot"), [*LISTS, *OWN, *OTHERS])
-def test_a_message_without_a_title_is_about_no_product(read, message, _kind, _slot):
-    """A first message that names no title is about no product."""
-    assert read(message).subjects == ()
+    assert {subject.source for subject in ask.subjects} == sources
 
 
 def test_a_cue_weighs_more_when_a_product_is_spoken_of():

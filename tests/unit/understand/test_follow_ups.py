@@ -45,8 +45,8 @@ def test_a_place_in_a_list_is_a_product(read, message, asin):
 
 
 @pytest.mark.parametrize("message", ["the fourth one", "number 7"])
-def test_a_place_that_a_list_has_not_is_no_product(read, message):
-    """A place behind the end of the list names no product."""
+def test_a_place_behind_the_end_of_a_list_is_not_a_product(read, message):
+    """A place behind the end of the list does not name a product."""
     assert meant(read(message, LISTED)) == []
 
 
@@ -57,7 +57,7 @@ def test_the_other_one_of_two_is_the_one_not_spoken_of(read, focus, other):
     assert meant(read("the other one", said)) == [("shown", other)]
 
 
-def test_of_three_products_no_other_one_is_meant(read):
+def test_the_other_one_means_nothing_with_three_products(read):
     """With three products "the other one" names none of them."""
     assert meant(read("the other one", LISTED)) == []
 
@@ -90,8 +90,8 @@ def test_a_bare_number_after_one_product_is_a_volume(read, message, volume):
 
 @pytest.mark.parametrize("message", ["what about 3?", "what about volume 3?", "what about the hardcover?"])
 @pytest.mark.parametrize("said", [ONE, PRICED])
-def test_what_about_asks_no_story(read, message, said):
-    """Who says "what about" another volume or format asks for its price, not for what the book is about."""
+def test_what_about_does_not_ask_for_the_story(read, message, said):
+    """The words "what about" and a volume or format ask for its price, not for what the book is about."""
     ask = read(message, said)
     assert meant(ask) == [("focus", "P002")]
     assert ask.best.kind == "offer"
@@ -135,7 +135,7 @@ def test_something_else_after_a_list_is_another_list(read, message):
     ],
 )
 @pytest.mark.parametrize("said", [LISTED, ONE, PRICED, Dialogue(kind="promotion", turns=1)])
-def test_another_question_goes_on_from_nothing(read, message, kind, said):
+def test_a_complete_question_does_not_go_on_from_the_last_one(read, message, kind, said):
     """A complete question about something else is read as such, whatever was asked before."""
     assert read(message, said).best.kind == kind
 

@@ -56,13 +56,13 @@ def test_wishes_are_read_together(read, message, wishes):
         ("the cheapest horror books", "price"),
     ],
 )
-def test_the_words_of_an_order_are_no_themes(read, message, sort):
+def test_the_words_of_an_order_are_not_themes(read, message, sort):
     """Words that say how a list is sorted do not ask for books about them as well."""
     assert read(message).wishes == Wishes(genres=some("horror"), sort=sort)
 
 
-def test_a_genre_in_a_title_is_no_wish(read):
-    """The words of a title that is named ask for no genre, and the same words outside of it do."""
+def test_a_genre_in_a_title_is_not_a_wish(read):
+    """The words of a title do not ask for a genre, and the same words outside of it do."""
     assert read("How much is A Romance in Winter?").wishes == NO_WISHES
     assert read("A romance that is like A Romance in Winter").wishes.genres == some("romance")
 
@@ -93,7 +93,7 @@ def test_misspelled_messages_are_read_as_they_were_meant(read):
     assert ask.said == "how mch is escpe of silvr gate 3 in paperbak?"
 
 
-def test_markup_is_no_part_of_a_message(read):
+def test_markup_is_not_part_of_a_message(read):
     """Tags and scripts are taken out of what is read."""
     assert read("<b>where</b> is <script>x</script> my order?").text.split() == ["where", "is", "my", "order?"]
 
@@ -133,7 +133,7 @@ def test_a_few_words_of_the_catalog_ask_for_books(read, message, words):
 
 
 def test_words_that_name_nothing_are_left_over(read):
-    """Content words that are no names and no filler are kept, each once."""
+    """Content words that are neither names nor filler are kept, each once."""
     assert read("are your envelopes made of recycled paper, envelopes?").leftover == ("envelopes", "made", "recycled")
 
 
@@ -146,7 +146,7 @@ class TestPage:
         "message", ["how much is this?", "is it in stock?", "what is it about?", "any reviews?", "add this to my cart"]
     )
     def test_a_page_is_the_subject_of_what_names_nothing(self, read, message):
-        """A question on a product's page that names no product is about that product."""
+        """A question on a product's page that does not name a product is about that one."""
         (subject,) = read(message, page=self.PAGE).subjects
         assert (subject.source, subject.asin) == ("page", self.PAGE)
 

@@ -1,4 +1,4 @@
-"""Amounts of money in the notations that people type, and numbers that are no money."""
+"""Amounts of money in the notations that people type, and numbers that are not money."""
 
 import pytest
 
@@ -99,19 +99,19 @@ def test_both_ends_of_a_range_are_read(text, both):
         "i have two kids",
     ],
 )
-def test_numbers_of_other_things_are_no_prices(text):
-    """Days, pages, volumes, copies, stars and percents are no prices, and a bare "from", "around" or "to" is none."""
+def test_numbers_of_other_things_are_not_prices(text):
+    """Days, pages, volumes, copies, stars and percents are not prices, nor is a number after a bare "from" or "to"."""
     assert price_range(text) == ((None, None), text)
 
 
 @pytest.mark.parametrize("text", ["10 euros", "it costs €10", "hello", ""])
 def test_an_amount_without_a_limit_limits_nothing(text):
-    """An amount alone is no limit, and the text stays as it is."""
+    """An amount alone is not a limit, and the text stays as it is."""
     assert price_range(text) == ((None, None), text)
 
 
 @pytest.mark.parametrize("text", ["a thriller under 10 euros please", "a thriller between 5 and 10 euros please"])
 def test_the_words_of_a_price_are_taken_out(text):
-    """What remains of a text has no number and no sign, but all its other words."""
+    """What remains of a text has all its words except the number and the sign."""
     rest = price_range(text)[1]
     assert rest.split() == ["a", "thriller", ",", "please"]

@@ -29,7 +29,7 @@ from retail_assistant.understand.social import is_hostile, off_topic, social
     ],
 )
 def test_remarks_are_told_from_questions(text, slot):
-    """Greetings, thanks, insults, complaints and the wish for a person are remarks; questions are none."""
+    """Greetings, thanks, insults, complaints and the wish for a person are remarks; questions are not."""
     assert social(text) == slot
 
 
@@ -72,5 +72,5 @@ def test_attempts_to_instruct_are_told_from_questions(text, is_it):
     ],
 )
 def test_what_is_not_for_a_shop_is_told_from_what_is(text, is_it):
-    """Questions that no shop answers are off topic; questions about books, prices and parcels are not."""
+    """Questions that a shop does not answer are off topic; questions about books, prices and parcels are not."""
     assert bool(off_topic(text)) is is_it

@@ -9,7 +9,7 @@ from retail_assistant.understand.spelling import COMMON, Speller
 
 @pytest.fixture(scope="module")
 def english():
-    """Return a speller that knows no shop."""
+    """Return a speller without the words of a shop."""
     return Speller()
 
 
@@ -75,24 +75,24 @@ def test_short_words_are_corrected_with_care(speller, typed, meant):
 
 
 def test_the_commonest_slip_of_three_letters_is_corrected(speller):
-    """The exchanged letters of "teh" are put right, and no other word is made of it."""
+    """The exchanged letters of "teh" are put right, and it does not become another word."""
     assert speller.correct("teh book") == "the book"
 
 
 @pytest.mark.parametrize("name", ["Norway", "Brazil", "Germany", "Romania", "San Marino", "Costa Rica"])
 def test_countries_are_left_as_they_are(speller, name):
-    """The name of a country, common or not, is no misspelling of another word."""
+    """The name of a country, common or not, is not a misspelling of another word."""
     assert speller.correct(f"do you ship to {name}?") == f"do you ship to {name}?"
 
 
 @pytest.mark.parametrize("word", ["manga", "isekai", "shonen", "seinen"])
 def test_words_of_manga_readers_are_left_as_they_are(speller, word):
-    """The words by which readers of manga call its kinds are no misspellings of English words."""
+    """The words by which readers of manga call its kinds are not misspellings of English words."""
     assert speller.correct(f"any {word}?") == f"any {word}?"
 
 
 def test_words_that_nothing_resembles_are_left(speller):
-    """A word that is no misspelling of a known one stays as it was typed."""
+    """A word that does not resemble a known one stays as it was typed."""
     assert speller.correct("Jujutsu zzyzzxq") == "Jujutsu zzyzzxq"
 
 
@@ -109,3 +109,9 @@ def test_correcting_twice_is_correcting_once(english, text):
     once = english.correct(text)
     assert english.correct(once) == once
     assert [c for c in once if not c.isalpha()] == [c for c in text if not c.isalpha()]
+
+
+def test_equally_good_corrections_do_not_depend_on_the_order_of_words():
+    """Two processes that know the same words correct alike, in whatever order they got them."""
+    words = ["lund", "mund", "rund", "bund"]
+    assert Speller(words).correct("qund") == Speller(reversed(words)).correct("qund")

@@ -64,7 +64,7 @@ def test_what_is_told_between_two_questions_goes_with_the_second():
 @pytest.mark.parametrize(
     ("text", "number"), [("tell me about vol. 3", 1), ("what is no. 3?", 1), ("tell me about vol. 3. is it good?", 2)]
 )
-def test_the_stop_of_an_abbreviation_ends_no_sentence(text, number):
+def test_the_stop_of_an_abbreviation_does_not_end_a_sentence(text, number):
     """A number stays with "vol." and "no.", whose stop is taken off."""
     parts = questions(text)
     assert len(parts) == number

@@ -95,7 +95,7 @@ def test_enough_rare_words_name_a_title_in_part(titles, text, name):
     ],
 )
 def test_too_few_words_or_words_far_apart_name_nothing(titles, text):
-    """One word, too small a part, words far apart, and parts of two titles alike name no title."""
+    """One word, too small a part, words far apart, and equal parts of two titles do not name a title."""
     assert titles.named(text) == []
 
 
@@ -170,7 +170,7 @@ def test_a_text_without_a_title_can_name_a_volume(text, volume):
     assert volume_in(text) == volume
 
 
-def test_plurals_and_hyphens_make_no_other_title(titles):
+def test_plurals_and_hyphens_do_not_make_another_title(titles):
     """A title is found with a plural for a singular, and with a hyphen for a space."""
     assert found(titles, "how much is escape of silver gates") == [(GATE, None)]
     assert found(titles, "how much is escape of silver-gate") == [(GATE, None)]

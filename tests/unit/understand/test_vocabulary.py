@@ -98,6 +98,14 @@ def test_a_later_word_wins_over_an_earlier_one(vocabulary):
     assert judged(vocabulary, "horror. no, not horror") == (set(), {"horror"})
 
 
+def test_a_format_with_a_slash_is_one_format():
+    """A slash in a shop's own format does not make two formats of it, beside words that mean several formats."""
+    shop = Vocabulary(Lexicon(formats=("paperback", "hardcover", "CD/MP3")), speller=None)
+    assert judged(shop, "no cd/mp3") == (set(), {"CD/MP3"})
+    assert judged(shop, "on cd/mp3, not in print") == ({"CD/MP3"}, {"paperback", "hardcover"})
+    assert shop.formats("A CD/MP3 or a printed book?") == {"CD/MP3", "paperback", "hardcover"}
+
+
 def test_names_are_taken_out_of_a_text(vocabulary):
     """A text without its names keeps all other words."""
     rest = vocabulary.without_names("thrillers by mika varga in paperback about lighthouses")

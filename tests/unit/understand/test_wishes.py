@@ -81,6 +81,6 @@ def test_a_product_fits_or_breaks_a_wish(wishes, fits):
     ("wishes", "are_stated"),
     [(NO_WISHES, False), (Wishes(sort="price", count=2), False), (Wishes(sort="price", single=True), True)],
 )
-def test_an_order_and_a_number_are_no_wishes_of_their_own(wishes, are_stated):
+def test_an_order_and_a_number_alone_are_not_wishes(wishes, are_stated):
     """Only what products must have is a stated wish; how they are sorted and how many are shown is not."""
     assert wishes.are_stated is are_stated

@@ -22,7 +22,7 @@ POLITE = st.sampled_from(["hi", "Hello,", "please", "thanks", "how long", "is sh
         ("  ", ""),
     ],
 )
-def test_politeness_and_closing_marks_are_no_part_of_a_question(text, found):
+def test_politeness_and_closing_marks_are_not_part_of_a_question(text, found):
     """A greeting before, thanks behind and final marks are taken off, unless nothing else is left."""
     assert bare(text) == found
 
@@ -71,7 +71,7 @@ def test_words_are_without_stops_and_signs():
     ],
 )
 def test_numbers_are_read_as_figures_and_as_words(word, value):
-    """A figure, a number word and an ordinal give their number, up to six digits; other words give none."""
+    """A figure, a number word and an ordinal give their number, up to six digits; other words do not give a number."""
     assert number(word) == value
 
 
@@ -79,5 +79,5 @@ def test_numbers_are_read_as_figures_and_as_words(word, value):
     ("word", "place"), [("second", 2), ("2nd", 2), ("12th", 12), ("tenth", 10), ("2", None), ("two", None)]
 )
 def test_an_ordinal_names_a_place_and_a_number_does_not(word, place):
-    """Ordinals in words and figures give a place; cardinal numbers give none."""
+    """Ordinals in words and figures give a place; cardinal numbers do not."""
     assert ordinal(word) == place

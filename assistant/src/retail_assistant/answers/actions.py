@@ -18,7 +18,7 @@ from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
-from retail_assistant.understand.dialogue import Pending
+from retail_assistant.understand.dialogue import Pending, Verb
 
 UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
 YES_OR_NO = "Please answer yes or no."
@@ -94,14 +94,7 @@ class Actions:
         offers = self._shop.offers([pending.asin])
         if not offers:
             return Draft(NOTHING)
-        name = in_form(offers[0])
-        verb = (
-            f"add {count(copies, 'copy')} of {name}, {price(offers[0])} each, to"
-            if pending.verb == "add"
-            else f"change {name} to {count(copies, 'copy')} in"
-        )
-        return Draft(f"Shall I {verb} your cart? {YES_OR_NO}", asins=(pending.asin,),
-                     pending=Pending(pending.verb, pending.asin, copies))  # fmt: skip
+        return _proposed(pending.verb, offers[0], copies)
 
     def _on_cart(self, asked: Asked, slot: str) -> Draft:
         cart = self._shop.cart(asked.shopper)
@@ -116,17 +109,10 @@ class Actions:
         if slot == "add":
             if not offer.quantity:
                 return Draft(f"{name} is out of stock, so I cannot add it to your cart.", asins=asins)
-            return Draft(
-                f"Shall I add {count(copies, 'copy')} of {name}, {price(offer)} each, to your cart? {YES_OR_NO}",
-                         asins=asins, pending=Pending("add", offer.asin, copies))  # fmt: skip
+            return _proposed("add", offer, copies)
         if offer.asin not in cart:
             return Draft(f"{name} is not in your cart.", asins=asins)
-        if slot == "remove":
-            return Draft(f"Shall I take {name} out of your cart? {YES_OR_NO}", asins=asins,
-                         pending=Pending("remove", offer.asin))  # fmt: skip
-        return Draft(
-            f"Shall I change {name} to {count(copies, 'copy')} in your cart? {YES_OR_NO}", asins=asins,
-                     pending=Pending("quantity", offer.asin, copies))  # fmt: skip
+        return _proposed("remove", offer) if slot == "remove" else _proposed("quantity", offer, copies)
 
     def _meant(self, asked: Asked, cart: dict[str, int], slot: str) -> tuple[Offer | None, list[Offer]]:
         """The product that is meant, or several between which nothing decides."""
@@ -188,6 +174,19 @@ class Actions:
             return await self._writers.write(lambda conn: _done(conn, asked.shopper, pending, now))
         except ShopError as error:
             return Draft(f"That was not possible: {error}.")
+
+
+def _proposed(verb: Verb, offer: Offer, copies: int = 1) -> Draft:
+    """Ask whether to add a product to the cart, to change its number of copies, or to take it out."""
+    name = in_form(offer)
+    what = {
+        "add": f"add {count(copies, 'copy')} of {name}, {price(offer)} each, to",
+        "quantity": f"change {name} to {count(copies, 'copy')} in",
+        "remove": f"take {name} out of",
+    }[verb]
+    return Draft(
+        f"Shall I {what} your cart? {YES_OR_NO}", asins=(offer.asin,), pending=Pending(verb, offer.asin, copies)
+    )
 
 
 def _done(conn: sqlite3.Connection, shopper: str, pending: Pending, now: float) -> Draft:

@@ -9,8 +9,8 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.answers.guardrails import Checked
-from retail_assistant.shop.voices import ANONYMOUS
-from retail_assistant.understand.ask import Ask
+from retail_assistant.shop.voices import is_named
+from retail_assistant.understand.ask import Ask, Kind
 from retail_assistant.understand.dialogue import Dialogue, Pending
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
@@ -31,17 +31,17 @@ class Asked(msgspec.Struct, frozen=True):
     @property
     def is_known(self) -> bool:
         """Whether the shopper gave a name."""
-        return self.shopper != ANONYMOUS
+        return is_named(self.shopper)
 
 
 @dataclass
 class Draft:
     """An answer before it is checked.
 
-    ``text`` or ``stream`` holds slots; ``sources`` are the entities it states, ``evidence`` the blocks it quotes, and
-    ``told`` the texts a generator was given, best first. ``intent`` is what was asked for, ``faq`` names the answer of
-    the bank that it is, and ``refusals`` say what was not used, and why. ``section``, ``focus`` (a
-    product), ``wishes`` and ``pending`` are for the next turn.
+    ``text`` or ``stream`` holds slots; ``sources`` are the entities it states, and ``told`` the texts a generator was
+    given, best first. ``intent`` is what was asked for, ``faq`` names the answer of the bank that it is, and
+    ``refusals`` say what was not used, and why. ``section`` (the policy section that it quotes), ``focus`` (a product),
+    ``wishes`` and ``pending`` are for the next turn.
     """
 
     text: str = ""
@@ -50,8 +50,7 @@ class Draft:
     lane: str = "realtime"
     asins: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
-    evidence: tuple[str, ...] = ()
-    intent: str = ""
+    intent: Kind = "unclear"
     faq: str = ""
     refusals: list[str] = field(default_factory=list)
     section: str = ""
@@ -108,7 +107,6 @@ def together(drafts: Sequence[Draft]) -> Draft:
         lane=last.lane,
         asins=tuple(dict.fromkeys(a for d in drafts for a in d.asins)),
         told=tuple(t for d in drafts for t in d.told),
-        evidence=tuple(e for d in drafts for e in d.evidence),
         intent=last.intent,
         refusals=[r for d in drafts for r in d.refusals],
         section=next((d.section for d in reversed(drafts) if d.section), ""),

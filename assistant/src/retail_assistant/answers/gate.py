@@ -11,11 +11,12 @@ import parbake as pb
 from parbake.ports.models import Embedder
 from retail_assistant.answers.ranking import Desk
 from retail_assistant.answers.sections import Found, Gate, Ranked, Signs
+from retail_assistant.faq.match import PerBank
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.faq.vocabulary import UNANSWERED
 from retail_assistant.knowledge.blocks import policy_blocks
 from retail_assistant.knowledge.embedding import query_embedding
-from retail_assistant.knowledge.retrieval import Hit, retrieval
+from retail_assistant.knowledge.retrieval import Hit, nearness, retrieval
 from retail_assistant.knowledge.views import Policies
 
 tasks = pb.Registry()
@@ -54,7 +55,7 @@ def answer_gate(
     bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
 ) -> Gate:
     """Train on the bank's wordings: each with its section, and again without it."""
-    hits = [Hit(b, p.title, 0.0, 0.0) for p in policies.all() for b in policy_blocks(p, embedder)]
+    sections = [(block, policy.title) for policy in policies.all() for block in policy_blocks(policy, embedder)]
     asked = _asked(bank)
     if len(asked) < LEAST:
         return Gate()
@@ -62,9 +63,9 @@ def answer_gate(
     desk = Desk(bank)
     yes, no = list[Signs](), list[Signs]()
     for (text, owner), vector in zip(asked, vectors, strict=True):
-        compared = compare(hits, vector)
-        yes += [r.signs for r in desk.rank(text, vector, compared, near=NEAR)[:1]]
-        no += [r.signs for r in desk.rank(text, vector, compared, but=owner, near=NEAR)[:1]]
+        hits = nearness(sections, vector)
+        yes += [r.signs for r in desk.rank(text, vector, hits, near=NEAR)[:1]]
+        no += [r.signs for r in desk.rank(text, vector, hits, but=owner, near=NEAR)[:1]]
     return train(yes, no)
 
 
@@ -88,32 +89,10 @@ def train(yes: Sequence[Signs], no: Sequence[Signs]) -> Gate:
     return Gate(tuple(float(w) for w in fitted.coef_[0]), float(fitted.intercept_[0]), least)
 
 
-def compare(hits: Sequence[Hit], vector: Any) -> list[Hit]:
-    """The sections with their cosines to a question."""
-    compared = []
-    for hit in hits:
-        parts = [np.frombuffer(part, np.float32) @ vector for part in hit.block.parts]
-        whole = float(np.frombuffer(hit.block.vector, np.float32) @ vector)
-        compared.append(Hit(hit.block, hit.policy, whole, float(max(parts, default=whole))))
-    return compared
+_desks = PerBank[Desk]()
 
 
-class _Desks:
-    """The desk of the current bank; a new one is made when the model's generation changes."""
-
-    def __init__(self) -> None:
-        self._ready: Desk | None = None
-
-    def of(self, bank: pb.semantic.BankSnapshot) -> Desk:
-        if self._ready is None or self._ready.bank is not bank:
-            self._ready = Desk(bank)
-        return self._ready
-
-
-_desks = _Desks()
-
-
-def _stating(text: str, ranked: list[Ranked]) -> list[Ranked]:
+def _stating_first(text: str, ranked: list[Ranked]) -> list[Ranked]:
     """The sections, with one first that states what is asked for, a time or an amount, if it is nearly as good."""
     kind = pb.guard.expected_kind(text)
     if kind is None or not ranked or pb.guard.states(kind, ranked[0].block.plain):
@@ -122,6 +101,14 @@ def _stating(text: str, ranked: list[Ranked]) -> list[Ranked]:
     if best is None or ranked[0].score - best.score > NEARLY:
         return ranked
     return [best, *(r for r in ranked if r is not best)]
+
+
+def judged(text: str, ranked: list[Ranked], gate: Gate) -> Found:
+    """The ranked sections for a question, with the chance that the first one answers it."""
+    if not ranked:
+        return Found()
+    found = Found(tuple(ranked), gate.chance(ranked[0].signs), gate.least)
+    return found if gate.is_trained else found.stating(text)
 
 
 @tasks.live(why="Every question is compared with the sections as they hold now")
@@ -135,8 +122,5 @@ async def policy_sections(
     gate: Gate = pb.Model(answer_gate),
 ) -> Found:
     """The policy sections that answer a question best; ``told`` was quoted just before."""
-    ranked = _stating(text, _desks.of(bank).rank(text, vector, hits, told=told))
-    if not ranked:
-        return Found()
-    found = Found(tuple(ranked), gate.chance(ranked[0].signs), gate.least)
-    return found if gate.is_trained else found.stating(text)
+    ranked = _desks.of(bank, lambda: Desk(bank)).rank(text, vector, hits, told=told)
+    return judged(text, _stating_first(text, ranked), gate)

@@ -175,7 +175,7 @@ class Lists:
         return ordered[: wanted if not wishes.series else max(wanted, FEW)], lane, head
 
     def _hinted(self, asked: Asked, found: Sequence[Offer]) -> tuple[Sequence[Offer], list[str]]:
-        """Those that have the other words of the question, too, if there are any; and words that no product has."""
+        """The products that also have the question's other words, if any do, and the words that no product has."""
         wishes = asked.ask.wishes
         hints = [w for w in asked.ask.leftover if w not in wishes.themes and w not in wishes.no_themes]
         unknown: list[str] = []

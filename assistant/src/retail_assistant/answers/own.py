@@ -1,4 +1,4 @@
-"""What the shopper has: the cart, the orders, the points. Always live, and only for who is signed in."""
+"""What the shopper has: the cart, the orders, the points. Always live, and only for shoppers who gave a name."""
 
 from __future__ import annotations
 

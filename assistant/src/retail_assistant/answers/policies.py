@@ -6,7 +6,7 @@ import re
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.gate import policy_sections
+from retail_assistant.answers.gate import judged, policy_sections
 from retail_assistant.answers.generation import build_prompt, response_generation, texts
 from retail_assistant.answers.ranking import Desk
 from retail_assistant.answers.sections import Found, Gate, section_name
@@ -39,17 +39,17 @@ class PolicyAnswers:
         return found
 
     async def _untrained(self, text: str, told: str) -> Found:
-        """The sections without the log's wordings and a trained gate."""
+        """The sections without the log's wordings and a trained gate.
+
+        Without the wordings the scores lie close together. A section that states a time or an amount is therefore not
+        preferred to a better one: it would often state that of another thing.
+        """
         try:
             hits = (await self._app.serve(retrieval, text=text)).unwrap()
             vector = (await self._app.serve(query_embedding, text=text)).unwrap()
         except pb.NotMaterialized:
             return Found()
-        ranked = self._plain.rank(text, vector, hits, told=told)
-        gate = Gate()
-        if not ranked:
-            return Found()
-        return Found(tuple(ranked), gate.chance(ranked[0].signs), gate.least).stating(text)
+        return judged(text, self._plain.rank(text, vector, hits, told=told), Gate())
 
     async def answer(self, asked: Asked, found: Found) -> Draft:
         """Quote the best section, or say that nothing states it and which section is nearest."""
@@ -62,7 +62,7 @@ class PolicyAnswers:
             return Draft(f"Our policies do not state that. The nearest that they have is the section {nearest}; "
                          "our support team can tell you more.")  # fmt: skip
         text = fill_slots(best.text, self._shop)
-        draft = Draft(sources=(best.source,), told=(best.text,), evidence=(best.id,), section=section_name(best))
+        draft = Draft(sources=(best.source,), told=(best.text,), section=section_name(best))
         if self._may_word and asked.alone:
             prompt = build_prompt(asked.history, asked.ask.said, [text])
             served = await self._app.serve(response_generation, prompt=prompt)

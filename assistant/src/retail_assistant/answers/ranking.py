@@ -88,11 +88,10 @@ class _Shelf:
 
 
 class Desk:
-    """The sections and the log's wordings made ready; made anew when either changes."""
+    """Holds the sections and the logged wordings ready for ranking, and builds the sections again when they change."""
 
     def __init__(self, bank: pb.semantic.BankSnapshot | None) -> None:
         """Read the wordings of a bank."""
-        self.bank = bank
         self._vectors: Any = None
         self._rows: dict[str, list[int]] = {}
         self._words: dict[str, frozenset[str]] = {}
@@ -145,7 +144,7 @@ class Desk:
         return ranked
 
     def _shelf(self, hits: Sequence[Hit]) -> _Shelf:
-        """The sections made ready; the last ones are kept, because policies rarely change."""
+        """The shelf of some sections; the last one is kept, because policies rarely change."""
         key = [(hit.block.id, f"{hit.policy}: {hit.block.plain}") for hit in hits]
         if self._last is None or self._last[0] != key:
             self._last = (key, _Shelf(hits, self._words))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from retail_assistant.answers.draft import Draft
-from retail_assistant.understand.ask import Kind, Reading
 
 GREETING = "Hello! Ask me about our books, prices, promotions, your orders, or our policies."
 OFF_TOPIC = "Sorry, I can only help with this shop: books, prices, orders and our policies."
@@ -17,19 +16,10 @@ _SOCIAL = {
     "complaint": "I am sorry to hear that. Tell me what went wrong, with the order number if there is one, or write to "
     "our support team; a person there will look into it.",
 }
-_MEANS: dict[Kind, str] = {
-    "policy": "one of our policies, such as returns or delivery",
-    "offer": "the price or the stock of a book",
-    "facts": "what a book is about, or who wrote it",
-    "list": "books that I should suggest",
-    "compare": "a comparison of books",
-    "promotion": "a promotion",
-    "reviews": "what readers say of a book",
-    "trending": "what is popular",
-    "cart": "your cart",
-    "orders": "one of your orders",
-    "points": "your points",
-    "action": "something that I should do in your cart or with an order",
+_UNCLEAR = {
+    "alone": "I am not sure what you mean. Is it about a book (which one?), an order, or one of our policies?",
+    "hinted": "I am not sure what you mean. Is it books that I should suggest, or one of our policies, "
+    "such as returns or delivery?",
 }
 
 
@@ -38,13 +28,6 @@ def remark(slot: str) -> Draft:
     return Draft(_SOCIAL.get(slot, GREETING))
 
 
-def ask_back(first: Reading | None, second: Reading | None) -> Draft:
-    """Ask which of the two likeliest readings is meant."""
-    if first is None and second is None:
-        return Draft("I am not sure what you mean. Is it about a book (which one?), an order, or one of our policies?")
-    if first is None and second is None:
-        return Draft("I am not sure what you mean. Is it about a book (which one?), an order, or one of our policies?")
-    means = [_MEANS[r.kind] for r in (first, second) if r is not None and r.kind in _MEANS]
-    if len(means) < 2:  # noqa: PLR2004  # two readings
-        means = [_MEANS["list"], _MEANS["policy"]]
-    return Draft(f"I am not sure what you mean. Is it {means[0]}, or {means[1]}?")
+def ask_back(slot: str) -> Draft:
+    """Ask what is meant; if the words hint at something (``hinted``), ask whether books or a policy are wanted."""
+    return Draft(_UNCLEAR.get(slot, _UNCLEAR["alone"]))

@@ -17,7 +17,7 @@ from retail_assistant.answers.phrases import form
 from retail_assistant.chat.turn import Turn
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions
-from retail_assistant.understand.ask import Ask
+from retail_assistant.understand.ask import Ask, Kind
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.parse import Parser
 from retail_assistant.understand.titles import Named, Titles
@@ -108,7 +108,7 @@ def after(said: Dialogue, ask: Ask, draft: Draft) -> Dialogue:
 
 def _slot(said: Dialogue, ask: Ask, draft: Draft) -> str:
     """Which part was asked for; a yes or no to an action keeps that action."""
-    found = next((r.slot for r in ask.readings if r.kind == draft.intent), "")
+    found = ask.slot(draft.intent)
     return said.slot if draft.intent == said.kind == "action" and not found else found
 
 
@@ -140,7 +140,7 @@ class Rereader:
         ask = asks[-1]
         section = self._section(reply)
         shown = self._shown(reply, page)
-        kind = "policy" if section else ask.best.kind
+        kind: Kind = "policy" if section else ask.best.kind
         if reply.startswith((*RECOMMENDED, FOUND, FOUND_NOTHING)):
             kind = "list"
         wishes = ask.wishes if kind == "list" else said.wishes

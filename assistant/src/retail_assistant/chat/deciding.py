@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from typing import NamedTuple
 
 import parbake as pb
 from retail_assistant.answers.sections import Found
@@ -34,13 +33,6 @@ _OF_HEAD: dict[str, Kind] = {
 }  # fmt: skip
 
 
-class Decision(NamedTuple):
-    """The reading that is acted upon; ``second`` is another one that is as likely, so that the shopper is asked."""
-
-    reading: Reading
-    second: Reading | None = None
-
-
 def is_sure(ask: Ask, *, is_known: bool) -> bool:
     """Whether the words alone decide, so that no policy needs to be looked at.
 
@@ -50,10 +42,10 @@ def is_sure(ask: Ask, *, is_known: bool) -> bool:
     return ask.best.weight >= SURE and ask.weight("policy") < 1.0 and may_be_told
 
 
-def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_known: bool) -> Decision:
-    """Decide between what the words say and what the policies answer."""
+def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_known: bool) -> Reading:
+    """Return the reading that is acted upon, by what the words say and what the policies answer."""
     if _is_vague(ask, said) and found.chance < HEAD_SURE:
-        return Decision(Reading("unclear", "it", 0.0))
+        return Reading("unclear", "alone", 0.0)
     policy = Reading(
         "policy", "", _policy_weight(ask, found) + (FOLLOWED if said.kind == "policy" and ask.follows else 0.0)
     )
@@ -61,16 +53,16 @@ def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_kn
     ranked = sorted([policy, *others], key=lambda r: -r.weight)
     best = ranked[0]
     if ask.off_topic and best.weight < SURE and not (found.is_answered and found.chance > HEAD_SURE):
-        return Decision(Reading("off_topic", "", SURE))
+        return Reading("off_topic", "", SURE)
     if found.is_unheard and best.weight < UNHEARD_STOPS:
-        return Decision(policy)
+        return policy
     if best.weight >= LEAST:
-        return Decision(best)
+        return best
     if head is not None and head.probability >= HEAD_SURE:
-        return Decision(Reading(_OF_HEAD.get(head.name, "policy"), "", head.probability))
+        return Reading(_OF_HEAD.get(head.name, "policy"), "", head.probability)
     if len(ask.text.split()) <= 2 and not found.is_answered:  # noqa: PLR2004  # a word or two say little
-        return Decision(Reading("unclear", "", 0.0), ranked[1] if len(ranked) > 1 else None)
-    return Decision(policy)
+        return Reading("unclear", "hinted" if others else "alone", 0.0)
+    return policy
 
 
 def _policy_weight(ask: Ask, found: Found) -> float:

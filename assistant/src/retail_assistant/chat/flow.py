@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
@@ -19,7 +19,7 @@ from retail_assistant.answers.remarks import HOSTILE, OFF_TOPIC, ask_back, remar
 from retail_assistant.answers.sections import Found
 from retail_assistant.chat.bank import Bank, FromBank
 from retail_assistant.chat.conversation import Sessions, after
-from retail_assistant.chat.deciding import Decision, decide, is_sure
+from retail_assistant.chat.deciding import decide, is_sure
 from retail_assistant.chat.intent import Intent, intent
 from retail_assistant.chat.lookup import Lookup
 from retail_assistant.chat.release import Release
@@ -31,7 +31,7 @@ from retail_assistant.faq.vocabulary import content_words
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.connections import PerThread
-from retail_assistant.understand.ask import Ask
+from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.language import is_doubtful, other_language
 from retail_assistant.understand.social import is_hostile
@@ -100,10 +100,10 @@ class Assistant:
         async for sentence in self._release.checked(draft, turn):
             text += sentence
             yield sentence
-        cards = tuple(c for c in (card(a, self._shop) for a in draft.asins) if c is not None)
+        shown = cards(draft.asins, self._shop)
         self.sessions.keep(turn, after(said, asks[-1], draft), text)
         refusals = draft.refusals
-        yield Reply(draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), cards, text.strip())
+        yield Reply(draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), shown, text.strip())
 
     async def _draft(self, turn: Turn, asks: list[Ask], said: Dialogue, *, may_use_bank: bool = True) -> Draft:
         language = await self._other_language(turn.message)
@@ -128,7 +128,7 @@ class Assistant:
         known = (await self._understanding.vocabulary()).share_known(message)
         if not is_doubtful(message, known=known):
             return None
-        return await asyncio.to_thread(other_language, message, known=known)
+        return await asyncio.to_thread(other_language, message)
 
     async def _one(self, turn: Turn, asked: Asked, *, may_use_bank: bool) -> Draft:
         """Answer one question."""
@@ -147,16 +147,16 @@ class Assistant:
         if hostile and not (found.is_answered and found.chance >= HOSTILE_SURE and "?" in turn.message):
             return _of("off_topic", Draft(HOSTILE))
         head = await self._intent(ask) if ask.best.weight < 1.0 and not found.is_answered else None
-        decision = decide(ask, found, head, said, is_known=turn.is_known)
-        draft = await self._answer(asked, decision, found)
+        reading = decide(ask, found, head, said, is_known=turn.is_known)
+        draft = await self._answer(asked, reading, found)
         if bank.match is not None and _is_proven(bank.match, draft):
             self._notebook.explored(turn.shopper, turn.message, bank.match.answer)
-        draft = _of(decision.reading.kind, draft)
+        draft = _of(reading.kind, draft)
         draft.refusals = [*bank.refusals, *draft.refusals]
         return draft
 
-    async def _answer(self, asked: Asked, decision: Decision, found: Found) -> Draft:
-        kind = decision.reading.kind
+    async def _answer(self, asked: Asked, reading: Reading, found: Found) -> Draft:
+        kind = reading.kind
         if kind == "points" and _WORTH.search(asked.ask.text):
             return together(
                 [
@@ -170,15 +170,15 @@ class Assistant:
         if kind == "policy":
             return await self._desk.policies.answer(asked, found)
         if kind == "social":
-            return remark(decision.reading.slot)
+            return remark(reading.slot)
         if kind == "off_topic":
             return Draft(OFF_TOPIC)
         if kind == "unclear":
-            return ask_back(decision.second, None)
-        return await self._desk.handler(kind, decision.reading.slot)(asked)
+            return ask_back(reading.slot)
+        return await self._desk.handler(kind, reading.slot)(asked)
 
     async def _intent(self, ask: Ask) -> Intent | None:
-        """The trained head's word; ``None`` where there is no head, or only one past its time."""
+        """What the trained head takes a question for; ``None`` if there is no head, or only one that is too old."""
         try:
             found: Intent = (await self._app.serve(intent, text=bare(ask.text))).unwrap()
         except pb.NotMaterialized:
@@ -186,20 +186,21 @@ class Assistant:
         return found
 
 
-def card(asin: str, shop: LiveShop) -> Card | None:
-    """A product as it stands now, ``None`` when it is not sold."""
-    product = shop.product(asin)
-    if product is None:
-        return None
-    return Card(asin, product.title, shop.price(asin), shop.stock(asin) > 0, product.genre, product.format)
+def cards(asins: Sequence[str], shop: LiveShop) -> tuple[Card, ...]:
+    """Products as they stand now, without those that are not sold."""
+    return tuple(
+        Card(o.asin, o.product.title, shop.money(o.cents), o.quantity > 0, o.product.genre, o.product.format)
+        for o in shop.offers(asins)
+    )
 
 
-def _of(kind: str, draft: Draft) -> Draft:
+def _of(kind: Kind, draft: Draft) -> Draft:
     draft.intent = kind
     return draft
 
 
 def _is_proven(match: FaqMatch, draft: Draft) -> bool:
     """Whether the answer that the bank had in mind was quoted first, and has every content word of the question."""
-    is_quoted = match.refusal in LEARNS and not match.names and draft.evidence[:1] == (f"policy/{match.answer}",)
-    return is_quoted and match.unsaid <= content_words(draft.told[0] if draft.told else "")
+    if match.refusal not in LEARNS or match.names or not draft.section or draft.section != match.answer:
+        return False
+    return match.unsaid <= content_words(draft.fallback)

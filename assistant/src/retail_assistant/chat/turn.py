@@ -7,7 +7,7 @@ from functools import cached_property
 import msgspec
 
 import parbake as pb
-from retail_assistant.shop.voices import ANONYMOUS
+from retail_assistant.shop.voices import is_named
 
 
 class Turn(msgspec.Struct, frozen=True, dict=True):
@@ -37,7 +37,7 @@ class Turn(msgspec.Struct, frozen=True, dict=True):
     @property
     def is_known(self) -> bool:
         """Whether the shopper gave a name."""
-        return self.shopper != ANONYMOUS
+        return is_named(self.shopper)
 
 
 class Card(msgspec.Struct, frozen=True):

@@ -28,11 +28,8 @@ class Understanding:
 
     async def vocabulary(self) -> Vocabulary:
         """The current vocabulary; the first call waits until it is loaded."""
-        if self._vocabulary is None:
-            async with self._loading:
-                if self._vocabulary is None:
-                    await self.step()
-        return self._vocabulary or Vocabulary(Lexicon(), speller=None)
+        async with self._loading:
+            return self._vocabulary or await self._follow()
 
     async def reading(self) -> tuple[Parser, Rereader]:
         """The parser, and what reads a conversation again."""
@@ -42,15 +39,18 @@ class Understanding:
 
     async def step(self) -> None:
         """Look once whether the words have changed."""
+        await self._follow()
+
+    async def _follow(self) -> Vocabulary:
+        """Build the vocabulary again if the words have changed, and return the current one."""
         served = await self._app.serve(lexicon, SHOP)
         seen = (served.generation, served.stamp)
-        if served.value is None:
-            if self._vocabulary is None:
-                self._vocabulary = await asyncio.to_thread(Vocabulary, Lexicon())
-            return
-        if seen != self._seen:
-            self._vocabulary = await asyncio.to_thread(Vocabulary, served.value)
-            self._seen = seen
+        last = self._vocabulary
+        if last is not None and (served.value is None or seen == self._seen):
+            return last
+        self._vocabulary = await asyncio.to_thread(_vocabulary_of, served.value or Lexicon(), last)
+        self._seen = seen if served.value is not None else None
+        return self._vocabulary
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -60,3 +60,8 @@ class Understanding:
             except pb.ParbakeError as error:
                 _log.warning("the vocabulary could not be read: %s", error)
             await asyncio.sleep(POLL_S)
+
+
+def _vocabulary_of(known: Lexicon, last: Vocabulary | None) -> Vocabulary:
+    """Return the last vocabulary if it was built from equal words, otherwise build one."""
+    return last if last is not None and last.lexicon == known else Vocabulary(known)

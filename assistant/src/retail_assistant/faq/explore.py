@@ -11,7 +11,7 @@ from retail_assistant.faq.compile import is_shareable
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.explorations import note_exploration
-from retail_assistant.shop.voices import ANONYMOUS
+from retail_assistant.shop.voices import is_named
 
 _MOST_WAITING = 100
 _log = logging.getLogger("retail_assistant.faq")
@@ -32,7 +32,7 @@ class Notebook:
 
     def explored(self, shopper: str, text: str, answer: str) -> None:
         """Queue a note that a question turned out to have an answer of the bank."""
-        if shopper == ANONYMOUS or not is_shareable(text) or len(self._writing) >= _MOST_WAITING:
+        if not is_named(shopper) or not is_shareable(text) or len(self._writing) >= _MOST_WAITING:
             return
         task = asyncio.create_task(self._write(shopper, text, answer))
         self._writing.add(task)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -13,6 +14,7 @@ from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.faq.vocabulary import Vocabulary
 from retail_assistant.knowledge.embedding import query_embedding
 
+T = TypeVar("T")
 tasks = pb.Registry()
 LEARNS = frozenset({"unsure", "audit", "bank_too_small"})
 """Refusals after which an answer found without the bank shows whether the bank was right."""
@@ -40,7 +42,6 @@ class FaqMatch(msgspec.Struct, frozen=True):
 class Desk(msgspec.Struct, frozen=True):
     """A bank that is ready for questions, and the words that distinguish its sections."""
 
-    snapshot: pb.semantic.BankSnapshot
     bank: pb.semantic.QuestionBank
     vocabulary: Vocabulary
 
@@ -71,22 +72,28 @@ class Desk(msgspec.Struct, frozen=True):
         return FaqMatch(match.answer, match.score, reason, said.names - self.vocabulary.said(match.answer), unsaid)
 
 
-class _Desks:
-    """The desk of the current bank; a new one is made when the model's generation changes."""
+class PerBank(Generic[T]):
+    """Keeps what was made of the current bank, until the model has a new generation."""
 
     def __init__(self) -> None:
-        self._ready: Desk | None = None
+        """Keep nothing yet."""
+        self._kept: tuple[pb.semantic.BankSnapshot, T] | None = None
 
-    def of(self, snapshot: pb.semantic.BankSnapshot, embedder: Embedder) -> Desk:
-        ready = self._ready
-        if ready is None or ready.snapshot is not snapshot:
-            bank = pb.semantic.QuestionBank(embedder)
-            bank.take(snapshot)
-            self._ready = ready = Desk(snapshot, bank, Vocabulary(snapshot.bank))
-        return ready
+    def of(self, bank: pb.semantic.BankSnapshot, make: Callable[[], T]) -> T:
+        """What was made of a bank; ``make`` makes it if the last call was for another bank."""
+        kept = self._kept
+        if kept is None or kept[0] is not bank:
+            self._kept = kept = (bank, make())
+        return kept[1]
 
 
-_desks = _Desks()
+_desks = PerBank[Desk]()
+
+
+def _desk(snapshot: pb.semantic.BankSnapshot, embedder: Embedder) -> Desk:
+    bank = pb.semantic.QuestionBank(embedder)
+    bank.take(snapshot)
+    return Desk(bank, Vocabulary(snapshot.bank))
 
 
 @tasks.live(why="Each question is matched in its own wording")
@@ -100,7 +107,7 @@ async def faq_known(
     bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
 ) -> FaqMatch | None:
     """The match of a message that is literally a wording of the bank, without any embedding; otherwise ``None``."""
-    desk = _desks.of(bank, embedder)
+    desk = _desks.of(bank, lambda: _desk(bank, embedder))
     verdict = desk.bank.recall(question, scope=pb.semantic.Scope(locale=locale))
     return desk.judge(verdict, question.text, message, said) if verdict else None
 
@@ -117,6 +124,6 @@ async def faq_match(
     bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
 ) -> FaqMatch | None:
     """The bank's nearest answer, and whether it may be served for this message."""
-    desk = _desks.of(bank, embedder)
+    desk = _desks.of(bank, lambda: _desk(bank, embedder))
     verdict = desk.bank.ask(question, scope=pb.semantic.Scope(locale=locale), vector=vector)
     return desk.judge(verdict, question.text, message, said)

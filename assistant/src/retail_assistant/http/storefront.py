@@ -14,12 +14,12 @@ from retail_assistant.answers.actions import MOST_COPIES
 from retail_assistant.answers.own import Own, missing_cents
 from retail_assistant.knowledge.tasks import Offer as Promotion
 from retail_assistant.knowledge.tasks import promotions_for, review_summaries
-from retail_assistant.live import LiveShop
+from retail_assistant.live import LiveShop, reduced_cents
 from retail_assistant.shop import finding, index, orders, queries, records
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import NotSignedIn, OutOfStock
 from retail_assistant.shop.finding import Conditions, Offer
-from retail_assistant.shop.voices import ANONYMOUS, spelled
+from retail_assistant.shop.voices import ANONYMOUS, is_named
 
 Conn = sqlite3.Connection
 PAGE_SIZE, MOST_ON_A_PAGE = 24, 60
@@ -266,7 +266,7 @@ class StorefrontRoutes:
         p, promotion = offer.product, best.get(offer.product.genre)
         reduced = None
         if promotion is not None:
-            cents = round(offer.cents * (100 - promotion.percent) / 100)
+            cents = reduced_cents(offer.cents, promotion.percent)
             reduced = Reduced(
                 promotion.id, promotion.title, promotion.percent, cents, self._shop.money(cents), promotion.ends_at
             )
@@ -288,9 +288,9 @@ class StorefrontRoutes:
 
 
 def _signed_in(request: HttpRequest) -> str:
-    """The shopper of the path; raises :class:`NotSignedIn` for the name of nobody."""
+    """The shopper of the path; raises :class:`NotSignedIn` if it is not a name."""
     user = request.parameters["user"]
-    if spelled(user) == ANONYMOUS:
+    if not is_named(user):
         raise NotSignedIn("a cart and orders belong to a shopper: send the shopper's name", field="user")
     return user
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -39,6 +39,19 @@ async def retrieval(
     found: list[tuple[Block, str]] = []
     for policy in shop.policies():
         found += [(block, policy.title) for block in (await blocks.get(f"policy/{policy.id}")).value or ()]
+    return nearness(found, vector)
+
+
+def nearness(found: Sequence[tuple[Block, str]], vector: Any) -> list[Hit]:
+    """Compare sections with a question.
+
+    Args:
+        found: The sections, each with the title of its policy.
+        vector: The embedding of the question.
+
+    Returns:
+        A hit for each section, in the same order.
+    """
     if not found:
         return []
     whole = _matrix([block.vector for block, _ in found]) @ vector
@@ -50,8 +63,3 @@ async def retrieval(
 
 def _matrix(vectors: Sequence[bytes]) -> Any:
     return np.frombuffer(b"".join(vectors), np.float32).reshape(len(vectors), -1)
-
-
-def entities(hits: Iterable[Hit]) -> list[str]:
-    """The distinct entities of some hits in order."""
-    return list(dict.fromkeys(hit.block.source for hit in hits))

@@ -114,14 +114,6 @@ def list_products(conn: sqlite3.Connection, *, delisted: bool = False) -> list[P
     return [_product(r) for r in conn.execute(f"{_PRODUCT}{where} ORDER BY asin")]
 
 
-def list_editions(conn: sqlite3.Connection, series: str, volume: int) -> list[Product]:
-    """Return the listed formats of one volume of a series, ordered by format."""
-    rows = conn.execute(
-        f"{_PRODUCT} WHERE series = ? AND volume = ? AND listed = 1 ORDER BY format, asin", (series, volume)
-    )
-    return [_product(r) for r in rows]
-
-
 def get_promotion(conn: sqlite3.Connection, promotion_id: str) -> Promotion:
     """Return one promotion, even if it is not running now."""
     row = conn.execute(f"{_PROMOTION} WHERE id = ?", (promotion_id,)).fetchone()

@@ -1,7 +1,8 @@
-"""Writes: each is one transaction that holds its outbox row, and returns that row's position.
+"""Writes to the shop, each in one transaction. A rejected write raises a :class:`ShopError` and changes nothing.
 
-Price, stock, cart and view writes are live: they add no outbox row and return ``None``. A rejected write raises a
-:class:`ShopError` and changes nothing. ``now`` is in epoch seconds, money in cents.
+A write of a policy, a product, a promotion, a purchase or a review adds a row to the outbox, and returns that row's
+position. Prices, stock, carts and views are live: writing them adds no row, so there is no position to return.
+``now`` is in epoch seconds, money in cents.
 """
 
 from __future__ import annotations

@@ -32,9 +32,14 @@ def spelled(shopper: str) -> str:
     return shopper.strip().lower()
 
 
+def is_named(shopper: str) -> bool:
+    """Whether a shopper gave a name, in whatever spelling."""
+    return spelled(shopper) not in ("", ANONYMOUS)
+
+
 def voice(conn: sqlite3.Connection, shopper: str, *, now: float) -> Voice:
     """Look up the speaker; raises :class:`retail_assistant.shop.errors.BadValue` if the name is invalid."""
     name = checks.identifier(spelled(shopper), "shopper")
     since = checks.moment(now, "now") - DAY_S
-    found = name != ANONYMOUS and conn.execute(_KNOWN, {"name": name, "since": since}).fetchone()
+    found = is_named(name) and conn.execute(_KNOWN, {"name": name, "since": since}).fetchone()
     return Voice(name, bool(found))

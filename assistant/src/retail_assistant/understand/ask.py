@@ -42,7 +42,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     Args:
         text: Its words, spelled correctly and put as shops put them.
-        said: Its words as they were typed.
+        said: The whole message, as it was typed.
         spelled: The whole message, spelled correctly but otherwise in the customer's words.
         readings: The kinds of question that it may be, the likeliest first.
         subjects: The products that it is about.
@@ -51,7 +51,7 @@ class Ask(msgspec.Struct, frozen=True):
         follows: Whether it means something only after what was said before.
         leftover: Its content words that name nothing the shop knows by name.
         copies: A number of copies that it names.
-        off_topic: Whether it asks for what no shop of this kind answers.
+        off_topic: Whether it asks for something that a shop of this kind does not answer.
     """
 
     text: str

@@ -29,24 +29,18 @@ def is_doubtful(text: str, *, known: float) -> bool:
     return bool(letters) and known <= MOSTLY and not (is_latin and len(_WORD.findall(text)) < LEAST_WORDS)
 
 
-def other_language(text: str, *, known: float) -> str | None:
-    """The English name of the language of a message, ``None`` for English and for what is too short to tell.
+def other_language(text: str) -> str | None:
+    """The English name of the language of a doubtful message; ``None`` for English and for one that is hard to tell.
 
-    The first doubtful message loads the identifier, which takes a third of a second: call it in a thread.
-
-    Args:
-        text: The message.
-        known: The share of its words that are English or the shop's own.
+    The first call loads the identifier, which takes a third of a second: call it in a thread.
     """
-    if not is_doubtful(text, known=known):
-        return None
     language, chance = _identifier().classify(text)
     return NAMES.get(language) if language != "en" and chance >= SURE else None
 
 
 @lru_cache(1)
 def _identifier() -> Any:
-    """The identifier, loaded once: it holds no text of a customer."""
+    """The identifier, loaded once; it does not keep the texts that it reads."""
     from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier
 
     found = LanguageIdentifier.from_model_file(MODEL_DIR / MODEL_FILE, norm_probs=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 _DULL = frozenset(
     """
@@ -40,7 +39,6 @@ _DULL = frozenset(
 _WORD = re.compile(r"[^\W\d_]{3,}(?:-[^\W\d_]+)*")
 
 
-def content(text: str, *, but: Iterable[str] = ()) -> tuple[str, ...]:
-    """The content words of a text in lower case, each once, without some others."""
-    left_out = {*but}
-    return tuple(dict.fromkeys(w for w in _WORD.findall(text) if w not in _DULL and w not in left_out))
+def content(text: str) -> tuple[str, ...]:
+    """The content words of a text in lower case, each once."""
+    return tuple(dict.fromkeys(word for word in _WORD.findall(text) if word not in _DULL))

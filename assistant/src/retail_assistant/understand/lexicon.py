@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -24,17 +23,16 @@ class Line(msgspec.Struct, frozen=True):
 
     name: str
     author: str
-    genre: str
 
 
 class Lexicon(msgspec.Struct, frozen=True):
-    """The words of a shop; ``terms`` counts the texts in which a word occurs."""
+    """The words of a shop; ``terms`` are all words of its texts."""
 
     lines: tuple[Line, ...] = ()
     genres: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
     authors: tuple[str, ...] = ()
-    terms: dict[str, int] = {}
+    terms: tuple[str, ...] = ()
 
 
 def _whole_shop() -> Sequence[str]:
@@ -57,22 +55,19 @@ def lexicon(_shop: str, *, catalog: pb.Source[Catalog], policies: pb.Source[Poli
 
 def compile_lexicon(products: Iterable[Product], policies: Iterable[Policy]) -> Lexicon:
     """Collect the words of products and policies."""
-    terms: Counter[str] = Counter()
     lines: dict[str, Line] = {}
-    genres: Counter[str] = Counter()
-    formats: Counter[str] = Counter()
-    authors: Counter[str] = Counter()
+    terms, genres, formats, authors = set[str](), set[str](), set[str](), set[str]()
     for product in products:
         name = product.line
         if len(lines) < MOST_LINES:
-            lines.setdefault(name, Line(name, product.author, product.genre))
-        terms.update(set(words(f"{product.title} {product.description} {product.author}")))
-        genres[product.genre] += 1
-        formats[product.format] += 1
-        authors[product.author] += 1
+            lines.setdefault(name, Line(name, product.author))
+        terms.update(words(f"{product.title} {product.description} {product.author}"))
+        genres.add(product.genre)
+        formats.add(product.format)
+        authors.add(product.author)
     for policy in policies:
-        terms.update(set(words(f"{policy.title} {policy.text}")))
-    return Lexicon(tuple(lines.values()), _names(genres), _names(formats), _names(authors), dict(terms))
+        terms.update(words(f"{policy.title} {policy.text}"))
+    return Lexicon(tuple(lines.values()), _names(genres), _names(formats), _names(authors), _names(terms))
 
 
 def _names(found: Iterable[str]) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ _FURTHER_EUROPE = {"IS", "CY", "XK"}
 """Countries of Europe whose clocks have other names."""
 _OWN = {
     "uk": "GB", "england": "GB", "scotland": "GB", "wales": "GB", "britain": "GB", "great britain": "GB",
-    "northern ireland": "GB", "holland": "NL", "usa": "US", "us": "US", "u.s.": "US", "america": "US",
-    "the states": "US",
+    "northern ireland": "GB", "holland": "NL", "usa": "US", "us": "US", "america": "US", "the states": "US",
+    "u.s": "US", "u.s.a": "US",  # without the last stop: a name is found up to the end of a word
     "czech republic": "CZ", "turkey": "TR", "korea": "KR", "south korea": "KR", "uae": "AE", "dubai": "AE",
     "hawaii": "US", "alaska": "US", "california": "US", "new york": "US", "london": "GB", "paris": "FR", "berlin": "DE",
     "madrid": "ES", "rome": "IT", "vienna": "AT", "tokyo": "JP", "sydney": "AU", "toronto": "CA", "dublin": "IE",
@@ -52,7 +52,7 @@ def names() -> set[str]:
 
 
 def place(text: str) -> tuple[str, bool] | None:
-    """The first place that a text in lower case names, and whether it is in Europe; ``None`` if it names none."""
+    """The first place that a text in lower case names, and whether it is in Europe; ``None`` without a place."""
     if _NOT_EUROPE.search(text):
         return "outside europe", False
     pattern, names = _known()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 
-from retail_assistant.understand.words import number
+from retail_assistant.understand.words import CARDINALS, number
 
-_SPELLED = (
-    r"(?:ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty"
-    r"|sixty|seventy|eighty|ninety|hundred|five|six|seven|eight|nine|two|three|four|one)"
-)
+_SPELLED = "|".join(word for word, value in CARDINALS.items() if value)
+"""Number words that can be an amount of money, so without "zero"."""
+_TENS = "|".join(word for word, value in CARDINALS.items() if value in range(20, 100, 10))
+_ONES = "|".join(word for word, value in CARDINALS.items() if value in range(1, 10))
 _AMOUNT = (
     rf"(?:\d{{1,3}}(?:,\d{{3}})+(?![\d,])|\d{{1,5}}(?:[.,]\d{{1,2}})?(?![\d.,]*\d)"
-    rf"|(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)-(?:one|two|three|four|five|six|seven|eight|nine)"
-    rf"|\b{_SPELLED}\b(?!-[a-z]))"
+    rf"|(?:{_TENS})-(?:{_ONES})|\b(?:{_SPELLED})\b(?!-[a-z]))"
 )
 _SIGN = r"(?:[€$£]|eur\b|euros?\b|dollars?\b|bucks?\b|usd\b|quid\b|pounds?\b)"
 _MONEY = rf"(?:{_SIGN}\s*)?(?P<{{name}}>{_AMOUNT})(?:\s*(?P<{{name}}_sign>{_SIGN}))?"

@@ -22,8 +22,9 @@ _ANOTHER_ORDER = re.compile(
 WEAK = 1.3
 _ONES = re.compile(r"\b(?:only |any |the |just |other )?(?:\w+ )?ones\b")
 LONG = 7
+"""A message of this many words or more says by itself what it is about."""
 FORMAT_ALONE = 1.3
-"""From so many words on a message says by itself what it is about."""
+"""How strongly a format and a word for books, and nothing else, ask for a list."""
 _CARRIED: frozenset[Kind] = frozenset({"offer", "facts", "promotion", "reviews", "orders", "cart", "compare", "action"})
 
 

@@ -38,7 +38,7 @@ _SAME = (
     (re.compile(
         r"\b(?:send|give|bring|ship|mail|post) (?:it|them|this|these|that|a book|the book|books|something|stuff"
                 r"|things|one) back\b"), "return it"),
-    (re.compile(r"\bmoney[- ]back\b|\breimburse(?:d|ment)?\b|\bget my money\b"), "refund"),
+    (re.compile(r"\bmoney[- ]back\b|\breimburse(?:d|ment)?\b|\bget my money\b(?: back\b)?"), "refund"),
     (re.compile(r"\bpre-?orders?(?:ed)?\b|\bpre order(?:ed)?\b"), "preorder"),
     (re.compile(r"\b(?:postage|shipping costs?|shipping fees?|delivery charges?|p&p)\b"), "delivery cost"),
     (re.compile(

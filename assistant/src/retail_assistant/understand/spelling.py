@@ -41,7 +41,7 @@ class Speller:
         """Load the English dictionary, once in a process, and the shop's words."""
         self._english = _english()
         self._shop = {*_CHAT, *places.names(), *(word for word in shop_words if _WORD.fullmatch(word))}
-        self._own = _dictionary((word, SHOP_COUNT) for word in self._shop)
+        self._own = _dictionary((word, SHOP_COUNT) for word in sorted(self._shop))
 
     def correct(self, text: str) -> str:
         """A text with its misspelled words corrected, in lower case where a word was changed."""

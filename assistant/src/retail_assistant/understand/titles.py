@@ -150,7 +150,7 @@ def _volume_at(said: Sequence[str], at: int) -> tuple[int | None, int]:
     if at < len(said) and said[at] in _VOLUME_WORDS and at + 1 < len(said):
         found = number(said[at + 1])
         return (found, at + 2) if found is not None else (None, at)
-    if at < len(said) and said[at].isdecimal() and len(said[at]) < 3:  # noqa: PLR2004  # no series has a hundred
+    if at < len(said) and said[at].isdecimal() and len(said[at]) < 3:  # noqa: PLR2004  # a series has fewer than a hundred
         return int(said[at]), at + 1
     return None, at
 

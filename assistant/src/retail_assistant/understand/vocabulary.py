@@ -21,7 +21,7 @@ class Vocabulary:
     """The names that the shop knows, and how people spell them."""
 
     def __init__(self, known: Lexicon, *, speller: Callable[[Iterable[str]], Speller] | None = Speller) -> None:
-        """Build the indexes; ``speller`` makes what corrects misspelled words, ``None`` leaves them."""
+        """Build the indexes; ``speller`` makes the corrector of misspelled words, with ``None`` they are left."""
         self.lexicon = known
         self.titles = Titles(line.name for line in known.lines)
         self._names: dict[str, tuple[str, str]] = {}
@@ -29,14 +29,16 @@ class Vocabulary:
             for name in names:
                 self._names[plain(name)] = (kind, name)
                 self._names.update(dict.fromkeys(SAYINGS.get(name.lower(), ()), (kind, name)))
-        self._several = {said: names for said, names in SEVERAL.items() if set(names) <= set(known.formats)}
-        self._names.update({said: (FORMAT, "/".join(names)) for said, names in self._several.items()})
+        several = {said: names for said, names in SEVERAL.items() if set(names) <= set(known.formats)}
+        self._several = {_label(names): names for names in several.values()}
+        self._names.update({said: (FORMAT, _label(names)) for said, names in several.items()})
         self._names.update({plain(author): (AUTHOR, author) for author in known.authors})
         for last, author in _only_once(known.authors).items():
             self._names.update({f"{word} {last}": (AUTHOR, author) for word in _BY})
         spelled = "|".join(re.escape(name) for name in sorted(self._names, key=len, reverse=True))
         self._spelled = re.compile(rf"\b(?:{spelled})s?\b|[\w'-]+|[.,:;!?]" if spelled else r"[\w'-]+")
-        self._plural = {f"{said}s": name for said, name in self._names.items()}
+        self._known = {f"{said}s": name for said, name in self._names.items()} | self._names
+        self._terms = frozenset(known.terms)
         self._speller = speller(_spelled_words(known)) if speller else None
 
     def correct(self, text: str) -> str:
@@ -45,10 +47,10 @@ class Vocabulary:
 
     def named(self, text: str) -> Found:
         """The genres, formats and authors that a text in lower case names, and whether each is wanted."""
-        found = judged(text, self._spelled, {**self._plural, **self._names})
+        found = judged(text, self._spelled, self._known)
         wanted: dict[tuple[str, str], bool] = {}
         for (kind, name), is_wanted in found.wanted.items():
-            for one in name.split("/") if kind == FORMAT else (name,):
+            for one in self._several.get(name, (name,)) if kind == FORMAT else (name,):
                 wanted[kind, one] = is_wanted
         return Found(wanted)
 
@@ -58,12 +60,11 @@ class Vocabulary:
 
     def without_names(self, text: str) -> str:
         """A text in lower case without the genres, formats and authors that it names."""
-        known = {**self._plural, **self._names}
-        return self._spelled.sub(lambda found: " " if found[0] in known else found[0], text)
+        return self._spelled.sub(lambda found: " " if found[0] in self._known else found[0], text)
 
     def knows(self, word: str) -> bool:
         """Whether a word occurs in a text of the shop, in this or a similar form."""
-        return any(form in self.lexicon.terms for form in (word, f"{word}s", word.removesuffix("s")))
+        return any(form in self._terms for form in (word, f"{word}s", word.removesuffix("s")))
 
     def share_known(self, text: str) -> float:
         """The share of a text's words that are English, or the shop's own."""
@@ -71,6 +72,11 @@ class Vocabulary:
         if not said or self._speller is None:
             return 1.0
         return sum(self._speller.knows(word) for word in said) / len(said)
+
+
+def _label(formats: Iterable[str]) -> str:
+    """The name under which several formats are found as one."""
+    return "/".join(formats)
 
 
 def _only_once(authors: Iterable[str]) -> dict[str, str]:
@@ -88,5 +94,5 @@ def _spelled_words(known: Lexicon) -> set[str]:
     return {
         *words(names),
         *words(lines.replace("'", "")),
-        *(word for word, count in known.terms.items() if count > 0),
+        *known.terms,
     }

@@ -31,7 +31,6 @@ class Wishes(msgspec.Struct, frozen=True):
     themes: Names = NONE
     no_themes: Names = NONE
     volume: int | None = None
-    volume_from: int | None = None
     single: bool = False
     most_cents: int | None = None
     least_cents: int | None = None
@@ -89,7 +88,7 @@ _NOT_MUCH = re.compile(
     r"\b(?:not|isn't|aren't) (?:too |very |so |that )?"
     r"(?:expensive|dear|long|short|old|new|thick|big|complicated|difficult|heavy)\b"
 )
-"""A negation of something else than what is wanted: "a not too expensive thriller"."""
+"""A negation that does not refuse what follows: "a not too expensive thriller"."""
 _OTHER_THAN = re.compile(
     r"\b(?:other than|rather than|instead of|apart from|tired of|enough of|sick of|anything but|everything but"
     r"|all but|everything except|not into)\b"
@@ -122,7 +121,7 @@ def judged(text: str, spelled: re.Pattern[str], names: Mapping[str, tuple[str, s
             reach = _REACH if reach else 0
         elif word in _NEGATORS:
             reach = _REACH
-        elif word == "," and following in (*_JOINS, *names) and reach and before not in _NEGATORS:
+        elif word == "," and (following in _JOINS or following in names) and reach and before not in _NEGATORS:
             pass
         elif word in _TURNS:
             reach = 0

@@ -16,11 +16,12 @@ _GREETING = re.compile(
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
              "ninth": 9, "tenth": 10}  # fmt: skip
-_NUMBERS = {word: i for i, word in enumerate(
+CARDINALS = {word: i for i, word in enumerate(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty".split()
-)} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100,
-      "couple": 2, "dozen": 12}  # fmt: skip
+)} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
+      "hundred": 100}  # fmt: skip
+_NUMBERS = CARDINALS | {"couple": 2, "dozen": 12}
 
 
 def plain(text: str) -> str:
@@ -39,7 +40,7 @@ def words(text: str) -> list[str]:
 
 
 def number(word: str) -> int | None:
-    """The whole number that a word or a figure names, cardinal or ordinal; ``None`` if it is none."""
+    """The whole number that a word or a figure names, cardinal or ordinal; ``None`` for other words."""
     if word.isdecimal():
         return int(word) if len(word) < 7 else None  # noqa: PLR2004  # nothing in a shop is counted in millions
     return _NUMBERS.get(word) or ordinal(word)
@@ -52,7 +53,7 @@ def ordinal(word: str) -> int | None:
 
 
 def bare(text: str) -> str:
-    """A question without greeting, thanks and closing marks, in lower case; what is nothing else keeps its words."""
+    """A question without greeting, thanks and closing marks, in lower case; a text of nothing else keeps its words."""
     lowered = text.lower().strip().rstrip(_CLOSING)
     while True:
         shorter = _GREETING.sub("", lowered).strip().rstrip(_CLOSING)

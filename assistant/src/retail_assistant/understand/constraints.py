@@ -1,0 +1,90 @@
+"""Finds the wishes that a text states: genres, formats, authors, prices, themes, how many, and in which order."""
+
+from __future__ import annotations
+
+import re
+
+from retail_assistant.understand.leftover import content
+from retail_assistant.understand.prices import price_range
+from retail_assistant.understand.titles import volume_in
+from retail_assistant.understand.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
+from retail_assistant.understand.wishes import Sort, Wishes
+from retail_assistant.understand.words import number
+
+_COUNT = re.compile(
+    r"\b(one|two|three|four|five|six|seven|eight|ten|\d{1,2})\s+(?:\w+\s+){0,3}?"
+    r"(?:books?|titles?|manga|mangas|novels?|options?|suggestions?|recommendations?|ideas|series|ones"
+    r"|thrillers?|paperbacks?"
+    r"|hardcovers?|ebooks?|stories|recs|picks|romances|mysteries|comedies)\b|\b(?:top|just|only) (one|two|three"
+    r"|four|five|\d{1,2})\b"
+)
+_SINGLE = re.compile(
+    r"\b(?:stand-?alone|stand alone|one-?shots?|single[- ]volumes?|one[- ]volume|in one volume"
+    r"|complete in (?:one|a single)|not part of a series"
+    r"|self-contained)\b"
+)
+_SORTS: tuple[tuple[Sort, re.Pattern[str]], ...] = (
+    ("-price", re.compile(r"\b(?:most expensive|priciest|dearest|highest price)\b")),
+    ("price", re.compile(r"\b(?:cheapest|lowest price|least expensive|from (?:cheap|low)|by price|cheap)\b")),
+    ("-rating", re.compile(r"\b(?:best|highest|top)[- ](?:rated|reviewed)\b|\bbest reviews\b|\bhighest rating\b")),
+    ("-new", re.compile(r"\b(?:newest|latest|new releases?|recent(?:ly)?|new arrivals)\b")),
+)  # fmt: skip
+_THEMED = re.compile(
+    r"\b(?:about|with|featuring|involving|set in|in which)\s+([^.?!,;]+?)"
+    r"(?=\s+(?:but|for|under|below)\b|[.?!,;]|$)"
+)
+_BEFORE_BOOK = re.compile(
+    r"\b((?:[^\W\d_]+(?:-[^\W\d_]+)?\s+){1,2})(?:stories|story|tales?|books?|manga|novels?|series)\b"
+)
+_WITHOUT = re.compile(
+    r"\b(?:no|not|without|except|avoid|nothing (?:about|with)|don't want|isn't about)\s+(?:any |too |about "
+    r"|with )?([^\W\d_]{3,})"
+)
+
+
+def find_wishes(text: str, vocabulary: Vocabulary) -> tuple[Wishes, str]:
+    """Find the wishes that a text states, except its themes.
+
+    Args:
+        text: A question in lower case, without the titles that it names.
+        vocabulary: The names that the shop knows.
+
+    Returns:
+        The wishes, and the text without its price and without the names of genres, formats and authors.
+    """
+    (least, most), rest = price_range(text)
+    found = vocabulary.named(rest)
+    wishes = Wishes(
+        genres=found.of(GENRE, wanted=True),
+        no_genres=found.of(GENRE, wanted=False),
+        formats=found.of(FORMAT, wanted=True),
+        no_formats=found.of(FORMAT, wanted=False),
+        authors=found.of(AUTHOR, wanted=True),
+        no_authors=found.of(AUTHOR, wanted=False),
+        volume=volume_in(rest),
+        single=bool(_SINGLE.search(rest)),
+        most_cents=most,
+        least_cents=least,
+        sort=_sort(rest),
+        count=_count(rest),
+    )
+    return wishes, vocabulary.without_names(rest)
+
+
+def find_themes(rest: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Find what a book should be about, and what not: the words after "about" and the like, or before "stories"."""
+    unwanted = frozenset(content(" ".join(_WITHOUT.findall(rest))))
+    after = " ".join(found[1] for found in _THEMED.finditer(rest))
+    before = " ".join(found[1] for found in _BEFORE_BOOK.finditer(rest))
+    return frozenset(content(f"{after} {before}")) - unwanted, unwanted
+
+
+def _count(text: str) -> int | None:
+    """How many products a text asks for."""
+    found = _COUNT.search(text)
+    return next((number(group) for group in found.groups() if group), None) if found else None
+
+
+def _sort(text: str) -> Sort:
+    """The order that a text asks for."""
+    return next((order for order, pattern in _SORTS if pattern.search(text)), "")

@@ -1,0 +1,123 @@
+"""Finds the products that a question is about: by title, by the page, or by what it points at in the conversation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from retail_assistant.understand.ask import Subject
+from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.titles import Named
+from retail_assistant.understand.wishes import Wishes
+from retail_assistant.understand.words import number, ordinal, words
+
+SHORT = 7
+"""A message of fewer words goes on from what was said before."""
+Prices = Callable[[str], int]
+"""Returns the present price of a product in cents by its asin."""
+_POINTS = re.compile(
+    r"\b(?:it|its|it's|this|that one|this one|that|these|those|them|they|the book|the manga|the series|the one"
+    r"|the volume"
+    r"|same (?:one|author|series|genre)|(?:same|this|that|the) (?:book|one|title|volume|author|series|genre"
+    r"|edition))\b"
+)
+_THE_PLACE = re.compile(
+    r"\bthe (first|second|third|fourth|fifth|last|1st|2nd|3rd|4th|5th|middle)(?: (?:one|book|title|manga|option"
+    r"|of (?:them|these|those)))?\b"
+    r"|\b(?:number|no\.?|option|#) ?(\d|one|two|three|four|five)\b|\b(first|second|third|last) one\b"
+)
+_VOLUME_ALONE = re.compile(
+    r"^(?:and |what about |how about |also )?(?:the )?(?:vol(?:ume)? |number |no |# ?)?(\d{1,2})(?:st|nd|rd"
+    r"|th)?(?: one)?\W*$"
+)
+_CHEAPER = re.compile(r"\bthe (?:cheap(?:er|est)|less expensive|least expensive)(?: (?:one|of))?\b")
+_DEARER = re.compile(r"\bthe (?:dear(?:er|est)|more expensive|most expensive|pricier)(?: (?:one|of))?\b")
+_SEVERAL = re.compile(r"\b(?:they|both|them|these|those)\b")
+_OTHER_ONE = re.compile(r"\bthe other (?:one|book|title)\b")
+_THIS = re.compile(r"\bthis(?: one| book)?\b")
+_COMPARES = re.compile(r"\b(?:than|or|vs|versus|compare|better|cheaper|difference)\b")
+
+
+def find_subjects(
+    question: str, named: Sequence[Named], wishes: Wishes, said: Dialogue, page: str, *, cents: Prices
+) -> tuple[Subject, ...]:
+    """Find the products that a question is about.
+
+    Args:
+        question: The question in lower case.
+        named: The titles that it names.
+        wishes: The wishes that it states.
+        said: The conversation so far.
+        page: The asin of the product whose page is open, or an empty text.
+        cents: The present prices.
+
+    Returns:
+        The products, each narrowed by the volume and the format that the question states.
+    """
+    form = only(wishes.formats)
+    if named:
+        return _by_title(question, named, wishes, page)
+    if said.kind == "compare" and _SEVERAL.search(question):
+        return tuple(Subject("", "shown", asin) for asin in said.shown)
+    if said.shown and (placed := _by_place(question, said, cents)):
+        return tuple(Subject("", "shown", asin, format=form) for asin in placed)
+    volume = wishes.volume if wishes.volume is not None else _volume_alone(question, said)
+    points = bool(_POINTS.search(question))
+    if page and (points or not said.focus or said.focus == page):
+        return (Subject("", "page", page, volume=volume, format=form),)
+    if points or len(words(question)) < SHORT:
+        if said.focus:
+            return (Subject("", "focus", said.focus, volume=volume, format=form),)
+        if page:
+            return (Subject("", "page", page, volume=volume, format=form),)
+    return ()
+
+
+def only(names: Iterable[str]) -> str | None:
+    """Return the name if there is exactly one."""
+    some = list(names)
+    return some[0] if len(some) == 1 else None
+
+
+def _by_title(question: str, named: Sequence[Named], wishes: Wishes, page: str) -> tuple[Subject, ...]:
+    """The titles that a question names; with "this" and a comparison also the product on the page."""
+    form = only(wishes.formats)
+    found = tuple(
+        Subject(n.name, "message", "", n.volume if n.volume is not None else wishes.volume, form, n.whole)
+        for n in named
+    )
+    if page and len(found) == 1 and _THIS.search(question) and _COMPARES.search(question):
+        return (Subject("", "page", page), *found)
+    return found
+
+
+def _by_place(question: str, said: Dialogue, cents: Prices) -> tuple[str, ...]:
+    """The products of the last list whose places a question names: "the second one", "the cheaper one"."""
+    shown = said.shown
+    if len(shown) == 2 and _OTHER_ONE.search(question):  # noqa: PLR2004  # the other of two
+        return (shown[0] if said.focus == shown[1] else shown[1],)
+    if len(shown) > 1:
+        at = dict.fromkeys(_place(found, len(shown)) for found in _THE_PLACE.finditer(question))
+        if at:
+            return tuple(shown[place - 1] for place in at if place <= len(shown))
+        if _CHEAPER.search(question):
+            return (min(shown, key=cents),)
+        if _DEARER.search(question):
+            return (max(shown, key=cents),)
+    return ()
+
+
+def _place(found: re.Match[str], shown: int) -> int:
+    """The place from 1 that a phrase names in a list of ``shown`` products."""
+    word = next(group for group in found.groups() if group)
+    return {"last": shown, "middle": shown // 2 + 1}.get(word) or ordinal(word) or number(word) or 1
+
+
+def _volume_alone(question: str, said: Dialogue) -> int | None:
+    """The volume of a message that names only one: "and 3?", or "is the third one available?" after one product."""
+    if found := _VOLUME_ALONE.match(question.strip()):
+        return int(found[1])
+    if len(said.shown) == 1 and (place := _THE_PLACE.search(question)):
+        word = next(group for group in place.groups() if group)
+        return ordinal(word) or number(word)
+    return None

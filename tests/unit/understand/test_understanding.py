@@ -1,0 +1,63 @@
+"""The vocabulary that the chat reads with follows the shop's words."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from retail_assistant.chat.understanding import Understanding
+from retail_assistant.understand.lexicon import Lexicon
+
+
+class Shop:
+    """An app that serves whatever words it has."""
+
+    def __init__(self):
+        self.words, self.generation, self.reads = None, 0, 0
+
+    async def serve(self, _task, _key):
+        self.reads += 1
+        return SimpleNamespace(value=self.words, generation=self.generation, stamp="")
+
+    def publish(self, words):
+        self.words, self.generation = words, self.generation + 1
+
+
+@pytest.fixture
+def shop():
+    """Return a shop whose words are not compiled yet."""
+    return Shop()
+
+
+@pytest.fixture
+def understanding(shop):
+    """Return what follows that shop's words."""
+    return Understanding(shop, None)
+
+
+async def test_a_vocabulary_is_kept_while_the_words_are_equal(shop, understanding):
+    """A new generation of equal words keeps the vocabulary, and one of other words replaces it."""
+    shop.publish(Lexicon(genres=("horror",)))
+    first = await understanding.vocabulary()
+    shop.publish(Lexicon(genres=("horror",)))
+    await understanding.step()
+    assert await understanding.vocabulary() is first
+    shop.publish(Lexicon(genres=("horror", "romance")))
+    await understanding.step()
+    assert (await understanding.vocabulary()).lexicon.genres == ("horror", "romance")
+
+
+async def test_without_words_messages_are_read_with_none(shop, understanding):
+    """Until the shop's words are there the vocabulary is empty, and words that are gone leave the last one in use."""
+    assert (await understanding.vocabulary()).lexicon == Lexicon()
+    shop.publish(Lexicon(genres=("horror",)))
+    await understanding.step()
+    shop.publish(None)
+    await understanding.step()
+    assert (await understanding.vocabulary()).lexicon.genres == ("horror",)
+
+
+async def test_the_first_read_loads_the_words_and_later_ones_do_not(shop, understanding):
+    """The vocabulary is loaded once, however often it is asked for."""
+    first = await understanding.vocabulary()
+    assert await understanding.vocabulary() is first
+    assert shop.reads == 1
