@@ -33,7 +33,6 @@ from retail_assistant.recs.rerank import RerankerModel
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.tasks import candidates, factors, recommendations, reranker, tasks, trending
 from retail_assistant.recs.views import History
-from retail_assistant.recs.words import NO_WISHES
 from retail_assistant.world import generate
 
 READS, WARM = 5_000, 500
@@ -99,7 +98,7 @@ class ByHand:
         """What the task does."""
         with self._env.begin() as txn:
             base = self._decode(txn.get(shopper.encode()))
-        moment = Moment(shopper, self._shelf.events(shopper), None, NO_WISHES)
+        moment = Moment(shopper, self._shelf.events(shopper))
         return moment.choose(self._shelf, self._model, base, top=5, is_short=False)
 
 

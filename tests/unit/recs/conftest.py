@@ -101,7 +101,7 @@ async def build(folder):
 def built(tmp_path_factory) -> Path:
     """Return the folder of a small shop and its store, which no test writes to."""
     folder = tmp_path_factory.mktemp("recs")
-    generate(folder / "shop.db", seed=7, now=NOW, products=200, shoppers=400, messages=0)
+    generate(folder / "shop.db", seed=7, now=NOW, products=200, shoppers=400, messages=4_000)
     conn = schema.connect(folder / "shop.db")
     popular = conn.execute("SELECT asin FROM purchases GROUP BY asin ORDER BY COUNT(*) DESC, asin LIMIT 1").fetchone()
     records.delist(conn, popular[0], now=NOW)

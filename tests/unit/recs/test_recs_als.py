@@ -80,7 +80,7 @@ def test_one_vector_alone_gives_the_same_list_as_in_a_batch(log):
 
 def test_an_empty_log_trains_to_nothing():
     """A model of an empty log gives no candidates."""
-    catalog = Catalog(("A",), ("",), (1,), ("",), ("x",), ("paperback",), (0.0,), (True,))
+    catalog = Catalog(("A",), ("",), (1,), ("",), ("x",), ("paperback",), (0.0,), (True,), (999,), ("",))
     model = als.train(make_log(catalog, ["u"], []))
     assert best(model, np.zeros(als.FACTORS)) == []
     assert als.fold_in(model, []).shape == (0, als.FACTORS)

@@ -1,14 +1,19 @@
 """Evaluation metrics, and the quality of the models on a medium-sized shop."""
 
 import time
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
 
-from retail_assistant.recs import evaluate, rerank
-from retail_assistant.recs.features import FEATURES
+from retail_assistant.recs import evaluate, gating, rerank
+from retail_assistant.recs.context import PAGE
+from retail_assistant.recs.evaluate_context import evaluate_context
+from retail_assistant.recs.examples import COLUMNS, held_out, make_examples
+from retail_assistant.recs.features import make_table
 from retail_assistant.recs.log import make_log
+from retail_assistant.recs.ndcg import ndcg, paired_interval
 from retail_assistant.world import generate
 
 from .conftest import NOW, read_log
@@ -18,7 +23,7 @@ from .conftest import NOW, read_log
 def middle(tmp_path_factory):
     """Return the log of a shop with 2,000 shoppers."""
     path = tmp_path_factory.mktemp("quality") / "shop.db"
-    generate(path, seed=7, now=NOW, products=500, shoppers=2_000, messages=0)
+    generate(path, seed=7, now=NOW, products=500, shoppers=2_000, messages=20_000)
     return read_log(path)
 
 
@@ -37,19 +42,19 @@ def model(middle):
 def test_ndcg_by_hand():
     """A hit is worth 1 at the first place, less at the second and nothing beyond the tenth."""
     ranked = np.arange(20)
-    assert evaluate.ndcg(ranked, np.array([0])) == 1.0
-    assert evaluate.ndcg(ranked, np.array([1])) == pytest.approx(1 / np.log2(3))
-    assert evaluate.ndcg(ranked, np.array([1, 1, 0])) == pytest.approx(1.0)
-    assert evaluate.ndcg(ranked, np.array([10])) == 0.0
-    assert evaluate.ndcg(np.empty(0, dtype=np.int64), np.array([1])) == 0.0
+    assert ndcg(ranked, np.array([0])) == 1.0
+    assert ndcg(ranked, np.array([1])) == pytest.approx(1 / np.log2(3))
+    assert ndcg(ranked, np.array([1, 1, 0])) == pytest.approx(1.0)
+    assert ndcg(ranked, np.array([10])) == 0.0
+    assert ndcg(np.empty(0, dtype=np.int64), np.array([1])) == 0.0
 
 
 def test_intervals_are_paired():
     """A small gain of every shopper is significant, and a permutation is not."""
     theirs = np.random.default_rng(1).random(200)
-    gain = evaluate.paired_interval(theirs + 0.01, theirs)
+    gain = paired_interval(theirs + 0.01, theirs)
     assert gain.low == pytest.approx(0.01)
-    noise = evaluate.paired_interval(np.random.default_rng(2).permutation(theirs), theirs)
+    noise = paired_interval(np.random.default_rng(2).permutation(theirs), theirs)
     assert noise.low < 0 < noise.high
 
 
@@ -62,42 +67,65 @@ def test_factors_beat_trending(quality):
 def test_the_reranker_beats_the_base_order(quality):
     """On the held-out week both scorers order candidates better than their base order."""
     assert quality.reranker_gain.low > 0
-    assert evaluate.paired_interval(quality.linear, quality.factors).low > 0
+    assert paired_interval(quality.linear, quality.factors).low > 0
+
+
+def test_the_request_improves_the_order(middle):
+    """At requests with a page or words the reranker orders better with them than one that never saw any."""
+    found = evaluate_context(middle)
+    assert set(found) == {"page", "words", "page and words"}
+    assert found["page"].gain(found["page"].both).low > 0
+    asked = [found["words"], found["page and words"]]
+    ours, theirs = (np.concatenate([getattr(one, way) for one in asked]) for way in ("both", "without"))
+    assert len(ours) > 50
+    assert ours.mean() > theirs.mean()
 
 
 def test_a_reranker_that_helps_may_be_promoted(middle, model):
-    """Both scorers gain on the held-out shoppers within seconds, and the model is usable."""
+    """On the held-out shoppers both scorers gain, and page and words help, within seconds; the model is usable."""
     started = time.process_time()
-    gains = evaluate.reranker_gain(model, middle)
-    assert time.process_time() - started < 20
-    assert min(gains["trees"].mean, gains["linear"].mean) > 0
-    assert evaluate.reranker_usable(model, middle) is None
+    gains = gating.reranker_gain(model, middle)
+    assert time.process_time() - started < 30
+    assert set(gains) == {"trees", "linear", "context"}
+    assert min(gain.mean for gain in gains.values()) > 0
+    assert gating.reranker_usable(model, middle) is None
 
 
-@pytest.mark.parametrize("scorer", ["trees", "linear"])
-def test_a_reranker_that_harms_is_refused(middle, model, scorer):
+@pytest.mark.parametrize(
+    ("scorer", "reason"), [("trees", "the trees order worse"), ("linear", "the linear scorer orders worse")]
+)
+def test_a_reranker_that_harms_is_refused(middle, model, scorer, reason):
     """A scorer that reverses the lists is refused, with its name and loss."""
-    backwards = [1.0 if name == "rank" else 0.0 for name in FEATURES]
+    backwards = [1.0 if name == "rank" else 0.0 for name in COLUMNS]
     changes = {"booster": "", "weights": backwards} if scorer == "trees" else {"weights": backwards}
-    reason = evaluate.reranker_usable(msgspec.structs.replace(model, **changes), middle)
-    assert reason.startswith(f"the {scorer} scorer orders worse")
-    assert "NDCG@10 -0." in reason
+    objection = gating.reranker_usable(msgspec.structs.replace(model, **changes), middle)
+    assert objection.startswith(reason)
+    assert "NDCG -0." in objection
+
+
+def test_a_reranker_that_page_and_words_mislead_is_refused(middle, model):
+    """A scorer that puts what is near the page last is refused, though it orders well without a page."""
+    weights = [-1.0 if name == "rank" else -9.0 if name in PAGE else 0.0 for name in COLUMNS]
+    reason = gating.reranker_usable(msgspec.structs.replace(model, booster="", weights=weights), middle)
+    assert reason.startswith("the trees order worse with page and words")
 
 
 def test_the_judged_shoppers_are_not_trained_on(middle):
-    """Purchases of the held-out shoppers, one in ten, do not change the training examples."""
+    """What the held-out shoppers do, one in ten, does not change the training examples."""
     cut = middle.end - rerank.LABEL_DAYS * 86_400
     before, after = middle.between(0.0, cut), middle.between(cut, np.inf)
-    left_out = rerank.held_out(before, np.arange(len(middle.shoppers)))
+    left_out = held_out(before, np.arange(len(middle.shoppers)))
     assert 0.07 < left_out.mean() < 0.13
-    found = rerank.make_examples(before, after)
-    without = rerank.make_examples(before, after._take(~left_out[after.who]))
+    table = make_table(before)
+    found = make_examples(before, after, table)
+    kept = tuple(m for m in after.messages if not left_out[m.who])
+    without = make_examples(before, replace(after._take(~left_out[after.who]), messages=kept), table)
     assert np.array_equal(found.rows, without.rows)
     assert np.array_equal(found.labels, without.labels)
 
 
 def test_without_labels_nothing_speaks_against_a_reranker(middle, model):
-    """Without purchases in the last week there is no measure, and the reranker is accepted."""
+    """Without events in the last week there is no measure, and the reranker is accepted."""
     empty = make_log(middle.catalog, ["u"], [])
-    assert evaluate.reranker_gain(model, empty) == {}
-    assert evaluate.reranker_usable(model, empty) is None
+    assert gating.reranker_gain(model, empty) == {}
+    assert gating.reranker_usable(model, empty) is None

@@ -1,10 +1,13 @@
 """Features and the reranker: what they use, and that they do not use the future."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from retail_assistant.recs import rerank
 from retail_assistant.recs.als import Candidate
+from retail_assistant.recs.examples import make_examples
 from retail_assistant.recs.features import FEATURES, RECENT_VIEWS, Past, make_rows, make_table, recent
 from retail_assistant.recs.log import DAY, Catalog, make_log
 
@@ -17,6 +20,14 @@ CATALOG = Catalog(
     formats=("paperback", "paperback", "paperback", "digital", "paperback"),
     created_at=(0.0, 0.0, 9 * DAY, 0.0, 0.0),
     listed=(True,) * 5,
+    cents=(999, 999, 999, 499, 1999),
+    texts=(
+        "the haunted manor by ann",
+        "the haunted manor, ghosts return, by ann",
+        "the haunted manor, last ghosts, by ann",
+        "a cheerful kitchen by ben",
+        "a kitchen full of ghosts by ann",
+    ),
 )
 EVENTS = [("u", "A1", 8 * DAY, 1), ("u", "B1", 9 * DAY, 0), ("v", "A2", 10 * DAY, 1)]
 
@@ -50,10 +61,12 @@ def test_labels_lie_after_features(model, log):
 
 
 def test_the_label_week_does_not_reach_the_features(split):
-    """Purchases after the cut change the labels and not the features."""
+    """Purchases after the cut change the labels and not the features of the lists as of the cut."""
     before, after = split
-    found = rerank.make_examples(before, after)
-    swapped = rerank.make_examples(before, after.__class__(**{**vars(after), "item": after.item[::-1].copy()}))
+    after = replace(after.purchases(), messages=())
+    table = make_table(before)
+    found = make_examples(before, after, table)
+    swapped = make_examples(before, replace(after, item=after.item[::-1].copy()), table)
     assert np.array_equal(found.rows, swapped.rows)
     assert not np.array_equal(found.labels, swapped.labels)
     assert found.labels.sum() > 50

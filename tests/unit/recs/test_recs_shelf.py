@@ -11,7 +11,6 @@ from retail_assistant.recs.als import Candidate
 from retail_assistant.recs.features import RECENT_PURCHASES, RECENT_VIEWS
 from retail_assistant.recs.refining import SPARE, Moment, merge
 from retail_assistant.recs.shelf import LiveShelf
-from retail_assistant.recs.words import NO_WISHES
 from retail_assistant.shop import records
 
 from .conftest import NOW
@@ -98,7 +97,7 @@ def test_a_ranking_is_looked_up_as_far_as_it_takes(has, top):
     """The best items in stock are found at any depth, and the shop is not asked beyond the needed part."""
     ranking = listed(*range(30))
     shop = Counter(has)
-    found = [c.asin for c in Moment("u", (), None, NO_WISHES).first(shop, ranking, top)]
+    found = [c.asin for c in Moment("u", ()).first(shop, ranking, top)]
     assert found == [asin for asin in range(30) if asin in has][:top]
     part = top + SPARE
     needed = found[-1] // part * part + part if len(found) == top else 30
@@ -112,5 +111,11 @@ def test_a_ranking_is_looked_up_as_far_as_it_takes(has, top):
 def test_what_is_owned_or_looked_at_is_not_shown(bought, left):
     """Owned products and the page's product are removed; beyond the recent purchases the shop is asked."""
     events = [("b", 1.0, 0), *(("c", 2.0, 1) for _ in range(bought))]
-    kept = Moment("u", events, "a", NO_WISHES).unbarred(Counter(owned="e"), listed(*"abcde"))
+    kept = Moment("u", events, "a").unbarred(Counter(owned="e"), listed(*"abcde"))
     assert "".join(c.asin for c in kept) == left
+
+
+def test_a_choice_bounds_what_is_shown():
+    """Of a list only the products among which the caller lets choose are kept."""
+    kept = Moment("u", (), among=("d", "b", "z")).unbarred(Counter(), listed(*"abcde"))
+    assert [c.asin for c in kept] == ["b", "d"]

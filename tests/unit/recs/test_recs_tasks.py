@@ -258,3 +258,35 @@ async def test_every_task_states_its_contract(floor):
         "reranker": "batch",
         "recommendations": "near-real-time",
     }
+
+
+async def test_a_page_leads_a_new_shopper_to_what_is_like_it(floor):
+    """A shopper without a past gets more of the page's genre and series than without the page, and never the page."""
+    genre, series = floor.column("genre"), floor.column("series")
+    alike = {True: 0, False: 0}
+    for page in sorted(genre)[::20]:
+        for has_page in alike:
+            found = await shown(floor, "nobody", page=page if has_page else None)
+            alike[has_page] += sum(genre[asin] == genre[page] or series[asin] == series[page] for asin in found)
+            assert not has_page or page not in found
+    assert alike[True] > 2 * alike[False]
+
+
+async def test_words_bring_products_that_no_list_has(floor):
+    """What a message names is found in the whole catalog, although the shopper's list was made without it."""
+    series = floor.column("series")
+    without = {series[asin] for asin in await shown(floor, "nobody")}
+    others = sorted(set(series.values()) - without)
+    found = [await shown(floor, "nobody", words=f"something like {name}") for name in others]
+    hits = [name in {series[asin] for asin in asins} for name, asins in zip(others, found, strict=True)]
+    assert sum(hits) > len(hits) / 3
+
+
+async def test_among_bounds_and_orders_a_choice(floor):
+    """Of products that the caller has chosen all that are in stock are returned, and no others."""
+    asins = sorted(floor.column("genre"))[::9]
+    available = floor.shelf.available(asins)
+    found = await shown(floor, floor.keen(), among=asins, count=50)
+    owned = {asin for shopper, asin in floor.owned() if shopper == floor.keen()}
+    assert set(found) == available - owned
+    assert found != sorted(found)

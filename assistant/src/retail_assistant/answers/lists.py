@@ -190,16 +190,19 @@ class Lists:
     async def _personal(
         self, asked: Asked, found: Sequence[Offer], anchor: Offer | None
     ) -> tuple[list[Offer], str, str]:
-        """In the order of the shopper's recommendations, then of what sells; what is like a product by its meaning."""
+        """In the order of the shopper's recommendations for this moment; what is like a product by its meaning."""
         if anchor is not None and asked.ask.like:
             return await self._nearest(anchor, found), "batch", RECOMMENDED[0]
         served = await self._app.serve(
-            recommendations, asked.shopper, shopper=asked.shopper, page=asked.page or None, count=_RANKED,
-        )  # fmt: skip
-        popular = await self._app.serve(trending, ALL)
-        ranks: dict[str, int] = {}
-        for one in (*(served.value or ()), *(popular.value or ())):
-            ranks.setdefault(one.asin, len(ranks))
+            recommendations,
+            asked.shopper,
+            shopper=asked.shopper,
+            page=asked.page or (anchor.asin if anchor else None),
+            words=_words(asked),
+            among=tuple(o.asin for o in found),
+            count=_RANKED,
+        )
+        ranks = {one.asin: n for n, one in enumerate(served.value or ())}
         ordered = sorted(found, key=lambda o: (ranks.get(o.asin, len(ranks)), o.product.volume, o.asin))
         head = RECOMMENDED[1] if served.reason == "cold_start" else RECOMMENDED[0]
         return ordered, served.lane, head
@@ -225,6 +228,13 @@ class Lists:
                 text += f" Without {wish} there would be some; tell me if you would like to see them."
                 break
         return Draft(text, wishes=wishes)
+
+
+def _words(asked: Asked) -> str:
+    """What is asked for in words, with the wishes that stand from before."""
+    wishes = asked.ask.wishes
+    stated = (wishes.genres, wishes.formats, wishes.authors, wishes.series, wishes.themes)
+    return " ".join((asked.ask.text, *(name for names in stated for name in sorted(names))))
 
 
 def _one_a_line(offers: Iterable[Offer]) -> list[Offer]:

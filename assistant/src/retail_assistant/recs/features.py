@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retail_assistant.recs.log import DAY, Flags, Floats, Ints, Log
+from retail_assistant.recs.texts import TextSpace, learn
 from retail_assistant.recs.words import Vocabulary, make_vocabulary
 
 FEATURES = (
@@ -29,10 +30,12 @@ RECENT_PURCHASES = 500
 _LATELY_DAYS = 10.0
 _POPULARITY_DAYS = 28.0
 _MOMENTUM_DAYS = 5.0
-_FARTHEST = 5
+FARTHEST = 5
+"""How many volumes ahead or behind count; more count the same."""
 _VIEW_WEIGHT = np.float32(0.2)
 _NOTHING = np.int32(-1)
-_SERIES, _VOLUME, _GENRE, _FORMAT, _AUTHOR, _ITEM = range(6)
+SERIES, VOLUME, GENRE, FORMAT, AUTHOR, ITEM = range(6)
+"""The rows of :attr:`ItemTable.columns`."""
 
 Codes = NDArray[np.int32]
 Rows = NDArray[np.float32]
@@ -41,8 +44,9 @@ Rows = NDArray[np.float32]
 class ItemTable(msgspec.Struct, frozen=True, dict=True):
     """The catalog as numbers, as of ``until`` (epoch seconds); the last row stands for products unknown at that time.
 
-    ``codes`` are int32 bytes of (items + 1, 6): series, volume, genre, format, author, and the item itself. ``stats``
-    are float32 bytes of (items + 1, 4): log popularity, momentum, log days since listing, log volume.
+    ``codes`` are int32 bytes of (items + 1, 6): series, volume, genre, format, author, and the item itself; a genre's
+    and a format's code is its position in ``genres`` and ``formats``. ``stats`` are float32 bytes of (items + 1, 5):
+    log popularity, momentum, log days since listing, log volume, log price in cents.
     """
 
     asins: list[str]
@@ -51,6 +55,7 @@ class ItemTable(msgspec.Struct, frozen=True, dict=True):
     until: float
     codes: bytes
     stats: bytes
+    space: TextSpace
 
     @cached_property
     def columns(self) -> Codes:
@@ -59,13 +64,13 @@ class ItemTable(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def numbers(self) -> Rows:
-        """The stats as (items + 1, 4), decoded once."""
-        return np.frombuffer(self.stats, dtype=np.float32).reshape(-1, 4)
+        """The stats as (items + 1, 5), decoded once."""
+        return np.frombuffer(self.stats, dtype=np.float32).reshape(-1, 5)
 
     @cached_property
     def log_ranks(self) -> Rows:
         """The logarithm of each rank that a list can have, computed once."""
-        return np.log1p(np.arange(len(self.asins) + 1, dtype=np.float32))
+        return np.log1p(np.arange(len(self.asins) + 2, dtype=np.float32))
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -97,19 +102,21 @@ def make_table(log: Log) -> ItemTable:
     catalog, until = log.catalog, log.end
     codes = np.full((len(catalog.asins) + 1, 6), _NOTHING, dtype=np.int32)
     series = [name or asin for name, asin in zip(catalog.series, catalog.asins, strict=True)]
-    codes[:-1, _VOLUME] = np.maximum(np.array(catalog.volumes, dtype=np.int32), 0)
-    codes[:, _ITEM] = np.arange(len(codes))
-    named = ((_SERIES, series), (_GENRE, catalog.genres), (_FORMAT, catalog.formats), (_AUTHOR, catalog.authors))
+    codes[:-1, VOLUME] = np.maximum(np.array(catalog.volumes, dtype=np.int32), 0)
+    codes[:, ITEM] = np.arange(len(codes))
+    named = ((SERIES, series), (GENRE, catalog.genres), (FORMAT, catalog.formats), (AUTHOR, catalog.authors))
     for n, names in named:
         codes[:-1, n] = _numbered(names)
-    stats = np.zeros((len(codes), 4), dtype=np.float32)
+    stats = np.zeros((len(codes), 5), dtype=np.float32)
     slow, fast = (_decayed(log, days) for days in (_POPULARITY_DAYS, _MOMENTUM_DAYS))
     stats[:-1, 0] = np.log1p(slow)
     stats[:-1, 1] = np.log1p(fast * _POPULARITY_DAYS / _MOMENTUM_DAYS) - stats[:-1, 0]
     stats[:-1, 2] = np.log1p(np.maximum(until - np.array(catalog.created_at), 0.0) / DAY)
-    stats[:-1, 3] = np.log1p(codes[:-1, _VOLUME])
+    stats[:-1, 3] = np.log1p(codes[:-1, VOLUME])
+    stats[:-1, 4] = np.log1p(np.array(catalog.cents))
     genres, formats = sorted(set(catalog.genres)), sorted(set(catalog.formats))
-    return ItemTable(list(catalog.asins), genres, formats, until, codes.tobytes(), stats.tobytes())
+    space = learn(catalog.texts)
+    return ItemTable(list(catalog.asins), genres, formats, until, codes.tobytes(), stats.tobytes(), space)
 
 
 def _numbered(names: Sequence[str]) -> Ints:
@@ -138,14 +145,19 @@ def _newest(past: Past, which: Flags, most: int) -> Flags:
     return kept
 
 
-def make_rows(table: ItemTable, items: Ints, scores: Floats, past: Past) -> Rows:
-    """Return the features (candidates, len(FEATURES)) of a list in its order; ``past`` is what :func:`recent` keeps."""
+def make_rows(table: ItemTable, items: Ints, scores: Floats, past: Past, *, listed: int | None = None) -> Rows:
+    """Return the features (candidates, len(FEATURES)) of a list in its order; ``past`` is what :func:`recent` keeps.
+
+    The first ``listed`` candidates are the list's own. The others were added to it, and share the rank after its last.
+    """
     rows = np.empty((len(items), len(FEATURES)), dtype=np.float32)
     centred = scores - scores.sum() / max(1, len(scores))
     spread = np.sqrt(centred @ centred / max(1, len(scores)))
     rows[:, 0] = centred / spread if spread > 0 else 0.0
-    rows[:, 1] = table.log_ranks[: len(items)]
-    rows[:, 2:6] = table.numbers[items]
+    own = len(items) if listed is None else listed
+    rows[:own, 1] = table.log_ranks[:own]
+    rows[own:, 1] = table.log_ranks[own]
+    rows[:, 2:6] = table.numbers[items, :4]
     _compare(rows, table, items, past)
     return rows
 
@@ -158,17 +170,17 @@ def _compare(rows: Rows, table: ItemTable, items: Ints, past: Past) -> None:
     same = (mine[:, :, None] == theirs[:, None, :]).astype(np.float32)
     sums = same @ weights
     total = weights[:, 4].sum()
-    rows[:, 6:9] = sums[_SERIES, :, :3]
-    rows[:, 9:11] = sums[_ITEM, :, 2:4]
-    owned = same[_SERIES] * weights[:, 0]
-    reached = (owned * (theirs[_VOLUME] + 1)).max(axis=1, initial=0.0)
-    started, volume = rows[:, 6] > 0, mine[_VOLUME]
+    rows[:, 6:9] = sums[SERIES, :, :3]
+    rows[:, 9:11] = sums[ITEM, :, 2:4]
+    owned = same[SERIES] * weights[:, 0]
+    reached = (owned * (theirs[VOLUME] + 1)).max(axis=1, initial=0.0)
+    started, volume = rows[:, 6] > 0, mine[VOLUME]
     ahead = volume + 1 - reached
-    rows[:, 11] = np.where(started, np.minimum(np.maximum(ahead, -_FARTHEST), _FARTHEST), 0)
+    rows[:, 11] = np.where(started, np.minimum(np.maximum(ahead, -FARTHEST), FARTHEST), 0)
     rows[:, 12] = started & (ahead == 1)
     rows[:, 13] = ~started & (volume <= 1)
-    rows[:, 14] = (owned * same[_VOLUME]).max(axis=1, initial=0.0)
-    rows[:, 15:18] = sums[_GENRE:_ITEM, :, 4].T / (total + 1)
+    rows[:, 14] = (owned * same[VOLUME]).max(axis=1, initial=0.0)
+    rows[:, 15:18] = sums[GENRE:ITEM, :, 4].T / (total + 1)
     rows[:, 18] = np.log1p(total)
 
 

@@ -1,10 +1,10 @@
-"""The interaction log as arrays: who looked at or bought what, and when."""
+"""The interaction log: who looked at or bought what and when, as arrays; and what they asked for in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,10 @@ MOST_VIEWS = 3
 
 @dataclass(frozen=True)
 class Catalog:
-    """The products in the order of their asins. ``created_at`` in epoch seconds; the lists run parallel."""
+    """The products in the order of their asins; the lists run parallel.
+
+    ``created_at`` is in epoch seconds, ``cents`` is the price now, and ``texts`` say what each product is about.
+    """
 
     asins: tuple[str, ...]
     series: tuple[str, ...]
@@ -31,11 +34,24 @@ class Catalog:
     formats: tuple[str, ...]
     created_at: tuple[float, ...]
     listed: tuple[bool, ...]
+    cents: tuple[int, ...]
+    texts: tuple[str, ...]
+
+
+class Message(NamedTuple):
+    """What a shopper (a position in the log) asked for, and when (epoch seconds)."""
+
+    who: int
+    ts: float
+    text: str
 
 
 @dataclass(frozen=True)
 class Log:
-    """Events ordered by (shopper, time): positions of shopper and item, epoch seconds, purchase or view."""
+    """Events ordered by (shopper, time): positions of shopper and item, epoch seconds, purchase or view.
+
+    ``messages`` are in no particular order.
+    """
 
     catalog: Catalog
     shoppers: tuple[str, ...]
@@ -43,6 +59,7 @@ class Log:
     item: Ints
     ts: Floats
     bought: Flags
+    messages: tuple[Message, ...] = ()
 
     @property
     def end(self) -> float:
@@ -50,8 +67,9 @@ class Log:
         return float(self.ts.max()) if len(self.ts) else 0.0
 
     def between(self, start: float, end: float) -> Log:
-        """Return the events from ``start`` until before ``end``; catalog and shoppers stay."""
-        return self._take((self.ts >= start) & (self.ts < end))
+        """Return the events and messages from ``start`` until before ``end``; catalog and shoppers stay."""
+        within = self._take((self.ts >= start) & (self.ts < end))
+        return replace(within, messages=tuple(m for m in self.messages if start <= m.ts < end))
 
     def purchases(self) -> Log:
         """Return the purchases only."""
@@ -62,13 +80,19 @@ class Log:
         return np.searchsorted(self.who, np.arange(len(self.shoppers) + 1))
 
     def _take(self, keep: Flags) -> Log:
-        return Log(self.catalog, self.shoppers, self.who[keep], self.item[keep], self.ts[keep], self.bought[keep])
+        return replace(self, who=self.who[keep], item=self.item[keep], ts=self.ts[keep], bought=self.bought[keep])
 
 
-def make_log(catalog: Catalog, shoppers: Sequence[str], rows: Iterable[tuple[str, str, float, int]]) -> Log:
+def make_log(
+    catalog: Catalog,
+    shoppers: Sequence[str],
+    rows: Iterable[tuple[str, str, float, int]],
+    messages: Iterable[tuple[str, float, str]] = (),
+) -> Log:
     """Build a log from rows of (shopper, asin, epoch seconds, 1 for a purchase or 0 for a view), in any order.
 
-    Ties in time are ordered by item, so that the same rows give the same log.
+    ``messages`` are rows of (shopper, epoch seconds, text); those of unknown shoppers are left out. Ties in time are
+    ordered by item, so that the same rows give the same log.
     """
     item_at = {asin: n for n, asin in enumerate(catalog.asins)}
     shopper_at = {shopper: n for n, shopper in enumerate(shoppers)}
@@ -78,7 +102,8 @@ def make_log(catalog: Catalog, shoppers: Sequence[str], rows: Iterable[tuple[str
     order = np.lexsort((packed[:, 3], packed[:, 1], packed[:, 2], packed[:, 0]))
     packed = packed[order]
     who, item = packed[:, 0].astype(np.int64), packed[:, 1].astype(np.int64)
-    return Log(catalog, tuple(shoppers), who, item, packed[:, 2].copy(), packed[:, 3] > 0)
+    said = tuple(Message(shopper_at[name], ts, text) for name, ts, text in messages if name in shopper_at)
+    return Log(catalog, tuple(shoppers), who, item, packed[:, 2].copy(), packed[:, 3] > 0, said)
 
 
 def confidence(purchases: Any, views: Any) -> Any:

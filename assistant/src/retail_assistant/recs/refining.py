@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from retail_assistant.recs.als import Candidate
-from retail_assistant.recs.features import RECENT_PURCHASES, Past
-from retail_assistant.recs.rerank import RerankerModel, rerank
+from retail_assistant.recs.context import NO_CONTEXT, Context, nearby
+from retail_assistant.recs.features import RECENT_PURCHASES, ItemTable, Past
+from retail_assistant.recs.log import Ints
+from retail_assistant.recs.rerank import NOTHING_ADDED, RerankerModel, rerank
 from retail_assistant.recs.shelf import Event, LiveShelf
 from retail_assistant.recs.words import NO_WISHES, Wishes
 
@@ -20,25 +22,36 @@ SPARE = 3
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The state at request time: the shopper with their events, their page, and the wishes that they stated."""
+    """The state at request time: the shopper with their events, their page, what they asked for, and a choice.
+
+    ``among`` are the products that may be shown, if the caller has chosen them: they are known to fit the wishes.
+    """
 
     shopper: str
     events: Sequence[Event]
-    page: str | None
-    wishes: Wishes
+    page: str | None = None
+    context: Context = NO_CONTEXT
+    among: Sequence[str] = ()
+
+    @property
+    def wishes(self) -> Wishes:
+        """The wishes that remain to be kept."""
+        return NO_WISHES if self.among else self.context.wishes
 
     def choose(
         self, shop: LiveShelf, model: RerankerModel, base: Sequence[Candidate], *, top: int, is_short: bool
     ) -> list[Candidate]:
-        """Return the best ``top`` of a list that may be shown now, in the reranker's order."""
-        return self.first(shop, self.order(model, self.unbarred(shop, base), is_short=is_short), top)
+        """Return the best ``top`` of a list, and of what the context adds to it, that may be shown now."""
+        return self.first(shop, self.order(shop, model, self.unbarred(shop, base), is_short=is_short), top)
 
     def unbarred(self, shop: LiveShelf, base: Sequence[Candidate]) -> list[Candidate]:
-        """Return the products that the shopper neither owns nor is looking at."""
+        """Return the products among which is chosen, without those that the shopper owns or is looking at."""
         barred = {asin for asin, _, bought in self.events if bought}
         if sum(bought for _, _, bought in self.events) >= RECENT_PURCHASES:  # there may be older ones
             barred = shop.owned(self.shopper, [c.asin for c in base])
-        return [c for c in base if c.asin != self.page and c.asin not in barred]
+        barred.add(self.page or "")
+        chosen = set(self.among)
+        return [c for c in base if c.asin not in barred and (not chosen or c.asin in chosen)]
 
     def first(self, shop: LiveShelf, ranked: Sequence[Candidate], top: int) -> list[Candidate]:
         """Return the first ``top`` that are listed, in stock, and within the wishes, with as few look-ups as needed."""
@@ -51,13 +64,30 @@ class Moment:
                 break
         return found[:top]
 
-    def order(self, model: RerankerModel, base: Sequence[Candidate], *, is_short: bool) -> Sequence[Candidate]:
-        """Order by the reranker; without any history keep the list's own order."""
-        if not self.events:
+    def order(
+        self, shop: LiveShelf, model: RerankerModel, base: Sequence[Candidate], *, is_short: bool
+    ) -> Sequence[Candidate]:
+        """Order by the reranker; without any history, page or words keep the list's own order."""
+        added = self._added(shop, model.table, base)
+        if not self.events and self.context.is_empty and not len(added):
             return base
-        asins, ts, bought = zip(*self.events, strict=True)
-        past = Past(model.table.find(asins), np.array(ts), np.array(bought, dtype=np.bool_))
-        return rerank(model, base, past, top=len(base), is_short=is_short)
+        asins, ts, bought = zip(*self.events, strict=True) if self.events else ((), (), ())
+        past = Past(model.table.find(asins), np.array(ts, dtype=np.float64), np.array(bought, dtype=np.bool_))
+        return rerank(
+            model, base, past, top=len(base) + len(added), is_short=is_short, context=self.context, added=added
+        )
+
+    def _added(self, shop: LiveShelf, table: ItemTable, base: Sequence[Candidate]) -> Ints:
+        """The rows of further products that the page and the words suggest, or of the choice."""
+        within = None
+        if self.among:
+            within = table.find(self.among)
+            within = within[within < len(table.asins)]
+        elif self.context.is_empty:
+            return NOTHING_ADDED
+        near = np.setdiff1d(nearby(table, self.context, within=within), table.find([c.asin for c in base]))
+        fresh = self.unbarred(shop, [Candidate(table.asins[n], 0.0) for n in near.tolist()])
+        return table.find([c.asin for c in fresh])
 
     def _allowed(self, shop: LiveShelf, asins: Sequence[str]) -> set[str]:
         if self.wishes == NO_WISHES:

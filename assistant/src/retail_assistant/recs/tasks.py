@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 import parbake as pb
-from retail_assistant.recs import als, evaluate, rerank, trends
+from retail_assistant.recs import als, gating, rerank, trends
 from retail_assistant.recs.als import AlsModel, Candidate
+from retail_assistant.recs.context import read_context
 from retail_assistant.recs.log import confidence
 from retail_assistant.recs.refining import SHORT_S, Moment, merge
 from retail_assistant.recs.rerank import RerankerModel
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.topk import VECTORS
 from retail_assistant.recs.views import History, Taste
-from retail_assistant.recs.words import read_wishes
 
 NO_PRODUCT_MATTERS = pb.ignore("product", "each reply leaves out products that the live shelf does not sell any more")
 NO_CHANGE_MATTERS = [
@@ -127,14 +127,15 @@ def candidates(
     owner="recs",
 )
 def reranker(*, shop: pb.Source[History]) -> RerankerModel:
-    """The model that predicts which candidate is bought next, trained on the log's last week.
+    """The model that predicts which candidate is chosen next, trained on the log's last week.
 
-    Its gate is inside the task, because it needs the log: the task fails if the model orders worse than no model for
-    shoppers that it was not trained on.
+    It learns from what shoppers buy in that week, and from what they look at or buy soon after being on a page or
+    asking for something. Its gate is inside the task, because it needs the log: the task fails if the model orders
+    worse than no model, or worse with page and words than without, for shoppers that it was not trained on.
     """
     log = shop.log()
     model = rerank.train(log)
-    if objection := evaluate.reranker_usable(model, log):
+    if objection := gating.reranker_usable(model, log):
         raise pb.errors.GateFailed(f"reranker: {objection}", field="reranker")
     return model
 
@@ -148,14 +149,20 @@ async def recommendations(
     shopper: pb.Live[str],
     page: pb.Live[str | None] = None,
     words: pb.Live[str] = "",
+    among: pb.Live[tuple[str, ...]] = (),
     count: pb.Live[int] = SHOWN,
     shop: pb.Resource[LiveShelf] = pb.GIVEN,
     model: RerankerModel = pb.Model(reranker),
     popular: pb.Reader[str, list[Candidate]] = pb.Input(trending),
 ) -> list[Candidate]:
-    """The best products of the base that can be bought now and fit the conversation, filled up with trending ones."""
+    """The best products that can be bought now and fit the page and the words, filled up with trending ones.
+
+    They come from the base and from what the page and the words suggest. With ``among`` they are chosen out of those
+    products alone, which the caller knows to fit the words.
+    """
     count = max(1, min(count, MOST_SHOWN))
-    moment = Moment(shopper, shop.events(shopper), page, read_wishes(words, model.table.vocabulary))
+    context = read_context(model.table, page, words)
+    moment = Moment(shopper, shop.events(shopper), page, context, among)
     ranked = moment.choose(shop, model, base.unwrap(), top=count, is_short=pb.remaining_s() < SHORT_S)
     for genre in (*sorted(moment.wishes.genres), trends.ALL):
         if len(ranked) >= count:

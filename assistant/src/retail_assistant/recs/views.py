@@ -1,4 +1,7 @@
-"""The view that recommendation tasks read ahead of time. Price and stock are live, so it does not contain them."""
+"""The view that recommendation tasks read ahead of time.
+
+Price and stock are live. Training alone reads prices, to learn how they relate to what shoppers ask for.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,12 @@ RECENT = 500
 """How many products of a shopper make up a vector, newest events first; older ones say little about today."""
 _PAGE = 200_000
 _EVENTS = "SELECT id, shopper, asin, ts FROM {table} WHERE id > :after ORDER BY id LIMIT :page"
+_MESSAGES = "SELECT id, shopper, ts, text FROM queries WHERE id > :after AND question IS NULL ORDER BY id LIMIT :page"
+_CATALOG = """
+SELECT p.asin, series, volume, author, genre, format, created_at, listed, IFNULL(cents, 0),
+    title || ' ' || author || ' ' || genre || ' ' || description
+FROM products p LEFT JOIN prices r ON r.asin = p.asin ORDER BY p.asin
+"""
 _TASTES = """
 SELECT shopper, asin, purchases, views, newness <= :most FROM (
     SELECT shopper, asin, SUM(bought) AS purchases, SUM(1 - bought) AS views,
@@ -102,9 +111,9 @@ class History(pb.View):
         return found
 
     def log(self) -> Log:
-        """The whole log with its catalog, read in pages."""
+        """The whole log with its catalog and messages, read in pages."""
         events = [*self._events("purchases", 1), *self._events("views", 0)]
-        return make_log(self._catalog(), self.shoppers(), events)
+        return make_log(self._catalog(), self.shoppers(), events, self._messages())
 
     def purchases_by_day(self, genre: str, *, days: int) -> list[Daily]:
         """Daily purchases of the listed products of a genre (``all``: any), up to ``days`` before the newest event."""
@@ -129,11 +138,17 @@ class History(pb.View):
             yield from ((shopper, asin, ts, bought) for _, shopper, asin, ts in rows)
             after = rows[-1][0]
 
+    def _messages(self) -> Iterator[tuple[str, float, str]]:
+        after = -1
+        while rows := self.rows(_MESSAGES, after=after, page=_PAGE):
+            yield from ((shopper, ts, text) for _, shopper, ts, text in rows)
+            after = rows[-1][0]
+
     def _catalog(self) -> Catalog:
         self.whole_set("product")
-        rows = self.rows(
-            "SELECT asin, series, volume, author, genre, format, created_at, listed FROM products ORDER BY asin"
+        rows = self.rows(_CATALOG)
+        columns = list(zip(*rows, strict=True)) or [()] * 10
+        asins, series, volumes, authors, genres, formats, created_at, listed, cents, texts = columns
+        return Catalog(
+            asins, series, volumes, authors, genres, formats, created_at, tuple(map(bool, listed)), cents, texts
         )
-        columns = list(zip(*rows, strict=True)) or [()] * 8
-        asins, series, volumes, authors, genres, formats, created_at, listed = columns
-        return Catalog(asins, series, volumes, authors, genres, formats, created_at, tuple(map(bool, listed)))
