@@ -138,6 +138,10 @@ class LiveShop:
         """Every product that a shopper has ever purchased."""
         return queries.list_owned(self.conn, shopper)
 
+    def begun(self, shopper: str) -> frozenset[str]:
+        """The lines of which a shopper has bought a product."""
+        return queries.list_begun(self.conn, shopper)
+
     def has_complained(self, shopper: str, answer: str) -> bool:
         """Whether a shopper has an open complaint about an answer of the bank."""
         return is_named(shopper) and complaints.has_complained(self.conn, shopper, answer)

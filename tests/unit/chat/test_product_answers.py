@@ -52,6 +52,17 @@ async def test_the_latest_volume_is_the_greatest_on_sale(desk):
     assert "-1" not in text
 
 
+async def test_a_series_is_recommended_from_its_start(desk):
+    """Who has not begun a series is shown its first volume on sale, in the format that was chosen."""
+    for message in ("Can you recommend me something to read?", "recommend a fantasy", "any paperback?"):
+        _, made = await desk.ask(message)
+        offers = shown(desk, made)
+        assert offers
+        for offer in offers:
+            line = desk.shop.find(Conditions(titles=[offer.product.line], formats=[offer.product.format]))
+            assert offer.product.volume == min(o.product.volume for o in line)
+
+
 async def test_what_is_popular_keeps_every_wish(desk):
     """A list of what sells leaves out an author who is not wanted, and shows only the one who is."""
     _, made = await desk.ask("what is popular right now?")

@@ -174,3 +174,11 @@ def test_plurals_and_hyphens_do_not_make_another_title(titles):
     """A title is found with a plural for a singular, and with a hyphen for a space."""
     assert found(titles, "how much is escape of silver gates") == [(GATE, None)]
     assert found(titles, "how much is escape of silver-gate") == [(GATE, None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "volume"), [("first volumes of thrillers", 1), ("the first three volumes", None), ("volumes 1 to 3", None)]
+)
+def test_first_volumes_are_volume_one(text, volume):
+    """Several series' first volumes are asked for as volume 1; a number of volumes is not a volume."""
+    assert volume_in(text) == volume

@@ -169,7 +169,8 @@ class Lists:
             ordered, lane, head = await self._personal(asked, hinted, anchor)
         wanted = min(wishes.count or (MOST if wishes.series else FEW), MOST)
         if not wishes.series and wishes.volume is None and not wishes.sort:
-            ordered = _one_a_line(ordered)
+            begun = self._shop.begun(asked.shopper) if asked.is_known else frozenset[str]()
+            ordered = _one_a_line(_from_the_start(ordered, begun))
         if unknown:
             head = f"{FOUND_NOTHING} {joined(unknown, 'or')}; the closest are:"
         return ordered[: wanted if not wishes.series else max(wanted, FEW)], lane, head
@@ -235,6 +236,14 @@ def _words(asked: Asked) -> str:
     wishes = asked.ask.wishes
     stated = (wishes.genres, wishes.formats, wishes.authors, wishes.series, wishes.themes)
     return " ".join((asked.ask.text, *(name for names in stated for name in sorted(names))))
+
+
+def _from_the_start(offers: Sequence[Offer], begun: Collection[str]) -> list[Offer]:
+    """The products in their order, each of a line that is not begun as the line's first volume among them."""
+    first: dict[tuple[str, str], Offer] = {}
+    for one in sorted(offers, key=lambda o: o.product.volume):
+        first.setdefault((one.product.line, one.product.format), one)
+    return [one if one.product.line in begun else first[one.product.line, one.product.format] for one in offers]
 
 
 def _one_a_line(offers: Iterable[Offer]) -> list[Offer]:

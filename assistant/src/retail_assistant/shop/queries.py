@@ -163,6 +163,16 @@ def list_owned(conn: sqlite3.Connection, shopper: str) -> frozenset[str]:
     return frozenset(r[0] for r in conn.execute("SELECT asin FROM purchases WHERE shopper = ?", (shopper,)))
 
 
+def list_begun(conn: sqlite3.Connection, shopper: str) -> frozenset[str]:
+    """Return the lines (see :attr:`Product.line`) of which a shopper has bought a product."""
+    rows = conn.execute(
+        "SELECT DISTINCT CASE WHEN series = '' THEN title ELSE series END"
+        " FROM purchases JOIN products USING (asin) WHERE shopper = ?",
+        (shopper,),
+    )
+    return frozenset(line for (line,) in rows)
+
+
 def list_reviews(conn: sqlite3.Connection, asin: str, *, limit: int = 200) -> list[Review]:
     """Return a product's reviews, newest first."""
     rows = conn.execute(

@@ -123,13 +123,13 @@ def _singular(word: str) -> str:
 
 
 def volume_in(text: str) -> int | None:
-    """The volume that a text names: "volume 3", "vol. three", "the third volume", "#3"."""
+    """The volume that a text names: "volume 3", "vol. three", "the third volume", "first volumes", "#3"."""
     if _LAST.search(text):
         return LAST
     said = words(text.replace("#", " volume "))
     for at, word in enumerate(said):
-        if word in _VOLUME_WORDS and word not in ("no", "part", "volumes"):
-            if at + 1 < len(said) and (found := number(said[at + 1])) is not None:
+        if word in _VOLUME_WORDS and word not in ("no", "part"):
+            if word != "volumes" and at + 1 < len(said) and (found := number(said[at + 1])) is not None:
                 return found
             if at and (found := ordinal(said[at - 1])) is not None:
                 return found
