@@ -6,9 +6,12 @@ from retail_assistant.answers.draft import Draft
 from retail_assistant.chat.conversation import KEPT, KEPT_S, LONGEST_QUESTION, MOST_OFFERED, Sessions, after
 from retail_assistant.chat.turn import Turn
 from retail_assistant.shop import queries
+from retail_assistant.shop.explorations import note_exploration
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.wishes import Wishes
+
+from .conftest import NOW
 
 ME, PLACED = "u00003", "u00041"
 DIALOGUES = {
@@ -215,3 +218,23 @@ def test_a_long_conversation_stays_small():
         ask = Ask("and what about very long questions?", follows=True, leftover=("long",))
         said = after(said, ask, Draft("Y.", intent="policy", section="a#b"))
     assert len(said.question) <= LONGEST_QUESTION
+
+
+def test_a_state_that_is_over_is_not_kept_in_memory(sessions, now):
+    """A later conversation drops the states whose time is over, also those that nobody asks for again."""
+    sessions.keep(turn(session="old"), SAID, "It is a book.")
+    now.at += KEPT_S + 1
+    sessions.keep(turn(session="new"), SAID, "It is a book.")
+    assert sessions.erase(ME) == 1
+
+
+async def test_what_is_kept_of_a_shopper_is_erased_over_http(desk):
+    """An operator erases a shopper's conversations and recorded questions, and nobody else's."""
+    for shopper in (ME, "u00004"):
+        await desk.ask("do you have a fantasy?", user=shopper, metadata={"session": "s"})
+        note_exploration(desk.conn, shopper=shopper, text="can I swap it?", answer="returns#exchange", now=NOW)
+    answer = await desk.client.delete(f"/v1/chat/shoppers/{ME.upper()}")
+    assert (answer.status_code, answer.json()) == (200, {"conversations": 1, "questions": 1})
+    assert desk.conn.execute("SELECT shopper FROM explorations").fetchall() == [("u00004",)]
+    again = await desk.client.delete(f"/v1/chat/shoppers/{ME}")
+    assert again.json() == {"conversations": 0, "questions": 0}

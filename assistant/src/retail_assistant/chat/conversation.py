@@ -38,9 +38,9 @@ class Remembered(msgspec.Struct, frozen=True):
 
 
 class Sessions:
-    """The states of conversations in this process, by shopper and session; the oldest are dropped first.
+    """The states of conversations in this process, by shopper and session, for :data:`KEPT_S` after their last reply.
 
-    A conversation that is not here is read again out of its messages, so that another process answers it alike.
+    At most :data:`KEPT` are kept, and the oldest are dropped first. A conversation that is not here is read again out of its messages, so that another process answers it alike.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -55,7 +55,7 @@ class Sessions:
             return None
         with self._lock:
             found = self._kept.get((turn.shopper, turn.session))
-        if found is None or found.after != digest(turn.history[-1][1]) or self._now() - found.at > KEPT_S:
+        if found is None or found.after != digest(turn.history[-1][1]) or self._is_over(found):
             return None
         return found.said
 
@@ -67,16 +67,19 @@ class Sessions:
             key = (turn.shopper, turn.session)
             self._kept[key] = Remembered(said, digest(reply), self._now())
             self._kept.move_to_end(key)
-            while len(self._kept) > KEPT:
+            while len(self._kept) > KEPT or self._is_over(next(iter(self._kept.values()))):
                 self._kept.popitem(last=False)
 
     def erase(self, shopper: str) -> int:
-        """Forget all conversations of a shopper; return how many there were."""
+        """Forget all conversations of a shopper, however the name is capitalised; return how many there were."""
         with self._lock:
-            gone = [key for key in self._kept if key[0] == shopper]
+            gone = [key for key in self._kept if key[0].lower() == shopper.lower()]
             for key in gone:
                 del self._kept[key]
         return len(gone)
+
+    def _is_over(self, one: Remembered) -> bool:
+        return self._now() - one.at > KEPT_S
 
 
 def digest(reply: str) -> bytes:

@@ -23,7 +23,7 @@ from retail_assistant.chat.deciding import decide, is_sure
 from retail_assistant.chat.intent import Intent, intent
 from retail_assistant.chat.lookup import Lookup
 from retail_assistant.chat.release import Release
-from retail_assistant.chat.turn import Card, Reply, Turn
+from retail_assistant.chat.turn import Card, Forgotten, Reply, Turn
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq.explore import Notebook
 from retail_assistant.faq.match import CONVERSATION, LEARNS, FaqMatch
@@ -70,6 +70,10 @@ class Assistant:
         self._release = Release(app)
         self._notebook = Notebook(writers, app.settings.clock)
         self.sessions = Sessions(app.settings.clock.now)
+
+    async def forget(self, shopper: str) -> Forgotten:
+        """Erase what this process and the shop keep of a shopper's messages."""
+        return Forgotten(self.sessions.erase(shopper), await self._notebook.forget(shopper))
 
     async def reply(self, turn: Turn, request: pb.Request) -> Reply:
         """Answer a turn within a request's scope."""

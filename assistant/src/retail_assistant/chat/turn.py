@@ -51,6 +51,13 @@ class Card(msgspec.Struct, frozen=True):
     format: str
 
 
+class Forgotten(msgspec.Struct, frozen=True):
+    """How many conversations of a shopper this process has erased, and how many recorded questions the shop."""
+
+    conversations: int
+    questions: int
+
+
 class Reply(msgspec.Struct, frozen=True):
     """A reply that is out.
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 import parbake as pb
-from parbake.http import HttpRequest, Response, error_for_client, json_response
+from parbake.http import HttpRequest, Response, Route, error_for_client, json_response
 from parbake.ledger.answer_table import Answer, new_id
 from parbake.ports.models import Usage
 from retail_assistant.chat.flow import TIMEOUT, Assistant
@@ -76,6 +76,20 @@ class ChatRoutes:
         self._app = app
         self._assistant = assistant
         self._shop = shop
+
+    def routes(self) -> list[Route]:
+        """The routes: everybody may chat, and only operators may erase what is kept of a shopper."""
+        return [
+            Route("POST", PATH, self.complete, produces=("application/json", EVENT_STREAM)),
+            Route("DELETE", "/v1/chat/shoppers/{user}", self.forget, "operators"),
+        ]
+
+    async def forget(self, request: HttpRequest) -> Response:
+        """Erase what is kept of a shopper's messages: conversations in this process, and questions in the shop.
+
+        Another process forgets a conversation an hour after its last reply.
+        """
+        return json_response(await self._assistant.forget(request.parameters["user"]))
 
     async def complete(self, _request: HttpRequest, *, body: ChatBody) -> Response:
         """Answer a conversation's last message."""

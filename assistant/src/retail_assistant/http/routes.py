@@ -5,7 +5,7 @@ from __future__ import annotations
 import parbake as pb
 from parbake.http import Route
 from retail_assistant.chat.flow import Assistant
-from retail_assistant.http.chat import EVENT_STREAM, PATH, ChatRoutes, error_members
+from retail_assistant.http.chat import ChatRoutes, error_members
 from retail_assistant.http.complaints import ComplaintRoutes
 from retail_assistant.http.page import ROUTES as PAGE
 from retail_assistant.http.shop import ShopRoutes
@@ -27,5 +27,4 @@ def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[Route]:
     chat = ChatRoutes(app, assistant, live)
     shop, complaints = ShopRoutes(app, writers), ComplaintRoutes(app, writers, rules)
     storefront = StorefrontRoutes(app, live, writers)
-    complete = Route("POST", PATH, chat.complete, produces=("application/json", EVENT_STREAM))
-    return [*PAGE, complete, *shop.routes(), *storefront.routes(), *complaints.routes()]
+    return [*PAGE, *chat.routes(), *shop.routes(), *storefront.routes(), *complaints.routes()]
