@@ -40,7 +40,8 @@ class Remembered(msgspec.Struct, frozen=True):
 class Sessions:
     """The states of conversations in this process, by shopper and session, for :data:`KEPT_S` after their last reply.
 
-    At most :data:`KEPT` are kept, and the oldest are dropped first. A conversation that is not here is read again out of its messages, so that another process answers it alike.
+    At most :data:`KEPT` are kept, and the oldest are dropped first. A conversation that is not here is read again out
+    of its messages, so that another process answers it alike.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:

@@ -23,6 +23,7 @@ from retail_assistant.chat.deciding import decide, is_sure
 from retail_assistant.chat.intent import Intent, intent
 from retail_assistant.chat.lookup import Lookup
 from retail_assistant.chat.release import Release
+from retail_assistant.chat.tools import Toolbox
 from retail_assistant.chat.turn import Card, Forgotten, Reply, Turn
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq.explore import Notebook
@@ -68,6 +69,7 @@ class Assistant:
         self._lookup = Lookup(self._desk.policies, understanding)
         self._bank = Bank(app, shop, self._lookup, understanding)
         self._release = Release(app)
+        self.tools = Toolbox(self._desk, self._release, understanding)
         self._notebook = Notebook(writers, app.settings.clock)
         self.sessions = Sessions(app.settings.clock.now)
 
