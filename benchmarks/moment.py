@@ -24,10 +24,10 @@ from _report import Goal, report, show
 from threadpoolctl import threadpool_limits
 
 from parbake.sources.sqlite import SqliteSource
-from retail_assistant.recs.evaluate_context import ContextQuality, Kind, evaluate_context
-from retail_assistant.recs.examples import find_occasions
 from retail_assistant.recs.log import Catalog, Log, make_log
 from retail_assistant.recs.texts import learn
+from retail_assistant.recs.training.evaluate_context import ContextQuality, Kind, evaluate_context
+from retail_assistant.recs.training.examples import find_occasions
 from retail_assistant.recs.views import History
 from retail_assistant.settings import from_environment
 from retail_assistant.world import generate

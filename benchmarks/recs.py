@@ -26,12 +26,12 @@ from _report import Goal, percentile, report
 
 import parbake as pb
 from parbake.sources.sqlite import SqliteSource
-from retail_assistant.recs import evaluate, rerank
 from retail_assistant.recs.als import Candidate
 from retail_assistant.recs.refining import Moment
 from retail_assistant.recs.rerank import RerankerModel
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.tasks import candidates, factors, recommendations, reranker, tasks, trending
+from retail_assistant.recs.training import evaluate, fitting
 from retail_assistant.recs.views import History
 from retail_assistant.world import generate
 
@@ -140,7 +140,7 @@ async def latencies(folder: Path, shop: Path, shoppers: list[str]) -> dict[str, 
             print(f"built {built.task}: {built.rows} rows in {built.took_s:.2f} s")
 
     with source.open(History, Quiet()) as view:
-        by_hand = ByHand(folder, shelf, rerank.train(view.log()))
+        by_hand = ByHand(folder, shelf, fitting.train(view.log()))
     await by_hand.take(app, shoppers)
 
     async def short(shopper: str) -> object:

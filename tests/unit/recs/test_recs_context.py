@@ -7,11 +7,11 @@ import pytest
 
 from retail_assistant.recs import rerank
 from retail_assistant.recs.als import Candidate
-from retail_assistant.recs.context import CONTEXT, NO_CONTEXT, context_rows, nearby, read_context
-from retail_assistant.recs.examples import find_occasions, spread
+from retail_assistant.recs.context import COLUMNS, CONTEXT, NO_CONTEXT, context_rows, nearby, read_context
 from retail_assistant.recs.features import Past, make_table
 from retail_assistant.recs.log import DAY, make_log
 from retail_assistant.recs.texts import learn
+from retail_assistant.recs.training.examples import find_occasions, spread
 
 from .test_recs_rerank import CATALOG, EVENTS
 
@@ -81,7 +81,7 @@ def test_products_near_the_request_are_added(table, monkeypatch):
 
 def test_added_products_are_ranked_with_the_list(table):
     """A model that learned to follow the request shows an added product first, and never one twice."""
-    weights = [1.0 if name == "asked_near" else 0.0 for name in rerank.COLUMNS]
+    weights = [1.0 if name == "asked_near" else 0.0 for name in COLUMNS]
     model = rerank.RerankerModel("", weights, table, 0.0, 0.0, 0.0)
     context = read_context(table, None, "a cheerful kitchen")
     listed = [Candidate("A1", 2.0), Candidate("A2", 1.0)]

@@ -7,13 +7,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from retail_assistant.recs import evaluate, gating, rerank
-from retail_assistant.recs.context import PAGE
-from retail_assistant.recs.evaluate_context import evaluate_context
-from retail_assistant.recs.examples import COLUMNS, held_out, make_examples
+from retail_assistant.recs.context import COLUMNS, PAGE
 from retail_assistant.recs.features import make_table
 from retail_assistant.recs.log import make_log
-from retail_assistant.recs.ndcg import ndcg, paired_interval
+from retail_assistant.recs.training import evaluate, fitting, gating
+from retail_assistant.recs.training.evaluate_context import evaluate_context
+from retail_assistant.recs.training.examples import held_out, make_examples
+from retail_assistant.recs.training.ndcg import ndcg, paired_interval
 from retail_assistant.world import generate
 
 from .conftest import NOW, read_log
@@ -36,7 +36,7 @@ def quality(middle):
 @pytest.fixture(scope="module")
 def model(middle):
     """Return the reranker of this shop."""
-    return rerank.train(middle)
+    return fitting.train(middle)
 
 
 def test_ndcg_by_hand():
@@ -112,7 +112,7 @@ def test_a_reranker_that_page_and_words_mislead_is_refused(middle, model):
 
 def test_the_judged_shoppers_are_not_trained_on(middle):
     """What the held-out shoppers do, one in ten, does not change the training examples."""
-    cut = middle.end - rerank.LABEL_DAYS * 86_400
+    cut = middle.end - fitting.LABEL_DAYS * 86_400
     before, after = middle.between(0.0, cut), middle.between(cut, np.inf)
     left_out = held_out(before, np.arange(len(middle.shoppers)))
     assert 0.07 < left_out.mean() < 0.13

@@ -7,9 +7,10 @@ import pytest
 
 from retail_assistant.recs import rerank
 from retail_assistant.recs.als import Candidate
-from retail_assistant.recs.examples import make_examples
 from retail_assistant.recs.features import FEATURES, RECENT_VIEWS, Past, make_rows, make_table, recent
 from retail_assistant.recs.log import DAY, Catalog, make_log
+from retail_assistant.recs.training import fitting
+from retail_assistant.recs.training.examples import make_examples
 
 CATALOG = Catalog(
     asins=("A1", "A2", "A3", "B1", "C1"),
@@ -35,14 +36,14 @@ EVENTS = [("u", "A1", 8 * DAY, 1), ("u", "B1", 9 * DAY, 0), ("v", "A2", 10 * DAY
 @pytest.fixture(scope="session")
 def split(log):
     """Return the small shop's log before and after the cut that training makes."""
-    cut = log.end - rerank.LABEL_DAYS * DAY
+    cut = log.end - fitting.LABEL_DAYS * DAY
     return log.between(0, cut), log.between(cut, np.inf)
 
 
 @pytest.fixture(scope="session")
 def model(log):
     """Return the reranker of the small shop."""
-    return rerank.train(log)
+    return fitting.train(log)
 
 
 def rows_of(asins, *events):
@@ -57,7 +58,7 @@ def rows_of(asins, *events):
 def test_labels_lie_after_features(model, log):
     """Features use only events before the first label, and labels extend to the log's end."""
     assert model.features_until < model.labels_from <= model.labels_until == log.end
-    assert model.labels_from >= log.end - rerank.LABEL_DAYS * DAY
+    assert model.labels_from >= log.end - fitting.LABEL_DAYS * DAY
 
 
 def test_the_label_week_does_not_reach_the_features(split):
@@ -74,7 +75,7 @@ def test_the_label_week_does_not_reach_the_features(split):
 
 def test_training_is_deterministic(log, model):
     """The same log gives the same trees and weights."""
-    again = rerank.train(log)
+    again = fitting.train(log)
     assert (again.booster, again.weights, again.table) == (model.booster, model.weights, model.table)
 
 
@@ -125,7 +126,7 @@ def test_recent_keeps_all_purchases_and_the_newest_views():
 
 def test_without_labels_the_list_keeps_its_order():
     """A model without labels keeps the order of a list."""
-    model = rerank.train(make_log(CATALOG, ["u", "v"], EVENTS))
+    model = fitting.train(make_log(CATALOG, ["u", "v"], EVENTS))
     assert model.trees is None
     listed = [Candidate("A2", 3.0), Candidate("C1", 2.0), Candidate("A1", 1.0)]
     past = Past(model.table.find(["B1"]), np.array([1.0]), np.array([True]))
@@ -135,6 +136,6 @@ def test_without_labels_the_list_keeps_its_order():
 
 def test_an_empty_log_trains():
     """Training on an empty log gives a model without trees."""
-    model = rerank.train(make_log(CATALOG, ["u"], []))
+    model = fitting.train(make_log(CATALOG, ["u"], []))
     assert model.booster == ""
     assert model.table.asins == list(CATALOG.asins)

@@ -7,6 +7,7 @@ import pytest
 import parbake as pb
 from retail_assistant.recs import als, rerank
 from retail_assistant.recs.tasks import candidates, factors, preferences, recommendations, reranker, trending
+from retail_assistant.recs.training import fitting
 from retail_assistant.shop import records
 
 from .conftest import NOW
@@ -105,13 +106,13 @@ async def test_factors_that_are_no_numbers_are_not_promoted(floor, monkeypatch):
 async def test_a_reranker_that_is_worse_than_none_is_not_promoted(floor, monkeypatch):
     """A reranker that orders worse than the base is not promoted."""
     generation = await floor.app.ops.generation(reranker)
-    train = rerank.train
+    train = fitting.train
 
     def inverted(log):
         model = train(log)
         return msgspec.structs.replace(model, weights=[-w for w in model.weights])
 
-    monkeypatch.setattr(rerank, "train", inverted)
+    monkeypatch.setattr(fitting, "train", inverted)
     with pytest.raises(pb.errors.GateFailed, match="the linear scorer orders worse than the candidates' own order"):
         await floor.app.materialize(reranker)
     assert await floor.app.ops.generation(reranker) == generation

@@ -10,13 +10,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retail_assistant.recs.features import AUTHOR, FARTHEST, FORMAT, GENRE, SERIES, VOLUME, Codes, ItemTable, Rows
-from retail_assistant.recs.log import Ints
+from retail_assistant.recs.features import (
+    AUTHOR,
+    FARTHEST,
+    FEATURES,
+    FORMAT,
+    GENRE,
+    SERIES,
+    VOLUME,
+    Codes,
+    ItemTable,
+    Past,
+    Rows,
+    make_rows,
+)
+from retail_assistant.recs.log import Floats, Ints
 from retail_assistant.recs.words import NO_WISHES, Wishes, read_wishes
 
 PAGE = ("on_page", "page_series", "page_author", "page_genre", "page_format", "page_ahead", "page_near")
 ASKED = ("asked", "asked_near", "asked_genre", "asked_format", "asked_price")
 CONTEXT = (*PAGE, *ASKED)
+COLUMNS = (*FEATURES, *CONTEXT)
+"""What a scorer sees of each product: the shopper's past, then the request."""
 NEARBY = 25
 """How many products the page and the words each add to a list."""
 CHOSEN = 100
@@ -72,6 +87,21 @@ def context_rows(table: ItemTable, items: Ints, context: Context) -> Rows:
     if wishes.most_cents is not None:
         rows[:, 11] = table.numbers[items, 4] - np.log1p(wishes.most_cents)
     return rows
+
+
+def with_added(
+    table: ItemTable, base: tuple[Ints, Floats], added: Ints, *, past: Past, context: Context
+) -> tuple[Ints, Rows]:
+    """Return the items of a list (with their scores) and then ``added`` ones, and the features of all.
+
+    The features are (items, len(COLUMNS)).
+    """
+    items, scores = base
+    every = np.concatenate((items, added))
+    lowest = scores.min() if len(scores) else 0.0
+    padded = np.concatenate((scores, np.full(len(added), lowest)))
+    rows = make_rows(table, every, padded, past, listed=len(items))
+    return every, np.hstack((rows, context_rows(table, every, context)))
 
 
 def nearby(table: ItemTable, context: Context, *, within: Ints | None = None) -> Ints:

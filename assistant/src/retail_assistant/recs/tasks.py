@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import parbake as pb
-from retail_assistant.recs import als, gating, rerank, trends
+from retail_assistant.recs import als, trends
 from retail_assistant.recs.als import AlsModel, Candidate
 from retail_assistant.recs.context import read_context
 from retail_assistant.recs.log import confidence
@@ -15,6 +15,7 @@ from retail_assistant.recs.refining import SHORT_S, Moment, merge
 from retail_assistant.recs.rerank import RerankerModel
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.topk import VECTORS
+from retail_assistant.recs.training import fitting, gating
 from retail_assistant.recs.views import History, Taste
 
 NO_PRODUCT_MATTERS = pb.ignore("product", "each reply leaves out products that the live shelf does not sell any more")
@@ -134,7 +135,7 @@ def reranker(*, shop: pb.Source[History]) -> RerankerModel:
     worse than no model, or worse with page and words than without, for shoppers that it was not trained on.
     """
     log = shop.log()
-    model = rerank.train(log)
+    model = fitting.train(log)
     if objection := gating.reranker_usable(model, log):
         raise pb.errors.GateFailed(f"reranker: {objection}", field="reranker")
     return model

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retail_assistant.recs import als, examples, rerank
+from retail_assistant.recs import als, rerank
 from retail_assistant.recs.log import DAY, Floats, Log
-from retail_assistant.recs.ndcg import DEPTH, Interval, ndcg, paired_interval
+from retail_assistant.recs.training import examples, fitting
+from retail_assistant.recs.training.ndcg import DEPTH, Interval, ndcg, paired_interval
 
 HELD_OUT_DAYS = 7
 
@@ -43,7 +44,7 @@ def evaluate(log: Log) -> Quality:
     before, after = log.between(0.0, cut), log.between(cut, np.inf).purchases()
     shoppers = np.intersect1d(np.flatnonzero(np.diff(before.bounds())), after.who)
     lists = examples.base_lists(als.train(before), before, shoppers)
-    model = rerank.train(before)
+    model = fitting.train(before)
     popular = examples.popular(before)
     bounds, sold, bought_at = before.bounds(), before.purchases(), after.bounds()
     sold_at = sold.bounds()

@@ -11,13 +11,13 @@ from typing import Literal
 
 import numpy as np
 
-from retail_assistant.recs import examples, rerank
-from retail_assistant.recs.context import ASKED, PAGE
-from retail_assistant.recs.examples import COLUMNS, Occasion
+from retail_assistant.recs.context import ASKED, COLUMNS, PAGE
 from retail_assistant.recs.features import Rows, make_table
 from retail_assistant.recs.log import DAY, Floats, Ints, Log
-from retail_assistant.recs.ndcg import Interval, ndcg, paired_interval
-from retail_assistant.recs.rerank import LABEL_DAYS
+from retail_assistant.recs.training import examples
+from retail_assistant.recs.training.examples import Occasion
+from retail_assistant.recs.training.fitting import LABEL_DAYS, fit
+from retail_assistant.recs.training.ndcg import Interval, ndcg, paired_interval
 
 SHOWN = 5
 Kind = Literal["page", "words", "page and words"]
@@ -58,8 +58,8 @@ def evaluate_context(log: Log, *, days: float = LABEL_DAYS) -> dict[Kind, Contex
     known = before.between(0.0, cut - days * DAY)
     found = examples.make_examples(known, before.between(cut - days * DAY, np.inf), make_table(known))
     table = make_table(before)
-    model = rerank.fit(found, table, before.end)
-    without = rerank.fit(replace(found, rows=hidden(found.rows, _PAGE + _ASKED)), table, before.end)
+    model = fit(found, table, before.end)
+    without = fit(replace(found, rows=hidden(found.rows, _PAGE + _ASKED)), table, before.end)
     occasions = examples.spread(examples.find_occasions(after), examples.MOST_OCCASIONS)
     lists = examples.Lists(before, table, examples.shoppers_of(occasions))
     scores: dict[Kind, dict[int, list[list[float]]]] = {}

@@ -13,15 +13,14 @@ from zlib import crc32
 import numpy as np
 
 from retail_assistant.recs import als
-from retail_assistant.recs.context import CONTEXT, NO_CONTEXT, Context, context_rows, nearby, read_context
-from retail_assistant.recs.features import FEATURES, ItemTable, Past, Rows, make_rows, recent
+from retail_assistant.recs.context import COLUMNS, NO_CONTEXT, Context, nearby, read_context, with_added
+from retail_assistant.recs.features import ItemTable, Past, Rows, recent
 from retail_assistant.recs.log import DAY, Flags, Floats, Ints, Log, Message
 from retail_assistant.recs.trends import HALF_LIFE_DAYS, VIEW_SHARE
 
 NOBODY = Past(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=np.bool_))
 """A shopper without a past."""
 _NO_ONE = -1
-COLUMNS = (*FEATURES, *CONTEXT)
 LARGEST_GROUPS = 6_000
 MOST_OCCASIONS = 4_000
 HELD_OUT = 10
@@ -86,21 +85,6 @@ class Lists:
         if context.page is not None:
             added = added[added != context.page]
         return with_added(self.table, (items[kept], scores[kept]), added, past=past, context=context)
-
-
-def with_added(
-    table: ItemTable, base: tuple[Ints, Floats], added: Ints, *, past: Past, context: Context
-) -> tuple[Ints, Rows]:
-    """Return the items of a list (with their scores) and then ``added`` ones, and the features of all.
-
-    The features are (items, len(COLUMNS)).
-    """
-    items, scores = base
-    every = np.concatenate((items, added))
-    lowest = scores.min() if len(scores) else 0.0
-    padded = np.concatenate((scores, np.full(len(added), lowest)))
-    rows = make_rows(table, every, padded, past, listed=len(items))
-    return every, np.hstack((rows, context_rows(table, every, context)))
 
 
 def find_occasions(after: Log) -> list[Occasion]:

@@ -7,13 +7,15 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from retail_assistant.recs import examples, rerank
-from retail_assistant.recs.context import CONTEXT, NO_CONTEXT
-from retail_assistant.recs.evaluate_context import hidden, judged
-from retail_assistant.recs.examples import COLUMNS, Lists
+from retail_assistant.recs.context import COLUMNS, CONTEXT, NO_CONTEXT
 from retail_assistant.recs.features import make_table
 from retail_assistant.recs.log import DAY, Log
-from retail_assistant.recs.ndcg import Interval, ndcg, paired_interval
+from retail_assistant.recs.rerank import RerankerModel
+from retail_assistant.recs.training import examples
+from retail_assistant.recs.training.evaluate_context import hidden, judged
+from retail_assistant.recs.training.examples import Lists
+from retail_assistant.recs.training.fitting import LABEL_DAYS
+from retail_assistant.recs.training.ndcg import Interval, ndcg, paired_interval
 
 FEWEST_JUDGED = 10
 MOST_JUDGED = 1_000
@@ -26,7 +28,7 @@ _OBJECTIONS: dict[Judged, str] = {
 _CONTEXT = [COLUMNS.index(name) for name in CONTEXT]
 
 
-def reranker_usable(model: rerank.RerankerModel, log: Log) -> str | None:
+def reranker_usable(model: RerankerModel, log: Log) -> str | None:
     """Return why a reranker must not be promoted; otherwise ``None``.
 
     The log is the one that the model was trained on. The reasons are that its order is provably worse than the
@@ -42,7 +44,7 @@ def reranker_usable(model: rerank.RerankerModel, log: Log) -> str | None:
     return None
 
 
-def reranker_gain(model: rerank.RerankerModel, log: Log) -> dict[Judged, Interval]:
+def reranker_gain(model: RerankerModel, log: Log) -> dict[Judged, Interval]:
     """Measure a trained reranker in the last week, on shoppers that its training left out.
 
     Features are as of the beginning of the week, even if the model's own table is newer.
@@ -56,7 +58,7 @@ def reranker_gain(model: rerank.RerankerModel, log: Log) -> dict[Judged, Interva
         scorer; and as ``context`` the gain in NDCG@5 of what is chosen soon after a request, of the trees with its page
         and words over the trees without. A gain with fewer than :data:`FEWEST_JUDGED` shoppers is left out.
     """
-    cut = log.end - rerank.LABEL_DAYS * DAY
+    cut = log.end - LABEL_DAYS * DAY
     before, after = log.between(0.0, cut), log.between(cut, np.inf)
     buyers = examples.known_buyers(before, after)
     buyers = buyers[examples.held_out(before, buyers)][:MOST_JUDGED]
@@ -73,7 +75,7 @@ def reranker_gain(model: rerank.RerankerModel, log: Log) -> dict[Judged, Interva
     return found
 
 
-def _gain_of_order(model: rerank.RerankerModel, lists: Lists, after: Log, buyers: list[int]) -> dict[Judged, Interval]:
+def _gain_of_order(model: RerankerModel, lists: Lists, after: Log, buyers: list[int]) -> dict[Judged, Interval]:
     bounds, sold = lists.before.bounds(), after.purchases()
     bought_at, scores = sold.bounds(), []
     for shopper in buyers:
@@ -85,9 +87,7 @@ def _gain_of_order(model: rerank.RerankerModel, lists: Lists, after: Log, buyers
     return {"trees": paired_interval(trees, own), "linear": paired_interval(linear, own)}
 
 
-def _gain_of_context(
-    model: rerank.RerankerModel, lists: Lists, after: Log, occasions: list[examples.Occasion]
-) -> Interval:
+def _gain_of_context(model: RerankerModel, lists: Lists, after: Log, occasions: list[examples.Occasion]) -> Interval:
     scores: dict[int, list[tuple[float, float]]] = {}
     for one, (items, rows) in examples.occasion_lists(lists, after, occasions):
         pair = (judged(items, model.score(rows), one), judged(items, model.score(hidden(rows, _CONTEXT)), one))
