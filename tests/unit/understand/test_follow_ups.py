@@ -183,3 +183,37 @@ def test_questions_after_one_about_an_order_are_about_orders(read, message, slot
 def test_a_follow_up_is_short_or_begins_like_one(read, message, turns, follows):
     """A message goes on from earlier turns if it is short, begins with "and" or the like, or says "instead"."""
     assert read(message, Dialogue(turns=turns)).follows is follows
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "how long can I return a book?",
+        "do you ship books to Norway?",
+        "can I pay a book by invoice?",
+        "is delivery free for one book?",
+        "what is the return window for a book",
+    ],
+)
+def test_a_question_about_policies_does_not_change_the_list(parser, question):
+    """After a list, a question about what the policies state is not a wish, although it names a book."""
+    said = Dialogue(kind="list", shown=("P001", "P002"), offered=("P001", "P002"), turns=1)
+    ask = parser.read(question, said)[-1]
+    assert ask.slot("list") != "refine"
+    assert not ask.wishes.themes
+    assert ask.weight("policy") > 0
+
+
+@pytest.mark.parametrize(
+    ("question", "theme"),
+    [
+        ("any stories with cats?", "cats"),
+        ("books about returning soldiers", "returning"),
+        ("a shorter series", "shorter"),
+    ],
+)
+def test_a_theme_after_a_list_changes_it(parser, question, theme):
+    """After a list, what a book should be about is a wish, also in a word that policies have."""
+    said = Dialogue(kind="list", shown=("P001", "P002"), offered=("P001", "P002"), turns=1)
+    ask = parser.read(question, said)[-1]
+    assert theme in ask.wishes.themes

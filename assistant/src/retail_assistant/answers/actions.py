@@ -163,7 +163,7 @@ class Actions:
     async def settle(self, asked: Asked, *, agreed: bool) -> Draft:
         """Do what waits for a yes, or leave it."""
         pending = asked.said.pending
-        if pending is None:
+        if pending is None or (pending.verb in ("add", "quantity", "remove") and not pending.asin):
             return Draft(NOTHING)
         if not agreed:
             return Draft(LEFT)

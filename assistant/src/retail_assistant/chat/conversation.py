@@ -16,7 +16,7 @@ from retail_assistant.answers.lists import FOUND, FOUND_NOTHING, RECOMMENDED
 from retail_assistant.answers.phrases import form
 from retail_assistant.chat.turn import Turn
 from retail_assistant.live import LiveShop
-from retail_assistant.shop.finding import Conditions
+from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.understand.ask import Ask, Kind
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.parse import Parser
@@ -184,10 +184,15 @@ class Rereader:
             return Pending("cancel" if found[1] == "cancel" else "return", order=str(number).rstrip("?.,"))
         if "take everything out" in reply:
             return Pending("empty")
-        if not shown:
-            return None
+        asin = next((o.asin for o in self._shop.offers(shown[:1]) if _is_named(o, reply)), "")
         if found := re.search(r"Shall I add (\d+) cop", reply):
-            return Pending("add", shown[0], int(found[1]))
+            return Pending("add", asin, int(found[1]))
         if found := re.search(r"Shall I change .* to (\d+) cop", reply):
-            return Pending("quantity", shown[0], int(found[1]))
-        return Pending("remove", shown[0]) if "out of your cart" in reply else None
+            return Pending("quantity", asin, int(found[1]))
+        return Pending("remove", asin) if "out of your cart" in reply else None
+
+
+def _is_named(offer: Offer, reply: str) -> bool:
+    """Whether a reply names this very edition, and not another one of its title."""
+    product = offer.product
+    return (f"{product.title} ({form(product.format)})" if product.format else product.title) in reply

@@ -12,7 +12,10 @@ Verb = Literal["add", "remove", "empty", "quantity", "cancel", "return"]
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """An action that waits for the shopper's yes: on a product of the cart, or on an order."""
+    """An action that waits for the shopper's yes: on a product of the cart, or on an order.
+
+    ``asin`` is empty if the product that was meant is not sold any more.
+    """
 
     verb: Verb
     asin: str = ""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from retail_assistant.understand.ask import Ask, Reading, Subject
+from retail_assistant.understand.concepts import concepts
 from retail_assistant.understand.constraints import find_themes, find_wishes
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.leftover import content
@@ -37,6 +38,10 @@ _FOLLOWS = re.compile(
     r"|anything else|something else|what else)\b"
     r"|\b(?:instead|the other one|that one|the same)\b|^\.\.\."
 )
+_QUESTION = re.compile(
+    r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|may|do|does|is|are|will|would|what|when|where|who|until)\b"
+)
+_ABOUT = re.compile(r"\b(?:about|featuring|set in|stories|recommend\w*|suggest\w*|show|find)\b")
 _NEW_SEARCH = re.compile(
     r"^(?:a|an|any|some|show|recommend|suggest|i want|i need|i'd like|i would like|find|give|do you have|looking for)\b"
 )
@@ -68,15 +73,16 @@ class Parser:
         subjects = find_subjects(question, named, stated, said, page, cents=self._cents)
         if not subjects and before:
             subjects = tuple(msgspec.structs.replace(s, format=only(stated.formats)) for s in before[-1].subjects)
-        themes, unwanted = find_themes(rest)
+        core, context = self._core(part, named)
+        readings = read_cues(core, context, has_subject=bool(subjects))
         named_words = content(rest)
+        of_policies = _asks_policies(core, readings, named_words)
+        themes, unwanted = find_themes("" if of_policies else rest)
         listing = said.kind in ("list", "trending") and not (stated.genres and _NEW_SEARCH.match(question))
-        listing = listing and _is_slots(named_words, stated, subjects, themes, question)
+        listing = listing and not of_policies and _is_slots(named_words, stated, subjects, themes, question)
         wishes = said.wishes.then(self._cheaper(stated, said, question)) if listing else stated
         goes_on = bool(said.turns) or bool(before)
         follows = goes_on and (bool(_FOLLOWS.search(question)) or len(words(question)) < SHORT)
-        core, context = self._core(part, named)
-        readings = read_cues(core, context, has_subject=bool(subjects))
         readings = implied(readings, core, stated, themes, subjects, said=said, listing=listing, follows=follows)
         if listing:
             themes |= {word for word in named_words if self._vocabulary.knows(word) and word not in unwanted}
@@ -114,6 +120,13 @@ class Parser:
 def wants_another(question: str) -> bool:
     """Whether a question asks for other products than those that were shown."""
     return bool(_ELSE.search(question))
+
+
+def _asks_policies(core: str, readings: Sequence[Reading], leftover: Sequence[str]) -> bool:
+    """Whether a question is about what the policies state, although it may name a book: "can I return a book?"."""
+    if not _QUESTION.match(core) or _ABOUT.search(core):
+        return False
+    return any(r.kind == "policy" for r in readings) or any(concepts(word) for word in leftover)
 
 
 def _is_slots(
