@@ -217,3 +217,58 @@ def test_a_theme_after_a_list_changes_it(parser, question, theme):
     said = Dialogue(kind="list", shown=("P001", "P002"), offered=("P001", "P002"), turns=1)
     ask = parser.read(question, said)[-1]
     assert theme in ask.wishes.themes
+
+
+OFFERED = Dialogue(shown=("P001",), focus="P001", kind="offer", slot="price", turns=1)
+ORDERED = Dialogue(kind="orders", slot="where", turns=1)
+
+
+@pytest.mark.parametrize("question", ["do you price match amazon", "do you sell magazines"])
+def test_a_word_that_the_shop_does_not_have_is_not_about_the_last_product(parser, question):
+    """A short question with a foreign word is about the last product only if it points at it."""
+    for said in (OFFERED, ORDERED):
+        ask = parser.read(question, said)[-1]
+        assert not ask.subjects
+        assert ask.weight("orders") == 0
+
+
+def test_a_question_about_an_author_is_not_about_the_last_product(parser):
+    """After a product's price, "who is" an author asks for that author's books."""
+    ask = parser.read("who is petra sato", OFFERED)[-1]
+    assert not ask.subjects
+    assert ask.best.kind == "list"
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [("my parcel hasnt come", "orders"), ("which orders do I have", "orders"), ("what's in my cart", "cart")],
+)
+def test_what_asks_for_something_else_does_not_go_on_from_a_policy(parser, message, kind):
+    """After a policy, a question that names the shopper's own things stands alone; a bare amount does not."""
+    said = Dialogue(kind="policy", section="payment#gift-cards", question="do you have gift cards", turns=1)
+    ask = parser.read(message, said)[-1]
+    assert ask.best.kind == kind
+    assert ask.stands_alone
+    assert not parser.read("how much is it?", said)[-1].stands_alone
+
+
+def test_a_trouble_after_a_list_does_not_change_it(parser):
+    """After a list, a torn cover is a trouble, and not a theme."""
+    ask = parser.read("my book arrived with a torn cover!!", LISTED)[-1]
+    assert not ask.wishes.themes
+    assert ask.weight("list") == 0
+
+
+@pytest.mark.parametrize("question", ["what about the second", "and the second one?", "the second one"])
+def test_a_place_in_the_list_means_its_product(parser, question):
+    """A place in the list is the product there, and neither a theme nor another list."""
+    ask = parser.read(question, LISTED)[-1]
+    assert meant(ask) == [("shown", "P002")]
+    assert ask.best.kind == "facts"
+    assert not ask.wishes.themes
+
+
+def test_whether_something_is_of_a_genre_is_not_a_wish(parser):
+    """The question "is it scary?" asks for a genre, after a list as after a product."""
+    for said in (LISTED, OFFERED):
+        assert parser.read("is it scary?", said)[-1].best.kind == "facts"

@@ -115,3 +115,13 @@ def test_equally_good_corrections_do_not_depend_on_the_order_of_words():
     """Two processes that know the same words correct alike, in whatever order they got them."""
     words = ["lund", "mund", "rund", "bund"]
     assert Speller(words).correct("qund") == Speller(reversed(words)).correct("qund")
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("it hasnt come", "it hasn't come"), ("dont you", "don't you"), ("i cant", "i can't"), ("whats new", "what's new"),
+     ("we wont", "we won't"), ("he hasn't", "he hasn't")],
+)  # fmt: skip
+def test_a_lost_apostrophe_is_put_back(speller, text, written):
+    """Shortened words are written with their apostrophe, so that they are read like the others."""
+    assert speller.correct(text) == written

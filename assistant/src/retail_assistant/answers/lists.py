@@ -100,6 +100,8 @@ class Lists:
     def _completed(self, asked: Asked, anchor: Offer | None) -> Wishes:
         """The wishes, with what the words take from the product in view: its author, its genre, a lower price."""
         ask, wishes = asked.ask, asked.ask.wishes
+        if ask.slot("list") == "by" and not wishes.authors and asked.said.wishes.authors:  # who was asked about before
+            return msgspec.structs.replace(wishes, authors=asked.said.wishes.authors)
         if anchor is None:
             return wishes
         text, slot = ask.text, ask.slot("list")

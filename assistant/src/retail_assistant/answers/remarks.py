@@ -10,6 +10,7 @@ HOSTILE = "Sorry, I cannot do that. I can only help with this shop: books, price
 _SOCIAL = {
     "greeting": GREETING,
     "thanks": "You are welcome! Ask me whenever you need something.",
+    "nothing": "All right. Ask me whenever you need something.",
     "human": "I cannot connect you to a person from here. Please write to our support team; I help until then.",
     "bot": "I am this shop's assistant, a program. I help with books, prices, promotions, orders and our policies.",
     "insult": "I am sorry that I was not of help. Tell me what you need, or ask our support team for a person.",

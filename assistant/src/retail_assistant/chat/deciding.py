@@ -47,7 +47,10 @@ def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_kn
     if _is_vague(ask, said) and found.chance < HEAD_SURE:
         return Reading("unclear", "alone", 0.0)
     policy = Reading(
-        "policy", "", _policy_weight(ask, found) + (FOLLOWED if said.kind == "policy" and ask.follows else 0.0)
+        "policy",
+        "",
+        _policy_weight(ask, found)
+        + (FOLLOWED if said.kind == "policy" and ask.follows and not ask.stands_alone else 0.0),
     )
     others = [_less_of_own(r, found, is_known=is_known) for r in ask.readings if r.kind != "policy"]
     ranked = sorted([policy, *others], key=lambda r: -r.weight)

@@ -46,7 +46,7 @@ class Lookup:
         text = bare(ask.text)
         if said.kind == "points" and ask.follows:
             return await self._policies.find(f"loyalty points, {text}")
-        if said.section and ask.follows and said.kind == "policy":
+        if said.section and ask.follows and said.kind == "policy" and not ask.stands_alone:
             alone = await self._alone(turn, ask, text)
             return alone or await self._following(text, ask, said)
         if together or conversation(turn).has_place:

@@ -12,6 +12,9 @@ Kind = Literal[
     "policy", "offer", "facts", "list", "compare", "promotion", "reviews", "trending", "cart", "orders", "points",
     "action", "social", "off_topic", "unclear",
 ]  # fmt: skip
+ALONE = 1.7
+"""The weight from which a reading needs no earlier question to be understood."""
+_OWN_WORDS = frozenset({"orders", "cart", "points", "action", "social"})
 Source = Literal["message", "page", "shown", "focus"]
 
 
@@ -70,6 +73,12 @@ class Ask(msgspec.Struct, frozen=True):
     def best(self) -> Reading:
         """The likeliest reading."""
         return self.readings[0] if self.readings else Reading("unclear", "", 0.0)
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether its own words ask for something else than a policy, so that it does not go on from one."""
+        is_named = any(subject.source == "message" for subject in self.subjects)
+        return self.best.weight >= ALONE and (self.best.kind in _OWN_WORDS or (is_named and self.best.kind != "policy"))
 
     def weight(self, kind: Kind) -> float:
         """How strongly the words say that the question is of a kind."""

@@ -62,6 +62,8 @@ CUES: tuple[Cue, ...] = (
     ),
     _cue("facts", "length", 0.8, 2.6,
          r"\bhow many (?:volumes?|books?|parts|vols|installments)\b", r"\bhow long is\b.*\bseries\b",
+         r"\bhow long (?:is|are) (?:it|this|that|x|they|the (?:first|second|third|last|other|book|manga|story))"
+         r"(?: one)?\W*$",
          r"\bis (?:it|this|that|x|the series) (?:already |now )?(?:complete|finished|ongoing|concluded|over)\b",
          r"\b(?:stand[- ]?alone|one[- ]shot|single volume)\b", r"\b(?:belong to|part of|in) a series\b",
          r"\bup to which volume\b", r"\bhow long is the series\b", r"\bhow many are there\b",
@@ -237,6 +239,14 @@ CUES: tuple[Cue, ...] = (
          rf"\bwhen (?:will|does|do|is|should|can i expect)\b.*\b(?:my|our) {PARCEL}\b",
          r"\bwhen (?:will|does) it (?:arrive|come|get here|be here)\b", r"\bwhen will i (?:get|receive)\b",
     ),
+    _cue("orders", "what", 2.3, None,
+         r"\b(?:which|what|any|how many) (?:\w+ )?orders\b.*\b(?:i|my)\b",
+         r"\b(?:see|show|view|find) (?:me )?(?:all )?my orders\b",
+    ),
+    _cue("orders", "where", 2.3, None,
+         rf"\b(?:my|our) {PARCEL}\b.*\b(?:hasn't|has not|have not|haven't|didn't|did not|never|not) (?:\w+ )?"
+         r"(?:come|came|arrived?|turned up|shown up|been delivered|here|reached)\b",
+    ),
     _cue("orders", "when", 2.9, None,
          r"\bwhen did i (?:buy|order|place|purchase|get)\b", r"\b(?:date|day) of (?:my|the) (?:order|purchase)\b",
          r"\bwhen was\b.*\b(?:order|it) placed\b", r"\bdid i (?:order|buy|place)\b.*\bwhen\b",
@@ -310,6 +320,10 @@ CUES: tuple[Cue, ...] = (
     ),
     # Policy, by its manner of asking.
     _cue("policy", "", 1, None, r"\b(?:policy|policies|rules?|terms|conditions|allowed|permitted)\b"),
+    _cue("policy", "", 0.7, None,
+         r"\bwhen (?:would|could|should) (?:it|they|this|that|these|the book|everything) (?:arrive|come|get here"
+         r"|be (?:here|delivered))\b",
+    ),
     _cue("policy", "", 0.7, None,
          r"\b(?:return|refund|exchange|shipping|delivery|deliver|ship|warranty|gift card|invoice|instalments?"
          r"|loyalty|preorder|customs|damaged|broken|privacy|express|pick-?up|vip)\w*\b",

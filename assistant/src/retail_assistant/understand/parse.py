@@ -13,7 +13,7 @@ from retail_assistant.understand.constraints import find_themes, find_wishes
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.leftover import content
 from retail_assistant.understand.pointing import SHORT, Prices, find_subjects, only
-from retail_assistant.understand.readings import implied, read_cues
+from retail_assistant.understand.readings import implied, is_asked_of_genre, read_cues
 from retail_assistant.understand.sayings import in_shop_words
 from retail_assistant.understand.social import off_topic
 from retail_assistant.understand.split import Part, questions
@@ -40,6 +40,27 @@ _FOLLOWS = re.compile(
 )
 _QUESTION = re.compile(
     r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|may|do|does|is|are|will|would|what|when|where|who|until)\b"
+)
+_OF_POLICIES = frozenset(
+    {
+        "return", "refund", "exchange", "cancel", "damaged", "misprint", "wrong_item", "dent", "file_fault", "opened",
+        "delivery", "express", "pickup", "address", "lost", "tracking", "standard_time", "arrives_money", "where_money",
+        "label", "delayed", "gift_card", "redeem", "balance", "lost_code", "pay_ways", "invoice_pay", "instalments",
+        "failed", "receipt", "points", "customs", "return_abroad", "data", "delete_account",
+    }
+)  # fmt: skip
+"""Concepts that no wish for a book has, such as a torn cover."""
+_OF_PRODUCTS = frozenset(
+    """
+    available availability stock copies pages page count rating rated review reviews language languages publisher isbn
+    weight size edition editions translation translated translator age release released ending sequel prequel cover
+    illustrated colour color suitable violent complete finished sold printed reprint signed
+    """.split()
+)
+"""Words that ask for something of a product, although no product's text has them."""
+_TELLS = re.compile(
+    r"\b(?:i|i'm|i've|me|my|we|our|you|your|they|parcel|package|order|delivery|refund|pages|cover"
+    r"|book (?:is|was|has|came))\b"
 )
 _ABOUT = re.compile(r"\b(?:about|featuring|set in|stories|recommend\w*|suggest\w*|show|find)\b")
 _NEW_SEARCH = re.compile(
@@ -70,23 +91,33 @@ class Parser:
         named = self._vocabulary.titles.named(question)
         untitled = _cut(question, named)
         stated, rest = find_wishes(untitled, self._vocabulary)
-        subjects = find_subjects(question, named, stated, said, page, cents=self._cents)
+        named_words = content(rest)
+        is_foreign = any(self._is_foreign(word) for word in named_words)
+        subjects = find_subjects(question, named, stated, said, page, cents=self._cents, is_foreign=is_foreign)
         if not subjects and before:
             subjects = tuple(msgspec.structs.replace(s, format=only(stated.formats)) for s in before[-1].subjects)
         core, context = self._core(part, named)
         readings = read_cues(core, context, has_subject=bool(subjects))
-        named_words = content(rest)
-        of_policies = _asks_policies(core, readings, named_words)
-        themes, unwanted = find_themes("" if of_policies else rest)
+        of_policies = _asks_policies(core, readings)
+        is_placed = any(s.source == "shown" for s in subjects)
+        themes, unwanted = find_themes("" if of_policies or is_placed else rest)
         listing = said.kind in ("list", "trending") and not (stated.genres and _NEW_SEARCH.match(question))
-        listing = listing and not of_policies and _is_slots(named_words, stated, subjects, themes, question)
+        listing = listing and not of_policies and not is_asked_of_genre(core, stated)
+        listing = listing and _is_slots(named_words, stated, subjects, themes, question)
         wishes = said.wishes.then(self._cheaper(stated, said, question)) if listing else stated
         goes_on = bool(said.turns) or bool(before)
         follows = goes_on and (bool(_FOLLOWS.search(question)) or len(words(question)) < SHORT)
-        readings = implied(readings, core, stated, themes, subjects, said=said, listing=listing, follows=follows)
+        readings = implied(
+            readings, core, stated, themes, subjects, said=said, listing=listing, follows=follows, is_foreign=is_foreign
+        )
         if listing:
             themes |= {word for word in named_words if self._vocabulary.knows(word) and word not in unwanted}
-        if not readings and named_words and all(self._vocabulary.knows(word) for word in named_words):
+        if (
+            not readings
+            and not of_policies
+            and named_words
+            and all(self._vocabulary.knows(word) for word in named_words)
+        ):
             readings = (Reading("list", "words", BARE_WORDS),)
             themes = frozenset(named_words)
         return Ask(
@@ -102,6 +133,10 @@ class Parser:
             copies=_copies(untitled),
             off_topic=any(not self._vocabulary.knows(word) for word in off_topic(question)),
         )
+
+    def _is_foreign(self, word: str) -> bool:
+        """Whether nothing in the shop has a word, and it asks for nothing of a product."""
+        return not (self._vocabulary.knows(word) or word in _OF_PRODUCTS or number(word))
 
     def _core(self, part: Part, named: Sequence[Named]) -> tuple[str, str]:
         """The words that ask, with an "x" for each title, and the words beside them."""
@@ -122,18 +157,21 @@ def wants_another(question: str) -> bool:
     return bool(_ELSE.search(question))
 
 
-def _asks_policies(core: str, readings: Sequence[Reading], leftover: Sequence[str]) -> bool:
-    """Whether a question is about what the policies state, although it may name a book: "can I return a book?"."""
-    if not _QUESTION.match(core) or _ABOUT.search(core):
+def _asks_policies(core: str, readings: Sequence[Reading]) -> bool:
+    """Whether a message is about what the policies state, although it may name a book: "can I return a book?"."""
+    if _ABOUT.search(core):
         return False
-    return any(r.kind == "policy" for r in readings) or any(concepts(word) for word in leftover)
+    is_question = _QUESTION.match(core) is not None
+    if is_question and any(r.kind == "policy" for r in readings):
+        return True
+    return (is_question or _TELLS.search(core) is not None) and bool(concepts(core) & _OF_POLICIES)
 
 
 def _is_slots(
     leftover: Sequence[str], wishes: Wishes, subjects: Iterable[Subject], themes: frozenset[str], question: str
 ) -> bool:
     """Whether a message only changes the list that was shown."""
-    if any(s.source == "message" for s in subjects):
+    if any(s.source in ("message", "shown") for s in subjects):
         return False
     changes = wants_another(question) or _CHEAPER_LIST.search(question)
     states = wishes != NO_WISHES or bool(themes) or bool(changes)

@@ -39,7 +39,14 @@ _COMPARES = re.compile(r"\b(?:than|or|vs|versus|compare|better|cheaper|differenc
 
 
 def find_subjects(
-    question: str, named: Sequence[Named], wishes: Wishes, said: Dialogue, page: str, *, cents: Prices
+    question: str,
+    named: Sequence[Named],
+    wishes: Wishes,
+    said: Dialogue,
+    page: str,
+    *,
+    cents: Prices,
+    is_foreign: bool = False,
 ) -> tuple[Subject, ...]:
     """Find the products that a question is about.
 
@@ -50,6 +57,7 @@ def find_subjects(
         said: The conversation so far.
         page: The asin of the product whose page is open, or an empty text.
         cents: The present prices.
+        is_foreign: Whether it has a word that nothing in the shop has. Then it must point at a product to be about one.
 
     Returns:
         The products, each narrowed by the volume and the format that the question states.
@@ -65,7 +73,7 @@ def find_subjects(
     points = bool(_POINTS.search(question))
     if page and (points or not said.focus or said.focus == page):
         return (Subject("", "page", page, volume=volume, format=form),)
-    if points or len(words(question)) < SHORT:
+    if points or (len(words(question)) < SHORT and not is_foreign and not wishes.authors):
         if said.focus:
             return (Subject("", "focus", said.focus, volume=volume, format=form),)
         if page:

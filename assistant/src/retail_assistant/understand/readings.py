@@ -9,7 +9,7 @@ from retail_assistant.understand.ask import Kind, Reading, Subject
 from retail_assistant.understand.cues import CUES
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.social import social
-from retail_assistant.understand.wishes import Wishes
+from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 SOCIAL = 4.0
 CONTEXT = 0.4
@@ -20,6 +20,7 @@ _ANOTHER_ORDER = re.compile(
     r"\b(?:older|newer|other|first|second|last|latest|previous) (?:one|order)\b|^#?[a-z]\d{3,}$"
 )
 WEAK = 1.3
+_IS_IT = re.compile(r"^(?:and |but |so )?(?:is|are|isn't|aren't) (?:it|this|that|they|these|those)\b")
 _ONES = re.compile(r"\b(?:only |any |the |just |other )?(?:\w+ )?ones\b")
 LONG = 7
 """A message of this many words or more says by itself what it is about."""
@@ -58,6 +59,7 @@ def implied(
     said: Dialogue,
     listing: bool,
     follows: bool,
+    is_foreign: bool = False,
 ) -> tuple[Reading, ...]:
     """The readings, with those that follow from what is named, or from the question before.
 
@@ -70,13 +72,16 @@ def implied(
         said: The conversation so far.
         listing: Whether it changes the list that was shown.
         follows: Whether it goes on from what was said.
+        is_foreign: Whether it has a word that nothing in the shop has.
     """
     more: list[Reading] = []
     if listing:
         more.append(Reading("list", "refine", REFINED))
     if said.kind in ("offer", "list", "facts") and _ONES.search(core) and not listing:
         more.append(Reading("list", "of_line", REFINED))
-    if weight := _list_weight(core, wishes, themes):
+    if is_asked_of_genre(core, wishes):
+        more.append(Reading("facts", "genre", REFINED))
+    elif weight := _list_weight(core, wishes, themes):
         more.append(Reading("list", "", weight))
     if any(s.source == "message" and s.whole for s in subjects):
         more.append(Reading("facts", "title", 1.3))
@@ -85,9 +90,16 @@ def implied(
         readings = [r for r in readings if (r.kind, r.slot) != ("list", "cheapest")]
         more.append(Reading("facts", "title", 1.3))
     is_other = any(r.kind in ("facts", "policy") for r in readings[:1])
+    is_other = is_other or (bool(subjects) and subjects[0].source == "shown" and wishes == NO_WISHES)
+    is_other = is_other or bool(wishes.authors) or (is_foreign and said.kind in ("orders", "cart", "offer"))
     if said.kind in _CARRIED and follows and strongest < CARRIED and not is_other:
         more += [_with_slot(r, readings) for r in _carried(core, said, wishes, subjects, strongest)]
     return _sorted([*readings, *more])
+
+
+def is_asked_of_genre(core: str, wishes: Wishes) -> bool:
+    """Whether a question is of which genre something is, rather than a wish: "is it scary?"."""
+    return bool(wishes.genres) and _IS_IT.match(core) is not None
 
 
 def _with_slot(carried: Reading, readings: Sequence[Reading]) -> Reading:
@@ -133,6 +145,8 @@ def _carried(core: str, said: Dialogue, wishes: Wishes, subjects: Sequence[Subje
         ]
     if kind in ("orders", "cart"):
         return [Reading(kind, said.slot, CARRIED_WEAKLY if strongest or len(core.split()) >= LONG else CARRIED)]
+    if kind == "offer" and not subjects:
+        return []
     if kind == "facts" and any(s.format or s.volume is not None for s in subjects):
         return [Reading("offer", "", CARRIED)]
     return [Reading(kind, said.slot, CARRIED if changes and strongest < WEAK else CARRIED_WEAKLY)]

@@ -19,9 +19,15 @@ _THANKS = (
     r"|for (?:your|the|all) (?:help|info|information|quick reply)|bye|goodbye|see you|have a (?:nice|good"
     r"|great) (?:day|one|evening)|that was (?:very )?helpful|helpful|so much|appreciate it"
 )
+_NOTHING = (
+    r"no|nope|nah|yes|yep|yeah|never ?mind|forget it|not now|no,? thanks?(?: you)?|that(?:'s| is) fine|fine"
+    r"|nothing(?: else)?"
+    r"|no need|leave it|it(?:'s| is) fine|all good|got it|i see|understood"
+)
 _SLOTS = (
     ("greeting", re.compile(_ALL.format(_GREETING))),
     ("thanks", re.compile(_ALL.format(f"{_THANKS}|{_GREETING}"))),
+    ("nothing", re.compile(_ALL.format(_NOTHING))),
     ("human", re.compile(
 
             r"\b(?:speak|talk|chat|connect(?: me)?|transfer(?: me)?|put me through|get)\b.{0,25}\b(?:human|person"

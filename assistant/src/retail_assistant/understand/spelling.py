@@ -14,6 +14,10 @@ from typing import Any
 from retail_assistant.understand import places
 from retail_assistant.understand.words import number
 
+_SHORTENED = re.compile(
+    r"\b(?:(has|have|had|did|does|do|is|are|was|were|would|could|should|ca|wo(?=nt\b))n\'?t|(what|where|how|who|when)s)\b",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 SHOP_COUNT = 10**12
 """More than the count of any English word."""
@@ -34,6 +38,11 @@ _CHAT = frozenset(
 )
 
 
+def _with_apostrophe(found: re.Match[str]) -> str:
+    """A shortened pair of words as it is written: "hasnt" is "hasn't"."""
+    return f"{found[1]}n't" if found[1] else f"{found[2]}'s"
+
+
 class Speller:
     """Corrects texts; it is safe to share between threads once it is made."""
 
@@ -45,7 +54,7 @@ class Speller:
 
     def correct(self, text: str) -> str:
         """A text with its misspelled words corrected, in lower case where a word was changed."""
-        return _WORD.sub(lambda found: self._corrected(found[0]), text)
+        return _WORD.sub(lambda found: self._corrected(found[0]), _SHORTENED.sub(_with_apostrophe, text))
 
     def knows(self, word: str) -> bool:
         """Whether a word in lower case is in the dictionary."""
