@@ -1,12 +1,15 @@
 """Orders: stored, listed, cancelled and sent back, each write with its outbox row."""
 
+import sqlite3
+
 import pytest
 
-from retail_assistant.shop import orders, queries
+from retail_assistant.shop import orders, queries, records
 from retail_assistant.shop.errors import BadValue, OrderClosed, ShopError, UnknownOrder, UnknownProduct
 from retail_assistant.shop.schema import ORDER_STATES
 
 MINE, OTHER = "u00001", "u00002"
+WRITTEN_BY_A_CHECKOUT = ("orders", "order_lines", "purchases", "inventory", "carts", "shoppers", "parbake_outbox")
 
 
 @pytest.fixture
@@ -216,3 +219,37 @@ def test_a_generated_shopper_has_the_points_that_the_policy_promises(shop):
     for (shopper,) in shop.execute("SELECT id FROM shoppers").fetchall():
         kept = [o for o in orders.list_orders(shop, shopper, limit=10_000) if o.state not in ("cancelled", "returned")]
         assert orders.get_points(shop, shopper) == sum(points_per_euro * (order.cents // 100) for order in kept)
+
+
+def test_a_cancelled_checkout_takes_no_more_points_than_there_are(shop, now, asins):
+    """Points that were spent meanwhile stay spent: the cancellation of a checked-out order leaves 0, and no debt."""
+    records.set_live(shop, asins[0], cents=1000, quantity=5, now=now)
+    records.set_cart(shop, MINE, {asins[0]: 1}, now=now)
+    position = orders.check_out(shop, MINE, total_cents=1000, now=now)
+    shop.execute("UPDATE shoppers SET points = 1 WHERE id = ?", (MINE,))
+    orders.cancel(shop, MINE, orders.number_at(position), now=now)
+    assert orders.get_points(shop, MINE) == 0
+
+
+def test_an_order_that_earned_nothing_takes_no_points(shop, now, put):
+    """The cancellation of an order that no checkout placed leaves the points as they are."""
+    put()
+    shop.execute("UPDATE shoppers SET points = 50 WHERE id = ?", (MINE,))
+    orders.cancel(shop, MINE, "X1", now=now)
+    assert orders.get_points(shop, MINE) == 50
+
+
+def test_a_checkout_is_written_as_a_whole_or_not_at_all(shop, now, asins):
+    """If the last statement of a checkout fails, the order, the stock, the points and the outbox are as before."""
+    for asin in asins:
+        records.set_live(shop, asin, cents=1000, quantity=5, now=now)
+    records.set_cart(shop, MINE, dict.fromkeys(asins, 2), now=now)
+    shop.execute("CREATE TRIGGER stuck BEFORE DELETE ON carts BEGIN SELECT raise(ABORT, 'stuck'); END")
+    before = [shop.execute(f"SELECT * FROM {table}").fetchall() for table in WRITTEN_BY_A_CHECKOUT]
+    with pytest.raises(sqlite3.IntegrityError, match="stuck"):
+        orders.check_out(shop, MINE, total_cents=2000 * len(asins), now=now)
+    assert [shop.execute(f"SELECT * FROM {table}").fetchall() for table in WRITTEN_BY_A_CHECKOUT] == before
+    shop.execute("DROP TRIGGER stuck")
+    position = orders.check_out(shop, MINE, total_cents=2000 * len(asins), now=now)
+    assert outbox(shop)[-1] == (position, f"user/{MINE}", "user.changed")
+    assert orders.get_order(shop, MINE, orders.number_at(position)).cents == 2000 * len(asins)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import parbake as pb
-from parbake.http import Route
+from parbake.http import HttpRequest, Route
 from retail_assistant.chat.flow import Assistant
-from retail_assistant.http.chat import ChatRoutes, error_members
+from retail_assistant.http.chat import ChatRoutes
+from retail_assistant.http.chat import error_members as chat_members
+from retail_assistant.http.checkout import CheckoutRoutes, changed_total
 from retail_assistant.http.complaints import ComplaintRoutes
 from retail_assistant.http.page import ROUTES as PAGE
 from retail_assistant.http.shop import ShopRoutes
 from retail_assistant.http.storefront import StorefrontRoutes
+from retail_assistant.http.suggestions import SuggestionRoutes
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.complaints import Rules
 from retail_assistant.shop.connections import PerThread
@@ -18,13 +23,19 @@ __all__ = ["all_routes", "error_members"]
 
 
 def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[Route]:
-    """The routes of chat, shop, storefront, complaints (under ``rules``) and page.
+    """The routes of page, chat, shop, storefront, checkout, suggestions, and complaints (under ``rules``).
 
-    Only operators may change the shop; shoppers may change their carts.
+    Only operators may change the shop; shoppers may change their carts, and order what is in them.
     """
     live: LiveShop = app.settings.resources[LiveShop]
     writers: PerThread = app.settings.resources[PerThread]
     chat = ChatRoutes(app, assistant, live)
     shop, complaints = ShopRoutes(app, writers), ComplaintRoutes(app, writers, rules)
-    storefront = StorefrontRoutes(app, live, writers)
-    return [*PAGE, *chat.routes(), *shop.routes(), *storefront.routes(), *complaints.routes()]
+    storefront, suggestions = StorefrontRoutes(app, live, writers), SuggestionRoutes(app, live, writers)
+    rooms = (chat, shop, storefront, CheckoutRoutes(app, writers), suggestions, complaints)
+    return [*PAGE, *(route for room in rooms for route in room.routes())]
+
+
+def error_members(request: HttpRequest, error: pb.ParbakeError) -> dict[str, Any]:
+    """What a problem document says beside the problem: OpenAI's ``error`` for the chat, and both totals of a cart."""
+    return chat_members(request, error) | changed_total(error)

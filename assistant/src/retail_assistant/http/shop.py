@@ -13,14 +13,13 @@ import msgspec
 import parbake as pb
 from parbake.http import Handler, HttpRequest, Response, Route, json_response
 from retail_assistant.http.acknowledged import CHANGES, WRITTEN, WRITTEN_NEW, acknowledged
+from retail_assistant.http.writes import ONCE, commit
 from retail_assistant.shop import queries, records
 from retail_assistant.shop.connections import PerThread
-from retail_assistant.shop.once import once
 from retail_assistant.shop.policies import Fact, render_policy
 
 Conn = sqlite3.Connection
 LONGEST_NAME = 200
-ONCE = {"idempotency-key": "The client's key for a write; a request repeated with the same key writes only once."}
 MOST_DIGITS = 19
 """A position is below 2**63."""
 
@@ -286,13 +285,8 @@ class ShopRoutes:
 
     async def _write(self, request: HttpRequest, write: Callable[[Conn], int | None], status: int = 200) -> Response:
         """Commit a write, once per ``Idempotency-Key``, and then raise its tags."""
-        key, now = request.headers.get("idempotency-key"), self._app.settings.clock.now()
-        sent = f"{request.method} {request.path}?{request.query}\n".encode() + request.body
-
-        def commit(conn: Conn) -> int | None:
-            return write(conn) if key is None else once(conn, key, sent, write, now=now)
-
-        return await acknowledged(self._app, await self._connections.write(commit), status)
+        now = self._app.settings.clock.now()
+        return await acknowledged(self._app, await commit(self._connections, request, write, now=now), status)
 
     async def _read(self, read: Callable[[Conn], Any]) -> Any:
         return await self._connections.read(read)

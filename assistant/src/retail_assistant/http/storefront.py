@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,14 +12,14 @@ import parbake as pb
 from parbake.http import HttpRequest, Response, Route, json_response
 from retail_assistant.answers.actions import MOST_COPIES
 from retail_assistant.answers.own import Own, missing_cents
-from retail_assistant.knowledge.tasks import Offer as Promotion
-from retail_assistant.knowledge.tasks import promotions_for, review_summaries
-from retail_assistant.live import LiveShop, reduced_cents
+from retail_assistant.http.items import Item, Items, order_members, signed_in
+from retail_assistant.knowledge.tasks import review_summaries
+from retail_assistant.live import LiveShop
 from retail_assistant.shop import finding, index, orders, queries, records
 from retail_assistant.shop.connections import PerThread
-from retail_assistant.shop.errors import NotSignedIn, OutOfStock
+from retail_assistant.shop.errors import OutOfStock
 from retail_assistant.shop.finding import Conditions, Offer
-from retail_assistant.shop.voices import ANONYMOUS, is_named
+from retail_assistant.shop.voices import ANONYMOUS
 
 Conn = sqlite3.Connection
 PAGE_SIZE, MOST_ON_A_PAGE = 24, 60
@@ -75,31 +75,12 @@ class QuantityBody(msgspec.Struct, forbid_unknown_fields=True):
     quantity: Annotated[int, msgspec.Meta(ge=0, le=MOST_COPIES)]
 
 
-class Reduced(msgspec.Struct, frozen=True):
-    """The best promotion on a product, and the price with it."""
-
-    id: str
-    title: str
-    percent: int
-    cents: int
-    price: str
-    ends_at: float
-
-
-class Item(msgspec.Struct, frozen=True):
-    """A product as the page shows it: ``price`` is in the form of the replies, price and stock are live."""
+class Held(msgspec.Struct, frozen=True):
+    """What a cart holds of a product, whether or not it is still sold."""
 
     asin: str
     title: str
-    series: str
-    volume: int
-    author: str
-    genre: str
-    format: str
-    cents: int
-    price: str
     quantity: int
-    promotion: Reduced | None = None
 
 
 class StorefrontRoutes:
@@ -108,7 +89,7 @@ class StorefrontRoutes:
     def __init__(self, app: pb.App, shop: LiveShop, connections: PerThread) -> None:
         """Read what is live from ``shop`` and what is computed ahead from ``app``; ``connections`` write carts."""
         self._app, self._shop, self._connections = app, shop, connections
-        self._own = Own(app, shop)
+        self._own, self._items = Own(app, shop), Items(app, shop)
 
     def routes(self) -> list[Route]:
         """The routes, all for everybody; see :meth:`add_line` for the carts."""
@@ -129,10 +110,9 @@ class StorefrontRoutes:
         )
         first = (arguments.page - 1) * arguments.size
         shown = found[first : first + arguments.size]
-        best = await self._promotions({o.product.genre for o in shown}, segment)
         return json_response(
             {
-                "products": [self._item(offer, best) for offer in shown],
+                "products": await self._items.of(shown, segment),
                 "total": len(found),
                 "page": arguments.page,
                 "pages": max(1, -(-len(found) // arguments.size)),
@@ -149,33 +129,36 @@ class StorefrontRoutes:
         offer, line, segment = await self._connections.read(
             lambda conn: (*_with_line(conn, asin), queries.get_segment(conn, arguments.user))
         )
-        best = await self._promotions({o.product.genre for o in line}, segment)
+        items = {item.asin: item for item in await self._items.of(line, segment)}
         volume, form = offer.product.volume, offer.product.format
-        by_volume: dict[int, Offer] = {}
+        by_volume: dict[int, str] = {}
         for other in line:  # of each volume the edition in this format, or else the first one
             if other.product.volume not in by_volume or other.product.format == form:
-                by_volume[other.product.volume] = other
+                by_volume[other.product.volume] = other.asin
         return json_response(
             {
-                "product": self._item(offer, best),
+                "product": items[asin],
                 "description": offer.product.description,
-                "editions": [self._item(o, best) for o in line if o.product.volume == volume],
-                "volumes": [self._item(o, best) for o in by_volume.values()],
+                "editions": [item for item in items.values() if item.volume == volume],
+                "volumes": [items[other] for other in by_volume.values()],
                 "reviews": await self._reviews(asin),
             }
         )
 
     async def list_orders(self, request: HttpRequest) -> Response:
         """A shopper's orders with their states and lines, the newest first, and the loyalty points."""
-        user = _signed_in(request)
+        user = signed_in(request)
         found, points = await self._connections.read(
             lambda conn: (orders.list_orders(conn, user), orders.get_points(conn, user))
         )
-        return json_response({"orders": [self._order(order) for order in found], "points": points})
+        return json_response({"orders": [order_members(order, self._shop) for order in found], "points": points})
 
     async def cart_summary(self, request: HttpRequest) -> Response:
-        """A shopper's cart with its total and what is missing to free delivery, as the assistant counts them."""
-        return json_response(await self._summary(_signed_in(request)))
+        """A shopper's cart with its total and what is missing to free delivery, as the assistant counts them.
+
+        ``gone`` lists what is in the cart and not sold any more: it is not in the total, and hinders a checkout.
+        """
+        return json_response(await self._summary(signed_in(request)))
 
     async def add_line(self, request: HttpRequest, *, body: LineBody) -> Response:
         """Add copies of a product to a shopper's cart, and return the cart; no operator token is needed.
@@ -187,7 +170,7 @@ class StorefrontRoutes:
         shop's other writes (prices, policies, whole carts, purchases) stay with operators. A shop with accounts puts
         its own check of the name in front of both the chat and this route.
         """
-        user, now = _signed_in(request), self._app.settings.clock.now()
+        user, now = signed_in(request), self._app.settings.clock.now()
 
         def write(conn: Conn) -> None:
             if queries.get_product(conn, body.asin).listed and not queries.get_stock(conn, body.asin).quantity:
@@ -199,30 +182,27 @@ class StorefrontRoutes:
 
     async def set_line(self, request: HttpRequest, *, body: QuantityBody) -> Response:
         """Set how many copies of a product a shopper's cart holds, and return the cart; open as :meth:`add_line` is."""
-        user, asin, now = _signed_in(request), request.parameters["asin"], self._app.settings.clock.now()
+        user, asin, now = signed_in(request), request.parameters["asin"], self._app.settings.clock.now()
         await self._connections.write(lambda conn: records.change_cart(conn, user, asin, to=body.quantity, now=now))
         return json_response(await self._summary(user))
 
     async def _summary(self, user: str) -> dict[str, Any]:
         held, offers, segment = await self._connections.read(lambda conn: _cart(conn, user))
-        best = await self._promotions({o.product.genre for o in offers}, segment)
-        total = sum(o.cents * held[o.asin] for o in offers)
+        lines = [self._line(item, held[item.asin].quantity) for item in await self._items.of(offers, segment)]
+        on_sale, total = {o.asin for o in offers}, sum(line["cents"] for line in lines)
         return {
             "shopper": user,
-            "lines": [
-                {
-                    "product": self._item(o, best),
-                    "quantity": held[o.asin],
-                    "cents": o.cents * held[o.asin],
-                    "price": self._shop.money(o.cents * held[o.asin]),
-                }
-                for o in offers
-            ],
-            "copies": sum(held[o.asin] for o in offers),
+            "lines": lines,
+            "gone": [line for asin, line in held.items() if asin not in on_sale],
+            "copies": sum(line["quantity"] for line in lines),
             "cents": total,
             "total": self._shop.money(total),
             "delivery": self._delivery(total),
         }
+
+    def _line(self, item: Item, quantity: int) -> dict[str, Any]:
+        cents = item.cents * quantity
+        return {"product": item, "quantity": quantity, "cents": cents, "price": self._shop.money(cents)}
 
     def _delivery(self, total: int) -> dict[str, Any] | None:
         """Over which total delivery is free, and what is missing to it; ``None`` if no policy states it."""
@@ -240,18 +220,6 @@ class StorefrontRoutes:
             "fee": self._shop.money(round(fee * 100)) if isinstance(fee, int | float) else None,
         }
 
-    async def _promotions(self, genres: Iterable[str], segment: str) -> dict[str, Promotion]:
-        """The highest promotion that runs now for a segment, by genre."""
-        best: dict[str, Promotion] = {}
-        for genre in genres:
-            try:
-                running = (await self._app.serve(promotions_for, f"{genre}|{segment}")).value
-            except pb.NotMaterialized:
-                continue
-            if running:
-                best[genre] = running[0]
-        return best
-
     async def _reviews(self, asin: str) -> dict[str, Any] | None:
         """The summary of a product's reviews with its lane and age; ``None`` if there are none."""
         try:
@@ -261,38 +229,6 @@ class StorefrontRoutes:
         if served.value is None:
             return None
         return {**msgspec.structs.asdict(served.value), "lane": served.lane, "verdict": str(served.verdict)}
-
-    def _item(self, offer: Offer, best: dict[str, Promotion]) -> Item:
-        p, promotion = offer.product, best.get(offer.product.genre)
-        reduced = None
-        if promotion is not None:
-            cents = reduced_cents(offer.cents, promotion.percent)
-            reduced = Reduced(
-                promotion.id, promotion.title, promotion.percent, cents, self._shop.money(cents), promotion.ends_at
-            )
-        return Item(
-            p.asin, p.title, p.series, p.volume, p.author, p.genre, p.format,
-            offer.cents, self._shop.money(offer.cents), offer.quantity, reduced,
-        )  # fmt: skip
-
-    def _order(self, order: orders.Order) -> dict[str, Any]:
-        lines = [{**msgspec.structs.asdict(each), "price": self._shop.money(each.cents)} for each in order.lines]
-        return {
-            **msgspec.structs.asdict(order),
-            "lines": lines,
-            "cents": order.cents,
-            "total": self._shop.money(order.cents),
-            "can_cancel": order.state in orders.CAN_CANCEL,
-            "can_return": order.state in orders.CAN_RETURN,
-        }
-
-
-def _signed_in(request: HttpRequest) -> str:
-    """The shopper of the path; raises :class:`NotSignedIn` if it is not a name."""
-    user = request.parameters["user"]
-    if not is_named(user):
-        raise NotSignedIn("a cart and orders belong to a shopper: send the shopper's name", field="user")
-    return user
 
 
 def _found(conn: Conn, wanted: Browse) -> Sequence[Offer]:
@@ -344,8 +280,11 @@ def _with_line(conn: Conn, asin: str) -> tuple[Offer, list[Offer]]:
     return offer, line
 
 
-def _cart(conn: Conn, user: str) -> tuple[dict[str, int], list[Offer], str]:
-    """The quantities in a cart, the products on sale among them, and the shopper's segment."""
-    held = {each.asin: each.quantity for each in queries.get_cart(conn, user).lines}
+def _cart(conn: Conn, user: str) -> tuple[dict[str, Held], list[Offer], str]:
+    """What a cart holds, the products on sale among that, and the shopper's segment."""
+    rows = conn.execute(
+        "SELECT asin, title, quantity FROM carts JOIN products USING (asin) WHERE shopper = ? ORDER BY asin", (user,)
+    )
+    held = {row[0]: Held(*row) for row in rows}
     offers = finding.find(conn, Conditions(asins=list(held), in_stock=False)) if held else []
     return held, offers, queries.get_segment(conn, user)

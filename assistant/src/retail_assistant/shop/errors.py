@@ -74,6 +74,25 @@ class OutOfStock(ShopError):
     status = 409
 
 
+class EmptyCart(ShopError):
+    """The cart holds nothing to order; nothing was written."""
+
+    status = 409
+
+
+class TotalChanged(ShopError):
+    """The cart costs something else than the client saw; nothing was written. Both totals are in cents."""
+
+    status = 409
+
+    def __init__(self, sent_cents: int, total_cents: int) -> None:
+        super().__init__(
+            f"the cart costs {total_cents} cents now, not {sent_cents}; look at it again, and send its present total",
+            field="total_cents",
+        )
+        self.sent_cents, self.total_cents = sent_cents, total_cents
+
+
 class KeyReused(ShopError):
     """An idempotency key was used for another request before; nothing was written."""
 

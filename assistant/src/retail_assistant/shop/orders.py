@@ -1,4 +1,4 @@
-"""Orders with their lines: placed, packed, shipped, delivered; cancelled or sent back as the shop's rules allow.
+"""Orders with their lines: placed from a cart, packed, shipped, delivered; cancelled or sent back as the rules allow.
 
 Each write is one transaction with its outbox row, and returns that row's position. Money is in cents, times are in
 epoch seconds.
@@ -7,21 +7,40 @@ epoch seconds.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from parbake.sources.sqlite import emit
 from retail_assistant.shop import checks
-from retail_assistant.shop.errors import BadValue, OrderClosed, UnknownOrder
-from retail_assistant.shop.queries import get_product
-from retail_assistant.shop.records import LARGEST_CENTS, LARGEST_QUANTITY, ensure_shopper
+from retail_assistant.shop.errors import (
+    BadValue,
+    EmptyCart,
+    OrderClosed,
+    OutOfStock,
+    TotalChanged,
+    UnknownOrder,
+    UnknownProduct,
+)
+from retail_assistant.shop.queries import get_product, list_policies
+from retail_assistant.shop.records import LARGEST_CENTS, LARGEST_QUANTITY, ensure_shopper, sell
 from retail_assistant.shop.schema import ORDER_STATES, transaction
 
 CAN_CANCEL = frozenset({"placed"})
 """The states in which an order has not been packed."""
 CAN_RETURN = frozenset({"delivered"})
+POINTS_PER_EURO = "points_per_eur"
+"""The fact of a policy that states how many points a euro earns."""
+CHECKED_OUT = "W"
+"""What the number of an order that a checkout placed begins with."""
 _ORDER = "SELECT number, shopper, placed_at, state, tracking, changed_at FROM orders"
+
+
+_CART = (
+    "SELECT c.asin, p.title, c.quantity, r.cents, p.listed, coalesce(i.quantity, 0) FROM carts c"
+    " JOIN products p USING (asin) LEFT JOIN prices r USING (asin) LEFT JOIN inventory i USING (asin)"
+    " WHERE c.shopper = ? ORDER BY c.asin"
+)
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -115,8 +134,92 @@ def put_order(
         return _changed(conn, shopper, now)
 
 
+def check_out(conn: sqlite3.Connection, shopper: str, *, total_cents: int, now: float) -> int:
+    """Order everything in a shopper's cart at its present price, and empty the cart.
+
+    One transaction lowers the stock, and writes the order, the purchase of each copy, the points and the outbox row.
+
+    Args:
+        conn: The shop file.
+        shopper: Whose cart it is.
+        total_cents: What the shopper was shown that the cart costs, without delivery.
+        now: Epoch seconds.
+
+    Returns:
+        The position of the outbox row; :func:`number_at` names the order that was placed there.
+
+    Raises:
+        EmptyCart: The cart holds nothing.
+        UnknownProduct: A product in it is not sold any more.
+        OutOfStock: It holds more copies of a product than are left.
+        TotalChanged: It costs something else.
+    """
+    checks.identifier(shopper, "shopper")
+    moment = checks.moment(now, "now")
+    with transaction(conn):
+        lines = _present_lines(conn, shopper)
+        total = sum(line.quantity * line.cents for line in lines)
+        if total != total_cents:
+            raise TotalChanged(total_cents, total)
+        position = _place(conn, shopper, lines, moment)
+        for line in lines:
+            sell(conn, shopper, line.asin, copies=line.quantity, cents=line.cents, now=moment)
+        conn.execute("UPDATE shoppers SET points = points + ? WHERE id = ?", (_earned(conn, total), shopper))
+        conn.execute("DELETE FROM carts WHERE shopper = ?", (shopper,))
+        return position
+
+
+def number_at(position: int) -> str:
+    """The number of the order that was placed at a position of the outbox."""
+    return f"{CHECKED_OUT}{position:05d}"
+
+
+def _present_lines(conn: sqlite3.Connection, shopper: str) -> list[Line]:
+    """A cart's lines at their present prices, all of which can be bought now."""
+    rows = conn.execute(_CART, (shopper,)).fetchall()
+    if not rows:
+        raise EmptyCart("the cart is empty; add something to it before you check out", field="user")
+    for _, title, quantity, cents, listed, left in rows:
+        if not listed or cents is None:
+            raise UnknownProduct(f"{title} is no longer sold; take it out of the cart to order the rest", field="asin")
+        if left < quantity:
+            raise OutOfStock(_too_few(title, quantity, left), field="asin")
+    return [Line(*row[:4]) for row in rows]
+
+
+def _too_few(title: str, wanted: int, left: int) -> str:
+    if not left:
+        return f"{title} is out of stock; take it out of the cart to order the rest"
+    copies = "1 copy" if left == 1 else f"{left} copies"
+    return f"the cart has {wanted} copies of {title}, and only {copies} can be bought now; take fewer"
+
+
+def _place(conn: sqlite3.Connection, shopper: str, lines: Sequence[Line], now: float) -> int:
+    """Store a new order with its outbox row, after whose position it is named; return that position."""
+    position = _changed(conn, shopper, now)
+    while conn.execute("SELECT 1 FROM orders WHERE number = ?", (number_at(position),)).fetchone():
+        position = _changed(conn, shopper, now)  # an imported order has that number
+    number = number_at(position)
+    conn.execute(
+        "INSERT INTO orders (number, shopper, placed_at, state, changed_at) VALUES (?, ?, ?, 'placed', ?)",
+        (number, shopper, now, now),
+    )
+    rows = [(number, line.asin, line.quantity, line.cents) for line in lines]
+    conn.executemany("INSERT INTO order_lines VALUES (?, ?, ?, ?)", rows)
+    return position
+
+
+def _earned(conn: sqlite3.Connection, cents: int) -> int:
+    """The points that an order of so many cents earns, by the policy that states it; 0 if none does."""
+    rates = (policy.facts[POINTS_PER_EURO] for policy in list_policies(conn) if POINTS_PER_EURO in policy.facts)
+    rate = next(rates, 0)
+    return max(0, int(rate * (cents // 100))) if isinstance(rate, int | float) else 0
+
+
 def cancel(conn: sqlite3.Connection, shopper: str, number: str, *, now: float) -> int:
     """Cancel an order that is not packed yet, and put its books back into the stock.
+
+    The points that a checkout credited for it are taken off again.
 
     Raises:
         UnknownOrder: The shopper has no such order.
@@ -127,6 +230,8 @@ def cancel(conn: sqlite3.Connection, shopper: str, number: str, *, now: float) -
         _move(conn, order, "cancelled", CAN_CANCEL, now)
         for line in order.lines:
             conn.execute("UPDATE inventory SET quantity = quantity + ? WHERE asin = ?", (line.quantity, line.asin))
+        lost = _earned(conn, order.cents) if order.number.startswith(CHECKED_OUT) else 0
+        conn.execute("UPDATE shoppers SET points = max(0, points - ?) WHERE id = ?", (lost, shopper))
         return _changed(conn, shopper, now)
 
 

@@ -329,12 +329,22 @@ def add_purchase(conn: sqlite3.Connection, *, shopper: str, asin: str, now: floa
         _listed(conn, asin)
         ensure_shopper(conn, shopper, now)
         paid = _current_cents(conn, asin) if cents is None else checks.integer(cents, "cents", least=0)
-        sold = conn.execute("UPDATE inventory SET quantity = quantity - 1 WHERE asin = ? AND quantity > 0", (asin,))
-        if sold.rowcount == 0:
-            raise OutOfStock(f"{asin} is out of stock; try another format or come back later", field="asin")
+        sell(conn, shopper, asin, copies=1, cents=paid, now=now)
         conn.execute("DELETE FROM carts WHERE shopper = ? AND asin = ?", (shopper, asin))
-        conn.execute("INSERT INTO purchases (shopper, asin, ts, cents) VALUES (?, ?, ?, ?)", (shopper, asin, now, paid))
         return emit(conn, f"user/{shopper}", "user.changed", now=now)
+
+
+def sell(conn: sqlite3.Connection, shopper: str, asin: str, *, copies: int, cents: int, now: float) -> None:
+    """Take copies from the stock and record a purchase of each, in the caller's open transaction.
+
+    Raises:
+        OutOfStock: The stock has fewer copies.
+    """
+    stock = "UPDATE inventory SET quantity = quantity - ? WHERE asin = ? AND quantity >= ?"
+    if conn.execute(stock, (copies, asin, copies)).rowcount == 0:
+        raise OutOfStock(f"{asin} is out of stock; try another format or come back later", field="asin")
+    purchase = "INSERT INTO purchases (shopper, asin, ts, cents) VALUES (?, ?, ?, ?)"
+    conn.executemany(purchase, [(shopper, asin, now, cents)] * copies)
 
 
 def add_view(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float) -> None:

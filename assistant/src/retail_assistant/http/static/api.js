@@ -45,11 +45,12 @@ export async function get(path, query = {}, signal = undefined) {
   return (await sent(text ? `${path}?${text}` : path, { signal })).json();
 }
 
-/** Write, and return the answer's status and document; `token` is the operator's, if there is one. */
-export async function send(method, path, body, token = "") {
+/** Write, and return the answer's status and document. What is sent again with the same `key` is written once. */
+export async function send(method, path, body, { token = "", key = "" } = {}) {
   const headers = {};
   if (body !== undefined) headers["content-type"] = "application/json";
   if (token) headers.authorization = `Bearer ${token}`;
+  if (key) headers["idempotency-key"] = key;
   const response = await sent(path, { method, headers, body: body && JSON.stringify(body) });
   return { status: response.status, document: await response.json() };
 }

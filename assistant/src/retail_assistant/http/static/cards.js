@@ -51,12 +51,12 @@ export function adder(product, { text = "Add to cart", className = "" } = {}) {
   );
 }
 
-/** A product in the list. */
-export function card(product) {
+/** A product in a list; `heading` is the level of its title. */
+export function card(product, heading = "h2") {
   return make(
     "article",
     { class: "book" },
-    make("a", { class: "book-link", href: link(product.asin) }, cover(product), make("h2", {}, product.title)),
+    make("a", { class: "book-link", href: link(product.asin) }, cover(product), make(heading, {}, product.title)),
     make("p", { class: "byline" }, product.author),
     make(
       "p",

@@ -3,6 +3,7 @@
 import { get, path } from "./api.js";
 import { link } from "./cards.js";
 import { setInCart } from "./cart_actions.js";
+import { canBeOrdered, totals } from "./cart_summary.js";
 import { cover } from "./covers.js";
 import { count, failure, make, notice, titled } from "./dom.js";
 import { ask, isSignedIn, tell, user } from "./state.js";
@@ -36,38 +37,56 @@ export async function cart(main, signal) {
 /** Fill the view again from a cart that was read or changed elsewhere. */
 export function fill(box, found) {
   box.removeAttribute("aria-busy");
-  if (!found) {
-    box.replaceChildren(
-      notice(
-        "Who is shopping?",
-        "Type a name under Shopper to have a cart.",
-        button("Say who you are", () => document.getElementById("shopper").focus()),
-      ),
-    );
-    return;
+  if (!found) box.replaceChildren(nobody());
+  else if (!found.lines.length && !found.gone.length) box.replaceChildren(empty());
+  else {
+    const lines = [...found.gone.map((line) => goneOf(box, line)), ...found.lines.map((line) => lineOf(box, line))];
+    box.replaceChildren(make("ul", { class: "lines" }, lines), summary(found));
   }
-  if (!found.lines.length) {
-    box.replaceChildren(
-      notice(
-        "Your cart is empty",
-        "Books that you add wait here for you.",
-        make("a", { class: "button primary", href: "#/" }, "Browse books"),
-        button("Ask for a recommendation", () => ask("Can you recommend me something to read?")),
-      ),
-    );
-    return;
-  }
-  box.replaceChildren(
+}
+
+const button = (text, onclick, className = "") => make("button", { type: "button", class: className, onclick }, text);
+
+const nobody = () =>
+  notice(
+    "Who is shopping?",
+    "Type a name under Shopper to have a cart.",
+    button("Say who you are", () => document.getElementById("shopper").focus()),
+  );
+
+const empty = () =>
+  notice(
+    "Your cart is empty",
+    "Books that you add wait here for you.",
+    make("a", { class: "button primary", href: "#/" }, "Browse books"),
+    button("Ask for a recommendation", () => ask("Can you recommend me something to read?")),
+  );
+
+/** A book that is not sold any more, and can only be taken out. */
+function goneOf(box, line) {
+  return make(
+    "li",
+    { class: "line is-gone" },
     make(
-      "ul",
-      { class: "lines" },
-      found.lines.map((line) => lineOf(box, line)),
+      "div",
+      { class: "line-what" },
+      make("h2", {}, line.title),
+      make("p", { class: "stock is-none" }, "No longer sold"),
     ),
-    summary(found),
+    make("div", { class: "stepper" }, remover(box, line.asin, line.title)),
   );
 }
 
-const button = (text, onclick) => make("button", { type: "button", onclick }, text);
+function remover(box, asin, title) {
+  const remove = async () => {
+    const found = await setInCart(asin, 0);
+    if (!found) return;
+    fill(box, found);
+    document.querySelector("main h1").focus();
+  };
+  const named = { type: "button", class: "plain", "aria-label": `Remove ${title}`, onclick: remove };
+  return make("button", named, "Remove");
+}
 
 function lineOf(box, line) {
   const item = line.product;
@@ -75,7 +94,7 @@ function lineOf(box, line) {
     const found = await setInCart(item.asin, quantity);
     if (!found) return;
     fill(box, found);
-    const again = quantity ? box.querySelector(`[data-step="${CSS.escape(item.asin)} ${name}"]:not(:disabled)`) : null;
+    const again = box.querySelector(`[data-step="${CSS.escape(item.asin)} ${name}"]:not(:disabled)`);
     (again ?? document.querySelector("main h1")).focus();
   };
   const step = (text, name, to) =>
@@ -116,54 +135,20 @@ function lineOf(box, line) {
       step("−", "One less", line.quantity - 1),
       make("span", { "aria-label": count(line.quantity, "copy").replace("copys", "copies") }, String(line.quantity)),
       step("+", "One more", line.quantity + 1),
-      make(
-        "button",
-        { type: "button", class: "plain", "aria-label": `Remove ${item.title}`, onclick: () => change(0, "") },
-        "Remove",
-      ),
+      remover(box, item.asin, item.title),
     ),
   );
 }
 
 function summary(found) {
-  const hasPromotion = found.lines.some((line) => line.product.promotion);
   return make(
     "section",
     { class: "summary", "aria-labelledby": "summary" },
     make("h2", { id: "summary" }, "Summary"),
-    make("p", { class: "row" }, make("span", {}, count(found.copies, "book")), make("span", {}, found.total)),
-    found.delivery &&
-      make(
-        "p",
-        { class: "row" },
-        make("span", {}, "Delivery"),
-        make("span", {}, found.delivery.is_free ? "Free" : (found.delivery.fee ?? "—")),
-      ),
-    make(
-      "p",
-      { class: "row total" },
-      make("span", {}, "Total of the books"),
-      make("span", { id: "total" }, found.total),
-    ),
-    found.delivery && distance(found),
-    hasPromotion && make("p", { class: "told" }, "These are list prices; promotions are not taken off here."),
+    ...totals(found),
+    canBeOrdered(found)
+      ? button("Checkout", () => (location.hash = "#/checkout"), "primary")
+      : make("p", { class: "told" }, "Take out what cannot be bought now, and then check out."),
     button("Ask about my cart", () => ask("What is in my cart?")),
-  );
-}
-
-function distance(found) {
-  const { delivery } = found;
-  const text = delivery.is_free
-    ? `Delivery is free (over ${delivery.free_over}).`
-    : `Another ${delivery.missing} and delivery is free (over ${delivery.free_over}).`;
-  return make(
-    "div",
-    { class: `distance${delivery.is_free ? " is-free" : ""}` },
-    make("progress", {
-      max: delivery.free_over_cents,
-      value: Math.min(found.cents, delivery.free_over_cents),
-      "aria-label": "Distance to free delivery",
-    }),
-    make("p", { id: "distance" }, text),
   );
 }

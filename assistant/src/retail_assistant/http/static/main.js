@@ -4,6 +4,7 @@ import { browse } from "./browse.js";
 import { untoast } from "./cart_actions.js";
 import { cart, fill, readCart } from "./cart.js";
 import { startChat } from "./chat.js";
+import { checkout } from "./checkout.js";
 import { el } from "./dom.js";
 import { orders } from "./orders.js";
 import { owner } from "./owner.js";
@@ -11,9 +12,9 @@ import { product } from "./product.js";
 import { on, setProduct, setShopper, setView, state } from "./state.js";
 
 const NAME = "Inkwell Books";
-const TITLES = { browse: "Books", cart: "Cart", orders: "Orders", owner: "Behind the counter" };
+const TITLES = { browse: "Books", cart: "Cart", checkout: "Checkout", orders: "Orders", owner: "Behind the counter" };
 let leaving = new AbortController();
-let isFirst = true;
+let hasMoved = false;
 
 /** Show the view of the present address. `stays` keeps the focus and the place where the reader is. */
 async function show({ stays = false } = {}) {
@@ -22,7 +23,7 @@ async function show({ stays = false } = {}) {
   if (!stays) untoast();
   const [where, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [name = "", ...rest] = where.split("/");
-  const view = ["product", "cart", "orders", "owner"].includes(name) ? name : "browse";
+  const view = ["product", "cart", "checkout", "orders", "owner"].includes(name) ? name : "browse";
   if (view !== "product") setProduct(null);
   setView(view);
   mark(view);
@@ -34,7 +35,7 @@ async function show({ stays = false } = {}) {
     state.lastAsin = named(rest[0] ?? "");
     await product(main, state.lastAsin, signal);
   } else if (view === "browse") await browse(main, new URLSearchParams(query), signal);
-  else await { cart, orders, owner }[view](main, signal);
+  else await { cart, checkout, orders, owner }[view](main, signal);
   if (!signal.aborted && !stays) arrive(main);
 }
 
@@ -51,13 +52,12 @@ function named(text) {
 function arrive(main) {
   window.scrollTo(0, 0);
   main.scrollTop = 0;
-  if (!isFirst) main.querySelector("h1")?.focus({ preventScroll: true });
-  isFirst = false;
+  if (hasMoved) main.querySelector("h1")?.focus({ preventScroll: true });
 }
 
 function mark(view) {
   for (const link of document.querySelectorAll("header [data-view]")) {
-    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+    if (link.dataset.view === (view === "checkout" ? "cart" : view)) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   const query = new URLSearchParams(location.hash.split("?")[1] ?? "");
@@ -108,7 +108,10 @@ function startSkip() {
 }
 
 function follow() {
-  window.addEventListener("hashchange", () => show());
+  window.addEventListener("hashchange", () => {
+    hasMoved = true;
+    show();
+  });
   on("shopper", () => {
     el("sign-out").hidden = !state.shopper;
     recount();
@@ -119,7 +122,7 @@ function follow() {
   on("acted", async () => {
     await recount();
     if (state.view === "cart") fill(document.querySelector("#main .cart"), await readCart());
-    if (state.view === "orders") show({ stays: true });
+    if (["orders", "checkout"].includes(state.view)) show({ stays: true });
   });
   on("shop", recount);
 }

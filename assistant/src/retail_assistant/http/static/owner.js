@@ -71,7 +71,7 @@ function tokenField() {
 async function change(method, where, body) {
   say("Writing…");
   try {
-    const { status, document } = await send(method, where, body, state.token);
+    const { status, document } = await send(method, where, body, { token: state.token });
     if (status === 202) await follow(document);
     else
       say(

@@ -1,5 +1,6 @@
 // A product's page, which is also the context of the chat.
 
+import { alsoLike } from "./also_like.js";
 import { get, path } from "./api.js";
 import { adder, link, price, stock } from "./cards.js";
 import { cover } from "./covers.js";
@@ -24,7 +25,7 @@ export async function product(main, asin, signal) {
     const found = await get(`shop/${path("products", asin, "page")}`, { user: user() }, signal);
     setProduct(found.product);
     document.title = `${found.product.title} · Inkwell Books`;
-    main.replaceChildren(trail(found.product), body(found), below(found));
+    main.replaceChildren(trail(found.product), body(found), below(found, signal));
   } catch (error) {
     if (error.name === "AbortError") return;
     setProduct(null);
@@ -122,8 +123,9 @@ function editions(found) {
   );
 }
 
-function below(found) {
-  return make("div", { class: "below" }, reviews(found.reviews), volumes(found));
+function below(found, signal) {
+  const { asin } = found.product;
+  return make("div", { class: "below" }, reviews(found.reviews), volumes(found), alsoLike(asin, signal));
 }
 
 function stars(average) {

@@ -10,6 +10,8 @@ const BY_VIEW = {
   ],
   product: ["How much is this?", "What do readers say about it?", "Which volumes are there?", "Add this to my cart"],
   cart: ["What is in my cart?", "How much is delivery?", "How can I pay?"],
+  checkout: ["How much is delivery?", "How can I pay?", "Can I cancel an order?"],
+  placed: ["Where is my order?", "Can I still cancel my order?", "How many points do I have?"],
   orders: ["Where is my order?", "Can I still cancel my order?", "How many points do I have?"],
   owner: ["How many days do I have to send a book back?", "How much is delivery?", "Which promotions run right now?"],
 };

@@ -24,6 +24,9 @@ const HEAD = [
   ["ms", "number"],
 ];
 
+/** A lane in words. */
+export const laneOf = (lane) => LANES[lane]?.[0] ?? lane;
+
 /** The details of one reply, closed at first. */
 export function why(made) {
   const [title, text] = LANES[made.lane] ?? [made.lane, ""];
@@ -113,7 +116,7 @@ function table(steps) {
 }
 
 /** An age such as "now", "12 s", "3 min" or "5 h". */
-function age(seconds) {
+export function age(seconds) {
   if (seconds < 0.1) return "now";
   if (seconds < 90) return `${seconds.toFixed(0)} s`;
   return seconds < 5400 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(0)} h`;

@@ -1,0 +1,61 @@
+"""``POST /shop/carts/{user}/checkout``: a cart becomes an order, at the total that its shopper has seen."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Annotated, Any
+
+import msgspec
+
+import parbake as pb
+from parbake.http import HttpRequest, Response, Route
+from retail_assistant.http.acknowledged import WRITTEN_NEW, acknowledged
+from retail_assistant.http.items import signed_in
+from retail_assistant.http.writes import ONCE, commit
+from retail_assistant.shop import orders
+from retail_assistant.shop.connections import PerThread
+from retail_assistant.shop.errors import TotalChanged
+
+Conn = sqlite3.Connection
+
+
+class CheckoutBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``total_cents`` is the ``cents`` of the cart's summary that the shopper has agreed to."""
+
+    total_cents: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class CheckoutRoutes:
+    """Orders what carts hold."""
+
+    def __init__(self, app: pb.App, connections: PerThread) -> None:
+        """``connections`` write to the shop file."""
+        self._app, self._connections = app, connections
+
+    def routes(self) -> list[Route]:
+        """The route; like a cart's lines it is open to everybody."""
+        path = "/shop/carts/{user}/checkout"
+        return [Route("POST", path, self.check_out, statuses=WRITTEN_NEW, headers=ONCE)]
+
+    async def check_out(self, request: HttpRequest, *, body: CheckoutBody) -> Response:
+        """Order everything in a shopper's cart at its present prices, and return the order's ``number``.
+
+        Nothing is paid here. A cart that is empty (409), that holds something sold out (409) or not sold any more
+        (404), or whose total is not ``total_cents`` (409, with both totals) is refused, and nothing is written.
+        """
+        user, now = signed_in(request), self._app.settings.clock.now()
+
+        def write(conn: Conn) -> int:
+            return orders.check_out(conn, user, total_cents=body.total_cents, now=now)
+
+        position = await commit(self._connections, request, write, now=now)
+        if position is None:
+            raise AssertionError("a checkout has an outbox row")
+        return await acknowledged(self._app, position, 201, number=orders.number_at(position))
+
+
+def changed_total(error: pb.ParbakeError) -> dict[str, Any]:
+    """Both totals, for the problem document of a cart that costs something else by now; otherwise nothing."""
+    if not isinstance(error, TotalChanged):
+        return {}
+    return {"sent_cents": error.sent_cents, "total_cents": error.total_cents}

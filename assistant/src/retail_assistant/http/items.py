@@ -1,0 +1,103 @@
+"""Products and orders as the shop's page shows them, with live prices and the shopper's promotions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+import parbake as pb
+from parbake.http import HttpRequest
+from retail_assistant.knowledge.tasks import Offer as Promotion
+from retail_assistant.knowledge.tasks import promotions_for
+from retail_assistant.live import LiveShop, reduced_cents
+from retail_assistant.shop import orders
+from retail_assistant.shop.errors import NotSignedIn
+from retail_assistant.shop.finding import Offer
+from retail_assistant.shop.voices import is_named
+
+
+class Reduced(msgspec.Struct, frozen=True):
+    """The best promotion on a product, and the price with it."""
+
+    id: str
+    title: str
+    percent: int
+    cents: int
+    price: str
+    ends_at: float
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A product as the page shows it: ``price`` is in the form of the replies, price and stock are live."""
+
+    asin: str
+    title: str
+    series: str
+    volume: int
+    author: str
+    genre: str
+    format: str
+    cents: int
+    price: str
+    quantity: int
+    promotion: Reduced | None = None
+
+
+class Items:
+    """Makes items of offers."""
+
+    def __init__(self, app: pb.App, shop: LiveShop) -> None:
+        """Read promotions from ``app``; ``shop`` has the currency."""
+        self._app, self._shop = app, shop
+
+    async def of(self, offers: Sequence[Offer], segment: str) -> list[Item]:
+        """The items of offers, in their order, each with the best promotion for a segment."""
+        best = await self._promotions({o.product.genre for o in offers}, segment)
+        return [self._item(offer, best.get(offer.product.genre)) for offer in offers]
+
+    async def _promotions(self, genres: Iterable[str], segment: str) -> dict[str, Promotion]:
+        """The highest promotion that runs now for a segment, by genre."""
+        best: dict[str, Promotion] = {}
+        for genre in genres:
+            try:
+                running = (await self._app.serve(promotions_for, f"{genre}|{segment}")).value
+            except pb.NotMaterialized:
+                continue
+            if running:
+                best[genre] = running[0]
+        return best
+
+    def _item(self, offer: Offer, promotion: Promotion | None) -> Item:
+        p, reduced = offer.product, None
+        if promotion is not None:
+            cents = reduced_cents(offer.cents, promotion.percent)
+            reduced = Reduced(
+                promotion.id, promotion.title, promotion.percent, cents, self._shop.money(cents), promotion.ends_at
+            )
+        return Item(
+            p.asin, p.title, p.series, p.volume, p.author, p.genre, p.format,
+            offer.cents, self._shop.money(offer.cents), offer.quantity, reduced,
+        )  # fmt: skip
+
+
+def order_members(order: orders.Order, shop: LiveShop) -> dict[str, Any]:
+    """An order with its lines, its total in words, and what can be done with it."""
+    lines = [{**msgspec.structs.asdict(each), "price": shop.money(each.cents)} for each in order.lines]
+    return {
+        **msgspec.structs.asdict(order),
+        "lines": lines,
+        "cents": order.cents,
+        "total": shop.money(order.cents),
+        "can_cancel": order.state in orders.CAN_CANCEL,
+        "can_return": order.state in orders.CAN_RETURN,
+    }
+
+
+def signed_in(request: HttpRequest) -> str:
+    """The shopper of the path; raises :class:`NotSignedIn` if it is not a name."""
+    user = request.parameters["user"]
+    if not is_named(user):
+        raise NotSignedIn("a cart and orders belong to a shopper: send the shopper's name", field="user")
+    return user

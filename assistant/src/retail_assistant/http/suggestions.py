@@ -1,0 +1,60 @@
+"""``/shop/products/{asin}/suggestions``: what may please a shopper who looks at a product."""
+
+from __future__ import annotations
+
+import msgspec
+
+import parbake as pb
+from parbake.http import HttpRequest, Response, Route, json_response
+from retail_assistant.http.items import Items
+from retail_assistant.live import LiveShop
+from retail_assistant.recs.tasks import MOST_SHOWN, recommendations
+from retail_assistant.shop import queries
+from retail_assistant.shop.connections import PerThread
+from retail_assistant.shop.voices import ANONYMOUS
+
+COUNT = 5
+
+
+class Looking(msgspec.Struct, forbid_unknown_fields=True):
+    """The query string of the suggestions: the shopper who looks at the product."""
+
+    user: str = ANONYMOUS
+
+
+class SuggestionRoutes:
+    """Suggests products beside a product."""
+
+    def __init__(self, app: pb.App, shop: LiveShop, connections: PerThread) -> None:
+        """Recommend with ``app``; read prices and stock from ``shop``."""
+        self._app, self._shop, self._connections = app, shop, connections
+        self._items = Items(app, shop)
+
+    def routes(self) -> list[Route]:
+        """The route, for everybody."""
+        return [Route("GET", "/shop/products/{asin}/suggestions", self.suggest)]
+
+    async def suggest(self, request: HttpRequest, *, arguments: Looking) -> Response:
+        """The recommendations for a shopper on a product's page, with live price and stock, and how they were made.
+
+        They are read apart from the page itself, which thus neither waits for them nor fails with them. The page shows
+        the volumes of its own series, so each suggestion is of another one.
+        """
+        asin, user = request.parameters["asin"], arguments.user
+        page = self._shop.product(asin)
+        if page is None:
+            raise queries.no_product(asin)
+        served = await self._app.serve(recommendations, user, shopper=user, page=asin, count=MOST_SHOWN)
+        chosen = [one.asin for one in served.value or ()]
+        offers, segment = await self._connections.read(lambda _: (self._shop.offers(chosen), self._shop.segment(user)))
+        others = {o.product.line: o for o in reversed(offers) if o.product.line != page.line}
+        offers = [o for o in offers if others.get(o.product.line) is o][:COUNT]
+        return json_response(
+            {
+                "products": await self._items.of(offers, segment),
+                "lane": served.lane,
+                "verdict": str(served.verdict),
+                "age_s": served.age_s,
+                "reason": served.reason,
+            }
+        )

@@ -1,0 +1,21 @@
+"""Writes of the shop that are made only once, however often their client sends them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from parbake.http import HttpRequest
+from retail_assistant.shop.connections import PerThread
+from retail_assistant.shop.once import once
+
+ONCE = {"idempotency-key": "The client's key for a write; a request repeated with the same key writes only once."}
+
+
+async def commit(
+    connections: PerThread, request: HttpRequest, write: Callable[[sqlite3.Connection], int | None], *, now: float
+) -> int | None:
+    """Commit a write, once per ``Idempotency-Key`` if the request has one; return the position of its outbox row."""
+    key = request.headers.get("idempotency-key")
+    sent = f"{request.method} {request.path}?{request.query}\n".encode() + request.body
+    return await connections.write(lambda conn: write(conn) if key is None else once(conn, key, sent, write, now=now))

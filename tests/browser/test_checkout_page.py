@@ -1,0 +1,211 @@
+"""A cart is ordered on the page, and a product's page suggests what else may please."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from cluster import Server
+from playwright.sync_api import Page, Route, expect
+from tests.browser.steps import NARROW, SCREENS, Opening, become, go, is_sound, shut, stored
+
+BOOK, OTHER = "B000021", "B000022"
+PLACE = re.compile("Place the order for €")
+
+
+@pytest.fixture
+def shelf(server: Server) -> Server:
+    """Return the server, with copies of two books in stock at €10 and €4.50."""
+    for asin, cents in ((BOOK, 1000), (OTHER, 450)):
+        server.put(f"/shop/products/{asin}", {"listed": True, "cents": cents, "quantity": 9})
+    return server
+
+
+def fill(server: Server, shopper: str, *asins: str) -> None:
+    """Put a copy of each book into a shopper's cart."""
+    server.put(f"/shop/carts/{shopper}", {"lines": dict.fromkeys(asins, 1)})
+
+
+def review(page: Page, shopper: str) -> None:
+    """Open a shopper's cart and go on to its review."""
+    become(page, shopper)
+    go(page, "Cart")
+    page.get_by_role("button", name="Checkout").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Review your order")
+
+
+def is_up_to_date(page: Page, shopper: str) -> None:
+    """Assert that nothing is left in a cart, here or in the shop."""
+    expect(page.locator("#cart-count")).to_be_hidden()
+    assert stored(page, f"carts/{shopper}/summary")["lines"] == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_a_cart_is_reviewed_ordered_and_found_among_the_orders(
+    opened: Opening, shelf: Server, tmp_path: Path, width: int, scheme: str
+) -> None:
+    """A shopper orders a cart at the total shown and finds the order by its number; each step has the focus."""
+    page, shopper = opened(width, 844 if width < NARROW else 860, color_scheme=scheme), f"checkout-{width}-{scheme}"
+
+    def looked(name: str) -> None:
+        page.screenshot(path=tmp_path / f"{name}.png")
+        is_sound(page)
+        expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+    fill(shelf, shopper, BOOK, OTHER)
+    become(page, shopper)
+    shut(page)
+    go(page, "Cart")
+    expect(page.locator("#total")).to_have_text("€14.50")
+    looked("1-cart")
+    page.get_by_role("button", name="Checkout").click()
+    expect(page.get_by_role("button", name=PLACE)).to_have_text("Place the order for €14.50")
+    expect(page.locator("#distance")).to_contain_text("delivery is free")
+    expect(page.locator(".checkout")).to_contain_text("it takes no payment")
+    expect(page.get_by_role("list", name="Books in this order").locator("li")).to_have_count(2)
+    looked("2-review")
+    page.get_by_role("button", name=PLACE).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Thank you")
+    number = re.search(r"W\d+", page.locator(".notice h2").inner_text())
+    assert number
+    looked("3-placed")
+    is_up_to_date(page, shopper)
+    page.get_by_role("link", name="See your orders").click()
+    expect(page.get_by_role("heading", name=f"Order {number[0]}")).to_be_visible()
+    expect(page.locator(".order .state")).to_have_text("Placed")
+    expect(page.locator(".order footer")).to_contain_text("€14.50")
+    looked("4-orders")
+
+
+def test_a_checkout_is_made_with_the_keyboard(opened: Opening, shelf: Server) -> None:
+    """Checkout and order are reached with the tab key and pressed with Enter."""
+    page, shopper = opened(), "checkout-keys"
+    fill(shelf, shopper, BOOK)
+    become(page, shopper)
+    go(page, "Cart")
+
+    def press(described: str) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if described in page.locator(":focus").inner_text():
+                page.keyboard.press("Enter")
+                return
+        raise AssertionError(f"{described} is not reached")
+
+    expect(page.locator(".summary")).to_be_visible()
+    press("Checkout")
+    expect(page.get_by_role("button", name=PLACE)).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    press("Place the order")
+    expect(page.locator(".notice h2")).to_contain_text("is placed")
+    press("See your orders")
+    expect(page.locator(".order")).to_have_count(1)
+
+
+def test_a_price_that_changed_is_shown_before_it_is_ordered(page: Page, shelf: Server) -> None:
+    """A total that changed during the review is said with both amounts, and only the new one is ordered then."""
+    fill(shelf, "checkout-price", BOOK)
+    review(page, "checkout-price")
+    expect(page.get_by_role("button", name=PLACE)).to_be_visible()
+    shelf.put(f"/shop/prices/{BOOK}", {"cents": 1250})
+    page.get_by_role("button", name=PLACE).click()
+    problem = page.get_by_role("alert")
+    expect(problem).to_have_text("The total was €10.00, and is €12.50 now. Nothing was ordered yet.")
+    expect(problem).to_be_focused()
+    assert stored(page, "orders/checkout-price")["orders"] == []
+    page.get_by_role("button", name="Place the order for €12.50").click()
+    expect(page.locator(".notice")).to_contain_text("1 book for €12.50")
+
+
+def test_a_book_that_was_sold_out_is_named_and_can_be_taken_out(page: Page, shelf: Server) -> None:
+    """A book that is gone during the review is named; back in the cart it is taken out, and the rest is ordered."""
+    fill(shelf, "checkout-gone", BOOK, OTHER)
+    review(page, "checkout-gone")
+    expect(page.get_by_role("button", name=PLACE)).to_be_visible()
+    title = stored(page, f"products/{BOOK}")["title"]
+    shelf.client.delete(f"/shop/products/{BOOK}").raise_for_status()
+    page.get_by_role("button", name=PLACE).click()
+    expect(page.get_by_role("alert")).to_have_text(
+        f"{title} is no longer sold; take it out of the cart to order the rest."
+    )
+    page.get_by_role("link", name="Back to the cart").click()
+    expect(page.locator(".line.is-gone")).to_contain_text("No longer sold")
+    expect(page.get_by_role("button", name="Checkout")).to_have_count(0)
+    is_sound(page)
+    page.get_by_role("button", name=f"Remove {title}").click()
+    expect(page.locator(".line.is-gone")).to_have_count(0)
+    page.get_by_role("button", name="Checkout").click()
+    page.get_by_role("button", name="Place the order for €4.50").click()
+    expect(page.locator(".notice h2")).to_contain_text("is placed")
+
+
+def test_an_answer_that_is_lost_is_asked_for_again_and_orders_once(page: Page, shelf: Server) -> None:
+    """If the answer to an order is lost, the same button sends the order again with its key, and there is one."""
+    fill(shelf, "checkout-lost", BOOK)
+    review(page, "checkout-lost")
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/checkout", lose, times=1)
+    page.get_by_role("button", name=PLACE).click()
+    expect(page.get_by_role("alert")).to_contain_text("The shop does not answer")
+    page.get_by_role("button", name=PLACE).click()
+    expect(page.locator(".notice h2")).to_contain_text("is placed")
+    assert len(stored(page, "orders/checkout-lost")["orders"]) == 1
+    is_up_to_date(page, "checkout-lost")
+
+
+def test_a_review_without_anything_to_order_shows_the_cart(page: Page) -> None:
+    """The review's address leads to the cart if it is empty or nobody is signed in."""
+    home = page.url.partition("#")[0]
+    become(page, "checkout-empty")
+    page.goto(f"{home}#/checkout")
+    expect(page.locator(".notice")).to_contain_text("Your cart is empty")
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(f"{home}#/checkout")
+    expect(page.locator(".notice")).to_contain_text("Who is shopping?")
+    expect(page).to_have_url(re.compile("#/cart$"))
+
+
+def open_product(page: Page, asin: str) -> None:
+    """Open a product's page."""
+    page.goto(f"{page.url.partition('#')[0]}#/product/{asin}")
+    expect(page.locator(".facts .description")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_a_products_page_suggests_others(opened: Opening, tmp_path: Path, width: int, scheme: str) -> None:
+    """Five cards with live price and stock are suggested, with lane and age, and one of them opens and goes on."""
+    page = opened(width, 844 if width < NARROW else 860, color_scheme=scheme)
+    become(page, "u00003")
+    open_product(page, BOOK)
+    also = page.get_by_role("region", name="You may also like")
+    expect(also.locator(".book")).to_have_count(5)
+    expect(also.locator(".book .now").first).to_contain_text("€")
+    expect(also.locator(".lane")).to_have_text(re.compile("batch|event"))
+    expect(also.locator(".made")).to_contain_text(re.compile(r"Prepared .*(ago|just now)"))
+    also.locator(".made").scroll_into_view_if_needed()
+    page.screenshot(path=tmp_path / "also.png")
+    is_sound(page)
+    suggested = stored(page, f"products/{BOOK}/suggestions?user=u00003")["products"]
+    assert also.locator(".book h3").all_inner_texts() == [each["title"] for each in suggested]
+    also.get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(suggested[0]["title"])
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+
+def test_a_page_is_whole_without_suggestions(page: Page) -> None:
+    """If the suggestions are refused, their section says so and the rest of the page is used as before."""
+    problem = json.dumps({"title": "Store error", "detail": "it does not answer", "status": 503})
+    kind = "application/problem+json"
+    page.route("**/suggestions?**", lambda route: route.fulfill(status=503, content_type=kind, body=problem))
+    become(page, "checkout-alone")
+    open_product(page, BOOK)
+    expect(page.get_by_role("region", name="You may also like")).to_contain_text("no suggestions right now")
+    page.locator(".facts").get_by_role("button", name="Add to cart").click()
+    expect(page.locator("#cart-count")).to_have_text("1")
+    is_sound(page)
