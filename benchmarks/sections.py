@@ -18,8 +18,8 @@ import msgspec
 from _answers.shop import prepared
 from _report import Goal, percentile, report
 
-from retail_assistant.answers.gate import policy_sections
-from retail_assistant.answers.sections import Found, section_name
+from retail_assistant.answers.policy.gate import policy_sections
+from retail_assistant.answers.policy.sections import Found, section_name
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.compose import build
 from retail_assistant.knowledge.retrieval import retrieval

@@ -6,7 +6,7 @@ import os
 
 from parbake.http import HttpApp
 from parbake.testing import FileClock
-from retail_assistant.answers import generation
+from retail_assistant.answers.policy import generation
 from retail_assistant.compose import http_app
 from retail_assistant.http import chat
 from retail_assistant.settings import from_environment

@@ -21,7 +21,8 @@ from parbake.ports.clock import Clock as ClockPort
 from parbake.ports.models import Embedder, Generator
 from parbake.sources.sqlite import SqliteSource
 from retail_assistant import live_tasks
-from retail_assistant.answers import gate, generation, guardrails, lists
+from retail_assistant.answers import guardrails, lists
+from retail_assistant.answers.policy import gate, generation
 from retail_assistant.chat import intent
 from retail_assistant.chat.flow import Assistant
 from retail_assistant.chat.rehearsal import rehearse

@@ -7,7 +7,7 @@ import parbake as pb
 from parbake.semantic.bank import question_bank
 from parbake.semantic.text import veto
 from retail_assistant.answers.guardrails import Checked
-from retail_assistant.answers.policies import NOT_STATED
+from retail_assistant.answers.policy.policies import NOT_STATED
 from retail_assistant.recs.refining import Moment
 from retail_assistant.shop import orders, records
 from retail_assistant.shop.finding import Conditions

@@ -2,9 +2,9 @@
 
 import pytest
 
-from retail_assistant.answers.policies import verdict
+from retail_assistant.answers.policy.policies import verdict
+from retail_assistant.answers.policy.sections import Found, Gate, Ranked, Signs
 from retail_assistant.answers.remarks import ask_back
-from retail_assistant.answers.sections import Found, Gate, Ranked, Signs
 from retail_assistant.chat.deciding import HEAD_SURE, SURE, decide, is_sure
 from retail_assistant.chat.intent import Intent
 from retail_assistant.knowledge.blocks import Block

@@ -3,9 +3,9 @@
 import pytest
 
 import parbake as pb
-from retail_assistant.answers.gate import answer_gate, policy_sections, train
-from retail_assistant.answers.policies import PolicyAnswers
-from retail_assistant.answers.sections import Signs, section_name
+from retail_assistant.answers.policy.gate import answer_gate, policy_sections, train
+from retail_assistant.answers.policy.policies import PolicyAnswers
+from retail_assistant.answers.policy.sections import Signs, section_name
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.shop import records
 from retail_assistant.shop.policies import render_policy

@@ -13,9 +13,9 @@ from retail_assistant.knowledge.views import LoggedQuery
 from retail_assistant.shop.policies import Policy
 from retail_assistant.understand.words import bare
 from retail_assistant.world.catalog import make_catalog
-from retail_assistant.world.grammar import expand_all
 from retail_assistant.world.messages import QUESTIONS, make_messages
-from retail_assistant.world.policy_texts import POLICIES
+from retail_assistant.world.texts.grammar import expand_all
+from retail_assistant.world.texts.policy_texts import POLICIES
 
 NOW = 1_790_000_000.0
 SEEDS = (7, 12)

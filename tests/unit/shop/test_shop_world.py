@@ -11,8 +11,8 @@ from retail_assistant.shop import queries
 from retail_assistant.shop.errors import BadValue
 from retail_assistant.world import QUESTIONS, estimate_size, generate
 from retail_assistant.world.__main__ import main
-from retail_assistant.world.chatter import CHATTER, SHARES
-from retail_assistant.world.grammar import expand_all
+from retail_assistant.world.texts.chatter import CHATTER, SHARES
+from retail_assistant.world.texts.grammar import expand_all
 
 RESERVED = """
 What is your return window?

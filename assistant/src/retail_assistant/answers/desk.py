@@ -11,7 +11,7 @@ from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.facts import Facts
 from retail_assistant.answers.lists import Lists
 from retail_assistant.answers.own import Own
-from retail_assistant.answers.policies import PolicyAnswers
+from retail_assistant.answers.policy.policies import PolicyAnswers
 from retail_assistant.answers.products import Products
 from retail_assistant.answers.promotions import Promotions
 from retail_assistant.answers.reviews import Reviews

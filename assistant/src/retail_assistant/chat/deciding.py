@@ -6,7 +6,7 @@ import math
 import re
 
 import parbake as pb
-from retail_assistant.answers.sections import Found
+from retail_assistant.answers.policy.sections import Found
 from retail_assistant.chat.intent import Intent
 from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import Dialogue

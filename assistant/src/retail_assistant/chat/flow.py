@@ -12,11 +12,11 @@ import parbake as pb
 from retail_assistant.answers.actions import answers_question
 from retail_assistant.answers.desk import AnswerDesk
 from retail_assistant.answers.draft import Asked, Draft, together
-from retail_assistant.answers.gate import policy_sections
-from retail_assistant.answers.generation import response_generation
 from retail_assistant.answers.guardrails import guardrails
+from retail_assistant.answers.policy.gate import policy_sections
+from retail_assistant.answers.policy.generation import response_generation
+from retail_assistant.answers.policy.sections import Found
 from retail_assistant.answers.remarks import HOSTILE, OFF_TOPIC, ask_back, remark
-from retail_assistant.answers.sections import Found
 from retail_assistant.chat.bank import Bank, FromBank
 from retail_assistant.chat.conversation import Sessions, after
 from retail_assistant.chat.deciding import decide, is_sure

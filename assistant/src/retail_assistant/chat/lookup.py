@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import parbake as pb
-from retail_assistant.answers.policies import PolicyAnswers
-from retail_assistant.answers.sections import Found
+from retail_assistant.answers.policy.policies import PolicyAnswers
+from retail_assistant.answers.policy.sections import Found
 from retail_assistant.chat.turn import Turn
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq.conversation import Conversation

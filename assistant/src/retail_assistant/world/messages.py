@@ -7,18 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retail_assistant.world import (
-    chatter,
-    draws,
-    questions_account,
-    questions_delivery,
-    questions_orders,
-)
+from retail_assistant.world import draws
 from retail_assistant.world.activity import Events
 from retail_assistant.world.catalog import Catalog
 from retail_assistant.world.draws import DAY
-from retail_assistant.world.grammar import Question, expand, wordings
-from retail_assistant.world.themes import GENRES, THEMES
+from retail_assistant.world.texts import chatter, questions_account, questions_delivery, questions_orders
+from retail_assistant.world.texts.grammar import Question, expand, wordings
+from retail_assistant.world.texts.themes import GENRES, THEMES
 from retail_assistant.world.wandering import make_groups
 
 QUESTIONS: tuple[Question, ...] = (

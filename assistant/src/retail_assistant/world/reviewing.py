@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from retail_assistant.world import draws
-from retail_assistant.world import review_texts as texts
 from retail_assistant.world.activity import Events, Frame
 from retail_assistant.world.draws import DAY
-from retail_assistant.world.themes import GENRES, THEMES
+from retail_assistant.world.texts import review_texts as texts
+from retail_assistant.world.texts.themes import GENRES, THEMES
 
 _SHARE = 0.11
 

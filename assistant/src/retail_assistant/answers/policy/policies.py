@@ -6,10 +6,10 @@ import re
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.gate import judged, policy_sections
-from retail_assistant.answers.generation import build_prompt, response_generation, texts
-from retail_assistant.answers.ranking import Desk
-from retail_assistant.answers.sections import Found, Gate, section_name
+from retail_assistant.answers.policy.gate import judged, policy_sections
+from retail_assistant.answers.policy.generation import build_prompt, response_generation, texts
+from retail_assistant.answers.policy.ranking import Desk
+from retail_assistant.answers.policy.sections import Found, Gate, section_name
 from retail_assistant.knowledge.embedding import query_embedding
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop, fill_slots

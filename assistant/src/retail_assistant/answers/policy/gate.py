@@ -9,8 +9,8 @@ import numpy as np
 
 import parbake as pb
 from parbake.ports.models import Embedder
-from retail_assistant.answers.ranking import Desk
-from retail_assistant.answers.sections import Found, Gate, Ranked, Signs
+from retail_assistant.answers.policy.ranking import Desk
+from retail_assistant.answers.policy.sections import Found, Gate, Ranked, Signs
 from retail_assistant.faq.match import PerBank
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.faq.vocabulary import UNANSWERED

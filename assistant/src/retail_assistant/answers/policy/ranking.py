@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import parbake as pb
-from retail_assistant.answers.sections import Ranked, Signs, section_name
+from retail_assistant.answers.policy.sections import Ranked, Signs, section_name
 from retail_assistant.faq.vocabulary import UNANSWERED, content_words
 from retail_assistant.knowledge.retrieval import Hit
 from retail_assistant.understand.concepts import SELDOM_STATED, concepts

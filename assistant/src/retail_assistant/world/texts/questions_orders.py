@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retail_assistant.world.grammar import Question
+from retail_assistant.world.texts.grammar import Question
 
 QUESTIONS = (
     Question(

@@ -1,0 +1,1 @@
+"""What the generated shop says: names, policies, questions, reviews, and the patterns that they are made of."""
