@@ -5,8 +5,9 @@ import pytest
 from retail_assistant.answers.draft import Draft
 from retail_assistant.chat.conversation import KEPT, KEPT_S, LONGEST_QUESTION, MOST_OFFERED, Sessions, after
 from retail_assistant.chat.turn import Turn
-from retail_assistant.shop import queries
+from retail_assistant.shop import queries, records
 from retail_assistant.shop.explorations import note_exploration
+from retail_assistant.shop.finding import Conditions
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.wishes import Wishes
@@ -238,3 +239,34 @@ async def test_what_is_kept_of_a_shopper_is_erased_over_http(desk):
     assert desk.conn.execute("SELECT shopper FROM explorations").fetchall() == [("u00004",)]
     again = await desk.client.delete(f"/v1/chat/shoppers/{ME}")
     assert again.json() == {"conversations": 0, "questions": 0}
+
+
+async def test_a_place_in_a_list_is_known_after_one_was_picked(desk):
+    """After one product of a list was picked, another place still means the list, with a session and without."""
+    for session in ({}, {"metadata": {"session": "s"}}):
+        replies = await desk.talk("show me thriller books", "the second one", "no, I meant the first one", **session)
+        first = replies[0][1]["cards"][0]["asin"]
+        assert [card["asin"] for card in replies[2][1]["cards"]] == [first]
+
+
+async def test_a_no_after_a_picked_product_has_a_reply(desk):
+    """A bare no after a product was picked is answered, and is not an error."""
+    replies = await desk.talk("show me thriller books", "the last one", "neither", "no, wait")
+    assert all(text for text, _ in replies)
+
+
+async def test_the_edition_of_a_changed_number_is_read_out_of_the_reply(desk):
+    """Without a session a yes to another number of copies means the edition that the question named."""
+    offers = desk.shop.find(Conditions(titles=["An Apron for Nils"]))
+    volume = offers[0].product.volume
+    for offer in [o for o in offers if o.product.volume == volume]:
+        name = f"{offer.product.title} as {offer.product.format}"
+        await desk.talk(f"add {name} to my cart", "yes", "make it two", "yes", user=ME)
+        assert desk.shop.cart(ME) == {offer.asin: 2}
+        records.set_cart(desk.conn, ME, {}, now=NOW)
+
+
+async def test_a_list_after_a_policy_is_a_list(desk):
+    """After a country was asked about, a genre and a price ask for books."""
+    replies = await desk.talk("do you ship to France?", "do you have thrillers under 12 euros?")
+    assert replies[1][1]["intent"] == "list"

@@ -272,3 +272,44 @@ def test_whether_something_is_of_a_genre_is_not_a_wish(parser):
     """The question "is it scary?" asks for a genre, after a list as after a product."""
     for said in (LISTED, OFFERED):
         assert parser.read("is it scary?", said)[-1].best.kind == "facts"
+
+
+def test_the_first_several_of_a_list_are_meant_together(parser):
+    """The first two of a list are two products."""
+    assert meant(parser.read("compare the first two", LISTED)[-1]) == [("shown", "P001"), ("shown", "P002")]
+
+
+def test_another_genre_instead_is_a_wish(parser):
+    """After a product, another genre is asked for, and not the product again."""
+    ask = parser.read("ok forget that, comedy instead", OFFERED)[-1]
+    assert ask.best.kind == "list"
+    assert ask.wishes.genres == {"comedy"}
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "slot"),
+    [
+        ("show me order A10583", "orders", "where"),
+        ("show me my orders", "orders", "what"),
+        ("which order was my last one?", "orders", "what"),
+        ("check out please", "social", "checkout"),
+        ("I want to pay now", "social", "checkout"),
+        ("delete everything", "action", "remove"),
+        ("i'm looking for a birthday present for my daughter", "list", ""),
+        ("neither", "social", "nothing"),
+    ],
+)
+def test_what_is_asked_for_is_read_by_its_words(parser, message, kind, slot):
+    """An order by its number, all orders, the checkout, the whole cart, a present and a no are each told apart."""
+    assert (parser.read(message)[-1].best.kind, parser.read(message)[-1].slot(kind)) == (kind, slot)
+
+
+def test_what_somebody_loves_is_a_theme(parser):
+    """What the one for whom a book is loves is what the book should be about."""
+    assert "football" in parser.read("a present for my daughter, she loves football")[-1].wishes.themes
+
+
+@pytest.mark.parametrize("word", ["hmm", "nicer", "mind", "gimme", "grandfather", "boy"])
+def test_fillers_name_no_theme(parser, word):
+    """Words that only fill a sentence are not content."""
+    assert parser.read(f"{word}, under 20 euros", LISTED)[-1].leftover == ()

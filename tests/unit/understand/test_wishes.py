@@ -23,7 +23,7 @@ BEFORE = Wishes(genres=some("thriller"), formats=some("paperback"), most_cents=1
         (Wishes(least_cents=300), {"least_cents": 300}),
         (Wishes(no_formats=some("paperback")), {"formats": some(), "no_formats": some("paperback")}),
         (Wishes(no_genres=some("horror")), {"no_genres": some("horror")}),
-        (Wishes(themes=some("cats")), {"themes": some("dragons", "cats")}),
+        (Wishes(themes=some("cats")), {"themes": some("cats")}),
         (Wishes(no_themes=some("dragons")), {"themes": some(), "no_themes": some("dragons")}),
         (Wishes(sort="price"), {"sort": "price"}),
         (Wishes(single=True, count=2), {"single": True, "count": 2}),

@@ -85,6 +85,8 @@ class Facts:
 
     async def title_alone(self, asked: Asked) -> Draft:
         """What a title alone is answered with: what is sold under it."""
+        if not asked.ask.subjects:
+            return Draft(WHICH)
         offers = self._subjects.offers(asked.ask.subjects[0])
         if not offers:
             return missing(self._subjects, asked.ask.subjects[0])

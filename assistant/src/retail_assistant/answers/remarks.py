@@ -10,6 +10,7 @@ HOSTILE = "Sorry, I cannot do that. I can only help with this shop: books, price
 _SOCIAL = {
     "greeting": GREETING,
     "thanks": "You are welcome! Ask me whenever you need something.",
+    "checkout": "Please open your cart and choose Checkout; I cannot order for you.",
     "nothing": "All right. Ask me whenever you need something.",
     "human": "I cannot connect you to a person from here. Please write to our support team; I help until then.",
     "bot": "I am this shop's assistant, a program. I help with books, prices, promotions, orders and our policies.",

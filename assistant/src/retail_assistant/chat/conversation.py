@@ -90,7 +90,8 @@ def digest(reply: str) -> bytes:
 
 def after(said: Dialogue, ask: Ask, draft: Draft) -> Dialogue:
     """The state after a reply."""
-    shown = draft.asins or said.shown
+    is_of_shown = len(draft.asins) == 1 and len(said.shown) > 1 and draft.asins[0] in said.shown
+    shown = said.shown if is_of_shown or not draft.asins else draft.asins
     is_list = draft.intent in ("list", "trending")
     is_single = len(draft.asins) == 1 or (bool(draft.asins) and not is_list and draft.intent != "compare")
     focus = draft.focus or (draft.asins[0] if is_single else "" if draft.asins else said.focus)
@@ -171,9 +172,10 @@ class Rereader:
         offers = self._shop.find(Conditions(titles=[named.name], volume=named.volume, in_stock=False))
         if any(o.asin == page for o in offers):
             return [] if page in found else [page]
+        exact = [o for o in offers if _is_named(o, reply)]
         priced = [o for o in offers if self._shop.money(o.cents) in reply]
         formed = [o for o in priced if form(o.product.format) in reply]
-        return [o.asin for o in (formed or priced or offers[:1]) if o.asin not in found][:1]
+        return [o.asin for o in (exact or formed or priced or offers[:1]) if o.asin not in found][:1]
 
     def _pending(self, reply: str, shown: Sequence[str]) -> Pending | None:
         """The action that a reply asks to confirm."""

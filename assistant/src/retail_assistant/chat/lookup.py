@@ -49,7 +49,7 @@ class Lookup:
         if said.section and ask.follows and said.kind == "policy" and not ask.stands_alone:
             alone = await self._alone(turn, ask, text)
             return alone or await self._following(text, ask, said)
-        if together or conversation(turn).has_place:
+        if (together or conversation(turn).has_place) and not ask.stands_alone:
             text = ", ".join([text, *self._told(turn)])
         found = await self._policies.find(text)
         vocabulary = await self._understanding.vocabulary()

@@ -78,7 +78,9 @@ class Ask(msgspec.Struct, frozen=True):
     def stands_alone(self) -> bool:
         """Whether its own words ask for something else than a policy, so that it does not go on from one."""
         is_named = any(subject.source == "message" for subject in self.subjects)
-        return self.best.weight >= ALONE and (self.best.kind in _OWN_WORDS or (is_named and self.best.kind != "policy"))
+        is_list = self.best.kind == "list" and bool(self.wishes.genres or self.wishes.authors)
+        is_own = self.best.kind in _OWN_WORDS or is_list or (is_named and self.best.kind != "policy")
+        return is_own and self.best.weight >= ALONE
 
     def weight(self, kind: Kind) -> float:
         """How strongly the words say that the question is of a kind."""

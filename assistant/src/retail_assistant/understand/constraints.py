@@ -30,7 +30,9 @@ _SORTS: tuple[tuple[Sort, re.Pattern[str]], ...] = (
     ("-new", re.compile(r"\b(?:newest|latest|new releases?|recent(?:ly)?|new arrivals)\b")),
 )  # fmt: skip
 _THEMED = re.compile(
-    r"\b(?:about|with|featuring|involving|set in|in which)\s+([^.?!,;]+?)"
+    r"\b(?:about|with|featuring|involving|set in|in which"
+    r"|(?:he|she|they|who|son|daughter|mum|mom|dad|sister|brother|friend|wife|husband|niece|nephew|kid) (?:really )?"
+    r"(?:loves?|likes?|enjoys?|(?:is|are) (?:into|crazy about)))\s+([^.?!,;]+?)"
     r"(?=\s+(?:but|for|under|below)\b|[.?!,;]|$)"
 )
 _BEFORE_BOOK = re.compile(

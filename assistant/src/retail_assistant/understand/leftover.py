@@ -33,7 +33,10 @@ _DULL = frozenset(
     currently moment week month month's options option alternative alternatives collection entire complete
     standalone single rating rated reviews review rather's else's decent solid must-read newest recent latest
     highest lowest top-rated best-rated arrivals releases featuring involving revolves plot theme themes themed
-    centred centered based
+    centred centered based hmm hmmm huh uhm umm err nicer nicest lovely mind gimme lemme wont doesnt dont don doesn
+    isn didn hasn haven boy boys girl girls grandfather grandmother grandpa granddad granny grandson granddaughter
+    aunt uncle cousin parent parents family boss teacher neighbour neighbor boyfriend's wait forget stop either neither
+    sort sorts kind kinds stuff bit rather maybe whatever anyway honestly basically literally please thx
     """.split()
 )
 _WORD = re.compile(r"[^\W\d_]{3,}(?:-[^\W\d_]+)*")

@@ -26,6 +26,7 @@ _THE_PLACE = re.compile(
     r"|of (?:them|these|those)))?\b"
     r"|\b(?:number|no\.?|option|#) ?(\d|one|two|three|four|five)\b|\b(first|second|third|last) one\b"
 )
+_FIRST_SEVERAL = re.compile(r"\bthe first (two|three|2|3)\b(?! volumes| books| parts| vols)")
 _VOLUME_ALONE = re.compile(
     r"^(?:and |what about |how about |also )?(?:the )?(?:vol(?:ume)? |number |no |# ?)?(\d{1,2})(?:st|nd|rd"
     r"|th)?(?: one)?\W*$"
@@ -104,6 +105,8 @@ def _by_place(question: str, said: Dialogue, cents: Prices) -> tuple[str, ...]:
     shown = said.shown
     if len(shown) == 2 and _OTHER_ONE.search(question):  # noqa: PLR2004  # the other of two
         return (shown[0] if said.focus == shown[1] else shown[1],)
+    if several := _FIRST_SEVERAL.search(question):
+        return shown[: number(several[1]) or 1]
     if len(shown) > 1:
         at = dict.fromkeys(_place(found, len(shown)) for found in _THE_PLACE.finditer(question))
         if at:

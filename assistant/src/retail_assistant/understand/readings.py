@@ -91,6 +91,10 @@ def implied(
         more.append(Reading("facts", "title", 1.3))
     is_other = any(r.kind in ("facts", "policy") for r in readings[:1])
     is_other = is_other or (bool(subjects) and subjects[0].source == "shown" and wishes == NO_WISHES)
+    is_other = is_other or (said.kind == "compare" and bool(themes))
+    is_other = is_other or (
+        bool(wishes.genres) and said.kind in ("offer", "facts") and (not subjects or "instead" in core)
+    )
     is_other = is_other or bool(wishes.authors) or (is_foreign and said.kind in ("orders", "cart", "offer"))
     if said.kind in _CARRIED and follows and strongest < CARRIED and not is_other:
         more += [_with_slot(r, readings) for r in _carried(core, said, wishes, subjects, strongest)]

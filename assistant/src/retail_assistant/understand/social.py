@@ -21,7 +21,7 @@ _THANKS = (
 )
 _NOTHING = (
     r"no|nope|nah|yes|yep|yeah|never ?mind|forget it|not now|no,? thanks?(?: you)?|that(?:'s| is) fine|fine"
-    r"|nothing(?: else)?"
+    r"|nothing(?: else)?|neither|none of (?:them|these|those)|no,? wait"
     r"|no need|leave it|it(?:'s| is) fine|all good|got it|i see|understood"
 )
 _SLOTS = (

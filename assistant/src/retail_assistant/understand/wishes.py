@@ -66,7 +66,7 @@ class Wishes(msgspec.Struct, frozen=True):
             if not added:
                 changed[wanted] = getattr(self, wanted) - refused
             elif wanted == "themes":
-                changed[wanted] = self.themes | added
+                changed[wanted] = added
         if later.series or later.authors:  # another series or author is another search
             changed.setdefault("volume", None)
             changed["themes"] = later.themes
