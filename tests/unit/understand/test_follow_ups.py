@@ -313,3 +313,25 @@ def test_what_somebody_loves_is_a_theme(parser):
 def test_fillers_name_no_theme(parser, word):
     """Words that only fill a sentence are not content."""
     assert parser.read(f"{word}, under 20 euros", LISTED)[-1].leftover == ()
+
+
+def test_volumes_go_on_about_the_series(parser):
+    """A long question about volumes is about the series that was spoken of, or that was listed."""
+    ask = parser.read("I have volumes 1 to 4, which ones am I missing?", OFFERED)[-1]
+    assert meant(ask) == [("focus", "P001")]
+    listed = Dialogue(shown=THREE, kind="list", wishes=Wishes(series=frozenset({"Foxglove"})), turns=1)
+    ask = parser.read("is volume 5 in stock at the moment, please?", listed)[-1]
+    assert [(s.name, s.volume) for s in ask.subjects] == [("Foxglove", 5)]
+
+
+def test_a_volume_is_not_a_number_of_copies(parser):
+    """Of "volumes 5 and 6" the first is meant, and neither is a number of copies."""
+    ask = parser.read("add volumes 5 and 6 to my cart", OFFERED)[-1]
+    assert ask.copies is None
+    assert ask.subjects[0].volume == 5
+
+
+@pytest.mark.parametrize("question", ["how long until i see it on my account?", "can i still change it?"])
+def test_a_question_of_how_is_not_a_search(parser, question):
+    """A question of how or when whose words the catalog happens to have does not search for them."""
+    assert parser.read(question)[-1].weight("list") == 0

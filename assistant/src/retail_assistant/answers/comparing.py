@@ -18,7 +18,7 @@ from retail_assistant.understand.ask import Subject
 _REVIEWS = re.compile(r"\brat(?:ed|ing|ings)\b|\breviews?\b|\bstars?\b|\bbetter liked\b")
 _LENGTH = re.compile(r"\blong(?:er)?\b|\bshort(?:er)?\b|\bvolumes\b|\bmore books\b")
 _PRICE = re.compile(r"\bcheap(?:er|est)?\b|\bexpensive\b|\bprice\b|\bcosts?\b|\bpric(?:ier|ey)\b|\bdearer\b")
-_TWO = 2
+_TWO, MOST = 2, 5
 
 
 class Comparing:
@@ -39,7 +39,7 @@ class Comparing:
         if len(offers) < _TWO and ask.subjects:
             offers = self._editions(ask.subjects[0], asked)
         if len(offers) < _TWO and len(asked.said.shown) > 1:
-            offers = self._shop.offers(asked.said.shown)[:3]
+            offers = self._shop.offers(asked.said.shown)[:MOST]
         if len(offers) < _TWO:
             return self._alone(offers)
         if _REVIEWS.search(ask.text):
@@ -85,7 +85,8 @@ class Comparing:
                 if len({o.product.title for o in offers}) > 1
                 else f"The {form(cheapest.product.format)}"
             )
-            said.append(f"{name} is cheaper, by {money(others[0] - cheapest.cents)}.")
+            how = "cheaper" if len(offers) == _TWO else "the cheapest"
+            said.append(f"{name} is {how}, by {money(others[0] - cheapest.cents)}.")
         return _draft(said, offers)
 
     async def _by_reviews(self, offers: Sequence[Offer]) -> Draft:

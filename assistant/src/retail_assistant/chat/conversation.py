@@ -21,6 +21,7 @@ from retail_assistant.understand.ask import Ask, Kind
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.parse import Parser
 from retail_assistant.understand.titles import Named, Titles
+from retail_assistant.understand.wishes import Wishes
 
 KEPT, KEPT_S = 10_000, 3_600.0
 MOST_OFFERED = 60
@@ -148,11 +149,18 @@ class Rereader:
         kind: Kind = "policy" if section else ask.best.kind
         if reply.startswith((*RECOMMENDED, FOUND, FOUND_NOTHING)):
             kind = "list"
-        wishes = ask.wishes if kind == "list" else said.wishes
+        wishes = self._wishes(ask, shown) if kind == "list" else said.wishes
         draft = Draft(
             reply, asins=shown, intent=kind, section=section, wishes=wishes, pending=self._pending(reply, shown)
         )
         return after(said, ask, draft)
+
+    def _wishes(self, ask: Ask, shown: Sequence[str]) -> Wishes:
+        """The wishes of a list, with the series if all that was shown is of one."""
+        lines = {offer.product.line for offer in self._shop.offers(shown)}
+        if ask.wishes.series or len(shown) <= 1 or len(lines) != 1:
+            return ask.wishes
+        return msgspec.structs.replace(ask.wishes, series=frozenset(lines))
 
     def _section(self, reply: str) -> str:
         """The policy section that a reply quotes."""

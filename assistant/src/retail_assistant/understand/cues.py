@@ -268,7 +268,7 @@ CUES: tuple[Cue, ...] = (
          r"\bwhat(?:'s| is| was| were)? in my (?:last |latest |recent )?order\b",
          r"\bmy (?:last |latest |recent |previous |past |open |current |most recent )?(?:orders?"
          r"|purchases?)\b(?!.*\b(?:address|invoice|receipt)\b)", r"\border history\b",
-         r"\bhave i (?:already )?(?:ordered|bought)\b", r"\bdid i (?:already )?(?:order|buy)\b",
+         r"\bhave i (?:already )?(?:ordered|bought)\b", r"\bdid i (?:already |ever )?(?:order|buy)\b",
          r"\blist my orders\b",
     ),
     _cue("orders", "where", 1.7, None,

@@ -58,6 +58,7 @@ _OF_PRODUCTS = frozenset(
     """.split()
 )
 """Words that ask for something of a product, although no product's text has them."""
+_ASKS_HOW = re.compile(r"^(?:and |but |so )?(?:how|when|where|who|why|can|could|may|must|will|would|until|do i|does)\b")
 _TELLS = re.compile(
     r"\b(?:i|i'm|i've|me|my|we|our|you|your|they|parcel|package|order|delivery|refund|pages|cover"
     r"|book (?:is|was|has|came))\b"
@@ -67,7 +68,10 @@ _NEW_SEARCH = re.compile(
     r"^(?:a|an|any|some|show|recommend|suggest|i want|i need|i'd like|i would like|find|give|do you have|looking for)\b"
 )
 _CHEAPER_LIST = re.compile(r"\b(?:cheaper|less expensive|for less)\b(?! (?:one|than|or)\b)")
-_COPIES = re.compile(r"\b(one|two|three|four|five|six|seven|eight|nine|ten|\d{1,3})\b(?! ?(?:%|euro|eur|€))")
+_COPIES = re.compile(
+    r"(?<!volume )(?<!volumes )(?<!vol )(?<!and )\b(one|two|three|four|five|six|seven|eight|nine|ten|\d{1,3})\b"
+    r"(?! ?(?:%|euro|eur|€))"
+)
 
 
 class Parser:
@@ -112,12 +116,7 @@ class Parser:
         )
         if listing:
             themes |= {word for word in named_words if self._vocabulary.knows(word) and word not in unwanted}
-        if (
-            not readings
-            and not of_policies
-            and named_words
-            and all(self._vocabulary.knows(word) for word in named_words)
-        ):
+        if not readings and not of_policies and self._are_of_catalog(core, named_words):
             readings = (Reading("list", "words", BARE_WORDS),)
             themes = frozenset(named_words)
         return Ask(
@@ -133,6 +132,12 @@ class Parser:
             copies=_copies(untitled),
             off_topic=any(not self._vocabulary.knows(word) for word in off_topic(question)),
         )
+
+    def _are_of_catalog(self, core: str, leftover: Sequence[str]) -> bool:
+        """Whether words of the catalog are all that a message says; a question of how or when asks something else."""
+        if not leftover or _ASKS_HOW.match(core):
+            return False
+        return all(self._vocabulary.knows(word) for word in leftover)
 
     def _is_foreign(self, word: str) -> bool:
         """Whether nothing in the shop has a word, and it asks for nothing of a product."""

@@ -21,6 +21,10 @@ _POINTS = re.compile(
     r"|same (?:one|author|series|genre)|(?:same|this|that|the) (?:book|one|title|volume|author|series|genre"
     r"|edition))\b"
 )
+_OF_SERIES = re.compile(
+    r"\bvol(?:ume)?s? \d|\b(?:which|what) (?:ones|volumes|else)\b|\bthe (?:rest|remaining|missing|others|next one)\b"
+)
+"""Words that go on about the series that was spoken of."""
 _THE_PLACE = re.compile(
     r"\bthe (first|second|third|fourth|fifth|last|1st|2nd|3rd|4th|5th|middle)(?: (?:one|book|title|manga|option"
     r"|of (?:them|these|those)))?\b"
@@ -71,7 +75,7 @@ def find_subjects(
     if said.shown and (placed := _by_place(question, said, cents)):
         return tuple(Subject("", "shown", asin, format=form) for asin in placed)
     volume = wishes.volume if wishes.volume is not None else _volume_alone(question, said)
-    points = bool(_POINTS.search(question))
+    points = bool(_POINTS.search(question)) or (bool(_OF_SERIES.search(question)) and not wishes.genres)
     if page and (points or not said.focus or said.focus == page):
         return (Subject("", "page", page, volume=volume, format=form),)
     if points or (len(words(question)) < SHORT and not is_foreign and not wishes.authors):
@@ -79,6 +83,8 @@ def find_subjects(
             return (Subject("", "focus", said.focus, volume=volume, format=form),)
         if page:
             return (Subject("", "page", page, volume=volume, format=form),)
+    if volume is not None and len(said.wishes.series) == 1:  # the list was of one series
+        return (Subject(next(iter(said.wishes.series)), "focus", volume=volume, format=form),)
     return ()
 
 

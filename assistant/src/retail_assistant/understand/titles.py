@@ -129,7 +129,8 @@ def volume_in(text: str) -> int | None:
     said = words(text.replace("#", " volume "))
     for at, word in enumerate(said):
         if word in _VOLUME_WORDS and word not in ("no", "part"):
-            if word != "volumes" and at + 1 < len(said) and (found := number(said[at + 1])) is not None:
+            is_one = word != "volumes" or said[at + 2 : at + 3] == ["and"]  # of "volumes 5 and 6" the first
+            if is_one and at + 1 < len(said) and (found := number(said[at + 1])) is not None:
                 return found
             if at and (found := ordinal(said[at - 1])) is not None:
                 return found
