@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ PLACE = re.compile("Place the order for €")
 
 @pytest.fixture
 def shelf(server: Server) -> Server:
-    """Return the server, with copies of two books in stock at €10 and €4.50."""
+    """Return the server without promotions, and with copies of two books in stock at €10 and €4.50."""
+    for running in server.client.get("/shop/promotions").json()["promotions"]:
+        server.client.delete(f"/shop/promotions/{running['id']}").raise_for_status()
     for asin, cents in ((BOOK, 1000), (OTHER, 450)):
         server.put(f"/shop/products/{asin}", {"listed": True, "cents": cents, "quantity": 9})
     return server
@@ -117,6 +120,30 @@ def test_a_price_that_changed_is_shown_before_it_is_ordered(page: Page, shelf: S
     assert stored(page, "orders/checkout-price")["orders"] == []
     page.get_by_role("button", name="Place the order for €12.50").click()
     expect(page.locator(".notice")).to_contain_text("1 book for €12.50")
+
+
+def test_the_reduced_price_is_shown_and_ordered(page: Page, shelf: Server) -> None:
+    """The product's card, the cart, its review, the button and the order have one price, the promotion's."""
+    genre, now = stored(page, f"products/{BOOK}")["genre"], time.time()
+    sale = {"title": "Page weekend: 40 % off", "category": genre, "segment": "all", "percent": 40}
+    shelf.put("/shop/promotions/page-sale", {**sale, "starts_at": now - 60, "ends_at": now + 3600})
+    shelf.put("/shop/carts/checkout-sale", {"lines": {BOOK: 2}})
+    become(page, "checkout-sale")
+    open_product(page, BOOK)
+    expect(page.locator(".facts > .price .now")).to_have_text("€6.00")
+    go(page, "Cart")
+    expect(page.locator(".line-price")).to_contain_text("€12.00")
+    expect(page.locator(".line-price")).to_contain_text("€6.00 each")
+    expect(page.locator(".line .promotion")).to_contain_text("€6.00 each instead of €10.00")
+    expect(page.locator("#total")).to_have_text("€12.00")
+    is_sound(page)
+    page.get_by_role("button", name="Checkout").click()
+    expect(page.get_by_role("list", name="Books in this order")).to_contain_text("€6.00 each (\u221240 %)")
+    expect(page.locator(".checkout")).to_contain_text("The promotions that run now are taken off.")
+    expect(page.locator(".checkout")).not_to_contain_text("list prices")
+    page.get_by_role("button", name="Place the order for €12.00").click()
+    expect(page.locator(".notice")).to_contain_text("2 books for €12.00")
+    assert stored(page, "orders/checkout-sale")["orders"][0]["cents"] == 1200
 
 
 def test_a_book_that_was_sold_out_is_named_and_can_be_taken_out(page: Page, shelf: Server) -> None:

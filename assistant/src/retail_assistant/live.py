@@ -14,12 +14,13 @@ from pathlib import Path
 
 import parbake as pb
 from retail_assistant.knowledge.blocks import fact_text
-from retail_assistant.shop import complaints, finding, orders, queries
+from retail_assistant.shop import complaints, finding, orders, prices, queries
 from retail_assistant.shop.connections import readers
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.shop.orders import Order
 from retail_assistant.shop.policies import Policy
+from retail_assistant.shop.prices import Charge, reduced_cents
 from retail_assistant.shop.queries import Product
 from retail_assistant.shop.voices import is_named
 
@@ -106,6 +107,10 @@ class LiveShop:
         """A shopper's segment."""
         return queries.get_segment(self.conn, shopper)
 
+    def charges(self, shopper: str, asins: Iterable[str], *, now: float) -> dict[str, Charge]:
+        """What a shopper pays for a copy of each of some products, with promotions."""
+        return prices.charges(self.conn, shopper, asins, now=now)
+
     def find(self, wanted: Conditions) -> list[Offer]:
         """The products on sale that keep every condition, by line and volume."""
         return finding.find(self.conn, wanted)
@@ -129,6 +134,10 @@ class LiveShop:
     def orders(self, shopper: str) -> list[Order]:
         """A shopper's orders, the newest first."""
         return orders.list_orders(self.conn, shopper)
+
+    def return_window(self) -> float | None:
+        """The days within which a delivered order can be returned; ``None`` if no policy states them."""
+        return orders.return_window(self.conn)
 
     def points(self, shopper: str) -> int:
         """A shopper's loyalty points."""
@@ -188,11 +197,6 @@ class LiveShop:
         policy_id, _, fact = name.rpartition(".")
         policy = self.policy(policy_id)
         return fact_text(policy, fact) if policy else None
-
-
-def reduced_cents(cents: int, percent: int) -> int:
-    """A price after so many percent are taken off."""
-    return round(cents * (100 - percent) / 100)
 
 
 def day(moment: float) -> str:

@@ -1,5 +1,7 @@
 """What the assistant does for a shopper: it asks first, does it after a yes, and only what is the shopper's own."""
 
+import asyncio
+
 import pytest
 
 from retail_assistant.answers.actions import answers_question
@@ -46,6 +48,47 @@ async def test_a_second_yes_does_nothing_again(desk):
     """What was done is not done again by another yes."""
     await desk.talk(ADD, "yes", "yes", "yes please", user=ME)
     assert cart(desk) == {BOOK: 1}
+
+
+def history_of(*said):
+    """Return a shopper's and the assistant's messages in turn."""
+    return [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)]
+
+
+@pytest.mark.parametrize("members", [{}, {"metadata": {"session": "s"}}])
+async def test_a_yes_that_is_sent_again_acts_once(desk, members):
+    """A retried request gets the same reply and adds nothing, at once or one after the other, also in a session."""
+    asked, _ = await desk.ask(ADD, user=ME, **members)
+    history = history_of(ADD, asked)
+    again = [desk.ask("yes", user=ME, history=history, **members) for _ in range(4)]
+    replies = [*await asyncio.gather(*again), await desk.ask("yes", user=ME, history=history, **members)]
+    assert {text for text, _ in replies} == {f"Done: 1 copy of {TITLE} is in your cart."}
+    assert cart(desk) == {BOOK: 1}
+
+
+async def test_the_same_words_act_again_after_a_minute(desk):
+    """What is not a retry any more is done again: more than a minute later, or in a conversation that went on."""
+    first, second = await desk.talk(ADD, "yes", user=ME)
+    history = history_of(ADD, first[0])
+    clock = desk.http.app.settings.clock
+    clock.advance(61.0)
+    text, _ = await desk.ask("yes", user=ME, history=history)
+    assert text == f"Done: 2 copies of {TITLE} are in your cart."
+    longer = [*history, *history_of("yes", second[0], ADD, first[0])]
+    text, _ = await desk.ask("yes", user=ME, history=longer)
+    assert text == f"Done: 3 copies of {TITLE} are in your cart."
+    await desk.talk(ADD, "yes", user="u00004")
+    assert (cart(desk), cart(desk, "u00004")) == ({BOOK: 3}, {BOOK: 1})
+
+
+async def test_a_proposal_names_the_price_that_is_paid(desk):
+    """With a promotion running, the question states the reduced price as well."""
+    desk.conn.execute("DELETE FROM promotions")
+    records.put_promotion(
+        desk.conn, "sale", now=NOW, title="Sale", category="*", percent=40, starts_at=NOW - 9, ends_at=NOW + 9
+    )
+    text, _ = await desk.ask(ADD, user=ME)
+    assert "€5.99 each (€3.59 with 40 % off), to your cart?" in text
 
 
 async def test_an_action_is_done_once_if_its_sentence_is_refused(desk, monkeypatch):

@@ -30,7 +30,8 @@ def ordered(desk):
 
 @pytest.fixture
 def asins(desk):
-    """Return two products on sale, at €10 and €4.50, with five copies of each in stock."""
+    """Return two products on sale, at €10 and €4.50 without promotions, with five copies of each in stock."""
+    desk.conn.execute("DELETE FROM promotions")
     rows = desk.conn.execute("SELECT asin FROM products WHERE listed = 1 ORDER BY asin LIMIT 2").fetchall()
     for (asin,), cents in zip(rows, (1000, 450), strict=True):
         records.set_live(desk.conn, asin, cents=cents, quantity=5, now=NOW)
@@ -112,18 +113,37 @@ async def test_points_are_earned_as_the_policy_states(desk, cart):
     assert desk.shop.points(SHOPPER) == before
 
 
-async def test_a_promotion_is_counted_as_the_summary_counts_it(desk, asins, cart):
-    """With a promotion running, a checkout takes the summary's total and no other."""
-    genre = desk.shop.product(asins[0]).genre
+async def test_the_price_that_is_promised_is_charged(desk, asins, cart):
+    """The card, the cart, the chat and the order all have the reduced price, and no other total is accepted."""
+    desk.conn.execute("UPDATE products SET genre = 'horror' WHERE asin = ?", (asins[0],))
+    desk.conn.execute("UPDATE products SET genre = 'sports' WHERE asin = ?", (asins[1],))
     records.put_promotion(
-        desk.conn, "sale", now=NOW, title="Sale", category=genre, percent=50, starts_at=NOW - 9, ends_at=NOW + 9
+        desk.conn, "sale", now=NOW, title="Sale", category="horror", percent=40, starts_at=NOW - 9, ends_at=NOW + 9
     )
     await desk.http.app.drain()
     summary = (await desk.client.get(f"/shop/carts/{SHOPPER}/summary")).json()
-    assert summary["lines"][0]["product"]["promotion"]["percent"] == 50
-    await refused(desk, summary["cents"] - 1, 409, "total_cents")
+    first, second = summary["lines"]
+    assert (first["product"]["promotion"]["price"], first["each"], first["price"]) == ("€6.00", "€6.00", "€12.00")
+    assert (second["product"]["promotion"], second["each"], second["price"]) == (None, "€4.50", "€4.50")
+    assert (summary["total"], summary["delivery"]["missing"]) == ("€16.50", "€18.50")
+    text, _ = await desk.ask("What is in my cart?", user=SHOPPER)
+    for said in ("(€12.00, €6.00 each with 40 % off)", "(€4.50)", "The total is €16.50.", "Another €18.50"):
+        assert said in text
+    await refused(desk, cart, 409, "total_cents")
     assert (await check_out(desk, summary["cents"])).status_code == 201
-    assert desk.shop.orders(SHOPPER)[0].cents == summary["cents"] == cart
+    assert [line.cents for line in desk.shop.orders(SHOPPER)[0].lines] == [600, 450]
+    assert desk.shop.orders(SHOPPER)[0].cents == summary["cents"] == 1650
+
+
+async def test_a_promotion_that_ends_during_the_checkout_is_refused_with_both_totals(desk, asins, cart):
+    """A shopper who agreed to a reduced total is not charged the full one after the promotion has ended."""
+    records.put_promotion(
+        desk.conn, "sale", now=NOW, title="Sale", category="*", percent=50, starts_at=NOW - 9, ends_at=NOW + 9
+    )
+    total = (await desk.client.get(f"/shop/carts/{SHOPPER}/summary")).json()["cents"]
+    records.delete_promotion(desk.conn, "sale", now=NOW)
+    problem = await refused(desk, total, 409, "total_cents")
+    assert (problem["sent_cents"], problem["total_cents"]) == (1225, cart)
 
 
 async def test_a_checkout_that_is_sent_again_with_its_key_orders_once(desk, cart, monkeypatch):

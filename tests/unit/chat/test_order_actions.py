@@ -6,7 +6,7 @@ from retail_assistant.shop import orders, queries
 
 NOW = 1_790_000_000.0
 ME, OTHER = "u00003", "u00004"
-BOOK = "B000019"
+BOOK, DIGITAL = "B000030", "B000019"
 PERSONAL = (
     "Cancel order X770", "Where is my order?", "What's in my cart?",
     "Add An Apron for Viktor 2 to my cart", "Empty my cart",
@@ -18,8 +18,9 @@ SIGN_IN = "I see that only when you are signed in. Please sign in and ask me aga
 def put(desk):
     """Return a function that stores an order of two copies, as the shopper's newest."""
 
-    def one(number, state, shopper=ME, *, now=NOW):
-        placed = {"shopper": shopper, "placed_at": NOW + 1, "state": state, "lines": {BOOK: (2, 599)}, "now": now}
+    def one(number, state, shopper=ME, *, now=NOW, asins=(BOOK,)):
+        lines = dict.fromkeys(asins, (2, 599))
+        placed = {"shopper": shopper, "placed_at": NOW + 1, "state": state, "lines": lines, "now": now}
         orders.put_order(desk.conn, number, **placed)
 
     return one
@@ -121,6 +122,25 @@ async def test_a_return_is_started_within_the_window_of_the_policy(desk, put, da
     replies = await desk.talk("I want to return order X770", "yes", user=ME)
     assert ("too late" in replies[0][0]) is (after == "delivered")
     assert state(desk, "X770") == after
+
+
+@pytest.mark.parametrize("message", ["I want to return order X770", "Can I return order X770?"])
+async def test_digital_editions_are_not_sent_back(desk, put, message):
+    """The reply says why an order of digital editions alone is not returned, and a yes does not start it."""
+    put("X770", "delivered", asins=[DIGITAL])
+    replies = await desk.talk(message, "yes", user=ME)
+    assert replies[0][0].startswith("No, order X770 cannot be returned: it has only digital editions")
+    assert state(desk, "X770") == "delivered"
+
+
+async def test_a_mixed_order_is_sent_back_without_its_digital_editions(desk, put):
+    """The proposal names the printed books as what is returned, and the digital ones as what is not."""
+    put("X770", "delivered", asins=[BOOK, DIGITAL])
+    printed, digital = (desk.shop.product(asin).title for asin in (BOOK, DIGITAL))
+    (text, _), (done, _) = await desk.talk("I want to return order X770", "yes", user=ME)
+    assert f"({printed})?" in text
+    assert f"Digital editions cannot be returned, so this is without {digital}." in text
+    assert (done.startswith("Done: the return of order X770"), state(desk, "X770")) == (True, "returning")
 
 
 async def test_an_order_on_its_way_is_not_sent_back(desk, put):

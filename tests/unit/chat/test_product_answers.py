@@ -192,6 +192,19 @@ async def test_the_highest_promotion_of_the_shoppers_segment_counts(desk, segmen
     assert desk.shop.money(round(2290 * (100 - percent) / 100)) in text
 
 
+async def test_a_price_is_promised_only_with_the_shoppers_own_promotion(desk):
+    """A word of the question that is also a segment's does not promise a price that the shopper is not charged."""
+    desk.conn.execute("DELETE FROM promotions")
+    records.put_promotion(
+        desk.conn, "vips", now=NOW, title="Club: 40 % off for VIPs", category="*", segment="vip", percent=40,
+        starts_at=NOW - 9, ends_at=NOW + 900,
+    )  # fmt: skip
+    await desk.http.app.drain()
+    text, _ = await desk.ask("vip here: how much is An Apron for Viktor 2?", user=ME)
+    assert "€5.99" in text
+    assert "you pay" not in text
+
+
 @pytest.mark.parametrize(
     "question", ["What do readers say about {}?", "What do the reviews say about {}?", "Is {} any good?"]
 )

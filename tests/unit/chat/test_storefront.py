@@ -149,6 +149,7 @@ async def test_a_product_that_is_not_sold_has_no_page(desk):
 
 async def test_a_cart_is_filled_and_counted_as_the_chat_counts_it(desk):
     """Added copies are in the total, in what is missing to free delivery, and in the chat's own answer."""
+    desk.conn.execute("DELETE FROM promotions")
     asin = desk.product().asin
     records.set_live(desk.conn, asin, cents=1000, quantity=9, now=NOW)
     for _ in range(2):
@@ -245,6 +246,23 @@ async def test_orders_have_their_states_and_lines(desk):
     assert newest["lines"][0]["price"] == "€7.00"
     assert (await got(desk, "/shop/orders/somebody-new"))["orders"] == []
     assert (await desk.client.get("/shop/orders/anonymous")).status_code == 403
+
+
+async def test_what_cannot_be_returned_is_not_offered_for_it(desk):
+    """Digital editions alone, and what was delivered too long ago, have no return."""
+    printed, digital = (
+        desk.conn.execute(f"SELECT asin FROM products WHERE format {sign} 'digital'").fetchone()[0]
+        for sign in ("<>", "=")
+    )
+    for number, lines, days in (
+        ("A1", [digital], 1), ("A2", [digital, printed], 1), ("A3", [printed], 30), ("A4", [printed], 31),
+    ):  # fmt: skip
+        orders.put_order(
+            desk.conn, number, shopper=SHOPPER, placed_at=NOW, state="delivered",
+            lines=dict.fromkeys(lines, (1, 900)), now=NOW - days * 86_400,
+        )  # fmt: skip
+    found = {o["number"]: o["can_return"] for o in (await got(desk, f"/shop/orders/{SHOPPER}"))["orders"]}
+    assert [found[number] for number in ("A1", "A2", "A3", "A4")] == [False, True, True, False]
 
 
 async def test_only_the_pages_own_files_are_served(desk):

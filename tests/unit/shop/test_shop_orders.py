@@ -14,8 +14,10 @@ WRITTEN_BY_A_CHECKOUT = ("orders", "order_lines", "purchases", "inventory", "car
 
 @pytest.fixture
 def asins(shop):
-    """Return two products on sale."""
-    return [row[0] for row in shop.execute("SELECT asin FROM products WHERE listed = 1 ORDER BY asin LIMIT 2")]
+    """Return two printed products on sale, without any promotion."""
+    shop.execute("DELETE FROM promotions")
+    printed = "SELECT asin FROM products WHERE listed = 1 AND format <> 'digital' ORDER BY asin LIMIT 2"
+    return [row[0] for row in shop.execute(printed)]
 
 
 @pytest.fixture
@@ -193,6 +195,45 @@ def test_only_a_delivered_order_is_sent_back(shop, now, put, state):
         orders.start_return(shop, MINE, "X1", now=now)
     assert orders.get_order(shop, MINE, "X1").state == state
     assert outbox(shop) == events
+
+
+@pytest.fixture
+def digital(shop):
+    """Return a digital edition on sale."""
+    return shop.execute("SELECT asin FROM products WHERE listed = 1 AND format = 'digital' ORDER BY asin").fetchone()[0]
+
+
+def test_an_order_of_digital_editions_is_not_sent_back(shop, now, put, digital):
+    """A return of digital editions alone is refused, and neither the order nor the events change."""
+    put(state="delivered", lines={digital: (2, 500)})
+    events = outbox(shop)
+    with pytest.raises(OrderClosed, match="order X1 has only digital editions") as caught:
+        orders.start_return(shop, MINE, "X1", now=now)
+    assert caught.value.status == 409
+    assert orders.get_order(shop, MINE, "X1").state == "delivered"
+    assert outbox(shop) == events
+
+
+def test_the_printed_books_of_a_mixed_order_are_sent_back(shop, now, put, asins, digital):
+    """An order with a printed book and a digital edition can be returned, and its lines say which of them."""
+    put(state="delivered", lines={asins[0]: (1, 500), digital: (1, 500)})
+    found = {line.asin: line.can_return for line in orders.get_order(shop, MINE, "X1").lines}
+    assert found == {asins[0]: True, digital: False}
+    orders.start_return(shop, MINE, "X1", now=now)
+    assert orders.get_order(shop, MINE, "X1").state == "returning"
+
+
+@pytest.mark.parametrize(("days", "refused"), [(30, False), (31, True)])
+def test_an_order_is_sent_back_within_the_window_of_the_policy(shop, now, put, days, refused):
+    """A return is started up to the last day that the policy states, and without a policy on any day."""
+    put(state="delivered")
+    later = now + days * 86_400
+    if refused:
+        with pytest.raises(OrderClosed, match="too late to return order X1"):
+            orders.start_return(shop, MINE, "X1", now=later)
+        records.delete_policy(shop, "returns", now=now)
+    orders.start_return(shop, MINE, "X1", now=later)
+    assert orders.get_order(shop, MINE, "X1").state == "returning"
 
 
 @pytest.mark.parametrize(("change", "state"), [(orders.cancel, "placed"), (orders.start_return, "delivered")])

@@ -142,6 +142,7 @@ def test_refusal_names_the_field_and_writes_nothing(shop, now, write, error, nam
 def test_last_copy_is_sold_once(shop, now):
     """A purchase takes one copy and removes the cart line; without stock it gets status 409."""
     asin = _in_stock(shop)
+    shop.execute("DELETE FROM promotions")
     records.set_inventory(shop, asin, 1)
     records.set_price(shop, asin, 777, now=now)
     records.set_cart(shop, "visitor-1", {asin: 1}, now=now)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sqlite3
 
+import msgspec
+
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.own import NO_ORDERS, SIGN_IN, Own, named_number, no_order, of_day
-from retail_assistant.answers.phrases import count, in_form, joined, number, ordered, price
+from retail_assistant.answers.own import NO_ORDERS, SIGN_IN, Own, left_out, named_number, no_order, of_day
+from retail_assistant.answers.phrases import count, in_form, joined, money, number, ordered, price, reduction
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects
 from retail_assistant.live import LiveShop
@@ -17,6 +19,7 @@ from retail_assistant.shop import records
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.finding import Offer
+from retail_assistant.shop.once import once_a_minute
 from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
 from retail_assistant.understand.dialogue import Pending, Verb
 
@@ -94,7 +97,7 @@ class Actions:
         offers = self._shop.offers([pending.asin])
         if not offers:
             return Draft(NOTHING)
-        return _proposed(pending.verb, offers[0], copies)
+        return self._proposed(asked, pending.verb, offers[0], copies)
 
     def _on_cart(self, asked: Asked, slot: str) -> Draft:
         cart = self._shop.cart(asked.shopper)
@@ -109,10 +112,11 @@ class Actions:
         if slot == "add":
             if not offer.quantity:
                 return Draft(f"{name} is out of stock, so I cannot add it to your cart.", asins=asins)
-            return _proposed("add", offer, copies)
+            return self._proposed(asked, "add", offer, copies)
         if offer.asin not in cart:
             return Draft(f"{name} is not in your cart.", asins=asins)
-        return _proposed("remove", offer) if slot == "remove" else _proposed("quantity", offer, copies)
+        verb: Verb = "remove" if slot == "remove" else "quantity"
+        return self._proposed(asked, verb, offer, 1 if slot == "remove" else copies)
 
     def _meant(self, asked: Asked, cart: dict[str, int], slot: str) -> tuple[Offer | None, list[Offer]]:
         """The product that is meant, or several between which nothing decides."""
@@ -143,8 +147,9 @@ class Actions:
             return no_order(named_number(asked.ask.text))
         if named_number(asked.ask.text) is None and order.state not in allowed and not asked.said.turns:
             order = next((o for o in orders if o.state in allowed), order)
-        head = f"order {number(order.number)}{of_day(order)} ({joined([ordered(line) for line in order.lines[:3]])})"
-        asins = tuple(line.asin for line in order.lines[:3])
+        lines = [line for line in order.lines if slot == "cancel" or line.can_return] or order.lines
+        head = f"order {number(order.number)}{of_day(order)} ({joined([ordered(line) for line in lines[:3]])})"
+        asins = tuple(line.asin for line in lines[:3])
         if order.state not in allowed:
             why = "it is already packed" if order.state == "packed" else f"it is {order.state}"
             verb = "cancel" if slot == "cancel" else "start a return of"
@@ -154,14 +159,19 @@ class Actions:
                 else ""
             )
             return Draft(f"I cannot {verb} {head}: {why}.{hint}", asins=asins)
-        if slot == "return" and (late := self._own.too_late(order)):
-            return late
+        if slot == "return" and (refused := self._own.no_return(order)):
+            return refused
         verb = "cancel" if slot == "cancel" else "start the return of"
-        return Draft(f"Shall I {verb} {head}? {YES_OR_NO}", asins=asins,
+        without = left_out(order) if slot == "return" else ""
+        return Draft(f"Shall I {verb} {head}?{without} {YES_OR_NO}", asins=asins,
                      pending=Pending("cancel" if slot == "cancel" else "return", order=order.number))  # fmt: skip
 
     async def settle(self, asked: Asked, *, agreed: bool) -> Draft:
-        """Do what waits for a yes, or leave it."""
+        """Do what waits for a yes, or leave it.
+
+        A yes that is sent again within a minute after the same messages is a retry: it gets the same reply, and writes
+        nothing.
+        """
         pending = asked.said.pending
         if pending is None or (pending.verb in ("add", "quantity", "remove") and not pending.asin):
             return Draft(NOTHING)
@@ -171,40 +181,63 @@ class Actions:
             return Draft(SIGN_IN)
         now = self._app.settings.clock.now()
         try:
-            return await self._writers.write(lambda conn: _done(conn, asked.shopper, pending, now))
+            held = await self._writers.write(
+                lambda conn: once_a_minute(
+                    conn, _consent(asked), lambda same: _act(same, asked.shopper, pending, now), now=now
+                )
+            )
         except ShopError as error:
             return Draft(f"That was not possible: {error}.")
+        return _done(pending, held)
+
+    def _proposed(self, asked: Asked, verb: Verb, offer: Offer, copies: int) -> Draft:
+        """Ask whether to add a product to the cart, to change its number of copies, or to take it out."""
+        name, costs = in_form(offer), f"{price(offer)} each"
+        charge = self._shop.charges(asked.shopper, [offer.asin], now=self._app.settings.clock.now()).get(offer.asin)
+        if charge is not None and charge.promotion is not None:
+            costs += f" ({money(charge.cents)}{reduction(charge)})"
+        what = {
+            "add": f"add {count(copies, 'copy')} of {name}, {costs}, to",
+            "quantity": f"change {name} to {count(copies, 'copy')} in",
+            "remove": f"take {name} out of",
+        }[verb]
+        return Draft(
+            f"Shall I {what} your cart? {YES_OR_NO}", asins=(offer.asin,), pending=Pending(verb, offer.asin, copies)
+        )
 
 
-def _proposed(verb: Verb, offer: Offer, copies: int = 1) -> Draft:
-    """Ask whether to add a product to the cart, to change its number of copies, or to take it out."""
-    name = in_form(offer)
-    what = {
-        "add": f"add {count(copies, 'copy')} of {name}, {price(offer)} each, to",
-        "quantity": f"change {name} to {count(copies, 'copy')} in",
-        "remove": f"take {name} out of",
-    }[verb]
-    return Draft(
-        f"Shall I {what} your cart? {YES_OR_NO}", asins=(offer.asin,), pending=Pending(verb, offer.asin, copies)
+def _consent(asked: Asked) -> bytes:
+    """What identifies a yes: who says it, and all that was said before, the proposal included."""
+    return msgspec.json.encode(["yes", asked.shopper, asked.history])
+
+
+def _act(conn: sqlite3.Connection, shopper: str, pending: Pending, now: float) -> int:
+    """Do what was proposed; return how many copies of its product the cart holds then, 0 for all else."""
+    if pending.verb == "cancel":
+        order_records.cancel(conn, shopper, pending.order, now=now)
+        return 0
+    if pending.verb == "return":
+        order_records.start_return(conn, shopper, pending.order, now=now)
+        return 0
+    if pending.verb == "empty":
+        records.set_cart(conn, shopper, {}, now=now)
+        return 0
+    copies = {"add": None, "remove": 0, "quantity": pending.quantity}[pending.verb]
+    return records.change_cart(
+        conn, shopper, pending.asin, add=pending.quantity if copies is None else None, to=copies, now=now
     )
 
 
-def _done(conn: sqlite3.Connection, shopper: str, pending: Pending, now: float) -> Draft:
+def _done(pending: Pending, held: int) -> Draft:
+    """Say what was done; ``held`` is what :func:`_act` returned."""
     if pending.verb == "cancel":
-        order_records.cancel(conn, shopper, pending.order, now=now)
         return Draft(f"Done: order {number(pending.order)} is cancelled.")
     if pending.verb == "return":
-        order_records.start_return(conn, shopper, pending.order, now=now)
         return Draft(
             f"Done: the return of order {number(pending.order)} is started. Print the label on the order page."
         )
     if pending.verb == "empty":
-        records.set_cart(conn, shopper, {}, now=now)
         return Draft("Done: your cart is empty.")
-    copies = {"add": None, "remove": 0, "quantity": pending.quantity}[pending.verb]
-    held = records.change_cart(
-        conn, shopper, pending.asin, add=pending.quantity if copies is None else None, to=copies, now=now
-    )
     name = f"{{{{title:{pending.asin}}}}}"
     said = (
         f"Done: {name} is out of your cart."

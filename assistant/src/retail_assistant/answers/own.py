@@ -7,20 +7,21 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.phrases import count, day, joined, money, number, ordered, title
+from retail_assistant.answers.phrases import count, day, joined, money, number, ordered, reduction, title
 from retail_assistant.live import LiveShop
 from retail_assistant.live_tasks import cart as live_cart
 from retail_assistant.live_tasks import orders as live_orders
 from retail_assistant.live_tasks import points as live_points
 from retail_assistant.shop.finding import Offer
-from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN, Order
+from retail_assistant.shop.orders import CAN_CANCEL, RETURN_WINDOW, NoReturn, Order
 from retail_assistant.shop.policies import Policy
+from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.dialogue import Pending
 
 SIGN_IN = "I see that only when you are signed in. Please sign in and ask me again."
 NO_ORDERS = "I see no order of yours."
-FREE_OVER, WINDOW, STANDARD_DAYS = "free_over_eur", "window_days", "standard_days"
-"""Facts of policies: over which total delivery is free, how long a book may be returned, how long delivery takes."""
+FREE_OVER, STANDARD_DAYS = "free_over_eur", "standard_days"
+"""Facts of policies: over which total delivery is free, and how long delivery takes."""
 _DIGITS = r"(?:-\d+)*"
 _NUMBER = re.compile(rf"#?\b([a-z]{{0,4}}-?\d{{3,20}}{_DIGITS})\b", re.IGNORECASE)
 _ORDER_NUMBER = re.compile(
@@ -53,15 +54,16 @@ class Own:
         self._app, self._shop = app, shop
 
     async def cart(self, asked: Asked) -> Draft:
-        """The lines of the cart, its total, and what is missing to free delivery."""
+        """The lines of the cart and its total, promotions taken off, and what is missing to free delivery."""
         if not asked.is_known:
             return Draft(SIGN_IN)
         lines = (await self._app.serve(live_cart, shopper=asked.shopper)).unwrap()
         offers = self._shop.offers(lines)
         if not offers:
             return Draft("Your cart is empty.")
-        total = sum(o.cents * lines[o.asin] for o in offers)
-        said = [f"Your cart has {_cart_lines(offers, lines)}.", f"The total is {money(total)}."]
+        charged = self._shop.charges(asked.shopper, lines, now=self._app.settings.clock.now())
+        total = sum(charged[o.asin].cents * lines[o.asin] for o in offers)
+        said = [f"Your cart has {_cart_lines(offers, lines, charged)}.", f"The total is {money(total)}."]
         sources: tuple[str, ...] = ()
         if free := self.free_over():
             policy, least = free
@@ -162,31 +164,35 @@ class Own:
             cannot = f"No, order {number(order.number)} {state}, so it cannot be cancelled any more."
             pending = Pending("cancel", order=order.number) if order.state in CAN_CANCEL else None
             return Draft(can if pending else cannot, asins=asins, pending=pending)
-        if slot == "can_return" and order.state in CAN_RETURN and (late := self.too_late(order)):
-            return late
         if slot == "can_return":
             said = number(order.number)
-            can = f"Yes, you can return order {said}: start it on the order page, or tell me to start the return."
-            cannot = f"Order {number(order.number)} {state}, so there is nothing to return yet."
-            return Draft(can if order.state in CAN_RETURN else cannot, asins=asins)
+            can = (
+                f"Yes, you can return order {said}: start it on the order page, or tell me to start the return."
+                f"{left_out(order)}"
+            )
+            return self.no_return(order) or Draft(can, asins=asins)
         text = f"{head} {state}.{tracking} It has {lines}, for {money(order.cents)}."
         if slot == "arrive" and order.state in _OPEN:
             return self._with_delivery(text, asins)
         return Draft(text, asins=asins)
 
-    def too_late(self, order: Order) -> Draft | None:
-        """Why a delivered order cannot be returned any more, by the policy's window; ``None`` if it may still be."""
-        policy = self._shop.stating(WINDOW)
-        days = policy.facts[WINDOW] if policy else None
-        if policy is None or not isinstance(days, int | float) or not order.changed_at:
-            return None  # nothing limits it, or nobody knows when it was delivered
-        if (self._app.settings.clock.now() - order.changed_at) / 86_400.0 <= days:
+    def no_return(self, order: Order) -> Draft | None:
+        """Why an order cannot be returned; ``None`` if some of it can."""
+        why = order.no_return(self._shop.return_window(), self._app.settings.clock.now())
+        if why is None:
             return None
+        asins, said = tuple(line.asin for line in order.lines[:_LISTED]), number(order.number)
+        if why is NoReturn.STATE:
+            return Draft(f"Order {said} {_STATES[order.state]}, so there is nothing to return yet.", asins=asins)
+        if why is NoReturn.DIGITAL:
+            text = f"No, order {said} cannot be returned: it has only digital editions, and they cannot be sent back."
+            return Draft(text, asins=asins)
+        policy = self._shop.stating(RETURN_WINDOW)
+        window = f"more than {{{{policy:{policy.id}.{RETURN_WINDOW}}}}} days" if policy else "too long"
         return Draft(
-            f"No, that is too late: order {number(order.number)} was delivered more than "
-            f"{{{{policy:{policy.id}.{WINDOW}}}}} days ago.",
-            sources=(f"policy/{policy.id}",),
-            asins=tuple(line.asin for line in order.lines[:_LISTED]),
+            f"No, that is too late: order {said} was delivered {window} ago.",
+            sources=(f"policy/{policy.id}",) if policy else (),
+            asins=asins,
         )
 
     def _with_delivery(self, text: str, asins: tuple[str, ...]) -> Draft:
@@ -218,6 +224,12 @@ def named_number(text: str) -> str | None:
     return found[0] if found else None
 
 
+def left_out(order: Order) -> str:
+    """Which books of an order a return leaves out, with a space before it; empty if there are none."""
+    kept = [ordered(line) for line in order.lines if not line.can_return]
+    return f" Digital editions cannot be returned, so this is without {joined(kept)}." if kept else ""
+
+
 def _head(order: Order) -> str:
     return f"Order {number(order.number)}{of_day(order)}"
 
@@ -227,8 +239,13 @@ def of_day(order: Order) -> str:
     return f" of {day(order.placed_at)}" if order.placed_at else ""
 
 
-def _cart_lines(offers: Sequence[Offer], quantities: dict[str, int]) -> str:
-    return joined([f"{quantities[o.asin]} \u00d7 {title(o)} ({money(o.cents * quantities[o.asin])})" for o in offers])
+def _cart_lines(offers: Sequence[Offer], quantities: dict[str, int], charged: dict[str, Charge]) -> str:
+    return joined([_cart_line(offer, quantities[offer.asin], charged[offer.asin]) for offer in offers])
+
+
+def _cart_line(offer: Offer, quantity: int, charge: Charge) -> str:
+    each = f", {money(charge.cents)} each" if quantity > 1 and charge.promotion else ""
+    return f"{quantity} \u00d7 {title(offer)} ({money(charge.cents * quantity)}{each}{reduction(charge)})"
 
 
 def _has_words(order: Order, words: Sequence[str]) -> bool:

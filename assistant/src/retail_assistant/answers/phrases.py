@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.orders import Line
+from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.titles import LAST
 from retail_assistant.understand.wishes import Wishes
 
@@ -35,6 +36,11 @@ def ordered(line: Line) -> str:
 def money(cents: int) -> str:
     """An amount as a slot."""
     return f"{{{{cents:{cents}}}}}"
+
+
+def reduction(charge: Charge) -> str:
+    """The promotion that reduces a price: " with 40 % off"; empty without one."""
+    return f" with {{{{percent:{charge.promotion.id}}}}} off" if charge.promotion else ""
 
 
 def number(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,10 +11,12 @@ import parbake as pb
 from parbake.http import HttpRequest
 from retail_assistant.knowledge.tasks import Offer as Promotion
 from retail_assistant.knowledge.tasks import promotions_for
-from retail_assistant.live import LiveShop, reduced_cents
+from retail_assistant.live import LiveShop
 from retail_assistant.shop import orders
 from retail_assistant.shop.errors import NotSignedIn
 from retail_assistant.shop.finding import Offer
+from retail_assistant.shop.prices import Charge, reduced_cents
+from retail_assistant.shop.queries import Promotion as Running
 from retail_assistant.shop.voices import is_named
 
 
@@ -57,6 +59,10 @@ class Items:
         best = await self._promotions({o.product.genre for o in offers}, segment)
         return [self._item(offer, best.get(offer.product.genre)) for offer in offers]
 
+    def charged(self, offers: Sequence[Offer], charges: Mapping[str, Charge]) -> list[Item]:
+        """The items of offers at what a shopper is charged for them now."""
+        return [self._item(offer, charges[offer.asin].promotion) for offer in offers]
+
     async def _promotions(self, genres: Iterable[str], segment: str) -> dict[str, Promotion]:
         """The highest promotion that runs now for a segment, by genre."""
         best: dict[str, Promotion] = {}
@@ -69,7 +75,7 @@ class Items:
                 best[genre] = running[0]
         return best
 
-    def _item(self, offer: Offer, promotion: Promotion | None) -> Item:
+    def _item(self, offer: Offer, promotion: Promotion | Running | None) -> Item:
         p, reduced = offer.product, None
         if promotion is not None:
             cents = reduced_cents(offer.cents, promotion.percent)
@@ -82,8 +88,8 @@ class Items:
         )  # fmt: skip
 
 
-def order_members(order: orders.Order, shop: LiveShop) -> dict[str, Any]:
-    """An order with its lines, its total in words, and what can be done with it."""
+def order_members(order: orders.Order, shop: LiveShop, *, window_days: float | None, now: float) -> dict[str, Any]:
+    """An order with its lines, its total in words, and what can be done with it, by the policy's days for returns."""
     lines = [{**msgspec.structs.asdict(each), "price": shop.money(each.cents)} for each in order.lines]
     return {
         **msgspec.structs.asdict(order),
@@ -91,7 +97,7 @@ def order_members(order: orders.Order, shop: LiveShop) -> dict[str, Any]:
         "cents": order.cents,
         "total": shop.money(order.cents),
         "can_cancel": order.state in orders.CAN_CANCEL,
-        "can_return": order.state in orders.CAN_RETURN,
+        "can_return": order.no_return(window_days, now) is None,
     }
 
 

@@ -240,7 +240,7 @@ class ShopRoutes:
         return await self._write(request, lambda c: records.set_cart(c, user, body.lines, now=now))
 
     async def purchase(self, request: HttpRequest, *, body: ActionBody) -> Response:
-        """Buy one copy."""
+        """Buy one copy at what the shopper pays now, the best running promotion taken off."""
         now = self._app.settings.clock.now()
         return await self._write(
             request, lambda c: records.add_purchase(c, shopper=body.shopper, asin=body.asin, now=now), 201

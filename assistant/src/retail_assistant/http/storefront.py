@@ -15,10 +15,11 @@ from retail_assistant.answers.own import Own, missing_cents
 from retail_assistant.http.items import Item, Items, order_members, signed_in
 from retail_assistant.knowledge.tasks import review_summaries
 from retail_assistant.live import LiveShop
-from retail_assistant.shop import finding, index, orders, queries, records
+from retail_assistant.shop import finding, index, orders, prices, queries, records
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import OutOfStock
 from retail_assistant.shop.finding import Conditions, Offer
+from retail_assistant.shop.prices import Charge
 from retail_assistant.shop.voices import ANONYMOUS
 
 Conn = sqlite3.Connection
@@ -147,15 +148,18 @@ class StorefrontRoutes:
 
     async def list_orders(self, request: HttpRequest) -> Response:
         """A shopper's orders with their states and lines, the newest first, and the loyalty points."""
-        user = signed_in(request)
-        found, points = await self._connections.read(
-            lambda conn: (orders.list_orders(conn, user), orders.get_points(conn, user))
+        user, now = signed_in(request), self._app.settings.clock.now()
+        found, points, days = await self._connections.read(
+            lambda conn: (orders.list_orders(conn, user), orders.get_points(conn, user), orders.return_window(conn))
         )
-        return json_response({"orders": [order_members(order, self._shop) for order in found], "points": points})
+        members = [order_members(order, self._shop, window_days=days, now=now) for order in found]
+        return json_response({"orders": members, "points": points})
 
     async def cart_summary(self, request: HttpRequest) -> Response:
         """A shopper's cart with its total and what is missing to free delivery, as the assistant counts them.
 
+        ``each`` of a line is what the shopper pays for one copy: its price, less the best promotion that runs now. The
+        total is made of these, and it is what a checkout charges.
         ``gone`` lists what is in the cart and not sold any more: it is not in the total, and hinders a checkout.
         """
         return json_response(await self._summary(signed_in(request)))
@@ -187,8 +191,10 @@ class StorefrontRoutes:
         return json_response(await self._summary(user))
 
     async def _summary(self, user: str) -> dict[str, Any]:
-        held, offers, segment = await self._connections.read(lambda conn: _cart(conn, user))
-        lines = [self._line(item, held[item.asin].quantity) for item in await self._items.of(offers, segment)]
+        now = self._app.settings.clock.now()
+        held, offers, charges = await self._connections.read(lambda conn: _cart(conn, user, now))
+        items = self._items.charged(offers, charges)
+        lines = [self._line(item, charges[item.asin], held[item.asin].quantity) for item in items]
         on_sale, total = {o.asin for o in offers}, sum(line["cents"] for line in lines)
         return {
             "shopper": user,
@@ -200,9 +206,10 @@ class StorefrontRoutes:
             "delivery": self._delivery(total),
         }
 
-    def _line(self, item: Item, quantity: int) -> dict[str, Any]:
-        cents = item.cents * quantity
-        return {"product": item, "quantity": quantity, "cents": cents, "price": self._shop.money(cents)}
+    def _line(self, item: Item, charge: Charge, quantity: int) -> dict[str, Any]:
+        cents = charge.cents * quantity
+        each, price = self._shop.money(charge.cents), self._shop.money(cents)
+        return {"product": item, "quantity": quantity, "each": each, "cents": cents, "price": price}
 
     def _delivery(self, total: int) -> dict[str, Any] | None:
         """Over which total delivery is free, and what is missing to it; ``None`` if no policy states it."""
@@ -280,11 +287,11 @@ def _with_line(conn: Conn, asin: str) -> tuple[Offer, list[Offer]]:
     return offer, line
 
 
-def _cart(conn: Conn, user: str) -> tuple[dict[str, Held], list[Offer], str]:
-    """What a cart holds, the products on sale among that, and the shopper's segment."""
+def _cart(conn: Conn, user: str, now: float) -> tuple[dict[str, Held], list[Offer], dict[str, Charge]]:
+    """What a cart holds, the products on sale among that, and what the shopper pays for each of them."""
     rows = conn.execute(
         "SELECT asin, title, quantity FROM carts JOIN products USING (asin) WHERE shopper = ? ORDER BY asin", (user,)
     )
     held = {row[0]: Held(*row) for row in rows}
     offers = finding.find(conn, Conditions(asins=list(held), in_stock=False)) if held else []
-    return held, offers, queries.get_segment(conn, user)
+    return held, offers, prices.charges(conn, user, [offer.asin for offer in offers], now=now)

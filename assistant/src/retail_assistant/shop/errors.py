@@ -11,7 +11,7 @@
     │   └── UnknownOrder
     ├── NotSignedIn          403  the request names no shopper
     ├── OutOfStock           409  no copy is left to sell
-    ├── OrderClosed          409  the order's state does not allow the change
+    ├── OrderClosed          409  the order does not allow the change
     ├── KeyReused            422  an idempotency key was used for another request before
     ├── TooManyComplaints    429  a shopper has reached the daily limit of complaints
     ├── ShopBusy             503  the file is locked, or cannot be used for a while
@@ -57,7 +57,7 @@ class UnknownOrder(NotFound):
 
 
 class OrderClosed(ShopError):
-    """The order has reached a state in which it cannot be changed like that; nothing was changed."""
+    """The order cannot be changed like that, by its state, its age or its books; nothing was changed."""
 
     status = 409
 

@@ -12,6 +12,8 @@ from retail_assistant.shop.schema import transaction
 KEPT_S = 24 * 3600.0
 """Seconds after which a key is dropped."""
 LONGEST_KEY = 255
+RETRIED_S = 60.0
+"""Seconds within which a write without a key is taken for a repetition of the same one."""
 
 
 def once(
@@ -37,13 +39,38 @@ def once(
     """
     if not 1 <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise BadValue(f"idempotency-key must have 1 to {LONGEST_KEY} printable characters", field="idempotency-key")
+    return _once(conn, key, hashlib.sha256(request).digest(), write, now=now, kept_s=KEPT_S)
+
+
+def once_a_minute(
+    conn: sqlite3.Connection, request: bytes, write: Callable[[sqlite3.Connection], int], *, now: float
+) -> int:
+    """Make a write unless the same request made it within the last :data:`RETRIED_S`; return what it returned then."""
     digest = hashlib.sha256(request).digest()
+    # A client's key has no line break, so that it is never one of these.
+    result = _once(conn, f"retried\n{digest.hex()}", digest, write, now=now, kept_s=RETRIED_S)
+    if result is None:
+        raise AssertionError("such a write returns a number")
+    return result
+
+
+def _once(
+    conn: sqlite3.Connection,
+    key: str,
+    digest: bytes,
+    write: Callable[[sqlite3.Connection], int | None],
+    *,
+    now: float,
+    kept_s: float,
+) -> int | None:
     with transaction(conn):
         conn.execute("DELETE FROM written WHERE at < ?", (now - KEPT_S,))
-        before = conn.execute("SELECT digest, position FROM written WHERE key = ?", (key,)).fetchone()
+        before = conn.execute(
+            "SELECT digest, position FROM written WHERE key = ? AND at >= ?", (key, now - kept_s)
+        ).fetchone()
         if before is None:
             position = write(conn)
-            conn.execute("INSERT INTO written VALUES (?, ?, ?, ?)", (key, digest, position, now))
+            conn.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?, ?)", (key, digest, position, now))
             return position
     if before[0] != digest:
         raise KeyReused("this idempotency-key was used for another request; send a new one", field="idempotency-key")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 import msgspec
 
@@ -22,6 +23,7 @@ from retail_assistant.shop.errors import (
     UnknownOrder,
     UnknownProduct,
 )
+from retail_assistant.shop.prices import charges
 from retail_assistant.shop.queries import get_product, list_policies
 from retail_assistant.shop.records import LARGEST_CENTS, LARGEST_QUANTITY, ensure_shopper, sell
 from retail_assistant.shop.schema import ORDER_STATES, transaction
@@ -29,17 +31,19 @@ from retail_assistant.shop.schema import ORDER_STATES, transaction
 CAN_CANCEL = frozenset({"placed"})
 """The states in which an order has not been packed."""
 CAN_RETURN = frozenset({"delivered"})
+NEVER_RETURNED = frozenset({"digital"})
+"""The formats that cannot be sent back, however short the time since they were bought."""
+RETURN_WINDOW = "window_days"
+"""The fact of a policy that states for how many days a delivered order can be returned."""
+DAY_S = 86_400.0
 POINTS_PER_EURO = "points_per_eur"
 """The fact of a policy that states how many points a euro earns."""
 CHECKED_OUT = "W"
 """What the number of an order that a checkout placed begins with."""
 _ORDER = "SELECT number, shopper, placed_at, state, tracking, changed_at FROM orders"
-
-
 _CART = (
-    "SELECT c.asin, p.title, c.quantity, r.cents, p.listed, coalesce(i.quantity, 0) FROM carts c"
-    " JOIN products p USING (asin) LEFT JOIN prices r USING (asin) LEFT JOIN inventory i USING (asin)"
-    " WHERE c.shopper = ? ORDER BY c.asin"
+    "SELECT c.asin, p.title, p.format, c.quantity, p.listed, coalesce(i.quantity, 0) FROM carts c"
+    " JOIN products p USING (asin) LEFT JOIN inventory i USING (asin) WHERE c.shopper = ? ORDER BY c.asin"
 )
 
 
@@ -50,6 +54,20 @@ class Line(msgspec.Struct, frozen=True):
     title: str
     quantity: int
     cents: int
+    format: str = ""
+
+    @property
+    def can_return(self) -> bool:
+        """Whether it is of a format that can be sent back."""
+        return self.format not in NEVER_RETURNED
+
+
+class NoReturn(StrEnum):
+    """Why an order cannot be returned."""
+
+    STATE = "state"
+    DIGITAL = "digital"
+    TOO_LATE = "too late"
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -72,6 +90,16 @@ class Order(msgspec.Struct, frozen=True):
     def titles(self) -> list[str]:
         """The titles of its lines."""
         return [line.title for line in self.lines]
+
+    def no_return(self, window_days: float | None, now: float) -> NoReturn | None:
+        """Why none of its lines can be returned; ``None`` if some can. Without ``window_days`` it is never too late."""
+        if self.state not in CAN_RETURN:
+            return NoReturn.STATE
+        if not any(line.can_return for line in self.lines):
+            return NoReturn.DIGITAL
+        if window_days is None or not self.changed_at or (now - self.changed_at) / DAY_S <= window_days:
+            return None  # nothing limits it, nobody knows when it was delivered, or there is time
+        return NoReturn.TOO_LATE
 
 
 def list_orders(conn: sqlite3.Connection, shopper: str, *, limit: int = 20) -> list[Order]:
@@ -135,14 +163,14 @@ def put_order(
 
 
 def check_out(conn: sqlite3.Connection, shopper: str, *, total_cents: int, now: float) -> int:
-    """Order everything in a shopper's cart at its present price, and empty the cart.
+    """Order everything in a shopper's cart at what the shopper pays for it now, and empty the cart.
 
     One transaction lowers the stock, and writes the order, the purchase of each copy, the points and the outbox row.
 
     Args:
         conn: The shop file.
         shopper: Whose cart it is.
-        total_cents: What the shopper was shown that the cart costs, without delivery.
+        total_cents: What the shopper was shown that the cart costs, promotions taken off, without delivery.
         now: Epoch seconds.
 
     Returns:
@@ -157,7 +185,7 @@ def check_out(conn: sqlite3.Connection, shopper: str, *, total_cents: int, now: 
     checks.identifier(shopper, "shopper")
     moment = checks.moment(now, "now")
     with transaction(conn):
-        lines = _present_lines(conn, shopper)
+        lines = _present_lines(conn, shopper, moment)
         total = sum(line.quantity * line.cents for line in lines)
         if total != total_cents:
             raise TotalChanged(total_cents, total)
@@ -174,17 +202,18 @@ def number_at(position: int) -> str:
     return f"{CHECKED_OUT}{position:05d}"
 
 
-def _present_lines(conn: sqlite3.Connection, shopper: str) -> list[Line]:
-    """A cart's lines at their present prices, all of which can be bought now."""
+def _present_lines(conn: sqlite3.Connection, shopper: str, now: float) -> list[Line]:
+    """A cart's lines at what the shopper pays for each now; all of them can be bought."""
     rows = conn.execute(_CART, (shopper,)).fetchall()
     if not rows:
         raise EmptyCart("the cart is empty; add something to it before you check out", field="user")
-    for _, title, quantity, cents, listed, left in rows:
-        if not listed or cents is None:
+    charged = charges(conn, shopper, [asin for asin, *_ in rows], now=now)
+    for asin, title, _, quantity, listed, left in rows:
+        if not listed or asin not in charged:
             raise UnknownProduct(f"{title} is no longer sold; take it out of the cart to order the rest", field="asin")
         if left < quantity:
             raise OutOfStock(_too_few(title, quantity, left), field="asin")
-    return [Line(*row[:4]) for row in rows]
+    return [Line(asin, title, quantity, charged[asin].cents, form) for asin, title, form, quantity, *_ in rows]
 
 
 def _too_few(title: str, wanted: int, left: int) -> str:
@@ -236,11 +265,29 @@ def cancel(conn: sqlite3.Connection, shopper: str, number: str, *, now: float) -
 
 
 def start_return(conn: sqlite3.Connection, shopper: str, number: str, *, now: float) -> int:
-    """Begin the return of a delivered order; raises like :func:`cancel`."""
+    """Begin the return of what can be sent back of a delivered order.
+
+    Raises:
+        UnknownOrder: The shopper has no such order.
+        OrderClosed: It is not delivered, has only digital editions, or was delivered too long ago.
+    """
     with transaction(conn):
         order = get_order(conn, shopper, number)
+        match order.no_return(return_window(conn), now):
+            case NoReturn.DIGITAL:
+                why = f"order {order.number} has only digital editions, and they cannot be returned"
+                raise OrderClosed(why, field="number")
+            case NoReturn.TOO_LATE:
+                raise OrderClosed(f"it is too late to return order {order.number}", field="number")
         _move(conn, order, "returning", CAN_RETURN, now)
         return _changed(conn, shopper, now)
+
+
+def return_window(conn: sqlite3.Connection) -> float | None:
+    """The days within which a delivered order can be returned; ``None`` if no policy states them as a number."""
+    stated = (policy.facts[RETURN_WINDOW] for policy in list_policies(conn) if RETURN_WINDOW in policy.facts)
+    days = next(stated, None)
+    return days if isinstance(days, int | float) else None
 
 
 def _move(conn: sqlite3.Connection, order: Order, state: str, allowed: frozenset[str], now: float) -> None:
@@ -255,7 +302,7 @@ def _changed(conn: sqlite3.Connection, shopper: str, now: float) -> int:
 
 def _order(conn: sqlite3.Connection, row: tuple[str, str, float, str, str, float]) -> Order:
     lines = conn.execute(
-        "SELECT l.asin, p.title, l.quantity, l.cents FROM order_lines l JOIN products p USING (asin)"
+        "SELECT l.asin, p.title, l.quantity, l.cents, p.format FROM order_lines l JOIN products p USING (asin)"
         " WHERE l.number = ? ORDER BY l.asin",
         (row[0],),
     )

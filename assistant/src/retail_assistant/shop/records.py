@@ -18,6 +18,7 @@ from parbake.sources.sqlite import emit
 from retail_assistant.shop import checks, index
 from retail_assistant.shop.errors import BadValue, OutOfStock, UnknownProduct
 from retail_assistant.shop.policies import Fact, Policy, check_body, check_facts, placeholders
+from retail_assistant.shop.prices import charges
 from retail_assistant.shop.queries import Product, Promotion, get_policy, get_product, get_promotion, no_product
 from retail_assistant.shop.schema import FORMATS, SEGMENTS, transaction
 
@@ -324,11 +325,11 @@ def change_cart(
 
 
 def add_purchase(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float, cents: int | None = None) -> int:
-    """Sell one copy at ``cents`` (by default the current price), and remove it from the stock and the cart."""
+    """Sell one copy and remove it from the stock and the cart; ``cents`` is by default what the shopper pays now."""
     with transaction(conn):
         _listed(conn, asin)
         ensure_shopper(conn, shopper, now)
-        paid = _current_cents(conn, asin) if cents is None else checks.integer(cents, "cents", least=0)
+        paid = _present_cents(conn, shopper, asin, now) if cents is None else checks.integer(cents, "cents", least=0)
         sell(conn, shopper, asin, copies=1, cents=paid, now=now)
         conn.execute("DELETE FROM carts WHERE shopper = ? AND asin = ?", (shopper, asin))
         return emit(conn, f"user/{shopper}", "user.changed", now=now)
@@ -384,8 +385,8 @@ def _listed(conn: sqlite3.Connection, asin: str) -> None:
         raise UnknownProduct(f"{asin} is no longer sold; choose another product", field="asin")
 
 
-def _current_cents(conn: sqlite3.Connection, asin: str) -> int:
-    row = conn.execute("SELECT cents FROM prices WHERE asin = ?", (asin,)).fetchone()
-    if row is None:
+def _present_cents(conn: sqlite3.Connection, shopper: str, asin: str, now: float) -> int:
+    charge = charges(conn, shopper, [asin], now=now).get(asin)
+    if charge is None:
         raise BadValue(f"{asin} has no price; send cents or set its price first", field="cents")
-    return int(row[0])
+    return charge.cents

@@ -121,13 +121,13 @@ function lineOf(box, line) {
       make("p", { class: "kind" }, `${item.author}${item.format ? ` · ${titled(item.format)}` : ""}`),
       item.quantity < line.quantity &&
         make("p", { class: "stock is-few" }, item.quantity ? `Only ${item.quantity} in stock` : "Out of stock by now"),
-      item.promotion && make("p", { class: "promotion" }, `${item.promotion.title}: ${item.promotion.price} each`),
+      item.promotion && make("p", { class: "promotion" }, `${item.promotion.title}: ${line.each} each instead of ${item.price}`),
     ),
     make(
       "p",
       { class: "line-price" },
       make("strong", {}, line.price),
-      line.quantity > 1 ? make("small", {}, `${item.price} each`) : null,
+      line.quantity > 1 ? make("small", {}, `${line.each} each`) : null,
     ),
     make(
       "div",

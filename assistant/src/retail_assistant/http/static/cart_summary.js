@@ -16,7 +16,7 @@ export function totals(found) {
       make("span", { id: "total" }, found.total),
     ),
     delivery && distance(found),
-    hasPromotion && make("p", { class: "told" }, "These are list prices; promotions are not taken off here."),
+    hasPromotion && make("p", { class: "told" }, "The promotions that run now are taken off."),
   ].filter(Boolean);
 }
 

@@ -44,10 +44,12 @@ function review(view, said = "") {
 }
 
 function lineOf(line) {
+  const { title, promotion } = line.product;
+  const off = promotion ? ` (−${promotion.percent} %)` : "";
   return make(
     "li",
     { class: "row" },
-    make("span", {}, line.quantity > 1 ? `${line.quantity} × ${line.product.title}` : line.product.title),
+    make("span", {}, line.quantity > 1 ? `${line.quantity} × ${title}, ${line.each} each${off}` : `${title}${off}`),
     make("span", {}, line.price),
   );
 }
