@@ -126,15 +126,22 @@ class Player:
             return f"{placed.day} {placed:%B}"
         if kind == "total":
             return _money(self._cost(orders[what].lines))
-        cart = self._cost(item.given.cart) if item.given else 0
+        cart = self._charged(item.given.cart, item.given.segment) if item.given else 0
         free_over = queries.get_policy(self._conn, "shipping").facts["free_over_eur"]
         return _money(cart if kind == "cart_total" else max(0, round(float(free_over) * 100) - cart))
 
     def _reduced(self, asin: str, segment: str) -> str:
+        return _money(self._reduced_cents(asin, segment))
+
+    def _reduced_cents(self, asin: str, segment: str) -> int:
         genre, cents = queries.get_product(self._conn, asin).genre, queries.get_price(self._conn, asin).cents
         running = queries.list_promotions(self._conn, at=time.time())
         fitting = [p.percent for p in running if p.category in ("*", genre) and p.segment in ("all", segment)]
-        return _money(round(cents * (100 - max(fitting, default=0)) / 100))
+        return round(cents * (100 - max(fitting, default=0)) / 100)
+
+    def _charged(self, lines: dict[str, int], segment: str) -> int:
+        """What a cart costs, with the promotions that run now taken off."""
+        return sum(self._reduced_cents(asin, segment) * n for asin, n in lines.items())
 
     def _cost(self, lines: dict[str, int]) -> int:
         return sum(queries.get_price(self._conn, asin).cents * n for asin, n in lines.items())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.phrases import count, day, joined, money, number, ordered, reduction, title
+from retail_assistant.answers.phrases import count, day, joined, money, number, ordered, price, reduction, title
 from retail_assistant.live import LiveShop
 from retail_assistant.live_tasks import cart as live_cart
 from retail_assistant.live_tasks import orders as live_orders
@@ -245,7 +245,8 @@ def _cart_lines(offers: Sequence[Offer], quantities: dict[str, int], charged: di
 
 def _cart_line(offer: Offer, quantity: int, charge: Charge) -> str:
     each = f", {money(charge.cents)} each" if quantity > 1 and charge.promotion else ""
-    return f"{quantity} \u00d7 {title(offer)} ({money(charge.cents * quantity)}{each}{reduction(charge)})"
+    listed = f" {price(offer)}" if charge.promotion else ""
+    return f"{quantity} \u00d7 {title(offer)} ({money(charge.cents * quantity)}{each}{reduction(charge)}{listed})"
 
 
 def _has_words(order: Order, words: Sequence[str]) -> bool:
