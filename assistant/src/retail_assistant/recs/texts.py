@@ -72,7 +72,8 @@ def learn(texts: Sequence[str]) -> TextSpace:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     most = max(_FEW, int(_COMMON * len(texts)))
-    weigher = TfidfVectorizer(analyzer=_words, max_df=most, max_features=MOST_WORDS, sublinear_tf=True)
+    weigher: Any = TfidfVectorizer()
+    weigher.set_params(analyzer=_words, max_df=most, max_features=MOST_WORDS, sublinear_tf=True)
     try:
         matrix: Any = weigher.fit_transform(texts)
     except ValueError:  # no words at all
@@ -80,8 +81,8 @@ def learn(texts: Sequence[str]) -> TextSpace:
     dims = min(DIMS, *(side - 1 for side in matrix.shape))
     if dims < 1:
         return TextSpace([], 0, b"", np.zeros((len(texts) + 1, 1), np.float16).tobytes())
-    items = TruncatedSVD(dims, random_state=_SEED).fit(matrix)
-    axes = items.components_.T
+    found: Any = TruncatedSVD(dims, random_state=_SEED).fit(matrix)
+    axes = found.components_.T
     words = [str(word) for word in weigher.get_feature_names_out()]
     return TextSpace(words, dims, _packed(axes * weigher.idf_[:, None]), _packed(_unit(matrix @ axes)))
 

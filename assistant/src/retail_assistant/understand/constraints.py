@@ -89,4 +89,7 @@ def _count(text: str) -> int | None:
 
 def _sort(text: str) -> Sort:
     """The order that a text asks for."""
-    return next((order for order, pattern in _SORTS if pattern.search(text)), "")
+    for order, pattern in _SORTS:
+        if pattern.search(text):
+            return order
+    return ""
