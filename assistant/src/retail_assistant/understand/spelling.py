@@ -32,6 +32,7 @@ _CHAT = frozenset(
     hardcovers paperback paperbacks preorder preorders giftcard giftcards dont doesnt isnt cant wont didnt havent
     hasnt whats wheres theres thats youre ive im id lets gonna wanna app website online refund refundable asap ok
     okay hi hey hello kindle kobo tolino dhl ups fedex dpd gls hermes priciest pricier iphone ipad visa mastercard
+    epub cellophane debited annul annulled hoard dearer ramen udon sushi bento senders
     amex bestseller bestsellers bookshop faq iban vat pdf euro euros isbn tenner fiver bucks quid whodunit
     shonen shounen seinen shojo shoujo josei isekai manhwa manhua webtoon otaku mecha yuri yaoi doujinshi ronin tankobon
     """.split()

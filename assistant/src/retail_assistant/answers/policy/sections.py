@@ -11,6 +11,8 @@ import parbake as pb
 from retail_assistant.knowledge.blocks import Block
 
 DOUBTED = 0.4
+ITS_OWN_WORDS = 0.8
+"""The cosine from which a question has the words of the section itself, which then may answer it."""
 UNHEARD = 0.2
 """What each concept that no section states leaves of the chance."""
 
@@ -30,7 +32,10 @@ class Gate(msgspec.Struct, frozen=True):
     def chance(self, signs: Signs) -> float:
         """The chance that a section answers."""
         total = self.bias + sum(w * s for w, s in zip(self.weights, signs.learned, strict=True))
-        return math.pow(UNHEARD, signs.unheard) / (1.0 + math.exp(-total))
+        learned = 1.0 / (1.0 + math.exp(-total))
+        if signs.nearness >= ITS_OWN_WORDS:  # also on a subject that no concept names yet
+            learned = max(learned, self.least)
+        return math.pow(UNHEARD, signs.unheard) * learned
 
 
 class Signs(NamedTuple):
