@@ -27,7 +27,7 @@ from retail_assistant.live import LiveShop
 from retail_assistant.settings import Settings
 from retail_assistant.shop import index
 from retail_assistant.shop.policies import slug
-from retail_assistant.understand.sayings import in_shop_words
+from retail_assistant.understand.said.sayings import in_shop_words
 from retail_assistant.understand.words import bare, plain
 
 SETS = Path(__file__).parent / "_answers"

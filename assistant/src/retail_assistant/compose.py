@@ -43,7 +43,7 @@ from retail_assistant.settings import Settings, from_environment
 from retail_assistant.shop import queries, schema
 from retail_assistant.shop.connections import PerThread, writers
 from retail_assistant.shop.schema import connect
-from retail_assistant.understand import lexicon
+from retail_assistant.understand.names import lexicon
 
 FAMILIES = ("policy", "product", "promotion", "user", "reviews", "faq")
 ALL = recs.tasks.merge(

@@ -13,7 +13,7 @@ from retail_assistant import compose
 from retail_assistant.live import LiveShop
 from retail_assistant.settings import Settings
 from retail_assistant.shop import schema
-from retail_assistant.understand.vocabulary import Vocabulary
+from retail_assistant.understand.names.vocabulary import Vocabulary
 from retail_assistant.world import generate
 
 NOW = 1_790_000_000.0

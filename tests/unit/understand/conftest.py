@@ -5,9 +5,9 @@ import pytest
 from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.queries import Product
 from retail_assistant.understand.dialogue import NEW
-from retail_assistant.understand.lexicon import compile_lexicon
+from retail_assistant.understand.names.lexicon import compile_lexicon
+from retail_assistant.understand.names.vocabulary import Vocabulary
 from retail_assistant.understand.parse import Parser
-from retail_assistant.understand.vocabulary import Vocabulary
 
 STORY = "A lighthouse keeper guards a secret, and dragons wait below."
 LINES = [

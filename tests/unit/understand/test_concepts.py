@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from retail_assistant.understand.concepts import SELDOM_STATED, concepts
-from retail_assistant.understand.said_of_orders import ORDERS
-from retail_assistant.understand.said_of_service import SERVICE
-from retail_assistant.understand.seldom_stated import SPOKEN
+from retail_assistant.understand.said.concepts import SELDOM_STATED, concepts
+from retail_assistant.understand.said.said_of_orders import ORDERS
+from retail_assistant.understand.said.said_of_service import SERVICE
+from retail_assistant.understand.said.seldom_stated import SPOKEN
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from retail_assistant.understand.language import is_doubtful, other_language
-from retail_assistant.understand.places import place
+from retail_assistant.understand.said.places import place
 
 EUROPEAN = (
     "norway", "the netherlands", "the uk", "switzerland", "iceland", "cyprus", "serbia", "ukraine", "turkey", "kosovo",

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from retail_assistant.understand.dialogue import Dialogue
-from retail_assistant.understand.titles import LAST
+from retail_assistant.understand.names.titles import LAST
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 NILS, GATE = "An Apron for Nils", "Escape of Silver Gate"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from retail_assistant.understand.sayings import in_shop_words
+from retail_assistant.understand.said.sayings import in_shop_words
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from retail_assistant.understand.social import is_hostile, off_topic, social
+from retail_assistant.understand.said.social import is_hostile, off_topic, social
 
 
 @pytest.mark.parametrize(

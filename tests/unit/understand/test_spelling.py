@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retail_assistant.understand.spelling import COMMON, Speller
+from retail_assistant.understand.names.spelling import COMMON, Speller
 
 
 @pytest.fixture(scope="module")

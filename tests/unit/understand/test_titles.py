@@ -2,7 +2,7 @@
 
 import pytest
 
-from retail_assistant.understand.titles import LAST, Titles, volume_in
+from retail_assistant.understand.names.titles import LAST, Titles, volume_in
 
 LANTERN, NILS, GATE = "The Captain's Lantern", "An Apron for Nils", "Escape of Silver Gate"
 

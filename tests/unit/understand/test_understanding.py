@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from retail_assistant.chat.understanding import Understanding
-from retail_assistant.understand.lexicon import Lexicon
+from retail_assistant.understand.names.lexicon import Lexicon
 
 
 class Shop:

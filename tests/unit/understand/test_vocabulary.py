@@ -2,8 +2,8 @@
 
 import pytest
 
-from retail_assistant.understand.lexicon import Lexicon
-from retail_assistant.understand.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
+from retail_assistant.understand.names.lexicon import Lexicon
+from retail_assistant.understand.names.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
 
 
 def judged(vocabulary, text):

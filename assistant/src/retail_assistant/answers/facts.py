@@ -14,7 +14,7 @@ from retail_assistant.answers.products import MOST_NAMED, WHICH, drafted, missin
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.shop.finding import Offer
 from retail_assistant.understand.ask import Subject
-from retail_assistant.understand.titles import LAST, volume_in
+from retail_assistant.understand.names.titles import LAST, volume_in
 
 UNKNOWN = "Our pages do not state that; please ask our support team."
 _ENDS = re.compile(r"final volume|story ends|last volume ties", re.IGNORECASE)

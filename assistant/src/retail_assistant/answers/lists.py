@@ -19,8 +19,8 @@ from retail_assistant.live import LiveShop
 from retail_assistant.recs.tasks import recommendations, trending
 from retail_assistant.recs.trends import ALL
 from retail_assistant.shop.finding import Conditions, Offer
+from retail_assistant.understand.names.titles import LAST
 from retail_assistant.understand.parse import wants_another
-from retail_assistant.understand.titles import LAST
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 tasks = pb.Registry()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.orders import Line
 from retail_assistant.shop.prices import Charge
-from retail_assistant.understand.titles import LAST
+from retail_assistant.understand.names.titles import LAST
 from retail_assistant.understand.wishes import Wishes
 
 FORMATS = {"digital": "digital edition", "paperback": "paperback", "hardcover": "hardcover"}

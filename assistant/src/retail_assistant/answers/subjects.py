@@ -9,7 +9,7 @@ import msgspec
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.understand.ask import Ask, Subject
-from retail_assistant.understand.titles import LAST
+from retail_assistant.understand.names.titles import LAST
 
 
 class Subjects:

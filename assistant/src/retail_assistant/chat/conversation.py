@@ -19,8 +19,8 @@ from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.understand.ask import Ask, Kind
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
+from retail_assistant.understand.names.titles import Named, Titles
 from retail_assistant.understand.parse import Parser
-from retail_assistant.understand.titles import Named, Titles
 from retail_assistant.understand.wishes import Wishes
 
 KEPT, KEPT_S = 10_000, 3_600.0

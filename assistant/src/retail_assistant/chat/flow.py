@@ -35,7 +35,7 @@ from retail_assistant.shop.connections import PerThread
 from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.language import is_doubtful, other_language
-from retail_assistant.understand.social import is_hostile
+from retail_assistant.understand.said.social import is_hostile
 from retail_assistant.understand.words import bare, plain
 
 TIMEOUT = "30s"

@@ -13,7 +13,7 @@ from retail_assistant.faq.conversation import Conversation
 from retail_assistant.faq.vocabulary import content_words
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
-from retail_assistant.understand.places import place
+from retail_assistant.understand.said.places import place
 from retail_assistant.understand.words import bare, plain
 
 TURNS_JOINED = 2

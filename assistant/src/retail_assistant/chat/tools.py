@@ -19,7 +19,7 @@ from retail_assistant.chat.turn import Turn
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.understand.ask import Ask, Subject
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
-from retail_assistant.understand.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
+from retail_assistant.understand.names.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
 from retail_assistant.understand.words import plain
 
 

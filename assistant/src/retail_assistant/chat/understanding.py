@@ -8,9 +8,9 @@ import logging
 import parbake as pb
 from retail_assistant.chat.conversation import Rereader
 from retail_assistant.live import LiveShop
-from retail_assistant.understand.lexicon import SHOP, Lexicon, lexicon
+from retail_assistant.understand.names.lexicon import SHOP, Lexicon, lexicon
+from retail_assistant.understand.names.vocabulary import Vocabulary
 from retail_assistant.understand.parse import Parser
-from retail_assistant.understand.vocabulary import Vocabulary
 
 POLL_S = 1.0
 _log = logging.getLogger("retail_assistant.understanding")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from retail_assistant.understand.lexicon import Lexicon
-from retail_assistant.understand.vocabulary import FORMAT, GENRE, Vocabulary
+from retail_assistant.understand.names.lexicon import Lexicon
+from retail_assistant.understand.names.vocabulary import FORMAT, GENRE, Vocabulary
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 from retail_assistant.understand.words import plain
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from retail_assistant.understand.leftover import content
+from retail_assistant.understand.names.titles import volume_in
+from retail_assistant.understand.names.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
 from retail_assistant.understand.prices import price_range
-from retail_assistant.understand.titles import volume_in
-from retail_assistant.understand.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
 from retail_assistant.understand.wishes import Sort, Wishes
 from retail_assistant.understand.words import number
 

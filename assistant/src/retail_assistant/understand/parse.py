@@ -8,17 +8,17 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from retail_assistant.understand.ask import Ask, Reading, Subject
-from retail_assistant.understand.concepts import concepts
 from retail_assistant.understand.constraints import find_themes, find_wishes
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.leftover import content
+from retail_assistant.understand.names.titles import Named, bare_words
+from retail_assistant.understand.names.vocabulary import Vocabulary
 from retail_assistant.understand.pointing import SHORT, Prices, find_subjects, only
 from retail_assistant.understand.readings import implied, is_asked_of_genre, read_cues
-from retail_assistant.understand.sayings import in_shop_words
-from retail_assistant.understand.social import off_topic
+from retail_assistant.understand.said.concepts import concepts
+from retail_assistant.understand.said.sayings import in_shop_words
+from retail_assistant.understand.said.social import off_topic
 from retail_assistant.understand.split import Part, questions
-from retail_assistant.understand.titles import Named, bare_words
-from retail_assistant.understand.vocabulary import Vocabulary
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 from retail_assistant.understand.words import number, plain, words
 

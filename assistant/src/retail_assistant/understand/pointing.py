@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Dialogue
-from retail_assistant.understand.titles import Named
+from retail_assistant.understand.names.titles import Named
 from retail_assistant.understand.wishes import Wishes
 from retail_assistant.understand.words import number, ordinal, words
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 from retail_assistant.understand.ask import Kind, Reading, Subject
-from retail_assistant.understand.cues import CUES
 from retail_assistant.understand.dialogue import Dialogue
-from retail_assistant.understand.social import social
+from retail_assistant.understand.said.cues import CUES
+from retail_assistant.understand.said.social import social
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 SOCIAL = 4.0

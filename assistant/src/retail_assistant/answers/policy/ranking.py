@@ -19,7 +19,7 @@ import parbake as pb
 from retail_assistant.answers.policy.sections import Ranked, Signs, section_name
 from retail_assistant.faq.vocabulary import UNANSWERED, content_words
 from retail_assistant.knowledge.retrieval import Hit
-from retail_assistant.understand.concepts import SELDOM_STATED, concepts
+from retail_assistant.understand.said.concepts import SELDOM_STATED, concepts
 
 WHOLE, PART, ALIAS, SAID, KNOWN, NAMED, TITLED, STATED, EXTRA = 0.14, 0.18, 0.22, 0.05, 0.06, 0.04, 0.15, 0.11, 0.0075
 TOLD = 0.12

@@ -111,7 +111,8 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"stain\w*", r"ruined", r"battered", r"smashed",
         r"in (?:\w+ )?(?:bad|terrible|awful) (?:shape|condition|state)", r"destroyed", r"creased (?:when|on) ",
         r"water", r"tatters", r"bash\w*", r"snapped", r"stepped on", r"foot ?prints?", r"a tear\b", r"the tear\b",
-        r"wreck\w*", r"squash\w*", r"(?:in|by|from) the rain\b", r"rained on", r"mould\w*", r"mold\w*", r"filthy", r"chewed up",
+        r"wreck\w*", r"squash\w*", r"(?:in|by|from) the rain\b", r"rained on", r"mould\w*", r"mold\w*", r"filthy",
+        r"chewed up",
         r"in (?:bits|pieces)", r"falling apart", r"beaten up", r"beat up", r"mangled",
     ),
     "arrival": (

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from retail_assistant.understand import places
+from retail_assistant.understand.said import places
 from retail_assistant.understand.words import number
 
 _SHORTENED = re.compile(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from retail_assistant.understand.lexicon import Lexicon
-from retail_assistant.understand.sayings import SAYINGS, SEVERAL
-from retail_assistant.understand.spelling import Speller
-from retail_assistant.understand.titles import Titles
+from retail_assistant.understand.names.lexicon import Lexicon
+from retail_assistant.understand.names.spelling import Speller
+from retail_assistant.understand.names.titles import Titles
+from retail_assistant.understand.said.sayings import SAYINGS, SEVERAL
 from retail_assistant.understand.wishes import Found, judged
 from retail_assistant.understand.words import plain, words
 

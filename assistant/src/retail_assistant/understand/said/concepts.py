@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from retail_assistant.understand.places import place
-from retail_assistant.understand.said_of_orders import ORDERS
-from retail_assistant.understand.said_of_service import SERVICE
-from retail_assistant.understand.seldom_stated import SPOKEN
+from retail_assistant.understand.said.places import place
+from retail_assistant.understand.said.said_of_orders import ORDERS
+from retail_assistant.understand.said.said_of_service import SERVICE
+from retail_assistant.understand.said.seldom_stated import SPOKEN
 
 _PATTERNS = {name: re.compile(rf"\b(?:{'|'.join(spoken)})") for name, spoken in (ORDERS | SERVICE | SPOKEN).items()}
 _WITH_US = re.compile(r"\b(?:writ\w+|talk|speak|get back|come back|tell it) to us\b")

@@ -1,0 +1,1 @@
+"""What the shop has by name: its words, titles, genres and authors, and how they are spelled."""

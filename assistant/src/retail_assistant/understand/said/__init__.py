@@ -1,0 +1,1 @@
+"""How people put things: tables of cues, concepts, sayings, small talk and places."""
