@@ -92,7 +92,7 @@ def test_added_products_are_ranked_with_the_list(table):
 
 
 def test_occasions_are_what_a_page_or_a_message_led_to():
-    """A view counts if another product followed within the hour, and a message if any did; a purchase is no page."""
+    """A view counts if another product followed within the hour, and a message if any did; a purchase is not a page."""
     log = make_log(
         CATALOG,
         ["u", "v"],

@@ -85,7 +85,7 @@ def test_services_are_spoken_of_in_many_ways(said, name):
     ],
 )
 def test_words_that_look_alike_do_not_name_a_concept(said, name):
-    """A word that means something else beside its neighbours is no sign of the concept."""
+    """A word that means something else beside its neighbours is not a sign of the concept."""
     assert name not in concepts(said)
 
 
