@@ -108,3 +108,18 @@ def test_every_concept_is_described_once_and_can_be_read():
     assert set(SPOKEN) == SELDOM_STATED
     for spoken in (ORDERS | SERVICE | SPOKEN).values():
         assert all(re.compile(one) for one in spoken)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "what's the time limit on returns?",
+        "by when must i return an item?",
+        "for how many days are returns possible?",
+        "do i still have time to return a book?",
+        "how long after delivery are returns accepted?",
+    ],
+)
+def test_a_time_to_return_is_a_deadline(question):
+    """However the time for returns is asked for, it is the deadline of returns."""
+    assert "deadline" in concepts(question)

@@ -17,7 +17,9 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"return window", r"deadline", r"day zero", r"cooling[- ]off", r"returned (?:within|until)",
         r"(?:un)?till? (?:when|what (?:date|day))[^.?!]*(?:return|back)",
         (r"how (?:long|many (?:days|weeks)|much time)[^.?!]*(?:(?:bring|send|give|hand|take"
-        r"|go)\w* (?:\w+ ){0,3}back|return\b(?! label| parcel)|stuck with|change my mind)"),
+        r"|go)\w* (?:\w+ ){0,3}back|returns?\b(?! label| parcel)|stuck with|change my mind)"),
+        r"(?:time limit|time frame|time period|by when|still (?:have )?(?:in )?time)[^.?!]*(?:return|back\b)",
+        r"returns? (?:period|time limit|time frame)",
         r"(?:last|final) day[^.?!]*(?:return|back|change my mind)",
         r"(?:return|back\b|change my mind)[^.?!]*(?:too late|last day|deadline|until when)",
         r"too late[^.?!]*(?:return|back)", r"(?:count|clock)\w*[^.?!]*(?:start|days?)", r"(?:start|begin)s? counting",
