@@ -147,7 +147,7 @@ def test_the_reduced_price_is_shown_and_ordered(page: Page, shelf: Server) -> No
 
 
 def test_a_book_that_was_sold_out_is_named_and_can_be_taken_out(page: Page, shelf: Server) -> None:
-    """A book that is gone during the review is named; back in the cart it is taken out, and the rest is ordered."""
+    """A book that is gone during the review is named; the shopper removes it from the cart and orders the rest."""
     fill(shelf, "checkout-gone", BOOK, OTHER)
     review(page, "checkout-gone")
     expect(page.get_by_role("button", name=PLACE)).to_be_visible()
@@ -155,7 +155,7 @@ def test_a_book_that_was_sold_out_is_named_and_can_be_taken_out(page: Page, shel
     shelf.client.delete(f"/shop/products/{BOOK}").raise_for_status()
     page.get_by_role("button", name=PLACE).click()
     expect(page.get_by_role("alert")).to_have_text(
-        f"{title} is no longer sold; take it out of the cart to order the rest."
+        f"The shop has stopped selling {title}; remove it from the cart to order the rest."
     )
     page.get_by_role("link", name="Back to the cart").click()
     expect(page.locator(".line.is-gone")).to_contain_text("No longer sold")

@@ -193,7 +193,7 @@ async def test_only_a_shopper_with_a_cart_can_check_out(desk, user, status, fiel
 
 
 @pytest.mark.parametrize(
-    ("left", "said"), [(0, "is out of stock"), (1, "only 1 copy can be bought"), (None, "is no longer sold")]
+    ("left", "said"), [(0, "is out of stock"), (1, "only 1 copy can be bought"), (None, "the shop has stopped selling")]
 )
 async def test_what_cannot_be_bought_any_more_is_named(desk, asins, cart, left, said):
     """A product that was sold out, partly or wholly, or delisted meanwhile is refused by its title."""

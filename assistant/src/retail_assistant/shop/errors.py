@@ -41,7 +41,7 @@ class NotFound(ShopError):
 
 
 class UnknownProduct(NotFound):
-    """No product has that asin, or it is no longer sold."""
+    """No product has that asin, or the shop has stopped selling it."""
 
 
 class UnknownPolicy(NotFound):

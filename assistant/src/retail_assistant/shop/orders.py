@@ -210,7 +210,9 @@ def _present_lines(conn: sqlite3.Connection, shopper: str, now: float) -> list[L
     charged = charges(conn, shopper, [asin for asin, *_ in rows], now=now)
     for asin, title, _, quantity, listed, left in rows:
         if not listed or asin not in charged:
-            raise UnknownProduct(f"{title} is no longer sold; take it out of the cart to order the rest", field="asin")
+            raise UnknownProduct(
+                f"the shop has stopped selling {title}; remove it from the cart to order the rest", field="asin"
+            )
         if left < quantity:
             raise OutOfStock(_too_few(title, quantity, left), field="asin")
     return [Line(asin, title, quantity, charged[asin].cents, form) for asin, title, form, quantity, *_ in rows]
@@ -218,7 +220,7 @@ def _present_lines(conn: sqlite3.Connection, shopper: str, now: float) -> list[L
 
 def _too_few(title: str, wanted: int, left: int) -> str:
     if not left:
-        return f"{title} is out of stock; take it out of the cart to order the rest"
+        return f"{title} is out of stock; remove it from the cart to order the rest"
     copies = "1 copy" if left == 1 else f"{left} copies"
     return f"the cart has {wanted} copies of {title}, and only {copies} can be bought now; take fewer"
 

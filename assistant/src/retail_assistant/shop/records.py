@@ -382,7 +382,7 @@ def _listed(conn: sqlite3.Connection, asin: str) -> None:
     if row is None:
         raise no_product(asin)
     if not row[0]:
-        raise UnknownProduct(f"{asin} is no longer sold; choose another product", field="asin")
+        raise UnknownProduct(f"the shop has stopped selling {asin}; choose another product", field="asin")
 
 
 def _present_cents(conn: sqlite3.Connection, shopper: str, asin: str, now: float) -> int:

@@ -62,7 +62,7 @@ const empty = () =>
     button("Ask for a recommendation", () => ask("Can you recommend me something to read?")),
   );
 
-/** A book that is not sold any more, and can only be taken out. */
+/** A book that the shop has stopped selling: it can only be removed. */
 function goneOf(box, line) {
   return make(
     "li",
