@@ -11,7 +11,6 @@ before half of the films the person asks for its genre (the first one listed). O
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import os
 import tempfile
@@ -20,15 +19,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from _log import read_log
 from _report import Goal, report, show
 from threadpoolctl import threadpool_limits
 
-from parbake.sources.sqlite import SqliteSource
 from retail_assistant.recs.log import Catalog, Log, make_log
 from retail_assistant.recs.texts import learn
 from retail_assistant.recs.training.evaluate_context import ContextQuality, Kind, evaluate_context
-from retail_assistant.recs.training.examples import find_occasions
-from retail_assistant.recs.views import History
+from retail_assistant.recs.training.week import find_occasions
 from retail_assistant.settings import from_environment
 from retail_assistant.world import generate
 
@@ -42,30 +40,12 @@ ASKED_SHARE = 0.5
 JUDGED_DAYS = 1_000.0
 
 
-class Quiet:
-    """A tracker that notes nothing, for reading a view outside a task."""
-
-    def entity(self, tag: str) -> None:
-        """See the tracker port."""
-
-    def whole_set(self, family: str) -> None:
-        """See the tracker port."""
-
-    def query(self, *_: object) -> None:
-        """See the tracker port."""
-
-    def unnamed(self, *_: object) -> None:
-        """See the tracker port."""
-
-
 def shop_log(products: int, shoppers: int, messages: int) -> Log:
     """Generate a shop and read its log."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "shop.db")
         generate(path, now=NOW, products=products, shoppers=shoppers, messages=messages)
-        source = SqliteSource(path, families=("user", "product"), views=(History,))
-        with contextlib.closing(source), source.open(History, Quiet()) as view:
-            return view.log()
+        return read_log(path)
 
 
 def movie_log(folder: Path) -> Log:

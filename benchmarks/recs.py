@@ -16,12 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import lmdb
 import msgspec
 from _http_load import closed_loop, open_loop
+from _log import read_log
 from _report import Goal, percentile, report
 
 import parbake as pb
@@ -32,6 +33,7 @@ from retail_assistant.recs.rerank import RerankerModel
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.tasks import candidates, factors, recommendations, reranker, tasks, trending
 from retail_assistant.recs.training import evaluate, fitting
+from retail_assistant.recs.training.week import Week
 from retail_assistant.recs.views import History
 from retail_assistant.world import generate
 
@@ -39,31 +41,6 @@ READS, WARM = 5_000, 500
 NOW = 1_790_000_000.0
 SHORT = "15ms"
 Serve = Callable[[str], Awaitable[object]]
-
-
-class Quiet:
-    """A tracker that notes nothing, for reading a view outside a task."""
-
-    def entity(self, tag: str) -> None:
-        """See the tracker port."""
-
-    def whole_set(self, family: str) -> None:
-        """See the tracker port."""
-
-    def query(
-        self, view: type[object], statement: str, parameters: Mapping[str, object], rows: Sequence[object]
-    ) -> None:
-        """See the tracker port."""
-
-    def unnamed(self, view: type[object], method: str) -> None:
-        """See the tracker port."""
-
-
-@contextlib.contextmanager
-def opened(source: SqliteSource) -> Iterator[History]:
-    """The history view, outside any task."""
-    with contextlib.closing(source), source.open(History, Quiet()) as view:
-        yield view
 
 
 async def measure(serve: Serve, shoppers: list[str]) -> tuple[list[float], float]:
@@ -139,8 +116,7 @@ async def latencies(folder: Path, shop: Path, shoppers: list[str]) -> dict[str, 
         for built in run.built:
             print(f"built {built.task}: {built.rows} rows in {built.took_s:.2f} s")
 
-    with source.open(History, Quiet()) as view:
-        by_hand = ByHand(folder, shelf, fitting.train(view.log()))
+    by_hand = ByHand(folder, shelf, fitting.train(Week(read_log(shop))))
     await by_hand.take(app, shoppers)
 
     async def short(shopper: str) -> object:
@@ -183,8 +159,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         shop = Path(folder, "shop.db")
         generate(shop, now=NOW, products=sizes.products, shoppers=sizes.shoppers, messages=0)
-        with opened(SqliteSource(shop, families=("user",), views=(History,))) as view:
-            quality = evaluate.evaluate(view.log())
+        quality = evaluate.evaluate(read_log(shop))
         with contextlib.closing(sqlite3.connect(shop)) as conn:
             shoppers = [row[0] for row in conn.execute("SELECT id FROM shoppers ORDER BY id LIMIT 5000")]
         found = asyncio.run(latencies(Path(folder), shop, shoppers))

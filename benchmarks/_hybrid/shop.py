@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from parbake.sources.sqlite import SqliteSource
+from _log import read_log
+
 from retail_assistant.recs.log import Log
-from retail_assistant.recs.views import History
 from retail_assistant.world import generate
 
 from .data import Data, make_data
 
 NOW = 1_790_000_000.0
-FAMILIES = ("user", "product", "policy", "promotion", "reviews")
-
-
-class Quiet:
-    """A tracker that notes nothing, for reading a view outside a task."""
-
-    def entity(self, tag: str) -> None:
-        """See the tracker port."""
-
-    def whole_set(self, family: str) -> None:
-        """See the tracker port."""
-
-    def query(
-        self, view: type[object], statement: str, parameters: Mapping[str, object], rows: Sequence[object]
-    ) -> None:
-        """See the tracker port."""
-
-    def unnamed(self, view: type[object], method: str) -> None:
-        """See the tracker port."""
 
 
 def shop(*, products: int, shoppers: int) -> Data:
@@ -41,9 +20,7 @@ def shop(*, products: int, shoppers: int) -> Data:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "shop.db")
         generate(path, now=NOW, products=products, shoppers=shoppers, messages=0)
-        source = SqliteSource(path, families=FAMILIES, views=(History,))
-        with contextlib.closing(source), source.open(History, Quiet()) as view:
-            log = view.log()
+        log = read_log(path)
     rows = [
         (log.shoppers[who], log.catalog.asins[item], ts, 0.0)
         for who, item, ts in zip(log.who.tolist(), log.item.tolist(), log.ts.tolist(), strict=True)

@@ -8,10 +8,12 @@ import pytest
 from retail_assistant.recs import rerank
 from retail_assistant.recs.als import Candidate
 from retail_assistant.recs.context import COLUMNS, CONTEXT, NO_CONTEXT, context_rows, nearby, read_context
-from retail_assistant.recs.features import Past, make_table
+from retail_assistant.recs.features import Past, make_rows, make_table
 from retail_assistant.recs.log import DAY, make_log
 from retail_assistant.recs.texts import learn
-from retail_assistant.recs.training.examples import find_occasions, spread
+from retail_assistant.recs.training.examples import Lists, occasion_lists
+from retail_assistant.recs.training.week import Week, find_occasions, popular, spread
+from retail_assistant.recs.trends import VIEW_SHARE
 
 from .test_recs_rerank import CATALOG, EVENTS
 
@@ -72,7 +74,7 @@ def test_products_near_the_request_are_added(table, monkeypatch):
     """The next volumes of the page's series come before other books of its author, and what is asked for is found."""
     monkeypatch.setattr("retail_assistant.recs.context.NEARBY", 2)
     found = [table.asins[n] for n in nearby(table, read_context(table, "A1", ""))]
-    assert found == ["A1", "A2"]
+    assert found == ["A2", "A3"]
     found = [table.asins[n] for n in nearby(table, read_context(table, None, "a kitchen comedy"))]
     assert found == ["B1", "C1"]
     within = table.find(["A1", "B1", "A3"])
@@ -142,3 +144,44 @@ def test_messages_stay_in_their_time():
     log = make_log(CATALOG, ["u"], EVENTS[:2], [("u", 5.0, "early"), ("u", 50.0, "late")])
     assert [m.text for m in log.between(0.0, 50.0).messages] == ["early"]
     assert replace(log, messages=()).between(0.0, 99.0).messages == ()
+
+
+def test_a_list_may_be_longer_than_the_models_catalog(table):
+    """A young shop's trending list has more products than the model has seen."""
+    items = table.find([f"new{n}" for n in range(50)])
+    assert make_rows(table, items, np.linspace(1, 0, 50), NOBODY).shape[0] == 50
+
+
+def test_messages_in_any_order_give_the_same_log():
+    """Messages are ordered by shopper and time, because later words win over earlier ones."""
+    rows = [("v", 1.0, "a"), ("u", 9.0, "late"), ("u", 2.0, "early")]
+    logs = [make_log(CATALOG, ["u", "v"], EVENTS, some) for some in (rows, rows[::-1])]
+    assert logs[0].messages == logs[1].messages
+    assert [m.text for m in logs[0].messages] == ["early", "late", "a"]
+
+
+def test_the_page_of_a_series_suggests_its_next_volumes_and_other_books(table, monkeypatch):
+    """Of its own series a page suggests the next volumes; the ones before it come last, and the page itself."""
+    monkeypatch.setattr("retail_assistant.recs.context.NEARBY", 3)
+    assert [table.asins[n] for n in nearby(table, read_context(table, "A2", ""))] == ["A3", "B1", "C1"]
+
+
+def test_strangers_learn_from_the_counts_that_trending_serves():
+    """What sells is scored by decayed counts within the window; unlisted and unsold products are left out."""
+    catalog = replace(CATALOG, listed=(True, True, False, True, True))
+    events = [("u", "A1", 100 * DAY, 1), ("u", "A2", 100 * DAY, 0), ("u", "A3", 99 * DAY, 1), ("u", "B1", 1.0, 1)]
+    items, counts = popular(make_log(catalog, ["u"], events))
+    assert items.tolist() == [0, 1]
+    assert counts.tolist() == [1.0, VIEW_SHARE]
+
+
+def test_the_view_of_the_page_itself_is_not_in_the_past():
+    """A request may come before its page is recorded as viewed, so training leaves that view out."""
+    log = make_log(CATALOG, ["u"], [("u", "B1", 1.0, 1), ("u", "A1", 8 * DAY, 0), ("u", "A2", 8 * DAY + 60, 1)])
+    week = Week(log, days=1)
+    lists = Lists(week, np.array([0]))
+    ((occasion, (items, rows)),) = occasion_lists(lists, week.occasions)
+    assert occasion.page == 0
+    assert rows[:, COLUMNS.index("item_views")].sum() == 0
+    assert rows[:, COLUMNS.index("on_page")].all()
+    assert 0 not in items

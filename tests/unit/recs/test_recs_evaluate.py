@@ -7,13 +7,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from retail_assistant.recs.context import COLUMNS, PAGE
-from retail_assistant.recs.features import make_table
+from retail_assistant.recs.context import COLUMNS, CONTEXT
 from retail_assistant.recs.log import make_log
 from retail_assistant.recs.training import evaluate, fitting, gating
 from retail_assistant.recs.training.evaluate_context import evaluate_context
-from retail_assistant.recs.training.examples import held_out, make_examples
+from retail_assistant.recs.training.examples import make_examples
 from retail_assistant.recs.training.ndcg import ndcg, paired_interval
+from retail_assistant.recs.training.week import Week
 from retail_assistant.world import generate
 
 from .conftest import NOW, read_log
@@ -36,7 +36,7 @@ def quality(middle):
 @pytest.fixture(scope="module")
 def model(middle):
     """Return the reranker of this shop."""
-    return fitting.train(middle)
+    return fitting.train(Week(middle))
 
 
 def test_ndcg_by_hand():
@@ -84,11 +84,11 @@ def test_the_request_improves_the_order(middle):
 def test_a_reranker_that_helps_may_be_promoted(middle, model):
     """On the held-out shoppers both scorers gain, and page and words help, within seconds; the model is usable."""
     started = time.process_time()
-    gains = gating.reranker_gain(model, middle)
+    gains = gating.reranker_gain(model, Week(middle))
     assert time.process_time() - started < 30
     assert set(gains) == {"trees", "linear", "context"}
     assert min(gain.mean for gain in gains.values()) > 0
-    assert gating.reranker_usable(model, middle) is None
+    assert gating.reranker_usable(model, Week(middle)) is None
 
 
 @pytest.mark.parametrize(
@@ -98,28 +98,28 @@ def test_a_reranker_that_harms_is_refused(middle, model, scorer, reason):
     """A scorer that reverses the lists is refused, with its name and loss."""
     backwards = [1.0 if name == "rank" else 0.0 for name in COLUMNS]
     changes = {"booster": "", "weights": backwards} if scorer == "trees" else {"weights": backwards}
-    objection = gating.reranker_usable(msgspec.structs.replace(model, **changes), middle)
+    objection = gating.reranker_usable(msgspec.structs.replace(model, **changes), Week(middle))
     assert objection.startswith(reason)
     assert "NDCG -0." in objection
 
 
 def test_a_reranker_that_page_and_words_mislead_is_refused(middle, model):
     """A scorer that puts what is near the page last is refused, though it orders well without a page."""
-    weights = [-1.0 if name == "rank" else -9.0 if name in PAGE else 0.0 for name in COLUMNS]
-    reason = gating.reranker_usable(msgspec.structs.replace(model, booster="", weights=weights), middle)
+    helpful = {"rank": -0.01, "series_viewed_lately": 0.5, "popularity": 0.5}
+    weights = [helpful.get(name, -9.0 if name in CONTEXT else 0.0) for name in COLUMNS]
+    reason = gating.reranker_usable(msgspec.structs.replace(model, booster="", weights=weights), Week(middle))
     assert reason.startswith("the trees order worse with page and words")
 
 
 def test_the_judged_shoppers_are_not_trained_on(middle):
     """What the held-out shoppers do, one in ten, does not change the training examples."""
-    cut = middle.end - fitting.LABEL_DAYS * 86_400
-    before, after = middle.between(0.0, cut), middle.between(cut, np.inf)
-    left_out = held_out(before, np.arange(len(middle.shoppers)))
+    week, fewer = Week(middle), Week(middle)
+    left_out = week.is_held_out
     assert 0.07 < left_out.mean() < 0.13
-    table = make_table(before)
-    found = make_examples(before, after, table)
+    after = week.after
     kept = tuple(m for m in after.messages if not left_out[m.who])
-    without = make_examples(before, replace(after._take(~left_out[after.who]), messages=kept), table)
+    fewer.after = replace(after._take(~left_out[after.who]), messages=kept)
+    found, without = make_examples(week), make_examples(fewer)
     assert np.array_equal(found.rows, without.rows)
     assert np.array_equal(found.labels, without.labels)
 
@@ -127,5 +127,5 @@ def test_the_judged_shoppers_are_not_trained_on(middle):
 def test_without_labels_nothing_speaks_against_a_reranker(middle, model):
     """Without events in the last week there is no measure, and the reranker is accepted."""
     empty = make_log(middle.catalog, ["u"], [])
-    assert gating.reranker_gain(model, empty) == {}
-    assert gating.reranker_usable(model, empty) is None
+    assert gating.reranker_gain(model, Week(empty)) == {}
+    assert gating.reranker_usable(model, Week(empty)) is None

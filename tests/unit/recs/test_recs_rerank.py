@@ -11,6 +11,7 @@ from retail_assistant.recs.features import FEATURES, RECENT_VIEWS, Past, make_ro
 from retail_assistant.recs.log import DAY, Catalog, make_log
 from retail_assistant.recs.training import fitting
 from retail_assistant.recs.training.examples import make_examples
+from retail_assistant.recs.training.week import LABEL_DAYS, Week
 
 CATALOG = Catalog(
     asins=("A1", "A2", "A3", "B1", "C1"),
@@ -34,16 +35,9 @@ EVENTS = [("u", "A1", 8 * DAY, 1), ("u", "B1", 9 * DAY, 0), ("v", "A2", 10 * DAY
 
 
 @pytest.fixture(scope="session")
-def split(log):
-    """Return the small shop's log before and after the cut that training makes."""
-    cut = log.end - fitting.LABEL_DAYS * DAY
-    return log.between(0, cut), log.between(cut, np.inf)
-
-
-@pytest.fixture(scope="session")
 def model(log):
     """Return the reranker of the small shop."""
-    return fitting.train(log)
+    return fitting.train(Week(log))
 
 
 def rows_of(asins, *events):
@@ -58,16 +52,15 @@ def rows_of(asins, *events):
 def test_labels_lie_after_features(model, log):
     """Features use only events before the first label, and labels extend to the log's end."""
     assert model.features_until < model.labels_from <= model.labels_until == log.end
-    assert model.labels_from >= log.end - fitting.LABEL_DAYS * DAY
+    assert model.labels_from >= log.end - LABEL_DAYS * DAY
 
 
-def test_the_label_week_does_not_reach_the_features(split):
+def test_the_label_week_does_not_reach_the_features(log):
     """Purchases after the cut change the labels and not the features of the lists as of the cut."""
-    before, after = split
-    after = replace(after.purchases(), messages=())
-    table = make_table(before)
-    found = make_examples(before, after, table)
-    swapped = make_examples(before, replace(after, item=after.item[::-1].copy()), table)
+    week, other = Week(log), Week(log)
+    week.after = replace(week.after.purchases(), messages=())
+    other.after = replace(week.after, item=week.after.item[::-1].copy())
+    found, swapped = make_examples(week), make_examples(other)
     assert np.array_equal(found.rows, swapped.rows)
     assert not np.array_equal(found.labels, swapped.labels)
     assert found.labels.sum() > 50
@@ -75,7 +68,7 @@ def test_the_label_week_does_not_reach_the_features(split):
 
 def test_training_is_deterministic(log, model):
     """The same log gives the same trees and weights."""
-    again = fitting.train(log)
+    again = fitting.train(Week(log))
     assert (again.booster, again.weights, again.table) == (model.booster, model.weights, model.table)
 
 
@@ -126,7 +119,7 @@ def test_recent_keeps_all_purchases_and_the_newest_views():
 
 def test_without_labels_the_list_keeps_its_order():
     """A model without labels keeps the order of a list."""
-    model = fitting.train(make_log(CATALOG, ["u", "v"], EVENTS))
+    model = fitting.train(Week(make_log(CATALOG, ["u", "v"], EVENTS)))
     assert model.trees is None
     listed = [Candidate("A2", 3.0), Candidate("C1", 2.0), Candidate("A1", 1.0)]
     past = Past(model.table.find(["B1"]), np.array([1.0]), np.array([True]))
@@ -136,6 +129,6 @@ def test_without_labels_the_list_keeps_its_order():
 
 def test_an_empty_log_trains():
     """Training on an empty log gives a model without trees."""
-    model = fitting.train(make_log(CATALOG, ["u"], []))
+    model = fitting.train(Week(make_log(CATALOG, ["u"], [])))
     assert model.booster == ""
     assert model.table.asins == list(CATALOG.asins)

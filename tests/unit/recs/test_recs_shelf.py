@@ -117,5 +117,6 @@ def test_what_is_owned_or_looked_at_is_not_shown(bought, left):
 
 def test_a_choice_bounds_what_is_shown():
     """Of a list only the products among which the caller lets choose are kept."""
-    kept = Moment("u", (), among=("d", "b", "z")).unbarred(Counter(), listed(*"abcde"))
-    assert [c.asin for c in kept] == ["b", "d"]
+    moment, shop = Moment("u", (), among=("d", "b", "z")), Counter("abcdez")
+    assert [c.asin for c in moment.first(shop, listed(*"abcde"), 5)] == ["b", "d"]
+    assert [c.asin for c in moment.rest(shop, 5)] == ["d", "b", "z"]

@@ -108,8 +108,8 @@ async def test_a_reranker_that_is_worse_than_none_is_not_promoted(floor, monkeyp
     generation = await floor.app.ops.generation(reranker)
     train = fitting.train
 
-    def inverted(log):
-        model = train(log)
+    def inverted(week):
+        model = train(week)
         return msgspec.structs.replace(model, weights=[-w for w in model.weights])
 
     monkeypatch.setattr(fitting, "train", inverted)
@@ -291,3 +291,15 @@ async def test_among_bounds_and_orders_a_choice(floor):
     owned = {asin for shopper, asin in floor.owned() if shopper == floor.keen()}
     assert set(found) == available - owned
     assert found != sorted(found)
+
+
+async def test_a_choice_is_returned_whole(floor, monkeypatch):
+    """Products that the model does not know, or that it does not rank, follow those that it ranks."""
+    monkeypatch.setattr("retail_assistant.recs.context.CHOSEN", 3)
+    records.put_product(floor.conn, "NEW", now=NOW, cents=500, quantity=5, title="New", author="A", genre="horror")
+    asins = sorted(floor.column("genre"))[:12]
+    available = floor.shelf.available([*asins, "NEW"])
+    assert "NEW" in available
+    found = await shown(floor, "nobody", among=[*asins, "NEW"], count=50)
+    assert set(found) == available
+    assert found[-1] == "NEW"

@@ -21,10 +21,10 @@ from retail_assistant.recs.features import (
     Codes,
     ItemTable,
     Past,
-    Rows,
     make_rows,
 )
 from retail_assistant.recs.log import Floats, Ints
+from retail_assistant.recs.texts import Rows
 from retail_assistant.recs.words import NO_WISHES, Wishes, read_wishes
 
 PAGE = ("on_page", "page_series", "page_author", "page_genre", "page_format", "page_ahead", "page_near")
@@ -36,6 +36,8 @@ NEARBY = 25
 """How many products the page and the words each add to a list."""
 CHOSEN = 100
 """How many of the products among which a caller lets choose are ordered by the model."""
+_NEXT, _LAST = 3, 100
+"""How many volumes after a page come first, and by how much its series' other volumes come last."""
 _POPULAR = np.float32(0.05)
 """What popularity counts among products that are equally near."""
 
@@ -113,7 +115,7 @@ def nearby(table: ItemTable, context: Context, *, within: Ints | None = None) ->
         within: The only rows that may be returned. Then :data:`CHOSEN` of them are, the popular ones if the request
             suggests none.
     """
-    rows = np.arange(len(table.asins)) if within is None else within
+    rows = slice(len(table.asins)) if within is None else within
     most = NEARBY if within is None else CHOSEN
     popular = table.numbers[rows, 0] * _POPULAR
     found: list[Ints] = []
@@ -123,20 +125,28 @@ def nearby(table: ItemTable, context: Context, *, within: Ints | None = None) ->
         found.append(_best(popular + _near_words(table, rows, context), most))
     if within is not None and not found:
         found.append(_best(popular, most))
-    return rows[np.unique(np.concatenate(found))] if found else np.empty(0, dtype=np.int64)
+    best = np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+    return best if within is None else within[best]
 
 
-def _near_page(table: ItemTable, rows: Ints, page: int) -> Rows:
-    """How near products are to a page: the next volumes first, then the author's other books, then what is alike."""
-    codes, of_page = table.columns[:, rows], table.columns[:, page]
-    near = table.space.items[rows] @ table.space.items[page] + (codes[AUTHOR] == of_page[AUTHOR])
-    apart = np.minimum(np.abs(codes[VOLUME] - of_page[VOLUME]), 3)
-    return np.asarray(near + (codes[SERIES] == of_page[SERIES]) * (4 - apart), dtype=np.float32)
+def _near_page(table: ItemTable, rows: slice | Ints, page: int) -> Rows:
+    """How near products are to a page: the next volumes first, then the author's other books, then what is alike.
+
+    The page itself and the other volumes of its series come last: the page of a series shows them anyway.
+    """
+    of_page = table.columns[:, page]
+    near = table.space.items[rows] @ table.space.items[page] + (table.columns[AUTHOR, rows] == of_page[AUTHOR])
+    ahead = table.columns[VOLUME, rows] - of_page[VOLUME]
+    in_series = table.columns[SERIES, rows] == of_page[SERIES]
+    is_next = in_series & (ahead > 0) & (ahead <= _NEXT)
+    near[is_next] += 1 + _NEXT - ahead[is_next]
+    near[in_series & ~is_next] -= _LAST
+    return np.asarray(near, dtype=np.float32)
 
 
-def _near_words(table: ItemTable, rows: Ints, context: Context) -> Rows:
+def _near_words(table: ItemTable, rows: slice | Ints, context: Context) -> Rows:
     """How near products are to the words: what they say, and a genre that is named."""
-    near = np.zeros(len(rows), dtype=np.float32)
+    near = np.zeros_like(table.numbers[rows, 0])
     if context.words is not None:
         near += table.space.items[rows] @ context.words
     if context.wishes.genres:

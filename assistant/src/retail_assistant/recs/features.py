@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retail_assistant.recs.log import DAY, Flags, Floats, Ints, Log
-from retail_assistant.recs.texts import TextSpace, learn
+from retail_assistant.recs.texts import Rows, TextSpace, learn
 from retail_assistant.recs.words import Vocabulary, make_vocabulary
 
 FEATURES = (
@@ -38,7 +38,6 @@ SERIES, VOLUME, GENRE, FORMAT, AUTHOR, ITEM = range(6)
 """The rows of :attr:`ItemTable.columns`."""
 
 Codes = NDArray[np.int32]
-Rows = NDArray[np.float32]
 
 
 class ItemTable(msgspec.Struct, frozen=True, dict=True):
@@ -68,11 +67,6 @@ class ItemTable(msgspec.Struct, frozen=True, dict=True):
         return np.frombuffer(self.stats, dtype=np.float32).reshape(-1, 5)
 
     @cached_property
-    def log_ranks(self) -> Rows:
-        """The logarithm of each rank that a list can have, computed once."""
-        return np.log1p(np.arange(len(self.asins) + 2, dtype=np.float32))
-
-    @cached_property
     def vocabulary(self) -> Vocabulary:
         """The genres and formats that a shopper can name."""
         return make_vocabulary(self.genres, self.formats)
@@ -97,8 +91,11 @@ class Past:
     bought: Flags
 
 
-def make_table(log: Log) -> ItemTable:
-    """Make the item table from the catalog and the log's statistics of each product."""
+def make_table(log: Log, *, space: TextSpace | None = None) -> ItemTable:
+    """Make the item table from the catalog and the log's statistics of each product.
+
+    ``space`` is that of the same catalog, if it has been learned already.
+    """
     catalog, until = log.catalog, log.end
     codes = np.full((len(catalog.asins) + 1, 6), _NOTHING, dtype=np.int32)
     series = [name or asin for name, asin in zip(catalog.series, catalog.asins, strict=True)]
@@ -115,7 +112,7 @@ def make_table(log: Log) -> ItemTable:
     stats[:-1, 3] = np.log1p(codes[:-1, VOLUME])
     stats[:-1, 4] = np.log1p(np.array(catalog.cents))
     genres, formats = sorted(set(catalog.genres)), sorted(set(catalog.formats))
-    space = learn(catalog.texts)
+    space = space or learn(catalog.texts)
     return ItemTable(list(catalog.asins), genres, formats, until, codes.tobytes(), stats.tobytes(), space)
 
 
@@ -155,8 +152,7 @@ def make_rows(table: ItemTable, items: Ints, scores: Floats, past: Past, *, list
     spread = np.sqrt(centred @ centred / max(1, len(scores)))
     rows[:, 0] = centred / spread if spread > 0 else 0.0
     own = len(items) if listed is None else listed
-    rows[:own, 1] = table.log_ranks[:own]
-    rows[own:, 1] = table.log_ranks[own]
+    rows[:, 1] = np.log1p(np.minimum(np.arange(len(items), dtype=np.float32), own))
     rows[:, 2:6] = table.numbers[items, :4]
     _compare(rows, table, items, past)
     return rows

@@ -50,7 +50,7 @@ class Message(NamedTuple):
 class Log:
     """Events ordered by (shopper, time): positions of shopper and item, epoch seconds, purchase or view.
 
-    ``messages`` are in no particular order.
+    ``messages`` are ordered by shopper and time.
     """
 
     catalog: Catalog
@@ -102,7 +102,7 @@ def make_log(
     order = np.lexsort((packed[:, 3], packed[:, 1], packed[:, 2], packed[:, 0]))
     packed = packed[order]
     who, item = packed[:, 0].astype(np.int64), packed[:, 1].astype(np.int64)
-    said = tuple(Message(shopper_at[name], ts, text) for name, ts, text in messages if name in shopper_at)
+    said = tuple(sorted(Message(shopper_at[name], ts, text) for name, ts, text in messages if name in shopper_at))
     return Log(catalog, tuple(shoppers), who, item, packed[:, 2].copy(), packed[:, 3] > 0, said)
 
 

@@ -45,16 +45,15 @@ class Moment:
         return self.first(shop, self.order(shop, model, self.unbarred(shop, base), is_short=is_short), top)
 
     def unbarred(self, shop: LiveShelf, base: Sequence[Candidate]) -> list[Candidate]:
-        """Return the products among which is chosen, without those that the shopper owns or is looking at."""
-        barred = {asin for asin, _, bought in self.events if bought}
-        if sum(bought for _, _, bought in self.events) >= RECENT_PURCHASES:  # there may be older ones
-            barred = shop.owned(self.shopper, [c.asin for c in base])
-        barred.add(self.page or "")
-        chosen = set(self.among)
-        return [c for c in base if c.asin not in barred and (not chosen or c.asin in chosen)]
+        """Return the products that the shopper neither owns nor is looking at."""
+        barred = self._barred(shop, [c.asin for c in base])
+        return [c for c in base if c.asin not in barred]
 
     def first(self, shop: LiveShelf, ranked: Sequence[Candidate], top: int) -> list[Candidate]:
         """Return the first ``top`` that are listed, in stock, and within the wishes, with as few look-ups as needed."""
+        if self.among:
+            chosen = set(self.among)
+            ranked = [c for c in ranked if c.asin in chosen]
         found: list[Candidate] = []
         for start in range(0, len(ranked), top + SPARE):
             part = ranked[start : start + top + SPARE]
@@ -63,6 +62,10 @@ class Moment:
             if len(found) >= top:
                 break
         return found[:top]
+
+    def rest(self, shop: LiveShelf, top: int) -> list[Candidate]:
+        """Return the first ``top`` of the choice in its own order: the model does not know or rank all of it."""
+        return self.first(shop, self.unbarred(shop, [Candidate(asin, 0.0) for asin in self.among]), top)
 
     def order(
         self, shop: LiveShelf, model: RerankerModel, base: Sequence[Candidate], *, is_short: bool
@@ -86,8 +89,16 @@ class Moment:
         elif self.context.is_empty:
             return NOTHING_ADDED
         near = np.setdiff1d(nearby(table, self.context, within=within), table.find([c.asin for c in base]))
-        fresh = self.unbarred(shop, [Candidate(table.asins[n], 0.0) for n in near.tolist()])
-        return table.find([c.asin for c in fresh])
+        asins = [table.asins[n] for n in near.tolist()]
+        barred = self._barred(shop, asins)
+        return near[[asin not in barred for asin in asins]]
+
+    def _barred(self, shop: LiveShelf, asins: Sequence[str]) -> set[str]:
+        """The products that are not shown: the page, and what the shopper owns, at least among ``asins``."""
+        owned = {asin for asin, _, bought in self.events if bought}
+        if sum(bought for _, _, bought in self.events) >= RECENT_PURCHASES:  # there may be older ones
+            owned = shop.owned(self.shopper, asins)
+        return {*owned, self.page or ""}
 
     def _allowed(self, shop: LiveShelf, asins: Sequence[str]) -> set[str]:
         if self.wishes == NO_WISHES:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from retail_assistant.recs import als
 from retail_assistant.recs.context import NO_CONTEXT, Context, with_added
-from retail_assistant.recs.features import ItemTable, Past, Rows
+from retail_assistant.recs.features import ItemTable, Past
 from retail_assistant.recs.log import Ints
+from retail_assistant.recs.texts import Rows
 
 NOTHING_ADDED: Ints = np.empty(0, dtype=np.int64)
 
@@ -21,8 +22,8 @@ NOTHING_ADDED: Ints = np.empty(0, dtype=np.int64)
 class RerankerModel(msgspec.Struct, frozen=True, dict=True):
     """Both scorers with the item table that they need; ``booster`` is empty if the log had no labels to learn from.
 
-    Features are as of ``features_until``, labels from ``labels_from`` on (epoch seconds). A linear score is
-    ``row @ weights``, standardisation folded in; it keeps the list's own order if nothing was learned.
+    Candidates and popularity are as of ``features_until``, labels from ``labels_from`` on (epoch seconds). A linear
+    score is ``row @ weights``, standardisation folded in; it keeps the list's own order if nothing was learned.
     """
 
     booster: str

@@ -16,6 +16,7 @@ from retail_assistant.recs.rerank import RerankerModel
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.topk import VECTORS
 from retail_assistant.recs.training import fitting, gating
+from retail_assistant.recs.training.week import Week
 from retail_assistant.recs.views import History, Taste
 
 NO_PRODUCT_MATTERS = pb.ignore("product", "each reply leaves out products that the live shelf does not sell any more")
@@ -134,9 +135,9 @@ def reranker(*, shop: pb.Source[History]) -> RerankerModel:
     asking for something. Its gate is inside the task, because it needs the log: the task fails if the model orders
     worse than no model, or worse with page and words than without, for shoppers that it was not trained on.
     """
-    log = shop.log()
-    model = fitting.train(log)
-    if objection := gating.reranker_usable(model, log):
+    week = Week(shop.log())
+    model = fitting.train(week)
+    if objection := gating.reranker_usable(model, week):
         raise pb.errors.GateFailed(f"reranker: {objection}", field="reranker")
     return model
 
@@ -165,6 +166,8 @@ async def recommendations(
     context = read_context(model.table, page, words)
     moment = Moment(shopper, shop.events(shopper), page, context, among)
     ranked = moment.choose(shop, model, base.unwrap(), top=count, is_short=pb.remaining_s() < SHORT_S)
+    if among:
+        return merge(ranked, moment.rest(shop, count))[:count]
     for genre in (*sorted(moment.wishes.genres), trends.ALL):
         if len(ranked) >= count:
             break

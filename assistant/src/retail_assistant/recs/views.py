@@ -17,7 +17,7 @@ RECENT = 500
 """How many products of a shopper make up a vector, newest events first; older ones say little about today."""
 _PAGE = 200_000
 _EVENTS = "SELECT id, shopper, asin, ts FROM {table} WHERE id > :after ORDER BY id LIMIT :page"
-_MESSAGES = "SELECT id, shopper, ts, text FROM queries WHERE id > :after AND question IS NULL ORDER BY id LIMIT :page"
+_MESSAGES = "SELECT id, shopper, ts, text FROM queries WHERE id > :after ORDER BY id LIMIT :page"
 _CATALOG = """
 SELECT p.asin, series, volume, author, genre, format, created_at, listed, IFNULL(cents, 0),
     title || ' ' || author || ' ' || genre || ' ' || description

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retail_assistant.recs import als, rerank
-from retail_assistant.recs.log import DAY, Floats, Log
-from retail_assistant.recs.training import examples, fitting
+from retail_assistant.recs.log import Floats, Log
+from retail_assistant.recs.rerank import rerank
+from retail_assistant.recs.training import fitting
+from retail_assistant.recs.training.examples import base_lists, past_of
 from retail_assistant.recs.training.ndcg import DEPTH, Interval, ndcg, paired_interval
+from retail_assistant.recs.training.week import Week, popular
 
 HELD_OUT_DAYS = 7
 
@@ -40,24 +42,18 @@ class Quality:
 
 def evaluate(log: Log) -> Quality:
     """Train before the last week of a log, and score every method on that week."""
-    cut = log.end - HELD_OUT_DAYS * DAY
-    before, after = log.between(0.0, cut), log.between(cut, np.inf).purchases()
-    shoppers = np.intersect1d(np.flatnonzero(np.diff(before.bounds())), after.who)
-    lists = examples.base_lists(als.train(before), before, shoppers)
-    model = fitting.train(before)
-    popular = examples.popular(before)
-    bounds, sold, bought_at = before.bounds(), before.purchases(), after.bounds()
-    sold_at = sold.bounds()
+    week = Week(log, days=HELD_OUT_DAYS)
+    model = fitting.train(Week(week.before))
+    best, _ = popular(week.before)
+    bounds, sold, after = week.before.bounds(), week.before.purchases(), week.after.purchases()
+    sold_at, bought_at = sold.bounds(), after.bounds()
     scores = []
-    for shopper, base in lists.items():
-        past = examples.past_of(before, bounds, shopper)
+    for shopper, base in base_lists(week.factors, week.before, week.known_buyers).items():
+        past = past_of(week.before, bounds, shopper)
         owned = sold.item[sold_at[shopper] : sold_at[shopper + 1]]
         wanted = after.item[bought_at[shopper] : bought_at[shopper + 1]]
-        shown = [rerank.rerank(model, base, past, top=DEPTH, is_short=is_short) for is_short in (False, True)]
-        ranked = (
-            popular[~np.isin(popular, owned)],
-            *(model.table.find([c.asin for c in one]) for one in (base, *shown)),
-        )
+        shown = [rerank(model, base, past, top=DEPTH, is_short=is_short) for is_short in (False, True)]
+        ranked = (best[~np.isin(best, owned)], *(model.table.find([c.asin for c in one]) for one in (base, *shown)))
         scores.append([ndcg(found, wanted) for found in ranked])
     trending, factors, trees, linear = np.array(scores).reshape(-1, 4).T
     return Quality(trending, factors, trees, linear)

@@ -12,12 +12,12 @@ from typing import Literal
 import numpy as np
 
 from retail_assistant.recs.context import ASKED, COLUMNS, PAGE
-from retail_assistant.recs.features import Rows, make_table
-from retail_assistant.recs.log import DAY, Floats, Ints, Log
-from retail_assistant.recs.training import examples
-from retail_assistant.recs.training.examples import Occasion
-from retail_assistant.recs.training.fitting import LABEL_DAYS, fit
+from retail_assistant.recs.log import Floats, Ints, Log
+from retail_assistant.recs.texts import Rows
+from retail_assistant.recs.training.examples import MOST_OCCASIONS, Lists, make_examples, occasion_lists
+from retail_assistant.recs.training.fitting import fit
 from retail_assistant.recs.training.ndcg import Interval, ndcg, paired_interval
+from retail_assistant.recs.training.week import LABEL_DAYS, Occasion, Week, shoppers_of, spread
 
 SHOWN = 5
 Kind = Literal["page", "words", "page and words"]
@@ -53,17 +53,15 @@ def evaluate_context(log: Log, *, days: float = LABEL_DAYS) -> dict[Kind, Contex
     Returns:
         The quality for requests with a page, with words, and with both. A kind without any request is left out.
     """
-    cut = log.end - days * DAY
-    before, after = log.between(0.0, cut), log.between(cut, np.inf)
-    known = before.between(0.0, cut - days * DAY)
-    found = examples.make_examples(known, before.between(cut - days * DAY, np.inf), make_table(known))
-    table = make_table(before)
-    model = fit(found, table, before.end)
-    without = fit(replace(found, rows=hidden(found.rows, _PAGE + _ASKED)), table, before.end)
-    occasions = examples.spread(examples.find_occasions(after), examples.MOST_OCCASIONS)
-    lists = examples.Lists(before, table, examples.shoppers_of(occasions))
+    judged_week = Week(log, days=days)
+    found = make_examples(Week(judged_week.before, days=days))
+    model = fit(found, judged_week.table, judged_week.before.end)
+    blind = replace(found, rows=hidden(found.rows, _PAGE + _ASKED))
+    without = fit(blind, judged_week.table, judged_week.before.end)
+    occasions = spread(judged_week.occasions, MOST_OCCASIONS)
+    lists = Lists(judged_week, shoppers_of(occasions))
     scores: dict[Kind, dict[int, list[list[float]]]] = {}
-    for one, (items, rows) in examples.occasion_lists(lists, after, occasions):
+    for one, (items, rows) in occasion_lists(lists, occasions):
         ways = (
             without.score(hidden(rows, _PAGE + _ASKED)),
             model.score(hidden(rows, _ASKED)),

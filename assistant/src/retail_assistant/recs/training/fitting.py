@@ -6,11 +6,11 @@ import numpy as np
 
 from retail_assistant.recs.context import COLUMNS
 from retail_assistant.recs.features import ItemTable, make_table
-from retail_assistant.recs.log import DAY, Floats, Log
+from retail_assistant.recs.log import Floats
 from retail_assistant.recs.rerank import RerankerModel
 from retail_assistant.recs.training.examples import Examples, make_examples
+from retail_assistant.recs.training.week import Week
 
-LABEL_DAYS = 7
 TREES = 60
 _PARAMS = {
     "objective": "lambdarank", "num_leaves": 16, "learning_rate": 0.2, "min_data_in_leaf": 40, "lambda_l2": 5.0,
@@ -20,11 +20,10 @@ _STEPS = 12
 _RIDGE = 1.0
 
 
-def train(log: Log) -> RerankerModel:
-    """Train on the log's last week; the item table that requests use is as of the log's end."""
-    cut = log.end - LABEL_DAYS * DAY
-    before = log.between(0.0, cut)
-    return fit(make_examples(before, log.between(cut, np.inf), make_table(before)), make_table(log), log.end)
+def train(week: Week) -> RerankerModel:
+    """Train on the days after a week's cut; the item table that requests use is as of the log's end."""
+    table = make_table(week.log, space=week.table.space)
+    return fit(make_examples(week), table, week.log.end)
 
 
 def fit(found: Examples, table: ItemTable, until: float) -> RerankerModel:
@@ -38,21 +37,27 @@ def fit(found: Examples, table: ItemTable, until: float) -> RerankerModel:
 def _train_trees(found: Examples) -> str:
     import lightgbm
 
-    data = lightgbm.Dataset(found.rows, found.labels.astype(np.float32), group=found.sizes, feature_name=list(COLUMNS))
+    data = lightgbm.Dataset(
+        found.rows,
+        found.labels.astype(np.float32),
+        group=found.sizes,
+        weight=np.repeat(found.weights, found.sizes),
+        feature_name=list(COLUMNS),
+    )
     return str(lightgbm.train(_PARAMS, data, num_boost_round=TREES).model_to_string())
 
 
 def _train_linear(found: Examples) -> list[float]:
     """Logistic regression by Newton's method on standardised features, given back for raw ones."""
-    rows = found.rows.astype(np.float64)
+    rows, each = found.rows.astype(np.float64), np.repeat(found.weights, found.sizes)
     spread = rows.std(axis=0)
     spread[spread == 0] = 1.0
     scaled = np.column_stack(((rows - rows.mean(axis=0)) / spread, np.ones(len(rows))))
     weights: Floats = np.zeros(scaled.shape[1])
     for _ in range(_STEPS):
         chance = 1.0 / (1.0 + np.exp(-scaled @ weights))
-        curve = (scaled.T * (chance * (1.0 - chance))) @ scaled + _RIDGE * np.eye(len(weights))
-        weights += np.linalg.solve(curve, scaled.T @ (found.labels - chance) - _RIDGE * weights)
+        curve = (scaled.T * (each * chance * (1.0 - chance))) @ scaled + _RIDGE * np.eye(len(weights))
+        weights += np.linalg.solve(curve, scaled.T @ (each * (found.labels - chance)) - _RIDGE * weights)
     return [float(w) for w in weights[:-1] / spread]
 
 
