@@ -96,7 +96,7 @@ class LiveShop:
 
     def stating(self, fact: str) -> Policy | None:
         """The first policy that states a fact; ``None`` if none does."""
-        return next((policy for policy in self.policies() if fact in policy.facts), None)
+        return queries.stating(self.conn, fact)
 
     def policy_text(self, policy_id: str) -> str:
         """The whole present text of a policy; empty if it does not exist."""

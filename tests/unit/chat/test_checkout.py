@@ -113,6 +113,15 @@ async def test_points_are_earned_as_the_policy_states(desk, cart):
     assert desk.shop.points(SHOPPER) == before
 
 
+async def test_a_cancelled_book_is_not_owned(desk, asins, cart):
+    """What was ordered counts as bought until the order is cancelled in the chat, and not after it."""
+    desk.conn.execute("DELETE FROM purchases WHERE shopper = ?", (SHOPPER,))
+    number = (await check_out(desk, cart)).json()["number"]
+    assert desk.shop.bought(SHOPPER) == set(asins)
+    await desk.talk(f"Please cancel order {number}", "yes", user=SHOPPER)
+    assert desk.shop.bought(SHOPPER) == frozenset()
+
+
 async def test_the_price_that_is_promised_is_charged(desk, asins, cart):
     """The card, the cart, the chat and the order all have the reduced price, and no other total is accepted."""
     desk.conn.execute("UPDATE products SET genre = 'horror' WHERE asin = ?", (asins[0],))

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retail_assistant.shop import queries, records, schema
-from retail_assistant.shop.finding import Conditions, find, with_words
+from retail_assistant.shop.finding import Conditions, find, one_a_line, with_words
 
 FORMATS = ("paperback", "hardcover", "digital")
 
@@ -208,3 +208,12 @@ def test_words_of_policies_and_of_delisted_products_find_nothing(told, now):
     assert with_words(told, ["hovercraft"]) == set()
     records.delist(told, "T2", now=now)
     assert with_words(told, ["zeppelin"]) == {"T1"}
+
+
+def test_the_first_of_each_line_is_kept(offers):
+    """Of the products of one line only the first stays, and the order stays as it was."""
+    backwards = offers[::-1]
+    kept = one_a_line(iter(backwards))
+    lines = list(dict.fromkeys(line_of(offer) for offer in backwards))
+    assert [line_of(offer) for offer in kept] == lines
+    assert all(offer is next(o for o in backwards if line_of(o) == line_of(offer)) for offer in kept)

@@ -81,3 +81,15 @@ def test_a_purchase_and_an_order_cost_the_promised_price(shop, now, asin, promot
     paid = shop.execute("SELECT cents FROM purchases ORDER BY id DESC LIMIT 3").fetchall()
     assert paid == [(1194,)] * 3
     assert orders.get_points(shop, ME) == before + 2 * 23
+
+
+def test_each_product_of_one_request_has_its_own_best_promotion(shop, now, asin, promote):
+    """Of products of several genres each is charged by the best promotion on its own genre."""
+    records.put_product(shop, "NEW1", now=now, cents=500, title="New", author="A", genre="gardening")
+    promote("all", 10, category="*")
+    promote("garden", 50, category="gardening")
+    found = charges(shop, ME, [asin, "NEW1"], now=now)
+    assert {name: (c.cents, c.promotion.id) for name, c in found.items()} == {
+        asin: (1791, "all"),
+        "NEW1": (250, "garden"),
+    }

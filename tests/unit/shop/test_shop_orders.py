@@ -262,6 +262,86 @@ def test_a_generated_shopper_has_the_points_that_the_policy_promises(shop):
         assert orders.get_points(shop, shopper) == sum(points_per_euro * (order.cents // 100) for order in kept)
 
 
+@pytest.fixture
+def checked_out(shop, now, asins):
+    """Check out two copies of the first product and one of the second at €10 each; return the order's number."""
+    for asin in asins:
+        records.set_live(shop, asin, cents=1000, quantity=5, now=now)
+    records.set_cart(shop, MINE, dict(zip(asins, (2, 1), strict=True)), now=now)
+    return orders.number_at(orders.check_out(shop, MINE, total_cents=3000, now=now))
+
+
+def purchases(conn):
+    """Return every purchase."""
+    return conn.execute("SELECT shopper, asin, ts, cents FROM purchases ORDER BY id").fetchall()
+
+
+@pytest.fixture
+def bought(shop, now, asins):
+    """Return the purchases of a shop in which the first product was also bought at other times and by others."""
+    bought = "INSERT INTO purchases (shopper, asin, ts, cents) VALUES (?, ?, ?, 900)"
+    shop.executemany(bought, [(MINE, asins[0], now - 1), (OTHER, asins[0], now), (MINE, asins[0], 0)])
+    return purchases(shop)
+
+
+def test_what_a_cancelled_checkout_bought_is_not_owned(shop, now, asins, bought, checked_out):
+    """A cancellation removes the purchases of its checkout, and only those."""
+    assert len(purchases(shop)) == len(bought) + 3
+    orders.cancel(shop, MINE, checked_out, now=now + 5)
+    assert purchases(shop) == bought
+    assert asins[1] not in queries.list_owned(shop, MINE)
+
+
+def test_of_two_checkouts_at_one_moment_the_other_stays_bought(shop, now, asins, checked_out):
+    """A cancellation removes as many purchases of a product as its order has copies, not those of another order."""
+    records.set_cart(shop, MINE, {asins[0]: 1}, now=now)
+    orders.check_out(shop, MINE, total_cents=1000, now=now)
+    orders.cancel(shop, MINE, checked_out, now=now)
+    assert [row[:3] for row in purchases(shop) if row[2] == now] == [(MINE, asins[0], now)]
+
+
+def test_a_cancellation_is_written_as_a_whole_or_not_at_all(shop, now, checked_out):
+    """If the last statement of a cancellation fails, the order, the stock, the purchases and the points stay."""
+    shop.execute("CREATE TRIGGER stuck BEFORE INSERT ON parbake_outbox BEGIN SELECT raise(ABORT, 'stuck'); END")
+    before = [shop.execute(f"SELECT * FROM {table}").fetchall() for table in WRITTEN_BY_A_CHECKOUT]
+    with pytest.raises(sqlite3.IntegrityError, match="stuck"):
+        orders.cancel(shop, MINE, checked_out, now=now)
+    assert [shop.execute(f"SELECT * FROM {table}").fetchall() for table in WRITTEN_BY_A_CHECKOUT] == before
+
+
+def test_what_was_sent_back_is_still_owned(shop, now, asins, checked_out):
+    """The return of a checked-out order keeps its purchases, because the books were read."""
+    shop.execute("UPDATE orders SET state = 'delivered' WHERE number = ?", (checked_out,))
+    before = purchases(shop)
+    orders.start_return(shop, MINE, checked_out, now=now)
+    assert purchases(shop) == before
+    assert set(asins) <= queries.list_owned(shop, MINE)
+
+
+@pytest.mark.parametrize("placed_at", [0.0, 1_000.0])
+def test_an_imported_order_keeps_the_purchases_of_other_moments(shop, now, put, bought, placed_at):
+    """The cancellation of an order without purchases of its moment, or of which nobody knows the day, removes none."""
+    put("W123", placed_at=placed_at)
+    orders.cancel(shop, MINE, "W123", now=now)
+    assert purchases(shop) == bought
+
+
+def test_a_cancellation_takes_off_what_the_checkout_credited(shop, now, checked_out):
+    """A rate that the policy changed meanwhile does not count: the points are as they were before the checkout."""
+    earned = orders.get_points(shop, MINE)
+    records.put_policy(shop, "loyalty", facts={"points_per_eur": 1}, now=now)
+    orders.cancel(shop, MINE, checked_out, now=now)
+    assert orders.get_points(shop, MINE) == earned - 2 * 30
+
+
+def test_a_generated_order_takes_its_points_with_it(shop, now):
+    """The cancellation of a generated order takes off the points that the shop was generated with for it."""
+    number, shopper = shop.execute("SELECT number, shopper FROM orders WHERE state = 'placed'").fetchone()
+    before, cents = orders.get_points(shop, shopper), orders.get_order(shop, shopper, number).cents
+    orders.cancel(shop, shopper, number, now=now)
+    assert orders.get_points(shop, shopper) == before - 2 * (cents // 100) < before
+
+
 def test_a_cancelled_checkout_takes_no_more_points_than_there_are(shop, now, asins):
     """Points that were spent meanwhile stay spent: the cancellation of a checked-out order leaves 0, and no debt."""
     records.set_live(shop, asins[0], cents=1000, quantity=5, now=now)
@@ -272,11 +352,12 @@ def test_a_cancelled_checkout_takes_no_more_points_than_there_are(shop, now, asi
     assert orders.get_points(shop, MINE) == 0
 
 
-def test_an_order_that_earned_nothing_takes_no_points(shop, now, put):
-    """The cancellation of an order that no checkout placed leaves the points as they are."""
-    put()
+@pytest.mark.parametrize("number", ["X1", "W123"])
+def test_an_order_that_earned_nothing_takes_no_points(shop, now, put, number):
+    """The cancellation of an order that no checkout placed leaves the points as they are, whatever its number."""
+    put(number)
     shop.execute("UPDATE shoppers SET points = 50 WHERE id = ?", (MINE,))
-    orders.cancel(shop, MINE, "X1", now=now)
+    orders.cancel(shop, MINE, number, now=now)
     assert orders.get_points(shop, MINE) == 50
 
 

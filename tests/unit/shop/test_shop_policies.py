@@ -46,6 +46,24 @@ def test_a_policy_reads_as_it_stands_however_often_it_was_read(shop, now):
     assert texts[2] == texts[0]
 
 
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [({"days": 30}, 30), ({"days": 2.5}, 2.5), ({"days": 0}, 0), ({"days": "30"}, None), ({"days": True}, None),
+     ({}, None)],
+)  # fmt: skip
+def test_a_number_is_only_what_is_stated_as_one(facts, found):
+    """A fact that is text, a yes or a no, or is not stated, is not a number."""
+    assert Policy("p", "P", "", facts, 0.0).number("days") == found
+
+
+def test_a_fact_is_found_in_the_first_policy_that_states_it(shop, now):
+    """Of several policies the first by id counts, and for a fact that nobody states there is none."""
+    assert queries.stating(shop, "window_days").id == "returns"
+    shop.execute("INSERT INTO policies VALUES ('a', 'A', '{window_days}', '{\"window_days\": 3}', ?)", (now,))
+    assert queries.stating(shop, "window_days").number("window_days") == 3
+    assert queries.stating(shop, "nosuch") is None
+
+
 def test_every_policy_is_well_formed(shop):
     """All twelve policies have 4 to 7 sections, and placeholders and facts match."""
     every = queries.list_policies(shop)

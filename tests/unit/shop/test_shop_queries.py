@@ -38,6 +38,18 @@ def test_lists_are_in_order(shop):
     assert len(times) > 1
 
 
+def test_the_best_promotion_for_an_audience_comes_first():
+    """Promotions on a genre or on all, for a segment or for all, are ordered by percent and then by id."""
+    rows = [("c", "*", "all", 10), ("b", "horror", "vip", 30), ("a", "horror", "all", 30), ("d", "sports", "all", 40)]
+    every = [queries.Promotion(i, i, category, segment, percent, 0, 1) for i, category, segment, percent in rows]
+
+    def best(category, segment):
+        return "".join(p.id for p in queries.best_first(every, category, segment))
+
+    assert (best("horror", "vip"), best("horror", "new")) == ("abc", "ac")
+    assert (best("sports", "new"), best("war", "vip"), best("*", "vip")) == ("dc", "c", "dabc")
+
+
 def test_meta_says_what_the_shop_has(shop, now):
     """The file records its seed, its time and which histories it has."""
     meta = queries.get_meta(shop)

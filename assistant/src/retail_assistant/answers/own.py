@@ -78,8 +78,8 @@ class Own:
     def free_over(self) -> tuple[Policy, int] | None:
         """The policy that states over which total delivery is free, and that total in cents."""
         policy = self._shop.stating(FREE_OVER)
-        value = policy.facts[FREE_OVER] if policy else None
-        return (policy, round(value * 100)) if policy and isinstance(value, int | float) else None
+        euros = policy.number(FREE_OVER) if policy else None
+        return (policy, round(euros * 100)) if policy and euros is not None else None
 
     async def points(self, asked: Asked) -> Draft:
         """The loyalty points."""

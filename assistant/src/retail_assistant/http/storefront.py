@@ -217,14 +217,14 @@ class StorefrontRoutes:
         if free is None:
             return None
         policy, least = free
-        fee, missing = policy.facts.get(STANDARD_FEE), missing_cents(total, least)
+        fee, missing = policy.number(STANDARD_FEE), missing_cents(total, least)
         return {
             "is_free": not missing,
             "free_over_cents": least,
             "free_over": self._shop.money(least),
             "missing_cents": missing,
             "missing": self._shop.money(missing),
-            "fee": self._shop.money(round(fee * 100)) if isinstance(fee, int | float) else None,
+            "fee": self._shop.money(round(fee * 100)) if fee is not None else None,
         }
 
     async def _reviews(self, asin: str) -> dict[str, Any] | None:

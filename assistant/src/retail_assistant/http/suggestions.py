@@ -11,6 +11,7 @@ from retail_assistant.live import LiveShop
 from retail_assistant.recs.tasks import MOST_SHOWN, recommendations
 from retail_assistant.shop import queries
 from retail_assistant.shop.connections import PerThread
+from retail_assistant.shop.finding import one_a_line
 from retail_assistant.shop.voices import ANONYMOUS
 
 COUNT = 5
@@ -47,11 +48,10 @@ class SuggestionRoutes:
         served = await self._app.serve(recommendations, user, shopper=user, page=asin, count=MOST_SHOWN)
         chosen = [one.asin for one in served.value or ()]
         offers, segment = await self._connections.read(lambda _: (self._shop.offers(chosen), self._shop.segment(user)))
-        others = {o.product.line: o for o in reversed(offers) if o.product.line != page.line}
-        offers = [o for o in offers if others.get(o.product.line) is o][:COUNT]
+        shown = one_a_line(o for o in offers if o.product.line != page.line)[:COUNT]
         return json_response(
             {
-                "products": await self._items.of(offers, segment),
+                "products": await self._items.of(shown, segment),
                 "lane": served.lane,
                 "verdict": str(served.verdict),
                 "age_s": served.age_s,

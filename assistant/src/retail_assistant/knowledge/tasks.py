@@ -13,7 +13,7 @@ from parbake.ports.models import Embedder
 from retail_assistant.knowledge.blocks import Block, policy_blocks, product_blocks, product_text
 from retail_assistant.knowledge.reviews import Summary, summarize
 from retail_assistant.knowledge.views import Catalog, Policies, Promotions, Reviews
-from retail_assistant.shop.queries import Promotion
+from retail_assistant.shop.queries import best_first
 from retail_assistant.shop.schema import SEGMENTS
 
 tasks = pb.Registry()
@@ -111,16 +111,11 @@ def promotions_for(
     """The offers valid now for ``genre|segment``, until the next start or end of any."""
     category, _, segment = audience.partition("|")
     now = clock.now()
-    matching = [p for p in promotions.all() if _concerns(p, category, segment)]
+    matching = best_first(promotions.all(), category, segment)
     valid = [p for p in matching if p.starts_at <= now < p.ends_at]
     turns = [t for p in matching for t in (p.starts_at, p.ends_at) if t > now]
     offers = [Offer(p.id, p.title, p.category, p.percent, p.ends_at) for p in valid]
-    return pb.Value(sorted(offers, key=lambda o: (-o.percent, o.id)), valid_until=min(turns, default=None))
-
-
-def _concerns(promotion: Promotion, category: str, segment: str) -> bool:
-    """Whether a promotion applies to an audience. The category ``*`` means any, for an audience as for a promotion."""
-    return (category == "*" or promotion.category in ("*", category)) and promotion.segment in ("all", segment)
+    return pb.Value(offers, valid_until=min(turns, default=None))
 
 
 @tasks.artifact(

@@ -98,6 +98,14 @@ def find(conn: sqlite3.Connection, wanted: Conditions, *, limit: int | None = No
     return [_offer(row) for row in rows]
 
 
+def one_a_line(offers: Iterable[Offer]) -> list[Offer]:
+    """Return the first product of each line (see :attr:`Product.line`), in their order."""
+    first: dict[str, Offer] = {}
+    for offer in offers:
+        first.setdefault(offer.product.line, offer)
+    return list(first.values())
+
+
 def with_words(conn: sqlite3.Connection, words: Iterable[str]) -> set[str]:
     """Return the products whose title or text has every one of some words, in any of their forms."""
     terms = [" ".join(_WORD.findall(word)) for word in words]

@@ -24,8 +24,8 @@ from retail_assistant.shop.errors import (
     UnknownProduct,
 )
 from retail_assistant.shop.prices import charges
-from retail_assistant.shop.queries import get_product, list_policies
-from retail_assistant.shop.records import LARGEST_CENTS, LARGEST_QUANTITY, ensure_shopper, sell
+from retail_assistant.shop.queries import get_product, stating
+from retail_assistant.shop.records import LARGEST_CENTS, LARGEST_QUANTITY, ensure_shopper, sell, take_back
 from retail_assistant.shop.schema import ORDER_STATES, transaction
 
 CAN_CANCEL = frozenset({"placed"})
@@ -38,13 +38,12 @@ RETURN_WINDOW = "window_days"
 DAY_S = 86_400.0
 POINTS_PER_EURO = "points_per_eur"
 """The fact of a policy that states how many points a euro earns."""
-CHECKED_OUT = "W"
-"""What the number of an order that a checkout placed begins with."""
 _ORDER = "SELECT number, shopper, placed_at, state, tracking, changed_at FROM orders"
 _CART = (
     "SELECT c.asin, p.title, p.format, c.quantity, p.listed, coalesce(i.quantity, 0) FROM carts c"
     " JOIN products p USING (asin) LEFT JOIN inventory i USING (asin) WHERE c.shopper = ? ORDER BY c.asin"
 )
+_TAKE_POINTS = "UPDATE shoppers SET points = max(0, points - (SELECT points FROM orders WHERE number = ?)) WHERE id = ?"
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -189,17 +188,18 @@ def check_out(conn: sqlite3.Connection, shopper: str, *, total_cents: int, now: 
         total = sum(line.quantity * line.cents for line in lines)
         if total != total_cents:
             raise TotalChanged(total_cents, total)
-        position = _place(conn, shopper, lines, moment)
+        points = _earned(conn, total)
+        position = _place(conn, shopper, lines, points=points, now=moment)
         for line in lines:
             sell(conn, shopper, line.asin, copies=line.quantity, cents=line.cents, now=moment)
-        conn.execute("UPDATE shoppers SET points = points + ? WHERE id = ?", (_earned(conn, total), shopper))
+        conn.execute("UPDATE shoppers SET points = points + ? WHERE id = ?", (points, shopper))
         conn.execute("DELETE FROM carts WHERE shopper = ?", (shopper,))
         return position
 
 
 def number_at(position: int) -> str:
     """The number of the order that was placed at a position of the outbox."""
-    return f"{CHECKED_OUT}{position:05d}"
+    return f"W{position:05d}"
 
 
 def _present_lines(conn: sqlite3.Connection, shopper: str, now: float) -> list[Line]:
@@ -225,15 +225,15 @@ def _too_few(title: str, wanted: int, left: int) -> str:
     return f"the cart has {wanted} copies of {title}, and only {copies} can be bought now; take fewer"
 
 
-def _place(conn: sqlite3.Connection, shopper: str, lines: Sequence[Line], now: float) -> int:
+def _place(conn: sqlite3.Connection, shopper: str, lines: Sequence[Line], *, points: int, now: float) -> int:
     """Store a new order with its outbox row, after whose position it is named; return that position."""
     position = _changed(conn, shopper, now)
     while conn.execute("SELECT 1 FROM orders WHERE number = ?", (number_at(position),)).fetchone():
         position = _changed(conn, shopper, now)  # an imported order has that number
     number = number_at(position)
     conn.execute(
-        "INSERT INTO orders (number, shopper, placed_at, state, changed_at) VALUES (?, ?, ?, 'placed', ?)",
-        (number, shopper, now, now),
+        "INSERT INTO orders (number, shopper, placed_at, state, points, changed_at) VALUES (?, ?, ?, 'placed', ?, ?)",
+        (number, shopper, now, points, now),
     )
     rows = [(number, line.asin, line.quantity, line.cents) for line in lines]
     conn.executemany("INSERT INTO order_lines VALUES (?, ?, ?, ?)", rows)
@@ -242,15 +242,14 @@ def _place(conn: sqlite3.Connection, shopper: str, lines: Sequence[Line], now: f
 
 def _earned(conn: sqlite3.Connection, cents: int) -> int:
     """The points that an order of so many cents earns, by the policy that states it; 0 if none does."""
-    rates = (policy.facts[POINTS_PER_EURO] for policy in list_policies(conn) if POINTS_PER_EURO in policy.facts)
-    rate = next(rates, 0)
-    return max(0, int(rate * (cents // 100))) if isinstance(rate, int | float) else 0
+    return max(0, int((_stated(conn, POINTS_PER_EURO) or 0) * (cents // 100)))
 
 
 def cancel(conn: sqlite3.Connection, shopper: str, number: str, *, now: float) -> int:
     """Cancel an order that is not packed yet, and put its books back into the stock.
 
-    The points that a checkout credited for it are taken off again.
+    What its checkout wrote is taken back: the purchases, so that the books do not count as owned, and the points, as
+    many of them as the shopper still has.
 
     Raises:
         UnknownOrder: The shopper has no such order.
@@ -260,9 +259,8 @@ def cancel(conn: sqlite3.Connection, shopper: str, number: str, *, now: float) -
         order = get_order(conn, shopper, number)
         _move(conn, order, "cancelled", CAN_CANCEL, now)
         for line in order.lines:
-            conn.execute("UPDATE inventory SET quantity = quantity + ? WHERE asin = ?", (line.quantity, line.asin))
-        lost = _earned(conn, order.cents) if order.number.startswith(CHECKED_OUT) else 0
-        conn.execute("UPDATE shoppers SET points = max(0, points - ?) WHERE id = ?", (lost, shopper))
+            take_back(conn, shopper, line.asin, copies=line.quantity, sold_at=order.placed_at)
+        conn.execute(_TAKE_POINTS, (order.number, shopper))
         return _changed(conn, shopper, now)
 
 
@@ -287,9 +285,12 @@ def start_return(conn: sqlite3.Connection, shopper: str, number: str, *, now: fl
 
 def return_window(conn: sqlite3.Connection) -> float | None:
     """The days within which a delivered order can be returned; ``None`` if no policy states them as a number."""
-    stated = (policy.facts[RETURN_WINDOW] for policy in list_policies(conn) if RETURN_WINDOW in policy.facts)
-    days = next(stated, None)
-    return days if isinstance(days, int | float) else None
+    return _stated(conn, RETURN_WINDOW)
+
+
+def _stated(conn: sqlite3.Connection, fact: str) -> float | None:
+    policy = stating(conn, fact)
+    return policy.number(fact) if policy else None
 
 
 def _move(conn: sqlite3.Connection, order: Order, state: str, allowed: frozenset[str], now: float) -> None:

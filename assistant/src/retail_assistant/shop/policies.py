@@ -44,6 +44,11 @@ class Policy(msgspec.Struct, frozen=True, dict=True):
         """All sections with their titles, facts filled in."""
         return " ".join(f"{s.title}. {s.text}" for s in self.sections)
 
+    def number(self, fact: str) -> float | None:
+        """The value of a fact; ``None`` unless the policy states it as a number."""
+        value = self.facts.get(fact)
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
 
 class Section(msgspec.Struct, frozen=True):
     """One titled section of a policy; ``id`` is the title in lower case with dashes, unique within the policy."""

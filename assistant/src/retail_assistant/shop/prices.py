@@ -8,16 +8,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from retail_assistant.shop.queries import Promotion, get_segment
+from retail_assistant.shop.queries import Promotion, best_first, get_segment, list_promotions
 
-_CHARGES = """SELECT p.asin, r.cents, o.id, o.title, o.category, o.segment, o.percent, o.starts_at, o.ends_at
-FROM products p JOIN prices r USING (asin) LEFT JOIN promotions o ON o.id = (
-    SELECT id FROM promotions
-    WHERE category IN ('*', p.genre) AND segment IN ('all', :segment) AND starts_at <= :now AND :now < ends_at
-    ORDER BY percent DESC, id LIMIT 1
+_PRICES = (
+    "SELECT asin, genre, cents FROM products JOIN prices USING (asin) WHERE asin IN (SELECT value FROM json_each(?))"
 )
-WHERE p.asin IN (SELECT value FROM json_each(:asins))"""
-"""The rule is that of :func:`retail_assistant.knowledge.tasks.promotions_for`; this one reads what holds now."""
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -29,12 +24,14 @@ class Charge(msgspec.Struct, frozen=True):
 
 def charges(conn: sqlite3.Connection, shopper: str, asins: Iterable[str], *, now: float) -> dict[str, Charge]:
     """Return what a shopper pays for a copy of each of some products, without those that have no price."""
-    asked = {"segment": get_segment(conn, shopper), "now": now, "asins": json.dumps(list(asins))}
-    found = {}
-    for asin, cents, *best in conn.execute(_CHARGES, asked):
-        promotion = Promotion(*best) if best[0] is not None else None
-        found[asin] = Charge(reduced_cents(cents, promotion.percent) if promotion else cents, promotion)
-    return found
+    segment, running = get_segment(conn, shopper), list_promotions(conn, at=now)
+    rows = conn.execute(_PRICES, (json.dumps(list(asins)),)).fetchall()
+    best = {genre: next(iter(best_first(running, genre, segment)), None) for genre in {genre for _, genre, _ in rows}}
+    return {asin: _charge(cents, best[genre]) for asin, genre, cents in rows}
+
+
+def _charge(cents: int, promotion: Promotion | None) -> Charge:
+    return Charge(reduced_cents(cents, promotion.percent) if promotion else cents, promotion)
 
 
 def reduced_cents(cents: int, percent: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
@@ -100,6 +101,11 @@ def list_policies(conn: sqlite3.Connection) -> list[Policy]:
     return [_policy(r) for r in conn.execute("SELECT id, title, body, facts, updated_at FROM policies ORDER BY id")]
 
 
+def stating(conn: sqlite3.Connection, fact: str) -> Policy | None:
+    """Return the first policy that states a fact, by id; ``None`` if none does."""
+    return next((policy for policy in list_policies(conn) if fact in policy.facts), None)
+
+
 def get_product(conn: sqlite3.Connection, asin: str) -> Product:
     """Return one product, delisted ones included."""
     row = conn.execute(f"{_PRODUCT} WHERE asin = ?", (asin,)).fetchone()
@@ -128,6 +134,18 @@ def list_promotions(conn: sqlite3.Connection, *, at: float | None = None) -> lis
         return [Promotion(*r) for r in conn.execute(f"{_PROMOTION} ORDER BY starts_at, id")]
     rows = conn.execute(f"{_PROMOTION} WHERE starts_at <= ? AND ends_at > ? ORDER BY starts_at, id", (at, at))
     return [Promotion(*r) for r in rows]
+
+
+def best_first(promotions: Iterable[Promotion], category: str, segment: str) -> list[Promotion]:
+    """Return the promotions that apply to a genre and a segment, the highest first, and equal ones by id.
+
+    The category ``*`` means any, for the audience as for a promotion.
+    """
+
+    def concerns(one: Promotion) -> bool:
+        return (category == "*" or one.category in ("*", category)) and one.segment in ("all", segment)
+
+    return sorted(filter(concerns, promotions), key=lambda one: (-one.percent, one.id))
 
 
 def get_price(conn: sqlite3.Connection, asin: str) -> Price:

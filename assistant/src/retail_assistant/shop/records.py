@@ -348,6 +348,20 @@ def sell(conn: sqlite3.Connection, shopper: str, asin: str, *, copies: int, cent
     conn.executemany(purchase, [(shopper, asin, now, cents)] * copies)
 
 
+def take_back(conn: sqlite3.Connection, shopper: str, asin: str, *, copies: int, sold_at: float) -> None:
+    """Put copies into the stock and remove as many purchases of the moment, in the caller's open transaction.
+
+    Without such purchases, as for an imported order, only the stock changes. At 0, a time that nobody knows, there are
+    none: what is bought at an unknown time may belong to any order.
+    """
+    conn.execute("UPDATE inventory SET quantity = quantity + ? WHERE asin = ?", (copies, asin))
+    conn.execute(
+        "DELETE FROM purchases WHERE id IN"
+        " (SELECT id FROM purchases WHERE shopper = ? AND asin = ? AND ts = ? AND ts > 0 LIMIT ?)",
+        (shopper, asin, sold_at, copies),
+    )
+
+
 def add_view(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float) -> None:
     """Record that a shopper looked at a product."""
     with transaction(conn):

@@ -202,16 +202,18 @@ def _insert_orders(
     points: Counter[str] = Counter()
     for number, order in enumerate(orders, 10_001 + there):
         name, shopper = f"A{number}", ids[order.who]
+        is_kept = order.state not in ("cancelled", "returned")
+        earned = POINTS_PER_EURO * (sum(order.lines.values()) // 100) if is_kept else 0
+        points[shopper] += earned
         conn.execute(
-            "INSERT INTO orders (number, shopper, placed_at, state, tracking, changed_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (name, shopper, order.placed_at, order.state, order.tracking, order.changed_at),
+            "INSERT INTO orders (number, shopper, placed_at, state, tracking, points, changed_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (name, shopper, order.placed_at, order.state, order.tracking, earned, order.changed_at),
         )
         conn.executemany(
             "INSERT INTO order_lines VALUES (?, ?, 1, ?)",
             [(name, asins[item], cents) for item, cents in order.lines.items()],
         )
-        if order.state not in ("cancelled", "returned"):
-            points[shopper] += POINTS_PER_EURO * (sum(order.lines.values()) // 100)
     conn.executemany("UPDATE shoppers SET points = ? WHERE id = ?", [(n, shopper) for shopper, n in points.items()])
 
 
