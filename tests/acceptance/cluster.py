@@ -68,11 +68,11 @@ class Server(Process):
     """A server with a client."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        """Wait until it answers."""
+        """Wait until it is ready, which takes a store in which every artifact is."""
         super().__init__(["serve", APP, "--port", "0"], environment)
         self.url = eventually(self._address)
         self.client = httpx.Client(base_url=self.url, timeout=HANGS_S)
-        eventually(self._is_alive)
+        eventually(self._is_ready)
 
     def _address(self) -> str | None:
         if self.popen.poll() is not None:
@@ -80,9 +80,9 @@ class Server(Process):
         found = [m[1] for line in self.lines if (m := re.search(r"(http://127\.0\.0\.1:\d+)", line))]
         return found[0] if found else None
 
-    def _is_alive(self) -> bool:
+    def _is_ready(self) -> bool:
         try:
-            return self.client.get("/healthz").status_code == 200
+            return self.client.get("/readyz").status_code == 200
         except httpx.TransportError:
             return False
 

@@ -29,6 +29,12 @@ async def test_a_recurring_question_is_answered_ahead(desk):
     assert "response_generation" not in tasks_of(made)
 
 
+async def test_the_first_reply_does_not_claim_the_words_that_it_waited_for(desk):
+    """The first message waits until the shop's words are loaded, but they are not a step of its reply."""
+    _, made = await desk.ask("What is your return window?")
+    assert "lexicon" not in tasks_of(made)
+
+
 @pytest.mark.parametrize("message", ["Hi, what is your return window?", "May I send a book back to you?"])
 async def test_a_message_is_screened_once_in_each_wording(desk, message, monkeypatch):
     """Each wording of a message is screened once, however many steps use it."""

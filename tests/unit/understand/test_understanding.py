@@ -1,11 +1,13 @@
 """The vocabulary that the chat reads with follows the shop's words."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
 
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.understand.names.lexicon import Lexicon
+from retail_assistant.understand.names.vocabulary import Vocabulary
 
 
 class Shop:
@@ -61,3 +63,17 @@ async def test_the_first_read_loads_the_words_and_later_ones_do_not(shop, unders
     first = await understanding.vocabulary()
     assert await understanding.vocabulary() is first
     assert shop.reads == 1
+
+
+async def test_a_first_request_and_the_warm_up_build_one_vocabulary(shop, understanding, monkeypatch):
+    """A message that comes while the words are loaded waits for that vocabulary, and builds none of its own."""
+    built = []
+
+    def counted(words):
+        built.append(words)
+        return Vocabulary(words)
+
+    monkeypatch.setattr("retail_assistant.chat.understanding.Vocabulary", counted)
+    shop.publish(Lexicon(genres=("horror",)))
+    await asyncio.gather(understanding.step(), understanding.vocabulary(), understanding.vocabulary())
+    assert built == [Lexicon(genres=("horror",))]

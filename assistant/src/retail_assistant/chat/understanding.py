@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 
 import parbake as pb
@@ -27,9 +28,13 @@ class Understanding:
         self._loading = asyncio.Lock()
 
     async def vocabulary(self) -> Vocabulary:
-        """The current vocabulary; the first call waits until it is loaded."""
-        async with self._loading:
-            return self._vocabulary or await self._follow()
+        """The current vocabulary; the first call waits until it is loaded.
+
+        Loading is not a step of the request that happens to wait for it, so it runs outside of that request's context.
+        """
+        if self._vocabulary is not None:
+            return self._vocabulary
+        return await asyncio.create_task(self._follow(), context=contextvars.Context())
 
     async def reading(self) -> tuple[Parser, Rereader]:
         """The parser, and what reads a conversation again."""
@@ -43,14 +48,15 @@ class Understanding:
 
     async def _follow(self) -> Vocabulary:
         """Build the vocabulary again if the words have changed, and return the current one."""
-        served = await self._app.serve(lexicon, SHOP)
-        seen = (served.generation, served.stamp)
-        last = self._vocabulary
-        if last is not None and (served.value is None or seen == self._seen):
-            return last
-        self._vocabulary = await asyncio.to_thread(_vocabulary_of, served.value or Lexicon(), last)
-        self._seen = seen if served.value is not None else None
-        return self._vocabulary
+        async with self._loading:
+            served = await self._app.serve(lexicon, SHOP)
+            seen = (served.generation, served.stamp)
+            last = self._vocabulary
+            if last is not None and (served.value is None or seen == self._seen):
+                return last
+            self._vocabulary = await asyncio.to_thread(_vocabulary_of, served.value or Lexicon(), last)
+            self._seen = seen if served.value is not None else None
+            return self._vocabulary
 
     async def run(self) -> None:
         """Follow until cancelled."""
