@@ -117,6 +117,12 @@ async def test_something_else_is_what_was_not_shown_before(desk):
     assert sum(map(len, lists)) == len(set().union(*lists))
 
 
+async def test_the_author_of_a_named_book_is_not_the_one_asked_about_before(desk):
+    """After one author's books, "the author of" a book of another means that book's author."""
+    replies = await desk.talk("books by Quinn Amano", "anything else by the author of An Apron for Nils?")
+    assert {o.product.author for o in shown(desk, replies[1][1])} == {"Petra Sato"}
+
+
 async def test_like_a_book_is_another_line_of_its_genre(desk):
     """Books like a named one are of its genre, and neither that book nor another volume of it."""
     _, made = await desk.ask("something like Escape of Silver Gate")

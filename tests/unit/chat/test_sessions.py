@@ -31,6 +31,8 @@ DIALOGUES = {
         "compare An Apron for Nils 1 and A Rally for Nils 1", "the other one", "how much is the cheaper one?",
     ),
     "promotions": ("any promotions on cooking books?", "and thriller?"),
+    "a promotion and its end": ("any promotions on cooking books?", "until when?", "and how many percent?"),
+    "what sells": ("what are your most popular thrillers?", "in paperback", "something else"),
     "orders": ("where is my order?", "and the other one?", "how much did I pay?"),
     "points": ("how many points do I have?", "what are they worth?"),
     "a cart": (
@@ -93,6 +95,14 @@ async def test_a_session_of_another_conversation_is_not_gone_on_from(desk):
                  {"role": "assistant", "content": "A Lantern for Wren is by Chiyo Marlow."}]  # fmt: skip
     text, _ = await desk.ask("how much is it?", history=elsewhere, **session)
     assert text.startswith("A Lantern for Wren by Chiyo Marlow costs €10.99")
+
+
+async def test_words_of_a_title_in_a_reply_are_not_that_book(desk):
+    """A reply that only has words of a title did not show the book, so a price that is asked for next is not its."""
+    said = "We pack every parcel in silver paper before it leaves our gate."
+    history = [{"role": "user", "content": "how do you pack?"}, {"role": "assistant", "content": said}]
+    _, made = await desk.ask("how much is it?", history=history)
+    assert made["cards"] == []
 
 
 async def test_a_message_without_history_begins_anew(desk):

@@ -75,6 +75,24 @@ async def test_every_product_found_keeps_the_wishes(desk, toolbox):
     assert nothing.products == ()
 
 
+async def test_an_author_is_found_by_the_last_name(desk, toolbox):
+    """A last name that belongs to one author finds this author's books, in any capitals."""
+    found = await toolbox.call("find_products", '{"authors": ["SATO"]}', shopper="anonymous")
+    assert {o.product.author for o in desk.shop.offers(found.products)} == {"Petra Sato"}
+    without = await toolbox.call("find_products", '{"no_authors": ["sato"], "count": 10}', shopper="anonymous")
+    assert "Petra Sato" not in {o.product.author for o in desk.shop.offers(without.products)}
+
+
+async def test_a_word_for_several_formats_names_none(toolbox):
+    """A product "in print" may be a paperback or a hardcover, so the call gets what one without a format gets."""
+    product = {"title": "An Apron for Nils", "volume": 1}
+    named, printed = [
+        await toolbox.call("product_facts", json.dumps({"product": one, "fact": "price"}), shopper="anonymous")
+        for one in (product, product | {"format": "print"})
+    ]
+    assert printed == named
+
+
 async def test_an_action_is_only_proposed(desk, toolbox):
     """A proposed action waits for a yes: it is returned as pending, and nothing is written."""
     offer = desk.shop.find(Conditions(titles=["An Apron for Nils"]))[0]

@@ -29,6 +29,7 @@ RECOMMENDED = ("You might like these:", "Readers like these right now:")
 MOST, FEW, MOST_HINTS = 10, 5, 3
 _CHEAPER = re.compile(r"\bcheaper\b|\bfor less\b|\bless expensive\b")
 _DEARER = re.compile(r"\bpricier\b|\bmore expensive\b|\bdearer\b")
+_ITS_AUTHOR = ("same author", "this author", "the author")
 _RANKED = 50
 _GIVEN_UP = (
     ("most_cents", "that price limit"),
@@ -100,17 +101,13 @@ class Lists:
     def _completed(self, asked: Asked, anchor: Offer | None) -> Wishes:
         """The wishes, with what the words take from the product in view: its author, its genre, a lower price."""
         ask, wishes = asked.ask, asked.ask.wishes
-        if ask.slot("list") == "by" and not wishes.authors and asked.said.wishes.authors:  # who was asked about before
-            return msgspec.structs.replace(wishes, authors=asked.said.wishes.authors)
+        text, slot = ask.text, ask.slot("list")
+        by_author = slot == "by" and not wishes.authors
+        if by_author and asked.said.wishes.authors and not any(s.source == "message" for s in ask.subjects):
+            return msgspec.structs.replace(wishes, authors=asked.said.wishes.authors)  # who was asked about before
         if anchor is None:
             return wishes
-        text, slot = ask.text, ask.slot("list")
-        if (
-            "same author" in text
-            or "this author" in text
-            or "the author" in text
-            or (slot == "by" and not wishes.authors)
-        ):
+        if by_author or any(words in text for words in _ITS_AUTHOR):
             wishes = msgspec.structs.replace(wishes, authors=frozenset({anchor.product.author}))
         if "same genre" in text:
             wishes = msgspec.structs.replace(wishes, genres=frozenset({anchor.product.genre}))

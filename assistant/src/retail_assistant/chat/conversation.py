@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from retail_assistant.answers.actions import YES_OR_NO
 from retail_assistant.answers.draft import Draft
 from retail_assistant.answers.lists import FOUND, FOUND_NOTHING, RECOMMENDED
 from retail_assistant.answers.phrases import form
@@ -149,14 +148,18 @@ class Rereader:
         kind: Kind = "policy" if section else ask.best.kind
         if reply.startswith((*RECOMMENDED, FOUND, FOUND_NOTHING)):
             kind = "list"
-        wishes = self._wishes(ask, shown) if kind == "list" else said.wishes
+        wishes = self._wishes(said, ask, kind, shown)
         draft = Draft(
             reply, asins=shown, intent=kind, section=section, wishes=wishes, pending=self._pending(reply, shown)
         )
         return after(said, ask, draft)
 
-    def _wishes(self, ask: Ask, shown: Sequence[str]) -> Wishes:
-        """The wishes of a list, with the series if all that was shown is of one."""
+    def _wishes(self, said: Dialogue, ask: Ask, kind: Kind, shown: Sequence[str]) -> Wishes:
+        """The wishes that a reply leaves; those of a list with the series if all that was shown is of one."""
+        if kind == "promotion" and said.kind == "promotion" and ask.follows and not ask.wishes.genres:
+            return said.wishes
+        if kind != "list":
+            return ask.wishes if kind in ("trending", "promotion") else said.wishes
         lines = {offer.product.line for offer in self._shop.offers(shown)}
         if ask.wishes.series or len(shown) <= 1 or len(lines) != 1:
             return ask.wishes
@@ -172,7 +175,8 @@ class Rereader:
         """The products that a reply names, by title, format and price."""
         found: list[str] = []
         for named in self._titles.named(reply):
-            found += self._product(named, reply, page, found)
+            if named.whole:
+                found += self._product(named, reply, page, found)
         return tuple(found)
 
     def _product(self, named: Named, reply: str, page: str, found: Sequence[str]) -> list[str]:
@@ -187,7 +191,7 @@ class Rereader:
 
     def _pending(self, reply: str, shown: Sequence[str]) -> Pending | None:
         """The action that a reply asks to confirm."""
-        if YES_OR_NO not in reply and "Shall I" not in reply:
+        if "Shall I" not in reply:
             return None
         if found := re.search(r"Shall I (cancel|start the return of) (?:order )?(\S+)", reply):
             number = found[2] if found[2] != "it?" else (re.search(r"order (\S+)", reply) or [None, ""])[1]

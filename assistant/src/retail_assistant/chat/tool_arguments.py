@@ -55,19 +55,7 @@ class FindProducts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def ask(self) -> Ask:
         """The question that the call stands for."""
-        several = (
-            "genres", "no_genres", "formats", "no_formats", "authors", "no_authors", "series", "no_series", "themes",
-            "no_themes",
-        )  # fmt: skip
-        wishes = Wishes(
-            **{name: frozenset(getattr(self, name)) for name in several},
-            volume=self.volume,
-            single=self.single,
-            least_cents=self.least_cents,
-            most_cents=self.most_cents,
-            sort=self.sort,
-            count=self.count,
-        )
+        wishes = msgspec.convert(self, Wishes, from_attributes=True)
         found = _ask("list", "like" if self.like else "find", (self.like,) if self.like else ())
         return msgspec.structs.replace(found, wishes=wishes, like=self.like is not None)
 

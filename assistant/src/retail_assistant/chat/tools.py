@@ -20,6 +20,7 @@ from retail_assistant.chat.understanding import Understanding
 from retail_assistant.understand.ask import Ask, Subject
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.names.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
+from retail_assistant.understand.pointing import only
 from retail_assistant.understand.words import plain
 
 
@@ -141,8 +142,9 @@ def _in_shop_names(ask: Ask, vocabulary: Vocabulary) -> Ask:
 
 
 def _named(subject: Subject, vocabulary: Vocabulary) -> Subject:
+    """The subject by the shop's title and format; a word such as "print", which means several formats, names none."""
     found = vocabulary.titles.named(plain(subject.name)) if subject.name else []
-    form = next(iter(_spelled(vocabulary, FORMAT, subject.format)), None) if subject.format else None
+    form = only(_spelled(vocabulary, FORMAT, subject.format)) if subject.format else None
     if not found:
         return msgspec.structs.replace(subject, format=form)
     volume = subject.volume if subject.volume is not None else found[0].volume
@@ -153,7 +155,8 @@ def _spelled(vocabulary: Vocabulary, part: str, given: str) -> frozenset[str]:
     """The shop's names for a name; the name itself if the shop has none, so that nothing fits it."""
     if part == _SERIES:
         return frozenset(named.name for named in vocabulary.titles.named(plain(given))) or frozenset({given})
-    return vocabulary.named(plain(given)).of(part, wanted=True) or frozenset({given})
+    said = f"by {given}" if part == AUTHOR else given  # a last name is one only after such a word
+    return vocabulary.named(plain(said)).of(part, wanted=True) or frozenset({given})
 
 
 def _decoded(name: str, arguments: str | bytes) -> Arguments:
