@@ -32,10 +32,13 @@ def environment(home: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(home: str) -> Iterator[tuple[int, str]]:
-    """Run a server on a free port; gives its process number and its address, once it answers."""
+def serving(home: str, **settings: str) -> Iterator[tuple[int, str]]:
+    """Run a server on a free port, with more settings in its environment.
+
+    Gives its process number and its address, once it answers.
+    """
     command = [sys.executable, "-m", "parbake", "serve", APP, "--port", "0"]
-    with subprocess.Popen(command, env=environment(home), stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, env=environment(home) | settings, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr is not None
             found = next(filter(None, (re.search(r"http://127\.0\.0\.1:\d+", line) for line in server.stderr)), None)

@@ -57,6 +57,7 @@ def main() -> None:
     """Replay and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", default="building", help="building, blind, or a path (building)")
+    parser.add_argument("--llm", default="extractive", help="who words replies (extractive)")
     parser.add_argument("--address", help="a running server; one over a new shop is started by default")
     parser.add_argument("--home", type=Path, help="the data folder of that server")
     parser.add_argument("--out", type=Path, help="a file for the judged replies, as JSON Lines")
@@ -69,14 +70,14 @@ def main() -> None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         prepared(home)
         if address is None:
-            _, address = stack.enter_context(serving(str(home)))
+            _, address = stack.enter_context(serving(str(home), LLM=options.llm))
         judged = replay(items, address, home)
     if options.out:
         options.out.write_bytes(msgspec.json.Encoder().encode_lines(judged))
-    _report(judged)
+    _report(judged, most_wrong=1 if options.llm == "extractive" else 2)
 
 
-def _report(judged: Sequence[Judged]) -> None:
+def _report(judged: Sequence[Judged], *, most_wrong: float) -> None:
     columns = ("kind", "replies", *VERDICTS)
     show(columns, by(judged, lambda j: j.kind))
     show(("made by", *columns[1:]), by(judged, lambda j: j.made_by))
@@ -94,6 +95,8 @@ def _report(judged: Sequence[Judged]) -> None:
         "said_not_stated": share(unstated, "properly refused"),
         "refused": share(stated, "refused"),
         "breaking": float(breaking),
+        "worded": 100 * sum(j.worded for j in judged) / len(judged),
+        "wrong_if_worded": share([j for j in judged if j.worded], "wrong"),
         "p50_ms": percentile([j.ms for j in judged], 50),
         "p99_ms": percentile([j.ms for j in judged], 99),
     }
@@ -101,7 +104,7 @@ def _report(judged: Sequence[Judged]) -> None:
         _at_least("right or properly refused", figures["right"], 80),
         _at_least("the same in later turns of dialogues", figures["right_follow_ups"], 75),
         _at_least("the same in minimal pairs", figures["right_pairs"], 90),
-        _at_most("false statements", figures["wrong"], 1),
+        _at_most("false statements", figures["wrong"], most_wrong),
         _at_least("not stated and said so", figures["said_not_stated"], 85),
         _at_most("answerable but refused", figures["refused"], 5),
         Goal("a turn over HTTP, p50", figures["p50_ms"], "ms", "<= 12", figures["p50_ms"] <= 12),

@@ -18,7 +18,11 @@ DAY = 86_400.0
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """A judged reply: ``made_by`` is what made it, ``breaks`` are wishes that a shown product does not keep."""
+    """A judged reply.
+
+    ``made_by`` is what made it, ``worded`` says whether a model worded any of it, and ``breaks`` are wishes that a
+    shown product does not keep.
+    """
 
     item: str
     kind: str
@@ -32,6 +36,7 @@ class Judged(msgspec.Struct, frozen=True):
     made_by: str
     breaks: tuple[str, ...]
     ms: float
+    worded: bool = False
 
 
 class Player:
@@ -80,7 +85,7 @@ class Player:
         breaks = tuple(broken(turn.products or Products(), shown))
         return Judged(
             item.id, item.kind, item.pair, at, len(item.turns), turn.say, turn.expect or "", reply, verdict,
-            made_by, breaks, ms,
+            made_by, breaks, ms, made.get("worded", False),
         )  # fmt: skip
 
     def _shown(self, asin: str) -> Shown:

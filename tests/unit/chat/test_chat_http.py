@@ -33,6 +33,27 @@ async def test_what_a_generator_makes_up_is_replaced_by_the_evidence(opened):
     ]
     assert "14 days" in text
     assert "99" not in text
+    assert made["worded"] is False
+
+
+class Reader:
+    """A generator that repeats the first sentence of its evidence."""
+
+    name = "reader"
+
+    async def stream(self, prompt, *, max_tokens, timeout_s):
+        yield Delta(next(iter(pb.guard.sentences(prompt.evidence[0]))))
+
+
+async def test_a_reply_says_whether_a_generator_worded_it(opened):
+    """What a generator worded and the check let through is marked; what the shop wrote is not."""
+    desk = await opened(Reader())
+    asked = [{"role": "user", "content": "What is your return window?"}]
+    text, made = await desk.ask("and for opened boxes?", history=asked)
+    assert "14 days" in text
+    assert made["worded"] is True
+    _, made = await desk.ask("how many points do I have?", user="u00003")
+    assert made["worded"] is False
 
 
 @pytest.mark.parametrize(

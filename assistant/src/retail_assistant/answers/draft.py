@@ -41,7 +41,7 @@ class Draft:
     ``text`` or ``stream`` holds slots; ``sources`` are the entities it states, and ``told`` the texts a generator was
     given, best first. ``intent`` is what was asked for, ``faq`` names the answer of the bank that it is, and
     ``refusals`` say what was not used, and why. ``section`` (the policy section that it quotes), ``focus`` (a product),
-    ``wishes`` and ``pending`` are for the next turn.
+    ``wishes`` and ``pending`` are for the next turn. ``worded`` says whether a sentence of ``stream`` was shown.
     """
 
     text: str = ""
@@ -58,6 +58,7 @@ class Draft:
     wishes: Wishes = NO_WISHES
     pending: Pending | None = None
     checks: dict[str, Checked] = field(default_factory=dict)
+    worded: bool = False
     _main: str = ""
     _rest: AsyncIterator[str] | None = None
 

@@ -109,7 +109,9 @@ class Assistant:
         shown = cards(draft.asins, self._shop)
         self.sessions.keep(turn, after(said, asks[-1], draft), text)
         refusals = draft.refusals
-        yield Reply(draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), shown, text.strip())
+        yield Reply(
+            draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), shown, text.strip(), draft.worded
+        )
 
     async def _draft(self, turn: Turn, asks: list[Ask], said: Dialogue, *, may_use_bank: bool = True) -> Draft:
         language = await self._other_language(turn.message)

@@ -32,6 +32,7 @@ class Release:
                 break  # a generator that goes on like this has nothing more to say
             if checked.text:
                 shown.add(checked.text)
+                draft.worded = draft.stream is not None
                 yield checked.text + " "
         if violations and not shown:
             for sentence in pb.guard.sentences(draft.fallback):

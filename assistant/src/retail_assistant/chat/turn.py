@@ -62,7 +62,7 @@ class Reply(msgspec.Struct, frozen=True):
     """A reply that is out.
 
     ``text`` is what was shown; ``faq`` names the answer of the bank that it was, ``sources`` are the entities it
-    states, and ``refusals`` say what was left out, and why.
+    states, ``refusals`` say what was left out, and why, and ``worded`` says whether a generator worded any of it.
     """
 
     intent: str
@@ -72,3 +72,4 @@ class Reply(msgspec.Struct, frozen=True):
     refusals: tuple[str, ...]
     cards: tuple[Card, ...]
     text: str
+    worded: bool

@@ -213,6 +213,7 @@ def _made_of(reply: Reply, answer: Answer, seconds: float) -> dict[str, Any]:
         "lane": reply.lane,
         "faq": reply.faq or None,
         "steps": answer.steps,
+        "worded": reply.worded,
         "refusals": reply.refusals,
         "cards": reply.cards,
         "ms": round(seconds * 1000, 3),
