@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from retail_assistant.answers.actions import answers_question
+from retail_assistant.answers.actions import LEFT, answers_question
 from retail_assistant.answers.own import SIGN_IN
 from retail_assistant.chat.release import Release
 from retail_assistant.shop import queries, records
@@ -201,6 +201,21 @@ async def test_the_number_of_copies_in_the_cart_is_changed(desk):
     records.set_cart(desk.conn, ME, {BOOK: 2}, now=NOW)
     await desk.talk(f"Change {TITLE} to 5 copies in my cart", "yes", user=ME)
     assert cart(desk) == {BOOK: 5}
+
+
+async def test_no_copies_of_a_product_take_it_out_of_the_cart(desk):
+    """Who wants none of a product is asked whether to take it out, also after another number."""
+    records.set_cart(desk.conn, ME, {BOOK: 2}, now=NOW)
+    replies = await desk.talk(f"Change {TITLE} to 5 copies in my cart", "make it zero", "yes", user=ME)
+    assert replies[1][0].startswith(f"Shall I take {TITLE} (digital edition) out of your cart?")
+    assert cart(desk) == {}
+
+
+async def test_no_copies_of_a_proposed_product_are_added(desk):
+    """Who wants none of a product that would be added gets none, also with a late yes."""
+    replies = await desk.talk(ADD, "make it 0", "yes", user=ME)
+    assert replies[1][0] == LEFT
+    assert cart(desk) == {}
 
 
 async def test_a_product_is_taken_out_of_the_cart(desk):

@@ -3,6 +3,7 @@
 import pytest
 
 from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.parse import wants_another
 from retail_assistant.understand.wishes import Wishes
 
 THRILLERS = Wishes(genres=frozenset({"thriller"}))
@@ -116,6 +117,24 @@ def test_slots_after_a_list_refine_it(read, message, changed):
     ask = read(message, LISTED)
     assert (ask.best.kind, ask.best.slot) == ("list", "refine")
     assert ask.wishes == THRILLERS.then(Wishes(**changed))
+
+
+@pytest.mark.parametrize(
+    ("message", "wants"),
+    [
+        ("something different", True),
+        ("a different book", True),
+        ("any others?", True),
+        ("show me more", True),
+        ("more than 300 pages", False),
+        ("anything more expensive?", False),
+        ("what is different about them?", False),
+        ("are there more copies?", False),
+    ],
+)
+def test_more_of_something_is_not_another_list(message, wants):
+    """Only a wish for other products asks for another list, not one for more money, pages or copies."""
+    assert wants_another(message) is wants
 
 
 @pytest.mark.parametrize("message", ["something else", "another one", "more", "anything else?", "what else?"])

@@ -28,6 +28,9 @@ def speller():
         ("wher is my ordr", "where is my order"),
         ("avalable", "available"),
         ("definately", "definitely"),
+        ("it dosnt work", "it doesn't work"),
+        ("they werent there", "they weren't there"),
+        ("hows it going", "how's it going"),
     ],
 )
 def test_misspelled_words_are_corrected(speller, typed, meant):

@@ -93,10 +93,12 @@ class Actions:
 
     def _changed(self, asked: Asked, pending: Pending) -> Draft:
         """Ask again with the number of copies that is now wanted."""
-        copies = min(MOST_COPIES, asked.ask.copies or 1)
+        copies = _copies(asked)
         offers = self._shop.offers([pending.asin])
         if not offers:
             return Draft(NOTHING)
+        if not copies:
+            return Draft(LEFT) if pending.verb == "add" else self._proposed(asked, "remove", offers[0], 1)
         return self._proposed(asked, pending.verb, offers[0], copies)
 
     def _on_cart(self, asked: Asked, slot: str) -> Draft:
@@ -107,16 +109,19 @@ class Actions:
             return Draft(f"Which one do you mean: {names}?", asins=tuple(o.asin for o in several[:4]))
         if offer is None:
             return Draft(WHICH if slot == "add" or cart else "Your cart is empty.")
-        copies = min(MOST_COPIES, asked.ask.copies or 1)
+        copies = _copies(asked)
         asins, name = (offer.asin,), in_form(offer)
         if slot == "add":
+            if not copies:
+                return Draft(LEFT)
             if not offer.quantity:
                 return Draft(f"{name} is out of stock, so I cannot add it to your cart.", asins=asins)
             return self._proposed(asked, "add", offer, copies)
         if offer.asin not in cart:
             return Draft(f"{name} is not in your cart.", asins=asins)
-        verb: Verb = "remove" if slot == "remove" else "quantity"
-        return self._proposed(asked, verb, offer, 1 if slot == "remove" else copies)
+        if slot == "remove" or not copies:
+            return self._proposed(asked, "remove", offer, 1)
+        return self._proposed(asked, "quantity", offer, copies)
 
     def _meant(self, asked: Asked, cart: dict[str, int], slot: str) -> tuple[Offer | None, list[Offer]]:
         """The product that is meant, or several between which nothing decides."""
@@ -204,6 +209,12 @@ class Actions:
         return Draft(
             f"Shall I {what} your cart? {YES_OR_NO}", asins=(offer.asin,), pending=Pending(verb, offer.asin, copies)
         )
+
+
+def _copies(asked: Asked) -> int:
+    """How many copies are wanted; one if no number is named."""
+    copies = asked.ask.copies
+    return 1 if copies is None else min(MOST_COPIES, copies)
 
 
 def _consent(asked: Asked) -> bytes:

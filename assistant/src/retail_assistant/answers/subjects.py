@@ -26,30 +26,19 @@ class Subjects:
 
     def offers(self, subject: Subject) -> list[Offer]:
         """All editions and volumes that a subject means, by volume and format; empty if none is sold."""
-        if subject.asin:
-            found = self._shop.offers([subject.asin])
-            if not found or not (subject.volume or subject.format):
-                return found
-            product = found[0].product
-            name = product.line
-            volume = subject.volume if subject.volume is not None else product.volume
-            return self._editions(name, volume, subject.format)
-        return self._editions(subject.name, subject.volume, subject.format)
+        if subject.asin and not (subject.volume or subject.format):
+            return self._shop.offers([subject.asin])
+        return self._editions(self._resolved(subject))
 
     def line(self, subject: Subject) -> list[Offer]:
         """Everything that is sold under a subject's title, whatever the volume and the format."""
-        if subject.asin:
-            found = self._shop.offers([subject.asin])
-            if not found:
-                return []
-            return self._editions(found[0].product.line, None, None)
-        return self._editions(subject.name, None, None)
+        resolved = self._resolved(subject)
+        return self._editions(resolved and msgspec.structs.replace(resolved, volume=None, format=None))
 
     def in_all_formats(self, subject: Subject) -> list[Offer]:
         """The editions of the volume that a subject means."""
-        return (
-            self.offers(msgspec.structs.replace(subject, format=None)) if not subject.asin else self._siblings(subject)
-        )
+        resolved = self._resolved(subject)
+        return self._editions(resolved and msgspec.structs.replace(resolved, format=None))
 
     def following(self, subject: Subject) -> Subject:
         """The next volume of a subject."""
@@ -60,20 +49,30 @@ class Subjects:
         name, form = product.line, subject.format or product.format
         return Subject(name, subject.source, volume=product.volume + 1, format=form)
 
-    def _siblings(self, subject: Subject) -> list[Offer]:
+    def _resolved(self, subject: Subject) -> Subject | None:
+        """A subject by title, with the volume of the product that its asin names; ``None`` if that is not sold."""
+        if not subject.asin:
+            return subject
         found = self._shop.offers([subject.asin])
         if not found:
-            return []
+            return None
         product = found[0].product
-        volume = subject.volume if subject.volume is not None else product.volume
-        return self._editions(product.line, volume, None)
+        volume = product.volume if subject.volume is None else subject.volume
+        return msgspec.structs.replace(subject, name=product.line, asin="", volume=volume)
 
-    def _editions(self, name: str, volume: int | None, form: str | None) -> list[Offer]:
+    def _editions(self, subject: Subject | None) -> list[Offer]:
+        """What is sold of a title in a volume and a format."""
+        if subject is None:
+            return []
+        is_last = subject.volume == LAST
         wanted = Conditions(
-            titles=[name], volume=None if volume == LAST else volume, formats=[form] if form else (), in_stock=False
+            titles=[subject.name],
+            volume=None if is_last else subject.volume,
+            formats=[subject.format] if subject.format else (),
+            in_stock=False,
         )
         found = self._shop.find(wanted)
-        return last_volumes(found) if volume == LAST else found
+        return last_volumes(found) if is_last else found
 
 
 def last_volumes(offers: Sequence[Offer]) -> list[Offer]:

@@ -87,7 +87,9 @@ class Assistant:
     async def stream(self, turn: Turn, request: pb.Request) -> AsyncIterator[str | Reply]:
         """Answer a turn within a request's scope: each checked sentence as it is ready, and at last the reply."""
         parser, rereader = await self._understanding.reading()
-        said = self.sessions.recall(turn) or (rereader.read(turn) if turn.history else NEW)
+        said = self.sessions.recall(turn)
+        if said is None:
+            said = await asyncio.to_thread(rereader.read, turn) if turn.history else NEW
         asks = parser.read(turn.message, said, turn.page or "")
         settled = await self._settled(turn, asks[-1], said)
         draft, retries = settled or await self._draft(turn, asks, said), 0

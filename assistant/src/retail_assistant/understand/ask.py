@@ -14,7 +14,7 @@ Kind = Literal[
 ]  # fmt: skip
 ALONE = 1.7
 """The weight from which a reading needs no earlier question to be understood."""
-_OWN_WORDS = frozenset({"orders", "cart", "points", "action", "social"})
+_NEVER_POLICY = frozenset({"orders", "cart", "points", "action", "social"})
 Source = Literal["message", "page", "shown", "focus"]
 
 
@@ -76,10 +76,10 @@ class Ask(msgspec.Struct, frozen=True):
 
     @property
     def stands_alone(self) -> bool:
-        """Whether its own words ask for something else than a policy, so that it does not go on from one."""
+        """Whether its likeliest reading, also a carried one, is surely no policy: it does not go on from one."""
         is_named = any(subject.source == "message" for subject in self.subjects)
         is_list = self.best.kind == "list" and bool(self.wishes.genres or self.wishes.authors)
-        is_own = self.best.kind in _OWN_WORDS or is_list or (is_named and self.best.kind != "policy")
+        is_own = self.best.kind in _NEVER_POLICY or is_list or (is_named and self.best.kind != "policy")
         return is_own and self.best.weight >= ALONE
 
     def weight(self, kind: Kind) -> float:

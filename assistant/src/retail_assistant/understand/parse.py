@@ -15,7 +15,7 @@ from retail_assistant.understand.names.titles import Named, bare_words
 from retail_assistant.understand.names.vocabulary import Vocabulary
 from retail_assistant.understand.pointing import SHORT, Prices, find_subjects, only
 from retail_assistant.understand.readings import implied, is_asked_of_genre, read_cues
-from retail_assistant.understand.said.concepts import concepts
+from retail_assistant.understand.said.concepts import names_any
 from retail_assistant.understand.said.sayings import in_shop_words
 from retail_assistant.understand.said.social import off_topic
 from retail_assistant.understand.split import Part, questions
@@ -30,8 +30,8 @@ _LIKE = re.compile(
     r"|fan of|after reading|devoured|adored?)\b"
 )
 _ELSE = re.compile(
-    r"\b(?:something|anything|someone|what|others?|any|some)? ?(?:else|others?|different|more)\b|\banother\b"
-    r"|\bother (?:one|book|title|idea|option|suggestion)s?\b"
+    r"\b(?:else|others?|another|(?:something|anything) different|different (?:one|book|title)s?"
+    r"|more(?! than| expensive| pages| copies))\b"
 )
 _FOLLOWS = re.compile(
     r"^(?:and|but|or|so|then|also|ok|okay|what about|how about|same|in that case|why|really|any other"
@@ -41,7 +41,7 @@ _FOLLOWS = re.compile(
 _QUESTION = re.compile(
     r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|may|do|does|is|are|will|would|what|when|where|who|until)\b"
 )
-_OF_POLICIES = frozenset(
+_POLICY_CONCEPTS = frozenset(
     {
         "return", "refund", "exchange", "cancel", "damaged", "misprint", "wrong_item", "dent", "file_fault", "opened",
         "delivery", "express", "pickup", "address", "lost", "tracking", "standard_time", "arrives_money", "where_money",
@@ -69,7 +69,7 @@ _NEW_SEARCH = re.compile(
 )
 _CHEAPER_LIST = re.compile(r"\b(?:cheaper|less expensive|for less)\b(?! (?:one|than|or)\b)")
 _COPIES = re.compile(
-    r"(?<!volume )(?<!volumes )(?<!vol )(?<!and )\b(one|two|three|four|five|six|seven|eight|nine|ten|\d{1,3})\b"
+    r"(?<!volume )(?<!volumes )(?<!vol )(?<!and )\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|\d{1,3})\b"
     r"(?! ?(?:%|euro|eur|€))"
 )
 
@@ -102,12 +102,16 @@ class Parser:
             subjects = tuple(msgspec.structs.replace(s, format=only(stated.formats)) for s in before[-1].subjects)
         core, context = self._core(part, named)
         readings = read_cues(core, context, has_subject=bool(subjects))
-        of_policies = _asks_policies(core, readings)
+        asks_policies = _asks_policies(core, readings)
         is_placed = any(s.source == "shown" for s in subjects)
-        themes, unwanted = find_themes("" if of_policies or is_placed else rest)
-        listing = said.kind in ("list", "trending") and not (stated.genres and _NEW_SEARCH.match(question))
-        listing = listing and not of_policies and not is_asked_of_genre(core, stated)
-        listing = listing and _is_slots(named_words, stated, subjects, themes, question)
+        themes, unwanted = find_themes("" if asks_policies or is_placed else rest)
+        listing = (
+            said.kind in ("list", "trending")
+            and not (stated.genres and _NEW_SEARCH.match(question))
+            and not asks_policies
+            and not is_asked_of_genre(core, stated)
+            and _is_slots(named_words, stated, subjects, themes, question)
+        )
         wishes = said.wishes.then(self._cheaper(stated, said, question)) if listing else stated
         goes_on = bool(said.turns) or bool(before)
         follows = goes_on and (bool(_FOLLOWS.search(question)) or len(words(question)) < SHORT)
@@ -116,7 +120,7 @@ class Parser:
         )
         if listing:
             themes |= {word for word in named_words if self._vocabulary.knows(word) and word not in unwanted}
-        if not readings and not of_policies and self._are_of_catalog(core, named_words):
+        if not readings and not asks_policies and self._are_of_catalog(core, named_words):
             readings = (Reading("list", "words", BARE_WORDS),)
             themes = frozenset(named_words)
         return Ask(
@@ -169,7 +173,7 @@ def _asks_policies(core: str, readings: Sequence[Reading]) -> bool:
     is_question = _QUESTION.match(core) is not None
     if is_question and any(r.kind == "policy" for r in readings):
         return True
-    return (is_question or _TELLS.search(core) is not None) and bool(concepts(core) & _OF_POLICIES)
+    return (is_question or _TELLS.search(core) is not None) and names_any(core, _POLICY_CONCEPTS)
 
 
 def _is_slots(

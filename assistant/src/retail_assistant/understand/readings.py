@@ -24,6 +24,8 @@ _IS_IT = re.compile(r"^(?:and |but |so )?(?:is|are|isn't|aren't) (?:it|this|that
 _ONES = re.compile(r"\b(?:only |any |the |just |other )?(?:\w+ )?ones\b")
 LONG = 7
 """A message of this many words or more says by itself what it is about."""
+TITLE_ALONE = 1.3
+"""How strongly a product that is named, and nothing else, asks for its facts."""
 FORMAT_ALONE = 1.3
 """How strongly a format and a word for books, and nothing else, ask for a list."""
 _CARRIED: frozenset[Kind] = frozenset({"offer", "facts", "promotion", "reviews", "orders", "cart", "compare", "action"})
@@ -83,19 +85,22 @@ def implied(
         more.append(Reading("facts", "genre", REFINED))
     elif weight := _list_weight(core, wishes, themes):
         more.append(Reading("list", "", weight))
-    if any(s.source == "message" and s.whole for s in subjects):
-        more.append(Reading("facts", "title", 1.3))
     strongest = max((r.weight for r in readings), default=0.0)
-    if subjects and subjects[0].source == "shown":  # "the cheaper one" is one that was shown, not another list
+    is_shown = bool(subjects) and subjects[0].source == "shown"
+    if is_shown:  # "the cheaper one" is one that was shown, not another list
         readings = [r for r in readings if (r.kind, r.slot) != ("list", "cheapest")]
-        more.append(Reading("facts", "title", 1.3))
-    is_other = any(r.kind in ("facts", "policy") for r in readings[:1])
-    is_other = is_other or (bool(subjects) and subjects[0].source == "shown" and wishes == NO_WISHES)
-    is_other = is_other or (said.kind == "compare" and bool(themes))
-    is_other = is_other or (
-        bool(wishes.genres) and said.kind in ("offer", "facts") and (not subjects or "instead" in core)
+    if is_shown or any(s.source == "message" and s.whole for s in subjects):
+        more.append(Reading("facts", "title", TITLE_ALONE))
+    is_other = any(
+        (
+            any(r.kind in ("facts", "policy") for r in readings[:1]),
+            is_shown and wishes == NO_WISHES,
+            said.kind == "compare" and themes,
+            wishes.genres and said.kind in ("offer", "facts") and (not subjects or "instead" in core),
+            wishes.authors,
+            is_foreign and said.kind in ("orders", "cart", "offer"),
+        )
     )
-    is_other = is_other or bool(wishes.authors) or (is_foreign and said.kind in ("orders", "cart", "offer"))
     if said.kind in _CARRIED and follows and strongest < CARRIED and not is_other:
         more += [_with_slot(r, readings) for r in _carried(core, said, wishes, subjects, strongest)]
     return _sorted([*readings, *more])

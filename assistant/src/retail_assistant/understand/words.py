@@ -43,7 +43,7 @@ def number(word: str) -> int | None:
     """The whole number that a word or a figure names, cardinal or ordinal; ``None`` for other words."""
     if word.isdecimal():
         return int(word) if len(word) < 7 else None  # noqa: PLR2004  # nothing in a shop is counted in millions
-    return _NUMBERS.get(word) or ordinal(word)
+    return _NUMBERS[word] if word in _NUMBERS else ordinal(word)
 
 
 def ordinal(word: str) -> int | None:

@@ -14,10 +14,11 @@ from typing import Any
 from retail_assistant.understand.said import places
 from retail_assistant.understand.words import number
 
-_SHORTENED = re.compile(
-    r"\b(?:(has|have|had|did|does|do|is|are|was|were|would|could|should|ca|wo(?=nt\b))n\'?t|(what|where|how|who|when)s)\b",
-    re.IGNORECASE,
-)
+_DENIED = (
+    "has", "have", "had", "did", "does", "do", "is", "are", "was", "were", "would", "could", "should", "ca", "wo",
+)  # fmt: skip
+_ASKING = ("what", "where", "how", "who", "when")
+_SHORTENED = re.compile(rf"\b(?:({'|'.join(_DENIED)})nt|({'|'.join(_ASKING)})s)\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 SHOP_COUNT = 10**12
 """More than the count of any English word."""
@@ -29,14 +30,14 @@ two errors."""
 _CHAT = frozenset(
     """
     ebook ebooks manga mangas sci-fi scifi email emails vip vips paypal klarna thx pls thanks vol vols hardcover
-    hardcovers paperback paperbacks preorder preorders giftcard giftcards dont doesnt isnt cant wont didnt havent
-    hasnt whats wheres theres thats youre ive im id lets gonna wanna app website online refund refundable asap ok
-    okay hi hey hello kindle kobo tolino dhl ups fedex dpd gls hermes priciest pricier iphone ipad visa mastercard
-    epub cellophane debited annul annulled hoard dearer ramen udon sushi bento senders
-    amex bestseller bestsellers bookshop faq iban vat pdf euro euros isbn tenner fiver bucks quid whodunit
-    shonen shounen seinen shojo shoujo josei isekai manhwa manhua webtoon otaku mecha yuri yaoi doujinshi ronin tankobon
+    hardcovers paperback paperbacks preorder preorders giftcard giftcards theres thats youre ive im id lets gonna
+    wanna app website online refund refundable asap ok okay hi hey hello kindle kobo tolino dhl ups fedex dpd gls
+    hermes priciest pricier iphone ipad visa mastercard epub cellophane debited annul annulled hoard dearer ramen udon
+    sushi bento senders amex bestseller bestsellers bookshop faq iban vat pdf euro euros isbn tenner fiver bucks quid
+    whodunit shonen shounen seinen shojo shoujo josei isekai manhwa manhua webtoon otaku mecha yuri yaoi doujinshi
+    ronin tankobon
     """.split()
-)
+) | {*(f"{word}nt" for word in _DENIED), *(f"{word}s" for word in _ASKING)}
 
 
 def _with_apostrophe(found: re.Match[str]) -> str:
@@ -55,7 +56,7 @@ class Speller:
 
     def correct(self, text: str) -> str:
         """A text with its misspelled words corrected, in lower case where a word was changed."""
-        return _WORD.sub(lambda found: self._corrected(found[0]), _SHORTENED.sub(_with_apostrophe, text))
+        return _SHORTENED.sub(_with_apostrophe, _WORD.sub(lambda found: self._corrected(found[0]), text))
 
     def knows(self, word: str) -> bool:
         """Whether a word in lower case is in the dictionary."""

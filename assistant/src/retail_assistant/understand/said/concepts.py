@@ -7,6 +7,7 @@ concepts of a question probably answers it, however few words they share.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from retail_assistant.understand.said.places import place
 from retail_assistant.understand.said.said_of_orders import ORDERS
@@ -32,3 +33,8 @@ def concepts(text: str) -> frozenset[str]:
     if found & _WITH_DEADLINES_OF_THEIR_OWN:
         found.discard("deadline")
     return frozenset(found)
+
+
+def names_any(text: str, names: Iterable[str]) -> bool:
+    """Whether a text in lower case names one of some concepts by its own words."""
+    return any(_PATTERNS[name].search(text) for name in names)

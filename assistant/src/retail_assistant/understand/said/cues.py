@@ -26,6 +26,7 @@ BOOK = (
     r"(?:books?|manga|mangas|novels?|series|stories|story|reads?|titles?|volumes?|comics?|paperbacks?|hardcovers?"
     r"|ebooks?|e-books?)"
 )
+ORDER_NUMBER = r"#?[a-z]\d{3,}"
 PARCEL = r"(?:orders?|parcels?|packages?|deliver(?:y|ies)|shipments?|purchases?|books?|stuff|package)"
 # fmt: off
 CUES: tuple[Cue, ...] = (
@@ -231,6 +232,8 @@ CUES: tuple[Cue, ...] = (
          rf"\bwhere(?:'s|s| is| are)\b.*\b(?:(?:my|our)|the|it)\b.*\b{PARCEL}\b", r"\btrack(?:ing)?\b",
          r"\b(?:order|delivery|parcel) status\b", r"\bstatus of\b", r"^status\b", r"\bon (?:its|the|their) way\b",
          r"\bwhere(?:'s| is) (?:my|it)\b",
+         rf"\b(?:my|our) {PARCEL}\b.*\b(?:hasn't|has not|have not|haven't|didn't|did not|never|not) (?:\w+ )?"
+         r"(?:come|came|arrived?|turned up|shown up|been delivered|here|reached)\b",
     ),
     _cue("orders", "where", 2.7, None,
          rf"\b(?:has|have|did|is|are|was|were)\b.*\b(?:my|our)\b.*\b{PARCEL}\b.*\b(?:ship|shipped|sent|left|leave"
@@ -250,10 +253,6 @@ CUES: tuple[Cue, ...] = (
     _cue("orders", "what", 2.3, None,
          r"\b(?:which|what|any|how many) (?:\w+ )?orders\b.*\b(?:i|my)\b",
          r"\b(?:see|show|view|find) (?:me )?(?:all )?my orders\b",
-    ),
-    _cue("orders", "where", 2.3, None,
-         rf"\b(?:my|our) {PARCEL}\b.*\b(?:hasn't|has not|have not|haven't|didn't|did not|never|not) (?:\w+ )?"
-         r"(?:come|came|arrived?|turned up|shown up|been delivered|here|reached)\b",
     ),
     _cue("orders", "when", 2.9, None,
          r"\bwhen did i (?:buy|order|place|purchase|get)\b", r"\b(?:date|day) of (?:my|the) (?:order|purchase)\b",
@@ -275,17 +274,17 @@ CUES: tuple[Cue, ...] = (
          r"\bmy (?:stuff|things)\b.*\?", r"\bwhere(?:'s|s| is) my\b", r"\bordered .*\bago\b", r"\bno news\b",
     ),
     _cue("orders", "where", 2.6, None, r"\b(?:show|see|view|open|find|check)(?: me)? (?:my )?order #?[a-z]*\d{3,}\b"),
-    _cue("orders", "where", 1.9, None, r"\border (?:number )?#?[a-z]*\d{3,}\b", r"#?\b[a-z]\d{3,}\b"),
+    _cue("orders", "where", 1.9, None, r"\border (?:number )?#?[a-z]*\d{3,}\b", rf"\b{ORDER_NUMBER}\b"),
     _cue("orders", "can_cancel", 2.7, None,
          r"\bcan i (?:still )?(?:cancel|stop|call off) (?:my|the|this|that) (?:\w+ )?order\b",
-         r"\bcan i (?:still )?cancel (?:order )?#?[a-z]\d{3,}",
+         rf"\bcan i (?:still )?cancel (?:order )?{ORDER_NUMBER}",
     ),
     _cue("orders", "can_cancel", 1.5, None,
          r"\bcan i (?:still )?(?:cancel|stop|call off)\b.*\b(?:my|it|the|order|this)\b",
          r"\b(?:still|too late to) cancel\b",
     ),
     _cue("orders", "can_return", 2.7, None,
-         r"\bcan i (?:still )?(?:return|return it)\b.*\b(?:my order|order|a\d{3,})\b",
+         rf"\bcan i (?:still )?return\b.*\b(?:order|{ORDER_NUMBER})\b",
     ),
     _cue("points", "", 2.6, None,
          r"\bhow many (?:loyalty |bonus |reward )?points (?:do|have) i\b",
@@ -314,12 +313,12 @@ CUES: tuple[Cue, ...] = (
          r"^(?:please )?(?:remove|delete|drop) (?:it|this|that|the|one|both)\b",
     ),
     _cue("action", "quantity", 2.9, None,
-         r"\b(?:make|change|set|increase|raise|reduce)\b.*\b(?:quantity|copies|to (?:two|three|four|five|one"
-         r"|\d))\b", r"\bmake (?:it|that) (?:two|three|four|five|\d)\b",
+         r"\b(?:make|change|set|increase|raise|reduce)\b.*\b(?:quantity|copies|to (?:zero|two|three|four|five|one"
+         r"|\d))\b", r"\bmake (?:it|that) (?:zero|two|three|four|five|\d)\b",
     ),
     _cue("action", "cancel", 2.6, None,
          r"(?<!how do i )(?<!how can i )(?<!how to )(?<!can i )(?<!could i )(?<!may i )(?<!still )\bcancel (?:it"
-         r"|this|that|my|the|order|both|everything|a\d)\b",
+         r"|this|that|my|the|order|both|everything|[a-z]\d)\b",
          r"\b(?:want|like|need|wish|have) to cancel\b.*\b(?:my|order|it|this)\b", r"\bstop my order\b",
     ),
     _cue("action", "return", 2.2, None,
@@ -342,8 +341,6 @@ CUES: tuple[Cue, ...] = (
     _cue("policy", "", 0.7, None,
          r"\bwhen (?:would|could|should) (?:it|they|this|that|these|the book|everything) (?:arrive|come|get here"
          r"|be (?:here|delivered))\b",
-    ),
-    _cue("policy", "", 0.7, None,
          r"\b(?:return|refund|exchange|shipping|delivery|deliver|ship|warranty|gift card|invoice|instalments?"
          r"|loyalty|preorder|customs|damaged|broken|privacy|express|pick-?up|vip)\w*\b",
     ),

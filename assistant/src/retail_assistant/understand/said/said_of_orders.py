@@ -9,7 +9,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"return(?:s|ed|ing|able)?\b",
         (r"(?:send|sent|sending|give|gave|bring|brought|take|took|ship|go|goes|went|hand|mail"
         r"|post)(?:ing)? (?:\w+ ){0,4}back\b"),
-        r"don'?t want (?:it|this|the book)", r"no longer want", r"changed? my mind", r"returnable", r"off my hands",
+        r"don'?t want (?:it|this|the book)", r"no longer want", r"changed? my mind", r"off my hands",
         r"(?:will|would|do|can) you (?:still )?(?:have|take) it\b", r"takebacks?",
         r"get rid of (?:it|this|a book|the book)",
     ),
@@ -65,7 +65,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
     ),
     "unsent": (
         r"cancelling an order\b", r"(?:minutes?|hours?|moment|second) ago", r"(?:is|if it'?s) not (?:yet )?packed",
-        r"minutes after it was placed", r"(?:hasn'?t|not) (?:been |yet been )(?:sent|packed|posted)",
+        r"(?:hasn'?t|not) (?:been |yet been )(?:sent|packed|posted)",
         r"just (?:now )?(?:ordered|bought|clicked|placed)", r"ordered (?:it )?just now",
         r"(?:ordered|bought|clicked)[^.?!,]* (?:twice|by (?:mistake|accident))",
         r"back out of (?:a|my|the|this) (?:purchase|order)", r"(?:bought|ordered) the wrong",
@@ -101,7 +101,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"yourselves", r"unavailable",
         (r"(?:can'?t|cannot|don'?t|do not|no longer|not) (?:have|supply|get|find|deliver|send) (?:the|it|my|a"
         r"|one of the) (?:book|item|title)"),
-        r"turns? out (?:to be )?(?:unavailable|sold out|that you)", r"why did you cancel", r"you found out",
+        r"turns? out (?:to be )?(?:unavailable|sold out|that you)", r"you found out",
         r"orders? that we cancel", r"we cancel", r"cancelled by you", r"after all\b", r"who cancelled",
         r"you (?:run|ran|have run) out", r"couldn'?t (?:be )?(?:supplied|supply|found|sent)",
         r"shop (?:\w+ )?(?:pull|cancel|back)\w* ", r"(?:it wasn'?t|not) me\b", r"i (?:never|didn'?t) (?:did|do) that",
@@ -144,7 +144,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         (r"(?:received|got|sent me)\b[^.?!]*(?:although|though|but|instead of)(?: i| what i)? (?:paid|ordered"
         r"|asked|wanted)"),
         r"(?:isn'?t|not) what i (?:paid|asked) for", r"incorrect (?:one|book|item)", r"never (?:bought|ordered)",
-        r"(?:goofed|messed up|screwed up)", r"two of the same and",
+        r"(?:goofed|messed up|screwed up)",
     ),
     "dent": (
         r"\bdent\w*", r"slip-?case", r"corner(?:s)? (?:is|are|was|of the)", r"squashed box",
@@ -158,7 +158,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"|half|gone|white|stuck)"),
         r"(?:won'?t|doesn'?t|can'?t|cannot|will not|does not) (?:\w+ )?(?:open|load|download)\b", r"faulty digital",
         r"corrupt\w*", r"garbled", r"(?:white|blank|black) screen", r"screen (?:\w+ )?(?:white|blank|black)",
-        r"(?:error|crash)\w*[^.?!]*(?:kindle|reader|app|file|download)", r"file is broken", r"the file again",
+        r"(?:error|crash)\w*[^.?!]*(?:kindle|reader|app|file|download)", r"the file again",
         r"nothing happens when",
     ),
     "digital": (
@@ -174,7 +174,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         (r"(?:peel|tear|tore|torn|rip|cut|take|took|pull|remov|unwrap)\w* (?:\w+ ){0,3}(?:wrap\w*|film|foil"
         r"|cellophane|packaging)"),
         r"(?:wrap\w*|film|foil|cellophane)\b(?: is|'s|'s been| has been)? (?:\w+ )?(?:off|gone|open|removed|broken)",
-        r"(?:flick|thumb|leaf|skim|brows)\w* through", r"flick through", r"skim\w*", r"(?:first|a) few pages",
+        r"(?:flick|thumb|leaf|skim|brows)\w* through", r"skim\w*", r"(?:first|a) few pages",
         r"finished (?:it|the book|reading)", r"as good as new", r"like new", r"mint\b", r"pristine", r"brand[- ]new",
         r"(?:wrote|written|drew|drawn|scribbled|notes|underlined|highlighted) (?:\w+ ){0,2}(?:in|inside|on)\b",
         r"folds?\b", r"dog[- ]ears?", r"creases?\b(?=[^.?!]*(?:return|back))", r"must still look",
@@ -205,8 +205,8 @@ ORDERS: dict[str, tuple[str, ...]] = {
     ),
     "gift": (
         r"gifts?\b(?! ?(?:card|voucher|certificate))", r"presents?\b", r"giftee", r"was given",
-        r"got (?:it|a book|this) (?:for|from|as)", r"receive[ds]? (?:it|a book|a gift)", r"birthday present",
-        r"gift receipt", r"some(?:one|body) (?:gave|bought)", r"the giver", r"buyer",
+        r"got (?:it|a book|this) (?:for|from|as)", r"receive[ds]? (?:it|a book|a gift)",
+        r"some(?:one|body) (?:gave|bought)", r"the giver", r"buyer",
         r"(?:gave|given|bought|got) (?:me|us|him|her) (?:this|it|the|a book|one)", r"(?:gave|given) (?:me|us)\b",
         r"(?:i|who) gave (?:her|him|them)", r"\bgot (?:\w+ ){1,3}from (?:my|an?) ", r"duplicates?",
         r"wasn'?t the one who bought", r"what (?:she|he|they) gave", r"got (?:\w+ ){1,3}for my (?:birthday|wedding)",
@@ -218,7 +218,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"how (?:long|many days|soon|quick\w*)[^.?!]*(?:refund|money|cash|paid back|repay|transfer)",
         (r"(?:refund|money)(?![^.?!]*\b(?:leave|taken|gone))[^.?!]*(?:yet|arrive\w*|show\w*|take|long|when|account"
         r"|days|instant\w*|straight away)"),
-        r"banks?\b(?! (?:transfer|account))(?![^.?!]*(?:block|refus|declin|reject|confirm))", r"no money yet",
+        r"banks?\b(?! (?:transfer|account))(?![^.?!]*(?:block|refus|declin|reject|confirm))",
         r"where(?:'s| is) my (?:money|refund|cash)", r"(?:seen|see) a (?:penny|cent)",
         r"still waiting for my (?:refund|money)", r"(?:nothing|not) (?:\w+ )?on my (?:statement|account)",
         r"pay me back straight", r"repayment", r"amount[^.?!]*on my account",
@@ -232,11 +232,11 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"(?:get|pay|paid|put|go|goes|money) (?:\w+ ){0,2}(?:back )?on(?:to)? (?:my|the|a|which) (?:\w+ )?card",
         r"(?:old|closed|expired) (?:card|bank account|account)",
         r"card (?:has )?(?:expired|been cancelled)[^.?!]*refund", r"closed (?:that|my|the) (?:bank )?account",
-        r"where it'?ll land", r"back on (?:my|the) card", r"do i get (?:actual |real )?cash", r"actual money",
+        r"back on (?:my|the) card", r"do i get (?:actual |real )?cash", r"actual money",
         r"how do you pay me back", r"who gets (?:the money|what)", r"in what form",
     ),
     "store_credit": (
-        r"store credit", r"shop credit", r"credit (?:note|instead|bonus)", r"credit\b(?! cards?| and debit)",
+        r"credit (?:note|instead|bonus)", r"credit\b(?! cards?| and debit)",
         r"bonus(?! (?:scheme|points?|programme|program))", r"next purchase",
         r"instead of (?:the )?(?:money|cash|refund)", r"rather than (?:the )?cash", r"extra percent", r"on top",
         r"shop money", r"(?:towards|for) (?:another|my next|the next) (?:order|book|purchase)",
@@ -277,12 +277,12 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"label", r"return (?:shipping|postage|cost|fee|parcel)", r"stamps?\b(?! card)", r"stickers?\b",
         r"(?:who|do i|must i|have to|still) pay(?:s|ing)?[^.?!]*(?:\breturn|sending|back\b)", r"out of pocket",
         r"cost[^.?!]*(?:to )?(?:return|send\w*)[^.?!]*",
-        r"(?:return|sending)(?![^.?!]*(?:delivery|express) fee)[^.?!]*(?:free|cost|pay\b|fee|charge)", r"2\.90",
+        r"(?:return|sending)(?![^.?!]*(?:delivery|express) fee)[^.?!]*(?:free|cost|pay\b|fee|charge)",
         r"pay[^.?!]*way back\b", r"(?:knock|take) (?:\w+ )?off[^.?!]*return", r"(?:foots?|gets?) the bill",
         r"free returns?", r"(?:charges?|fees?) (?:\w+ ){0,2}for (?:handing|giving|returning|sending)",
     ),
     "return_steps": (
-        r"how to return", r"print the label", r"hand the parcel in",
+        r"hand the parcel in",
         r"where (?:do|can|must|should)[^.?!]*(?:return|drop)",
         (r"how (?:do|can|to|would|should|must|does) (?:\w+ ){0,3}(?:return|give|bring)\b"
         r"(?: \w+){0,3}(?: back)?(?! cost| pay)"),
@@ -299,7 +299,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"what do i (?:have to )?do", r"explain", r"way to",
     ),
     "reserve": (
-        r"reserv\w*", r"set aside", r"hold (?:it|the|a|my) (?:copy|new|book|replacement)", r"earmark\w* for",
+        r"reserv\w*", r"set aside", r"hold (?:it|the|a|my) (?:copy|new|book|replacement)",
         r"keep (?:it|the|a) (?:copy|new|replacement)", r"put (?:it )?(?:aside|by)\b", r"hang on to it",
         r"s(?:old|ell)s? out (?:before|while|meanwhile)", r"still be (?:there|available)", r"safe\b(?! with)",
         r"(?:hold|keep|kept|save|put|block|guard|store)\b(?: \w+){0,5} for me",
@@ -367,14 +367,14 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"limits?\b", r"up to €\d", r"how many (?:copies|of the same|preorders?)", r"maximum", r"max\b", r"at most",
         r"more than (?:one|two|three|3|four|\d+) copies", r"\d+ copies",
         r"(?:two|three|four|five|six|ten|several|multiple|many|twenty|thirty) copies", r"bulk", r"librar\w+",
-        r"school", r"class\b", r"book club", r"same (?:upcoming )?book\b(?! again)", r"dozen", r"stack\b",
+        r"school", r"class\b", r"same (?:upcoming )?book\b(?! again)", r"dozen", r"stack\b",
         r"quantit\w+", r"pupils", r"students", r"(?:most|more|enough|extra) copies",
         r"(?:book|comic|manga|reading) (?:club|group)", r"for (?:my|our|the) (?:class|club|group|shop|team)",
         r"bookshop", r"per person", r"per customer", r"cap\b", r"a (?:third|fourth|fifth) one",
         r"preorder (?:two|three|four|five|ten|more|a stack|a few|\d+ (?:copies|of))", r"hoard",
         (r"(?:two|three|four|five|six|ten|twelve|fifteen|twenty|thirty|forty|fifty|\d+) of (?:the (?:new|forth|up"
         r"|next)|it\b)"),
-        r"one for me and",
+
     ),
 }
 # fmt: on

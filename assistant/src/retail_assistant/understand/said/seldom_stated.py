@@ -25,7 +25,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"price match\w*", r"match (?:the|a) price", r"coupons?", r"promo code", r"haggl\w*", r"bundle",
     ),
     "wrapping": (
-        r"gift[- ]?wrap\w*", r"wrap(?:ped|ping)? (?:it|paper|as a)", r"wrapping paper", r"greeting card",
+        r"gift[- ]?wrap\w*", r"wrap(?:ped|ping)? (?:it|paper|as a)", r"greeting card",
         r"(?:personal|handwritten) (?:message|note|card)", r"gift message", r"ribbon", r"gift box",
     ),
     "audio": (r"audio ?books?", r"audible", r"listen to", r"narrat\w*", r"\bcds?\b", r"vinyl"),
@@ -118,7 +118,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     ),
     "translation_quality": (
         r"translat\w+ (?:is|was) (?:bad|terrible|poor|awful)", r"bad translation", r"printer\b",
-        r"without (?:a )?printer", r"qr code", r"no printer",
+        r"without (?:a )?printer", r"qr code",
     ),
     "disability": (r"wheelchair", r"accessib\w*", r"braille", r"large print", r"dyslex\w*", r"blind"),
     "lockdown": (
