@@ -22,10 +22,13 @@ from parbake.ports.models import Embedder, Generator
 from parbake.sources.sqlite import SqliteSource
 from retail_assistant import live_tasks
 from retail_assistant.answers import guardrails, lists
+from retail_assistant.answers.desk import AnswerDesk
 from retail_assistant.answers.policy import gate, generation
 from retail_assistant.chat import intent
 from retail_assistant.chat.flow import Assistant
 from retail_assistant.chat.rehearsal import rehearse
+from retail_assistant.chat.release import Release
+from retail_assistant.chat.tools import Toolbox
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq import tasks as faq
@@ -184,6 +187,12 @@ def http_app(
         ],
         hosts=hosts,
     )
+
+
+def toolbox(app: pb.App) -> Toolbox:
+    """The assistant's look-ups for a model that calls tools, over an app from :func:`build`."""
+    shop: LiveShop = app.settings.resources[LiveShop]
+    return Toolbox(AnswerDesk(app, shop), Release(app), Understanding(app, shop))
 
 
 def served() -> HttpApp:

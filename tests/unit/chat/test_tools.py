@@ -7,11 +7,7 @@ import pytest
 
 import parbake as pb
 from retail_assistant import compose
-from retail_assistant.answers.desk import AnswerDesk
-from retail_assistant.chat.release import Release
-from retail_assistant.chat.tools import TOOLS, Toolbox, tool_schemas
-from retail_assistant.chat.understanding import Understanding
-from retail_assistant.live import LiveShop
+from retail_assistant.chat.tools import TOOLS, tool_schemas
 from retail_assistant.settings import Settings
 from retail_assistant.shop import queries, records
 from retail_assistant.shop.finding import Conditions
@@ -39,8 +35,7 @@ async def toolbox(desk):
     """Return the tools over a copy of the small shop."""
     app = compose.build(Settings(desk.folder), clock=desk.http.app.settings.clock)
     app.settings.resources.update(desk.http.app.settings.resources)
-    shop = app.settings.resources[LiveShop]
-    yield Toolbox(AnswerDesk(app, shop), Release(app), Understanding(app, shop))
+    yield compose.toolbox(app)
     await app.close()
 
 
