@@ -22,12 +22,15 @@ FREE = re.compile(r"\bfree\b|\bno (?:extra |additional )?(?:cost|charge|fee)\b|\
 """States a price of nothing."""
 _GROUPED = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d{1,3}(?:\.\d{3})+,\d+"  # 1,299.50 and 1.299,50
 _NUMBER = rf"(?:{_GROUPED}|\d+(?:[.,]\d+)?)"
-_WORD_NUMBER = (
-    rf"(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(_WORDS[1:10])}))?|{'|'.join(sorted(_WORDS, key=len, reverse=True))}|an?"
+_BELOW_HUNDRED = (
+    rf"(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(_WORDS[1:10])}))?|{'|'.join(sorted(_WORDS, key=len, reverse=True))}"
 )
+_HUNDREDS = rf"(?:{'|'.join(_WORDS[1:10])}|a)[ -]hundred(?:(?: and)?[ -](?:{_BELOW_HUNDRED}))?"
+_WORD_NUMBER = rf"{_HUNDREDS}|{_BELOW_HUNDRED}|an?"
 _UNIT_DAYS = {"minute": 1 / 1440, "hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
 _DURATION = re.compile(
-    rf"\b({_NUMBER}|{_WORD_NUMBER})(?:\s*(?:to|-|\u2013)\s*({_NUMBER}|{_WORD_NUMBER}))?[\s-]+(?:(?:business|working|calendar|full)\s+)?"
+    rf"\b({_NUMBER}|{_WORD_NUMBER})(?:\s*(?:to|-|\u2013)\s*({_NUMBER}|{_WORD_NUMBER}))?[\s-]+"
+    r"(?:(?:business|working|calendar|full|whole|more|further|additional|extra)\s+)?"
     rf"({'|'.join(_UNIT_DAYS)})s?\b",
     re.IGNORECASE,
 )
@@ -67,6 +70,13 @@ def claims(text: str) -> frozenset[Claim]:
     return frozenset(found)
 
 
+def without_claims(text: str) -> str:
+    """A text without the amounts, percentages, durations and dates that :func:`claims` finds in it."""
+    for pattern in (_MONEY, _PERCENT, _MONEY_IN_WORDS, _DURATION, _DATE):
+        text = pattern.sub(" ", text)
+    return text
+
+
 def ungrounded(text: str, evidence: Iterable[str]) -> frozenset[Claim]:
     """The claims of a text that no piece of evidence contains."""
     made: set[Claim] = set()
@@ -104,7 +114,9 @@ def states(kind: str, text: str) -> bool:
 def _value(text: str) -> float:
     if text[0].isdigit():
         return _decimal(text)
-    return float(sum(NUMBER_WORDS[part] for part in re.split(r"[ -]", text.lower())))
+    hundreds, _, below = text.lower().rpartition("hundred")
+    number = sum(NUMBER_WORDS[part] for part in re.split(r"[ -]", below) if part not in ("", "and"))
+    return number + 100.0 * (NUMBER_WORDS[hundreds.strip(" -")] if hundreds else 0)
 
 
 def _money(text: str, unit: str) -> str:

@@ -1,71 +1,48 @@
 """Whether evidence supports a sentence that was worded freely: each number with its subject, its polarity, its words.
 
 A number is supported only by a statement about the same thing: "express costs €7.50" does not support "standard
-delivery costs €7.50".
-A sentence whose negation differs from that of the nearest statement says the opposite of it. And a
-sentence with several content words that neither the evidence nor the question has comes from nowhere.
+delivery costs €7.50". A word that the sentence denies and the nearest statement affirms, or the other way round, makes
+it say the opposite. And a sentence with several content words that the evidence does not have comes from nowhere.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
-from parbake.guard.claims import FREE, NUMBER_WORDS, Claim, claims
-from parbake.guard.release import sentences
+from parbake.guard.claims import Claim
+from parbake.guard.courtesy import is_courtesy
+from parbake.guard.statements import (
+    FREE_CLAIM,
+    FREE_WORD,
+    PAY,
+    TIMES_WORD,
+    Statement,
+    known_statements,
+    numbers_in,
+    rephrased,
+    statements,
+    words,
+)
 
 Fault = Literal["number", "subject", "polarity", "nowhere"]
 MOST_FOREIGN, FOREIGN = 2, 0.4
 """How many content words from nowhere a sentence may have, and which share of its words they may be."""
-CLEARLY = 0.45
-"""By how much nearer a statement about something else must be; a word that only one statement has counts 1."""
+CLEARLY, CLEARLY_OTHER, CLEARLY_TEXT = 0.45, 0.9, 1.2
+"""By how much nearer a statement about something else must be, with a number of the same kind and without, or its whole
+text; a word that only one statement has counts 1."""
 FEW, ECHOED = 3, 0.5
 """A yes or no with fewer content words says what the question says, of which the evidence must have this share."""
+LENGTH = 4
+"""Added to the length of a statement when it is compared by the share of its words, so that short ones do not win."""
 SAME = 0.02
 """By which share two durations may differ and still be the same, such as two years and 24 months."""
+_LEAD = re.compile(r"^\W*(yes|yep|sure|of course|certainly|absolutely|no|nope|unfortunately)\b[,.!:]?", re.IGNORECASE)
 _DENIALS = frozenset({"no", "nope", "unfortunately"})
-_COUNT = re.compile(
-    rf"\b(\d{{1,6}}|{'|'.join(word for word, n in NUMBER_WORDS.items() if n > 1)})\s+(?:\w+\s+)?"
-    r"(copies|countries|payments|instalments|points|exchanges?|photos?|books?|titles?|items?|volumes?|cards?|orders?|times)\b",
-    re.IGNORECASE,
-)
-_CLOCK = re.compile(r"\b(\d{1,2})(?::(\d{2}))?\s*(am|pm|o'clock)\b|\b(\d{1,2}):(\d{2})\b", re.IGNORECASE)
-_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
-_NEGATION = re.compile(
-    r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|cannot|unable|impossible|forbidden|excluded|except|refused?"
-    r"|(?:ca|wo|do|does|is|are|was|were|did|has|have|had|could|should|would)n['\u2019]t)\b",
-    re.IGNORECASE,
-)
-_NOT_ONLY = re.compile(
-    r"\bnot only\b|\bno (?:problem|worries|matter|later|more|longer|fault)\b|\bwithout (?:asking|interest)\b"
-    r"|\bif (?:it|that|you|they|the \w+) (?:does|do|is|are|can)(?:n['\u2019]t| not)\b",
-    re.IGNORECASE,
-)
-_YES_NO = re.compile(r"^\W*(yes|yep|sure|of course|certainly|absolutely|no|nope|unfortunately)\b[,.!:]?", re.IGNORECASE)
-_UNTIL = re.compile(r"\b(?:until|till|before|as long as)\b", re.IGNORECASE)
-_AFTER = re.compile(r"\b(?:after|once|since|any more|afterwards)\b", re.IGNORECASE)
-_HALF_A_DAY = 12
-_SHORTEST = 3
-_FREE_CLAIM = Claim("money", "free")
-_CLAUSE = re.compile(r"[;:]\s+|,\s+(?=(?:but|except|unless|however|although|or|and|never|not)\b)|\bbut\b")
-_PLAIN = frozenset(
-    """
-    a able about after all also am an and any anything are as ask at back be because been before being both but by can
-    case certainly course could day days did do does done each either else even ever every feel find for free from get
-    gets give given glad go got had happy has have having he hello help here hi his hope how i if in into is it its just
-    keep know let like long make makes many may me means might more most much must my need needs new no nor not note now
-    of off okay on once one only or order other our out over own please possible put same see shall she should so some
-    sorry such sure take takes tell than thank thanks that the their them then there these they thing this those time to
-    too under unfortunately until up us use using very want was way we well were what when where whether which while who
-    will with within without would yes yet you your yours yourself here's it's that's we're you're don't doesn't can't
-    """.split()
-)
-_SUFFIX = re.compile(r"(?<=\w{3})(?:ies|ing|ed|es|s|e|y|ly|ment|ions?|ation)$")
 
 
 class Unsupported(msgspec.Struct, frozen=True):
@@ -75,21 +52,11 @@ class Unsupported(msgspec.Struct, frozen=True):
     what: str = ""
 
 
-class _Said(NamedTuple):
-    """A statement taken apart."""
-
-    numbers: frozenset[Claim]
-    words: frozenset[str]
-    is_negated: bool
-    until: bool
-    after: bool
-
-
 def unsupported(sentence: str, evidence: Sequence[str], question: str = "") -> Unsupported | None:
     """Find out why evidence does not support a sentence.
 
-    It is strict: what is merely put in quite other words than the evidence is not supported either. A false alarm costs
-    a quotation of the evidence, and a missed one tells a customer something wrong.
+    It is strict: what is put in quite other words than the evidence is not supported either. A false alarm costs a
+    quotation of the evidence, and a missed fault tells a customer something wrong. A courtesy needs no support.
 
     Args:
         sentence: What was worded.
@@ -99,109 +66,165 @@ def unsupported(sentence: str, evidence: Sequence[str], question: str = "") -> U
     Returns:
         The first fault, ``None`` if the sentence is supported.
     """
-    said = _said(sentence)
-    stated = [one for text in evidence for one in _statements(text)]
-    if fault := _numbers(said, stated):
+    if is_courtesy(sentence):
+        return None
+    lead = _LEAD.match(sentence)
+    said = statements(sentence[lead.end() :] if lead else sentence)
+    told = _Told(evidence)
+    numbers = told.numbers | numbers_in(question)
+    if fault := _first(_number(one, told, numbers) for one in said):
         return fault
-    lead = _YES_NO.match(sentence)
-    if not stated:
-        return Unsupported("nowhere") if said.words or lead is not None else None
+    spoken = frozenset[str]().union(*(one.words for one in said))
+    has_number = any(one.numbers for one in said)
+    if not told.statements:
+        return Unsupported("nowhere") if spoken or lead is not None else None
     affirms = lead is not None and lead[1].lower() not in _DENIALS
-    asked = _words(question)
-    known = frozenset[str]().union(*(one.words for one in stated))
-    if len(said.words) < FEW and lead is not None:  # "Yes, you can." says what the question says
-        return _echo(asked, known, stated, affirms=affirms)
-    foreign = said.words - known
-    if len(foreign) > MOST_FOREIGN or len(foreign) > FOREIGN * len(said.words):
+    asked = words(rephrased(question))
+    if lead is not None and len(spoken) < FEW and not has_number:
+        return _echo(said, asked | spoken, told, affirms=affirms)
+    foreign = spoken - told.words
+    is_only_number = len(spoken) < FEW and has_number
+    if len(foreign) > MOST_FOREIGN or (len(foreign) > FOREIGN * len(spoken) and not is_only_number):
         return Unsupported("nowhere", " ".join(sorted(foreign)))
-    return _polarity(said, stated, asked, affirms=affirms)
+    if fault := _first(_polarity(one, told) for one in said if one.words):
+        return fault
+    return _denies_yes(said, asked, told) if affirms and not has_number else None
 
 
-def _numbers(said: _Said, stated: Sequence[_Said]) -> Unsupported | None:
+def _first(faults: Iterable[Unsupported | None]) -> Unsupported | None:
+    return next(filter(None, faults), None)
+
+
+class _Told:
+    """The evidence: its statements, its numbers, and how near it is to what is said.
+
+    A word that several statements have says less about which one is meant.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.statements = [one for text in texts for one in known_statements(text)]
+        self.numbers = frozenset[str]().union(*map(numbers_in, texts))
+        self._holders = Counter(word for one in self.statements for word in one.words)
+        self.words = frozenset(self._holders)
+
+    def weight(self, shared: Iterable[str]) -> float:
+        """What the words count that two statements share."""
+        return sum(1.0 / self._holders.get(word, 1) for word in shared)
+
+    def share(self, said: Statement, one: Statement) -> float:
+        """The same, as a share of a statement's length."""
+        return self.weight(one.words & said.words) / (LENGTH + len(one.words))
+
+
+def _number(said: Statement, told: _Told, numbers: frozenset[str]) -> Unsupported | None:
     """A number that no statement has, or that only statements about something else have."""
-    holders = Counter(word for one in stated for word in one.words)
-
-    def nearness(one: _Said) -> float:
-        return sum(1.0 / holders[word] for word in one.words & said.words)
-
-    for claim in said.numbers:
-        having = [one for one in stated if _has(one, claim)]
+    if made_up := sorted(said.figures - numbers):
+        return Unsupported("number", made_up[0])
+    for claim in sorted(said.numbers, key=lambda c: (c.kind, c.value)):
+        having = [one for one in told.statements if _has(one, claim)]
         if not having:
             return Unsupported("number", f"{claim.kind} {claim.value}")
-        others = [one for one in stated if not _has(one, claim) and any(c.kind == claim.kind for c in one.numbers)]
-        if others and max(map(nearness, others)) > max(map(nearness, having)) + CLEARLY:
+        if _is_of_another(claim, said, told, having):
             return Unsupported("subject", f"{claim.kind} {claim.value}")
+        if said.under and not any(one.under or one.until for one in having):
+            return Unsupported("number", f"{claim.kind} below {claim.value}")
     return None
 
 
-def _has(one: _Said, claim: Claim) -> bool:
-    """Whether a statement has a number; 24 months are two years."""
+def _is_of_another(claim: Claim, said: Statement, told: _Told, having: Sequence[Statement]) -> bool:
+    """Whether what is said is clearly nearer to a statement, or a text, without the number than to those with it."""
+    about = said.words - _own(claim)
+    nearest = max(told.weight(one.around & about) for one in having)
+    nearest_text = max(told.weight(one.text & about) for one in having)
+    for other in told.statements:
+        margin = CLEARLY if any(c.kind == claim.kind for c in other.numbers) else CLEARLY_OTHER
+        is_nearer = (
+            told.weight(other.words & about) > nearest + margin
+            or told.weight(other.text & about) > nearest_text + CLEARLY_TEXT
+        )
+        if is_nearer and other not in having:
+            return True
+    return False
+
+
+def _own(claim: Claim) -> set[str]:
+    """The words that are a claim themselves, and so say nothing of its subject."""
+    if claim.kind == "count":
+        return {claim.value.partition(" ")[2]}
+    return {FREE_WORD} if claim == FREE_CLAIM else {TIMES_WORD} if claim.kind == "times" else set()
+
+
+def _has(one: Statement, claim: Claim) -> bool:
+    """Whether a statement has a number; 24 months are two years, and 3 parts are 3 payments."""
     if claim in one.numbers:
         return True
+    if claim.kind == "count":
+        number = claim.value.partition(" ")[0]
+        counts = {c.value.partition(" ")[0] for c in one.numbers if c.kind == "count"}
+        return number in counts or number in one.figures
     if claim.kind != "duration":
         return False
     days = float(claim.value)
     return any(c.kind == "duration" and abs(float(c.value) - days) <= SAME * days for c in one.numbers)
 
 
-def _echo(
-    asked: frozenset[str], known: frozenset[str], stated: Sequence[_Said], *, affirms: bool
-) -> Unsupported | None:
+def _echo(said: Sequence[Statement], asked: frozenset[str], told: _Told, *, affirms: bool) -> Unsupported | None:
     """Whether a mere yes or no fits: the evidence must be about what is asked, and affirm or deny it."""
-    if len(asked & known) < ECHOED * len(asked):
+    if len(asked & told.words) < ECHOED * len(asked):
         return Unsupported("nowhere")
-    nearest = max(stated, key=lambda one: len(one.words & asked))
-    return Unsupported("polarity") if affirms == nearest.is_negated else None
+    nearest = max(told.statements, key=lambda one: len(one.words & asked))
+    affirms = affirms and not any(one.denied for one in said)
+    return Unsupported("polarity") if affirms == bool(nearest.denied & asked) else None
 
 
-def _polarity(said: _Said, stated: Sequence[_Said], asked: frozenset[str], *, affirms: bool) -> Unsupported | None:
-    """A negation that the nearest statement does not have, or the other way round."""
-    if not said.words:
-        return None
-    nearest = max(stated, key=lambda one: len(one.words & said.words) / (4 + len(one.words)))
-    is_negated = said.is_negated
-    if (said.after and nearest.until and not nearest.after) or (said.until and nearest.after and not nearest.until):
-        is_negated = not is_negated
-    if is_negated != nearest.is_negated:
-        return Unsupported("polarity")
-    about = max(stated, key=lambda one: len(one.words & asked))
-    return Unsupported("polarity") if affirms and about is nearest and nearest.is_negated else None
+def _polarity(said: Statement, told: _Told) -> Unsupported | None:
+    """A word, a time or a price of which the nearest statement says the opposite."""
+    nearest = max(told.statements, key=lambda one: told.share(said, one))
+    if shared := said.words & nearest.words:
+        is_priced = any(claim.kind == "money" for claim in said.numbers)
+        if not (said.denied | nearest.denied) & shared and _is_reversed(said, nearest):
+            return Unsupported("polarity", "before or after")
+        if said.just and nearest.open and not (nearest.just or said.open):
+            return Unsupported("polarity", "only")
+        if FREE_CLAIM in nearest.numbers and PAY in said.words - said.denied and not is_priced:
+            return Unsupported("polarity", "free")
+        if said.denied and not nearest.denied and said.denied.isdisjoint(told.words):
+            return Unsupported("polarity", " ".join(sorted(said.denied)))
+    opposed = (word for word in sorted(said.words) if _is_opposed(word, said, told, nearest))
+    return next((Unsupported("polarity", word) for word in opposed), None)
 
 
-@lru_cache(4_096)  # evidence is public text, the same few policies again and again
-def _statements(text: str) -> tuple[_Said, ...]:
-    """The clauses of a text, each taken apart."""
-    return tuple(_said(clause) for one in sentences(text) for clause in _CLAUSE.split(one) if clause.strip())
+def _is_opposed(word: str, said: Statement, told: _Told, nearest: Statement) -> bool:
+    """Whether exactly one side denies a word, compared with the nearest statements that have it."""
+    having = [
+        (told.share(said, one), one)
+        for one in told.statements
+        if word in one.words and (one is nearest or len(one.words & said.words) > 1)
+    ]
+    best = max((share for share, _ in having), default=0.0)
+    return bool(having) and all(_opposes(said, one, word) for share, one in having if share >= best)
 
 
-def _said(text: str) -> _Said:
-    plain = _NOT_ONLY.sub(" ", _YES_NO.sub(" ", text))
-    return _Said(
-        claims(text) | _counts(text) | ({_FREE_CLAIM} if FREE.search(text) else set()),
-        _words(text),
-        len(_NEGATION.findall(plain)) % 2 == 1,
-        _UNTIL.search(text) is not None,
-        _AFTER.search(text) is not None,
-    )
+def _opposes(said: Statement, one: Statement, word: str) -> bool:
+    """Whether exactly one of two statements denies a word: "not unless" is "only if", "not after" is "until"."""
+    if (word in said.denied) == (word in one.denied):
+        return False
+    denying, other = (said, one) if word in said.denied else (one, said)
+    if word in other.perhaps_denied or (denying.unless and (other.only or other.unless)):
+        return False
+    return not _is_reversed(said, one)
 
 
-def _counts(text: str) -> frozenset[Claim]:
-    """Numbers of things, and times of the day."""
-    found = {
-        Claim("count", f"{NUMBER_WORDS.get(n.lower(), n)} {_stem(noun.lower())}") for n, noun in _COUNT.findall(text)
-    }
-    for hour, minute, half, plain_hour, plain_minute in _CLOCK.findall(text):
-        past_noon = {"am": 0, "pm": _HALF_A_DAY}.get(half.lower())
-        at = int(hour or plain_hour) if past_noon is None else int(hour) % _HALF_A_DAY + past_noon
-        found.add(Claim("clock", f"{at}:{minute or plain_minute or '00'}"))
-    return frozenset(found)
+def _is_reversed(said: Statement, one: Statement) -> bool:
+    """Whether one of two statements holds until some time, and the other only after it."""
+    if (said.until and said.after) or (one.until and one.after):
+        return False
+    return (said.after and one.until) or (said.until and one.after)
 
 
-def _words(text: str) -> frozenset[str]:
-    """The stems of the content words of a text."""
-    lowered = text.lower().replace("\u2019", "'")
-    return frozenset(_stem(word) for word in _WORD.findall(lowered) if len(word) >= _SHORTEST and word not in _PLAIN)
-
-
-def _stem(word: str) -> str:
-    return _SUFFIX.sub("", word.removesuffix("'s"))
+def _denies_yes(said: Sequence[Statement], asked: frozenset[str], told: _Told) -> Unsupported | None:
+    """A yes to something that the nearest statement denies, although the rest of the sentence does not."""
+    spoken = asked.union(*(one.words for one in said))
+    nearest = max(told.statements, key=lambda one: len(one.words & spoken))
+    denied = (nearest.denied & asked).difference(*(one.denied for one in said))
+    return Unsupported("polarity", " ".join(sorted(denied))) if denied else None

@@ -45,6 +45,25 @@ class Reader:
         yield Delta(next(iter(pb.guard.sentences(prompt.evidence[0]))))
 
 
+class Polite:
+    """A generator that is only polite."""
+
+    name = "polite"
+
+    async def stream(self, prompt, *, max_tokens, timeout_s):
+        yield Delta("I'm sorry for any confusion. I'm here to help.")
+
+
+async def test_the_evidence_stands_in_for_mere_courtesies(opened):
+    """A generator that states nothing has not answered, so the section is quoted instead."""
+    desk = await opened(Polite())
+    asked = [{"role": "user", "content": "What is your return window?"}]
+    text, made = await desk.ask("and for opened boxes?", history=asked)
+    assert "14 days" in text
+    assert "sorry" not in text
+    assert made["worded"] is False
+
+
 async def test_a_reply_says_whether_a_generator_worded_it(opened):
     """What a generator worded and the check let through is marked; what the shop wrote is not."""
     desk = await opened(Reader())

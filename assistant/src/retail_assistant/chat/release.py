@@ -30,11 +30,11 @@ class Release:
                 draft.refusals.append(f"guard: {checked.violation}")
             if violations == MOST_VIOLATIONS or checked.text in shown:
                 break  # a generator that goes on like this has nothing more to say
-            if checked.text:
+            if checked.text and not (draft.stream and pb.guard.is_courtesy(sentence)):  # that would answer nothing
                 shown.add(checked.text)
                 draft.worded = draft.stream is not None
                 yield checked.text + " "
-        if violations and not shown:
+        if not shown:
             for sentence in pb.guard.sentences(draft.fallback):
                 checked = await self._check(sentence, draft, turn)
                 if checked.text:
