@@ -36,6 +36,8 @@ UNSUPPORTED = [
     ("No, you can't.", "You can return a book.", "Can I return a book?", "polarity"),
     ("Our museum exhibits porcelain elephants daily.", DELIVERY, "", "nowhere"),
     ("Our desk closes at 17:30.", DELIVERY, "", "number"),
+    ("I will return a book for you within 30 days.", RETURNS, "", "nowhere"),
+    ("A return is a return of a book is a return of a book.", RETURNS, "", "nowhere"),
     ("It travels at 200 km.", "Express delivery travels fast.", "", "number"),
     ("It takes four parts.", "Orders can be split into 3 payments.", "", "number"),
     ("Banks take up to 2 more days.", "Banks take up to 3 more days to show it.", "", "number"),

@@ -42,6 +42,8 @@ LENGTH = 4
 SAME = 0.02
 """By which share two durations may differ and still be the same, such as two years and 24 months."""
 _LEAD = re.compile(r"^\W*(yes|yep|sure|of course|certainly|absolutely|no|nope|unfortunately)\b[,.!:]?", re.IGNORECASE)
+_I = re.compile(r"\bI(?:['\u2019]|\b)")
+"""Whoever words the evidence neither is nor does anything that the evidence states."""
 _DENIALS = frozenset({"no", "nope", "unfortunately"})
 
 
@@ -68,6 +70,8 @@ def unsupported(sentence: str, evidence: Sequence[str], question: str = "") -> U
     """
     if is_courtesy(sentence):
         return None
+    if _I.search(sentence) or _goes_round(sentence):
+        return Unsupported("nowhere")
     lead = _LEAD.match(sentence)
     said = statements(sentence[lead.end() :] if lead else sentence)
     told = _Told(evidence)
@@ -89,6 +93,13 @@ def unsupported(sentence: str, evidence: Sequence[str], question: str = "") -> U
     if fault := _first(_polarity(one, told) for one in said if one.words):
         return fault
     return _denies_yes(said, asked, told) if affirms and not has_number else None
+
+
+def _goes_round(sentence: str) -> bool:
+    """Whether a sentence says the same three words twice, as small models do."""
+    said = sentence.lower().split()
+    threes = list(zip(said, said[1:], said[2:], strict=False))
+    return len(set(threes)) < len(threes)
 
 
 def _first(faults: Iterable[Unsupported | None]) -> Unsupported | None:
