@@ -1,7 +1,8 @@
 """Does the guard stop sentences that say something else than their evidence, and let the others pass?
 
-Two sets, labelled by people who did not write the rules: ``made`` are sentences written to be right or wrong in one
-way, ``real`` are what a small local model said of one policy section.
+Two kinds, labelled by people who did not write the rules: ``made`` are sentences written to be right or wrong in one
+way, ``real`` are what a small local model said of one policy section. The rules were written with the sets ``building``
+in view, and never with ``blind`` or ``fresh``, which has the later of the two.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def share(judged: Iterable[Judged]) -> float:
 def main() -> None:
     """Check both sets and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--set", default="building", choices=("building", "blind"), help="which half (building)")
+    parser.add_argument("--set", default="building", choices=("building", "blind", "fresh"), help="which (building)")
     parser.add_argument("--show", type=int, default=0, help="print so many sentences that are judged differently")
     options = parser.parse_args()
     rows: list[tuple[str, float, int]] = []
