@@ -2,7 +2,7 @@
 
 Two kinds, labelled by people who did not write the rules: ``made`` are sentences written to be right or wrong in one
 way, ``real`` are what a small local model said of one policy section. The rules were written with the sets ``building``
-in view, and never with ``blind`` or ``fresh``, which has the later of the two.
+in view, and without ``blind`` and ``fresh``; ``fresh`` was written last.
 """
 
 from __future__ import annotations
