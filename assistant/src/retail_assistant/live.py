@@ -44,6 +44,7 @@ class LiveShop:
             "cents": lambda cents: self.money(int(cents)),
             "number": lambda number: number,
             "day": lambda moment: day(float(moment)),
+            "span": lambda span: span.replace("_", " "),
         }
 
     @property
@@ -82,6 +83,10 @@ class LiveShop:
         except ShopError:
             return None
         return found if found.listed else None
+
+    def ever_sold(self, asins: Iterable[str]) -> list[Product]:
+        """Some products, also those that are not sold any more."""
+        return [queries.get_product(self.conn, asin) for asin in asins]
 
     def policy(self, policy_id: str) -> Policy | None:
         """The present version of a policy; ``None`` if it does not exist."""
@@ -132,8 +137,8 @@ class LiveShop:
         return finding.with_words(self.conn, words)
 
     def orders(self, shopper: str) -> list[Order]:
-        """A shopper's orders, the newest first."""
-        return orders.list_orders(self.conn, shopper)
+        """All orders of a shopper, the newest first."""
+        return orders.list_orders(self.conn, shopper, limit=None)
 
     def return_window(self) -> float | None:
         """The days within which a delivered order can be returned; ``None`` if no policy states them."""

@@ -11,7 +11,7 @@ from retail_assistant.knowledge.product_index import IndexFollower, ProductIndex
 from retail_assistant.knowledge.tasks import product_embeddings
 from retail_assistant.shop import records
 from retail_assistant.understand.ask import Ask, Subject
-from retail_assistant.understand.names.titles import LAST
+from retail_assistant.understand.names.volumes import LAST
 
 NOW = 1_790_000_000.0
 

@@ -241,3 +241,59 @@ async def test_attempts_to_instruct_are_declined(desk, message):
     text, made = await desk.ask(message, user=ME)
     assert text.startswith("Sorry, I cannot do that.")
     assert (made["intent"], made["cards"]) == ("off_topic", [])
+
+
+@pytest.mark.parametrize("session", [{}, {"metadata": {"session": "s"}}])
+async def test_either_of_two_themes_is_enough(desk, session):
+    """Books about one theme or another are found with either, also when a later message goes on from them."""
+    cats, volleyball = (desk.shop.with_words([word]) for word in ("cats", "volleyball"))
+    assert cats and volleyball and not cats & volleyball  # noqa: PT018  # one fact about the shop
+    replies = await desk.talk("show me 10 books about cats or volleyball", "anything under 50 euros?", **session)
+    for _, made in replies:
+        asins = {card["asin"] for card in made["cards"]}
+        assert asins <= cats | volleyball
+        assert asins & cats
+        assert asins & volleyball
+
+
+async def test_no_book_about_either_theme_is_said_so(desk):
+    """If no product has any of the themes, the reply names them as a choice."""
+    text, _ = await desk.ask("books about submarines or volcanoes under 1 euro")
+    assert "about submarines or volcanoes" in text
+
+
+@pytest.mark.parametrize("session", [{}, {"metadata": {"session": "s"}}])
+@pytest.mark.parametrize("message", ["another one like it", "show me another", "another one please", "something else"])
+async def test_another_after_a_picked_product_is_an_unseen_one(desk, message, session):
+    """After one of a list was picked, another one is a list of the same wishes without what was already shown."""
+    replies = await desk.talk("show me 2 sports or cooking books", "the second one", message, message, **session)
+    first, picked, second, third = (shown(desk, made) for _, made in replies)
+    assert len(picked) == 1
+    assert replies[2][1]["intent"] == "list"
+    lines = [{offer.product.line for offer in some} for some in (first, second)]
+    assert second
+    assert not lines[0] & lines[1]
+    assert {offer.product.genre for offer in second} <= {"sports", "cooking"}
+    assert not {offer.product.line for offer in third} & (lines[0] | lines[1])
+
+
+async def test_another_of_a_named_product_is_one_like_it(desk):
+    """After a product that no list showed, another one is of its genre, and of another series."""
+    replies = await desk.talk("how much is Escape of Silver Gate 2?", "show me another")
+    found = {(offer.product.genre, offer.product.line) for offer in shown(desk, replies[1][1])}
+    assert found == {("thriller", "The Double of Paper Mill")}
+
+
+@pytest.mark.parametrize("session", [{}, {"metadata": {"session": "s"}}])
+async def test_more_of_what_is_like_a_product_stays_like_it(desk, session):
+    """After books like a product, still others are of its genre too, however the conversation was remembered."""
+    replies = await desk.talk("how much is An Apron for Nils 2?", "another one like it", "something else", **session)
+    for _, made in replies[1:]:
+        assert {offer.product.genre for offer in shown(desk, made)} <= {"cooking"}
+    assert shown(desk, replies[1][1])
+
+
+async def test_when_nothing_else_is_left_it_is_said_so(desk):
+    """If all that fits was shown, the reply says that there is nothing else, and not that there is nothing."""
+    replies = await desk.talk("show me thrillers", "the second one", "show me another")
+    assert replies[2][0].startswith("I found no other thriller books in stock.")

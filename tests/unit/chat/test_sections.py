@@ -120,3 +120,40 @@ def test_training_tells_answers_from_none():
     gate = train(yes, no)
     assert sum(gate.chance(signs) >= gate.least for signs in yes) >= 49
     assert max(gate.chance(signs) for signs in no) < 0.5 < min(gate.chance(signs) for signs in yes)
+
+
+TROUBLES = [
+    ("my book arrived damaged", "damaged-on-arrival", {"back"}),
+    ("I got the wrong book", "wrong-item", {"back", "pay"}),
+    ("my book has blank pages", "printing-faults", set()),
+]
+ASPECTS = {
+    "back": "do I have to send it back?",
+    "pay": "do I have to pay for that?",
+    "box": "and if I already threw the box away?",
+}
+
+
+@pytest.mark.parametrize("given", [{}, {"user": "u00003"}, {"metadata": {"session": "s"}}])
+@pytest.mark.parametrize(("trouble", "section", "states"), TROUBLES)
+async def test_what_follows_a_trouble_goes_on_from_its_section(desk, trouble, section, states, given):
+    """What is asked after a trouble is answered by its section as far as that states it, and else said not stated."""
+    replies = await desk.talk(trouble, *ASPECTS.values(), **given)
+    policy = desk.shop.policy("damaged")
+    (found,) = [s for s in policy.sections if s.id == section]
+    quoted = replies[0][0]
+    for aspect, (text, made) in zip(ASPECTS, replies[1:], strict=True):
+        assert made["intent"] == "policy"
+        if aspect in states:
+            assert text == quoted
+        else:
+            assert text.startswith("Our policies do not state that.")
+            assert f"\u201c{found.title}\u201d" in text
+
+
+async def test_another_question_after_a_trouble_is_answered_by_itself(desk):
+    """A question that says what it is about does not go on from the trouble before it."""
+    for question in ("what does express delivery cost?", "how can I pay?"):
+        replies = await desk.talk("my book arrived damaged", question)
+        assert replies[1][0] != replies[0][0]
+        assert "Damaged on arrival" not in replies[1][0]

@@ -72,3 +72,9 @@ def read(parser):
         return ask
 
     return one
+
+
+@pytest.fixture(scope="session")
+def read_all(parser):
+    """Return a function that reads a message and returns its last question."""
+    return lambda message: parser.read(message)[-1]

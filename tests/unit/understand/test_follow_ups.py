@@ -323,6 +323,16 @@ def test_what_is_asked_for_is_read_by_its_words(parser, message, kind, slot):
     assert (parser.read(message)[-1].best.kind, parser.read(message)[-1].slot(kind)) == (kind, slot)
 
 
+def test_a_theme_is_refused_after_a_list(read):
+    """After a list, a theme that is refused is no wish any more; of a choice only the other one is left."""
+    said = Dialogue(shown=THREE, kind="list", wishes=Wishes(themes=frozenset({"dragons"})), turns=1)
+    ask = read("no dragons please", said)
+    assert (ask.best.kind, ask.wishes) == ("list", Wishes(no_themes=frozenset({"dragons"})))
+    choice = Wishes(themes=frozenset({"dragons or pirates"}))
+    ask = read("no dragons please", Dialogue(shown=THREE, kind="list", wishes=choice, turns=1))
+    assert ask.wishes == Wishes(themes=choice.themes, no_themes=frozenset({"dragons"}))
+
+
 def test_what_somebody_loves_is_a_theme(parser):
     """What the one for whom a book is loves is what the book should be about."""
     assert "football" in parser.read("a present for my daughter, she loves football")[-1].wishes.themes

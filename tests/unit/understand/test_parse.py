@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from retail_assistant.understand.dialogue import Dialogue
-from retail_assistant.understand.names.titles import LAST
+from retail_assistant.understand.names.volumes import LAST
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 NILS, GATE = "An Apron for Nils", "Escape of Silver Gate"
@@ -178,3 +178,29 @@ class TestPage:
         message = "how many copies are there left in your warehouse"
         assert [s.source for s in read(message, page=self.PAGE).subjects] == ["page"]
         assert read(message, said, self.PAGE).subjects == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "themes"),
+    [
+        ("books about dragons or pirates", {"dragons or pirates"}),
+        ("a book about dragons, pirates or ghosts", {"dragons or pirates or ghosts"}),
+        ("dragon or pirate stories", {"dragon or pirate"}),
+        ("books about magic and dragons or pirates", {"magic", "dragons or pirates"}),
+        ("books about dragons and pirates", {"dragons", "pirates"}),
+        ("something with talking cats or lighthouses", {"talking cats or lighthouses"}),
+        ("books about dragons or anything", {"dragons"}),
+        ("books about dragons in paperback or hardcover", {"dragons"}),
+        ("dragons or lighthouse", {"dragons or lighthouse"}),
+    ],
+)
+def test_an_or_between_themes_leaves_a_choice(read, message, themes):
+    """Themes joined by "or" are one wish that either fulfils; those joined by "and" are wishes of their own."""
+    assert read(message).wishes.themes == themes
+
+
+def test_a_choice_of_themes_after_a_list_refines_it(read):
+    """After a list, themes joined by "or" are one wish too."""
+    said = Dialogue(kind="list", shown=("P001", "P002"), offered=("P001", "P002"), turns=1)
+    assert read("with dragons or pirates", said).wishes.themes == {"dragons or pirates"}
+    assert read("dragons or lighthouse", said).wishes.themes == {"dragons or lighthouse"}

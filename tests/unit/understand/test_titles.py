@@ -2,7 +2,8 @@
 
 import pytest
 
-from retail_assistant.understand.names.titles import LAST, Titles, volume_in
+from retail_assistant.understand.names.titles import Titles
+from retail_assistant.understand.names.volumes import LAST, several_in, volume_in
 
 LANTERN, NILS, GATE = "The Captain's Lantern", "An Apron for Nils", "Escape of Silver Gate"
 
@@ -182,3 +183,40 @@ def test_plurals_and_hyphens_do_not_make_another_title(titles):
 def test_first_volumes_are_volume_one(text, volume):
     """Several series' first volumes are asked for as volume 1; a number of volumes is not a volume."""
     assert volume_in(text) == volume
+
+
+@pytest.mark.parametrize(
+    ("text", "volumes"),
+    [
+        ("volumes 1 and 3 of An Apron for Nils", (1, 3)),
+        ("volumes 1, 3 and 5 of An Apron for Nils", (1, 3, 5)),
+        ("volume 1 and volume 3 of An Apron for Nils", (1, 3)),
+        ("volumes 1 to 4 of An Apron for Nils", (1, 2, 3, 4)),
+        ("volumes one through three of An Apron for Nils", (1, 2, 3)),
+        ("the first and the third volume of An Apron for Nils", (1, 3)),
+        ("the first and third volume of An Apron for Nils", (1, 3)),
+        ("An Apron for Nils 2, 3 and 5", (2, 3, 5)),
+        ("An Apron for Nils volumes 2 and 4", (2, 4)),
+        ("An Apron for Nils 2 & 4", (2, 4)),
+        ("An Apron for Nils 1 to 3", (1, 2, 3)),
+        ("is An Apron for Nils 1 or 2 cheaper?", (1, 2)),
+        ("An Apron for Nils 2 to my cart", (2,)),
+        ("An Apron for Nils 2 and 3 copies of another", (2,)),
+        ("An Apron for Nils 2, 10 euros", (2,)),
+        ("An Apron for Nils, Vol. 2. 40 % off", (2,)),
+    ],
+)
+def test_several_volumes_of_one_title_are_named(titles, text, volumes):
+    """Volumes that are listed before or behind a title are all named, and what counts something is none of them."""
+    (named,) = titles.named(text)
+    assert named.volumes == volumes
+
+
+@pytest.mark.parametrize(
+    ("text", "volumes"),
+    [("volumes 5 and 6", (5, 6)), ("the first and second volume", (1, 2)), ("volumes 2 to 4", (2, 3, 4)),
+     ("volume 3", ()), ("how many volumes 3 or 4 days", ()), ("5 and 6", ())],
+)  # fmt: skip
+def test_a_text_without_a_title_can_name_several_volumes(text, volumes):
+    """Several numbers behind a word for volumes are volumes; one alone is not several."""
+    assert several_in(text) == volumes

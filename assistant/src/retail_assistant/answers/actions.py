@@ -9,7 +9,8 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.own import NO_ORDERS, SIGN_IN, Own, left_out, named_number, no_order, of_day
+from retail_assistant.answers.own import Own, left_out, named_number, no_order
+from retail_assistant.answers.past_orders import NO_ORDERS, SIGN_IN, of_day
 from retail_assistant.answers.phrases import count, in_form, joined, money, number, ordered, price, reduction
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects
@@ -25,6 +26,7 @@ from retail_assistant.understand.dialogue import Pending, Verb
 
 UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
 YES_OR_NO = "Please answer yes or no."
+ONE_AT_A_TIME = "I can do that for one book at a time, so this is the first; tell me the next one after it."
 LEFT = "All right, I leave it as it is."
 NOTHING = "There is nothing to confirm any more. Tell me what I should do."
 _YES = re.compile(
@@ -106,7 +108,8 @@ class Actions:
         offer, several = self._meant(asked, cart, slot)
         if several:
             names = joined([f"{in_form(o)} for {price(o)}" for o in several[:4]], "or")
-            return Draft(f"Which one do you mean: {names}?", asins=tuple(o.asin for o in several[:4]))
+            asks = Draft(f"Which one do you mean: {names}?", asins=tuple(o.asin for o in several[:4]))
+            return _one_at_a_time(asked, asks)
         if offer is None:
             return Draft(WHICH if slot == "add" or cart else "Your cart is empty.")
         copies = _copies(asked)
@@ -116,12 +119,12 @@ class Actions:
                 return Draft(LEFT)
             if not offer.quantity:
                 return Draft(f"{name} is out of stock, so I cannot add it to your cart.", asins=asins)
-            return self._proposed(asked, "add", offer, copies)
+            return _one_at_a_time(asked, self._proposed(asked, "add", offer, copies))
         if offer.asin not in cart:
             return Draft(f"{name} is not in your cart.", asins=asins)
         if slot == "remove" or not copies:
-            return self._proposed(asked, "remove", offer, 1)
-        return self._proposed(asked, "quantity", offer, copies)
+            return _one_at_a_time(asked, self._proposed(asked, "remove", offer, 1))
+        return _one_at_a_time(asked, self._proposed(asked, "quantity", offer, copies))
 
     def _meant(self, asked: Asked, cart: dict[str, int], slot: str) -> tuple[Offer | None, list[Offer]]:
         """The product that is meant, or several between which nothing decides."""
@@ -209,6 +212,13 @@ class Actions:
         return Draft(
             f"Shall I {what} your cart? {YES_OR_NO}", asins=(offer.asin,), pending=Pending(verb, offer.asin, copies)
         )
+
+
+def _one_at_a_time(asked: Asked, draft: Draft) -> Draft:
+    """A proposal for the first of several products, which says that the others come after it."""
+    if len(asked.ask.subjects) > 1:
+        draft.text = f"{ONE_AT_A_TIME} {draft.text}"
+    return draft
 
 
 def _copies(asked: Asked) -> int:

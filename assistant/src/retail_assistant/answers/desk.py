@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import parbake as pb
 from retail_assistant.answers.actions import Actions
 from retail_assistant.answers.comparing import Comparing
+from retail_assistant.answers.correcting import Correcting
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.facts import Facts
 from retail_assistant.answers.lists import Lists
@@ -16,6 +17,7 @@ from retail_assistant.answers.products import Products
 from retail_assistant.answers.promotions import Promotions
 from retail_assistant.answers.reviews import Reviews
 from retail_assistant.answers.subjects import Subjects
+from retail_assistant.answers.sums import Sums
 from retail_assistant.live import LiveShop
 from retail_assistant.understand.ask import Kind
 
@@ -34,8 +36,9 @@ class AnswerDesk:
         self._facts = Facts(subjects)
         own = Own(app, shop)
         self.actions = Actions(app, shop, subjects, own)
+        self._correcting = Correcting(app, shop, subjects)
         self._table: dict[Kind, Handler] = {
-            "offer": Products(app, subjects, promotions).answer,
+            "offer": Products(app, subjects, promotions, Sums(app, shop, subjects)).answer,
             "facts": self._facts.answer,
             "list": self._lists.answer,
             "trending": self._lists.trend,
@@ -47,6 +50,10 @@ class AnswerDesk:
             "points": own.points,
             "action": self.actions.propose,
         }
+
+    def corrected(self, asked: Asked, draft: Draft) -> Draft:
+        """The answer, after the right price or stock of the product of which the question states a wrong one."""
+        return self._correcting.corrected(asked, draft)
 
     def handler(self, kind: Kind, slot: str) -> Handler:
         """What answers a kind of question; a title alone is answered with what is sold under it."""

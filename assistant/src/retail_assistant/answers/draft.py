@@ -40,8 +40,9 @@ class Draft:
 
     ``text`` or ``stream`` holds slots; ``sources`` are the entities it states, and ``told`` the texts a generator was
     given, best first. ``intent`` is what was asked for, ``faq`` names the answer of the bank that it is, and
-    ``refusals`` say what was not used, and why. ``section`` (the policy section that it quotes), ``focus`` (a product),
-    ``wishes`` and ``pending`` are for the next turn. ``worded`` says whether a sentence of ``stream`` was shown.
+    ``refusals`` say what was not used, and why. ``section`` (the policy section that it quotes, or from which the next
+    question goes on), ``focus`` (a product), ``wishes`` and ``pending`` are for the next turn. ``worded`` says whether
+    a sentence of ``stream`` was shown.
     """
 
     text: str = ""

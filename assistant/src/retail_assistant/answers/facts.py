@@ -10,11 +10,11 @@ import msgspec
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.phrases import by, count, form, in_form, joined, price, stock, title
-from retail_assistant.answers.products import MOST_NAMED, WHICH, drafted, missing, name_of
+from retail_assistant.answers.products import MOST_NAMED, WHICH, drafted, missing, name_of, volumes_told
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.shop.finding import Offer
 from retail_assistant.understand.ask import Subject
-from retail_assistant.understand.names.titles import LAST, volume_in
+from retail_assistant.understand.names.volumes import LAST, volume_in
 
 UNKNOWN = "Our pages do not state that; please ask our support team."
 _ENDS = re.compile(r"final volume|story ends|last volume ties", re.IGNORECASE)
@@ -71,6 +71,8 @@ class Facts:
         line = self._subjects.line(subject)
         if not line:
             return missing(self._subjects, subject)
+        if ask.are_volumes and slot in ("format", "formats"):
+            return volumes_told(self._subjects, ask.subjects)
         if slot == "unknown":
             return Draft(UNKNOWN, asins=(line[0].asin,))
         if slot == "next" and subject.volume is None and (volume := volume_in(ask.text)):
@@ -79,14 +81,17 @@ class Facts:
         if not offers and slot not in ("next", "length", "formats", "format"):
             return missing(self._subjects, subject)
         drafts = [self._tell.get(slot, _plot)(Looked(asked, subject, line, offers or line))]
-        others = ask.subjects[1:] if slot == "author" else ()
-        found = [(other, self._subjects.offers(other)) for other in others]
-        return together([*drafts, *(_author(Looked(asked, other, also, also)) for other, also in found if also)])
+        each = {"author": _author} if not ask.are_volumes else {"plot": _plot}
+        found = [(other, self._subjects.offers(other)) for other in ask.subjects[1:MOST_NAMED]]
+        tell = each.get(slot)
+        return together([*drafts, *(tell(Looked(asked, other, also, also)) for other, also in found if tell and also)])
 
     async def title_alone(self, asked: Asked) -> Draft:
         """What a title alone is answered with: what is sold under it."""
         if not asked.ask.subjects:
             return Draft(WHICH)
+        if asked.ask.are_volumes:
+            return volumes_told(self._subjects, asked.ask.subjects)
         offers = self._subjects.offers(asked.ask.subjects[0])
         if not offers:
             return missing(self._subjects, asked.ask.subjects[0])

@@ -12,6 +12,7 @@ import numpy as np
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.phrases import described, joined, listed
+from retail_assistant.answers.products import volumes_told
 from retail_assistant.answers.subjects import Subjects, last_volumes
 from retail_assistant.knowledge.product_index import ProductIndex
 from retail_assistant.knowledge.tasks import product_embeddings
@@ -19,7 +20,7 @@ from retail_assistant.live import LiveShop
 from retail_assistant.recs.tasks import recommendations, trending
 from retail_assistant.recs.trends import ALL
 from retail_assistant.shop.finding import Conditions, Offer
-from retail_assistant.understand.names.titles import LAST
+from retail_assistant.understand.names.volumes import LAST
 from retail_assistant.understand.parse import wants_another
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
@@ -59,18 +60,21 @@ class Lists:
     async def answer(self, asked: Asked) -> Draft:
         """Show the best products that keep every wish, or say which wish cannot be met."""
         ask, said = asked.ask, asked.said
+        if ask.are_volumes and not ask.like:
+            return volumes_told(self._subjects, ask.subjects)
         anchor = self._subjects.first(ask)
-        wishes = self._completed(asked, anchor)
+        wishes = self._wished(asked, anchor)
         if wishes.volume is not None and msgspec.structs.replace(wishes, volume=None) == NO_WISHES and anchor is None:
             return Draft(WHICH_SERIES, wishes=wishes)
-        shown_before = set(said.offered) if wants_another(ask.text) and said.offered else set[str]()
+        is_another = wants_another(ask.text) and bool(said.offered or ask.slot("list") == "another")
         conditions = await self._conditions(asked, wishes, anchor)
-        conditions = msgspec.structs.replace(conditions, no_asins={*conditions.no_asins, *shown_before})
+        if is_another:
+            conditions = self._unseen(asked, wishes, anchor, conditions)
         found = (await self._app.serve(find_products, conditions=conditions)).unwrap()
         if wishes.volume == LAST:
             found = last_volumes(found)
         if not found:
-            return await self._nothing(wishes, conditions)
+            return await self._nothing(wishes, conditions, other="other " if is_another else "")
         chosen, lane, head = await self._best(asked, wishes, found, anchor)
         return Draft(
             f"{head} {listed(chosen)}",
@@ -98,6 +102,13 @@ class Lists:
         return Draft(f"Popular right now: {listed(chosen)}", sources=tuple(f"product/{a}" for a in asins), asins=asins,
                      lane=lane, wishes=wishes)  # fmt: skip
 
+    def _wished(self, asked: Asked, anchor: Offer | None) -> Wishes:
+        """The wishes; where one of a list was picked and another one is asked for, those of that list go on."""
+        is_picked = anchor is not None and anchor.asin in asked.said.offered
+        if is_picked and asked.ask.slot("list") == "another" and not asked.ask.like:
+            return asked.said.wishes.then(asked.ask.wishes)
+        return self._completed(asked, anchor)
+
     def _completed(self, asked: Asked, anchor: Offer | None) -> Wishes:
         """The wishes, with what the words take from the product in view: its author, its genre, a lower price."""
         ask, wishes = asked.ask, asked.ask.wishes
@@ -116,19 +127,27 @@ class Lists:
         if _DEARER.search(text) and wishes.least_cents is None:
             wishes = msgspec.structs.replace(wishes, least_cents=anchor.cents + 1)
         is_named = any(s.source == "message" and s.whole for s in ask.subjects)
-        if is_named and not ask.like and not wishes.authors:
+        if is_named and not ask.like and not wishes.authors and ask.premise is None:
             wishes = msgspec.structs.replace(wishes, series=wishes.series | {s.name for s in ask.subjects if s.name},
                                              volume=ask.subjects[0].volume or wishes.volume)  # fmt: skip
         if slot == "of_line":
             whole = frozenset({anchor.product.line})
             wishes = msgspec.structs.replace(wishes, series=whole, themes=wishes.themes | set(ask.leftover))
-        is_like = ask.like or slot in ("like", "cheapest")
+        is_like = ask.like or slot in ("like", "cheapest", "another")
         if is_like and not (wishes.series or wishes.genres or wishes.authors or wishes.themes):
             line = anchor.product.line
             wishes = msgspec.structs.replace(
                 wishes, genres=frozenset({anchor.product.genre}), no_series=wishes.no_series | {line}
             )
         return wishes
+
+    def _unseen(self, asked: Asked, wishes: Wishes, anchor: Offer | None, conditions: Conditions) -> Conditions:
+        """The conditions without what was shown; after one product was picked also without other volumes of it."""
+        offered = asked.said.offered
+        no_titles = {*conditions.no_titles}
+        if anchor is not None and asked.ask.slot("list") == "another" and not wishes.series:
+            no_titles |= {o.product.line for o in self._shop.offers([*offered, anchor.asin])}
+        return msgspec.structs.replace(conditions, no_asins={*conditions.no_asins, *offered}, no_titles=no_titles)
 
     async def _conditions(self, asked: Asked, wishes: Wishes, anchor: Offer | None) -> Conditions:
         """The wishes as a query; what is like a product is another line of its genre."""
@@ -177,7 +196,7 @@ class Lists:
     def _hinted(self, asked: Asked, found: Sequence[Offer]) -> tuple[Sequence[Offer], list[str]]:
         """The products that also have the question's other words, if any do, and the words that no product has."""
         wishes = asked.ask.wishes
-        hints = [w for w in asked.ask.leftover if w not in wishes.themes and w not in wishes.no_themes]
+        hints = [w for w in asked.ask.leftover if w not in wishes.theme_words | wishes.no_themes]
         unknown: list[str] = []
         for hint in hints if len(hints) <= MOST_HINTS else []:
             named = self._shop.with_words([hint])
@@ -215,11 +234,11 @@ class Lists:
         near = dict(index.search(np.frombuffer(embedded, np.float32), len(index)))
         return sorted(found, key=lambda o: -near.get(o.asin, -1.0))
 
-    async def _nothing(self, wishes: Wishes, conditions: Conditions) -> Draft:
+    async def _nothing(self, wishes: Wishes, conditions: Conditions, *, other: str) -> Draft:
         """Say which wish cannot be met; nothing that breaks a wish is shown."""
         if wishes == NO_WISHES:
             return Draft("I have nothing that fits right now.", wishes=wishes)
-        text = f"I found no {described(wishes, self._shop.goods())} in stock."
+        text = f"I found no {other}{described(wishes, self._shop.goods())} in stock."
         for name, wish in _GIVEN_UP:
             if getattr(wishes, name) == getattr(NO_WISHES, name):
                 continue

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.past_orders import NO_ORDERS, OPEN, SIGN_IN, STATES, PastOrders, copies_of, head, of_day
 from retail_assistant.answers.phrases import count, day, joined, money, number, ordered, price, reduction, title
+from retail_assistant.answers.subjects import Subjects
 from retail_assistant.live import LiveShop
 from retail_assistant.live_tasks import cart as live_cart
 from retail_assistant.live_tasks import orders as live_orders
@@ -18,8 +20,6 @@ from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.dialogue import Pending
 
-SIGN_IN = "I see that only when you are signed in. Please sign in and ask me again."
-NO_ORDERS = "I see no order of yours."
 FREE_OVER, STANDARD_DAYS = "free_over_eur", "standard_days"
 """Facts of policies: over which total delivery is free, and how long delivery takes."""
 _DIGITS = r"(?:-\d+)*"
@@ -30,16 +30,6 @@ _ORDER_NUMBER = re.compile(
 _OTHER = re.compile(
     r"\b(?:the )?other (?:one|order)\b|\bprevious\b|\bbefore that\b|\bsecond last\b|\bolder\b|\bone before\b"
 )
-_STATES = {
-    "placed": "is placed and not packed yet",
-    "packed": "is packed and leaves us soon",
-    "shipped": "is on its way (shipped)",
-    "delivered": "was delivered",
-    "cancelled": "was cancelled",
-    "returning": "is on its way back to us; the return was started",
-    "returned": "was returned",
-}
-_OPEN = ("placed", "packed", "shipped")
 _LISTED = 5
 _OF_ORDERS = frozenset(
     "order orders parcel package delivery shipment purchase tracking status arrive lost late".split()
@@ -51,7 +41,7 @@ class Own:
 
     def __init__(self, app: pb.App, shop: LiveShop) -> None:
         """Keep what is asked."""
-        self._app, self._shop = app, shop
+        self._app, self._shop, self._past = app, shop, PastOrders(shop, Subjects(shop))
 
     async def cart(self, asked: Asked) -> Draft:
         """The lines of the cart and its total, promotions taken off, and what is missing to free delivery."""
@@ -89,19 +79,27 @@ class Own:
         return Draft(f"You have {count(points, 'point')}.")
 
     async def orders(self, asked: Asked) -> Draft:
-        """The order that is asked about, and of it what is asked."""
+        """The order that is asked about, and of it what is asked; or several orders, or all of them."""
+        slot, now = asked.ask.slot("orders"), self._app.settings.clock.now()
+        if slot == "missing" and asked.ask.owned and not asked.is_known:
+            return self._past.missing(asked, [])
         if not asked.is_known:
             return Draft(SIGN_IN)
         orders = (await self._app.serve(live_orders, shopper=asked.shopper)).unwrap()
+        if slot == "missing":
+            return self._past.missing(asked, orders)
         if not orders:
             return Draft(NO_ORDERS)
+        if slot == "spent":
+            return self._past.spent(asked, orders, now)
+        if slot == "some":
+            return self._past.some(asked, orders, now)
         named = named_number(asked.ask.text)
         order = self.chosen(asked, orders)
         if order is None:
             return no_order(named)
-        slot = asked.ask.slot("orders")
         if slot == "what" and named is None and re.search(r"\borders\b|\bhistory\b|\ball\b|\bopen\b", asked.ask.text):
-            return self._all(asked, orders)
+            return self._past.some(asked, orders, now)
         return self._one(order, slot)
 
     def chosen(self, asked: Asked, orders: Sequence[Order]) -> Order | None:
@@ -130,22 +128,13 @@ class Own:
         if spoken:
             return spoken[0]
         if asked.ask.slot("orders") in ("where", "arrive", "can_cancel"):
-            return next((o for o in orders if o.state in _OPEN), orders[0])
+            return next((o for o in orders if o.state in OPEN), orders[0])
         return orders[0]
-
-    def _all(self, asked: Asked, orders: Sequence[Order]) -> Draft:
-        some = [o for o in orders if o.state in _OPEN] if re.search(r"\bopen\b", asked.ask.text) else orders
-        if not some:
-            return Draft("You have no open order.")
-        said = [f"{_head(o)} {_STATES[o.state]}: {money(o.cents)}." for o in some[:_LISTED]]
-        return Draft(" ".join(said))
 
     def _one(self, order: Order, slot: str) -> Draft:
         asins = tuple(line.asin for line in order.lines[:_LISTED])
-        head, state = _head(order), _STATES[order.state]
-        lines = joined(
-            [f"{f'{line.quantity} times ' if line.quantity > 1 else ''}{ordered(line)}" for line in order.lines]
-        )
+        state = STATES[order.state]
+        lines = joined([copies_of(line) for line in order.lines])
         tracking = (
             f" Its tracking number is {number(order.tracking)}."
             if order.tracking and order.state in ("shipped", "delivered")
@@ -171,8 +160,8 @@ class Own:
                 f"{left_out(order)}"
             )
             return self.no_return(order) or Draft(can, asins=asins)
-        text = f"{head} {state}.{tracking} It has {lines}, for {money(order.cents)}."
-        if slot == "arrive" and order.state in _OPEN:
+        text = f"{head(order)} {state}.{tracking} It has {lines}, for {money(order.cents)}."
+        if slot == "arrive" and order.state in OPEN:
             return self._with_delivery(text, asins)
         return Draft(text, asins=asins)
 
@@ -183,7 +172,7 @@ class Own:
             return None
         asins, said = tuple(line.asin for line in order.lines[:_LISTED]), number(order.number)
         if why is NoReturn.STATE:
-            return Draft(f"Order {said} {_STATES[order.state]}, so there is nothing to return yet.", asins=asins)
+            return Draft(f"Order {said} {STATES[order.state]}, so there is nothing to return yet.", asins=asins)
         if why is NoReturn.DIGITAL:
             text = f"No, order {said} cannot be returned: it has only digital editions, and they cannot be sent back."
             return Draft(text, asins=asins)
@@ -228,15 +217,6 @@ def left_out(order: Order) -> str:
     """Which books of an order a return leaves out, with a space before it; empty if there are none."""
     kept = [ordered(line) for line in order.lines if not line.can_return]
     return f" Digital editions cannot be returned, so this is without {joined(kept)}." if kept else ""
-
-
-def _head(order: Order) -> str:
-    return f"Order {number(order.number)}{of_day(order)}"
-
-
-def of_day(order: Order) -> str:
-    """The day of an order with "of" before it; empty if an import did not know the day."""
-    return f" of {day(order.placed_at)}" if order.placed_at else ""
 
 
 def _cart_lines(offers: Sequence[Offer], quantities: dict[str, int], charged: dict[str, Charge]) -> str:

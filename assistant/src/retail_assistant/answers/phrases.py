@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.orders import Line
 from retail_assistant.shop.prices import Charge
-from retail_assistant.understand.names.titles import LAST
+from retail_assistant.understand.names.volumes import LAST
 from retail_assistant.understand.wishes import Wishes
 
 FORMATS = {"digital": "digital edition", "paperback": "paperback", "hardcover": "hardcover"}
@@ -58,6 +58,11 @@ def day(moment: float) -> str:
     return f"{{{{day:{moment:.0f}}}}}"
 
 
+def during(when: str) -> str:
+    """A span of time that the shopper named, such as "in the last 3 months", as a slot: the shop promises nothing."""
+    return f"{{{{span:{when.replace(' ', '_')}}}}}"
+
+
 def count(amount: int, noun: str) -> str:
     """A number of things: "1 volume", "12 volumes"."""
     plural = noun if amount == 1 else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
@@ -69,6 +74,14 @@ def joined(parts: Sequence[str], last: str = "and") -> str:
     if len(parts) < 2:  # noqa: PLR2004  # nothing to join
         return "".join(parts)
     return f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def numbered(volumes: Sequence[int]) -> str:
+    """Volumes by their numbers: "volume 3", "volumes 3, 7 and 9", "volumes 3 to 12"."""
+    if len(volumes) == 1:
+        return f"volume {volumes[0]}"
+    is_run = len(volumes) > 2 and volumes[-1] - volumes[0] == len(volumes) - 1  # noqa: PLR2004  # two are named both
+    return f"volumes {volumes[0]} to {volumes[-1]}" if is_run else f"volumes {joined([str(v) for v in volumes])}"
 
 
 def by(offer: Offer) -> str:

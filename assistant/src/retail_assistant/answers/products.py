@@ -8,31 +8,46 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, together
-from retail_assistant.answers.phrases import by, count, form, in_form, joined, listed, price, stock, title
+from retail_assistant.answers.phrases import by, count, form, in_form, joined, listed, numbered, price, stock, title
 from retail_assistant.answers.promotions import Promotions
 from retail_assistant.answers.subjects import Subjects, volumes
+from retail_assistant.answers.sums import Sums
 from retail_assistant.live_tasks import price as live_price
 from retail_assistant.live_tasks import stock as live_stock
 from retail_assistant.shop.finding import Offer
 from retail_assistant.understand.ask import Subject
 
 WHICH = "Which product do you mean? Tell me its title, or open its page."
-MOST_NAMED, MOST_SUBJECTS = 4, 3
+MOST_NAMED, MOST_SUBJECTS, MOST_VOLUMES = 4, 3, 10
 _COPIES = re.compile(r"\bhow many\b|\bcopies\b")
 
 
 class Products:
     """Answers questions for prices and stock."""
 
-    def __init__(self, app: pb.App, subjects: Subjects, promotions: Promotions) -> None:
+    def __init__(self, app: pb.App, subjects: Subjects, promotions: Promotions, sums: Sums) -> None:
         """Keep what is asked."""
-        self._app, self._subjects, self._promotions = app, subjects, promotions
+        self._app, self._subjects, self._promotions, self._sums = app, subjects, promotions, sums
 
     async def answer(self, asked: Asked) -> Draft:
         """The live price and stock of what is asked for."""
+        if asked.ask.slot("offer") == "total" and (total := self._sums.answer(asked)):
+            return total
         if not asked.ask.subjects:
             return Draft(WHICH)
+        if asked.ask.are_volumes:
+            return await self._volumes(asked)
         return together([await self._of(asked, subject) for subject in asked.ask.subjects[:MOST_SUBJECTS]])
+
+    async def _volumes(self, asked: Asked) -> Draft:
+        """The live price and stock of several volumes, and once the promotion on them."""
+        draft = volumes_told(self._subjects, asked.ask.subjects)
+        offers = self._subjects.all(asked.ask.subjects)[:MOST_VOLUMES]
+        best = await self._promotions.best(asked, offers[0]) if offers and asked.ask.slot("offer") != "stock" else None
+        if best:
+            reduced = joined([f"{{{{reduced:{o.asin}|{best.percent}}}}}" for o in offers])
+            draft.text += f" With {best.title.partition(':')[0]} ({{{{percent:{best.id}}}}} off) you pay {reduced}."
+        return draft
 
     async def _of(self, asked: Asked, subject: Subject) -> Draft:
         offers = self._subjects.offers(subject)
@@ -68,7 +83,7 @@ def _line(offers: Sequence[Offer], slot: str) -> Draft:
     for offer in offers:
         by_format[offer.product.format].append(offer)
     text = f"{name_of(offers, whole=True)}: {'; '.join(_range(kind, some) for kind, some in by_format.items())}."
-    if slot == "price":
+    if slot in ("price", "total"):
         text += " Which volume would you like?"
     first = next((o for o in offers if o.quantity), offers[0])
     return Draft(text, sources=tuple(f"product/{o.asin}" for o in offers), asins=(first.asin,))
@@ -102,8 +117,26 @@ def _copies(offer: Offer) -> str:
     return f"{in_form(offer)} is {stock(offer)}: {{{{copies:{offer.asin}}}}} left, for {price(offer)} each."
 
 
-def missing(subjects: Subjects, subject: Subject) -> Draft:
-    """What is said of a product that is not sold, or not like that."""
+def volumes_told(subjects: Subjects, named: Sequence[Subject]) -> Draft:
+    """The price and stock of several volumes of one title, and which of them are not sold."""
+    found = subjects.all(named)
+    gone = [s for s in named if not subjects.offers(s)]
+    there = volumes(subjects.line(named[0]))
+    never = [s.volume for s in gone if s.volume is not None and s.volume not in there]
+    lacking = [missing(subjects, s) for s in gone if s.volume in there][:MOST_NAMED]
+    if never:
+        lacking.append(missing(subjects, next(s for s in gone if s.volume in never), never))
+    shown = found[:MOST_VOLUMES]
+    said = [_costs(o, alone=False) for o in shown]
+    if len(found) > len(shown):
+        said.append(f"These are the first {len(shown)} of {len(found)} editions.")
+    asins = tuple(o.asin for o in shown)
+    told = Draft(" ".join(said), sources=tuple(f"product/{asin}" for asin in asins), asins=asins)
+    return together([told, *lacking] if shown or not lacking else lacking)
+
+
+def missing(subjects: Subjects, subject: Subject, also: Sequence[int] = ()) -> Draft:
+    """What is said of a product that is not sold, or not like that; ``also`` are all volumes of which that is so."""
     line = subjects.line(subject)
     if not line:
         return Draft(f"We do not sell {subject.name or 'that product'} any more.")
@@ -112,12 +145,17 @@ def missing(subjects: Subjects, subject: Subject) -> Draft:
         known = f"volumes {there[0]} to {there[-1]}" if len(there) > 1 else f"volume {there[0]}"
         last = f"The last volume is {title(line[-1])}."
         return drafted(
-            [f"There is no volume {subject.volume} of {name} in our shop (any more); we sell {known}.", last], line[-1:]
+            [f"There {_is_no(also or [subject.volume])} of {name} in our shop (any more); we sell {known}.", last],
+            line[-1:],
         )
     some = [o for o in line if subject.volume in (None, o.product.volume)] or line
     forms = joined(sorted({form(o.product.format) for o in some}))
     wanted = f" as {form(subject.format)}" if subject.format else ""
     return drafted([f"{title(some[0])} is not sold{wanted}; we sell it as {forms}, for {price(some[0])}."], some[:1])
+
+
+def _is_no(volumes: Sequence[int]) -> str:
+    return f"{'are' if len(volumes) > 1 else 'is'} no {numbered(volumes)}"
 
 
 def name_of(offers: Sequence[Offer], *, whole: bool = False) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.understand.ask import Ask, Subject
-from retail_assistant.understand.names.titles import LAST
+from retail_assistant.understand.names.volumes import LAST
 
 
 class Subjects:
@@ -29,6 +29,10 @@ class Subjects:
         if subject.asin and not (subject.volume or subject.format):
             return self._shop.offers([subject.asin])
         return self._editions(self._resolved(subject))
+
+    def all(self, subjects: Sequence[Subject]) -> list[Offer]:
+        """All editions and volumes that some subjects mean, each once."""
+        return list({o.asin: o for subject in subjects for o in self.offers(subject)}.values())
 
     def line(self, subject: Subject) -> list[Offer]:
         """Everything that is sold under a subject's title, whatever the volume and the format."""

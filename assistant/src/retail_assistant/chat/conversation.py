@@ -10,16 +10,20 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from retail_assistant.answers.correcting import NO
 from retail_assistant.answers.draft import Draft
 from retail_assistant.answers.lists import FOUND, FOUND_NOTHING, RECOMMENDED
-from retail_assistant.answers.phrases import form
+from retail_assistant.answers.phrases import by, form
+from retail_assistant.answers.policy.policies import NOTHING_STATED
 from retail_assistant.chat.turn import Turn
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer
+from retail_assistant.shop.policies import Policy, Section
 from retail_assistant.understand.ask import Ask, Kind
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.names.titles import Named, Titles
 from retail_assistant.understand.parse import Parser
+from retail_assistant.understand.said.troubles import is_trouble
 from retail_assistant.understand.wishes import Wishes
 
 KEPT, KEPT_S = 10_000, 3_600.0
@@ -27,6 +31,8 @@ MOST_OFFERED = 60
 LONGEST_QUESTION = 300
 QUOTED = 60
 """How many characters of a section show that a reply quotes it."""
+LISTS = (*RECOMMENDED, FOUND, FOUND_NOTHING)
+"""How lists of products begin."""
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -143,10 +149,12 @@ class Rereader:
     def _after(self, said: Dialogue, message: str, reply: str, page: str) -> Dialogue:
         asks = self._parser.read(message, said, page)
         ask = asks[-1]
+        if ask.premise is not None:
+            reply = _uncorrected(reply)
         section = self._section(reply)
         shown = self._shown(reply, page)
-        kind: Kind = "policy" if section else ask.best.kind
-        if reply.startswith((*RECOMMENDED, FOUND, FOUND_NOTHING)):
+        kind: Kind = "policy" if section or reply.startswith(NOTHING_STATED) else ask.best.kind
+        if reply.startswith(LISTS):
             kind = "list"
         wishes = self._wishes(said, ask, kind, shown)
         draft = Draft(
@@ -160,15 +168,25 @@ class Rereader:
             return said.wishes
         if kind != "list":
             return ask.wishes if kind in ("trending", "promotion") else said.wishes
-        lines = {offer.product.line for offer in self._shop.offers(shown)}
+        offers = self._shop.offers(shown)
+        if ask.like or ask.slot("list") == "another":
+            return _of_the_like(said, ask, offers)
+        lines = {offer.product.line for offer in offers}
         if ask.wishes.series or len(shown) <= 1 or len(lines) != 1:
             return ask.wishes
         return msgspec.structs.replace(ask.wishes, series=frozenset(lines))
 
     def _section(self, reply: str) -> str:
-        """The policy section that a reply quotes."""
+        """The policy section that a reply quotes, or that of a trouble which it names as the nearest."""
+        is_stated = not reply.startswith(NOTHING_STATED)
+        each = ((p, s) for p in self._shop.policies() for s in p.sections)
         return next(
-            (f"{p.id}#{s.id}" for p in self._shop.policies() for s in p.sections if s.text[:QUOTED] in reply), ""
+            (
+                f"{p.id}#{s.id}"
+                for p, s in each
+                if (s.text[:QUOTED] in reply if is_stated else _is_nearest(p, s, reply))
+            ),
+            "",
         )
 
     def _shown(self, reply: str, page: str) -> tuple[str, ...]:
@@ -206,7 +224,29 @@ class Rereader:
         return Pending("remove", asin) if "out of your cart" in reply else None
 
 
+def _uncorrected(reply: str) -> str:
+    """A list of products without the correction before it, whose product is none of the list."""
+    starts = [reply.find(f" {head}") + 1 for head in LISTS if reply.startswith(NO)]
+    return reply[max(starts, default=0) :]
+
+
+def _is_nearest(policy: Policy, section: Section, reply: str) -> bool:
+    """Whether a reply names a section about a trouble as the nearest one."""
+    return f"\u201c{section.title}\u201d ({policy.title})" in reply and is_trouble(section.title)
+
+
+def _of_the_like(said: Dialogue, ask: Ask, offers: Sequence[Offer]) -> Wishes:
+    """The wishes of a list of others: those of the list before, or the genre that all of them have."""
+    if not ask.like and said.focus in said.offered:
+        return said.wishes.then(ask.wishes)
+    genres = frozenset(offer.product.genre for offer in offers)
+    return msgspec.structs.replace(ask.wishes, genres=ask.wishes.genres or genres) if len(genres) == 1 else ask.wishes
+
+
 def _is_named(offer: Offer, reply: str) -> bool:
     """Whether a reply names this very edition, and not another one of its title."""
     product = offer.product
-    return (f"{product.title} ({form(product.format)})" if product.format else product.title) in reply
+    if not product.format:
+        return product.title in reply
+    listed = rf"{re.escape(product.title + by(offer))} \({re.escape(form(product.format))}, "
+    return f"{product.title} ({form(product.format)})" in reply or re.search(listed, reply) is not None

@@ -53,6 +53,8 @@ def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_kn
         + (FOLLOWED if said.kind == "policy" and ask.follows and not ask.stands_alone else 0.0),
     )
     others = [_less_of_own(r, found, is_known=is_known) for r in ask.readings if r.kind != "policy"]
+    if found.goes_on and max((r.weight for r in others), default=0.0) < SURE:
+        return policy
     ranked = sorted([policy, *others], key=lambda r: -r.weight)
     best = ranked[0]
     if ask.off_topic and best.weight < SURE and not (found.is_answered and found.chance > HEAD_SURE):

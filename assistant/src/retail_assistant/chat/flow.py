@@ -145,20 +145,20 @@ class Assistant:
         ask, said = asked.ask, asked.said
         hostile, is_decided = is_hostile(plain(turn.message)), is_sure(ask, is_known=turn.is_known)
         bank = FromBank()
-        if may_use_bank and not hostile and not is_decided:
+        trouble = None if is_decided else await self._lookup.of_trouble(ask, said)
+        if may_use_bank and not hostile and not is_decided and trouble is None:
             bank = await self._bank.ask(turn, ask, said)
             if bank.draft is not None:
                 return _of("policy", bank.draft)
         found = Found()
         if hostile or not is_decided:
-            found = await self._lookup.sections(
-                turn, ask, said, together=bank.match is not None and bank.match.refusal == CONVERSATION
-            )
+            together = bank.match is not None and bank.match.refusal == CONVERSATION
+            found = trouble or await self._lookup.sections(turn, ask, said, together=together)
         if hostile and not (found.is_answered and found.chance >= HOSTILE_SURE and "?" in turn.message):
             return _of("off_topic", Draft(HOSTILE))
         head = await self._intent(ask) if ask.best.weight < 1.0 and not found.is_answered else None
         reading = decide(ask, found, head, said, is_known=turn.is_known)
-        draft = await self._answer(asked, reading, found)
+        draft = self._desk.corrected(asked, await self._answer(asked, reading, found))
         if bank.match is not None and _is_proven(bank.match, draft):
             self._notebook.explored(turn.shopper, turn.message, bank.match.answer)
         draft = _of(reading.kind, draft)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 import parbake as pb
 from retail_assistant.answers.policy.policies import PolicyAnswers
 from retail_assistant.answers.policy.sections import Found
@@ -14,6 +16,7 @@ from retail_assistant.faq.vocabulary import content_words
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.said.places import place
+from retail_assistant.understand.said.troubles import is_trouble, states
 from retail_assistant.understand.words import bare, plain
 
 TURNS_JOINED = 2
@@ -56,6 +59,22 @@ class Lookup:
         asked, stated = ask.wishes.formats, vocabulary.formats(found.ranked[0].block.plain if found.ranked else "")
         # A section about some formats says nothing of another one.
         return found.doubted() if stated and not asked <= stated else found
+
+    async def of_trouble(self, ask: Ask, said: Dialogue) -> Found | None:
+        """The section of the trouble from which a question goes on, doubted if it does not state what is asked.
+
+        ``None`` if no trouble was spoken of, or if the question says by itself what it is about.
+        """
+        if not said.section or said.kind != "policy" or ask.stands_alone:
+            return None
+        if any(s.source == "message" for s in ask.subjects):
+            return None
+        found = await self._policies.section(said.section)
+        text = found.text(said.section)
+        stated = states(ask.text, text) if text and is_trouble(found.ranked[0].block.title) else None
+        if stated is None:
+            return None
+        return msgspec.structs.replace(found if stated else found.doubted(), goes_on=True)
 
     async def _alone(self, turn: Turn, ask: Ask, text: str) -> Found | None:
         """The sections for a question that says by itself what it is about; ``None`` if it does not."""

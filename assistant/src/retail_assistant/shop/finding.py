@@ -107,13 +107,25 @@ def one_a_line(offers: Iterable[Offer]) -> list[Offer]:
 
 
 def with_words(conn: sqlite3.Connection, words: Iterable[str]) -> set[str]:
-    """Return the products whose title or text has every one of some words, in any of their forms."""
-    terms = [" ".join(_WORD.findall(word)) for word in words]
-    match = " AND ".join(f'"{term}"' for term in terms if term)
+    """Return the products whose title or text has every one of some words, in any of their forms.
+
+    Of "dragons or pirates" it has one.
+    """
+    match = " AND ".join(filter(None, map(_term, words)))
     if not match:
         return set()
     rows = conn.execute("SELECT doc FROM search_index WHERE search_index MATCH ? AND kind = 'product'", (match,))
     return {row[0] for row in rows}
+
+
+def _term(word: str) -> str:
+    """A word or a phrase, or a choice of several, as the full-text index is asked for it; empty without any letter."""
+    if " or " not in word:
+        phrase = " ".join(_WORD.findall(word))
+        return f'"{phrase}"' if phrase else ""
+    choices = (" AND ".join(filter(None, map(_term, choice.split()))) for choice in word.split(" or "))
+    joined = " OR ".join(f"({choice})" for choice in choices if choice)
+    return f"({joined})" if joined else ""
 
 
 def _offer(row: tuple[Any, ...]) -> Offer:

@@ -31,6 +31,7 @@ from retail_assistant.shop.schema import ORDER_STATES, transaction
 CAN_CANCEL = frozenset({"placed"})
 """The states in which an order has not been packed."""
 CAN_RETURN = frozenset({"delivered"})
+SENT_BACK = frozenset({"returning", "returned"})
 NEVER_RETURNED = frozenset({"digital"})
 """The formats that cannot be sent back, however short the time since they were bought."""
 RETURN_WINDOW = "window_days"
@@ -90,6 +91,13 @@ class Order(msgspec.Struct, frozen=True):
         """The titles of its lines."""
         return [line.title for line in self.lines]
 
+    @property
+    def kept(self) -> list[Line]:
+        """The lines that the shopper has, or is going to get: what cannot be sent back stays with a return."""
+        if self.state == "cancelled":
+            return []
+        return [line for line in self.lines if self.state not in SENT_BACK or not line.can_return]
+
     def no_return(self, window_days: float | None, now: float) -> NoReturn | None:
         """Why none of its lines can be returned; ``None`` if some can. Without ``window_days`` it is never too late."""
         if self.state not in CAN_RETURN:
@@ -101,9 +109,12 @@ class Order(msgspec.Struct, frozen=True):
         return NoReturn.TOO_LATE
 
 
-def list_orders(conn: sqlite3.Connection, shopper: str, *, limit: int = 20) -> list[Order]:
-    """Return a shopper's orders, the newest first."""
-    rows = conn.execute(f"{_ORDER} WHERE shopper = ? ORDER BY placed_at DESC, id DESC LIMIT ?", (shopper, limit))
+def list_orders(conn: sqlite3.Connection, shopper: str, *, limit: int | None = 20) -> list[Order]:
+    """Return a shopper's orders, the newest first; all, or the first ``limit``."""
+    rows = conn.execute(
+        f"{_ORDER} WHERE shopper = ? ORDER BY placed_at DESC, id DESC LIMIT ?",
+        (shopper, -1 if limit is None else limit),
+    )
     return [_order(conn, row) for row in rows.fetchall()]
 
 

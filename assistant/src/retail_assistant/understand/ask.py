@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from retail_assistant.understand.premises import Premise
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 Kind = Literal[
@@ -54,6 +55,8 @@ class Ask(msgspec.Struct, frozen=True):
         follows: Whether it means something only after what was said before.
         leftover: Its content words that name nothing the shop knows by name.
         copies: A number of copies that it names.
+        owned: The volumes of its subject that the shopper says to have.
+        premise: A price or a stock of the one product that it names, which it states as a fact.
         off_topic: Whether it asks for something that a shop of this kind does not answer.
     """
 
@@ -68,11 +71,18 @@ class Ask(msgspec.Struct, frozen=True):
     off_topic: bool = False
     copies: int | None = None
     spelled: str = ""
+    owned: tuple[int, ...] = ()
+    premise: Premise | None = None
 
     @property
     def best(self) -> Reading:
         """The likeliest reading."""
         return self.readings[0] if self.readings else Reading("unclear", "", 0.0)
+
+    @property
+    def are_volumes(self) -> bool:
+        """Whether it is about several volumes of one title."""
+        return len({s.volume for s in self.subjects}) > 1 and len({(s.name, s.asin) for s in self.subjects}) == 1
 
     @property
     def stands_alone(self) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from retail_assistant.understand.leftover import content
-from retail_assistant.understand.names.titles import volume_in
 from retail_assistant.understand.names.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
+from retail_assistant.understand.names.volumes import volume_in
 from retail_assistant.understand.prices import price_range
 from retail_assistant.understand.wishes import Sort, Wishes
 from retail_assistant.understand.words import number
@@ -32,12 +32,15 @@ _SORTS: tuple[tuple[Sort, re.Pattern[str]], ...] = (
 _THEMED = re.compile(
     r"\b(?:about|with|featuring|involving|set in|in which"
     r"|(?:he|she|they|who|son|daughter|mum|mom|dad|sister|brother|friend|wife|husband|niece|nephew|kid) (?:really )?"
-    r"(?:loves?|likes?|enjoys?|(?:is|are) (?:into|crazy about)))\s+([^.?!,;]+?)"
+    r"(?:loves?|likes?|enjoys?|(?:is|are) (?:into|crazy about)))\s+"
+    r"([^.?!,;]+?(?:(?:,(?: [\w-]+){1,3})*,? or [^.?!,;]+?)?)"
     r"(?=\s+(?:but|for|under|below)\b|[.?!,;]|$)"
 )
 _BEFORE_BOOK = re.compile(
-    r"\b((?:[^\W\d_]+(?:-[^\W\d_]+)?\s+){1,2})(?:stories|story|tales?|books?|manga|novels?|series)\b"
+    r"\b([^\W\d_]+ or [^\W\d_]+ |(?:[^\W\d_]+(?:-[^\W\d_]+)?\s+){1,2})"
+    r"(?:stories|story|tales?|books?|manga|novels?|series)\b"
 )
+_AND, _OR = re.compile(r" and | & |;"), re.compile(r",| or ")
 _WITHOUT = re.compile(
     r"\b(?:no|not|without|except|avoid|nothing (?:about|with)|don't want|isn't about)\s+(?:any |too |about "
     r"|with )?([^\W\d_]{3,})"
@@ -76,9 +79,20 @@ def find_wishes(text: str, vocabulary: Vocabulary) -> tuple[Wishes, str]:
 def find_themes(rest: str) -> tuple[frozenset[str], frozenset[str]]:
     """Find what a book should be about, and what not: the words after "about" and the like, or before "stories"."""
     unwanted = frozenset(content(" ".join(_WITHOUT.findall(rest))))
-    after = " ".join(found[1] for found in _THEMED.finditer(rest))
-    before = " ".join(found[1] for found in _BEFORE_BOOK.finditer(rest))
-    return frozenset(content(f"{after} {before}")) - unwanted, unwanted
+    said = [found[1] for pattern in (_THEMED, _BEFORE_BOOK) for found in pattern.finditer(rest)]
+    return frozenset().union(*map(themes_in, said)) - unwanted, unwanted
+
+
+def themes_in(text: str) -> frozenset[str]:
+    """The themes that a text lists: each content word, and what "or" joins as one ("dragons or pirates")."""
+    themes: set[str] = set()
+    for part in _AND.split(text):
+        if " or " not in part:
+            themes.update(content(part))
+            continue
+        choices = [words for choice in _OR.split(part) if (words := " ".join(content(choice)))]
+        themes |= {" or ".join(dict.fromkeys(choices))} if len(choices) > 1 else {*content(part)}
+    return frozenset(themes)
 
 
 def _count(text: str) -> int | None:

@@ -7,20 +7,22 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from retail_assistant.understand.ask import Ask, Reading, Subject
-from retail_assistant.understand.constraints import find_themes, find_wishes
+from retail_assistant.understand.ask import ALONE, Ask, Reading, Subject
+from retail_assistant.understand.constraints import find_themes, find_wishes, themes_in
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.leftover import content
-from retail_assistant.understand.names.titles import Named, bare_words
+from retail_assistant.understand.names.titles import Named
 from retail_assistant.understand.names.vocabulary import Vocabulary
-from retail_assistant.understand.pointing import SHORT, Prices, find_subjects, only
+from retail_assistant.understand.pointing import SHORT, Prices, find_subjects, only, owned
+from retail_assistant.understand.premises import premise
 from retail_assistant.understand.readings import implied, is_asked_of_genre, read_cues
 from retail_assistant.understand.said.concepts import names_any
 from retail_assistant.understand.said.sayings import in_shop_words
 from retail_assistant.understand.said.social import off_topic
 from retail_assistant.understand.split import Part, questions
-from retail_assistant.understand.wishes import NO_WISHES, Wishes
-from retail_assistant.understand.words import number, plain, words
+from retail_assistant.understand.times import MONTHS
+from retail_assistant.understand.wishes import NO_WISHES, Wishes, words_of
+from retail_assistant.understand.words import bare_words, number, plain, words
 
 BARE_WORDS = 1.0
 """How strongly a few words of the catalog, and nothing else, ask for what they name."""
@@ -74,6 +76,9 @@ _COPIES = re.compile(
 )
 
 
+_VOLUMES = re.compile(r"\bvol(?:ume)?s? \w+(?:(?:,? (?:and|or|to|through) |, ?| ?& ?)\d+)+\b")
+
+
 class Parser:
     """Reads messages with a vocabulary; ``cents`` returns the present price of a product by its asin."""
 
@@ -97,11 +102,14 @@ class Parser:
         stated, rest = find_wishes(untitled, self._vocabulary)
         named_words = content(rest)
         is_foreign = any(self._is_foreign(word) for word in named_words)
-        subjects = find_subjects(question, named, stated, said, page, cents=self._cents, is_foreign=is_foreign)
+        marked = _cut(question, named, as_word=True)
+        had = owned(marked, named)
+        subjects = find_subjects(question, named, stated, said, page, cents=self._cents, is_foreign=is_foreign, had=had)
         if not subjects and before:
             subjects = tuple(msgspec.structs.replace(s, format=only(stated.formats)) for s in before[-1].subjects)
         core, context = self._core(part, named)
-        readings = read_cues(core, context, has_subject=bool(subjects))
+        stated_fact, beside = premise(marked) if len(named) == 1 and named[0].whole else (None, marked)
+        readings = _read(core, context, beside if core == marked else core, has_subject=bool(subjects))
         asks_policies = _asks_policies(core, readings)
         is_placed = any(s.source == "shown" for s in subjects)
         themes, unwanted = find_themes("" if asks_policies or is_placed else rest)
@@ -110,8 +118,9 @@ class Parser:
             and not (stated.genres and _NEW_SEARCH.match(question))
             and not asks_policies
             and not is_asked_of_genre(core, stated)
-            and _is_slots(named_words, stated, subjects, themes, question)
+            and _is_slots(named_words, stated, subjects, themes | unwanted, question)
         )
+        stated = msgspec.structs.replace(stated, no_themes=unwanted)
         wishes = said.wishes.then(self._cheaper(stated, said, question)) if listing else stated
         goes_on = bool(said.turns) or bool(before)
         follows = goes_on and (bool(_FOLLOWS.search(question)) or len(words(question)) < SHORT)
@@ -119,21 +128,21 @@ class Parser:
             readings, core, stated, themes, subjects, said=said, listing=listing, follows=follows, is_foreign=is_foreign
         )
         if listing:
-            themes |= {word for word in named_words if self._vocabulary.knows(word) and word not in unwanted}
+            themes |= self._known_themes(rest, words_of(themes) | unwanted)
         if not readings and not asks_policies and self._are_of_catalog(core, named_words):
             readings = (Reading("list", "words", BARE_WORDS),)
-            themes = frozenset(named_words)
+            themes = themes_in(rest)
         return Ask(
             text=question,
             readings=readings,
             subjects=subjects,
-            wishes=msgspec.structs.replace(
-                wishes, themes=wishes.themes | themes, no_themes=wishes.no_themes | unwanted
-            ),
+            wishes=msgspec.structs.replace(wishes, themes=wishes.themes | themes),
             like=bool(subjects) and bool(_LIKE.search(question)),
             follows=follows,
             leftover=named_words,
             copies=_copies(untitled),
+            owned=had,
+            premise=stated_fact,
             off_topic=any(not self._vocabulary.knows(word) for word in off_topic(question)),
         )
 
@@ -143,9 +152,14 @@ class Parser:
             return False
         return all(self._vocabulary.knows(word) for word in leftover)
 
+    def _known_themes(self, text: str, but: frozenset[str]) -> frozenset[str]:
+        """The themes that a text lists and that the shop knows, but for some words."""
+        each = ((theme, words_of(frozenset({theme}))) for theme in themes_in(text))
+        return frozenset(theme for theme, said in each if not said & but and all(map(self._vocabulary.knows, said)))
+
     def _is_foreign(self, word: str) -> bool:
         """Whether nothing in the shop has a word, and it asks for nothing of a product."""
-        return not (self._vocabulary.knows(word) or word in _OF_PRODUCTS or number(word))
+        return not (self._vocabulary.knows(word) or word in _OF_PRODUCTS or word in MONTHS or number(word))
 
     def _core(self, part: Part, named: Sequence[Named]) -> tuple[str, str]:
         """The words that ask, with an "x" for each title, and the words beside them."""
@@ -159,6 +173,12 @@ class Parser:
         if wishes.most_cents is not None or not said.shown or not _CHEAPER_LIST.search(question):
             return wishes
         return msgspec.structs.replace(wishes, most_cents=max(map(self._cents, said.shown)) - 1, sort="price")
+
+
+def _read(core: str, context: str, beside: str, *, has_subject: bool) -> tuple[Reading, ...]:
+    """What a question's words ask for; what it states as a fact counts only if nothing ``beside`` that asks."""
+    apart = read_cues(beside, context, has_subject=has_subject) if beside != core else ()
+    return apart if apart and apart[0].weight >= ALONE else read_cues(core, context, has_subject=has_subject)
 
 
 def wants_another(question: str) -> bool:
@@ -184,7 +204,7 @@ def _is_slots(
         return False
     changes = wants_another(question) or _CHEAPER_LIST.search(question)
     states = wishes != NO_WISHES or bool(themes) or bool(changes)
-    return states and len(leftover) <= 2 + len(themes)  # a stray word changes nothing
+    return states and len(leftover) <= 2 + len(words_of(themes))  # a stray word changes nothing
 
 
 def _cut(text: str, named: Sequence[Named], *, as_word: bool = False) -> str:
@@ -202,5 +222,5 @@ def _cut(text: str, named: Sequence[Named], *, as_word: bool = False) -> str:
 
 def _copies(text: str) -> int | None:
     """The number of copies that a text without its titles names."""
-    found = _COPIES.search(text)
+    found = _COPIES.search(_VOLUMES.sub(" ", text))
     return number(found[1]) if found else None

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.names.titles import Named
+from retail_assistant.understand.names.volumes import several_in, volume_in
 from retail_assistant.understand.wishes import Wishes
 from retail_assistant.understand.words import number, ordinal, words
 
@@ -16,7 +19,9 @@ SHORT = 7
 Prices = Callable[[str], int]
 """Returns the present price of a product in cents by its asin."""
 _POINTS = re.compile(
-    r"\b(?:it|its|it's|this|that one|this one|that|these|those|them|they|the book|the manga|the series|the one"
+    r"\b(?:it|its|it's|this|that one|this one|that|these|those|them|they|the book|the manga"
+    r"|(?:the|this|that) (?:whole |entire |complete |full )?series"
+    r"|the one"
     r"|the volume"
     r"|same (?:one|author|series|genre)|(?:same|this|that|the) (?:book|one|title|volume|author|series|genre"
     r"|edition))\b"
@@ -35,6 +40,10 @@ _VOLUME_ALONE = re.compile(
     r"^(?:and |what about |how about |also )?(?:the )?(?:vol(?:ume)? |number |no |# ?)?(\d{1,2})(?:st|nd|rd"
     r"|th)?(?: one)?\W*$"
 )
+_OWNED = re.compile(
+    r"(?<!don't )(?<!do )\bi(?:'ve)?(?: already| only)? (?:have|got|own|read|bought)"
+    r" (?:\w+ ){0,2}?(?:(?:vol(?:ume)?|part|book|number)s? (?:\d|one|two|three|four|five)|x\b)"
+)
 _CHEAPER = re.compile(r"\bthe (?:cheap(?:er|est)|less expensive|least expensive)(?: (?:one|of))?\b")
 _DEARER = re.compile(r"\bthe (?:dear(?:er|est)|more expensive|most expensive|pricier)(?: (?:one|of))?\b")
 _SEVERAL = re.compile(r"\b(?:they|both|them|these|those)\b")
@@ -52,6 +61,7 @@ def find_subjects(
     *,
     cents: Prices,
     is_foreign: bool = False,
+    had: Sequence[int] = (),
 ) -> tuple[Subject, ...]:
     """Find the products that a question is about.
 
@@ -63,29 +73,44 @@ def find_subjects(
         page: The asin of the product whose page is open, or an empty text.
         cents: The present prices.
         is_foreign: Whether it has a word that nothing in the shop has. Then it must point at a product to be about one.
+        had: The volumes that the shopper says to have. If they are several, it is not about them.
 
     Returns:
         The products, each narrowed by the volume and the format that the question states.
     """
     form = only(wishes.formats)
+    stated = (None,) if len(had) > 1 else several_in(question) or (wishes.volume,)
+    if named and len(had) > 1:
+        named = [msgspec.structs.replace(n, volume=None, more=()) for n in named]
     if named:
-        return _by_title(question, named, wishes, page)
+        return _by_title(question, named, wishes, page, stated)
     if said.kind == "compare" and _SEVERAL.search(question):
         return tuple(Subject("", "shown", asin) for asin in said.shown)
     if said.shown and (placed := _by_place(question, said, cents)):
         return tuple(Subject("", "shown", asin, format=form) for asin in placed)
-    volume = wishes.volume if wishes.volume is not None else _volume_alone(question, said)
+    volumes = stated if stated != (None,) else (_volume_alone(question, said),)
     points = bool(_POINTS.search(question)) or (bool(_OF_SERIES.search(question)) and not wishes.genres)
     if page and (points or not said.focus or said.focus == page):
-        return (Subject("", "page", page, volume=volume, format=form),)
+        return tuple(Subject("", "page", page, volume=v, format=form) for v in volumes)
     if points or (len(words(question)) < SHORT and not is_foreign and not wishes.authors):
         if said.focus:
-            return (Subject("", "focus", said.focus, volume=volume, format=form),)
+            return tuple(Subject("", "focus", said.focus, volume=v, format=form) for v in volumes)
         if page:
-            return (Subject("", "page", page, volume=volume, format=form),)
-    if volume is not None and len(said.wishes.series) == 1:  # the list was of one series
-        return (Subject(next(iter(said.wishes.series)), "focus", volume=volume, format=form),)
+            return tuple(Subject("", "page", page, volume=v, format=form) for v in volumes)
+    if volumes != (None,) and len(said.wishes.series) == 1:  # the list was of one series
+        return tuple(Subject(next(iter(said.wishes.series)), "focus", volume=v, format=form) for v in volumes)
     return ()
+
+
+def owned(question: str, named: Sequence[Named]) -> tuple[int, ...]:
+    """The volumes that the shopper says to have: "I have volumes 1 to 4, which ones am I missing?"."""
+    found = _OWNED.search(question)
+    if not found:
+        return ()
+    if named and named[0].volumes:
+        return named[0].volumes
+    volume = volume_in(question)
+    return several_in(question) or (() if volume is None else (volume,))
 
 
 def only(names: Iterable[str]) -> str | None:
@@ -94,12 +119,13 @@ def only(names: Iterable[str]) -> str | None:
     return some[0] if len(some) == 1 else None
 
 
-def _by_title(question: str, named: Sequence[Named], wishes: Wishes, page: str) -> tuple[Subject, ...]:
+def _by_title(
+    question: str, named: Sequence[Named], wishes: Wishes, page: str, stated: Sequence[int | None]
+) -> tuple[Subject, ...]:
     """The titles that a question names; with "this" and a comparison also the product on the page."""
     form = only(wishes.formats)
     found = tuple(
-        Subject(n.name, "message", "", n.volume if n.volume is not None else wishes.volume, form, n.whole)
-        for n in named
+        Subject(n.name, "message", "", volume, form, n.whole) for n in named for volume in (n.volumes or stated)
     )
     if page and len(found) == 1 and _THIS.search(question) and _COMPARES.search(question):
         return (Subject("", "page", page), *found)

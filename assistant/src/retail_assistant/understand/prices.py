@@ -15,7 +15,7 @@ _AMOUNT = (
     rf"|(?:{_TENS})-(?:{_ONES})|\b(?:{_SPELLED})\b(?!-[a-z]))"
 )
 _SIGN = r"(?:[€$£]|eur\b|euros?\b|dollars?\b|bucks?\b|usd\b|quid\b|pounds?\b)"
-_MONEY = rf"(?:{_SIGN}\s*)?(?P<{{name}}>{_AMOUNT})(?:\s*(?P<{{name}}_sign>{_SIGN}))?"
+MONEY = rf"(?:{_SIGN}\s*)?(?P<{{name}}>{_AMOUNT})(?:\s*(?P<{{name}}_sign>{_SIGN}))?"
 _NOT_MONEY = (
     r"(?!\s*-?\s*(?:%|percent|per cent|day|week|month|year|hour|minute|working|page|volume|vol\b|book|cop(?:y|ies)|star"
     r"|item|title|point|part|chapter|people|person|other))"
@@ -23,7 +23,7 @@ _NOT_MONEY = (
 
 
 def _money(name: str) -> str:
-    return _MONEY.replace("{name}", name)
+    return MONEY.replace("{name}", name)
 
 
 _BETWEEN = re.compile(
@@ -84,7 +84,11 @@ def _first(pattern: re.Pattern[str], text: str, *, need_sign: bool = False) -> r
 
 
 def _cents(found: re.Match[str], *names: str) -> int:
-    said = next(found[name] for name in names if found[name])
+    return cents_of(next(found[name] for name in names if found[name]))
+
+
+def cents_of(said: str) -> int:
+    """An amount as it was typed, in cents."""
     if said[0].isalpha():
         return 100 * sum(number(part) or 0 for part in said.split("-"))
     if re.fullmatch(r"\d{1,3}(?:,\d{3})+", said):

@@ -16,8 +16,8 @@ NONE: Names = frozenset()
 class Wishes(msgspec.Struct, frozen=True):
     """Stated constraints on products. An empty set asks nothing; prices are in cents, both ends included.
 
-    ``themes`` are words that a product's text must have, ``no_themes`` words that it must not have. ``count`` is how
-    many are wanted, and ``single`` asks for books that are complete in one volume.
+    ``themes`` are words that a product's text must have (of "dragons or pirates" one), ``no_themes`` words that it must
+    not have. ``count`` is how many are wanted, and ``single`` asks for books that are complete in one volume.
     """
 
     genres: Names = NONE
@@ -49,6 +49,11 @@ class Wishes(msgspec.Struct, frozen=True):
         )
 
     @property
+    def theme_words(self) -> Names:
+        """The single words of the themes."""
+        return words_of(self.themes)
+
+    @property
     def are_stated(self) -> bool:
         """Whether anything but an order or a number of products is asked for."""
         return msgspec.structs.replace(self, sort="", count=None) != NO_WISHES
@@ -74,6 +79,12 @@ class Wishes(msgspec.Struct, frozen=True):
 
 
 NO_WISHES = Wishes()
+
+
+def words_of(themes: Names) -> Names:
+    """The single words of some themes."""
+    return frozenset(word for theme in themes for word in theme.split() if word != "or")
+
 
 _NEGATORS = frozenset(
     {

@@ -13,6 +13,7 @@ _GREETING = re.compile(
     r"|dear team|sorry)[,:!.]?\s+"
     r"|,?\s*\b(?:please|pls|thanks in advance|thank you|thanks|thx|cheers)\s*(?=[?.!]*$)"
 )
+_SHORT = 3
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
              "ninth": 9, "tenth": 10}  # fmt: skip
@@ -37,6 +38,16 @@ def tokens(text: str) -> list[str]:
 def words(text: str) -> list[str]:
     """The words and numbers of a text in lower case."""
     return [token for token in tokens(text) if token[0].isalnum()]
+
+
+def bare_words(text: str) -> list[str]:
+    """The words of a text without apostrophes, which people leave out, and without the endings of plurals."""
+    return [_singular(part) for word in words(text) for part in word.replace("'", "").split("-")]
+
+
+def _singular(word: str) -> str:
+    """A word without the ending of a plural."""
+    return word[:-1] if len(word) > _SHORT and word.endswith("s") and not word.endswith("ss") else word
 
 
 def number(word: str) -> int | None:

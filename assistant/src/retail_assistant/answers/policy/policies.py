@@ -13,8 +13,10 @@ from retail_assistant.answers.policy.sections import Found, Gate, section_name
 from retail_assistant.knowledge.embedding import query_embedding
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop, fill_slots
+from retail_assistant.understand.said.troubles import is_trouble
 
-NOT_STATED = "Our policies do not state that; please ask our support team."
+NOTHING_STATED = "Our policies do not state that"
+NOT_STATED = f"{NOTHING_STATED}; please ask our support team."
 _YES_NO = re.compile(
     r"\b(?:can|may|could|is|are|do|does|will|am i|would|still|okay|ok|possible|allowed|enough|too late)\b",
     re.IGNORECASE,
@@ -38,6 +40,13 @@ class PolicyAnswers:
         found: Found = served.unwrap()
         return found
 
+    async def section(self, name: str) -> Found:
+        """One section by its name, as a sure answer; nothing if there is no such section any more."""
+        policy = self._shop.policy(name.partition("#")[0])
+        title = next((s.title for s in policy.sections if f"{policy.id}#{s.id}" == name), "") if policy else ""
+        found = await self.find(title) if title else Found()
+        return found.only(name)
+
     async def _untrained(self, text: str, told: str) -> Found:
         """The sections without the log's wordings and a trained gate.
 
@@ -59,8 +68,9 @@ class PolicyAnswers:
         if not found.is_answered:
             policy = self._shop.policy(best.source.partition("/")[2])
             nearest = f"\u201c{best.title}\u201d" + (f" ({policy.title})" if policy else "")
-            return Draft(f"Our policies do not state that. The nearest that they have is the section {nearest}; "
-                         "our support team can tell you more.")  # fmt: skip
+            return Draft(f"{NOTHING_STATED}. The nearest that they have is the section {nearest}; "
+                         "our support team can tell you more.",
+                         section=section_name(best) if is_trouble(best.title) else "")  # fmt: skip
         text = fill_slots(best.text, self._shop)
         draft = Draft(sources=(best.source,), told=(best.text,), section=section_name(best))
         if self._may_word and asked.alone:

@@ -68,11 +68,15 @@ class Ranked(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """The best sections for a question, the chance that the first one answers it, and from which chance it may."""
+    """The best sections for a question, the chance that the first one answers it, and from which chance it may.
+
+    ``goes_on`` says that the question surely goes on from the section that was quoted before, answered or not.
+    """
 
     ranked: tuple[Ranked, ...] = ()
     chance: float = 0.0
     least: float = 1.0
+    goes_on: bool = False
 
     @property
     def is_answered(self) -> bool:

@@ -9,31 +9,32 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from retail_assistant.understand.words import number, ordinal, words
+from retail_assistant.understand.names.volumes import DULL, volumes_at, volumes_before
+from retail_assistant.understand.words import bare_words
 
 _ARTICLES = frozenset({"the", "a", "an"})
-_DULL = frozenset({"of", "and", "for", "in", "to", "with", "on", "at", "by", "from", *_ARTICLES})
-_VOLUME_WORDS = frozenset({"vol", "volume", "volumes", "book", "part", "no", "number", "tome", "nr", "vols"})
 _VOLUME_OF_TITLE = re.compile(r",?\s*\b(?:vol|volume)\.?\s*\d+\s*$", re.IGNORECASE)
-LAST = -1
-"""Stands for the last volume of a series."""
-_LAST = re.compile(r"\b(?:last|final|newest|latest) (?:volume|vol|book in the series|part)\b")
 _BEFORE_TITLE = frozenset(
     "the title wrote write about of called titled read reading sell stock have buy does is for by add".split()
 )
-_SHORT = 3
 LEAST_PART = 0.6
 """The share of a title's rareness that a part of it must have."""
 
 
 class Named(msgspec.Struct, frozen=True):
-    """A title that a text names, with the volume and where it stands (word positions)."""
+    """A title that a text names, with the volume and where it stands (word positions); ``more`` are further volumes."""
 
     name: str
     volume: int | None
     start: int
     end: int
     whole: bool = True
+    more: tuple[int, ...] = ()
+
+    @property
+    def volumes(self) -> tuple[int, ...]:
+        """All volumes that are named."""
+        return () if self.volume is None else (self.volume, *self.more)
 
 
 class Titles:
@@ -74,10 +75,8 @@ class Titles:
             if match is None or (len(match[0]) == 1 and not _is_marked(said, at)):
                 at += 1
                 continue
-            end = at + len(match[0])
-            volume, end = _volume_at(said, end)
-            volume = volume if volume is not None else _volume_before(said, at)
-            found.append(Named(match[1], volume, at, end))
+            volumes, end = volumes_at(said, at + len(match[0]))
+            found.append(_named(match[1], volumes or volumes_before(said, at), at, end))
             at = end
         return found
 
@@ -90,13 +89,13 @@ class Titles:
     def _all_parts(self, said: Sequence[str]) -> list[Named]:
         """The best title of which enough words stand close together, if one is better than all others."""
         near: dict[int, float] = defaultdict(float)
-        for word in set(said) - _DULL:
+        for word in set(said) - DULL:
             for number_ in self._holders.get(word, ()):
                 near[number_] += self._rarity[word]
         scored: list[tuple[float, int]] = []
         for number_, weight in near.items():
             title = self._parts[number_][0]
-            matched = [i for i, word in enumerate(said) if word in title and word not in _DULL]
+            matched = [i for i, word in enumerate(said) if word in title and word not in DULL]
             total = sum(self._rarity[word] for word in title)
             is_close = matched[-1] - matched[0] <= len(title) + 1
             if len({said[i] for i in matched}) > 1 and is_close and weight / total >= LEAST_PART:
@@ -105,36 +104,13 @@ class Titles:
         if not scored or (len(scored) > 1 and scored[0][0] - scored[1][0] < 0.05):  # noqa: PLR2004  # a tie
             return []
         title, name = self._parts[scored[0][1]]
-        places = [i for i, word in enumerate(said) if word in title and word not in _DULL]
-        volume, end = _volume_at(said, places[-1] + 1)
-        return [
-            Named(name, volume if volume is not None else _volume_before(said, places[0]), places[0], end, whole=False)
-        ]
+        places = [i for i, word in enumerate(said) if word in title and word not in DULL]
+        volumes, end = volumes_at(said, places[-1] + 1)
+        return [_named(name, volumes or volumes_before(said, places[0]), places[0], end, whole=False)]
 
 
-def bare_words(text: str) -> list[str]:
-    """The words of a text without apostrophes, which people leave out."""
-    return [_singular(part) for word in words(text) for part in word.replace("'", "").split("-")]
-
-
-def _singular(word: str) -> str:
-    """A word without the ending of a plural."""
-    return word[:-1] if len(word) > _SHORT and word.endswith("s") and not word.endswith("ss") else word
-
-
-def volume_in(text: str) -> int | None:
-    """The volume that a text names: "volume 3", "vol. three", "the third volume", "first volumes", "#3"."""
-    if _LAST.search(text):
-        return LAST
-    said = words(text.replace("#", " volume "))
-    for at, word in enumerate(said):
-        if word in _VOLUME_WORDS and word not in ("no", "part"):
-            is_one = word != "volumes" or said[at + 2 : at + 3] == ["and"]  # of "volumes 5 and 6" the first
-            if is_one and at + 1 < len(said) and (found := number(said[at + 1])) is not None:
-                return found
-            if at and (found := ordinal(said[at - 1])) is not None:
-                return found
-    return None
+def _named(name: str, volumes: Sequence[int], start: int, end: int, *, whole: bool = True) -> Named:
+    return Named(name, volumes[0] if volumes else None, start, end, whole, tuple(volumes[1:]))
 
 
 def _stands(title: Sequence[str], said: Sequence[str], at: int) -> bool:
@@ -143,29 +119,7 @@ def _stands(title: Sequence[str], said: Sequence[str], at: int) -> bool:
 
 def _is_marked(said: Sequence[str], at: int) -> bool:
     """Whether a title of one word is surely meant: an article or a volume stands beside it, or nothing else is said."""
-    return len(said) == 1 or _volume_at(said, at + 1)[0] is not None or (at > 0 and said[at - 1] in _BEFORE_TITLE)
-
-
-def _volume_at(said: Sequence[str], at: int) -> tuple[int | None, int]:
-    """The volume that stands at a position, and where it ends."""
-    if at < len(said) and said[at] in _VOLUME_WORDS and at + 1 < len(said):
-        found = number(said[at + 1])
-        return (found, at + 2) if found is not None else (None, at)
-    if at < len(said) and said[at].isdecimal() and len(said[at]) < 3:  # noqa: PLR2004  # a series has fewer than a hundred
-        return int(said[at]), at + 1
-    return None, at
-
-
-def _volume_before(said: Sequence[str], at: int) -> int | None:
-    """The volume that stands before a title: "volume 3 of", "the third book of", "the first one of"."""
-    before = list(said[max(0, at - 5) : at])
-    while before and before[-1] in _DULL | {"series"}:
-        before.pop()
-    if len(before) > 1 and before[-2] in _VOLUME_WORDS and (found := number(before[-1])) is not None:
-        return found
-    if len(before) > 1 and before[-1] in (*_VOLUME_WORDS, "one") and (found := ordinal(before[-2])) is not None:
-        return found
-    return None
+    return len(said) == 1 or bool(volumes_at(said, at + 1)[0]) or (at > 0 and said[at - 1] in _BEFORE_TITLE)
 
 
 def _without_article(said: list[str]) -> list[str]:

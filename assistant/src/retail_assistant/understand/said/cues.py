@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from retail_assistant.understand.ask import Kind
+from retail_assistant.understand.times import SPOKEN
 
 
 class Cue(NamedTuple):
@@ -28,6 +29,21 @@ BOOK = (
 )
 ORDER_NUMBER = r"#?[a-z]\d{3,}"
 PARCEL = r"(?:orders?|parcels?|packages?|deliver(?:y|ies)|shipments?|purchases?|books?|stuff|package)"
+PARCEL_OR_CART = r"orders?|parcels?|packages?|deliver(?:y|ies)|shipments?|box|carts?|points?"
+DO_I_LACK = (
+    r"(?:am i|i'm|i am|do i|did i|i) (?:still )?(?:missing|lack(?:ing)?|not (?:have|own)|miss|still need)"
+    r"|(?:do i|i) still need|(?:don't i|i don't|haven't i|i haven't) (?:\w+ )?(?:have|own|got|bought|ordered)"
+)
+"""What a shopper does not have of a series."""
+VOLUMES = (
+    r"(?:(?:x )?(?:volumes?|vols?|books?|ones?|parts?)(?: (?:of|from|in) [^.?!]{1,30}?)?|of (?:it|them|these|those|x))"
+)
+BOUGHT = r"i (?:\w+ )?(?:order|buy|bought|get|purchase)(?:ed|d)?"
+ORDER_STATE = (
+    r"(?:cancell?ed|returned|sent back|open|outstanding|undelivered|delivered|arrived|shipped|dispatched|packed"
+    r"|on the way)"
+)
+SEVERAL_ORDERS = r"\b(?:which|what|any|how many|show|list|all)\b.{0,25}\b"
 # fmt: off
 CUES: tuple[Cue, ...] = (
     # Price and stock of a product.
@@ -36,6 +52,14 @@ CUES: tuple[Cue, ...] = (
     _cue("offer", "price", 1.6, 2.8,
          r"\bhow much (?:is|are|does|for|do) (?:it|this|that|these|this one|that one|the book|they|those)\b",
          r"\bwhat(?:'s| is| does| do) (?:it|this|that|they|these) cost\b", r"\b(?:its|the) price\b",
+    ),
+    _cue("offer", "total", 1.9, 3.1,
+         r"^(?!.*\b(?:cart|orders?)\b).*\b(?:how much|what|price|costs?)\b.*"
+         r"\b(?:together|altogether|in total|combined|in all)\b",
+         r"\b(?:how much|what|price|costs?)\b.*\b\w+ (?:copies|pieces)\b"
+         r"(?! (?:are|is|do you have|left|in stock|available))",
+         r"^how much\b.*\b(?:whole|entire|complete|full) (?:series|set)\b",
+         r"\b(?:how much|what|price|costs?)\b.*\b\d+ of (?:it|them|these|those|that|this)\b",
     ),
     _cue("offer", "stock", 1.8, 2.6,
          r"\bin[- ]stock\b", r"\bout of stock\b", r"\bsold[- ]out\b", r"\bon the shelf\b",
@@ -136,6 +160,12 @@ CUES: tuple[Cue, ...] = (
          r"|along the lines of|in the style of)\b", r"\bsimilar\b",
          r"\b(?:liked|loved|enjoyed|finished|devoured|fan of)\b", r"\bmore like\b",
          r"\bin the same (?:vein|spirit|style)\b", r"\blike (?:this|that)\b",
+    ),
+    _cue("list", "another", 0.9, 2.8,
+         r"^(?:and |ok(?:ay)?,? |or |no,? )*(?:(?:can|could) you |please )?"
+         r"(?:show me |give me |find me |recommend |suggest |i(?:'d| would) like |i want |any |do you have |is there )?"
+         r"(?:another|something else|some others?|others|a different|anything else)(?: (?:one|book|title|manga))?"
+         r"(?: (?:like|similar to) (?:it|that|this)(?: one| book)?)?(?:,? please)?\W*$",
     ),
     _cue("list", "by", 1.6, 3.0,
          r"\b(?:books?|titles?|works?|series|anything|everything|something|more|else|others?|manga"
@@ -269,6 +299,29 @@ CUES: tuple[Cue, ...] = (
          r"|purchases?)\b(?!.*\b(?:address|invoice|receipt)\b)", r"\border history\b",
          r"\bhave i (?:already )?(?:ordered|bought)\b", r"\bdid i (?:already |ever )?(?:order|buy)\b",
          r"\blist my orders\b",
+    ),
+    # What the shopper has ordered so far.
+    _cue("orders", "missing", 3.7, None,
+         rf"\b(?:which|what) {VOLUMES} (?:{DO_I_LACK})\b(?!.*\b(?:{PARCEL_OR_CART})\b)",
+         rf"\bwhat (?:{DO_I_LACK}) (?:of|from|in) (?!.*\b(?:{PARCEL_OR_CART})\b)",
+         r"\b(?:am i|do i) (?:still )?(?:missing|lack) (?:any|some)(?: volumes?| books?| parts?)? (?:of|from) "
+         rf"(?!.*\b(?:{PARCEL_OR_CART})\b)",
+         r"\b(?:do i|have i) (?:already )?(?:have|own|got|bought|ordered) (?:all|every|each)\b.*"
+         r"\b(?:volumes?|parts?|of x)\b",
+    ),
+    _cue("orders", "spent", 3.6, None,
+         r"\bhow much (?:money )?(?:have|'ve) (?:i|we) (?:\w+ )?(?:spent|paid)\b(?!.*\border\b)",
+         rf"\b(?:how much|what) (?:money )?(?:did|have) (?:i|we) (?:\w+ )?(?:spend|pay|spent|paid)\b.*(?:{SPOKEN})",
+         r"\bhow much (?:money )?did (?:i|we) (?:\w+ )?(?:spend|pay)\b.*"
+         r"\b(?:with you|in total|altogether|so far|overall)\b",
+         r"\b(?:sum|total|cost) of (?:all )?my orders\b", r"\bmy total spending\b",
+    ),
+    _cue("orders", "some", 3.6, None,
+         rf"\b(?:what|which|anything|something|everything)\b.*\b{BOUGHT}\b.*(?:{SPOKEN})",
+         rf"\b(?:orders?|purchases?) (?:\w+ ){{0,2}}(?:{SPOKEN})", rf"\bmy (?:orders?|purchases?)\b.*(?:{SPOKEN})",
+         rf"^(?:(?:show|list|see|view|find)(?: me)? )?(?:all )?(?:of )?my {ORDER_STATE} (?:orders?|purchases?)\W*$",
+         rf"{SEVERAL_ORDERS}{ORDER_STATE} (?:orders|purchases)\b",
+         rf"{SEVERAL_ORDERS}(?:orders|purchases)\b.*\b{ORDER_STATE}\b",
     ),
     _cue("orders", "where", 1.7, None,
          r"\bmy (?:stuff|things)\b.*\?", r"\bwhere(?:'s|s| is) my\b", r"\bordered .*\bago\b", r"\bno news\b",
