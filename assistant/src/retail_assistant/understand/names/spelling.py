@@ -95,7 +95,7 @@ class Speller:
         best = (omitted or found)[:1]
         if not best or not self._is_likelier(best[0].term, lowered):
             return word
-        return _TYPED.get(best[0].term, best[0].term)
+        return _TYPED.get(best[0].term, str(best[0].term))
 
     def _is_likelier(self, term: str, typed: str) -> bool:
         """Whether a word is meant by another that was typed: a rare word of the dictionary is seldom a slip."""
