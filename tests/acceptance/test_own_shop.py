@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,6 +82,38 @@ def test_it_never_quotes_instructions_to_an_agent(server: Server, question: str)
     """A reply never contains the policy's instructions to an agent."""
     text = server.chat(question).text.lower()
     assert not [words for words in AGENT_WORDS if words in text], text
+
+
+JAMES, FATIMA = "james_li_5688", "fatima_anderson_2157"
+"""Shoppers of the data set; an order of the first is shipped, and one of the second can still be cancelled."""
+
+
+def test_it_tells_a_shopper_of_the_orders(server: Server) -> None:
+    """A signed-in shopper hears what an order cost, where it goes, and of the lamp in it; a stranger nothing."""
+    assert re.search(r"You paid \$\d", server.chat("what did I pay for my last order?", user=JAMES).text)
+    assert "215 River Road" in server.chat("which address does order W2611340 go to?", user=JAMES).text
+    assert "215 River Road" not in server.chat("which address does order W2611340 go to?", user="mei_davis_8935").text
+    assert "sign in" in server.chat("which address does my order go to?").text
+    assert "t-shirt" in server.chat("which t-shirts do you have?").text.lower()
+
+
+def test_it_cancels_an_order_after_a_yes(server: Server) -> None:
+    """An order that is not packed is cancelled by the shop's rules, and only after a confirmation."""
+    talk: list[dict[str, str]] = []
+    replies = []
+    for said in ("where is my skateboard?", "cancel it", "yes"):
+        replies.append(server.chat(said, user=FATIMA, history=talk).text)
+        talk += [{"role": "user", "content": said}, {"role": "assistant", "content": replies[-1]}]
+    order = replies[0].split()[1]
+    assert replies[1].startswith(f"Shall I cancel order {order}"), replies
+    assert replies[2] == f"Done: order {order} is cancelled."
+    assert "was cancelled" in server.chat(f"where is order {order}?", user=FATIMA).text
+
+
+def test_it_does_not_cancel_what_is_on_its_way(server: Server) -> None:
+    """An order that is shipped stays as it is, and no rule of another shop is told."""
+    text = server.chat("cancel order W2611340", user=JAMES).text
+    assert text.endswith("it is shipped.")
 
 
 def test_tasks_without_inputs_say_why_they_are_off(server: Server) -> None:

@@ -43,6 +43,7 @@ class LiveShop:
             "policy": self._fact,
             "cents": lambda cents: self.money(int(cents)),
             "number": lambda number: number,
+            "address": lambda number: orders.get_address(self.conn, number),
             "day": lambda moment: day(float(moment)),
             "span": lambda span: span.replace("_", " "),
         }

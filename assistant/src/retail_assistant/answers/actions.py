@@ -8,7 +8,7 @@ import sqlite3
 import msgspec
 
 import parbake as pb
-from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.own import Own, left_out, named_number, no_order
 from retail_assistant.answers.past_orders import NO_ORDERS, SIGN_IN, of_day
 from retail_assistant.answers.phrases import count, in_form, joined, money, number, ordered, price, reduction
@@ -23,6 +23,7 @@ from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.once import once_a_minute
 from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
 from retail_assistant.understand.dialogue import Pending, Verb
+from retail_assistant.understand.said.concepts import concepts
 
 UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
 YES_OR_NO = "Please answer yes or no."
@@ -161,18 +162,23 @@ class Actions:
         if order.state not in allowed:
             why = "it is already packed" if order.state == "packed" else f"it is {order.state}"
             verb = "cancel" if slot == "cancel" else "start a return of"
-            hint = (
-                " Refuse it at the door, or send it back once it arrives."
-                if slot == "cancel" and order.state in ("packed", "shipped")
-                else ""
-            )
-            return Draft(f"I cannot {verb} {head}: {why}.{hint}", asins=asins)
+            refusal = Draft(f"I cannot {verb} {head}: {why}.", asins=asins)
+            is_under_way = slot == "cancel" and order.state in ("packed", "shipped")
+            return together([refusal, *self._instead()]) if is_under_way else refusal
         if slot == "return" and (refused := self._own.no_return(order)):
             return refused
         verb = "cancel" if slot == "cancel" else "start the return of"
         without = left_out(order) if slot == "return" else ""
         return Draft(f"Shall I {verb} {head}?{without} {YES_OR_NO}", asins=asins,
                      pending=Pending("cancel" if slot == "cancel" else "return", order=order.number))  # fmt: skip
+
+    def _instead(self) -> list[Draft]:
+        """What the shop's policies say of orders that cannot be cancelled because they are sent; empty if nothing."""
+        for policy in self._shop.policies():
+            for section in policy.sections:
+                if {"cancel", "sent"} <= concepts(f"{policy.title}: {section.title}".lower()):
+                    return [Draft(section.text, sources=(f"policy/{policy.id}",))]
+        return []
 
     async def settle(self, asked: Asked, *, agreed: bool) -> Draft:
         """Do what waits for a yes, or leave it.

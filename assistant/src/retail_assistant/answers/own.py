@@ -148,6 +148,8 @@ class Own:
         if slot == "when":
             when = f"on {day(order.placed_at)}" if order.placed_at else "on a day that I do not know"
             return Draft(f"You placed order {number(order.number)} {when}: {lines}.", asins=asins)
+        if slot == "address":
+            return Draft(_goes_to(order), asins=asins)
         if slot == "can_cancel":
             can = f"Yes, order {number(order.number)} can still be cancelled: it is not packed yet. Shall I cancel it?"
             cannot = f"No, order {number(order.number)} {state}, so it cannot be cancelled any more."
@@ -191,6 +193,14 @@ class Own:
             return Draft(text, asins=asins)
         return Draft(f"{text} Standard delivery takes {{{{policy:{policy.id}.{STANDARD_DAYS}}}}} working days.",
                      sources=(f"policy/{policy.id}",), asins=asins)  # fmt: skip
+
+
+def _goes_to(order: Order) -> str:
+    """Where an order goes, or went."""
+    if not order.address:
+        return f"I do not see the address of order {number(order.number)} here; it is on the order page."
+    goes = "goes" if order.state in OPEN else "went"
+    return f"{head(order)} {goes} to {{{{address:{order.number}}}}}."
 
 
 def missing_cents(total: int, least: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -39,7 +40,7 @@ RETURN_WINDOW = "window_days"
 DAY_S = 86_400.0
 POINTS_PER_EURO = "points_per_eur"
 """The fact of a policy that states how many points a euro earns."""
-_ORDER = "SELECT number, shopper, placed_at, state, tracking, changed_at FROM orders"
+_ORDER = "SELECT number, shopper, placed_at, state, tracking, changed_at, address FROM orders"
 _CART = (
     "SELECT c.asin, p.title, p.format, c.quantity, p.listed, coalesce(i.quantity, 0) FROM carts c"
     " JOIN products p USING (asin) LEFT JOIN inventory i USING (asin) WHERE c.shopper = ? ORDER BY c.asin"
@@ -80,6 +81,7 @@ class Order(msgspec.Struct, frozen=True):
     tracking: str
     changed_at: float
     lines: tuple[Line, ...]
+    address: str = ""
 
     @property
     def cents(self) -> int:
@@ -124,6 +126,12 @@ def get_order(conn: sqlite3.Connection, shopper: str, number: str) -> Order:
     if row is None:
         raise UnknownOrder(f"this shopper has no order {number[:40]!r}", field="number")
     return _order(conn, row)
+
+
+def get_address(conn: sqlite3.Connection, number: str) -> str | None:
+    """Return the address that an order goes to; ``None`` if there is no such order."""
+    row = conn.execute("SELECT address FROM orders WHERE number = ?", (number,)).fetchone()
+    return str(row[0]) if row else None
 
 
 def get_points(conn: sqlite3.Connection, shopper: str) -> int:
@@ -314,10 +322,11 @@ def _changed(conn: sqlite3.Connection, shopper: str, now: float) -> int:
     return emit(conn, f"user/{shopper}", "user.changed", now=now)
 
 
-def _order(conn: sqlite3.Connection, row: tuple[str, str, float, str, str, float]) -> Order:
+def _order(conn: sqlite3.Connection, row: tuple[Any, ...]) -> Order:
     lines = conn.execute(
         "SELECT l.asin, p.title, l.quantity, l.cents, p.format FROM order_lines l JOIN products p USING (asin)"
         " WHERE l.number = ? ORDER BY l.asin",
         (row[0],),
     )
-    return Order(*row, tuple(Line(*line) for line in lines))
+    number, shopper, placed_at, state, tracking, changed_at, address = row
+    return Order(number, shopper, placed_at, state, tracking, changed_at, tuple(Line(*line) for line in lines), address)
