@@ -261,7 +261,7 @@ def _done(pending: Pending, held: int) -> Draft:
         return Draft(f"Done: order {number(pending.order)} is cancelled.")
     if pending.verb == "return":
         return Draft(
-            f"Done: the return of order {number(pending.order)} is started. Print the label on the order page."
+            f"Done: the return of order {number(pending.order)} is started. The order page shows what comes next."
         )
     if pending.verb == "empty":
         return Draft("Done: your cart is empty.")
