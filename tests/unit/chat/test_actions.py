@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
-from retail_assistant.answers.actions import LEFT, answers_question
+from retail_assistant.answers.actions import LEFT
+from retail_assistant.answers.consent import answers_question, hesitates
 from retail_assistant.answers.own import SIGN_IN
 from retail_assistant.chat.release import Release
 from retail_assistant.shop import queries, records
+from retail_assistant.understand.dialogue import Pending
 
 NOW = 1_790_000_000.0
 ME = "u00003"
@@ -162,12 +164,41 @@ async def test_a_question_about_what_was_asked_is_not_a_yes(desk):
         ("ok, but what does it cost?", None),
         ("right, where is my order?", None),
         ("yesterday I got another one", None),
+        ("yes... actually no", False),
+        ("fine, forget it", False),
+        ("yes, but not now", False),
+        ("yes, I mean no", False),
+        ("do it not", False),
+        ("yes but only the second book", None),
+        ("yes tomorrow", None),
+        ("yes unless it's used", None),
+        ("yes, the hardcover though", None),
+        ("yes two of them", None),
+        ("yes, cancel", None),
         ("", None),
     ],
 )
 def test_only_a_yes_or_a_no_answers_a_question(text, said):
     """A message agrees or declines only if it says so; a question or another statement does neither."""
     assert answers_question(text) is said
+
+
+@pytest.mark.parametrize(("text", "verb"), [("yes, cancel it", "cancel"), ("yes please add it to my cart", "add")])
+def test_a_yes_may_name_what_was_proposed(text, verb):
+    """A yes may repeat the verb of the proposal, and no other verb."""
+    assert answers_question(text, Pending(verb)) is True
+    assert answers_question(text, Pending("remove")) is None
+
+
+@pytest.mark.parametrize("message", ["yes tomorrow", "yes but only the first volume", "yes, after Christmas"])
+async def test_a_yes_with_a_condition_is_asked_again(desk, message):
+    """Nothing is done for a yes that says more than yes, and a plain yes after it counts."""
+    assert hesitates(message)
+    replies = await desk.talk(ADD, message, user=ME)
+    assert replies[1][0].startswith("So far I have done nothing")
+    assert cart(desk) == {}
+    await desk.talk(ADD, message, "yes", user=ME)
+    assert cart(desk) == {BOOK: 1}
 
 
 async def test_the_number_of_copies_can_be_changed_before_the_yes(desk):

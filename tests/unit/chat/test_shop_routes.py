@@ -1,6 +1,9 @@
 """The shop's routes: each write is one transaction, acknowledged with its position, and bad input writes nothing."""
 
 import asyncio
+import sqlite3
+import threading
+import time
 
 import pytest
 from tests.waiting import as_far_as_it_gets
@@ -275,3 +278,18 @@ async def test_a_file_that_was_moved_and_put_back_is_written_again(desk):
     aside.rename(place)
     assert (await desk.client.post("/shop/purchases", json=body)).status_code == 201
     assert bought(desk)[0] == before[0] + 1
+
+
+async def test_connections_are_closed_after_their_running_uses():
+    """To close waits for what a thread is doing, because a connection that is closed under it crashes the process."""
+    began, shop = threading.Event(), PerThread(lambda: sqlite3.connect(":memory:", check_same_thread=False))
+
+    def slow(conn):
+        began.set()
+        time.sleep(0.1)
+        return conn.execute("SELECT 7").fetchone()[0]
+
+    using = asyncio.create_task(shop.write(slow))
+    await asyncio.to_thread(began.wait)
+    shop.close()
+    assert await using == 7

@@ -58,6 +58,22 @@ async def test_a_policy_section_is_quoted_with_its_source(toolbox):
     assert unknown.section == ""
 
 
+async def test_a_proposal_is_carried_out_once_after_a_yes(desk, toolbox):
+    """What was proposed is done when the shopper agreed, and the same yes sent again does it no second time."""
+    offer = desk.shop.find(Conditions(titles=["An Apron for Nils"]))[0]
+    wish = {"action": "add", "product": {"asin": offer.asin}, "copies": 2}
+    proposed = await toolbox.call("propose_action", json.dumps(wish), shopper=ME)
+    before = {line.asin: line.quantity for line in queries.get_cart(desk.conn, ME).lines}
+    asin = proposed.pending.asin
+    done = await toolbox.confirm(proposed.pending, shopper=ME, consent="message-7")
+    again = await toolbox.confirm(proposed.pending, shopper=ME, consent="message-7")
+    assert done.text.startswith("Done: ")
+    assert again.text == done.text
+    after = {line.asin: line.quantity for line in queries.get_cart(desk.conn, ME).lines}
+    assert after == before | {asin: before.get(asin, 0) + 2}
+    assert "sign in" in (await toolbox.confirm(proposed.pending, shopper="anonymous", consent="message-8")).text
+
+
 async def test_every_product_found_keeps_the_wishes(desk, toolbox):
     """A call's wishes hold for all products, whatever the capitals of its names; unknown names find nothing."""
     wishes = {"genres": ["THRILLER", "Cooking"], "no_formats": ["Hardcovers"], "count": 8}

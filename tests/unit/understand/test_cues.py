@@ -132,3 +132,32 @@ def test_a_remark_beside_a_long_question_does_not_outweigh_it():
     (told,) = [r for r in read_cues(long, "", has_subject=False) if r.kind == "social"]
     assert (short.slot, told.slot) == ("complaint", "complaint")
     assert told.weight < short.weight
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "cancel my account", "cancel my newsletter", "I want to cancel my preorder", "cancel my last return",
+        "add 500 points to my account", "add 20 euros to my gift card", "add a gift message",
+    ],
+)  # fmt: skip
+def test_what_is_no_order_and_no_book_is_not_acted_on(read, message):
+    """An account, a newsletter, points or money are neither cancelled nor added to a cart."""
+    assert read(message).best.kind != "action"
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "slot"),
+    [
+        ("how much must I spend for free shipping to Spain?", "cart", "free"),
+        (f"add {LANTERN} vol 1 to my wishlist", "cart", ""),
+        (f"add vol 1 of {LANTERN} to my wish list", "action", "add"),
+        ("how do I cancel an order placed today", "orders", "some"),
+        ("can my friend pay with points of mine", "social", "private"),
+        ("suggest a book based on a true story of my country", "social", "private"),
+    ],
+)
+def test_words_for_ones_own_things_are_not_found_elsewhere(read, message, kind, slot):
+    """Delivery to a place, a wish list, how something is done and other people in a story ask something else."""
+    best = read(message).best
+    assert (best.kind, best.slot) != (kind, slot) or best.weight < 2.6

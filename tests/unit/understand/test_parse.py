@@ -126,10 +126,10 @@ def test_who_wants_something_like_a_book_does_not_want_that_book(read, message, 
     assert read(message).like is is_like
 
 
-@pytest.mark.parametrize(("message", "words"), [("zeppelin balloon", ()), ("lighthouse dragons", ("list",))])
+@pytest.mark.parametrize(("message", "words"), [("zeppelin balloon", "unsold"), ("lighthouse dragons", "words")])
 def test_a_few_words_of_the_catalog_ask_for_books(read, message, words):
-    """Bare words that the catalog has ask for books about them, and unknown ones ask for nothing."""
-    assert tuple(r.kind for r in read(message).readings) == words
+    """Bare words that the catalog has ask for books about them, and unknown ones for goods that are not sold."""
+    assert (read(message).best.kind, read(message).best.slot) == ("list", words)
 
 
 def test_words_that_name_nothing_are_left_over(read):
@@ -204,3 +204,31 @@ def test_a_choice_of_themes_after_a_list_refines_it(read):
     said = Dialogue(kind="list", shown=("P001", "P002"), offered=("P001", "P002"), turns=1)
     assert read("with dragons or pirates", said).wishes.themes == {"dragons or pirates"}
     assert read("dragons or lighthouse", said).wishes.themes == {"dragons or lighthouse"}
+
+
+def test_a_run_of_digits_is_read_as_far_as_any_number_goes(parser):
+    """Thousands of digits are cut short before they are searched for prices, volumes and numbers of orders."""
+    (ask,) = parser.read("how much is " + "9" * 8000)
+    assert len(ask.text) < 40
+    assert parser.read("where is order A1003456789?")[0].text == "where is order a1003456789?"
+
+
+def test_a_phrase_after_no_is_left_out_and_the_next_wish_is_not(read):
+    """A wish for no magic schools leaves out both words together, and the format behind it is wanted."""
+    wishes = read("romance but no school stuff and no magic triangles, hardcover").wishes
+    assert wishes.no_themes == {"school", "magic triangles"}
+    assert (wishes.genres, wishes.formats, wishes.no_formats) == ({"romance"}, {"hardcover"}, frozenset())
+    assert read("no horror, thriller or romance").wishes.no_genres == {"horror", "thriller", "romance"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "bought a present for my sister, how long does she have to return it?",
+        "stop recommending stuff based on what I looked at",
+        "can I report a book with missing pages after 4 days?",
+    ],
+)
+def test_a_question_about_rules_asks_for_no_list(read, message):
+    """A present, a recommendation or a latest day beside a question about the rules is no wish for books."""
+    assert all(reading.kind != "list" for reading in read(message).readings)

@@ -8,12 +8,15 @@ import sqlite3
 import msgspec
 
 import parbake as pb
+from retail_assistant.answers.cart_numbers import Changes, changes
 from retail_assistant.answers.draft import Asked, Draft, together
-from retail_assistant.answers.own import Own, left_out, named_number, no_order
-from retail_assistant.answers.past_orders import NO_ORDERS, SIGN_IN, of_day
+from retail_assistant.answers.own import Own, left_out, no_order
+from retail_assistant.answers.past_orders import NO_ORDERS, NOT_ORDERED, SIGN_IN
 from retail_assistant.answers.phrases import count, in_form, joined, money, number, ordered, price, reduction
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects
+from retail_assistant.answers.told_orders import of_day
+from retail_assistant.answers.which_order import named_number
 from retail_assistant.live import LiveShop
 from retail_assistant.shop import orders as order_records
 from retail_assistant.shop import records
@@ -24,35 +27,18 @@ from retail_assistant.shop.once import once_a_minute
 from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
 from retail_assistant.understand.dialogue import Pending, Verb
 from retail_assistant.understand.said.concepts import concepts
+from retail_assistant.understand.said.own_cues import ONE_MORE
 
 UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
 YES_OR_NO = "Please answer yes or no."
 ONE_AT_A_TIME = "I can do that for one book at a time, so this is the first; tell me the next one after it."
+FIRST_THIS = "I can do that for one book at a time: answer this first, and tell me the next one after it."
+THAT_ALREADY = "Your cart has exactly that already."
 LEFT = "All right, I leave it as it is."
+NOT_YET = "So far I have done nothing, because I am not sure that you agree. Shall I do it exactly as I asked?"
 NOTHING = "There is nothing to confirm any more. Tell me what I should do."
-_YES = re.compile(
-    r"^(?:yes|yep|yeah|yup|ya|sure|ok(?:ay)?|please do|do it|go ahead|confirm(?:ed)?|correct|right"
-    r"|exactly|of course|absolutely"
-    r"|definitely|fine|please|y|sounds good|go for it|that's right|si|ja|oui|alright|all right|indeed)\b",
-    re.IGNORECASE,
-)
-_NO = re.compile(
-    r"^(?:no|nope|nah|don'?t|do not|stop|leave it|never ?mind|forget it|cancel that|rather not"
-    r"|not now|wait|keep it|n)\b|\bleave it\b|\b(?:don'?t|do not)\b|\bkeep it\b|\bnever ?mind\b",
-    re.IGNORECASE,
-)
 _ALL_OF_CART = re.compile(r"\b(?:empty|clear|everything|all of (?:it|them)|the whole)\b")
-MOST_COPIES, LONGEST_YES = 99, 6
-
-
-def answers_question(text: str) -> bool | None:
-    """Whether a message says yes or no to a question; ``None`` if it does neither."""
-    said = re.sub(r"^(?:actually|hmm+|oh|well|ok so|um|ah)[ ,]+", "", text.strip(" .!,?").lower())
-    if "?" in said or "?" in text:
-        return None
-    if _NO.search(said):
-        return False
-    return True if _YES.search(said) and len(said.split()) <= LONGEST_YES else None
+MOST_COPIES = 99
 
 
 class Actions:
@@ -67,6 +53,8 @@ class Actions:
         """Ask whether to do what is wanted, or say why it cannot be done."""
         slot = asked.ask.slot("action")
         pending = asked.said.pending
+        if slot == "add" and pending is not None and pending.verb == "add" and ONE_MORE.search(asked.ask.text):
+            return self._first_this(asked, pending)
         if slot == "quantity" and pending is not None and pending.verb in ("add", "quantity"):
             return self._changed(asked, pending)
         if slot == "unable":
@@ -104,8 +92,19 @@ class Actions:
             return Draft(LEFT) if pending.verb == "add" else self._proposed(asked, "remove", offers[0], 1)
         return self._proposed(asked, pending.verb, offers[0], copies)
 
+    def _first_this(self, asked: Asked, pending: Pending) -> Draft:
+        """Ask again for what waits for a yes, before the next book that is wanted."""
+        offers = self._shop.offers([pending.asin])
+        if not offers:
+            return Draft(NOTHING)
+        again = self._proposed(asked, "add", offers[0], pending.quantity)
+        again.text = f"{FIRST_THIS} {again.text}"
+        return again
+
     def _on_cart(self, asked: Asked, slot: str) -> Draft:
         cart = self._shop.cart(asked.shopper)
+        if slot == "quantity" and (changed := changes(asked.ask.text, self._shop.offers(cart), cart)) is not None:
+            return self._numbers(asked, changed)
         offer, several = self._meant(asked, cart, slot)
         if several:
             names = joined([f"{in_form(o)} for {price(o)}" for o in several[:4]], "or")
@@ -127,13 +126,23 @@ class Actions:
             return _one_at_a_time(asked, self._proposed(asked, "remove", offer, 1))
         return _one_at_a_time(asked, self._proposed(asked, "quantity", offer, copies))
 
+    def _numbers(self, asked: Asked, changed: Changes) -> Draft:
+        """A proposal for the first of the products whose number of copies changes."""
+        if changed.offer is None:
+            return Draft(THAT_ALREADY)
+        verb: Verb = "quantity" if changed.copies else "remove"
+        proposed = self._proposed(asked, verb, changed.offer, changed.copies or 1)
+        if changed.waiting:
+            proposed.text = f"{ONE_AT_A_TIME} {proposed.text}"
+        return proposed
+
     def _meant(self, asked: Asked, cart: dict[str, int], slot: str) -> tuple[Offer | None, list[Offer]]:
         """The product that is meant, or several between which nothing decides."""
         if asked.ask.subjects:
             subject = asked.ask.subjects[0]
             if slot == "add" and re.search(r"\bnext (?:volume|one|part|book)\b", asked.ask.text):
                 subject = self._subjects.following(subject)
-            found = self._subjects.offers(subject)
+            found = _in_form_of(self._shop.offers([subject.asin]), self._subjects.offers(subject))
             if slot != "add":
                 found = [o for o in found if o.asin in cart] or found
             if slot != "add" and asked.ask.subjects[0].source != "message" and found and found[0].asin not in cart:
@@ -151,7 +160,11 @@ class Actions:
         if not orders:
             return Draft(NO_ORDERS)
         allowed = CAN_CANCEL if slot == "cancel" else CAN_RETURN
-        order = self._own.chosen(asked, orders)
+        named = next((s for s in asked.ask.subjects if s.source == "message" and s.whole), None)
+        having = self._own.with_subject(orders, named) if named is not None else []
+        if slot == "return" and named is not None and not having:
+            return Draft(NOT_ORDERED)
+        order = next((o for o in having if o.state in allowed), None) or self._own.chosen(asked, orders)
         if order is None:
             return no_order(named_number(asked.ask.text))
         if named_number(asked.ask.text) is None and order.state not in allowed and not asked.said.turns:
@@ -218,6 +231,12 @@ class Actions:
         return Draft(
             f"Shall I {what} your cart? {YES_OR_NO}", asins=(offer.asin,), pending=Pending(verb, offer.asin, copies)
         )
+
+
+def _in_form_of(spoken: list[Offer], found: list[Offer]) -> list[Offer]:
+    """The editions in the format of the product that was spoken of, if there are any."""
+    forms = {offer.product.format for offer in spoken}
+    return [offer for offer in found if offer.product.format in forms] or found
 
 
 def _one_at_a_time(asked: Asked, draft: Draft) -> Draft:

@@ -18,6 +18,11 @@ from retail_assistant.understand.ask import Subject
 _REVIEWS = re.compile(r"\brat(?:ed|ing|ings)\b|\breviews?\b|\bstars?\b|\bbetter liked\b")
 _LENGTH = re.compile(r"\blong(?:er)?\b|\bshort(?:er)?\b|\bvolumes\b|\bmore books\b")
 _PRICE = re.compile(r"\bcheap(?:er|est)?\b|\bexpensive\b|\bprice\b|\bcosts?\b|\bpric(?:ier|ey)\b|\bdearer\b")
+_WHOLE = re.compile(r"\b(?:complete(?:ly)?|collect|whole|entire|all (?:the )?volumes|in total)\b")
+_UNSTATED = re.compile(
+    r"\b(?:scarier|funnier|sadder|darker|spookier|happier|easier|harder|more (?!expensive)\w+"
+    r"|better (?:written|drawn))\b"
+)
 _TWO, MOST = 2, 5
 
 
@@ -46,6 +51,10 @@ class Comparing:
             return await self._by_reviews(offers)
         if _LENGTH.search(ask.text) and not _PRICE.search(ask.text):
             return self._by_length(offers)
+        if _WHOLE.search(ask.text):
+            return self._by_whole(offers, asked)
+        if (found := _UNSTATED.search(ask.text)) and not _PRICE.search(ask.text):
+            return Draft(f"Our pages do not state which is {found[0]}.")
         draft = self._by_price(offers)
         lacking = ask.wishes.formats - {o.product.format for o in offers}
         if lacking and len(ask.subjects) == 1:
@@ -105,6 +114,21 @@ class Comparing:
             best = max(averages, key=lambda pair: pair[0])
             tied = [a for a, _ in averages if round(a, 1) == round(best[0], 1)]
             said.append("They are rated alike." if len(tied) > 1 else f"{title(best[1])} is rated better.")
+        return _draft(said, offers)
+
+    def _by_whole(self, offers: Sequence[Offer], asked: Asked) -> Draft:
+        """What all volumes of each line cost in the format that is compared."""
+        sums: list[tuple[int, str]] = []
+        said = []
+        for one in offers:
+            line = self._subjects.line(Subject(one.product.line, "shown", format=one.product.format))
+            line = [o for o in line if o.product.format == one.product.format]
+            charged = self._shop.charges(asked.shopper, [o.asin for o in line], now=self._app.settings.clock.now())
+            sums.append((sum(charged[o.asin].cents for o in line), one.product.line))
+            what = f"{count(len(line), 'volume')} of {one.product.line} as {form(one.product.format)}"
+            said.append(f"{what}: {money(sums[-1][0])} with what is reduced now.")
+        if len({cents for cents, _ in sums}) > 1:
+            said.append(f"{min(sums)[1]} is cheaper as a whole.")
         return _draft(said, offers)
 
     def _by_length(self, offers: Sequence[Offer]) -> Draft:

@@ -19,7 +19,7 @@ from retail_assistant.answers.reviews import Reviews
 from retail_assistant.answers.subjects import Subjects
 from retail_assistant.answers.sums import Sums
 from retail_assistant.live import LiveShop
-from retail_assistant.understand.ask import Kind
+from retail_assistant.understand.ask import Kind, Reading
 
 Handler = Callable[[Asked], Awaitable[Draft]]
 
@@ -34,7 +34,7 @@ class AnswerDesk:
         self._lists = Lists(app, shop, subjects)
         promotions = Promotions(app, shop, subjects)
         self._facts = Facts(subjects)
-        own = Own(app, shop)
+        self._own = own = Own(app, shop)
         self.actions = Actions(app, shop, subjects, own)
         self._correcting = Correcting(app, shop, subjects)
         self._table: dict[Kind, Handler] = {
@@ -54,6 +54,19 @@ class AnswerDesk:
     def corrected(self, asked: Asked, draft: Draft) -> Draft:
         """The answer, after the right price or stock of the product of which the question states a wrong one."""
         return self._correcting.corrected(asked, draft)
+
+    def fitting(self, asked: Asked, reading: Reading) -> Reading:
+        """The reading, or another one where the shopper's orders have nothing to say to it."""
+        of_what = (reading.kind, reading.slot)
+        if of_what == ("orders", "money") and self._own.money(asked) is None:
+            return Reading("policy", "", reading.weight)
+        if of_what == ("orders", "next") and self._own.next_one(asked) is None:
+            return Reading("facts", "next", reading.weight)
+        if of_what == ("orders", "can_return") and self._own.has_no_order(asked):
+            return Reading("policy", "", reading.weight)
+        if of_what == ("social", "private") and asked.is_known and asked.shopper.lower() in asked.ask.text:
+            return next((r for r in asked.ask.readings if r.slot != "private"), reading)
+        return reading
 
     def handler(self, kind: Kind, slot: str) -> Handler:
         """What answers a kind of question; a title alone is answered with what is sold under it."""

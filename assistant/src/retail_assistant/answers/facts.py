@@ -17,6 +17,7 @@ from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.names.volumes import LAST, volume_in
 
 UNKNOWN = "Our pages do not state that; please ask our support team."
+_AFTER = re.compile(r"\b(?:after|before|follows?) (?:no\.? |number )?(\d{1,2})\b")
 _ENDS = re.compile(r"final volume|story ends|last volume ties", re.IGNORECASE)
 _COMPLETE = re.compile(r"complete in|single|stands|one sitting", re.IGNORECASE)
 _LAST_ONE = re.compile(r"\b(?:last|final|newest|latest)\b")
@@ -75,7 +76,7 @@ class Facts:
             return volumes_told(self._subjects, ask.subjects)
         if slot == "unknown":
             return Draft(UNKNOWN, asins=(line[0].asin,))
-        if slot == "next" and subject.volume is None and (volume := volume_in(ask.text)):
+        if slot == "next" and subject.volume is None and (volume := volume_in(ask.text) or _after(ask.text)):
             subject = msgspec.structs.replace(subject, volume=volume)
         offers = self._subjects.offers(subject)
         if not offers and slot not in ("next", "length", "formats", "format"):
@@ -140,6 +141,12 @@ def _length(looked: Looked) -> Draft:
     if _ENDS.search(last.product.description):
         said.append(f"The story ends with volume {there[-1]}.")
     return drafted(said, looked.offers[:1])
+
+
+def _after(text: str) -> int | None:
+    """The volume after or before which the next one is asked for: "comes after 4"."""
+    found = _AFTER.search(text)
+    return int(found[1]) if found else None
 
 
 def _next(looked: Looked) -> Draft:

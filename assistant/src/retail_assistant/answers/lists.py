@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import numpy as np
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.phrases import described, joined, listed
+from retail_assistant.answers.none_found import NoneFound
+from retail_assistant.answers.phrases import joined, listed
 from retail_assistant.answers.products import volumes_told
 from retail_assistant.answers.subjects import Subjects, last_volumes
 from retail_assistant.knowledge.product_index import ProductIndex
@@ -19,10 +20,10 @@ from retail_assistant.knowledge.tasks import product_embeddings
 from retail_assistant.live import LiveShop
 from retail_assistant.recs.tasks import recommendations, trending
 from retail_assistant.recs.trends import ALL
-from retail_assistant.shop.finding import Conditions, Offer
+from retail_assistant.shop.finding import Conditions, Offer, one_a_line
 from retail_assistant.understand.names.volumes import LAST
 from retail_assistant.understand.parse import wants_another
-from retail_assistant.understand.wishes import NO_WISHES, Wishes
+from retail_assistant.understand.wishes import NO_WISHES, Wishes, words_of
 
 tasks = pb.Registry()
 FOUND, FOUND_NOTHING = "I found:", "I found nothing about"
@@ -32,15 +33,6 @@ _CHEAPER = re.compile(r"\bcheaper\b|\bfor less\b|\bless expensive\b")
 _DEARER = re.compile(r"\bpricier\b|\bmore expensive\b|\bdearer\b")
 _ITS_AUTHOR = ("same author", "this author", "the author")
 _RANKED = 50
-_GIVEN_UP = (
-    ("most_cents", "that price limit"),
-    ("formats", "that format"),
-    ("themes", "that theme"),
-    ("volume", "that volume"),
-    ("genres", "that genre"),
-    ("single", "the wish for a single volume"),
-)
-"""Wishes in the order in which the shopper is offered to give one up."""
 WHICH_SERIES = "Of which series or book? Tell me its title."
 
 
@@ -56,10 +48,13 @@ class Lists:
     def __init__(self, app: pb.App, shop: LiveShop, subjects: Subjects) -> None:
         """Keep what is asked."""
         self._app, self._shop, self._subjects = app, shop, subjects
+        self._none = NoneFound(shop, app.settings.clock.now)
 
     async def answer(self, asked: Asked) -> Draft:
         """Show the best products that keep every wish, or say which wish cannot be met."""
         ask, said = asked.ask, asked.said
+        if ask.slot("list") == "unsold":
+            return Draft(f"{FOUND_NOTHING} \u201c{' '.join(ask.leftover)}\u201d; we sell {self._shop.goods()}.")
         if ask.are_volumes and not ask.like:
             return volumes_told(self._subjects, ask.subjects)
         anchor = self._subjects.first(ask)
@@ -74,7 +69,7 @@ class Lists:
         if wishes.volume == LAST:
             found = last_volumes(found)
         if not found:
-            return await self._nothing(wishes, conditions, other="other " if is_another else "")
+            return self._none.answer(asked, wishes, conditions, other="other " if is_another else "")
         chosen, lane, head = await self._best(asked, wishes, found, anchor)
         return Draft(
             f"{head} {listed(chosen)}",
@@ -95,7 +90,7 @@ class Lists:
             named = [c.asin for c in served.value or ()]
             kept = {o.asin: o for o in self._shop.find(_stated(wishes, asins=named))}
             found += [kept[asin] for asin in named if asin in kept]
-        chosen = _one_a_line(found)[: wishes.count or FEW]
+        chosen = one_a_line(found)[: wishes.count or FEW]
         if not chosen:
             return Draft("Nothing stands out right now.", lane=lane, wishes=wishes)
         asins = tuple(o.asin for o in chosen)
@@ -188,7 +183,7 @@ class Lists:
         wanted = min(wishes.count or (MOST if wishes.series else FEW), MOST)
         if not wishes.series and wishes.volume is None and not wishes.sort:
             begun = self._shop.begun(asked.shopper) if asked.is_known else frozenset[str]()
-            ordered = _one_a_line(_from_the_start(ordered, begun))
+            ordered = one_a_line(_from_the_start(ordered, begun))
         if unknown:
             head = f"{FOUND_NOTHING} {joined(unknown, 'or')}; the closest are:"
         return ordered[: wanted if not wishes.series else max(wanted, FEW)], lane, head
@@ -196,7 +191,7 @@ class Lists:
     def _hinted(self, asked: Asked, found: Sequence[Offer]) -> tuple[Sequence[Offer], list[str]]:
         """The products that also have the question's other words, if any do, and the words that no product has."""
         wishes = asked.ask.wishes
-        hints = [w for w in asked.ask.leftover if w not in wishes.theme_words | wishes.no_themes]
+        hints = [w for w in asked.ask.leftover if w not in wishes.theme_words | words_of(wishes.no_themes)]
         unknown: list[str] = []
         for hint in hints if len(hints) <= MOST_HINTS else []:
             named = self._shop.with_words([hint])
@@ -234,20 +229,6 @@ class Lists:
         near = dict(index.search(np.frombuffer(embedded, np.float32), len(index)))
         return sorted(found, key=lambda o: -near.get(o.asin, -1.0))
 
-    async def _nothing(self, wishes: Wishes, conditions: Conditions, *, other: str) -> Draft:
-        """Say which wish cannot be met; nothing that breaks a wish is shown."""
-        if wishes == NO_WISHES:
-            return Draft("I have nothing that fits right now.", wishes=wishes)
-        text = f"I found no {other}{described(wishes, self._shop.goods())} in stock."
-        for name, wish in _GIVEN_UP:
-            if getattr(wishes, name) == getattr(NO_WISHES, name):
-                continue
-            freed = {"asins": None} if name == "themes" else {name: getattr(Conditions(), name)}
-            if self._shop.has_any(msgspec.structs.replace(conditions, **freed)):
-                text += f" Without {wish} there would be some; tell me if you would like to see them."
-                break
-        return Draft(text, wishes=wishes)
-
 
 def _words(asked: Asked) -> str:
     """What is asked for in words, with the wishes that stand from before."""
@@ -262,17 +243,6 @@ def _from_the_start(offers: Sequence[Offer], begun: Collection[str]) -> list[Off
     for one in sorted(offers, key=lambda o: o.product.volume):
         first.setdefault((one.product.line, one.product.format), one)
     return [one if one.product.line in begun else first[one.product.line, one.product.format] for one in offers]
-
-
-def _one_a_line(offers: Iterable[Offer]) -> list[Offer]:
-    """The first of each series, in their order."""
-    seen: set[str] = set()
-    kept: list[Offer] = []
-    for offer in offers:
-        if (line := offer.product.line) not in seen:
-            seen.add(line)
-            kept.append(offer)
-    return kept
 
 
 def _stated(wishes: Wishes, *, asins: Collection[str] | None) -> Conditions:

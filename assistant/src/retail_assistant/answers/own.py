@@ -7,33 +7,28 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.past_orders import NO_ORDERS, OPEN, SIGN_IN, STATES, PastOrders, copies_of, head, of_day
+from retail_assistant.answers.past_orders import NO_ORDERS, SIGN_IN, PastOrders
 from retail_assistant.answers.phrases import count, day, joined, money, number, ordered, price, reduction, title
 from retail_assistant.answers.subjects import Subjects
+from retail_assistant.answers.told_orders import OPEN, STATES, copies_of, head, of_day, tracked
+from retail_assistant.answers.which_order import chosen, named_number, with_subject
 from retail_assistant.live import LiveShop
 from retail_assistant.live_tasks import cart as live_cart
 from retail_assistant.live_tasks import orders as live_orders
 from retail_assistant.live_tasks import points as live_points
 from retail_assistant.shop.finding import Offer
-from retail_assistant.shop.orders import CAN_CANCEL, RETURN_WINDOW, NoReturn, Order
+from retail_assistant.shop.orders import CAN_CANCEL, RETURN_WINDOW, SENT_BACK, NoReturn, Order
 from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.prices import Charge
+from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Pending
+from retail_assistant.understand.said.concepts import concepts
 
+VOUCHER_POINTS, VOUCHER_EUROS = "points_for_voucher", "voucher_eur"
+"""Facts of policies: how many points make a voucher, and its euros."""
 FREE_OVER, STANDARD_DAYS = "free_over_eur", "standard_days"
 """Facts of policies: over which total delivery is free, and how long delivery takes."""
-_DIGITS = r"(?:-\d+)*"
-_NUMBER = re.compile(rf"#?\b([a-z]{{0,4}}-?\d{{3,20}}{_DIGITS})\b", re.IGNORECASE)
-_ORDER_NUMBER = re.compile(
-    rf"\border (?:number |no\.? ?)?#?([a-z]{{0,4}}-?\d+{_DIGITS})\b|#([a-z]{{0,4}}-?\d+{_DIGITS})\b", re.IGNORECASE
-)
-_OTHER = re.compile(
-    r"\b(?:the )?other (?:one|order)\b|\bprevious\b|\bbefore that\b|\bsecond last\b|\bolder\b|\bone before\b"
-)
 _LISTED = 5
-_OF_ORDERS = frozenset(
-    "order orders parcel package delivery shipment purchase tracking status arrive lost late".split()
-)
 
 
 class Own:
@@ -50,7 +45,7 @@ class Own:
         lines = (await self._app.serve(live_cart, shopper=asked.shopper)).unwrap()
         offers = self._shop.offers(lines)
         if not offers:
-            return Draft("Your cart is empty.")
+            return self._empty(asked)
         charged = self._shop.charges(asked.shopper, lines, now=self._app.settings.clock.now())
         total = sum(charged[o.asin].cents * lines[o.asin] for o in offers)
         said = [f"Your cart has {_cart_lines(offers, lines, charged)}.", f"The total is {money(total)}."]
@@ -65,6 +60,14 @@ class Own:
             )
         return Draft(" ".join(said), sources=sources, asins=tuple(o.asin for o in offers[:_LISTED]))
 
+    def _empty(self, asked: Asked) -> Draft:
+        """Say that the cart is empty; whoever asks for the way to free delivery is told its rule."""
+        free = self.free_over() if asked.ask.slot("cart") == "free" else None
+        if free is None:
+            return Draft("Your cart is empty.")
+        rule = f"Delivery is free for orders over \u20ac{{{{policy:{free[0].id}.{FREE_OVER}}}}}."
+        return Draft(f"Your cart is empty. {rule}", sources=(f"policy/{free[0].id}",))
+
     def free_over(self) -> tuple[Policy, int] | None:
         """The policy that states over which total delivery is free, and that total in cents."""
         policy = self._shop.stating(FREE_OVER)
@@ -76,6 +79,8 @@ class Own:
         if not asked.is_known:
             return Draft(SIGN_IN)
         points = (await self._app.serve(live_points, shopper=asked.shopper)).unwrap()
+        if asked.ask.slot("points") == "vouchers" and (policy := self._shop.stating(VOUCHER_POINTS)):
+            return _in_vouchers(points, policy)
         return Draft(f"You have {count(points, 'point')}.")
 
     async def orders(self, asked: Asked) -> Draft:
@@ -86,14 +91,9 @@ class Own:
         if not asked.is_known:
             return Draft(SIGN_IN)
         orders = (await self._app.serve(live_orders, shopper=asked.shopper)).unwrap()
-        if slot == "missing":
-            return self._past.missing(asked, orders)
-        if not orders:
-            return Draft(NO_ORDERS)
-        if slot == "spent":
-            return self._past.spent(asked, orders, now)
-        if slot == "some":
-            return self._past.some(asked, orders, now)
+        found = self._past.answer(slot, asked, orders, now) or (self.money(asked) if slot == "money" else None)
+        if found is not None:
+            return found
         named = named_number(asked.ask.text)
         order = self.chosen(asked, orders)
         if order is None:
@@ -102,44 +102,40 @@ class Own:
             return self._past.some(asked, orders, now)
         return self._one(order, slot)
 
+    def money(self, asked: Asked) -> Draft | None:
+        """Of an order that was cancelled before it was sent, when cards are charged; ``None`` for other orders."""
+        order = self.chosen(asked, self._shop.orders(asked.shopper)) if asked.is_known else None
+        if order is None or order.state != "cancelled":
+            return None
+        for policy in self._shop.policies():
+            for section in policy.sections:
+                if "card_charge" in concepts(f"{policy.title}: {section.title}".lower()):
+                    text = f"Order {number(order.number)} was cancelled before it left us. {section.text}"
+                    return Draft(text, sources=(f"policy/{policy.id}",))
+        return None
+
+    def next_one(self, asked: Asked) -> Draft | None:
+        """The next volume that the shopper lacks of a series; ``None`` if no order has any of it."""
+        return self._past.next_one(asked, self._shop.orders(asked.shopper)) if asked.is_known else None
+
+    def has_no_order(self, asked: Asked) -> bool:
+        """Whether a question names a title that none of the shopper's orders has."""
+        named = next((s for s in asked.ask.subjects if s.source == "message"), None)
+        orders = self._shop.orders(asked.shopper) if asked.is_known else []
+        return named is not None and not self.with_subject(orders, named)
+
+    def with_subject(self, orders: Sequence[Order], subject: Subject) -> list[Order]:
+        """The orders that have a product which a question names, in its volume if it names one."""
+        return with_subject(self._shop, orders, subject)
+
     def chosen(self, asked: Asked, orders: Sequence[Order]) -> Order | None:
-        """The order that a question means: by number, by a title in it, the other one, or the newest that fits."""
-        text = asked.ask.text
-        known = {o.number.lower(): o for o in orders}
-        if named := named_number(text):
-            return known.get(named.lower())
-        for subject in asked.ask.subjects:
-            if subject.source == "message" and (
-                found := [o for o in orders if any(subject.name in t for t in o.titles)]
-            ):
-                return found[0]
-        if fitting := [o for o in orders if _has_words(o, asked.ask.leftover)]:
-            return fitting[0]
-        spoken = [
-            known[n.lower()] for _, said in reversed(asked.history) for n in _NUMBER.findall(said) if n.lower() in known
-        ]
-        if _OTHER.search(text) and len(orders) > 1 and not re.search(r"\bolder one\b", text):
-            last = spoken[0] if spoken else orders[0]
-            return next((o for o in orders if o.number != last.number), None)
-        if re.search(r"\bfirst order\b|\bold(?:est|er)\b|\bearlier\b", text):
-            return orders[-1]
-        if re.search(r"\b(?:last|latest|newest|newer|most recent)\b", text):
-            return orders[0]
-        if spoken:
-            return spoken[0]
-        if asked.ask.slot("orders") in ("where", "arrive", "can_cancel"):
-            return next((o for o in orders if o.state in OPEN), orders[0])
-        return orders[0]
+        """The order that a question means; ``None`` if it names one that is not there."""
+        return chosen(self._shop, asked, orders, self._app.settings.clock.now())
 
     def _one(self, order: Order, slot: str) -> Draft:
         asins = tuple(line.asin for line in order.lines[:_LISTED])
         state = STATES[order.state]
         lines = joined([copies_of(line) for line in order.lines])
-        tracking = (
-            f" Its tracking number is {number(order.tracking)}."
-            if order.tracking and order.state in ("shipped", "delivered")
-            else ""
-        )
         if slot == "paid":
             return Draft(
                 f"You paid {money(order.cents)} for order {number(order.number)}{of_day(order)}: {lines}.",
@@ -162,7 +158,7 @@ class Own:
                 f"{left_out(order)}"
             )
             return self.no_return(order) or Draft(can, asins=asins)
-        text = f"{head(order)} {state}.{tracking} It has {lines}, for {money(order.cents)}."
+        text = f"{head(order)} {state}.{tracked(order)} It has {lines}, for {money(order.cents)}."
         if slot == "arrive" and order.state in OPEN:
             return self._with_delivery(text, asins)
         return Draft(text, asins=asins)
@@ -173,6 +169,8 @@ class Own:
         if why is None:
             return None
         asins, said = tuple(line.asin for line in order.lines[:_LISTED]), number(order.number)
+        if order.state in SENT_BACK:
+            return Draft(f"Order {said} {STATES[order.state]}.", asins=asins)
         if why is NoReturn.STATE:
             return Draft(f"Order {said} {STATES[order.state]}, so there is nothing to return yet.", asins=asins)
         if why is NoReturn.DIGITAL:
@@ -203,6 +201,20 @@ def _goes_to(order: Order) -> str:
     return f"{head(order)} {goes} to {{{{address:{order.number}}}}}."
 
 
+def _in_vouchers(points: int, policy: Policy) -> Draft:
+    """How many vouchers the points make, and how many are missing for the next one."""
+    each = round(policy.number(VOUCHER_POINTS) or 0)
+    if not each:
+        return Draft(f"You have {count(points, 'point')}.")
+    worth = f" of \u20ac{{{{policy:{policy.id}.{VOUCHER_EUROS}}}}}" if policy.number(VOUCHER_EUROS) else ""
+    if points < each:
+        have = f"Your {count(points, 'point')} make no voucher yet"
+        return Draft(f"{have}: {each} points become one{worth}, so {each - points} are missing.",
+                     sources=(f"policy/{policy.id}",))  # fmt: skip
+    have = f"Your {count(points, 'point')} make {count(points // each, 'voucher')}{worth} ({each} points each)"
+    return Draft(f"{have}; {each - points % each} more make the next one.", sources=(f"policy/{policy.id}",))
+
+
 def missing_cents(total: int, least: int) -> int:
     """What a cart lacks to free delivery, which begins over ``least``; 0 if nothing."""
     return 0 if total > least else max(1, least - total)
@@ -211,16 +223,6 @@ def missing_cents(total: int, least: int) -> int:
 def no_order(named: str | None) -> Draft:
     """Say that the shopper has no such order."""
     return Draft(f"I see no order {number(named.upper())} of yours." if named else NO_ORDERS)
-
-
-def named_number(text: str) -> str | None:
-    """The order number that a text names."""
-    if said := _ORDER_NUMBER.search(text):
-        return said[1] or said[2]
-    found = [n for n in _NUMBER.findall(text) if re.search(r"[a-z]", n, re.IGNORECASE)] or (
-        _NUMBER.findall(text) if re.search(r"\border\b|#", text, re.IGNORECASE) else []
-    )
-    return found[0] if found else None
 
 
 def left_out(order: Order) -> str:
@@ -237,9 +239,3 @@ def _cart_line(offer: Offer, quantity: int, charge: Charge) -> str:
     each = f", {money(charge.cents)} each" if quantity > 1 and charge.promotion else ""
     listed = f" {price(offer)}" if charge.promotion else ""
     return f"{quantity} \u00d7 {title(offer)} ({money(charge.cents * quantity)}{each}{reduction(charge)}{listed})"
-
-
-def _has_words(order: Order, words: Sequence[str]) -> bool:
-    """Whether the titles of an order have a content word of a question: "where is my lamp"."""
-    titles = " ".join(order.titles).lower()
-    return any(re.search(rf"\b{re.escape(word.removesuffix('s'))}", titles) for word in words if word not in _OF_ORDERS)

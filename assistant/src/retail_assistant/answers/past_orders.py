@@ -9,30 +9,24 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.phrases import count, day, during, joined, listed, money, number, numbered, ordered
+from retail_assistant.answers.phrases import count, during, listed, money, numbered, ordered
 from retail_assistant.answers.subjects import Subjects, volumes
+from retail_assistant.answers.told_orders import OPEN, STATES, head, told
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.orders import SENT_BACK, Line, Order
 from retail_assistant.shop.queries import Product
 from retail_assistant.shop.schema import ORDER_STATES
 from retail_assistant.understand.ask import Subject
+from retail_assistant.understand.said.own_cues import SEVERAL_LAST
 from retail_assistant.understand.times import Span, span
+from retail_assistant.understand.words import number as number_of
 
 SIGN_IN = "I see that only when you are signed in. Please sign in and ask me again."
 NO_ORDERS = "I see no order of yours."
 WHICH_SERIES = "Of which series? Tell me its title."
-OPEN = frozenset({"placed", "packed", "shipped"})
-STATES = {
-    "placed": "is placed and not packed yet",
-    "packed": "is packed and leaves us soon",
-    "shipped": "is on its way (shipped)",
-    "delivered": "was delivered",
-    "cancelled": "was cancelled",
-    "returning": "is on its way back to us; the return was started",
-    "returned": "was returned",
-}
-LISTED, MOST_MISSING, MOST_LINES = 5, 10, 3
+NOT_ORDERED = "None of your orders has that book."
+LISTED, MOST_MISSING = 5, 10
 _HOW_MANY = re.compile(r"\bhow many\b")
 _UNFINISHED = re.compile(r"\b(?:not|n't|never|yet to be|isn't|aren't|haven't|hasn't|weren't)\b[^.,]{0,20}$")
 _NAMED_STATES: Sequence[tuple[re.Pattern[str], frozenset[str], str]] = (
@@ -61,29 +55,57 @@ class PastOrders:
         """Keep what is asked."""
         self._shop, self._subjects = shop, subjects
 
+    def answer(self, slot: str, asked: Asked, orders: Sequence[Order], now: float) -> Draft | None:
+        """What is asked of all orders; ``None`` if one order is asked about."""
+        if slot == "missing":
+            return self.missing(asked, orders)
+        if not orders:
+            return Draft(NO_ORDERS)
+        if slot == "bought":
+            return self.bought(asked, orders)
+        if slot == "next":
+            return self.next_one(asked, orders)
+        if slot == "open":
+            return self.still_open(orders)
+        if slot in ("spent", "some"):
+            return self.spent(asked, orders, now) if slot == "spent" else self.some(asked, orders, now)
+        return None
+
     def some(self, asked: Asked, orders: Sequence[Order], now: float) -> Draft:
         """The orders of the time and the state that are asked for; all if neither is."""
-        when, state = span(asked.ask.text, now), _state(asked.ask.text)
-        fitting = [o for o in orders if _fits(o, when, state)]
+        when, state = span(asked.ask.text, now), named_state(asked.ask.text)
+        fitting = [o for o in orders if _fits(o, when, state)][: _newest(asked)]
         if not fitting:
             return Draft(_none(when, state))
-        said = [f"{head(o)} {STATES[o.state]}: {_lines(o)}, for {money(o.cents)}." for o in fitting[:LISTED]]
+        said = [told(o) for o in fitting[:LISTED]]
         if len(fitting) > LISTED:
             said.insert(0, f"I see {count(len(fitting), 'order')}; these are the newest {LISTED}.")
         elif _HOW_MANY.search(asked.ask.text):
             said.insert(0, f"I see {count(len(fitting), 'order')}.")
         return Draft(" ".join(said))
 
+    def still_open(self, orders: Sequence[Order]) -> Draft:
+        """The orders that did not arrive yet; without any the newest order."""
+        on_their_way = [o for o in orders if o.state in OPEN]
+        said = [told(o) for o in on_their_way[:LISTED] or orders[:1]]
+        if not on_their_way:
+            said.insert(0, "You have no order that is still open; this is your newest.")
+        elif len(on_their_way) > LISTED:
+            said.insert(0, f"{len(on_their_way)} of your orders are still open; these are the newest {LISTED}.")
+        return Draft(" ".join(said))
+
     def spent(self, asked: Asked, orders: Sequence[Order], now: float) -> Draft:
         """What the orders cost that were not cancelled, and how much of it was sent back."""
         when = span(asked.ask.text, now)
         named = [s.name for s in asked.ask.subjects if s.source == "message"]
-        counted = [o for o in orders if o.state != "cancelled" and _fits(o, when, None)]
+        counted = [o for o in orders if o.state != "cancelled" and _fits(o, when, None)][: _newest(asked)]
         bought = [(o, line) for o in counted for line in o.lines if not named or any(n in line.title for n in named)]
         if not bought:
             on = " on books of that title" if named else ""
             return Draft(f"You have spent nothing{on} {during(when.when) if when else 'so far'}.")
         said = count(len({o.number for o, _ in bought}), "order")
+        if _newest(asked):
+            said = f"your newest {said}"
         what = f"books of that title in {said}" if named else said
         begin = f"{during(when.when[0].upper() + when.when[1:])} you" if when else "You"
         text = f"{begin} have spent {money(_sum(line for _, line in bought))} on {what}, without delivery;"
@@ -115,6 +137,46 @@ class PastOrders:
             asins=tuple(o.asin for o in shown),
         )
 
+    def bought(self, asked: Asked, orders: Sequence[Order]) -> Draft:
+        """The volumes of a series that the shopper has, or the order that has the one volume that is asked about."""
+        subject = self._series(asked)
+        if subject is None:
+            return Draft(WHICH_SERIES)
+        sold = self._subjects.line(subject)
+        name = sold[0].product.line if sold else subject.name
+        had = sorted(self._bought(orders, name, subject.format), key=lambda p: p.volume)
+        on_sale = tuple(o.asin for o in self._shop.offers([p.asin for p in had]))[-1:]
+        asins = on_sale or tuple(o.asin for o in sold[:1])
+        if subject.volume is not None:
+            had = [p for p in had if p.volume == subject.volume]
+        if not had:
+            of_one = subject.volume is not None or len(volumes(sold)) == 1
+            return Draft(NOT_ORDERED if of_one else f"None of your orders has a volume of {name}.", asins=asins)
+        order = next(o for o in orders if any(line.asin == had[0].asin for line in o.kept))
+        if subject.volume is not None or len(volumes(sold)) == 1:
+            line = next(line for line in order.kept if line.asin == had[0].asin)
+            said = f"Yes, you have bought {ordered(line)}: o{head(order)[1:]} {STATES[order.state]}."
+            return Draft(said, asins=asins)
+        there = sorted({p.volume for p in had})
+        return Draft(f"You have bought {numbered(there)} of {name}.", asins=asins)
+
+    def next_one(self, asked: Asked, orders: Sequence[Order]) -> Draft | None:
+        """The first volume on sale that a shopper lacks of a series; ``None`` if no order has one of it."""
+        subject = self._series(asked)
+        sold = self._subjects.line(subject) if subject else []
+        if subject is None or not sold:
+            return None
+        had = self._bought(orders, sold[0].product.line, None)
+        there = {p.volume for p in had} | {*asked.ask.owned}
+        if not had:
+            return None
+        lacking = [o for o in sold if o.product.volume not in there]
+        if not lacking:
+            return _complete(sold)
+        shown = _editions(lacking, had)[:1]
+        return Draft(f"The next one that you do not have is {listed(shown)}", asins=(shown[0].asin,),
+                     sources=(f"product/{shown[0].asin}",))  # fmt: skip
+
     def _series(self, asked: Asked) -> Subject | None:
         """The series that is meant: the one that is named or spoken of, or the only one of what was shown."""
         if asked.ask.subjects:
@@ -128,33 +190,17 @@ class PastOrders:
         return [p for p in self._shop.ever_sold(asins) if p.line == name and form in (None, p.format)]
 
 
-def head(order: Order) -> str:
-    """An order's number and day."""
-    return f"Order {number(order.number)}{of_day(order)}"
-
-
-def of_day(order: Order) -> str:
-    """The day of an order with "of" before it; empty if an import did not know the day."""
-    return f" of {day(order.placed_at)}" if order.placed_at else ""
-
-
-def copies_of(line: Line) -> str:
-    """A line of an order, with its number of copies if there are several."""
-    return f"{f'{line.quantity} times ' if line.quantity > 1 else ''}{ordered(line)}"
-
-
-def _lines(order: Order) -> str:
-    """The first lines of an order."""
-    said = [copies_of(line) for line in order.lines[:MOST_LINES]]
-    more = len(order.lines) - MOST_LINES
-    return joined([*said, f"{more} more"] if more > 0 else said)
+def _newest(asked: Asked) -> int | None:
+    """How many of the newest orders are asked for; ``None`` for all."""
+    found = re.search(SEVERAL_LAST, asked.ask.text)
+    return number_of(found[1]) if found else None
 
 
 def _sum(lines: Iterable[Line]) -> int:
     return sum(line.quantity * line.cents for line in lines)
 
 
-def _state(text: str) -> State | None:
+def named_state(text: str) -> State | None:
     """The state of orders that a text names; what is not delivered yet is open."""
     for pattern, states, said in _NAMED_STATES:
         found = pattern.search(text)

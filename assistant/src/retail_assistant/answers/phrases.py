@@ -120,10 +120,21 @@ def described(wishes: Wishes, goods: str) -> str:
         words.append("with a last volume" if wishes.volume == LAST else f"with volume {wishes.volume}")
     if wishes.formats:
         words.append(f"as {joined([form(f) for f in sorted(wishes.formats)], 'or')}")
-    if wishes.least_cents is not None and wishes.most_cents is not None:
-        words.append(f"from {money(wishes.least_cents)} to {money(wishes.most_cents)}")
-    elif wishes.most_cents is not None:
-        words.append(f"up to {money(wishes.most_cents)}")
-    elif wishes.least_cents is not None:
-        words.append(f"from {money(wishes.least_cents)}")
+    if refused := _left_out(wishes):
+        words.append(f"without {joined(refused, 'or')}")
+    words.append(_within(wishes))
     return " ".join(filter(None, words))
+
+
+def _within(wishes: Wishes) -> str:
+    """The range of prices in words."""
+    if wishes.least_cents is None:
+        return f"up to {money(wishes.most_cents)}" if wishes.most_cents is not None else ""
+    to = f" to {money(wishes.most_cents)}" if wishes.most_cents is not None else ""
+    return f"from {money(wishes.least_cents)}{to}"
+
+
+def _left_out(wishes: Wishes) -> list[str]:
+    """What is not wanted, in words."""
+    formats = [form(name) for name in sorted(wishes.no_formats)]
+    return [*sorted(wishes.no_genres), *formats, *sorted(wishes.no_authors), *sorted(wishes.no_themes)]

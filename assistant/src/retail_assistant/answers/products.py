@@ -56,6 +56,8 @@ class Products:
         for task in (live_price, live_stock):
             await self._app.serve(task, asin=offers[0].asin)
         slot = asked.ask.slot("offer")
+        if slot == "back" and (gone := [o for o in self._subjects.in_all_formats(subject) if not o.quantity]):
+            return drafted([_not_known_when(o) for o in gone[:MOST_NAMED]], gone[:MOST_NAMED])
         if len(volumes(offers)) > 1:
             return _line(offers, slot)
         if len(offers) > MOST_NAMED:
@@ -70,6 +72,10 @@ class Products:
             reduced = f"{{{{reduced:{offers[0].asin}|{best.percent}}}}}"
             said.append(f"With {best.title.partition(':')[0]} ({{{{percent:{best.id}}}}} off) you pay {reduced}.")
         return drafted(said, offers)
+
+
+def _not_known_when(offer: Offer) -> str:
+    return f"{in_form(offer)} is {stock(offer)}, and our pages do not state when it will be back."
 
 
 def _costs(offer: Offer, *, alone: bool) -> str:

@@ -46,6 +46,8 @@ class Promotions:
         offer = self._subjects.first(ask)
         genres = sorted(ask.wishes.genres)
         is_named = any(s.source in ("message", "shown") for s in ask.subjects) or slot == "price"
+        if slot == "best" and not (is_named or genres):
+            return await self._all(asked)
         if offer is not None and (is_named or not genres):
             return await self._of_product(asked, offer)
         if not genres and asked.said.kind == "promotion" and ask.follows:
@@ -99,6 +101,10 @@ class Promotions:
             named = named or [p for p in running if p.percent == int(asked_for[1])]
             if not named:
                 return Draft(f"There is no offer of {asked_for[1]} % right now. {_listed(running)}", lane=lane)
+        if asked.ask.slot("promotion") == "best":
+            most = max(p.percent for p in running)
+            best = [p for p in running if p.percent == most]
+            return Draft(f"The most is {_percent(best[0])} off. {_listed(best)}", lane=lane)
         whole = [p for p in running if p.category == "*"]
         if re.search(r"\b(?:everything|all books|whole shop|storewide|entire|site-?wide)\b", asked.ask.text):
             named = whole

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from retail_assistant.answers.draft import Draft
 
 GREETING = "Hello! Ask me about our books, prices, promotions, your orders, or our policies."
 OFF_TOPIC = "Sorry, I can only help with this shop: books, prices, orders and our policies."
 HOSTILE = "Sorry, I cannot do that. I can only help with this shop: books, prices, orders and our policies."
+NOTHING_ASKED = "There is nothing to confirm. Tell me what I should do or look up."
+WHICH_ONE = "Please tell me which one you mean."
+DONE = "That is done already. Please use the order page, or ask our support team."
+PRIVATE = "I can only tell signed-in shoppers of their own orders, points, cart and address, and of nobody else's."
+_ASKED = re.compile(r"\?\W*$|\?\s+Please answer yes or no\.$|\b[Tt]ell me (?:if|its)\b")
 _SOCIAL = {
+    "private": PRIVATE,
+    "keep": "All right, I leave it as it is.",
     "greeting": GREETING,
     "thanks": "You are welcome! Ask me whenever you need something.",
     "checkout": "Please open your cart and choose Checkout; I cannot order for you.",
@@ -25,8 +35,13 @@ _UNCLEAR = {
 }
 
 
-def remark(slot: str) -> Draft:
-    """The reply to small talk."""
+def remark(slot: str, history: Sequence[tuple[str, str]] = ()) -> Draft:
+    """The reply to small talk; a yes is held against what was said last."""
+    last = history[-1][1] if history else ""
+    if slot == "yes":
+        return Draft(WHICH_ONE if _ASKED.search(last) else NOTHING_ASKED)
+    if slot == "keep" and last.startswith("Done:"):
+        return Draft(DONE)
     return Draft(_SOCIAL.get(slot, GREETING))
 
 

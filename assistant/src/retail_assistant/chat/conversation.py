@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from retail_assistant.answers.actions import NOT_YET
 from retail_assistant.answers.correcting import NO
 from retail_assistant.answers.draft import Draft
 from retail_assistant.answers.lists import FOUND, FOUND_NOTHING, RECOMMENDED
@@ -24,6 +25,7 @@ from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.names.titles import Named, Titles
 from retail_assistant.understand.parse import Parser
 from retail_assistant.understand.said.troubles import is_trouble
+from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
 from retail_assistant.understand.wishes import Wishes
 
 KEPT, KEPT_S = 10_000, 3_600.0
@@ -108,11 +110,12 @@ def after(said: Dialogue, ask: Ask, draft: Draft) -> Dialogue:
         else said.offered,
         focus=focus,
         wishes=draft.wishes if is_list or draft.intent == "promotion" else said.wishes,
-        kind=draft.intent,
-        slot=_slot(said, ask, draft),
+        kind=said.kind if draft.intent == "social" else draft.intent,  # small talk changes no subject
+        slot=said.slot if draft.intent == "social" else _slot(said, ask, draft),
         question=_question(said, ask) if draft.intent == "policy" else said.question,
         section=draft.section or (said.section if draft.intent != "policy" else ""),
         pending=draft.pending,
+        empty=draft.intent == "list" and not draft.asins,
         turns=said.turns + 1,
     )
 
@@ -125,6 +128,10 @@ def _slot(said: Dialogue, ask: Ask, draft: Draft) -> str:
 
 def _question(said: Dialogue, ask: Ask) -> str:
     """The question that a next one goes on from: with what it goes on from itself, and without what adds nothing."""
+    if said.kind in ("orders", "action") and said.slot in OF_RETURN and ask.follows:
+        return f"{ask.text}, {OF_RETURN[said.slot]}"
+    if said.kind == "points" and ask.follows:
+        return f"{ask.text}, {POINTS}"
     if not (ask.follows and said.kind == "policy" and said.question):
         return ask.text
     return f"{ask.text}, {said.question}"[:LONGEST_QUESTION] if ask.leftover else said.question
@@ -153,12 +160,19 @@ class Rereader:
             reply = _uncorrected(reply)
         section = self._section(reply)
         shown = self._shown(reply, page)
+        if reply.startswith("Done:") and said.pending is not None and said.pending.asin:
+            shown = (said.pending.asin,)  # it was proposed with its format
         kind: Kind = "policy" if section or reply.startswith(NOTHING_STATED) else ask.best.kind
         if reply.startswith(LISTS):
             kind = "list"
         wishes = self._wishes(said, ask, kind, shown)
         draft = Draft(
-            reply, asins=shown, intent=kind, section=section, wishes=wishes, pending=self._pending(reply, shown)
+            reply,
+            asins=shown,
+            intent=kind,
+            section=section,
+            wishes=wishes,
+            pending=said.pending if reply.startswith(NOT_YET) else self._pending(reply, shown),
         )
         return after(said, ask, draft)
 

@@ -38,8 +38,13 @@ def is_sure(ask: Ask, *, is_known: bool) -> bool:
 
     What only a signed-in shopper is told is never sure for others: a policy may say it in general.
     """
-    may_be_told = is_known or ask.best.kind not in OWN
+    may_be_told = is_known or not _is_own(ask.best)
     return ask.best.weight >= SURE and ask.weight("policy") < 1.0 and may_be_told
+
+
+def _is_own(reading: Reading) -> bool:
+    """Whether a reading is only for a signed-in shopper; of a return the policies say how it is started."""
+    return reading.kind in OWN or (reading.kind, reading.slot) == ("action", "return")
 
 
 def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_known: bool) -> Reading:
@@ -79,7 +84,7 @@ def _policy_weight(ask: Ask, found: Found) -> float:
 
 def _less_of_own(reading: Reading, found: Found, *, is_known: bool) -> Reading:
     """What only a signed-in shopper is told counts less for others, if a policy answers."""
-    if is_known or reading.kind not in OWN or not found.is_answered:
+    if is_known or not _is_own(reading) or not found.is_answered:
         return reading
     return Reading(reading.kind, reading.slot, reading.weight - NOT_SIGNED_IN)
 

@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 
 import parbake as pb
-from retail_assistant.answers.actions import answers_question
+from retail_assistant.answers.actions import NOT_YET, YES_OR_NO
+from retail_assistant.answers.consent import answers_question, hesitates
 from retail_assistant.answers.desk import AnswerDesk
 from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.guardrails import guardrails
 from retail_assistant.answers.policy.gate import policy_sections
 from retail_assistant.answers.policy.generation import response_generation
-from retail_assistant.answers.policy.sections import Found
+from retail_assistant.answers.policy.sections import Found, section_name
 from retail_assistant.answers.remarks import HOSTILE, OFF_TOPIC, ask_back, remark
 from retail_assistant.chat.bank import Bank, FromBank
 from retail_assistant.chat.conversation import Sessions, after
@@ -36,12 +37,15 @@ from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.language import is_doubtful, other_language
 from retail_assistant.understand.said.social import is_hostile
+from retail_assistant.understand.said.troubles import is_trouble
+from retail_assistant.understand.said.two_rules import trouble_and_return
 from retail_assistant.understand.words import bare, plain
 
 TIMEOUT = "30s"
 MOST_RETRIES = 2
 HOSTILE_SURE = 0.6
 """The chance from which a question is answered although the message also tries to instruct the assistant."""
+IN_ENGLISH = "Please ask me in English, or our support team."
 _WORTH = re.compile(r"\b(?:worth|voucher|missing|need|until|left to)\b")
 OUTDATED = "outdated"
 """The refusal of an answer of the bank of which a sentence did not hold any more when it was checked."""
@@ -118,20 +122,26 @@ class Assistant:
     async def _draft(self, turn: Turn, asks: list[Ask], said: Dialogue, *, may_use_bank: bool = True) -> Draft:
         language = await self._other_language(turn.message)
         drafts = [Draft(f"I can only answer in English, not in {language}.")] if language else []
-        alone, state = len(asks) == 1 and not language, said
+        notice = len(drafts)
+        alone, state = len(asks) == 1 and not language, NEW if language else said
         for ask in asks:
             asked = Asked(ask, turn.shopper, turn.page or "", state, turn.history, alone)
             one = await self._one(turn, asked, may_use_bank=may_use_bank and len(asks) == 1)
             state = after(state, ask, one)
             drafts.append(one)
+        if notice and all(d.is_empty for d in drafts[notice:]):  # what was not understood is not unstated either
+            drafts[notice:] = [Draft(IN_ENGLISH, intent=drafts[-1].intent)]
         return together(drafts)
 
     async def _settled(self, turn: Turn, ask: Ask, said: Dialogue) -> Draft | None:
         """What a yes or a no to a proposed action leads to; ``None`` for every other message. This writes, so once."""
-        agreed = answers_question(turn.message) if said.pending is not None else None
         asked = Asked(ask, turn.shopper, turn.page or "", said, turn.history)
-        if said.pending is None or agreed is None or self._desk.actions.is_another(asked, said.pending):
+        if said.pending is None or self._desk.actions.is_another(asked, said.pending):
             return None
+        agreed = answers_question(turn.message, said.pending)
+        if agreed is None:
+            again = Draft(f"{NOT_YET} {YES_OR_NO}", pending=said.pending)
+            return _of("action", again) if hesitates(turn.message) else None
         return _of("action", await self._desk.actions.settle(asked, agreed=agreed))
 
     async def _other_language(self, message: str) -> str | None:
@@ -146,6 +156,7 @@ class Assistant:
         hostile, is_decided = is_hostile(plain(turn.message)), is_sure(ask, is_known=turn.is_known)
         bank = FromBank()
         trouble = None if is_decided else await self._lookup.of_trouble(ask, said)
+        may_use_bank = may_use_bank and trouble_and_return(ask.text) is None  # the bank has one rule
         if may_use_bank and not hostile and not is_decided and trouble is None:
             bank = await self._bank.ask(turn, ask, said)
             if bank.draft is not None:
@@ -158,6 +169,9 @@ class Assistant:
             return _of("off_topic", Draft(HOSTILE))
         head = await self._intent(ask) if ask.best.weight < 1.0 and not found.is_answered else None
         reading = decide(ask, found, head, said, is_known=turn.is_known)
+        if (reading := self._desk.fitting(asked, reading)) not in ask.readings:
+            readings = (reading, *ask.readings)
+            asked = msgspec.structs.replace(asked, ask=msgspec.structs.replace(ask, readings=readings))
         draft = self._desk.corrected(asked, await self._answer(asked, reading, found))
         if bank.match is not None and _is_proven(bank.match, draft):
             self._notebook.explored(turn.shopper, turn.message, bank.match.answer)
@@ -167,7 +181,7 @@ class Assistant:
 
     async def _answer(self, asked: Asked, reading: Reading, found: Found) -> Draft:
         kind = reading.kind
-        if kind == "points" and _WORTH.search(asked.ask.text):
+        if kind == "points" and reading.slot != "vouchers" and _WORTH.search(asked.ask.text):
             return together(
                 [
                     await self._desk.handler(kind, "")(asked),
@@ -178,14 +192,27 @@ class Assistant:
                 ]
             )
         if kind == "policy":
-            return await self._desk.policies.answer(asked, found)
+            return await self._policy(asked, found)
         if kind == "social":
-            return remark(reading.slot)
+            return remark(reading.slot, asked.history)
         if kind == "off_topic":
             return Draft(OFF_TOPIC)
         if kind == "unclear":
             return ask_back(reading.slot)
         return await self._desk.handler(kind, reading.slot)(asked)
+
+    async def _policy(self, asked: Asked, found: Found) -> Draft:
+        """What the policies state; of a trouble and a return both sections, if both are stated."""
+        both: list[Found] = []
+        if each := trouble_and_return(asked.ask.text):
+            is_told = found.is_answered and is_trouble(found.ranked[0].block.title)
+            trouble = found if is_told else await self._desk.policies.find(each[0])
+            both = [trouble, await self._desk.policies.find(each[1])]
+        names = {section_name(one.ranked[0].block) for one in both if one.is_answered}
+        if len(names) != 2:  # noqa: PLR2004  # the one and the other
+            return await self._desk.policies.answer(asked, found)
+        apart = msgspec.structs.replace(asked, alone=False)
+        return together([await self._desk.policies.answer(apart, one) for one in both])
 
     async def _intent(self, ask: Ask) -> Intent | None:
         """What the trained head takes a question for; ``None`` if there is no head, or only one that is too old."""

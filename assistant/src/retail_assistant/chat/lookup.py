@@ -17,11 +17,15 @@ from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.said.places import place
 from retail_assistant.understand.said.troubles import is_trouble, states
+from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
 from retail_assistant.understand.words import bare, plain
 
 TURNS_JOINED = 2
 CLEAR = 0.55
 """The chance from which a question is answered by itself, although it comes after another about a policy."""
+_SPENDS = re.compile(r"\b(?:use|spend|redeem|pay with|apply|cash in) (?:them|it|those|these|that|my points|points)\b")
+_POINTS_AT = re.compile(r"\b(?:it|they|them|those|that|these)\b")
+_SEVERAL = re.compile(r"\b(?:they|them|those|these|points|earn|collect)\b")
 _ASKS = re.compile(r"\?|^\s*(?:how|what|when|where|which|who|why|can|could|do|does|is|are|tell me)\b", re.IGNORECASE)
 
 
@@ -47,8 +51,11 @@ class Lookup:
             together: Whether the turns before it say what it is about.
         """
         text = bare(ask.text)
-        if said.kind == "points" and ask.follows:
-            return await self._policies.find(f"loyalty points, {text}")
+        if self._is_of_points(text, ask, said):
+            spent = _SPENDS.sub("spend my points", text)
+            return await self._policies.find(spent if spent != text else f"{POINTS}, {text}")
+        if said.slot in OF_RETURN and said.kind in ("orders", "action") and ask.follows and not ask.stands_alone:
+            return await self._policies.find(f"{text}, {OF_RETURN[said.slot]}")
         if said.section and ask.follows and said.kind == "policy" and not ask.stands_alone:
             alone = await self._alone(turn, ask, text)
             return alone or await self._following(text, ask, said)
@@ -59,6 +66,15 @@ class Lookup:
         asked, stated = ask.wishes.formats, vocabulary.formats(found.ranked[0].block.plain if found.ranked else "")
         # A section about some formats says nothing of another one.
         return found.doubted() if stated and not asked <= stated else found
+
+    def _is_of_points(self, text: str, ask: Ask, said: Dialogue) -> bool:
+        """Whether a question goes on from the points, or from a section about them."""
+        is_named = any(s.source == "message" for s in ask.subjects)
+        is_several = _SEVERAL.search(text) is not None and not is_named
+        if said.kind == "points":
+            return ask.follows or is_several or (_POINTS_AT.search(text) is not None and not is_named)
+        is_of = POINTS in said.question or self._policies.is_about(said.section, "points")
+        return said.kind == "policy" and is_several and is_of
 
     async def of_trouble(self, ask: Ask, said: Dialogue) -> Found | None:
         """The section of the trouble from which a question goes on, doubted if it does not state what is asked.

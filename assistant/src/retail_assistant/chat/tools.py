@@ -12,7 +12,7 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.answers.desk import AnswerDesk
-from retail_assistant.answers.draft import Asked
+from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.chat import tool_arguments
 from retail_assistant.chat.release import Release
 from retail_assistant.chat.turn import Turn
@@ -108,7 +108,7 @@ class Toolbox:
         Args:
             name: A key of :data:`TOOLS`.
             arguments: Its arguments as JSON, as a model writes them.
-            shopper: For whom; what is personal is only told to a shopper who gave a name.
+            shopper: For whom; what is personal is only told to a shopper who gave a name. ``anonymous`` if none did.
             page: The product page that the shopper is on, an asin.
             said: What the conversation has come to.
 
@@ -125,7 +125,25 @@ class Toolbox:
             draft = await self._desk.policies.answer(asked, await self._desk.policies.find(ask.text))
         else:
             draft = await self._desk.handler(kind, ask.best.slot)(asked)
-        turn = Turn(ask.text or name, shopper, page=page or None)
+        return await self._checked(draft, Turn(ask.text or name, shopper, page=page or None))
+
+    async def confirm(self, pending: Pending, *, shopper: str, consent: str) -> ToolResult:
+        """Do what ``propose_action`` proposed, after the shopper's yes.
+
+        Args:
+            pending: What the proposal returned.
+            shopper: Who agreed.
+            consent: Names this yes, such as the id of its message: sent again within a minute, it does nothing more.
+
+        Returns:
+            What was done, or why it could not be done.
+        """
+        said = msgspec.structs.replace(NEW, pending=pending)
+        asked = Asked(Ask(consent), shopper, "", said, (("user", consent),), alone=False)
+        return await self._checked(await self._desk.actions.settle(asked, agreed=True), Turn(consent, shopper))
+
+    async def _checked(self, draft: Draft, turn: Turn) -> ToolResult:
+        """A draft's checked sentences with what they are made of."""
         text = "".join([sentence async for sentence in self._release.checked(draft, turn)])
         return ToolResult(text.strip(), draft.asins, draft.sources, draft.section, draft.lane, draft.pending)
 

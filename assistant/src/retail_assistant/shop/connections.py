@@ -29,6 +29,7 @@ class PerThread:
         self._opening = opening
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
+        self._running, self._ended = 0, threading.Condition()
         self._threads = {
             kind: ThreadPoolExecutor(THREADS, thread_name_prefix=f"shop-{kind}") for kind in ("read", "write")
         }
@@ -43,6 +44,8 @@ class PerThread:
 
     async def _in_thread(self, kind: str, use: Callable[[sqlite3.Connection], T]) -> T:
         def used() -> T:
+            with self._ended:
+                self._running += 1
             try:
                 return use(self.get())
             except sqlite3.OperationalError as error:
@@ -50,6 +53,10 @@ class PerThread:
                     raise ShopBusy(_LOCKED) from error
                 self._forget()  # for example because the file was moved; the next use opens a new connection
                 raise ShopBusy(f"the shop's file cannot be used now ({error}); try again") from error
+            finally:
+                with self._ended:
+                    self._running -= 1
+                    self._ended.notify_all()
 
         waiting = self._threads[kind].submit(used)
         done = asyncio.wrap_future(waiting)
@@ -76,10 +83,12 @@ class PerThread:
             connection.close()
 
     def close(self) -> None:
-        """Close every connection."""
-        while self._opened:
-            self._opened.pop().close()
-        self._local = threading.local()
+        """Close every connection, after the uses that are running: to close one under its thread is a crash."""
+        with self._ended:
+            self._ended.wait_for(lambda: not self._running)
+            while self._opened:
+                self._opened.pop().close()
+            self._local = threading.local()
 
 
 def readers(path: str | Path) -> PerThread:

@@ -8,7 +8,7 @@ from retail_assistant.understand.leftover import content
 from retail_assistant.understand.names.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
 from retail_assistant.understand.names.volumes import volume_in
 from retail_assistant.understand.prices import price_range
-from retail_assistant.understand.wishes import Sort, Wishes
+from retail_assistant.understand.wishes import Sort, Wishes, words_of
 from retail_assistant.understand.words import number
 
 _COUNT = re.compile(
@@ -27,7 +27,8 @@ _SORTS: tuple[tuple[Sort, re.Pattern[str]], ...] = (
     ("-price", re.compile(r"\b(?:most expensive|priciest|dearest|highest price)\b")),
     ("price", re.compile(r"\b(?:cheapest|lowest price|least expensive|from (?:cheap|low)|by price|cheap)\b")),
     ("-rating", re.compile(r"\b(?:best|highest|top)[- ](?:rated|reviewed)\b|\bbest reviews\b|\bhighest rating\b")),
-    ("-new", re.compile(r"\b(?:newest|latest|new releases?|recent(?:ly)?|new arrivals)\b")),
+    ("-new", re.compile(r"\b(?:newest|(?<!at the )(?<!by the )latest|new releases?|recent(?:ly)?|new arrivals"
+                        r"|(?:anything|something|what'?s|what is) new|new (?:this|in the last) (?:week|month))\b")),
 )  # fmt: skip
 _THEMED = re.compile(
     r"\b(?:about|with|featuring|involving|set in|in which"
@@ -43,7 +44,7 @@ _BEFORE_BOOK = re.compile(
 _AND, _OR = re.compile(r" and | & |;"), re.compile(r",| or ")
 _WITHOUT = re.compile(
     r"\b(?:no|not|without|except|avoid|nothing (?:about|with)|don't want|isn't about)\s+(?:any |too |about "
-    r"|with )?([^\W\d_]{3,})"
+    r"|with )?([^\W\d_]{3,}(?: [^\W\d_]{3,})?)"
 )
 
 
@@ -78,9 +79,9 @@ def find_wishes(text: str, vocabulary: Vocabulary) -> tuple[Wishes, str]:
 
 def find_themes(rest: str) -> tuple[frozenset[str], frozenset[str]]:
     """Find what a book should be about, and what not: the words after "about" and the like, or before "stories"."""
-    unwanted = frozenset(content(" ".join(_WITHOUT.findall(rest))))
+    unwanted = frozenset(filter(None, (" ".join(content(phrase)) for phrase in _WITHOUT.findall(rest))))
     said = [found[1] for pattern in (_THEMED, _BEFORE_BOOK) for found in pattern.finditer(rest)]
-    return frozenset().union(*map(themes_in, said)) - unwanted, unwanted
+    return frozenset().union(*map(themes_in, said)) - words_of(unwanted), unwanted
 
 
 def themes_in(text: str) -> frozenset[str]:

@@ -36,6 +36,7 @@ class Dialogue(msgspec.Struct, frozen=True):
         question: The words of the last question about a policy.
         section: The policy section last quoted, such as ``returns#return-window``.
         pending: The action that the last reply asked to confirm.
+        empty: Whether the last list had nothing in it.
         turns: How many turns there were.
     """
 
@@ -48,6 +49,7 @@ class Dialogue(msgspec.Struct, frozen=True):
     question: str = ""
     section: str = ""
     pending: Pending | None = None
+    empty: bool = False
     turns: int = 0
 
 

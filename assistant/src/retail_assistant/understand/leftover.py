@@ -36,7 +36,7 @@ _DULL = frozenset(
     centred centered based hmm hmmm huh uhm umm err nicer nicest lovely mind gimme lemme wont doesnt dont don doesn
     isn didn hasn haven boy boys girl girls grandfather grandmother grandpa granddad granny grandson granddaughter
     aunt uncle cousin parent parents family boss teacher neighbour neighbor boyfriend's wait forget stop either neither
-    sort sorts kind kinds stuff bit rather maybe whatever anyway honestly missing basically literally please thx
+    sort sorts kind kinds stuff bit rather maybe whatever anyway honestly missing basically literally please thx english
     """.split()
 )
 _WORD = re.compile(r"[^\W\d_]{3,}(?:-[^\W\d_]+)*")

@@ -16,16 +16,21 @@ from retail_assistant.understand.names.vocabulary import Vocabulary
 from retail_assistant.understand.pointing import SHORT, Prices, find_subjects, only, owned
 from retail_assistant.understand.premises import premise
 from retail_assistant.understand.readings import implied, is_asked_of_genre, read_cues
-from retail_assistant.understand.said.concepts import names_any
+from retail_assistant.understand.said.concepts import concepts, names_any
 from retail_assistant.understand.said.sayings import in_shop_words
 from retail_assistant.understand.said.social import off_topic
+from retail_assistant.understand.said.two_rules import OF_RETURN, of_act
 from retail_assistant.understand.split import Part, questions
 from retail_assistant.understand.times import MONTHS
 from retail_assistant.understand.wishes import NO_WISHES, Wishes, words_of
 from retail_assistant.understand.words import bare_words, number, plain, words
 
+UNSOLD, MOST_NAMES = 1.9, 3
+"""How strongly unknown words ask for goods that are not sold, and how many of them do so alone."""
 BARE_WORDS = 1.0
 """How strongly a few words of the catalog, and nothing else, ask for what they name."""
+_DIGITS = re.compile(r"(\d{12})\d+")
+"""More digits than any number of a shop has; to look for numbers in very many takes long."""
 _TAG = re.compile(r"<script.*?</script>|<[^>]*>", re.DOTALL)
 _LIKE = re.compile(
     r"\b(?:like|similar to|in the (?:style|spirit|vein) of|comparable to|resembl\w+|liked|loved|enjoyed|finished"
@@ -48,7 +53,7 @@ _POLICY_CONCEPTS = frozenset(
         "return", "refund", "exchange", "cancel", "damaged", "misprint", "wrong_item", "dent", "file_fault", "opened",
         "delivery", "express", "pickup", "address", "lost", "tracking", "standard_time", "arrives_money", "where_money",
         "label", "delayed", "gift_card", "redeem", "balance", "lost_code", "pay_ways", "invoice_pay", "instalments",
-        "failed", "receipt", "points", "customs", "return_abroad", "data", "delete_account",
+        "failed", "receipt", "points", "customs", "return_abroad", "data", "delete_account", "sharing", "kept", "chats",
     }
 )  # fmt: skip
 """Concepts that no wish for a book has, such as a torn cover."""
@@ -56,7 +61,9 @@ _OF_PRODUCTS = frozenset(
     """
     available availability stock copies pages page count rating rated review reviews language languages publisher isbn
     weight size edition editions translation translated translator age release released ending sequel prequel cover
-    illustrated colour color suitable violent complete finished sold printed reprint signed
+    illustrated colour color suitable violent complete finished sold printed reprint signed audiobook audiobooks audio
+    anime film movie adaptation complain complaints criticise criticize opinions feedback stars restocked completely
+    scarier scary funnier funny sadder darker total
     """.split()
 )
 """Words that ask for something of a product, although no product's text has them."""
@@ -65,11 +72,30 @@ _TELLS = re.compile(
     r"\b(?:i|i'm|i've|me|my|we|our|you|your|they|parcel|package|order|delivery|refund|pages|cover"
     r"|book (?:is|was|has|came))\b"
 )
+_DECLINES = re.compile(r"\b(?:stop|don't want|do not want|no longer|turn|switch|disable|why do you)\b")
 _ABOUT = re.compile(r"\b(?:about|featuring|set in|stories|recommend\w*|suggest\w*|show|find)\b")
+_SELLS = re.compile(
+    r"^(?:and |but |so |hi,? |ok,? )?(?:do you (?:also )?(?:have|sell|stock|carry|offer)|have you got|are there"
+    r"|is there)\b"
+)
 _NEW_SEARCH = re.compile(
     r"^(?:a|an|any|some|show|recommend|suggest|i want|i need|i'd like|i would like|find|give|do you have|looking for)\b"
 )
-_CHEAPER_LIST = re.compile(r"\b(?:cheaper|less expensive|for less)\b(?! (?:one|than|or)\b)")
+_CHEAPER_LIST = re.compile(
+    r"\b(?:cheaper|less expensive|for less)\b(?! (?:one|than|or)\b)|^(?:that's |they're |it's |these are )?(?:\w+ )?"
+    r"too (?:expensive|dear|pricey|much)\b"
+)
+_ACCEPTS = re.compile(
+    r"^(?:(?:ok(?:ay)?|oh|well|hm+|then|please|yes|yeah|yep|sure|fine|alright|all right|go ahead)\b[\s,.!]*)+"
+    r"(?:(?:show|give|tell) (?:me|us)\b.*|i(?:'d| would) (?:like|love) (?:to|that)\b.*|do(?: that| it)?)?\W*$"
+    r"|^(?:show|give) (?:me|us) (?:those|them|these|some)\b|^(?:without|forget|never mind|ignore|drop) (?:the|that|my) "
+    r"(?:price|limit|budget|format|theme|genre|volume)\b"
+)
+"""Says yes to what was offered where nothing was found."""
+_ADDS = re.compile(
+    r"^(?:and|also|but|with|plus|preferably|ideally|maybe|it should|they should)\b|\b(?:too|as well)\b|\balso\b"
+)
+"""Says that a theme is wanted beside those from before."""
 _COPIES = re.compile(
     r"(?<!volume )(?<!volumes )(?<!vol )(?<!and )\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|\d{1,3})\b"
     r"(?! ?(?:%|euro|eur|€))"
@@ -89,11 +115,22 @@ class Parser:
 
     def read(self, message: str, said: Dialogue = NEW, page: str = "") -> list[Ask]:
         """The questions of a message."""
-        text = self._vocabulary.correct(_TAG.sub(" ", plain(message)))
+        text = self._vocabulary.correct(_TAG.sub(" ", _DIGITS.sub(r"\1", plain(message))))
         asks: list[Ask] = []
         for part in questions(in_shop_words(text)):
-            asks.append(self._ask(part, said, page, asks))
+            asks.append(self._of_act(part, said, asks) or self._ask(part, said, page, asks))
         return [msgspec.structs.replace(ask, said=message, spelled=text) for ask in asks]
+
+    def _of_act(self, part: Part, said: Dialogue, before: Sequence[Ask]) -> Ask | None:
+        """A question for what an act costs that was named just before, in the message or in the conversation."""
+        of_order = OF_RETURN.get(said.slot, "") if said.kind in ("orders", "action") else ""
+        act = of_act(part.core, before[-1].text if before else of_order)
+        if not act:
+            return None
+        question = f"{part.core.rstrip(' ?.!')} {act}"
+        ask = self._ask(Part(question, question), said, "", ())
+        of_policy = tuple(r for r in ask.readings if r.kind == "policy")
+        return msgspec.structs.replace(ask, subjects=(), readings=of_policy, follows=True)
 
     def _ask(self, part: Part, said: Dialogue, page: str, before: Sequence[Ask]) -> Ask:
         question = part.whole
@@ -110,7 +147,12 @@ class Parser:
         core, context = self._core(part, named)
         stated_fact, beside = premise(marked) if len(named) == 1 and named[0].whole else (None, marked)
         readings = _read(core, context, beside if core == marked else core, has_subject=bool(subjects))
+        accepts = said.empty and _ACCEPTS.match(question) is not None
+        if accepts:  # what was offered instead, whatever words say so
+            readings, named_words = (), ()
         asks_policies = _asks_policies(core, readings)
+        if asks_policies and not (stated.genres or stated.authors or named):  # words such as "present for" or "latest"
+            readings = tuple(r for r in readings if r.kind != "list")
         is_placed = any(s.source == "shown" for s in subjects)
         themes, unwanted = find_themes("" if asks_policies or is_placed else rest)
         listing = (
@@ -118,7 +160,8 @@ class Parser:
             and not (stated.genres and _NEW_SEARCH.match(question))
             and not asks_policies
             and not is_asked_of_genre(core, stated)
-            and _is_slots(named_words, stated, subjects, themes | unwanted, question)
+            and not any(r.kind == "trending" for r in readings[:1])
+            and (accepts or _is_slots(named_words, stated, subjects, themes | unwanted, question))
         )
         stated = msgspec.structs.replace(stated, no_themes=unwanted)
         wishes = said.wishes.then(self._cheaper(stated, said, question)) if listing else stated
@@ -127,16 +170,18 @@ class Parser:
         readings = implied(
             readings, core, stated, themes, subjects, said=said, listing=listing, follows=follows, is_foreign=is_foreign
         )
-        if listing:
-            themes |= self._known_themes(rest, words_of(themes) | unwanted)
+        if listing and not accepts:
+            themes |= self._known_themes(rest, words_of(themes | unwanted))
         if not readings and not asks_policies and self._are_of_catalog(core, named_words):
             readings = (Reading("list", "words", BARE_WORDS),)
             themes = themes_in(rest)
+        if not subjects and self._are_goods(core, named_words, readings):
+            readings = (Reading("list", "unsold", UNSOLD),)
         return Ask(
             text=question,
             readings=readings,
             subjects=subjects,
-            wishes=msgspec.structs.replace(wishes, themes=wishes.themes | themes),
+            wishes=_themed(wishes, themes, question),
             like=bool(subjects) and bool(_LIKE.search(question)),
             follows=follows,
             leftover=named_words,
@@ -151,6 +196,13 @@ class Parser:
         if not leftover or _ASKS_HOW.match(core):
             return False
         return all(self._vocabulary.knows(word) for word in leftover)
+
+    def _are_goods(self, core: str, leftover: Sequence[str], readings: Sequence[Reading]) -> bool:
+        """Whether a message asks for goods that the shop does not have: "do you sell lego?", "stephen king?"."""
+        if not leftover or any(map(self._vocabulary.knows, leftover)) or concepts(core):
+            return False
+        is_name = not readings and len(words(core)) <= MOST_NAMES
+        return is_name or (_SELLS.match(core) is not None and all(r.weight < UNSOLD for r in readings))
 
     def _known_themes(self, text: str, but: frozenset[str]) -> frozenset[str]:
         """The themes that a text lists and that the shop knows, but for some words."""
@@ -181,6 +233,13 @@ def _read(core: str, context: str, beside: str, *, has_subject: bool) -> tuple[R
     return apart if apart and apart[0].weight >= ALONE else read_cues(core, context, has_subject=has_subject)
 
 
+def _themed(wishes: Wishes, themes: frozenset[str], question: str) -> Wishes:
+    """The wishes with the themes of a message, which replace those from before unless it adds to them."""
+    if themes and _ADDS.search(question):
+        themes |= wishes.themes
+    return msgspec.structs.replace(wishes, themes=themes or wishes.themes)
+
+
 def wants_another(question: str) -> bool:
     """Whether a question asks for other products than those that were shown."""
     return bool(_ELSE.search(question))
@@ -188,6 +247,8 @@ def wants_another(question: str) -> bool:
 
 def _asks_policies(core: str, readings: Sequence[Reading]) -> bool:
     """Whether a message is about what the policies state, although it may name a book: "can I return a book?"."""
+    if _DECLINES.search(core) and names_any(core, ("suggestions", "kept")):
+        return True
     if _ABOUT.search(core):
         return False
     is_question = _QUESTION.match(core) is not None

@@ -31,7 +31,7 @@ _OF_SERIES = re.compile(
 )
 """Words that go on about the series that was spoken of."""
 _THE_PLACE = re.compile(
-    r"\bthe (first|second|third|fourth|fifth|last|1st|2nd|3rd|4th|5th|middle)(?: (?:one|book|title|manga|option"
+    r"\bthe (first|top|second|third|fourth|fifth|last|1st|2nd|3rd|4th|5th|middle)(?: (?:one|book|title|manga|option"
     r"|of (?:them|these|those)))?\b"
     r"|\b(?:number|no\.?|option|#) ?(\d|one|two|three|four|five)\b|\b(first|second|third|last) one\b"
 )

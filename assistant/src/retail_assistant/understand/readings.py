@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from retail_assistant.understand.ask import Kind, Reading, Subject
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.said.cues import CUES
+from retail_assistant.understand.said.own_cues import AFTER_CART, MONEY_BACK, ONE_MORE, OWN_CUES
 from retail_assistant.understand.said.social import social
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
@@ -15,6 +16,10 @@ SOCIAL = 4.0
 CONTEXT = 0.4
 """What a cue counts that stands beside the question, not in it."""
 REFINED, CARRIED, CARRIED_WEAKLY = 2.6, 2.5, 1.7
+OF_OWN = 3.2
+MONEY = 2.59
+"""How strongly money is that of the order spoken of: more than a sure policy, and not without a look at them."""
+_CART_ACTIONS = frozenset({"add", "remove", "quantity"})
 _BOOKS = re.compile(r"\b(?:books?|manga|novels?|series|stories|titles?|reads?|comics?|volumes?|present|gift)\b")
 _ANOTHER_ORDER = re.compile(
     r"\b(?:older|newer|other|first|second|last|latest|previous) (?:one|order)\b|^#?[a-z]\d{3,}$"
@@ -22,6 +27,16 @@ _ANOTHER_ORDER = re.compile(
 WEAK = 1.3
 _IS_IT = re.compile(r"^(?:and |but |so )?(?:is|are|isn't|aren't) (?:it|this|that|they|these|those)\b")
 _ONES = re.compile(r"\b(?:only |any |the |just |other )?(?:\w+ )?ones\b")
+_HOW_TO_CANCEL = re.compile(r"\bhow (?:do|can|could|would|to)\b.*\bcancel\b")
+_ASKS_RULE = re.compile(
+    r"^(?:and |ok(?:ay)?,? |but |so )*(?:how|where|who)\b"
+    r"|\b(?:if|what if|when|although)\b.*\b(?:read|open\w*|used|unwrap\w*|damaged|torn|digital|gift|abroad|lost)\b"
+    r"|\b(?:label|cost|free|fee|box|packaging|receipt)\b"
+)
+"""What is asked of the rule or the way, after whether an order can be returned or cancelled."""
+_WHICH = re.compile(r"^(?:and |but |so )?which(?: one)?\b")
+COMPARED = 3.2
+"""How strongly "which ...?" after a comparison compares the same products."""
 LONG = 7
 """A message of this many words or more says by itself what it is about."""
 TITLE_ALONE = 1.3
@@ -42,12 +57,14 @@ def read_cues(core: str, context: str, *, has_subject: bool) -> tuple[Reading, .
     best: dict[tuple[Kind, str], float] = {}
     if slot := social(core):
         best["social", slot] = SOCIAL if len(core.split()) < 9 else 2.4  # noqa: PLR2004  # a long text says more
-    for cue in CUES:
+    for cue in (*CUES, *OWN_CUES):
         weight = cue.about if has_subject and cue.about is not None else cue.weight
         if cue.pattern.search(core):
             best[cue.kind, cue.slot] = max(best.get((cue.kind, cue.slot), 0.0), weight)
         elif context and cue.pattern.search(context):
             best[cue.kind, cue.slot] = max(best.get((cue.kind, cue.slot), 0.0), CONTEXT * weight)
+    if ("action", "cancel") in best or _HOW_TO_CANCEL.search(core):  # not the orders of the day that is named
+        best.pop(("orders", "some"), None)
     return _sorted([Reading(kind, slot, weight) for (kind, slot), weight in best.items()])
 
 
@@ -76,9 +93,11 @@ def implied(
         follows: Whether it goes on from what was said.
         is_foreign: Whether it has a word that nothing in the shop has.
     """
-    more: list[Reading] = []
+    more = _of_own(core, said, subjects)
     if listing:
-        more.append(Reading("list", "refine", REFINED))
+        more.append(Reading("trending" if _is_genre_alone(said, wishes) else "list", "refine", REFINED))
+    if said.kind == "compare" and _WHICH.match(core) and not any(s.source == "message" for s in subjects):
+        more.append(Reading("compare", "", COMPARED))
     if said.kind in ("offer", "list", "facts") and _ONES.search(core) and not listing:
         more.append(Reading("list", "of_line", REFINED))
     if is_asked_of_genre(core, wishes):
@@ -93,7 +112,8 @@ def implied(
         more.append(Reading("facts", "title", TITLE_ALONE))
     is_other = any(
         (
-            any(r.kind in ("facts", "policy") for r in readings[:1]),
+            any(r.kind in ("facts", "policy") for r in readings[:1])
+            and not (said.kind == "promotion" and wishes.genres),
             is_shown and wishes == NO_WISHES,
             said.kind == "compare" and themes,
             wishes.genres and said.kind in ("offer", "facts") and (not subjects or "instead" in core),
@@ -104,6 +124,26 @@ def implied(
     if said.kind in _CARRIED and follows and strongest < CARRIED and not is_other:
         more += [_with_slot(r, readings) for r in _carried(core, said, wishes, subjects, strongest)]
     return _sorted([*readings, *more])
+
+
+def _of_own(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Reading]:
+    """What goes on from the cart or from an order: other numbers, one more book, the money of an order."""
+    more: list[Reading] = []
+    if said.kind == "cart" or (said.kind == "action" and said.slot in _CART_ACTIONS):
+        found = next(((kind, slot) for pattern, kind, slot in AFTER_CART if pattern.search(core)), None)
+        if found is not None:
+            more.append(Reading(*found, OF_OWN))
+        elif said.slot == "add" and ONE_MORE.search(core) and any(s.volume is not None or s.name for s in subjects):
+            more.append(Reading("action", "add", OF_OWN))
+    if said.kind in ("action", "orders") and MONEY_BACK.search(core):
+        more.append(Reading("orders", "money", MONEY))
+    return more
+
+
+def _is_genre_alone(said: Dialogue, wishes: Wishes) -> bool:
+    """Whether a message asks what sells in another genre: "and in romance?"."""
+    only = Wishes(genres=wishes.genres)
+    return said.kind == "trending" and bool(wishes.genres) and wishes == only
 
 
 def is_asked_of_genre(core: str, wishes: Wishes) -> bool:
@@ -152,8 +192,12 @@ def _carried(core: str, said: Dialogue, wishes: Wishes, subjects: Sequence[Subje
                 CARRIED if named or wishes.genres or strongest < 1 else CARRIED_WEAKLY,
             )
         ]
+    if kind == "orders" and said.slot in ("can_return", "can_cancel") and _ASKS_RULE.search(core):
+        return []
     if kind in ("orders", "cart"):
-        return [Reading(kind, said.slot, CARRIED_WEAKLY if strongest or len(core.split()) >= LONG else CARRIED)]
+        is_named = said.slot in ("open", "some") and any(s.source == "message" for s in subjects)
+        weight = CARRIED_WEAKLY if strongest or len(core.split()) >= LONG else CARRIED
+        return [Reading(kind, "where" if is_named else said.slot, weight)]
     if kind == "offer" and not subjects:
         return []
     if kind == "facts" and any(s.format or s.volume is not None for s in subjects):

@@ -132,7 +132,7 @@ def judged(text: str, spelled: re.Pattern[str], names: Mapping[str, tuple[str, s
             reach = _REACH if reach else 0
         elif word in _NEGATORS:
             reach = _REACH
-        elif word == "," and (following in _JOINS or following in names) and reach and before not in _NEGATORS:
+        elif word == "," and (following in _JOINS or following in names) and reach and before in names:
             pass
         elif word in _TURNS:
             reach = 0

@@ -13,14 +13,22 @@ from retail_assistant.answers.policy.sections import Found, Gate, section_name
 from retail_assistant.knowledge.embedding import query_embedding
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop, fill_slots
+from retail_assistant.understand.said.concepts import OWN_DEADLINES, concepts
 from retail_assistant.understand.said.troubles import is_trouble
 
 NOTHING_STATED = "Our policies do not state that"
 NOT_STATED = f"{NOTHING_STATED}; please ask our support team."
-_YES_NO = re.compile(
-    r"\b(?:can|may|could|is|are|do|does|will|am i|would|still|okay|ok|possible|allowed|enough|too late)\b",
+_PERMITS = re.compile(
+    r"^(?:so |and |but |ok,? )?(?:can|may|could|am i|is (?:it|that|this))\b"
+    r"|\b(?:can|may|could) (?:i|we|it)\b|\bstill\b|\btoo late\b",
     re.IGNORECASE,
 )
+_ELAPSED = re.compile(r"\b(?:after|ago|later|past|passed|since|old)\b", re.IGNORECASE)
+_MORE_IS_ASKED = re.compile(
+    r"\b(?:only|just|creas\w*|mark\w*|lost|lose|missing|torn|stain\w*|without|scratch\w*|written|wrote|promised?|said)\b",
+    re.IGNORECASE,
+)
+"""Says something on which the answer depends as well."""
 
 
 class PolicyAnswers:
@@ -46,6 +54,11 @@ class PolicyAnswers:
         title = next((s.title for s in policy.sections if f"{policy.id}#{s.id}" == name), "") if policy else ""
         found = await self.find(title) if title else Found()
         return found.only(name)
+
+    def is_about(self, name: str, concept: str) -> bool:
+        """Whether a section's policy is about a concept, by its title."""
+        policy = self._shop.policy(name.partition("#")[0])
+        return policy is not None and concept in concepts(policy.title.lower())
 
     async def _untrained(self, text: str, told: str) -> Found:
         """The sections without the log's wordings and a trained gate.
@@ -83,8 +96,13 @@ class PolicyAnswers:
 
 
 def verdict(question: str, section: str) -> str:
-    """Words that begin a yes or no, where the question's only duration and the section's only limit decide it."""
-    if not _YES_NO.search(question):
+    """Words that begin a yes or no, where only a time that has passed decides it, and the section has one limit.
+
+    The section must be about everything that the question names: whoever has read a book asks for opened ones.
+    """
+    if not (_PERMITS.search(question) and _ELAPSED.search(question)) or _MORE_IS_ASKED.search(question):
+        return ""
+    if concepts(question) & OWN_DEADLINES - concepts(section.lower()):
         return ""
     asked = {c.value for c in pb.guard.claims(question) if c.kind == "duration"}
     limits = re.findall(

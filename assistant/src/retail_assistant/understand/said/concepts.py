@@ -17,7 +17,7 @@ from retail_assistant.understand.said.seldom_stated import SPOKEN
 _PATTERNS = {name: re.compile(rf"\b(?:{'|'.join(spoken)})") for name, spoken in (ORDERS | SERVICE | SPOKEN).items()}
 _WITH_US = re.compile(r"\b(?:writ\w+|talk|speak|get back|come back|tell it) to us\b")
 """Where "us" is the shop, and no country."""
-_WITH_DEADLINES_OF_THEIR_OWN = frozenset({"opened", "digital", "signed", "gift", "holiday", "damaged", "exchange"})
+OWN_DEADLINES = frozenset({"opened", "digital", "signed", "gift", "holiday", "damaged", "exchange"})
 """What can be returned on other terms than a book in general."""
 SELDOM_STATED = frozenset(SPOKEN)
 """What customers ask of any shop, and only some state."""
@@ -30,7 +30,7 @@ def concepts(text: str) -> frozenset[str]:
         found |= {"abroad", "in_europe" if where[1] else "beyond_europe"}
         if "return" in found:
             found.add("return_abroad")
-    if found & _WITH_DEADLINES_OF_THEIR_OWN:
+    if found & OWN_DEADLINES:
         found.discard("deadline")
     return frozenset(found)
 

@@ -19,8 +19,12 @@ class Cue(NamedTuple):
     pattern: re.Pattern[str]
 
 
-def _cue(kind: Kind, slot: str, weight: float, about: float | None, *said: str) -> Cue:
+def cue(kind: Kind, slot: str, weight: float, about: float | None, *said: str) -> Cue:
+    """A cue of several ways of speaking."""
     return Cue(kind, slot, weight, about, re.compile("|".join(said)))
+
+
+_cue = cue
 
 
 BOOK = (
@@ -29,6 +33,8 @@ BOOK = (
 )
 ORDER_NUMBER = r"#?[a-z]\d{3,}"
 PARCEL = r"(?:orders?|parcels?|packages?|deliver(?:y|ies)|shipments?|purchases?|books?|stuff|package)"
+NO_ORDER = "account|newsletter|membership|subscription|return|preorder|profile|points|card|reservation"
+"""What a shopper may want to cancel besides an order."""
 PARCEL_OR_CART = r"orders?|parcels?|packages?|deliver(?:y|ies)|shipments?|box|carts?|points?"
 DO_I_LACK = (
     r"(?:am i|i'm|i am|do i|did i|i) (?:still )?(?:missing|lack(?:ing)?|not (?:have|own)|miss|still need)"
@@ -58,8 +64,13 @@ CUES: tuple[Cue, ...] = (
          r"\b(?:together|altogether|in total|combined|in all)\b",
          r"\b(?:how much|what|price|costs?)\b.*\b\w+ (?:copies|pieces)\b"
          r"(?! (?:are|is|do you have|left|in stock|available))",
-         r"^how much\b.*\b(?:whole|entire|complete|full) (?:series|set)\b",
+         r"\b(?:how much|what|price|costs?)\b.*\b(?:whole|entire|complete|full) (?:series|set)\b",
+         r"\b(?:whole|entire|complete|full) (?:series|set)\b.*\b(?:cost|come to|price|much)\b",
+         r"\bwhich (?:one )?(?:is|would be|comes) (?:cheaper|less)\b.*\b(?:complete(?:ly)?|in total|altogether)\b",
          r"\b(?:how much|what|price|costs?)\b.*\b\d+ of (?:it|them|these|those|that|this)\b",
+    ),
+    _cue("offer", "back", 1.9, 3,
+         r"\bwhen (?:will|would|is|are|do|does|can)\b.*\b(?:back|in stock|available|restock\w*)\b(?!.*\border\b)",
     ),
     _cue("offer", "stock", 1.8, 2.6,
          r"\bin[- ]stock\b", r"\bout of stock\b", r"\bsold[- ]out\b", r"\bon the shelf\b",
@@ -119,13 +130,16 @@ CUES: tuple[Cue, ...] = (
     ),
     _cue("facts", "order", 0.9, 2.5,
          r"\b(?:where|which (?:volume|one|book)) (?:do|should|to) (?:i )?(?:start|begin)\b", r"\breading order\b",
-         r"\bin (?:what|which) order\b", r"\bfirst (?:volume|book) (?:of|in)\b", r"\border of\b",
+         r"\bin (?:what|which) order\b",
+         r"\bread .{0,30}\bin order\b", r"\bfirst (?:volume|book) (?:of|in)\b", r"\border of\b",
          r"\bwhich (?:is|comes) first\b",
     ),
     _cue("facts", "unknown", 0.9, 2.8,
          r"\bhow many (?:pages|words|chapters)\b", r"\bpage count\b", r"\bisbn\b", r"\bpublisher\b",
          r"\bwhat language\b", r"\bwhich language\b", r"\btranslat(?:ed|or)\b",
-         r"\bage (?:rating|range|group|limit)\b", r"\bsuitable for\b", r"\bappropriate for\b",
+         r"\bage (?:rating|range|group|limit)\b", r"\b(?:what|which) age\b", r"\bhow old\b",
+         r"\b(?:happy|sad|good|bad|open) ending\b", r"\bhow does (?:it|this|that|x) end\b", r"\bend well\b",
+         r"\bsuitable for\b", r"\bappropriate for\b",
          r"\bfor (?:kids|children|teens)\b", r"\b(?:dimensions|weigh|weight)\b",
          r"\bwhen was .* (?:published|released|written|out)\b", r"\brelease date\b", r"\bwhat year\b",
          r"\bpublished\b",
@@ -166,6 +180,10 @@ CUES: tuple[Cue, ...] = (
          r"(?:show me |give me |find me |recommend |suggest |i(?:'d| would) like |i want |any |do you have |is there )?"
          r"(?:another|something else|some others?|others|a different|anything else)(?: (?:one|book|title|manga))?"
          r"(?: (?:like|similar to) (?:it|that|this)(?: one| book)?)?(?:,? please)?\W*$",
+    ),
+    _cue("list", "", 2.2, None,
+         r"\b(?:anything|something|what(?:'s|s| is)) new\b(?! (?:with|about) (?:my|the) order)",
+         r"\bnew (?:this|in the last) (?:week|month)\b",
     ),
     _cue("list", "by", 1.6, 3.0,
          r"\b(?:books?|titles?|works?|series|anything|everything|something|more|else|others?|manga"
@@ -208,6 +226,7 @@ CUES: tuple[Cue, ...] = (
     ),
     _cue("promotion", "code", 2.7, None,
          r"\b(?:coupon|voucher|promo(?:tion)?|discount) codes?\b", r"\bcoupons?\b", r"\bcode [a-z]*\d+\b",
+         r"\b(?:need|enter|use|want|is there|have) (?:a|any|the|some) codes?\b",
     ),
     _cue("promotion", "end", 2.8, None,
          r"\b(?:when|until when|how long|till when)\b.*\b(?:sale|promotion|offer|discount|deal|\w+ (?:week|days"
@@ -218,6 +237,9 @@ CUES: tuple[Cue, ...] = (
          r"\b(?:fantasy|horror|mystery|romance|action|cooking|comedy|historical|sports|thriller|science fiction"
          r"|slice of life|storewide|full shelves)\b.{0,6}\b(?:week|weekend|days|favourites|sale)\b",
          r"\bspotlight on\b",
+    ),
+    _cue("promotion", "best", 2.9, None,
+         r"\b(?:biggest|highest|largest|best|greatest) (?:discount|reduction|promotion|offer|deal|saving)s?\b",
     ),
     _cue("promotion", "combine", 2.6, None,
          r"\b(?:combine|stack|add up|cumulat\w+|both (?:offers|discounts|promotions)|together)\b.*\b(?:sale"
@@ -232,6 +254,9 @@ CUES: tuple[Cue, ...] = (
          r"\breviews?\b", r"\bratings?\b", r"\brated\b", r"\bstars?\b",
          r"\b(?:people|readers|customers|others|buyers) (?:say|think|like|feel)\b", r"\bopinions?\b",
          r"\bfeedback\b",
+    ),
+    _cue("reviews", "", 2.2, 3,
+         r"\bcomplain(?:ts?|ed|ing)?\b.*\b(?:about|of)\b", r"\bcritici[sz]e\w*\b", r"\bdislike\w*\b",
     ),
     _cue("reviews", "", 0.9, 2.3,
          r"\b(?:any|is it) good\b", r"\bworth (?:it|reading|buying|the)\b", r"\bwell liked\b",
@@ -352,7 +377,8 @@ CUES: tuple[Cue, ...] = (
     # Actions.
     _cue("action", "add", 3, None,
          r"(?<!did i )(?<!have i )(?<!if i )\b(?:add|put|throw|place|pop|stick)\b(?! up).*\b(?:cart)\b",
-         r"(?<!if i )\badd (?:it|this|that|one|two|three|both|them|the|another|a|\d+)\b(?!.*\baddress\b)",
+         r"(?<!if i )\badd (?:it|this|that|one|two|three|both|them|the|another|a|\d+)\b"
+         r"(?!.*\b(?:address|points?|euros?|eur|card|message|wrap\w*|name|vat|account|review|note|code)\b)",
          r"\bi(?:'ll| will) (?:take|have|buy) (?:it|this|that|one|two|the|both|them|\d+)\b",
          r"^(?:please )?(?:order|buy) (?:it|this|me|the|one|two|a copy|\d+)\b",
          r"\bi(?:'d like| want| would like) to (?:buy|order|purchase) (?:it|this|that|one|the first|the second)\b",
@@ -375,8 +401,10 @@ CUES: tuple[Cue, ...] = (
     ),
     _cue("action", "cancel", 2.6, None,
          r"(?<!how do i )(?<!how can i )(?<!how to )(?<!can i )(?<!could i )(?<!may i )(?<!still )\bcancel (?:it"
-         r"|this|that|my|the|order|both|everything|[a-z]\d)\b",
-         r"\b(?:want|like|need|wish|have) to cancel\b.*\b(?:my|order|it|this)\b", r"\bstop my order\b",
+         r"|this|that|my|the|order|both|everything|[a-z]\d)\b"
+         rf"(?!.*\b(?:{NO_ORDER})\b)",
+         rf"\b(?:want|like|need|wish|have) to cancel\b(?!.*\b(?:{NO_ORDER})\b).*\b(?:my|order|it|this)\b",
+         r"\bstop my order\b",
     ),
     _cue("action", "return", 2.2, None,
          r"\b(?:want|like|need|wish) to (?:return|give back)\b", r"^(?:please )?return (?:it|this|my|the|order)\b",

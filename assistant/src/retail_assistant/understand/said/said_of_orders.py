@@ -43,7 +43,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
     "other_format": (
         r"(?:another|different|other|wrong) (?:format|edition|version|binding|cover)\b",
         r"^(?!.*(?:received|sent me|you sent)).*paperback[^.?!]*(?:hardcover|bound|hard one)",
-        r"hard ?(?:cover|back)[^.?!]*(?:paper|soft)", r"soft ?(?:cover|back)\b", r"hardback", r"deluxe",
+        r"hard ?(?:cover|back)[^.?!]*(?:paper|soft)", r"soft ?(?:cover|back)\b", r"deluxe",
         r"(?:collector'?s|fancy|special) (?:version|edition)", r"upgrade", r"trade up", r"price (?:gap|difference)",
         r"(?:get back|pay|refund) the (?:extra|difference)", r"swap versions?", r"(?:larger?|bigger|smaller?) format",
         r"pocket (?:book|edition)", r"bound one",
@@ -170,7 +170,8 @@ ORDERS: dict[str, tuple[str, ...]] = {
     "opened": (
         r"open(?:ed)? (?:items?|book|box|package|set|it|already)", r"opened", r"unwrapped", r"unsealed", r"plastic",
         r"\bseal\w*", r"shrink[- ]?wrap\w*", r"shrink\w*(?= off| gone)",
-        r"(?:i|i've|have|already|been) read (?:it|the|a|some|half|most)", r"after reading", r"half[- ]read",
+        r"(?:i|i've|have|already|been) read (?:it|the|a|some|half|most)",
+        r"(?:a|the|my|already) read book", r"after reading", r"half[- ]read",
         r"read(?:ing)? (?:a few|some|the first|one|two|three|half|a) (?:pages?|chapters?|of)",
         r"(?:been|slightly|already|is|it'?s) used\b", r"used (?:book|copy|item)", r"look(?:s)? (?:new|unread)",
         r"creased", r"spine", r"condition", r"took the",
@@ -195,6 +196,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"exclu\w+", r"exception\w*", r"final sale", r"sales? (?:is |are )?final", r"exempt\w*",
         r"won'?t (?:you )?(?:take|accept)[^.?!]*back", r"no (?:takebacks|returns)", r"apply to everything",
         r"(?:return|give back|hand back|take back) (?:a|an|my|the|an? unused) gift card",
+        r"(?:give|hand|take) (?:a|an|my|the) gift card back",
         r"gift card[^.?!]*(?:don'?t want|changed my mind|be returned|returnable|refundable)",
         (r"(?:digital|download|signed|dedication|file)\b[^.?!]*(?:don'?t (?:like|want)|\brefund|return it|return\b"
         r"|give it back|take it back|by (?:accident|mistake))"),

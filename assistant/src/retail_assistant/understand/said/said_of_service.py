@@ -334,7 +334,8 @@ SERVICE: dict[str, tuple[str, ...]] = {
     ),
     "sharing": (
         (r"(?:share|sell|pass|give|giving|hand|disclose|forward)\b[^.?!;]*(?:data\b|address with|my address"
-        r"|details|information|my info|email\b|where i live|to (?:others|third|anyone|advertisers|companies"
+        r"|details|information|my info|email\b|history|purchases|where i live|to (?:others|third|anyone|advertisers"
+        r"|companies"
         r"|somebody|partners))"),
         r"third part\w+", r"advertis\w+",
         r"who (?:else )?(?:sees|gets|knows|has|do you tell)\b(?! (?:in|early|the money|what))", r"selling",

@@ -45,6 +45,7 @@ _SAME = (
         r"\bbuy now pay later\b|\bklarna\b|\bin (?:parts|rates|installments)\b|\binstallments?\b"),
         "instalments"),
     (re.compile(r"\boverseas\b"), "abroad"),
+    (re.compile(r"\b(?:order|purchase|buying|shopping|reading) history\b"), "past orders"),  # no genre
     (re.compile(
         r"(?<![\d\u20ac$\u00a3.,/#-])\b(\d{1,2}) ?[-\u2013] ?(\d{1,2})"
         r"(?= (?:of|in|as|and|together|to|cost|please|by)\b|[?!,;]|\.?\s*$)"), r"\1 to \2"),

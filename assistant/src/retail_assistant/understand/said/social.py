@@ -24,10 +24,29 @@ _NOTHING = (
     r"|nothing(?: else)?|neither|none of (?:them|these|those)|no,? wait"
     r"|no need|leave it|it(?:'s| is) fine|all good|got it|i see|understood"
 )
+_YES = (
+    r"yes|yep|yeah|yup|sure(?: thing)?|please(?: do)?|do it|go ahead|of course|absolutely|exactly|correct|ok(?:ay)?"
+    r"|right"
+)
+_KEEP = (
+    r"(?:keep|leave) (?:it|them|that|this|the order|my order|everything|both|all)"
+    r"(?: as (?:it is|they are)| alone| then)?"
+    r"|don'?t (?:cancel|change|return) (?:it|them|anything)"
+)
 _SLOTS = (
+    ("yes", re.compile(rf"^(?=.*\b(?:yes|yep|yeah|yup|sure|go ahead|do it)\b){_ALL.format(_YES)[1:]}")),
+    ("keep", re.compile(
+        rf"^(?=.*\b(?:keep|don'?t|leave the|leave my)\b)"
+        rf"{_ALL.format(f'no|nope|wait|stop|please|actually|oh|ok(?:ay)?|sorry|{_KEEP}')[1:]}")),
     ("greeting", re.compile(_ALL.format(_GREETING))),
     ("thanks", re.compile(_ALL.format(f"{_THANKS}|{_GREETING}"))),
     ("nothing", re.compile(_ALL.format(_NOTHING))),
+    ("bot", re.compile(
+
+            r"\bare you (?:a |an )?(?:bot|robot|human|real|person|ai|machine|chatbot|chatgpt|computer)\b"
+            r"|\bwho are you\b|\bwhat are you\b|\bwhat(?:'s| is) your name\b|\bwhat can you do\b"
+            r"|\bhow can you help\b|\bhow are you\b|\bwhat do you do\b|\bwho am i (?:talking|speaking"
+            r"|chatting) (?:to|with)\b")),
     ("human", re.compile(
 
             r"\b(?:speak|talk|chat|connect(?: me)?|transfer(?: me)?|put me through|get)\b.{0,25}\b(?:human|person"
@@ -36,12 +55,6 @@ _SLOTS = (
             r"|\b(?:real|actual|live) (?:person|human|agent)\b|\bcustomer (?:service|support"
             r"|care)\b(?=.*\b(?:contact|reach|speak|talk|number)\b)|\bhuman (?:please|now|agent)\b|^(?:a )?human$"
             r"|\bcall me back\b")),
-    ("bot", re.compile(
-
-            r"\bare you (?:a |an )?(?:bot|robot|human|real|person|ai|machine|chatbot|chatgpt|computer)\b"
-            r"|\bwho are you\b|\bwhat are you\b|\bwhat(?:'s| is) your name\b|\bwhat can you do\b"
-            r"|\bhow can you help\b|\bhow are you\b|\bwhat do you do\b|\bwho am i (?:talking|speaking"
-            r"|chatting) (?:to|with)\b")),
     ("insult", re.compile(
 
             r"\b(?:idiot|stupid|dumb|moron|useless|worthless|fuck\w*|shit\w*|crap|bastard|asshole|arsehole|suck"
@@ -66,8 +79,8 @@ _HOSTILE = re.compile(
     r"|\b(?:reveal|leak|dump|show me) (?:your|the|all|every) (?:\w+ )?(?:prompt|instructions|passwords?"
     r"|database|customers?|users?|keys?|config\w*)\b|\b(?:other|another|different) (?:customer|user|shopper"
     r"|person)(?:'s|s)?\b|\bas (?:an|the) (?:admin|administrator|employee|manager|developer)\b|\bi am (?:the"
-    r"|your) (?:admin|administrator|developer|owner|boss|ceo|manager)\b|\bi'm (?:the|your) (?:admin"
-    r"|administrator|developer|owner|boss|ceo|manager)\b"
+    r"|your) (?:shop |store )?(?:admin|administrator|developer|owner|boss|ceo|manager)\b"
+    r"|\bi'm (?:the|your) (?:shop |store )?(?:admin|administrator|developer|owner|boss|ceo|manager)\b"
 )
 _OFF_TOPIC = re.compile(
     r"\bweather\b|\b(?:will|does) it (?:rain|snow)\b|\bpoem\b|\bhaiku\b|\bessay\b|\bjoke\b|\bpython\b"

@@ -1,0 +1,106 @@
+"""What is said where no product keeps every wish: what keeps nearly all of them, or which one to give up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.phrases import described, joined, listed, money, reduction
+from retail_assistant.live import LiveShop
+from retail_assistant.shop.finding import Conditions, Offer, one_a_line
+from retail_assistant.understand.wishes import NO_WISHES, Wishes
+
+_GIVEN_UP = (
+    ("most_cents", "that price limit"),
+    ("formats", "that format"),
+    ("themes", "that theme"),
+    ("volume", "that volume"),
+    ("genres", "that genre"),
+    ("single", "the wish for a single volume"),
+    ("no_genres", "leaving a genre out"),
+    ("no_formats", "leaving a format out"),
+    ("no_themes", "leaving a theme out"),
+)
+"""Wishes in the order in which the shopper is offered to give one up."""
+SHOWN = 5
+
+
+class NoneFound:
+    """Answers a search that found nothing."""
+
+    def __init__(self, shop: LiveShop, now: Callable[[], float]) -> None:
+        """Search in ``shop``; ``now`` tells which promotions run."""
+        self._shop, self._now = shop, now
+
+    def answer(self, asked: Asked, wishes: Wishes, conditions: Conditions, *, other: str = "") -> Draft:
+        """Show what fits with a promotion or has some of the themes; or say which wish stands in the way.
+
+        A wish that was offered to be given up before is given up: the shopper has seen that sentence.
+        """
+        if wishes == NO_WISHES:
+            return Draft("I have nothing that fits right now.", wishes=wishes)
+        if reduced := self._reduced(asked, wishes, conditions):
+            return reduced
+        if partly := self._with_some_themes(wishes, conditions):
+            return partly
+        text = f"I found no {other}{described(wishes, self._shop.goods())} in stock."
+        for name, wish in _GIVEN_UP:
+            if getattr(wishes, name) == getattr(NO_WISHES, name):
+                continue
+            freed = self._freed(name, wishes, conditions)
+            if asked.said.empty and (found := self._shop.find(freed)):
+                left = msgspec.structs.replace(wishes, **{name: getattr(NO_WISHES, name)})
+                return _shown(f"Without {wish} I found:", one_a_line(found)[: wishes.count or SHOWN], left)
+            if self._shop.has_any(freed):
+                text += f" Without {wish} there would be some; tell me if you would like to see them."
+                break
+        return Draft(text, wishes=wishes)
+
+    def _freed(self, name: str, wishes: Wishes, conditions: Conditions) -> Conditions:
+        """The conditions without one wish."""
+        if name == "themes":
+            return msgspec.structs.replace(conditions, asins=None)
+        if name == "no_themes":
+            unwanted = {asin for word in wishes.no_themes for asin in self._shop.with_words([word])}
+            return msgspec.structs.replace(conditions, no_asins={*conditions.no_asins} - unwanted)
+        return msgspec.structs.replace(conditions, **{name: getattr(Conditions(), name)})
+
+    def _reduced(self, asked: Asked, wishes: Wishes, conditions: Conditions) -> Draft | None:
+        """What costs no more than the limit once a promotion is taken off."""
+        if wishes.most_cents is None:
+            return None
+        found = self._shop.find(msgspec.structs.replace(conditions, most_cents=None))
+        charged = self._shop.charges(asked.shopper, [o.asin for o in found], now=self._now())
+        fitting = one_a_line(o for o in found if charged[o.asin].cents <= wishes.most_cents)
+        if not fitting:
+            return None
+        fitting = sorted(fitting, key=lambda o: charged[o.asin].cents)[: wishes.count or SHOWN]
+        each = joined([f"{money(charged[o.asin].cents)}{reduction(charged[o.asin])}" for o in fitting])
+        draft = _shown(f"Up to {money(wishes.most_cents)} I found only what is reduced now:", fitting, wishes)
+        draft.text += f" You pay {each}."
+        return draft
+
+    def _with_some_themes(self, wishes: Wishes, conditions: Conditions) -> Draft | None:
+        """What has some of several themes, those with the most of them first."""
+        if len(wishes.themes) < 2:  # noqa: PLR2004  # of one theme there is no part
+            return None
+        having = {theme: self._shop.with_words([theme]) for theme in sorted(wishes.themes)}
+        found = self._shop.find(msgspec.structs.replace(conditions, asins=frozenset().union(*having.values())))
+        if not found:
+            return None
+        best = sorted(one_a_line(found), key=lambda o: -sum(o.asin in asins for asins in having.values()))
+        shown = best[: wishes.count or SHOWN]
+        themes = [theme for theme, asins in having.items() if any(o.asin in asins for o in shown)]
+        return _shown(
+            f"None is about {joined(sorted(wishes.themes))} together; these are about {joined(themes, 'or')}:",
+            shown,
+            msgspec.structs.replace(wishes, themes=frozenset({" or ".join(themes)})),
+        )
+
+
+def _shown(head: str, offers: Sequence[Offer], wishes: Wishes) -> Draft:
+    """Some products under a head."""
+    asins = tuple(o.asin for o in offers)
+    return Draft(f"{head} {listed(offers)}", sources=tuple(f"product/{a}" for a in asins), asins=asins, wishes=wishes)

@@ -1,0 +1,109 @@
+"""Which of a shopper's orders a question means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from retail_assistant.answers.draft import Asked
+from retail_assistant.answers.past_orders import named_state
+from retail_assistant.answers.told_orders import OPEN
+from retail_assistant.live import LiveShop
+from retail_assistant.shop.orders import Order
+from retail_assistant.understand.ask import Subject
+from retail_assistant.understand.said.own_cues import ONE_OF_STATE
+from retail_assistant.understand.times import span
+
+_DIGITS = r"(?:-\d+)*"
+_NUMBER = re.compile(rf"#?\b([a-z]{{0,4}}-?\d{{3,20}}{_DIGITS})\b", re.IGNORECASE)
+_ORDER_NUMBER = re.compile(
+    rf"\border (?:number |no\.? ?)?#?([a-z]{{0,4}}-?\d+{_DIGITS})\b|#([a-z]{{0,4}}-?\d+{_DIGITS})\b", re.IGNORECASE
+)
+_OTHER = re.compile(
+    r"\b(?:the )?other (?:one|order)\b|\bprevious\b|\bbefore that\b|\bsecond last\b|\bolder\b|\bone before\b"
+)
+_FIRST = re.compile(r"\bfirst order\b|\bold(?:est|er)\b|\bearlier\b")
+_NEWEST = re.compile(r"\b(?:last|latest|newest|newer|most recent)\b")
+_OF_ORDERS = frozenset(
+    "order orders parcel package delivery shipment purchase tracking status arrive lost late".split()
+)
+
+
+def named_number(text: str) -> str | None:
+    """The order number that a text names."""
+    if said := _ORDER_NUMBER.search(text):
+        return said[1] or said[2]
+    found = [n for n in _NUMBER.findall(text) if re.search(r"[a-z]", n, re.IGNORECASE)] or (
+        _NUMBER.findall(text) if re.search(r"\border\b|#", text, re.IGNORECASE) else []
+    )
+    return found[0] if found else None
+
+
+def with_subject(shop: LiveShop, orders: Sequence[Order], subject: Subject) -> list[Order]:
+    """The orders that have a product which a question names, in its volume if it names one."""
+    asins = {line.asin for order in orders for line in order.lines}
+    exact = {
+        p.asin
+        for p in shop.ever_sold(asins)
+        if subject.name in (p.line, p.title) and subject.volume in (None, p.volume)
+    }
+    return [o for o in orders if any(line.asin in exact for line in o.lines)]
+
+
+def chosen(shop: LiveShop, asked: Asked, orders: Sequence[Order], now: float) -> Order | None:
+    """The order that a question means: by number, by a title in it, the other one, or the newest that fits.
+
+    ``None`` if there is no such order.
+    """
+    if not orders:
+        return None
+    if named := named_number(asked.ask.text):
+        return next((o for o in orders if o.number.lower() == named.lower()), None)
+    fitting = _with_titles(shop, asked, orders) or _of_state_or_time(asked.ask.text, orders, now)
+    if fitting := fitting or [o for o in orders if _has_words(o, asked.ask.leftover)]:
+        return fitting[0]
+    return _placed(asked, orders)
+
+
+def _with_titles(shop: LiveShop, asked: Asked, orders: Sequence[Order]) -> list[Order]:
+    """The orders with the first title that a question names and an order has."""
+    for subject in asked.ask.subjects:
+        if subject.source != "message":
+            continue
+        of_line = [o for o in orders if any(subject.name in t for t in o.titles)]
+        if found := with_subject(shop, orders, subject) or of_line:
+            return found
+    return []
+
+
+def _of_state_or_time(text: str, orders: Sequence[Order], now: float) -> list[Order]:
+    """The orders in the state or of the time by which a question means one: "the shipped one"."""
+    named, when = re.search(ONE_OF_STATE, text), span(text, now)
+    state = named_state(named[0]) if named else None
+    if state is None and when is None:
+        return []
+    of_state = [o for o in orders if state is None or o.state in state.states]
+    return [o for o in of_state if when is None or when.has(o.placed_at)]
+
+
+def _placed(asked: Asked, orders: Sequence[Order]) -> Order | None:
+    """The other one, the first, the newest, the one that was spoken of, or the newest that a question of it fits."""
+    text, known = asked.ask.text, {o.number.lower(): o for o in orders}
+    numbers = (n.lower() for _, said in reversed(asked.history) for n in _NUMBER.findall(said))
+    spoken = next((known[n] for n in numbers if n in known), None)
+    if _OTHER.search(text) and len(orders) > 1 and not re.search(r"\bolder one\b", text):
+        last = spoken or orders[0]
+        return next((o for o in orders if o.number != last.number), None)
+    if _FIRST.search(text):
+        return orders[-1]
+    if _NEWEST.search(text):
+        return orders[0]
+    if spoken is None and asked.ask.slot("orders") in ("where", "arrive", "can_cancel"):
+        return next((o for o in orders if o.state in OPEN), orders[0])
+    return spoken or orders[0]
+
+
+def _has_words(order: Order, words: Sequence[str]) -> bool:
+    """Whether the titles of an order have a content word of a question: "where is my lamp"."""
+    titles = " ".join(order.titles).lower()
+    return any(re.search(rf"\b{re.escape(word.removesuffix('s'))}", titles) for word in words if word not in _OF_ORDERS)

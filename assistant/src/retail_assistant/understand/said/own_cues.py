@@ -1,0 +1,176 @@
+"""The words with which shoppers speak of their own cart, orders and points, and of what belongs to somebody else."""
+
+from __future__ import annotations
+
+import re
+
+from retail_assistant.understand.ask import Kind
+from retail_assistant.understand.said.cues import BOOK, ORDER_STATE, VOLUMES, Cue, cue
+from retail_assistant.understand.times import SPOKEN
+
+SEVERAL_LAST = (
+    r"\b(?:last|latest|newest|(?:most )?recent|past|previous) (two|three|four|five|six|seven|eight|nine|ten|\d{1,2})"
+    r" (?:orders|purchases|parcels|deliveries)\b"
+)
+"""The newest orders by their number: "my last three orders"."""
+ONE_OF_STATE = (
+    rf"\b(?:the|my) (?:one )?{ORDER_STATE} (?:one|order|parcel|package)\b"
+    rf"|\b(?:one|order|parcel) (?:that(?:'s| is| was| has been)? )?(?:{ORDER_STATE}|on its way)\b"
+)
+"""One order by its state: "the shipped one"."""
+_PARCELS = r"(?:orders|parcels|packages|deliveries|shipments|things|stuff)"
+_HAS = r"(?:bought|buy|ordered|order|purchased|own|owned|have|got|get)"
+_NOT_CART = r"(?!.*\b(?:cart|stock|points)\b)"
+_ARRIVES = r"\b(?:arriv\w+|come|coming|get here|be (?:here|delivered)|due|reach me)\b"
+_THINGS = (
+    r"(?:orders?|order history|history|address(?:es)?|points|cart|e-?mail|phone|purchases?|account|details|data|books)"
+)
+_PERSON = (
+    r"(?:u\d{3,}|(?:user|customer|shopper|client|member)(?: number| no\.?| id)? #?\w*\d\w*"
+    r"|(?:that|this|another|the other) (?:person|user|customer|shopper|client|guy|woman|man|member)"
+    r"|(?:someone|somebody|anyone|anybody) else"
+    r"|my (?:friend|neighbou?r|wife|husband|sister|brother|mother|father|boss|colleague|girlfriend|boyfriend|ex)s?)"
+)
+_SHOW = (
+    r"^(?!.*\b(?:can i|may i|could i|if i|i want to|gift|present)\b)"
+    r".*\b(?:show|tell|give|list|see|look up|find|what|what's|which|how many|where)\b.*"
+)
+_WHAT_I_HAD = (
+    r"(?:\bi(?:'ve| have| had)? (?:\w+ )?(?:bought|ordered|purchased|read|liked)\b"
+    r"|\bmy (?:\w+ ){0,2}(?:orders?|purchases?|history|taste|reads?)\b)"
+)
+# fmt: off
+OWN_CUES: tuple[Cue, ...] = (
+    cue("action", "return", 3, None,
+        r"(?<!if i )\b(?:want|like|need|wish|going) to (?:return|send back|give back|bring back) x\b",
+        r"(?<!if i )\b(?:want|like|need|wish|going) to (?:send|give|bring) x\b.{0,20}\bback\b",
+        r"^(?:please |ok(?:ay)?,? |can you |could you )*(?:return|send back|take back) x\b",
+        r"^(?:please |ok(?:ay)?,? |can you |could you )*take x\b.{0,20}\bback\b",
+    ),
+    cue("action", "cancel", 2.7, None,
+        r"(?<!can i )(?<!how do i )(?<!how can i )(?<!how to )(?<!could i )(?<!may i )(?<!still )"
+        r"\bcancel (?:(?:today|yesterday)(?:'?s)? (?:order|purchase)|(?:what|everything|all|the (?:books?|things?))"
+        r" (?:that )?i (?:\w+ )?(?:ordered|bought))\b",
+    ),
+    cue("action", "add", 3, None,
+        r"^(?!.*\b(?:wish ?list|order|account|address|review|points?|code)\b)"
+        r"(?:please |ok(?:ay)?,? |then |so |and |also |now |yes,? |can you |could you |i want to )*(?:add|put)\b"
+        r"(?=.*\bx\b).*\bvol(?:ume)?s?\b",
+        r"^(?!.*\b(?:wish ?list|order|account|address|review|points?|code)\b)"
+        r"(?:please |ok(?:ay)?,? |then |so |and |also |now |yes,? |can you |could you |i want to )*(?:add|put) x\b",
+    ),
+    cue("action", "add", 0.3, 3,
+        r"^(?!.*\bwish ?list\b)(?:please |ok(?:ay)?,? |then |so |and |also |now |yes,? |can you |could you )*"
+        r"(?:add|put) vol(?:ume)?s? ?\d",
+    ),
+    cue("action", "remove", 0.3, 3,
+        r"^(?:please |ok(?:ay)?,? |then |so |and |also |now |no,? |actually |can you |could you )*"
+        r"(?:remove|delete|drop|take out|take|throw out) vol(?:ume)?s? ?\d",
+    ),
+    cue("cart", "free", 2.8, None,
+        r"\bhow (?:much|far|many)(?: \w+){0,7} (?:until|till|to|for|get|have|from)"
+        r"(?: i| we)?(?: get| have| reach)? free (?:delivery|shipping)\b(?! to\b)"
+        r"(?!.*\b(?:abroad|europe|express|country)\b)",
+        r"\b(?:is|are) (?:my |the )?(?:delivery|shipping) (?:for )?free (?:now|yet|already|then)\b",
+        r"\bis my (?:delivery|shipping) (?:for )?free\b",
+        r"\b(?:do|did|will|would) i (?:now |already )?(?:get|have|qualify for) free (?:delivery|shipping)"
+        r" (?:now|yet|already|then)\b",
+    ),
+    cue("orders", "open", 3.7, None,
+        rf"\bwhere(?:'s|s|'re| is| are)\b.*\b(?:my|our|the|all|both) (?:\w+ ){{0,2}}{_PARCELS}\b"
+        r"(?! (?:go|going|sent|shipped|delivered) to)",
+        rf"\b(?:track|status of)\b.*\b(?:all|both|open|my)\b.*\b{_PARCELS}\b",
+        r"\b(?:all|everything|what|which)\b.*\b(?:hasn't|haven't|has not|have not|didn't) (?:yet )?"
+        r"(?:arrived?|come|been delivered|turned up)\b",
+    ),
+    cue("orders", "open", 3.1, None,
+        r"\b(?:what|what's|which|anything)\b.{0,25}"
+        r"\b(?:on (?:its|the|their) way|coming|outstanding|still open|pending)\b(?: to me| for me)?\W*$",
+    ),
+    cue("orders", "address", 2.9, None,
+        r"^(?!.*\b(?:change|update|wrong|edit|correct)\b).*\b(?:what|what's|which|show)\b.*\baddress\b.*"
+        r"\b(?:on|of|for) (?:my|the|that) (?:\w+ )?(?:order|parcel|package)\b",
+    ),
+    cue("orders", "can_return", 2.59, None,  # less than sure: without such an order the policies are asked
+        r"^(?:so |and |but |ok,? )*(?:can|could|may) i (?:still )?(?:return|send back|give back) x"
+        r"(?: vol(?:ume)? ?\d+)?(?: now| please| still)*\W*$",
+        r"^(?:so |and |but |ok,? )*(?:can|could|may) i (?:still )?(?:send|give|bring) x(?: vol(?:ume)? ?\d+)? back"
+        r"(?: now| please| still)*\W*$",
+    ),
+    cue("orders", "open", 2.7, 0.5,
+        r"^(?:and |so |but )*where(?:'re| are) (?:they|both|all of (?:it|them)|those)(?: now)?\W*$",
+    ),
+    cue("orders", "arrive", 2.7, None, rf"\bwhen\b.*(?:{ONE_OF_STATE}).*{_ARRIVES}"),
+    cue("orders", "spent", 3.7, None,
+        rf"\b(?:how much|total|sum|spen[dt]|pa(?:id|y)|cost)\b.*{SEVERAL_LAST}", rf"{SEVERAL_LAST}.*\bcost\b",
+    ),
+    cue("orders", "some", 3.6, None, rf"\b(?:what|which|show|list|see)\b.*{SEVERAL_LAST}"),
+    cue("orders", "bought", 3.7, None,
+        rf"^{_NOT_CART}(?!.*(?:{SPOKEN}))(?:and |so |but |hi,? |hello,? )*(?:have|did|do) i (?:ever |already )*"
+        rf"{_HAS}(?: already)?(?: any(?:thing)?| some)?(?: {BOOK}| parts?)?(?: of| from| in)?(?: the)? x\b",
+        rf"^{_NOT_CART}(?!.*(?:{SPOKEN})).*\b(?:which|what) {VOLUMES} (?:have|did|do) i (?:already |ever )*{_HAS}\b",
+    ),
+    cue("orders", "next", 0, 3,
+        r"\bnext (?:one|volume|vol|book|part)\b.*\bi (?:should|must|need|have|want|can)\b",
+        r"\b(?:which|what)\b.*\b(?:should|do|must|would) i (?:get|buy|order|need|read)\b.*\bnext\b",
+    ),
+    cue("points", "", 2.7, None,
+        r"^(?:and |so |my |loyalty |bonus |the |what about |how about )*points?(?: balance| please| then)*\W*$",
+    ),
+    cue("points", "vouchers", 2.8, None,
+        r"^(?:and |so |what )*(?:in|as) vouchers?\b", r"\bmake vouchers?\b",
+        r"\bmore (?:points )?(?:for|until|till|to|do i need for) (?:\w+ ){0,2}(?:another|the next|next|one|a|my first)"
+        r" voucher\b",
+        r"\bhow many vouchers?\b", r"\b(?:which|what) vouchers? (?:is|are|do|can|does|would)\b",
+    ),
+    cue("social", "checkout", 3.2, None,
+        r"^(?:ok |okay |please |so |and )*(?:(?:how )?(?:can|could|do|may) (?:i|you|we) )?"
+        r"(?:check ?(?:me )?out|pay|buy|order|place (?:my|the|an) order)(?: it| them| this)?(?: right)?"
+        r" (?:here|in (?:the|this) chat|with you)\b.{0,20}$",
+    ),
+    cue("social", "private", 4.2, None,
+        rf"{_SHOW}\b{_THINGS}\b.*\b(?:of|does|did|has) (?:the )?{_PERSON}\b",
+        rf"{_SHOW}\b{_THINGS} (?:that )?{_PERSON} has\b",
+        rf"{_SHOW}\b{_PERSON}(?:'s|s')? (?:\w+ )?{_THINGS}\b",
+        rf"\bwhat (?:did|does|has|have) {_PERSON} (?:\w+ )?(?:order|buy|ordered|bought|have)\b",
+    ),
+    cue("list", "", 3.2, None,
+        r"\b(?:recommend\w*|suggest\w*|should i (?:read|buy|get)|pick|something|anything|find|show|give)\b.*"
+        r"\b(?:based on|given|considering|from|according to|fit(?:s|ting)?|suits?|match(?:es|ing)?|with)\b.*"
+        rf"{_WHAT_I_HAD}",
+        rf"\bwhat would (?:fit|suit|match)\b.*{_WHAT_I_HAD}",
+    ),
+)
+# fmt: on
+AFTER_CART: tuple[tuple[re.Pattern[str], Kind, str], ...] = (
+    (
+        re.compile(
+            r"(?<!vol )(?<!volume )\b(?:one|two|three|four|five|six|\d{1,2}) (?:cop(?:y|ies) )?of"
+            r" (?:the )?(?:vol(?:ume)? ?\d|x\b)"
+        ),
+        "action",
+        "quantity",
+    ),
+    (
+        re.compile(
+            r"\bwhat(?:'s|s| is| do i have)? (?:in (?:it|there)|now in (?:it|there))\b"
+            r"|\bwhat does it (?:have|hold|contain)\b"
+            r"|\bwhat(?:'s|s| is) left(?: in (?:it|there))?\W*$"
+        ),
+        "cart",
+        "",
+    ),
+    (
+        re.compile(r"\b(?:can|could|will|would) you (?:please )?(?:order|buy|pay|check ?out)\b.{0,25}\bfor me\b"),
+        "social",
+        "checkout",
+    ),
+)
+"""What is said of a cart that was spoken of, and what it asks for."""
+ONE_MORE = re.compile(
+    r"^(?:(?:ok(?:ay)?|and|also|plus|then|yes)\b[ ,]*)*(?:and|also|plus|now|next|then)\b"
+    r"|\b(?:too|as well|also)\b"
+)
+"""Words that add something to what was just wanted."""
+MONEY_BACK = re.compile(r"\b(?:refund\w*|money|pa(?:id|y) (?:me )?back|reimburse\w*)\b")
+"""Words for money that is paid back."""
