@@ -249,6 +249,15 @@ async def test_no_copies_of_a_proposed_product_are_added(desk):
     assert cart(desk) == {}
 
 
+@pytest.mark.parametrize("copies", ["50", "100000"])
+async def test_no_more_copies_are_proposed_than_are_in_stock(desk, copies):
+    """Who wants more copies than there are is asked for those that are there, and gets no more after a yes."""
+    records.set_inventory(desk.conn, BOOK, 17)
+    replies = await desk.talk(f"Add {copies} copies of {TITLE} to my cart", "yes", user=ME)
+    assert replies[0][0].startswith("Only 17 of it are in stock. Shall I add 17 copies")
+    assert cart(desk) == {BOOK: 17}
+
+
 async def test_a_product_is_taken_out_of_the_cart(desk):
     """The named product is taken out after a yes, and the others stay."""
     records.set_cart(desk.conn, ME, {BOOK: 2, "B000030": 1}, now=NOW)

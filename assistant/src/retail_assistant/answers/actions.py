@@ -218,7 +218,15 @@ class Actions:
         return _done(pending, held)
 
     def _proposed(self, asked: Asked, verb: Verb, offer: Offer, copies: int) -> Draft:
-        """Ask whether to add a product to the cart, to change its number of copies, or to take it out."""
+        """Ask whether to add a product to the cart, to change its number of copies, or to take it out.
+
+        No more copies are proposed than are in stock.
+        """
+        if verb != "remove" and 0 < offer.quantity < copies:
+            fewer = self._proposed(asked, verb, offer, offer.quantity)
+            are = "is" if offer.quantity == 1 else "are"
+            fewer.text = f"Only {{{{copies:{offer.asin}}}}} of it {are} in stock. {fewer.text}"
+            return fewer
         name, costs = in_form(offer), f"{price(offer)} each"
         charge = self._shop.charges(asked.shopper, [offer.asin], now=self._app.settings.clock.now()).get(offer.asin)
         if charge is not None and charge.promotion is not None:

@@ -78,7 +78,8 @@ class NoneFound:
             return None
         fitting = sorted(fitting, key=lambda o: charged[o.asin].cents)[: wishes.count or SHOWN]
         each = joined([f"{money(charged[o.asin].cents)}{reduction(charged[o.asin])}" for o in fitting])
-        draft = _shown(f"Up to {money(wishes.most_cents)} I found only what is reduced now:", fitting, wishes)
+        none = f"I found no {described(wishes, self._shop.goods())} in stock without a promotion."
+        draft = _shown(f"{none} With one these cost no more than that:", fitting, wishes)
         draft.text += f" You pay {each}."
         return draft
 

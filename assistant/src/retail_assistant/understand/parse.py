@@ -97,8 +97,9 @@ _ADDS = re.compile(
 )
 """Says that a theme is wanted beside those from before."""
 _COPIES = re.compile(
-    r"(?<!volume )(?<!volumes )(?<!vol )(?<!and )\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|\d{1,3})\b"
-    r"(?! ?(?:%|euro|eur|€))"
+    r"(?<!volume )(?<!volumes )(?<!vol )(?<!and )(?<![-.,])"
+    r"\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|\d{1,6})\b"
+    r"(?! ?(?:%|euro|eur|€))(?![.,]\d)"
 )
 
 
@@ -175,7 +176,7 @@ class Parser:
         if not readings and not asks_policies and self._are_of_catalog(core, named_words):
             readings = (Reading("list", "words", BARE_WORDS),)
             themes = themes_in(rest)
-        if not subjects and self._are_goods(core, named_words, readings):
+        if not subjects and self._are_goods(question, named_words, readings):
             readings = (Reading("list", "unsold", UNSOLD),)
         return Ask(
             text=question,
@@ -197,12 +198,12 @@ class Parser:
             return False
         return all(self._vocabulary.knows(word) for word in leftover)
 
-    def _are_goods(self, core: str, leftover: Sequence[str], readings: Sequence[Reading]) -> bool:
+    def _are_goods(self, question: str, leftover: Sequence[str], readings: Sequence[Reading]) -> bool:
         """Whether a message asks for goods that the shop does not have: "do you sell lego?", "stephen king?"."""
-        if not leftover or any(map(self._vocabulary.knows, leftover)) or concepts(core):
+        if not leftover or any(map(self._vocabulary.knows, leftover)) or concepts(question):
             return False
-        is_name = not readings and len(words(core)) <= MOST_NAMES
-        return is_name or (_SELLS.match(core) is not None and all(r.weight < UNSOLD for r in readings))
+        is_name = not readings and len(words(question)) <= MOST_NAMES
+        return is_name or (_SELLS.match(question) is not None and all(r.weight < UNSOLD for r in readings))
 
     def _known_themes(self, text: str, but: frozenset[str]) -> frozenset[str]:
         """The themes that a text lists and that the shop knows, but for some words."""
