@@ -258,6 +258,15 @@ async def test_no_more_copies_are_proposed_than_are_in_stock(desk, copies):
     assert cart(desk) == {BOOK: 17}
 
 
+@pytest.mark.parametrize("message", [f"Take one copy of {TITLE} out of my cart", "remove one copy"])
+async def test_one_copy_of_several_is_taken_out(desk, message):
+    """Who wants one of two copies taken out keeps the other."""
+    records.set_cart(desk.conn, ME, {BOOK: 2}, now=NOW)
+    replies = await desk.talk("what is in my cart?", message, "yes", user=ME)
+    assert "to 1 copy" in replies[1][0]
+    assert cart(desk) == {BOOK: 1}
+
+
 async def test_a_product_is_taken_out_of_the_cart(desk):
     """The named product is taken out after a yes, and the others stay."""
     records.set_cart(desk.conn, ME, {BOOK: 2, "B000030": 1}, now=NOW)

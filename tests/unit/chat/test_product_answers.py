@@ -297,3 +297,17 @@ async def test_when_nothing_else_is_left_it_is_said_so(desk):
     """If all that fits was shown, the reply says that there is nothing else, and not that there is nothing."""
     replies = await desk.talk("show me thrillers", "the second one", "show me another")
     assert replies[2][0].startswith("I found no other thriller books in stock.")
+
+
+async def test_a_place_before_a_title_is_no_volume(desk):
+    """The words "that second one, An Apron for Nils" mean the book in the list, and not its second volume."""
+    text, _ = await desk.ask("is that second one, An Apron for Nils, in stock?")
+    assert "no volume" not in text
+    assert "any more" not in text
+
+
+async def test_a_format_of_one_book_is_not_asked_of_the_other(desk):
+    """In a comparison, a format that only one of two books has does not make the other one unknown."""
+    text, _ = await desk.ask("which is cheaper, An Apron for Viktor 1 as ebook or Escape of Silver Gate 1?")
+    assert "any more" not in text
+    assert "is cheaper" in text

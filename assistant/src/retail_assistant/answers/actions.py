@@ -122,6 +122,8 @@ class Actions:
             return _one_at_a_time(asked, self._proposed(asked, "add", offer, copies))
         if offer.asin not in cart:
             return Draft(f"{name} is not in your cart.", asins=asins)
+        if slot == "remove" and 0 < (asked.ask.copies or 0) < cart[offer.asin]:  # one copy of several
+            return _one_at_a_time(asked, self._proposed(asked, "quantity", offer, cart[offer.asin] - copies))
         if slot == "remove" or not copies:
             return _one_at_a_time(asked, self._proposed(asked, "remove", offer, 1))
         return _one_at_a_time(asked, self._proposed(asked, "quantity", offer, copies))

@@ -36,7 +36,7 @@ class Comparing:
     async def answer(self, asked: Asked) -> Draft:
         """Compare what is named, or what was shown last; one product is compared with its other editions."""
         ask = asked.ask
-        groups = [(s, self._subjects.offers(s)) for s in ask.subjects]
+        groups = [(s, self._subjects.offers(s) or self._subjects.in_all_formats(s)) for s in ask.subjects]
         gone = [s for s, found in groups if not found]
         if gone and len(groups) > 1:
             return Draft(f"We do not sell {joined([s.name for s in gone])} any more.")

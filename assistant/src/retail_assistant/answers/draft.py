@@ -68,11 +68,6 @@ class Draft:
         """What stands in where nothing that was generated holds."""
         return self.told[0] if self.told else ""
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether it has neither a source nor a product nor a section, so that it answers nothing of the shop."""
-        return not (self.sources or self.asins or self.section or self.stream)
-
     async def main_sentence(self) -> str:
         """The first sentence, empty where there is none; it is still among :meth:`sentences`."""
         if self._rest is None:

@@ -12,7 +12,7 @@ import numpy as np
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.none_found import NoneFound
-from retail_assistant.answers.phrases import joined, listed
+from retail_assistant.answers.phrases import FOUND_NOTHING, joined, listed, unsold
 from retail_assistant.answers.products import volumes_told
 from retail_assistant.answers.subjects import Subjects, last_volumes
 from retail_assistant.knowledge.product_index import ProductIndex
@@ -26,7 +26,7 @@ from retail_assistant.understand.parse import wants_another
 from retail_assistant.understand.wishes import NO_WISHES, Wishes, words_of
 
 tasks = pb.Registry()
-FOUND, FOUND_NOTHING = "I found:", "I found nothing about"
+FOUND = "I found:"
 RECOMMENDED = ("You might like these:", "Readers like these right now:")
 MOST, FEW, MOST_HINTS = 10, 5, 3
 _CHEAPER = re.compile(r"\bcheaper\b|\bfor less\b|\bless expensive\b")
@@ -54,7 +54,7 @@ class Lists:
         """Show the best products that keep every wish, or say which wish cannot be met."""
         ask, said = asked.ask, asked.said
         if ask.slot("list") == "unsold":
-            return Draft(f"{FOUND_NOTHING} \u201c{' '.join(ask.leftover)}\u201d; we sell {self._shop.goods()}.")
+            return Draft(unsold(ask.leftover, self._shop.goods()))
         if ask.are_volumes and not ask.like:
             return volumes_told(self._subjects, ask.subjects)
         anchor = self._subjects.first(ask)

@@ -10,6 +10,7 @@ from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.names.volumes import LAST
 from retail_assistant.understand.wishes import Wishes
 
+FOUND_NOTHING = "I found nothing about"
 FORMATS = {"digital": "digital edition", "paperback": "paperback", "hardcover": "hardcover"}
 
 
@@ -138,3 +139,8 @@ def _left_out(wishes: Wishes) -> list[str]:
     """What is not wanted, in words."""
     formats = [form(name) for name in sorted(wishes.no_formats)]
     return [*sorted(wishes.no_genres), *formats, *sorted(wishes.no_authors), *sorted(wishes.no_themes)]
+
+
+def unsold(words: Sequence[str], goods: str) -> str:
+    """Say that nothing in the shop has the words that were asked for."""
+    return f"{FOUND_NOTHING} \u201c{' '.join(words)}\u201d; we sell {goods}."

@@ -8,14 +8,26 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, together
-from retail_assistant.answers.phrases import by, count, form, in_form, joined, listed, numbered, price, stock, title
+from retail_assistant.answers.phrases import (
+    by,
+    count,
+    form,
+    in_form,
+    joined,
+    listed,
+    numbered,
+    price,
+    stock,
+    title,
+    unsold,
+)
 from retail_assistant.answers.promotions import Promotions
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.answers.sums import Sums
 from retail_assistant.live_tasks import price as live_price
 from retail_assistant.live_tasks import stock as live_stock
 from retail_assistant.shop.finding import Offer
-from retail_assistant.understand.ask import Subject
+from retail_assistant.understand.ask import Ask, Subject
 
 WHICH = "Which product do you mean? Tell me its title, or open its page."
 MOST_NAMED, MOST_SUBJECTS, MOST_VOLUMES = 4, 3, 10
@@ -34,10 +46,16 @@ class Products:
         if asked.ask.slot("offer") == "total" and (total := self._sums.answer(asked)):
             return total
         if not asked.ask.subjects:
-            return Draft(WHICH)
+            return self._unknown(asked.ask)
         if asked.ask.are_volumes:
             return await self._volumes(asked)
         return together([await self._of(asked, subject) for subject in asked.ask.subjects[:MOST_SUBJECTS]])
+
+    def _unknown(self, ask: Ask) -> Draft:
+        """Ask which product is meant; or, of words that no product has together, say that nothing has them."""
+        if ask.leftover and not self._subjects.have_words(ask.leftover):
+            return Draft(unsold(ask.leftover, self._subjects.goods()))
+        return Draft(WHICH)
 
     async def _volumes(self, asked: Asked) -> Draft:
         """The live price and stock of several volumes, and once the promotion on them."""

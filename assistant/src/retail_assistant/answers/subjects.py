@@ -34,6 +34,14 @@ class Subjects:
         """All editions and volumes that some subjects mean, each once."""
         return list({o.asin: o for subject in subjects for o in self.offers(subject)}.values())
 
+    def have_words(self, words: Sequence[str]) -> bool:
+        """Whether any product has all of some words."""
+        return bool(self._shop.with_words(words))
+
+    def goods(self) -> str:
+        """What the shop sells, in a word."""
+        return self._shop.goods()
+
     def line(self, subject: Subject) -> list[Offer]:
         """Everything that is sold under a subject's title, whatever the volume and the format."""
         resolved = self._resolved(subject)

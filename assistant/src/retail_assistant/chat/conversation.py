@@ -13,8 +13,8 @@ import msgspec
 from retail_assistant.answers.actions import NOT_YET
 from retail_assistant.answers.correcting import NO
 from retail_assistant.answers.draft import Draft
-from retail_assistant.answers.lists import FOUND, FOUND_NOTHING, RECOMMENDED
-from retail_assistant.answers.phrases import by, form
+from retail_assistant.answers.lists import FOUND, RECOMMENDED
+from retail_assistant.answers.phrases import FOUND_NOTHING, by, form
 from retail_assistant.answers.policy.policies import NOTHING_STATED
 from retail_assistant.chat.turn import Turn
 from retail_assistant.live import LiveShop

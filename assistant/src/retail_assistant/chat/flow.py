@@ -129,7 +129,7 @@ class Assistant:
             one = await self._one(turn, asked, may_use_bank=may_use_bank and len(asks) == 1)
             state = after(state, ask, one)
             drafts.append(one)
-        if notice and all(d.is_empty for d in drafts[notice:]):  # what was not understood is not unstated either
+        if notice and not any(d.section for d in drafts[notice:]):  # what was not understood is not unstated either
             drafts[notice:] = [Draft(IN_ENGLISH, intent=drafts[-1].intent)]
         return together(drafts)
 

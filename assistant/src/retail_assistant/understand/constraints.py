@@ -15,8 +15,9 @@ _COUNT = re.compile(
     r"\b(one|two|three|four|five|six|seven|eight|ten|\d{1,2})\s+(?:\w+\s+){0,3}?"
     r"(?:books?|titles?|manga|mangas|novels?|options?|suggestions?|recommendations?|ideas|series|ones"
     r"|thrillers?|paperbacks?"
-    r"|hardcovers?|ebooks?|stories|recs|picks|romances|mysteries|comedies)\b|\b(?:top|just|only) (one|two|three"
-    r"|four|five|\d{1,2})\b"
+    r"|hardcovers?|ebooks?|stories|recs|picks|romances|mysteries|comedies)\b"
+    r"|\b(?:top|just|only|(?:pick|show|give|find|recommend|suggest)(?: me)?) (one|two"
+    r"|three|four|five|\d{1,2})\b(?! volumes?| vols?)"
 )
 _SINGLE = re.compile(
     r"\b(?:stand-?alone|stand alone|one-?shots?|single[- ]volumes?|one[- ]volume|in one volume"

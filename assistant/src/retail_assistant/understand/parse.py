@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from retail_assistant.understand.ask import ALONE, Ask, Reading, Subject
+from retail_assistant.understand.ask import ALONE, Ask, Kind, Reading, Subject
 from retail_assistant.understand.constraints import find_themes, find_wishes, themes_in
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.leftover import content
@@ -57,6 +57,8 @@ _POLICY_CONCEPTS = frozenset(
     }
 )  # fmt: skip
 """Concepts that no wish for a book has, such as a torn cover."""
+_OF_BOOKS: frozenset[Kind] = frozenset({"list", "offer", "facts", "compare"})
+"""Kinds that are about books."""
 _OF_PRODUCTS = frozenset(
     """
     available availability stock copies pages page count rating rated review reviews language languages publisher isbn
@@ -152,8 +154,8 @@ class Parser:
         if accepts:  # what was offered instead, whatever words say so
             readings, named_words = (), ()
         asks_policies = _asks_policies(core, readings)
-        if asks_policies and not (stated.genres or stated.authors or named):  # words such as "present for" or "latest"
-            readings = tuple(r for r in readings if r.kind != "list")
+        if asks_policies and not (stated.genres or stated.authors or named):  # such as "present for", "what ... cost"
+            readings = tuple(r for r in readings if r.kind not in _OF_BOOKS)
         is_placed = any(s.source == "shown" for s in subjects)
         themes, unwanted = find_themes("" if asks_policies or is_placed else rest)
         listing = (
@@ -200,9 +202,11 @@ class Parser:
 
     def _are_goods(self, question: str, leftover: Sequence[str], readings: Sequence[Reading]) -> bool:
         """Whether a message asks for goods that the shop does not have: "do you sell lego?", "stephen king?"."""
-        if not leftover or any(map(self._vocabulary.knows, leftover)) or concepts(question):
+        if not leftover or all(map(self._vocabulary.knows, leftover)) or concepts(question):
             return False
-        is_name = not readings and len(words(question)) <= MOST_NAMES
+        is_name = (
+            not readings and 1 < len(words(question)) <= MOST_NAMES and not any(map(self._vocabulary.knows, leftover))
+        )
         return is_name or (_SELLS.match(question) is not None and all(r.weight < UNSOLD for r in readings))
 
     def _known_themes(self, text: str, but: frozenset[str]) -> frozenset[str]:

@@ -70,7 +70,8 @@ def volumes_before(said: Sequence[str], at: int) -> tuple[int, ...]:
             found, last = volumes_at(run, first)
             if found and last == len(run):
                 return found
-    if not run or run[-1] not in VOLUME_WORDS | {"one"}:
+    is_one = bool(run) and run[-1] == "one" and end < at  # "the second one of", not "the second one, <title>"
+    if not run or not (is_one or run[-1] in VOLUME_WORDS):
         return ()
     first = next((i for i in range(len(run)) if all(w in _JOINS or ordinal(w) for w in run[i:-1])), len(run))
     return _listed(run[:-1], first, ordinal)[0]

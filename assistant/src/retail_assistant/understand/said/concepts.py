@@ -19,6 +19,13 @@ _WITH_US = re.compile(r"\b(?:writ\w+|talk|speak|get back|come back|tell it) to u
 """Where "us" is the shop, and no country."""
 OWN_DEADLINES = frozenset({"opened", "digital", "signed", "gift", "holiday", "damaged", "exchange"})
 """What can be returned on other terms than a book in general."""
+_SAYS_MORE = {
+    "sharing": frozenset({"address"}),
+    "return_abroad": frozenset({"delivery"}),
+}
+"""Concepts beside which some others say nothing."""
+_TROUBLES = frozenset({"damaged", "misprint", "wrong_item", "dent", "file_fault"})
+"""Troubles of which it matters that a book arrived with them."""
 SELDOM_STATED = frozenset(SPOKEN)
 """What customers ask of any shop, and only some state."""
 
@@ -30,8 +37,13 @@ def concepts(text: str) -> frozenset[str]:
         found |= {"abroad", "in_europe" if where[1] else "beyond_europe"}
         if "return" in found:
             found.add("return_abroad")
+    for one, others in _SAYS_MORE.items():
+        if one in found:
+            found -= others
     if found & OWN_DEADLINES:
         found.discard("deadline")
+    if not found & _TROUBLES:
+        found.discard("arrival")
     return frozenset(found)
 
 

@@ -172,7 +172,7 @@ CUES: tuple[Cue, ...] = (
     _cue("list", "like", 1.5, 2.6,
          r"\b(?:something|anything|books?|series|more|manga|titles?|stuff|others?) (?:like|similar to"
          r"|along the lines of|in the style of)\b", r"\bsimilar\b",
-         r"\b(?:liked|loved|enjoyed|finished|devoured|fan of)\b", r"\bmore like\b",
+         r"\b(?:(?<!well )liked|loved|enjoyed|finished|devoured|fan of)\b", r"\bmore like\b",
          r"\bin the same (?:vein|spirit|style)\b", r"\blike (?:this|that)\b",
     ),
     _cue("list", "another", 0.9, 2.8,
@@ -210,8 +210,9 @@ CUES: tuple[Cue, ...] = (
          r"\b(?:cheaper|dearer|more expensive) (?:in|as) (?:an? )?(?:paperback|hardcover|digital|ebook|print)",
          r"\bcompare\b", r"\bcomparison\b", r"\bversus\b", r"\bvs\b", r"\bdifference between\b",
          r"\bwhich (?:one )?(?:is|of|has|costs?|should|would|do)\b.*\bor\b",
-         r"\b(?:cheaper|better|longer|shorter|more expensive|dearer|pricier|higher rated|better rated)\b.*\b(?:or"
-         r"|than)\b", r"\bwhich of (?:the two|these|those|them)\b", r"\bprice difference\b", r"\bspend as little\b",
+         r"(?<!something )(?<!anything )(?<!book )(?<!books )\b(?:cheaper|better|longer|shorter|more expensive|dearer"
+         r"|pricier|higher rated|better rated)\b.*\b(?:or|than)\b", r"\bwhich of (?:the two|these|those|them)\b",
+         r"\bprice difference\b", r"\bspend as little\b",
          r"\bwhich (?:one )?(?:is|costs?) (?:cheaper|less|more)\b",
          r"\bx (?:or|and|vs) (?:\w+ )?x\b.*\b(?:cheap|less|more|better|long|short)\w*",
          r"\b(?:cheap|less|little|better|long|short)\w*\b.*\bx or x\b",
@@ -242,6 +243,7 @@ CUES: tuple[Cue, ...] = (
          r"\b(?:biggest|highest|largest|best|greatest) (?:discount|reduction|promotion|offer|deal|saving)s?\b",
     ),
     _cue("promotion", "combine", 2.6, None,
+         r"\b(?:discounts?|offers?|promotions?|\d+ ?%)(?: .*)? (?:together|combined?|added up|add up|stack\w*)\b",
          r"\b(?:combine|stack|add up|cumulat\w+|both (?:offers|discounts|promotions)|together)\b.*\b(?:sale"
          r"|offers?|discounts?|promotions?|deals?|days|week)\b",
     ),
@@ -370,7 +372,8 @@ CUES: tuple[Cue, ...] = (
     ),
     _cue("points", "", 2.6, None,
          r"\bhow many (?:loyalty |bonus |reward )?points (?:do|have) i\b",
-         r"\bmy (?:loyalty |bonus |reward )?points?(?: balance)?\b", r"\bpoints (?:balance|do i have|have i)\b",
+         r"\bmy (?:loyalty |bonus |reward )?points?(?: balance)?\b(?!.*\b(?:expire|valid|transfer\w*|lapse|run out)\b)",
+         r"\bpoints (?:balance|do i have|have i)\b",
          r"\bpoints (?:are )?(?:on|in) my account\b", r"\bi have .* points\b",
          r"\bhow many (?:loyalty )?points\b.*\b(?:missing|need|left|until)\b", r"\bhow many points have i\b",
     ),
@@ -389,20 +392,22 @@ CUES: tuple[Cue, ...] = (
     ),
     _cue("action", "remove", 0.3, 2.9,
          r"^(?:please |ok |no,? )?(?:remove|delete|take out|drop) (?:x|the|it|that|this)\b",
+         r"^(?:please |ok |no,? )?take (?:x|the|it|that|this)\b.*\bout\b",
     ),
     _cue("action", "remove", 3, None,
          r"\b(?:remove|take|delete|drop|throw|kick)\b.*\b(?:from|out of|off)\b.*\bcart\b",
          r"\bempty (?:my |the )?cart\b", r"\bclear (?:my |the )?cart\b",
          r"^(?:please )?(?:remove|delete|drop) (?:it|this|that|the|one|both)\b",
+         r"\bremove (?:one|two|\d) cop(?:y|ies)\b",
     ),
     _cue("action", "quantity", 2.9, None,
          r"\b(?:make|change|set|increase|raise|reduce)\b.*\b(?:quantity|copies|to (?:zero|two|three|four|five|one"
-         r"|\d))\b", r"\bmake (?:it|that) (?:zero|two|three|four|five|\d)\b",
+         r"|\d))\b", r"\bmake (?:it|that) (?:just |only )?(?:zero|one|two|three|four|five|\d)\b",
     ),
     _cue("action", "cancel", 2.6, None,
          r"(?<!how do i )(?<!how can i )(?<!how to )(?<!can i )(?<!could i )(?<!may i )(?<!still )\bcancel (?:it"
          r"|this|that|my|the|order|both|everything|[a-z]\d)\b"
-         rf"(?!.*\b(?:{NO_ORDER})\b)",
+         rf"(?!.*\b(?:{NO_ORDER}|until when|how long|deadline)\b)",
          rf"\b(?:want|like|need|wish|have) to cancel\b(?!.*\b(?:{NO_ORDER})\b).*\b(?:my|order|it|this)\b",
          r"\bstop my order\b",
     ),

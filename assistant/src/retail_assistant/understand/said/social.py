@@ -44,8 +44,11 @@ _SLOTS = (
     ("bot", re.compile(
 
             r"\bare you (?:a |an )?(?:bot|robot|human|real|person|ai|machine|chatbot|chatgpt|computer)\b"
-            r"|\bwho are you\b|\bwhat are you\b|\bwhat(?:'s| is) your name\b|\bwhat can you do\b"
-            r"|\bhow can you help\b|\bhow are you\b|\bwhat do you do\b|\bwho am i (?:talking|speaking"
+            r"|\bwho are you\b"
+            r"|\bwhat are you\b(?! (?:going|doing|talking|offering|selling|trying))|\bwhat(?:'s| is) your name\b"
+            r"|\bwhat can you do\b"
+            r"|\bhow can you help\b|\bhow are you\b"
+            r"|\bwhat do you do\b(?! (?:with|if|when|about|to))|\bwho am i (?:talking|speaking"
             r"|chatting) (?:to|with)\b")),
     ("human", re.compile(
 
