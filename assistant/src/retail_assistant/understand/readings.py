@@ -95,7 +95,8 @@ def implied(
     """
     more = _of_own(core, said, subjects)
     if listing:
-        more.append(Reading("trending" if _is_genre_alone(said, wishes) else "list", "refine", REFINED))
+        refined: Kind = "trending" if _is_genre_alone(said, wishes) else "list"
+        more.append(Reading(refined, "refine", REFINED))
     if said.kind == "compare" and _WHICH.match(core) and not any(s.source == "message" for s in subjects):
         more.append(Reading("compare", "", COMPARED))
     if said.kind in ("offer", "list", "facts") and _ONES.search(core) and not listing:
