@@ -131,9 +131,9 @@ def _of_own(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Read
     """What goes on from the cart or from an order: other numbers, one more book, the money of an order."""
     more: list[Reading] = []
     if said.kind == "cart" or (said.kind == "action" and said.slot in _CART_ACTIONS):
-        found = next(((kind, slot) for pattern, kind, slot in AFTER_CART if pattern.search(core)), None)
-        if found is not None:
-            more.append(Reading(*found, OF_OWN))
+        found = [Reading(kind, slot, OF_OWN) for pattern, kind, slot in AFTER_CART if pattern.search(core)]
+        if found:
+            more.append(found[0])
         elif said.slot == "add" and ONE_MORE.search(core) and any(s.volume is not None or s.name for s in subjects):
             more.append(Reading("action", "add", OF_OWN))
     if said.kind in ("action", "orders") and MONEY_BACK.search(core):
