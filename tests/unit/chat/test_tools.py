@@ -1,9 +1,15 @@
 """The tools that a model may call: typed arguments, checked results."""
 
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
+from tests.waiting import HANGS_S
 
 import parbake as pb
 from retail_assistant import compose
@@ -159,3 +165,16 @@ def test_schemas_accept_what_the_tools_accept():
         assert schema["additionalProperties"] is False
     for name, arguments, _ in CALLS:
         jsonschema.validate(arguments, schemas[name])
+
+
+def test_the_example_of_the_documentation_runs(desk):
+    """The page's program, run as written over a prepared shop, finds a book, proposes it and adds it after a yes."""
+    page = Path(__file__).parents[3] / "docs" / "howto" / "assistant.md"
+    (program,) = re.findall(r"```python\n(import asyncio\n.*?)```", page.read_text(), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"RETAIL_HOME": str(desk.folder)}, capture_output=True,
+        text=True, timeout=HANGS_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Shall I add 1 copy of" in done.stdout
+    assert "Done: 1 copy of" in done.stdout
