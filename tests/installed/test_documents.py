@@ -11,6 +11,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INSTALL = re.compile(r"^(?:.*`)?pip install ([^`#\n]+)", re.MULTILINE)
 FETCH = re.compile(r"parbake models fetch (\w+)")
+PREPARE = re.compile(r"^retail-assistant (prepare)\b", re.MULTILINE)
 PARSE = """
 import json, sys
 import typer
@@ -31,39 +32,42 @@ for words in json.load(sys.stdin):
 
 
 def examples(path):
-    """Return (installs, models, code) for each Python block: the installs before it, and all code up to it."""
+    """Return (installs, models, shops, code) for each Python block: what its text runs first, and all code so far."""
     text, found, code = path.read_text(), [], ""
     for block in BLOCK.finditer(text):
         if block[1] == "python":
             before = text[: block.start()]
             installs = tuple(words.strip() for words in INSTALL.findall(before)) or (".",)
             code += block[2] + "\n"
-            found.append((installs, tuple(FETCH.findall(before)), code))
+            found.append((installs, tuple(FETCH.findall(before)), tuple(PREPARE.findall(before)), code))
     return found
 
 
 def groups():
-    """Return what runs in each environment: (installs, models, named codes)."""
+    """Return what runs in each environment: (installs, models, shops, named codes)."""
     merged = {}
     for path in DOCUMENTS:
-        for installs, models, code in examples(path):
-            merged.setdefault((installs, models), []).append((str(path.relative_to(ROOT)), code))
-    return [(installs, models, codes) for (installs, models), codes in merged.items()]
+        for *needed, code in examples(path):
+            merged.setdefault(tuple(needed), []).append((str(path.relative_to(ROOT)), code))
+    return [(*needed, codes) for needed, codes in merged.items()]
 
 
 GROUPS = groups()
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("group", GROUPS, ids=["; ".join(installs) for installs, _, _ in GROUPS])
+@pytest.mark.parametrize("group", GROUPS, ids=["; ".join(installs) for installs, *_ in GROUPS])
 def test_examples_run_where_their_text_installs_them(make_environment, clone, python, group):
     """Each Python block succeeds, after those before it in its document, in an environment without other packages."""
-    installs, models, codes = group
+    installs, models, shops, codes = group
     environment = make_environment(python)
     for words in installs:
         environment.install(*shlex.split(words), cwd=clone)
     for name in models:
         done = environment.parbake("models", "fetch", name, timeout=600)
+        assert done.returncode == 0, done.stderr
+    for command in shops:
+        done = environment.python("-m", "retail_assistant", command, timeout=300)
         assert done.returncode == 0, done.stderr
     for name, code in codes:
         done = environment.python("-c", code, timeout=300)
