@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
@@ -198,7 +199,7 @@ def _goes_to(order: Order) -> str:
     if not order.address:
         return f"I do not see the address of order {number(order.number)} here; it is on the order page."
     goes = "goes" if order.state in OPEN else "went"
-    return f"{head(order)} {goes} to {{{{address:{order.number}}}}}."
+    return f"{head(order)} {goes} to {{{{address:{quote(order.address)}}}}}."
 
 
 def _in_vouchers(points: int, policy: Policy) -> Draft:

@@ -128,12 +128,6 @@ def get_order(conn: sqlite3.Connection, shopper: str, number: str) -> Order:
     return _order(conn, row)
 
 
-def get_address(conn: sqlite3.Connection, number: str) -> str | None:
-    """Return the address that an order goes to; ``None`` if there is no such order."""
-    row = conn.execute("SELECT address FROM orders WHERE number = ?", (number,)).fetchone()
-    return str(row[0]) if row else None
-
-
 def get_points(conn: sqlite3.Connection, shopper: str) -> int:
     """Return a shopper's loyalty points; 0 for an unknown shopper."""
     row = conn.execute("SELECT points FROM shoppers WHERE id = ?", (shopper,)).fetchone()
