@@ -103,7 +103,7 @@ def test_a_time_of_the_day_is_the_same_on_both_clocks(said, stated):
     ],
 )
 def test_a_courtesy_states_nothing(sentence, states_nothing):
-    """An apology or thanks needs no evidence; one that goes on with a statement is no mere courtesy."""
+    """The guard takes an apology or thanks for a courtesy, unless a statement follows in the same sentence."""
     assert is_courtesy(sentence) is states_nothing
 
 

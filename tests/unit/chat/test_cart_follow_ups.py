@@ -142,7 +142,7 @@ async def test_the_way_to_free_delivery_of_an_empty_cart_is_the_rule(desk):
 @pytest.mark.parametrize("before", ["what's in my cart?", "what is your return window?", "thanks"])
 @pytest.mark.parametrize("yes", ["yes", "yes please", "yep", "sure"])
 async def test_a_yes_to_nothing_is_told_that_nothing_was_asked(desk, before, yes):
-    """A yes after a reply that asked nothing is no farewell."""
+    """The assistant does not say goodbye to a yes that follows a reply without a question."""
     text, _ = (await desk.talk(before, yes, user=ME))[-1]
     assert text == NOTHING_ASKED
 

@@ -80,7 +80,7 @@ async def test_one_product_at_a_time_is_put_into_the_cart(desk):
 
 
 async def test_a_volume_and_a_number_of_copies_are_told_apart(desk):
-    """A number of copies behind a volume is no further volume."""
+    """The parser does not read a number of copies after a volume as another volume."""
     text, _ = await desk.ask(f"add 2 copies of volume 3 of {GATE} in paperback to my cart", user=ME)
     assert f"Shall I add 2 copies of {GATE}, Vol. 3 (paperback)" in text
     assert "one book at a time" not in text

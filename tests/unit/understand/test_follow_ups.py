@@ -324,7 +324,7 @@ def test_what_is_asked_for_is_read_by_its_words(parser, message, kind, slot):
 
 
 def test_a_theme_is_refused_after_a_list(read):
-    """After a list, a theme that is refused is no wish any more; of a choice only the other one is left."""
+    """A shopper who refuses a theme after a list drops it from the wishes; of two alternatives the other one stays."""
     said = Dialogue(shown=THREE, kind="list", wishes=Wishes(themes=frozenset({"dragons"})), turns=1)
     ask = read("no dragons please", said)
     assert (ask.best.kind, ask.wishes) == ("list", Wishes(no_themes=frozenset({"dragons"})))

@@ -230,5 +230,5 @@ def test_a_phrase_after_no_is_left_out_and_the_next_wish_is_not(read):
     ],
 )
 def test_a_question_about_rules_asks_for_no_list(read, message):
-    """A present, a recommendation or a latest day beside a question about the rules is no wish for books."""
+    """The parser reads no wish for books from a present, a recommendation or a latest day in a question about rules."""
     assert all(reading.kind != "list" for reading in read(message).readings)

@@ -20,7 +20,7 @@ _COUNTED = frozenset(
     "copie copy time euro eur dollar buck pound percent star day week month year hour more other page item piece off"
     " x people person".split()
 )
-"""Words of which a number says how many, so that it is no volume."""
+"""Words that a number counts: "3 copies" does not name volume 3."""
 
 
 def volume_in(text: str) -> int | None:
