@@ -88,7 +88,7 @@ class LiveShop:
 
     def ever_sold(self, asins: Iterable[str]) -> list[Product]:
         """Some products, also those that are not sold any more."""
-        return [queries.get_product(self.conn, asin) for asin in asins]
+        return queries.get_products(self.conn, asins)
 
     def policy(self, policy_id: str) -> Policy | None:
         """The present version of a policy; ``None`` if it does not exist."""

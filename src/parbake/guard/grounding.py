@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -74,7 +75,7 @@ def unsupported(sentence: str, evidence: Sequence[str], question: str = "") -> U
         return Unsupported("nowhere")
     lead = _LEAD.match(sentence)
     said = statements(sentence[lead.end() :] if lead else sentence)
-    told = _Told(evidence)
+    told = _told(tuple(evidence))
     numbers = told.numbers | numbers_in(question)
     if fault := _first(_number(one, told, numbers) for one in said):
         return fault
@@ -125,6 +126,12 @@ class _Told:
     def share(self, said: Statement, one: Statement) -> float:
         """The same, as a share of a statement's length."""
         return self.weight(one.words & said.words) / (LENGTH + len(one.words))
+
+
+@lru_cache(256)
+def _told(evidence: tuple[str, ...]) -> _Told:
+    """The evidence of a reply, whose sentences are checked one after another."""
+    return _Told(evidence)
 
 
 def _number(said: Statement, told: _Told, numbers: frozenset[str]) -> Unsupported | None:

@@ -11,8 +11,6 @@ from parbake.guard.claims import FREE, NUMBER_WORDS, Claim, claims, without_clai
 from parbake.guard.release import sentences
 
 FREE_CLAIM = Claim("money", "free")
-FREE_WORD, TIMES_WORD, PAY = "fre", "twic", "pay"
-"""Stems that stand for a claim, and that of a payment."""
 _NUMBER = rf"\d{{1,6}}|{'|'.join(word for word, n in NUMBER_WORDS.items() if n > 1)}"
 _COUNT = re.compile(
     rf"(?<![€$£])\b({_NUMBER}|one(?= copy))\s+(?:(?!an?\b)\w+\s+)?"
@@ -209,7 +207,7 @@ def _statement(clause: str, around: frozenset[str], section: frozenset[str]) -> 
 
 
 def _figures(clause: str) -> frozenset[str]:
-    """The numbers of a clause that are no claims."""
+    """Find the numbers of a clause that :func:`_statement` does not read as claims."""
     if not _FIGURE.search(clause):
         return frozenset()
     return numbers_in(_CLOCK.sub(" ", _COUNT.sub(" ", without_claims(clause))))
@@ -265,3 +263,7 @@ def _counts(text: str) -> frozenset[Claim]:
         found.add(Claim("clock", f"{at}:{minute or plain_minute or '00'}"))
     found |= {Claim("times", times) for pattern, times in _TIMES if pattern.search(text)}
     return frozenset(found)
+
+
+FREE_WORD, TIMES_WORD, PAY = map(_stem, ("free", "twice", "pay"))
+"""Stems that stand for a claim, and that of a payment."""

@@ -14,6 +14,7 @@ from retail_assistant.answers.own import Own, left_out, no_order
 from retail_assistant.answers.past_orders import NO_ORDERS, NOT_ORDERED, SIGN_IN
 from retail_assistant.answers.phrases import count, in_form, joined, money, number, ordered, price, reduction
 from retail_assistant.answers.products import WHICH
+from retail_assistant.answers.rules import rule_titled
 from retail_assistant.answers.subjects import Subjects
 from retail_assistant.answers.told_orders import of_day
 from retail_assistant.answers.which_order import named_number
@@ -26,7 +27,6 @@ from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.once import once_a_minute
 from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
 from retail_assistant.understand.dialogue import Pending, Verb
-from retail_assistant.understand.said.concepts import concepts
 from retail_assistant.understand.said.own_cues import ONE_MORE
 
 UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
@@ -179,21 +179,14 @@ class Actions:
             verb = "cancel" if slot == "cancel" else "start a return of"
             refusal = Draft(f"I cannot {verb} {head}: {why}.", asins=asins)
             is_under_way = slot == "cancel" and order.state in ("packed", "shipped")
-            return together([refusal, *self._instead()]) if is_under_way else refusal
+            rule = rule_titled(self._shop, "cancel", "sent") if is_under_way else None
+            return together([refusal, rule]) if rule else refusal
         if slot == "return" and (refused := self._own.no_return(order)):
             return refused
         verb = "cancel" if slot == "cancel" else "start the return of"
         without = left_out(order) if slot == "return" else ""
         return Draft(f"Shall I {verb} {head}?{without} {YES_OR_NO}", asins=asins,
                      pending=Pending("cancel" if slot == "cancel" else "return", order=order.number))  # fmt: skip
-
-    def _instead(self) -> list[Draft]:
-        """What the shop's policies say of orders that cannot be cancelled because they are sent; empty if nothing."""
-        for policy in self._shop.policies():
-            for section in policy.sections:
-                if {"cancel", "sent"} <= concepts(f"{policy.title}: {section.title}".lower()):
-                    return [Draft(section.text, sources=(f"policy/{policy.id}",))]
-        return []
 
     async def settle(self, asked: Asked, *, agreed: bool) -> Draft:
         """Do what waits for a yes, or leave it.

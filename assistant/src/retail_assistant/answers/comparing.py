@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 import parbake as pb
-from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.draft import Asked, Draft, showing
 from retail_assistant.answers.phrases import count, form, in_form, joined, money, price, stock, title
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects, volumes
@@ -96,7 +96,7 @@ class Comparing:
             )
             how = "cheaper" if len(offers) == _TWO else "the cheapest"
             said.append(f"{name} is {how}, by {money(others[0] - cheapest.cents)}.")
-        return _draft(said, offers)
+        return showing(" ".join(said), offers)
 
     async def _by_reviews(self, offers: Sequence[Offer]) -> Draft:
         averages: list[tuple[float, Offer]] = []
@@ -114,22 +114,21 @@ class Comparing:
             best = max(averages, key=lambda pair: pair[0])
             tied = [a for a, _ in averages if round(a, 1) == round(best[0], 1)]
             said.append("They are rated alike." if len(tied) > 1 else f"{title(best[1])} is rated better.")
-        return _draft(said, offers)
+        return showing(" ".join(said), offers)
 
     def _by_whole(self, offers: Sequence[Offer], asked: Asked) -> Draft:
         """What all volumes of each line cost in the format that is compared."""
         sums: list[tuple[int, str]] = []
         said = []
         for one in offers:
-            line = self._subjects.line(Subject(one.product.line, "shown", format=one.product.format))
-            line = [o for o in line if o.product.format == one.product.format]
+            line = self._subjects.offers(Subject(one.product.line, "shown", format=one.product.format))
             charged = self._shop.charges(asked.shopper, [o.asin for o in line], now=self._app.settings.clock.now())
             sums.append((sum(charged[o.asin].cents for o in line), one.product.line))
             what = f"{count(len(line), 'volume')} of {one.product.line} as {form(one.product.format)}"
             said.append(f"{what}: {money(sums[-1][0])} with what is reduced now.")
         if len({cents for cents, _ in sums}) > 1:
             said.append(f"{min(sums)[1]} is cheaper as a whole.")
-        return _draft(said, offers)
+        return showing(" ".join(said), offers)
 
     def _by_length(self, offers: Sequence[Offer]) -> Draft:
         lines = dict.fromkeys(o.product.line for o in offers)
@@ -139,10 +138,4 @@ class Comparing:
             said.append(f"{max(lengths)[1]} is longer.")
         elif len(lengths) > 1:
             said.append("They are equally long.")
-        return _draft(said, offers)
-
-
-def _draft(said: Sequence[str], offers: Sequence[Offer]) -> Draft:
-    return Draft(
-        " ".join(said), sources=tuple(f"product/{o.asin}" for o in offers), asins=tuple(o.asin for o in offers)
-    )
+        return showing(" ".join(said), offers)

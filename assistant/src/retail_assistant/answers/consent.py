@@ -13,13 +13,9 @@ _YES = re.compile(
     r"^(?:yes|yep|yeah|yup|ya|y|sure|ok(?:ay)?|si|ja|oui|indeed|please|confirm(?:ed)?|correct|right|exactly|absolutely"
     r"|definitely|fine|alright|all right|of course|do it|do that|go ahead|go for it|sounds good|that's right)\b"
 )
-_NO = re.compile(
-    r"\b(?:no|nope|nah|not|don'?t|never ?mind|never|stop|leave it|forget it|cancel that|keep it|wait|n)\b",
-)
-_SAYS_NO = re.compile(
-    r"^(?:(?:ok(?:ay)?|fine|oh|well|please|then|actually|yes|yeah|hm+)[\s,.!]*)*"
-    r"(?:no|nope|nah|n|not|don'?t|do not|never ?mind|stop|leave it|forget it|cancel that|rather not|keep it|wait)\b"
-)
+_DENIAL = r"(?:no|nope|nah|n|not|don'?t|do not|never ?mind|stop|leave it|forget it|cancel that|rather not|keep it|wait)"
+_NO = re.compile(rf"\b(?:{_DENIAL}|never)\b")
+_SAYS_NO = re.compile(rf"^(?:(?:ok(?:ay)?|fine|oh|well|please|then|actually|yes|yeah|hm+)[\s,.!]*)*{_DENIAL}\b")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+")
 _AGREEING = frozenset(
     """

@@ -9,6 +9,7 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.answers.guardrails import Checked
+from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.voices import is_named
 from retail_assistant.understand.ask import Ask, Kind
 from retail_assistant.understand.dialogue import Dialogue, Pending
@@ -95,6 +96,12 @@ class Draft:
             held = sentence.strip()
         if held.endswith((".", "!", "?", "\u201d", '"')):  # a length limit cuts a last sentence short
             yield held
+
+
+def showing(text: str, offers: Sequence[Offer], *, lane: str = "realtime", wishes: Wishes = NO_WISHES) -> Draft:
+    """A draft that states some products and shows them in their order."""
+    asins = tuple(offer.asin for offer in offers)
+    return Draft(text, sources=tuple(f"product/{asin}" for asin in asins), asins=asins, lane=lane, wishes=wishes)
 
 
 def together(drafts: Sequence[Draft]) -> Draft:

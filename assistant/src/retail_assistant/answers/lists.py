@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 import parbake as pb
-from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.draft import Asked, Draft, showing
 from retail_assistant.answers.none_found import NoneFound
 from retail_assistant.answers.phrases import FOUND_NOTHING, joined, listed, unsold
 from retail_assistant.answers.products import volumes_told
@@ -69,15 +69,10 @@ class Lists:
         if wishes.volume == LAST:
             found = last_volumes(found)
         if not found:
-            return self._none.answer(asked, wishes, conditions, other="other " if is_another else "")
+            other = "other " if is_another else ""
+            return await asyncio.to_thread(self._none.answer, asked, wishes, conditions, other=other)
         chosen, lane, head = await self._best(asked, wishes, found, anchor)
-        return Draft(
-            f"{head} {listed(chosen)}",
-            sources=tuple(f"product/{o.asin}" for o in chosen),
-            asins=tuple(o.asin for o in chosen),
-            lane=lane,
-            wishes=wishes,
-        )
+        return showing(f"{head} {listed(chosen)}", chosen, lane=lane, wishes=wishes)
 
     async def trend(self, asked: Asked) -> Draft:
         """What sells, within the stated wishes."""
@@ -93,9 +88,7 @@ class Lists:
         chosen = one_a_line(found)[: wishes.count or FEW]
         if not chosen:
             return Draft("Nothing stands out right now.", lane=lane, wishes=wishes)
-        asins = tuple(o.asin for o in chosen)
-        return Draft(f"Popular right now: {listed(chosen)}", sources=tuple(f"product/{a}" for a in asins), asins=asins,
-                     lane=lane, wishes=wishes)  # fmt: skip
+        return showing(f"Popular right now: {listed(chosen)}", chosen, lane=lane, wishes=wishes)
 
     def _wished(self, asked: Asked, anchor: Offer | None) -> Wishes:
         """The wishes; where one of a list was picked and another one is asked for, those of that list go on."""

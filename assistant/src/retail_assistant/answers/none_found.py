@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.draft import Asked, Draft, showing
 from retail_assistant.answers.phrases import described, joined, listed, money, reduction
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer, one_a_line
@@ -50,12 +50,14 @@ class NoneFound:
             if getattr(wishes, name) == getattr(NO_WISHES, name):
                 continue
             freed = self._freed(name, wishes, conditions)
-            if asked.said.empty and (found := self._shop.find(freed)):
+            if not self._shop.has_any(freed):
+                continue
+            if asked.said.empty:
                 left = msgspec.structs.replace(wishes, **{name: getattr(NO_WISHES, name)})
-                return _shown(f"Without {wish} I found:", one_a_line(found)[: wishes.count or SHOWN], left)
-            if self._shop.has_any(freed):
-                text += f" Without {wish} there would be some; tell me if you would like to see them."
-                break
+                found = one_a_line(self._shop.find(freed))[: wishes.count or SHOWN]
+                return _shown(f"Without {wish} I found:", found, left)
+            offer = f"Without {wish} there would be some; tell me if you would like to see them."
+            return Draft(f"{text} {offer}", wishes=wishes)
         return Draft(text, wishes=wishes)
 
     def _freed(self, name: str, wishes: Wishes, conditions: Conditions) -> Conditions:
@@ -103,5 +105,4 @@ class NoneFound:
 
 def _shown(head: str, offers: Sequence[Offer], wishes: Wishes) -> Draft:
     """Some products under a head."""
-    asins = tuple(o.asin for o in offers)
-    return Draft(f"{head} {listed(offers)}", sources=tuple(f"product/{a}" for a in asins), asins=asins, wishes=wishes)
+    return showing(f"{head} {listed(offers)}", offers, wishes=wishes)

@@ -10,6 +10,7 @@ import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.past_orders import NO_ORDERS, SIGN_IN, PastOrders
 from retail_assistant.answers.phrases import count, day, joined, money, number, ordered, price, reduction, title
+from retail_assistant.answers.rules import rule_titled
 from retail_assistant.answers.subjects import Subjects
 from retail_assistant.answers.told_orders import OPEN, STATES, copies_of, head, of_day, tracked
 from retail_assistant.answers.which_order import chosen, named_number, with_subject
@@ -23,7 +24,6 @@ from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Pending
-from retail_assistant.understand.said.concepts import concepts
 
 VOUCHER_POINTS, VOUCHER_EUROS = "points_for_voucher", "voucher_eur"
 """Facts of policies: how many points make a voucher, and its euros."""
@@ -108,12 +108,10 @@ class Own:
         order = self.chosen(asked, self._shop.orders(asked.shopper)) if asked.is_known else None
         if order is None or order.state != "cancelled":
             return None
-        for policy in self._shop.policies():
-            for section in policy.sections:
-                if "card_charge" in concepts(f"{policy.title}: {section.title}".lower()):
-                    text = f"Order {number(order.number)} was cancelled before it left us. {section.text}"
-                    return Draft(text, sources=(f"policy/{policy.id}",))
-        return None
+        rule = rule_titled(self._shop, "card_charge")
+        if rule is not None:
+            rule.text = f"Order {number(order.number)} was cancelled before it left us. {rule.text}"
+        return rule
 
     def next_one(self, asked: Asked) -> Draft | None:
         """The next volume that the shopper lacks of a series; ``None`` if no order has any of it."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.draft import Asked, Draft, showing
 from retail_assistant.answers.phrases import count, during, listed, money, numbered, ordered
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.answers.told_orders import OPEN, STATES, head, told
@@ -131,11 +131,7 @@ class PastOrders:
         if not lacking:
             return _complete(sold)
         shown = _editions([o for o in sold if o.product.volume in lacking], bought)[: MOST_MISSING if had else LISTED]
-        return Draft(
-            f"{_lacking(name, lacking, had)} {listed(shown)}",
-            sources=tuple(f"product/{o.asin}" for o in shown),
-            asins=tuple(o.asin for o in shown),
-        )
+        return showing(f"{_lacking(name, lacking, had)} {listed(shown)}", shown)
 
     def bought(self, asked: Asked, orders: Sequence[Order]) -> Draft:
         """The volumes of a series that the shopper has, or the order that has the one volume that is asked about."""
@@ -174,8 +170,7 @@ class PastOrders:
         if not lacking:
             return _complete(sold)
         shown = _editions(lacking, had)[:1]
-        return Draft(f"The next one that you do not have is {listed(shown)}", asins=(shown[0].asin,),
-                     sources=(f"product/{shown[0].asin}",))  # fmt: skip
+        return showing(f"The next one that you do not have is {listed(shown)}", shown)
 
     def _series(self, asked: Asked) -> Subject | None:
         """The series that is meant: the one that is named or spoken of, or the only one of what was shown."""

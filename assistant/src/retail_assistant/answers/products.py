@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import parbake as pb
-from retail_assistant.answers.draft import Asked, Draft, together
+from retail_assistant.answers.draft import Asked, Draft, showing, together
 from retail_assistant.answers.phrases import (
     by,
     count,
@@ -154,8 +154,7 @@ def volumes_told(subjects: Subjects, named: Sequence[Subject]) -> Draft:
     said = [_costs(o, alone=False) for o in shown]
     if len(found) > len(shown):
         said.append(f"These are the first {len(shown)} of {len(found)} editions.")
-    asins = tuple(o.asin for o in shown)
-    told = Draft(" ".join(said), sources=tuple(f"product/{asin}" for asin in asins), asins=asins)
+    told = showing(" ".join(said), shown)
     return together([told, *lacking] if shown or not lacking else lacking)
 
 
@@ -190,5 +189,4 @@ def name_of(offers: Sequence[Offer], *, whole: bool = False) -> str:
 
 def drafted(said: Sequence[str], offers: Sequence[Offer]) -> Draft:
     """A draft of some sentences about some products."""
-    shown = offers[:MOST_NAMED]
-    return Draft(" ".join(said), sources=tuple(f"product/{o.asin}" for o in shown), asins=tuple(o.asin for o in shown))
+    return showing(" ".join(said), offers[:MOST_NAMED])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from retail_assistant.answers.actions import LEFT
 from retail_assistant.answers.draft import Draft
 
 GREETING = "Hello! Ask me about our books, prices, promotions, your orders, or our policies."
@@ -17,7 +18,7 @@ PRIVATE = "I can only tell signed-in shoppers of their own orders, points, cart 
 _ASKED = re.compile(r"\?\W*$|\?\s+Please answer yes or no\.$|\b[Tt]ell me (?:if|its)\b")
 _SOCIAL = {
     "private": PRIVATE,
-    "keep": "All right, I leave it as it is.",
+    "keep": LEFT,
     "greeting": GREETING,
     "thanks": "You are welcome! Ask me whenever you need something.",
     "checkout": "Please open your cart and choose Checkout; I cannot order for you.",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 import parbake as pb
-from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.draft import Asked, Draft, showing
 from retail_assistant.answers.phrases import form, in_form, money, price, reduction
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.live import LiveShop
@@ -44,7 +44,7 @@ class Sums:
         sets = _by_format(groups)
         text = " ".join(_told(some, copies, charged) for some in sets)
         shown = [o for some in sets for o in some][: 2 * MOST_EACH]
-        return Draft(text, sources=tuple(f"product/{o.asin}" for o in shown), asins=tuple(o.asin for o in shown))
+        return showing(text, shown)
 
     def _groups(self, asked: Asked) -> list[list[Offer]]:
         """The editions of each thing that is meant: of what is named, or of all that was shown last."""

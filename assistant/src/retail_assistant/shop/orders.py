@@ -6,7 +6,9 @@ epoch seconds.
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -41,6 +43,10 @@ DAY_S = 86_400.0
 POINTS_PER_EURO = "points_per_eur"
 """The fact of a policy that states how many points a euro earns."""
 _ORDER = "SELECT number, shopper, placed_at, state, tracking, changed_at, address FROM orders"
+_LINES = (
+    "SELECT l.number, l.asin, p.title, l.quantity, l.cents, p.format FROM order_lines l JOIN products p USING (asin)"
+    " WHERE l.number IN (SELECT value FROM json_each(?)) ORDER BY l.asin"
+)
 _CART = (
     "SELECT c.asin, p.title, p.format, c.quantity, p.listed, coalesce(i.quantity, 0) FROM carts c"
     " JOIN products p USING (asin) LEFT JOIN inventory i USING (asin) WHERE c.shopper = ? ORDER BY c.asin"
@@ -117,7 +123,7 @@ def list_orders(conn: sqlite3.Connection, shopper: str, *, limit: int | None = 2
         f"{_ORDER} WHERE shopper = ? ORDER BY placed_at DESC, id DESC LIMIT ?",
         (shopper, -1 if limit is None else limit),
     )
-    return [_order(conn, row) for row in rows.fetchall()]
+    return _orders(conn, rows.fetchall())
 
 
 def get_order(conn: sqlite3.Connection, shopper: str, number: str) -> Order:
@@ -125,7 +131,7 @@ def get_order(conn: sqlite3.Connection, shopper: str, number: str) -> Order:
     row = conn.execute(f"{_ORDER} WHERE shopper = ? AND number = ? COLLATE NOCASE", (shopper, number)).fetchone()
     if row is None:
         raise UnknownOrder(f"this shopper has no order {number[:40]!r}", field="number")
-    return _order(conn, row)
+    return _orders(conn, [row])[0]
 
 
 def get_points(conn: sqlite3.Connection, shopper: str) -> int:
@@ -316,11 +322,13 @@ def _changed(conn: sqlite3.Connection, shopper: str, now: float) -> int:
     return emit(conn, f"user/{shopper}", "user.changed", now=now)
 
 
-def _order(conn: sqlite3.Connection, row: tuple[Any, ...]) -> Order:
-    lines = conn.execute(
-        "SELECT l.asin, p.title, l.quantity, l.cents, p.format FROM order_lines l JOIN products p USING (asin)"
-        " WHERE l.number = ? ORDER BY l.asin",
-        (row[0],),
-    )
-    number, shopper, placed_at, state, tracking, changed_at, address = row
-    return Order(number, shopper, placed_at, state, tracking, changed_at, tuple(Line(*line) for line in lines), address)
+def _orders(conn: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> list[Order]:
+    """Orders with their lines, which are read in one query."""
+    numbers = json.dumps([row[0] for row in rows])
+    lines = defaultdict[str, list[Line]](list)
+    for number, *line in conn.execute(_LINES, (numbers,)):
+        lines[number].append(Line(*line))
+    return [
+        Order(number, shopper, placed_at, state, tracking, changed_at, tuple(lines[number]), address)
+        for number, shopper, placed_at, state, tracking, changed_at, address in rows
+    ]

@@ -114,6 +114,12 @@ def get_product(conn: sqlite3.Connection, asin: str) -> Product:
     return _product(row)
 
 
+def get_products(conn: sqlite3.Connection, asins: Iterable[str]) -> list[Product]:
+    """Return some products, delisted ones included and unknown ones left out, ordered by asin."""
+    where = "WHERE asin IN (SELECT value FROM json_each(?)) ORDER BY asin"
+    return [_product(row) for row in conn.execute(f"{_PRODUCT} {where}", (json.dumps(list(asins)),))]
+
+
 def list_products(conn: sqlite3.Connection, *, delisted: bool = False) -> list[Product]:
     """Return the products on sale, ordered by asin; with ``delisted`` also those that are not sold any more."""
     where = "" if delisted else " WHERE listed = 1"

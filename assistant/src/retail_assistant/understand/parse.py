@@ -98,14 +98,12 @@ _ADDS = re.compile(
     r"^(?:and|also|but|with|plus|preferably|ideally|maybe|it should|they should)\b|\b(?:too|as well)\b|\balso\b"
 )
 """Says that a theme is wanted beside those from before."""
+_VOLUMES = re.compile(r"\bvol(?:ume)?s? \w+(?:(?:,? (?:and|or|to|through) |, ?| ?& ?)\d+)+\b")
 _COPIES = re.compile(
     r"(?<!volume )(?<!volumes )(?<!vol )(?<!and )(?<![-.,])"
     r"\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|\d{1,6})\b"
     r"(?! ?(?:%|euro|eur|€))(?![.,]\d)"
 )
-
-
-_VOLUMES = re.compile(r"\bvol(?:ume)?s? \w+(?:(?:,? (?:and|or|to|through) |, ?| ?& ?)\d+)+\b")
 
 
 class Parser:
@@ -202,12 +200,12 @@ class Parser:
 
     def _are_goods(self, question: str, leftover: Sequence[str], readings: Sequence[Reading]) -> bool:
         """Whether a message asks for goods that the shop does not have: "do you sell lego?", "stephen king?"."""
-        if not leftover or all(map(self._vocabulary.knows, leftover)) or concepts(question):
+        known = [self._vocabulary.knows(word) for word in leftover]
+        if all(known):
             return False
-        is_name = (
-            not readings and 1 < len(words(question)) <= MOST_NAMES and not any(map(self._vocabulary.knows, leftover))
-        )
-        return is_name or (_SELLS.match(question) is not None and all(r.weight < UNSOLD for r in readings))
+        is_name = not readings and 1 < len(words(question)) <= MOST_NAMES and not any(known)
+        asks = is_name or (_SELLS.match(question) is not None and all(r.weight < UNSOLD for r in readings))
+        return asks and not concepts(question)
 
     def _known_themes(self, text: str, but: frozenset[str]) -> frozenset[str]:
         """The themes that a text lists and that the shop knows, but for some words."""

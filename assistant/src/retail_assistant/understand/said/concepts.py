@@ -24,8 +24,8 @@ _SAYS_MORE = {
     "return_abroad": frozenset({"delivery"}),
 }
 """Concepts beside which some others say nothing."""
-_TROUBLES = frozenset({"damaged", "misprint", "wrong_item", "dent", "file_fault"})
-"""Troubles of which it matters that a book arrived with them."""
+TROUBLES = frozenset({"damaged", "misprint", "wrong_item", "dent", "file_fault"})
+"""The concepts of a trouble with a book, of which it matters that the book arrived with it."""
 SELDOM_STATED = frozenset(SPOKEN)
 """What customers ask of any shop, and only some state."""
 
@@ -42,7 +42,7 @@ def concepts(text: str) -> frozenset[str]:
             found -= others
     if found & OWN_DEADLINES:
         found.discard("deadline")
-    if not found & _TROUBLES:
+    if not found & TROUBLES:
         found.discard("arrival")
     return frozenset(found)
 
@@ -50,3 +50,8 @@ def concepts(text: str) -> frozenset[str]:
 def names_any(text: str, names: Iterable[str]) -> bool:
     """Whether a text in lower case names one of some concepts by its own words."""
     return any(_PATTERNS[name].search(text) for name in names)
+
+
+def names_all(text: str, names: Iterable[str]) -> bool:
+    """Whether a text in lower case names all of some concepts by its own words."""
+    return all(_PATTERNS[name].search(text) for name in names)

@@ -39,6 +39,10 @@ _WHAT_I_HAD = (
     r"(?:\bi(?:'ve| have| had)? (?:\w+ )?(?:bought|ordered|purchased|read|liked)\b"
     r"|\bmy (?:\w+ ){0,2}(?:orders?|purchases?|history|taste|reads?)\b)"
 )
+_ADDS = (
+    r"^(?!.*\b(?:wish ?list|order|account|address|review|points?|code)\b)"
+    r"(?:please |ok(?:ay)?,? |then |so |and |also |now |yes,? |can you |could you |i want to )*"
+)
 # fmt: off
 OWN_CUES: tuple[Cue, ...] = (
     cue("action", "return", 3, None,
@@ -53,11 +57,8 @@ OWN_CUES: tuple[Cue, ...] = (
         r" (?:that )?i (?:\w+ )?(?:ordered|bought))\b",
     ),
     cue("action", "add", 3, None,
-        r"^(?!.*\b(?:wish ?list|order|account|address|review|points?|code)\b)"
-        r"(?:please |ok(?:ay)?,? |then |so |and |also |now |yes,? |can you |could you |i want to )*(?:add|put)\b"
-        r"(?=.*\bx\b).*\bvol(?:ume)?s?\b",
-        r"^(?!.*\b(?:wish ?list|order|account|address|review|points?|code)\b)"
-        r"(?:please |ok(?:ay)?,? |then |so |and |also |now |yes,? |can you |could you |i want to )*(?:add|put) x\b",
+        rf"{_ADDS}(?:add|put)\b(?=.*\bx\b).*\bvol(?:ume)?s?\b",
+        rf"{_ADDS}(?:add|put) x\b",
     ),
     cue("action", "add", 0.3, 3,
         r"^(?!.*\bwish ?list\b)(?:please |ok(?:ay)?,? |then |so |and |also |now |yes,? |can you |could you )*"

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from retail_assistant.understand.said.concepts import concepts
-
-TROUBLES = frozenset({"damaged", "misprint", "wrong_item", "dent", "file_fault"})
-"""The concepts of a trouble with a book."""
+from retail_assistant.understand.said.concepts import TROUBLES, concepts, names_any
 
 
 class _Aspect(NamedTuple):
@@ -62,7 +59,7 @@ _NAMES_MORE = TROUBLES | {
 
 def is_trouble(title: str) -> bool:
     """Whether a policy section is about a trouble with a book, by its title."""
-    return bool(concepts(title.lower()) & TROUBLES)
+    return names_any(title.lower(), TROUBLES)
 
 
 def states(question: str, section: str) -> bool | None:

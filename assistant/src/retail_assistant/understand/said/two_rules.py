@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from retail_assistant.understand.said.concepts import concepts, names_any
-from retail_assistant.understand.said.troubles import TROUBLES
+from retail_assistant.understand.said.concepts import TROUBLES, names_any
 
 WINDOW = "until when can i return a book"
 OF_RETURN: Mapping[str, str] = {
@@ -31,9 +30,13 @@ _OF_THE_ACT = re.compile(
 
 def trouble_and_return(text: str) -> tuple[str, str] | None:
     """The two questions of a text that tells of a trouble with a book and asks whether it can go back."""
-    named = [(clause, concepts(clause)) for clause in _CLAUSE.split(text) if clause]
-    told = next((clause for clause, said in named if said & TROUBLES and "return" not in said), "")
-    asks = any("return" in said and not said & TROUBLES and _MAY.search(clause) for clause, said in named)
+    if not _MAY.search(text):
+        return None
+    clauses = [clause for clause in _CLAUSE.split(text) if clause]
+    of_return = {clause for clause in clauses if names_any(clause, ("return",))}
+    of_trouble = {clause for clause in clauses if names_any(clause, TROUBLES)}
+    told = next((clause for clause in clauses if clause in of_trouble - of_return), "")
+    asks = any(_MAY.search(clause) for clause in of_return - of_trouble)
     return (told, WINDOW) if told and asks else None
 
 
