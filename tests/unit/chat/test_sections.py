@@ -5,7 +5,7 @@ import pytest
 import parbake as pb
 from retail_assistant.answers.policy.gate import answer_gate, policy_sections, train
 from retail_assistant.answers.policy.policies import PolicyAnswers
-from retail_assistant.answers.policy.sections import Signs, section_name
+from retail_assistant.answers.policy.sections import Found, Signs, going_on, section_name
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.shop import records
 from retail_assistant.shop.policies import render_policy
@@ -82,14 +82,40 @@ async def test_without_the_log_a_time_is_not_taken_from_another_section(desk, mo
     assert not found.is_answered
 
 
-async def test_the_section_quoted_before_counts_less(desk):
-    """The section that was quoted just before is ranked below one that is nearly as good."""
-    text = "how long can i return a book, and an opened one"
-    ranked = (await serve(desk, policy_sections, text=text)).ranked
-    first = section_name(ranked[0].block)
-    again = {section_name(r.block): r.score for r in (await serve(desk, policy_sections, text=text, told=first)).ranked}
-    assert again.get(first, 0.0) < ranked[0].score
-    assert again[section_name(ranked[1].block)] == pytest.approx(ranked[1].score, abs=1e-6)
+@pytest.mark.parametrize(
+    ("before", "told", "text", "name"),
+    [
+        (
+            "how do loyalty points work",
+            "loyalty#earning-points",
+            "and what can i do with them",
+            "loyalty#spending-points",
+        ),
+        ("can i pay by invoice", "payment#pay-by-invoice", "how long do i have to pay then", "payment#pay-by-invoice"),
+        ("what does delivery cost", "shipping#delivery-cost", "and the fast one", "shipping#express-delivery"),
+        (
+            "how long are gift cards valid",
+            "giftcards#how-long-they-last",
+            "what is the smallest one",
+            "giftcards#amounts",
+        ),
+    ],
+)
+async def test_a_question_that_goes_on_is_read_alone_and_with_the_one_before(desk, before, told, text, name):
+    """A question that goes on from a section finds the one that it means, although its own words hardly say which."""
+    alone = await serve(desk, policy_sections, text=text)
+    joined = await serve(desk, policy_sections, text=f"{text}, {before}")
+    found = going_on(text, alone, joined, told)
+    assert (section_name(found.ranked[0].block), found.is_answered) == (name, True)
+    assert found.chance == pytest.approx(found.ranked[0].chance)
+
+
+async def test_without_a_second_reading_a_question_that_goes_on_is_read_once(desk):
+    """If only one of both readings finds sections, they are those of that reading."""
+    text, told = "what does delivery cost", "shipping#delivery-cost"
+    found = await serve(desk, policy_sections, text=text)
+    assert going_on(text, found, Found(), told) == found
+    assert going_on(text, Found(), found, told) == found
 
 
 async def test_a_changed_policy_is_found_as_it_holds_now(desk):

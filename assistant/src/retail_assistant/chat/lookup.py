@@ -8,11 +8,10 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.answers.policy.policies import PolicyAnswers
-from retail_assistant.answers.policy.sections import Found
+from retail_assistant.answers.policy.sections import Found, going_on
 from retail_assistant.chat.turn import Turn
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq.conversation import Conversation
-from retail_assistant.faq.vocabulary import content_words
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.said.places import place
@@ -21,11 +20,13 @@ from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
 from retail_assistant.understand.words import bare, plain
 
 TURNS_JOINED = 2
-CLEAR = 0.55
-"""The chance from which a question is answered by itself, although it comes after another about a policy."""
+ALIKE, TOLD_BEFORE, PLACED_BEFORE = 0.5, 0.3, 0.1
+"""How much a question that goes on counts by itself beside the one before: less after the shopper has told something,
+and least after a place, which decides nearly everything about a delivery."""
 _SPENDS = re.compile(r"\b(?:use|spend|redeem|pay with|apply|cash in) (?:them|it|those|these|that|my points|points)\b")
 _POINTS_AT = re.compile(r"\b(?:it|they|them|those|that|these)\b")
 _SEVERAL = re.compile(r"\b(?:they|them|those|these|points|earn|collect)\b")
+_HOW = re.compile(r"^(?:and |but |so |ok(?:ay)?,? )*(?:within )?(?:how|when)\b")
 _ASKS = re.compile(r"\?|^\s*(?:how|what|when|where|which|who|why|can|could|do|does|is|are|tell me)\b", re.IGNORECASE)
 
 
@@ -56,9 +57,8 @@ class Lookup:
             return await self._policies.find(spent if spent != text else f"{POINTS}, {text}")
         if said.slot in OF_RETURN and said.kind in ("orders", "action") and ask.follows and not ask.stands_alone:
             return await self._policies.find(f"{text}, {OF_RETURN[said.slot]}")
-        if said.section and ask.follows and said.kind == "policy" and not ask.stands_alone:
-            alone = await self._alone(turn, ask, text)
-            return alone or await self._following(text, ask, said)
+        if said.section and said.kind == "policy" and not ask.stands_alone:
+            return await self._following(turn, text, ask, said)
         if (together or conversation(turn).has_place) and not ask.stands_alone:
             text = ", ".join([text, *self._told(turn)])
         found = await self._policies.find(text)
@@ -92,14 +92,6 @@ class Lookup:
             return None
         return msgspec.structs.replace(found if stated else found.doubted(), goes_on=True)
 
-    async def _alone(self, turn: Turn, ask: Ask, text: str) -> Found | None:
-        """The sections for a question that says by itself what it is about; ``None`` if it does not."""
-        if turn.screened.refusal == "context_dependent" or not ask.leftover or self._told(turn):
-            return None
-        found = await self._policies.find(text)
-        names_it = bool(found.ranked) and content_words(found.ranked[0].block.title) <= content_words(text)
-        return found if names_it or found.chance >= CLEAR else None
-
     def _told(self, turn: Turn) -> list[str]:
         """What the shopper has told in the last turns; a question about something else tells nothing."""
         return [
@@ -108,10 +100,15 @@ class Lookup:
             if not _ASKS.search(said) or place(plain(said))
         ]
 
-    async def _following(self, text: str, ask: Ask, said: Dialogue) -> Found:
+    async def _following(self, turn: Turn, text: str, ask: Ask, said: Dialogue) -> Found:
         """The sections for a question that goes on from one about a policy: often another section than that."""
         if not ask.leftover and (kind := pb.guard.expected_kind(text)):
             same = await self._policies.find(said.question)
             if same.has(said.section) and pb.guard.states(kind, same.text(said.section)):
                 return same.only(said.section)
-        return await self._policies.find(f"{text}, {said.question}", told=said.section)
+        joined = await self._policies.find(f"{text}, {said.question}")
+        told = self._told(turn)
+        is_placed = any(map(place, told)) and not place(text)
+        by_itself = PLACED_BEFORE if is_placed else TOLD_BEFORE if told else ALIKE
+        found = going_on(text, await self._policies.find(text), joined, said.section, by_itself=by_itself)
+        return found.stating(text) if _HOW.search(text) else found

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 import parbake as pb
 from parbake.ports.models import Embedder
 from retail_assistant.answers.policy.ranking import Desk
-from retail_assistant.answers.policy.sections import Found, Gate, Ranked, Signs
+from retail_assistant.answers.policy.sections import Found, Gate, Ranked, Signs, stating_first
 from retail_assistant.faq.match import PerBank
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.faq.vocabulary import UNANSWERED
@@ -23,8 +24,6 @@ tasks = pb.Registry()
 NEAR = 0.7
 """Wordings nearer than this are left out in training: a new customer does not use the log's words."""
 MOST, LEAST = 400, 40
-NEARLY = 0.1
-"""How much worse a section may be that states the time or the amount that is asked for."""
 LOST = 0.02
 """The share of answered questions of the log that the gate may refuse."""
 
@@ -92,35 +91,24 @@ def train(yes: Sequence[Signs], no: Sequence[Signs]) -> Gate:
 _desks = PerBank[Desk]()
 
 
-def _stating_first(text: str, ranked: list[Ranked]) -> list[Ranked]:
-    """The sections, with one first that states what is asked for, a time or an amount, if it is nearly as good."""
-    kind = pb.guard.expected_kind(text)
-    if kind is None or not ranked or pb.guard.states(kind, ranked[0].block.plain):
-        return ranked
-    best = next((r for r in ranked if pb.guard.states(kind, r.block.plain)), None)
-    if best is None or ranked[0].score - best.score > NEARLY:
-        return ranked
-    return [best, *(r for r in ranked if r is not best)]
-
-
 def judged(text: str, ranked: list[Ranked], gate: Gate) -> Found:
     """The ranked sections for a question, with the chance that the first one answers it."""
     if not ranked:
         return Found()
-    found = Found(tuple(ranked), gate.chance(ranked[0].signs), gate.least)
+    judged = tuple(msgspec.structs.replace(one, chance=gate.chance(one.signs)) for one in ranked)
+    found = Found(judged, judged[0].chance, gate.least)
     return found if gate.is_trained else found.stating(text)
 
 
 @tasks.live(why="Every question is compared with the sections as they hold now")
 async def policy_sections(
     text: pb.Live[str],
-    told: pb.Live[str] = "",
     *,
     vector: Any = pb.Input(query_embedding),
     hits: list[Hit] = pb.Input(retrieval),
     bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
     gate: Gate = pb.Model(answer_gate),
 ) -> Found:
-    """The policy sections that answer a question best; ``told`` was quoted just before."""
-    ranked = _desks.of(bank, lambda: Desk(bank)).rank(text, vector, hits, told=told)
-    return judged(text, _stating_first(text, ranked), gate)
+    """The policy sections that answer a question best."""
+    ranked = _desks.of(bank, lambda: Desk(bank)).rank(text, vector, hits)
+    return judged(text, stating_first(text, ranked), gate)

@@ -39,12 +39,12 @@ class PolicyAnswers:
         self._app, self._shop, self._may_word = app, shop, may_word
         self._plain = Desk(None)
 
-    async def find(self, text: str, told: str = "") -> Found:
+    async def find(self, text: str) -> Found:
         """The sections for a question."""
         try:
-            served = await self._app.serve(policy_sections, text=text, told=told)
+            served = await self._app.serve(policy_sections, text=text)
         except pb.NotMaterialized:  # no bank or gate, or only ones past their time
-            return await self._untrained(text, told)
+            return await self._untrained(text)
         found: Found = served.unwrap()
         return found
 
@@ -60,7 +60,7 @@ class PolicyAnswers:
         policy = self._shop.policy(name.partition("#")[0])
         return policy is not None and concept in concepts(policy.title.lower())
 
-    async def _untrained(self, text: str, told: str) -> Found:
+    async def _untrained(self, text: str) -> Found:
         """The sections without the log's wordings and a trained gate.
 
         Without the wordings the scores lie close together. A section that states a time or an amount is therefore not
@@ -71,7 +71,7 @@ class PolicyAnswers:
             vector = (await self._app.serve(query_embedding, text=text)).unwrap()
         except pb.NotMaterialized:
             return Found()
-        return judged(text, self._plain.rank(text, vector, hits, told=told), Gate())
+        return judged(text, self._plain.rank(text, vector, hits), Gate())
 
     async def answer(self, asked: Asked, found: Found) -> Draft:
         """Quote the best section, or say that nothing states it and which section is nearest."""

@@ -22,8 +22,8 @@ from retail_assistant.knowledge.retrieval import Hit
 from retail_assistant.understand.said.concepts import SELDOM_STATED, concepts
 
 WHOLE, PART, ALIAS, SAID, KNOWN, NAMED, TITLED, STATED, EXTRA = 0.14, 0.18, 0.22, 0.05, 0.06, 0.04, 0.15, 0.11, 0.0075
-TOLD = 0.12
-"""How much less the section counts that was quoted just before."""
+KEPT = 12
+"""How many of the best sections are returned."""
 _PLACES = (("abroad", "", 0.15), ("in_europe", "beyond_europe", 0.06), ("beyond_europe", "in_europe", 0.06))
 """Parts of the world, the one that a section is about instead, and how much less such a section counts."""
 _LEAST_RARITY = 0.1
@@ -120,21 +120,17 @@ class Desk:
         vector: Any,
         hits: Sequence[Hit],
         *,
-        told: str = "",
         but: str = "",
         near: float = 2.0,
-        most: int = 3,
     ) -> list[Ranked]:
-        """The best sections, the best first.
+        """The :data:`KEPT` best sections, the best first.
 
         Args:
             text: The question.
             vector: Its embedding.
             hits: The sections as they hold now.
-            told: The section that was quoted just before.
             but: A section that is left out.
             near: Wordings with a greater cosine are left out.
-            most: How many are returned.
         """
         if not hits:
             return []
@@ -142,12 +138,11 @@ class Desk:
         wordings = self._nearest(vector, shelf.names, near)
         vectors = np.array([WHOLE * hit.whole + PART * hit.part for hit in hits])
         scores = vectors + ALIAS * wordings + shelf.score(content_words(text), named)
-        for name, less in ((told, TOLD), (but, 9.0)):
-            if name in shelf.names:
-                scores[shelf.names.index(name)] -= less
+        if but in shelf.names:
+            scores[shelf.names.index(but)] = -np.inf
         unheard = float(len((named & SELDOM_STATED) - shelf.stated.keys()))
         ranked = []
-        for at in np.argsort(-scores, kind="stable")[:most].tolist():
+        for at in np.argsort(-scores, kind="stable")[:KEPT].tolist():
             hit = hits[at]
             signs = Signs(max(hit.whole, hit.part), float(wordings[at]), shelf.shared(named, at), unheard)
             ranked.append(Ranked(hit.block, float(scores[at]), signs))

@@ -13,6 +13,10 @@ from retail_assistant.knowledge.blocks import Block
 DOUBTED = 0.4
 ITS_OWN_WORDS = 0.8
 """The cosine from which a question has the words of the section itself, which then may answer it."""
+NEARLY = 0.1
+"""How much worse a section may be that states the time or the amount that is asked for."""
+SAME_POLICY = 0.06
+"""How much more a section counts for a question that goes on, if it is of the policy that was quoted before."""
 UNHEARD = 0.2
 """What each concept that no section states leaves of the chance."""
 
@@ -60,11 +64,17 @@ class Signs(NamedTuple):
 
 
 class Ranked(msgspec.Struct, frozen=True):
-    """A section with its score, and the signs that it answers."""
+    """A section with its score, the signs that it answers, and the chance that they give it."""
 
     block: Block
     score: float
     signs: Signs
+    chance: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The name of the section."""
+        return section_name(self.block)
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -101,15 +111,59 @@ class Found(msgspec.Struct, frozen=True):
 
     def text(self, name: str) -> str:
         """The plain text of one of the best sections; empty if it is not among them."""
-        return next((one.block.plain for one in self.ranked if section_name(one.block) == name), "")
+        return next((one.block.plain for one in self.ranked if one.name == name), "")
 
     def only(self, name: str) -> Found:
         """One of the best sections alone, as a sure answer."""
-        return Found(tuple(one for one in self.ranked if section_name(one.block) == name), 1.0, self.least)
+        return Found(tuple(one for one in self.ranked if one.name == name), 1.0, self.least)
 
     def has(self, name: str) -> bool:
         """Whether a section is among the best."""
-        return any(section_name(one.block) == name for one in self.ranked)
+        return any(one.name == name for one in self.ranked)
+
+
+def going_on(text: str, alone: Found, joined: Found, told: str, *, by_itself: float = 0.5) -> Found:
+    """The sections for a question that may go on from one about a policy.
+
+    Neither way of reading it is right alone: "and if it is opened?" means little without the question before, and with
+    it that question's words outweigh its own. So both count, and the policy that was quoted counts a little more.
+
+    Args:
+        text: The question.
+        alone: The sections for the question by itself.
+        joined: The sections for the question together with the one before.
+        told: The section that was quoted for the one before.
+        by_itself: How much the question by itself counts, from 0 to 1.
+    """
+    if not alone.ranked or not joined.ranked:
+        return alone if alone.ranked else joined
+    apart, both = ({one.name: one for one in found.ranked} for found in (alone, joined))
+    least = (alone.ranked[-1], joined.ranked[-1])
+    pairs = [(apart.get(name, least[0]), both.get(name, least[1]), name) for name in apart | both]
+    policy = told.partition("#")[0]
+    ranked = [
+        msgspec.structs.replace(
+            both.get(name) or apart[name],
+            score=one.score * by_itself
+            + other.score * (1 - by_itself)
+            + SAME_POLICY * (name.partition("#")[0] == policy),
+            chance=(one.chance + other.chance) / 2,
+        )
+        for one, other, name in pairs
+    ]
+    ranked = stating_first(text, sorted(ranked, key=lambda one: -one.score))
+    return Found(tuple(ranked), ranked[0].chance, alone.least)
+
+
+def stating_first(text: str, ranked: list[Ranked]) -> list[Ranked]:
+    """The sections, with one first that states what is asked for, a time or an amount, if it is nearly as good."""
+    kind = pb.guard.expected_kind(text)
+    if kind is None or not ranked or pb.guard.states(kind, ranked[0].block.plain):
+        return ranked
+    best = next((r for r in ranked if pb.guard.states(kind, r.block.plain)), None)
+    if best is None or ranked[0].score - best.score > NEARLY:
+        return ranked
+    return [best, *(r for r in ranked if r is not best)]
 
 
 def section_name(block: Block) -> str:

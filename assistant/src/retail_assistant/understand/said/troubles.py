@@ -35,7 +35,10 @@ _ASPECTS = (
     ),
     _Aspect(re.compile(r"\b(?:photos?|pictures?|proof)\b"), re.compile(r"\b(?:photos?|pictures?|proof)\b")),
     _Aspect(
-        re.compile(r"\bhow (?:long|soon|quickly) (?:do|must|should) i\b|\buntil when\b|\bby when\b|\bdeadline\b"),
+        re.compile(
+            r"\bhow (?:long|soon|quickly|many (?:days|weeks)) (?:do|must|should) i\b"
+            r"|\buntil when\b|\bby when\b|\bdeadline\b"
+        ),
         re.compile(r"\b(?:hours?|days?|weeks?|months?|years?)\b"),
     ),
     _Aspect(
