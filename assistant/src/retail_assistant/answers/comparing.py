@@ -18,6 +18,7 @@ from retail_assistant.understand.ask import Subject
 _REVIEWS = re.compile(r"\brat(?:ed|ing|ings)\b|\breviews?\b|\bstars?\b|\bbetter liked\b")
 _LENGTH = re.compile(r"\blong(?:er)?\b|\bshort(?:er)?\b|\bvolumes\b|\bmore books\b")
 _PRICE = re.compile(r"\bcheap(?:er|est)?\b|\bexpensive\b|\bprice\b|\bcosts?\b|\bpric(?:ier|ey)\b|\bdearer\b")
+_CHEAP = re.compile(r"\bcheap(?:er|est)?\b|\bless\b")
 _WHOLE = re.compile(r"\b(?:complete(?:ly)?|collect|whole|entire|all (?:the )?volumes|in total)\b")
 _UNSTATED = re.compile(
     r"\b(?:scarier|funnier|sadder|darker|spookier|happier|easier|harder|more (?!expensive)\w+"
@@ -59,7 +60,9 @@ class Comparing:
         lacking = ask.wishes.formats - {o.product.format for o in offers}
         if lacking and len(ask.subjects) == 1:
             draft.text += f" It is not sold as {joined([form(name) for name in sorted(lacking)], 'or')}."
-        draft.focus = offers[0].asin if len({o.product.title for o in offers}) == 1 else ""
+        is_one = len({o.product.title for o in offers}) == 1
+        draft.focus = min(offers, key=lambda o: o.cents).asin if _CHEAP.search(ask.text) else ""
+        draft.focus = draft.focus or (offers[0].asin if is_one else "")
         return draft
 
     def _alone(self, offers: Sequence[Offer]) -> Draft:

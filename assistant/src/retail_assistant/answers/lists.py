@@ -60,8 +60,9 @@ class Lists:
         anchor = self._subjects.first(ask)
         wishes = self._wished(asked, anchor)
         if wishes.volume is not None and msgspec.structs.replace(wishes, volume=None) == NO_WISHES and anchor is None:
-            return Draft(WHICH_SERIES, wishes=wishes)
-        is_another = wants_another(ask.text) and bool(said.offered or ask.slot("list") == "another")
+            is_unsold = ask.leftover and not self._subjects.have_words(ask.leftover[:1])
+            return Draft(unsold(ask.leftover[:1], self._shop.goods()) if is_unsold else WHICH_SERIES, wishes=wishes)
+        is_another = wants_another(ask.text) and bool(said.offered or ask.slot("list") in ("another", "by"))
         conditions = await self._conditions(asked, wishes, anchor)
         if is_another:
             conditions = self._unseen(asked, wishes, anchor, conditions)

@@ -27,8 +27,8 @@ from retail_assistant.understand.dialogue import Pending
 
 VOUCHER_POINTS, VOUCHER_EUROS = "points_for_voucher", "voucher_eur"
 """Facts of policies: how many points make a voucher, and its euros."""
-FREE_OVER, STANDARD_DAYS = "free_over_eur", "standard_days"
-"""Facts of policies: over which total delivery is free, and how long delivery takes."""
+FREE_OVER, FEE, STANDARD_DAYS = "free_over_eur", "standard_fee_eur", "standard_days"
+"""Facts of policies: over which total delivery is free, what it costs else, and how long it takes."""
 _LISTED = 5
 
 
@@ -56,9 +56,9 @@ class Own:
             over = f"over \u20ac{{{{policy:{policy.id}.{FREE_OVER}}}}}"
             sources = (f"policy/{policy.id}",)
             missing = missing_cents(total, least)
-            said.append(
-                f"Another {money(missing)} and delivery is free ({over})." if missing else f"Delivery is free ({over})."
-            )
+            fee = f"Delivery costs \u20ac{{{{policy:{policy.id}.{FEE}}}}}. " if policy.number(FEE) is not None else ""
+            more = f"{fee}Another {money(missing)} and delivery is free ({over})."
+            said.append(more if missing else f"Delivery is free ({over}).")
         return Draft(" ".join(said), sources=sources, asins=tuple(o.asin for o in offers[:_LISTED]))
 
     def _empty(self, asked: Asked) -> Draft:
@@ -135,6 +135,8 @@ class Own:
         asins = tuple(line.asin for line in order.lines[:_LISTED])
         state = STATES[order.state]
         lines = joined([copies_of(line) for line in order.lines])
+        if slot == "why":
+            return Draft(f"{head(order)} {state}. I do not see why; our support team can tell you more.", asins=asins)
         if slot == "paid":
             return Draft(
                 f"You paid {money(order.cents)} for order {number(order.number)}{of_day(order)}: {lines}.",

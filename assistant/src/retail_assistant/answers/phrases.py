@@ -143,4 +143,4 @@ def _left_out(wishes: Wishes) -> list[str]:
 
 def unsold(words: Sequence[str], goods: str) -> str:
     """Say that nothing in the shop has the words that were asked for."""
-    return f"{FOUND_NOTHING} \u201c{' '.join(words)}\u201d; we sell {goods}."
+    return f"{FOUND_NOTHING} \u201c{' '.join(words)}\u201d: it is not sold here; we sell {goods}."

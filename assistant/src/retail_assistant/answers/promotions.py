@@ -20,8 +20,9 @@ from retail_assistant.understand.wishes import NO_WISHES
 SHOWN = 4
 _PERCENT = re.compile(r"\b(\d{1,2}) ?(?:%|percent)")
 _UNKNOWN = re.compile(
-    r"\b(?:student|senior|teacher|school|library|military|employee|staff|bundle|referral|newsletter|birthday|bulk|family|[23]-for-[12]"
-    r"|(?:two|three) for (?:one|two)|buy one get one|bogo|black friday)\b"
+    r"\b((?:student|senior|teacher|school|librar(?:y|ie)|military|employee|staff|bundle|referral|newsletter|birthday"
+    r"|bulk|family|pensioner|nurse|club|group)(?=s?\b)|[23]-for-[12]|(?:two|three) for (?:one|two)"
+    r"|buy one get one|bogo|black friday)s?\b"
 )
 _FOR = {"newcomer": "new", "new customer": "new", "first-time": "new", "regular": "regular", "vip": "vip"}
 
@@ -38,11 +39,14 @@ class Promotions:
         ask, slot = asked.ask, asked.ask.slot("promotion")
         if slot == "code":
             return Draft("Our pages do not state any code; the offers that run now need none.", wishes=ask.wishes)
+        if slot == "later":
+            draft = await self._all(asked)
+            return Draft(f"Our pages do not state what will be reduced later. {draft.text}", lane=draft.lane)
         if slot == "combine":
             return Draft("Offers are not added up: of several that fit a book, the highest counts.", wishes=ask.wishes)
         if found := _UNKNOWN.search(ask.text):
             draft = await self._all(asked)
-            return Draft(f"Our pages do not mention a {found[0]} discount or offer. {draft.text}", lane=draft.lane)
+            return Draft(f"Our pages do not mention a {found[1]} discount or offer. {draft.text}", lane=draft.lane)
         offer = self._subjects.first(ask)
         genres = sorted(ask.wishes.genres)
         is_named = any(s.source in ("message", "shown") for s in ask.subjects) or slot == "price"

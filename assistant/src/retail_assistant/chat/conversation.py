@@ -33,6 +33,7 @@ MOST_OFFERED = 60
 LONGEST_QUESTION = 300
 QUOTED = 60
 """How many characters of a section show that a reply quotes it."""
+_SEVERAL = re.compile(r"\b(?:are|ones|books|series|titles|novels|comics|two|three|four|five|\d+)\b")
 LISTS = (*RECOMMENDED, FOUND, FOUND_NOTHING)
 """How lists of products begin."""
 
@@ -96,13 +97,14 @@ def digest(reply: str) -> bytes:
     return hashlib.blake2b(reply.strip().encode(), digest_size=16).digest()
 
 
-def after(said: Dialogue, ask: Ask, draft: Draft) -> Dialogue:
-    """The state after a reply."""
+def after(said: Dialogue, ask: Ask, draft: Draft, page: str = "") -> Dialogue:
+    """The state after a reply that was given on a product's page, if ``page`` names one."""
     is_of_shown = len(draft.asins) == 1 and len(said.shown) > 1 and draft.asins[0] in said.shown
     shown = said.shown if is_of_shown or not draft.asins else draft.asins
     is_list = draft.intent in ("list", "trending")
     is_single = len(draft.asins) == 1 or (bool(draft.asins) and not is_list and draft.intent != "compare")
-    focus = draft.focus or (draft.asins[0] if is_single else "" if draft.asins else said.focus)
+    is_first = is_list and ask.slot("list") == "cheapest" and not _SEVERAL.search(ask.text)
+    focus = draft.focus or (draft.asins[0] if is_single or (is_first and draft.asins) else _kept_focus(said, draft))
     return Dialogue(
         shown=shown,
         offered=(*said.offered, *(a for a in draft.asins if a not in said.offered))[-MOST_OFFERED:]
@@ -116,8 +118,14 @@ def after(said: Dialogue, ask: Ask, draft: Draft) -> Dialogue:
         section=draft.section or (said.section if draft.intent != "policy" else ""),
         pending=draft.pending,
         empty=draft.intent == "list" and not draft.asins,
+        page=page,
         turns=said.turns + 1,
     )
+
+
+def _kept_focus(said: Dialogue, draft: Draft) -> str:
+    """The product that stays in focus: none if others were shown."""
+    return "" if draft.asins else said.focus
 
 
 def _slot(said: Dialogue, ask: Ask, draft: Draft) -> str:
@@ -174,7 +182,7 @@ class Rereader:
             wishes=wishes,
             pending=said.pending if reply.startswith(NOT_YET) else self._pending(reply, shown),
         )
-        return after(said, ask, draft)
+        return after(said, ask, draft, page)
 
     def _wishes(self, said: Dialogue, ask: Ask, kind: Kind, shown: Sequence[str]) -> Wishes:
         """The wishes that a reply leaves; those of a list with the series if all that was shown is of one."""

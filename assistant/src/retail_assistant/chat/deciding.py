@@ -10,6 +10,7 @@ from retail_assistant.answers.policy.sections import Found
 from retail_assistant.chat.intent import Intent
 from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.said.concepts import SELDOM_STATED, concepts
 from retail_assistant.understand.words import plain
 
 POLICY_ALONE, POLICY_CUE = 2.3, 0.4
@@ -18,14 +19,20 @@ SURE = 2.6
 """The weight from which a reading is taken without a look at the policies."""
 FOLLOWED = 0.5
 """What a question about a policy adds to the one that follows it."""
+STATED = 0.45
+"""The chance from which a policy answers what points at nothing: "how do I stop it?"."""
 OWN = frozenset({"cart", "orders", "points"})
 NOT_SIGNED_IN = 1.2
+_OWN_RULED = frozenset({"orders", "points"})
+"""Of what the policies have rules, too, which are what a visitor means who is not signed in."""
 _VAGUE = re.compile(r"\b(?:it|this|that|them|th(?:is|at) one)\b|\bproblem with my\b")
 UNHEARD_STOPS = 1.6
 """Up to which weight a reading gives way to the word that no policy states what is asked."""
 LEAST = 0.9
 """The least weight of a reading that is acted upon."""
 HEAD_SURE = 0.55
+HEAD_CERTAIN, OF_HINTS = 0.9, 1.8
+"""The probability from which the head overrules a list that words only hint at, up to that weight."""
 _OF_HEAD: dict[str, Kind] = {
     "faq": "policy", "recommendation": "list", "product_search": "list", "price_stock": "offer",
     "promotion": "promotion", "order_status": "orders", "reviews": "reviews", "trending": "trending",
@@ -38,6 +45,8 @@ def is_sure(ask: Ask, *, is_known: bool) -> bool:
 
     What only a signed-in shopper is told is never sure for others: a policy may say it in general.
     """
+    if concepts(ask.text) & SELDOM_STATED:
+        return False
     may_be_told = is_known or not _is_own(ask.best)
     return ask.best.weight >= SURE and ask.weight("policy") < 1.0 and may_be_told
 
@@ -49,7 +58,7 @@ def _is_own(reading: Reading) -> bool:
 
 def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_known: bool) -> Reading:
     """Return the reading that is acted upon, by what the words say and what the policies answer."""
-    if _is_vague(ask, said) and found.chance < HEAD_SURE:
+    if _is_vague(ask, said) and found.chance < STATED:
         return Reading("unclear", "alone", 0.0)
     policy = Reading(
         "policy",
@@ -57,14 +66,17 @@ def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_kn
         _policy_weight(ask, found)
         + (FOLLOWED if said.kind == "policy" and ask.follows and not ask.stands_alone else 0.0),
     )
-    others = [_less_of_own(r, found, is_known=is_known) for r in ask.readings if r.kind != "policy"]
+    less = NOT_SIGNED_IN + (FOLLOWED if said.kind == "policy" else 0.0)
+    others = [_less_of_own(r, found, less=0.0 if is_known else less) for r in ask.readings if r.kind != "policy"]
     if found.goes_on and max((r.weight for r in others), default=0.0) < SURE:
         return policy
     ranked = sorted([policy, *others], key=lambda r: -r.weight)
     best = ranked[0]
     if ask.off_topic and best.weight < SURE and not (found.is_answered and found.chance > HEAD_SURE):
         return Reading("off_topic", "", SURE)
-    if found.is_unheard and best.weight < UNHEARD_STOPS:
+    if found.is_unheard and best.weight < (SURE + 0.2 if best.kind == "points" else UNHEARD_STOPS):
+        return policy
+    if _is_overruled(best, head, is_known=is_known):
         return policy
     if best.weight >= LEAST:
         return best
@@ -75,6 +87,21 @@ def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_kn
     return policy
 
 
+def needs_head(ask: Ask, found: Found, *, is_known: bool) -> bool:
+    """Whether the words decide so little that the head is asked as well."""
+    best = ask.best
+    if best.weight < 1.0 and not found.is_answered:
+        return True
+    return (best.kind == "list" and best.weight <= OF_HINTS) or (best.kind in _OWN_RULED and not is_known)
+
+
+def _is_overruled(best: Reading, head: Intent | None, *, is_known: bool) -> bool:
+    """Whether the head surely takes for a question of the policies what words only hint to be another one."""
+    if head is None or head.name != "faq" or head.probability < HEAD_CERTAIN:
+        return False
+    return (best.kind == "list" and best.weight <= OF_HINTS) or (best.kind in _OWN_RULED and not is_known)
+
+
 def _policy_weight(ask: Ask, found: Found) -> float:
     cue = POLICY_CUE * min(1.0, ask.weight("policy"))
     if not found.is_answered:
@@ -82,11 +109,11 @@ def _policy_weight(ask: Ask, found: Found) -> float:
     return POLICY_ALONE * math.sqrt(found.chance) + cue
 
 
-def _less_of_own(reading: Reading, found: Found, *, is_known: bool) -> Reading:
+def _less_of_own(reading: Reading, found: Found, *, less: float) -> Reading:
     """What only a signed-in shopper is told counts less for others, if a policy answers."""
-    if is_known or not _is_own(reading) or not found.is_answered:
+    if not less or not _is_own(reading) or not found.is_answered:
         return reading
-    return Reading(reading.kind, reading.slot, reading.weight - NOT_SIGNED_IN)
+    return Reading(reading.kind, reading.slot, reading.weight - less)
 
 
 def _is_vague(ask: Ask, said: Dialogue) -> bool:

@@ -20,7 +20,7 @@ from retail_assistant.answers.policy.sections import Found, section_name
 from retail_assistant.answers.remarks import HOSTILE, OFF_TOPIC, ask_back, remark
 from retail_assistant.chat.bank import Bank, FromBank
 from retail_assistant.chat.conversation import Sessions, after
-from retail_assistant.chat.deciding import decide, is_sure
+from retail_assistant.chat.deciding import decide, is_sure, needs_head
 from retail_assistant.chat.intent import Intent, intent
 from retail_assistant.chat.lookup import Lookup
 from retail_assistant.chat.release import Release
@@ -113,7 +113,7 @@ class Assistant:
             text += sentence
             yield sentence
         shown = cards(draft.asins, self._shop)
-        self.sessions.keep(turn, after(said, asks[-1], draft), text)
+        self.sessions.keep(turn, after(said, asks[-1], draft, turn.page or ""), text)
         refusals = draft.refusals
         yield Reply(
             draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), shown, text.strip(), draft.worded
@@ -127,7 +127,7 @@ class Assistant:
         for ask in asks:
             asked = Asked(ask, turn.shopper, turn.page or "", state, turn.history, alone)
             one = await self._one(turn, asked, may_use_bank=may_use_bank and len(asks) == 1)
-            state = after(state, ask, one)
+            state = after(state, ask, one, turn.page or "")
             drafts.append(one)
         if notice and not any(d.section for d in drafts[notice:]):  # what was not understood is not unstated either
             drafts[notice:] = [Draft(IN_ENGLISH, intent=drafts[-1].intent)]
@@ -167,7 +167,7 @@ class Assistant:
             found = trouble or await self._lookup.sections(turn, ask, said, together=together)
         if hostile and not (found.is_answered and found.chance >= HOSTILE_SURE and "?" in turn.message):
             return _of("off_topic", Draft(HOSTILE))
-        head = await self._intent(ask) if ask.best.weight < 1.0 and not found.is_answered else None
+        head = await self._intent(ask) if needs_head(ask, found, is_known=turn.is_known) else None
         reading = decide(ask, found, head, said, is_known=turn.is_known)
         if (reading := self._desk.fitting(asked, reading)) not in ask.readings:
             readings = (reading, *ask.readings)

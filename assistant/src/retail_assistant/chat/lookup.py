@@ -23,7 +23,10 @@ TURNS_JOINED = 2
 ALIKE, TOLD_BEFORE, PLACED_BEFORE = 0.5, 0.3, 0.1
 """How much a question that goes on counts by itself beside the one before: less after the shopper has told something,
 and least after a place, which decides nearly everything about a delivery."""
-_SPENDS = re.compile(r"\b(?:use|spend|redeem|pay with|apply|cash in) (?:them|it|those|these|that|my points|points)\b")
+_SPENDS = re.compile(
+    r"\b(?:use|spend|redeem|pay with|apply|cash in|do with|get for|good for)"
+    r" (?:them|it|those|these|that|my points|points)\b"
+)
 _POINTS_AT = re.compile(r"\b(?:it|they|them|those|that|these)\b")
 _SEVERAL = re.compile(r"\b(?:they|them|those|these|points|earn|collect)\b")
 _HOW = re.compile(r"^(?:and |but |so |ok(?:ay)?,? )*(?:within )?(?:how|when)\b")
@@ -57,7 +60,8 @@ class Lookup:
             return await self._policies.find(spent if spent != text else f"{POINTS}, {text}")
         if said.slot in OF_RETURN and said.kind in ("orders", "action") and ask.follows and not ask.stands_alone:
             return await self._policies.find(f"{text}, {OF_RETURN[said.slot]}")
-        if said.section and said.kind == "policy" and not ask.stands_alone:
+        stands_alone = ask.stands_alone and (turn.is_known or ask.best.kind != "orders")
+        if said.section and said.kind == "policy" and not stands_alone:
             return await self._following(turn, text, ask, said)
         if (together or conversation(turn).has_place) and not ask.stands_alone:
             text = ", ".join([text, *self._told(turn)])

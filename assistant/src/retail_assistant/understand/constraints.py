@@ -90,7 +90,7 @@ def themes_in(text: str) -> frozenset[str]:
     themes: set[str] = set()
     for part in _AND.split(text):
         if " or " not in part:
-            themes.update(content(part))
+            themes.update(word for word in content(part) if number(word) is None)
             continue
         choices = [words for choice in _OR.split(part) if (words := " ".join(content(choice)))]
         themes |= {" or ".join(dict.fromkeys(choices))} if len(choices) > 1 else {*content(part)}

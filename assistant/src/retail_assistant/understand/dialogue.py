@@ -37,6 +37,7 @@ class Dialogue(msgspec.Struct, frozen=True):
         section: The policy section last quoted, such as ``returns#return-window``.
         pending: The action that the last reply asked to confirm.
         empty: Whether the last list had nothing in it.
+        page: The product whose page was open at the last turn.
         turns: How many turns there were.
     """
 
@@ -50,6 +51,7 @@ class Dialogue(msgspec.Struct, frozen=True):
     section: str = ""
     pending: Pending | None = None
     empty: bool = False
+    page: str = ""
     turns: int = 0
 
 

@@ -25,6 +25,8 @@ from retail_assistant.understand.times import MONTHS
 from retail_assistant.understand.wishes import NO_WISHES, Wishes, words_of
 from retail_assistant.understand.words import bare_words, number, plain, words
 
+SAID = 2.8
+"""The weight from which words surely ask about a book, although they also name what policies state."""
 UNSOLD, MOST_NAMES = 1.9, 3
 """How strongly unknown words ask for goods that are not sold, and how many of them do so alone."""
 BARE_WORDS = 1.0
@@ -153,7 +155,7 @@ class Parser:
             readings, named_words = (), ()
         asks_policies = _asks_policies(core, readings)
         if asks_policies and not (stated.genres or stated.authors or named):  # such as "present for", "what ... cost"
-            readings = tuple(r for r in readings if r.kind not in _OF_BOOKS)
+            readings = tuple(r for r in readings if r.kind not in _OF_BOOKS or r.weight >= SAID)
         is_placed = any(s.source == "shown" for s in subjects)
         themes, unwanted = find_themes("" if asks_policies or is_placed else rest)
         listing = (

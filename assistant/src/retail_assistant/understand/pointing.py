@@ -26,15 +26,18 @@ _POINTS = re.compile(
     r"|same (?:one|author|series|genre)|(?:same|this|that|the) (?:book|one|title|volume|author|series|genre"
     r"|edition))\b"
 )
+_GOES_ON = re.compile(r"^(?:and|what about|how about)\b")
 _OF_SERIES = re.compile(
     r"\bvol(?:ume)?s? \d|\b(?:which|what) (?:ones|volumes|else)\b|\bthe (?:rest|remaining|missing|others|next one)\b"
 )
 """Words that go on about the series that was spoken of."""
 _THE_PLACE = re.compile(
-    r"\bthe (first|top|second|third|fourth|fifth|last|1st|2nd|3rd|4th|5th|middle)(?: (?:one|book|title|manga|option"
+    r"\bthe (first|top|second|third|fourth|fifth|last|1st|2nd|3rd|4th|5th|middle)\b(?! (?:vol|volume|part)\b)"
+    r"(?: (?:one|book|title|manga|option"
     r"|of (?:them|these|those)))?\b"
     r"|\b(?:number|no\.?|option|#) ?(\d|one|two|three|four|five)\b|\b(first|second|third|last) one\b"
 )
+_THE_NTH = re.compile(r"\bthe (\w+(?:th|st|nd|rd))\b(?! of\b)(?: one| volume)?")
 _FIRST_SEVERAL = re.compile(r"\bthe first (two|three|2|3)\b(?! volumes| books| parts| vols)")
 _VOLUME_ALONE = re.compile(
     r"^(?:and |what about |how about |also )?(?:the )?(?:vol(?:ume)? |number |no |# ?)?(\d{1,2})(?:st|nd|rd"
@@ -90,9 +93,11 @@ def find_subjects(
         return tuple(Subject("", "shown", asin, format=form) for asin in placed)
     volumes = stated if stated != (None,) else (_volume_alone(question, said),)
     points = bool(_POINTS.search(question)) or (bool(_OF_SERIES.search(question)) and not wishes.genres)
-    if page and (points or not said.focus or said.focus == page):
+    is_new = page != said.page or _THIS.search(question) is not None
+    if page and ((points and is_new) or not said.focus or said.focus == page):  # else the conversation has moved on
         return tuple(Subject("", "page", page, volume=v, format=form) for v in volumes)
-    if points or (len(words(question)) < SHORT and not is_foreign and not wishes.authors):
+    goes_on = len(words(question)) < SHORT or _GOES_ON.match(question) is not None
+    if points or (goes_on and not is_foreign and not wishes.authors):
         if said.focus:
             return tuple(Subject("", "focus", said.focus, volume=v, format=form) for v in volumes)
         if page:
@@ -163,4 +168,6 @@ def _volume_alone(question: str, said: Dialogue) -> int | None:
     if len(said.shown) == 1 and (place := _THE_PLACE.search(question)):
         word = next(group for group in place.groups() if group)
         return ordinal(word) or number(word)
+    if len(said.shown) <= 1 and said.focus and (place := _THE_NTH.search(question)):
+        return ordinal(place[1])
     return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from retail_assistant.understand.ask import Kind, Reading, Subject
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.said.cues import CUES
-from retail_assistant.understand.said.own_cues import AFTER_CART, MONEY_BACK, ONE_MORE, OWN_CUES
+from retail_assistant.understand.said.own_cues import AFTER_CART, AFTER_ORDERS, MONEY_BACK, ONE_MORE, OWN_CUES
 from retail_assistant.understand.said.social import social
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
@@ -136,6 +136,9 @@ def _of_own(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Read
             more.append(found[0])
         elif said.slot == "add" and ONE_MORE.search(core) and any(s.volume is not None or s.name for s in subjects):
             more.append(Reading("action", "add", OF_OWN))
+    is_named = any(s.source == "message" for s in subjects)
+    if said.kind == "orders" and AFTER_ORDERS.search(core) and not is_named and not MONEY_BACK.search(core):
+        more.append(Reading("orders", "spent" if said.slot == "spent" else "paid", OF_OWN))
     if said.kind in ("action", "orders") and MONEY_BACK.search(core):
         more.append(Reading("orders", "money", MONEY))
     return more
@@ -201,7 +204,7 @@ def _carried(core: str, said: Dialogue, wishes: Wishes, subjects: Sequence[Subje
         return [Reading(kind, "where" if is_named else said.slot, weight)]
     if kind == "offer" and not subjects:
         return []
-    if kind == "facts" and any(s.format or s.volume is not None for s in subjects):
+    if kind in ("facts", "compare") and any(s.format or s.volume is not None for s in subjects):
         return [Reading("offer", "", CARRIED)]
     return [Reading(kind, said.slot, CARRIED if changes and strongest < WEAK else CARRIED_WEAKLY)]
 

@@ -13,6 +13,8 @@ from retail_assistant.knowledge.blocks import Block
 DOUBTED = 0.4
 ITS_OWN_WORDS = 0.8
 """The cosine from which a question has the words of the section itself, which then may answer it."""
+BEST = 3
+"""How many sections count as the best."""
 NEARLY = 0.1
 """How much worse a section may be that states the time or the amount that is asked for."""
 SAME_POLICY = 0.06
@@ -118,8 +120,8 @@ class Found(msgspec.Struct, frozen=True):
         return Found(tuple(one for one in self.ranked if one.name == name), 1.0, self.least)
 
     def has(self, name: str) -> bool:
-        """Whether a section is among the best."""
-        return any(one.name == name for one in self.ranked)
+        """Whether a section is among the :data:`BEST`."""
+        return any(one.name == name for one in self.ranked[:BEST])
 
 
 def going_on(text: str, alone: Found, joined: Found, told: str, *, by_itself: float = 0.5) -> Found:

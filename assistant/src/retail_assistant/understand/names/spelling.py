@@ -89,6 +89,8 @@ class Speller:
         least = min((one.distance for one in near), default=0)
         found = [one for one in near if one.distance == least]
         omitted = [one for one in found if _is_within(lowered, one.term)]
+        swapped = [one for one in found if sorted(one.term) == sorted(lowered) and one.term in self._shop]
+        omitted = swapped or omitted
         if len(word) == SHORTEST:
             omitted = [one for one in found if sorted(one.term) == sorted(lowered)] or omitted
             found = omitted

@@ -31,6 +31,7 @@ BOOK = (
     r"(?:books?|manga|mangas|novels?|series|stories|story|reads?|titles?|volumes?|comics?|paperbacks?|hardcovers?"
     r"|ebooks?|e-books?)"
 )
+FORMAT = r"(?:paperback|hardcover|digital(?: edition)?|e-?book|print)"
 ORDER_NUMBER = r"#?[a-z]\d{3,}"
 PARCEL = r"(?:orders?|parcels?|packages?|deliver(?:y|ies)|shipments?|purchases?|books?|stuff|package)"
 NO_ORDER = "account|newsletter|membership|subscription|return|preorder|profile|points|card|reservation"
@@ -53,7 +54,8 @@ SEVERAL_ORDERS = r"\b(?:which|what|any|how many|show|list|all)\b.{0,25}\b"
 # fmt: off
 CUES: tuple[Cue, ...] = (
     # Price and stock of a product.
-    _cue("offer", "price", 0.8, 2.4, r"\bhow much (?:is|are|does|do|would|will|for)\b", r"\bhow expensive\b"),
+    _cue("offer", "price", 0.8, 2.4, r"\bhow much\W*$", r"\bhow much (?:is|are|does|do|would|will|for)\b",
+         r"\bhow expensive\b"),
     _cue("offer", "price", 0.7, 2.3, r"\b(?:price|prices|priced|pricey|costs?)\b"),
     _cue("offer", "price", 1.6, 2.8,
          r"\bhow much (?:is|are|does|for|do) (?:it|this|that|these|this one|that one|the book|they|those)\b",
@@ -71,6 +73,7 @@ CUES: tuple[Cue, ...] = (
     ),
     _cue("offer", "back", 1.9, 3,
          r"\bwhen (?:will|would|is|are|do|does|can)\b.*\b(?:back|in stock|available|restock\w*)\b(?!.*\border\b)",
+         r"\bwhen (?:will|do|would) you (?:have|get|sell) (?:it|this|that|them|x|more)\b",
     ),
     _cue("offer", "stock", 1.8, 2.6,
          r"\bin[- ]stock\b", r"\bout of stock\b", r"\bsold[- ]out\b", r"\bon the shelf\b",
@@ -87,7 +90,9 @@ CUES: tuple[Cue, ...] = (
          r"\bwho (?:wrote|writes|is the (?:author|writer)|drew|draws|made|created|published)\b", r"\bwritten by\b",
          r"\bauthor of\b", r"\b(?:the|its|which|what) (?:author|writer)\b", r"\bwho(?:'s| is) (?:it|this) by\b",
          r"\bwho is .* by\b", r"\b(?:who's|who is) behind\b", r"\bwho(?:'s| is)? (?:\w+ )?author\b",
-         r"\bwhose (?:work|book)\b", r"\bby whom\b", r"\bdid \w+ \w+ write\b", r"\bis (?:it |x )?by \w+ \w+\b",
+         r"\bwhose (?:work|book)\b", r"\bby whom\b",
+         r"^(?:and |so )*who(?:'s|s| is| was) (?:it|that|this) by\b", r"\bdid \w+ \w+ write\b",
+         r"\bis (?:it |x )?by \w+ \w+\b",
          r"\bx is by\b", r"\bby the same (?:person|author|hand)\?", r"\bauthor\?",
     ),
     _cue("facts", "plot", 0.9, 2.7,
@@ -103,7 +108,9 @@ CUES: tuple[Cue, ...] = (
          r"\bis (?:it|this|that|x|the series) (?:already |now )?(?:complete|finished|ongoing|concluded|over)\b",
          r"\b(?:stand[- ]?alone|one[- ]shot|single volume)\b", r"\b(?:belong to|part of|in) a series\b",
          r"\bup to which volume\b", r"\bhow long is the series\b", r"\bhow many are there\b",
-         r"\bis (?:that|it) the (?:last|final)\b", r"\bhow many are (?:there|in)\b", r"\blength of\b",
+         r"\bis (?:that|it) the (?:last|final|end)\b",
+         r"\bis (?:it|this|that|x)(?: one)? (?:(?:a )?part of )?a series\b(?! of)",
+         r"\bhow many are (?:there|in)\b", r"\blength of\b",
          r"\bdoes .* end\b", r"\bwhich volumes\b",
     ),
     _cue("facts", "last", 0.8, 2.6,
@@ -113,7 +120,7 @@ CUES: tuple[Cue, ...] = (
          r"\bnext (?:volume|book|part|one|vol|in)\b", r"\b(?:comes?|is) (?:next|after)\b", r"\bsequel\b",
          r"\bwhat(?:'s| is) after\b", r"\bfollow[- ]?up\b", r"\bprevious (?:volume|book|one|part)\b",
          r"\bcontinu(?:es|ation)\b", r"\b(?:after|before) (?:this|volume|vol|x)\b", r"\bread next\b",
-         r"\bwhat(?:'s|s| is) next\b", r"\bcomes? after\b",
+         r"\bwhat(?:'s|s| is) next\b", r"\bcomes? after\b", r"^(?:and |so )*(?:the one )?after (?:that|it)\W*$",
     ),
     _cue("facts", "formats", 0.9, 2.7,
          r"\b(?:which|what|other|any other|different) (?:formats?|editions?|versions?)\b",
@@ -186,6 +193,8 @@ CUES: tuple[Cue, ...] = (
          r"\bnew (?:this|in the last) (?:week|month)\b",
     ),
     _cue("list", "by", 1.6, 3.0,
+         r"\bwhat else (?:did|has|have|does) (?:they|he|she|this author|the author|that author) "
+         r"(?:do|done|write|written|wrote|publish\w*|made|make)\b",
          r"\b(?:books?|titles?|works?|series|anything|everything|something|more|else|others?|manga"
          r"|novels?) (?:else )?(?:written |out |here )?(?:by|from)\b", r"\bsame author\b", r"\bthis author\b",
          r"\bthe author(?:'s)?\b.*\b(?:other|more|else)\b", r"\b(?:other|more|else)\b.*\bauthor\b",
@@ -206,6 +215,7 @@ CUES: tuple[Cue, ...] = (
          r"\bwhich\b.{0,40}\bdo you (?:have|sell|carry|offer)\b", r"\bwhat (?:kinds?|sorts?|types?) of\b",
     ),
     # Comparison.
+    _cue("compare", "", 2, 2.9, r"\bwhich (?:one )?of (?:the two|these two|those two|them|both)\b"),
     _cue("compare", "", 0.6, 2.9,
          r"\b(?:cheaper|dearer|more expensive) (?:in|as) (?:an? )?(?:paperback|hardcover|digital|ebook|print)",
          r"\bcompare\b", r"\bcomparison\b", r"\bversus\b", r"\bvs\b", r"\bdifference between\b",
@@ -215,15 +225,18 @@ CUES: tuple[Cue, ...] = (
          r"\bprice difference\b", r"\bspend as little\b",
          r"\bwhich (?:one )?(?:is|costs?) (?:cheaper|less|more)\b",
          r"\bx (?:or|and|vs) (?:\w+ )?x\b.*\b(?:cheap|less|more|better|long|short)\w*",
+         rf"\b{FORMAT}\b.{{1,12}}\bor\b.{{1,12}}\b{FORMAT}\b.*\b(?:cheap|less|more|better)\w*",
+         rf"\b(?:cheap|less)\w*\b.*\b{FORMAT}\b.{{1,12}}\bor\b.{{1,12}}\b{FORMAT}\b",
          r"\b(?:cheap|less|little|better|long|short)\w*\b.*\bx or x\b",
     ),
     # Promotions.
     _cue("promotion", "", 2.3, None,
          r"\bpromo(?:tion)?s?\b", r"\bdiscount(?:s|ed)?\b", r"\b(?:special )?offers?\b", r"\bdeals?\b",
          r"\bon sale\b", r"\bsales?\b", r"\breduced\b", r"\bbargains?\b", r"\b(?:percent|%) off\b",
-         r"\b\d+ ?(?:%|percent)\b", r"\b(?:anything|something|things?|books?) (?:off|reduced)\b", r"\bsavings?\b",
+         r"\b\d+ ?(?:%|percent\b)", r"\b(?:anything|something|things?|books?) (?:off|reduced)\b", r"\bsavings?\b",
          r"\bhow much (?:do|does|can|could) .* save\b", r"\b(?:2|two|3|three)[- ]for[- ](?:1|one|2|two)\b",
          r"\bbuy one get one\b", r"\bbogo\b",
+         r"^(?:and |so )*what(?:'s|s| is)? (?:runs?|running|on)(?: now| right now)? on\b",
     ),
     _cue("promotion", "code", 2.7, None,
          r"\b(?:coupon|voucher|promo(?:tion)?|discount) codes?\b", r"\bcoupons?\b", r"\bcode [a-z]*\d+\b",
@@ -238,6 +251,11 @@ CUES: tuple[Cue, ...] = (
          r"\b(?:fantasy|horror|mystery|romance|action|cooking|comedy|historical|sports|thriller|science fiction"
          r"|slice of life|storewide|full shelves)\b.{0,6}\b(?:week|weekend|days|favourites|sale)\b",
          r"\bspotlight on\b",
+    ),
+    _cue("promotion", "later", 3, None,
+         r"^(?=.*\b(?:sales?|offers?|discounts?|promotions?|deals?|reduced|cheaper|bargains?)\b)"
+         r".*\b(?:next (?:week|month|year|time|sale)|upcoming|coming up|black friday|cyber monday|boxing day"
+         r"|(?:in|over|around) (?:the )?(?:january|february|march|april|spring|summer|autumn|easter|new year))\b",
     ),
     _cue("promotion", "best", 2.9, None,
          r"\b(?:biggest|highest|largest|best|greatest) (?:discount|reduction|promotion|offer|deal|saving)s?\b",
@@ -255,7 +273,7 @@ CUES: tuple[Cue, ...] = (
     _cue("reviews", "", 1.9, 2.7,
          r"\breviews?\b", r"\bratings?\b", r"\brated\b", r"\bstars?\b",
          r"\b(?:people|readers|customers|others|buyers) (?:say|think|like|feel)\b", r"\bopinions?\b",
-         r"\bfeedback\b",
+         r"\bfeedback\b", r"\brate (?:it|this|that|them|x)\b", r"\brates?\b.*\bhigh\w*\b",
     ),
     _cue("reviews", "", 2.2, 3,
          r"\bcomplain(?:ts?|ed|ing)?\b.*\b(?:about|of)\b", r"\bcritici[sz]e\w*\b", r"\bdislike\w*\b",
@@ -354,6 +372,10 @@ CUES: tuple[Cue, ...] = (
          rf"{SEVERAL_ORDERS}{ORDER_STATE} (?:orders|purchases)\b",
          rf"{SEVERAL_ORDERS}(?:orders|purchases)\b.*\b{ORDER_STATE}\b",
     ),
+    _cue("orders", "where", 2.6, None,
+         r"\bwhere\b.{0,14}\b(?:books?|things?|stuff|orders?|parcels?) (?:that )?i(?:'ve| have)? "
+         r"(?:just |already )?(?:bought|ordered|paid for)\b",
+    ),
     _cue("orders", "where", 1.7, None,
          r"\bmy (?:stuff|things)\b.*\?", r"\bwhere(?:'s|s| is) my\b", r"\bordered .*\bago\b", r"\bno news\b",
     ),
@@ -367,8 +389,14 @@ CUES: tuple[Cue, ...] = (
          r"\bcan i (?:still )?(?:cancel|stop|call off)\b.*\b(?:my|it|the|order|this)\b",
          r"\b(?:still|too late to) cancel\b",
     ),
+    _cue("orders", "why", 3.4, None,
+         r"\b(?:why|who)\b.*\b(?:cancell?ed|returned|refused)\b(?=.*\b(?:it|order|that|this|mine)\b|\W*$)",
+         r"\bwhy\b.*\b(?:cancell?ed|late|delayed|not (?:yet )?(?:shipped|sent|here)|take so long|taking so long)\b",
+    ),
     _cue("orders", "can_return", 2.7, None,
          rf"\bcan i (?:still )?return\b.*\b(?:order|{ORDER_NUMBER})\b",
+         rf"\b(?:send|give|bring|ship|take)\b.*\b{ORDER_NUMBER}\b.*\bback\b",
+         rf"\b(?:send|give|bring|ship|take) back\b.*\b{ORDER_NUMBER}\b",
     ),
     _cue("points", "", 2.6, None,
          r"\bhow many (?:loyalty |bonus |reward )?points (?:do|have) i\b",

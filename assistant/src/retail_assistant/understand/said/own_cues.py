@@ -173,5 +173,11 @@ ONE_MORE = re.compile(
     r"|\b(?:too|as well|also)\b"
 )
 """Words that add something to what was just wanted."""
+AFTER_ORDERS = re.compile(
+    r"^(?:and |so |but )*(?:how much|what)\b.{0,25}\b(?:altogether|in total|in all|together|cost|come to|pay|paid)\b"
+    r"|^(?:and |so |but )*how much (?:was|were|is) (?:it|that|this|the total|everything)\b"
+    r"|^(?:and |so )*(?:the )?total\W*$"
+)
+"""Words that ask what an order cost, after it was spoken of."""
 MONEY_BACK = re.compile(r"\b(?:refund\w*|money|pa(?:id|y) (?:me )?back|reimburse\w*)\b")
 """Words for money that is paid back."""

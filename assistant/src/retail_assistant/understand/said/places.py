@@ -17,6 +17,9 @@ _OWN = {
     "amsterdam": "NL", "lisbon": "PT", "zurich": "CH", "oslo": "NO", "stockholm": "SE", "copenhagen": "DK",
     "warsaw": "PL", "prague": "CZ", "budapest": "HU", "athens": "GR", "brussels": "BE", "helsinki": "FI",
     "singapore": "SG", "hong kong": "HK", "mumbai": "IN", "delhi": "IN", "beijing": "CN", "cairo": "EG",
+    "brasil": "BR", "españa": "ES", "deutschland": "DE", "italia": "IT", "österreich": "AT", "schweiz": "CH",
+    "suisse": "CH", "belgique": "BE", "nederland": "NL", "polska": "PL", "norge": "NO", "sverige": "SE",
+    "danmark": "DK", "frankreich": "FR",
     "moscow": "RU", "istanbul": "TR", "chicago": "US", "boston": "US", "texas": "US", "florida": "US",
 }  # fmt: skip
 _REGIONS = {"asia": False, "africa": False, "south america": False, "north america": False, "oceania": False,

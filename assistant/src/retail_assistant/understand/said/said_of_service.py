@@ -166,7 +166,8 @@ SERVICE: dict[str, tuple[str, ...]] = {
         r"pay in (?:\w+ ){0,4}weeks",
     ),
     "instalments": (
-        r"instal\w*", r"monthly", r"each month", r"(?:per|a) month\b", r"in parts",
+        r"instal\w*", r"split\w* (?:the |my |a )?(?:payments?|costs?|bill|price|amount)\b",
+        r"monthly", r"each month", r"(?:per|a) month\b", r"in parts",
         r"split (?:the|my|a|it)(?! (?:order|parcel))", r"spread (?:the|my|it)", r"all at once", r"rates\b(?! within)",
         r"bit (?:by bit|each)", r"several payments", r"(?<!lost )interest\b",
         r"in (?:two|three|four|several|a few|\d) (?:goes|payments|parts|chunks|steps)", r"pay in (?:\d|three)",
@@ -300,7 +301,7 @@ SERVICE: dict[str, tuple[str, ...]] = {
     "suggestions": (
         r"suggest\w*", r"recommend\w*", r"personali[sz]ed", r"switch(?:ed|ing)? (?:\w+ )?off",
         r"turn (?:\w+ )?(?:\w+ )?off\b",
-        r"stop (?:showing|tracking|recommending|suggesting|pushing|picking|guessing)",
+        r"stop (?:showing|tracking|recommending|suggesting|pushing|picking|guessing)", r"what i (?:looked at|viewed)",
         r"(?:don'?t|do not) want (?:to be shown|suggestions|recommendations|you to)", r"based on (?:my|what)",
         r"opt[- ]out", r"disable", r"deactivate\w*(?! my account)", r"don'?t show me",
         r"because you bought", r"tailor\w*", r"(?:picks?|picked) for (?:me|you)", r"guess what i", r"profiling",

@@ -22,6 +22,8 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "discounts": (
         (r"(?:student|senior|teacher|military|nhs|staff|employee|bulk|volume|quantity|library|school|friends?"
         r"|referral|first order|newsletter)s? discount"), r"discounts? (?:for|if|when)", r"student\w*",
+        (r"(?:teachers?|schools?|librar(?:y|ies|ians?)|pupils|pensioners?|seniors?|nurses?|unemployed|clubs?)[^.?!]*"
+        r"(?:discount|reduc\w+|cheaper|special price|lower price)"),
         r"price match\w*", r"match (?:the|a) price", r"coupons?", r"promo code", r"haggl\w*", r"bundle",
     ),
     "wrapping": (
@@ -67,7 +69,9 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"merge (?:my|two) accounts", r"hacked", r"locked out", r"verification",
     ),
     "newsletter": (
-        r"newsletter", r"unsubscri\w*", r"subscri\w*", r"e-?mails? from you", r"spam", r"marketing",
+        r"newsletter", r"unsubscri\w*", r"subscri\w*", r"e-?mails? from you",
+        r"(?:e-?mail|tell|alert|remind|ping|message|text) me (?:when|if|once|as soon)",
+        r"let me know (?:when|if|once)", r"spam", r"marketing",
         r"mailing list", r"notif\w*", r"text messages?", r"\bsms\b",
     ),
     "app": (

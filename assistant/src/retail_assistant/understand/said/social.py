@@ -38,6 +38,10 @@ _SLOTS = (
     ("keep", re.compile(
         rf"^(?=.*\b(?:keep|don'?t|leave the|leave my)\b)"
         rf"{_ALL.format(f'no|nope|wait|stop|please|actually|oh|ok(?:ay)?|sorry|{_KEEP}')[1:]}")),
+    ("thanks", re.compile(
+        r"^(?:(?:ok(?:ay)?|great|perfect|oh|ah|cool|lovely|super|nice|good)[\s,.!]*)*"
+        r"(?:many thanks|thanks|thank you|thx|cheers|ta)\b(?![^?]*\?)"
+        r"(?!.*\b(?:but|and (?:how|what|can|do|is|if))\b)(?:\W+\w+){0,4}\W*$")),
     ("greeting", re.compile(_ALL.format(_GREETING))),
     ("thanks", re.compile(_ALL.format(f"{_THANKS}|{_GREETING}"))),
     ("nothing", re.compile(_ALL.format(_NOTHING))),
