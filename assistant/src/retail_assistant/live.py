@@ -170,6 +170,11 @@ class LiveShop:
         )
         return dict(rows.fetchall())
 
+    def formats(self) -> list[str]:
+        """The formats in which anything is sold."""
+        found = self.conn.execute("SELECT DISTINCT format FROM products WHERE listed = 1 AND format <> '' ORDER BY 1")
+        return [str(name) for (name,) in found]
+
     def goods(self) -> str:
         """What the shop sells, in a word: books, or products where nothing has a format."""
         found = self.conn.execute("SELECT 1 FROM products WHERE listed = 1 AND format <> '' LIMIT 1").fetchone()

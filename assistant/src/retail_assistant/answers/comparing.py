@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, showing
-from retail_assistant.answers.phrases import count, form, in_form, joined, money, price, stock, title
+from retail_assistant.answers.phrases import by, count, form, in_form, joined, money, price, stock, title
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.knowledge.tasks import review_summaries
@@ -25,6 +25,13 @@ _UNSTATED = re.compile(
     r"|better (?:written|drawn))\b"
 )
 _TWO, MOST = 2, 5
+
+
+def in_focus(text: str, offers: Sequence[Offer]) -> str:
+    """The product that is spoken of after a comparison: the cheapest if that was asked, or the first of one title."""
+    if _CHEAP.search(text) and offers:
+        return min(offers, key=lambda o: o.cents).asin
+    return offers[0].asin if len({o.product.title for o in offers}) == 1 else ""
 
 
 class Comparing:
@@ -60,9 +67,7 @@ class Comparing:
         lacking = ask.wishes.formats - {o.product.format for o in offers}
         if lacking and len(ask.subjects) == 1:
             draft.text += f" It is not sold as {joined([form(name) for name in sorted(lacking)], 'or')}."
-        is_one = len({o.product.title for o in offers}) == 1
-        draft.focus = min(offers, key=lambda o: o.cents).asin if _CHEAP.search(ask.text) else ""
-        draft.focus = draft.focus or (offers[0].asin if is_one else "")
+        draft.focus = in_focus(ask.text, offers)
         return draft
 
     def _alone(self, offers: Sequence[Offer]) -> Draft:
@@ -86,7 +91,8 @@ class Comparing:
         return some
 
     def _by_price(self, offers: Sequence[Offer]) -> Draft:
-        said = [f"{in_form(o)} costs {price(o)} and is {stock(o)}." for o in offers]
+        authors = len({o.product.author for o in offers}) > 1
+        said = [f"{in_form(o)}{by(o) if authors else ''} costs {price(o)} and is {stock(o)}." for o in offers]
         cheapest = min(offers, key=lambda o: o.cents)
         others = sorted(o.cents for o in offers if o is not cheapest)
         if others[0] == cheapest.cents:
@@ -141,4 +147,7 @@ class Comparing:
             said.append(f"{max(lengths)[1]} is longer.")
         elif len(lengths) > 1:
             said.append("They are equally long.")
-        return showing(" ".join(said), offers)
+        draft = showing(" ".join(said), offers)
+        longest = max(lengths)[1] if len({number for number, _ in lengths}) > 1 else ""
+        draft.focus = next((o.asin for o in offers if o.product.line == longest), "")
+        return draft

@@ -67,7 +67,7 @@ class Facts:
         """The fact that is asked for, and only that."""
         ask, slot = asked.ask, asked.ask.slot("facts")
         if not ask.subjects:
-            return Draft(WHICH)
+            return self._sold(slot)
         subject = ask.subjects[0]
         line = self._subjects.line(subject)
         if not line:
@@ -86,6 +86,11 @@ class Facts:
         found = [(other, self._subjects.offers(other)) for other in ask.subjects[1:MOST_NAMED]]
         tell = each.get(slot)
         return together([*drafts, *(tell(Looked(asked, other, also, also)) for other, also in found if tell and also)])
+
+    def _sold(self, slot: str) -> Draft:
+        """The formats of the whole shop, if they are asked for; otherwise ask which product is meant."""
+        forms = self._subjects.formats() if slot in ("formats", "format") else ()
+        return Draft(f"We sell books as {joined([form(f) for f in forms])}." if forms else WHICH)
 
     async def title_alone(self, asked: Asked) -> Draft:
         """What a title alone is answered with: what is sold under it."""

@@ -38,6 +38,10 @@ class Subjects:
         """Whether any product has all of some words."""
         return bool(self._shop.with_words(words))
 
+    def formats(self) -> list[str]:
+        """The formats in which the shop sells anything."""
+        return self._shop.formats()
+
     def goods(self) -> str:
         """What the shop sells, in a word."""
         return self._shop.goods()

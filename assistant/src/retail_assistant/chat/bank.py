@@ -42,7 +42,8 @@ class Bank:
 
     async def ask(self, turn: Turn, ask: Ask, said: Dialogue) -> FromBank:
         """The bank's answer to a question that means something by itself."""
-        if ask.follows and turn.screened.refusal == "context_dependent":
+        is_open = ask.follows and turn.screened.refusal == "context_dependent"
+        if is_open or self._lookup.may_differ(turn, ask):
             return FromBank()
         text = bare(ask.spelled)
         question = turn.screened if text == turn.message else pb.semantic.screen(text)

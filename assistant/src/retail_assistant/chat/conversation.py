@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from retail_assistant.answers.actions import NOT_YET
+from retail_assistant.answers.comparing import in_focus
 from retail_assistant.answers.correcting import NO
 from retail_assistant.answers.draft import Draft
 from retail_assistant.answers.lists import FOUND, RECOMMENDED
@@ -180,6 +181,7 @@ class Rereader:
             intent=kind,
             section=section,
             wishes=wishes,
+            focus=in_focus(ask.text, self._shop.offers(shown)) if kind == "compare" else "",
             pending=said.pending if reply.startswith(NOT_YET) else self._pending(reply, shown),
         )
         return after(said, ask, draft, page)
@@ -222,12 +224,11 @@ class Rereader:
     def _product(self, named: Named, reply: str, page: str, found: Sequence[str]) -> list[str]:
         """The edition that a reply means by a title: the page's, or the one whose price it states."""
         offers = self._shop.find(Conditions(titles=[named.name], volume=named.volume, in_stock=False))
-        if any(o.asin == page for o in offers):
-            return [] if page in found else [page]
         exact = [o for o in offers if _is_named(o, reply)]
         priced = [o for o in offers if self._shop.money(o.cents) in reply]
         formed = [o for o in priced if form(o.product.format) in reply]
-        return [o.asin for o in (exact or formed or priced or offers[:1]) if o.asin not in found][:1]
+        on_page = [o for o in offers if o.asin == page]
+        return [o.asin for o in (exact or formed or on_page or priced or offers[:1]) if o.asin not in found][:1]
 
     def _pending(self, reply: str, shown: Sequence[str]) -> Pending | None:
         """The action that a reply asks to confirm."""

@@ -74,7 +74,11 @@ def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_kn
     best = ranked[0]
     if ask.off_topic and best.weight < SURE and not (found.is_answered and found.chance > HEAD_SURE):
         return Reading("off_topic", "", SURE)
-    if found.is_unheard and best.weight < (SURE + 0.2 if best.kind == "points" else UNHEARD_STOPS):
+    if (
+        found.is_unheard
+        and best.weight < (SURE + 0.2 if best.kind == "points" else UNHEARD_STOPS)
+        and not _names_wish(ask)
+    ):
         return policy
     if _is_overruled(best, head, is_known=is_known):
         return policy
@@ -114,6 +118,11 @@ def _less_of_own(reading: Reading, found: Found, *, less: float) -> Reading:
     if not less or not _is_own(reading) or not found.is_answered:
         return reading
     return Reading(reading.kind, reading.slot, reading.weight - less)
+
+
+def _names_wish(ask: Ask) -> bool:
+    """Whether a question names what kind of book is wanted, whatever else it says."""
+    return ask.best.kind == "list" and bool(ask.wishes.genres or ask.wishes.authors)
 
 
 def _is_vague(ask: Ask, said: Dialogue) -> bool:

@@ -36,6 +36,7 @@ from retail_assistant.shop.connections import PerThread
 from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.language import is_doubtful, other_language
+from retail_assistant.understand.said.concepts import names_any
 from retail_assistant.understand.said.social import is_hostile
 from retail_assistant.understand.said.troubles import is_trouble
 from retail_assistant.understand.said.two_rules import trouble_and_return
@@ -199,7 +200,17 @@ class Assistant:
             return Draft(OFF_TOPIC)
         if kind == "unclear":
             return ask_back(reading.slot)
-        return await self._desk.handler(kind, reading.slot)(asked)
+        draft = await self._desk.handler(kind, reading.slot)(asked)
+        return await self._with_rule(asked, draft) if kind == "orders" else draft
+
+    async def _with_rule(self, asked: Asked, draft: Draft) -> Draft:
+        """An answer about an order, and after it the rule for lost parcels if the shopper fears that it is lost."""
+        if not draft.asins or not names_any(asked.ask.text, ("lost",)):
+            return draft
+        rule = await self._desk.policies.find(asked.ask.text)
+        if not rule.is_answered or not names_any(rule.ranked[0].block.plain.lower(), ("lost",)):
+            return draft
+        return together([draft, await self._desk.policies.answer(msgspec.structs.replace(asked, alone=False), rule)])
 
     async def _policy(self, asked: Asked, found: Found) -> Draft:
         """What the policies state; of a trouble and a return both sections, if both are stated."""

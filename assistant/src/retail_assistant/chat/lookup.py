@@ -14,6 +14,7 @@ from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq.conversation import Conversation
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.said.concepts import concepts
 from retail_assistant.understand.said.places import place
 from retail_assistant.understand.said.troubles import is_trouble, states
 from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
@@ -29,6 +30,10 @@ _SPENDS = re.compile(
 )
 _POINTS_AT = re.compile(r"\b(?:it|they|them|those|that|these)\b")
 _SEVERAL = re.compile(r"\b(?:they|them|those|these|points|earn|collect)\b")
+_OF_DELIVERY = frozenset(
+    {"delivery", "express", "standard_time", "customs", "return", "label", "cost", "where_we_deliver", "tracking"}
+)
+"""Concepts that depend on where a parcel goes."""
 _HOW = re.compile(r"^(?:and |but |so |ok(?:ay)?,? )*(?:within )?(?:how|when)\b")
 _ASKS = re.compile(r"\?|^\s*(?:how|what|when|where|which|who|why|can|could|do|does|is|are|tell me)\b", re.IGNORECASE)
 
@@ -71,6 +76,10 @@ class Lookup:
         # A section about some formats says nothing of another one.
         return found.doubted() if stated and not asked <= stated else found
 
+    def may_differ(self, turn: Turn, ask: Ask) -> bool:
+        """Whether the shopper's segment may have a rule of its own for what is asked."""
+        return turn.is_known and self._policies.may_differ(turn.shopper, ask.text)
+
     def _is_of_points(self, text: str, ask: Ask, said: Dialogue) -> bool:
         """Whether a question goes on from the points, or from a section about them."""
         is_named = any(s.source == "message" for s in ask.subjects)
@@ -112,7 +121,8 @@ class Lookup:
                 return same.only(said.section)
         joined = await self._policies.find(f"{text}, {said.question}")
         told = self._told(turn)
-        is_placed = any(map(place, told)) and not place(text)
+        named = concepts(text)
+        is_placed = any(map(place, told)) and not place(text) and not (named and named.isdisjoint(_OF_DELIVERY))
         by_itself = PLACED_BEFORE if is_placed else TOLD_BEFORE if told else ALIKE
         found = going_on(text, await self._policies.find(text), joined, said.section, by_itself=by_itself)
         return found.stating(text) if _HOW.search(text) else found

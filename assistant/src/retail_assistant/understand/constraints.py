@@ -21,7 +21,8 @@ _COUNT = re.compile(
 )
 _SINGLE = re.compile(
     r"\b(?:stand-?alone|stand alone|one-?shots?|single[- ]volumes?|one[- ]volume|in one volume"
-    r"|complete in (?:one|a single)|not part of a series"
+    r"|complete in (?:one|a single)|not part of a series|(?:a|one|just a|just one) single (?:book|volume|novel)"
+    r"|not (?:a |the )?(?:whole |long |entire )?series|no series"
     r"|self-contained)\b"
 )
 _SORTS: tuple[tuple[Sort, re.Pattern[str]], ...] = (

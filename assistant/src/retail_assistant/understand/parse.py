@@ -42,6 +42,7 @@ _ELSE = re.compile(
     r"\b(?:else|others?|another|(?:something|anything) different|different (?:one|book|title)s?"
     r"|more(?! than| expensive| pages| copies))\b"
 )
+_INSTEAD = re.compile(r"\b(?:instead|rather)\b")
 _FOLLOWS = re.compile(
     r"^(?:and|but|or|so|then|also|ok|okay|what about|how about|same|in that case|why|really|any other"
     r"|anything else|something else|what else)\b"
@@ -167,7 +168,10 @@ class Parser:
             and (accepts or _is_slots(named_words, stated, subjects, themes | unwanted, question))
         )
         stated = msgspec.structs.replace(stated, no_themes=unwanted)
-        wishes = said.wishes.then(self._cheaper(stated, said, question)) if listing else stated
+        kept = said.wishes
+        if stated.genres and _INSTEAD.search(question):  # another kind of book, of which nothing else was said
+            kept = msgspec.structs.replace(kept, themes=frozenset())
+        wishes = kept.then(self._cheaper(stated, said, question)) if listing else stated
         goes_on = bool(said.turns) or bool(before)
         follows = goes_on and (bool(_FOLLOWS.search(question)) or len(words(question)) < SHORT)
         readings = implied(

@@ -35,6 +35,7 @@ _ASKS_RULE = re.compile(
 )
 """What is asked of the rule or the way, after whether an order can be returned or cancelled."""
 _WHICH = re.compile(r"^(?:and |but |so )?which(?: one)?\b")
+_PRICES = re.compile(r"^(?:and )?(?:the |their |what are the )?prices\W*$")
 COMPARED = 3.2
 """How strongly "which ...?" after a comparison compares the same products."""
 LONG = 7
@@ -97,7 +98,8 @@ def implied(
     if listing:
         refined: Kind = "trending" if _is_genre_alone(said, wishes) else "list"
         more.append(Reading(refined, "refine", REFINED))
-    if said.kind == "compare" and _WHICH.match(core) and not any(s.source == "message" for s in subjects):
+    is_new = any(s.source == "message" for s in subjects)
+    if said.kind == "compare" and not is_new and (_WHICH.match(core) or _PRICES.match(core)):
         more.append(Reading("compare", "", COMPARED))
     if said.kind in ("offer", "list", "facts") and _ONES.search(core) and not listing:
         more.append(Reading("list", "of_line", REFINED))

@@ -10,6 +10,7 @@ from retail_assistant.answers.policy.gate import judged, policy_sections
 from retail_assistant.answers.policy.generation import build_prompt, response_generation, texts
 from retail_assistant.answers.policy.ranking import Desk
 from retail_assistant.answers.policy.sections import Found, Gate, section_name
+from retail_assistant.knowledge.blocks import Block
 from retail_assistant.knowledge.embedding import query_embedding
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop, fill_slots
@@ -24,6 +25,8 @@ _PERMITS = re.compile(
     re.IGNORECASE,
 )
 _ELAPSED = re.compile(r"\b(?:after|ago|later|past|passed|since|old)\b", re.IGNORECASE)
+_FOR_SEGMENTS = frozenset({"express"})
+"""Concepts of which some shoppers have another rule than others."""
 _MORE_IS_ASKED = re.compile(
     r"\b(?:only|just|creas\w*|mark\w*|lost|lose|missing|torn|stain\w*|without|scratch\w*|written|wrote|promised?|said)\b",
     re.IGNORECASE,
@@ -73,6 +76,21 @@ class PolicyAnswers:
             return Found()
         return judged(text, self._plain.rank(text, vector, hits), Gate())
 
+    def may_differ(self, shopper: str, text: str) -> bool:
+        """Whether a shopper's segment may have a rule of its own for what a question is about."""
+        segment = self._shop.segment(shopper) if concepts(text) & _FOR_SEGMENTS else ""
+        return any(_names(segment, s.text) for policy in self._shop.policies() for s in policy.sections)
+
+    def _of_segment(self, asked: Asked, found: Found) -> Block | None:
+        """The section that has a rule of the shopper's own segment for what is asked, if the best one has none."""
+        segment = self._shop.segment(asked.shopper) if asked.is_known else ""
+        first = found.ranked[0].block.plain
+        about = concepts(asked.ask.text) & concepts(first.lower()) & _FOR_SEGMENTS
+        if not about or _names(segment, first):
+            return None
+        each = (one.block for one in found.ranked)
+        return next((b for b in each if _names(segment, b.plain) and about <= concepts(b.plain.lower())), None)
+
     async def answer(self, asked: Asked, found: Found) -> Draft:
         """Quote the best section, or say that nothing states it and which section is nearest."""
         if not found.ranked:
@@ -84,6 +102,8 @@ class PolicyAnswers:
             return Draft(f"{NOTHING_STATED}. The nearest that they have is the section {nearest}; "
                          "our support team can tell you more.",
                          section=section_name(best) if is_trouble(best.title) else "")  # fmt: skip
+        if (own := self._of_segment(asked, found)) is not None:
+            best = own
         text = fill_slots(best.text, self._shop)
         draft = Draft(sources=(best.source,), told=(best.text,), section=section_name(best))
         if self._may_word and asked.alone:
@@ -93,6 +113,11 @@ class PolicyAnswers:
         else:
             draft.text = f"{verdict(asked.ask.text, text)}{best.text}"
         return draft
+
+
+def _names(segment: str, text: str) -> bool:
+    """Whether a text names a segment of shoppers in capitals, such as "VIP"; "new" and "regular" are words as well."""
+    return bool(segment) and re.search(rf"\b{re.escape(segment.upper())}s?\b", text) is not None
 
 
 def verdict(question: str, section: str) -> str:

@@ -29,7 +29,8 @@ _PERSON = (
     r"(?:u\d{3,}|(?:user|customer|shopper|client|member)(?: number| no\.?| id)? #?\w*\d\w*"
     r"|(?:that|this|another|the other) (?:person|user|customer|shopper|client|guy|woman|man|member)"
     r"|(?:someone|somebody|anyone|anybody) else"
-    r"|my (?:friend|neighbou?r|wife|husband|sister|brother|mother|father|boss|colleague|girlfriend|boyfriend|ex)s?)"
+    r"|my (?:friend|neighbou?r|wife|husband|sister|brother|mother|father|boss|colleague|girlfriend|boyfriend"
+    r"|ex(?: wife| husband)?)s?)"
 )
 _SHOW = (
     r"^(?!.*\b(?:can i|may i|could i|if i|i want to|gift|present)\b)"
@@ -45,6 +46,19 @@ _ADDS = (
 )
 # fmt: off
 OWN_CUES: tuple[Cue, ...] = (
+    cue("action", "add", 3, None,
+        r"^(?!.*\?)(?!.*\b(?:what|how|which|is|are|make|change|set|increase|raise|reduce|remove|take|delete|drop|no|zero"
+        r"|only|should)\b)"
+        r".*\b(?:cop(?:y|ies)|one|two|three|it|them|both|that|this)\b.{0,20}"
+        r"\b(?:in|into|to) (?:my |the )?cart\b",
+    ),
+    cue("cart", "free", 2.8, None,
+        r"\bhow (?:far|much)(?: am i| are we)? (?:off|away from|short of|below) free (?:delivery|shipping)\b",
+    ),
+    cue("social", "private", 4.2, None,
+        r"\bwhat (?!(?:people|others|readers|everyone|everybody|customers|else|have|has|did|do|happens)\b)"
+        r"(?:(?!i\b|we\b|you\b|if\b|they\b)\w+ ){1,5}(?:has )?(?:ordered|bought|purchased)\b",
+    ),
     cue("action", "return", 3, None,
         r"(?<!if i )\b(?:want|like|need|wish|going) to (?:return|send back|give back|bring back) x\b",
         r"(?<!if i )\b(?:want|like|need|wish|going) to (?:send|give|bring) x\b.{0,20}\bback\b",
@@ -156,6 +170,7 @@ AFTER_CART: tuple[tuple[re.Pattern[str], Kind, str], ...] = (
         re.compile(
             r"\bwhat(?:'s|s| is| do i have)? (?:in (?:it|there)|now in (?:it|there))\b"
             r"|\bwhat does it (?:have|hold|contain)\b"
+            r"|\bwhat (?:have i got|do i have|is|did i put|have i put) (?:in (?:it|there)|so far|already)\b"
             r"|\bwhat(?:'s|s| is) left(?: in (?:it|there))?\W*$"
         ),
         "cart",

@@ -125,7 +125,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"i got it today", r"out of the (?:parcel|packet|package)", r"opened the (?:parcel|packet|package|box)",
     ),
     "misprint": (
-        r"misprint\w*", r"print(?:ing)? (?:fault|error|defect|mistake)\w*",
+        r"misprint\w*", r"no (?:text|print|words) on", r"print(?:ing)? (?:fault|error|defect|mistake)\w*",
         r"(?:missing|blank|upside[- ]down|empty|double|wrong|same|loose) pages?",
         (r"pages? (?:\w+ ){0,4}(?:missing|blank|upside|empty|twice|fall|falling|stuck|unreadable|not there|gone"
         r"|cut|repeat\w*)"),
@@ -169,7 +169,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
     ),
     "opened": (
         r"open(?:ed)? (?:items?|book|box|package|set|it|already)", r"opened", r"unwrapped", r"unsealed", r"plastic",
-        r"\bseal\w*", r"shrink[- ]?wrap\w*", r"shrink\w*(?= off| gone)",
+        r"\bseal\w*", r"crayons?", r"scribbl\w+", r"doodl\w+", r"shrink[- ]?wrap\w*", r"shrink\w*(?= off| gone)",
         r"(?:i|i've|have|already|been) read (?:it|the|a|some|half|most)",
         r"(?:a|the|my|already) read book", r"after reading", r"half[- ]read",
         r"read(?:ing)? (?:a few|some|the first|one|two|three|half|a) (?:pages?|chapters?|of)",

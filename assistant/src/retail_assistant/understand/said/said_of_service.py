@@ -25,7 +25,8 @@ SERVICE: dict[str, tuple[str, ...]] = {
     ),
     "pickup": (
         r"pick-?up", r"pick (?:it|them|my|the|a) (?:\w+ )?up", r"(?<!we )collect (?:it|my|the|a|from)", r"locker",
-        r"collection (?:point|shop)", r"drop-?off point", r"parcel shop", r"instead of (?:my )?(?:door|home)",
+        r"collection (?:point|shop)", r"drop-?off point", r"(?:parcel|corner) shop", r"hang on to",
+        r"instead of (?:my )?(?:door|home)",
         r"post office", r"kept there", r"hold (?:it|my|the) (?:parcel|package)", r"picked up", r"kiosk",
         r"click (?:and|&) collect", r"(?:delivered|sent|delivery) (?:\w+ ){0,3}to collect",
         r"(?:corner|nearby|local) shop", r"shop nearby", r"petrol station", r"gas station", r"where else",
@@ -68,7 +69,7 @@ SERVICE: dict[str, tuple[str, ...]] = {
         r"(?:week|days|month) (?:now )?and (?:still )?(?:nothing|no)",
     ),
     "tracking": (
-        r"track\w*", r"\blink\b", r"follow my (?:parcel|order|package)", r"how far along", r"on the map",
+        r"track\w*", r"\blink\b", r"follow (?:my|the|where|its)\b", r"how far along", r"on the map",
     ),
     "standard_time": (
         (r"how (?:long|many days|soon|fast|quick\w*)[^.?!]*(?:deliver\w*|shipping|arriv\w*|take|get here|parcel"
@@ -118,7 +119,8 @@ SERVICE: dict[str, tuple[str, ...]] = {
         r"(?:do i have|date) [^.?!]*(?:to use|dead)", r"use[ds]? within a year",
     ),
     "redeem": (
-        r"redeem\w*", r"how (?:do|can|to)[^.?!]*(?:use|apply|enter|pay with)[^.?!]*(?:card|code|voucher)",
+        r"redeem\w*", r"lose the (?:rest|other|remaining)",
+        r"how (?:do|can|to)[^.?!]*(?:use|apply|enter|pay with)[^.?!]*(?:card|code|voucher)",
         r"how to use one", r"type (?:in )?the (?:code|number)", r"(?:enter|put) the (?:code|voucher|number)",
         r"at checkout", r"(?:several|two|three|both|multiple) (?:gift )?(?:cards|vouchers)", r"combine",
         r"multiple (?:cards|gift)", r"left ?over", r"what is left", r"remainder", r"rest of",
@@ -143,7 +145,7 @@ SERVICE: dict[str, tuple[str, ...]] = {
         r"|misplaced|forgot|stolen|pinched|gone)\b[^.?!]*(?:code|gift card|email|voucher)"),
         (r"(?:code|gift card|voucher|email)[^.?!]*\b(?:lost|gone|stolen|missing|deleted|misplaced|thrown|leaked"
         r"|destroyed|never reached|never (?:came|arrived)|washing)"),
-        r"block (?:a|the|my|it)\b(?: code| card)?",
+        r"los(?:es?|ing|t) (?:the|it'?s?|my|her|his|their) (?:code|card)\b", r"block (?:a|the|my|it)\b(?: code| card)?",
         r"lost (?:my|the) card", r"(?:resend|re-send)",
         r"some(?:one|body) (?:else )?(?:\w+ )?(?:used|has|spent|took) my", r"(?:scratch\w*|rub\w*)[^.?!]*\bcode",
         r"have the (?:gift card|code) again", r"(?:fresh|new) code\b", r"purse", r"wallet", r"handbag",
@@ -196,14 +198,15 @@ SERVICE: dict[str, tuple[str, ...]] = {
         r"your club", r"stamp card", r"loyal customer",
     ),
     "earn": (
-        r"earn\w*", r"how many points (?:do|will|for|per|can|is)", r"points (?:for|per|on) (?!returned)",
+        r"earn\w*", r"how many points (?:do|will|would|for|per|can|is)",
+        r"(?:if i |when i )?(?:spend|buy|order)[^.?!]*how many points", r"points (?:for|per|on) (?!returned)",
         r"(?:get|give me) (?:any )?points", r"collect (?:points|anything|something|any)", r"per (?:euro|purchase)",
         r"anything in the", r"get something for (?:every|each)", r"build up",
         r"(?:for|when) (?:every|each) (?:book|purchase|euro)", r"stamp card",
         r"loyal customer", r"points come",
     ),
     "spend_points": (
-        r"(?:spend|use|redeem|convert|turn in|turn|cash in|exchange|swap|apply|worth)\b[^.?!]*points",
+        r"(?:spend (?!\d)|use|redeem|convert|turn in|turn|cash in|exchange|swap|apply|worth)\b[^.?!]*points",
         (r"points?\b[^.?!]*(?:worth|voucher|discount|spend|\buse\b(?! them)|redeem|into|convert|checkout|enough"
         r"|buy me|make a|something off|money off)"),
         r"500", r"voucher of", r"what can i (?:do|buy|get)[^.?!]*points", r"pay with (?:my )?points",
@@ -261,7 +264,8 @@ SERVICE: dict[str, tuple[str, ...]] = {
         r"far (?:away )?from europe",
     ),
     "customs": (
-        r"customs", r"dut(?:y|ies)\b", r"import", r"border\b",
+        r"customs", r"dut(?:y|ies)\b", r"import", r"border\b", r"taxed\b",
+        r"(?:lower|smaller|cheaper) (?:price|value|amount) on", r"under-?declar\w*",
         r"(?<!proof of )tax(?:es)?\b(?! (?:number|man|return|id|law))", r"vat\b(?! (?:id|number))", r"declar\w+",
         r"value on the (?:parcel|package)", r"lower value", r"hidden (?:costs?|charges?|fees?)",
         r"(?:extra|additional|further) (?:charges|costs|fees)\b[^.?!]*(?:country|abroad|enters?)",

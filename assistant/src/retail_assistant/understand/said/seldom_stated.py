@@ -21,7 +21,8 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     ),
     "discounts": (
         (r"(?:student|senior|teacher|military|nhs|staff|employee|bulk|volume|quantity|library|school|friends?"
-        r"|referral|first order|newsletter)s? discount"), r"discounts? (?:for|if|when)", r"student\w*",
+        r"|referral|first order|newsletter)s? discount"), r"discounts? (?:for|if)", r"student\w*",
+        r"(?:discount|voucher|promo(?:tion)?) codes?",
         (r"(?:teachers?|schools?|librar(?:y|ies|ians?)|pupils|pensioners?|seniors?|nurses?|unemployed|clubs?)[^.?!]*"
         r"(?:discount|reduc\w+|cheaper|special price|lower price)"),
         r"price match\w*", r"match (?:the|a) price", r"coupons?", r"promo code", r"haggl\w*", r"bundle",
@@ -29,6 +30,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "wrapping": (
         r"gift[- ]?wrap\w*", r"wrap(?:ped|ping)? (?:it|paper|as a)", r"greeting card",
         r"(?:personal|handwritten) (?:message|note|card)", r"gift message", r"ribbon", r"gift box",
+        r"(?:nice|pretty|gift|festive|special|birthday|christmas) paper", r"giftwrap\w*", r"wrapped up",
     ),
     "audio": (r"audio ?books?", r"audible", r"listen to", r"narrat\w*", r"\bcds?\b", r"vinyl"),
     "courier": (
@@ -60,7 +62,9 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "other_pay": (
         r"apple pay", r"google pay", r"amazon pay", r"bitcoin", r"crypto\w*", r"cash on delivery", r"\bcheques?\b",
         r"\bchecks?\b(?= )", r"klarna", r"afterpay", r"amex", r"american express", r"dollars", r"\busd\b",
-        r"pounds", r"\bgbp\b", r"foreign currenc\w*", r"currenc\w*", r"in cash", r"western union", r"direct debit",
+        r"pounds", r"\bgbp\b", r"foreign currenc\w*", r"currenc\w*",
+        r"francs?\b", r"exchange rates?", r"zloty", r"yen\b",
+        r"kron(?:a|er|or)\b", r"in cash", r"western union", r"direct debit",
         r"iban", r"twint", r"ideal\b", r"meal vouchers?",
     ),
     "account": (
@@ -76,7 +80,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     ),
     "app": (
         r"kindle", r"\bapps?\b", r"iphone", r"android", r"ios\b", r"tablet", r"e-?reader", r"kobo", r"tolino",
-        r"which device", r"compatible", r"format of the (?:file|ebook)", r"\bdrm\b",
+        r"which device", r"compatible", r"format of the (?:file|ebook)",
         r"\bpdfs?\b (?:version|file|format)", r"how many devices", r"lend", r"borrow",
         r"share (?:an? |my )?(?:ebook|digital|file)", r"offline",
     ),
@@ -104,7 +108,9 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "reload": (
         r"reload", r"top ?up", r"recharge", r"extend (?:the|my|its) (?:validity|card)", r"prolong",
         r"buy (?:a )?gift card with (?:points|a gift card)", r"design", r"physical card", r"by post",
-        r"printed card", r"schedule", r"send it on",
+        r"printed card", r"schedule", r"send it on", r"(?:and )?not (?:before|earlier)\b",
+        r"put (?:more|extra) (?:money|credit)", r"add (?:more |extra )?(?:money|credit)", r"more money on",
+        r"on (?:a |one )?(?:certain|specific|particular|exact|chosen) (?:day|date)",
     ),
     "age": (
         r"age limit", r"minimum age", r"under ?age", r"how old", r"minors?\b", r"parental",
@@ -118,7 +124,8 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     ),
     "suppliers": (
         r"how do you (?:choose|source|select)", r"publisher(?:s)?\b", r"wholesale", r"retailers?", r"resell\w*",
-        r"b2b", r"business account", r"corporate", r"purchase order", r"tax[- ]exempt", r"quote for",
+        r"b2b", r"business account", r"corporate", r"purchase order", r"tax[- ]exempt", r"exempt\b",
+        r"(?:without|no|net of) vat", r"charit(?:y|ies)\b", r"quote for",
     ),
     "translation_quality": (
         r"translat\w+ (?:is|was) (?:bad|terrible|poor|awful)", r"bad translation", r"printer\b",
@@ -160,6 +167,24 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"free gift", r"extras",
     ),
     "sale_date": (r"when is the next", r"next sale", r"black friday", r"cyber monday", r"boxing day"),
+    "drm": (r"drm\b", r"copy[- ]protect\w*", r"watermark\w*"),
+    "several_addresses": (
+        r"(?:two|three|four|several|different|multiple|more than one|various) (?:different |delivery )?address(?:es)?",
+    ),
+    "switch_pay": (
+        r"(?:change|switch)[^.?!]*(?:payment method|way (?:of|i) pay\w*|how i (?:pay|paid))",
+        r"would rather (?:use|pay (?:with|by))", r"(?:account|card)[^.?!]*(?:doesn'?t exist|closed|no longer exists)",
+    ),
+    "packing_slip": (
+        r"packing (?:slip|list|note)", r"delivery note",
+        r"prices? (?:be |is |are )?(?:on|in|shown|printed|visible)[^.?!]*(?:slip|parcel|package|box|bill|invoice)",
+        r"without (?:a |the )?(?:prices?|bill|invoice) in",
+    ),
+    "midnight": (r"midnight", r"at what time on", r"what time on"),
+    "become_regular": (r"(?:become|count|considered|treated) (?:as )?(?:a )?regular\b",),
+    "send_digital": (
+        r"send (?:a|an|the) (?:e-?book|digital \w+)", r"(?:e-?book|digital \w+) (?:to|for) (?:someone|somebody)",
+    ),
     "lost_receipt": (r"(?:lost|no|without|don'?t have|misplaced)[^.?!]*(?:gift )?receipt",),
 }
 # fmt: on

@@ -47,7 +47,9 @@ _SLOTS = (
     ("nothing", re.compile(_ALL.format(_NOTHING))),
     ("bot", re.compile(
 
-            r"\bare you (?:a |an )?(?:bot|robot|human|real|person|ai|machine|chatbot|chatgpt|computer)\b"
+            r"\bam i (?:talking|speaking|chatting|writing) (?:to|with) (?:a |an )?(?:real |actual )?(?:human|person"
+            r"|bot|robot|machine|computer|program|ai)\b"
+            r"|\bare you (?:a |an )?(?:bot|robot|human|real|person|ai|machine|chatbot|chatgpt|computer)\b"
             r"|\bwho are you\b"
             r"|\bwhat are you\b(?! (?:going|doing|talking|offering|selling|trying))|\bwhat(?:'s| is) your name\b"
             r"|\bwhat can you do\b"
@@ -78,6 +80,7 @@ _HOSTILE = re.compile(
     r"|rules|prompt|polic\w+|guidelines|told)\b|\bsystem prompt\b|\b(?:your|the) (?:initial |hidden "
     r"|secret )?(?:prompt|instructions)\b"
     r"|\byou are now\b|(?:^|you |please |now |and |to )pretend (?:to be|you|that)\b|\bjailbreak\b|\bact as\b"
+    r"|\bsystem (?:notice|message|override|update)\b|\bverified staff\b|\bapply (?:a )?(?:100|99) ?%"
     r"|\brole-?play\b|\bdeveloper mode\b|\bdan mode\b|\bdo anything now\b|</?(?:system|user|assistant|script"
     r"|img|iframe)\b|<\w+[^>]*>"
     r"|\brepeat after me\b|\b(?:say|write|print|reply|respond|answer|output|confirm) (?:that |with |only "

@@ -42,6 +42,10 @@ _ASPECTS = (
         re.compile(r"\b(?:hours?|days?|weeks?|months?|years?)\b"),
     ),
     _Aspect(
+        re.compile(r"\bhow (?:quick|fast|soon|long)\w*\b.*\b(?:replac\w+|new (?:one|copy)|right (?:book|one|copy))"),
+        re.compile(r"\b(?:express|days?|hours?|at once|same day)\b"),
+    ),
+    _Aspect(
         re.compile(r"\brefund\w*\b.*\b(?:instead|rather)\b|\b(?:instead|rather)\b.*\brefund"),
         re.compile(r"\brefund\w*|\bmoney back\b"),
     ),
