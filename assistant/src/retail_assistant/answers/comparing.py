@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, showing
-from retail_assistant.answers.phrases import by, count, form, in_form, joined, money, price, stock, title
+from retail_assistant.answers.phrases import amount, by, count, form, in_form, joined, money, price, stock, title
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.knowledge.tasks import review_summaries
@@ -63,7 +63,7 @@ class Comparing:
             return self._by_whole(offers, asked)
         if (found := _UNSTATED.search(ask.text)) and not _PRICE.search(ask.text):
             return Draft(f"Our pages do not state which is {found[0]}.")
-        draft = self._by_price(offers)
+        draft = self._by_price(asked, offers)
         lacking = ask.wishes.formats - {o.product.format for o in offers}
         if lacking and len(ask.subjects) == 1:
             draft.text += f" It is not sold as {joined([form(name) for name in sorted(lacking)], 'or')}."
@@ -90,12 +90,15 @@ class Comparing:
             return [o for o in some if o.product.format in wanted] or some
         return some
 
-    def _by_price(self, offers: Sequence[Offer]) -> Draft:
+    def _by_price(self, asked: Asked, offers: Sequence[Offer]) -> Draft:
+        """What each costs the shopper, and by how much one is cheaper."""
+        charged = self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now())
+        cents = {o.asin: charged[o.asin].cents if o.asin in charged else o.cents for o in offers}
         authors = len({o.product.author for o in offers}) > 1
-        said = [f"{in_form(o)}{by(o) if authors else ''} costs {price(o)} and is {stock(o)}." for o in offers]
-        cheapest = min(offers, key=lambda o: o.cents)
-        others = sorted(o.cents for o in offers if o is not cheapest)
-        if others[0] == cheapest.cents:
+        said = [f"{in_form(o)}{by(o) if authors else ''} costs {amount(o, charged)} and is {stock(o)}." for o in offers]
+        cheapest = min(offers, key=lambda o: cents[o.asin])
+        others = sorted(cents[o.asin] for o in offers if o is not cheapest)
+        if others[0] == cents[cheapest.asin]:
             said.append("They cost the same.")
         else:
             name = (
@@ -104,7 +107,7 @@ class Comparing:
                 else f"The {form(cheapest.product.format)}"
             )
             how = "cheaper" if len(offers) == _TWO else "the cheapest"
-            said.append(f"{name} is {how}, by {money(others[0] - cheapest.cents)}.")
+            said.append(f"{name} is {how}, by {money(others[0] - cents[cheapest.asin])}.")
         return showing(" ".join(said), offers)
 
     async def _by_reviews(self, offers: Sequence[Offer]) -> Draft:

@@ -33,7 +33,7 @@ class AnswerDesk:
         self.policies = PolicyAnswers(app, shop, may_word=may_word)
         self._lists = Lists(app, shop, subjects)
         promotions = Promotions(app, shop, subjects)
-        self._facts = Facts(subjects)
+        self._facts = Facts(subjects, app.settings.clock.now)
         self._own = own = Own(app, shop)
         self.actions = Actions(app, shop, subjects, own)
         self._correcting = Correcting(app, shop, subjects)

@@ -9,7 +9,7 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, together
-from retail_assistant.answers.phrases import by, count, form, in_form, joined, price, stock, title
+from retail_assistant.answers.phrases import amount, by, count, form, in_form, joined, price, stock, title
 from retail_assistant.answers.products import MOST_NAMED, WHICH, drafted, missing, name_of, volumes_told
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.shop.finding import Offer
@@ -48,9 +48,9 @@ class Looked(msgspec.Struct, frozen=True):
 class Facts:
     """Answers questions for facts; what the pages do not state is said not to be stated."""
 
-    def __init__(self, subjects: Subjects) -> None:
-        """Look products up with ``subjects``."""
-        self._subjects = subjects
+    def __init__(self, subjects: Subjects, now: Callable[[], float]) -> None:
+        """Look products up with ``subjects``; ``now`` tells which promotions run."""
+        self._subjects, self._now = subjects, now
         self._tell: dict[str, Callable[[Looked], Draft]] = {
             "author": _author,
             "plot": _plot,
@@ -101,7 +101,8 @@ class Facts:
         offers = self._subjects.offers(asked.ask.subjects[0])
         if not offers:
             return missing(self._subjects, asked.ask.subjects[0])
-        said = [f"{in_form(o)}{by(o)} costs {price(o)} and is {stock(o)}." for o in offers[:MOST_NAMED]]
+        charged = self._subjects.charges(asked.shopper, offers, self._now())
+        said = [f"{in_form(o)}{by(o)} costs {amount(o, charged)} and is {stock(o)}." for o in offers[:MOST_NAMED]]
         return drafted(said, offers[:MOST_NAMED])
 
 

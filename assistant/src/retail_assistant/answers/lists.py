@@ -73,7 +73,7 @@ class Lists:
             other = "other " if is_another else ""
             return await asyncio.to_thread(self._none.answer, asked, wishes, conditions, other=other)
         chosen, lane, head = await self._best(asked, wishes, found, anchor)
-        return showing(f"{head} {listed(chosen)}", chosen, lane=lane, wishes=wishes)
+        return showing(f"{head} {self._listed(asked, chosen)}", chosen, lane=lane, wishes=wishes)
 
     async def trend(self, asked: Asked) -> Draft:
         """What sells, within the stated wishes."""
@@ -89,7 +89,11 @@ class Lists:
         chosen = one_a_line(found)[: wishes.count or FEW]
         if not chosen:
             return Draft("Nothing stands out right now.", lane=lane, wishes=wishes)
-        return showing(f"Popular right now: {listed(chosen)}", chosen, lane=lane, wishes=wishes)
+        return showing(f"Popular right now: {self._listed(asked, chosen)}", chosen, lane=lane, wishes=wishes)
+
+    def _listed(self, asked: Asked, offers: Sequence[Offer]) -> str:
+        """Products with what the shopper pays for them."""
+        return listed(offers, self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now()))
 
     def _wished(self, asked: Asked, anchor: Offer | None) -> Wishes:
         """The wishes; where one of a list was picked and another one is asked for, those of that list go on."""

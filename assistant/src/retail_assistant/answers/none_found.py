@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from retail_assistant.answers.draft import Asked, Draft, showing
-from retail_assistant.answers.phrases import described, joined, listed, money, reduction
+from retail_assistant.answers.phrases import described, joined, listed
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer, one_a_line
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
@@ -43,7 +43,7 @@ class NoneFound:
             return Draft("I have nothing that fits right now.", wishes=wishes)
         if reduced := self._reduced(asked, wishes, conditions):
             return reduced
-        if partly := self._with_some_themes(wishes, conditions):
+        if partly := self._with_some_themes(asked, wishes, conditions):
             return partly
         text = f"I found no {other}{described(wishes, self._shop.goods())} in stock."
         for name, wish in _GIVEN_UP:
@@ -55,7 +55,7 @@ class NoneFound:
             if asked.said.empty:
                 left = msgspec.structs.replace(wishes, **{name: getattr(NO_WISHES, name)})
                 found = one_a_line(self._shop.find(freed))[: wishes.count or SHOWN]
-                return _shown(f"Without {wish} I found:", found, left)
+                return self._shown(asked, f"Without {wish} I found:", found, left)
             offer = f"Without {wish} there would be some; tell me if you would like to see them."
             return Draft(f"{text} {offer}", wishes=wishes)
         return Draft(text, wishes=wishes)
@@ -79,13 +79,11 @@ class NoneFound:
         if not fitting:
             return None
         fitting = sorted(fitting, key=lambda o: charged[o.asin].cents)[: wishes.count or SHOWN]
-        each = joined([f"{money(charged[o.asin].cents)}{reduction(charged[o.asin])}" for o in fitting])
         none = f"I found no {described(wishes, self._shop.goods())} in stock without a promotion."
-        draft = _shown(f"{none} With one these cost no more than that:", fitting, wishes)
-        draft.text += f" You pay {each}."
-        return draft
+        head = f"{none} With one these cost no more than that:"
+        return self._shown(asked, head, fitting, wishes)
 
-    def _with_some_themes(self, wishes: Wishes, conditions: Conditions) -> Draft | None:
+    def _with_some_themes(self, asked: Asked, wishes: Wishes, conditions: Conditions) -> Draft | None:
         """What has some of several themes, those with the most of them first."""
         if len(wishes.themes) < 2:  # noqa: PLR2004  # of one theme there is no part
             return None
@@ -96,13 +94,14 @@ class NoneFound:
         best = sorted(one_a_line(found), key=lambda o: -sum(o.asin in asins for asins in having.values()))
         shown = best[: wishes.count or SHOWN]
         themes = [theme for theme, asins in having.items() if any(o.asin in asins for o in shown)]
-        return _shown(
+        return self._shown(
+            asked,
             f"None is about {joined(sorted(wishes.themes))} together; these are about {joined(themes, 'or')}:",
             shown,
             msgspec.structs.replace(wishes, themes=frozenset({" or ".join(themes)})),
         )
 
-
-def _shown(head: str, offers: Sequence[Offer], wishes: Wishes) -> Draft:
-    """Some products under a head."""
-    return showing(f"{head} {listed(offers)}", offers, wishes=wishes)
+    def _shown(self, asked: Asked, head: str, offers: Sequence[Offer], wishes: Wishes) -> Draft:
+        """Some products under a head, with what the shopper pays for them."""
+        charged = self._shop.charges(asked.shopper, [o.asin for o in offers], now=self._now())
+        return showing(f"{head} {listed(offers, charged)}", offers, wishes=wishes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.orders import Line
@@ -11,6 +11,7 @@ from retail_assistant.understand.names.volumes import LAST
 from retail_assistant.understand.wishes import Wishes
 
 FOUND_NOTHING = "I found nothing about"
+NO_CHARGES: Mapping[str, Charge] = {}
 FORMATS = {"digital": "digital edition", "paperback": "paperback", "hardcover": "hardcover"}
 
 
@@ -90,11 +91,19 @@ def by(offer: Offer) -> str:
     return f" by {offer.product.author}" if offer.product.author else ""
 
 
-def listed(offers: Sequence[Offer]) -> str:
-    """One short sentence per product, with its format and its price."""
+def amount(offer: Offer, charged: Mapping[str, Charge]) -> str:
+    """A product's price, after a promotion that is taken off: "€6.99 with 30 % off €9.99"."""
+    charge = charged.get(offer.asin)
+    if charge is None or charge.promotion is None:
+        return price(offer)
+    return f"{{{{reduced:{offer.asin}|{charge.promotion.percent}}}}}{reduction(charge)} {price(offer)}"
+
+
+def listed(offers: Sequence[Offer], charged: Mapping[str, Charge] = NO_CHARGES) -> str:
+    """One short sentence per product, with its format and its price, and what it costs with a promotion."""
     said = []
     for offer in offers:
-        details = [form(offer.product.format), price(offer), "" if offer.quantity else stock(offer)]
+        details = [form(offer.product.format), amount(offer, charged), "" if offer.quantity else stock(offer)]
         said.append(f"{title(offer)}{by(offer)} ({', '.join(filter(None, details))}).")
     return " ".join(said)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer
+from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.ask import Ask, Subject
 from retail_assistant.understand.names.volumes import LAST
 
@@ -37,6 +38,10 @@ class Subjects:
     def have_words(self, words: Sequence[str]) -> bool:
         """Whether any product has all of some words."""
         return bool(self._shop.with_words(words))
+
+    def charges(self, shopper: str, offers: Sequence[Offer], now: float) -> dict[str, Charge]:
+        """What a shopper pays for a copy of each of some products, with promotions."""
+        return self._shop.charges(shopper, [offer.asin for offer in offers], now=now)
 
     def formats(self) -> list[str]:
         """The formats in which the shop sells anything."""

@@ -20,7 +20,7 @@ from retail_assistant.answers.policy.sections import Found, section_name
 from retail_assistant.answers.remarks import HOSTILE, OFF_TOPIC, ask_back, remark
 from retail_assistant.chat.bank import Bank, FromBank
 from retail_assistant.chat.conversation import Sessions, after
-from retail_assistant.chat.deciding import decide, is_sure, needs_head
+from retail_assistant.chat.deciding import OWN, decide, is_sure, needs_head
 from retail_assistant.chat.intent import Intent, intent
 from retail_assistant.chat.lookup import Lookup
 from retail_assistant.chat.release import Release
@@ -37,6 +37,7 @@ from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.language import is_doubtful, other_language
 from retail_assistant.understand.said.concepts import names_any
+from retail_assistant.understand.said.foreign import in_english
 from retail_assistant.understand.said.social import is_hostile
 from retail_assistant.understand.said.troubles import is_trouble
 from retail_assistant.understand.said.two_rules import trouble_and_return
@@ -50,6 +51,24 @@ IN_ENGLISH = "Please ask me in English, or our support team."
 _WORTH = re.compile(r"\b(?:worth|voucher|missing|need|until|left to)\b")
 OUTDATED = "outdated"
 """The refusal of an answer of the bank of which a sentence did not hold any more when it was checked."""
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A message, the other language in which it is written, if it is, and its shop words in English."""
+
+    message: str
+    language: str = ""
+    english: str = ""
+
+    @property
+    def text(self) -> str:
+        """What is read."""
+        return self.english or self.message
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether it is in English, or has enough shop words to be understood."""
+        return not self.language or bool(self.english)
 
 
 class Assistant:
@@ -95,9 +114,10 @@ class Assistant:
         said = self.sessions.recall(turn)
         if said is None:
             said = await asyncio.to_thread(rereader.read, turn) if turn.history else NEW
-        asks = parser.read(turn.message, said, turn.page or "")
+        heard = await self._heard(turn.message)
+        asks = parser.read(heard.text, said, turn.page or "")
         settled = await self._settled(turn, asks[-1], said)
-        draft, retries = settled or await self._draft(turn, asks, said), 0
+        draft, retries = settled or await self._draft(turn, asks, said, heard), 0
         while settled is None and await self._release.is_outdated(draft, turn):
             if not draft.faq and retries >= MOST_RETRIES:
                 if draft.stream or draft.section:  # the rest of an answer without its main sentence misleads
@@ -107,7 +127,7 @@ class Assistant:
             retries += 1
             request.again(retrieval, policy_sections, response_generation, guardrails)
             refusals = [*draft.refusals, OUTDATED] if draft.faq else draft.refusals
-            draft = await self._draft(turn, asks, said, may_use_bank=OUTDATED not in refusals)
+            draft = await self._draft(turn, asks, said, heard, may_use_bank=OUTDATED not in refusals)
             draft.refusals = [*refusals, *draft.refusals]
         text = ""
         async for sentence in self._release.checked(draft, turn):
@@ -120,18 +140,19 @@ class Assistant:
             draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), shown, text.strip(), draft.worded
         )
 
-    async def _draft(self, turn: Turn, asks: list[Ask], said: Dialogue, *, may_use_bank: bool = True) -> Draft:
-        language = await self._other_language(turn.message)
-        drafts = [Draft(f"I can only answer in English, not in {language}.")] if language else []
+    async def _draft(
+        self, turn: Turn, asks: list[Ask], said: Dialogue, heard: Heard, *, may_use_bank: bool = True
+    ) -> Draft:
+        drafts = [Draft(f"I can only answer in English, not in {heard.language}.")] if heard.language else []
         notice = len(drafts)
-        alone, state = len(asks) == 1 and not language, NEW if language else said
+        alone, state = len(asks) == 1 and not heard.language, said if heard.is_understood else NEW
         for ask in asks:
             asked = Asked(ask, turn.shopper, turn.page or "", state, turn.history, alone)
             one = await self._one(turn, asked, may_use_bank=may_use_bank and len(asks) == 1)
             state = after(state, ask, one, turn.page or "")
             drafts.append(one)
-        if notice and not any(d.section for d in drafts[notice:]):  # what was not understood is not unstated either
-            drafts[notice:] = [Draft(IN_ENGLISH, intent=drafts[-1].intent)]
+        if notice and not any(d.section or (heard.english and _tells(d)) for d in drafts[notice:]):
+            drafts[notice:] = [Draft(IN_ENGLISH, intent=drafts[-1].intent)]  # not understood is not unstated either
         return together(drafts)
 
     async def _settled(self, turn: Turn, ask: Ask, said: Dialogue) -> Draft | None:
@@ -145,11 +166,13 @@ class Assistant:
             return _of("action", again) if hesitates(turn.message) else None
         return _of("action", await self._desk.actions.settle(asked, agreed=agreed))
 
-    async def _other_language(self, message: str) -> str | None:
-        known = (await self._understanding.vocabulary()).share_known(message)
-        if not is_doubtful(message, known=known):
-            return None
-        return await asyncio.to_thread(other_language, message)
+    async def _heard(self, message: str) -> Heard:
+        """A message in English: if it is in another language, its shop words."""
+        vocabulary = await self._understanding.vocabulary()
+        if not is_doubtful(message, known=vocabulary.share_known(message)):
+            return Heard(message)
+        language = await asyncio.to_thread(other_language, message) or ""
+        return Heard(message, language, in_english(message, keeps=vocabulary.uses) if language else "")
 
     async def _one(self, turn: Turn, asked: Asked, *, may_use_bank: bool) -> Draft:
         """Answer one question."""
@@ -240,6 +263,11 @@ def cards(asins: Sequence[str], shop: LiveShop) -> tuple[Card, ...]:
         Card(o.asin, o.product.title, shop.money(o.cents), o.quantity > 0, o.product.genre, o.product.format)
         for o in shop.offers(asins)
     )
+
+
+def _tells(draft: Draft) -> bool:
+    """Whether an answer is surely about what was asked: it shows products, or is of the shopper's own things."""
+    return bool(draft.asins) or draft.intent in OWN
 
 
 def _of(kind: Kind, draft: Draft) -> Draft:

@@ -6,10 +6,13 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from retail_assistant.understand.said.foreign import is_of_shop
+
 _WORD = re.compile(r"[^\W\d_]{2,}")
 LEAST_WORDS = 3
-SURE, MOSTLY = 0.8, 0.6
-"""How sure a language must be, and the share of known words from which a message counts as English."""
+SURE, LIKELY, MOSTLY = 0.8, 0.5, 0.6
+"""How sure a language must be, also if the message has shop words of another language; and the share of known words
+from which a message counts as English."""
 NAMES = {
     "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "nl": "Dutch", "pt": "Portuguese",
     "pl": "Polish", "sv": "Swedish", "da": "Danish", "tr": "Turkish", "ja": "Japanese", "zh": "Chinese",
@@ -35,7 +38,7 @@ def other_language(text: str) -> str | None:
     The first call loads the identifier, which takes a third of a second: call it in a thread.
     """
     language, chance = _identifier().classify(text)
-    return NAMES.get(language) if language != "en" and chance >= SURE else None
+    return NAMES.get(language) if language != "en" and chance >= (LIKELY if is_of_shop(text) else SURE) else None
 
 
 @lru_cache(1)

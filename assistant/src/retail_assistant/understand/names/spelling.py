@@ -76,6 +76,10 @@ class Speller:
         """Whether a word in lower case is in the dictionary."""
         return word in self._shop or word in self._english.words or not word.isalpha()
 
+    def is_own(self, word: str) -> bool:
+        """Whether the shop itself uses a word in lower case, or it names a place."""
+        return word in self._shop
+
     def _corrected(self, word: str) -> str:
         from symspellpy import Verbosity
 

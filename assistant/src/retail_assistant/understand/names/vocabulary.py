@@ -66,6 +66,10 @@ class Vocabulary:
         """Whether a word occurs in a text of the shop, in this or a similar form."""
         return any(form in self._terms for form in (word, f"{word}s", word.removesuffix("s")))
 
+    def uses(self, word: str) -> bool:
+        """Whether the shop uses a word, or it names a place."""
+        return self._speller.is_own(word) if self._speller else self.knows(word)
+
     def share_known(self, text: str) -> float:
         """The share of a text's words that are English, or the shop's own."""
         said = words(text)
