@@ -34,6 +34,7 @@ _OF_DELIVERY = frozenset(
     {"delivery", "express", "standard_time", "customs", "return", "label", "cost", "where_we_deliver", "tracking"}
 )
 """Concepts that depend on where a parcel goes."""
+_PLACES = frozenset({"abroad", "in_europe", "beyond_europe"})
 _HOW = re.compile(r"^(?:and |but |so |ok(?:ay)?,? )*(?:within )?(?:how|when)\b")
 _ASKS = re.compile(r"\?|^\s*(?:how|what|when|where|which|who|why|can|could|do|does|is|are|tell me)\b", re.IGNORECASE)
 
@@ -123,6 +124,7 @@ class Lookup:
         told = self._told(turn)
         named = concepts(text)
         is_placed = any(map(place, told)) and not place(text) and not (named and named.isdisjoint(_OF_DELIVERY))
+        is_placed = is_placed or (bool(named) and named <= _PLACES)  # "and abroad?"
         by_itself = PLACED_BEFORE if is_placed else TOLD_BEFORE if told else ALIKE
         found = going_on(text, await self._policies.find(text), joined, said.section, by_itself=by_itself)
         return found.stating(text) if _HOW.search(text) else found

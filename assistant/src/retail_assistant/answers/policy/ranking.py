@@ -19,12 +19,19 @@ import parbake as pb
 from retail_assistant.answers.policy.sections import Ranked, Signs, section_name
 from retail_assistant.faq.vocabulary import UNANSWERED, content_words
 from retail_assistant.knowledge.retrieval import Hit
-from retail_assistant.understand.said.concepts import SELDOM_STATED, concepts
+from retail_assistant.understand.said.concepts import SELDOM_STATED, UNOPENED, concepts
 
 WHOLE, PART, ALIAS, SAID, KNOWN, NAMED, TITLED, STATED, EXTRA = 0.14, 0.18, 0.22, 0.05, 0.06, 0.04, 0.15, 0.11, 0.0075
+OTHERWISE = 0.3
+"""How much less a section counts that is about opened books, if the book is not opened."""
 KEPT = 12
 """How many of the best sections are returned."""
-_PLACES = (("abroad", "", 0.15), ("in_europe", "beyond_europe", 0.06), ("beyond_europe", "in_europe", 0.06))
+_PLACES = (
+    ("return_abroad", "", 0.1),
+    ("abroad", "", 0.15),
+    ("in_europe", "beyond_europe", 0.06),
+    ("beyond_europe", "in_europe", 0.06),
+)
 """Parts of the world, the one that a section is about instead, and how much less such a section counts."""
 _LEAST_RARITY = 0.1
 _NO_WORDS: frozenset[str] = frozenset()
@@ -71,6 +78,7 @@ class _Shelf:
     def score(self, words: set[str], named: frozenset[str]) -> Any:
         """What the words and concepts of a question add to each section's score."""
         nothing = np.zeros(len(self.names))
+        is_unopened, named = UNOPENED in named, named - {UNOPENED}
         total = sum(self.rare.get(word, self.unknown) for word in words) or 1.0
         total_named = sum(max(self.rare_concepts.get(name, self.unknown), _LEAST_RARITY) for name in named) or 1.0
         by_words = sum((self.words[word] for word in words if word in self.words), nothing)
@@ -79,6 +87,8 @@ class _Shelf:
             if place in named and place in self.stated:
                 misses = (self.stated[place] == 0) & (self.stated.get(other, nothing) > 0 if other else True)
                 by_concepts = by_concepts - total_named * less * misses
+        if is_unopened and "opened" in self.titled:
+            by_concepts = by_concepts - total_named * OTHERWISE * (self.titled["opened"] > 0)
         extra = self.extra - sum((self.titled[name] for name in named if name in self.titled), nothing)
         return by_words / total + by_concepts / total_named - EXTRA * extra
 

@@ -15,28 +15,47 @@ from retail_assistant.understand.said.said_of_service import SERVICE
 from retail_assistant.understand.said.seldom_stated import SPOKEN
 
 _PATTERNS = {name: re.compile(rf"\b(?:{'|'.join(spoken)})") for name, spoken in (ORDERS | SERVICE | SPOKEN).items()}
+_UNOPENED = re.compile(
+    r"\b(?:not|never|without)\b[^.?!]{0,25}\b(?:open\w*|unwrapp\w+|(?:tak\w+|touch\w+) (?:off )?(?:the )?"
+    r"(?:wrapp\w+|plastic|foil|seal))\b"
+    r"|n't (?:\w+ ){0,3}(?:open(?:ed)?|unwrapped|(?:taken|touched) (?:off )?(?:the )?(?:wrapp\w+|plastic|foil|seal))\b"
+    r"|\bun-?opened\b|\bstill (?:\w+ )?(?:sealed|wrapped|shut|in (?:its|the|their) (?:wrap\w*|plastic|foil))\b"
+    r"|\b(?:is|are|was|were) (?:still )?sealed\b"
+)
+"""Says that a book was not opened."""
+_NO_BOOK = re.compile(r"\bopened (?:the|my|our) (?:door|order|account|mail|e-?mail|app)\b")
 _WITH_US = re.compile(r"\b(?:writ\w+|talk|speak|get back|come back|tell it) to us\b")
 """Where "us" is the shop, and no country."""
+UNOPENED = "unopened"
+"""The concept of a book that was not opened: what is stated of opened ones is not meant."""
 OWN_DEADLINES = frozenset({"opened", "digital", "signed", "gift", "holiday", "damaged", "exchange"})
 """What can be returned on other terms than a book in general."""
 _SAYS_MORE = {
     "sharing": frozenset({"address"}),
     "return_abroad": frozenset({"delivery"}),
+    "file_fault": frozenset({"app", "drm"}),
 }
 """Concepts beside which some others say nothing."""
 TROUBLES = frozenset({"damaged", "misprint", "wrong_item", "dent", "file_fault"})
 """The concepts of a trouble with a book, of which it matters that the book arrived with it."""
-SELDOM_STATED = frozenset(SPOKEN)
+_ABROAD = {"express": "express_abroad", "pickup": "pickup_abroad"}
+"""What a shop may have at home and not abroad."""
+SELDOM_STATED = frozenset(SPOKEN) | frozenset(_ABROAD.values())
 """What customers ask of any shop, and only some state."""
 
 
 def concepts(text: str) -> frozenset[str]:
     """The concepts that a text in lower case names; a place counts as a part of the world."""
     found = {name for name, pattern in _PATTERNS.items() if pattern.search(text)}
+    if "opened" in found and (_UNOPENED.search(text) or _NO_BOOK.search(text)):
+        found.discard("opened")
+    if _UNOPENED.search(text) and "file_fault" not in found:
+        found.add(UNOPENED)
     if where := place(_WITH_US.sub("", text)):
         found |= {"abroad", "in_europe" if where[1] else "beyond_europe"}
         if "return" in found:
             found.add("return_abroad")
+    found |= {more for one, more in _ABROAD.items() if one in found and "abroad" in found}
     for one, others in _SAYS_MORE.items():
         if one in found:
             found -= others

@@ -239,7 +239,7 @@ CUES: tuple[Cue, ...] = (
     ),
     # Promotions.
     _cue("promotion", "", 2.3, None,
-         r"\bpromo(?:tion)?s?\b", r"\bdiscount(?:s|ed)?\b", r"\b(?:special )?offers?\b", r"\bdeals?\b",
+         r"\bpromo(?:tion)?s?\b", r"\bdiscount(?:s|ed)?\b", r"\b(?:special )?offers?\b", r"\bdeals?\b(?! with\b)",
          r"\bon sale\b", r"\bsales?\b", r"\breduced\b", r"\bbargains?\b", r"\b(?:percent|%) off\b",
          r"\b\d+ ?(?:%|percent\b)", r"\b(?:anything|something|things?|books?) (?:off|reduced)\b", r"\bsavings?\b",
          r"\bhow much (?:do|does|can|could) .* save\b", r"\b(?:2|two|3|three)[- ]for[- ](?:1|one|2|two)\b",

@@ -30,7 +30,23 @@ _ENGLISH: dict[str, str] = {
     "taschenbücher": "paperbacks", "gebunden": "hardcover", "ebook": "ebook", "billiger": "cheaper", "günstig": "cheap",
     "datenschutz": "privacy", "konto": "account", "löschen": "delete", "haben": "have", "nach": "to", "und": "and",
     "mit": "with", "geöffnet": "opened", "ausland": "abroad", "zoll": "customs", "vorbestellen": "preorder",
+    **dict.fromkeys(("angekommen", "ankam"), "arrived"),
+    **dict.fromkeys(("falsche", "falsches", "falschen"), "wrong"),
+    **dict.fromkeys(("erhalten", "bekommen", "bekam"), "received"),
+    "wasserschaden": "water damage", "schaden": "damage",
+    "defekt": "damaged", "verschwunden": "lost", "verfallen": "expire", "ablaufen": "expire", "wochen": "weeks",
+    "woche": "week", "tage": "days", "tagen": "days", "monate": "months", "nie": "never", "pakete": "parcels",
+    "sendungsverfolgung": "tracking", "bewegt": "moved", "treuepunkte": "loyalty points", "seiten": "pages",
+    "fehlen": "missing", "abholen": "pick up", "adresse": "address", "ändern": "change", "karte": "card",
+    "raten": "instalments", "kostenlos": "free", "gratis": "free", "ab": "from", "ausverkauft": "sold out",
+    "lieferbar": "in stock", "empfehlen": "recommend", "suche": "looking for", "günstige": "cheap",
+    "günstigste": "cheapest", "auf": "on", "dem": "the", "weg": "way", "schon": "already", "noch": "still",
     # French
+    "habite": "live in", "chez": "to", "moi": "me", "reçu": "received", "mauvais": "wrong", "arrivé": "arrived",
+    "jamais": "never", "déchiré": "torn", "cassé": "damaged", "semaine": "week", "semaines": "weeks", "mois": "months",
+    "suivi": "tracking", "bougé": "moved", "pas": "not", "pages": "pages", "manquent": "missing",
+    "changer": "change", "gratuit": "free", "gratuite": "free", "stock": "stock", "cherche": "looking for",
+    "expirent": "expire", "fois": "instalments", "plusieurs": "several", "relais": "pick-up point", "cassée": "damaged",
     "livre": "book", "livres": "books", "retourner": "return", "renvoyer": "return", "retour": "return",
     "rendre": "return", "échanger": "exchange", "livraison": "delivery", "expédition": "delivery", "port": "delivery",
     "frais": "cost", "coûte": "costs", "coûtent": "cost", "prix": "price", "combien": "how much", "temps": "time",
@@ -55,7 +71,15 @@ _ENGLISH: dict[str, str] = {
     "barato": "cheap", "barata": "cheap", "más": "more", "y": "and", "con": "with", "abierto": "opened",
     "extranjero": "abroad", "aduana": "customs", "válida": "valid", "caduca": "expire", "datos": "data",
     "cuenta": "account", "borrar": "delete", "tenéis": "do you have", "tienen": "do you have", "hay": "is there",
+    "recibido": "received", "equivocado": "wrong", "llegado": "arrived", "llegó": "arrived", "nunca": "never",
+    "rota": "damaged", "semana": "week", "semanas": "weeks", "meses": "months", "seguimiento": "tracking",
+    "páginas": "pages", "faltan": "missing", "dirección": "address", "cuotas": "instalments",
+    "plazos": "instalments", "vivo": "live in", "busco": "looking for", "caducan": "expire", "recoger": "pick up",
     # Italian
+    "ricevuto": "received", "sbagliato": "wrong", "arrivato": "arrived", "mai": "never", "rotto": "damaged",
+    "settimana": "week", "settimane": "weeks", "mesi": "months", "pagine": "pages", "mancano": "missing",
+    "indirizzo": "address", "gratuita": "free", "rate": "instalments", "abito": "live in", "cerco": "looking for",
+    "scadono": "expire", "ritirare": "pick up",
     "libri": "books", "restituire": "return", "reso": "return", "rimandare": "return", "cambio": "exchange",
     "spedizione": "delivery", "spedire": "deliver", "consegna": "delivery", "spese": "cost", "costa": "costs",
     "costano": "cost", "prezzo": "price", "quanto": "how much", "quanti": "how many", "giorni": "days", "tempo": "time",
@@ -86,7 +110,9 @@ _ENGLISH: dict[str, str] = {
     "e-book": "digital edition", "paczka": "parcel",
 }
 # fmt: on
-_NEVER_ALONE = frozenset({"was", "no", "e", "y", "et", "is", "port", "points", "carte", "digital", "con", "on", "an"})
+_NEVER_ALONE = frozenset(
+    """was no e y et is port points carte digital con on an pages stock weg rate chez gratis ab auf pas mai""".split()
+)
 """Words that English has as well, or that say nothing of a language by themselves."""
 HEARD, SHORT = 2, 4
 """How many known words show that a message is about the shop; of fewer words than that, one does."""

@@ -119,7 +119,8 @@ SERVICE: dict[str, tuple[str, ...]] = {
         r"(?:do i have|date) [^.?!]*(?:to use|dead)", r"use[ds]? within a year",
     ),
     "redeem": (
-        r"redeem\w*", r"lose the (?:rest|other|remaining)",
+        r"redeem\w*", r"together with another", r"use (?:two|both|several|more than one)\b",
+        r"lose the (?:rest|other|remaining)",
         r"how (?:do|can|to)[^.?!]*(?:use|apply|enter|pay with)[^.?!]*(?:card|code|voucher)",
         r"how to use one", r"type (?:in )?the (?:code|number)", r"(?:enter|put) the (?:code|voucher|number)",
         r"at checkout", r"(?:several|two|three|both|multiple) (?:gift )?(?:cards|vouchers)", r"combine",

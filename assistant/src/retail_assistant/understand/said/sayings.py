@@ -42,7 +42,7 @@ _SAME = (
     (re.compile(r"\bpre-?orders?(?:ed)?\b|\bpre order(?:ed)?\b"), "preorder"),
     (re.compile(r"\b(?:postage|shipping costs?|shipping fees?|delivery charges?|p&p)\b"), "delivery cost"),
     (re.compile(
-        r"\bbuy now pay later\b|\bklarna\b|\bin (?:parts|rates|installments)\b|\binstallments?\b"),
+        r"\bbuy now pay later\b|\bin (?:parts|rates|installments)\b|\binstallments?\b"),
         "instalments"),
     (re.compile(r"\boverseas\b"), "abroad"),
     (re.compile(r"\b(?:order|purchase|buying|shopping|reading) history\b"), "past orders"),  # no genre
@@ -52,8 +52,16 @@ _SAME = (
 )  # fmt: skip
 
 
+_RETURNS = re.compile(
+    r"\breturn\w*\b|\b(?:send|ship|give|sending|post) (?:\w+ ){1,3}back\b|\bfaulty\b|\bwrong (?:one|item|book)\b"
+)
+_POSTAGE = re.compile(r"\b(?:postage|shipping costs?|p&p)\b")
+
+
 def in_shop_words(text: str) -> str:
     """A question in lower case with some common words replaced by those that shops use."""
+    if _RETURNS.search(text):
+        text = _POSTAGE.sub("return cost", text)
     for pattern, word in _SAME:
         text = pattern.sub(word, text)
     return text

@@ -3,7 +3,9 @@
 # fmt: off
 SPOKEN: dict[str, tuple[str, ...]] = {
     "hours": (
-        r"opening (?:hours|times?)", r"open (?:on|today|now|at|until|late)", r"closed on",
+        r"opening (?:hours|times?)",
+        r"open (?:on (?:mon|tues|wednes|thurs|fri|satur|sun|week|public|christ|a )|today|now|at|until|late)",
+        r"closed on",
         r"what time do you (?:open|close)", r"business hours", r"office hours", r"when are you (?:open|closed)",
     ),
     "phone": (
@@ -25,7 +27,10 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"(?:discount|voucher|promo(?:tion)?) codes?",
         (r"(?:teachers?|schools?|librar(?:y|ies|ians?)|pupils|pensioners?|seniors?|nurses?|unemployed|clubs?)[^.?!]*"
         r"(?:discount|reduc\w+|cheaper|special price|lower price)"),
-        r"price match\w*", r"match (?:the|a) price", r"coupons?", r"promo code", r"haggl\w*", r"bundle",
+        r"price match\w*",
+        r"match (?:the|a|that|this|their) (?:price|offer)",
+        r"cheaper (?:at|in|on) (?:another|other|a different|amazon)",
+        r"coupons?", r"promo code", r"haggl\w*", r"bundle",
     ),
     "wrapping": (
         r"gift[- ]?wrap\w*", r"wrap(?:ped|ping)? (?:it|paper|as a)", r"greeting card",
@@ -71,6 +76,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"password", r"log ?in", r"sign ?(?:in|up)", r"two[- ]factor", r"2fa", r"create an account",
         r"without an account", r"guest", r"register\w*", r"username", r"change my (?:e-?mail|name)",
         r"merge (?:my|two) accounts", r"hacked", r"locked out", r"verification",
+        r"(?:lock|block|freeze) (?:my|the) account",
     ),
     "newsletter": (
         r"newsletter", r"unsubscri\w*", r"subscri\w*", r"e-?mails? from you",
@@ -167,6 +173,33 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"free gift", r"extras",
     ),
     "sale_date": (r"when is the next", r"next sale", r"black friday", r"cyber monday", r"boxing day"),
+    "missing_items": (
+        r"(?:\d|one|two|three|some) (?:books? |items? |volumes? )?(?:are |is |were |was )?missing (?:from|in)",
+        r"only (?:\d|one|two|three) (?:of them )?(?:came|arrived|were in|was in)", r"missing (?:items?|books?)\b",
+        r"incomplete (?:order|parcel|delivery)",
+    ),
+    "put_by": (
+        r"(?:reserve|put aside|put by) (?:a|the|one|this|that|it|me)\b[^.?!]*(?:for me|until|till?|for us)\b",
+    ),
+    "compensation": (
+        r"compensat\w*", r"what do i get for (?:this|that|the (?:delay|trouble|wait))", r"for (?:the|my) trouble",
+        r"inconvenience",
+    ),
+    "law": (
+        r"withdrawal", r"cooling[- ]off", r"consumer (?:law|rights?)", r"widerruf\w*", r"legal rights?", r"by law\b",
+    ),
+    "human_readers": (
+        r"(?:humans?|people|staff|anybody|anyone|somebody|employees) (?:really |actually )?(?:read|see|look at)\b",
+        r"read by (?:a |any )?(?:real |actual )?(?:people|humans?|staff|persons?|employees)",
+    ),
+    "failed_attempt": (
+        r"(?:delivery|attempt)s? failed", r"failed (?:delivery|attempt)",
+        r"(?:carrier|driver|courier|they) (?:will )?(?:try|come) (?:back|again)", r"second attempt",
+        r"will they (?:try|come)",
+    ),
+    "several_parcels": (r"(?:two|several|different|more than one) parcels", r"sent in (?:two|several|parts)"),
+    "credit_expiry": (r"store credit[^.?!]*(?:expires?|valid|last|run out)",),
+    "minimum_order": (r"minimum order", r"(?:smallest|least|minimum) (?:possible )?order", r"order minimum"),
     "drm": (r"drm\b", r"copy[- ]protect\w*", r"watermark\w*"),
     "several_addresses": (
         r"(?:two|three|four|several|different|multiple|more than one|various) (?:different |delivery )?address(?:es)?",

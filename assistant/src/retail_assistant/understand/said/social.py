@@ -58,7 +58,8 @@ _SLOTS = (
             r"|chatting) (?:to|with)\b")),
     ("human", re.compile(
 
-            r"\b(?:speak|talk|chat|connect(?: me)?|transfer(?: me)?|put me through|get)\b.{0,25}\b(?:human|person"
+            r"^(?!.*\b(?:reads?|messages|chats)\b).*\b(?:speak|talk|chat|connect(?: me)?"
+            r"|transfer(?: me)?|put me through|get)\b.{0,25}\b(?:human|person"
             r"|agent|someone|somebody|people|representative|support|staff|employee|manager|supervisor)\b"
 
             r"|\b(?:real|actual|live) (?:person|human|agent)\b|\bcustomer (?:service|support"
