@@ -23,6 +23,8 @@ STATED = 0.45
 """The chance from which a policy answers what points at nothing: "how do I stop it?"."""
 OWN = frozenset({"cart", "orders", "points"})
 NOT_SIGNED_IN = 1.2
+_SAYS_LITTLE = frozenset({"out_of_scope", "smalltalk"})
+"""What the head takes short questions for that go on from a policy."""
 _OWN_RULED = frozenset({"orders", "points"})
 """Of what the policies have rules, too, which are what a visitor means who is not signed in."""
 _VAGUE = re.compile(r"\b(?:it|this|that|them|th(?:is|at) one)\b|\bproblem with my\b")
@@ -84,7 +86,8 @@ def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_kn
         return policy
     if best.weight >= LEAST:
         return best
-    if head is not None and head.probability >= HEAD_SURE:
+    goes_on = said.kind == "policy" and head is not None and head.name in _SAYS_LITTLE
+    if head is not None and head.probability >= HEAD_SURE and not goes_on:
         return Reading(_OF_HEAD.get(head.name, "policy"), "", head.probability)
     if len(ask.text.split()) <= 2 and not found.is_answered:  # noqa: PLR2004  # a word or two say little
         return Reading("unclear", "hinted" if others else "alone", 0.0)

@@ -12,6 +12,7 @@ from retail_assistant.answers.policy.sections import Found, going_on
 from retail_assistant.chat.turn import Turn
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq.conversation import Conversation
+from retail_assistant.faq.vocabulary import content_words
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.said.concepts import concepts
@@ -21,6 +22,8 @@ from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
 from retail_assistant.understand.words import bare, plain
 
 TURNS_JOINED = 2
+CORRECTED, CLEAR = 0.7, 0.6
+"""How much a correction counts by itself, and the chance from which it asks for the same section again."""
 ALIKE, TOLD_BEFORE, PLACED_BEFORE = 0.5, 0.3, 0.1
 """How much a question that goes on counts by itself beside the one before: less after the shopper has told something,
 and least after a place, which decides nearly everything about a delivery."""
@@ -35,6 +38,7 @@ _OF_DELIVERY = frozenset(
 )
 """Concepts that depend on where a parcel goes."""
 _PLACES = frozenset({"abroad", "in_europe", "beyond_europe"})
+_TIME = re.compile(r"\b(?:years?|months?|weeks?|days?|hours?|ago|yesterday|today)\b")
 _HOW = re.compile(r"^(?:and |but |so |ok(?:ay)?,? )*(?:within )?(?:how|when)\b")
 _ASKS = re.compile(r"\?|^\s*(?:how|what|when|where|which|who|why|can|could|do|does|is|are|tell me)\b", re.IGNORECASE)
 
@@ -126,5 +130,19 @@ class Lookup:
         is_placed = any(map(place, told)) and not place(text) and not (named and named.isdisjoint(_OF_DELIVERY))
         is_placed = is_placed or (bool(named) and named <= _PLACES)  # "and abroad?"
         by_itself = PLACED_BEFORE if is_placed else TOLD_BEFORE if told else ALIKE
-        found = going_on(text, await self._policies.find(text), joined, said.section, by_itself=by_itself)
+        alone = await self._policies.find(text)
+        if ask.corrects:  # the section that was quoted is not what was meant, unless it surely is
+            by_itself = CORRECTED
+            if not (alone.has(said.section) and alone.ranked[0].name == said.section and alone.chance >= CLEAR):
+                alone, joined = alone.without(said.section), joined.without(said.section)
+        found = going_on(text, alone, joined, said.section, by_itself=by_itself)
+        if found.ranked and found.ranked[0].name == said.section and _is_of_another(text, found):
+            return found.doubted()
         return found.stating(text) if _HOW.search(text) else found
+
+
+def _is_of_another(text: str, found: Found) -> bool:
+    """Whether a question has nothing in common with the section that was quoted before, and so asks something else."""
+    asked = content_words(text)
+    stated = content_words(f"{found.ranked[0].block.title} {found.ranked[0].block.plain}")
+    return len(asked) > 1 and asked.isdisjoint(stated) and not _TIME.search(text) and not pb.guard.claims(text)

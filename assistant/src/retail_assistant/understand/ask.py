@@ -57,6 +57,7 @@ class Ask(msgspec.Struct, frozen=True):
         copies: A number of copies that it names.
         owned: The volumes of its subject that the shopper says to have.
         premise: A price or a stock of the one product that it names, which it states as a fact.
+        corrects: Whether it corrects what was understood before.
         off_topic: Whether it asks for something that a shop of this kind does not answer.
     """
 
@@ -73,6 +74,7 @@ class Ask(msgspec.Struct, frozen=True):
     spelled: str = ""
     owned: tuple[int, ...] = ()
     premise: Premise | None = None
+    corrects: bool = False
 
     @property
     def best(self) -> Reading:

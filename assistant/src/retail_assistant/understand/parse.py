@@ -9,6 +9,7 @@ import msgspec
 
 from retail_assistant.understand.ask import ALONE, Ask, Kind, Reading, Subject
 from retail_assistant.understand.constraints import find_themes, find_wishes, themes_in
+from retail_assistant.understand.corrections import corrected
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.leftover import content
 from retail_assistant.understand.names.titles import Named
@@ -121,9 +122,10 @@ class Parser:
         """The questions of a message."""
         text = self._vocabulary.correct(_TAG.sub(" ", _DIGITS.sub(r"\1", plain(message))))
         asks: list[Ask] = []
-        for part in questions(in_shop_words(text)):
+        meant, corrects = corrected(text, of_policy=said.kind == "policy") if said.turns else (text, False)
+        for part in questions(in_shop_words(meant)):
             asks.append(self._of_act(part, said, asks) or self._ask(part, said, page, asks))
-        return [msgspec.structs.replace(ask, said=message, spelled=text) for ask in asks]
+        return [msgspec.structs.replace(ask, said=message, spelled=text, corrects=corrects) for ask in asks]
 
     def _of_act(self, part: Part, said: Dialogue, before: Sequence[Ask]) -> Ask | None:
         """A question for what an act costs that was named just before, in the message or in the conversation."""

@@ -111,6 +111,11 @@ class Found(msgspec.Struct, frozen=True):
             return self
         return self.doubted()
 
+    def without(self, name: str) -> Found:
+        """The same sections without one, and the chance of the best of the others."""
+        rest = tuple(one for one in self.ranked if one.name != name)
+        return msgspec.structs.replace(self, ranked=rest, chance=rest[0].chance if rest else 0.0)
+
     def text(self, name: str) -> str:
         """The plain text of one of the best sections; empty if it is not among them."""
         return next((one.block.plain for one in self.ranked if one.name == name), "")
@@ -149,7 +154,7 @@ def going_on(text: str, alone: Found, joined: Found, told: str, *, by_itself: fl
             score=one.score * by_itself
             + other.score * (1 - by_itself)
             + SAME_POLICY * (name.partition("#")[0] == policy),
-            chance=(one.chance + other.chance) / 2,
+            chance=one.chance * by_itself + other.chance * (1 - by_itself),
         )
         for one, other, name in pairs
     ]

@@ -150,7 +150,8 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"(?:goofed|messed up|screwed up)",
     ),
     "dent": (
-        r"\bdent\w*", r"slip-?case", r"corner(?:s)? (?:is|are|was|of the)", r"squashed box",
+        r"\bdent\w*(?! in (?:the|its|my) (?:cover|book|spine|pages?))", r"slip-?case",
+        r"corner(?:s)? (?:is|are|was|of the)", r"squashed box",
         r"box (?:is|was|set)? ?(?:\w+ ){0,2}(?:dented|crushed|squashed|knocked|battered|bruised|perfect)",
         r"dings?\b", r"bump(?:ed|s)?\b", r"dimples?", r"outer (?:box|case|sleeve)", r"sleeve", r"nick\b", r"bruised",
         r"case (?:\w+ ){0,5}(?:pushed|squashed|knock|bump|crushed)", r"a (?:knock|bump|ding)\b",
