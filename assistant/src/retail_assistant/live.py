@@ -146,6 +146,10 @@ class LiveShop:
         """The days within which a delivered order can be returned; ``None`` if no policy states them."""
         return orders.return_window(self.conn)
 
+    def earned(self, cents: int) -> int:
+        """The points that an order of so many cents earns."""
+        return orders.earned(self.conn, cents)
+
     def points(self, shopper: str) -> int:
         """A shopper's loyalty points."""
         return orders.get_points(self.conn, shopper)

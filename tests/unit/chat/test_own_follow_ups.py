@@ -342,3 +342,58 @@ async def test_what_is_still_coming_are_the_open_orders(desk, put, volumes, mess
     put("X701", volumes[2], state="packed", days=2)
     text, _ = await desk.ask(message, user=ME)
     assert ["X700" in text, "X701" in text] == [True, True]
+
+
+async def test_what_can_be_returned_is_listed_with_the_last_day(desk, put, volumes):
+    """Of all orders those are told that can still be returned, each with its last day."""
+    put("X700", volumes[1], days=100)
+    put("X701", volumes[2], days=6)
+    put("X702", volumes[3], days=2, state="shipped")
+    text, made = await desk.ask("which of my orders can I still return?", user=ME)
+    assert made["intent"] == "orders"
+    assert ["X700" in text, "X701" in text, "X702" in text] == [False, True, False]
+    assert "until 18 October" in text
+
+
+async def test_nothing_to_return_is_said_so(desk, put, volumes):
+    """If no order can be returned any more, that is what is said."""
+    put("X700", volumes[1], days=100)
+    text, _ = await desk.ask("what can I still send back of my orders?", user=ME)
+    assert text == "None of your orders can be returned now."
+
+
+@pytest.mark.parametrize("message", ["can I still send mine back?", "X701, can it go back?", "X701 return?"])
+async def test_until_when_an_order_can_be_returned_is_told(desk, put, volumes, message):
+    """Whether an order can be returned is answered with its last day, and so are the questions that go on."""
+    put("X701", volumes[2], days=6)
+    replies = await desk.talk(message, "how many days left?", "and how do i do it", user=ME)
+    texts = [text for text, _ in replies]
+    assert ["until 18 October" in text for text in texts] == [True, True, False]
+    assert texts[2].startswith("Open the order page")
+
+
+async def test_the_points_of_an_order_are_told(desk, put, volumes):
+    """An order brings points for every full euro, by the rule of the shop; one that was cancelled brings none."""
+    put("X701", volumes[2], volumes[3], days=6)
+    put("X702", volumes[1], days=3, state="cancelled")
+    text, _ = await desk.ask("how many points did X701 give me?", user=ME)
+    assert text == "Order X701 of €10.00 brings 20 points: 2 for every euro."
+    text, _ = await desk.ask("how many points did X702 give me?", user=ME)
+    assert text == "Order X702 was cancelled, so it brings no points."
+
+
+async def test_another_volume_of_the_same_series_is_another_order(desk, put, volumes):
+    """The volume that is named, or meant as a correction, picks the order."""
+    put("X701", volumes[2], days=6)
+    put("X702", volumes[3], days=3)
+    replies = await desk.talk(f"what happened to my order of {GATE} vol 3?", "no, I mean vol 2", user=ME)
+    assert ["X702" in replies[0][0], "X701" in replies[1][0]] == [True, True]
+
+
+@pytest.mark.parametrize("message", ["did i ever return something?", "which orders did I send back?"])
+async def test_what_was_sent_back_is_told(desk, put, volumes, message):
+    """Orders that were sent back are told when they are asked for, and no others."""
+    put("X701", volumes[2], days=6)
+    put("X702", volumes[3], days=3, state="returned")
+    text, _ = await desk.ask(message, user=ME)
+    assert ["X701" in text, "X702" in text] == [False, True]

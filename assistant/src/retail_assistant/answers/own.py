@@ -19,7 +19,7 @@ from retail_assistant.live_tasks import cart as live_cart
 from retail_assistant.live_tasks import orders as live_orders
 from retail_assistant.live_tasks import points as live_points
 from retail_assistant.shop.finding import Offer
-from retail_assistant.shop.orders import CAN_CANCEL, RETURN_WINDOW, SENT_BACK, NoReturn, Order
+from retail_assistant.shop.orders import CAN_CANCEL, POINTS_PER_EURO, RETURN_WINDOW, SENT_BACK, NoReturn, Order
 from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.ask import Subject
@@ -135,6 +135,8 @@ class Own:
         asins = tuple(line.asin for line in order.lines[:_LISTED])
         state = STATES[order.state]
         lines = joined([copies_of(line) for line in order.lines])
+        if slot == "earned":
+            return self._earned(order)
         if slot == "why":
             return Draft(f"{head(order)} {state}. I do not see why; our support team can tell you more.", asins=asins)
         if slot == "paid":
@@ -154,15 +156,28 @@ class Own:
             return Draft(can if pending else cannot, asins=asins, pending=pending)
         if slot == "can_return":
             said = number(order.number)
+            until, sources = self._past.until(order)
             can = (
-                f"Yes, you can return order {said}: start it on the order page, or tell me to start the return."
+                f"Yes, you can return order {said}{until}: start it on the order page, or tell me to start the return."
                 f"{left_out(order)}"
             )
-            return self.no_return(order) or Draft(can, asins=asins)
+            return self.no_return(order) or Draft(can, asins=asins, sources=sources)
         text = f"{head(order)} {state}.{tracked(order)} It has {lines}, for {money(order.cents)}."
         if slot == "arrive" and order.state in OPEN:
             return self._with_delivery(text, asins)
         return Draft(text, asins=asins)
+
+    def _earned(self, order: Order) -> Draft:
+        """The points that an order brought."""
+        asins, said = tuple(line.asin for line in order.lines[:_LISTED]), number(order.number)
+        if order.state == "cancelled" or order.state in SENT_BACK:
+            return Draft(f"Order {said} {STATES[order.state]}, so it brings no points.", asins=asins)
+        policy = self._shop.stating(POINTS_PER_EURO)
+        if policy is None:
+            return Draft("Our pages do not state what points an order brings.", asins=asins)
+        told = f"Order {said} of {money(order.cents)} brings {count(self._shop.earned(order.cents), 'point')}"
+        per = f"{{{{policy:{policy.id}.{POINTS_PER_EURO}}}}} for every euro"
+        return Draft(f"{told}: {per}.", asins=asins, sources=(f"policy/{policy.id}",))
 
     def no_return(self, order: Order) -> Draft | None:
         """Why an order cannot be returned; ``None`` if some of it can."""

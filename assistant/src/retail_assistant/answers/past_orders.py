@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from retail_assistant.answers.draft import Asked, Draft, showing
-from retail_assistant.answers.phrases import count, during, listed, money, numbered, ordered
+from retail_assistant.answers.phrases import count, day, during, listed, money, numbered, ordered
 from retail_assistant.answers.subjects import Subjects, volumes
-from retail_assistant.answers.told_orders import OPEN, STATES, head, told
+from retail_assistant.answers.told_orders import OPEN, STATES, head, lines_of, told
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Offer
-from retail_assistant.shop.orders import SENT_BACK, Line, Order
+from retail_assistant.shop.orders import RETURN_WINDOW, SENT_BACK, Line, Order
 from retail_assistant.shop.queries import Product
 from retail_assistant.shop.schema import ORDER_STATES
 from retail_assistant.understand.ask import Subject
@@ -30,8 +30,8 @@ LISTED, MOST_MISSING = 5, 10
 _HOW_MANY = re.compile(r"\bhow many\b")
 _UNFINISHED = re.compile(r"\b(?:not|n't|never|yet to be|isn't|aren't|haven't|hasn't|weren't)\b[^.,]{0,20}$")
 _NAMED_STATES: Sequence[tuple[re.Pattern[str], frozenset[str], str]] = (
-    (re.compile(r"\bcancell?ed\b"), frozenset({"cancelled"}), "was cancelled"),
-    (re.compile(r"\breturned\b|\bsent back\b|\breturning\b"), SENT_BACK, "was sent back"),
+    (re.compile(r"\bcancel(?:l?ed)?\b"), frozenset({"cancelled"}), "was cancelled"),
+    (re.compile(r"\breturn(?:ed|ing)?\b|\bsen[dt] back\b"), SENT_BACK, "was sent back"),
     (re.compile(r"\bopen\b|\boutstanding\b|\bundelivered\b|\bpending\b|\bstill coming\b"), OPEN, "is still open"),
     (re.compile(r"\bdelivered\b|\barrived\b"), frozenset({"delivered"}), "was delivered"),
     (re.compile(r"\bshipped\b|\bdispatched\b|\bon (?:its|their|the) way\b|\bin transit\b"), frozenset({"shipped"}),
@@ -61,6 +61,8 @@ class PastOrders:
             return self.missing(asked, orders)
         if not orders:
             return Draft(NO_ORDERS)
+        if slot == "returnable":
+            return self.returnable(orders, now)
         if slot == "bought":
             return self.bought(asked, orders)
         if slot == "next":
@@ -83,6 +85,22 @@ class PastOrders:
         elif _HOW_MANY.search(asked.ask.text):
             said.insert(0, f"I see {count(len(fitting), 'order')}.")
         return Draft(" ".join(said))
+
+    def until(self, order: Order) -> tuple[str, tuple[str, ...]]:
+        """Until which day an order can be returned, in words, with the policy that states it; empty if none does."""
+        policy, last = self._shop.stating(RETURN_WINDOW), order.returnable_until(self._shop.return_window())
+        return (f" until {day(last)}", (f"policy/{policy.id}",)) if policy and last else ("", ())
+
+    def returnable(self, orders: Sequence[Order], now: float) -> Draft:
+        """The orders of which something can still be returned, each with its last day."""
+        window = self._shop.return_window()
+        found = [o for o in orders if o.no_return(window, now) is None]
+        if not found:
+            return Draft("None of your orders can be returned now.")
+        each = [f"{head(o)}{self.until(o)[0]}: {lines_of(o)}." for o in found[:LISTED]]
+        more = f" These are the newest {LISTED} of {len(found)}." if len(found) > LISTED else ""
+        said = f"You can still return, if the books were not opened: {' '.join(each)}{more}"
+        return Draft(said, sources=self.until(found[0])[1], asins=(found[0].lines[0].asin,))
 
     def still_open(self, orders: Sequence[Order]) -> Draft:
         """The orders that did not arrive yet; without any the newest order."""

@@ -9,7 +9,7 @@ from retail_assistant.answers.draft import Asked
 from retail_assistant.answers.past_orders import named_state
 from retail_assistant.answers.told_orders import OPEN
 from retail_assistant.live import LiveShop
-from retail_assistant.shop.orders import Order
+from retail_assistant.shop.orders import CAN_RETURN, Order
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.said.own_cues import ONE_OF_STATE
 from retail_assistant.understand.times import span
@@ -67,13 +67,21 @@ def chosen(shop: LiveShop, asked: Asked, orders: Sequence[Order], now: float) ->
 
 def _with_titles(shop: LiveShop, asked: Asked, orders: Sequence[Order]) -> list[Order]:
     """The orders with the first title that a question names and an order has."""
-    for subject in asked.ask.subjects:
-        if subject.source != "message":
+    for subject in (_of_line(shop, one) for one in asked.ask.subjects):
+        if subject is None:
             continue
         of_line = [o for o in orders if any(subject.name in t for t in o.titles)]
         if found := with_subject(shop, orders, subject) or of_line:
             return found
     return []
+
+
+def _of_line(shop: LiveShop, subject: Subject) -> Subject | None:
+    """A title that a question names, or another volume of the one that is spoken of; ``None`` for other subjects."""
+    if subject.source == "message":
+        return subject
+    product = next(iter(shop.ever_sold([subject.asin])), None) if subject.asin and subject.volume is not None else None
+    return Subject(product.line, "message", volume=subject.volume) if product else None
 
 
 def _of_state_or_time(text: str, orders: Sequence[Order], now: float) -> list[Order]:
@@ -98,6 +106,8 @@ def _placed(asked: Asked, orders: Sequence[Order]) -> Order | None:
         return orders[-1]
     if _NEWEST.search(text):
         return orders[0]
+    if spoken is None and asked.ask.slot("orders") == "can_return":
+        return next((o for o in orders if o.state in CAN_RETURN), orders[0])
     if spoken is None and asked.ask.slot("orders") in ("where", "arrive", "can_cancel"):
         return next((o for o in orders if o.state in OPEN), orders[0])
     return spoken or orders[0]

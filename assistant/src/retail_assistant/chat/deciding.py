@@ -11,6 +11,7 @@ from retail_assistant.chat.intent import Intent
 from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.said.concepts import SELDOM_STATED, concepts
+from retail_assistant.understand.said.two_rules import OF_RETURN
 from retail_assistant.understand.words import plain
 
 POLICY_ALONE, POLICY_CUE = 2.3, 0.4
@@ -86,7 +87,7 @@ def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_kn
         return policy
     if best.weight >= LEAST:
         return best
-    goes_on = said.kind == "policy" and head is not None and head.name in _SAYS_LITTLE
+    goes_on = (said.kind == "policy" or said.slot in OF_RETURN) and head is not None and head.name in _SAYS_LITTLE
     if head is not None and head.probability >= HEAD_SURE and not goes_on:
         return Reading(_OF_HEAD.get(head.name, "policy"), "", head.probability)
     if len(ask.text.split()) <= 2 and not found.is_answered:  # noqa: PLR2004  # a word or two say little

@@ -69,7 +69,10 @@ class Lookup:
             spent = _SPENDS.sub("spend my points", text)
             return await self._policies.find(spent if spent != text else f"{POINTS}, {text}")
         if said.slot in OF_RETURN and said.kind in ("orders", "action") and ask.follows and not ask.stands_alone:
-            return await self._policies.find(f"{text}, {OF_RETURN[said.slot]}")
+            act = OF_RETURN[said.slot]
+            if _HOW.match(text) and not ask.leftover:  # "and how do I do it?"
+                return await self._policies.find(f"how {act}")
+            return await self._policies.find(f"{text}, {act}")
         stands_alone = ask.stands_alone and (turn.is_known or ask.best.kind != "orders")
         if said.section and said.kind == "policy" and not stands_alone:
             return await self._following(turn, text, ask, said)

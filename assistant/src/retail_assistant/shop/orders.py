@@ -106,6 +106,10 @@ class Order(msgspec.Struct, frozen=True):
             return []
         return [line for line in self.lines if self.state not in SENT_BACK or not line.can_return]
 
+    def returnable_until(self, window_days: float | None) -> float | None:
+        """The last moment to send it back; ``None`` if nothing limits it, or nobody knows when it was delivered."""
+        return self.changed_at + window_days * DAY_S if window_days is not None and self.changed_at else None
+
     def no_return(self, window_days: float | None, now: float) -> NoReturn | None:
         """Why none of its lines can be returned; ``None`` if some can. Without ``window_days`` it is never too late."""
         if self.state not in CAN_RETURN:
@@ -207,7 +211,7 @@ def check_out(conn: sqlite3.Connection, shopper: str, *, total_cents: int, now: 
         total = sum(line.quantity * line.cents for line in lines)
         if total != total_cents:
             raise TotalChanged(total_cents, total)
-        points = _earned(conn, total)
+        points = earned(conn, total)
         position = _place(conn, shopper, lines, points=points, now=moment)
         for line in lines:
             sell(conn, shopper, line.asin, copies=line.quantity, cents=line.cents, now=moment)
@@ -259,7 +263,7 @@ def _place(conn: sqlite3.Connection, shopper: str, lines: Sequence[Line], *, poi
     return position
 
 
-def _earned(conn: sqlite3.Connection, cents: int) -> int:
+def earned(conn: sqlite3.Connection, cents: int) -> int:
     """The points that an order of so many cents earns, by the policy that states it; 0 if none does."""
     return max(0, int((_stated(conn, POINTS_PER_EURO) or 0) * (cents // 100)))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from retail_assistant.understand.ask import Kind, Reading, Subject
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.said.cues import CUES
-from retail_assistant.understand.said.own_cues import AFTER_CART, AFTER_ORDERS, MONEY_BACK, ONE_MORE, OWN_CUES
+from retail_assistant.understand.said.own_cues import AFTER_CART, AFTER_ORDERS, HOW_LONG, MONEY_BACK, ONE_MORE, OWN_CUES
 from retail_assistant.understand.said.social import social
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
@@ -141,6 +141,8 @@ def _of_own(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Read
     is_named = any(s.source == "message" for s in subjects)
     if said.kind == "orders" and AFTER_ORDERS.search(core) and not is_named and not MONEY_BACK.search(core):
         more.append(Reading("orders", "spent" if said.slot == "spent" else "paid", OF_OWN))
+    if said.kind == "orders" and said.slot in ("can_return", "returnable") and HOW_LONG.search(core):
+        more.append(Reading("orders", said.slot, OF_OWN))
     if said.kind in ("action", "orders") and MONEY_BACK.search(core):
         more.append(Reading("orders", "money", MONEY))
     return more

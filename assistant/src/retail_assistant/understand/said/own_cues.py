@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from retail_assistant.understand.ask import Kind
-from retail_assistant.understand.said.cues import BOOK, ORDER_STATE, VOLUMES, Cue, cue
+from retail_assistant.understand.said.cues import BOOK, ORDER_NUMBER, ORDER_STATE, VOLUMES, Cue, cue
 from retail_assistant.understand.times import SPOKEN
 
 SEVERAL_LAST = (
@@ -15,7 +15,7 @@ SEVERAL_LAST = (
 """The newest orders by their number: "my last three orders"."""
 ONE_OF_STATE = (
     rf"\b(?:the|my) (?:one )?{ORDER_STATE} (?:one|order|parcel|package)\b"
-    rf"|\b(?:one|order|parcel) (?:that(?:'s| is| was| has been)? )?(?:{ORDER_STATE}|on its way)\b"
+    rf"|\b(?:one|order|parcel) (?:that(?:'s| is| was| got| has been)? )?(?:{ORDER_STATE}|on its way)\b"
 )
 """One order by its state: "the shipped one"."""
 _PARCELS = r"(?:orders|parcels|packages|deliveries|shipments|things|stuff)"
@@ -90,6 +90,30 @@ OWN_CUES: tuple[Cue, ...] = (
         r"\bis my (?:delivery|shipping) (?:for )?free\b",
         r"\b(?:do|did|will|would) i (?:now |already )?(?:get|have|qualify for) free (?:delivery|shipping)"
         r" (?:now|yet|already|then)\b",
+    ),
+    cue("orders", "returnable", 3.8, None,
+        r"\b(?:which|what)\b(?=.*\b(?:my|mine|orders|i (?:have )?(?:bought|ordered))\b)"
+        r".*\b(?:can|could|may|able to)\b.*"
+        r"\b(?:return\w*|sen[dt] back|go(?:es)? back|give back|bring back)\b",
+        r"\b(?:which|what)\b.*\b(?:of )?(?:my|mine)\b.*\breturnable\b",
+    ),
+    cue("orders", "where", 3.1, None,
+        r"\b(?:what happened (?:to|with)|status of|what about) (?:my|the) (?:order|parcel|package)\b",
+    ),
+    cue("orders", "can_return", 2.95, None,
+        rf"\b{ORDER_NUMBER}\b.*\b(?:return\w*|go(?:es)? back|(?:sen[dt]|give|bring) (?:it |them )?back)\b",
+        r"\b(?:can|could|may) i (?:still )?(?:return|send|give|bring)(?: back)? (?:mine|my (?:last|latest|newest)"
+        r"(?: \w+)?|the last (?:one|order))\b",
+    ),
+    cue("orders", "earned", 3.3, None,
+        r"\bhow many points\b.*\b(?:order|purchase)\b", r"\b(?:my|last|latest) order\b.*\bhow many points\b",
+        rf"\bpoints\b.*\b{ORDER_NUMBER}\b",
+        rf"\b{ORDER_NUMBER}\b.*\bpoints\b",
+    ),
+    cue("orders", "some", 3.6, None,
+        r"\bdid i (?:ever |already )*(?:return|cancel|send back) (?:something|anything|an?|any)\b",
+        r"\b(?:orders?|what|which|books?|things?) (?:that )?(?:did )?i (?:\w+ )?"
+        r"(?:sent back|send back|return(?:ed)?|cancel(?:l?ed)?)\b",
     ),
     cue("orders", "open", 3.7, None,
         rf"\bwhere(?:'s|s|'re| is| are)\b.*\b(?:my|our|the|all|both) (?:\w+ ){{0,2}}{_PARCELS}\b"
@@ -194,5 +218,9 @@ AFTER_ORDERS = re.compile(
     r"|^(?:and |so )*(?:the )?total\W*$"
 )
 """Words that ask what an order cost, after it was spoken of."""
+HOW_LONG = re.compile(
+    r"\bhow (?:many days|long)\b|\buntil when\b|\bdays? (?:do i have )?left\b|\byes or no\b|\bdeadline\b|\blast day\b"
+)
+"""Words that ask on whether and until when an order can be returned."""
 MONEY_BACK = re.compile(r"\b(?:refund\w*|money|pa(?:id|y) (?:me )?back|reimburse\w*)\b")
 """Words for money that is paid back."""
