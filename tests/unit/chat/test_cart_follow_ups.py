@@ -57,10 +57,10 @@ async def test_one_more_book_waits_until_the_first_is_agreed(desk, volumes, more
     ],
 )
 async def test_to_add_volumes_needs_no_word_for_the_cart(desk, volumes, message):
-    """Volumes of a title that are to be added are proposed, one at a time."""
+    """Volumes of a title that are to be added are proposed together."""
     text, made = await desk.ask(message, user=ME)
-    assert (made["intent"], f"{GATE}, Vol. 1 (paperback)" in text) == ("action", True)
-    assert "one book at a time" in text
+    assert (made["intent"], text.startswith("Shall I add 1 copy each of ")) == ("action", True)
+    assert [f"{GATE}, Vol. {volume} (paperback)" in text for volume in (1, 2)] == [True, True]
 
 
 @pytest.mark.parametrize("message", ["so what's in it now?", "what is in there now", "ok and what does it have now?"])

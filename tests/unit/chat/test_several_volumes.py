@@ -70,13 +70,12 @@ async def test_more_volumes_than_are_shown_are_counted(desk):
     assert len(made["cards"]) == 10
 
 
-async def test_one_product_at_a_time_is_put_into_the_cart(desk):
-    """Of several volumes the first is proposed, and the reply says that it takes one at a time."""
-    text, _ = await desk.ask(f"add volumes 1 and 2 of {GATE} in paperback to my cart", user=ME)
-    assert "one book at a time" in text
-    assert f"Shall I add 1 copy of {GATE}, Vol. 1 (paperback)" in text
+async def test_several_volumes_are_put_into_the_cart_together(desk):
+    """Several volumes are proposed with their prices, and one yes puts all of them into the cart."""
     replies = await desk.talk(f"add volumes 2, 3 and 4 of {GATE} in paperback to my cart", "yes", user=ME)
-    assert replies[1][0] == f"Done: 1 copy of {GATE}, Vol. 2 is in your cart."
+    assert replies[0][0].startswith(f"Shall I add 1 copy each of {GATE}, Vol. 2 (paperback) for ")
+    names = [f"{GATE}, Vol. {volume}" for volume in (2, 3, 4)]
+    assert replies[1][0] == f"Done: {names[0]}, {names[1]} and {names[2]} are in your cart."
 
 
 async def test_a_volume_and_a_number_of_copies_are_told_apart(desk):

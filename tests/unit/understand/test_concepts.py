@@ -105,7 +105,7 @@ def test_every_concept_is_described_once_and_can_be_read():
     """The tables share no name, and each of their expressions is a regular expression."""
     names = [*ORDERS, *SERVICE, *SPOKEN]
     assert len(names) == len(set(names))
-    assert set(SPOKEN) == SELDOM_STATED
+    assert set(SPOKEN) <= SELDOM_STATED
     for spoken in (ORDERS | SERVICE | SPOKEN).values():
         assert all(re.compile(one) for one in spoken)
 

@@ -12,7 +12,7 @@ from retail_assistant.answers.cart_numbers import Changes, changes
 from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.own import Own, left_out, no_order
 from retail_assistant.answers.past_orders import NO_ORDERS, NOT_ORDERED, SIGN_IN
-from retail_assistant.answers.phrases import count, in_form, joined, money, number, ordered, price, reduction
+from retail_assistant.answers.phrases import amount, count, in_form, joined, money, number, ordered, price, reduction
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.rules import rule_titled
 from retail_assistant.answers.subjects import Subjects
@@ -25,12 +25,15 @@ from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.once import once_a_minute
-from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
+from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN, NEVER_RETURNED
+from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Pending, Verb
+from retail_assistant.understand.pointing import only
 from retail_assistant.understand.said.own_cues import ONE_MORE
 
 UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
 YES_OR_NO = "Please answer yes or no."
+WHICH_EDITION, CANNOT_ADD = "Which one do you mean:", "so I cannot add it to your cart."
 ONE_AT_A_TIME = "I can do that for one book at a time, so this is the first; tell me the next one after it."
 FIRST_THIS = "I can do that for one book at a time: answer this first, and tell me the next one after it."
 THAT_ALREADY = "Your cart has exactly that already."
@@ -38,7 +41,8 @@ LEFT = "All right, I leave it as it is."
 NOT_YET = "So far I have done nothing, because I am not sure that you agree. Shall I do it exactly as I asked?"
 NOTHING = "There is nothing to confirm any more. Tell me what I should do."
 _ALL_OF_CART = re.compile(r"\b(?:empty|clear|everything|all of (?:it|them)|the whole)\b")
-MOST_COPIES = 99
+MOST_COPIES, MOST_AT_ONCE = 99, 10
+_CHEAPER = re.compile(r"\bcheap(?:er|est)\b")
 
 
 class Actions:
@@ -56,7 +60,8 @@ class Actions:
         if slot == "add" and pending is not None and pending.verb == "add" and ONE_MORE.search(asked.ask.text):
             return self._first_this(asked, pending)
         if slot == "quantity" and pending is not None and pending.verb in ("add", "quantity"):
-            return self._changed(asked, pending)
+            other = self.recast(asked) if self._names_another(asked, pending) else None
+            return other or self._changed(asked, pending)
         if slot == "unable":
             return Draft(UNABLE)
         if not asked.is_known:
@@ -73,14 +78,19 @@ class Actions:
         if ask.best.kind != "action":
             return False
         is_same = slot == pending.verb or (slot == "remove" and pending.verb == "empty")
-        asins = {o.asin for s in ask.subjects if s.source == "message" for o in self._subjects.offers(s)}
         named = named_number(ask.text)
         return (
             not is_same
             or (slot in ("add", "quantity") and ask.copies not in (None, pending.quantity))
-            or bool(asins and pending.asin not in asins)
+            or self._names_another(asked, pending)
             or bool(named and pending.order and named.lower() != pending.order.lower())
         )
+
+    def _names_another(self, asked: Asked, pending: Pending) -> bool:
+        """Whether a message names a product by its title, and another one than what waits for a yes."""
+        named = [s for s in asked.ask.subjects if s.source == "message"]
+        asins = {o.asin for s in named for o in self._subjects.offers(s)}
+        return bool(asins) and pending.asin not in asins
 
     def _changed(self, asked: Asked, pending: Pending) -> Draft:
         """Ask again with the number of copies that is now wanted."""
@@ -103,12 +113,13 @@ class Actions:
 
     def _on_cart(self, asked: Asked, slot: str) -> Draft:
         cart = self._shop.cart(asked.shopper)
-        if slot == "quantity" and (changed := changes(asked.ask.text, self._shop.offers(cart), cart)) is not None:
-            return self._numbers(asked, changed)
+        if (at_once := self._several(asked, cart, slot)) is not None:
+            return at_once
         offer, several = self._meant(asked, cart, slot)
         if several:
             names = joined([f"{in_form(o)} for {price(o)}" for o in several[:4]], "or")
-            asks = Draft(f"Which one do you mean: {names}?", asins=tuple(o.asin for o in several[:4]))
+            choices = tuple(o.asin for o in several[:4])
+            asks = Draft(f"{WHICH_EDITION} {names}?", asins=choices, choices=choices)
             return _one_at_a_time(asked, asks)
         if offer is None:
             return Draft(WHICH if slot == "add" or cart else "Your cart is empty.")
@@ -118,7 +129,7 @@ class Actions:
             if not copies:
                 return Draft(LEFT)
             if not offer.quantity:
-                return Draft(f"{name} is out of stock, so I cannot add it to your cart.", asins=asins)
+                return Draft(f"{name} is out of stock, {CANNOT_ADD}", asins=asins, choices=asins)
             return _one_at_a_time(asked, self._proposed(asked, "add", offer, copies))
         if offer.asin not in cart:
             return Draft(f"{name} is not in your cart.", asins=asins)
@@ -127,6 +138,55 @@ class Actions:
         if slot == "remove" or not copies:
             return _one_at_a_time(asked, self._proposed(asked, "remove", offer, 1))
         return _one_at_a_time(asked, self._proposed(asked, "quantity", offer, copies))
+
+    def _several(self, asked: Asked, cart: dict[str, int], slot: str) -> Draft | None:
+        """A proposal for several products at once; ``None`` if one is meant."""
+        if slot == "quantity" and (changed := changes(asked.ask.text, self._shop.offers(cart), cart)) is not None:
+            return self._numbers(asked, changed)
+        return self._all(asked) if slot == "add" and len(asked.ask.subjects) > 1 else None
+
+    def _all(self, asked: Asked) -> Draft | None:
+        """A proposal for all products that are named, the cheapest edition of each, in print if there is one.
+
+        It is ``None`` if only one is in stock.
+
+        The format of the product that was spoken of, or that waits for a yes, is meant first.
+        """
+        offers: list[Offer] = []
+        for subject in asked.ask.subjects[:MOST_AT_ONCE]:
+            spoken = self._shop.offers([asked.said.pending.asin if asked.said.pending else subject.asin])
+            found = [o for o in _in_form_of(spoken, self._subjects.offers(subject)) if o.quantity]
+            if found and subject.volume is None:
+                found = [o for o in found if o.product.volume == found[0].product.volume]
+            offers += sorted(found, key=lambda o: (o.product.format in NEVER_RETURNED, o.cents))[:1]
+        offers = list({o.asin: o for o in offers}.values())
+        if len(offers) < 2:  # noqa: PLR2004  # one is proposed by itself
+            return None
+        charged = self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now())
+        copies = max(1, _copies(asked)) if not asked.ask.are_volumes else 1
+        copies = min(copies, *(o.quantity for o in offers))
+        names = joined([f"{in_form(o)} for {amount(o, charged)}" for o in offers])
+        missing = len(asked.ask.subjects) - len(offers)
+        note = " The others are not in stock." if missing > 0 else ""
+        asins = tuple(o.asin for o in offers)
+        return Draft(
+            f"Shall I add {count(copies, 'copy')} each of {names} to your cart?{note} {YES_OR_NO}",
+            asins=asins,
+            pending=Pending("add", asins[0], copies, also=asins[1:]),
+        )
+
+    def recast(self, asked: Asked) -> Draft | None:
+        """What is proposed instead after a no that names another edition or other books; ``None`` for a plain no."""
+        ask, pending = asked.ask, asked.said.pending
+        if pending is None or pending.verb != "add" or not asked.is_known:
+            return None
+        if any(s.source == "message" for s in ask.subjects) or len(ask.subjects) > 1:
+            return self._on_cart(asked, "add")
+        form, spoken = only(ask.wishes.formats), self._shop.offers([pending.asin])
+        if form is None or not spoken:
+            return None
+        found = self._subjects.offers(Subject("", "shown", pending.asin, format=form))
+        return self._proposed(asked, "add", found[0], pending.quantity) if found else None
 
     def _numbers(self, asked: Asked, changed: Changes) -> Draft:
         """A proposal for the first of the products whose number of copies changes."""
@@ -152,7 +212,8 @@ class Actions:
             if len(found) > 1 and len({o.product.volume for o in found}) > 1 and asked.ask.subjects[0].volume is None:
                 found = [o for o in found if o.product.volume == found[0].product.volume]
             if len(found) > 1 and len({o.product.format for o in found}) > 1:
-                return None, found
+                is_cheapest = _CHEAPER.search(asked.ask.text) is not None
+                return (min(found, key=lambda o: o.cents), []) if is_cheapest else (None, found)
             return (found[0], []) if found else (None, [])
         found = self._shop.offers(cart) if slot != "add" else []
         return (found[0], []) if len(found) == 1 else (None, found)
@@ -271,6 +332,8 @@ def _act(conn: sqlite3.Connection, shopper: str, pending: Pending, now: float) -
     if pending.verb == "empty":
         records.set_cart(conn, shopper, {}, now=now)
         return 0
+    for asin in pending.also:
+        records.change_cart(conn, shopper, asin, add=pending.quantity, now=now)
     copies = {"add": None, "remove": 0, "quantity": pending.quantity}[pending.verb]
     return records.change_cart(
         conn, shopper, pending.asin, add=pending.quantity if copies is None else None, to=copies, now=now
@@ -287,6 +350,12 @@ def _done(pending: Pending, held: int) -> Draft:
         )
     if pending.verb == "empty":
         return Draft("Done: your cart is empty.")
+    if pending.also:
+        asins = (pending.asin, *pending.also)
+        names = joined([f"{{{{title:{asin}}}}}" for asin in asins])
+        return Draft(
+            f"Done: {names} are in your cart.", sources=tuple(f"product/{asin}" for asin in asins), asins=asins
+        )
     name = f"{{{{title:{pending.asin}}}}}"
     said = (
         f"Done: {name} is out of your cart."

@@ -42,8 +42,8 @@ class Draft:
     ``text`` or ``stream`` holds slots; ``sources`` are the entities it states, and ``told`` the texts a generator was
     given, best first. ``intent`` is what was asked for, ``faq`` names the answer of the bank that it is, and
     ``refusals`` say what was not used, and why. ``section`` (the policy section that it quotes, or from which the next
-    question goes on), ``focus`` (a product), ``wishes`` and ``pending`` are for the next turn. ``worded`` says whether
-    a sentence of ``stream`` was shown.
+    question goes on), ``focus`` (a product), ``wishes``, ``pending`` and ``choices`` are for the next turn. ``worded``
+    says whether a sentence of ``stream`` was shown.
     """
 
     text: str = ""
@@ -59,6 +59,7 @@ class Draft:
     focus: str = ""
     wishes: Wishes = NO_WISHES
     pending: Pending | None = None
+    choices: tuple[str, ...] = ()
     checks: dict[str, Checked] = field(default_factory=dict)
     worded: bool = False
     _main: str = ""
@@ -122,4 +123,5 @@ def together(drafts: Sequence[Draft]) -> Draft:
         focus=last.focus,
         wishes=last.wishes,
         pending=last.pending,
+        choices=last.choices,
     )

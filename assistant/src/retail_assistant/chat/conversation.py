@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from retail_assistant.answers.actions import NOT_YET
+from retail_assistant.answers.actions import CANNOT_ADD, NOT_YET, WHICH_EDITION
 from retail_assistant.answers.comparing import in_focus
 from retail_assistant.answers.correcting import NO
 from retail_assistant.answers.draft import Draft
@@ -118,6 +118,7 @@ def after(said: Dialogue, ask: Ask, draft: Draft, page: str = "") -> Dialogue:
         question=_question(said, ask) if draft.intent == "policy" else said.question,
         section=draft.section or (said.section if draft.intent != "policy" else ""),
         pending=draft.pending,
+        choices=draft.choices,
         empty=draft.intent == "list" and not draft.asins,
         page=page,
         turns=said.turns + 1,
@@ -183,6 +184,7 @@ class Rereader:
             wishes=wishes,
             focus=in_focus(ask.text, self._shop.offers(shown)) if kind == "compare" else "",
             pending=said.pending if reply.startswith(NOT_YET) else self._pending(reply, shown),
+            choices=shown if WHICH_EDITION in reply or CANNOT_ADD in reply else (),
         )
         return after(said, ask, draft, page)
 
@@ -240,8 +242,8 @@ class Rereader:
         if "take everything out" in reply:
             return Pending("empty")
         asin = next((o.asin for o in self._shop.offers(shown[:1]) if _is_named(o, reply)), "")
-        if found := re.search(r"Shall I add (\d+) cop", reply):
-            return Pending("add", asin, int(found[1]))
+        if found := re.search(r"Shall I add (\d+) cop(?:y|ies)( each)?", reply):
+            return Pending("add", asin, int(found[1]), also=tuple(shown[1:]) if found[2] else ())
         if found := re.search(r"Shall I change .* to (\d+) cop", reply):
             return Pending("quantity", asin, int(found[1]))
         return Pending("remove", asin) if "out of your cart" in reply else None

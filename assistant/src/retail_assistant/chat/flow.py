@@ -164,7 +164,8 @@ class Assistant:
         if agreed is None:
             again = Draft(f"{NOT_YET} {YES_OR_NO}", pending=said.pending)
             return _of("action", again) if hesitates(turn.message) else None
-        return _of("action", await self._desk.actions.settle(asked, agreed=agreed))
+        other = None if agreed else self._desk.actions.recast(asked)
+        return _of("action", other or await self._desk.actions.settle(asked, agreed=agreed))
 
     async def _heard(self, message: str) -> Heard:
         """A message in English: if it is in another language, its shop words."""

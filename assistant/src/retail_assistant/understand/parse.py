@@ -170,10 +170,7 @@ class Parser:
             and (accepts or _is_slots(named_words, stated, subjects, themes | unwanted, question))
         )
         stated = msgspec.structs.replace(stated, no_themes=unwanted)
-        kept = said.wishes
-        if stated.genres and _INSTEAD.search(question):  # another kind of book, of which nothing else was said
-            kept = msgspec.structs.replace(kept, themes=frozenset())
-        wishes = kept.then(self._cheaper(stated, said, question)) if listing else stated
+        wishes = self._changed(said, stated, question) if listing else stated
         goes_on = bool(said.turns) or bool(before)
         follows = goes_on and (bool(_FOLLOWS.search(question)) or len(words(question)) < SHORT)
         readings = implied(
@@ -230,6 +227,13 @@ class Parser:
             return _cut(part.core, named, as_word=True), ""
         core = _cut(part.core, self._vocabulary.titles.named(part.core), as_word=True)
         return core, part.whole.replace(part.core, " ")
+
+    def _changed(self, said: Dialogue, stated: Wishes, question: str) -> Wishes:
+        """The wishes of the list before, as a message changes them."""
+        kept = said.wishes
+        if stated.genres and _INSTEAD.search(question):  # another kind of book, of which nothing else was said
+            kept = msgspec.structs.replace(kept, themes=frozenset())
+        return kept.then(self._cheaper(stated, said, question))
 
     def _cheaper(self, wishes: Wishes, said: Dialogue, question: str) -> Wishes:
         """The wishes, with "cheaper" as a price below the dearest product that was shown, the cheapest first."""

@@ -87,10 +87,8 @@ def find_subjects(
         named = [msgspec.structs.replace(n, volume=None, more=()) for n in named]
     if named:
         return _by_title(question, named, wishes, page, stated)
-    if said.kind == "compare" and _SEVERAL.search(question):
-        return tuple(Subject("", "shown", asin) for asin in said.shown)
-    if said.shown and (placed := _by_place(question, said, cents)):
-        return tuple(Subject("", "shown", asin, format=form) for asin in placed)
+    if chosen := _of_shown(question, said, form, cents):
+        return chosen
     volumes = stated if stated != (None,) else (_volume_alone(question, said),)
     points = bool(_POINTS.search(question)) or (bool(_OF_SERIES.search(question)) and not wishes.genres)
     is_new = page != said.page or _THIS.search(question) is not None
@@ -105,6 +103,16 @@ def find_subjects(
     if volumes != (None,) and len(said.wishes.series) == 1:  # the list was of one series
         return tuple(Subject(next(iter(said.wishes.series)), "focus", volume=v, format=form) for v in volumes)
     return ()
+
+
+def _of_shown(question: str, said: Dialogue, form: str | None, cents: Prices) -> tuple[Subject, ...]:
+    """The products of the last reply that a question picks: by a choice that was offered, by their place, or all."""
+    if said.choices and form:
+        return (Subject("", "shown", said.choices[0], format=form),)
+    if said.kind == "compare" and _SEVERAL.search(question):
+        return tuple(Subject("", "shown", asin) for asin in said.shown)
+    placed = _by_place(question, said, cents) if said.shown else ()
+    return tuple(Subject("", "shown", asin, format=form) for asin in placed)
 
 
 def owned(question: str, named: Sequence[Named]) -> tuple[int, ...]:

@@ -139,6 +139,8 @@ def _of_own(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Read
         elif said.slot == "add" and ONE_MORE.search(core) and any(s.volume is not None or s.name for s in subjects):
             more.append(Reading("action", "add", OF_OWN))
     is_named = any(s.source == "message" for s in subjects)
+    if said.choices and subjects and subjects[0].source == "shown":
+        more.append(Reading("action", said.slot, OF_OWN))
     if said.kind == "orders" and AFTER_ORDERS.search(core) and not is_named and not MONEY_BACK.search(core):
         more.append(Reading("orders", "spent" if said.slot == "spent" else "paid", OF_OWN))
     if said.kind == "orders" and said.slot in ("can_return", "returnable") and HOW_LONG.search(core):

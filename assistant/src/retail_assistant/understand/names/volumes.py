@@ -14,6 +14,7 @@ LAST = -1
 MOST = 100
 """A series has fewer volumes."""
 _LAST = re.compile(r"\b(?:last|final|newest|latest) (?:volume|vol|book in the series|part)\b")
+_FIRST = re.compile(r"\bfirst (two|three|four|five|six|seven|eight|nine|ten|\d{1,2}) (?:volumes|vols|books|parts)\b")
 _TO = frozenset({"to", "through", "thru", "until", "till"})
 _JOINS = frozenset({"and", "or"}) | _TO
 _COUNTED = frozenset(
@@ -40,6 +41,8 @@ def volume_in(text: str) -> int | None:
 
 def several_in(text: str) -> tuple[int, ...]:
     """The volumes that a text names if it names several: "volumes 5 and 6", "the first and third volume"."""
+    if first := _FIRST.search(text):
+        return tuple(range(1, min(MOST, number(first[1]) or 1) + 1))
     said = bare_words(text.replace("#", " volume "))
     for at, word in enumerate(said):
         if word in VOLUME_WORDS and word not in ("no", "part"):
