@@ -79,7 +79,8 @@ class Player:
 
     def _judged(self, item: Item, at: int, reply: str, made: dict[str, Any], *, ms: float) -> Judged:
         turn = item.turns[at]
-        shown = [self._shown(card["asin"]) for card in made["cards"]]
+        segment = item.given.segment if item.given else "new"
+        shown = [self._shown(card["asin"], segment) for card in made["cards"]]
         verdict = judge(turn, reply, shown, lambda name: self._value(name, item))
         made_by = "faq bank" if made.get("faq") else str(made["intent"])
         breaks = tuple(broken(turn.products or Products(), shown))
@@ -88,13 +89,23 @@ class Player:
             made_by, breaks, ms, made.get("worded", False),
         )  # fmt: skip
 
-    def _shown(self, asin: str) -> Shown:
+    def _shown(self, asin: str, segment: str) -> Shown:
+        """A shown product; its price is what a shopper of that segment pays, with the promotions that run now."""
         product = queries.get_product(self._conn, asin)
-        cents = queries.get_price(self._conn, asin).cents
+        cents, listed = self._reduced_cents(asin, segment), queries.get_price(self._conn, asin).cents
         quantity = queries.get_stock(self._conn, asin).quantity
         text = f"{product.title} {product.description}"
         return Shown(
-            asin, cents, quantity, product.genre, product.format, product.author, product.series, product.volume, text
+            asin,
+            cents,
+            listed,
+            quantity,
+            product.genre,
+            product.format,
+            product.author,
+            product.series,
+            product.volume,
+            text,
         )
 
     def _give(self, shopper: str, item: Item) -> None:

@@ -100,10 +100,11 @@ class Item(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A product card with what the shop knows of the product."""
+    """A product card with what the shop knows of the product; ``cents`` is what is paid, ``listed`` the list price."""
 
     asin: str
     cents: int
+    listed: int
     quantity: int
     genre: str
     format: str
@@ -156,7 +157,7 @@ WISHES = frozenset({"most", "least", "genre", "not_genre", "format", "not_format
 """The constraints that a shown product breaks by itself."""
 _EACH: Mapping[str, Callable[[Products, Shown], bool]] = {
     "most": lambda w, s: w.most is None or s.cents <= round(w.most * 100),
-    "least": lambda w, s: w.least is None or s.cents >= round(w.least * 100),
+    "least": lambda w, s: w.least is None or s.listed >= round(w.least * 100),
     "genre": lambda w, s: w.genre is None or s.genre in _list(w.genre),
     "not_genre": lambda w, s: s.genre not in _list(w.not_genre),
     "format": lambda w, s: w.format is None or s.format in _list(w.format),

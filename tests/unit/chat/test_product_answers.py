@@ -31,9 +31,15 @@ LISTS = [
 
 @pytest.mark.parametrize(("message", "wanted"), LISTS)
 async def test_every_shown_product_keeps_every_wish(desk, message, wanted):
-    """A list shows only products that keep all stated wishes and are in stock, each with its present price."""
+    """A list shows only products that keep all stated wishes and are in stock, each with its present price.
+
+    To an upper limit counts what is paid, with promotions.
+    """
     text, made = await desk.ask(message, user=ME)
-    fitting = {offer.asin for offer in desk.shop.find(Conditions(**wanted))}
+    most = wanted.get("most_cents", 10**6)
+    fitting = {offer.asin for offer in desk.shop.find(Conditions(**wanted | {"most_cents": None}))}
+    paid = desk.shop.charges(ME, fitting, now=NOW)
+    fitting = {asin for asin in fitting if paid[asin].cents <= most}
     offers = shown(desk, made)
     assert offers
     assert {offer.asin for offer in offers} <= fitting

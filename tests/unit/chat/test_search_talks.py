@@ -125,3 +125,46 @@ async def test_promotions_are_talked_about(desk):
     assert "Cooking week" in replies[1][0]
     assert "until" in replies[2][0]
     assert "code" in replies[3][0]
+
+
+async def test_a_wish_is_taken_back(desk):
+    """The message "it doesn't have to be a thriller" drops the genre, and neither wants nor refuses it."""
+    messages = ("a thriller as paperback under 50 euros", "it doesn't have to be a thriller")
+    replies = await desk.talk(*messages, "show me something else")
+    shown = [{o.product.genre for o in desk.shop.offers(c["asin"] for c in made["cards"])} for _, made in replies]
+    assert shown[0] == {"thriller"}
+    assert (shown[1] | shown[2]) - {"thriller"}
+
+
+async def test_nothing_over_a_price_is_an_upper_limit(desk):
+    """The message "nothing over 8" limits the price from above."""
+    _, made = (await desk.talk("thrillers", "nothing over 8 tho"))[-1]
+    asins = [card["asin"] for card in made["cards"]]
+    paid = desk.shop.charges("somebody", asins, now=NOW)
+    assert asins
+    assert all(charge.cents <= 800 for charge in paid.values())
+
+
+async def test_the_cheapest_is_what_costs_least_now(desk):
+    """The cheapest books come in the order of what is paid for them, promotions taken off."""
+    _, made = await desk.ask("what are the cheapest books?")
+    asins = [card["asin"] for card in made["cards"]]
+    paid = desk.shop.charges("somebody", asins, now=NOW)
+    cents = [paid[asin].cents for asin in asins]
+    everything = desk.shop.charges("somebody", [o.asin for o in desk.shop.find(Conditions())], now=NOW)
+    assert cents == sorted(cents)
+    assert cents[0] == min(charge.cents for charge in everything.values())
+
+
+async def test_a_question_of_those_stays_within_them(desk):
+    """The message "the cheapest of those" is one of the books that were shown, in any of their editions."""
+    replies = await desk.talk("recommend me thrillers", "the cheapest of those?")
+    lines = [{o.product.line for o in desk.shop.offers(c["asin"] for c in made["cards"])} for _, made in replies]
+    assert lines[1]
+    assert lines[1] <= lines[0]
+
+
+async def test_a_book_that_starts_a_series_is_a_first_volume(desk):
+    """Who wants the start of a series is shown first volumes only."""
+    _, made = await desk.ask("a thriller that starts a series")
+    assert {o.product.volume for o in desk.shop.offers(c["asin"] for c in made["cards"])} == {1}

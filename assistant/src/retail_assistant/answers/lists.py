@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, showing
 from retail_assistant.answers.none_found import NoneFound
-from retail_assistant.answers.phrases import FOUND_NOTHING, joined, listed, unsold
+from retail_assistant.answers.phrases import FOUND_NOTHING, described, joined, listed, unsold
 from retail_assistant.answers.products import volumes_told
 from retail_assistant.answers.subjects import Subjects, last_volumes
 from retail_assistant.knowledge.product_index import ProductIndex
@@ -33,6 +33,7 @@ _CHEAPER = re.compile(r"\bcheaper\b|\bfor less\b|\bless expensive\b")
 _DEARER = re.compile(r"\bpricier\b|\bmore expensive\b|\bdearer\b")
 _ITS_AUTHOR = ("same author", "this author", "the author")
 _RANKED = 50
+_OF_THOSE = re.compile(r"\b(?:of|from|among) (?:those|these|them|the ones)\b")
 WHICH_SERIES = "Of which series or book? Tell me its title."
 
 
@@ -66,7 +67,7 @@ class Lists:
         conditions = await self._conditions(asked, wishes, anchor)
         if is_another:
             conditions = self._unseen(asked, wishes, anchor, conditions)
-        found = (await self._app.serve(find_products, conditions=conditions)).unwrap()
+        found = await self._found(asked, conditions)
         if wishes.volume == LAST:
             found = last_volumes(found)
         if not found:
@@ -74,6 +75,20 @@ class Lists:
             return await asyncio.to_thread(self._none.answer, asked, wishes, conditions, other=other)
         chosen, lane, head = await self._best(asked, wishes, found, anchor)
         return showing(f"{head} {self._listed(asked, chosen)}", chosen, lane=lane, wishes=wishes)
+
+    async def _found(self, asked: Asked, conditions: Conditions) -> list[Offer]:
+        """What keeps every condition; to a limit counts what the shopper pays, with promotions."""
+        free = msgspec.structs.replace(conditions, most_cents=None)
+        found: list[Offer] = (await self._app.serve(find_products, conditions=free)).unwrap()
+        if conditions.most_cents is None:
+            return found
+        paid = self._paid(asked, found)
+        return [o for o in found if paid(o) <= conditions.most_cents]
+
+    def _paid(self, asked: Asked, offers: Sequence[Offer]) -> Callable[[Offer], int]:
+        """What the shopper pays for each of some products, with promotions."""
+        charged = self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now())
+        return lambda offer: charged[offer.asin].cents if offer.asin in charged else offer.cents
 
     async def trend(self, asked: Asked) -> Draft:
         """What sells, within the stated wishes."""
@@ -150,8 +165,11 @@ class Lists:
             no_titles.add(anchor.product.line)
         seen = {asked.page} if asked.page and not wishes.series else set[str]()
         no_asins = self._shop.bought(asked.shopper) if asked.is_known and not wishes.series else frozenset[str]()
+        among = self._shop.with_words(wishes.themes) if wishes.themes else None
+        if asked.said.offered and _OF_THOSE.search(asked.ask.text):
+            among = self._editions(asked.said.offered)
         return msgspec.structs.replace(
-            _stated(wishes, asins=self._shop.with_words(wishes.themes) if wishes.themes else None),
+            _stated(wishes, asins=among),
             no_titles=no_titles,
             no_asins={
                 *no_asins,
@@ -161,6 +179,12 @@ class Lists:
             },
         )
 
+    def _editions(self, asins: Sequence[str]) -> set[str]:
+        """All editions of some volumes."""
+        meant = {(o.product.line, o.product.volume) for o in self._shop.offers(asins)}
+        lines = self._shop.find(Conditions(titles=[line for line, _ in meant]))
+        return {o.asin for o in lines if (o.product.line, o.product.volume) in meant}
+
     async def _best(
         self, asked: Asked, wishes: Wishes, found: Sequence[Offer], anchor: Offer | None
     ) -> tuple[list[Offer], str, str]:
@@ -168,7 +192,7 @@ class Lists:
         lane, head = "realtime", FOUND
         hinted, unknown = self._hinted(asked, found)
         if wishes.sort in ("price", "-price"):
-            ordered = sorted(hinted, key=lambda o: o.cents, reverse=wishes.sort == "-price")
+            ordered = sorted(hinted, key=self._paid(asked, hinted), reverse=wishes.sort == "-price")
         elif wishes.sort == "-rating":
             ratings = self._shop.ratings(o.asin for o in hinted)
             ordered = sorted((o for o in hinted if o.asin in ratings), key=lambda o: -ratings[o.asin]) or list(hinted)
@@ -182,6 +206,9 @@ class Lists:
         if not wishes.series and wishes.volume is None and not wishes.sort:
             begun = self._shop.begun(asked.shopper) if asked.is_known else frozenset[str]()
             ordered = one_a_line(_from_the_start(ordered, begun))
+        if wishes.most_cents is not None and all(o.cents > wishes.most_cents for o in found):
+            none = f"I found no {described(wishes, self._shop.goods())} in stock without a promotion."
+            head = f"{none} With one these cost no more than that:"
         if unknown:
             head = f"{FOUND_NOTHING} {joined(unknown, 'or')}; the closest are:"
         return ordered[: wanted if not wishes.series else max(wanted, FEW)], lane, head

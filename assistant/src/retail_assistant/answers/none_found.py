@@ -41,8 +41,6 @@ class NoneFound:
         """
         if wishes == NO_WISHES:
             return Draft("I have nothing that fits right now.", wishes=wishes)
-        if reduced := self._reduced(asked, wishes, conditions):
-            return reduced
         if partly := self._with_some_themes(asked, wishes, conditions):
             return partly
         text = f"I found no {other}{described(wishes, self._shop.goods())} in stock."
@@ -68,20 +66,6 @@ class NoneFound:
             unwanted = {asin for word in wishes.no_themes for asin in self._shop.with_words([word])}
             return msgspec.structs.replace(conditions, no_asins={*conditions.no_asins} - unwanted)
         return msgspec.structs.replace(conditions, **{name: getattr(Conditions(), name)})
-
-    def _reduced(self, asked: Asked, wishes: Wishes, conditions: Conditions) -> Draft | None:
-        """What costs no more than the limit once a promotion is taken off."""
-        if wishes.most_cents is None:
-            return None
-        found = self._shop.find(msgspec.structs.replace(conditions, most_cents=None))
-        charged = self._shop.charges(asked.shopper, [o.asin for o in found], now=self._now())
-        fitting = one_a_line(o for o in found if charged[o.asin].cents <= wishes.most_cents)
-        if not fitting:
-            return None
-        fitting = sorted(fitting, key=lambda o: charged[o.asin].cents)[: wishes.count or SHOWN]
-        none = f"I found no {described(wishes, self._shop.goods())} in stock without a promotion."
-        head = f"{none} With one these cost no more than that:"
-        return self._shown(asked, head, fitting, wishes)
 
     def _with_some_themes(self, asked: Asked, wishes: Wishes, conditions: Conditions) -> Draft | None:
         """What has some of several themes, those with the most of them first."""

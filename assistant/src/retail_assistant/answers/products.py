@@ -86,7 +86,7 @@ class Products:
         wanted = asked.ask.wishes.formats
         if wanted and not any(o.product.format in wanted for o in offers):
             said.append(f"It is not sold as {joined([form(w) for w in sorted(wanted)], 'or')}.")
-        if slot != "stock" and (best := await self._promotions.best(asked, offers[0])):
+        if best := await self._promotions.best(asked, offers[0]):
             reduced = f"{{{{reduced:{offers[0].asin}|{best.percent}}}}}"
             said.append(f"With {best.title.partition(':')[0]} ({{{{percent:{best.id}}}}} off) you pay {reduced}.")
         return drafted(said, offers)

@@ -21,7 +21,7 @@ _COPIES = re.compile(
     r"|\b(\d{1,4}|[a-z]+) of (?:it|them|these|those|that|this)\b|\b(\d{1,4}) times\b"
 )
 _WHOLE = re.compile(r"\b(?:whole|entire|complete|full) (?:series|set)\b|\ball (?:the |of the |\d+ )?volumes\b")
-_ALL = re.compile(r"\b(?:they|them|these|those|both|all|the (?:two|three|four|five))\b")
+_ALL = re.compile(r"\b(?:they|them|these|those|both|all|all (?:two|three|four|five|\d+)|the (?:two|three|four|five))\b")
 
 
 class Sums:

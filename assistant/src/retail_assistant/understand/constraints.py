@@ -25,6 +25,9 @@ _SINGLE = re.compile(
     r"|not (?:a |the )?(?:whole |long |entire )?series|no series"
     r"|self-contained)\b"
 )
+_NOT_VOLUME = re.compile(r"\bnot (?:vol|volume|number|part) ?\d+\b")
+_STARTS = re.compile(r"\b(?:first volumes|start(?:s|ing)? (?:of )?(?:a|the) series|begins? a series)\b")
+"""Wants volumes with which a series begins."""
 _SORTS: tuple[tuple[Sort, re.Pattern[str]], ...] = (
     ("-price", re.compile(r"\b(?:most expensive|priciest|dearest|highest price)\b")),
     ("price", re.compile(r"\b(?:cheapest|lowest price|least expensive|from (?:cheap|low)|by price|cheap)\b")),
@@ -61,7 +64,7 @@ def find_wishes(text: str, vocabulary: Vocabulary) -> tuple[Wishes, str]:
         The wishes, and the text without its price and without the names of genres, formats and authors.
     """
     (least, most), rest = price_range(text)
-    found = vocabulary.named(rest)
+    found, rest = vocabulary.named(rest), _NOT_VOLUME.sub(" ", rest)
     wishes = Wishes(
         genres=found.of(GENRE, wanted=True),
         no_genres=found.of(GENRE, wanted=False),
@@ -69,7 +72,7 @@ def find_wishes(text: str, vocabulary: Vocabulary) -> tuple[Wishes, str]:
         no_formats=found.of(FORMAT, wanted=False),
         authors=found.of(AUTHOR, wanted=True),
         no_authors=found.of(AUTHOR, wanted=False),
-        volume=volume_in(rest),
+        volume=1 if _STARTS.search(rest) else volume_in(rest),
         single=bool(_SINGLE.search(rest)),
         most_cents=most,
         least_cents=least,

@@ -43,6 +43,11 @@ _ELSE = re.compile(
     r"\b(?:else|others?|another|(?:something|anything) different|different (?:one|book|title)s?"
     r"|more(?! than| expensive| pages| copies))\b"
 )
+_FREES = re.compile(
+    r"\b(?:it |they |that )?(?:does|do|need)(?:n't|nt| not) (?:have to |need to )?be (?:an? )?([\w-]+(?: [\w-]+)?)"
+    r"|\bforget (?:the |about )?([\w-]+(?: [\w-]+)?)|\b([\w-]+) (?:does(?:n't|nt| not) matter|isn't important)"
+)
+"""Takes a wish back."""
 _INSTEAD = re.compile(r"\b(?:instead|rather)\b")
 _FOLLOWS = re.compile(
     r"^(?:and|but|or|so|then|also|ok|okay|what about|how about|same|in that case|why|really|any other"
@@ -142,14 +147,14 @@ class Parser:
         question = part.whole
         named = self._vocabulary.titles.named(question)
         untitled = _cut(question, named)
-        stated, rest = find_wishes(untitled, self._vocabulary)
+        freed = self._freed(untitled, said)
+        stated, rest = find_wishes(_FREES.sub(" ", untitled) if freed else untitled, self._vocabulary)
         named_words = content(rest)
         is_foreign = any(self._is_foreign(word) for word in named_words)
         marked = _cut(question, named, as_word=True)
         had = owned(marked, named)
         subjects = find_subjects(question, named, stated, said, page, cents=self._cents, is_foreign=is_foreign, had=had)
-        if not subjects and before:
-            subjects = tuple(msgspec.structs.replace(s, format=only(stated.formats)) for s in before[-1].subjects)
+        subjects = _of_before(subjects, before, stated)
         core, context = self._core(part, named)
         stated_fact, beside = premise(marked) if len(named) == 1 and named[0].whole else (None, marked)
         readings = _read(core, context, beside if core == marked else core, has_subject=bool(subjects))
@@ -167,10 +172,10 @@ class Parser:
             and not asks_policies
             and not is_asked_of_genre(core, stated)
             and not any(r.kind == "trending" for r in readings[:1])
-            and (accepts or _is_slots(named_words, stated, subjects, themes | unwanted, question))
+            and (accepts or bool(freed) or _is_slots(named_words, stated, subjects, themes | unwanted, question))
         )
         stated = msgspec.structs.replace(stated, no_themes=unwanted)
-        wishes = self._changed(said, stated, question) if listing else stated
+        wishes = self._changed(said, stated, question, freed) if listing else stated
         goes_on = bool(said.turns) or bool(before)
         follows = goes_on and (bool(_FOLLOWS.search(question)) or len(words(question)) < SHORT)
         readings = implied(
@@ -228,9 +233,16 @@ class Parser:
         core = _cut(part.core, self._vocabulary.titles.named(part.core), as_word=True)
         return core, part.whole.replace(part.core, " ")
 
-    def _changed(self, said: Dialogue, stated: Wishes, question: str) -> Wishes:
-        """The wishes of the list before, as a message changes them."""
-        kept = said.wishes
+    def _freed(self, text: str, said: Dialogue) -> frozenset[str]:
+        """The genres and formats that need not be kept any more: "it does not have to be historical"."""
+        named = " ".join(" ".join(filter(None, found.groups())) for found in _FREES.finditer(text))
+        return frozenset(name for _, name in self._vocabulary.named(named).wanted) if said.turns else frozenset()
+
+    def _changed(self, said: Dialogue, stated: Wishes, question: str, freed: frozenset[str]) -> Wishes:
+        """The wishes of the list before, as a message changes them; those that are ``freed`` count no more."""
+        kept = msgspec.structs.replace(
+            said.wishes, genres=said.wishes.genres - freed, formats=said.wishes.formats - freed
+        )
         if stated.genres and _INSTEAD.search(question):  # another kind of book, of which nothing else was said
             kept = msgspec.structs.replace(kept, themes=frozenset())
         return kept.then(self._cheaper(stated, said, question))
@@ -240,6 +252,15 @@ class Parser:
         if wishes.most_cents is not None or not said.shown or not _CHEAPER_LIST.search(question):
             return wishes
         return msgspec.structs.replace(wishes, most_cents=max(map(self._cents, said.shown)) - 1, sort="price")
+
+
+def _of_before(subjects: tuple[Subject, ...], before: Sequence[Ask], stated: Wishes) -> tuple[Subject, ...]:
+    """The products of a question; of one that names none those of the question before it in the same message."""
+    if not before or not before[-1].subjects:
+        return subjects
+    if not subjects:
+        return tuple(msgspec.structs.replace(s, format=only(stated.formats)) for s in before[-1].subjects)
+    return before[-1].subjects if all(s.source in ("focus", "page") for s in subjects) else subjects
 
 
 def _read(core: str, context: str, beside: str, *, has_subject: bool) -> tuple[Reading, ...]:

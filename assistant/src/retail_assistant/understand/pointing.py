@@ -10,7 +10,7 @@ import msgspec
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.names.titles import Named
-from retail_assistant.understand.names.volumes import several_in, volume_in
+from retail_assistant.understand.names.volumes import LAST, several_in, volume_in
 from retail_assistant.understand.wishes import Wishes
 from retail_assistant.understand.words import number, ordinal, words
 
@@ -175,7 +175,7 @@ def _volume_alone(question: str, said: Dialogue) -> int | None:
         return int(found[1])
     if len(said.shown) == 1 and (place := _THE_PLACE.search(question)):
         word = next(group for group in place.groups() if group)
-        return ordinal(word) or number(word)
+        return LAST if word == "last" else ordinal(word) or number(word)
     if len(said.shown) <= 1 and said.focus and (place := _THE_NTH.search(question)):
         return ordinal(place[1])
     return None

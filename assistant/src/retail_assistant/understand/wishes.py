@@ -90,6 +90,7 @@ _NEGATORS = frozenset(
     {
         "no", "not", "without", "except", "avoid", "avoiding", "nothing", "never", "dont", "don't", "isn't", "hate",
         "dislike", "skip", "exclude", "excluding", "but-not", "minus", "neither", "aren't", "can't",
+        "hates", "dislikes", "doesn't", "doesnt", "didn't", "won't", "wont",
     }
 )  # fmt: skip
 _TURNS = frozenset({"but", "rather", "instead", "prefer", "only", "just", ".", ";", "!", "?", ",", ":"})
