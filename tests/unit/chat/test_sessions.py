@@ -280,3 +280,11 @@ async def test_a_list_after_a_policy_is_a_list(desk):
     """After a country was asked about, a genre and a price ask for books."""
     replies = await desk.talk("do you ship to France?", "do you have thrillers under 12 euros?")
     assert replies[1][1]["intent"] == "list"
+
+
+async def test_another_language_is_read_again_as_it_was_heard(desk):
+    """Without a session, a list that was asked for in another language is gone on from."""
+    replies = await desk.talk("haben Sie Thriller als Taschenbuch?", "und als Ebook?")
+    formats = [{o.product.format for o in desk.shop.offers(c["asin"] for c in made["cards"])} for _, made in replies]
+    genres = {o.product.genre for o in desk.shop.offers(c["asin"] for c in replies[1][1]["cards"])}
+    assert (formats, genres) == ([{"paperback"}, {"digital"}], {"thriller"})

@@ -23,7 +23,9 @@ from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.shop.policies import Policy, Section
 from retail_assistant.understand.ask import Ask, Kind
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
-from retail_assistant.understand.names.titles import Named, Titles
+from retail_assistant.understand.hearing import hear
+from retail_assistant.understand.names.titles import Named
+from retail_assistant.understand.names.vocabulary import Vocabulary
 from retail_assistant.understand.parse import Parser
 from retail_assistant.understand.said.troubles import is_trouble
 from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
@@ -150,9 +152,9 @@ def _question(said: Dialogue, ask: Ask) -> str:
 class Rereader:
     """Reads the state of a conversation out of its messages."""
 
-    def __init__(self, parser: Parser, titles: Titles, shop: LiveShop) -> None:
+    def __init__(self, parser: Parser, vocabulary: Vocabulary, shop: LiveShop) -> None:
         """Keep what is asked."""
-        self._parser, self._titles, self._shop = parser, titles, shop
+        self._parser, self._vocabulary, self._shop = parser, vocabulary, shop
 
     def read(self, turn: Turn) -> Dialogue:
         """Go through all earlier messages."""
@@ -164,7 +166,7 @@ class Rereader:
         return said
 
     def _after(self, said: Dialogue, message: str, reply: str, page: str) -> Dialogue:
-        asks = self._parser.read(message, said, page)
+        asks = self._parser.read(hear(message, self._vocabulary).text, said, page)
         ask = asks[-1]
         if ask.premise is not None:
             reply = _uncorrected(reply)
@@ -218,7 +220,7 @@ class Rereader:
     def _shown(self, reply: str, page: str) -> tuple[str, ...]:
         """The products that a reply names, by title, format and price."""
         found: list[str] = []
-        for named in self._titles.named(reply):
+        for named in self._vocabulary.titles.named(reply):
             if named.whole:
                 found += self._product(named, reply, page, found)
         return tuple(found)

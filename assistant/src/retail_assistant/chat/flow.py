@@ -35,9 +35,9 @@ from retail_assistant.live import LiveShop
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import NEW, Dialogue
-from retail_assistant.understand.language import is_doubtful, other_language
+from retail_assistant.understand.hearing import Heard, hear
+from retail_assistant.understand.language import is_doubtful
 from retail_assistant.understand.said.concepts import names_any
-from retail_assistant.understand.said.foreign import in_english
 from retail_assistant.understand.said.social import is_hostile
 from retail_assistant.understand.said.troubles import is_trouble
 from retail_assistant.understand.said.two_rules import trouble_and_return
@@ -51,24 +51,6 @@ IN_ENGLISH = "Please ask me in English, or our support team."
 _WORTH = re.compile(r"\b(?:worth|voucher|missing|need|until|left to)\b")
 OUTDATED = "outdated"
 """The refusal of an answer of the bank of which a sentence did not hold any more when it was checked."""
-
-
-class Heard(msgspec.Struct, frozen=True):
-    """A message, the other language in which it is written, if it is, and its shop words in English."""
-
-    message: str
-    language: str = ""
-    english: str = ""
-
-    @property
-    def text(self) -> str:
-        """What is read."""
-        return self.english or self.message
-
-    @property
-    def is_understood(self) -> bool:
-        """Whether it is in English, or has enough shop words to be understood."""
-        return not self.language or bool(self.english)
 
 
 class Assistant:
@@ -168,12 +150,10 @@ class Assistant:
         return _of("action", other or await self._desk.actions.settle(asked, agreed=agreed))
 
     async def _heard(self, message: str) -> Heard:
-        """A message in English: if it is in another language, its shop words."""
         vocabulary = await self._understanding.vocabulary()
         if not is_doubtful(message, known=vocabulary.share_known(message)):
             return Heard(message)
-        language = await asyncio.to_thread(other_language, message) or ""
-        return Heard(message, language, in_english(message, keeps=vocabulary.uses) if language else "")
+        return await asyncio.to_thread(hear, message, vocabulary)
 
     async def _one(self, turn: Turn, asked: Asked, *, may_use_bank: bool) -> Draft:
         """Answer one question."""

@@ -40,7 +40,7 @@ class Understanding:
         """The parser, and what reads a conversation again."""
         vocabulary = await self.vocabulary()
         parser = Parser(vocabulary, self._shop.cents)
-        return parser, Rereader(parser, vocabulary.titles, self._shop)
+        return parser, Rereader(parser, vocabulary, self._shop)
 
     async def step(self) -> None:
         """Look once whether the words have changed."""
