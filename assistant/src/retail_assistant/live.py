@@ -78,6 +78,11 @@ class LiveShop:
         """Quantities by product in a shopper's cart."""
         return {line.asin: line.quantity for line in queries.get_cart(self.conn, shopper).lines}
 
+    def title(self, asin: str) -> str:
+        """The title of a listed product in lower case; empty if it is not sold."""
+        product = self.product(asin)
+        return product.title.lower() if product else ""
+
     def product(self, asin: str) -> Product | None:
         """A listed product; ``None`` if it is not sold."""
         try:

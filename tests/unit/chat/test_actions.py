@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from retail_assistant.answers.actions import LEFT
+from retail_assistant.answers.actions import LEFT, SIGN_IN_FIRST
 from retail_assistant.answers.consent import answers_question, hesitates
-from retail_assistant.answers.own import SIGN_IN
 from retail_assistant.chat.release import Release
 from retail_assistant.shop import queries, records
 from retail_assistant.understand.dialogue import Pending
@@ -318,7 +317,7 @@ async def test_the_edition_that_was_asked_for_is_added(desk, form, asin, members
 async def test_a_shopper_without_a_name_has_no_cart(desk, user):
     """A shopper called "anonymous" in any spelling, or with a blank name, is asked to sign in; a yes adds nothing."""
     replies = await desk.talk(ADD, "yes", user=user)
-    assert replies[0][0] == SIGN_IN
+    assert replies[0][0] == SIGN_IN_FIRST
     assert desk.conn.execute("SELECT count(*) FROM carts").fetchone() == (0,)
 
 

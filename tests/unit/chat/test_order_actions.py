@@ -11,7 +11,6 @@ PERSONAL = (
     "Cancel order X770", "Where is my order?", "What's in my cart?",
     "Add An Apron for Viktor 2 to my cart", "Empty my cart",
 )  # fmt: skip
-SIGN_IN = "I see that only when you are signed in. Please sign in and ask me again."
 
 
 @pytest.fixture
@@ -185,7 +184,7 @@ async def test_who_is_not_signed_in_is_asked_to_sign_in(desk, put, message):
     """Without a shopper's name the reply asks to sign in, and neither tells nor does anything."""
     put("X770", "placed")
     text, _ = await desk.ask(message)
-    assert text == SIGN_IN
+    assert text.endswith("Please sign in and ask me again.")
 
 
 async def test_a_consent_of_somebody_else_does_nothing(desk, put):

@@ -306,7 +306,7 @@ async def test_points_that_make_no_voucher_yet_are_told_with_what_is_missing(des
     """Below the first voucher the reply says how many points are missing."""
     desk.conn.execute("UPDATE shoppers SET points = ? WHERE id = 'u00004'", (points,))
     text, _ = (await desk.talk("my points", "how many vouchers is that", user="u00004"))[-1]
-    assert text.endswith(f"500 points become one of €5, so {missing} are missing.")
+    assert text.endswith(f"500 points become one of €5, so {missing} are missing. That is €{missing // 2}.00 of books.")
 
 
 @pytest.mark.parametrize(
@@ -397,3 +397,34 @@ async def test_what_was_sent_back_is_told(desk, put, volumes, message):
     put("X702", volumes[3], days=3, state="returned")
     text, _ = await desk.ask(message, user=ME)
     assert ["X701" in text, "X702" in text] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "message", [f"I started reading {GATE} vol 2. Can I still return it?", "X701, opened, is it too late?"]
+)
+async def test_an_opened_book_is_answered_with_its_own_rule(desk, put, volumes, message):
+    """Whether an opened book can go back is answered with its delivery and the rule for opened books, and no yes."""
+    put("X701", volumes[2], days=6)
+    text, _ = await desk.ask(message, user=ME)
+    assert text.startswith("Order X701 was delivered on 18 September. Opened items")
+
+
+@pytest.mark.parametrize(
+    ("segment", "said"), [("vip", "Yes, you are a VIP."), ("regular", "No, you are not a VIP yet.")]
+)
+async def test_whether_a_shopper_is_a_vip_is_told(desk, segment, said):
+    """The level of the shopper is told, with the rule for it."""
+    desk.conn.execute("INSERT INTO shoppers (id, segment, created_at) VALUES (?, ?, 0)", (ME, segment))
+    desk.conn.commit()
+    text, _ = await desk.ask("am I VIP already?", user=ME)
+    assert text.startswith(f"{said} Whoever spends ")
+
+
+async def test_a_no_that_names_another_volume_proposes_its_order(desk, put, volumes):
+    """After the return of one order was proposed, "no, volume 3 not 2" proposes that of the other volume."""
+    put("X701", volumes[2], days=6)
+    put("X702", volumes[3], days=4)
+    messages = (f"i want to return {GATE} vol 2", "no, volume 3 not 2", "yes")
+    texts = [text for text, _ in await desk.talk(*messages, user=ME)]
+    assert ["X701" in texts[0], "X702" in texts[1]] == [True, True]
+    assert texts[2].startswith("Done: the return of order X702 is started.")

@@ -137,3 +137,22 @@ async def test_a_first_message_is_answered_to_the_point(desk, message, said):
     """Each of these has one fitting reply."""
     page = {"metadata": {"page": desk.product().asin}} if "back in stock" in message else {}
     assert said in (await desk.ask(message, **page))[0]
+
+
+async def test_a_word_of_a_title_picks_a_book_of_the_list(desk):
+    """A phrase like "the lantern one" picks the book of the list with that word in its title, and tells its story."""
+    replies = await desk.talk("recommend me five thrillers")
+    titles = [offer.product.title for offer in desk.shop.offers(c["asin"] for c in replies[0][1]["cards"])]
+    words = {title: [w for w in title.lower().replace(",", "").split() if len(w) > 4] for title in titles}
+    title, word = next(
+        (t, w) for t, some in words.items() for w in some if sum(w in other.lower() for other in titles) == 1
+    )
+    replies = await desk.talk("recommend me five thrillers", f"tell me more about the {word} one")
+    assert replies[1][0].startswith(f"{title} is a thriller book")
+
+
+async def test_what_a_book_has_is_answered_with_its_story(desk):
+    """Whether there is something in a book is answered with what its page says."""
+    product = desk.product()
+    text, _ = await desk.ask("does it have a heist in it?", metadata={"page": product.asin})
+    assert product.description.split(".")[0] in text

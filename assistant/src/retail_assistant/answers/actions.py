@@ -31,6 +31,7 @@ from retail_assistant.understand.dialogue import Pending, Verb
 from retail_assistant.understand.pointing import only
 from retail_assistant.understand.said.own_cues import ONE_MORE
 
+SIGN_IN_FIRST = "I can change a cart only when you are signed in. Please sign in and ask me again."
 UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
 YES_OR_NO = "Please answer yes or no."
 WHICH_EDITION, CANNOT_ADD = "Which one do you mean:", "so I cannot add it to your cart."
@@ -65,7 +66,7 @@ class Actions:
         if slot == "unable":
             return Draft(UNABLE)
         if not asked.is_known:
-            return Draft(SIGN_IN)
+            return Draft(SIGN_IN if slot in ("cancel", "return") else SIGN_IN_FIRST)
         if slot in ("cancel", "return"):
             return self._on_order(asked, slot)
         if slot == "remove" and _ALL_OF_CART.search(asked.ask.text):
@@ -178,7 +179,12 @@ class Actions:
     def recast(self, asked: Asked) -> Draft | None:
         """What is proposed instead after a no that names another edition or other books; ``None`` for a plain no."""
         ask, pending = asked.ask, asked.said.pending
-        if pending is None or pending.verb != "add" or not asked.is_known:
+        if pending is None or not asked.is_known:
+            return None
+        if pending.verb in ("cancel", "return"):
+            names = named_number(ask.text) or any(s.volume is not None or s.source == "message" for s in ask.subjects)
+            return self._on_order(asked, pending.verb) if names else None
+        if pending.verb != "add":
             return None
         if any(s.source == "message" for s in ask.subjects) or len(ask.subjects) > 1:
             return self._on_cart(asked, "add")
@@ -227,6 +233,8 @@ class Actions:
         having = self._own.with_subject(orders, named) if named is not None else []
         if slot == "return" and named is not None and not having:
             return Draft(NOT_ORDERED)
+        if named is None and (spoken := next((s.asin for s in asked.ask.subjects if s.volume is None), "")):
+            having = [o for o in orders if any(line.asin == spoken for line in o.lines)]
         order = next((o for o in having if o.state in allowed), None) or self._own.chosen(asked, orders)
         if order is None:
             return no_order(named_number(asked.ask.text))

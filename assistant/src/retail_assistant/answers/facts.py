@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, together
-from retail_assistant.answers.phrases import amount, by, count, form, in_form, joined, price, stock, title
+from retail_assistant.answers.phrases import NO_CHARGES, amount, by, count, form, in_form, joined, stock, title
 from retail_assistant.answers.products import MOST_NAMED, WHICH, drafted, missing, name_of, volumes_told
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.shop.finding import Offer
+from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.names.volumes import LAST, volume_in
 
@@ -31,6 +32,11 @@ class Looked(msgspec.Struct, frozen=True):
     subject: Subject
     line: list[Offer]
     offers: list[Offer]
+    charged: Mapping[str, Charge] = NO_CHARGES
+
+    def price(self, offer: Offer) -> str:
+        """What the shopper pays for a product, after a promotion that is taken off."""
+        return amount(offer, self.charged)
 
     @property
     def text(self) -> str:
@@ -81,7 +87,8 @@ class Facts:
         offers = self._subjects.offers(subject)
         if not offers and slot not in ("next", "length", "formats", "format"):
             return missing(self._subjects, subject)
-        drafts = [self._tell.get(slot, _plot)(Looked(asked, subject, line, offers or line))]
+        charged = self._subjects.charges(asked.shopper, line, self._now())
+        drafts = [self._tell.get(slot, _plot)(Looked(asked, subject, line, offers or line, charged))]
         each = {"author": _author} if not ask.are_volumes else {"plot": _plot}
         found = [(other, self._subjects.offers(other)) for other in ask.subjects[1:MOST_NAMED]]
         tell = each.get(slot)
@@ -165,7 +172,8 @@ def _next(looked: Looked) -> Draft:
     found = [o for o in found if o.product.format == kind] or found
     if found:
         offer, word = found[0], "previous" if back else "next"
-        said = f"The {word} volume is {title(offer)} ({form(offer.product.format)}): {price(offer)}, {stock(offer)}."
+        name = f"{title(offer)} ({form(offer.product.format)})"
+        said = f"The {word} volume is {name}: {looked.price(offer)}, {stock(offer)}."
         return drafted([said], [offer])
     if len(there) == 1:
         return drafted([f"{name} is a single volume; there is no sequel in our shop."], looked.line[:1])
@@ -180,24 +188,26 @@ def _formats(looked: Looked) -> Draft:
     is_one = volume is not None or len(volumes(some)) == 1
     name = title(some[0]) if is_one else name_of(looked.line, whole=True)
     if wanted := sorted(looked.asked.ask.wishes.formats):
-        return _in_format(name, wanted, some)
+        return _in_format(looked, name, wanted, some)
     kinds = joined(sorted({form(o.product.format) for o in some}))
-    each = [f"{title(o)} costs {price(o)} as {form(o.product.format)}." for o in some] if is_one else []
+    each = [f"{title(o)} costs {looked.price(o)} as {form(o.product.format)}." for o in some] if is_one else []
     return drafted([f"{name} is sold as {kinds}.", *each], some[:MOST_NAMED] if each else some[:1])
 
 
-def _in_format(name: str, wanted: Sequence[str], some: Sequence[Offer]) -> Draft:
+def _in_format(looked: Looked, name: str, wanted: Sequence[str], some: Sequence[Offer]) -> Draft:
     """Whether there is a format, and what it costs."""
     fitting = [o for o in some if o.product.format in wanted]
     kinds = joined([form(w) for w in wanted], "or")
     if not fitting:
         forms = joined(sorted({form(o.product.format) for o in some}))
-        return drafted([f"No, {name} is not sold as {kinds}; we sell it as {forms}, from {price(some[0])}."], some[:1])
+        return drafted(
+            [f"No, {name} is not sold as {kinds}; we sell it as {forms}, from {looked.price(some[0])}."], some[:1]
+        )
     if len(volumes(fitting)) > 1:
         cheapest = min(fitting, key=lambda o: o.cents)
-        said = f"Yes, {name} is sold as {kinds}: {count(len(fitting), 'volume')}, from {price(cheapest)}."
+        said = f"Yes, {name} is sold as {kinds}: {count(len(fitting), 'volume')}, from {looked.price(cheapest)}."
         return drafted([said], fitting[:1])
-    each = [f"{title(o)} as {form(o.product.format)} costs {price(o)} and is {stock(o)}." for o in fitting]
+    each = [f"{title(o)} as {form(o.product.format)} costs {looked.price(o)} and is {stock(o)}." for o in fitting]
     return drafted([f"Yes: {' '.join(each)}"], fitting)
 
 
@@ -210,7 +220,7 @@ def _genre(looked: Looked) -> Draft:
 def _order(looked: Looked) -> Draft:
     first, there = looked.line[0], volumes(looked.line)
     if len(there) == 1:
-        said = f"{name_of(looked.line, whole=True)} is a single volume: {title(first)} costs {price(first)}."
+        said = f"{name_of(looked.line, whole=True)} is a single volume: {title(first)} costs {looked.price(first)}."
         return drafted([said], [first])
-    said = f"Begin with {title(first)} ({price(first)}, {stock(first)})."
+    said = f"Begin with {title(first)} ({looked.price(first)}, {stock(first)})."
     return drafted([said, f"The volumes are numbered {there[0]} to {there[-1]}."], [first])

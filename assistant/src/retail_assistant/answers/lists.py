@@ -216,7 +216,7 @@ class Lists:
     def _hinted(self, asked: Asked, found: Sequence[Offer]) -> tuple[Sequence[Offer], list[str]]:
         """The products that also have the question's other words, if any do, and the words that no product has."""
         wishes = asked.ask.wishes
-        hints = [w for w in asked.ask.leftover if w not in wishes.theme_words | words_of(wishes.no_themes)]
+        hints = [w for w in asked.ask.hints if w not in wishes.theme_words | words_of(wishes.no_themes)]
         unknown: list[str] = []
         for hint in hints if len(hints) <= MOST_HINTS else []:
             named = self._shop.with_words([hint])

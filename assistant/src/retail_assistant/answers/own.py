@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
 import parbake as pb
-from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.past_orders import NO_ORDERS, SIGN_IN, PastOrders
 from retail_assistant.answers.phrases import count, day, joined, money, number, ordered, price, reduction, title
 from retail_assistant.answers.rules import rule_titled
@@ -24,7 +25,10 @@ from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Pending
+from retail_assistant.understand.said.concepts import concepts
 
+VIP = "vip"
+"""The segment of shoppers who have spent much."""
 VOUCHER_POINTS, VOUCHER_EUROS = "points_for_voucher", "voucher_eur"
 """Facts of policies: how many points make a voucher, and its euros."""
 FREE_OVER, FEE, STANDARD_DAYS = "free_over_eur", "standard_fee_eur", "standard_days"
@@ -79,10 +83,19 @@ class Own:
         """The loyalty points."""
         if not asked.is_known:
             return Draft(SIGN_IN)
+        if asked.ask.slot("points") == "level":
+            return self._level(asked)
         points = (await self._app.serve(live_points, shopper=asked.shopper)).unwrap()
         if asked.ask.slot("points") == "vouchers" and (policy := self._shop.stating(VOUCHER_POINTS)):
-            return _in_vouchers(points, policy)
+            return _in_vouchers(points, policy, self._shop.stating(POINTS_PER_EURO))
         return Draft(f"You have {count(points, 'point')}.")
+
+    def _level(self, asked: Asked) -> Draft:
+        """Whether the shopper is a VIP, and the rule for that."""
+        is_vip = self._shop.segment(asked.shopper) == VIP
+        rule = rule_titled(self._shop, "vip")
+        said = Draft("Yes, you are a VIP." if is_vip else "No, you are not a VIP yet.")
+        return together([said, rule]) if rule else said
 
     async def orders(self, asked: Asked) -> Draft:
         """The order that is asked about, and of it what is asked; or several orders, or all of them."""
@@ -101,7 +114,18 @@ class Own:
             return no_order(named)
         if slot == "what" and named is None and re.search(r"\borders\b|\bhistory\b|\ball\b|\bopen\b", asked.ask.text):
             return self._past.some(asked, orders, now)
+        if slot == "can_return" and "opened" in concepts(asked.ask.text) and self.no_return(order) is None:
+            return self._opened(order)
         return self._one(order, slot)
+
+    def _opened(self, order: Order) -> Draft:
+        """When an order of opened books came, and the rule for opened books; without one that support knows more."""
+        came = f" on {day(order.changed_at)}" if order.changed_at else ""
+        said = Draft(
+            f"Order {number(order.number)} was delivered{came}.", asins=tuple(line.asin for line in order.lines)
+        )
+        rule = rule_titled(self._shop, "opened") or Draft("Our policies do not state a rule for opened books.")
+        return together([said, rule])
 
     def money(self, asked: Asked) -> Draft | None:
         """Of an order that was cancelled before it was sent, when cards are charged; ``None`` for other orders."""
@@ -158,7 +182,7 @@ class Own:
             said = number(order.number)
             until, sources = self._past.until(order)
             can = (
-                f"Yes, you can return order {said}{until}: start it on the order page, or tell me to start the return."
+                f"Yes, you can return order {said} unopened{until}: start it on the order page, or tell me to start it."
                 f"{left_out(order)}"
             )
             return self.no_return(order) or Draft(can, asins=asins, sources=sources)
@@ -217,7 +241,7 @@ def _goes_to(order: Order) -> str:
     return f"{head(order)} {goes} to {{{{address:{quote(order.address)}}}}}."
 
 
-def _in_vouchers(points: int, policy: Policy) -> Draft:
+def _in_vouchers(points: int, policy: Policy, earning: Policy | None) -> Draft:
     """How many vouchers the points make, and how many are missing for the next one."""
     each = round(policy.number(VOUCHER_POINTS) or 0)
     if not each:
@@ -225,7 +249,9 @@ def _in_vouchers(points: int, policy: Policy) -> Draft:
     worth = f" of \u20ac{{{{policy:{policy.id}.{VOUCHER_EUROS}}}}}" if policy.number(VOUCHER_EUROS) else ""
     if points < each:
         have = f"Your {count(points, 'point')} make no voucher yet"
-        return Draft(f"{have}: {each} points become one{worth}, so {each - points} are missing.",
+        per = (earning.number(POINTS_PER_EURO) or 0) if earning else 0
+        spend = f" That is {money(math.ceil((each - points) / per) * 100)} of books." if per else ""
+        return Draft(f"{have}: {each} points become one{worth}, so {each - points} are missing.{spend}",
                      sources=(f"policy/{policy.id}",))  # fmt: skip
     have = f"Your {count(points, 'point')} make {count(points // each, 'voucher')}{worth} ({each} points each)"
     return Draft(f"{have}; {each - points % each} more make the next one.", sources=(f"policy/{policy.id}",))

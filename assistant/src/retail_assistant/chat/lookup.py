@@ -38,6 +38,7 @@ _OF_DELIVERY = frozenset(
 )
 """Concepts that depend on where a parcel goes."""
 _PLACES = frozenset({"abroad", "in_europe", "beyond_europe"})
+_CONFIRMS = re.compile(r"^(?:so|then|ok(?:ay)?,? so)\b.{0,16}\b(?:no|yes|not|possible)\W*$")
 _TIME = re.compile(r"\b(?:years?|months?|weeks?|days?|hours?|ago|yesterday|today)\b")
 _HOW = re.compile(r"^(?:and |but |so |ok(?:ay)?,? )*(?:within )?(?:how|when)\b")
 _ASKS = re.compile(r"\?|^\s*(?:how|what|when|where|which|who|why|can|could|do|does|is|are|tell me)\b", re.IGNORECASE)
@@ -123,10 +124,12 @@ class Lookup:
 
     async def _following(self, turn: Turn, text: str, ask: Ask, said: Dialogue) -> Found:
         """The sections for a question that goes on from one about a policy: often another section than that."""
-        if not ask.leftover and (kind := pb.guard.expected_kind(text)):
-            same = await self._policies.find(said.question)
-            if same.has(said.section) and pb.guard.states(kind, same.text(said.section)):
-                return same.only(said.section)
+        same = await self._policies.find(said.question)
+        if _CONFIRMS.match(text) and same.has(said.section):  # "so that's a no?"
+            return same.only(said.section)
+        kind = None if ask.leftover else pb.guard.expected_kind(text)
+        if kind and same.has(said.section) and pb.guard.states(kind, same.text(said.section)):
+            return same.only(said.section)
         joined = await self._policies.find(f"{text}, {said.question}")
         told = self._told(turn)
         named = concepts(text)

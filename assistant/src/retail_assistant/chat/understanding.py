@@ -39,7 +39,7 @@ class Understanding:
     async def reading(self) -> tuple[Parser, Rereader]:
         """The parser, and what reads a conversation again."""
         vocabulary = await self.vocabulary()
-        parser = Parser(vocabulary, self._shop.cents)
+        parser = Parser(vocabulary, self._shop.cents, self._shop.title)
         return parser, Rereader(parser, vocabulary, self._shop)
 
     async def step(self) -> None:

@@ -58,6 +58,7 @@ class Ask(msgspec.Struct, frozen=True):
         owned: The volumes of its subject that the shopper says to have.
         premise: A price or a stock of the one product that it names, which it states as a fact.
         corrects: Whether it corrects what was understood before.
+        hints: Those of them that say something of a book: no common word that the shop does not use.
         off_topic: Whether it asks for something that a shop of this kind does not answer.
     """
 
@@ -69,6 +70,7 @@ class Ask(msgspec.Struct, frozen=True):
     like: bool = False
     follows: bool = False
     leftover: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     off_topic: bool = False
     copies: int | None = None
     spelled: str = ""

@@ -14,7 +14,7 @@ from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.leftover import content
 from retail_assistant.understand.names.titles import Named
 from retail_assistant.understand.names.vocabulary import Vocabulary
-from retail_assistant.understand.pointing import SHORT, Prices, find_subjects, only, owned
+from retail_assistant.understand.pointing import SHORT, Prices, Titles, find_subjects, only, owned
 from retail_assistant.understand.premises import premise
 from retail_assistant.understand.readings import implied, is_asked_of_genre, read_cues
 from retail_assistant.understand.said.concepts import concepts, names_any
@@ -116,12 +116,12 @@ _COPIES = re.compile(
 
 
 class Parser:
-    """Reads messages with a vocabulary; ``cents`` returns the present price of a product by its asin."""
+    """Reads messages with a vocabulary; ``cents`` and ``titles`` return a product's price and title by its asin."""
 
-    def __init__(self, vocabulary: Vocabulary, cents: Prices) -> None:
-        """Keep both."""
+    def __init__(self, vocabulary: Vocabulary, cents: Prices, titles: Titles = str) -> None:
+        """Keep them."""
         self._vocabulary = vocabulary
-        self._cents = cents
+        self._cents, self._titles = cents, titles
 
     def read(self, message: str, said: Dialogue = NEW, page: str = "") -> list[Ask]:
         """The questions of a message."""
@@ -153,7 +153,9 @@ class Parser:
         is_foreign = any(self._is_foreign(word) for word in named_words)
         marked = _cut(question, named, as_word=True)
         had = owned(marked, named)
-        subjects = find_subjects(question, named, stated, said, page, cents=self._cents, is_foreign=is_foreign, had=had)
+        subjects = find_subjects(
+            question, named, stated, said, page, cents=self._cents, titles=self._titles, is_foreign=is_foreign, had=had
+        )
         subjects = _of_before(subjects, before, stated)
         core, context = self._core(part, named)
         stated_fact, beside = premise(marked) if len(named) == 1 and named[0].whole else (None, marked)
@@ -183,9 +185,8 @@ class Parser:
         )
         if listing and not accepts:
             themes |= self._known_themes(rest, words_of(themes | unwanted))
-        if not readings and not asks_policies and self._are_of_catalog(core, named_words):
-            readings = (Reading("list", "words", BARE_WORDS),)
-            themes = themes_in(rest)
+        if not readings and not asks_policies and self._are_of_catalog(core, named_words, said):
+            readings, themes = (Reading("list", "words", BARE_WORDS),), themes_in(rest)
         if not subjects and self._are_goods(question, named_words, readings):
             readings = (Reading("list", "unsold", UNSOLD),)
         return Ask(
@@ -196,15 +197,19 @@ class Parser:
             like=bool(subjects) and bool(_LIKE.search(question)),
             follows=follows,
             leftover=named_words,
+            hints=tuple(w for w in named_words if self._vocabulary.knows(w) or not self._vocabulary.is_common(w)),
             copies=_copies(untitled),
             owned=had,
             premise=stated_fact,
             off_topic=any(not self._vocabulary.knows(word) for word in off_topic(question)),
         )
 
-    def _are_of_catalog(self, core: str, leftover: Sequence[str]) -> bool:
-        """Whether words of the catalog are all that a message says; a question of how or when asks something else."""
-        if not leftover or _ASKS_HOW.match(core):
+    def _are_of_catalog(self, core: str, leftover: Sequence[str], said: Dialogue) -> bool:
+        """Whether words of the catalog are all that a message says; a question of how or when asks something else.
+
+        So does one that goes on with what policies state.
+        """
+        if not leftover or _ASKS_HOW.match(core) or (said.turns and names_any(core, _POLICY_CONCEPTS)):
             return False
         return all(self._vocabulary.knows(word) for word in leftover)
 
@@ -301,7 +306,9 @@ def _is_slots(
         return False
     changes = wants_another(question) or _CHEAPER_LIST.search(question)
     states = wishes != NO_WISHES or bool(themes) or bool(changes)
-    return states and len(leftover) <= 2 + len(words_of(themes))  # a stray word changes nothing
+    narrows = bool(wishes.formats or wishes.most_cents is not None) and not (wishes.genres or wishes.authors)
+    most = 5 if narrows else 2  # a few stray words change nothing
+    return states and len(leftover) <= most + len(words_of(themes))
 
 
 def _cut(text: str, named: Sequence[Named], *, as_word: bool = False) -> str:

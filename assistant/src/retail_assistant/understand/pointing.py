@@ -18,6 +18,8 @@ SHORT = 7
 """A message of fewer words goes on from what was said before."""
 Prices = Callable[[str], int]
 """Returns the present price of a product in cents by its asin."""
+Titles = Callable[[str], str]
+"""Returns the title of a product by its asin."""
 _POINTS = re.compile(
     r"\b(?:it|its|it's|this|that one|this one|that|these|those|them|they|the book|the manga"
     r"|(?:the|this|that) (?:whole |entire |complete |full )?series"
@@ -37,6 +39,7 @@ _THE_PLACE = re.compile(
     r"|of (?:them|these|those)))?\b"
     r"|\b(?:number|no\.?|option|#) ?(\d|one|two|three|four|five)\b|\b(first|second|third|last) one\b"
 )
+_THE_ONE = re.compile(r"\b(?:the|that) (\w{3,}) (?:one|book)\b")
 _THE_NTH = re.compile(r"\bthe (\w+(?:th|st|nd|rd))\b(?! of\b)(?: one| volume)?")
 _FIRST_SEVERAL = re.compile(r"\bthe first (two|three|2|3)\b(?! volumes| books| parts| vols)")
 _VOLUME_ALONE = re.compile(
@@ -63,6 +66,7 @@ def find_subjects(
     page: str,
     *,
     cents: Prices,
+    titles: Titles = str,
     is_foreign: bool = False,
     had: Sequence[int] = (),
 ) -> tuple[Subject, ...]:
@@ -75,6 +79,7 @@ def find_subjects(
         said: The conversation so far.
         page: The asin of the product whose page is open, or an empty text.
         cents: The present prices.
+        titles: The titles of products.
         is_foreign: Whether it has a word that nothing in the shop has. Then it must point at a product to be about one.
         had: The volumes that the shopper says to have. If they are several, it is not about them.
 
@@ -87,7 +92,7 @@ def find_subjects(
         named = [msgspec.structs.replace(n, volume=None, more=()) for n in named]
     if named:
         return _by_title(question, named, wishes, page, stated)
-    if chosen := _of_shown(question, said, form, cents):
+    if chosen := _of_shown(question, said, form, cents) or _by_word(question, said, form, titles):
         return chosen
     volumes = stated if stated != (None,) else (_volume_alone(question, said),)
     points = bool(_POINTS.search(question)) or (bool(_OF_SERIES.search(question)) and not wishes.genres)
@@ -113,6 +118,15 @@ def _of_shown(question: str, said: Dialogue, form: str | None, cents: Prices) ->
         return tuple(Subject("", "shown", asin) for asin in said.shown)
     placed = _by_place(question, said, cents) if said.shown else ()
     return tuple(Subject("", "shown", asin, format=form) for asin in placed)
+
+
+def _by_word(question: str, said: Dialogue, form: str | None, titles: Titles) -> tuple[Subject, ...]:
+    """The one product of the last list whose title has the word with which a question picks it: "the vault one"."""
+    found = _THE_ONE.search(question) if len(said.shown) > 1 else None
+    if found is None:
+        return ()
+    having = [asin for asin in said.shown if found[1] in words(titles(asin))]
+    return (Subject("", "shown", having[0], format=form),) if len(having) == 1 else ()
 
 
 def owned(question: str, named: Sequence[Named]) -> tuple[int, ...]:

@@ -7,8 +7,17 @@ from collections.abc import Sequence
 
 from retail_assistant.understand.ask import Kind, Reading, Subject
 from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.said.concepts import names_any
 from retail_assistant.understand.said.cues import CUES
-from retail_assistant.understand.said.own_cues import AFTER_CART, AFTER_ORDERS, HOW_LONG, MONEY_BACK, ONE_MORE, OWN_CUES
+from retail_assistant.understand.said.own_cues import (
+    AFTER_CART,
+    AFTER_ORDERS,
+    HOW_LONG,
+    MONEY_BACK,
+    ONE_MORE,
+    OWN_CUES,
+    RETURN_IT,
+)
 from retail_assistant.understand.said.social import social
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
@@ -34,6 +43,7 @@ _ASKS_RULE = re.compile(
     r"|\b(?:label|cost|free|fee|box|packaging|receipt)\b"
 )
 """What is asked of the rule or the way, after whether an order can be returned or cancelled."""
+_BROKEN = ("misprint", "damaged", "file_fault")
 _WHICH = re.compile(r"^(?:and |but |so )?which(?: one)?\b")
 _PRICES = re.compile(r"^(?:and )?(?:the |their |what are the )?prices\W*$")
 COMPARED = 3.2
@@ -56,7 +66,7 @@ def read_cues(core: str, context: str, *, has_subject: bool) -> tuple[Reading, .
         has_subject: Whether a product is spoken of.
     """
     best: dict[tuple[Kind, str], float] = {}
-    if slot := social(core):
+    if (slot := social(core)) and not (slot == "complaint" and names_any(core, _BROKEN)):
         best["social", slot] = SOCIAL if len(core.split()) < 9 else 2.4  # noqa: PLR2004  # a long text says more
     for cue in (*CUES, *OWN_CUES):
         weight = cue.about if has_subject and cue.about is not None else cue.weight
@@ -64,7 +74,8 @@ def read_cues(core: str, context: str, *, has_subject: bool) -> tuple[Reading, .
             best[cue.kind, cue.slot] = max(best.get((cue.kind, cue.slot), 0.0), weight)
         elif context and cue.pattern.search(context):
             best[cue.kind, cue.slot] = max(best.get((cue.kind, cue.slot), 0.0), CONTEXT * weight)
-    if ("action", "cancel") in best or _HOW_TO_CANCEL.search(core):  # not the orders of the day that is named
+    cancels = ("action", "cancel") in best or ("orders", "can_cancel") in best
+    if cancels or _HOW_TO_CANCEL.search(core):  # not the orders of the day that is named
         best.pop(("orders", "some"), None)
     return _sorted([Reading(kind, slot, weight) for (kind, slot), weight in best.items()])
 
@@ -139,6 +150,8 @@ def _of_own(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Read
         elif said.slot == "add" and ONE_MORE.search(core) and any(s.volume is not None or s.name for s in subjects):
             more.append(Reading("action", "add", OF_OWN))
     is_named = any(s.source == "message" for s in subjects)
+    if is_named and RETURN_IT.search(core):
+        more.append(Reading("orders", "can_return", MONEY))
     if said.choices and subjects and subjects[0].source == "shown":
         more.append(Reading("action", said.slot, OF_OWN))
     if said.kind == "orders" and AFTER_ORDERS.search(core) and not is_named and not MONEY_BACK.search(core):
@@ -195,6 +208,8 @@ def _carried(core: str, said: Dialogue, wishes: Wishes, subjects: Sequence[Subje
     changes = bool(wishes.formats or wishes.volume is not None or subjects)
     if kind == "promotion":
         named = any(s.source == "message" for s in subjects)
+        if wishes.most_cents is not None and not named:  # a search, whatever was reduced
+            return []
         return [
             Reading(
                 kind,

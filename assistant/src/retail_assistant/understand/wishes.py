@@ -103,6 +103,7 @@ _NOT_MUCH = re.compile(
 """A negation that does not refuse what follows: "a not too expensive thriller"."""
 _OTHER_THAN = re.compile(
     r"\b(?:other than|rather than|instead of|apart from|tired of|enough of|sick of|fed up with|bored (?:of|with)"
+    r"|(?:has|have|got|owns?|'ve) (?:already )?(?:a lot|lots|many|enough|plenty|tons) of"
     r"|(?:has|have|got|owns?|read|'ve) (?:already )?all (?:of )?(?:the|his|her|their)|anything but|everything but"
     r"|all but|everything except|not into)\b"
 )

@@ -25,6 +25,8 @@ SHOP_COUNT = 10**12
 """More than the count of any English word."""
 COMMON = 30_000
 """How many of the most frequent English words are known; the rest are rare enough to be typing errors at times."""
+FREQUENT = 4_000
+"""How many of the most frequent English words say nothing of a book if no book has them."""
 LIKELIER = 300
 """How many times as frequent a word must be to be meant by a rare word of the dictionary.
 
@@ -48,6 +50,7 @@ _CHAT = frozenset(
 
 
 _TYPED = {
+    "sth": "something", "smth": "something",
     "wen": "when", "wat": "what", "wot": "what", "wich": "which", "bak": "back", "shud": "should", "cud": "could",
     "wud": "would", "aswell": "as well", "alot": "a lot", "incase": "in case", "thankyou": "thank you",
 }  # fmt: skip
@@ -75,6 +78,10 @@ class Speller:
     def knows(self, word: str) -> bool:
         """Whether a word in lower case is in the dictionary."""
         return word in self._shop or word in self._english.words or not word.isalpha()
+
+    def is_common(self, word: str) -> bool:
+        """Whether a word in lower case is one of the :data:`FREQUENT` most frequent of English."""
+        return word in _frequent()
 
     def is_own(self, word: str) -> bool:
         """Whether the shop itself uses a word in lower case, or it names a place."""
@@ -116,6 +123,12 @@ class Speller:
 def _english() -> Any:
     """The most frequent English words: about a second, once in a process."""
     return _dictionary(islice(_counted(), COMMON))
+
+
+@lru_cache(1)
+def _frequent() -> frozenset[str]:
+    """The most frequent English words, once in a process."""
+    return frozenset(word for word, _ in islice(_counted(), FREQUENT))
 
 
 @lru_cache(1)

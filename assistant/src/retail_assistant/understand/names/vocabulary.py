@@ -66,6 +66,10 @@ class Vocabulary:
         """Whether a word occurs in a text of the shop, in this or a similar form."""
         return any(form in self._terms for form in (word, f"{word}s", word.removesuffix("s")))
 
+    def is_common(self, word: str) -> bool:
+        """Whether a word is one of the most common ones of English."""
+        return self._speller is not None and self._speller.is_common(word)
+
     def uses(self, word: str) -> bool:
         """Whether the shop uses a word, or it names a place."""
         return self._speller.is_own(word) if self._speller else self.knows(word)

@@ -105,6 +105,13 @@ CUES: tuple[Cue, ...] = (
          r"\bwhat happens in\b", r"\bpremise\b", r"\bstory ?line\b", r"\bwhat(?:'s| is) it about\b", r"\bblurb\b",
          r"\bwhat(?:'s| is) the story\b", r"\babout\?$", r"\bwhats it about\b",
     ),
+    _cue("facts", "plot", 1, 2.9,
+         r"^(?:and |but |so )*(?:does|do) (?:it|x|this|that|they|the \w+ (?:one|book))\b.{0,20}"
+         r"\b(?:have|contain|feature|include|involve|deal with)\b",
+         r"\bis (?:it|x|that|this|the \w+ (?:one|book)) (?:more of |rather |very |really |too |a bit |quite )*(?:an? )?"
+         r"(?:exciting|cosy|cozy|sad|dark|boring|gentle|violent|bloody|slow|fast|light|heavy|relaxing|stressful|serious)\b",
+         r"\btell me more about (?:it|this|that|x|the \w+ (?:one|book))\b",
+    ),
     _cue("facts", "length", 0.8, 2.6,
          r"\bhow many (?:volumes?|books?|parts|vols|installments)\b", r"\bhow long is\b.*\bseries\b",
          r"\bhow long (?:is|are) (?:it|this|that|x|they|the (?:first|second|third|last|other|book|manga|story))"
@@ -224,6 +231,7 @@ CUES: tuple[Cue, ...] = (
          r"\bwhich\b.{0,40}\bdo you (?:have|sell|carry|offer)\b", r"\bwhat (?:kinds?|sorts?|types?) of\b",
     ),
     # Comparison.
+    _cue("compare", "", 2.95, None, r"\bdifference\b.*\b(?:the two|both|them|these two|those two)\b"),
     _cue("compare", "", 0.3, 2.9, r"\b(?:two|both|all) (?:editions|formats|versions)\b"),
     _cue("compare", "", 2, 2.9, r"\bwhich (?:one )?of (?:the two|these two|those two|them|both)\b"),
     _cue("compare", "", 0.6, 2.9,
@@ -333,7 +341,8 @@ CUES: tuple[Cue, ...] = (
     _cue("orders", "arrive", 2.6, None,
          r"\b(?:how long|how many days) (?:until|till|before) my (?:order|parcel|package|books?)\b",
          rf"\bwhen (?:will|does|do|is|should|can i expect)\b.*\b(?:my|our) {PARCEL}\b",
-         r"\bwhen (?:will|does) it (?:arrive|come|get here|be here)\b", r"\bwhen will i (?:get|receive)\b",
+         r"\bwhen (?:will|does|should|would|can) it (?:arrive|come|get here|be here)\b",
+         r"\bwhen will i (?:get|receive)\b",
     ),
     _cue("orders", "what", 3.6, None,
          r"\b(?:what|which) are my orders\b", r"\b(?:see|show|view|list) (?:me )?(?:all )?my orders\b",

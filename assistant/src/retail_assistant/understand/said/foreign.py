@@ -16,7 +16,8 @@ _ELIDED = re.compile(r"^(?:[cdjlmnst]|qu|all|dell|nell|un|quell)['\u2019](?=\w)"
 _ENGLISH: dict[str, str] = {
     # German
     **dict.fromkeys(("buch", "bücher", "büchern"), "book"), **dict.fromkeys(("zurückgeben", "zurückschicken",
-    "zurücksenden", "rückgabe", "rücksendung", "retoure"), "return"), "umtauschen": "exchange", "umtausch": "exchange",
+    "zurücksenden", "rückgabe", "rücksendung", "retoure",
+    "zurückzuschicken", "zurückzugeben", "zurückzusenden"), "return"), "umtauschen": "exchange", "umtausch": "exchange",
     **dict.fromkeys(("versand", "lieferung", "liefern", "liefert", "verschicken", "versenden"), "delivery"),
     "versandkosten": "delivery cost", "porto": "delivery cost", "expressversand": "express delivery",
     "kostet": "costs", "kosten": "cost", "preis": "price", "wieviel": "how much", "viel": "much", "wie": "how",
@@ -37,6 +38,7 @@ _ENGLISH: dict[str, str] = {
     "defekt": "damaged", "verschwunden": "lost", "verfallen": "expire", "ablaufen": "expire", "wochen": "weeks",
     "woche": "week", "tage": "days", "tagen": "days", "monate": "months", "nie": "never", "pakete": "parcels",
     "sendungsverfolgung": "tracking", "bewegt": "moved", "treuepunkte": "loyalty points", "seiten": "pages",
+    "leere": "blank", "leer": "blank", "zeit": "time",
     "fehlen": "missing", "abholen": "pick up", "adresse": "address", "ändern": "change", "karte": "card",
     "raten": "instalments", "kostenlos": "free", "gratis": "free", "ab": "from", "ausverkauft": "sold out",
     "lieferbar": "in stock", "empfehlen": "recommend", "suche": "looking for", "günstige": "cheap",
@@ -73,7 +75,8 @@ _ENGLISH: dict[str, str] = {
     "cuenta": "account", "borrar": "delete", "tenéis": "do you have", "tienen": "do you have", "hay": "is there",
     "recibido": "received", "equivocado": "wrong", "llegado": "arrived", "llegó": "arrived", "nunca": "never",
     "rota": "damaged", "semana": "week", "semanas": "weeks", "meses": "months", "seguimiento": "tracking",
-    "páginas": "pages", "faltan": "missing", "dirección": "address", "cuotas": "instalments",
+    "páginas": "pages", "blanco": "blank", "blanches": "blank", "bianche": "blank",
+    "faltan": "missing", "dirección": "address", "cuotas": "instalments",
     "plazos": "instalments", "vivo": "live in", "busco": "looking for", "caducan": "expire", "recoger": "pick up",
     # Italian
     "ricevuto": "received", "sbagliato": "wrong", "arrivato": "arrived", "mai": "never", "rotto": "damaged",

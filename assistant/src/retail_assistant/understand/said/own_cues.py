@@ -60,7 +60,7 @@ OWN_CUES: tuple[Cue, ...] = (
         r"(?:(?!i\b|we\b|you\b|if\b|they\b)\w+ ){1,5}(?:has )?(?:ordered|bought|purchased)\b",
     ),
     cue("action", "return", 3, None,
-        r"(?<!if i )\b(?:want|like|need|wish|going) to (?:return|send back|give back|bring back) x\b",
+        r"(?<!if i )\b(?:want|like|need|wish|going) to (?:return|send back|give back|bring back) (?:\w+ ){0,3}x\b",
         r"(?<!if i )\b(?:want|like|need|wish|going) to (?:send|give|bring) x\b.{0,20}\bback\b",
         r"^(?:please |ok(?:ay)?,? |can you |could you )*(?:return|send back|take back) x\b",
         r"^(?:please |ok(?:ay)?,? |can you |could you )*take x\b.{0,20}\bback\b",
@@ -101,6 +101,7 @@ OWN_CUES: tuple[Cue, ...] = (
         r"\b(?:what happened (?:to|with)|status of|what about) (?:my|the) (?:order|parcel|package)\b",
     ),
     cue("orders", "can_return", 2.95, None,
+        rf"\b{ORDER_NUMBER}\b.*\btoo late\b",
         rf"\b{ORDER_NUMBER}\b.*\b(?:return\w*|go(?:es)? back|(?:sen[dt]|give|bring) (?:it |them )?back)\b",
         r"\b(?:can|could|may) i (?:still )?(?:return|send|give|bring)(?: back)? (?:mine|my (?:last|latest|newest)"
         r"(?: \w+)?|the last (?:one|order))\b",
@@ -131,9 +132,10 @@ OWN_CUES: tuple[Cue, ...] = (
         r"\b(?:on|of|for) (?:my|the|that) (?:\w+ )?(?:order|parcel|package)\b",
     ),
     cue("orders", "can_return", 2.59, None,  # less than sure: without such an order the policies are asked
-        r"^(?:so |and |but |ok,? )*(?:can|could|may) i (?:still )?(?:return|send back|give back) x"
+        r"^(?:so |and |but |hi,? |ok,? )*(?:can|could|may) i (?:still )?(?:return|send back|give back) (?:my |the )?x"
         r"(?: vol(?:ume)? ?\d+)?(?: now| please| still)*\W*$",
-        r"^(?:so |and |but |ok,? )*(?:can|could|may) i (?:still )?(?:send|give|bring) x(?: vol(?:ume)? ?\d+)? back"
+        r"^(?:so |and |but |hi,? |ok,? )*(?:can|could|may) i (?:still )?(?:send|give|bring) (?:my |the )?x"
+        r"(?: vol(?:ume)? ?\d+)? back"
         r"(?: now| please| still)*\W*$",
     ),
     cue("orders", "open", 2.7, 0.5,
@@ -156,6 +158,11 @@ OWN_CUES: tuple[Cue, ...] = (
     cue("points", "", 2.7, None,
         r"^(?:and |so |my |loyalty |bonus |the |what about |how about )*points?(?: balance| please| then)*\W*$",
     ),
+    cue("points", "level", 3.2, None,
+        r"\bam i (?:a |an |already |still |now |then )*vip\b", r"\bdo i (?:already |still )?have vip\b",
+        r"\bmy (?:level|status|vip)\b(?!.*\border\b)",
+    ),
+    cue("points", "vouchers", 3.2, None, r"\bhow much\b.*\bspend\b.*\bvouchers?\b(?! for\b)"),
     cue("points", "vouchers", 2.8, None,
         r"^(?:and |so |what )*(?:in|as) vouchers?\b", r"\bmake vouchers?\b",
         r"\bmore (?:points )?(?:for|until|till|to|do i need for) (?:\w+ ){0,2}(?:another|the next|next|one|a|my first)"
@@ -222,5 +229,9 @@ HOW_LONG = re.compile(
     r"\bhow (?:many days|long)\b|\buntil when\b|\bdays? (?:do i have )?left\b|\byes or no\b|\bdeadline\b|\blast day\b"
 )
 """Words that ask on whether and until when an order can be returned."""
+RETURN_IT = re.compile(
+    r"^(?:so |and |but |ok,? )*(?:can|could|may) i (?:still )?(?:return|send back|give back) (?:it|that|this)\b"
+)
+"""Asks whether a book can be returned that was named before in the same message."""
 MONEY_BACK = re.compile(r"\b(?:refund\w*|money|pa(?:id|y) (?:me )?back|reimburse\w*)\b")
 """Words for money that is paid back."""

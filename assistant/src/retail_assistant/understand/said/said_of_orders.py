@@ -173,6 +173,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         r"\bseal\w*", r"crayons?", r"scribbl\w+", r"doodl\w+", r"shrink[- ]?wrap\w*", r"shrink\w*(?= off| gone)",
         r"(?:i|i've|have|already|been) read (?:it|the|a|some|half|most)",
         r"(?:a|the|my|already) read book", r"after reading", r"half[- ]read",
+        r"(?:started|began|begun) (?:to )?read\w*",
         r"read(?:ing)? (?:a few|some|the first|one|two|three|half|a) (?:pages?|chapters?|of)",
         r"(?:been|slightly|already|is|it'?s) used\b", r"used (?:book|copy|item)", r"look(?:s)? (?:new|unread)",
         r"creased", r"spine", r"condition", r"took the",
@@ -222,6 +223,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         (r"when(?:'s| is| will| do| does| can| am| are| would| should| the| my)\b(?![^.?!]*\b(?:charg|debit|take"
         r"|leave|bill|pay for|place))[^.?!]*(?:refund|money|cash)"),
         r"how (?:long|many days|soon|quick\w*)[^.?!]*(?:refund|money|cash|paid back|repay|transfer)",
+        r"no (?:money|refund)\b", r"nothing on my (?:bank )?account",
         (r"(?:refund|money)(?![^.?!]*\b(?:leave|taken|gone))[^.?!]*(?:yet|arrive\w*|show\w*|take|long|when|account"
         r"|days|instant\w*|straight away)"),
         r"banks?\b(?! (?:transfer|account))(?![^.?!]*(?:block|refus|declin|reject|confirm))",

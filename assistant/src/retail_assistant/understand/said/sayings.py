@@ -36,7 +36,8 @@ _SAME = (
     (re.compile(r"\bswop\w*\b"), "swap"),
     (re.compile(r"\b(?:shopping )?(?:basket|trolley|bag)\b"), "cart"),
     (re.compile(
-        r"\b(?:send|give|bring|ship|mail|post) (?:it|them|this|these|that|a book|the book|books|something|stuff"
+        r"\b(?:send|sent|give|gave|bring|brought|ship|shipped|mail|mailed|post|posted)"
+                r" (?:it|them|this|these|that|a book|the book|books|something|stuff"
                 r"|things|one) back\b"), "return it"),
     (re.compile(r"\bmoney[- ]back\b|\breimburse(?:d|ment)?\b|\bget my money\b(?: back\b)?"), "refund"),
     (re.compile(r"\bpre-?orders?(?:ed)?\b|\bpre order(?:ed)?\b"), "preorder"),

@@ -160,7 +160,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"vip[^.?!]*(?:how long|last|expire|lose|keep|stay|renew|family|wife|transfer)",
     ),
     "late_fee": (
-        r"late fees?", r"overdue", r"reminder fee",
+        r"late fees?", r"overdue", r"pay(?:ing|s|ment)? (?:too |is )?late", r"reminder fee",
         r"(?:too late|not|don'?t|forget|late) (?:\w+ )?(?:pay|paid|paying)", r"dunning", r"bill isn'?t paid",
     ),
     "collect_home": (
@@ -202,7 +202,8 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "minimum_order": (r"minimum order", r"(?:smallest|least|minimum) (?:possible )?order", r"order minimum"),
     "drm": (r"drm\b", r"copy[- ]protect\w*", r"watermark\w*"),
     "several_addresses": (
-        r"(?:two|three|four|several|different|multiple|more than one|various) (?:different |delivery )?address(?:es)?",
+        r"(?:two|three|four|several|multiple|more than one|various) (?:different |delivery )?addresses",
+        r"different addresses",
     ),
     "switch_pay": (
         r"(?:change|switch)[^.?!]*(?:payment method|way (?:of|i) pay\w*|how i (?:pay|paid))",
@@ -214,7 +215,8 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"without (?:a |the )?(?:prices?|bill|invoice) in",
     ),
     "midnight": (r"midnight", r"at what time on", r"what time on"),
-    "become_regular": (r"(?:become|count|considered|treated) (?:as )?(?:a )?regular\b",),
+    "become_regular": (r"(?:what|who) (?:counts as|is|are) (?:a )?regular\b",
+    r"(?:become|count|considered|treated) (?:as )?(?:a )?regular\b"),
     "send_digital": (
         r"send (?:a|an|the) (?:e-?book|digital \w+)", r"(?:e-?book|digital \w+) (?:to|for) (?:someone|somebody)",
     ),

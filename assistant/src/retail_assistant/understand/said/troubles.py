@@ -46,6 +46,10 @@ _ASPECTS = (
         re.compile(r"\b(?:express|days?|hours?|at once|same day)\b"),
     ),
     _Aspect(
+        re.compile(r"^(?:and |so )?how (?:long|fast|quick|soon)\b.{0,20}\b(?:takes?|that|it)\b"),
+        re.compile(r"\bexpress\b|\bat once\b|\bworking days?\b"),
+    ),
+    _Aspect(
         re.compile(r"\brefund\w*\b.*\b(?:instead|rather)\b|\b(?:instead|rather)\b.*\brefund"),
         re.compile(r"\brefund\w*|\bmoney back\b"),
     ),
