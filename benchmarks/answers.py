@@ -1,7 +1,7 @@
 """Does the assistant say the right thing? Written conversations are replayed, and each reply is judged by its rubric.
 
-The sets were written by people who knew only the shop's pages and policies. ``building`` is for work on the assistant;
-``blind`` is run once per change that is reported.
+The sets were written by people who knew only the shop's pages and policies. ``building`` and ``fresh_building`` are for
+work on the assistant; ``blind`` and ``fresh_blind``, which was written later, are run once and reported.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def by(judged: Sequence[Judged], name: Callable[[Judged], str]) -> list[list[obj
 def main() -> None:
     """Replay and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--set", default="building", help="building, blind, or a path (building)")
+    parser.add_argument("--set", default="building", help="the name or the path of a set (building)")
     parser.add_argument("--llm", default="extractive", help="who words replies (extractive)")
     parser.add_argument("--address", help="a running server; one over a new shop is started by default")
     parser.add_argument("--home", type=Path, help="the data folder of that server")

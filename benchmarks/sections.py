@@ -31,6 +31,7 @@ from retail_assistant.understand.said.sayings import in_shop_words
 from retail_assistant.understand.words import bare, plain
 
 SETS = Path(__file__).parent / "_answers"
+SETS_OF_QUESTIONS = ("building", "blind", "fresh_building", "fresh_blind")
 RRF_K, DEPTH = 60, 20
 
 
@@ -127,7 +128,7 @@ async def judge(home: Path, name: str) -> None:
 def main() -> None:
     """Prepare a shop, ask and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--set", default="building", choices=("building", "blind"), help="which questions (building)")
+    parser.add_argument("--set", default="building", choices=SETS_OF_QUESTIONS, help="which questions (building)")
     parser.add_argument("--home", type=Path, help="a data folder; a new shop is made by default")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:

@@ -156,3 +156,46 @@ async def test_what_a_book_has_is_answered_with_its_story(desk):
     product = desk.product()
     text, _ = await desk.ask("does it have a heist in it?", metadata={"page": product.asin})
     assert product.description.split(".")[0] in text
+
+
+@pytest.mark.parametrize(
+    "message", ["What's your return policy?", "what are your delivery terms", "your privacy rules"]
+)
+async def test_the_rules_of_something_are_those_of_its_policy(desk, message):
+    """Who asks for the policy on something by its title is answered by that policy."""
+    text, made = await desk.ask(message)
+    assert made["intent"] == "policy"
+    assert "do not state" not in text
+
+
+async def test_a_list_is_gone_back_to(desk):
+    """After a question about a policy, "back to the thrillers" goes on with the list from before."""
+    replies = await desk.talk(
+        "thrillers under 50 euros", "what does express cost?", "back to the books, only paperbacks"
+    )
+    offers = desk.shop.offers(card["asin"] for card in replies[-1][1]["cards"])
+    assert {(o.product.genre, o.product.format) for o in offers} == {("thriller", "paperback")}
+
+
+async def test_another_author_is_another_one(desk):
+    """The wish for another author shows no book by the author of the page."""
+    product = desk.product()
+    _, made = await desk.ask("something else by another author please", metadata={"page": product.asin})
+    offers = desk.shop.offers(card["asin"] for card in made["cards"])
+    assert offers
+    assert product.author not in {o.product.author for o in offers}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Do you gift wrap? It's for my mum's 60th.",
+        "do you buy second hand books? got like 40 manga to get rid of",
+        "I have written a thriller novel. Where do I send the manuscript?",
+        "can i read the first chapter before buying?",
+    ],
+)
+async def test_what_is_only_asked_of_a_service_is_not_a_wish_for_a_book(desk, message):
+    """What no policy states is said not to be stated, although books or genres are named."""
+    text, made = await desk.ask(message)
+    assert (made["intent"], "do not state that" in text) == ("policy", True)

@@ -43,6 +43,7 @@ NOT_YET = "So far I have done nothing, because I am not sure that you agree. Sha
 NOTHING = "There is nothing to confirm any more. Tell me what I should do."
 _ALL_OF_CART = re.compile(r"\b(?:empty|clear|everything|all of (?:it|them)|the whole)\b")
 MOST_COPIES, MOST_AT_ONCE = 99, 10
+_IT = re.compile(r"\b(?:it|this|that)\b(?! (?:one|order))")
 _CHEAPER = re.compile(r"\bcheap(?:er|est)\b")
 
 
@@ -221,7 +222,8 @@ class Actions:
                 is_cheapest = _CHEAPER.search(asked.ask.text) is not None
                 return (min(found, key=lambda o: o.cents), []) if is_cheapest else (None, found)
             return (found[0], []) if found else (None, [])
-        found = self._shop.offers(cart) if slot != "add" else []
+        genres = asked.ask.wishes.genres
+        found = [o for o in self._shop.offers(cart) if not genres or o.product.genre in genres] if slot != "add" else []
         return (found[0], []) if len(found) == 1 else (None, found)
 
     def _on_order(self, asked: Asked, slot: str) -> Draft:
@@ -233,8 +235,9 @@ class Actions:
         having = self._own.with_subject(orders, named) if named is not None else []
         if slot == "return" and named is not None and not having:
             return Draft(NOT_ORDERED)
-        if named is None and (spoken := next((s.asin for s in asked.ask.subjects if s.volume is None), "")):
-            having = [o for o in orders if any(line.asin == spoken for line in o.lines)]
+        if named is None and _IT.search(asked.ask.text):  # the book that is spoken of
+            spoken = {s.asin for s in asked.ask.subjects if s.volume is None}
+            having = [o for o in orders if any(line.asin in spoken for line in o.lines)]
         order = next((o for o in having if o.state in allowed), None) or self._own.chosen(asked, orders)
         if order is None:
             return no_order(named_number(asked.ask.text))

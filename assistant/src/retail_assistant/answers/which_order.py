@@ -22,6 +22,7 @@ _ORDER_NUMBER = re.compile(
 _OTHER = re.compile(
     r"\b(?:the )?other (?:one|order)\b|\bprevious\b|\bbefore that\b|\bsecond last\b|\bolder\b|\bone before\b"
 )
+_SENT = re.compile(r"\b(?:parcel|package|tracking)\b")
 _FIRST = re.compile(r"\bfirst order\b|\bold(?:est|er)\b|\bearlier\b")
 _NEWEST = re.compile(r"\b(?:last|latest|newest|newer|most recent)\b")
 _OF_ORDERS = frozenset(
@@ -108,6 +109,8 @@ def _placed(asked: Asked, orders: Sequence[Order]) -> Order | None:
         return orders[0]
     if spoken is None and asked.ask.slot("orders") == "can_return":
         return next((o for o in orders if o.state in CAN_RETURN), orders[0])
+    if spoken is None and _SENT.search(text) and (sent := next((o for o in orders if o.state == "shipped"), None)):
+        return sent
     if spoken is None and asked.ask.slot("orders") in ("where", "arrive", "can_cancel"):
         return next((o for o in orders if o.state in OPEN), orders[0])
     return spoken or orders[0]

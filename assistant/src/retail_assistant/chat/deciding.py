@@ -10,7 +10,7 @@ from retail_assistant.answers.policy.sections import Found
 from retail_assistant.chat.intent import Intent
 from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import Dialogue
-from retail_assistant.understand.said.concepts import SELDOM_STATED, concepts
+from retail_assistant.understand.said.concepts import OF_SERVICE, SELDOM_STATED, concepts
 from retail_assistant.understand.said.two_rules import OF_RETURN
 from retail_assistant.understand.words import plain
 
@@ -20,6 +20,8 @@ SURE = 2.6
 """The weight from which a reading is taken without a look at the policies."""
 FOLLOWED = 0.5
 """What a question about a policy adds to the one that follows it."""
+FEW = 10
+"""Up to how many words a message may be too vague to be answered."""
 STATED = 0.45
 """The chance from which a policy answers what points at nothing: "how do I stop it?"."""
 OWN = frozenset({"cart", "orders", "points"})
@@ -61,7 +63,7 @@ def _is_own(reading: Reading) -> bool:
 
 def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_known: bool) -> Reading:
     """Return the reading that is acted upon, by what the words say and what the policies answer."""
-    if _is_vague(ask, said) and found.chance < STATED:
+    if _is_vague(ask, said) and found.chance < STATED and not found.is_unheard:
         return Reading("unclear", "alone", 0.0)
     policy = Reading(
         "policy",
@@ -77,11 +79,7 @@ def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_kn
     best = ranked[0]
     if ask.off_topic and best.weight < SURE and not (found.is_answered and found.chance > HEAD_SURE):
         return Reading("off_topic", "", SURE)
-    if (
-        found.is_unheard
-        and best.weight < (SURE + 0.2 if best.kind == "points" else UNHEARD_STOPS)
-        and not _names_wish(ask)
-    ):
+    if found.is_unheard and best.weight < _least_sure(ask, best):
         return policy
     if _is_overruled(best, head, is_known=is_known):
         return policy
@@ -124,14 +122,20 @@ def _less_of_own(reading: Reading, found: Found, *, less: float) -> Reading:
     return Reading(reading.kind, reading.slot, reading.weight - less)
 
 
-def _names_wish(ask: Ask) -> bool:
-    """Whether a question names what kind of book is wanted, whatever else it says."""
-    return ask.best.kind == "list" and bool(ask.wishes.genres or ask.wishes.authors)
+def _least_sure(ask: Ask, best: Reading) -> float:
+    """The weight from which a reading stands, although something is asked that no policy states.
+
+    "This weekend" is also said of a book to read; "gift wrap" is not.
+    """
+    if best.kind == "points" or concepts(ask.text) & OF_SERVICE:
+        return SURE + 0.2
+    names_wish = best.kind == "list" and bool(ask.wishes.genres or ask.wishes.authors)
+    return 0.0 if names_wish else UNHEARD_STOPS
 
 
 def _is_vague(ask: Ask, said: Dialogue) -> bool:
     """Whether a first message points at something that nothing names; until when is asked of what a policy limits."""
-    points = _VAGUE.search(plain(ask.said)) is not None
+    points = _VAGUE.search(plain(ask.said)) is not None and len(ask.said.split()) <= FEW
     if ask.weight("policy") > 0 and pb.guard.expected_kind(ask.text) == "duration":
         return False
     return points and not said.turns and not ask.subjects and len(ask.leftover) <= 1 and ask.best.weight < LEAST

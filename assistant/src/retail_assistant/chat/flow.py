@@ -49,6 +49,10 @@ HOSTILE_SURE = 0.6
 """The chance from which a question is answered although the message also tries to instruct the assistant."""
 IN_ENGLISH = "Please ask me in English, or our support team."
 _WORTH = re.compile(r"\b(?:worth|voucher|missing|need|until|left to)\b")
+_FEARS = re.compile(
+    r"\b(?:lost|stuck|budged?|moved?|stands? still|never|disappeared|gone|no sign|not|hasn't|haven't|didn't|isn't)\b"
+)
+"""Says that a parcel does not come, and not only where it is."""
 OUTDATED = "outdated"
 """The refusal of an answer of the bank of which a sentence did not hold any more when it was checked."""
 
@@ -209,7 +213,7 @@ class Assistant:
 
     async def _with_rule(self, asked: Asked, draft: Draft) -> Draft:
         """An answer about an order, and after it the rule for lost parcels if the shopper fears that it is lost."""
-        if not draft.asins or not names_any(asked.ask.text, ("lost",)):
+        if not (draft.asins and _FEARS.search(asked.ask.text) and names_any(asked.ask.text, ("lost",))):
             return draft
         rule = await self._desk.policies.find(asked.ask.text)
         if not rule.is_answered or not names_any(rule.ranked[0].block.plain.lower(), ("lost",)):

@@ -48,6 +48,10 @@ _FREES = re.compile(
     r"|\bforget (?:the |about )?([\w-]+(?: [\w-]+)?)|\b([\w-]+) (?:does(?:n't|nt| not) matter|isn't important)"
 )
 """Takes a wish back."""
+_BACK = re.compile(r"\bback to (?:the|those|my)\b")
+"""Goes back to a list that was left for something else."""
+_THAT_ONE = re.compile(r"\b(?:the|that|this)(?: \w+){0,2} ones?\b")
+_ONE = re.compile(r"\b(?:the|that|this) (?:\w+ )?ones?\b")
 _INSTEAD = re.compile(r"\b(?:instead|rather)\b")
 _FOLLOWS = re.compile(
     r"^(?:and|but|or|so|then|also|ok|okay|what about|how about|same|in that case|why|really|any other"
@@ -74,7 +78,7 @@ _OF_PRODUCTS = frozenset(
     weight size edition editions translation translated translator age release released ending sequel prequel cover
     illustrated colour color suitable violent complete finished sold printed reprint signed audiobook audiobooks audio
     anime film movie adaptation complain complaints criticise criticize opinions feedback stars restocked completely
-    scarier scary funnier funny sadder darker total
+    older newer oldest scarier scary funnier funny sadder darker total
     """.split()
 )
 """Words that ask for something of a product, although no product's text has them."""
@@ -169,7 +173,7 @@ class Parser:
         is_placed = any(s.source == "shown" for s in subjects)
         themes, unwanted = find_themes("" if asks_policies or is_placed else rest)
         listing = (
-            said.kind in ("list", "trending")
+            (said.kind in ("list", "trending") or (said.wishes != NO_WISHES and _BACK.search(question) is not None))
             and not (stated.genres and _NEW_SEARCH.match(question))
             and not asks_policies
             and not is_asked_of_genre(core, stated)
@@ -209,14 +213,16 @@ class Parser:
 
         So does one that goes on with what policies state.
         """
-        if not leftover or _ASKS_HOW.match(core) or (said.turns and names_any(core, _POLICY_CONCEPTS)):
+        goes_on = bool(said.turns) and names_any(core, _POLICY_CONCEPTS)
+        is_more = said.kind == "policy" and len(words(core)) > MOST_NAMES
+        if not leftover or _ASKS_HOW.match(core) or goes_on or is_more:
             return False
         return all(self._vocabulary.knows(word) for word in leftover)
 
     def _are_goods(self, question: str, leftover: Sequence[str], readings: Sequence[Reading]) -> bool:
         """Whether a message asks for goods that the shop does not have: "do you sell lego?", "stephen king?"."""
         known = [self._vocabulary.knows(word) for word in leftover]
-        if all(known):
+        if all(known) or _ONE.search(question):
             return False
         is_name = not readings and 1 < len(words(question)) <= MOST_NAMES and not any(known)
         asks = is_name or (_SELLS.match(question) is not None and all(r.weight < UNSOLD for r in readings))
@@ -326,5 +332,5 @@ def _cut(text: str, named: Sequence[Named], *, as_word: bool = False) -> str:
 
 def _copies(text: str) -> int | None:
     """The number of copies that a text without its titles names."""
-    found = _COPIES.search(_VOLUMES.sub(" ", text))
+    found = _COPIES.search(_THAT_ONE.sub(" ", _VOLUMES.sub(" ", text)))
     return number(found[1]) if found else None

@@ -154,6 +154,8 @@ def _of_own(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Read
         more.append(Reading("orders", "can_return", MONEY))
     if said.choices and subjects and subjects[0].source == "shown":
         more.append(Reading("action", said.slot, OF_OWN))
+    if said.kind == "orders" and _ANOTHER_ORDER.search(core) and not is_named:
+        more.append(Reading("orders", said.slot, CARRIED))
     if said.kind == "orders" and AFTER_ORDERS.search(core) and not is_named and not MONEY_BACK.search(core):
         more.append(Reading("orders", "spent" if said.slot == "spent" else "paid", OF_OWN))
     if said.kind == "orders" and said.slot in ("can_return", "returnable") and HOW_LONG.search(core):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,11 +20,14 @@ from retail_assistant.knowledge.blocks import policy_blocks
 from retail_assistant.knowledge.embedding import query_embedding
 from retail_assistant.knowledge.retrieval import Hit, nearness, retrieval
 from retail_assistant.knowledge.views import Policies
+from retail_assistant.understand.said.concepts import concepts
 
 tasks = pb.Registry()
 NEAR = 0.7
 """Wordings nearer than this are left out in training: a new customer does not use the log's words."""
 MOST, LEAST = 400, 40
+TITLED = 0.7
+"""The chance that a policy answers which is asked for by its title."""
 LOST = 0.02
 """The share of answered questions of the log that the gate may refuse."""
 
@@ -88,6 +92,25 @@ def train(yes: Sequence[Signs], no: Sequence[Signs]) -> Gate:
     return Gate(tuple(float(w) for w in fitted.coef_[0]), float(fitted.intercept_[0]), least)
 
 
+_RULES = re.compile(r"\b(?:policy|policies|rules|terms|conditions)\b")
+
+
+def by_title(text: str, found: Found, titles: Mapping[str, str]) -> Found:
+    """The sections for a question; one for the rules of something, such as returns, is answered by the policy on that.
+
+    Args:
+        text: The question.
+        found: The sections.
+        titles: The titles of their policies by the ids of the sections.
+    """
+    named = concepts(text) if _RULES.search(text) else frozenset[str]()
+    of_policy = [r for r in found.ranked if named and named <= concepts(titles[r.block.id].lower())]
+    if not of_policy or found.chance >= TITLED:
+        return found
+    best = msgspec.structs.replace(of_policy[0], chance=TITLED)
+    return Found((best, *(r for r in found.ranked if r.name != best.name)), TITLED, found.least)
+
+
 _desks = PerBank[Desk]()
 
 
@@ -111,4 +134,4 @@ async def policy_sections(
 ) -> Found:
     """The policy sections that answer a question best."""
     ranked = _desks.of(bank, lambda: Desk(bank)).rank(text, vector, hits)
-    return judged(text, stating_first(text, ranked), gate)
+    return by_title(text, judged(text, stating_first(text, ranked), gate), {hit.block.id: hit.policy for hit in hits})

@@ -24,6 +24,8 @@ from retail_assistant.understand.said.concepts import SELDOM_STATED, UNOPENED, c
 WHOLE, PART, ALIAS, SAID, KNOWN, NAMED, TITLED, STATED, EXTRA = 0.14, 0.18, 0.22, 0.05, 0.06, 0.04, 0.15, 0.11, 0.0075
 OTHERWISE = 0.3
 """How much less a section counts that is about opened books, if the book is not opened."""
+STORY = 32
+"""A text of more words tells a story, in which such a word need not be what is asked."""
 KEPT = 12
 """How many of the best sections are returned."""
 _PLACES = (
@@ -150,7 +152,8 @@ class Desk:
         scores = vectors + ALIAS * wordings + shelf.score(content_words(text), named)
         if but in shelf.names:
             scores[shelf.names.index(but)] = -np.inf
-        unheard = float(len((named & SELDOM_STATED) - shelf.stated.keys()))
+        is_story = len(text.split()) > STORY
+        unheard = 0.0 if is_story else float(len((named & SELDOM_STATED) - shelf.stated.keys()))
         ranked = []
         for at in np.argsort(-scores, kind="stable")[:KEPT].tolist():
             hit = hits[at]

@@ -44,7 +44,7 @@ _CHAT = frozenset(
     hermes priciest pricier iphone ipad visa mastercard epub cellophane debited annul annulled hoard dearer ramen udon
     sushi bento senders amex bestseller bestsellers bookshop faq iban vat pdf euro euros isbn tenner fiver bucks quid
     whodunit shonen shounen seinen shojo shoujo josei isekai manhwa manhua webtoon otaku mecha yuri yaoi doujinshi
-    ronin tankobon noir pre budged
+    ronin tankobon noir pre budged drm btw
     """.split()
 ) | {*(f"{word}nt" for word in _DENIED), *(f"{word}s" for word in _ASKING)}
 

@@ -42,6 +42,13 @@ _ABROAD = {"express": "express_abroad", "pickup": "pickup_abroad"}
 """What a shop may have at home and not abroad."""
 SELDOM_STATED = frozenset(SPOKEN) | frozenset(_ABROAD.values())
 """What customers ask of any shop, and only some state."""
+OF_SERVICE = frozenset(
+    {
+        "wrapping", "sell_to", "referral", "jobs", "reviews_write", "store", "phone", "newsletter", "put_by", "drm",
+        "transfer", "sample",
+    }
+)  # fmt: skip
+"""Those of them that are only asked of a shop's service, and never said of a book."""
 
 
 def concepts(text: str) -> frozenset[str]:

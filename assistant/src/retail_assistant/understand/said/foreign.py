@@ -94,7 +94,8 @@ _ENGLISH: dict[str, str] = {
     "estero": "abroad", "dogana": "customs", "valida": "valid", "scade": "expire", "dati": "data",
     "avete": "do you have",
     # Dutch
-    "boek": "book", "boeken": "books", "terugsturen": "return", "terugbrengen": "return", "retourneren": "return",
+    "kost": "costs", "boek": "book", "boeken": "books", "terugsturen": "return", "terugbrengen": "return",
+    "retourneren": "return",
     "ruilen": "exchange", "verzending": "delivery", "verzendkosten": "delivery cost", "levering": "delivery",
     "bezorging": "delivery", "kan": "can", "ik": "i", "een": "a", "digitaal": "digital", "hoeveel": "how much",
     "hoe": "how", "lang": "long", "duurt": "takes", "prijs": "price", "betalen": "pay", "bestelling": "order",

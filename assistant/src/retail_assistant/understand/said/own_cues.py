@@ -53,6 +53,7 @@ OWN_CUES: tuple[Cue, ...] = (
         r"\b(?:in|into|to) (?:my |the )?cart\b",
     ),
     cue("cart", "free", 2.8, None,
+        r"\bhow much more\b.*\b(?:delivery|shipping|postage)\b.*\bfree\b",
         r"\bhow (?:far|much)(?: am i| are we)? (?:off|away from|short of|below) free (?:delivery|shipping)\b",
     ),
     cue("social", "private", 4.2, None,
@@ -79,6 +80,8 @@ OWN_CUES: tuple[Cue, ...] = (
         r"(?:add|put) vol(?:ume)?s? ?\d",
     ),
     cue("action", "remove", 0.3, 3,
+        r"^(?:(?:hm+|actually|no|oh|ok(?:ay)?|yes|please|wait|well|then|and|now)\b[ ,.!]*)*take (?:it|that|this|x)"
+        r"(?: back)? out\b",
         r"^(?:please |ok(?:ay)?,? |then |so |and |also |now |no,? |actually |can you |could you )*"
         r"(?:remove|delete|drop|take out|take|throw out) vol(?:ume)?s? ?\d",
     ),
@@ -220,7 +223,8 @@ ONE_MORE = re.compile(
 )
 """Words that add something to what was just wanted."""
 AFTER_ORDERS = re.compile(
-    r"^(?:and |so |but )*(?:how much|what)\b.{0,25}\b(?:altogether|in total|in all|together|cost|come to|pay|paid)\b"
+    r"^(?!.*\b(?:send\w*|return\w*|back|deliver\w*|ship\w*)\b)"
+    r"(?:and |so |but )*(?:how much|what)\b.{0,25}\b(?:altogether|in total|in all|together|cost|come to|pay|paid)\b"
     r"|^(?:and |so |but )*how much (?:was|were|is) (?:it|that|this|the total|everything)\b"
     r"|^(?:and |so )*(?:the )?total\W*$"
 )

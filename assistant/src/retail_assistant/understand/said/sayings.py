@@ -19,7 +19,22 @@ SAYINGS: dict[str, tuple[str, ...]] = {
     "action": ("action-packed",),
     "paperback": ("paperbacks", "softcover", "softcovers", "soft cover", "softback"),
     "hardcover": ("hardcovers", "hardback", "hardbacks", "hard cover", "hard back", "hardbound"),
-    "digital": ("ebook", "ebooks", "e-book", "e-books", "e book", "kindle", "epub", "digital edition", "digitally"),
+    "digital": (
+        "ebook",
+        "ebooks",
+        "e-book",
+        "e-books",
+        "e book",
+        "kindle",
+        "epub",
+        "digital edition",
+        "digitally",
+        "e-reader",
+        "ereader",
+        "e reader",
+        "tablet",
+        "ipad",
+    ),
 }
 SEVERAL: dict[str, tuple[str, ...]] = dict.fromkeys(
     ("print", "printed", "physical", "in print", "on paper", "paper"), ("paperback", "hardcover")

@@ -17,7 +17,9 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"how (?:do|can) i (?:reach|contact)", r"write to you", r"live chat",
     ),
     "store": (
-        r"physical (?:shop|store)", r"(?:visit|come to|walk into|browse in) (?:your|the|a)", r"brick", r"showroom",
+        r"physical (?:shop|store)", r"(?:visit|come to|walk into|browse in) (?:your|the|a)",
+        r"i can (?:walk|go|come) (?:into|to)", r"where are you\W*$",
+        r"brick", r"showroom",
         r"branch(?:es)?\b", r"your (?:shop|store) (?:in|located)", r"where are you (?:located|based)",
         r"headquarters", r"in person",
     ),
@@ -63,6 +65,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"sell (?:you |my )(?:old |used )?(?:books|manga|own)", r"buy (?:my|used|old|second)", r"second[- ]?hand",
         r"used books", r"pre-?owned", r"trade[- ]in", r"donate", r"recycle my", r"publish my", r"self-publish\w*",
         r"my own book", r"consign\w*",
+        r"manuscripts?", r"(?:i have|i've|i) (?:written|wrote) (?:a|my)\b", r"get rid of",
     ),
     "other_pay": (
         r"apple pay", r"google pay", r"amazon pay", r"bitcoin", r"crypto\w*", r"cash on delivery", r"\bcheques?\b",
@@ -100,9 +103,10 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     ),
     "referral": (
         r"refer(?:ral|ring)?\b", r"invit\w+ (?:a )?friend", r"recommend(?:ing)? (?:a |you to )friends?",
-        r"affiliate", r"bring a friend",
+        r"affiliate", r"bring a friend", r"(?:send|bring|get) (?:you )?(?:a )?friends?\b",
     ),
     "transfer": (
+        r"(?:pass|hand|move|give|send)[^.?!]*points[^.?!]* (?:on )?to (?:my|a|another|someone|his|her)",
         r"transfer\w* (?:my |the )?points", r"(?:share|pool|merge|give|gift|combine) (?:my |the )?points",
         r"points (?:to|with) (?:my|a|another|someone)", r"family account", r"household",
     ),
@@ -169,7 +173,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "servers": (r"servers?\b", r"hosted", r"encrypt\w*", r"cookies?", r"data cent\w+", r"breach"),
     "keep_box": (
         r"original (?:box|packaging)", r"in the box", r"without (?:the )?(?:box|packaging)",
-        r"reason(?:s)? (?:for|when|why)", r"give a reason", r"bookmark", r"poster", r"sample", r"preview",
+        r"reason(?:s)? (?:for|when|why)", r"give a reason", r"bookmark", r"poster",
         r"free gift", r"extras",
     ),
     "sale_date": (r"when is the next", r"next sale", r"black friday", r"cyber monday", r"boxing day"),
@@ -200,6 +204,11 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "several_parcels": (r"(?:two|several|different|more than one) parcels", r"sent in (?:two|several|parts)"),
     "credit_expiry": (r"store credit[^.?!]*(?:expires?|valid|last|run out)",),
     "minimum_order": (r"minimum order", r"(?:smallest|least|minimum) (?:possible )?order", r"order minimum"),
+    "sample": (
+        r"read (?:the|a) (?:first |few |sample )*(?:chapter|pages?|bit|sample)", r"look inside",
+        r"free (?:sample|chapter)",
+        r"(?:sample|preview|extract)s?\b",
+    ),
     "drm": (r"drm\b", r"copy[- ]protect\w*", r"watermark\w*"),
     "several_addresses": (
         r"(?:two|three|four|several|multiple|more than one|various) (?:different |delivery )?addresses",
