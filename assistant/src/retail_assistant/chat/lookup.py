@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -130,21 +131,24 @@ class Lookup:
         kind = None if ask.leftover else pb.guard.expected_kind(text)
         if kind and same.has(said.section) and pb.guard.states(kind, same.text(said.section)):
             return same.only(said.section)
-        joined = await self._policies.find(f"{text}, {said.question}")
-        told = self._told(turn)
-        named = concepts(text)
-        is_placed = any(map(place, told)) and not place(text) and not (named and named.isdisjoint(_OF_DELIVERY))
-        is_placed = is_placed or (bool(named) and named <= _PLACES)  # "and abroad?"
-        by_itself = PLACED_BEFORE if is_placed else TOLD_BEFORE if told else ALIKE
-        alone = await self._policies.find(text)
-        if ask.corrects:  # the section that was quoted is not what was meant, unless it surely is
-            by_itself = CORRECTED
-            if not (alone.has(said.section) and alone.ranked[0].name == said.section and alone.chance >= CLEAR):
-                alone, joined = alone.without(said.section), joined.without(said.section)
+        alone, joined = await self._policies.find(text), await self._policies.find(f"{text}, {said.question}")
+        by_itself = CORRECTED if ask.corrects else _by_itself(text, self._told(turn))
+        if ask.corrects and not (alone.is_first(said.section) and alone.chance >= CLEAR):
+            alone, joined = alone.without(said.section), joined.without(said.section)
         found = going_on(text, alone, joined, said.section, by_itself=by_itself)
-        if found.ranked and found.ranked[0].name == said.section and _is_of_another(text, found):
+        if found.is_first(said.section) and _is_of_another(text, found):
             return found.doubted()
         return found.stating(text) if _HOW.search(text) else found
+
+
+def _by_itself(text: str, told: Sequence[str]) -> float:
+    """How much a question that goes on counts by itself; ``told`` is what the shopper has told before it."""
+    named = concepts(text)
+    is_about_place = bool(named) and named <= _PLACES  # "and abroad?"
+    depends = not named or not named.isdisjoint(_OF_DELIVERY)
+    if is_about_place or (depends and any(map(place, told)) and not place(text)):
+        return PLACED_BEFORE
+    return TOLD_BEFORE if told else ALIKE
 
 
 def _is_of_another(text: str, found: Found) -> bool:

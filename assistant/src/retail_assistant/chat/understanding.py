@@ -9,6 +9,7 @@ import logging
 import parbake as pb
 from retail_assistant.chat.conversation import Rereader
 from retail_assistant.live import LiveShop
+from retail_assistant.understand.language import prepare
 from retail_assistant.understand.names.lexicon import SHOP, Lexicon, lexicon
 from retail_assistant.understand.names.vocabulary import Vocabulary
 from retail_assistant.understand.parse import Parser
@@ -60,6 +61,7 @@ class Understanding:
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        await asyncio.to_thread(prepare)
         while True:
             try:
                 await self.step()

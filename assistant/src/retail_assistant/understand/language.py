@@ -35,10 +35,15 @@ def is_doubtful(text: str, *, known: float) -> bool:
 def other_language(text: str) -> str | None:
     """The English name of the language of a doubtful message; ``None`` for English and for one that is hard to tell.
 
-    The first call loads the identifier, which takes a third of a second: call it in a thread.
+    The first call loads the identifier, which takes a third of a second, unless :func:`prepare` did.
     """
     language, chance = _identifier().classify(text)
     return NAMES.get(language) if language != "en" and chance >= (LIKELY if is_of_shop(text) else SURE) else None
+
+
+def prepare() -> None:
+    """Load the identifier, so that nobody's message waits for it."""
+    _identifier()
 
 
 @lru_cache(1)

@@ -141,27 +141,41 @@ def implied(
 
 
 def _of_own(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Reading]:
-    """What goes on from the cart or from an order: other numbers, one more book, the money of an order."""
-    more: list[Reading] = []
-    if said.kind == "cart" or (said.kind == "action" and said.slot in _CART_ACTIONS):
-        found = [Reading(kind, slot, OF_OWN) for pattern, kind, slot in AFTER_CART if pattern.search(core)]
-        if found:
-            more.append(found[0])
-        elif said.slot == "add" and ONE_MORE.search(core) and any(s.volume is not None or s.name for s in subjects):
-            more.append(Reading("action", "add", OF_OWN))
+    """What goes on from the cart or from an order, or names a book that the shopper has."""
     is_named = any(s.source == "message" for s in subjects)
+    more: list[Reading] = []
     if is_named and RETURN_IT.search(core):
         more.append(Reading("orders", "can_return", MONEY))
-    if said.choices and subjects and subjects[0].source == "shown":
-        more.append(Reading("action", said.slot, OF_OWN))
-    if said.kind == "orders" and _ANOTHER_ORDER.search(core) and not is_named:
-        more.append(Reading("orders", said.slot, CARRIED))
-    if said.kind == "orders" and AFTER_ORDERS.search(core) and not is_named and not MONEY_BACK.search(core):
-        more.append(Reading("orders", "spent" if said.slot == "spent" else "paid", OF_OWN))
-    if said.kind == "orders" and said.slot in ("can_return", "returnable") and HOW_LONG.search(core):
-        more.append(Reading("orders", said.slot, OF_OWN))
+    if said.kind == "cart" or (said.kind == "action" and said.slot in _CART_ACTIONS):
+        more += _of_cart(core, said, subjects)
     if said.kind in ("action", "orders") and MONEY_BACK.search(core):
         more.append(Reading("orders", "money", MONEY))
+    elif said.kind == "orders":
+        more += _of_orders(core, said, is_named=is_named)
+    return more
+
+
+def _of_cart(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Reading]:
+    """What goes on from the cart: other numbers, one more book, the edition that was asked for."""
+    if said.choices and subjects and subjects[0].source == "shown":
+        return [Reading("action", said.slot, OF_OWN)]
+    if found := [Reading(kind, slot, OF_OWN) for pattern, kind, slot in AFTER_CART if pattern.search(core)]:
+        return found[:1]
+    is_more = said.slot == "add" and ONE_MORE.search(core) is not None
+    return (
+        [Reading("action", "add", OF_OWN)] if is_more and any(s.volume is not None or s.name for s in subjects) else []
+    )
+
+
+def _of_orders(core: str, said: Dialogue, *, is_named: bool) -> list[Reading]:
+    """What goes on from an order: another order, its sum, until when it can be returned."""
+    more: list[Reading] = []
+    if _ANOTHER_ORDER.search(core) and not is_named:
+        more.append(Reading("orders", said.slot, CARRIED))
+    if AFTER_ORDERS.search(core) and not is_named:
+        more.append(Reading("orders", "spent" if said.slot == "spent" else "paid", OF_OWN))
+    if said.slot in ("can_return", "returnable") and HOW_LONG.search(core):
+        more.append(Reading("orders", said.slot, OF_OWN))
     return more
 
 

@@ -124,6 +124,10 @@ class Found(msgspec.Struct, frozen=True):
         """One of the best sections alone, as a sure answer."""
         return Found(tuple(one for one in self.ranked if one.name == name), 1.0, self.least)
 
+    def is_first(self, name: str) -> bool:
+        """Whether a section is the best one."""
+        return bool(self.ranked) and self.ranked[0].name == name
+
     def has(self, name: str) -> bool:
         """Whether a section is among the :data:`BEST`."""
         return any(one.name == name for one in self.ranked[:BEST])
