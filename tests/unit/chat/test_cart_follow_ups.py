@@ -184,3 +184,12 @@ async def test_to_order_for_the_shopper_is_told_where_it_is_done(desk, volumes):
     records.set_cart(desk.conn, ME, {volumes[1]: 1}, now=NOW)
     text, _ = (await desk.talk("whats in my cart", "can you order it for me", user=ME))[-1]
     assert CHECKOUT in text
+
+
+async def test_a_line_is_taken_out_by_its_format_and_the_sum_is_that_of_the_cart(desk, volumes):
+    """After the cart, "together" asks for its total, and "the hardcover" is the line of that format."""
+    hardcover = desk.shop.find(Conditions(formats=["hardcover"]))[0].asin
+    records.set_cart(desk.conn, ME, {volumes[1]: 1, hardcover: 1}, now=NOW)
+    replies = await desk.talk("what's in my cart?", "and together that is how much", "take the hardcover out", user=ME)
+    assert replies[1][0].startswith("Your cart has ")
+    assert (replies[2][0].startswith("Shall I take "), "(hardcover)" in replies[2][0]) == (True, True)

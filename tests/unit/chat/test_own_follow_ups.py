@@ -428,3 +428,14 @@ async def test_a_no_that_names_another_volume_proposes_its_order(desk, put, volu
     texts = [text for text, _ in await desk.talk(*messages, user=ME)]
     assert ["X701" in texts[0], "X702" in texts[1]] == [True, True]
     assert texts[2].startswith("Done: the return of order X702 is started.")
+
+
+async def test_the_order_that_was_asked_for_is_cancelled(desk, put, volumes):
+    """After the wish to cancel, "the one from today" names the order, and "the other one" the next."""
+    put("X701", volumes[2], days=0.1, state="placed")
+    put("X702", volumes[3], days=3, state="shipped")
+    messages = ("I need to cancel an order please", "the one from today", "yes", "can you do the other one too")
+    texts = [text for text, _ in await desk.talk(*messages, user=ME)]
+    assert texts[1].startswith("Shall I cancel order X701")
+    assert texts[2].startswith("Done: order X701 is cancelled.")
+    assert texts[3].startswith("I cannot cancel order X702")

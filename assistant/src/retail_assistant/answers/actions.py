@@ -30,6 +30,7 @@ from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Pending, Verb
 from retail_assistant.understand.pointing import only
 from retail_assistant.understand.said.own_cues import ONE_MORE
+from retail_assistant.understand.wishes import Wishes
 
 SIGN_IN_FIRST = "I can change a cart only when you are signed in. Please sign in and ask me again."
 UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
@@ -222,8 +223,7 @@ class Actions:
                 is_cheapest = _CHEAPER.search(asked.ask.text) is not None
                 return (min(found, key=lambda o: o.cents), []) if is_cheapest else (None, found)
             return (found[0], []) if found else (None, [])
-        genres = asked.ask.wishes.genres
-        found = [o for o in self._shop.offers(cart) if not genres or o.product.genre in genres] if slot != "add" else []
+        found = [o for o in self._shop.offers(cart) if _fits(o, asked.ask.wishes)] if slot != "add" else []
         return (found[0], []) if len(found) == 1 else (None, found)
 
     def _on_order(self, asked: Asked, slot: str) -> Draft:
@@ -306,6 +306,12 @@ class Actions:
         return Draft(
             f"Shall I {what} your cart? {YES_OR_NO}", asins=(offer.asin,), pending=Pending(verb, offer.asin, copies)
         )
+
+
+def _fits(offer: Offer, wishes: Wishes) -> bool:
+    """Whether a product of the cart is of the genre and the format that are named, if any are."""
+    is_genre = not wishes.genres or offer.product.genre in wishes.genres
+    return is_genre and (not wishes.formats or offer.product.format in wishes.formats)
 
 
 def _in_form_of(spoken: list[Offer], found: list[Offer]) -> list[Offer]:

@@ -252,7 +252,7 @@ def cards(asins: Sequence[str], shop: LiveShop) -> tuple[Card, ...]:
 
 def _tells(draft: Draft) -> bool:
     """Whether an answer is surely about what was asked: it shows products, or is of the shopper's own things."""
-    return bool(draft.asins) or draft.intent in OWN
+    return bool(draft.asins) or draft.intent in OWN or draft.intent == "social"
 
 
 def _of(kind: Kind, draft: Draft) -> Draft:

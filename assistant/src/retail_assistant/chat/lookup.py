@@ -131,11 +131,16 @@ class Lookup:
         kind = None if ask.leftover else pb.guard.expected_kind(text)
         if kind and same.has(said.section) and pb.guard.states(kind, same.text(said.section)):
             return same.only(said.section)
+        if self._policies.is_about(said.section, "return"):  # the way back
+            text = text.replace("delivery cost", "return cost")
         alone, joined = await self._policies.find(text), await self._policies.find(f"{text}, {said.question}")
         by_itself = CORRECTED if ask.corrects else _by_itself(text, self._told(turn))
         if ask.corrects and not (alone.is_first(said.section) and alone.chance >= CLEAR):
             alone, joined = alone.without(said.section), joined.without(said.section)
-        found = going_on(text, alone, joined, said.section, by_itself=by_itself)
+        named = concepts(text)
+        is_place = bool(named) and named <= _PLACES and pb.guard.expected_kind(text) is None
+        asked = said.question if is_place else text  # "and to Canada?" asks what was asked before
+        found = going_on(asked, alone, joined, said.section, by_itself=by_itself)
         if found.is_first(said.section) and _is_of_another(text, found):
             return found.doubted()
         return found.stating(text) if _HOW.search(text) else found

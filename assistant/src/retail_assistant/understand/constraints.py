@@ -44,7 +44,7 @@ _THEMED = re.compile(
 )
 _BEFORE_BOOK = re.compile(
     r"\b([^\W\d_]+ or [^\W\d_]+ |(?:[^\W\d_]+(?:-[^\W\d_]+)?\s+){1,2})"
-    r"(?:stories|story|tales?|books?|manga|novels?|series)\b"
+    r"(?:stories|story|tales?|books?|manga|novels?|series|comics?)\b"
 )
 _AND, _OR = re.compile(r" and | & |;"), re.compile(r",| or ")
 _WITHOUT = re.compile(

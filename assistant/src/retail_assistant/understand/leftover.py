@@ -36,7 +36,8 @@ _DULL = frozenset(
     centred centered based hmm hmmm huh uhm umm err nicer nicest lovely mind gimme lemme wont doesnt dont don doesn
     isn didn hasn haven boy boys girl girls grandfather grandmother grandpa granddad granny grandson granddaughter
     aunt uncle cousin parent parents family boss teacher neighbour neighbor boyfriend's wait forget stop either neither
-    grandma grandpa gran nan nana hold holds holding light heavy thick thin twice sent came arrived owned owning
+    nah reads reading grandma grandpa gran nan nana hold holds holding
+    light heavy thick thin twice sent came arrived owned owning
     alone funniest
     tho though although said says saying shes hes theyre ill very finished finish starts started begins begin stands
     part parts copies copy helpful useful extremely super totally absolutely ended ends somewhat quickly perhaps

@@ -78,7 +78,7 @@ _OF_PRODUCTS = frozenset(
     weight size edition editions translation translated translator age release released ending sequel prequel cover
     illustrated colour color suitable violent complete finished sold printed reprint signed audiobook audiobooks audio
     anime film movie adaptation complain complaints criticise criticize opinions feedback stars restocked completely
-    older newer oldest scarier scary funnier funny sadder darker total
+    exist exists version versions older newer oldest scarier scary funnier funny sadder darker total
     """.split()
 )
 """Words that ask for something of a product, although no product's text has them."""

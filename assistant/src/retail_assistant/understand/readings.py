@@ -9,6 +9,7 @@ from retail_assistant.understand.ask import Kind, Reading, Subject
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.said.concepts import names_any
 from retail_assistant.understand.said.cues import CUES
+from retail_assistant.understand.said.order_cues import ORDER_CUES
 from retail_assistant.understand.said.own_cues import (
     AFTER_CART,
     AFTER_ORDERS,
@@ -33,6 +34,11 @@ _BOOKS = re.compile(r"\b(?:books?|manga|novels?|series|stories|titles?|reads?|co
 _ANOTHER_ORDER = re.compile(
     r"\b(?:older|newer|other|first|second|last|latest|previous) (?:one|order)\b|^#?[a-z]\d{3,}$"
 )
+_THE_ORDER = re.compile(
+    r"^(?:the|my|that) (?:one|order)\b"
+    r"|\bthe (?:other|older|newer|first|second|last) (?:one|order)\b(?!.*\b(?:cost|price)\b)"
+)
+"""Names the order on which something is to be done, after it was asked for."""
 WEAK = 1.3
 _IS_IT = re.compile(r"^(?:and |but |so )?(?:is|are|isn't|aren't) (?:it|this|that|they|these|those)\b")
 _ONES = re.compile(r"\b(?:only |any |the |just |other )?(?:\w+ )?ones\b")
@@ -68,7 +74,7 @@ def read_cues(core: str, context: str, *, has_subject: bool) -> tuple[Reading, .
     best: dict[tuple[Kind, str], float] = {}
     if (slot := social(core)) and not (slot == "complaint" and names_any(core, _BROKEN)):
         best["social", slot] = SOCIAL if len(core.split()) < 9 else 2.4  # noqa: PLR2004  # a long text says more
-    for cue in (*CUES, *OWN_CUES):
+    for cue in (*CUES, *ORDER_CUES, *OWN_CUES):
         weight = cue.about if has_subject and cue.about is not None else cue.weight
         if cue.pattern.search(core):
             best[cue.kind, cue.slot] = max(best.get((cue.kind, cue.slot), 0.0), weight)
@@ -148,6 +154,8 @@ def _of_own(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Read
         more.append(Reading("orders", "can_return", MONEY))
     if said.kind == "cart" or (said.kind == "action" and said.slot in _CART_ACTIONS):
         more += _of_cart(core, said, subjects)
+    if said.kind == "action" and said.slot in ("cancel", "return") and _THE_ORDER.search(core):
+        more.append(Reading("action", said.slot, OF_OWN))
     if said.kind in ("action", "orders") and MONEY_BACK.search(core):
         more.append(Reading("orders", "money", MONEY))
     elif said.kind == "orders":

@@ -50,7 +50,7 @@ _CHAT = frozenset(
 
 
 _TYPED = {
-    "sth": "something", "smth": "something",
+    "bday": "birthday", "sth": "something", "smth": "something",
     "wen": "when", "wat": "what", "wot": "what", "wich": "which", "bak": "back", "shud": "should", "cud": "could",
     "wud": "would", "aswell": "as well", "alot": "a lot", "incase": "in case", "thankyou": "thank you",
 }  # fmt: skip

@@ -45,7 +45,7 @@ SELDOM_STATED = frozenset(SPOKEN) | frozenset(_ABROAD.values())
 OF_SERVICE = frozenset(
     {
         "wrapping", "sell_to", "referral", "jobs", "reviews_write", "store", "phone", "newsletter", "put_by", "drm",
-        "transfer", "sample",
+        "transfer", "sample", "price_match",
     }
 )  # fmt: skip
 """Those of them that are only asked of a shop's service, and never said of a book."""

@@ -43,7 +43,9 @@ _ENGLISH: dict[str, str] = {
     "raten": "instalments", "kostenlos": "free", "gratis": "free", "ab": "from", "ausverkauft": "sold out",
     "lieferbar": "in stock", "empfehlen": "recommend", "suche": "looking for", "günstige": "cheap",
     "günstigste": "cheapest", "auf": "on", "dem": "the", "weg": "way", "schon": "already", "noch": "still",
+    "danke": "thanks", "hallo": "hello", "zahlungsarten": "ways to pay",
     # French
+    "merci": "thanks", "bonjour": "hello", "paiement": "payment", "moyens": "ways", "auteur": "author",
     "habite": "live in", "chez": "to", "moi": "me", "reçu": "received", "mauvais": "wrong", "arrivé": "arrived",
     "jamais": "never", "déchiré": "torn", "cassé": "damaged", "semaine": "week", "semaines": "weeks", "mois": "months",
     "suivi": "tracking", "bougé": "moved", "pas": "not", "pages": "pages", "manquent": "missing",
@@ -78,7 +80,10 @@ _ENGLISH: dict[str, str] = {
     "páginas": "pages", "blanco": "blank", "blanches": "blank", "bianche": "blank",
     "faltan": "missing", "dirección": "address", "cuotas": "instalments",
     "plazos": "instalments", "vivo": "live in", "busco": "looking for", "caducan": "expire", "recoger": "pick up",
+    "autor": "author", "trata": "about", "gracias": "thanks", "hola": "hello", "pago": "payment",
     # Italian
+    "grazie": "thanks", "ciao": "hello", "fumetti": "comics", "cucina": "cooking", "gare": "contests",
+    "cuochi": "cooks", "pagamento": "payment", "autore": "author",
     "ricevuto": "received", "sbagliato": "wrong", "arrivato": "arrived", "mai": "never", "rotto": "damaged",
     "settimana": "week", "settimane": "weeks", "mesi": "months", "pagine": "pages", "mancano": "missing",
     "indirizzo": "address", "gratuita": "free", "rate": "instalments", "abito": "live in", "cerco": "looking for",

@@ -1,11 +1,12 @@
-"""The words with which shoppers speak of their own cart, orders and points, and of what belongs to somebody else."""
+"""What goes on from the shopper's own cart and orders, the longer ways to ask for them, and what belongs to others."""
 
 from __future__ import annotations
 
 import re
 
 from retail_assistant.understand.ask import Kind
-from retail_assistant.understand.said.cues import BOOK, ORDER_NUMBER, ORDER_STATE, VOLUMES, Cue, cue
+from retail_assistant.understand.said.cues import BOOK, Cue, cue
+from retail_assistant.understand.said.order_cues import ORDER_NUMBER, ORDER_STATE, VOLUMES
 from retail_assistant.understand.times import SPOKEN
 
 SEVERAL_LAST = (
@@ -192,6 +193,22 @@ OWN_CUES: tuple[Cue, ...] = (
 )
 # fmt: on
 AFTER_CART: tuple[tuple[re.Pattern[str], Kind, str], ...] = (
+    (
+        re.compile(
+            r"\b(?:together|altogether|in total|the total)\b.*\bhow much\b"
+            r"|\bhow much\b.*\b(?:together|altogether|in total)\b"
+        ),
+        "cart",
+        "total",
+    ),
+    (
+        re.compile(
+            r"^(?:please |ok(?:ay)?,? |no,? |and |then )*(?:take|remove|drop|delete) (?:out )?the\b.*"
+            r"\b(?:out|away|one|off|now)\b"
+        ),
+        "action",
+        "remove",
+    ),
     (
         re.compile(
             r"(?<!vol )(?<!volume )\b(?:one|two|three|four|five|six|\d{1,2}) (?:cop(?:y|ies) )?of"

@@ -29,8 +29,6 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"(?:discount|voucher|promo(?:tion)?) codes?",
         (r"(?:teachers?|schools?|librar(?:y|ies|ians?)|pupils|pensioners?|seniors?|nurses?|unemployed|clubs?)[^.?!]*"
         r"(?:discount|reduc\w+|cheaper|special price|lower price)"),
-        r"price match\w*",
-        r"match (?:the|a|that|this|their) (?:price|offer)",
         r"cheaper (?:at|in|on) (?:another|other|a different|amazon)",
         r"coupons?", r"promo code", r"haggl\w*", r"bundle",
     ),
@@ -209,6 +207,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         r"free (?:sample|chapter)",
         r"(?:sample|preview|extract)s?\b",
     ),
+    "price_match": (r"price match\w*", r"match (?:the|a|that|this|their) (?:price|offer)"),
     "drm": (r"drm\b", r"copy[- ]protect\w*", r"watermark\w*"),
     "several_addresses": (
         r"(?:two|three|four|several|multiple|more than one|various) (?:different |delivery )?addresses",
