@@ -87,3 +87,23 @@ async def test_the_cheaper_edition_is_taken_at_its_word(desk, editions):
     title = f"{cheaper.product.line} vol {cheaper.product.volume}"
     await desk.talk(f"add {title} to my cart, the cheaper edition", "yes", user=ME)
     assert desk.shop.cart(ME) == {cheaper.asin: 1}
+
+
+async def test_what_is_left_out_is_not_proposed(desk, volumes):
+    """A volume that is excepted is left out."""
+    await desk.talk(f"add volumes 1 to 3 of {GATE} in paperback except volume 2", "yes", user=ME)
+    assert desk.shop.cart(ME) == dict.fromkeys((volumes[1], volumes[3]), 1)
+
+
+@pytest.mark.parametrize("message", [f"don't add the first 3 volumes of {GATE}", "do not cancel my order"])
+async def test_a_denied_wish_proposes_nothing(desk, message):
+    """Who does not want something done is not asked whether to do it."""
+    replies = await desk.talk(message, "yes", user=ME)
+    assert replies[0][0] == "All right, I leave it as it is."
+    assert desk.shop.cart(ME) == {}
+
+
+async def test_different_numbers_of_copies_are_not_mixed_up(desk, volumes):
+    """Of two books in different numbers the first is proposed in its own number."""
+    text, _ = await desk.ask(f"add 2 copies of {GATE} vol 2 paperback and 3 copies of {GATE} vol 3 paperback", user=ME)
+    assert f"Shall I add 2 copies of {GATE}, Vol. 2 (paperback)" in text

@@ -1,5 +1,7 @@
 """Wishes, subjects and words that a message states by itself."""
 
+import time
+
 import msgspec
 import pytest
 
@@ -232,3 +234,13 @@ def test_a_phrase_after_no_is_left_out_and_the_next_wish_is_not(read):
 def test_a_question_about_rules_asks_for_no_list(read, message):
     """The parser reads no wish for books from a present, a recommendation or a latest day in a question about rules."""
     assert all(reading.kind != "list" for reading in read(message).readings)
+
+
+@pytest.mark.parametrize(
+    "text", ["#" * 8000, "# " * 4000, "vol " * 2000, "vol." * 2000, "1-" * 4000, "#" + " " * 7900 + "x"]
+)
+def test_long_runs_of_signs_and_words_are_read_at_once(parser, text):
+    """A message of signs or of the same word takes no longer than a long question."""
+    started = time.perf_counter()
+    parser.read(text)
+    assert time.perf_counter() - started < 1.0

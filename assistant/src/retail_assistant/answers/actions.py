@@ -31,6 +31,7 @@ from retail_assistant.understand.dialogue import Pending, Verb
 from retail_assistant.understand.pointing import only
 from retail_assistant.understand.said.own_cues import ONE_MORE
 from retail_assistant.understand.wishes import Wishes
+from retail_assistant.understand.words import number as number_of
 
 SIGN_IN_FIRST = "I can change a cart only when you are signed in. Please sign in and ask me again."
 UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
@@ -44,6 +45,17 @@ NOT_YET = "So far I have done nothing, because I am not sure that you agree. Sha
 NOTHING = "There is nothing to confirm any more. Tell me what I should do."
 _ALL_OF_CART = re.compile(r"\b(?:empty|clear|everything|all of (?:it|them)|the whole)\b")
 MOST_COPIES, MOST_AT_ONCE = 99, 10
+BY_NUMBER = "Please tell me the numbers of the volumes that I should add."
+WHOLE = "I can only do that for a whole order. Please choose single books on the order page."
+_EACH = re.compile(
+    r"\b(\d{1,3}|one|two|three|four|five|six|seven|eight|nine|ten) (?:cop(?:y|ies)\b|each\b|of (?:each|them|these)\b)"
+)
+"""A number of copies, such as "2 copies" or "3 each"."""
+_FIRST = re.compile(r"\bfirst\b")
+_OF = re.compile(
+    r"^(?!.*\bvol).*(?:^|\b(?:add|put|and|take) )(?:\d{1,2}|two|three|four|five) of (?!them|it|these|those|each)"
+)
+_EXCEPT = re.compile(r"\b(?:except(?: for)?|but not|without|excluding|minus|apart from|not vol\w*)\b")
 _IT = re.compile(r"\b(?:it|this|that)\b(?! (?:one|order))")
 _CHEAPER = re.compile(r"\bcheap(?:er|est)\b")
 
@@ -120,7 +132,8 @@ class Actions:
             return at_once
         offer, several = self._meant(asked, cart, slot)
         if several:
-            names = joined([f"{in_form(o)} for {price(o)}" for o in several[:4]], "or")
+            charged = self._subjects.charges(asked.shopper, several, self._app.settings.clock.now())
+            names = joined([f"{in_form(o)} for {amount(o, charged)}" for o in several[:4]], "or")
             choices = tuple(o.asin for o in several[:4])
             asks = Draft(f"{WHICH_EDITION} {names}?", asins=choices, choices=choices)
             return _one_at_a_time(asked, asks)
@@ -146,7 +159,11 @@ class Actions:
         """A proposal for several products at once; ``None`` if one is meant."""
         if slot == "quantity" and (changed := changes(asked.ask.text, self._shop.offers(cart), cart)) is not None:
             return self._numbers(asked, changed)
-        return self._all(asked) if slot == "add" and len(asked.ask.subjects) > 1 else None
+        text = asked.ask.text
+        if slot == "add" and _EACH.search(text) and _FIRST.search(text):
+            return Draft(BY_NUMBER)
+        is_alike = not _OF.match(text) and all(len(found) <= 1 for found in (_EACH.findall(text), _FIRST.findall(text)))
+        return self._all(asked) if slot == "add" and len(asked.ask.subjects) > 1 and is_alike else None
 
     def _all(self, asked: Asked) -> Draft | None:
         """A proposal for all products that are named, the cheapest edition of each, in print if there is one.
@@ -162,14 +179,17 @@ class Actions:
             if found and subject.volume is None:
                 found = [o for o in found if o.product.volume == found[0].product.volume]
             offers += sorted(found, key=lambda o: (o.product.format in NEVER_RETURNED, o.cents))[:1]
-        offers = list({o.asin: o for o in offers}.values())
+        left_out = _left_out(asked.ask.text)
+        if left_out == set():
+            return Draft(BY_NUMBER)
+        offers = list({o.asin: o for o in offers if o.product.volume not in (left_out or ())}.values())
         if len(offers) < 2:  # noqa: PLR2004  # one is proposed by itself
             return None
         charged = self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now())
-        copies = max(1, _copies(asked)) if not asked.ask.are_volumes else 1
-        copies = min(copies, *(o.quantity for o in offers))
+        said = _EACH.search(asked.ask.text)
+        copies = min((number_of(said[1]) or 1) if said else 1, MOST_COPIES, *(o.quantity for o in offers))
         names = joined([f"{in_form(o)} for {amount(o, charged)}" for o in offers])
-        missing = len(asked.ask.subjects) - len(offers)
+        missing = len(asked.ask.subjects) - len(offers) - len(left_out or ())
         note = " The others are not in stock." if missing > 0 else ""
         asins = tuple(o.asin for o in offers)
         return Draft(
@@ -230,6 +250,8 @@ class Actions:
         orders = self._shop.orders(asked.shopper)
         if not orders:
             return Draft(NO_ORDERS)
+        if _left_out(asked.ask.text) is not None:
+            return Draft(WHOLE)
         allowed = CAN_CANCEL if slot == "cancel" else CAN_RETURN
         named = next((s for s in asked.ask.subjects if s.source == "message" and s.whole), None)
         having = self._own.with_subject(orders, named) if named is not None else []
@@ -244,7 +266,7 @@ class Actions:
         if named_number(asked.ask.text) is None and order.state not in allowed and not asked.said.turns:
             order = next((o for o in orders if o.state in allowed), order)
         lines = [line for line in order.lines if slot == "cancel" or line.can_return] or order.lines
-        head = f"order {number(order.number)}{of_day(order)} ({joined([ordered(line) for line in lines[:3]])})"
+        head = f"order {number(order.number)}{of_day(order)} ({joined([ordered(line) for line in lines])})"
         asins = tuple(line.asin for line in lines[:3])
         if order.state not in allowed:
             why = "it is already packed" if order.state == "packed" else f"it is {order.state}"
@@ -257,7 +279,8 @@ class Actions:
             return refused
         verb = "cancel" if slot == "cancel" else "start the return of"
         without = left_out(order) if slot == "return" else ""
-        return Draft(f"Shall I {verb} {head}?{without} {YES_OR_NO}", asins=asins,
+        whole = " That is the whole order." if len(lines) > 1 and asked.ask.subjects else ""
+        return Draft(f"Shall I {verb} {head}?{whole}{without} {YES_OR_NO}", asins=asins,
                      pending=Pending("cancel" if slot == "cancel" else "return", order=order.number))  # fmt: skip
 
     async def settle(self, asked: Asked, *, agreed: bool) -> Draft:
@@ -306,6 +329,14 @@ class Actions:
         return Draft(
             f"Shall I {what} your cart? {YES_OR_NO}", asins=(offer.asin,), pending=Pending(verb, offer.asin, copies)
         )
+
+
+def _left_out(text: str) -> set[int] | None:
+    """The volumes that a text leaves out: "except volume 2"; ``None`` if it leaves nothing out."""
+    found = _EXCEPT.search(text)
+    if found is None:
+        return None
+    return {n for word in re.findall(r"\w+", text[found.end() :]) if (n := number_of(word)) is not None}
 
 
 def _fits(offer: Offer, wishes: Wishes) -> bool:

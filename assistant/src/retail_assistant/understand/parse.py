@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -24,7 +25,7 @@ from retail_assistant.understand.said.two_rules import OF_RETURN, of_act
 from retail_assistant.understand.split import Part, questions
 from retail_assistant.understand.times import MONTHS
 from retail_assistant.understand.wishes import NO_WISHES, Wishes, words_of
-from retail_assistant.understand.words import bare_words, number, plain, words
+from retail_assistant.understand.words import TOKEN, bare_words, number, plain, words
 
 SAID = 2.8
 """The weight from which words surely ask about a book, although they also name what policies state."""
@@ -34,6 +35,9 @@ BARE_WORDS = 1.0
 """How strongly a few words of the catalog, and nothing else, ask for what they name."""
 _DIGITS = re.compile(r"(\d{12})\d+")
 """More digits than any number of a shop has; to look for numbers in very many takes long."""
+MOST_TOKENS = 400
+"""No question has more words; to look for volumes takes time with the square of their number."""
+_SIGNS = re.compile(r"(?:#\s*){2,}")
 _TAG = re.compile(r"<script.*?</script>|<[^>]*>", re.DOTALL)
 _LIKE = re.compile(
     r"\b(?:like|similar to|in the (?:style|spirit|vein) of|comparable to|resembl\w+|liked|loved|enjoyed|finished"
@@ -129,7 +133,7 @@ class Parser:
 
     def read(self, message: str, said: Dialogue = NEW, page: str = "") -> list[Ask]:
         """The questions of a message."""
-        text = self._vocabulary.correct(_TAG.sub(" ", _DIGITS.sub(r"\1", plain(message))))
+        text = self._vocabulary.correct(_TAG.sub(" ", _DIGITS.sub(r"\1", _bounded(message))))
         asks: list[Ask] = []
         meant, corrects = corrected(text, of_policy=said.kind == "policy") if said.turns else (text, False)
         for part in questions(in_shop_words(meant)):
@@ -272,6 +276,13 @@ def _of_before(subjects: tuple[Subject, ...], before: Sequence[Ask], stated: Wis
     if not subjects:
         return tuple(msgspec.structs.replace(s, format=only(stated.formats)) for s in before[-1].subjects)
     return before[-1].subjects if all(s.source in ("focus", "page") for s in subjects) else subjects
+
+
+def _bounded(message: str) -> str:
+    """A message without long runs of blanks and number signs, and up to its :data:`MOST_TOKENS` first words."""
+    text = _SIGNS.sub("#", " ".join(plain(message).split()))
+    ends = [found.end() for found in islice(TOKEN.finditer(text), MOST_TOKENS)]
+    return text[: ends[-1]] if len(ends) == MOST_TOKENS else text
 
 
 def _read(core: str, context: str, beside: str, *, has_subject: bool) -> tuple[Reading, ...]:

@@ -50,6 +50,10 @@ _ASKS_RULE = re.compile(
 )
 """What is asked of the rule or the way, after whether an order can be returned or cancelled."""
 _BROKEN = ("misprint", "damaged", "file_fault")
+SAID_SHORTLY = 10
+_NEGATED = re.compile(
+    r"(?<!why )\b(?:don'?t|do not|never)\b(?: \w+){0,3} (?:cancel|return|add|put|remove|delete|take|start|send)\b"
+)
 _WHICH = re.compile(r"^(?:and |but |so )?which(?: one)?\b")
 _PRICES = re.compile(r"^(?:and )?(?:the |their |what are the )?prices\W*$")
 COMPARED = 3.2
@@ -83,6 +87,9 @@ def read_cues(core: str, context: str, *, has_subject: bool) -> tuple[Reading, .
     cancels = ("action", "cancel") in best or ("orders", "can_cancel") in best
     if cancels or _HOW_TO_CANCEL.search(core):  # not the orders of the day that is named
         best.pop(("orders", "some"), None)
+    if _NEGATED.search(core):  # "don't cancel my order" asks for nothing
+        best = {key: weight for key, weight in best.items() if key[0] != "action"}
+        best["social", "keep"] = SOCIAL if len(core.split()) <= SAID_SHORTLY else 0.0
     return _sorted([Reading(kind, slot, weight) for (kind, slot), weight in best.items()])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_TOKEN = re.compile(r"[€$£]|\d{1,3}(?:st|nd|rd|th)\b|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['-][^\W\d_]+)*|[.,;:!?]")
+TOKEN = re.compile(r"[€$£]|\d{1,3}(?:st|nd|rd|th)\b|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['-][^\W\d_]+)*|[.,;:!?]")
 _APOSTROPHES = str.maketrans("\u2019\u2018\u02bc\u201c\u201d", "'''\"\"")
 _CLOSING = "?.! \t\n"
 _GREETING = re.compile(
@@ -34,7 +34,7 @@ def plain(text: str) -> str:
 
 def tokens(text: str) -> list[str]:
     """The words, numbers, currency signs and stops of a text in lower case."""
-    return _TOKEN.findall(plain(text))
+    return TOKEN.findall(plain(text))
 
 
 def words(text: str) -> list[str]:
