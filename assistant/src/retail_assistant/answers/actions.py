@@ -318,7 +318,7 @@ class Actions:
             fewer.text = f"Only {{{{copies:{offer.asin}}}}} of it {are} in stock. {fewer.text}"
             return fewer
         name, costs = in_form(offer), f"{price(offer)} each"
-        charge = self._shop.charges(asked.shopper, [offer.asin], now=self._app.settings.clock.now()).get(offer.asin)
+        charge = self._subjects.charges(asked.shopper, [offer], self._app.settings.clock.now()).get(offer.asin)
         if charge is not None and charge.promotion is not None:
             costs += f" ({money(charge.cents)}{reduction(charge)})"
         what = {

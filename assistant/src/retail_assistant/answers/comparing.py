@@ -134,7 +134,7 @@ class Comparing:
         said = []
         for one in offers:
             line = self._subjects.offers(Subject(one.product.line, "shown", format=one.product.format))
-            charged = self._shop.charges(asked.shopper, [o.asin for o in line], now=self._app.settings.clock.now())
+            charged = self._subjects.charges(asked.shopper, line, self._app.settings.clock.now())
             sums.append((sum(charged[o.asin].cents for o in line), one.product.line))
             what = f"{count(len(line), 'volume')} of {one.product.line} as {form(one.product.format)}"
             said.append(f"{what}: {money(sums[-1][0])} with what is reduced now.")

@@ -8,7 +8,6 @@ import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.phrases import form, joined, price, stock, title
 from retail_assistant.answers.subjects import Subjects, volumes
-from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Offer
 from retail_assistant.understand.premises import Premise
 
@@ -20,9 +19,9 @@ ROUNDED = 1
 class Correcting:
     """Puts the right price or stock before an answer to a question that states a wrong one."""
 
-    def __init__(self, app: pb.App, shop: LiveShop, subjects: Subjects) -> None:
+    def __init__(self, app: pb.App, subjects: Subjects) -> None:
         """Keep what is asked."""
-        self._app, self._shop, self._subjects = app, shop, subjects
+        self._app, self._subjects = app, subjects
 
     def corrected(self, asked: Asked, draft: Draft) -> Draft:
         """The answer, after a correction if there is something to correct."""
@@ -44,7 +43,7 @@ class Correcting:
         """Whether the premise holds for one of the editions."""
         if premise.cents is None:
             return any(bool(offer.quantity) == premise.in_stock for offer in offers)
-        charged = self._shop.charges(asked.shopper, [o.asin for o in offers], now=self._app.settings.clock.now())
+        charged = self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now())
         known = {cents for o in offers for cents in (o.cents, charged[o.asin].cents)}
         return any(abs(premise.cents - cents) <= ROUNDED for cents in known)
 

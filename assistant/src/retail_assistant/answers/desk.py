@@ -36,7 +36,7 @@ class AnswerDesk:
         self._facts = Facts(subjects, app.settings.clock.now)
         self._own = own = Own(app, shop)
         self.actions = Actions(app, shop, subjects, own)
-        self._correcting = Correcting(app, shop, subjects)
+        self._correcting = Correcting(app, subjects)
         self._table: dict[Kind, Handler] = {
             "offer": Products(app, subjects, promotions, Sums(app, shop, subjects)).answer,
             "facts": self._facts.answer,

@@ -21,7 +21,7 @@ _COPIES = re.compile(
     r"|\b(\d{1,4}|[a-z]+) of (?:it|them|these|those|that|this)\b|\b(\d{1,4}) times\b"
 )
 _WHOLE = re.compile(r"\b(?:whole|entire|complete|full) (?:series|set)\b|\ball (?:the |of the |\d+ )?volumes\b")
-_ALL = re.compile(r"\b(?:they|them|these|those|both|all|all (?:two|three|four|five|\d+)|the (?:two|three|four|five))\b")
+_ALL = re.compile(r"\b(?:they|them|these|those|both|all|the (?:two|three|four|five))\b")
 
 
 class Sums:
@@ -40,7 +40,7 @@ class Sums:
         if copies == 1 and len(groups) == 1 and len(volumes(groups[0])) == 1:
             return None
         offers = [o for group in groups for o in group]
-        charged = self._shop.charges(asked.shopper, {o.asin for o in offers}, now=self._app.settings.clock.now())
+        charged = self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now())
         sets = _by_format(groups)
         text = " ".join(_told(some, copies, charged) for some in sets)
         shown = [o for some in sets for o in some][: 2 * MOST_EACH]

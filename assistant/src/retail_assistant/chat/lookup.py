@@ -125,12 +125,12 @@ class Lookup:
 
     async def _following(self, turn: Turn, text: str, ask: Ask, said: Dialogue) -> Found:
         """The sections for a question that goes on from one about a policy: often another section than that."""
-        same = await self._policies.find(said.question)
-        if _CONFIRMS.match(text) and same.has(said.section):  # "so that's a no?"
-            return same.only(said.section)
+        confirms = _CONFIRMS.match(text) is not None  # "so that's a no?"
         kind = None if ask.leftover else pb.guard.expected_kind(text)
-        if kind and same.has(said.section) and pb.guard.states(kind, same.text(said.section)):
-            return same.only(said.section)
+        if confirms or kind:
+            same = await self._policies.find(said.question)
+            if same.has(said.section) and (confirms or (kind and pb.guard.states(kind, same.text(said.section)))):
+                return same.only(said.section)
         if self._policies.is_about(said.section, "return"):  # the way back
             text = text.replace("delivery cost", "return cost")
         alone, joined = await self._policies.find(text), await self._policies.find(f"{text}, {said.question}")

@@ -54,11 +54,11 @@ class Ask(msgspec.Struct, frozen=True):
         like: Whether products like the subject are wanted, rather than the subject.
         follows: Whether it means something only after what was said before.
         leftover: Its content words that name nothing the shop knows by name.
+        hints: Those of them that say something of a book: no common word that the shop does not use.
         copies: A number of copies that it names.
         owned: The volumes of its subject that the shopper says to have.
         premise: A price or a stock of the one product that it names, which it states as a fact.
         corrects: Whether it corrects what was understood before.
-        hints: Those of them that say something of a book: no common word that the shop does not use.
         off_topic: Whether it asks for something that a shop of this kind does not answer.
     """
 
