@@ -1,7 +1,7 @@
 """Does the assistant say the right thing? Written conversations are replayed, and each reply is judged by its rubric.
 
 The sets were written by people who knew only the shop's pages and policies. ``building`` and ``fresh_building`` are for
-work on the assistant; ``blind`` and ``fresh_blind``, which was written later, are run once and reported.
+work on the assistant; ``blind``, and ``fresh_blind`` and ``third``, which came later, are run once and reported.
 """
 
 from __future__ import annotations
