@@ -10,10 +10,10 @@ CLEAN_ENV := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PORT
 TEST_ENV := $(CLEAN_ENV) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 COMPILE := $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
-EXTRAS := --extra http --extra embeddings --extra llama --extra openai --extra postgresql --extra redis
+EXTRAS := --extra anthropic --extra http --extra embeddings --extra llama --extra openai --extra postgresql --extra redis
 PROJECTS := pyproject.toml assistant/pyproject.toml --no-emit-package parbake
 # `make demo` does without these; the client of DynamoDB alone weighs 34 MB.
-DEV_EXTRAS := $(EXTRAS) --extra dynamodb --extra kafka --extra ray --extra usearch
+DEV_EXTRAS := $(EXTRAS) --extra bedrock --extra dynamodb --extra kafka --extra ray --extra usearch
 
 .PHONY: help setup demo test installed test-fast check reference bench mutants lock clean
 

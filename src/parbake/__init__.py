@@ -62,7 +62,7 @@ _LAZY = {
     "WorkerSetting": "parbake.lanes.worker.worker_watch",
     "remaining_s": "parbake.serving.request",
 }
-_LAZY_MODULES = ("guard", "semantic")
+_LAZY_MODULES = ("guard", "prompt", "semantic")
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,7 @@ from parbake.lanes.event.recovery import Recovery
 from parbake.lanes.event.work_claims import WorkClaims
 from parbake.lanes.worker.board import WorkerBoard
 from parbake.lanes.worker.housekeeping import Housekeeping
+from parbake.lanes.worker.prefix_alerts import PrefixAlerts
 from parbake.lanes.worker.quarantine import Quarantines
 from parbake.lanes.worker.readiness import Readiness
 from parbake.lanes.worker.schedule import Notifier, Schedule, SlaWatch
@@ -40,6 +41,7 @@ from parbake.process.threads import task_threads
 from parbake.serving.bind import Binder
 from parbake.serving.bonds import Bonds
 from parbake.serving.bound import BoundTask, watched_families
+from parbake.serving.meter import TokenMeter
 from parbake.serving.read import Resolver
 from parbake.serving.realtime import Realtime
 from parbake.serving.tickets import Tickets
@@ -141,6 +143,8 @@ class Engine:
 
     def _open_serving(self, settings: Settings) -> None:
         """Create the parts that answer requests."""
+        spend, missed = (self.ledger.spent, self.ledger.cache_missed) if self.ledger else (None, None)
+        self.meter = TokenMeter(settings.clock, spend=spend, missed=missed)
         self.resolver = Resolver(
             store=self.store,
             binder=self.binder,
@@ -149,7 +153,7 @@ class Engine:
             hooks=self.hooks,
             bound_tasks=self.tasks,
             silence_limit_s=settings.silence_limit_s,
-            spend=self.ledger.spent if self.ledger else None,
+            meter=self.meter,
         )
         self.known = self.told.union(*map(_declared, settings.tasks))
         self.bonds = Bonds(self.store, settings.clock, self.known, self.resolver.silent)
@@ -227,6 +231,13 @@ class Engine:
             clock=settings.clock,
             notifier=self.notifier,
             owners=[p.contract.owner for p in self.tasks.values() if p.task.schedule or bound_by(p.task)],
+        )
+        self.prefix_alerts = PrefixAlerts(
+            self.meter.watch,
+            self.tasks,
+            settings.clock,
+            send=self.notifier.send,
+            wasted=self.ledger.cache_wasted if self.ledger else None,
         )
         self.readiness = Readiness(self.store, self.tasks.values(), self.ingest, self.warmup, self.worker_watch)
 

@@ -23,6 +23,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 
 class ParbakeError(Exception):
@@ -188,10 +189,40 @@ class PortTaken(ParbakeError):
         return cls(f"port {port} on {host} cannot be used ({why}); choose another", field=field)
 
 
+class FailureKind(StrEnum):
+    """Why a model provider gave no whole reply."""
+
+    AUTH = "auth"
+    """It rejected the key, or the key may not use the model."""
+    REJECTED = "rejected"
+    """It refused the request itself, which would fail again."""
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    UNAVAILABLE = "unavailable"
+    """It failed on its side, or asked to try again."""
+    UNREACHABLE = "unreachable"
+    """There was no connection, or it broke before there was any response."""
+    TIMEOUT = "timeout"
+    """The deadline passed before the reply was whole."""
+    CUT = "cut"
+    """The stream ended before the reply did."""
+    MALFORMED = "malformed"
+    """The reply cannot be read."""
+    TOO_LONG = "too_long"
+    """The reply went on far beyond the length that was asked for."""
+    SKIPPED = "skipped"
+    """It was not asked, because it failed too often just now."""
+    UNKNOWN = "unknown"
+
+
 class ProviderError(ParbakeError):
-    """A model provider refused, failed, or broke off."""
+    """A model provider refused, failed, or broke off; ``kind`` says why."""
 
     status = 502
+
+    def __init__(self, message: str, *, field: str = "", kind: FailureKind = FailureKind.UNKNOWN) -> None:
+        super().__init__(message, field=field)
+        self.kind = kind
 
 
 class MissingDependency(ParbakeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -26,13 +26,16 @@ from parbake.ports.alerts import Alert
 from parbake.ports.event_log import Ack, Parked, Raised
 from parbake.ports.executors import Executor
 from parbake.ports.hooks import Progress
+from parbake.ports.prompts import Tool
 from parbake.process.loops import beside
 
 if TYPE_CHECKING:
+    from parbake.ledger.prompt_report import PromptReport
     from parbake.ledger.reversals import Reversals
     from parbake.planner.breakeven import Prices
     from parbake.planner.detectors import Proposal
     from parbake.planner.plan import Decision
+    from parbake.prompt.watching.explaining import Traffic
 
 A_DAY_S = 86_400.0
 
@@ -143,6 +146,25 @@ class Operations:
             return []
         owners, priced_by = await self._owners(), book or self._opening.settings.book
         return await asyncio.to_thread(lambda: list(charges(ledger, priced_by, owners, since=since)))
+
+    async def prompts(
+        self, book: CostBook | None = None, *, traffic: Traffic | None = None, tools: Sequence[Tool] | None = None
+    ) -> PromptReport:
+        """Report on the prefixes of prompts: parts, breakpoints, expected and met cache reads, costs and holdings.
+
+        Args:
+            book: The prices; by default the app's.
+            traffic: The conversations to predict for; by default eight at once.
+            tools: The tools of every prompt; by default those of the last request in this process.
+        """
+        from parbake.ledger.prompt_report import PromptReports
+        from parbake.prompt.watching.explaining import Traffic
+
+        engine, settings = self._opening.opened(), self._opening.settings
+        reports = PromptReports(engine.resolver, engine.tasks, engine.meter.watch, engine.binder.resources)
+        return await reports.report(
+            book or settings.book, now=settings.clock.now(), traffic=traffic or Traffic(), tools=tools
+        )
 
     async def _owners(self) -> dict[str, Owned]:
         tasks, engine = self._opening.settings.tasks, self._opening.opened()

@@ -8,10 +8,10 @@ import asyncio
 import parbake as pb
 from parbake.generators.llama import LlamaGenerator
 from parbake.generators.openai import OpenAIGenerator
-from parbake.ports.models import Prompt
+from parbake.ports.prompts import Prompt
 
 async def main():
-    async for _ in {generator}.stream(Prompt("", (), (), "hello"), max_tokens=1, timeout_s=9):
+    async for _ in {generator}.stream(Prompt(question="hello"), max_tokens=1, timeout_s=9):
         pass
 
 asyncio.run(main())

@@ -15,7 +15,8 @@ from parbake.ledger.answers import COMPLAINTS_AN_HOUR
 from parbake.ledger.costs import CostBook, Offer
 from parbake.ledger.rows import ANSWERS_DAYS_KEPT
 from parbake.planner.prices import Rate
-from parbake.ports.models import Delta, Generator, Prompt, Usage
+from parbake.ports.models import Delta, Generator, Usage
+from parbake.ports.prompts import Prompt
 from parbake.process.threads import THREADS
 
 TOKEN = "correct-horse-battery"
@@ -62,14 +63,14 @@ class Shop:
 
         @tasks.live(why="words each message")
         async def wording(*, text: pb.Live[str], generator: pb.Resource[Generator]) -> str:
-            prompt = Prompt("", (), (), text)
+            prompt = Prompt(question=text)
             return "".join([d.text async for d in generator.stream(prompt, max_tokens=9, timeout_s=9)])
 
         @tasks.artifact(**contract())
         async def worded(
             key: str, *, facts: pb.Reader[str, str] = pb.Input(fact), generator: pb.Resource[Generator]
         ) -> str:
-            prompt = Prompt("", (), (), (await facts.get(key)).value)
+            prompt = Prompt(question=(await facts.get(key)).value)
             return "".join([d.text async for d in generator.stream(prompt, max_tokens=9, timeout_s=9)])
 
         self.world, self.fact, self.wording, self.sink = world, fact, wording, Sink()
@@ -101,7 +102,7 @@ async def opening(world, tmp_path):
     world.put("b", "two")
 
     async def open_(generator=None, **options):
-        shop = Shop(world, tmp_path, generator or Model("priced", Usage(100, 10)), **options)
+        shop = Shop(world, tmp_path, generator or Model("priced", Usage(uncached=100, output=10)), **options)
         opened.append(shop)
         await shop.app.drain()
         return shop
@@ -132,27 +133,30 @@ async def test_an_answer_is_found_by_its_id(opening):
 
 async def test_an_answer_costs_what_its_computations_and_tokens_do(opening):
     """The cost has CPU seconds and tokens at the book's prices; an answer from the store costs nothing."""
-    shop = await opening(Model("priced", Usage(1000, 100, 500)))
+    shop = await opening(Model("priced", Usage(uncached=500, output=100, cache_read=500)))
     made = await shop.answer(text="x")
-    assert made.usage == Usage(1000, 100, 500)
+    assert made.usage == Usage(uncached=500, output=100, cache_read=500)
     tokens = (500 * 1.0 + 500 * 0.1 + 100 * 10.0) / 1e6
     assert tokens < made.cost_usd < tokens + 1.0  # a CPU second is a dollar here
     again = await shop.answer()
-    assert again.usage == Usage(0, 0, 0)
+    assert again.usage == Usage(uncached=0, output=0)
     assert again.cost_usd == 0.0
 
 
 async def test_what_was_computed_and_stored_for_an_answer_is_in_its_cost(opening):
     """Computing an artifact counts for the answer that computed it, not for one that finds it stored."""
-    shop = await opening(Model("priced", Usage(1000, 100)))
+    shop = await opening(Model("priced", Usage(uncached=1000, output=100)))
     first = await shop.answer(worded="a")
     again = await shop.answer(worded="a")
-    assert (first.usage, again.usage) == (Usage(1000, 100, 0), Usage(0, 0, 0))
+    assert (first.usage, again.usage) == (Usage(uncached=1000, output=100), Usage(uncached=0, output=0))
     assert first.cost_usd > 1000 / 1e6
     assert again.cost_usd == 0.0
 
 
-@pytest.mark.parametrize(("model", "is_used_known"), [(Model("priced"), False), (Model("unpriced", Usage(1, 1)), True)])
+@pytest.mark.parametrize(
+    ("model", "is_used_known"),
+    [(Model("priced"), False), (Model("unpriced", Usage(uncached=1, output=1)), True)],
+)
 async def test_what_has_no_price_or_no_count_is_not_called_free(opening, model, is_used_known):
     """Without reported tokens, usage and cost are ``None``; without a price for the generator, the cost is."""
     made = await (await opening(model)).answer(text="x")

@@ -14,7 +14,7 @@ from tests.unit.import_graph import graph, imported_names, modules
 
 ADAPTERS = ("stores", "sources", "brokers", "executors", "generators", "embedders", "alerts")
 PUBLIC = re.compile(
-    r"parbake\.(errors|http|guard|semantic|ports\.\w+|testing|ledger\.answers|ledger\.answer_table|planner\.breakeven"
+    r"parbake\.(errors|http|guard|prompt|semantic|ports\.\w+|testing|ledger\.answers|ledger\.answer_table|planner\.breakeven"
     rf"|({'|'.join(ADAPTERS)})\.[a-z]\w*)(\.\w+)?$"
 )
 """What users import besides the names of the package itself."""

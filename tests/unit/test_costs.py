@@ -18,7 +18,8 @@ import parbake as pb
 from parbake.ledger.costs import CostBook, Offer, read_book, summed
 from parbake.ledger.focus_export import COLUMNS
 from parbake.planner.prices import Rate
-from parbake.ports.models import Delta, Generator, Prompt, Usage
+from parbake.ports.models import Delta, Generator, Usage
+from parbake.ports.prompts import Prompt
 
 TODAY = dt.date(2026, 11, 25)
 
@@ -31,7 +32,7 @@ class Writer:
     async def stream(self, prompt, *, max_tokens, timeout_s):
         """Stream one word."""
         yield Delta("word")
-        yield Delta("", Usage(1_000, 100, 200))
+        yield Delta("", Usage(uncached=800, output=100, cache_read=200))
 
 
 def book(**options):
@@ -51,7 +52,7 @@ async def shop(world, tmp_path):
 
     @tasks.artifact(**contract(owner="content", refresh=pb.every("20m"), keys=names))
     async def text(name: str, *, facts: pb.Source[Facts], writer: pb.Resource[Generator]) -> str:
-        prompt = Prompt("", (), (), name)
+        prompt = Prompt(question=name)
         return "".join([d.text async for d in writer.stream(prompt, max_tokens=1, timeout_s=1)])
 
     @tasks.artifact(**contract(owner="maths"))
@@ -60,7 +61,7 @@ async def shop(world, tmp_path):
 
     @tasks.live(why="only now")
     async def said(words: pb.Live[str], *, writer: pb.Resource[Generator] = pb.GIVEN) -> str:
-        prompt = Prompt("", (), (), words)
+        prompt = Prompt(question=words)
         return "".join([d.text async for d in writer.stream(prompt, max_tokens=1, timeout_s=1)])
 
     app = world.app(tasks, resources={Generator: Writer()}, ledger=tmp_path / "ledger.db")
@@ -228,7 +229,7 @@ SPREAD = """
 import parbake as pb
 from parbake.ports.models import Delta
 from parbake.ports.models import Generator
-from parbake.ports.models import Prompt
+from parbake.ports.prompts import Prompt
 from parbake.ports.models import Usage
 tasks = pb.Registry()
 
@@ -236,7 +237,7 @@ class Writer:
     name = "writer"
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
-        yield Delta("", Usage(10, 1_000, 0))
+        yield Delta("", Usage(uncached=10, output=1_000))
 
 def names() -> list[str]:
     return [f"n{n}" for n in range(60)]
@@ -244,7 +245,7 @@ def names() -> list[str]:
 @tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="text",
                 refresh=pb.every("20m"), keys=names)
 async def text(name: str, *, writer: pb.Resource[Generator]) -> str:
-    return "".join([d.text async for d in writer.stream(Prompt("", (), (), name), max_tokens=1, timeout_s=1)])
+    return "".join([d.text async for d in writer.stream(Prompt(question=name), max_tokens=1, timeout_s=1)])
 
 app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db", resources={Generator: Writer()})
 """

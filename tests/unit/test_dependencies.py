@@ -14,7 +14,7 @@ OWNERS = {
     "parbake.semantic": "semantic",
     "parbake.semantic.cache.index": "usearch",
     "parbake.numeric.logistic": "semantic",
-    "parbake.cli.pictures": "plots",
+    "parbake.cli.support.pictures": "plots",
     "parbake.cli.plan": "plan",
     "parbake.cli.costs": "plan",
     "parbake.http.connection": "http",

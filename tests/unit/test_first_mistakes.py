@@ -9,8 +9,8 @@ from tests.unit.shopfloor import contract
 import parbake as pb
 from parbake.http.messages import problem
 from parbake.lanes.event.recovery import FileJournal
-from parbake.ports.adapters import adapter
 from parbake.stores._redis_link import Broken
+from parbake.values.adapters import adapter
 
 
 @pytest.mark.parametrize("wrong", ["eta", print, None])

@@ -12,9 +12,10 @@ import pytest
 import parbake as pb
 from parbake.generators.llama import LlamaGenerator
 from parbake.generators.openai import OpenAIGenerator
-from parbake.ports.models import Prompt, Usage
+from parbake.ports.models import Usage
+from parbake.ports.prompts import Block, Prompt
 
-PROMPT = Prompt("Rules.", ("One.",), (), "What now?")
+PROMPT = Prompt(blocks=(Block("rules", "Rules."),), evidence=("One.",), question="What now?")
 KEY = "sk-very-secret"
 DONE = b"data: [DONE]\n\n"
 
@@ -29,22 +30,30 @@ def stream(generator):
 
 
 class Engine:
-    """A stand-in for the local engine that sends chunks and then returns or raises."""
+    """A stand-in for the local engine that sends chunks and then returns or raises; every text is one token."""
+
+    version = "0"
 
     def __init__(self, *chunks, error=None):
         self.chunks, self.error = chunks, error
 
-    def handle_chat_completions(self, body, put):
+    def chat(self, body, put):
         for chunk in self.chunks:
             put(chunk)
         if self.error:
             raise self.error
 
+    def tokens(self, chat):
+        return [1]
+
+    def tokens_of_text(self, text, *, begins=True):
+        return [1]
+
 
 def local(*chunks, error=None):
     """Return the local generator over a stand-in engine."""
     generator = LlamaGenerator()
-    generator._server = Engine(*chunks, error=error)
+    generator._engine = Engine(*chunks, error=error)
     return generator
 
 
@@ -163,8 +172,7 @@ def hosted(url, key=KEY):
         try:
             return [delta async for delta in generator.stream(PROMPT, max_tokens=9, timeout_s=10)]
         finally:
-            if generator._client is not None:
-                await generator._client.close()
+            await generator.aclose()
 
     return asyncio.run(collect())
 
@@ -180,6 +188,7 @@ def failure(*pieces, key=KEY, **reply):
         assert key.strip() not in f"{error!r} {error}"
         error = error.__cause__ or error.__context__
     assert caught.value.field == "openai"
+    assert caught.value.kind is not pb.errors.FailureKind.UNKNOWN
     return str(caught.value)
 
 
@@ -189,7 +198,7 @@ def test_a_hosted_reply_over_http_is_its_text_and_its_usage():
     with endpoint(event(said("a")), event({"id": "x"}), event({"choices": None}), event(END | usage), DONE) as url:
         deltas = hosted(url)
     assert "".join(delta.text for delta in deltas) == "a"
-    assert deltas[-1].usage == Usage(4, 1, None)
+    assert deltas[-1].usage == Usage(uncached=4, output=1)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +266,7 @@ def test_a_caller_who_cancels_a_hosted_reply_is_cancelled():
                 asyncio.current_task().cancel()
                 await asyncio.sleep(0)
         finally:
-            await generator._client.close()
+            await generator.aclose()
 
     with endpoint(event(said("a")), event(END), DONE) as url, pytest.raises(asyncio.CancelledError):
         asyncio.run(cancelled(url))

@@ -10,15 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.generators import llama, openai
+from parbake.generators import _engine, openai
+from parbake.generators._hosted.request import Attempt
 from parbake.generators._sse import messages, usage_of
 from parbake.generators.extractive import Extractive
 from parbake.generators.llama import LlamaGenerator
 from parbake.generators.openai import OpenAIGenerator
 from parbake.guard import ungrounded
-from parbake.ports.models import Prompt, Usage
+from parbake.ports.models import Usage
+from parbake.ports.prompts import Block, Exchange, Prompt, ToolCall
 
-PROMPT = Prompt("Rules.", ("One.", "Two."), (("user", "hi"), ("assistant", "hello")), "What now?")
+PROMPT = Prompt(
+    blocks=(Block("rules", "Rules."), Block("policy", "Policies.", "policy")),
+    turns=(("user", "hi"), ("assistant", "hello")),
+    evidence=("One.", "Two."),
+    question="What now?",
+)
 SENTENCES = st.sampled_from(
     ["Returns take 30 days.", "It costs €4.99.", "Until 3 May.", "Refunds follow.", "A discount of 5 % holds.", "Yes!"]
 )
@@ -41,7 +48,7 @@ def text_of(deltas):
 @given(st.lists(st.lists(SENTENCES, min_size=1, max_size=3).map(" ".join), max_size=4), SENTENCES)
 def test_extractive_never_states_a_claim_that_the_evidence_does_not(evidence, question):
     """For any question, each sentence of the reply is one of the evidence, so it adds no claim."""
-    reply = text_of(ask(Extractive(), Prompt("", tuple(evidence), (), question)))
+    reply = text_of(ask(Extractive(), Prompt(evidence=tuple(evidence), question=question)))
     assert ungrounded(reply, evidence) == set()
     if evidence:
         assert all(sentence in " ".join(evidence) for sentence in pb.guard.sentences(reply))
@@ -50,54 +57,97 @@ def test_extractive_never_states_a_claim_that_the_evidence_does_not(evidence, qu
 def test_extractive_quotes_what_shares_words_with_the_question_in_the_order_of_the_evidence():
     """The two best sentences are quoted in the order of the evidence, and the earlier one wins a tie."""
     evidence = ("Books ship on Mondays. Returns take 30 days.", "Gift cards never expire. A refund takes 5 days.")
-    prompt = Prompt("", evidence, (), "How long does a refund of returns take?")
+    prompt = Prompt(evidence=evidence, question="How long does a refund of returns take?")
     assert Extractive().quote(prompt) == ["Returns take 30 days.", "A refund takes 5 days."]
-    assert Extractive(sentences=1).quote(Prompt("", evidence, (), "?")) == ["Books ship on Mondays."]
+    assert Extractive(sentences=1).quote(Prompt(evidence=evidence, question="?")) == ["Books ship on Mondays."]
 
 
 def test_extractive_says_that_it_found_nothing():
     """Without evidence it replies with ``nothing`` and reports zero tokens."""
-    deltas = ask(Extractive(nothing="Nothing."), Prompt("", (), (), "?"))
+    deltas = ask(Extractive(nothing="Nothing."), Prompt(question="?"))
     assert text_of(deltas) == "Nothing. "
-    assert deltas[-1].usage == Usage(0, 0, 0)
+    assert deltas[-1].usage == Usage(uncached=0, output=0)
 
 
 def test_a_prompt_goes_out_with_its_stable_part_first():
-    """The messages are rules and evidence, then the conversation, then the question."""
+    """The messages are the blocks, then the conversation, then the question with its evidence."""
     assert messages(PROMPT) == [
-        {"role": "system", "content": "Rules.\n\nEvidence:\n- One.\n- Two."},
+        {"role": "system", "content": "Rules.\n\nPolicies."},
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": "hello"},
-        {"role": "user", "content": "What now?"},
+        {"role": "user", "content": "Evidence:\n- One.\n- Two.\n\nWhat now?"},
     ]
-    assert messages(Prompt("Rules.", (), (), "?"))[0]["content"] == "Rules."
+    assert messages(Prompt(question="?")) == [{"role": "user", "content": "?"}]
+
+
+def test_the_rounds_of_tool_calls_follow_the_question():
+    """Each round is what the model said with its calls, and then one result for each call."""
+    call = ToolCall("c1", "price", '{"id": 1}')
+    said, result = messages(Prompt(question="?", exchanges=(Exchange((call,), ("4.99",)),)))[-2:]
+    assert said["tool_calls"] == [
+        {"id": "c1", "type": "function", "function": {"name": "price", "arguments": '{"id": 1}'}}
+    ]
+    assert result == {"role": "tool", "tool_call_id": "c1", "content": "4.99"}
+
+
+def test_a_round_without_a_result_for_each_call_is_refused():
+    """A missing result is named before anything is sent."""
+    call = ToolCall("c1", "price", "{}")
+    with pytest.raises(pb.errors.ProviderError, match="1 calls and 0 results") as caught:
+        messages(Prompt(question="?", exchanges=(Exchange((call,), ()),)))
+    assert caught.value.field == "exchanges"
 
 
 def test_usage_that_is_not_reported_is_none_and_not_zero():
     """Token counts that an engine leaves out are ``None``."""
     assert usage_of(None) == Usage()
-    assert usage_of({"prompt_tokens": 3, "completion_tokens": 0}) == Usage(3, 0, None)
-    assert usage_of({"prompt_tokens_details": {"cached_tokens": 0}}).cached_tokens == 0
+    assert usage_of({"prompt_tokens": 3, "completion_tokens": 0}) == Usage(uncached=3, output=0)
+    assert usage_of({"prompt_tokens_details": {"cached_tokens": 0}}).cache_read == 0
+
+
+def test_usage_tells_what_was_read_from_a_cache_and_what_was_written_to_it():
+    """The tokens of the prompt are divided into those read, those written, and the others."""
+    details = {"cached_tokens": 5, "cache_write_tokens": 2}
+    made = {"reasoning_tokens": 3}
+    bill = {
+        "prompt_tokens": 10,
+        "completion_tokens": 4,
+        "prompt_tokens_details": details,
+        "completion_tokens_details": made,
+    }
+    assert usage_of(bill) == Usage(uncached=3, output=4, cache_read=5, cache_write=2, reasoning=3)
+    assert usage_of(bill).input == 10
 
 
 class Engine:
-    """A stand-in for the local engine that sends given chunks."""
+    """A stand-in for the local engine that sends given chunks; every text is one token."""
+
+    version = "0"
 
     def __init__(self, *chunks, error=None):
         self.chunks, self.error, self.bodies, self.stopped = chunks, error, [], False
 
-    def handle_chat_completions(self, body, put):
+    def chat(self, body, put):
         self.bodies.append(body)
         for chunk in self.chunks:
             self.stopped = put(chunk)
         if self.error:
             raise self.error
 
+    def tokens(self, chat):
+        return [1]
+
+    def tokens_of_text(self, text, *, begins=True):
+        return [1]
+
+    def close(self):
+        pass
+
 
 def local(engine):
     """Return a generator over a stand-in engine."""
     generator = LlamaGenerator()
-    generator._server = engine
+    generator._engine = engine
     return generator
 
 
@@ -112,7 +162,7 @@ def test_the_local_model_streams_and_reports_its_usage():
     engine = Engine(said("a"), [said(None), said("b")], {"choices": [], "usage": usage})
     deltas = ask(local(engine))
     assert text_of(deltas) == "ab"
-    assert deltas[-1].usage == Usage(7, 2, 5)
+    assert deltas[-1].usage == Usage(uncached=2, output=2, cache_read=5)
     assert engine.bodies[0]["cache_prompt"] is True
     assert engine.bodies[0]["max_tokens"] == 9
 
@@ -135,7 +185,7 @@ def test_a_failing_local_model_is_a_provider_error(engine, says):
 
 def test_a_missing_engine_says_what_to_install(monkeypatch):
     """Without its package the local model raises ``MissingDependency``, which names the extra."""
-    monkeypatch.setattr(llama, "check_cpu", lambda: None)
+    monkeypatch.setattr(_engine, "check_cpu", lambda: None)
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(pb.errors.MissingDependency, match=r"\.\[llama\]"):
         ask(LlamaGenerator())
@@ -146,28 +196,33 @@ def loaded(monkeypatch):
     """Replace the engine's package; return the settings of every engine that is loaded."""
     found = []
 
-    class Server(Engine):
+    class Server:
         def __init__(self, params):
-            super().__init__(said("x", finish_reason="stop"))
             assert Path(params.hostnames[0]).parent.is_dir() or params.hostnames == ["127.0.0.1"]
+            self.listening_address = params.hostnames[0]
             found.append(params)
+
+        def handle_chat_completions(self, body, put):
+            put(said("x", finish_reason="stop"))
 
     def params():
         return SimpleNamespace(
             model=SimpleNamespace(path=""), cpuparams=SimpleNamespace(), cpuparams_batch=SimpleNamespace()
         )
 
-    monkeypatch.setattr(llama, "check_cpu", lambda: None)
+    monkeypatch.setattr(_engine, "check_cpu", lambda: None)
+    monkeypatch.setattr(_engine.LlamaEngine, "tokens", lambda *_: [1])
+    monkeypatch.setattr(_engine.LlamaEngine, "tokens_of_text", lambda *_, **__: [1])
     monkeypatch.setitem(sys.modules, "xllamacpp", SimpleNamespace(CommonParams=params, Server=Server))
     return found
 
 
 def test_the_local_model_is_loaded_once_with_what_was_asked_for(loaded):
-    """Path, threads and context reach the engine, which a second request reuses."""
-    generator = LlamaGenerator("/models/m.gguf", threads=3, context=99)
+    """Path, threads and context reach the engine, which a second request reuses; each slot has the whole context."""
+    generator = LlamaGenerator("/models/m.gguf", threads=3, context=99, slots=2)
     assert [text_of(ask(generator)) for _ in range(2)] == ["x", "x"]
     assert len(loaded) == 1
-    assert (loaded[0].model.path, loaded[0].n_ctx, loaded[0].cpuparams.n_threads) == ("/models/m.gguf", 99, 3)
+    assert (loaded[0].model.path, loaded[0].n_ctx, loaded[0].cpuparams.n_threads) == ("/models/m.gguf", 198, 3)
 
 
 def test_the_local_model_uses_one_thread_and_keeps_no_old_prompts(loaded):
@@ -186,28 +241,31 @@ def test_each_engine_has_a_key_of_its_own_that_nothing_shows(loaded):
     assert len(first) >= 32
     assert first != second
     assert first not in repr(generators[0])
-    assert first not in repr({name: value for name, value in vars(generators[0]).items() if name != "_server"})
+    assert first not in repr(vars(generators[0]))
 
 
-def test_the_engine_listens_at_a_name_that_is_gone_once_it_is_loaded(loaded):
-    """The engine listens on a Unix socket in a folder that is deleted once it is loaded."""
-    ask(LlamaGenerator("/models/m.gguf"))
+def test_the_engine_listens_in_a_folder_that_only_this_user_can_open_until_it_is_closed(loaded):
+    """The engine listens on a Unix socket in a private folder, which is gone once the generator is closed."""
+    generator = LlamaGenerator("/models/m.gguf")
+    ask(generator)
     (address,) = loaded[0].hostnames
     assert address.endswith(".sock")
+    assert Path(address).parent.stat().st_mode & 0o077 == 0
+    asyncio.run(generator.aclose())
     assert not Path(address).parent.exists()
 
 
 @pytest.mark.parametrize(("system", "folder"), [("posix", "/tmp/" + "x" * 100), ("nt", "/tmp/x")])
 def test_where_no_such_socket_is_possible_the_engine_listens_on_loopback_with_its_key(system, folder):
     """If the socket's path is too long or the system has no such sockets, the engine listens on loopback."""
-    assert llama.listening_at(folder, system) == "127.0.0.1"
+    assert _engine.listening_at(folder, system) == "127.0.0.1"
 
 
 def test_a_local_model_that_does_not_finish_in_time_is_stopped():
     """After the timeout the request fails, and the engine stops at its next token."""
 
     class Slow(Engine):
-        def handle_chat_completions(self, body, put):
+        def chat(self, body, put):
             while not put(said("x")):
                 pass
             self.stopped = True
@@ -223,15 +281,15 @@ def test_a_processor_without_avx2_is_refused_by_name(flags, runs, monkeypatch, t
     """On x86_64 a processor without AVX2 raises ``MissingDependency``."""
     info = tmp_path / "cpuinfo"
     info.write_text(flags)
-    monkeypatch.setattr(llama, "Path", lambda _: info)
-    monkeypatch.setattr(llama.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(_engine, "Path", lambda _: info)
+    monkeypatch.setattr(_engine.platform, "machine", lambda: "x86_64")
     if runs:
-        llama.check_cpu()
+        _engine.check_cpu()
     else:
         with pytest.raises(pb.errors.MissingDependency, match="AVX2"):
-            llama.check_cpu()
-    monkeypatch.setattr(llama.platform, "machine", lambda: "aarch64")
-    llama.check_cpu()
+            _engine.check_cpu()
+    monkeypatch.setattr(_engine.platform, "machine", lambda: "aarch64")
+    _engine.check_cpu()
 
 
 @pytest.mark.parametrize("environment", [{}, {"OPENAI_API_KEY": ""}, {"OPENAI_MODEL": "m"}])
@@ -250,7 +308,9 @@ def test_a_key_comes_from_the_environment_or_a_file_and_is_never_shown(tmp_path)
         generator = OpenAIGenerator.from_environment(environment)
         assert generator._key == "sk-secret"
         assert "secret" not in repr(generator)
-        assert generator._hide("failed with sk-secret") == "failed with ***"
+        generator._client = Client(error=RuntimeError("failed with sk-secret"))
+        with pytest.raises(pb.errors.ProviderError, match=r"failed with \*\*\*"):
+            ask(generator)
 
 
 class Client:
@@ -292,9 +352,10 @@ def test_a_hosted_model_streams_and_reports_its_usage():
     client = Client([SimpleNamespace(model_dump=lambda chunk=chunk, **_: chunk) for chunk in chunks])
     deltas = ask(hosted(client))
     assert [d.text for d in deltas] == ["hi", ""]
-    assert deltas[-1].usage == Usage(4, 1, None)
+    assert deltas[-1].usage == Usage(uncached=4, output=1)
     assert client.asked["messages"] == messages(PROMPT)
-    assert client.asked["timeout"] == 5.0
+    assert 4.0 < client.asked["timeout"].read <= 5.0
+    assert client.asked["timeout"].connect == 1.0
 
 
 def test_a_hosted_models_failure_is_a_provider_error_without_the_key():
@@ -317,12 +378,24 @@ def test_a_rejected_key_is_named():
     assert str(caught.value) == "the provider rejected OPENAI_API_KEY"
 
 
-def test_the_client_is_opened_once_and_connects_within_a_second():
-    """One client serves all requests; it connects within 1 s and retries at most once."""
+def test_the_client_is_opened_once_in_each_loop_and_does_not_retry_by_itself():
+    """One client serves all requests of an event loop; only the generator retries, which knows the deadline."""
     generator = OpenAIGenerator(model="m", api_key="k", base_url="http://example.invalid/v1")
-    first = generator._open(openai._sdk(), 7.0)
-    assert generator._open(openai._sdk(), 9.0) is first
-    assert (first.timeout.connect, first.max_retries) == (openai.CONNECT_S, 1)
+
+    async def opened():
+        first = generator._open(openai._sdk())
+        assert generator._open(openai._sdk()) is first
+        return first
+
+    one, other = asyncio.run(opened()), asyncio.run(opened())
+    assert one is not other
+    assert one.max_retries == 0
+
+
+def test_an_attempt_never_has_less_than_no_time():
+    """After its end an attempt has 0 seconds left."""
+    assert Attempt(-1.0).left() == 0.0
+    assert 0.0 < Attempt(9.0).left() <= 9.0
 
 
 def test_a_missing_client_says_what_to_install(monkeypatch):

@@ -32,13 +32,13 @@ def test_hours_are_summed_by_kind_task_and_lane(ledger):
     ledger.missed("faq", b"k", "stale", Reason(Cause.PAST_SLA, "1h"))
     ledger.missed("faq", b"k", "stale", Reason(Cause.TAG_CHANGED, "policy/returns"))
     ledger.run("faq", 10, 2.0, cpu_s=1.5, size_bytes=400)
-    ledger.spent("faq", "batch", "llama", Usage(100, 20, 60))
+    ledger.spent("faq", "batch", "llama", Usage(uncached=40, output=20, cache_read=60))
     ledger.event(["policy/returns"], duplicates=0, seconds=0.001)
     ledger.close()
     hours = {(kind, lane): used for _, kind, task, lane, _, *used in ledger.hourly() if task == "faq"}
-    assert hours["compute", "realtime"] == [2, 0.75, 0.25, 2, 0, 0, 0, 0]
-    assert hours["compute", "batch"] == [1, 2.0, 1.5, 10, 400, 0, 0, 0]
-    assert hours["tokens", "batch"] == [1, 0.0, 0.0, 0, 0, 40, 20, 60]
+    assert hours["compute", "realtime"] == [2, 0.75, 0.25, 2, 0, *[0] * 6]
+    assert hours["compute", "batch"] == [1, 2.0, 1.5, 10, 400, *[0] * 6]
+    assert hours["tokens", "batch"] == [1, 0.0, 0.0, 0, 0, 40, 20, 60, 0, 0, 0]
     assert {("expire", "stale"), ("miss", "stale")} < hours.keys()
     assert len(hours) == 5
 
@@ -138,7 +138,7 @@ def test_what_cannot_be_written_is_kept_and_written_later(ledger, monkeypatch):
 
 def test_a_row_that_no_table_holds_ends_nothing(ledger):
     """A row with a number too large for the table is dropped, and later rows are written."""
-    ledger.spent("faq", "realtime", "m", Usage(2**70, 1, 0))
+    ledger.spent("faq", "realtime", "m", Usage(uncached=2**70, output=1))
     ledger.settle()
     ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored")
     ledger.settle()

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.declare.registry import could_be_precomputed, legal_lanes
+from parbake.declare.legality import could_be_precomputed, legal_lanes
 from parbake.declare.task_table import classify
 
 

@@ -68,7 +68,7 @@ def past(app, clock, *, serves, misses=0, batch_cpu_s=0.0, request_cpu_s=0.0, ba
             rows += [(hour, "tokens", "liked", lane, "writer", 1, 0, 0, 0, 0, tokens, 0, 0)] if tokens else []
         minutes.append((hour * 60, "liked", b"sa", serves, serves - misses))
     with contextlib.closing(sqlite3.connect(app.file)) as connection, connection:
-        connection.executemany(f"INSERT INTO hourly VALUES ({','.join('?' * 13)})", rows)
+        connection.executemany(f"INSERT INTO hourly VALUES ({','.join('?' * 13)}, 0, 0, 0)", rows)
         connection.executemany("INSERT INTO serves VALUES (?,?,?,?,?)", minutes)
 
 

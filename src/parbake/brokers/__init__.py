@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from parbake.errors import SourceError
-from parbake.ports.adapters import adapter
+from parbake.values.adapters import adapter
 
 if TYPE_CHECKING:
     from parbake.ports.sources import EventSource, Topic

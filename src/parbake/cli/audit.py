@@ -10,9 +10,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from parbake.cli.load import find
-from parbake.cli.output import console, must_be_writable, progress
-from parbake.cli.output import write as write_file
+from parbake.cli.support.load import find
+from parbake.cli.support.output import console, must_be_writable, progress
+from parbake.cli.support.output import write as write_file
 from parbake.errors import BadInput
 from parbake.lab.audit import audit_report as report
 from parbake.lab.audit.audit_client import Client, Publisher, wait_for

@@ -12,13 +12,14 @@ import msgspec
 import typer
 from rich.table import Table
 
-from parbake.cli.load import AppName, load, once
-from parbake.cli.output import must_be_writable, print_table, write
+from parbake.cli.support.load import AppName, load, once
+from parbake.cli.support.output import must_be_writable, print_table, write
 from parbake.errors import BadInput, MissingDependency
 from parbake.ledger.costs import BY, EXAMPLE, Cost, read_book, summed
 from parbake.ledger.focus_export import as_csv
 from parbake.values.duration import seconds
 
+COLUMNS = "task,lane,owner,plan,calls,rows,CPU s,tokens in/out,cached,serves,USD,wasted,no price for"
 EPILOG = "Example: parbake costs shop:app --since 1d --by owner --prices costs.json --csv costs.csv"
 
 
@@ -61,16 +62,26 @@ def costs(
 
 
 def _show(rows: list[Cost]) -> None:
-    table = Table(*"task,lane,owner,plan,calls,rows,CPU s,tokens in/out,serves,USD,wasted,no price for".split(","))
+    table = Table(*COLUMNS.split(","))
     for row in rows:
-        tokens = f"{row.input + row.cached:,}/{row.output:,}" if row.output else "-"
-        cells = (f"{row.calls:,}", f"{row.rows:,}", f"{row.cpu_s:,.2f}", tokens, f"{row.serves:,}", f"{row.usd:.6f}")
+        tokens = f"{_sent(row):,}/{row.output:,}" if row.output or row.written else "-"
+        counts = (f"{row.calls:,}", f"{row.rows:,}", f"{row.cpu_s:,.2f}", tokens, _cached(row))
+        cells = (*counts, f"{row.serves:,}", f"{row.usd:.6f}")
         waste = f"{row.wasted:,} rows" if row.wasted else "-"
         table.add_row(row.task, row.lane, row.owner, row.plan or "-", *cells, waste, row.unpriced or "-")
     total = sum(row.usd for row in rows)
     print_table(table)
     wasted = sum(row.wasted_usd for row in rows)
     typer.echo(f"in all: ${total:.6f}, of which ${wasted:.6f} for values that nobody requested")
+
+
+def _sent(row: Cost) -> int:
+    return row.input + row.cached + row.written + row.written_hour
+
+
+def _cached(row: Cost) -> str:
+    """The share of the input tokens that came from a provider's cache."""
+    return f"{row.cached / _sent(row):.0%}" if row.cached else "-"
 
 
 def _as_csv(rows: list[Cost]) -> bytes:

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import AppName, load, must_last, once
-from parbake.cli.output import print_table
+from parbake.cli.support.load import AppName, load, must_last, once
+from parbake.cli.support.output import print_table
 from parbake.errors import BadInput
 from parbake.ports.cloudevents import CloudEvent
 from parbake.ports.event_log import Ack, Parked

@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import found_at, once
-from parbake.cli.output import console
+from parbake.cli.support.load import found_at, once
+from parbake.cli.support.output import console
 from parbake.declare.tasks import ModelTask
 from parbake.errors import BadInput
 from parbake.http.asgi import HttpApp
@@ -85,7 +85,7 @@ def calibrate(
     picture: Picture = None,
 ) -> None:
     """Show what share of questions a bank answers under several bounds; nothing is changed."""
-    from parbake.cli.pictures import draw_bounds, must_be_picture
+    from parbake.cli.support.pictures import draw_bounds, must_be_picture
     from parbake.semantic.bank.bounds_report import outlook
 
     if picture is not None:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from parbake.cli import audit, costs, ending, materialize, plan, planned, quarantine, shadow, simulate, tasks, triggers
+from parbake.cli import audit, costs, materialize, plan, planned, quarantine, shadow, simulate, tasks, triggers
 from parbake.cli.events import events
 from parbake.cli.faq import faq
-from parbake.cli.load import AppName, load, must_last, once, stored
 from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, runs
 from parbake.cli.models import models
-from parbake.cli.output import print_table
+from parbake.cli.prompt import prompt
+from parbake.cli.support import ending
+from parbake.cli.support.load import AppName, load, must_last, once, stored
+from parbake.cli.support.output import print_table
 from parbake.cli.tasks import words
 from parbake.errors import ComputeFailed, GateFailed, ParbakeError
 from parbake.http.server import DRAIN_S, address_of, check_installed, listen, run
@@ -33,6 +35,7 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, help=HELP)
 cli.add_typer(events, name="events")
 cli.add_typer(faq, name="faq")
 cli.add_typer(models, name="models")
+cli.add_typer(prompt, name="prompt")
 cli.command(epilog=audit.EPILOG)(audit.audit)
 cli.command(epilog=costs.EPILOG)(costs.costs)
 cli.command(epilog=materialize.EPILOG)(materialize.materialize)

@@ -14,9 +14,9 @@ from rich.progress import Task as Bar
 from rich.table import Table
 from rich.text import Text
 
-from parbake.cli import ending
-from parbake.cli.load import AppName, load, must_last, once, stored
-from parbake.cli.output import moment, must_be_writable, print_table, progress, write
+from parbake.cli.support import ending
+from parbake.cli.support.load import AppName, load, must_last, once, stored
+from parbake.cli.support.output import moment, must_be_writable, print_table, progress, write
 from parbake.errors import BadInput
 from parbake.executors.local import LocalExecutor
 from parbake.executors.ray import RayExecutor

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from parbake.cli.output import print_table
+from parbake.cli.support.output import print_table
 from parbake.errors import MissingDependency, UnknownResource
 from parbake.ports.model_files import LOCK, MODEL_FILES, MODELS, ModelFile, file_hash, files_of, installed
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from parbake.app import App
-from parbake.cli.load import load
+from parbake.cli.support.load import load
 from parbake.engine import Engine
 from parbake.errors import BadInput, ComputeFailed, ParbakeError, UnknownTask
 from parbake.lanes.batch.partition import Moved, PartitionAnswer, PartitionDone, PartitionWork

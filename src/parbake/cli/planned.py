@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import AppName, load, must_last, once, stored
 from parbake.cli.materialize import TaskName
-from parbake.cli.output import moment, print_table
 from parbake.cli.plan import show
+from parbake.cli.support.load import AppName, load, must_last, once, stored
+from parbake.cli.support.output import moment, print_table
 from parbake.declare.task_table import classify
 from parbake.declare.tasks import Stored
 from parbake.errors import BadInput

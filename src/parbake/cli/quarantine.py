@@ -8,8 +8,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from parbake.cli.load import AppName, load, must_last, once, stored
-from parbake.cli.output import moment, print_table
+from parbake.cli.support.load import AppName, load, must_last, once, stored
+from parbake.cli.support.output import moment, print_table
 from parbake.errors import BadInput
 from parbake.fence.control import Quarantine
 from parbake.values.duration import humanize

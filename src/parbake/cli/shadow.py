@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from parbake.cli.load import find
-from parbake.cli.output import console, must_be_writable, progress, write
+from parbake.cli.support.load import find
+from parbake.cli.support.output import console, must_be_writable, progress, write
 from parbake.errors import BadInput
 from parbake.lab.shadow import shadow_report as report
 from parbake.lab.shadow.caches import DECODERS, Cache

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from parbake.cli import ending
-from parbake.cli.output import must_be_writable, progress
+from parbake.cli.support import ending
+from parbake.cli.support.output import must_be_writable, progress
 from parbake.errors import BadInput
 from parbake.lab.simulate import campaign, play
 from parbake.lab.simulate.catalogue import names, what_is_wrong

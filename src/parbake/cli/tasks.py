@@ -18,14 +18,14 @@ import typer
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import AppName, load, once
-from parbake.cli.output import console
+from parbake.cli.support.load import AppName, load, once
+from parbake.cli.support.output import console
 from parbake.declare.task_table import TaskRow
 from parbake.errors import BadInput, StoreError
 
 EPILOG = "Example: parbake tasks shop:app --diff main"
 _TELL = (
-    "import sys, json, msgspec; from parbake.cli.load import load; "
+    "import sys, json, msgspec; from parbake.cli.support.load import load; "
     "sys.stdout.write(json.dumps(msgspec.to_builtins(load(sys.argv[1]).app.classify())))"
 )
 Rows = dict[str, dict[str, Any]]

@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from parbake.cli.load import AppName, load, must_last, once
-from parbake.cli.output import print_table
+from parbake.cli.support.load import AppName, load, must_last, once
+from parbake.cli.support.output import print_table
 from parbake.errors import BadInput
 from parbake.ledger.costs import read_book
 from parbake.ledger.reversals import REAL_TIME_ACTION

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from parbake.codecs import Codec
+from parbake.declare.artifacts import PrefixDecorator, check_kinds, check_prefix_contract, first_line, make_artifact
 from parbake.declare.contract import Curve, Every, Fallback, Invalidation, Use, fitted
 from parbake.declare.contract_checks import check_code_change, check_schedule, make_contract
 from parbake.declare.gates import Gates
+from parbake.declare.legality import check_edges, check_lane
 from parbake.declare.parameters import inspect_roles
 from parbake.declare.retention import Retention
 from parbake.declare.roles import Keys, Role
 from parbake.declare.served import Absent, Reader, Served, Value
-from parbake.declare.tasks import Artifact, Edge, LiveTask, ModelTask, OnCodeChange, Parameter, Refine, Stored, Task
-from parbake.declare.templates import check_templates, wishes
-from parbake.errors import ContractError, DeclarationError, LaneError, RoleError, UnknownTask
-from parbake.values.checks import check_whole
+from parbake.declare.tasks import Artifact, Edge, LiveTask, ModelTask, OnCodeChange, Refine, Stored, Task
+from parbake.declare.templates import check_templates
+from parbake.errors import ContractError, DeclarationError, UnknownTask
 from parbake.values.duration import Duration, seconds
 
 K = TypeVar("K")
@@ -185,7 +185,7 @@ class Registry:
         )  # fmt: skip
 
         def declare(fn: Callable[..., Any]) -> Artifact[Any, Any]:
-            task = _artifact(
+            task = make_artifact(
                 fn, keys=keys, lease=lease, prefetch=prefetch, why=why, contract=contract, schedule=schedule,
                 version=version, gates=gates, retention=retention, chunk=chunk, served_as=mode,
                 revalidates=revalidate, codecs=self.codecs, on_code_change=on_code_change,
@@ -193,6 +193,51 @@ class Registry:
             return typing.cast("Artifact[Any, Any]", self._add(task))
 
         return typing.cast("_ArtifactDecorator", declare)
+
+    def prefix(
+        self,
+        *,
+        freshness_sla: Duration,
+        invalidated_by: Sequence[Invalidation],
+        fallback_if_stale: Fallback,
+        owner: str,
+        refresh: Every | None = None,
+        version: str = "1",
+        keys: Callable[..., Iterable[Any]] | None = None,
+        why: str = "",
+    ) -> PrefixDecorator:
+        """Declare the prefix of prompts: an artifact whose value is the blocks that they begin with.
+
+        The contract is checked when a request begins, like that of any artifact. Nothing is purged at a provider after
+        a change: changed bytes cannot hit its cache. What differs between requests is not part of a prefix, so a live
+        input is refused.
+
+        Args:
+            freshness_sla: The greatest age at which the blocks are sent.
+            invalidated_by: What outdates them besides their age: ``pb.fence``, ``pb.refresh`` and ``pb.ignore``.
+            fallback_if_stale: ``pb.Recompute()`` or ``pb.Refuse()``; an outdated prefix is never sent.
+            owner: Who is alerted if the contract is broken, or if a provider caches less than predicted.
+            refresh: When the batch lane renders it; by default never.
+            version: Increase it if the rules changed, to render all prefixes again.
+            keys: Lists the keys of a batch run: the variants of the prefix.
+            why: The rationale for the table of tasks.
+        """
+        check_schedule(refresh)
+        contract = make_contract(
+            freshness_sla=freshness_sla, invalidated_by=invalidated_by, fallback_if_stale=fallback_if_stale,
+            owner=owner, confidence=None,
+            schedule=(schedule := fitted(refresh, seconds(freshness_sla, field="freshness_sla"))),
+        )  # fmt: skip
+
+        def declare(fn: Callable[..., Any]) -> Artifact[Any, Any]:
+            check_prefix_contract(fn.__name__, contract)
+            task = make_artifact(
+                fn, keys=keys, lease=None, prefetch=(), why=why, contract=contract, schedule=schedule, version=version,
+                gates=Gates(), retention=Retention(), chunk=1, codecs=self.codecs, is_prefix=True,
+            )  # fmt: skip
+            return typing.cast("Artifact[Any, Any]", self._add(task))
+
+        return typing.cast("PrefixDecorator", declare)
 
     def model(
         self,
@@ -238,11 +283,11 @@ class Registry:
         def declare(fn: Callable[..., Any]) -> ModelTask[Any]:
             parameters, returned = inspect_roles(fn, first=None)
             task: ModelTask[Any] = ModelTask(
-                name=fn.__name__, fn=fn, parameters=parameters, value_type=returned, why=why or _first_line(fn),
+                name=fn.__name__, fn=fn, parameters=parameters, value_type=returned, why=why or first_line(fn),
                 contract=contract, schedule=refresh, version=version, gates=gates, retention=retention,
                 codecs=self.codecs, on_code_change=on_code_change,
             )  # fmt: skip
-            _check_kinds(task)
+            check_kinds(task)
             check_templates(task.name, contract.invalidated_by, "key")
             return typing.cast("ModelTask[Any]", self._add(task))
 
@@ -266,7 +311,7 @@ class Registry:
                 fn=fn,
                 parameters=parameters,
                 value_type=returned,
-                why=why or _first_line(fn),
+                why=why or first_line(fn),
                 base=base,
                 budget_s=seconds(budget, field="budget"),
             )
@@ -294,28 +339,12 @@ class Registry:
                 "declaration replace it, as in a notebook: pb.Registry(replace=True)",
                 field="name",
             )
-        _check_edges(task)
+        check_edges(task)
         if isinstance(task, Stored):
-            _check_lane(task)
+            check_lane(task)
         self._tasks.pop(task.name, None)  # a task that is declared again moves to the end
         self._tasks[task.name] = task
         return task
-
-
-def _artifact(
-    fn: Callable[..., Any], *, keys: Any, lease: Duration | None, prefetch: Any, why: str, chunk: int, **settings: Any
-) -> Artifact[Any, Any]:
-    """Build and check the artifact that a function declares."""
-    parameters, returned, key_type, batched = _keyed(fn)
-    task: Artifact[Any, Any] = Artifact(
-        name=fn.__name__, fn=fn, parameters=parameters, why=why or _first_line(fn), key_type=key_type, batched=batched,
-        value_type=_value_type(fn, returned, batched=batched), list_keys=_lister(fn.__name__, keys), chunk=chunk,
-        lease_s=None if lease is None else seconds(lease, field="lease"),
-        prefetch=wishes(fn.__name__, prefetch, parameters[0].name), **settings,
-    )  # fmt: skip
-    check_whole(chunk, field="chunk", error=ContractError, of=f"{task.name}: ")
-    _check_artifact(task)
-    return task
 
 
 def _checked(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
@@ -335,141 +364,3 @@ def _reached(task: Task) -> tuple[Task, ...]:
     if isinstance(task, Stored) and isinstance(task.contract.fallback_if_stale, Use):
         found.append(typing.cast("Task", task.contract.fallback_if_stale.task))
     return tuple(found)
-
-
-def live_reached(task: Task, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
-    """The path from a task to a live input, directly or through other tasks; ``None`` if it reaches no live input."""
-    here = (*path, task.name)
-    live = task.of(Role.LIVE)
-    if live:
-        return (*here, live[0].name)
-    for reached in task.inputs:
-        found = live_reached(reached, here)
-        if found:
-            return found
-    return None
-
-
-def could_be_precomputed(task: Task) -> bool:
-    """Whether a real-time task reaches no live input, so that it could be an artifact; the table of tasks notes it."""
-    return isinstance(task, LiveTask) and live_reached(task) is None
-
-
-def legal_lanes(task: Task) -> tuple[str, ...]:
-    """The lanes that a task's inputs allow."""
-    if live_reached(task) or isinstance(task, Refine):
-        return ("realtime",)
-    return ("batch",) if isinstance(task, ModelTask) else ("batch", "event", "realtime")
-
-
-def _check_edges(task: Task) -> None:
-    """Raise an error unless inputs are artifacts, or live tasks for a real-time task, and models are model tasks."""
-    for parameter in task.of(Role.INPUT, Role.MODEL):
-        wanted: type[Task] | tuple[type[Task], ...] = (
-            ModelTask if parameter.role is Role.MODEL else (Artifact, LiveTask)
-        )
-        if not isinstance(parameter.task, wanted):
-            named = parameter.task.name if isinstance(parameter.task, Task) else f"{parameter.task!r} is not a task: it"
-            raise RoleError(
-                f"{task.name}({parameter.name}): {named} cannot be read as {parameter.role.value}", field=parameter.name
-            )
-
-
-def _check_lane(task: Stored) -> None:
-    way = live_reached(task)
-    if way:
-        raise LaneError(
-            f"{task.name} cannot be precomputed: it reaches the live input {way[-1]!r} ({' -> '.join(way)}), which "
-            "exists only at request time; declare it with @live or @refine, or read a source instead",
-            field=way[-1],
-        )
-    for parameter in task.of(Role.INPUT):
-        if isinstance(parameter.task, LiveTask):
-            raise LaneError(
-                f"{task.name} cannot read {parameter.task.name}, which is computed per request; declare that one as an "
-                "artifact",
-                field=parameter.name,
-            )
-
-
-def _keyed(fn: Callable[..., Any]) -> tuple[tuple[Parameter, ...], Any, Any, bool]:
-    """An artifact's parameters and return type, its key's type, and whether the function takes many keys at once."""
-    parameters, returned = inspect_roles(fn, first=Role.KEY)
-    if not parameters or parameters[0].role not in (Role.KEY, Role.KEYS):
-        raise RoleError(f"{fn.__qualname__}: the first parameter of an artifact is its key", field="key")
-    key, batched = parameters[0].type, parameters[0].role is Role.KEYS
-    return parameters, returned, typing.get_args(key)[0] if batched else key, batched
-
-
-def _check_artifact(task: Artifact[Any, Any]) -> None:
-    _check_kinds(task)
-    check_templates(task.name, task.contract.invalidated_by, task.parameters[0].name)
-    _check_use(task)
-    if task.schedule is not None and not task.schedule.planned and task.list_keys is None:
-        raise ContractError(
-            f"{task.name}: refresh=pb.every(...) needs keys=, a function that lists the keys to compute ahead",
-            field="keys",
-        )
-    if task.revalidates and task.batched:
-        raise DeclarationError(f"{task.name}: revalidate= needs one key at a time", field="revalidate")
-
-
-def _check_kinds(task: Stored) -> None:
-    from parbake.codecs.value_types import check_value_type  # the first use of the type
-
-    check_value_type(task.name, task.value_type, task.codecs)
-    for field, kind in (("gates", Gates), ("retention", Retention)):
-        value = getattr(task, field)
-        if not isinstance(value, kind):
-            raise ContractError(f"{task.name}: {field}={value!r}: expected {kind.__name__}(...)", field=field)
-
-
-def _check_use(task: Artifact[Any, Any]) -> None:
-    fallback = task.contract.fallback_if_stale
-    if isinstance(fallback, Use) and not isinstance(fallback.task, Artifact | Refine | LiveTask):
-        named = fallback.task.name if isinstance(fallback.task, Task) else repr(fallback.task)
-        raise ContractError(
-            f"{task.name}: fallback_if_stale=pb.Use(...) needs a task that can be served, which {named} is not",
-            field="fallback_if_stale",
-        )
-
-
-def _lister(name: str, fn: Callable[..., Iterable[Any]] | None) -> Task | None:
-    if fn is None:
-        return None
-    if not callable(fn):
-        raise DeclarationError(f"{name}: keys={repr(fn)[:80]}: expected a function that lists the keys", field="keys")
-    if inspect.isasyncgenfunction(fn):
-        raise DeclarationError(
-            f"{name}: keys= is an async generator, which the batch lane does not read; yield the keys "
-            "from a def, or return a list of them from an async def",
-            field="keys",
-        )
-    try:
-        parameters, returned = inspect_roles(fn, first=None)
-    except RoleError as error:
-        raise RoleError(f"{name}: keys= of {error}, such as -> list[str]", field="keys") from error
-    lister = Task(name=f"{name}.keys", fn=fn, parameters=parameters, value_type=returned, why="")
-    if live_reached(lister):
-        raise LaneError(f"{name}: keys= reaches a live input; list keys from sources", field="keys")
-    return lister
-
-
-def _value_type(fn: Callable[..., Any], returned: Any, *, batched: bool) -> Any:
-    """The stored type: unwraps the mapping of a batched function, ``Value[...]`` and ``... | Absent``."""
-    if batched:
-        arguments = typing.get_args(returned)
-        if len(arguments) != 2:  # noqa: PLR2004 - a mapping has a key and a value type
-            raise RoleError(f"{fn.__qualname__}: a batched function returns a mapping of key to value", field="return")
-        returned = arguments[1]
-    if typing.get_origin(returned) is Value:
-        return typing.get_args(returned)[0]
-    members = [m for m in typing.get_args(returned) if m is not Absent]
-    if Absent in typing.get_args(returned):
-        unwrapped = [typing.get_args(m)[0] if typing.get_origin(m) is Value else m for m in members]
-        return typing.Union[tuple(unwrapped)]  # noqa: UP007 - built from a run-time tuple
-    return returned
-
-
-def _first_line(fn: Callable[..., Any]) -> str:
-    return (fn.__doc__ or "").strip().partition("\n")[0]

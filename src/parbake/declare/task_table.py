@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from parbake.declare.contract import Contract, Invalidation, Recompute, Refuse, ServeStale, Use
-from parbake.declare.registry import could_be_precomputed, legal_lanes
+from parbake.declare.legality import could_be_precomputed, legal_lanes
 from parbake.declare.tasks import Artifact, Refine, Stored, Task
 from parbake.values.duration import humanize
 
@@ -41,8 +41,13 @@ def _row(task: Task, off: str) -> TaskRow:
         contract = _contract(task.contract)
     elif isinstance(task, Refine):
         contract = {"base": task.base.name, "budget_ms": round(task.budget_s * 1000)}
-    kind = "artifact" if isinstance(task, Artifact) else type(task).__name__.removesuffix("Task").lower()
-    return TaskRow(task.name, kind, task.mode, _refresh(task), task.why, legal_lanes(task), contract, note)
+    return TaskRow(task.name, _kind(task), task.mode, _refresh(task), task.why, legal_lanes(task), contract, note)
+
+
+def _kind(task: Task) -> str:
+    if isinstance(task, Artifact):
+        return "prefix" if task.is_prefix else "artifact"
+    return type(task).__name__.removesuffix("Task").lower()
 
 
 def _refresh(task: Task) -> str:

@@ -116,7 +116,10 @@ class Stored(Task):
 
 @dataclass(frozen=True, eq=False)
 class Artifact(Stored, Generic[K, V]):
-    """A precomputable task, one value per key. ``batched`` functions compute many keys in one call."""
+    """A precomputable task, one value per key. ``batched`` functions compute many keys in one call.
+
+    The value of a task that ``is_prefix`` is the blocks that prompts begin with.
+    """
 
     key_type: Any
     batched: bool
@@ -126,6 +129,7 @@ class Artifact(Stored, Generic[K, V]):
     revalidates: bool = False
     lease_s: float | None = None
     prefetch: tuple[Invalidation, ...] = ()
+    is_prefix: bool = False
 
     @property
     def mode(self) -> str:

@@ -6,7 +6,8 @@ import re
 from collections.abc import AsyncIterator
 
 from parbake.guard.topics import content_words
-from parbake.ports.models import Delta, Prompt, Usage
+from parbake.ports.models import Delta, Usage
+from parbake.ports.prompts import Prompt
 
 _SENTENCE = re.compile(r"(?<!\bVol\.)(?<=[.!?])\s+(?=[A-Z0-9\"'€$\u201c{])")
 
@@ -14,7 +15,7 @@ _SENTENCE = re.compile(r"(?<!\bVol\.)(?<=[.!?])\s+(?=[A-Z0-9\"'€$\u201c{])")
 class Extractive:
     """Quotes evidence verbatim, so it can state nothing that is not in the evidence."""
 
-    name = "extractive"
+    name = provider = model = "extractive"
 
     def __init__(self, *, sentences: int = 2, nothing: str = "I could not find that in our information.") -> None:
         """Create the generator.
@@ -34,7 +35,7 @@ class Extractive:
         """
         for sentence in self.quote(prompt):
             yield Delta(sentence + " ")
-        yield Delta("", Usage(0, 0, 0))
+        yield Delta(usage=Usage(uncached=0, output=0))
 
     def quote(self, prompt: Prompt) -> list[str]:
         """The sentences to quote, in the order of the evidence; earlier evidence counts more."""

@@ -5,118 +5,137 @@ The key comes from ``OPENAI_API_KEY`` or the file that ``OPENAI_API_KEY_FILE`` n
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from parbake.errors import MissingDependency, ParbakeError, ProviderError
-from parbake.generators._sse import StreamReply, messages
-from parbake.ports.models import Delta, Prompt
+from parbake.errors import FailureKind, MissingDependency, ProviderError
+from parbake.generators._hosted.chat import StreamReply
+from parbake.generators._hosted.failures import FailureCause
+from parbake.generators._hosted.keys import check_key, required_key
+from parbake.generators._hosted.openai_chat import AUTOMATIC, CACHINGS, EXPLICIT, Caching, chat_request
+from parbake.generators._hosted.request import CONNECT_S, Attempt, Hosted
+from parbake.generators._hosted.sdk_errors import cause_of_sdk, document
+from parbake.ports.models import Delta
+from parbake.ports.prompts import Prompt
+from parbake.prompt.writing.placement import CacheRules
 
-CONNECT_S = 1.0
+KEY = "OPENAI_API_KEY"
 
 
-class OpenAIGenerator:
+class OpenAIGenerator(Hosted):
     """Generates through the official client; connects within 1 s and retries at most once inside a request."""
 
     name = "openai"
 
-    def __init__(self, *, model: str, api_key: str, base_url: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        api_key: str,
+        base_url: str | None = None,
+        caching: Caching = "server",
+        rules: CacheRules | None = None,
+        provider: str = "openai",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         """Create the generator, without connecting yet.
 
         Args:
             model: The model's name at the provider.
             api_key: The key, in printable ASCII like every HTTP header.
             base_url: The endpoint's URL; OpenAI's own by default.
+            caching: What requests say about caching: ``server`` nothing, since not every server knows the fields;
+                ``key`` the field ``prompt_cache_key``; ``explicit`` also where the prefixes end.
+            rules: How the provider caches, if not as OpenAI does.
+            provider: Who hosts the model, such as ``vllm``.
+            options: Further fields of each request, such as ``temperature``.
 
         Raises:
-            ProviderError: The key cannot be sent.
+            ProviderError: The key cannot be sent, or a setting is unknown.
+            MissingDependency: The client is not installed.
         """
-        if not (api_key.isascii() and api_key.isprintable()):
-            raise ProviderError(
-                "OPENAI_API_KEY must not have a line break or a character outside ASCII; set it to the key alone",
-                field="OPENAI_API_KEY",
-            )
-        self._model = model
+        check_key(api_key, KEY)
+        if caching not in CACHINGS:
+            message = f"caching must be one of {', '.join(CACHINGS)}, not {caching!r}"
+            raise ProviderError(message, field="caching", kind=FailureKind.REJECTED)
+        rules = rules or (EXPLICIT if caching == "explicit" else AUTOMATIC)
+        super().__init__(provider=provider, model=model, rules=rules, secrets=(api_key,))
         self._key = api_key
         self._base_url = base_url
+        self._caching: Caching = caching
+        self._options = dict(options or {})
         self._client: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        _sdk()  # imported here and not in the first request, of which it would take a second
 
     def __repr__(self) -> str:
         """Without the key."""
-        return f"OpenAIGenerator(model={self._model!r}, base_url={self._base_url!r})"
+        return f"OpenAIGenerator(model={self.model!r}, base_url={self._base_url!r})"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> OpenAIGenerator:
-        """Read ``OPENAI_API_KEY`` (or ``OPENAI_API_KEY_FILE``), ``OPENAI_BASE_URL`` and ``OPENAI_MODEL``.
+        """Read ``OPENAI_API_KEY`` (or ``OPENAI_API_KEY_FILE``), and the optional settings.
 
-        Raises :class:`ProviderError` that names the missing variable.
+        These are ``OPENAI_BASE_URL``, ``OPENAI_MODEL`` and ``OPENAI_CACHING``. Raises :class:`ProviderError` that names
+        the variable that is missing or wrong.
         """
         env = os.environ if environment is None else environment
-        key = env.get("OPENAI_API_KEY", "").strip()
-        if not key and env.get("OPENAI_API_KEY_FILE"):
-            key = Path(env["OPENAI_API_KEY_FILE"]).read_text().strip()
-        if not key:
-            raise ProviderError("OPENAI_API_KEY is not set; set it, or OPENAI_API_KEY_FILE", field="OPENAI_API_KEY")
-        return cls(model=env.get("OPENAI_MODEL") or "gpt-4o-mini", api_key=key, base_url=env.get("OPENAI_BASE_URL"))
+        caching: Any = env.get("OPENAI_CACHING") or "server"
+        if caching not in CACHINGS:
+            message = f"OPENAI_CACHING must be one of {', '.join(CACHINGS)}"
+            raise ProviderError(message, field="OPENAI_CACHING", kind=FailureKind.REJECTED)
+        return cls(
+            model=env.get("OPENAI_MODEL") or "gpt-4o-mini",
+            api_key=required_key(env, KEY),
+            base_url=env.get("OPENAI_BASE_URL") or None,
+            caching=caching,
+        )
 
-    async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
-        """Stream a reply. The last delta carries the usage as the provider reports it.
+    async def aclose(self) -> None:
+        """Close the connections."""
+        client, self._client, self._loop = self._client, None, None
+        if client is not None:
+            await client.close()
 
-        Args:
-            prompt: The question and the evidence.
-            max_tokens: The greatest length of the reply.
-            timeout_s: How long the provider may be silent, in seconds.
+    async def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
+        sdk, reply = _sdk(), StreamReply("the provider", field=self.name)
+        body, extra = chat_request(prompt, self.rules, self._caching)
+        body |= {"model": self.model, self._length_field(): max_tokens, "extra_body": self._options | extra or None}
+        seconds = attempt.left()
+        options = {
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "timeout": sdk.Timeout(seconds, connect=min(CONNECT_S, seconds)),
+        }
+        async with await self._open(sdk).chat.completions.create(**body, **options) as chunks:
+            attempt.is_open = True
+            async for chunk in chunks:
+                for text in reply.texts(document(chunk)):
+                    yield Delta(text)
+        reply.check_whole()
+        for call in reply.calls():
+            yield Delta(call=call)
+        yield Delta(usage=reply.usage)
 
-        Raises:
-            ProviderError: The provider rejected the request, failed, ended early, or sent malformed output.
-            MissingDependency: The client is not installed.
-        """
-        sdk, reply = _sdk(), StreamReply("the provider", field="openai")
-        body = {"model": self._model, "messages": messages(prompt), "max_tokens": max_tokens}
-        options = {"stream": True, "stream_options": {"include_usage": True}, "timeout": timeout_s}
-        try:
-            create = self._open(sdk, timeout_s).chat.completions.create
-            async with await create(**body, **options) as chunks:
-                async for chunk in chunks:
-                    for text in reply.texts(_document(chunk)):
-                        yield Delta(text)
-            reply.check_whole()
-        except ParbakeError:
-            raise
-        except Exception as error:  # noqa: BLE001  # raised below, without the original error, which may contain the key
-            failed = self._failure(sdk, error)
-        else:
-            yield Delta("", reply.usage)
-            return
-        raise failed
+    def _length_field(self) -> str:
+        """OpenAI's newer models know only the new name of the limit, and other servers only the old one."""
+        is_openai = self._base_url is None or self._caching == "explicit"
+        return "max_completion_tokens" if is_openai else "max_tokens"
 
-    def _failure(self, sdk: Any, error: Exception) -> ProviderError:
-        """Describe what went wrong, with the key masked."""
-        if isinstance(error, sdk.AuthenticationError):
-            return ProviderError("the provider rejected OPENAI_API_KEY", field="OPENAI_API_KEY")
-        said = self._hide(str(error)) or type(error).__name__
-        what = "failed" if isinstance(error, sdk.OpenAIError) else "sent a reply that cannot be read"
-        return ProviderError(f"the provider {what}: {said}", field="openai")
-
-    def _open(self, sdk: Any, timeout_s: float) -> Any:
-        if self._client is None:
-            self._client = sdk.AsyncOpenAI(
-                api_key=self._key,
-                base_url=self._base_url,
-                max_retries=1,
-                timeout=sdk.Timeout(timeout_s, connect=CONNECT_S),
-            )
+    def _open(self, sdk: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop not in {None, loop}:  # connections belong to the loop that opened them
+            self._client = sdk.AsyncOpenAI(api_key=self._key, base_url=self._base_url, max_retries=0)
+            self._loop = loop
         return self._client
 
-    def _hide(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+    def _cause(self, error: Exception, *, is_open: bool) -> FailureCause:
+        return cause_of_sdk(_sdk(), error, is_open=is_open)
 
-
-def _document(chunk: Any) -> Any:
-    """Return the chunk as plain data; a malformed one is returned unchanged, like the client does."""
-    return chunk.model_dump(warnings=False) if hasattr(chunk, "model_dump") else chunk
+    def _key_names(self) -> str:
+        return KEY
 
 
 def _sdk() -> Any:

@@ -225,6 +225,10 @@ class EngineRoutes:
             raise BadInput(str(error), field="since") from error
         return json_response({"costs": await self._app.ops.costs(since_s=since_s)})
 
+    async def prompts(self, _: HttpRequest) -> Response:
+        """Prompt prefixes: parts, breakpoints, expected and met cache reads, cost, and what providers may hold."""
+        return json_response(await self._app.ops.prompts())
+
     async def metrics(self, _: HttpRequest) -> Response:
         """The counters in Prometheus' text format."""
         from parbake.metrics.prometheus import render  # imports the client at the first scrape
@@ -251,6 +255,7 @@ def for_app(app: App) -> list[Route]:
         Route("DELETE", "/v1/feedback/{task}", handlers.clear, "operators"),
         Route("GET", "/v1/triggers", handlers.triggers, "operators"),
         Route("GET", "/v1/costs", handlers.costs, "operators"),
+        Route("GET", "/v1/prompts", handlers.prompts, "operators"),
         Route("GET", "/metrics", handlers.metrics, produces=(METRICS,)),
     ]
 

@@ -223,10 +223,9 @@ class Answers:
 
 def _tokens(request: Request) -> Usage | None:
     """The tokens of all generators together; ``None`` if one of them has not reported its tokens."""
-    sent = made = cached = 0
+    found = Usage(uncached=0, output=0)
     for call in request.generations:
-        if call.usage.input_tokens is None or call.usage.output_tokens is None:
+        if call.usage.input is None or call.usage.output is None:
             return None
-        sent, made = sent + call.usage.input_tokens, made + call.usage.output_tokens
-        cached += call.usage.cached_tokens or 0
-    return Usage(sent, made, cached)
+        found += call.usage
+    return found

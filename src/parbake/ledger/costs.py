@@ -15,13 +15,15 @@ from typing import Any, Protocol
 import msgspec
 
 from parbake.errors import BadInput
+from parbake.ledger.rows import TOKEN_KINDS
 from parbake.planner.prices import Book, Processing, Rate, Tokens, call_cost, checked, decoded
 from parbake.ports.models import Usage
 
 HOUR = 3600
+PRICED_KINDS = tuple(name for name in TOKEN_KINDS if name != "reasoning")
 NOBODY = "nobody"
 BY = ("task", "lane", "owner", "plan")
-USED = ("calls", "seconds", "cpu_s", "rows", "bytes", "input", "output", "cached")
+USED = ("calls", "seconds", "cpu_s", "rows", "bytes", *TOKEN_KINDS)
 OF_A_LANE = ("compute", "tokens", "waste")
 """Kinds whose rows have a lane; for misses and expiries the kind stands in its place."""
 BATCH = "batch"
@@ -83,6 +85,9 @@ class Cost(msgspec.Struct, frozen=True):
     input: int = 0
     output: int = 0
     cached: int = 0
+    written: int = 0
+    written_hour: int = 0
+    reasoning: int = 0
     serves: int = 0
     usd: float = 0.0
     wasted: int = 0
@@ -164,12 +169,27 @@ def lines(ledger: Hours, book: CostBook, *, since: float = 0.0) -> Iterator[Line
     """
     for hour, kind, task, lane, model, *numbers in ledger.hourly(since=since):
         used: dict[str, float] = dict(zip(USED, numbers, strict=True))
-        if kind == "tokens":
-            usd, list_usd, missing = _tokens(book, model, hour, lane, used)
+        if kind == "tokens" or (kind == "waste" and model):
+            usd, list_usd, missing = _tokens(book, model, hour, lane, _sold(used))
         else:
             usd = list_usd = used["cpu_s"] / HOUR * book.cpu_hour
             missing = ""
         yield Line(hour, kind, task, lane if kind in OF_A_LANE else kind, model, usd, list_usd, missing, used)
+
+
+def by_token_kind(line: Line, book: CostBook) -> Iterator[tuple[str, Line]]:
+    """Split a line of tokens into one for each kind that was used, with its own cost; reasoning is part of the output.
+
+    Args:
+        line: The line, of the kind ``tokens``.
+        book: The prices.
+    """
+    for name in PRICED_KINDS:
+        if not line.used[name]:
+            continue
+        alone = dict.fromkeys(TOKEN_KINDS, 0.0) | {name: line.used[name]}
+        usd, list_usd, missing = _tokens(book, line.model, line.hour, line.lane, _sold(alone))
+        yield name, msgspec.structs.replace(line, usd=usd, list_usd=list_usd, unpriced=missing, used=alone)
 
 
 def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0) -> list[Cost]:
@@ -186,7 +206,7 @@ def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: 
     for line in lines(ledger, book, since=since):
         of = sums[line.task, line.lane]
         if line.is_waste:
-            of["wasted"] += int(line.used["rows"])
+            of.update({"wasted": int(line.used["rows"]), "wasted_usd": line.usd})
             continue
         calls = 0 if line.kind == "tokens" else line.used["calls"]
         of.update({**line.used, "calls": calls, "usd": line.usd})
@@ -199,7 +219,8 @@ def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: 
         own = owners.get(task, Owned(NOBODY))
         numbers = {name: of[name] for name in ("usd", "wasted", "serves", *USED)}
         spent = Cost(task, lane, own.owner, own.plan, **numbers, unpriced=", ".join(sorted(unpriced[task, lane])))
-        made.append(msgspec.structs.replace(spent, wasted_usd=spent.wasted * each.get(task, 0.0)))
+        wasted_usd = of["wasted_usd"] or spent.wasted * each.get(task, 0.0)
+        made.append(msgspec.structs.replace(spent, wasted_usd=wasted_usd))
     return sorted(made, key=lambda cost: (-cost.usd, cost.task, cost.lane))
 
 
@@ -229,15 +250,14 @@ def cost_of(book: CostBook, *, at: float, cpu_s: float, serves: int, generations
     """
     usd = cpu_s / HOUR * book.cpu_hour + serves * book.serve
     for one in generations:
-        sent, made, cached = one.usage.input_tokens, one.usage.output_tokens, one.usage.cached_tokens or 0
-        if sent is None or made is None:
+        usage = one.usage
+        if usage.input is None or usage.output is None:
             return None
-        if sent or made:
-            used = {"input": max(0, sent - cached), "output": made, "cached": cached}
-            price, _, missing = _tokens(book, one.model, int(at // HOUR), one.lane, used)
-            if missing:
+        if usage.input or usage.output:
+            cost = price(book, one.model, usage, at=at, lane=one.lane)
+            if cost is None:
                 return None
-            usd += price
+            usd += cost
     return usd
 
 
@@ -264,14 +284,43 @@ def _added(one: Cost, other: Cost) -> Cost:
     return msgspec.structs.replace(one, **added, unpriced=said)
 
 
-def _tokens(book: CostBook, model: str, hour: int, lane: str, used: Mapping[str, float]) -> tuple[float, float, str]:
+def price(book: CostBook, generator: str, usage: Usage, *, at: float, lane: str = "realtime") -> float | None:
+    """Price the tokens of a generator, in US dollars; ``None`` if the book has no price for them.
+
+    Args:
+        book: The prices.
+        generator: The generator's name.
+        usage: The tokens.
+        at: When they were used, in epoch seconds.
+        lane: The lane that used them.
+    """
+    usd, _, missing = _tokens(book, generator, int(at // HOUR), lane, bought(usage))
+    return None if missing else usd
+
+
+def bought(usage: Usage) -> Tokens:
+    """The tokens of a generation by the kinds that are priced apart; reasoning is part of the output."""
+    return Tokens(
+        input=usage.uncached or 0, output=usage.output or 0, cache_read=usage.cache_read or 0,
+        cache_write=usage.cache_write or 0, cache_write_hour=usage.cache_write_hour or 0,
+    )  # fmt: skip
+
+
+def _sold(used: Mapping[str, float]) -> Tokens:
+    """The same tokens as the ledger's columns name them."""
+    return Tokens(
+        input=int(used["input"]), output=int(used["output"]), cache_read=int(used["cached"]),
+        cache_write=int(used["written"]), cache_write_hour=int(used["written_hour"]),
+    )  # fmt: skip
+
+
+def _tokens(book: CostBook, model: str, hour: int, lane: str, tokens: Tokens) -> tuple[float, float, str]:
     """The cost of a generator's tokens and their cost at standard processing, or the reason why it is not known."""
     offer = book.generators.get(model)
     if offer is None:
         return 0.0, 0.0, f"tokens of {model}"
     day = dt.datetime.fromtimestamp(hour * HOUR, dt.UTC).date()
     prices = Book(as_of=book.as_of, rates=book.rates)
-    tokens = Tokens(input=int(used["input"]), output=int(used["output"]), cache_read=int(used["cached"]))
     try:
         rate = prices.rate(offer.provider, offer.model, on=day, context=offer.context)
         usd = call_cost(rate, tokens, processing=offer.processing.get(lane, "standard"))

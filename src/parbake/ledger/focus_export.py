@@ -1,5 +1,7 @@
 """Hourly costs in the columns of FOCUS 1.2, the FinOps Open Cost and Usage Specification.
 
+Each kind of token has a row of its own, because each has a price of its own.
+
 All its mandatory columns are there. Columns that FOCUS does not define begin with ``x_``, as it requires.
 """
 
@@ -12,11 +14,18 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from parbake.ledger.costs import HOUR, NOBODY, CostBook, Hours, Line, Owned, lines
+from parbake.ledger.costs import HOUR, NOBODY, CostBook, Hours, Line, Owned, by_token_kind, lines
 
 Charge = dict[str, Any]
 CPU_UNIT, TOKEN_UNIT, SERVE_UNIT = "Hours", "Tokens", "Requests"
 CATEGORIES = {CPU_UNIT: "Compute", TOKEN_UNIT: "AI and Machine Learning", SERVE_UNIT: "Databases"}
+TOKEN_NAMES = {
+    "input": "input tokens",
+    "output": "output tokens",
+    "cached": "cache read tokens",
+    "written": "cache write tokens",
+    "written_hour": "one-hour cache write tokens",
+}
 COLUMNS = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
     "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargePeriodEnd",
@@ -27,9 +36,10 @@ COLUMNS = (
 
 
 class Sold(NamedTuple):
-    """What was used: unit, quantity and provider."""
+    """What was used: unit, name, quantity and provider."""
 
     unit: str
+    name: str
     quantity: float
     provider: str = "parbake"
 
@@ -45,7 +55,7 @@ class ServedHours(Hours, Protocol):
 def charges(
     ledger: ServedHours, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0
 ) -> Iterator[Charge]:
-    """Make one row per hour, task, lane and generator; their sum is the total cost. Blocking.
+    """Make one row per hour, task, lane, generator and kind of token; their sum is the total cost. Blocking.
 
     Args:
         ledger: The usage sums.
@@ -54,13 +64,16 @@ def charges(
         since: Begin, in epoch seconds; the whole hour counts.
     """
     for line in lines(ledger, book, since=since):
-        if not line.is_waste and (line.used["cpu_s"] or line.kind == "tokens"):
-            yield _charge(line, _used(line, book), book, owners)
+        if line.kind == "tokens":
+            for name, part in by_token_kind(line, book):
+                yield _charge(part, _tokens_sold(name, part, book), book, owners)
+        elif not line.is_waste and line.used["cpu_s"]:
+            yield _charge(line, Sold(CPU_UNIT, "CPU time", line.used["cpu_s"] / HOUR), book, owners)
     for task in ledger.serves(since=since):
         for hour, count, _ in ledger.by_the_hour(task, since=since):
             usd = count * book.serve
             line = Line(hour, "serve", task, "serve", "", usd, usd, "", {})
-            yield _charge(line, Sold(SERVE_UNIT, count), book, owners)
+            yield _charge(line, Sold(SERVE_UNIT, "serves from the store", count), book, owners)
 
 
 def as_csv(rows: Sequence[Charge]) -> bytes:
@@ -72,20 +85,17 @@ def as_csv(rows: Sequence[Charge]) -> bytes:
     return text.getvalue().encode()
 
 
-def _used(line: Line, book: CostBook) -> Sold:
-    if line.kind != "tokens":
-        return Sold(CPU_UNIT, line.used["cpu_s"] / HOUR)
+def _tokens_sold(kind: str, line: Line, book: CostBook) -> Sold:
     offer = book.generators.get(line.model)
-    tokens = sum(line.used[name] for name in ("input", "output", "cached"))
-    return Sold(TOKEN_UNIT, tokens, offer.provider if offer else "")
+    name = f"{TOKEN_NAMES[kind]} of {line.model}"
+    return Sold(TOKEN_UNIT, name, line.used[kind], offer.provider if offer else "")
 
 
 def _charge(line: Line, sold: Sold, book: CostBook, owners: Mapping[str, Owned]) -> Charge:
-    unit, quantity, provider = sold
+    unit, what, quantity, provider = sold
     begin = dt.datetime.fromtimestamp(line.hour * HOUR, dt.UTC)
     month = begin.replace(day=1, hour=0)
     own = owners.get(line.task, Owned(NOBODY))
-    what = {CPU_UNIT: "CPU time", TOKEN_UNIT: f"tokens of {line.model}", SERVE_UNIT: "serves from the store"}[unit]
     return {
         "BilledCost": line.usd, "EffectiveCost": line.usd, "ContractedCost": line.usd, "ListCost": line.list_usd,
         "BillingAccountId": own.owner, "BillingAccountName": own.owner, "BillingCurrency": "USD",

@@ -12,19 +12,24 @@ MOST_PENDING = 1_000_000
 DAYS_KEPT = 35
 ANSWERS_KEPT, ANSWERS_DAYS_KEPT = 200_000, 7
 MINUTES_A_DAY = 1440
-_SUMMED = "calls, seconds, cpu_s, rows, bytes, input, output, cached"
+TOKEN_KINDS = ("input", "output", "cached", "written", "written_hour", "reasoning")
+PREFIX = "prefix"
+"""The lane of what a prompt's cached prefix costs."""
+_SUMMED = ("calls", "seconds", "cpu_s", "rows", "bytes", *TOKEN_KINDS)
 _UNSUMMED = frozenset({"event", "serve"})
 """Kinds that are not summed as usage: events have no task, and serves are counted separately (rows are samples)."""
+_COUNT_0 = "INTEGER NOT NULL DEFAULT 0"
 _COLUMNS = {
     "spending": {
         "ts": "REAL", "kind": "TEXT", "task": "TEXT", "key": "BLOB", "lane": "TEXT", "outcome": "TEXT",
         "seconds": "REAL", "cpu_s": "REAL", "rows": "INTEGER", "bytes": "INTEGER", "model": "TEXT", "input": "INTEGER",
         "output": "INTEGER", "cached": "INTEGER", "trigger": "TEXT", "plan": "TEXT", "p_hat": "REAL", "theta": "REAL",
+        "written": _COUNT_0, "written_hour": _COUNT_0, "reasoning": _COUNT_0,
     },
     "hourly": {
         "hour": "INTEGER", "kind": "TEXT", "task": "TEXT", "lane": "TEXT", "model": "TEXT", "calls": "INTEGER",
         "seconds": "REAL", "cpu_s": "REAL", "rows": "INTEGER", "bytes": "INTEGER", "input": "INTEGER",
-        "output": "INTEGER", "cached": "INTEGER",
+        "output": "INTEGER", "cached": "INTEGER", "written": _COUNT_0, "written_hour": _COUNT_0, "reasoning": _COUNT_0,
     },
     "serves": {
         "minute": "INTEGER", "task": "TEXT", "key": "BLOB", "count": "INTEGER", "ahead": "INTEGER NOT NULL DEFAULT 0",
@@ -49,7 +54,7 @@ _INSERT = f"INSERT INTO spending VALUES ({','.join('?' * len(_COLUMNS['spending'
 _ADD = (
     f"INSERT INTO hourly VALUES ({','.join('?' * len(_COLUMNS['hourly']))}) "  # noqa: S608 - names of ours
     "ON CONFLICT(hour, kind, task, lane, model) DO UPDATE SET "
-    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMMED.split(", "))
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMMED)
 )
 _COUNT = (
     "INSERT INTO serves VALUES (?,?,?,?,?) ON CONFLICT(minute, task, key) DO UPDATE SET "
@@ -59,6 +64,7 @@ _PACE = (
     "INSERT INTO pace VALUES (?,?,?,?) ON CONFLICT(hour, batch) DO UPDATE SET "
     "samples = samples + excluded.samples, seconds = seconds + excluded.seconds"
 )
+_NO_TOKENS = (0,) * len(TOKEN_KINDS)
 _RUN = "kind = 'compute' AND lane = 'batch'"
 
 
@@ -67,7 +73,8 @@ class LedgerEntry(NamedTuple):
 
     Attributes:
         ts: Time, in epoch seconds.
-        kind: ``compute``, ``tokens``, ``miss``, ``expire``, ``event``, ``waste`` or ``serve``.
+        kind: ``compute``, ``tokens``, ``miss``, ``expire``, ``event``, ``waste``, ``serve``, or ``cache_miss`` of a
+            provider's cache.
         task: The task's name.
         key: Hash of the key.
         lane: The lane.
@@ -77,13 +84,16 @@ class LedgerEntry(NamedTuple):
         rows: Number of rows; for a ``serve``, the serves that it represents; for ``waste``, the rows never served.
         bytes: Size of the values, in bytes.
         model: The generator's name.
-        input: Input tokens that were not ``cached``.
+        input: Input tokens that were neither ``cached`` nor ``written``.
         output: Output tokens.
         cached: Input tokens read from a cache.
         trigger: What started a batch run.
         plan: The strategy of the plan that a run followed.
         p_hat: Mean predicted probability that the run's keys are requested.
         theta: The probability above which the run computed ahead.
+        written: Input tokens written to a cache that lives for minutes.
+        written_hour: Input tokens written to a cache that lives for an hour.
+        reasoning: Those of the output tokens that are not shown.
     """
 
     ts: float
@@ -104,6 +114,9 @@ class LedgerEntry(NamedTuple):
     plan: str = ""
     p_hat: float | None = None
     theta: float | None = None
+    written: int = 0
+    written_hour: int = 0
+    reasoning: int = 0
 
     @property
     def is_run(self) -> bool:
@@ -169,7 +182,7 @@ def write(connection: sqlite3.Connection, pending: Pending, now: float) -> None:
     connection.executemany(_COUNT, [(*place, *counts) for place, counts in pending.heat.items()])
     connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, NULL)", pending.answers)
     for task, (calls, seconds, cpu_s) in pending.live.items():
-        connection.execute(_ADD, (hour, "compute", task, "realtime", "", calls, seconds, cpu_s, calls, 0, 0, 0, 0))
+        connection.execute(_ADD, (hour, "compute", task, "realtime", "", calls, seconds, cpu_s, calls, 0, *_NO_TOKENS))
     for row in pending.rows:
         ended = _ended(connection, row) if row.is_run else None
         for entry in (ended, row) if ended else (row,):
@@ -212,5 +225,6 @@ def _ended(connection: sqlite3.Connection, run: LedgerEntry) -> LedgerEntry | No
 
 
 def _summed(row: LedgerEntry) -> tuple[Any, ...]:
-    used = (row.seconds, row.cpu_s, row.rows, row.bytes, row.input, row.output, row.cached)
-    return (int(row.ts // 3600), row.kind, row.task, row.lane, row.model, 1, *used)
+    tokens = (getattr(row, name) for name in TOKEN_KINDS)
+    used = (row.seconds, row.cpu_s, row.rows, row.bytes)
+    return (int(row.ts // 3600), row.kind, row.task, row.lane, row.model, 1, *used, *tokens)

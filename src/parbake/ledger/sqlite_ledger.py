@@ -21,9 +21,10 @@ from typing import Any, TypeVar
 from parbake.errors import StoreError
 from parbake.fence.cause import OVERDUE, Reason
 from parbake.lanes.batch.adopted import Pick
-from parbake.ledger.rows import LedgerEntry, Pending, prepare, trim, write
+from parbake.ledger.rows import PREFIX, LedgerEntry, Pending, prepare, trim, write
 from parbake.ports.clock import Clock
 from parbake.ports.models import Usage
+from parbake.ports.prompts import Miss
 from parbake.process import forks
 from parbake.process.counters import Counters
 
@@ -102,9 +103,39 @@ class Ledger(forks.Forkable):
             model: The generator's name.
             usage: The tokens.
         """
-        cached = usage.cached_tokens or 0
-        sent = max(0, (usage.input_tokens or 0) - cached)
-        self._note("tokens", task, b"", lane, "", 0.0, 0.0, 0, 0, model, sent, usage.output_tokens or 0, cached)
+        self._queue.put(
+            LedgerEntry(
+                self._clock.now(), "tokens", task, lane=lane, model=model, input=usage.uncached or 0,
+                output=usage.output or 0, cached=usage.cache_read or 0, written=usage.cache_write or 0,
+                written_hour=usage.cache_write_hour or 0, reasoning=usage.reasoning or 0,
+            )
+        )  # fmt: skip
+
+    def cache_missed(self, prefix: str, model: str, miss: Miss) -> None:
+        """Record a request that a provider's cache did not read as far as it could.
+
+        Args:
+            prefix: The task of the prompt's prefix.
+            model: The generator's name.
+            miss: Why.
+        """
+        outcome = f"{miss.cause.value} {miss.name}".strip()
+        self._queue.put(LedgerEntry(self._clock.now(), "cache_miss", prefix, lane=PREFIX, outcome=outcome, model=model))
+
+    def cache_wasted(self, prefix: str, model: str, usage: Usage) -> None:
+        """Record a prefix that was written to a provider's cache, and lapsed before it was read.
+
+        Args:
+            prefix: The prefix's task.
+            model: The generator's name.
+            usage: The tokens that were written.
+        """
+        self._queue.put(
+            LedgerEntry(
+                self._clock.now(), "waste", prefix, lane=PREFIX, outcome="lapsed", rows=1, model=model,
+                written=usage.cache_write or 0, written_hour=usage.cache_write_hour or 0,
+            )
+        )  # fmt: skip
 
     def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:
         """Record a miss; a value past its SLA counts as an expiry.
@@ -225,8 +256,8 @@ class Ledger(forks.Forkable):
         Events are left out, because they have no task.
 
         Returns:
-            Rows of (hour since the epoch, kind, task, lane, model, calls, seconds, cpu_s, rows, bytes, input, output,
-            cached).
+            Rows of (hour since the epoch, kind, task, lane, model, calls, seconds, cpu_s, rows, bytes), followed by the
+            :data:`~parbake.ledger.rows.TOKEN_KINDS`.
         """
         statement = "SELECT * FROM hourly WHERE hour >= ? ORDER BY hour"
         return self._read(statement, (int(since // 3600),))

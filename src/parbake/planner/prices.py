@@ -49,12 +49,16 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The tokens of one call. ``input`` counts those that are neither read from a cache nor written to one."""
+    """The tokens of one call. ``input`` counts those that are neither read from a cache nor written to one.
+
+    ``cache_write`` lives for minutes, ``cache_write_hour`` for an hour.
+    """
 
     input: int = 0
     output: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    cache_write_hour: int = 0
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -149,9 +153,13 @@ def call_cost(rate: Rate, tokens: Tokens, *, processing: Processing = "standard"
     Raises:
         BadInput: The model is not offered with that processing or caching.
     """
-    reads = _multiplier(rate, "cache_read") * tokens.cache_read if tokens.cache_read else 0.0
-    writes = _multiplier(rate, "cache_write") * tokens.cache_write if tokens.cache_write else 0.0
-    standard = rate.input * (tokens.input + reads + writes) + rate.output * tokens.output
+    counts = {
+        "cache_read": tokens.cache_read,
+        "cache_write": tokens.cache_write,
+        "cache_write_hour": tokens.cache_write_hour,
+    }
+    cached = sum(_multiplier(rate, name) * count for name, count in counts.items() if count)
+    standard = rate.input * (tokens.input + cached) + rate.output * tokens.output
     return standard / MILLION * (1.0 if processing == "standard" else _multiplier(rate, processing))
 
 

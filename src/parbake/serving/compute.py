@@ -29,7 +29,7 @@ from parbake.process.signals import is_of_a_signal, is_ours
 from parbake.process.threads import Escaped, in_thread
 from parbake.serving.bind import Binder, Context, Reading, TaskReader
 from parbake.serving.bound import BoundTask
-from parbake.serving.meter import Metered, Spend, is_metered, metered, working
+from parbake.serving.meter import Metered, TokenMeter, is_metered, metered, working
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.serving.strays import Strays, stray_families
 from parbake.values.redaction import described
@@ -52,10 +52,18 @@ class Computer:
     """Computes the values of tasks, without storing them."""
 
     def __init__(
-        self, store: Store, binder: Binder, clock: Clock, inputs: Callable[[], Inputs], spend: Spend | None = None
+        self,
+        store: Store,
+        binder: Binder,
+        clock: Clock,
+        inputs: Callable[[], Inputs],
+        meter: TokenMeter | None = None,
     ) -> None:
-        """``inputs`` returns the resolver, which in turn holds this computer; ``spend`` is called with used tokens."""
-        self._spend = spend
+        """Create one; requests that tasks send to generators are reported to ``meter``.
+
+        ``inputs`` returns the resolver, which in turn holds this computer.
+        """
+        self._meter = meter
         self._store = store
         self._binder = binder
         self._clock = clock
@@ -180,9 +188,10 @@ class Computer:
             return await _called(task, arguments, named)
 
     def _metered(self, found: Any, parameter: Parameter, task: Task, context: Context) -> Any:
-        """A resource; a generator is wrapped so that its tokens are reported."""
-        is_generator = self._spend is not None and parameter.type is Generator
-        return Metered(found, task.name, context.lane, self._spend) if is_generator and self._spend else found
+        """A resource; a generator is wrapped so that its requests are reported."""
+        if parameter.type is not Generator or self._meter is None:
+            return found
+        return Metered(found, task.name, context.lane, self._meter)
 
     def _reader(self, task: Artifact[Any, Any], recording: Recording, context: Context) -> TaskReader:
         def get(key: Any) -> Awaitable[Served[Any]]:

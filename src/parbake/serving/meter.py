@@ -1,19 +1,24 @@
-"""What a computation uses: CPU seconds of its function, and the tokens that its generators report."""
+"""What a computation uses: CPU seconds of its function, and the tokens that its generators report.
+
+The prefix cache of each request is predicted and compared, and what it cost is billed to the owner of the prefix.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from parbake.ports.models import Delta, Generator, Prompt, Usage
+from parbake.ports.clock import Clock
+from parbake.ports.models import Delta, Generator, Usage
+from parbake.ports.prompts import Miss, Prompt
+from parbake.prompt.watching.prompt_watch import PromptWatch, Sent
+from parbake.prompt.watching.shares import split
+from parbake.prompt.writing.placement import NO_CACHE, CachePlace, CacheRules
 from parbake.serving import request as scope
-
-Spend = Callable[[str, str, str, Usage], None]
-"""Called for each generation, with the task, the lane, the generator's name, and its tokens."""
 
 
 @dataclass(slots=True)
@@ -71,23 +76,101 @@ def metered(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return fn(*args, **kwargs)
 
 
-class Metered:
-    """Wraps a generator and reports its tokens."""
+PREFIX_LANE = "prefix"
+"""The lane in which what a cached prefix costs is booked."""
+Spend = Callable[[str, str, str, Usage], None]
+"""Called for each generation, with the task, the lane, the generator's name, and its tokens."""
+Missed = Callable[[str, str, Miss], None]
+"""Called for each request that a cache did not read as far as it could, with the prefix, the generator and why."""
 
-    def __init__(self, generator: Generator, task: str, lane: str, spend: Spend) -> None:
-        """Wrap one for the time of a computation."""
+
+class TokenMeter:
+    """Watches the requests that tasks send to generators."""
+
+    def __init__(self, clock: Clock, *, spend: Spend | None = None, missed: Missed | None = None) -> None:
+        """Begin with empty caches.
+
+        Args:
+            clock: The source of wall time.
+            spend: Books tokens, if there is a ledger.
+            missed: Books misses, if there is a ledger.
+        """
+        self.watch = PromptWatch()
+        self._clock = clock
+        self._spend, self._missed = spend, missed
+
+    def send(self, generator: Generator, prompt: Prompt) -> Sent:
+        """Prepare a prompt for a generator; one that does not say how it caches gets it unchanged."""
+        rules = getattr(generator, "rules", None)
+        if rules is None:
+            return Sent(_place(generator), NO_CACHE, prompt, self._clock.now(), None)
+        return self.watch.send(_place(generator), rules, prompt, now=self._clock.now())
+
+    def report(self, task: str, lane: str, generator: Generator, sent: Sent, last: Delta) -> None:
+        """Book a finished generation.
+
+        Args:
+            task: The task that asked for it.
+            lane: The lane that the task runs in.
+            generator: What was asked.
+            sent: What was sent.
+            last: The piece of the reply with the usage.
+        """
+        usage = last.usage or Usage()
+        member = _member(generator, last.model)
+        if member is not generator:  # a chain: only now it is known who answered
+            rules: CacheRules | None = getattr(member, "rules", None)
+            sent = self.watch.send(_place(member), rules or NO_CACHE, sent.prompt, now=sent.at)
+        found = self.watch.report(sent, usage, last.prediction)
+        prefix = sent.prompt.prefix
+        if found is not None and found.miss is not None and self._missed is not None and prefix:
+            self._missed(prefix, member.name, found.miss)
+        if self._spend is None or not (usage.input or usage.output):
+            return
+        of_prefix, rest = split(sent.prompt, usage) if prefix else (Usage(), usage)
+        if of_prefix.input is not None or any(
+            (of_prefix.cache_read, of_prefix.cache_write, of_prefix.cache_write_hour)
+        ):
+            self._spend(prefix, PREFIX_LANE, member.name, of_prefix)
+        self._spend(task, lane, member.name, rest)
+
+
+def _place(generator: Generator) -> CachePlace:
+    name = generator.name
+    return CachePlace(str(getattr(generator, "provider", name)), str(getattr(generator, "model", name)), name)
+
+
+def _member(generator: Generator, name: str) -> Generator:
+    """The member of a chain that answered; the generator itself if it is not a chain."""
+    members: Mapping[str, Generator] = getattr(generator, "members", {})
+    return members.get(name, generator)
+
+
+class Metered:
+    """Wraps a generator, and reports its requests with their tokens."""
+
+    def __init__(self, generator: Generator, task: str, lane: str, meter: TokenMeter) -> None:
+        """Wrap one for the time of a computation.
+
+        Args:
+            generator: The generator.
+            task: The task that is computed.
+            lane: The lane that computes it.
+            meter: What the requests are reported to.
+        """
         self.name = generator.name
         self._generator = generator
-        self._task, self._lane, self._spend = task, lane, spend
+        self._task, self._lane, self._meter = task, lane, meter
 
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
         """See :class:`parbake.ports.models.Generator`."""
         call = scope.GeneratorCall(self.name, self._lane)
         if (request := scope.payer()) is not None:
             request.generations.append(call)
-        async for delta in self._generator.stream(prompt, max_tokens=max_tokens, timeout_s=timeout_s):
+        sent = self._meter.send(self._generator, prompt)
+        async for delta in self._generator.stream(sent.prompt, max_tokens=max_tokens, timeout_s=timeout_s):
+            call.model = delta.model or call.model
             if delta.usage is not None and delta.usage != Usage():
                 call.usage = delta.usage
-                if delta.usage.input_tokens or delta.usage.output_tokens:
-                    self._spend(self._task, self._lane, self.name, delta.usage)
+                self._meter.report(self._task, self._lane, self._generator, sent, delta)
             yield delta

@@ -29,7 +29,7 @@ from parbake.serving.bind import NO_CONTEXT, Binder, Context
 from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.lease import Turns
-from parbake.serving.meter import Spend
+from parbake.serving.meter import TokenMeter
 from parbake.serving.model_reads import ModelReads
 from parbake.serving.on_demand import OnDemand
 from parbake.serving.request import Deadline, is_bounded
@@ -63,11 +63,11 @@ class Resolver:
         hooks: Sequence[Hook],
         bound_tasks: Mapping[str, BoundTask],
         silence_limit_s: float,
-        spend: Spend | None = None,
+        meter: TokenMeter | None = None,
     ) -> None:
         """``bound_tasks`` are by task name; a source without a heartbeat for ``silence_limit_s`` is not trusted.
 
-        ``spend`` is called with the tokens that generators use.
+        ``meter`` is told of the requests that tasks send to generators.
         """
         self._store = store
         self._glimpse = store.glimpse if isinstance(store, RecordSnapshots) else None
@@ -79,7 +79,7 @@ class Resolver:
         self._silence_limit_s = silence_limit_s
         self._sources = binder.heard
         self.models = ModelReads(store, clock, self._judge_model)
-        self.computer = Computer(store, binder, clock, lambda: self, spend)
+        self.computer = Computer(store, binder, clock, lambda: self, meter)
         turns = Turns(store, clock, counters)
         self.demand = OnDemand(store, self.computer, clock, hooks=self._hooks, turns=turns, look=self._look)
 

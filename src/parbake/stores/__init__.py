@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from parbake.errors import StoreError
-from parbake.ports.adapters import adapter
+from parbake.values.adapters import adapter
 
 if TYPE_CHECKING:
     from parbake.ports.store import Store

@@ -21,7 +21,7 @@ from parbake.process.signals import is_of_a_signal
 from parbake.values.redaction import one_line
 
 T = TypeVar("T")
-PACKAGE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).parents[2]
 AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
 
 

@@ -1,0 +1,1 @@
+"""What do all commands need? Loading apps, printing, pictures, and ending after a signal."""

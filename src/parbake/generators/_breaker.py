@@ -1,0 +1,124 @@
+"""Circuit breakers: a provider that keeps failing is not asked for a while, and then tried with a single request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from functools import partial
+
+from parbake.errors import FailureKind
+
+AFTER = 5
+COOLDOWN_S = 30.0
+
+
+class BreakerState(StrEnum):
+    """Whether requests pass: all of them, none, or one to try."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Breaker:
+    """The circuit breaker of one model. Safe for many threads.
+
+    It opens after a number of failures in a row, or at once if the key is rejected. After a cooldown one request may
+    try; its success closes the breaker, and its failure opens it again. A request that the provider refuses
+    (:attr:`FailureKind.REJECTED`) is the caller's fault, and counts as a success of the provider.
+
+    Attributes:
+        opened: How often it has opened.
+        closed: How often it has closed again.
+    """
+
+    def __init__(
+        self, *, after: int = AFTER, cooldown_s: float = COOLDOWN_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Create a closed breaker.
+
+        Args:
+            after: The number of failures in a row that opens it.
+            cooldown_s: How long it stays open before a request may try, in seconds.
+            clock: A clock that never goes back, in seconds.
+        """
+        self.opened = self.closed = 0
+        self._after, self._cooldown_s, self._clock = after, cooldown_s, clock
+        self._failures = 0
+        self._since: float | None = None
+        """When it opened; ``None`` while it is closed."""
+        self._tried: float | None = None
+        """When the request that tries began."""
+        self._lock = threading.Lock()
+
+    @property
+    def state(self) -> BreakerState:
+        """The state at this moment."""
+        if self._since is None:
+            return BreakerState.CLOSED
+        return BreakerState.HALF_OPEN if self._clock() - self._since >= self._cooldown_s else BreakerState.OPEN
+
+    def allows(self) -> bool:
+        """Whether a request may be made. One that may must report how it ended, or that it was given up."""
+        with self._lock:
+            state, now = self.state, self._clock()
+            if state is not BreakerState.HALF_OPEN:
+                return state is BreakerState.CLOSED
+            if self._tried is not None and now - self._tried < self._cooldown_s:
+                return False
+            self._tried = now
+            return True
+
+    def succeeded(self) -> None:
+        """A request has succeeded."""
+        with self._lock:
+            self._failures = 0
+            if self.state is BreakerState.HALF_OPEN:
+                self._since = self._tried = None
+                self.closed += 1
+
+    def failed(self, kind: FailureKind = FailureKind.UNKNOWN) -> None:
+        """A request has failed."""
+        if kind is FailureKind.REJECTED:
+            self.succeeded()
+            return
+        with self._lock:
+            self._failures += 1
+            state = self.state
+            is_enough = self._failures >= self._after or kind is FailureKind.AUTH
+            if state is BreakerState.HALF_OPEN or (state is BreakerState.CLOSED and is_enough):
+                self._since, self._tried = self._clock(), None
+                self.opened += 1
+
+    def given_up(self) -> None:
+        """A request ended without a result, so that another one may try."""
+        with self._lock:
+            self._tried = None
+
+
+class Breakers:
+    """One breaker for each provider and model, which chains may share."""
+
+    def __init__(
+        self, *, after: int = AFTER, cooldown_s: float = COOLDOWN_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Create the collection; see :class:`Breaker`.
+
+        Args:
+            after: The number of failures in a row that opens a breaker.
+            cooldown_s: How long a breaker stays open, in seconds.
+            clock: A clock that never goes back, in seconds.
+        """
+        self._made: dict[tuple[str, str], Breaker] = {}
+        self._make = partial(Breaker, after=after, cooldown_s=cooldown_s, clock=clock)
+
+    def of(self, provider: str, model: str) -> Breaker:
+        """The breaker of a model."""
+        found = self._made.get((provider, model))
+        return found or self._made.setdefault((provider, model), self._make())
+
+    def states(self) -> dict[tuple[str, str], BreakerState]:
+        """The state of each breaker by provider and model."""
+        return {key: breaker.state for key, breaker in list(self._made.items())}

@@ -1,0 +1,61 @@
+"""Keys from the environment: from a variable, or from the file that another one names. Their values are never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from parbake.errors import FailureKind, ProviderError
+
+_SHORTEST = 4
+"""Shorter texts are not masked: they occur in ordinary words."""
+
+
+def optional_key(environment: Mapping[str, str], variable: str) -> str:
+    """Read a key from a variable, or from the file that ``<variable>_FILE`` names; empty if neither is set.
+
+    Raises :class:`ProviderError` that names the variable if the file cannot be read.
+    """
+    key, file = environment.get(variable, "").strip(), environment.get(f"{variable}_FILE", "")
+    if key or not file:
+        return key
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, ValueError):
+        reason = "the file that it names cannot be read as text"
+    raise ProviderError(f"{variable}_FILE: {reason}", field=f"{variable}_FILE", kind=FailureKind.AUTH)
+
+
+def required_key(environment: Mapping[str, str], variable: str) -> str:
+    """Like :func:`optional_key`, but raises :class:`ProviderError` if neither variable is set."""
+    key = optional_key(environment, variable)
+    if not key:
+        message = f"{variable} is not set; set it, or {variable}_FILE"
+        raise ProviderError(message, field=variable, kind=FailureKind.AUTH)
+    return key
+
+
+def required(environment: Mapping[str, str], variable: str) -> str:
+    """Read a setting that is no secret; raises :class:`ProviderError` that names it if it is not set."""
+    value = environment.get(variable, "").strip()
+    if not value:
+        raise ProviderError(f"{variable} is not set", field=variable, kind=FailureKind.REJECTED)
+    return value
+
+
+def check_key(key: str, variable: str) -> None:
+    """Raise :class:`ProviderError` for a key that cannot stand in an HTTP header."""
+    if not (key.isascii() and key.isprintable()):
+        raise ProviderError(
+            f"{variable} must not have a line break or a character outside ASCII; set it to the key alone",
+            field=variable,
+            kind=FailureKind.AUTH,
+        )
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """The text with every secret replaced."""
+    for secret in sorted((each for each in secrets if each), key=len, reverse=True):
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,148 @@
+"""The report on prompt prefixes: their parts, what providers should and did read of them, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from parbake.declare.tasks import Artifact
+from parbake.errors import ProviderError
+from parbake.ledger.costs import CostBook, price
+from parbake.ports.models import Generator
+from parbake.ports.prompts import Block, Tool
+from parbake.prompt.watching.explaining import TYPICAL, Expected, PrefixExplanation, Traffic, explain
+from parbake.prompt.watching.holdings import Holding
+from parbake.prompt.watching.prompt_watch import PrefixStats, PromptWatch
+from parbake.prompt.writing.placement import NO_CACHE, CacheRules
+from parbake.serving.bound import BoundTask
+from parbake.serving.read import Resolver
+
+
+class PromptRow(msgspec.Struct, frozen=True):
+    """One prefix at one provider.
+
+    Attributes:
+        prefix: The task.
+        key: Which of its prefixes, as text.
+        owner: Who is alerted.
+        provider: The provider; empty if the app has no generator.
+        model: The model.
+        generator: The name of the generator.
+        explanation: The parts, the findings and the expected tokens.
+        usd: What 1,000 requests like those of the traffic should cost, in US dollars; ``None`` without a price.
+        naive_usd: The same in the naive order.
+        met: What requests of this process have met; ``None`` before the first.
+    """
+
+    prefix: str
+    key: str
+    owner: str
+    provider: str
+    model: str
+    generator: str
+    explanation: PrefixExplanation
+    usd: float | None
+    naive_usd: float | None
+    met: PrefixStats | None = None
+
+
+class PromptReport(msgspec.Struct, frozen=True):
+    """All prefixes, what providers may hold of them, and why a generator is missing, if one is."""
+
+    prompts: tuple[PromptRow, ...]
+    held: tuple[Holding, ...]
+    missing: str = ""
+
+
+class _Prefix(NamedTuple):
+    """A stored prefix."""
+
+    task: BoundTask
+    key: str
+    blocks: tuple[Block, ...]
+
+
+class _Priced(NamedTuple):
+    """The prices of a generator."""
+
+    book: CostBook
+    generator: Generator | None
+    now: float
+
+    def usd(self, expected: Expected) -> float | None:
+        """What 1,000 requests cost."""
+        if self.generator is None:
+            return None
+        found = price(self.book, self.generator.name, expected.usage, at=self.now)
+        return None if found is None else found / expected.requests * 1000
+
+
+class PromptReports:
+    """Writes reports on the prefixes of an app."""
+
+    def __init__(
+        self, resolver: Resolver, tasks: Mapping[str, BoundTask], watch: PromptWatch, resources: Mapping[Any, Any]
+    ) -> None:
+        """Keep what is reported on.
+
+        Args:
+            resolver: Reads stored prefixes.
+            tasks: The stored tasks by name.
+            watch: What requests have met.
+            resources: The app's resources, with the generator.
+        """
+        self._resolver, self._tasks, self._watch, self._resources = resolver, tasks, watch, resources
+
+    async def report(
+        self, book: CostBook, *, now: float, traffic: Traffic = TYPICAL, tools: Sequence[Tool] | None = None
+    ) -> PromptReport:
+        """Report on every stored prefix.
+
+        Args:
+            book: The prices.
+            now: Epoch seconds.
+            traffic: The conversations to predict for.
+            tools: The tools of every prompt; by default those of the last request in this process.
+        """
+        found, missing = self._generators()
+        rows: list[PromptRow] = []
+        async for prefix in self._stored():
+            sent = self._watch.tools(prefix.task.name) if tools is None else tools
+            for generator in found:
+                made = explain(prefix.blocks, _rules(generator), tools=sent, traffic=traffic)
+                rows.append(self._row(prefix, generator, made, _Priced(book, generator, now)))
+        return PromptReport(tuple(rows), tuple(self._watch.held(now=now)), missing)
+
+    def _row(self, prefix: _Prefix, generator: Generator | None, made: PrefixExplanation, priced: _Priced) -> PromptRow:
+        name = "" if generator is None else generator.name
+        provider, model = str(getattr(generator, "provider", name)), str(getattr(generator, "model", ""))
+        stats = self._watch.stats().items()
+        of_this = (prefix.task.name, provider, model)
+        return PromptRow(
+            prefix.task.name, prefix.key, prefix.task.contract.owner, provider, model, name, made,
+            priced.usd(made.expected), priced.usd(made.naive),
+            next((one for (task, at), one in stats if (task, at.provider, at.model) == of_this), None),
+        )  # fmt: skip
+
+    async def _stored(self) -> AsyncIterator[_Prefix]:
+        for bound in self._tasks.values():
+            if isinstance(bound.task, Artifact) and bound.task.is_prefix:
+                async for key, blocks in self._resolver.stored(bound):
+                    yield _Prefix(bound, str(key), blocks)
+
+    def _generators(self) -> tuple[Sequence[Generator | None], str]:
+        """The app's generator, or the members of its chain; without any, ``None`` and the reason."""
+        found = self._resources.get(Generator)
+        if found is None:
+            return [None], "the app has no generator: App(resources={Generator: ...})"
+        try:
+            built = found.build() if hasattr(found, "build") else found
+        except ProviderError as error:
+            return [None], str(error)
+        return list(getattr(built, "members", {}).values()) or [built], ""
+
+
+def _rules(generator: Generator | None) -> CacheRules:
+    return getattr(generator, "rules", None) or NO_CACHE

@@ -1,0 +1,1 @@
+"""What happens to the prefixes that were sent? Predictions against reports, what is held, what is outdated."""

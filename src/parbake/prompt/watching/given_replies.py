@@ -1,0 +1,96 @@
+"""What earlier replies rest on, so that a model is not told as true what has changed since."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+from parbake.fence.cause import Reason
+from parbake.fence.record import Record
+from parbake.fence.recording import Recording
+
+KEPT, KEPT_S = 50_000, 86_400.0
+_NUMBER = re.compile(r"\d")
+
+
+class ReplyBonds(Protocol):
+    """The part of an app that binds replies: :attr:`parbake.App.bonds`."""
+
+    async def begin(self) -> Recording:
+        """Read the stamp before anything else is read."""
+        ...
+
+    def seal(self, recording: Recording, tags: Sequence[str], started: float) -> Record | None:
+        """Make a record without a value.
+
+        Args:
+            recording: What :meth:`begin` returned.
+            tags: What binds the record.
+            started: When it was begun, in epoch seconds.
+        """
+        ...
+
+    def now(self) -> float:
+        """The current time, in epoch seconds."""
+        ...
+
+    async def reason(self, record: Record, sla_s: float) -> Reason | None:
+        """Why a record does not hold any more; ``None`` while it does."""
+        ...
+
+
+class GivenReplies:
+    """The replies that this process has given, each bound to what it states, by a hash of its text."""
+
+    def __init__(self, bonds: ReplyBonds) -> None:
+        """Remember none yet; ``bonds`` knows what has changed."""
+        self._bonds = bonds
+        self._kept: OrderedDict[bytes, Record | None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    async def begin(self) -> Recording:
+        """Read the stamp of a reply, before anything that it states."""
+        return await self._bonds.begin()
+
+    def keep(self, recording: Recording, text: str, tags: Sequence[str]) -> None:
+        """Bind a reply to what it states.
+
+        Args:
+            recording: What :meth:`begin` returned before the reply was made.
+            text: The reply.
+            tags: The entities that it states, such as ``policy/returns``.
+        """
+        record = self._bonds.seal(recording, tuple(tags), self._bonds.now())
+        with self._lock:
+            self._kept[_digest(text)] = record
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+
+    async def outdated(self, history: Sequence[tuple[str, str]]) -> dict[int, bool]:
+        """Find the earlier replies whose sources have changed since.
+
+        A reply that this process has not given is outdated if it states any number: nobody knows from when that is.
+
+        Args:
+            history: The conversation as (role, text).
+
+        Returns:
+            For the position of each reply in ``history``, whether it is outdated.
+        """
+        return {at: await self._is_outdated(text) for at, (role, text) in enumerate(history) if role == "assistant"}
+
+    async def _is_outdated(self, text: str) -> bool:
+        key = _digest(text)
+        with self._lock:
+            record = self._kept.get(key)
+        if record is None:
+            return _NUMBER.search(text) is not None
+        return await self._bonds.reason(record, KEPT_S) is not None
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.strip().encode(errors="surrogatepass"), digest_size=16).digest()

@@ -1,0 +1,129 @@
+"""What providers may still hold: of which prefix, of which conversation, and until when."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import msgspec
+
+from parbake.ports.models import Usage
+from parbake.ports.prompts import Prompt
+from parbake.prompt.watching.shares import split
+from parbake.prompt.writing.placement import CachePlace
+from parbake.prompt.writing.render import prefix_text, sorted_tools
+
+MOST = 100_000
+"""How many holdings are remembered; the oldest are forgotten first."""
+
+
+_Key = tuple[CachePlace, str, str]
+"""A cache, the hash of a prefix, and the conversation."""
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """One thing that a provider may hold. That is a prediction: nobody can ask a provider.
+
+    Attributes:
+        provider: The provider.
+        model: The model.
+        generator: The name of the generator.
+        prefix: The task of the prefix.
+        digest: A hash of the prefix's bytes.
+        session: The conversation; empty for the prefix that everybody shares.
+        parts: The names of the blocks with their versions.
+        tokens: The tokens that were written.
+        reads: How many requests have read it since.
+        since: When it was written, in epoch seconds.
+        until: When it lapses unless it is read again, in epoch seconds.
+    """
+
+    provider: str
+    model: str
+    generator: str
+    prefix: str
+    digest: str
+    session: str
+    parts: tuple[str, ...]
+    tokens: int
+    reads: int
+    since: float
+    until: float
+
+
+class Holdings:
+    """The holdings of all providers, by what was sent and reported. Not thread-safe."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._held: OrderedDict[_Key, Holding] = OrderedDict()
+        self._wasted: list[tuple[Holding, Usage]] = []
+        self._written: dict[_Key, Usage] = {}
+
+    def note(self, place: CachePlace, prompt: Prompt, usage: Usage, *, now: float, ttl_s: float) -> None:
+        """Note what a request has left at its provider.
+
+        Args:
+            place: The cache.
+            prompt: What was sent.
+            usage: What was reported.
+            now: Epoch seconds.
+            ttl_s: How long the provider keeps it, in seconds; 0 if it keeps nothing.
+        """
+        if ttl_s <= 0 or not (usage.cache_read or usage.cache_write or usage.cache_write_hour):
+            return
+        digest = _digest(prompt)
+        of_prefix, _ = split(prompt, usage)
+        self._keep((place, digest, ""), prompt, of_prefix, now, ttl_s)
+        if prompt.session and prompt.turns:
+            self._keep((place, digest, prompt.session), prompt, usage, now, ttl_s)
+        while len(self._held) > MOST:
+            self._held.popitem(last=False)
+
+    def of(self, session: str | None = None, *, now: float) -> Iterator[Holding]:
+        """What may be held now, of one conversation or of all.
+
+        Args:
+            session: The conversation; ``None`` for everything.
+            now: Epoch seconds.
+        """
+        for held in self._held.values():
+            if held.until > now and (session is None or held.session == session):
+                yield held
+
+    def lapsed(self, *, now: float) -> list[tuple[Holding, Usage]]:
+        """Forget what has lapsed, and return what of it was written and never read: the holding and its tokens."""
+        for key in [key for key, held in self._held.items() if held.until <= now]:
+            self._end(key)
+        found, self._wasted = self._wasted, []
+        return found
+
+    def _keep(self, key: _Key, prompt: Prompt, usage: Usage, now: float, ttl_s: float) -> None:
+        place, digest, session = key
+        before = self._held.get(key)
+        if before is not None and before.until <= now:
+            self._end(key)
+            before = None
+        written = (usage.cache_write or 0) + (usage.cache_write_hour or 0)
+        if before is not None:
+            reads = before.reads + bool(usage.cache_read)
+            self._held[key] = msgspec.structs.replace(before, reads=reads, until=now + ttl_s)
+        else:
+            names = tuple(f"{block.name} {block.version}".strip() for block in prompt.blocks)
+            self._held[key] = Holding(
+                place.provider, place.model, place.generator, prompt.prefix, digest, session, names,
+                written or (usage.cache_read or 0), int(bool(usage.cache_read)), now, now + ttl_s,
+            )  # fmt: skip
+            self._written[key] = Usage(cache_write=usage.cache_write, cache_write_hour=usage.cache_write_hour)
+        self._held.move_to_end(key)
+
+    def _end(self, key: _Key) -> None:
+        held, written = self._held.pop(key), self._written.pop(key, Usage())
+        if not held.reads and not held.session:
+            self._wasted.append((held, written))
+
+
+def _digest(prompt: Prompt) -> str:
+    tools = ",".join(tool.name for tool in sorted_tools(prompt.tools))
+    return hashlib.blake2b(f"{tools}\n{prefix_text(prompt.blocks)}".encode(), digest_size=8).hexdigest()

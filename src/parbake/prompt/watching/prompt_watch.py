@@ -1,0 +1,183 @@
+"""Predicts what each provider's cache reads of each request, and compares that with what the provider reports."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+import msgspec
+
+from parbake.ports.models import Usage
+from parbake.ports.prompts import TTL_S, Prediction, Prompt, Tool
+from parbake.prompt.prefix_caches.block_cache import BlockCache
+from parbake.prompt.prefix_caches.breakpoint_cache import BreakpointCache
+from parbake.prompt.prefix_caches.pieces import pieces
+from parbake.prompt.prefix_caches.predicted import Piece, PrefixCache
+from parbake.prompt.prefix_caches.reconciled import Reconciliation, reconcile
+from parbake.prompt.watching.holdings import Holding, Holdings
+from parbake.prompt.writing.placement import CachePlace, CacheRules, placed
+
+WEIGHT = 0.05
+"""The weight of a new request in the moving average of the drift."""
+FEWEST = 20
+"""From this number of requests on, a drift is reported."""
+DRIFTS, SETTLES = 0.10, 0.05
+"""The shares of the input tokens at which a drift is reported, and at which it is over."""
+TOLERANCE = 0.02
+"""The share of the input tokens by which a report may differ from its prediction before it contradicts it."""
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A request on its way: its prompt with breakpoints, when it began, and what is expected of the cache."""
+
+    place: CachePlace
+    rules: CacheRules
+    prompt: Prompt
+    at: float
+    prediction: Prediction | None
+
+
+class PrefixStats(msgspec.Struct):
+    """What one prefix met in one cache since the process started, in tokens and requests.
+
+    ``drift`` is the moving average of (reported - expected) / input; ``causes`` counts misses by their cause, and
+    ``unreported`` the requests of which the provider reported no reads.
+    """
+
+    requests: int = 0
+    input: int = 0
+    expected: int = 0
+    reported: int = 0
+    unreported: int = 0
+    drift: float = 0.0
+    is_drifting: bool = False
+    causes: dict[str, int] = {}
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """A prefix of which a provider reads much more or less than predicted; ``is_over`` once it does not any more."""
+
+    prefix: str
+    place: CachePlace
+    share: float
+    is_over: bool = False
+
+
+class PromptWatch:
+    """Watches the requests of a process; safe to share between threads."""
+
+    def __init__(self) -> None:
+        """Know nothing of any cache yet."""
+        self._holdings = Holdings()
+        self._lock = threading.Lock()
+        self._caches: dict[CachePlace, PrefixCache[Piece]] = {}
+        self._stats: defaultdict[tuple[str, CachePlace], PrefixStats] = defaultdict(lambda: PrefixStats(causes={}))
+        self._drifts: list[Drift] = []
+        self._tools: dict[str, tuple[Tool, ...]] = {}
+
+    def send(self, place: CachePlace, rules: CacheRules, prompt: Prompt, *, now: float) -> Sent:
+        """CachePlace the breakpoints of a prompt, and predict what is read of it.
+
+        Args:
+            place: The cache.
+            rules: How it works.
+            prompt: The prompt.
+            now: Epoch seconds.
+        """
+        marked = placed(prompt, rules)
+        with self._lock:
+            cache = self._cache(place, rules)
+            found = None if cache is None else cache.predict(marked.session, pieces(marked), now=now)
+        return Sent(place, rules, marked, now, found)
+
+    def report(self, sent: Sent, usage: Usage, prediction: Prediction | None = None) -> Reconciliation | None:
+        """Compare a finished request with its prediction; ``None`` if there is no prediction.
+
+        Args:
+            sent: The request.
+            usage: The tokens that the generator reported.
+            prediction: The generator's own prediction, which knows more than the one in ``sent``.
+        """
+        expected = prediction or sent.prediction
+        with self._lock:
+            self._tools[sent.prompt.prefix] = sent.prompt.tools
+            cache = self._cache(sent.place, sent.rules)
+            if cache is not None:
+                cache.sent(sent.prompt.session, pieces(sent.prompt), now=sent.at)
+            self._holdings.note(sent.place, sent.prompt, usage, now=sent.at, ttl_s=_ttl_s(sent))
+            if expected is None:
+                return None
+            found = reconcile(expected, usage, tolerance=round((usage.input or 0) * TOLERANCE))
+            self._count(sent, usage, found)
+        return found
+
+    def stats(self) -> dict[tuple[str, CachePlace], PrefixStats]:
+        """What each prefix met in each cache, by the name of its task."""
+        with self._lock:
+            return {key: msgspec.structs.replace(one, causes=dict(one.causes)) for key, one in self._stats.items()}
+
+    def tools(self, prefix: str) -> tuple[Tool, ...]:
+        """The tools of the last request with a prefix."""
+        with self._lock:
+            return self._tools.get(prefix, ())
+
+    def held(self, session: str | None = None, *, now: float) -> list[Holding]:
+        """What providers may hold now, of one conversation or of all.
+
+        Args:
+            session: The conversation; ``None`` for everything.
+            now: Epoch seconds.
+        """
+        with self._lock:
+            return list(self._holdings.of(session, now=now))
+
+    def lapsed(self, *, now: float) -> list[tuple[Holding, Usage]]:
+        """Take the prefixes that were written, never read, and have lapsed by ``now`` (epoch seconds)."""
+        with self._lock:
+            return self._holdings.lapsed(now=now)
+
+    def drifts(self) -> Iterator[Drift]:
+        """Take the drifts that began or ended since the last call."""
+        with self._lock:
+            found, self._drifts = self._drifts, []
+        yield from found
+
+    def _cache(self, place: CachePlace, rules: CacheRules) -> PrefixCache[Piece] | None:
+        """The predictor of a cache; ``None`` if it caches nothing, or knows itself what it holds."""
+        if place not in self._caches:
+            if rules.mechanism == "breakpoints":
+                self._caches[place] = BreakpointCache(rules)
+            elif rules.mechanism == "automatic":
+                self._caches[place] = BlockCache(rules.granule, minimum=rules.minimum, ttl_s=TTL_S[rules.ttls[0]])
+        return self._caches.get(place)
+
+    def _count(self, sent: Sent, usage: Usage, found: Reconciliation) -> None:
+        one = self._stats[sent.prompt.prefix, sent.place]
+        one.requests += 1
+        one.input += usage.input or 0
+        one.expected += found.expected
+        one.reported += found.reported or 0
+        one.unreported += found.reported is None
+        if found.miss is not None:
+            one.causes = dict(Counter(one.causes) + Counter([found.miss.cause.value]))
+        if found.drift is not None and usage.input:
+            one.drift += WEIGHT * (found.drift / usage.input - one.drift)
+            self._judge(sent, one)
+
+    def _judge(self, sent: Sent, one: PrefixStats) -> None:
+        """Note that a drift begins or ends; the two limits keep it from doing both at every request."""
+        if one.requests < FEWEST or not sent.prompt.prefix:
+            return
+        if not one.is_drifting and abs(one.drift) > DRIFTS:
+            one.is_drifting = True
+            self._drifts.append(Drift(sent.prompt.prefix, sent.place, one.drift))
+        elif one.is_drifting and abs(one.drift) < SETTLES:
+            one.is_drifting = False
+            self._drifts.append(Drift(sent.prompt.prefix, sent.place, one.drift, is_over=True))
+
+
+def _ttl_s(sent: Sent) -> float:
+    """How long what was sent may be held: as long as the longest breakpoint asks, or as the provider says by itself."""
+    asked = [TTL_S[one.ttl] for one in sent.prompt.breakpoints or ()]
+    return max(asked, default=TTL_S[sent.rules.ttls[0]] if sent.rules.mechanism == "automatic" else 0.0)

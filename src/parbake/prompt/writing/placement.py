@@ -1,0 +1,95 @@
+"""Where the cached prefix of a prompt ends, for each provider's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+
+from parbake.ports.prompts import CONVERSATION, TTL_S, VOLATILITIES, Breakpoint, Prompt, Ttl
+from parbake.prompt.writing.render import PromptPart, parts
+
+Mechanism = Literal["none", "breakpoints", "automatic", "slots"]
+CHARACTERS_A_TOKEN = 4
+"""An estimate for English prose. It decides only whether a prefix is long enough to be marked."""
+
+
+class CacheRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How the prefix cache of one provider's model works. All of it is configuration: providers change it.
+
+    Attributes:
+        mechanism: ``breakpoints`` (the request marks them), ``automatic`` (the provider matches whole granules from the
+            start), ``slots`` (an engine of one's own, to the token), or ``none``.
+        minimum: The least number of tokens of a prefix that is cached.
+        granule: The provider matches multiples of so many tokens.
+        most: How many breakpoints a request may have.
+        lookback: How many content blocks before a breakpoint the provider looks for an earlier prefix.
+        ttls: How long a prefix may be asked to live, shortest first.
+    """
+
+    mechanism: Mechanism = "none"
+    minimum: int = 0
+    granule: int = 1
+    most: int = 4
+    lookback: int = 20
+    ttls: tuple[Ttl, ...] = ("5m",)
+
+
+class CachePlace(msgspec.Struct, frozen=True):
+    """A cache: that of one provider for one model. ``generator`` is the name by which its tokens are priced."""
+
+    provider: str
+    model: str
+    generator: str = ""
+
+
+NO_CACHE = CacheRules()
+
+
+def estimated_tokens(text: str) -> int:
+    """Estimate the number of tokens of a text."""
+    return -(-len(text) // CHARACTERS_A_TOKEN)
+
+
+def placed(prompt: Prompt, rules: CacheRules, tokens: Callable[[str], int] = estimated_tokens) -> Prompt:
+    """Return the prompt with breakpoints, unless it has them already.
+
+    A breakpoint stands after the last part of each volatility: what changes together is cached together. It is left out
+    where the prefix is shorter than the provider's minimum. Longer times to live come first, as providers demand.
+
+    Args:
+        prompt: The prompt.
+        rules: How the provider caches.
+        tokens: Counts the tokens of a text.
+    """
+    if prompt.breakpoints is not None:
+        return prompt
+    if rules.mechanism != "breakpoints":
+        return msgspec.structs.replace(prompt, breakpoints=())
+    found, total = [], 0
+    stable = [part for part in parts(prompt) if part.volatility != "request"]
+    for part, following in zip(stable, [*stable[1:], None], strict=False):
+        total += tokens(part.text)
+        is_last_of_kind = following is None or following.volatility != part.volatility
+        if is_last_of_kind and not _moves_with(part, following) and total >= rules.minimum:
+            found.append(Breakpoint(part.name, _ttl(part, rules)))
+    return msgspec.structs.replace(prompt, breakpoints=tuple(found[-rules.most :]) if rules.most else ())
+
+
+def _moves_with(part: PromptPart, following: PromptPart | None) -> bool:
+    """Whether a part is cached with the next one: rules change so seldom that the policies' breakpoint covers them."""
+    return part.volatility == "rules" and following is not None and following.volatility == "policy"
+
+
+def _ttl(part: PromptPart, rules: CacheRules) -> Ttl:
+    """The longest time for what everybody shares, the shortest for one user's part."""
+    shared = VOLATILITIES.index("shared")
+    is_everybodys = part.name != CONVERSATION and VOLATILITIES.index(part.volatility) <= shared
+    return rules.ttls[-1] if is_everybodys else rules.ttls[0]
+
+
+def check_breakpoints(breakpoints: Sequence[Breakpoint]) -> bool:
+    """Whether longer times to live stand before shorter ones."""
+    times = [TTL_S[one.ttl] for one in breakpoints]
+    return times == sorted(times, reverse=True)

@@ -1,0 +1,16 @@
+"""The tokens of the box: one for every four characters, so that a test can count them in its head."""
+
+from __future__ import annotations
+
+CHARACTERS = 4
+"""The length of a token in characters; the last token of a text may be shorter."""
+
+
+def split(text: str) -> list[str]:
+    """Split a text into its tokens."""
+    return [text[at : at + CHARACTERS] for at in range(0, len(text), CHARACTERS)]
+
+
+def counted(text: str) -> int:
+    """The number of tokens of a text."""
+    return -(-len(text) // CHARACTERS)

@@ -1,0 +1,382 @@
+"""The generators for hosted models, with the official clients, against a local server that speaks their protocols."""
+
+import asyncio
+import contextlib
+import socket
+import time
+import traceback
+
+import pytest
+
+from parbake.errors import FailureKind, ProviderError
+from parbake.generators.anthropic import AnthropicGenerator
+from parbake.generators.bedrock import BedrockGenerator
+from parbake.generators.openai import OpenAIGenerator
+from parbake.ports.models import Usage
+from parbake.ports.prompts import Block, Breakpoint, Exchange, Prompt, Tool, ToolCall
+from parbake.prompt.writing.placement import CacheRules
+from parbake.testing.providers import ProviderBox, ProviderFault, ScriptedReply
+
+RULES = CacheRules(mechanism="breakpoints", minimum=1024, ttls=("5m", "1h"))
+DIALECTS = ["openai", "anthropic", "bedrock"]
+MARKED = ["anthropic", "bedrock"]
+SECRET = "aws-secret-0123456789"
+PRICE = Tool("price", "The price of an item.", {"type": "object", "properties": {"id": {"type": "integer"}}})
+CALL = ToolCall("call_1", "price", '{"id": 7}')
+SHARED, OWN = "s" * 4800, "u" * 400  # 1,200 and 100 of the box's tokens
+PROMPT = Prompt(
+    blocks=(Block("rules", SHARED), Block("profile", OWN, "user")),
+    turns=(("user", "hi"), ("assistant", "hello")),
+    question="What?",
+)
+KINDS = {
+    ProviderFault.DOWN: {FailureKind.UNREACHABLE},
+    ProviderFault.RATE_LIMITED: {FailureKind.RATE_LIMITED},
+    ProviderFault.OVERLOADED: {FailureKind.OVERLOADED},
+    ProviderFault.BROKEN: {FailureKind.UNAVAILABLE},
+    ProviderFault.SLOW: {FailureKind.TIMEOUT},
+    ProviderFault.CUT: {FailureKind.CUT},
+    ProviderFault.MALFORMED: {FailureKind.MALFORMED},
+    ProviderFault.ERROR_EVENT: {FailureKind.UNAVAILABLE, FailureKind.OVERLOADED},
+    ProviderFault.ENDLESS: {FailureKind.TOO_LONG},
+}
+BEFORE_ANY_TEXT = (
+    ProviderFault.DOWN, ProviderFault.RATE_LIMITED, ProviderFault.OVERLOADED, ProviderFault.BROKEN, ProviderFault.SLOW,
+)  # fmt: skip
+LATE_S = 1.0
+"""How much later than its deadline a failure may come on a busy machine."""
+
+
+@pytest.fixture
+def box():
+    """Return a box that serves."""
+    with ProviderBox() as found:
+        yield found
+
+
+def made(dialect, box, model="m", *, key=None, rules=RULES, **options):
+    """Return a generator of a dialect that asks the box."""
+    key = box.key if key is None else key
+    if dialect == "openai":
+        return OpenAIGenerator(model=model, api_key=key, base_url=box.openai_url, **options)
+    if dialect == "anthropic":
+        return AnthropicGenerator(model=model, api_key=key, base_url=box.anthropic_url, rules=rules, **options)
+    keys = {"access_key": key, "secret_key": SECRET}
+    return BedrockGenerator(
+        model=model, region="eu-west-1", endpoint_url=box.bedrock_url, rules=rules, **keys, **options
+    )
+
+
+async def replies(generator, *prompts, max_tokens=100, timeout_s=20.0):
+    """Return the pieces of each prompt's reply, and close the generator."""
+    async with contextlib.aclosing(generator):
+        return [
+            [delta async for delta in generator.stream(prompt, max_tokens=max_tokens, timeout_s=timeout_s)]
+            for prompt in prompts
+        ]
+
+
+def ask(generator, prompt=PROMPT, **options):
+    """Return the pieces of one reply."""
+    return asyncio.run(replies(generator, prompt, **options))[0]
+
+
+def failure(generator, prompt=PROMPT, **options):
+    """Return the error of a reply that fails, what was read before it, and the seconds until then."""
+    seen = []
+
+    async def read():
+        async with contextlib.aclosing(generator):
+            async for delta in generator.stream(prompt, **({"max_tokens": 50, "timeout_s": 20.0} | options)):
+                seen.append(delta)  # noqa: PERF401  # what came before the failure is wanted, too
+
+    started = time.monotonic()
+    with pytest.raises(ProviderError) as caught:
+        asyncio.run(read())
+    return caught.value, seen, time.monotonic() - started
+
+
+def usages(generator, box, *steps):
+    """Return the usage of each prompt in ``steps``; a number in between lets so many seconds pass."""
+
+    async def run():
+        found = []
+        async with contextlib.aclosing(generator):
+            for step in steps:
+                if isinstance(step, Prompt):
+                    pieces = [delta async for delta in generator.stream(step, max_tokens=100, timeout_s=20.0)]
+                    found.append(pieces[-1].usage)
+                else:
+                    box.advance(step)
+        return found
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_reply_is_streamed_word_by_word(dialect, box):
+    """The text comes in several pieces, and the tokens of the reply come with the last."""
+    box.reply(ScriptedReply("You can return it within 30 days.", reasoning=5))
+    deltas = ask(made(dialect, box))
+    assert [delta.text for delta in deltas[:3]] == ["You ", "can ", "return "]
+    assert "".join(delta.text for delta in deltas) == "You can return it within 30 days."
+    assert deltas[-1].usage.output == 9 + 5
+    assert deltas[-1].usage.reasoning == (None if dialect == "bedrock" else 5)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_tool_calls_come_whole_and_their_results_go_back(dialect, box):
+    """A call that is streamed in pieces is one delta; its result is accepted in the next request."""
+    other = ToolCall("call_2", "price", "{}")
+    box.reply(ScriptedReply("Let me look.", (CALL, other)), "It costs 4.99.")
+    exchange = Exchange((CALL, other), ("4.99", "5.99"), "Let me look.")
+    first, second = asyncio.run(
+        replies(
+            made(dialect, box),
+            Prompt(tools=(PRICE,), question="How much?"),
+            Prompt(tools=(PRICE,), question="How much?", exchanges=(exchange,)),
+        )
+    )
+    assert [delta.call for delta in first if delta.call] == [CALL, other]
+    assert "".join(delta.text for delta in second) == "It costs 4.99."
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_call_without_text_and_malformed_arguments_go_back_too(dialect, box):
+    """A round in which the model said nothing, and one whose arguments are no JSON, are accepted."""
+    exchanges = (Exchange((CALL,), ("4.99",)), Exchange((ToolCall("call_2", "price", "{"),), ("not JSON",)))
+    deltas = ask(made(dialect, box), Prompt(tools=(PRICE,), question="How much?", exchanges=exchanges))
+    assert "".join(delta.text for delta in deltas)
+
+
+@pytest.mark.parametrize("dialect", MARKED)
+def test_a_prefix_is_written_and_then_read(dialect, box):
+    """A cold prefix is written: what everybody shares for an hour, the rest for minutes. Then all of it is read."""
+    cold, warm = usages(made(dialect, box), box, PROMPT, PROMPT)
+    assert (cold.cache_read, cold.cache_write_hour, cold.cache_write) == (0, 1200, 103)
+    assert (warm.cache_read, warm.cache_write_hour or 0, warm.cache_write) == (1303, 0, 0)
+    assert cold.uncached == warm.uncached == 2
+    assert cold.input == warm.input == box.requests[-1].usage.total
+
+
+@pytest.mark.parametrize("dialect", MARKED)
+def test_each_part_of_a_prefix_lapses_after_its_own_time(dialect, box):
+    """After five minutes what everybody shares is still read; after an hour nothing is."""
+    _, later, much_later = usages(made(dialect, box), box, PROMPT, 301.0, PROMPT, 3601.0, PROMPT)
+    assert (later.cache_read, later.cache_write) == (1200, 103)
+    assert much_later.cache_read == 0
+
+
+@pytest.mark.parametrize("dialect", MARKED)
+def test_a_prefix_that_is_read_lives_on(dialect, box):
+    """Each read begins the five minutes anew."""
+    *_, last = usages(made(dialect, box), box, PROMPT, 200.0, PROMPT, 200.0, PROMPT)
+    assert last.cache_read == 1303
+
+
+@pytest.mark.parametrize("dialect", MARKED)
+def test_a_prefix_below_the_minimum_is_not_cached(dialect, box):
+    """A short prefix is neither written nor read, whether or not the generator marks it."""
+    short = Prompt(blocks=(Block("rules", "s" * 400),), question="What?")
+    marked = Prompt(blocks=short.blocks, question="What?", breakpoints=(Breakpoint("rules"),))
+    for usage in usages(made(dialect, box), box, short, short, marked, marked):
+        assert (usage.cache_read, usage.cache_write or 0, usage.uncached) == (0, 0, 102)
+
+
+@pytest.mark.parametrize("dialect", MARKED)
+def test_too_many_breakpoints_are_refused(dialect, box):
+    """Five breakpoints of the caller's are an error of the request, which is not tried again."""
+    blocks = tuple(Block(f"b{n}", SHARED) for n in range(5))
+    prompt = Prompt(blocks=blocks, question="What?", breakpoints=tuple(Breakpoint(block.name) for block in blocks))
+    error, _, _ = failure(made(dialect, box), prompt)
+    assert error.kind is FailureKind.REJECTED
+    assert "4 breakpoints" in str(error)
+    assert len(box.requests) == 1
+
+
+@pytest.mark.parametrize("dialect", MARKED)
+def test_a_conversation_that_grows_reads_what_it_wrote(dialect, box):
+    """With the next turns the prefix is longer, and the part before them is read."""
+    turns = (*PROMPT.turns, ("user", "What?"), ("assistant", "That."))
+    longer = Prompt(blocks=PROMPT.blocks, turns=turns, question="And?")
+    _, second = usages(made(dialect, box), box, PROMPT, longer)
+    assert second.cache_read == 1303
+    assert second.cache_write == 4
+
+
+def test_tools_alone_can_be_a_cached_prefix():
+    """Without blocks the tools are marked, and both protocols that can mark them are understood."""
+    many = tuple(Tool(f"t{n}", "d" * 300, {"type": "object"}) for n in range(20))
+    for dialect in MARKED:
+        with ProviderBox() as box:
+            cold, warm = usages(made(dialect, box), box, *[Prompt(tools=many, question="What?")] * 2)
+            assert cold.cache_write_hour == warm.cache_read > 1024
+
+
+def test_openai_caches_whole_granules_by_itself(box):
+    """From 1,024 tokens on, whole granules of 128 are read, as long as they are asked for within five minutes."""
+    found = usages(made("openai", box, caching="key"), box, PROMPT, PROMPT, 301.0, PROMPT)
+    assert [usage.cache_read for usage in found] == [0, 1280, 0]
+    assert all(usage.input == 1304 for usage in found)
+
+
+def test_another_cache_key_finds_another_cache(box):
+    """Requests with other tools or blocks have another key; requests without the field share one."""
+    other = Prompt(blocks=(*PROMPT.blocks, Block("more", "m", "user")), question="What?")
+    generator = made("openai", box, caching="key")
+    usages(generator, box, PROMPT, PROMPT, other)
+    keys = [request.body["prompt_cache_key"] for request in box.requests]
+    assert keys[0] == keys[1] != keys[2]
+    usages(made("openai", box), box, PROMPT)
+    assert "prompt_cache_key" not in box.requests[-1].body
+
+
+def test_openai_with_explicit_breakpoints_writes_and_reads_to_the_token(box):
+    """Breakpoints stand on content parts, are written once, and live for half an hour."""
+    found = usages(made("openai", box, caching="explicit"), box, PROMPT, PROMPT, 1801.0, PROMPT)
+    assert [(usage.cache_write, usage.cache_read) for usage in found] == [(1303, 0), (0, 1303), (1303, 0)]
+    assert box.requests[0].body["prompt_cache_options"] == {"mode": "explicit", "ttl": "30m"}
+    assert all(usage.uncached == 2 for usage in found)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("fault", ProviderFault)
+def test_every_fault_is_a_typed_failure_within_the_deadline(dialect, fault, box):
+    """Each fault is a ``ProviderError`` of its kind, in time, and no key is in it or in what caused it."""
+    generator = made(dialect, box, str(fault))
+    error, seen, seconds = failure(generator, timeout_s=2.0)
+    assert error.kind in KINDS[fault]
+    assert seconds < 2.0 + LATE_S
+    assert bool("".join(delta.text for delta in seen)) == (fault not in BEFORE_ANY_TEXT)
+    shown = "".join(traceback.format_exception(error))
+    assert not any(secret in shown for secret in (box.key, SECRET))
+    assert error.__cause__ is error.__context__ is None
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_failure_that_passes_is_tried_again_once(dialect, box):
+    """A model that fails once answers at the second attempt; one that fails twice does not."""
+    assert ask(made(dialect, box, "flaky-1"))[-1].usage is not None
+    assert [request.status for request in box.requests] == [529 if dialect == "anthropic" else 503, 200]
+    error, _, _ = failure(made(dialect, box, "flaky-2"))
+    assert error.kind is FailureKind.OVERLOADED
+    assert len(box.requests) == 4
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_retry_waits_as_long_as_it_is_asked_to_if_that_fits(dialect, box):
+    """``retry-after`` is honoured within the deadline; if it is longer, the request fails at once."""
+    box.retry_after_s = 0.4
+    started = time.monotonic()
+    assert ask(made(dialect, box, "flaky-1"))
+    assert time.monotonic() - started >= 0.4
+    box.retry_after_s = 60.0
+    error, _, seconds = failure(made(dialect, box, "429"), timeout_s=5.0)
+    assert error.kind is FailureKind.RATE_LIMITED
+    assert seconds < 5.0
+    assert len(box.requests) == 3
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_has_begun_is_not_tried_again(dialect, box):
+    """After the first piece a failure is raised: a second reply would not continue the first."""
+    failure(made(dialect, box, "cut"))
+    assert len(box.requests) == 1
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_nobody_listening_is_known_within_the_deadline(dialect, box):
+    """A port without a listener is unreachable, which is known long before the deadline."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        addresses = type("Closed", (), {"openai_url": url, "anthropic_url": url, "bedrock_url": url, "key": "k" * 9})
+        error, _, seconds = failure(made(dialect, addresses), timeout_s=10.0)
+    assert error.kind is FailureKind.UNREACHABLE
+    assert seconds < 5.0
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_wrong_key_is_named_and_not_shown(dialect, box):
+    """The error names the variable; neither the wrong key nor the right one is in it."""
+    error, _, _ = failure(made(dialect, box, key="wrong-key-9876543210"))
+    assert error.kind is FailureKind.AUTH
+    assert error.field.endswith(("_API_KEY", "_ACCESS_KEY_ID"))
+    assert error.field in str(error)
+    assert "wrong-key" not in "".join(traceback.format_exception(error))
+    assert len(box.requests) == 1
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_tool_with_a_wrong_schema_is_refused(dialect, box):
+    """A schema that is not an object's is an error of the request."""
+    prompt = Prompt(tools=(Tool("price", "The price.", {"type": "string"}),), question="How much?")
+    error, _, _ = failure(made(dialect, box), prompt)
+    assert error.kind is FailureKind.REJECTED
+    assert "schema" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "options"),
+    [
+        ("openai", {"temperature": 0.5}),
+        ("anthropic", {"thinking": {"type": "disabled"}}),
+        ("bedrock", {"additionalModelRequestFields": {"top_k": 5}}),
+    ],
+)
+def test_further_fields_are_sent_with_every_request(dialect, options, box):
+    """What is set for a generator arrives beside its own fields."""
+    ask(made(dialect, box, options=options))
+    assert options.items() <= box.requests[-1].body.items()
+    assert box.requests[-1].body["messages"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_message_of_a_megabyte_is_sent_whole(dialect, box):
+    """A question of 1 MB arrives as it is."""
+    deltas = ask(made(dialect, box), Prompt(question="x" * (1 << 20)))
+    assert deltas[-1].usage.input == (1 << 20) // 4
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_caller_who_leaves_ends_the_reply(dialect, box):
+    """A reply without an end stops when its reader does, and the generator answers the next request."""
+
+    async def first_and_then_another():
+        generator = made(dialect, box)
+        async with contextlib.aclosing(generator):
+            box.reply(ScriptedReply("again and again ", fault=ProviderFault.ENDLESS), "whole")
+            async with contextlib.aclosing(generator.stream(PROMPT, max_tokens=9999, timeout_s=20.0)) as pieces:
+                first = await anext(pieces)
+            return first.text, [delta.text async for delta in generator.stream(PROMPT, max_tokens=9, timeout_s=20.0)]
+
+    first, second = asyncio.run(first_and_then_another())
+    assert first == "again "
+    assert "".join(second) == "whole"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_many_requests_at_once_do_not_mix(dialect, box):
+    """Twenty requests at a time each get the reply to their own question."""
+    box.reply(lambda request: f"Asked {str(request.body['messages'][-1]).count('q')} times.")
+
+    async def run():
+        generator = made(dialect, box)
+
+        async def one(n):
+            prompt = Prompt(question="q" * n)
+            pieces = [delta async for delta in generator.stream(prompt, max_tokens=50, timeout_s=20.0)]
+            return "".join(delta.text for delta in pieces)
+
+        async with contextlib.aclosing(generator):
+            return await asyncio.gather(*map(one, range(1, 21)))
+
+    assert asyncio.run(run()) == [f"Asked {n} times." for n in range(1, 21)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_generator_serves_one_event_loop_after_another(dialect, box):
+    """Connections of a loop that has ended are not used again."""
+    generator = made(dialect, box)
+    assert ask(generator)[-1].usage != Usage()
+    assert ask(generator)[-1].usage != Usage()
