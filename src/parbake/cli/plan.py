@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,8 @@ import msgspec
 import typer
 from rich.table import Table
 
-from parbake.cli.output import console, must_be_writable, progress, write
+from parbake.cli.plan_prompt import PromptOptions, plan_prompt
+from parbake.cli.support.output import console, must_be_writable, progress, write
 from parbake.errors import BadInput, MissingDependency
 from parbake.planner.strategies import ALL, REAL_TIME
 from parbake.values.duration import seconds
@@ -26,18 +27,41 @@ if TYPE_CHECKING:
 
 MOST_KEYS = 100_000_000
 """With this many keys, the replay's state fits into a few gigabytes."""
-EPILOG = "Example: parbake plan requests.csv --sla 6h --prices prices.json --keys 5000000 --picture front.svg"
+EPILOG = (
+    "Examples: parbake plan requests.csv --sla 6h --prices prices.json --keys 5000000 --picture front.svg; "
+    "parbake plan --prompt trace.jsonl --prices book.json --provider anthropic --model claude-sonnet"
+)
 NEEDED = {
     "prices": "your prices (add --prices FILE, JSON as in docs/explanation/economics.md)",
     "keys": "the number of keys, including those without a request (add --keys N; the log names {keys:,})",
 }
 """What a recommendation needs besides the log, and the option that provides it."""
 PRECISION = 0.5
-Log = Annotated[Path, typer.Argument(metavar="LOG", help="CSV or Parquet: key,timestamp[,signal]")]
+Log = Annotated[Path | None, typer.Argument(metavar="[LOG]", help="CSV or Parquet: key,timestamp[,signal]")]
+PROMPT_ONLY = {"provider": "", "model": "", "tokens_per_block": 512, "unit": "", "minimum": 1024}
+"""Options that plan a prompt cache, with their defaults."""
+
+PromptTrace = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="TRACE",
+        help="plan a prompt cache from a trace of model requests instead: CSV or .jsonl with timestamp, input_tokens, "
+        "output_tokens, and session or hash_ids",
+    ),
+]
+PromptProvider = Annotated[str, typer.Option(help="with --prompt: the provider in the price book")]
+PromptModel = Annotated[str, typer.Option(help="with --prompt: the model in the price book")]
+PromptBlock = Annotated[int, typer.Option(min=1, help="with --prompt: the tokens that one of hash_ids stands for")]
+PromptUnit = Annotated[
+    str, typer.Option(help="with --prompt: what numbers in timestamp count, s or ms; told by the trace if missing")
+]
+PromptMinimum = Annotated[
+    int, typer.Option(min=0, help="with --prompt: the least number of tokens of a prefix that the model caches")
+]
 
 
 def plan(
-    log: Log,
+    log: Log = None,
     *,
     prices: Annotated[
         Path | None,
@@ -62,17 +86,76 @@ def plan(
         float | None, typer.Option(help="the share of requests that must find a fresh result, such as .95")
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="write the plan to this file, as JSON")] = None,
-    picture: Annotated[Path | None, typer.Option(help="draw cost against hits, as .svg or .png")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="draw cost against hits, or with --prompt each policy's saving; .svg or .png")
+    ] = None,
+    prompt: PromptTrace = None,
+    provider: PromptProvider = "",
+    model: PromptModel = "",
+    tokens_per_block: PromptBlock = 512,
+    unit: PromptUnit = "",
+    minimum: PromptMinimum = 1024,
 ) -> None:
     """Replay a request log under every strategy; recommend what to compute ahead, with the reason and the cost.
 
-    Needs --prices and --keys to recommend anything.
+    Needs --prices and --keys to recommend anything. With --prompt: replay a trace of model requests under every way to
+    use the provider's prompt cache, and adopt one if it surely pays; --prices is a price book then.
     """
+    given = {
+        "provider": provider, "model": model, "tokens_per_block": tokens_per_block, "unit": unit, "minimum": minimum,
+    }  # fmt: skip
+    if prompt is not None:
+        key_only = {"sla": sla != "6h", "keys": keys, "coverage": coverage, "precision": precision, "hits": hits}
+        _refuse(key_only, log, prompt)
+        _plan_prompt(PromptOptions(
+            trace=prompt, prices=prices, provider=provider, model=model, block=tokens_per_block, unit=unit,
+            minimum=minimum, json=json, picture=picture,
+        ))  # fmt: skip
+        return
+    for name, value in given.items():
+        if value != PROMPT_ONLY[name]:
+            option = name.replace("_", "-")
+            raise BadInput(f"--{option} {value} needs --prompt TRACE, which plans a prompt cache", field=name)
+    if log is None:
+        raise BadInput("give a request LOG, or --prompt TRACE to plan a prompt cache", field="log")
+    _plan_keys(log, prices, sla=sla, keys=keys, events=(coverage, precision), hits=hits, json=json, picture=picture)
+
+
+def _refuse(given: Mapping[str, object], log: Path | None, prompt: Path) -> None:
+    """Raise :class:`BadInput` for what has no meaning together with ``--prompt``."""
+    if log is not None:
+        raise BadInput(f"--prompt {prompt} replaces the log {log}; give one of them", field="log")
+    for name, value in given.items():
+        if value not in (None, False):
+            raise BadInput(f"--{name} has no meaning with --prompt {prompt}; leave it out", field=name)
+
+
+def _plan_prompt(options: PromptOptions) -> None:
+    _need_numpy()
+    plan_prompt(options)
+
+
+def _need_numpy() -> None:
     try:
         import numpy  # noqa: F401, ICN001 - only whether it is there
     except ImportError as missing:
         raise MissingDependency.of("planning", "plan", field="numpy") from missing
-    from parbake.cli.pictures import DOLLARS, draw_front, must_be_picture
+
+
+def _plan_keys(
+    log: Path,
+    prices: Path | None,
+    *,
+    sla: str,
+    keys: int | None,
+    events: tuple[float | None, float | None],
+    hits: float | None,
+    json: Path | None,
+    picture: Path | None,
+) -> None:
+    """Plan a task from its request log; ``events`` is the coverage and precision of an assumed event lane."""
+    _need_numpy()
+    from parbake.cli.support.pictures import DOLLARS, draw_front, must_be_picture
 
     for name, path in (("json", json), ("picture", picture)):
         if path is not None and path.resolve() == log.resolve():
@@ -81,10 +164,10 @@ def plan(
     if picture is not None:
         must_be_picture(picture)
     priced = _prices(prices)
-    if coverage is not None and priced.near_line is None:
-        raise BadInput(f"--coverage {coverage}: the prices must have near_line, the cost of computing on an event")
-    events = _lane(coverage, precision)
-    found = _planned(log, priced, sla_s=seconds(sla, field="sla"), keys=keys, events=events, hits=hits)
+    if events[0] is not None and priced.near_line is None:
+        raise BadInput(f"--coverage {events[0]}: the prices must have near_line, the cost of computing on an event")
+    lane = _lane(*events)
+    found = _planned(log, priced, sla_s=seconds(sla, field="sla"), keys=keys, events=lane, hits=hits)
     lacking = [name for name, given in (("prices", prices), ("keys", keys)) if given is None]
     show(found, missing=lacking)
     if json is not None:

@@ -1,0 +1,1 @@
+"""Traces that the prompt plan is judged on."""
