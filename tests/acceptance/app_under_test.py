@@ -6,9 +6,9 @@ import os
 
 from parbake.http import HttpApp
 from parbake.testing import FileClock
-from retail_assistant.answers.policy import generation
 from retail_assistant.compose import http_app
 from retail_assistant.http import chat
+from retail_assistant.model import generation
 from retail_assistant.settings import from_environment
 
 # The tests do not measure how long a reply takes, and a busy machine is slower.

@@ -8,9 +8,10 @@ import http.client
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ from cluster import Cluster
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.generators import llama
+from parbake.generators import _engine
 from parbake.generators.llama import LlamaGenerator
-from parbake.ports.models import Generator, Prompt, Usage
+from parbake.ports.models import Generator, Usage
+from parbake.ports.prompts import Block, Prompt
 
 EVIDENCE = tuple(
     f"Section {n}. You can return a book within {n + 20} days of delivery when it is still sealed in its wrapping."
@@ -28,14 +30,18 @@ EVIDENCE = tuple(
 )
 
 
+def prompt_of(sections: Sequence[str], question: str) -> Prompt:
+    """Return a prompt whose prefix has some sections."""
+    rules = Block("rules", "Answer from the sections.")
+    return Prompt(blocks=(rules, Block("sections", "\n".join(sections), "policy")), question=question)
+
+
 def test_the_local_model_reports_its_cached_prefix() -> None:
-    """A second request with the same rules and evidence has at least 80 % of its prompt cached."""
+    """A second request with the same rules and sections has at least 80 % of its prompt cached."""
 
     async def ask(generator: Generator, question: str) -> tuple[str, Usage]:
         text, usage = "", Usage()
-        async for delta in generator.stream(
-            Prompt("Answer from the evidence.", EVIDENCE, (), question), max_tokens=12, timeout_s=60
-        ):
+        async for delta in generator.stream(prompt_of(EVIDENCE, question), max_tokens=12, timeout_s=60):
             text += delta.text
             usage = delta.usage or usage
         return text, usage
@@ -47,16 +53,16 @@ def test_the_local_model_reports_its_cached_prefix() -> None:
     (first, _), (second, usage) = asyncio.run(both())
     assert first
     assert second
-    assert usage.cached_tokens is not None
-    assert usage.input_tokens is not None
-    assert usage.cached_tokens >= 0.8 * usage.input_tokens, usage
+    assert usage.cache_read is not None
+    assert usage.input is not None
+    assert usage.cache_read >= 0.8 * usage.input, usage
 
 
 def one_reply(generator: Generator) -> str:
     """Return a reply of a few tokens."""
 
     async def ask() -> str:
-        prompt = Prompt("Answer from the evidence.", EVIDENCE[:1], (), "What is the window?")
+        prompt = prompt_of(EVIDENCE[:1], "What is the window?")
         return "".join([delta.text async for delta in generator.stream(prompt, max_tokens=4, timeout_s=60)])
 
     return asyncio.run(ask())
@@ -81,15 +87,16 @@ def listening_ports() -> set[int]:
 
 
 def test_no_other_process_reaches_the_local_model() -> None:
-    """After loading, the process listens on no new port, and the engine's socket has no path any more."""
+    """The engine listens on no port, and only its own user can open the folder of its socket, which goes with it."""
     before = listening_ports()
     generator = LlamaGenerator()
     assert one_reply(generator)
     assert listening_ports() == before
-    address = generator._server.listening_address
-    assert address.startswith("unix://")
-    with pytest.raises(FileNotFoundError):
-        over_http(address, "/v1/models")
+    socket_file = Path(generator._engine._address)
+    assert socket_file.is_socket()
+    assert stat.S_IMODE(socket_file.parent.stat().st_mode) == 0o700
+    asyncio.run(generator.aclose())
+    assert not socket_file.parent.exists()
 
 
 def test_the_engine_refuses_who_has_no_key(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -100,15 +107,13 @@ def test_the_engine_refuses_who_has_no_key(monkeypatch: pytest.MonkeyPatch, capf
         keys.append("k" * length)
         return keys[-1]
 
-    with tempfile.TemporaryDirectory() as folder:
-        monkeypatch.setattr(llama.tempfile, "TemporaryDirectory", lambda **_: contextlib.nullcontext(folder))
-        monkeypatch.setattr(llama.secrets, "token_urlsafe", key)
-        generator = LlamaGenerator()
-        assert one_reply(generator)
-        address, body = generator._server.listening_address, '{"messages": [{"role": "user", "content": "hi"}]}'
-        assert over_http(address, "/v1/chat/completions", body) == 401
-        assert over_http(address, "/slots") == 401
-        assert over_http(address, "/v1/models") == 401
+    monkeypatch.setattr(_engine.secrets, "token_urlsafe", key)
+    generator = LlamaGenerator()
+    assert one_reply(generator)
+    address, body = generator._engine._address, '{"messages": [{"role": "user", "content": "hi"}]}'
+    assert over_http(address, "/v1/chat/completions", body) == 401
+    assert over_http(address, "/slots") == 401
+    assert over_http(address, "/v1/models") == 401
     assert one_reply(generator)
     assert not any(keys[0] in text for text in (*capfd.readouterr(), repr(generator), repr(vars(generator))))
 
@@ -121,7 +126,7 @@ def test_the_local_model_grows_by_nothing_per_conversation() -> None:
         sizes = []
         for n in range(9):
             evidence = tuple(f"Shop {n}. {text}" for text in EVIDENCE[:6])
-            prompt = Prompt("Answer from the evidence.", evidence, (), "What is the window?")
+            prompt = prompt_of(evidence, "What is the window?")
             _ = [delta async for delta in generator.stream(prompt, max_tokens=2, timeout_s=60)]
             sizes.append(resident())
         return sizes[-1] - sizes[2]
@@ -150,8 +155,8 @@ def test_what_a_model_makes_up_is_not_shown(prepared: Path, tmp_path: Path) -> N
         cluster.stop()
 
 
-def test_a_refused_provider_is_named_and_its_key_never_shown(prepared: Path, tmp_path: Path) -> None:
-    """A provider that cannot be reached gives a 502 problem document; reply and log do not show the key."""
+def test_without_its_provider_the_assistant_answers_by_its_rules(prepared: Path, tmp_path: Path) -> None:
+    """If the provider cannot be reached, the reply is marked and quotes the policy; nothing shows the key."""
     home = tmp_path / "data"
     shutil.copytree(prepared, home)
     key = "sk-very-secret-key"
@@ -160,8 +165,9 @@ def test_a_refused_provider_is_named_and_its_key_never_shown(prepared: Path, tmp
         server = cluster.server()
         body = {"messages": [{"role": "user", "content": "Until when can I return my order?"}]}
         response = server.client.post("/v1/chat/completions", json=body)
-        assert response.status_code == 502, response.text
-        assert response.json()["field"] == "openai"
+        assert response.status_code == 200, response.text
+        assert "model_failed: unreachable" in response.json()["parbake"]["refusals"]
+        assert "30 days" in response.json()["choices"][0]["message"]["content"]
         assert "secret" not in response.text
         server.stop()
         assert not [line for line in server.lines if "very-secret" in line]

@@ -12,6 +12,9 @@ from typing import Any
 import parbake as pb
 from parbake.alerts.log import LogSink
 from parbake.alerts.webhook import WebhookSink
+from parbake.generators.anthropic import AnthropicGenerator
+from parbake.generators.bedrock import BedrockGenerator
+from parbake.generators.chain import chain
 from parbake.generators.extractive import Extractive
 from parbake.generators.llama import LlamaGenerator
 from parbake.generators.openai import OpenAIGenerator
@@ -23,9 +26,9 @@ from parbake.sources.sqlite import SqliteSource
 from retail_assistant import live_tasks
 from retail_assistant.answers import guardrails, lists
 from retail_assistant.answers.desk import AnswerDesk
-from retail_assistant.answers.policy import gate, generation
+from retail_assistant.answers.policy import gate
 from retail_assistant.chat import intent
-from retail_assistant.chat.flow import Assistant
+from retail_assistant.chat.flow import Assistant, ModelUse
 from retail_assistant.chat.rehearsal import rehearse
 from retail_assistant.chat.release import Release
 from retail_assistant.chat.tools import Toolbox
@@ -39,10 +42,12 @@ from retail_assistant.knowledge import tasks as knowledge
 from retail_assistant.knowledge.product_index import IndexFollower, ProductIndex
 from retail_assistant.knowledge.views import VIEWS
 from retail_assistant.live import LiveShop
+from retail_assistant.model import generation
+from retail_assistant.model import prefix as model_prefix
 from retail_assistant.recs import tasks as recs
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.views import History
-from retail_assistant.settings import Settings, from_environment
+from retail_assistant.settings import CALL_TOOLS, Settings, from_environment
 from retail_assistant.shop import queries, schema
 from retail_assistant.shop.connections import PerThread, writers
 from retail_assistant.shop.schema import connect
@@ -57,6 +62,7 @@ ALL = recs.tasks.merge(
     faq.tasks,
     faq_match.tasks,
     generation.tasks,
+    model_prefix.tasks,
     guardrails.tasks,
     live_tasks.tasks,
     lexicon.tasks,
@@ -134,17 +140,29 @@ def shop_meta(path: Path) -> dict[str, str]:
 
 
 def generator(settings: Settings) -> Generator:
-    """The generator that ``LLM`` names."""
-    if settings.llm == "llama":
-        return LlamaGenerator()
-    if settings.llm == "openai":
-        return OpenAIGenerator.from_environment()
-    return Extractive()
+    """The generator that ``LLM`` names, or a chain of several."""
+    available: dict[str, Callable[[], Generator]] = {
+        "extractive": Extractive,
+        "llama": lambda: LlamaGenerator(prefixes=settings.data / "prefixes"),
+        "openai": OpenAIGenerator.from_environment,
+        "anthropic": AnthropicGenerator.from_environment,
+        "bedrock": BedrockGenerator.from_environment,
+    }
+    if len(settings.generators) > 1:
+        return chain(settings.llm, available)
+    return available[settings.llm]()
+
+
+def model_use(settings: Settings) -> ModelUse:
+    """What the generators of ``LLM`` do: nothing, word answers, or look things up with tools."""
+    if any(name in CALL_TOOLS for name in settings.generators):
+        return "tools"
+    return "none" if settings.llm == "extractive" else "wording"
 
 
 def check(settings: Settings) -> None:
     """Raise :class:`~parbake.errors.ProviderError` early if the chosen generator lacks something, and name it."""
-    if settings.llm == "openai":
+    if any(name in CALL_TOOLS for name in settings.generators):
         generator(settings)
 
 
@@ -171,9 +189,7 @@ def http_app(
     app = build(settings, clock=clock, worker=worker, answer_gate=answer_gate)
     shop: LiveShop = app.settings.resources[LiveShop]
     understanding = Understanding(app, shop)
-    assistant = Assistant(
-        app, shop, app.settings.resources[PerThread], understanding, may_word=settings.llm != "extractive"
-    )
+    assistant = Assistant(app, shop, app.settings.resources[PerThread], understanding, model=model_use(settings))
     follower = IndexFollower(app, knowledge.product_embeddings, app.settings.resources[ProductIndex])
     return HttpApp(
         app,
@@ -183,7 +199,7 @@ def http_app(
         warm=[
             follower.step,
             understanding.step,
-            partial(rehearse, app, assistant, may_generate=settings.llm != "openai"),
+            partial(rehearse, app, assistant, may_generate=model_use(settings) != "tools"),
         ],
         hosts=hosts,
     )

@@ -11,7 +11,9 @@ import parbake as pb
 from parbake.embedders.minilm import MiniLm
 from retail_assistant.shop.complaints import Rules
 
-GENERATORS = ("extractive", "llama", "openai")
+GENERATORS = ("extractive", "llama", "openai", "anthropic", "bedrock")
+CALL_TOOLS = ("openai", "anthropic", "bedrock")
+"""The generators that look things up themselves."""
 ENCODERS = ("int8", "float32")
 
 
@@ -19,8 +21,8 @@ ENCODERS = ("int8", "float32")
 class Settings:
     """``data`` is the folder of the shop and the ledger, and of the store unless ``store`` is the URL of another.
 
-    ``complaints`` says when complaints withdraw an answer from everybody. The URL is never printed, because it may
-    contain a password.
+    ``llm`` names the generators in the order in which they are tried. ``complaints`` says when complaints withdraw an
+    answer from everybody. The URL is never printed, because it may contain a password.
     """
 
     data: Path
@@ -38,6 +40,11 @@ class Settings:
         return MiniLm(threads=threads, int8=self.encoder == "int8")
 
     @property
+    def generators(self) -> tuple[str, ...]:
+        """The generators in the order in which they are tried."""
+        return tuple(self.llm.split(" -> "))
+
+    @property
     def store_url(self) -> str:
         """The URL of the store."""
         return self.store or f"lmdb://{(self.data / 'store').resolve()}"
@@ -52,7 +59,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if environment is None else environment
     return Settings(
         Path(env.get("RETAIL_HOME") or "data"),
-        _one_of(env, "LLM", GENERATORS),
+        _chain(env),
         _whole(env, "RETAIL_SEED", 7, least=0),
         _whole(env, "RETAIL_SHOPPERS", 10_000, least=10),
         _whole(env, "RETAIL_PRODUCTS", 2_000, least=20),
@@ -64,6 +71,20 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         ),
         _one_of(env, "ENCODER", ENCODERS),
     )
+
+
+def _chain(env: Mapping[str, str]) -> str:
+    """``LLM``: one generator, or several in the order in which they are tried, such as ``anthropic -> llama``."""
+    line = env.get("LLM") or GENERATORS[0]
+    names = [name.strip() for name in line.split("->")]
+    wrong = next((name for name in names if name not in GENERATORS), None)
+    if wrong is not None or len(set(names)) < len(names):
+        raise pb.BadInput(
+            f"LLM={line[:80]!r}: choose one of {', '.join(GENERATORS)}, or several of them in order, such as "
+            "'anthropic -> llama -> extractive'",
+            field="LLM",
+        )
+    return " -> ".join(names)
 
 
 def _one_of(env: Mapping[str, str], name: str, choices: Sequence[str]) -> str:

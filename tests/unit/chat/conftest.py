@@ -88,17 +88,20 @@ def vocabularies():
 
 @pytest.fixture
 async def opened(prepared, tmp_path, embedder, vocabularies, monkeypatch):
-    """Return a function that opens the assistant over a fresh copy of the shop; a ``generator`` words its policies."""
+    """Return a function that opens the assistant over a fresh copy of the shop.
+
+    A ``generator`` words its policies, or with the ``llm`` of a model that calls tools looks things up itself.
+    """
     monkeypatch.setattr("retail_assistant.settings.MiniLm", lambda **_: embedder)
     monkeypatch.setattr("retail_assistant.chat.understanding.Vocabulary", vocabularies)
     desks = []
 
-    async def one(generator=None):
+    async def one(generator=None, llm="llama"):
         folder = tmp_path / f"data{len(desks)}"
         shutil.copytree(prepared, folder)
         if generator is not None:
             monkeypatch.setattr(compose, "generator", lambda _: generator)
-        settings = Settings(folder, llm="llama" if generator is not None else "extractive")
+        settings = Settings(folder, llm=llm if generator is not None else "extractive")
         desks.append(Desk(folder, compose.http_app(settings, clock=FakeClock(NOW))))
         await desks[-1].http.app.drain()
         return desks[-1]

@@ -138,17 +138,21 @@ class Down:
         raise pb.errors.ProviderError("the provider is down", field="openai")
 
 
-async def test_a_provider_that_fails_is_an_error_in_the_stream_and_a_problem_document(opened):
-    """A provider's failure is an error event in a stream, and a 502 problem document otherwise."""
+async def test_without_its_provider_the_assistant_quotes_and_says_so(opened):
+    """If the provider fails, the reply quotes the policy, and its refusals say that the model has failed."""
     desk = await opened(Down())
     history = [{"role": "user", "content": "What is your return window?"}]
     body = {"messages": [*history, {"role": "user", "content": "and for opened boxes?"}]}
-    plain = await desk.client.post(CHAT, json=body)
-    assert plain.status_code == 502
-    assert plain.json()["error"]["type"] == "server_error"
+    plain = (await desk.client.post(CHAT, json=body)).json()
+    text = plain["choices"][0]["message"]["content"]
+    assert "14 days" in text
+    assert plain["parbake"]["refusals"][-1] == "model_failed: unknown"
+    assert plain["parbake"]["worded"] is False
     streamed = await desk.client.post(CHAT, json=body | {"stream": True})
-    error = json.loads(streamed.text.strip().split("\n\n")[-1].removeprefix("data: "))["error"]
-    assert (error["type"], error["param"]) == ("ProviderError", "openai")
+    events = [event.removeprefix("data: ") for event in streamed.text.split("\n\n")]
+    chunks = [json.loads(event) for event in events if event.startswith("{")]
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks).strip() == text
+    assert chunks[-1]["parbake"]["refusals"][-1] == "model_failed: unknown"
 
 
 def one(text, **members):

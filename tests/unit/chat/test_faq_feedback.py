@@ -3,9 +3,11 @@
 import asyncio
 import sqlite3
 
+import msgspec
 import pytest
 
 from parbake.http.operators import Operators
+from parbake.ports.models import Usage
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq.explore import Notebook
 from retail_assistant.shop import explorations, records
@@ -129,7 +131,7 @@ async def test_a_reply_tells_what_it_cost_and_is_found_again(desk):
     assert found["steps"] == made["steps"]
     assert (found["subject"], found["sources"]) == (ANSWER, ["policy/returns"])
     assert 0 < made["cost_usd"] < 0.01
-    assert found["usage"] == {"input_tokens": 0, "output_tokens": 0, "cached_tokens": 0}
+    assert found["usage"] == msgspec.to_builtins(Usage(uncached=0, output=0))
     assert QUESTION not in str(found)
     assert text not in str(found)
 

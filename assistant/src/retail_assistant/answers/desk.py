@@ -19,6 +19,7 @@ from retail_assistant.answers.reviews import Reviews
 from retail_assistant.answers.subjects import Subjects
 from retail_assistant.answers.sums import Sums
 from retail_assistant.live import LiveShop
+from retail_assistant.model.prompting import Prompts
 from retail_assistant.understand.ask import Kind, Reading
 
 Handler = Callable[[Asked], Awaitable[Draft]]
@@ -27,10 +28,10 @@ Handler = Callable[[Asked], Awaitable[Draft]]
 class AnswerDesk:
     """All kinds of answers over one app and its live shop."""
 
-    def __init__(self, app: pb.App, shop: LiveShop, *, may_word: bool = False) -> None:
-        """Build them; ``may_word`` says whether the generator words what the policies answer."""
+    def __init__(self, app: pb.App, shop: LiveShop, prompts: Prompts | None = None) -> None:
+        """Build them; with ``prompts`` the generator words what the policies answer."""
         subjects = Subjects(shop)
-        self.policies = PolicyAnswers(app, shop, may_word=may_word)
+        self.policies = PolicyAnswers(app, shop, prompts)
         self._lists = Lists(app, shop, subjects)
         promotions = Promotions(app, shop, subjects)
         self._facts = Facts(subjects, app.settings.clock.now)

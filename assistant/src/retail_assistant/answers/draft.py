@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 import parbake as pb
+from parbake.errors import ProviderError
 from retail_assistant.answers.guardrails import Checked
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.voices import is_named
@@ -15,11 +16,15 @@ from retail_assistant.understand.ask import Ask, Kind
 from retail_assistant.understand.dialogue import Dialogue, Pending
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
+MODEL_FAILED = "model_failed"
+SENTENCE_ENDS = (".", "!", "?", "\u201d", '"')
+
 
 class Asked(msgspec.Struct, frozen=True):
     """A question in its conversation: who asks, on which page, and what was said before.
 
-    ``alone`` says whether the reply answers nothing else; only then may a generator word it.
+    ``alone`` says whether the reply answers nothing else; only then may a generator word it. ``session`` names the
+    conversation.
     """
 
     ask: Ask
@@ -28,6 +33,7 @@ class Asked(msgspec.Struct, frozen=True):
     said: Dialogue
     history: tuple[tuple[str, str], ...] = ()
     alone: bool = True
+    session: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -91,12 +97,23 @@ class Draft:
                 yield sentence
             return
         held = ""
-        async for sentence in pb.guard.release(self.stream, lambda s: s):
-            if held:
+        try:
+            async for sentence in pb.guard.release(self.stream, lambda s: s):
+                if held:
+                    yield held
+                held = sentence.strip()
+        except ProviderError as error:  # what is shown stays; what was not whole is left out
+            self.refusals.append(model_failed(error))
+            if held.endswith(SENTENCE_ENDS):
                 yield held
-            held = sentence.strip()
-        if held.endswith((".", "!", "?", "\u201d", '"')):  # a length limit cuts a last sentence short
+            return
+        if held.endswith(SENTENCE_ENDS):  # a length limit cuts a last sentence short
             yield held
+
+
+def model_failed(error: ProviderError) -> str:
+    """The refusal of a reply that no model has written, with the kind of failure."""
+    return f"{MODEL_FAILED}: {error.kind.value}"
 
 
 def showing(text: str, offers: Sequence[Offer], *, lane: str = "realtime", wishes: Wishes = NO_WISHES) -> Draft:

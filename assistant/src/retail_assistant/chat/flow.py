@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -15,7 +16,6 @@ from retail_assistant.answers.desk import AnswerDesk
 from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.guardrails import guardrails
 from retail_assistant.answers.policy.gate import policy_sections
-from retail_assistant.answers.policy.generation import response_generation
 from retail_assistant.answers.policy.sections import Found, section_name
 from retail_assistant.answers.remarks import HOSTILE, OFF_TOPIC, ask_back, remark
 from retail_assistant.chat.bank import Bank, FromBank
@@ -23,7 +23,9 @@ from retail_assistant.chat.conversation import Sessions, after
 from retail_assistant.chat.deciding import OWN, decide, is_sure, needs_head
 from retail_assistant.chat.intent import Intent, intent
 from retail_assistant.chat.lookup import Lookup
+from retail_assistant.chat.model_first import ModelFirst
 from retail_assistant.chat.release import Release
+from retail_assistant.chat.tool_loop import ToolLoop
 from retail_assistant.chat.tools import Toolbox
 from retail_assistant.chat.turn import Card, Forgotten, Reply, Turn
 from retail_assistant.chat.understanding import Understanding
@@ -32,6 +34,8 @@ from retail_assistant.faq.match import CONVERSATION, LEARNS, FaqMatch
 from retail_assistant.faq.vocabulary import content_words
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop
+from retail_assistant.model.generation import response_generation
+from retail_assistant.model.prompting import Prompts
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import NEW, Dialogue
@@ -43,6 +47,7 @@ from retail_assistant.understand.said.troubles import is_trouble
 from retail_assistant.understand.said.two_rules import trouble_and_return
 from retail_assistant.understand.words import bare, plain
 
+ModelUse = Literal["none", "wording", "tools"]
 TIMEOUT = "30s"
 MOST_RETRIES = 2
 HOSTILE_SURE = 0.6
@@ -61,7 +66,7 @@ class Assistant:
     """Answers turns."""
 
     def __init__(
-        self, app: pb.App, shop: LiveShop, writers: PerThread, understanding: Understanding, *, may_word: bool = False
+        self, app: pb.App, shop: LiveShop, writers: PerThread, understanding: Understanding, *, model: ModelUse = "none"
     ) -> None:
         """Share the app and the live shop with every kind of answer.
 
@@ -70,16 +75,21 @@ class Assistant:
             shop: What is live.
             writers: Note what the bank can learn from.
             understanding: Reads messages.
-            may_word: Whether the generator words what a policy section answers; otherwise the section is quoted.
+            model: What the generator does: nothing, word what a policy section answers, or look everything up with
+                tools that the bank does not answer.
         """
         self._app = app
         self._shop = shop
-        self._desk = AnswerDesk(app, shop, may_word=may_word)
+        self._replies = pb.prompt.GivenReplies(app.bonds)
+        prompts = Prompts(app, shop, self._replies)
+        self._desk = AnswerDesk(app, shop, None if model == "none" else prompts)
         self._understanding = understanding
         self._lookup = Lookup(self._desk.policies, understanding)
         self._bank = Bank(app, shop, self._lookup, understanding)
         self._release = Release(app)
         self.tools = Toolbox(self._desk, self._release, understanding)
+        loop = ToolLoop(app, shop, self.tools, prompts)
+        self._model_first = ModelFirst(self._bank, loop) if model == "tools" else None
         self._notebook = Notebook(writers, app.settings.clock)
         self.sessions = Sessions(app.settings.clock.now)
 
@@ -103,6 +113,7 @@ class Assistant:
         heard = await self._heard(turn.message)
         asks = parser.read(heard.text, said, turn.page or "")
         settled = await self._settled(turn, asks[-1], said)
+        resting = await self._replies.begin()
         draft, retries = settled or await self._draft(turn, asks, said, heard), 0
         while settled is None and await self._release.is_outdated(draft, turn):
             if not draft.faq and retries >= MOST_RETRIES:
@@ -111,6 +122,7 @@ class Assistant:
                 break
             # What it was made of changed between reading and checking: again, from what holds now.
             retries += 1
+            resting = await self._replies.begin()
             request.again(retrieval, policy_sections, response_generation, guardrails)
             refusals = [*draft.refusals, OUTDATED] if draft.faq else draft.refusals
             draft = await self._draft(turn, asks, said, heard, may_use_bank=OUTDATED not in refusals)
@@ -121,6 +133,7 @@ class Assistant:
             yield sentence
         shown = cards(draft.asins, self._shop)
         self.sessions.keep(turn, after(said, asks[-1], draft, turn.page or ""), text)
+        self._replies.keep(resting, text, draft.sources)
         refusals = draft.refusals
         yield Reply(
             draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), shown, text.strip(), draft.worded
@@ -129,17 +142,24 @@ class Assistant:
     async def _draft(
         self, turn: Turn, asks: list[Ask], said: Dialogue, heard: Heard, *, may_use_bank: bool = True
     ) -> Draft:
+        modelled = Draft()
+        if self._model_first is not None and turn.may_generate:
+            modelled = await self._model_first.draft(turn, asks, said, may_use_bank=may_use_bank)
+            if modelled.text:
+                return modelled
         drafts = [Draft(f"I can only answer in English, not in {heard.language}.")] if heard.language else []
         notice = len(drafts)
-        alone, state = len(asks) == 1 and not heard.language, said if heard.is_understood else NEW
+        alone, state = len(asks) == 1 and not heard.language and turn.may_generate, said if heard.is_understood else NEW
         for ask in asks:
-            asked = Asked(ask, turn.shopper, turn.page or "", state, turn.history, alone)
+            asked = Asked(ask, turn.shopper, turn.page or "", state, turn.history, alone, turn.session)
             one = await self._one(turn, asked, may_use_bank=may_use_bank and len(asks) == 1)
             state = after(state, ask, one, turn.page or "")
             drafts.append(one)
         if notice and not any(d.section or (heard.english and _tells(d)) for d in drafts[notice:]):
             drafts[notice:] = [Draft(IN_ENGLISH, intent=drafts[-1].intent)]  # not understood is not unstated either
-        return together(drafts)
+        made = together(drafts)
+        made.refusals = [*modelled.refusals, *made.refusals]
+        return made
 
     async def _settled(self, turn: Turn, ask: Ask, said: Dialogue) -> Draft | None:
         """What a yes or a no to a proposed action leads to; ``None`` for every other message. This writes, so once."""

@@ -39,6 +39,6 @@ async def rehearse(app: pb.App, assistant: Assistant, *, may_generate: bool) -> 
     for message in (*MESSAGES, *([GENERATED] if may_generate else ())):
         try:
             async with app.request(TIMEOUT) as request:
-                await assistant.reply(Turn(message, ANONYMOUS), request)
+                await assistant.reply(Turn(message, ANONYMOUS, may_generate=may_generate), request)
         except pb.ParbakeError as error:  # a customer who asks the same is told so
             _log.warning("%r could not be rehearsed: %s", message, error)

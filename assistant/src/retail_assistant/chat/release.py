@@ -32,7 +32,7 @@ class Release:
                 break  # a generator that goes on like this has nothing more to say
             if checked.text and not (draft.stream and pb.guard.is_courtesy(sentence)):  # that would answer nothing
                 shown.add(checked.text)
-                draft.worded = draft.stream is not None
+                draft.worded = draft.worded or draft.stream is not None
                 yield checked.text + " "
         if not shown:
             for sentence in pb.guard.sentences(draft.fallback):

@@ -6,21 +6,24 @@ now, and its products and sources are named, so that a caller can refer to them.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Protocol
 
 import msgspec
 
 import parbake as pb
+from parbake.ports.prompts import Tool
 from retail_assistant.answers.desk import AnswerDesk
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.chat import tool_arguments
 from retail_assistant.chat.release import Release
 from retail_assistant.chat.turn import Turn
 from retail_assistant.chat.understanding import Understanding
-from retail_assistant.understand.ask import Ask, Subject
+from retail_assistant.understand.ask import Ask, Kind, Subject
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.names.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
 from retail_assistant.understand.pointing import only
+from retail_assistant.understand.wishes import NO_WISHES, Wishes
 from retail_assistant.understand.words import plain
 
 
@@ -60,6 +63,9 @@ class ToolResult(msgspec.Struct, frozen=True):
         section: The policy section that it quotes, as ``policy#section``.
         lane: Where its main value came from.
         pending: The action that waits for the shopper's yes.
+        stated: The sentences of ``text`` with slots instead of numbers.
+        kind: The kind of question that the tool answers.
+        wishes: The constraints of a list.
     """
 
     text: str
@@ -68,6 +74,15 @@ class ToolResult(msgspec.Struct, frozen=True):
     section: str = ""
     lane: str = "realtime"
     pending: Pending | None = None
+    stated: tuple[str, ...] = ()
+    kind: Kind = "unclear"
+    wishes: Wishes = NO_WISHES
+
+
+@cache
+def model_tools() -> tuple[Tool, ...]:
+    """Return the tools as a prompt has them."""
+    return tuple(Tool(name, described(arguments), schema(arguments)) for name, arguments in TOOLS.items())
 
 
 def tool_schemas() -> list[dict[str, Any]]:
@@ -77,15 +92,20 @@ def tool_schemas() -> list[dict[str, Any]]:
             "type": "function",
             "function": {
                 "name": name,
-                "description": " ".join((arguments.__doc__ or "").replace("`", "").split()),
-                "parameters": _schema(arguments),
+                "description": described(arguments),
+                "parameters": schema(arguments),
             },
         }
         for name, arguments in TOOLS.items()
     ]
 
 
-def _schema(arguments: type[Arguments]) -> dict[str, Any]:
+def described(arguments: type[Arguments]) -> str:
+    """A tool's description."""
+    return " ".join((arguments.__doc__ or "").replace("`", "").split())
+
+
+def schema(arguments: type[Arguments]) -> dict[str, Any]:
     """The JSON schema of a tool's arguments, with the types that it refers to beside it."""
     (root,), components = msgspec.json.schema_components([arguments], ref_template="#/$defs/{name}")
     own = dict(components.pop(root["$ref"].rpartition("/")[2]))
@@ -125,6 +145,7 @@ class Toolbox:
             draft = await self._desk.policies.answer(asked, await self._desk.policies.find(ask.text))
         else:
             draft = await self._desk.handler(kind, ask.best.slot)(asked)
+        draft.intent = kind
         return await self._checked(draft, Turn(ask.text or name, shopper, page=page or None))
 
     async def confirm(self, pending: Pending, *, shopper: str, consent: str) -> ToolResult:
@@ -144,8 +165,12 @@ class Toolbox:
 
     async def _checked(self, draft: Draft, turn: Turn) -> ToolResult:
         """A draft's checked sentences with what they are made of."""
-        text = "".join([sentence async for sentence in self._release.checked(draft, turn)])
-        return ToolResult(text.strip(), draft.asins, draft.sources, draft.section, draft.lane, draft.pending)
+        shown = [sentence.strip() async for sentence in self._release.checked(draft, turn)]
+        slotted = {checked.text: sentence for sentence, checked in draft.checks.items()}
+        return ToolResult(
+            " ".join(shown), draft.asins, draft.sources, draft.section, draft.lane, draft.pending,
+            tuple(slotted.get(text, text) for text in shown), draft.intent, draft.wishes,
+        )  # fmt: skip
 
 
 def _in_shop_names(ask: Ask, vocabulary: Vocabulary) -> Ask:

@@ -14,7 +14,8 @@ class Turn(msgspec.Struct, frozen=True, dict=True):
     """One message with what surrounds it.
 
     ``history`` holds (role, text), oldest first; ``page`` is a product; ``locale`` a language, such as ``en``;
-    ``session`` names the conversation, if its client gave it a name.
+    ``session`` names the conversation, if its client gave it a name. ``may_generate`` says whether a generator may be
+    asked.
     """
 
     message: str
@@ -23,6 +24,7 @@ class Turn(msgspec.Struct, frozen=True, dict=True):
     history: tuple[tuple[str, str], ...] = ()
     locale: str = "en"
     session: str = ""
+    may_generate: bool = True
 
     @cached_property
     def screened(self) -> pb.semantic.Screened:

@@ -13,7 +13,9 @@ from typing import Protocol
 
 import parbake as pb
 from parbake.generators.extractive import Extractive
-from parbake.ports.models import Generator, Prompt
+from parbake.ports.models import Generator
+from parbake.ports.prompts import Block as PromptBlock
+from parbake.ports.prompts import Prompt
 from retail_assistant.knowledge.blocks import Block
 
 SYSTEM = (
@@ -68,7 +70,7 @@ class BankWording:
 
 async def _written(question: str, block: Block, generator: Generator) -> str:
     """A model's text from a section, without the sentences that claim more than the section does."""
-    prompt = Prompt(SYSTEM, (block.plain,), (), question)
+    prompt = Prompt(blocks=(PromptBlock("rules", SYSTEM),), evidence=(block.plain,), question=question)
     stream = generator.stream(prompt, max_tokens=MAX_TOKENS, timeout_s=TIMEOUT_S)
     written = "".join([delta.text async for delta in stream])
     return " ".join(s for s in pb.guard.sentences(written) if _is_grounded(s, block))

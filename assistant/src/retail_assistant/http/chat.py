@@ -108,7 +108,7 @@ class ChatRoutes:
         document = _envelope("chat.completion", answer_id, [choice])
         answer = self._noted(answer_id, reply, scope)
         document["usage"] = _usage(answer.usage)
-        document["parbake"] = _made_of(reply, answer, time.perf_counter() - started)
+        document["parbake"] = _made_of(reply, answer, scope, time.perf_counter() - started)
         return json_response(document)
 
     async def _stream(self, turn: Turn) -> AsyncIterator[bytes]:
@@ -129,7 +129,7 @@ class ChatRoutes:
         if reply is None:
             raise AssertionError("a stream ends with the reply")
         answer = self._noted(answer_id, reply, scope)
-        made_of = _made_of(reply, answer, time.perf_counter() - started)
+        made_of = _made_of(reply, answer, scope, time.perf_counter() - started)
         yield _chunk(answer_id, {}, finish="stop", usage=_usage(answer.usage), parbake=made_of)
         yield b"data: [DONE]\n\n"
 
@@ -198,15 +198,18 @@ def _chunk(answer_id: str, delta: dict[str, Any], *, finish: str | None = None, 
     return b"data: " + msgspec.json.encode({**document, **members}) + b"\n\n"
 
 
-def _usage(tokens: Usage | None) -> dict[str, int] | None:
+def _usage(tokens: Usage | None) -> dict[str, Any] | None:
     """Tokens by OpenAI's names; ``None`` if they are not known."""
-    if tokens is None or tokens.input_tokens is None or tokens.output_tokens is None:
+    if tokens is None or tokens.input is None or tokens.output is None:
         return None
-    sent, made = tokens.input_tokens, tokens.output_tokens
-    return {"prompt_tokens": sent, "completion_tokens": made, "total_tokens": sent + made}
+    sent, made = tokens.input, tokens.output
+    found: dict[str, Any] = {"prompt_tokens": sent, "completion_tokens": made, "total_tokens": sent + made}
+    if tokens.cache_read is not None:
+        found["prompt_tokens_details"] = {"cached_tokens": tokens.cache_read}
+    return found
 
 
-def _made_of(reply: Reply, answer: Answer, seconds: float) -> dict[str, Any]:
+def _made_of(reply: Reply, answer: Answer, scope: pb.Request, seconds: float) -> dict[str, Any]:
     return {
         "answer_id": answer.id,
         "intent": reply.intent,
@@ -214,6 +217,7 @@ def _made_of(reply: Reply, answer: Answer, seconds: float) -> dict[str, Any]:
         "faq": reply.faq or None,
         "steps": answer.steps,
         "worded": reply.worded,
+        "generators": list(dict.fromkeys(call.model for call in scope.generations if call.usage != Usage())),
         "refusals": reply.refusals,
         "cards": reply.cards,
         "ms": round(seconds * 1000, 3),

@@ -7,13 +7,14 @@ import re
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.policy.gate import judged, policy_sections
-from retail_assistant.answers.policy.generation import build_prompt, response_generation, texts
 from retail_assistant.answers.policy.ranking import Desk
 from retail_assistant.answers.policy.sections import Found, Gate, section_name
 from retail_assistant.knowledge.blocks import Block
 from retail_assistant.knowledge.embedding import query_embedding
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop, fill_slots
+from retail_assistant.model.generation import response_generation, texts
+from retail_assistant.model.prompting import Prompts, Talk
 from retail_assistant.understand.said.concepts import OWN_DEADLINES, concepts
 from retail_assistant.understand.said.troubles import is_trouble
 
@@ -37,9 +38,9 @@ _MORE_IS_ASKED = re.compile(
 class PolicyAnswers:
     """Looks up policy sections."""
 
-    def __init__(self, app: pb.App, shop: LiveShop, *, may_word: bool = False) -> None:
-        """Keep what is asked; ``may_word`` says whether the generator words the one section that answers."""
-        self._app, self._shop, self._may_word = app, shop, may_word
+    def __init__(self, app: pb.App, shop: LiveShop, prompts: Prompts | None = None) -> None:
+        """Keep what is asked; with ``prompts`` the generator words the one section that answers."""
+        self._app, self._shop, self._prompts = app, shop, prompts
         self._plain = Desk(None)
 
     async def find(self, text: str) -> Found:
@@ -106,8 +107,9 @@ class PolicyAnswers:
             best = own
         text = fill_slots(best.text, self._shop)
         draft = Draft(sources=(best.source,), told=(best.text,), section=section_name(best))
-        if self._may_word and asked.alone:
-            prompt = build_prompt(asked.history, asked.ask.said, [text])
+        if self._prompts is not None and asked.alone:
+            talk = Talk(asked.shopper, asked.page, asked.history, asked.session)
+            prompt = await self._prompts.wording(talk, asked.ask.said, [text])
             served = await self._app.serve(response_generation, prompt=prompt)
             draft.stream = texts(served.unwrap())
         else:

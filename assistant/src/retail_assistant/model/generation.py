@@ -1,0 +1,31 @@
+"""Asking the generator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import parbake as pb
+from parbake.ports.models import Delta, Generator
+from parbake.ports.prompts import Prompt
+
+tasks = pb.Registry()
+MAX_TOKENS, TIMEOUT_S = 160, 20.0
+MAX_TOKENS_WITH_TOOLS = 400
+
+
+@tasks.live(why="Needs conversation context and retrieved data")
+async def response_generation(
+    prompt: pb.Live[Prompt],
+    *,
+    generator: pb.Resource[Generator] = pb.GIVEN,
+) -> AsyncIterator[Delta]:
+    """Stream a reply; what comes out is checked sentence by sentence before it is shown."""
+    most = MAX_TOKENS_WITH_TOOLS if prompt.tools else MAX_TOKENS
+    return generator.stream(prompt, max_tokens=most, timeout_s=min(TIMEOUT_S, pb.remaining_s()))
+
+
+async def texts(deltas: AsyncIterator[Delta]) -> AsyncIterator[str]:
+    """The text of a stream of deltas."""
+    async for delta in deltas:
+        if delta.text:
+            yield delta.text

@@ -1,0 +1,127 @@
+"""The assistant with a hosted model that calls its tools, through each provider's client and a provider in a box."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, Server
+from conftest import NO_CREDENTIALS
+
+from parbake.ports.prompts import ToolCall
+from parbake.testing.providers import BoxRequest, ProviderBox, ScriptedReply
+
+QUESTION = "Tell me something about that, would you?"
+"""A question that neither the bank nor a rule answers."""
+PROVIDERS = ("openai", "anthropic", "bedrock")
+
+
+def environment(llm: str, box: ProviderBox, model: str = "small") -> dict[str, str]:
+    """Return the settings of an assistant whose provider is the box."""
+    bedrock = {"AWS_ACCESS_KEY_ID": box.key, "AWS_SECRET_ACCESS_KEY": "testing-secret", "AWS_REGION": "eu-central-1"}
+    return {
+        "LLM": llm,
+        "OPENAI_API_KEY": box.key, "OPENAI_BASE_URL": box.openai_url, "OPENAI_MODEL": model,
+        "ANTHROPIC_API_KEY": box.key, "ANTHROPIC_BASE_URL": box.anthropic_url, "ANTHROPIC_MODEL": model,
+        **NO_CREDENTIALS, **bedrock, "BEDROCK_MODEL": model, "BEDROCK_ENDPOINT_URL": box.bedrock_url,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def box() -> Iterator[ProviderBox]:
+    """Return a provider in a box."""
+    with ProviderBox() as opened:
+        yield opened
+
+
+@pytest.fixture(params=PROVIDERS)
+def served(request: pytest.FixtureRequest, box: ProviderBox, prepared: Path, tmp_path: Path) -> Iterator[Server]:
+    """Return a server with each provider in turn."""
+    home = tmp_path / "data"
+    shutil.copytree(prepared, home)
+    cluster = Cluster(home, **environment(request.param, box))
+    try:
+        yield cluster.server()
+    finally:
+        cluster.stop()
+
+
+def called(name: str, **arguments: object) -> ScriptedReply:
+    """Return a reply that calls one tool."""
+    return ScriptedReply(calls=(ToolCall("call-1", name, json.dumps(arguments)),))
+
+
+def tool_results(request: BoxRequest) -> str:
+    """Return what a request says, as text."""
+    return json.dumps(request.body, ensure_ascii=False)
+
+
+def test_a_model_looks_up_and_refers(served: Server, box: ProviderBox) -> None:
+    """Through each client the model's call is answered, its reference is quoted, and the second request is cached."""
+    box.reply(called("policy_section", question="How long is the return window?"), "Thanks for asking! [r1]")
+    reply = served.chat(QUESTION)
+    assert "30 days" in reply.text
+    assert len(box.requests) == 2
+    assert "[r1] " in tool_results(box.requests[1])
+    assert [one.status for one in box.requests] == [200, 200]
+    usage = box.requests[1].usage
+    assert usage is not None
+    assert usage.read > 1000
+
+
+def test_a_lying_model_is_corrected(served: Server, box: ProviderBox) -> None:
+    """A wrong number with a reference is replaced by what the reference states, and one without is not shown."""
+    box.reply("You have 99 days [returns#return-window]. Everything is free.")
+    reply = served.chat(QUESTION)
+    assert "30 days" in reply.text
+    assert "99" not in reply.text
+    assert "free" not in reply.text
+
+
+def test_malformed_calls_do_not_end_the_turn(served: Server, box: ProviderBox) -> None:
+    """An unknown tool and arguments of a wrong type come back to the model as errors, and it goes on."""
+    calls = (ToolCall("1", "fly", "{}"), ToolCall("2", "product_facts", '{"product": 7}'))
+    box.reply(ScriptedReply(calls=calls), "[returns#return-window]")
+    reply = served.chat(QUESTION)
+    assert "30 days" in reply.text
+    sent = tool_results(box.requests[1])
+    assert "there is no tool" in sent
+    assert "arguments of product_facts" in sent
+
+
+def test_a_policy_change_reaches_the_next_prompt(served: Server, box: ProviderBox) -> None:
+    """After an acknowledged change the next prompt has the new policy, and the reply states it."""
+    box.reply("[returns#return-window]", "[returns#return-window]")
+    assert "30 days" in served.chat(QUESTION).text
+    policy = served.client.get("/shop/policies/returns").json()
+    facts = {**policy["facts"], "window_days": 9}
+    changed = served.client.put(
+        "/shop/policies/returns", json={"title": policy["title"], "body": policy["body"], "facts": facts}
+    )
+    assert changed.status_code == 200, changed.text
+    reply = served.chat(f"{QUESTION} Please.")
+    assert "9 days" in reply.text
+    assert "return a book within 9 days" in tool_results(box.requests[-1])
+    assert "return a book within 30 days" not in tool_results(box.requests[-1])
+
+
+@pytest.mark.parametrize("model", ["down", "429", "529", "500", "cut", "broken-json", "error-event"])
+def test_every_fault_leaves_the_turn_to_the_rules(
+    box: ProviderBox, prepared: Path, tmp_path: Path, model: str
+) -> None:
+    """Whatever the provider does, the turn is answered by the rules, marked, and without the key."""
+    home = tmp_path / "data"
+    shutil.copytree(prepared, home)
+    cluster = Cluster(home, **environment("anthropic -> extractive", box, model))
+    try:
+        server = cluster.server()
+        reply = server.chat("What is your return window, for opened boxes and all?")
+        assert any(refusal.startswith("model_failed") for refusal in reply.made["refusals"])
+        assert reply.text
+        server.stop()
+        assert not [line for line in server.lines if box.key in line]
+    finally:
+        cluster.stop()
