@@ -1,0 +1,1 @@
+"""Conversations with the local model, whose prompts share a prefix."""
