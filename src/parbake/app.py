@@ -302,7 +302,7 @@ class App:
         """
         engine = self.engine  # first of all: an unusable store must abort the start
         await self._polling.once()
-        watches = (engine.watch.run(), engine.worker_watch.run(), engine.reporting.run(), engine.prefix_alerts.run())
+        watches = (engine.watch.run(), engine.worker_watch.run(), engine.reporting.run(), engine.prefix_care.run())
         async with beside(self._polling.run(), engine.warmup.run(warm), *watches, *others):
             yield self
 

@@ -25,7 +25,7 @@ from parbake.lanes.event.recovery import Recovery
 from parbake.lanes.event.work_claims import WorkClaims
 from parbake.lanes.worker.board import WorkerBoard
 from parbake.lanes.worker.housekeeping import Housekeeping
-from parbake.lanes.worker.prefix_alerts import PrefixAlerts
+from parbake.lanes.worker.prefix_care import PrefixCare
 from parbake.lanes.worker.quarantine import Quarantines
 from parbake.lanes.worker.readiness import Readiness
 from parbake.lanes.worker.schedule import Notifier, Schedule, SlaWatch
@@ -143,8 +143,7 @@ class Engine:
 
     def _open_serving(self, settings: Settings) -> None:
         """Create the parts that answer requests."""
-        spend, missed = (self.ledger.spent, self.ledger.cache_missed) if self.ledger else (None, None)
-        self.meter = TokenMeter(settings.clock, spend=spend, missed=missed)
+        self.meter = TokenMeter(settings.clock, self.ledger)
         self.resolver = Resolver(
             store=self.store,
             binder=self.binder,
@@ -232,10 +231,13 @@ class Engine:
             notifier=self.notifier,
             owners=[p.contract.owner for p in self.tasks.values() if p.task.schedule or bound_by(p.task)],
         )
-        self.prefix_alerts = PrefixAlerts(
+        self.prefix_care = PrefixCare(
             self.meter.watch,
+            self.resolver,
             self.tasks,
             settings.clock,
+            adopted=self.adopted,
+            resources=self.binder.resources,
             send=self.notifier.send,
             wasted=self.ledger.cache_wasted if self.ledger else None,
         )

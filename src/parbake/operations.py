@@ -30,9 +30,11 @@ from parbake.ports.prompts import Tool
 from parbake.process.loops import beside
 
 if TYPE_CHECKING:
+    from parbake.ledger.caching_plans import CachingPlans
     from parbake.ledger.prompt_report import PromptReport
     from parbake.ledger.reversals import Reversals
     from parbake.planner.breakeven import Prices
+    from parbake.planner.caching.decision import PromptPlan
     from parbake.planner.detectors import Proposal
     from parbake.planner.plan import Decision
     from parbake.prompt.watching.explaining import Traffic
@@ -146,6 +148,31 @@ class Operations:
             return []
         owners, priced_by = await self._owners(), book or self._opening.settings.book
         return await asyncio.to_thread(lambda: list(charges(ledger, priced_by, owners, since=since)))
+
+    async def replan_caching(self, prefix: Stored, generator: str, book: CostBook | None = None) -> PromptPlan:
+        """Plan how a prefix uses its provider's cache, from the requests in the ledger; nothing is adopted.
+
+        Args:
+            prefix: The prefix's task.
+            generator: The name of the generator that the requests went to.
+            book: The prices; by default the app's.
+
+        Raises:
+            BadInput: There is no ledger, no request yet, or no price for cached tokens.
+        """
+        return await self._caching().make(
+            self._opening.opened().bound_task(prefix), generator, book or self._opening.settings.book
+        )
+
+    async def adopt_caching(self, prefix: Stored, plan: PromptPlan) -> AdoptedPlan:
+        """Follow a plan of a prefix; servers take it over within seconds, and :meth:`unadopt` takes it back."""
+        return await self._caching().adopt(self._opening.opened().bound_task(prefix), plan)
+
+    def _caching(self) -> CachingPlans:
+        from parbake.ledger.caching_plans import CachingPlans
+
+        engine = self._opening.opened()
+        return CachingPlans(engine.adopted, self._opening.settings.clock, engine.ledger)
 
     async def prompts(
         self, book: CostBook | None = None, *, traffic: Traffic | None = None, tools: Sequence[Tool] | None = None

@@ -1,9 +1,11 @@
 """A prompt's prefix is declared like a task: fenced, owned, listed, billed, and never stale."""
 
 import asyncio
+import dataclasses
 import json
 
 import httpx
+import msgspec
 import pytest
 from tests.unit.commands import invoke
 from tests.unit.shopfloor import Facts, contract
@@ -137,7 +139,7 @@ async def test_a_prefix_that_nobody_read_is_waste(shop, world):
     _, reply = shop.named
     await shop.serve(reply, question="once")
     world.clock.advance(4000)
-    await shop.engine.prefix_alerts.look()
+    await shop.engine.prefix_care.look()
     await shop.close()
     row = next(row for row in await shop.ops.costs(book()) if (row.task, row.lane) == ("base", "prefix"))
     assert (row.wasted, row.wasted_usd) == (1, pytest.approx(300 * 2 / 1e6))
@@ -150,16 +152,76 @@ async def test_the_owner_hears_of_a_provider_that_stops_caching(shop):
     shop.provider.reads = False
     for n in range(40):
         await shop.serve(reply, question=f"a{n}")
-    await shop.engine.prefix_alerts.look()
-    await shop.engine.prefix_alerts.look()
+    await shop.engine.prefix_care.look()
+    await shop.engine.prefix_care.look()
     (alert,) = shop.sink.alerts
     assert (alert.kind, alert.task, alert.owner) == ("cache_drift", "base", "content")
     assert "less from its cache than predicted" in alert.message
     shop.provider.reads = True
     for n in range(80):
         await shop.serve(reply, question=f"b{n}")
-    await shop.engine.prefix_alerts.look()
+    await shop.engine.prefix_care.look()
     assert [alert.kind for alert in shop.sink.alerts] == ["cache_drift", "cache_steady"]
+
+
+async def test_a_plan_is_adopted_followed_and_taken_back(shop, world):
+    """The replay of the ledger's requests adopts what pays; servers follow it, and roll back to the plan before."""
+    base, reply = shop.named
+    for n in range(200):
+        world.clock.advance(1500)
+        await shop.drain()
+        await shop.serve(reply, question=str(n))
+    await asyncio.to_thread(shop.engine.ledger.settle)
+    plan = await shop.ops.replan_caching(base, "hosted", book())
+    assert plan.requests == 200
+    adopted = await shop.ops.adopt_caching(base, plan)
+    assert adopted.strategy in ("always 1h", "planned")
+    assert adopted.evidence["saving"] > 0.3
+    await shop.ops.adopt_caching(base, dataclasses.replace(plan, adopted="no caching"))
+    await shop.engine.prefix_care.look()
+    await shop.serve(reply, question="marked?")
+    assert shop.provider.sent[-1].breakpoints == ()
+    assert (await shop.ops.unadopt(base)).strategy == adopted.strategy
+    await shop.engine.prefix_care.look()
+    await shop.serve(reply, question="marked again?")
+    assert [(one.after, one.ttl) for one in shop.provider.sent[-1].breakpoints] == [("policy", "1h")]
+    assert [one.strategy for one in await shop.ops.adopted(base)] == [adopted.strategy]
+
+
+async def test_a_prefix_without_requests_or_prices_is_not_planned(shop):
+    """Without a request, a price of the generator or a price of cached tokens, planning says what is missing."""
+    base, reply = shop.named
+    with pytest.raises(pb.BadInput, match="no requests"):
+        await shop.ops.replan_caching(base, "hosted", book())
+    with pytest.raises(pb.BadInput, match="no generator 'other'"):
+        await shop.ops.replan_caching(base, "other", book())
+    bare = msgspec.structs.replace(book().rates[0], cache_read=None)
+    await shop.serve(reply, question="one")
+    await asyncio.to_thread(shop.engine.ledger.settle)
+    with pytest.raises(pb.BadInput, match="cache_read"):
+        await shop.ops.replan_caching(base, "hosted", msgspec.structs.replace(book(), rates=(bare,)))
+
+
+async def test_a_changed_prefix_is_computed_ahead(shop, world):
+    """After an event the generator computes the new prefix before anybody asks, once, and only a kind it was sent."""
+    base, reply = shop.named
+    warmed = []
+
+    async def warm(prompt):
+        warmed.append(prompt.blocks[1].text[:7])
+
+    shop.provider.warm = warm
+    await shop.materialize(base)
+    await shop.engine.prefix_care.look()
+    assert warmed == []
+    await shop.serve(reply, question="one")
+    for window in ("30 days", "14 days"):
+        world.put("window", window)
+        await shop.drain()
+        await shop.materialize(base)
+        await shop.engine.prefix_care.look()
+        await shop.engine.prefix_care.look()
+    assert warmed == ["30 days", "14 days"]
 
 
 async def test_misses_are_booked_with_their_cause(shop):
@@ -267,6 +329,9 @@ def test_the_command_explains_prefixes(tmp_path, monkeypatch):
     assert "in the naive order" in shown
     found = json.loads(invoke("prompted_app", "prompt", "explain", "prompted_app:app", "--json").output)
     assert [part["name"] for part in found["prompts"][0]["explanation"]["parts"]] == ["rules", "clock"]
+    assert "follows no plan" in invoke("prompted_app", "planned", "prompted_app:app", "base").output
+    unnamed = invoke("prompted_app", "planned", "prompted_app:app", "base", "--prices", str(tmp_path / "none.json"))
+    assert "--generator" in str(unnamed.exception)
     (tmp_path / "tools.json").write_text('[{"name": 1}]')
     wrong = invoke("prompted_app", "prompt", "explain", "prompted_app:app", "--tools", str(tmp_path / "tools.json"))
     assert wrong.exit_code != 0

@@ -16,11 +16,15 @@ from parbake.cli.plan import show
 from parbake.cli.support.load import AppName, load, must_last, once, stored
 from parbake.cli.support.output import moment, print_table
 from parbake.declare.task_table import classify
-from parbake.declare.tasks import Stored
+from parbake.declare.tasks import Artifact, Stored
 from parbake.errors import BadInput
+from parbake.ledger.costs import read_book
 from parbake.planner.breakeven import read_prices
 
-EPILOG = "Example: parbake planned shop:app candidates --prices prices.json --adopt"
+EPILOG = (
+    "Examples: parbake planned shop:app candidates --prices prices.json --adopt; "
+    "parbake planned shop:app prompt_prefix --prices book.json --generator anthropic --adopt"
+)
 
 
 def planned(
@@ -30,6 +34,10 @@ def planned(
     prices: Annotated[
         Path | None, typer.Option(help="make a plan from the task's own requests, at these prices (JSON)")
     ] = None,
+    generator: Annotated[
+        str,
+        typer.Option(help="of a prefix of prompts: the generator whose requests are planned; --prices is a cost book"),
+    ] = "",
     hits: Annotated[
         float | None, typer.Option(help="with --prices: the share of requests that must find a fresh result")
     ] = None,
@@ -38,7 +46,7 @@ def planned(
     ] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="return to the previous plan")] = False,
 ) -> None:
-    """Show the plans that a refresh=planned() task follows and followed; make, adopt, or roll back one."""
+    """Show the plans that a refresh=planned() task or a prefix follows and followed; make, adopt, or roll back one."""
     if adopt and prices is None:
         raise BadInput("--adopt needs --prices, from which the new plan is made", field="prices")
     if hits is not None and prices is None:
@@ -46,8 +54,30 @@ def planned(
     application = load(app).app
     if adopt or rollback:
         must_last(application)
-    work = _work(application, stored(application.tasks[task]), prices, hits, adopt=adopt, rollback=rollback)
-    once(application, work)
+    found = stored(application.tasks[task])
+    if isinstance(found, Artifact) and found.is_prefix:
+        if prices is not None and not generator:
+            raise BadInput(f"{task} is a prefix of prompts: name the --generator to plan it for", field="generator")
+        once(application, _prefix(application, found, prices, generator, adopt=adopt, rollback=rollback))
+        return
+    once(application, _work(application, found, prices, hits, adopt=adopt, rollback=rollback))
+
+
+async def _prefix(
+    application: App, task: Stored, prices: Path | None, generator: str, *, adopt: bool, rollback: bool
+) -> None:
+    """Show, make, adopt or take back a plan of a prefix."""
+    if rollback:
+        typer.echo(f"{task.name} follows: {(await application.ops.unadopt(task)).strategy}")
+    if prices is not None:
+        from parbake.cli.plan_prompt import show as show_caching
+
+        book = read_book(prices, today=dt.datetime.now(dt.UTC).date())
+        plan = await application.ops.replan_caching(task, generator, book)
+        show_caching(plan, is_example=False)
+        if adopt:
+            typer.echo(f"adopted: {(await application.ops.adopt_caching(task, plan)).strategy}")
+    await _history(application, task, "follows no plan: breakpoints follow the volatility of its blocks")
 
 
 def _without_plan(task: Stored) -> str:
@@ -68,9 +98,14 @@ async def _work(
         show(decision)
         if adopt:
             typer.echo(f"adopted: {(await application.ops.adopt(task, decision)).strategy}")
+    await _history(application, task, _without_plan(task))
+
+
+async def _history(application: App, task: Stored, without: str) -> None:
+    """Print the plans that a task follows and followed, or what holds without any."""
     history = await application.ops.adopted(task)
     if not history:
-        typer.echo(f"{task.name} {_without_plan(task)}")
+        typer.echo(f"{task.name} {without}")
         return
     table = Table("since", "strategy", "why")
     for plan in history:

@@ -37,6 +37,10 @@ _OTHER = ("a", "b")
 """Two questions that differ from their first letter on: what their prompts share is the prefix."""
 
 
+_AHEAD = "computed ahead"
+"""The session of prefixes that are computed before anybody asks."""
+
+
 class _Sent(msgspec.Struct, frozen=True):
     """A request as the engine gets it: the slot, its tokens, those computed ahead for it, and what is expected."""
 
@@ -125,6 +129,10 @@ class LlamaGenerator:
         """Unload the model, after the reply that is being generated."""
         await asyncio.to_thread(self._unload)
 
+    async def warm(self, prompt: Prompt) -> None:
+        """Compute the blocks of a prompt ahead, and write them to their file, if there is none yet."""
+        await asyncio.to_thread(self._warm, prompt)
+
     def load(self) -> None:
         """Load the model now instead of at the first request; blocking."""
         with self._lock:
@@ -135,6 +143,15 @@ class LlamaGenerator:
         with self._lock:
             self._engine = self._engine or self._load()
             return self._engine.tokens(chat)
+
+    def _warm(self, prompt: Prompt) -> None:
+        with self._lock:
+            engine = self._engine = self._engine or self._load()
+            prefix = self._prefix_tokens(engine, prompt)
+            files = self._files = self._files or self._open_files(engine)
+            if prefix and not files.path(prefix).is_file():
+                slot = self._cache.pin(_AHEAD)
+                self._bring(engine, prefix, slot, _AHEAD, 0)
 
     def _unload(self) -> None:
         with self._lock:

@@ -37,6 +37,10 @@ _COLUMNS = {
     "pace": {"hour": "INTEGER", "batch": "INTEGER", "samples": "INTEGER", "seconds": "REAL"},
     "answers": {"id": "TEXT", "at": "REAL", "document": "BLOB", "complained_at": "REAL"},
     "complaints": {"at": "REAL", "task": "TEXT", "answer": "TEXT"},
+    "prompts": {
+        "ts": "REAL", "prefix": "TEXT", "generator": "TEXT", "session": "BLOB", "digest": "TEXT",
+        "prefix_tokens": "INTEGER", "stable_tokens": "INTEGER", "tokens": "INTEGER",
+    },
 }  # fmt: skip
 _KEYS = {
     "hourly": "hour, kind, task, lane, model",
@@ -49,6 +53,7 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS serves_task ON serves(task, minute)",
     "CREATE INDEX IF NOT EXISTS answers_at ON answers(at)",
     "CREATE INDEX IF NOT EXISTS complaints_at ON complaints(at)",
+    "CREATE INDEX IF NOT EXISTS prompts_prefix ON prompts(prefix, ts)",
 )
 _INSERT = f"INSERT INTO spending VALUES ({','.join('?' * len(_COLUMNS['spending']))})"  # noqa: S608 - names of ours
 _ADD = (
@@ -124,6 +129,30 @@ class LedgerEntry(NamedTuple):
         return (self.kind, self.lane) == ("compute", "batch")
 
 
+class PromptRequest(NamedTuple):
+    """One request to a generator with a declared prefix.
+
+    Attributes:
+        ts: Time, in epoch seconds.
+        prefix: The task of the prefix.
+        generator: The generator's name.
+        session: Hash of the conversation; empty if it has no name.
+        digest: Hash of the prefix's bytes.
+        prefix_tokens: Its tokens.
+        stable_tokens: The tokens of prefix and conversation, which the conversation's next request repeats.
+        tokens: All input tokens.
+    """
+
+    ts: float
+    prefix: str
+    generator: str
+    session: bytes
+    digest: str
+    prefix_tokens: int
+    stable_tokens: int
+    tokens: int
+
+
 def prepare(connection: sqlite3.Connection) -> None:
     """Create the tables, or add the columns that an older file lacks."""
     for table, columns in _COLUMNS.items():
@@ -149,6 +178,7 @@ class Pending:
         paces: p95 latencies in seconds, with and without an active batch run.
         live: Usage of live tasks: calls, seconds and CPU seconds.
         answers: Answers: id, time in epoch seconds, and document.
+        prompts: Requests with a declared prefix.
     """
 
     rows: list[LedgerEntry] = field(default_factory=list)
@@ -156,14 +186,16 @@ class Pending:
     paces: defaultdict[bool, list[float]] = field(default_factory=lambda: defaultdict(list))
     live: dict[str, tuple[int, float, float]] = field(default_factory=dict)
     answers: list[tuple[str, float, bytes]] = field(default_factory=list)
+    prompts: list[PromptRequest] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.rows or self.heat or self.paces or self.live or self.answers)
+        return bool(self.rows or self.heat or self.paces or self.live or self.answers or self.prompts)
 
     def forget(self) -> None:
         """Drop the oldest entries if writing has failed for long."""
         del self.rows[: max(0, len(self.rows) - MOST_PENDING)]
+        del self.prompts[: max(0, len(self.prompts) - MOST_PENDING)]
         del self.answers[: max(0, len(self.answers) - ANSWERS_KEPT)]
         for key in list(self.heat)[: max(0, len(self.heat) - MOST_PENDING)]:
             del self.heat[key]
@@ -181,6 +213,7 @@ def write(connection: sqlite3.Connection, pending: Pending, now: float) -> None:
     connection.executemany(_PACE, [(hour, is_on, len(took), sum(took)) for is_on, took in pending.paces.items()])
     connection.executemany(_COUNT, [(*place, *counts) for place, counts in pending.heat.items()])
     connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, NULL)", pending.answers)
+    connection.executemany("INSERT INTO prompts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", pending.prompts)
     for task, (calls, seconds, cpu_s) in pending.live.items():
         connection.execute(_ADD, (hour, "compute", task, "realtime", "", calls, seconds, cpu_s, calls, 0, *_NO_TOKENS))
     for row in pending.rows:
@@ -205,6 +238,9 @@ def trim(connection: sqlite3.Connection, now: float) -> None:
     newest = connection.execute("SELECT at FROM answers ORDER BY at DESC LIMIT 1 OFFSET ?", (ANSWERS_KEPT,)).fetchone()
     connection.execute("DELETE FROM answers WHERE at <= ?", (max(since, newest[0]) if newest else since,))
     connection.execute("DELETE FROM complaints WHERE at < ?", (since,))
+    connection.execute(
+        "DELETE FROM prompts WHERE ts < ? OR rowid <= (SELECT MAX(rowid) FROM prompts) - ?", (oldest, ENTRIES_KEPT)
+    )
 
 
 def _ended(connection: sqlite3.Connection, run: LedgerEntry) -> LedgerEntry | None:

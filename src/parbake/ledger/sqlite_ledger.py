@@ -21,12 +21,13 @@ from typing import Any, TypeVar
 from parbake.errors import StoreError
 from parbake.fence.cause import OVERDUE, Reason
 from parbake.lanes.batch.adopted import Pick
-from parbake.ledger.rows import PREFIX, LedgerEntry, Pending, prepare, trim, write
+from parbake.ledger.rows import PREFIX, LedgerEntry, Pending, PromptRequest, prepare, trim, write
 from parbake.ports.clock import Clock
 from parbake.ports.models import Usage
 from parbake.ports.prompts import Miss
 from parbake.process import forks
 from parbake.process.counters import Counters
+from parbake.prompt.watching.shares import PromptSize
 
 T = TypeVar("T")
 FLUSH_S = 0.5
@@ -52,6 +53,7 @@ class Ledger(forks.Forkable):
         self._pending = Pending()
         self._paces: queue.SimpleQueue[tuple[bool, float]] = queue.SimpleQueue()
         self._live: queue.SimpleQueue[tuple[str, float, float]] = queue.SimpleQueue()
+        self._prompts: queue.SimpleQueue[PromptRequest] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[str, float, bytes]] = queue.SimpleQueue()
         self._flushes = 0
         self._is_written = True
@@ -110,6 +112,31 @@ class Ledger(forks.Forkable):
                 written_hour=usage.cache_write_hour or 0, reasoning=usage.reasoning or 0,
             )
         )  # fmt: skip
+
+    def prompted(self, prefix: str, model: str, sent: PromptSize) -> None:
+        """Record a request with a declared prefix.
+
+        Args:
+            prefix: The prefix's task.
+            model: The generator's name.
+            sent: What was sent, as hashes and sizes.
+        """
+        session = _hashed(sent.session.encode()) if sent.session else b""
+        self._prompts.put(PromptRequest(
+            self._clock.now(), prefix, model, session, sent.digest, sent.prefix_tokens, sent.stable_tokens, sent.tokens
+        ))  # fmt: skip
+
+    def prompts(self, prefix: str, generator: str, *, days: int) -> list[PromptRequest]:
+        """The requests of the last days with a prefix, to one generator, ordered by time; blocking.
+
+        Args:
+            prefix: The prefix's task.
+            generator: The generator's name.
+            days: How far to look back.
+        """
+        since = self._clock.now() - days * 86_400
+        statement = "SELECT * FROM prompts WHERE prefix = ? AND generator = ? AND ts >= ? ORDER BY ts"
+        return [PromptRequest(*row) for row in self._read(statement, (prefix, generator, since))]
 
     def cache_missed(self, prefix: str, model: str, miss: Miss) -> None:
         """Record a request that a provider's cache did not read as far as it could.
@@ -384,6 +411,7 @@ class Ledger(forks.Forkable):
         pending, at = self._pending, self._clock.now()
         pending.rows += _taken(self._queue)
         pending.answers += _taken(self._answers)
+        pending.prompts += _taken(self._prompts)
         for task, (key, verdict, lane, seconds), count in self._counters.drain_samples():
             pending.rows.append(LedgerEntry(at, "serve", task, _hashed(key), lane, verdict, seconds, rows=count))
         for is_on, p95_s in _taken(self._paces):

@@ -10,13 +10,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from parbake.ports.clock import Clock
 from parbake.ports.models import Delta, Generator, Usage
 from parbake.ports.prompts import Miss, Prompt
 from parbake.prompt.watching.prompt_watch import PromptWatch, Sent
-from parbake.prompt.watching.shares import split
+from parbake.prompt.watching.shares import PromptSize, size_of, split
 from parbake.prompt.writing.placement import NO_CACHE, CachePlace, CacheRules
 from parbake.serving import request as scope
 
@@ -78,26 +78,51 @@ def metered(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 PREFIX_LANE = "prefix"
 """The lane in which what a cached prefix costs is booked."""
-Spend = Callable[[str, str, str, Usage], None]
-"""Called for each generation, with the task, the lane, the generator's name, and its tokens."""
-Missed = Callable[[str, str, Miss], None]
-"""Called for each request that a cache did not read as far as it could, with the prefix, the generator and why."""
+
+
+class TokenLedger(Protocol):
+    """Keeps what generations have used."""
+
+    def spent(self, task: str, lane: str, model: str, usage: Usage) -> None:
+        """Record the tokens of a generation.
+
+        Args:
+            task: Who pays.
+            lane: The lane that they were used in.
+            model: The generator's name.
+            usage: The tokens.
+        """
+        ...
+
+    def cache_missed(self, prefix: str, model: str, miss: Miss) -> None:
+        """Record a request that a cache did not read as far as it could.
+
+        Args:
+            prefix: The prefix's task.
+            model: The generator's name.
+            miss: Why.
+        """
+        ...
+
+    def prompted(self, prefix: str, model: str, sent: PromptSize) -> None:
+        """Record a request with a declared prefix.
+
+        Args:
+            prefix: The prefix's task.
+            model: The generator's name.
+            sent: What was sent, as hashes and sizes.
+        """
+        ...
 
 
 class TokenMeter:
     """Watches the requests that tasks send to generators."""
 
-    def __init__(self, clock: Clock, *, spend: Spend | None = None, missed: Missed | None = None) -> None:
-        """Begin with empty caches.
-
-        Args:
-            clock: The source of wall time.
-            spend: Books tokens, if there is a ledger.
-            missed: Books misses, if there is a ledger.
-        """
+    def __init__(self, clock: Clock, ledger: TokenLedger | None = None) -> None:
+        """Begin with empty caches; ``ledger`` keeps what is used."""
         self.watch = PromptWatch()
         self._clock = clock
-        self._spend, self._missed = spend, missed
+        self._ledger = ledger
 
     def send(self, generator: Generator, prompt: Prompt) -> Sent:
         """Prepare a prompt for a generator; one that does not say how it caches gets it unchanged."""
@@ -123,16 +148,18 @@ class TokenMeter:
             sent = self.watch.send(_place(member), rules or NO_CACHE, sent.prompt, now=sent.at)
         found = self.watch.report(sent, usage, last.prediction)
         prefix = sent.prompt.prefix
-        if found is not None and found.miss is not None and self._missed is not None and prefix:
-            self._missed(prefix, member.name, found.miss)
-        if self._spend is None or not (usage.input or usage.output):
+        if self._ledger is None or not (usage.input or usage.output):
             return
+        if prefix:
+            self._ledger.prompted(prefix, member.name, size_of(sent.prompt, usage))
+        if prefix and found is not None and found.miss is not None:
+            self._ledger.cache_missed(prefix, member.name, found.miss)
         of_prefix, rest = split(sent.prompt, usage) if prefix else (Usage(), usage)
         if of_prefix.input is not None or any(
             (of_prefix.cache_read, of_prefix.cache_write, of_prefix.cache_write_hour)
         ):
-            self._spend(prefix, PREFIX_LANE, member.name, of_prefix)
-        self._spend(task, lane, member.name, rest)
+            self._ledger.spent(prefix, PREFIX_LANE, member.name, of_prefix)
+        self._ledger.spent(task, lane, member.name, rest)
 
 
 def _place(generator: Generator) -> CachePlace:

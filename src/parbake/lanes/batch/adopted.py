@@ -197,5 +197,5 @@ def adoption(decision: Decision, now: float) -> AdoptedPlan:
 
 
 def _must_be_planned(bound: BoundTask) -> None:
-    if not bound.is_planned:
+    if not bound.is_planned and not getattr(bound.task, "is_prefix", False):
         raise BadInput(f"{bound.name} is not declared refresh=planned(); it follows its own schedule", field="task")

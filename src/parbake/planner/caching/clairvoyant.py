@@ -18,8 +18,8 @@ import numpy as np
 from parbake.planner.caching.asked import Asked, PromptTrace
 from parbake.planner.caching.best_marks import Candidate, best_marks
 from parbake.planner.caching.held import HeldPrefixes, Lapsing, Mark
-from parbake.planner.caching.policies_of_caching import CLAIRVOYANT
 from parbake.planner.caching.pricing import MOST_MARKS, CachePrices, ttl_s
+from parbake.planner.caching.strategy_names import CLAIRVOYANT
 from parbake.planner.caching.worth import NOTHING, Worth, written
 from parbake.planner.intervals import Floats
 

@@ -15,19 +15,10 @@ from numpy.typing import NDArray
 from parbake.planner.caching.asked import PromptTrace
 from parbake.planner.caching.clairvoyant import Clairvoyant, bound
 from parbake.planner.caching.marking import Planned
-from parbake.planner.caching.policies_of_caching import (
-    CLAIRVOYANT,
-    NONE,
-    PLANNED,
-    SIMPLE,
-    AlwaysMark,
-    Automatic,
-    CachingPolicy,
-    LastBlock,
-    NoCaching,
-)
+from parbake.planner.caching.policies_of_caching import AlwaysMark, Automatic, CachingPolicy, LastBlock, NoCaching
 from parbake.planner.caching.pricing import CachePrices
 from parbake.planner.caching.replayed import Replayed, replay
+from parbake.planner.caching.strategy_names import CLAIRVOYANT, NONE, PLANNED, SIMPLE
 from parbake.planner.intervals import Floats, Resampler
 from parbake.planner.plan import LEAST_GAIN, Gate
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from parbake.planner.caching.asked import Asked
 from parbake.planner.caching.best_marks import Candidate, best_marks
 from parbake.planner.caching.held import HeldPrefixes, Lapsing, Mark
-from parbake.planner.caching.policies_of_caching import PLANNED
 from parbake.planner.caching.pricing import MOST_MARKS, CachePrices
 from parbake.planner.caching.reuse import FIRST_RETURN, Kinds, ReturnRates, Survival, Wait
+from parbake.planner.caching.strategy_names import PLANNED
 from parbake.planner.caching.worth import Worth, held_on, rewritten_later, worth
 
 LAST_BLOCKS = 6

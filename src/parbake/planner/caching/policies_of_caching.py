@@ -8,11 +8,7 @@ from typing import Protocol
 from parbake.planner.caching.asked import Asked
 from parbake.planner.caching.held import HeldPrefixes, Lapsing, Mark
 from parbake.planner.caching.pricing import HOUR_TTL, LOOKBACK, MOST_MARKS
-
-NONE, LAST, MINUTES, HOUR, WARM = "no caching", "last block 5m", "always 5m", "always 1h", "warm all"
-AUTOMATIC, PLANNED, CLAIRVOYANT = "provider automatic", "planned", "clairvoyant"
-SIMPLE = (NONE, LAST, MINUTES, HOUR, WARM)
-"""The rules that need no prediction, and that a client can follow."""
+from parbake.planner.caching.strategy_names import AUTOMATIC, HOUR, LAST, MINUTES, NONE, WARM
 
 
 class CachingPolicy(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -10,9 +9,8 @@ import msgspec
 
 from parbake.ports.models import Usage
 from parbake.ports.prompts import Prompt
-from parbake.prompt.watching.shares import split
+from parbake.prompt.watching.shares import prefix_digest, split
 from parbake.prompt.writing.placement import CachePlace
-from parbake.prompt.writing.render import prefix_text, sorted_tools
 
 MOST = 100_000
 """How many holdings are remembered; the oldest are forgotten first."""
@@ -73,7 +71,7 @@ class Holdings:
         """
         if ttl_s <= 0 or not (usage.cache_read or usage.cache_write or usage.cache_write_hour):
             return
-        digest = _digest(prompt)
+        digest = prefix_digest(prompt)
         of_prefix, _ = split(prompt, usage)
         self._keep((place, digest, ""), prompt, of_prefix, now, ttl_s)
         if prompt.session and prompt.turns:
@@ -122,8 +120,3 @@ class Holdings:
         held, written = self._held.pop(key), self._written.pop(key, Usage())
         if not held.reads and not held.session:
             self._wasted.append((held, written))
-
-
-def _digest(prompt: Prompt) -> str:
-    tools = ",".join(tool.name for tool in sorted_tools(prompt.tools))
-    return hashlib.blake2b(f"{tools}\n{prefix_text(prompt.blocks)}".encode(), digest_size=8).hexdigest()

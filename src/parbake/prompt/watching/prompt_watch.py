@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -26,6 +26,10 @@ DRIFTS, SETTLES = 0.10, 0.05
 """The shares of the input tokens at which a drift is reported, and at which it is over."""
 TOLERANCE = 0.02
 """The share of the input tokens by which a report may differ from its prediction before it contradicts it."""
+
+
+Marking = Callable[[CacheRules], CacheRules]
+"""Changes how a provider's rules are used."""
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -74,6 +78,8 @@ class PromptWatch:
         self._caches: dict[CachePlace, PrefixCache[Piece]] = {}
         self._stats: defaultdict[tuple[str, CachePlace], PrefixStats] = defaultdict(lambda: PrefixStats(causes={}))
         self._drifts: list[Drift] = []
+        self._followed: dict[str, Marking] = {}
+        self._kinds: set[tuple[str, tuple[str, ...]]] = set()
         self._tools: dict[str, tuple[Tool, ...]] = {}
 
     def send(self, place: CachePlace, rules: CacheRules, prompt: Prompt, *, now: float) -> Sent:
@@ -85,8 +91,9 @@ class PromptWatch:
             prompt: The prompt.
             now: Epoch seconds.
         """
-        marked = placed(prompt, rules)
         with self._lock:
+            marked = placed(prompt, self._followed.get(prompt.prefix, _as_it_is)(rules))
+            self._kinds.add((prompt.prefix, tuple(block.name for block in prompt.blocks)))
             cache = self._cache(place, rules)
             found = None if cache is None else cache.predict(marked.session, pieces(marked), now=now)
         return Sent(place, rules, marked, now, found)
@@ -116,6 +123,21 @@ class PromptWatch:
         """What each prefix met in each cache, by the name of its task."""
         with self._lock:
             return {key: msgspec.structs.replace(one, causes=dict(one.causes)) for key, one in self._stats.items()}
+
+    def follow(self, prefix: str, marking: Marking | None) -> None:
+        """Use providers' rules as an adopted plan says; ``None`` uses them as they are.
+
+        Args:
+            prefix: The prefix's task.
+            marking: Changes the rules by which breakpoints are placed.
+        """
+        with self._lock:
+            self._followed[prefix] = marking or _as_it_is
+
+    def kinds(self) -> set[tuple[str, tuple[str, ...]]]:
+        """The prefixes that were sent: the task, and the names of the blocks."""
+        with self._lock:
+            return set(self._kinds)
 
     def tools(self, prefix: str) -> tuple[Tool, ...]:
         """The tools of the last request with a prefix."""
@@ -175,6 +197,10 @@ class PromptWatch:
         elif one.is_drifting and abs(one.drift) < SETTLES:
             one.is_drifting = False
             self._drifts.append(Drift(sent.prompt.prefix, sent.place, one.drift, is_over=True))
+
+
+def _as_it_is(rules: CacheRules) -> CacheRules:
+    return rules
 
 
 def _ttl_s(sent: Sent) -> float:
