@@ -11,9 +11,11 @@ import socket
 import stat
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from cluster import Cluster
 from tests.waiting import HANGS_S
@@ -21,7 +23,7 @@ from tests.waiting import HANGS_S
 import parbake as pb
 from parbake.generators import _engine
 from parbake.generators.llama import LlamaGenerator
-from parbake.ports.models import Generator, Usage
+from parbake.ports.models import Delta, Generator, Usage
 from parbake.ports.prompts import Block, Prompt
 
 EVIDENCE = tuple(
@@ -56,6 +58,71 @@ def test_the_local_model_reports_its_cached_prefix() -> None:
     assert usage.cache_read is not None
     assert usage.input is not None
     assert usage.cache_read >= 0.8 * usage.input, usage
+
+
+async def last_of(generator: LlamaGenerator, prompt: Prompt) -> tuple[str, Delta]:
+    """Return a short reply and its last piece."""
+    text, last = "", Delta()
+    async for delta in generator.stream(prompt, max_tokens=6, timeout_s=60):
+        text, last = text + delta.text, delta
+    return text, last
+
+
+def test_what_the_engine_reads_is_predicted_to_the_token() -> None:
+    """With more conversations than slots, every report is the prediction, and every miss has a cause."""
+
+    async def talk() -> list[Delta]:
+        generator, histories, found = LlamaGenerator(slots=2), defaultdict[str, list[tuple[str, str]]](list), []
+        for at, name in enumerate("ababcabcca"):
+            prompt = msgspec.structs.replace(
+                prompt_of(EVIDENCE, f"Question {at}?"),
+                turns=tuple(histories[name]),
+                evidence=(f"Fact {at}.",),
+                session=name,
+            )
+            text, last = await last_of(generator, prompt)
+            histories[name] += [("user", f"Question {at}?"), ("assistant", text)]
+            found.append(last)
+        await generator.aclose()
+        return found
+
+    replies = asyncio.run(talk())
+    for reply in replies:
+        assert reply.usage is not None
+        assert reply.prediction is not None
+        assert (reply.usage.cache_read, reply.usage.uncached) == (reply.prediction.read, reply.prediction.uncached)
+    assert [r.prediction.miss.cause.value for r in replies if r.prediction and r.prediction.miss] == [
+        "cold", "evicted", "evicted", "evicted",
+    ]  # fmt: skip
+    assert sum(bool(r.usage and r.usage.cache_write) for r in replies) == 1
+
+
+def test_a_new_process_loads_the_prefix_and_a_damaged_file_is_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another generator reads the prefix from its file; a damaged one is said, computed again, and changes no reply."""
+
+    async def one() -> tuple[str, Delta]:
+        generator = LlamaGenerator(prefixes=tmp_path / "prefixes")
+        found = await last_of(generator, prompt_of(EVIDENCE, "What is the window?"))
+        await generator.aclose()
+        return found
+
+    def written_and_read(last: Delta) -> tuple[bool, bool]:
+        assert last.usage is not None
+        return bool(last.usage.cache_write), bool(last.usage.cache_read)
+
+    first, last = asyncio.run(one())
+    assert written_and_read(last) == (True, False)
+    again, last = asyncio.run(one())
+    assert (again, written_and_read(last)) == (first, (False, True))
+    (file,) = (tmp_path / "prefixes").glob("*.slot")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+    mended, last = asyncio.run(one())
+    assert (mended, written_and_read(last)) == (first, (True, False))
+    assert "is not used and is made again" in caplog.text
 
 
 def one_reply(generator: Generator) -> str:

@@ -109,9 +109,7 @@ def test_a_policy_change_reaches_the_next_prompt(served: Server, box: ProviderBo
 
 
 @pytest.mark.parametrize("model", ["down", "429", "529", "500", "cut", "broken-json", "error-event"])
-def test_every_fault_leaves_the_turn_to_the_rules(
-    box: ProviderBox, prepared: Path, tmp_path: Path, model: str
-) -> None:
+def test_every_fault_leaves_the_turn_to_the_rules(box: ProviderBox, prepared: Path, tmp_path: Path, model: str) -> None:
     """Whatever the provider does, the turn is answered by the rules, marked, and without the key."""
     home = tmp_path / "data"
     shutil.copytree(prepared, home)

@@ -33,7 +33,10 @@ Put = Callable[[Any], bool]
 
 
 class LlamaEngine:
-    """A loaded model with a number of slots. Every method blocks; one thread at a time may call them."""
+    """A loaded model with a number of slots. Every method blocks; one thread at a time may call them.
+
+    ``folder`` is private to this user, and is deleted with the engine.
+    """
 
     def __init__(self, model: Path, *, threads: int, context: int, slots: int) -> None:
         """Load the model.
@@ -54,17 +57,17 @@ class LlamaEngine:
             raise MissingDependency.of("the local model", "llama", field="xllamacpp") from error
         self.version = str(getattr(xllamacpp, "__version__", ""))
         self._key = secrets.token_urlsafe(32)
-        self._folder = Path(tempfile.mkdtemp(prefix="parbake-"))  # only this user can open it
-        self._close = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="parbake-"))  # only this user can open it
+        self._close = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         params = xllamacpp.CommonParams()
         params.model.path = str(model)
         params.n_ctx, params.n_parallel, params.verbosity = context * slots, slots, -1
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         params.warmup = False
         params.cache_ram_mib = 0  # no copies of old prompts (4.5 MB a conversation); the slots keep theirs
-        params.endpoint_slots, params.slot_save_path = True, f"{self._folder}/"
+        params.endpoint_slots, params.slot_save_path = True, f"{self.folder}/"
         params.api_keys = [self._key]
-        params.hostnames = [listening_at(str(self._folder))]
+        params.hostnames = [listening_at(str(self.folder))]
         self._server: Any = xllamacpp.Server(params)
         self._address = str(self._server.listening_address).removeprefix("unix://")
 
@@ -92,11 +95,11 @@ class LlamaEngine:
         """Write what a slot holds to a file."""
         name = secrets.token_hex(8)
         self._call(f"/slots/{slot}?action=save", {"filename": name})
-        shutil.move(self._folder / name, path)
+        shutil.move(self.folder / name, path)
 
     def restore(self, slot: int, path: Path) -> int:
         """Load a slot from a file; returns the number of tokens. Raises :class:`ProviderError` for another's file."""
-        link = self._folder / secrets.token_hex(8)
+        link = self.folder / secrets.token_hex(8)
         link.symlink_to(path.resolve())
         try:
             return int(self._call(f"/slots/{slot}?action=restore", {"filename": link.name})["n_restored"])

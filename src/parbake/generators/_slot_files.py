@@ -79,7 +79,8 @@ class SlotFiles:
                 _delete(old)
         except (OSError, ProviderError) as error:
             _log.warning("the prefix file %s could not be written: %s", path, error)
-            half.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                half.unlink(missing_ok=True)
 
 
 def _wrong(path: Path, length: int, load: Callable[[Path], int]) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -80,7 +79,6 @@ class LlamaGenerator:
         self._cache = SlotCache(slots)
         self._slots = slots
         self._folder = None if prefixes is None else Path(prefixes)
-        self._own: tempfile.TemporaryDirectory[str] | None = None
         self._files: SlotFiles | None = None
         self._engine: LlamaEngine | None = None
         self._prefix: tuple[str, tuple[int, ...]] = ("", ())
@@ -158,9 +156,6 @@ class LlamaGenerator:
             if self._engine is not None:
                 self._engine.close()
             self._engine, self._files, self._cache = None, None, SlotCache(self._slots)
-            if self._own is not None:
-                self._own.cleanup()
-            self._own = None
 
     def _generate(self, prompt: Prompt, max_tokens: int, put: Callable[[Any], bool], stopped: threading.Event) -> None:
         """Generate a reply in this thread; one at a time, because a second would only slow the first down."""
@@ -214,10 +209,7 @@ class LlamaGenerator:
         return len(prefix) - held
 
     def _open_files(self, engine: LlamaEngine) -> SlotFiles:
-        if self._folder is None:
-            self._own = tempfile.TemporaryDirectory(prefix="parbake-")
-        folder = self._folder or Path(self._own.name if self._own else "")
-        return SlotFiles(folder, self._file(), f"{engine.version} {self._context}")
+        return SlotFiles(self._folder or engine.folder / "prefixes", self._file(), f"{engine.version} {self._context}")
 
     def _prefix_tokens(self, engine: LlamaEngine, prompt: Prompt) -> tuple[int, ...]:
         """The tokens that every prompt with these blocks begins with; kept for the blocks seen last."""

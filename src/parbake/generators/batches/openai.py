@@ -1,0 +1,111 @@
+"""OpenAI's batches through the official client: requests in a file, and answers in two."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from parbake.generators._hosted.chat import usage_of
+from parbake.generators._hosted.openai_chat import chat_request
+from parbake.generators._hosted.sdk_errors import document
+from parbake.generators.batches._calls import CALL_S, NAME, BatchCalls, a_call, a_text, checked, json_lines, lines_of
+from parbake.generators.openai import OpenAIGenerator
+from parbake.ports.batches.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
+from parbake.prompt.writing.placement import placed
+
+PAGE = 100
+"""How many batches a page of the listing has."""
+ENDPOINT = "/v1/chat/completions"
+INTENT = f"{NAME}_intent"
+"""The name of our id in a batch's metadata."""
+_STATES = {
+    "failed": JobState.FAILED,
+    "completed": JobState.ENDED,
+    "expired": JobState.ENDED,
+    "cancelled": JobState.ENDED,
+}
+_LACKING = {"batch_expired": NoAnswer.EXPIRED, "batch_cancelled": NoAnswer.CANCELLED}
+
+
+class OpenAIBatches(BatchCalls, OpenAIGenerator):
+    """Asks in batches, which end within 24 hours; it is created like :class:`OpenAIGenerator`, and is one, too."""
+
+    most_requests = 50_000
+    most_bytes = 150 << 20  # of 200 MB
+    least_requests = 1
+
+    async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
+        """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
+        content = json_lines(map(self._entry, requests))
+        client = self._client_here()
+        file = await self._call(
+            lambda: client.files.create(file=(f"{NAME}-{intent}.jsonl", content), purpose="batch", timeout=CALL_S)
+        )
+        found = await self._call(
+            lambda: client.batches.create(
+                input_file_id=file.id,
+                endpoint=ENDPOINT,
+                completion_window="24h",
+                metadata={INTENT: intent},
+                timeout=CALL_S,
+            )
+        )
+        return a_text(found.id)
+
+    async def state(self, job: str) -> JobState:
+        """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
+        found = await self._call(lambda: self._client_here().batches.retrieve(job, timeout=CALL_S))
+        return _STATES.get(found.status, JobState.RUNNING)
+
+    async def results(self, job: str) -> AsyncIterator[BatchAnswer]:
+        """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
+        client = self._client_here()
+        batch = await self._call(lambda: client.batches.retrieve(job, timeout=CALL_S))
+        for file in filter(None, (batch.output_file_id, batch.error_file_id)):
+            content = await self._call(partial(client.files.content, file, timeout=CALL_S))
+            for entry in lines_of(content.content):
+                found = checked(entry.get("custom_id"), entry, _answer)
+                if found is not None:
+                    yield found
+
+    async def recent(self, since: float) -> list[SeenJob]:
+        """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
+        found: list[SeenJob] = []
+        pages = self._client_here().batches.list(limit=PAGE, timeout=CALL_S)
+        async for batch in self._each(pages.__aiter__()):  # the newest first
+            if batch.created_at < since - 1:  # whole seconds
+                break
+            intent = (batch.metadata or {}).get(INTENT, "")
+            found.append(SeenJob(batch.id, float(batch.created_at), None, intent))
+        return found
+
+    async def cancel(self, job: str) -> None:
+        """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
+        await self._call(lambda: self._client_here().batches.cancel(job, timeout=CALL_S))
+
+    def _entry(self, request: BatchRequest) -> dict[str, Any]:
+        body, extra = chat_request(placed(request.prompt, self.rules), self.rules, self._caching)
+        body |= {"model": self.model, self._length_field(): request.max_tokens} | self._options | extra
+        return {"custom_id": request.custom_id, "method": "POST", "url": ENDPOINT, "body": body}
+
+    def _client_here(self) -> Any:
+        import openai
+
+        return self._open(openai)
+
+
+def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
+    custom_id, response = entry["custom_id"], entry.get("response") or {}
+    if entry.get("error") or response.get("status_code") != 200:  # noqa: PLR2004 - the status of success
+        code = (entry.get("error") or {}).get("code", "")
+        return BatchAnswer(custom_id=custom_id, lacking=_LACKING.get(code, NoAnswer.FAILED))
+    body = document(response["body"])
+    message = body["choices"][0]["message"]
+    calls = message.get("tool_calls") or ()
+    return BatchAnswer(
+        custom_id=custom_id,
+        text=a_text(message.get("content")),
+        calls=tuple(a_call(one["id"], one["function"]["name"], one["function"]["arguments"]) for one in calls),
+        usage=usage_of(body.get("usage")),
+    )
