@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from parbake.errors import BadInput, MissingDependency
 from parbake.lanes.batch.adopted import AdoptedPlan, Adoptions
+from parbake.lanes.worker.prefix_care import BLOCK
 from parbake.ledger.costs import CostBook
 from parbake.ledger.rows import PromptRequest
 from parbake.ledger.sqlite_ledger import Ledger
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from parbake.planner.caching.decision import PromptPlan
 
 DAYS = 28
-BLOCK = 128
-"""Tokens of a block in the replay; prefixes are told apart to this length."""
 
 
 class CachingPlans:
@@ -65,7 +65,7 @@ class CachingPlans:
         }
         reason = f"saves {adopted.saving:.1%} of the input's cost in a replay of {plan.requests:,} requests"
         return await self._adoptions.follow(
-            bound, AdoptedPlan(plan.adopted, self._clock.now(), reason, {"token_usd": plan.prices.token_usd}, evidence)
+            bound, AdoptedPlan(plan.adopted, self._clock.now(), reason, dataclasses.asdict(plan.prices), evidence)
         )
 
     def _rate(self, generator: str, book: CostBook) -> Rate:

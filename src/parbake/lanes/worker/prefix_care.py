@@ -10,20 +10,30 @@ import msgspec
 
 from parbake.declare.tasks import Artifact
 from parbake.errors import ParbakeError
-from parbake.lanes.batch.adopted import Adoptions
+from parbake.lanes.batch.adopted import AdoptedPlan, Adoptions
 from parbake.planner.caching.strategy_names import HOUR, LAST, MINUTES, NONE, PLANNED, WARM
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
 from parbake.ports.models import Generator, Usage
 from parbake.ports.prompts import Block, Prompt
 from parbake.process.loops import forever
-from parbake.prompt.watching.prompt_watch import Drift, PromptWatch
-from parbake.prompt.writing.placement import CacheRules
+from parbake.prompt.watching.prompt_watch import Drift, Marking, PromptWatch
+from parbake.prompt.writing.placement import placed
 from parbake.serving.bound import BoundTask
 from parbake.serving.read import Resolver
 from parbake.values.redaction import one_line
 
 EVERY_S = 5.0
+BLOCK = 128
+"""Tokens of a block, by which a plan tells prefixes apart."""
+RULES: dict[str, dict[str, Any]] = {
+    NONE: {"most": 0},
+    LAST: {"most": 1, "ttls": ("5m",)},
+    MINUTES: {"ttls": ("5m",)},
+    WARM: {"ttls": ("5m",)},
+    HOUR: {"ttls": ("1h",)},
+}
+"""How a provider's rules are used under a simple rule."""
 Wasted = Callable[[str, str, Usage], None]
 """Called with the prefix, the generator's name, and the tokens that were written and not read."""
 _log = logging.getLogger("parbake.prompt")
@@ -68,6 +78,7 @@ class PrefixCare:
         self._prefixes = {n: p for n, p in tasks.items() if isinstance(p.task, Artifact) and p.task.is_prefix}
         self._adopted, self._resources = adopted, resources
         self._send, self._wasted = send, wasted
+        self._followed: dict[str, AdoptedPlan | None] = {}
         self._warmed: set[tuple[str, tuple[Block, ...]]] = set()
 
     async def run(self) -> None:
@@ -84,10 +95,18 @@ class PrefixCare:
         for held, usage in self._watch.lapsed(now=now):
             if self._wasted is not None and held.prefix:
                 self._wasted(held.prefix, held.generator, usage)
-        for name, bound in self._prefixes.items():
-            history = await self._adopted.history(bound)
-            self._watch.follow(name, marking(history[0].strategy) if history else None)
+        for bound in self._prefixes.values():
+            await self._follow(bound)
         await self._warm()
+
+    async def _follow(self, bound: BoundTask) -> None:
+        """Take over a plan that was adopted or taken back since the last look."""
+        history = await self._adopted.history(bound)
+        adopted = history[0] if history else None
+        if self._followed.get(bound.name) == adopted:
+            return
+        self._followed[bound.name] = adopted
+        self._watch.follow(bound.name, None if adopted is None else marking(adopted))
 
     async def _warm(self) -> None:
         """Let generators in this process compute changed prefixes ahead, such as after a policy event."""
@@ -116,22 +135,23 @@ class PrefixCare:
         return [] if found is None else list(getattr(found, "members", {}).values()) or [found]
 
 
-def marking(strategy: str) -> Callable[[CacheRules], CacheRules]:
-    """How a provider's rules are used under an adopted strategy.
+def marking(adopted: AdoptedPlan) -> Marking:
+    """How breakpoints are placed under an adopted plan.
 
     Args:
-        strategy: One of :mod:`parbake.planner.caching.strategy_names`. Under ``planned``, and without a plan,
-            breakpoints follow the volatility of the blocks.
+        adopted: Follows one of :mod:`parbake.planner.caching.strategy_names`. Under ``planned`` each request's
+            breakpoints follow from the requests of this process before it, or without numpy from the blocks' volatility.
     """
-    changed: dict[str, dict[str, Any]] = {
-        NONE: {"most": 0},
-        LAST: {"most": 1, "ttls": ("5m",)},
-        MINUTES: {"ttls": ("5m",)},
-        WARM: {"ttls": ("5m",)},
-        HOUR: {"ttls": ("1h",)},
-        PLANNED: {},
-    }
-    return lambda rules: msgspec.structs.replace(rules, **changed.get(strategy, {}))
+    if adopted.strategy == PLANNED:
+        try:
+            from parbake.planner.caching.live_plan import LivePlan
+            from parbake.planner.caching.pricing import CachePrices
+        except ImportError:
+            _log.warning("the plan of a prefix needs numpy; breakpoints follow the volatility of the blocks")
+        else:
+            return LivePlan(CachePrices(**adopted.prices), block=BLOCK)  # type: ignore[arg-type]  # as they were adopted
+    changed = RULES.get(adopted.strategy, {})
+    return lambda prompt, rules, _: placed(prompt, msgspec.structs.replace(rules, **changed))
 
 
 def _kind(blocks: Sequence[Block]) -> tuple[str, ...]:

@@ -28,8 +28,8 @@ TOLERANCE = 0.02
 """The share of the input tokens by which a report may differ from its prediction before it contradicts it."""
 
 
-Marking = Callable[[CacheRules], CacheRules]
-"""Changes how a provider's rules are used."""
+Marking = Callable[[Prompt, CacheRules, float], Prompt]
+"""Places the breakpoints of a prompt for a provider's rules, at a time in epoch seconds."""
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -92,7 +92,7 @@ class PromptWatch:
             now: Epoch seconds.
         """
         with self._lock:
-            marked = placed(prompt, self._followed.get(prompt.prefix, _as_it_is)(rules))
+            marked = self._followed.get(prompt.prefix, _by_volatility)(prompt, rules, now)
             self._kinds.add((prompt.prefix, tuple(block.name for block in prompt.blocks)))
             cache = self._cache(place, rules)
             found = None if cache is None else cache.predict(marked.session, pieces(marked), now=now)
@@ -125,14 +125,14 @@ class PromptWatch:
             return {key: msgspec.structs.replace(one, causes=dict(one.causes)) for key, one in self._stats.items()}
 
     def follow(self, prefix: str, marking: Marking | None) -> None:
-        """Use providers' rules as an adopted plan says; ``None`` uses them as they are.
+        """Place breakpoints as an adopted plan says; ``None`` places them by volatility.
 
         Args:
             prefix: The prefix's task.
-            marking: Changes the rules by which breakpoints are placed.
+            marking: Places the breakpoints.
         """
         with self._lock:
-            self._followed[prefix] = marking or _as_it_is
+            self._followed[prefix] = marking or _by_volatility
 
     def kinds(self) -> set[tuple[str, tuple[str, ...]]]:
         """The prefixes that were sent: the task, and the names of the blocks."""
@@ -199,8 +199,8 @@ class PromptWatch:
             self._drifts.append(Drift(sent.prompt.prefix, sent.place, one.drift, is_over=True))
 
 
-def _as_it_is(rules: CacheRules) -> CacheRules:
-    return rules
+def _by_volatility(prompt: Prompt, rules: CacheRules, _: float) -> Prompt:
+    return placed(prompt, rules)
 
 
 def _ttl_s(sent: Sent) -> float:
