@@ -140,7 +140,7 @@ def marking(adopted: AdoptedPlan) -> Marking:
 
     Args:
         adopted: Follows one of :mod:`parbake.planner.caching.strategy_names`. Under ``planned`` each request's
-            breakpoints follow from the requests of this process before it, or without numpy from the blocks' volatility.
+            breakpoints follow from the requests of this process before it, or without numpy from volatility.
     """
     if adopted.strategy == PLANNED:
         try:
