@@ -18,9 +18,15 @@ API_PACKAGES = [
     ("`parbake.semantic`", "parbake.semantic",
      "Question banks and semantic caches. It needs the extra `semantic`. See [the guide](../howto/semantic-cache.md)."),
     ("`parbake.guard`", "parbake.guard", "What may leave in a generated reply."),
+    ("`parbake.prompt`", "parbake.prompt",
+     "How a prompt is written, so that a provider can hold its beginning. See [the guide](../howto/prompts.md)."),
+    ("`parbake.prompt.prefix_caches`", "parbake.prompt.prefix_caches",
+     "What a provider's cache should hold, by its rules. For generators and benchmarks of your own."),
     ("`parbake.http`", "parbake.http", "An ASGI application. See [the guide](../howto/http.md)."),
     ("`parbake.testing`", "parbake.testing",
      "Clocks for tests, and a conformance suite for each port. See [the guide](../howto/testing.md)."),
+    ("`parbake.testing.providers`", "parbake.testing.providers",
+     "A server that stands in for a provider. See [how](../howto/write-a-provider.md#test-without-a-provider)."),
 ]  # fmt: skip
 API_OBJECTS = [
     ("`app.ops`", "parbake.operations", "Operations", "What operators and schedulers do. Every app has it."),
@@ -47,9 +53,14 @@ ADAPTED = [
     ("parbake.brokers.kafka", "KafkaTopic"),
     ("parbake.executors.local", "LocalExecutor"),
     ("parbake.executors.ray", "RayExecutor"),
+    ("parbake.generators.anthropic", "AnthropicGenerator"),
+    ("parbake.generators.bedrock", "BedrockGenerator"),
     ("parbake.generators.extractive", "Extractive"),
     ("parbake.generators.llama", "LlamaGenerator"),
     ("parbake.generators.openai", "OpenAIGenerator"),
+    ("parbake.generators.chain", "Chain"),
+    ("parbake.generators.chain", "chain"),
+    ("parbake.generators.chain", "Breakers"),
     ("parbake.embedders.minilm", "MiniLm"),
     ("parbake.alerts.log", "LogSink"),
     ("parbake.alerts.webhook", "WebhookSink"),
@@ -69,7 +80,7 @@ table also holds the errors that only code sees; they have a status in case one 
 SETTINGS = """An app takes its settings as arguments of `pb.App`. The environment holds secrets, and what belongs to a
 process rather than to an app.
 """
-VARIABLE = r"PARBAKE_[A-Z_]+|OPENAI_[A-Z_]+"
+VARIABLE = r"(?:PARBAKE|OPENAI|ANTHROPIC|AWS|BEDROCK)_[A-Z0-9_]+"
 VARIABLES = {
     "PARBAKE_TOKEN": "The token of operators, at least 16 characters. Without it every program on the machine is one.",
     "PARBAKE_TOKEN_FILE": "A file that holds the token. Set this or `PARBAKE_TOKEN`.",
@@ -77,9 +88,31 @@ VARIABLES = {
     "PARBAKE_TASK_THREADS": "How many `def` tasks run at once in a process, for each level: tasks without inputs are "
     "on level 0, tasks that read them on level 1, and so on. "
     "By default four more than the machine has cores, 32 at most.",
+    "ANTHROPIC_API_KEY": "The key, for `AnthropicGenerator.from_environment`. "
+    "`ANTHROPIC_API_KEY_FILE` names a file that holds it.",
+    "ANTHROPIC_BASE_URL": "The address of the endpoint; by default Anthropic's.",
+    "ANTHROPIC_MODEL": "The model's name; `claude-haiku-5-5` by default.",
+    "AWS_ACCESS_KEY_ID": "The id of the access key, for `BedrockGenerator.from_environment`. For each of the three AWS "
+    "keys, the same name with `_FILE` names a file that holds it.",
+    "AWS_BEARER_TOKEN_BEDROCK": "A token for Bedrock. Without an access key, `boto3` uses it.",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "Set by containers on AWS. Without an access key, `boto3` uses it.",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "Set by containers on AWS. Without an access key, `boto3` uses it.",
+    "AWS_DEFAULT_REGION": "The region, if `AWS_REGION` is not set.",
+    "AWS_PROFILE": "A profile of AWS. Without an access key, `boto3` uses it.",
+    "AWS_REGION": "The region of Bedrock, such as `eu-west-1`.",
+    "AWS_ROLE_ARN": "A role of AWS. Without an access key, `boto3` uses it.",
+    "AWS_SECRET_ACCESS_KEY": "The secret of the access key.",
+    "AWS_SESSION_TOKEN": "The token of a temporary access key.",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "The token file of a role of AWS. Without an access key, `boto3` uses it.",
+    "BEDROCK_BATCH_ROLE": "The role by which Bedrock reads and writes the files of a batch job.",
+    "BEDROCK_BATCH_S3": "The folder in S3 for the files of batch jobs, such as `s3://bucket/folder`.",
+    "BEDROCK_ENDPOINT_URL": "The address of the endpoint; by default Amazon's for the region.",
+    "BEDROCK_MODEL": "The id of the model or of its inference profile at Bedrock.",
     "OPENAI_API_KEY": "The key of the endpoint, for `OpenAIGenerator.from_environment`.",
     "OPENAI_API_KEY_FILE": "A file that holds the key.",
     "OPENAI_BASE_URL": "The address of the endpoint; by default OpenAI's.",
+    "OPENAI_CACHING": "What requests say about caching: `server` (default) nothing, `key` a `prompt_cache_key`, "
+    "`explicit` also where prefixes end.",
     "OPENAI_MODEL": "The model's name at the endpoint.",
 }
 DEMO = {
@@ -90,7 +123,8 @@ DEMO = {
     "RETAIL_COMPLAINTS_STRANGERS": "How many unknown shoppers must complain of an answer to withdraw it; 3 by default.",
     "RETAIL_COMPLAINTS_ANSWERS": "How many answers complaints may withdraw within a day; 10 by default.",
     "STORE": "The URL of the store.",
-    "LLM": "Who words replies: `extractive` (default), `llama` or `openai`.",
+    "LLM": "Who words replies: `extractive` (default), `llama`, `openai`, `anthropic` or `bedrock`, "
+    "or several in the order in which they are tried, such as `anthropic -> llama`.",
     "ENCODER": "How questions are embedded: `int8` (default) or `float32`.",
     "ALERT_WEBHOOK": "The address that alerts are sent to.",
 }

@@ -6,7 +6,9 @@ import csv
 import datetime as dt
 import json
 import os
+import re
 import sqlite3
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,13 +17,15 @@ from tests.unit.shopfloor import Facts, contract
 from tests.waiting import eventually
 
 import parbake as pb
-from parbake.ledger.costs import CostBook, Offer, read_book, summed
+from parbake.ledger.costs import CostBook, Offer, costs, price, read_book, summed
 from parbake.ledger.focus_export import COLUMNS
+from parbake.ledger.rows import TOKEN_KINDS
 from parbake.planner.prices import Rate
 from parbake.ports.models import Delta, Generator, Usage
 from parbake.ports.prompts import Prompt
 
 TODAY = dt.date(2026, 11, 25)
+GUIDE = Path(__file__).parents[2] / "docs/howto/costs.md"
 
 
 class Writer:
@@ -165,6 +169,59 @@ async def test_what_has_no_price_is_named(shop):
     offers = {"writer": Offer(provider="maker", model="small")}
     rows = await shop.ops.costs(CostBook(as_of=TODAY, cpu_hour=1.0, rates=(late,), generators=offers))
     assert any("has no price on" in row.unpriced for row in rows)
+
+
+class Spent:
+    """Usage sums of one generation with cached tokens, as a ledger has them."""
+
+    def __init__(self, **tokens):
+        self._numbers = [0, 0, 0, 0, 0, *(tokens.get(name, 0) for name in TOKEN_KINDS)]
+
+    def hourly(self, *, since=0.0):
+        """One hour of one task."""
+        return [(500_000, "tokens", "faq", "realtime", "writer", *self._numbers)]
+
+    def serves(self, *, since=0.0):
+        """None."""
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "price_name"), [("cached", "cache_read"), ("written", "cache_write"), ("written_hour", "cache_write_hour")]
+)
+def test_cached_tokens_without_a_price_are_named(kind, price_name):
+    """Each kind of cached tokens is unpriced without its multiplier, which is named, and priced with it."""
+    plain = msgspec.structs.replace(book().rates[0], cache_read=None)
+    spent = Spent(input=1_000_000, **{kind: 1_000_000})
+    (row,) = costs(spent, msgspec.structs.replace(book(), rates=(plain,)), {})
+    assert getattr(row, kind) == 1_000_000
+    assert f"has no {price_name} price; add the multiplier to the price book" in row.unpriced
+    whole = msgspec.structs.replace(plain, **{price_name: 1.5})
+    (row,) = costs(spent, msgspec.structs.replace(book(), rates=(whole,)), {})
+    assert (row.usd, row.unpriced) == (pytest.approx(1.0 + 1.5), "")
+
+
+def test_the_books_of_the_guide_are_valid(tmp_path):
+    """Each price book of docs/howto/costs.md is accepted, and the one for caching prices every kind of token."""
+    found = re.findall(r"^```json\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    books = []
+    for text in found:
+        path = tmp_path / "book.json"
+        path.write_text(text)
+        books.append(read_book(path, today=TODAY))
+    caching = books[-1]
+    assert (len(books), bool(caching.source)) == (2, True)
+    at = dt.datetime(2026, 11, 20, tzinfo=dt.UTC).timestamp()
+    usage = Usage(uncached=1, output=1, cache_read=1, cache_write=1)
+    for name in caching.generators:
+        assert price(caching, name, usage, at=at) is not None
+    hour = Usage(cache_write_hour=1_000_000)
+    assert price(caching, "anthropic", hour, at=at) == pytest.approx(0.2)
+    assert price(caching, "anthropic", hour, at=at, lane="batch") == pytest.approx(0.1)
+    assert price(caching, "openai", hour, at=at) is None
+    read = Usage(cache_read=1_000_000)
+    june = dt.datetime(2026, 7, 1, tzinfo=dt.UTC).timestamp()
+    assert [price(caching, "openai", read, at=when) for when in (june, at)] == pytest.approx([0.25, 0.2])
 
 
 async def test_rows_add_up_by_owner_lane_and_task(shop):

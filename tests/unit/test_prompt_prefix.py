@@ -134,6 +134,18 @@ async def test_what_a_prefix_costs_is_booked_for_its_owner(shop):
     assert sum(kinds.values()) == pytest.approx(prefix.usd + rest.usd)
 
 
+async def test_tokens_without_a_price_do_not_hide_the_others(shop):
+    """If the book has no price for cached tokens, they are named, and the other tokens are priced as before."""
+    _, reply = shop.named
+    await shop.serve(reply, question="one")
+    await shop.close()
+    bare = msgspec.structs.replace(book(), rates=(msgspec.structs.replace(book().rates[0], cache_write_hour=None),))
+    rows = {(row.task, row.lane): row for row in await shop.ops.costs(bare)}
+    assert rows["reply", "realtime"].usd == pytest.approx((100 + 5 * 10) / 1e6)
+    assert "cache_write_hour" in rows["base", "prefix"].unpriced
+    assert sum(row["BilledCost"] for row in await shop.ops.charges(bare)) == pytest.approx((100 + 5 * 10) / 1e6)
+
+
 async def test_a_prefix_that_nobody_read_is_waste(shop, world):
     """A written prefix that lapses before it is read is booked as waste at its price."""
     _, reply = shop.named

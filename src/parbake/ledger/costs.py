@@ -315,7 +315,10 @@ def _sold(used: Mapping[str, float]) -> Tokens:
 
 
 def _tokens(book: CostBook, model: str, hour: int, lane: str, tokens: Tokens) -> tuple[float, float, str]:
-    """The cost of a generator's tokens and their cost at standard processing, or the reason why it is not known."""
+    """The cost of a generator's tokens, their cost at standard processing, and which of them have no price.
+
+    Each kind of token is priced alone, so that one without a price does not hide what the others cost.
+    """
     offer = book.generators.get(model)
     if offer is None:
         return 0.0, 0.0, f"tokens of {model}"
@@ -323,7 +326,17 @@ def _tokens(book: CostBook, model: str, hour: int, lane: str, tokens: Tokens) ->
     prices = Book(as_of=book.as_of, rates=book.rates)
     try:
         rate = prices.rate(offer.provider, offer.model, on=day, context=offer.context)
-        usd = call_cost(rate, tokens, processing=offer.processing.get(lane, "standard"))
-        return usd, call_cost(rate, tokens), ""
     except BadInput as error:
         return 0.0, 0.0, f"tokens of {model} ({error})"
+    usd = list_usd = 0.0
+    missing = []
+    for kind in Tokens.__struct_fields__:
+        alone = Tokens(**{kind: getattr(tokens, kind)})
+        if alone == Tokens():
+            continue
+        try:
+            usd += call_cost(rate, alone, processing=offer.processing.get(lane, "standard"))
+            list_usd += call_cost(rate, alone)
+        except BadInput as error:
+            missing.append(str(error))
+    return usd, list_usd, f"tokens of {model} ({'; '.join(dict.fromkeys(missing))})" if missing else ""

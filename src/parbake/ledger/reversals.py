@@ -177,7 +177,7 @@ def changed_prices(plans: Mapping[str, AdoptedPlan], prices: Mapping[str, Prices
     found = []
     for task, after in prices.items():
         plan = plans.get(task)
-        if plan is None or not plan.prices:
+        if plan is None or "on_demand" not in plan.prices:
             continue
         before = Prices(**plan.prices)  # type: ignore[arg-type]  # the prices at adoption
         proposal = price_changed(
@@ -233,10 +233,17 @@ class Reversals:
 
         Raises:
             UnknownTask: ``prices`` names a task that the app does not have.
+            BadInput: ``prices`` names a prefix of prompts, which is planned at the prices of the book.
         """
         for name in prices:
             if name not in self._bound_tasks:
                 raise UnknownTask(f"prices: {name!r} is not among this app's tasks", field="prices")
+            if getattr(self._bound_tasks[name].task, "is_prefix", False):
+                raise BadInput(
+                    f"prices: {name!r} is a prefix of prompts, which is planned at the prices of a cost book; leave it "
+                    "out, and state the prefix in the prices of the tasks that send it (usage.prefix_tokens)",
+                    field="prices",
+                )
         now = self._clock.now()
         follows = {name: await self._adopted.current(bound) for name, bound in self._bound_tasks.items()}
         found = complaints(held)

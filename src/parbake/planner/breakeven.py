@@ -11,7 +11,8 @@ from typing import Literal
 import msgspec
 
 from parbake.errors import BadInput
-from parbake.planner.prices import Book, Tokens, call_cost, checked, decoded
+from parbake.planner.prices import Book, Processing, Rate, Tokens, call_cost, checked, decoded
+from parbake.ports.prompts import Ttl
 
 DAY = 86_400.0
 
@@ -147,13 +148,33 @@ def flip_factor(prices: Prices, *, fixed: float, computed: float, served: float,
 
 
 class CallUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one call to a model uses; the price comes from a price book."""
+    """What one call to a model uses; the price comes from a price book.
+
+    Cached tokens are stated in ``tokens``, or follow from ``prefix_tokens``: the share of calls that find the prefix in
+    the provider's cache read it, and the others write it. With a share of 0 nothing is cached, and the prefix costs as
+    much as other input; so it does with a model whose rate has no ``cache_read``.
+
+    Attributes:
+        provider: The provider's name in the book.
+        model: The model's name in the book.
+        tokens: The tokens of one call.
+        context: The price tier.
+        ahead: How the calls of a batch run are bought.
+        prefix_tokens: How many of ``tokens.input`` are a prefix that calls share.
+        cached_share: The share of calls at request time that find the prefix in the cache (0 to 1).
+        ahead_cached_share: The same for the calls of a batch run.
+        ttl: How long the provider is asked to hold the prefix.
+    """
 
     provider: str
     model: str
     tokens: Tokens
     context: str = "standard"
     ahead: Literal["batch", "flex"] = "batch"
+    prefix_tokens: int = 0
+    cached_share: float = 0.0
+    ahead_cached_share: float = 0.0
+    ttl: Ttl = "5m"
 
 
 class PriceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -177,6 +198,53 @@ class PriceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     book: Book | None = None
 
 
+def checked_usage(usage: CallUsage) -> CallUsage:
+    """Return the usage if its prefix is possible; raises :class:`BadInput` that names the invalid field."""
+    tokens = usage.tokens
+    if not 0 <= usage.prefix_tokens <= tokens.input:
+        raise BadInput(
+            f"prefix_tokens={usage.prefix_tokens}: the prefix is a part of the input={tokens.input}",
+            field="prefix_tokens",
+        )
+    for name in ("cached_share", "ahead_cached_share"):
+        share = getattr(usage, name)
+        if not 0 <= share <= 1:
+            raise BadInput(f"{name}={share} must be a share, from 0 to 1", field=name)
+        if share and not usage.prefix_tokens:
+            raise BadInput(f"{name}={share} needs prefix_tokens, the tokens that are cached", field="prefix_tokens")
+    if usage.prefix_tokens and (tokens.cache_read or tokens.cache_write or tokens.cache_write_hour):
+        raise BadInput(
+            "prefix_tokens: the tokens state cached ones already; state the one or the other", field="prefix_tokens"
+        )
+    return usage
+
+
+def expected_cost(rate: Rate, usage: CallUsage, *, cached_share: float, processing: Processing = "standard") -> float:
+    """Compute the mean price of a call, in US dollars, of which a share finds its prefix in the provider's cache.
+
+    ``share x (prefix read + rest) + (1 - share) x (prefix written + rest)``.
+
+    Args:
+        rate: The model's prices. Without ``cache_read``, the prefix is priced as ordinary input.
+        usage: The tokens of the call, and how many of them are the prefix.
+        cached_share: The share of calls that read the prefix (0 to 1); the others write it. With 0, nothing is cached.
+        processing: How the tokens are bought.
+
+    Raises:
+        BadInput: The model is not offered with that processing or with writes for that time.
+    """
+    tokens, prefix = usage.tokens, usage.prefix_tokens
+    if not (prefix and cached_share) or rate.cache_read is None:
+        return call_cost(rate, tokens, processing=processing)
+    written = "cache_write_hour" if usage.ttl == "1h" else "cache_write"
+    found = 0.0
+    for kind, share in (("cache_read", cached_share), (written, 1 - cached_share)):
+        if share > 0:
+            sent = msgspec.structs.replace(tokens, **{"input": tokens.input - prefix, kind: prefix})
+            found += share * call_cost(rate, sent, processing=processing)
+    return found
+
+
 def read_prices(path: Path, *, today: dt.date) -> Prices:
     """Read a task's prices from a file.
 
@@ -188,12 +256,14 @@ def read_prices(path: Path, *, today: dt.date) -> Prices:
         raise BadInput(f"--prices {path}: as_of={stated.as_of} is in the future (today is {today})", field="as_of")
     on_demand, batch = stated.on_demand, stated.batch
     if stated.usage is not None and stated.book is not None:
-        usage = stated.usage
+        usage = checked_usage(stated.usage)
         rate = checked(stated.book, today=today).rate(
             usage.provider, usage.model, on=stated.as_of, context=usage.context
         )
-        on_demand = call_cost(rate, usage.tokens) if on_demand is None else on_demand
-        batch = call_cost(rate, usage.tokens, processing=usage.ahead) if batch is None else batch
+        if on_demand is None:
+            on_demand = expected_cost(rate, usage, cached_share=usage.cached_share)
+        if batch is None:
+            batch = expected_cost(rate, usage, cached_share=usage.ahead_cached_share, processing=usage.ahead)
     for name, value in (("on_demand", on_demand), ("batch", batch)):
         if value is None:
             raise BadInput(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from statistics import NormalDist, fmean, stdev
 from typing import Literal
 
@@ -159,7 +159,10 @@ def batch_dearer(
 def price_changed(
     task: str, at: float, *, before: Prices, after: Prices, flip: float, replanned: float | None = None
 ) -> Proposal | None:
-    """Propose a new plan after any change of price.
+    """Propose a new plan after any change of price, such as a cache that makes the prefix of each call cheaper.
+
+    The flip factor holds if nothing but the price on request changes. Where other prices have changed too, only a new
+    plan tells what is cheapest.
 
     Args:
         task: The task's name.
@@ -177,11 +180,19 @@ def price_changed(
     cheaper = before.on_demand / after.on_demand if after.on_demand else math.inf
     evidence = {"on_demand_before": before.on_demand, "on_demand_after": after.on_demand,
                 "times_cheaper": cheaper, "flip": flip}  # fmt: skip
-    if cheaper >= flip:
+    others = [part.name for part in fields(Prices) if part.name != "on_demand"]
+    changed = [name for name in others if getattr(before, name) != getattr(after, name)]
+    action = "plan anew"
+    if cheaper >= flip and not changed:
+        action = "compute on request"
         reason = f"computing on request became {cheaper:.3g}x cheaper, and from {flip:.3g}x on real-time wins"
-        return Proposal("price", task, at, reason, "compute on request", evidence, replanned)
-    reason = f"prices changed; computing on request is {cheaper:.3g}x cheaper, real-time wins from {flip:.3g}x"
-    return Proposal("price", task, at, reason, "plan anew", evidence, replanned)
+    elif cheaper >= flip:
+        reason = (
+            f"computing on request became {cheaper:.3g}x cheaper, but other prices changed too: {', '.join(changed)}"
+        )
+    else:
+        reason = f"prices changed; computing on request is {cheaper:.3g}x cheaper, real-time wins from {flip:.3g}x"
+    return Proposal("price", task, at, reason, action, evidence, replanned)
 
 
 @dataclass(slots=True)

@@ -202,5 +202,8 @@ def _in_force(book: Book, name: tuple[str, str, str], day: dt.date) -> Rate | No
 def _multiplier(rate: Rate, name: str) -> float:
     value: float | None = getattr(rate, name)
     if value is None:
-        raise BadInput(f"{rate.provider} {rate.model} ({rate.context}) has no {name} price", field=name)
+        raise BadInput(
+            f"{rate.provider} {rate.model} ({rate.context}) has no {name} price; add the multiplier to the price book",
+            field=name,
+        )
     return value

@@ -76,8 +76,8 @@ def metered(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return fn(*args, **kwargs)
 
 
-PREFIX_LANE = "prefix"
-"""The lane in which what a cached prefix costs is booked."""
+BATCH, PREFIX_LANE = "batch", "prefix"
+"""The lanes in which what a cached prefix costs is booked: batch tokens have a price of their own."""
 
 
 class TokenLedger(Protocol):
@@ -158,7 +158,7 @@ class TokenMeter:
         if of_prefix.input is not None or any(
             (of_prefix.cache_read, of_prefix.cache_write, of_prefix.cache_write_hour)
         ):
-            self._ledger.spent(prefix, PREFIX_LANE, member.name, of_prefix)
+            self._ledger.spent(prefix, lane if lane == BATCH else PREFIX_LANE, member.name, of_prefix)
         self._ledger.spent(task, lane, member.name, rest)
 
 

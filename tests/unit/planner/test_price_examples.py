@@ -63,7 +63,7 @@ def test_a_million_tokens_of_each_kind(rate, kinds, batch):
 
 
 def test_an_hour_of_coding_without_and_with_cached_input():
-    """Anthropic's example of a session with Opus 5 (page on pricing, autumn 2026): $0.625, and $0.445 with 40,000 reads.
+    """A session with Opus 5 costs $0.625, and $0.445 with 40,000 reads (Anthropic's page on pricing, autumn 2026).
 
     The page adds eight cents for the session's runtime, which is no token.
     """
@@ -159,7 +159,10 @@ def test_a_cache_that_breaks_at_bedrock():
 
 
 def test_the_first_example_of_bedrock():
-    """11,000 tokens in and 4,000 out of Claude at $8 and $24: $0.088 + $0.096 (Amazon's page on Bedrock's prices, 2024)."""
+    """11,000 tokens in and 4,000 out of Claude at $8 and $24 cost $0.088 + $0.096.
+
+    Amazon's page on Bedrock's prices, of the years 2023 and 2024, when this model had these prices.
+    """
     rate = Rate(provider="bedrock", model="anthropic.claude-v2", since=LAST_YEAR, input=8.0, output=24.0)
     assert cents(1000 * call_cost(rate, Tokens(input=11_000, output=4_000))) == 184.00
 
@@ -189,7 +192,10 @@ def test_the_tiers_of_terra(context, price, kinds):
 
 
 def test_a_write_of_sol_costs_a_quarter_more():
-    """A million written tokens of gpt-5.6 Sol at $5 cost $1.25 more than uncached ones (issue 3705 of coder/mux, July 2026)."""
+    """A million written tokens of gpt-5.6 Sol at $5 cost $1.25 more than uncached ones.
+
+    Issue 3705 of coder/mux, July 2026.
+    """
     rate = openai("gpt-5.6-sol", (5.0, 30.0))
     more = call_cost(rate, Tokens(cache_write=MILLION)) - call_cost(rate, Tokens(input=MILLION))
     assert cents(more) == 1.25
@@ -198,8 +204,8 @@ def test_a_write_of_sol_costs_a_quarter_more():
 def test_a_long_prompt_is_priced_as_a_whole():
     """272,000 tokens of gpt-5.5 cost $1.36, and with one token more, the whole prompt costs twice as much.
 
-    OpenAI's page on the model, July 2026: above 272,000 tokens the whole request costs twice the input price. A book has
-    a rate for each tier, and a caller that does not name the tier of a long prompt gets no price of another tier.
+    OpenAI's page on the model, July 2026: above 272,000 tokens the whole request costs twice the input price. A book
+    has a rate for each tier, and a tier that it does not have gets no price of another one.
     """
     standard = openai("gpt-5.5", (5.0, 30.0))
     long = openai("gpt-5.5", (10.0, 45.0), context="long")
@@ -216,8 +222,8 @@ def test_a_long_prompt_is_priced_as_a_whole():
 def test_half_price_holds_for_the_long_tier_and_its_cache(processing):
     """GPT-6 Astra above 272,000 tokens at half price: $10 and $37.50 per million, $1 read and $12.50 written.
 
-    LiteLLM's note on the model (discussion 39633, 2026): $10 and $50, $1 read, $12.50 written; input and cache twice and
-    output one and a half times as much for the whole long request; batch and flex halve whichever rate applies.
+    LiteLLM's note on the model (discussion 39633, 2026): $10 and $50, $1 read, $12.50 written. For a whole long request
+    input and cache cost twice and output one and a half times as much; batch and flex halve whichever rate applies.
     """
     names = ("input", "output", "cache_read", "cache_write")
     short = openai("gpt-6-astra", (10.0, 50.0))

@@ -16,10 +16,11 @@ from parbake.planner.caching.clairvoyant import Clairvoyant, bound
 from parbake.planner.caching.decision import make_prompt_plan, policies
 from parbake.planner.caching.held import HeldPrefixes, Mark
 from parbake.planner.caching.marking import Planned
-from parbake.planner.caching.policies_of_caching import NONE, PLANNED, SIMPLE, AlwaysMark
+from parbake.planner.caching.policies_of_caching import AlwaysMark
 from parbake.planner.caching.pricing import CachePrices, cache_prices
 from parbake.planner.caching.replayed import replay
 from parbake.planner.caching.reuse import ReturnRates
+from parbake.planner.caching.strategy_names import NONE, PLANNED, SIMPLE
 from parbake.planner.prices import Rate, Tokens, call_cost
 from parbake.prompt.prefix_caches import BreakpointCache, Piece
 from parbake.prompt.writing.placement import CacheRules
