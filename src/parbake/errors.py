@@ -2,22 +2,32 @@
 
 ::
 
-    ParbakeError                      500 ├── DeclarationError              500  a task or contract that cannot work,
-    found at registration │   ├── ContractError                  a contract field contradicts another │   ├── RoleError
-    a parameter has no role, or two │   └── LaneError                      a precomputed task reaches an input that
-    exists only live ├── RequestError                  422  the request is wrong; nothing was written │   ├──
-    UnknownTask               404 │   ├── UnknownResource           404 │   ├── BodyTooLarge              413 │   └──
-    BadInput                  422 ├── StoreError                    503 │   ├── StoreFull                      the map
-    is full; names the setting that enlarges it │   ├── ForeignStore                   the file is corrupt or was not
-    written by parbake │   ├── DamagedRecord                  a record's bytes have changed; it counts as missing │
-    ├── PromotionConflict         409  another run moved a pointer first │   └── BlessingConflict 409  the store lost
-    data again while its outboxes were replayed ├── SourceError                   503  a system of record cannot be read
-    │   └── ForeignSource                  the store was built from another outbox ├── NotAcknowledged               503
-    committed at the source, not yet raised in the store ├── NotMaterialized 503  a model that no batch run has produced
-    yet ├── ComputeFailed                 503  a task's function raised ├── DeadlineExceeded              504 ├──
-    GateFailed                    500  a batch run was not promoted ├── RunInProgress                 409  another
-    process works on a run of this task ├── ProviderError                 502 a model provider refused or broke off └──
-    MissingDependency             500  an optional package is absent; names the extra
+    ParbakeError             500
+    |- DeclarationError      500  a task or contract that cannot work, found at registration
+    |  |- ContractError           a field of a contract contradicts another
+    |  |- RoleError               a parameter has no role, or two
+    |  |- LaneError               a precomputed task reaches an input that exists only live
+    |- RequestError          422  the request is wrong; nothing was written
+    |  |- UnknownTask        404
+    |  |- UnknownResource    404
+    |  |- BodyTooLarge       413
+    |  |- BadInput           422
+    |- StoreError            503
+    |  |- StoreFull               the map is full; names the setting that enlarges it
+    |  |- ForeignStore            the file is corrupt, or was not written by parbake
+    |  |- DamagedRecord           a record's bytes have changed; it counts as missing
+    |  |- PromotionConflict  409  another run moved a pointer first
+    |  |- BlessingConflict   409  the store lost data again while its outboxes were replayed
+    |- SourceError           503  a system of record cannot be read
+    |  |- ForeignSource           the store was built from another outbox
+    |- NotAcknowledged       503  committed at the source, not yet raised in the store
+    |- NotMaterialized       503  a model that no batch run has produced yet
+    |- ComputeFailed         503  a task's function raised
+    |- DeadlineExceeded      504
+    |- GateFailed            500  a batch run was not promoted
+    |- RunInProgress         409  another process works on a run of this task
+    |- ProviderError         502  a model provider refused or broke off
+    |- MissingDependency     500  an optional package is absent; names the extra
 """
 
 from __future__ import annotations
