@@ -35,6 +35,7 @@ from parbake.declare.tasks import Artifact, LiveTask, ModelTask, Refine
 from parbake.errors import BadInput, NotMaterialized, ParbakeError
 from parbake.fence.cause import Cause, Reason
 from parbake.fence.record import Stamp
+from parbake.ports.batches.provider_batch import ProviderBatch as ProviderBatch
 from parbake.ports.views import View
 
 if TYPE_CHECKING:

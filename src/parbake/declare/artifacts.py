@@ -21,9 +21,11 @@ from parbake.declare.served import Absent, Value
 from parbake.declare.tasks import Artifact, LiveTask, Parameter, Refine, Stored, Task
 from parbake.declare.templates import check_templates, wishes
 from parbake.errors import ComputeFailed, ContractError, DeclarationError, LaneError, RoleError
+from parbake.ports.batches.provider_batch import ProviderBatch
+from parbake.ports.models import Generator
 from parbake.ports.prompts import CONVERSATION, TOOLS, VOLATILITIES, Block
 from parbake.values.checks import check_whole
-from parbake.values.duration import Duration, seconds
+from parbake.values.duration import Duration, humanize, seconds
 
 K = TypeVar("K")
 P = ParamSpec("P")
@@ -80,6 +82,32 @@ def _check_artifact(task: Artifact[Any, Any]) -> None:
         )
     if task.revalidates and task.batched:
         raise DeclarationError(f"{task.name}: revalidate= needs one key at a time", field="revalidate")
+    if task.via is not None:
+        _check_via(task, task.via)
+
+
+def _check_via(task: Artifact[Any, Any], via: ProviderBatch) -> None:
+    """Raise an error unless a task's batch runs can go through a batch interface."""
+    if not isinstance(via, ProviderBatch):
+        raise ContractError(f"{task.name}: via={via!r}: expected pb.ProviderBatch(...)", field="via")
+    if task.schedule is None:
+        raise ContractError(
+            f"{task.name}: via=pb.ProviderBatch(...) needs refresh=, such as pb.every('1d'): only batch runs use it",
+            field="refresh",
+        )
+    if not task.is_async or not any(p.type is Generator for p in task.of(Role.RESOURCE)):
+        raise RoleError(
+            f"{task.name}: via=pb.ProviderBatch(...) needs an async def that takes a generator, such as "
+            "llm: pb.Resource[Generator]",
+            field="via",
+        )
+    spare = task.contract.freshness_sla_s - task.schedule.period_s
+    if via.within_s > spare:
+        raise ContractError(
+            f"{task.name}: via.within={humanize(via.within_s)} is longer than freshness_sla less the period "
+            f"({humanize(spare)}), so that runs would be late: wait for a shorter time, or lengthen the SLA",
+            field="via.within",
+        )
 
 
 def check_kinds(task: Stored) -> None:

@@ -19,6 +19,7 @@ from parbake.declare.served import Absent, Reader, Served, Value
 from parbake.declare.tasks import Artifact, Edge, LiveTask, ModelTask, OnCodeChange, Refine, Stored, Task
 from parbake.declare.templates import check_templates
 from parbake.errors import ContractError, DeclarationError, UnknownTask
+from parbake.ports.batches.provider_batch import ProviderBatch
 from parbake.values.duration import Duration, seconds
 
 K = TypeVar("K")
@@ -151,6 +152,7 @@ class Registry:
         lease: Duration | None = None,
         prefetch: Sequence[str] = (),
         on_code_change: OnCodeChange = "keep",
+        via: ProviderBatch | None = None,
         mode: str = "",
         why: str = "",
     ) -> _ArtifactDecorator:
@@ -173,6 +175,7 @@ class Registry:
                 time after which the lease of a dead holder expires. A computation costs two small writes more.
             prefetch: Tag templates such as ``session/{user}``: a raised tag makes the event lane compute the key.
             on_code_change: With ``"recompute"``, a worker that starts with changed code builds another generation.
+            via: Lets batch runs send the prompts of this task through a provider's batch interface, at a lower price.
             mode: The mode shown in the table of tasks, if it is not the usual one.
             why: The rationale for the table of tasks.
         """
@@ -184,15 +187,11 @@ class Registry:
             schedule=(schedule := fitted(refresh, seconds(freshness_sla, field="freshness_sla"))),
         )  # fmt: skip
 
-        def declare(fn: Callable[..., Any]) -> Artifact[Any, Any]:
-            task = make_artifact(
-                fn, keys=keys, lease=lease, prefetch=prefetch, why=why, contract=contract, schedule=schedule,
-                version=version, gates=gates, retention=retention, chunk=chunk, served_as=mode,
-                revalidates=revalidate, codecs=self.codecs, on_code_change=on_code_change,
-            )  # fmt: skip
-            return typing.cast("Artifact[Any, Any]", self._add(task))
-
-        return typing.cast("_ArtifactDecorator", declare)
+        return typing.cast("_ArtifactDecorator", lambda fn: self._add(make_artifact(
+            fn, keys=keys, lease=lease, prefetch=prefetch, why=why, contract=contract, schedule=schedule,
+            version=version, gates=gates, retention=retention, chunk=chunk, served_as=mode,
+            revalidates=revalidate, codecs=self.codecs, on_code_change=on_code_change, via=via,
+        )))  # fmt: skip
 
     def prefix(
         self,

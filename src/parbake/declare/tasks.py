@@ -13,6 +13,7 @@ from parbake.declare.contract import Contract, Every, Invalidation, Use
 from parbake.declare.gates import Gates
 from parbake.declare.retention import Retention
 from parbake.declare.roles import Role
+from parbake.ports.batches.provider_batch import ProviderBatch
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -118,7 +119,8 @@ class Stored(Task):
 class Artifact(Stored, Generic[K, V]):
     """A precomputable task, one value per key. ``batched`` functions compute many keys in one call.
 
-    The value of a task that ``is_prefix`` is the blocks that prompts begin with.
+    The value of a task that ``is_prefix`` is the blocks that prompts begin with. Batch runs of a task with ``via`` send
+    its prompts through a provider's batch interface.
     """
 
     key_type: Any
@@ -130,6 +132,7 @@ class Artifact(Stored, Generic[K, V]):
     lease_s: float | None = None
     prefetch: tuple[Invalidation, ...] = ()
     is_prefix: bool = False
+    via: ProviderBatch | None = None
 
     @property
     def mode(self) -> str:

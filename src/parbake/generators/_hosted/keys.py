@@ -44,7 +44,9 @@ def required(environment: Mapping[str, str], variable: str) -> str:
 
 
 def check_key(key: str, variable: str) -> None:
-    """Raise :class:`ProviderError` for a key that cannot stand in an HTTP header."""
+    """Raise :class:`ProviderError` for a key that is empty, or cannot stand in an HTTP header."""
+    if not isinstance(key, str) or not key:
+        raise ProviderError(f"{variable} is empty; set it to the key", field=variable, kind=FailureKind.AUTH)
     if not (key.isascii() and key.isprintable()):
         raise ProviderError(
             f"{variable} must not have a line break or a character outside ASCII; set it to the key alone",

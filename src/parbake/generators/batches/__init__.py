@@ -1,1 +1,1 @@
-"""The batch interfaces of providers. Each is also the generator for the same model, which asks directly."""
+"""The batch interfaces of providers: many requests in one job, answered within hours, for about half the price."""

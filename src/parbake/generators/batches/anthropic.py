@@ -1,56 +1,107 @@
 """Anthropic's message batches through the official client.
 
-The provider keeps no name of a batch, so that a batch whose submission broke off is recognised by its time and size.
+The key comes from ``ANTHROPIC_API_KEY`` or the file that ``ANTHROPIC_API_KEY_FILE`` names, and is never shown. The
+provider keeps no name of a batch, so that a batch whose submission broke off is recognised by its time and size, and
+once it has ended by the ids of its requests.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from parbake.generators._hosted.anthropic_messages import message_request, message_usage
-from parbake.generators._hosted.sdk_errors import document
-from parbake.generators.anthropic import AnthropicGenerator
-from parbake.generators.batches._calls import CALL_S, BatchCalls, a_call, a_text, checked
-from parbake.ports.batches.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
-from parbake.prompt.writing.placement import placed
+import msgspec
 
+from parbake.errors import MissingDependency
+from parbake.generators._hosted.anthropic_messages import message_request, message_usage
+from parbake.generators._hosted.batch_calls import SdkBatches, a_call, a_text, checked
+from parbake.generators._hosted.claude_rules import claude_rules
+from parbake.generators._hosted.keys import required_key
+from parbake.generators._hosted.sdk_errors import document
+from parbake.ports.batches.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
+from parbake.prompt.writing.placement import CacheRules, placed
+
+KEY = "ANTHROPIC_API_KEY"
+MODEL = "claude-haiku-5-5"
 PAGE = 100
 """How many batches a page of the listing has."""
+INTENT_LENGTH = 32
+"""An id of 64 characters has place for that of the intent and that of the request."""
 _LACKING = {"errored": NoAnswer.FAILED, "expired": NoAnswer.EXPIRED, "canceled": NoAnswer.CANCELLED}
 
 
-class AnthropicBatches(BatchCalls, AnthropicGenerator):
-    """Asks in batches, which end within 24 hours; it is created like :class:`AnthropicGenerator`, and is one, too."""
+class AnthropicBatches(SdkBatches):
+    """Asks in batches, which end within 24 hours."""
 
+    name = "anthropic"
     most_requests = 100_000
     most_bytes = 200 << 20  # of 256 MB
     least_requests = 1
 
+    def __init__(
+        self,
+        *,
+        model: str = MODEL,
+        api_key: str,
+        base_url: str | None = None,
+        rules: CacheRules | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Create the batch interface, without connecting yet.
+
+        Args:
+            model: The model's name.
+            api_key: The key, in printable ASCII like every HTTP header.
+            base_url: The endpoint's URL; Anthropic's own by default.
+            rules: How the model caches prefixes, if not as published.
+            options: Further fields of each request, such as ``thinking``.
+
+        Raises:
+            ProviderError: The key cannot be sent.
+            MissingDependency: The client is not installed.
+        """
+        super().__init__(_sdk(), model=model, rules=rules or claude_rules(model), keys={KEY: api_key})
+        self._base_url = base_url
+        self._options = dict(options or {})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> AnthropicBatches:
+        """Read ``ANTHROPIC_API_KEY`` (or ``ANTHROPIC_API_KEY_FILE``), ``ANTHROPIC_BASE_URL`` and ``ANTHROPIC_MODEL``.
+
+        Raises :class:`ProviderError` that names the missing variable.
+        """
+        env = os.environ if environment is None else environment
+        return cls(
+            model=env.get("ANTHROPIC_MODEL") or MODEL,
+            api_key=required_key(env, KEY),
+            base_url=env.get("ANTHROPIC_BASE_URL") or None,
+        )
+
     async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
-        del intent
-        entries = [{"custom_id": one.custom_id, "params": self._params(one)} for one in requests]
-        found = await self._call(lambda: self._batches().create(requests=entries, timeout=CALL_S))
+        entries = [{"custom_id": intent + one.custom_id, "params": self._params(one)} for one in requests]
+        found = await self._call(lambda: self._batches().create(requests=entries))
         return a_text(found.id)
 
     async def state(self, job: str) -> JobState:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
-        found = await self._call(lambda: self._batches().retrieve(job, timeout=CALL_S))
+        found = await self._call(lambda: self._batches().retrieve(job))
         return JobState.ENDED if found.processing_status == "ended" else JobState.RUNNING
 
     async def results(self, job: str) -> AsyncIterator[BatchAnswer]:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
-        async for line in self._each(await self._call(lambda: self._batches().results(job, timeout=CALL_S))):
+        async for line in self._each(await self._call(lambda: self._batches().results(job))):
             entry = document(line)
             found = checked(entry.get("custom_id"), entry, _answer)
-            if found is not None:
-                yield found
+            if found is not None:  # the intent stands before the request's own id
+                intent, own = found.custom_id[:INTENT_LENGTH], found.custom_id[INTENT_LENGTH:]
+                yield msgspec.structs.replace(found, custom_id=own, intent=intent)
 
     async def recent(self, since: float) -> list[SeenJob]:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
         found: list[SeenJob] = []
-        pages = self._batches().list(limit=PAGE, timeout=CALL_S)
+        pages = self._batches().list(limit=PAGE)
         async for batch in self._each(pages.__aiter__()):  # the newest first
             created = batch.created_at.timestamp()
             if created < since:
@@ -60,16 +111,14 @@ class AnthropicBatches(BatchCalls, AnthropicGenerator):
 
     async def cancel(self, job: str) -> None:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
-        await self._call(lambda: self._batches().cancel(job, timeout=CALL_S))
+        await self._call(lambda: self._batches().cancel(job))
 
     def _params(self, request: BatchRequest) -> dict[str, Any]:
         body = message_request(placed(request.prompt, self.rules), self.rules)
         return body | {"model": self.model, "max_tokens": request.max_tokens} | self._options
 
     def _batches(self) -> Any:
-        import anthropic
-
-        return self._open(anthropic).messages.batches
+        return self._open(self._sdk.AsyncAnthropic, self._base_url).messages.batches
 
 
 def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
@@ -91,3 +140,11 @@ def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
 def _total(counts: Mapping[str, Any]) -> int:
     """The sum of all counts is always the number of requests."""
     return sum(value for value in counts.values() if isinstance(value, int))
+
+
+def _sdk() -> Any:
+    try:
+        import anthropic
+    except ModuleNotFoundError as error:
+        raise MissingDependency.of("Anthropic's batch interface", "anthropic", field="anthropic") from error
+    return anthropic

@@ -1,19 +1,25 @@
-"""OpenAI's batches through the official client: requests in a file, and answers in two."""
+"""OpenAI's batches through the official client: requests in a file, and answers in two.
+
+The key comes from ``OPENAI_API_KEY`` or the file that ``OPENAI_API_KEY_FILE`` names, and is never shown.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from parbake.errors import FailureKind, MissingDependency, ProviderError
+from parbake.generators._hosted.batch_calls import NAME, SdkBatches, a_call, a_text, checked, json_lines, lines_of
 from parbake.generators._hosted.chat import usage_of
-from parbake.generators._hosted.openai_chat import chat_request
+from parbake.generators._hosted.keys import required_key
+from parbake.generators._hosted.openai_chat import AUTOMATIC, CACHINGS, EXPLICIT, Caching, chat_request
 from parbake.generators._hosted.sdk_errors import document
-from parbake.generators.batches._calls import CALL_S, NAME, BatchCalls, a_call, a_text, checked, json_lines, lines_of
-from parbake.generators.openai import OpenAIGenerator
 from parbake.ports.batches.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
-from parbake.prompt.writing.placement import placed
+from parbake.prompt.writing.placement import CacheRules, placed
 
+KEY = "OPENAI_API_KEY"
 PAGE = 100
 """How many batches a page of the listing has."""
 ENDPOINT = "/v1/chat/completions"
@@ -28,42 +34,90 @@ _STATES = {
 _LACKING = {"batch_expired": NoAnswer.EXPIRED, "batch_cancelled": NoAnswer.CANCELLED}
 
 
-class OpenAIBatches(BatchCalls, OpenAIGenerator):
-    """Asks in batches, which end within 24 hours; it is created like :class:`OpenAIGenerator`, and is one, too."""
+class OpenAIBatches(SdkBatches):
+    """Asks in batches, which end within 24 hours."""
 
+    name = "openai"
     most_requests = 50_000
     most_bytes = 150 << 20  # of 200 MB
     least_requests = 1
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        api_key: str,
+        base_url: str | None = None,
+        caching: Caching = "server",
+        rules: CacheRules | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Create the batch interface, without connecting yet.
+
+        Args:
+            model: The model's name at the provider.
+            api_key: The key, in printable ASCII like every HTTP header.
+            base_url: The endpoint's URL; OpenAI's own by default.
+            caching: What requests say about caching: ``server`` nothing; ``key`` the field ``prompt_cache_key``;
+                ``explicit`` also where the prefixes end.
+            rules: How the provider caches, if not as OpenAI does.
+            options: Further fields of each request, such as ``temperature``.
+
+        Raises:
+            ProviderError: The key cannot be sent, or a setting is unknown.
+            MissingDependency: The client is not installed.
+        """
+        if caching not in CACHINGS:
+            message = f"caching must be one of {', '.join(CACHINGS)}, not {caching!r}"
+            raise ProviderError(message, field="caching", kind=FailureKind.REJECTED)
+        rules = rules or (EXPLICIT if caching == "explicit" else AUTOMATIC)
+        super().__init__(_sdk(), model=model, rules=rules, keys={KEY: api_key})
+        self._base_url = base_url
+        self._caching: Caching = caching
+        self._options = dict(options or {})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> OpenAIBatches:
+        """Read ``OPENAI_API_KEY`` (or ``OPENAI_API_KEY_FILE``), and the optional settings.
+
+        These are ``OPENAI_BASE_URL``, ``OPENAI_MODEL`` and ``OPENAI_CACHING``. Raises :class:`ProviderError` that names
+        the variable or setting that is missing or wrong.
+        """
+        env = os.environ if environment is None else environment
+        caching: Any = env.get("OPENAI_CACHING") or "server"
+        return cls(
+            model=env.get("OPENAI_MODEL") or "gpt-4o-mini",
+            api_key=required_key(env, KEY),
+            base_url=env.get("OPENAI_BASE_URL") or None,
+            caching=caching,
+        )
 
     async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
         content = json_lines(map(self._entry, requests))
         client = self._client_here()
-        file = await self._call(
-            lambda: client.files.create(file=(f"{NAME}-{intent}.jsonl", content), purpose="batch", timeout=CALL_S)
-        )
+        file = await self._call(lambda: client.files.create(file=(f"{NAME}-{intent}.jsonl", content), purpose="batch"))
         found = await self._call(
             lambda: client.batches.create(
                 input_file_id=file.id,
                 endpoint=ENDPOINT,
                 completion_window="24h",
                 metadata={INTENT: intent},
-                timeout=CALL_S,
             )
         )
         return a_text(found.id)
 
     async def state(self, job: str) -> JobState:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
-        found = await self._call(lambda: self._client_here().batches.retrieve(job, timeout=CALL_S))
+        found = await self._call(lambda: self._client_here().batches.retrieve(job))
         return _STATES.get(found.status, JobState.RUNNING)
 
     async def results(self, job: str) -> AsyncIterator[BatchAnswer]:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
         client = self._client_here()
-        batch = await self._call(lambda: client.batches.retrieve(job, timeout=CALL_S))
+        batch = await self._call(lambda: client.batches.retrieve(job))
         for file in filter(None, (batch.output_file_id, batch.error_file_id)):
-            content = await self._call(partial(client.files.content, file, timeout=CALL_S))
+            content = await self._call(partial(client.files.content, file))
             for entry in lines_of(content.content):
                 found = checked(entry.get("custom_id"), entry, _answer)
                 if found is not None:
@@ -72,7 +126,7 @@ class OpenAIBatches(BatchCalls, OpenAIGenerator):
     async def recent(self, since: float) -> list[SeenJob]:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
         found: list[SeenJob] = []
-        pages = self._client_here().batches.list(limit=PAGE, timeout=CALL_S)
+        pages = self._client_here().batches.list(limit=PAGE)
         async for batch in self._each(pages.__aiter__()):  # the newest first
             if batch.created_at < since - 1:  # whole seconds
                 break
@@ -82,17 +136,15 @@ class OpenAIBatches(BatchCalls, OpenAIGenerator):
 
     async def cancel(self, job: str) -> None:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
-        await self._call(lambda: self._client_here().batches.cancel(job, timeout=CALL_S))
+        await self._call(lambda: self._client_here().batches.cancel(job))
 
     def _entry(self, request: BatchRequest) -> dict[str, Any]:
         body, extra = chat_request(placed(request.prompt, self.rules), self.rules, self._caching)
-        body |= {"model": self.model, self._length_field(): request.max_tokens} | self._options | extra
+        body |= {"model": self.model, "max_completion_tokens": request.max_tokens} | self._options | extra
         return {"custom_id": request.custom_id, "method": "POST", "url": ENDPOINT, "body": body}
 
     def _client_here(self) -> Any:
-        import openai
-
-        return self._open(openai)
+        return self._open(self._sdk.AsyncOpenAI, self._base_url)
 
 
 def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
@@ -109,3 +161,11 @@ def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
         calls=tuple(a_call(one["id"], one["function"]["name"], one["function"]["arguments"]) for one in calls),
         usage=usage_of(body.get("usage")),
     )
+
+
+def _sdk() -> Any:
+    try:
+        import openai
+    except ModuleNotFoundError as error:
+        raise MissingDependency.of("OpenAI's batch interface", "openai", field="openai") from error
+    return openai

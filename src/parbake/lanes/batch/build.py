@@ -24,6 +24,7 @@ from parbake.lanes.batch.throttle import Pacer
 from parbake.ports.executors import Executor
 from parbake.ports.hooks import Progress
 from parbake.serving.bound import BoundTask
+from parbake.serving.compute import Computer
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.batch")
@@ -77,7 +78,14 @@ class Builder:
         self._breathe: Breathe = breathe or _at_once
 
     async def build(
-        self, run: OpenRun, bound: BoundTask, keys: KeyList, pointers: Mapping[str, int], progress: Progress
+        self,
+        run: OpenRun,
+        bound: BoundTask,
+        keys: KeyList,
+        pointers: Mapping[str, int],
+        progress: Progress,
+        *,
+        computer: Computer | None = None,
     ) -> Finished:
         """Compute the partitions that a task's generation still lacks; the generation is durable when this returns.
 
@@ -87,6 +95,7 @@ class Builder:
             keys: The keys to compute.
             pointers: The generations of the run by task ref, for tasks that read another task's output.
             progress: Called with the task's name, the rows done, and the rows in all.
+            computer: Computes the task here, in place of the app's own computer or an executor.
 
         Raises:
             KeysChanged: A partition that an earlier process finished holds keys that are not listed any more.
@@ -108,7 +117,7 @@ class Builder:
             work = PartitionWork(
                 bound.name, run.generations[bound.ref], dict(pointers), keys.keys(partition), run.is_urgent
             )
-            made = await self._perform(bound, work, bar, breathe)
+            made = await self._perform(bound, work, bar, breathe, computer)
             part = Part(made.profile.rows, made.profile.absent, made.profile.size_bytes)
             await self._runs.finish(bound.ref, run.holder, partition.digest, (part, made.profile))
             found.add(part)
@@ -119,19 +128,22 @@ class Builder:
                 bound.name, found.partitions, len(keys.partitions), partition.keys, made.took_s,
             )  # fmt: skip
 
-        await _several(map(one, missing), self._executor.width if self._executor else 1)
+        await _several(map(one, missing), self._executor.width if self._executor and computer is None else 1)
         found.profile.rows, found.profile.absent = found.rows, found.absent  # of the keys that are listed now
         found.took_s = time.perf_counter() - began
         return found
 
-    async def _perform(self, bound: BoundTask, work: PartitionWork, bar: _Bar, breathe: Breathe) -> PartitionDone:
-        if self._executor is None:
+    async def _perform(
+        self, bound: BoundTask, work: PartitionWork, bar: _Bar, breathe: Breathe, computer: Computer | None
+    ) -> PartitionDone:
+        if self._executor is None or computer is not None:
+            worker = self._worker if computer is None else dataclasses.replace(self._worker, computer=computer)
 
             async def moved(keys: int, took_s: float) -> None:
                 bar.move(keys)
                 await breathe(took_s)
 
-            return await self._worker.perform(bound, work, moved)
+            return await worker.perform(bound, work, moved)
         answer = await self._executor.run(msgspec.msgpack.encode(work))
         bar.move(len(work.keys))
         return msgspec.msgpack.decode(answer, type=PartitionAnswer).unwrap()

@@ -32,6 +32,7 @@ from parbake.lanes.batch.load import LoadBoard
 from parbake.lanes.batch.off_peak import RunSlot
 from parbake.lanes.batch.open_run import OpenRun, RunOpening
 from parbake.lanes.batch.partition import PartitionWorker, key_bytes
+from parbake.lanes.batch.provided import JobsPending, ProvidedRuns
 from parbake.lanes.batch.runs import PROMOTED, Ended, Runs
 from parbake.lanes.batch.throttle import Pacer
 from parbake.ports.clock import Clock
@@ -45,6 +46,8 @@ from parbake.serving.model_reads import lost_model
 from parbake.values.redaction import one_line
 
 AT_ONCE = RunSlot(0.0, "")
+SCHEDULE = "schedule"
+"""The trigger of runs that stop while they wait for a provider, because the schedule has other tasks to run."""
 
 
 class BuiltTask(msgspec.Struct, frozen=True):
@@ -113,6 +116,7 @@ class BatchLane:
         self._board = board
         self._breathe = breathe
         self._builder = Builder(self.worker, self.runs, executor, breathe)
+        self._provided = ProvidedRuns(store, computer, clock, breathe)
 
     def chain(self, bound: BoundTask) -> list[BoundTask]:
         """The tasks that are promoted together with ``bound``: with a model all scheduled tasks that depend on it."""
@@ -158,9 +162,12 @@ class BatchLane:
 
         Raises:
             GateFailed: A gate objects; the previous generation stays current.
-            RunInProgress: Another process works on a run of the task.
+            RunInProgress: Another process works on a run of the task, or a run of the schedule waits for a provider.
         """
         chain = self.chain(bound)
+        waits = trigger != SCHEDULE
+        if not waits:
+            await self._provided.refuse_early(chain)
         if keys is not None and isinstance(bound.task, ModelTask):
             raise BadInput(f"{bound.name} is a model: it has no keys to choose from", field="keys")
         if keys is None and await self.is_idle(bound):
@@ -172,7 +179,7 @@ class BatchLane:
         selection = b"" if chosen is None else blake2b(b"".join(chosen), digest_size=8).digest()
         before = time.perf_counter()
         run = await self._opening.open(chain, selection, anew=anew)
-        run.is_urgent = slot.is_urgent
+        run.is_urgent, run.waits = slot.is_urgent, waits
         try:
             async with self._held(run), self._board.announced() if self._board else contextlib.nullcontext():
                 built = await self._promote(run, chosen, progress or _silent)
@@ -211,7 +218,9 @@ class BatchLane:
             pick = await self._picked(member) if chosen is None else None
             given = Context(pointers=earlier, lane="batch")
             async with self._keys(member, chosen, pick, given, gives_way=not run.is_urgent) as keys:
-                found = await self._builder.build(run, member, keys, earlier, progress)
+                computer = await self._provided.computer_for(run, member, keys, given)
+                found = await self._builder.build(run, member, keys, earlier, progress, computer=computer)
+                await self._provided.booked(member)
                 sample = spread(keys, member, quality.SAMPLE)
             made = _built(member, run.generations[member.ref], found, pick)
             run.profiles[member.ref] = found.profile
@@ -225,6 +234,8 @@ class BatchLane:
             )
             built.append(made)
         await self._store.promote(Promotion(pointers, dict(run.expected), run.incarnation, retain))
+        for member in run.chain:
+            await self._provided.finish(member)
         return tuple(built)
 
     async def _retained(self, bound: BoundTask, made: BuiltTask, control: Control) -> int:
@@ -319,7 +330,10 @@ class BatchLane:
             failure = one_line(error) if isinstance(error, Exception) else ""
             with contextlib.suppress(ParbakeError):
                 for bound in run.chain:
-                    await self.runs.release(bound.ref, run.holder, failure)
+                    if isinstance(error, JobsPending):
+                        await self.runs.suspend(bound.ref, run.holder)
+                    else:
+                        await self.runs.release(bound.ref, run.holder, failure)
             return
         with contextlib.suppress(ParbakeError):
             await self._store.sweep(run.generations.values())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from parbake.declare.gates import Profile
-from parbake.declare.tasks import ModelTask
+from parbake.declare.tasks import Artifact, ModelTask
 from parbake.errors import RunInProgress, StoreError
 from parbake.fence.control import Control
 from parbake.fence.record import Stamp, unpack_stamp
@@ -38,6 +38,8 @@ class OpenRun:
     profiles: dict[str, Profile] = field(default_factory=dict)
     is_continued: bool = False
     is_urgent: bool = False
+    waits: bool = True
+    """Whether the run waits where it is for what takes hours; otherwise it stops, and is continued later."""
 
 
 class RunOpening:
@@ -75,9 +77,8 @@ class RunOpening:
     def _can_continue(
         self, found: Sequence[UnderWay], chain: Sequence[BoundTask], control: Control, selection: bytes
     ) -> bool:
-        """Whether an interrupted run is whole in the store, can still be promoted, and is younger than half the SLA."""
+        """Whether an interrupted run is whole in the store, can still be promoted, and is not too old."""
         first, refs, now, code = found[0], tuple(bound.ref for bound in chain), self._clock.now(), _code(chain)
-        half_the_sla = min(bound.contract.freshness_sla_s for bound in chain) / 2
         return (
             all(one.run == first.run and one.chain == refs and one.selection == selection for one in found)
             and all(one.code == code for one in found)
@@ -86,13 +87,15 @@ class RunOpening:
             and control.floor <= first.stamp
             and all(control.pointer(ref) == number for ref, number in first.expected.items())
             and all(one.generation in control.running for one in found)
-            and abs(now - first.started_at) <= half_the_sla
+            and abs(now - first.started_at) <= _oldest_s(chain)
         )
 
     async def _continue(self, chain: Sequence[BoundTask], found: Sequence[UnderWay]) -> OpenRun:
         first, holder = found[0], holder_name()
         for bound, one in zip(chain, found, strict=True):
-            await self._claim(bound, one, msgspec.structs.replace(one, holder=holder, until=self._lease(), failure=""))
+            await self._claim(
+                bound, one, msgspec.structs.replace(one, holder=holder, until=self._lease(), failure="", waits=False)
+            )
         return OpenRun(
             first.run,
             holder,
@@ -142,6 +145,13 @@ class RunOpening:
 
     def _lease(self) -> float:
         return self._clock.now() + self._runs.lease_s
+
+
+def _oldest_s(chain: Sequence[BoundTask]) -> float:
+    """The age at which a run is not continued: half the SLA, and the time that it may have waited for a provider."""
+    sla_s = min(bound.contract.freshness_sla_s for bound in chain)
+    waits = [bound.task.via.within_s for bound in chain if isinstance(bound.task, Artifact) and bound.task.via]
+    return min(sla_s, sla_s / 2 + max(waits, default=0.0))
 
 
 def _code(chain: Sequence[BoundTask]) -> bytes:

@@ -39,7 +39,7 @@ class UnderWay(msgspec.Struct, frozen=True):
     ``until`` is when the holder's lease ends, ``expected`` are the pointers that must not move until the promotion,
     ``finished`` the partitions that lie in the store, by their digests, ``code`` the fingerprint of the code that
     computed them. ``failure`` is why the run stopped. It is empty while the run goes on, and if its process died or was
-    interrupted. Times are epoch seconds.
+    interrupted. A run that ``waits`` has stopped until a provider has answered. Times are epoch seconds.
     """
 
     run: str
@@ -56,11 +56,14 @@ class UnderWay(msgspec.Struct, frozen=True):
     profile: Profile = msgspec.field(default_factory=Profile)
     code: bytes = b""
     failure: str = ""
+    waits: bool = False
 
     def standing(self, now: float) -> str:
-        """``under way``, ``failed`` or ``interrupted``; the last two are continued by the task's next run."""
+        """``under way``, ``failed``, ``waiting`` or ``interrupted``; the last three are continued by the next run."""
         if self.failure:
             return "failed"
+        if self.waits:
+            return "waiting"
         return "interrupted" if self.until <= now or is_gone(self.holder) else "under way"
 
 
@@ -182,6 +185,10 @@ class Runs:
         """
         await self.change(ref, lambda state: _held(state, ref, holder, until=0.0, failure=failure))
 
+    async def suspend(self, ref: str, holder: str) -> None:
+        """End a lease because the run waits for a provider; any process may continue it."""
+        await self.change(ref, lambda state: _held(state, ref, holder, until=0.0, waits=True))
+
 
 def under_way(state: State, ref: str, holder: str) -> UnderWay:
     """Return the run that a process works on.
@@ -200,9 +207,10 @@ def under_way(state: State, ref: str, holder: str) -> UnderWay:
     return held
 
 
-def _held(state: State, ref: str, holder: str, *, until: float, failure: str = "") -> State:
+def _held(state: State, ref: str, holder: str, *, until: float, failure: str = "", waits: bool = False) -> State:
     held = under_way(state, ref, holder)
-    return msgspec.structs.replace(state, under_way=msgspec.structs.replace(held, until=until, failure=failure))
+    new = msgspec.structs.replace(held, until=until, failure=failure, waits=waits)
+    return msgspec.structs.replace(state, under_way=new)
 
 
 def _remembered(ended: Sequence[Ended]) -> tuple[Ended, ...]:

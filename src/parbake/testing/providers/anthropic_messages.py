@@ -87,6 +87,27 @@ class AnthropicMessages(WireDialect):
         return _event("error", error={"type": "overloaded_error", "message": "Overloaded"})
 
 
+def message(reply: ScriptedReply, usage: CacheUsage, model: str) -> dict[str, Any]:
+    """A whole message, as a batch has it.
+
+    Args:
+        reply: The reply.
+        usage: The tokens of the prompt.
+        model: The model's name.
+    """
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": reply.text}] if reply.text else []
+    blocks += [
+        {"type": "tool_use", "id": call.id, "name": call.name, "input": json.loads(call.arguments)}
+        for call in reply.calls
+    ]
+    made = {"output_tokens": output_tokens(reply), "output_tokens_details": {"thinking_tokens": reply.reasoning}}
+    return {
+        "id": "msg_box", "type": "message", "role": "assistant", "model": model, "content": blocks,
+        "stop_reason": "tool_use" if reply.calls else "end_turn", "stop_sequence": None,
+        "usage": _reported(usage) | made,
+    }  # fmt: skip
+
+
 def _reported(usage: CacheUsage) -> dict[str, Any]:
     return {
         "input_tokens": usage.uncached,

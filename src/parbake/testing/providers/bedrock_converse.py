@@ -86,6 +86,24 @@ class BedrockConverse(WireDialect):
         return exception("serviceUnavailableException", "The service is unavailable.")
 
 
+def output(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
+    """A whole output, as a batch has it.
+
+    Args:
+        reply: The reply.
+        usage: The tokens of the prompt.
+    """
+    blocks: list[dict[str, Any]] = [{"text": reply.text}] if reply.text else []
+    for call in reply.calls:
+        use = {"toolUseId": call.id, "name": call.name, "input": json.loads(call.arguments)}
+        blocks.append({"toolUse": use})
+    return {
+        "output": {"message": {"role": "assistant", "content": blocks}},
+        "stopReason": "tool_use" if reply.calls else "end_turn",
+        "usage": _reported(reply, usage),
+    }
+
+
 def _reported(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
     made = output_tokens(reply)
     details = [{"ttl": "1h", "inputTokens": usage.written_hour}, {"ttl": "5m", "inputTokens": usage.written}]

@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from parbake.testing.providers.anthropic_jobs import AnthropicJobs
 from parbake.testing.providers.anthropic_messages import AnthropicMessages
 from parbake.testing.providers.bedrock_converse import BedrockConverse
+from parbake.testing.providers.bedrock_jobs import BedrockJobs
 from parbake.testing.providers.dialect import WireDialect, words
+from parbake.testing.providers.job_desk import Hangup, JobDialect, PlainRequest
+from parbake.testing.providers.jobs import JobBoard
 from parbake.testing.providers.openai_chat import OpenAIChat
+from parbake.testing.providers.openai_jobs import OpenAIJobs
 from parbake.testing.providers.prefixes import CacheUsage, Refusal
 from parbake.testing.providers.script import BoxRequest, ProviderFault, ScriptedReply
 
@@ -30,6 +35,8 @@ _ROUTES: tuple[tuple[str, str, WireDialect], ...] = (
     ("/bedrock/model/", "/converse-stream", BedrockConverse()),
 )
 """The paths by their beginning and end. What is between them is the model's name."""
+DIALECTS = {dialect.name: dialect for _, _, dialect in _ROUTES}
+"""The protocols by their names."""
 
 
 class Desk(Protocol):
@@ -39,6 +46,7 @@ class Desk(Protocol):
     retry_after_s: float | None
     slow_s: float
     has_closed: threading.Event
+    jobs: JobBoard
 
     def accept(self, dialect: WireDialect, request: BoxRequest) -> tuple[ScriptedReply, CacheUsage]:
         """Check a request and choose the reply; raises :class:`Refusal`."""
@@ -55,12 +63,46 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = _SILENCE_S
     desk: Desk
+    job_dialects: Sequence[JobDialect]
 
     def do_POST(self) -> None:
         """Answer a request of any of the dialects."""
         self.close_connection = True
         with contextlib.suppress(OSError):  # the client left
-            self._answer()
+            if not self._answer_about_jobs():
+                self._answer()
+
+    def do_GET(self) -> None:
+        """Answer a request about jobs."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            if not self._answer_about_jobs():
+                self._send(404, b'{"error": {"message": "no such path"}}', {})
+
+    def do_PUT(self) -> None:
+        """Keep an object."""
+        self.do_GET()
+
+    def _answer_about_jobs(self) -> bool:
+        """Answer a request of a batch interface; ``False`` if it belongs to none."""
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        path = unquote(self.path.partition("?")[0])
+        found = next((each for each in self.job_dialects if each.owns(path)), None)
+        if found is None:
+            return False
+        raw = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LARGEST + 1))
+        root = f"http://{self.headers['Host']}"
+        try:
+            self._check_key(found.dialect, headers)
+            answer = found.answer(self.desk.jobs, PlainRequest(self.command, self.path, headers, raw), root)
+        except Hangup:
+            return True
+        except Refusal as refusal:
+            answer = found.refusal(refusal.status, str(refusal))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            answer = found.refusal(400, f"the request has a wrong shape: {type(error).__name__}: {error}")
+        self._send(answer.status, answer.body, {**answer.headers, "Content-Type": answer.content_type})
+        return True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Log nothing."""
@@ -171,7 +213,9 @@ def _frames(dialect: WireDialect, reply: ScriptedReply, usage: CacheUsage, model
 @contextlib.contextmanager
 def serving(desk: Desk) -> Iterator[int]:
     """Serve at a free port of the loopback interface; yield the port."""
-    handler: Callable[..., BaseHTTPRequestHandler] = type("_BoxHandler", (_Handler,), {"desk": desk})
+    about_jobs = (AnthropicJobs(), BedrockJobs(), OpenAIJobs())
+    members = {"desk": desk, "job_dialects": about_jobs}
+    handler: Callable[..., BaseHTTPRequestHandler] = type("_BoxHandler", (_Handler,), members)
     with _Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="provider-box", daemon=True)
         thread.start()
