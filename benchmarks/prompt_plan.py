@@ -20,9 +20,9 @@ from parbake.planner.caching.asked import PromptTrace, TraceRow, traced
 from parbake.planner.caching.clairvoyant import bound
 from parbake.planner.caching.decision import PromptPlan, make_prompt_plan
 from parbake.planner.caching.marking import Planned
-from parbake.planner.caching.strategy_names import CLAIRVOYANT, NONE, PLANNED
 from parbake.planner.caching.pricing import CachePrices
 from parbake.planner.caching.replayed import replay
+from parbake.planner.caching.strategy_names import CLAIRVOYANT, NONE, PLANNED
 from parbake.planner.caching.trace_file import read_trace
 from parbake.planner.intervals import Resampler
 

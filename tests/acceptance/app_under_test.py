@@ -12,7 +12,8 @@ from retail_assistant.model import generation
 from retail_assistant.settings import from_environment
 
 # The tests do not measure how long a reply takes, and a busy machine is slower.
-generation.TIMEOUT_S, chat.TIMEOUT = 300.0, "5m"
+generation.TIMEOUT_S = generation.TIMEOUT_WITH_TOOLS_S = 300.0
+chat.TIMEOUT = "5m"
 
 
 def app() -> HttpApp:

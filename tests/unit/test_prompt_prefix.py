@@ -11,7 +11,9 @@ from tests.unit.commands import invoke
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.generators.chain import Chain
 from parbake.http import HttpApp
+from parbake.lanes.batch.adopted import AdoptedPlan
 from parbake.ledger.costs import CostBook, Offer
 from parbake.planner.prices import Rate
 from parbake.ports.alerts import Alert
@@ -198,6 +200,51 @@ async def test_a_plan_is_adopted_followed_and_taken_back(shop, world):
     await shop.serve(reply, question="marked again?")
     assert [(one.after, one.ttl) for one in shop.provider.sent[-1].breakpoints] == [("policy", "1h")]
     assert [one.strategy for one in await shop.ops.adopted(base)] == [adopted.strategy]
+
+
+async def test_a_plan_is_followed_by_every_member_of_a_chain(shop, world, tmp_path):
+    """Behind a chain the answering member gets the plan's breakpoints, and its own tokens are booked."""
+
+    class Down(Provider):
+        name = "down"
+
+        async def stream(self, prompt, *, max_tokens, timeout_s):
+            """Fail before the first word."""
+            self.sent.append(prompt)
+            raise pb.errors.ProviderError("no", field="down")
+            yield
+
+    base, reply = shop.named
+    down = Down()
+    chained = world.app(shop.tasks, resources={Generator: Chain([down, shop.provider])}, ledger=tmp_path / "chain.db")
+    await chained.drain()
+    plan = AdoptedPlan("always 5m", 0.0, "", {})
+    await chained.engine.adopted.follow(chained.engine.bound_task(base), plan)
+    await chained.engine.prefix_care.look()
+    await chained.serve(reply, question="one")
+    assert [one.ttl for one in down.sent[-1].breakpoints] == ["5m"]
+    assert [one.ttl for one in shop.provider.sent[-1].breakpoints] == ["5m"]
+    await chained.close()
+    rows = {(row.task, row.lane): row for row in await chained.ops.costs(book())}
+    assert rows["reply", "realtime"].output == 5
+    assert rows["reply", "realtime"].unpriced == "requests of down without reported tokens"
+    assert rows["base", "prefix"].written_hour == 300
+
+
+async def test_a_request_without_reported_tokens_is_named(shop):
+    """A reply that breaks off, or whose reader leaves, is listed as unpriced instead of counting as free."""
+    _, reply = shop.named
+
+    async def cut(prompt, *, max_tokens, timeout_s):
+        yield Delta("half a wo")
+        raise pb.errors.ProviderError("cut", field="hosted")
+
+    shop.provider.stream = cut
+    with pytest.raises(pb.errors.ProviderError):
+        await shop.serve(reply, question="one")
+    await shop.close()
+    (row,) = [row for row in await shop.ops.costs(book()) if row.task == "reply"]
+    assert row.unpriced == "requests of hosted without reported tokens"
 
 
 async def test_a_prefix_without_requests_or_prices_is_not_planned(shop):

@@ -68,7 +68,7 @@ async def _prefix(
 ) -> None:
     """Show, make, adopt or take back a plan of a prefix."""
     if rollback:
-        typer.echo(f"{task.name} follows: {(await application.ops.unadopt(task)).strategy}")
+        await application.ops.unadopt(task)
     if prices is not None:
         from parbake.cli.plan_prompt import show as show_caching
 

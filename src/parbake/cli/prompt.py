@@ -16,7 +16,7 @@ from parbake.errors import BadInput
 from parbake.ledger.costs import read_book
 from parbake.ledger.prompt_report import PromptReport, PromptRow
 from parbake.ports.prompts import Tool
-from parbake.prompt.watching.explaining import Traffic
+from parbake.prompt.watching.explaining import Traffic, uncached
 
 prompt = typer.Typer(
     no_args_is_help=True, help="Explain the prefixes of prompts: blocks, breakpoints and expected hits."
@@ -76,6 +76,7 @@ def _show_row(row: PromptRow) -> None:
     for name, expected, usd in (
         ("in this order", row.explanation.expected, row.usd),
         ("in the naive order", row.explanation.naive, row.naive_usd),
+        ("without a cache", uncached(row.explanation.expected), row.uncached_usd),
     ):
         cost = "no price for its tokens" if usd is None else f"${usd:.4f} for 1,000 requests"
         typer.echo(f"  {name}: {expected.read_share:.1%} of the input tokens read from the cache; {cost}")

@@ -20,6 +20,7 @@ from parbake.generators._hosted.sdk_errors import cause_of_sdk, document
 from parbake.ports.models import Delta
 from parbake.ports.prompts import Prompt
 from parbake.prompt.writing.placement import CacheRules
+from parbake.values.redaction import without_credentials
 
 KEY = "ANTHROPIC_API_KEY"
 MODEL = "claude-haiku-5-5"
@@ -64,7 +65,7 @@ class AnthropicGenerator(Hosted):
 
     def __repr__(self) -> str:
         """Without the key."""
-        return f"AnthropicGenerator(model={self.model!r}, base_url={self._base_url!r})"
+        return f"AnthropicGenerator(model={self.model!r}, base_url={without_credentials(self._base_url or '')!r})"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> AnthropicGenerator:

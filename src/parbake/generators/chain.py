@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -80,12 +81,14 @@ class Chain:
                 2 % for ``extractive``.
 
         Raises:
-            DeclarationError: There is no member, or two have the same name.
+            DeclarationError: There is no member, two have the same name, or ``hold`` is unknown.
         """
         named = list(members.items()) if isinstance(members, Mapping) else [(each.name, each) for each in members]
         if not named or len({label for label, _ in named}) < len(named):
             message = "a chain needs one or more generators with different names; pass a mapping to name them"
             raise DeclarationError(message, field="members")
+        if hold not in get_args(Hold):
+            raise DeclarationError(f"hold={hold!r} must be one of {', '.join(get_args(Hold))}", field="hold")
         self.breakers, shares = breakers or Breakers(), RESERVES | dict(reserves or {})
         self.failovers: Counter[tuple[str, FailureKind]] = Counter()
         self.answered: Counter[str] = Counter()
@@ -94,6 +97,12 @@ class Chain:
             _Member(label, each, self.breakers.of(*_identity(each, label)), shares.get(label, RESERVE))
             for label, each in named
         ]
+
+    def wrapped(self, wrap: Callable[[Generator], Generator]) -> Chain:
+        """The same chain over wrapped generators; breakers and counts are shared with this one."""
+        found = copy.copy(self)
+        vars(found)["_members"] = [m._replace(generator=wrap(m.generator)) for m in self._members]
+        return found
 
     @property
     def members(self) -> Mapping[str, Generator]:

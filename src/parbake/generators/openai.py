@@ -20,6 +20,7 @@ from parbake.generators._hosted.sdk_errors import cause_of_sdk, document
 from parbake.ports.models import Delta
 from parbake.ports.prompts import Prompt
 from parbake.prompt.writing.placement import CacheRules
+from parbake.values.redaction import without_credentials
 
 KEY = "OPENAI_API_KEY"
 
@@ -72,7 +73,7 @@ class OpenAIGenerator(Hosted):
 
     def __repr__(self) -> str:
         """Without the key."""
-        return f"OpenAIGenerator(model={self.model!r}, base_url={self._base_url!r})"
+        return f"OpenAIGenerator(model={self.model!r}, base_url={without_credentials(self._base_url or '')!r})"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> OpenAIGenerator:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from parbake.errors import BadInput
-from parbake.ledger.rows import TOKEN_KINDS
+from parbake.ledger.rows import TOKEN_KINDS, UNREPORTED
 from parbake.planner.prices import Book, Processing, Rate, Tokens, call_cost, checked, decoded
 from parbake.ports.models import Usage
 
@@ -24,7 +24,7 @@ PRICED_KINDS = tuple(name for name in TOKEN_KINDS if name != "reasoning")
 NOBODY = "nobody"
 BY = ("task", "lane", "owner", "plan")
 USED = ("calls", "seconds", "cpu_s", "rows", "bytes", *TOKEN_KINDS)
-OF_A_LANE = ("compute", "tokens", "waste")
+OF_A_LANE = ("compute", "tokens", "waste", UNREPORTED)
 """Kinds whose rows have a lane; for misses and expiries the kind stands in its place."""
 BATCH = "batch"
 
@@ -173,7 +173,7 @@ def lines(ledger: Hours, book: CostBook, *, since: float = 0.0) -> Iterator[Line
             usd, list_usd, missing = _tokens(book, model, hour, lane, _sold(used))
         else:
             usd = list_usd = used["cpu_s"] / HOUR * book.cpu_hour
-            missing = ""
+            missing = f"requests of {model} without reported tokens" if kind == UNREPORTED else ""
         yield Line(hour, kind, task, lane if kind in OF_A_LANE else kind, model, usd, list_usd, missing, used)
 
 
@@ -208,7 +208,7 @@ def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: 
         if line.is_waste:
             of.update({"wasted": int(line.used["rows"]), "wasted_usd": line.usd})
             continue
-        calls = 0 if line.kind == "tokens" else line.used["calls"]
+        calls = 0 if line.kind in ("tokens", UNREPORTED) else line.used["calls"]
         of.update({**line.used, "calls": calls, "usd": line.usd})
         unpriced[line.task, line.lane] |= {line.unpriced} - {""}
     for task, count in ledger.serves(since=since).items():

@@ -12,10 +12,10 @@ from parbake.errors import ProviderError
 from parbake.ledger.costs import CostBook, price
 from parbake.ports.models import Generator
 from parbake.ports.prompts import Block, Tool
-from parbake.prompt.watching.explaining import TYPICAL, Expected, PrefixExplanation, Traffic, explain
+from parbake.prompt.watching.explaining import TYPICAL, Expected, PrefixExplanation, Traffic, explain, uncached
 from parbake.prompt.watching.holdings import Holding
-from parbake.prompt.watching.prompt_watch import PrefixStats, PromptWatch
-from parbake.prompt.writing.placement import NO_CACHE, CacheRules
+from parbake.prompt.watching.prompt_watch import PrefixPlace, PrefixStats, PromptWatch, kind_of
+from parbake.prompt.writing.placement import NO_CACHE, CachePlace, CacheRules
 from parbake.serving.bound import BoundTask
 from parbake.serving.read import Resolver
 
@@ -33,6 +33,7 @@ class PromptRow(msgspec.Struct, frozen=True):
         explanation: The parts, the findings and the expected tokens.
         usd: What 1,000 requests like those of the traffic should cost, in US dollars; ``None`` without a price.
         naive_usd: The same in the naive order.
+        uncached_usd: The same without any cache.
         met: What requests of this process have met; ``None`` before the first.
     """
 
@@ -45,6 +46,7 @@ class PromptRow(msgspec.Struct, frozen=True):
     explanation: PrefixExplanation
     usd: float | None
     naive_usd: float | None
+    uncached_usd: float | None
     met: PrefixStats | None = None
 
 
@@ -118,12 +120,11 @@ class PromptReports:
     def _row(self, prefix: _Prefix, generator: Generator | None, made: PrefixExplanation, priced: _Priced) -> PromptRow:
         name = "" if generator is None else generator.name
         provider, model = str(getattr(generator, "provider", name)), str(getattr(generator, "model", ""))
-        stats = self._watch.stats().items()
-        of_this = (prefix.task.name, provider, model)
+        place = CachePlace(provider, model, name)
+        met = self._watch.stats().get(PrefixPlace(prefix.task.name, kind_of(prefix.blocks), place))
         return PromptRow(
             prefix.task.name, prefix.key, prefix.task.contract.owner, provider, model, name, made,
-            priced.usd(made.expected), priced.usd(made.naive),
-            next((one for (task, at), one in stats if (task, at.provider, at.model) == of_this), None),
+            priced.usd(made.expected), priced.usd(made.naive), priced.usd(uncached(made.expected)), met,
         )  # fmt: skip
 
     async def _stored(self) -> AsyncIterator[_Prefix]:

@@ -15,6 +15,8 @@ MINUTES_A_DAY = 1440
 TOKEN_KINDS = ("input", "output", "cached", "written", "written_hour", "reasoning")
 PREFIX = "prefix"
 """The lane of what a prompt's cached prefix costs."""
+UNREPORTED = "unreported"
+"""The kind of a request of which no tokens were reported, so that nobody knows what it cost."""
 _SUMMED = ("calls", "seconds", "cpu_s", "rows", "bytes", *TOKEN_KINDS)
 _UNSUMMED = frozenset({"event", "serve"})
 """Kinds that are not summed as usage: events have no task, and serves are counted separately (rows are samples)."""
@@ -78,8 +80,8 @@ class LedgerEntry(NamedTuple):
 
     Attributes:
         ts: Time, in epoch seconds.
-        kind: ``compute``, ``tokens``, ``miss``, ``expire``, ``event``, ``waste``, ``serve``, or ``cache_miss`` of a
-            provider's cache.
+        kind: ``compute``, ``tokens``, ``miss``, ``expire``, ``event``, ``waste``, ``serve``, ``cache_miss`` of a
+            provider's cache, or ``unreported`` tokens of a request.
         task: The task's name.
         key: Hash of the key.
         lane: The lane.

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from parbake.errors import StoreError
 from parbake.fence.cause import OVERDUE, Reason
 from parbake.lanes.batch.adopted import Pick
-from parbake.ledger.rows import PREFIX, LedgerEntry, Pending, PromptRequest, prepare, trim, write
+from parbake.ledger.rows import PREFIX, UNREPORTED, LedgerEntry, Pending, PromptRequest, prepare, trim, write
 from parbake.ports.clock import Clock
 from parbake.ports.models import Usage
 from parbake.ports.prompts import Miss
@@ -112,6 +112,16 @@ class Ledger(forks.Forkable):
                 written_hour=usage.cache_write_hour or 0, reasoning=usage.reasoning or 0,
             )
         )  # fmt: skip
+
+    def unreported(self, task: str, lane: str, model: str) -> None:
+        """Record a request of which no tokens were reported.
+
+        Args:
+            task: Who asked.
+            lane: The lane that it was asked in.
+            model: The generator's name.
+        """
+        self._queue.put(LedgerEntry(self._clock.now(), UNREPORTED, task, lane=lane, model=model))
 
     def prompted(self, prefix: str, model: str, sent: PromptSize) -> None:
         """Record a request with a declared prefix.

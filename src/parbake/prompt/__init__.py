@@ -13,6 +13,7 @@ from parbake.prompt.writing.render import (
     sorted_tools,
     windowed,
     with_outdated,
+    without_outdated,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "sorted_tools",
     "windowed",
     "with_outdated",
+    "without_outdated",
 ]

@@ -29,7 +29,7 @@ from parbake.process.signals import is_of_a_signal, is_ours
 from parbake.process.threads import Escaped, in_thread
 from parbake.serving.bind import Binder, Context, Reading, TaskReader
 from parbake.serving.bound import BoundTask
-from parbake.serving.meter import Metered, TokenMeter, is_metered, metered, working
+from parbake.serving.meter import TokenMeter, is_metered, metered, metered_generator, working
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.serving.strays import Strays, stray_families
 from parbake.values.redaction import described
@@ -191,7 +191,7 @@ class Computer:
         """A resource; a generator is wrapped so that its requests are reported."""
         if parameter.type is not Generator or self._meter is None:
             return found
-        return Metered(found, task.name, context.lane, self._meter)
+        return metered_generator(found, task.name, context.lane, self._meter)
 
     def _reader(self, task: Artifact[Any, Any], recording: Recording, context: Context) -> TaskReader:
         def get(key: Any) -> Awaitable[Served[Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -94,6 +94,16 @@ class TokenLedger(Protocol):
         """
         ...
 
+    def unreported(self, task: str, lane: str, model: str) -> None:
+        """Record a request of which no tokens were reported.
+
+        Args:
+            task: Who asked.
+            lane: The lane that it was asked in.
+            model: The generator's name.
+        """
+        ...
+
     def cache_missed(self, prefix: str, model: str, miss: Miss) -> None:
         """Record a request that a cache did not read as far as it could.
 
@@ -125,11 +135,9 @@ class TokenMeter:
         self._ledger = ledger
 
     def send(self, generator: Generator, prompt: Prompt) -> Sent:
-        """Prepare a prompt for a generator; one that does not say how it caches gets it unchanged."""
-        rules = getattr(generator, "rules", None)
-        if rules is None:
-            return Sent(_place(generator), NO_CACHE, prompt, self._clock.now(), None)
-        return self.watch.send(_place(generator), rules, prompt, now=self._clock.now())
+        """Place the breakpoints of a prompt for a generator, and predict what is read of it."""
+        rules: CacheRules | None = getattr(generator, "rules", None)
+        return self.watch.send(_place(generator), rules or NO_CACHE, prompt, now=self._clock.now())
 
     def report(self, task: str, lane: str, generator: Generator, sent: Sent, last: Delta) -> None:
         """Book a finished generation.
@@ -142,35 +150,36 @@ class TokenMeter:
             last: The piece of the reply with the usage.
         """
         usage = last.usage or Usage()
-        member = _member(generator, last.model)
-        if member is not generator:  # a chain: only now it is known who answered
-            rules: CacheRules | None = getattr(member, "rules", None)
-            sent = self.watch.send(_place(member), rules or NO_CACHE, sent.prompt, now=sent.at)
         found = self.watch.report(sent, usage, last.prediction)
         prefix = sent.prompt.prefix
         if self._ledger is None or not (usage.input or usage.output):
             return
         if prefix:
-            self._ledger.prompted(prefix, member.name, size_of(sent.prompt, usage))
+            self._ledger.prompted(prefix, generator.name, size_of(sent.prompt, usage))
         if prefix and found is not None and found.miss is not None:
-            self._ledger.cache_missed(prefix, member.name, found.miss)
+            self._ledger.cache_missed(prefix, generator.name, found.miss)
         of_prefix, rest = split(sent.prompt, usage) if prefix else (Usage(), usage)
         if of_prefix.input is not None or any(
             (of_prefix.cache_read, of_prefix.cache_write, of_prefix.cache_write_hour)
         ):
-            self._ledger.spent(prefix, lane if lane == BATCH else PREFIX_LANE, member.name, of_prefix)
-        self._ledger.spent(task, lane, member.name, rest)
+            self._ledger.spent(prefix, lane if lane == BATCH else PREFIX_LANE, generator.name, of_prefix)
+        self._ledger.spent(task, lane, generator.name, rest)
+
+    def unreported(self, task: str, lane: str, generator: Generator) -> None:
+        """Note a request of which no tokens were reported: it failed, or its reader left.
+
+        Args:
+            task: The task that asked for it.
+            lane: The lane that the task runs in.
+            generator: What was asked.
+        """
+        if self._ledger is not None:
+            self._ledger.unreported(task, lane, generator.name)
 
 
 def _place(generator: Generator) -> CachePlace:
     name = generator.name
     return CachePlace(str(getattr(generator, "provider", name)), str(getattr(generator, "model", name)), name)
-
-
-def _member(generator: Generator, name: str) -> Generator:
-    """The member of a chain that answered; the generator itself if it is not a chain."""
-    members: Mapping[str, Generator] = getattr(generator, "members", {})
-    return members.get(name, generator)
 
 
 class Metered:
@@ -186,6 +195,7 @@ class Metered:
             meter: What the requests are reported to.
         """
         self.name = generator.name
+        self.calls_tools = bool(getattr(generator, "calls_tools", False))
         self._generator = generator
         self._task, self._lane, self._meter = task, lane, meter
 
@@ -195,9 +205,27 @@ class Metered:
         if (request := scope.payer()) is not None:
             request.generations.append(call)
         sent = self._meter.send(self._generator, prompt)
-        async for delta in self._generator.stream(sent.prompt, max_tokens=max_tokens, timeout_s=timeout_s):
-            call.model = delta.model or call.model
-            if delta.usage is not None and delta.usage != Usage():
-                call.usage = delta.usage
-                self._meter.report(self._task, self._lane, self._generator, sent, delta)
-            yield delta
+        try:
+            async for delta in self._generator.stream(sent.prompt, max_tokens=max_tokens, timeout_s=timeout_s):
+                if delta.usage is not None and delta.usage != Usage():
+                    call.usage = delta.usage
+                    self._meter.report(self._task, self._lane, self._generator, sent, delta)
+                yield delta
+        finally:
+            if call.usage == Usage():
+                self._meter.unreported(self._task, self._lane, self._generator)
+
+
+def metered_generator(generator: Generator, task: str, lane: str, meter: TokenMeter) -> Generator:
+    """Wrap a generator, or every member of a chain, because each has a cache and a price of its own.
+
+    Args:
+        generator: The generator.
+        task: The task that is computed.
+        lane: The lane that computes it.
+        meter: What the requests are reported to.
+    """
+    wrapped: Callable[..., Generator] | None = getattr(generator, "wrapped", None)
+    if wrapped is None:
+        return Metered(generator, task, lane, meter)
+    return wrapped(lambda member: Metered(member, task, lane, meter))

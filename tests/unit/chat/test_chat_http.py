@@ -15,28 +15,53 @@ CHAT = "/v1/chat/completions"
 
 
 class Inventor:
-    """A generator that makes unsupported claims."""
+    """A generator that says what it is told to, after the first sentence of its evidence if that is wanted."""
 
     name = "inventor"
 
+    def __init__(self, *pieces, begins=False):
+        self.pieces, self.begins = pieces, begins
+
     async def stream(self, prompt, *, max_tokens, timeout_s):
-        for piece in ("You have 99 days ", "for that. Write to boss@shop", ".example. It costs {{price:NOPE}}."):
+        if self.begins:
+            yield Delta(next(iter(pb.guard.sentences(prompt.evidence[0]))) + " ")
+        for piece in self.pieces:
             yield Delta(piece)
 
 
-async def test_what_a_generator_makes_up_is_replaced_by_the_evidence(opened):
-    """Ungrounded claims, personal data and unfillable slots are dropped, and the evidence is used instead."""
-    desk = await opened(Inventor())
-    asked = [{"role": "user", "content": "What is your return window?"}]
-    text, made = await desk.ask("and for opened boxes?", history=asked)
-    assert made["refusals"][-3:] == [
-        "guard: ungrounded duration: 99",
-        "guard: personal data",
-        "guard: unfilled slot: price",
-    ]
+OPENED = "and for opened boxes?"
+ASKED = [{"role": "user", "content": "What is your return window?"}]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "violation"),
+    [
+        (("You have 99 days ", "for that."), "guard: ungrounded duration: 99"),
+        (("Write to boss@shop", ".example."), "guard: personal data"),
+        (("It costs {{price:NOPE}}.",), "guard: unfilled slot: price"),
+    ],
+)
+async def test_what_a_generator_makes_up_is_replaced_by_the_evidence(opened, pieces, violation):
+    """If the first sentence makes something up, the evidence stands in for the reply; a later one is left out."""
+    desk = await opened(Inventor(*pieces, " You pay the return label."))
+    text, made = await desk.ask(OPENED, history=ASKED)
+    assert made["refusals"][-1] == violation
     assert "14 days" in text
-    assert "99" not in text
     assert made["worded"] is False
+    desk = await opened(Inventor(*pieces, begins=True))
+    text, made = await desk.ask(OPENED, history=ASKED)
+    assert made["refusals"][-1] == violation
+    assert "14 days" in text
+    assert not any(wrong in text for wrong in ("99", "boss", "NOPE"))
+    assert made["worded"] is True
+
+
+async def test_a_fragment_is_no_sentence(opened):
+    """What begins in the middle of a sentence, such as a repeated question, is not shown."""
+    desk = await opened(Inventor(" and for opened boxes? - Thanks for asking about them."))
+    text, _ = await desk.ask(OPENED, history=ASKED)
+    assert "and for opened" not in text
+    assert "14 days" in text
 
 
 class Reader:

@@ -1,21 +1,14 @@
-"""A model's text is read as sentences with references, and its numbers become the shop's slots."""
+"""A model's text is read as references and courtesies."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retail_assistant.chat.references import Said, Statement, read, with_slots
+from retail_assistant.chat.references import Said, Statement, read
 
 PRICE = Statement("A Lantern costs {{price:B1}}.", ("product/B1",))
 WINDOW = Statement("You can return it within {{policy:returns.window_days}}.", ("policy/returns",), "returns#window")
 KNOWN = {"r1": PRICE, "returns#window": WINDOW}
-
-
-def fill(kind, name):
-    """Return what a slot stands for."""
-    return {("price", "B1"): "€4.50", ("policy", "returns.window_days"): "30 days", ("cents", "450"): "€4.50"}.get(
-        (kind, name)
-    )
 
 
 def said(text):
@@ -26,45 +19,27 @@ def said(text):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("It costs €4.50 [r1].", [Said("It costs €4.50.", (PRICE,))]),
-        ("It costs €4.50. [r1]", [Said("It costs €4.50.", (PRICE,))]),
-        ("[r1]", [Said("", (PRICE,))]),
-        ("[ r1 ] [returns#window]", [Said("", (PRICE, WINDOW))]),
-        ("Both hold [r1][r1][returns#window].", [Said("Both hold.", (PRICE, WINDOW))]),
-        ("It is free.", [Said("It is free.")]),
-        ("It is free [r9].", [Said("")]),
-        ("It is free [r9] [r1].", [Said("", (PRICE,))]),
-        ("Thanks for asking! [r1]", [Said("Thanks for asking!", is_courtesy=True), Said("", (PRICE,))]),
+        ("[r1]", [Said(told=(PRICE,))]),
+        ("[ r1 ] [returns#window]", [Said(told=(PRICE, WINDOW))]),
+        ("[r1] [r1].", [Said(told=(PRICE,))]),
+        ("It costs €4.50 [r1].", [Said(told=(PRICE,), has_own_words=True)]),
+        ("It costs €4.50. [r1]", [Said(has_own_words=True), Said(told=(PRICE,))]),
+        ("It is free.", [Said(has_own_words=True)]),
+        ("It is free [r9].", [Said(has_own_words=True)]),
+        ("[r9]", [Said()]),
+        ("Thanks for asking! [r1]", [Said("Thanks for asking!"), Said(told=(PRICE,))]),
+        ("Thanks for asking [r1]!", [Said("Thanks for asking !", (PRICE,))]),
         ("", []),
     ],
 )
-def test_sentences_have_their_references(text, found):
-    """References inside or behind a sentence are its own; one that is unknown makes the sentence unusable."""
+def test_a_text_is_read_as_references_and_courtesies(text, found):
+    """References are kept, courtesies may be shown, and everything else in the model's own words is left out."""
     assert said(text) == found
 
 
 @given(st.text(alphabet="ab1 .[]#r{}:!€", max_size=60))
 def test_any_text_can_be_read(text):
-    """No text fails, and no sentence keeps a reference."""
+    """No text fails, and nothing is a courtesy and a statement at once."""
     for one in said(text):
-        assert "[r1]" not in one.text
         assert one.told == tuple(dict.fromkeys(one.told))
-
-
-def test_numbers_become_the_shops_slots():
-    """The value of a slot in what is referred to is replaced by the slot; other numbers stay."""
-    assert with_slots("It costs €4.50, not €5.", [PRICE], fill) == "It costs {{price:B1}}, not €5."
-    assert with_slots("Within 30 days.", [WINDOW], fill) == "Within {{policy:returns.window_days}}."
-    assert with_slots("Within 130 days or €4.505.", [PRICE, WINDOW], fill) == "Within 130 days or €4.505."
-    assert with_slots("It costs €4.50.", [], fill) == "It costs €4.50."
-
-
-def test_a_value_of_two_slots_is_left_to_the_guard():
-    """If two slots have the same value, nobody knows which one is meant."""
-    both = [PRICE, Statement("Delivery is {{cents:450}}.")]
-    assert with_slots("It costs €4.50.", both, fill) == "It costs €4.50."
-
-
-def test_a_slot_without_a_value_is_ignored():
-    """A slot that the shop cannot fill replaces nothing."""
-    assert with_slots("It costs nothing.", [Statement("{{price:NOPE}}")], fill) == "It costs nothing."
+        assert not (one.courtesy and one.has_own_words)

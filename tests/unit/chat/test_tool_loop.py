@@ -102,13 +102,14 @@ async def test_a_tool_is_called_and_its_result_is_quoted(asking):
     assert made["cards"][0]["asin"] == product.asin
 
 
-async def test_the_models_own_words_are_shown_if_their_reference_supports_them(asking):
-    """A sentence with a reference is shown with the shop's present number."""
-    desk = await asking(lambda _: price_of(desk.product().asin), lambda _: f"It costs {desk.price} [r1].")
-    desk.price = desk.shop.price(desk.product().asin)
+async def test_a_result_is_quoted_whole_and_not_in_the_models_words(asking):
+    """What the model says itself is replaced by the whole result that it refers to, and the reply says so."""
+    desk = await asking(lambda _: price_of(desk.product().asin), "It costs about nothing [r1].")
     text, made = await desk.ask(QUESTION)
-    assert text == f"It costs {desk.price}."
-    assert made["worded"] is True
+    assert desk.shop.price(desk.product().asin) in text
+    assert "nothing" not in text
+    assert "model_own_words" in made["refusals"]
+    assert made["worded"] is False
 
 
 async def test_a_price_that_changed_meanwhile_is_the_present_one(asking):
@@ -132,14 +133,16 @@ async def test_a_price_that_changed_meanwhile_is_the_present_one(asking):
         "You can never return anything [returns#return-window].",
         "It costs only €0.01 [returns#return-window].",
         "Write to owner@example.com [returns#return-window].",
+        "Only within Austria can you return a book [returns#return-window].",
+        "You must wait at least 30 days before you return a book [returns#return-window].",
     ],
 )
 async def test_a_sentence_that_its_reference_does_not_support_is_replaced(asking, lie):
-    """A wrong number, a wrong denial, a price or an address is replaced by what the reference really states."""
+    """Whatever the model makes of a reference, what the reference states is shown instead."""
     desk = await asking(lie)
     text, _ = await desk.ask(QUESTION)
     assert "30 days" in text
-    assert not any(wrong in text for wrong in ("99", "never", "0.01", "example.com"))
+    assert not any(wrong in text for wrong in ("99", "never", "0.01", "example.com", "Austria", "at least"))
 
 
 @pytest.mark.parametrize(

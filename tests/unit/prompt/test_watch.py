@@ -62,6 +62,27 @@ def test_misses_have_their_causes():
     assert (stats.requests, stats.unreported) == (4, 0)
 
 
+def test_a_new_conversation_misses_because_the_policy_has_changed():
+    """If the prefix was sent before with other bytes, a session that is new misses because of the changed part."""
+    provider = Provider()
+    provider.ask(request(), now=0)
+    changed = (PREFIX[0], msgspec.structs.replace(PREFIX[1], text="n" * 1200))
+    miss = provider.ask(request(session="new", blocks=changed), now=10).miss
+    assert (miss.cause, miss.at, miss.name) == (MissCause.PREFIX_CHANGED, 1, "policy")
+
+
+def test_kinds_of_prefixes_are_counted_apart():
+    """Two variants of a task have their own figures; a block of the user makes no variant."""
+    provider = Provider()
+    provider.ask(request(), now=0)
+    provider.ask(request(blocks=(*PREFIX, Block("me", "m" * 40, "user"))), now=1)
+    provider.ask(request(blocks=PREFIX[:1]), now=2)
+    assert {one.kind: stats.requests for one, stats in provider.watch.stats().items()} == {
+        ("rules", "policy"): 2,
+        ("rules",): 1,
+    }
+
+
 def test_what_is_not_reported_is_no_miss():
     """A provider that reports no reads gives no drift, and is counted apart."""
     provider = Provider()

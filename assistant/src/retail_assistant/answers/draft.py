@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from retail_assistant.understand.dialogue import Dialogue, Pending
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 MODEL_FAILED = "model_failed"
+_BEGINS = re.compile(r"[\"'\u201c(]?[A-Z0-9\u20ac$\u00a3{]")
 SENTENCE_ENDS = (".", "!", "?", "\u201d", '"')
 
 
@@ -98,7 +100,7 @@ class Draft:
             return
         held = ""
         try:
-            async for sentence in pb.guard.release(self.stream, lambda s: s):
+            async for sentence in pb.guard.release(self.stream, _whole):
                 if held:
                     yield held
                 held = sentence.strip()
@@ -109,6 +111,12 @@ class Draft:
             return
         if held.endswith(SENTENCE_ENDS):  # a length limit cuts a last sentence short
             yield held
+
+
+def _whole(sentence: str) -> str | None:
+    """A sentence without the mark of a list; ``None`` for a fragment, which begins in the middle."""
+    text = sentence.lstrip("-*\u2022 ")
+    return text if _BEGINS.match(text) else None
 
 
 def model_failed(error: ProviderError) -> str:

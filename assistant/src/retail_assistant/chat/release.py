@@ -28,6 +28,8 @@ class Release:
             if checked.violation:
                 violations += 1
                 draft.refusals.append(f"guard: {checked.violation}")
+                if draft.stream is not None and not shown:
+                    break  # its main sentence does not hold, and what follows would be an answer without it
             if violations == MOST_VIOLATIONS or checked.text in shown:
                 break  # a generator that goes on like this has nothing more to say
             if checked.text and not (draft.stream and pb.guard.is_courtesy(sentence)):  # that would answer nothing

@@ -1,4 +1,4 @@
-"""A model with tools: at most three requests, and every sentence of its reply is held against what it refers to."""
+"""A model with tools: at most three requests, and a reply of references that the shop itself puts into words."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from parbake.errors import ProviderError
 from parbake.ports.models import Delta
 from parbake.ports.prompts import Exchange, Prompt, ToolCall
 from retail_assistant.answers.draft import Draft, model_failed
-from retail_assistant.answers.guardrails import guardrails
-from retail_assistant.chat.references import Said, Statement, read, with_slots
+from retail_assistant.chat.references import Statement, read
 from retail_assistant.chat.tools import Toolbox, ToolResult, model_tools
 from retail_assistant.chat.turn import Turn
 from retail_assistant.knowledge.blocks import customer_sections
@@ -23,9 +22,10 @@ from retail_assistant.model.prompting import Prompts, Talk
 from retail_assistant.understand.ask import Kind
 from retail_assistant.understand.dialogue import Dialogue
 
-MOST_REQUESTS, MOST_CALLS, MOST_SENTENCES = 3, 6, 8
-"""For one reply: requests to the model, tool calls that are answered in one of them, and sentences that are shown."""
-SAID_NOTHING = "model_said_nothing"
+MOST_REQUESTS, MOST_CALLS, MOST_STATEMENTS = 3, 6, 4
+"""For one reply: requests to the model, tool calls that are answered in one of them, and references that are shown."""
+OWN_WORDS, SAID_NOTHING = "model_own_words", "model_said_nothing"
+"""The refusals of what a model says in its own words, and of a reply without a reference."""
 
 
 @dataclass
@@ -68,11 +68,11 @@ class ToolLoop:
                 prompt = await self._prompts.looking_up(talk, turn.message, model_tools())
                 round_ = await self._ask(msgspec.structs.replace(prompt, exchanges=exchanges))
                 if not round_.calls:
-                    return await self._reply(turn, round_.text, progress)
+                    return self._reply(round_.text, progress)
                 exchanges = (*exchanges, await self._exchange(turn, said, round_, progress))
         except ProviderError as error:
             return Draft(refusals=[model_failed(error)])
-        return await self._reply(turn, "", progress)
+        return self._reply("", progress)
 
     async def _ask(self, prompt: Prompt) -> _Round:
         deltas: AsyncIterator[Delta] = (await self._app.serve(response_generation, prompt=prompt)).unwrap()
@@ -99,13 +99,15 @@ class ToolLoop:
         return Exchange(calls, tuple(results), round_.text)
 
     def _numbered(self, result: ToolResult, progress: _Progress) -> str:
-        """Give each sentence of a result a reference, and write them for the model with their present numbers."""
-        lines = []
-        for text in result.stated:
-            name = f"r{1 + sum('#' not in known for known in progress.statements)}"
-            progress.statements[name] = Statement(text, result.sources, result.section)
-            lines.append(f"[{name}] {fill_slots(text, self._shop)}")
-        return "\n".join(lines) or result.text
+        """Give a result a reference, and write it for the model with its present numbers.
+
+        A result is quoted as a whole: half of it, such as a price without its promotion, would mislead.
+        """
+        if not result.stated:
+            return result.text
+        text, name = " ".join(result.stated), f"r{len(progress.results)}"
+        progress.statements[name] = Statement(text, result.sources, result.section)
+        return f"[{name}] {fill_slots(text, self._shop)}"
 
     def _sections(self) -> dict[str, Statement]:
         """Every policy section as it stands now, by the reference that the prompt's prefix gives it."""
@@ -115,37 +117,25 @@ class ToolLoop:
             for section in customer_sections(policy, slots=True)
         }
 
-    async def _reply(self, turn: Turn, text: str, progress: _Progress) -> Draft:
-        """The draft of what may be shown of the model's text; if that is nothing, of what the tools have found."""
+    def _reply(self, text: str, progress: _Progress) -> Draft:
+        """The draft of what the model refers to; if that is nothing, of what the tools have found."""
         shown: dict[str, None] = {}
-        used: list[Statement] = []
-        own = 0
+        used: dict[Statement, None] = {}
+        refusals: dict[str, None] = {}
         for said in read(text, progress.statements):
-            if said.is_courtesy:
-                shown[said.text] = None
-                own += 1
-                continue
-            sentence = await self._supported(said, turn) if said.text and said.told else ""
-            is_worded = bool(sentence)
-            shown.update(dict.fromkeys([sentence] if is_worded else [one.text for one in said.told]))
-            used += said.told
-            own += is_worded
+            if said.has_own_words:
+                refusals[OWN_WORDS] = None
+            shown.update(dict.fromkeys([said.courtesy] if said.courtesy else []))
+            for one in said.told[: MOST_STATEMENTS - len(used)]:
+                used[one] = shown[one.text] = None
         if not used:
-            used = [Statement(s, result.sources, result.section) for result in progress.results for s in result.stated]
+            used = dict.fromkeys(one for name, one in progress.statements.items() if "#" not in name)
             shown = dict.fromkeys(one.text for one in used)
         if not used:
-            return Draft(refusals=[SAID_NOTHING])
-        draft = _draft(" ".join(list(shown)[:MOST_SENTENCES]), used, progress.results)
-        draft.worded = own > 0
+            return Draft(refusals=[*refusals, SAID_NOTHING])
+        draft = _draft(" ".join(shown), list(used), progress.results)
+        draft.refusals = list(refusals)
         return draft
-
-    async def _supported(self, said: Said, turn: Turn) -> str:
-        """The sentence with the shop's slots, if what it refers to supports it; otherwise empty."""
-        sentence = with_slots(said.text, said.told, self._shop.fill)
-        sources = tuple(dict.fromkeys(source for one in said.told for source in one.sources))
-        told = tuple(one.text for one in said.told)
-        served = await self._app.serve(guardrails, sentence=sentence, sources=sources, told=told, question=turn.message)
-        return "" if served.unwrap().violation else sentence
 
 
 def _draft(text: str, used: list[Statement], results: list[ToolResult]) -> Draft:

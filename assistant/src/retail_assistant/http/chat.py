@@ -217,7 +217,7 @@ def _made_of(reply: Reply, answer: Answer, scope: pb.Request, seconds: float) ->
         "faq": reply.faq or None,
         "steps": answer.steps,
         "worded": reply.worded,
-        "generators": list(dict.fromkeys(call.model for call in scope.generations if call.usage != Usage())),
+        "generators": list(dict.fromkeys(call.model for call in scope.generations)),
         "refusals": reply.refusals,
         "cards": reply.cards,
         "ms": round(seconds * 1000, 3),

@@ -10,7 +10,8 @@ from parbake.ports.prompts import Prompt
 
 tasks = pb.Registry()
 MAX_TOKENS, TIMEOUT_S = 160, 20.0
-MAX_TOKENS_WITH_TOOLS = 400
+MAX_TOKENS_WITH_TOOLS, TIMEOUT_WITH_TOOLS_S = 400, 8.0
+"""For a model that looks things up: after this time the rules answer."""
 
 
 @tasks.live(why="Needs conversation context and retrieved data")
@@ -20,8 +21,8 @@ async def response_generation(
     generator: pb.Resource[Generator] = pb.GIVEN,
 ) -> AsyncIterator[Delta]:
     """Stream a reply; what comes out is checked sentence by sentence before it is shown."""
-    most = MAX_TOKENS_WITH_TOOLS if prompt.tools else MAX_TOKENS
-    return generator.stream(prompt, max_tokens=most, timeout_s=min(TIMEOUT_S, pb.remaining_s()))
+    most, seconds = (MAX_TOKENS_WITH_TOOLS, TIMEOUT_WITH_TOOLS_S) if prompt.tools else (MAX_TOKENS, TIMEOUT_S)
+    return generator.stream(prompt, max_tokens=most, timeout_s=min(seconds, pb.remaining_s()))
 
 
 async def texts(deltas: AsyncIterator[Delta]) -> AsyncIterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 import parbake as pb
-from parbake.prompt import Block, GivenReplies, Prompt, Tool, sorted_tools, windowed, with_outdated
+from parbake.prompt import Block, GivenReplies, Prompt, Tool, sorted_tools, windowed, with_outdated, without_outdated
 from retail_assistant.live import LiveShop
 from retail_assistant.model.prefix import LOOKING_UP, WORDING, Variant, assistant_prefix
 from retail_assistant.shop.voices import is_named
@@ -59,7 +59,8 @@ class Prompts:
         """Read the prefix through its fence: every request to a model begins with that."""
         blocks = (await self._app.serve(assistant_prefix, variant)).unwrap()
         outdated = await self._replies.outdated(talk.history)
-        turns = windowed(with_outdated(talk.history, outdated), most=MOST_TURNS, fewest=FEWEST_TURNS)
+        told = with_outdated if variant == LOOKING_UP else without_outdated
+        turns = windowed(told(talk.history, outdated), most=MOST_TURNS, fewest=FEWEST_TURNS)
         return Prompt(
             blocks=blocks,
             turns=turns,

@@ -17,7 +17,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.models import Generator, Usage
 from parbake.ports.prompts import Block, Prompt
 from parbake.process.loops import forever
-from parbake.prompt.watching.prompt_watch import Drift, Marking, PromptWatch
+from parbake.prompt.watching.prompt_watch import Drift, Marking, PromptWatch, kind_of
 from parbake.prompt.writing.placement import placed
 from parbake.serving.bound import BoundTask
 from parbake.serving.read import Resolver
@@ -114,10 +114,10 @@ class PrefixCare:
         if not generators or not self._watch.kinds():
             return
         async for name, blocks in self._stored():
-            kind = tuple(block.name for block in blocks)
+            kind = kind_of(blocks)
             if (name, kind) not in self._watch.kinds() or (name, blocks) in self._warmed:
                 continue
-            self._warmed = {one for one in self._warmed if one[0] != name or _kind(one[1]) != kind} | {(name, blocks)}
+            self._warmed = {one for one in self._warmed if one[0] != name or kind_of(one[1]) != kind} | {(name, blocks)}
             for generator in generators:
                 try:
                     await generator.warm(Prompt(blocks=blocks, prefix=name))
@@ -152,10 +152,6 @@ def marking(adopted: AdoptedPlan) -> Marking:
             return LivePlan(CachePrices(**adopted.prices), block=BLOCK)  # type: ignore[arg-type]  # as they were adopted
     changed = RULES.get(adopted.strategy, {})
     return lambda prompt, rules, _: placed(prompt, msgspec.structs.replace(rules, **changed))
-
-
-def _kind(blocks: Sequence[Block]) -> tuple[str, ...]:
-    return tuple(block.name for block in blocks)
 
 
 def _said(drift: Drift) -> str:

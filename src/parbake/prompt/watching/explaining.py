@@ -107,6 +107,12 @@ def explain(
     )
 
 
+def uncached(expected: Expected) -> Expected:
+    """The same tokens as a provider without a cache bills them."""
+    usage = Usage(uncached=expected.usage.input, output=expected.usage.output)
+    return Expected(usage, expected.requests, 0.0)
+
+
 def _replayed(prompt: Prompt, rules: CacheRules, traffic: Traffic, *, is_naive: bool) -> Expected:
     cache, total, count = _cache(rules), Usage(uncached=0, output=0), 0
     for at, request in _requests(prompt, traffic, is_naive=is_naive):

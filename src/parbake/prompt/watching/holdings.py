@@ -31,7 +31,7 @@ class Holding(msgspec.Struct, frozen=True):
         digest: A hash of the prefix's bytes.
         session: The conversation; empty for the prefix that everybody shares.
         parts: The names of the blocks with their versions.
-        tokens: The tokens that were written.
+        tokens: The tokens that were written or read when it was first seen.
         reads: How many requests have read it since.
         since: When it was written, in epoch seconds.
         until: When it lapses unless it is read again, in epoch seconds.
@@ -111,7 +111,7 @@ class Holdings:
             names = tuple(f"{block.name} {block.version}".strip() for block in prompt.blocks)
             self._held[key] = Holding(
                 place.provider, place.model, place.generator, prompt.prefix, digest, session, names,
-                written or (usage.cache_read or 0), int(bool(usage.cache_read)), now, now + ttl_s,
+                written + (usage.cache_read or 0), int(bool(usage.cache_read)), now, now + ttl_s,
             )  # fmt: skip
             self._written[key] = Usage(cache_write=usage.cache_write, cache_write_hour=usage.cache_write_hour)
         self._held.move_to_end(key)

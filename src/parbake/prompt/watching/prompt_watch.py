@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from parbake.ports.models import Usage
-from parbake.ports.prompts import TTL_S, Prediction, Prompt, Tool
+from parbake.ports.prompts import TTL_S, Block, Miss, MissCause, Prediction, Prompt, Tool
 from parbake.prompt.prefix_caches.block_cache import BlockCache
 from parbake.prompt.prefix_caches.breakpoint_cache import BreakpointCache
 from parbake.prompt.prefix_caches.pieces import pieces
@@ -40,6 +40,14 @@ class Sent(msgspec.Struct, frozen=True):
     prompt: Prompt
     at: float
     prediction: Prediction | None
+
+
+class PrefixPlace(msgspec.Struct, frozen=True):
+    """A kind of prefix in a cache: its task, and the names of its blocks."""
+
+    prefix: str
+    kind: tuple[str, ...]
+    place: CachePlace
 
 
 class PrefixStats(msgspec.Struct):
@@ -76,8 +84,9 @@ class PromptWatch:
         self._holdings = Holdings()
         self._lock = threading.Lock()
         self._caches: dict[CachePlace, PrefixCache[Piece]] = {}
-        self._stats: defaultdict[tuple[str, CachePlace], PrefixStats] = defaultdict(lambda: PrefixStats(causes={}))
+        self._stats: defaultdict[PrefixPlace, PrefixStats] = defaultdict(lambda: PrefixStats(causes={}))
         self._drifts: list[Drift] = []
+        self._last: dict[PrefixPlace, list[str]] = {}
         self._followed: dict[str, Marking] = {}
         self._kinds: set[tuple[str, tuple[str, ...]]] = set()
         self._tools: dict[str, tuple[Tool, ...]] = {}
@@ -93,7 +102,7 @@ class PromptWatch:
         """
         with self._lock:
             marked = self._followed.get(prompt.prefix, _by_volatility)(prompt, rules, now)
-            self._kinds.add((prompt.prefix, tuple(block.name for block in prompt.blocks)))
+            self._kinds.add((prompt.prefix, kind_of(prompt.blocks)))
             cache = self._cache(place, rules)
             found = None if cache is None else cache.predict(marked.session, pieces(marked), now=now)
         return Sent(place, rules, marked, now, found)
@@ -116,11 +125,12 @@ class PromptWatch:
             if expected is None:
                 return None
             found = reconcile(expected, usage, tolerance=round((usage.input or 0) * TOLERANCE))
+            found = msgspec.structs.replace(found, miss=self._explained(sent, found.miss))
             self._count(sent, usage, found)
         return found
 
-    def stats(self) -> dict[tuple[str, CachePlace], PrefixStats]:
-        """What each prefix met in each cache, by the name of its task."""
+    def stats(self) -> dict[PrefixPlace, PrefixStats]:
+        """What each kind of prefix met in each cache."""
         with self._lock:
             return {key: msgspec.structs.replace(one, causes=dict(one.causes)) for key, one in self._stats.items()}
 
@@ -174,8 +184,23 @@ class PromptWatch:
                 self._caches[place] = BlockCache(rules.granule, minimum=rules.minimum, ttl_s=TTL_S[rules.ttls[0]])
         return self._caches.get(place)
 
+    def _explained(self, sent: Sent, miss: Miss | None) -> Miss | None:
+        """A cold miss of a prefix that was sent before with other bytes: the part that has changed since."""
+        place = PrefixPlace(sent.prompt.prefix, kind_of(sent.prompt.blocks), sent.place)
+        before, texts = (
+            self._last.get(place),
+            [block.text for block in sent.prompt.blocks if block.volatility != "user"],
+        )
+        if sent.prompt.prefix:
+            self._last[place] = texts
+        if miss is None or miss.cause is not MissCause.COLD or before is None:
+            return miss
+        changed = (at for at, (one, other) in enumerate(zip(before, texts, strict=True)) if one != other)
+        at = next(changed, None)
+        return miss if at is None else Miss(MissCause.PREFIX_CHANGED, at, place.kind[at])
+
     def _count(self, sent: Sent, usage: Usage, found: Reconciliation) -> None:
-        one = self._stats[sent.prompt.prefix, sent.place]
+        one = self._stats[PrefixPlace(sent.prompt.prefix, kind_of(sent.prompt.blocks), sent.place)]
         one.requests += 1
         one.input += usage.input or 0
         one.expected += found.expected
@@ -197,6 +222,11 @@ class PromptWatch:
         elif one.is_drifting and abs(one.drift) < SETTLES:
             one.is_drifting = False
             self._drifts.append(Drift(sent.prompt.prefix, sent.place, one.drift, is_over=True))
+
+
+def kind_of(blocks: Sequence[Block]) -> tuple[str, ...]:
+    """The names of the blocks that users share, by which prefixes of one task are told apart."""
+    return tuple(block.name for block in blocks if block.volatility != "user")
 
 
 def _by_volatility(prompt: Prompt, rules: CacheRules, _: float) -> Prompt:

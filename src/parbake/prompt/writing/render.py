@@ -68,6 +68,20 @@ def with_outdated(turns: Sequence[tuple[str, str]], outdated: Mapping[int, bool]
     )
 
 
+def without_outdated(turns: Sequence[tuple[str, str]], outdated: Mapping[int, bool]) -> tuple[tuple[str, str], ...]:
+    """Leave out earlier replies that rest on something that has changed since, with the questions that they answer.
+
+    A small model repeats what it reads, marked or not.
+
+    Args:
+        turns: The conversation as (role, text).
+        outdated: Whether the reply at a position of ``turns`` is outdated; a missing position is not.
+    """
+    gone = {at for at, is_outdated in outdated.items() if is_outdated}
+    gone |= {at - 1 for at in gone if at and turns[at - 1][0] == "user"}
+    return tuple(turn for at, turn in enumerate(turns) if at not in gone)
+
+
 def windowed(turns: Sequence[tuple[str, str]], *, most: int, fewest: int) -> tuple[tuple[str, str], ...]:
     """Leave out the beginning of a long conversation, by many turns at once.
 
