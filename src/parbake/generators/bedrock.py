@@ -76,7 +76,7 @@ class BedrockGenerator(Hosted):
             MissingDependency: The client is not installed.
         """
         for key, variable in ((access_key, ACCESS), (secret_key, SECRET), (session_token, SESSION)):
-            check_key(key, variable)
+            check_key(key, variable, may_be_empty=True)
         bearer = os.environ.get(BEARER, "")
         secrets = (access_key, secret_key, session_token, bearer)
         super().__init__(provider="bedrock", model=model, rules=rules or bedrock_rules(model), secrets=secrets)

@@ -43,9 +43,15 @@ def required(environment: Mapping[str, str], variable: str) -> str:
     return value
 
 
-def check_key(key: str, variable: str) -> None:
-    """Raise :class:`ProviderError` for a key that is empty, or cannot stand in an HTTP header."""
-    if not isinstance(key, str) or not key:
+def check_key(key: str, variable: str, *, may_be_empty: bool = False) -> None:
+    """Raise :class:`ProviderError` for a key that cannot stand in an HTTP header, or is empty although it may not be.
+
+    Args:
+        key: The key.
+        variable: The variable that holds it, for the error.
+        may_be_empty: Whether the key is optional.
+    """
+    if not isinstance(key, str) or not (key or may_be_empty):
         raise ProviderError(f"{variable} is empty; set it to the key", field=variable, kind=FailureKind.AUTH)
     if not (key.isascii() and key.isprintable()):
         raise ProviderError(
