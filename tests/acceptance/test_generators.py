@@ -222,6 +222,31 @@ def test_what_a_model_makes_up_is_not_shown(prepared: Path, tmp_path: Path) -> N
         cluster.stop()
 
 
+def test_the_local_model_tells_the_new_policy_in_a_conversation_that_had_the_old_one(
+    prepared: Path, tmp_path: Path
+) -> None:
+    """After a change the reply states the new number, although an earlier reply of the conversation states the old."""
+    home = tmp_path / "data"
+    shutil.copytree(prepared, home)
+    cluster = Cluster(home, LLM="llama")
+    try:
+        server = cluster.server()
+        question = "Until when can I return my order?"
+        before = server.chat(question).text
+        assert "30 days" in before
+        policy = server.client.get("/shop/policies/returns").json()
+        facts = {**policy["facts"], "window_days": 17}
+        body = {"title": policy["title"], "body": policy["body"], "facts": facts}
+        assert server.client.put("/shop/policies/returns", json=body).status_code == 200
+        history = [{"role": "user", "content": question}, {"role": "assistant", "content": before}]
+        for again in (question, "And how many days do I have to send an order back?"):
+            after = server.chat(again, history=history).text
+            assert "17 days" in after, after
+            assert "30 days" not in after
+    finally:
+        cluster.stop()
+
+
 def test_without_its_provider_the_assistant_answers_by_its_rules(prepared: Path, tmp_path: Path) -> None:
     """If the provider cannot be reached, the reply is marked and quotes the policy; nothing shows the key."""
     home = tmp_path / "data"

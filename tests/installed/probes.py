@@ -6,6 +6,8 @@ CLOSED = "127.0.0.1:9"
 GENERATES = """
 import asyncio
 import parbake as pb
+from parbake.generators.anthropic import AnthropicGenerator
+from parbake.generators.bedrock import BedrockGenerator
 from parbake.generators.llama import LlamaGenerator
 from parbake.generators.openai import OpenAIGenerator
 from parbake.ports.prompts import Prompt
@@ -32,11 +34,17 @@ PostgresqlSource("postgresql://{CLOSED}/shop", families=["f"], views=[]).poll(0,
 """
 DYNAMODB = f"dynamodb://eu-west-1/t?endpoint=http://{CLOSED}&timeout_s=1"
 OPENAI = f"OpenAIGenerator(model='m', api_key='k', base_url='http://{CLOSED}/v1')"
+ANTHROPIC = f"AnthropicGenerator(api_key='k', base_url='http://{CLOSED}')"
+BEDROCK = (
+    f"BedrockGenerator(model='m', region='eu-west-1', access_key='k', secret_key='s', endpoint_url='http://{CLOSED}')"
+)
 
 PROBES = {
     "semantic": ("import parbake as pb; print(pb.semantic.Bound(0.01))", "0.01"),
     "embeddings": ("from parbake.embedders.minilm import MiniLm; MiniLm()", "run: parbake models fetch minilm"),
     "llama": (GENERATES.format(generator="LlamaGenerator()"), "run: parbake models fetch smollm2"),
+    "anthropic": (GENERATES.format(generator=ANTHROPIC), "ProviderError"),
+    "bedrock": (GENERATES.format(generator=BEDROCK), "ProviderError"),
     "openai": (GENERATES.format(generator=OPENAI), "ProviderError"),
     "postgresql": (POSTGRESQL, "SourceError"),
     "redis": (STORES.format(url=f"redis://{CLOSED}/0"), "Connect call failed"),
