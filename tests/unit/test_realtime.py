@@ -124,6 +124,20 @@ class Slow:
         return askers
 
 
+async def test_another_object_at_the_same_address_is_another_live_value(world):
+    """A value that cannot be compared counts by its identity, even if one before it was freed at the same address."""
+    tasks = pb.Registry()
+
+    @tasks.live(why="counts")
+    async def total(parts: pb.Live[list[int]]) -> int:
+        return sum(parts)
+
+    app = world.app(tasks)
+    async with app.request():
+        for n in range(200):
+            assert (await app.serve(total, parts=[n])).value == n
+
+
 async def test_a_request_can_have_live_values_computed_again(page):
     """``again`` drops a task's live value and those that read it, or all values if no task is named."""
     async with page.app.request() as request:

@@ -135,6 +135,22 @@ def _call(task: LiveTask[Any, Any], live: Mapping[str, Any]) -> scope.LiveCall:
     return scope.LiveCall(task, tuple(sorted((name, _identity(value)) for name, value in arguments.items())))
 
 
+class _Same:
+    """A value that equals only itself. It holds the value, whose address could be another one's otherwise."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        """Hold a value."""
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
 def _identity(value: Any) -> Any:
     """What makes two live values the same within a request: equality where they hash, else the object itself."""
     if type(value) is str:  # most values: what follows takes longer
@@ -142,7 +158,7 @@ def _identity(value: Any) -> Any:
     try:
         hash(value)
     except TypeError:
-        return ("id", id(value))
+        return _Same(value)
     return ("value", repr(type(value)), repr(value))
 
 
