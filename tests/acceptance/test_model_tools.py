@@ -12,7 +12,7 @@ from cluster import Cluster, Server
 from conftest import NO_CREDENTIALS
 
 from parbake.ports.prompts import ToolCall
-from parbake.testing.providers import BoxRequest, ProviderBox, ScriptedReply
+from parbake.testing.providers import BoxRequest, ProviderBox, ProviderFault, ScriptedReply
 
 QUESTION = "Tell me something about that, would you?"
 """A question that neither the bank nor a rule answers."""
@@ -26,27 +26,38 @@ def environment(llm: str, box: ProviderBox, model: str = "small") -> dict[str, s
         "LLM": llm,
         "OPENAI_API_KEY": box.key, "OPENAI_BASE_URL": box.openai_url, "OPENAI_MODEL": model,
         "ANTHROPIC_API_KEY": box.key, "ANTHROPIC_BASE_URL": box.anthropic_url, "ANTHROPIC_MODEL": model,
-        **NO_CREDENTIALS, **bedrock, "BEDROCK_MODEL": model, "BEDROCK_ENDPOINT_URL": box.bedrock_url,
+        **NO_CREDENTIALS, **bedrock,
+        "BEDROCK_MODEL": f"anthropic.claude-{model}", "BEDROCK_ENDPOINT_URL": box.bedrock_url,
     }  # fmt: skip
 
 
-@pytest.fixture
-def box() -> Iterator[ProviderBox]:
-    """Return a provider in a box."""
-    with ProviderBox() as opened:
-        yield opened
-
-
-@pytest.fixture(params=PROVIDERS)
-def served(request: pytest.FixtureRequest, box: ProviderBox, prepared: Path, tmp_path: Path) -> Iterator[Server]:
-    """Return a server with each provider in turn."""
-    home = tmp_path / "data"
+@pytest.fixture(scope="module", params=PROVIDERS)
+def opened(
+    request: pytest.FixtureRequest, prepared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, ProviderBox]]:
+    """Return a server with each provider in turn, and its box."""
+    home = tmp_path_factory.mktemp("tools") / "data"
     shutil.copytree(prepared, home)
-    cluster = Cluster(home, **environment(request.param, box))
-    try:
-        yield cluster.server()
-    finally:
-        cluster.stop()
+    with ProviderBox() as box:
+        cluster = Cluster(home, **environment(request.param, box))
+        try:
+            yield cluster.server(), box
+        finally:
+            cluster.stop()
+
+
+@pytest.fixture
+def served(opened: tuple[Server, ProviderBox]) -> Server:
+    """Return the server."""
+    return opened[0]
+
+
+@pytest.fixture
+def box(opened: tuple[Server, ProviderBox]) -> ProviderBox:
+    """Return the box, which has received nothing in this test."""
+    opened[1].requests.clear()
+    opened[1].reply(lambda _: "")
+    return opened[1]
 
 
 def called(name: str, **arguments: object) -> ScriptedReply:
@@ -63,7 +74,7 @@ def test_a_model_looks_up_and_refers(served: Server, box: ProviderBox) -> None:
     """Through each client the model's call is answered, its reference is quoted, and the second request is cached."""
     box.reply(called("policy_section", question="How long is the return window?"), "Thanks for asking! [r1]")
     reply = served.chat(QUESTION)
-    assert "30 days" in reply.text
+    assert "30 days" in reply.text, reply.made["refusals"]
     assert len(box.requests) == 2
     assert "[r1] " in tool_results(box.requests[1])
     assert [one.status for one in box.requests] == [200, 200]
@@ -76,7 +87,7 @@ def test_a_lying_model_is_corrected(served: Server, box: ProviderBox) -> None:
     """A wrong number with a reference is replaced by what the reference states, and one without is not shown."""
     box.reply("You have 99 days [returns#return-window]. Everything is free.")
     reply = served.chat(QUESTION)
-    assert "30 days" in reply.text
+    assert "30 days" in reply.text, reply.made["refusals"]
     assert "99" not in reply.text
     assert "free" not in reply.text
 
@@ -86,10 +97,21 @@ def test_malformed_calls_do_not_end_the_turn(served: Server, box: ProviderBox) -
     calls = (ToolCall("1", "fly", "{}"), ToolCall("2", "product_facts", '{"product": 7}'))
     box.reply(ScriptedReply(calls=calls), "[returns#return-window]")
     reply = served.chat(QUESTION)
-    assert "30 days" in reply.text
+    assert "30 days" in reply.text, reply.made["refusals"]
     sent = tool_results(box.requests[1])
     assert "there is no tool" in sent
     assert "arguments of product_facts" in sent
+
+
+@pytest.mark.parametrize("fault", [f for f in ProviderFault if f not in (ProviderFault.SLOW, ProviderFault.ENDLESS)])
+def test_every_fault_leaves_the_turn_to_the_rules(served: Server, box: ProviderBox, fault: ProviderFault) -> None:
+    """Whatever the provider does, the turn is answered by the rules, marked, and without the key."""
+    box.reply(lambda _: ScriptedReply("You have 99 days. You have 98 days.", fault=fault))
+    reply = served.chat("What is your return window, for opened boxes and all?")
+    assert any(refusal.startswith("model_failed") for refusal in reply.made["refusals"]), reply.made["refusals"]
+    assert reply.text
+    assert "99" not in reply.text
+    assert not [line for line in served.lines if box.key in line]
 
 
 def test_a_policy_change_reaches_the_next_prompt(served: Server, box: ProviderBox) -> None:
@@ -106,20 +128,3 @@ def test_a_policy_change_reaches_the_next_prompt(served: Server, box: ProviderBo
     assert "9 days" in reply.text
     assert "return a book within 9 days" in tool_results(box.requests[-1])
     assert "return a book within 30 days" not in tool_results(box.requests[-1])
-
-
-@pytest.mark.parametrize("model", ["down", "429", "529", "500", "cut", "broken-json", "error-event"])
-def test_every_fault_leaves_the_turn_to_the_rules(box: ProviderBox, prepared: Path, tmp_path: Path, model: str) -> None:
-    """Whatever the provider does, the turn is answered by the rules, marked, and without the key."""
-    home = tmp_path / "data"
-    shutil.copytree(prepared, home)
-    cluster = Cluster(home, **environment("anthropic -> extractive", box, model))
-    try:
-        server = cluster.server()
-        reply = server.chat("What is your return window, for opened boxes and all?")
-        assert any(refusal.startswith("model_failed") for refusal in reply.made["refusals"])
-        assert reply.text
-        server.stop()
-        assert not [line for line in server.lines if box.key in line]
-    finally:
-        cluster.stop()
