@@ -284,7 +284,7 @@ async def test_a_changed_prefix_is_computed_ahead(shop, world):
 
 
 async def test_misses_are_booked_with_their_cause(shop):
-    """The first request of a prefix is a cold miss in the ledger; one that is read is none."""
+    """The ledger counts the first request of a prefix as a cold miss, and a request that reads it as a hit."""
     _, reply = shop.named
     for n in range(3):
         await shop.serve(reply, question=str(n))

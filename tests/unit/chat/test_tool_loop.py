@@ -160,7 +160,7 @@ async def test_what_rests_on_nothing_is_not_shown(asking, text):
 
 
 async def test_courtesy_connects_but_does_not_answer(asking):
-    """A courtesy is shown beside a statement, and alone it is no reply."""
+    """A courtesy is shown together with a statement; a courtesy alone is not accepted as a reply."""
     desk = await asking("Thanks for asking! [returns#return-window]")
     text, _ = await desk.ask(QUESTION)
     assert text.startswith("Thanks for asking!")

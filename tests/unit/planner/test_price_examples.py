@@ -65,7 +65,7 @@ def test_a_million_tokens_of_each_kind(rate, kinds, batch):
 def test_an_hour_of_coding_without_and_with_cached_input():
     """A session with Opus 5 costs $0.625, and $0.445 with 40,000 reads (Anthropic's page on pricing, autumn 2026).
 
-    The page adds eight cents for the session's runtime, which is no token.
+    The page adds eight cents for the session's runtime, which has nothing to do with tokens.
     """
     runtime = 0.08
     without = call_cost(OPUS_5, Tokens(input=50_000, output=15_000))

@@ -68,7 +68,7 @@ def test_a_restored_prefix_is_read_by_a_new_session():
 
 
 def test_a_slot_tells_a_changed_prefix_from_a_new_end():
-    """A difference before the steady tokens is a miss with its position; one behind them is none."""
+    """A difference before the steady tokens is a miss with its position; one behind them is not a miss."""
     cache = SlotCache(1)
     cache.sent("a", [1, 2, 3, 4], steady=3)
     assert cache.predict("a", [1, 9, 3]).miss == Miss(MissCause.PREFIX_CHANGED, 1)
@@ -127,7 +127,7 @@ def test_written_granules_are_counted_where_they_are_billed():
 
 
 def test_a_changed_part_is_named():
-    """A session that sends another policy misses at that part; a question that differs is no miss."""
+    """A session that sends another policy misses at that part; a question that differs is not a miss."""
     cache = BlockCache(10)
     rules, policy, question = Piece("r", 20, "rules"), Piece("p1", 20, "policy"), Piece("q", 20, "q", volatile=True)
     cache.sent("a", [rules, policy, question], now=0.0)

@@ -130,7 +130,7 @@ class MessageReply:
 
     def _string(self, value: Any) -> str:
         if not isinstance(value, str):
-            raise self._malformed("a text is missing or is no text")
+            raise self._malformed("a text is missing or is not a string")
         return value
 
     def _object(self, value: Any, what: str) -> Mapping[str, Any]:

@@ -58,7 +58,7 @@ class CallPieces:
 
 
 def arguments_of(call: ToolCall) -> dict[str, Any]:
-    """The arguments of a call as an object; what is no JSON object stands as text under ``arguments``."""
+    """The arguments of a call as an object; text that is not a JSON object is kept under ``arguments``."""
     try:
         found = json.loads(call.arguments or "{}")
     except ValueError:

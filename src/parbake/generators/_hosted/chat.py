@@ -133,5 +133,5 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def count(value: Any) -> int | None:
-    """A reported number of tokens; ``None`` if it is no whole number of 0 or more."""
+    """A reported number of tokens; ``None`` if it is not a whole number of 0 or more."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -1,4 +1,4 @@
-"""Why a provider gave no whole reply: the kinds of failures, and what each of them means for a retry."""
+"""Why a provider did not send a whole reply: the kinds of failures, and what each of them means for a retry."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def kind_of_code(code: object) -> FailureKind | None:
 
 
 def kind_of_transport(error: BaseException, *, is_open: bool) -> FailureKind | None:
-    """What an error of a connection means; ``None`` if it is no error of a connection.
+    """The kind of a connection error; ``None`` if the error has another reason.
 
     Args:
         error: The error; its causes are looked at, too.

@@ -36,7 +36,7 @@ def required_key(environment: Mapping[str, str], variable: str) -> str:
 
 
 def required(environment: Mapping[str, str], variable: str) -> str:
-    """Read a setting that is no secret; raises :class:`ProviderError` that names it if it is not set."""
+    """Read a setting that is not a secret; raises :class:`ProviderError` that names it if it is missing."""
     value = environment.get(variable, "").strip()
     if not value:
         raise ProviderError(f"{variable} is not set", field=variable, kind=FailureKind.REJECTED)

@@ -33,7 +33,7 @@ LEAST_LOG = -600.0
 CAUTION = 1.0
 """How many returns the assumptions count for, when returns are compared with them."""
 RENEWED = 32
-"""Estimates are made anew whenever time has passed so many times."""
+"""After this many calls of :meth:`ReturnRates.advance`, the estimates are computed again."""
 Kind = tuple[int, ...]
 """Features of a prefix. The first is the class of its number of sightings."""
 Kinds = tuple[Kind, ...]
@@ -142,7 +142,7 @@ class ReturnRates:
         """Let time pass: whoever has waited through a stretch of age moves on to the next.
 
         Returns:
-            Whether the estimates are made anew; they are after every few calls.
+            Whether the earlier estimates are discarded, which every :data:`RENEWED`-th call does.
         """
         self._now = now
         self._calls += 1

@@ -63,7 +63,9 @@ class ProviderBatch:
         if not is_provider(found):
             found = cast("Callable[[], BatchProvider]", found)()
         if not is_provider(found):
-            raise ContractError(f"via.provider returned {found!r}, which is no batch interface", field="via.provider")
+            raise ContractError(
+                f"via.provider returned {found!r}, which is not a batch interface", field="via.provider"
+            )
         return cast("BatchProvider", found)
 
 

@@ -92,7 +92,7 @@ class SlotCache:
             now: The time, which makes no difference to a slot.
             reply: The token ids that the engine has written behind it.
             steady: How many tokens of the prompt its next request is expected to repeat; all of them by default. A
-                difference behind them is no miss.
+                difference behind them does not count as a miss.
         """
         del now
         slot = self.pin(session)

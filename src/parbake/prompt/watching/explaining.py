@@ -38,7 +38,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     reply: int = 60
 
     def __post_init__(self) -> None:
-        """Reject what is not a traffic; raises :class:`BadInput` that names the field."""
+        """Check the numbers; raises :class:`BadInput` that names the field."""
         for name in ("conversations", "turns"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name}={getattr(self, name)} must be at least 1", field=name)

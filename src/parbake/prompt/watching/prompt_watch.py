@@ -92,7 +92,7 @@ class PromptWatch:
         self._tools: dict[str, tuple[Tool, ...]] = {}
 
     def send(self, place: CachePlace, rules: CacheRules, prompt: Prompt, *, now: float) -> Sent:
-        """CachePlace the breakpoints of a prompt, and predict what is read of it.
+        """Place the breakpoints of a prompt, and predict what is read of it.
 
         Args:
             place: The cache.

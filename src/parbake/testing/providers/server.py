@@ -228,7 +228,7 @@ def serving(desk: Desk) -> Iterator[int]:
 
 
 class _Server(ThreadingHTTPServer):
-    """Many may connect at once, and a client that leaves is no error."""
+    """Accepts many connections at once, and does not report a client that disconnects as an error."""
 
     request_queue_size = 128
     daemon_threads = True
