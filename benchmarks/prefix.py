@@ -25,7 +25,7 @@ from _prefix.talk import AT_ONCE, Customers, prompt
 from _report import Goal, report
 from rich.progress import track
 
-from parbake.generators._sse import messages
+from parbake.generators._hosted.chat import messages
 from parbake.generators.llama import LlamaGenerator
 from parbake.ports.models import Usage
 from parbake.ports.prompts import Block, Prediction, Prompt

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.generators import _engine, openai
+from parbake.generators import _engine
+from parbake.generators._hosted.chat import messages, usage_of
 from parbake.generators._hosted.request import Attempt
-from parbake.generators._sse import messages, usage_of
 from parbake.generators.extractive import Extractive
 from parbake.generators.llama import LlamaGenerator
 from parbake.generators.openai import OpenAIGenerator
@@ -306,11 +306,15 @@ def test_a_key_comes_from_the_environment_or_a_file_and_is_never_shown(tmp_path)
     file.write_text("sk-secret\n")
     for environment in ({"OPENAI_API_KEY": "sk-secret"}, {"OPENAI_API_KEY_FILE": str(file)}):
         generator = OpenAIGenerator.from_environment(environment)
-        assert generator._key == "sk-secret"
+        assert asyncio.run(key_of(generator)) == "sk-secret"
         assert "secret" not in repr(generator)
-        generator._client = Client(error=RuntimeError("failed with sk-secret"))
         with pytest.raises(pb.errors.ProviderError, match=r"failed with \*\*\*"):
-            ask(generator)
+            ask(over(Client(error=RuntimeError("failed with sk-secret")), generator))
+
+
+async def key_of(generator):
+    """Return the key that the generator's client sends."""
+    return generator._client.here().api_key
 
 
 class Client:
@@ -338,11 +342,15 @@ class Client:
             yield chunk
 
 
+def over(client, generator):
+    """Return the generator with a stand-in client."""
+    generator._client.here = lambda: client
+    return generator
+
+
 def hosted(client):
     """Return a generator over a stand-in client."""
-    generator = OpenAIGenerator(model="m", api_key="sk-secret", base_url="http://example.invalid/v1")
-    generator._client = client
-    return generator
+    return over(client, OpenAIGenerator(model="m", api_key="sk-secret", base_url="http://example.invalid/v1"))
 
 
 def test_a_hosted_model_streams_and_reports_its_usage():
@@ -360,19 +368,20 @@ def test_a_hosted_model_streams_and_reports_its_usage():
 
 def test_a_hosted_models_failure_is_a_provider_error_without_the_key():
     """The provider's error message is passed on with the key masked."""
-    sdk = openai._sdk()
+    import openai
+
     with pytest.raises(pb.errors.ProviderError, match=r"the provider failed: bad \*\*\*") as caught:
-        ask(hosted(Client(error=sdk.OpenAIError("bad sk-secret"))))
+        ask(hosted(Client(error=openai.OpenAIError("bad sk-secret"))))
     assert caught.value.field == "openai"
 
 
 def test_a_rejected_key_is_named():
     """If the provider rejects the key, the error names the variable."""
     import httpx
+    import openai
 
-    sdk = openai._sdk()
     response = httpx.Response(401, request=httpx.Request("POST", "http://example.invalid"))
-    error = sdk.AuthenticationError("no sk-secret", response=response, body=None)
+    error = openai.AuthenticationError("no sk-secret", response=response, body=None)
     with pytest.raises(pb.errors.ProviderError) as caught:
         ask(hosted(Client(error=error)))
     assert str(caught.value) == "the provider rejected OPENAI_API_KEY"
@@ -383,8 +392,8 @@ def test_the_client_is_opened_once_in_each_loop_and_does_not_retry_by_itself():
     generator = OpenAIGenerator(model="m", api_key="k", base_url="http://example.invalid/v1")
 
     async def opened():
-        first = generator._open(openai._sdk())
-        assert generator._open(openai._sdk()) is first
+        first = generator._client.here()
+        assert generator._client.here() is first
         return first
 
     one, other = asyncio.run(opened()), asyncio.run(opened())

@@ -18,9 +18,9 @@ from parbake.generators._hosted.bedrock_converse import ConverseReply, converse_
 from parbake.generators._hosted.calls import LONGEST_ARGUMENTS, CallPieces, arguments_of
 from parbake.generators._hosted.chat import StreamReply
 from parbake.generators._hosted.claude_rules import bedrock_rules, claude_rules
-from parbake.generators._hosted.failures import kind_of_code, kind_of_status, retry_after
+from parbake.generators._hosted.clients.failures import kind_of_code, kind_of_status, retry_after
+from parbake.generators._hosted.clients.keys import masked
 from parbake.generators._hosted.handover import AHEAD, handed_over
-from parbake.generators._hosted.keys import masked
 from parbake.generators._hosted.openai_chat import EXPLICIT, cache_key, chat_request
 from parbake.generators._hosted.parts import fitting
 from parbake.generators.anthropic import AnthropicGenerator
@@ -418,7 +418,7 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(kind, variable):
 def test_with_a_profile_or_a_role_bedrock_needs_no_keys(name):
     """The client then finds the credentials itself."""
     environment = {"BEDROCK_MODEL": "m", "AWS_DEFAULT_REGION": "eu-west-1", name: "x"}
-    assert set(BedrockGenerator.from_environment(environment)._keys.values()) == {None}
+    assert BedrockGenerator.from_environment(environment)._aws._arguments == {"region_name": "eu-west-1"}
 
 
 def test_settings_of_openai_are_checked():

@@ -5,28 +5,21 @@ The key comes from ``ANTHROPIC_API_KEY`` or the file that ``ANTHROPIC_API_KEY_FI
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from parbake.errors import MissingDependency
 from parbake.generators._hosted.anthropic_messages import MessageReply, message_request
 from parbake.generators._hosted.claude_rules import claude_rules
-from parbake.generators._hosted.failures import FailureCause
-from parbake.generators._hosted.keys import check_key, required_key
-from parbake.generators._hosted.request import CONNECT_S, Attempt, Hosted
-from parbake.generators._hosted.sdk_errors import cause_of_sdk, document
+from parbake.generators._hosted.clients.anthropic_client import KEY, MODEL, anthropic_client, anthropic_settings
+from parbake.generators._hosted.clients.sdk_errors import document
+from parbake.generators._hosted.request import Attempt
+from parbake.generators._hosted.sdk_hosted import SdkHosted
 from parbake.ports.models import Delta
 from parbake.ports.prompts import Prompt
 from parbake.prompt.writing.placement import CacheRules
-from parbake.values.redaction import without_credentials
-
-KEY = "ANTHROPIC_API_KEY"
-MODEL = "claude-haiku-5-5"
 
 
-class AnthropicGenerator(Hosted):
+class AnthropicGenerator(SdkHosted):
     """Generates through the official client; connects within 1 s and retries at most once inside a request."""
 
     name = "anthropic"
@@ -54,18 +47,10 @@ class AnthropicGenerator(Hosted):
             ProviderError: The key cannot be sent.
             MissingDependency: The client is not installed.
         """
-        check_key(api_key, KEY)
-        super().__init__(provider="anthropic", model=model, rules=rules or claude_rules(model), secrets=(api_key,))
-        self._key = api_key
-        self._base_url = base_url
-        self._options = dict(options or {})
-        self._client: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        _sdk()  # imported here and not in the first request, of which it would take a second
-
-    def __repr__(self) -> str:
-        """Without the key."""
-        return f"AnthropicGenerator(model={self.model!r}, base_url={without_credentials(self._base_url or '')!r})"
+        super().__init__(
+            anthropic_client("an Anthropic generator", api_key=api_key, base_url=base_url),
+            provider="anthropic", model=model, rules=rules or claude_rules(model), keys={KEY: api_key}, options=options,
+        )  # fmt: skip
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> AnthropicGenerator:
@@ -73,25 +58,13 @@ class AnthropicGenerator(Hosted):
 
         Raises :class:`ProviderError` that names the missing variable.
         """
-        env = os.environ if environment is None else environment
-        return cls(
-            model=env.get("ANTHROPIC_MODEL") or MODEL,
-            api_key=required_key(env, KEY),
-            base_url=env.get("ANTHROPIC_BASE_URL") or None,
-        )
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        client, self._client, self._loop = self._client, None, None
-        if client is not None:
-            await client.close()
+        return cls(**anthropic_settings(environment))
 
     async def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
-        sdk, reply, seconds = _sdk(), MessageReply(self.name), attempt.left()
+        reply = MessageReply(self.name)
         body = message_request(prompt, self.rules) | {"model": self.model, "max_tokens": max_tokens, "stream": True}
-        timeout = sdk.Timeout(seconds, connect=min(CONNECT_S, seconds))
-        async with await self._open(sdk).messages.create(
-            **body, extra_body=self._options or None, timeout=timeout
+        async with await self._client.here().messages.create(
+            **body, extra_body=self._options or None, timeout=self._client.timeout(attempt.left())
         ) as events:
             attempt.is_open = True
             async for event in events:
@@ -99,24 +72,3 @@ class AnthropicGenerator(Hosted):
                     yield delta
         reply.check_whole()
         yield Delta(usage=reply.usage)
-
-    def _open(self, sdk: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop not in {None, loop}:  # connections belong to the loop that opened them
-            self._client = sdk.AsyncAnthropic(api_key=self._key, base_url=self._base_url, max_retries=0)
-            self._loop = loop
-        return self._client
-
-    def _cause(self, error: Exception, *, is_open: bool) -> FailureCause:
-        return cause_of_sdk(_sdk(), error, is_open=is_open)
-
-    def _key_names(self) -> str:
-        return KEY
-
-
-def _sdk() -> Any:
-    try:
-        import anthropic
-    except ModuleNotFoundError as error:
-        raise MissingDependency.of("an Anthropic generator", "anthropic", field="anthropic") from error
-    return anthropic

@@ -8,31 +8,23 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, closing
 from typing import Any
 
-from parbake.errors import FailureKind, MissingDependency
 from parbake.generators._hosted.bedrock_converse import ConverseReply, converse_request
 from parbake.generators._hosted.claude_rules import bedrock_rules
-from parbake.generators._hosted.failures import (
-    FailureCause,
-    kind_of_code,
-    kind_of_status,
-    kind_of_transport,
-    retry_after,
-)
+from parbake.generators._hosted.clients.aws_clients import ACCESS, SECRET, SESSION, AwsClients, region_of
+from parbake.generators._hosted.clients.aws_errors import cause_of_aws
+from parbake.generators._hosted.clients.failures import FailureCause
+from parbake.generators._hosted.clients.keys import check_key, optional_key, required, required_key
 from parbake.generators._hosted.handover import handed_over
-from parbake.generators._hosted.keys import check_key, optional_key, required, required_key
-from parbake.generators._hosted.request import CONNECT_S, Attempt, Hosted
+from parbake.generators._hosted.request import Attempt, Hosted
 from parbake.ports.models import Delta
 from parbake.ports.prompts import Prompt
 from parbake.prompt.writing.placement import CacheRules
 
-ACCESS, SECRET, SESSION, BEARER = (
-    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK",
-)  # fmt: skip
+BEARER = "AWS_BEARER_TOKEN_BEDROCK"
 FOUND_BY_BOTO3 = (
     BEARER, "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -75,23 +67,15 @@ class BedrockGenerator(Hosted):
             ProviderError: A key cannot be sent.
             MissingDependency: The client is not installed.
         """
-        for key, variable in ((access_key, ACCESS), (secret_key, SECRET), (session_token, SESSION)):
+        keys = {ACCESS: access_key, SECRET: secret_key, SESSION: session_token}
+        for variable, key in keys.items():
             check_key(key, variable, may_be_empty=True)
-        bearer = os.environ.get(BEARER, "")
-        secrets = (access_key, secret_key, session_token, bearer)
+        secrets = (*keys.values(), os.environ.get(BEARER, ""))
         super().__init__(provider="bedrock", model=model, rules=rules or bedrock_rules(model), secrets=secrets)
         self._region = region
-        self._keys = {
-            "aws_access_key_id": access_key or None,
-            "aws_secret_access_key": secret_key or None,
-            "aws_session_token": session_token or None,
-        }
         self._endpoint_url = endpoint_url
         self._options = dict(options or {})
-        self._session: Any = None
-        self._clients: dict[int, Any] = {}
-        self._lock = threading.Lock()
-        _sdk()  # imported here and not in the first request
+        self._aws = AwsClients("a Bedrock generator", region=region, keys=keys)
 
     def __repr__(self) -> str:
         """Without the keys."""
@@ -105,7 +89,7 @@ class BedrockGenerator(Hosted):
         """
         env = os.environ if environment is None else environment
         model = required(env, "BEDROCK_MODEL")
-        region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or required(env, "AWS_REGION")
+        region = region_of(env)
         access = optional_key(env, ACCESS)
         is_found = not access and any(env.get(name) for name in FOUND_BY_BOTO3)
         return cls(
@@ -119,9 +103,7 @@ class BedrockGenerator(Hosted):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
-            client.close()
+        self._aws.close()
 
     async def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         reply = ConverseReply(self.name)
@@ -147,55 +129,10 @@ class BedrockGenerator(Hosted):
         The timeout belongs to the client, not to the request, and ends the thread of a request that was given up.
         """
         silence = 2 ** max(0, math.ceil(math.log2(max(seconds, 1.0))))
-        with self._lock:
-            if silence not in self._clients:
-                self._clients[silence] = self._made(silence)
-            return self._clients[silence]
-
-    def _made(self, silence: int) -> Any:
-        boto3, config = _sdk(), _config()
-        self._session = self._session or boto3.session.Session(region_name=self._region, **self._keys)
-        options = config(
-            connect_timeout=CONNECT_S,
-            read_timeout=silence,
-            retries={"total_max_attempts": 1},
-            max_pool_connections=CONNECTIONS,
-        )
-        return self._session.client("bedrock-runtime", endpoint_url=self._endpoint_url, config=options)
+        return self._aws.client("bedrock-runtime", self._endpoint_url, silence, max_pool_connections=CONNECTIONS)
 
     def _cause(self, error: Exception, *, is_open: bool) -> FailureCause:
-        response = getattr(error, "response", None)
-        if not isinstance(response, Mapping):
-            return FailureCause(_kind_of_client(error, is_open=is_open), str(error))
-        found, metadata = response.get("Error") or {}, response.get("ResponseMetadata") or {}
-        status = metadata.get("HTTPStatusCode")
-        other = kind_of_status(status) if isinstance(status, int) else FailureKind.UNKNOWN
-        said = f"{found.get('Code')}: {found.get('Message')}"
-        return FailureCause(kind_of_code(found.get("Code")) or other, said, retry_after(metadata.get("HTTPHeaders")))
+        return cause_of_aws(error, is_open=is_open)
 
     def _key_names(self) -> str:
         return f"{ACCESS} and {SECRET}"
-
-
-def _kind_of_client(error: Exception, *, is_open: bool) -> FailureKind:
-    """Say why the client failed where the service did not report an error."""
-    if type(error).__name__ in {"NoCredentialsError", "PartialCredentialsError"}:
-        return FailureKind.AUTH
-    if type(error).__name__ == "ParamValidationError":
-        return FailureKind.REJECTED
-    unknown = FailureKind.MALFORMED if is_open else FailureKind.UNKNOWN
-    return kind_of_transport(error, is_open=is_open) or unknown
-
-
-def _sdk() -> Any:
-    try:
-        import boto3
-    except ModuleNotFoundError as error:
-        raise MissingDependency.of("a Bedrock generator", "bedrock", field="boto3") from error
-    return boto3
-
-
-def _config() -> Any:
-    from botocore.config import Config
-
-    return Config

@@ -22,8 +22,8 @@ import msgspec
 
 from parbake.errors import ParbakeError, ProviderError
 from parbake.generators._engine import LlamaEngine, said
+from parbake.generators._hosted.chat import StreamReply, messages
 from parbake.generators._slot_files import SlotFiles
-from parbake.generators._sse import StreamReply, messages
 from parbake.ports.model_files import SMOLLM2, locate
 from parbake.ports.models import Delta, Usage
 from parbake.ports.prompts import MissCause, Prediction, Prompt

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from parbake.errors import FailureKind, MissingDependency, ProviderError
-from parbake.generators._hosted.failures import FailureCause
-from parbake.generators._hosted.keys import check_key, masked
-from parbake.generators._hosted.sdk_errors import cause_of_sdk
+from parbake.generators._hosted.clients.failures import FailureCause
+from parbake.generators._hosted.clients.keys import check_key, masked
+from parbake.generators._hosted.clients.sdk_client import SdkClient
 from parbake.ports.batches.provider_jobs import BatchAnswer, NoAnswer
 from parbake.ports.prompts import ToolCall
 from parbake.prompt.writing.placement import CacheRules
@@ -102,40 +101,22 @@ class BatchCalls(ABC):
 class SdkBatches(BatchCalls):
     """A batch interface behind one of the clients whose errors have the same names."""
 
-    def __init__(self, sdk: Any, **settings: Any) -> None:
+    def __init__(self, client: SdkClient, **settings: Any) -> None:
         """Keep the settings.
 
         Args:
-            sdk: The client's package.
+            client: The client.
             settings: The arguments of :class:`BatchCalls`.
         """
         super().__init__(**settings)
-        self._sdk = sdk
-        self._client: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client = client
 
     async def aclose(self) -> None:
         """Close the connections."""
-        client, self._client, self._loop = self._client, None, None
-        if client is not None:
-            await client.close()
-
-    def _open(self, made: Callable[..., Any], base_url: str | None) -> Any:
-        """The client of the present loop, to which its connections belong.
-
-        Args:
-            made: The client's class.
-            base_url: The endpoint's URL, if not the provider's own.
-        """
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
-            (key,) = self._keys.values()
-            self._client = made(api_key=key, base_url=base_url, max_retries=0, timeout=CALL_S)
-            self._loop = loop
-        return self._client
+        await self._client.aclose()
 
     def _cause(self, error: Exception) -> FailureCause:
-        return cause_of_sdk(self._sdk, error, is_open=False)
+        return self._client.cause(error)
 
 
 def lines_of(document: bytes) -> Iterable[Mapping[str, Any]]:

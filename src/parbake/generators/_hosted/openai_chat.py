@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 
 from parbake.generators._hosted.chat import exchange_messages, messages
+from parbake.generators._hosted.clients.openai_client import Caching
 from parbake.generators._hosted.parts import marks
 from parbake.ports.prompts import CONVERSATION, Prompt, Ttl
 from parbake.prompt.writing.placement import CacheRules
 from parbake.prompt.writing.render import canonical_json, question_text, sorted_tools, tool_schema
 
-Caching = Literal["server", "key", "explicit"]
-"""What is said about caching: nothing, a ``prompt_cache_key``, or that and where the prefixes end."""
-CACHINGS: tuple[Caching, ...] = get_args(Caching)
 AUTOMATIC = CacheRules(mechanism="automatic", minimum=1024, granule=128)
 """OpenAI's models match whole granules of 128 tokens from 1,024 tokens on."""
 EXPLICIT = CacheRules(mechanism="breakpoints", minimum=1024, most=4, ttls=("30m",))
 """Models from gpt-5.6 on take breakpoints, which live for 30 minutes."""
+
+
+def cache_rules(caching: Caching) -> CacheRules:
+    """How OpenAI caches what is sent with such fields."""
+    return EXPLICIT if caching == "explicit" else AUTOMATIC
 
 
 def chat_request(prompt: Prompt, rules: CacheRules, caching: Caching) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,14 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from parbake.errors import FailureKind, MissingDependency, ProviderError
-from parbake.generators._hosted.failures import RETRYABLE, FailureCause
-from parbake.generators._hosted.keys import masked
+from parbake.generators._hosted.clients.failures import RETRYABLE, FailureCause
+from parbake.generators._hosted.clients.keys import masked
 from parbake.ports.models import Delta
 from parbake.ports.prompts import Prompt
 from parbake.prompt.writing.placement import CacheRules, placed
 
-CONNECT_S = 1.0
-"""The most seconds that a connection may take."""
 RETRY_S = (0.05, 0.25)
 """The seconds before a retry if the provider does not say how long to wait: drawn between these two."""
 LEAST_S = 0.2

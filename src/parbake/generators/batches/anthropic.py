@@ -7,23 +7,19 @@ once it has ended by the ids of its requests.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from parbake.errors import MissingDependency
 from parbake.generators._hosted.anthropic_messages import message_request, message_usage
-from parbake.generators._hosted.batch_calls import SdkBatches, a_call, a_text, checked
+from parbake.generators._hosted.batch_calls import CALL_S, SdkBatches, a_call, a_text, checked
 from parbake.generators._hosted.claude_rules import claude_rules
-from parbake.generators._hosted.keys import required_key
-from parbake.generators._hosted.sdk_errors import document
+from parbake.generators._hosted.clients.anthropic_client import KEY, MODEL, anthropic_client, anthropic_settings
+from parbake.generators._hosted.clients.sdk_errors import document
 from parbake.ports.batches.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
 from parbake.prompt.writing.placement import CacheRules, placed
 
-KEY = "ANTHROPIC_API_KEY"
-MODEL = "claude-haiku-5-5"
 PAGE = 100
 """How many batches a page of the listing has."""
 INTENT_LENGTH = 32
@@ -61,8 +57,8 @@ class AnthropicBatches(SdkBatches):
             ProviderError: The key cannot be sent.
             MissingDependency: The client is not installed.
         """
-        super().__init__(_sdk(), model=model, rules=rules or claude_rules(model), keys={KEY: api_key})
-        self._base_url = base_url
+        client = anthropic_client("Anthropic's batch interface", api_key=api_key, base_url=base_url, timeout=CALL_S)
+        super().__init__(client, model=model, rules=rules or claude_rules(model), keys={KEY: api_key})
         self._options = dict(options or {})
 
     @classmethod
@@ -71,12 +67,7 @@ class AnthropicBatches(SdkBatches):
 
         Raises :class:`ProviderError` that names the missing variable.
         """
-        env = os.environ if environment is None else environment
-        return cls(
-            model=env.get("ANTHROPIC_MODEL") or MODEL,
-            api_key=required_key(env, KEY),
-            base_url=env.get("ANTHROPIC_BASE_URL") or None,
-        )
+        return cls(**anthropic_settings(environment))
 
     async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
@@ -118,7 +109,7 @@ class AnthropicBatches(SdkBatches):
         return body | {"model": self.model, "max_tokens": request.max_tokens} | self._options
 
     def _batches(self) -> Any:
-        return self._open(self._sdk.AsyncAnthropic, self._base_url).messages.batches
+        return self._client.here().messages.batches
 
 
 def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
@@ -140,11 +131,3 @@ def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
 def _total(counts: Mapping[str, Any]) -> int:
     """The sum of all counts is always the number of requests."""
     return sum(value for value in counts.values() if isinstance(value, int))
-
-
-def _sdk() -> Any:
-    try:
-        import anthropic
-    except ModuleNotFoundError as error:
-        raise MissingDependency.of("Anthropic's batch interface", "anthropic", field="anthropic") from error
-    return anthropic

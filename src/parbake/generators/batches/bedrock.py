@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import os
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from parbake.errors import FailureKind, MissingDependency, ProviderError
-from parbake.generators._hosted.aws_errors import cause_of_aws
+from parbake.errors import FailureKind, ProviderError
 from parbake.generators._hosted.batch_calls import (
     CALL_S,
     NAME,
@@ -30,13 +28,13 @@ from parbake.generators._hosted.batch_calls import (
 )
 from parbake.generators._hosted.bedrock_converse import converse_request, converse_usage
 from parbake.generators._hosted.claude_rules import bedrock_rules
-from parbake.generators._hosted.failures import FailureCause
-from parbake.generators._hosted.keys import optional_key, required
-from parbake.generators._hosted.request import CONNECT_S
+from parbake.generators._hosted.clients.aws_clients import ACCESS, SECRET, SESSION, AwsClients, region_of
+from parbake.generators._hosted.clients.aws_errors import cause_of_aws
+from parbake.generators._hosted.clients.failures import FailureCause
+from parbake.generators._hosted.clients.keys import optional_key, required
 from parbake.ports.batches.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
 from parbake.prompt.writing.placement import CacheRules, placed
 
-ACCESS, SECRET, SESSION = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
 REQUESTS, ANSWERS = "requests.jsonl", "answers"
 """The names of the object with the requests, and of the folder with the answers."""
 _STATES = {
@@ -98,13 +96,10 @@ class BedrockBatches(BatchCalls):
             message = f"s3_uri={s3_uri!r}: expected a folder such as s3://bucket/letters"
             raise ProviderError(message, field="s3_uri", kind=FailureKind.REJECTED)
         self._bucket, self._folder = where.netloc, where.path.strip("/")
-        self._role, self._region = role_arn, region
+        self._role = role_arn
         self._urls = {"bedrock": control_url, "s3": s3_url}
         self._options = dict(options or {})
-        self._session: Any = None
-        self._clients: dict[str, Any] = {}
-        self._lock = threading.Lock()
-        _sdk()
+        self._aws = AwsClients("Bedrock's batch interface", region=region, keys=keys)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> BedrockBatches:
@@ -115,7 +110,7 @@ class BedrockBatches(BatchCalls):
         env = os.environ if environment is None else environment
         return cls(
             model=required(env, "BEDROCK_MODEL"),
-            region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or required(env, "AWS_REGION"),
+            region=region_of(env),
             role_arn=required(env, "BEDROCK_BATCH_ROLE"),
             s3_uri=required(env, "BEDROCK_BATCH_S3"),
             access_key=optional_key(env, ACCESS),
@@ -151,9 +146,7 @@ class BedrockBatches(BatchCalls):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
-            client.close()
+        self._aws.close()
 
     async def _aside(self, call: Callable[[], T]) -> T:
         """Make a blocking call in a thread."""
@@ -211,30 +204,15 @@ class BedrockBatches(BatchCalls):
         return {"recordId": request.custom_id, "modelInput": body}
 
     def _client_of(self, service: str) -> Any:
-        """The client of a service; it is made once."""
-        with self._lock:
-            if service not in self._clients:
-                self._clients[service] = self._made_for(service)
-            return self._clients[service]
-
-    def _made_for(self, service: str) -> Any:
-        from botocore.config import Config
-
-        session = self._session = self._session or _sdk().session.Session(
-            region_name=self._region,
-            aws_access_key_id=self._keys.get(ACCESS),
-            aws_secret_access_key=self._keys.get(SECRET),
-            aws_session_token=self._keys.get(SESSION),
-        )
-        options = Config(
-            connect_timeout=CONNECT_S,
-            read_timeout=CALL_S,
-            retries={"total_max_attempts": 1},
+        url = self._urls[service]
+        return self._aws.client(
+            service,
+            url,
+            CALL_S,
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            s3={"addressing_style": "path"} if self._urls["s3"] else {},
+            s3={"addressing_style": "path"} if service == "s3" and url else {},
         )
-        return session.client(service, endpoint_url=self._urls[service], config=options)
 
 
 def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
@@ -249,11 +227,3 @@ def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
         calls=tuple(a_call(use["toolUseId"], use["name"], use["input"]) for use in calls),
         usage=converse_usage(made.get("usage") or {}),
     )
-
-
-def _sdk() -> Any:
-    try:
-        import boto3
-    except ModuleNotFoundError as error:
-        raise MissingDependency.of("Bedrock's batch interface", "bedrock", field="boto3") from error
-    return boto3

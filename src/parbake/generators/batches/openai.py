@@ -5,21 +5,33 @@ The key comes from ``OPENAI_API_KEY`` or the file that ``OPENAI_API_KEY_FILE`` n
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from parbake.errors import FailureKind, MissingDependency, ProviderError
-from parbake.generators._hosted.batch_calls import NAME, SdkBatches, a_call, a_text, checked, json_lines, lines_of
+from parbake.generators._hosted.batch_calls import (
+    CALL_S,
+    NAME,
+    SdkBatches,
+    a_call,
+    a_text,
+    checked,
+    json_lines,
+    lines_of,
+)
 from parbake.generators._hosted.chat import usage_of
-from parbake.generators._hosted.keys import required_key
-from parbake.generators._hosted.openai_chat import AUTOMATIC, CACHINGS, EXPLICIT, Caching, chat_request
-from parbake.generators._hosted.sdk_errors import document
+from parbake.generators._hosted.clients.openai_client import (
+    KEY,
+    Caching,
+    checked_caching,
+    openai_client,
+    openai_settings,
+)
+from parbake.generators._hosted.clients.sdk_errors import document
+from parbake.generators._hosted.openai_chat import cache_rules, chat_request
 from parbake.ports.batches.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
 from parbake.prompt.writing.placement import CacheRules, placed
 
-KEY = "OPENAI_API_KEY"
 PAGE = 100
 """How many batches a page of the listing has."""
 ENDPOINT = "/v1/chat/completions"
@@ -67,13 +79,9 @@ class OpenAIBatches(SdkBatches):
             ProviderError: The key cannot be sent, or a setting is unknown.
             MissingDependency: The client is not installed.
         """
-        if caching not in CACHINGS:
-            message = f"caching must be one of {', '.join(CACHINGS)}, not {caching!r}"
-            raise ProviderError(message, field="caching", kind=FailureKind.REJECTED)
-        rules = rules or (EXPLICIT if caching == "explicit" else AUTOMATIC)
-        super().__init__(_sdk(), model=model, rules=rules, keys={KEY: api_key})
-        self._base_url = base_url
-        self._caching: Caching = caching
+        self._caching: Caching = checked_caching(caching)
+        client = openai_client("OpenAI's batch interface", api_key=api_key, base_url=base_url, timeout=CALL_S)
+        super().__init__(client, model=model, rules=rules or cache_rules(caching), keys={KEY: api_key})
         self._options = dict(options or {})
 
     @classmethod
@@ -83,19 +91,12 @@ class OpenAIBatches(SdkBatches):
         These are ``OPENAI_BASE_URL``, ``OPENAI_MODEL`` and ``OPENAI_CACHING``. Raises :class:`ProviderError` that names
         the variable or setting that is missing or wrong.
         """
-        env = os.environ if environment is None else environment
-        caching: Any = env.get("OPENAI_CACHING") or "server"
-        return cls(
-            model=env.get("OPENAI_MODEL") or "gpt-4o-mini",
-            api_key=required_key(env, KEY),
-            base_url=env.get("OPENAI_BASE_URL") or None,
-            caching=caching,
-        )
+        return cls(**openai_settings(environment))
 
     async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
         content = json_lines(map(self._entry, requests))
-        client = self._client_here()
+        client = self._client.here()
         file = await self._call(lambda: client.files.create(file=(f"{NAME}-{intent}.jsonl", content), purpose="batch"))
         found = await self._call(
             lambda: client.batches.create(
@@ -109,12 +110,12 @@ class OpenAIBatches(SdkBatches):
 
     async def state(self, job: str) -> JobState:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
-        found = await self._call(lambda: self._client_here().batches.retrieve(job))
+        found = await self._call(lambda: self._client.here().batches.retrieve(job))
         return _STATES.get(found.status, JobState.RUNNING)
 
     async def results(self, job: str) -> AsyncIterator[BatchAnswer]:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
-        client = self._client_here()
+        client = self._client.here()
         batch = await self._call(lambda: client.batches.retrieve(job))
         for file in filter(None, (batch.output_file_id, batch.error_file_id)):
             content = await self._call(partial(client.files.content, file))
@@ -126,7 +127,7 @@ class OpenAIBatches(SdkBatches):
     async def recent(self, since: float) -> list[SeenJob]:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
         found: list[SeenJob] = []
-        pages = self._client_here().batches.list(limit=PAGE)
+        pages = self._client.here().batches.list(limit=PAGE)
         async for batch in self._each(pages.__aiter__()):  # the newest first
             if batch.created_at < since - 1:  # whole seconds
                 break
@@ -136,15 +137,12 @@ class OpenAIBatches(SdkBatches):
 
     async def cancel(self, job: str) -> None:
         """See :class:`parbake.ports.batches.provider_jobs.BatchProvider`."""
-        await self._call(lambda: self._client_here().batches.cancel(job))
+        await self._call(lambda: self._client.here().batches.cancel(job))
 
     def _entry(self, request: BatchRequest) -> dict[str, Any]:
         body, extra = chat_request(placed(request.prompt, self.rules), self.rules, self._caching)
         body |= {"model": self.model, "max_completion_tokens": request.max_tokens} | self._options | extra
         return {"custom_id": request.custom_id, "method": "POST", "url": ENDPOINT, "body": body}
-
-    def _client_here(self) -> Any:
-        return self._open(self._sdk.AsyncOpenAI, self._base_url)
 
 
 def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
@@ -161,11 +159,3 @@ def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
         calls=tuple(a_call(one["id"], one["function"]["name"], one["function"]["arguments"]) for one in calls),
         usage=usage_of(body.get("usage")),
     )
-
-
-def _sdk() -> Any:
-    try:
-        import openai
-    except ModuleNotFoundError as error:
-        raise MissingDependency.of("OpenAI's batch interface", "openai", field="openai") from error
-    return openai

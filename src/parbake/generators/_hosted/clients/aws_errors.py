@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from parbake.errors import FailureKind
-from parbake.generators._hosted.failures import (
+from parbake.generators._hosted.clients.failures import (
     FailureCause,
     kind_of_code,
     kind_of_status,
@@ -20,16 +20,18 @@ _BY_CLIENT = {
 }
 
 
-def cause_of_aws(error: Exception) -> FailureCause:
-    """Say why a call failed that has no stream.
+def cause_of_aws(error: Exception, *, is_open: bool = False) -> FailureCause:
+    """Say why a call failed.
 
     Args:
         error: What the client raised.
+        is_open: Whether the response had begun.
     """
     response = getattr(error, "response", None)
     if not isinstance(response, Mapping):
-        kind = _BY_CLIENT.get(type(error).__name__) or kind_of_transport(error, is_open=False)
-        return FailureCause(kind or FailureKind.UNKNOWN, str(error))
+        kind = _BY_CLIENT.get(type(error).__name__) or kind_of_transport(error, is_open=is_open)
+        other = FailureKind.MALFORMED if is_open else FailureKind.UNKNOWN
+        return FailureCause(kind or other, str(error))
     found, metadata = response.get("Error") or {}, response.get("ResponseMetadata") or {}
     status = metadata.get("HTTPStatusCode")
     other = kind_of_status(status) if isinstance(status, int) else FailureKind.UNKNOWN

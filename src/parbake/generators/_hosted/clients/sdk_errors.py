@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parbake.errors import FailureKind
-from parbake.generators._hosted.failures import (
+from parbake.generators._hosted.clients.failures import (
     FailureCause,
     kind_of_code,
     kind_of_status,

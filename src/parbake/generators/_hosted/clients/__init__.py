@@ -1,0 +1,4 @@
+"""The official clients of the providers: how they are opened, their settings, and what their errors mean."""
+
+CONNECT_S = 1.0
+"""The most seconds that a connection may take."""
