@@ -23,7 +23,7 @@ from parbake.declare.templates import check_templates, wishes
 from parbake.errors import ComputeFailed, ContractError, DeclarationError, LaneError, RoleError
 from parbake.ports.batches.provider_batch import ProviderBatch
 from parbake.ports.models import Generator
-from parbake.ports.prompts import CONVERSATION, TOOLS, VOLATILITIES, Block
+from parbake.ports.prompts import CONVERSATION, TOOLS, VOLATILITIES, Block, ordered
 from parbake.values.checks import check_whole
 from parbake.values.duration import Duration, humanize, seconds
 
@@ -242,4 +242,4 @@ def in_order(task: str, blocks: Any) -> Blocks:
             f"{task}: block {wrong.name!r}: volatility={wrong.volatility!r} must be one of {', '.join(VOLATILITIES)}",
             field=task,
         )
-    return tuple(sorted(found, key=lambda block: VOLATILITIES.index(block.volatility)))
+    return ordered(found)

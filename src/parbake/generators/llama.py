@@ -12,7 +12,6 @@ The model takes one core, its memory does not grow with the number of conversati
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from parbake.generators._slot_files import SlotFiles
 from parbake.ports.model_files import SMOLLM2, locate
 from parbake.ports.models import Delta, Usage
 from parbake.ports.prompts import MissCause, Prediction, Prompt
+from parbake.prompt.prefix_caches.recent import common
 from parbake.prompt.prefix_caches.slot_cache import SlotCache
 from parbake.prompt.writing.placement import CacheRules
 from parbake.prompt.writing.render import question_text
@@ -34,8 +34,6 @@ from parbake.prompt.writing.render import question_text
 CONTEXT, SLOTS = 4096, 4
 _OTHER = ("a", "b")
 """Two questions that differ from their first letter on: what their prompts share is the prefix."""
-
-
 _AHEAD = "computed ahead"
 """The session of prefixes that are computed before anybody asks."""
 
@@ -134,20 +132,18 @@ class LlamaGenerator:
     def load(self) -> None:
         """Load the model now instead of at the first request; blocking."""
         with self._lock:
-            self._engine = self._engine or self._load()
+            self._ready()
 
     def tokens(self, chat: Sequence[Mapping[str, str]]) -> list[int]:
         """The tokens of a chat as the model reads it; blocking."""
         with self._lock:
-            self._engine = self._engine or self._load()
-            return self._engine.tokens(chat)
+            return self._ready().tokens(chat)
 
     def _warm(self, prompt: Prompt) -> None:
         with self._lock:
-            engine = self._engine = self._engine or self._load()
+            engine = self._ready()
             prefix = self._prefix_tokens(engine, prompt)
-            files = self._files = self._files or self._open_files(engine)
-            if prefix and not files.path(prefix).is_file():
+            if prefix and not self._open_files(engine).path(prefix).is_file():
                 slot = self._cache.pin(_AHEAD)
                 self._bring(engine, prefix, slot, _AHEAD, 0)
 
@@ -162,7 +158,7 @@ class LlamaGenerator:
         with self._lock:
             if stopped.is_set():  # nobody waits any more
                 return
-            engine = self._engine = self._engine or self._load()
+            engine = self._ready()
             sent = self._prepare(engine, prompt)
             put(sent)
             written: list[str] = []
@@ -200,7 +196,7 @@ class LlamaGenerator:
 
     def _bring(self, engine: LlamaEngine, prefix: Sequence[int], slot: int, session: str, held: int) -> int:
         """Load a prefix into a session's slot, or compute and save it; return how many tokens had to be computed."""
-        files = self._files = self._files or self._open_files(engine)
+        files = self._open_files(engine)
         self._cache.restore(slot, prefix, session=session)
         if files.restore(prefix, lambda path: engine.restore(slot, path)):
             return 0
@@ -209,7 +205,9 @@ class LlamaGenerator:
         return len(prefix) - held
 
     def _open_files(self, engine: LlamaEngine) -> SlotFiles:
-        return SlotFiles(self._folder or engine.folder / "prefixes", self._file(), f"{engine.version} {self._context}")
+        folder = self._folder or engine.folder / "prefixes"
+        self._files = self._files or SlotFiles(folder, self._file(), f"{engine.version} {self._context}")
+        return self._files
 
     def _prefix_tokens(self, engine: LlamaEngine, prompt: Prompt) -> tuple[int, ...]:
         """The tokens that every prompt with these blocks begins with; kept for the blocks seen last."""
@@ -218,20 +216,23 @@ class LlamaGenerator:
         text = messages(Prompt(blocks=prompt.blocks))[0]["content"]
         if self._prefix[0] != text:
             one, other = (engine.tokens(messages(Prompt(blocks=prompt.blocks, question=each))) for each in _OTHER)
-            self._prefix = (text, tuple(_shared(one, other)))
+            self._prefix = (text, tuple(one[: common(one, other)]))
         return self._prefix[1]
 
     def _steady(self, engine: LlamaEngine, prompt: Prompt, tokens: Sequence[int]) -> int:
         """How many tokens of a prompt the session's next one repeats: all before what was looked up for this one."""
         other = _OTHER[question_text(prompt).startswith(_OTHER[0])]
         stable = Prompt(blocks=prompt.blocks, turns=prompt.turns, question=other)
-        return len(_shared(tokens, engine.tokens(messages(stable))))
+        return common(tokens, tuple(engine.tokens(messages(stable))))
 
     def _file(self) -> Path:
         return self._path or locate(SMOLLM2)
 
-    def _load(self) -> LlamaEngine:
-        return LlamaEngine(self._file(), threads=self._threads, context=self._context, slots=self._slots)
+    def _ready(self) -> LlamaEngine:
+        """The engine with the model loaded; the caller holds the lock."""
+        if self._engine is None:
+            self._engine = LlamaEngine(self._file(), threads=self._threads, context=self._context, slots=self._slots)
+        return self._engine
 
 
 class _End:
@@ -275,9 +276,3 @@ def _texts(chunk: Any) -> list[str]:
             text = choice.get("delta", {}).get("content") if isinstance(choice, dict) else None
             found += [text] if isinstance(text, str) else []
     return found
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> list[int]:
-    """The tokens with which both begin."""
-    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-    return [token for token, _ in pairs]

@@ -7,6 +7,7 @@ than itself: tools, blocks by their volatility, the conversation, and at last wh
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -31,6 +32,11 @@ class Block(msgspec.Struct, frozen=True):
     text: str
     volatility: Volatility = "rules"
     version: str = ""
+
+
+def ordered(blocks: Iterable[Block]) -> tuple[Block, ...]:
+    """Sort blocks by volatility, the most stable first; blocks of the same volatility keep their order."""
+    return tuple(sorted(blocks, key=lambda block: VOLATILITIES.index(block.volatility)))
 
 
 class Tool(msgspec.Struct, frozen=True):

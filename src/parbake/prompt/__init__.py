@@ -1,12 +1,11 @@
 """How does a prompt stay cached? Blocks in order of volatility, breakpoints, and what a provider should hold."""
 
-from parbake.ports.prompts import Block, Breakpoint, Exchange, Prompt, Tool, ToolCall
+from parbake.ports.prompts import Block, Breakpoint, Exchange, Prompt, Tool, ToolCall, ordered
 from parbake.prompt.watching.given_replies import GivenReplies
 from parbake.prompt.writing.lint import Hazard, LintFinding, lint
 from parbake.prompt.writing.placement import CacheRules, placed
 from parbake.prompt.writing.render import (
     canonical_json,
-    ordered,
     parts,
     prefix_text,
     question_text,

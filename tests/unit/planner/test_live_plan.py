@@ -8,7 +8,7 @@ from parbake.planner.caching.live_plan import LivePlan
 from parbake.planner.caching.pricing import CachePrices
 from parbake.ports.prompts import Block, Breakpoint, Prompt
 from parbake.prompt.prefix_caches import BreakpointCache, pieces
-from parbake.prompt.writing.placement import CacheRules, check_breakpoints
+from parbake.prompt.writing.placement import CacheRules
 
 PRICES = CachePrices(read=0.1, write=1.25, write_hour=2.0, minimum=0)
 RULES = CacheRules(mechanism="breakpoints", minimum=100, ttls=("5m", "1h"))
@@ -49,7 +49,6 @@ def test_it_is_never_much_dearer_than_no_caching(seed):
         now += rng.expovariate(1 / 120)
         asked = prompt(session=f"s{n // 4}", turns=n % 4) if seed else prompt(policy=chr(300 + n))
         sent = plan(asked, RULES, now)
-        assert check_breakpoints(sent.breakpoints)
         found = cache.predict(sent.session, pieces(sent), now=now)
         cache.sent(sent.session, pieces(sent), now=now)
         bill += found.uncached + 0.1 * found.read + 1.25 * found.write + 2 * found.write_hour

@@ -218,6 +218,12 @@ def test_every_cause_has_a_sentence():
     assert "position 3" in explained(Miss(MissCause.PREFIX_CHANGED, 3))
 
 
+def test_a_block_may_be_named_like_the_question():
+    """A block named ``question`` is compared like any other; only the part behind the conversation is volatile."""
+    found = pieces(Prompt(blocks=(Block("question", "How to ask."),), question="Now?"))
+    assert [(piece.name, piece.volatile) for piece in found] == [("question", False), ("question", True)]
+
+
 def test_a_prompt_becomes_pieces():
     """Tools, blocks, each turn and the question are pieces with their breakpoints; only the question is volatile."""
     prompt = Prompt(

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parbake.ports.prompts import VOLATILITIES, Block, Exchange, Prompt, Tool, ToolCall
+from parbake.ports.prompts import VOLATILITIES, Block, Exchange, Prompt, Tool, ToolCall, ordered
 from parbake.prompt.writing.render import (
     OUTDATED,
     canonical_json,
-    ordered,
     parts,
     prefix_text,
     question_text,

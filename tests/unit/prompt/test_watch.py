@@ -6,7 +6,7 @@ import pytest
 from parbake.ports.models import Usage
 from parbake.ports.prompts import Block, MissCause, Prediction, Prompt
 from parbake.prompt.watching.prompt_watch import FEWEST, PromptWatch
-from parbake.prompt.watching.shares import prefix_share, split
+from parbake.prompt.watching.shares import shares_of, split
 from parbake.prompt.writing.placement import CachePlace, CacheRules
 
 PLACE = CachePlace("anthropic", "m", "anthropic")
@@ -169,8 +169,9 @@ def test_a_prefix_that_lapses_unread_is_waste():
 )
 def test_the_prefix_is_billed_apart(usage, of_prefix):
     """Reads and writes belong to the prefix up to its size; the two parts add up to the whole."""
-    assert prefix_share(request()) == pytest.approx(500 / 600)
-    found, rest = split(request(), usage)
+    shares = shares_of(request())
+    assert shares.prefix == pytest.approx(500 / 600)
+    found, rest = split(shares, usage)
     assert found == of_prefix
     assert (found + rest).input == usage.input
     assert rest.output == usage.output
@@ -179,6 +180,6 @@ def test_the_prefix_is_billed_apart(usage, of_prefix):
 def test_a_long_conversation_is_not_billed_to_the_prefix():
     """Cached turns of the conversation stay with the task that asked."""
     prompt = request(turns=(("user", "u" * 2000), ("assistant", "a" * 2000)))
-    found, rest = split(prompt, Usage(uncached=100, cache_read=1500))
+    found, rest = split(shares_of(prompt), Usage(uncached=100, cache_read=1500))
     assert found.cache_read == pytest.approx(500, abs=8)
     assert rest.cache_read == 1500 - found.cache_read

@@ -10,8 +10,6 @@ from parbake.prompt.prefix_caches.predicted import Piece
 from parbake.prompt.writing.placement import estimated_tokens
 from parbake.prompt.writing.render import parts
 
-QUESTION = "question"
-
 
 def pieces(prompt: Prompt, tokens: Callable[[str], int] = estimated_tokens) -> tuple[Piece, ...]:
     """Cut a prompt into pieces: its tools, each block, each turn of the conversation, and the volatile question.
@@ -26,15 +24,16 @@ def pieces(prompt: Prompt, tokens: Callable[[str], int] = estimated_tokens) -> t
 
 def _pieces(prompt: Prompt, ttls: dict[str, Ttl], tokens: Callable[[str], int]) -> Iterator[Piece]:
     for part in parts(prompt):
-        if part.name != CONVERSATION:
-            is_question = part.name == QUESTION and part.volatility == "request"
-            yield _piece(part.name, part.text, None if is_question else ttls.get(part.name), tokens)
-            continue
-        for at, (role, text) in enumerate(prompt.turns, start=1):
-            yield _piece(CONVERSATION, f"{role}: {text}\n", ttls.get(CONVERSATION) if at == len(prompt.turns) else None,
-                         tokens)  # fmt: skip
+        if part.volatility == "request":  # a block may have the same name
+            yield Piece(_digest(part.text), tokens(part.text), part.name, volatile=True)
+        elif part.name != CONVERSATION:
+            yield Piece(_digest(part.text), tokens(part.text), part.name, ttls.get(part.name))
+        else:
+            turns = [f"{role}: {text}\n" for role, text in prompt.turns]
+            for text in turns[:-1]:
+                yield Piece(_digest(text), tokens(text), CONVERSATION)
+            yield Piece(_digest(turns[-1]), tokens(turns[-1]), CONVERSATION, ttls.get(CONVERSATION))
 
 
-def _piece(name: str, text: str, ttl: Ttl | None, tokens: Callable[[str], int]) -> Piece:
-    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-    return Piece(digest, tokens(text), name, ttl, volatile=name == QUESTION)
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()

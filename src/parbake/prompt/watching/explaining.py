@@ -8,11 +8,10 @@ import msgspec
 
 from parbake.errors import BadInput
 from parbake.ports.models import Usage
-from parbake.ports.prompts import TTL_S, Block, Prompt, Tool, Ttl
+from parbake.ports.prompts import Block, Prompt, Tool, Ttl
 from parbake.prompt.prefix_caches.block_cache import BlockCache
-from parbake.prompt.prefix_caches.breakpoint_cache import BreakpointCache
 from parbake.prompt.prefix_caches.pieces import pieces
-from parbake.prompt.prefix_caches.predicted import Piece, PrefixCache
+from parbake.prompt.prefix_caches.provider_cache import provider_cache
 from parbake.prompt.writing.lint import explained, lint
 from parbake.prompt.writing.placement import CHARACTERS_A_TOKEN, CacheRules, estimated_tokens, placed
 from parbake.prompt.writing.render import parts
@@ -114,7 +113,8 @@ def uncached(expected: Expected) -> Expected:
 
 
 def _replayed(prompt: Prompt, rules: CacheRules, traffic: Traffic, *, is_naive: bool) -> Expected:
-    cache, total, count = _cache(rules), Usage(uncached=0, output=0), 0
+    cache = BlockCache(1) if rules.mechanism == "slots" else provider_cache(rules)
+    total, count = Usage(uncached=0, output=0), 0
     for at, request in _requests(prompt, traffic, is_naive=is_naive):
         sent = pieces(placed(request, rules))
         found = cache.predict(request.session, sent, now=at) if cache is not None else None
@@ -156,11 +156,3 @@ def _requests(prompt: Prompt, traffic: Traffic, *, is_naive: bool) -> Iterator[t
 
 def _text(begin: str, tokens: int) -> str:
     return begin.ljust(tokens * CHARACTERS_A_TOKEN, ".")[: tokens * CHARACTERS_A_TOKEN]
-
-
-def _cache(rules: CacheRules) -> PrefixCache[Piece] | None:
-    if rules.mechanism == "breakpoints":
-        return BreakpointCache(rules)
-    if rules.mechanism == "automatic":
-        return BlockCache(rules.granule, minimum=rules.minimum, ttl_s=TTL_S[rules.ttls[0]])
-    return BlockCache(1) if rules.mechanism == "slots" else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
 from parbake.fence.cause import Reason
 from parbake.fence.record import Record
 from parbake.fence.recording import Recording
+from parbake.prompt.prefix_caches.recent import Recent
 
 KEPT, KEPT_S = 50_000, 86_400.0
 _NUMBER = re.compile(r"\d")
@@ -49,7 +49,7 @@ class GivenReplies:
     def __init__(self, bonds: ReplyBonds) -> None:
         """Remember none yet; ``bonds`` knows what has changed."""
         self._bonds = bonds
-        self._kept: OrderedDict[bytes, Record | None] = OrderedDict()
+        self._kept: Recent[bytes, Record | None] = Recent(KEPT)
         self._lock = threading.Lock()
 
     async def begin(self) -> Recording:
@@ -67,8 +67,6 @@ class GivenReplies:
         record = self._bonds.seal(recording, tuple(tags), self._bonds.now())
         with self._lock:
             self._kept[_digest(text)] = record
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
 
     async def outdated(self, history: Sequence[tuple[str, str]]) -> dict[int, bool]:
         """Find the earlier replies whose sources have changed since.

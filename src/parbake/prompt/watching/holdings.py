@@ -9,7 +9,7 @@ import msgspec
 
 from parbake.ports.models import Usage
 from parbake.ports.prompts import Prompt
-from parbake.prompt.watching.shares import prefix_digest, split
+from parbake.prompt.watching.shares import PromptShares, split
 from parbake.prompt.writing.placement import CachePlace
 
 MOST = 100_000
@@ -55,27 +55,28 @@ class Holdings:
 
     def __init__(self) -> None:
         """Begin without any."""
-        self._held: OrderedDict[_Key, Holding] = OrderedDict()
+        self._held: OrderedDict[_Key, tuple[Holding, Usage]] = OrderedDict()
         self._wasted: list[tuple[Holding, Usage]] = []
-        self._written: dict[_Key, Usage] = {}
 
-    def note(self, place: CachePlace, prompt: Prompt, usage: Usage, *, now: float, ttl_s: float) -> None:
+    def note(
+        self, place: CachePlace, prompt: Prompt, shares: PromptShares, usage: Usage, *, now: float, ttl_s: float
+    ) -> None:
         """Note what a request has left at its provider.
 
         Args:
             place: The cache.
             prompt: What was sent.
+            shares: Which of its tokens belong to the prefix.
             usage: What was reported.
             now: Epoch seconds.
             ttl_s: How long the provider keeps it, in seconds; 0 if it keeps nothing.
         """
         if ttl_s <= 0 or not (usage.cache_read or usage.cache_write or usage.cache_write_hour):
             return
-        digest = prefix_digest(prompt)
-        of_prefix, _ = split(prompt, usage)
-        self._keep((place, digest, ""), prompt, of_prefix, now, ttl_s)
+        of_prefix, _ = split(shares, usage)
+        self._keep((place, shares.digest, ""), prompt, of_prefix, now, ttl_s)
         if prompt.session and prompt.turns:
-            self._keep((place, digest, prompt.session), prompt, usage, now, ttl_s)
+            self._keep((place, shares.digest, prompt.session), prompt, usage, now, ttl_s)
         while len(self._held) > MOST:
             self._held.popitem(last=False)
 
@@ -86,37 +87,38 @@ class Holdings:
             session: The conversation; ``None`` for everything.
             now: Epoch seconds.
         """
-        for held in self._held.values():
+        for held, _ in self._held.values():
             if held.until > now and (session is None or held.session == session):
                 yield held
 
     def lapsed(self, *, now: float) -> list[tuple[Holding, Usage]]:
         """Forget what has lapsed, and return what of it was written and never read: the holding and its tokens."""
-        for key in [key for key, held in self._held.items() if held.until <= now]:
+        for key in [key for key, (held, _) in self._held.items() if held.until <= now]:
             self._end(key)
         found, self._wasted = self._wasted, []
         return found
 
     def _keep(self, key: _Key, prompt: Prompt, usage: Usage, now: float, ttl_s: float) -> None:
         place, digest, session = key
-        before = self._held.get(key)
+        before, written = self._held.get(key, (None, Usage()))
         if before is not None and before.until <= now:
             self._end(key)
             before = None
-        written = (usage.cache_write or 0) + (usage.cache_write_hour or 0)
         if before is not None:
             reads = before.reads + bool(usage.cache_read)
-            self._held[key] = msgspec.structs.replace(before, reads=reads, until=now + ttl_s)
+            held = msgspec.structs.replace(before, reads=reads, until=now + ttl_s)
         else:
             names = tuple(f"{block.name} {block.version}".strip() for block in prompt.blocks)
-            self._held[key] = Holding(
+            written = Usage(cache_write=usage.cache_write, cache_write_hour=usage.cache_write_hour)
+            tokens = sum(filter(None, (usage.cache_read, usage.cache_write, usage.cache_write_hour)))
+            held = Holding(
                 place.provider, place.model, place.generator, prompt.prefix, digest, session, names,
-                written + (usage.cache_read or 0), int(bool(usage.cache_read)), now, now + ttl_s,
+                tokens, int(bool(usage.cache_read)), now, now + ttl_s,
             )  # fmt: skip
-            self._written[key] = Usage(cache_write=usage.cache_write, cache_write_hour=usage.cache_write_hour)
+        self._held[key] = (held, written)
         self._held.move_to_end(key)
 
     def _end(self, key: _Key) -> None:
-        held, written = self._held.pop(key), self._written.pop(key, Usage())
+        held, written = self._held.pop(key)
         if not held.reads and not held.session:
             self._wasted.append((held, written))

@@ -10,12 +10,12 @@ import msgspec
 
 from parbake.ports.models import Usage
 from parbake.ports.prompts import TTL_S, Block, Miss, MissCause, Prediction, Prompt, Tool
-from parbake.prompt.prefix_caches.block_cache import BlockCache
-from parbake.prompt.prefix_caches.breakpoint_cache import BreakpointCache
 from parbake.prompt.prefix_caches.pieces import pieces
 from parbake.prompt.prefix_caches.predicted import Piece, PrefixCache
+from parbake.prompt.prefix_caches.provider_cache import provider_cache
 from parbake.prompt.prefix_caches.reconciled import Reconciliation, reconcile
 from parbake.prompt.watching.holdings import Holding, Holdings
+from parbake.prompt.watching.shares import PromptShares, shares_of
 from parbake.prompt.writing.placement import CachePlace, CacheRules, placed
 
 WEIGHT = 0.05
@@ -33,11 +33,23 @@ Marking = Callable[[Prompt, CacheRules, float], Prompt]
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A request on its way: its prompt with breakpoints, when it began, and what is expected of the cache."""
+    """A request on its way.
+
+    Attributes:
+        place: The cache.
+        rules: How it works.
+        prompt: The prompt with its breakpoints.
+        pieces: The prompt as the cache compares it.
+        shares: Which of its tokens belong to the prefix.
+        at: When it began, in epoch seconds.
+        prediction: What is expected of the cache; ``None`` if nothing can be expected.
+    """
 
     place: CachePlace
     rules: CacheRules
     prompt: Prompt
+    pieces: tuple[Piece, ...]
+    shares: PromptShares
     at: float
     prediction: Prediction | None
 
@@ -104,8 +116,9 @@ class PromptWatch:
             marked = self._followed.get(prompt.prefix, _by_volatility)(prompt, rules, now)
             self._kinds.add((prompt.prefix, kind_of(prompt.blocks)))
             cache = self._cache(place, rules)
-            found = None if cache is None else cache.predict(marked.session, pieces(marked), now=now)
-        return Sent(place, rules, marked, now, found)
+            cut = () if cache is None else pieces(marked)
+            found = None if cache is None else cache.predict(marked.session, cut, now=now)
+        return Sent(place, rules, marked, cut, shares_of(marked), now, found)
 
     def report(self, sent: Sent, usage: Usage, prediction: Prediction | None = None) -> Reconciliation | None:
         """Compare a finished request with its prediction; ``None`` if there is no prediction.
@@ -120,8 +133,8 @@ class PromptWatch:
             self._tools[sent.prompt.prefix] = sent.prompt.tools
             cache = self._cache(sent.place, sent.rules)
             if cache is not None:
-                cache.sent(sent.prompt.session, pieces(sent.prompt), now=sent.at)
-            self._holdings.note(sent.place, sent.prompt, usage, now=sent.at, ttl_s=_ttl_s(sent))
+                cache.sent(sent.prompt.session, sent.pieces, now=sent.at)
+            self._holdings.note(sent.place, sent.prompt, sent.shares, usage, now=sent.at, ttl_s=_ttl_s(sent))
             if expected is None:
                 return None
             found = reconcile(expected, usage, tolerance=round((usage.input or 0) * TOLERANCE))
@@ -177,20 +190,15 @@ class PromptWatch:
 
     def _cache(self, place: CachePlace, rules: CacheRules) -> PrefixCache[Piece] | None:
         """The predictor of a cache; ``None`` if it caches nothing, or knows itself what it holds."""
-        if place not in self._caches:
-            if rules.mechanism == "breakpoints":
-                self._caches[place] = BreakpointCache(rules)
-            elif rules.mechanism == "automatic":
-                self._caches[place] = BlockCache(rules.granule, minimum=rules.minimum, ttl_s=TTL_S[rules.ttls[0]])
+        if place not in self._caches and (made := provider_cache(rules)) is not None:
+            self._caches[place] = made
         return self._caches.get(place)
 
     def _explained(self, sent: Sent, miss: Miss | None) -> Miss | None:
         """A cold miss of a prefix that was sent before with other bytes: the part that has changed since."""
         place = PrefixPlace(sent.prompt.prefix, kind_of(sent.prompt.blocks), sent.place)
-        before, texts = (
-            self._last.get(place),
-            [block.text for block in sent.prompt.blocks if block.volatility != "user"],
-        )
+        before = self._last.get(place)
+        texts = [block.text for block in sent.prompt.blocks if block.volatility != "user"]
         if sent.prompt.prefix:
             self._last[place] = texts
         if miss is None or miss.cause is not MissCause.COLD or before is None:

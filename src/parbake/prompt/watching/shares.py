@@ -13,12 +13,32 @@ from parbake.prompt.writing.placement import estimated_tokens
 from parbake.prompt.writing.render import canonical_json, parts, prefix_text, sorted_tools
 
 
-def prefix_share(prompt: Prompt) -> float:
-    """The share of a prompt's tokens that tools and blocks take, 0 to 1; estimated by the length of the texts."""
-    sizes = [(part, estimated_tokens(part.text)) for part in parts(prompt)]
-    total = sum(size for _, size in sizes)
-    shared = sum(size for part, size in sizes if part.name != CONVERSATION and part.volatility != "request")
-    return shared / total if total else 0.0
+class PromptShares(NamedTuple):
+    """Which of a prompt's tokens belong to the prefix; estimated by the length of the texts.
+
+    Attributes:
+        digest: Hash of the bytes that tools and blocks are sent as.
+        prefix: The share of the tokens that tools and blocks take, 0 to 1.
+        stable: The share that the conversation takes as well, 0 to 1.
+    """
+
+    digest: str
+    prefix: float
+    stable: float
+
+
+def shares_of(prompt: Prompt) -> PromptShares:
+    """Measure the parts of a prompt."""
+    prefix = stable = total = 0
+    for part in parts(prompt):
+        size = estimated_tokens(part.text)
+        total += size
+        stable += size if part.volatility != "request" else 0
+        prefix += size if part.volatility != "request" and part.name != CONVERSATION else 0
+    tools = canonical_json([msgspec.to_builtins(tool) for tool in sorted_tools(prompt.tools)])
+    content = f"{tools}\n{prefix_text(prompt.blocks)}".encode(errors="surrogatepass")
+    digest = hashlib.blake2b(content, digest_size=8).hexdigest()
+    return PromptShares(digest, prefix / (total or 1), stable / (total or 1))
 
 
 class PromptSize(NamedTuple):
@@ -39,45 +59,31 @@ class PromptSize(NamedTuple):
     tokens: int
 
 
-def size_of(prompt: Prompt, usage: Usage) -> PromptSize:
-    """Measure a request in the tokens that its generator reported; the parts are estimated by the length of texts.
+def size_of(session: str, shares: PromptShares, usage: Usage) -> PromptSize:
+    """Measure a request in the tokens that its generator reported.
 
     Args:
-        prompt: The prompt.
+        session: The conversation; empty if it has no name.
+        shares: Which of the prompt's tokens belong to the prefix.
         usage: What the generator reported.
     """
-    sizes = [(part, estimated_tokens(part.text)) for part in parts(prompt)]
-    total = sum(size for _, size in sizes) or 1
-    stable = sum(size for part, size in sizes if part.volatility != "request")
     tokens = usage.input or 0
-    return PromptSize(
-        prompt.session,
-        prefix_digest(prompt),
-        round(tokens * prefix_share(prompt)),
-        round(tokens * stable / total),
-        tokens,
-    )
+    return PromptSize(session, shares.digest, round(tokens * shares.prefix), round(tokens * shares.stable), tokens)
 
 
-def prefix_digest(prompt: Prompt) -> str:
-    """A hash of the bytes that tools and blocks are sent as."""
-    tools = canonical_json([msgspec.to_builtins(tool) for tool in sorted_tools(prompt.tools)])
-    return hashlib.blake2b(f"{tools}\n{prefix_text(prompt.blocks)}".encode(), digest_size=8).hexdigest()
-
-
-def split(prompt: Prompt, usage: Usage) -> tuple[Usage, Usage]:
+def split(shares: PromptShares, usage: Usage) -> tuple[Usage, Usage]:
     """Split the tokens of a request into what its cached prefix cost, and all other tokens.
 
     A cache is read and written from the first token on, so the prefix comes first in both.
 
     Args:
-        prompt: The prompt.
+        shares: Which of the prompt's tokens belong to the prefix.
         usage: What the generator reported.
 
     Returns:
         The cache reads and writes of the prefix; and the rest, with every uncached and output token.
     """
-    left = round((usage.input or 0) * prefix_share(prompt))
+    left = round((usage.input or 0) * shares.prefix)
     of_prefix: dict[str, int] = {}
     for name in ("cache_read", "cache_write_hour", "cache_write"):
         of_prefix[name] = min(left, getattr(usage, name) or 0)

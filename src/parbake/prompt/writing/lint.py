@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from parbake.ports.prompts import VOLATILITIES, Block, Prompt
+from parbake.ports.prompts import VOLATILITIES, Block, Prompt, ordered
 from parbake.prompt.writing.placement import NO_CACHE, CacheRules, estimated_tokens
-from parbake.prompt.writing.render import canonical_json, ordered, parts, sorted_tools
+from parbake.prompt.writing.render import canonical_json, parts, sorted_tools
 
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 _CLOCK = re.compile(

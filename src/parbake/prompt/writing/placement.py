@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
-from parbake.ports.prompts import CONVERSATION, TTL_S, VOLATILITIES, Breakpoint, Prompt, Ttl
+from parbake.ports.prompts import CONVERSATION, VOLATILITIES, Breakpoint, Prompt, Ttl
 from parbake.prompt.writing.render import PromptPart, parts
 
 Mechanism = Literal["none", "breakpoints", "automatic", "slots"]
@@ -87,9 +87,3 @@ def _ttl(part: PromptPart, rules: CacheRules) -> Ttl:
     shared = VOLATILITIES.index("shared")
     is_everybodys = part.name != CONVERSATION and VOLATILITIES.index(part.volatility) <= shared
     return rules.ttls[-1] if is_everybodys else rules.ttls[0]
-
-
-def check_breakpoints(breakpoints: Sequence[Breakpoint]) -> bool:
-    """Whether longer times to live stand before shorter ones."""
-    times = [TTL_S[one.ttl] for one in breakpoints]
-    return times == sorted(times, reverse=True)

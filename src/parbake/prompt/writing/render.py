@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.ports.prompts import CONVERSATION, TOOLS, VOLATILITIES, Block, Prompt, Tool, Volatility
+from parbake.ports.prompts import CONVERSATION, TOOLS, Block, Prompt, Tool
 
 OUTDATED = "[Outdated: what this reply was based on has changed since. Do not repeat it.]"
 
@@ -25,11 +25,6 @@ class PromptPart(msgspec.Struct, frozen=True):
 def canonical_json(value: Any) -> str:
     """Write a value as JSON with sorted keys and without spaces, so that equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def ordered(blocks: Iterable[Block]) -> tuple[Block, ...]:
-    """Sort blocks by volatility, the most stable first; blocks of the same volatility keep their order."""
-    return tuple(sorted(blocks, key=lambda block: VOLATILITIES.index(block.volatility)))
 
 
 def sorted_tools(tools: Iterable[Tool]) -> tuple[Tool, ...]:
@@ -104,13 +99,9 @@ def parts(prompt: Prompt) -> tuple[PromptPart, ...]:
     turns = "".join(f"{role}: {text}\n" for role, text in prompt.turns)
     exchanges = "".join(canonical_json(msgspec.to_builtins(exchange)) for exchange in prompt.exchanges)
     found = (
-        PromptPart(TOOLS, tools, _of("rules")),
-        *(PromptPart(block.name, block.text, _of(block.volatility), block.version) for block in prompt.blocks),
+        PromptPart(TOOLS, tools, "rules"),
+        *(PromptPart(block.name, block.text, block.volatility, block.version) for block in prompt.blocks),
         PromptPart(CONVERSATION, turns, "conversation"),
         PromptPart("question", question_text(prompt) + exchanges, "request"),
     )
     return tuple(part for part in found if part.text)
-
-
-def _of(volatility: Volatility) -> str:
-    return volatility
