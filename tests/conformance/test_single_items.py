@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from parbake.fence.check import killed_by
 from parbake.fence.control import Pointer, Promotion
 from parbake.fence.record import Built, Stamp, Tags
 from parbake.ports.event_log import Change
@@ -35,22 +36,62 @@ def two():
     return OptimisticStore(items), items, OptimisticStore(DictItems(items.data, is_snapshot=False))
 
 
-async def test_a_heartbeat_is_no_newer_than_the_watermarks_it_vouches_for(two):
-    """A read does not combine a new heartbeat with watermarks from before it."""
+async def _read(store, record):
+    return await store.read("t@1", b"k")
+
+
+async def _look_again(store, record):
+    return await store.look_again(record)
+
+
+async def _scan(store, record):
+    return (await anext(aiter(store.scan("t@1"))))[1]
+
+
+WAYS = pytest.mark.parametrize("looked_up", [_read, _look_again, _scan])
+
+
+@WAYS
+async def test_a_heartbeat_is_no_newer_than_the_watermarks_it_vouches_for(two, looked_up):
+    """A lookup does not combine a new heartbeat with watermarks from before it."""
     store, items, other = two
     stamp, _ = await store.stamp()
-    await store.write("t@1", b"k", make_record(stamp), now=1.0)
-    await store.read("t@1", b"k")
+    record = make_record(stamp)
+    await store.write("t@1", b"k", record, now=1.0)
+    await looked_up(store, record)
 
     async def heard():
         await other.apply([Change(("policy/a",))], now=1.0)
         await other.beat("shop", 99.0)
 
     items.when, items.then = mark_key("policy/a"), heard
-    lookup = await store.read("t@1", b"k")
+    lookup = await looked_up(store, record)
     assert items.then is None
     assert ("policy/a" in lookup.marks) or lookup.heartbeats.get("shop", 0.0) < 99.0
-    assert dict((await store.read("t@1", b"k")).heartbeats) == {"shop": 99.0}
+    assert dict((await looked_up(store, record)).heartbeats) == {"shop": 99.0}
+
+
+@WAYS
+async def test_watermarks_from_before_a_blessing_are_not_trusted_because_of_it(two, looked_up):
+    """A lookup during which lost events are applied again and the store is blessed does not miss these events."""
+    store, items, other = two
+    stamp, _ = await store.stamp()
+    record = make_record(stamp)
+    await store.write("t@1", b"k", record, now=1.0)
+    await looked_up(store, record)
+    items.host = other.items.host = "second"  # a failover to a copy of the data that lacks a later event
+    unblessed = await other.stamp()
+
+    async def replayed():
+        await other.apply([Change(("policy/a",))], now=1.0)
+        await other.bless(unblessed.control.incarnation, raise_floor=False)
+
+    items.when, items.then = mark_key("policy/a"), replayed
+    lookup = await looked_up(store, record)
+    assert items.then is None
+    assert killed_by(record, lookup.control, lookup.marks, now=1.0) is not None
+    await looked_up(store, record)
+    assert (await looked_up(store, record)).control.is_trusted
 
 
 @pytest.mark.parametrize("first", [CONTROL, overlay_key("t@1", b"k")])

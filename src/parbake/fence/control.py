@@ -160,6 +160,15 @@ def has_lived_through(control: Control, stamp: bytes) -> bool:
     return not control.ancestry or stamp[:INCARNATION_BYTES] in control.ancestry
 
 
+def is_same_trust(before: Control, after: Control) -> bool:
+    """Whether a store has lost nothing, and was not blessed, between two reads of its control record.
+
+    A watermark that was read in between can be absent although its event is acknowledged, if the store had lost the
+    event and has been blessed since. A driver that reads item by item must then read again.
+    """
+    return (before.incarnation, before.blessed) == (after.incarnation, after.blessed)
+
+
 def bless(control: Control, seen: int, *, raise_floor: bool) -> Control:
     """Trust an incarnation again.
 

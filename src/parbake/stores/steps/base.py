@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
+from parbake.errors import StoreError
+from parbake.fence import control as rules
 from parbake.fence.control import Control, Promotion, Quarantine
 from parbake.fence.record import Record, Stamp, encode
 from parbake.ports.event_log import Ack, Advance, Applied, Change, Parked, Raised
@@ -17,6 +19,13 @@ from parbake.stores.steps import engine, events
 
 T = TypeVar("T")
 PAGE = 500
+READ_TRIES = 12
+"""How often a read begins again because the store was settled or blessed during it."""
+
+
+def changed_too_often(meanwhile: str) -> StoreError:
+    """The error for a read that began again too often. ``meanwhile`` says what was read."""
+    return StoreError(f"the store changed too often while {meanwhile}; try again", field="store")
 
 
 class EngineStore(ABC):
@@ -200,23 +209,23 @@ class EngineStore(ABC):
                     yield found
 
     async def _lookups(self, task: str, keys: Sequence[bytes], current: int) -> list[tuple[bytes, Lookup]]:
-        """Read the current state of some keys."""
-        names = [n for k in keys for n in (engine.overlay_key(task, k), engine.base_key(current, k))]
-        raws = await self._several([engine.BEATS, *names])
-        beats = self._parsed.beats(raws.pop(engine.BEATS, None))
-        records = {name: read[0] for name, raw in raws.items() if (read := engine.whole([raw])[0])}
-        raised = await self._several(dict.fromkeys(n for r in records.values() for _, n in r.meta.tags.named))
-        marks = engine.marks_of(raised.get, list(records.values()))
-        _, control = await self.stamp()
-        found = []
-        for key in keys:
-            both = (records.get(engine.overlay_key(task, key)), records.get(engine.base_key(current, key)))
-            own = tuple(record for record in both if record is not None)
-            tags = engine.tags_of(own)
-            there = sum(name in raws for name in (engine.overlay_key(task, key), engine.base_key(current, key)))
-            known = {t: marks[t] for t in tags if t in marks}
-            found.append((key, Lookup(control, own, known, beats, there - len(own))))
-        return found
+        """Read the current state of some keys, again if the store was settled or blessed meanwhile."""
+        places = {key: (engine.overlay_key(task, key), engine.base_key(current, key)) for key in keys}
+        for _ in range(READ_TRIES):
+            before = (await self.stamp()).control
+            raws = await self._several([engine.BEATS, *(name for both in places.values() for name in both)])
+            beats = self._parsed.beats(raws.pop(engine.BEATS, None))
+            there = {key: [raws[name] for name in both if name in raws] for key, both in places.items()}
+            read = {key: engine.whole(those) for key, those in there.items()}
+            tags = engine.tags_of([record for records, _ in read.values() for record in records])
+            raised = await self._several([engine.mark_key(tag) for tag in tags])
+            control = (await self.stamp()).control
+            if rules.is_same_trust(before, control):
+                return [
+                    (key, Lookup(control, records, engine.marks_of(raised.get, records), beats, damaged))
+                    for key, (records, damaged) in read.items()
+                ]
+        raise changed_too_often("a page of keys was read")
 
     async def _several(self, names: Collection[bytes]) -> dict[bytes, bytes]:
         """The existing ones among some items."""

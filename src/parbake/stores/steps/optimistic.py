@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from parbake.errors import StoreError
+from parbake.fence import control as rules
 from parbake.fence.control import Control, Number
 from parbake.fence.record import Record
 from parbake.ports.event_log import Ack, Advance, Change
@@ -21,12 +22,11 @@ from parbake.ports.records import Lookup
 from parbake.process import forks
 from parbake.process.loops import PerLoop
 from parbake.stores.steps import engine
-from parbake.stores.steps.base import EngineStore
+from parbake.stores.steps.base import READ_TRIES, EngineStore, changed_too_often
 from parbake.stores.steps.items import Commit, Items
 
 T = TypeVar("T")
 TRIES = 60
-READ_TRIES = 12
 BACK_OFF_S = 0.002
 HEARD_S = 0.5
 """Greatest age, in seconds, of heartbeats that were read before the records they apply to."""
@@ -111,7 +111,19 @@ class OptimisticStore(EngineStore, forks.Forkable):
             marks = self._marks(name, records, got)
             if marks is not None:
                 return Lookup(control, records, marks, self._parsed.beats(beats), damaged)
-        raise StoreError("the store changed too often while one key was read; try again", field="store")
+        raise changed_too_often("one key was read")
+
+    async def look_again(self, record: Record) -> Lookup:
+        """See :class:`parbake.ports.store.Store`."""
+        places = [place for _, place in record.meta.tags.named]
+        for _ in range(READ_TRIES):
+            known = self._known or await self._settle()
+            got, beats = await self._fetch_between(places)
+            control = await self._accept(got[engine.CONTROL])
+            if control is not None and (self.items.is_snapshot or rules.is_same_trust(known, control)):
+                marks = engine.marks_of(got.get, (record,))
+                return Lookup(control, (record,), marks, self._parsed.beats(beats))
+        raise changed_too_often("one record was checked")
 
     async def _fetch_between(self, names: Sequence[bytes]) -> tuple[dict[bytes, bytes | None], bytes | None]:
         """Fetch items and the control record, with heartbeats that are no newer than any of them.
