@@ -8,8 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,19 @@ def cpu_s(pid: int) -> float:
     """User and system seconds of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def change_beside(asks: Sequence[Callable[[], None]], change: Callable[[threading.Event], None]) -> None:
+    """Run each of ``asks`` in a thread until all have returned, and ``change`` beside them while its event is set."""
+    asking = threading.Event()
+    asking.set()
+    askers, changer = [threading.Thread(target=ask) for ask in asks], threading.Thread(target=change, args=(asking,))
+    for thread in (*askers, changer):
+        thread.start()
+    for thread in askers:
+        thread.join()
+    asking.clear()
+    changer.join()
 
 
 class Client:

@@ -17,9 +17,10 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 
 from _report import Goal, percentile, report
-from _shop import Client, prepare, serving, working
+from _shop import Client, change_beside, prepare, serving, working
 
 QUESTIONS, CHANGES, ASKERS = 10_000, 200, 4
 FIRST = 100
@@ -109,20 +110,13 @@ def change(board: Board, addresses: tuple[str, str], asking: threading.Event) ->
 def main() -> None:
     """Run and report."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    board, asking = Board(), threading.Event()
-    asking.set()
+    board = Board()
     with tempfile.TemporaryDirectory() as home:
         prepare(home)
         with working(home), serving(home) as (_, first), serving(home) as (_, second):
             addresses = (first, second)
-            askers = [threading.Thread(target=ask, args=(board, addresses[n % 2], n)) for n in range(ASKERS)]
-            changer = threading.Thread(target=change, args=(board, addresses, asking))
-            for thread in (*askers, changer):
-                thread.start()
-            for thread in askers:
-                thread.join()
-            asking.clear()
-            changer.join()
+            asks = [partial(ask, board, addresses[n % 2], n) for n in range(ASKERS)]
+            change_beside(asks, partial(change, board, addresses))
     for line in board.stale[:10]:
         print(f"STALE {line}")
     rows = [(name, count) for name, count in sorted(board.seen.items())]

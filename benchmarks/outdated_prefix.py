@@ -17,9 +17,10 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from _report import Goal, percentile, report
-from _shop import Client, prepare, serving, working
+from _shop import Client, change_beside, prepare, serving, working
 
 from parbake.testing.providers import BoxRequest, ProviderBox
 
@@ -103,22 +104,15 @@ def change(board: Board, addresses: tuple[str, str], asking: threading.Event) ->
 def main() -> None:
     """Run and report."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    board, asking = Board(), threading.Event()
-    asking.set()
+    board = Board()
     with tempfile.TemporaryDirectory() as home, ProviderBox() as box:
         box.reply(board.sent)
         model = {"LLM": "anthropic", "ANTHROPIC_API_KEY": box.key, "ANTHROPIC_BASE_URL": box.anthropic_url}
         prepare(home)
         with working(home), serving(home, **model) as (_, first), serving(home, **model) as (_, second):
             addresses = (first, second)
-            askers = [threading.Thread(target=ask, args=(board, addresses[n % 2])) for n in range(ASKERS)]
-            changer = threading.Thread(target=change, args=(board, addresses, asking))
-            for thread in (*askers, changer):
-                thread.start()
-            for thread in askers:
-                thread.join()
-            asking.clear()
-            changer.join()
+            asks = [partial(ask, board, addresses[n % 2]) for n in range(ASKERS)]
+            change_beside(asks, partial(change, board, addresses))
         read = sum(one.usage.read for one in box.requests if one.usage)
         whole = sum(one.usage.read + one.usage.written + one.usage.written_hour + one.usage.uncached
                     for one in box.requests if one.usage)  # fmt: skip

@@ -294,6 +294,19 @@ async def test_misses_are_booked_with_their_cause(shop):
     await shop.close()
 
 
+async def test_a_generator_without_a_model_has_its_own_row(shop, monkeypatch):
+    """What requests met is found for a generator that names neither a provider nor a model."""
+    monkeypatch.delattr(Provider, "provider")
+    monkeypatch.delattr(Provider, "model")
+    base, reply = shop.named
+    await shop.materialize(base)
+    await shop.serve(reply, question="one")
+    (row,) = (await shop.ops.prompts(book=book())).prompts
+    assert (row.provider, row.model, row.generator) == ("hosted", "hosted", "hosted")
+    assert row.met is not None
+    assert row.met.requests == 1
+
+
 async def test_operators_see_prompts_as_json(shop):
     """``GET /v1/prompts`` has parts, breakpoints, expected and met reads, and what providers may hold."""
     base, reply = shop.named

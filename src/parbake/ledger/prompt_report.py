@@ -14,8 +14,9 @@ from parbake.ports.models import Generator
 from parbake.ports.prompts import Block, Tool
 from parbake.prompt.watching.explaining import TYPICAL, Expected, PrefixExplanation, Traffic, explain, uncached
 from parbake.prompt.watching.holdings import Holding
+from parbake.prompt.watching.places import members_of, place_of, rules_of
 from parbake.prompt.watching.prompt_watch import PrefixPlace, PrefixStats, PromptWatch, kind_of
-from parbake.prompt.writing.placement import NO_CACHE, CachePlace, CacheRules
+from parbake.prompt.writing.placement import NO_CACHE, CachePlace
 from parbake.serving.bound import BoundTask
 from parbake.serving.read import Resolver
 
@@ -113,18 +114,17 @@ class PromptReports:
         async for prefix in self._stored():
             sent = self._watch.tools(prefix.task.name) if tools is None else tools
             for generator in found:
-                made = explain(prefix.blocks, _rules(generator), tools=sent, traffic=traffic)
+                rules = NO_CACHE if generator is None else rules_of(generator)
+                made = explain(prefix.blocks, rules, tools=sent, traffic=traffic)
                 rows.append(self._row(prefix, generator, made, _Priced(book, generator, now)))
         return PromptReport(tuple(rows), tuple(self._watch.held(now=now)), missing)
 
     def _row(self, prefix: _Prefix, generator: Generator | None, made: PrefixExplanation, priced: _Priced) -> PromptRow:
-        name = "" if generator is None else generator.name
-        provider, model = str(getattr(generator, "provider", name)), str(getattr(generator, "model", ""))
-        place = CachePlace(provider, model, name)
+        place = CachePlace("", "") if generator is None else place_of(generator)
         met = self._watch.stats().get(PrefixPlace(prefix.task.name, kind_of(prefix.blocks), place))
         return PromptRow(
-            prefix.task.name, prefix.key, prefix.task.contract.owner, provider, model, name, made,
-            priced.usd(made.expected), priced.usd(made.naive), priced.usd(uncached(made.expected)), met,
+            prefix.task.name, prefix.key, prefix.task.contract.owner, place.provider, place.model, place.generator,
+            made, priced.usd(made.expected), priced.usd(made.naive), priced.usd(uncached(made.expected)), met,
         )  # fmt: skip
 
     async def _stored(self) -> AsyncIterator[_Prefix]:
@@ -142,8 +142,4 @@ class PromptReports:
             built = found.build() if hasattr(found, "build") else found
         except ProviderError as error:
             return [None], str(error)
-        return list(getattr(built, "members", {}).values()) or [built], ""
-
-
-def _rules(generator: Generator | None) -> CacheRules:
-    return getattr(generator, "rules", None) or NO_CACHE
+        return members_of(built), ""

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from parbake.ports.clock import Clock
 from parbake.ports.models import Delta, Generator, Usage
 from parbake.ports.prompts import Miss, Prompt
+from parbake.prompt.watching.places import place_of, rules_of
 from parbake.prompt.watching.prompt_watch import PromptWatch, Sent
 from parbake.prompt.watching.shares import PromptSize, size_of, split
-from parbake.prompt.writing.placement import NO_CACHE, CachePlace, CacheRules
 from parbake.serving import request as scope
 
 
@@ -136,8 +136,7 @@ class TokenMeter:
 
     def send(self, generator: Generator, prompt: Prompt) -> Sent:
         """Place the breakpoints of a prompt for a generator, and predict what is read of it."""
-        rules: CacheRules | None = getattr(generator, "rules", None)
-        return self.watch.send(_place(generator), rules or NO_CACHE, prompt, now=self._clock.now())
+        return self.watch.send(place_of(generator), rules_of(generator), prompt, now=self._clock.now())
 
     def report(self, task: str, lane: str, generator: Generator, sent: Sent, last: Delta) -> None:
         """Book a finished generation.
@@ -175,11 +174,6 @@ class TokenMeter:
         """
         if self._ledger is not None:
             self._ledger.unreported(task, lane, generator.name)
-
-
-def _place(generator: Generator) -> CachePlace:
-    name = generator.name
-    return CachePlace(str(getattr(generator, "provider", name)), str(getattr(generator, "model", name)), name)
 
 
 class Metered:

@@ -17,6 +17,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.models import Generator, Usage
 from parbake.ports.prompts import Block, Prompt
 from parbake.process.loops import forever
+from parbake.prompt.watching.places import members_of
 from parbake.prompt.watching.prompt_watch import Drift, Marking, PromptWatch, kind_of
 from parbake.prompt.writing.placement import placed
 from parbake.serving.bound import BoundTask
@@ -132,7 +133,7 @@ class PrefixCare:
     def _generators(self) -> Sequence[Any]:
         """The app's generator, or the members of its chain, once it has been built."""
         found = self._resources.get(Generator)
-        return [] if found is None else list(getattr(found, "members", {}).values()) or [found]
+        return [] if found is None else members_of(found)
 
 
 def marking(adopted: AdoptedPlan) -> Marking:

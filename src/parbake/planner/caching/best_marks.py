@@ -25,6 +25,17 @@ class Candidate(NamedTuple):
     hour: float
 
 
+def changes(blocks: Sequence[object], read: int) -> list[int]:
+    """The depths behind what is read at which the next block is of another kind, and the end of the prompt.
+
+    Args:
+        blocks: The kind of each block.
+        read: How many blocks are read from the cache.
+    """
+    length = len(blocks)
+    return [at for at in range(read + 1, length + 1) if at == length or blocks[at] != blocks[at - 1]]
+
+
 class _Chosen(NamedTuple):
     gain: float
     marks: tuple[Mark, ...]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from parbake.planner.caching.asked import Asked, PromptTrace
-from parbake.planner.caching.best_marks import Candidate, best_marks
+from parbake.planner.caching.best_marks import Candidate, best_marks, changes
 from parbake.planner.caching.held import HeldPrefixes, Lapsing, Mark
 from parbake.planner.caching.pricing import MOST_MARKS, CachePrices, ttl_s
 from parbake.planner.caching.strategy_names import CLAIRVOYANT
@@ -74,10 +74,7 @@ def bound(trace: PromptTrace, prices: CachePrices) -> Floats:
         trace: The trace.
         prices: The prices.
     """
-    cost = np.asarray([float(one.tokens) for one in trace.requests])
-    for block in known(trace, prices).values():
-        _spend(block, prices, cost)
-    return cost
+    return Clairvoyant(trace, prices).bound()
 
 
 def _spend(block: _Known, prices: CachePrices, cost: Floats) -> None:
@@ -111,15 +108,22 @@ class Clairvoyant:
         """Look at the whole trace."""
         self._prices = prices
         self._known = known(trace, prices)
+        self._trace = trace
+
+    def bound(self) -> Floats:
+        """See :func:`bound`."""
+        cost = np.asarray([float(one.tokens) for one in self._trace.requests])
+        for block in self._known.values():
+            _spend(block, self._prices, cost)
+        return cost
 
     def marks(self, request: Asked, read: int) -> Sequence[Mark]:
         """See :meth:`CachingPolicy.marks`."""
         if request.tokens < self._prices.minimum:
             return ()
         worths = [self._now(block) for block in request.blocks]
-        ends = [at for at in range(read + 1, len(worths) + 1) if at == len(worths) or worths[at] != worths[at - 1]]
         return best_marks(
-            [self._candidate(request, at, worths[at - 1]) for at in ends],
+            [self._candidate(request, at, worths[at - 1]) for at in changes(worths, read)],
             read=request.until(read),
             most=MOST_MARKS - (read > 0),
             prices=self._prices,

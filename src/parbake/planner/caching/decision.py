@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parbake.planner.caching.asked import PromptTrace
-from parbake.planner.caching.clairvoyant import Clairvoyant, bound
+from parbake.planner.caching.clairvoyant import Clairvoyant
 from parbake.planner.caching.marking import Planned
 from parbake.planner.caching.policies_of_caching import AlwaysMark, Automatic, CachingPolicy, LastBlock, NoCaching
 from parbake.planner.caching.pricing import CachePrices
@@ -93,16 +93,15 @@ class PromptPlan:
         return self.groups < FEWEST_GROUPS
 
 
-def policies(trace: PromptTrace, prices: CachePrices) -> list[CachingPolicy]:
-    """Every policy that a trace is replayed under, each of which has seen nothing yet.
+def policies(prices: CachePrices) -> list[CachingPolicy]:
+    """Every policy that knows only the past, each of which has seen nothing yet.
 
     Args:
-        trace: The trace.
         prices: The prices; without one for an hour, nothing is marked for an hour.
     """
     hour = [AlwaysMark(hour=True)] if prices.write_hour is not None else []
     rules = [NoCaching(), LastBlock(), AlwaysMark(), *hour, AlwaysMark(warm=True), Automatic()]
-    return [*rules, Planned(prices), Clairvoyant(trace, prices)]
+    return [*rules, Planned(prices)]
 
 
 def make_prompt_plan(
@@ -116,7 +115,8 @@ def make_prompt_plan(
         evaluated: The newest part of the requests, on which policies are judged (0 to 1).
         progress: Called with the name of the policy, the number of policies that are done, and their total.
     """
-    made, todo = dict[str, Replayed](), policies(trace, prices)
+    made, clairvoyant = dict[str, Replayed](), Clairvoyant(trace, prices)
+    todo = [*policies(prices), clairvoyant]
     for at, policy in enumerate(todo):
         if progress:
             progress(policy.name, at, len(todo))
@@ -129,7 +129,7 @@ def make_prompt_plan(
     planned = comparison.gate(made[PLANNED], made[best])
     return PromptPlan(
         prices=prices, used=_used(made, judged, prices), best_simple=best,
-        bound_usd=float(bound(trace, prices)[judged].sum()) * prices.token_usd,
+        bound_usd=float(clairvoyant.bound()[judged].sum()) * prices.token_usd,
         adopted=PLANNED if planned.adopted else best, gates=[*gates, planned], groups=comparison.groups,
         requests=len(trace.requests), judged=int(judged.sum()), without_repeat=trace.without_repeat(),
         span_s=trace.span_s, notes=trace.notes,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from parbake.planner.caching.asked import Asked
-from parbake.planner.caching.best_marks import Candidate, best_marks
+from parbake.planner.caching.best_marks import Candidate, best_marks, changes
 from parbake.planner.caching.held import HeldPrefixes, Lapsing, Mark
 from parbake.planner.caching.pricing import MOST_MARKS, CachePrices
 from parbake.planner.caching.reuse import FIRST_RETURN, Kinds, ReturnRates, Survival, Wait
@@ -56,7 +56,7 @@ class Planned:
         if request.tokens < self._prices.minimum or read == len(request.blocks):
             return ()
         return best_marks(
-            [self._candidate(request, depth, kinds[depth - 1]) for depth in self._depths(kinds, read)],
+            [self._candidate(request, depth, kinds[depth - 1]) for depth in changes(kinds, read)],
             read=request.until(read),
             most=MOST_MARKS - (read > 0),
             prices=self._prices,
@@ -118,11 +118,6 @@ class Planned:
         count = sum(least <= before.times for least in SIGHTINGS) if before else 0
         end = min(LAST_BLOCKS, behind)
         return (count, end, size), (count, end), (count, -1 - min(1, end))
-
-    def _depths(self, kinds: Sequence[Kinds], read: int) -> list[int]:
-        """The depths behind which another kind of prefix begins."""
-        length = len(kinds)
-        return [at for at in range(read + 1, length + 1) if at == length or kinds[at] != kinds[at - 1]]
 
     def _candidate(self, request: Asked, depth: int, kinds: Kinds) -> Candidate:
         found = self._worth(kinds)

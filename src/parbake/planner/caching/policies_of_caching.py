@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Protocol
 
 from parbake.planner.caching.asked import Asked
@@ -115,6 +115,6 @@ class AlwaysMark(_Simple):
         self._last.update(dict.fromkeys(request.blocks, request.at))
 
 
-def seen_depth(request: Asked, seen: dict[int, float] | dict[int, int]) -> int:
+def seen_depth(request: Asked, seen: Container[int]) -> int:
     """How many blocks of a request were sent before."""
     return next((at for at, block in enumerate(request.blocks) if block not in seen), len(request.blocks))

@@ -73,9 +73,8 @@ class AnthropicMessages(WireDialect):
                 yield _event("content_block_delta", index=at, delta=delta)
             yield _event("content_block_stop", index=at)
         stop = {"stop_reason": "tool_use" if reply.calls else "end_turn", "stop_sequence": None}
-        made = {"output_tokens": output_tokens(reply), "output_tokens_details": {"thinking_tokens": reply.reasoning}}
         counts = {"input_tokens": usage.uncached, "cache_read_input_tokens": usage.read}
-        yield _event("message_delta", delta=stop, usage=made | counts)
+        yield _event("message_delta", delta=stop, usage=_made(reply) | counts)
         yield _event("message_stop")
 
     def malformed(self) -> bytes:
@@ -100,11 +99,10 @@ def message(reply: ScriptedReply, usage: CacheUsage, model: str) -> dict[str, An
         {"type": "tool_use", "id": call.id, "name": call.name, "input": json.loads(call.arguments)}
         for call in reply.calls
     ]
-    made = {"output_tokens": output_tokens(reply), "output_tokens_details": {"thinking_tokens": reply.reasoning}}
     return {
         "id": "msg_box", "type": "message", "role": "assistant", "model": model, "content": blocks,
         "stop_reason": "tool_use" if reply.calls else "end_turn", "stop_sequence": None,
-        "usage": _reported(usage) | made,
+        "usage": _reported(usage) | _made(reply),
     }  # fmt: skip
 
 
@@ -118,6 +116,10 @@ def _reported(usage: CacheUsage) -> dict[str, Any]:
             "ephemeral_1h_input_tokens": usage.written_hour,
         },
     }
+
+
+def _made(reply: ScriptedReply) -> dict[str, Any]:
+    return {"output_tokens": output_tokens(reply), "output_tokens_details": {"thinking_tokens": reply.reasoning}}
 
 
 def _event(kind: str, **members: Any) -> bytes:

@@ -1,0 +1,25 @@
+"""Which caches the requests to a generator meet, and how they work: as far as it says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parbake.ports.models import Generator
+from parbake.prompt.writing.placement import NO_CACHE, CachePlace, CacheRules
+
+
+def members_of(generator: Generator) -> list[Generator]:
+    """The generators of a chain; a single generator itself."""
+    members: dict[str, Any] = getattr(generator, "members", {})
+    return list(members.values()) or [generator]
+
+
+def place_of(generator: Generator) -> CachePlace:
+    """The cache that a generator's requests meet; one without a provider or a model has a cache by its own name."""
+    name = generator.name
+    return CachePlace(str(getattr(generator, "provider", name)), str(getattr(generator, "model", name)), name)
+
+
+def rules_of(generator: Generator) -> CacheRules:
+    """How that cache works; :data:`parbake.prompt.writing.placement.NO_CACHE` if the generator does not say."""
+    return getattr(generator, "rules", None) or NO_CACHE
