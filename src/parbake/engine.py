@@ -29,6 +29,7 @@ from parbake.lanes.worker.prefix_care import PrefixCare
 from parbake.lanes.worker.quarantine import Quarantines
 from parbake.lanes.worker.readiness import Readiness
 from parbake.lanes.worker.schedule import Notifier, Schedule, SlaWatch
+from parbake.lanes.worker.warm_ups import WarmUps
 from parbake.lanes.worker.worker_watch import WorkerWatch
 from parbake.ledger.answer_table import AnswerTable
 from parbake.ledger.answers import Answers
@@ -231,13 +232,16 @@ class Engine:
             notifier=self.notifier,
             owners=[p.contract.owner for p in self.tasks.values() if p.task.schedule or bound_by(p.task)],
         )
+        prefixes = [bound for bound in self.tasks.values() if isinstance(bound.task, Artifact) and bound.task.is_prefix]
+        warm_ups = WarmUps(
+            self.meter, self.resolver, prefixes, self.store, clock=settings.clock, resources=self.binder.resources
+        )
         self.prefix_care = PrefixCare(
             self.meter.watch,
-            self.resolver,
-            self.tasks,
+            prefixes,
             settings.clock,
             adopted=self.adopted,
-            resources=self.binder.resources,
+            warm_ups=warm_ups,
             send=self.notifier.send,
             wasted=self.ledger.cache_wasted if self.ledger else None,
         )

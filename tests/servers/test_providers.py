@@ -12,9 +12,11 @@ from parbake.errors import FailureKind, ProviderError
 from parbake.generators.anthropic import AnthropicGenerator
 from parbake.generators.bedrock import BedrockGenerator
 from parbake.generators.openai import OpenAIGenerator
+from parbake.planner.caching.live_plan import LivePlan
+from parbake.planner.caching.policies_of_caching import AlwaysMark
 from parbake.ports.models import Usage
 from parbake.ports.prompts import Block, Breakpoint, Exchange, Prompt, Tool, ToolCall
-from parbake.prompt.writing.placement import CacheRules
+from parbake.prompt.writing.placement import CachePlace, CacheRules
 from parbake.testing.providers import ProviderBox, ProviderFault, ScriptedReply
 
 RULES = CacheRules(mechanism="breakpoints", minimum=1024, ttls=("5m", "1h"))
@@ -172,6 +174,31 @@ def test_a_prefix_that_is_read_lives_on(dialect, box):
     """Each read begins the five minutes anew."""
     *_, last = usages(made(dialect, box), box, PROMPT, 200.0, PROMPT, 200.0, PROMPT)
     assert last.cache_read == 1303
+
+
+@pytest.mark.parametrize("dialect", MARKED)
+def test_a_plan_keeps_a_prefix_warm_at_the_provider(dialect, box):
+    """A prefix for five minutes is still read after an hour in which only warm-ups of one token were sent."""
+    plan, place = LivePlan(lambda: AlwaysMark(warm=True), block=128), CachePlace(dialect, "m")
+    now, warm_ups = 0.0, []
+
+    async def an_hour():
+        nonlocal now
+        async with contextlib.aclosing(made(dialect, box)) as generator:
+            await asked(generator, plan(place, RULES, PROMPT, now), 100)
+            while now < 3400.0:
+                now += 5.0
+                box.advance(5.0)
+                warm_ups.extend([await asked(generator, one.prompt, 1) for one in plan.due(now)])
+            return await asked(generator, plan(place, RULES, PROMPT, now), 100)
+
+    async def asked(generator, prompt, longest):
+        return [d async for d in generator.stream(prompt, max_tokens=longest, timeout_s=20.0)][-1].usage
+
+    last = asyncio.run(an_hour())
+    assert len(warm_ups) == 11
+    assert {(usage.cache_read, usage.cache_write) for usage in warm_ups} == {(1200, 0)}
+    assert last.cache_read == 1200
 
 
 @pytest.mark.parametrize("dialect", MARKED)

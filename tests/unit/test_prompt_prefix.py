@@ -30,11 +30,12 @@ class Provider:
     name, provider, model, rules = "hosted", "maker", "small", RULES
 
     def __init__(self):
-        self.sent, self.reads = [], True
+        self.sent, self.reads, self.lengths = [], True, []
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
         """Reply with one word; the first 300 tokens are cached after the first request."""
         self.sent.append(prompt)
+        self.lengths.append(max_tokens)
         is_first = len(self.sent) == 1
         read, write = (0, 300) if is_first else (300 if self.reads else 0, 0)
         yield Delta("word")
@@ -281,6 +282,86 @@ async def test_a_changed_prefix_is_computed_ahead(shop, world):
         await shop.engine.prefix_care.look()
         await shop.engine.prefix_care.look()
     assert warmed == ["30 days", "14 days"]
+
+
+WARM_ALL = AdoptedPlan("warm all", 0.0, "", {})
+
+
+async def waited(shop, world, seconds):
+    """Let time pass in steps of five seconds, in which the worker looks after the prefixes."""
+    for _ in range(seconds // 5):
+        world.clock.advance(5)
+        await shop.drain()
+        await shop.engine.prefix_care.look()
+
+
+async def test_an_adopted_plan_keeps_a_prefix_warm(shop, world):
+    """Short requests keep the prefix from lapsing, are booked for its owner, and end when the plan is taken back."""
+    base, reply = shop.named
+    await shop.materialize(base)
+    await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
+    await shop.engine.prefix_care.look()
+    await shop.serve(reply, question="one")
+    await waited(shop, world, 600)
+    assert [one.question[:1] for one in shop.provider.sent] == ["o", ".", "."]
+    assert {one.prefix for one in shop.provider.sent} == {"base"}
+    assert shop.provider.lengths == [9, 1, 1]
+    await shop.ops.unadopt(base)
+    await waited(shop, world, 600)
+    assert len(shop.provider.sent) == 3
+    await asyncio.to_thread(shop.engine.ledger.settle)
+    assert len(shop.engine.ledger.prompts("base", "hosted", days=1)) == 1
+    rows = {(row.task, row.lane): row for row in await shop.ops.costs(book())}
+    assert (rows["base", "prefix"].cached, rows["base", "prefix"].owner) == (600, "content")
+    assert rows["reply", "realtime"].calls == 1
+    assert rows["base", "prefix"].wasted == 1
+
+
+async def test_a_prefix_that_has_changed_is_not_kept_warm(shop, world):
+    """After an acknowledged change no warm-up sends the older policy."""
+    base, reply = shop.named
+    await shop.materialize(base)
+    await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
+    await shop.engine.prefix_care.look()
+    await shop.serve(reply, question="one")
+    world.put("window", "14 days")
+    await waited(shop, world, 900)
+    assert len(shop.provider.sent) == 1
+
+
+async def test_two_processes_do_not_both_keep_a_prefix_warm(shop, world, tmp_path):
+    """Of two servers that were asked at the same time, one sends the warm-up."""
+    base, reply = shop.named
+    await shop.materialize(base)
+    second = world.app(shop.tasks, resources={Generator: shop.provider}, ledger=tmp_path / "second.db")
+    await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
+    for app in (shop, second):
+        await app.drain()
+        await app.engine.prefix_care.look()
+        await app.serve(reply, question="one")
+    for _ in range(60):
+        world.clock.advance(5)
+        await asyncio.gather(*(app.drain() for app in (shop, second)))
+        await asyncio.gather(*(app.engine.prefix_care.look() for app in (shop, second)))
+    assert [one.question[:1] for one in shop.provider.sent] == ["o", "o", "."]
+
+
+async def test_a_warm_up_that_fails_is_said_and_harms_nothing(shop, world, caplog):
+    """If the provider refuses a warm-up, a warning names the prefix, and the next look goes on."""
+    base, reply = shop.named
+    await shop.materialize(base)
+    await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
+    await shop.engine.prefix_care.look()
+    await shop.serve(reply, question="one")
+
+    async def refuse(prompt, *, max_tokens, timeout_s):
+        raise pb.errors.ProviderError("max_tokens is too small", field="hosted")
+        yield
+
+    shop.provider.stream = refuse
+    await waited(shop, world, 300)
+    (record,) = [record for record in caplog.records if "kept warm" in record.message]
+    assert "base could not be kept warm" in record.message
 
 
 async def test_misses_are_booked_with_their_cause(shop):

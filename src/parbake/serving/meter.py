@@ -134,9 +134,17 @@ class TokenMeter:
         self._clock = clock
         self._ledger = ledger
 
-    def send(self, generator: Generator, prompt: Prompt) -> Sent:
-        """Place the breakpoints of a prompt for a generator, and predict what is read of it."""
-        return self.watch.send(place_of(generator), rules_of(generator), prompt, now=self._clock.now())
+    def send(self, lane: str, generator: Generator, prompt: Prompt) -> Sent:
+        """Place the breakpoints of a prompt for a generator, and predict what is read of it.
+
+        Args:
+            lane: The lane that asks; :data:`PREFIX_LANE` for a warm-up.
+            generator: What is asked.
+            prompt: The prompt.
+        """
+        return self.watch.send(
+            place_of(generator), rules_of(generator), prompt, now=self._clock.now(), is_warm_up=lane == PREFIX_LANE
+        )
 
     def report(self, task: str, lane: str, generator: Generator, sent: Sent, last: Delta) -> None:
         """Book a finished generation.
@@ -153,7 +161,7 @@ class TokenMeter:
         prefix = sent.prompt.prefix
         if self._ledger is None or not (usage.input or usage.output):
             return
-        if prefix:
+        if prefix and not sent.is_warm_up:
             self._ledger.prompted(prefix, generator.name, size_of(sent.prompt.session, sent.shares, usage))
         if prefix and found is not None and found.miss is not None:
             self._ledger.cache_missed(prefix, generator.name, found.miss)
@@ -198,7 +206,7 @@ class Metered:
         call = scope.GeneratorCall(self.name, self._lane)
         if (request := scope.payer()) is not None:
             request.generations.append(call)
-        sent = self._meter.send(self._generator, prompt)
+        sent = self._meter.send(self._lane, self._generator, prompt)
         try:
             async for delta in self._generator.stream(sent.prompt, max_tokens=max_tokens, timeout_s=timeout_s):
                 if delta.usage is not None and delta.usage != Usage():

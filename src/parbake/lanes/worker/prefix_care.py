@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import msgspec
 
-from parbake.declare.tasks import Artifact
-from parbake.errors import ParbakeError
 from parbake.lanes.batch.adopted import AdoptedPlan, Adoptions
+from parbake.lanes.worker.warm_ups import WarmUps
 from parbake.planner.caching.strategy_names import HOUR, LAST, MINUTES, NONE, PLANNED, WARM
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
-from parbake.ports.models import Generator, Usage
-from parbake.ports.prompts import Block, Prompt
+from parbake.ports.models import Usage
 from parbake.process.loops import forever
-from parbake.prompt.watching.places import members_of
-from parbake.prompt.watching.prompt_watch import Drift, Marking, PromptWatch, kind_of
+from parbake.prompt.watching.prompt_watch import Drift, Marking, PromptWatch
 from parbake.prompt.writing.placement import placed
 from parbake.serving.bound import BoundTask
-from parbake.serving.read import Resolver
-from parbake.values.redaction import one_line
 
 EVERY_S = 5.0
 BLOCK = 128
@@ -40,26 +35,17 @@ Wasted = Callable[[str, str, Usage], None]
 _log = logging.getLogger("parbake.prompt")
 
 
-class Warming(Protocol):
-    """A generator that can compute a prefix before anybody asks."""
-
-    async def warm(self, prompt: Prompt) -> None:
-        """Compute the blocks of a prompt ahead."""
-        ...
-
-
 class PrefixCare:
     """Looks every few seconds at what the requests of this process have met."""
 
     def __init__(
         self,
         watch: PromptWatch,
-        resolver: Resolver,
-        tasks: Mapping[str, BoundTask],
+        prefixes: Sequence[BoundTask],
         clock: Clock,
         *,
         adopted: Adoptions,
-        resources: Mapping[Any, Any],
+        warm_ups: WarmUps,
         send: Callable[[Alert], Awaitable[object]],
         wasted: Wasted | None = None,
     ) -> None:
@@ -67,20 +53,18 @@ class PrefixCare:
 
         Args:
             watch: The watch over the requests.
-            resolver: Reads stored prefixes.
-            tasks: The stored tasks by name.
+            prefixes: The app's prefixes.
             clock: The source of wall time.
             adopted: The plans that prefixes follow.
-            resources: The app's resources, with the generator.
+            warm_ups: Computes prefixes ahead, and keeps them from lapsing.
             send: Sends an alert.
             wasted: Books what was written and not read, if there is a ledger.
         """
-        self._watch, self._resolver, self._clock = watch, resolver, clock
-        self._prefixes = {n: p for n, p in tasks.items() if isinstance(p.task, Artifact) and p.task.is_prefix}
-        self._adopted, self._resources = adopted, resources
+        self._watch, self._clock = watch, clock
+        self._prefixes = {bound.name: bound for bound in prefixes}
+        self._adopted, self._warm_ups = adopted, warm_ups
         self._send, self._wasted = send, wasted
         self._followed: dict[str, AdoptedPlan | None] = {}
-        self._warmed: set[tuple[str, tuple[Block, ...]]] = set()
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -98,7 +82,8 @@ class PrefixCare:
                 self._wasted(held.prefix, held.generator, usage)
         for bound in self._prefixes.values():
             await self._follow(bound)
-        await self._warm()
+        await self._warm_ups.ahead()
+        await self._warm_ups.due()
 
     async def _follow(self, bound: BoundTask) -> None:
         """Take over a plan that was adopted or taken back since the last look."""
@@ -109,50 +94,35 @@ class PrefixCare:
         self._followed[bound.name] = adopted
         self._watch.follow(bound.name, None if adopted is None else marking(adopted))
 
-    async def _warm(self) -> None:
-        """Let generators in this process compute changed prefixes ahead, such as after a policy event."""
-        generators = [found for found in self._generators() if hasattr(found, "warm")]
-        if not generators or not self._watch.kinds():
-            return
-        async for name, blocks in self._stored():
-            kind = kind_of(blocks)
-            if (name, kind) not in self._watch.kinds() or (name, blocks) in self._warmed:
-                continue
-            self._warmed = {one for one in self._warmed if one[0] != name or kind_of(one[1]) != kind} | {(name, blocks)}
-            for generator in generators:
-                try:
-                    await generator.warm(Prompt(blocks=blocks, prefix=name))
-                except ParbakeError as error:
-                    _log.warning("%s could not be computed ahead: %s", name, one_line(error))
-
-    async def _stored(self) -> AsyncIterator[tuple[str, tuple[Block, ...]]]:
-        for name, bound in self._prefixes.items():
-            async for _, blocks in self._resolver.stored(bound):
-                yield name, blocks
-
-    def _generators(self) -> Sequence[Any]:
-        """The app's generator, or the members of its chain, once it has been built."""
-        found = self._resources.get(Generator)
-        return [] if found is None else members_of(found)
-
 
 def marking(adopted: AdoptedPlan) -> Marking:
     """How breakpoints are placed under an adopted plan.
 
     Args:
-        adopted: Follows one of :mod:`parbake.planner.caching.strategy_names`. Under ``planned`` each request's
-            breakpoints follow from the requests of this process before it, or without numpy from volatility.
+        adopted: Follows one of :mod:`parbake.planner.caching.strategy_names`. Under ``planned`` and ``warm all``, each
+            request's breakpoints and the warm-ups follow from the requests of this process before, or without numpy
+            from volatility.
     """
-    if adopted.strategy == PLANNED:
+    if adopted.strategy in (PLANNED, WARM):
         try:
-            from parbake.planner.caching.live_plan import LivePlan
-            from parbake.planner.caching.pricing import CachePrices
+            return _live_plan(adopted)
         except ImportError:
             _log.warning("the plan of a prefix needs numpy; breakpoints follow the volatility of the blocks")
-        else:
-            return LivePlan(CachePrices(**adopted.prices), block=BLOCK)  # type: ignore[arg-type]  # as they were adopted
     changed = RULES.get(adopted.strategy, {})
-    return lambda prompt, rules, _: placed(prompt, msgspec.structs.replace(rules, **changed))
+    return lambda _, rules, prompt, __: placed(prompt, msgspec.structs.replace(rules, **changed))
+
+
+def _live_plan(adopted: AdoptedPlan) -> Marking:
+    """Decide request by request, as the replay that chose the plan did."""
+    from parbake.planner.caching.live_plan import LivePlan
+    from parbake.planner.caching.marking import Planned
+    from parbake.planner.caching.policies_of_caching import AlwaysMark
+    from parbake.planner.caching.pricing import CachePrices
+
+    if adopted.strategy == WARM:
+        return LivePlan(lambda: AlwaysMark(warm=True), block=BLOCK)
+    prices = CachePrices(**adopted.prices)  # type: ignore[arg-type]  # as they were adopted
+    return LivePlan(lambda: Planned(prices), block=BLOCK)
 
 
 def _said(drift: Drift) -> str:

@@ -144,7 +144,7 @@ class ReturnRates:
         Returns:
             Whether the earlier estimates are discarded, which every :data:`RENEWED`-th call does.
         """
-        self._now = now
+        self._now = max(self._now, now)  # a warm-up is decided before its prefix lapses
         self._calls += 1
         is_due = self._calls % RENEWED == 0
         if is_due:

@@ -59,7 +59,15 @@ class Holdings:
         self._wasted: list[tuple[Holding, Usage]] = []
 
     def note(
-        self, place: CachePlace, prompt: Prompt, shares: PromptShares, usage: Usage, *, now: float, ttl_s: float
+        self,
+        place: CachePlace,
+        prompt: Prompt,
+        shares: PromptShares,
+        usage: Usage,
+        *,
+        now: float,
+        ttl_s: float,
+        is_use: bool = True,
     ) -> None:
         """Note what a request has left at its provider.
 
@@ -70,13 +78,14 @@ class Holdings:
             usage: What was reported.
             now: Epoch seconds.
             ttl_s: How long the provider keeps it, in seconds; 0 if it keeps nothing.
+            is_use: Somebody asked; a warm-up's read is no use of what was written.
         """
         if ttl_s <= 0 or not (usage.cache_read or usage.cache_write or usage.cache_write_hour):
             return
         of_prefix, _ = split(shares, usage)
-        self._keep((place, shares.digest, ""), prompt, of_prefix, now, ttl_s)
+        self._keep((place, shares.digest, ""), prompt, of_prefix, now, ttl_s, is_use=is_use)
         if prompt.session and prompt.turns:
-            self._keep((place, shares.digest, prompt.session), prompt, usage, now, ttl_s)
+            self._keep((place, shares.digest, prompt.session), prompt, usage, now, ttl_s, is_use=is_use)
         while len(self._held) > MOST:
             self._held.popitem(last=False)
 
@@ -98,14 +107,14 @@ class Holdings:
         found, self._wasted = self._wasted, []
         return found
 
-    def _keep(self, key: _Key, prompt: Prompt, usage: Usage, now: float, ttl_s: float) -> None:
+    def _keep(self, key: _Key, prompt: Prompt, usage: Usage, now: float, ttl_s: float, *, is_use: bool) -> None:
         place, digest, session = key
         before, written = self._held.get(key, (None, Usage()))
         if before is not None and before.until <= now:
             self._end(key)
             before = None
         if before is not None:
-            reads = before.reads + bool(usage.cache_read)
+            reads = before.reads + (bool(usage.cache_read) and is_use)
             held = msgspec.structs.replace(before, reads=reads, until=now + ttl_s)
         else:
             names = tuple(f"{block.name} {block.version}".strip() for block in prompt.blocks)

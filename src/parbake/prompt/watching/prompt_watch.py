@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -28,8 +29,28 @@ TOLERANCE = 0.02
 """The share of the input tokens by which a report may differ from its prediction before it contradicts it."""
 
 
-Marking = Callable[[Prompt, CacheRules, float], Prompt]
-"""Places the breakpoints of a prompt for a provider's rules, at a time in epoch seconds."""
+class Marking(Protocol):
+    """Places the breakpoints of prompts."""
+
+    def __call__(self, place: CachePlace, rules: CacheRules, prompt: Prompt, now: float, /) -> Prompt:
+        """Return the prompt with breakpoints for a cache with its rules, at a time in epoch seconds."""
+        ...
+
+
+class WarmUp(msgspec.Struct, frozen=True):
+    """A prompt to send to a cache, so that a prefix does not lapse."""
+
+    place: CachePlace
+    prompt: Prompt
+
+
+@runtime_checkable
+class Warming(Marking, Protocol):
+    """Places breakpoints, and also says what to warm."""
+
+    def due(self, now: float) -> Sequence[WarmUp]:
+        """Take the warm-ups that are due at a time, in epoch seconds."""
+        ...
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -43,6 +64,7 @@ class Sent(msgspec.Struct, frozen=True):
         shares: Which of its tokens belong to the prefix.
         at: When it began, in epoch seconds.
         prediction: What is expected of the cache; ``None`` if nothing can be expected.
+        is_warm_up: Nobody asked: it only keeps a prefix from lapsing.
     """
 
     place: CachePlace
@@ -52,6 +74,7 @@ class Sent(msgspec.Struct, frozen=True):
     shares: PromptShares
     at: float
     prediction: Prediction | None
+    is_warm_up: bool = False
 
 
 class PrefixPlace(msgspec.Struct, frozen=True):
@@ -103,7 +126,9 @@ class PromptWatch:
         self._kinds: set[tuple[str, tuple[str, ...]]] = set()
         self._tools: dict[str, tuple[Tool, ...]] = {}
 
-    def send(self, place: CachePlace, rules: CacheRules, prompt: Prompt, *, now: float) -> Sent:
+    def send(
+        self, place: CachePlace, rules: CacheRules, prompt: Prompt, *, now: float, is_warm_up: bool = False
+    ) -> Sent:
         """Place the breakpoints of a prompt, and predict what is read of it.
 
         Args:
@@ -111,14 +136,15 @@ class PromptWatch:
             rules: How it works.
             prompt: The prompt.
             now: Epoch seconds.
+            is_warm_up: It only keeps a prefix from lapsing.
         """
         with self._lock:
-            marked = self._followed.get(prompt.prefix, _by_volatility)(prompt, rules, now)
+            marked = self._followed.get(prompt.prefix, _by_volatility)(place, rules, prompt, now)
             self._kinds.add((prompt.prefix, kind_of(prompt.blocks)))
             cache = self._cache(place, rules)
             cut = () if cache is None else pieces(marked)
             found = None if cache is None else cache.predict(marked.session, cut, now=now)
-        return Sent(place, rules, marked, cut, shares_of(marked), now, found)
+        return Sent(place, rules, marked, cut, shares_of(marked), now, found, is_warm_up)
 
     def report(self, sent: Sent, usage: Usage, prediction: Prediction | None = None) -> Reconciliation | None:
         """Compare a finished request with its prediction; ``None`` if there is no prediction.
@@ -134,7 +160,9 @@ class PromptWatch:
             cache = self._cache(sent.place, sent.rules)
             if cache is not None:
                 cache.sent(sent.prompt.session, sent.pieces, now=sent.at)
-            self._holdings.note(sent.place, sent.prompt, sent.shares, usage, now=sent.at, ttl_s=_ttl_s(sent))
+            self._holdings.note(
+                sent.place, sent.prompt, sent.shares, usage, now=sent.at, ttl_s=_ttl_s(sent), is_use=not sent.is_warm_up
+            )
             if expected is None:
                 return None
             found = reconcile(expected, usage, tolerance=round((usage.input or 0) * TOLERANCE))
@@ -156,6 +184,12 @@ class PromptWatch:
         """
         with self._lock:
             self._followed[prefix] = marking or _by_volatility
+
+    def due(self, *, now: float) -> list[WarmUp]:
+        """Take the warm-ups that the followed plans want at ``now`` (epoch seconds)."""
+        with self._lock:
+            plans = [one for one in self._followed.values() if isinstance(one, Warming)]
+            return [warm_up for plan in plans for warm_up in plan.due(now)]
 
     def kinds(self) -> set[tuple[str, tuple[str, ...]]]:
         """The prefixes that were sent: the task, and the names of the blocks."""
@@ -237,7 +271,7 @@ def kind_of(blocks: Sequence[Block]) -> tuple[str, ...]:
     return tuple(block.name for block in blocks if block.volatility != "user")
 
 
-def _by_volatility(prompt: Prompt, rules: CacheRules, _: float) -> Prompt:
+def _by_volatility(_: CachePlace, rules: CacheRules, prompt: Prompt, __: float) -> Prompt:
     return placed(prompt, rules)
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from parbake.ports.prompts import CONVERSATION, VOLATILITIES, Breakpoint, Prompt, Ttl
+from parbake.ports.prompts import CONVERSATION, TOOLS, VOLATILITIES, Breakpoint, Prompt, Ttl
 from parbake.prompt.writing.render import PromptPart, parts
 
 Mechanism = Literal["none", "breakpoints", "automatic", "slots"]
@@ -75,6 +75,25 @@ def placed(prompt: Prompt, rules: CacheRules, tokens: Callable[[str], int] = est
         if is_last_of_kind and not _moves_with(part, following) and total >= rules.minimum:
             found.append(Breakpoint(part.name, _ttl(part, rules)))
     return msgspec.structs.replace(prompt, breakpoints=tuple(found[-rules.most :]) if rules.most else ())
+
+
+def until(prompt: Prompt, end: Breakpoint) -> Prompt | None:
+    """The shortest prompt that reads a cached prefix again, and so keeps it from lapsing.
+
+    Args:
+        prompt: A prompt that was sent.
+        end: One of its breakpoints.
+
+    Returns:
+        The prompt; ``None`` if the prefix holds what belongs to one user, which is sent only for that user.
+    """
+    names = [block.name for block in prompt.blocks]
+    if end.after not in (TOOLS, *names):
+        return None
+    blocks = prompt.blocks[: names.index(end.after) + 1] if end.after in names else ()
+    if any(block.volatility == "user" for block in blocks):
+        return None
+    return Prompt(tools=prompt.tools, blocks=blocks, question=".", breakpoints=(end,), prefix=prompt.prefix)
 
 
 def _moves_with(part: PromptPart, following: PromptPart | None) -> bool:
