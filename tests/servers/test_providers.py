@@ -313,13 +313,14 @@ def test_what_has_begun_is_not_tried_again(dialect, box):
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_nobody_listening_is_known_within_the_deadline(dialect, box):
-    """A port without a listener is unreachable, which is known long before the deadline."""
+    """A port without a listener is unreachable, which is known long before the deadline, with the address."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         addresses = type("Closed", (), {"openai_url": url, "anthropic_url": url, "bedrock_url": url, "key": "k" * 9})
         error, _, seconds = failure(made(dialect, addresses), timeout_s=10.0)
     assert error.kind is FailureKind.UNREACHABLE
+    assert f"{url} ({'endpoint_url' if dialect == 'bedrock' else 'base_url'})" in str(error)
     assert seconds < 5.0
 
 

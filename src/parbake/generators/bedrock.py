@@ -19,7 +19,7 @@ from parbake.generators._hosted.clients.aws_errors import cause_of_aws
 from parbake.generators._hosted.clients.failures import FailureCause
 from parbake.generators._hosted.clients.keys import check_key, optional_key, required, required_key
 from parbake.generators._hosted.handover import handed_over
-from parbake.generators._hosted.request import Attempt, Hosted
+from parbake.generators._hosted.request import Attempt, Hosted, shown_address
 from parbake.ports.models import Delta
 from parbake.ports.prompts import Prompt
 from parbake.prompt.writing.placement import CacheRules
@@ -133,6 +133,10 @@ class BedrockGenerator(Hosted):
 
     def _cause(self, error: Exception, *, is_open: bool) -> FailureCause:
         return cause_of_aws(error, is_open=is_open)
+
+    def _address(self) -> str:
+        where = shown_address(self._endpoint_url, "endpoint_url")
+        return where or f"Amazon's address for the region {self._region}"
 
     def _key_names(self) -> str:
         return f"{ACCESS} and {SECRET}"

@@ -134,3 +134,10 @@ def test_a_trace_that_would_fill_the_memory_is_refused():
     with pytest.raises(BadInput) as refused:
         traced([TraceRow(at, 10_000_000) for at in range(30)], size=1)
     assert refused.value.field == "tokens_per_block"
+
+
+def test_blocks_that_are_larger_than_stated_are_noticed():
+    """A note asks for the size of a block if ids cover only a part of most requests, and not otherwise."""
+    rows = [TraceRow(at=float(n), tokens=4096 + n, ids=(1, 2)) for n in range(10)]
+    assert "--tokens-per-block" in traced(rows, size=512).notes[-1]
+    assert traced(rows, size=2048).notes == ()

@@ -58,3 +58,11 @@ async def test_a_reply_without_sources_stays(given):
     given.keep(await given.begin(), "Hello 2 you!", [])
     await given.app.touch("fact/window")
     assert await given.outdated(talk("Hello 2 you!")) == {1: False}
+
+
+@pytest.mark.parametrize("tags", [["facts/window"], ["window"], "fact/window"])
+async def test_a_reply_cannot_be_bound_to_what_never_changes(given, tags):
+    """A mistyped tag is refused, because the reply would be taken as true for ever."""
+    with pytest.raises(pb.BadInput, match="fact") as caught:
+        given.keep(await given.begin(), REPLY, tags)
+    assert caught.value.field == "tags"

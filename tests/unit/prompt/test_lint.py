@@ -24,6 +24,10 @@ def of_text(text, volatility="rules"):
         ("The current time: 12:04.", Hazard.CLOCK),
         ("Generated 2026-11-27T19:04.", Hazard.CLOCK),
         ("at 1795809013", Hazard.CLOCK),
+        ("Today: 27.11.2026", Hazard.CLOCK),
+        ("Now, 11/27/2026, answer.", Hazard.CLOCK),
+        ("It is November 27, 2026.", Hazard.CLOCK),
+        ("It is 27 November 2026.", Hazard.CLOCK),
         ("request 123e4567-e89b-12d3-a456-426614174000", Hazard.IDENTIFIER),
         ("You talk to u00017.", Hazard.USER),
         ('{"b": 1, "a": 2}', Hazard.UNSORTED_JSON),
@@ -39,6 +43,7 @@ def test_a_block_that_changes_by_itself_is_found(text, hazard):
     "text",
     [
         "Returns take 30 days, until 2026-12-31.",
+        "Effective date: 27.11.2026, prices as of November 1, 2026.",
         "Orders before 14:00 are sent the same day.",
         '{"a": 1, "b": {"c": 2}}',
         "Call +43 1 234 567 890.",

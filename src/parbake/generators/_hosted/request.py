@@ -15,6 +15,7 @@ from parbake.generators._hosted.clients.keys import masked
 from parbake.ports.models import Delta
 from parbake.ports.prompts import Prompt
 from parbake.prompt.writing.placement import CacheRules, placed
+from parbake.values.redaction import without_credentials
 
 RETRY_S = (0.05, 0.25)
 """The seconds before a retry if the provider does not say how long to wait: drawn between these two."""
@@ -102,6 +103,10 @@ class Hosted(ABC):
     def _key_names(self) -> str:
         """The variables that hold the keys, as a sentence names them."""
 
+    def _address(self) -> str:
+        """Where the provider is asked, with the setting that says so, as a sentence names it."""
+        return "the provider's own address"
+
     async def _within(
         self, prompt: Prompt, max_tokens: int, attempt: Attempt, timeout_s: float
     ) -> AsyncGenerator[Delta, None]:
@@ -148,7 +153,9 @@ class Hosted(ABC):
         field, what = self.name, f"failed: {said}"
         if isinstance(error, ProviderError):
             return ProviderError(said, field=error.field, kind=cause.kind)
-        if cause.kind is FailureKind.TIMEOUT:
+        if cause.kind is FailureKind.UNREACHABLE:
+            what = f"was not reached at {self._address()}: {said}"
+        elif cause.kind is FailureKind.TIMEOUT:
             what = f"did not finish within {timeout_s:.3g} s"
         elif cause.kind is FailureKind.AUTH:
             what, field = f"rejected {self._key_names()}", self._key_names().partition(" ")[0]
@@ -159,6 +166,11 @@ class Hosted(ABC):
     def _endless(self, max_tokens: int) -> ProviderError:
         message = f"the provider wrote far more than the {max_tokens} tokens that were asked for"
         return ProviderError(message, field=self.name, kind=FailureKind.TOO_LONG)
+
+
+def shown_address(url: str | None, setting: str) -> str:
+    """An address without what may be secret in it, and the setting that it comes from; empty if there is none."""
+    return f"{without_credentials(url).partition('?')[0]} ({setting})" if url else ""
 
 
 async def _next(pieces: AsyncIterator[Delta], seconds: float) -> Delta | None:

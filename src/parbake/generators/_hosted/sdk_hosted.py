@@ -7,7 +7,7 @@ from typing import Any
 
 from parbake.generators._hosted.clients.failures import FailureCause
 from parbake.generators._hosted.clients.sdk_client import SdkClient
-from parbake.generators._hosted.request import Hosted
+from parbake.generators._hosted.request import Hosted, shown_address
 from parbake.prompt.writing.placement import CacheRules
 from parbake.values.redaction import without_credentials
 
@@ -51,6 +51,9 @@ class SdkHosted(Hosted):
 
     def _cause(self, error: Exception, *, is_open: bool) -> FailureCause:
         return self._client.cause(error, is_open=is_open)
+
+    def _address(self) -> str:
+        return shown_address(self._client.base_url, "base_url") or super()._address()
 
     def _key_names(self) -> str:
         return self._variables

@@ -19,6 +19,8 @@ MOST_BLOCKS = 20_000_000
 DOMINANT = 0.1
 """Requests are resampled by family unless one family has more than this share of them."""
 TIME_BLOCKS = 64
+SHORT = 0.5
+"""If more of the requests have fewer ids than whole blocks, the size of a block is questioned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,12 @@ def traced(rows: Sequence[TraceRow], *, size: int = TOKENS_A_BLOCK, notes: Seque
         said.append("the trace has neither hash_ids nor a session: no request is known to repeat another")
     elif all(row.ids is None for row in rows):
         said.append("a request is taken to repeat its session's last prompt and reply, if it is at least as long")
+    short = sum(row.ids is not None and len(row.ids) < row.tokens // size for row in rows)
+    if short > SHORT * len(rows):
+        said.append(
+            f"{short:,} of {len(rows):,} requests have fewer hash_ids than whole blocks of {size} tokens; if an id "
+            "stands for more tokens, state how many (--tokens-per-block)"
+        )
     numbering = _Numbering(size)
     return PromptTrace(tuple(numbering.asked(row) for row in ordered), tuple(said))
 

@@ -24,6 +24,10 @@ class ReplyBonds(Protocol):
         """Read the stamp before anything else is read."""
         ...
 
+    def check(self, tags: Sequence[str]) -> None:
+        """Raise :class:`parbake.errors.BadInput` for a tag that the app could never raise."""
+        ...
+
     def seal(self, recording: Recording, tags: Sequence[str], started: float) -> Record | None:
         """Make a record without a value.
 
@@ -63,7 +67,11 @@ class GivenReplies:
             recording: What :meth:`begin` returned before the reply was made.
             text: The reply.
             tags: The entities that it states, such as ``policy/returns``.
+
+        Raises:
+            BadInput: No source of the app raises one of the tags, so that the reply would never be outdated.
         """
+        self._bonds.check(tags)
         record = self._bonds.seal(recording, tuple(tags), self._bonds.now())
         with self._lock:
             self._kept[_digest(text)] = record

@@ -14,9 +14,11 @@ from parbake.prompt.writing.placement import NO_CACHE, CacheRules, estimated_tok
 from parbake.prompt.writing.render import canonical_json, parts, sorted_tools
 
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
+_DATE = r"(?:\d{4}-\d{2}-\d{2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{1,2}\.? [a-z]{3,9} \d{4}|[a-z]{3,9} \d{1,2},? \d{4})"
 _CLOCK = re.compile(
     r"\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}|\b(?:it is|now|today|current (?:date|time))\b[^.\n]{0,20}?\d{1,2}:\d{2}|"
-    r"\b(?:today is|today's date|current (?:date|time)|date today)\b",
+    r"\b(?:today is|today's date|current (?:date|time)|date today)\b|"
+    rf"\b(?:today|now|it is)\b[:,]? {_DATE}",
     re.IGNORECASE,
 )
 _EPOCH = re.compile(r"(?<![\w.])1[6-9]\d{8}(?:\.\d+|\d{3})?(?![\w.])")
