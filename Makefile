@@ -8,6 +8,8 @@ PATHS := $(wildcard src assistant/src tests benchmarks scripts conftest.py)
 CLEAN_ENV := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PORT
 # Two processes of tests share two cores: threads for linear algebra would spin for each other.
 TEST_ENV := $(CLEAN_ENV) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# The order of the tests puts long ones first; xdist would put groups of few tests last, and one process would wait.
+IN_TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 COMPILE := $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 EXTRAS := --extra anthropic --extra http --extra embeddings --extra llama --extra openai --extra postgresql --extra redis
@@ -31,10 +33,10 @@ demo:  ## serve the shopping assistant (PORT=8000, DEMO_TOKEN= for operators, LL
 		exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS .venv/bin/retail-assistant demo --port $(PORT)
 
 test: check  ## set up, check, and run every test that needs no root (ARGS= goes to pytest)
-	@$(TEST_ENV) $(RUN) pytest -n 2 --dist loadgroup $(ARGS)
+	@$(TEST_ENV) $(RUN) pytest $(IN_TWO) $(ARGS)
 
 installed: setup  ## try the demo, the wheel and every example where they are installed, on each supported Python
-	@$(CLEAN_ENV) $(RUN) pytest -n 2 --dist loadgroup tests/installed $(ARGS)
+	@$(CLEAN_ENV) $(RUN) pytest $(IN_TWO) tests/installed $(ARGS)
 
 test-fast: setup  ## the tiers without servers, in parallel
 	@$(TEST_ENV) $(RUN) pytest -n 2 $(wildcard tests/unit tests/conformance) $(ARGS)
