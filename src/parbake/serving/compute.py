@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
 from parbake.declare.roles import Role
 from parbake.declare.served import Absent, Served, Value
-from parbake.declare.tasks import Artifact, ModelTask, Parameter, Refine, Task
+from parbake.declare.tasks import Artifact, ModelTask, Refine, Task
 from parbake.errors import ComputeFailed, DeclarationError, ParbakeError
 from parbake.fence.listening import listening
 from parbake.fence.record import Lane, Meta, Record, Tags
@@ -48,6 +49,24 @@ class Computed(msgspec.Struct, frozen=True):
     storable: bool = True
 
 
+class GeneratorChoice(Protocol):
+    """Decides which generator the functions of a computer get."""
+
+    def given(self, found: Generator, task: Task, context: Context) -> Generator:
+        """Return the generator to hand to a function.
+
+        Args:
+            found: The app's generator.
+            task: The task whose function is called.
+            context: What the computation was asked within.
+        """
+        ...
+
+    def begun(self, recording: Recording) -> None:
+        """Learn where the reads of a computation are recorded, before its function is called."""
+        ...
+
+
 class Computer:
     """Computes the values of tasks, without storing them."""
 
@@ -64,6 +83,8 @@ class Computer:
         ``inputs`` returns the resolver, which in turn holds this computer.
         """
         self._meter = meter
+        self.choice: GeneratorChoice | None = None
+        """Decides which generator functions get; without one, they get the app's."""
         self._store = store
         self._binder = binder
         self._clock = clock
@@ -71,6 +92,12 @@ class Computer:
         self._revalidation = Revalidation(store, binder, clock)
         self._strays = Strays(store)
         self._warned: defaultdict[str, set[str]] = defaultdict(set)
+
+    def choosing(self, choice: GeneratorChoice) -> Computer:
+        """The same computer, except for the generator that functions get. Inputs are computed by the original one."""
+        found = copy.copy(self)
+        found.choice = choice
+        return found
 
     async def compute(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
         """Compute some keys of an artifact, or the one value of a model.
@@ -99,7 +126,10 @@ class Computer:
             trace: Records its queries, if the value may later be kept because they return the same rows.
         """
         stamp, control = await self._store.stamp()
-        return Reading(Recording(stamp, origin=self._store, trace=trace), control, context)
+        recording = Recording(stamp, origin=self._store, trace=trace)
+        if self.choice is not None:
+            self.choice.begun(recording)
+        return Reading(recording, control, context)
 
     async def _single(self, bound: BoundTask, key: Any, context: Context) -> Computed:
         reading = await self.begin(context, Trace() if bound.revalidates else None)
@@ -179,7 +209,8 @@ class Computer:
                 if parameter.role is Role.SOURCE:
                     named[parameter.name] = self._binder.open_view(parameter, stack, recording)
                 elif parameter.role is Role.RESOURCE:
-                    named[parameter.name] = self._metered(self._binder.resource(parameter), parameter, task, context)
+                    found = self._binder.resource(parameter)
+                    named[parameter.name] = self._given(found, task, context) if parameter.type is Generator else found
                 elif parameter.role is Role.MODEL:
                     model = cast("ModelTask[Any]", parameter.task)
                     named[parameter.name] = await self._inputs().read_model(model, control, recording, context)
@@ -187,11 +218,18 @@ class Computer:
                     named[parameter.name] = self._reader(parameter.task, recording, context)
             return await _called(task, arguments, named)
 
-    def _metered(self, found: Any, parameter: Parameter, task: Task, context: Context) -> Any:
-        """A resource; a generator is wrapped so that its requests are reported."""
-        if parameter.type is not Generator or self._meter is None:
-            return found
-        return metered_generator(found, task.name, context.lane, self._meter)
+    def booked(self, generator: Generator, task: Task, context: Context) -> Generator:
+        """Wrap a generator so that its requests are reported.
+
+        Args:
+            generator: The generator.
+            task: The task that pays.
+            context: What the computation was asked within, with its lane.
+        """
+        return metered_generator(generator, task.name, context.lane, self._meter) if self._meter else generator
+
+    def _given(self, found: Generator, task: Task, context: Context) -> Generator:
+        return self.choice.given(found, task, context) if self.choice else self.booked(found, task, context)
 
     def _reader(self, task: Artifact[Any, Any], recording: Recording, context: Context) -> TaskReader:
         def get(key: Any) -> Awaitable[Served[Any]]:

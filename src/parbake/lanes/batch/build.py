@@ -18,13 +18,19 @@ from parbake.declare.tasks import Task
 from parbake.errors import BadInput, ComputeFailed
 from parbake.lanes.batch.keys import KeyList, Partition
 from parbake.lanes.batch.open_run import OpenRun
-from parbake.lanes.batch.partition import PartitionAnswer, PartitionDone, PartitionWork, PartitionWorker, key_bytes
+from parbake.lanes.batch.partition import (
+    Computes,
+    PartitionAnswer,
+    PartitionDone,
+    PartitionWork,
+    PartitionWorker,
+    key_bytes,
+)
 from parbake.lanes.batch.runs import Part, Runs
 from parbake.lanes.batch.throttle import Pacer
 from parbake.ports.executors import Executor
 from parbake.ports.hooks import Progress
 from parbake.serving.bound import BoundTask
-from parbake.serving.compute import Computer
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.batch")
@@ -85,7 +91,7 @@ class Builder:
         pointers: Mapping[str, int],
         progress: Progress,
         *,
-        computer: Computer | None = None,
+        computer: Computes | None = None,
     ) -> Finished:
         """Compute the partitions that a task's generation still lacks; the generation is durable when this returns.
 
@@ -134,7 +140,7 @@ class Builder:
         return found
 
     async def _perform(
-        self, bound: BoundTask, work: PartitionWork, bar: _Bar, breathe: Breathe, computer: Computer | None
+        self, bound: BoundTask, work: PartitionWork, bar: _Bar, breathe: Breathe, computer: Computes | None
     ) -> PartitionDone:
         if self._executor is None or computer is not None:
             worker = self._worker if computer is None else dataclasses.replace(self._worker, computer=computer)

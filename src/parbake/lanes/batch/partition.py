@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,7 +19,7 @@ from parbake.fence.record import Record
 from parbake.ports.store import Store
 from parbake.serving.bind import Context
 from parbake.serving.bound import BoundTask
-from parbake.serving.compute import Computed, Computer
+from parbake.serving.compute import Computed
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.batch")
@@ -29,6 +29,20 @@ WORTH_ROWS, WORTH_BYTES = 1024, 1 << 20
 """The least that a commit holds while no other is under way, so that little is left to write at the end."""
 Moved = Callable[[int, float], Awaitable[None]]
 """Called with the number of keys just done, and the seconds that they took."""
+
+
+class Computes(Protocol):
+    """Computes the values of tasks, as :class:`parbake.serving.compute.Computer` does."""
+
+    async def compute(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
+        """Compute some keys of an artifact, or the one value of a model.
+
+        Args:
+            bound: The task.
+            keys: The keys.
+            context: What the computation was asked within.
+        """
+        ...
 
 
 class PartitionWork(msgspec.Struct, frozen=True):
@@ -72,7 +86,7 @@ class PartitionWorker:
     """Computes partitions in this process."""
 
     store: Store
-    computer: Computer
+    computer: Computes
 
     async def perform(self, bound: BoundTask, work: PartitionWork, moved: Moved) -> PartitionDone:
         """Compute and write all keys of a partition.

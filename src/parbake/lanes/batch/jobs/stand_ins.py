@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from parbake.declare.tasks import Parameter, Task
+from parbake.declare.tasks import Task
 from parbake.errors import ComputeFailed
-from parbake.fence.trace import Trace
+from parbake.fence.recording import Recording
 from parbake.lanes.batch.jobs.asking import AnsweredCall, Answerer, GivenAnswers, PromptIds, PromptRecorder, scope_of
 from parbake.ports.batches.provider_jobs import BatchProvider, BatchRequest
 from parbake.ports.models import Generator
-from parbake.serving.bind import Context, Reading
+from parbake.serving.bind import Context
 from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed, Computer
 from parbake.values.redaction import one_line
@@ -35,28 +35,18 @@ _log = logging.getLogger("parbake.batch")
 T = TypeVar("T")
 
 
-class _StandIn(Computer):
-    """A computer that is the same as another one, except for the generator that functions get."""
-
-    def __init__(self, base: Computer) -> None:  # no initialisation of its own: it shares the parts of the other
-        """Share the parts of another computer."""
-        vars(self).update(vars(base))
-
-
-class PromptCollector(_StandIn):
+class PromptCollector:
     """Runs a task's function until it has sent its prompts. Nothing that it returns is kept."""
 
-    def __init__(self, base: Computer, provider: BatchProvider, note: Callable[[BatchRequest], None]) -> None:
+    def __init__(self, computer: Computer, provider: BatchProvider, note: Callable[[BatchRequest], None]) -> None:
         """Collect prompts.
 
         Args:
-            base: The app's computer.
+            computer: The app's computer.
             provider: Who will be asked.
             note: Called with each request.
         """
-        super().__init__(base)
-        self._provider, self._note = provider, note
-        self._recorder: PromptRecorder | None = None
+        self._computer, self._provider, self._note = computer, provider, note
 
     async def collect(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> None:
         """Call a task's function for some keys, until it waits for answers or has returned.
@@ -70,30 +60,27 @@ class PromptCollector(_StandIn):
             ComputeFailed: The function failed before it had sent its prompts.
         """
         ids = PromptIds(scope_of(bound.ref, self._provider, _single_key(bound, keys)))
-        self._recorder = recorder = PromptRecorder(self._provider.name, ids, self._note)
-        await _until(super().compute(bound, keys, context), _sent_all(recorder, len(keys)))
-
-    def _metered(self, found: Any, parameter: Parameter, task: Task, context: Context) -> Any:
-        return self._recorder if parameter.type is Generator else super()._metered(found, parameter, task, context)
+        recorder = PromptRecorder(self._provider.name, ids, self._note)
+        work = self._computer.choosing(_Recorded(recorder)).compute(bound, keys, context)
+        await _until(work, _sent_all(recorder, len(keys)))
 
 
-class AnsweredComputer(_StandIn):
+class AnsweredComputer:
     """Computes values from the answers of jobs. Each is bound by the stamp that was read before its prompt was made."""
 
-    def __init__(self, base: Computer, given: GivenAnswers, may_ask: Callable[[], bool]) -> None:
+    def __init__(self, computer: Computer, given: GivenAnswers, may_ask: Callable[[], bool]) -> None:
         """Compute from answers.
 
         Args:
-            base: The app's computer.
+            computer: The app's computer.
             given: The answers; with none at all, everything is asked directly.
             may_ask: Whether there is time to ask directly.
         """
-        super().__init__(base)
+        self._computer = computer
         self._given, self._may_ask = given, may_ask if len(given) else _always
-        self._call: AnsweredCall | None = None
 
     async def compute(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
-        """Compute some keys as the base does. A key is left out if an answer is missing and cannot be had in time.
+        """Compute some keys like the app's computer. A key is left out if an answer is missing and there is no time.
 
         Args:
             bound: The task.
@@ -109,24 +96,13 @@ class AnsweredComputer(_StandIn):
             return [computed for one in each for computed in one or ()]
         return found or []
 
-    async def begin(self, context: Context, trace: Trace | None = None) -> Reading:
-        """Read the stamp, which becomes older with each answer that is used; see the base.
-
-        Args:
-            context: What the computation was asked within.
-            trace: Records its queries.
-        """
-        reading = await super().begin(context, trace)
-        if self._call is not None:
-            self._call.begin(reading.recording)
-        return reading
-
     async def _answered(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed] | None:
         """Make one call; ``None`` if it lacks an answer."""
         ids = PromptIds(scope_of(bound.ref, self._given.provider, _single_key(bound, keys)))
-        self._call = call = AnsweredCall(ids, self._given, self._may_ask)
+        call = AnsweredCall(ids, self._given, self._may_ask)
+        work = self._computer.choosing(_Answered(self._computer, call)).compute(bound, keys, context)
         try:
-            found = await _until(super().compute(bound, keys, context), call.is_stopped.wait())
+            found = await _until(work, call.is_stopped.wait())
         except ComputeFailed as error:
             if not call.has_asked or not len(self._given):
                 raise
@@ -134,12 +110,35 @@ class AnsweredComputer(_StandIn):
             return None
         return None if found is None else [_dated(computed, call.written_at) for computed in found]
 
-    def _metered(self, found: Any, parameter: Parameter, task: Task, context: Context) -> Any:
-        if parameter.type is not Generator or self._call is None:
-            return super()._metered(found, parameter, task, context)
-        direct = super()._metered(found, parameter, task, replace(context, lane=DIRECT))
-        booked = partial(super()._metered, parameter=parameter, task=task, context=context)
-        return Answerer(direct, self._call, booked)
+
+class _Recorded:
+    """Hands out a generator that notes prompts."""
+
+    def __init__(self, recorder: PromptRecorder) -> None:
+        self._recorder = recorder
+
+    def given(self, found: Generator, task: Task, context: Context) -> Generator:
+        """See :class:`parbake.serving.compute.GeneratorChoice`."""
+        del found, task, context
+        return self._recorder
+
+    def begun(self, recording: Recording) -> None:
+        """Nothing that is read here is kept."""
+
+
+class _Answered:
+    """Hands out a generator that knows the answers. The stamp becomes older with each answer that is used."""
+
+    def __init__(self, computer: Computer, call: AnsweredCall) -> None:
+        self._computer, self._call = computer, call
+
+    def given(self, found: Generator, task: Task, context: Context) -> Generator:
+        """See :class:`parbake.serving.compute.GeneratorChoice`."""
+        direct = self._computer.booked(found, task, replace(context, lane=DIRECT))
+        return Answerer(direct, self._call, partial(self._computer.booked, task=task, context=context))
+
+    def begun(self, recording: Recording) -> None:
+        self._call.begin(recording)
 
 
 def _always() -> bool:
