@@ -2,6 +2,8 @@
 
 Mooncake's and Azure's traces are read from the folder of data sets, which is kept apart from the project. Without it,
 the traces made from a seed are measured alone, and the goals that need the folder count as not met.
+
+The plan is also measured at work (`live`): it decides request by request, and a provider that offers no hour answers.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from _prompt_plan.calibration import calibration_error
+from _prompt_plan.live import bills
 from _prompt_plan.sessions import Habits, sessions
 from _report import Goal, report
 
@@ -29,6 +32,10 @@ from parbake.planner.intervals import Resampler
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PRICES = CachePrices(read=0.1, write=1.25, write_hour=2.0, token_usd=3e-6, warm_up=5.0)
 """Multiples of an input token's price, at $3 and $15 per million tokens of input and output."""
+MINUTES = dataclasses.replace(PRICES, write_hour=None)
+"""The same prices at a provider without entries for an hour, where only warm-ups hold a prefix for longer."""
+QUIET_S = 480.0
+"""The mean time between two conversations of a quiet assistant, in seconds."""
 GOAL = 0.85
 COLUMNS = ("trace", "requests", "none $", "best rule", "of clairvoyant", "planned, of clairvoyant", "whole, of bound",
            "read", "written", "adopted", "planned / rule, upper")  # fmt: skip
@@ -52,6 +59,11 @@ def main() -> None:
         row, found = _measured(name, trace)
         rows.append(row)
         figures |= {f"{name}: {what}": value for what, value in found.items()}
+    live = bills(chosen.seed, MINUTES, hours=8.0 if chosen.quick else 48.0, between_s=QUIET_S)
+    for name, one in live.items():
+        print(f"live, a conversation each {QUIET_S / 60:g} min, {name}: {one.cost:.3f} of no caching, "
+              f"{one.warm_ups} warm-ups")  # fmt: skip
+        figures[f"live, {name}: cost / no caching"] = one.cost
     for name, trace in repeating.items():
         figures[f"{name}: calibration error"] = calibration_error(trace, PRICES)
     report(
@@ -147,6 +159,8 @@ def _goals(figures: dict[str, float], repeating: Made, others: Made, *, has_data
     yield Goal("no or late repeats: planned cost / no caching, greatest one-sided 95 % bound", dearest, "x", "<= 1",
                dearest <= 1 + 1e-9)  # fmt: skip
     adopted = over({**repeating, **others}, "adopted / no caching", max)
+    live = figures["live, planned: cost / no caching"] / figures["live, planned, no warm-ups: cost / no caching"]
+    yield Goal("live: cost with warm-ups / without", live, "x", "<= 1", live <= 1)
     yield Goal("adopted policy's cost / no caching, greatest", adopted, "x", "<= 1", adopted <= 1 + 1e-9)
 
 

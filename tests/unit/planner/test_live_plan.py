@@ -142,6 +142,16 @@ def test_what_belongs_to_one_user_is_not_warmed():
     assert warmed(plan, 0.0, 1000.0) == []
 
 
+def test_conversations_behind_one_prefix_need_one_warm_up():
+    """Ten conversations within a minute leave one prefix to warm, wherever their breakpoints stand."""
+    plan = LivePlan(lambda: AlwaysMark(warm=True), block=128)
+    for n in range(10):
+        for turns in range(3):
+            plan(PLACE, RULES, prompt(session=f"s{n}", turns=turns), n * 6.0 + turns)
+    (found,) = [one for _, one in warmed(plan, 60.0, 400.0)]
+    assert found.prompt.blocks[-1].name == "policy"
+
+
 def test_each_provider_is_kept_warm_by_itself():
     """A request to one provider warms nothing at another."""
     plan, other = LivePlan(lambda: AlwaysMark(warm=True), block=128), CachePlace("else", "large")

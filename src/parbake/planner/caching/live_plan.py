@@ -82,9 +82,10 @@ class LivePlan:
         found: dict[str, tuple[Mark, Breakpoint]] = {}
         for mark in marks:
             within = [at for at, end in enumerate(ends) if end < (mark.depth + 1) * self._block]
-            if within and ends[within[-1]] >= rules.minimum:
-                name = names[within[-1]]
-                found[name] = mark, Breakpoint(name, "1h" if mark.hour and "1h" in rules.ttls else rules.ttls[0])
+            if within and ends[within[-1]] >= max(rules.minimum, self._block):
+                name, depth = names[within[-1]], ends[within[-1]] // self._block
+                one = Breakpoint(name, "1h" if mark.hour and "1h" in rules.ttls else rules.ttls[0])
+                found[name] = Mark(depth, mark.hour), one
         return list(found.values())[-rules.most :]
 
     def due(self, now: float) -> list[WarmUp]:

@@ -1,0 +1,100 @@
+"""The plan at work: requests are sent one by one, with breakpoints and warm-ups as the plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from parbake.planner.caching.live_plan import LivePlan
+from parbake.planner.caching.marking import Planned
+from parbake.planner.caching.policies_of_caching import AlwaysMark, CachingPolicy
+from parbake.planner.caching.pricing import CachePrices
+from parbake.ports.prompts import Block, Prediction, Prompt
+from parbake.prompt.prefix_caches import BreakpointCache, pieces
+from parbake.prompt.writing.placement import CachePlace, CacheRules
+
+LOOK_S = 5.0
+"""How often a server looks for warm-ups, in seconds."""
+RULES = CacheRules(mechanism="breakpoints", minimum=1024)
+PLACE = CachePlace("maker", "small")
+FAMILIAR = 0.5
+"""The part of the requests, from the first on, that is left out of the bill, because the plan still learns."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBill:
+    """What the requests and warm-ups cost, as a multiple of their cost without caching."""
+
+    cost: float
+    warm_ups: int
+
+
+def asked(seed: int, *, hours: float, between_s: float) -> list[tuple[float, Prompt]]:
+    """Conversations of a few turns behind one shared prefix, by time.
+
+    Args:
+        seed: Makes the conversations.
+        hours: For how long they begin.
+        between_s: The mean time between two of them, in seconds.
+    """
+    rng, found, now = np.random.default_rng(seed), list[tuple[float, Prompt]](), 0.0
+    blocks = (Block("rules", "r" * 4_000), Block("policy", "p" * 20_000, "policy"))
+    while now < hours * 3600:
+        now += float(rng.exponential(between_s))
+        session, at, turns = f"s{len(found)}", now, tuple[tuple[str, str], ...]()
+        for turn in range(int(rng.geometric(0.4))):
+            question = f"{session} {turn} ".ljust(200, "q")
+            found.append((at, Prompt(blocks=blocks, turns=turns, question=question, session=session)))
+            turns = (*turns, ("user", question), ("assistant", f"{session} {turn} ".ljust(800, "a")))
+            at += float(40.0 * rng.lognormal(0, 0.7))
+    return sorted(found, key=lambda one: one[0])
+
+
+def bill(requests: list[tuple[float, Prompt]], policy: Callable[[], CachingPolicy], prices: CachePrices) -> LiveBill:
+    """Send requests under a policy, to a provider that follows its rules.
+
+    Args:
+        requests: The requests by time.
+        policy: Creates the policy.
+        prices: The prices.
+    """
+    plan, cache = LivePlan(policy, block=128), BreakpointCache(RULES)
+    now, begin = 0.0, requests[int(len(requests) * FAMILIAR)][0]
+    spent, plain, warm_ups = 0.0, 0.0, 0
+    for at, prompt in requests:
+        while now + LOOK_S < at:
+            now += LOOK_S
+            for one in plan.due(now):
+                cost = _sent(cache, one.prompt, now, prices)[0] + prices.warm_up
+                spent, warm_ups = (spent + cost, warm_ups + 1) if now >= begin else (spent, warm_ups)
+        cost, tokens = _sent(cache, plan(PLACE, RULES, prompt, at), at, prices)
+        spent, plain = (spent + cost, plain + tokens) if at >= begin else (spent, plain)
+    return LiveBill(spent / plain, warm_ups)
+
+
+def bills(seed: int, prices: CachePrices, *, hours: float, between_s: float) -> dict[str, LiveBill]:
+    """The bills of the plan with and without warm-ups, and of the simple rules.
+
+    Args:
+        seed: Makes the conversations.
+        prices: The prices.
+        hours: For how long conversations begin.
+        between_s: The mean time between two of them, in seconds.
+    """
+    requests = asked(seed, hours=hours, between_s=between_s)
+    ways: dict[str, Callable[[], CachingPolicy]] = {
+        "planned": lambda: Planned(prices),
+        "planned, no warm-ups": lambda: Planned(prices, warms=False),
+        "always 5m": AlwaysMark,
+        "warm all": lambda: AlwaysMark(warm=True),
+    }
+    return {name: bill(requests, policy, prices) for name, policy in ways.items()}
+
+
+def _sent(cache: BreakpointCache, prompt: Prompt, now: float, prices: CachePrices) -> tuple[float, int]:
+    cut = pieces(prompt)
+    found: Prediction = cache.predict(prompt.session, cut, now=now)
+    cache.sent(prompt.session, cut, now=now)
+    return found.uncached + prices.read * found.read + prices.write * found.write, found.input
