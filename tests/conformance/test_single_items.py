@@ -40,6 +40,10 @@ async def _read(store, record):
     return await store.read("t@1", b"k")
 
 
+async def _read_a_generation(store, record):
+    return await store.read("t@1", b"k", generation=7)
+
+
 async def _look_again(store, record):
     return await store.look_again(record)
 
@@ -48,7 +52,7 @@ async def _scan(store, record):
     return (await anext(aiter(store.scan("t@1"))))[1]
 
 
-WAYS = pytest.mark.parametrize("looked_up", [_read, _look_again, _scan])
+WAYS = pytest.mark.parametrize("looked_up", [_read, _read_a_generation, _look_again, _scan])
 
 
 @WAYS

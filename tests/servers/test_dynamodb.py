@@ -125,6 +125,20 @@ async def test_a_foreign_table_is_refused(opened, client):
     assert rows_of(client, table) == 0
 
 
+async def test_a_table_that_was_replaced_while_nobody_asked_is_another_host(opened, client, monkeypatch):
+    """After some idle time the identity is read again, although no call has failed."""
+    monkeypatch.setattr("parbake.stores.dynamodb.IDLE_S", 0.5)
+    table = next(tables)
+    items = await opened(table)
+    await items.put([(b"ca", b"1")])
+    before = items.host
+    client.delete_table(TableName=table)
+    await asyncio.sleep(1.1)  # the identity is the creation time, in whole seconds
+    await opened(table)
+    assert await items.fetch([b"ca"]) == [None]
+    assert items.host != before
+
+
 async def test_a_table_that_was_replaced_is_another_host(opened, client):
     """After a table was deleted and made again, the host's identity is read again and differs."""
     table = next(tables)

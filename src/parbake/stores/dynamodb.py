@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import re
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -32,6 +33,8 @@ __all__ = ["MAX_ITEMS", "DynamoItems", "open_url"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
+IDLE_S = 10.0
+"""After so many seconds without a call, the table is looked at again; deleting and restoring one takes longer."""
 THREADS = 16
 _OPTIONS = {"create", "endpoint", "timeout_s"}
 _URL = re.compile(r"[a-z0-9-]+/[A-Za-z0-9_.-]{3,255}")
@@ -57,6 +60,7 @@ class DynamoItems(forks.Forkable):
     def _begin(self) -> None:
         self._host = ""
         self._is_known = False
+        self._used_at = float("-inf")
         self._table: Table | None = None
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="parbake-dynamodb")
 
@@ -86,7 +90,11 @@ class DynamoItems(forks.Forkable):
 
     @property
     def host(self) -> str:
-        """The identity of the table, which a restore changes. It is read at ``open`` and after any failed call."""
+        """The identity of the table, which a restore changes.
+
+        It is read at ``open``, after any failed call, and before the first call after some idle seconds: a table can be
+        deleted and restored under its name while nobody asks.
+        """
         return self._host
 
     async def open(self) -> None:
@@ -255,11 +263,12 @@ class DynamoItems(forks.Forkable):
             await asyncio.gather(*(self._call(write, chunk) for chunk in chunks))
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run in a thread. After a failure the table may be another one, so the next call checks it first."""
+        """Run in a thread. After a failure or idle time the table may be another one, so the call checks it first."""
 
         def run() -> T:
-            if not self._is_known:
+            if not self._is_known or time.monotonic() > self._used_at + IDLE_S:
                 self._find()
+            self._used_at = time.monotonic()
             try:
                 return function(*args, **kwargs)
             except StoreError:
@@ -290,6 +299,7 @@ class DynamoItems(forks.Forkable):
         self._find()
 
     def _find(self) -> None:
+        self._used_at = time.monotonic()
         self._host = self._opened().describe()
         self._is_known = True
 

@@ -105,7 +105,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
             places = [name, engine.base_key(current, key)] if current else [name]
             got, beats = await self._fetch_between([*places, *self._bound_by.get(name, ())])
             control = await self._accept(got[engine.CONTROL])
-            if control is None or not (generation or _is_same(known, control, task, whole=not self.items.is_snapshot)):
+            if control is None or not self._is_one_state(known, control, "" if generation else task):
                 continue
             records, damaged = engine.whole(got[place] for place in places)
             marks = self._marks(name, records, got)
@@ -120,7 +120,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
             known = self._known or await self._settle()
             got, beats = await self._fetch_between(places)
             control = await self._accept(got[engine.CONTROL])
-            if control is not None and (self.items.is_snapshot or rules.is_same_trust(known, control)):
+            if control is not None and self._is_one_state(known, control):
                 marks = engine.marks_of(got.get, (record,))
                 return Lookup(control, (record,), marks, self._parsed.beats(beats))
         raise changed_too_often("one record was checked")
@@ -165,6 +165,23 @@ class OptimisticStore(EngineStore, forks.Forkable):
             self._bound_by[name] = tuple(tags)
             return None
         return {tag: raw for place, tag in tags.items() if (raw := got[place]) is not None}
+
+    def _is_one_state(self, before: Control, after: Control, task: str = "") -> bool:
+        """Whether what was fetched between two control records can be judged by the second.
+
+        Args:
+            before: The control record by which the items were chosen.
+            after: The control record that was fetched with them, or after them.
+            task: The task whose current generation was read, if one was.
+        """
+        if after is before:
+            return True
+        if task and before.pointer(task) != after.pointer(task):
+            return False
+        if self.items.is_snapshot:
+            return True
+        is_moved = task and (before.floor, before.pointers) != (after.floor, after.pointers)
+        return not is_moved and rules.is_same_trust(before, after)
 
     async def close(self) -> None:
         """See :class:`parbake.ports.store.Store`."""
@@ -251,17 +268,3 @@ class OptimisticStore(EngineStore, forks.Forkable):
     async def _remove(self, names: Collection[bytes]) -> None:
         if names:
             await self.items.remove(names)
-
-
-def _is_same(known: Control, control: Control, task: str, *, whole: bool) -> bool:
-    """Whether keys that were chosen under one control record are still valid under another."""
-    if control is known:
-        return True
-    if known.pointer(task) != control.pointer(task):
-        return False
-    return not whole or (known.incarnation, known.blessed, known.floor, known.pointers) == (
-        control.incarnation,
-        control.blessed,
-        control.floor,
-        control.pointers,
-    )
