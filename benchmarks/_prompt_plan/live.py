@@ -11,6 +11,7 @@ from parbake.planner.caching.live_plan import LivePlan
 from parbake.planner.caching.marking import Planned
 from parbake.planner.caching.policies_of_caching import AlwaysMark, CachingPolicy
 from parbake.planner.caching.pricing import CachePrices
+from parbake.ports.models import Usage
 from parbake.ports.prompts import Block, Prediction, Prompt
 from parbake.prompt.prefix_caches import BreakpointCache, pieces
 from parbake.prompt.writing.placement import CachePlace, CacheRules
@@ -67,9 +68,9 @@ def bill(requests: list[tuple[float, Prompt]], policy: Callable[[], CachingPolic
         while now + LOOK_S < at:
             now += LOOK_S
             for one in plan.due(now):
-                cost = _sent(cache, one.prompt, now, prices)[0] + prices.warm_up
+                cost = _sent(plan, cache, one.prompt, now, prices, is_warm_up=True)[0] + prices.warm_up
                 spent, warm_ups = (spent + cost, warm_ups + 1) if now >= begin else (spent, warm_ups)
-        cost, tokens = _sent(cache, plan(PLACE, RULES, prompt, at), at, prices)
+        cost, tokens = _sent(plan, cache, plan(PLACE, RULES, prompt, at), at, prices)
         spent, plain = (spent + cost, plain + tokens) if at >= begin else (spent, plain)
     return LiveBill(spent / plain, warm_ups)
 
@@ -93,8 +94,13 @@ def bills(seed: int, prices: CachePrices, *, hours: float, between_s: float) -> 
     return {name: bill(requests, policy, prices) for name, policy in ways.items()}
 
 
-def _sent(cache: BreakpointCache, prompt: Prompt, now: float, prices: CachePrices) -> tuple[float, int]:
+def _sent(
+    plan: LivePlan, cache: BreakpointCache, prompt: Prompt, now: float, prices: CachePrices, *, is_warm_up: bool = False
+) -> tuple[float, int]:
+    """What a request costs, in uncached input tokens, and its length; the plan learns what the provider reports."""
     cut = pieces(prompt)
     found: Prediction = cache.predict(prompt.session, cut, now=now)
     cache.sent(prompt.session, cut, now=now)
+    usage = Usage(cache_read=found.read, cache_write=found.write, cache_write_hour=found.write_hour)
+    plan.answered(PLACE, prompt, usage, now, is_warm_up=is_warm_up)
     return found.uncached + prices.read * found.read + prices.write * found.write, found.input

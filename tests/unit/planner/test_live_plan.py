@@ -2,12 +2,14 @@
 
 import random
 
+import msgspec
 import pytest
 
 from parbake.planner.caching.live_plan import LivePlan
 from parbake.planner.caching.marking import Planned
 from parbake.planner.caching.policies_of_caching import AlwaysMark
 from parbake.planner.caching.pricing import CachePrices
+from parbake.ports.models import Usage
 from parbake.ports.prompts import Block, Breakpoint, Prompt
 from parbake.prompt.prefix_caches import BreakpointCache, pieces
 from parbake.prompt.writing.placement import CachePlace, CacheRules
@@ -23,6 +25,33 @@ def planned(prices=PRICES):
     return LivePlan(lambda: Planned(prices), block=128)
 
 
+class Provider:
+    """Sends what a plan marks to a cache that keeps its provider's rules, and reports what it did."""
+
+    def __init__(self, plan, place=PLACE):
+        """Hold nothing yet."""
+        self.plan, self.place, self.cache = plan, place, BreakpointCache(RULES)
+
+    def ask(self, asked, now):
+        """Send a user's request; return it with its breakpoints, and what was cached of it."""
+        sent = self.plan(self.place, RULES, asked, now)
+        return sent, self._answered(sent, now, is_warm_up=False)
+
+    def warm(self, begin, end, every=5.0):
+        """Send what the plan wants to keep; return the times and the warm-ups."""
+        times = [begin + every * n for n in range(int((end - begin) / every))]
+        found = [(at, one) for at in times for one in self.plan.due(at) if self._answered(one.prompt, at)]
+        return [(at, one) for at, one in found if one.place == self.place]
+
+    def _answered(self, sent, now, *, is_warm_up=True):
+        cut = pieces(sent)
+        found = self.cache.predict(sent.session, cut, now=now)
+        self.cache.sent(sent.session, cut, now=now)
+        usage = Usage(cache_read=found.read, cache_write=found.write, cache_write_hour=found.write_hour)
+        self.plan.answered(self.place, sent, usage, now, is_warm_up=is_warm_up)
+        return found
+
+
 def prompt(policy="p", session="", turns=0):
     """Return a prompt with a prefix of 1,500 tokens and some turns of 100."""
     blocks = (Block("rules", "r" * 2000), Block("policy", policy * 4000, "policy"))
@@ -34,17 +63,17 @@ def test_a_prefix_that_comes_back_is_marked_and_one_that_does_not_is_not():
     """What is asked for again every minute gets a breakpoint; prefixes that never come back cost nothing."""
     steady, unique = planned(), planned()
     for n in range(60):
-        again = steady(PLACE, RULES, prompt(), n * 60.0)
-        once = unique(PLACE, RULES, prompt(policy=chr(200 + n)), n * 4000.0)
+        again, _ = Provider(steady).ask(prompt(), n * 60.0)
+        once, _ = Provider(unique).ask(prompt(policy=chr(200 + n)), n * 4000.0)
     assert again.breakpoints[-1].after == "policy"
     assert once.breakpoints == ()
 
 
 def test_a_prefix_that_comes_back_after_minutes_is_held_for_an_hour():
     """If requests come every quarter of an hour, only the longer life pays."""
-    plan = planned()
+    provider = Provider(planned())
     for n in range(60):
-        found = plan(PLACE, RULES, prompt(), n * 900.0)
+        found, _ = provider.ask(prompt(), n * 900.0)
     assert {one.ttl for one in found.breakpoints} == {"1h"}
     assert found.breakpoints[-1].after == "policy"
 
@@ -53,13 +82,11 @@ def test_a_prefix_that_comes_back_after_minutes_is_held_for_an_hour():
 def test_it_is_never_much_dearer_than_no_caching(seed):
     """On conversations and on prefixes that never return, the bill is below, or within 2 % of, that of no caching."""
     rng = random.Random(seed)
-    plan, cache, bill, plain, now = planned(), BreakpointCache(RULES), 0.0, 0.0, 0.0
+    provider, bill, plain, now = Provider(planned()), 0.0, 0.0, 0.0
     for n in range(400):
         now += rng.expovariate(1 / 120)
         asked = prompt(session=f"s{n // 4}", turns=n % 4) if seed else prompt(policy=chr(300 + n))
-        sent = plan(PLACE, RULES, asked, now)
-        found = cache.predict(sent.session, pieces(sent), now=now)
-        cache.sent(sent.session, pieces(sent), now=now)
+        _, found = provider.ask(asked, now)
         bill += found.uncached + 0.1 * found.read + 1.25 * found.write + 2 * found.write_hour
         plain += found.input
     assert bill <= 1.02 * plain
@@ -76,85 +103,150 @@ def test_given_breakpoints_and_other_caches_are_left_alone():
 
 
 def test_its_memory_is_bounded(monkeypatch):
-    """After many blocks the plan learns anew."""
+    """After many different blocks the plan learns anew; the same blocks again and again are remembered."""
     monkeypatch.setattr("parbake.planner.caching.live_plan.MOST_SEEN", 50)
     plan = planned()
     for n in range(40):
         plan(PLACE, RULES, prompt(policy=chr(300 + n)), n * 60.0)
-    assert len(plan._policy._seen) <= 50
+    assert len(plan._places[PLACE].policy._seen) <= 60
+    steady = planned()
+    for n in range(40):
+        steady(PLACE, RULES, prompt(), n * 60.0)
+    assert max(seen.times for seen in steady._places[PLACE].policy._seen.values()) == 40
 
 
-def warmed(plan, begin, end, every=5.0):
-    """Return what is warmed when the plan is asked every few seconds, with the times."""
-    times = [begin + every * n for n in range(int((end - begin) / every))]
-    return [(at, one) for at in times for one in plan.due(at)]
+def test_a_prefix_that_was_written_is_read_by_every_later_request():
+    """What is held gets a breakpoint also where nothing more is worth a write, because it is read only up to one."""
+    provider = Provider(planned(MINUTES))
+    for n in range(300):
+        asked = prompt(policy=chr(300 + n))
+        provider.ask(asked, n * 4000.0)
+        _, second = provider.ask(asked, n * 4000.0 + 200.0)
+    assert second.read >= 1400
 
 
 def test_a_prefix_that_will_be_asked_for_again_is_warmed_just_before_it_lapses():
     """With requests every eight minutes, the prefix is warmed in between, with nothing of one user in the warm-up."""
-    plan, found = planned(MINUTES), []
+    provider, found = Provider(planned(MINUTES)), []
     for n in range(80):
-        plan(PLACE, RULES, prompt(session=f"s{n}", turns=2), n * 480.0)
-        found = warmed(plan, n * 480.0, (n + 1) * 480.0)
+        provider.ask(prompt(session=f"s{n}", turns=2), n * 480.0)
+        found = provider.warm(n * 480.0, (n + 1) * 480.0)
     ((at, one),) = found
     assert 275 <= at - 79 * 480.0 <= 300
     assert (one.place, one.prompt.turns, one.prompt.session) == (PLACE, (), "")
+    assert one.until == 79 * 480.0 + 300
     assert [block.name for block in one.prompt.blocks] == ["rules", "policy"]
     assert [end.after for end in one.prompt.breakpoints] == ["policy"]
 
 
 def test_only_what_comes_back_is_warmed():
     """Of prompts with the same rules and ever new policies, the rules alone are kept warm."""
-    plan, found = planned(MINUTES), []
+    provider, found = Provider(planned(MINUTES)), []
     for n in range(300):
-        plan(PLACE, RULES, prompt(policy=chr(300 + n)), n * 400.0)
-        found += [(n, one.prompt.blocks[-1].name) for _, one in warmed(plan, n * 400.0, (n + 1) * 400.0)]
+        provider.ask(prompt(policy=chr(300 + n)), n * 400.0)
+        found += [(n, one.prompt.blocks[-1].name) for _, one in provider.warm(n * 400.0, (n + 1) * 400.0)]
     assert {name for n, name in found if n > 100} == {"rules"}
+
+
+def warm_all():
+    """Return a plan that keeps every prefix until an hour after its last request."""
+    return LivePlan(lambda: AlwaysMark(warm=True), block=128)
 
 
 def test_a_warm_up_is_not_a_request_and_a_request_puts_it_off():
     """What is warmed is not learnt as asked for, and a prefix that was just asked for is not warmed."""
-    plan = LivePlan(lambda: AlwaysMark(warm=True), block=128)
-    plan(PLACE, RULES, prompt(), 0.0)
-    plan(PLACE, RULES, prompt(), 200.0)
-    assert warmed(plan, 200.0, 475.0) == []
-    at, one = warmed(plan, 475.0, 500.0)[0]
-    assert plan(PLACE, RULES, one.prompt, at) == one.prompt
-    times = [at for at, _ in warmed(plan, at + 5, 20_000.0)]
+    provider = Provider(warm_all())
+    provider.ask(prompt(), 0.0)
+    provider.ask(prompt(), 200.0)
+    assert provider.warm(200.0, 475.0) == []
+    times = [at for at, _ in provider.warm(475.0, 20_000.0)]
     assert times[-1] < 200.0 + 3600.0
-    assert len(times) == 11
+    assert len(times) == 12
 
 
 def test_a_look_that_comes_too_late_warms_nothing():
     """A prefix that has lapsed meanwhile would be written by its warm-up, so it is given up."""
-    plan = LivePlan(lambda: AlwaysMark(warm=True), block=128)
-    plan(PLACE, RULES, prompt(), 0.0)
-    assert plan.due(299.0) == []
-    assert plan.due(10_000.0) == []
+    for late in (299.0, 10_000.0):
+        provider = Provider(warm_all())
+        provider.ask(prompt(), 0.0)
+        assert provider.plan.due(late) == []
+        assert provider.warm(late, late + 1000.0) == []
 
 
 def test_what_belongs_to_one_user_is_not_warmed():
     """A conversation, and a block about one user, are sent for that user alone."""
-    plan = LivePlan(lambda: AlwaysMark(warm=True), block=128)
-    asked = prompt(session="s", turns=8)
-    mine = Block("profile", "m" * 4000, "user")
-    plan(PLACE, RULES, Prompt(blocks=(*asked.blocks, mine), turns=asked.turns, question="?", session="s"), 0.0)
-    assert warmed(plan, 0.0, 1000.0) == []
+    provider = Provider(warm_all())
+    shared = tuple(prompt().blocks)
+    for n in range(5):
+        mine = Block("profile", f"{n}".ljust(4000, "m"), "user")
+        turns = prompt(session=f"s{n}", turns=8).turns
+        provider.ask(Prompt(blocks=(*shared, mine), turns=turns, question="?", session=f"s{n}"), n * 1.0)
+    sent = [one.prompt for _, one in provider.warm(0.0, 1000.0)]
+    assert all(one.blocks == shared[: len(one.blocks)] and not one.turns for one in sent)
+    assert len(sent) <= 4
 
 
 def test_conversations_behind_one_prefix_need_one_warm_up():
     """Ten conversations within a minute leave one prefix to warm, wherever their breakpoints stand."""
-    plan = LivePlan(lambda: AlwaysMark(warm=True), block=128)
+    provider = Provider(warm_all())
     for n in range(10):
         for turns in range(3):
-            plan(PLACE, RULES, prompt(session=f"s{n}", turns=turns), n * 6.0 + turns)
-    (found,) = [one for _, one in warmed(plan, 60.0, 400.0)]
+            provider.ask(prompt(session=f"s{n}", turns=turns), n * 6.0 + turns)
+    (found,) = [one for _, one in provider.warm(60.0, 400.0)]
     assert found.prompt.blocks[-1].name == "policy"
 
 
-def test_each_provider_is_kept_warm_by_itself():
-    """A request to one provider warms nothing at another."""
-    plan, other = LivePlan(lambda: AlwaysMark(warm=True), block=128), CachePlace("else", "large")
-    plan(PLACE, RULES, prompt(), 0.0)
-    plan(other, RULES, prompt(), 200.0)
-    assert [one.place for _, one in warmed(plan, 200.0, 310.0)] == [PLACE]
+@pytest.mark.parametrize("plan", [warm_all, lambda: planned(MINUTES)])
+def test_each_provider_is_kept_warm_for_its_own_requests(plan):
+    """The requests to one provider are no reason to keep a prefix warm at another that was asked once."""
+    plan, other = plan(), CachePlace("else", "large")
+    first, second = Provider(plan), Provider(plan, other)
+    second.ask(prompt(), 0.0)
+    found = []
+    for n in range(360):
+        first.ask(prompt(), n * 120.0)
+        found += [one for at in range(n * 120, (n + 1) * 120, 5) for one in plan.due(float(at))]
+        for one in found[-1:]:
+            second._answered(one.prompt, n * 120.0)
+    assert len([one for one in found if one.place == other]) <= 12
+
+
+def test_a_warm_up_without_an_answer_has_kept_nothing():
+    """A prefix whose warm-up failed is not warmed again before the next request, and no request counts as failed."""
+    provider = Provider(warm_all())
+    provider.ask(prompt(), 0.0)
+    assert len(provider.plan.due(285.0)) == 1
+    assert [one for at in range(290, 4000, 5) for one in provider.plan.due(float(at))] == []
+    plan = warm_all()
+    plan(PLACE, RULES, prompt(), 0.0)  # a request that was never answered
+    assert [one for at in range(0, 4000, 5) for one in plan.due(float(at))] == []
+
+
+def test_a_cache_that_does_not_read_is_not_warmed_for_long():
+    """After two warm-ups that were written instead of read, no other follows."""
+    plan, warm_ups = warm_all(), 0
+    written = Usage(cache_read=0, cache_write=1500)
+    plan.answered(PLACE, plan(PLACE, RULES, prompt(), 0.0), written, 0.0, is_warm_up=False)
+    for at in range(0, 3600, 5):
+        for one in plan.due(float(at)):
+            warm_ups += 1
+            plan.answered(PLACE, one.prompt, written, float(at), is_warm_up=True)
+    assert warm_ups == 2
+
+
+def test_what_was_sent_before_the_plan_was_followed_is_not_warmed():
+    """An answer to a request that the plan has not seen is no ground for a warm-up."""
+    seen, plan = planned(MINUTES), planned(MINUTES)
+    sent = seen(PLACE, RULES, prompt(), 0.0)
+    plan.answered(PLACE, msgspec.structs.replace(sent, breakpoints=(Breakpoint("policy"),)), Usage(cache_write=9), 0.0,
+                  is_warm_up=False)  # fmt: skip
+    assert [one for at in range(0, 400, 5) for one in plan.due(float(at))] == []
+
+
+def test_equal_prefixes_are_equal_whatever_stands_behind_them():
+    """A short prefix before users' blocks of any length is one prefix."""
+    provider = Provider(warm_all())
+    for n in range(40):
+        blocks = (Block("rules", "r" * 5000), Block("profile", "u" * (100 + 7 * n), "user"))
+        provider.ask(Prompt(blocks=blocks, question="?"), n * 1.0)
+    assert [one.prompt.blocks[-1].name for _, one in provider.warm(40.0, 360.0)] == ["rules"]

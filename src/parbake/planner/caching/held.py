@@ -1,4 +1,4 @@
-"""Which prefixes a provider holds during a replay, with its rules for reading, refreshing and lapsing."""
+"""Which prefixes a provider is expected to hold, by its rules for reading, refreshing and lapsing."""
 
 from __future__ import annotations
 
@@ -59,6 +59,11 @@ class HeldPrefixes:
         entry = self._entries.get(block)
         return float("-inf") if entry is None else entry[0]
 
+    def is_for_an_hour(self, block: int) -> bool:
+        """Whether the entry of a prefix lives for an hour after each read."""
+        entry = self._entries.get(block)
+        return entry is not None and entry[1]
+
     def read(self, request: Asked, depth: int, now: float) -> None:
         """Refresh the entries within what is read.
 
@@ -94,9 +99,9 @@ class HeldPrefixes:
                 return Lapsing(at, request, depth, entry[1])
         return None
 
-    def forget(self, lapsing: Lapsing) -> None:
-        """Drop an entry that is not warmed."""
-        self._entries.pop(lapsing.request.blocks[lapsing.depth - 1], None)
+    def forget(self, block: int) -> None:
+        """Drop the entry of a prefix, which is not warmed."""
+        self._entries.pop(block, None)
 
     def _put(self, request: Asked, depth: int, now: float, *, hour: bool) -> None:
         until = now + ttl_s(hour=hour)

@@ -2,34 +2,108 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from parbake.planner.caching.asked import Asked
 from parbake.planner.caching.held import HeldPrefixes, Lapsing, Mark
 from parbake.planner.caching.policies_of_caching import CachingPolicy
+from parbake.ports.models import Usage
 from parbake.ports.prompts import Breakpoint, Prompt
 from parbake.prompt.watching.prompt_watch import WarmUp
-from parbake.prompt.writing.placement import CachePlace, CacheRules, estimated_tokens, until
-from parbake.prompt.writing.render import PromptPart, parts
+from parbake.prompt.writing.placement import CHARACTERS_A_TOKEN, CachePlace, CacheRules, cut_at
+from parbake.prompt.writing.render import parts
 
 MOST_SEEN = 200_000
-"""Blocks after which the plan begins to learn anew, so that its memory stays bounded."""
+"""Different blocks after which a plan begins to learn anew, so that its memory stays bounded."""
 AHEAD_S = 20.0
 """How long before a prefix lapses it is warmed, in seconds."""
 TOO_LATE_S = 2.0
 """How long before it lapses a prefix is given up, because a warm-up might write it anew."""
+ANSWERED_S = 30.0
+"""A warm-up without an answer for so many seconds has kept nothing."""
+MOST_UNREAD = 2
+"""After so many warm-ups in a row that read nothing, a cache is not warmed any more: it does not work as predicted."""
 
 
-@dataclasses.dataclass(slots=True)
-class _Held:
-    """What one provider is expected to hold, and how each of its entries is read again."""
+class _Measured(NamedTuple):
+    """A prompt as blocks, and for each part that may be cached its name and its end in tokens."""
 
-    prefixes: HeldPrefixes
-    prompts: dict[int, Prompt] = dataclasses.field(default_factory=dict)
+    asked: Asked
+    names: tuple[str, ...]
+    ends: tuple[int, ...]
+
+
+class _Awaited(NamedTuple):
+    """A warm-up without an answer so far: what it reads, and until when that is held if it does."""
+
+    request: Asked
+    depth: int
+    since: float
+    until: float
+
+
+class _PlaceState:
+    """What is known of one provider's cache: the policy with what it has learnt, and what is expected to be held."""
+
+    def __init__(self, policy: CachingPolicy) -> None:
+        self.policy = policy
+        self.held = HeldPrefixes(minimum=0)
+        self.seen: set[int] = set()
+        self.prompts: dict[int, Prompt] = {}
+        """The shortest prompt that reads an entry, by the entry's last block."""
+        self.awaited: dict[int, _Awaited] = {}
+        """The warm-ups that are under way, by the last block of what they read."""
+        self.unread = 0
+
+    def note(self, asked: Asked, prompt: Prompt, ends: Sequence[tuple[int, Breakpoint]], at: float) -> None:
+        """Hold what a request has read and written.
+
+        Args:
+            asked: The request.
+            prompt: What was sent.
+            ends: Its breakpoints in their order, each with the number of blocks before it.
+            at: When it was sent.
+        """
+        read = self.held.readable(asked, at)
+        self.held.read(asked, read, at)
+        for depth, end in ends:
+            if not depth or asked.blocks[depth - 1] not in self.seen:  # sent before this plan was followed
+                continue
+            if depth > read:
+                self.held.write(asked, [Mark(depth, end.ttl == "1h")], at)
+            if (shared := cut_at(prompt, end)) is not None:
+                self.prompts[asked.blocks[depth - 1]] = shared
+
+    def warm(self, lapsing: Lapsing, now: float) -> Prompt | None:
+        """Return the prompt that reads a lapsing entry again if that pays; otherwise forget the entry."""
+        blocks = lapsing.request.blocks
+        may_warm = lapsing.at > now + TOO_LATE_S and self.unread < MOST_UNREAD
+        depth = self.policy.keep(lapsing, self.held) if may_warm else 0
+        prompt = self.prompts.get(blocks[depth - 1]) if depth else None
+        if prompt is None or depth < lapsing.depth:
+            self._forget(lapsing.request, lapsing.depth)
+        if prompt is not None:
+            self.held.read(lapsing.request, depth, now)
+            until = self.held.until(blocks[depth - 1])
+            self.awaited[blocks[depth - 1]] = _Awaited(lapsing.request, depth, now, until)
+        return prompt
+
+    def give_up(self, now: float) -> None:
+        """Forget what was to be kept by warm-ups that nobody has answered."""
+        for block, one in list(self.awaited.items()):
+            if now > one.since + ANSWERED_S:
+                del self.awaited[block]
+                for depth in range(1, one.depth + 1):
+                    if self.held.until(one.request.blocks[depth - 1]) == one.until:
+                        self._forget(one.request, depth)
+
+    def _forget(self, request: Asked, depth: int) -> None:
+        self.held.forget(request.blocks[depth - 1])
+        self.prompts.pop(request.blocks[depth - 1], None)
 
 
 class LivePlan:
@@ -39,18 +113,14 @@ class LivePlan:
         """Have seen no request yet.
 
         Args:
-            policy: Creates the policy, which has seen nothing yet.
+            policy: Creates the policy of one cache, which has seen nothing yet.
             block: The tokens of a block, by which prefixes are told apart.
         """
         self._new, self._block = policy, block
-        self._begin()
-
-    def _begin(self) -> None:
-        self._policy, self._seen = self._new(), 0
-        self._held: dict[CachePlace, _Held] = {}
+        self._places: dict[CachePlace, _PlaceState] = {}
 
     def __call__(self, place: CachePlace, rules: CacheRules, prompt: Prompt, now: float) -> Prompt:
-        """Return the prompt with breakpoints, and learn that it was sent.
+        """Return the prompt with breakpoints, and learn that it was asked for.
 
         Args:
             place: The cache.
@@ -60,33 +130,35 @@ class LivePlan:
         """
         if prompt.breakpoints is not None or rules.mechanism != "breakpoints":
             return prompt if prompt.breakpoints is not None else msgspec.structs.replace(prompt, breakpoints=())
-        stable = [part for part in parts(prompt) if part.volatility != "request"]
-        ends = list(_ends(stable))
-        asked = self._asked(stable, ends, prompt, now)
-        if self._seen + len(asked.blocks) > MOST_SEEN:
-            self._begin()
-        marks = self._policy.marks(asked, 0)
-        self._seen += len(asked.blocks)
-        self._policy.saw(asked)
-        chosen = self._chosen(sorted(marks), [part.name for part in stable], ends, rules)
-        breakpoints = _longest_first([one for _, one in chosen])
-        marked = msgspec.structs.replace(prompt, breakpoints=breakpoints)
-        held = [Mark(mark.depth, one.ttl == "1h") for (mark, _), one in zip(chosen, breakpoints, strict=True)]
-        self._note(place, asked, held, marked)
-        return marked
+        measured, state = self._measured(prompt, now), self._state(place)
+        read = state.held.readable(measured.asked, now)
+        marks = sorted(state.policy.marks(measured.asked, read))
+        if read:  # a cache is read up to a breakpoint only
+            hour = state.held.is_for_an_hour(measured.asked.blocks[read - 1])
+            marks.insert(0, Mark(read, hour or any(mark.hour for mark in marks)))
+        state.policy.saw(measured.asked)
+        state.seen.update(measured.asked.blocks)
+        return msgspec.structs.replace(prompt, breakpoints=self._breakpoints(marks, measured, rules))
 
-    def _chosen(
-        self, marks: Sequence[Mark], names: Sequence[str], ends: Sequence[int], rules: CacheRules
-    ) -> list[tuple[Mark, Breakpoint]]:
-        """The breakpoint at the end of the last part within each mark, if the provider caches so short a prefix."""
-        found: dict[str, tuple[Mark, Breakpoint]] = {}
-        for mark in marks:
-            within = [at for at, end in enumerate(ends) if end < (mark.depth + 1) * self._block]
-            if within and ends[within[-1]] >= max(rules.minimum, self._block):
-                name, depth = names[within[-1]], ends[within[-1]] // self._block
-                one = Breakpoint(name, "1h" if mark.hour and "1h" in rules.ttls else rules.ttls[0])
-                found[name] = Mark(depth, mark.hour), one
-        return list(found.values())[-rules.most :]
+    def answered(self, place: CachePlace, prompt: Prompt, usage: Usage, at: float, *, is_warm_up: bool) -> None:
+        """Learn what a request has left in a cache.
+
+        Args:
+            place: The cache.
+            prompt: What was sent, with its breakpoints.
+            usage: The tokens that the provider reported.
+            at: When it was sent, in epoch seconds.
+            is_warm_up: It was sent because of :meth:`due`.
+        """
+        state, measured = self._state(place), self._measured(prompt, at)
+        ends = [(self._depth(measured, one), one) for one in prompt.breakpoints or ()]
+        reported = (usage.cache_read, usage.cache_write, usage.cache_write_hour)
+        is_known = any(count is not None for count in reported)
+        if is_warm_up and ends:
+            state.awaited.pop(measured.asked.blocks[ends[-1][0] - 1], None)
+            state.unread = state.unread + 1 if is_known and not usage.cache_read else 0
+        if any(reported) or not is_known:
+            state.note(measured.asked, prompt, ends, at)
 
     def due(self, now: float) -> list[WarmUp]:
         """Take the warm-ups that pay, of prefixes that are about to lapse and belong to no single user.
@@ -95,54 +167,49 @@ class LivePlan:
             now: Epoch seconds.
         """
         found = []
-        for place, held in self._held.items():
-            while (lapsing := held.prefixes.lapsing(now + AHEAD_S)) is not None:
-                prompt = self._kept(held, lapsing, now)
+        for place, state in self._places.items():
+            state.give_up(now)
+            while (lapsing := state.held.lapsing(now + AHEAD_S)) is not None:
+                prompt = state.warm(lapsing, now)
                 if prompt is not None:
-                    found.append(WarmUp(place, prompt))
+                    found.append(WarmUp(place, prompt, lapsing.at))
         return found
 
-    def _kept(self, held: _Held, lapsing: Lapsing, now: float) -> Prompt | None:
-        """The prompt that reads a lapsing entry again, if that pays; otherwise the entry is forgotten."""
-        blocks = lapsing.request.blocks
-        is_in_time = lapsing.at > now + TOO_LATE_S
-        depth = self._policy.keep(lapsing, held.prefixes) if is_in_time else 0
-        prompt = held.prompts.get(blocks[depth - 1]) if depth else None
-        if prompt is None or depth < lapsing.depth:
-            held.prefixes.forget(lapsing)
-            held.prompts.pop(blocks[lapsing.depth - 1], None)
-        if prompt is not None:
-            held.prefixes.read(lapsing.request, depth, now)
-        return prompt
+    def _state(self, place: CachePlace) -> _PlaceState:
+        state = self._places.get(place)
+        if state is None or len(state.seen) > MOST_SEEN:
+            state = self._places[place] = _PlaceState(self._new())
+        return state
 
-    def _note(self, place: CachePlace, asked: Asked, marks: Sequence[Mark], marked: Prompt) -> None:
-        """Remember what the provider holds once it has answered, and how it is read again."""
-        held = self._held.setdefault(place, _Held(HeldPrefixes(minimum=0)))
-        read = held.prefixes.readable(asked, asked.at)
-        held.prefixes.read(asked, read, asked.at)
-        held.prefixes.write(asked, [mark for mark in marks if mark.depth > read], asked.at)
-        for mark, breakpoint_ in zip(marks, marked.breakpoints or (), strict=True):
-            if (shared := until(marked, breakpoint_)) is not None:
-                held.prompts[asked.blocks[mark.depth - 1]] = shared
+    def _breakpoints(self, marks: Sequence[Mark], measured: _Measured, rules: CacheRules) -> tuple[Breakpoint, ...]:
+        """A breakpoint at the end of the last part within each mark, if the provider caches so short a prefix."""
+        found: dict[str, Breakpoint] = {}
+        for mark in marks:
+            within = [at for at, end in enumerate(measured.ends) if end < (mark.depth + 1) * self._block]
+            if within and measured.ends[within[-1]] >= max(rules.minimum, self._block):
+                name = measured.names[within[-1]]
+                found[name] = Breakpoint(name, "1h" if mark.hour and "1h" in rules.ttls else rules.ttls[0])
+        return _longest_first(list(found.values())[-rules.most :])
 
-    def _asked(self, stable: list[PromptPart], ends: list[int], prompt: Prompt, now: float) -> Asked:
-        """The request as blocks: each has the hash of everything before its end."""
-        text = "".join(part.text for part in stable)
-        tokens = ends[-1] if ends else 0
-        size = max(1, round(len(text) * self._block / tokens)) if tokens else 1
-        digest, blocks = hashlib.blake2b(digest_size=8), []
-        for at in range(tokens // self._block):
+    def _depth(self, measured: _Measured, end: Breakpoint) -> int:
+        """The blocks up to a breakpoint; 0 if there is no such part."""
+        found = dict(zip(measured.names, measured.ends, strict=True))
+        return found.get(end.after, 0) // self._block
+
+    def _measured(self, prompt: Prompt, now: float) -> _Measured:
+        """The prompt as blocks: each has the hash of everything before its end."""
+        stable = [part for part in parts(prompt) if part.volatility != "request"]
+        size = self._block * CHARACTERS_A_TOKEN
+        text, digest, blocks = "".join(part.text for part in stable), hashlib.blake2b(digest_size=8), []
+        for at in range(len(text) // size):
             digest.update(text[at * size : (at + 1) * size].encode(errors="surrogatepass"))
             blocks.append(int.from_bytes(digest.copy().digest()))
-        return Asked(now, tuple(blocks), self._block, tokens, prompt.session)
-
-
-def _ends(stable: list[PromptPart]) -> Iterator[int]:
-    """The tokens up to the end of each part."""
-    total = 0
-    for part in stable:
-        total += estimated_tokens(part.text)
-        yield total
+        ends, total = [], 0
+        for part in stable:
+            total += len(part.text)
+            ends.append(total // CHARACTERS_A_TOKEN)
+        asked = Asked(now, tuple(blocks), self._block, len(text) // CHARACTERS_A_TOKEN, prompt.session)
+        return _Measured(asked, tuple(part.name for part in stable), tuple(ends))
 
 
 def _longest_first(breakpoints: list[Breakpoint]) -> tuple[Breakpoint, ...]:

@@ -53,7 +53,7 @@ class _Run:
         while (lapsing := self.held.lapsing(now)) is not None:
             depth = policy.keep(lapsing, self.held)
             if depth < lapsing.depth:
-                self.held.forget(lapsing)
+                self.held.forget(lapsing.request.blocks[lapsing.depth - 1])
             if not depth:
                 continue
             self.held.read(lapsing.request, depth, lapsing.at)

@@ -38,10 +38,11 @@ class Marking(Protocol):
 
 
 class WarmUp(msgspec.Struct, frozen=True):
-    """A prompt to send to a cache, so that a prefix does not lapse."""
+    """A prompt to send to a cache before ``until`` (epoch seconds), so that a prefix does not lapse."""
 
     place: CachePlace
     prompt: Prompt
+    until: float
 
 
 @runtime_checkable
@@ -50,6 +51,18 @@ class Warming(Marking, Protocol):
 
     def due(self, now: float) -> Sequence[WarmUp]:
         """Take the warm-ups that are due at a time, in epoch seconds."""
+        ...
+
+    def answered(self, place: CachePlace, prompt: Prompt, usage: Usage, at: float, *, is_warm_up: bool) -> None:
+        """Learn what a request has left in a cache.
+
+        Args:
+            place: The cache.
+            prompt: What was sent, with its breakpoints.
+            usage: The tokens that the provider reported.
+            at: When it was sent, in epoch seconds.
+            is_warm_up: It was sent because of :meth:`due`.
+        """
         ...
 
 
@@ -140,7 +153,8 @@ class PromptWatch:
         """
         with self._lock:
             marked = self._followed.get(prompt.prefix, _by_volatility)(place, rules, prompt, now)
-            self._kinds.add((prompt.prefix, kind_of(prompt.blocks)))
+            if not is_warm_up:
+                self._kinds.add((prompt.prefix, kind_of(prompt.blocks)))
             cache = self._cache(place, rules)
             cut = () if cache is None else pieces(marked)
             found = None if cache is None else cache.predict(marked.session, cut, now=now)
@@ -160,10 +174,12 @@ class PromptWatch:
             cache = self._cache(sent.place, sent.rules)
             if cache is not None:
                 cache.sent(sent.prompt.session, sent.pieces, now=sent.at)
+            if isinstance(plan := self._followed.get(sent.prompt.prefix), Warming):
+                plan.answered(sent.place, sent.prompt, usage, sent.at, is_warm_up=sent.is_warm_up)
             self._holdings.note(
                 sent.place, sent.prompt, sent.shares, usage, now=sent.at, ttl_s=_ttl_s(sent), is_use=not sent.is_warm_up
             )
-            if expected is None:
+            if expected is None or sent.is_warm_up:
                 return None
             found = reconcile(expected, usage, tolerance=round((usage.input or 0) * TOLERANCE))
             found = msgspec.structs.replace(found, miss=self._explained(sent, found.miss))

@@ -77,7 +77,7 @@ def placed(prompt: Prompt, rules: CacheRules, tokens: Callable[[str], int] = est
     return msgspec.structs.replace(prompt, breakpoints=tuple(found[-rules.most :]) if rules.most else ())
 
 
-def until(prompt: Prompt, end: Breakpoint) -> Prompt | None:
+def cut_at(prompt: Prompt, end: Breakpoint) -> Prompt | None:
     """The shortest prompt that reads a cached prefix again, and so keeps it from lapsing.
 
     Args:
