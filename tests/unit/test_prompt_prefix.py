@@ -346,22 +346,76 @@ async def test_two_processes_do_not_both_keep_a_prefix_warm(shop, world, tmp_pat
     assert [one.question[:1] for one in shop.provider.sent] == ["o", "o", "."]
 
 
-async def test_a_warm_up_that_fails_is_said_and_harms_nothing(shop, world, caplog):
-    """If the provider refuses a warm-up, a warning names the prefix, and the next look goes on."""
+async def failing(shop, error):
+    """Follow a plan that keeps everything warm, ask once, and let the provider fail from then on."""
     base, reply = shop.named
     await shop.materialize(base)
     await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
     await shop.engine.prefix_care.look()
     await shop.serve(reply, question="one")
+    tried = []
 
-    async def refuse(prompt, *, max_tokens, timeout_s):
-        raise pb.errors.ProviderError("max_tokens is too small", field="hosted")
+    async def fail(prompt, *, max_tokens, timeout_s):
+        tried.append(prompt.question)
+        raise error
         yield
 
-    shop.provider.stream = refuse
-    await waited(shop, world, 300)
+    working, shop.provider.stream = shop.provider.stream, fail
+    return tried, working
+
+
+async def test_a_warm_up_that_fails_is_said_and_harms_nothing(shop, world, caplog):
+    """After an error of any kind the prefix is left alone until somebody asks again."""
+    tried, working = await failing(shop, RuntimeError("no tokens left"))
+    await waited(shop, world, 900)
     (record,) = [record for record in caplog.records if "kept warm" in record.message]
-    assert "base could not be kept warm" in record.message
+    assert "base could not be kept warm: RuntimeError: no tokens left" in record.message
+    assert tried == ["."]
+    shop.provider.stream = working
+    await shop.serve(shop.named[1], question="two")
+    await waited(shop, world, 600)
+    assert [one.question[:1] for one in shop.provider.sent] == ["o", "t", ".", "."]
+
+
+async def test_a_warm_up_that_is_refused_is_not_sent_again(shop, world, caplog):
+    """If a request for one token is invalid at a provider, this process warms nothing there any more, and says so."""
+    refused = pb.errors.ProviderError("max_tokens is too small", kind=pb.errors.FailureKind.REJECTED)
+    tried, working = await failing(shop, refused)
+    await waited(shop, world, 300)
+    assert "this process will not try again: max_tokens is too small" in caplog.text
+    shop.provider.stream = working
+    await shop.serve(shop.named[1], question="two")
+    await waited(shop, world, 900)
+    assert [one.question[:1] for one in shop.provider.sent] == ["o", "t"]
+    assert tried == ["."]
+
+
+async def test_a_part_of_the_look_that_fails_stops_no_other(shop, world, monkeypatch, caplog):
+    """An alert that cannot be sent is sent later, and plans are followed and prefixes kept warm meanwhile."""
+    base, reply = shop.named
+    await shop.materialize(base)
+    await shop.serve(reply, question="first")
+    shop.provider.reads = False
+    for n in range(40):
+        await shop.serve(reply, question=f"a{n}")
+    shop.provider.reads = True
+    care = shop.engine.prefix_care
+    send = care._send
+
+    async def unreachable(alert):
+        raise pb.errors.StoreError("gone", field="store")
+
+    monkeypatch.setattr(care, "_send", unreachable)
+    await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
+    await care.look()
+    await shop.serve(reply, question="one")
+    await waited(shop, world, 300)
+    assert "the look at drifts failed and will be repeated: gone" in caplog.text
+    assert shop.provider.sent[-1].question == "."
+    assert shop.sink.alerts == []
+    monkeypatch.setattr(care, "_send", send)
+    await care.look()
+    assert [alert.kind for alert in shop.sink.alerts] == ["cache_drift"]
 
 
 async def test_misses_are_booked_with_their_cause(shop):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from parbake.process.loops import forever
 from parbake.prompt.watching.prompt_watch import Drift, Marking, PromptWatch
 from parbake.prompt.writing.placement import placed
 from parbake.serving.bound import BoundTask
+from parbake.values.redaction import one_line
 
 EVERY_S = 5.0
 BLOCK = 128
@@ -65,25 +67,41 @@ class PrefixCare:
         self._adopted, self._warm_ups = adopted, warm_ups
         self._send, self._wasted = send, wasted
         self._followed: dict[str, AdoptedPlan | None] = {}
+        self._untold: list[Drift] = []
 
     async def run(self) -> None:
         """Look until cancelled."""
         await forever(self.look, EVERY_S, what="the look at prompt prefixes", log=_log)
 
     async def look(self) -> None:
-        """Send what has begun or ended since the last look, book what lapsed unread, and follow what was adopted."""
-        now = self._clock.now()
-        for drift in self._watch.drifts():
+        """Do all that is due. A part that fails is logged, and the others go on."""
+        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("drifts", self._alert),
+            ("unread prefixes", self._book_unread),
+            *((f"the plan of {bound.name}", partial(self._follow, bound)) for bound in self._prefixes.values()),
+            ("prefixes to compute ahead", self._warm_ups.ahead),
+            ("prefixes to keep warm", self._warm_ups.send_due),
+        ]
+        for what, step in steps:
+            try:
+                await step()
+            except Exception as error:  # noqa: BLE001 - any error: the other steps do not depend on this one
+                _log.error("the look at %s failed and will be repeated: %s", what, one_line(error))
+
+    async def _alert(self) -> None:
+        """Tell owners of drifts; one that could not be told is told at the next look."""
+        self._untold += self._watch.drifts()
+        while self._untold:
+            drift = self._untold[0]
             if (bound := self._prefixes.get(drift.prefix)) is not None:
                 kind = "cache_steady" if drift.is_over else "cache_drift"
-                await self._send(Alert(kind, drift.prefix, bound.contract.owner, _said(drift), now))
-        for held, usage in self._watch.lapsed(now=now):
+                await self._send(Alert(kind, drift.prefix, bound.contract.owner, _said(drift), self._clock.now()))
+            del self._untold[0]
+
+    async def _book_unread(self) -> None:
+        for held, usage in self._watch.lapsed(now=self._clock.now()):
             if self._wasted is not None and held.prefix:
                 self._wasted(held.prefix, held.generator, usage)
-        for bound in self._prefixes.values():
-            await self._follow(bound)
-        await self._warm_ups.ahead()
-        await self._warm_ups.due()
 
     async def _follow(self, bound: BoundTask) -> None:
         """Take over a plan that was adopted or taken back since the last look."""
@@ -91,8 +109,8 @@ class PrefixCare:
         adopted = history[0] if history else None
         if self._followed.get(bound.name) == adopted:
             return
-        self._followed[bound.name] = adopted
         self._watch.follow(bound.name, None if adopted is None else marking(adopted))
+        self._followed[bound.name] = adopted
 
 
 def marking(adopted: AdoptedPlan) -> Marking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from hashlib import blake2b
@@ -9,13 +10,14 @@ from typing import Any, Protocol
 
 import msgspec
 
-from parbake.errors import ParbakeError
+from parbake.errors import FailureKind, ParbakeError, ProviderError
 from parbake.ports.clock import Clock
 from parbake.ports.models import Generator
 from parbake.ports.named_values import NamedValue, NamedValues
 from parbake.ports.prompts import TTL_S, Block, Prompt
 from parbake.prompt.watching.places import members_of, place_of
 from parbake.prompt.watching.prompt_watch import WarmUp, kind_of
+from parbake.prompt.writing.placement import CachePlace
 from parbake.serving.bound import BoundTask
 from parbake.serving.meter import PREFIX_LANE, Metered, TokenMeter
 from parbake.serving.read import Resolver
@@ -25,6 +27,10 @@ WITHIN_S = 10.0
 """How long a warm-up may take, in seconds."""
 PAUSE_S = TTL_S["5m"] - 60.0
 """For how long after a process has warmed a prefix no other process does, in seconds."""
+AT_ONCE = 16
+"""The most warm-ups that are under way at the same time."""
+REFUSALS = {FailureKind.REJECTED, FailureKind.AUTH}
+"""The failures of a warm-up that another one would meet as well."""
 _log = logging.getLogger("parbake.prompt")
 
 
@@ -62,6 +68,7 @@ class WarmUps:
         self._meter, self._resolver, self._clock = meter, resolver, clock
         self._prefixes, self._resources = prefixes, resources
         self._computed: set[tuple[str, tuple[Block, ...]]] = set()
+        self._refusing: set[CachePlace] = set()
         self._claims: NamedValue[dict[str, float]] = NamedValue(store, "prefix/warmed", dict[str, float], {})
 
     async def ahead(self) -> None:
@@ -82,17 +89,28 @@ class WarmUps:
                 except ParbakeError as error:
                     _log.warning("%s could not be computed ahead: %s", name, one_line(error))
 
-    async def due(self) -> None:
-        """Send what keeps providers from dropping the prefixes that the followed plans want to keep.
+    async def send_due(self) -> None:
+        """Read the prefixes again that followed plans want to keep, before their providers drop them."""
+        due = [one for one in self._meter.watch.due(now=self._clock.now()) if one.place not in self._refusing]
+        for begin in range(0, len(due), AT_ONCE):
+            current = [found async for found in self._stored()]
+            await asyncio.gather(*(self._keep(one, current) for one in due[begin : begin + AT_ONCE]))
 
-        A prefix that has changed meanwhile is not sent.
-        """
-        for warm_up in self._meter.watch.due(now=self._clock.now()):
-            try:
-                if await self._is_current(warm_up.prompt) and await self._claim(warm_up):
-                    await self._send(warm_up)
-            except ParbakeError as error:
-                _log.warning("%s could not be kept warm: %s", warm_up.prompt.prefix, one_line(error))
+    async def _keep(self, warm_up: WarmUp, current: Sequence[tuple[str, tuple[Block, ...]]]) -> None:
+        """Send a warm-up, unless its prefix has changed or lapsed, or another process keeps it."""
+        prompt, place = warm_up.prompt, warm_up.place
+        begun = [blocks[: len(prompt.blocks)] for name, blocks in current if name == prompt.prefix]
+        if prompt.blocks not in begun or self._clock.now() >= warm_up.until or not await self._claim(warm_up):
+            return
+        try:
+            await self._send(warm_up)
+        except Exception as error:  # noqa: BLE001 - any error of a generator: nobody waits for a warm-up
+            await self._release(warm_up)
+            is_refused = isinstance(error, ProviderError) and error.kind in REFUSALS
+            if is_refused:
+                self._refusing.add(place)
+            end = "; this process will not try again" if is_refused else ""
+            _log.warning("%s could not be kept warm%s: %s", prompt.prefix, end, one_line(error))
 
     async def _send(self, warm_up: WarmUp) -> None:
         prompt = warm_up.prompt
@@ -101,19 +119,11 @@ class WarmUps:
                 metered = Metered(generator, prompt.prefix, PREFIX_LANE, self._meter)
                 async for _ in metered.stream(prompt, max_tokens=1, timeout_s=WITHIN_S):
                     pass
-
-    async def _is_current(self, prompt: Prompt) -> bool:
-        """Whether the blocks begin a stored prefix that may be served now."""
-        async for name, blocks in self._stored():
-            if name == prompt.prefix and blocks[: len(prompt.blocks)] == prompt.blocks:
-                return True
-        return False
+                return
 
     async def _claim(self, warm_up: WarmUp) -> bool:
-        """Whether this process is the one to warm it; the claim is dropped once it has no effect any more."""
-        now = self._clock.now()
-        digest = blake2b(msgspec.msgpack.encode(warm_up), digest_size=16).hexdigest()
-        is_mine = False
+        """Whether this process is the one to send a warm-up. Expired claims are removed."""
+        now, digest, is_mine = self._clock.now(), _digest(warm_up), False
 
         def claimed(claims: dict[str, float]) -> dict[str, float]:
             nonlocal is_mine
@@ -124,6 +134,11 @@ class WarmUps:
         await self._claims.change(claimed)
         return is_mine
 
+    async def _release(self, warm_up: WarmUp) -> None:
+        """Let another process try."""
+        digest = _digest(warm_up)
+        await self._claims.change(lambda claims: {name: until for name, until in claims.items() if name != digest})
+
     async def _stored(self) -> AsyncIterator[tuple[str, tuple[Block, ...]]]:
         for bound in self._prefixes:
             async for _, blocks in self._resolver.stored(bound):
@@ -133,3 +148,7 @@ class WarmUps:
         """The app's generator, or the members of its chain, once it has been built."""
         found = self._resources.get(Generator)
         return [] if found is None else members_of(found)
+
+
+def _digest(warm_up: WarmUp) -> str:
+    return blake2b(msgspec.msgpack.encode((warm_up.place, warm_up.prompt)), digest_size=16).hexdigest()
