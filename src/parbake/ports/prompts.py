@@ -7,7 +7,8 @@ than itself: tools, blocks by their volatility, the conversation, and at last wh
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -37,6 +38,11 @@ class Block(msgspec.Struct, frozen=True):
 def ordered(blocks: Iterable[Block]) -> tuple[Block, ...]:
     """Sort blocks by volatility, the most stable first; blocks of the same volatility keep their order."""
     return tuple(sorted(blocks, key=lambda block: VOLATILITIES.index(block.volatility)))
+
+
+def everybodys(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """The blocks in front of the first one that belongs to a single user: the prefix that all users share."""
+    return tuple(itertools.takewhile(lambda block: block.volatility != "user", blocks))
 
 
 class Tool(msgspec.Struct, frozen=True):

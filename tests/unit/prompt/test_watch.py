@@ -183,3 +183,27 @@ def test_a_long_conversation_is_not_billed_to_the_prefix():
     found, rest = split(shares_of(prompt), Usage(uncached=100, cache_read=1500))
     assert found.cache_read == pytest.approx(500, abs=8)
     assert rest.cache_read == 1500 - found.cache_read
+
+
+def test_a_prefix_that_other_users_read_is_used():
+    """What everybody shares is not waste if it is read by users whose own blocks differ."""
+    provider = Provider()
+    for n in range(3):
+        provider.ask(request(session=f"s{n}", blocks=(*PREFIX, Block("user", f"{n}".ljust(600, "u"), "user"))), now=n)
+    assert provider.watch.lapsed(now=9000) == []
+    (kept,) = {
+        one.digest for one in (shares_of(request()), shares_of(request(blocks=(*PREFIX, Block("u", "x", "user")))))
+    }
+    assert kept
+
+
+def test_warm_ups_are_not_counted_as_requests():
+    """A warm-up changes neither the figures of a prefix, nor its drift, nor what counts as used."""
+    watch = PromptWatch()
+    sent = watch.send(PLACE, RULES, request(), now=0)
+    watch.report(sent, Usage(uncached=100, cache_write_hour=500))
+    before = watch.stats()
+    warm_up = watch.send(PLACE, RULES, request(question="."), now=60, is_warm_up=True)
+    assert watch.report(warm_up, Usage(uncached=1, cache_read=0, cache_write_hour=500)) is None
+    assert watch.stats() == before
+    assert [held.tokens for held, _ in watch.lapsed(now=9000)] == [500]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from parbake.ports.models import Usage
-from parbake.ports.prompts import CONVERSATION, Prompt
+from parbake.ports.prompts import CONVERSATION, TOOLS, Prompt, everybodys
 from parbake.prompt.writing.placement import estimated_tokens
 from parbake.prompt.writing.render import canonical_json, parts, prefix_text, sorted_tools
 
@@ -17,28 +17,33 @@ class PromptShares(NamedTuple):
     """Which of a prompt's tokens belong to the prefix; estimated by the length of the texts.
 
     Attributes:
-        digest: Hash of the bytes that tools and blocks are sent as.
-        prefix: The share of the tokens that tools and blocks take, 0 to 1.
+        digest: Hash of the bytes that tools and everybody's blocks are sent as.
+        shared: The share of the tokens that they take, 0 to 1.
+        prefix: The share that tools and all blocks take, those of one user included, 0 to 1.
         stable: The share that the conversation takes as well, 0 to 1.
     """
 
     digest: str
+    shared: float
     prefix: float
     stable: float
 
 
 def shares_of(prompt: Prompt) -> PromptShares:
     """Measure the parts of a prompt."""
-    prefix = stable = total = 0
+    blocks = everybodys(prompt.blocks)
+    names = {TOOLS, *(block.name for block in blocks)}
+    shared = prefix = stable = total = 0
     for part in parts(prompt):
         size = estimated_tokens(part.text)
         total += size
+        shared += size if part.name in names else 0
         stable += size if part.volatility != "request" else 0
         prefix += size if part.volatility != "request" and part.name != CONVERSATION else 0
     tools = canonical_json([msgspec.to_builtins(tool) for tool in sorted_tools(prompt.tools)])
-    content = f"{tools}\n{prefix_text(prompt.blocks)}".encode(errors="surrogatepass")
+    content = f"{tools}\n{prefix_text(blocks)}".encode(errors="surrogatepass")
     digest = hashlib.blake2b(content, digest_size=8).hexdigest()
-    return PromptShares(digest, prefix / (total or 1), stable / (total or 1))
+    return PromptShares(digest, *(size / (total or 1) for size in (shared, prefix, stable)))
 
 
 class PromptSize(NamedTuple):
@@ -47,8 +52,8 @@ class PromptSize(NamedTuple):
     Attributes:
         session: The conversation; empty if it has no name.
         digest: Hash of the prefix's bytes.
-        prefix_tokens: The tokens of the prefix.
-        stable_tokens: Those of prefix and conversation, which the conversation's next request repeats.
+        prefix_tokens: The tokens of the prefix that everybody shares.
+        stable_tokens: Those of the whole prefix and the conversation, which the conversation's next request repeats.
         tokens: All input tokens.
     """
 
@@ -68,7 +73,7 @@ def size_of(session: str, shares: PromptShares, usage: Usage) -> PromptSize:
         usage: What the generator reported.
     """
     tokens = usage.input or 0
-    return PromptSize(session, shares.digest, round(tokens * shares.prefix), round(tokens * shares.stable), tokens)
+    return PromptSize(session, shares.digest, round(tokens * shares.shared), round(tokens * shares.stable), tokens)
 
 
 def split(shares: PromptShares, usage: Usage) -> tuple[Usage, Usage]:
