@@ -199,6 +199,25 @@ async def test_tokens_of_jobs_cost_half_and_direct_ones_do_not(world, tmp_path):
     assert {cost.unpriced for cost in found.values()} == {""}
 
 
+async def test_an_answer_that_is_read_again_is_booked_once_and_never_unpriced(world, tmp_path):
+    """If a call with many keys lacks an answer and falls apart, the others are read once more and not booked again."""
+    rate = Rate(provider="maker", model="small", since=dt.date(2020, 1, 1), input=1.0, output=10.0, batch=0.5)
+    offer = Offer(provider="maker", model="small", processing={"batch": "batch"})
+    book = CostBook(as_of=dt.date(2026, 11, 25), cpu_hour=0.0, rates=(rate,), generators={"writer": offer})
+    options = {"ledger": tmp_path / "ledger.sqlite", "book": book, "gates": pb.Gates(rows=0.1)}
+    letters = Letters(world, kind="many", via={"within": "2d"}, **options)
+    await letters.runs_until_done()
+    world.clock.advance(DAY)
+    letters.provider.bad = {"bob likes b"}
+    letters.provider.jobs.takes_s = HOUR
+    await letters.due()
+    world.clock.advance(2 * DAY + HOUR)
+    assert await letters.runs_until_done() == 2
+    await letters.app.close()
+    found = {cost.lane: cost for cost in await letters.opened().ops.costs()}
+    assert (found["batch"].input, found["batch"].unpriced) == (2 * 900, "")
+
+
 async def test_a_refused_job_fails_the_run_and_says_why(letters):
     """A job that the provider will not take is not submitted again and again unnoticed."""
     letters.provider.jobs.fault = SubmitFault.REFUSED

@@ -376,4 +376,6 @@ def test_the_tokens_of_an_answer_are_reported_once(world):
     """However often a call is repeated."""
     answer = BatchAnswer(custom_id="a", usage=Usage(uncached=5))
     given = GivenAnswers(Provider(world.clock), {"a": GivenAnswer(answer, Stamp(1, 1), 0.0)})
-    assert [given.usage("a"), given.usage("a")] == [Usage(uncached=5), Usage()]
+    assert not given.is_reported("a")
+    assert given.usage("a") == Usage(uncached=5)
+    assert given.is_reported("a")

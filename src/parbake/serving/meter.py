@@ -149,6 +149,9 @@ class TokenMeter:
     def report(self, task: str, lane: str, generator: Generator, sent: Sent, last: Delta) -> None:
         """Book a finished generation.
 
+        The cached tokens of a prefix are booked for the prefix's own task, in the lane ``prefix``, or ``batch`` if that
+        is where it was sent. All other tokens are booked for the task that asked.
+
         Args:
             task: The task that asked for it.
             lane: The lane that the task runs in.

@@ -131,7 +131,7 @@ def marking(adopted: AdoptedPlan) -> Marking:
 
 
 def _live_plan(adopted: AdoptedPlan) -> Marking:
-    """Decide request by request, as the replay that chose the plan did."""
+    """Decide request by request, from the requests of this process."""
     from parbake.planner.caching.live_plan import LivePlan
     from parbake.planner.caching.marking import Planned
     from parbake.planner.caching.policies_of_caching import AlwaysMark

@@ -128,8 +128,9 @@ class OptimisticStore(EngineStore, forks.Forkable):
     async def _fetch_between(self, names: Sequence[bytes]) -> tuple[dict[bytes, bytes | None], bytes | None]:
         """Fetch items and the control record, with heartbeats that are no newer than any of them.
 
-        If a fetch is not a snapshot, the control record is read last, and the heartbeats come from before. A heartbeat
-        does not vouch for a watermark that was read before it.
+        A heartbeat says that all events until its time have been applied. A watermark that was read before the
+        heartbeat may lack some of them. If a fetch is not a snapshot, the heartbeats therefore come from an earlier
+        fetch, and the control record is read last.
         """
         if self.items.is_snapshot:
             got = await self._fetch([*_COMMON, *names])

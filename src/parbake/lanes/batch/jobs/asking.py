@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 
 import msgspec
@@ -130,10 +131,12 @@ class GivenAnswers:
         """The answer to a request; ``None`` if there is none."""
         return self._found.get(custom_id)
 
+    def is_reported(self, custom_id: str) -> bool:
+        """Whether the tokens of an answer were reported before, so that they are not booked again."""
+        return custom_id in self._reported
+
     def usage(self, custom_id: str) -> Usage:
-        """The tokens of an answer, the first time; none after that."""
-        if custom_id in self._reported:
-            return Usage()
+        """Report the tokens of an answer."""
         self._reported.add(custom_id)
         return self._found[custom_id].answer.usage
 
@@ -141,13 +144,13 @@ class GivenAnswers:
 class AnswerReader:
     """A generator that replays one answer of a job. It has the name by which the provider's tokens are priced."""
 
-    def __init__(self, provider: BatchProvider, given: GivenAnswer, usage: Usage) -> None:
+    def __init__(self, provider: BatchProvider, given: GivenAnswer, usage: Callable[[], Usage] = Usage) -> None:
         """Replay an answer.
 
         Args:
             provider: Who gave it.
             given: The answer.
-            usage: The tokens to report.
+            usage: Reports the tokens; called for the last piece.
         """
         self.name, self.model = provider.name, provider.model
         self._given, self._usage = given, usage
@@ -156,11 +159,14 @@ class AnswerReader:
         """See :class:`parbake.ports.models.Generator`."""
         del prompt, max_tokens, timeout_s
         answer = self._given.answer
-        if answer.text:
+        if answer.text and answer.calls:
             yield Delta(answer.text)
-        for call in answer.calls:
+        for call in answer.calls[:-1]:
             yield Delta(call=call)
-        yield Delta(usage=self._usage)
+        if answer.calls:
+            yield Delta(call=answer.calls[-1], usage=self._usage())
+        else:
+            yield Delta(answer.text, usage=self._usage())
 
 
 class AnsweredCall:
@@ -224,7 +230,11 @@ class Answerer:
             source, sent = self._direct, prompt
         else:
             call.bind(given)
-            source = self._booked(AnswerReader(call.given.provider, given, call.given.usage(custom_id)))
+            provider = call.given.provider
+            if call.given.is_reported(custom_id):
+                source = AnswerReader(provider, given)
+            else:
+                source = self._booked(AnswerReader(provider, given, partial(call.given.usage, custom_id)))
             sent = msgspec.structs.replace(prompt, prefix="")  # all its tokens have the batch price, the prefix's too
         async for delta in source.stream(sent, max_tokens=max_tokens, timeout_s=timeout_s):
             yield delta

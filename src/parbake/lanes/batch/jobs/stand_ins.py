@@ -27,8 +27,8 @@ from parbake.values.redaction import one_line
 
 DIRECT = "direct"
 """The lane in which tokens are booked that a run through a batch interface has bought at the standard price."""
-QUIET_S = 0.2
-"""A call of fewer prompts than keys counts as collected if it sent no prompt for so many seconds."""
+QUIET_S = 2.0
+"""A call of fewer prompts than keys counts as collected if it sent none for so many seconds, as it may read inputs."""
 TURNS = 3
 """How often other tasks of the loop go first once a call has sent a prompt for each key: some may send more."""
 _log = logging.getLogger("parbake.batch")
@@ -63,6 +63,11 @@ class PromptCollector:
         recorder = PromptRecorder(self._provider.name, ids, self._note)
         work = self._computer.choosing(_Recorded(recorder)).compute(bound, keys, context)
         await _until(work, _sent_all(recorder, len(keys)))
+        if recorder.asked < len(keys):
+            _log.info(
+                "%s: a call of %d keys sent %d prompts; what it asks later is asked directly, or left to requests",
+                bound.name, len(keys), recorder.asked,
+            )  # fmt: skip
 
 
 class AnsweredComputer:
