@@ -160,8 +160,12 @@ class Operations:
         Raises:
             BadInput: There is no ledger, no request yet, or no price for cached tokens.
         """
+        from parbake.prompt.watching.places import rules_named
+
+        engine = self._opening.opened()
+        rules = await asyncio.to_thread(rules_named, engine.binder.resources, generator)
         return await self._caching().make(
-            self._opening.opened().bound_task(prefix), generator, book or self._opening.settings.book
+            engine.bound_task(prefix), generator, book or self._opening.settings.book, rules
         )
 
     async def adopt_caching(self, prefix: Stored, plan: PromptPlan) -> AdoptedPlan:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from parbake.cli.support.output import console, must_be_writable, progress, write
 from parbake.errors import BadInput
+from parbake.planner.caching.strategy_names import NONE
 
 if TYPE_CHECKING:
     from parbake.planner.caching.decision import PromptPlan
@@ -125,11 +126,16 @@ def _rate(book: Book, options: PromptOptions, today: dt.date) -> Rate:
             f"{provider} {model}" for provider, model in names or sorted({r.name[:2] for r in book.rates})
         )
         raise BadInput(
-            f"--prices {options.prices}: choose one price with --provider and --model; the book has "
+            f"--prices {options.prices}: {_asked(options)}choose one price with --provider and --model; the book has "
             f"{known or 'no prices'}",
             field="model",
         )
     return book.rate(*names[0], on=today)
+
+
+def _asked(options: PromptOptions) -> str:
+    asked = " ".join(filter(None, (options.provider, options.model)))
+    return f"{asked!r} does not name one; " if asked else ""
 
 
 def show(plan: PromptPlan, *, is_example: bool) -> None:
@@ -205,8 +211,9 @@ def _reason(plan: PromptPlan) -> str:
     if planned.adopted:
         return f"it is surely cheaper than {planned.against}, the best rule that needs no prediction"
     if plan.gates[0].adopted:
-        return f"it is surely cheaper than no caching, and {planned.candidate} is not surely cheaper still"
-    return "no policy is surely cheaper than no caching"
+        return f"it is surely cheaper than {plan.base}, and {planned.candidate} is not surely cheaper still"
+    without = "" if plan.base == NONE else ", which is what is done without a plan"
+    return f"nothing is surely cheaper than {plan.base}{without}"
 
 
 def as_json(plan: PromptPlan, *, is_example: bool) -> dict[str, Any]:
@@ -231,8 +238,8 @@ def as_json(plan: PromptPlan, *, is_example: bool) -> dict[str, Any]:
     hour = plan.prices.break_even(hour=True)
     return {
         "adopted": None if is_example else plan.adopted, "reason": "" if is_example else _reason(plan),
-        "missing": ["prices"] if is_example else [], "best_simple": plan.best_simple, "policies": rows,
-        "gates": gates, "bound_usd": plan.bound_usd, "requests": plan.requests, "judged": plan.judged,
+        "missing": ["prices"] if is_example else [], "base": plan.base, "best_simple": plan.best_simple,
+        "policies": rows, "gates": gates, "bound_usd": plan.bound_usd, "requests": plan.requests, "judged": plan.judged,
         "without_repeat": plan.without_repeat, "groups": plan.groups, "span_s": plan.span_s,
         "break_even_5m": _finite(plan.prices.break_even(hour=False)), "break_even_1h": _finite(hour),
         "notes": list(plan.notes),

@@ -51,11 +51,15 @@ def planned(
         raise BadInput("--adopt needs --prices, from which the new plan is made", field="prices")
     if hits is not None and prices is None:
         raise BadInput("--hits needs --prices, from which the new plan is made", field="prices")
+    if adopt and rollback:
+        raise BadInput("--adopt and --rollback exclude each other", field="rollback")
     application = load(app).app
     if adopt or rollback:
         must_last(application)
     found = stored(application.tasks[task])
     if isinstance(found, Artifact) and found.is_prefix:
+        if hits is not None:
+            raise BadInput(f"{task} is a prefix of prompts, whose plan has no share of hits", field="hits")
         if prices is not None and not generator:
             raise BadInput(f"{task} is a prefix of prompts: name the --generator to plan it for", field="generator")
         once(application, _prefix(application, found, prices, generator, adopt=adopt, rollback=rollback))

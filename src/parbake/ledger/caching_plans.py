@@ -21,6 +21,7 @@ from parbake.serving.bound import BoundTask
 if TYPE_CHECKING:
     from parbake.planner.caching.asked import PromptTrace
     from parbake.planner.caching.decision import PromptPlan
+    from parbake.prompt.writing.placement import CacheRules
 
 DAYS = 28
 
@@ -32,14 +33,16 @@ class CachingPlans:
         """Keep plans in ``adoptions``; without a ``ledger`` nothing can be planned."""
         self._adoptions, self._clock, self._ledger = adoptions, clock, ledger
 
-    async def make(self, bound: BoundTask, generator: str, book: CostBook, *, minimum: int = 0) -> PromptPlan:
+    async def make(
+        self, bound: BoundTask, generator: str, book: CostBook, rules: CacheRules | None = None
+    ) -> PromptPlan:
         """Plan a prefix from the requests of the last weeks, without adopting the plan.
 
         Args:
             bound: The prefix.
             generator: The generator that the requests went to.
             book: Has the generator's prices.
-            minimum: The least number of tokens of a prefix that the provider caches.
+            rules: How the generator's provider caches, if that is known; it may offer no hour.
 
         Raises:
             BadInput: There is no ledger, no request yet, or no price for cached tokens.
@@ -50,20 +53,34 @@ class CachingPlans:
             raise BadInput(f"{bound.name}: planning needs App(ledger=...), where requests are kept", field="ledger")
         rate = self._rate(generator, book)
         rows = await asyncio.to_thread(self._ledger.prompts, bound.name, generator, days=DAYS)
-        return await asyncio.to_thread(_planned, rows, rate, minimum)
+        return await asyncio.to_thread(_planned, rows, rate, rules)
 
     async def adopt(self, bound: BoundTask, plan: PromptPlan) -> AdoptedPlan:
-        """Follow a plan from now on; servers take it over within seconds."""
-        adopted, none = plan.used[plan.adopted], plan.used["no caching"]
+        """Follow a plan from now on; servers take it over within seconds.
+
+        Raises :class:`BadInput` if there were too few requests to compare anything.
+        """
+        if plan.is_blind:
+            from parbake.planner.caching.decision import FEWEST_GROUPS
+
+            raise BadInput(
+                f"{bound.name}: {plan.requests} requests in {plan.groups} groups are too few to adopt a plan; "
+                f"wait for {FEWEST_GROUPS} groups, which are conversations or families of equal prompts",
+                field="adopt",
+            )
+        adopted, none, base = plan.used[plan.adopted], plan.used["no caching"], plan.used[plan.base]
         evidence = {
             "requests": float(plan.requests),
             "usd": adopted.cost_usd,
             "without_caching_usd": none.cost_usd,
+            "without_plan_usd": base.cost_usd,
             "saving": adopted.saving,
             "read_share": adopted.read,
             "break_even": plan.prices.break_even(hour=False),
         }
-        reason = f"saves {adopted.saving:.1%} of the input's cost in a replay of {plan.requests:,} requests"
+        saved = 1.0 - adopted.cost_usd / base.cost_usd if base.cost_usd else 0.0
+        found = f"saves {saved:.1%} against {plan.base}" if adopted is not base else "nothing is surely cheaper"
+        reason = f"{found} in a replay of {plan.requests:,} requests"
         return await self._adoptions.follow(
             bound, AdoptedPlan(plan.adopted, self._clock.now(), reason, dataclasses.asdict(plan.prices), evidence)
         )
@@ -77,13 +94,16 @@ class CachingPlans:
         return prices.rate(offer.provider, offer.model, on=today, context=offer.context)
 
 
-def _planned(rows: Sequence[PromptRequest], rate: Rate, minimum: int) -> PromptPlan:
+def _planned(rows: Sequence[PromptRequest], rate: Rate, rules: CacheRules | None) -> PromptPlan:
     try:
         from parbake.planner.caching.decision import make_prompt_plan
         from parbake.planner.caching.pricing import cache_prices
     except ImportError as missing:
         raise MissingDependency.of("planning", "plan", field="numpy") from missing
-    return make_prompt_plan(_trace(rows), cache_prices(rate, minimum=minimum))
+    prices = cache_prices(rate, minimum=rules.minimum if rules else 0)
+    if rules is not None and "1h" not in rules.ttls:
+        prices = dataclasses.replace(prices, write_hour=None)
+    return make_prompt_plan(_trace(rows), prices, shared=[_shared(row) for row in rows])
 
 
 def _trace(rows: Sequence[PromptRequest]) -> PromptTrace:
@@ -94,6 +114,11 @@ def _trace(rows: Sequence[PromptRequest]) -> PromptTrace:
 
 
 def _ids(row: PromptRequest) -> tuple[object, ...]:
-    shared, stable = row.prefix_tokens // BLOCK, min(row.stable_tokens, row.tokens) // BLOCK
+    shared, stable = _shared(row), min(row.stable_tokens, row.tokens) // BLOCK
     own = row.session.hex() or f"{row.ts}"
     return tuple((row.digest, at) if at < shared else (row.digest, own, at) for at in range(stable))
+
+
+def _shared(row: PromptRequest) -> int:
+    """How many blocks everybody shares."""
+    return min(row.prefix_tokens, row.stable_tokens, row.tokens) // BLOCK

@@ -17,7 +17,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.models import Usage
 from parbake.process.loops import forever
 from parbake.prompt.watching.prompt_watch import Drift, Marking, PromptWatch
-from parbake.prompt.writing.placement import placed
+from parbake.prompt.writing.placement import CacheRules, placed
 from parbake.serving.bound import BoundTask
 from parbake.values.redaction import one_line
 
@@ -126,8 +126,15 @@ def marking(adopted: AdoptedPlan) -> Marking:
             return _live_plan(adopted)
         except ImportError:
             _log.warning("the plan of a prefix needs numpy; breakpoints follow the volatility of the blocks")
-    changed = RULES.get(adopted.strategy, {})
-    return lambda _, rules, prompt, __: placed(prompt, msgspec.structs.replace(rules, **changed))
+    return lambda _, rules, prompt, __: placed(prompt, _ruled(rules, adopted.strategy))
+
+
+def _ruled(rules: CacheRules, strategy: str) -> CacheRules:
+    """A provider's rules as a strategy uses them; it cannot ask for a time to live that the provider does not offer."""
+    changed = dict(RULES.get(strategy, {}))
+    if "ttls" in changed:
+        changed["ttls"] = tuple(ttl for ttl in changed["ttls"] if ttl in rules.ttls) or rules.ttls[:1]
+    return msgspec.structs.replace(rules, **changed)
 
 
 def _live_plan(adopted: AdoptedPlan) -> Marking:

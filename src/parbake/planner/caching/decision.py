@@ -1,12 +1,13 @@
 """The decision about a prompt cache: replay every policy, and adopt one only if it surely pays.
 
-A rule replaces "no caching", and the plan replaces the best rule, only if the one-sided 95 % bound of the cost ratio is
-below 1. Policies are judged by the newest part of the trace, so that the plan has had something to learn from.
+A rule replaces what is done without a plan, and the plan replaces the best rule, only if the one-sided 95 % bound of
+the cost ratio is below 1. Policies are judged by the newest part of the trace, so that the plan has had something to
+learn from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,14 @@ from numpy.typing import NDArray
 from parbake.planner.caching.asked import PromptTrace
 from parbake.planner.caching.clairvoyant import Clairvoyant
 from parbake.planner.caching.marking import Planned
-from parbake.planner.caching.policies_of_caching import AlwaysMark, Automatic, CachingPolicy, LastBlock, NoCaching
+from parbake.planner.caching.policies_of_caching import (
+    AlwaysMark,
+    Automatic,
+    ByVolatility,
+    CachingPolicy,
+    LastBlock,
+    NoCaching,
+)
 from parbake.planner.caching.pricing import CachePrices
 from parbake.planner.caching.replayed import Replayed, replay
 from parbake.planner.caching.strategy_names import CLAIRVOYANT, NONE, PLANNED, SIMPLE
@@ -63,9 +71,10 @@ class PromptPlan:
         prices: The prices of cached tokens.
         used: What each policy did, by name.
         bound_usd: The cost that no policy undercuts, over the whole trace and counted on the judged requests.
-        best_simple: The cheapest rule that needs no prediction and is surely not dearer than no caching.
+        base: What is done without a plan: no caching, or breakpoints by volatility.
+        best_simple: The cheapest rule that needs no prediction and is surely cheaper than that, or that itself.
         adopted: The policy to follow.
-        gates: How the cheapest rule compares with no caching, and the plan with the best rule.
+        gates: How the cheapest rule compares with what is done without a plan, and the plan with the best rule.
         groups: How many groups of requests were resampled.
         requests: The number of requests.
         judged: The number of judged requests.
@@ -77,6 +86,7 @@ class PromptPlan:
     prices: CachePrices
     used: dict[str, Used]
     bound_usd: float
+    base: str
     best_simple: str
     adopted: str
     gates: list[Gate]
@@ -105,18 +115,26 @@ def policies(prices: CachePrices) -> list[CachingPolicy]:
 
 
 def make_prompt_plan(
-    trace: PromptTrace, prices: CachePrices, *, evaluated: float = EVALUATED, progress: Progress | None = None
+    trace: PromptTrace,
+    prices: CachePrices,
+    *,
+    shared: Sequence[int] | None = None,
+    evaluated: float = EVALUATED,
+    progress: Progress | None = None,
 ) -> PromptPlan:
     """Replay a trace under every policy, and choose one.
 
     Args:
         trace: The trace.
         prices: The prices.
+        shared: For each request, how many of its blocks everybody shares. If that is known, plans are compared with
+            breakpoints by volatility, which servers set without a plan, and otherwise with no caching.
         evaluated: The newest part of the requests, on which policies are judged (0 to 1).
         progress: Called with the name of the policy, the number of policies that are done, and their total.
     """
     made, clairvoyant = dict[str, Replayed](), Clairvoyant(trace, prices)
-    todo = [*policies(prices), clairvoyant]
+    usual = [] if shared is None else [ByVolatility(shared, hour=prices.write_hour is not None)]
+    todo = [*policies(prices), *usual, clairvoyant]
     for at, policy in enumerate(todo):
         if progress:
             progress(policy.name, at, len(todo))
@@ -125,10 +143,11 @@ def make_prompt_plan(
         progress(CLAIRVOYANT, len(todo), len(todo))
     judged = judged_requests(trace, evaluated)
     comparison = _Comparison(trace, judged)
-    best, gates = _best_simple(made, comparison)
+    base = usual[0].name if usual else NONE
+    best, gates = _best_simple(made, comparison, base)
     planned = comparison.gate(made[PLANNED], made[best])
     return PromptPlan(
-        prices=prices, used=_used(made, judged, prices), best_simple=best,
+        prices=prices, used=_used(made, judged, prices), base=base, best_simple=best,
         bound_usd=float(clairvoyant.bound()[judged].sum()) * prices.token_usd,
         adopted=PLANNED if planned.adopted else best, gates=[*gates, planned], groups=comparison.groups,
         requests=len(trace.requests), judged=int(judged.sum()), without_repeat=trace.without_repeat(),
@@ -161,12 +180,12 @@ class _Comparison:
         return np.asarray(np.bincount(self._group, cost[self._judged], minlength=self.groups), dtype=np.float64)
 
 
-def _best_simple(made: dict[str, Replayed], comparison: _Comparison) -> tuple[str, list[Gate]]:
-    """The cheapest rule that is surely cheaper than no caching, or no caching; and how the cheapest rule compares."""
-    gates = [comparison.gate(made[name], made[NONE]) for name in SIMPLE if name in made and name != NONE]
+def _best_simple(made: dict[str, Replayed], comparison: _Comparison, base: str) -> tuple[str, list[Gate]]:
+    """The cheapest rule that is surely cheaper than the base, or the base; and how the cheapest rule compares."""
+    gates = [comparison.gate(made[name], made[base]) for name in SIMPLE if name in made and name != base]
     cheapest = min(gates, key=lambda gate: gate.ratio.value)
     sure = min((gate for gate in gates if gate.adopted), key=lambda gate: gate.ratio.value, default=None)
-    return (sure.candidate, [sure]) if sure else (NONE, [cheapest])
+    return (sure.candidate, [sure]) if sure else (base, [cheapest])
 
 
 def _used(made: dict[str, Replayed], judged: NDArray[np.bool_], prices: CachePrices) -> dict[str, Used]:

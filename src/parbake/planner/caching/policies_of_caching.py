@@ -8,7 +8,7 @@ from typing import Protocol
 from parbake.planner.caching.asked import Asked
 from parbake.planner.caching.held import HeldPrefixes, Lapsing, Mark
 from parbake.planner.caching.pricing import HOUR_TTL, LOOKBACK, MOST_MARKS
-from parbake.planner.caching.strategy_names import AUTOMATIC, HOUR, LAST, MINUTES, NONE, WARM
+from parbake.planner.caching.strategy_names import AUTOMATIC, BY_VOLATILITY, HOUR, LAST, MINUTES, NONE, WARM
 
 
 class CachingPolicy(Protocol):
@@ -113,6 +113,35 @@ class AlwaysMark(_Simple):
     def saw(self, request: Asked) -> None:
         """See :meth:`CachingPolicy.saw`."""
         self._last.update(dict.fromkeys(request.blocks, request.at))
+
+
+class ByVolatility(_Simple):
+    """What servers do without a plan: everybody's part is marked for an hour, a conversation for minutes.
+
+    It is asked about the requests of one trace in their order.
+    """
+
+    name = BY_VOLATILITY
+
+    def __init__(self, shared: Sequence[int], *, hour: bool) -> None:
+        """Know the prompts' parts.
+
+        Args:
+            shared: For each request of the trace, how many of its blocks everybody shares.
+            hour: Whether the provider offers an hour.
+        """
+        self._shared, self._hour, self._at = shared, hour, 0
+
+    def marks(self, request: Asked, read: int) -> Sequence[Mark]:
+        """See :meth:`CachingPolicy.marks`."""
+        shared, depth = self._shared[self._at], len(request.blocks)
+        found = (Mark(shared, self._hour), Mark(depth)) if shared < depth else (Mark(depth, self._hour),)
+        return [mark for mark in found if mark.depth > read]
+
+    def saw(self, request: Asked) -> None:
+        """See :meth:`CachingPolicy.saw`."""
+        del request
+        self._at += 1
 
 
 def seen_depth(request: Asked, seen: Container[int]) -> int:

@@ -4,3 +4,5 @@ NONE, LAST, MINUTES, HOUR, WARM = "no caching", "last block 5m", "always 5m", "a
 AUTOMATIC, PLANNED, CLAIRVOYANT = "provider automatic", "planned", "clairvoyant"
 SIMPLE = (NONE, LAST, MINUTES, HOUR, WARM)
 """The rules that need no prediction, and that a client can follow."""
+BY_VOLATILITY = "by volatility"
+"""What servers do without a plan: everybody's part is marked for the longest time, a conversation for the shortest."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from parbake.errors import ParbakeError
 from parbake.ports.models import Generator
 from parbake.prompt.writing.placement import NO_CACHE, CachePlace, CacheRules
 
@@ -23,3 +25,22 @@ def place_of(generator: Generator) -> CachePlace:
 def rules_of(generator: Generator) -> CacheRules:
     """How that cache works; :data:`parbake.prompt.writing.placement.NO_CACHE` if the generator does not say."""
     return getattr(generator, "rules", None) or NO_CACHE
+
+
+def rules_named(resources: Mapping[Any, Any], name: str) -> CacheRules | None:
+    """How the cache of a generator works. A generator that was not used yet is built.
+
+    Args:
+        resources: The app's resources.
+        name: The generator's name.
+
+    Returns:
+        The rules; ``None`` if the app has no generator of that name, or it cannot be built here.
+    """
+    found: Any = resources.get(Generator)
+    try:
+        built = found.build() if hasattr(found, "build") else found
+    except ParbakeError:
+        return None
+    members = [] if built is None else members_of(built)
+    return next((rules_of(one) for one in members if one.name == name), None)
