@@ -185,15 +185,17 @@ def test_a_plan_keeps_a_prefix_warm_at_the_provider(dialect, box):
     async def an_hour():
         nonlocal now
         async with contextlib.aclosing(made(dialect, box)) as generator:
-            await asked(generator, plan(place, RULES, PROMPT, now), 100)
+            await asked(generator, plan(place, RULES, PROMPT, now), 100, is_warm_up=False)
             while now < 3400.0:
                 now += 5.0
                 box.advance(5.0)
                 warm_ups.extend([await asked(generator, one.prompt, 1) for one in plan.due(now)])
-            return await asked(generator, plan(place, RULES, PROMPT, now), 100)
+            return await asked(generator, plan(place, RULES, PROMPT, now), 100, is_warm_up=False)
 
-    async def asked(generator, prompt, longest):
-        return [d async for d in generator.stream(prompt, max_tokens=longest, timeout_s=20.0)][-1].usage
+    async def asked(generator, prompt, longest, *, is_warm_up=True):
+        usage = [d async for d in generator.stream(prompt, max_tokens=longest, timeout_s=20.0)][-1].usage
+        plan.answered(place, prompt, usage, now, is_warm_up=is_warm_up)
+        return usage
 
     last = asyncio.run(an_hour())
     assert len(warm_ups) == 11
@@ -312,16 +314,58 @@ def test_what_has_begun_is_not_tried_again(dialect, box):
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_nobody_listening_is_known_within_the_deadline(dialect, box):
-    """A port without a listener is unreachable, which is known long before the deadline, with the address."""
+def test_nobody_listening_is_known_within_the_deadline(dialect, box, caplog):
+    """A port without a listener is unreachable, which is known early; only the log has the address."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         addresses = type("Closed", (), {"openai_url": url, "anthropic_url": url, "bedrock_url": url, "key": "k" * 9})
         error, _, seconds = failure(made(dialect, addresses), timeout_s=10.0)
     assert error.kind is FailureKind.UNREACHABLE
-    assert f"{url} ({'endpoint_url' if dialect == 'bedrock' else 'base_url'})" in str(error)
+    assert error.field == ("endpoint_url" if dialect == "bedrock" else "base_url")
+    assert f"check {error.field}" in str(error)
+    assert f"{dialect} was not reached at {url}: " in caplog.text
+    assert url not in str(error)
     assert seconds < 5.0
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "url",
+    ["http://me:hunter2@127.0.0.1:1", "me:hunter2@127.0.0.1:1", "127.0.0.1:1", "http://[::hunter2", "ftp://h", "", 5],
+)
+def test_an_address_that_cannot_be_used_is_refused_and_not_shown(dialect, url):
+    """An address without scheme or host, or with a user and a password, is refused when the generator is made."""
+    setting = "endpoint_url" if dialect == "bedrock" else "base_url"
+    addresses = type("Wrong", (), {"openai_url": url, "anthropic_url": url, "bedrock_url": url, "key": "k" * 9})
+    with pytest.raises(ProviderError, match=setting) as caught:
+        made(dialect, addresses)
+    assert caught.value.field == setting
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_an_address_may_hide_is_not_shown():
+    """The query of an address is not in what a generator shows of itself."""
+    shown = repr(AnthropicGenerator(api_key="k" * 9, base_url="http://h/a?x=qsecret"))
+    assert "http://h/a" in shown
+    assert "qsecret" not in shown
+
+
+UNWRITABLE = {
+    "surrogate": Prompt(blocks=(Block("b", "\ud800"),), question="?"),
+    "tool": Prompt(tools=(Tool("t", "", {"x": {1, 2}}),), question="?"),
+    "ttl": Prompt(blocks=(Block("b", "x" * 9000),), breakpoints=(Breakpoint("b", "2h"),), question="?"),
+}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "wrong"), [(d, w) for d in DIALECTS for w in UNWRITABLE if d in MARKED or w != "ttl"]
+)
+def test_a_prompt_that_cannot_be_written_is_no_fault_of_the_provider(dialect, wrong, box):
+    """It is rejected, so that it opens no circuit breaker, whoever notices it."""
+    with pytest.raises(ProviderError) as caught:
+        ask(made(dialect, box), UNWRITABLE[wrong])
+    assert caught.value.kind is FailureKind.REJECTED
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -64,7 +64,7 @@ def costs(
 def _show(rows: list[Cost]) -> None:
     table = Table(*COLUMNS.split(","))
     for row in rows:
-        tokens = f"{_sent(row):,}/{row.output:,}" if row.output or row.written else "-"
+        tokens = f"{_sent(row):,}/{row.output:,}" if row.output or _sent(row) else "-"
         counts = (f"{row.calls:,}", f"{row.rows:,}", f"{row.cpu_s:,.2f}", tokens, _cached(row))
         cells = (*counts, f"{row.serves:,}", f"{row.usd:.6f}")
         waste = f"{row.wasted:,} rows" if row.wasted else "-"

@@ -55,6 +55,10 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001 - the signature that typ
         raise typer.Exit
 
 
+CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "openai", "urllib3")
+"""Clients whose logs of each request have its whole address, which may hold secrets."""
+
+
 @cli.callback()
 def _setup(
     *,
@@ -66,6 +70,8 @@ def _setup(
     """Run before every command."""
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for client in CLIENTS:
+        logging.getLogger(client).setLevel(logging.WARNING)
 
 
 @cli.command(epilog="Example: parbake serve shop:app --port 8000 --allow-host shop.example")

@@ -17,7 +17,7 @@ from parbake.generators._hosted.claude_rules import bedrock_rules
 from parbake.generators._hosted.clients.aws_clients import ACCESS, SECRET, SESSION, AwsClients, region_of
 from parbake.generators._hosted.clients.aws_errors import cause_of_aws
 from parbake.generators._hosted.clients.failures import FailureCause
-from parbake.generators._hosted.clients.keys import check_key, optional_key, required, required_key
+from parbake.generators._hosted.clients.keys import check_address, check_key, optional_key, required, required_key
 from parbake.generators._hosted.handover import handed_over
 from parbake.generators._hosted.request import Attempt, Hosted, shown_address
 from parbake.ports.models import Delta
@@ -70,6 +70,7 @@ class BedrockGenerator(Hosted):
         keys = {ACCESS: access_key, SECRET: secret_key, SESSION: session_token}
         for variable, key in keys.items():
             check_key(key, variable, may_be_empty=True)
+        check_address(endpoint_url, "endpoint_url")
         secrets = (*keys.values(), os.environ.get(BEARER, ""))
         super().__init__(provider="bedrock", model=model, rules=rules or bedrock_rules(model), secrets=secrets)
         self._region = region
@@ -134,9 +135,9 @@ class BedrockGenerator(Hosted):
     def _cause(self, error: Exception, *, is_open: bool) -> FailureCause:
         return cause_of_aws(error, is_open=is_open)
 
-    def _address(self) -> str:
-        where = shown_address(self._endpoint_url, "endpoint_url")
-        return where or f"Amazon's address for the region {self._region}"
+    def _address(self) -> tuple[str, str]:
+        where = shown_address(self._endpoint_url)
+        return (where, "endpoint_url") if where else (f"Amazon's address for {self._region}", "region")
 
     def _key_names(self) -> str:
         return f"{ACCESS} and {SECRET}"

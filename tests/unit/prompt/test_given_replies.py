@@ -60,6 +60,16 @@ async def test_a_reply_without_sources_stays(given):
     assert await given.outdated(talk("Hello 2 you!")) == {1: False}
 
 
+async def test_the_same_words_of_another_reply_do_not_make_it_true(given):
+    """Two replies with the same words are bound to the sources of both, and a repeated one to its newest state."""
+    given.keep(await given.begin(), REPLY, ["fact/window"])
+    given.keep(await given.begin(), REPLY, ["fact/refunds"])
+    await given.app.touch("fact/window")
+    assert await given.outdated(talk(REPLY)) == {1: True}
+    given.keep(await given.begin(), REPLY, ["fact/window"])
+    assert await given.outdated(talk(REPLY)) == {1: False}
+
+
 @pytest.mark.parametrize("tags", [["facts/window"], ["window"], "fact/window"])
 async def test_a_reply_cannot_be_bound_to_what_never_changes(given, tags):
     """A mistyped tag is refused, because the reply would be taken as true for ever."""

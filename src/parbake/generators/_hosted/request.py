@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -15,12 +17,15 @@ from parbake.generators._hosted.clients.keys import masked
 from parbake.ports.models import Delta
 from parbake.ports.prompts import Prompt
 from parbake.prompt.writing.placement import CacheRules, placed
-from parbake.values.redaction import without_credentials
 
+_log = logging.getLogger("parbake.generators")
+_URL = re.compile(r"\"?https?://[^\s\"]+\"?")
 RETRY_S = (0.05, 0.25)
 """The seconds before a retry if the provider does not say how long to wait: drawn between these two."""
 LEAST_S = 0.2
 """A retry is made only if so many seconds remain for it."""
+UNWRITABLE = (AttributeError, LookupError, TypeError, ValueError)
+"""What is raised for a prompt that cannot be written as a request; no fault of the provider."""
 LONGEST_TOKEN = 32
 """A reply may have so many characters for each token that was asked for, and never needs more."""
 SLACK = 1000
@@ -103,9 +108,9 @@ class Hosted(ABC):
     def _key_names(self) -> str:
         """The variables that hold the keys, as a sentence names them."""
 
-    def _address(self) -> str:
-        """Where the provider is asked, with the setting that says so, as a sentence names it."""
-        return "the provider's own address"
+    def _address(self) -> tuple[str, str]:
+        """Where the provider is asked, without secrets, and the setting that says so."""
+        return "the provider's own address", ""
 
     async def _within(
         self, prompt: Prompt, max_tokens: int, attempt: Attempt, timeout_s: float
@@ -145,7 +150,10 @@ class Hosted(ABC):
             return FailureCause(error.kind, str(error))
         if isinstance(error, TimeoutError) or attempt.left() <= 0:
             return FailureCause(FailureKind.TIMEOUT, "")
-        return self._cause(error, is_open=attempt.is_open)
+        found = self._cause(error, is_open=attempt.is_open)
+        if found.kind is FailureKind.UNKNOWN and isinstance(error, UNWRITABLE) and not attempt.is_open:
+            return FailureCause(FailureKind.REJECTED, f"the prompt cannot be written as a request: {found.said}")
+        return found
 
     def _error(self, error: Exception, cause: FailureCause, timeout_s: float) -> ProviderError:
         """The error to raise, with the keys masked."""
@@ -154,7 +162,10 @@ class Hosted(ABC):
         if isinstance(error, ProviderError):
             return ProviderError(said, field=error.field, kind=cause.kind)
         if cause.kind is FailureKind.UNREACHABLE:
-            what = f"was not reached at {self._address()}: {said}"
+            address, setting = self._address()
+            told = _URL.sub("its address", said)  # clients get this text, and the log the address
+            what, field = f"was not reached: {told}" + (f"; check {setting}" if setting else ""), setting or self.name
+            _log.warning("%s was not reached at %s: %s", self.name, address, said)
         elif cause.kind is FailureKind.TIMEOUT:
             what = f"did not finish within {timeout_s:.3g} s"
         elif cause.kind is FailureKind.AUTH:
@@ -168,9 +179,9 @@ class Hosted(ABC):
         return ProviderError(message, field=self.name, kind=FailureKind.TOO_LONG)
 
 
-def shown_address(url: str | None, setting: str) -> str:
-    """An address without what may be secret in it, and the setting that it comes from; empty if there is none."""
-    return f"{without_credentials(url).partition('?')[0]} ({setting})" if url else ""
+def shown_address(url: str | None) -> str:
+    """An address without what may be secret in it: everything before an ``@``, and the query."""
+    return (url or "").partition("?")[0].rpartition("@")[2]
 
 
 async def _next(pieces: AsyncIterator[Delta], seconds: float) -> Delta | None:

@@ -9,7 +9,6 @@ from parbake.generators._hosted.clients.failures import FailureCause
 from parbake.generators._hosted.clients.sdk_client import SdkClient
 from parbake.generators._hosted.request import Hosted, shown_address
 from parbake.prompt.writing.placement import CacheRules
-from parbake.values.redaction import without_credentials
 
 
 class SdkHosted(Hosted):
@@ -42,7 +41,7 @@ class SdkHosted(Hosted):
 
     def __repr__(self) -> str:
         """Without the key."""
-        where = without_credentials(self._client.base_url or "")
+        where = shown_address(self._client.base_url)
         return f"{type(self).__name__}(model={self.model!r}, base_url={where!r})"
 
     async def aclose(self) -> None:
@@ -52,8 +51,9 @@ class SdkHosted(Hosted):
     def _cause(self, error: Exception, *, is_open: bool) -> FailureCause:
         return self._client.cause(error, is_open=is_open)
 
-    def _address(self) -> str:
-        return shown_address(self._client.base_url, "base_url") or super()._address()
+    def _address(self) -> tuple[str, str]:
+        where = shown_address(self._client.base_url)
+        return (where, "base_url") if where else super()._address()
 
     def _key_names(self) -> str:
         return self._variables

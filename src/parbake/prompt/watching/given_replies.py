@@ -14,6 +14,8 @@ from parbake.fence.recording import Recording
 from parbake.prompt.prefix_caches.recent import Recent
 
 KEPT, KEPT_S = 50_000, 86_400.0
+MOST_SOURCES = 16
+"""How many sets of sources are remembered for the same words; the oldest are forgotten first."""
 _NUMBER = re.compile(r"\d")
 
 
@@ -53,7 +55,7 @@ class GivenReplies:
     def __init__(self, bonds: ReplyBonds) -> None:
         """Remember none yet; ``bonds`` knows what has changed."""
         self._bonds = bonds
-        self._kept: Recent[bytes, Record | None] = Recent(KEPT)
+        self._kept: Recent[bytes, dict[tuple[str, ...], Record | None]] = Recent(KEPT)
         self._lock = threading.Lock()
 
     async def begin(self) -> Recording:
@@ -62,6 +64,8 @@ class GivenReplies:
 
     def keep(self, recording: Recording, text: str, tags: Sequence[str]) -> None:
         """Bind a reply to what it states.
+
+        The same words can state different things in two conversations. They are outdated once one of them is.
 
         Args:
             recording: What :meth:`begin` returned before the reply was made.
@@ -72,9 +76,12 @@ class GivenReplies:
             BadInput: No source of the app raises one of the tags, so that the reply would never be outdated.
         """
         self._bonds.check(tags)
-        record = self._bonds.seal(recording, tuple(tags), self._bonds.now())
+        stated, key = tuple(sorted(set(tags))), _digest(text)
+        record = self._bonds.seal(recording, stated, self._bonds.now())
         with self._lock:
-            self._kept[_digest(text)] = record
+            before = self._kept.get(key) or {}
+            found = {**{other: one for other, one in before.items() if other != stated}, stated: record}
+            self._kept[key] = dict(list(found.items())[-MOST_SOURCES:])
 
     async def outdated(self, history: Sequence[tuple[str, str]]) -> dict[int, bool]:
         """Find the earlier replies whose sources have changed since.
@@ -92,10 +99,15 @@ class GivenReplies:
     async def _is_outdated(self, text: str) -> bool:
         key = _digest(text)
         with self._lock:
-            record = self._kept.get(key)
-        if record is None:
+            records = list((self._kept.get(key) or {}).values())
+        if not records:
             return _NUMBER.search(text) is not None
-        return await self._bonds.reason(record, KEPT_S) is not None
+        for record in records:
+            if record is None:  # it rests on something that cannot be bound
+                return _NUMBER.search(text) is not None
+            if await self._bonds.reason(record, KEPT_S) is not None:
+                return True
+        return False
 
 
 def _digest(text: str) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from parbake.errors import MissingDependency
-from parbake.generators._hosted.clients.keys import check_key, required_key
+from parbake.generators._hosted.clients.keys import check_address, check_key, required_key
 from parbake.generators._hosted.clients.sdk_client import SdkClient
 
 KEY = "ANTHROPIC_API_KEY"
@@ -45,10 +45,11 @@ def anthropic_client(purpose: str, *, api_key: str, base_url: str | None, **sett
         settings: Further arguments of the client.
 
     Raises:
-        ProviderError: The key cannot be sent.
+        ProviderError: The key or the address cannot be used.
         MissingDependency: The client is not installed.
     """
     check_key(api_key, KEY)
+    check_address(base_url, "base_url")
     try:
         import anthropic
     except ModuleNotFoundError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from parbake.errors import FailureKind, ProviderError
 
@@ -51,7 +52,7 @@ def check_key(key: str, variable: str, *, may_be_empty: bool = False) -> None:
         variable: The variable that holds it, for the error.
         may_be_empty: Whether the key is optional.
     """
-    if not isinstance(key, str) or not (key or may_be_empty):
+    if not isinstance(key, str) or not (key.strip() or (may_be_empty and not key)):
         raise ProviderError(f"{variable} is empty; set it to the key", field=variable, kind=FailureKind.AUTH)
     if not (key.isascii() and key.isprintable()):
         raise ProviderError(
@@ -59,6 +60,28 @@ def check_key(key: str, variable: str, *, may_be_empty: bool = False) -> None:
             field=variable,
             kind=FailureKind.AUTH,
         )
+
+
+def check_address(url: str | None, setting: str) -> None:
+    """Raise :class:`ProviderError` for an address that no request could reach, or that holds a user or a password.
+
+    Args:
+        url: The address; ``None`` for the provider's own.
+        setting: The setting that holds it, for the error, which does not show it.
+    """
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except (ValueError, TypeError, AttributeError):
+        is_whole, parts = False, None
+    if not is_whole:
+        message = f"{setting} must be an address such as http://127.0.0.1:8000/v1"
+        raise ProviderError(message, field=setting, kind=FailureKind.REJECTED)
+    if parts is not None and "@" in parts.netloc:
+        message = f"{setting} must not hold a user or a password, which the client would send instead of the key"
+        raise ProviderError(message, field=setting, kind=FailureKind.AUTH)
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, get_args
 
 from parbake.errors import FailureKind, MissingDependency, ProviderError
-from parbake.generators._hosted.clients.keys import check_key, required_key
+from parbake.generators._hosted.clients.keys import check_address, check_key, required_key
 from parbake.generators._hosted.clients.sdk_client import SdkClient
 
 KEY = "OPENAI_API_KEY"
@@ -49,10 +49,11 @@ def openai_client(purpose: str, *, api_key: str, base_url: str | None, **setting
         settings: Further arguments of the client.
 
     Raises:
-        ProviderError: The key cannot be sent.
+        ProviderError: The key or the address cannot be used.
         MissingDependency: The client is not installed.
     """
     check_key(api_key, KEY)
+    check_address(base_url, "base_url")
     try:
         import openai
     except ModuleNotFoundError as error:
