@@ -192,7 +192,9 @@ class Operations:
         from parbake.prompt.watching.explaining import Traffic
 
         engine, settings = self._opening.opened(), self._opening.settings
-        reports = PromptReports(engine.resolver, engine.tasks, engine.meter.watch, engine.binder.resources)
+        reports = PromptReports(
+            engine.resolver, engine.tasks, engine.meter.watch, adopted=engine.adopted, resources=engine.binder.resources
+        )
         return await reports.report(
             book or settings.book, now=settings.clock.now(), traffic=traffic or Traffic(), tools=tools
         )

@@ -283,3 +283,15 @@ async def test_a_part_of_the_look_that_fails_stops_no_other(shop, world, monkeyp
     monkeypatch.setattr(care, "_send", send)
     await care.look()
     assert [alert.kind for alert in shop.sink.alerts] == ["cache_drift"]
+
+
+async def test_the_explanation_shows_the_followed_plan(shop):
+    """Operators see the breakpoints and the reads of the plan that servers follow, not those without one."""
+    base, _ = shop.named
+    await shop.materialize(base)
+    for strategy, ends, reads in [("no caching", [None, None], False), ("always 5m", [None, "5m"], True)]:
+        await shop.engine.adopted.follow(shop.engine.bound_task(base), AdoptedPlan(strategy, 0.0, "", {}))
+        (row,) = (await shop.ops.prompts(book=book())).prompts
+        assert row.follows == strategy
+        assert [part.breakpoint for part in row.explanation.parts] == ends
+        assert (row.explanation.expected.read_share > 0) is reads

@@ -15,6 +15,7 @@ from parbake.cli.support.output import print_table
 from parbake.errors import BadInput
 from parbake.ledger.costs import read_book
 from parbake.ledger.prompt_report import PromptReport, PromptRow
+from parbake.planner.caching.strategy_names import PLANNED, WARM
 from parbake.ports.prompts import Tool
 from parbake.prompt.watching.explaining import Traffic, uncached
 
@@ -69,6 +70,9 @@ def _show(found: PromptReport) -> None:
 def _show_row(row: PromptRow) -> None:
     where = f"{row.provider} {row.model}".strip() or "no provider"
     typer.echo(f"{row.prefix} {row.key!r} of {row.owner}, at {where}")
+    if row.follows:
+        decides = row.follows in (PLANNED, WARM)
+        typer.echo(f"  follows the plan: {row.follows}" + (", which decides request by request" if decides else ""))
     table = Table("part", "changes with", "version", "tokens", "breakpoint")
     for part in row.explanation.parts:
         table.add_row(part.name, part.volatility, part.version or "-", f"{part.tokens:,}", part.breakpoint or "-")

@@ -9,6 +9,8 @@ import msgspec
 
 from parbake.declare.tasks import Artifact
 from parbake.errors import ProviderError
+from parbake.lanes.batch.adopted import Adoptions
+from parbake.lanes.worker.prefix_care import ruled
 from parbake.ledger.costs import CostBook, price
 from parbake.ports.models import Generator
 from parbake.ports.prompts import Block, Tool
@@ -36,6 +38,8 @@ class PromptRow(msgspec.Struct, frozen=True):
         naive_usd: The same in the naive order.
         uncached_usd: The same without any cache.
         met: What requests of this process have met; ``None`` before the first.
+        follows: The adopted plan; empty without one. Under ``planned`` and ``warm all``, breakpoints follow from the
+            requests, and the explanation shows those that are set without a plan.
     """
 
     prefix: str
@@ -49,6 +53,7 @@ class PromptRow(msgspec.Struct, frozen=True):
     naive_usd: float | None
     uncached_usd: float | None
     met: PrefixStats | None = None
+    follows: str = ""
 
 
 class PromptReport(msgspec.Struct, frozen=True):
@@ -86,7 +91,13 @@ class PromptReports:
     """Writes reports on the prefixes of an app."""
 
     def __init__(
-        self, resolver: Resolver, tasks: Mapping[str, BoundTask], watch: PromptWatch, resources: Mapping[Any, Any]
+        self,
+        resolver: Resolver,
+        tasks: Mapping[str, BoundTask],
+        watch: PromptWatch,
+        *,
+        adopted: Adoptions,
+        resources: Mapping[Any, Any],
     ) -> None:
         """Keep what is reported on.
 
@@ -94,9 +105,11 @@ class PromptReports:
             resolver: Reads stored prefixes.
             tasks: The stored tasks by name.
             watch: What requests have met.
+            adopted: The plans that prefixes follow.
             resources: The app's resources, with the generator.
         """
-        self._resolver, self._tasks, self._watch, self._resources = resolver, tasks, watch, resources
+        self._resolver, self._tasks, self._watch = resolver, tasks, watch
+        self._adopted, self._resources = adopted, resources
 
     async def report(
         self, book: CostBook, *, now: float, traffic: Traffic = TYPICAL, tools: Sequence[Tool] | None = None
@@ -113,10 +126,13 @@ class PromptReports:
         rows: list[PromptRow] = []
         async for prefix in self._stored():
             sent = self._watch.tools(prefix.task.name) if tools is None else tools
+            history = await self._adopted.history(prefix.task)
+            follows = history[0].strategy if history else ""
             for generator in found:
-                rules = NO_CACHE if generator is None else rules_of(generator)
+                rules = ruled(NO_CACHE if generator is None else rules_of(generator), follows)
                 made = explain(prefix.blocks, rules, tools=sent, traffic=traffic)
-                rows.append(self._row(prefix, generator, made, _Priced(book, generator, now)))
+                row = self._row(prefix, generator, made, _Priced(book, generator, now))
+                rows.append(msgspec.structs.replace(row, follows=follows))
         return PromptReport(tuple(rows), tuple(self._watch.held(now=now)), missing)
 
     def _row(self, prefix: _Prefix, generator: Generator | None, made: PrefixExplanation, priced: _Priced) -> PromptRow:

@@ -13,6 +13,8 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from parbake.errors import BadInput
+
 Volatility = Literal["rules", "policy", "shared", "user"]
 """What changes a block: a release of the program, a policy event, an event of shared data, or another user."""
 VOLATILITIES: tuple[Volatility, ...] = get_args(Volatility)
@@ -36,8 +38,18 @@ class Block(msgspec.Struct, frozen=True):
 
 
 def ordered(blocks: Iterable[Block]) -> tuple[Block, ...]:
-    """Sort blocks by volatility, the most stable first; blocks of the same volatility keep their order."""
-    return tuple(sorted(blocks, key=lambda block: VOLATILITIES.index(block.volatility)))
+    """Sort blocks by volatility, the most stable first; blocks of the same volatility keep their order.
+
+    Raises :class:`BadInput` for an unknown volatility.
+    """
+    found = tuple(blocks)
+    for block in found:
+        if block.volatility not in VOLATILITIES:
+            raise BadInput(
+                f"block {block.name!r}: volatility={block.volatility!r} must be one of {', '.join(VOLATILITIES)}",
+                field="volatility",
+            )
+    return tuple(sorted(found, key=lambda block: VOLATILITIES.index(block.volatility)))
 
 
 def everybodys(blocks: Sequence[Block]) -> tuple[Block, ...]:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parbake.errors import BadInput
 from parbake.ports.prompts import VOLATILITIES, Block, Exchange, Prompt, Tool, ToolCall, ordered
 from parbake.prompt.writing.render import (
     OUTDATED,
@@ -103,3 +104,17 @@ def test_a_long_conversation_loses_many_turns_at_once(length, fewest, step):
 def test_the_window_of_the_guide(length, left):
     """With 16 and 8, a conversation of 17 turns is cut to 9, and then grows to 16 again."""
     assert len(windowed((("user", "x"),) * length, most=16, fewest=8)) == left
+
+
+@pytest.mark.parametrize(("most", "fewest"), [(0, 0), (4, 4), (4, 5), (4, -1)])
+def test_a_window_that_cannot_be_kept_is_refused(most, fewest):
+    """A window that is never cut, or always, names the field."""
+    with pytest.raises(BadInput, match="must be below") as caught:
+        windowed([("user", "a")] * 9, most=most, fewest=fewest)
+    assert caught.value.field == "fewest"
+
+
+def test_a_block_of_unknown_volatility_cannot_be_sorted():
+    """It is named, with what it may be."""
+    with pytest.raises(BadInput, match="must be one of rules, policy, shared, user"):
+        ordered([Block("clock", "x", "daily")])

@@ -126,11 +126,17 @@ def marking(adopted: AdoptedPlan) -> Marking:
             return _live_plan(adopted)
         except ImportError:
             _log.warning("the plan of a prefix needs numpy; breakpoints follow the volatility of the blocks")
-    return lambda _, rules, prompt, __: placed(prompt, _ruled(rules, adopted.strategy))
+    return lambda _, rules, prompt, __: placed(prompt, ruled(rules, adopted.strategy))
 
 
-def _ruled(rules: CacheRules, strategy: str) -> CacheRules:
-    """A provider's rules as a strategy uses them; it cannot ask for a time to live that the provider does not offer."""
+def ruled(rules: CacheRules, strategy: str) -> CacheRules:
+    """A provider's rules as a strategy uses them. It asks for no time to live that the provider does not offer.
+
+    Args:
+        rules: The rules.
+        strategy: One of :mod:`parbake.planner.caching.strategy_names`. Those that decide request by request change
+            nothing.
+    """
     changed = dict(RULES.get(strategy, {}))
     if "ttls" in changed:
         changed["ttls"] = tuple(ttl for ttl in changed["ttls"] if ttl in rules.ttls) or rules.ttls[:1]

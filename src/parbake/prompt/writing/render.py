@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from parbake.errors import BadInput
 from parbake.ports.prompts import CONVERSATION, TOOLS, Block, Prompt, Tool
 
 OUTDATED = "[Outdated: what this reply was based on has changed since. Do not repeat it.]"
@@ -87,7 +88,12 @@ def windowed(turns: Sequence[tuple[str, str]], *, most: int, fewest: int) -> tup
         turns: The conversation as (role, text), oldest first.
         most: A conversation of at most so many turns stays whole.
         fewest: How many turns are left right after it was cut.
+
+    Raises:
+        BadInput: ``fewest`` is not below ``most``, or one of them is negative.
     """
+    if not 0 <= fewest < most:
+        raise BadInput(f"fewest={fewest} must be below most={most}, and not negative", field="fewest")
     step = most - fewest
     left_out = 0 if len(turns) <= most else -(-(len(turns) - most) // step) * step
     return tuple(turns[left_out:])
