@@ -25,7 +25,7 @@ from parbake.planner.caching.decision import PromptPlan, make_prompt_plan
 from parbake.planner.caching.marking import Planned
 from parbake.planner.caching.pricing import CachePrices
 from parbake.planner.caching.replayed import replay
-from parbake.planner.caching.strategy_names import CLAIRVOYANT, NONE, PLANNED
+from parbake.planner.caching.strategy_names import BY_VOLATILITY, CLAIRVOYANT, NONE, PLANNED
 from parbake.planner.caching.trace_file import read_trace
 from parbake.planner.intervals import Resampler
 
@@ -161,6 +161,8 @@ def _goals(figures: dict[str, float], repeating: Made, others: Made, *, has_data
     adopted = over({**repeating, **others}, "adopted / no caching", max)
     live = figures["live, planned: cost / no caching"] / figures["live, planned, no warm-ups: cost / no caching"]
     yield Goal("live: cost with warm-ups / without", live, "x", "<= 1", live <= 1)
+    usual = figures["live, planned: cost / no caching"] / figures[f"live, {BY_VOLATILITY}: cost / no caching"]
+    yield Goal("live: cost of the plan / of breakpoints by volatility", usual, "x", "<= 1", usual <= 1)
     yield Goal("adopted policy's cost / no caching, greatest", adopted, "x", "<= 1", adopted <= 1 + 1e-9)
 
 

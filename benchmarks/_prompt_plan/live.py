@@ -9,12 +9,13 @@ import numpy as np
 
 from parbake.planner.caching.live_plan import LivePlan
 from parbake.planner.caching.marking import Planned
-from parbake.planner.caching.policies_of_caching import AlwaysMark, CachingPolicy
+from parbake.planner.caching.policies_of_caching import AlwaysMark, CachingPolicy, NoCaching
 from parbake.planner.caching.pricing import CachePrices
+from parbake.planner.caching.strategy_names import BY_VOLATILITY
 from parbake.ports.models import Usage
 from parbake.ports.prompts import Block, Prediction, Prompt
 from parbake.prompt.prefix_caches import BreakpointCache, pieces
-from parbake.prompt.writing.placement import CachePlace, CacheRules
+from parbake.prompt.writing.placement import CachePlace, CacheRules, placed
 
 LOOK_S = 5.0
 """How often a server looks for warm-ups, in seconds."""
@@ -45,23 +46,27 @@ def asked(seed: int, *, hours: float, between_s: float) -> list[tuple[float, Pro
     while now < hours * 3600:
         now += float(rng.exponential(between_s))
         session, at, turns = f"s{len(found)}", now, tuple[tuple[str, str], ...]()
+        profile = int(rng.integers(40, 1200))
         for turn in range(int(rng.geometric(0.4))):
             question = f"{session} {turn} ".ljust(200, "q")
-            found.append((at, Prompt(blocks=blocks, turns=turns, question=question, session=session)))
+            mine = Block("profile", f"{session} ".ljust(profile, "u"), "user")
+            found.append((at, Prompt(blocks=(*blocks, mine), turns=turns, question=question, session=session)))
             turns = (*turns, ("user", question), ("assistant", f"{session} {turn} ".ljust(800, "a")))
             at += float(40.0 * rng.lognormal(0, 0.7))
     return sorted(found, key=lambda one: one[0])
 
 
-def bill(requests: list[tuple[float, Prompt]], policy: Callable[[], CachingPolicy], prices: CachePrices) -> LiveBill:
+def bill(
+    requests: list[tuple[float, Prompt]], policy: Callable[[], CachingPolicy] | None, prices: CachePrices
+) -> LiveBill:
     """Send requests under a policy, to a provider that follows its rules.
 
     Args:
         requests: The requests by time.
-        policy: Creates the policy.
+        policy: Creates the policy; ``None`` for what servers do without a plan.
         prices: The prices.
     """
-    plan, cache = LivePlan(policy, block=128), BreakpointCache(RULES)
+    plan, cache = LivePlan(policy or NoCaching, block=128), BreakpointCache(RULES)
     now, begin = 0.0, requests[int(len(requests) * FAMILIAR)][0]
     spent, plain, warm_ups = 0.0, 0.0, 0
     for at, prompt in requests:
@@ -70,7 +75,8 @@ def bill(requests: list[tuple[float, Prompt]], policy: Callable[[], CachingPolic
             for one in plan.due(now):
                 cost = _sent(plan, cache, one.prompt, now, prices, is_warm_up=True)[0] + prices.warm_up
                 spent, warm_ups = (spent + cost, warm_ups + 1) if now >= begin else (spent, warm_ups)
-        cost, tokens = _sent(plan, cache, plan(PLACE, RULES, prompt, at), at, prices)
+        marked = placed(prompt, RULES) if policy is None else plan(PLACE, RULES, prompt, at)
+        cost, tokens = _sent(plan, cache, marked, at, prices)
         spent, plain = (spent + cost, plain + tokens) if at >= begin else (spent, plain)
     return LiveBill(spent / plain, warm_ups)
 
@@ -91,7 +97,9 @@ def bills(seed: int, prices: CachePrices, *, hours: float, between_s: float) -> 
         "always 5m": AlwaysMark,
         "warm all": lambda: AlwaysMark(warm=True),
     }
-    return {name: bill(requests, policy, prices) for name, policy in ways.items()}
+    return {BY_VOLATILITY: bill(requests, None, prices)} | {
+        name: bill(requests, policy, prices) for name, policy in ways.items()
+    }
 
 
 def _sent(

@@ -332,7 +332,18 @@ def test_nobody_listening_is_known_within_the_deadline(dialect, box, caplog):
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize(
     "url",
-    ["http://me:hunter2@127.0.0.1:1", "me:hunter2@127.0.0.1:1", "127.0.0.1:1", "http://[::hunter2", "ftp://h", "", 5],
+    [
+        "http://me:hunter2@127.0.0.1:1",
+        "me:hunter2@127.0.0.1:1",
+        "127.0.0.1:1",
+        "http://[::hunter2",
+        "ftp://h",
+        "",
+        5,
+        "http://h/v1?key=hunter2",
+        "http://h/v1#hunter2",
+        "http://h h:1/hunter2",
+    ],
 )
 def test_an_address_that_cannot_be_used_is_refused_and_not_shown(dialect, url):
     """An address without scheme or host, or with a user and a password, is refused when the generator is made."""
@@ -342,13 +353,6 @@ def test_an_address_that_cannot_be_used_is_refused_and_not_shown(dialect, url):
         made(dialect, addresses)
     assert caught.value.field == setting
     assert "hunter2" not in str(caught.value)
-
-
-def test_what_an_address_may_hide_is_not_shown():
-    """The query of an address is not in what a generator shows of itself."""
-    shown = repr(AnthropicGenerator(api_key="k" * 9, base_url="http://h/a?x=qsecret"))
-    assert "http://h/a" in shown
-    assert "qsecret" not in shown
 
 
 UNWRITABLE = {

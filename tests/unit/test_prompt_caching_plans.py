@@ -295,3 +295,48 @@ async def test_the_explanation_shows_the_followed_plan(shop):
         assert row.follows == strategy
         assert [part.breakpoint for part in row.explanation.parts] == ends
         assert (row.explanation.expected.read_share > 0) is reads
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [({"ttls": ("30m",)}, "30m; plans are made for 5m and 1h"), ({"mechanism": "automatic"}, "takes no breakpoints")],
+)
+async def test_what_a_plan_cannot_change_is_not_planned(shop, monkeypatch, rules, words):
+    """A provider without breakpoints, or with other times to live, is named instead of planned wrongly."""
+    monkeypatch.setattr(Provider, "rules", msgspec.structs.replace(RULES, **rules))
+    with pytest.raises(pb.BadInput, match=words) as caught:
+        await shop.ops.replan_caching(shop.named[0], "hosted", book())
+    assert caught.value.field == "generator"
+
+
+async def test_a_warm_up_that_is_cancelled_leaves_no_claim(shop, world):
+    """If the worker ends during a warm-up, another process may send it, and nothing is left running."""
+    tried, working = await failing(shop, RuntimeError("unused"))
+    begun = asyncio.Event()
+
+    async def hang(prompt, *, max_tokens, timeout_s):
+        begun.set()
+        await asyncio.Event().wait()
+        yield
+
+    shop.provider.stream = hang
+    work = asyncio.create_task(waited(shop, world, 300))
+    await begun.wait()
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    claims = shop.engine.prefix_care._warm_ups._claims
+    assert await claims.read() == {}
+    assert (tried, working is not None) == ([], True)
+
+
+async def test_a_store_that_fails_leaves_warm_ups_to_the_next_look(shop, world, monkeypatch, caplog):
+    """A claim that cannot be written is said, and no warm-up is sent without one."""
+    tried, _ = await failing(shop, RuntimeError("unused"))
+
+    async def gone(self, to):
+        raise pb.errors.StoreError("the store is away", field="store")
+
+    monkeypatch.setattr(type(shop.engine.prefix_care._warm_ups._claims), "change", gone)
+    await waited(shop, world, 300)
+    assert "base could not be kept warm: the store is away" in caplog.text
+    assert tried == []

@@ -193,6 +193,7 @@ def test_a_live_input_has_no_place_in_a_prefix():
         (None, "returns its blocks"),
         ([Block("a", "x"), Block("a", "y")], "used twice"),
         ([Block("tools", "x")], "reserved"),
+        ([Block("question", "x")], "reserved"),
         ([Block("", "x")], "empty"),
         ([Block("a", "x", "daily")], "must be one of rules, policy"),
     ],

@@ -23,7 +23,7 @@ from parbake.declare.templates import check_templates, wishes
 from parbake.errors import ComputeFailed, ContractError, DeclarationError, LaneError, RoleError
 from parbake.ports.batches.provider_batch import ProviderBatch
 from parbake.ports.models import Generator
-from parbake.ports.prompts import CONVERSATION, TOOLS, VOLATILITIES, Block, ordered
+from parbake.ports.prompts import RESERVED, VOLATILITIES, Block, ordered
 from parbake.values.checks import check_whole
 from parbake.values.duration import Duration, humanize, seconds
 
@@ -234,7 +234,7 @@ def in_order(task: str, blocks: Any) -> Blocks:
         raise ComputeFailed(f"{task}: a prefix returns its blocks, such as [pb.prompt.Block('rules', ...)]", field=task)
     names = [block.name for block in found]
     for name in names:
-        if not name or name in (TOOLS, CONVERSATION) or names.count(name) > 1:
+        if not name or name in RESERVED or names.count(name) > 1:
             raise ComputeFailed(f"{task}: the block name {name!r} is empty, reserved or used twice", field=task)
     wrong = next((block for block in found if block.volatility not in VOLATILITIES), None)
     if wrong is not None:

@@ -45,10 +45,11 @@ class CachingPlans:
             rules: How the generator's provider caches, if that is known; it may offer no hour.
 
         Raises:
-            BadInput: There is no ledger, no request yet, or no price for cached tokens.
+            BadInput: There is no ledger, no request yet, no price for cached tokens, or nothing to plan.
         """
         if not getattr(bound.task, "is_prefix", False):
             raise BadInput(f"{bound.name} is not a prefix of prompts", field="task")
+        _must_be_plannable(generator, rules)
         if self._ledger is None:
             raise BadInput(f"{bound.name}: planning needs App(ledger=...), where requests are kept", field="ledger")
         rate = self._rate(generator, book)
@@ -92,6 +93,21 @@ class CachingPlans:
         today = dt.datetime.fromtimestamp(self._clock.now(), dt.UTC).date()
         prices = Book(as_of=book.as_of, rates=book.rates)
         return prices.rate(offer.provider, offer.model, on=today, context=offer.context)
+
+
+def _must_be_plannable(generator: str, rules: CacheRules | None) -> None:
+    """Raise :class:`BadInput` for a provider that no plan could tell anything, or whose times to live are others."""
+    if rules is None:
+        return
+    if rules.mechanism != "breakpoints":
+        raise BadInput(
+            f"{generator} takes no breakpoints ({rules.mechanism}), so there is nothing to plan", field="generator"
+        )
+    if not set(rules.ttls) <= {"5m", "1h"}:
+        raise BadInput(
+            f"{generator} holds prefixes for {', '.join(rules.ttls)}; plans are made for 5m and 1h only",
+            field="generator",
+        )
 
 
 def _planned(rows: Sequence[PromptRequest], rate: Rate, rules: CacheRules | None) -> PromptPlan:

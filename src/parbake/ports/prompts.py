@@ -21,8 +21,9 @@ VOLATILITIES: tuple[Volatility, ...] = get_args(Volatility)
 Ttl = Literal["5m", "30m", "1h"]
 """How long a provider is asked to hold a prefix."""
 TTL_S: dict[Ttl, float] = {"5m": 300.0, "30m": 1800.0, "1h": 3600.0}
-TOOLS, CONVERSATION = "tools", "conversation"
+TOOLS, CONVERSATION, QUESTION = "tools", "conversation", "question"
 """The names of the parts that are not blocks."""
+RESERVED = frozenset({TOOLS, CONVERSATION, QUESTION})
 
 
 class Block(msgspec.Struct, frozen=True):

@@ -168,7 +168,7 @@ class TokenMeter:
             self._ledger.prompted(prefix, generator.name, size_of(sent.prompt.session, sent.shares, usage))
         if prefix and found is not None and found.miss is not None:
             self._ledger.cache_missed(prefix, generator.name, found.miss)
-        of_prefix, rest = split(sent.shares, usage) if prefix else (Usage(), usage)
+        of_prefix, rest = split(sent.shares.prefix, usage) if prefix else (Usage(), usage)
         if of_prefix.input is not None or any(
             (of_prefix.cache_read, of_prefix.cache_write, of_prefix.cache_write_hour)
         ):

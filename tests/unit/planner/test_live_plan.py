@@ -12,11 +12,12 @@ from parbake.planner.caching.pricing import CachePrices
 from parbake.ports.models import Usage
 from parbake.ports.prompts import Block, Breakpoint, Prompt
 from parbake.prompt.prefix_caches import BreakpointCache, pieces
-from parbake.prompt.writing.placement import CachePlace, CacheRules
+from parbake.prompt.writing.placement import CachePlace, CacheRules, placed
 
 PRICES = CachePrices(read=0.1, write=1.25, write_hour=2.0, minimum=0)
 MINUTES = CachePrices(read=0.1, write=1.25, minimum=0)
 PLACE = CachePlace("maker", "small")
+MINUTES_RULES = CacheRules(mechanism="breakpoints", minimum=100)
 RULES = CacheRules(mechanism="breakpoints", minimum=100, ttls=("5m", "1h"))
 
 
@@ -250,3 +251,55 @@ def test_equal_prefixes_are_equal_whatever_stands_behind_them():
         blocks = (Block("rules", "r" * 5000), Block("profile", "u" * (100 + 7 * n), "user"))
         provider.ask(Prompt(blocks=blocks, question="?"), n * 1.0)
     assert [one.prompt.blocks[-1].name for _, one in provider.warm(40.0, 360.0)] == ["rules"]
+
+
+def spent(requests, mark):
+    """Return what requests cost at a provider without an hour, in uncached tokens; ``mark`` sets their breakpoints."""
+    cache, total = BreakpointCache(RULES), 0.0
+    for now, asked in requests:
+        cut = pieces(mark(asked, now))
+        found = cache.predict(asked.session, cut, now=now)
+        cache.sent(asked.session, cut, now=now)
+        total += found.uncached + 0.1 * found.read + 1.25 * found.write
+    return total
+
+
+@pytest.mark.parametrize(("profile", "turns"), [(0, 1), (300, 1), (300, 4), (2000, 6)])
+def test_the_plan_reads_what_breakpoints_by_volatility_read(profile, turns):
+    """Under steady traffic a plan costs no more, whatever stands behind the shared prefix and however talks grow."""
+    requests = []
+    for n in range(300):
+        mine = (Block("profile", f"{n} ".ljust(profile, "u"), "user"),) if profile else ()
+        for turn in range(turns):
+            said = prompt(session=f"s{n}", turns=2 * turn).turns
+            one = Prompt(blocks=(*prompt().blocks, *mine), turns=said, question="?", session=f"s{n}")
+            requests.append((n * 60.0 + turn * 20.0, one))
+    requests.sort(key=lambda one: one[0])
+    usual = spent(requests, lambda asked, now: placed(asked, MINUTES_RULES))
+    provider = Provider(planned(MINUTES))
+    assert spent(requests, lambda asked, now: provider.ask(asked, now)[0]) <= 1.05 * usual
+
+
+def test_a_provider_with_other_times_to_live_is_left_to_the_volatility():
+    """Plans know five minutes and an hour; where prefixes live for half an hour, nothing is planned or warmed."""
+    rules = CacheRules(mechanism="breakpoints", minimum=100, ttls=("30m",))
+    plan = warm_all()
+    assert plan(PLACE, rules, prompt(), 0.0) == placed(prompt(), rules)
+    assert [one for at in range(0, 4000, 5) for one in plan.due(float(at))] == []
+
+
+def test_what_another_process_warms_is_still_held():
+    """A process whose warm-up was sent by another one goes on to read the prefix, and asks again in time."""
+    provider = Provider(warm_all())
+    provider.ask(prompt(), 0.0)
+    (one,) = provider.plan.due(285.0)
+    provider.plan.kept_elsewhere(one, 285.0)
+    assert [at for at in range(290, 700, 5) if provider.plan.due(float(at))] == [570]
+
+
+def test_no_breakpoint_is_set_where_none_is_allowed():
+    """A provider's limit of breakpoints is kept, also if it is none."""
+    for most in (0, 1, 2):
+        found, _ = Provider(warm_all()).ask(prompt(turns=3), 0.0)
+        limited = warm_all()(PLACE, msgspec.structs.replace(RULES, most=most), prompt(turns=3), 0.0)
+        assert len(limited.breakpoints) == min(most, len(found.breakpoints))

@@ -59,3 +59,13 @@ def test_given_breakpoints_stay():
     given = Prompt(blocks=BLOCKS, breakpoints=(Breakpoint("rules"),))
     assert placed(given, RULES) == given
     assert placed(Prompt(blocks=BLOCKS, breakpoints=()), RULES).breakpoints == ()
+
+
+def test_what_stands_behind_a_users_block_is_the_users():
+    """A shared block behind a user's is asked to live as short as that, so that longer lives stand first."""
+    blocks = tuple(Block(name, name * 900, volatility) for name, volatility in
+                   (("rules", "rules"), ("mine", "user"), ("news", "shared")))  # fmt: skip
+    rules = CacheRules(mechanism="breakpoints", minimum=100, ttls=("5m", "1h"))
+    assert [(one.after, one.ttl) for one in placed(Prompt(blocks=blocks), rules).breakpoints] == [
+        ("rules", "1h"), ("mine", "5m"), ("news", "5m"),
+    ]  # fmt: skip

@@ -171,7 +171,7 @@ def test_the_prefix_is_billed_apart(usage, of_prefix):
     """Reads and writes belong to the prefix up to its size; the two parts add up to the whole."""
     shares = shares_of(request())
     assert shares.prefix == pytest.approx(500 / 600)
-    found, rest = split(shares, usage)
+    found, rest = split(shares.prefix, usage)
     assert found == of_prefix
     assert (found + rest).input == usage.input
     assert rest.output == usage.output
@@ -180,7 +180,7 @@ def test_the_prefix_is_billed_apart(usage, of_prefix):
 def test_a_long_conversation_is_not_billed_to_the_prefix():
     """Cached turns of the conversation stay with the task that asked."""
     prompt = request(turns=(("user", "u" * 2000), ("assistant", "a" * 2000)))
-    found, rest = split(shares_of(prompt), Usage(uncached=100, cache_read=1500))
+    found, rest = split(shares_of(prompt).prefix, Usage(uncached=100, cache_read=1500))
     assert found.cache_read == pytest.approx(500, abs=8)
     assert rest.cache_read == 1500 - found.cache_read
 

@@ -156,15 +156,14 @@ class Hosted(ABC):
         return found
 
     def _error(self, error: Exception, cause: FailureCause, timeout_s: float) -> ProviderError:
-        """The error to raise, with the keys masked."""
-        said = masked(cause.said, self._secrets) or type(error).__name__
+        """The error to raise, without keys and addresses, because clients are shown its text."""
+        said = _URL.sub("its address", masked(cause.said, self._secrets)) or type(error).__name__
         field, what = self.name, f"failed: {said}"
         if isinstance(error, ProviderError):
             return ProviderError(said, field=error.field, kind=cause.kind)
         if cause.kind is FailureKind.UNREACHABLE:
             address, setting = self._address()
-            told = _URL.sub("its address", said)  # clients get this text, and the log the address
-            what, field = f"was not reached: {told}" + (f"; check {setting}" if setting else ""), setting or self.name
+            what, field = f"was not reached: {said}" + (f"; check {setting}" if setting else ""), setting or self.name
             _log.warning("%s was not reached at %s: %s", self.name, address, said)
         elif cause.kind is FailureKind.TIMEOUT:
             what = f"did not finish within {timeout_s:.3g} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from hashlib import blake2b
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from parbake.errors import FailureKind, ParbakeError, ProviderError
+from parbake.errors import FailureKind, ParbakeError, ProviderError, StoreError
 from parbake.ports.clock import Clock
 from parbake.ports.models import Generator
 from parbake.ports.named_values import NamedValue, NamedValues
@@ -98,28 +99,36 @@ class WarmUps:
 
     async def _keep(self, warm_up: WarmUp, current: Sequence[tuple[str, tuple[Block, ...]]]) -> None:
         """Send a warm-up, unless its prefix has changed or lapsed, or another process keeps it."""
-        prompt, place = warm_up.prompt, warm_up.place
+        prompt, now = warm_up.prompt, self._clock.now()
         begun = [blocks[: len(prompt.blocks)] for name, blocks in current if name == prompt.prefix]
-        if prompt.blocks not in begun or self._clock.now() >= warm_up.until or not await self._claim(warm_up):
+        generator = next((one for one in self._generators() if place_of(one) == warm_up.place), None)
+        if generator is None or prompt.blocks not in begun or now >= warm_up.until:
             return
+        is_mine = False
         try:
-            await self._send(warm_up)
-        except Exception as error:  # noqa: BLE001 - any error of a generator: nobody waits for a warm-up
-            await self._release(warm_up)
+            is_mine = await self._claim(warm_up)
+            if is_mine:
+                await self._send(generator, prompt)
+            else:
+                self._meter.watch.kept_elsewhere(warm_up, now=now)
+        except asyncio.CancelledError:
+            if is_mine:
+                await self._release(warm_up)
+            raise
+        except Exception as error:  # noqa: BLE001 - any error of a generator or the store: nobody waits for a warm-up
             is_refused = isinstance(error, ProviderError) and error.kind in REFUSALS
             if is_refused:
-                self._refusing.add(place)
+                self._refusing.add(warm_up.place)
             end = "; this process will not try again" if is_refused else ""
             _log.warning("%s could not be kept warm%s: %s", prompt.prefix, end, one_line(error))
+            if is_mine:
+                await self._release(warm_up)
 
-    async def _send(self, warm_up: WarmUp) -> None:
-        prompt = warm_up.prompt
-        for generator in self._generators():
-            if place_of(generator) == warm_up.place:
-                metered = Metered(generator, prompt.prefix, PREFIX_LANE, self._meter)
-                async for _ in metered.stream(prompt, max_tokens=1, timeout_s=WITHIN_S):
-                    pass
-                return
+    async def _send(self, generator: Generator, prompt: Prompt) -> None:
+        metered = Metered(generator, prompt.prefix, PREFIX_LANE, self._meter)
+        async with asyncio.timeout(WITHIN_S):  # also for a generator that does not keep to its time
+            async for _ in metered.stream(prompt, max_tokens=1, timeout_s=WITHIN_S):
+                pass
 
     async def _claim(self, warm_up: WarmUp) -> bool:
         """Whether this process is the one to send a warm-up. Expired claims are removed."""
@@ -135,9 +144,10 @@ class WarmUps:
         return is_mine
 
     async def _release(self, warm_up: WarmUp) -> None:
-        """Let another process try."""
+        """Let another process try. If the store fails, the claim expires."""
         digest = _digest(warm_up)
-        await self._claims.change(lambda claims: {name: until for name, until in claims.items() if name != digest})
+        with contextlib.suppress(StoreError):
+            await self._claims.change(lambda claims: {name: until for name, until in claims.items() if name != digest})
 
     async def _stored(self) -> AsyncIterator[tuple[str, tuple[Block, ...]]]:
         for bound in self._prefixes:

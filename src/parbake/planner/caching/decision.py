@@ -1,8 +1,8 @@
 """The decision about a prompt cache: replay every policy, and adopt one only if it surely pays.
 
 A rule replaces what is done without a plan, and the plan replaces the best rule, only if the one-sided 95 % bound of
-the cost ratio is below 1. Policies are judged by the newest part of the trace, so that the plan has had something to
-learn from.
+the cost ratio is below 1 by a little, in at least eight groups of requests. Policies are judged by the newest part of
+the trace, so that the plan has had something to learn from.
 """
 
 from __future__ import annotations

@@ -106,7 +106,8 @@ class HeldPrefixes:
     def _put(self, request: Asked, depth: int, now: float, *, hour: bool) -> None:
         until = now + ttl_s(hour=hour)
         block = request.blocks[depth - 1]
-        if self._entries.get(block) == (until, hour):
+        found = self._entries.get(block)
+        if found is not None and found[1] == hour and found[0] >= until:  # a late answer shortens nothing
             return
         self._entries[block] = (until, hour)
         self._count += 1

@@ -12,12 +12,12 @@ from parbake.planner.caching.asked import Asked
 from parbake.planner.caching.held import HeldPrefixes, Lapsing, Mark
 from parbake.planner.caching.policies_of_caching import CachingPolicy
 from parbake.ports.models import Usage
-from parbake.ports.prompts import Breakpoint, Prompt
+from parbake.ports.prompts import Breakpoint, Prompt, Ttl
 from parbake.prompt.watching.prompt_watch import WarmUp
-from parbake.prompt.writing.placement import CHARACTERS_A_TOKEN, CachePlace, CacheRules, cut_at
+from parbake.prompt.writing.placement import CHARACTERS_A_TOKEN, CachePlace, CacheRules, cut_at, placed
 from parbake.prompt.writing.render import parts
 
-MOST_SEEN = 200_000
+MOST_SEEN = 50_000
 """Different blocks after which a plan begins to learn anew, so that its memory stays bounded."""
 AHEAD_S = 20.0
 """How long before a prefix lapses it is warmed, in seconds."""
@@ -25,6 +25,8 @@ TOO_LATE_S = 2.0
 """How long before it lapses a prefix is given up, because a warm-up might write it anew."""
 ANSWERED_S = 30.0
 """A warm-up without an answer for so many seconds has kept nothing."""
+PLANNED_TTLS: frozenset[Ttl] = frozenset({"5m", "1h"})
+"""The times to live that plans are made for; with others, breakpoints follow the volatility of the blocks."""
 MOST_UNREAD = 2
 """After so many warm-ups in a row that read nothing, a cache is not warmed any more: it does not work as predicted."""
 
@@ -128,8 +130,8 @@ class LivePlan:
             prompt: The prompt; one that has breakpoints keeps them, and nothing is learnt of it.
             now: Epoch seconds.
         """
-        if prompt.breakpoints is not None or rules.mechanism != "breakpoints":
-            return prompt if prompt.breakpoints is not None else msgspec.structs.replace(prompt, breakpoints=())
+        if prompt.breakpoints is not None or rules.mechanism != "breakpoints" or not set(rules.ttls) <= PLANNED_TTLS:
+            return placed(prompt, rules)
         measured, state = self._measured(prompt, now), self._state(place)
         read = state.held.readable(measured.asked, now)
         marks = sorted(state.policy.marks(measured.asked, read))
@@ -153,12 +155,23 @@ class LivePlan:
         state, measured = self._state(place), self._measured(prompt, at)
         ends = [(self._depth(measured, one), one) for one in prompt.breakpoints or ()]
         reported = (usage.cache_read, usage.cache_write, usage.cache_write_hour)
-        is_known = any(count is not None for count in reported)
         if is_warm_up and ends:
             state.awaited.pop(measured.asked.blocks[ends[-1][0] - 1], None)
-            state.unread = state.unread + 1 if is_known and not usage.cache_read else 0
-        if any(reported) or not is_known:
+            state.unread = 0 if usage.cache_read else state.unread + 1
+        if any(reported):
             state.note(measured.asked, prompt, ends, at)
+
+    def kept_elsewhere(self, warm_up: WarmUp, now: float) -> None:
+        """Learn that another process sends a warm-up, so that what it reads is held on.
+
+        Args:
+            warm_up: One that :meth:`due` has returned.
+            now: Epoch seconds.
+        """
+        state, measured = self._state(warm_up.place), self._measured(warm_up.prompt, now)
+        for end in warm_up.prompt.breakpoints or ():
+            if depth := self._depth(measured, end):
+                state.awaited.pop(measured.asked.blocks[depth - 1], None)
 
     def due(self, now: float) -> list[WarmUp]:
         """Take the warm-ups that pay, of prefixes that are about to lapse and belong to no single user.
@@ -182,14 +195,19 @@ class LivePlan:
         return state
 
     def _breakpoints(self, marks: Sequence[Mark], measured: _Measured, rules: CacheRules) -> tuple[Breakpoint, ...]:
-        """A breakpoint at the end of the last part within each mark, if the provider caches so short a prefix."""
+        """A breakpoint behind the part that each mark stands in, if the provider caches so short a prefix.
+
+        What is held up to a place within a part is read from the part's end: a conversation grows, and providers look
+        back from a breakpoint.
+        """
         found: dict[str, Breakpoint] = {}
         for mark in marks:
-            within = [at for at, end in enumerate(measured.ends) if end < (mark.depth + 1) * self._block]
-            if within and measured.ends[within[-1]] >= max(rules.minimum, self._block):
-                name = measured.names[within[-1]]
-                found[name] = Breakpoint(name, "1h" if mark.hour and "1h" in rules.ttls else rules.ttls[0])
-        return _longest_first(list(found.values())[-rules.most :])
+            ends = enumerate(measured.ends)
+            at = next((at for at, end in ends if end >= mark.depth * self._block), None)
+            if at is not None and measured.ends[at] >= max(rules.minimum, self._block):
+                name, hour = measured.names[at], mark.hour and "1h" in rules.ttls
+                found[name] = Breakpoint(name, "1h") if hour else found.get(name) or Breakpoint(name, rules.ttls[0])
+        return _longest_first(list(found.values())[-rules.most :]) if rules.most else ()
 
     def _depth(self, measured: _Measured, end: Breakpoint) -> int:
         """The blocks up to a breakpoint; 0 if there is no such part."""

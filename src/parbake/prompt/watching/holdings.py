@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from parbake.ports.models import Usage
-from parbake.ports.prompts import Prompt
+from parbake.ports.prompts import Prompt, everybodys
 from parbake.prompt.watching.shares import PromptShares, split
 from parbake.prompt.writing.placement import CachePlace
 
@@ -82,8 +82,9 @@ class Holdings:
         """
         if ttl_s <= 0 or not (usage.cache_read or usage.cache_write or usage.cache_write_hour):
             return
-        of_prefix, _ = split(shares, usage)
-        self._keep((place, shares.digest, ""), prompt, of_prefix, now, ttl_s, is_use=is_use)
+        of_shared, _ = split(shares.shared, usage)
+        if of_shared.cache_read or of_shared.cache_write or of_shared.cache_write_hour:
+            self._keep((place, shares.digest, ""), prompt, of_shared, now, ttl_s, is_use=is_use)
         if prompt.session and prompt.turns:
             self._keep((place, shares.digest, prompt.session), prompt, usage, now, ttl_s, is_use=is_use)
         while len(self._held) > MOST:
@@ -117,7 +118,8 @@ class Holdings:
             reads = before.reads + (bool(usage.cache_read) and is_use)
             held = msgspec.structs.replace(before, reads=reads, until=now + ttl_s)
         else:
-            names = tuple(f"{block.name} {block.version}".strip() for block in prompt.blocks)
+            blocks = prompt.blocks if session else everybodys(prompt.blocks)
+            names = tuple(f"{block.name} {block.version}".strip() for block in blocks)
             written = Usage(cache_write=usage.cache_write, cache_write_hour=usage.cache_write_hour)
             tokens = sum(filter(None, (usage.cache_read, usage.cache_write, usage.cache_write_hour)))
             held = Holding(

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from parbake.ports.models import Usage
-from parbake.ports.prompts import TTL_S, Block, Miss, MissCause, Prediction, Prompt, Tool
+from parbake.ports.prompts import TTL_S, Block, Miss, MissCause, Prediction, Prompt, Tool, everybodys
 from parbake.prompt.prefix_caches.pieces import pieces
 from parbake.prompt.prefix_caches.predicted import Piece, PrefixCache
 from parbake.prompt.prefix_caches.provider_cache import provider_cache
@@ -62,6 +62,15 @@ class Warming(Marking, Protocol):
             usage: The tokens that the provider reported.
             at: When it was sent, in epoch seconds.
             is_warm_up: It was sent because of :meth:`due`.
+        """
+        ...
+
+    def kept_elsewhere(self, warm_up: WarmUp, now: float) -> None:
+        """Learn that another process sends a warm-up.
+
+        Args:
+            warm_up: One that :meth:`due` has returned.
+            now: Epoch seconds.
         """
         ...
 
@@ -207,6 +216,17 @@ class PromptWatch:
             plans = [one for one in self._followed.values() if isinstance(one, Warming)]
             return [warm_up for plan in plans for warm_up in plan.due(now)]
 
+    def kept_elsewhere(self, warm_up: WarmUp, *, now: float) -> None:
+        """Learn that another process sends a warm-up.
+
+        Args:
+            warm_up: One that :meth:`due` has returned.
+            now: Epoch seconds.
+        """
+        with self._lock:
+            if isinstance(plan := self._followed.get(warm_up.prompt.prefix), Warming):
+                plan.kept_elsewhere(warm_up, now)
+
     def kinds(self) -> set[tuple[str, tuple[str, ...]]]:
         """The prefixes that were sent: the task, and the names of the blocks."""
         with self._lock:
@@ -248,7 +268,7 @@ class PromptWatch:
         """A cold miss of a prefix that was sent before with other bytes: the part that has changed since."""
         place = PrefixPlace(sent.prompt.prefix, kind_of(sent.prompt.blocks), sent.place)
         before = self._last.get(place)
-        texts = [block.text for block in sent.prompt.blocks if block.volatility != "user"]
+        texts = [block.text for block in everybodys(sent.prompt.blocks)]
         if sent.prompt.prefix:
             self._last[place] = texts
         if miss is None or miss.cause is not MissCause.COLD or before is None:
@@ -284,7 +304,7 @@ class PromptWatch:
 
 def kind_of(blocks: Sequence[Block]) -> tuple[str, ...]:
     """The names of the blocks that users share, by which prefixes of one task are told apart."""
-    return tuple(block.name for block in blocks if block.volatility != "user")
+    return tuple(block.name for block in everybodys(blocks))
 
 
 def _by_volatility(_: CachePlace, rules: CacheRules, prompt: Prompt, __: float) -> Prompt:

@@ -37,7 +37,7 @@ def shares_of(prompt: Prompt) -> PromptShares:
     for part in parts(prompt):
         size = estimated_tokens(part.text)
         total += size
-        shared += size if part.name in names else 0
+        shared += size if part.volatility != "request" and part.name in names else 0
         stable += size if part.volatility != "request" else 0
         prefix += size if part.volatility != "request" and part.name != CONVERSATION else 0
     tools = canonical_json([msgspec.to_builtins(tool) for tool in sorted_tools(prompt.tools)])
@@ -76,19 +76,19 @@ def size_of(session: str, shares: PromptShares, usage: Usage) -> PromptSize:
     return PromptSize(session, shares.digest, round(tokens * shares.shared), round(tokens * shares.stable), tokens)
 
 
-def split(shares: PromptShares, usage: Usage) -> tuple[Usage, Usage]:
-    """Split the tokens of a request into what its cached prefix cost, and all other tokens.
+def split(share: float, usage: Usage) -> tuple[Usage, Usage]:
+    """Split the tokens of a request into what was cached of its beginning, and all other tokens.
 
-    A cache is read and written from the first token on, so the prefix comes first in both.
+    A cache is read and written from the first token on, so the beginning comes first in both.
 
     Args:
-        shares: Which of the prompt's tokens belong to the prefix.
+        share: The share of the tokens that the beginning takes, 0 to 1.
         usage: What the generator reported.
 
     Returns:
-        The cache reads and writes of the prefix; and the rest, with every uncached and output token.
+        The cache reads and writes of the beginning; and the rest, with every uncached and output token.
     """
-    left = round((usage.input or 0) * shares.prefix)
+    left = round((usage.input or 0) * share)
     of_prefix: dict[str, int] = {}
     for name in ("cache_read", "cache_write_hour", "cache_write"):
         of_prefix[name] = min(left, getattr(usage, name) or 0)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from parbake.ports.prompts import CONVERSATION, TOOLS, VOLATILITIES, Breakpoint, Prompt, Ttl
+from parbake.ports.prompts import TOOLS, Breakpoint, Prompt, Ttl, everybodys
 from parbake.prompt.writing.render import PromptPart, parts
 
 Mechanism = Literal["none", "breakpoints", "automatic", "slots"]
@@ -56,7 +56,8 @@ def placed(prompt: Prompt, rules: CacheRules, tokens: Callable[[str], int] = est
     """Return the prompt with breakpoints, unless it has them already.
 
     A breakpoint stands after the last part of each volatility: what changes together is cached together. It is left out
-    where the prefix is shorter than the provider's minimum. Longer times to live come first, as providers demand.
+    where the prefix is shorter than the provider's minimum. What everybody shares is asked to live longest, and stands
+    first, as providers demand.
 
     Args:
         prompt: The prompt.
@@ -67,13 +68,14 @@ def placed(prompt: Prompt, rules: CacheRules, tokens: Callable[[str], int] = est
         return prompt
     if rules.mechanism != "breakpoints":
         return msgspec.structs.replace(prompt, breakpoints=())
+    shared = {TOOLS, *(block.name for block in everybodys(prompt.blocks))}
     found, total = [], 0
     stable = [part for part in parts(prompt) if part.volatility != "request"]
     for part, following in zip(stable, [*stable[1:], None], strict=False):
         total += tokens(part.text)
         is_last_of_kind = following is None or following.volatility != part.volatility
         if is_last_of_kind and not _moves_with(part, following) and total >= rules.minimum:
-            found.append(Breakpoint(part.name, _ttl(part, rules)))
+            found.append(Breakpoint(part.name, rules.ttls[-1] if part.name in shared else rules.ttls[0]))
     return msgspec.structs.replace(prompt, breakpoints=tuple(found[-rules.most :]) if rules.most else ())
 
 
@@ -91,7 +93,7 @@ def cut_at(prompt: Prompt, end: Breakpoint) -> Prompt | None:
     if end.after not in (TOOLS, *names):
         return None
     blocks = prompt.blocks[: names.index(end.after) + 1] if end.after in names else ()
-    if any(block.volatility == "user" for block in blocks):
+    if blocks != everybodys(blocks):
         return None
     return Prompt(tools=prompt.tools, blocks=blocks, question=".", breakpoints=(end,), prefix=prompt.prefix)
 
@@ -99,10 +101,3 @@ def cut_at(prompt: Prompt, end: Breakpoint) -> Prompt | None:
 def _moves_with(part: PromptPart, following: PromptPart | None) -> bool:
     """Whether a part is cached with the next one: rules change so seldom that the policies' breakpoint covers them."""
     return part.volatility == "rules" and following is not None and following.volatility == "policy"
-
-
-def _ttl(part: PromptPart, rules: CacheRules) -> Ttl:
-    """The longest time for what everybody shares, the shortest for one user's part."""
-    shared = VOLATILITIES.index("shared")
-    is_everybodys = part.name != CONVERSATION and VOLATILITIES.index(part.volatility) <= shared
-    return rules.ttls[-1] if is_everybodys else rules.ttls[0]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from parbake.errors import BadInput
-from parbake.ports.prompts import CONVERSATION, TOOLS, Block, Prompt, Tool
+from parbake.ports.prompts import CONVERSATION, QUESTION, TOOLS, Block, Prompt, Tool
 
 OUTDATED = "[Outdated: what this reply was based on has changed since. Do not repeat it.]"
 
@@ -108,6 +108,6 @@ def parts(prompt: Prompt) -> tuple[PromptPart, ...]:
         PromptPart(TOOLS, tools, "rules"),
         *(PromptPart(block.name, block.text, block.volatility, block.version) for block in prompt.blocks),
         PromptPart(CONVERSATION, turns, "conversation"),
-        PromptPart("question", question_text(prompt) + exchanges, "request"),
+        PromptPart(QUESTION, question_text(prompt) + exchanges, "request"),
     )
     return tuple(part for part in found if part.text)

@@ -73,11 +73,12 @@ def check_address(url: str | None, setting: str) -> None:
         return
     try:
         parts = urlsplit(url)
-        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        is_clean = url.isprintable() and " " not in url and not parts.query and not parts.fragment
+        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and is_clean
     except (ValueError, TypeError, AttributeError):
         is_whole, parts = False, None
     if not is_whole:
-        message = f"{setting} must be an address such as http://127.0.0.1:8000/v1"
+        message = f"{setting} must be an address such as http://127.0.0.1:8000/v1, without query and blanks"
         raise ProviderError(message, field=setting, kind=FailureKind.REJECTED)
     if parts is not None and "@" in parts.netloc:
         message = f"{setting} must not hold a user or a password, which the client would send instead of the key"
