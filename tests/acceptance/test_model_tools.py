@@ -92,6 +92,17 @@ def test_a_lying_model_is_corrected(served: Server, box: ProviderBox) -> None:
     assert "free" not in reply.text
 
 
+def test_a_model_that_refers_to_nothing_words_nothing(served: Server, box: ProviderBox) -> None:
+    """The rules answer in the shop's words, without a further request to the model, whatever it has said."""
+    box.reply(lambda _: ScriptedReply("Opened items can be returned within 14 days of delivery. Happy to help."))
+    reply = served.chat("opened box set, bought 10 days ago - return possible?")
+    assert "14 days" in reply.text
+    assert "must still look unread" in reply.text
+    assert "Happy" not in reply.text
+    assert not reply.made["worded"]
+    assert len(box.requests) == 1
+
+
 def test_malformed_calls_do_not_end_the_turn(served: Server, box: ProviderBox) -> None:
     """An unknown tool and arguments of a wrong type come back to the model as errors, and it goes on."""
     calls = (ToolCall("1", "fly", "{}"), ToolCall("2", "product_facts", '{"product": 7}'))

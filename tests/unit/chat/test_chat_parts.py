@@ -12,6 +12,7 @@ from retail_assistant.knowledge.tasks import product_embeddings
 from retail_assistant.shop import records
 from retail_assistant.understand.ask import Ask, Subject
 from retail_assistant.understand.names.volumes import LAST
+from retail_assistant.understand.said.concepts import concepts
 
 NOW = 1_790_000_000.0
 
@@ -194,3 +195,20 @@ async def test_all_cards_are_read_at_once(desk, number, queries):
     desk.shop.conn.set_trace_callback(None)
     assert [card.asin for card in found] == asins[:number]
     assert len(sent) == queries
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("i bought a sealed book 25 days ago, can i still return it?", "unopened"),
+        ("sealed manga three weeks ago", "unopened"),
+        ("it is still in its shrink wrap", "unopened"),
+        ("i unsealed the box set", "opened"),
+        ("the seal is broken", "opened"),
+        ("i broke the seal, can it go back?", "opened"),
+        ("i took off the shrink wrap", "opened"),
+    ],
+)
+def test_a_sealed_book_is_not_an_opened_one(text, name):
+    """A seal that is whole says that a book was not opened, and one that is broken that it was."""
+    assert concepts(text) & {"opened", "unopened"} == {name}

@@ -82,7 +82,8 @@ class Assistant:
         self._shop = shop
         self._replies = pb.prompt.GivenReplies(app.bonds)
         prompts = Prompts(app, shop, self._replies)
-        self._desk = AnswerDesk(app, shop, None if model == "none" else prompts)
+        # A hosted model's own words are not shown, so it does not word either what the rules answer in its place.
+        self._desk = AnswerDesk(app, shop, prompts if model == "wording" else None)
         self._understanding = understanding
         self._lookup = Lookup(self._desk.policies, understanding)
         self._bank = Bank(app, shop, self._lookup, understanding)

@@ -19,8 +19,8 @@ _UNOPENED = re.compile(
     r"\b(?:not|never|without)\b[^.?!]{0,25}\b(?:open\w*|unwrapp\w+|(?:tak\w+|touch\w+) (?:off )?(?:the )?"
     r"(?:wrapp\w+|plastic|foil|seal))\b"
     r"|n't (?:\w+ ){0,3}(?:open(?:ed)?|unwrapped|(?:taken|touched) (?:off )?(?:the )?(?:wrapp\w+|plastic|foil|seal))\b"
-    r"|\bun-?opened\b|\bstill (?:\w+ )?(?:sealed|wrapped|shut|in (?:its|the|their) (?:wrap\w*|plastic|foil))\b"
-    r"|\b(?:is|are|was|were) (?:still )?sealed\b"
+    r"|\bun-?opened\b|\bsealed\b"
+    r"|\bstill (?:\w+ )?(?:wrapped|shut|in (?:its|the|their) (?:\w+[- ])?(?:wrap\w*|plastic|foil))\b"
 )
 """Says that a book was not opened."""
 _NO_BOOK = re.compile(r"\bopened (?:the|my|our) (?:door|order|account|mail|e-?mail|app)\b")

@@ -170,7 +170,11 @@ ORDERS: dict[str, tuple[str, ...]] = {
     ),
     "opened": (
         r"open(?:ed)? (?:items?|book|box|package|set|it|already)", r"opened", r"unwrapped", r"unsealed", r"plastic",
-        r"\bseal\w*", r"crayons?", r"scribbl\w+", r"doodl\w+", r"shrink[- ]?wrap\w*", r"shrink\w*(?= off| gone)",
+        (r"seals?\b(?: (?:is|was|were|has|had|have|been|already|now|got|came)){0,3}"
+        r" (?:off|broken|gone|open|torn|removed|cut)"),
+        (r"(?:br[eo]\w+|tore|torn|tear|cut|remov\w+|took off|take off|open\w*|without|no)"
+        r" (?:a|the|its|their)? ?seals?\b"),
+        r"crayons?", r"scribbl\w+", r"doodl\w+", r"shrink[- ]?wrap\w*", r"shrink\w*(?= off| gone)",
         r"(?:i|i've|have|already|been) read (?:it|the|a|some|half|most)",
         r"(?:a|the|my|already) read book", r"after reading", r"half[- ]read",
         r"(?:started|began|begun) (?:to )?read\w*",
