@@ -57,7 +57,7 @@ def asked(seed: int, *, hours: float, between_s: float) -> list[tuple[float, Pro
 
 
 def bill(
-    requests: list[tuple[float, Prompt]], policy: Callable[[], CachingPolicy] | None, prices: CachePrices
+    requests: list[tuple[float, Prompt]], policy: Callable[[bool], CachingPolicy] | None, prices: CachePrices
 ) -> LiveBill:
     """Send requests under a policy, to a provider that follows its rules.
 
@@ -66,7 +66,7 @@ def bill(
         policy: Creates the policy; ``None`` for what servers do without a plan.
         prices: The prices.
     """
-    plan, cache = LivePlan(policy or NoCaching, block=128), BreakpointCache(RULES)
+    plan, cache = LivePlan(policy or (lambda _: NoCaching()), block=128), BreakpointCache(RULES)
     now, begin = 0.0, requests[int(len(requests) * FAMILIAR)][0]
     spent, plain, warm_ups = 0.0, 0.0, 0
     for at, prompt in requests:
@@ -91,11 +91,11 @@ def bills(seed: int, prices: CachePrices, *, hours: float, between_s: float) -> 
         between_s: The mean time between two of them, in seconds.
     """
     requests = asked(seed, hours=hours, between_s=between_s)
-    ways: dict[str, Callable[[], CachingPolicy]] = {
-        "planned": lambda: Planned(prices),
-        "planned, no warm-ups": lambda: Planned(prices, warms=False),
-        "always 5m": AlwaysMark,
-        "warm all": lambda: AlwaysMark(warm=True),
+    ways: dict[str, Callable[[bool], CachingPolicy]] = {
+        "planned": lambda warms: Planned(prices, warms=warms),
+        "planned, no warm-ups": lambda _: Planned(prices, warms=False),
+        "always 5m": lambda _: AlwaysMark(),
+        "warm all": lambda warms: AlwaysMark(warm=warms),
     }
     return {BY_VOLATILITY: bill(requests, None, prices)} | {
         name: bill(requests, policy, prices) for name, policy in ways.items()

@@ -179,7 +179,7 @@ def test_a_prefix_that_is_read_lives_on(dialect, box):
 @pytest.mark.parametrize("dialect", MARKED)
 def test_a_plan_keeps_a_prefix_warm_at_the_provider(dialect, box):
     """A prefix for five minutes is still read after an hour in which only warm-ups of one token were sent."""
-    plan, place = LivePlan(lambda: AlwaysMark(warm=True), block=128), CachePlace(dialect, "m")
+    plan, place = LivePlan(lambda warms: AlwaysMark(warm=warms), block=128), CachePlace(dialect, "m")
     now, warm_ups = 0.0, []
 
     async def an_hour():

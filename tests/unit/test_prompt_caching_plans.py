@@ -249,7 +249,7 @@ async def test_a_warm_up_that_is_refused_is_not_sent_again(shop, world, caplog):
     refused = pb.errors.ProviderError("max_tokens is too small", kind=pb.errors.FailureKind.REJECTED)
     tried, working = await failing(shop, refused)
     await waited(shop, world, 300)
-    assert "this process will not try again: max_tokens is too small" in caplog.text
+    assert "this process follows its plan without warm-ups: max_tokens is too small" in caplog.text
     shop.provider.stream = working
     await shop.serve(shop.named[1], question="two")
     await waited(shop, world, 900)
@@ -340,3 +340,12 @@ async def test_a_store_that_fails_leaves_warm_ups_to_the_next_look(shop, world, 
     await waited(shop, world, 300)
     assert "base could not be kept warm: the store is away" in caplog.text
     assert tried == []
+
+
+async def test_a_book_without_the_price_of_what_servers_write_is_refused(shop, world):
+    """Without a price for writes of an hour, what servers do without a plan has no cost to compare with."""
+    await planned_after(shop, world, 60, count=10)
+    bare = msgspec.structs.replace(book(), rates=(msgspec.structs.replace(book().rates[0], cache_write_hour=None),))
+    with pytest.raises(pb.BadInput, match="add cache_write_hour") as caught:
+        await shop.ops.replan_caching(shop.named[0], "hosted", bare)
+    assert caught.value.field == "cache_write_hour"

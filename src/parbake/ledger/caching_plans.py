@@ -119,6 +119,12 @@ def _planned(rows: Sequence[PromptRequest], rate: Rate, rules: CacheRules | None
     prices = cache_prices(rate, minimum=rules.minimum if rules else 0)
     if rules is not None and "1h" not in rules.ttls:
         prices = dataclasses.replace(prices, write_hour=None)
+    elif rules is not None and prices.write_hour is None:
+        raise BadInput(
+            f"{rate.provider} {rate.model}: servers write prefixes for an hour, and the cost book has no price for "
+            "that; add cache_write_hour to the rate",
+            field="cache_write_hour",
+        )
     return make_prompt_plan(_trace(rows), prices, shared=[_shared(row) for row in rows])
 
 

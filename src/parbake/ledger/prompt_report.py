@@ -125,7 +125,7 @@ class PromptReports:
         found, missing = self._generators()
         rows: list[PromptRow] = []
         async for prefix in self._stored():
-            sent = self._watch.tools(prefix.task.name) if tools is None else tools
+            sent = self._watch.tools(prefix.task.name, kind_of(prefix.blocks)) if tools is None else tools
             history = await self._adopted.history(prefix.task)
             follows = history[0].strategy if history else ""
             for generator in found:

@@ -23,7 +23,7 @@ RULES = CacheRules(mechanism="breakpoints", minimum=100, ttls=("5m", "1h"))
 
 def planned(prices=PRICES):
     """Return a plan that has seen nothing."""
-    return LivePlan(lambda: Planned(prices), block=128)
+    return LivePlan(lambda warms: Planned(prices, warms=warms), block=128)
 
 
 class Provider:
@@ -151,7 +151,7 @@ def test_only_what_comes_back_is_warmed():
 
 def warm_all():
     """Return a plan that keeps every prefix until an hour after its last request."""
-    return LivePlan(lambda: AlwaysMark(warm=True), block=128)
+    return LivePlan(lambda warms: AlwaysMark(warm=warms), block=128)
 
 
 def test_a_warm_up_is_not_a_request_and_a_request_puts_it_off():

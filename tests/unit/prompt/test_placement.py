@@ -2,6 +2,7 @@
 
 import pytest
 
+from parbake.errors import BadInput
 from parbake.ports.prompts import Block, Breakpoint, Prompt, Tool
 from parbake.prompt.writing.placement import NO_CACHE, CacheRules, placed
 
@@ -69,3 +70,22 @@ def test_what_stands_behind_a_users_block_is_the_users():
     assert [(one.after, one.ttl) for one in placed(Prompt(blocks=blocks), rules).breakpoints] == [
         ("rules", "1h"), ("mine", "5m"), ("news", "5m"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mechanism": "magic"},
+        {"ttls": ()},
+        {"ttls": ("2h",)},
+        {"minimum": -1},
+        {"granule": 0},
+        {"most": -1},
+        {"lookback": -1},
+    ],
+)
+def test_rules_that_no_provider_has_are_refused(wrong):
+    """A wrong setting is named where the rules are made, not where a prompt is sent."""
+    with pytest.raises(BadInput) as caught:
+        CacheRules(**wrong)
+    assert caught.value.field == next(iter(wrong))

@@ -151,9 +151,9 @@ def _live_plan(adopted: AdoptedPlan) -> Marking:
     from parbake.planner.caching.pricing import CachePrices
 
     if adopted.strategy == WARM:
-        return LivePlan(lambda: AlwaysMark(warm=True), block=BLOCK)
+        return LivePlan(lambda warms: AlwaysMark(warm=warms), block=BLOCK)
     prices = CachePrices(**adopted.prices)  # type: ignore[arg-type]  # as they were adopted
-    return LivePlan(lambda: Planned(prices), block=BLOCK)
+    return LivePlan(lambda warms: Planned(prices, warms=warms), block=BLOCK)
 
 
 def _said(drift: Drift) -> str:

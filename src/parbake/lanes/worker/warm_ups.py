@@ -18,7 +18,6 @@ from parbake.ports.named_values import NamedValue, NamedValues
 from parbake.ports.prompts import TTL_S, Block, Prompt
 from parbake.prompt.watching.places import members_of, place_of
 from parbake.prompt.watching.prompt_watch import WarmUp, kind_of
-from parbake.prompt.writing.placement import CachePlace
 from parbake.serving.bound import BoundTask
 from parbake.serving.meter import PREFIX_LANE, Metered, TokenMeter
 from parbake.serving.read import Resolver
@@ -69,7 +68,6 @@ class WarmUps:
         self._meter, self._resolver, self._clock = meter, resolver, clock
         self._prefixes, self._resources = prefixes, resources
         self._computed: set[tuple[str, tuple[Block, ...]]] = set()
-        self._refusing: set[CachePlace] = set()
         self._claims: NamedValue[dict[str, float]] = NamedValue(store, "prefix/warmed", dict[str, float], {})
 
     async def ahead(self) -> None:
@@ -92,7 +90,7 @@ class WarmUps:
 
     async def send_due(self) -> None:
         """Read the prefixes again that followed plans want to keep, before their providers drop them."""
-        due = [one for one in self._meter.watch.due(now=self._clock.now()) if one.place not in self._refusing]
+        due = self._meter.watch.due(now=self._clock.now())
         for begin in range(0, len(due), AT_ONCE):
             current = [found async for found in self._stored()]
             await asyncio.gather(*(self._keep(one, current) for one in due[begin : begin + AT_ONCE]))
@@ -118,8 +116,8 @@ class WarmUps:
         except Exception as error:  # noqa: BLE001 - any error of a generator or the store: nobody waits for a warm-up
             is_refused = isinstance(error, ProviderError) and error.kind in REFUSALS
             if is_refused:
-                self._refusing.add(warm_up.place)
-            end = "; this process will not try again" if is_refused else ""
+                self._meter.watch.warms_no_more(warm_up)
+            end = "; this process follows its plan without warm-ups" if is_refused else ""
             _log.warning("%s could not be kept warm%s: %s", prompt.prefix, end, one_line(error))
             if is_mine:
                 await self._release(warm_up)

@@ -51,8 +51,8 @@ class _Awaited(NamedTuple):
 class _PlaceState:
     """What is known of one provider's cache: the policy with what it has learnt, and what is expected to be held."""
 
-    def __init__(self, policy: CachingPolicy) -> None:
-        self.policy = policy
+    def __init__(self, policy: CachingPolicy, *, warms: bool = True) -> None:
+        self.policy, self.warms = policy, warms
         self.held = HeldPrefixes(minimum=0)
         self.seen: set[int] = set()
         self.prompts: dict[int, Prompt] = {}
@@ -83,7 +83,7 @@ class _PlaceState:
     def warm(self, lapsing: Lapsing, now: float) -> Prompt | None:
         """Return the prompt that reads a lapsing entry again if that pays; otherwise forget the entry."""
         blocks = lapsing.request.blocks
-        may_warm = lapsing.at > now + TOO_LATE_S and self.unread < MOST_UNREAD
+        may_warm = self.warms and lapsing.at > now + TOO_LATE_S
         depth = self.policy.keep(lapsing, self.held) if may_warm else 0
         prompt = self.prompts.get(blocks[depth - 1]) if depth else None
         if prompt is None or depth < lapsing.depth:
@@ -111,11 +111,11 @@ class _PlaceState:
 class LivePlan:
     """Places breakpoints as a policy decides, at the ends of parts, and says what to warm. Not thread-safe."""
 
-    def __init__(self, policy: Callable[[], CachingPolicy], *, block: int) -> None:
+    def __init__(self, policy: Callable[[bool], CachingPolicy], *, block: int) -> None:
         """Have seen no request yet.
 
         Args:
-            policy: Creates the policy of one cache, which has seen nothing yet.
+            policy: Creates the policy of one cache, which has seen nothing yet; called with whether it can be warmed.
             block: The tokens of a block, by which prefixes are told apart.
         """
         self._new, self._block = policy, block
@@ -158,6 +158,9 @@ class LivePlan:
         if is_warm_up and ends:
             state.awaited.pop(measured.asked.blocks[ends[-1][0] - 1], None)
             state.unread = 0 if usage.cache_read else state.unread + 1
+            if state.unread >= MOST_UNREAD:
+                self.warms_no_more(place)
+                return
         if any(reported):
             state.note(measured.asked, prompt, ends, at)
 
@@ -191,8 +194,14 @@ class LivePlan:
     def _state(self, place: CachePlace) -> _PlaceState:
         state = self._places.get(place)
         if state is None or len(state.seen) > MOST_SEEN:
-            state = self._places[place] = _PlaceState(self._new())
+            warms = state is None or state.warms
+            state = self._places[place] = _PlaceState(self._new(warms), warms=warms)
         return state
+
+    def warms_no_more(self, place: CachePlace) -> None:
+        """Plan anew for a cache that cannot be warmed: what is marked there has to pay without."""
+        warms = False
+        self._places[place] = _PlaceState(self._new(warms), warms=warms)
 
     def _breakpoints(self, marks: Sequence[Mark], measured: _Measured, rules: CacheRules) -> tuple[Breakpoint, ...]:
         """A breakpoint behind the part that each mark stands in, if the provider caches so short a prefix.

@@ -74,6 +74,10 @@ class Warming(Marking, Protocol):
         """
         ...
 
+    def warms_no_more(self, place: CachePlace) -> None:
+        """Learn that a cache cannot be warmed."""
+        ...
+
 
 class Sent(msgspec.Struct, frozen=True):
     """A request on its way.
@@ -146,7 +150,7 @@ class PromptWatch:
         self._last: dict[PrefixPlace, list[str]] = {}
         self._followed: dict[str, Marking] = {}
         self._kinds: set[tuple[str, tuple[str, ...]]] = set()
-        self._tools: dict[str, tuple[Tool, ...]] = {}
+        self._tools: dict[tuple[str, tuple[str, ...]], tuple[Tool, ...]] = {}
 
     def send(
         self, place: CachePlace, rules: CacheRules, prompt: Prompt, *, now: float, is_warm_up: bool = False
@@ -179,7 +183,7 @@ class PromptWatch:
         """
         expected = prediction or sent.prediction
         with self._lock:
-            self._tools[sent.prompt.prefix] = sent.prompt.tools
+            self._tools[sent.prompt.prefix, kind_of(sent.prompt.blocks)] = sent.prompt.tools
             cache = self._cache(sent.place, sent.rules)
             if cache is not None:
                 cache.sent(sent.prompt.session, sent.pieces, now=sent.at)
@@ -227,15 +231,26 @@ class PromptWatch:
             if isinstance(plan := self._followed.get(warm_up.prompt.prefix), Warming):
                 plan.kept_elsewhere(warm_up, now)
 
+    def warms_no_more(self, warm_up: WarmUp) -> None:
+        """Learn that a cache refuses warm-ups such as one that :meth:`due` has returned."""
+        with self._lock:
+            if isinstance(plan := self._followed.get(warm_up.prompt.prefix), Warming):
+                plan.warms_no_more(warm_up.place)
+
     def kinds(self) -> set[tuple[str, tuple[str, ...]]]:
         """The prefixes that were sent: the task, and the names of the blocks."""
         with self._lock:
             return set(self._kinds)
 
-    def tools(self, prefix: str) -> tuple[Tool, ...]:
-        """The tools of the last request with a prefix."""
+    def tools(self, prefix: str, kind: tuple[str, ...]) -> tuple[Tool, ...]:
+        """The tools of the last request with a prefix.
+
+        Args:
+            prefix: The prefix's task.
+            kind: The names of its blocks.
+        """
         with self._lock:
-            return self._tools.get(prefix, ())
+            return self._tools.get((prefix, kind), ())
 
     def held(self, session: str | None = None, *, now: float) -> list[Holding]:
         """What providers may hold now, of one conversation or of all.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
-from parbake.ports.prompts import TOOLS, Breakpoint, Prompt, Ttl, everybodys
+from parbake.errors import BadInput
+from parbake.ports.prompts import TOOLS, TTL_S, Breakpoint, Prompt, Ttl, everybodys
 from parbake.prompt.writing.render import PromptPart, parts
 
 Mechanism = Literal["none", "breakpoints", "automatic", "slots"]
@@ -34,6 +35,16 @@ class CacheRules(msgspec.Struct, frozen=True, kw_only=True):
     most: int = 4
     lookback: int = 20
     ttls: tuple[Ttl, ...] = ("5m",)
+
+    def __post_init__(self) -> None:
+        """Check the settings; raises :class:`BadInput` that names the field."""
+        if self.mechanism not in get_args(Mechanism):
+            raise BadInput(f"mechanism must be one of {', '.join(get_args(Mechanism))}", field="mechanism")
+        if not self.ttls or any(ttl not in TTL_S for ttl in self.ttls):
+            raise BadInput(f"ttls={self.ttls!r} must name one or more of {', '.join(TTL_S)}", field="ttls")
+        for name, least in (("minimum", 0), ("granule", 1), ("most", 0), ("lookback", 0)):
+            if getattr(self, name) < least:
+                raise BadInput(f"{name}={getattr(self, name)} must be at least {least}", field=name)
 
 
 class CachePlace(msgspec.Struct, frozen=True):
