@@ -355,6 +355,15 @@ def test_an_address_that_cannot_be_used_is_refused_and_not_shown(dialect, url):
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("model", [None, 5, "", " "])
+def test_a_model_without_a_name_is_refused(dialect, model, box):
+    """What is no name of a model is named as such when the generator is made."""
+    with pytest.raises(ProviderError, match="must be the name of a model") as caught:
+        made(dialect, box, model)
+    assert caught.value.field == "model"
+
+
 UNWRITABLE = {
     "surrogate": Prompt(blocks=(Block("b", "\ud800"),), question="?"),
     "tool": Prompt(tools=(Tool("t", "", {"x": {1, 2}}),), question="?"),

@@ -11,6 +11,7 @@ from typing import Any
 from parbake.generators._hosted.anthropic_messages import MessageReply, message_request
 from parbake.generators._hosted.claude_rules import claude_rules
 from parbake.generators._hosted.clients.anthropic_client import KEY, MODEL, anthropic_client, anthropic_settings
+from parbake.generators._hosted.clients.keys import check_model
 from parbake.generators._hosted.clients.sdk_errors import document
 from parbake.generators._hosted.request import Attempt
 from parbake.generators._hosted.sdk_hosted import SdkHosted
@@ -47,6 +48,7 @@ class AnthropicGenerator(SdkHosted):
             ProviderError: The key cannot be sent.
             MissingDependency: The client is not installed.
         """
+        check_model(model)
         super().__init__(
             anthropic_client("an Anthropic generator", api_key=api_key, base_url=base_url),
             provider="anthropic", model=model, rules=rules or claude_rules(model), keys={KEY: api_key}, options=options,

@@ -17,7 +17,14 @@ from parbake.generators._hosted.claude_rules import bedrock_rules
 from parbake.generators._hosted.clients.aws_clients import ACCESS, SECRET, SESSION, AwsClients, region_of
 from parbake.generators._hosted.clients.aws_errors import cause_of_aws
 from parbake.generators._hosted.clients.failures import FailureCause
-from parbake.generators._hosted.clients.keys import check_address, check_key, optional_key, required, required_key
+from parbake.generators._hosted.clients.keys import (
+    check_address,
+    check_key,
+    check_model,
+    optional_key,
+    required,
+    required_key,
+)
 from parbake.generators._hosted.handover import handed_over
 from parbake.generators._hosted.request import Attempt, Hosted, shown_address
 from parbake.ports.models import Delta
@@ -67,6 +74,7 @@ class BedrockGenerator(Hosted):
             ProviderError: A key cannot be sent.
             MissingDependency: The client is not installed.
         """
+        check_model(model)
         keys = {ACCESS: access_key, SECRET: secret_key, SESSION: session_token}
         for variable, key in keys.items():
             check_key(key, variable, may_be_empty=True)

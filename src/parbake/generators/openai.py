@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from parbake.generators._hosted.chat import StreamReply
+from parbake.generators._hosted.clients.keys import check_model
 from parbake.generators._hosted.clients.openai_client import (
     KEY,
     Caching,
@@ -58,6 +59,7 @@ class OpenAIGenerator(SdkHosted):
             MissingDependency: The client is not installed.
         """
         self._caching: Caching = checked_caching(caching)
+        check_model(model)
         super().__init__(
             openai_client("an OpenAI generator", api_key=api_key, base_url=base_url),
             provider=provider, model=model, rules=rules or cache_rules(caching), keys={KEY: api_key}, options=options,

@@ -62,6 +62,12 @@ def check_key(key: str, variable: str, *, may_be_empty: bool = False) -> None:
         )
 
 
+def check_model(model: object) -> None:
+    """Raise :class:`ProviderError` for a model that has no name."""
+    if not isinstance(model, str) or not model.strip():
+        raise ProviderError(f"model={model!r} must be the name of a model", field="model", kind=FailureKind.REJECTED)
+
+
 def check_address(url: str | None, setting: str) -> None:
     """Raise :class:`ProviderError` for an address that no request could reach, or that holds a user or a password.
 
