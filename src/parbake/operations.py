@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from parbake.declare.task_table import TaskRow, classify
 from parbake.declare.tasks import Stored
 from parbake.engine import Opening
+from parbake.errors import ParbakeError
 from parbake.fence.control import Quarantine
 from parbake.fence.record import Stamp
 from parbake.lanes.batch.adopted import AdoptedPlan
@@ -26,6 +28,7 @@ from parbake.ports.alerts import Alert
 from parbake.ports.event_log import Ack, Parked, Raised
 from parbake.ports.executors import Executor
 from parbake.ports.hooks import Progress
+from parbake.ports.models import Generator
 from parbake.ports.prompts import Tool
 from parbake.process.loops import beside
 
@@ -163,7 +166,11 @@ class Operations:
         from parbake.prompt.watching.places import rules_named
 
         engine = self._opening.opened()
-        rules = await asyncio.to_thread(rules_named, engine.binder.resources, generator)
+        try:
+            found = await asyncio.to_thread(engine.binder.built, Generator)
+        except ParbakeError:  # it can be planned without its key or its model's file
+            found = None
+        rules = None if found is None else rules_named(found, generator)
         return await self._caching().make(
             engine.bound_task(prefix), generator, book or self._opening.settings.book, rules
         )
@@ -193,7 +200,11 @@ class Operations:
 
         engine, settings = self._opening.opened(), self._opening.settings
         reports = PromptReports(
-            engine.resolver, engine.tasks, engine.meter.watch, adopted=engine.adopted, resources=engine.binder.resources
+            engine.resolver,
+            engine.tasks,
+            engine.meter.watch,
+            adopted=engine.adopted,
+            generator=partial(engine.binder.built, Generator),
         )
         return await reports.report(
             book or settings.book, now=settings.clock.now(), traffic=traffic or Traffic(), tools=tools

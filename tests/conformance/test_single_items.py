@@ -36,6 +36,14 @@ def two():
     return OptimisticStore(items), items, OptimisticStore(DictItems(items.data, is_snapshot=False))
 
 
+async def written(store):
+    """Write a record of the key ``k``, and return it."""
+    stamp, _ = await store.stamp()
+    record = make_record(stamp)
+    await store.write("t@1", b"k", record, now=1.0)
+    return record
+
+
 async def _read(store, record):
     return await store.read("t@1", b"k")
 
@@ -59,9 +67,7 @@ WAYS = pytest.mark.parametrize("looked_up", [_read, _read_a_generation, _look_ag
 async def test_a_heartbeat_is_no_newer_than_the_watermarks_it_vouches_for(two, looked_up):
     """A lookup does not combine a new heartbeat with watermarks from before it."""
     store, items, other = two
-    stamp, _ = await store.stamp()
-    record = make_record(stamp)
-    await store.write("t@1", b"k", record, now=1.0)
+    record = await written(store)
     await looked_up(store, record)
 
     async def heard():
@@ -79,9 +85,7 @@ async def test_a_heartbeat_is_no_newer_than_the_watermarks_it_vouches_for(two, l
 async def test_watermarks_from_before_a_blessing_are_not_trusted_because_of_it(two, looked_up):
     """A lookup during which lost events are applied again and the store is blessed does not miss these events."""
     store, items, other = two
-    stamp, _ = await store.stamp()
-    record = make_record(stamp)
-    await store.write("t@1", b"k", record, now=1.0)
+    record = await written(store)
     await looked_up(store, record)
     items.host = other.items.host = "second"  # a failover to a copy of the data that lacks a later event
     unblessed = await other.stamp()

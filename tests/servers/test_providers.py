@@ -358,7 +358,7 @@ def test_an_address_that_cannot_be_used_is_refused_and_not_shown(dialect, url):
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("model", [None, 5, "", " "])
 def test_a_model_without_a_name_is_refused(dialect, model, box):
-    """What is no name of a model is named as such when the generator is made."""
+    """Making a generator with an empty model name, or one that is not text, fails with the field ``model``."""
     with pytest.raises(ProviderError, match="must be the name of a model") as caught:
         made(dialect, box, model)
     assert caught.value.field == "model"

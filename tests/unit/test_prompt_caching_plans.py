@@ -162,18 +162,23 @@ async def waited(shop, world, seconds):
         await shop.engine.prefix_care.look()
 
 
-async def test_an_adopted_plan_keeps_a_prefix_warm(shop, world):
-    """Short requests keep the prefix from lapsing, are booked for its owner, and end when the plan is taken back."""
+async def followed(shop):
+    """Follow a plan that keeps everything warm, and ask once."""
     base, reply = shop.named
     await shop.materialize(base)
     await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
     await shop.engine.prefix_care.look()
     await shop.serve(reply, question="one")
+
+
+async def test_an_adopted_plan_keeps_a_prefix_warm(shop, world):
+    """Short requests keep the prefix from lapsing, are booked for its owner, and end when the plan is taken back."""
+    await followed(shop)
     await waited(shop, world, 600)
     assert [one.question[:1] for one in shop.provider.sent] == ["o", ".", "."]
     assert {one.prefix for one in shop.provider.sent} == {"base"}
     assert shop.provider.lengths == [9, 1, 1]
-    await shop.ops.unadopt(base)
+    await shop.ops.unadopt(shop.named[0])
     await waited(shop, world, 600)
     assert len(shop.provider.sent) == 3
     await asyncio.to_thread(shop.engine.ledger.settle)
@@ -186,11 +191,7 @@ async def test_an_adopted_plan_keeps_a_prefix_warm(shop, world):
 
 async def test_a_prefix_that_has_changed_is_not_kept_warm(shop, world):
     """After an acknowledged change no warm-up sends the older policy."""
-    base, reply = shop.named
-    await shop.materialize(base)
-    await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
-    await shop.engine.prefix_care.look()
-    await shop.serve(reply, question="one")
+    await followed(shop)
     world.put("window", "14 days")
     await waited(shop, world, 900)
     assert len(shop.provider.sent) == 1
@@ -215,11 +216,7 @@ async def test_two_processes_do_not_both_keep_a_prefix_warm(shop, world, tmp_pat
 
 async def failing(shop, error):
     """Follow a plan that keeps everything warm, ask once, and let the provider fail from then on."""
-    base, reply = shop.named
-    await shop.materialize(base)
-    await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
-    await shop.engine.prefix_care.look()
-    await shop.serve(reply, question="one")
+    await followed(shop)
     tried = []
 
     async def fail(prompt, *, max_tokens, timeout_s):

@@ -108,17 +108,22 @@ async def test_a_request_without_an_answer_is_asked_directly_while_there_is_time
     assert (await letters.served())[1] == ("direct: bob likes b", "batch")
 
 
+async def rows_without_time(letters):
+    """Let a second run begin whose job lacks an answer and ends too late to ask directly; return its rows."""
+    await letters.runs_until_done()
+    letters.world.clock.advance(DAY)
+    letters.provider.bad = {"bob likes b"}
+    letters.provider.jobs.takes_s = HOUR
+    await letters.due()
+    letters.world.clock.advance(2 * DAY + HOUR)
+    return await letters.runs_until_done()
+
+
 @pytest.mark.parametrize("kind", ["single", "many"])
 async def test_without_time_a_missing_answer_is_left_to_requests(world, kind):
     """Once the SLA is breached the run is promoted without the key, even if one call has many keys."""
     letters = Letters(world, kind=kind, via={"within": "2d"}, gates=pb.Gates(rows=0.1))
-    await letters.runs_until_done()
-    world.clock.advance(DAY)
-    letters.provider.bad = {"bob likes b"}
-    letters.provider.jobs.takes_s = HOUR
-    await letters.due()
-    world.clock.advance(2 * DAY + HOUR)
-    assert await letters.runs_until_done() == 2
+    assert await rows_without_time(letters) == 2
     assert letters.provider.asked == []
     letters.provider.bad = set()
     assert [value for value, _ in await letters.served()] == [
@@ -206,13 +211,7 @@ async def test_an_answer_that_is_read_again_is_booked_once_and_never_unpriced(wo
     book = CostBook(as_of=dt.date(2026, 11, 25), cpu_hour=0.0, rates=(rate,), generators={"writer": offer})
     options = {"ledger": tmp_path / "ledger.sqlite", "book": book, "gates": pb.Gates(rows=0.1)}
     letters = Letters(world, kind="many", via={"within": "2d"}, **options)
-    await letters.runs_until_done()
-    world.clock.advance(DAY)
-    letters.provider.bad = {"bob likes b"}
-    letters.provider.jobs.takes_s = HOUR
-    await letters.due()
-    world.clock.advance(2 * DAY + HOUR)
-    assert await letters.runs_until_done() == 2
+    assert await rows_without_time(letters) == 2
     await letters.app.close()
     found = {cost.lane: cost for cost in await letters.opened().ops.costs()}
     assert (found["batch"].input, found["batch"].unpriced) == (2 * 900, "")

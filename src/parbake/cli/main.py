@@ -30,6 +30,8 @@ from parbake.values.redaction import one_line
 if TYPE_CHECKING:
     from parbake.app import App
 
+CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "openai", "urllib3")
+"""Clients whose logs of each request have its whole address, which may hold secrets."""
 HELP = "Serve, build and inspect the tasks of an app: computed ahead, after events, or on request."
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help=HELP)
 cli.add_typer(events, name="events")
@@ -53,10 +55,6 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001 - the signature that typ
     if asked:
         typer.echo(f"parbake {importlib.metadata.version('parbake')}")
         raise typer.Exit
-
-
-CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "openai", "urllib3")
-"""Clients whose logs of each request have its whole address, which may hold secrets."""
 
 
 @cli.callback()

@@ -20,10 +20,10 @@ from parbake.declare.roles import Role
 from parbake.declare.served import Absent, Value
 from parbake.declare.tasks import Artifact, LiveTask, Parameter, Refine, Stored, Task
 from parbake.declare.templates import check_templates, wishes
-from parbake.errors import ComputeFailed, ContractError, DeclarationError, LaneError, RoleError
+from parbake.errors import BadInput, ComputeFailed, ContractError, DeclarationError, LaneError, RoleError
 from parbake.ports.batches.provider_batch import ProviderBatch
 from parbake.ports.models import Generator
-from parbake.ports.prompts import RESERVED, VOLATILITIES, Block, ordered
+from parbake.ports.prompts import RESERVED, Block, ordered
 from parbake.values.checks import check_whole
 from parbake.values.duration import Duration, humanize, seconds
 
@@ -236,10 +236,7 @@ def in_order(task: str, blocks: Any) -> Blocks:
     for name in names:
         if not name or name in RESERVED or names.count(name) > 1:
             raise ComputeFailed(f"{task}: the block name {name!r} is empty, reserved or used twice", field=task)
-    wrong = next((block for block in found if block.volatility not in VOLATILITIES), None)
-    if wrong is not None:
-        raise ComputeFailed(
-            f"{task}: block {wrong.name!r}: volatility={wrong.volatility!r} must be one of {', '.join(VOLATILITIES)}",
-            field=task,
-        )
-    return ordered(found)
+    try:
+        return ordered(found)
+    except BadInput as error:
+        raise ComputeFailed(f"{task}: {error}", field=task) from error

@@ -45,7 +45,7 @@ class AnthropicGenerator(SdkHosted):
             options: Further fields of each request, such as ``thinking``.
 
         Raises:
-            ProviderError: The key cannot be sent.
+            ProviderError: The key, the model or the address cannot be used.
             MissingDependency: The client is not installed.
         """
         check_model(model)

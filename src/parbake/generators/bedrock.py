@@ -71,7 +71,7 @@ class BedrockGenerator(Hosted):
             options: Further fields of each request, such as ``additionalModelRequestFields``.
 
         Raises:
-            ProviderError: A key cannot be sent.
+            ProviderError: A key, the model or the address cannot be used.
             MissingDependency: The client is not installed.
         """
         check_model(model)

@@ -55,7 +55,7 @@ class OpenAIGenerator(SdkHosted):
             options: Further fields of each request, such as ``temperature``.
 
         Raises:
-            ProviderError: The key cannot be sent, or a setting is unknown.
+            ProviderError: The key, the model or the address cannot be used, or a setting is unknown.
             MissingDependency: The client is not installed.
         """
         self._caching: Caching = checked_caching(caching)

@@ -14,6 +14,7 @@ from parbake.lanes.worker.prefix_care import BLOCK
 from parbake.ledger.costs import CostBook
 from parbake.ledger.rows import PromptRequest
 from parbake.ledger.sqlite_ledger import Ledger
+from parbake.planner.caching.pricing import PLANNED_TTLS
 from parbake.planner.prices import Book, Rate
 from parbake.ports.clock import Clock
 from parbake.serving.bound import BoundTask
@@ -103,7 +104,7 @@ def _must_be_plannable(generator: str, rules: CacheRules | None) -> None:
         raise BadInput(
             f"{generator} takes no breakpoints ({rules.mechanism}), so there is nothing to plan", field="generator"
         )
-    if not set(rules.ttls) <= {"5m", "1h"}:
+    if not set(rules.ttls) <= PLANNED_TTLS:
         raise BadInput(
             f"{generator} holds prefixes for {', '.join(rules.ttls)}; plans are made for 5m and 1h only",
             field="generator",

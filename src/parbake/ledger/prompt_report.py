@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NamedTuple
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -65,11 +66,12 @@ class PromptReport(msgspec.Struct, frozen=True):
 
 
 class _Prefix(NamedTuple):
-    """A stored prefix."""
+    """A stored prefix, and the plan that it follows; empty without one."""
 
     task: BoundTask
     key: str
     blocks: tuple[Block, ...]
+    follows: str
 
 
 class _Priced(NamedTuple):
@@ -97,7 +99,7 @@ class PromptReports:
         watch: PromptWatch,
         *,
         adopted: Adoptions,
-        resources: Mapping[Any, Any],
+        generator: Callable[[], Generator | None],
     ) -> None:
         """Keep what is reported on.
 
@@ -106,10 +108,10 @@ class PromptReports:
             tasks: The stored tasks by name.
             watch: What requests have met.
             adopted: The plans that prefixes follow.
-            resources: The app's resources, with the generator.
+            generator: Returns the app's generator, which it may have to build.
         """
         self._resolver, self._tasks, self._watch = resolver, tasks, watch
-        self._adopted, self._resources = adopted, resources
+        self._adopted, self._generator = adopted, generator
 
     async def report(
         self, book: CostBook, *, now: float, traffic: Traffic = TYPICAL, tools: Sequence[Tool] | None = None
@@ -122,17 +124,14 @@ class PromptReports:
             traffic: The conversations to predict for.
             tools: The tools of every prompt; by default those of the last request in this process.
         """
-        found, missing = self._generators()
+        found, missing = await asyncio.to_thread(self._generators)
         rows: list[PromptRow] = []
         async for prefix in self._stored():
             sent = self._watch.tools(prefix.task.name, kind_of(prefix.blocks)) if tools is None else tools
-            history = await self._adopted.history(prefix.task)
-            follows = history[0].strategy if history else ""
             for generator in found:
-                rules = ruled(NO_CACHE if generator is None else rules_of(generator), follows)
+                rules = ruled(NO_CACHE if generator is None else rules_of(generator), prefix.follows)
                 made = explain(prefix.blocks, rules, tools=sent, traffic=traffic)
-                row = self._row(prefix, generator, made, _Priced(book, generator, now))
-                rows.append(msgspec.structs.replace(row, follows=follows))
+                rows.append(self._row(prefix, generator, made, _Priced(book, generator, now)))
         return PromptReport(tuple(rows), tuple(self._watch.held(now=now)), missing)
 
     def _row(self, prefix: _Prefix, generator: Generator | None, made: PrefixExplanation, priced: _Priced) -> PromptRow:
@@ -141,21 +140,23 @@ class PromptReports:
         return PromptRow(
             prefix.task.name, prefix.key, prefix.task.contract.owner, place.provider, place.model, place.generator,
             made, priced.usd(made.expected), priced.usd(made.naive), priced.usd(uncached(made.expected)), met,
+            prefix.follows,
         )  # fmt: skip
 
     async def _stored(self) -> AsyncIterator[_Prefix]:
         for bound in self._tasks.values():
             if isinstance(bound.task, Artifact) and bound.task.is_prefix:
+                history = await self._adopted.history(bound)
+                follows = history[0].strategy if history else ""
                 async for key, blocks in self._resolver.stored(bound):
-                    yield _Prefix(bound, str(key), blocks)
+                    yield _Prefix(bound, str(key), blocks, follows)
 
     def _generators(self) -> tuple[Sequence[Generator | None], str]:
         """The app's generator, or the members of its chain; without any, ``None`` and the reason."""
-        found = self._resources.get(Generator)
-        if found is None:
-            return [None], "the app has no generator: App(resources={Generator: ...})"
         try:
-            built = found.build() if hasattr(found, "build") else found
+            found = self._generator()
         except ProviderError as error:
             return [None], str(error)
-        return members_of(built), ""
+        if found is None:
+            return [None], "the app has no generator: App(resources={Generator: ...})"
+        return members_of(found), ""

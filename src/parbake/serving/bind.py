@@ -105,6 +105,10 @@ class Binder:
                     field=parameter.name,
                 )
 
+    def built(self, kind: Any) -> Any:
+        """The resource of a type, built now if it is a :class:`Lazy` one; ``None`` if there is none. Blocking."""
+        return self._built(kind) if kind in self.resources else None
+
     def resource(self, parameter: Parameter) -> Any:
         """A resource; a :class:`Lazy` one is built at first use."""
         found = self.resources[parameter.type]

@@ -236,7 +236,7 @@ def test_a_cache_that_does_not_read_is_not_warmed_for_long():
 
 
 def test_what_was_sent_before_the_plan_was_followed_is_not_warmed():
-    """An answer to a request that the plan has not seen is no ground for a warm-up."""
+    """The plan warms nothing because of a request that was sent before it was followed."""
     seen, plan = planned(MINUTES), planned(MINUTES)
     sent = seen(PLACE, RULES, prompt(), 0.0)
     plan.answered(PLACE, msgspec.structs.replace(sent, breakpoints=(Breakpoint("policy"),)), Usage(cache_write=9), 0.0,

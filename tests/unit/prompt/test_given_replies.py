@@ -72,7 +72,7 @@ async def test_the_same_words_of_another_reply_do_not_make_it_true(given):
 
 @pytest.mark.parametrize("tags", [["facts/window"], ["window"], "fact/window"])
 async def test_a_reply_cannot_be_bound_to_what_never_changes(given, tags):
-    """A mistyped tag is refused, because the reply would be taken as true for ever."""
+    """``keep`` rejects a mistyped tag: no event would ever mark the reply as outdated."""
     with pytest.raises(pb.BadInput, match="fact") as caught:
         given.keep(await given.begin(), REPLY, tags)
     assert caught.value.field == "tags"

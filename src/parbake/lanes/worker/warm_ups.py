@@ -68,17 +68,18 @@ class WarmUps:
         self._meter, self._resolver, self._clock = meter, resolver, clock
         self._prefixes, self._resources = prefixes, resources
         self._computed: set[tuple[str, tuple[Block, ...]]] = set()
+        # One value for all claims, and not a lease for each: a lease that nobody releases would stay in the store.
         self._claims: NamedValue[dict[str, float]] = NamedValue(store, "prefix/warmed", dict[str, float], {})
 
     async def ahead(self) -> None:
         """Let engines in this process compute changed prefixes ahead, such as after a policy event."""
-        watch = self._meter.watch
         generators = [found for found in self._generators() if hasattr(found, "warm")]
-        if not generators or not watch.kinds():
+        sent = self._meter.watch.kinds()
+        if not generators or not sent:
             return
         async for name, blocks in self._stored():
             kind = kind_of(blocks)
-            if (name, kind) not in watch.kinds() or (name, blocks) in self._computed:
+            if (name, kind) not in sent or (name, blocks) in self._computed:
                 continue
             others = {one for one in self._computed if one[0] != name or kind_of(one[1]) != kind}
             self._computed = others | {(name, blocks)}

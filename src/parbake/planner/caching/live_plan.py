@@ -11,8 +11,9 @@ import msgspec
 from parbake.planner.caching.asked import Asked
 from parbake.planner.caching.held import HeldPrefixes, Lapsing, Mark
 from parbake.planner.caching.policies_of_caching import CachingPolicy
+from parbake.planner.caching.pricing import PLANNED_TTLS
 from parbake.ports.models import Usage
-from parbake.ports.prompts import Breakpoint, Prompt, Ttl
+from parbake.ports.prompts import Breakpoint, Prompt
 from parbake.prompt.watching.prompt_watch import WarmUp
 from parbake.prompt.writing.placement import CHARACTERS_A_TOKEN, CachePlace, CacheRules, cut_at, placed
 from parbake.prompt.writing.render import parts
@@ -25,8 +26,6 @@ TOO_LATE_S = 2.0
 """How long before it lapses a prefix is given up, because a warm-up might write it anew."""
 ANSWERED_S = 30.0
 """A warm-up without an answer for so many seconds has kept nothing."""
-PLANNED_TTLS: frozenset[Ttl] = frozenset({"5m", "1h"})
-"""The times to live that plans are made for; with others, breakpoints follow the volatility of the blocks."""
 MOST_UNREAD = 2
 """After so many warm-ups in a row that read nothing, a cache is not warmed any more: it does not work as predicted."""
 
@@ -51,7 +50,7 @@ class _Awaited(NamedTuple):
 class _PlaceState:
     """What is known of one provider's cache: the policy with what it has learnt, and what is expected to be held."""
 
-    def __init__(self, policy: CachingPolicy, *, warms: bool = True) -> None:
+    def __init__(self, policy: CachingPolicy, *, warms: bool) -> None:
         self.policy, self.warms = policy, warms
         self.held = HeldPrefixes(minimum=0)
         self.seen: set[int] = set()
@@ -127,7 +126,8 @@ class LivePlan:
         Args:
             place: The cache.
             rules: How it works.
-            prompt: The prompt; one that has breakpoints keeps them, and nothing is learnt of it.
+            prompt: The prompt; one that has breakpoints keeps them, and nothing is learnt of it. The blocks' volatility
+                decides for a cache with other times to live than plans are made for.
             now: Epoch seconds.
         """
         if prompt.breakpoints is not None or rules.mechanism != "breakpoints" or not set(rules.ttls) <= PLANNED_TTLS:
@@ -143,15 +143,7 @@ class LivePlan:
         return msgspec.structs.replace(prompt, breakpoints=self._breakpoints(marks, measured, rules))
 
     def answered(self, place: CachePlace, prompt: Prompt, usage: Usage, at: float, *, is_warm_up: bool) -> None:
-        """Learn what a request has left in a cache.
-
-        Args:
-            place: The cache.
-            prompt: What was sent, with its breakpoints.
-            usage: The tokens that the provider reported.
-            at: When it was sent, in epoch seconds.
-            is_warm_up: It was sent because of :meth:`due`.
-        """
+        """See :class:`parbake.prompt.watching.prompt_watch.Warming`."""
         state, measured = self._state(place), self._measured(prompt, at)
         ends = [(self._depth(measured, one), one) for one in prompt.breakpoints or ()]
         reported = (usage.cache_read, usage.cache_write, usage.cache_write_hour)
@@ -165,12 +157,7 @@ class LivePlan:
             state.note(measured.asked, prompt, ends, at)
 
     def kept_elsewhere(self, warm_up: WarmUp, now: float) -> None:
-        """Learn that another process sends a warm-up, so that what it reads is held on.
-
-        Args:
-            warm_up: One that :meth:`due` has returned.
-            now: Epoch seconds.
-        """
+        """See :class:`parbake.prompt.watching.prompt_watch.Warming`: what the warm-up reads is held on."""
         state, measured = self._state(warm_up.place), self._measured(warm_up.prompt, now)
         for end in warm_up.prompt.breakpoints or ():
             if depth := self._depth(measured, end):
@@ -194,14 +181,16 @@ class LivePlan:
     def _state(self, place: CachePlace) -> _PlaceState:
         state = self._places.get(place)
         if state is None or len(state.seen) > MOST_SEEN:
-            warms = state is None or state.warms
-            state = self._places[place] = _PlaceState(self._new(warms), warms=warms)
+            state = self._begin(place, warms=state is None or state.warms)
         return state
 
     def warms_no_more(self, place: CachePlace) -> None:
         """Plan anew for a cache that cannot be warmed: what is marked there has to pay without."""
-        warms = False
-        self._places[place] = _PlaceState(self._new(warms), warms=warms)
+        self._begin(place, warms=False)
+
+    def _begin(self, place: CachePlace, *, warms: bool) -> _PlaceState:
+        state = self._places[place] = _PlaceState(self._new(warms), warms=warms)
+        return state
 
     def _breakpoints(self, marks: Sequence[Mark], measured: _Measured, rules: CacheRules) -> tuple[Breakpoint, ...]:
         """A breakpoint behind the part that each mark stands in, if the provider caches so short a prefix.

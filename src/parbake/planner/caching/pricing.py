@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from parbake.errors import BadInput
 from parbake.planner.prices import MILLION, Rate
+from parbake.ports.prompts import Ttl
 
 MINUTES_TTL, HOUR_TTL = 300.0, 3600.0
 """How long an entry lives after its last read, in seconds."""
+PLANNED_TTLS: frozenset[Ttl] = frozenset({"5m", "1h"})
+"""The times to live that plans are made for."""
 MOST_MARKS = 4
 """The breakpoints of one request."""
 LOOKBACK = 20

@@ -80,7 +80,7 @@ class GivenReplies:
         record = self._bonds.seal(recording, stated, self._bonds.now())
         with self._lock:
             before = self._kept.get(key) or {}
-            found = {**{other: one for other, one in before.items() if other != stated}, stated: record}
+            found = {other: one for other, one in before.items() if other != stated} | {stated: record}
             self._kept[key] = dict(list(found.items())[-MOST_SOURCES:])
 
     async def outdated(self, history: Sequence[tuple[str, str]]) -> dict[int, bool]:
@@ -100,11 +100,10 @@ class GivenReplies:
         key = _digest(text)
         with self._lock:
             records = list((self._kept.get(key) or {}).values())
-        if not records:
-            return _NUMBER.search(text) is not None
-        for record in records:
-            if record is None:  # it rests on something that cannot be bound
-                return _NUMBER.search(text) is not None
+        is_unbound = not records or None in records  # nobody gave it here, or it rests on what cannot be bound
+        if is_unbound and _NUMBER.search(text):
+            return True
+        for record in filter(None, records):
             if await self._bonds.reason(record, KEPT_S) is not None:
                 return True
         return False

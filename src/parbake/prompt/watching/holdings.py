@@ -78,7 +78,7 @@ class Holdings:
             usage: What was reported.
             now: Epoch seconds.
             ttl_s: How long the provider keeps it, in seconds; 0 if it keeps nothing.
-            is_use: Somebody asked; a warm-up's read is no use of what was written.
+            is_use: Whether a user's request was sent. A warm-up reads a prefix too, but does not count as a use of it.
         """
         if ttl_s <= 0 or not (usage.cache_read or usage.cache_write or usage.cache_write_hour):
             return

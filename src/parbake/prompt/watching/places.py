@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from parbake.errors import ParbakeError
 from parbake.ports.models import Generator
 from parbake.prompt.writing.placement import NO_CACHE, CachePlace, CacheRules
 
@@ -27,20 +25,11 @@ def rules_of(generator: Generator) -> CacheRules:
     return getattr(generator, "rules", None) or NO_CACHE
 
 
-def rules_named(resources: Mapping[Any, Any], name: str) -> CacheRules | None:
-    """How the cache of a generator works. A generator that was not used yet is built.
+def rules_named(generator: Generator, name: str) -> CacheRules | None:
+    """How the cache of a generator works, or of the member of a chain that has the name; ``None`` if none has it.
 
     Args:
-        resources: The app's resources.
-        name: The generator's name.
-
-    Returns:
-        The rules; ``None`` if the app has no generator of that name, or it cannot be built here.
+        generator: The generator.
+        name: The name.
     """
-    found: Any = resources.get(Generator)
-    try:
-        built = found.build() if hasattr(found, "build") else found
-    except ParbakeError:
-        return None
-    members = [] if built is None else members_of(built)
-    return next((rules_of(one) for one in members if one.name == name), None)
+    return next((rules_of(one) for one in members_of(generator) if one.name == name), None)

@@ -205,14 +205,18 @@ class EngineStore(ABC):
             async for page in self._pages(prefix):
                 keys = [key for name, _ in page if (key := name[len(prefix) :]) not in seen]
                 seen.update(keys)
-                for found in await self._lookups(task, keys, current):
-                    yield found
+                if not keys:
+                    continue
+                control, found = await self._lookups(task, keys, current, control)
+                for one in found:
+                    yield one
 
-    async def _lookups(self, task: str, keys: Sequence[bytes], current: int) -> list[tuple[bytes, Lookup]]:
-        """Read the current state of some keys, again if the store was settled or blessed meanwhile."""
+    async def _lookups(
+        self, task: str, keys: Sequence[bytes], current: int, before: Control
+    ) -> tuple[Control, list[tuple[bytes, Lookup]]]:
+        """Read the current state of some keys, again if the store was settled or blessed since ``before`` was read."""
         places = {key: (engine.overlay_key(task, key), engine.base_key(current, key)) for key in keys}
         for _ in range(READ_TRIES):
-            before = (await self.stamp()).control
             raws = await self._several([engine.BEATS, *(name for both in places.values() for name in both)])
             beats = self._parsed.beats(raws.pop(engine.BEATS, None))
             there = {key: [raws[name] for name in both if name in raws] for key, both in places.items()}
@@ -221,10 +225,11 @@ class EngineStore(ABC):
             raised = await self._several([engine.mark_key(tag) for tag in tags])
             control = (await self.stamp()).control
             if rules.is_same_trust(before, control):
-                return [
+                return control, [
                     (key, Lookup(control, records, engine.marks_of(raised.get, records), beats, damaged))
                     for key, (records, damaged) in read.items()
                 ]
+            before = control
         raise changed_too_often("a page of keys was read")
 
     async def _several(self, names: Collection[bytes]) -> dict[bytes, bytes]:

@@ -6,9 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from parbake.errors import MissingDependency
-from parbake.generators._hosted.clients.keys import check_address, check_key, required_key
-from parbake.generators._hosted.clients.sdk_client import SdkClient
+from parbake.generators._hosted.clients.keys import required_key
+from parbake.generators._hosted.clients.sdk_client import SdkClient, loaded
 
 KEY = "ANTHROPIC_API_KEY"
 MODEL = "claude-haiku-5-5"
@@ -35,23 +34,12 @@ def anthropic_settings(environment: Mapping[str, str] | None) -> AnthropicSettin
     )
 
 
-def anthropic_client(purpose: str, *, api_key: str, base_url: str | None, **settings: Any) -> SdkClient:
-    """Load the client, without connecting yet: a request would have to wait a second for that.
+def anthropic_client(purpose: str, **settings: Any) -> SdkClient:
+    """Load Anthropic's client; see :func:`parbake.generators._hosted.clients.sdk_client.loaded` for the settings."""
+    return loaded(_sdk, "AsyncAnthropic", extra="anthropic", purpose=purpose, key=KEY, **settings)
 
-    Args:
-        purpose: What needs the client, for the error.
-        api_key: The key.
-        base_url: The endpoint's URL; Anthropic's own by default.
-        settings: Further arguments of the client.
 
-    Raises:
-        ProviderError: The key or the address cannot be used.
-        MissingDependency: The client is not installed.
-    """
-    check_key(api_key, KEY)
-    check_address(base_url, "base_url")
-    try:
-        import anthropic
-    except ModuleNotFoundError as error:
-        raise MissingDependency.of(purpose, "anthropic", field="anthropic") from error
-    return SdkClient(anthropic, "AsyncAnthropic", api_key=api_key, base_url=base_url, **settings)
+def _sdk() -> Any:
+    import anthropic
+
+    return anthropic

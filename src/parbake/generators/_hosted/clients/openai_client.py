@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, get_args
 
-from parbake.errors import FailureKind, MissingDependency, ProviderError
-from parbake.generators._hosted.clients.keys import check_address, check_key, required_key
-from parbake.generators._hosted.clients.sdk_client import SdkClient
+from parbake.errors import FailureKind, ProviderError
+from parbake.generators._hosted.clients.keys import required_key
+from parbake.generators._hosted.clients.sdk_client import SdkClient, loaded
 
 KEY = "OPENAI_API_KEY"
 Caching = Literal["server", "key", "explicit"]
@@ -39,26 +39,15 @@ def openai_settings(environment: Mapping[str, str] | None) -> OpenAISettings:
     )
 
 
-def openai_client(purpose: str, *, api_key: str, base_url: str | None, **settings: Any) -> SdkClient:
-    """Load the client, without connecting yet: a request would have to wait a second for that.
+def openai_client(purpose: str, **settings: Any) -> SdkClient:
+    """Load OpenAI's client; see :func:`parbake.generators._hosted.clients.sdk_client.loaded` for the settings."""
+    return loaded(_sdk, "AsyncOpenAI", extra="openai", purpose=purpose, key=KEY, **settings)
 
-    Args:
-        purpose: What needs the client, for the error.
-        api_key: The key.
-        base_url: The endpoint's URL; OpenAI's own by default.
-        settings: Further arguments of the client.
 
-    Raises:
-        ProviderError: The key or the address cannot be used.
-        MissingDependency: The client is not installed.
-    """
-    check_key(api_key, KEY)
-    check_address(base_url, "base_url")
-    try:
-        import openai
-    except ModuleNotFoundError as error:
-        raise MissingDependency.of(purpose, "openai", field="openai") from error
-    return SdkClient(openai, "AsyncOpenAI", api_key=api_key, base_url=base_url, **settings)
+def _sdk() -> Any:
+    import openai
+
+    return openai
 
 
 def checked_caching(caching: Any, setting: str = "caching") -> Caching:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+from parbake.errors import MissingDependency
 from parbake.generators._hosted.clients import CONNECT_S
 from parbake.generators._hosted.clients.failures import FailureCause
+from parbake.generators._hosted.clients.keys import check_address, check_key
 from parbake.generators._hosted.clients.sdk_errors import cause_of_sdk
 
 
@@ -59,3 +62,39 @@ class SdkClient:
             is_open: Whether the response had begun.
         """
         return cause_of_sdk(self.sdk, error, is_open=is_open)
+
+
+def loaded(
+    sdk: Callable[[], Any],
+    kind: str,
+    *,
+    extra: str,
+    purpose: str,
+    key: str,
+    api_key: str,
+    base_url: str | None,
+    **settings: Any,
+) -> SdkClient:
+    """Load a client, without connecting yet: a first request would have to wait a second for the import.
+
+    Args:
+        sdk: Imports the client's package.
+        kind: The name of the client's class in the package.
+        extra: The name of the package, and of the extra that brings it.
+        purpose: What needs the client, for the error.
+        key: The variable that usually holds the key, for the error.
+        api_key: The key.
+        base_url: The endpoint's URL; ``None`` for the provider's own.
+        settings: Further arguments of the class.
+
+    Raises:
+        ProviderError: The key or the address cannot be used.
+        MissingDependency: The client is not installed.
+    """
+    check_key(api_key, key)
+    check_address(base_url, "base_url")
+    try:
+        package = sdk()
+    except ModuleNotFoundError as error:
+        raise MissingDependency.of(purpose, extra, field=extra) from error
+    return SdkClient(package, kind, api_key=api_key, base_url=base_url, **settings)

@@ -159,14 +159,11 @@ class AnswerReader:
         """See :class:`parbake.ports.models.Generator`."""
         del prompt, max_tokens, timeout_s
         answer = self._given.answer
-        if answer.text and answer.calls:
-            yield Delta(answer.text)
-        for call in answer.calls[:-1]:
-            yield Delta(call=call)
-        if answer.calls:
-            yield Delta(call=answer.calls[-1], usage=self._usage())
-        else:
-            yield Delta(answer.text, usage=self._usage())
+        text = [Delta(answer.text)] if answer.text or not answer.calls else []
+        *pieces, last = [*text, *(Delta(call=call) for call in answer.calls)]
+        for piece in pieces:
+            yield piece
+        yield msgspec.structs.replace(last, usage=self._usage())
 
 
 class AnsweredCall:
