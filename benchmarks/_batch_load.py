@@ -19,6 +19,7 @@ import httpx
 from _report import Goal, percentile
 
 import parbake as pb
+from parbake.tasks.task_types import Artifact
 
 HERE = Path(__file__).parent
 RATE, SETTLE_S, MEASURED_S, TURNS, RUNS = 100, 6.0, 8.0, 2, 3
@@ -201,7 +202,7 @@ async def _purchases() -> list[float]:
     return taken
 
 
-async def _reads(app: pb.App, task: pb.Artifact, shopper: str) -> AsyncIterator[pb.Served]:
+async def _reads(app: pb.App, task: Artifact, shopper: str) -> AsyncIterator[pb.Served]:
     """Read a shopper's candidates again and again, for at most half a minute."""
     until = time.monotonic() + 30
     while time.monotonic() < until:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
+from parbake.adapters.sqlite import SqliteSource
 from parbake.http import HttpApp, HttpRequest, Response, json_response
-from parbake.sources.sqlite import SqliteSource
 
 HOME = Path(os.environ["FAULTS_HOME"])
 CONTRACT: dict[str, Any] = {

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 from _valkey import installed
 
-from parbake.sources.sqlite import OUTBOX_DDL, emit
-from parbake.stores import open_store
+from parbake.adapters.sqlite import OUTBOX_DDL, emit
+from parbake.store import open_store
 
 HERE = Path(__file__).parent
 KEYS = ("a", "b")

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from parbake.sources.sqlite import SqliteSource
+from parbake.adapters.sqlite import SqliteSource
 from retail_assistant.recs.log import Log
 from retail_assistant.recs.views import History
 

@@ -31,8 +31,8 @@ import _batch_load
 import msgspec
 from _report import Goal, report
 
-from parbake.codecs.value_types import form_of
 from parbake.lanes.batch.keys import CHUNKS, KeyList
+from parbake.values.codecs.value_types import form_of
 
 HERE = Path(__file__).parent
 RUNS, ROUNDS, PUBLISHED, ITEMS = 3, 3, 20_000, 20_000

@@ -32,14 +32,15 @@ from rich.progress import track
 
 import parbake as pb
 from parbake.errors import RunInProgress
-from parbake.generators.batches.anthropic import AnthropicBatches
-from parbake.generators.batches.openai import OpenAIBatches
-from parbake.lanes.batch.jobs.job_journal import JobRecord
-from parbake.ports.models import Delta, Generator
-from parbake.ports.prompts import Prompt
 from parbake.process.system_clock import SystemClock
-from parbake.stores import open_store
-from parbake.testing.providers import ProviderBox
+from parbake.store import open_store
+from parbake_llm import ProviderBatch
+from parbake_llm.batch.job_journal import JobRecord
+from parbake_llm.generators.batches.anthropic import AnthropicBatches
+from parbake_llm.generators.batches.openai import OpenAIBatches
+from parbake_llm.ports.generator import Delta, Generator
+from parbake_llm.ports.prompts import Prompt
+from parbake_llm.testing import ProviderBox
 
 KILLS, KEYS, JOBS_A_RUN = 50, 40, 2
 JOB_S, SUBMIT_S, LONGEST_S = 0.1, 0.1, 1.0
@@ -60,7 +61,7 @@ def app_of(folder: Path, provider: Any) -> tuple[pb.App, Any]:
     @tasks.artifact(
         freshness_sla="2h", refresh=pb.every("1h"), invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="bench",
         keys=readers,
-        via=pb.ProviderBatch(provider, within="10m", poll="20ms", grace="1s", least="1s", most=KEYS // JOBS_A_RUN),
+        via=ProviderBatch(provider, within="10m", poll="20ms", grace="1s", least="1s", most=KEYS // JOBS_A_RUN),
     )  # fmt: skip
     async def letter(reader: str, llm: pb.Resource[Generator]) -> str:
         stream = llm.stream(Prompt(question=f"Write to {reader}."), max_tokens=20, timeout_s=5)

@@ -16,7 +16,7 @@ import numpy as np
 from _report import Goal, report
 
 import parbake as pb
-from parbake.semantic import Reply, SemanticCache, fixed
+from parbake_semantic import Reply, SemanticCache, fixed
 
 QUESTIONS, ROUNDS, BLOCK = 100, 40, 100
 SIDES = ("without", "with")

@@ -26,7 +26,7 @@ from _report import Goal, percentile, report
 from _shop import Client, prepare, serving, working
 from rich.progress import track
 
-from parbake.guard import claims, sentences
+from parbake_semantic.guard import claims, sentences
 from retail_assistant.live import LiveShop, day
 from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.prices import reduced_cents

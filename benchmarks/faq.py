@@ -24,7 +24,7 @@ from _faq.data import NO_LABEL, Questions, Unusable, banking77, labelled
 from _report import Goal, report, show
 from threadpoolctl import threadpool_limits
 
-from parbake.embedders.minilm import MiniLm
+from parbake_semantic.embedders.minilm import MiniLm
 
 SHARED = Path(os.environ.get("PARBAKE_DATA") or Path(__file__).parents[2] / "shared" / "data")
 T95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26, 20: 2.09}

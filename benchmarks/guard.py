@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from _report import Goal, percentile, report
 
-from parbake.guard import Unsupported, unsupported
+from parbake_semantic.guard import Unsupported, unsupported
 
 SETS = Path(__file__).parent / "_answers"
 FAULTS = ("number", "subject", "polarity", "stale", "invented", "other")

@@ -13,8 +13,8 @@ from pathlib import Path
 from _report import Goal, report
 from rich.progress import track
 
-from parbake.generators.llama import LlamaGenerator
-from parbake.ports.prompts import Block, Prompt
+from parbake_llm.generators.llama import LlamaGenerator
+from parbake_llm.ports.prompts import Block, Prompt
 from retail_assistant.model.prefix import RULES
 
 CONVERSATIONS = 2_000

@@ -14,7 +14,7 @@ from pathlib import Path
 from _report import Goal, report
 
 import parbake as pb
-from parbake.fence.tags import raised_by
+from parbake.protocol.tags import raised_by
 from retail_assistant import compose
 from retail_assistant.settings import Settings
 from retail_assistant.world import generate

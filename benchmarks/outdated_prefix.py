@@ -22,7 +22,7 @@ from functools import partial
 from _report import Goal, percentile, report
 from _shop import Client, change_beside, prepare, serving, working
 
-from parbake.testing.providers import BoxRequest, ProviderBox
+from parbake_llm.testing import BoxRequest, ProviderBox
 
 TURNS, CHANGES, ASKERS = 1_000, 100, 4
 FIRST = 100

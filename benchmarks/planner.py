@@ -14,9 +14,9 @@ from _planner import economics, traces, watches
 from _planner.scale import scaled
 from _report import Goal, report
 
-from parbake.planner.forecast.log_file import read
-from parbake.planner.forecast.request_log import DAY
 from parbake.values.duration import seconds
+from parbake_planner.forecast.log_file import read
+from parbake_planner.forecast.request_log import DAY
 
 
 def main() -> None:

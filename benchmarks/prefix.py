@@ -25,11 +25,11 @@ from _prefix.talk import AT_ONCE, Customers, prompt
 from _report import Goal, report
 from rich.progress import track
 
-from parbake.generators._hosted.chat import messages
-from parbake.generators.llama import LlamaGenerator
-from parbake.ports.models import Usage
-from parbake.ports.prompts import Block, Prediction, Prompt
-from parbake.prompt.prefix_caches import reconcile
+from parbake.ports.usage import Usage
+from parbake_llm.generators._hosted.chat import messages
+from parbake_llm.generators.llama import LlamaGenerator
+from parbake_llm.ports.prompts import Block, Prediction, Prompt
+from parbake_llm.prefix_caches import reconcile
 from retail_assistant.live import LiveShop
 from retail_assistant.world import generate
 
@@ -40,7 +40,7 @@ CLOCKED = 8
 FIRST_TOKEN = """
 import asyncio, sys, time
 sys.path.insert(0, {here!r})
-from parbake.generators.llama import LlamaGenerator
+from parbake_llm.generators.llama import LlamaGenerator
 from prefix import first_token, of_600
 async def main():
     model = LlamaGenerator(prefixes={folder!r})

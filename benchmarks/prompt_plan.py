@@ -19,15 +19,15 @@ from _prompt_plan.live import bills
 from _prompt_plan.sessions import Habits, sessions
 from _report import Goal, report
 
-from parbake.planner.caching.asked import PromptTrace, TraceRow, traced
-from parbake.planner.caching.clairvoyant import bound
-from parbake.planner.caching.decision import PromptPlan, make_prompt_plan
-from parbake.planner.caching.marking import Planned
-from parbake.planner.caching.pricing import CachePrices
-from parbake.planner.caching.replayed import replay
-from parbake.planner.caching.strategy_names import BY_VOLATILITY, CLAIRVOYANT, NONE, PLANNED
-from parbake.planner.caching.trace_file import read_trace
-from parbake.planner.intervals import Resampler
+from parbake_llm.caching.asked import PromptTrace, TraceRow, traced
+from parbake_llm.caching.clairvoyant import bound
+from parbake_llm.caching.decision import PromptPlan, make_prompt_plan
+from parbake_llm.caching.marking import Planned
+from parbake_llm.caching.pricing import CachePrices
+from parbake_llm.caching.replayed import replay
+from parbake_llm.caching.strategy_names import BY_VOLATILITY, CLAIRVOYANT, NONE, PLANNED
+from parbake_llm.caching.trace_file import read_trace
+from parbake_planner.intervals import Resampler
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PRICES = CachePrices(read=0.1, write=1.25, write_hour=2.0, token_usd=3e-6, warm_up=5.0)

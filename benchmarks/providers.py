@@ -25,15 +25,15 @@ from typing import NamedTuple
 from _report import Goal, percentile, report
 
 from parbake.errors import ProviderError
-from parbake.generators.anthropic import AnthropicGenerator
-from parbake.generators.bedrock import BedrockGenerator
-from parbake.generators.chain import Breakers, BreakerState, Chain
-from parbake.generators.extractive import Extractive
-from parbake.generators.openai import OpenAIGenerator
-from parbake.guard.release import release, sentences
-from parbake.ports.models import Delta, Generator
-from parbake.ports.prompts import Block, Prompt
-from parbake.testing.providers import BoxRequest, ProviderBox, ProviderFault, ScriptedReply
+from parbake_llm.generators.anthropic import AnthropicGenerator
+from parbake_llm.generators.bedrock import BedrockGenerator
+from parbake_llm.generators.chain import Breakers, BreakerState, Chain
+from parbake_llm.generators.extractive import Extractive
+from parbake_llm.generators.openai import OpenAIGenerator
+from parbake_llm.ports.generator import Delta, Generator
+from parbake_llm.ports.prompts import Block, Prompt
+from parbake_llm.testing import BoxRequest, ProviderBox, ProviderFault, ScriptedReply
+from parbake_semantic.guard.release import release, sentences
 
 REQUESTS, DEADLINE_S, AT_ONCE = 1000, 2.0, 12
 FAULTS = ("down", "slow", "429", "broken-json", "cut", "endless")

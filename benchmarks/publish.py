@@ -25,10 +25,10 @@ from _report import Goal, percentile, report
 from _valkey import installed, serving
 
 import parbake as pb
-from parbake.fence.control import Pointer, Promotion
-from parbake.fence.record import Meta, Record, Tags, encode
 from parbake.lanes.batch.partition import FLUSH_ROWS
-from parbake.stores import open_store
+from parbake.protocol.control import Pointer, Promotion
+from parbake.protocol.record import Meta, Record, Tags, encode
+from parbake.store import open_store
 
 PUBLISHERS = (1, 2, 4, 8)
 PER_PUBLISHER = 200

@@ -19,7 +19,7 @@ from _report import Goal, report
 from _valkey import serving
 
 import parbake as pb
-from parbake.fence.record import encode
+from parbake.protocol.record import encode
 
 LABELS = {
     "bare": "redis.asyncio GET of the record's bytes",

@@ -26,7 +26,7 @@ from _log import read_log
 from _report import Goal, percentile, report
 
 import parbake as pb
-from parbake.sources.sqlite import SqliteSource
+from parbake.adapters.sqlite import SqliteSource
 from retail_assistant.recs.als import Candidate
 from retail_assistant.recs.refining import Moment
 from retail_assistant.recs.rerank import RerankerModel

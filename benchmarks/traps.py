@@ -15,9 +15,9 @@ import numpy as np
 from _faq.data import embedded
 from _report import Goal, report
 
-import parbake as pb
-from parbake.embedders.minilm import MiniLm
-from parbake.semantic.text.veto import numbers_differ, polarity_differs
+import parbake_semantic
+from parbake_semantic.embedders.minilm import MiniLm
+from parbake_semantic.text.veto import numbers_differ, polarity_differs
 
 THRESHOLDS = (0.8, 0.85, 0.9)
 JUDGED = 0.9
@@ -25,7 +25,7 @@ Rule = Callable[[str, str], bool]
 RULES: dict[str, Rule] = {
     "cosine alone": lambda _a, _b: False,
     "numbers and polarity": lambda a, b: numbers_differ(a, b) or polarity_differs(a, b),
-    "all vetoes": lambda a, b: pb.semantic.veto(b, a) is not None,
+    "all vetoes": lambda a, b: parbake_semantic.veto(b, a) is not None,
 }
 
 

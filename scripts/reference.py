@@ -91,7 +91,7 @@ def _file(module: str) -> Path:
 
 def _protocols() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    for path in [*sorted((ROOT / "src/parbake/ports").glob("*.py")), ROOT / "src/parbake/stores/steps/items.py"]:
+    for path in [*sorted((ROOT / "src/parbake/ports").glob("*.py")), ROOT / "src/parbake/store/steps/item_steps.py"]:
         module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
         classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
         found += [(module, node.name) for node in classes if any("Protocol" in ast.unparse(b) for b in node.bases)]
@@ -106,7 +106,9 @@ def cli() -> str:
 
     root: Any = typer.main.get_command(application)
     parts = ["# Command line\n", texts.CLI, _options(root)]
-    for name, command in sorted(root.commands.items()):
+    context = typer.Context(root)
+    for name in root.list_commands(context):
+        command = root.get_command(context, name)
         if not hasattr(command, "commands"):
             parts.append(_command(name, command))
             continue
@@ -155,8 +157,11 @@ def http() -> str:
     import parbake as pb
     from parbake.http import HttpApp
     from parbake.http.openapi import document
+    from parbake_llm import Prompts
+    from parbake_planner import Ledger, Planner
 
-    made = document(HttpApp(pb.App(pb.Registry()), token="x" * 16)._router.endpoints)  # noqa: SLF001 - what it serves as its own document
+    app = pb.App(pb.Registry(), plugins=[Ledger("ledger.db"), Planner(), Prompts()])
+    made = document(HttpApp(app, token="x" * 16)._router.endpoints)  # noqa: SLF001 - what it serves as its own document
     rows = []
     for path, operations in made["paths"].items():
         for method, one in operations.items():
@@ -228,7 +233,9 @@ def settings() -> str:
     demo = ((f"`{name}`", texts.DEMO[name]) for name in _demo_variables())
     parts += ["\nThe demo, `make demo`, reads these besides:\n", _table(("variable", ""), demo)]
     parts.append("\n## `pb.App`\n")
-    parts += [described("parbake.app", "App", shown="pb.App", with_methods=False).split("\n", 2)[2]]
+    parts += [described("parbake.app.app", "App", shown="pb.App", with_methods=False).split("\n", 2)[2]]
+    parts += ["\n## Plugins\n", texts.PLUGINS]
+    parts += [described(module, name, shown=name, with_methods=False) for module, name in texts.PLUGGED]
     for module, name in texts.GROUPS:
         parts.append(described(module, name, shown=f"pb.{name}", with_methods=False, level=2))
     parts.append("## URLs\n")
@@ -241,8 +248,8 @@ def settings() -> str:
 def variables() -> dict[str, set[str]]:
     """The environment variables that the code names, with the files that do."""
     found: dict[str, set[str]] = {}
-    for path in sorted((ROOT / "src/parbake").rglob("*.py")):
-        if path.is_relative_to(ROOT / "src/parbake/testing"):
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        if "testing" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if (
@@ -250,7 +257,7 @@ def variables() -> dict[str, set[str]]:
                 and isinstance(node.value, str)
                 and re.fullmatch(texts.VARIABLE, node.value)
             ):
-                found.setdefault(node.value, set()).add(str(path.relative_to(ROOT / "src/parbake")))
+                found.setdefault(node.value, set()).add(str(path.relative_to(ROOT / "src")))
     return found
 
 
@@ -263,13 +270,13 @@ def _demo_variables() -> list[str]:
 
 def metrics() -> str:
     """What ``GET /metrics`` shows."""
-    from parbake.metrics.prometheus import _Collector
+    from parbake.adapters.prometheus import _Collector
     from parbake.process.counters import Counters
 
     counters = Counters()
     counters.workers = 0
     rows = []
-    for family in _Collector(counters).collect():
+    for family in _Collector(counters, ()).collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{label}`" for label in family._labelnames)  # noqa: SLF001 - the client offers no other way
         rows.append((f"`{name}`", family.type, labels, f"{family.documentation} {texts.METRIC_NOTES.get(name, '')}"))
@@ -287,7 +294,7 @@ def metrics() -> str:
 
 def causes() -> str:
     """Why a value is not served, or not as fresh."""
-    from parbake.fence.cause import OVERDUE, UNTRUSTED, Cause, Reason
+    from parbake.protocol.cause import OVERDUE, UNTRUSTED, Cause, Reason
 
     rows = []
     for cause in Cause:

@@ -15,22 +15,28 @@ NOTES = {
     "WorkerSetting": "`App(worker=...)`: see [a guide](../howto/sources.md#run-it).",
 }
 API_PACKAGES = [
-    ("`parbake.semantic`", "parbake.semantic",
+    ("`parbake_planner`", "parbake_planner", "Costs, plans and triggers. See [the guide](../howto/costs.md)."),
+    ("`parbake_semantic`", "parbake_semantic",
      "Question banks and semantic caches. It needs the extra `semantic`. See [the guide](../howto/semantic-cache.md)."),
-    ("`parbake.guard`", "parbake.guard", "What may leave in a generated reply."),
-    ("`parbake.prompt`", "parbake.prompt",
+    ("`parbake_semantic.guard`", "parbake_semantic.guard", "What may leave in a generated reply."),
+    ("`parbake_llm`", "parbake_llm",
      "How a prompt is written, so that a provider can hold its beginning. See [the guide](../howto/prompts.md)."),
-    ("`parbake.prompt.prefix_caches`", "parbake.prompt.prefix_caches",
+    ("`parbake_llm.prefix_caches`", "parbake_llm.prefix_caches",
      "What a provider's cache should hold, by its rules. For generators and benchmarks of your own."),
     ("`parbake.http`", "parbake.http", "An ASGI application. See [the guide](../howto/http.md)."),
     ("`parbake.testing`", "parbake.testing",
      "Clocks for tests, and a conformance suite for each port. See [the guide](../howto/testing.md)."),
-    ("`parbake.testing.providers`", "parbake.testing.providers",
+    ("`parbake_llm.testing`", "parbake_llm.testing",
      "A server that stands in for a provider. See [how](../howto/write-a-provider.md#test-without-a-provider)."),
 ]  # fmt: skip
 API_OBJECTS = [
-    ("`app.ops`", "parbake.operations", "Operations", "What operators and schedulers do. Every app has it."),
-    ("`app.sync`", "parbake.sync", "SyncApp", "The same for synchronous code: see [a guide](../howto/processes.md)."),
+    ("`app.ops`", "parbake.app.operations", "Operations", "What operators and schedulers do. Every app has it."),
+    ("`app.plugins[parbake_planner.Ledger]`", "parbake_planner.books", "Books",
+     "What lanes cost, and the answers given."),
+    ("`app.plugins[parbake_planner.Planner]`", "parbake_planner.plans", "Plans", "Plans, and reasons to change them."),
+    ("`app.plugins[parbake_llm.Prompts]`", "parbake_llm.prompts_plugin", "PromptDesk", "Prefixes of prompts."),
+    ("`app.sync`", "parbake.app.sync", "SyncApp",
+     "The same for synchronous code: see [a guide](../howto/processes.md)."),
 ]  # fmt: skip
 PORTS = """The protocols that adapters implement. Whoever writes an adapter imports them from the module that is named
 here; [a store](../howto/write-a-store.md) and [a provider](../howto/write-a-provider.md) are described in guides.
@@ -39,31 +45,31 @@ ADAPTERS = """Each adapter is imported from its own module. A store and a broker
 options of each stand on [the page about settings](settings.md#urls).
 """
 ADAPTED = [
-    ("parbake.stores.memory", "MemoryStore"),
-    ("parbake.stores.lmdb", "LmdbStore"),
-    ("parbake.stores.redis", "RedisItems"),
-    ("parbake.stores.dynamodb", "DynamoItems"),
-    ("parbake.stores.steps.optimistic", "OptimisticStore"),
-    ("parbake.sources.sqlite", "SqliteSource"),
-    ("parbake.sources.sqlite", "emit"),
-    ("parbake.sources.sqlite", "prune"),
-    ("parbake.sources.postgresql", "PostgresqlSource"),
-    ("parbake.sources.postgresql", "emit"),
-    ("parbake.sources.postgresql", "prune"),
-    ("parbake.brokers.kafka", "KafkaTopic"),
-    ("parbake.executors.local", "LocalExecutor"),
-    ("parbake.executors.ray", "RayExecutor"),
-    ("parbake.generators.anthropic", "AnthropicGenerator"),
-    ("parbake.generators.bedrock", "BedrockGenerator"),
-    ("parbake.generators.extractive", "Extractive"),
-    ("parbake.generators.llama", "LlamaGenerator"),
-    ("parbake.generators.openai", "OpenAIGenerator"),
-    ("parbake.generators.chain", "Chain"),
-    ("parbake.generators.chain", "chain"),
-    ("parbake.generators.chain", "Breakers"),
-    ("parbake.embedders.minilm", "MiniLm"),
-    ("parbake.alerts.log", "LogSink"),
-    ("parbake.alerts.webhook", "WebhookSink"),
+    ("parbake.store.memory", "MemoryStore"),
+    ("parbake.store.lmdb", "LmdbStore"),
+    ("parbake.adapters.redis", "RedisItems"),
+    ("parbake.adapters.dynamodb", "DynamoItems"),
+    ("parbake.store.steps.optimistic", "OptimisticStore"),
+    ("parbake.adapters.sqlite", "SqliteSource"),
+    ("parbake.adapters.sqlite", "emit"),
+    ("parbake.adapters.sqlite", "prune"),
+    ("parbake.adapters.postgresql", "PostgresqlSource"),
+    ("parbake.adapters.postgresql", "emit"),
+    ("parbake.adapters.postgresql", "prune"),
+    ("parbake.adapters.kafka", "KafkaTopic"),
+    ("parbake.adapters.local", "LocalExecutor"),
+    ("parbake.adapters.ray", "RayExecutor"),
+    ("parbake_llm.generators.anthropic", "AnthropicGenerator"),
+    ("parbake_llm.generators.bedrock", "BedrockGenerator"),
+    ("parbake_llm.generators.extractive", "Extractive"),
+    ("parbake_llm.generators.llama", "LlamaGenerator"),
+    ("parbake_llm.generators.openai", "OpenAIGenerator"),
+    ("parbake_llm.generators.chain", "Chain"),
+    ("parbake_llm.generators.chain", "chain"),
+    ("parbake_llm.generators.chain", "Breakers"),
+    ("parbake_semantic.embedders.minilm", "MiniLm"),
+    ("parbake.adapters.log", "LogSink"),
+    ("parbake.adapters.webhook", "WebhookSink"),
 ]
 CLI = """`APP` is `module:attribute`, such as `shop:app`, found from the current folder. Every command has `--help`.
 An error is one line on standard error and exit status 1. Status 2 means that the command line itself is wrong, 130
@@ -129,15 +135,24 @@ DEMO = {
     "ALERT_WEBHOOK": "The address that alerts are sent to.",
 }
 GROUPS = [
-    ("parbake.settings", "Batch"),
-    ("parbake.settings", "Durability"),
+    ("parbake.app.settings", "Batch"),
+    ("parbake.app.settings", "Durability"),
     ("parbake.lanes.batch.throttle", "Throttle"),
-    ("parbake.declare.retention", "Retention"),
-    ("parbake.declare.gates", "Gates"),
+    ("parbake.tasks.retention", "Retention"),
+    ("parbake.tasks.gates", "Gates"),
+]
+PLUGINS = """What stands on top of the core is a plugin:
+`pb.App(tasks, plugins=[Ledger("ledger.db"), Planner(), Prompts()])`.
+Each is opened in its place in the list, so a plugin that others read stands before them.
+"""
+PLUGGED = [
+    ("parbake_planner.books", "Ledger"),
+    ("parbake_planner.plans", "Planner"),
+    ("parbake_llm.prompts_plugin", "Prompts"),
 ]
 URLS = [
-    "parbake.stores.memory", "parbake.stores.lmdb", "parbake.stores.redis", "parbake.stores.dynamodb",
-    "parbake.brokers.kafka",
+    "parbake.store.memory", "parbake.store.lmdb", "parbake.adapters.redis", "parbake.adapters.dynamodb",
+    "parbake.adapters.kafka",
 ]  # fmt: skip
 METRICS = """`GET /metrics` of a server, and `parbake worker APP --metrics-port PORT` on loopback, answer in the text
 format of Prometheus. A histogram has `_bucket`, `_sum` and `_count`; all times are in seconds.

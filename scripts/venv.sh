@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 case $kind in # what benchmarks compare with has an environment of its own, without parbake
     bench) files=(requirements/bench.txt) ;;
-    *) files=(requirements/{dev,runtime}.txt src/parbake/ports/model_files.txt) ;;
+    *) files=(requirements/{dev,runtime}.txt src/parbake_semantic/model_files.txt) ;;
 esac
 locks=$("$python" --version; cat "${files[@]}" scripts/venv.sh)
 locks=$(sha256sum <<<"$locks")
@@ -35,7 +35,7 @@ build() { # aside, so that an interrupted run leaves no half-made environment be
     install_locked "$aside" "requirements/$kind.txt"
     if [ "$kind" != bench ]; then
         echo "Installing the models ..."
-        install_locked "$aside" src/parbake/ports/model_files.txt
+        install_locked "$aside" src/parbake_semantic/model_files.txt
         install_projects "$aside"
     fi
     # Scripts name their interpreter by its full path: make that the final one.

@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 import parbake as pb
-from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit
+from parbake.adapters.sqlite import OUTBOX_DDL, SqliteSource, emit
 
 HANGS_S = 60.0
 """A child takes about a second; one that takes this long will never end."""

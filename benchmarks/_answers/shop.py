@@ -8,7 +8,7 @@ from pathlib import Path
 
 from _shop import prepare
 
-from parbake.sources.sqlite import emit
+from parbake.adapters.sqlite import emit
 from retail_assistant.shop.schema import connect
 from retail_assistant.world import generate
 

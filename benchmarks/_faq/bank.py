@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from _faq.data import NO_LABEL, Flags, Places, Questions
-from parbake.semantic.policies.calibrate import PRIOR, Bound, Trials, learn, trials
-from parbake.semantic.policies.features import features, gather
-from parbake.semantic.policies.ridge import Head, fit
+from parbake_semantic.policies.calibrate import PRIOR, Bound, Trials, learn, trials
+from parbake_semantic.policies.features import features, gather
+from parbake_semantic.policies.ridge import Head, fit
 
 ERRORS = (0.01, 0.02, 0.05)
 FIXED = (0.8, 0.85, 0.92)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from parbake.ports.models import Embedder
+from parbake_semantic.embedder import Embedder
 
 Vectors = NDArray[np.float32]
 Places = NDArray[np.intp]

@@ -18,9 +18,9 @@ import random
 import numpy as np
 
 from parbake.errors import BadInput
-from parbake.numeric.logistic import sigmoid
-from parbake.semantic.policies.policy import Match, Ranking
-from parbake.semantic.text.arrays import Floats, Vectors
+from parbake.values.logistic import sigmoid
+from parbake_semantic.policies.policy import Match, Ranking
+from parbake_semantic.text.arrays import Floats, Vectors
 
 FEWEST = 6
 SYNTHETIC = ((0.0, False), (1.0, True))

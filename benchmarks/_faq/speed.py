@@ -12,12 +12,12 @@ import numpy as np
 from _report import percentile
 
 from _faq.data import Questions, Vectors
-from parbake.numeric.logistic import Logistic
-from parbake.semantic.bank.compiled import Bank, Matcher
-from parbake.semantic.cache.local_ridge import Neighbours
-from parbake.semantic.policies.calibrate import Bound, Calibration
-from parbake.semantic.policies.policy import CalibratedPolicy, Match, Policy
-from parbake.semantic.text.veto import veto
+from parbake.values.logistic import Logistic
+from parbake_semantic.bank.compiled import Bank, Matcher
+from parbake_semantic.cache.local_ridge import Neighbours
+from parbake_semantic.policies.calibrate import Bound, Calibration
+from parbake_semantic.policies.policy import CalibratedPolicy, Match, Policy
+from parbake_semantic.text.veto import veto
 
 ASKED = 2_000
 SIZES = ((2_000, 77), (10_000, 500))

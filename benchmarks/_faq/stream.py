@@ -12,11 +12,11 @@ import numpy as np
 
 from _faq.data import NO_LABEL, Places, Questions
 from _faq.per_entry import PerEntryPolicy
-from parbake.semantic.cache.local_ridge import Neighbours
-from parbake.semantic.policies.adaptive import AdaptivePolicy
-from parbake.semantic.policies.calibrate import Bound
-from parbake.semantic.policies.policy import Policy, fixed
-from parbake.semantic.policies.ridge import MAX_ALIASES
+from parbake_semantic.cache.local_ridge import Neighbours
+from parbake_semantic.policies.adaptive import AdaptivePolicy
+from parbake_semantic.policies.calibrate import Bound
+from parbake_semantic.policies.policy import Policy, fixed
+from parbake_semantic.policies.ridge import MAX_ALIASES
 
 ERRORS = (0.01, 0.02, 0.05)
 

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 import parbake as pb
+from parbake.tasks.task_types import Artifact
 from retail_assistant.recs.als import AlsModel
 
 from .data import Ints, Rows
@@ -69,7 +70,7 @@ class Catalogue:
         return len(self.pasts)
 
     @property
-    def task(self) -> pb.Artifact[str, Stored]:
+    def task(self) -> Artifact[str, Stored]:
         """The task that makes the lists."""
         return candidates
 

@@ -9,14 +9,14 @@ import numpy as np
 from _report import Goal, show
 from numpy.typing import NDArray
 
-from parbake.planner.breakeven import STORY, Prices
-from parbake.planner.forecast.predictors import HabitPredictor, calibration_error
-from parbake.planner.forecast.request_log import Codes
-from parbake.planner.intervals import Resampler
-from parbake.planner.per_key import Activity, EventCoverage, PerKey
-from parbake.planner.plan import LAZY, SIMPLE, Study, gate, prepare
-from parbake.planner.replay import clairvoyant, replay
-from parbake.planner.target import worth_of_a_second
+from parbake_planner.breakeven import STORY, Prices
+from parbake_planner.forecast.predictors import HabitPredictor, calibration_error
+from parbake_planner.forecast.request_log import Codes
+from parbake_planner.intervals import Resampler
+from parbake_planner.per_key import Activity, EventCoverage, PerKey
+from parbake_planner.plan import LAZY, SIMPLE, Study, gate, prepare
+from parbake_planner.replay import clairvoyant, replay
+from parbake_planner.target import worth_of_a_second
 
 from .world import A_DAY, KINDS, ON, SCALE, WEEK, WIDTH, Kind, World, drawn
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from _report import Goal, show
 
-from parbake.planner.forecast.request_log import DAY
+from parbake_planner.forecast.request_log import DAY
 
 from .world import MONDAY, PAUSE_S, SESSION
 

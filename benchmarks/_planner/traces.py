@@ -10,12 +10,12 @@ import numpy as np
 from _report import Goal, show
 from numpy.typing import NDArray
 
-from parbake.planner.forecast.predictors import HabitPredictor, calibration_error
-from parbake.planner.forecast.request_log import DAY, Codes, RequestLog, checked
-from parbake.planner.intervals import Interval, Resampler
-from parbake.planner.per_key import Activity, PerKey
-from parbake.planner.plan import ALL, PER_KEY, SIMPLE, Study, gate, prepare
-from parbake.planner.replay import Outcome, replay
+from parbake_planner.forecast.predictors import HabitPredictor, calibration_error
+from parbake_planner.forecast.request_log import DAY, Codes, RequestLog, checked
+from parbake_planner.intervals import Interval, Resampler
+from parbake_planner.per_key import Activity, PerKey
+from parbake_planner.plan import ALL, PER_KEY, SIMPLE, Study, gate, prepare
+from parbake_planner.replay import Outcome, replay
 
 from .economics import prices
 

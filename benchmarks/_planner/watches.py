@@ -8,8 +8,9 @@ from statistics import median
 import numpy as np
 from _report import Goal, show
 
-from parbake.planner import traffic as windows
-from parbake.planner.detectors import DAY, HOUR, HitRate
+from parbake.lanes.batch.off_peak_windows import cheapest
+from parbake_planner.detectors import DAY, HOUR, HitRate
+from parbake_planner.traffic import learn
 
 from . import refresh
 from .world import MONDAY
@@ -120,11 +121,11 @@ def _peaks(rng: np.random.Generator, trough: int) -> tuple[float, float]:
     mean = 600 * (1 - 0.8 * np.cos((hours - trough) / 24 * 2 * np.pi))
     minutes = rng.poisson(np.repeat(np.tile(mean, 14), 60) / 60)
     begin = int(MONDAY // 60)
-    load = windows.learn({begin + n: int(count) for n, count in enumerate(minutes)}, MONDAY + 14 * DAY)
+    load = learn({begin + n: int(count) for n, count in enumerate(minutes)}, MONDAY + 14 * DAY)
     now = MONDAY + 14 * DAY
     start = now
     for _ in range(SETTLED):
-        start = windows.cheapest(load, start, (0.75 * DAY, 1.25 * DAY), 6 * HOUR, nominal=start + DAY)
+        start = cheapest(load, start, (0.75 * DAY, 1.25 * DAY), 6 * HOUR, nominal=start + DAY)
     work = 0.3 * mean.sum() / 6
     found = []
     for at in (int((start - now) // HOUR) % 24, 0):

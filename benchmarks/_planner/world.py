@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from parbake.planner.forecast.request_log import DAY, RequestLog, checked
+from parbake_planner.forecast.request_log import DAY, RequestLog, checked
 
 USERS, REQUESTS_A_DAY, SCALE = 50_000, 4_000.0, 100
 WIDTH, A_DAY, WEEK = 6 * 3600.0, 4, 28

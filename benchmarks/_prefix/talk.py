@@ -7,8 +7,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from parbake.ports.prompts import Block, Prompt
-from parbake.prompt import windowed
+from parbake_llm import windowed
+from parbake_llm.ports.prompts import Block, Prompt
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.live import LiveShop
 from retail_assistant.model.prefix import RULES, policy_block

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from parbake.planner.caching.asked import Asked, PromptTrace
-from parbake.planner.caching.marking import Planned
-from parbake.planner.caching.pricing import MINUTES_TTL, CachePrices
-from parbake.planner.caching.replayed import replay
+from parbake_llm.caching.asked import Asked, PromptTrace
+from parbake_llm.caching.marking import Planned
+from parbake_llm.caching.pricing import MINUTES_TTL, CachePrices
+from parbake_llm.caching.replayed import replay
 
 BINS = 10
 

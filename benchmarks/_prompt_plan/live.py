@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parbake.planner.caching.live_plan import LivePlan
-from parbake.planner.caching.marking import Planned
-from parbake.planner.caching.policies_of_caching import AlwaysMark, CachingPolicy, NoCaching
-from parbake.planner.caching.pricing import CachePrices
-from parbake.planner.caching.strategy_names import BY_VOLATILITY
-from parbake.ports.models import Usage
-from parbake.ports.prompts import Block, Prediction, Prompt
-from parbake.prompt.prefix_caches import BreakpointCache, pieces
-from parbake.prompt.writing.placement import CachePlace, CacheRules, placed
+from parbake.ports.usage import Usage
+from parbake_llm.caching.live_plan import LivePlan
+from parbake_llm.caching.marking import Planned
+from parbake_llm.caching.policies_of_caching import AlwaysMark, CachingPolicy, NoCaching
+from parbake_llm.caching.pricing import CachePrices
+from parbake_llm.caching.strategy_names import BY_VOLATILITY
+from parbake_llm.ports.prompts import Block, Prediction, Prompt
+from parbake_llm.prefix_caches import BreakpointCache, pieces
+from parbake_llm.writing.placement import CachePlace, CacheRules, placed
 
 LOOK_S = 5.0
 """How often a server looks for warm-ups, in seconds."""

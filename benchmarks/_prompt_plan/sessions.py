@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parbake.planner.caching.asked import PromptTrace, TraceRow, traced
+from parbake_llm.caching.asked import PromptTrace, TraceRow, traced
 
 SIZE = 128
 """Tokens of a block."""

@@ -1,6 +1,6 @@
 """parbake: declare each inference task once, run it in the right lane, never serve what its contract forbids.
 
-Stores, sources, models and other adapters are imported from their own modules, such as ``parbake.sources.sqlite``.
+Stores, sources, models and other adapters are imported from their own modules, such as ``parbake.adapters.sqlite``.
 """
 
 from __future__ import annotations
@@ -8,68 +8,49 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import parbake.fence  # noqa: F401 - first, so that the function of the same name, below, replaces the module
 from parbake import errors as errors
-from parbake.codecs import Codec
-from parbake.declare.contract import (
-    Exponential,
-    Linear,
+from parbake.errors import BadInput, NotMaterialized, ParbakeError
+from parbake.ports.views import View
+from parbake.protocol.verdict import Verdict
+from parbake.tasks.contract import (
     Recompute,
     Refuse,
     ServeStale,
-    Steps,
     Use,
-    Verdict,
     every,
     fence,
     ignore,
-    planned,
     refresh,
 )
-from parbake.declare.gates import Gates, Generation
-from parbake.declare.registry import Input, Model, Registry
-from parbake.declare.retention import Retention
-from parbake.declare.roles import GIVEN, Keys, Live, Resource, Source
-from parbake.declare.served import Absent, Reader, Served, Value
-from parbake.declare.tasks import Artifact, LiveTask, ModelTask, Refine
-from parbake.errors import BadInput, NotMaterialized, ParbakeError
-from parbake.fence.cause import Cause, Reason
-from parbake.fence.record import Stamp
-from parbake.ports.batches.provider_batch import ProviderBatch as ProviderBatch
-from parbake.ports.views import View
+from parbake.tasks.gates import Gates
+from parbake.tasks.registry import Input, Model, Registry
+from parbake.tasks.roles import GIVEN, Keys, Live, Resource, Source
+from parbake.tasks.served import Absent, Reader, Served, Value
 
 if TYPE_CHECKING:
-    from parbake import guard as guard
-    from parbake import semantic as semantic
-    from parbake.app import App
-    from parbake.lanes.batch.throttle import Throttle
-    from parbake.lanes.worker.worker_watch import WorkerSetting
-    from parbake.ports.cloudevents import CloudEvent
-    from parbake.ports.event_log import Ack
+    from parbake.app.app import App
+    from parbake.app.cached import cached
+    from parbake.app.plugin import Parts, Plugin
+    from parbake.app.settings import Batch, Durability
     from parbake.serving.bind import Lazy
     from parbake.serving.request import Request, remaining_s
-    from parbake.settings import Batch, Durability
 
 # The engine, and what pulls in a client library, are imported when they are first named.
 _LAZY = {
-    "Ack": "parbake.ports.event_log",
-    "App": "parbake.app",
-    "Batch": "parbake.settings",
-    "CloudEvent": "parbake.ports.cloudevents",
-    "Durability": "parbake.settings",
+    "App": "parbake.app.app",
+    "Batch": "parbake.app.settings",
+    "Durability": "parbake.app.settings",
     "Lazy": "parbake.serving.bind",
+    "Parts": "parbake.app.plugin",
+    "Plugin": "parbake.app.plugin",
     "Request": "parbake.serving.request",
-    "Throttle": "parbake.lanes.batch.throttle",
-    "WorkerSetting": "parbake.lanes.worker.worker_watch",
+    "cached": "parbake.app.cached",
     "remaining_s": "parbake.serving.request",
 }
-_LAZY_MODULES = ("guard", "prompt", "semantic")
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
-    if name in _LAZY_MODULES:
-        return importlib.import_module(f"parbake.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'parbake' has no attribute {name!r}")
     found = globals()[name] = getattr(importlib.import_module(_LAZY[name]), name)
@@ -78,13 +59,12 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names, including those that were not imported yet, for completion in notebooks and shells."""
-    return sorted({*globals(), *__all__, *_LAZY_MODULES})
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [
-    "GIVEN", "Absent", "Ack", "App", "Artifact", "BadInput", "Batch", "Cause", "CloudEvent", "Codec", "Durability",
-    "Exponential", "Gates", "Generation", "Input", "Keys", "Lazy", "Linear", "Live", "LiveTask", "Model", "ModelTask",
-    "NotMaterialized", "ParbakeError", "Reader", "Reason", "Recompute", "Refine", "Refuse", "Registry", "Request",
-    "Resource", "Retention", "ServeStale", "Served", "Source", "Stamp", "Steps", "Throttle", "Use", "Value", "Verdict",
-    "View", "WorkerSetting", "every", "fence", "ignore", "planned", "refresh", "remaining_s",
+    "GIVEN", "Absent", "App", "BadInput", "Batch", "Durability", "Gates", "Input", "Keys", "Lazy", "Live", "Model",
+    "NotMaterialized", "ParbakeError", "Parts", "Plugin", "Reader", "Recompute", "Refuse", "Registry", "Request",
+    "Resource", "ServeStale", "Served", "Source", "Use", "Value", "Verdict", "View", "cached", "every", "fence",
+    "ignore", "refresh", "remaining_s",
 ]  # fmt: skip

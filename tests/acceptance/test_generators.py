@@ -20,11 +20,12 @@ import pytest
 from cluster import Cluster
 from tests.waiting import HANGS_S
 
-import parbake as pb
-from parbake.generators import _engine
-from parbake.generators.llama import LlamaGenerator
-from parbake.ports.models import Delta, Generator, Usage
-from parbake.ports.prompts import Block, Prompt
+import parbake_semantic.guard
+from parbake.ports.usage import Usage
+from parbake_llm.generators import _engine
+from parbake_llm.generators.llama import LlamaGenerator
+from parbake_llm.ports.generator import Delta, Generator
+from parbake_llm.ports.prompts import Block, Prompt
 
 EVIDENCE = tuple(
     f"Section {n}. You can return a book within {n + 20} days of delivery when it is still sealed in its wrapping."
@@ -216,8 +217,11 @@ def test_what_a_model_makes_up_is_not_shown(prepared: Path, tmp_path: Path) -> N
             history = [{"role": "user", "content": "What is your return window?"}] if question.startswith("and") else []
             reply = server.chat(question, history=history)
             assert any(step["task"] == "response_generation" for step in reply.made["steps"]), reply.made
-            claims = {c for c in pb.guard.claims(reply.text) if c.kind == "duration"}
-            assert claims <= {pb.guard.Claim("duration", "30"), pb.guard.Claim("duration", "14")}, reply.text
+            claims = {c for c in parbake_semantic.guard.claims(reply.text) if c.kind == "duration"}
+            assert claims <= {
+                parbake_semantic.guard.Claim("duration", "30"),
+                parbake_semantic.guard.Claim("duration", "14"),
+            }, reply.text
     finally:
         cluster.stop()
 

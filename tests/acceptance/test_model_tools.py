@@ -11,8 +11,8 @@ import pytest
 from cluster import Cluster, Server
 from conftest import NO_CREDENTIALS
 
-from parbake.ports.prompts import ToolCall
-from parbake.testing.providers import BoxRequest, ProviderBox, ProviderFault, ScriptedReply
+from parbake_llm.ports.prompts import ToolCall
+from parbake_llm.testing import BoxRequest, ProviderBox, ProviderFault, ScriptedReply
 
 QUESTION = "Tell me something about that, would you?"
 """A question that neither the bank nor a rule answers."""

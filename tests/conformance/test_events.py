@@ -6,8 +6,9 @@ import sqlite3
 import pytest
 
 import parbake as pb
-from parbake.brokers import open_events
-from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit, prune
+from parbake.adapters import open_events
+from parbake.adapters.sqlite import OUTBOX_DDL, SqliteSource, emit, prune
+from parbake.protocol.record import Stamp
 from parbake.testing.events import EventSourceSuite
 
 
@@ -113,7 +114,7 @@ async def test_rows_that_are_missing_raise_everything(app, outbox, gone, caplog)
         outbox.tell(f"fact/{n}")
     outbox.delete(f"({gone}) AND position > 1")
     ack = await app.drain()
-    raised = {tag for entry in await app.ops.raised_since(pb.Stamp(0, 0), limit=50) for tag in entry.tags}
+    raised = {tag for entry in await app.ops.raised_since(Stamp(0, 0), limit=50) for tag in entry.tags}
     left = {row.subject for row in app.settings.sources[0].poll(1, 10)}
     assert {"fact", "fact/*"} | left <= raised
     assert await app.ops.applied() == {"shop": 4}
@@ -129,7 +130,7 @@ async def test_a_gap_within_a_page_keeps_the_order(app, outbox):
         outbox.tell(f"fact/{n}")
     outbox.delete("position IN (3, 4)")
     await app.drain()
-    log = [entry.tags[0] for entry in await app.ops.raised_since(pb.Stamp(0, 0))]
+    log = [entry.tags[0] for entry in await app.ops.raised_since(Stamp(0, 0))]
     assert log == ["fact/1", "fact/2", "fact", "fact/5", "fact/6"]
 
 

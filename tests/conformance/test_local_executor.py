@@ -8,8 +8,8 @@ import pytest
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.executors import _child
-from parbake.executors.local import LocalExecutor
+from parbake.adapters import _child
+from parbake.adapters.local import LocalExecutor
 from parbake.testing import executor_app as suite
 from parbake.testing.executors import ExecutorSuite
 

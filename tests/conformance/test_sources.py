@@ -6,8 +6,8 @@ import sqlite3
 import pytest
 
 import parbake as pb
-from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource
-from parbake.sources.sqlite import emit as pb_emit
+from parbake.adapters.sqlite import OUTBOX_DDL, SqliteSource
+from parbake.adapters.sqlite import emit as pb_emit
 from parbake.testing.sources import SourceSuite
 
 

@@ -6,11 +6,12 @@ CLOSED = "127.0.0.1:9"
 GENERATES = """
 import asyncio
 import parbake as pb
-from parbake.generators.anthropic import AnthropicGenerator
-from parbake.generators.bedrock import BedrockGenerator
-from parbake.generators.llama import LlamaGenerator
-from parbake.generators.openai import OpenAIGenerator
-from parbake.ports.prompts import Prompt
+import parbake_semantic
+from parbake_llm.generators.anthropic import AnthropicGenerator
+from parbake_llm.generators.bedrock import BedrockGenerator
+from parbake_llm.generators.llama import LlamaGenerator
+from parbake_llm.generators.openai import OpenAIGenerator
+from parbake_llm.ports.prompts import Prompt
 
 async def main():
     async for _ in {generator}.stream(Prompt(question="hello"), max_tokens=1, timeout_s=9):
@@ -28,7 +29,7 @@ asyncio.run(app.drain())
 """
 POSTGRESQL = f"""
 import parbake as pb
-from parbake.sources.postgresql import PostgresqlSource
+from parbake.adapters.postgresql import PostgresqlSource
 
 PostgresqlSource("postgresql://{CLOSED}/shop", families=["f"], views=[]).poll(0, 1)
 """
@@ -40,8 +41,11 @@ BEDROCK = (
 )
 
 PROBES = {
-    "semantic": ("import parbake as pb; print(pb.semantic.Bound(0.01))", "0.01"),
-    "embeddings": ("from parbake.embedders.minilm import MiniLm; MiniLm()", "run: parbake models fetch minilm"),
+    "semantic": ("import parbake as pb; print(parbake_semantic.Bound(0.01))", "0.01"),
+    "embeddings": (
+        "from parbake_semantic.embedders.minilm import MiniLm; MiniLm()",
+        "run: parbake models fetch minilm",
+    ),
     "llama": (GENERATES.format(generator="LlamaGenerator()"), "run: parbake models fetch smollm2"),
     "anthropic": (GENERATES.format(generator=ANTHROPIC), "ProviderError"),
     "bedrock": (GENERATES.format(generator=BEDROCK), "ProviderError"),
@@ -50,7 +54,7 @@ PROBES = {
     "redis": (STORES.format(url=f"redis://{CLOSED}/0"), "Connect call failed"),
     "dynamodb": (STORES.format(url=DYNAMODB), "StoreError"),
     "kafka": (KAFKA, "SourceError"),
-    "usearch": ("import parbake.semantic.cache.index, usearch.index; print('used')", "used"),
+    "usearch": ("import parbake_semantic.cache.index, usearch.index; print('used')", "used"),
     "plots": ("import matplotlib; print('used')", "used"),
     "testing": ("import parbake.testing.executors, parbake.testing.stores; print('used')", "used"),
 }

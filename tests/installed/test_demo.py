@@ -70,7 +70,7 @@ def test_the_demo_lives_from_its_lock(demo):
     time.sleep(max(0.0, began + STEADY_S - time.monotonic()))
     assert workers(folder) == [worker], running.output
     assert "starting another" not in running.output
-    locks = [ROOT / "requirements/runtime.txt", ROOT / "src/parbake/ports/model_files.txt"]
+    locks = [ROOT / "requirements/runtime.txt", ROOT / "src/parbake_semantic/model_files.txt"]
     locked = set.union(*(names(lock.read_text()) for lock in locks))
     found = {path.name.partition("-")[0] for path in folder.glob(".venv/lib/python*/site-packages/*.dist-info")}
     own = {"pip", "setuptools", "parbake", "retail-assistant"}

@@ -13,14 +13,14 @@ import urllib.request
 import pytest
 from tests.waiting import HANGS_S, eventually
 
-from parbake.sources.sqlite import OUTBOX_DDL
+from parbake.adapters.sqlite import OUTBOX_DDL
 
 APP = '''
 """A note per name; ``deaf`` reads the same facts and is told of none of their changes."""
 from pathlib import Path
 
 import parbake as pb
-from parbake.sources.sqlite import SqliteSource
+from parbake.adapters.sqlite import SqliteSource
 
 HERE = Path(__file__).parent
 
@@ -62,8 +62,8 @@ import sqlite3
 import urllib.request
 
 import parbake as pb
-from parbake.sources.sqlite import emit
-from parbake.lab.audit import Expectation
+from parbake.adapters.sqlite import emit
+from parbake_lab.audit import Expectation
 
 import ports
 

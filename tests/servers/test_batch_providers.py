@@ -7,14 +7,14 @@ import traceback
 import pytest
 
 from parbake.errors import FailureKind, ProviderError
-from parbake.generators.batches.anthropic import AnthropicBatches
-from parbake.generators.batches.bedrock import BedrockBatches
-from parbake.generators.batches.openai import OpenAIBatches
-from parbake.ports.batches.provider_batch import is_provider
-from parbake.ports.batches.provider_jobs import BatchRequest, JobState, NoAnswer
-from parbake.ports.models import Usage
-from parbake.ports.prompts import Block, Prompt, Tool, ToolCall
-from parbake.testing.providers import ProviderBox, ProviderFault, ScriptedReply, SubmitFault
+from parbake.ports.usage import Usage
+from parbake_llm.batch.provider_batch import is_provider
+from parbake_llm.generators.batches.anthropic import AnthropicBatches
+from parbake_llm.generators.batches.bedrock import BedrockBatches
+from parbake_llm.generators.batches.openai import OpenAIBatches
+from parbake_llm.ports.prompts import Block, Prompt, Tool, ToolCall
+from parbake_llm.ports.provider_jobs import BatchRequest, JobState, NoAnswer
+from parbake_llm.testing import ProviderBox, ProviderFault, ScriptedReply, SubmitFault
 
 SECRET = "aws-secret-0123456789"
 DIALECTS = ["anthropic", "bedrock", "openai"]
@@ -158,7 +158,7 @@ def test_a_listing_is_read_to_its_end(dialect, box):
 
 def line():
     """Return one request as the box keeps it."""
-    from parbake.testing.providers.jobs import JobLine
+    from parbake_llm.testing.jobs import JobLine
 
     return JobLine("0" * 32, {}, "m")
 
@@ -226,9 +226,9 @@ def test_an_answer_that_cannot_be_read_is_malformed(dialect):
     """Its id is kept; the rest of the job is not affected."""
     import importlib
 
-    from parbake.generators._hosted.batch_calls import checked
+    from parbake_llm.generators._hosted.batch_calls import checked
 
-    module = importlib.import_module(f"parbake.generators.batches.{dialect}")
+    module = importlib.import_module(f"parbake_llm.generators.batches.{dialect}")
     entry = {"custom_id": "x", "recordId": "x", "result": {"type": "succeeded"}, "modelOutput": {"output": None}}
     entry |= {"response": {"status_code": 200, "body": {"choices": []}}}
     found = checked("x", entry, module._answer)

@@ -11,11 +11,11 @@ import pytest
 from tests import prefork
 from tests.servers import launch
 
+from parbake.adapters import _dynamodb_layout as layout
+from parbake.adapters.dynamodb import MAX_ITEMS, DynamoItems, open_url
 from parbake.errors import ForeignStore, MissingDependency, StoreError
-from parbake.stores import _dynamodb_layout as layout
-from parbake.stores import open_store
-from parbake.stores.dynamodb import MAX_ITEMS, DynamoItems, open_url
-from parbake.stores.steps.items import Commit
+from parbake.store import open_store
+from parbake.store.steps.item_steps import Commit
 from parbake.testing.items import ItemsSuite
 from parbake.testing.stores import StoreSuite
 
@@ -127,7 +127,7 @@ async def test_a_foreign_table_is_refused(opened, client):
 
 async def test_a_table_that_was_replaced_while_nobody_asked_is_another_host(opened, client, monkeypatch):
     """After some idle time the identity is read again, although no call has failed."""
-    monkeypatch.setattr("parbake.stores.dynamodb.IDLE_S", 0.5)
+    monkeypatch.setattr("parbake.adapters.dynamodb.IDLE_S", 0.5)
     table = next(tables)
     items = await opened(table)
     await items.put([(b"ca", b"1")])
@@ -288,7 +288,7 @@ async def test_a_table_that_is_being_made_is_awaited(opened, monkeypatch):
         return found
 
     monkeypatch.setattr(client, "describe_table", described)
-    monkeypatch.setattr("parbake.stores._dynamodb_table.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("parbake.adapters._dynamodb_table.time.sleep", lambda seconds: None)
     await items.open()
     assert states == []
     states.append("DELETING")
@@ -323,7 +323,7 @@ async def test_what_a_batch_leaves_undone_is_done_again(opened, monkeypatch):
     assert await items.fetch([name for name, _ in rows]) == [value for _, value in rows]
     assert left == [10, 5, 2, 1, 0]
     monkeypatch.setattr(client, "batch_get_item", lambda **asked: {"Responses": {}, "UnprocessedKeys": asked})
-    monkeypatch.setattr("parbake.stores._dynamodb_table._pause", lambda attempt: None)
+    monkeypatch.setattr("parbake.adapters._dynamodb_table._pause", lambda attempt: None)
     with pytest.raises(StoreError, match="throttled"):
         await items.fetch([b"n0", b"n1"])
 
@@ -427,10 +427,10 @@ def test_a_place_tells_its_name(name):
 def test_without_the_client_the_extra_is_named(monkeypatch):
     """Without boto3 the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "boto3.session", None)
-    monkeypatch.delitem(sys.modules, "parbake.stores.dynamodb")
-    monkeypatch.delitem(sys.modules, "parbake.stores._dynamodb_table")
+    monkeypatch.delitem(sys.modules, "parbake.adapters.dynamodb")
+    monkeypatch.delitem(sys.modules, "parbake.adapters._dynamodb_table")
     with pytest.raises(MissingDependency, match=r"\.\[dynamodb\]"):
-        __import__("parbake.stores.dynamodb")
+        __import__("parbake.adapters.dynamodb")
 
 
 def test_children_connect_for_themselves(dynamodb_endpoint, tmp_path):

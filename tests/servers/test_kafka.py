@@ -10,11 +10,12 @@ from tests.servers import broker, launch
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.brokers import open_events
-from parbake.brokers.kafka import KafkaPartition, KafkaTopic
-from parbake.fence import tags
-from parbake.fence.cause import Cause, Reason
+from parbake.adapters import open_events
+from parbake.adapters.kafka import KafkaPartition, KafkaTopic
 from parbake.ports.sources import Extent
+from parbake.protocol import tags
+from parbake.protocol.cause import Cause, Reason
+from parbake.protocol.record import Stamp
 from parbake.serving.bind import NO_CONTEXT
 from parbake.testing import FakeClock
 from parbake.testing.events import EventSourceSuite
@@ -265,7 +266,7 @@ async def test_a_broker_that_is_killed_makes_its_families_unknown(tmp_path):
             await app.drain()
         assert (await app.serve(fact, "a")).value == "new"
         clock.advance(31)
-        log = await app.ops.raised_since(pb.Stamp(0, 0))
+        log = await app.ops.raised_since(Stamp(0, 0))
         assert [entry.tags[0] for entry in log] == ["fact/a", "fact/b"]
         lookup = await app.engine.store.read(fact.ref, b"sa")
         _, judgement = app.engine.resolver._best(app.engine.bound_task(fact), lookup, NO_CONTEXT)

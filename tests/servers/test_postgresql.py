@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 import parbake as pb
-from parbake.sources.postgresql import OUTBOX_DDL, PostgresqlSource, emit, prune
+from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, emit, prune
 from parbake.testing.events import EventSourceSuite
 from parbake.testing.sources import Facts, Seen, SourceSuite
 

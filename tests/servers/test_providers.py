@@ -9,15 +9,15 @@ import traceback
 import pytest
 
 from parbake.errors import FailureKind, ProviderError
-from parbake.generators.anthropic import AnthropicGenerator
-from parbake.generators.bedrock import BedrockGenerator
-from parbake.generators.openai import OpenAIGenerator
-from parbake.planner.caching.live_plan import LivePlan
-from parbake.planner.caching.policies_of_caching import AlwaysMark
-from parbake.ports.models import Usage
-from parbake.ports.prompts import Block, Breakpoint, Exchange, Prompt, Tool, ToolCall
-from parbake.prompt.writing.placement import CachePlace, CacheRules
-from parbake.testing.providers import ProviderBox, ProviderFault, ScriptedReply
+from parbake.ports.usage import Usage
+from parbake_llm.caching.live_plan import LivePlan
+from parbake_llm.caching.policies_of_caching import AlwaysMark
+from parbake_llm.generators.anthropic import AnthropicGenerator
+from parbake_llm.generators.bedrock import BedrockGenerator
+from parbake_llm.generators.openai import OpenAIGenerator
+from parbake_llm.ports.prompts import Block, Breakpoint, Exchange, Prompt, Tool, ToolCall
+from parbake_llm.testing import ProviderBox, ProviderFault, ScriptedReply
+from parbake_llm.writing.placement import CachePlace, CacheRules
 
 RULES = CacheRules(mechanism="breakpoints", minimum=1024, ttls=("5m", "1h"))
 DIALECTS = ["openai", "anthropic", "bedrock"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parbake.executors.ray import RayExecutor
+from parbake.adapters.ray import RayExecutor
 from parbake.testing.executors import ExecutorSuite
 
 pytest.importorskip("ray", reason="ray is not installed")

@@ -13,10 +13,10 @@ from tests.servers import launch
 from tests.waiting import HANGS_S, as_far_as_it_gets
 
 import parbake as pb
+from parbake.adapters.redis import RedisItems, open_url
 from parbake.errors import ForeignStore, MissingDependency, StoreError, StoreFull
-from parbake.stores import open_store
-from parbake.stores.redis import RedisItems, open_url
-from parbake.stores.steps.items import Commit
+from parbake.store import open_store
+from parbake.store.steps.item_steps import Commit
 from parbake.testing.items import ItemsSuite
 from parbake.testing.stores import StoreSuite
 
@@ -171,7 +171,7 @@ async def test_a_commit_whose_answer_is_lost_is_an_error_and_is_not_repeated(ope
 
 async def test_many_tasks_share_few_connections(opened, url):
     """Many concurrent reads wait for a limited number of connections."""
-    from parbake.stores._redis_link import MAX_CONNECTIONS
+    from parbake.adapters._redis_link import MAX_CONNECTIONS
 
     items = await opened(url, prefix=next(prefixes))
     await items.put([(b"ca", b"1")])
@@ -205,7 +205,7 @@ async def test_the_functions_are_loaded_again_when_they_are_gone(opened, url):
 
 async def test_an_older_library_is_replaced_and_a_newer_one_kept(opened, url):
     """Opening replaces an older function library and keeps a newer one."""
-    from parbake.stores._redis_library import LIBRARY, VERSION
+    from parbake.adapters._redis_library import LIBRARY, VERSION
 
     items = await opened(url, prefix=next(prefixes))
     for other, expected in ((0, VERSION), (VERSION + 1, VERSION + 1)):
@@ -275,7 +275,7 @@ async def test_an_unfit_server_is_refused(opened, tmp_path, settings, field, tol
 )
 async def test_a_server_that_is_too_old_or_too_silent_is_refused(opened, url, monkeypatch, told, match):
     """A server before version 7, or without a run id, is refused."""
-    from parbake.stores import _redis_link
+    from parbake.adapters import _redis_link
 
     parse = _redis_link._parse_info
     monkeypatch.setattr(
@@ -407,10 +407,10 @@ async def test_a_socket_reaches_the_server(opened, tmp_path):
 def test_without_the_client_the_extra_is_named(monkeypatch):
     """Without the client the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "redis", None)
-    monkeypatch.delitem(sys.modules, "parbake.stores.redis")
-    monkeypatch.delitem(sys.modules, "parbake.stores._redis_link")
+    monkeypatch.delitem(sys.modules, "parbake.adapters.redis")
+    monkeypatch.delitem(sys.modules, "parbake.adapters._redis_link")
     with pytest.raises(MissingDependency, match=r"\.\[redis\]"):
-        __import__("parbake.stores.redis")
+        __import__("parbake.adapters.redis")
 
 
 @pytest.mark.parametrize("busy", [(), ("busy",)], ids=["idle", "busy"])

@@ -15,8 +15,8 @@ from tests.waiting import HANGS_S, eventually
 from typer.testing import CliRunner
 
 from parbake.cli.main import cli
-from parbake.lab.shadow.caches import DECODERS, UndecodableError
-from parbake.lab.shadow.redis_cache import ALLOWED, ForbiddenCommandError, RedisCache, check
+from parbake_lab.shadow.caches import DECODERS, UndecodableError
+from parbake_lab.shadow.redis_cache import ALLOWED, ForbiddenCommandError, RedisCache, check
 
 RECOMPUTE = '''
 """The truth: what every key said at first."""

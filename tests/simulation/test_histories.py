@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from parbake.lab.simulate import campaign, play
-from parbake.lab.simulate.catalogue import applied, names, what_is_wrong
-from parbake.lab.simulate.processes import invariants
-from parbake.lab.simulate.world.world_state import World
+from simulator import campaign, play
+from simulator.catalogue import applied, names, what_is_wrong
+from simulator.processes import invariants
+from simulator.world.world_state import World
 
 SEEDS = int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "1000"))
 JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else max(1, min(2, os.cpu_count() or 1))
@@ -33,7 +33,7 @@ def test_fresh_histories_keep_every_promise(kind):
     start = secrets.randbelow(1 << 40)
     found = campaign.run(kind, range(start, start + SEEDS), jobs=JOBS)
     assert not found.failed, [
-        f"parbake simulate --replay {model}:{seed}  # {what}" for model, seed, what in found.failed
+        f"make simulate ARGS='--replay {model}:{seed}'  # {what}" for model, seed, what in found.failed
     ]
     assert found.seeds == SEEDS
     assert found.hit_rate >= 0.80
@@ -78,7 +78,7 @@ def test_the_documentation_lists_every_mutant():
 
 DIGEST = """
 import hashlib
-from parbake.lab.simulate import play
+from simulator import play
 for model, seed in (("embedded", 342), ("snapshot", 43), ("single", 512)):
     print(hashlib.sha256("\\n".join(play(seed, model, trace=True).trace).encode()).hexdigest())
 """

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import NewType, assert_type
 
 import parbake as pb
-from parbake.ports.models import Embedder
-from parbake.semantic.cache.semantic_cache import SemanticCache
+from parbake.values.codecs import Codec
+from parbake_semantic.cache.semantic_cache import SemanticCache
+from parbake_semantic.embedder import Embedder
 
 UserId = NewType("UserId", str)
 Asin = NewType("Asin", str)
@@ -46,7 +47,7 @@ class FactorsCodec:
         return "factors"
 
 
-codec: pb.Codec = FactorsCodec()
+codec: Codec = FactorsCodec()
 tasks = pb.Registry(codecs=[codec, FactorsCodec()])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NewType
 
 import parbake as pb
+from parbake.values.codecs import Codec
 
 UserId = NewType("UserId", str)
 Asin = NewType("Asin", str)
@@ -154,4 +155,4 @@ def contracts() -> None:
     pb.fence("policy", debounce="1s")  # E: a fence waits for nothing
     pb.Served("t", 1)  # E: no verdict and no lane
     pb.Registry(codecs=[Factors()])  # E: not a codec
-    pb.Registry(codecs=pb.Codec)  # E: a list of them
+    pb.Registry(codecs=Codec)  # E: a list of them

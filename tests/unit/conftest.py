@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.shopfloor import World
 
-from parbake.embedders.minilm import MiniLm
+from parbake_semantic.embedders.minilm import MiniLm
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("src", "assistant/src", "tests", "benchmarks")

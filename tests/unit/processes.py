@@ -13,8 +13,8 @@ from tests.signals import born_with
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.codecs.wire_shape import wire_shape
 from parbake.lanes.batch.runs import State
+from parbake.values.codecs.wire_shape import wire_shape
 
 ROW = f"row@1:{wire_shape(str).hex()}"
 

@@ -5,12 +5,14 @@ import datetime as dt
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.ledger.costs import CostBook, Offer
-from parbake.planner.prices import Rate
+import parbake_llm
 from parbake.ports.alerts import Alert
-from parbake.ports.models import Delta, Generator, Usage
-from parbake.ports.prompts import Block, Prompt
-from parbake.prompt.writing.placement import CacheRules
+from parbake.ports.usage import Usage
+from parbake_llm.ports.generator import Delta, Generator
+from parbake_llm.ports.prompts import Block, Prompt
+from parbake_llm.writing.placement import CacheRules
+from parbake_planner.ledger.costs import CostBook, Offer
+from parbake_planner.prices import Rate
 
 RULES = CacheRules(mechanism="breakpoints", minimum=10, ttls=("5m", "1h"))
 
@@ -52,7 +54,7 @@ async def prompted_shop(world, tmp_path):
     def variants() -> list[str]:
         return ["short"]
 
-    @tasks.prefix(**contract(owner="content", refresh=pb.every("20m"), keys=variants))
+    @parbake_llm.prefix(tasks, **contract(owner="content", refresh=pb.every("20m"), keys=variants))
     def base(variant: str, *, facts: pb.Source[Facts]) -> list[Block]:
         """What every prompt begins with."""
         return [Block("policy", f"{facts.get('window')} {'p' * 900}", "policy", "7"), Block("rules", "r" * 300)]

@@ -5,13 +5,14 @@ from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
 from parbake.errors import FailureKind, ProviderError
-from parbake.ports.batches.provider_batch import ProviderBatch
-from parbake.ports.batches.provider_jobs import BatchAnswer, JobState, NoAnswer, SeenJob
-from parbake.ports.models import Delta, Generator, Usage
-from parbake.ports.prompts import Prompt
-from parbake.testing.providers import JobBoard, ScriptedReply, SubmitFault
-from parbake.testing.providers.jobs import JobLine, LineOutcome
-from parbake.testing.providers.prefixes import CacheUsage
+from parbake.ports.usage import Usage
+from parbake_llm.batch.provider_batch import ProviderBatch
+from parbake_llm.ports.generator import Delta, Generator
+from parbake_llm.ports.prompts import Prompt
+from parbake_llm.ports.provider_jobs import BatchAnswer, JobState, NoAnswer, SeenJob
+from parbake_llm.testing import JobBoard, ScriptedReply, SubmitFault
+from parbake_llm.testing.jobs import JobLine, LineOutcome
+from parbake_llm.testing.prefixes import CacheUsage
 
 HOUR, DAY = 3600.0, 86_400.0
 LACKING = {

@@ -4,8 +4,10 @@ import contextlib
 import sqlite3
 
 import parbake as pb
-from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit
+from parbake.adapters.sqlite import OUTBOX_DDL, SqliteSource, emit
 from parbake.testing import FakeClock
+from parbake_llm import Prompts
+from parbake_planner import Ledger, Planner
 
 
 class Facts(pb.View):
@@ -66,9 +68,11 @@ class World:
             if tell:
                 emit(connection, f"fact/{name}", "fact.changed")
 
-    def app(self, tasks, **options):
-        """Return an app over this world, with its store in memory."""
+    def app(self, tasks, *, ledger=None, book=None, **options):
+        """Return an app over this world, with its store in memory; with every plugin if it has a ledger."""
         settings = {"sources": [self.source], "clock": self.clock}
+        if ledger is not None:
+            settings["plugins"] = [Ledger(ledger, book=book), Planner(), Prompts()]
         return pb.App(tasks, **(settings | options))
 
 

@@ -10,9 +10,9 @@ import pytest
 from tests.waiting import until
 
 import parbake as pb
-from parbake.alerts._queue import AlertQueue
-from parbake.alerts.log import LogSink
-from parbake.alerts.webhook import WebhookSink
+from parbake.adapters._alert_queue import AlertQueue
+from parbake.adapters.log import LogSink
+from parbake.adapters.webhook import WebhookSink
 from parbake.ports.alerts import Alert
 
 ALERT = Alert("stale", "faq", "support", "faq is 2h old", 1.0)
@@ -93,7 +93,7 @@ def heard(server, count=1):
 
 async def test_an_alert_that_was_not_taken_is_sent_again(moody, tmp_path, monkeypatch):
     """A refused alert is sent again with the same idempotency key, and leaves the queue once it is accepted."""
-    monkeypatch.setattr("parbake.alerts._queue.FIRST_S", 0.01)
+    monkeypatch.setattr("parbake.adapters._alert_queue.FIRST_S", 0.01)
     sink = WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     await sink.send(ALERT)
     assert moody.asked.wait(20)
@@ -106,12 +106,12 @@ async def test_an_alert_that_was_not_taken_is_sent_again(moody, tmp_path, monkey
 
 async def test_a_queue_outlives_its_process(moody, tmp_path, monkeypatch):
     """Sinks that open a queue file deliver each alert in it once, without a new alert."""
-    monkeypatch.setattr("parbake.alerts._queue.CLAIMED_S", 1.0)
+    monkeypatch.setattr("parbake.adapters._alert_queue.CLAIMED_S", 1.0)
     queue = AlertQueue(tmp_path / "alerts.db")
     for number in range(3):
         queue.add(json.dumps({"message": f"{number}"}).encode())
     moody.is_in_the_mood = True
-    monkeypatch.setattr("parbake.alerts.webhook.LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr("parbake.adapters.webhook.LOOK_AGAIN_S", 0.05)
     for _ in range(2):  # as two processes would
         WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     assert sorted(await asyncio.to_thread(heard, moody, 3)) == ["0", "1", "2"]
@@ -121,7 +121,7 @@ async def test_a_queue_outlives_its_process(moody, tmp_path, monkeypatch):
 
 def test_what_nobody_takes_for_a_day_is_given_up(tmp_path, monkeypatch):
     """The queue drops the oldest alerts beyond its maximum, and an alert whose retention time is over."""
-    monkeypatch.setattr("parbake.alerts._queue.MOST", 2)
+    monkeypatch.setattr("parbake.adapters._alert_queue.MOST", 2)
     queue = AlertQueue(tmp_path / "alerts.db")
     for number in range(4):
         queue.add(f"{number}".encode())
@@ -131,7 +131,7 @@ def test_what_nobody_takes_for_a_day_is_given_up(tmp_path, monkeypatch):
     assert [alert.body for alert in kept] == [b"2", b"3"]
     assert queue.claim() is None
     assert queue.failed(kept[0])
-    monkeypatch.setattr("parbake.alerts._queue.KEPT_S", -1.0)
+    monkeypatch.setattr("parbake.adapters._alert_queue.KEPT_S", -1.0)
     assert not queue.failed(kept[0])
     queue.delivered(kept[1])
     assert queue.pause_s() is None
@@ -145,7 +145,7 @@ async def empty(path):
 
 async def test_an_answer_that_never_ends_holds_back_no_other_alert(tmp_path, monkeypatch):
     """A webhook that sends its answer byte by byte times out, and the next alert is sent."""
-    monkeypatch.setattr("parbake.alerts.webhook.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("parbake.adapters.webhook.TIMEOUT_S", 0.2)
     tried, ended = [], threading.Event()
 
     class Dripping(http.server.BaseHTTPRequestHandler):
@@ -175,8 +175,8 @@ async def test_an_answer_that_never_ends_holds_back_no_other_alert(tmp_path, mon
 
 async def test_what_another_process_left_behind_is_delivered(moody, tmp_path, monkeypatch):
     """An idle sink looks into the queue again and delivers an alert that another process left there."""
-    monkeypatch.setattr("parbake.alerts.webhook.LOOK_AGAIN_S", 0.05)
-    monkeypatch.setattr("parbake.alerts._queue.CLAIMED_S", 0.1)
+    monkeypatch.setattr("parbake.adapters.webhook.LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr("parbake.adapters._alert_queue.CLAIMED_S", 0.1)
     moody.is_in_the_mood = True
     sink = WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     await sink.send(ALERT)

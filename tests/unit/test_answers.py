@@ -11,13 +11,15 @@ from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
 from parbake.http import HttpApp
-from parbake.ledger.answers import COMPLAINTS_AN_HOUR
-from parbake.ledger.costs import CostBook, Offer
-from parbake.ledger.rows import ANSWERS_DAYS_KEPT
-from parbake.planner.prices import Rate
-from parbake.ports.models import Delta, Generator, Usage
-from parbake.ports.prompts import Prompt
+from parbake.ports.usage import Usage
 from parbake.process.threads import THREADS
+from parbake_llm.ports.generator import Delta, Generator
+from parbake_llm.ports.prompts import Prompt
+from parbake_planner import Ledger
+from parbake_planner.ledger.answers import COMPLAINTS_AN_HOUR
+from parbake_planner.ledger.costs import CostBook, Offer
+from parbake_planner.ledger.rows import ANSWERS_DAYS_KEPT
+from parbake_planner.prices import Rate
 
 TOKEN = "correct-horse-battery"
 BOOK = CostBook(
@@ -86,7 +88,7 @@ class Shop:
                 await self.app.serve(self.worded, worded)
             if text is not None:
                 await self.app.serve(self.wording, text=text)
-        return self.app.answers.note(scope, sources=sources, lane="event", **members)
+        return self.app.plugins[Ledger].answers.note(scope, sources=sources, lane="event", **members)
 
     def client(self, **options):
         """Return a client of this app over HTTP."""
@@ -117,7 +119,7 @@ async def test_an_answer_is_found_by_its_id(opening):
     shop = await opening()
     made = await shop.answer(text="my secret question", subject="returns", refusals=("stale",))
     assert len(made.id) == 32
-    assert await shop.app.answers.find(made.id) == made
+    assert await shop.app.plugins[Ledger].answers.find(made.id) == made
     async with shop.client() as client:
         told = await client.get(f"/v1/answers/{made.id}")
         assert told.status_code == 200, told.text
@@ -194,30 +196,30 @@ async def test_a_complaint_that_could_not_take_effect_can_be_made_again(opening,
         raise pb.errors.StoreError("away", field="store")
 
     with monkeypatch.context() as failing:
-        failing.setattr(shop.app.answers, "_touch", away)
+        failing.setattr(shop.app.plugins[Ledger].answers, "_touch", away)
         with pytest.raises(pb.errors.StoreError, match="away"):
-            await shop.app.answers.complain(made.id, "wrong")
-    assert (await shop.app.answers.complain(made.id, "wrong")).effect == "computed again"
+            await shop.app.plugins[Ledger].answers.complain(made.id, "wrong")
+    assert (await shop.app.plugins[Ledger].answers.complain(made.id, "wrong")).effect == "computed again"
 
 
 async def test_complaints_of_a_task_have_a_bound_by_the_hour(opening):
     """Beyond the hourly limit nothing is recomputed and the owner gets one alert; an hour later complaints count."""
     shop = await opening()
     ids = [(await shop.answer()).id for _ in range(COMPLAINTS_AN_HOUR + 3)]
-    effects = [(await shop.app.answers.complain(one, "wrong")).effect for one in ids[:-1]]
+    effects = [(await shop.app.plugins[Ledger].answers.complain(one, "wrong")).effect for one in ids[:-1]]
     assert effects == ["computed again"] * COMPLAINTS_AN_HOUR + ["too many complaints"] * 2
     assert [alert.kind for alert in shop.sink.alerts] == ["complained"] * COMPLAINTS_AN_HOUR + ["held_back"]
     shop.world.clock.advance(3601)
-    assert (await shop.app.answers.complain(ids[-1], "wrong")).effect == "computed again"
+    assert (await shop.app.plugins[Ledger].answers.complain(ids[-1], "wrong")).effect == "computed again"
 
 
 async def test_answers_of_one_file_are_known_to_every_process_that_shares_it(opening):
     """An app finds the answer of another app with the same ledger, and a complaint counts once for both."""
     shop, other = await opening(), await opening()
     made = await shop.answer()
-    shop.app.engine.ledger.settle()
-    assert (await other.app.answers.find(made.id)).id == made.id
-    results = await asyncio.gather(*(one.app.answers.complain(made.id, "") for one in (shop, other)))
+    shop.app.plugins[Ledger].file.settle()
+    assert (await other.app.plugins[Ledger].answers.find(made.id)).id == made.id
+    results = await asyncio.gather(*(one.app.plugins[Ledger].answers.complain(made.id, "") for one in (shop, other)))
     assert sorted(result.effect for result in results) == ["complained of before", "computed again"]
 
 
@@ -225,7 +227,7 @@ async def test_an_answer_without_a_source_is_noted(opening):
     """A complaint about an answer without sources recomputes nothing; the owner gets one alert."""
     shop = await opening()
     made = await shop.answer(sources=())
-    assert (await shop.app.answers.complain(made.id, "")).effect == "noted"
+    assert (await shop.app.plugins[Ledger].answers.complain(made.id, "")).effect == "noted"
     assert [alert.kind for alert in shop.sink.alerts] == ["complained"]
 
 
@@ -268,40 +270,39 @@ async def test_a_complaint_names_one_thing(opening, body):
     assert (told.status_code, told.json()["field"]) == (422, "answer_id")
 
 
-async def test_an_app_without_a_ledger_keeps_no_answers(opening):
-    """The answer has neither cost nor usage, and looking it up fails with an error that names the ledger."""
-    shop = await opening(ledger=None)
-    made = await shop.answer(text="x")
-    assert (made.cost_usd, made.usage) == (None, None)
-    with pytest.raises(pb.errors.UnknownResource, match="ledger"):
-        await shop.app.answers.find(made.id)
-    with pytest.raises(pb.errors.UnknownResource, match="ledger"):
-        await shop.app.answers.complain(made.id, "")
+async def test_an_app_without_a_ledger_keeps_no_answers(world):
+    """A complaint about an answer is refused with 404 if no plugin records answers."""
+    served = HttpApp(world.app(pb.Registry()))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://127.0.0.1") as client:
+        told = await client.post("/v1/feedback", json={"answer_id": "0" * 32})
+    assert (told.status_code, told.json()["code"]) == (404, "unknown_resource")
 
 
 async def test_a_ledger_that_was_deleted_is_begun_again(opening, tmp_path):
     """After the ledger's file was deleted old answers are lost, and new ones are recorded in a new file."""
     shop = await opening()
     gone = await shop.answer()
-    shop.app.engine.ledger.settle()
+    shop.app.plugins[Ledger].file.settle()
     for file in tmp_path.glob("ledger.sqlite*"):
         file.unlink()
     with pytest.raises(pb.errors.StoreError):
-        await shop.app.answers.find(gone.id)
+        await shop.app.plugins[Ledger].answers.find(gone.id)
     made = await shop.answer()
-    assert (await shop.app.answers.find(made.id)).id == made.id
+    assert (await shop.app.plugins[Ledger].answers.find(made.id)).id == made.id
     with pytest.raises(pb.errors.UnknownResource):
-        await shop.app.answers.find(gone.id)
+        await shop.app.plugins[Ledger].answers.find(gone.id)
 
 
 async def test_a_ledger_that_is_locked_holds_up_nobody_else(opening, tmp_path):
     """Complaints time out soon while the file is locked, and many at once do not block other threads' work."""
     shop = await opening()
     made = await shop.answer()
-    shop.app.engine.ledger.settle()
+    shop.app.plugins[Ledger].file.settle()
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        asking = [asyncio.create_task(shop.app.answers.complain(made.id, "")) for _ in range(3 * THREADS)]
+        asking = [
+            asyncio.create_task(shop.app.plugins[Ledger].answers.complain(made.id, "")) for _ in range(3 * THREADS)
+        ]
         await asyncio.sleep(0)
         async with asyncio.timeout(0.9):
             assert await asyncio.to_thread(lambda: 7) == 7
@@ -312,22 +313,22 @@ async def test_a_ledger_that_is_locked_holds_up_nobody_else(opening, tmp_path):
 
 async def test_old_answers_are_forgotten(opening, monkeypatch):
     """Answers past the retention time, or beyond the maximum number, are deleted; the newest are kept."""
-    monkeypatch.setattr("parbake.ledger.sqlite_ledger.TRIM_EVERY", 1)
-    monkeypatch.setattr("parbake.ledger.sqlite_ledger.TRIM_AT", 0)
-    monkeypatch.setattr("parbake.ledger.rows.ANSWERS_KEPT", 2)
+    monkeypatch.setattr("parbake_planner.ledger.sqlite_ledger.TRIM_EVERY", 1)
+    monkeypatch.setattr("parbake_planner.ledger.sqlite_ledger.TRIM_AT", 0)
+    monkeypatch.setattr("parbake_planner.ledger.rows.ANSWERS_KEPT", 2)
     shop = await opening()
     old = await shop.answer()
-    shop.app.engine.ledger.settle()
+    shop.app.plugins[Ledger].file.settle()
     shop.world.clock.advance(ANSWERS_DAYS_KEPT * 86_400 + 1)
     made = []
     for _ in range(4):
         made.append(await shop.answer())
         shop.world.clock.advance(1)
-    shop.app.engine.ledger.settle()
+    shop.app.plugins[Ledger].file.settle()
     kept = []
     for one in [old, *made]:
         try:
-            kept.append((await shop.app.answers.find(one.id)).id)
+            kept.append((await shop.app.plugins[Ledger].answers.find(one.id)).id)
         except pb.errors.UnknownResource:
             continue
     assert kept == [one.id for one in made[-2:]]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parbake.errors import DamagedRecord
-from parbake.fence import record as artifact
-from parbake.fence.record import FORMAT, LANES, Built, Meta, Record, Stamp, Tags, decode, encode, unpack_stamp
+from parbake.protocol import record as artifact
+from parbake.protocol.record import FORMAT, LANES, Built, Meta, Record, Stamp, Tags, decode, encode, unpack_stamp
 
 numbers = st.integers(0, 2**64 - 1)
 stamps = st.builds(Stamp, numbers, numbers)

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 import parbake as pb
 from parbake.cli.main import cli
-from parbake.lab.audit import Expectation
-from parbake.lab.audit import audit_report as report
-from parbake.lab.audit.audit_client import Client
-from parbake.lab.audit.read_judge import AuditRead, AuditTally, ServerAnswer, at, checked, judge, nines, percentiles
 from parbake.process.counters import Counters
+from parbake_lab.audit import Expectation
+from parbake_lab.audit import audit_report as report
+from parbake_lab.audit.audit_client import Client
+from parbake_lab.audit.read_judge import AuditRead, AuditTally, ServerAnswer, at, checked, judge, nines, percentiles
 
 BY_STAMP = Expectation(task="note", key="a", stamp=(1, 7), tag="fact/a")
 BY_VERSION = Expectation(task="note", key="a", at_least=7, path="version")
@@ -160,7 +160,7 @@ def test_a_write_returns_expectations():
 )
 def test_bad_options_are_named(words, field, tmp_path, monkeypatch):
     """Each wrong option is refused by its name before anything is written, and no password is shown."""
-    monkeypatch.setattr("parbake.cli.audit.REQUEST_S", 0.2)
+    monkeypatch.setattr("parbake_lab.cli.audit.REQUEST_S", 0.2)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "writer", raising=False)

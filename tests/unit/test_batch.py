@@ -7,9 +7,9 @@ from tests.unit.shopfloor import Facts, contract
 from tests.waiting import until
 
 import parbake as pb
-from parbake.fence.control import renumber
-from parbake.fence.recording import Recording
-from parbake.stores.steps.engine import save_control
+from parbake.protocol.control import renumber
+from parbake.protocol.recording import Recording
+from parbake.store.steps.steps import save_control
 
 EVERY = pb.every("20m")
 

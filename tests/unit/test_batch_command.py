@@ -7,7 +7,7 @@ from tests.unit.processes import are_gone, shop_in
 from tests.waiting import HANGS_S, eventually
 
 import parbake as pb
-from parbake.executors.local import LocalExecutor
+from parbake.adapters.local import LocalExecutor
 
 
 @pytest.fixture

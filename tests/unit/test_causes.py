@@ -12,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.fence import cause as causes
-from parbake.fence.cause import OVERDUE, UNTRUSTED, Cause, Reason
-from parbake.fence.control import Control, Pointer, Quarantine
-from parbake.fence.record import Built, Meta, Record, Stamp, Tags, encode
-from parbake.stores.memory import MemoryStore
-from parbake.stores.steps import engine
+from parbake.protocol import cause as causes
+from parbake.protocol.cause import OVERDUE, UNTRUSTED, Cause, Reason
+from parbake.protocol.control import Control, Pointer, Quarantine
+from parbake.protocol.record import Built, Meta, Record, Stamp, Tags, encode
+from parbake.store.memory import MemoryStore
+from parbake.store.steps import steps as engine
+from parbake.tasks.contract import Linear, Steps
 from parbake.testing import FakeClock
+from parbake_llm import Prompts
+from parbake_planner import Ledger, Planner
 
 NOW, SLA_S, WITHIN_S = 1_000_000.0, 3600.0, 600.0
 OLD, NEW, OTHER = "old", "new", "other"
@@ -124,21 +127,20 @@ class Read(NamedTuple):
     heard: list
 
 
-class Hook:
-    """A hook that records the cause of each miss."""
+class Hook(pb.Plugin):
+    """A plugin that records the cause of each miss."""
 
     def __init__(self):
         """Start with no reasons."""
         self.reasons = []
 
+    def open(self, parts):
+        """Hear of misses."""
+        parts.on.hear(self)
+
     def missed(self, task, key, verdict, reason):
         """Record a miss."""
         self.reasons.append((task, reason.cause))
-
-    def served(self, *_, **__):
-        """Do nothing."""
-
-    computed = served
 
 
 def read(found, fallback, *, cause, family, task, key):
@@ -148,8 +150,8 @@ def read(found, fallback, *, cause, family, task, key):
     other = tasks.artifact(**contract, fallback_if_stale=pb.Recompute())(named(f"{task}_other", OTHER))
     kinds = {"recompute": pb.Recompute(), "stale": pb.ServeStale(WITHIN_S), "use": pb.Use(other), "refuse": pb.Refuse()}
     curves = {
-        Cause.CONFIDENCE_TOO_LOW: pb.Linear(SLA_S * 2, floor=0.6),
-        Cause.CONFIDENCE_FALLEN: pb.Steps([("90s", 1.0), ("1h", 0.9)]),
+        Cause.CONFIDENCE_TOO_LOW: Linear(SLA_S * 2, floor=0.6),
+        Cause.CONFIDENCE_FALLEN: Steps([("90s", 1.0), ("1h", 0.9)]),
     }
     made = tasks.artifact(**contract, fallback_if_stale=kinds[fallback], confidence=curves.get(cause))(named(task, NEW))
     store = MemoryStore()
@@ -159,7 +161,7 @@ def read(found, fallback, *, cause, family, task, key):
         store._map.put(engine.mark_key(f"{family}/x"), found.mark)
     if found.record is not None:
         store._map.put(engine.overlay_key(made.ref, b"s" + key.encode()), encode(found.record))
-    app = pb.App(tasks, store=store, sources=[Source(family)], clock=FakeClock(NOW), hooks=[hook])
+    app = pb.App(tasks, store=store, sources=[Source(family)], clock=FakeClock(NOW), plugins=[hook])
     return Read(asyncio.run(app.serve(made, key)), app.counters.misses, hook.reasons)
 
 
@@ -264,7 +266,7 @@ async def test_the_ledger_books_a_change_as_a_miss(tmp_path, family, kind):
     def cake(key: str) -> pb.Value[str]:
         return pb.Value(key, tags=(f"{family}/x",))
 
-    app = pb.App(tasks, ledger=tmp_path / "ledger.db")
+    app = pb.App(tasks, plugins=[Ledger(tmp_path / "ledger.db"), Planner(), Prompts()])
     await app.serve(cake, "k")
     await app.touch(f"{family}/x")
     served = await app.serve(cake, "k")

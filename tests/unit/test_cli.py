@@ -15,18 +15,18 @@ from tests.unit.commands import invoke
 from tests.waiting import HANGS_S, eventually
 
 import parbake as pb
+from parbake.adapters.prometheus import exposed
+from parbake.adapters.sqlite import OUTBOX_DDL
 from parbake.cli import main as commands
 from parbake.cli.main import main
 from parbake.errors import BadInput, PortTaken
-from parbake.metrics.prometheus import exposed
 from parbake.process.counters import Counters
-from parbake.sources.sqlite import OUTBOX_DDL
 
 APP = '''
 import os
 
 import parbake as pb
-from parbake.sources.sqlite import SqliteSource
+from parbake.adapters.sqlite import SqliteSource
 from parbake.http import HttpApp
 
 tasks = pb.Registry()

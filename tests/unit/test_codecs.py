@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from parbake.codecs.type_text import others
-from parbake.codecs.value_types import _classes, form_of
-from parbake.codecs.wire_shape import wire_text
+from parbake.values.codecs.type_text import others
+from parbake.values.codecs.value_types import _classes, form_of
+from parbake.values.codecs.wire_shape import wire_text
 
 T = TypeVar("T")
 

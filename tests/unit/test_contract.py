@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.declare.contract import Contract, judge
-from parbake.declare.contract_checks import make_contract
-from parbake.fence.cause import Cause, Reason
+from parbake.protocol.cause import Cause, Reason
+from parbake.protocol.verdict import judge
+from parbake.tasks.contract import Contract, Exponential, Linear, Steps
+from parbake.tasks.contract_checks import make_contract
 
 
 def contract(**changes):
@@ -59,7 +60,7 @@ def test_a_pending_refresh_degrades():
 
 def test_confidence_degrades_then_stales():
     """A value below full confidence is degraded, and one below the floor is stale."""
-    bound = contract(confidence=pb.Exponential("30m", c0=0.9, floor=0.5))
+    bound = contract(confidence=Exponential("30m", c0=0.9, floor=0.5))
     assert verdict(bound, 0) is pb.Verdict.FRESH
     assert verdict(bound, 600) is pb.Verdict.DEGRADED
     assert verdict(bound, 2400) is pb.Verdict.STALE
@@ -68,7 +69,7 @@ def test_confidence_degrades_then_stales():
 
 @pytest.mark.parametrize(
     "curve",
-    [pb.Exponential("10m", floor=0.25), pb.Linear("50m", floor=0.1), pb.Steps([("10m", 1.0), ("30m", 0.8)])],
+    [Exponential("10m", floor=0.25), Linear("50m", floor=0.1), Steps([("10m", 1.0), ("30m", 0.8)])],
 )
 def test_a_curve_ends_at_its_maximum_age(curve):
     """A value just below the maximum age is not stale, and one just past it is."""
@@ -81,7 +82,7 @@ def test_a_curve_ends_at_its_maximum_age(curve):
 def test_confidence_never_grows_with_age(younger, older):
     """Every curve falls with age and stays between 0 and its start."""
     younger, older = sorted((younger, older))
-    for curve in (pb.Exponential("1h", c0=0.9), pb.Linear("2h", c0=0.8), pb.Steps([("1h", 1.0), ("6h", 0.7)])):
+    for curve in (Exponential("1h", c0=0.9), Linear("2h", c0=0.8), Steps([("1h", 1.0), ("6h", 0.7)])):
         assert 0 <= curve.at(older) <= curve.at(younger) <= curve.c0
 
 
@@ -93,13 +94,13 @@ def test_confidence_never_grows_with_age(younger, older):
         ({"schedule": pb.every("1h")}, "freshness_sla"),
         ({"schedule": pb.every("50m", budget="20m")}, "freshness_sla"),
         ({"fallback_if_stale": pb.ServeStale("never")}, "fallback_if_stale.within"),
-        ({"confidence": pb.Linear("2h", floor=0.1)}, "confidence"),
-        ({"confidence": pb.Linear("1h", c0=0.5, floor=0.6)}, "confidence.floor"),
-        ({"confidence": pb.Linear("1h", c0=0.0, floor=0.0)}, "confidence.floor"),
-        ({"confidence": pb.Exponential("1h", floor=0.0)}, "confidence.floor"),
-        ({"confidence": pb.Steps([("30m", 0.5), ("10m", 1.0)])}, "confidence.table"),
-        ({"confidence": pb.Steps([("10m", 1.5)])}, "confidence.table"),
-        ({"confidence": pb.Steps([])}, "confidence.table"),
+        ({"confidence": Linear("2h", floor=0.1)}, "confidence"),
+        ({"confidence": Linear("1h", c0=0.5, floor=0.6)}, "confidence.floor"),
+        ({"confidence": Linear("1h", c0=0.0, floor=0.0)}, "confidence.floor"),
+        ({"confidence": Exponential("1h", floor=0.0)}, "confidence.floor"),
+        ({"confidence": Steps([("30m", 0.5), ("10m", 1.0)])}, "confidence.table"),
+        ({"confidence": Steps([("10m", 1.5)])}, "confidence.table"),
+        ({"confidence": Steps([])}, "confidence.table"),
     ],
 )
 def test_a_contract_that_cannot_hold_is_refused(changes, field):
@@ -122,9 +123,9 @@ def test_the_stronger_declaration_of_a_family_wins():
 
 
 CURVES = {
-    "exponential": pb.Exponential("20m", floor=0.25),
-    "linear": pb.Linear("100m", floor=0.5),
-    "steps": pb.Steps([("10m", 1.0), ("30m", 0.5)], floor=0.5),
+    "exponential": Exponential("20m", floor=0.25),
+    "linear": Linear("100m", floor=0.5),
+    "steps": Steps([("10m", 1.0), ("30m", 0.5)], floor=0.5),
 }
 
 
@@ -142,7 +143,7 @@ def test_a_confidence_exactly_at_the_floor_is_still_served(name):
 @pytest.mark.parametrize("floor", [0.0, 0.1])
 def test_without_any_confidence_nothing_is_served(floor):
     """A value with a confidence of 0 is stale, even where the floor is 0."""
-    assert verdict(contract(confidence=pb.Linear("10m", floor=floor)), 600.0) is pb.Verdict.STALE
+    assert verdict(contract(confidence=Linear("10m", floor=floor)), 600.0) is pb.Verdict.STALE
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_without_any_confidence_nothing_is_served(floor):
 )
 def test_a_step_table_that_falls_is_accepted(table):
     """A table is accepted if its ages rise and its confidences stay or fall between 1 and 0."""
-    assert lint(confidence=pb.Steps(table)).confidence.table == table
+    assert lint(confidence=Steps(table)).confidence.table == table
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_a_step_table_that_falls_is_accepted(table):
 def test_a_step_table_that_does_not_fall_is_refused(table):
     """A table with falling ages, rising confidences or values outside 0 to 1 is refused by name."""
     with pytest.raises(pb.errors.ContractError) as caught:
-        lint(confidence=pb.Steps(table))
+        lint(confidence=Steps(table))
     assert caught.value.field == "confidence.table"
 
 

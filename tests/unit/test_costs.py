@@ -17,12 +17,14 @@ from tests.unit.shopfloor import Facts, contract
 from tests.waiting import eventually
 
 import parbake as pb
-from parbake.ledger.costs import CostBook, Offer, costs, price, read_book, summed
-from parbake.ledger.focus_export import COLUMNS
-from parbake.ledger.rows import TOKEN_KINDS
-from parbake.planner.prices import Rate
-from parbake.ports.models import Delta, Generator, Usage
-from parbake.ports.prompts import Prompt
+from parbake.ports.usage import Usage
+from parbake_llm.ports.generator import Delta, Generator
+from parbake_llm.ports.prompts import Prompt
+from parbake_planner import Ledger
+from parbake_planner.ledger.costs import CostBook, Offer, costs, price, read_book, summed
+from parbake_planner.ledger.focus_export import COLUMNS
+from parbake_planner.ledger.rows import TOKEN_KINDS
+from parbake_planner.prices import Rate
 
 TODAY = dt.date(2026, 11, 25)
 GUIDE = Path(__file__).parents[2] / "docs/howto/costs.md"
@@ -83,7 +85,7 @@ async def test_all_that_is_spent_is_attributed(shop):
     await shop.serve(burnt, "x")
     await shop.serve(said, words="hello")
     await shop.close()
-    rows = {(row.task, row.lane): row for row in await shop.ops.costs(book())}
+    rows = {(row.task, row.lane): row for row in await shop.plugins[Ledger].costs(book())}
     tokens = (800 + 200 * 0.1) / 1e6 + 100 * 10 / 1e6
     said_usd = rows["said", "realtime"]
     assert said_usd.usd == pytest.approx(tokens + said_usd.cpu_s)
@@ -112,12 +114,12 @@ async def test_a_run_is_judged_by_what_was_read_of_it_when_the_next_replaces_it(
             await shop.serve(text, name)
         await shop.serve(text, "not listed")  # computed on request, so it does not count for any run
         served += len(asked) + 1
-        await asyncio.to_thread(counted, shop.engine.ledger, served)
+        await asyncio.to_thread(counted, shop.plugins[Ledger].file, served)
         world.clock.advance(600)
         await shop.drain()
     await shop.materialize(text)
     await shop.close()
-    (batch,) = [row for row in await shop.ops.costs(book()) if (row.task, row.lane) == ("text", "batch")]
+    (batch,) = [row for row in await shop.plugins[Ledger].costs(book()) if (row.task, row.lane) == ("text", "batch")]
     assert (batch.rows, batch.wasted) == (15, 0 + 0 + 2 + 3)
     assert batch.wasted_usd == pytest.approx(batch.usd / 15 * 5)
 
@@ -131,9 +133,11 @@ async def test_tokens_are_priced_as_the_lane_buys_them(shop):
     half = msgspec.structs.replace(book().rates[0], batch=0.5)
     offer = Offer(provider="maker", model="small", processing={"batch": "batch"})
     dated = msgspec.structs.replace(book(), cpu_hour=0.0, generators={"writer": offer})
-    rows = {(r.task, r.lane): r for r in await shop.ops.costs(msgspec.structs.replace(dated, rates=(half,)))}
+    rows = {
+        (r.task, r.lane): r for r in await shop.plugins[Ledger].costs(msgspec.structs.replace(dated, rates=(half,)))
+    }
     assert rows["text", "batch"].usd == pytest.approx(3 * rows["said", "realtime"].usd / 2)
-    rows = {(r.task, r.lane): r for r in await shop.ops.costs(dated)}
+    rows = {(r.task, r.lane): r for r in await shop.plugins[Ledger].costs(dated)}
     assert "has no batch price" in rows["text", "batch"].unpriced
 
 
@@ -148,8 +152,10 @@ async def test_hours_in_the_columns_of_focus_add_up_to_the_same(shop):
     half = msgspec.structs.replace(book().rates[0], batch=0.5)
     offer = Offer(provider="maker", model="small", processing={"batch": "batch"})
     priced = msgspec.structs.replace(book(), rates=(half,), generators={"writer": offer})
-    rows = await shop.ops.charges(priced)
-    assert sum(row["BilledCost"] for row in rows) == pytest.approx(sum(row.usd for row in await shop.ops.costs(priced)))
+    rows = await shop.plugins[Ledger].charges(priced)
+    assert sum(row["BilledCost"] for row in rows) == pytest.approx(
+        sum(row.usd for row in await shop.plugins[Ledger].costs(priced))
+    )
     assert all(set(row) == set(COLUMNS) for row in rows)
     assert all(row["ChargePeriodStart"].endswith(":00:00Z") and row["BillingAccountId"] is not None for row in rows)
     tokens = {row["x_Lane"]: row for row in rows if row["PricingUnit"] == "Tokens"}
@@ -164,10 +170,10 @@ async def test_what_has_no_price_is_named(shop):
     await shop.serve(said, words="hello")
     await shop.close()
     late = Rate(provider="maker", model="small", since=dt.date(2030, 1, 1), input=1.0, output=1.0)
-    rows = [row for row in await shop.ops.costs(CostBook(as_of=TODAY, cpu_hour=1.0)) if row.task == "said"]
+    rows = [row for row in await shop.plugins[Ledger].costs(CostBook(as_of=TODAY, cpu_hour=1.0)) if row.task == "said"]
     assert [(row.output, row.unpriced) for row in rows] == [(100, "tokens of writer")]
     offers = {"writer": Offer(provider="maker", model="small")}
-    rows = await shop.ops.costs(CostBook(as_of=TODAY, cpu_hour=1.0, rates=(late,), generators=offers))
+    rows = await shop.plugins[Ledger].costs(CostBook(as_of=TODAY, cpu_hour=1.0, rates=(late,), generators=offers))
     assert any("has no price on" in row.unpriced for row in rows)
 
 
@@ -230,7 +236,7 @@ async def test_rows_add_up_by_owner_lane_and_task(shop):
     await shop.materialize(text)
     await shop.serve(burnt, "x")
     await shop.close()
-    rows = await shop.ops.costs(book())
+    rows = await shop.plugins[Ledger].costs(book())
     total = sum(row.usd for row in rows)
     for by in ("owner", "lane", "task", "plan"):
         assert sum(row.usd for row in summed(rows, by)) == pytest.approx(total)
@@ -254,15 +260,16 @@ async def test_what_processes_of_an_executor_spend_is_recorded(tmp_path, monkeyp
 async def test_a_damaged_ledger_is_no_empty_one(shop):
     """A damaged ledger is an error; it is not reported as no cost."""
     await shop.close()
-    path = shop.settings.ledger
+    path = shop.plugins.settings(Ledger).path
     path.write_bytes(path.read_bytes()[:4096] + b"\xaa" * 40_000)
     with pytest.raises(pb.errors.StoreError, match="cannot be used"):
-        await shop.ops.costs(book())
+        await shop.plugins[Ledger].costs(book())
 
 
 async def test_without_a_ledger_nothing_is_known(world):
-    """An app without a ledger reports no costs."""
-    assert await world.app(pb.Registry()).ops.costs() == []
+    """An app without a ledger has no costs, and the error says how to get them."""
+    with pytest.raises(pb.errors.DeclarationError, match=r"plugins=\[parbake_planner\."):
+        await world.app(pb.Registry()).plugins[Ledger].costs()
 
 
 @pytest.mark.parametrize(
@@ -284,10 +291,12 @@ def test_a_book_that_cannot_be_right_is_refused(tmp_path, change, words):
 
 SPREAD = """
 import parbake as pb
-from parbake.ports.models import Delta
-from parbake.ports.models import Generator
-from parbake.ports.prompts import Prompt
-from parbake.ports.models import Usage
+from parbake_llm import Prompts
+from parbake_planner import Ledger, Planner
+from parbake_llm.ports.generator import Delta
+from parbake_llm.ports.generator import Generator
+from parbake_llm.ports.prompts import Prompt
+from parbake_llm.ports.generator import Usage
 tasks = pb.Registry()
 
 class Writer:
@@ -304,10 +313,13 @@ def names() -> list[str]:
 async def text(name: str, *, writer: pb.Resource[Generator]) -> str:
     return "".join([d.text async for d in writer.stream(Prompt(question=name), max_tokens=1, timeout_s=1)])
 
-app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db", resources={Generator: Writer()})
+app = pb.App(tasks, store="lmdb://FOLDER/store", plugins=[Ledger("FOLDER/ledger.db"), Prompts()],
+             resources={Generator: Writer()})
 """
 MODULE = """
 import parbake as pb
+from parbake_llm import Prompts
+from parbake_planner import Ledger, Planner
 tasks = pb.Registry()
 
 def names() -> list[str]:
@@ -318,7 +330,7 @@ def names() -> list[str]:
 def burnt(name: str) -> int:
     return sum(range(100_000))
 
-app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db")
+app = pb.App(tasks, store="lmdb://FOLDER/store", plugins=[Ledger("FOLDER/ledger.db"), Planner(), Prompts()])
 """
 
 

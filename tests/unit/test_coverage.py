@@ -6,13 +6,13 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.declare.contract import Contract
-from parbake.declare.families import check_told
-from parbake.fence.record import Stamp
-from parbake.fence.recording import Recording, from_templates
+from parbake.protocol.record import Stamp
+from parbake.protocol.recording import Recording, from_templates
 from parbake.serving.compute import MANY_KEYS
 from parbake.serving.strays import Strays, stray_families
-from parbake.stores.memory import MemoryStore
+from parbake.store.memory import MemoryStore
+from parbake.tasks.contract import Contract
+from parbake.tasks.families import check_told
 
 
 class Notes(pb.View):

@@ -7,10 +7,10 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.fence.cause import Cause
-from parbake.fence.record import FORMAT
 from parbake.lanes.worker.freshness import report
-from parbake.stores.steps import engine
+from parbake.protocol.cause import Cause
+from parbake.protocol.record import FORMAT
+from parbake.store.steps import steps as engine
 
 
 def declared(**changes):

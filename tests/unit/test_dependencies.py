@@ -10,40 +10,40 @@ import pytest
 from tests.unit.import_graph import graph, imported_names, modules
 
 OWNERS = {
-    "parbake.planner": "plan",
-    "parbake.semantic": "semantic",
-    "parbake.semantic.cache.index": "usearch",
-    "parbake.numeric.logistic": "semantic",
+    "parbake_planner": "plan",
+    "parbake_semantic": "semantic",
+    "parbake_semantic.cache.index": "usearch",
+    "parbake.values.logistic": "semantic",
     "parbake.cli.support.pictures": "plots",
-    "parbake.cli.plan": "plan",
-    "parbake.cli.costs": "plan",
+    "parbake_planner.cli.plan": "plan",
+    "parbake_planner.cli.costs": "plan",
     "parbake.http.connection": "http",
     "parbake.http.server": "http",
-    "parbake.embedders.minilm": "embeddings",
-    "parbake.embedders._int8": "embeddings",
-    "parbake.generators.llama": "llama",
-    "parbake.generators._hosted.clients.openai_client": "openai",
-    "parbake.generators._hosted.clients.anthropic_client": "anthropic",
-    "parbake.generators._hosted.clients.aws_clients": "bedrock",
-    "parbake.brokers.kafka": "kafka",
-    "parbake.executors.ray": "ray",
-    "parbake.sources.postgresql": "postgresql",
-    "parbake.stores._dynamodb_table": "dynamodb",
-    "parbake.stores._redis_link": "redis",
-    "parbake.lab.shadow.redis_cache": "redis",
+    "parbake_semantic.embedders.minilm": "embeddings",
+    "parbake_semantic.embedders._int8": "embeddings",
+    "parbake_llm.generators.llama": "llama",
+    "parbake_llm.generators._hosted.clients.openai_client": "openai",
+    "parbake_llm.generators._hosted.clients.anthropic_client": "anthropic",
+    "parbake_llm.generators._hosted.clients.aws_clients": "bedrock",
+    "parbake.adapters.kafka": "kafka",
+    "parbake.adapters.ray": "ray",
+    "parbake.adapters.postgresql": "postgresql",
+    "parbake.adapters._dynamodb_table": "dynamodb",
+    "parbake.adapters._redis_link": "redis",
+    "parbake_lab.shadow.redis_cache": "redis",
     "parbake.testing": "testing",
 }
 """The extra that brings what a room, or a module of it, imports beside the base dependencies."""
-STARTED_WITHOUT_EXTRAS = ("parbake", "parbake.app", "parbake.cli.main", "parbake.testing", "parbake.http.asgi")
+STARTED_WITHOUT_EXTRAS = ("parbake", "parbake.app.app", "parbake.cli.main", "parbake.testing", "parbake.http.asgi")
 
 
 COMES_WITH = {"boto3": {"botocore"}, "redis": {"hiredis"}}
 """Packages that a requirement brings under another name."""
 OPTIONAL = {
-    "parbake.executors._child": {"threadpoolctl"},
-    "parbake.codecs.numpy": {"numpy"},
-    "parbake.lab.simulate.processes.sim_cache": {"numpy"},
-    "parbake.codecs.pydantic": {"pydantic", "pydantic_core"},
+    "parbake.adapters._child": {"threadpoolctl"},
+    "parbake.values.codecs.numpy": {"numpy"},
+    "simulator.processes.sim_cache": {"numpy"},
+    "parbake.values.codecs.pydantic": {"pydantic", "pydantic_core"},
 }
 """Packages that a module uses where they happen to be installed."""
 

@@ -4,7 +4,7 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.executors.local import LocalExecutor
+from parbake.adapters.local import LocalExecutor
 
 
 async def test_processes_elsewhere_need_a_store_that_they_can_open(world):

@@ -7,9 +7,9 @@ from tests.unit.shopfloor import Facts, contract
 from tests.waiting import until
 
 import parbake as pb
-from parbake.fence.record import Stamp
+from parbake.adapters.prometheus import render
 from parbake.lanes.event.queue import CURSOR, EventLane, bound_by
-from parbake.metrics.prometheus import render
+from parbake.protocol.record import Stamp
 
 
 class Lane:

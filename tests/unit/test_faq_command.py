@@ -8,7 +8,8 @@ from tests.unit.commands import invoke
 APP = """
 import numpy as np
 import parbake as pb
-from parbake.ports.models import Embedder
+import parbake_semantic
+from parbake_llm.ports.generator import Embedder
 
 class Letters:
     model_hash, dimensions = "letters", 26
@@ -20,20 +21,20 @@ tasks = pb.Registry()
 
 @tasks.model(freshness_sla="24h", refresh=pb.every("12h"), invalidated_by=[], fallback_if_stale=pb.Recompute(),
              owner="support", why="wordings change slowly")
-def questions(*, embedder: pb.Resource[Embedder]) -> pb.semantic.BankSnapshot:
-    made = pb.semantic.QuestionBank(embedder, bound=pb.semantic.Bound(error=0.4, prior=0.0))
+def questions(*, embedder: pb.Resource[Embedder]) -> parbake_semantic.BankSnapshot:
+    made = parbake_semantic.QuestionBank(embedder, bound=parbake_semantic.Bound(error=0.4, prior=0.0))
     for answer, stem in (("reset", "how do i reset my password"), ("close", "can you delete my account")):
         made.add(answer, [f"{stem} {word}" for word in "please now today again quickly fast here there".split()])
     made.calibrate()
     return made.snapshot()
 
 app = pb.App(tasks, store="lmdb://STORE", resources={Embedder: Letters()})
-empty = pb.semantic.QuestionBank(Letters())
-known = pb.semantic.QuestionBank(Letters())
+empty = parbake_semantic.QuestionBank(Letters())
+known = parbake_semantic.QuestionBank(Letters())
 known.add("reset", ["how do i reset my password"])
 known.refuse("unborn", ["will you ever sell shoes"])
 known.calibrate()
-waiting = pb.semantic.QuestionBank(Letters())
+waiting = parbake_semantic.QuestionBank(Letters())
 waiting.add("reset", ["how do i reset my password"])
 """
 

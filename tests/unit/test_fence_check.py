@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parbake.fence.cause import UNTRUSTED, Cause, Reason
-from parbake.fence.check import is_pending, killed_by, may_replace
-from parbake.fence.control import Control, Pointer
-from parbake.fence.record import Built, Meta, Record, Stamp, Tags
+from parbake.protocol.cause import UNTRUSTED, Cause, Reason
+from parbake.protocol.check import is_pending, killed_by, may_replace
+from parbake.protocol.control import Control, Pointer
+from parbake.protocol.record import Built, Meta, Record, Stamp, Tags
 
 sequences = st.integers(0, 20)
 

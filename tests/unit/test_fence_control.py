@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from parbake.errors import PromotionConflict, UnknownResource
-from parbake.fence.control import (
+from parbake.protocol.control import (
     ANCESTRY_LIMIT,
     RETAINED,
     Control,
@@ -21,8 +21,8 @@ from parbake.fence.control import (
     rollback,
     start,
 )
-from parbake.fence.record import Stamp
-from parbake.stores.steps.engine import numbers
+from parbake.protocol.record import Stamp
+from parbake.store.steps.steps import numbers
 
 EMPTY = Control(incarnation=1, blessed=1)
 AT = Stamp(1, 7).pack()

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.declare.contract_checks import make_contract
 from parbake.errors import BadInput
-from parbake.fence.record import Built, Meta, Record, Stamp, Tags
-from parbake.fence.recording import MAX_TAGS, Reach, Recording
-from parbake.fence.tags import family, raised_by
+from parbake.protocol.record import Built, Meta, Record, Stamp, Tags
+from parbake.protocol.recording import MAX_TAGS, Reach, Recording
+from parbake.protocol.tags import family, raised_by
+from parbake.tasks.contract_checks import make_contract
 
 OWN = Stamp(1, 7)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parbake.errors import BadInput, ContractError
-from parbake.fence.tags import check_tag, family, key_from_tag, placeholders, raised_by, read_entity, read_set
+from parbake.protocol.tags import check_tag, family, key_from_tag, placeholders, raised_by, read_entity, read_set
 
 words = st.text("abcdefghij0123456789", min_size=1, max_size=8)
 

@@ -8,11 +8,11 @@ from tests.unit.embedders import Words
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.fence.cause import Cause, Reason
-from parbake.semantic import AdaptivePolicy, SemanticCache, fixed
-from parbake.semantic.cache.bonding import Bonding
-from parbake.stores.memory import MemoryStore
+from parbake.protocol.cause import Cause, Reason
+from parbake.store.memory import MemoryStore
 from parbake.testing import FakeClock
+from parbake_semantic import AdaptivePolicy, SemanticCache, fixed
+from parbake_semantic.cache.bonding import Bonding
 
 RETURNS, SHIPPING = "how long may topicaa be returned", "what does shipping of topicbb cost"
 

@@ -7,9 +7,9 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.http.messages import problem
+from parbake.adapters._redis_link import Broken
 from parbake.lanes.event.recovery import FileJournal
-from parbake.stores._redis_link import Broken
+from parbake.ports.routes import problem
 from parbake.values.adapters import adapter
 
 
@@ -43,7 +43,7 @@ def test_an_error_of_a_driver_is_the_store_error_that_clients_know():
 def test_an_unknown_scheme_is_answered_with_the_known_ones():
     """A mistyped URL shows which stores there are."""
     with pytest.raises(pb.BadInput, match="there are dynamodb, lmdb, memory, redis"):
-        adapter("parbake.stores", "reds://localhost", setting="store", example="lmdb://data", error=pb.BadInput)
+        adapter("parbake.store", "reds://localhost", setting="store", example="lmdb://data", error=pb.BadInput)
 
 
 def test_an_invalid_declaration_is_shown_with_its_line(tmp_path):

@@ -69,7 +69,7 @@ ALERTING = """
 import asyncio, os, sys
 import parbake as pb
 from parbake.ports.alerts import Alert
-from parbake.alerts.webhook import WebhookSink
+from parbake.adapters.webhook import WebhookSink
 
 sink = WebhookSink(sys.argv[1], queue=sys.argv[2])
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.codecs.value_types import form_of
-from parbake.declare.gates import Profile, stability_index
+from parbake.tasks.gates import Profile, stability_index
+from parbake.values.codecs.value_types import form_of
 
 
 def profile(values):

@@ -10,10 +10,10 @@ import traceback
 import pytest
 
 import parbake as pb
-from parbake.generators.llama import LlamaGenerator
-from parbake.generators.openai import OpenAIGenerator
-from parbake.ports.models import Usage
-from parbake.ports.prompts import Block, Prompt
+from parbake.ports.usage import Usage
+from parbake_llm.generators.llama import LlamaGenerator
+from parbake_llm.generators.openai import OpenAIGenerator
+from parbake_llm.ports.prompts import Block, Prompt
 
 PROMPT = Prompt(blocks=(Block("rules", "Rules."),), evidence=("One.",), question="What now?")
 KEY = "sk-very-secret"

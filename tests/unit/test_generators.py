@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.generators import _engine
-from parbake.generators._hosted.chat import messages, usage_of
-from parbake.generators._hosted.request import Attempt
-from parbake.generators.extractive import Extractive
-from parbake.generators.llama import LlamaGenerator
-from parbake.generators.openai import OpenAIGenerator
-from parbake.guard import ungrounded
-from parbake.ports.models import Usage
-from parbake.ports.prompts import Block, Exchange, Prompt, ToolCall
+import parbake_semantic.guard
+from parbake.ports.usage import Usage
+from parbake_llm.generators import _engine
+from parbake_llm.generators._hosted.chat import messages, usage_of
+from parbake_llm.generators._hosted.request import Attempt
+from parbake_llm.generators.extractive import Extractive
+from parbake_llm.generators.llama import LlamaGenerator
+from parbake_llm.generators.openai import OpenAIGenerator
+from parbake_llm.ports.prompts import Block, Exchange, Prompt, ToolCall
+from parbake_semantic.guard import ungrounded
 
 PROMPT = Prompt(
     blocks=(Block("rules", "Rules."), Block("policy", "Policies.", "policy")),
@@ -51,7 +52,7 @@ def test_extractive_never_states_a_claim_that_the_evidence_does_not(evidence, qu
     reply = text_of(ask(Extractive(), Prompt(evidence=tuple(evidence), question=question)))
     assert ungrounded(reply, evidence) == set()
     if evidence:
-        assert all(sentence in " ".join(evidence) for sentence in pb.guard.sentences(reply))
+        assert all(sentence in " ".join(evidence) for sentence in parbake_semantic.guard.sentences(reply))
 
 
 def test_extractive_quotes_what_shares_words_with_the_question_in_the_order_of_the_evidence():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parbake.guard import Claim, claims, content_words, expected_kind, shares_topic, states, ungrounded
+from parbake_semantic.guard import Claim, claims, content_words, expected_kind, shares_topic, states, ungrounded
 
 UNITS = ("day", "days", "business days", "weeks", "hours", "months", "years", "minutes")
 NUMBERS = st.integers(0, 9999)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parbake.guard import is_courtesy, unsupported
+from parbake_semantic.guard import is_courtesy, unsupported
 
 RETURNS = "You can return a book within 30 days of delivery. Opened DVDs cannot be returned."
 DELIVERY = "Express delivery costs €7.50. Standard delivery costs €3.90. Our desk opens at 9 am and closes at 5 pm."

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parbake.guard import (
+from parbake_semantic.guard import (
     Slot,
     UnfilledSlot,
     fill,

@@ -5,6 +5,7 @@ from tests.unit.shopfloor import Facts, World, contract
 
 import parbake as pb
 from parbake.lanes.worker.housekeeping import MARGIN_S
+from parbake.protocol.record import Stamp
 
 
 @pytest.fixture
@@ -62,11 +63,11 @@ async def test_a_store_in_doubt_is_not_swept(shop):
     world.clock.advance(100_000)
     store = app.engine.store
     _, control = await store.stamp()
-    before = await store.log(pb.Stamp(0, 0), 10)
-    from parbake.fence.control import adopt
-    from parbake.stores.steps import engine
+    before = await store.log(Stamp(0, 0), 10)
+    from parbake.protocol.control import adopt
+    from parbake.store.steps import steps as engine
 
     moved = adopt(adopt(control, "one", engine.numbers()), "two", engine.numbers())
     await store._step(lambda txn: engine.save_control(txn, moved))
     assert await app.engine.housekeeping.step() == 0
-    assert await store.log(pb.Stamp(0, 0), 10) == before
+    assert await store.log(Stamp(0, 0), 10) == before

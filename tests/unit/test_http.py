@@ -8,10 +8,10 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.fence.record import Stamp
 from parbake.http import HttpApp, Response
-from parbake.http.messages import MAX_BODY
 from parbake.ports.event_log import Ack
+from parbake.ports.routes import MAX_BODY
+from parbake.protocol.record import Stamp
 
 PASSWORD = "hunter2"
 EVENT = {"specversion": "1.0", "id": "1", "source": "s", "type": "fact.changed", "subject": "fact/a"}

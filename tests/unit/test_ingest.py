@@ -4,7 +4,8 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.sources.sqlite import SqliteSource
+from parbake.adapters.sqlite import SqliteSource
+from parbake.ports.cloudevents import CloudEvent
 
 
 async def test_an_outbox_is_applied_to_its_end_and_once(world):
@@ -117,7 +118,7 @@ def test_the_synchronous_face_does_the_same(world):
     assert app.sync.serve(fact, "a").value == "none"
     app.sync.run(app.materialize(fact, keys=["a"]))
     assert app.sync.run(app.touch("fact/a")).raised
-    event = pb.CloudEvent("1", "s", "fact.changed", "fact/a")
+    event = CloudEvent("1", "s", "fact.changed", "fact/a")
     assert app.sync.run(app.publish(event, event)).duplicates == 1
     app.sync.close()
 

@@ -12,12 +12,12 @@ from tests.unit.shopfloor import contract
 from tests.waiting import HANGS_S, as_far_as_it_gets, until
 
 import parbake as pb
-from parbake.codecs.wire_shape import wire_shape
 from parbake.errors import StoreError
 from parbake.serving.bind import Context
 from parbake.serving.lease import Lease, lease_name
-from parbake.stores.memory import MemoryStore
+from parbake.store.memory import MemoryStore
 from parbake.testing import FakeClock
+from parbake.values.codecs.wire_shape import wire_shape
 
 NAME = lease_name(f"answer@1:{wire_shape(str).hex()}", b"sk")
 

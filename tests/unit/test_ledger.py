@@ -8,30 +8,39 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.fence.cause import Cause, Reason
-from parbake.lanes.batch.adopted import Pick
-from parbake.ledger import rows
-from parbake.ledger import sqlite_ledger as recording
-from parbake.ledger.sqlite_ledger import Ledger
-from parbake.ports.models import Usage
+from parbake.lanes.batch.choosing import Pick
+from parbake.lanes.batch.lane import BuiltTask, Run
+from parbake.ports.usage import Usage
 from parbake.process.counters import Counters
+from parbake.protocol.cause import Cause, Reason
+from parbake.protocol.record import Stamp
+from parbake_planner import Ledger
+from parbake_planner.ledger import rows
+from parbake_planner.ledger import sqlite_ledger as recording
+from parbake_planner.ledger.sqlite_ledger import LedgerFile
 
 
 @pytest.fixture
 def ledger(tmp_path, world):
     """Return a ledger in a folder that does not exist yet."""
-    made = Ledger(tmp_path / "deep" / "ledger.sqlite", Counters(), world.clock)
+    made = LedgerFile(tmp_path / "deep" / "ledger.sqlite", Counters(), world.clock)
     yield made
     made.close()
+
+
+def run(task, rows, took_s, *, trigger="", **more):
+    """Return the report of a promoted run of one task."""
+    built = BuiltTask(task, 1, rows, 0, took_s, **more)
+    return Run(trigger, 0.0, took_s, Stamp(1, 1), (built,))
 
 
 def test_hours_are_summed_by_kind_task_and_lane(ledger):
     """Hourly sums have seconds, CPU, rows and tokens; expiries are separate from misses."""
     ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored", cpu_s=0.25)
-    ledger.computed("faq", b"k", "realtime", 0.25, outcome="failed")
+    ledger.computed("faq", b"k", "realtime", 0.25, outcome="failed", cpu_s=0.0)
     ledger.missed("faq", b"k", "stale", Reason(Cause.PAST_SLA, "1h"))
     ledger.missed("faq", b"k", "stale", Reason(Cause.TAG_CHANGED, "policy/returns"))
-    ledger.run("faq", 10, 2.0, cpu_s=1.5, size_bytes=400)
+    ledger.ran(run("faq", 10, 2.0, cpu_s=1.5, size_bytes=400))
     ledger.spent("faq", "batch", "llama", Usage(uncached=40, output=20, cache_read=60))
     ledger.event(["policy/returns"], duplicates=0, seconds=0.001)
     ledger.close()
@@ -45,7 +54,7 @@ def test_hours_are_summed_by_kind_task_and_lane(ledger):
 
 def test_a_row_names_no_key(ledger, tmp_path):
     """A row holds a hash of the key and not the key, which may be personal data."""
-    ledger.computed("faq", b"sann@example.com", "realtime", 0.5, outcome="stored")
+    ledger.computed("faq", b"sann@example.com", "realtime", 0.5, outcome="stored", cpu_s=0.0)
     ledger.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
         ((key,),) = connection.execute("SELECT key FROM spending")
@@ -59,7 +68,7 @@ def test_rows_are_bounded_and_their_sums_stay(ledger, monkeypatch, tmp_path):
     monkeypatch.setattr(recording, "TRIM_EVERY", 1)
     monkeypatch.setattr(recording, "TRIM_AT", 0)
     for _ in range(50):
-        ledger.computed("faq", b"k", "realtime", 1.0, outcome="stored")
+        ledger.computed("faq", b"k", "realtime", 1.0, outcome="stored", cpu_s=0.0)
     ledger.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
         assert connection.execute("SELECT COUNT(*) FROM spending").fetchone() == (10,)
@@ -71,7 +80,7 @@ def test_runs_are_kept_for_their_time(ledger, monkeypatch, tmp_path):
     monkeypatch.setattr(rows, "ENTRIES_KEPT", 3)
     monkeypatch.setattr(recording, "TRIM_EVERY", 1)
     monkeypatch.setattr(recording, "TRIM_AT", 0)
-    ledger.run("faq", 10, 2.0)
+    ledger.ran(run("faq", 10, 2.0))
     for _ in range(50):
         ledger.missed("faq", b"k", "missing", Reason(Cause.NEVER_COMPUTED))
     ledger.close()
@@ -82,7 +91,7 @@ def test_runs_are_kept_for_their_time(ledger, monkeypatch, tmp_path):
 
 def test_a_run_says_what_chose_its_keys(ledger, tmp_path):
     """A run's row has its trigger, the plan's strategy, the mean chance of its keys and the threshold."""
-    ledger.run("faq", 10, 2.0, trigger="schedule", pick=Pick("per key", (b"a",), p_hat=0.4, theta=0.05))
+    ledger.ran(run("faq", 10, 2.0, trigger="schedule", pick=Pick("per key", (b"a",), p_hat=0.4, theta=0.05)))
     ledger.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
         (found,) = connection.execute("SELECT trigger, plan, p_hat, theta FROM spending")
@@ -92,7 +101,7 @@ def test_a_run_says_what_chose_its_keys(ledger, tmp_path):
 def test_reads_are_sampled_as_rows(world, tmp_path):
     """Reads are sampled into few rows, each with the number of reads it stands for; reads are not costs."""
     counters = Counters()
-    ledger = Ledger(tmp_path / "ledger.sqlite", counters, world.clock)
+    ledger = LedgerFile(tmp_path / "ledger.sqlite", counters, world.clock)
     for _ in range(300):
         counters.served("faq", b"k", "fresh", "batch", 0.001)
     ledger.close()
@@ -112,7 +121,7 @@ def test_a_ledger_of_an_earlier_version_is_continued(world, tmp_path):
         )
         old.execute("INSERT INTO serves VALUES (?, 'faq', x'01', 5)", (int(world.clock.now() // 60),))
     counters = Counters()
-    ledger = Ledger(tmp_path / "ledger.sqlite", counters, world.clock)
+    ledger = LedgerFile(tmp_path / "ledger.sqlite", counters, world.clock)
     counters.served("faq", b"\x01", "fresh", "batch", 0.001)
     ledger.close()
     assert ledger.serves() == {"faq": 6}
@@ -127,7 +136,7 @@ def test_what_cannot_be_written_is_kept_and_written_later(ledger, monkeypatch):
         raise sqlite3.OperationalError("database is locked")
 
     monkeypatch.setattr(recording, "write", locked)
-    ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored")
+    ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored", cpu_s=0.0)
     ledger._counters.served("faq", b"k", "fresh", "batch", 0.001)
     ledger.settle()
     assert failures
@@ -140,7 +149,7 @@ def test_a_row_that_no_table_holds_ends_nothing(ledger):
     """A row with a number too large for the table is dropped, and later rows are written."""
     ledger.spent("faq", "realtime", "m", Usage(uncached=2**70, output=1))
     ledger.settle()
-    ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored")
+    ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored", cpu_s=0.0)
     ledger.settle()
     assert [row[5] for row in ledger.hourly()] == [1]
 
@@ -148,7 +157,7 @@ def test_a_row_that_no_table_holds_ends_nothing(ledger):
 def test_settling_waits_for_what_was_noted(ledger):
     """``settle`` returns once the recorded rows are in the file."""
     for number in range(1, 4):
-        ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored")
+        ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored", cpu_s=0.0)
         ledger.settle()
         assert [row[5] for row in ledger.hourly()] == [number]
 
@@ -165,7 +174,7 @@ async def test_serves_are_counted_per_key_not_rowed(world, tmp_path):
     await app.drain()
     for key in ("a", "b", "a", "a"):
         await app.serve(fact, key)
-    ledger = app.engine.ledger
+    ledger = app.plugins[Ledger].file
     await app.close()
     assert ledger.heat("fact") == {b"sa": 3, b"sb": 1}
     assert ledger.serves() == {"fact": 4}
@@ -192,7 +201,7 @@ def no_room():
 def test_a_ledger_that_cannot_be_written_is_not_called_foreign(tmp_path, world):
     """If the disk is full, the error states that, and does not ask to move the file away."""
     with no_room(), pytest.raises(pb.errors.StoreError, match=r"cannot be written \(disk I/O error\)") as caught:
-        Ledger(tmp_path / "ledger.sqlite", Counters(), world.clock)
+        LedgerFile(tmp_path / "ledger.sqlite", Counters(), world.clock)
     assert caught.value.field == "ledger"
     assert "move it away" not in str(caught.value)
 
@@ -203,7 +212,7 @@ def test_a_ledger_that_cannot_be_opened_is_named(tmp_path, world, path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(pb.errors.StoreError, match=f"{path}.* cannot be ") as caught:
-        Ledger(tmp_path / path, Counters(), world.clock)
+        LedgerFile(tmp_path / path, Counters(), world.clock)
     assert caught.value.field == "ledger"
     assert "no ledger" not in str(caught.value)
 
@@ -215,5 +224,5 @@ def test_a_file_that_is_no_ledger_is_called_so(tmp_path, world):
         other.execute("CREATE TABLE spending(amount)")
     for name, says in (("text", "file is not a database"), ("other", "no such column")):
         with pytest.raises(pb.errors.StoreError, match=f"{name} is not a ledger \\({says}.*; move it away") as caught:
-            Ledger(tmp_path / name, Counters(), world.clock)
+            LedgerFile(tmp_path / name, Counters(), world.clock)
         assert caught.value.field == "ledger"

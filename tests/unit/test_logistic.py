@@ -4,10 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from parbake.numeric.logistic import Logistic, newton
-from parbake.planner.forecast.predictors import _calibrated, _toward_identity, fit_demand
-from parbake.semantic.policies.calibrate import Bound, Calibration
-from parbake.semantic.policies.quadratic import PENALTY, Quadratic
+from parbake.values.logistic import Logistic, newton
+from parbake_planner.forecast.predictors import _calibrated, _toward_identity, fit_demand
+from parbake_semantic.policies.calibrate import Bound, Calibration
+from parbake_semantic.policies.quadratic import PENALTY, Quadratic
 
 ROWS = np.arange(300)
 COLUMNS = np.stack([ROWS**2 % 41 / 8, ROWS**3 % 53 - 20.0, ROWS % 7 / 4, np.full(300, 0.25)], axis=1)

@@ -6,8 +6,8 @@ import hashlib
 import pytest
 from tests.unit.commands import invoke
 
-from parbake.cli import models as commands
-from parbake.ports import model_files
+from parbake_semantic import model_files
+from parbake_semantic.cli import models as commands
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
+from parbake_planner import Ledger
 
 HOUR = 3600.0
 
@@ -39,7 +40,7 @@ def fill(app, world):
         hours = (minute * 60 - now) / HOUR
         count = round(20 - 18 * math.cos((hours - 6.5) / 12 * math.pi))
         rows.append((minute, "row", b"sa", count))
-    connection = app.engine.ledger._open()
+    connection = app.plugins[Ledger].file._open()
     with connection:
         connection.executemany("INSERT INTO serves VALUES (?,?,?,?,0)", rows)
     connection.close()

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.fence import acks
-from parbake.fence.acks import Seal, read_tickets
-from parbake.fence.tags import family, read_entity, read_set
+from parbake.ports.event_log import Ack
+from parbake.protocol import acks
+from parbake.protocol.acks import Seal, read_tickets
+from parbake.protocol.record import Stamp
+from parbake.protocol.tags import family, read_entity, read_set
 
 STAMPS = st.binary(min_size=16, max_size=16)
 TAGS = st.builds("{}/{}".format, st.sampled_from(["policy", "product"]), st.integers(0, 500))
@@ -152,7 +154,7 @@ async def test_callers_with_acknowledgements_share_a_flight(tmp_path):
     """Concurrent reads with acknowledgements of other families share one computation of a key."""
     shop = Shop(tmp_path / "store")
     app = shop.open()
-    told = [pb.Ack(pb.Stamp(1, 1), {f"cart/{n}": 1}) for n in range(20)]
+    told = [Ack(Stamp(1, 1), {f"cart/{n}": 1}) for n in range(20)]
 
     async def ask(ack):
         async with app.request(after=ack):
@@ -170,7 +172,7 @@ def test_synchronous_code_carries_acknowledgements_too(tmp_path):
     app = opened.sync
     assert app.run(opened.drain()) is None
     app.serve(shop.answer, "returns")
-    newer = pb.Ack(pb.Stamp(2**62, 1), {"policy/returns": 1})
+    newer = Ack(Stamp(2**62, 1), {"policy/returns": 1})
     shop.days = "14"
     with app.request("5s", after=newer) as request:
         assert app.serve(shop.answer, "returns").value == "14 days"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import parbake as pb
-from parbake.semantic import Match
+from parbake_semantic import Match
 
 BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 

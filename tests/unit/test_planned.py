@@ -10,11 +10,12 @@ from tests.unit.commands import invoke
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.lanes.batch.adopted import NO_PLAN, AdoptedPlan
-from parbake.planner import plan as decisions
-from parbake.planner import strategies
-from parbake.planner.breakeven import Prices
-from parbake.planner.next_window import from_minutes, picks
+import parbake_planner
+from parbake_planner import Ledger, Planner, strategies
+from parbake_planner import plan as decisions
+from parbake_planner.adopted import NO_PLAN, AdoptedPlan, must_be_planned
+from parbake_planner.breakeven import Prices
+from parbake_planner.next_window import from_minutes, picks
 
 DAY_MIN = 1440
 PRICES = {"on_demand": 0.012, "serve": 0.0001, "batch": 0.00012, "write": 0.00001}
@@ -32,7 +33,7 @@ class Planned:
         def everybody() -> list[str]:
             return self.shoppers
 
-        @tasks.artifact(**contract(freshness_sla="1d", refresh=pb.planned(), keys=everybody))
+        @tasks.artifact(**contract(freshness_sla="1d", refresh=parbake_planner.planned(), keys=everybody))
         def liked(shopper: str) -> str:
             self.computed.append(shopper)
             return shopper.upper()
@@ -44,7 +45,7 @@ class Planned:
 
     def log(self, days=21, *, ahead_s=0):
         """Write requests until ``ahead_s`` from now: from the first 100 shoppers daily, from the others once."""
-        self.app.engine.ledger.close()
+        self.app.plugins[Ledger].file.close()
         now = int((self.world.clock.now() + ahead_s) // 60)
         rng = np.random.default_rng(0)
         rows = {}
@@ -60,7 +61,7 @@ class Planned:
     async def follow(self, strategy):
         """Adopt a plan with this strategy."""
         plan = AdoptedPlan(strategy, self.world.clock.now(), "because", PRICES)
-        await self.app.engine.adopted.follow(self.app.engine.bound_task(self.liked), plan)
+        await self.app.plugins[Planner].adopted_plans.follow(self.app.engine.bound_task(self.liked), plan)
 
     async def due(self):
         """Run what is due now, and return the runs."""
@@ -84,7 +85,7 @@ async def test_without_a_plan_everything_is_left_to_requests(made):
         await made.app.materialize(made.liked)
     assert [(await made.app.serve(made.liked, "u000")).lane for _ in range(2)] == ["realtime", "realtime"]
     assert made.computed == ["u000"]
-    assert (await made.app.ops.adopted(made.liked)) == ()
+    assert (await made.app.plugins[Planner].adopted(made.liked)) == ()
 
 
 async def test_a_plan_per_key_computes_those_who_are_likely_to_come(made):
@@ -111,28 +112,30 @@ async def test_a_plan_can_be_rolled_back(made):
     await made.app.drain()
     await made.due()
     assert 0 < len(made.computed) < 180
-    assert (await made.app.ops.unadopt(made.liked)).strategy == strategies.ALL
-    assert await made.app.ops.unadopt(made.liked) == NO_PLAN
+    assert (await made.app.plugins[Planner].unadopt(made.liked)).strategy == strategies.ALL
+    assert await made.app.plugins[Planner].unadopt(made.liked) == NO_PLAN
     with pytest.raises(pb.errors.UnknownResource, match="follows no adopted plan"):
-        await made.app.ops.unadopt(made.liked)
+        await made.app.plugins[Planner].unadopt(made.liked)
     assert await made.due() == []
 
 
 async def test_a_plan_is_made_from_the_tasks_own_requests(made):
     """A plan is made by replaying the ledger, adopted with prices and evidence, and changed by a price trigger."""
     made.log()
-    decision = await made.app.ops.replan(made.liked, Prices(**PRICES))
+    decision = await made.app.plugins[Planner].replan(made.liked, Prices(**PRICES))
     assert decision.keys == 300
-    adopted = await made.app.ops.adopt(made.liked, decision)
+    adopted = await made.app.plugins[Planner].adopt(made.liked, decision)
     assert adopted.strategy == decision.recommended
     assert adopted.prices["on_demand"] == 0.012
     assert adopted.evidence["usd_per_day"] <= adopted.evidence["best_simple_usd_per_day"]
-    assert await made.app.ops.adopted(made.liked) == (adopted,)
+    assert await made.app.plugins[Planner].adopted(made.liked) == (adopted,)
     now = Prices(**PRICES)
-    assert await made.app.ops.triggers(prices={"liked": now}) == []
-    (one,) = await made.app.ops.triggers(prices={"liked": replace(now, on_demand=now.on_demand / (2 * decision.flip))})
+    assert await made.app.plugins[Planner].triggers(prices={"liked": now}) == []
+    (one,) = await made.app.plugins[Planner].triggers(
+        prices={"liked": replace(now, on_demand=now.on_demand / (2 * decision.flip))}
+    )
     assert (one.trigger, one.action) == ("price", "compute on request")
-    assert (await made.app.ops.apply(one)).strategy == strategies.REAL_TIME
+    assert (await made.app.plugins[Planner].apply(one)).strategy == strategies.REAL_TIME
 
 
 @pytest.mark.parametrize(
@@ -149,13 +152,15 @@ async def test_a_planned_task_is_promoted_with_the_model_that_it_reads(world, tm
     def model() -> int:
         return trained[0]
 
-    @tasks.artifact(**contract(freshness_sla="2d", refresh=pb.planned(), keys=names))
+    @tasks.artifact(**contract(freshness_sla="2d", refresh=parbake_planner.planned(), keys=names))
     def scored(name: str, *, by: int = pb.Model(model)) -> str:
         return f"{name}{by}"
 
     app = world.app(tasks, ledger=tmp_path / "ledger.db")
     await app.drain()
-    await app.engine.adopted.follow(app.engine.bound_task(scored), AdoptedPlan(strategy, 0.0, "because", PRICES))
+    await app.plugins[Planner].adopted_plans.follow(
+        app.engine.bound_task(scored), AdoptedPlan(strategy, 0.0, "because", PRICES)
+    )
     for number in (1, 2):
         trained[0] = number
         run = await app.materialize(model)
@@ -169,18 +174,18 @@ async def test_keys_that_never_asked_are_planned_for_too(made):
     """A plan counts all listed keys, and computes keys without requests only if waiting is costly enough."""
     made.log()
     made.shoppers += [f"new{n:04}" for n in range(1_700)]
-    decision = await made.app.ops.replan(made.liked, Prices(**PRICES))
+    decision = await made.app.plugins[Planner].replan(made.liked, Prices(**PRICES))
     assert (decision.keys, decision.recommended) == (2_000, strategies.PER_KEY)
     everything = decision.outcomes[strategies.ALL]
     assert everything.per_day == pytest.approx(2_000 * 0.00013, rel=0.2)
-    await made.app.ops.adopt(made.liked, decision)
+    await made.app.plugins[Planner].adopt(made.liked, decision)
     (run,) = await made.due()
     assert run.built[0].rows < 300
     with pytest.raises(pb.BadInput, match="no plan reaches"):
-        await made.app.ops.adopt(made.liked, replace(decision, hits=0.9999, recommended=strategies.LAZY))
+        await made.app.plugins[Planner].adopt(made.liked, replace(decision, hits=0.9999, recommended=strategies.LAZY))
     evidence = {"listed_keys": 2_000.0, "second_for_hits": 1_000.0}
     dear = AdoptedPlan(strategies.PER_KEY, made.world.clock.now(), "because", PRICES, evidence)
-    await made.app.engine.adopted.follow(made.app.engine.bound_task(made.liked), dear)
+    await made.app.plugins[Planner].adopted_plans.follow(made.app.engine.bound_task(made.liked), dear)
     made.world.clock.advance(86_000)
     await made.app.drain()
     (run,) = await made.due()
@@ -190,8 +195,8 @@ async def test_keys_that_never_asked_are_planned_for_too(made):
 async def test_a_promise_of_hits_is_part_of_the_plan(made):
     """The value of a second that ``hits=`` implies is adopted apart from the prices, and picks more keys."""
     made.log()
-    decision = await made.app.ops.replan(made.liked, Prices(**PRICES), hits=0.99)
-    adopted = await made.app.ops.adopt(made.liked, decision)
+    decision = await made.app.plugins[Planner].replan(made.liked, Prices(**PRICES), hits=0.99)
+    adopted = await made.app.plugins[Planner].adopt(made.liked, decision)
     assert adopted.evidence["hits_asked_for"] == 0.99
     assert adopted.evidence["second_for_hits"] == decision.second
     assert adopted.prices["second"] == 0.0
@@ -199,18 +204,20 @@ async def test_a_promise_of_hits_is_part_of_the_plan(made):
     for second in (0.0, 10.0):
         evidence = {"second_for_hits": second}
         plan = AdoptedPlan(strategies.PER_KEY, made.world.clock.now(), "because", PRICES, evidence)
-        await made.app.engine.adopted.follow(made.app.engine.bound_task(made.liked), plan)
-        picks[second] = len((await made.app.engine.adopted.picked(made.app.engine.bound_task(made.liked))).keys)
+        await made.app.plugins[Planner].adopted_plans.follow(made.app.engine.bound_task(made.liked), plan)
+        picks[second] = len(
+            (await made.app.plugins[Planner].adopted_plans.picked(made.app.engine.bound_task(made.liked))).keys
+        )
     assert picks[0.0] < picks[10.0]
 
 
 async def test_a_task_that_nobody_asked_for_cannot_be_planned(made, world):
     """A task without requests, without a ledger or with another schedule cannot be planned; the error says why."""
     with pytest.raises(pb.BadInput, match="no request"):
-        await made.app.ops.replan(made.liked, Prices(**PRICES))
-    bare = world.app(made.app.tasks)
+        await made.app.plugins[Planner].replan(made.liked, Prices(**PRICES))
+    bare = world.app(made.app.tasks, plugins=[Planner()])
     with pytest.raises(pb.BadInput, match="ledger"):
-        await bare.ops.replan(made.liked, Prices(**PRICES))
+        await bare.plugins[Planner].replan(made.liked, Prices(**PRICES))
     tasks = pb.Registry()
 
     def names() -> list[str]:
@@ -222,20 +229,20 @@ async def test_a_task_that_nobody_asked_for_cannot_be_planned(made, world):
 
     app = world.app(tasks)
     with pytest.raises(pb.BadInput, match="not declared refresh=planned"):
-        await app.engine.adopted.follow(app.engine.bound_task(fixed), NO_PLAN)
+        must_be_planned(app.engine.bound_task(fixed))
 
 
 def test_a_model_cannot_be_planned():
     """A model cannot be declared with ``planned()``, because it has no keys."""
     with pytest.raises(pb.errors.ContractError, match="every"):
-        pb.Registry().model(**contract(refresh=pb.planned()))
+        pb.Registry().model(**contract(refresh=parbake_planner.planned()))
 
 
 def test_an_open_period_fills_the_sla():
     """The period and budget of a planned task add up to its SLA."""
     tasks = pb.Registry()
 
-    @tasks.artifact(**contract(freshness_sla="9h", refresh=pb.planned()))
+    @tasks.artifact(**contract(freshness_sla="9h", refresh=parbake_planner.planned()))
     def value(key: str) -> str:
         return key
 
@@ -269,13 +276,16 @@ def test_a_costly_run_that_does_not_pay_picks_nobody():
 
 MODULE = """
 import parbake as pb
+import parbake_planner
+from parbake_llm import Prompts
+from parbake_planner import Ledger, Planner
 tasks = pb.Registry()
 
 def everybody() -> list[str]:
     return ["a"]
 
 @tasks.artifact(freshness_sla="1d", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="recs",
-                refresh=pb.planned())
+                refresh=parbake_planner.planned())
 def liked(shopper: str) -> str:
     return shopper
 
@@ -288,7 +298,7 @@ def listed(shopper: str) -> str:
 def asked(shopper: str) -> str:
     return shopper
 
-app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db")
+app = pb.App(tasks, store="lmdb://FOLDER/store", plugins=[Ledger("FOLDER/ledger.db"), Planner(), Prompts()])
 """
 
 

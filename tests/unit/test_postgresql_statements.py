@@ -5,7 +5,7 @@ import builtins
 import pytest
 
 import parbake as pb
-from parbake.sources.postgresql import PostgresqlSource, translate
+from parbake.adapters.postgresql import PostgresqlSource, translate
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import pytest
 from tests.unit.prompted_shop import RULES, Provider, book, prompted_shop
 
 import parbake as pb
-from parbake.generators.chain import Chain
-from parbake.lanes.batch.adopted import AdoptedPlan
-from parbake.ports.models import Generator
+from parbake_llm import Prompts
+from parbake_llm.generators.chain import Chain
+from parbake_llm.ports.generator import Generator
+from parbake_planner import Ledger, Planner
+from parbake_planner.adopted import AdoptedPlan
 
 
 @pytest.fixture
@@ -26,8 +28,8 @@ async def planned_after(shop, world, gap, count=200):
         world.clock.advance(gap)
         await shop.drain()
         await shop.serve(reply, question=str(n))
-    await asyncio.to_thread(shop.engine.ledger.settle)
-    return await shop.ops.replan_caching(base, "hosted", book())
+    await asyncio.to_thread(shop.plugins[Ledger].file.settle)
+    return await shop.plugins[Prompts].replan(base, "hosted", book())
 
 
 async def test_a_plan_is_adopted_followed_and_taken_back(shop, world):
@@ -35,22 +37,22 @@ async def test_a_plan_is_adopted_followed_and_taken_back(shop, world):
     base, reply = shop.named
     plan = await planned_after(shop, world, 5000)
     assert plan.requests == 200
-    adopted = await shop.ops.adopt_caching(base, plan)
+    adopted = await shop.plugins[Prompts].adopt(base, plan)
     assert adopted.strategy == "no caching"
     assert "against by volatility" in adopted.reason
     assert adopted.evidence["without_plan_usd"] > 1.1 * adopted.evidence["usd"]
-    await shop.engine.prefix_care.look()
+    await shop.plugins[Prompts].care.look()
     await shop.serve(reply, question="marked?")
     assert shop.provider.sent[-1].breakpoints == ()
-    await shop.ops.adopt_caching(base, dataclasses.replace(plan, adopted="always 5m"))
-    await shop.engine.prefix_care.look()
+    await shop.plugins[Prompts].adopt(base, dataclasses.replace(plan, adopted="always 5m"))
+    await shop.plugins[Prompts].care.look()
     await shop.serve(reply, question="marked now?")
     assert [(one.after, one.ttl) for one in shop.provider.sent[-1].breakpoints] == [("policy", "5m")]
-    assert (await shop.ops.unadopt(base)).strategy == "no caching"
-    await shop.engine.prefix_care.look()
+    assert (await shop.plugins[Planner].unadopt(base)).strategy == "no caching"
+    await shop.plugins[Prompts].care.look()
     await shop.serve(reply, question="marked again?")
     assert shop.provider.sent[-1].breakpoints == ()
-    assert [one.strategy for one in await shop.ops.adopted(base)] == ["no caching"]
+    assert [one.strategy for one in await shop.plugins[Planner].adopted(base)] == ["no caching"]
 
 
 async def test_what_servers_do_without_a_plan_is_not_replaced_by_something_dearer(shop, world):
@@ -58,9 +60,9 @@ async def test_what_servers_do_without_a_plan_is_not_replaced_by_something_deare
     plan = await planned_after(shop, world, 1500)
     assert (plan.base, plan.adopted) == ("by volatility", "by volatility")
     assert plan.used["by volatility"].cost_usd < 0.5 * plan.used["no caching"].cost_usd
-    adopted = await shop.ops.adopt_caching(shop.named[0], plan)
+    adopted = await shop.plugins[Prompts].adopt(shop.named[0], plan)
     assert adopted.reason == "nothing is surely cheaper in a replay of 200 requests"
-    await shop.engine.prefix_care.look()
+    await shop.plugins[Prompts].care.look()
     await shop.serve(shop.named[1], question="marked?")
     assert [(one.after, one.ttl) for one in shop.provider.sent[-1].breakpoints] == [("policy", "1h")]
 
@@ -69,9 +71,9 @@ async def test_a_few_requests_are_no_ground_for_a_plan(shop, world):
     """With too few requests to compare anything, nothing can be adopted."""
     plan = await planned_after(shop, world, 60, count=5)
     with pytest.raises(pb.BadInput, match="too few to adopt") as caught:
-        await shop.ops.adopt_caching(shop.named[0], plan)
+        await shop.plugins[Prompts].adopt(shop.named[0], plan)
     assert caught.value.field == "adopt"
-    assert await shop.ops.adopted(shop.named[0]) == ()
+    assert await shop.plugins[Planner].adopted(shop.named[0]) == ()
 
 
 async def test_nothing_is_asked_of_a_provider_that_it_does_not_offer(shop, world, monkeypatch):
@@ -80,8 +82,10 @@ async def test_nothing_is_asked_of_a_provider_that_it_does_not_offer(shop, world
     plan = await planned_after(shop, world, 400, count=40)
     assert "always 1h" not in plan.used
     base, reply = shop.named
-    await shop.engine.adopted.follow(shop.engine.bound_task(base), AdoptedPlan("always 1h", 0.0, "", {}))
-    await shop.engine.prefix_care.look()
+    await shop.plugins[Planner].adopted_plans.follow(
+        shop.engine.bound_task(base), AdoptedPlan("always 1h", 0.0, "", {})
+    )
+    await shop.plugins[Prompts].care.look()
     await shop.serve(reply, question="marked?")
     assert [one.ttl for one in shop.provider.sent[-1].breakpoints] == ["5m"]
 
@@ -103,13 +107,13 @@ async def test_a_plan_is_followed_by_every_member_of_a_chain(shop, world, tmp_pa
     chained = world.app(shop.tasks, resources={Generator: Chain([down, shop.provider])}, ledger=tmp_path / "chain.db")
     await chained.drain()
     plan = AdoptedPlan("always 5m", 0.0, "", {})
-    await chained.engine.adopted.follow(chained.engine.bound_task(base), plan)
-    await chained.engine.prefix_care.look()
+    await chained.plugins[Planner].adopted_plans.follow(chained.engine.bound_task(base), plan)
+    await chained.plugins[Prompts].care.look()
     await chained.serve(reply, question="one")
     assert [one.ttl for one in down.sent[-1].breakpoints] == ["5m"]
     assert [one.ttl for one in shop.provider.sent[-1].breakpoints] == ["5m"]
     await chained.close()
-    rows = {(row.task, row.lane): row for row in await chained.ops.costs(book())}
+    rows = {(row.task, row.lane): row for row in await chained.plugins[Ledger].costs(book())}
     assert rows["reply", "realtime"].output == 5
     assert rows["reply", "realtime"].unpriced == "requests of down without reported tokens"
     assert rows["base", "prefix"].written_hour == 300
@@ -119,14 +123,14 @@ async def test_a_prefix_without_requests_or_prices_is_not_planned(shop):
     """Without a request, a price of the generator or a price of cached tokens, planning says what is missing."""
     base, reply = shop.named
     with pytest.raises(pb.BadInput, match="no requests"):
-        await shop.ops.replan_caching(base, "hosted", book())
+        await shop.plugins[Prompts].replan(base, "hosted", book())
     with pytest.raises(pb.BadInput, match="no generator 'other'"):
-        await shop.ops.replan_caching(base, "other", book())
+        await shop.plugins[Prompts].replan(base, "other", book())
     bare = msgspec.structs.replace(book().rates[0], cache_read=None)
     await shop.serve(reply, question="one")
-    await asyncio.to_thread(shop.engine.ledger.settle)
+    await asyncio.to_thread(shop.plugins[Ledger].file.settle)
     with pytest.raises(pb.BadInput, match="cache_read"):
-        await shop.ops.replan_caching(base, "hosted", msgspec.structs.replace(book(), rates=(bare,)))
+        await shop.plugins[Prompts].replan(base, "hosted", msgspec.structs.replace(book(), rates=(bare,)))
 
 
 async def test_a_changed_prefix_is_computed_ahead(shop, world):
@@ -139,15 +143,15 @@ async def test_a_changed_prefix_is_computed_ahead(shop, world):
 
     shop.provider.warm = warm
     await shop.materialize(base)
-    await shop.engine.prefix_care.look()
+    await shop.plugins[Prompts].care.look()
     assert warmed == []
     await shop.serve(reply, question="one")
     for window in ("30 days", "14 days"):
         world.put("window", window)
         await shop.drain()
         await shop.materialize(base)
-        await shop.engine.prefix_care.look()
-        await shop.engine.prefix_care.look()
+        await shop.plugins[Prompts].care.look()
+        await shop.plugins[Prompts].care.look()
     assert warmed == ["30 days", "14 days"]
 
 
@@ -159,15 +163,15 @@ async def waited(shop, world, seconds):
     for _ in range(seconds // 5):
         world.clock.advance(5)
         await shop.drain()
-        await shop.engine.prefix_care.look()
+        await shop.plugins[Prompts].care.look()
 
 
 async def followed(shop):
     """Follow a plan that keeps everything warm, and ask once."""
     base, reply = shop.named
     await shop.materialize(base)
-    await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
-    await shop.engine.prefix_care.look()
+    await shop.plugins[Planner].adopted_plans.follow(shop.engine.bound_task(base), WARM_ALL)
+    await shop.plugins[Prompts].care.look()
     await shop.serve(reply, question="one")
 
 
@@ -178,12 +182,12 @@ async def test_an_adopted_plan_keeps_a_prefix_warm(shop, world):
     assert [one.question[:1] for one in shop.provider.sent] == ["o", ".", "."]
     assert {one.prefix for one in shop.provider.sent} == {"base"}
     assert shop.provider.lengths == [9, 1, 1]
-    await shop.ops.unadopt(shop.named[0])
+    await shop.plugins[Planner].unadopt(shop.named[0])
     await waited(shop, world, 600)
     assert len(shop.provider.sent) == 3
-    await asyncio.to_thread(shop.engine.ledger.settle)
-    assert len(shop.engine.ledger.prompts("base", "hosted", days=1)) == 1
-    rows = {(row.task, row.lane): row for row in await shop.ops.costs(book())}
+    await asyncio.to_thread(shop.plugins[Ledger].file.settle)
+    assert len(shop.plugins[Ledger].file.prompts("base", "hosted", days=1)) == 1
+    rows = {(row.task, row.lane): row for row in await shop.plugins[Ledger].costs(book())}
     assert (rows["base", "prefix"].cached, rows["base", "prefix"].owner) == (600, "content")
     assert rows["reply", "realtime"].calls == 1
     assert rows["base", "prefix"].wasted == 1
@@ -202,15 +206,15 @@ async def test_two_processes_do_not_both_keep_a_prefix_warm(shop, world, tmp_pat
     base, reply = shop.named
     await shop.materialize(base)
     second = world.app(shop.tasks, resources={Generator: shop.provider}, ledger=tmp_path / "second.db")
-    await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
+    await shop.plugins[Planner].adopted_plans.follow(shop.engine.bound_task(base), WARM_ALL)
     for app in (shop, second):
         await app.drain()
-        await app.engine.prefix_care.look()
+        await app.plugins[Prompts].care.look()
         await app.serve(reply, question="one")
     for _ in range(60):
         world.clock.advance(5)
         await asyncio.gather(*(app.drain() for app in (shop, second)))
-        await asyncio.gather(*(app.engine.prefix_care.look() for app in (shop, second)))
+        await asyncio.gather(*(app.plugins[Prompts].care.look() for app in (shop, second)))
     assert [one.question[:1] for one in shop.provider.sent] == ["o", "o", "."]
 
 
@@ -263,14 +267,14 @@ async def test_a_part_of_the_look_that_fails_stops_no_other(shop, world, monkeyp
     for n in range(40):
         await shop.serve(reply, question=f"a{n}")
     shop.provider.reads = True
-    care = shop.engine.prefix_care
+    care = shop.plugins[Prompts].care
     send = care._send
 
     async def unreachable(alert):
         raise pb.errors.StoreError("gone", field="store")
 
     monkeypatch.setattr(care, "_send", unreachable)
-    await shop.engine.adopted.follow(shop.engine.bound_task(base), WARM_ALL)
+    await shop.plugins[Planner].adopted_plans.follow(shop.engine.bound_task(base), WARM_ALL)
     await care.look()
     await shop.serve(reply, question="one")
     await waited(shop, world, 300)
@@ -287,8 +291,10 @@ async def test_the_explanation_shows_the_followed_plan(shop):
     base, _ = shop.named
     await shop.materialize(base)
     for strategy, ends, reads in [("no caching", [None, None], False), ("always 5m", [None, "5m"], True)]:
-        await shop.engine.adopted.follow(shop.engine.bound_task(base), AdoptedPlan(strategy, 0.0, "", {}))
-        (row,) = (await shop.ops.prompts(book=book())).prompts
+        await shop.plugins[Planner].adopted_plans.follow(
+            shop.engine.bound_task(base), AdoptedPlan(strategy, 0.0, "", {})
+        )
+        (row,) = (await shop.plugins[Prompts].report(book=book())).prompts
         assert row.follows == strategy
         assert [part.breakpoint for part in row.explanation.parts] == ends
         assert (row.explanation.expected.read_share > 0) is reads
@@ -302,7 +308,7 @@ async def test_what_a_plan_cannot_change_is_not_planned(shop, monkeypatch, rules
     """A provider without breakpoints, or with other times to live, is named instead of planned wrongly."""
     monkeypatch.setattr(Provider, "rules", msgspec.structs.replace(RULES, **rules))
     with pytest.raises(pb.BadInput, match=words) as caught:
-        await shop.ops.replan_caching(shop.named[0], "hosted", book())
+        await shop.plugins[Prompts].replan(shop.named[0], "hosted", book())
     assert caught.value.field == "generator"
 
 
@@ -321,7 +327,7 @@ async def test_a_warm_up_that_is_cancelled_leaves_no_claim(shop, world):
     await begun.wait()
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
-    claims = shop.engine.prefix_care._warm_ups._claims
+    claims = shop.plugins[Prompts].care._warm_ups._claims
     assert await claims.read() == {}
     assert (tried, working is not None) == ([], True)
 
@@ -333,7 +339,7 @@ async def test_a_store_that_fails_leaves_warm_ups_to_the_next_look(shop, world, 
     async def gone(self, to):
         raise pb.errors.StoreError("the store is away", field="store")
 
-    monkeypatch.setattr(type(shop.engine.prefix_care._warm_ups._claims), "change", gone)
+    monkeypatch.setattr(type(shop.plugins[Prompts].care._warm_ups._claims), "change", gone)
     await waited(shop, world, 300)
     assert "base could not be kept warm: the store is away" in caplog.text
     assert tried == []
@@ -344,5 +350,5 @@ async def test_a_book_without_the_price_of_what_servers_write_is_refused(shop, w
     await planned_after(shop, world, 60, count=10)
     bare = msgspec.structs.replace(book(), rates=(msgspec.structs.replace(book().rates[0], cache_write_hour=None),))
     with pytest.raises(pb.BadInput, match="add cache_write_hour") as caught:
-        await shop.ops.replan_caching(shop.named[0], "hosted", bare)
+        await shop.plugins[Prompts].replan(shop.named[0], "hosted", bare)
     assert caught.value.field == "cache_write_hour"

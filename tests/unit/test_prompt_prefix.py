@@ -11,9 +11,12 @@ from tests.unit.prompted_shop import Provider, book, prompted_shop
 from tests.unit.shopfloor import contract
 
 import parbake as pb
+import parbake_llm
 from parbake.http import HttpApp
-from parbake.ports.models import Delta
-from parbake.ports.prompts import Block
+from parbake_llm import Prompts
+from parbake_llm.ports.generator import Delta
+from parbake_llm.ports.prompts import Block
+from parbake_planner import Ledger
 
 
 @pytest.fixture
@@ -49,13 +52,13 @@ async def test_what_a_prefix_costs_is_booked_for_its_owner(shop):
     for n in range(3):
         await shop.serve(reply, question=str(n))
     await shop.close()
-    rows = {(row.task, row.lane): row for row in await shop.ops.costs(book())}
+    rows = {(row.task, row.lane): row for row in await shop.plugins[Ledger].costs(book())}
     prefix, rest = rows["base", "prefix"], rows["reply", "realtime"]
     assert (prefix.owner, prefix.written_hour, prefix.cached) == ("content", 300, 600)
     assert prefix.usd == pytest.approx((300 * 2 + 600 * 0.1) / 1e6)
     assert (rest.input, rest.output, rest.cached) == (300, 15, 0)
     assert rest.usd == pytest.approx((300 + 15 * 10) / 1e6)
-    kinds = {row["ChargeDescription"]: row["BilledCost"] for row in await shop.ops.charges(book())}
+    kinds = {row["ChargeDescription"]: row["BilledCost"] for row in await shop.plugins[Ledger].charges(book())}
     assert kinds["base, prefix: one-hour cache write tokens of hosted"] == pytest.approx(600 / 1e6)
     assert kinds["base, prefix: cache read tokens of hosted"] == pytest.approx(60 / 1e6)
     assert sum(kinds.values()) == pytest.approx(prefix.usd + rest.usd)
@@ -67,10 +70,12 @@ async def test_tokens_without_a_price_do_not_hide_the_others(shop):
     await shop.serve(reply, question="one")
     await shop.close()
     bare = msgspec.structs.replace(book(), rates=(msgspec.structs.replace(book().rates[0], cache_write_hour=None),))
-    rows = {(row.task, row.lane): row for row in await shop.ops.costs(bare)}
+    rows = {(row.task, row.lane): row for row in await shop.plugins[Ledger].costs(bare)}
     assert rows["reply", "realtime"].usd == pytest.approx((100 + 5 * 10) / 1e6)
     assert "cache_write_hour" in rows["base", "prefix"].unpriced
-    assert sum(row["BilledCost"] for row in await shop.ops.charges(bare)) == pytest.approx((100 + 5 * 10) / 1e6)
+    assert sum(row["BilledCost"] for row in await shop.plugins[Ledger].charges(bare)) == pytest.approx(
+        (100 + 5 * 10) / 1e6
+    )
 
 
 async def test_a_prefix_that_nobody_read_is_waste(shop, world):
@@ -78,9 +83,9 @@ async def test_a_prefix_that_nobody_read_is_waste(shop, world):
     _, reply = shop.named
     await shop.serve(reply, question="once")
     world.clock.advance(4000)
-    await shop.engine.prefix_care.look()
+    await shop.plugins[Prompts].care.look()
     await shop.close()
-    row = next(row for row in await shop.ops.costs(book()) if (row.task, row.lane) == ("base", "prefix"))
+    row = next(row for row in await shop.plugins[Ledger].costs(book()) if (row.task, row.lane) == ("base", "prefix"))
     assert (row.wasted, row.wasted_usd) == (1, pytest.approx(300 * 2 / 1e6))
 
 
@@ -91,15 +96,15 @@ async def test_the_owner_hears_of_a_provider_that_stops_caching(shop):
     shop.provider.reads = False
     for n in range(40):
         await shop.serve(reply, question=f"a{n}")
-    await shop.engine.prefix_care.look()
-    await shop.engine.prefix_care.look()
+    await shop.plugins[Prompts].care.look()
+    await shop.plugins[Prompts].care.look()
     (alert,) = shop.sink.alerts
     assert (alert.kind, alert.task, alert.owner) == ("cache_drift", "base", "content")
     assert "less from its cache than predicted" in alert.message
     shop.provider.reads = True
     for n in range(80):
         await shop.serve(reply, question=f"b{n}")
-    await shop.engine.prefix_care.look()
+    await shop.plugins[Prompts].care.look()
     assert [alert.kind for alert in shop.sink.alerts] == ["cache_drift", "cache_steady"]
 
 
@@ -115,7 +120,7 @@ async def test_a_request_without_reported_tokens_is_named(shop):
     with pytest.raises(pb.errors.ProviderError):
         await shop.serve(reply, question="one")
     await shop.close()
-    (row,) = [row for row in await shop.ops.costs(book()) if row.task == "reply"]
+    (row,) = [row for row in await shop.plugins[Ledger].costs(book()) if row.task == "reply"]
     assert row.unpriced == "requests of hosted without reported tokens"
 
 
@@ -124,8 +129,8 @@ async def test_misses_are_booked_with_their_cause(shop):
     _, reply = shop.named
     for n in range(3):
         await shop.serve(reply, question=str(n))
-    await asyncio.to_thread(shop.engine.ledger.settle)
-    hours = shop.engine.ledger.hourly()
+    await asyncio.to_thread(shop.plugins[Ledger].file.settle)
+    hours = shop.plugins[Ledger].file.hourly()
     assert [(task, calls) for _, kind, task, _, _, calls, *_ in hours if kind == "cache_miss"] == [("base", 1)]
     await shop.close()
 
@@ -137,7 +142,7 @@ async def test_a_generator_without_a_model_has_its_own_row(shop, monkeypatch):
     base, reply = shop.named
     await shop.materialize(base)
     await shop.serve(reply, question="one")
-    (row,) = (await shop.ops.prompts(book=book())).prompts
+    (row,) = (await shop.plugins[Prompts].report(book=book())).prompts
     assert (row.provider, row.model, row.generator) == ("hosted", "hosted", "hosted")
     assert row.met is not None
     assert row.met.requests == 1
@@ -168,7 +173,7 @@ def test_an_outdated_prefix_cannot_be_allowed(fallback, words):
     """``ServeStale`` is refused where the prefix is declared."""
     with pytest.raises(pb.errors.ContractError, match=words) as caught:
 
-        @pb.Registry().prefix(**contract() | {"fallback_if_stale": fallback})
+        @parbake_llm.prefix(pb.Registry(), **contract() | {"fallback_if_stale": fallback})
         def base(variant: str) -> list[Block]:
             return []
 
@@ -179,7 +184,7 @@ def test_a_live_input_has_no_place_in_a_prefix():
     """A prefix that reads a live value is refused."""
     with pytest.raises(pb.errors.LaneError, match="live input 'user'"):
 
-        @pb.Registry().prefix(**contract())
+        @parbake_llm.prefix(pb.Registry(), **contract())
         def base(variant: str, *, user: pb.Live[str]) -> list[Block]:
             return [Block("rules", user)]
 
@@ -202,28 +207,29 @@ async def test_blocks_that_cannot_be_sent_are_refused(world, blocks, words):
     """A prefix of no block, of duplicate or reserved names, or of an unknown volatility fails with its name."""
     tasks = pb.Registry()
 
-    @tasks.prefix(**contract())
+    @parbake_llm.prefix(tasks, **contract())
     async def base(variant: str) -> list[Block]:
         return blocks
 
     with pytest.raises(pb.errors.ComputeFailed, match=words):
-        await world.app(tasks).serve(base, "x")
+        await world.app(tasks, plugins=[Prompts()]).serve(base, "x")
 
 
 MODULE = """
 import parbake as pb
-from parbake.ports.prompts import Block
+import parbake_llm
+from parbake_llm.ports.prompts import Block
 tasks = pb.Registry()
 
 def variants() -> list[str]:
     return ["short"]
 
-@tasks.prefix(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="content",
+@parbake_llm.prefix(tasks, freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="content",
               refresh=pb.every("20m"), keys=variants)
 def base(variant: str) -> list[Block]:
     return [Block("rules", "r" * 400), Block("clock", "Today is Monday.")]
 
-app = pb.App(tasks, store="lmdb://FOLDER/store")
+app = pb.App(tasks, store="lmdb://FOLDER/store", plugins=[parbake_llm.Prompts()])
 """
 
 

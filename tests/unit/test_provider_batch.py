@@ -9,11 +9,13 @@ from tests.unit.shopfloor import contract
 from tests.waiting import until
 
 import parbake as pb
+import parbake_llm
 from parbake.errors import ContractError, ProviderError, RoleError, RunInProgress
-from parbake.ledger.costs import CostBook, Offer
-from parbake.planner.prices import Rate
-from parbake.ports.models import Generator
-from parbake.testing.providers import SubmitFault
+from parbake_llm.ports.generator import Generator
+from parbake_llm.testing import SubmitFault
+from parbake_planner import Ledger
+from parbake_planner.ledger.costs import CostBook, Offer
+from parbake_planner.prices import Rate
 
 
 def batched(*readers):
@@ -198,7 +200,7 @@ async def test_tokens_of_jobs_cost_half_and_direct_ones_do_not(world, tmp_path):
     letters.world.put("bob", "likes chess")
     await letters.runs_until_done()
     await letters.app.close()
-    found = {cost.lane: cost for cost in await letters.opened().ops.costs() if cost.input}
+    found = {cost.lane: cost for cost in await letters.opened().plugins[Ledger].costs() if cost.input}
     one = (900 * 1.0 + 100 * 10.0) / 1e6
     assert {lane: cost.usd for lane, cost in found.items()} == pytest.approx({"batch": 2 * one / 2, "direct": one})
     assert {cost.unpriced for cost in found.values()} == {""}
@@ -213,7 +215,7 @@ async def test_an_answer_that_is_read_again_is_booked_once_and_never_unpriced(wo
     letters = Letters(world, kind="many", via={"within": "2d"}, **options)
     assert await rows_without_time(letters) == 2
     await letters.app.close()
-    found = {cost.lane: cost for cost in await letters.opened().ops.costs()}
+    found = {cost.lane: cost for cost in await letters.opened().plugins[Ledger].costs()}
     assert (found["batch"].input, found["batch"].unpriced) == (2 * 900, "")
 
 
@@ -273,7 +275,7 @@ async def alone(key: str) -> str:
 )
 def test_a_declaration_that_cannot_work_names_the_field(changes, error, field):
     """``via=`` needs a schedule, an async function with a generator, and an SLA that leaves the time."""
-    via = pb.ProviderBatch(lambda: None, within="6h")
+    via = parbake_llm.ProviderBatch(lambda: None, within="6h")
     with pytest.raises(error) as caught:
         declared(**({"via": via} | changes))
     assert caught.value.field == field
@@ -291,7 +293,7 @@ def test_a_declaration_that_cannot_work_names_the_field(changes, error, field):
 def test_a_wrong_setting_names_the_field(settings, field):
     """Each setting is checked when it is written."""
     with pytest.raises(ContractError) as caught:
-        pb.ProviderBatch(**({"provider": lambda: None} | settings))
+        parbake_llm.ProviderBatch(**({"provider": lambda: None} | settings))
     assert caught.value.field == field
 
 
@@ -303,8 +305,8 @@ async def test_a_function_may_open_the_batch_interface_when_it_is_needed(world):
         opened.append(1)
         return provider
 
-    via = pb.ProviderBatch(opens)
+    via = parbake_llm.ProviderBatch(opens)
     assert (via.opened, via.opened, opened) == (provider, provider, [1])
     with pytest.raises(ContractError) as caught:
-        _ = pb.ProviderBatch(lambda: None).opened
+        _ = parbake_llm.ProviderBatch(lambda: None).opened
     assert caught.value.field == "via.provider"

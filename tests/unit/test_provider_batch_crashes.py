@@ -8,18 +8,21 @@ from tests.unit.provider_letters import DAY, HOUR, Letters, Provider, asked
 from tests.unit.shopfloor import Facts
 
 import parbake as pb
+import parbake_llm
 from parbake.errors import StoreError
-from parbake.fence.record import Stamp
-from parbake.lanes.batch.jobs.asking import GivenAnswer, GivenAnswers, PromptIds, scope_of
-from parbake.lanes.batch.jobs.job_journal import CLOCKS_S, JobRecord, SubmittedJob, matching, shares
-from parbake.lanes.batch.provided import ProvidedRuns
-from parbake.ports.batches.provider_jobs import BatchAnswer, SeenJob
-from parbake.ports.models import Generator, Usage
 from parbake.ports.named_values import NamedValue
-from parbake.ports.prompts import Prompt
-from parbake.stores.memory import MemoryStore
-from parbake.testing.providers import SubmitFault
-from parbake.testing.providers.jobs import JobLine
+from parbake.ports.usage import Usage
+from parbake.protocol.record import Stamp
+from parbake.store.memory import MemoryStore
+from parbake_llm.batch.asking import GivenAnswer, GivenAnswers, PromptIds, scope_of
+from parbake_llm.batch.job_journal import CLOCKS_S, JobRecord, SubmittedJob, matching, shares
+from parbake_llm.batch.provided import ProvidedRuns
+from parbake_llm.ports.generator import Generator
+from parbake_llm.ports.prompts import Prompt
+from parbake_llm.ports.provider_jobs import BatchAnswer, SeenJob
+from parbake_llm.testing import SubmitFault
+from parbake_llm.testing.jobs import JobLine
+from parbake_planner import Ledger
 
 GRACE_S = 120.0
 
@@ -172,7 +175,9 @@ async def test_a_gate_that_objects_buys_nothing_new(world, tmp_path):
     assert verdicts == []
     assert (jobs(letters), letters.provider.asked) == (1, [])
     await letters.app.close()
-    assert {cost.lane: cost.input for cost in await letters.opened().ops.costs() if cost.input} == {"batch": 3 * 900}
+    assert {cost.lane: cost.input for cost in await letters.opened().plugins[Ledger].costs() if cost.input} == {
+        "batch": 3 * 900
+    }
 
 
 async def test_the_next_generation_buys_new_answers(letters):
@@ -247,7 +252,7 @@ async def test_a_function_that_catches_errors_cannot_take_the_collecting_for_one
 
     @tasks.artifact(
         freshness_sla="3d", refresh=pb.every("1d"), invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="team",
-        keys=lister(letters.readers), via=pb.ProviderBatch(letters.provider, within="6h"),
+        keys=lister(letters.readers), via=parbake_llm.ProviderBatch(letters.provider, within="6h"),
     )  # fmt: skip
     async def careful(reader: str, llm: pb.Resource[Generator]) -> str:
         try:
@@ -342,7 +347,7 @@ def test_pauses_between_looks_grow_to_ten_times_the_first():
 
 async def test_a_crash_between_the_promotion_and_its_note_does_not_reuse_answers(letters, monkeypatch):
     """The record of the jobs is still there, but belongs to the generation before."""
-    monkeypatch.setattr(ProvidedRuns, "finish", lambda *_: asyncio.sleep(0))
+    monkeypatch.setattr(ProvidedRuns, "promoted", lambda *_: asyncio.sleep(0))
     await letters.runs_until_done()
     assert (await record(letters)).jobs
     monkeypatch.undo()

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parbake.ports.prompts import ToolCall
 from parbake.testing import FakeClock
-from parbake.testing.providers import BoxRequest, ProviderBox, ProviderFault, ScriptedReply, event_stream
-from parbake.testing.providers.dialect import halves, words
-from parbake.testing.providers.prefixes import BoxCache, PromptPiece, Refusal
-from parbake.testing.providers.script import Script
-from parbake.testing.providers.tokens import counted, split
+from parbake_llm.ports.prompts import ToolCall
+from parbake_llm.testing import BoxRequest, ProviderBox, ProviderFault, ScriptedReply, event_stream
+from parbake_llm.testing.dialect import halves, words
+from parbake_llm.testing.prefixes import BoxCache, PromptPiece, Refusal
+from parbake_llm.testing.script import Script
+from parbake_llm.testing.tokens import counted, split
 
 BIG = "x" * 400  # 100 tokens
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parbake.errors import DeclarationError, FailureKind, MissingDependency, ProviderError
-from parbake.generators.chain import Breaker, Breakers, BreakerState, Chain, chain
-from parbake.generators.extractive import Extractive
-from parbake.ports.models import Delta, Usage
-from parbake.ports.prompts import Prompt, Tool, ToolCall
+from parbake.ports.usage import Usage
+from parbake_llm.generators.chain import Breaker, Breakers, BreakerState, Chain, chain
+from parbake_llm.generators.extractive import Extractive
+from parbake_llm.ports.generator import Delta
+from parbake_llm.ports.prompts import Prompt, Tool, ToolCall
 
 PROMPT = Prompt(question="What?", evidence=("Returns take 30 days.",))
 USAGE = Usage(uncached=1, output=2)

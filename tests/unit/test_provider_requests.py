@@ -13,22 +13,23 @@ from hypothesis import strategies as st
 from tests.waiting import until
 
 from parbake.errors import FailureKind, MissingDependency, ProviderError
-from parbake.generators._hosted.anthropic_messages import MessageReply, message_request, message_usage
-from parbake.generators._hosted.bedrock_converse import ConverseReply, converse_request, converse_usage
-from parbake.generators._hosted.calls import LONGEST_ARGUMENTS, CallPieces, arguments_of
-from parbake.generators._hosted.chat import StreamReply
-from parbake.generators._hosted.claude_rules import bedrock_rules, claude_rules
-from parbake.generators._hosted.clients.failures import kind_of_code, kind_of_status, retry_after
-from parbake.generators._hosted.clients.keys import masked
-from parbake.generators._hosted.handover import AHEAD, handed_over
-from parbake.generators._hosted.openai_chat import EXPLICIT, cache_key, chat_request
-from parbake.generators._hosted.parts import fitting
-from parbake.generators.anthropic import AnthropicGenerator
-from parbake.generators.bedrock import BedrockGenerator
-from parbake.generators.openai import OpenAIGenerator
-from parbake.ports.models import Delta, Usage
-from parbake.ports.prompts import TTL_S, Block, Breakpoint, Exchange, Prompt, Tool, ToolCall
-from parbake.prompt.writing.placement import NO_CACHE, CacheRules, placed
+from parbake.ports.usage import Usage
+from parbake_llm.generators._hosted.anthropic_messages import MessageReply, message_request, message_usage
+from parbake_llm.generators._hosted.bedrock_converse import ConverseReply, converse_request, converse_usage
+from parbake_llm.generators._hosted.calls import LONGEST_ARGUMENTS, CallPieces, arguments_of
+from parbake_llm.generators._hosted.chat import StreamReply
+from parbake_llm.generators._hosted.claude_rules import bedrock_rules, claude_rules
+from parbake_llm.generators._hosted.clients.failures import kind_of_code, kind_of_status, retry_after
+from parbake_llm.generators._hosted.clients.keys import masked
+from parbake_llm.generators._hosted.handover import AHEAD, handed_over
+from parbake_llm.generators._hosted.openai_chat import EXPLICIT, cache_key, chat_request
+from parbake_llm.generators._hosted.parts import fitting
+from parbake_llm.generators.anthropic import AnthropicGenerator
+from parbake_llm.generators.bedrock import BedrockGenerator
+from parbake_llm.generators.openai import OpenAIGenerator
+from parbake_llm.ports.generator import Delta
+from parbake_llm.ports.prompts import TTL_S, Block, Breakpoint, Exchange, Prompt, Tool, ToolCall
+from parbake_llm.writing.placement import NO_CACHE, CacheRules, placed
 
 RULES = CacheRules(mechanism="breakpoints", minimum=1, ttls=("5m", "1h"))
 HOUR = {"type": "ephemeral", "ttl": "1h"}

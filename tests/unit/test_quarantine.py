@@ -8,9 +8,9 @@ from tests.unit.commands import invoke
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.fence.cause import Cause, Reason
-from parbake.fence.control import Control, Quarantine, quarantine
 from parbake.lanes.event.recovery import FileJournal
+from parbake.protocol.cause import Cause, Reason
+from parbake.protocol.control import Control, Quarantine, quarantine
 
 
 class Heard:

@@ -27,7 +27,8 @@ def test_a_page_that_differs_is_named(tmp_path):
     (tmp_path / "assistant").symlink_to(ROOT / "assistant")
     for path in (ROOT / "scripts").glob("reference*.py"):
         (tmp_path / "scripts" / path.name).write_text(path.read_text())
-    (tmp_path / "src/parbake").symlink_to(ROOT / "src/parbake")
+    (tmp_path / "src").rmdir()
+    (tmp_path / "src").symlink_to(ROOT / "src")
     assert _check(tmp_path).returncode == 0
     (tmp_path / "docs/reference/causes.md").write_text("something else")
     done = _check(tmp_path, "--check")

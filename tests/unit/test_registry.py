@@ -6,8 +6,8 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.declare.legality import could_be_precomputed, legal_lanes
-from parbake.declare.task_table import classify
+from parbake.tasks.legality import could_be_precomputed, legal_lanes
+from parbake.tasks.task_table import classify
 
 
 @pytest.fixture

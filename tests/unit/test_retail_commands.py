@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.generators.extractive import Extractive
-from parbake.generators.llama import LlamaGenerator
-from parbake.generators.openai import OpenAIGenerator
+from parbake_llm.generators.extractive import Extractive
+from parbake_llm.generators.llama import LlamaGenerator
+from parbake_llm.generators.openai import OpenAIGenerator
 from retail_assistant import compose, main
 from retail_assistant.settings import Settings, from_environment
 from retail_assistant.shop.complaints import Rules

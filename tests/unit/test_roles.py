@@ -5,8 +5,8 @@ from typing import Annotated
 import pytest
 
 import parbake as pb
-from parbake.declare.parameters import inspect_roles
-from parbake.declare.roles import Role
+from parbake.tasks.parameters import inspect_roles
+from parbake.tasks.roles import Role
 
 
 def test_roles_are_read_from_the_signature():

@@ -13,10 +13,11 @@ from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.errors import StoreError
-from parbake.fence.control import Pointer, Promotion
 from parbake.lanes.batch import partition
 from parbake.lanes.batch.off_peak import RunSlot
 from parbake.lanes.batch.runs import LEASE_S, State
+from parbake.protocol.control import Pointer, Promotion
+from parbake.tasks.retention import Retention
 
 
 class Rows:
@@ -450,7 +451,7 @@ async def test_refusals_do_not_wear_a_gate_out(rows):
 
 async def test_retention_bounds_what_can_be_rolled_back_to(world):
     """Generations are kept by number and by size; the current one is always kept."""
-    for retention, kept in ((pb.Retention(2), 2), (pb.Retention(5), 5), (pb.Retention(5, "2047"), 2)):
+    for retention, kept in ((Retention(2), 2), (Retention(5), 5), (Retention(5, "2047"), 2)):
         tasks = pb.Registry()
 
         @tasks.artifact(**contract(invalidated_by=[]), retention=retention)
@@ -479,5 +480,5 @@ async def test_retention_bounds_what_can_be_rolled_back_to(world):
 def test_a_retention_that_cannot_be_meant_is_refused(wrong, field):
     """An invalid retention is refused by its field."""
     with pytest.raises(pb.errors.ContractError) as caught:
-        pb.Retention(**wrong)
+        Retention(**wrong)
     assert caught.value.field == field

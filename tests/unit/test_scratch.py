@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import parbake as pb
-from parbake.executors._scratch import LOCK, PREFIX, Scratch, remove_left_over
-from parbake.executors.local import LocalExecutor
+from parbake.adapters._scratch import LOCK, PREFIX, Scratch, remove_left_over
+from parbake.adapters.local import LocalExecutor
 
-OWN = "import sys; from parbake.executors._scratch import Scratch; s = Scratch(); print(s.path, flush=True); input()"
+OWN = "import sys; from parbake.adapters._scratch import Scratch; s = Scratch(); print(s.path, flush=True); input()"
 
 
 @pytest.fixture

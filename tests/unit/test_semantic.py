@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parbake.semantic import FixedPolicy, Match, Matcher, compile_bank, is_personal, veto
-from parbake.semantic.policies.ridge import MAX_ALIASES
-from parbake.semantic.text.normalize import normalize
-from parbake.semantic.text.veto import VETOES
+from parbake_semantic import FixedPolicy, Match, Matcher, compile_bank, is_personal, veto
+from parbake_semantic.policies.ridge import MAX_ALIASES
+from parbake_semantic.text.normalize import normalize
+from parbake_semantic.text.veto import VETOES
 
 WORDINGS = st.lists(st.text(min_size=1, max_size=12).filter(str.strip), min_size=1, max_size=12, unique_by=str.lower)
 

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.embedders import TOPICS, Words
 
 import parbake as pb
-from parbake.semantic import (
+from parbake_semantic import (
     AdaptivePolicy,
     Bound,
     Explorations,

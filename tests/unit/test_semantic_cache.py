@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tests.unit.embedders import TOPICS, Words
 
-from parbake.fence.record import Meta, Tags, bond
-from parbake.semantic import Scope, SemanticCache, Veto, fixed
-from parbake.semantic.cache.scoped_store import CachedAnswer, ScopedStore
+from parbake.protocol.record import Meta, Tags, bond
+from parbake_semantic import Scope, SemanticCache, Veto, fixed
+from parbake_semantic.cache.scoped_store import CachedAnswer, ScopedStore
 
 
 def broken(_question):

@@ -10,13 +10,14 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 import parbake as pb
-from parbake.numeric.logistic import Logistic, sigmoid
-from parbake.semantic.policies.calibrate import Bound, Trials, calibrate, cross_fitted, trials
-from parbake.semantic.policies.features import FEATURES, features, gather
-from parbake.semantic.policies.quadratic import PENALTY, Quadratic
-from parbake.semantic.policies.ridge import RIDGE, fit, kernel
-from parbake.semantic.policies.risk import lowest_threshold, upper_limits
-from parbake.semantic.text.arrays import unit_rows
+import parbake_semantic
+from parbake.values.logistic import Logistic, sigmoid
+from parbake_semantic.policies.calibrate import Bound, Trials, calibrate, cross_fitted, trials
+from parbake_semantic.policies.features import FEATURES, features, gather
+from parbake_semantic.policies.quadratic import PENALTY, Quadratic
+from parbake_semantic.policies.ridge import RIDGE, fit, kernel
+from parbake_semantic.policies.risk import lowest_threshold, upper_limits
+from parbake_semantic.text.arrays import unit_rows
 
 
 def clusters(answers, aliases, *, spread=0.3, dimensions=24, seed=0):
@@ -66,8 +67,8 @@ def test_features_of_a_bank_are_those_of_its_lookup():
     queries, _ = clusters(12, 6, seed=5)
     head = fit(vectors, owner, 12)
     winner, columns = features(gather(queries.astype(float) @ vectors.T.astype(float), owner, 12, head.scores(queries)))
-    matcher = pb.semantic.Matcher(
-        pb.semantic.compile_bank("hash", [(str(o), f"wording {i}") for i, o in enumerate(owner)], vectors)
+    matcher = parbake_semantic.Matcher(
+        parbake_semantic.compile_bank("hash", [(str(o), f"wording {i}") for i, o in enumerate(owner)], vectors)
     )
     for row, query in enumerate(queries):
         match = matcher.match("unknown", query)

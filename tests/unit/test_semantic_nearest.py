@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from parbake.semantic.cache.index import Nearest
-from parbake.semantic.cache.local_ridge import Neighbours
+from parbake_semantic.cache.index import Nearest
+from parbake_semantic.cache.local_ridge import Neighbours
 
 
 def unit(count, dimensions=32, seed=0):

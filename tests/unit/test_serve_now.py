@@ -10,17 +10,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.codecs.wire_shape import wire_shape
-from parbake.declare.contract import SERVABLE, judge
-from parbake.fence.cause import Cause, Reason
-from parbake.fence.check import is_pending, killed_by, newness
-from parbake.fence.control import Control, Pointer
-from parbake.fence.record import LANES, Built, Meta, Record, Stamp, Tags, encode
+from parbake.protocol.cause import Cause, Reason
+from parbake.protocol.check import is_pending, killed_by, newness
+from parbake.protocol.control import Control, Pointer
+from parbake.protocol.record import LANES, Built, Meta, Record, Stamp, Tags, encode
+from parbake.protocol.verdict import SERVABLE, judge
 from parbake.serving.bind import NO_CONTEXT
 from parbake.serving.read import as_served
-from parbake.stores.memory import MemoryStore
-from parbake.stores.steps import engine
+from parbake.store.memory import MemoryStore
+from parbake.store.steps import steps as engine
+from parbake.tasks.contract import Exponential
 from parbake.testing import FakeClock
+from parbake.values.codecs.wire_shape import wire_shape
 
 NOW, LIMIT_S = 1000.0, 30.0
 PLAIN, WANING = (f"{name}@1:{wire_shape(str).hex()}" for name in ("plain", "waning"))
@@ -79,7 +80,7 @@ def plain(key: str) -> str:
     return key
 
 
-@tasks.artifact(**settings, confidence=pb.Exponential("1m", floor=0.3))
+@tasks.artifact(**settings, confidence=Exponential("1m", floor=0.3))
 def waning(key: str) -> str:
     """Return the key; the value loses confidence with age."""
     return key
@@ -177,11 +178,14 @@ class Slow(MemoryStore):
 
 
 @pytest.mark.parametrize("store", [MemoryStore, Slow])
-async def test_hooks_see_the_same_reads_either_way(store):
-    """A hook gets each miss and read once, with plain strings, on both read paths."""
+async def test_observers_hear_the_same_reads_either_way(store):
+    """An observer hears each miss and read once, with plain strings, on both read paths."""
     seen = []
 
-    class Watcher:
+    class Watcher(pb.Plugin):
+        def open(self, parts):
+            parts.on.hear(self)
+
         def served(self, task, key, verdict, lane, seconds):
             seen.append((task, key, verdict, lane, type(verdict), seconds > 0))
 
@@ -191,7 +195,7 @@ async def test_hooks_see_the_same_reads_either_way(store):
         def computed(self, *_, **__):
             seen.append("computed")
 
-    app = pb.App(tasks, store=store(), hooks=[Watcher()])
+    app = pb.App(tasks, store=store(), plugins=[Watcher()])
     await app.serve(plain, "k")
     await app.serve(plain, "k")
     await app.close()

@@ -10,11 +10,11 @@ from tests.unit.shopfloor import Facts, contract
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.declare.contract import Steps
-from parbake.fence.tags import spelled
 from parbake.process.flight import Flights
+from parbake.protocol.tags import spelled
 from parbake.serving.bound import KeyCodec
-from parbake.stores.memory import MemoryStore
+from parbake.store.memory import MemoryStore
+from parbake.tasks.contract import Steps
 
 
 def substituted(tasks, **changes):

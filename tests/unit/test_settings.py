@@ -7,8 +7,13 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.executors.local import LocalExecutor
-from parbake.executors.ray import RayExecutor
+import parbake_planner
+from parbake.adapters.local import LocalExecutor
+from parbake.adapters.ray import RayExecutor
+from parbake.lanes.batch.throttle import Throttle
+from parbake.tasks.retention import Retention
+from parbake_llm import Prompts
+from parbake_planner import Ledger, Planner
 
 NO_LIMITS = (math.nan, math.inf, -math.inf, -0.1, True, "0.5", b"1")
 NO_COUNTS = (0, -1, 2.5, True, "3", b"3", None, math.nan)
@@ -36,7 +41,7 @@ def declare(**settings):
 def test_a_count_is_a_whole_number_above_0(value):
     """An invalid ``chunk=``, number of generations or number of processes is refused."""
     assert refused(pb.errors.ContractError, "chunk", value, lambda: declare(chunk=value))
-    assert refused(pb.errors.ContractError, "retention.generations", value, lambda: pb.Retention(generations=value))
+    assert refused(pb.errors.ContractError, "retention.generations", value, lambda: Retention(generations=value))
     for executor in (LocalExecutor, RayExecutor):
         assert refused(pb.BadInput, "processes", value, lambda executor=executor: executor("shop:app", processes=value))
 
@@ -44,7 +49,7 @@ def test_a_count_is_a_whole_number_above_0(value):
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, "much", b"2GiB", math.nan])
 def test_a_retained_size_is_some_bytes(value):
     """An invalid retention size is refused."""
-    assert refused(pb.errors.ContractError, "retention.size", value, lambda: pb.Retention(size=value))
+    assert refused(pb.errors.ContractError, "retention.size", value, lambda: Retention(size=value))
 
 
 @pytest.mark.parametrize("value", NO_LIMITS)
@@ -64,7 +69,7 @@ def test_a_gate_that_always_looks_needs_its_limit(name):
 @pytest.mark.parametrize("name", ["slowdown", "pressure", "least"])
 def test_a_throttle_has_limits_that_can_be_reached(name, value):
     """A throttle's limits must be finite numbers that are not negative."""
-    assert refused(pb.BadInput, f"throttle.{name}", value, lambda: pb.Throttle(**{name: value}))
+    assert refused(pb.BadInput, f"throttle.{name}", value, lambda: Throttle(**{name: value}))
 
 
 @pytest.mark.parametrize("value", [5, None, {"rows": 0.5}])
@@ -123,26 +128,28 @@ def test_a_quality_gate_returns_its_reason(value):
 
 
 @pytest.mark.parametrize("value", ["yes", [5], 1, None, "22:00-06:00"])
-@pytest.mark.parametrize("make", [pb.every, pb.planned])
+@pytest.mark.parametrize("make", [pb.every, parbake_planner.planned])
 def test_a_schedule_is_off_peak_or_not(make, value):
     """``off_peak=`` of a schedule accepts only booleans; the windows are a setting of the app."""
     assert refused(pb.errors.ContractError, "refresh.off_peak", value, lambda: make("6h", off_peak=value))
-    assert refused(pb.errors.ContractError, "refresh.off_peak", value, lambda: pb.planned(off_peak=value))
+    assert refused(pb.errors.ContractError, "refresh.off_peak", value, lambda: parbake_planner.planned(off_peak=value))
 
 
 @pytest.mark.parametrize("value", ["yes", [5], 1, 0, None])
 @pytest.mark.parametrize("period", [None, "6h"])
 def test_a_plan_reverses_or_not(period, value):
     """``reverses=`` accepts only booleans, whether the plan has a period or not."""
-    assert refused(pb.errors.ContractError, "refresh.reverses", value, lambda: pb.planned(period, reverses=value))
-    assert [pb.planned(period, reverses=given).reverses for given in (True, False)] == [True, False]
+    assert refused(
+        pb.errors.ContractError, "refresh.reverses", value, lambda: parbake_planner.planned(period, reverses=value)
+    )
+    assert [parbake_planner.planned(period, reverses=given).choice.reverses for given in (True, False)] == [True, False]
 
 
 def test_a_truth_is_no_duration():
     """``True`` is refused as a period and as a budget."""
     assert refused(pb.errors.ContractError, "refresh.period", True, lambda: pb.every(True))
     assert refused(pb.errors.ContractError, "refresh.budget", True, lambda: pb.every("6h", budget=True))
-    assert refused(pb.errors.ContractError, "refresh.budget", True, lambda: pb.planned(budget=True))
+    assert refused(pb.errors.ContractError, "refresh.budget", True, lambda: parbake_planner.planned(budget=True))
 
 
 class Sink:
@@ -167,8 +174,8 @@ def test_a_store_is_one_or_its_address(value):
 
 @pytest.mark.parametrize("value", [5, True, b"ledger", ["ledger"]])
 def test_a_ledger_is_a_path(value):
-    """``ledger=`` refuses anything but a path and ``None``."""
-    assert refused(pb.BadInput, "ledger", value, lambda: pb.App(pb.Registry(), ledger=value))
+    """A ledger refuses anything but a path."""
+    assert refused(pb.BadInput, "ledger", value, lambda: Ledger(value))
 
 
 @pytest.mark.parametrize("value", [5, [5], "22-6", ["22:00-22:00"], [None]])
@@ -230,8 +237,8 @@ async def test_what_can_be_meant_is_accepted(tmp_path):
     """Settings at the edges of their ranges, and all documented types, are accepted."""
     gates = pb.Gates(rows=0, not_finite=1, empty=None, drift=0.1, quality=lambda generation: None)
     assert (gates.rows, gates.not_finite, gates.empty, gates.drift) == (0, 1, None, 0.1)
-    assert pb.Retention(generations=16, size=1).generations == 16
-    assert pb.Throttle(slowdown=2, pressure=1, least=1).slowdown == 2
+    assert Retention(generations=16, size=1).generations == 16
+    assert Throttle(slowdown=2, pressure=1, least=1).slowdown == 2
     assert declare(chunk=1).chunk == 1
     executor = LocalExecutor("shop.parts:app.inner", processes=1, nice=0)
     batch = pb.Batch(executor=executor, throttle=None, off_peak="22:00-06:00", zone="Europe/Berlin")
@@ -240,6 +247,8 @@ async def test_what_can_be_meant_is_accepted(tmp_path):
     assert batch.windows is not None
     await app.close()
     store, sink = pb.App(pb.Registry()).engine.store, Sink()
-    app = pb.App(pb.Registry(), store=store, alerts=(sink,), ledger=tmp_path / "ledger")
+    app = pb.App(
+        pb.Registry(), store=store, alerts=(sink,), plugins=[Ledger(tmp_path / "ledger"), Planner(), Prompts()]
+    )
     assert (app.engine.store, app.settings.alerts) == (store, (sink,))
     await app.close()

@@ -11,13 +11,13 @@ import pytest
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.lab.shadow import CurrentValue
-from parbake.lab.shadow.caches import CacheEntry, UndecodableError
-from parbake.lab.shadow.compare import difference, normal
-from parbake.lab.shadow.findings import Finding, Price, summarize
-from parbake.lab.shadow.shadow_report import as_json, seconds, short, tables
-from parbake.lab.shadow.shadow_run import ShadowLimits, Style, shadow
 from parbake.values.statistics import percentile, wilson
+from parbake_lab.shadow import CurrentValue
+from parbake_lab.shadow.caches import CacheEntry, UndecodableError
+from parbake_lab.shadow.compare import difference, normal
+from parbake_lab.shadow.findings import Finding, Price, summarize
+from parbake_lab.shadow.shadow_report import as_json, seconds, short, tables
+from parbake_lab.shadow.shadow_run import ShadowLimits, Style, shadow
 
 FAST = ShadowLimits(sample=100, rate=10_000, timeout_s=20)
 HIDDEN = Style()

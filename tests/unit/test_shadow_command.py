@@ -16,7 +16,7 @@ from parbake.cli.main import cli
 
 RECOMPUTE = '''
 """What the truth is now."""
-import parbake.lab.shadow
+import parbake_lab.shadow
 
 
 def recompute(key):
@@ -24,7 +24,7 @@ def recompute(key):
     if key == "raises":
         raise ValueError("this key has no source")
     if key == "dated":
-        return parbake.lab.shadow.CurrentValue("new", changed_at=0.0)
+        return parbake_lab.shadow.CurrentValue("new", changed_at=0.0)
     return f"text of {key}"
 
 

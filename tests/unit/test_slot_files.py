@@ -6,7 +6,7 @@ import os
 import pytest
 
 from parbake.errors import ProviderError
-from parbake.generators._slot_files import KEPT, SlotFiles
+from parbake_llm.generators._slot_files import KEPT, SlotFiles
 
 TOKENS = list(range(20))
 

@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.embedders import minilm
-from parbake.embedders._int8 import multiply_in_int8
-from parbake.embedders.minilm import MiniLm
-from parbake.fence.cause import Cause, Reason
-from parbake.metrics.prometheus import render
-from parbake.ports import model_files
+from parbake.adapters.prometheus import render
 from parbake.process.counters import LATENCY_BUCKETS_S, Counters, Histogram
 from parbake.process.portal import Portal
 from parbake.process.system_clock import SystemClock
+from parbake.protocol.cause import Cause, Reason
+from parbake_semantic import model_files
+from parbake_semantic.embedders import minilm
+from parbake_semantic.embedders._int8 import multiply_in_int8
+from parbake_semantic.embedders.minilm import MiniLm
 
 
 def test_texts_become_unit_vectors_in_their_order(embedder):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.fence.tags import MAX_TAG_BYTES, check_tag, key_from_tag, named, raised_by, read_entity, spelled
+from parbake.protocol.tags import MAX_TAG_BYTES, check_tag, key_from_tag, named, raised_by, read_entity, spelled
 
 KEYS = (
     "R\u00fcckgabe",

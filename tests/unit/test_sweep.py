@@ -2,9 +2,9 @@
 
 import msgspec
 
-from parbake.fence.control import Control
-from parbake.fence.record import Stamp
-from parbake.stores.steps import engine
+from parbake.protocol.control import Control
+from parbake.protocol.record import Stamp
+from parbake.store.steps import steps as engine
 
 
 class Items(dict):

@@ -13,8 +13,8 @@ from parbake.errors import BadInput
 from parbake.lanes.batch.load import OLD_S, LoadBoard, Serving
 from parbake.lanes.batch.off_peak import RunSlot
 from parbake.lanes.batch.partition import PartitionAnswer, PartitionWork
-from parbake.lanes.batch.throttle import Pacer, cpu_pressure
-from parbake.stores.memory import MemoryStore
+from parbake.lanes.batch.throttle import Pacer, Throttle, cpu_pressure
+from parbake.store.memory import MemoryStore
 from parbake.testing import FakeClock
 
 
@@ -29,7 +29,7 @@ class Floor:
         self.server = LoadBoard(store, self.clock, "server")
         self.batch = LoadBoard(store, self.clock, "batch")
         self.pressure = 0.0
-        self.breathing = Pacer(pb.Throttle(**settings), self.batch, pressure=lambda: self.pressure)
+        self.breathing = Pacer(Throttle(**settings), self.batch, pressure=lambda: self.pressure)
 
     async def serve(self, p95_s, *, requests=100, idle_p95_s=0.010):
         """Report a second of requests."""
@@ -109,7 +109,7 @@ async def test_a_server_learns_that_batch_is_on(floor):
 
 async def test_requests_are_counted_apart_while_batch_is_on(world):
     """The idle percentile is learned without batch only, and the metric separates both cases."""
-    from parbake.metrics.prometheus import render
+    from parbake.adapters.prometheus import render
 
     app = world.app(pb.Registry())
     engine, requests = app.engine, app.counters.requests
@@ -164,7 +164,7 @@ async def test_an_urgent_run_gives_way_to_nothing(world, breathed):
 def test_a_throttle_that_cannot_be_meant_is_refused(wrong):
     """An invalid throttle setting is refused by name."""
     with pytest.raises(BadInput) as caught:
-        pb.Throttle(**wrong)
+        Throttle(**wrong)
     assert caught.value.field == f"throttle.{next(iter(wrong))}"
 
 

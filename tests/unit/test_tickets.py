@@ -14,12 +14,14 @@ from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.errors import StoreError
-from parbake.fence import acks
 from parbake.http import HttpApp
-from parbake.ports.event_log import Change
+from parbake.ports.cloudevents import CloudEvent
+from parbake.ports.event_log import Ack, Change
+from parbake.protocol import acks
+from parbake.protocol.record import Stamp
 from parbake.serving import tickets
 from parbake.serving.tickets import KEY_BYTES, NAME, Tickets
-from parbake.stores.memory import MemoryStore
+from parbake.store.memory import MemoryStore
 
 SEAL = acks.Seal.of(b"k" * KEY_BYTES)
 TAGS = st.builds("{}/{}".format, st.sampled_from(["policy", "product"]), st.integers(0, 500))
@@ -221,7 +223,7 @@ async def test_every_way_to_be_acknowledged_gives_a_ticket(world):
     """Publish, touch, drain and restart return tickets that the store accepts."""
     app = world.app(pb.Registry())
     world.put("a", "one")
-    event = pb.CloudEvent("1", "s", "fact.changed", "fact/b")
+    event = CloudEvent("1", "s", "fact.changed", "fact/b")
     given_out = [await app.drain(), await app.publish(event), await app.touch("fact/c"), await app.ops.restart("facts")]
     for ack in given_out:
         async with app.request(after=ack.ticket) as request:
@@ -235,12 +237,12 @@ async def test_acknowledgements_together_have_one_ticket():
     signer = Tickets(store)
     first = await signer.sealed(await raised(store, "policy/a"))
     second = await raised(store, "policy/b")
-    both = pb.Ack.together([first, second])
+    both = Ack.together([first, second])
     assert await told_by(store, both.ticket) == {**first.tags, **second.tags}
     assert "," not in both.ticket
 
 
-@pytest.mark.parametrize("ack", [pb.Ack(pb.Stamp(1, 1), {"policy/a": 1}), pb.Ack(pb.Stamp(1, 1), {}, seal=SEAL)])
+@pytest.mark.parametrize("ack", [Ack(Stamp(1, 1), {"policy/a": 1}), Ack(Stamp(1, 1), {}, seal=SEAL)])
 async def test_only_what_an_app_acknowledged_has_a_ticket(ack):
     """A hand-made acknowledgement has no ticket; one that raised no tag has an empty ticket."""
     if ack.raised:
@@ -350,7 +352,7 @@ async def test_a_store_in_a_new_incarnation_is_asked_for_its_key():
     await one.sealed(await raised(store))
     assert await store.swap(NAME, await store.get(NAME), b"n" * KEY_BYTES)
     ack = await raised(store)
-    later = msgspec.structs.replace(ack, stamp=pb.Stamp(ack.stamp.incarnation + 1, 1))
+    later = msgspec.structs.replace(ack, stamp=Stamp(ack.stamp.incarnation + 1, 1))
     assert await told_by(store, (await one.sealed(later)).ticket) == later.tags
 
 

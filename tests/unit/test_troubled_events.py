@@ -5,12 +5,13 @@ from tests.unit.shopfloor import Facts, contract
 from tests.waiting import until
 
 import parbake as pb
-from parbake.declare.contract import judge
-from parbake.fence.cause import Cause, Reason
-from parbake.metrics.prometheus import render
+from parbake.adapters.prometheus import render
+from parbake.adapters.sqlite import SqliteSource
+from parbake.ports.cloudevents import CloudEvent
 from parbake.process.counters import MAX_FAMILIES, Counters
-from parbake.sources.sqlite import SqliteSource
-from parbake.stores.memory import MemoryStore
+from parbake.protocol.cause import Cause, Reason
+from parbake.protocol.verdict import judge
+from parbake.store.memory import MemoryStore
 
 
 def metric(app, line):
@@ -89,8 +90,8 @@ async def test_a_record_from_the_future_is_computed_anew_and_kept(world):
 async def test_an_events_own_time_is_checked_and_never_believed(world):
     """An event's time in the future is counted, an invalid one is ignored, and both events raise their tags."""
     app, _ = lookup_task(world)
-    ahead = pb.CloudEvent("1", "s", "fact.changed", "fact/a", time="2999-01-01T00:00:00Z")
-    for event in (ahead, pb.CloudEvent("2", "s", "fact.changed", "fact/a", time="yesterday")):
+    ahead = CloudEvent("1", "s", "fact.changed", "fact/a", time="2999-01-01T00:00:00Z")
+    for event in (ahead, CloudEvent("2", "s", "fact.changed", "fact/a", time="yesterday")):
         assert (await app.publish(event)).raised
     assert app.counters.clock_skew == 1
 
@@ -98,11 +99,11 @@ async def test_an_events_own_time_is_checked_and_never_believed(world):
 async def test_unknown_families_are_told_and_bounded(world):
     """The acknowledgement names unknown families, and the metric counts a limited number of them by name."""
     app, _ = lookup_task(world)
-    told = [pb.CloudEvent(str(n), "elsewhere", "x.changed", tag) for n, tag in enumerate(["fact/a", "fcat/a", "b"])]
+    told = [CloudEvent(str(n), "elsewhere", "x.changed", tag) for n, tag in enumerate(["fact/a", "fcat/a", "b"])]
     assert (await app.publish(told[0])).unknown == ()
     assert (await app.publish(*told)).unknown == ("b", "fcat")
     for n in range(MAX_FAMILIES + 20):
-        await app.publish(pb.CloudEvent(f"i{n}", "elsewhere", "x.changed", f"invented{n}/x"))
+        await app.publish(CloudEvent(f"i{n}", "elsewhere", "x.changed", f"invented{n}/x"))
     counted = app.counters.unknown_families
     assert len(counted) == MAX_FAMILIES + 1
     assert counted["other"] == 22

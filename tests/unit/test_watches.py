@@ -10,13 +10,14 @@ from tests.unit.commands import invoke
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.cli.triggers import _stated
+import parbake_planner
 from parbake.http import HttpApp
-from parbake.lanes.batch.adopted import AdoptedPlan
-from parbake.ledger.costs import CostBook, Offer
-from parbake.planner import strategies
-from parbake.planner.breakeven import Prices
-from parbake.planner.prices import Rate
+from parbake_planner import Ledger, Planner, strategies
+from parbake_planner.adopted import AdoptedPlan
+from parbake_planner.breakeven import Prices
+from parbake_planner.cli.triggers import _stated
+from parbake_planner.ledger.costs import CostBook, Offer
+from parbake_planner.prices import Rate
 
 HOURS = 13 * 24
 DEAR = CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=3600.0)
@@ -40,7 +41,7 @@ async def shop(world, tmp_path):
     """Return an app with a planned task and a ledger file."""
     tasks = pb.Registry()
 
-    @tasks.artifact(**contract(freshness_sla="1d", refresh=pb.planned()))
+    @tasks.artifact(**contract(freshness_sla="1d", refresh=parbake_planner.planned()))
     def liked(shopper: str) -> str:
         return shopper
 
@@ -56,7 +57,7 @@ def past(app, clock, *, serves, misses=0, batch_cpu_s=0.0, request_cpu_s=0.0, ba
 
     An hour's batch makes ten rows; tokens are those of an hour's batch, and of one request.
     """
-    app.engine.ledger.close()
+    app.plugins[Ledger].file.close()
     now = int(clock.now())
     rows, minutes = [], []
     for n in range(1, HOURS + 1):
@@ -74,15 +75,15 @@ def past(app, clock, *, serves, misses=0, batch_cpu_s=0.0, request_cpu_s=0.0, ba
 
 async def test_a_healthy_task_proposes_nothing(shop, world):
     """A high hit rate and a batch cheaper than its requests give no proposal."""
-    await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), ALL)
+    await shop.plugins[Planner].adopted_plans.follow(shop.engine.bound_task(shop.liked), ALL)
     past(shop, world.clock, serves=1000, misses=100, batch_cpu_s=1.0, request_cpu_s=0.1)
-    assert await shop.ops.triggers() == []
+    assert await shop.plugins[Planner].triggers() == []
 
 
 async def test_a_low_hit_rate_is_proposed_with_its_evidence(shop, world):
     """A hit rate of one half over thirteen days gives a proposal with the rate."""
     past(shop, world.clock, serves=1000, misses=500)
-    (one,) = await shop.ops.triggers()
+    (one,) = await shop.plugins[Planner].triggers()
     assert (one.trigger, one.task) == ("key hit rate", "liked")
     assert one.evidence["rate"] == pytest.approx(0.5)
 
@@ -91,40 +92,40 @@ async def test_a_batch_that_costs_more_than_its_requests_is_applied_and_taken_ba
     """The proposal states the saving; applied, it is a plan that can be rolled back and is not proposed again."""
     past(shop, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
     book = CostBook(as_of="2026-01-01", cpu_hour=3600.0)
-    assert await shop.ops.triggers(book=book) == [], "it computes nothing ahead: no plan was adopted"
-    await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), ALL)
-    (one,) = await shop.ops.triggers(book=book)
+    assert await shop.plugins[Planner].triggers(book=book) == [], "it computes nothing ahead: no plan was adopted"
+    await shop.plugins[Planner].adopted_plans.follow(shop.engine.bound_task(shop.liked), ALL)
+    (one,) = await shop.plugins[Planner].triggers(book=book)
     assert (one.trigger, one.action) == ("batch dearer", "compute on request")
     assert 20_000 < one.saving < 24 * (1000.0 - 100 * 0.1), "surely, so less than the mean"
-    assert await shop.ops.triggers(book=book, switching=1e9) == []
-    adopted = await shop.ops.apply(one)
+    assert await shop.plugins[Planner].triggers(book=book, switching=1e9) == []
+    adopted = await shop.plugins[Planner].apply(one)
     assert (adopted.strategy, adopted.reason) == (strategies.REAL_TIME, one.reason)
-    assert await shop.ops.triggers(book=book) == [], "what was applied is not proposed again"
-    assert await shop.ops.apply(one) == adopted, "nor adopted twice"
-    back = await shop.ops.unadopt(shop.liked)
+    assert await shop.plugins[Planner].triggers(book=book) == [], "what was applied is not proposed again"
+    assert await shop.plugins[Planner].apply(one) == adopted, "nor adopted twice"
+    back = await shop.plugins[Planner].unadopt(shop.liked)
     assert (back.strategy, back.adopted_at) == (strategies.ALL, world.clock.now())
-    assert await shop.ops.triggers(book=book) == [], "days from before the rollback were judged already"
+    assert await shop.plugins[Planner].triggers(book=book) == [], "days from before the rollback were judged already"
 
 
 @pytest.mark.parametrize(("batch", "request_", "is_dearer"), [(10**6, 10, True), (10**5, 10_000, False)])
 async def test_tokens_count_on_both_sides(shop, world, batch, request_, is_dearer):
     """Token costs count for the batch and for the requests; without prices there is no proposal."""
-    await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), ALL)
+    await shop.plugins[Planner].adopted_plans.follow(shop.engine.bound_task(shop.liked), ALL)
     past(shop, world.clock, serves=100, misses=1, batch_tokens=batch, request_tokens=request_)
     rate = Rate(provider="maker", model="small", since=dt.date(2020, 1, 1), input=1.0, output=1.0)
     offers = {"writer": Offer(provider="maker", model="small")}
     priced = CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=0.0, rates=(rate,), generators=offers)
-    assert [one.trigger for one in await shop.ops.triggers(book=priced)] == ["batch dearer"] * is_dearer
+    assert [one.trigger for one in await shop.plugins[Planner].triggers(book=priced)] == ["batch dearer"] * is_dearer
     unpriced = CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=0.0)
-    assert await shop.ops.triggers(book=unpriced) == [], "without prices nothing is known"
+    assert await shop.plugins[Planner].triggers(book=unpriced) == [], "without prices nothing is known"
 
 
 async def test_a_new_plan_is_not_judged_by_the_days_before_it(shop, world):
     """A plan adopted three days ago gives no proposal."""
     past(shop, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
     adopted = msgspec.structs.replace(ALL, adopted_at=world.clock.now() - 3 * 86_400)
-    await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), adopted)
-    assert await shop.ops.triggers(book=DEAR) == []
+    await shop.plugins[Planner].adopted_plans.follow(shop.engine.bound_task(shop.liked), adopted)
+    assert await shop.plugins[Planner].triggers(book=DEAR) == []
 
 
 async def test_a_task_with_a_schedule_of_its_own_is_reversed_by_hand(world, tmp_path):
@@ -142,17 +143,17 @@ async def test_a_task_with_a_schedule_of_its_own_is_reversed_by_hand(world, tmp_
     app.file = tmp_path / "ledger.db"
     await app.drain()
     past(app, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
-    (one,) = await app.ops.triggers(book=DEAR)
+    (one,) = await app.plugins[Planner].triggers(book=DEAR)
     assert "refresh=planned()" in one.action
     with pytest.raises(pb.BadInput, match="a person has to do it"):
-        await app.ops.apply(one)
+        await app.plugins[Planner].apply(one)
     await app.close()
 
 
 @pytest.mark.parametrize(("slower", "found"), [(1.5, ["peak harm"]), (1.0, [])])
 async def test_a_batch_that_slows_requests_down_is_proposed_to_give_way(shop, world, slower, found):
     """A higher p95 of requests during runs than at the same hours without them gives a proposal."""
-    shop.engine.ledger.close()
+    shop.plugins[Ledger].file.close()
     now = int(world.clock.now()) // 3600
     rows = []
     for day in range(13):
@@ -161,7 +162,7 @@ async def test_a_batch_that_slows_requests_down_is_proposed_to_give_way(shop, wo
         rows.append((hour if day % 2 else hour - 24, False, 600, 600 * 0.010))
     with contextlib.closing(sqlite3.connect(shop.file)) as connection, connection:
         connection.executemany("INSERT OR REPLACE INTO pace VALUES (?,?,?,?)", rows)
-    proposals = await shop.ops.triggers()
+    proposals = await shop.plugins[Planner].triggers()
     assert [one.trigger for one in proposals] == found
     assert all(one.evidence["p95_times_at_least"] > 1.4 for one in proposals)
 
@@ -172,18 +173,18 @@ async def test_a_task_that_reverses_itself_does_when_it_surely_should(world, tmp
     for reverses in (True, False):
         tasks, heard = pb.Registry(), Heard()
 
-        @tasks.artifact(**contract(freshness_sla="1d", refresh=pb.planned(reverses=reverses)))
+        @tasks.artifact(**contract(freshness_sla="1d", refresh=parbake_planner.planned(reverses=reverses)))
         def liked(shopper: str) -> str:
             return shopper
 
         app = world.app(tasks, ledger=tmp_path / f"{reverses}.db", alerts=[heard], book=DEAR)
         app.file = tmp_path / f"{reverses}.db"
         await app.drain()
-        await app.engine.adopted.follow(app.engine.bound_task(liked), ALL)
+        await app.plugins[Planner].adopted_plans.follow(app.engine.bound_task(liked), ALL)
         past(app, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
         for _ in range(2):
-            await app.ops._reversals().act({}, book=app.settings.book)
-        strategies_ = [plan.strategy for plan in await app.ops.adopted(liked)]
+            await app.plugins[Planner].reverse()
+        strategies_ = [plan.strategy for plan in await app.plugins[Planner].adopted(liked)]
         found[reverses] = (strategies_, [alert.kind for alert in heard.alerts])
         await app.close()
     assert found[True] == ([strategies.REAL_TIME, strategies.ALL], ["reversed"])
@@ -191,26 +192,26 @@ async def test_a_task_that_reverses_itself_does_when_it_surely_should(world, tmp
 
 
 def test_an_app_is_given_a_book_by_its_path(tmp_path):
-    """``book=`` accepts a path, and refuses a missing file or another type."""
+    """The ledger's ``book=`` accepts a path, and refuses a missing file or another type."""
     (tmp_path / "book.json").write_text('{"as_of": "2026-01-01", "cpu_hour": 7}')
-    assert pb.App(pb.Registry(), book=tmp_path / "book.json").settings.book.cpu_hour == 7
+    assert Ledger("ledger.db", book=tmp_path / "book.json").book.cpu_hour == 7
     for bad in (7, tmp_path / "absent.json"):
         with pytest.raises(pb.BadInput):
-            pb.App(pb.Registry(), book=bad)
+            Ledger("ledger.db", book=bad)
 
 
 async def test_prices_of_an_unknown_task_are_refused(shop):
     """Prices for an unknown task are refused by its name."""
     with pytest.raises(pb.errors.UnknownTask, match="liekd"):
-        await shop.ops.triggers(prices={"liekd": Prices(**PRICES)})
+        await shop.plugins[Planner].triggers(prices={"liekd": Prices(**PRICES)})
 
 
 async def test_a_changed_price_is_proposed_against_the_plans_own(shop, world):
     """A price five times lower than the plan's gives a proposal; unchanged prices do not."""
     plan = AdoptedPlan(strategies.PER_KEY, 0.0, "because", PRICES, {"flip_factor": 3.0})
-    await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), plan)
-    assert await shop.ops.triggers(prices={"liked": Prices(**PRICES)}) == []
-    (one,) = await shop.ops.triggers(prices={"liked": Prices(**PRICES | {"on_demand": 0.0024})})
+    await shop.plugins[Planner].adopted_plans.follow(shop.engine.bound_task(shop.liked), plan)
+    assert await shop.plugins[Planner].triggers(prices={"liked": Prices(**PRICES)}) == []
+    (one,) = await shop.plugins[Planner].triggers(prices={"liked": Prices(**PRICES | {"on_demand": 0.0024})})
     assert (one.trigger, one.action) == ("price", "compute on request")
     assert one.evidence["times_cheaper"] == pytest.approx(5.0)
 
@@ -218,12 +219,12 @@ async def test_a_changed_price_is_proposed_against_the_plans_own(shop, world):
 async def test_a_complaint_is_proposed_until_it_is_cleared(shop):
     """A complaint is proposed until it is cleared, and cannot be applied."""
     await shop.ops.complain(shop.liked, "told yesterday's", age_s=100.0)
-    (one,) = await shop.ops.triggers()
+    (one,) = await shop.plugins[Planner].triggers()
     assert (one.trigger, one.evidence) == ("stale complaint", {"proposed_sla_s": 50.0})
     with pytest.raises(pb.BadInput, match="a person has to do it"):
-        await shop.ops.apply(one)
+        await shop.plugins[Planner].apply(one)
     await shop.ops.clear(shop.liked)
-    assert await shop.ops.triggers() == []
+    assert await shop.plugins[Planner].triggers() == []
 
 
 async def test_over_http(shop):
@@ -251,10 +252,10 @@ async def test_over_http(shop):
 def test_the_command_says_when_nothing_speaks_for_a_change(tmp_path, monkeypatch):
     """``parbake triggers`` reports that there is no proposal, and refuses to apply one or invalid prices."""
     (tmp_path / "calm_app.py").write_text(
-        "import parbake as pb\ntasks = pb.Registry()\n"
+        "import parbake as pb\nfrom parbake_planner import Ledger, Planner\ntasks = pb.Registry()\n"
         '@tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="x")\n'
         "def value(key: str) -> str:\n    return key\n"
-        f'app = pb.App(tasks, store="lmdb://{tmp_path}/store", ledger="{tmp_path}/ledger.db")\n'
+        f'app = pb.App(tasks, store="lmdb://{tmp_path}/store", plugins=[Ledger("{tmp_path}/ledger.db"), Planner()])\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
 

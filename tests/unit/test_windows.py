@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parbake.errors import BadInput
-from parbake.planner.traffic import DAY, HOUR, Flat, Learned, cheapest, declared, learn
+from parbake.lanes.batch.off_peak_windows import DAY, Flat, cheapest, declared
+from parbake_planner.traffic import HOUR, Learned, learn
 
 MONDAY = 1_791_763_200.0
 """A Monday's midnight, UTC."""

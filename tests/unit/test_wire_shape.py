@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from parbake.codecs.wire_shape import wire_shape, wire_text
+from parbake.values.codecs.wire_shape import wire_shape, wire_text
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -227,7 +227,7 @@ def test_known_shapes_stay_as_they_are(kind, digest):
 def test_the_shape_is_the_same_in_every_process():
     """The shape does not depend on the hash seed."""
     code = (
-        "import enum, typing, msgspec\nfrom parbake.codecs.wire_shape import wire_text\n"
+        "import enum, typing, msgspec\nfrom parbake.values.codecs.wire_shape import wire_text\n"
         "class A(msgspec.Struct, tag=True):\n    x: set[str]\n"
         "class B(msgspec.Struct, tag=True):\n    y: typing.Literal['q', 'p', 3]\n"
         "print(wire_text(A | B | None))"

@@ -8,11 +8,11 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
+from parbake.adapters.prometheus import render
 from parbake.http import HttpApp
 from parbake.lanes.worker import board
 from parbake.lanes.worker.board import SILENT_S, Pulse, WorkerBoard
-from parbake.metrics.prometheus import render
-from parbake.stores.memory import MemoryStore
+from parbake.store.memory import MemoryStore
 from parbake.testing import FakeClock
 
 

@@ -10,19 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
-from parbake.alerts.log import LogSink
-from parbake.alerts.webhook import WebhookSink
-from parbake.generators.anthropic import AnthropicGenerator
-from parbake.generators.bedrock import BedrockGenerator
-from parbake.generators.chain import chain
-from parbake.generators.extractive import Extractive
-from parbake.generators.llama import LlamaGenerator
-from parbake.generators.openai import OpenAIGenerator
+from parbake.adapters.log import LogSink
+from parbake.adapters.sqlite import SqliteSource
+from parbake.adapters.webhook import WebhookSink
 from parbake.http import HttpApp
+from parbake.lanes.worker.worker_watch import WorkerSetting
 from parbake.ports.alerts import AlertSink
 from parbake.ports.clock import Clock as ClockPort
-from parbake.ports.models import Embedder, Generator
-from parbake.sources.sqlite import SqliteSource
+from parbake_llm import Prompts
+from parbake_llm.generators.anthropic import AnthropicGenerator
+from parbake_llm.generators.bedrock import BedrockGenerator
+from parbake_llm.generators.chain import chain
+from parbake_llm.generators.extractive import Extractive
+from parbake_llm.generators.llama import LlamaGenerator
+from parbake_llm.generators.openai import OpenAIGenerator
+from parbake_llm.ports.generator import Generator
+from parbake_planner import Ledger, Planner
+from parbake_semantic.embedder import Embedder
 from retail_assistant import live_tasks
 from retail_assistant.answers import guardrails, lists
 from retail_assistant.answers.desk import AnswerDesk
@@ -81,7 +85,7 @@ def build(
     settings: Settings,
     *,
     clock: ClockPort | None = None,
-    worker: pb.WorkerSetting = "expected",
+    worker: WorkerSetting = "expected",
     embedder_threads: int = 1,
     answer_gate: faq_wording.AnswerGate | None = None,
 ) -> pb.App:
@@ -118,7 +122,7 @@ def build(
         open=["session"],  # the page itself reports it when a shopper arrives
         resources=resources,
         clock=wall,
-        ledger=settings.data / "ledger.db",
+        plugins=[Ledger(settings.data / "ledger.db"), Planner(), Prompts()],
         alerts=alerts,
         off=json.loads(meta.get("off", "{}")),
         worker=worker,
@@ -170,7 +174,7 @@ def http_app(
     settings: Settings,
     *,
     clock: ClockPort | None = None,
-    worker: pb.WorkerSetting = "expected",
+    worker: WorkerSetting = "expected",
     answer_gate: faq_wording.AnswerGate | None = None,
     beside: Sequence[Callable[[pb.App], Awaitable[None]]] = (),
     hosts: Sequence[str] = (),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
-import parbake as pb
+import parbake_semantic.guard
 from retail_assistant.knowledge.blocks import fact_text
 from retail_assistant.shop import complaints, finding, orders, prices, queries
 from retail_assistant.shop.connections import readers
@@ -227,5 +227,5 @@ def day(moment: float) -> str:
 
 
 def fill_slots(text: str, shop: LiveShop) -> str:
-    """Fill a text's slots from the live shop; raises :class:`parbake.guard.UnfilledSlot`."""
-    return pb.guard.fill(text, shop.fill)
+    """Fill a text's slots from the live shop; raises :class:`parbake_semantic.guard.UnfilledSlot`."""
+    return parbake_semantic.guard.fill(text, shop.fill)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
+from parbake.adapters.sqlite import emit
 from parbake.http import listen, run_http
-from parbake.sources.sqlite import emit
 from retail_assistant.settings import Settings, from_environment
 from retail_assistant.supervisor import Supervisor
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import parbake as pb
-from parbake.embedders.minilm import MiniLm
+from parbake_semantic.embedders.minilm import MiniLm
 from retail_assistant.shop.complaints import Rules
 
 GENERATORS = ("extractive", "llama", "openai", "anthropic", "bedrock")

@@ -1,4 +1,4 @@
-"""``parbake``: serve, work, materialize, plan, look, audit, shadow, simulate."""
+"""``parbake``: serve, work, materialize and look; other packages add commands."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from parbake.cli import audit, costs, materialize, plan, planned, quarantine, shadow, simulate, tasks, triggers
+from parbake.cli import materialize, quarantine, tasks
 from parbake.cli.events import events
-from parbake.cli.faq import faq
 from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, runs
-from parbake.cli.models import models
-from parbake.cli.prompt import prompt
 from parbake.cli.support import ending
+from parbake.cli.support.added import CommandsWithAdded
 from parbake.cli.support.load import AppName, load, must_last, once, stored
 from parbake.cli.support.output import print_table
 from parbake.cli.tasks import words
@@ -28,26 +26,16 @@ from parbake.http.server import DRAIN_S, address_of, check_installed, listen, ru
 from parbake.values.redaction import one_line
 
 if TYPE_CHECKING:
-    from parbake.app import App
+    from parbake.app.app import App
 
 CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "openai", "urllib3")
 """Clients whose logs of each request have its whole address, which may hold secrets."""
 HELP = "Serve, build and inspect the tasks of an app: computed ahead, after events, or on request."
-cli = typer.Typer(add_completion=False, no_args_is_help=True, help=HELP)
+cli = typer.Typer(cls=CommandsWithAdded, add_completion=False, no_args_is_help=True, help=HELP)
 cli.add_typer(events, name="events")
-cli.add_typer(faq, name="faq")
-cli.add_typer(models, name="models")
-cli.add_typer(prompt, name="prompt")
-cli.command(epilog=audit.EPILOG)(audit.audit)
-cli.command(epilog=costs.EPILOG)(costs.costs)
 cli.command(epilog=materialize.EPILOG)(materialize.materialize)
-cli.command(epilog=plan.EPILOG)(plan.plan)
-cli.command(epilog=planned.EPILOG)(planned.planned)
 cli.command(epilog=quarantine.EPILOG)(quarantine.quarantine)
-cli.command(epilog=shadow.EPILOG)(shadow.shadow)
-cli.command(epilog=simulate.EPILOG)(simulate.simulate)
 cli.command(epilog=tasks.EPILOG)(tasks.tasks)
-cli.command(epilog=triggers.EPILOG)(triggers.triggers)
 cli.command(epilog=RUNS_EPILOG)(runs)
 
 
@@ -120,9 +108,9 @@ def worker(
         if (executor := chosen_executor(app, processes, ray)) is not None:
             application.ops.use_executor(executor)
         if metrics_port:
-            from parbake.metrics.prometheus import exposed  # imports the client only if needed
+            from parbake.adapters.prometheus import exposed  # imports the client only if needed
 
-            stack.enter_context(exposed(application.counters, metrics_port))
+            stack.enter_context(exposed(application.counters, metrics_port, application.engine.on.metrics))
         ending.run(_work(application, parent))
         ending.leave(0)  # the parent has ended
 

@@ -14,20 +14,20 @@ from rich.progress import Task as Bar
 from rich.table import Table
 from rich.text import Text
 
+from parbake.adapters.local import LocalExecutor
+from parbake.adapters.ray import RayExecutor
 from parbake.cli.support import ending
 from parbake.cli.support.load import AppName, load, must_last, once, stored
 from parbake.cli.support.output import moment, must_be_writable, print_table, progress, write
 from parbake.errors import BadInput
-from parbake.executors.local import LocalExecutor
-from parbake.executors.ray import RayExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from parbake.app import App
-    from parbake.declare.tasks import Stored
+    from parbake.app.app import App
     from parbake.lanes.batch.lane import Run
     from parbake.ports.executors import Executor
+    from parbake.tasks.task_types import Stored
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
 Processes = Annotated[

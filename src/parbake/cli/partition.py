@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from parbake.app import App
+from parbake.app.app import App
+from parbake.app.engine import Engine
 from parbake.cli.support.load import load
-from parbake.engine import Engine
 from parbake.errors import BadInput, ComputeFailed, ParbakeError, UnknownTask
 from parbake.lanes.batch.partition import Moved, PartitionAnswer, PartitionDone, PartitionWork
 from parbake.values.redaction import one_line
@@ -62,8 +62,8 @@ async def _perform(work: PartitionWork) -> PartitionDone:
     try:
         return await engine.batch.worker.perform(plan, work, moved_in(engine, work))
     finally:
-        if engine.ledger is not None:  # this process may end with its run, but its costs must be recorded
-            await asyncio.to_thread(engine.ledger.settle)
+        for flush in engine.on.flush:  # this process may end with its run
+            await asyncio.to_thread(flush)
 
 
 def moved_in(engine: Engine, work: PartitionWork) -> Moved:

@@ -11,7 +11,7 @@ from rich.table import Table
 from parbake.cli.support.load import AppName, load, must_last, once, stored
 from parbake.cli.support.output import moment, print_table
 from parbake.errors import BadInput
-from parbake.fence.control import Quarantine
+from parbake.protocol.control import Quarantine
 from parbake.values.duration import humanize
 
 EPILOG = "Example: parbake quarantine shop:app --clear faq_answers"

@@ -17,11 +17,11 @@ import msgspec
 import typer
 from rich.table import Table
 
-from parbake.app import App
+from parbake.app.app import App
 from parbake.cli.support.load import AppName, load, once
 from parbake.cli.support.output import console
-from parbake.declare.task_table import TaskRow
 from parbake.errors import BadInput, StoreError
+from parbake.tasks.task_table import TaskRow
 
 EPILOG = "Example: parbake tasks shop:app --diff main"
 _TELL = (

@@ -12,31 +12,21 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from parbake.errors import ParbakeError
-from parbake.fence.acks import NO_ACKS
 from parbake.http import routes
 from parbake.http.admission import Admission
 from parbake.http.client_errors import error_for_client
 from parbake.http.leaving import Leaving
-from parbake.http.messages import (
-    AFTER,
-    PROTECTION,
-    WHOLE,
-    Handler,
-    HttpRequest,
-    Response,
-    Route,
-    json_response,
-    problem,
-)
 from parbake.http.openapi import document
 from parbake.http.operators import Operators, token_of_environment
 from parbake.http.reading import Message, Receive, headers_of, read_body
 from parbake.http.refusals import ServerEnds
 from parbake.http.routing import Router
+from parbake.ports.routes import AFTER, PROTECTION, WHOLE, Handler, HttpRequest, Response, Route, json_response, problem
+from parbake.protocol.acks import NO_ACKS
 from parbake.serving.request import carried
 
 if TYPE_CHECKING:
-    from parbake.app import App
+    from parbake.app.app import App
 
 ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Send = Callable[[Message], Awaitable[None]]
@@ -76,7 +66,8 @@ class HttpApp:
         self.app = app
         self.admission = Admission(hosts)
         self.operators = Operators(token_of_environment() if token is None else token)
-        own = [*routes.for_app(app), Route("GET", "/v1/openapi.json", self._openapi)]
+        added = [route for plugin in app.settings.plugins for route in plugin.routes(app)]
+        own = [*routes.for_app(app), *added, Route("GET", "/v1/openapi.json", self._openapi)]
         self._router = Router([*own, *(r if isinstance(r, Route) else Route(*r) for r in extra)])
         self._documents: dict[str, bytes] = {}
         self._error_members = error_members

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from parbake.http.endpoints import Endpoint
-from parbake.http.messages import AFTER, Route
+from parbake.ports.routes import AFTER, Route
 
 _PROBLEM = {
     "description": "A problem document (RFC 9457) that names the field at fault.",

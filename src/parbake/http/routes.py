@@ -1,30 +1,28 @@
-"""The engine's own routes: health, serve, events, tasks, freshness, costs, metrics, OpenAPI."""
+"""The core's own routes: health, serve, events, tasks, freshness, feedback, metrics, OpenAPI."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from parbake.codecs import Codec
-from parbake.declare.call_checks import check_live, live_inputs
-from parbake.declare.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
-from parbake.errors import BadInput, ContractError, UnknownResource, UnknownTask
-from parbake.http.messages import JSON, HttpRequest, Response, Route, json_response
+from parbake.errors import BadInput, UnknownResource, UnknownTask
 from parbake.http.operators import TOKEN
 from parbake.http.refusals import NotAuthorized
 from parbake.lanes.batch.runs import UnderWay
 from parbake.ports.cloudevents import BATCH, STRUCTURED, CloudEvent, parse
 from parbake.ports.event_log import Parked
-from parbake.values.duration import seconds
+from parbake.ports.routes import JSON, HttpRequest, Response, Route, json_response
+from parbake.tasks.call_checks import check_live, live_inputs
+from parbake.tasks.task_types import Artifact, LiveTask, ModelTask, Refine, Stored, Task
+from parbake.values.codecs import Codec
 from parbake.values.redaction import field_of
 
 if TYPE_CHECKING:
-    from parbake.app import App
+    from parbake.app.app import App
 
 MAX_PARKED = 1000
 EVENT_SHOWN = 2000
@@ -61,12 +59,6 @@ class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True):
     task: str = ""
     reason: str = ""
     age_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
-
-
-class CostsArguments(msgspec.Struct, forbid_unknown_fields=True):
-    """The query string of ``GET /v1/costs``: how far back, such as ``1d``."""
-
-    since: str = "1d"
 
 
 class ParkedArguments(msgspec.Struct, forbid_unknown_fields=True):
@@ -176,16 +168,12 @@ class EngineRoutes:
             {"under_way": _under_way(state.under_way, self._app.settings.clock.now()), "ended": state.ended}
         )
 
-    async def triggers(self, _: HttpRequest) -> Response:
-        """Proposals to reverse a decision, with their evidence; nothing is changed."""
-        return json_response({"proposals": [asdict(one) for one in await self._app.ops.triggers()]})
-
     async def feedback(self, request: HttpRequest, *, body: FeedbackBody) -> Response:
         """Take a complaint about an answer, by its id; or about a whole task, which only operators may quarantine."""
         if bool(body.task) == bool(body.answer_id):
             raise BadInput("give the answer_id of a reply, or a task", field="answer_id")
         if body.answer_id:
-            return json_response(await self._app.answers.complain(body.answer_id, body.reason), 202)
+            return json_response(await self._app.engine.answers.complain(body.answer_id, body.reason), 202)
         if not request.is_operator:
             raise NotAuthorized(
                 f"only operators may complain about a whole task: send {TOKEN} as authorization: Bearer, or give the "
@@ -198,10 +186,6 @@ class EngineRoutes:
         entry = await self._app.ops.complain(task, body.reason, age_s=body.age_s)
         told = {"task": task.name, "since": entry.at, "reason": entry.reason, "proposed_sla_s": entry.sla_s}
         return json_response(told, 202)
-
-    async def answer(self, request: HttpRequest) -> Response:
-        """The origin of an answer: tasks, stamps, lanes, sources, refusals and cost, without its texts."""
-        return json_response(await self._app.answers.find(request.parameters["answer_id"]))
 
     async def quarantined(self, _: HttpRequest) -> Response:
         """The tasks in quarantine after complaints, each with its reason."""
@@ -217,23 +201,11 @@ class EngineRoutes:
         await self._app.ops.clear(task)
         return json_response({"task": task.name, "cleared": True})
 
-    async def costs(self, _: HttpRequest, *, arguments: CostsArguments) -> Response:
-        """What each task used and cost in each lane since ``?since=1d``."""
-        try:
-            since_s = seconds(arguments.since, field="since")
-        except ContractError as error:
-            raise BadInput(str(error), field="since") from error
-        return json_response({"costs": await self._app.ops.costs(since_s=since_s)})
-
-    async def prompts(self, _: HttpRequest) -> Response:
-        """Prompt prefixes: parts, breakpoints, expected and met cache reads, cost, and what providers may hold."""
-        return json_response(await self._app.ops.prompts())
-
     async def metrics(self, _: HttpRequest) -> Response:
         """The counters in Prometheus' text format."""
-        from parbake.metrics.prometheus import render  # imports the client at the first scrape
+        from parbake.adapters.prometheus import render  # imports the client at the first scrape
 
-        return Response(render(self._app.counters), content_type=METRICS)
+        return Response(render(self._app.counters, self._app.engine.on.metrics), content_type=METRICS)
 
 
 def for_app(app: App) -> list[Route]:
@@ -250,12 +222,8 @@ def for_app(app: App) -> list[Route]:
         Route("GET", "/v1/freshness", handlers.freshness),
         Route("GET", "/v1/runs/{task}", handlers.runs, "operators"),
         Route("GET", "/v1/feedback", handlers.quarantined, "operators"),
-        Route("GET", "/v1/answers/{answer_id}", handlers.answer),
         Route("POST", "/v1/feedback", handlers.feedback, statuses=(202,)),
         Route("DELETE", "/v1/feedback/{task}", handlers.clear, "operators"),
-        Route("GET", "/v1/triggers", handlers.triggers, "operators"),
-        Route("GET", "/v1/costs", handlers.costs, "operators"),
-        Route("GET", "/v1/prompts", handlers.prompts, "operators"),
         Route("GET", "/metrics", handlers.metrics, produces=(METRICS,)),
     ]
 

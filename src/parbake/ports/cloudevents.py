@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import msgspec
 
 from parbake.errors import BadInput
-from parbake.fence.tags import raised_by
+from parbake.protocol.tags import raised_by
 from parbake.values.redaction import field_of
 
 MAX_BATCH = 1000

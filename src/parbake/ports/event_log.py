@@ -7,8 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from parbake.fence import acks
-from parbake.fence.record import Stamp
+from parbake.protocol import acks
+from parbake.protocol.record import Stamp
 
 
 class Parked(msgspec.Struct, frozen=True):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from parbake.fence.control import Control, Promotion, Quarantine
-from parbake.fence.record import Stamp
+from parbake.protocol.control import Control, Promotion, Quarantine
+from parbake.protocol.record import Stamp
 
 
 class NewGeneration(NamedTuple):

@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
-from parbake.fence.control import Control
-from parbake.fence.record import Header, Record, Stamp
+from parbake.protocol.control import Control
+from parbake.protocol.record import Header, Record, Stamp
 
 
 class Lookup(msgspec.Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from parbake.fence.recording import Tracker
+from parbake.protocol.recording import Tracker
 
 ViewT = TypeVar("ViewT")
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from parbake.errors import DeclarationError
-from parbake.fence.recording import Tracker
-from parbake.fence.tags import family as family_of
+from parbake.protocol.recording import Tracker
+from parbake.protocol.tags import family as family_of
 
 
 class Session(Protocol):

@@ -9,13 +9,13 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from functools import partial
 
-from parbake.fence.cause import Cause, Reason
+from parbake.protocol.cause import Cause, Reason
 from parbake.values.statistics import percentile
 
 LATENCY_BUCKETS_S = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
 FRESH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 MAX_KEYS = 200_000
-"""Keys of a task whose reads are counted. If no ledger drains the counts, they are reset beyond this number."""
+"""Keys of a task whose reads are counted. If nobody drains the counts, they are reset beyond this number."""
 NOTED = 256
 """Reads that are buffered before they are counted; one of them is kept as a sample."""
 SAMPLES = 1_000
@@ -53,9 +53,11 @@ class Histogram:
 class Reads:
     """The reads of one task. A read is only buffered; counting a few hundred together takes half the time."""
 
-    __slots__ = ("_ahead", "_heat", "_latency", "_lock", "_noted", "_outcomes", "_samples")
+    __slots__ = ("_ahead", "_by_key", "_heat", "_latency", "_lock", "_noted", "_outcomes", "_samples")
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_key: bool = False) -> None:
+        """Count nothing yet; reads are counted per key, and sampled, only if ``by_key`` asks for it."""
+        self._by_key = by_key
         self._noted: list[Read] = []
         self._lock = threading.Lock()
         self._outcomes: Counter[tuple[str, str]] = Counter()
@@ -112,11 +114,13 @@ class Reads:
             if not count:
                 return
             keys, verdicts, lanes, seconds = zip(*self._noted[:count], strict=True)
-            if len(self._samples) < SAMPLES:
+            if self._by_key and len(self._samples) < SAMPLES:
                 self._samples.append((self._noted[count - 1], count))
             del self._noted[:count]
             self._outcomes.update(zip(verdicts, lanes, strict=True))
             self._latency.add(*seconds)
+            if not self._by_key:
+                return
             if len(self._heat) >= MAX_KEYS:
                 self._heat.clear()
                 self._ahead.clear()
@@ -146,14 +150,20 @@ class Requests:
 
 
 class Counters:
-    """Counts serves, computations, misses and events since the start (see :class:`parbake.ports.hooks.Hook`)."""
+    """Counts serves, computations, misses and events since the start (see :class:`parbake.ports.observers.Hears`)."""
 
     def __init__(self) -> None:
+        self._by_key = False
         self.restart()
+
+    def count_keys(self) -> None:
+        """Count reads per key, and keep samples of them, from now on. That costs memory for each key."""
+        self._by_key = True
+        self.reads.clear()
 
     def restart(self) -> None:
         """Reset to zero, in a forked process."""
-        self.reads: defaultdict[str, Reads] = defaultdict(Reads)
+        self.reads: defaultdict[str, Reads] = defaultdict(lambda: Reads(by_key=self._by_key))
         self.computes: Counter[tuple[str, str, str]] = Counter()
         self.compute_s: Counter[tuple[str, str]] = Counter()
         self.misses: Counter[tuple[str, str, str]] = Counter()

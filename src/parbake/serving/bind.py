@@ -9,15 +9,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from parbake.declare.roles import Role
-from parbake.declare.served import Served
-from parbake.declare.tasks import Parameter, Task
 from parbake.errors import DeclarationError
-from parbake.fence.acks import Acks
-from parbake.fence.control import Control
-from parbake.fence.recording import Recording
 from parbake.ports.sources import EventSource, Source, Topic
+from parbake.protocol.acks import Acks
+from parbake.protocol.control import Control
+from parbake.protocol.recording import Recording
 from parbake.serving import request as scope
+from parbake.tasks.roles import Role
+from parbake.tasks.served import Served
+from parbake.tasks.task_types import Parameter, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def asked_within(request: scope.Request | None) -> Context:
 
 
 class TaskReader:
-    """Reads another artifact for a running task; see :class:`parbake.declare.served.Reader`."""
+    """Reads another artifact for a running task; see :class:`parbake.tasks.served.Reader`."""
 
     def __init__(self, get: Callable[[Any], Awaitable[Served[Any]]], loop: asyncio.AbstractEventLoop) -> None:
         """``get`` resolves a key through the fence and notes it in the consumer's recording."""
@@ -108,6 +108,11 @@ class Binder:
     def built(self, kind: Any) -> Any:
         """The resource of a type, built now if it is a :class:`Lazy` one; ``None`` if there is none. Blocking."""
         return self._built(kind) if kind in self.resources else None
+
+    def found(self, kind: Any) -> Any:
+        """The resource of a type; ``None`` if there is none, or if it is a :class:`Lazy` one that was not built yet."""
+        found = self.resources.get(kind)
+        return None if isinstance(found, Lazy) else found
 
     def resource(self, parameter: Parameter) -> Any:
         """A resource; a :class:`Lazy` one is built at first use."""

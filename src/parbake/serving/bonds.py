@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from parbake.declare.contract import Contract, Refuse, fence
 from parbake.errors import BadInput, DeclarationError
-from parbake.fence.acks import joined
-from parbake.fence.cause import Cause, Reason
-from parbake.fence.check import killed_by
-from parbake.fence.listening import listener, listening
-from parbake.fence.record import Meta, Record, bond
-from parbake.fence.recording import Recording
-from parbake.fence.tags import check_tag, family
 from parbake.ports.clock import Clock
 from parbake.ports.records import Lookup, RecordSnapshots
 from parbake.ports.store import Store
+from parbake.protocol.acks import joined
+from parbake.protocol.cause import Cause, Reason
+from parbake.protocol.check import killed_by
+from parbake.protocol.listening import listener, listening
+from parbake.protocol.record import Meta, Record, bond
+from parbake.protocol.recording import Recording
+from parbake.protocol.tags import check_tag, family
 from parbake.serving.request import current
+from parbake.tasks.contract import Contract, Refuse, fence
 from parbake.values.duration import humanize
 
 Silent = Callable[[Mapping[str, float], float], Collection[str]]

@@ -10,14 +10,14 @@ from urllib.parse import unquote
 
 import msgspec
 
-from parbake.codecs.value_types import form_of
-from parbake.declare.roles import Role
-from parbake.declare.tasks import Artifact, Stored, Task
 from parbake.errors import BadInput
-from parbake.fence.record import Record
-from parbake.fence.recording import Reach
-from parbake.fence.tags import HASHED, spelled_entity
 from parbake.ports.views import View
+from parbake.protocol.record import Record
+from parbake.protocol.recording import Reach
+from parbake.protocol.tags import HASHED, spelled_entity
+from parbake.tasks.roles import Role
+from parbake.tasks.task_types import Artifact, Stored, Task
+from parbake.values.codecs.value_types import form_of
 
 MAX_KEY_BYTES = 300
 
@@ -116,7 +116,7 @@ class BoundTask:
         self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")
         self.fenced_throughout = _fenced_throughout(task)
         self.batched = isinstance(task, Artifact) and task.batched
-        self.is_planned = task.schedule is not None and task.schedule.planned
+        self.chooses_keys = task.schedule is not None and task.schedule.choice is not None
         self.encode, self.decode = form_of(task.value_type, task.codecs)
         self.key_names = _key_names(task)
 

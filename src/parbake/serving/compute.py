@@ -14,25 +14,24 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from parbake.declare.roles import Role
-from parbake.declare.served import Absent, Served, Value
-from parbake.declare.tasks import Artifact, ModelTask, Refine, Task
 from parbake.errors import ComputeFailed, DeclarationError, ParbakeError
-from parbake.fence.listening import listening
-from parbake.fence.record import Lane, Meta, Record, Tags
-from parbake.fence.recording import Reach, Recording, from_templates
-from parbake.fence.tags import family
-from parbake.fence.trace import Trace
 from parbake.ports.clock import Clock
-from parbake.ports.models import Generator
 from parbake.ports.store import Store
 from parbake.process.signals import is_of_a_signal, is_ours
 from parbake.process.threads import Escaped, in_thread
+from parbake.protocol.listening import listening
+from parbake.protocol.record import Lane, Meta, Record, Tags
+from parbake.protocol.recording import Reach, Recording, from_templates
+from parbake.protocol.tags import family
+from parbake.protocol.trace import Trace
 from parbake.serving.bind import Binder, Context, Reading, TaskReader
 from parbake.serving.bound import BoundTask
-from parbake.serving.meter import TokenMeter, is_metered, metered, metered_generator, working
+from parbake.serving.cpu_time import is_metered, metered, working
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.serving.strays import Strays, stray_families
+from parbake.tasks.roles import Role
+from parbake.tasks.served import Absent, Served, Value
+from parbake.tasks.task_types import Artifact, ModelTask, Refine, Task
 from parbake.values.redaction import described
 
 MANY_KEYS = 64
@@ -49,14 +48,25 @@ class Computed(msgspec.Struct, frozen=True):
     storable: bool = True
 
 
-class GeneratorChoice(Protocol):
-    """Decides which generator the functions of a computer get."""
+Wrap = Callable[[Any, Task, str], Any]
+"""Called with a resource, the task whose function gets it, and the lane; returns what the function gets."""
+NO_WRAPS: Mapping[Any, Sequence[Wrap]] = {}
 
-    def given(self, found: Generator, task: Task, context: Context) -> Generator:
-        """Return the generator to hand to a function.
+
+class ResourceChoice(Protocol):
+    """Decides which resource of one type the functions of a computer get.
+
+    Attributes:
+        kind: The type by which tasks ask for it.
+    """
+
+    kind: Any
+
+    def given(self, found: Any, task: Task, context: Context) -> Any:
+        """Return the resource to hand to a function.
 
         Args:
-            found: The app's generator.
+            found: The app's resource.
             task: The task whose function is called.
             context: What the computation was asked within.
         """
@@ -76,15 +86,15 @@ class Computer:
         binder: Binder,
         clock: Clock,
         inputs: Callable[[], Inputs],
-        meter: TokenMeter | None = None,
+        wraps: Mapping[Any, Sequence[Wrap]] = NO_WRAPS,
     ) -> None:
-        """Create one; requests that tasks send to generators are reported to ``meter``.
+        """Create one; ``wraps`` are applied to resources, by their type, before a function gets them.
 
         ``inputs`` returns the resolver, which in turn holds this computer.
         """
-        self._meter = meter
-        self.choice: GeneratorChoice | None = None
-        """Decides which generator functions get; without one, they get the app's."""
+        self._wraps = wraps
+        self.choice: ResourceChoice | None = None
+        """Decides which resource of a type functions get; without one, they get the app's."""
         self._store = store
         self._binder = binder
         self._clock = clock
@@ -93,8 +103,8 @@ class Computer:
         self._strays = Strays(store)
         self._warned: defaultdict[str, set[str]] = defaultdict(set)
 
-    def choosing(self, choice: GeneratorChoice) -> Computer:
-        """The same computer, except for the generator that functions get. Inputs are computed by the original one."""
+    def choosing(self, choice: ResourceChoice) -> Computer:
+        """The same computer, except for a resource that functions get. Inputs are computed by the original one."""
         found = copy.copy(self)
         found.choice = choice
         return found
@@ -210,7 +220,7 @@ class Computer:
                     named[parameter.name] = self._binder.open_view(parameter, stack, recording)
                 elif parameter.role is Role.RESOURCE:
                     found = self._binder.resource(parameter)
-                    named[parameter.name] = self._given(found, task, context) if parameter.type is Generator else found
+                    named[parameter.name] = self._given(parameter.type, found, task, context)
                 elif parameter.role is Role.MODEL:
                     model = cast("ModelTask[Any]", parameter.task)
                     named[parameter.name] = await self._inputs().read_model(model, control, recording, context)
@@ -218,18 +228,23 @@ class Computer:
                     named[parameter.name] = self._reader(parameter.task, recording, context)
             return await _called(task, arguments, named)
 
-    def booked(self, generator: Generator, task: Task, context: Context) -> Generator:
-        """Wrap a generator so that its requests are reported.
+    def wrapped(self, kind: Any, found: Any, task: Task, lane: str) -> Any:
+        """Wrap a resource as the plugins do it for a task's function.
 
         Args:
-            generator: The generator.
-            task: The task that pays.
-            context: What the computation was asked within, with its lane.
+            kind: The type by which tasks ask for the resource.
+            found: The resource.
+            task: The task that it is for.
+            lane: The lane that computes the task.
         """
-        return metered_generator(generator, task.name, context.lane, self._meter) if self._meter else generator
+        for wrap in self._wraps.get(kind, ()):
+            found = wrap(found, task, lane)
+        return found
 
-    def _given(self, found: Generator, task: Task, context: Context) -> Generator:
-        return self.choice.given(found, task, context) if self.choice else self.booked(found, task, context)
+    def _given(self, kind: Any, found: Any, task: Task, context: Context) -> Any:
+        if self.choice is not None and self.choice.kind is kind:
+            return self.choice.given(found, task, context)
+        return self.wrapped(kind, found, task, context.lane)
 
     def _reader(self, task: Artifact[Any, Any], recording: Recording, context: Context) -> TaskReader:
         def get(key: Any) -> Awaitable[Served[Any]]:

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from parbake.declare.contract import Judgement, Verdict
 from parbake.errors import NotMaterialized
-from parbake.fence.control import Control
-from parbake.fence.record import Record
-from parbake.fence.recording import Recording
 from parbake.ports.clock import Clock
 from parbake.ports.records import Lookup, RecordSnapshots
 from parbake.ports.store import Store
+from parbake.protocol.control import Control
+from parbake.protocol.record import Record
+from parbake.protocol.recording import Recording
+from parbake.protocol.verdict import Judgement, Verdict
 from parbake.serving.bind import Context
 from parbake.serving.bound import BoundTask
 

@@ -7,20 +7,19 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from time import perf_counter
 from typing import Any, TypeAlias
 
-from parbake.declare.contract import Judgement
 from parbake.errors import ComputeFailed, StoreFull
-from parbake.fence.record import Record
-from parbake.fence.tags import family
 from parbake.ports.clock import Clock
-from parbake.ports.hooks import Hook
 from parbake.ports.store import Store
 from parbake.process.flight import Flights
+from parbake.protocol.record import Record
+from parbake.protocol.tags import family
+from parbake.protocol.verdict import Judgement
 from parbake.serving import request as scope
 from parbake.serving.bind import NO_CONTEXT, Context
 from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed, Computer
+from parbake.serving.cpu_time import metering
 from parbake.serving.lease import Turns
-from parbake.serving.meter import metering
 
 _log = logging.getLogger("parbake.demand")
 Judged: TypeAlias = tuple[Record, Judgement]
@@ -31,13 +30,23 @@ class OnDemand:
     """Computes keys and writes them back, for one app."""
 
     def __init__(
-        self, store: Store, computer: Computer, clock: Clock, *, hooks: Sequence[Hook], turns: Turns, look: Look
+        self,
+        store: Store,
+        computer: Computer,
+        clock: Clock,
+        *,
+        computed: Sequence[Callable[..., None]],
+        turns: Turns,
+        look: Look,
     ) -> None:
-        """``look`` returns the stored record of a key if it may be served in a context."""
+        """``look`` returns the stored record of a key if it may be served in a context.
+
+        ``computed`` are called after each computation; see :class:`parbake.ports.observers.Hears`.
+        """
         self._store = store
         self._computer = computer
         self._clock = clock
-        self._hooks = hooks
+        self._computed = tuple(computed)
         self._look = look
         self._flights: Flights[Computed | None] = Flights(scope.detached)
         self.turns = turns
@@ -106,8 +115,8 @@ class OnDemand:
         finally:
             took = (perf_counter() - started) / max(1, len(keys))
             for key in keys:
-                for hook in self._hooks:
-                    hook.computed(bound.name, bound.keys.encode(key), context.lane, took, outcome=outcome, cpu_s=cpu_s)
+                for hear in self._computed:
+                    hear(bound.name, bound.keys.encode(key), context.lane, took, outcome=outcome, cpu_s=cpu_s)
         return results
 
     async def _written(self, bound: BoundTask, computed: Computed, context: Context) -> str:

@@ -9,30 +9,30 @@ from typing import Any
 
 import msgspec
 
-from parbake.declare.contract import SERVABLE, Judgement, Recompute, ServeStale, Use, Verdict, judge
-from parbake.declare.served import Served
-from parbake.declare.tasks import Artifact, ModelTask
 from parbake.errors import ComputeFailed, NotMaterialized
-from parbake.fence.acks import NO_ACKS, Acks, joined
-from parbake.fence.cause import OVERDUE, Cause, Reason
-from parbake.fence.check import is_pending, killed_by, newness
-from parbake.fence.control import Control
-from parbake.fence.listening import LISTENER, listener
-from parbake.fence.record import Header, Record
-from parbake.fence.recording import Recording
 from parbake.ports.clock import Clock
-from parbake.ports.hooks import Hook
+from parbake.ports.observers import Observers
 from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
+from parbake.protocol.acks import NO_ACKS, Acks, joined
+from parbake.protocol.cause import OVERDUE, Cause, Reason
+from parbake.protocol.check import is_pending, killed_by, newness
+from parbake.protocol.control import Control
+from parbake.protocol.listening import LISTENER, listener
+from parbake.protocol.record import Header, Record
+from parbake.protocol.recording import Recording
+from parbake.protocol.verdict import SERVABLE, Judgement, Verdict, judge
 from parbake.serving.bind import NO_CONTEXT, Binder, Context
 from parbake.serving.bound import BoundTask
-from parbake.serving.compute import Computed, Computer
+from parbake.serving.compute import NO_WRAPS, Computed, Computer, Wrap
 from parbake.serving.lease import Turns
-from parbake.serving.meter import TokenMeter
 from parbake.serving.model_reads import ModelReads
 from parbake.serving.on_demand import OnDemand
 from parbake.serving.request import Deadline, is_bounded
+from parbake.tasks.contract import Recompute, ServeStale, Use
+from parbake.tasks.served import Served
+from parbake.tasks.task_types import Artifact, ModelTask
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.serving")
@@ -60,28 +60,29 @@ class Resolver:
         binder: Binder,
         clock: Clock,
         counters: Counters,
-        hooks: Sequence[Hook],
+        on: Observers,
         bound_tasks: Mapping[str, BoundTask],
         silence_limit_s: float,
-        meter: TokenMeter | None = None,
+        wraps: Mapping[Any, Sequence[Wrap]] = NO_WRAPS,
     ) -> None:
         """``bound_tasks`` are by task name; a source without a heartbeat for ``silence_limit_s`` is not trusted.
 
-        ``meter`` is told of the requests that tasks send to generators.
+        ``on`` are called for reads, misses and computations; ``wraps`` are applied to resources that tasks get.
         """
         self._store = store
         self._glimpse = store.glimpse if isinstance(store, RecordSnapshots) else None
         self._clock = clock
         self._counters, self._reads = counters, counters.reads
-        self._watchers = tuple(hooks)
-        self._hooks: tuple[Hook, ...] = (counters, *hooks)
+        self._served, self._missed = tuple(on.served), (counters.missed, *on.missed)
         self._bound_tasks = bound_tasks
         self._silence_limit_s = silence_limit_s
         self._sources = binder.heard
         self.models = ModelReads(store, clock, self._judge_model)
-        self.computer = Computer(store, binder, clock, lambda: self, meter)
+        self.computer = Computer(store, binder, clock, lambda: self, wraps)
         turns = Turns(store, clock, counters)
-        self.demand = OnDemand(store, self.computer, clock, hooks=self._hooks, turns=turns, look=self._look)
+        self.demand = OnDemand(
+            store, self.computer, clock, computed=(counters.computed, *on.computed), turns=turns, look=self._look
+        )
 
     def serve_now(self, bound: BoundTask, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
         """Serve a key at once if the store returns its record without waiting and the record may be served as it is.
@@ -145,8 +146,8 @@ class Resolver:
         verdict = _FRESH if served.verdict is Verdict.FRESH else str(served.verdict)  # nearly every read
         took = perf_counter() - started
         self._reads[bound.name].add(raw, verdict, served.lane, took)
-        for hook in self._watchers:
-            hook.served(bound.name, raw, verdict, served.lane, took)
+        for hear in self._served:
+            hear(bound.name, raw, verdict, served.lane, took)
 
     async def _resolve(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
         if not is_bounded():
@@ -162,8 +163,8 @@ class Resolver:
         if record is not None and judgement.verdict in SERVABLE:
             return await self._from_record(bound, key, record, judgement, context)
         why = judgement.reason or _NEVER_COMPUTED
-        for hook in self._hooks:
-            hook.missed(bound.name, raw, judgement.verdict.value, why)
+        for hear in self._missed:
+            hear(bound.name, raw, judgement.verdict.value, why)
         return await self._fall_back(bound, key, record, judgement, context)
 
     def _best(self, bound: BoundTask, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:

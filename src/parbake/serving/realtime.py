@@ -9,21 +9,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from parbake.declare.call_checks import check_live, live_arguments
-from parbake.declare.contract import Verdict
-from parbake.declare.roles import Role
-from parbake.declare.served import Served
-from parbake.declare.tasks import LiveTask, Refine, Task
 from parbake.errors import NotMaterialized
-from parbake.fence.cause import Cause, Reason
-from parbake.fence.listening import listener, listening
-from parbake.fence.recording import Recording
+from parbake.protocol.cause import Cause, Reason
+from parbake.protocol.listening import listener, listening
+from parbake.protocol.recording import Recording
+from parbake.protocol.verdict import Verdict
 from parbake.serving import request as scope
 from parbake.serving.bind import asked_within
 from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computer
-from parbake.serving.meter import metering
+from parbake.serving.cpu_time import metering
 from parbake.serving.read import Resolver
+from parbake.tasks.call_checks import check_live, live_arguments
+from parbake.tasks.roles import Role
+from parbake.tasks.served import Served
+from parbake.tasks.task_types import LiveTask, Refine, Task
 
 Used = Callable[[str, float, float], None]
 """Called for each computation at request time, with the task, its seconds, and its CPU seconds."""
@@ -39,9 +39,9 @@ class LiveValue(NamedTuple):
 class Realtime:
     """Runs the tasks whose values are not stored."""
 
-    def __init__(self, resolver: Resolver, bound_tasks: Mapping[str, BoundTask], tell: Used | None = None) -> None:
-        """Share the resolver's computer and tasks; ``tell`` is called with the usage of each computation."""
-        self._tell = tell
+    def __init__(self, resolver: Resolver, bound_tasks: Mapping[str, BoundTask], live: Sequence[Used] = ()) -> None:
+        """Share the resolver's computer and tasks; ``live`` are called with the usage of each computation."""
+        self._hears = tuple(live)
         self._resolver = resolver
         self._computer: Computer = resolver.computer
         self._bound_tasks = bound_tasks
@@ -114,14 +114,16 @@ class Realtime:
 
     async def _used(self, task: Task, work: Awaitable[Any]) -> Any:
         """Report what a computation used, if anybody listens."""
-        if self._tell is None:
+        if not self._hears:
             return await work
         started = time.perf_counter()
         with metering() as spent:
             try:
                 return await work
             finally:
-                self._tell(task.name, time.perf_counter() - started, spent.cpu_s)
+                took = time.perf_counter() - started
+                for hear in self._hears:
+                    hear(task.name, took, spent.cpu_s)
 
 
 @lru_cache(1024)

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from parbake.declare.tasks import Task
 from parbake.errors import DeadlineExceeded
-from parbake.fence.acks import NO_ACKS, Acks, merged
-from parbake.ports.models import Usage
+from parbake.ports.usage import Usage
+from parbake.protocol.acks import NO_ACKS, Acks, merged
+from parbake.tasks.task_types import Task
 
 T = TypeVar("T")
 

@@ -11,18 +11,18 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from parbake.declare.roles import Role
-from parbake.declare.served import Served
-from parbake.declare.tasks import Artifact, ModelTask
-from parbake.fence.control import Control
-from parbake.fence.record import Built, Lane, Record
-from parbake.fence.recording import MAX_TAGS, Recording
-from parbake.fence.trace import Trace, decode
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.threads import aside
+from parbake.protocol.control import Control
+from parbake.protocol.record import Built, Lane, Record
+from parbake.protocol.recording import MAX_TAGS, Recording
+from parbake.protocol.trace import Trace, decode
 from parbake.serving.bind import Binder, Context, Reading
 from parbake.serving.bound import BoundTask
+from parbake.tasks.roles import Role
+from parbake.tasks.served import Served
+from parbake.tasks.task_types import Artifact, ModelTask
 
 
 class Inputs(Protocol):

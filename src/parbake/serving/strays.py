@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from parbake.declare.contract import Contract
-from parbake.fence.recording import Recording
-from parbake.fence.tags import family
 from parbake.ports.store import Store
+from parbake.protocol.recording import Recording
+from parbake.protocol.tags import family
+from parbake.tasks.contract import Contract
 
 
 class Strays:

@@ -14,10 +14,10 @@ from contextlib import AbstractAsyncContextManager
 from msgspec.structs import replace
 
 from parbake.errors import BadInput, StoreError
-from parbake.fence.acks import NO_ACKS, Acks, Seal, merged, read_tickets
 from parbake.ports.event_log import Ack
 from parbake.ports.store import Store
 from parbake.process.flight import Flights
+from parbake.protocol.acks import NO_ACKS, Acks, Seal, merged, read_tickets
 from parbake.serving import request as scope
 from parbake.serving.request import Deadline, Request
 

@@ -6,14 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-from parbake.declare.tasks import ModelTask
 from parbake.errors import NotMaterialized
-from parbake.fence.recording import Recording
 from parbake.ports.store import Store
 from parbake.process.threads import aside
+from parbake.protocol.recording import Recording
 from parbake.serving.bind import NO_CONTEXT, Binder
 from parbake.serving.bound import BoundTask
 from parbake.serving.read import Resolver
+from parbake.tasks.task_types import ModelTask
 from parbake.values.redaction import one_line
 
 AGAIN_S = 1.0

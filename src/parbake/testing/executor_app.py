@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from parbake.app import App
-from parbake.declare.contract import Recompute, every
-from parbake.declare.registry import Model, Registry
-from parbake.declare.roles import Keys
+from parbake.app.app import App
+from parbake.tasks.contract import Recompute, every
+from parbake.tasks.registry import Model, Registry
+from parbake.tasks.roles import Keys
 
 NAME = "parbake.testing.executor_app:build"
 STORE, PACE, BROKEN = "PARBAKE_SUITE_STORE", "PARBAKE_SUITE_PACE_S", "PARBAKE_SUITE_BROKEN"

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from parbake.app import App
+from parbake.app.app import App
+from parbake.app.settings import Batch
 from parbake.errors import ComputeFailed, GateFailed
 from parbake.lanes.batch.lane import Run
 from parbake.ports.executors import Executor
-from parbake.settings import Batch
 from parbake.testing import executor_app as suite
 
 MakeApp = Callable[[Executor | None], App]

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from parbake.errors import PromotionConflict, StoreError, UnknownResource
-from parbake.fence.cause import Cause, Reason
-from parbake.fence.check import is_pending, killed_by, newness
-from parbake.fence.control import Pointer, Promotion
-from parbake.fence.record import Meta, Record, Stamp, Tags
 from parbake.ports.event_log import Advance, Applied, Change, Parked
 from parbake.ports.records import RecordSnapshots
 from parbake.ports.store import Store
+from parbake.protocol.cause import Cause, Reason
+from parbake.protocol.check import is_pending, killed_by, newness
+from parbake.protocol.control import Pointer, Promotion
+from parbake.protocol.record import Meta, Record, Stamp, Tags
 
 TASK = "task@1"
 

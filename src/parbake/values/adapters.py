@@ -1,43 +1,63 @@
-"""Finds adapters by URL: the scheme is the name of the adapter's module."""
+"""Finds adapters by the scheme of their URL: parbake's own by a table, others by the entry points of their wheels."""
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
+import importlib.metadata
 import re
-from types import ModuleType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from parbake.errors import ParbakeError
 from parbake.values.redaction import without_credentials
 
 
-def adapter(package: str, url: str, *, setting: str, example: str, error: type[ParbakeError]) -> ModuleType:
-    """Return the module of a package whose name is the scheme of a URL.
+@dataclass(frozen=True)
+class Schemes:
+    """The adapters of one kind.
 
-    Args:
-        package: The package that holds one module per scheme, such as ``parbake.stores``.
-        url: The URL. The part before an ``@`` may be a password and is never shown.
-        setting: The name of the setting that holds the URL, for the error.
-        example: A URL that would be right, for the error.
+    Attributes:
+        group: The group of entry points in which other wheels name theirs: ``scheme = "module:open_url"``.
+        ours: The module of each scheme of parbake itself, whose ``open_url`` opens a URL.
+        setting: The name of the setting that holds the URL, for errors.
+        example: A URL that would be right, for errors.
         error: The class of error to raise for a URL without an adapter.
     """
-    shown = without_credentials(url)
-    scheme, separator, _ = url.partition("://")
-    if not separator or not re.fullmatch(r"[a-z][a-z0-9]*", scheme):
-        raise error(f"{setting}={shown!r} is not a URL such as {example}", field=setting)
-    name = f"{package}.{scheme}"
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as missing:
-        if missing.name != name:
-            raise
-        known = ", ".join(
-            found.name
-            for found in pkgutil.iter_modules(importlib.import_module(package).__path__)
-            if _is_adapter(found)
-        )
-        raise error(f"{setting}={shown!r}: no adapter is named {scheme!r}; there are {known}", field=setting) from None
 
+    group: str
+    ours: Mapping[str, str]
+    setting: str
+    example: str
+    error: type[ParbakeError]
 
-def _is_adapter(module: pkgutil.ModuleInfo) -> bool:
-    return not module.ispkg and not module.name.startswith("_")
+    def open(self, url: str) -> Any:
+        """Open a URL with the adapter of its scheme. Only that adapter is imported, and a scheme of ours is ours.
+
+        Args:
+            url: The URL. The part before an ``@`` may be a password and is never shown.
+
+        Raises:
+            ParbakeError: It is not a URL, no adapter has its scheme, or two wheels claim it.
+        """
+        scheme, separator, _ = url.partition("://")
+        if not separator or not re.fullmatch(r"[a-z][a-z0-9]*", scheme):
+            raise self._wrong(url, f"is not a URL such as {self.example}")
+        if scheme in self.ours:
+            return importlib.import_module(self.ours[scheme]).open_url(url)
+        return self._other(url, scheme)(url)
+
+    def _other(self, url: str, scheme: str) -> Callable[[str], Any]:
+        found = importlib.metadata.entry_points(group=self.group)
+        named = [entry for entry in found if entry.name == scheme]
+        if not named:
+            known = ", ".join(sorted({*self.ours, *found.names}))
+            raise self._wrong(url, f"has a scheme that no adapter is named after: {scheme!r}; there are {known}")
+        if len(named) > 1:
+            claims = ", ".join(sorted(entry.value for entry in named))
+            raise self._wrong(url, f"has a scheme that several installed packages claim: {claims}; uninstall one")
+        load: Callable[[str], Any] = named[0].load()
+        return load
+
+    def _wrong(self, url: str, what: str) -> ParbakeError:
+        return self.error(f"{self.setting}={without_credentials(url)!r} {what}", field=self.setting)

@@ -7,8 +7,8 @@ import httpx
 import msgspec
 import pytest
 
-from parbake.ports.models import Embedder
 from parbake.testing import FakeClock
+from parbake_semantic.embedder import Embedder
 from retail_assistant import compose
 from retail_assistant.live import LiveShop
 from retail_assistant.settings import Settings

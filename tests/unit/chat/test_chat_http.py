@@ -6,7 +6,8 @@ import re
 import pytest
 
 import parbake as pb
-from parbake.ports.models import Delta
+import parbake_semantic.guard
+from parbake_llm.ports.generator import Delta
 from retail_assistant.shop import orders
 
 from .conftest import NOW
@@ -24,7 +25,7 @@ class Inventor:
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
         if self.begins:
-            yield Delta(next(iter(pb.guard.sentences(prompt.evidence[0]))) + " ")
+            yield Delta(next(iter(parbake_semantic.guard.sentences(prompt.evidence[0]))) + " ")
         for piece in self.pieces:
             yield Delta(piece)
 
@@ -70,7 +71,7 @@ class Reader:
     name = "reader"
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
-        yield Delta(next(iter(pb.guard.sentences(prompt.evidence[0]))))
+        yield Delta(next(iter(parbake_semantic.guard.sentences(prompt.evidence[0]))))
 
 
 class Polite:
@@ -88,7 +89,7 @@ class Thief:
     name = "thief"
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
-        first = next(iter(pb.guard.sentences(prompt.evidence[0])))
+        first = next(iter(parbake_semantic.guard.sentences(prompt.evidence[0])))
         yield Delta(f"{first.rstrip('.')} {{{{address:N77001}}}}.")
 
 

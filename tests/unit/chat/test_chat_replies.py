@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 import parbake as pb
-from parbake.semantic.bank import question_bank
-from parbake.semantic.text import veto
+import parbake_semantic.guard
+from parbake_semantic.bank import question_bank
+from parbake_semantic.text import veto
 from retail_assistant.answers.guardrails import Checked
 from retail_assistant.answers.policy.policies import NOT_STATED
 from retail_assistant.recs.refining import Moment
@@ -44,7 +45,7 @@ async def test_a_message_is_screened_once_in_each_wording(desk, message, monkeyp
         screened.append(question)
         return screen(question, vetoes)
 
-    for room in (veto, question_bank, pb.semantic):
+    for room in (veto, question_bank):
         monkeypatch.setattr(room, "screen", counted)
     await desk.ask(message)
     assert message in screened
@@ -110,7 +111,7 @@ async def test_an_unnamed_product_is_asked_for(desk):
     text, made = await desk.ask("How much does it cost?", history=[{"role": "user", "content": "hi"}])
     assert text.startswith(("Which product do you mean?", "I am not sure what you mean."))
     assert "?" in text
-    assert (made["cards"], pb.guard.claims(text)) == ([], frozenset())
+    assert (made["cards"], parbake_semantic.guard.claims(text)) == ([], frozenset())
 
 
 async def test_a_follow_up_is_joined_to_its_question_and_never_a_bare_bank_hit(desk):
@@ -193,7 +194,7 @@ async def test_what_the_policies_do_not_state_is_not_made_up(desk, message):
     """A question that no policy answers gets a reply that says so, without claims."""
     text, made = await desk.ask(message)
     assert text == NOT_STATED or text.startswith("Our policies do not state that.")
-    assert not pb.guard.claims(text)
+    assert not parbake_semantic.guard.claims(text)
     assert made["faq"] is None
 
 

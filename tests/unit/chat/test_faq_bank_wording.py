@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 import parbake as pb
-from parbake.ports.models import Delta, Embedder
 from parbake.testing import FakeClock
+from parbake_llm.ports.generator import Delta
+from parbake_semantic.embedder import Embedder
 from retail_assistant import compose
 from retail_assistant.faq.tasks import faq_answers, faq_bank
 from retail_assistant.knowledge.tasks import evidence

@@ -2,7 +2,7 @@
 
 import pytest
 
-import parbake as pb
+import parbake_semantic
 from retail_assistant.faq.conversation import Conversation
 from retail_assistant.faq.match import CONVERSATION, LEARNS, Desk
 from retail_assistant.faq.vocabulary import Vocabulary
@@ -123,7 +123,7 @@ def test_a_proper_name_is_capitalised_and_does_not_begin_a_sentence():
 
 
 ALIAS = "What is your return window?"
-BANK = pb.semantic.Bank("m", (ANSWER, "returns#opened-items"), (ALIAS,), (0,), b"", b"", (1.0,))
+BANK = parbake_semantic.Bank("m", (ANSWER, "returns#opened-items"), (ALIAS,), (0,), b"", b"", (1.0,))
 HEARD = Conversation((OPENED,))
 ELSEWHERE = Conversation(("How do gift cards work?",))
 
@@ -132,10 +132,10 @@ ELSEWHERE = Conversation(("How do gift cards work?",))
 @pytest.mark.parametrize(("said", "decides"), [(HEARD, True), (ELSEWHERE, False), (Conversation(), False)])
 def test_a_question_that_the_conversation_decides_is_not_learnt_from(said, decides, reason):
     """The refusal is "conversation" and adds nothing to learn from; other refusals are kept."""
-    desk = Desk(pb.semantic.QuestionBank, Vocabulary(BANK))
-    verdict = pb.semantic.BankReply(None, reason, pb.semantic.Match(ANSWER, 0.9, 0.5, 0.9, ALIAS))
+    desk = Desk(parbake_semantic.QuestionBank, Vocabulary(BANK))
+    verdict = parbake_semantic.BankReply(None, reason, parbake_semantic.Match(ANSWER, 0.9, 0.5, 0.9, ALIAS))
     question = "What is your return window abroad?"
-    match = desk.judge(verdict, question, pb.semantic.screen(question), said)
+    match = desk.judge(verdict, question, parbake_semantic.screen(question), said)
     is_open = not reason or reason in LEARNS
     assert match.refusal == (CONVERSATION if decides and is_open else reason)
     assert match.unsaid == ({"abroad"} if match.refusal in LEARNS else set())

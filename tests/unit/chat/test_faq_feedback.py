@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from parbake.http.operators import Operators
-from parbake.ports.models import Usage
+from parbake.ports.usage import Usage
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq.explore import Notebook
 from retail_assistant.shop import explorations, records

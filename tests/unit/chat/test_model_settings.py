@@ -3,7 +3,7 @@
 import pytest
 
 import parbake as pb
-from parbake.generators.chain import Chain
+from parbake_llm.generators.chain import Chain
 from retail_assistant.compose import check, generator, model_use
 from retail_assistant.settings import Settings, from_environment
 

@@ -5,11 +5,12 @@ import re
 
 import pytest
 
-import parbake as pb
+import parbake_llm
 from parbake.errors import FailureKind, ProviderError
-from parbake.ports.models import Delta, Usage
-from parbake.ports.prompts import ToolCall
-from parbake.prompt.writing.render import OUTDATED
+from parbake.ports.usage import Usage
+from parbake_llm.ports.generator import Delta
+from parbake_llm.ports.prompts import ToolCall
+from parbake_llm.writing.render import OUTDATED
 from retail_assistant.shop import records
 
 QUESTION = "Tell me something about that, would you?"
@@ -87,7 +88,7 @@ async def test_the_model_gets_tools_rules_policies_and_the_moment(asking):
         b.text for b in prompt.blocks if b.name == "policy/returns"
     )
     assert prompt.evidence[0].startswith("Today is ")
-    assert not pb.prompt.lint(prompt, users=("u00001",))
+    assert not parbake_llm.lint(prompt, users=("u00001",))
 
 
 async def test_a_tool_is_called_and_its_result_is_quoted(asking):

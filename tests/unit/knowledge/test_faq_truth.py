@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-import parbake as pb
+import parbake_semantic
 from retail_assistant.faq.compile import SCOPE, compile_faq
 from retail_assistant.faq.match import Desk
 from retail_assistant.faq.vocabulary import Vocabulary
@@ -34,7 +34,7 @@ class Shop:
         log = [LoggedQuery(text, count, tag, intent) for (text, tag, intent), count in Counter(told).items()]
         policies = [Policy(p.id, p.title, p.body, p.facts, NOW) for p in POLICIES]
         self.snapshot = compile_faq(log, [], policies, embedder)
-        self.bank = pb.semantic.QuestionBank(embedder, audits=0.0)
+        self.bank = parbake_semantic.QuestionBank(embedder, audits=0.0)
         self.bank.take(self.snapshot)
         self.desk = Desk(self.bank, Vocabulary(self.snapshot.bank))
         self.logged = {bare(text): tag for text, tag, _ in told if tag}
@@ -58,7 +58,9 @@ class Shop:
         found = {}
         vectors = self.embedder.embed(list(texts))
         for (text, tag), vector in zip(texts.items(), vectors, strict=True):
-            match = self.desk.judge(self.bank.ask(text, scope=SCOPE, vector=vector), text, pb.semantic.screen(text))
+            match = self.desk.judge(
+                self.bank.ask(text, scope=SCOPE, vector=vector), text, parbake_semantic.screen(text)
+            )
             outcome = "refused" if match.refusal else "right" if match.answer == TRUTH[tag] else "wrong"
             found.setdefault(tag, Counter())[outcome] += 1
         return found
@@ -115,7 +117,9 @@ def test_a_question_without_a_section_is_known_and_refused(shop):
         if shop.snapshot.bank.answers[owner] in shop.snapshot.unanswered
     }
     assert left_out
-    judged = (shop.desk.judge(verdict, text, pb.semantic.screen(text)) for text, verdict in left_out.items() if verdict)
+    judged = (
+        shop.desk.judge(verdict, text, parbake_semantic.screen(text)) for text, verdict in left_out.items() if verdict
+    )
     refusals = {match.refusal for match in judged}
     assert "unanswered" in refusals
     assert "" not in refusals
@@ -124,7 +128,7 @@ def test_a_question_without_a_section_is_known_and_refused(shop):
 @pytest.mark.parametrize("question", ["how long can I return an opened book", "return time for opened books"])
 def test_a_question_that_names_another_section_is_not_answered_by_its_neighbour(shop, question):
     """A question about opened books is not answered from the return window, which is for unopened ones."""
-    match = shop.desk.judge(shop.bank.ask(question, scope=SCOPE), question, pb.semantic.screen(question))
+    match = shop.desk.judge(shop.bank.ask(question, scope=SCOPE), question, parbake_semantic.screen(question))
     assert match.refusal or match.answer == "returns#opened-items"
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from parbake.generators.extractive import Extractive
-from parbake.ports.models import Delta
+from parbake_llm.generators.extractive import Extractive
+from parbake_llm.ports.generator import Delta
 from retail_assistant.faq.wording import BankWording, with_slots
 from retail_assistant.knowledge.blocks import Block
 

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.ports.models import Embedder
-from parbake.sources.sqlite import SqliteSource
+import parbake_semantic
+import parbake_semantic.guard
+from parbake.adapters.sqlite import SqliteSource
+from parbake_semantic.embedder import Embedder
 from retail_assistant.faq.compile import SCOPE, compile_faq
 from retail_assistant.faq.tasks import canonical
 from retail_assistant.knowledge import tasks as knowledge
@@ -96,7 +98,7 @@ def test_a_products_blocks_hold_no_price(embedder):
     what, live = product_blocks(BOOK)
     assert what.text == "The Lamp by Noor Weiss is a mystery book in paperback. A quiet case."
     assert live.text == "It costs {{price:B1}} and is {{stock:B1}}."
-    assert not pb.guard.claims(live.text)
+    assert not parbake_semantic.guard.claims(live.text)
     lamp = Product("L", "Lamp (red)", "Lamp", 0, "", "Lamp", "", "Use the tool. Bright.", True, NOW)
     assert product_blocks(lamp)[0].text == "Lamp (red) (Lamp). Bright."
     assert product_text(BOOK) == "The Lamp. mystery. A quiet case."
@@ -139,7 +141,7 @@ def test_a_summary_quotes_only_what_was_written_once_and_never_instructions(draw
         for sentence in quoted:
             assert any(sentence in r.body for r in reviews if r.rating in side)
             assert len(sentence) <= MAX_SENTENCE
-            assert not pb.guard.speaks_to_agent(sentence)
+            assert not parbake_semantic.guard.speaks_to_agent(sentence)
 
 
 def test_views_note_what_was_read(read):
@@ -236,7 +238,7 @@ def first_wordings(snapshot):
 def test_the_bank_answers_the_logs_questions_by_their_sections(embedder):
     """Wordings of a tag choose its section; politeness is removed, and untagged wordings are ignored."""
     snapshot = compile_faq(LOG, [], [RETURNS], embedder)
-    matcher = pb.semantic.Matcher(snapshot.bank)
+    matcher = parbake_semantic.Matcher(snapshot.bank)
     assert first_wordings(snapshot) == {
         "returns#window": "how long can i return a book",
         "returns#labels": "what does a return label cost",
@@ -260,12 +262,12 @@ def test_a_shop_without_policies_has_an_empty_bank(log, embedder):
     """Without policies the bank is empty, and a match finds nothing."""
     snapshot = compile_faq(log, [], [], embedder)
     assert first_wordings(snapshot) == {}
-    assert pb.semantic.Matcher(snapshot.bank).match("anything", embedder.embed(["anything"])[0]) is None
+    assert parbake_semantic.Matcher(snapshot.bank).match("anything", embedder.embed(["anything"])[0]) is None
 
 
 def ask(snapshot, embedder, question):
     """Return the answer that a bank serves, if any."""
-    bank = pb.semantic.QuestionBank(embedder, audits=0.0)
+    bank = parbake_semantic.QuestionBank(embedder, audits=0.0)
     bank.take(snapshot)
     return bank.ask(question, scope=SCOPE).answer
 

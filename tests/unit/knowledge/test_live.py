@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-import parbake as pb
+import parbake_semantic.guard
 from retail_assistant.answers.guardrails import grounds, guardrails
 from retail_assistant.live import LiveShop, fill_slots
 from retail_assistant.shop import orders, records
@@ -49,7 +49,7 @@ def test_each_kind_of_slot_holds_what_is_true_now(conn, live, asin):
 def test_a_slot_of_what_does_not_exist_is_not_filled(live, kind, name):
     """A slot of an unknown kind, product, policy or fact raises ``UnfilledSlot``."""
     assert live.fill(kind, name) is None
-    with pytest.raises(pb.guard.UnfilledSlot):
+    with pytest.raises(parbake_semantic.guard.UnfilledSlot):
         fill_slots(f"{{{{{kind}:{name}}}}}", live)
 
 
@@ -136,7 +136,7 @@ def test_what_grounds_a_reply_is_what_its_sources_state_now(conn, live, asin):
     """Existing policies and products ground claims with their current values."""
     records.set_price(conn, asin, 777, now=NOW)
     stated = grounds(("policy/returns", f"product/{asin}", "product/NOPE", "policy/nope"), live)
-    claims = {(c.kind, c.value) for text in stated for c in pb.guard.claims(text)}
+    claims = {(c.kind, c.value) for text in stated for c in parbake_semantic.guard.claims(text)}
     assert {("duration", "30"), ("money", "7.77")} <= claims
     assert grounds((), live) == []
 

@@ -10,21 +10,17 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
+import parbake_llm
 from parbake.errors import BadInput
-from parbake.lanes.batch.adopted import AdoptedPlan
-from parbake.ledger.reversals import changed_prices
-from parbake.planner.breakeven import (
-    STORY,
-    CallUsage,
-    break_even_volume,
-    expected_cost,
-    flip_factor,
-    read_prices,
-)
-from parbake.planner.prices import Rate, Tokens
-from parbake.planner.qacpi import Measured, qacpi
-from parbake.planner.strategies import ALL
-from parbake.ports.prompts import Block
+from parbake_llm import Prompts
+from parbake_llm.ports.prompts import Block
+from parbake_planner import Planner
+from parbake_planner.adopted import AdoptedPlan
+from parbake_planner.breakeven import STORY, CallUsage, break_even_volume, expected_cost, flip_factor, read_prices
+from parbake_planner.ledger.reversals import changed_prices
+from parbake_planner.prices import Rate, Tokens
+from parbake_planner.qacpi import Measured, qacpi
+from parbake_planner.strategies import ALL
 
 TODAY = dt.date(2026, 11, 25)
 PLAIN = {"provider": "acme", "model": "small", "since": "2026-04-01", "input": 1.0, "output": 4.0, "batch": 0.5}
@@ -203,14 +199,14 @@ async def test_a_prefix_has_no_prices_of_its_own(world):
     """Prices for a prefix are refused with what to state instead, and its plan is compared with no task's prices."""
     tasks = pb.Registry()
 
-    @tasks.prefix(**contract())
+    @parbake_llm.prefix(tasks, **contract())
     def base(variant: str) -> list[Block]:
         return [Block("rules", variant)]
 
-    app = world.app(tasks)
+    app = world.app(tasks, plugins=[Planner(), Prompts()])
     await app.drain()
-    with pytest.raises(BadInput, match=r"'base' is a prefix of prompts.*usage\.prefix_tokens") as caught:
-        await app.ops.triggers(prices={"base": STORY})
+    with pytest.raises(BadInput, match=r"'base' is a prefix.*usage\.prefix_tokens") as caught:
+        await app.plugins[Planner].triggers(prices={"base": STORY})
     assert caught.value.field == "prices"
     plan = AdoptedPlan("always 5m", 0.0, "saves", {"token_usd": 1e-6}, {"break_even": 0.28})
     assert changed_prices({"base": plan}, {"base": STORY}, 9.0) == []

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from parbake.numeric.logistic import sigmoid
-from parbake.planner.breakeven import STORY
-from parbake.planner.forecast.predictors import HabitPredictor, calibration_error, fit_demand
-from parbake.planner.forecast.request_log import DAY, checked
-from parbake.planner.forecast.windows import cut
-from parbake.planner.per_key import Activity
-from parbake.planner.plan import prepare
+from parbake.values.logistic import sigmoid
+from parbake_planner.breakeven import STORY
+from parbake_planner.forecast.predictors import HabitPredictor, calibration_error, fit_demand
+from parbake_planner.forecast.request_log import DAY, checked
+from parbake_planner.forecast.windows import cut
+from parbake_planner.per_key import Activity
+from parbake_planner.plan import prepare
 
 BEGIN, WIDTH = 1_790_812_800.0, 6 * 3600.0
 

@@ -5,14 +5,14 @@ import random
 import msgspec
 import pytest
 
-from parbake.planner.caching.live_plan import LivePlan
-from parbake.planner.caching.marking import Planned
-from parbake.planner.caching.policies_of_caching import AlwaysMark
-from parbake.planner.caching.pricing import CachePrices
-from parbake.ports.models import Usage
-from parbake.ports.prompts import Block, Breakpoint, Prompt
-from parbake.prompt.prefix_caches import BreakpointCache, pieces
-from parbake.prompt.writing.placement import CachePlace, CacheRules, placed
+from parbake.ports.usage import Usage
+from parbake_llm.caching.live_plan import LivePlan
+from parbake_llm.caching.marking import Planned
+from parbake_llm.caching.policies_of_caching import AlwaysMark
+from parbake_llm.caching.pricing import CachePrices
+from parbake_llm.ports.prompts import Block, Breakpoint, Prompt
+from parbake_llm.prefix_caches import BreakpointCache, pieces
+from parbake_llm.writing.placement import CachePlace, CacheRules, placed
 
 PRICES = CachePrices(read=0.1, write=1.25, write_hour=2.0, minimum=0)
 MINUTES = CachePrices(read=0.1, write=1.25, minimum=0)
@@ -105,7 +105,7 @@ def test_given_breakpoints_and_other_caches_are_left_alone():
 
 def test_its_memory_is_bounded(monkeypatch):
     """After many different blocks the plan learns anew; the same blocks again and again are remembered."""
-    monkeypatch.setattr("parbake.planner.caching.live_plan.MOST_SEEN", 50)
+    monkeypatch.setattr("parbake_llm.caching.live_plan.MOST_SEEN", 50)
     plan = planned()
     for n in range(40):
         plan(PLACE, RULES, prompt(policy=chr(300 + n)), n * 60.0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from parbake.errors import BadInput
-from parbake.planner.forecast.log_file import read
-from parbake.planner.forecast.request_log import DAY, checked
-from parbake.planner.forecast.windows import cut
+from parbake_planner.forecast.log_file import read
+from parbake_planner.forecast.request_log import DAY, checked
+from parbake_planner.forecast.windows import cut
 
 NOW = 1_795_000_000.0
 BEGIN = 1_790_812_800.0

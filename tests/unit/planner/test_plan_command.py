@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from parbake.cli.main import cli, main
-from parbake.cli.plan import words
-from parbake.planner.breakeven import STORY
-from parbake.planner.forecast.log_file import read
-from parbake.planner.forecast.request_log import DAY
-from parbake.planner.plan import make
+from parbake_planner.breakeven import STORY
+from parbake_planner.cli.plan import words
+from parbake_planner.forecast.log_file import read
+from parbake_planner.forecast.request_log import DAY
+from parbake_planner.plan import make
 
 BEGIN = 1_760_054_400.0
 

@@ -9,7 +9,7 @@ import datetime as dt
 import pytest
 
 from parbake.errors import BadInput
-from parbake.planner.prices import Book, Rate, Tokens, call_cost
+from parbake_planner.prices import Book, Rate, Tokens, call_cost
 
 LAST_YEAR = dt.date(2025, 1, 1)
 CLAUDE = {"provider": "anthropic", "since": LAST_YEAR, "batch": 0.5, "cache_read": 0.1, "cache_write": 1.25,

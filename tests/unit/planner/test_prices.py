@@ -7,8 +7,9 @@ import math
 import pytest
 
 from parbake.errors import BadInput
-from parbake.planner.breakeven import STORY, STORY_LOW, Prices, break_even_volume, flip_factor, read_prices
-from parbake.planner.prices import Book, Rate, Tokens, call_cost, changes, checked, read_book
+from parbake_planner.breakeven import STORY, STORY_LOW, Prices, break_even_volume, flip_factor, read_prices
+from parbake_planner.ledger.costs import read_book
+from parbake_planner.prices import Book, Rate, Tokens, call_cost, changes, checked
 
 TODAY = dt.date(2026, 11, 25)
 

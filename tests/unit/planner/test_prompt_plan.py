@@ -10,20 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parbake.errors import BadInput
-from parbake.planner.caching.asked import TraceRow, traced
-from parbake.planner.caching.best_marks import Candidate, best_marks
-from parbake.planner.caching.clairvoyant import Clairvoyant, bound
-from parbake.planner.caching.decision import make_prompt_plan, policies
-from parbake.planner.caching.held import HeldPrefixes, Mark
-from parbake.planner.caching.marking import Planned
-from parbake.planner.caching.policies_of_caching import AlwaysMark
-from parbake.planner.caching.pricing import CachePrices, cache_prices
-from parbake.planner.caching.replayed import replay
-from parbake.planner.caching.reuse import ReturnRates
-from parbake.planner.caching.strategy_names import NONE, PLANNED, SIMPLE
-from parbake.planner.prices import Rate, Tokens, call_cost
-from parbake.prompt.prefix_caches import BreakpointCache, Piece
-from parbake.prompt.writing.placement import CacheRules
+from parbake_llm.caching.asked import TraceRow, traced
+from parbake_llm.caching.best_marks import Candidate, best_marks
+from parbake_llm.caching.clairvoyant import Clairvoyant, bound
+from parbake_llm.caching.decision import make_prompt_plan, policies
+from parbake_llm.caching.held import HeldPrefixes, Mark
+from parbake_llm.caching.marking import Planned
+from parbake_llm.caching.policies_of_caching import AlwaysMark
+from parbake_llm.caching.pricing import CachePrices, cache_prices
+from parbake_llm.caching.replayed import replay
+from parbake_llm.caching.reuse import ReturnRates
+from parbake_llm.caching.strategy_names import NONE, PLANNED, SIMPLE
+from parbake_llm.prefix_caches import BreakpointCache, Piece
+from parbake_llm.writing.placement import CacheRules
+from parbake_planner.prices import Rate, Tokens, call_cost
 
 PRICES = CachePrices(read=0.1, write=1.25, write_hour=2.0, token_usd=3e-6, minimum=0)
 SIZE = 100

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from parbake.errors import BadInput
-from parbake.planner.caching.asked import TraceRow, traced
-from parbake.planner.caching.trace_file import read_trace
+from parbake_llm.caching.asked import TraceRow, traced
+from parbake_llm.caching.trace_file import read_trace
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 import parbake as pb
-from parbake.planner.qacpi import Measured, qacpi
+from parbake_planner.qacpi import Measured, qacpi
 
 FULL = Measured(quality=0.92, cost=180_000.0, latency_s=0.8)
 HYBRID = Measured(quality=0.89, cost=52_000.0, latency_s=0.15)

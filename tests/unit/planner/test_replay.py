@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parbake.errors import BadInput
-from parbake.planner.breakeven import STORY, Prices
-from parbake.planner.forecast.request_log import DAY, checked
-from parbake.planner.forecast.windows import cut
-from parbake.planner.intervals import Resampler
-from parbake.planner.per_key import EventCoverage, PerKey, measured_lane, worth
-from parbake.planner.plan import (
+from parbake_planner.breakeven import STORY, Prices
+from parbake_planner.forecast.request_log import DAY, checked
+from parbake_planner.forecast.windows import cut
+from parbake_planner.intervals import Resampler
+from parbake_planner.per_key import EventCoverage, PerKey, measured_lane, worth
+from parbake_planner.plan import (
     ALL,
     LAZY,
     LEAST_GAIN,
@@ -26,7 +26,7 @@ from parbake.planner.plan import (
     make,
     prepare,
 )
-from parbake.planner.replay import Everything, LazyPolicy, Outcome, clairvoyant, real_time, replay, with_session_starts
+from parbake_planner.replay import Everything, LazyPolicy, Outcome, clairvoyant, real_time, replay, with_session_starts
 
 BEGIN, WIDTH = 1_790_812_800.0, 6 * 3600.0
 NOW = BEGIN + 400 * DAY

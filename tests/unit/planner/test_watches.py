@@ -7,17 +7,8 @@ import numpy as np
 import pytest
 
 from parbake.errors import BadInput
-from parbake.planner.breakeven import STORY
-from parbake.planner.detectors import (
-    DAY,
-    HOUR,
-    HitRate,
-    PeakHarm,
-    batch_dearer,
-    lower_bound,
-    price_changed,
-    student,
-)
+from parbake_planner.breakeven import STORY
+from parbake_planner.detectors import DAY, HOUR, HitRate, PeakHarm, batch_dearer, lower_bound, price_changed, student
 
 
 def hour_of(rng, rate, hour):

@@ -3,9 +3,9 @@
 import pytest
 
 from parbake.errors import BadInput
-from parbake.ports.models import Usage
-from parbake.ports.prompts import Block, Breakpoint, Prompt, Tool
-from parbake.prompt.prefix_caches import (
+from parbake.ports.usage import Usage
+from parbake_llm.ports.prompts import Block, Breakpoint, Prompt, Tool
+from parbake_llm.prefix_caches import (
     BlockCache,
     BreakpointCache,
     Miss,
@@ -17,7 +17,7 @@ from parbake.prompt.prefix_caches import (
     pieces,
     reconcile,
 )
-from parbake.prompt.writing.placement import CacheRules
+from parbake_llm.writing.placement import CacheRules
 
 RULES = CacheRules(mechanism="breakpoints", minimum=100, ttls=("5m", "1h"))
 

@@ -5,9 +5,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parbake.ports.prompts import TTL_S
-from parbake.prompt.prefix_caches import BlockCache, BreakpointCache, MissCause, Piece, SlotCache
-from parbake.prompt.writing.placement import CacheRules
+from parbake_llm.ports.prompts import TTL_S
+from parbake_llm.prefix_caches import BlockCache, BreakpointCache, MissCause, Piece, SlotCache
+from parbake_llm.writing.placement import CacheRules
 
 SIZES = {"a": 3, "b": 10, "c": 25}
 GAPS = (0.0, 1.0, 100.0, 299.0, 301.0, 4000.0)

@@ -3,9 +3,9 @@
 import pytest
 
 import parbake as pb
-from parbake.ports.prompts import Block, Tool
-from parbake.prompt.watching.explaining import Traffic, explain
-from parbake.prompt.writing.placement import NO_CACHE, CacheRules
+from parbake_llm.ports.prompts import Block, Tool
+from parbake_llm.watching.explaining import Traffic, explain
+from parbake_llm.writing.placement import NO_CACHE, CacheRules
 
 BLOCKS = (Block("rules", "r" * 800), Block("policy", "p" * 8000, "policy", "7"))
 RULES = CacheRules(mechanism="breakpoints", minimum=1024, ttls=("5m", "1h"))

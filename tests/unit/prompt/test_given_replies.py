@@ -4,7 +4,7 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.prompt import GivenReplies
+from parbake_llm import GivenReplies
 
 REPLY = "You have 30 days."
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from parbake.ports.prompts import Block, Prompt, Tool
-from parbake.prompt.writing.lint import ADVICE, Hazard, explained, lint
-from parbake.prompt.writing.placement import CacheRules
+from parbake_llm.ports.prompts import Block, Prompt, Tool
+from parbake_llm.writing.lint import ADVICE, Hazard, explained, lint
+from parbake_llm.writing.placement import CacheRules
 
 
 def hazards(prompt, *args, **options):

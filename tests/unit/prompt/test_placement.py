@@ -3,8 +3,8 @@
 import pytest
 
 from parbake.errors import BadInput
-from parbake.ports.prompts import Block, Breakpoint, Prompt, Tool
-from parbake.prompt.writing.placement import NO_CACHE, CacheRules, placed
+from parbake_llm.ports.prompts import Block, Breakpoint, Prompt, Tool
+from parbake_llm.writing.placement import NO_CACHE, CacheRules, placed
 
 RULES = CacheRules(mechanism="breakpoints", minimum=10, ttls=("5m", "1h"))
 BLOCKS = (

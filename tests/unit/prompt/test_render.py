@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parbake.errors import BadInput
-from parbake.ports.prompts import VOLATILITIES, Block, Exchange, Prompt, Tool, ToolCall, ordered
-from parbake.prompt.writing.render import (
+from parbake_llm.ports.prompts import VOLATILITIES, Block, Exchange, Prompt, Tool, ToolCall, ordered
+from parbake_llm.writing.render import (
     OUTDATED,
     canonical_json,
     parts,

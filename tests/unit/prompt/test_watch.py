@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from parbake.ports.models import Usage
-from parbake.ports.prompts import Block, MissCause, Prediction, Prompt
-from parbake.prompt.watching.prompt_watch import FEWEST, PromptWatch
-from parbake.prompt.watching.shares import shares_of, split
-from parbake.prompt.writing.placement import CachePlace, CacheRules
+from parbake.ports.usage import Usage
+from parbake_llm.ports.prompts import Block, MissCause, Prediction, Prompt
+from parbake_llm.watching.prompt_watch import FEWEST, PromptWatch
+from parbake_llm.watching.shares import shares_of, split
+from parbake_llm.writing.placement import CachePlace, CacheRules
 
 PLACE = CachePlace("anthropic", "m", "anthropic")
 RULES = CacheRules(mechanism="breakpoints", minimum=100, ttls=("5m", "1h"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import parbake as pb
-from parbake.sources.sqlite import SqliteSource
+from parbake.adapters.sqlite import SqliteSource
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.tasks import factors, reranker, tasks, trending
 from retail_assistant.recs.views import History

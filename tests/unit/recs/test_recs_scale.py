@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from parbake.sources.sqlite import SqliteSource
+from parbake.adapters.sqlite import SqliteSource
 from retail_assistant.recs import als, views
 from retail_assistant.recs.log import confidence
 from retail_assistant.recs.tasks import candidates, preferences

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-import parbake as pb
+import parbake_semantic.guard
 from parbake.errors import ProviderError
 from retail_assistant.answers.guardrails import Checked
 from retail_assistant.shop.finding import Offer
@@ -95,12 +95,12 @@ class Draft:
 
     async def _cut(self) -> AsyncIterator[str]:
         if self.stream is None:
-            for sentence in pb.guard.sentences(self.text):
+            for sentence in parbake_semantic.guard.sentences(self.text):
                 yield sentence
             return
         held = ""
         try:
-            async for sentence in pb.guard.release(self.stream, _whole):
+            async for sentence in parbake_semantic.guard.release(self.stream, _whole):
                 if held:
                     yield held
                 held = sentence.strip()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-import parbake as pb
+import parbake_semantic.guard
 from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.phrases import NO_CHARGES, amount, by, count, form, in_form, joined, stock, title
 from retail_assistant.answers.products import MOST_NAMED, WHICH, drafted, missing, name_of, volumes_told
@@ -126,7 +126,7 @@ def _author(looked: Looked) -> Draft:
 
 def _plot(looked: Looked) -> Draft:
     offer = looked.offers[0]
-    text = pb.guard.strip_instructions(offer.product.description)
+    text = parbake_semantic.guard.strip_instructions(offer.product.description)
     if not text:
         return Draft(f"Our pages do not state what {title(offer)} is about.", asins=(offer.asin,))
     head = [f"{title(offer)} is a {offer.product.genre} book{by(offer)}."] if offer.product.author else []

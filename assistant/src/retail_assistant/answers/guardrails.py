@@ -7,6 +7,7 @@ import re
 import msgspec
 
 import parbake as pb
+import parbake_semantic.guard
 from retail_assistant.live import LiveShop, fill_slots
 
 tasks = pb.Registry()
@@ -40,29 +41,33 @@ async def guardrails(
     """
     try:
         text = fill_slots(sentence, shop)
-    except pb.guard.UnfilledSlot as error:
+    except parbake_semantic.guard.UnfilledSlot as error:
         return Checked("", f"unfilled slot: {error.field}")
-    if _PERSONAL.search(pb.guard.fill(sentence, lambda *_: "")):  # what a slot holds is the shop's or the shopper's own
+    if _PERSONAL.search(
+        parbake_semantic.guard.fill(sentence, lambda *_: "")
+    ):  # what a slot holds is the shop's or the shopper's own
         return Checked("", "personal data")
     if wrong := _ungrounded(text, sentence, sources, shop):
         first = min(wrong, key=lambda c: (c.kind, c.value))
         return Checked("", f"{UNGROUNDED} {first.kind}: {first.value}")
-    if told and (fault := pb.guard.unsupported(text, [fill_slots(one, shop) for one in told], question)):
+    if told and (fault := parbake_semantic.guard.unsupported(text, [fill_slots(one, shop) for one in told], question)):
         return Checked("", f"{UNSUPPORTED} {fault.fault}: {fault.what}".rstrip(": "))
     return Checked(text)
 
 
-def _ungrounded(text: str, sentence: str, sources: tuple[str, ...], shop: LiveShop) -> frozenset[pb.guard.Claim]:
+def _ungrounded(
+    text: str, sentence: str, sources: tuple[str, ...], shop: LiveShop
+) -> frozenset[parbake_semantic.guard.Claim]:
     """The claims of a sentence with filled slots that neither its slots nor its sources state now.
 
     The slots are read first, because they often hold every claim, and to read the sources takes longer.
     """
-    if not pb.guard.claims(text):
+    if not parbake_semantic.guard.claims(text):
         return frozenset()
-    live = [shop.fill(slot.kind, slot.name) or "" for slot in pb.guard.slots(sentence)]
-    if not pb.guard.ungrounded(text, live):
+    live = [shop.fill(slot.kind, slot.name) or "" for slot in parbake_semantic.guard.slots(sentence)]
+    if not parbake_semantic.guard.ungrounded(text, live):
         return frozenset()
-    return pb.guard.ungrounded(text, [*live, *grounds(sources, shop)])
+    return parbake_semantic.guard.ungrounded(text, [*live, *grounds(sources, shop)])
 
 
 def grounds(sources: tuple[str, ...], shop: LiveShop) -> list[str]:

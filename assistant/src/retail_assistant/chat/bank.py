@@ -7,6 +7,9 @@ from typing import Any
 import msgspec
 
 import parbake as pb
+import parbake_semantic
+import parbake_semantic.guard
+from parbake.tasks.task_types import LiveTask
 from retail_assistant.answers.draft import Draft
 from retail_assistant.chat.lookup import Lookup, conversation
 from retail_assistant.chat.turn import Turn
@@ -46,7 +49,7 @@ class Bank:
         if is_open or self._lookup.may_differ(turn, ask):
             return FromBank()
         text = bare(ask.spelled)
-        question = turn.screened if text == turn.message else pb.semantic.screen(text)
+        question = turn.screened if text == turn.message else parbake_semantic.screen(text)
         known = await self._match(faq_known, turn, question=question)
         if known is not None:  # to the letter: no embedding is needed
             return await self._answer(turn, known, known.refusal)
@@ -62,7 +65,7 @@ class Bank:
                 refusal = OTHER_SECTION
         return await self._answer(turn, match, refusal)
 
-    async def _match(self, task: pb.LiveTask[..., FaqMatch | None], turn: Turn, **question: Any) -> FaqMatch | None:
+    async def _match(self, task: LiveTask[..., FaqMatch | None], turn: Turn, **question: Any) -> FaqMatch | None:
         given = {"message": turn.screened, "locale": turn.locale, "said": conversation(turn)}
         try:
             served = await self._app.serve(task, **question, **given)
@@ -82,8 +85,8 @@ class Bank:
         answer, text = served.value, self._filled(served.value.text)
         if (names := match.names - spoken(text)) and names - await self._books(turn):
             return FromBank(match, None, (CONVERSATION,))
-        kind = pb.guard.expected_kind(turn.message)
-        if kind and not pb.guard.states(kind, text):
+        kind = parbake_semantic.guard.expected_kind(turn.message)
+        if kind and not parbake_semantic.guard.states(kind, text):
             return FromBank(match, None, (f"does_not_state_{kind}",))
         draft = Draft(answer.text, sources=(answer.source,), lane=served.lane, faq=match.answer, section=match.answer)
         return FromBank(match, draft)
@@ -96,6 +99,6 @@ class Bank:
 
     def _filled(self, text: str) -> str:
         try:
-            return pb.guard.fill(text, self._shop.fill)
-        except pb.guard.UnfilledSlot:
+            return parbake_semantic.guard.fill(text, self._shop.fill)
+        except parbake_semantic.guard.UnfilledSlot:
             return ""

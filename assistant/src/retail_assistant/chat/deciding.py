@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-import parbake as pb
+import parbake_semantic.guard
 from retail_assistant.answers.policy.sections import Found
 from retail_assistant.chat.intent import Intent
 from retail_assistant.understand.ask import Ask, Kind, Reading
@@ -136,6 +136,6 @@ def _least_sure(ask: Ask, best: Reading) -> float:
 def _is_vague(ask: Ask, said: Dialogue) -> bool:
     """Whether a first message points at something that nothing names; until when is asked of what a policy limits."""
     points = _VAGUE.search(plain(ask.said)) is not None and len(ask.said.split()) <= FEW
-    if ask.weight("policy") > 0 and pb.guard.expected_kind(ask.text) == "duration":
+    if ask.weight("policy") > 0 and parbake_semantic.guard.expected_kind(ask.text) == "duration":
         return False
     return points and not said.turns and not ask.subjects and len(ask.leftover) <= 1 and ask.best.weight < LEAST

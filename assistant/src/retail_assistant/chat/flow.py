@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 import parbake as pb
+import parbake_llm
 from retail_assistant.answers.actions import NOT_YET, YES_OR_NO
 from retail_assistant.answers.consent import answers_question, hesitates
 from retail_assistant.answers.desk import AnswerDesk
@@ -80,7 +81,7 @@ class Assistant:
         """
         self._app = app
         self._shop = shop
-        self._replies = pb.prompt.GivenReplies(app.bonds)
+        self._replies = parbake_llm.GivenReplies(app.bonds)
         prompts = Prompts(app, shop, self._replies)
         # A hosted model's own words are not shown, so it does not word either what the rules answer in its place.
         self._desk = AnswerDesk(app, shop, prompts if model == "wording" else None)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 import parbake as pb
-from parbake.ports.models import Embedder
+from parbake_semantic.embedder import Embedder
 from retail_assistant.knowledge.embedding import query_embedding
 from retail_assistant.knowledge.views import LoggedQuery, QueryLog
 from retail_assistant.understand.words import bare

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-import parbake as pb
+import parbake_semantic.guard
 from retail_assistant.answers.policy.policies import PolicyAnswers
 from retail_assistant.answers.policy.sections import Found, going_on
 from retail_assistant.chat.turn import Turn
@@ -126,10 +126,12 @@ class Lookup:
     async def _following(self, turn: Turn, text: str, ask: Ask, said: Dialogue) -> Found:
         """The sections for a question that goes on from one about a policy: often another section than that."""
         confirms = _CONFIRMS.match(text) is not None  # "so that's a no?"
-        kind = None if ask.leftover else pb.guard.expected_kind(text)
+        kind = None if ask.leftover else parbake_semantic.guard.expected_kind(text)
         if confirms or kind:
             same = await self._policies.find(said.question)
-            if same.has(said.section) and (confirms or (kind and pb.guard.states(kind, same.text(said.section)))):
+            if same.has(said.section) and (
+                confirms or (kind and parbake_semantic.guard.states(kind, same.text(said.section)))
+            ):
                 return same.only(said.section)
         if self._policies.is_about(said.section, "return"):  # the way back
             text = text.replace("delivery cost", "return cost")
@@ -138,7 +140,7 @@ class Lookup:
         if ask.corrects and not (alone.is_first(said.section) and alone.chance >= CLEAR):
             alone, joined = alone.without(said.section), joined.without(said.section)
         named = concepts(text)
-        is_place = bool(named) and named <= _PLACES and pb.guard.expected_kind(text) is None
+        is_place = bool(named) and named <= _PLACES and parbake_semantic.guard.expected_kind(text) is None
         asked = said.question if is_place else text  # "and to Canada?" asks what was asked before
         found = going_on(asked, alone, joined, said.section, by_itself=by_itself)
         if found.is_first(said.section) and _is_of_another(text, found):
@@ -160,4 +162,9 @@ def _is_of_another(text: str, found: Found) -> bool:
     """Whether a question has nothing in common with the section that was quoted before, and so asks something else."""
     asked = content_words(text)
     stated = content_words(f"{found.ranked[0].block.title} {found.ranked[0].block.plain}")
-    return len(asked) > 1 and asked.isdisjoint(stated) and not _TIME.search(text) and not pb.guard.claims(text)
+    return (
+        len(asked) > 1
+        and asked.isdisjoint(stated)
+        and not _TIME.search(text)
+        and not parbake_semantic.guard.claims(text)
+    )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-import parbake as pb
+import parbake_semantic.guard
 
 _REFERENCE = re.compile(r"\[\s*(r\d{1,3}|[a-z0-9-]{1,60}#[a-z0-9-]{1,80})\s*\]")
 _WORDS = re.compile(r"[A-Za-z]{2,}")
@@ -46,11 +46,11 @@ def read(text: str, statements: Mapping[str, Statement]) -> Iterator[Said]:
         text: The text with its references.
         statements: What each reference stands for; one that is not here stands for nothing.
     """
-    for sentence in pb.guard.sentences(text):
+    for sentence in parbake_semantic.guard.sentences(text):
         names = dict.fromkeys(_REFERENCE.findall(sentence))
         told = tuple(dict.fromkeys(statements[name] for name in names if name in statements))
         words = " ".join(_REFERENCE.sub(" ", sentence).split())
-        if pb.guard.is_courtesy(words):
+        if parbake_semantic.guard.is_courtesy(words):
             yield Said(words, told)
         else:
             yield Said(told=told, has_own_words=_WORDS.search(words) is not None)

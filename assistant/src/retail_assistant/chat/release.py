@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import parbake as pb
+import parbake_semantic.guard
 from retail_assistant.answers.draft import Draft
 from retail_assistant.answers.guardrails import UNGROUNDED, Checked, guardrails
 from retail_assistant.chat.turn import Turn
@@ -32,12 +33,14 @@ class Release:
                     break  # its main sentence does not hold, and what follows would be an answer without it
             if violations == MOST_VIOLATIONS or checked.text in shown:
                 break  # a generator that goes on like this has nothing more to say
-            if checked.text and not (draft.stream and pb.guard.is_courtesy(sentence)):  # that would answer nothing
+            if checked.text and not (
+                draft.stream and parbake_semantic.guard.is_courtesy(sentence)
+            ):  # that would answer nothing
                 shown.add(checked.text)
                 draft.worded = draft.worded or draft.stream is not None
                 yield checked.text + " "
         if not shown:
-            for sentence in pb.guard.sentences(draft.fallback):
+            for sentence in parbake_semantic.guard.sentences(draft.fallback):
                 checked = await self._check(sentence, draft, turn)
                 if checked.text:
                     shown.add(checked.text)
@@ -52,11 +55,13 @@ class Release:
         it claims nothing but what the generator was told.
         """
         if draft.stream is None:
-            checks = [await self._check(sentence, draft, turn) for sentence in pb.guard.sentences(draft.text)]
+            checks = [
+                await self._check(sentence, draft, turn) for sentence in parbake_semantic.guard.sentences(draft.text)
+            ]
             return any(checked.violation for checked in checks)
         main = await draft.main_sentence()
         is_wrong = bool(main) and (await self._check(main, draft, turn)).violation.startswith(UNGROUNDED)
-        return is_wrong and not pb.guard.ungrounded(main, draft.told)
+        return is_wrong and not parbake_semantic.guard.ungrounded(main, draft.told)
 
     async def _check(self, sentence: str, draft: Draft, turn: Turn) -> Checked:
         """Check a sentence of a draft, once."""

@@ -9,8 +9,8 @@ import msgspec
 
 import parbake as pb
 from parbake.errors import ProviderError
-from parbake.ports.models import Delta
-from parbake.ports.prompts import Exchange, Prompt, ToolCall
+from parbake_llm.ports.generator import Delta
+from parbake_llm.ports.prompts import Exchange, Prompt, ToolCall
 from retail_assistant.answers.draft import Draft, model_failed
 from retail_assistant.chat.references import Statement, read
 from retail_assistant.chat.tools import Toolbox, ToolResult, model_tools

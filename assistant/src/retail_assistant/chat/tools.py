@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 import parbake as pb
-from parbake.ports.prompts import Tool
+from parbake_llm.ports.prompts import Tool
 from retail_assistant.answers.desk import AnswerDesk
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.chat import tool_arguments

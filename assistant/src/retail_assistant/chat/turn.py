@@ -6,7 +6,7 @@ from functools import cached_property
 
 import msgspec
 
-import parbake as pb
+import parbake_semantic
 from retail_assistant.shop.voices import is_named
 
 
@@ -27,9 +27,9 @@ class Turn(msgspec.Struct, frozen=True, dict=True):
     may_generate: bool = True
 
     @cached_property
-    def screened(self) -> pb.semantic.Screened:
+    def screened(self) -> parbake_semantic.Screened:
         """The message, judged by itself once."""
-        return pb.semantic.screen(self.message)
+        return parbake_semantic.screen(self.message)
 
     @property
     def earlier_questions(self) -> list[str]:

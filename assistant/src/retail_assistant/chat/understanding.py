@@ -7,6 +7,7 @@ import contextvars
 import logging
 
 import parbake as pb
+from parbake.protocol.record import Stamp
 from retail_assistant.chat.conversation import Rereader
 from retail_assistant.live import LiveShop
 from retail_assistant.understand.language import prepare
@@ -24,7 +25,7 @@ class Understanding:
     def __init__(self, app: pb.App, shop: LiveShop) -> None:
         """Load nothing yet."""
         self._app, self._shop = app, shop
-        self._seen: tuple[int, pb.Stamp] | None = None
+        self._seen: tuple[int, Stamp] | None = None
         self._vocabulary: Vocabulary | None = None
         self._loading = asyncio.Lock()
 

@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-import parbake as pb
-from parbake.ports.models import Embedder
+import parbake_semantic.guard
+from parbake_semantic.embedder import Embedder
 from retail_assistant.knowledge.views import LoggedQuery
 
 LEAST_MARGIN = 0.02
@@ -83,7 +83,9 @@ def _lead(scores: Any) -> Any:
 def _nearness(vectors: Any, sections: Sequence[Section], embedder: Embedder) -> Any:
     """Mean of the cosine to the whole section and to its nearest sentence: shape (wordings, sections)."""
     whole = embedder.embed([f"{s.policy} - {s.title}: {s.text}" for s in sections])
-    pieces = [(i, f"{s.title}: {piece}") for i, s in enumerate(sections) for piece in pb.guard.sentences(s.text)]
+    pieces = [
+        (i, f"{s.title}: {piece}") for i, s in enumerate(sections) for piece in parbake_semantic.guard.sentences(s.text)
+    ]
     parts = embedder.embed([text for _, text in pieces])
     owner = np.array([i for i, _ in pieces])
     nearest = np.stack([(vectors @ parts[owner == i].T).max(axis=1) for i in range(len(sections))], axis=1)

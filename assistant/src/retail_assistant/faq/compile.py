@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-import parbake as pb
-from parbake.ports.models import Embedder
+import parbake_semantic
+import parbake_semantic.guard
+from parbake_semantic.embedder import Embedder
 from retail_assistant.faq.assign import Section, assign
 from retail_assistant.faq.vocabulary import UNANSWERED, is_stated
 from retail_assistant.knowledge.blocks import customer_sections
@@ -28,10 +29,10 @@ from retail_assistant.understand.words import bare
 
 MAX_WORDINGS = 800
 TOP_QUESTIONS = 50
-BOUND = pb.semantic.Bound(error=0.05, prior=0.2)
+BOUND = parbake_semantic.Bound(error=0.05, prior=0.2)
 """At most 5 % of the bank's answers may be wrong, if a fifth of the questions has no answer in it."""
 _NUMBER = re.compile(r"\d")
-SCOPE = pb.semantic.Scope(locale="en")
+SCOPE = parbake_semantic.Scope(locale="en")
 NOT_SHARED = frozenset({"own_state", "injection", "context_dependent"})
 
 
@@ -49,7 +50,7 @@ def compile_faq(
     explored: Iterable[Exploration],
     policies: Iterable[Policy],
     embedder: Embedder,
-) -> pb.semantic.BankSnapshot:
+) -> parbake_semantic.BankSnapshot:
     """Build and calibrate the bank of the 50 most requested sections; each one's first wording is the canonical one."""
     sections = sections_of(policies)
     wordings = _merge(q for q in log if q.question)[:MAX_WORDINGS]
@@ -83,12 +84,12 @@ def _calibrated(
     refused: Mapping[str, Sequence[str]],
     known: dict[str, Any],
     embedder: Embedder,
-) -> pb.semantic.BankSnapshot:
+) -> parbake_semantic.BankSnapshot:
     """Fit a bank that answers ``aliases`` and refuses ``refused``; ``known`` are embeddings that exist already."""
     entries = {name: found for name, texts in {**aliases, **refused}.items() if (found := _usable(texts))}
     new = list(dict.fromkeys(text for texts in entries.values() for text in texts if text not in known))
     known |= dict(zip(new, embedder.embed(new), strict=True))
-    bank = pb.semantic.QuestionBank(embedder, bound=BOUND, scope=SCOPE)
+    bank = parbake_semantic.QuestionBank(embedder, bound=BOUND, scope=SCOPE)
     for name, texts in entries.items():
         enter = bank.refuse if name in refused else bank.add
         enter(name, texts, vectors=np.stack([known[text] for text in texts]))
@@ -98,12 +99,12 @@ def _calibrated(
 
 def _usable(texts: Iterable[str]) -> list[str]:
     """The texts that can be questions, each once. Wordings from a policy may be too long for a question."""
-    return [t for t in dict.fromkeys(texts) if pb.semantic.unusable(t) is None]
+    return [t for t in dict.fromkeys(texts) if parbake_semantic.unusable(t) is None]
 
 
 def is_shareable(text: str) -> bool:
     """Whether a question may enter the shared bank: it has no personal data and no instruction to the assistant."""
-    return not pb.semantic.is_personal(text) and pb.semantic.screen(text).refusal not in NOT_SHARED
+    return not parbake_semantic.is_personal(text) and parbake_semantic.screen(text).refusal not in NOT_SHARED
 
 
 def _confirmed(
@@ -114,7 +115,7 @@ def _confirmed(
     Agreement between retrieval and bank is weak evidence, because both use the same vectors.
     """
     stated = {s.id: [s.title, s.text, *tagged.get(s.id, ())] for s in sections}
-    waiting, found = pb.semantic.Explorations(), defaultdict(list)
+    waiting, found = parbake_semantic.Explorations(), defaultdict(list)
     for one in explored:
         if is_stated(one.text, stated.get(one.answer, ())) and waiting.note(one.text, one.answer, one.shopper):
             found[one.answer].append(bare(one.text))
@@ -137,5 +138,9 @@ def _merge(log: Iterable[LoggedQuery]) -> list[LoggedQuery]:
 def _seeds(section: Section) -> list[str]:
     """Wordings that the policy itself suggests: its title, and its sentences without claims and numbers."""
     title = section.title.lower()
-    stated = [s for s in pb.guard.sentences(section.text) if not pb.guard.claims(s) and not _NUMBER.search(s)]
+    stated = [
+        s
+        for s in parbake_semantic.guard.sentences(section.text)
+        if not parbake_semantic.guard.claims(s) and not _NUMBER.search(s)
+    ]
     return [title, f"what is the {title}", f"{section.policy.lower()} {title}", *stated]

@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 import parbake as pb
-from parbake.ports.models import Embedder
+import parbake_semantic
+from parbake_semantic.embedder import Embedder
 from retail_assistant.faq.conversation import Conversation
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.faq.vocabulary import Vocabulary
@@ -42,14 +43,14 @@ class FaqMatch(msgspec.Struct, frozen=True):
 class Desk(msgspec.Struct, frozen=True):
     """A bank that is ready for questions, and the words that distinguish its sections."""
 
-    bank: pb.semantic.QuestionBank
+    bank: parbake_semantic.QuestionBank
     vocabulary: Vocabulary
 
     def judge(
         self,
-        verdict: pb.semantic.BankReply,
+        verdict: parbake_semantic.BankReply,
         question: str,
-        message: pb.semantic.Screened,
+        message: parbake_semantic.Screened,
         said: Conversation = ALONE,
     ) -> FaqMatch | None:
         """Turn the bank's verdict into a match; the vetoes also check the message as it was typed.
@@ -63,7 +64,7 @@ class Desk(msgspec.Struct, frozen=True):
         match = verdict.match
         if match is None:
             return FaqMatch("", 0.0, verdict.reason) if verdict.reason else None
-        reason = pb.semantic.veto(message, match.alias) or verdict.reason
+        reason = parbake_semantic.veto(message, match.alias) or verdict.reason
         if not reason and not match.is_exact and self.vocabulary.names_another(question, match.answer):
             reason = ANOTHER_SECTION
         if (not reason or reason in LEARNS) and said.decides(question, match.answer, self.vocabulary):
@@ -77,9 +78,9 @@ class PerBank(Generic[T]):
 
     def __init__(self) -> None:
         """Keep nothing yet."""
-        self._kept: tuple[pb.semantic.BankSnapshot, T] | None = None
+        self._kept: tuple[parbake_semantic.BankSnapshot, T] | None = None
 
-    def of(self, bank: pb.semantic.BankSnapshot, make: Callable[[], T]) -> T:
+    def of(self, bank: parbake_semantic.BankSnapshot, make: Callable[[], T]) -> T:
         """What was made of a bank; ``make`` makes it if the last call was for another bank."""
         kept = self._kept
         if kept is None or kept[0] is not bank:
@@ -90,40 +91,40 @@ class PerBank(Generic[T]):
 _desks = PerBank[Desk]()
 
 
-def _desk(snapshot: pb.semantic.BankSnapshot, embedder: Embedder) -> Desk:
-    bank = pb.semantic.QuestionBank(embedder)
+def _desk(snapshot: parbake_semantic.BankSnapshot, embedder: Embedder) -> Desk:
+    bank = parbake_semantic.QuestionBank(embedder)
     bank.take(snapshot)
     return Desk(bank, Vocabulary(snapshot.bank))
 
 
 @tasks.live(why="Each question is matched in its own wording")
 async def faq_known(
-    question: pb.Live[pb.semantic.Screened],
-    message: pb.Live[pb.semantic.Screened],
+    question: pb.Live[parbake_semantic.Screened],
+    message: pb.Live[parbake_semantic.Screened],
     locale: pb.Live[str],
     said: pb.Live[Conversation],
     *,
     embedder: pb.Resource[Embedder] = pb.GIVEN,
-    bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
+    bank: parbake_semantic.BankSnapshot = pb.Model(faq_bank),
 ) -> FaqMatch | None:
     """The match of a message that is literally a wording of the bank, without any embedding; otherwise ``None``."""
     desk = _desks.of(bank, lambda: _desk(bank, embedder))
-    verdict = desk.bank.recall(question, scope=pb.semantic.Scope(locale=locale))
+    verdict = desk.bank.recall(question, scope=parbake_semantic.Scope(locale=locale))
     return desk.judge(verdict, question.text, message, said) if verdict else None
 
 
 @tasks.live(why="Each question is matched in its own wording")
 async def faq_match(
-    question: pb.Live[pb.semantic.Screened],
-    message: pb.Live[pb.semantic.Screened],
+    question: pb.Live[parbake_semantic.Screened],
+    message: pb.Live[parbake_semantic.Screened],
     locale: pb.Live[str],
     said: pb.Live[Conversation],
     *,
     vector: Any = pb.Input(query_embedding),
     embedder: pb.Resource[Embedder] = pb.GIVEN,
-    bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
+    bank: parbake_semantic.BankSnapshot = pb.Model(faq_bank),
 ) -> FaqMatch | None:
     """The bank's nearest answer, and whether it may be served for this message."""
     desk = _desks.of(bank, lambda: _desk(bank, embedder))
-    verdict = desk.bank.ask(question, scope=pb.semantic.Scope(locale=locale), vector=vector)
+    verdict = desk.bank.ask(question, scope=parbake_semantic.Scope(locale=locale), vector=vector)
     return desk.judge(verdict, question.text, message, said)

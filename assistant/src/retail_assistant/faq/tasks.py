@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 import parbake as pb
-from parbake.ports.models import Embedder, Generator
+import parbake_semantic
+from parbake.tasks.gates import Generation
+from parbake_llm.ports.generator import Generator
+from parbake_semantic.embedder import Embedder
 from retail_assistant.faq.compile import compile_faq
 from retail_assistant.faq.wording import BankWording
 from retail_assistant.knowledge.blocks import Block
@@ -26,7 +29,7 @@ class Answer(msgspec.Struct, frozen=True):
     source: str
 
 
-def _has_answers(made: pb.Generation) -> str | None:
+def _has_answers(made: Generation) -> str | None:
     """The bank's gate: it rejects a bank without answers, because yesterday's bank is better."""
     (_, bank), *_ = made.values
     return None if bank.answered else "the bank has no answers"
@@ -50,12 +53,12 @@ def faq_bank(
     feedback: pb.Source[Feedback],
     policies: pb.Source[Policies],
     embedder: pb.Resource[Embedder],
-) -> pb.semantic.BankSnapshot:
+) -> parbake_semantic.BankSnapshot:
     """The 50 most frequent questions of the query log with their wordings, and the required certainty of a match."""
     return compile_faq(log.wordings(), feedback.explorations(), policies.all(), embedder)
 
 
-def _sections(*, bank: pb.semantic.BankSnapshot = pb.Model(faq_bank)) -> Sequence[str]:
+def _sections(*, bank: parbake_semantic.BankSnapshot = pb.Model(faq_bank)) -> Sequence[str]:
     return bank.answered
 
 
@@ -74,7 +77,7 @@ def _sections(*, bank: pb.semantic.BankSnapshot = pb.Model(faq_bank)) -> Sequenc
 async def faq_answers(
     section: str,
     *,
-    bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
+    bank: parbake_semantic.BankSnapshot = pb.Model(faq_bank),
     blocks: pb.Reader[str, list[Block]] = pb.Input(evidence),
     feedback: pb.Source[Feedback],
     wording: pb.Resource[BankWording] = pb.GIVEN,
@@ -92,7 +95,7 @@ async def faq_answers(
     return Answer(question, await wording.answer(question, block, generator), block.source)
 
 
-def canonical(snapshot: pb.semantic.BankSnapshot, answer: str) -> str:
+def canonical(snapshot: parbake_semantic.BankSnapshot, answer: str) -> str:
     """The canonical wording of a bank's question; empty if the bank has no such answer."""
     bank = snapshot.bank
     named = zip(bank.owner_of, bank.aliases, strict=True)

@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-import parbake as pb
+import parbake_semantic
 
 UNANSWERED = "?"
 """The prefix of names of questions that the bank recognises and must not answer; no policy's id has it."""
@@ -31,7 +31,7 @@ _FUNCTION_WORDS = frozenset(
 class Vocabulary:
     """The words of each answer of a bank, and the title words of its policy's other sections."""
 
-    def __init__(self, bank: pb.semantic.Bank) -> None:
+    def __init__(self, bank: parbake_semantic.Bank) -> None:
         """Read a bank's wordings, and the names of all sections that it answers or refuses."""
         self._said: dict[str, set[str]] = defaultdict(set)
         self._siblings: dict[str, dict[str, set[str]]] = defaultdict(dict)

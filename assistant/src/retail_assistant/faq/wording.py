@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-import parbake as pb
-from parbake.generators.extractive import Extractive
-from parbake.ports.models import Generator
-from parbake.ports.prompts import Block as PromptBlock
-from parbake.ports.prompts import Prompt
+import parbake_semantic.guard
+from parbake_llm.generators.extractive import Extractive
+from parbake_llm.ports.generator import Generator
+from parbake_llm.ports.prompts import Block as PromptBlock
+from parbake_llm.ports.prompts import Prompt
 from retail_assistant.knowledge.blocks import Block
 
 SYSTEM = (
@@ -73,13 +73,13 @@ async def _written(question: str, block: Block, generator: Generator) -> str:
     prompt = Prompt(blocks=(PromptBlock("rules", SYSTEM),), evidence=(block.plain,), question=question)
     stream = generator.stream(prompt, max_tokens=MAX_TOKENS, timeout_s=TIMEOUT_S)
     written = "".join([delta.text async for delta in stream])
-    return " ".join(s for s in pb.guard.sentences(written) if _is_grounded(s, block))
+    return " ".join(s for s in parbake_semantic.guard.sentences(written) if _is_grounded(s, block))
 
 
 def _is_grounded(sentence: str, block: Block) -> bool:
     """Whether a sentence is complete, claims only what the section states, and contains no invented slot."""
     is_whole = sentence.rstrip().endswith((".", "!", "?", "\u201d", '"'))
-    return is_whole and "{{" not in sentence and not pb.guard.ungrounded(sentence, [block.plain])
+    return is_whole and "{{" not in sentence and not parbake_semantic.guard.ungrounded(sentence, [block.plain])
 
 
 def with_slots(text: str, block: Block) -> str:

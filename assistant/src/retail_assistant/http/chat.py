@@ -11,8 +11,9 @@ import msgspec
 
 import parbake as pb
 from parbake.http import HttpRequest, Response, Route, error_for_client, json_response
-from parbake.ledger.answer_table import Answer, new_id
-from parbake.ports.models import Usage
+from parbake.ports.usage import Usage
+from parbake_planner import Ledger
+from parbake_planner.ledger.answer_table import Answer, new_id
 from retail_assistant.chat.flow import TIMEOUT, Assistant
 from retail_assistant.chat.turn import Reply, Turn
 from retail_assistant.live import LiveShop
@@ -135,7 +136,7 @@ class ChatRoutes:
 
     def _noted(self, answer_id: str, reply: Reply, scope: pb.Request) -> Answer:
         """Record the sources and steps of a reply, under the id that its client has."""
-        return self._app.answers.note(
+        return self._app.plugins[Ledger].answers.note(
             scope,
             answer_id=answer_id,
             lane=reply.lane,

@@ -8,6 +8,7 @@ import msgspec
 
 import parbake as pb
 from parbake.http import HttpRequest, Response, Route, json_response
+from parbake_planner import Ledger
 from retail_assistant.faq.on_call import OnCall
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.http.acknowledged import WRITTEN, WRITTEN_NEW, acknowledged
@@ -79,7 +80,7 @@ class ComplaintRoutes:
         """Raise :class:`parbake.BadInput` unless the assistant has sent that answer under that id."""
         if not body.answer_id:
             raise pb.BadInput("answer_id is required: the parbake.answer_id of the reply", field="answer_id")
-        if (await self._app.answers.find(body.answer_id)).subject != body.answer:
+        if (await self._app.plugins[Ledger].answers.find(body.answer_id)).subject != body.answer:
             raise pb.BadInput(f"that reply was not the answer {body.answer[:80]!r}", field="answer")
 
     async def restore(self, request: HttpRequest) -> Response:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 import parbake as pb
-from parbake.sources.sqlite import emit
+from parbake.adapters.sqlite import emit
 from retail_assistant.importing import read
 from retail_assistant.importing.schema import (
     TABLES,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-import parbake as pb
-from parbake.ports.models import Embedder
+import parbake_semantic.guard
+from parbake_semantic.embedder import Embedder
 from retail_assistant.shop.policies import Policy, Section, format_fact, render_policy
 from retail_assistant.shop.queries import Product
 
@@ -42,14 +42,16 @@ def policy_blocks(policy: Policy, embedder: Embedder) -> list[Block]:
 
 
 def _sentence_vectors(title: str, text: str, embedder: Embedder) -> tuple[bytes, ...]:
-    return tuple(v.tobytes() for v in embedder.embed([f"{title}: {one}" for one in pb.guard.sentences(text)]))
+    return tuple(
+        v.tobytes() for v in embedder.embed([f"{title}: {one}" for one in parbake_semantic.guard.sentences(text)])
+    )
 
 
 def customer_sections(policy: Policy, *, slots: bool = False) -> list[Section]:
     """The sections of a policy, reduced to sentences for customers; sections without such a sentence are left out."""
-    for_agents = pb.guard.is_for_agents(policy.body)
+    for_agents = parbake_semantic.guard.is_for_agents(policy.body)
     sections = [
-        Section(s.id, s.title, pb.guard.strip_instructions(s.text, on_agent_page=for_agents))
+        Section(s.id, s.title, parbake_semantic.guard.strip_instructions(s.text, on_agent_page=for_agents))
         for s in render_policy(policy, slots=slots)
     ]
     return [section for section in sections if section.text]
@@ -61,7 +63,7 @@ def product_blocks(product: Product) -> list[Block]:
     what = f"{product.title} by {product.author} is a {product.genre} book in {product.format}."
     if not product.author:
         what = f"{product.title} ({product.genre})."
-    description = pb.guard.strip_instructions(product.description)
+    description = parbake_semantic.guard.strip_instructions(product.description)
     live = f"It costs {{{{price:{product.asin}}}}} and is {{{{stock:{product.asin}}}}}."
     return [
         Block(

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import parbake as pb
-from parbake.ports.models import Embedder
+from parbake_semantic.embedder import Embedder
 
 tasks = pb.Registry()
 

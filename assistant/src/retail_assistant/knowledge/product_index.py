@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 import parbake as pb
+from parbake.protocol.record import Stamp
+from parbake.tasks.task_types import Artifact
 
 POLL_S = 0.5
 _log = logging.getLogger("retail_assistant.index")
@@ -53,13 +55,13 @@ class ProductIndex:
 class IndexFollower:
     """Keeps an index in step with the stored embeddings: whole after a batch run, product by product after events."""
 
-    def __init__(self, app: pb.App, task: pb.Artifact[str, bytes], index: ProductIndex) -> None:
+    def __init__(self, app: pb.App, task: Artifact[str, bytes], index: ProductIndex) -> None:
         """``task`` is the artifact whose values are the vectors."""
         self._app = app
         self._task = task
         self._index = index
         self._generation = -1
-        self._stamp = pb.Stamp(0, 0)
+        self._stamp = Stamp(0, 0)
 
     async def step(self) -> None:
         """Look once at what has changed."""

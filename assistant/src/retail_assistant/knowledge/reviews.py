@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-import parbake as pb
+import parbake_semantic.guard
 from retail_assistant.knowledge.views import ReviewText
 
 _WORD = re.compile(r"[a-z']{4,}")
@@ -38,7 +38,10 @@ def summarize(reviews: Sequence[ReviewText]) -> Summary:
 def _quote(bodies: Sequence[str], limit: int) -> tuple[str, ...]:
     """The sentences whose words recur most, each counting words that the earlier ones do not have yet."""
     pool = [
-        s for body in bodies for s in pb.guard.sentences(pb.guard.strip_instructions(body)) if len(s) <= MAX_SENTENCE
+        s
+        for body in bodies
+        for s in parbake_semantic.guard.sentences(parbake_semantic.guard.strip_instructions(body))
+        if len(s) <= MAX_SENTENCE
     ]
     weights = Counter(word for sentence in pool for word in set(_words(sentence)))
     chosen: list[str] = []

@@ -9,7 +9,8 @@ import msgspec
 
 import parbake as pb
 from parbake.ports.clock import Clock
-from parbake.ports.models import Embedder
+from parbake.tasks.contract import Exponential
+from parbake_semantic.embedder import Embedder
 from retail_assistant.knowledge.blocks import Block, policy_blocks, product_blocks, product_text
 from retail_assistant.knowledge.reviews import Summary, summarize
 from retail_assistant.knowledge.views import Catalog, Policies, Promotions, Reviews
@@ -123,7 +124,7 @@ def promotions_for(
     refresh=pb.every("24h"),
     invalidated_by=[pb.refresh("reviews/{asin}")],
     fallback_if_stale=pb.ServeStale(within="48h"),
-    confidence=pb.Exponential(half_life="30h"),
+    confidence=Exponential(half_life="30h"),
     owner="content",
     keys=_asins,
     why="Reviews change slowly; confidence fades with age",

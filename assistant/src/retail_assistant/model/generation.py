@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import parbake as pb
-from parbake.ports.models import Delta, Generator
-from parbake.ports.prompts import Prompt
+from parbake_llm.ports.generator import Delta, Generator
+from parbake_llm.ports.prompts import Prompt
 
 tasks = pb.Registry()
 MAX_TOKENS, TIMEOUT_S = 160, 20.0

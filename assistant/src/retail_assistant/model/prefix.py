@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import parbake as pb
-from parbake.ports.prompts import Block
+import parbake_llm
+from parbake_llm.ports.prompts import Block
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.knowledge.views import Policies
 from retail_assistant.shop.policies import Policy
@@ -44,7 +45,8 @@ def _variants() -> Sequence[str]:
     return [WORDING, LOOKING_UP]
 
 
-@tasks.prefix(
+@parbake_llm.prefix(
+    tasks,
     freshness_sla="26h",
     refresh=pb.every("24h", budget="2h"),
     invalidated_by=[pb.fence("policy")],

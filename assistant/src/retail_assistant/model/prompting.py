@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 import parbake as pb
-from parbake.prompt import Block, GivenReplies, Prompt, Tool, sorted_tools, windowed, with_outdated, without_outdated
+from parbake_llm import Block, GivenReplies, Prompt, Tool, sorted_tools, windowed, with_outdated, without_outdated
 from retail_assistant.live import LiveShop
 from retail_assistant.model.prefix import LOOKING_UP, WORDING, Variant, assistant_prefix
 from retail_assistant.shop.voices import is_named

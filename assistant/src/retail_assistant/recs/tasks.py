@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import parbake as pb
+from parbake.tasks.gates import Generation
 from retail_assistant.recs import als, trends
 from retail_assistant.recs.als import AlsModel, Candidate
 from retail_assistant.recs.context import read_context
@@ -36,7 +37,7 @@ def all_shoppers(*, shop: pb.Source[History]) -> Iterator[str]:
     yield from shop.stream_shoppers()
 
 
-def factors_are_usable(generation: pb.Generation) -> str | None:
+def factors_are_usable(generation: Generation) -> str | None:
     """The gate of the factors: they must be finite, belong to the catalog, and not all be zero."""
     return als.usable(generation.values[0][1])
 

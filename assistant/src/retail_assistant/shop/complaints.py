@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from parbake.sources.sqlite import emit
+from parbake.adapters.sqlite import emit
 from retail_assistant.shop import checks
 from retail_assistant.shop.errors import NotFound, TooManyComplaints
 from retail_assistant.shop.schema import transaction

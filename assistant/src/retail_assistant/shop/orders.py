@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.sources.sqlite import emit
+from parbake.adapters.sqlite import emit
 from retail_assistant.shop import checks
 from retail_assistant.shop.errors import (
     BadValue,

@@ -14,7 +14,7 @@ from typing import TypedDict, Unpack
 
 import msgspec
 
-from parbake.sources.sqlite import emit
+from parbake.adapters.sqlite import emit
 from retail_assistant.shop import checks, index
 from retail_assistant.shop.errors import BadValue, OutOfStock, UnknownProduct
 from retail_assistant.shop.policies import Fact, Policy, check_body, check_facts, placeholders

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from parbake.sources.sqlite import OUTBOX_DDL
+from parbake.adapters.sqlite import OUTBOX_DDL
 from retail_assistant.shop.errors import NotAShop
 
 SCHEMA_VERSION = "7"

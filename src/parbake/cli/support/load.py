@@ -13,11 +13,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from parbake.app import App
-from parbake.declare.tasks import Stored, Task
+from parbake.app.app import App
 from parbake.errors import BadInput, DeclarationError, ParbakeError
 from parbake.http.asgi import HttpApp
 from parbake.process.signals import is_of_a_signal
+from parbake.tasks.task_types import Stored, Task
 from parbake.values.redaction import one_line
 
 T = TypeVar("T")

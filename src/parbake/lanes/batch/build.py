@@ -13,8 +13,6 @@ from typing import Any
 
 import msgspec
 
-from parbake.declare.gates import Profile
-from parbake.declare.tasks import Task
 from parbake.errors import BadInput, ComputeFailed
 from parbake.lanes.batch.keys import KeyList, Partition
 from parbake.lanes.batch.open_run import OpenRun
@@ -29,8 +27,10 @@ from parbake.lanes.batch.partition import (
 from parbake.lanes.batch.runs import Part, Runs
 from parbake.lanes.batch.throttle import Pacer
 from parbake.ports.executors import Executor
-from parbake.ports.hooks import Progress
+from parbake.ports.observers import Progress
 from parbake.serving.bound import BoundTask
+from parbake.tasks.gates import Profile
+from parbake.tasks.task_types import Task
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.batch")

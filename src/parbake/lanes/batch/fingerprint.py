@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from parbake.codecs import Codec
-from parbake.codecs.wire_shape import wire_text
-from parbake.declare.tasks import Task
-from parbake.fence.control import Control
+from parbake.protocol.control import Control
 from parbake.serving.bound import BoundTask
+from parbake.tasks.task_types import Task
+from parbake.values.codecs import Codec
+from parbake.values.codecs.wire_shape import wire_text
 
 
 def fingerprint(functions: Iterable[Callable[..., Any]], types: Iterable[tuple[Any, Sequence[Codec]]] = ()) -> bytes:

@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from parbake.declare.gates import Generation, Profile, QualityGate
 from parbake.errors import GateFailed
-from parbake.fence.control import Control
 from parbake.lanes.batch.runs import Runs
 from parbake.ports.store import Store
 from parbake.process.threads import Escaped, aside
+from parbake.protocol.control import Control
 from parbake.serving.bound import BoundTask
+from parbake.tasks.gates import Generation, Profile, QualityGate
 from parbake.values.redaction import described
 
 SAMPLE = 200
@@ -38,7 +38,7 @@ async def check(
     pointer = control.pointers.get(bound.ref)
     made = (await Runs(store).state(bound.ref)).of_generation(pointer.generation) if pointer else None
     previous = made.profile if made else None
-    rows_before = pointer.rows if pointer and not bound.is_planned else 0  # the plan decides how many rows there are
+    rows_before = pointer.rows if pointer and not bound.chooses_keys else 0  # a plugin decides how many rows there are
     objection = gates.objection(profile, rows_before, previous)
     if not objection and gates.quality is not None:
         values = await _values(bound, generation, store, sample)

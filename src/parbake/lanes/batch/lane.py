@@ -11,41 +11,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from parbake.declare.gates import Profile
-from parbake.declare.tasks import Artifact, ModelTask
 from parbake.errors import BadInput, GateFailed, NotMaterialized, ParbakeError, PromotionConflict, StoreError, StoreFull
-from parbake.fence.control import Control, Pointer, Promotion
-from parbake.fence.record import Stamp
 from parbake.lanes.batch import gating as quality
-from parbake.lanes.batch.adopted import Adoptions, Pick
 from parbake.lanes.batch.build import Builder, Finished, KeysChanged, Pause, filling, spread, warn_of_nothing
+from parbake.lanes.batch.choosing import Pick, RefreshPolicy
 from parbake.lanes.batch.fingerprint import code_of
 from parbake.lanes.batch.keys import CHUNKS, SINGLE, KeyList
 from parbake.lanes.batch.load import LoadBoard
 from parbake.lanes.batch.off_peak import RunSlot
 from parbake.lanes.batch.open_run import OpenRun, RunOpening
 from parbake.lanes.batch.partition import PartitionWorker, key_bytes
-from parbake.lanes.batch.provided import JobsPending, ProvidedRuns
+from parbake.lanes.batch.rows import RowParts, RowsOf, RowsPending
 from parbake.lanes.batch.runs import PROMOTED, Ended, Runs
 from parbake.lanes.batch.throttle import Pacer
 from parbake.ports.clock import Clock
 from parbake.ports.executors import Executor
-from parbake.ports.hooks import Progress
+from parbake.ports.observers import Progress
 from parbake.ports.store import Store
+from parbake.protocol.control import Control, Pointer, Promotion
+from parbake.protocol.record import Stamp
 from parbake.serving.bind import Context
 from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computer
 from parbake.serving.model_reads import lost_model
+from parbake.tasks.gates import Profile
+from parbake.tasks.task_types import Artifact, ModelTask
 from parbake.values.redaction import one_line
 
 AT_ONCE = RunSlot(0.0, "")
+NO_POLICIES: Mapping[str, RefreshPolicy] = {}
 SCHEDULE = "schedule"
 """The trigger of runs that stop while they wait for a provider, because the schedule has other tasks to run."""
 
@@ -53,7 +54,7 @@ SCHEDULE = "schedule"
 class BuiltTask(msgspec.Struct, frozen=True):
     """One task's part of a run. Times in seconds; ``kept_partitions`` were left by an interrupted process.
 
-    ``pick`` holds the keys that the plan of a planned task chose.
+    ``pick`` holds the keys that a plugin chose.
     """
 
     task: str
@@ -98,25 +99,25 @@ class BatchLane:
         executor: Executor | None = None,
         breathe: Pacer | None = None,
         board: LoadBoard | None = None,
-        adopted: Adoptions | None = None,
+        policies: Mapping[str, RefreshPolicy] = NO_POLICIES,
     ) -> None:
         """``bound_tasks`` come in the order of declaration, so that inputs stand before the tasks that read them.
 
         Without an ``executor`` partitions are computed in this process. ``breathe`` is awaited between pieces of work.
-        The ``board`` shows servers that a run is under way. ``adopted`` are the plans that planned tasks follow.
+        The ``board`` shows servers that a run is under way. ``policies`` choose the keys of some tasks, by name.
         """
         self._store = store
         self._computer = computer
         self._bound_tasks = list(bound_tasks)
         self._clock = clock
         self.runs = Runs(store)
-        self._adopted = adopted or Adoptions(store, clock, None)
+        self._policies = policies
         self._opening = RunOpening(store, self.runs, clock)
         self.worker = PartitionWorker(store, computer)
         self._board = board
         self._breathe = breathe
         self._builder = Builder(self.worker, self.runs, executor, breathe)
-        self._provided = ProvidedRuns(store, computer, clock, breathe)
+        self._rows = RowsOf(RowParts(store, computer, clock, breathe))
 
     def chain(self, bound: BoundTask) -> list[BoundTask]:
         """The tasks that are promoted together with ``bound``: with a model all scheduled tasks that depend on it."""
@@ -167,7 +168,7 @@ class BatchLane:
         chain = self.chain(bound)
         waits = trigger != SCHEDULE
         if not waits:
-            await self._provided.refuse_early(chain)
+            await self._rows.refuse_early(chain)
         if keys is not None and isinstance(bound.task, ModelTask):
             raise BadInput(f"{bound.name} is a model: it has no keys to choose from", field="keys")
         if keys is None and await self.is_idle(bound):
@@ -218,9 +219,11 @@ class BatchLane:
             pick = await self._picked(member) if chosen is None else None
             given = Context(pointers=earlier, lane="batch")
             async with self._keys(member, chosen, pick, given, gives_way=not run.is_urgent) as keys:
-                computer = await self._provided.computer_for(run, member, keys, given)
+                rows = self._rows.of(member)
+                computer = await rows.computer_for(run, member, keys, given) if rows else None
                 found = await self._builder.build(run, member, keys, earlier, progress, computer=computer)
-                await self._provided.booked(member)
+                if rows is not None:
+                    await rows.built(member)
                 sample = spread(keys, member, quality.SAMPLE)
             made = _built(member, run.generations[member.ref], found, pick)
             run.profiles[member.ref] = found.profile
@@ -235,7 +238,8 @@ class BatchLane:
             built.append(made)
         await self._store.promote(Promotion(pointers, dict(run.expected), run.incarnation, retain))
         for member in run.chain:
-            await self._provided.finish(member)
+            if (rows := self._rows.of(member)) is not None:
+                await rows.promoted(member)
         return tuple(built)
 
     async def _retained(self, bound: BoundTask, made: BuiltTask, control: Control) -> int:
@@ -283,11 +287,13 @@ class BatchLane:
             return keys.total
 
     async def is_idle(self, bound: BoundTask) -> bool:
-        """Whether the plan that a task follows computes nothing ahead."""
-        return bound.is_planned and not (await self._adopted.current(bound)).is_ahead
+        """Whether a plugin that chooses the keys of a task chooses none."""
+        policy = self._policies.get(bound.name)
+        return policy is not None and await policy.is_idle(bound)
 
     async def _picked(self, bound: BoundTask) -> Pick | None:
-        return await self._adopted.picked(bound) if bound.is_planned and isinstance(bound.task, Artifact) else None
+        policy = self._policies.get(bound.name)
+        return None if policy is None else await policy.picked(bound)
 
     @contextlib.asynccontextmanager
     async def _held(self, run: OpenRun) -> AsyncIterator[None]:
@@ -330,7 +336,7 @@ class BatchLane:
             failure = one_line(error) if isinstance(error, Exception) else ""
             with contextlib.suppress(ParbakeError):
                 for bound in run.chain:
-                    if isinstance(error, JobsPending):
+                    if isinstance(error, RowsPending):
                         await self.runs.suspend(bound.ref, run.holder)
                     else:
                         await self.runs.release(bound.ref, run.holder, failure)

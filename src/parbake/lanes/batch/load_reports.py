@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from parbake.lanes.batch.load import ENOUGH, LoadBoard, Serving
 from parbake.process.counters import Counters
@@ -19,10 +19,10 @@ class LoadReports:
     """Reports the latency of this server's requests once per second, while there are requests."""
 
     def __init__(
-        self, board: LoadBoard, counters: Counters, *, note: Callable[[bool, float], None] | None = None
+        self, board: LoadBoard, counters: Counters, paced: Sequence[Callable[[bool, float], None]] = ()
     ) -> None:
-        """``note`` is called for each second, with whether batch was on, and the p95 in seconds."""
-        self._note = note
+        """``paced`` are called for each second, with whether batch was on, and the p95 in seconds."""
+        self._paced = tuple(paced)
         self._board = board
         self._counters = counters
         self._idle_p95_s = 0.0
@@ -36,8 +36,9 @@ class LoadReports:
             return
         known = await self._board.serve(Serving(now, count, p95_s, self._idle_p95_s))
         was_on, requests.is_batch_on = requests.is_batch_on, known.is_batch_on(now)
-        if self._note is not None and count >= ENOUGH and was_on == requests.is_batch_on:
-            self._note(was_on, p95_s)
+        if count >= ENOUGH and was_on == requests.is_batch_on:
+            for hear in self._paced:
+                hear(was_on, p95_s)
         if count >= ENOUGH and not was_on and not requests.is_batch_on:
             usual = self._idle_p95_s or p95_s
             self._idle_p95_s = usual + WEIGHT * (p95_s - usual)

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
-from parbake.declare.contract import Every
-from parbake.fence.control import Pointer
-from parbake.planner.traffic import Flat, Load, cheapest, learn
+from parbake.lanes.batch.off_peak_windows import Flat, cheapest
 from parbake.ports.clock import Clock
+from parbake.ports.offers import Load, Windows
+from parbake.protocol.control import Pointer
 from parbake.serving.bound import BoundTask
+from parbake.tasks.contract import Every
 
 LEARN_EVERY_S = 600.0
-DAYS = 28
 MARGIN = 1.25
 """How much longer a run may take than the 95th percentile of the earlier runs, as a factor."""
-
-
-class TrafficHistory(Protocol):
-    """The part of the ledger that counts requests."""
-
-    def traffic(self, *, days: int) -> Mapping[int, int]:
-        """The number of requests by minute since the epoch, for the last ``days`` days; blocking."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +27,23 @@ class RunSlot:
 
 
 class OffPeak:
-    """Finds slots. The load is declared, or learned from the request log every ten minutes."""
+    """Finds slots. The load is declared, or asked of a plugin every ten minutes."""
 
-    def __init__(self, clock: Clock, declared: Load | None, log: TrafficHistory | None) -> None:
-        """Without ``declared`` and ``log`` the load counts as equal at all times."""
+    def __init__(self, clock: Clock, declared: Load | None, windows: Windows | None) -> None:
+        """Without ``declared`` and ``windows`` the load counts as equal at all times."""
         self._clock = clock
         self._load: Load = declared or Flat()
-        self._log = None if declared else log
+        self._windows = None if declared else windows
         self._learned_at = float("-inf")
         self._found: dict[str, tuple[tuple[object, ...], float]] = {}
 
     async def look(self) -> None:
-        """Learn the load from the request log, unless it is declared or was learned within the last ten minutes."""
+        """Ask for the load, unless it is declared or was asked for within the last ten minutes."""
         now = self._clock.now()
-        if self._log is None or now < self._learned_at + LEARN_EVERY_S:
+        if self._windows is None or now < self._learned_at + LEARN_EVERY_S:
             return
         self._learned_at = now
-        self._load = learn(await asyncio.to_thread(self._log.traffic, days=DAYS), now)
+        self._load = await asyncio.to_thread(self._windows.load, now)
 
     def slot(self, bound: BoundTask, pointer: Pointer | None, took_s: float) -> RunSlot:
         """Return when the next run of a task starts, and the reason.

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from parbake.declare.gates import Profile
-from parbake.declare.tasks import Artifact, ModelTask
 from parbake.errors import RunInProgress, StoreError
-from parbake.fence.control import Control
-from parbake.fence.record import Stamp, unpack_stamp
 from parbake.lanes.batch.fingerprint import fingerprint
 from parbake.lanes.batch.runs import Part, Runs, State, UnderWay
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.identity import name as holder_name
+from parbake.protocol.control import Control
+from parbake.protocol.record import Stamp, unpack_stamp
 from parbake.serving.bound import BoundTask
+from parbake.tasks.gates import Profile
+from parbake.tasks.task_types import Artifact, ModelTask
 
 
 @dataclass(slots=True)

@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import msgspec
 
 from parbake import errors
-from parbake.declare.gates import Profile
-from parbake.declare.tasks import Artifact, ModelTask
 from parbake.errors import BadInput, ComputeFailed, GateFailed
-from parbake.fence.record import Record
 from parbake.ports.store import Store
+from parbake.protocol.record import Record
 from parbake.serving.bind import Context
 from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed
+from parbake.tasks.gates import Profile
+from parbake.tasks.task_types import Artifact, ModelTask
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.batch")

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from parbake.declare.gates import Profile
-from parbake.declare.retention import MOST
 from parbake.errors import RunInProgress
-from parbake.fence.control import task_name
 from parbake.ports.named_values import NamedValue
 from parbake.ports.store import Store
 from parbake.process.identity import is_gone
+from parbake.protocol.control import task_name
+from parbake.tasks.gates import Profile
+from parbake.tasks.retention import MOST
 
 LEASE_S = 15.0
 HISTORY = 20

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import cast
 
 import msgspec
 
 from parbake.errors import BadInput, DeclarationError, ForeignSource, NotAcknowledged, ParbakeError, SourceError
-from parbake.fence.record import Meta, Stamp, Tags, bond, unpack_stamp
-from parbake.fence.tags import check_tag, family, raised_by
 from parbake.lanes.event.parking import everything, parked_change
 from parbake.lanes.event.recovery import Recovery
 from parbake.ports.clock import Clock
 from parbake.ports.cloudevents import CloudEvent, read_time
 from parbake.ports.event_log import Ack, Advance, Applied, Change
-from parbake.ports.hooks import Hook
 from parbake.ports.sources import EventSource, Extent, SourceEvent, Topic
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.process.threads import aside
+from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
+from parbake.protocol.tags import check_tag, family, raised_by
 from parbake.serving.tickets import Tickets
 
 PAGE = 1000
@@ -53,7 +52,7 @@ class Ingest:
         store: Store,
         sources: Sequence[EventSource | Topic],
         clock: Clock,
-        hooks: Sequence[Hook],
+        on_event: Sequence[Callable[..., None]],
         recovery: Recovery,
         *,
         counters: Counters,
@@ -71,7 +70,7 @@ class Ingest:
         self._store = store
         self._sources = tuple(sources)
         self._clock = clock
-        self._hooks = tuple(hooks)
+        self._on_event = tuple(on_event)
         self._counters = counters
         self._tickets = tickets
         self._known = frozenset(known)
@@ -289,8 +288,8 @@ class Ingest:
         started = time.perf_counter()
         ack = await self._store.apply(changes, now=self._clock.now(), advance=advance)
         took = time.perf_counter() - started
-        for hook in self._hooks:
-            hook.event(ack.raised, duplicates=ack.duplicates, seconds=took)
+        for hear in self._on_event:
+            hear(ack.raised, duplicates=ack.duplicates, seconds=took)
         ack = await self._tickets.sealed(ack)
         unknown = sorted({family(tag) for tag in ack.raised} - self._known)
         if not unknown:

@@ -8,11 +8,11 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from parbake.errors import BadInput, UnknownResource
-from parbake.fence.tags import raised_by
 from parbake.ports.cloudevents import structured
 from parbake.ports.event_log import Ack, Change, Parked
 from parbake.ports.sources import EventSource, SourceEvent
 from parbake.ports.store import Store
+from parbake.protocol.tags import raised_by
 
 RAW_KEPT = 64 * 1024
 REASON_KEPT = 500

@@ -11,10 +11,6 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
-from parbake.declare.contract import Invalidation
-from parbake.declare.tasks import Artifact, Stored
-from parbake.fence.record import Stamp, unpack_stamp
-from parbake.fence.tags import family, key_from_tag
 from parbake.lanes.event.refresh import Heat, Refreshing
 from parbake.lanes.event.work_claims import WorkClaims
 from parbake.ports.clock import Clock
@@ -24,9 +20,13 @@ from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.process.loops import forever
 from parbake.process.system_clock import monotonic
+from parbake.protocol.record import Stamp, unpack_stamp
+from parbake.protocol.tags import family, key_from_tag
 from parbake.serving.bound import BoundTask
 from parbake.serving.on_demand import OnDemand
 from parbake.serving.strays import Strays
+from parbake.tasks.contract import Invalidation
+from parbake.tasks.task_types import Artifact, Stored
 
 CURSOR = "event-lane"
 PAGE = 500

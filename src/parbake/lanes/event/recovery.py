@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 
 from parbake.errors import BadInput, StoreError
-from parbake.fence.control import Control, Quarantine
 from parbake.ports.generations import Journal, QuarantineJournal
 from parbake.ports.store import Store
+from parbake.protocol.control import Control, Quarantine
 
 _log = logging.getLogger("parbake.recovery")
 

@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from parbake.fence.check import is_pending, killed_by
-from parbake.fence.record import Stamp
 from parbake.lanes.event.work_claims import KeyPart, WorkClaims, part_of
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.process.signals import is_ours
 from parbake.process.system_clock import monotonic
+from parbake.protocol.check import is_pending, killed_by
+from parbake.protocol.record import Stamp
 from parbake.serving.bind import Context
 from parbake.serving.bound import BoundTask
 from parbake.serving.on_demand import OnDemand

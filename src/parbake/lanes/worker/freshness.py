@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from parbake.fence.check import is_pending, killed_by
-from parbake.fence.record import unpack_stamp
 from parbake.lanes.batch.fingerprint import is_of_other_code
+from parbake.protocol.check import is_pending, killed_by
+from parbake.protocol.record import unpack_stamp
 from parbake.values.statistics import percentile
 
 if TYPE_CHECKING:
-    from parbake.fence.control import Control
     from parbake.lanes.worker.schedule import Schedule
     from parbake.ports.clock import Clock
     from parbake.ports.store import Store
+    from parbake.protocol.control import Control
     from parbake.serving.bound import BoundTask
 
 MAX_SCANNED = 20_000

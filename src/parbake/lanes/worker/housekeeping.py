@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from parbake.declare.contract import Contract, ServeStale
-from parbake.fence.control import Control
-from parbake.fence.record import Stamp
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.loops import forever
+from parbake.protocol.control import Control
+from parbake.protocol.record import Stamp
 from parbake.serving.bound import BoundTask
+from parbake.tasks.contract import Contract, ServeStale
 
 EVERY_S = 3600.0
 MARGIN_S = 600.0

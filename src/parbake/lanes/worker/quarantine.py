@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from parbake.declare.tasks import ModelTask
 from parbake.errors import BadInput
-from parbake.fence.control import Quarantine
 from parbake.lanes.event.recovery import Recovery
 from parbake.lanes.worker.schedule import Notifier
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
+from parbake.protocol.control import Quarantine
 from parbake.serving.bound import BoundTask
+from parbake.tasks.task_types import ModelTask
 from parbake.values.redaction import visible
 
 TIGHTENED = 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -30,11 +30,19 @@ class Readiness:
     """Asks every part that a request depends on."""
 
     def __init__(
-        self, store: Store, bound_tasks: Iterable[BoundTask], ingest: Ingest, warmup: Warmup, workers: WorkerWatch
+        self,
+        store: Store,
+        bound_tasks: Iterable[BoundTask],
+        ingest: Ingest,
+        warmup: Warmup,
+        workers: WorkerWatch,
+        *,
+        lacking: Sequence[Callable[[], Iterable[str]]] = (),
     ) -> None:
-        """Keep the parts that :meth:`look` asks."""
+        """Keep the parts that :meth:`look` asks; ``lacking`` are those of plugins."""
+        self._lacking = tuple(lacking)
         self._store = store
-        self._scheduled = [p for p in bound_tasks if p.task.schedule and not (p.is_planned or p.off)]
+        self._scheduled = [p for p in bound_tasks if p.task.schedule and not (p.chooses_keys or p.off)]
         self._ingest = ingest
         self._warmup = warmup
         self._workers = workers
@@ -45,6 +53,7 @@ class Readiness:
             control = (await self._store.stamp())[1]
             lacking = [bound.name for bound in self._scheduled if not control.pointer(bound.ref)]
             lacking += self._warmup.lacking
+            lacking += [sentence for look in self._lacking for sentence in look()]
             await self._ingest.drain()
             return await self._with_workers(lacking)
         except ParbakeError as error:

@@ -7,20 +7,20 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
-from parbake.declare.tasks import ModelTask
 from parbake.errors import GateFailed, RunInProgress
-from parbake.fence.control import Control
 from parbake.lanes.batch.fingerprint import is_of_other_code
 from parbake.lanes.batch.lane import BatchLane, Run
 from parbake.lanes.batch.off_peak import OffPeak, RunSlot
 from parbake.lanes.batch.runs import PROMOTED
 from parbake.ports.alerts import Alert, AlertSink
 from parbake.ports.clock import Clock
-from parbake.ports.hooks import Progress
+from parbake.ports.observers import Progress
 from parbake.ports.store import Store
 from parbake.process.loops import forever
 from parbake.process.signals import is_ours
+from parbake.protocol.control import Control
 from parbake.serving.bound import BoundTask
+from parbake.tasks.task_types import ModelTask
 from parbake.values.duration import humanize
 from parbake.values.redaction import one_line
 from parbake.values.statistics import percentile
@@ -162,8 +162,8 @@ class SlaWatch:
         _, control = await self._store.stamp()
         for bound in self._bound_tasks:
             pointer = control.pointers.get(bound.ref)
-            if pointer is None or bound.is_planned:
-                continue  # a task whose plan computes nothing ahead is never late
+            if pointer is None or bound.chooses_keys:
+                continue  # a task of which nothing may be computed ahead is never late
             age = self._clock.now() - pointer.started_at
             await self._note(bound, age, is_stale=age > bound.contract.freshness_sla_s)
 

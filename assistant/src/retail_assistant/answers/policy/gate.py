@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 
 import parbake as pb
-from parbake.ports.models import Embedder
+import parbake_semantic
+from parbake.tasks.gates import Generation
+from parbake_semantic.embedder import Embedder
 from retail_assistant.answers.policy.ranking import Desk
 from retail_assistant.answers.policy.sections import Found, Gate, Ranked, Signs, stating_first
 from retail_assistant.faq.match import PerBank
@@ -32,7 +34,7 @@ LOST = 0.02
 """The share of answered questions of the log that the gate may refuse."""
 
 
-def _separates(made: pb.Generation) -> str | None:
+def _separates(made: Generation) -> str | None:
     """The gate's gate: nearness must speak for an answer."""
     (_, gate), *_ = made.values
     return None if gate.weights[0] > 0 else f"nearness speaks against an answer: the weights are {gate.weights}"
@@ -55,7 +57,7 @@ def answer_gate(
     *,
     policies: pb.Source[Policies],
     embedder: pb.Resource[Embedder],
-    bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
+    bank: parbake_semantic.BankSnapshot = pb.Model(faq_bank),
 ) -> Gate:
     """Train on the bank's wordings: each with its section, and again without it."""
     sections = [(block, policy.title) for policy in policies.all() for block in policy_blocks(policy, embedder)]
@@ -72,7 +74,7 @@ def answer_gate(
     return train(yes, no)
 
 
-def _asked(bank: pb.semantic.BankSnapshot) -> list[tuple[str, str]]:
+def _asked(bank: parbake_semantic.BankSnapshot) -> list[tuple[str, str]]:
     """Wordings of the bank with the section that answers each, evenly drawn."""
     compiled = bank.bank
     pairs = [(a, compiled.answers[o]) for a, o in zip(compiled.aliases, compiled.owner_of, strict=True)]
@@ -129,7 +131,7 @@ async def policy_sections(
     *,
     vector: Any = pb.Input(query_embedding),
     hits: list[Hit] = pb.Input(retrieval),
-    bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
+    bank: parbake_semantic.BankSnapshot = pb.Model(faq_bank),
     gate: Gate = pb.Model(answer_gate),
 ) -> Found:
     """The policy sections that answer a question best."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import parbake as pb
+import parbake_semantic.guard
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.policy.gate import judged, policy_sections
 from retail_assistant.answers.policy.ranking import Desk
@@ -131,11 +132,11 @@ def verdict(question: str, section: str) -> str:
         return ""
     if concepts(question) & OWN_DEADLINES - concepts(section.lower()):
         return ""
-    asked = {c.value for c in pb.guard.claims(question) if c.kind == "duration"}
+    asked = {c.value for c in parbake_semantic.guard.claims(question) if c.kind == "duration"}
     limits = re.findall(
         r"\b(?:within|up to|until|for)\s+(\d+[^.,;]{0,20}?(?:hours?|days?|weeks?|months?|years?))\b", section
     )
-    stated = {c.value for limit in limits for c in pb.guard.claims(limit) if c.kind == "duration"}
+    stated = {c.value for limit in limits for c in parbake_semantic.guard.claims(limit) if c.kind == "duration"}
     if len(asked) != 1 or len(stated) != 1:
         return ""
     fits = float(next(iter(asked))) <= float(next(iter(stated)))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import parbake as pb
+import parbake_semantic
 from retail_assistant.answers.policy.sections import Ranked, Signs, section_name
 from retail_assistant.faq.vocabulary import UNANSWERED, content_words
 from retail_assistant.knowledge.retrieval import Hit
@@ -102,7 +102,7 @@ class _Shelf:
 class Desk:
     """Holds the sections and the logged wordings ready for ranking, and builds the sections again when they change."""
 
-    def __init__(self, bank: pb.semantic.BankSnapshot | None) -> None:
+    def __init__(self, bank: parbake_semantic.BankSnapshot | None) -> None:
         """Read the wordings of a bank."""
         self._vectors: Any = None
         self._starts: Any = None
@@ -112,7 +112,7 @@ class Desk:
         if bank is not None and bank.bank.aliases:
             self._read(bank.bank)
 
-    def _read(self, compiled: pb.semantic.Bank) -> None:
+    def _read(self, compiled: parbake_semantic.Bank) -> None:
         """Put the wordings of each section beside each other, so that the nearest of all are found in one pass."""
         rows: dict[str, list[int]] = {}
         for row, owner in enumerate(compiled.owner_of):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-import parbake as pb
+import parbake_semantic.guard
 from retail_assistant.knowledge.blocks import Block
 
 DOUBTED = 0.4
@@ -106,8 +106,8 @@ class Found(msgspec.Struct, frozen=True):
 
     def stating(self, question: str) -> Found:
         """The same sections, doubted if a time or an amount is asked for and the first states none."""
-        kind = pb.guard.expected_kind(question)
-        if kind is None or not self.ranked or pb.guard.states(kind, self.ranked[0].block.plain):
+        kind = parbake_semantic.guard.expected_kind(question)
+        if kind is None or not self.ranked or parbake_semantic.guard.states(kind, self.ranked[0].block.plain):
             return self
         return self.doubted()
 
@@ -168,10 +168,10 @@ def going_on(text: str, alone: Found, joined: Found, told: str, *, by_itself: fl
 
 def stating_first(text: str, ranked: list[Ranked]) -> list[Ranked]:
     """The sections, with one first that states what is asked for, a time or an amount, if it is nearly as good."""
-    kind = pb.guard.expected_kind(text)
-    if kind is None or not ranked or pb.guard.states(kind, ranked[0].block.plain):
+    kind = parbake_semantic.guard.expected_kind(text)
+    if kind is None or not ranked or parbake_semantic.guard.states(kind, ranked[0].block.plain):
         return ranked
-    best = next((r for r in ranked if pb.guard.states(kind, r.block.plain)), None)
+    best = next((r for r in ranked if parbake_semantic.guard.states(kind, r.block.plain)), None)
     if best is None or ranked[0].score - best.score > NEARLY:
         return ranked
     return [best, *(r for r in ranked if r is not best)]

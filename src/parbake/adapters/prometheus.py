@@ -1,0 +1,141 @@
+"""Prometheus exposition of the counters (see https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from parbake.errors import PortTaken
+from parbake.process.counters import Counters, Histogram
+
+
+class _Collector:
+    def __init__(self, counters: Counters, added: Iterable[Families]) -> None:
+        self._counters, self._added = counters, tuple(added)
+
+    def collect(self) -> Iterator[Metric]:
+        counters = self._counters
+        serves = CounterMetricFamily(
+            "parbake_serves", "Reads by task, verdict and lane.", labels=["task", "verdict", "lane"]
+        )
+        for labels, count in counters.serves.items():
+            serves.add_metric(labels, count)
+        yield serves
+        computes = CounterMetricFamily(
+            "parbake_computes", "Computations by task, lane and outcome.", labels=["task", "lane", "outcome"]
+        )
+        for labels, count in list(counters.computes.items()):
+            computes.add_metric(labels, count)
+        yield computes
+        seconds = CounterMetricFamily("parbake_compute_seconds", "Seconds of computation.", labels=["task", "lane"])
+        for lane, total in list(counters.compute_s.items()):
+            seconds.add_metric(lane, total)
+        yield seconds
+        says = "Reads that fell back, by task, verdict and cause."
+        misses = CounterMetricFamily("parbake_misses", says, labels=["task", "verdict", "cause"])
+        for missed, count in list(counters.misses.items()):
+            misses.add_metric(missed, count)
+        yield misses
+        says = "Damaged stored records that reads have found; they count as missing."
+        damaged = CounterMetricFamily("parbake_damaged_records", says, labels=["task"])
+        for task, count in list(counters.damaged.items()):
+            damaged.add_metric([task], count)
+        yield damaged
+        turns = "Computations that waited for a lease, by how it ended: held, shared (another's result) or unleased."
+        leases = CounterMetricFamily("parbake_leases", turns, labels=["task", "outcome"])
+        for outcome, count in list(counters.leases.items()):
+            leases.add_metric(outcome, count)
+        yield leases
+        yield from self._events()
+        for families in self._added:
+            yield from families()
+
+    def _events(self) -> Iterator[Metric]:
+        counters = self._counters
+        yield CounterMetricFamily("parbake_events", "Acknowledged batches of events.", value=counters.events)
+        yield CounterMetricFamily("parbake_duplicates", "Events seen before.", value=counters.duplicates)
+        latency = HistogramMetricFamily("parbake_serve_seconds", "Duration of a read.", labels=["task"])
+        for task, reads in list(counters.reads.items()):
+            histogram = reads.latency
+            latency.add_metric([task], _buckets(histogram), histogram.total_s)
+        yield latency
+        says = "Duration of a request, by whether a batch run was under way."
+        requests = HistogramMetricFamily("parbake_request_seconds", says, labels=["batch"])
+        for is_on, histogram in counters.requests.by_batch.items():
+            requests.add_metric(["on" if is_on else "off"], _buckets(histogram), histogram.total_s)
+        yield requests
+        acknowledged = HistogramMetricFamily("parbake_event_seconds", "Time to make an event durable.")
+        acknowledged.add_metric([], _buckets(counters.event_latency), counters.event_latency.total_s)
+        yield acknowledged
+        says = "Seconds from an event until the event lane has refreshed a key."
+        refreshed = HistogramMetricFamily("parbake_time_to_fresh_seconds", says, labels=["task"])
+        for task, histogram in list(counters.time_to_fresh.items()):
+            refreshed.add_metric([task], _buckets(histogram), histogram.total_s)
+        yield refreshed
+        yield from self._troubles()
+
+    def _troubles(self) -> Iterator[Metric]:
+        counters = self._counters
+        if counters.workers is not None:  # only in a process that watches the workers
+            yield GaugeMetricFamily("parbake_workers", "Workers that reported lately.", value=counters.workers)
+            says = "Seconds since this process has seen any worker report."
+            yield GaugeMetricFamily("parbake_worker_silence_seconds", says, value=counters.worker_silence_s)
+        parked = "Events that could not be read; see 'parbake events parked'."
+        yield CounterMetricFamily("parbake_events_parked", parked, value=counters.parked)
+        skew = "Times from the future, of events, heartbeats or records: some clock is wrong."
+        yield CounterMetricFamily("parbake_clock_skew", skew, value=counters.clock_skew)
+        labelled = [
+            ("parbake_event_gaps", "How often events were removed before they were read.", "source", counters.gaps),
+            ("parbake_events_unknown_family", "Events of families that no task or source declares.", "family",
+             counters.unknown_families),
+            ("parbake_source_failures", "Polls that failed.", "source", counters.source_failures),
+        ]  # fmt: skip
+        for name, says, label, counts in labelled:
+            family = CounterMetricFamily(name, says, labels=[label])
+            for value, count in list(counts.items()):
+                family.add_metric([value], count)
+            yield family
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    total, buckets = 0, []
+    for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
+        total += count
+        buckets.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
+    return buckets
+
+
+Families = Callable[[], Iterable[Metric]]
+"""Returns metrics of a plugin, as the Prometheus client has them."""
+
+
+def render(counters: Counters, added: Iterable[Families] = ()) -> bytes:
+    """The text that ``GET /metrics`` answers with; ``added`` are the metrics of plugins."""
+    return generate_latest(_registry(counters, added))
+
+
+@contextlib.contextmanager
+def exposed(counters: Counters, port: int, added: Iterable[Families] = ()) -> Iterator[int]:
+    """Answer ``GET /metrics`` on loopback, for a process without another server; yields the port (0: a free one).
+
+    Raises :class:`PortTaken`.
+    """
+    try:
+        server, thread = start_http_server(port, addr="127.0.0.1", registry=_registry(counters, added))
+    except (OSError, OverflowError) as error:
+        raise PortTaken.at("127.0.0.1", port, error, field="metrics_port") from error
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _registry(counters: Counters, added: Iterable[Families]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(_Collector(counters, added))
+    return registry

@@ -1,0 +1,219 @@
+"""``redis://[user[:password]@]host[:port][/db]?prefix=parbake``: a store on a Redis or Valkey server.
+
+A read is one MGET, which the server answers from one snapshot. A write is one call of a function inside the server.
+Options: ``prefix`` separates several stores on one server. ``timeout_s`` bounds every call (seconds, default 5).
+``durability=server`` accepts a server that does not sync each write to disk before it answers. The password may be in
+the environment variable ``PARBAKE_REDIS_PASSWORD`` instead of the URL. ``rediss://`` uses TLS, and
+``unix:///path?db=0`` a local socket. Each event loop of a process has its own connections, 32 at most.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from parbake.adapters._redis_library import LIBRARY, VERSION
+from parbake.adapters._redis_link import Command, Elsewhere, Link, ServerAddress, UnknownFunction, parse_url
+from parbake.errors import ForeignStore, StoreError
+from parbake.store.steps.item_steps import Commit
+from parbake.store.steps.optimistic import OptimisticStore
+from parbake.store.steps.steps import is_listed
+
+PASSWORD_VARIABLE = "PARBAKE_REDIS_PASSWORD"  # noqa: S105  # the name of the variable
+CHUNK_ROWS, CHUNK_BYTES = 1000, 4 << 20
+COMMIT_ITEMS = 5000
+"""Names in one commit; the server is blocked for about 5 ms by this many."""
+_FORMAT = b"parbake-items-1"
+_OPTIONS = {"prefix", "timeout_s", "durability", "db"}
+_PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def open_url(url: str) -> OptimisticStore:
+    """Create the store for a URL, without connecting yet; raises :class:`StoreError` if the URL is invalid."""
+    return OptimisticStore(RedisItems.from_url(url))
+
+
+class RedisItems:
+    """See :class:`parbake.store.steps.item_steps.Items`."""
+
+    is_snapshot = True
+    commit_limit = COMMIT_ITEMS
+
+    def __init__(self, address: ServerAddress, prefix: str = "parbake") -> None:
+        """Create the driver.
+
+        Every key begins with ``{prefix}``, in braces, so that a cluster stores all keys on one server.
+        """
+        self._link = Link(address)
+        self._key = b"{%s}:" % prefix.encode()
+        # Neither begins like an item's key.
+        self._index = b"{%s}.listed" % prefix.encode()
+        self._mark = b"{%s}.format" % prefix.encode()
+
+    @classmethod
+    def from_url(cls, url: str) -> RedisItems:
+        """Parse a URL; see the module."""
+        options = {name: values[-1] for name, values in parse_qs(_split(url).query).items()}
+        if not options.keys() <= _OPTIONS:
+            unknown = ", ".join(sorted(options.keys() - _OPTIONS))
+            raise StoreError(f"{unknown}: no such option; there are {', '.join(sorted(_OPTIONS))}", field="store")
+        prefix = options.get("prefix", "parbake")
+        if not _PREFIX.fullmatch(prefix):
+            raise StoreError(f"prefix={prefix!r} must be 1 to 64 letters, digits, _, . or -", field="store.prefix")
+        durability = options.get("durability", "always")
+        if durability not in {"always", "server"}:
+            raise StoreError(f"durability={durability!r} must be always or server", field="store.durability")
+        return cls(_address(url, options), prefix)
+
+    @property
+    def host(self) -> str:
+        """The run id of the server; it changes with every restart and with a failover."""
+        return self._link.host
+
+    async def open(self) -> None:
+        """Connect, reject an unfit server, claim the prefix, and install missing functions on the server."""
+        found = await self._link.read("SET", self._mark, _FORMAT, "NX", "GET")
+        if found not in {None, _FORMAT}:
+            raise ForeignStore(
+                f"{self._link.address.shown} holds {self._mark.decode()} in a format this version does not know; "
+                "point the store elsewhere or choose another ?prefix=",
+                field="store",
+            )
+        try:
+            known = await self._link.read("FCALL_RO", "parbake_version", 0)
+        except UnknownFunction:
+            known = 0
+        if known < VERSION:
+            await self._load()
+
+    async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
+        """Read with one MGET: one round trip and one snapshot."""
+        if not names:
+            return []
+        key = self._key
+        found: list[bytes | None] = await self._link.read("MGET", *[key + name for name in names])
+        return found
+
+    async def commit(self, commit: Commit) -> bool:
+        """Commit with one function call.
+
+        If its answer is lost, the call raises, and it is not known whether it wrote.
+        """
+        keys = [self._index]
+        arguments: list[bytes | int] = [len(commit.expected), len(self._key)]
+        for name, expected in commit.expected.items():
+            keys.append(self._key + name)
+            arguments += (b"0", b"") if expected is None else (b"1", expected)
+        for name, value in commit.writes.items():
+            keys.append(self._key + name)
+            what = b"d" if value is None else b"p"
+            arguments += (what.upper() if is_listed(name) else what, value or b"")
+        try:
+            return bool(await self._function("parbake_commit", keys, arguments, host=commit.host))
+        except Elsewhere:
+            return False
+
+    async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write at most 1,000 rows and about 4 MiB per request."""
+        for chunk in _chunks(rows):
+            await self.commit(Commit({}, dict(chunk)))
+
+    async def remove(self, names: Collection[bytes]) -> None:
+        """Delete at most 1,000 names per request; works on a full server, too."""
+        ordered = list(names)
+        for at in range(0, len(ordered), CHUNK_ROWS):
+            keys = [self._index, *(self._key + name for name in ordered[at : at + CHUNK_ROWS])]
+            await self._function("parbake_remove", keys, [len(self._key)])
+
+    async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """List names from the index and then read their values; a name that is deleted in between is left out.
+
+        Args:
+            prefix: The prefix of the names.
+            start: The first name.
+            limit: The greatest number of items.
+        """
+        rows: list[tuple[bytes, bytes]] = []
+        least, end = b"[" + max(prefix, start), _end(prefix)
+        while len(rows) < limit:
+            wanted = min(limit - len(rows), CHUNK_ROWS)
+            names = await self._link.read("ZRANGE", self._index, least, end, "BYLEX", "LIMIT", 0, wanted)
+            values = await self.fetch(names)
+            rows += [(name, value) for name, value in zip(names, values, strict=True) if value is not None]
+            if len(names) < wanted:
+                break
+            least = b"(" + names[-1]
+        return rows
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._link.close()
+
+    async def _function(
+        self, name: str, keys: Sequence[bytes], arguments: Sequence[bytes | int], host: str = ""
+    ) -> Any:
+        command: Command = ["FCALL", name, len(keys), *keys, *arguments]
+        try:
+            return (await self._link.call([command], host=host))[0]
+        except UnknownFunction:  # the functions were flushed, or a failover reached a server without them
+            await self._load()
+            return (await self._link.call([command], host=host))[0]
+
+    async def _load(self) -> None:
+        await self._link.call([["FUNCTION", "LOAD", "REPLACE", LIBRARY]])
+
+
+def _split(url: str) -> Any:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        # The message quotes nothing: a supposed host or port may be a part of a password.
+        raise StoreError(
+            "the store's URL cannot be read; write redis://user:password@host:port/db, and percent-encode what a "
+            "URL does not allow in a password",
+            field="store",
+        ) from None
+    return parts
+
+
+def _address(url: str, options: dict[str, str]) -> ServerAddress:
+    parts = _split(url)
+    database = options.get("db") or parts.path.strip("/") if parts.scheme != "unix" else options.get("db", "0")
+    if not re.fullmatch(r"\d{0,9}", database):
+        raise StoreError("the store's database must be a number, as in redis://host:6379/0", field="store")
+    try:
+        timeout_s = float(options.get("timeout_s", "5"))
+    except ValueError:
+        timeout_s = 0.0
+    if not 0 < timeout_s <= 60:  # noqa: PLR2004  # a bound, named in the message
+        raise StoreError("timeout_s is not a number of seconds, more than 0 and up to 60", field="store.timeout_s")
+    connect = parse_url(parts._replace(query="").geturl())
+    connect["db"] = int(database or 0)
+    if (password := os.environ.get(PASSWORD_VARIABLE)) and "password" not in connect:
+        connect["password"] = password
+    where = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+    shown = f"{parts.scheme}://{where}" + (f"/{database}" if parts.scheme != "unix" and database else "")
+    return ServerAddress(shown, connect, timeout_s, options.get("durability") == "server")
+
+
+def _end(prefix: bytes) -> bytes:
+    """The bound for ZRANGE just after every name with a prefix."""
+    kept = prefix.rstrip(b"\xff")
+    return b"(" + kept[:-1] + bytes([kept[-1] + 1]) if kept else b"+"
+
+
+def _chunks(rows: Sequence[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+    chunk: list[tuple[bytes, bytes]] = []
+    size = 0
+    for name, value in rows:
+        if chunk and (len(chunk) == CHUNK_ROWS or size + len(value) > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((name, value))
+        size += len(value)
+    if chunk:
+        yield chunk

@@ -1,0 +1,260 @@
+"""An SQLite database as a source: views on read transactions, and the transactional outbox.
+
+The outbox row is written in the transaction of the change that it reports (:func:`emit`). SQLite has one writer at a
+time, so positions are in commit order, without gaps that could be filled later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+from parbake.errors import SourceError
+from parbake.ports.sources import Extent, SourceEvent
+from parbake.ports.views import View
+from parbake.process import forks
+from parbake.protocol.recording import Tracker
+from parbake.protocol.tags import family_names, raised_by
+
+ViewT = TypeVar("ViewT")
+LOOK_S, PATIENCE_S = 0.0005, 0.25
+"""Interval and limit, in seconds, of the wait for reads to end before a fork."""
+OUTBOX_DDL = """
+CREATE TABLE IF NOT EXISTS parbake_outbox(
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  subject TEXT NOT NULL,
+  type TEXT NOT NULL,
+  time REAL NOT NULL
+)
+"""
+
+
+def emit(connection: sqlite3.Connection, subject: str, event_type: str, *, now: float | None = None) -> int:
+    """Write an outbox row in the caller's open transaction; returns its position.
+
+    Args:
+        connection: The connection with the open transaction.
+        subject: The tag, such as ``policy/returns``.
+        event_type: The type; it ends in .changed, .created, .deleted or .bulk.
+        now: Time of the change, in epoch seconds; the current time by default.
+    """
+    raised_by(subject, event_type)
+    cursor = connection.execute(
+        "INSERT INTO parbake_outbox(id, subject, type, time) VALUES (?, ?, ?, ?)",
+        (uuid.uuid4().hex, subject, event_type, time.time() if now is None else now),
+    )
+    return cast("int", cursor.lastrowid)
+
+
+def prune(connection: sqlite3.Connection, upto: int) -> int:
+    """Delete outbox rows up to a position in the caller's open transaction; returns how many.
+
+    Delete only rows that every store has applied (``await app.ops.applied()``). Losing an unread row invalidates
+    everything that the source's families fence.
+    """
+    return connection.execute("DELETE FROM parbake_outbox WHERE position <= ?", (upto,)).rowcount
+
+
+def _event(position: int, *raw: bytes) -> SourceEvent:
+    try:
+        told, subject, event_type = (value.decode() for value in raw)
+        return SourceEvent(position, told, subject, event_type)
+    except UnicodeDecodeError as error:
+        return SourceEvent(position, "", "", "", problem=f"not UTF-8: {error}", raw=b" ".join(raw))
+
+
+def _explained(error: sqlite3.Error) -> str:
+    if any(f"no such table: {table}" in str(error) for table in ("parbake_outbox", "sqlite_sequence")):
+        return f"{error}; the database has no outbox yet: execute parbake.adapters.sqlite.OUTBOX_DDL"
+    return str(error)
+
+
+class _Session:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        return self._connection.execute(statement, parameters).fetchall()
+
+
+class _Connection(NamedTuple):
+    """A connection, and the device and inode of the file that it has open."""
+
+    to: sqlite3.Connection
+    file: tuple[int, int]
+
+
+class SqliteSource(forks.Forkable):
+    """Views and outbox of one SQLite file (see :class:`parbake.ports.sources.Source`).
+
+    A position is rolled back with its transaction, so there are no gaps: a missing row was deleted.
+
+    Keep the file in WAL mode (``PRAGMA journal_mode=WAL``). Otherwise a view that is open during a computation blocks
+    the writers. A file that is moved, deleted or replaced is noticed at the next read.
+    """
+
+    is_gapless = True
+    is_waited_for = True
+
+    def __init__(
+        self, path: str | Path, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
+    ) -> None:
+        """Create the source, without connecting yet.
+
+        Args:
+            path: The file.
+            families: The tag families whose changes the outbox reports.
+            views: The views that the source provides.
+            name: The source's name.
+        """
+        self.name = name
+        self.families = family_names(families, of=f"source {name!r}")
+        self._path = Path(path)
+        self._views = frozenset(views)
+        self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
+        self._is_closed = False
+        self._counting, self._in_use, self._has_inherited = threading.Lock(), 0, False
+        forks.watch(self)
+
+    def before_fork(self) -> None:
+        """Wait briefly until there are no readers, and close every connection.
+
+        A process that inherits a connection counts its locks as its own, and would read without locks.
+        """
+        ends = time.monotonic() + PATIENCE_S
+        self._counting.acquire()
+        while self._in_use > 0 and time.monotonic() < ends:
+            self._counting.release()
+            time.sleep(LOOK_S)
+            self._counting.acquire()
+        with contextlib.suppress(queue.Empty, sqlite3.Error):
+            while True:
+                self._idle.get_nowait().to.close()
+
+    def after_fork_in_parent(self) -> None:
+        """Let the waiting readers connect."""
+        self._counting.release()
+
+    def after_fork_in_child(self) -> None:
+        """Reconnect at the next use, unless a reader was active during the fork."""
+        forks.abandon(self._idle)
+        self._idle, self._counting = queue.SimpleQueue(), threading.Lock()
+        self._has_inherited, self._in_use = self._has_inherited or self._in_use > 0, 0
+
+    def provides(self, view: type[Any]) -> bool:
+        """See :class:`parbake.ports.sources.Source`."""
+        return view in self._views
+
+    @contextlib.contextmanager
+    def open(self, view: type[ViewT], tracker: Tracker) -> Iterator[ViewT]:
+        """See :class:`parbake.ports.sources.Source`. Raises :class:`SourceError` if the file cannot be read."""
+        with self._connection() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield cast("ViewT", cast("type[View]", view)(_Session(connection), tracker))
+            finally:
+                connection.execute("ROLLBACK")
+
+    def extent(self) -> Extent:
+        """See :class:`parbake.ports.sources.EventSource`.
+
+        SQLite remembers the last position even if rows were deleted.
+        """
+        last = "SELECT seq FROM sqlite_sequence WHERE name = 'parbake_outbox'"
+        with self._connection() as connection:
+            given = connection.execute(last).fetchone()
+            first = connection.execute("SELECT min(position) FROM parbake_outbox").fetchone()[0]
+        end = given[0] if given else 0
+        return Extent(end if first is None else first - 1, max(end, first or 0))
+
+    def poll(self, after: int, limit: int) -> list[SourceEvent]:
+        """See :class:`parbake.ports.sources.EventSource`."""
+        # As bytes: SQLite columns accept any value, and one invalid row must not make a page unreadable.
+        statement = (
+            "SELECT position, CAST(id AS BLOB), CAST(subject AS BLOB), CAST(type AS BLOB) FROM parbake_outbox "
+            "WHERE position > ? ORDER BY position LIMIT ?"
+        )
+        with self._connection() as connection:
+            return [_event(*row) for row in connection.execute(statement, (after, limit))]
+
+    def close(self) -> None:
+        """See :class:`parbake.ports.sources.Source`."""
+        self._is_closed = True
+        while not self._idle.empty():
+            self._idle.get().to.close()
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        self._count(1)
+        try:
+            with self._connected() as connection:
+                yield connection
+        finally:
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self._in_use += more
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        connection = self._take()
+        try:
+            yield connection.to
+        except sqlite3.Error as error:
+            connection.to.close()
+            raise SourceError(f"source {self.name!r}: {_explained(error)}", field=self.name) from error
+        except BaseException:
+            self._give_back(connection)
+            raise
+        self._give_back(connection)
+
+    def _take(self) -> _Connection:
+        """An idle connection to the file that is at the path now, or a new one."""
+        file = self._file()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                connection = self._idle.get_nowait()
+                if connection.file == file:
+                    return connection
+                connection.to.close()  # the file was moved, deleted or replaced
+        return _Connection(self._connect(), file)
+
+    def _file(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - every read does it, and pathlib's takes longer
+        except OSError:
+            return 0, 0
+        return found.st_dev, found.st_ino
+
+    def _give_back(self, connection: _Connection) -> None:
+        """Keep a connection for the next reader, or close it if the source is closed."""
+        if self._is_closed:
+            connection.to.close()
+        else:
+            self._idle.put(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._has_inherited:
+            raise SourceError(
+                f"source {self.name!r}: this process was forked while its parent was reading {self._path}, and SQLite "
+                "cannot lock it here then; fork while no task is being computed",
+                field=self.name,
+            )
+        if not self._path.is_file():
+            what = "is not a file" if self._path.exists() else "does not exist"
+            raise SourceError(f"source {self.name!r}: {self._path} {what}", field=self.name)
+        try:
+            uri = f"{self._path.resolve().as_uri()}?mode=ro"
+            return sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise SourceError(f"source {self.name!r}: {error}", field=self.name) from error

@@ -1,1 +1,0 @@
-"""Where alerts are sent, one module per URL scheme."""

@@ -1,0 +1,235 @@
+"""The seam: a plugin adds a product to an app, such as costs, plans or prompts.
+
+A plugin holds settings only. When an app opens, each plugin is given the parts of the app and returns its state, which
+``app.plugins[Kind]`` then gives to users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from parbake.errors import BadInput, DeclarationError
+from parbake.lanes.batch.choosing import RefreshPolicy
+from parbake.ports.alerts import Alert
+from parbake.ports.clock import Clock
+from parbake.ports.event_log import Ack
+from parbake.ports.observers import Observers
+from parbake.ports.offers import Port
+from parbake.ports.routes import Route
+from parbake.ports.store import Store
+from parbake.process.counters import Counters
+from parbake.protocol.control import Quarantine
+from parbake.serving.bind import Binder
+from parbake.serving.bound import BoundTask
+from parbake.serving.compute import Wrap
+from parbake.tasks.registry import Registry
+from parbake.tasks.task_types import Artifact, Stored
+
+if TYPE_CHECKING:
+    from parbake.app.engine import Engine
+
+T = TypeVar("T")
+O_co = TypeVar("O_co", covariant=True)
+
+
+class Plugin(Generic[O_co]):
+    """Adds something to an app: ``App(plugins=[...])``. Subclass it, and override what you need.
+
+    One instance may serve several apps. The child of a fork opens the plugins again.
+    """
+
+    def check(self, tasks: Registry) -> None:
+        """Check the settings against the declared tasks, before anything is opened.
+
+        Args:
+            tasks: The app's tasks.
+
+        Raises:
+            DeclarationError: The plugin and the tasks do not fit.
+        """
+
+    def open(self, parts: Parts) -> O_co:
+        """Open the plugin's state, once per app and process. Plugins open in their order in ``App(plugins=...)``.
+
+        Args:
+            parts: The parts of the app. What is to be closed again is appended to ``parts.on.close`` at once, so that
+                a plugin that fails later leaves nothing open.
+
+        Returns:
+            The state, which ``app.plugins[Kind]`` gives.
+        """
+        raise NotImplementedError
+
+    def routes(self, app: Any) -> Sequence[Route]:
+        """The routes that a server of the app has besides its own; called before anything is opened.
+
+        Args:
+            app: The :class:`parbake.App`.
+        """
+        del app
+        return ()
+
+
+class Parts:
+    """What a plugin works with. All of it is public: a plugin needs nothing else of an app."""
+
+    def __init__(self, engine: Engine, known: Collection[str], binder: Binder) -> None:
+        """Offer the parts of an engine that is being opened.
+
+        Args:
+            engine: The engine.
+            known: The tag families that the app knows.
+            binder: Builds resources.
+        """
+        self.tasks: Mapping[str, BoundTask] = engine.tasks
+        """The stored tasks, compiled, by name."""
+        self.known = frozenset(known)
+        """The tag families that tasks, sources and ``open=`` declare."""
+        self.store: Store = engine.store
+        self.clock: Clock = engine.clock
+        self.counters: Counters = engine.counters
+        self.core = Core(engine)
+        """What the core can do for a plugin once the app is open."""
+        self.on = Observers()
+        """What the plugin hears."""
+        self._binder = binder
+        self._offers: dict[str, Any] = {}
+        self._wraps = engine.wraps
+
+    def resource(self, kind: Any, *, build: bool = True) -> Any:
+        """Return the app's resource of a type, or ``None``.
+
+        Args:
+            kind: The type by which tasks ask for the resource.
+            build: Whether to build a lazy one now, which may take long and blocks; otherwise one that was not built yet
+                counts as missing.
+        """
+        return self._binder.built(kind) if build else self._binder.found(kind)
+
+    def wrap(self, kind: Any, wrap: Wrap) -> None:
+        """Wrap a resource each time that a task's function is given it.
+
+        Args:
+            kind: The type by which tasks ask for the resource.
+            wrap: Called with the resource, the task and the lane; returns what the function gets.
+        """
+        self._wraps.setdefault(kind, []).append(wrap)
+
+    def offer(self, port: Port[T], thing: T) -> None:
+        """Offer a part to the core and to the plugins that open later; raises :class:`BadInput` if it is taken."""
+        if port.name in self._offers:
+            raise BadInput(f"plugins: two of them offer {port.name!r}; leave one of them out", field="plugins")
+        self._offers[port.name] = thing
+
+    def found(self, port: Port[T]) -> T | None:
+        """Return what an earlier plugin offers under a port; ``None`` if none does."""
+        return cast("T | None", self._offers.get(port.name))
+
+
+class Core:
+    """What the core does for plugins. It may be used once the app is open, not within ``open``."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Work on an engine that is being opened."""
+        self._engine = engine
+
+    async def send(self, alert: Alert) -> None:
+        """Send an alert to every sink; never raises an error of a sink."""
+        await self._engine.notifier.send(alert)
+
+    async def touch(self, tags: Sequence[str]) -> Ack:
+        """Raise tags, as :meth:`parbake.App.touch` does."""
+        return await self._engine.ingest.touch(tags)
+
+    def stored(self, bound: BoundTask) -> AsyncIterator[tuple[Any, Any]]:
+        """Iterate over the keys and values of a task that may be served now."""
+        return self._engine.resolver.stored(bound)
+
+    async def listed(self, bound: BoundTask) -> int | None:
+        """Count the different keys that a task's ``keys=`` lists now; ``None`` for a task without ``keys=``."""
+        return await self._engine.batch.listed(bound)
+
+    async def quarantined(self) -> Mapping[str, Quarantine]:
+        """Return the quarantines, by the name of the task."""
+        return await self._engine.quarantines.all()
+
+    def bound(self, task: Stored) -> BoundTask:
+        """Return a compiled task; raises :class:`parbake.errors.UnknownTask` if the app does not have it."""
+        return self._engine.bound_task(task)
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether batch work gives way to requests."""
+        return self._engine.breathe is not None
+
+
+class Plugins(Mapping[type[Plugin[Any]], Any]):
+    """The plugins of an app, by class; the first look opens the app.
+
+    ``app.plugins[Ledger]`` is what the ledger's ``open`` returned. A class without a plugin in the app raises
+    :class:`parbake.errors.DeclarationError`, and :meth:`get` returns ``None``.
+    """
+
+    def __init__(self, plugins: Sequence[Plugin[Any]], opened: Callable[[], Mapping[type[Plugin[Any]], Any]]) -> None:
+        """Know the plugins; ``opened`` returns their states, by class."""
+        self._plugins = {type(plugin): plugin for plugin in plugins}
+        self._opened = opened
+
+    def __getitem__(self, kind: type[Plugin[T]]) -> T:
+        """Return the state of a plugin."""
+        if kind not in self._plugins:
+            raise DeclarationError(
+                f"the app has no plugin {kind.__name__}: App(plugins=[{kind.__module__}.{kind.__name__}(...)])",
+                field="plugins",
+            )
+        return cast("T", self._opened()[kind])
+
+    def __iter__(self) -> Any:
+        """Iterate over the classes of the plugins."""
+        return iter(self._plugins)
+
+    def __len__(self) -> int:
+        """Count the plugins."""
+        return len(self._plugins)
+
+    def get(self, kind: Any, default: Any = None) -> Any:
+        """Return the state of a plugin, or ``default`` without one."""
+        return self[kind] if kind in self._plugins else default
+
+    def settings(self, kind: type[T]) -> T | None:
+        """Return the plugin itself, with its settings, without opening the app; ``None`` without one."""
+        return cast("T | None", self._plugins.get(cast("Any", kind)))
+
+
+def close_all(on: Observers) -> None:
+    """Call what plugins have appended to ``on.close``, the last one first, and each even if another one fails."""
+    with ExitStack() as stack:
+        for close in on.close:
+            stack.callback(close)
+    on.close.clear()
+
+
+def policies_of(parts: Parts) -> dict[str, RefreshPolicy]:
+    """Return who chooses the keys of each task whose schedule leaves that open.
+
+    Raises:
+        DeclarationError: A task needs a plugin that the app does not have; it would silently compute nothing ahead.
+    """
+    found: dict[str, RefreshPolicy] = {}
+    for bound in parts.tasks.values():
+        choice = bound.task.schedule.choice if bound.task.schedule else None
+        if choice is not None:
+            found[bound.name] = _needed(parts, choice.port, f"{bound.name}: refresh={choice.label}")
+        kind = bound.task.kind if isinstance(bound.task, Artifact) else None
+        if kind is not None and kind.needs is not None:
+            _needed(parts, kind.needs, f"{bound.name} is a {kind.label}, which")
+    return found
+
+
+def _needed(parts: Parts, port: Port[T], what: str) -> T:
+    found = parts.found(port)
+    if found is None:
+        raise DeclarationError(f"{what} needs a plugin: App(plugins=[{port.offered_by}])", field="plugins")
+    return found

@@ -1,1 +1,0 @@
-"""Reply generators, one module per engine; all implement :class:`parbake.ports.models.Generator`."""

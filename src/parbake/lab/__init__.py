@@ -1,1 +1,0 @@
-"""Tools that check the product's promises from outside. The product itself does not import them."""

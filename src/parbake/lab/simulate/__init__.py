@@ -1,5 +1,0 @@
-"""A deterministic simulation of whole histories: the product's own code, a virtual clock, faults, and an oracle."""
-
-from parbake.lab.simulate.history import History, play
-
-__all__ = ["History", "play"]

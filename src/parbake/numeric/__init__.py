@@ -1,1 +1,0 @@
-"""Statistics and regressions that several rooms use."""

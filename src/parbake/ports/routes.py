@@ -1,0 +1,171 @@
+"""Requests, responses and problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec.structs import fields
+
+from parbake.errors import BadInput, BodyTooLarge, ParbakeError
+from parbake.values.codecs import Codec
+from parbake.values.codecs.value_types import json_hook
+from parbake.values.redaction import field_of
+
+T = TypeVar("T")
+MAX_BODY = 64 * 1024
+WHOLE = "parbake.whole"
+"""The ASGI extension with which our own server sends a one-part answer at once: status, headers and body."""
+AFTER = "parbake-after"
+"""The header in which a client sends the tickets of its acknowledged events."""
+PROTECTION = (
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cache-control", "no-store"),
+)
+"""Headers of every answer, unless a handler sets a header of that name itself."""
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """One request, with its body read.
+
+    ``parameters`` are the path's placeholders. ``is_operator`` says whether it carries the operator token. ``root`` is
+    the path under which another application has mounted this one.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    query: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    is_operator: bool = False
+    root: str = ""
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The query string's parameters."""
+        return dict(parse_qsl(self.query))
+
+    def query_as(self, kind: type[T]) -> T:
+        """The query string's parameters as a type; raises :class:`BadInput` that names the invalid parameter."""
+        many = {f.encode_name for f in fields(kind) if _is_many(f.type)}  # type: ignore[arg-type]  # endpoints accept only structs
+        given: dict[str, Any] = {}
+        for name, value in parse_qsl(self.query, keep_blank_values=True):
+            if name in many:
+                given.setdefault(name, []).append(value)
+            elif name in given:
+                raise BadInput(f"{name[:60]} is given twice", field=name[:60])
+            else:
+                given[name] = value
+        try:
+            return msgspec.convert(given, kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise BadInput(str(error), field=field_of(error)) from error
+
+    def json(self, kind: type[T]) -> T:
+        """The body as a type; raises :class:`BadInput` that names the invalid field."""
+        try:
+            return msgspec.json.decode(self.body, type=kind)
+        except msgspec.ValidationError as error:
+            raise BadInput(str(error), field=field_of(error)) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadInput(f"malformed JSON: {error}", field="body") from error
+        except RecursionError as error:
+            raise BadInput("the JSON is nested too deeply", field="body") from error
+
+
+def _is_many(kind: Any) -> bool:
+    """Whether a type is or includes a list."""
+    if get_origin(kind) is Annotated:
+        return _is_many(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return any(map(_is_many, get_args(kind)))
+    return (get_origin(kind) or kind) in (list, tuple, set, frozenset)
+
+
+@dataclass(slots=True)
+class Response:
+    """A response: a whole body, or a stream of chunks."""
+
+    body: bytes = b""
+    status: int = 200
+    content_type: str = JSON
+    stream: AsyncIterator[bytes] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Handler = Callable[..., Awaitable[Response]]
+"""Takes a request and, by name, its JSON ``body`` and its query string's ``arguments`` as the annotated types."""
+Access = Literal["anybody", "operators"]
+"""``operators`` admits all requests as long as no operator token is set."""
+
+
+class Route(NamedTuple):
+    """A method, a path (with ``{name}`` segments, if any), a handler, and who has access.
+
+    The other attributes are for the OpenAPI document.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path.
+        handler: Answers the request.
+        access: Who has access.
+        statuses: The statuses of answers to valid requests.
+        produces: The media types of those answers.
+        consumes: The types of bodies by media type, for a handler that reads the body itself.
+        headers: Request headers that the handler reads, with their purposes.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access = "anybody"
+    statuses: tuple[int, ...] = (200,)
+    produces: tuple[str, ...] = (JSON,)
+    consumes: Mapping[str, Any] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+def json_response(value: Any, status: int = 200, *, codecs: Iterable[Codec] = ()) -> Response:
+    """Encode a value as JSON: any type that msgspec encodes, pydantic models, arrays, and the codecs' types.
+
+    Args:
+        value: The value.
+        status: The status.
+        codecs: Codecs for further types.
+    """
+    return Response(msgspec.json.encode(value, enc_hook=json_hook(codecs)), status)
+
+
+def _is_private(kind: type) -> bool:
+    """Whether a class belongs to a private module, such as a driver's: clients know the class that it derives from."""
+    return kind.__module__.rpartition(".")[2].startswith("_")
+
+
+def problem(error: ParbakeError, /, **members: Any) -> Response:
+    """An error as a problem document, with additional ``members``."""
+    kind: type[ParbakeError] = next(each for each in type(error).__mro__ if not _is_private(each))
+    document = {
+        "type": "urn:parbake:" + "".join("-" + c.lower() if c.isupper() else c for c in kind.__name__).lstrip("-"),
+        "title": kind.title,
+        "status": error.status,
+        "detail": str(error),
+        "field": error.field,
+        **members,
+    }
+    return Response(msgspec.json.encode(document), error.status, PROBLEM, headers=error.headers)
+
+
+def too_large() -> BodyTooLarge:
+    """Make the error for a body over the limit."""
+    return BodyTooLarge(f"the body is larger than {MAX_BODY // 1024} KiB", field="body")

@@ -1,1 +1,0 @@
-"""Systems of record, one module per kind of database."""

@@ -1,0 +1,31 @@
+"""Where do values live? The stores in this process, the steps that all stores share, and how a store is opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from parbake.errors import StoreError
+from parbake.values.adapters import Schemes
+
+if TYPE_CHECKING:
+    from parbake.ports.store import Store
+
+STORES = Schemes(
+    "parbake.stores",
+    {
+        "memory": "parbake.store.memory",
+        "lmdb": "parbake.store.lmdb",
+        "redis": "parbake.adapters.redis",
+        "rediss": "parbake.adapters.redis",
+        "dynamodb": "parbake.adapters.dynamodb",
+    },
+    setting="store",
+    example="lmdb:///var/lib/shop",
+    error=StoreError,
+)
+
+
+def open_store(url: str) -> Store:
+    """Open a store by URL. Other packages add schemes by entry points of the group ``parbake.stores``."""
+    found: Store = STORES.open(url)
+    return found

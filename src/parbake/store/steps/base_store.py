@@ -1,0 +1,247 @@
+"""A store that runs the protocol's steps. A driver adds its way to run a transaction and to list items."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from parbake.errors import StoreError
+from parbake.ports.event_log import Ack, Advance, Applied, Change, Parked, Raised
+from parbake.ports.generations import NewGeneration
+from parbake.ports.records import Lookup, StoreState
+from parbake.protocol import control as rules
+from parbake.protocol.control import Control, Promotion, Quarantine
+from parbake.protocol.record import Record, Stamp, encode
+from parbake.store.steps import event_steps as events
+from parbake.store.steps import steps as engine
+
+T = TypeVar("T")
+PAGE = 500
+READ_TRIES = 12
+"""How often a read begins again because the store was settled or blessed during it."""
+
+
+def changed_too_often(meanwhile: str) -> StoreError:
+    """The error for a read that began again too often. ``meanwhile`` says what was read."""
+    return StoreError(f"the store changed too often while {meanwhile}; try again", field="store")
+
+
+class EngineStore(ABC):
+    """Implements :class:`parbake.ports.store.Store` on transactions.
+
+    Subclasses implement transactions and :meth:`read`.
+    """
+
+    commit_limit = 1_000_000
+    """How many items one commit can write."""
+
+    def __init__(self) -> None:
+        self._parsed = engine.Parsed()
+
+    @abstractmethod
+    async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
+        """See :class:`parbake.ports.store.Store`."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """See :class:`parbake.ports.store.Store`."""
+
+    @abstractmethod
+    async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
+        """Run a read-only step."""
+
+    @abstractmethod
+    async def _step(self, step: Callable[[engine.Txn], T]) -> T:
+        """Run and commit a step; durable when it returns. The step may run again and must have no other effect."""
+
+    @abstractmethod
+    async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """At most ``limit`` items with a prefix in byte order, from ``start`` on."""
+
+    @abstractmethod
+    async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write many items, durably but not necessarily atomically."""
+
+    @abstractmethod
+    async def _remove(self, names: Collection[bytes]) -> None:
+        """Delete many items, not necessarily atomically."""
+
+    async def stamp(self) -> StoreState:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._look(lambda txn: engine.stamp(txn, self._parsed))
+
+    async def write(self, task: str, key: bytes, record: Record, *, now: float) -> bool:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._step(lambda txn: engine.write(txn, self._parsed, task, key, record, now=now))
+
+    async def write_base(
+        self,
+        task: str,  # noqa: ARG002 - a generation belongs to one task
+        generation: int,
+        rows: Sequence[tuple[bytes, Record]],
+    ) -> None:
+        """See :class:`parbake.ports.store.Store`."""
+        prefix = engine.base_key(generation, b"")
+        await self._put([(prefix + key, encode(record)) for key, record in rows])
+
+    async def begin(self) -> NewGeneration:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._step(lambda txn: engine.begin(txn, self._parsed))
+
+    async def promote(self, promotion: Promotion) -> Control:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._step(lambda txn: engine.promote(txn, self._parsed, promotion))
+
+    async def rollback(self, task: str, now: float, built_with: Sequence[str] = ()) -> int:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._step(lambda txn: engine.rollback(txn, self._parsed, task, now, built_with))
+
+    async def withdraw(self, generations: Collection[int]) -> None:
+        """See :class:`parbake.ports.store.Store`."""
+        await self._step(lambda txn: engine.withdraw(txn, self._parsed, generations))
+
+    async def quarantine(self, task: str, entry: Quarantine | None) -> Control:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._step(lambda txn: engine.quarantine(txn, self._parsed, task, entry))
+
+    async def bless(self, seen: int, *, raise_floor: bool) -> Control:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._step(lambda txn: engine.bless(txn, self._parsed, seen, raise_floor=raise_floor))
+
+    async def sweep(self, abandoned: Collection[int], retired: Collection[str] = ()) -> int:
+        """See :class:`parbake.ports.store.Store`."""
+        kept = await self._step(lambda txn: engine.abandon(txn, self._parsed, abandoned, retired))
+        removed = 0
+        async for page in self._pages(engine.BASE):
+            doomed = [name for name, _ in page if int.from_bytes(name[1:9], "big") not in kept]
+            await self._remove(doomed)
+            removed += len(doomed)
+        return removed
+
+    async def raise_floor(self, to: Stamp) -> int:
+        """See :class:`parbake.ports.store.Store`. Raises the floor first, then rechecks each item below it."""
+        floor, size, removed = to.pack(), max(1, min(PAGE, self.commit_limit // 2)), 0
+        await self._step(lambda txn: engine.raise_floor(txn, self._parsed, floor))
+        for prefix in (engine.MARK, engine.OVERLAY):
+            async for page in self._pages(prefix):
+                doomed = [name for name, raw in page if engine.is_below(name, raw, floor)]
+                for start in range(0, len(doomed), size):
+                    removed += await self._drop(doomed[start : start + size])
+        return removed
+
+    async def _drop(self, names: Sequence[bytes]) -> int:
+        return await self._step(lambda txn: engine.drop_below(txn, self._parsed, names))
+
+    async def apply(self, changes: Sequence[Change], *, now: float, advance: Advance | None = None) -> Ack:
+        """See :class:`parbake.ports.store.Store`."""
+        parts = events.split(changes, advance, self.commit_limit - engine.COMMON_ITEMS)
+        return Ack.together([await self._apply(part, now, at) for part, at in parts]) or Ack(Stamp(0, 0), {})
+
+    async def _apply(self, changes: Sequence[Change], now: float, advance: Advance | None) -> Ack:
+        return await self._step(lambda txn: events.apply(txn, self._parsed, changes, now, advance))
+
+    async def applied(self, source: str) -> Applied:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._look(lambda txn: events.applied(txn, source))
+
+    async def beat(self, source: str, at: float) -> bool:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._step(lambda txn: events.beat(txn, self._parsed, source, at))
+
+    async def park(self, parked: Parked) -> None:
+        """See :class:`parbake.ports.store.Store`."""
+        await self._step(lambda txn: events.park(txn, parked))
+
+    async def parked(self, limit: int, after: tuple[str, int] = ("", 0)) -> list[Parked]:
+        """See :class:`parbake.ports.store.Store`."""
+        start = events.parked_key(*after) + b"\0" if after[0] else engine.PARKED
+        found: list[Parked] = []
+        while len(found) < limit:
+            size = min(PAGE, limit - len(found))
+            page = await self._range(engine.PARKED, start, size)
+            found += [msgspec.msgpack.decode(raw, type=Parked) for _, raw in page]
+            if len(page) < size:
+                break
+            start = page[-1][0] + b"\0"
+        return found
+
+    async def unpark(self, source: str, position: int) -> bool:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._step(lambda txn: events.unpark(txn, source, position))
+
+    async def rewind(self, source: str, tags: Sequence[str], *, now: float) -> Ack:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._step(lambda txn: events.rewind(txn, self._parsed, source, tags, now))
+
+    async def log(self, after: Stamp, limit: int) -> list[Raised]:
+        """See :class:`parbake.ports.store.Store`."""
+        first = engine.LOG + Stamp(after.incarnation, after.sequence + 1).pack()
+        rows = await self._range(engine.LOG, first, limit)
+        return [msgspec.msgpack.decode(raw, type=Raised) for _, raw in rows]
+
+    async def get(self, name: str) -> bytes | None:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._look(lambda txn: txn.get(engine.NAMED + name.encode()))
+
+    async def swap(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._step(lambda txn: engine.swap(txn, name, expected, new))
+
+    async def look_again(self, record: Record) -> Lookup:
+        """See :class:`parbake.ports.store.Store`."""
+        return await self._look(lambda txn: engine.look_again(txn, self._parsed, record))
+
+    async def scan(self, task: str) -> AsyncIterator[tuple[bytes, Lookup]]:
+        """See :class:`parbake.ports.store.Store`. Yields overlay and current base together, one page of keys at a time.
+
+        Keys are found under the control record at the begin of the scan, and judged under a later one.
+        """
+        _, control = await self.stamp()
+        current = control.pointer(task)
+        seen: set[bytes] = set()
+        for prefix in (engine.overlay_of(task), *([engine.base_key(current, b"")] if current else [])):
+            async for page in self._pages(prefix):
+                keys = [key for name, _ in page if (key := name[len(prefix) :]) not in seen]
+                seen.update(keys)
+                if not keys:
+                    continue
+                control, found = await self._lookups(task, keys, current, control)
+                for one in found:
+                    yield one
+
+    async def _lookups(
+        self, task: str, keys: Sequence[bytes], current: int, before: Control
+    ) -> tuple[Control, list[tuple[bytes, Lookup]]]:
+        """Read the current state of some keys, again if the store was settled or blessed since ``before`` was read."""
+        places = {key: (engine.overlay_key(task, key), engine.base_key(current, key)) for key in keys}
+        for _ in range(READ_TRIES):
+            raws = await self._several([engine.BEATS, *(name for both in places.values() for name in both)])
+            beats = self._parsed.beats(raws.pop(engine.BEATS, None))
+            there = {key: [raws[name] for name in both if name in raws] for key, both in places.items()}
+            read = {key: engine.whole(those) for key, those in there.items()}
+            tags = engine.tags_of([record for records, _ in read.values() for record in records])
+            raised = await self._several([engine.mark_key(tag) for tag in tags])
+            control = (await self.stamp()).control
+            if rules.is_same_trust(before, control):
+                return control, [
+                    (key, Lookup(control, records, engine.marks_of(raised.get, records), beats, damaged))
+                    for key, (records, damaged) in read.items()
+                ]
+            before = control
+        raise changed_too_often("a page of keys was read")
+
+    async def _several(self, names: Collection[bytes]) -> dict[bytes, bytes]:
+        """The existing ones among some items."""
+        return await self._look(lambda txn: {name: raw for name in names if (raw := txn.get(name)) is not None})
+
+    async def _pages(self, prefix: bytes) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+        """All items with a prefix, page by page."""
+        start = prefix
+        while page := await self._range(prefix, start, PAGE):
+            yield page
+            if len(page) < PAGE:
+                return
+            start = page[-1][0] + b"\0"

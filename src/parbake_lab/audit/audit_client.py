@@ -1,0 +1,129 @@
+"""One server, as a client sees it.
+
+The connection is kept open, so that the duration of a read is that of a read only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from parbake.errors import BadInput
+from parbake.values.redaction import without_credentials
+from parbake_lab.audit.read_judge import Expectation, ServerAnswer
+
+OK, ACCEPTED = 200, 202
+_UNREACHABLE = (OSError, http.client.HTTPException, msgspec.DecodeError)
+
+
+class NotAcceptedError(Exception):
+    """An event was not acknowledged."""
+
+
+class Client:
+    """Blocking requests to one server, one after the other. Not thread-safe."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        """Create a client. Raises :class:`BadInput` for an invalid address."""
+        shown = without_credentials(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise BadInput(f"SERVER={shown!r} is not an address such as http://host:port", field="SERVER") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadInput(f"SERVER={shown!r} must begin with http:// or https://", field="SERVER")
+        if "@" in parts.netloc:
+            raise BadInput(
+                f"SERVER={shown!r}: remove the user or password from the address; it would not be sent", field="SERVER"
+            )
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self.url = url.rstrip("/")
+        self._base = parts.path.rstrip("/")
+        self._connection = kind(parts.hostname, port, timeout=timeout_s)
+
+    def serve(self, task: str, key: Any) -> ServerAnswer:
+        """Serve a task by key."""
+        try:
+            status, found = self._post(f"/v1/serve/{quote(task, safe='')}", {"key": key}, "application/json")
+        except _UNREACHABLE as error:
+            return ServerAnswer(failed=f"{type(error).__name__}: {error}")
+        if status != OK:
+            return ServerAnswer(failed=f"status {status}: {found.get('detail', '')}"[:300])
+        return ServerAnswer(found.get("value"), found.get("verdict", ""), _stamp(found), found.get("task", ""))
+
+    def publish(self, tag: str) -> tuple[int, int]:
+        """Publish that a tag has changed, and return the stamp. Raises :class:`NotAcceptedError`."""
+        event = {
+            "specversion": "1.0", "id": uuid.uuid4().hex, "source": "parbake-audit", "subject": tag,
+            "type": "audit.changed",
+        }  # fmt: skip
+        try:
+            status, found = self._post("/v1/events", event, "application/cloudevents+json")
+        except _UNREACHABLE as error:
+            raise NotAcceptedError(f"{type(error).__name__}: {error}") from error
+        if status != ACCEPTED:
+            raise NotAcceptedError(f"status {status}: {found.get('detail', '')}"[:300])
+        sequence = found["acked"].get(tag, found["stamp"])
+        return _stamp(found)[0], sequence
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _post(self, path: str, body: Mapping[str, Any], kind: str) -> tuple[int, dict[str, Any]]:
+        for is_last in (False, True):
+            was_open = self._connection.sock is not None
+            try:
+                headers = {"Content-Type": kind, "User-Agent": "parbake-audit"}
+                self._connection.request("POST", self._base + path, msgspec.json.encode(body), headers)
+                response = self._connection.getresponse()
+                return response.status, msgspec.json.decode(response.read(), type=dict[str, Any])
+            except (ConnectionError, http.client.BadStatusLine):
+                self._connection.close()
+                if is_last or not was_open:  # the server may have closed the kept connection in the meantime
+                    raise
+            except BaseException:
+                self._connection.close()
+                raise
+        raise AssertionError("one of the two tries has returned or raised")
+
+
+def _stamp(found: Mapping[str, Any]) -> tuple[int, int]:
+    return found.get("incarnation", 0), found.get("stamp", 0)
+
+
+class Publisher:
+    """Publishes an event per tag, to one server after the other, without changing any data."""
+
+    def __init__(self, clients: list[Client], task: str, key: Any, tags: list[str]) -> None:
+        """Create the publisher; the ``clients`` must not be used elsewhere."""
+        self._clients, self._task, self._key, self._tags = clients, task, key, tags
+
+    def __call__(self, n: int) -> list[Expectation]:
+        """Publish change ``n``. The last tag's stamp is the highest and covers the others."""
+        client = self._clients[n % len(self._clients)]
+        stamp, last = (0, 0), ""
+        for tag in self._tags:
+            stamp, last = max((client.publish(tag), tag), (stamp, last))
+        return [Expectation(task=self._task, key=self._key, stamp=stamp, tag=last)]
+
+
+def wait_for(client: Client, timeout_s: float) -> None:
+    """Raise :class:`BadInput` unless the server can be reached in time."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        with contextlib.suppress(*_UNREACHABLE):
+            client.close()
+            client._post("/healthz", {}, "application/json")  # noqa: SLF001 - any answer says that it is there
+            return
+        if time.monotonic() > deadline:
+            raise BadInput(f"SERVER={client.url!r} cannot be reached", field="SERVER")
+        time.sleep(0.1)

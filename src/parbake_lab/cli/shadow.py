@@ -1,0 +1,168 @@
+"""``parbake shadow``: how much of an existing cache is stale, before anything is migrated."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from parbake.cli.support.load import find
+from parbake.cli.support.output import console, must_be_writable, progress, write
+from parbake.errors import BadInput
+from parbake.values.redaction import without_credentials
+from parbake_lab.shadow import shadow_report as report
+from parbake_lab.shadow.caches import DECODERS, Cache
+from parbake_lab.shadow.findings import Price, ShadowSummary, summarize
+from parbake_lab.shadow.http_cache import HttpCache
+from parbake_lab.shadow.redis_cache import RedisCache
+from parbake_lab.shadow.shadow_run import Recompute, ShadowLimits, ShadowRun, Style, lines_of
+from parbake_lab.shadow.shadow_run import shadow as run_shadow
+
+EPILOG = "Example: parbake shadow redis://127.0.0.1:6379/0 --recompute shop:recompute --pattern 'faq:*' --ttl 3600"
+command = typer.Typer(add_completion=False)
+STALE, UNKNOWN = 3, 2
+"""Exit statuses: ``--fail-over`` was exceeded; with it, nothing could be compared."""
+CacheUrl = Annotated[str, typer.Argument(metavar="CACHE", help="redis://host:port/db, or http://host/path/{key}")]
+
+
+@command.command(epilog=EPILOG)
+def shadow(
+    cache: CacheUrl,
+    *,
+    recompute: Annotated[str, typer.Option(help="module:function, called with a key; def or async def")],
+    pattern: Annotated[str, typer.Option(help="Redis: which keys, as SCAN's MATCH takes it")] = "*",
+    keys: Annotated[Path | None, typer.Option(help="HTTP: a file with one key a line")] = None,
+    sample: Annotated[int, typer.Option(help="keys to look at, at most")] = 500,
+    decode: Annotated[str, typer.Option(help="how values are stored: json, text or msgpack")] = "json",
+    rate: Annotated[float, typer.Option(help="recomputes per second, at most")] = 50.0,
+    parallel: Annotated[int, typer.Option(help="recomputes at once, at most")] = 1,
+    timeout: Annotated[float, typer.Option(help="seconds for the whole run, at most")] = 300.0,
+    ttl: Annotated[
+        float | None, typer.Option(help="Redis: seconds that entries are stored for; gives their age")
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="numbers this close are equal, absolute or relative")] = 0.0,
+    cost_per_recompute: Annotated[float | None, typer.Option(help="in a currency of yours")] = None,
+    stale_cost: Annotated[float | None, typer.Option(help="what one stale answer costs, likewise")] = None,
+    fail_over: Annotated[float | None, typer.Option(help="exit 3 if the stale share is surely above, 0 to 1")] = None,
+    report_file: Annotated[Path | None, typer.Option("--report", help="write the result as JSON, too")] = None,
+    seed: Annotated[int | None, typer.Option(help="draw the same sample again")] = None,
+    show_values: Annotated[bool, typer.Option("--show-values", help="print values of keys that differ")] = False,
+) -> None:
+    """Compare a sample of an existing cache, strictly read-only, with values recomputed now."""
+    _check(sample=sample, rate=rate, parallel=parallel, timeout=timeout, tolerance=tolerance)
+    _check_optional(ttl=ttl, cost_per_recompute=cost_per_recompute, stale_cost=stale_cost, fail_over=fail_over)
+    limits = ShadowLimits(sample=sample, rate=rate, parallel=parallel, timeout_s=timeout)
+    style = Style(tolerance=tolerance, keep_bytes=decode == "msgpack", show_values=show_values)
+    must_be_writable(report=report_file)
+    function = _function(recompute)
+    opened = open_cache(cache, pattern=pattern, keys=keys, decode=decode, ttl=ttl, seed=seed)
+    try:
+        run = _with_progress(opened, function, limits, style)
+    finally:
+        opened.close()
+    summary = summarize(run.findings, Price(cost_per_recompute, stale_cost))
+    _show(summary, run, cache, report_file)
+    if fail_over is not None and not summary.compared:
+        typer.echo("--fail-over: no key was compared, so nothing is known", err=True)
+        raise typer.Exit(UNKNOWN)
+    if fail_over is not None and summary.stale_low > fail_over:
+        raise typer.Exit(STALE)
+
+
+def open_cache(
+    url: str, *, pattern: str = "*", keys: Path | None = None, decode: str = "json", ttl: float | None = None,
+    seed: int | None = None,
+) -> Cache:  # fmt: skip
+    """Create the reader for a cache's address.
+
+    Args:
+        url: The address.
+        pattern: Redis: the pattern of the keys.
+        keys: HTTP: a file with one key per line.
+        decode: How values are stored: ``json``, ``text`` or ``msgpack``.
+        ttl: Redis: the TTL that entries are stored with, in seconds.
+        seed: Seed of the random sample.
+
+    Raises:
+        BadInput: An option does not fit the address; the error names it.
+    """
+    if decode not in DECODERS:
+        raise BadInput(f"--decode {decode!r} must be one of {', '.join(DECODERS)}", field="decode")
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        raise BadInput(f"CACHE={without_credentials(url)!r} is not an address", field="CACHE") from None
+    if scheme in ("redis", "rediss", "unix"):
+        if keys is not None:
+            raise BadInput("--keys is only for an HTTP cache; for Redis, use --pattern", field="keys")
+        return RedisCache(url, DECODERS[decode], pattern=pattern, ttl_s=ttl, seed=seed)
+    if scheme in ("http", "https"):
+        if keys is None:
+            raise BadInput("--keys is missing: an HTTP cache cannot list its keys", field="keys")
+        if pattern != "*":
+            raise BadInput("--pattern is only for Redis; for an HTTP cache, use --keys", field="pattern")
+        return HttpCache(url, _read_keys(keys), DECODERS[decode], seed=seed)
+    raise BadInput(
+        f"CACHE={without_credentials(url)!r} must begin with redis://, rediss://, unix://, http:// or https://",
+        field="CACHE",
+    )
+
+
+def _read_keys(path: Path) -> list[str]:
+    try:
+        found = list(lines_of(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"--keys {path}: {error}", field="keys") from error
+    if not found:
+        raise BadInput(f"--keys {path} contains no key", field="keys")
+    return found
+
+
+def _check(*, sample: int, rate: float, parallel: int, timeout: float, tolerance: float) -> None:
+    positive = {"sample": sample, "rate": rate, "parallel": parallel, "timeout": timeout}
+    for name, value in positive.items():
+        if not (value > 0 and math.isfinite(value)):
+            raise BadInput(f"--{name} {value}: must be above 0", field=name)
+    _check_optional(tolerance=tolerance)
+
+
+def _check_optional(**options: float | None) -> None:
+    for name, value in options.items():
+        if value is not None and not (value >= 0 and math.isfinite(value)):
+            raise BadInput(f"--{name.replace('_', '-')} {value}: must not be negative", field=name)
+    share = options.get("fail_over")
+    if share is not None and share > 1:
+        raise BadInput(f"--fail-over {share} must be a share, 0 to 1", field="fail_over")
+
+
+def _function(where: str) -> Recompute:
+    found = find(where, field="recompute")
+    if not callable(found):
+        raise BadInput(f"recompute={where!r} must be a function", field="recompute")
+    function: Callable[[str], Any] = found
+    return function
+
+
+def _with_progress(cache: Cache, recompute: Recompute, limits: ShadowLimits, style: Style) -> ShadowRun:
+    with progress() as bars:
+        bar = bars.add_task("comparing", total=None)
+
+        def show(done: int, total: int) -> None:
+            bars.update(bar, completed=done, total=total)
+
+        return asyncio.run(run_shadow(cache, recompute, limits, style, progress=show))
+
+
+def _show(summary: ShadowSummary, run: ShadowRun, url: str, report_file: Path | None) -> None:
+    screen = console()
+    for table in report.tables(summary, keys=run.keys):
+        screen.print(table, markup=False)
+    if len(run.findings) < run.keys:
+        typer.echo(f"the time was up after {len(run.findings)} of {run.keys} keys (--timeout)", err=True)
+    if report_file is not None:
+        write("report", report_file, report.as_json(summary, cache=without_credentials(url), keys=run.keys))

@@ -1,0 +1,1 @@
+"""What do servers and operators do about prefixes? Alerts, warm-ups, followed plans, and the report."""

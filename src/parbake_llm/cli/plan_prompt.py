@@ -1,0 +1,281 @@
+"""``parbake prompt plan``: where to mark prompts for a provider's cache, from a trace of requests and prices."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from parbake.cli.support.output import console, must_be_writable, progress, write
+from parbake.errors import BadInput
+from parbake_llm.caching.strategy_names import NONE
+
+if TYPE_CHECKING:
+    from parbake_llm.caching.decision import PromptPlan
+    from parbake_llm.caching.pricing import CachePrices
+    from parbake_llm.caching.trace_file import Unit
+    from parbake_planner.plan import Gate
+    from parbake_planner.prices import Book, Rate
+
+EXAMPLE = {
+    "provider": "example", "model": "example", "input": 3.0, "output": 15.0,
+    "cache_read": 0.1, "cache_write": 1.25, "cache_write_hour": 2.0,
+}  # fmt: skip
+"""US dollars per million tokens, and multipliers, of an example; shown if no prices are given."""
+
+
+class PromptOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of ``parbake prompt plan``.
+
+    Attributes:
+        trace: The trace.
+        book: The cost book; ``None`` for an example's prices.
+        provider: The provider in the book; empty if the book has one only.
+        model: The model in the book; empty if the book has one only.
+        block: The tokens of a block.
+        unit: What numbers in the column of times count: ``s`` or ``ms``; empty to tell by the trace.
+        minimum: The least number of tokens of a cached prefix.
+        json: The file for the plan.
+        picture: The file for a picture.
+    """
+
+    trace: Path
+    book: Path | None = None
+    provider: str = ""
+    model: str = ""
+    block: int
+    unit: str = ""
+    minimum: int
+    json: Path | None = None
+    picture: Path | None = None
+
+
+def plan_prompt(options: PromptOptions) -> None:
+    """Replay a trace under every policy, print what each costs, and write the files that were asked for.
+
+    Raises:
+        BadInput: An option, the trace or the prices cannot be used.
+    """
+    _check(options)
+    from parbake_llm.caching.decision import make_prompt_plan
+    from parbake_llm.caching.trace_file import read_trace
+
+    prices = _prices(options)
+    trace = read_trace(options.trace, size=options.block, unit=_unit(options.unit))
+    with progress() as bars:
+        bar = bars.add_task("replaying", total=None)
+        plan = make_prompt_plan(
+            trace, prices,
+            progress=lambda name, done, total: bars.update(bar, description=name, completed=done, total=total),
+        )  # fmt: skip
+    is_example = options.book is None
+    show(plan, is_example=is_example)
+    if options.json is not None:
+        found = msgspec.json.encode(as_json(plan, is_example=is_example))
+        write("json", options.json, msgspec.json.format(found) + b"\n")
+    if options.picture is not None:
+        _draw(options.picture, plan, is_example=is_example)
+
+
+def _check(options: PromptOptions) -> None:
+    from parbake.cli.support.pictures import must_be_picture
+
+    for name, path in (("json", options.json), ("picture", options.picture)):
+        if path is not None and path.resolve() == options.trace.resolve():
+            raise BadInput(f"--{name} {path} is the trace itself; choose another file", field=name)
+    must_be_writable(json=options.json, picture=options.picture)
+    if options.picture is not None:
+        must_be_picture(options.picture)
+    if options.book is None and (options.provider or options.model):
+        raise BadInput("--provider and --model choose a price from --book FILE, which is missing", field="book")
+
+
+def _unit(text: str) -> Unit | None:
+    units: dict[str, Unit | None] = {"": None, "s": "s", "ms": "ms"}
+    if text not in units:
+        raise BadInput(f"--unit {text} must be s or ms", field="unit")
+    return units[text]
+
+
+def _prices(options: PromptOptions) -> CachePrices:
+    from parbake_llm.caching.pricing import cache_prices
+    from parbake_planner.ledger.costs import read_book
+    from parbake_planner.prices import Rate
+
+    today = dt.datetime.now(dt.UTC).date()
+    if options.book is None:
+        rate = msgspec.convert(EXAMPLE | {"since": today}, Rate)
+    else:
+        rate = _rate(read_book(options.book, today=today), options, today)
+    return cache_prices(rate, minimum=options.minimum)
+
+
+def _rate(book: Book, options: PromptOptions, today: dt.date) -> Rate:
+    """The rate that the options name, or the only one that fits them."""
+    names = sorted({
+        (rate.provider, rate.model) for rate in book.rates
+        if options.provider in ("", rate.provider) and options.model in ("", rate.model)
+    })  # fmt: skip
+    if len(names) != 1:
+        known = ", ".join(
+            f"{provider} {model}" for provider, model in names or sorted({r.name[:2] for r in book.rates})
+        )
+        raise BadInput(
+            f"--book {options.book}: {_asked(options)}choose one price with --provider and --model; the book has "
+            f"{known or 'no prices'}",
+            field="model",
+        )
+    return book.rate(*names[0], on=today)
+
+
+def _asked(options: PromptOptions) -> str:
+    asked = " ".join(filter(None, (options.provider, options.model)))
+    return f"{asked!r} does not name one; " if asked else ""
+
+
+def show(plan: PromptPlan, *, is_example: bool) -> None:
+    """Print a plan: every policy in a row, and the decision in words.
+
+    Args:
+        plan: The plan.
+        is_example: Whether the prices are the example's; nothing is adopted at those.
+    """
+    for note in plan.notes:
+        typer.echo(f"note: {note}")
+    if is_example:
+        typer.echo(f"note: at the example's prices, not yours: {_unit_prices(plan.prices)}")
+    if plan.prices.write_hour is None:
+        typer.echo("note: the prices have no cache_write_hour, so nothing is marked for an hour")
+    title = f"{plan.requests:,} requests in {plan.span_s / 60:,.1f} min; judged by the newest {plan.judged:,}"
+    table = Table("policy", "input cost", "saving", "of clairvoyant", "read", "written", "of it wasted", "warm-ups",
+                  title=title, title_justify="left")  # fmt: skip
+    for one in plan.used.values():
+        of_best = "-" if math.isnan(one.of_best) else f"{one.of_best:.1%}"
+        table.add_row(
+            one.name, _dollars(one.cost_usd), f"{one.saving:.1%}", of_best,
+            f"{one.read:.1%}", f"{one.written:.1%}", f"{one.wasted:.1%}", f"{one.warm_ups:,}",
+        )  # fmt: skip
+    table.add_row("nobody can do better than", _dollars(plan.bound_usd), *[""] * 6)
+    console().print(table)
+    for line in words(plan, is_example=is_example):
+        typer.echo(line)
+
+
+def words(plan: PromptPlan, *, is_example: bool) -> list[str]:
+    """The decision in words.
+
+    Args:
+        plan: The plan.
+        is_example: Whether the prices are the example's.
+    """
+    lines = [_break_even(plan.prices, hour=False)]
+    if plan.prices.write_hour is not None:
+        lines.append(_break_even(plan.prices, hour=True))
+    lines.append(f"repeats: {plan.without_repeat:,} of {plan.requests:,} requests share nothing with an earlier one")
+    lines += [_compared(gate) for gate in plan.gates]
+    if is_example:
+        return [*lines, "nothing is adopted without your prices (add --book FILE, a cost book as JSON)"]
+    return [*lines, f"adopted: {plan.adopted}", f"because: {_reason(plan)}"]
+
+
+def _break_even(prices: CachePrices, *, hour: bool) -> str:
+    name, least = ("1h" if hour else "5m"), prices.break_even(hour=hour)
+    if least <= 0:
+        return f"break-even {name}: a write costs nothing extra, so marking always pays"
+    if least <= 1:
+        return f"break-even {name}: mark a prefix if a request for it in time is likelier than {least:.1%}"
+    if math.isinf(least):
+        return f"break-even {name}: reading saves nothing, so marking never pays"
+    return f"break-even {name}: one read never pays for the write; {least:.2f} reads are needed"
+
+
+def _compared(gate: Gate) -> str:
+    ratio = gate.ratio
+    return (
+        f"compared: {gate.candidate} costs {ratio.value:.3f} of {gate.against} "
+        f"(95 % interval {ratio.low:.3f} to {ratio.high:.3f}, upper bound {ratio.upper:.3f})"
+    )
+
+
+def _reason(plan: PromptPlan) -> str:
+    if plan.without_repeat == plan.requests:
+        return "no request repeats an earlier prefix, so a cached prefix is never read"
+    if plan.is_blind:
+        return f"the judged requests form {plan.groups} groups, too few to compare policies with confidence"
+    planned = plan.gates[-1]
+    if planned.adopted:
+        return f"it is surely cheaper than {planned.against}, the best rule that needs no prediction"
+    if plan.gates[0].adopted:
+        return f"it is surely cheaper than {plan.base}, and {planned.candidate} is not surely cheaper still"
+    without = "" if plan.base == NONE else ", which is what is done without a plan"
+    return f"nothing is surely cheaper than {plan.base}{without}"
+
+
+def as_json(plan: PromptPlan, *, is_example: bool) -> dict[str, Any]:
+    """The plan as JSON data; values that are not numbers, or are not decided, are null.
+
+    Args:
+        plan: The plan.
+        is_example: Whether the prices are the example's; nothing is adopted at those.
+    """
+    gates = [
+        {"candidate": g.candidate, "against": g.against, "ratio": g.ratio.value, "low": g.ratio.low,
+         "high": g.ratio.high, "upper": g.ratio.upper, "adopted": g.adopted}
+        for g in plan.gates
+    ]  # fmt: skip
+    rows = {
+        name: {
+            "usd": one.cost_usd, "saving": one.saving, "of_clairvoyant": _finite(one.of_best), "read": one.read,
+            "written": one.written, "wasted": one.wasted, "warm_ups": one.warm_ups,
+        }
+        for name, one in plan.used.items()
+    }  # fmt: skip
+    hour = plan.prices.break_even(hour=True)
+    return {
+        "adopted": None if is_example else plan.adopted, "reason": "" if is_example else _reason(plan),
+        "missing": ["prices"] if is_example else [], "base": plan.base, "best_simple": plan.best_simple,
+        "policies": rows, "gates": gates, "bound_usd": plan.bound_usd, "requests": plan.requests, "judged": plan.judged,
+        "without_repeat": plan.without_repeat, "groups": plan.groups, "span_s": plan.span_s,
+        "break_even_5m": _finite(plan.prices.break_even(hour=False)), "break_even_1h": _finite(hour),
+        "notes": list(plan.notes),
+    }  # fmt: skip
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _draw(path: Path, plan: PromptPlan, *, is_example: bool) -> None:
+    """Draw what each policy saves, with the clairvoyant's saving as the mark to reach."""
+    from parbake.cli.support.pictures import BLACK, BLUE, ORANGE, save
+
+    rows = [one for one in plan.used.values() if one.name != "no caching"]
+    chosen = "" if is_example else plan.adopted
+
+    def plot(axis: Any) -> None:
+        colours: Sequence[str] = [ORANGE if one.name == chosen else BLUE for one in rows]
+        axis.barh([one.name for one in rows], [one.saving for one in rows], color=colours)
+        axis.axvline(0, color=BLACK, linewidth=0.8)
+        axis.invert_yaxis()
+        axis.set_xlabel("saving, share of the input cost without caching")
+        axis.set_title("What each policy saves" + (f"; adopted: {chosen}" if chosen else ""))
+
+    save(path, plot)
+
+
+def _unit_prices(prices: CachePrices) -> str:
+    hour = "" if prices.write_hour is None else f", {prices.write_hour:g} times that to write it for an hour"
+    return (
+        f"${prices.token_usd * 1e6:g} per million input tokens, {prices.read:g} times that to read a token, "
+        f"{prices.write:g} times that to write it for minutes{hour}"
+    )
+
+
+def _dollars(value: float) -> str:
+    return f"${value:,.2f}" if value >= 1 else f"${value:.4g}"

@@ -1,0 +1,174 @@
+"""What the batch interfaces of providers share: calls with typed errors, and answers that are read from documents."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from parbake.errors import FailureKind, MissingDependency, ProviderError
+from parbake_llm.generators._hosted.clients.failures import FailureCause
+from parbake_llm.generators._hosted.clients.keys import check_key, masked
+from parbake_llm.generators._hosted.clients.sdk_client import SdkClient
+from parbake_llm.ports.prompts import ToolCall
+from parbake_llm.ports.provider_jobs import BatchAnswer, NoAnswer
+from parbake_llm.writing.placement import CacheRules
+
+T = TypeVar("T")
+CALL_S = 120.0
+"""The most seconds that one call may take: the upload of a job, or a page of a listing."""
+NAME = "parbake"
+"""What the names and tags of our jobs begin with."""
+_END: Any = object()
+
+
+class BatchCalls(ABC):
+    """A batch interface. Every failure of a call becomes a :class:`ProviderError` without keys.
+
+    Attributes:
+        name: The name of the provider's generator, by which the tokens are priced.
+        model: The model's name at the provider.
+        rules: How the provider caches prefixes.
+    """
+
+    name: str
+
+    def __init__(self, *, model: str, rules: CacheRules, keys: Mapping[str, str]) -> None:
+        """Keep the settings.
+
+        Args:
+            model: The model's name at the provider.
+            rules: How the provider caches prefixes.
+            keys: The keys by the variables that usually hold them; they are masked in every error.
+
+        Raises:
+            ProviderError: A key cannot be sent.
+        """
+        for variable, key in keys.items():
+            check_key(key, variable)
+        self.model, self.rules = model, rules
+        self._keys = dict(keys)
+
+    def __repr__(self) -> str:
+        """Without keys."""
+        return f"{type(self).__name__}(model={self.model!r})"
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close the connections."""
+
+    @abstractmethod
+    def _cause(self, error: Exception) -> FailureCause:
+        """Say why a call failed."""
+
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make one call.
+
+        Args:
+            call: Begins the call.
+
+        Raises:
+            ProviderError: The provider rejected the call, failed, or sent what cannot be read.
+        """
+        try:
+            return await call()
+        except MissingDependency:
+            raise
+        except Exception as error:  # noqa: BLE001  # raised below, without the original, which may contain the key
+            failed = self._failed(error)
+        raise failed
+
+    async def _each(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
+        """Iterate over what a call returned, with the same errors."""
+        while True:
+            found = await self._call(lambda: anext(items, _END))
+            if found is _END:
+                return
+            yield found
+
+    def _failed(self, error: Exception) -> ProviderError:
+        is_unreadable = isinstance(error, AttributeError | KeyError | TypeError | ValueError)
+        cause = FailureCause(FailureKind.MALFORMED, type(error).__name__) if is_unreadable else self._cause(error)
+        said = masked(cause.said, self._keys.values()) or type(error).__name__
+        field = self.name
+        if cause.kind is FailureKind.AUTH:
+            field = next(iter(self._keys), field)
+            said = f"rejected {' and '.join(self._keys) or 'the credentials'}"
+        return ProviderError(f"the provider's batch interface: {said}", field=field, kind=cause.kind)
+
+
+class SdkBatches(BatchCalls):
+    """A batch interface behind one of the clients whose errors have the same names."""
+
+    def __init__(self, client: SdkClient, **settings: Any) -> None:
+        """Keep the settings.
+
+        Args:
+            client: The client.
+            settings: The arguments of :class:`BatchCalls`.
+        """
+        super().__init__(**settings)
+        self._client = client
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def _cause(self, error: Exception) -> FailureCause:
+        return self._client.cause(error)
+
+
+def lines_of(document: bytes) -> Iterable[Mapping[str, Any]]:
+    """The objects of a document with one JSON object in each line; lines that cannot be read are left out."""
+    for line in document.decode(errors="replace").splitlines():
+        try:
+            found = json.loads(line) if line.strip() else None
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            yield found
+
+
+def json_lines(documents: Iterable[Mapping[str, Any]]) -> bytes:
+    """A document with one JSON object in each line."""
+    return "".join(json.dumps(document) + "\n" for document in documents).encode()
+
+
+def checked(
+    custom_id: object, entry: Mapping[str, Any], read: Callable[[Mapping[str, Any]], BatchAnswer]
+) -> BatchAnswer | None:
+    """Read one answer; one that cannot be read is malformed, and one without an id is nobody's.
+
+    Args:
+        custom_id: The id that the provider gave with the answer.
+        entry: The answer as the provider sent it.
+        read: Reads the answer.
+    """
+    if not isinstance(custom_id, str):
+        return None
+    try:
+        return read(entry)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return BatchAnswer(custom_id=custom_id, lacking=NoAnswer.MALFORMED)
+
+
+def a_call(call_id: Any, name: Any, arguments: Any) -> ToolCall:
+    """A tool call of an answer; raises :class:`TypeError` for a wrong shape.
+
+    Args:
+        call_id: The provider's id of the call.
+        name: The tool's name.
+        arguments: The arguments as JSON text, or as an object.
+    """
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    if not isinstance(call_id, str) or not isinstance(name, str):
+        raise TypeError(name)
+    return ToolCall(call_id, name, text or "{}")
+
+
+def a_text(value: Any) -> str:
+    """A text of an answer; raises :class:`TypeError` for anything else, and takes ``None`` as empty."""
+    if not isinstance(value or "", str):
+        raise TypeError(value)
+    return value or ""

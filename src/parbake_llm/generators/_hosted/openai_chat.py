@@ -1,0 +1,75 @@
+"""A prompt as a request of the OpenAI chat protocol, with the fields for caching that a server understands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from parbake_llm.generators._hosted.chat import exchange_messages, messages
+from parbake_llm.generators._hosted.clients.openai_client import Caching
+from parbake_llm.generators._hosted.parts import marks
+from parbake_llm.ports.prompts import CONVERSATION, Prompt, Ttl
+from parbake_llm.writing.placement import CacheRules
+from parbake_llm.writing.render import canonical_json, question_text, sorted_tools, tool_schema
+
+AUTOMATIC = CacheRules(mechanism="automatic", minimum=1024, granule=128)
+"""OpenAI's models match whole granules of 128 tokens from 1,024 tokens on."""
+EXPLICIT = CacheRules(mechanism="breakpoints", minimum=1024, most=4, ttls=("30m",))
+"""Models from gpt-5.6 on take breakpoints, which live for 30 minutes."""
+
+
+def cache_rules(caching: Caching) -> CacheRules:
+    """How OpenAI caches what is sent with such fields."""
+    return EXPLICIT if caching == "explicit" else AUTOMATIC
+
+
+def chat_request(prompt: Prompt, rules: CacheRules, caching: Caching) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields that every server knows, and those for caching.
+
+    Args:
+        prompt: The prompt, with its breakpoints placed.
+        rules: How the provider caches.
+        caching: What is said about caching.
+    """
+    body: dict[str, Any] = {"messages": messages(prompt)}
+    if prompt.tools:
+        body["tools"] = [_tool(tool) for tool in sorted_tools(prompt.tools)]
+    if caching == "server":
+        return body, {}
+    extra: dict[str, Any] = {"prompt_cache_key": cache_key(prompt)}
+    if caching == "explicit":
+        body["messages"] = _marked(prompt, marks(prompt, rules))
+        extra["prompt_cache_options"] = {"mode": "explicit", "ttl": rules.ttls[0]}
+    return body, extra
+
+
+def cache_key(prompt: Prompt) -> str:
+    """A key that requests with the same tools and blocks share, so that they reach the same cache: a SHA-256 prefix."""
+    stable = [msgspec.to_builtins(sorted_tools(prompt.tools)), [block.text for block in prompt.blocks]]
+    return hashlib.sha256(canonical_json(stable).encode()).hexdigest()[:32]
+
+
+def _tool(tool: Any) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool_schema(tool)}
+    return {"type": "function", "function": function}
+
+
+def _marked(prompt: Prompt, ends: Mapping[str, Ttl]) -> list[dict[str, Any]]:
+    """The messages with breakpoints on content parts; the protocol has none for tools."""
+    blocks = [block for block in prompt.blocks if block.text]
+    system = [{"role": "system", "content": [_part(block.text, block.name in ends) for block in blocks]}]
+    turns: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in prompt.turns]
+    if turns and CONVERSATION in ends:
+        turns[-1]["content"] = [_part(turns[-1]["content"], is_end=True)]
+    question = {"role": "user", "content": question_text(prompt)}
+    return [*(system if blocks else []), *turns, question, *exchange_messages(prompt)]
+
+
+def _part(text: str, is_end: bool) -> dict[str, Any]:  # noqa: FBT001 - private, called next to its meaning
+    part: dict[str, Any] = {"type": "text", "text": text}
+    if is_end:
+        part["prompt_cache_breakpoint"] = {"mode": "explicit"}
+    return part

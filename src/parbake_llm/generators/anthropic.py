@@ -1,0 +1,77 @@
+"""Anthropic's messages through the official client.
+
+The key comes from ``ANTHROPIC_API_KEY`` or the file that ``ANTHROPIC_API_KEY_FILE`` names, and is never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from parbake_llm.generators._hosted.anthropic_messages import MessageReply, message_request
+from parbake_llm.generators._hosted.claude_rules import claude_rules
+from parbake_llm.generators._hosted.clients.anthropic_client import KEY, MODEL, anthropic_client, anthropic_settings
+from parbake_llm.generators._hosted.clients.keys import check_model
+from parbake_llm.generators._hosted.clients.sdk_errors import document
+from parbake_llm.generators._hosted.request import Attempt
+from parbake_llm.generators._hosted.sdk_hosted import SdkHosted
+from parbake_llm.ports.generator import Delta
+from parbake_llm.ports.prompts import Prompt
+from parbake_llm.writing.placement import CacheRules
+
+
+class AnthropicGenerator(SdkHosted):
+    """Generates through the official client; connects within 1 s and retries at most once inside a request."""
+
+    name = "anthropic"
+
+    def __init__(
+        self,
+        *,
+        model: str = MODEL,
+        api_key: str,
+        base_url: str | None = None,
+        rules: CacheRules | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Create the generator, without connecting yet.
+
+        Args:
+            model: The model's name.
+            api_key: The key, in printable ASCII like every HTTP header.
+            base_url: The endpoint's URL; Anthropic's own by default.
+            rules: How the model caches prefixes; by default with the minimum that
+                :data:`parbake_llm.generators._hosted.claude_rules.CLAUDE_MINIMUMS` lists, and lives of 5 minutes or an
+                hour.
+            options: Further fields of each request, such as ``thinking``.
+
+        Raises:
+            ProviderError: The key, the model or the address cannot be used.
+            MissingDependency: The client is not installed.
+        """
+        check_model(model)
+        super().__init__(
+            anthropic_client("an Anthropic generator", api_key=api_key, base_url=base_url),
+            provider="anthropic", model=model, rules=rules or claude_rules(model), keys={KEY: api_key}, options=options,
+        )  # fmt: skip
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> AnthropicGenerator:
+        """Read ``ANTHROPIC_API_KEY`` (or ``ANTHROPIC_API_KEY_FILE``), ``ANTHROPIC_BASE_URL`` and ``ANTHROPIC_MODEL``.
+
+        Raises :class:`ProviderError` that names the missing variable.
+        """
+        return cls(**anthropic_settings(environment))
+
+    async def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
+        reply = MessageReply(self.name)
+        body = message_request(prompt, self.rules) | {"model": self.model, "max_tokens": max_tokens, "stream": True}
+        async with await self._client.here().messages.create(
+            **body, extra_body=self._options or None, timeout=self._client.timeout(attempt.left())
+        ) as events:
+            attempt.is_open = True
+            async for event in events:
+                for delta in reply.deltas(document(event)):
+                    yield delta
+        reply.check_whole()
+        yield Delta(usage=reply.usage)

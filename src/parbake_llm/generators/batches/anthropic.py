@@ -1,0 +1,133 @@
+"""Anthropic's message batches through the official client.
+
+The key comes from ``ANTHROPIC_API_KEY`` or the file that ``ANTHROPIC_API_KEY_FILE`` names, and is never shown. The
+provider keeps no name of a batch, so that a batch whose submission broke off is recognised by its time and size, and
+once it has ended by the ids of its requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from parbake_llm.generators._hosted.anthropic_messages import message_request, message_usage
+from parbake_llm.generators._hosted.batch_calls import CALL_S, SdkBatches, a_call, a_text, checked
+from parbake_llm.generators._hosted.claude_rules import claude_rules
+from parbake_llm.generators._hosted.clients.anthropic_client import KEY, MODEL, anthropic_client, anthropic_settings
+from parbake_llm.generators._hosted.clients.sdk_errors import document
+from parbake_llm.ports.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
+from parbake_llm.writing.placement import CacheRules, placed
+
+PAGE = 100
+"""How many batches a page of the listing has."""
+INTENT_LENGTH = 32
+"""An id of 64 characters has place for that of the intent and that of the request."""
+_LACKING = {"errored": NoAnswer.FAILED, "expired": NoAnswer.EXPIRED, "canceled": NoAnswer.CANCELLED}
+
+
+class AnthropicBatches(SdkBatches):
+    """Asks in batches, which end within 24 hours."""
+
+    name = "anthropic"
+    most_requests = 100_000
+    most_bytes = 200 << 20  # of 256 MB
+    least_requests = 1
+
+    def __init__(
+        self,
+        *,
+        model: str = MODEL,
+        api_key: str,
+        base_url: str | None = None,
+        rules: CacheRules | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Create the batch interface, without connecting yet.
+
+        Args:
+            model: The model's name.
+            api_key: The key, in printable ASCII like every HTTP header.
+            base_url: The endpoint's URL; Anthropic's own by default.
+            rules: How the model caches prefixes, if not as published.
+            options: Further fields of each request, such as ``thinking``.
+
+        Raises:
+            ProviderError: The key cannot be sent.
+            MissingDependency: The client is not installed.
+        """
+        client = anthropic_client("Anthropic's batch interface", api_key=api_key, base_url=base_url, timeout=CALL_S)
+        super().__init__(client, model=model, rules=rules or claude_rules(model), keys={KEY: api_key})
+        self._options = dict(options or {})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> AnthropicBatches:
+        """Read ``ANTHROPIC_API_KEY`` (or ``ANTHROPIC_API_KEY_FILE``), ``ANTHROPIC_BASE_URL`` and ``ANTHROPIC_MODEL``.
+
+        Raises :class:`ProviderError` that names the missing variable.
+        """
+        return cls(**anthropic_settings(environment))
+
+    async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
+        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
+        entries = [{"custom_id": intent + one.custom_id, "params": self._params(one)} for one in requests]
+        found = await self._call(lambda: self._batches().create(requests=entries))
+        return a_text(found.id)
+
+    async def state(self, job: str) -> JobState:
+        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
+        found = await self._call(lambda: self._batches().retrieve(job))
+        return JobState.ENDED if found.processing_status == "ended" else JobState.RUNNING
+
+    async def results(self, job: str) -> AsyncIterator[BatchAnswer]:
+        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
+        async for line in self._each(await self._call(lambda: self._batches().results(job))):
+            entry = document(line)
+            found = checked(entry.get("custom_id"), entry, _answer)
+            if found is not None:  # the intent stands before the request's own id
+                intent, own = found.custom_id[:INTENT_LENGTH], found.custom_id[INTENT_LENGTH:]
+                yield msgspec.structs.replace(found, custom_id=own, intent=intent)
+
+    async def recent(self, since: float) -> list[SeenJob]:
+        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
+        found: list[SeenJob] = []
+        pages = self._batches().list(limit=PAGE)
+        async for batch in self._each(pages.__aiter__()):  # the newest first
+            created = batch.created_at.timestamp()
+            if created < since:
+                break
+            found.append(SeenJob(batch.id, created, _total(document(batch.request_counts)), None))
+        return found
+
+    async def cancel(self, job: str) -> None:
+        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
+        await self._call(lambda: self._batches().cancel(job))
+
+    def _params(self, request: BatchRequest) -> dict[str, Any]:
+        body = message_request(placed(request.prompt, self.rules), self.rules)
+        return body | {"model": self.model, "max_tokens": request.max_tokens} | self._options
+
+    def _batches(self) -> Any:
+        return self._client.here().messages.batches
+
+
+def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
+    result = entry["result"]
+    if result["type"] != "succeeded":
+        return BatchAnswer(custom_id=entry["custom_id"], lacking=_LACKING.get(result["type"], NoAnswer.FAILED))
+    message = result["message"]
+    blocks = message["content"]
+    return BatchAnswer(
+        custom_id=entry["custom_id"],
+        text="".join(a_text(block["text"]) for block in blocks if block["type"] == "text"),
+        calls=tuple(
+            a_call(block["id"], block["name"], block["input"]) for block in blocks if block["type"] == "tool_use"
+        ),
+        usage=message_usage(message["usage"]),
+    )
+
+
+def _total(counts: Mapping[str, Any]) -> int:
+    """The sum of all counts is always the number of requests."""
+    return sum(value for value in counts.values() if isinstance(value, int))

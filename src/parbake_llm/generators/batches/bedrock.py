@@ -1,0 +1,229 @@
+"""Batch inference of Amazon Bedrock through ``boto3``: requests in an object of S3, and answers in another.
+
+Bedrock itself reads and writes the objects, with a role that you give it. The keys come from ``AWS_ACCESS_KEY_ID`` and
+``AWS_SECRET_ACCESS_KEY`` (or the files that the same names with ``_FILE`` name), or from where ``boto3`` finds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from parbake.errors import FailureKind, ProviderError
+from parbake_llm.generators._hosted.batch_calls import (
+    CALL_S,
+    NAME,
+    BatchCalls,
+    T,
+    a_call,
+    a_text,
+    checked,
+    json_lines,
+    lines_of,
+)
+from parbake_llm.generators._hosted.bedrock_converse import converse_request, converse_usage
+from parbake_llm.generators._hosted.claude_rules import bedrock_rules
+from parbake_llm.generators._hosted.clients.aws_clients import ACCESS, SECRET, SESSION, AwsClients, region_of
+from parbake_llm.generators._hosted.clients.aws_errors import cause_of_aws
+from parbake_llm.generators._hosted.clients.failures import FailureCause
+from parbake_llm.generators._hosted.clients.keys import optional_key, required
+from parbake_llm.ports.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
+from parbake_llm.writing.placement import CacheRules, placed
+
+REQUESTS, ANSWERS = "requests.jsonl", "answers"
+"""The names of the object with the requests, and of the folder with the answers."""
+_STATES = {
+    "Completed": JobState.ENDED,
+    "PartiallyCompleted": JobState.ENDED,
+    "Stopped": JobState.ENDED,
+    "Expired": JobState.ENDED,
+    "Failed": JobState.FAILED,
+}
+
+
+class BedrockBatches(BatchCalls):
+    """Asks in batches of at least 100 requests, which end within 24 hours."""
+
+    name = "bedrock"
+    most_requests = 50_000
+    most_bytes = 150 << 20  # of 200 MB
+    least_requests = 100
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        region: str,
+        role_arn: str,
+        s3_uri: str,
+        access_key: str = "",
+        secret_key: str = "",
+        session_token: str = "",
+        control_url: str | None = None,
+        s3_url: str | None = None,
+        rules: CacheRules | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Create the batch interface, without connecting yet.
+
+        Args:
+            model: The id of the model or of its inference profile.
+            region: The region, such as ``eu-west-1``.
+            role_arn: The role with which Bedrock reads and writes the objects.
+            s3_uri: The folder for them, such as ``s3://bucket/letters``.
+            access_key: The id of the access key; without one, ``boto3`` finds the credentials as usual.
+            secret_key: The secret of the access key.
+            session_token: The token of a temporary access key.
+            control_url: The URL of Bedrock's control plane; Amazon's own by default.
+            s3_url: The URL of S3; Amazon's own by default.
+            rules: How the model caches prefixes, if not as published.
+            options: Further fields of each request, such as ``additionalModelRequestFields``.
+
+        Raises:
+            ProviderError: The folder is not named as in the example, or a key cannot be sent.
+            MissingDependency: The client is not installed.
+        """
+        keys = {ACCESS: access_key, SECRET: secret_key, SESSION: session_token}
+        keys = {variable: key for variable, key in keys.items() if key}
+        super().__init__(model=model, rules=rules or bedrock_rules(model), keys=keys)
+        where = urlsplit(s3_uri)
+        if where.scheme != "s3" or not where.netloc:
+            message = f"s3_uri={s3_uri!r}: expected a folder such as s3://bucket/letters"
+            raise ProviderError(message, field="s3_uri", kind=FailureKind.REJECTED)
+        self._bucket, self._folder = where.netloc, where.path.strip("/")
+        self._role = role_arn
+        self._urls = {"bedrock": control_url, "s3": s3_url}
+        self._options = dict(options or {})
+        self._aws = AwsClients("Bedrock's batch interface", region=region, keys=keys)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> BedrockBatches:
+        """Read ``BEDROCK_MODEL``, ``AWS_REGION``, ``BEDROCK_BATCH_ROLE``, ``BEDROCK_BATCH_S3`` and the keys, if set.
+
+        Raises :class:`ProviderError` that names the missing variable.
+        """
+        env = os.environ if environment is None else environment
+        return cls(
+            model=required(env, "BEDROCK_MODEL"),
+            region=region_of(env),
+            role_arn=required(env, "BEDROCK_BATCH_ROLE"),
+            s3_uri=required(env, "BEDROCK_BATCH_S3"),
+            access_key=optional_key(env, ACCESS),
+            secret_key=optional_key(env, SECRET),
+            session_token=optional_key(env, SESSION),
+        )
+
+    async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
+        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
+        content = json_lines(map(self._entry, requests))
+        return a_text(await self._aside(partial(self._create, intent, content)))
+
+    async def state(self, job: str) -> JobState:
+        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
+        found = await self._aside(lambda: self._client_of("bedrock").get_model_invocation_job(jobIdentifier=job))
+        return _STATES.get(found["status"], JobState.RUNNING)
+
+    async def results(self, job: str) -> AsyncIterator[BatchAnswer]:
+        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
+        for document in await self._aside(lambda: list(self._documents(job))):
+            for entry in lines_of(document):
+                found = checked(entry.get("recordId"), entry, _answer)
+                if found is not None:
+                    yield found
+
+    async def recent(self, since: float) -> list[SeenJob]:
+        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
+        return await self._aside(lambda: list(self._listed(since)))
+
+    async def cancel(self, job: str) -> None:
+        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
+        await self._aside(lambda: self._client_of("bedrock").stop_model_invocation_job(jobIdentifier=job))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        self._aws.close()
+
+    async def _aside(self, call: Callable[[], T]) -> T:
+        """Make a blocking call in a thread."""
+        return await self._call(lambda: asyncio.to_thread(call))
+
+    def _cause(self, error: Exception) -> FailureCause:
+        return cause_of_aws(error)
+
+    def _create(self, intent: str, content: bytes) -> Any:
+        """Write the object with the requests, and create the job. Its token keeps Bedrock from making it twice."""
+        folder = "/".join(filter(None, (self._folder, f"{NAME}-{intent}")))
+        self._client_of("s3").put_object(Bucket=self._bucket, Key=f"{folder}/{REQUESTS}", Body=content)
+        root = f"s3://{self._bucket}/{folder}"
+        found = self._client_of("bedrock").create_model_invocation_job(
+            jobName=f"{NAME}-{intent}",
+            clientRequestToken=intent,
+            roleArn=self._role,
+            modelId=self.model,
+            modelInvocationType="Converse",
+            inputDataConfig={"s3InputDataConfig": {"s3InputFormat": "JSONL", "s3Uri": f"{root}/{REQUESTS}"}},
+            outputDataConfig={"s3OutputDataConfig": {"s3Uri": f"{root}/{ANSWERS}/"}},
+        )
+        return found["jobArn"]
+
+    def _documents(self, job: str) -> Iterator[bytes]:
+        """The objects with answers: Bedrock names each after the one with the requests."""
+        found = self._client_of("bedrock").get_model_invocation_job(jobIdentifier=job)
+        where = urlsplit(found["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"])
+        s3 = self._client_of("s3")
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=where.netloc, Prefix=where.path.lstrip("/"))
+        for page in pages:
+            for entry in page.get("Contents", ()):
+                if entry["Key"].endswith(f"{REQUESTS}.out"):
+                    yield s3.get_object(Bucket=where.netloc, Key=entry["Key"])["Body"].read()
+
+    def _listed(self, since: float) -> Iterator[SeenJob]:
+        wanted: dict[str, Any] = {
+            "submitTimeAfter": dt.datetime.fromtimestamp(since, dt.UTC),
+            "nameContains": NAME,
+            "sortBy": "CreationTime",
+            "sortOrder": "Descending",
+        }
+        while True:
+            page = self._client_of("bedrock").list_model_invocation_jobs(**wanted)
+            for entry in page.get("invocationJobSummaries", ()):
+                intent = entry["jobName"].removeprefix(f"{NAME}-")
+                yield SeenJob(entry["jobArn"], entry["submitTime"].timestamp(), None, intent)
+            if not page.get("nextToken"):
+                return
+            wanted["nextToken"] = page["nextToken"]
+
+    def _entry(self, request: BatchRequest) -> dict[str, Any]:
+        body = converse_request(placed(request.prompt, self.rules), self.rules)
+        body |= {"inferenceConfig": {"maxTokens": request.max_tokens}} | self._options
+        return {"recordId": request.custom_id, "modelInput": body}
+
+    def _client_of(self, service: str) -> Any:
+        url = self._urls[service]
+        return self._aws.client(
+            service,
+            url,
+            CALL_S,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path"} if service == "s3" and url else {},
+        )
+
+
+def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
+    if entry.get("error") or "modelOutput" not in entry:
+        return BatchAnswer(custom_id=entry["recordId"], lacking=NoAnswer.FAILED)
+    made = entry["modelOutput"]
+    blocks = made["output"]["message"]["content"]
+    calls = [block["toolUse"] for block in blocks if "toolUse" in block]
+    return BatchAnswer(
+        custom_id=entry["recordId"],
+        text="".join(a_text(block["text"]) for block in blocks if "text" in block),
+        calls=tuple(a_call(use["toolUseId"], use["name"], use["input"]) for use in calls),
+        usage=converse_usage(made.get("usage") or {}),
+    )

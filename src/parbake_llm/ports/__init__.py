@@ -1,0 +1,1 @@
+"""The ports of prompts: generators, prompts, and the batch interfaces of providers."""

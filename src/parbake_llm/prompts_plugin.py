@@ -1,0 +1,140 @@
+"""The plugin that watches prompts: ``App(plugins=[Prompts()])``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from parbake.app.plugin import Parts, Plugin
+from parbake.errors import ParbakeError
+from parbake.ports.routes import HttpRequest, Response, Route, json_response
+from parbake.tasks.task_types import Stored, Task
+from parbake_llm.care.prefix_care import PrefixCare
+from parbake_llm.care.warm_ups import WarmUps
+from parbake_llm.ports.generator import Generator
+from parbake_llm.ports.prompts import Tool
+from parbake_llm.prefix import PREFIXES, is_prefix
+from parbake_llm.watching.meter import TokenMeter, metered_generator
+from parbake_planner.adopted import AdoptedPlan, Adoptions
+from parbake_planner.books import LEDGER
+from parbake_planner.ledger.costs import EXAMPLE, CostBook
+
+if TYPE_CHECKING:
+    from parbake_llm.caching.caching_plans import CachingPlans
+    from parbake_llm.caching.decision import PromptPlan
+    from parbake_llm.care.prompt_report import PromptReport
+    from parbake_llm.watching.explaining import Traffic
+
+
+class PromptDesk:
+    """The prompts of an app: ``app.plugins[Prompts]``.
+
+    Attributes:
+        meter: Watches the requests that tasks send to generators, and books their tokens.
+        care: Looks after the prefixes in servers.
+        adopted_plans: The plans that prefixes follow, as they are kept in the store.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        """Watch the app's generator; tokens are booked if an earlier plugin offers a ledger."""
+        self._parts = parts
+        self._books = parts.found(LEDGER)
+        file = self._books.file if self._books else None
+        self.meter = TokenMeter(parts.clock, file)
+        self.adopted_plans = Adoptions(parts.store, parts.clock, file)
+        prefixes = [bound for bound in parts.tasks.values() if is_prefix(bound.task)]
+        self.care = PrefixCare(
+            self.meter.watch,
+            prefixes,
+            parts.clock,
+            adopted=self.adopted_plans,
+            warm_ups=WarmUps(self.meter, prefixes, parts),
+            send=parts.core.send,
+            wasted=file.cache_wasted if file else None,
+        )
+        parts.wrap(Generator, self._metered)
+        parts.on.server.append(self.care.run)
+
+    def _metered(self, found: Generator, task: Task, lane: str) -> Generator:
+        return metered_generator(found, task.name, lane, self.meter)
+
+    async def report(
+        self, book: CostBook | None = None, *, traffic: Traffic | None = None, tools: Sequence[Tool] | None = None
+    ) -> PromptReport:
+        """Report on the prefixes of prompts: parts, breakpoints, expected and met cache reads, costs and holdings.
+
+        Args:
+            book: The prices; by default those of the ledger.
+            traffic: The conversations to predict for; by default eight at once.
+            tools: The tools of every prompt; by default those of the last request in this process.
+        """
+        from parbake_llm.care.prompt_report import PromptReports
+        from parbake_llm.watching.explaining import Traffic
+
+        reports = PromptReports(self._parts, self.meter.watch, self.adopted_plans)
+        return await reports.report(
+            book or self._book(), now=self._parts.clock.now(), traffic=traffic or Traffic(), tools=tools
+        )
+
+    async def replan(self, prefix: Stored, generator: str, book: CostBook | None = None) -> PromptPlan:
+        """Plan how a prefix uses its provider's cache, from the requests in the ledger; nothing is adopted.
+
+        Args:
+            prefix: The prefix's task.
+            generator: The name of the generator that the requests went to.
+            book: The prices; by default those of the ledger.
+
+        Raises:
+            BadInput: There is no ledger, no request yet, or no price for cached tokens.
+        """
+        from parbake_llm.watching.places import rules_named
+
+        try:
+            found = await asyncio.to_thread(self._parts.resource, Generator)
+        except ParbakeError:  # it can be planned without its key or its model's file
+            found = None
+        rules = None if found is None else rules_named(found, generator)
+        return await self._caching().make(self._parts.core.bound(prefix), generator, book or self._book(), rules)
+
+    async def adopt(self, prefix: Stored, plan: PromptPlan) -> AdoptedPlan:
+        """Follow a plan of a prefix; servers take it over within seconds, and :meth:`unadopt` takes it back."""
+        return await self._caching().adopt(self._parts.core.bound(prefix), plan)
+
+    async def adopted(self, prefix: Stored) -> tuple[AdoptedPlan, ...]:
+        """Return the plans that a prefix has followed, the current one first; empty before the first."""
+        return await self.adopted_plans.history(self._parts.core.bound(prefix))
+
+    async def unadopt(self, prefix: Stored) -> AdoptedPlan:
+        """Make a prefix follow its previous plan again, and return that plan."""
+        return await self.adopted_plans.rollback(self._parts.core.bound(prefix))
+
+    def _book(self) -> CostBook:
+        return self._books.book if self._books else EXAMPLE
+
+    def _caching(self) -> CachingPlans:
+        from parbake_llm.caching.caching_plans import CachingPlans
+
+        return CachingPlans(self.adopted_plans, self._parts.clock, self._books.file if self._books else None)
+
+
+class Prompts(Plugin[PromptDesk]):
+    """Watches the prompts that tasks send: predicts what is read from providers' caches, and looks after prefixes.
+
+    Tokens are booked if a :class:`parbake_planner.Ledger` stands before it.
+    """
+
+    def open(self, parts: Parts) -> PromptDesk:
+        """Watch the app's generator; see :class:`parbake.Plugin`."""
+        desk = PromptDesk(parts)
+        parts.offer(PREFIXES, desk)
+        return desk
+
+    def routes(self, app: Any) -> Sequence[Route]:
+        """The route about prefixes."""
+
+        async def prompts(_: HttpRequest) -> Response:
+            """Prompt prefixes: parts, breakpoints, expected and met cache reads, cost, and what providers may hold."""
+            return json_response(await app.plugins[Prompts].report())
+
+        return [Route("GET", "/v1/prompts", prompts, "operators")]

@@ -1,0 +1,148 @@
+"""The Converse stream of Amazon Bedrock."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from parbake_llm.testing.dialect import WireDialect, check_results, check_schema, dumped, halves, output_tokens, require
+from parbake_llm.testing.event_stream import event, exception
+from parbake_llm.testing.prefixes import BoxCache, CacheUsage, PromptPiece, Refusal
+from parbake_llm.testing.script import ScriptedReply
+
+_ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
+_ERRORS = {
+    400: "ValidationException",
+    401: "UnrecognizedClientException",
+    404: "ResourceNotFoundException",
+    413: "ValidationException",
+    429: "ThrottlingException",
+    503: "ServiceUnavailableException",
+}
+
+
+class BedrockConverse(WireDialect):
+    """An event stream; prefixes are cached at cache points. Of the signature only the id of the key is checked."""
+
+    name = "bedrock"
+    content_type = "application/vnd.amazon.eventstream"
+
+    def key(self, headers: Mapping[str, str]) -> str:
+        """See :class:`WireDialect`."""
+        authorization = headers.get("authorization", "")
+        match = _ACCESS_KEY.search(authorization)
+        return match[1] if match else authorization.removeprefix("Bearer ")
+
+    def usage(self, body: Mapping[str, Any], model: str, cache: BoxCache, minimum: int) -> CacheUsage:
+        """See :class:`WireDialect`."""
+        return cache.marked(_pieces(body), f"bedrock {model}", minimum=minimum)
+
+    def refusal(self, status: int, message: str) -> tuple[bytes, dict[str, str]]:
+        """See :class:`WireDialect`."""
+        kind = _ERRORS.get(status, "InternalServerException")
+        return json.dumps({"message": message}).encode(), {"x-amzn-ErrorType": kind}
+
+    def opening(self, reply: ScriptedReply, usage: CacheUsage, model: str) -> Iterator[bytes]:
+        """See :class:`WireDialect`."""
+        del reply, usage, model
+        yield event("messageStart", {"role": "assistant"})
+
+    def text(self, piece: str) -> bytes:
+        """See :class:`WireDialect`."""
+        return event("contentBlockDelta", {"delta": {"text": piece}, "contentBlockIndex": 0})
+
+    def closing(self, reply: ScriptedReply, usage: CacheUsage) -> Iterator[bytes]:
+        """See :class:`WireDialect`."""
+        if reply.text:
+            yield event("contentBlockStop", {"contentBlockIndex": 0})
+        for at, call in enumerate(reply.calls, start=1 if reply.text else 0):
+            start = {"toolUse": {"toolUseId": call.id, "name": call.name}}
+            yield event("contentBlockStart", {"start": start, "contentBlockIndex": at})
+            for piece in halves(call.arguments):
+                yield event("contentBlockDelta", {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": at})
+            yield event("contentBlockStop", {"contentBlockIndex": at})
+        yield event("messageStop", {"stopReason": "tool_use" if reply.calls else "end_turn"})
+        yield event("metadata", {"usage": _reported(reply, usage), "metrics": {"latencyMs": 1}})
+
+    def malformed(self) -> bytes:
+        """See :class:`WireDialect`."""
+        frame = bytearray(self.text("broken"))
+        frame[-8] ^= 0xFF  # the payload no longer matches its checksum
+        return bytes(frame)
+
+    def error(self) -> bytes:
+        """See :class:`WireDialect`."""
+        return exception("serviceUnavailableException", "The service is unavailable.")
+
+
+def output(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
+    """A whole output, as a batch has it.
+
+    Args:
+        reply: The reply.
+        usage: The tokens of the prompt.
+    """
+    blocks: list[dict[str, Any]] = [{"text": reply.text}] if reply.text else []
+    for call in reply.calls:
+        use = {"toolUseId": call.id, "name": call.name, "input": json.loads(call.arguments)}
+        blocks.append({"toolUse": use})
+    return {
+        "output": {"message": {"role": "assistant", "content": blocks}},
+        "stopReason": "tool_use" if reply.calls else "end_turn",
+        "usage": _reported(reply, usage),
+    }
+
+
+def _reported(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
+    made = output_tokens(reply)
+    details = [{"ttl": "1h", "inputTokens": usage.written_hour}, {"ttl": "5m", "inputTokens": usage.written}]
+    return {
+        "inputTokens": usage.uncached,
+        "outputTokens": made,
+        "totalTokens": usage.total + made,
+        "cacheReadInputTokens": usage.read,
+        "cacheWriteInputTokens": usage.written + usage.written_hour,
+        "cacheDetails": [each for each in details if each["inputTokens"]],
+    }
+
+
+def _pieces(body: Mapping[str, Any]) -> list[PromptPiece]:
+    """The tools, the system blocks and the content of the messages; raises :class:`Refusal` if the request is wrong."""
+    tools = (body.get("toolConfig") or {}).get("tools") or []
+    for tool in tools:
+        if "toolSpec" in tool:
+            check_schema(tool["toolSpec"].get("name"), (tool["toolSpec"].get("inputSchema") or {}).get("json"))
+    messages = require(body, "messages", list)
+    roles = [message.get("role") for message in messages]
+    if roles != (["user", "assistant"] * len(roles))[: len(roles)]:
+        raise Refusal(400, "messages: the roles must alternate, and the first must be the user's")
+    _check_calls(messages)
+    found = [*_marked(tools, "tool"), *_marked(body.get("system") or [], "system")]
+    for message in messages:
+        found += _marked(message.get("content") or [], message["role"])
+    return found
+
+
+def _marked(blocks: Iterable[Mapping[str, Any]], label: str) -> list[PromptPiece]:
+    """The blocks; a cache point marks the block before it."""
+    found: list[PromptPiece] = []
+    for block in blocks:
+        if "cachePoint" in block:
+            if not found:
+                raise Refusal(400, "a cache point must stand after a block")
+            found[-1] = replace(found[-1], ttl=block["cachePoint"].get("ttl", "5m"))
+        else:
+            found.append(PromptPiece(block["text"] if "text" in block else dumped(block), None, label))
+    return found
+
+
+def _check_calls(messages: list[Any]) -> None:
+    """Raise :class:`Refusal` unless the message after tool calls has their results."""
+    called: list[str] = []
+    for message in [*messages, {"content": []}]:
+        blocks = message.get("content") or []
+        check_results(called, [block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block])
+        called = [block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block]

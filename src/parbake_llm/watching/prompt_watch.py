@@ -1,0 +1,332 @@
+"""Predicts what each provider's cache reads of each request, and compares that with what the provider reports."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from parbake.ports.usage import Usage
+from parbake_llm.ports.prompts import TTL_S, Block, Miss, MissCause, Prediction, Prompt, Tool, everybodys
+from parbake_llm.prefix_caches.pieces import pieces
+from parbake_llm.prefix_caches.predicted import Piece, PrefixCache
+from parbake_llm.prefix_caches.provider_cache import provider_cache
+from parbake_llm.prefix_caches.reconciled import Reconciliation, reconcile
+from parbake_llm.watching.holdings import Holding, Holdings
+from parbake_llm.watching.shares import PromptShares, shares_of
+from parbake_llm.writing.placement import CachePlace, CacheRules, placed
+
+WEIGHT = 0.05
+"""The weight of a new request in the moving average of the drift."""
+FEWEST = 20
+"""From this number of requests on, a drift is reported."""
+DRIFTS, SETTLES = 0.10, 0.05
+"""The shares of the input tokens at which a drift is reported, and at which it is over."""
+TOLERANCE = 0.02
+"""The share of the input tokens by which a report may differ from its prediction before it contradicts it."""
+
+
+class Marking(Protocol):
+    """Places the breakpoints of prompts."""
+
+    def __call__(self, place: CachePlace, rules: CacheRules, prompt: Prompt, now: float, /) -> Prompt:
+        """Return the prompt with breakpoints for a cache with its rules, at a time in epoch seconds."""
+        ...
+
+
+class WarmUp(msgspec.Struct, frozen=True):
+    """A prompt to send to a cache before ``until`` (epoch seconds), so that a prefix does not lapse."""
+
+    place: CachePlace
+    prompt: Prompt
+    until: float
+
+
+@runtime_checkable
+class Warming(Marking, Protocol):
+    """Places breakpoints, and also says what to warm."""
+
+    def due(self, now: float) -> Sequence[WarmUp]:
+        """Take the warm-ups that are due at a time, in epoch seconds."""
+        ...
+
+    def answered(self, place: CachePlace, prompt: Prompt, usage: Usage, at: float, *, is_warm_up: bool) -> None:
+        """Learn what a request has left in a cache.
+
+        Args:
+            place: The cache.
+            prompt: What was sent, with its breakpoints.
+            usage: The tokens that the provider reported.
+            at: When it was sent, in epoch seconds.
+            is_warm_up: It was sent because of :meth:`due`.
+        """
+        ...
+
+    def kept_elsewhere(self, warm_up: WarmUp, now: float) -> None:
+        """Learn that another process sends a warm-up.
+
+        Args:
+            warm_up: One that :meth:`due` has returned.
+            now: Epoch seconds.
+        """
+        ...
+
+    def warms_no_more(self, place: CachePlace) -> None:
+        """Learn that a cache cannot be warmed."""
+        ...
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A request on its way.
+
+    Attributes:
+        place: The cache.
+        rules: How it works.
+        prompt: The prompt with its breakpoints.
+        pieces: The prompt as the cache compares it.
+        shares: Which of its tokens belong to the prefix.
+        at: When it began, in epoch seconds.
+        prediction: What is expected of the cache; ``None`` if nothing can be expected.
+        is_warm_up: Nobody asked: it only keeps a prefix from lapsing.
+    """
+
+    place: CachePlace
+    rules: CacheRules
+    prompt: Prompt
+    pieces: tuple[Piece, ...]
+    shares: PromptShares
+    at: float
+    prediction: Prediction | None
+    is_warm_up: bool = False
+
+
+class PrefixPlace(msgspec.Struct, frozen=True):
+    """A kind of prefix in a cache: its task, and the names of its blocks."""
+
+    prefix: str
+    kind: tuple[str, ...]
+    place: CachePlace
+
+
+class PrefixStats(msgspec.Struct):
+    """What one prefix met in one cache since the process started, in tokens and requests.
+
+    ``drift`` is the moving average of (reported - expected) / input; ``causes`` counts misses by their cause, and
+    ``unreported`` the requests of which the provider reported no reads.
+    """
+
+    requests: int = 0
+    input: int = 0
+    expected: int = 0
+    reported: int = 0
+    unreported: int = 0
+    drift: float = 0.0
+    is_drifting: bool = False
+    causes: dict[str, int] = {}
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """A prefix of which a provider reads much more or less than predicted; ``is_over`` once it does not any more."""
+
+    prefix: str
+    place: CachePlace
+    share: float
+    is_over: bool = False
+
+
+class PromptWatch:
+    """Watches the requests of a process; safe to share between threads."""
+
+    def __init__(self) -> None:
+        """Know nothing of any cache yet."""
+        self._holdings = Holdings()
+        self._lock = threading.Lock()
+        self._caches: dict[CachePlace, PrefixCache[Piece]] = {}
+        self._stats: defaultdict[PrefixPlace, PrefixStats] = defaultdict(lambda: PrefixStats(causes={}))
+        self._drifts: list[Drift] = []
+        self._last: dict[PrefixPlace, list[str]] = {}
+        self._followed: dict[str, Marking] = {}
+        self._kinds: set[tuple[str, tuple[str, ...]]] = set()
+        self._tools: dict[tuple[str, tuple[str, ...]], tuple[Tool, ...]] = {}
+
+    def send(
+        self, place: CachePlace, rules: CacheRules, prompt: Prompt, *, now: float, is_warm_up: bool = False
+    ) -> Sent:
+        """Place the breakpoints of a prompt, and predict what is read of it.
+
+        Args:
+            place: The cache.
+            rules: How it works.
+            prompt: The prompt.
+            now: Epoch seconds.
+            is_warm_up: It only keeps a prefix from lapsing.
+        """
+        with self._lock:
+            marked = self._followed.get(prompt.prefix, _by_volatility)(place, rules, prompt, now)
+            if not is_warm_up:
+                self._kinds.add((prompt.prefix, kind_of(prompt.blocks)))
+            cache = self._cache(place, rules)
+            cut = () if cache is None else pieces(marked)
+            found = None if cache is None else cache.predict(marked.session, cut, now=now)
+        return Sent(place, rules, marked, cut, shares_of(marked), now, found, is_warm_up)
+
+    def report(self, sent: Sent, usage: Usage, prediction: Prediction | None = None) -> Reconciliation | None:
+        """Compare a finished request with its prediction; ``None`` if there is no prediction.
+
+        Args:
+            sent: The request.
+            usage: The tokens that the generator reported.
+            prediction: The generator's own prediction, which knows more than the one in ``sent``.
+        """
+        expected = prediction or sent.prediction
+        with self._lock:
+            self._tools[sent.prompt.prefix, kind_of(sent.prompt.blocks)] = sent.prompt.tools
+            cache = self._cache(sent.place, sent.rules)
+            if cache is not None:
+                cache.sent(sent.prompt.session, sent.pieces, now=sent.at)
+            if isinstance(plan := self._followed.get(sent.prompt.prefix), Warming):
+                plan.answered(sent.place, sent.prompt, usage, sent.at, is_warm_up=sent.is_warm_up)
+            self._holdings.note(
+                sent.place, sent.prompt, sent.shares, usage, now=sent.at, ttl_s=_ttl_s(sent), is_use=not sent.is_warm_up
+            )
+            if expected is None or sent.is_warm_up:
+                return None
+            found = reconcile(expected, usage, tolerance=round((usage.input or 0) * TOLERANCE))
+            found = msgspec.structs.replace(found, miss=self._explained(sent, found.miss))
+            self._count(sent, usage, found)
+        return found
+
+    def stats(self) -> dict[PrefixPlace, PrefixStats]:
+        """What each kind of prefix met in each cache."""
+        with self._lock:
+            return {key: msgspec.structs.replace(one, causes=dict(one.causes)) for key, one in self._stats.items()}
+
+    def follow(self, prefix: str, marking: Marking | None) -> None:
+        """Place breakpoints as an adopted plan says; ``None`` places them by volatility.
+
+        Args:
+            prefix: The prefix's task.
+            marking: Places the breakpoints.
+        """
+        with self._lock:
+            self._followed[prefix] = marking or _by_volatility
+
+    def due(self, *, now: float) -> list[WarmUp]:
+        """Take the warm-ups that the followed plans want at ``now`` (epoch seconds)."""
+        with self._lock:
+            plans = [one for one in self._followed.values() if isinstance(one, Warming)]
+            return [warm_up for plan in plans for warm_up in plan.due(now)]
+
+    def kept_elsewhere(self, warm_up: WarmUp, *, now: float) -> None:
+        """Learn that another process sends a warm-up.
+
+        Args:
+            warm_up: One that :meth:`due` has returned.
+            now: Epoch seconds.
+        """
+        with self._lock:
+            if isinstance(plan := self._followed.get(warm_up.prompt.prefix), Warming):
+                plan.kept_elsewhere(warm_up, now)
+
+    def warms_no_more(self, warm_up: WarmUp) -> None:
+        """Learn that a cache refuses warm-ups such as one that :meth:`due` has returned."""
+        with self._lock:
+            if isinstance(plan := self._followed.get(warm_up.prompt.prefix), Warming):
+                plan.warms_no_more(warm_up.place)
+
+    def kinds(self) -> set[tuple[str, tuple[str, ...]]]:
+        """The prefixes that were sent: the task, and the names of the blocks."""
+        with self._lock:
+            return set(self._kinds)
+
+    def tools(self, prefix: str, kind: tuple[str, ...]) -> tuple[Tool, ...]:
+        """The tools of the last request with a prefix.
+
+        Args:
+            prefix: The prefix's task.
+            kind: The names of its blocks.
+        """
+        with self._lock:
+            return self._tools.get((prefix, kind), ())
+
+    def held(self, session: str | None = None, *, now: float) -> list[Holding]:
+        """What providers may hold now, of one conversation or of all.
+
+        Args:
+            session: The conversation; ``None`` for everything.
+            now: Epoch seconds.
+        """
+        with self._lock:
+            return list(self._holdings.of(session, now=now))
+
+    def lapsed(self, *, now: float) -> list[tuple[Holding, Usage]]:
+        """Take the prefixes that were written, never read, and have lapsed by ``now`` (epoch seconds)."""
+        with self._lock:
+            return self._holdings.lapsed(now=now)
+
+    def drifts(self) -> Iterator[Drift]:
+        """Take the drifts that began or ended since the last call."""
+        with self._lock:
+            found, self._drifts = self._drifts, []
+        yield from found
+
+    def _cache(self, place: CachePlace, rules: CacheRules) -> PrefixCache[Piece] | None:
+        """The predictor of a cache; ``None`` if it caches nothing, or knows itself what it holds."""
+        if place not in self._caches and (made := provider_cache(rules)) is not None:
+            self._caches[place] = made
+        return self._caches.get(place)
+
+    def _explained(self, sent: Sent, miss: Miss | None) -> Miss | None:
+        """A cold miss of a prefix that was sent before with other bytes: the part that has changed since."""
+        place = PrefixPlace(sent.prompt.prefix, kind_of(sent.prompt.blocks), sent.place)
+        before = self._last.get(place)
+        texts = [block.text for block in everybodys(sent.prompt.blocks)]
+        if sent.prompt.prefix:
+            self._last[place] = texts
+        if miss is None or miss.cause is not MissCause.COLD or before is None:
+            return miss
+        changed = (at for at, (one, other) in enumerate(zip(before, texts, strict=True)) if one != other)
+        at = next(changed, None)
+        return miss if at is None else Miss(MissCause.PREFIX_CHANGED, at, place.kind[at])
+
+    def _count(self, sent: Sent, usage: Usage, found: Reconciliation) -> None:
+        one = self._stats[PrefixPlace(sent.prompt.prefix, kind_of(sent.prompt.blocks), sent.place)]
+        one.requests += 1
+        one.input += usage.input or 0
+        one.expected += found.expected
+        one.reported += found.reported or 0
+        one.unreported += found.reported is None
+        if found.miss is not None:
+            one.causes = dict(Counter(one.causes) + Counter([found.miss.cause.value]))
+        if found.drift is not None and usage.input:
+            one.drift += WEIGHT * (found.drift / usage.input - one.drift)
+            self._judge(sent, one)
+
+    def _judge(self, sent: Sent, one: PrefixStats) -> None:
+        """Note that a drift begins or ends; the two limits keep it from doing both at every request."""
+        if one.requests < FEWEST or not sent.prompt.prefix:
+            return
+        if not one.is_drifting and abs(one.drift) > DRIFTS:
+            one.is_drifting = True
+            self._drifts.append(Drift(sent.prompt.prefix, sent.place, one.drift))
+        elif one.is_drifting and abs(one.drift) < SETTLES:
+            one.is_drifting = False
+            self._drifts.append(Drift(sent.prompt.prefix, sent.place, one.drift, is_over=True))
+
+
+def kind_of(blocks: Sequence[Block]) -> tuple[str, ...]:
+    """The names of the blocks that users share, by which prefixes of one task are told apart."""
+    return tuple(block.name for block in everybodys(blocks))
+
+
+def _by_volatility(_: CachePlace, rules: CacheRules, prompt: Prompt, __: float) -> Prompt:
+    return placed(prompt, rules)
+
+
+def _ttl_s(sent: Sent) -> float:
+    """How long what was sent may be held: as long as the longest breakpoint asks, or as the provider says by itself."""
+    asked = [TTL_S[one.ttl] for one in sent.prompt.breakpoints or ()]
+    return max(asked, default=TTL_S[sent.rules.ttls[0]] if sent.rules.mechanism == "automatic" else 0.0)

@@ -1,0 +1,166 @@
+"""The plugin that records what lanes cost: ``App(plugins=[Ledger("ledger.db")])``."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from parbake.app.plugin import Parts, Plugin
+from parbake.errors import BadInput, ContractError
+from parbake.ports.offers import ANSWERS, HEAT, WINDOWS, Load, Port
+from parbake.ports.routes import HttpRequest, Response, Route, json_response
+from parbake.values.duration import seconds
+from parbake_planner.ledger.answer_table import AnswerTable
+from parbake_planner.ledger.answers import Answers
+from parbake_planner.ledger.costs import EXAMPLE, Cost, CostBook, Owned, costs, read_book
+from parbake_planner.ledger.focus_export import charges
+from parbake_planner.ledger.sqlite_ledger import LedgerFile
+from parbake_planner.planned import PLANS
+from parbake_planner.traffic import learn
+
+A_DAY_S = 86_400.0
+DAYS = 28
+"""How far back the traffic is looked at."""
+
+
+class Books:
+    """The opened ledger of an app: ``app.plugins[Ledger]``.
+
+    Attributes:
+        file: The rows.
+        book: The prices.
+        answers: The recorded answers: look one up by the id that its client received, or complain about it.
+    """
+
+    def __init__(self, path: Path, book: CostBook, parts: Parts) -> None:
+        """Open the file at ``path``, and hear of everything that costs something."""
+        self.book = book
+        self._parts = parts
+        self.file = LedgerFile(path, parts.counters, parts.clock)
+        parts.on.close.append(self.file.close)
+        parts.on.flush.append(self.file.settle)
+        parts.on.hear(self.file)
+        parts.on.live.append(self.file.live)
+        parts.on.paced.append(self.file.paced)
+        parts.on.ran.append(self.file.ran)
+        self.answers = Answers(
+            AnswerTable(self.file), parts.clock, parts.tasks, parts.known,
+            book=book, touch=parts.core.touch, send=parts.core.send,
+        )  # fmt: skip
+
+    def load(self, now: float) -> Load:
+        """Learn from the request log when traffic is low; see :class:`parbake.ports.offers.Windows`."""
+        return learn(self.file.traffic(days=DAYS), now)
+
+    async def costs(self, book: CostBook | None = None, *, since_s: float = A_DAY_S) -> list[Cost]:
+        """Return the usage and the cost of each task in each lane, most expensive first.
+
+        Args:
+            book: The prices; by default those of the plugin.
+            since_s: How far back to look, in seconds.
+        """
+        since, priced_by = self._parts.clock.now() - since_s, book or self.book
+        return await asyncio.to_thread(costs, self.file, priced_by, await self._owners(), since=since)
+
+    async def charges(self, book: CostBook | None = None, *, since_s: float = A_DAY_S) -> list[dict[str, Any]]:
+        """Return the costs by the hour, in the columns of FOCUS 1.2 (:mod:`parbake_planner.ledger.focus_export`).
+
+        Args:
+            book: The prices; by default those of the plugin.
+            since_s: How far back to look, in seconds.
+        """
+        since, priced_by, owners = self._parts.clock.now() - since_s, book or self.book, await self._owners()
+        return await asyncio.to_thread(lambda: list(charges(self.file, priced_by, owners, since=since)))
+
+    async def _owners(self) -> Mapping[str, Owned]:
+        """The owner of each stored task, and the plan that it follows."""
+        owners = {bound.name: Owned(bound.contract.owner) for bound in self._parts.tasks.values()}
+        plans = self._parts.found(PLANS)
+        for bound in self._parts.tasks.values():
+            if plans is not None and bound.chooses_keys:
+                owners[bound.name] = Owned(bound.contract.owner, (await plans.current(bound)).strategy)
+        return owners
+
+
+LEDGER: Port[Books] = Port("ledger", "parbake_planner.Ledger(path)")
+
+
+class Ledger(Plugin[Books]):
+    """Records what each computation, miss and token cost, in an SQLite file, and the answers that were given.
+
+    It also orders refreshes by how often keys are read, and learns when traffic is low. Name it before the plugins that
+    read it.
+    """
+
+    def __init__(self, path: str | Path, *, book: CostBook | str | PathLike[str] | None = None) -> None:
+        """Keep the settings.
+
+        Args:
+            path: The SQLite file; it is created if it does not exist.
+            book: A dated cost book, or its path; by default an example that prices CPU time only.
+
+        Raises:
+            BadInput: The path is not one, or the book cannot be read.
+        """
+        if not isinstance(path, str | PathLike) or not str(path):
+            raise BadInput(f"ledger={path!r}: expected the path of an SQLite file", field="ledger")
+        self.path, self.book = Path(path), priced(book)
+
+    def open(self, parts: Parts) -> Books:
+        """Open the file; see :class:`parbake.Plugin`."""
+        books = Books(self.path, self.book, parts)
+        parts.offer(LEDGER, books)
+        parts.offer(HEAT, books.file)
+        parts.offer(WINDOWS, books)
+        parts.offer(ANSWERS, books.answers)
+        return books
+
+    def routes(self, app: Any) -> Sequence[Route]:
+        """The routes about costs and answers."""
+        routes = _Routes(app)
+        return [
+            Route("GET", "/v1/costs", routes.costs, "operators"),
+            Route("GET", "/v1/answers/{answer_id}", routes.answer),
+        ]
+
+
+class CostsArguments(msgspec.Struct, forbid_unknown_fields=True):
+    """The query string of ``GET /v1/costs``: how far back, such as ``1d``."""
+
+    since: str = "1d"
+
+
+class _Routes:
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def costs(self, _: HttpRequest, *, arguments: CostsArguments) -> Response:
+        """What each task used and cost in each lane since ``?since=1d``."""
+        try:
+            since_s = seconds(arguments.since, field="since")
+        except ContractError as error:
+            raise BadInput(str(error), field="since") from error
+        return json_response({"costs": await self._app.plugins[Ledger].costs(since_s=since_s)})
+
+    async def answer(self, request: HttpRequest) -> Response:
+        """The origin of an answer: tasks, stamps, lanes, sources, refusals and cost, without its texts."""
+        return json_response(await self._app.plugins[Ledger].answers.find(request.parameters["answer_id"]))
+
+
+def priced(book: Any) -> CostBook:
+    """Return a cost book: the one given, the one read from a path, or by default the example.
+
+    Raises:
+        BadInput: The value is not a cost book, a path or ``None``, or the file cannot be read.
+    """
+    if book is None or isinstance(book, CostBook):
+        return book or EXAMPLE
+    if not isinstance(book, str | PathLike):
+        raise BadInput(f"book={book!r}: expected the path of a cost book, a CostBook, or None", field="book")
+    return read_book(Path(book), today=dt.datetime.now(dt.UTC).date())

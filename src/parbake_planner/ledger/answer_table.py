@@ -1,0 +1,138 @@
+"""The table of answers: the tasks, sources and costs of each answer while the ledger keeps it, and complaints.
+
+An answer's id is enough to look the answer up or to complain about it. It must therefore be hard to guess: 128 random
+bits. The texts of question and answer are not stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+from collections.abc import Collection, Iterator
+from typing import Literal
+
+import msgspec
+
+from parbake.errors import BadInput, StoreError
+from parbake.ports.usage import Usage
+from parbake.serving.request import Step
+from parbake_planner.ledger.sqlite_ledger import LedgerFile
+
+ID_BYTES = 16
+SHORTEST_ID, LONGEST_ID = 16, 64
+AN_HOUR_S = 3600.0
+SETTLE_S = 1.0
+"""Seconds to wait for another writer of the ledger."""
+Standing = Literal["first", "repeated", "one too many", "unknown"]
+
+
+class LedgerBusy(StoreError):
+    """Another program holds the lock of the ledger's file."""
+
+    headers = (("retry-after", "1"),)
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored about an answer: where each part came from, and what it cost.
+
+    Attributes:
+        id: The id that the client received.
+        at: Time of the answer, in epoch seconds.
+        lane: The lane of its main part.
+        subject: What the answer is about, if the application has a name for it.
+        steps: The tasks that were served for it, with verdicts, lanes, ages and stamps.
+        sources: The tags of what the answer states.
+        refusals: Why closer matches were not served.
+        usage: The tokens of all generators together; ``None`` if one of them has not reported its tokens.
+        cost_usd: Cost in US dollars at the app's prices; ``None`` if something that it used has no price.
+    """
+
+    id: str
+    at: float
+    lane: str = "realtime"
+    subject: str = ""
+    steps: tuple[Step, ...] = ()
+    sources: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+    usage: Usage | None = None
+    cost_usd: float | None = None
+
+
+def new_id() -> str:
+    """Create an answer id that cannot be guessed."""
+    return secrets.token_hex(ID_BYTES)
+
+
+class AnswerTable:
+    """The answers in a ledger's file. All methods except :meth:`keep` block."""
+
+    def __init__(self, ledger: LedgerFile) -> None:
+        self._ledger = ledger
+
+    def keep(self, answer: Answer) -> None:
+        """Queue an answer; the ledger's thread writes it shortly after."""
+        self._ledger.answered(answer.id, answer.at, msgspec.json.encode(answer))
+
+    def find(self, answer_id: str) -> Answer | None:
+        """Look up an answer; ``None`` if the id was never given out or the answer is too old."""
+        with self._opened() as connection:
+            row = connection.execute("SELECT document FROM answers WHERE id = ?", (answer_id,)).fetchone()
+        return None if row is None else msgspec.json.decode(row[0], type=Answer)
+
+    def complain(self, answer: Answer, tasks: Collection[str], *, now: float, an_hour: int) -> Standing:
+        """Record a complaint about an answer, durably.
+
+        Args:
+            answer: The answer.
+            tasks: The tasks that the complaint counts against.
+            now: The current time, in epoch seconds.
+            an_hour: How many complaints about a task have an effect within an hour.
+
+        Returns:
+            ``first`` for the first complaint about the answer, ``repeated`` for a later one, ``one too many`` if a task
+            is over its limit, ``unknown`` if the answer has been deleted in the meantime.
+        """
+        with self._opened() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            marked = connection.execute(
+                "UPDATE answers SET complained_at = ? WHERE id = ? AND complained_at IS NULL", (now, answer.id)
+            )
+            if not marked.rowcount:
+                kept = connection.execute("SELECT 1 FROM answers WHERE id = ?", (answer.id,)).fetchone()
+                return "unknown" if kept is None else "repeated"
+            for task in tasks:
+                counted = connection.execute(
+                    "SELECT count(*) FROM complaints WHERE at > ? AND task = ?", (now - AN_HOUR_S, task)
+                )
+                if counted.fetchone()[0] >= an_hour:
+                    return "one too many"
+            connection.executemany(
+                "INSERT INTO complaints VALUES (?, ?, ?)", [(now, task, answer.id) for task in tasks]
+            )
+        return "first"
+
+    def take_back(self, answer: Answer) -> None:
+        """Delete a complaint that had no effect, so that it can be made again."""
+        with self._opened() as connection, connection:
+            connection.execute("UPDATE answers SET complained_at = NULL WHERE id = ?", (answer.id,))
+            connection.execute("DELETE FROM complaints WHERE answer = ?", (answer.id,))
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """A connection to the file, after all queued rows have been written."""
+        if not self._ledger.settle(timeout_s=SETTLE_S):
+            raise LedgerBusy("the ledger is locked by another program; try again", field="ledger")
+        with self._ledger.connected(timeout_s=SETTLE_S) as connection:
+            yield connection
+
+
+def checked_id(answer_id: str) -> str:
+    """Return the id if it is well-formed; otherwise raise :class:`BadInput`."""
+    is_text = isinstance(answer_id, str) and answer_id.isascii() and answer_id.isalnum()
+    if not is_text or not SHORTEST_ID <= len(answer_id) <= LONGEST_ID:
+        raise BadInput(
+            f"answer_id must be the id that came with an answer: {SHORTEST_ID} to {LONGEST_ID} letters and digits",
+            field="answer_id",
+        )
+    return answer_id

@@ -1,0 +1,221 @@
+"""Records answers, looks them up, and takes complaints about them.
+
+An answer is recorded under the id that the client received, and that id identifies it later. A complaint about one
+answer does not stop a task, unlike an operator's quarantine (:mod:`parbake.lanes.worker.quarantine`). Otherwise one
+client with one answer could stop the task for all clients. A complaint makes the answer's sources be computed again,
+and notifies the owners.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from parbake.errors import BadInput, ParbakeError, UnknownResource
+from parbake.lanes.worker.quarantine import LONGEST_REASON
+from parbake.ports.alerts import Alert
+from parbake.ports.clock import Clock
+from parbake.ports.event_log import Ack
+from parbake.ports.usage import Usage
+from parbake.process.threads import in_ledger_thread
+from parbake.protocol.tags import check_tag, family
+from parbake.serving.bound import BoundTask
+from parbake.serving.request import Request
+from parbake.values.redaction import visible
+from parbake_planner.ledger.answer_table import AN_HOUR_S, Answer, AnswerTable, checked_id, new_id
+from parbake_planner.ledger.costs import NOBODY, CostBook, cost_of
+
+COMPLAINTS_AN_HOUR = 10
+"""How many complaints about a task's answers have an effect within an hour."""
+NO_TASK = ""
+"""The name that complaints count against if no task with an owner took part in the answer."""
+Effect = Literal["computed again", "noted", "complained of before", "too many complaints"]
+
+
+class AnswerComplaint(msgspec.Struct, frozen=True):
+    """The effect of a complaint about an answer.
+
+    Attributes:
+        answer_id: The answer's id.
+        effect: ``computed again`` if the answer's sources were touched; ``noted`` if it has no sources to touch;
+            ``complained of before`` if this is a repeated complaint; ``too many complaints`` if the task is over its
+            hourly limit.
+        touched: The tags that were raised. Nothing computed from them before is served any more.
+        ticket: Send it as ``parbake-after``, and the next read sees the effect.
+    """
+
+    answer_id: str
+    effect: Effect
+    touched: tuple[str, ...] = ()
+    ticket: str = ""
+
+
+class Answers:
+    """Records answers and takes complaints about them."""
+
+    def __init__(
+        self,
+        table: AnswerTable,
+        clock: Clock,
+        bound_tasks: Mapping[str, BoundTask],
+        known: Collection[str],
+        *,
+        book: CostBook,
+        touch: Callable[[Sequence[str]], Awaitable[Ack]],
+        send: Callable[[Alert], Awaitable[None]],
+    ) -> None:
+        """Create the recorder.
+
+        Args:
+            table: Stores the answers.
+            clock: The clock.
+            bound_tasks: The tasks of the app, compiled, by name.
+            known: The tag families that the app knows.
+            book: Prices for the cost of an answer.
+            touch: Raises tags.
+            send: Sends an alert.
+        """
+        self._table = table
+        self._clock = clock
+        self._bound_tasks = bound_tasks
+        self._known = known
+        self._book = book
+        self._touch = touch
+        self._send = send
+        self._told_until: dict[str, float] = {}
+
+    def note(
+        self,
+        request: Request,
+        *,
+        answer_id: str = "",
+        lane: str = "realtime",
+        subject: str = "",
+        sources: Iterable[str] = (),
+        refusals: Iterable[str] = (),
+    ) -> Answer:
+        """Record the tasks, sources and costs of an answer, at the end of the request that computed it.
+
+        Args:
+            request: The request scope in which the answer was made.
+            answer_id: The id that the client receives; a new one by default. It must be hard to guess.
+            lane: The lane of its main part.
+            subject: What the answer is about, if the application has a name for it. Never the customer's text.
+            sources: The tags of what the answer states.
+            refusals: Why closer matches were not served.
+
+        Returns:
+            The answer with its tokens and its cost.
+
+        Raises:
+            BadInput: A source is not a tag of a family that the app knows, or the id is not well-formed.
+        """
+        now, tags = self._clock.now(), self._checked(sources)
+        answer = Answer(
+            id=checked_id(answer_id) if answer_id else new_id(),
+            at=now,
+            lane=lane,
+            subject=subject,
+            steps=tuple(request.steps),
+            sources=tags,
+            refusals=tuple(refusals),
+            usage=_tokens(request),
+            cost_usd=self._cost(request, now),
+        )
+        self._table.keep(answer)
+        return answer
+
+    async def find(self, answer_id: str) -> Answer:
+        """Look up an answer.
+
+        Raises:
+            BadInput: The id is not well-formed.
+            UnknownResource: The id was never given out, or the answer is too old.
+        """
+        return await self._find(checked_id(answer_id))
+
+    async def complain(self, answer_id: str, reason: str) -> AnswerComplaint:
+        """Touch the sources of an answer, once per answer, so that they are computed again, and notify the owners.
+
+        Raises:
+            BadInput: The id is not well-formed.
+            UnknownResource: The answer is not stored; see :meth:`find`.
+        """
+        answer = await self._find(checked_id(answer_id))
+        # Shielded: if the client disconnects, the recorded complaint must still have its effect.
+        return await asyncio.shield(self._complained(answer, visible(reason, LONGEST_REASON)))
+
+    async def _complained(self, answer: Answer, reason: str) -> AnswerComplaint:
+        now = self._clock.now()
+        tasks = tuple(dict.fromkeys(step.task for step in answer.steps if step.task in self._bound_tasks)) or (NO_TASK,)
+        standing = await in_ledger_thread(self._table.complain, answer, tasks, now=now, an_hour=COMPLAINTS_AN_HOUR)
+        if standing == "unknown":
+            raise UnknownResource("no answer with this id is stored; it may be too old", field="answer_id")
+        if standing == "repeated":
+            return AnswerComplaint(answer.id, "complained of before")
+        if standing == "one too many":
+            await self._tell_of_many(tasks, now)
+            return AnswerComplaint(answer.id, "too many complaints")
+        # Another version of the app may have recorded families that this one does not know.
+        tags = tuple(tag for tag in answer.sources if family(tag) in self._known)
+        try:
+            ack = await self._touch(tags) if tags else None
+        except ParbakeError:
+            await in_ledger_thread(self._table.take_back, answer)
+            raise
+        message = (
+            f"answer {answer.id} was complained of ({reason or 'no reason given'}); its sources: "
+            f"{', '.join(tags) or 'none that can be computed again'}"
+        )
+        await self._tell("complained", tasks, message, now)
+        return AnswerComplaint(answer.id, "computed again" if ack else "noted", tags, ack.ticket if ack else "")
+
+    def _checked(self, sources: Iterable[str]) -> tuple[str, ...]:
+        """Check that each source is a tag that can be touched, and return the sources."""
+        if isinstance(sources, str):
+            raise BadInput(f"sources={sources!r}: expected a list of tags, such as [{sources!r}]", field="sources")
+        tags = tuple(sources)
+        for tag in tags:
+            if not isinstance(tag, str) or "{" in tag or family(tag) not in self._known:
+                known = ", ".join(sorted(self._known)) or "none"
+                raise BadInput(
+                    f"sources: {tag!r} is not a tag of a family that the app knows ({known})", field="sources"
+                )
+            check_tag(tag, field="sources")
+        return tags
+
+    async def _find(self, answer_id: str) -> Answer:
+        found = await in_ledger_thread(self._table.find, answer_id)
+        if found is None:
+            raise UnknownResource("no answer with this id is stored; it may be too old", field="answer_id")
+        return found
+
+    async def _tell_of_many(self, tasks: Iterable[str], now: float) -> None:
+        """Alert, once an hour, that further complaints about a task have no effect."""
+        new = [task for task in tasks if self._told_until.get(task, 0.0) <= now]
+        self._told_until.update(dict.fromkeys(new, now + AN_HOUR_S))
+        if new:
+            message = f"more than {COMPLAINTS_AN_HOUR} complaints within an hour; further ones have no effect"
+            await self._tell("held_back", new, message, now)
+
+    async def _tell(self, kind: str, tasks: Iterable[str], message: str, now: float) -> None:
+        for task in tasks:
+            owner = self._bound_tasks[task].contract.owner if task in self._bound_tasks else NOBODY
+            await self._send(Alert(kind, task, owner, message, now))
+
+    def _cost(self, request: Request, now: float) -> float | None:
+        kept = sum(step.lane != "realtime" for step in request.steps)
+        return cost_of(self._book, at=now, cpu_s=request.cpu_s, serves=kept, generations=request.generations)
+
+
+def _tokens(request: Request) -> Usage | None:
+    """The tokens of all generators together; ``None`` if one of them has not reported its tokens."""
+    found = Usage(uncached=0, output=0)
+    for call in request.generations:
+        if call.usage.input is None or call.usage.output is None:
+            return None
+        found += call.usage
+    return found

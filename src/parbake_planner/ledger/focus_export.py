@@ -1,0 +1,118 @@
+"""Hourly costs in the columns of FOCUS 1.2, the FinOps Open Cost and Usage Specification.
+
+Each kind of token has a row of its own, because each has a price of its own.
+
+All its mandatory columns are there. Columns that FOCUS does not define begin with ``x_``, as it requires.
+"""
+
+from __future__ import annotations
+
+import calendar
+import csv
+import datetime as dt
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from parbake_planner.ledger.costs import HOUR, NOBODY, CostBook, Hours, Line, Owned, by_token_kind, lines
+
+Charge = dict[str, Any]
+CPU_UNIT, TOKEN_UNIT, SERVE_UNIT = "Hours", "Tokens", "Requests"
+CATEGORIES = {CPU_UNIT: "Compute", TOKEN_UNIT: "AI and Machine Learning", SERVE_UNIT: "Databases"}
+TOKEN_NAMES = {
+    "input": "input tokens",
+    "output": "output tokens",
+    "cached": "cache read tokens",
+    "written": "cache write tokens",
+    "written_hour": "one-hour cache write tokens",
+}
+COLUMNS = (
+    "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
+    "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargePeriodEnd",
+    "ChargePeriodStart", "ContractedCost", "EffectiveCost", "InvoiceIssuerName", "ListCost", "PricingQuantity",
+    "PricingUnit", "ProviderName", "PublisherName", "ServiceCategory", "ServiceName", "ConsumedQuantity",
+    "ConsumedUnit", "x_Task", "x_Lane", "x_Owner", "x_Plan", "x_Generator", "x_PriceBook", "x_Unpriced",
+)  # fmt: skip
+
+
+class Sold(NamedTuple):
+    """What was used: unit, name, quantity and provider."""
+
+    unit: str
+    name: str
+    quantity: float
+    provider: str = "parbake"
+
+
+class ServedHours(Hours, Protocol):
+    """What :func:`charges` reads from a ledger: the hourly sums of usage, and the serves of each hour."""
+
+    def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
+        """Rows of (hour, serves, serves that had to be computed first) for a task."""
+        ...
+
+
+def charges(
+    ledger: ServedHours, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0
+) -> Iterator[Charge]:
+    """Make one row per hour, task, lane, generator and kind of token; their sum is the total cost. Blocking.
+
+    Args:
+        ledger: The usage sums.
+        book: The prices.
+        owners: Owner and plan of each task, by name.
+        since: Begin, in epoch seconds; the whole hour counts.
+    """
+    for line in lines(ledger, book, since=since):
+        if line.kind == "tokens":
+            for name, part in by_token_kind(line, book):
+                yield _charge(part, _tokens_sold(name, part, book), book, owners)
+        elif not line.is_waste and line.used["cpu_s"]:
+            yield _charge(line, Sold(CPU_UNIT, "CPU time", line.used["cpu_s"] / HOUR), book, owners)
+    for task in ledger.serves(since=since):
+        for hour, count, _ in ledger.by_the_hour(task, since=since):
+            usd = count * book.serve
+            line = Line(hour, "serve", task, "serve", "", usd, usd, "", {})
+            yield _charge(line, Sold(SERVE_UNIT, "serves from the store", count), book, owners)
+
+
+def as_csv(rows: Sequence[Charge]) -> bytes:
+    """Format rows as CSV with a header."""
+    text = io.StringIO()
+    writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _tokens_sold(kind: str, line: Line, book: CostBook) -> Sold:
+    offer = book.generators.get(line.model)
+    name = f"{TOKEN_NAMES[kind]} of {line.model}"
+    return Sold(TOKEN_UNIT, name, line.used[kind], offer.provider if offer else "")
+
+
+def _charge(line: Line, sold: Sold, book: CostBook, owners: Mapping[str, Owned]) -> Charge:
+    unit, what, quantity, provider = sold
+    begin = dt.datetime.fromtimestamp(line.hour * HOUR, dt.UTC)
+    month = begin.replace(day=1, hour=0)
+    own = owners.get(line.task, Owned(NOBODY))
+    return {
+        "BilledCost": line.usd, "EffectiveCost": line.usd, "ContractedCost": line.usd, "ListCost": line.list_usd,
+        "BillingAccountId": own.owner, "BillingAccountName": own.owner, "BillingCurrency": "USD",
+        "BillingPeriodStart": _iso(month), "BillingPeriodEnd": _iso(month + dt.timedelta(days=_days(month))),
+        "ChargePeriodStart": _iso(begin), "ChargePeriodEnd": _iso(begin + dt.timedelta(hours=1)),
+        "ChargeCategory": "Usage", "ChargeClass": None, "ChargeDescription": f"{line.task}, {line.lane}: {what}",
+        "InvoiceIssuerName": provider, "ProviderName": provider, "PublisherName": provider,
+        "ServiceCategory": CATEGORIES[unit], "ServiceName": what, "PricingQuantity": quantity, "PricingUnit": unit,
+        "ConsumedQuantity": quantity, "ConsumedUnit": unit, "x_Task": line.task, "x_Lane": line.lane,
+        "x_Owner": own.owner, "x_Plan": own.plan, "x_Generator": line.model,
+        "x_PriceBook": book.as_of.isoformat(), "x_Unpriced": line.unpriced,
+    }  # fmt: skip
+
+
+def _days(month: dt.datetime) -> int:
+    return calendar.monthrange(month.year, month.month)[1]
+
+
+def _iso(moment: dt.datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

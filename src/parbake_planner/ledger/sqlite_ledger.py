@@ -1,0 +1,421 @@
+"""The ledger: what each computation, miss, expiry, event and token cost, in an SQLite file written by a thread.
+
+Serves are counted per task, key and minute; a row per serve would cost more than the serve. Nothing here is on the
+request path: the hooks append to a queue, and the thread drains it twice a second. Rows are summed by the hour as they
+arrive, so that only the newest rows have to be kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar
+
+from parbake.errors import StoreError
+from parbake.lanes.batch.lane import Run
+from parbake.ports.clock import Clock
+from parbake.ports.usage import Usage
+from parbake.process import forks
+from parbake.process.counters import Counters
+from parbake.protocol.cause import OVERDUE, Reason
+from parbake_planner.ledger.rows import PREFIX, UNREPORTED, LedgerEntry, Pending, PromptRequest, prepare, trim, write
+
+T = TypeVar("T")
+FLUSH_S = 0.5
+TRIM_EVERY, TRIM_AT = 1_000, 1
+"""Number of flushes between two deletions of old rows; at the usual load, the same number of minutes."""
+_OF_THE_FILE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR})
+"""SQLite's error codes for a file that is not a database, is damaged, or has other tables."""
+_log = logging.getLogger("parbake_planner.ledger")
+
+
+class LedgerFile(forks.Forkable):
+    """Records costs. It hears what :class:`parbake.ports.observers.Hears` says."""
+
+    def __init__(self, path: Path, counters: Counters, clock: Clock) -> None:
+        """Open a ledger; its thread writes to ``path``. Serves by key come from ``counters``."""
+        self._path = path
+        self._counters = counters
+        self._clock = clock
+        self._queue: queue.SimpleQueue[LedgerEntry] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._asked = threading.Event()
+        self._written = threading.Condition()
+        self._pending = Pending()
+        self._paces: queue.SimpleQueue[tuple[bool, float]] = queue.SimpleQueue()
+        self._live: queue.SimpleQueue[tuple[str, float, float]] = queue.SimpleQueue()
+        self._prompts: queue.SimpleQueue[PromptRequest] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[str, float, bytes]] = queue.SimpleQueue()
+        self._flushes = 0
+        self._is_written = True
+        self._using = threading.Lock()
+        self._connection: sqlite3.Connection | None = self._open()
+        counters.count_keys()
+        forks.watch(self)
+        self._thread = threading.Thread(target=self._work, name="parbake-ledger", daemon=True)
+        self._thread.start()
+
+    def before_fork(self) -> None:
+        """Wait for readers and the writer, and disconnect, because a child must not inherit a connection."""
+        self._using.acquire()
+        self._disconnect()
+
+    def after_fork_in_parent(self) -> None:
+        """Resume; the next rows connect again."""
+        self._using.release()
+
+    def computed(self, task: str, key: bytes, lane: str, seconds: float, *, outcome: str, cpu_s: float) -> None:
+        """Record a computation.
+
+        Args:
+            task: The task's name.
+            key: The encoded key.
+            lane: The lane that computed.
+            seconds: Duration, in seconds.
+            outcome: How the computation ended.
+            cpu_s: CPU seconds.
+        """
+        self._note("compute", task, key=_hashed(key), lane=lane, outcome=outcome, seconds=seconds, cpu_s=cpu_s, rows=1)
+
+    def spent(self, task: str, lane: str, model: str, usage: Usage) -> None:
+        """Record the tokens of a generation, if the generator reported them.
+
+        Args:
+            task: The task's name.
+            lane: The lane that computed.
+            model: The generator's name.
+            usage: The tokens.
+        """
+        self._queue.put(
+            LedgerEntry(
+                self._clock.now(), "tokens", task, lane=lane, model=model, input=usage.uncached or 0,
+                output=usage.output or 0, cached=usage.cache_read or 0, written=usage.cache_write or 0,
+                written_hour=usage.cache_write_hour or 0, reasoning=usage.reasoning or 0,
+            )
+        )  # fmt: skip
+
+    def unreported(self, task: str, lane: str, model: str) -> None:
+        """Record a request of which no tokens were reported.
+
+        Args:
+            task: Who asked.
+            lane: The lane that it was asked in.
+            model: The generator's name.
+        """
+        self._queue.put(LedgerEntry(self._clock.now(), UNREPORTED, task, lane=lane, model=model))
+
+    def prompted(self, prefix: str, model: str, session: str, digest: str, tokens: tuple[int, int, int]) -> None:
+        """Record a request with a declared prefix.
+
+        Args:
+            prefix: The prefix's task.
+            model: The generator's name.
+            session: The name of the conversation; empty without one.
+            digest: The hash of the prefix's bytes.
+            tokens: The tokens of the prefix, of prefix and conversation, and of the whole input.
+        """
+        hashed = _hashed(session.encode()) if session else b""
+        self._prompts.put(PromptRequest(self._clock.now(), prefix, model, hashed, digest, *tokens))
+
+    def prompts(self, prefix: str, generator: str, *, days: int) -> list[PromptRequest]:
+        """The requests of the last days with a prefix, to one generator, ordered by time; blocking.
+
+        Args:
+            prefix: The prefix's task.
+            generator: The generator's name.
+            days: How far to look back.
+        """
+        since = self._clock.now() - days * 86_400
+        statement = "SELECT * FROM prompts WHERE prefix = ? AND generator = ? AND ts >= ? ORDER BY ts"
+        return [PromptRequest(*row) for row in self._read(statement, (prefix, generator, since))]
+
+    def cache_missed(self, prefix: str, model: str, cause: str) -> None:
+        """Record a request that a provider's cache did not read as far as it could.
+
+        Args:
+            prefix: The task of the prompt's prefix.
+            model: The generator's name.
+            cause: Why, and at which part.
+        """
+        self._queue.put(LedgerEntry(self._clock.now(), "cache_miss", prefix, lane=PREFIX, outcome=cause, model=model))
+
+    def cache_wasted(self, prefix: str, model: str, usage: Usage) -> None:
+        """Record a prefix that was written to a provider's cache, and lapsed before it was read.
+
+        Args:
+            prefix: The prefix's task.
+            model: The generator's name.
+            usage: The tokens that were written.
+        """
+        self._queue.put(
+            LedgerEntry(
+                self._clock.now(), "waste", prefix, lane=PREFIX, outcome="lapsed", rows=1, model=model,
+                written=usage.cache_write or 0, written_hour=usage.cache_write_hour or 0,
+            )
+        )  # fmt: skip
+
+    def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:
+        """Record a miss; a value past its SLA counts as an expiry.
+
+        Args:
+            task: The task's name.
+            key: The encoded key.
+            verdict: The verdict on the stored value.
+            reason: Why it was not served.
+        """
+        kind = "expire" if reason.cause in OVERDUE else "miss"
+        self._note(kind, task, key=_hashed(key), lane=verdict, outcome=str(reason))
+
+    def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
+        """Record an acknowledged event.
+
+        Args:
+            tags: The tags that the event raised.
+            duplicates: How many of its changes were known already.
+            seconds: Duration until the acknowledgement, in seconds.
+        """
+        self._note("event", " ".join(tags)[:200], outcome=f"duplicates={duplicates}", seconds=seconds)
+
+    def ran(self, run: Run) -> None:
+        """Record a batch run, task by task, and the waste of the run that it replaces."""
+        for built in run.built:
+            pick = built.pick
+            self._queue.put(
+                LedgerEntry(
+                    self._clock.now(), "compute", built.task, lane="batch", outcome="promoted", seconds=built.took_s,
+                    cpu_s=built.cpu_s, rows=built.rows, bytes=built.size_bytes, trigger=run.trigger,
+                    plan=pick.strategy if pick else "", p_hat=pick.p_hat if pick else None,
+                    theta=pick.theta if pick else None,
+                )
+            )  # fmt: skip
+
+    def paced(self, is_batch_on: bool, p95_s: float) -> None:  # noqa: FBT001 - a callback's own order
+        """Record the p95 latency of the last seconds' requests, in seconds, and whether a batch run was active."""
+        self._paces.put((is_batch_on, p95_s))
+
+    def live(self, task: str, seconds: float, cpu_s: float) -> None:
+        """Add to the usage of live tasks and refines. A row for each would cost as much as some of them.
+
+        Args:
+            task: The task's name.
+            seconds: Duration, in seconds.
+            cpu_s: CPU seconds.
+        """
+        self._live.put((task, seconds, cpu_s))
+
+    def answered(self, answer_id: str, at: float, document: bytes) -> None:
+        """Queue an answer; it is stored for some days.
+
+        Args:
+            answer_id: The answer's id.
+            at: Time of the answer, in epoch seconds.
+            document: The encoded answer.
+        """
+        self._answers.put((answer_id, at, document))
+
+    def settle(self, *, timeout_s: float = 10.0) -> bool:
+        """Wait until everything recorded before this call is written, and return whether it is; blocking."""
+        until = time.monotonic() + timeout_s
+        with self._written:
+            enough = self._flushes + 2  # the current flush may have begun before the last entry
+            while self._flushes < enough and not self._stop.is_set():
+                self._asked.set()
+                if not self._written.wait(max(0.0, until - time.monotonic())):
+                    return False
+            return self._is_written
+
+    def close(self) -> None:
+        """Write the remaining entries and stop the thread."""
+        self._stop.set()
+        self._asked.set()
+        self._thread.join(timeout=10)
+
+    def _note(self, kind: str, task: str, **what: Any) -> None:
+        self._queue.put(LedgerEntry(self._clock.now(), kind, task, **what))
+
+    def heat(self, task: str, *, minutes: int = 60) -> dict[bytes, int]:
+        """Count the serves of each key of a task in the last minutes; blocking. Empty if nothing is recorded."""
+        since = int(self._clock.now() // 60) - minutes
+        statement = "SELECT key, SUM(count) FROM serves WHERE task = ? AND minute >= ? GROUP BY key"
+        return dict(self._read_or_nothing(statement, (task, since)))
+
+    def requests(self, task: str, *, days: int) -> list[tuple[int, bytes, int]]:
+        """Rows of (minute since the epoch, key, count) for the last days, ordered by time; blocking."""
+        since = int(self._clock.now() // 60) - days * 1440
+        statement = "SELECT minute, key, count FROM serves WHERE task = ? AND minute >= ? ORDER BY minute"
+        return self._read(statement, (task, since))
+
+    def traffic(self, *, days: int) -> dict[int, int]:
+        """Count the requests of all tasks in each minute of the last ``days`` days; blocking.
+
+        The keys are minutes since the epoch. Minutes without a request are absent.
+        """
+        since = int(self._clock.now() // 60) - days * 1440
+        statement = "SELECT minute, SUM(count) FROM serves WHERE minute >= ? GROUP BY minute"
+        return dict(self._read_or_nothing(statement, (since,)))
+
+    def hourly(self, *, since: float = 0.0) -> list[tuple[Any, ...]]:
+        """Sum usage by hour, kind, task, lane and model, from the hour of ``since`` (epoch seconds) on; blocking.
+
+        Events are left out, because they have no task.
+
+        Returns:
+            Rows of (hour since the epoch, kind, task, lane, model, calls, seconds, cpu_s, rows, bytes), followed by the
+            :data:`~parbake_planner.ledger.rows.TOKEN_KINDS`.
+        """
+        statement = "SELECT * FROM hourly WHERE hour >= ? ORDER BY hour"
+        return self._read(statement, (int(since // 3600),))
+
+    def serves(self, *, since: float = 0.0) -> dict[str, int]:
+        """Count the serves of each task, from the whole hour of ``since`` (epoch seconds) on; blocking."""
+        statement = "SELECT task, SUM(count) FROM serves WHERE minute >= ? GROUP BY task"
+        return dict(self._read(statement, (int(since // 3600) * 60,)))
+
+    def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
+        """Rows of (hour since the epoch, serves, serves that had to be computed first) for a task; blocking."""
+        served = dict(
+            self._read(
+                "SELECT minute / 60, SUM(count) FROM serves WHERE task = ? AND minute >= ? GROUP BY minute / 60",
+                (task, int(since // 3600) * 60),
+            )
+        )
+        statement = (
+            "SELECT hour, SUM(calls) FROM hourly WHERE task = ? AND kind IN ('miss', 'expire') AND hour >= ? "
+            "GROUP BY hour"
+        )
+        missed = dict(self._read(statement, (task, int(since // 3600))))
+        return [(hour, count, min(count, missed.get(hour, 0))) for hour, count in sorted(served.items())]
+
+    def pace(self, *, since: float) -> list[tuple[int, int, int, float]]:
+        """Rows of (hour, whether a batch run was active, seconds with requests, mean of their p95 in seconds).
+
+        Blocking.
+        """
+        statement = "SELECT hour, batch, samples, seconds / samples FROM pace WHERE hour >= ? ORDER BY hour"
+        return self._read(statement, (int(since // 3600),))
+
+    def _read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        """Run a query. Raises :class:`StoreError` if it fails, so that an error is not mistaken for an empty result."""
+        with self.connected() as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def connected(self, *, timeout_s: float = 10.0) -> Iterator[sqlite3.Connection]:
+        """Open a connection that no child process inherits; blocking. SQLite's errors become :class:`StoreError`."""
+        try:
+            place = f"{self._path.resolve().as_uri()}?mode=rw"  # must not create the file
+            with self._using, contextlib.closing(sqlite3.connect(place, uri=True, timeout=timeout_s)) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise StoreError(f"the ledger {self._path} cannot be used ({error})", field="ledger") from error
+
+    def _read_or_nothing(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
+        try:
+            return self._read(statement, parameters)
+        except StoreError as error:
+            _log.error("%s; the batch and event lanes continue without the ledger", error)
+            return []
+
+    def _open(self) -> sqlite3.Connection:
+        with contextlib.ExitStack() as opened:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                connection = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
+                opened.callback(connection.close)
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+                prepare(connection)
+            except (OSError, sqlite3.DatabaseError) as error:
+                raise self._refused(error) from error
+            opened.pop_all()
+        return connection
+
+    def _refused(self, error: OSError | sqlite3.DatabaseError) -> StoreError:
+        """Make an error that distinguishes a problem of the file from one of the disk or of another process."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF in _OF_THE_FILE:
+            return StoreError(f"{self._path} is not a ledger ({error}); move it away", field="ledger")
+        why = error.strerror if isinstance(error, OSError) else error
+        return StoreError(
+            f"the ledger {self._path} cannot be written ({why}); make room for it, make the folder writable, or name "
+            "another file",
+            field="ledger",
+        )
+
+    def _work(self) -> None:
+        while True:
+            self._asked.wait(FLUSH_S)
+            self._asked.clear()
+            stopping = self._stop.is_set()
+            try:
+                with self._using:
+                    self._flush()
+            except (sqlite3.OperationalError, StoreError) as error:
+                _log.error("the ledger could not be written; it will be retried: %s", error)
+            except Exception:  # noqa: BLE001 - a row that no table can hold must not end the recording of the others
+                _log.exception("the ledger cannot store some rows; they are dropped")
+                self._pending = Pending()
+            with self._written:
+                self._is_written = not self._pending
+                self._flushes += 1
+                self._written.notify_all()
+            if stopping:
+                with self._using:
+                    self._disconnect()
+                return
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _flush(self) -> None:
+        self._gather()
+        if not self._pending:
+            return
+        now = self._clock.now()
+        if self._connection is not None and not self._path.exists():
+            _log.error("the ledger %s is gone; a new one is created", self._path)
+            self._disconnect()
+        connection = self._connection = self._connection or self._open()
+        with connection:
+            write(connection, self._pending, now)
+            if self._flushes % TRIM_EVERY == TRIM_AT:
+                trim(connection, now)
+        self._pending = Pending()  # removed only after it has been written
+
+    def _gather(self) -> None:
+        pending, at = self._pending, self._clock.now()
+        pending.rows += _taken(self._queue)
+        pending.answers += _taken(self._answers)
+        pending.prompts += _taken(self._prompts)
+        for task, (key, verdict, lane, seconds), count in self._counters.drain_samples():
+            pending.rows.append(LedgerEntry(at, "serve", task, _hashed(key), lane, verdict, seconds, rows=count))
+        for is_on, p95_s in _taken(self._paces):
+            pending.paces[is_on].append(p95_s)
+        for task, seconds, cpu_s in _taken(self._live):
+            calls, before_s, before_cpu_s = pending.live.get(task, (0, 0.0, 0.0))
+            pending.live[task] = (calls + 1, before_s + seconds, before_cpu_s + cpu_s)
+        minute = int(at // 60)
+        for (task, key), (count, ahead) in self._counters.drain_heat().items():
+            known, known_ahead = pending.heat.get((minute, task, key), (0, 0))
+            pending.heat[minute, task, key] = (known + count, known_ahead + ahead)
+        pending.forget()
+
+
+def _taken(waiting: queue.SimpleQueue[T]) -> Iterator[T]:
+    """Drain a queue."""
+    while not waiting.empty():
+        yield waiting.get()
+
+
+def _hashed(key: bytes) -> bytes:
+    """Hash a key. The hash shows which rows have the same key, but does not reveal the key."""
+    return blake2b(key, digest_size=8).digest()

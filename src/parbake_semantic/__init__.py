@@ -1,0 +1,98 @@
+"""Which stored answer may a question get? A question bank, a cache that fills with use, and rules for matches.
+
+The guard of replies is :mod:`parbake_semantic.guard`, which needs none of the numeric packages.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from parbake.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from parbake_semantic.bank.compiled import Bank, Matcher, compile_bank
+    from parbake_semantic.bank.explorations import Explorations
+    from parbake_semantic.bank.question_bank import QuestionBank
+    from parbake_semantic.bank.snapshot import BankReply, BankSnapshot, Explanation
+    from parbake_semantic.cache.semantic_cache import Reply, SemanticCache
+    from parbake_semantic.policies.adaptive import AdaptivePolicy
+    from parbake_semantic.policies.calibrate import Bound, Calibration, calibrate
+    from parbake_semantic.policies.policy import CalibratedPolicy, FixedPolicy, Match, Policy, fixed
+    from parbake_semantic.text.audience import Scope, Verifier
+    from parbake_semantic.text.normalize import unusable
+    from parbake_semantic.text.veto import VETOES, Screened, Veto, is_personal, screen, veto
+
+_LAZY = {
+    "AdaptivePolicy": "parbake_semantic.policies.adaptive",
+    "Bank": "parbake_semantic.bank.compiled",
+    "BankReply": "parbake_semantic.bank.snapshot",
+    "BankSnapshot": "parbake_semantic.bank.snapshot",
+    "Bound": "parbake_semantic.policies.calibrate",
+    "CalibratedPolicy": "parbake_semantic.policies.policy",
+    "Calibration": "parbake_semantic.policies.calibrate",
+    "Explanation": "parbake_semantic.bank.snapshot",
+    "Explorations": "parbake_semantic.bank.explorations",
+    "FixedPolicy": "parbake_semantic.policies.policy",
+    "Match": "parbake_semantic.policies.policy",
+    "Matcher": "parbake_semantic.bank.compiled",
+    "Policy": "parbake_semantic.policies.policy",
+    "QuestionBank": "parbake_semantic.bank.question_bank",
+    "Reply": "parbake_semantic.cache.semantic_cache",
+    "Scope": "parbake_semantic.text.audience",
+    "Screened": "parbake_semantic.text.veto",
+    "SemanticCache": "parbake_semantic.cache.semantic_cache",
+    "VETOES": "parbake_semantic.text.veto",
+    "Verifier": "parbake_semantic.text.audience",
+    "Veto": "parbake_semantic.text.veto",
+    "calibrate": "parbake_semantic.policies.calibrate",
+    "compile_bank": "parbake_semantic.bank.compiled",
+    "fixed": "parbake_semantic.policies.policy",
+    "is_personal": "parbake_semantic.text.veto",
+    "screen": "parbake_semantic.text.veto",
+    "unusable": "parbake_semantic.text.normalize",
+    "veto": "parbake_semantic.text.veto",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'parbake_semantic' has no attribute {name!r}")
+    if missing := [package for package in ("numpy", "scipy") if find_spec(package) is None]:
+        raise MissingDependency.of(f"parbake_semantic.{name}", "semantic", field=missing[0])
+    found = globals()[name] = getattr(importlib.import_module(_LAZY[name]), name)
+    return found
+
+
+__all__ = [
+    "VETOES",
+    "AdaptivePolicy",
+    "Bank",
+    "BankReply",
+    "BankSnapshot",
+    "Bound",
+    "CalibratedPolicy",
+    "Calibration",
+    "Explanation",
+    "Explorations",
+    "FixedPolicy",
+    "Match",
+    "Matcher",
+    "Policy",
+    "QuestionBank",
+    "Reply",
+    "Scope",
+    "Screened",
+    "SemanticCache",
+    "Verifier",
+    "Veto",
+    "calibrate",
+    "compile_bank",
+    "fixed",
+    "is_personal",
+    "screen",
+    "unusable",
+    "veto",
+]  # fmt: skip

@@ -1,0 +1,125 @@
+"""The head is fitted only to a question's nearest stored questions, so that adding a question needs no refit.
+
+Kernel ridge regression on the 64 nearest (local learning; Bottou & Vapnik, Local learning algorithms, Neural
+Computation 4, 1992). With k the kernel between the question and them, and K their own kernel, ``w = (K + l I)^-1 k``.
+The score of an answer is ``sum_{i of the answer} w_i + p (1 - sum w)``, where p is its share of all stored questions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from parbake.errors import BadInput
+from parbake_semantic.cache.index import EXACT_UP_TO, Nearest
+from parbake_semantic.policies.features import SHARPNESS
+from parbake_semantic.policies.policy import Match, Ranking
+from parbake_semantic.policies.ridge import GAIN, MAX_ALIASES, RIDGE
+from parbake_semantic.text.arrays import Floats, Places, Vectors, unit_rows
+
+NEIGHBOURS = 64
+
+
+class Neighbours:
+    """Stored questions with their answers, and the match for a new question. Not thread-safe."""
+
+    def __init__(self, dimensions: int, most: int | None = MAX_ALIASES, *, exact_up_to: int = EXACT_UP_TO) -> None:
+        """Create an empty store.
+
+        Args:
+            dimensions: Dimensions of the vectors.
+            most: The greatest number of questions per answer; ``None`` for no limit.
+            exact_up_to: Beyond this number of questions, a graph finds the nearest (see
+                :mod:`parbake_semantic.cache.index`).
+        """
+        self._most = most
+        self._index = Nearest(dimensions, exact_up_to)
+        self._owner: list[int] = []
+        self._aliases: list[str] = []
+        self._counts: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        """Number of stored questions."""
+        return len(self._owner)
+
+    def checked(self, vector: object) -> Vectors:
+        """The vector as a row of unit length; raises :class:`parbake.BadInput` if it cannot be used."""
+        rows = unit_rows(vector, dimensions=self._index.dimensions, field="vector")
+        if len(rows) != 1:
+            raise BadInput(f"vector must be a single vector; got {len(rows)}", field="vector")
+        row: Vectors = rows[0]
+        return row
+
+    def answer_of(self, row: int) -> int:
+        """The answer of a stored question."""
+        return self._owner[row]
+
+    def add(self, vector: Vectors, answer: int, alias: str) -> int | None:
+        """Store a question.
+
+        Args:
+            vector: Its unit vector, shape (dimensions,).
+            answer: The number of its answer.
+            alias: Its text.
+
+        Returns:
+            The row; ``None`` if the answer already has the greatest number of questions.
+        """
+        if self._most is not None and self._counts.get(answer, 0) >= self._most:
+            return None
+        self._index.add(vector)
+        self._owner.append(answer)
+        self._aliases.append(alias)
+        self._counts[answer] = self._counts.get(answer, 0) + 1
+        return len(self._owner) - 1
+
+    def give(self, row: int, answer: int) -> None:
+        """Assign a stored question to another answer."""
+        self._counts[self._owner[row]] -= 1
+        self._owner[row] = answer
+        self._counts[answer] = self._counts.get(answer, 0) + 1
+
+    def count(self, answer: int) -> int:
+        """Number of stored questions of an answer."""
+        return self._counts.get(answer, 0)
+
+    def match(self, vector: Vectors, ranking: Ranking = "head") -> Match | None:
+        """The best answer (its number, as text) for a unit vector; ``None`` if nothing is stored."""
+        if not self._owner:
+            return None
+        places, cosines, near = self._index.nearest(vector, NEIGHBOURS)
+        owner = [self._owner[i] for i in places]
+        answers = list(dict.fromkeys(owner))
+        group = np.array([answers.index(o) for o in owner])
+        counts = [self._counts[a] for a in answers]
+        scores = _scores(cosines, near, group, np.array(counts) / len(self._owner))
+        closest = np.full(len(answers), -1.0)
+        np.maximum.at(closest, group, cosines)
+        best = int((scores if ranking == "head" else closest).argmax())
+        mass = np.bincount(group, np.exp(SHARPNESS * (cosines - 1.0)))
+        first = int(np.where(group == best, cosines, -2.0).argmax())
+        return Match(
+            str(answers[best]),
+            float(scores[best]),
+            _margin(scores, best),
+            float(closest[best]),
+            self._aliases[places[first]],
+            _margin(closest, best),
+            float(mass[best] / mass.sum()),
+            math.log(counts[best]),
+        )
+
+
+def _scores(cosines: Floats, near: Vectors, group: Places, shares: Floats) -> Floats:
+    kernel = np.exp(GAIN * ((near @ near.T).astype(np.float64) - 1.0))
+    kernel.flat[:: len(kernel) + 1] += RIDGE
+    weights = np.linalg.solve(kernel, np.exp(GAIN * (cosines - 1.0)))
+    found: Floats = np.bincount(group, weights, len(shares)) + shares * (1.0 - weights.sum())
+    return found
+
+
+def _margin(values: Floats | Sequence[float], best: int) -> float:
+    others = np.delete(values, best)
+    return float(values[best] - others.max()) if len(others) else 1.0

@@ -1,0 +1,1 @@
+"""The commands about question banks and model files."""

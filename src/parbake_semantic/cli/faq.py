@@ -1,0 +1,162 @@
+"""``parbake faq``: inspect a question bank, explain its answers, and see what its bound allows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from parbake.app.app import App
+from parbake.cli.support.load import found_at, once
+from parbake.cli.support.output import console
+from parbake.errors import BadInput
+from parbake.http.asgi import HttpApp
+from parbake.serving.bind import Lazy
+from parbake.tasks.task_types import ModelTask
+from parbake_semantic.embedder import Embedder
+
+if TYPE_CHECKING:
+    from parbake_semantic import BankSnapshot, Explanation, QuestionBank
+
+faq = typer.Typer(no_args_is_help=True, help="Look into a question bank.")
+Where = Annotated[
+    str,
+    typer.Argument(
+        metavar="APP", help="module:attribute of an App with a task that returns a BankSnapshot, or of a QuestionBank"
+    ),
+]
+TaskName = Annotated[str, typer.Option("--task", help="the task that returns the bank, if there are several")]
+Picture = Annotated[Path | None, typer.Option(help="draw errors against answers, as .svg or .png")]
+ERRORS = (0.01, 0.02, 0.05, 0.1)
+
+
+@faq.command(epilog="Example: parbake faq inspect retail_assistant.compose:served")
+def inspect(app: Where, task: TaskName = "") -> None:
+    """Show the answers of a bank with their wordings, and the certainty that it requires."""
+    found = _bank(app, task)
+    snapshot = found.snapshot()
+    bank, table = snapshot.bank, Table("answer", "wordings", "such as", "state")
+    for at, answer in enumerate(bank.answers):
+        wordings = [alias for owner, alias in zip(bank.owner_of, bank.aliases, strict=True) if owner == at]
+        state = "unanswered" if answer in snapshot.unanswered else "demoted" if answer in snapshot.demoted else "served"
+        table.add_row(answer, str(len(wordings)), wordings[0], state)
+    console().print(table)
+    answers = len(bank.answers) - len(snapshot.unanswered)
+    typer.echo(f"{answers} answers, {len(bank.aliases)} wordings, embedded by {bank.model_hash}")
+    waiting = len(found.aliases) - len(bank.aliases)
+    if waiting > 0:
+        typer.echo(f"{waiting} wordings were added since it was calibrated: they count from the next calibrate()")
+    typer.echo(_threshold(snapshot))
+
+
+@faq.command(epilog='Example: parbake faq explain retail_assistant.compose:served "can I send a book back?"')
+def explain(
+    app: Where,
+    question: Annotated[str, typer.Argument(help="as a user would type it")],
+    task: TaskName = "",
+) -> None:
+    """Say why a question is answered from the bank, or why it is not."""
+    bank = _bank(app, task, audits=0.0)
+    found = bank.explain(question, scope=bank.scope)
+    verdict, match = found.verdict, found.verdict.match
+    typer.echo(f"answered with {verdict.answer}" if verdict.answer else f"not answered: {verdict.reason}")
+    if match is None:
+        return
+    console().print(_features(found))
+    if match.is_exact:
+        typer.echo("this wording is known: no embedding is needed")
+        return
+    typer.echo(_threshold(bank.snapshot()))
+    table = Table("nearest wordings", "answer", "cosine")
+    for near in found.nearest:
+        table.add_row(near.alias, near.answer, f"{near.cosine:.3f}")
+    console().print(table)
+
+
+@faq.command(epilog="Example: parbake faq calibrate retail_assistant.compose:served --prior 0.2 --picture bound.svg")
+def calibrate(
+    app: Where,
+    task: TaskName = "",
+    prior: Annotated[
+        float | None, typer.Option(help="share of questions that the bank has no answer to; the bank's own by default")
+    ] = None,
+    picture: Picture = None,
+) -> None:
+    """Show what share of questions a bank answers under several bounds; nothing is changed."""
+    from parbake.cli.support.pictures import must_be_picture
+    from parbake_semantic.bank.bounds_report import outlook
+    from parbake_semantic.cli.bounds_picture import draw_bounds
+
+    if picture is not None:
+        must_be_picture(picture)
+    bank = _bank(app, task)
+    found = outlook(bank.snapshot(), ERRORS, bank.bound.prior if prior is None else prior)
+    table = Table("wrong answers allowed", "threshold", "questions answered")
+    for made in found.calibrations:
+        least = "bank too small" if made.least is None else f"{made.chance:.1%} sure"
+        table.add_row(f"{made.bound.error:.0%} of served", least, f"{made.expected:.1%}")
+    console().print(table)
+    typer.echo(f"learned from {found.calibrations[0].rows} wordings left out, {found.prior:.0%} of them out of scope")
+    if picture is not None:
+        draw_bounds(picture, found)
+
+
+def _features(found: Explanation) -> Table:
+    from parbake_semantic.policies.features import FEATURES
+
+    match = found.verdict.match
+    assert match is not None  # noqa: S101 - the caller looked
+    table = Table("measure", "value")
+    table.add_row("nearest answer", match.answer)
+    table.add_row("by its wording", match.alias)
+    for name, value in zip(FEATURES, match.features, strict=True):
+        table.add_row(name.replace("_", " "), f"{value:.3f}")
+    chance = found.verdict.chance
+    table.add_row("chance of being right", "-" if chance is None else f"{chance:.1%}")
+    return table
+
+
+def _threshold(snapshot: BankSnapshot) -> str:
+    made = snapshot.calibration
+    if made is None:
+        return "not calibrated: only known wordings are answered, and only under a fixed policy"
+    allowed = f"at most {made.bound.error:.1%} wrong per {made.bound.per}, {made.bound.prior:.0%} out of scope"
+    if made.least is None:
+        return f"{allowed}: the bank is too small to promise that; only known wordings are answered"
+    return f"{allowed}: answers that are {made.chance:.1%} sure; expected to answer {made.expected:.1%}"
+
+
+def _bank(where: str, task: str, *, audits: float = 0.0) -> QuestionBank:
+    """The bank at ``module:attribute``: the bank itself, or the last result of an app's model task."""
+    from parbake_semantic import QuestionBank
+
+    found = found_at(where)
+    if isinstance(found, QuestionBank):
+        return found
+    application = found.app if isinstance(found, HttpApp) else found
+    if not isinstance(application, App):
+        raise BadInput(f"APP={where!r} must be an App or a QuestionBank", field="APP")
+    bank = QuestionBank(_embedder(application), audits=audits)
+    bank.take(once(application, _current(application, task)))
+    return bank
+
+
+async def _current(application: App, name: str) -> BankSnapshot:
+    from parbake_semantic import BankSnapshot
+
+    banks = [t for t in application.tasks if isinstance(t, ModelTask) and t.value_type is BankSnapshot]
+    chosen = [t for t in banks if t.name == name] if name else banks
+    if len(chosen) != 1:
+        names = ", ".join(t.name for t in banks) or "none"
+        raise BadInput(f"--task {name!r} must be the task that returns the bank; this app has: {names}", field="task")
+    model: BankSnapshot = await application.model(chosen[0])
+    return model
+
+
+def _embedder(application: App) -> Any:
+    found = application.settings.resources.get(Embedder)
+    if found is None:
+        raise BadInput("this app must have a resource of type Embedder to read a question", field="APP")
+    return found.build() if isinstance(found, Lazy) else found
