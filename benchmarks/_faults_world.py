@@ -18,7 +18,7 @@ import httpx
 from _valkey import installed
 
 from parbake.adapters.sqlite import OUTBOX_DDL, emit
-from parbake.store import open_store
+from parbake.stores import open_store
 
 HERE = Path(__file__).parent
 KEYS = ("a", "b")

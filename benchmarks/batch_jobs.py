@@ -33,7 +33,7 @@ from rich.progress import track
 import parbake as pb
 from parbake.errors import RunInProgress
 from parbake.process.system_clock import SystemClock
-from parbake.store import open_store
+from parbake.stores import open_store
 from parbake_llm import ProviderBatch
 from parbake_llm.batch.job_journal import JobRecord
 from parbake_llm.generators.batches.anthropic import AnthropicBatches

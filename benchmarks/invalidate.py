@@ -26,7 +26,7 @@ from parbake.ports.store import Store
 from parbake.protocol.check import killed_by
 from parbake.protocol.control import Pointer, Promotion
 from parbake.protocol.record import Meta, Record, Tags
-from parbake.store import open_store
+from parbake.stores import open_store
 
 SIZES = (1, 1_000, 100_000, 1_000_000)
 EVENTS, SAMPLED, DELETED, CHUNK = 200, 10_000, 200_000, 10_000

@@ -28,7 +28,7 @@ import parbake as pb
 from parbake.lanes.batch.partition import FLUSH_ROWS
 from parbake.protocol.control import Pointer, Promotion
 from parbake.protocol.record import Meta, Record, Tags, encode
-from parbake.store import open_store
+from parbake.stores import open_store
 
 PUBLISHERS = (1, 2, 4, 8)
 PER_PUBLISHER = 200

@@ -91,7 +91,7 @@ def _file(module: str) -> Path:
 
 def _protocols() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    for path in [*sorted((ROOT / "src/parbake/ports").glob("*.py")), ROOT / "src/parbake/store/steps/item_steps.py"]:
+    for path in [*sorted((ROOT / "src/parbake/ports").glob("*.py")), ROOT / "src/parbake/stores/steps/item_steps.py"]:
         module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
         classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
         found += [(module, node.name) for node in classes if any("Protocol" in ast.unparse(b) for b in node.bases)]
@@ -233,7 +233,7 @@ def settings() -> str:
     demo = ((f"`{name}`", texts.DEMO[name]) for name in _demo_variables())
     parts += ["\nThe demo, `make demo`, reads these besides:\n", _table(("variable", ""), demo)]
     parts.append("\n## `pb.App`\n")
-    parts += [described("parbake.app.app", "App", shown="pb.App", with_methods=False).split("\n", 2)[2]]
+    parts += [described("parbake.app.application", "App", shown="pb.App", with_methods=False).split("\n", 2)[2]]
     parts += ["\n## Plugins\n", texts.PLUGINS]
     parts += [described(module, name, shown=name, with_methods=False) for module, name in texts.PLUGGED]
     for module, name in texts.GROUPS:

@@ -45,11 +45,11 @@ ADAPTERS = """Each adapter is imported from its own module. A store and a broker
 options of each stand on [the page about settings](settings.md#urls).
 """
 ADAPTED = [
-    ("parbake.store.memory", "MemoryStore"),
-    ("parbake.store.lmdb", "LmdbStore"),
+    ("parbake.stores.memory", "MemoryStore"),
+    ("parbake.stores.lmdb", "LmdbStore"),
     ("parbake.adapters.redis", "RedisItems"),
     ("parbake.adapters.dynamodb", "DynamoItems"),
-    ("parbake.store.steps.optimistic", "OptimisticStore"),
+    ("parbake.stores.steps.optimistic", "OptimisticStore"),
     ("parbake.adapters.sqlite", "SqliteSource"),
     ("parbake.adapters.sqlite", "emit"),
     ("parbake.adapters.sqlite", "prune"),
@@ -151,7 +151,7 @@ PLUGGED = [
     ("parbake_llm.prompts_plugin", "Prompts"),
 ]
 URLS = [
-    "parbake.store.memory", "parbake.store.lmdb", "parbake.adapters.redis", "parbake.adapters.dynamodb",
+    "parbake.stores.memory", "parbake.stores.lmdb", "parbake.adapters.redis", "parbake.adapters.dynamodb",
     "parbake.adapters.kafka",
 ]  # fmt: skip
 METRICS = """`GET /metrics` of a server, and `parbake worker APP --metrics-port PORT` on loopback, answer in the text

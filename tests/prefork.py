@@ -15,6 +15,7 @@ from pathlib import Path
 
 import parbake as pb
 from parbake.adapters.sqlite import OUTBOX_DDL, SqliteSource, emit
+from parbake_planner import Ledger
 
 HANGS_S = 60.0
 """A child takes about a second; one that takes this long will never end."""
@@ -57,7 +58,7 @@ class Shop:
         connection.close()
         source = SqliteSource(self._path, families=["fact"], views=[Facts])
         self.app = pb.App(
-            tasks, store=store, sources=[source], ledger=folder / "ledger.sqlite", silence_limit="1h"
+            tasks, store=store, sources=[source], plugins=[Ledger(folder / "ledger.sqlite")], silence_limit="1h"
         )  # fmt: skip
         self.shown = self.app.sync  # created before any fork, as a web application's module does
 

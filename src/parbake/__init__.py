@@ -28,7 +28,7 @@ from parbake.tasks.roles import GIVEN, Keys, Live, Resource, Source
 from parbake.tasks.served import Absent, Reader, Served, Value
 
 if TYPE_CHECKING:
-    from parbake.app.app import App
+    from parbake.app.application import App
     from parbake.app.cached import cached
     from parbake.app.plugin import Parts, Plugin
     from parbake.app.settings import Batch, Durability
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 # The engine, and what pulls in a client library, are imported when they are first named.
 _LAZY = {
-    "App": "parbake.app.app",
+    "App": "parbake.app.application",
     "Batch": "parbake.app.settings",
     "Durability": "parbake.app.settings",
     "Lazy": "parbake.serving.bind",

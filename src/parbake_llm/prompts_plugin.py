@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from parbake.app.plugin import Parts, Plugin
 from parbake.errors import ParbakeError
-from parbake.ports.routes import HttpRequest, Response, Route, json_response
+from parbake.ports.messages import HttpRequest, Response, Route, json_response
 from parbake.tasks.task_types import Stored, Task
 from parbake_llm.care.prefix_care import PrefixCare
 from parbake_llm.care.warm_ups import WarmUps

@@ -13,8 +13,8 @@ import msgspec
 
 from parbake.app.plugin import Parts, Plugin
 from parbake.errors import BadInput, ContractError
+from parbake.ports.messages import HttpRequest, Response, Route, json_response
 from parbake.ports.offers import ANSWERS, HEAT, WINDOWS, Load, Port
-from parbake.ports.routes import HttpRequest, Response, Route, json_response
 from parbake.values.duration import seconds
 from parbake_planner.ledger.answer_table import AnswerTable
 from parbake_planner.ledger.answers import Answers

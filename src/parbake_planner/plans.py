@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from parbake.app.plugin import Parts, Plugin
-from parbake.ports.routes import HttpRequest, Response, Route, json_response
+from parbake.ports.messages import HttpRequest, Response, Route, json_response
 from parbake.process.loops import forever
 from parbake.tasks.task_types import Stored
 from parbake_planner.adopted import AdoptedPlan, Adoptions

@@ -18,7 +18,7 @@ import pytest
 from cluster import APP, HERE, Cluster, Server
 from tests.waiting import HANGS_S, eventually
 
-from parbake.store.lmdb import LmdbStore, open_url
+from parbake.stores.lmdb import LmdbStore, open_url
 from retail_assistant.recs.tasks import candidates, factors
 
 KILLS = 20
@@ -132,7 +132,7 @@ def test_the_shop_is_not_dark_while_the_worker_is_dead(cluster: Cluster) -> None
 def test_a_sync_is_observed_before_each_acknowledgement(cluster: Cluster) -> None:
     """Shop and store sync every commit, and an acknowledged write causes disk writes."""
     script = (
-        "import sys, parbake.store.lmdb as l; from retail_assistant.shop.schema import connect\n"
+        "import sys, parbake.stores.lmdb as l; from retail_assistant.shop.schema import connect\n"
         "s = l.open_url('lmdb://' + sys.argv[1] + '/store'); c = connect(sys.argv[1] + '/shop.db')\n"
         "print(s.is_synced, c.execute('PRAGMA synchronous').fetchone()[0])"
     )

@@ -35,7 +35,7 @@ async def test_a_fetch_without_snapshots_can_mix_moments():
     """Without snapshots, a commit of another task can fall between two items of one fetch."""
     import asyncio
 
-    from parbake.store.steps.item_steps import Commit
+    from parbake.stores.steps.item_steps import Commit
 
     items = DictItems({b"ca": b"old", b"cb": b"old"}, is_snapshot=False)
     both = Commit({}, {b"ca": b"new", b"cb": b"new"})

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parbake.errors import StoreError, StoreFull
-from parbake.store import _lmdb_writer
-from parbake.store._lmdb_writer import TOGETHER, Writer
-from parbake.store.lmdb import LmdbStore
+from parbake.stores import _lmdb_writer
+from parbake.stores._lmdb_writer import TOGETHER, Writer
+from parbake.stores.lmdb import LmdbStore
 
 
 @contextlib.contextmanager

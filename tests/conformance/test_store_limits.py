@@ -13,11 +13,11 @@ from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.check import killed_by
 from parbake.protocol.control import SEQUENCE_LIMIT
 from parbake.protocol.record import Stamp
-from parbake.store import open_store
-from parbake.store.memory import MemoryStore
-from parbake.store.steps import event_steps as events
-from parbake.store.steps import steps as engine
-from parbake.store.steps.optimistic import OptimisticStore
+from parbake.stores import open_store
+from parbake.stores.memory import MemoryStore
+from parbake.stores.steps import event_steps as events
+from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.items import DictItems
 from parbake.testing.stores import make_record
 
@@ -96,7 +96,7 @@ async def test_a_record_from_the_future_is_replaced(embedded):
 WRITE_NOTHING = """
 import asyncio, os, sys
 from parbake.errors import ForeignStore, StoreError
-from parbake.store import lmdb, open_store
+from parbake.stores import lmdb, open_store
 
 if os.getuid() == 0:
     os.setgroups([])

@@ -9,9 +9,9 @@ import pytest
 from parbake.errors import ForeignStore, StoreError, StoreFull
 from parbake.ports.event_log import Advance, Change
 from parbake.protocol.record import Stamp
-from parbake.store import open_store
-from parbake.store.memory import MemoryStore
-from parbake.store.steps.optimistic import OptimisticStore
+from parbake.stores import open_store
+from parbake.stores.memory import MemoryStore
+from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.items import DictItems
 from parbake.testing.stores import StoreSuite, make_record
 
@@ -179,7 +179,7 @@ class TestLmdb(StoreSuite):
 RAISE = """
 import asyncio, sys
 from parbake.ports.event_log import Advance, Change
-from parbake.store import open_store
+from parbake.stores import open_store
 
 async def main():
     store = open_store(f"lmdb://{sys.argv[1]}/store?map_size=16MiB")

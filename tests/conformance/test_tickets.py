@@ -3,9 +3,9 @@
 import pytest
 
 import parbake as pb
-from parbake.store import open_store
-from parbake.store.memory import MemoryStore
-from parbake.store.steps.optimistic import OptimisticStore
+from parbake.stores import open_store
+from parbake.stores.memory import MemoryStore
+from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.items import DictItems
 
 

@@ -57,9 +57,10 @@ def test_the_core_alone_keeps_the_readmes_promise(make_environment, core, python
     assert "answer" in listed.stdout, listed.stdout + listed.stderr
     done = environment.parbake("materialize", "shop:app", "answer")
     assert "1 rows" in done.stdout, done.stdout + done.stderr
-    with environment.start("parbake", "worker", "shop:app"), environment.start(
-        "parbake", "serve", "shop:app", "--port", 0
-    ) as server:
+    with (
+        environment.start("parbake", "worker", "shop:app"),
+        environment.start("parbake", "serve", "shop:app", "--port", 0) as server,
+    ):
         address = server.says(r"serving shop:app at (\S+)", within_s=60)[1]
         status, told = eventually(lambda: ask(f"{address}/v1/serve/answer", {"key": "returns"}), within_s=60)
         assert (status, told["value"], told["lane"]) == (200, "returns: 30 days", "batch")
@@ -119,7 +120,7 @@ import typer
 import parbake as pb
 from parbake.http import Response, Route, json_response
 from parbake.ports.sources import Extent, SourceEvent
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 
 command = typer.Typer(add_completion=False)
 
@@ -232,7 +233,7 @@ def test_a_strangers_wheel_adds_what_it_likes(make_environment, core, python, tm
     assert used.stdout.split("\n")[0] == "('price/tea',) 250 [('price', 'realtime')]", used.stdout + used.stderr
     assert "price" in environment.parbake("tasks", "odd_shop:app").stdout
     with environment.start("parbake", "worker", "odd_shop:app"):
-        eventually(lambda: (environment.work / "mark").is_file(), within_s=60)
+        eventually((environment.work / "mark").is_file, within_s=60)
     assert (environment.work / "mark").read_text() == "OddStore"
     with environment.start("parbake", "serve", "odd_shop:app", "--port", 0) as server:
         address = server.says(r"serving odd_shop:app at (\S+)", within_s=60)[1]

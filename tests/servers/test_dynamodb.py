@@ -14,8 +14,8 @@ from tests.servers import launch
 from parbake.adapters import _dynamodb_layout as layout
 from parbake.adapters.dynamodb import MAX_ITEMS, DynamoItems, open_url
 from parbake.errors import ForeignStore, MissingDependency, StoreError
-from parbake.store import open_store
-from parbake.store.steps.item_steps import Commit
+from parbake.stores import open_store
+from parbake.stores.steps.item_steps import Commit
 from parbake.testing.items import ItemsSuite
 from parbake.testing.stores import StoreSuite
 

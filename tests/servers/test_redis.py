@@ -15,8 +15,8 @@ from tests.waiting import HANGS_S, as_far_as_it_gets
 import parbake as pb
 from parbake.adapters.redis import RedisItems, open_url
 from parbake.errors import ForeignStore, MissingDependency, StoreError, StoreFull
-from parbake.store import open_store
-from parbake.store.steps.item_steps import Commit
+from parbake.stores import open_store
+from parbake.stores.steps.item_steps import Commit
 from parbake.testing.items import ItemsSuite
 from parbake.testing.stores import StoreSuite
 

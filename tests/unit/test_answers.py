@@ -275,7 +275,7 @@ async def test_an_app_without_a_ledger_keeps_no_answers(world):
     served = HttpApp(world.app(pb.Registry()))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://127.0.0.1") as client:
         told = await client.post("/v1/feedback", json={"answer_id": "0" * 32})
-    assert (told.status_code, told.json()["code"]) == (404, "unknown_resource")
+    assert (told.status_code, told.json()["type"]) == (404, "urn:parbake:unknown-resource")
 
 
 async def test_a_ledger_that_was_deleted_is_begun_again(opening, tmp_path):

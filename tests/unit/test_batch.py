@@ -9,7 +9,7 @@ from tests.waiting import until
 import parbake as pb
 from parbake.protocol.control import renumber
 from parbake.protocol.recording import Recording
-from parbake.store.steps.steps import save_control
+from parbake.stores.steps.record_steps import save_control
 
 EVERY = pb.every("20m")
 

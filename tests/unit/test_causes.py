@@ -16,8 +16,8 @@ from parbake.protocol import cause as causes
 from parbake.protocol.cause import OVERDUE, UNTRUSTED, Cause, Reason
 from parbake.protocol.control import Control, Pointer, Quarantine
 from parbake.protocol.record import Built, Meta, Record, Stamp, Tags, encode
-from parbake.store.memory import MemoryStore
-from parbake.store.steps import steps as engine
+from parbake.stores.memory import MemoryStore
+from parbake.stores.steps import record_steps as engine
 from parbake.tasks.contract import Linear, Steps
 from parbake.testing import FakeClock
 from parbake_llm import Prompts

@@ -10,7 +10,7 @@ from tests.unit.shopfloor import contract
 import parbake as pb
 from parbake.lanes.event.work_claims import WorkClaims, part_of
 from parbake.lanes.worker.board import WorkerBoard
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
 
 KEYS = 200

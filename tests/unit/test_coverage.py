@@ -10,7 +10,7 @@ from parbake.protocol.record import Stamp
 from parbake.protocol.recording import Recording, from_templates
 from parbake.serving.compute import MANY_KEYS
 from parbake.serving.strays import Strays, stray_families
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 from parbake.tasks.contract import Contract
 from parbake.tasks.families import check_told
 

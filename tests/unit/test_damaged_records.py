@@ -10,7 +10,7 @@ import parbake as pb
 from parbake.lanes.worker.freshness import report
 from parbake.protocol.cause import Cause
 from parbake.protocol.record import FORMAT
-from parbake.store.steps import steps as engine
+from parbake.stores.steps import record_steps as engine
 
 
 def declared(**changes):

@@ -9,12 +9,15 @@ from importlib.metadata import packages_distributions
 import pytest
 from tests.unit.import_graph import graph, imported_names, modules
 
+PACKAGES = ("parbake", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic")
 OWNERS = {
     "parbake_planner": "plan",
     "parbake_semantic": "semantic",
     "parbake_semantic.cache.index": "usearch",
     "parbake.values.logistic": "semantic",
     "parbake.cli.support.pictures": "plots",
+    "parbake_llm.caching": "plan",
+    "parbake_planner.cli.front_picture": "plots",
     "parbake_planner.cli.plan": "plan",
     "parbake_planner.cli.costs": "plan",
     "parbake.http.connection": "http",
@@ -34,7 +37,13 @@ OWNERS = {
     "parbake.testing": "testing",
 }
 """The extra that brings what a room, or a module of it, imports beside the base dependencies."""
-STARTED_WITHOUT_EXTRAS = ("parbake", "parbake.app.app", "parbake.cli.main", "parbake.testing", "parbake.http.asgi")
+STARTED_WITHOUT_EXTRAS = (
+    "parbake",
+    "parbake.app.application",
+    "parbake.cli.main",
+    "parbake.testing",
+    "parbake.http.asgi",
+)
 
 
 COMES_WITH = {"boto3": {"botocore"}, "redis": {"hiredis"}}
@@ -42,7 +51,6 @@ COMES_WITH = {"boto3": {"botocore"}, "redis": {"hiredis"}}
 OPTIONAL = {
     "parbake.adapters._child": {"threadpoolctl"},
     "parbake.values.codecs.numpy": {"numpy"},
-    "simulator.processes.sim_cache": {"numpy"},
     "parbake.values.codecs.pydantic": {"pydantic", "pydantic_core"},
 }
 """Packages that a module uses where they happen to be installed."""
@@ -51,7 +59,7 @@ OPTIONAL = {
 def third_party(path, *, on_import=False):
     """Return the packages from outside the standard library that a file imports; see :func:`imported_names`."""
     tops = {name.partition(".")[0] for name in imported_names(path, on_import=on_import)}
-    return tops - sys.stdlib_module_names - {"parbake", "retail_assistant"}
+    return tops - sys.stdlib_module_names - {*PACKAGES, "retail_assistant"}
 
 
 def distribution(requirement):
@@ -103,7 +111,8 @@ def test_each_module_imports_what_its_extra_brings(root, project):
     """Each module imports only base dependencies and packages of the extra that owns it."""
     wrong = {
         module: lacking
-        for module, path in modules(root / "src", "parbake").items()
+        for package in PACKAGES
+        for module, path in modules(root / "src", package).items()
         if (lacking := missing(third_party(path), brought_by(project, owner(module))) - OPTIONAL.get(module, set()))
     }
     assert wrong == {}

@@ -9,7 +9,7 @@ APP = """
 import numpy as np
 import parbake as pb
 import parbake_semantic
-from parbake_llm.ports.generator import Embedder
+from parbake_semantic.embedder import Embedder
 
 class Letters:
     model_hash, dimensions = "letters", 26

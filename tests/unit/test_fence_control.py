@@ -22,7 +22,7 @@ from parbake.protocol.control import (
     start,
 )
 from parbake.protocol.record import Stamp
-from parbake.store.steps.steps import numbers
+from parbake.stores.steps.record_steps import numbers
 
 EMPTY = Control(incarnation=1, blessed=1)
 AT = Stamp(1, 7).pack()

@@ -9,7 +9,7 @@ from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
 from parbake.protocol.cause import Cause, Reason
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
 from parbake_semantic import AdaptivePolicy, SemanticCache, fixed
 from parbake_semantic.cache.bonding import Bonding

@@ -9,8 +9,8 @@ from tests.unit.shopfloor import contract
 import parbake as pb
 from parbake.adapters._redis_link import Broken
 from parbake.lanes.event.recovery import FileJournal
-from parbake.ports.routes import problem
-from parbake.values.adapters import adapter
+from parbake.ports.messages import problem
+from parbake.stores import open_store
 
 
 @pytest.mark.parametrize("wrong", ["eta", print, None])
@@ -42,8 +42,8 @@ def test_an_error_of_a_driver_is_the_store_error_that_clients_know():
 
 def test_an_unknown_scheme_is_answered_with_the_known_ones():
     """A mistyped URL shows which stores there are."""
-    with pytest.raises(pb.BadInput, match="there are dynamodb, lmdb, memory, redis"):
-        adapter("parbake.store", "reds://localhost", setting="store", example="lmdb://data", error=pb.BadInput)
+    with pytest.raises(pb.errors.StoreError, match="there are dynamodb, lmdb, memory, redis"):
+        open_store("reds://localhost")
 
 
 def test_an_invalid_declaration_is_shown_with_its_line(tmp_path):

@@ -65,7 +65,7 @@ async def test_a_store_in_doubt_is_not_swept(shop):
     _, control = await store.stamp()
     before = await store.log(Stamp(0, 0), 10)
     from parbake.protocol.control import adopt
-    from parbake.store.steps import steps as engine
+    from parbake.stores.steps import record_steps as engine
 
     moved = adopt(adopt(control, "one", engine.numbers()), "two", engine.numbers())
     await store._step(lambda txn: engine.save_control(txn, moved))

@@ -10,7 +10,7 @@ from tests.unit.shopfloor import Facts, contract
 import parbake as pb
 from parbake.http import HttpApp, Response
 from parbake.ports.event_log import Ack
-from parbake.ports.routes import MAX_BODY
+from parbake.ports.messages import MAX_BODY
 from parbake.protocol.record import Stamp
 
 PASSWORD = "hunter2"

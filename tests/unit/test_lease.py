@@ -15,7 +15,7 @@ import parbake as pb
 from parbake.errors import StoreError
 from parbake.serving.bind import Context
 from parbake.serving.lease import Lease, lease_name
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
 from parbake.values.codecs.wire_shape import wire_shape
 

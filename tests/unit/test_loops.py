@@ -9,7 +9,7 @@ from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.process.loops import PerLoop
-from parbake.store.steps.optimistic import OptimisticStore
+from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.items import DictItems
 
 STORES = {

@@ -1,4 +1,4 @@
-"""``parbake plan --prompt`` with a trace, with and without prices."""
+"""``parbake prompt plan`` with a trace, with and without prices."""
 
 import datetime as dt
 import json
@@ -16,7 +16,7 @@ CACHED = {"cache_read": 0.1, "cache_write": 1.25, "cache_write_hour": 2.0}
 
 def run(*arguments):
     """Run the command; return its output and exit status."""
-    return CliRunner().invoke(cli, ["plan", *map(str, arguments)])
+    return CliRunner().invoke(cli, ["prompt", "plan", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def book(tmp_path):
 
     def put(*rates):
         path = tmp_path / "book.json"
-        path.write_text(json.dumps({"as_of": f"{YEAR}-02-01", "rates": rates}))
+        path.write_text(json.dumps({"as_of": f"{YEAR}-02-01", "cpu_hour": 0.04, "rates": rates}))
         return path
 
     return put
@@ -47,7 +47,7 @@ def book(tmp_path):
 def test_a_trace_with_prices_has_a_policy_adopted(trace, book, tmp_path):
     """The table has every policy, and the words and the JSON name the one that is adopted, with its comparison."""
     out = tmp_path / "plan.json"
-    done = run("--prompt", trace, "--prices", book(RATE | CACHED), "--json", out)
+    done = run(trace, "--book", book(RATE | CACHED), "--json", out)
     assert done.exit_code == 0, done.output
     for said in ("no caching", "always 5m", "always 1h", "warm all", "provider automatic", "planned", "clairvoyant",
                  "nobody can do better", "likelier than 27.8%", "1.11 reads", "upper bound"):  # fmt: skip
@@ -64,10 +64,10 @@ def test_a_trace_with_prices_has_a_policy_adopted(trace, book, tmp_path):
 def test_without_prices_nothing_is_adopted(trace, tmp_path):
     """The example's prices are shown as such, and the output and the JSON name the missing option."""
     out = tmp_path / "plan.json"
-    done = run("--prompt", trace, "--json", out)
+    done = run(trace, "--json", out)
     assert done.exit_code == 0, done.output
     assert "the example's prices" in done.output
-    assert "add --prices FILE" in done.output
+    assert "add --book FILE" in done.output
     assert "adopted:" not in done.output
     assert json.loads(out.read_text())["adopted"] is None
 
@@ -76,7 +76,7 @@ def test_a_trace_without_repeats_is_said_to_have_none(tmp_path, book):
     """Nothing is cached where nothing repeats, and that is the reason given."""
     path = tmp_path / "trace.csv"
     path.write_text("timestamp,input_tokens\n" + "".join(f"{at},2000\n" for at in range(50)))
-    done = run("--prompt", path, "--prices", book(RATE | CACHED))
+    done = run(path, "--book", book(RATE | CACHED))
     assert "adopted: no caching" in done.output
     assert "no request repeats an earlier prefix" in done.output
     assert "50 of 50 requests share nothing" in done.output
@@ -84,7 +84,7 @@ def test_a_trace_without_repeats_is_said_to_have_none(tmp_path, book):
 
 def test_prices_without_an_hour_leave_it_out(trace, book):
     """A model that has no cache for an hour is planned without one, and a note says so."""
-    done = run("--prompt", trace, "--prices", book(RATE | {"cache_read": 0.1, "cache_write": 1.25}))
+    done = run(trace, "--book", book(RATE | {"cache_read": 0.1, "cache_write": 1.25}))
     assert "no cache_write_hour" in done.output
     assert "always 1h" not in done.output
     assert "adopted: " in done.output
@@ -93,13 +93,13 @@ def test_prices_without_an_hour_leave_it_out(trace, book):
 def test_the_model_is_chosen_from_the_book(trace, book):
     """A book of two models needs --model, whose refusal names both; with it, that model's price is used."""
     prices = book(RATE | CACHED, RATE | CACHED | {"model": "two", "input": 30.0})
-    refused = run("--prompt", trace, "--prices", prices)
+    refused = run(trace, "--book", prices)
     assert refused.exit_code != 0
     assert "acme one, acme two" in str(refused.exception)
     costs = {}
     for model in ("one", "two"):
         out = trace.parent / f"{model}.json"
-        assert run("--prompt", trace, "--prices", prices, "--model", model, "--json", out).exit_code == 0
+        assert run(trace, "--book", prices, "--model", model, "--json", out).exit_code == 0
         costs[model] = json.loads(out.read_text())["policies"]["no caching"]["usd"]
     assert costs["two"] == pytest.approx(10 * costs["one"])
 
@@ -107,7 +107,7 @@ def test_the_model_is_chosen_from_the_book(trace, book):
 def test_the_picture_shows_each_policy(trace, tmp_path):
     """The picture is an SVG with the policies' names as text."""
     picture = tmp_path / "saving.svg"
-    assert run("--prompt", trace, "--picture", picture).exit_code == 0
+    assert run(trace, "--picture", picture).exit_code == 0
     text = ET.tostring(ET.parse(picture).getroot(), encoding="unicode", method="text")
     assert "planned" in text
     assert "clairvoyant" in text
@@ -116,23 +116,20 @@ def test_the_picture_shows_each_policy(trace, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "give a request LOG, or --prompt TRACE"),
-        (["TRACE", "--prompt", "TRACE"], "give one of them"),
-        (["--prompt", "TRACE", "--keys", "5"], "--keys has no meaning with --prompt"),
-        (["--prompt", "TRACE", "--sla", "1h"], "--sla has no meaning with --prompt"),
-        (["--prompt", "TRACE", "--unit", "h"], "--unit h must be s or ms"),
-        (["--prompt", "TRACE", "--model", "one"], "is missing"),
-        (["--prompt", "TRACE", "--json", "TRACE"], "the trace itself"),
-        (["--prompt", "TRACE", "--picture", "x.gif"], ".svg or .png"),
-        (["--prompt", "absent.jsonl"], "absent.jsonl"),
-        (["--prompt", "TRACE", "--tokens-per-block", "1024"], "10 hash_ids"),
-        (["TRACE", "--model", "one"], "needs --prompt TRACE"),
+        ([], "Missing argument 'TRACE'"),
+        (["TRACE", "--keys", "5"], "No such option: --keys"),
+        (["TRACE", "--unit", "h"], "--unit h must be s or ms"),
+        (["TRACE", "--model", "one"], "is missing"),
+        (["TRACE", "--json", "TRACE"], "the trace itself"),
+        (["TRACE", "--picture", "x.gif"], ".svg or .png"),
+        (["absent.jsonl"], "absent.jsonl"),
+        (["TRACE", "--tokens-per-block", "1024"], "10 hash_ids"),
     ],
 )
 def test_wrong_options_are_refused(trace, arguments, said, monkeypatch, capsys):
     """Each mistake ends the command with a message that names the option, and no traceback."""
     given = [str(trace) if one == "TRACE" else one for one in arguments]
-    monkeypatch.setattr("sys.argv", ["parbake", "plan", *given])
+    monkeypatch.setattr("sys.argv", ["parbake", "prompt", "plan", *given])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code not in (0, None)
@@ -143,6 +140,6 @@ def test_wrong_options_are_refused(trace, arguments, said, monkeypatch, capsys):
 
 def test_prices_without_caching_are_refused(trace, book):
     """A rate without cached reads cannot be planned, and the refusal says what is missing."""
-    refused = run("--prompt", trace, "--prices", book(RATE))
+    refused = run(trace, "--book", book(RATE))
     assert refused.exit_code != 0
     assert "no cache_read price" in str(refused.exception)

@@ -244,8 +244,9 @@ def test_the_command_explains_prefixes(tmp_path, monkeypatch):
     assert "in the naive order" in shown
     found = json.loads(invoke("prompted_app", "prompt", "explain", "prompted_app:app", "--json").output)
     assert [part["name"] for part in found["prompts"][0]["explanation"]["parts"]] == ["rules", "clock"]
-    assert "follows no plan" in invoke("prompted_app", "planned", "prompted_app:app", "base").output
-    unnamed = invoke("prompted_app", "planned", "prompted_app:app", "base", "--prices", str(tmp_path / "none.json"))
+    assert "follows no plan" in invoke("prompted_app", "prompt", "planned", "prompted_app:app", "base").output
+    planned = ("prompt", "planned", "prompted_app:app", "base", "--book", str(tmp_path / "none.json"))
+    unnamed = invoke("prompted_app", *planned)
     assert "--generator" in str(unnamed.exception)
     (tmp_path / "tools.json").write_text('[{"name": 1}]')
     wrong = invoke("prompted_app", "prompt", "explain", "prompted_app:app", "--tools", str(tmp_path / "tools.json"))

@@ -13,7 +13,7 @@ from parbake.errors import StoreError
 from parbake.ports.named_values import NamedValue
 from parbake.ports.usage import Usage
 from parbake.protocol.record import Stamp
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 from parbake_llm.batch.asking import GivenAnswer, GivenAnswers, PromptIds, scope_of
 from parbake_llm.batch.job_journal import CLOCKS_S, JobRecord, SubmittedJob, matching, shares
 from parbake_llm.batch.provided import ProvidedRuns

@@ -335,5 +335,5 @@ def test_a_task_that_is_declared_twice_is_an_error_that_says_what_notebooks_do(t
 
 def test_the_names_of_the_package_are_offered():
     """``dir`` of the package lists lazily imported names, and each can be read."""
-    assert {"App", "Batch", "remaining_s", "semantic"} <= set(dir(pb))
+    assert {"App", "Batch", "cached", "remaining_s"} <= set(dir(pb))
     assert all(hasattr(pb, name) for name in dir(pb))

@@ -5,7 +5,7 @@ from tests.unit.shopfloor import Facts, World, contract
 
 import parbake as pb
 from parbake.errors import DeclarationError
-from parbake.store.steps.steps import numbers, settle
+from parbake.stores.steps.record_steps import numbers, settle
 
 
 class Shop:

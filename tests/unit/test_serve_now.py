@@ -17,8 +17,8 @@ from parbake.protocol.record import LANES, Built, Meta, Record, Stamp, Tags, enc
 from parbake.protocol.verdict import SERVABLE, judge
 from parbake.serving.bind import NO_CONTEXT
 from parbake.serving.read import as_served
-from parbake.store.memory import MemoryStore
-from parbake.store.steps import steps as engine
+from parbake.stores.memory import MemoryStore
+from parbake.stores.steps import record_steps as engine
 from parbake.tasks.contract import Exponential
 from parbake.testing import FakeClock
 from parbake.values.codecs.wire_shape import wire_shape

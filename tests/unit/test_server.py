@@ -7,7 +7,7 @@ import pytest
 
 import parbake as pb
 from parbake.http import HttpApp, listen
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 from parbake.testing import FileClock
 
 

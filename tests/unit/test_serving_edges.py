@@ -13,7 +13,7 @@ import parbake as pb
 from parbake.process.flight import Flights
 from parbake.protocol.tags import spelled
 from parbake.serving.bound import KeyCodec
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 from parbake.tasks.contract import Steps
 
 

@@ -153,6 +153,7 @@ def test_a_histogram_counts_every_observation_once_in_its_bucket(seconds):
 def filled():
     """Return counters with one observation of each kind."""
     counters = Counters()
+    counters.count_keys()
     counters.served("t", b"k", "fresh", "batch", 0.003)
     counters.served("t", b"k", "fresh", "batch", 30.0)
     counters.computed("t", b"k", "realtime", 0.5, outcome="ok")

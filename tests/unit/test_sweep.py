@@ -4,7 +4,7 @@ import msgspec
 
 from parbake.protocol.control import Control
 from parbake.protocol.record import Stamp
-from parbake.store.steps import steps as engine
+from parbake.stores.steps import record_steps as engine
 
 
 class Items(dict):

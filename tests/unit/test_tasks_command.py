@@ -78,11 +78,11 @@ def test_what_cannot_be_compared_is_one_line(repository):
 def test_a_task_that_follows_a_plan_is_shown_as_one(repository):
     """``--diff`` shows a change from ``every()`` to ``planned()``."""
     planned = (
-        "def names() -> list[str]:\n    return []\n\n"
+        "from parbake_planner import planned\n\ndef names() -> list[str]:\n    return []\n\n"
         '@tasks.artifact(freshness_sla="1d", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="x",\n'
-        "                refresh=pb.REFRESH)\ndef liked(key: str) -> str:\n    return key\n"
+        "                refresh=REFRESH)\ndef liked(key: str) -> str:\n    return key\n"
     )
-    write(repository, sla="1h", extra=planned.replace("REFRESH", 'every("20h", off_peak=True), keys=names'))
+    write(repository, sla="1h", extra=planned.replace("REFRESH", 'pb.every("20h", off_peak=True), keys=names'))
     subprocess.run(
         ["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "all"], check=True, capture_output=True
     )

@@ -14,7 +14,7 @@ from parbake.lanes.batch.load import OLD_S, LoadBoard, Serving
 from parbake.lanes.batch.off_peak import RunSlot
 from parbake.lanes.batch.partition import PartitionAnswer, PartitionWork
 from parbake.lanes.batch.throttle import Pacer, Throttle, cpu_pressure
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
 
 

@@ -21,7 +21,7 @@ from parbake.protocol import acks
 from parbake.protocol.record import Stamp
 from parbake.serving import tickets
 from parbake.serving.tickets import KEY_BYTES, NAME, Tickets
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 
 SEAL = acks.Seal.of(b"k" * KEY_BYTES)
 TAGS = st.builds("{}/{}".format, st.sampled_from(["policy", "product"]), st.integers(0, 500))

@@ -11,7 +11,7 @@ from parbake.ports.cloudevents import CloudEvent
 from parbake.process.counters import MAX_FAMILIES, Counters
 from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.verdict import judge
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 
 
 def metric(app, line):

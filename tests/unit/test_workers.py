@@ -12,7 +12,7 @@ from parbake.adapters.prometheus import render
 from parbake.http import HttpApp
 from parbake.lanes.worker import board
 from parbake.lanes.worker.board import SILENT_S, Pulse, WorkerBoard
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
 
 

@@ -6,7 +6,7 @@ import random
 import re
 
 from parbake.protocol.record import INCARNATION_BYTES, STAMP_AT
-from parbake.store.steps import steps as engine
+from parbake.stores.steps import record_steps as engine
 from simulator.world.disk import is_as_written
 from simulator.world.world_state import World
 

@@ -22,7 +22,7 @@ from parbake.serving.compute import Computed, Computer
 from parbake.serving.lease import Held, Lease
 from parbake.serving.on_demand import OnDemand, flight_of
 from parbake.serving.read import Resolver
-from parbake.store.steps.base_store import EngineStore
+from parbake.stores.steps.base_store import EngineStore
 from parbake.tasks.contract import Contract
 from simulator.patches import everywhere, method, mutant
 from simulator.processes.sim_sources import SimSource

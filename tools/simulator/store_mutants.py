@@ -15,10 +15,10 @@ from parbake.protocol import control as generations
 from parbake.protocol.control import Control, Number, Promotion
 from parbake.protocol.record import Stamp
 from parbake.serving.read import Resolver
-from parbake.store.steps import steps as engine
-from parbake.store.steps.base_store import EngineStore
-from parbake.store.steps.item_steps import Commit
-from parbake.store.steps.optimistic import OptimisticStore
+from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps.base_store import EngineStore
+from parbake.stores.steps.item_steps import Commit
+from parbake.stores.steps.optimistic import OptimisticStore
 from simulator.patches import everywhere, method, mutant
 from simulator.processes.sim_sources import SimSource
 from simulator.processes.sim_stores import SimItems

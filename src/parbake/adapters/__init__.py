@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parbake.errors import SourceError
-from parbake.values.adapters import Schemes
+from parbake.values.schemes import Schemes
 
 if TYPE_CHECKING:
     from parbake.ports.sources import EventSource, Topic

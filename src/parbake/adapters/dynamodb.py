@@ -26,8 +26,8 @@ from parbake.adapters._dynamodb_table import MAX_ITEMS, READ_AT_ONCE, WRITTEN_AT
 from parbake.adapters._dynamodb_wire import Check, ItemChange, StoredItem
 from parbake.errors import StoreError
 from parbake.process import forks
-from parbake.store.steps.item_steps import Commit
-from parbake.store.steps.optimistic import OptimisticStore
+from parbake.stores.steps.item_steps import Commit
+from parbake.stores.steps.optimistic import OptimisticStore
 
 __all__ = ["MAX_ITEMS", "DynamoItems", "open_url"]
 
@@ -46,7 +46,7 @@ def open_url(url: str) -> OptimisticStore:
 
 
 class DynamoItems(forks.Forkable):
-    """See :class:`parbake.store.steps.item_steps.Items`."""
+    """See :class:`parbake.stores.steps.item_steps.Items`."""
 
     is_snapshot = False
     commit_limit = MAX_ITEMS

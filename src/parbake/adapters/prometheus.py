@@ -121,7 +121,13 @@ def render(counters: Counters, added: Iterable[Families] = ()) -> bytes:
 def exposed(counters: Counters, port: int, added: Iterable[Families] = ()) -> Iterator[int]:
     """Answer ``GET /metrics`` on loopback, for a process without another server; yields the port (0: a free one).
 
-    Raises :class:`PortTaken`.
+    Args:
+        counters: What is counted.
+        port: The port; 0 takes a free one.
+        added: The metrics of plugins.
+
+    Raises:
+        PortTaken: Another program uses the port.
     """
     try:
         server, thread = start_http_server(port, addr="127.0.0.1", registry=_registry(counters, added))

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.ports.event_log import Ack
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 from parbake.tasks.registry import Registry
 from parbake.tasks.served import Served
 from parbake.tasks.task_types import Artifact

@@ -10,7 +10,7 @@ from typing import Any
 
 from parbake.adapters import open_events
 from parbake.adapters.log import LogSink
-from parbake.app.plugin import Parts, Plugin, close_all, policies_of
+from parbake.app.plugin import Core, Parts, Plugin, close_all, policies_of, wraps_of
 from parbake.app.settings import Settings
 from parbake.errors import DeclarationError, UnknownTask
 from parbake.lanes.batch.lane import BatchLane, Run
@@ -38,13 +38,12 @@ from parbake.protocol.control import task_name
 from parbake.serving.bind import Binder
 from parbake.serving.bonds import Bonds
 from parbake.serving.bound import BoundTask, watched_families
-from parbake.serving.compute import Wrap
 from parbake.serving.read import Resolver
 from parbake.serving.realtime import Realtime
 from parbake.serving.tickets import Tickets
 from parbake.serving.warmup import Warmup
-from parbake.store import open_store
-from parbake.store.memory import MemoryStore
+from parbake.stores import open_store
+from parbake.stores.memory import MemoryStore
 from parbake.tasks.families import check_told, check_views, minded
 from parbake.tasks.task_types import Artifact, Stored, Task
 
@@ -120,8 +119,7 @@ class Engine:
             if store is None:
                 undo.callback(_close_now, self.store)
             self._bind(settings)
-            self.wraps: dict[Any, list[Wrap]] = {}
-            self.parts = Parts(self, self.known, self.binder)
+            self.parts = self._parts(settings)
             undo.callback(close_all, self.parts.on)
             self.plugins: dict[type[Plugin[Any]], Any] = {type(p): p.open(self.parts) for p in settings.plugins}
             self.on, self.policies = self.parts.on, policies_of(self.parts)
@@ -130,6 +128,27 @@ class Engine:
             self._open_lanes(settings)
             self._open_watches(settings)
             undo.pop_all()  # nothing has failed
+
+    def _parts(self, settings: Settings) -> Parts:
+        """What plugins work with. The parts that are created after them are looked up when they are used."""
+        core = Core(
+            send=self.notifier.send,
+            touch=self.ingest.touch,
+            stored=self.resolver.stored,
+            listed=self.batch.listed,
+            quarantined=self.quarantines.all,
+            bound=self.bound_task,
+            is_throttled=settings.batch.throttle is not None,
+        )
+        return Parts(
+            self.tasks,
+            self.known,
+            store=self.store,
+            clock=self.clock,
+            counters=self.counters,
+            core=core,
+            binder=self.binder,
+        )
 
     def _bind(self, settings: Settings) -> None:
         """Compile the tasks, and bind them to sources and resources."""
@@ -162,7 +181,7 @@ class Engine:
             on=self.on,
             bound_tasks=self.tasks,
             silence_limit_s=settings.silence_limit_s,
-            wraps=self.wraps,
+            wraps=wraps_of(self.parts),
         )
         self.bonds = Bonds(self.store, settings.clock, self.known, self.resolver.silent)
         self.realtime = Realtime(self.resolver, self.tasks, self.on.live)

@@ -6,18 +6,19 @@ A plugin holds settings only. When an app opens, each plugin is given the parts 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
 
 from parbake.errors import BadInput, DeclarationError
 from parbake.lanes.batch.choosing import RefreshPolicy
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
 from parbake.ports.event_log import Ack
+from parbake.ports.messages import Route
 from parbake.ports.observers import Observers
 from parbake.ports.offers import Port
-from parbake.ports.routes import Route
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.protocol.control import Quarantine
@@ -26,9 +27,6 @@ from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Wrap
 from parbake.tasks.registry import Registry
 from parbake.tasks.task_types import Artifact, Stored
-
-if TYPE_CHECKING:
-    from parbake.app.engine import Engine
 
 T = TypeVar("T")
 O_co = TypeVar("O_co", covariant=True)
@@ -75,28 +73,40 @@ class Plugin(Generic[O_co]):
 class Parts:
     """What a plugin works with. All of it is public: a plugin needs nothing else of an app."""
 
-    def __init__(self, engine: Engine, known: Collection[str], binder: Binder) -> None:
-        """Offer the parts of an engine that is being opened.
+    def __init__(
+        self,
+        tasks: Mapping[str, BoundTask],
+        known: Collection[str],
+        *,
+        store: Store,
+        clock: Clock,
+        counters: Counters,
+        core: Core,
+        binder: Binder,
+    ) -> None:
+        """Offer the parts of an app that is being opened.
 
         Args:
-            engine: The engine.
+            tasks: The stored tasks, compiled, by name.
             known: The tag families that the app knows.
+            store: The store.
+            clock: The source of wall time.
+            counters: The app's counters.
+            core: What the core can do once the app is open.
             binder: Builds resources.
         """
-        self.tasks: Mapping[str, BoundTask] = engine.tasks
+        self.tasks = tasks
         """The stored tasks, compiled, by name."""
         self.known = frozenset(known)
         """The tag families that tasks, sources and ``open=`` declare."""
-        self.store: Store = engine.store
-        self.clock: Clock = engine.clock
-        self.counters: Counters = engine.counters
-        self.core = Core(engine)
+        self.store, self.clock, self.counters = store, clock, counters
+        self.core = core
         """What the core can do for a plugin once the app is open."""
         self.on = Observers()
         """What the plugin hears."""
         self._binder = binder
         self._offers: dict[str, Any] = {}
-        self._wraps = engine.wraps
+        self._wraps: dict[Any, list[Wrap]] = {}
 
     def resource(self, kind: Any, *, build: bool = True) -> Any:
         """Return the app's resource of a type, or ``None``.
@@ -128,41 +138,27 @@ class Parts:
         return cast("T | None", self._offers.get(port.name))
 
 
+@dataclass(frozen=True)
 class Core:
-    """What the core does for plugins. It may be used once the app is open, not within ``open``."""
+    """What the core does for plugins. It may be used once the app is open, not within ``open``.
 
-    def __init__(self, engine: Engine) -> None:
-        """Work on an engine that is being opened."""
-        self._engine = engine
+    Attributes:
+        send: Sends an alert to every sink; never raises an error of a sink.
+        touch: Raises tags, as :meth:`parbake.App.touch` does.
+        stored: Iterates over the keys and values of a task that may be served now.
+        listed: Counts the different keys that a task's ``keys=`` lists now; ``None`` for a task without ``keys=``.
+        quarantined: Returns the quarantines, by the name of the task.
+        bound: Returns a compiled task; raises :class:`parbake.errors.UnknownTask` if the app does not have it.
+        is_throttled: Whether batch work gives way to requests.
+    """
 
-    async def send(self, alert: Alert) -> None:
-        """Send an alert to every sink; never raises an error of a sink."""
-        await self._engine.notifier.send(alert)
-
-    async def touch(self, tags: Sequence[str]) -> Ack:
-        """Raise tags, as :meth:`parbake.App.touch` does."""
-        return await self._engine.ingest.touch(tags)
-
-    def stored(self, bound: BoundTask) -> AsyncIterator[tuple[Any, Any]]:
-        """Iterate over the keys and values of a task that may be served now."""
-        return self._engine.resolver.stored(bound)
-
-    async def listed(self, bound: BoundTask) -> int | None:
-        """Count the different keys that a task's ``keys=`` lists now; ``None`` for a task without ``keys=``."""
-        return await self._engine.batch.listed(bound)
-
-    async def quarantined(self) -> Mapping[str, Quarantine]:
-        """Return the quarantines, by the name of the task."""
-        return await self._engine.quarantines.all()
-
-    def bound(self, task: Stored) -> BoundTask:
-        """Return a compiled task; raises :class:`parbake.errors.UnknownTask` if the app does not have it."""
-        return self._engine.bound_task(task)
-
-    @property
-    def is_throttled(self) -> bool:
-        """Whether batch work gives way to requests."""
-        return self._engine.breathe is not None
+    send: Callable[[Alert], Awaitable[None]]
+    touch: Callable[[Sequence[str]], Awaitable[Ack]]
+    stored: Callable[[BoundTask], AsyncIterator[tuple[Any, Any]]]
+    listed: Callable[[BoundTask], Awaitable[int | None]]
+    quarantined: Callable[[], Awaitable[Mapping[str, Quarantine]]]
+    bound: Callable[[Stored], BoundTask]
+    is_throttled: bool
 
 
 class Plugins(Mapping[type[Plugin[Any]], Any]):
@@ -209,6 +205,11 @@ def close_all(on: Observers) -> None:
         for close in on.close:
             stack.callback(close)
     on.close.clear()
+
+
+def wraps_of(parts: Parts) -> Mapping[Any, Sequence[Wrap]]:
+    """Return the wrappers of resources that plugins have added, by the type of the resource."""
+    return parts._wraps  # noqa: SLF001  # it is not for plugins, so it has no public name
 
 
 def policies_of(parts: Parts) -> dict[str, RefreshPolicy]:

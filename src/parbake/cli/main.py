@@ -26,7 +26,7 @@ from parbake.http.server import DRAIN_S, address_of, check_installed, listen, ru
 from parbake.values.redaction import one_line
 
 if TYPE_CHECKING:
-    from parbake.app.app import App
+    from parbake.app.application import App
 
 CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "openai", "urllib3")
 """Clients whose logs of each request have its whole address, which may hold secrets."""

@@ -24,7 +24,7 @@ from parbake.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from parbake.app.app import App
+    from parbake.app.application import App
     from parbake.lanes.batch.lane import Run
     from parbake.ports.executors import Executor
     from parbake.tasks.task_types import Stored

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.app.engine import Engine
 from parbake.cli.support.load import load
 from parbake.errors import BadInput, ComputeFailed, ParbakeError, UnknownTask

@@ -17,7 +17,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.cli.support.load import AppName, load, once
 from parbake.cli.support.output import console
 from parbake.errors import BadInput, StoreError

@@ -21,12 +21,22 @@ from parbake.http.operators import Operators, token_of_environment
 from parbake.http.reading import Message, Receive, headers_of, read_body
 from parbake.http.refusals import ServerEnds
 from parbake.http.routing import Router
-from parbake.ports.routes import AFTER, PROTECTION, WHOLE, Handler, HttpRequest, Response, Route, json_response, problem
+from parbake.ports.messages import (
+    AFTER,
+    PROTECTION,
+    WHOLE,
+    Handler,
+    HttpRequest,
+    Response,
+    Route,
+    json_response,
+    problem,
+)
 from parbake.protocol.acks import NO_ACKS
 from parbake.serving.request import carried
 
 if TYPE_CHECKING:
-    from parbake.app.app import App
+    from parbake.app.application import App
 
 ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Send = Callable[[Message], Awaitable[None]]

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from parbake.errors import ParbakeError
 from parbake.http.reading import MAX_HEAD, MAX_HEADERS, READ_ANYWAY, headers_too_large
 from parbake.http.refusals import Malformed, TooSlow
-from parbake.ports.routes import PROTECTION, WHOLE, problem
+from parbake.ports.messages import PROTECTION, WHOLE, problem
 
 HEAD_S = 10.0
 """Seconds for a request's line and headers, from the start of the connection or the end of the previous answer."""

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from parbake.errors import DeclarationError
-from parbake.ports.routes import JSON, Access, HttpRequest, Response, Route
+from parbake.ports.messages import JSON, Access, HttpRequest, Response, Route
 
 BODY, ARGUMENTS = "body", "arguments"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

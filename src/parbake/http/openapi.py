@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from parbake.http.endpoints import Endpoint
-from parbake.ports.routes import AFTER, Route
+from parbake.ports.messages import AFTER, Route
 
 _PROBLEM = {
     "description": "A problem document (RFC 9457) that names the field at fault.",

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from parbake.errors import BadInput
 from parbake.http.refusals import BodyNotRead, ClientLeft, HeadersTooLarge
-from parbake.ports.routes import MAX_BODY, too_large
+from parbake.ports.messages import MAX_BODY, too_large
 
 MAX_HEAD = 64 * 1024
 """Limit of all headers together, in bytes."""

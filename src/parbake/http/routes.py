@@ -15,14 +15,14 @@ from parbake.http.refusals import NotAuthorized
 from parbake.lanes.batch.runs import UnderWay
 from parbake.ports.cloudevents import BATCH, STRUCTURED, CloudEvent, parse
 from parbake.ports.event_log import Parked
-from parbake.ports.routes import JSON, HttpRequest, Response, Route, json_response
+from parbake.ports.messages import JSON, HttpRequest, Response, Route, json_response
 from parbake.tasks.call_checks import check_live, live_inputs
 from parbake.tasks.task_types import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.values.codecs import Codec
 from parbake.values.redaction import field_of
 
 if TYPE_CHECKING:
-    from parbake.app.app import App
+    from parbake.app.application import App
 
 MAX_PARKED = 1000
 EVENT_SHOWN = 2000

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from parbake.errors import DeclarationError, UnknownResource
 from parbake.http.endpoints import Endpoint
 from parbake.http.refusals import MethodNotAllowed
-from parbake.ports.routes import HttpRequest, Route
+from parbake.ports.messages import HttpRequest, Route
 
 
 class Router:

@@ -40,7 +40,7 @@ class Falling(Protocol):
         ...
 
 
-class Terms(Protocol):
+class AgeTerms(Protocol):
     """The terms of a contract by which a value's age is judged."""
 
     @property
@@ -75,7 +75,7 @@ _PENDING = Judgement(Verdict.DEGRADED, 1.0, _REFRESH_PENDING)
 _FALLEN = Reason(Cause.CONFIDENCE_FALLEN)
 
 
-def judge(terms: Terms, *, age_s: float, killed_by: Reason | None, pending: bool) -> Judgement:
+def judge(terms: AgeTerms, *, age_s: float, killed_by: Reason | None, pending: bool) -> Judgement:
     """Judge a stored record by its age, the fence and pending refreshes.
 
     Args:

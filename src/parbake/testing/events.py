@@ -16,11 +16,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.errors import SourceError
 from parbake.ports.sources import EventSource, SourceEvent
 from parbake.ports.store import Store
-from parbake.store.memory import MemoryStore
+from parbake.stores.memory import MemoryStore
 from parbake.tasks.registry import Registry
 
 FAMILY = "fact"

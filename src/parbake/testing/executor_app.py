@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.tasks.contract import Recompute, every
 from parbake.tasks.registry import Model, Registry
 from parbake.tasks.roles import Keys

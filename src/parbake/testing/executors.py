@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.app.settings import Batch
 from parbake.errors import ComputeFailed, GateFailed
 from parbake.lanes.batch.lane import Run

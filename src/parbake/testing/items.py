@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 from parbake.errors import StoreError
-from parbake.store.steps.item_steps import Commit, Items
+from parbake.stores.steps.item_steps import Commit, Items
 
 CUT_OFF_S = 20.0
 """The seconds within which a call must fail once the server is gone."""
@@ -77,18 +77,18 @@ class DictItems:
         return True
 
     async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """See :class:`parbake.store.steps.item_steps.Items`."""
+        """See :class:`parbake.stores.steps.item_steps.Items`."""
         self._must_be_reachable()
         self.data.update(rows)
 
     async def remove(self, names: Collection[bytes]) -> None:
-        """See :class:`parbake.store.steps.item_steps.Items`."""
+        """See :class:`parbake.stores.steps.item_steps.Items`."""
         self._must_be_reachable()
         for name in names:
             self.data.pop(name, None)
 
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """See :class:`parbake.store.steps.item_steps.Items`."""
+        """See :class:`parbake.stores.steps.item_steps.Items`."""
         self._must_be_reachable()
         names = sorted(name for name in self.data if name.startswith(prefix) and name >= start)
         return [(name, self.data[name]) for name in names[:limit]]
@@ -102,7 +102,7 @@ class DictItems:
 
 
 class ItemsSuite(ABC):
-    """The conformance suite of :class:`parbake.store.steps.item_steps.Items`."""
+    """The conformance suite of :class:`parbake.stores.steps.item_steps.Items`."""
 
     @abstractmethod
     async def open_items(self, tmp_path: Path) -> Items:

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.cli.materialize import TaskName
 from parbake.cli.support.load import AppName, load, must_last, once, stored
 from parbake.cli.support.output import moment, print_table

@@ -19,7 +19,7 @@ from parbake_planner.ledger.reversals import REAL_TIME_ACTION
 from parbake_planner.plans import Planner
 
 if TYPE_CHECKING:
-    from parbake.app.app import App
+    from parbake.app.application import App
     from parbake_planner.detectors import Proposal
 
 EPILOG = "Example: parbake triggers shop:app --prices candidates=prices.json --apply candidates"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.cli.support.load import found_at, once
 from parbake.cli.support.output import console
 from parbake.errors import BadInput

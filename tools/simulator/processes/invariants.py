@@ -14,7 +14,7 @@ import msgspec
 from parbake.protocol.check import killed_by, newness
 from parbake.protocol.control import Control
 from parbake.protocol.record import decode
-from parbake.store.steps import steps as engine
+from parbake.stores.steps import record_steps as engine
 from simulator.world.disk import is_as_written
 from simulator.world.sim_tasks import ranked, weights
 from simulator.world.world_state import World

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.lanes.batch.lane import BatchLane, Run
 from parbake.lanes.batch.open_run import OpenRun
 from parbake.lanes.batch.runs import Part, Runs, State
 from parbake.ports.generations import NewGeneration
 from parbake.serving.bound import BoundTask
-from parbake.store.steps.base_store import EngineStore
-from parbake.store.steps.optimistic import OptimisticStore
+from parbake.stores.steps.base_store import EngineStore
+from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.tasks.gates import Profile
 from simulator.processes.oracle import Oracle
 from simulator.processes.sim_stores import SimStore

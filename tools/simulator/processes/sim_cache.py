@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.errors import ParbakeError
 from parbake.protocol.cause import Reason
 from parbake.protocol.record import Record

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.app.settings import Batch, Durability
 from parbake.errors import ParbakeError
 from parbake.ports.event_log import Ack

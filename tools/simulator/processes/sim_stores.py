@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from parbake.ports.records import Lookup, RecordSnapshot
 from parbake.protocol.record import Record
-from parbake.store.steps import steps as engine
-from parbake.store.steps.base_store import EngineStore
-from parbake.store.steps.item_steps import Commit
+from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps.base_store import EngineStore
+from parbake.stores.steps.item_steps import Commit
 from simulator.world.disk import Disk
 from simulator.world.process_state import ProcessState
 from simulator.world.virtual_loop import sleep

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from parbake.serving.lease import NAME, Held, lease_name
-from parbake.store.steps import steps as engine
+from parbake.stores.steps import record_steps as engine
 from parbake.tasks.task_types import Artifact
 from simulator.world.process_state import ProcessState
 from simulator.world.sim_tasks import tasks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from zlib import crc32
 
-from parbake.store.memory import ByteMap
+from parbake.stores.memory import ByteMap
 
 REMEMBERED = 400
 """The number of commits that a failover can undo at most."""

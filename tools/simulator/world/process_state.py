@@ -8,9 +8,9 @@ import random
 from collections.abc import Iterator
 from typing import Literal
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.errors import StoreError
-from parbake.store.steps.steps import numbers
+from parbake.stores.steps.record_steps import numbers
 from simulator.world.limits import TIMEOUT_S
 from simulator.world.sim_tasks import EPOCH, tasks
 from simulator.world.virtual_loop import sleep

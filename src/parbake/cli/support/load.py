@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from parbake.app.app import App
+from parbake.app.application import App
 from parbake.errors import BadInput, DeclarationError, ParbakeError
 from parbake.http.asgi import HttpApp
 from parbake.process.signals import is_of_a_signal

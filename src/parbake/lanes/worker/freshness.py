@@ -10,8 +10,6 @@ from parbake.protocol.record import unpack_stamp
 from parbake.values.statistics import percentile
 
 if TYPE_CHECKING:
-    from parbake.lanes.worker.schedule import Schedule
-    from parbake.ports.clock import Clock
     from parbake.ports.store import Store
     from parbake.protocol.control import Control
     from parbake.serving.bound import BoundTask
@@ -19,17 +17,8 @@ if TYPE_CHECKING:
 MAX_SCANNED = 20_000
 
 
-class Parts:
-    """The attributes of an engine that :func:`report` reads."""
-
-    store: Store
-    clock: Clock
-    bound_tasks: dict[str, BoundTask]
-    schedule: Schedule
-
-
 async def report(engine: Any) -> list[dict[str, Any]]:
-    """One row per stored task; ages in seconds, from at most 20,000 of its keys."""
+    """One row per stored task of an engine; ages in seconds, from at most 20,000 of its keys."""
     control = await engine.schedule.look()
     return [await _row(engine, bound, control) for bound in engine.tasks.values()]
 

@@ -70,7 +70,7 @@ class Items(Protocol):
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """List items with a prefix in byte order.
 
-        It is called only with prefixes for which :func:`parbake.store.steps.steps.is_listed` is true.
+        It is called only with prefixes for which :func:`parbake.stores.steps.record_steps.is_listed` is true.
 
         Args:
             prefix: The prefix of the names.

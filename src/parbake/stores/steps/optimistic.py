@@ -1,4 +1,4 @@
-"""The protocol on a server with single items and one conditional commit (:mod:`parbake.store.steps.item_steps`).
+"""The protocol on a server with single items and one conditional commit (:mod:`parbake.stores.steps.item_steps`).
 
 A step runs on the items that have been fetched so far. If it asks for another item, it gets nothing, and runs again
 after that item has been fetched. A run that asked for nothing new is committed on the condition that the items it read
@@ -21,9 +21,9 @@ from parbake.process.loops import PerLoop
 from parbake.protocol import control as rules
 from parbake.protocol.control import Control, Number
 from parbake.protocol.record import Record
-from parbake.store.steps import steps as engine
-from parbake.store.steps.base_store import READ_TRIES, EngineStore, changed_too_often
-from parbake.store.steps.item_steps import Commit, Items
+from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps.base_store import READ_TRIES, EngineStore, changed_too_often
+from parbake.stores.steps.item_steps import Commit, Items
 
 T = TypeVar("T")
 TRIES = 60

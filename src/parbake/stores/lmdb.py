@@ -28,9 +28,9 @@ from parbake.ports.records import Lookup, RecordSnapshot, StoreState
 from parbake.process import forks
 from parbake.protocol.control import Control
 from parbake.protocol.record import Record
-from parbake.store._lmdb_writer import LmdbTxn, Writer
-from parbake.store.steps import steps as engine
-from parbake.store.steps.base_store import EngineStore
+from parbake.stores._lmdb_writer import LmdbTxn, Writer
+from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps.base_store import EngineStore
 from parbake.values.sizes import size_bytes
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ from parbake.ports.event_log import Ack, Advance, Applied, Change, Parked, Raise
 from parbake.ports.records import StoreState
 from parbake.protocol.control import SEQUENCE_LIMIT, Control, renumber
 from parbake.protocol.record import Stamp
-from parbake.store.steps import steps as engine
-from parbake.store.steps.steps import APPLIED, BEATS, LOG, PARKED, RING, SEEN, SEQUENCE, Parsed, ReadTxn, Txn
+from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps.record_steps import APPLIED, BEATS, LOG, PARKED, RING, SEEN, SEQUENCE, Parsed, ReadTxn, Txn
 
 SEEN_LIMIT = 100_000
 ITEMS_PER_CHANGE = 6

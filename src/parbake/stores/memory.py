@@ -13,8 +13,8 @@ from typing import TypeVar
 from parbake.ports.records import Lookup, RecordSnapshot
 from parbake.process import forks
 from parbake.protocol.record import Record
-from parbake.store.steps import steps as engine
-from parbake.store.steps.base_store import EngineStore
+from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps.base_store import EngineStore
 
 T = TypeVar("T")
 

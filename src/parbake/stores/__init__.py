@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parbake.errors import StoreError
-from parbake.values.adapters import Schemes
+from parbake.values.schemes import Schemes
 
 if TYPE_CHECKING:
     from parbake.ports.store import Store
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 STORES = Schemes(
     "parbake.stores",
     {
-        "memory": "parbake.store.memory",
-        "lmdb": "parbake.store.lmdb",
+        "memory": "parbake.stores.memory",
+        "lmdb": "parbake.stores.lmdb",
         "redis": "parbake.adapters.redis",
         "rediss": "parbake.adapters.redis",
         "dynamodb": "parbake.adapters.dynamodb",

@@ -15,8 +15,8 @@ from parbake.ports.records import Lookup, StoreState
 from parbake.protocol import control as rules
 from parbake.protocol.control import Control, Promotion, Quarantine
 from parbake.protocol.record import Record, Stamp, encode
-from parbake.store.steps import event_steps as events
-from parbake.store.steps import steps as engine
+from parbake.stores.steps import event_steps as events
+from parbake.stores.steps import record_steps as engine
 
 T = TypeVar("T")
 PAGE = 500
