@@ -132,11 +132,11 @@ class Engine:
     def _parts(self, settings: Settings) -> Parts:
         """What plugins work with. The parts that are created after them are looked up when they are used."""
         core = Core(
-            send=self.notifier.send,
-            touch=self.ingest.touch,
-            stored=self.resolver.stored,
-            listed=self.batch.listed,
-            quarantined=self.quarantines.all,
+            send=lambda alert: self.notifier.send(alert),  # noqa: PLW0108  # it does not exist yet
+            touch=lambda tags: self.ingest.touch(tags),  # noqa: PLW0108  # it does not exist yet
+            stored=lambda bound: self.resolver.stored(bound),  # noqa: PLW0108  # it does not exist yet
+            listed=lambda bound: self.batch.listed(bound),  # noqa: PLW0108  # it does not exist yet
+            quarantined=lambda: self.quarantines.all(),  # noqa: PLW0108  # it does not exist yet
             bound=self.bound_task,
             is_throttled=settings.batch.throttle is not None,
         )

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 import parbake as pb
+import parbake_semantic
 import parbake_semantic.guard
 from parbake_semantic.bank import question_bank
 from parbake_semantic.text import veto
@@ -45,7 +46,7 @@ async def test_a_message_is_screened_once_in_each_wording(desk, message, monkeyp
         screened.append(question)
         return screen(question, vetoes)
 
-    for room in (veto, question_bank):
+    for room in (veto, question_bank, parbake_semantic):
         monkeypatch.setattr(room, "screen", counted)
     await desk.ask(message)
     assert message in screened
