@@ -1,86 +1,130 @@
-"""This code against an earlier revision of it, in one run: a read, an event, a publication, and a computed read.
+"""This tree against two earlier commits, in one run: the engine, its HTTP server, and the assistant.
 
-Rounds of both alternate in processes of their own, so that a machine that slows down slows both down. The figures are
-medians over rounds of the medians of each; a goal is the median of the ratios of rounds that were next to each other.
+Each side is a tree with its own lock, assistant and round script (``_against/round.py``); this driver knows no name of
+theirs. In a round each side has fresh processes, which are measured one right after another. A figure is the median
+over rounds and blocks; a goal is the median of the ratios of neighbours. Times are of the wall, but for the requests
+per CPU time of the small server. In the assistant's processes each text is embedded once, and then remembered, because
+the encoder would drown the rest. The first run makes an environment (a minute or two), kept in ``.against``.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
-import os
 import statistics
 import subprocess
-import sys
-import tarfile
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from _against.rounds import Found, Part, nothing_found, play
+from _against.sides import Side, commit_of, earlier, present
 from _report import Goal, report
-from rich.progress import track
+from rich.progress import Progress
 
-ROOT = Path(__file__).resolve().parents[1]
-WORDS = {
-    "read": "read, 50 strings with 2 tags",
-    "invalidate": "touch until durable",
-    "publish": "publish until durable",
-    "compute": "read that computes and stores",
-}
+BASE = "1fadcc1"
+BEGUN = "1fadcc1"
+"""The last commit before the present work; move it when a piece of work is done and another begins."""
 MOST = 1.05
-JUDGED = ("read", "invalidate", "publish")
+PARTS = {
+    "core": (Part("core", ("read", "touch", "publish", "compute"), blocks=12),),
+    "http": (Part("http", ("serve",), blocks=10),),
+    "assistant": (
+        Part("inside", ("faq_hit", "recommendation"), blocks=12),
+        Part("demo", ("chat_turn",), blocks=15, last=("memory",)),
+    ),
+}
 
 
-def source_of(revision: str, folder: str) -> Path:
-    """The package as a revision has it."""
-    packed = subprocess.run(["git", "archive", revision, "src"], cwd=ROOT, check=True, capture_output=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder, filter="data")
-    return Path(folder, "src")
+@dataclass(frozen=True)
+class Figure:
+    """What a figure is called, and whether it has a goal."""
+
+    words: str
+    unit: str = "us"
+    is_judged: bool = True
 
 
-def round_of(source: Path) -> dict[str, float]:
-    """One round in a process that imports the package from a folder."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "_against_round.py")],
-        env={**os.environ, "PYTHONPATH": str(source)},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+FIGURES = {
+    "read": Figure("read, 50 strings with 2 tags"),
+    "touch": Figure("touch until durable"),
+    "publish": Figure("publish until durable"),
+    "compute": Figure("read that computes and stores", is_judged=False),
+    "serve": Figure("serve over HTTP, CPU per request"),
+    "faq_hit": Figure("FAQ hit, unseen wording, encoder remembered"),
+    "recommendation": Figure("recommendation"),
+    "chat_turn": Figure("chat turn over HTTP, encoder remembered"),
+    "memory": Figure("resident, demo and worker", "MiB"),
+}
 
 
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--revision", default="HEAD~1", help="the revision to compare with, such as HEAD~1")
-    parser.add_argument("--rounds", type=int, default=9, help="rounds of each side")
+    parser.add_argument("--begun", default=BEGUN, metavar="REV", help=f"where the present work began ({BEGUN})")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each part (5)")
+    parser.add_argument("--only", choices=PARTS, help="a part of the figures")
     options = parser.parse_args()
-    before: list[dict[str, float]] = []
-    after: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        sides = [(before, source_of(options.revision, folder)), (after, ROOT / "src")]
-        for n in track(range(options.rounds), description="rounds"):
-            for kept, source in sides if n % 2 else reversed(sides):
-                kept.append(round_of(source))
-    rows = []
-    for name, words in WORDS.items():
-        old, new = (statistics.median(found[name] for found in side) for side in (before, after))
-        ratio = statistics.median(two[name] / one[name] for one, two in zip(before, after, strict=True))
-        rows.append((words, old, new, ratio))
-    ratios = dict(zip(WORDS, (row[3] for row in rows), strict=True))
-    goals = [
-        Goal(f"{WORDS[name]}, against {options.revision}", ratios[name], "x", f"<= {MOST}", met=ratios[name] <= MOST)
-        for name in JUDGED
+    parts = [part for name, some in PARTS.items() if options.only in (None, name) for part in some]
+    commits = dict.fromkeys(map(commit_of, (BASE, options.begun)))
+    with tempfile.TemporaryDirectory() as homes:
+        sides = [present(Path(homes)), *(earlier(commit, Path(homes)) for commit in commits)]
+        show(measure(parts, sides, options.rounds), [side.name for side in sides[1:]])
+
+
+def measure(parts: Sequence[Part], sides: Sequence[Side], rounds: int) -> Found:
+    """All rounds of all parts."""
+    found = nothing_found()
+    with Progress() as bars:
+        if any(part.kind in ("inside", "demo") for part in parts):
+            prepare(sides, bars)
+        for part in parts:
+            for turn in bars.track(range(rounds), description=part.kind):
+                play(part, sides, found, turn=turn)
+    return found
+
+
+def prepare(sides: Sequence[Side], bars: Progress) -> None:
+    """Make the shop of every side, all at the same time."""
+    quiet = subprocess.DEVNULL
+    bar = bars.add_task("shops", total=len(sides))
+    started = [
+        subprocess.Popen(side.command("prepare"), env=side.environment(), stdout=quiet, stderr=quiet) for side in sides
     ]
-    figures = {
-        f"{name}_{side}_us": row[1 + at]
-        for name, row in zip(WORDS, rows, strict=True)
-        for at, side in enumerate(("before", "after"))
+    for process, side in zip(started, sides, strict=True):
+        if process.wait():
+            raise SystemExit(f"the shop of {side.name} could not be made")
+        bars.advance(bar)
+
+
+def show(found: Found, names: Sequence[str]) -> None:
+    """Report the figures of the present side beside those of earlier ones."""
+    now = found["now"]
+    middle = {side: {name: statistics.median(values) for name, values in of.items()} for side, of in found.items()}
+    ratios = {
+        side: {
+            name: statistics.median(new / old for new, old in zip(now[name], found[side][name], strict=True))
+            for name in now
+        }
+        for side in names
     }
-    report("against", ("p50, us", options.revision, "now", "ratio"), rows, figures=figures, goals=goals)
+    goals = [
+        Goal(f"{FIGURES[name].words}, against {side}", ratio, "x", f"<= {MOST}", met=ratio <= MOST)
+        for side in names
+        for name, ratio in ratios[side].items()
+        if FIGURES[name].is_judged
+    ]
+    figures = {f"{name}_{side}_{FIGURES[name].unit.lower()}": middle[side][name] for name in now for side in found}
+    figures |= {f"{name}_to_{side}": ratio for side in names for name, ratio in ratios[side].items()}
+    rows = [
+        (
+            *(FIGURES[name].words, FIGURES[name].unit, middle["now"][name]),
+            *(cell for side in names for cell in (middle[side][name], ratios[side][name])),
+        )
+        for name in now
+    ]
+    columns = ("p50", "unit", "now", *(word for side in names for word in (side, "ratio")))
+    report("against", columns, rows, figures=figures, goals=goals)
 
 
 if __name__ == "__main__":
