@@ -1,7 +1,7 @@
-"""What one side of :mod:`against` does in a process of its own, in the names of this revision.
+"""The round script of revisions that have none of their own, in the names of 1fadcc1: see ``round.py``.
 
-``round.py KIND FOLDER HOME``: the kind is one of :data:`KINDS`, the side's code is below the folder, and the home holds
-the side's shop. :mod:`speak` says what is written. A side of an earlier revision runs the script of its own tree.
+It stays as it is while ``round.py`` follows the code: both must do the same work. Remove it when no comparison goes
+back behind the first revision that has a ``round.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 import sqlite3
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -26,15 +27,15 @@ import speak
 import parbake as pb
 
 ITEMS, KEYS = 50, 200
-READS, EVENTS, HITS, CHOSEN, SHOPPERS = 4_000, 30, 60, 300, 200
+READS, EVENTS, HITS, CHOSEN, SHOPPERS = 500, 8, 5, 20, 200
 SHOP = {"RETAIL_SHOPPERS": "1000", "RETAIL_PRODUCTS": "300", "LLM": "extractive"}
 CHAT = "/v1/chat/completions"
 QUESTIONS = (
     "How many days do I have to send a book back?",
-    "How long do I have to return a manga I bought?",
-    "Until which day am I able to give back an unread novel?",
-    "By what day do I need to return something after delivery?",
+    "How many days do I have to give back an unread novel?",
+    "How many days do I have to return something after delivery?",
     "How many days do I have to bring a parcel back to you?",
+    "How long do I have to return something after delivery?",
 )
 """Wordings that nobody logged, of a question that the bank answers."""
 MESSAGES = (
@@ -144,19 +145,20 @@ def inside() -> None:
 async def _inside(assistant: Any) -> None:
     from retail_assistant.recs.tasks import recommendations
 
-    people = _shoppers()
     async with assistant.lifespan():
-        for question in QUESTIONS:
-            if not (await _asked(assistant, question))["parbake"]["faq"]:
-                raise SystemExit(f"the bank does not answer {question!r}")
+        known = [question for question in QUESTIONS if (await _asked(assistant, question))["parbake"]["faq"]]
+        if not known:
+            raise SystemExit("the bank answers no question: nothing to measure")
+        questions, people = itertools.cycle(known), itertools.cycle(_shoppers())
 
         def hits() -> Awaitable[float]:
-            asked = itertools.islice(itertools.cycle(QUESTIONS), HITS)
-            return speak.median_us(lambda q=q: _asked(assistant, q) for q in asked)
+            asked = itertools.islice(questions, HITS)
+            return speak.median_us((lambda q=q: _asked(assistant, q) for q in asked), clock=time.process_time_ns)
 
         def recommended() -> Awaitable[float]:
-            chosen = itertools.islice(itertools.cycle(people), CHOSEN)
-            return speak.median_us(lambda p=p: assistant.app.serve(recommendations, p, shopper=p) for p in chosen)
+            chosen, serve = itertools.islice(people, CHOSEN), assistant.app.serve
+            acts = (lambda p=p: serve(recommendations, p, shopper=p) for p in chosen)
+            return speak.median_us(acts, clock=time.process_time_ns)
 
         await speak.answer({"faq_hit": hits, "recommendation": recommended})
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import http.client
+import itertools
 import json
 import os
 import statistics
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from _http_load import Client, closed_loop
+from _against.sides import CACHE, Side
 
-from _against.sides import Side
-
-LOAD_S = 0.4
+REQUESTS = 100
+"""Posted to the small app one after the other for a value."""
 Found = dict[str, dict[str, list[float]]]
 """Figures by side and name; those at the same place were measured right after another."""
 
@@ -31,61 +31,78 @@ class Running:
         """Wait for its first line."""
         self._process = process
         self._said = self._hear()
+        self._bodies = itertools.cycle(self._said.get("bodies", ()))
+        self._connection = http.client.HTTPConnection("127.0.0.1", self._said.get("port"), timeout=30)
 
-    def measure(self, figure: str) -> float:
-        """One value of a figure."""
-        if figure in MEASURES:
-            return MEASURES[figure](self._process.pid, self._said)
+    def measure(self, figure: str) -> Mapping[str, float]:
+        """The values of a figure, and of others that are taken with it."""
+        if figure == "memory":
+            return {figure: resident_mib(self._process.pid)}
+        if figure == "serve":
+            return {figure: self._post(REQUESTS)[0]}
+        if figure == "chat_turn":
+            return dict(zip((figure, "chat_wall"), self._post(1), strict=True))
         assert self._process.stdin is not None
         self._process.stdin.write(figure + "\n")
         self._process.stdin.flush()
-        return float(self._hear()["value"])
+        return {figure: float(self._hear()["value"])}
+
+    def _post(self, count: int) -> tuple[float, float]:
+        """Microseconds of the server's CPU per request, and median ones until the answer, on one connection."""
+        taken, before = [], cpu_ns(self._process.pid)
+        for body in itertools.islice(self._bodies, count):
+            raw, began = json.dumps(body), time.perf_counter_ns()
+            self._connection.request("POST", self._said["path"], raw, {"content-type": "application/json"})
+            answer = self._connection.getresponse()
+            content = answer.read()
+            taken.append(time.perf_counter_ns() - began)
+            if answer.status != http.HTTPStatus.OK:
+                raise SystemExit(f"{body} was answered {answer.status}: {content[:300]!r}")
+        return (cpu_ns(self._process.pid) - before) / count / 1000, statistics.median(taken) / 1000
+
+    def close(self) -> None:
+        """End the process: it does when its stdin is closed."""
+        self._connection.close()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def _hear(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self._process.args!r} ended before it was done")
+            raise SystemExit(f"a side ended before it was done; its log is below {CACHE}: {self._process.args!r}")
         said: dict[str, Any] = json.loads(line)
         return said
 
 
 @contextlib.contextmanager
 def running(side: Side, kind: str) -> Iterator[Running]:
-    """Run a kind of one side; it ends when its stdin is closed."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(side.command(kind), env=side.environment(), stdin=pipe, stdout=pipe, text=True) as process:
-        try:
-            yield Running(process)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait(30)
+    """Run a kind of one side."""
+    with side.started(kind) as process, contextlib.closing(Running(process)) as found:
+        yield found
 
 
 @dataclass(frozen=True)
 class Part:
-    """A kind of process, the figures of each block of it, and those that are taken at its end."""
+    """A kind of process, the figures of each block, and those of the last; the first ``warm`` blocks do not count."""
 
     kind: str
     figures: Sequence[str]
     blocks: int
+    warm: int = 1
     last: Sequence[str] = ()
 
 
 def play(part: Part, sides: Sequence[Side], found: Found, *, turn: int) -> None:
-    """One round: fresh processes; blocks alternate between the sides, and the first of them warms up."""
+    """One round of fresh processes, in which blocks alternate between the sides."""
     with contextlib.ExitStack() as stack:
         started = {side.name: stack.enter_context(running(side, part.kind)) for side in rotated(sides, turn)}
-        for block in range(part.blocks + 1):
-            for figure in part.figures:
+        for block in range(-part.warm, part.blocks):
+            for figure in (*part.figures, *(part.last if block == part.blocks - 1 else ())):
                 for side in rotated(sides, turn + block):
-                    value = started[side.name].measure(figure)
-                    if block:
-                        found[side.name][figure].append(value)
-        for figure in part.last:
-            for side in sides:
-                found[side.name][figure].append(started[side.name].measure(figure))
+                    for name, value in started[side.name].measure(figure).items():
+                        if block >= 0:
+                            found[side.name][name].append(value)
 
 
 def rotated(sides: Sequence[Side], turn: int) -> list[Side]:
@@ -100,27 +117,7 @@ def nothing_found() -> Found:
     return defaultdict(lambda: defaultdict(list))
 
 
-def served(pid: int, said: dict[str, Any]) -> float:
-    """Microseconds of the server's CPU per request: its client takes the other core, and would drown them."""
-    bodies = said["bodies"]
-    before = cpu_ns(pid)
-    per_s = asyncio.run(closed_loop(said["port"], said["path"], lambda n: bodies[n % len(bodies)], LOAD_S))
-    return (cpu_ns(pid) - before) / 1000 / (per_s * LOAD_S)
-
-
-def turned(_: int, said: dict[str, Any]) -> float:
-    """Median microseconds of the messages, one after the other on one connection."""
-    return asyncio.run(_turns(said))
-
-
-async def _turns(said: dict[str, Any]) -> float:
-    client = await Client("127.0.0.1", said["port"]).open()
-    times = [await client.post(said["path"], body) for body in said["bodies"]]
-    client.close()
-    return statistics.median(times) * 1e6
-
-
-def resident(pid: int, _: dict[str, Any]) -> float:
+def resident_mib(pid: int) -> float:
     """MiB of the resident sets of a process and of all below it."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
@@ -136,11 +133,3 @@ def resident(pid: int, _: dict[str, Any]) -> float:
 def cpu_ns(pid: int) -> int:
     """Nanoseconds of CPU of a process so far, all its threads together (``clock_getcpuclockid`` of Linux)."""
     return time.clock_gettime_ns((~pid << 3) | 2)
-
-
-MEASURES: dict[str, Callable[[int, dict[str, Any]], float]] = {
-    "serve": served,
-    "chat_turn": turned,
-    "memory": resident,
-}
-"""The figures that are measured from outside of a process; it measures all others itself."""

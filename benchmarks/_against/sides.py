@@ -17,6 +17,7 @@ OWN_SCRIPT = Path("benchmarks", "_against", "round.py")
 OLD_SCRIPT = ROOT / "benchmarks" / "_against" / "round_1fadcc1.py"
 """The script of revisions that have none of their own."""
 LOCKS = ("requirements/runtime.txt", "requirements/models.in")
+KEPT = ("PATH", "HOME", "TMPDIR")
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -29,15 +30,18 @@ class Side:
     python: Path
     home: Path
 
-    def command(self, kind: str) -> list[str | Path]:
-        """The command line of a kind of round."""
+    def started(self, kind: str) -> subprocess.Popen[str]:
+        """Start a kind of round; what it logs is added to a file."""
         own = self.folder / OWN_SCRIPT
-        return [self.python, own if own.is_file() else OLD_SCRIPT, kind, self.folder, self.home]
+        command = [self.python, own if own.is_file() else OLD_SCRIPT, kind, self.folder, self.home]
+        pipe = subprocess.PIPE
+        with (CACHE / f"{self.name}.log").open("a") as log:
+            return subprocess.Popen(command, env=self._environment(), stdin=pipe, stdout=pipe, stderr=log, text=True)
 
-    def environment(self) -> dict[str, str]:
-        """The environment of its processes: they import the tree, and hash alike on every side."""
+    def _environment(self) -> dict[str, str]:
+        """The tree is what is imported, texts hash alike on every side, and no setting of the caller gets in."""
         path = os.pathsep.join(str(self.folder / source) for source in ("src", "assistant/src"))
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PARBAKE"))}
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         return kept | THREADS | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}
 
 
