@@ -28,8 +28,11 @@ class Running:
     """One side's process of one kind."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        """Wait for its first line."""
+        """It has only been started."""
         self._process = process
+
+    def wait(self) -> None:
+        """Until it is ready."""
         self._said = self._hear()
         self._bodies = itertools.cycle(self._said.get("bodies", ()))
         self._connection = http.client.HTTPConnection("127.0.0.1", self._said.get("port"), timeout=30)
@@ -62,7 +65,6 @@ class Running:
 
     def close(self) -> None:
         """End the process: it does when its stdin is closed."""
-        self._connection.close()
         assert self._process.stdin is not None
         self._process.stdin.close()
 
@@ -97,6 +99,8 @@ def play(part: Part, sides: Sequence[Side], found: Found, *, turn: int) -> None:
     """One round of fresh processes, in which blocks alternate between the sides."""
     with contextlib.ExitStack() as stack:
         started = {side.name: stack.enter_context(running(side, part.kind)) for side in rotated(sides, turn)}
+        for one in started.values():
+            one.wait()
         for block in range(-part.warm, part.blocks):
             for figure in (*part.figures, *(part.last if block == part.blocks - 1 else ())):
                 for side in rotated(sides, turn + block):

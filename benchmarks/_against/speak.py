@@ -49,25 +49,14 @@ def _end_with_driver() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def median_us(
-    acts: Iterable[Act], before: Iterable[Act] | None = None, *, clock: Callable[[], int] = time.perf_counter_ns
-) -> float:
-    """Median microseconds of acts; what comes before each is not counted."""
+async def median_us(acts: Iterable[Act], *, clock: Callable[[], int] = time.perf_counter_ns) -> float:
+    """Median microseconds of acts."""
     times = []
-    for act, prepare in zip(acts, before or _nothings(), strict=False):
-        await prepare()
+    for act in acts:
         began = clock()
         await act()
         times.append(clock() - began)
     return statistics.median(times) / 1000
-
-
-def _nothings() -> Iterable[Act]:
-    async def nothing() -> None:
-        """Nothing comes before."""
-
-    while True:
-        yield nothing
 
 
 def remember(embedder: Any) -> None:
