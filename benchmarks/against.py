@@ -2,10 +2,11 @@
 
 Each side is a tree with its own lock, assistant and round script (``_against/round.py``); this driver knows no name of
 theirs. In a round each side has fresh processes, which are measured one right after another. A figure is the median
-over rounds and blocks; a goal is the median of the ratios of neighbours. What passes from thread to thread is measured
-by the CPU time of its process, because its wall time on a shared machine is also that of waiting for a core; beside a
-chat turn's CPU time stands its wall time, without a goal. The assistant's processes embed each text once and remember
-it, because the encoder would drown the rest. The first run makes an environment, kept in ``.against``.
+over rounds and blocks; a goal is the median of the ratios of neighbours. What waits for the disk, or passes from thread
+to thread, is judged by the CPU time of its process, because its wall time on a shared machine depends on the others:
+beside it stands its wall time, with a goal that only one more wait misses. The assistant's processes embed each text
+once and remember it, because the encoder would drown the rest. The first run makes an environment, kept in
+``.against``.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from rich.progress import Progress
 BASE = "1fadcc1"
 BEGUN = "1fadcc1"
 """The last commit before the present work; move it when a piece of work is done and another begins."""
-MOST = 1.05
+MOST, MOST_WALL = 1.05, 1.25
+"""What waits for the disk or for a core takes as long as others let it; one more wait costs more than a quarter."""
 PARTS = {
-    "core": (Part("core", ("read", "touch", "publish", "compute"), blocks=250, warm=10),),
-    "http": (Part("http", ("serve",), blocks=80, warm=2),),
+    "core": (Part("core", ("read", "touch", "publish", "compute"), blocks=100, warm=5, times=3),),
+    "http": (Part("http", ("serve",), blocks=40, warm=2, times=2),),
     "assistant": (
         Part("inside", ("faq_hit", "recommendation"), blocks=80, warm=2),
         Part("demo", ("chat_turn",), blocks=200, warm=40, last=("memory",)),
@@ -38,24 +40,26 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """What a figure is called, and whether it has a goal."""
+    """What a figure is called, and the most that it may grow to."""
 
     words: str
+    most: float | None = MOST
     unit: str = "us"
-    is_judged: bool = True
 
 
 FIGURES = {
-    "read": Figure("read, 50 strings with 2 tags"),
-    "touch": Figure("touch until durable"),
-    "publish": Figure("publish until durable"),
-    "compute": Figure("read that computes and stores", is_judged=False),
-    "serve": Figure("serve over HTTP, CPU"),
-    "faq_hit": Figure("FAQ hit in process, CPU"),
-    "recommendation": Figure("recommendation in process, CPU"),
-    "chat_turn": Figure("chat turn over HTTP, CPU"),
-    "chat_wall": Figure("chat turn over HTTP, until the answer", is_judged=False),
-    "memory": Figure("resident, demo and worker", "MiB"),
+    "read_wall": Figure("read, 50 strings with 2 tags"),
+    "touch_cpu": Figure("touch until durable, CPU"),
+    "touch_wall": Figure("touch until durable", MOST_WALL),
+    "publish_cpu": Figure("publish until durable, CPU"),
+    "publish_wall": Figure("publish until durable", MOST_WALL),
+    "compute_wall": Figure("read that computes and stores", None),
+    "serve_cpu": Figure("serve over HTTP, CPU"),
+    "faq_hit_cpu": Figure("FAQ hit in process, CPU"),
+    "recommendation_cpu": Figure("recommendation in process, CPU"),
+    "chat_turn_cpu": Figure("chat turn over HTTP, CPU"),
+    "chat_turn_wall": Figure("chat turn over HTTP", MOST_WALL),
+    "memory_mib": Figure("resident, demo and worker", unit="MiB"),
 }
 
 
@@ -63,14 +67,15 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--begun", default=BEGUN, metavar="REV", help=f"where the present work began ({BEGUN})")
-    parser.add_argument("--rounds", type=int, default=4, help="rounds of each part (4)")
+    parser.add_argument("--rounds", type=int, help="rounds of the slowest parts (4; 3 if both commits differ)")
     parser.add_argument("--only", choices=PARTS, help="a part of the figures")
     options = parser.parse_args()
     parts = [part for name, some in PARTS.items() if options.only in (None, name) for part in some]
     commits = dict.fromkeys(map(commit_of, (BASE, options.begun)))
     with tempfile.TemporaryDirectory() as homes:
         sides = [present(Path(homes)), *(earlier(commit, Path(homes)) for commit in commits)]
-        show(measure(parts, sides, options.rounds), [side.name for side in sides[1:]])
+        rounds = options.rounds or 9 // len(sides)
+        show(measure(parts, sides, rounds), [side.name for side in sides[1:]])
 
 
 def measure(parts: Sequence[Part], sides: Sequence[Side], rounds: int) -> Found:
@@ -80,7 +85,7 @@ def measure(parts: Sequence[Part], sides: Sequence[Side], rounds: int) -> Found:
         if any(part.kind in ("inside", "demo") for part in parts):
             prepare(sides, bars)
         for part in parts:
-            for turn in bars.track(range(rounds), description=part.kind):
+            for turn in bars.track(range(rounds * part.times), description=part.kind):
                 play(part, sides, found, turn=turn)
     return found
 
@@ -98,32 +103,31 @@ def prepare(sides: Sequence[Side], bars: Progress) -> None:
 
 def show(found: Found, names: Sequence[str]) -> None:
     """Report the figures of the present side beside those of earlier ones."""
-    now = found["now"]
-    middle = {side: {name: statistics.median(values) for name, values in of.items()} for side, of in found.items()}
-    ratios = {
-        side: {
-            name: statistics.median(new / old for new, old in zip(now[name], found[side][name], strict=True))
-            for name in now
-        }
-        for side in names
-    }
+    shown = [name for name in FIGURES if name in found["now"]]
+    middle = {side: {name: statistics.median(of[name]) for name in shown} for side, of in found.items()}
+    ratios = {side: {name: ratio(found["now"][name], found[side][name]) for name in shown} for side in names}
     goals = [
-        Goal(f"{FIGURES[name].words}, against {side}", ratio, "x", f"<= {MOST}", met=ratio <= MOST)
+        Goal(f"{FIGURES[name].words}, against {side}", grown, "x", f"<= {most}", met=grown <= most)
         for side in names
-        for name, ratio in ratios[side].items()
-        if FIGURES[name].is_judged
+        for name, grown in ratios[side].items()
+        if (most := FIGURES[name].most) is not None
     ]
-    figures = {f"{name}_{side}_{FIGURES[name].unit.lower()}": middle[side][name] for name in now for side in found}
-    figures |= {f"{name}_to_{side}": ratio for side in names for name, ratio in ratios[side].items()}
+    figures = {f"{name}_{side}": middle[side][name] for name in shown for side in found}
+    figures |= {f"{name}_to_{side}": grown for side in names for name, grown in ratios[side].items()}
     rows = [
         (
             *(FIGURES[name].words, FIGURES[name].unit, middle["now"][name]),
             *(cell for side in names for cell in (middle[side][name], ratios[side][name])),
         )
-        for name in now
+        for name in shown
     ]
     columns = ("p50", "unit", "now", *(word for side in names for word in (side, "ratio")))
     report("against", columns, rows, figures=figures, goals=goals)
+
+
+def ratio(now: Sequence[float], before: Sequence[float]) -> float:
+    """The median ratio of neighbours."""
+    return statistics.median(new / old for new, old in zip(now, before, strict=True))
 
 
 if __name__ == "__main__":

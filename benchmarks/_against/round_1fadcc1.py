@@ -16,7 +16,6 @@ import re
 import sqlite3
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
@@ -96,16 +95,16 @@ async def _core(app: pb.App) -> None:
     def publish(n: int) -> Awaitable[object]:
         return app.publish(pb.CloudEvent(uuid.uuid4().hex, "bench", "shelf.changed", f"shelf/s{n}"))
 
-    async def compute() -> float:
+    async def compute() -> speak.Times:
         await touch(key := next(changed_ones))
-        return await speak.median_us([lambda: read(key)])
+        return await speak.timed([lambda: read(key)])
 
     for n in range(KEYS):
         await read(n)
     measures = {
-        "read": lambda: speak.median_us(lambda n=n: read(n) for n in itertools.islice(read_ones, READS)),
-        "touch": lambda: speak.median_us([lambda: touch(next(changed_ones))]),
-        "publish": lambda: speak.median_us([lambda: publish(next(changed_ones))]),
+        "read": lambda: speak.timed(lambda n=n: read(n) for n in itertools.islice(read_ones, READS)),
+        "touch": lambda: speak.timed([lambda: touch(next(changed_ones))]),
+        "publish": lambda: speak.timed([lambda: publish(next(changed_ones))]),
         "compute": compute,
     }
     await speak.answer(measures)
@@ -144,14 +143,13 @@ async def _inside(assistant: Any) -> None:
             raise SystemExit("the bank answers no question: nothing to measure")
         questions, people = itertools.cycle(known), itertools.cycle(_shoppers())
 
-        def hits() -> Awaitable[float]:
+        def hits() -> Awaitable[speak.Times]:
             asked = itertools.islice(questions, HITS)
-            return speak.median_us((lambda q=q: _asked(assistant, q) for q in asked), clock=time.process_time_ns)
+            return speak.timed(lambda q=q: _asked(assistant, q) for q in asked)
 
-        def recommended() -> Awaitable[float]:
+        def recommended() -> Awaitable[speak.Times]:
             chosen, serve = itertools.islice(people, CHOSEN), assistant.app.serve
-            acts = (lambda p=p: serve(recommendations, p, shopper=p) for p in chosen)
-            return speak.median_us(acts, clock=time.process_time_ns)
+            return speak.timed(lambda p=p: serve(recommendations, p, shopper=p) for p in chosen)
 
         await speak.answer({"faq_hit": hits, "recommendation": recommended})
 

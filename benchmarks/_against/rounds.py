@@ -18,8 +18,8 @@ from typing import Any
 
 from _against.sides import CACHE, Side
 
-REQUESTS = 100
-"""Posted to the small app one after the other for a value."""
+POSTED = {"serve": 100, "chat_turn": 1}
+"""The figures that a server is asked for, and how many requests one after the other make a value."""
 Found = dict[str, dict[str, list[float]]]
 """Figures by side and name; those at the same place were measured right after another."""
 
@@ -38,19 +38,17 @@ class Running:
         self._connection = http.client.HTTPConnection("127.0.0.1", self._said.get("port"), timeout=30)
 
     def measure(self, figure: str) -> Mapping[str, float]:
-        """The values of a figure, and of others that are taken with it."""
+        """The values of a figure, each by its unit or clock."""
         if figure == "memory":
-            return {figure: resident_mib(self._process.pid)}
-        if figure == "serve":
-            return {figure: self._post(REQUESTS)[0]}
-        if figure == "chat_turn":
-            return dict(zip((figure, "chat_wall"), self._post(1), strict=True))
+            return {"mib": resident_mib(self._process.pid)}
+        if figure in POSTED:
+            return self._post(POSTED[figure])
         assert self._process.stdin is not None
         self._process.stdin.write(figure + "\n")
         self._process.stdin.flush()
-        return {figure: float(self._hear()["value"])}
+        return self._hear()
 
-    def _post(self, count: int) -> tuple[float, float]:
+    def _post(self, count: int) -> dict[str, float]:
         """Microseconds of the server's CPU per request, and median ones until the answer, on one connection."""
         taken, before = [], cpu_ns(self._process.pid)
         for body in itertools.islice(self._bodies, count):
@@ -61,7 +59,8 @@ class Running:
             taken.append(time.perf_counter_ns() - began)
             if answer.status != http.HTTPStatus.OK:
                 raise SystemExit(f"{body} was answered {answer.status}: {content[:300]!r}")
-        return (cpu_ns(self._process.pid) - before) / count / 1000, statistics.median(taken) / 1000
+        spent = cpu_ns(self._process.pid) - before
+        return {"cpu": spent / count / 1000, "wall": statistics.median(taken) / 1000}
 
     def close(self) -> None:
         """End the process: it does when its stdin is closed."""
@@ -86,12 +85,16 @@ def running(side: Side, kind: str) -> Iterator[Running]:
 
 @dataclass(frozen=True)
 class Part:
-    """A kind of process, the figures of each block, and those of the last; the first ``warm`` blocks do not count."""
+    """A kind of process, the figures of each block, and those of the last; the first ``warm`` blocks do not count.
+
+    There are ``times`` as many rounds of it, because what it measures depends on the process and its files.
+    """
 
     kind: str
     figures: Sequence[str]
     blocks: int
     warm: int = 1
+    times: int = 1
     last: Sequence[str] = ()
 
 
@@ -104,9 +107,9 @@ def play(part: Part, sides: Sequence[Side], found: Found, *, turn: int) -> None:
         for block in range(-part.warm, part.blocks):
             for figure in (*part.figures, *(part.last if block == part.blocks - 1 else ())):
                 for side in rotated(sides, turn + block):
-                    for name, value in started[side.name].measure(figure).items():
+                    for how, value in started[side.name].measure(figure).items():
                         if block >= 0:
-                            found[side.name][name].append(value)
+                            found[side.name][f"{figure}_{how}"].append(value)
 
 
 def rotated(sides: Sequence[Side], turn: int) -> list[Side]:

@@ -1,7 +1,7 @@
 """What every round script shares: how it talks to the driver, and its clock. It knows no name of parbake.
 
 A script writes one JSON object per line. The first line of an in-process kind is ``{"figures": [names]}``; then each
-name that the driver writes to its stdin is answered by ``{"value": microseconds}``. The only line of a server is
+name that the driver writes to its stdin is answered by ``{"cpu": ..., "wall": ...}``. The only line of a server is
 ``{"port": ..., "path": ..., "bodies": [...]}``: the driver posts those bodies. Both end when their stdin is closed.
 A driver also talks to the scripts of earlier revisions, so these lines stay as they are.
 """
@@ -23,6 +23,8 @@ from typing import Any
 
 OUT = sys.stdout
 Act = Callable[[], Awaitable[object]]
+Times = dict[str, float]
+"""Median microseconds of this process's CPU, and of the wall clock."""
 
 
 def say(**what: object) -> None:
@@ -31,11 +33,11 @@ def say(**what: object) -> None:
     OUT.flush()
 
 
-async def answer(measures: Mapping[str, Callable[[], Awaitable[float]]]) -> None:
+async def answer(measures: Mapping[str, Callable[[], Awaitable[Times]]]) -> None:
     """Measure whatever figure the driver asks for, until it asks for no more."""
     say(figures=list(measures))
     while name := (await asyncio.to_thread(sys.stdin.readline)).strip():
-        say(value=await measures[name]())
+        say(**await measures[name]())
 
 
 def serve_at(port: int, path: str, bodies: Sequence[object]) -> None:
@@ -49,14 +51,15 @@ def _end_with_driver() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def median_us(acts: Iterable[Act], *, clock: Callable[[], int] = time.perf_counter_ns) -> float:
-    """Median microseconds of acts."""
-    times = []
+async def timed(acts: Iterable[Act]) -> Times:
+    """Time one act after the other."""
+    cpu, wall = [], []
     for act in acts:
-        began = clock()
+        cpu_began, began = time.process_time_ns(), time.perf_counter_ns()
         await act()
-        times.append(clock() - began)
-    return statistics.median(times) / 1000
+        wall.append(time.perf_counter_ns() - began)
+        cpu.append(time.process_time_ns() - cpu_began)
+    return {"cpu": statistics.median(cpu) / 1000, "wall": statistics.median(wall) / 1000}
 
 
 def remember(embedder: Any) -> None:
