@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,11 @@ BEGUN = "1fadcc1"
 """The last commit before the present work; move it when a piece of work is done and another begins."""
 MOST, MOST_WALL = 1.05, 1.25
 """What waits for the disk or for a core takes as long as others let it; one more wait costs more than a quarter."""
+LEAST = 2
+"""Rounds of each part, however long they take."""
 PARTS = {
-    "core": (Part("core", ("read", "touch", "publish", "compute"), blocks=100, warm=5, times=3),),
-    "http": (Part("http", ("serve",), blocks=40, warm=2, times=2),),
+    "core": (Part("core", ("read", "touch", "publish", "compute"), blocks=100, warm=5, times=3, weight=2),),
+    "http": (Part("http", ("serve",), blocks=40, warm=2, times=2, weight=2),),
     "assistant": (
         Part("inside", ("faq_hit", "recommendation"), blocks=80, warm=2),
         Part("demo", ("chat_turn",), blocks=200, warm=40, last=("memory",)),
@@ -68,24 +71,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--begun", default=BEGUN, metavar="REV", help=f"where the present work began ({BEGUN})")
     parser.add_argument("--rounds", type=int, help="rounds of the slowest parts (4; 3 if both commits differ)")
+    parser.add_argument(
+        "--minutes", type=float, default=9, help="after which no round begins, but two of each part (9)"
+    )
     parser.add_argument("--only", choices=PARTS, help="a part of the figures")
     options = parser.parse_args()
+    ends = time.monotonic() + 60 * options.minutes
     parts = [part for name, some in PARTS.items() if options.only in (None, name) for part in some]
     commits = dict.fromkeys(map(commit_of, (BASE, options.begun)))
     with tempfile.TemporaryDirectory() as homes:
         sides = [present(Path(homes)), *(earlier(commit, Path(homes)) for commit in commits)]
         rounds = options.rounds or 9 // len(sides)
-        show(measure(parts, sides, rounds), [side.name for side in sides[1:]])
+        show(measure(parts, sides, rounds, ends), [side.name for side in sides[1:]])
 
 
-def measure(parts: Sequence[Part], sides: Sequence[Side], rounds: int) -> Found:
-    """All rounds of all parts."""
+def measure(parts: Sequence[Part], sides: Sequence[Side], rounds: int, ends: float) -> Found:
+    """All rounds of all parts, or as many as fit into a part's share of the time; at least two."""
     found = nothing_found()
     with Progress() as bars:
         if any(part.kind in ("inside", "demo") for part in parts):
             prepare(sides, bars)
-        for part in parts:
-            for turn in bars.track(range(rounds * part.times), description=part.kind):
+        for at, part in enumerate(parts):
+            share = part.weight / sum(later.weight for later in parts[at:])
+            until, most = time.monotonic() + share * (ends - time.monotonic()), rounds * part.times
+            for turn in bars.track(range(most), description=part.kind):
+                if turn >= LEAST and time.monotonic() > until:
+                    bars.console.print(f"{part.kind}: {turn} of {most} rounds in its share of the time")
+                    break
                 play(part, sides, found, turn=turn)
     return found
 

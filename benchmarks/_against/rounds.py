@@ -87,7 +87,8 @@ def running(side: Side, kind: str) -> Iterator[Running]:
 class Part:
     """A kind of process, the figures of each block, and those of the last; the first ``warm`` blocks do not count.
 
-    There are ``times`` as many rounds of it, because what it measures depends on the process and its files.
+    There are ``times`` as many rounds of it if what it measures depends on the process and its files. ``weight`` is its
+    share of the time.
     """
 
     kind: str
@@ -95,6 +96,7 @@ class Part:
     blocks: int
     warm: int = 1
     times: int = 1
+    weight: int = 3
     last: Sequence[str] = ()
 
 
