@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--begun", default=BEGUN, metavar="REV", help=f"where the present work began ({BEGUN})")
     parser.add_argument("--rounds", type=int, help="rounds of the slowest parts (4; 3 if both commits differ)")
     parser.add_argument(
-        "--minutes", type=float, default=9, help="after which no round begins, but two of each part (9)"
+        "--minutes", type=float, default=8, help="after which no round begins, but two of each part (8)"
     )
     parser.add_argument("--only", choices=PARTS, help="a part of the figures")
     options = parser.parse_args()
