@@ -69,6 +69,6 @@ lock: setup  ## resolve the lock files anew (ARGS=--upgrade for newer versions)
 
 clean:  ## remove the environments and every cache
 	@rm -rf .venv .venv.building .venv-other .venv-other.building \
-		.venv-bench .venv-bench.building .coverage .coverage.* htmlcov .hypothesis \
+		.venv-bench .venv-bench.building .against .coverage .coverage.* htmlcov .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

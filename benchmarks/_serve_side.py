@@ -1,4 +1,4 @@
-"""One side of :mod:`serve` in a process of its own: ``parbake``, whichever is on the path, or ``bare`` uvicorn.
+"""One side of :mod:`serve` in a process of its own: ``parbake``, or ``bare`` uvicorn.
 
 Prints the port and serves until it is ended.
 """
@@ -19,10 +19,10 @@ def serve_parbake(bound: socket.socket) -> None:
     from _reads import tasks
 
     import parbake as pb
+    from parbake.http import HttpApp, run_http
 
-    http = pb if hasattr(pb, "run_http") else __import__("parbake.http").http  # earlier revisions export it at the top
     with tempfile.TemporaryDirectory() as folder:
-        http.run_http(http.HttpApp(pb.App(tasks, store=f"lmdb://{folder}/store")), bound)
+        run_http(HttpApp(pb.App(tasks, store=f"lmdb://{folder}/store")), bound)
 
 
 def serve_bare(bound: socket.socket) -> None:
