@@ -24,6 +24,7 @@ from typing import Any
 import speak
 
 import parbake as pb
+from parbake.ports.cloudevents import CloudEvent
 
 ITEMS, KEYS = 50, 200
 READS, HITS, CHOSEN, SHOPPERS = 200, 5, 20, 200
@@ -93,7 +94,7 @@ async def _core(app: pb.App) -> None:
         return app.touch(f"shelf/s{n}")
 
     def publish(n: int) -> Awaitable[object]:
-        return app.publish(pb.CloudEvent(uuid.uuid4().hex, "bench", "shelf.changed", f"shelf/s{n}"))
+        return app.publish(CloudEvent(uuid.uuid4().hex, "bench", "shelf.changed", f"shelf/s{n}"))
 
     async def compute() -> speak.Times:
         await touch(key := next(changed_ones))
@@ -210,7 +211,7 @@ def main() -> None:
     speak.check_own(folder, pb)
     if kind in ASSISTANT:
         import retail_assistant
-        from parbake.embedders.minilm import MiniLm
+        from parbake_semantic.embedders.minilm import MiniLm
 
         speak.check_own(folder, retail_assistant)
         if kind != "prepare":
