@@ -165,9 +165,3 @@ class Cluster:
     def _keep(self, process: Any) -> Any:
         self._started.append(process)
         return process
-
-
-def cost_of(pid: int) -> float:
-    """Return the CPU seconds of a process and its ended children; see proc(5)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
