@@ -4,6 +4,8 @@ Real conversations with the local model, eight at once: the share of input token
 with every policy in the prefix, with the prompts that the shop sends, and with the clock first. Beside it stands what
 the best cache could read: one that keeps every prefix of every earlier prompt. Then the time to the first token with a
 cold and a warm prefix, and in a new process with a slot file.
+
+``--full`` holds 500 turns of each kind, which takes some twenty minutes.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from retail_assistant.world import generate
 
 KINDS = ("all policies", "shop", "clock first")
 REPLY_TOKENS = 12
+TURNS, FULL = 80, 500
 CLOCKED = 8
 """Turns with the clock first: each computes the whole prefix."""
 FIRST_TOKEN = """
@@ -165,7 +168,8 @@ def new_process(folder: str) -> float:
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=500, help="turns of each kind (500)")
+    parser.add_argument("--turns", type=int, default=TURNS, help=f"turns of each kind ({TURNS})")
+    parser.add_argument("--full", dest="turns", action="store_const", const=FULL, help=f"{FULL} turns of each kind")
     options = parser.parse_args()
     found: dict[str, Measured] = {}
     with tempfile.TemporaryDirectory() as folder:

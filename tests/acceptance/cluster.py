@@ -20,7 +20,9 @@ from parbake.testing import FileClock
 HERE = Path(__file__).parent
 APP = "app_under_test:app"
 ON_EVERY_STORE = [
-    pytest.mark.parametrize("store", ["lmdb", "valkey", "dynamodb"], indirect=True, scope="module"),
+    pytest.mark.parametrize(
+        "store", ["lmdb", "valkey", pytest.param("dynamodb", marks=pytest.mark.slow)], indirect=True, scope="module"
+    ),
     pytest.mark.timeout(3600),  # this includes the first batch runs on a server
 ]
 """Marks the tests of a module that show the same on the embedded store and on both kinds of server."""

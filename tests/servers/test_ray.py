@@ -1,5 +1,6 @@
 """The executor suite on a Ray cluster of this machine."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import parbake as pb
 from parbake.adapters.ray import RayExecutor
 from parbake.testing import executor_app
 from parbake.testing.executors import ExecutorSuite
@@ -53,19 +55,24 @@ def other(make_app):
         process.stdin.close()
 
 
-@pytest.mark.xdist_group("ray")
+async def test_a_cluster_that_was_left_behind_is_not_joined(current, tmp_path, monkeypatch):
+    """Where Ray remembers a cluster that does not run any more, a run computes on a new one."""
+    current(NOBODY)
+    monkeypatch.setenv(executor_app.STORE, f"lmdb://{tmp_path}/store")
+    executor = RayExecutor(executor_app.NAME, processes=2)
+    app = pb.App(executor_app.tasks, store=os.environ[executor_app.STORE], batch=pb.Batch(executor=executor))
+    run = await app.materialize(executor_app.weights)
+    assert run.built[-1].rows == executor_app.KEYS
+    await app.close()
+
+
+@pytest.mark.slow
 class TestRayExecutor(ExecutorSuite):
     """A cluster that ends with the app."""
 
     def make_executor(self, app):
         """Return an executor with two processes."""
         return RayExecutor(app, processes=2)
-
-    async def test_a_cluster_that_was_left_behind_is_not_joined(self, current, app):
-        """Where Ray remembers a cluster that does not run any more, a run computes on a new one."""
-        current(NOBODY)
-        run = await app.materialize(executor_app.weights)
-        assert run.built[-1].rows == executor_app.KEYS
 
     async def test_only_a_named_cluster_is_joined(self, current, other, make_app):
         """Beside a running cluster a run computes on its own, and on the running one if its address is given."""
