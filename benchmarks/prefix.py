@@ -178,7 +178,7 @@ def main() -> None:
         generate(Path(folder) / "shop.db", seed=7, products=60, shoppers=60, messages=100, now=time.time())
         shop = LiveShop(Path(folder) / "shop.db")
         for kind in KINDS:
-            turns = min(CLOCKED, math.ceil(options.turns / 10)) if kind == "clock first" else options.turns
+            turns = min(CLOCKED, math.ceil(options.turns / 20)) if kind == "clock first" else options.turns
             found[kind] = asyncio.run(converse(kind, shop, turns, str(Path(folder) / "files")))
         shop.close()
         cold, warm = asyncio.run(warm_and_cold(str(Path(folder) / "slots")))
