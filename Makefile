@@ -17,7 +17,7 @@ PROJECTS := pyproject.toml assistant/pyproject.toml --no-emit-package parbake
 # `make demo` does without these; the client of DynamoDB alone weighs 34 MB.
 DEV_EXTRAS := $(EXTRAS) --extra bedrock --extra dynamodb --extra kafka --extra ray --extra usearch
 
-.PHONY: help setup demo test installed test-fast check reference bench simulate mutants lock clean
+.PHONY: help setup demo test slow installed test-fast check reference bench simulate mutants lock clean
 
 help:  ## list the verbs
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -32,14 +32,17 @@ demo:  ## serve the shopping assistant (PORT=8000, DEMO_TOKEN= for operators, LL
 	@if [ -n "$$DEMO_TOKEN" ]; then export PARBAKE_TOKEN="$$DEMO_TOKEN"; fi; \
 		exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS .venv/bin/retail-assistant demo --port $(PORT)
 
-test: check  ## set up, check, and run every test that needs no root (ARGS= goes to pytest)
-	@$(TEST_ENV) $(RUN) pytest $(IN_TWO) $(ARGS)
+test: check  ## set up, check, and run every test that is not slow; none needs root (ARGS= goes to pytest)
+	@$(TEST_ENV) $(RUN) pytest $(IN_TWO) -m "not slow" $(ARGS)
+
+slow: setup  ## the tests that `make test` leaves out: more seeds, more rounds of faults, a third store, Ray
+	@$(TEST_ENV) $(RUN) pytest $(IN_TWO) -m slow $(ARGS)
 
 installed: setup  ## try the demo, the wheel and every example where they are installed, on each supported Python
 	@$(CLEAN_ENV) $(RUN) pytest $(IN_TWO) tests/installed $(ARGS)
 
 test-fast: setup  ## the tiers without servers, in parallel
-	@$(TEST_ENV) $(RUN) pytest -n 2 $(wildcard tests/unit tests/conformance) $(ARGS)
+	@$(TEST_ENV) $(RUN) pytest -n 2 -m "not slow" $(wildcard tests/unit tests/conformance) $(ARGS)
 
 check: setup  ## formatting, lint, types, layers
 	@$(RUN) ruff format --check $(PATHS)

@@ -33,12 +33,12 @@ def environment(home: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(home: str, **settings: str) -> Iterator[tuple[int, str]]:
-    """Run a server on a free port, with more settings in its environment.
+def serving(home: str, *, app: str = APP, **settings: str) -> Iterator[tuple[int, str]]:
+    """Run a server of an app on a free port, with more settings in its environment.
 
     Gives its process number and its address, once it answers.
     """
-    command = [sys.executable, "-m", "parbake", "serve", APP, "--port", "0"]
+    command = [sys.executable, "-m", "parbake", "serve", app, "--port", "0"]
     with subprocess.Popen(command, env=environment(home) | settings, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr is not None

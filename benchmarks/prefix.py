@@ -4,12 +4,15 @@ Real conversations with the local model, eight at once: the share of input token
 with every policy in the prefix, with the prompts that the shop sends, and with the clock first. Beside it stands what
 the best cache could read: one that keeps every prefix of every earlier prompt. Then the time to the first token with a
 cold and a warm prefix, and in a new process with a slot file.
+
+``--full`` holds 500 turns of each kind, which takes some twenty minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import statistics
 import subprocess
@@ -35,6 +38,8 @@ from retail_assistant.world import generate
 
 KINDS = ("all policies", "shop", "clock first")
 REPLY_TOKENS = 12
+TURNS, FULL = 40, 500
+HANGS_S = 900.0
 CLOCKED = 8
 """Turns with the clock first: each computes the whole prefix."""
 FIRST_TOKEN = """
@@ -94,7 +99,7 @@ def common(one: Sequence[int], other: Sequence[int]) -> int:
 async def reply(model: LlamaGenerator, sent: Prompt) -> tuple[str, Usage, Prediction]:
     """One reply with its tokens."""
     text, last = "", None
-    async for delta in model.stream(sent, max_tokens=REPLY_TOKENS, timeout_s=120):
+    async for delta in model.stream(sent, max_tokens=REPLY_TOKENS, timeout_s=HANGS_S):
         text += delta.text
         last = delta
     assert last is not None
@@ -135,7 +140,7 @@ def of_600(question: str) -> Prompt:
 async def first_token(model: LlamaGenerator, sent: Prompt) -> float:
     """Seconds until the first piece of text."""
     began = time.perf_counter()
-    stream = model.stream(sent, max_tokens=4, timeout_s=120)
+    stream = model.stream(sent, max_tokens=4, timeout_s=HANGS_S)
     async for delta in stream:
         if delta.text:
             return time.perf_counter() - began
@@ -165,14 +170,15 @@ def new_process(folder: str) -> float:
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=500, help="turns of each kind (500)")
+    parser.add_argument("--turns", type=int, default=TURNS, help=f"turns of each kind ({TURNS})")
+    parser.add_argument("--full", dest="turns", action="store_const", const=FULL, help=f"{FULL} turns of each kind")
     options = parser.parse_args()
     found: dict[str, Measured] = {}
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder) / "shop.db", seed=7, products=60, shoppers=60, messages=100, now=time.time())
         shop = LiveShop(Path(folder) / "shop.db")
         for kind in KINDS:
-            turns = min(CLOCKED, options.turns) if kind == "clock first" else options.turns
+            turns = min(CLOCKED, math.ceil(options.turns / 20)) if kind == "clock first" else options.turns
             found[kind] = asyncio.run(converse(kind, shop, turns, str(Path(folder) / "files")))
         shop.close()
         cold, warm = asyncio.run(warm_and_cold(str(Path(folder) / "slots")))

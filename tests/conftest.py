@@ -13,7 +13,7 @@ FIRST = ("simulation", "acceptance", "servers", "browser")
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(items):
-    """Group tests for two processes: tiers that share a prepared shop or servers stay together, the rest by file.
+    """Group tests for two processes: tests that share a prepared shop stay together, the rest by file.
 
     The long ones begin first, so that neither process waits for the other at the end.
     """
@@ -26,9 +26,11 @@ def _group(item):
     tier = _tier(item)
     if _is_long_search(item):
         return item.callspec.id
+    if tier == "acceptance":  # a shop is prepared on each kind of store
+        return f"{tier} on {item.callspec.params.get('store', 'lmdb') if hasattr(item, 'callspec') else 'lmdb'}"
     if tier == "installed":  # tests of one demo stay together; each other test makes its own environment
         return f"demo {item.callspec.params['demo']}" if "demo" in item.fixturenames else item.nodeid
-    return tier if tier in FIRST[1:] else item.nodeid.partition("::")[0]
+    return tier if tier == "browser" else item.nodeid.partition("::")[0]
 
 
 def _tier(item):

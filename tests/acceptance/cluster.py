@@ -20,7 +20,9 @@ from parbake.testing import FileClock
 HERE = Path(__file__).parent
 APP = "app_under_test:app"
 ON_EVERY_STORE = [
-    pytest.mark.parametrize("store", ["lmdb", "valkey", "dynamodb"], indirect=True, scope="module"),
+    pytest.mark.parametrize(
+        "store", ["lmdb", "valkey", pytest.param("dynamodb", marks=pytest.mark.slow)], indirect=True, scope="module"
+    ),
     pytest.mark.timeout(3600),  # this includes the first batch runs on a server
 ]
 """Marks the tests of a module that show the same on the embedded store and on both kinds of server."""
@@ -165,9 +167,3 @@ class Cluster:
     def _keep(self, process: Any) -> Any:
         self._started.append(process)
         return process
-
-
-def cost_of(pid: int) -> float:
-    """Return the CPU seconds of a process and its ended children; see proc(5)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

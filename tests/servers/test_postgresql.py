@@ -6,6 +6,7 @@ import threading
 
 import psycopg
 import pytest
+from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, emit, prune
@@ -156,7 +157,7 @@ def test_a_slow_transaction_is_never_skipped(database, source):
         thread.join(0.3)
         assert done == []
         assert source.poll(0, 10) == []
-    thread.join(10)
+    thread.join(HANGS_S)
     assert subjects(source.poll(0, 10)) == ["fact/slow", "fact/quick"]
 
 
@@ -169,7 +170,7 @@ def test_other_writers_are_ordered_too(database, source):
         thread = in_thread(database, "fact/next", done)
         thread.join(0.3)
         assert done == []
-    thread.join(10)
+    thread.join(HANGS_S)
     rows = source.poll(0, 10)
     assert subjects(rows) == ["fact/plain", "fact/next"]
     assert rows[0].position < rows[1].position < 9999

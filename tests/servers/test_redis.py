@@ -154,7 +154,7 @@ async def test_an_answer_of_a_server_that_was_replaced_meanwhile_is_not_passed_o
 
 async def test_a_commit_whose_answer_is_lost_is_an_error_and_is_not_repeated(opened, valkey_server):
     """If a server hangs during a commit the caller gets an error, and the write is made at most once."""
-    items = await opened(valkey_server.url, prefix=next(prefixes), timeout_s=1)
+    items = await opened(valkey_server.url, prefix=next(prefixes), timeout_s=3)
     await items.put([(b"q", b"0")])
     valkey_server.stop()
     try:

@@ -100,7 +100,7 @@ def test_the_stale_share_is_found(client, run):
     client.set("other:1", "not looked at")
     status, found = run("--pattern", "faq:*", "--ttl", "4600", "--fail-over", "0.1")
     assert (status, found["keys_drawn"], found["outcomes"]) == (3, 40, {"different": 10, "equal": 30})
-    assert found["age_stale"]["p50"] == pytest.approx(1000, abs=30)
+    assert 1000 <= found["age_stale"]["p50"] < 1000 + HANGS_S
     assert found["stale_low"] < 0.25 < found["stale_high"]
 
 

@@ -15,7 +15,7 @@ from simulator.catalogue import applied, names, what_is_wrong
 from simulator.processes import invariants
 from simulator.world.world_state import World
 
-SEEDS = int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "1000"))
+FEW, MANY = 150, int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "1000"))
 JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else max(1, min(2, os.cpu_count() or 1))
 """Where tests run in two processes already, each plays its own histories."""
 PAST = [line.split() for line in Path(__file__).with_name("seeds.txt").read_text().splitlines() if line[:1] != "#"]
@@ -27,15 +27,16 @@ ack_before_durable collapse_inherited checksum_ignored cache_unfenced shapes_sha
 
 
 @pytest.mark.timeout(7200)  # the limit is for a hang; a run takes some minutes
+@pytest.mark.parametrize("seeds", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", list(campaign.MODELS))
-def test_fresh_histories_keep_every_promise(kind):
+def test_fresh_histories_keep_every_promise(kind, seeds):
     """New seeds give no violation, most reads are hits, and many read values that have just changed."""
     start = secrets.randbelow(1 << 40)
-    found = campaign.run(kind, range(start, start + SEEDS), jobs=JOBS)
+    found = campaign.run(kind, range(start, start + seeds), jobs=JOBS)
     assert not found.failed, [
         f"make simulate ARGS='--replay {model}:{seed}'  # {what}" for model, seed, what in found.failed
     ]
-    assert found.seeds == SEEDS
+    assert found.seeds == seeds
     assert found.hit_rate >= 0.80
     assert found.recent_share >= 0.20
 

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 import parbake as pb
 from parbake.adapters._alert_queue import AlertQueue
@@ -86,7 +86,7 @@ def moody():
 def heard(server, count=1):
     """Wait until this many alerts were accepted, and return them."""
     while len(server.taken) < count:
-        assert server.asked.wait(20), "nobody asked"
+        assert server.asked.wait(HANGS_S), "nobody asked"
         server.asked.clear()
     return server.taken
 
@@ -96,7 +96,7 @@ async def test_an_alert_that_was_not_taken_is_sent_again(moody, tmp_path, monkey
     monkeypatch.setattr("parbake.adapters._alert_queue.FIRST_S", 0.01)
     sink = WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     await sink.send(ALERT)
-    assert moody.asked.wait(20)
+    assert moody.asked.wait(HANGS_S)
     moody.is_in_the_mood = True
     assert await asyncio.to_thread(heard, moody) == ["faq is 2h old"]
     assert len(moody.tried) >= 2
@@ -106,10 +106,11 @@ async def test_an_alert_that_was_not_taken_is_sent_again(moody, tmp_path, monkey
 
 async def test_a_queue_outlives_its_process(moody, tmp_path, monkeypatch):
     """Sinks that open a queue file deliver each alert in it once, without a new alert."""
-    monkeypatch.setattr("parbake.adapters._alert_queue.CLAIMED_S", 1.0)
+    monkeypatch.setattr("parbake.adapters._alert_queue.CLAIMED_S", 0.0)
     queue = AlertQueue(tmp_path / "alerts.db")
     for number in range(3):
         queue.add(json.dumps({"message": f"{number}"}).encode())
+    monkeypatch.setattr("parbake.adapters._alert_queue.CLAIMED_S", HANGS_S)
     moody.is_in_the_mood = True
     monkeypatch.setattr("parbake.adapters.webhook.LOOK_AGAIN_S", 0.05)
     for _ in range(2):  # as two processes would
@@ -165,22 +166,22 @@ async def test_an_answer_that_never_ends_holds_back_no_other_alert(tmp_path, mon
         sink = WebhookSink(f"http://127.0.0.1:{server.server_port}/", queue=tmp_path / "alerts.db")
         for kind in ("first", "second"):
             await sink.send(Alert(kind, "faq", "support", "old", 1.0))
-        assert set(tried) == {"first", "second"}
+        await until(lambda: set(tried) == {"first", "second"})
         ended.set()
         for thread in threading.enumerate():
             if thread.name == "parbake-webhook-post":
-                await asyncio.to_thread(thread.join, 5)
+                await asyncio.to_thread(thread.join, HANGS_S)
         server.shutdown()
 
 
 async def test_what_another_process_left_behind_is_delivered(moody, tmp_path, monkeypatch):
     """An idle sink looks into the queue again and delivers an alert that another process left there."""
     monkeypatch.setattr("parbake.adapters.webhook.LOOK_AGAIN_S", 0.05)
-    monkeypatch.setattr("parbake.adapters._alert_queue.CLAIMED_S", 0.1)
     moody.is_in_the_mood = True
     sink = WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     await sink.send(ALERT)
     assert await asyncio.to_thread(heard, moody) == ["faq is 2h old"]
+    monkeypatch.setattr("parbake.adapters._alert_queue.CLAIMED_S", 0.0)
     AlertQueue(tmp_path / "alerts.db").add(b'{"message": "left"}')
     assert await asyncio.to_thread(heard, moody, 2) == ["faq is 2h old", "left"]
     await empty(tmp_path / "alerts.db")

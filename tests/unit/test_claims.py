@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from tests.unit.shopfloor import contract
+from tests.waiting import HANGS_S, until
 
 import parbake as pb
 from parbake.lanes.event.work_claims import WorkClaims, part_of
@@ -70,7 +71,7 @@ async def test_two_workers_refresh_each_key_once(batched):
     await asyncio.gather(*map(work, workers))
     floor.computed.clear()
     await server.touch("fact/all")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANGS_S):
         await asyncio.gather(*map(work, workers))
     assert set(floor.computed.values()) == {1}
     assert sum(floor.computed.values()) == KEYS
@@ -98,14 +99,19 @@ async def test_a_long_computation_keeps_its_lease(monkeypatch):
     store, clock = MemoryStore(), FakeClock()
     slow, other = (WorkClaims(store, clock, WorkerBoard(store, clock)) for _ in range(2))
     part = part_of("row@1", b"a")
+
+    async def held():
+        return await store.get("lease/refresh/row@1/" + str(part.number))
+
+    async def renewed():
+        return await held() != before
+
     async with slow.take(part) as is_mine:
         assert is_mine
         for _ in range(5):
-            before = await store.get("lease/refresh/row@1/" + str(part.number))
+            before = await held()
             clock.advance(5)
-            async with asyncio.timeout(20):
-                while await store.get("lease/refresh/row@1/" + str(part.number)) == before:  # noqa: ASYNC110 - in a store
-                    await asyncio.sleep(0.001)
+            await until(renewed)
         async with other.take(part) as is_theirs:
             assert not is_theirs
 

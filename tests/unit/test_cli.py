@@ -186,7 +186,7 @@ def test_a_store_that_cannot_be_opened_is_one_line(tmp_path):
         f"import parbake as pb\napp = pb.App(pb.Registry(), store='lmdb://{tmp_path}/file/store')\n"
     )
     command = [sys.executable, "-m", "parbake", "serve", "blocked:app", "--port", "0"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANGS_S, check=False)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("parbake: ")

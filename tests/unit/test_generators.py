@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.waiting import HANGS_S
 
 import parbake as pb
 import parbake_semantic.guard
@@ -359,11 +360,11 @@ def test_a_hosted_model_streams_and_reports_its_usage():
     usage = {"prompt_tokens": 4, "completion_tokens": 1}
     chunks = [said("hi"), said(None, finish_reason="stop"), {"choices": [], "usage": usage}]
     client = Client([SimpleNamespace(model_dump=lambda chunk=chunk, **_: chunk) for chunk in chunks])
-    deltas = ask(hosted(client))
+    deltas = ask(hosted(client), timeout_s=900.0)
     assert [d.text for d in deltas] == ["hi", ""]
     assert deltas[-1].usage == Usage(uncached=4, output=1)
     assert client.asked["messages"] == messages(PROMPT)
-    assert 4.0 < client.asked["timeout"].read <= 5.0
+    assert 900.0 - HANGS_S < client.asked["timeout"].read <= 900.0
     assert client.asked["timeout"].connect == 1.0
 
 
@@ -405,7 +406,7 @@ def test_the_client_is_opened_once_in_each_loop_and_does_not_retry_by_itself():
 def test_an_attempt_never_has_less_than_no_time():
     """After its end an attempt has 0 seconds left."""
     assert Attempt(-1.0).left() == 0.0
-    assert 0.0 < Attempt(9.0).left() <= 9.0
+    assert 0.0 < Attempt(900.0).left() <= 900.0
 
 
 def test_a_missing_client_says_what_to_install(monkeypatch):

@@ -10,6 +10,7 @@ import sys
 import msgspec
 import pytest
 from tests.unit.shopfloor import contract
+from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.errors import StoreError
@@ -385,7 +386,7 @@ async def test_a_lease_is_renewed_for_as_long_as_the_run_works(rows, world, monk
     monkeypatch.setattr(type(runs), "hold", counted)
     monkeypatch.setattr(type(runs), "finish", patient)
     monkeypatch.setattr(runs, "lease_s", 0.03)
-    await asyncio.wait_for(rows.run(), 30)
+    await asyncio.wait_for(rows.run(), HANGS_S)
     assert renewed[:4] == [pytest.approx(0.03), None, pytest.approx(0.03), pytest.approx(0.03)]
     assert await rows.app.ops.generation(rows.row) > 0
 

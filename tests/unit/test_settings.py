@@ -227,9 +227,9 @@ def test_processes_only_give_way(value):
     assert refused(pb.BadInput, "nice", value, lambda: LocalExecutor("shop:app", nice=value))
 
 
-@pytest.mark.parametrize("value", [5, None])
+@pytest.mark.parametrize("value", [5, None, ""])
 def test_a_cluster_has_an_address(value):
-    """``address=`` of a Ray executor must be a text."""
+    """``address=`` of a Ray executor must be a text that is not empty."""
     assert refused(pb.BadInput, "address", value, lambda: RayExecutor("shop:app", address=value))
 
 

@@ -19,7 +19,7 @@ from parbake_lab.shadow.findings import Finding, Price, summarize
 from parbake_lab.shadow.shadow_report import as_json, seconds, short, tables
 from parbake_lab.shadow.shadow_run import ShadowLimits, Style, shadow
 
-FAST = ShadowLimits(sample=100, rate=10_000, timeout_s=20)
+FAST = ShadowLimits(sample=100, rate=10_000, timeout_s=HANGS_S)
 HIDDEN = Style()
 
 

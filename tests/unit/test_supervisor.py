@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import HANGS_S
+
 MAIN = """
 import signal, sys, threading
 import parbake as pb
@@ -38,7 +40,7 @@ supervisor.Supervisor._start = counted
 def run(worker, *, body=FOR_EVER, setting=""):
     """Run a program that supervises a worker to its end, and return the result."""
     program = MAIN.format(worker=worker, body=body, setting=setting)
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=HANGS_S, check=False)
 
 
 def test_a_worker_that_ends_three_times_at_once_ends_the_whole_with_its_last_line():
@@ -51,7 +53,7 @@ def test_a_worker_that_ends_three_times_at_once_ends_the_whole_with_its_last_lin
 
 def test_a_worker_that_ran_for_a_while_is_started_again():
     """A worker that does not end quickly is restarted each time, and its output is passed on."""
-    body = "five_starts.wait(50)"
+    body = f"five_starts.wait({HANGS_S})"
     done = run("print('x', file=__import__('sys').stderr)", body=body, setting=COUNTED)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("starting another") >= 4
@@ -70,6 +72,6 @@ def test_a_terminated_supervisor_ends_its_worker():
 def test_a_worker_that_goes_on_ending_is_started_ever_more_slowly():
     """The pause before each restart doubles while the worker does not last."""
     setting = COUNTED.replace("supervisor.LASTED_S = 0", "0\nsupervisor.LASTED_S = 300")
-    done = run("pass", body="five_starts.wait(50)", setting=setting)
+    done = run("pass", body=f"five_starts.wait({HANGS_S})", setting=setting)
     pauses = [float(pause) for pause in re.findall(r"starting another in (\S+) s", done.stderr)]
     assert pauses[:4] == [0.02, 0.04, 0.08, 0.16]

@@ -6,6 +6,7 @@ import contextlib
 import msgspec
 import pytest
 from tests.unit.shopfloor import contract
+from tests.waiting import until
 
 import parbake as pb
 from parbake.cli import partition as partition_process
@@ -181,11 +182,14 @@ def test_pressure_is_read_where_the_system_tells_it(tmp_path):
 async def test_a_run_is_heard_of_as_long_as_it_lasts(floor, monkeypatch):
     """A run renews its announcement while it lasts."""
     monkeypatch.setattr("parbake.lanes.batch.load.TELL_EVERY_S", 0)
+
+    async def is_heard_of():
+        return (await floor.server.read()).is_batch_on(floor.clock.now())
+
     async with floor.batch.announced():
         for _ in range(3):
             floor.clock.advance(OLD_S + 1)
-            await asyncio.sleep(0.01)
-            assert (await floor.server.read()).is_batch_on(floor.clock.now())
+            await until(is_heard_of)
 
 
 async def test_an_urgent_run_is_announced_too(world):
@@ -222,8 +226,7 @@ async def test_the_share_is_looked_after_while_keys_are_listed(floor):
     """The share is adjusted while keys are listed."""
     await floor.serve(0.02)
     async with floor.breathing.listing():
-        await asyncio.sleep(0.01)
-    assert floor.breathing.share < 1.0
+        await until(lambda: floor.breathing.share < 1.0)
 
 
 @pytest.mark.parametrize("is_urgent", [False, True])

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from tests.unit.shopfloor import contract
+from tests.waiting import until
 
 import parbake as pb
 from parbake.serving.warmup import LOADING
@@ -35,13 +36,6 @@ def app_of(**settings):
         return len(words) * model
 
     return pb.App(tasks, worker="none", **settings)
-
-
-async def until(ready):
-    """Wait until a function returns true."""
-    async with asyncio.timeout(20):
-        while not ready():  # noqa: ASYNC110 - no event tells it
-            await asyncio.sleep(0.01)
 
 
 async def test_readiness_waits_for_resources_models_and_the_application(monkeypatch):

@@ -6,6 +6,7 @@ import contextlib
 import httpx
 import pytest
 from tests.unit.shopfloor import contract
+from tests.waiting import until
 
 import parbake as pb
 from parbake.adapters.prometheus import render
@@ -169,9 +170,11 @@ async def test_a_working_app_reports_and_signs_off(floor):
     """``App.work`` writes heartbeats, and removes its entry when it ends."""
     worker = floor.server()
     working = asyncio.create_task(worker.work())
-    async with asyncio.timeout(20):
-        while not (await floor.app.engine.workers.read()).beats:  # noqa: ASYNC110 - it is in a store
-            await asyncio.sleep(0.01)
+
+    async def has_reported():
+        return (await floor.app.engine.workers.read()).beats
+
+    await until(has_reported)
     assert await floor.readyz() == (200, [], [])
     working.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -20,6 +20,8 @@ from parbake.process.loops import PerLoop
 from parbake.values.redaction import one_line
 
 TRIES = 3
+OWN = "local"
+"""Ray's word for a new cluster; without an address it joins the one that it started last on the machine, if any."""
 
 
 class RayExecutor:
@@ -28,8 +30,10 @@ class RayExecutor:
     Every machine of the cluster needs the app's code, and must reach its store under the same URL.
     """
 
-    def __init__(self, app: str, *, processes: int = 2, address: str = "") -> None:
-        """Create the executor. Without an address, Ray is started on this machine, on loopback, and ends on close.
+    def __init__(self, app: str, *, processes: int = 2, address: str = OWN) -> None:
+        """Create the executor.
+
+        Without an address, a new cluster is started on this machine, on loopback, and ends on close.
 
         Args:
             app: The app as ``module:attribute``.
@@ -40,7 +44,7 @@ class RayExecutor:
             BadInput: An argument is invalid.
         """
         _settings.check(app, processes)
-        if not isinstance(address, str):
+        if not isinstance(address, str) or not address:
             raise BadInput(f"address={address!r} must be a text such as 'ray://head:10001'", field="address")
         self.width = processes
         self._app = app
@@ -77,10 +81,10 @@ class RayExecutor:
         ray = _ray()
         where = [str(Path.cwd()), *(entry for entry in sys.path if entry)]
         variables = {**dict.fromkeys(_child.BLAS, "1"), "PYTHONPATH": os.pathsep.join(dict.fromkeys(where))}
-        options: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False}
-        if self._address:
-            options["address"] = self._address
-        else:
+        options: dict[str, Any] = {
+            "address": self._address, "runtime_env": {"env_vars": variables}, "log_to_driver": False,
+        }  # fmt: skip
+        if self._address == OWN:
             options |= {"num_cpus": self.width, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(ignore_reinit_error=True, **options)

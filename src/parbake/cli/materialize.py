@@ -52,7 +52,7 @@ def chosen_executor(app: str, processes: int, ray: str) -> Executor | None:
         The executor; ``None`` to compute in the process of the run.
     """
     if ray:
-        return RayExecutor(app, processes=processes or 2, address="" if ray == "local" else ray)
+        return RayExecutor(app, processes=processes or 2, address=ray)
     return LocalExecutor(app, processes=processes) if processes else None
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from parbake.errors import StoreError
 from parbake.stores.steps.item_steps import Commit, Items
 
-CUT_OFF_S = 20.0
+CUT_OFF_S = 60.0
 """The seconds within which a call must fail once the server is gone."""
 
 

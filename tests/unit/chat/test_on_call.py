@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.testing import FakeClock
@@ -38,7 +39,7 @@ async def told():
         clock.advance(after)
         for one in news:
             on_call.hear(Complaint(None, "shopper", one), "returns#return-window")
-        await asyncio.wait_for(on_call.settle(), 5)
+        await asyncio.wait_for(on_call.settle(), HANGS_S)
         sent, sink.kinds = sink.kinds, []
         return sent
 

@@ -6,11 +6,11 @@ import threading
 import time
 
 import pytest
-from tests.waiting import as_far_as_it_gets
+from tests.waiting import HANGS_S, as_far_as_it_gets
 
 import parbake as pb
-from retail_assistant.shop import schema
-from retail_assistant.shop.connections import WAIT_S, PerThread
+from retail_assistant.shop import connections, schema
+from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.once import KEPT_S
 
 NOW = 1_790_000_000.0
@@ -243,8 +243,9 @@ async def test_a_write_that_is_sent_again_gets_the_same_ticket(desk):
     assert own == set()
 
 
-async def test_a_locked_file_holds_up_writers_and_nobody_else(desk):
-    """While the file is locked, writers get 503 with Retry-After, and reads, chats and probes are answered."""
+async def test_a_locked_file_holds_up_writers_and_nobody_else(desk, monkeypatch):
+    """While the file is locked, writers wait, and reads, chats and probes are answered."""
+    monkeypatch.setattr(connections, "WAIT_S", HANGS_S)
     body = {"shopper": SHOPPER, "asin": desk.product().asin}
     before = bought(desk)
     await desk.ask("What is your return window?")  # a server is warm before it is ready
@@ -257,12 +258,27 @@ async def test_a_locked_file_holds_up_writers_and_nobody_else(desk):
     text, _ = await desk.ask("What is your return window?")
     assert "days" in text
     assert not any(one.done() for one in writing), "those who read were answered while they waited"
-    async with asyncio.timeout(10 * WAIT_S):
-        answers = await asyncio.gather(*writing)
+    other.execute("ROLLBACK")
+    other.close()
+    answers = await asyncio.gather(*writing)
+    taken = sum(answer.status_code == 201 for answer in answers)
+    assert taken > 0
+    assert bought(desk)[0] == before[0] + taken
+
+
+async def test_a_write_to_a_locked_file_is_refused_after_a_while(desk, monkeypatch):
+    """If the file stays locked, each waiting writer gets 503 with Retry-After and has written nothing."""
+    monkeypatch.setattr(connections, "WAIT_S", 0.05)
+    body = {"shopper": SHOPPER, "asin": desk.product().asin}
+    before = bought(desk)
+    other = schema.connect(desk.folder / "shop.db")
+    other.execute("BEGIN IMMEDIATE")
+    answers = await asyncio.gather(*(desk.client.post("/shop/purchases", json=body) for _ in range(30)))
     assert {(answer.status_code, answer.headers["retry-after"]) for answer in answers} == {(503, "1")}
     other.execute("ROLLBACK")
     other.close()
     assert bought(desk) == before
+    monkeypatch.undo()
     assert (await desk.client.post("/shop/purchases", json=body)).status_code == 201
 
 

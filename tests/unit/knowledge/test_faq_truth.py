@@ -18,7 +18,7 @@ from retail_assistant.world.texts.grammar import expand_all
 from retail_assistant.world.texts.policy_texts import POLICIES
 
 NOW = 1_790_000_000.0
-SEEDS = (7, 12)
+SEEDS = (7, pytest.param(12, marks=pytest.mark.slow))
 HELD_OUT = 9
 TRUTH = {question.id: f"{question.policy}#{question.section}" for question in QUESTIONS}
 
@@ -101,7 +101,7 @@ def test_every_section_of_the_bank_was_given_to_one_tag(shop):
     assert {len(found) for found in tags.values()} == {1}
 
 
-@pytest.mark.parametrize(("messages", "fewest"), [(200, 15), (500, 25)])
+@pytest.mark.parametrize(("messages", "fewest"), [(200, 15), pytest.param(500, 25, marks=pytest.mark.slow)])
 def test_a_small_log_gives_few_tags_a_section_rather_than_wrong_ones(messages, fewest, embedder):
     """With a small log fewer tags get a section, and nearly every section is right."""
     given = [Shop(seed, embedder, messages).sections() for seed in range(1, 5)]

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "prompt_plan.py"
 
 
+@pytest.mark.slow
 def test_a_quick_run_holds_the_goals_that_need_no_data():
     """On made traces the plan meets its goals; the goals of absent traces are not met, and say so."""
     done = subprocess.run([sys.executable, str(BENCHMARK), "--quick"], capture_output=True, text=True, check=False)

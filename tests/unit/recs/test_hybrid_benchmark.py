@@ -220,6 +220,7 @@ def test_too_little_is_refused_in_a_sentence(tmp_path):
     assert prices.stderr.startswith("cannot use the prices in ")
 
 
+@pytest.mark.slow
 def test_a_quick_run_says_everything(tmp_path):
     """A quick run on generated interactions prints every table, draws both pictures and ends with JSON."""
     path = tmp_path / "made-up.csv"
