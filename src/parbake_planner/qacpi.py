@@ -5,8 +5,9 @@
     QACPI = (quality / quality0) ** weight * sqrt((cost0 / cost) * (latency0 / latency))
 
 The baseline has 1, and more is better. Cost (US dollars per request or per day) and latency (seconds) count as their
-geometric mean, so that halving both doubles the index. ``weight`` says how much quality counts: with 12, a way with
-94.4 % of the quality must halve both cost and latency to be as good. With a weight of 0, quality does not count.
+geometric mean, so that halving both doubles the index. ``weight`` says how much quality counts. Its default is chosen,
+not measured: with 12, a way with 94.4 % of the quality must halve both cost and latency to be as good. With a weight of
+0, quality does not count.
 """
 
 from __future__ import annotations

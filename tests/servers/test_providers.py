@@ -6,6 +6,7 @@ import socket
 import time
 import traceback
 
+import msgspec
 import pytest
 from tests.waiting import HANGS_S
 
@@ -147,6 +148,17 @@ def test_a_call_without_text_and_malformed_arguments_go_back_too(dialect, box):
     exchanges = (Exchange((CALL,), ("4.99",)), Exchange((ToolCall("call_2", "price", "{"),), ("not JSON",)))
     deltas = ask(made(dialect, box), Prompt(tools=(PRICE,), question="How much?", exchanges=exchanges))
     assert "".join(delta.text for delta in deltas)
+
+
+def test_anthropic_compares_each_request_with_the_sessions_last_reply(box):
+    """With ``diagnose=True`` a session's request names the reply before it; requests without a session name nothing."""
+    generator = made("anthropic", box, diagnose=True)
+    first, other, alone = (msgspec.structs.replace(PROMPT, session=name) for name in ("one", "two", ""))
+    asyncio.run(replies(generator, first, first, other, alone))
+    named = [request.body.get("diagnostics") for request in box.requests]
+    assert named == [
+        {"previous_message_id": None}, {"previous_message_id": "msg_box"}, {"previous_message_id": None}, None,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("dialect", MARKED)

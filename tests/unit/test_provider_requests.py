@@ -223,6 +223,22 @@ def test_an_event_of_anthropics_that_has_a_wrong_shape_is_malformed(event):
     assert caught.value.kind is FailureKind.MALFORMED
 
 
+@pytest.mark.parametrize(
+    ("diagnostics", "told"),
+    [
+        ({"cache_miss_reason": {"type": "system_changed", "cache_missed_input_tokens": 900}}, "system_changed"),
+        ({"cache_miss_reason": None}, ""),
+        (None, ""),
+        ("odd", ""),
+    ],
+)
+def test_anthropics_word_for_a_miss_is_read_where_it_is_given(diagnostics, told):
+    """The reason that the provider gives is kept with the reply's id; a comparison without a result is not one."""
+    reply = MessageReply("anthropic")
+    assert list(reply.deltas({"type": "message_start", "message": {"id": "msg_1", "diagnostics": diagnostics}})) == []
+    assert (reply.id, reply.told) == ("msg_1", told)
+
+
 def test_events_that_are_not_known_are_skipped():
     """Kinds of events and of content that a provider adds later change nothing; thinking is not shown."""
     reply = MessageReply("anthropic")

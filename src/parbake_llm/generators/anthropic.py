@@ -5,6 +5,7 @@ The key comes from ``ANTHROPIC_API_KEY`` or the file that ``ANTHROPIC_API_KEY_FI
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ from parbake_llm.generators._hosted.sdk_hosted import SdkHosted
 from parbake_llm.ports.generator import Delta
 from parbake_llm.ports.prompts import Prompt
 from parbake_llm.writing.placement import CacheRules
+
+SESSIONS = 10_000
+"""The sessions whose last reply is remembered, if the provider is to compare requests."""
 
 
 class AnthropicGenerator(SdkHosted):
@@ -33,6 +37,7 @@ class AnthropicGenerator(SdkHosted):
         base_url: str | None = None,
         rules: CacheRules | None = None,
         options: Mapping[str, Any] | None = None,
+        diagnose: bool = False,
     ) -> None:
         """Create the generator, without connecting yet.
 
@@ -44,6 +49,8 @@ class AnthropicGenerator(SdkHosted):
                 :data:`parbake_llm.generators._hosted.claude_rules.CLAUDE_MINIMUMS` lists, and lives of 5 minutes or an
                 hour.
             options: Further fields of each request, such as ``thinking``.
+            diagnose: Whether to ask why a prompt was not read from the cache. Each request of a session then names the
+                reply before it (``diagnostics.previous_message_id``), with which the provider compares it.
 
         Raises:
             ProviderError: The key, the model or the address cannot be used.
@@ -54,6 +61,8 @@ class AnthropicGenerator(SdkHosted):
             anthropic_client("an Anthropic generator", api_key=api_key, base_url=base_url),
             provider="anthropic", model=model, rules=rules or claude_rules(model), keys={KEY: api_key}, options=options,
         )  # fmt: skip
+
+        self._replies: OrderedDict[str, str] | None = OrderedDict() if diagnose else None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> AnthropicGenerator:
@@ -66,6 +75,7 @@ class AnthropicGenerator(SdkHosted):
     async def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         reply = MessageReply(self.name)
         body = message_request(prompt, self.rules) | {"model": self.model, "max_tokens": max_tokens, "stream": True}
+        body |= self._compared(prompt.session)
         async with await self._client.here().messages.create(
             **body, extra_body=self._options or None, timeout=self._client.timeout(attempt.left())
         ) as events:
@@ -74,4 +84,14 @@ class AnthropicGenerator(SdkHosted):
                 for delta in reply.deltas(document(event)):
                     yield delta
         reply.check_whole()
-        yield Delta(usage=reply.usage)
+        if self._replies is not None and prompt.session and reply.id:
+            self._replies[prompt.session] = reply.id
+            if len(self._replies) > SESSIONS:
+                self._replies.popitem(last=False)
+        yield Delta(usage=reply.usage, told=reply.told)
+
+    def _compared(self, session: str) -> dict[str, Any]:
+        """The field that names the session's last reply; nothing unless the provider is to compare requests."""
+        if self._replies is None or not session:
+            return {}
+        return {"diagnostics": {"previous_message_id": self._replies.get(session)}}

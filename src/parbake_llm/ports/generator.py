@@ -15,7 +15,8 @@ class Delta(msgspec.Struct, frozen=True):
     """A piece of a reply: text or a complete tool call.
 
     The last piece has the ``usage``, and from a generator that knows its own cache the ``prediction`` for it. A chain
-    of generators sets ``model`` on every piece: the name of the one that wrote it.
+    of generators sets ``model`` on every piece: the name of the one that wrote it. ``told`` is the provider's own word
+    for why the prompt was not read from its cache, if it tells.
     """
 
     text: str = ""
@@ -23,6 +24,7 @@ class Delta(msgspec.Struct, frozen=True):
     call: ToolCall | None = None
     model: str = ""
     prediction: Prediction | None = None
+    told: str = ""
 
 
 class Generator(Protocol):

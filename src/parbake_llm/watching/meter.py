@@ -12,6 +12,7 @@ from parbake.ports.usage import Usage
 from parbake.serving import request as scope
 from parbake_llm.ports.generator import Delta, Generator
 from parbake_llm.ports.prompts import Prompt
+from parbake_llm.prefix_caches.reconciled import Reconciliation
 from parbake_llm.watching.places import place_of, rules_of
 from parbake_llm.watching.prompt_watch import PromptWatch, Sent
 from parbake_llm.watching.shares import size_of, split
@@ -64,8 +65,8 @@ class TokenMeter:
             size = size_of(sent.prompt.session, sent.shares, usage)
             tokens = (size.prefix_tokens, size.stable_tokens, size.tokens)
             self._ledger.prompted(prefix, generator.name, size.session, size.digest, tokens)
-        if prefix and found is not None and (miss := found.miss) is not None:
-            self._ledger.cache_missed(prefix, generator.name, f"{miss.cause.value} {miss.name}".strip())
+        if prefix and (cause := last.told or _guessed(found)):
+            self._ledger.cache_missed(prefix, generator.name, cause)
         of_prefix, rest = split(sent.shares.prefix, usage) if prefix else (Usage(), usage)
         if of_prefix.input is not None or any(
             (of_prefix.cache_read, of_prefix.cache_write, of_prefix.cache_write_hour)
@@ -83,6 +84,12 @@ class TokenMeter:
         """
         if self._ledger is not None:
             self._ledger.unreported(task, lane, generator.name)
+
+
+def _guessed(found: Reconciliation | None) -> str:
+    """Why a prompt was not read from a cache, by our own prediction; empty if it was, or if nothing was expected."""
+    miss = None if found is None else found.miss
+    return "" if miss is None else f"{miss.cause.value} {miss.name}".strip()
 
 
 class Metered:

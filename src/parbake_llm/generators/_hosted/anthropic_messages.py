@@ -68,6 +68,10 @@ class MessageReply:
         """Create the reader; ``field`` is the setting to name in errors."""
         self._field = field
         self._usage: dict[str, Any] = {}
+        self.id = ""
+        """The reply's id, by which a later request can name it."""
+        self.told = ""
+        """Why the provider read less of the prompt from its cache than it could have; empty if it does not say."""
         self._calls = CallPieces(field)
         self._is_whole = False
 
@@ -81,7 +85,10 @@ class MessageReply:
         found = self._object(event, "an event")
         match found.get("type"):
             case "message_start":
-                self._report(self._object(found.get("message"), "a message").get("usage"))
+                message = self._object(found.get("message"), "a message")
+                self.id = str(message.get("id") or "")
+                self._diagnose(message.get("diagnostics"))
+                self._report(message.get("usage"))
             case "content_block_start":
                 yield from self._start(found)
             case "content_block_delta":
@@ -90,6 +97,7 @@ class MessageReply:
                 if (index := count(found.get("index"))) is not None and index in self._calls:
                     yield Delta(call=self._calls.finish(index))
             case "message_delta":
+                self._diagnose(found.get("diagnostics"))
                 self._report(found.get("usage"))
             case "message_stop":
                 self._is_whole = True
@@ -104,6 +112,12 @@ class MessageReply:
         """Counts are cumulative, so later ones replace earlier ones."""
         if isinstance(usage, Mapping):
             self._usage |= {name: value for name, value in usage.items() if value is not None}
+
+    def _diagnose(self, diagnostics: Any) -> None:
+        """Read ``cache_miss_reason``; a comparison that is not finished, or found nothing, has none."""
+        reason = diagnostics.get("cache_miss_reason") if isinstance(diagnostics, Mapping) else None
+        if isinstance(reason, Mapping) and isinstance(reason.get("type"), str):
+            self.told = reason["type"]
 
     def _start(self, event: Mapping[str, Any]) -> Iterator[Delta]:
         block = self._object(event.get("content_block"), "a content block")
