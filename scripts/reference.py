@@ -49,6 +49,8 @@ def api() -> str:
     parts += [
         described(module, name, shown=f"pb.{name}", note=notes.get(name, "")) for name, module in _public().items()
     ]
+    parts += ["## Beside the front door\n", "Imported from the modules that are named here.\n"]
+    parts += [described(module, name, shown=f"{module}.{name}") for module, name in texts.BESIDE]
     for title, module, note in texts.API_PACKAGES:
         parts += [f"## {title}\n", note + "\n"]
         parts += [described(*_home(module, name), shown=name, with_methods=False) for name in _exported(module)]

@@ -12,7 +12,6 @@ NOTES = {
     "Live": "Annotates a parameter that exists only at request time.",
     "Resource": "Annotates a parameter that `App(resources=...)` provides: a client that holds no state of a request.",
     "Source": "Annotates a parameter that is a view of a source. What is read through it is recorded.",
-    "WorkerSetting": "`App(worker=...)`: see [a guide](../howto/sources.md#run-it).",
 }
 API_PACKAGES = [
     ("`parbake_planner`", "parbake_planner", "Costs, plans and triggers. See [the guide](../howto/costs.md)."),
@@ -38,6 +37,25 @@ API_OBJECTS = [
     ("`app.sync`", "parbake.app.sync", "SyncApp",
      "The same for synchronous code: see [a guide](../howto/processes.md)."),
 ]  # fmt: skip
+BESIDE = [
+    ("parbake.ports.event_log", "Ack"),
+    ("parbake.ports.cloudevents", "CloudEvent"),
+    ("parbake.protocol.cause", "Cause"),
+    ("parbake.protocol.cause", "Reason"),
+    ("parbake.protocol.record", "Stamp"),
+    ("parbake.tasks.contract", "Exponential"),
+    ("parbake.tasks.contract", "Linear"),
+    ("parbake.tasks.contract", "Steps"),
+    ("parbake.tasks.gates", "Generation"),
+    ("parbake.tasks.retention", "Retention"),
+    ("parbake.tasks.task_types", "Artifact"),
+    ("parbake.tasks.task_types", "LiveTask"),
+    ("parbake.tasks.task_types", "ModelTask"),
+    ("parbake.tasks.task_types", "Refine"),
+    ("parbake.lanes.batch.throttle", "Throttle"),
+    ("parbake.values.codecs", "Codec"),
+]
+"""What users name now and then, and import from its own module."""
 PORTS = """The protocols that adapters implement. Whoever writes an adapter imports them from the module that is named
 here; [a store](../howto/write-a-store.md) and [a provider](../howto/write-a-provider.md) are described in guides.
 """
