@@ -186,3 +186,10 @@ def check_schedule(schedule: Any) -> None:
         return
     form = f"pb.every({schedule!r})" if isinstance(schedule, str) else "pb.every('6h')"
     raise ContractError(f"refresh={schedule!r}: write {form}", field="refresh")
+
+
+def check_tags(tags: Any) -> Sequence[str]:
+    """Return the tags of a cached function; raises :class:`ContractError` unless they are a list of texts."""
+    if isinstance(tags, str) or not isinstance(tags, Sequence) or not all(isinstance(tag, str) for tag in tags):
+        raise ContractError(f"tags={tags!r}: expected a list of tags, such as ['policy/{{topic}}']", field="tags")
+    return tags

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 from parbake.errors import ContractError, DeclarationError, UnknownTask
 from parbake.tasks.artifacts import check_kinds, first_line, make_artifact
 from parbake.tasks.contract import Curve, Every, Fallback, Invalidation, Recompute, Use, fence, fitted
-from parbake.tasks.contract_checks import check_code_change, check_schedule, make_contract
+from parbake.tasks.contract_checks import check_code_change, check_schedule, check_tags, make_contract
 from parbake.tasks.gates import Gates
 from parbake.tasks.legality import check_edges, check_lane
 from parbake.tasks.parameters import inspect_roles
@@ -217,7 +217,7 @@ class Registry:
         """
         contract = make_contract(
             freshness_sla=ttl,
-            invalidated_by=[fence(tag) for tag in tags],
+            invalidated_by=[fence(tag) for tag in check_tags(tags)],
             fallback_if_stale=Recompute(),
             owner=NOBODY,
             confidence=None,
