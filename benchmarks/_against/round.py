@@ -210,10 +210,11 @@ def main() -> None:
     os.environ.update(SHOP, RETAIL_HOME=home)
     speak.check_own(folder, pb)
     if kind in ASSISTANT:
+        import parbake_semantic
         import retail_assistant
         from parbake_semantic.embedders.minilm import MiniLm
 
-        speak.check_own(folder, retail_assistant)
+        speak.check_own(folder, parbake_semantic, retail_assistant)
         if kind != "prepare":
             speak.remember(MiniLm)
     KINDS[kind]()
