@@ -4,11 +4,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 NO_SKIPS = os.environ.get("PARBAKE_NO_SKIPS") == "1"
 TIERS = Path(__file__).parent
 FIRST = ("simulation", "acceptance", "servers", "browser")
 """The tiers that take longest, longest first."""
+
+# Its limits on the time of an example hold for no machine that is busy.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of its own

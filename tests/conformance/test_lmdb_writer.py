@@ -168,7 +168,7 @@ WRITES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(WRITES, st.booleans()), min_size=2, max_size=12))
 def test_what_is_committed_together_is_what_one_after_the_other_would_be(plan):
     """For any writes and deletions, the file holds what the successful steps would leave one after the other."""

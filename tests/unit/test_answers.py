@@ -296,7 +296,7 @@ async def test_a_ledger_that_was_deleted_is_begun_again(opening, tmp_path):
 
 async def test_a_ledger_that_is_locked_holds_up_nobody_else(opening, tmp_path, monkeypatch):
     """While the file is locked, many complaints at once do not block other threads' work; one has an effect."""
-    monkeypatch.setattr("parbake.ledger.answer_table.SETTLE_S", 2 * HANGS_S)
+    monkeypatch.setattr("parbake_planner.ledger.answer_table.SETTLE_S", 2 * HANGS_S)
     shop = await opening()
     made = await shop.answer()
     shop.app.plugins[Ledger].file.settle()

@@ -87,7 +87,7 @@ def ask(generator, *, timeout_s=10.0, loop_factory=None):
 def clocked(monkeypatch):
     """Return a function that asks a chain without waiting, and returns the pieces of its reply."""
     now = SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time())
-    monkeypatch.setattr("parbake.generators.chain.time", now)
+    monkeypatch.setattr("parbake_llm.generators.chain.time", now)
     return functools.partial(ask, loop_factory=Skipping)
 
 

@@ -38,7 +38,7 @@ def refitted(head, kept, asked):
     return kernel(head.vectors[asked], seen) @ alpha + head.shares
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(2, 5), st.integers(1, 5), st.integers(0, 1000))
 def test_an_alias_left_out_is_scored_as_by_a_refit_without_it(answers, aliases, seed):
     """The closed form equals a refit without each alias."""
@@ -49,7 +49,7 @@ def test_an_alias_left_out_is_scored_as_by_a_refit_without_it(answers, aliases, 
         assert found[row] == pytest.approx(refitted(head, kept, [row])[0], abs=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(2, 5), st.integers(1, 5), st.integers(0, 1000))
 def test_an_answer_left_out_is_scored_as_by_a_refit_without_its_aliases(answers, aliases, seed):
     """The block formula equals a refit without all aliases of an answer, whose own score is masked."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parbake.errors import BadInput
@@ -78,7 +78,6 @@ def test_what_a_replay_holds_is_what_the_predictor_predicts(drawn, data):
 
 
 @given(CHAINS)
-@settings(deadline=None)
 def test_nobody_undercuts_the_bound(drawn):
     """No policy, the clairvoyant one included, costs less than the bound over a whole trace."""
     trace = chains(drawn)
@@ -88,7 +87,6 @@ def test_nobody_undercuts_the_bound(drawn):
 
 
 @given(st.lists(GAPS, min_size=1, max_size=5))
-@settings(deadline=None)
 def test_the_bound_is_the_best_of_all_ways_to_hold_one_block(gaps):
     """For one block, the bound equals the cheapest of every sequence of writing, warming and letting lapse."""
     trace = chains([(gap, [0]) for gap in gaps])

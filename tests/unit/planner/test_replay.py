@@ -103,7 +103,7 @@ class Chosen:
         return np.flatnonzero(self.rng.random(len(valid_until)) < self.share).astype(np.int32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 1000), share=st.floats(0, 1), uses_events=st.booleans(),
     ratio=st.sampled_from([0.5, 1, 1.5, 2, 4, 20, 100]), near=st.floats(0.2, 20),

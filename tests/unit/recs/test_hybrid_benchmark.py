@@ -137,7 +137,7 @@ def test_folding_in_by_prefixes_is_folding_in(bench, data, chosen):
     np.testing.assert_allclose(found, one_by_one, atol=1e-5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(drawn=st.tuples(st.integers(0, 10_000), st.floats(0, 1), st.sampled_from([0, 2, 5])))
 def test_nothing_depends_on_what_is_still_to_come(bench, data, chosen, drawn):
     """Lists and features do not change if all events from the request's time on are replaced."""

@@ -68,7 +68,7 @@ def questions(draw):
     return factors, asked, barred, hidden, draw(st.sampled_from((1, 2, 5, 50, 200)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(questions())
 def test_equals_the_plain_way(question):
     """Items, scores and order equal the plain result exactly."""

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retail_assistant.shop import queries, records, schema
@@ -70,7 +70,7 @@ def conditions(offers):
     )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(data=st.data())
 def test_every_result_keeps_every_condition_and_none_is_missing(fixed, offers, data):
     """Whatever is asked, exactly the products that keep all conditions are found."""

@@ -205,7 +205,7 @@ def test_search_accepts_any_text(shop, text):
     assert isinstance(index.search(shop, text), list)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(["buy", "stock"]), st.integers(0, 3)), max_size=12))
 def test_stock_is_never_negative(shop, now, steps):
     """In any order of purchases and restocking the stock is right and never negative."""
