@@ -13,14 +13,15 @@ from retail_assistant.knowledge.views import LoggedQuery
 from retail_assistant.shop.policies import Policy
 from retail_assistant.understand.words import bare
 from retail_assistant.world.catalog import make_catalog
-from retail_assistant.world.messages import QUESTIONS, make_messages
+from retail_assistant.world.messages import make_messages
 from retail_assistant.world.texts.grammar import expand_all
-from retail_assistant.world.texts.policy_texts import POLICIES
+from retail_assistant.world.texts.load import policies as policy_texts
+from retail_assistant.world.texts.load import questions
 
 NOW = 1_790_000_000.0
 SEEDS = (7, pytest.param(12, marks=pytest.mark.slow))
 HELD_OUT = 9
-TRUTH = {question.id: f"{question.policy}#{question.section}" for question in QUESTIONS}
+TRUTH = {question.id: f"{question.policy}#{question.section}" for question in questions()}
 
 
 class Shop:
@@ -32,7 +33,7 @@ class Shop:
         rows = make_messages(seed, catalog, messages=messages, shoppers=60, now=NOW, days=90).rows
         told = [(text, tag, intent) for _, _, text, tag, intent in rows]
         log = [LoggedQuery(text, count, tag, intent) for (text, tag, intent), count in Counter(told).items()]
-        policies = [Policy(p.id, p.title, p.body, p.facts, NOW) for p in POLICIES]
+        policies = [Policy(p.id, p.title, p.body, p.facts, NOW) for p in policy_texts()]
         self.snapshot = compile_faq(log, [], policies, embedder)
         self.bank = parbake_semantic.QuestionBank(embedder, audits=0.0)
         self.bank.take(self.snapshot)
@@ -41,7 +42,7 @@ class Shop:
         self.held_out = dict(self._unused(random.Random(seed)))
 
     def _unused(self, rng):
-        for question in QUESTIONS:
+        for question in questions():
             texts = {bare(text) for pattern in question.patterns for text in expand_all(pattern)}
             unused = sorted(texts - set(self.logged))
             yield from ((text, question.id) for text in rng.sample(unused, min(HELD_OUT, len(unused))))

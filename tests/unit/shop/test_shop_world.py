@@ -8,11 +8,11 @@ import statistics
 import pytest
 
 from retail_assistant.shop import queries
-from retail_assistant.shop.errors import BadValue
-from retail_assistant.world import QUESTIONS, estimate_size, generate
+from retail_assistant.shop.errors import BadValue, ShopError
+from retail_assistant.world import estimate_size, generate, questions
 from retail_assistant.world.__main__ import main
-from retail_assistant.world.texts.chatter import CHATTER, SHARES
 from retail_assistant.world.texts.grammar import expand_all
+from retail_assistant.world.texts.load import Theme, chatter, read
 
 RESERVED = """
 What is your return window?
@@ -27,6 +27,9 @@ By when must I return an item for my money back?
 For how many days are returns possible?
 tell me the number of days for returns please
 """.strip().splitlines()
+
+
+PATTERNS = [p for one in (*questions(), *chatter().values()) for p in one.patterns]
 
 
 def _dump(path):
@@ -124,7 +127,7 @@ def test_some_products_are_sold_out_and_some_prices_moved(shop, now):
 def test_log_has_the_intents_in_proportion(shop):
     """About 60 % of the messages are recurring questions; every other intent occurs."""
     counts = dict(shop.execute("SELECT intent, count(*) FROM queries GROUP BY intent"))
-    assert set(counts) == {"faq", *CHATTER}
+    assert set(counts) == {"faq", *chatter()}
     assert 0.55 < counts["faq"] / sum(counts.values()) < 0.65
     unlabelled = "SELECT count(*) FROM queries WHERE (question IS NULL) = (intent = 'faq')"
     assert shop.execute(unlabelled).fetchone() == (0,)
@@ -132,15 +135,15 @@ def test_log_has_the_intents_in_proportion(shop):
 
 def test_questions_point_at_sections(shop):
     """Each recurring question has its own id and names a section that exists."""
-    assert len({q.id for q in QUESTIONS}) == len(QUESTIONS) >= 60
+    assert len({q.id for q in questions()}) == len(questions()) >= 60
     sections = {d for (d,) in shop.execute("SELECT doc FROM search_index WHERE kind = 'policy'")}
-    assert {f"{q.policy}/{q.section}" for q in QUESTIONS} <= sections
+    assert {f"{q.policy}/{q.section}" for q in questions()} <= sections
 
 
 def test_wordings_are_many():
     """Each recurring question has at least ten wordings, and no wording belongs to two questions."""
     owner = {}
-    for question in QUESTIONS:
+    for question in questions():
         ways = {_plain(w) for p in question.patterns for w in expand_all(p)}
         assert len(ways) >= 10, question.id
         for way in ways | {_plain(question.canonical)}:
@@ -150,7 +153,7 @@ def test_wordings_are_many():
 def test_reserved_sentences_cannot_occur(shop):
     """The sentences reserved for acceptance tests are in no pattern and not in the log."""
     reserved = {_plain(text) for text in RESERVED}
-    patterns = [p for q in QUESTIONS for p in (q.canonical, *q.patterns)] + [p for c in CHATTER.values() for p in c]
+    patterns = [*PATTERNS, *(question.canonical for question in questions())]
     possible = {_plain(sentence) for pattern in patterns for sentence in expand_all(pattern)}
     assert not possible & reserved
     logged = " \n ".join(_plain(text) for (text,) in shop.execute("SELECT text FROM queries"))
@@ -159,12 +162,10 @@ def test_reserved_sentences_cannot_occur(shop):
 
 def test_patterns_are_well_formed():
     """Expanded patterns have no brackets, bars or unknown slots."""
-    patterns = [p for q in QUESTIONS for p in q.patterns] + [p for c in CHATTER.values() for p in c]
-    for sentence in (s for p in patterns for s in expand_all(p)):
+    for sentence in (s for p in PATTERNS for s in expand_all(p)):
         assert not re.search(r"[()|]|  ", sentence), sentence
         assert set(re.findall(r"<(\w+)>", sentence)) <= {"series", "title", "author", "genre", "theme"}
-    assert sum(SHARES.values()) == pytest.approx(1.0)
-    assert set(SHARES) == set(CHATTER)
+    assert sum(one.share for one in chatter().values()) == pytest.approx(1.0)
 
 
 def test_no_slot_is_left_in_any_text(shop):
@@ -242,3 +243,20 @@ def test_a_page_leads_to_a_related_one(shop):
     ).fetchall()
     assert len(rows) > 100
     assert statistics.mean(same for (same,) in rows) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[love]\nname = "first love"\nclause = 1\ngenres = []', r"got `int` - at `\$\[\.\.\.\]\.clause`"),
+        ('[love]\nname = "first love"\ngenres = []', "missing required field `clause`"),
+        ('[love]\nname = "first love"\nclause = ""\ngenres = []\nshare = 1', "unknown field `share`"),
+        ("[love]\nname = first love", "line 2"),
+    ],
+)
+def test_a_malformed_text_file_is_named(tmp_path, text, problem):
+    """The error for a malformed file of texts names the file, and the field or the line."""
+    path = tmp_path / "themes.toml"
+    path.write_text(text)
+    with pytest.raises(ShopError, match=f"themes.toml: .*{problem}"):
+        read(path, dict[str, Theme])

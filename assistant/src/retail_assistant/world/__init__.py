@@ -1,7 +1,7 @@
 """Generates a manga and book shop: catalog, shoppers with tastes, their history, and their questions."""
 
 from retail_assistant.world.build import generate
-from retail_assistant.world.messages import QUESTIONS
 from retail_assistant.world.sizes import Size, estimate_size
+from retail_assistant.world.texts.load import questions
 
-__all__ = ["QUESTIONS", "Size", "estimate_size", "generate"]
+__all__ = ["Size", "estimate_size", "generate", "questions"]

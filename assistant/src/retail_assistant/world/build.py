@@ -31,7 +31,7 @@ from retail_assistant.world.offers import make_promotions
 from retail_assistant.world.ordering import POINTS_PER_EURO, OrderRow, make_orders
 from retail_assistant.world.reviewing import make_reviews
 from retail_assistant.world.shoppers import SEGMENT_NAMES, Group, make_group, make_market
-from retail_assistant.world.texts.policy_texts import POLICIES
+from retail_assistant.world.texts.load import policies
 from retail_assistant.world.wandering import Groups, make_groups, make_looks, make_wandering
 
 Progress = Callable[[str, int, int], None]
@@ -139,7 +139,7 @@ def _insert_catalog(conn: sqlite3.Connection, catalog: Catalog) -> None:
 
 
 def _insert_policies(conn: sqlite3.Connection, updated_at: float) -> None:
-    for text in POLICIES:
+    for text in policies():
         check_body(text.title, text.body, text.facts)
         facts = json.dumps(text.facts)
         conn.execute("INSERT INTO policies VALUES (?, ?, ?, ?, ?)", (text.id, text.title, text.body, facts, updated_at))

@@ -10,8 +10,7 @@ import numpy as np
 
 from retail_assistant.world import draws
 from retail_assistant.world.draws import DAY, Flags, Floats, Ints
-from retail_assistant.world.texts import titles
-from retail_assistant.world.texts.themes import GENRES, THEMES
+from retail_assistant.world.texts.load import genres, themes, titles
 
 _LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 25)
 _LENGTH_WEIGHTS = (0.22, 0.09, 0.13, 0.09, 0.09, 0.07, 0.06, 0.06, 0.05, 0.05, 0.03, 0.03, 0.02, 0.01)
@@ -23,7 +22,7 @@ _RUNNING_LENGTH = 3
 
 @dataclass(frozen=True)
 class Series:
-    """One series; ``genre`` and ``themes`` are positions in GENRES and THEMES, ``length`` counts its volumes."""
+    """One series; ``genre`` and ``themes`` are positions in those of the texts, ``length`` counts its volumes."""
 
     title: str
     author: str
@@ -72,8 +71,8 @@ class Catalog:
 
     @property
     def genres(self) -> tuple[str, ...]:
-        """The names of the genres that occur, in the order of GENRES."""
-        return tuple(GENRES[i] for i in sorted({series.genre for series in self.series}))
+        """The names of the genres that occur, in the order of the texts."""
+        return tuple(genres()[i] for i in sorted({series.genre for series in self.series}))
 
     def line_array(self, name: str) -> Ints:
         """Return an integer field of all lines."""
@@ -94,7 +93,7 @@ class Catalog:
                 series.title,
                 item.volume,
                 series.author,
-                GENRES[series.genre],
+                genres()[series.genre],
                 line.format,
                 item.description,
                 int(self.listed[i]),
@@ -148,25 +147,25 @@ def _formats(rng: np.random.Generator, length: int, left: int) -> list[tuple[str
 
 
 def _make_series(rng: np.random.Generator, used: set[str], authors: dict[int, list[str]], left: int) -> Series:
-    genre = int(rng.integers(len(GENRES)))
-    home = [i for i, theme in enumerate(THEMES) if GENRES[genre] in theme.genres]
-    themes = {int(i) for i in rng.choice(home, size=min(len(home), int(rng.integers(2, 4))), replace=False)}
+    genre = int(rng.integers(len(genres())))
+    home = [i for i, theme in enumerate(themes()) if genres()[genre] in theme.genres]
+    chosen = {int(i) for i in rng.choice(home, size=min(len(home), int(rng.integers(2, 4))), replace=False)}
     if draws.chance(rng, 0.4):
-        themes.add(int(rng.integers(len(THEMES))))
+        chosen.add(int(rng.integers(len(themes()))))
     length = _LENGTHS[int(rng.choice(len(_LENGTHS), p=_LENGTH_WEIGHTS))]
-    hero = draws.pick(rng, titles.FIRST_NAMES)
-    place = draws.pick(rng, titles.PLACES)
+    hero = draws.pick(rng, titles().first_names)
+    place = draws.pick(rng, titles().places)
     title = _unused_title(rng, genre, hero, place, used)
     author = _author(rng, authors.setdefault(genre, []))
-    return Series(title, author, hero, place, genre, tuple(sorted(themes)), min(length, left))
+    return Series(title, author, hero, place, genre, tuple(sorted(chosen)), min(length, left))
 
 
 def _unused_title(rng: np.random.Generator, genre: int, hero: str, place: str, used: set[str]) -> str:
-    nouns = titles.NOUNS[GENRES[genre]]
+    nouns = titles().nouns[genres()[genre]]
     while True:
-        adjective, adjective2 = rng.choice(titles.ADJECTIVES, size=2, replace=False)
+        adjective, adjective2 = rng.choice(titles().adjectives, size=2, replace=False)
         noun, noun2 = rng.choice(nouns, size=2, replace=False)
-        title = draws.pick(rng, titles.TITLE_PATTERNS).format(
+        title = draws.pick(rng, titles().title_patterns).format(
             adjective=adjective, adjective2=adjective2, noun=noun, noun2=noun2, first=hero, place=place
         )
         title = re.sub(r"^A (?=[AEIO])", "An ", title)
@@ -178,7 +177,7 @@ def _unused_title(rng: np.random.Generator, genre: int, hero: str, place: str, u
 def _author(rng: np.random.Generator, known: list[str]) -> str:
     if known and draws.chance(rng, 0.55):
         return draws.pick(rng, known)
-    known.append(f"{draws.pick(rng, titles.FIRST_NAMES)} {draws.pick(rng, titles.LAST_NAMES)}")
+    known.append(f"{draws.pick(rng, titles().first_names)} {draws.pick(rng, titles().last_names)}")
     return known[-1]
 
 
@@ -198,22 +197,22 @@ def _make_items(rng: np.random.Generator, series: list[Series], lines: list[Line
 
 
 def _describe(rng: np.random.Generator, series: Series, volume: int) -> str:
-    genre = GENRES[series.genre]
+    genre = genres()[series.genre]
     words = {"first": series.hero, "place": series.place, "genre": genre, "volume": volume}
-    main, second = (THEMES[int(i)] for i in rng.choice(series.themes, size=2, replace=False))
+    main, second = (themes()[int(i)] for i in rng.choice(series.themes, size=2, replace=False))
     sentences = [
-        draws.pick(rng, titles.OPENERS[genre]).format(**words),
-        draws.pick(rng, titles.THEME_SENTENCES).format(theme=main.name, clause=main.clause, **words),
+        draws.pick(rng, titles().openers[genre]).format(**words),
+        draws.pick(rng, titles().theme_sentences).format(theme=main.name, clause=main.clause, **words),
     ]
     if draws.chance(rng, 0.6):
-        pattern = draws.pick(rng, titles.SECOND_SENTENCES)
+        pattern = draws.pick(rng, titles().second_sentences)
         sentences.append(pattern.format(theme=second.name, clause=second.clause, **words))
     if series.length == 1:
-        sentences.append(draws.pick(rng, titles.SINGLE_SENTENCES))
+        sentences.append(draws.pick(rng, titles().single_sentences))
     elif volume == series.length:
-        sentences.append(draws.pick(rng, titles.LAST_SENTENCES))
+        sentences.append(draws.pick(rng, titles().last_sentences))
     elif volume > 1:
-        sentences[0] = draws.pick(rng, titles.VOLUME_SENTENCES).format(**words)
+        sentences[0] = draws.pick(rng, titles().volume_sentences).format(**words)
     return " ".join(sentences)
 
 

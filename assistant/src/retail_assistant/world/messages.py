@@ -11,17 +11,9 @@ from retail_assistant.world import draws
 from retail_assistant.world.activity import Events
 from retail_assistant.world.catalog import Catalog
 from retail_assistant.world.draws import DAY
-from retail_assistant.world.texts import chatter, questions_account, questions_delivery, questions_orders
-from retail_assistant.world.texts.grammar import Question, expand, wordings
-from retail_assistant.world.texts.themes import GENRES, THEMES
+from retail_assistant.world.texts.grammar import expand, wordings
+from retail_assistant.world.texts.load import chatter, genres, questions, themes
 from retail_assistant.world.wandering import make_groups
-
-QUESTIONS: tuple[Question, ...] = (
-    *questions_orders.QUESTIONS,
-    *questions_delivery.QUESTIONS,
-    *questions_account.QUESTIONS,
-)
-"""The recurring questions, for evaluation only: the assistant has to find them in the log."""
 
 FAQ_SHARE = 0.6
 _LONG_WORD = 5
@@ -71,7 +63,7 @@ def make_messages(
     order = _frequencies(rng)
     sources = _Sources(
         catalog,
-        [wordings(q, rng, most=int(rng.integers(12, 26))) for q in QUESTIONS],
+        [wordings(q, rng, most=int(rng.integers(12, 26))) for q in questions()],
         draws.zipf_weights(len(catalog.items), 0.6),
         catalog.genres,
     )
@@ -80,9 +72,9 @@ def make_messages(
     for ts in np.sort(draws.moments(rng, messages, start=now - days * DAY, days=days)):
         shopper = int(rng.integers(shoppers))
         if draws.chance(rng, FAQ_SHARE):
-            number = int(rng.choice(len(QUESTIONS), p=order))
+            number = int(rng.choice(len(questions()), p=order))
             text = draws.pick(rng, sources.wordings[number])
-            rows.append((shopper, float(ts), _roughen(rng, text), QUESTIONS[number].id, "faq"))
+            rows.append((shopper, float(ts), _roughen(rng, text), questions()[number].id, "faq"))
         else:
             intent, pattern, text = _other(rng, sources)
             row = (shopper, float(ts), _roughen(rng, text), None, intent)
@@ -123,13 +115,13 @@ class _Leading:
         if _LIKE.search(pattern):
             line = int(self._groups["theme"].other(self._rng, np.array([line]))[0])
         series = self._catalog.series[self._catalog.lines[line].series]
-        themes = [THEMES[n].name for n in series.themes]
-        told = [name for name in themes if name in bought.description] or themes
+        names = [themes()[n].name for n in series.themes]
+        told = [name for name in names if name in bought.description] or names
         slots = {
             "<title>": bought.title.replace(", Vol.", " vol"),
             "<series>": series.title,
             "<author>": series.author,
-            "<genre>": GENRES[series.genre],
+            "<genre>": genres()[series.genre],
             "<theme>": draws.pick(self._rng, told),
         }
         text = _filled(expand(pattern, self._rng), slots)
@@ -151,16 +143,16 @@ class _Leading:
 
 def _frequencies(rng: np.random.Generator) -> draws.Floats:
     """Zipf over the questions in a random order, the return time first."""
-    ranks = rng.permutation(np.arange(1, len(QUESTIONS)))
-    weights = draws.zipf_weights(len(QUESTIONS), 0.8)
+    ranks = rng.permutation(np.arange(1, len(questions())))
+    weights = draws.zipf_weights(len(questions()), 0.8)
     return np.concatenate([weights[:1], weights[ranks]])
 
 
 def _other(rng: np.random.Generator, sources: _Sources) -> tuple[str, str, str]:
     """Return the intent, the pattern and the text of a message that is not a recurring question."""
-    intents = list(chatter.SHARES)
-    intent = intents[int(rng.choice(len(intents), p=list(chatter.SHARES.values())))]
-    pattern = draws.pick(rng, chatter.CHATTER[intent])
+    intents = list(chatter())
+    intent = intents[int(rng.choice(len(intents), p=[one.share for one in chatter().values()]))]
+    pattern = draws.pick(rng, chatter()[intent].patterns)
     text = expand(pattern, rng)
     item = sources.catalog.items[int(rng.choice(len(sources.popularity), p=sources.popularity))]
     series = sources.catalog.series[sources.catalog.lines[item.line].series]
@@ -169,7 +161,7 @@ def _other(rng: np.random.Generator, sources: _Sources) -> tuple[str, str, str]:
         "<series>": series.title,
         "<author>": series.author,
         "<genre>": draws.pick(rng, sources.genres),
-        "<theme>": draws.pick(rng, THEMES).name,
+        "<theme>": draws.pick(rng, themes()).name,
     }
     return intent, pattern, _filled(text, slots)
 

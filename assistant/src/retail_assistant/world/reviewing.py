@@ -9,8 +9,7 @@ import numpy as np
 from retail_assistant.world import draws
 from retail_assistant.world.activity import Events, Frame
 from retail_assistant.world.draws import DAY
-from retail_assistant.world.texts import review_texts as texts
-from retail_assistant.world.texts.themes import GENRES, THEMES
+from retail_assistant.world.texts.load import genres, reviews, themes
 
 _SHARE = 0.11
 
@@ -38,14 +37,16 @@ def _write(rng: np.random.Generator, frame: Frame, item: int, rating: int) -> st
     words = {
         "series": series.title,
         "author": series.author,
-        "genre": GENRES[series.genre],
-        "theme": THEMES[draws.pick(rng, series.themes)].name,
+        "genre": genres()[series.genre],
+        "theme": themes()[draws.pick(rng, series.themes)].name,
     }
-    sentences = [draws.pick(rng, texts.OPENING[rating])]
-    for aspect in rng.permutation(len(texts.ASPECTS))[: int(rng.integers(1, 4))]:
+    texts = reviews()
+    aspects = list(texts.praise)
+    sentences = [draws.pick(rng, texts.opening[rating])]
+    for aspect in rng.permutation(len(aspects))[: int(rng.integers(1, 4))]:
         liked = frame.market.aspects[position, aspect] + 0.7 * (rating - 3) + rng.normal(0, 0.5) > 0
-        pool = texts.PRAISE if liked else texts.BLAME
-        sentences.append(draws.pick(rng, pool[texts.ASPECTS[int(aspect)]]))
+        pool = texts.praise if liked else texts.blame
+        sentences.append(draws.pick(rng, pool[aspects[int(aspect)]]))
     if draws.chance(rng, 0.5):
-        sentences.append(draws.pick(rng, texts.CLOSING[rating]))
+        sentences.append(draws.pick(rng, texts.closing[rating]))
     return " ".join(sentences).format(**words)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from retail_assistant.world import draws
 from retail_assistant.world.catalog import Catalog
 from retail_assistant.world.draws import DAY, Floats, Ints
-from retail_assistant.world.texts.themes import GENRES, THEMES
+from retail_assistant.world.texts.load import genres, themes
 
 Weights = NDArray[np.float32]
 
@@ -65,18 +65,18 @@ def make_market(seed: int, catalog: Catalog, *, now: float, days: int) -> Market
         appeal.astype(np.float32),
         rng.normal(0.0, 0.08, size=lines),
         rng.normal(0.35, 1.0, size=(lines, 6)),
-        rng.normal(size=(len(THEMES), _HIDDEN)).astype(np.float32) / np.float32(np.sqrt(_HIDDEN)),
+        rng.normal(size=(len(themes()), _HIDDEN)).astype(np.float32) / np.float32(np.sqrt(_HIDDEN)),
     )
 
 
 def _features(catalog: Catalog) -> Weights:
-    rows = np.zeros((len(catalog.lines), len(GENRES) + len(THEMES) + len(_FORMATS)), dtype=np.float32)
+    rows = np.zeros((len(catalog.lines), len(genres()) + len(themes()) + len(_FORMATS)), dtype=np.float32)
     for i, line in enumerate(catalog.lines):
         series = catalog.series[line.series]
         rows[i, series.genre] = 1.0
         for theme in series.themes:
-            rows[i, len(GENRES) + theme] = 1.5 / len(series.themes)
-        rows[i, len(GENRES) + len(THEMES) + _FORMATS.index(line.format)] = 1.0
+            rows[i, len(genres()) + theme] = 1.5 / len(series.themes)
+        rows[i, len(genres()) + len(themes()) + _FORMATS.index(line.format)] = 1.0
     return rows
 
 
@@ -100,7 +100,7 @@ def _release_boost(catalog: Catalog, weeks: int, now: float, days: int) -> Float
 def make_group(seed: int, part: int, market: Market, *, first: int, size: int, now: float, days: int) -> Group:
     """Generate ``size`` shoppers, numbered from ``first``; ``part`` selects their random stream."""
     rng = draws.stream(seed, "shoppers", part)
-    genre = np.log(rng.dirichlet(np.full(len(GENRES), 0.22), size=size) + _GENRE_FLOOR)
+    genre = np.log(rng.dirichlet(np.full(len(genres()), 0.22), size=size) + _GENRE_FLOOR)
     theme = rng.normal(size=(size, _HIDDEN)).astype(np.float32) @ market.theme_axes.T * np.float32(1.3)
     format_ = rng.normal(0.0, 1.1, size=(size, len(_FORMATS)))
     taste = np.concatenate([genre, theme, format_], axis=1).astype(np.float32)

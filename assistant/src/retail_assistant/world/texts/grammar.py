@@ -5,23 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
+
+from retail_assistant.world.texts.load import Question
 
 _GROUP = re.compile(r"\(([^()]*)\)")
 _SPACES = re.compile(r" {2,}")
 _SPACE_BEFORE_MARK = re.compile(r" ([,.?!])")
-
-
-class Question(NamedTuple):
-    """A recurring question: its subject, its plain form, and patterns of its wordings."""
-
-    id: str
-    policy: str
-    section: str
-    canonical: str
-    patterns: tuple[str, ...]
 
 
 def expand(pattern: str, rng: np.random.Generator) -> str:
