@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import parbake_semantic.guard
-from retail_assistant.knowledge.blocks import fact_text
 from retail_assistant.shop import complaints, finding, orders, prices, queries
 from retail_assistant.shop.connections import readers
 from retail_assistant.shop.errors import ShopError
@@ -217,7 +216,7 @@ class LiveShop:
     def _fact(self, name: str) -> str | None:
         policy_id, _, fact = name.rpartition(".")
         policy = self.policy(policy_id)
-        return fact_text(policy, fact) if policy else None
+        return policy.fact(fact) if policy else None
 
 
 def day(moment: float) -> str:

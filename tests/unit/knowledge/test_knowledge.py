@@ -13,7 +13,7 @@ from parbake_semantic.embedder import Embedder
 from retail_assistant.faq.compile import SCOPE, compile_faq
 from retail_assistant.faq.tasks import canonical
 from retail_assistant.knowledge import tasks as knowledge
-from retail_assistant.knowledge.blocks import customer_sections, fact_text, policy_blocks, product_blocks, product_text
+from retail_assistant.knowledge.blocks import customer_sections, policy_blocks, product_blocks, product_text
 from retail_assistant.knowledge.reviews import MAX_SENTENCE, summarize
 from retail_assistant.knowledge.views import (
     VIEWS,
@@ -106,9 +106,9 @@ def test_a_products_blocks_hold_no_price(embedder):
 
 def test_a_fact_is_written_as_prose_shows_it():
     """Amounts have two decimals, and an unknown fact gives ``None``."""
-    assert fact_text(RETURNS, "label_eur") == "2.90"
-    assert fact_text(RETURNS, "window_days") == "30"
-    assert fact_text(RETURNS, "nothing") is None
+    assert RETURNS.fact("label_eur") == "2.90"
+    assert RETURNS.fact("window_days") == "30"
+    assert RETURNS.fact("nothing") is None
 
 
 def test_a_summary_quotes_what_recurs():

@@ -18,7 +18,6 @@ from retail_assistant.understand.words import bare
 tasks = pb.Registry()
 PER_CLASS = 110
 LEAST_CLASS = 8
-OUT_OF_SCOPE = "out_of_scope"
 
 
 class Head(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import msgspec
 
 import parbake_semantic.guard
 from parbake_semantic.embedder import Embedder
-from retail_assistant.shop.policies import Policy, Section, format_fact, render_policy
+from retail_assistant.shop.policies import Policy, Section, render_policy
 from retail_assistant.shop.queries import Product
 
 
@@ -76,8 +76,3 @@ def product_blocks(product: Product) -> list[Block]:
 def product_text(product: Product) -> str:
     """The text from which a product's embedding is computed."""
     return f"{product.title}. {product.genre}. {product.description}"
-
-
-def fact_text(policy: Policy, name: str) -> str | None:
-    """One fact of a policy as prose shows it."""
-    return format_fact(name, policy.facts[name]) if name in policy.facts else None

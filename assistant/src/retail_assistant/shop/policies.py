@@ -44,6 +44,10 @@ class Policy(msgspec.Struct, frozen=True, dict=True):
         """All sections with their titles, facts filled in."""
         return " ".join(f"{s.title}. {s.text}" for s in self.sections)
 
+    def fact(self, name: str) -> str | None:
+        """A fact as prose shows it; ``None`` if the policy does not have it."""
+        return format_fact(name, self.facts[name]) if name in self.facts else None
+
     def number(self, fact: str) -> float | None:
         """The value of a fact; ``None`` unless the policy states it as a number."""
         value = self.facts.get(fact)

@@ -77,17 +77,6 @@ class Cart(msgspec.Struct, frozen=True):
     lines: tuple[CartLine, ...]
 
 
-class Review(msgspec.Struct, frozen=True):
-    """One review: ``rating`` 1 to 5, ``ts`` in epoch seconds."""
-
-    id: int
-    asin: str
-    shopper: str
-    rating: int
-    body: str
-    ts: float
-
-
 def get_policy(conn: sqlite3.Connection, policy_id: str) -> Policy:
     """Return one policy, its facts decoded."""
     row = conn.execute("SELECT id, title, body, facts, updated_at FROM policies WHERE id = ?", (policy_id,)).fetchone()
@@ -195,15 +184,6 @@ def list_begun(conn: sqlite3.Connection, shopper: str) -> frozenset[str]:
         (shopper,),
     )
     return frozenset(line for (line,) in rows)
-
-
-def list_reviews(conn: sqlite3.Connection, asin: str, *, limit: int = 200) -> list[Review]:
-    """Return a product's reviews, newest first."""
-    rows = conn.execute(
-        "SELECT id, asin, shopper, rating, body, ts FROM reviews WHERE asin = ? ORDER BY ts DESC, id DESC LIMIT ?",
-        (asin, limit),
-    )
-    return [Review(*r) for r in rows]
 
 
 def get_meta(conn: sqlite3.Connection) -> dict[str, str]:
