@@ -95,6 +95,18 @@ class Client:
                 raise
         raise AssertionError("one of the two tries has returned or raised")
 
+    def wait(self, timeout_s: float) -> None:
+        """Raise :class:`BadInput` unless the server can be reached in time; any answer says that it is there."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            with contextlib.suppress(*_UNREACHABLE):
+                self.close()
+                self._post("/healthz", {}, "application/json")
+                return
+            if time.monotonic() > deadline:
+                raise BadInput(f"SERVER={self.url!r} cannot be reached", field="SERVER")
+            time.sleep(0.1)
+
 
 def _stamp(found: Mapping[str, Any]) -> tuple[int, int]:
     return found.get("incarnation", 0), found.get("stamp", 0)
@@ -114,16 +126,3 @@ class Publisher:
         for tag in self._tags:
             stamp, last = max((client.publish(tag), tag), (stamp, last))
         return [Expectation(task=self._task, key=self._key, stamp=stamp, tag=last)]
-
-
-def wait_for(client: Client, timeout_s: float) -> None:
-    """Raise :class:`BadInput` unless the server can be reached in time."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        with contextlib.suppress(*_UNREACHABLE):
-            client.close()
-            client._post("/healthz", {}, "application/json")  # noqa: SLF001 - any answer says that it is there
-            return
-        if time.monotonic() > deadline:
-            raise BadInput(f"SERVER={client.url!r} cannot be reached", field="SERVER")
-        time.sleep(0.1)

@@ -15,7 +15,7 @@ from parbake.cli.support.output import console, must_be_writable, progress
 from parbake.cli.support.output import write as write_file
 from parbake.errors import BadInput
 from parbake_lab.audit import audit_report as report
-from parbake_lab.audit.audit_client import Client, Publisher, wait_for
+from parbake_lab.audit.audit_client import Client, Publisher
 from parbake_lab.audit.audit_run import AuditLimits, Write
 from parbake_lab.audit.audit_run import audit as run_audit
 from parbake_lab.audit.read_judge import AuditTally, Expectation, checked
@@ -62,7 +62,7 @@ def audit(
     change = _from_function(write, value_path) if write else Publisher(writers, task, key, touch or [])
     try:
         for client in clients:
-            wait_for(client, REQUEST_S)
+            client.wait(REQUEST_S)
         tally = _with_progress(clients, change, limits)
     finally:
         for client in (*clients, *writers):
