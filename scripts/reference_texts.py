@@ -38,6 +38,14 @@ API_OBJECTS = [
      "The same for synchronous code: see [a guide](../howto/processes.md)."),
 ]  # fmt: skip
 BESIDE = [
+    ("parbake.app.cached", "CachedFunction"),
+    ("parbake.app.plugin", "Core"),
+    ("parbake.ports.observers", "Observers"),
+    ("parbake.ports.offers", "Port"),
+    ("parbake.tasks.contract", "KeyChoice"),
+    ("parbake.tasks.task_types", "TaskKind"),
+    ("parbake.lanes.batch.lane", "Run"),
+    ("parbake.lanes.batch.lane", "BuiltTask"),
     ("parbake.ports.event_log", "Ack"),
     ("parbake.ports.cloudevents", "CloudEvent"),
     ("parbake.protocol.cause", "Cause"),

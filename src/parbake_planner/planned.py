@@ -11,7 +11,7 @@ from parbake.tasks.contract import Every, KeyChoice, every
 from parbake.values.checks import check_flag
 from parbake.values.duration import Duration, seconds
 
-PLANS: Port[Any] = Port("plans", "parbake_planner.Planner()")
+PLANS: Port[Any] = Port("plans", "parbake_planner.Ledger(path), parbake_planner.Planner()")
 
 
 @dataclass(frozen=True)

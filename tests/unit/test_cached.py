@@ -60,6 +60,20 @@ def test_a_function_declared_later_shares_the_tags():
     assert one.serve("a").lane == "realtime"
 
 
+def test_functions_of_one_name_in_two_modules_do_not_meet():
+    """Each keeps its own values, since the task is named after the module, too."""
+    made = {}
+    for module_name in ("one", "two"):
+
+        def rate(currency: str) -> str:
+            return currency
+
+        rate.__module__ = module_name
+        made[module_name] = pb.cached(ttl="1h")(rate)
+    assert [made[name]("USD") for name in made] == ["USD", "USD"]
+    assert len({made[name].task.name for name in made}) == 2
+
+
 def test_what_was_not_stated_is_listed_and_refused_by_a_strict_app():
     """The table of tasks names the fields with defaults, and ``App(strict=True)`` refuses such tasks by name."""
     tasks = pb.Registry()
@@ -77,7 +91,7 @@ def test_what_was_not_stated_is_listed_and_refused_by_a_strict_app():
 @pytest.mark.parametrize(
     ("settings", "field"),
     [
-        ({"ttl": "soon"}, "freshness_sla"),
+        ({"ttl": "soon"}, "ttl"),
         ({"ttl": "1h", "tags": [5]}, "tags"),
         ({"ttl": "1h", "tags": "policy"}, "tags"),
         ({"ttl": "1h", "tags": None}, "tags"),

@@ -9,6 +9,7 @@ import parbake as pb
 import parbake_llm
 import parbake_planner
 from parbake.errors import BadInput, DeclarationError
+from parbake.http import HttpApp
 from parbake.ports.offers import HEAT, Port
 from parbake_llm import Block, Prompts
 from parbake_planner import Ledger, Planner
@@ -95,9 +96,11 @@ async def test_plugins_find_what_earlier_ones_offer_and_close_in_reverse(shop):
     assert app.plugins[Answers] == "hello"
     await app.close()
     assert log == ["answers closed", "greets closed"]
-    late = pb.App(shop, resources={Tool: Tool()}, plugins=[Answers(), Greets()])
-    assert late.plugins[Answers] is None
-    await late.close()
+    alone = pb.App(shop, resources={Tool: Tool()}, plugins=[Answers()])
+    assert alone.plugins[Answers] is None
+    await alone.close()
+    with pytest.raises(BadInput, match="put that one first"):
+        pb.App(shop, resources={Tool: Tool()}, plugins=[Answers(), Greets()]).engine  # noqa: B018  # opens it
 
 
 async def test_one_instance_serves_two_apps(shop):
@@ -145,8 +148,11 @@ def test_a_port_is_offered_once(shop):
 
 def test_a_setting_of_a_product_is_refused_with_the_word_plugin(shop):
     """``App(ledger=...)`` is not a setting of the core."""
-    with pytest.raises(TypeError, match=r"ledger.*plugins"):
+    with pytest.raises(BadInput, match=r"ledger.*plugin") as caught:
         pb.App(shop, ledger="costs.db")
+    assert caught.value.field == "ledger"
+    with pytest.raises(BadInput, match=r"did you mean silence_limit="):
+        pb.App(shop, silence_limt="1h")
 
 
 async def test_a_planned_task_needs_its_plugin():
@@ -162,7 +168,7 @@ async def test_a_planned_task_needs_its_plugin():
     def liked(shopper: str) -> str:
         return shopper
 
-    with pytest.raises(DeclarationError, match=r"liked.*parbake_planner\.Planner\(\)"):
+    with pytest.raises(DeclarationError, match=r"liked.*parbake_planner\.Ledger\(path\), parbake_planner\.Planner\(\)"):
         pb.App(tasks).engine  # noqa: B018  # opens it
     app = pb.App(tasks, plugins=[Planner()])
     assert (await app.serve(liked, "u1")).value == "u1"
@@ -196,6 +202,49 @@ async def test_reads_are_counted_by_key_only_if_a_plugin_asks(shop, tmp_path):
     heat = app.engine.parts.found(HEAT)
     assert heat.heat("label") == {b"sx": 1}
     await app.close()
+
+
+async def test_an_observer_that_fails_costs_nobody_an_answer(shop, caplog):
+    """Whatever a callback raises is logged with its name, and the read, the value and the other observers go on."""
+    heard = []
+
+    class Breaks(pb.Plugin):
+        def open(self, parts):
+            for calls in (parts.on.served, parts.on.computed, parts.on.missed, parts.on.live, parts.on.event):
+                calls.append(self.boom)
+            parts.on.computed.append(lambda *_, **__: heard.append("computed"))
+
+        def boom(self, *_, **__):
+            raise RuntimeError("plugin boom")
+
+    app = pb.App(shop, resources={Tool: Tool()}, open=["shop"], plugins=[Breaks()])
+    assert (await app.serve(shop.label, "x")).value.startswith("x ")
+    assert (await app.serve(shop.said, words="hm")).value == "hm"
+    assert (await app.touch("shop/1")).raised
+    assert heard == ["computed"]
+    assert "Breaks.boom" in caplog.text
+    await app.close()
+
+
+def test_a_plugin_without_open_is_refused_by_name(shop):
+    """A class that opens nothing is a mistake, and the error says what it lacks."""
+
+    class Empty(pb.Plugin):
+        pass
+
+    with pytest.raises(DeclarationError, match=r"Empty has no open\(self, parts\)"):
+        pb.App(shop, resources={Tool: Tool()}, plugins=[Empty()]).engine  # noqa: B018  # opens it
+
+
+def test_routes_that_are_none_are_refused_by_the_plugins_name(shop):
+    """What a plugin returns instead of a list of routes is shown."""
+
+    class Lost(Greets):
+        def routes(self, app):
+            """Return nothing."""
+
+    with pytest.raises(DeclarationError, match=r"Lost\.routes returned None"):
+        HttpApp(pb.App(shop, plugins=[Lost()]))
 
 
 def test_a_missing_plugin_is_named(shop):

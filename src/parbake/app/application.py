@@ -86,7 +86,7 @@ class App:
     ) -> None:
         """Check and keep the settings; nothing is opened until first use."""
         if unknown := sorted(options.keys() - settings.Options.__annotations__.keys()):
-            raise TypeError(f"App() has no setting {unknown[0]!r}; further products are plugins: App(plugins=[...])")
+            raise settings.unknown(unknown[0])
         settings.check_strict(options.get("strict", False), tasks)
         checked = Settings(
             tasks=tasks,

@@ -29,6 +29,7 @@ class CachedFunction(Generic[K, R]):
     def __init__(self, fn: Callable[[K], R], task: Artifact[Any, Any]) -> None:
         """Wrap a function that was declared as ``task``."""
         self.task = task
+        self.__wrapped__ = fn
         self.__doc__, self.__name__ = fn.__doc__, getattr(fn, "__name__", "")
         self._is_async = inspect.iscoroutinefunction(fn)
 
@@ -45,7 +46,13 @@ class CachedFunction(Generic[K, R]):
         return _process.app().sync.serve(self.task, key)
 
     def touch(self, *tags: str) -> Ack:
-        """Raise tags after a change. Once this has returned, no value from before it is served any more."""
+        """Raise tags after a change. Once this has returned, no value from before it is served any more.
+
+        It is synchronous, also if the function is an ``async def``.
+
+        Args:
+            tags: Tags of families that cached functions of this process name, such as ``rate/USD``.
+        """
         app = _process.app()
         return app.sync.run(app.touch(*tags))
 
@@ -90,6 +97,7 @@ def cached(*, ttl: Duration, tags: Sequence[str] = ()) -> Callable[[Callable[[K]
     """
 
     def declare(fn: Callable[[K], R]) -> CachedFunction[K, R]:
-        return CachedFunction(fn, _process.tasks.cached(ttl=ttl, tags=tags)(fn))
+        name = f"{fn.__module__}.{getattr(fn, '__qualname__', '')}"  # several modules may have a function of one name
+        return CachedFunction(fn, _process.tasks.cached(ttl=ttl, tags=tags, name=name)(fn))
 
     return declare

@@ -31,6 +31,7 @@ from parbake.lanes.worker.schedule import Notifier, Schedule, SlaWatch
 from parbake.lanes.worker.worker_watch import WorkerWatch
 from parbake.ports.offers import ANSWERS, HEAT, WINDOWS, NoAnswers
 from parbake.ports.store import Store
+from parbake.ports.telling import tell
 from parbake.process import forks
 from parbake.process.counters import Counters
 from parbake.process.threads import task_threads
@@ -261,8 +262,7 @@ class Engine:
 
     def note(self, run: Run) -> None:
         """Tell the plugins of a promoted run."""
-        for hear in self.on.ran:
-            hear(run)
+        tell(self.on.ran, run)
 
     def bound_task(self, task: Stored) -> BoundTask:
         """Return a compiled task; raises :class:`parbake.errors.UnknownTask` if the task is not in this app."""

@@ -58,7 +58,10 @@ class Plugin(Generic[O_co]):
         Returns:
             The state, which ``app.plugins[Kind]`` gives.
         """
-        raise NotImplementedError
+        del parts
+        raise DeclarationError(
+            f"{type(self).__name__} has no open(self, parts), which every plugin needs", field="plugins"
+        )
 
     def routes(self, app: Any) -> Sequence[Route]:
         """The routes that a server of the app has besides its own; called before anything is opened.
@@ -106,6 +109,7 @@ class Parts:
         """What the plugin hears."""
         self._binder = binder
         self._offers: dict[str, Any] = {}
+        self._lacked: set[str] = set()
         self._wraps: dict[Any, list[Wrap]] = {}
 
     def resource(self, kind: Any, *, build: bool = True) -> Any:
@@ -131,10 +135,17 @@ class Parts:
         """Offer a part to the core and to the plugins that open later; raises :class:`BadInput` if it is taken."""
         if port.name in self._offers:
             raise BadInput(f"plugins: two of them offer {port.name!r}; leave one of them out", field="plugins")
+        if port.name in self._lacked:
+            raise BadInput(
+                f"plugins: one of them reads {port.name!r}, which one behind it offers; put that one first",
+                field="plugins",
+            )
         self._offers[port.name] = thing
 
     def found(self, port: Port[T]) -> T | None:
         """Return what an earlier plugin offers under a port; ``None`` if none does."""
+        if port.name not in self._offers:
+            self._lacked.add(port.name)
         return cast("T | None", self._offers.get(port.name))
 
 
@@ -176,10 +187,10 @@ class Plugins(Mapping[type[Plugin[Any]], Any]):
     def __getitem__(self, kind: type[Plugin[T]]) -> T:
         """Return the state of a plugin."""
         if kind not in self._plugins:
-            raise DeclarationError(
-                f"the app has no plugin {kind.__name__}: App(plugins=[{kind.__module__}.{kind.__name__}(...)])",
-                field="plugins",
-            )
+            name = getattr(kind, "__name__", repr(kind))
+            package = getattr(kind, "__module__", "").partition(".")[0]
+            shown = name if package in ("", "__main__", "builtins") else f"{package}.{name}"
+            raise DeclarationError(f"the app has no plugin {name}: App(plugins=[{shown}(...)])", field="plugins")
         return cast("T", self._opened()[kind])
 
     def __iter__(self) -> Any:
@@ -222,7 +233,7 @@ def policies_of(parts: Parts) -> dict[str, RefreshPolicy]:
     for bound in parts.tasks.values():
         choice = bound.task.schedule.choice if bound.task.schedule else None
         if choice is not None:
-            found[bound.name] = _needed(parts, choice.port, f"{bound.name}: refresh={choice.label}")
+            found[bound.name] = _needed(parts, choice.port, f"{bound.name}: its refresh= ({choice.label!r})")
         kind = bound.task.kind if isinstance(bound.task, Artifact) else None
         if kind is not None and kind.needs is not None:
             _needed(parts, kind.needs, f"{bound.name} is a {kind.label}, which")

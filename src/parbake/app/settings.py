@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,6 +115,14 @@ class Options(TypedDict, total=False):
     strict: bool
 
 
+def unknown(name: str) -> BadInput:
+    """Return the error about a setting that the app does not have, with the name that was meant if one is near."""
+    known = [*Options.__annotations__, "store", "sources", "resources", "plugins"]
+    near = difflib.get_close_matches(name, known, n=1)
+    advice = f"did you mean {near[0]}=?" if near else "what is not of the core is a plugin: App(plugins=[...])"
+    return BadInput(f"App() has no setting {name!r}; {advice}", field=name)
+
+
 def checked_store(store: Any) -> str | Store:
     """Return a store or its URL; raises :class:`BadInput` for any other value."""
     if not isinstance(store, str):
@@ -131,6 +140,8 @@ def checked_plugins(plugins: Any) -> tuple[Plugin[Any], ...]:
         raise BadInput(f"plugins={plugins!r}: expected a list of plugins", field="plugins")
     found = tuple(plugins)
     for plugin in found:
+        if isinstance(plugin, type):
+            raise BadInput(f"plugins holds the class {plugin.__name__}: write {plugin.__name__}(...)", field="plugins")
         if not isinstance(plugin, Plugin):
             raise BadInput(f"plugins holds {plugin!r}, which is not a parbake.Plugin", field="plugins")
         if sum(type(other) is type(plugin) for other in found) > 1:

@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from parbake.errors import ParbakeError
+from parbake.app.plugin import Plugin
+from parbake.errors import DeclarationError, ParbakeError
 from parbake.http import routes
 from parbake.http.admission import Admission
 from parbake.http.client_errors import error_for_client
@@ -47,6 +48,16 @@ _NOTHING = contextlib.nullcontext()
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+def _routes_of(plugin: Plugin[Any], app: App) -> list[Route]:
+    """The routes of a plugin; raises :class:`DeclarationError` that names the plugin for anything else."""
+    found = plugin.routes(app)
+    routes = [one if isinstance(one, Route) else None for one in found] if isinstance(found, list | tuple) else [None]
+    if None in routes:
+        name = type(plugin).__name__
+        raise DeclarationError(f"{name}.routes returned {found!r}; expected a list of Route(...)", field="plugins")
+    return [route for route in routes if route is not None]
+
+
 class HttpApp:
     """Serves an app's API and additional routes. ``GET`` routes also answer ``HEAD``."""
 
@@ -76,7 +87,7 @@ class HttpApp:
         self.app = app
         self.admission = Admission(hosts)
         self.operators = Operators(token_of_environment() if token is None else token)
-        added = [route for plugin in app.settings.plugins for route in plugin.routes(app)]
+        added = [route for plugin in app.settings.plugins for route in _routes_of(plugin, app)]
         own = [*routes.for_app(app), *added, Route("GET", "/v1/openapi.json", self._openapi)]
         self._router = Router([*own, *(r if isinstance(r, Route) else Route(*r) for r in extra)])
         self._documents: dict[str, bytes] = {}

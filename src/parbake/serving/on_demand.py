@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from parbake.errors import ComputeFailed, StoreFull
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
+from parbake.ports.telling import tell
 from parbake.process.flight import Flights
 from parbake.protocol.record import Record
 from parbake.protocol.tags import family
@@ -115,8 +116,8 @@ class OnDemand:
         finally:
             took = (perf_counter() - started) / max(1, len(keys))
             for key in keys:
-                for hear in self._computed:
-                    hear(bound.name, bound.keys.encode(key), context.lane, took, outcome=outcome, cpu_s=cpu_s)
+                raw = bound.keys.encode(key)
+                tell(self._computed, bound.name, raw, context.lane, took, outcome=outcome, cpu_s=cpu_s)
         return results
 
     async def _written(self, bound: BoundTask, computed: Computed, context: Context) -> str:

@@ -14,6 +14,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.observers import Observers
 from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots
 from parbake.ports.store import Store
+from parbake.ports.telling import tell
 from parbake.process.counters import Counters
 from parbake.protocol.acks import NO_ACKS, Acks, joined
 from parbake.protocol.cause import OVERDUE, Cause, Reason
@@ -146,8 +147,8 @@ class Resolver:
         verdict = _FRESH if served.verdict is Verdict.FRESH else str(served.verdict)  # nearly every read
         took = perf_counter() - started
         self._reads[bound.name].add(raw, verdict, served.lane, took)
-        for hear in self._served:
-            hear(bound.name, raw, verdict, served.lane, took)
+        if self._served:
+            tell(self._served, bound.name, raw, verdict, served.lane, took)
 
     async def _resolve(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
         if not is_bounded():
@@ -163,8 +164,7 @@ class Resolver:
         if record is not None and judgement.verdict in SERVABLE:
             return await self._from_record(bound, key, record, judgement, context)
         why = judgement.reason or _NEVER_COMPUTED
-        for hear in self._missed:
-            hear(bound.name, raw, judgement.verdict.value, why)
+        tell(self._missed, bound.name, raw, judgement.verdict.value, why)
         return await self._fall_back(bound, key, record, judgement, context)
 
     def _best(self, bound: BoundTask, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:

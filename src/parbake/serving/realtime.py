@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from parbake.errors import NotMaterialized
+from parbake.ports.telling import tell
 from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.listening import listener, listening
 from parbake.protocol.recording import Recording
@@ -122,8 +123,7 @@ class Realtime:
                 return await work
             finally:
                 took = time.perf_counter() - started
-                for hear in self._hears:
-                    hear(task.name, took, spent.cpu_s)
+                tell(self._hears, task.name, took, spent.cpu_s)
 
 
 @lru_cache(1024)

@@ -33,9 +33,10 @@ def make_artifact(
         prefetch: Tag templates that make the event lane compute a key.
         why: The rationale; by default the first line of the docstring.
         chunk: How many keys a batched function gets at once.
-        settings: The other fields of :class:`Artifact`.
+        settings: The other fields of :class:`Artifact`; a ``name`` replaces the function's.
     """
     parameters, returned, key_type, batched = _keyed(fn)
+    name = settings.pop("name", fn.__name__)
     kind: TaskKind | None = settings.get("kind")
     if kind is not None:
         kind.check(fn.__name__, settings["contract"])
@@ -43,10 +44,10 @@ def make_artifact(
         raise RoleError(f"{fn.__qualname__}: a {kind.label} is computed for one key at a time", field="key")
     value_type = kind.value_type if kind else _value_type(fn, returned, batched=batched)
     task: Artifact[Any, Any] = Artifact(
-        name=fn.__name__, fn=kind.wrap(fn) if kind else fn, parameters=parameters, why=why or first_line(fn),
-        key_type=key_type, batched=batched, value_type=value_type, list_keys=_lister(fn.__name__, keys), chunk=chunk,
+        name=name, fn=kind.wrap(fn) if kind else fn, parameters=parameters, why=why or first_line(fn),
+        key_type=key_type, batched=batched, value_type=value_type, list_keys=_lister(name, keys), chunk=chunk,
         lease_s=None if lease is None else seconds(lease, field="lease"),
-        prefetch=wishes(fn.__name__, prefetch, parameters[0].name), **settings,
+        prefetch=wishes(name, prefetch, parameters[0].name), **settings,
     )  # fmt: skip
     check_whole(chunk, field="chunk", error=ContractError, of=f"{task.name}: ")
     _check_artifact(task)

@@ -208,13 +208,15 @@ class Registry:
             revalidates=revalidate, codecs=self.codecs, on_code_change=on_code_change, kind=kind, via=via,
         )))  # fmt: skip
 
-    def cached(self, *, ttl: Duration, tags: Sequence[str] = ()) -> _ArtifactDecorator:
+    def cached(self, *, ttl: Duration, tags: Sequence[str] = (), name: str = "") -> _ArtifactDecorator:
         """Declare an artifact by its age and its tags alone; see :func:`parbake.cached`.
 
         Args:
             ttl: The greatest age at which a value is served.
             tags: What fences a value: tag families, or templates over the key such as ``policy/{topic}``.
+            name: The name of the task; by default that of the function.
         """
+        seconds(ttl, field="ttl")
         contract = make_contract(
             freshness_sla=ttl,
             invalidated_by=[fence(tag) for tag in check_tags(tags)],
@@ -227,7 +229,7 @@ class Registry:
         contract = dataclasses.replace(contract, defaulted=lacking)
         return typing.cast("_ArtifactDecorator", lambda fn: self._add(make_artifact(
             fn, keys=None, lease=None, prefetch=(), why="", chunk=512, contract=contract, schedule=None, version="1",
-            gates=Gates(), retention=Retention(), codecs=self.codecs,
+            gates=Gates(), retention=Retention(), codecs=self.codecs, name=name or fn.__name__,
         )))  # fmt: skip
 
     def model(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from parbake.lanes.batch.load import ENOUGH, LoadBoard, Serving
+from parbake.ports.telling import tell
 from parbake.process.counters import Counters
 from parbake.process.loops import forever
 
@@ -37,8 +38,7 @@ class LoadReports:
         known = await self._board.serve(Serving(now, count, p95_s, self._idle_p95_s))
         was_on, requests.is_batch_on = requests.is_batch_on, known.is_batch_on(now)
         if count >= ENOUGH and was_on == requests.is_batch_on:
-            for hear in self._paced:
-                hear(was_on, p95_s)
+            tell(self._paced, was_on, p95_s)
         if count >= ENOUGH and not was_on and not requests.is_batch_on:
             usual = self._idle_p95_s or p95_s
             self._idle_p95_s = usual + WEIGHT * (p95_s - usual)

@@ -20,6 +20,7 @@ from parbake.ports.cloudevents import CloudEvent, read_time
 from parbake.ports.event_log import Ack, Advance, Applied, Change
 from parbake.ports.sources import EventSource, Extent, SourceEvent, Topic
 from parbake.ports.store import Store
+from parbake.ports.telling import tell
 from parbake.process.counters import Counters
 from parbake.process.threads import aside
 from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
@@ -288,8 +289,7 @@ class Ingest:
         started = time.perf_counter()
         ack = await self._store.apply(changes, now=self._clock.now(), advance=advance)
         took = time.perf_counter() - started
-        for hear in self._on_event:
-            hear(ack.raised, duplicates=ack.duplicates, seconds=took)
+        tell(self._on_event, ack.raised, duplicates=ack.duplicates, seconds=took)
         ack = await self._tickets.sealed(ack)
         unknown = sorted({family(tag) for tag in ack.raised} - self._known)
         if not unknown:
