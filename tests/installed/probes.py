@@ -5,8 +5,6 @@ CLOSED = "127.0.0.1:9"
 
 GENERATES = """
 import asyncio
-import parbake as pb
-import parbake_semantic
 from parbake_llm.generators.anthropic import AnthropicGenerator
 from parbake_llm.generators.bedrock import BedrockGenerator
 from parbake_llm.generators.llama import LlamaGenerator
@@ -41,7 +39,7 @@ BEDROCK = (
 )
 
 PROBES = {
-    "semantic": ("import parbake as pb; print(parbake_semantic.Bound(0.01))", "0.01"),
+    "semantic": ("import parbake_semantic; print(parbake_semantic.Bound(0.01))", "0.01"),
     "embeddings": (
         "from parbake_semantic.embedders.minilm import MiniLm; MiniLm()",
         "run: parbake models fetch minilm",
