@@ -91,7 +91,7 @@ def test_a_seed_plays_the_same_way_in_another_process():
     traces = [
         subprocess.run(
             [sys.executable, "-c", DIGEST],
-            env={**os.environ, "PYTHONHASHSEED": salt},
+            env={**os.environ, "PYTHONHASHSEED": salt, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
             check=True,
