@@ -29,9 +29,9 @@ from parbake.lanes.worker.quarantine import Quarantines
 from parbake.lanes.worker.readiness import Readiness
 from parbake.lanes.worker.schedule import Notifier, Schedule, SlaWatch
 from parbake.lanes.worker.worker_watch import WorkerWatch
+from parbake.ports.observers import tell
 from parbake.ports.offers import ANSWERS, HEAT, WINDOWS, NoAnswers
 from parbake.ports.store import Store
-from parbake.ports.telling import tell
 from parbake.process import forks
 from parbake.process.counters import Counters
 from parbake.process.threads import task_threads

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from parbake.protocol.cause import Reason
+
+_log = logging.getLogger("parbake.plugins")
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of the work, the amount done, and the total."""
@@ -101,3 +104,18 @@ class Observers:
         for name in ("served", "computed", "missed", "event"):
             if callable(method := getattr(hook, name, None)):
                 getattr(self, name).append(method)
+
+
+def tell(observers: Iterable[Callable[..., Any]], *what: Any, **more: Any) -> None:
+    """Call each observer. One that fails is logged: neither the others nor the work that is told of suffers.
+
+    Args:
+        observers: The callbacks.
+        what: Their arguments by position.
+        more: Their arguments by name.
+    """
+    for hear in observers:
+        try:
+            hear(*what, **more)
+        except Exception:  # noqa: BLE001  # whatever a plugin raises, the request goes on
+            _log.exception("an observer failed: %s", getattr(hear, "__qualname__", hear))

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from parbake.errors import ComputeFailed, StoreFull
 from parbake.ports.clock import Clock
+from parbake.ports.observers import tell
 from parbake.ports.store import Store
-from parbake.ports.telling import tell
 from parbake.process.flight import Flights
 from parbake.protocol.record import Record
 from parbake.protocol.tags import family

@@ -11,10 +11,9 @@ import msgspec
 
 from parbake.errors import ComputeFailed, NotMaterialized
 from parbake.ports.clock import Clock
-from parbake.ports.observers import Observers
+from parbake.ports.observers import Observers, tell
 from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots
 from parbake.ports.store import Store
-from parbake.ports.telling import tell
 from parbake.process.counters import Counters
 from parbake.protocol.acks import NO_ACKS, Acks, joined
 from parbake.protocol.cause import OVERDUE, Cause, Reason

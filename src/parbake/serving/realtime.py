@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from parbake.errors import NotMaterialized
-from parbake.ports.telling import tell
+from parbake.ports.observers import tell
 from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.listening import listener, listening
 from parbake.protocol.recording import Recording

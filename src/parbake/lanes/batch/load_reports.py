@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from parbake.lanes.batch.load import ENOUGH, LoadBoard, Serving
-from parbake.ports.telling import tell
+from parbake.ports.observers import tell
 from parbake.process.counters import Counters
 from parbake.process.loops import forever
 

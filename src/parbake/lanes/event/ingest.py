@@ -18,9 +18,9 @@ from parbake.lanes.event.recovery import Recovery
 from parbake.ports.clock import Clock
 from parbake.ports.cloudevents import CloudEvent, read_time
 from parbake.ports.event_log import Ack, Advance, Applied, Change
+from parbake.ports.observers import tell
 from parbake.ports.sources import EventSource, Extent, SourceEvent, Topic
 from parbake.ports.store import Store
-from parbake.ports.telling import tell
 from parbake.process.counters import Counters
 from parbake.process.threads import aside
 from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
