@@ -167,6 +167,7 @@ async def test_an_answer_that_never_ends_holds_back_no_other_alert(tmp_path, mon
         for kind in ("first", "second"):
             await sink.send(Alert(kind, "faq", "support", "old", 1.0))
         await until(lambda: set(tried) == {"first", "second"})
+        assert tried.index("first") < tried.index("second")
         ended.set()
         for thread in threading.enumerate():
             if thread.name == "parbake-webhook-post":

@@ -190,6 +190,9 @@ async def test_a_run_is_heard_of_as_long_as_it_lasts(floor, monkeypatch):
         for _ in range(3):
             floor.clock.advance(OLD_S + 1)
             await until(is_heard_of)
+        assert await is_heard_of()
+    floor.clock.advance(OLD_S + 1)
+    assert not await is_heard_of()
 
 
 async def test_an_urgent_run_is_announced_too(world):
@@ -225,8 +228,10 @@ async def test_listing_gives_way_but_not_without_end(floor, monkeypatch):
 async def test_the_share_is_looked_after_while_keys_are_listed(floor):
     """The share is adjusted while keys are listed."""
     await floor.serve(0.02)
+    assert floor.breathing.share == 1.0
     async with floor.breathing.listing():
         await until(lambda: floor.breathing.share < 1.0)
+    assert 0.0 < floor.breathing.share < 1.0
 
 
 @pytest.mark.parametrize("is_urgent", [False, True])
