@@ -74,6 +74,20 @@ def test_functions_of_one_name_in_two_modules_do_not_meet():
     assert len({made[name].task.name for name in made}) == 2
 
 
+def test_a_function_declared_again_serves_only_its_own_values():
+    """A function that replaces one of the same name, as in a notebook, is served, and never the other's values."""
+
+    def declared(number: int):
+        @pb.cached(ttl="1h")
+        def same(key: str) -> int:
+            return number
+
+        return same
+
+    assert declared(1)("a") == 1
+    assert declared(2)("a") == 2
+
+
 def test_what_was_not_stated_is_listed_and_refused_by_a_strict_app():
     """The table of tasks names the fields with defaults, and ``App(strict=True)`` refuses such tasks by name."""
     tasks = pb.Registry()

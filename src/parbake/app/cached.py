@@ -69,13 +69,28 @@ class _Process:
         self._store = MemoryStore()
         self._lock = threading.Lock()
         self._app: App | None = None
-        self._served = 0
+
+    def declare(self, fn: Callable[..., Any], name: str, ttl: Duration, tags: Sequence[str]) -> Artifact[Any, Any]:
+        """Declare a function. The next call opens another app, over the same store unless ``name`` stood for another.
+
+        Values are stored under the name, and a function must not serve what the one that it replaces has stored.
+
+        Args:
+            fn: The function.
+            name: The name of its task.
+            ttl: The greatest age at which a value is served.
+            tags: What fences a value.
+        """
+        with self._lock:
+            if any(task.name == name for task in self.tasks):
+                self._store = MemoryStore()
+            self._app = None
+            return self.tasks.cached(ttl=ttl, tags=tags, name=name)(fn)
 
     def app(self) -> App:
-        """Return the app; another one over the same store if functions were declared since the last call."""
+        """Return the app."""
         with self._lock:
-            if self._app is None or self._served != len(list(self.tasks)):
-                self._served = len(list(self.tasks))
+            if self._app is None:
                 self._app = App(self.tasks, store=self._store)
             return self._app
 
@@ -98,6 +113,6 @@ def cached(*, ttl: Duration, tags: Sequence[str] = ()) -> Callable[[Callable[[K]
 
     def declare(fn: Callable[[K], R]) -> CachedFunction[K, R]:
         name = f"{fn.__module__}.{getattr(fn, '__qualname__', '')}"  # several modules may have a function of one name
-        return CachedFunction(fn, _process.tasks.cached(ttl=ttl, tags=tags, name=name)(fn))
+        return CachedFunction(fn, _process.declare(fn, name, ttl, tags))
 
     return declare
