@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import parbake
+
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(Path(__file__).parent)]
 
@@ -239,12 +241,17 @@ def settings() -> str:
     parts += ["\n## Plugins\n", texts.PLUGINS]
     parts += [described(module, name, shown=name, with_methods=False) for module, name in texts.PLUGGED]
     for module, name in texts.GROUPS:
-        parts.append(described(module, name, shown=f"pb.{name}", with_methods=False, level=2))
+        parts.append(described(module, name, shown=_shown(module, name), with_methods=False, level=2))
     parts.append("## URLs\n")
     for module in texts.URLS:
         told = prose(ast.get_docstring(ast.parse(_file(module).read_text())))
         parts.append(f"### `{module}`\n\n{told}\n")
     return "\n".join(parts)
+
+
+def _shown(module: str, name: str) -> str:
+    """A name as users import it: from the front door if it stands there."""
+    return f"pb.{name}" if name in parbake.__all__ else f"{module}.{name}"
 
 
 def variables() -> dict[str, set[str]]:
