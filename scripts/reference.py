@@ -241,7 +241,7 @@ def settings() -> str:
     parts += ["\n## Plugins\n", texts.PLUGINS]
     parts += [described(module, name, shown=name, with_methods=False) for module, name in texts.PLUGGED]
     for module, name in texts.GROUPS:
-        parts.append(described(module, name, shown=_shown(module, name), with_methods=False, level=2))
+        parts.append(described(module, name, shown=_imported(module, name), with_methods=False, level=2))
     parts.append("## URLs\n")
     for module in texts.URLS:
         told = prose(ast.get_docstring(ast.parse(_file(module).read_text())))
@@ -249,7 +249,7 @@ def settings() -> str:
     return "\n".join(parts)
 
 
-def _shown(module: str, name: str) -> str:
+def _imported(module: str, name: str) -> str:
     """A name as users import it: from the front door if it stands there."""
     return f"pb.{name}" if name in parbake.__all__ else f"{module}.{name}"
 

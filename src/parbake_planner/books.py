@@ -80,11 +80,10 @@ class Books:
 
     async def _owners(self) -> Mapping[str, Owned]:
         """The owner of each stored task, and the plan that it follows."""
-        owners = {bound.name: Owned(bound.contract.owner) for bound in self._parts.tasks.values()}
-        plans = self._parts.found(PLANS)
+        plans, owners = self._parts.found(PLANS), {}
         for bound in self._parts.tasks.values():
-            if plans is not None and bound.chooses_keys:
-                owners[bound.name] = Owned(bound.contract.owner, (await plans.current(bound)).strategy)
+            follows = (await plans.current(bound)).strategy if plans is not None and bound.chooses_keys else ""
+            owners[bound.name] = Owned(bound.contract.owner, follows)
         return owners
 
 

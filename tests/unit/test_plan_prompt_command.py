@@ -2,12 +2,14 @@
 
 import datetime as dt
 import json
+import sys
 from xml.etree import ElementTree as ET
 
 import pytest
 from typer.testing import CliRunner
 
 from parbake.cli.main import cli, main
+from parbake.errors import MissingDependency
 
 YEAR = dt.datetime.now(dt.UTC).year - 1
 RATE = {"provider": "acme", "model": "one", "since": f"{YEAR}-01-01", "input": 3.0, "output": 15.0}
@@ -17,6 +19,11 @@ CACHED = {"cache_read": 0.1, "cache_write": 1.25, "cache_write_hour": 2.0}
 def run(*arguments):
     """Run the command; return its output and exit status."""
     return CliRunner().invoke(cli, ["prompt", "plan", *map(str, arguments)])
+
+
+def run_raising(*arguments):
+    """Run the command; raise what it raises."""
+    CliRunner().invoke(cli, ["prompt", "plan", *map(str, arguments)], catch_exceptions=False)
 
 
 @pytest.fixture
@@ -30,6 +37,14 @@ def trace(tmp_path):
     ]  # fmt: skip
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def test_a_missing_library_is_named(trace, monkeypatch):
+    """Without numpy the command says what to install."""
+    monkeypatch.setitem(sys.modules, "parbake_llm.caching.decision", None)
+    with pytest.raises(MissingDependency, match="plan") as caught:
+        run_raising(trace)
+    assert caught.value.field == "numpy"
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import dataclasses
 import msgspec
 import pytest
 from tests.unit.prompted_shop import RULES, Provider, book, prompted_shop
+from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake_llm import Prompts
+from parbake_llm.caching.caching_plans import CachingPlans
 from parbake_llm.generators.chain import Chain
 from parbake_llm.ports.generator import Generator
 from parbake_planner import Ledger, Planner
@@ -74,6 +76,22 @@ async def test_a_few_requests_are_no_ground_for_a_plan(shop, world):
         await shop.plugins[Prompts].adopt(shop.named[0], plan)
     assert caught.value.field == "adopt"
     assert await shop.plugins[Planner].adopted(shop.named[0]) == ()
+
+
+async def test_a_plan_of_prompts_is_adopted_for_a_prefix_only(shop, world):
+    """An ordinary task does not follow a plan of prompts, and nothing is written."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def word(key: str) -> str:
+        return key
+
+    plan = await planned_after(shop, world, 5000)
+    plans = CachingPlans(shop.plugins[Prompts].adopted_plans, world.clock, None)
+    bound = world.app(tasks).engine.bound_task(word)
+    with pytest.raises(pb.BadInput, match="word is not a prefix of prompts"):
+        await plans.adopt(bound, plan)
+    assert await shop.plugins[Prompts].adopted_plans.history(bound) == ()
 
 
 async def test_nothing_is_asked_of_a_provider_that_it_does_not_offer(shop, world, monkeypatch):

@@ -49,8 +49,7 @@ class CachingPlans:
         Raises:
             BadInput: There is no ledger, no request yet, no price for cached tokens, or nothing to plan.
         """
-        if not is_prefix(bound.task):
-            raise BadInput(f"{bound.name} is not a prefix of prompts", field="task")
+        _must_be_prefix(bound)
         _must_be_plannable(generator, rules)
         if self._ledger is None:
             raise BadInput(
@@ -65,8 +64,9 @@ class CachingPlans:
     async def adopt(self, bound: BoundTask, plan: PromptPlan) -> AdoptedPlan:
         """Follow a plan from now on; servers take it over within seconds.
 
-        Raises :class:`BadInput` if there were too few requests to compare anything.
+        Raises :class:`BadInput` if the task is not a prefix, or there were too few requests to compare anything.
         """
+        _must_be_prefix(bound)
         if plan.is_blind:
             from parbake_llm.caching.decision import FEWEST_GROUPS
 
@@ -98,6 +98,11 @@ class CachingPlans:
             raise BadInput(f"the cost book has no generator {generator!r}", field="generators")
         today = dt.datetime.fromtimestamp(self._clock.now(), dt.UTC).date()
         return book.rate(offer.provider, offer.model, on=today, context=offer.context)
+
+
+def _must_be_prefix(bound: BoundTask) -> None:
+    if not is_prefix(bound.task):
+        raise BadInput(f"{bound.name} is not a prefix of prompts", field="task")
 
 
 def _must_be_plannable(generator: str, rules: CacheRules | None) -> None:

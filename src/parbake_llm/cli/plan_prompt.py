@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from parbake.cli.support.output import console, must_be_writable, progress, write
-from parbake.errors import BadInput
+from parbake.errors import BadInput, MissingDependency
 from parbake_llm.caching.strategy_names import NONE
 
 if TYPE_CHECKING:
@@ -61,10 +61,14 @@ def plan_prompt(options: PromptOptions) -> None:
 
     Raises:
         BadInput: An option, the trace or the prices cannot be used.
+        MissingDependency: numpy is not installed.
     """
+    try:
+        from parbake_llm.caching.decision import make_prompt_plan
+        from parbake_llm.caching.trace_file import read_trace
+    except ImportError as missing:
+        raise MissingDependency.of("planning", "plan", field="numpy") from missing
     _check(options)
-    from parbake_llm.caching.decision import make_prompt_plan
-    from parbake_llm.caching.trace_file import read_trace
 
     prices = _prices(options)
     trace = read_trace(options.trace, size=options.block, unit=_unit(options.unit))

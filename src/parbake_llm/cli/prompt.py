@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +20,9 @@ from parbake_llm.ports.prompts import Tool
 from parbake_llm.prefix import is_prefix
 from parbake_llm.prompts_plugin import Prompts
 from parbake_llm.watching.explaining import Traffic, uncached
+from parbake_planner.books import priced
 from parbake_planner.cli.planned import show_history
-from parbake_planner.ledger.costs import CostBook, read_book
+from parbake_planner.ledger.costs import CostBook
 
 prompt = typer.Typer(
     no_args_is_help=True, help="Explain the prefixes of prompts: blocks, breakpoints and expected hits."
@@ -128,7 +128,7 @@ def planned(
 
 
 def _read(book: Path | None) -> CostBook | None:
-    return None if book is None else read_book(book, today=dt.datetime.now(dt.UTC).date())
+    return None if book is None else priced(book)
 
 
 def _tools(path: Path) -> list[Tool]:

@@ -5,7 +5,6 @@ The key comes from ``ANTHROPIC_API_KEY`` or the file that ``ANTHROPIC_API_KEY_FI
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from parbake_llm.generators._hosted.request import Attempt
 from parbake_llm.generators._hosted.sdk_hosted import SdkHosted
 from parbake_llm.ports.generator import Delta
 from parbake_llm.ports.prompts import Prompt
+from parbake_llm.prefix_caches.recent import Recent
 from parbake_llm.writing.placement import CacheRules
 
 SESSIONS = 10_000
@@ -62,7 +62,7 @@ class AnthropicGenerator(SdkHosted):
             provider="anthropic", model=model, rules=rules or claude_rules(model), keys={KEY: api_key}, options=options,
         )  # fmt: skip
 
-        self._replies: OrderedDict[str, str] | None = OrderedDict() if diagnose else None
+        self._replies: Recent[str, str] | None = Recent(SESSIONS) if diagnose else None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> AnthropicGenerator:
@@ -86,8 +86,6 @@ class AnthropicGenerator(SdkHosted):
         reply.check_whole()
         if self._replies is not None and prompt.session and reply.id:
             self._replies[prompt.session] = reply.id
-            if len(self._replies) > SESSIONS:
-                self._replies.popitem(last=False)
         yield Delta(usage=reply.usage, told=reply.told)
 
     def _compared(self, session: str) -> dict[str, Any]:

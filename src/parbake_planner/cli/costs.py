@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import io
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,8 +15,8 @@ from parbake.cli.support.load import AppName, load, once
 from parbake.cli.support.output import must_be_writable, print_table, write
 from parbake.errors import BadInput, MissingDependency
 from parbake.values.duration import seconds
-from parbake_planner.books import Ledger
-from parbake_planner.ledger.costs import BY, EXAMPLE, Cost, read_book, summed
+from parbake_planner.books import Ledger, priced
+from parbake_planner.ledger.costs import BY, EXAMPLE, Cost, summed
 from parbake_planner.ledger.focus_export import as_csv
 
 COLUMNS = "task,lane,owner,plan,calls,rows,CPU s,tokens in/out,cached,serves,USD,wasted,no price for"
@@ -46,7 +45,7 @@ def costs(
         raise BadInput(
             f"{app} has no ledger, so its costs are not known: App(plugins=[parbake_planner.Ledger(path)])", field="APP"
         )
-    priced_by = ledger.book if book is None else read_book(book, today=dt.datetime.now(dt.UTC).date())
+    priced_by = ledger.book if book is None else priced(book)
     since_s = seconds(since, field="since")
 
     async def look() -> tuple[list[Cost], list[dict[str, Any]]]:

@@ -13,8 +13,8 @@ from rich.table import Table
 from parbake.cli.support.load import AppName, load, must_last, once
 from parbake.cli.support.output import print_table
 from parbake.errors import BadInput
+from parbake_planner.books import priced
 from parbake_planner.breakeven import Prices, read_prices
-from parbake_planner.ledger.costs import read_book
 from parbake_planner.ledger.reversals import REAL_TIME_ACTION
 from parbake_planner.plans import Planner
 
@@ -40,7 +40,7 @@ def triggers(
 ) -> None:
     """Show reasons to reverse a decision, with their evidence; nothing is changed without --apply."""
     today = dt.datetime.now(dt.UTC).date()
-    priced_by = None if book is None else read_book(book, today=today)
+    priced_by = None if book is None else priced(book)
     stated = dict(_stated(one, today) for one in prices or [])
     application = load(app).app
     if apply:

@@ -92,12 +92,10 @@ class LedgerFile(LedgerReader, forks.Forkable):
             model: The generator's name.
             usage: The tokens.
         """
-        self._queue.put(
-            LedgerEntry(
-                self._clock.now(), "tokens", task, lane=lane, model=model, input=usage.uncached or 0,
-                output=usage.output or 0, cached=usage.cache_read or 0, written=usage.cache_write or 0,
-                written_hour=usage.cache_write_hour or 0, reasoning=usage.reasoning or 0,
-            )
+        self._note(
+            "tokens", task, lane=lane, model=model, input=usage.uncached or 0, output=usage.output or 0,
+            cached=usage.cache_read or 0, written=usage.cache_write or 0,
+            written_hour=usage.cache_write_hour or 0, reasoning=usage.reasoning or 0,
         )  # fmt: skip
 
     def unreported(self, task: str, lane: str, model: str) -> None:
@@ -108,7 +106,7 @@ class LedgerFile(LedgerReader, forks.Forkable):
             lane: The lane that it was asked in.
             model: The generator's name.
         """
-        self._queue.put(LedgerEntry(self._clock.now(), UNREPORTED, task, lane=lane, model=model))
+        self._note(UNREPORTED, task, lane=lane, model=model)
 
     def prompted(self, prefix: str, model: str, session: str, digest: str, tokens: tuple[int, int, int]) -> None:
         """Record a request with a declared prefix.
@@ -131,7 +129,7 @@ class LedgerFile(LedgerReader, forks.Forkable):
             model: The generator's name.
             cause: Why, and at which part.
         """
-        self._queue.put(LedgerEntry(self._clock.now(), "cache_miss", prefix, lane=PREFIX, outcome=cause, model=model))
+        self._note("cache_miss", prefix, lane=PREFIX, outcome=cause, model=model)
 
     def cache_wasted(self, prefix: str, model: str, usage: Usage) -> None:
         """Record a prefix that was written to a provider's cache, and lapsed before it was read.
@@ -141,11 +139,9 @@ class LedgerFile(LedgerReader, forks.Forkable):
             model: The generator's name.
             usage: The tokens that were written.
         """
-        self._queue.put(
-            LedgerEntry(
-                self._clock.now(), "waste", prefix, lane=PREFIX, outcome="lapsed", rows=1, model=model,
-                written=usage.cache_write or 0, written_hour=usage.cache_write_hour or 0,
-            )
+        self._note(
+            "waste", prefix, lane=PREFIX, outcome="lapsed", rows=1, model=model, written=usage.cache_write or 0,
+            written_hour=usage.cache_write_hour or 0,
         )  # fmt: skip
 
     def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:
@@ -174,13 +170,11 @@ class LedgerFile(LedgerReader, forks.Forkable):
         """Record a batch run, task by task, and the waste of the run that it replaces."""
         for built in run.built:
             pick = built.pick
-            self._queue.put(
-                LedgerEntry(
-                    self._clock.now(), "compute", built.task, lane="batch", outcome="promoted", seconds=built.took_s,
-                    cpu_s=built.cpu_s, rows=built.rows, bytes=built.size_bytes, trigger=run.trigger,
-                    plan=pick.strategy if pick else "", p_hat=pick.p_hat if pick else None,
-                    theta=pick.theta if pick else None,
-                )
+            self._note(
+                "compute", built.task, lane="batch", outcome="promoted", seconds=built.took_s,
+                cpu_s=built.cpu_s, rows=built.rows, bytes=built.size_bytes, trigger=run.trigger,
+                plan=pick.strategy if pick else "", p_hat=pick.p_hat if pick else None,
+                theta=pick.theta if pick else None,
             )  # fmt: skip
 
     def paced(self, is_batch_on: bool, p95_s: float) -> None:  # noqa: FBT001 - a callback's own order
