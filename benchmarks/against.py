@@ -1,4 +1,4 @@
-"""This tree against an earlier commit, and a second one if asked, in one run: the engine, its HTTP server, and the assistant.
+"""This tree against an earlier commit, or two, in one run: the engine, its HTTP server, and the assistant.
 
 Each side is a tree with its own lock, assistant and round script (``_against/round.py``); this driver knows no name of
 theirs. In a round each side has fresh processes, which are measured one right after another. A figure is the median
