@@ -24,7 +24,7 @@ import parbake as pb
 from parbake.errors import DamagedRecord
 from parbake.protocol.record import LANES, Built, Meta, Record, Stamp, Tags, decode, encode
 from parbake.stores.lmdb import LmdbStore
-from parbake.stores.steps.record_steps import overlay_key
+from parbake.stores.steps.item_names import overlay_key
 
 RECORDS, MUTATIONS, LARGEST, KEYS, ROUNDS = 500, 1_000_000, 5_000, 100, 300
 FIELDS = ((0, 1), (1, 1), (2, 2), (4, 16), (20, 8), (28, 8), (36, 4))

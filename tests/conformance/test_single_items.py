@@ -7,8 +7,8 @@ from parbake.ports.event_log import Change
 from parbake.protocol.check import killed_by
 from parbake.protocol.control import Pointer, Promotion
 from parbake.protocol.record import Built, Stamp, Tags
+from parbake.stores.steps.item_names import CONTROL, mark_key, overlay_key
 from parbake.stores.steps.optimistic import OptimisticStore
-from parbake.stores.steps.record_steps import CONTROL, mark_key, overlay_key
 from parbake.testing.items import DictItems
 from parbake.testing.stores import make_record
 

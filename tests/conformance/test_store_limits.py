@@ -16,7 +16,7 @@ from parbake.protocol.record import Stamp
 from parbake.stores import open_store
 from parbake.stores.memory import MemoryStore
 from parbake.stores.steps import event_steps as events
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps.item_names import SEQUENCE
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.items import DictItems
 from parbake.testing.stores import make_record
@@ -40,7 +40,7 @@ async def embedded(request, tmp_path):
 async def test_the_counter_passes_its_limit_in_order(embedded):
     """At the counter's limit a new incarnation begins; stamps, log and watermarks keep rising."""
     await embedded.stamp()
-    await embedded._step(lambda txn: txn.put(engine.SEQUENCE, (SEQUENCE_LIMIT - 3).to_bytes(8, "big")))
+    await embedded._step(lambda txn: txn.put(SEQUENCE, (SEQUENCE_LIMIT - 3).to_bytes(8, "big")))
     before, control = await embedded.stamp()
     await embedded.write("t@1", b"k", make_record(before), now=1.0)
     stamps = [(await embedded.apply([Change(("noise/x",), "s", "1")], now=1.0)).stamp for _ in range(2)]

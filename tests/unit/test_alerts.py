@@ -14,6 +14,7 @@ from parbake.adapters._alert_queue import AlertQueue
 from parbake.adapters.log import LogSink
 from parbake.adapters.webhook import WebhookSink
 from parbake.ports.alerts import Alert
+from parbake.values.backoff import Backoff
 
 ALERT = Alert("stale", "faq", "support", "faq is 2h old", 1.0)
 
@@ -93,7 +94,7 @@ def heard(server, count=1):
 
 async def test_an_alert_that_was_not_taken_is_sent_again(moody, tmp_path, monkeypatch):
     """A refused alert is sent again with the same idempotency key, and leaves the queue once it is accepted."""
-    monkeypatch.setattr("parbake.adapters._alert_queue.FIRST_S", 0.01)
+    monkeypatch.setattr("parbake.adapters._alert_queue.BACKOFF", Backoff(0.01, 0.01))
     sink = WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     await sink.send(ALERT)
     assert moody.asked.wait(HANGS_S)

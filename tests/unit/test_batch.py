@@ -9,7 +9,6 @@ from tests.waiting import until
 import parbake as pb
 from parbake.protocol.control import renumber
 from parbake.protocol.recording import Recording
-from parbake.stores.steps.record_steps import save_control
 
 EVERY = pb.every("20m")
 
@@ -337,7 +336,7 @@ async def test_a_run_that_began_in_two_incarnations_promotes_nothing(chain, monk
         found = await begin()
         begun.append(found)
         if len(begun) == 1:
-            await store._step(lambda txn: save_control(txn, renumber(found[2])))
+            await store._take(lambda steps: steps.save(renumber(found[2])))
         return found
 
     monkeypatch.setattr(store, "begin", losing)

@@ -17,7 +17,7 @@ from parbake.protocol.cause import OVERDUE, UNTRUSTED, Cause, Reason
 from parbake.protocol.control import Control, Pointer, Quarantine
 from parbake.protocol.record import Built, Meta, Record, Stamp, Tags, encode
 from parbake.stores.memory import MemoryStore
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import item_names as names
 from parbake.tasks.contract import Linear, Steps
 from parbake.testing import FakeClock
 from parbake_llm import Prompts
@@ -155,12 +155,12 @@ def read(found, fallback, *, cause, family, task, key):
     }
     made = tasks.artifact(**contract, fallback_if_stale=kinds[fallback], confidence=curves.get(cause))(named(task, NEW))
     store = MemoryStore()
-    store._map.put(engine.CONTROL, msgspec.msgpack.encode(found.control))
-    store._map.put(engine.BEATS, msgspec.msgpack.encode({"source": found.heard_at}))
+    store._map.put(names.CONTROL, msgspec.msgpack.encode(found.control))
+    store._map.put(names.BEATS, msgspec.msgpack.encode({"source": found.heard_at}))
     if found.mark is not None:
-        store._map.put(engine.mark_key(f"{family}/x"), found.mark)
+        store._map.put(names.mark_key(f"{family}/x"), found.mark)
     if found.record is not None:
-        store._map.put(engine.overlay_key(made.ref, b"s" + key.encode()), encode(found.record))
+        store._map.put(names.overlay_key(made.ref, b"s" + key.encode()), encode(found.record))
     app = pb.App(tasks, store=store, sources=[Source(family)], clock=FakeClock(NOW), plugins=[hook])
     return Read(asyncio.run(app.serve(made, key)), app.counters.misses, hook.reasons)
 

@@ -10,7 +10,7 @@ import parbake as pb
 from parbake.lanes.worker.freshness import report
 from parbake.protocol.cause import Cause
 from parbake.protocol.record import FORMAT
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import item_names as names
 
 
 def declared(**changes):
@@ -72,7 +72,7 @@ async def test_a_damaged_value_is_computed_again_and_overwritten(world, tmp_path
     tasks, fact, calls = declared()
     app = await opened(world, "memory://" if kind == "memory" else f"lmdb://{tmp_path}/store", tasks)
     await app.serve(fact, "a")
-    await spoil(app, engine.overlay_key(fact.ref, b"sa"), CHANGES[change])
+    await spoil(app, names.overlay_key(fact.ref, b"sa"), CHANGES[change])
     world.clock.advance(1)
     for _ in range(3):
         assert (await app.serve(fact, "a")).value == "one"
@@ -88,7 +88,7 @@ async def test_damage_is_a_miss_under_every_fallback(world, fallback):
     tasks, fact, calls = declared(fallback_if_stale=fallback)
     app = await opened(world, "memory://", tasks)
     await app.serve(fact, "a")
-    await spoil(app, engine.overlay_key(fact.ref, b"sa"), flipped(-6))
+    await spoil(app, names.overlay_key(fact.ref, b"sa"), flipped(-6))
     assert (await app.serve(fact, "a")).value == "one"
     assert calls == ["a", "a"]
 
@@ -101,7 +101,7 @@ async def test_a_damaged_batch_row_leaves_the_others_and_a_good_one_beside_it(wo
     await app.drain()
     run = await app.materialize(fact, keys=["a", "b"])
     calls.clear()
-    await spoil(app, engine.base_key(run.built[0].generation, b"sa"), flipped(-6))
+    await spoil(app, names.base_key(run.built[0].generation, b"sa"), flipped(-6))
     lanes = [(await app.serve(fact, key)).lane for key in ("a", "b", "a")]
     assert lanes == ["realtime", "batch", "realtime"]
     assert calls == ["a"], "the second read of it finds what the first has stored"
@@ -121,7 +121,7 @@ async def test_a_damaged_model_is_built_again_by_the_next_worker(world):
 
     app = await opened(world, "memory://", tasks)
     run = await app.materialize(weights)
-    await spoil(app, engine.base_key(run.built[0].generation, b"s"), flipped(-6))
+    await spoil(app, names.base_key(run.built[0].generation, b"s"), flipped(-6))
     with pytest.raises(pb.NotMaterialized, match="is damaged; a worker builds another"):
         await app.serve(ranked, "a")
     (run,) = await app.ops.run_due()
@@ -152,7 +152,7 @@ async def test_a_run_whose_own_model_is_damaged_is_not_continued(world):
         await app.materialize(weights)
     broken.clear()
     generation = (await app.ops.runs(weights)).under_way.generation
-    await spoil(app, engine.base_key(generation, b"s"), flipped(-6))
+    await spoil(app, names.base_key(generation, b"s"), flipped(-6))
     other = world.app(tasks, store=app.engine.store)  # a process that has not decoded the model yet
     await other.drain()
     run = await other.materialize(weights)
@@ -168,7 +168,7 @@ async def test_reports_and_scans_pass_over_damage(world):
     await app.drain()
     for key in "ab":
         await app.serve(fact, key)
-    await spoil(app, engine.overlay_key(fact.ref, b"sa"), flipped(-6))
+    await spoil(app, names.overlay_key(fact.ref, b"sa"), flipped(-6))
     assert [raw for raw, lookup in [pair async for pair in app.engine.store.scan(fact.ref)] if lookup.records] == [
         b"sb"
     ]
@@ -185,7 +185,7 @@ async def test_mutated_records_are_never_served_and_never_raise(world):
     tasks, fact, _ = declared()
     app = await opened(world, "memory://", tasks)
     drawn = random.Random(14)
-    name = engine.overlay_key(fact.ref, b"sa")
+    name = names.overlay_key(fact.ref, b"sa")
 
     def mutate(raw):
         spoiled = bytearray(raw)
@@ -207,9 +207,9 @@ async def test_a_store_of_the_format_before_is_refused_plainly(world, tmp_path, 
     await app.serve(fact, "a")
     calls.clear()
 
-    control = msgspec.msgpack.decode((await app.engine.store._several([engine.CONTROL]))[engine.CONTROL])
+    control = msgspec.msgpack.decode((await app.engine.store._several([names.CONTROL]))[names.CONTROL])
     del control["format"]
-    await app.engine.store._put([(engine.CONTROL, msgspec.msgpack.encode(control))])
+    await app.engine.store._put([(names.CONTROL, msgspec.msgpack.encode(control))])
     with pytest.raises(
         pb.errors.ForeignStore, match=f"records have format 1, and this version uses {FORMAT}"
     ) as caught:

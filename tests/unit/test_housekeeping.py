@@ -65,9 +65,9 @@ async def test_a_store_in_doubt_is_not_swept(shop):
     _, control = await store.stamp()
     before = await store.log(Stamp(0, 0), 10)
     from parbake.protocol.control import adopt
-    from parbake.stores.steps import record_steps as engine
+    from parbake.stores.steps.record_steps import numbers
 
-    moved = adopt(adopt(control, "one", engine.numbers()), "two", engine.numbers())
-    await store._step(lambda txn: engine.save_control(txn, moved))
+    moved = adopt(adopt(control, "one", numbers()), "two", numbers())
+    await store._take(lambda steps: steps.save(moved))
     assert await app.engine.housekeeping.step() == 0
     assert await store.log(Stamp(0, 0), 10) == before

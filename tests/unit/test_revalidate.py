@@ -5,7 +5,7 @@ from tests.unit.shopfloor import Facts, World, contract
 
 import parbake as pb
 from parbake.errors import DeclarationError
-from parbake.stores.steps.record_steps import numbers, settle
+from parbake.stores.steps.record_steps import RecordSteps, numbers
 
 
 class Shop:
@@ -84,7 +84,7 @@ async def test_a_store_that_is_not_trusted_keeps_nothing(shop):
     await shop.app.serve(shop.text, "a")
     store = shop.app.engine.store
     for host in ("a host", "another"):
-        settle(store._map, store._parsed, host, numbers())
+        RecordSteps(store._map, store._parsed).settle(host, numbers())
     assert not (await store.stamp())[1].is_trusted
     assert (await shop.app.serve(shop.text, "a")).value == "X"
     assert shop.calls == ["text a", "text a"]

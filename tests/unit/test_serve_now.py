@@ -18,7 +18,7 @@ from parbake.protocol.verdict import SERVABLE, judge
 from parbake.serving.bind import NO_CONTEXT
 from parbake.serving.read import as_served
 from parbake.stores.memory import MemoryStore
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import item_names as names
 from parbake.tasks.contract import Exponential
 from parbake.testing import FakeClock
 from parbake.values.codecs.wire_shape import wire_shape
@@ -103,15 +103,15 @@ def stored(held):
     """Return an app whose store holds exactly this."""
     control, overlay, base, marks, beats = held
     store = MemoryStore()
-    store._map.put(engine.CONTROL, msgspec.msgpack.encode(control))
-    store._map.put(engine.BEATS, msgspec.msgpack.encode(beats))
+    store._map.put(names.CONTROL, msgspec.msgpack.encode(control))
+    store._map.put(names.BEATS, msgspec.msgpack.encode(beats))
     for tag, mark in marks.items():
-        store._map.put(engine.mark_key(tag), mark)
+        store._map.put(names.mark_key(tag), mark)
     for task in (plain, waning):
         if overlay is not None:
-            store._map.put(engine.overlay_key(task.ref, b"sk"), encode(overlay))
+            store._map.put(names.overlay_key(task.ref, b"sk"), encode(overlay))
         if base is not None:
-            store._map.put(engine.base_key(control.pointer(task.ref), b"sk"), encode(base))
+            store._map.put(names.base_key(control.pointer(task.ref), b"sk"), encode(base))
     return pb.App(tasks, store=store, sources=[Silent()], clock=FakeClock(NOW), silence_limit=LIMIT_S)
 
 

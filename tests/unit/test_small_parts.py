@@ -19,10 +19,17 @@ from parbake.process.counters import LATENCY_BUCKETS_S, Counters, Histogram
 from parbake.process.portal import Portal
 from parbake.process.system_clock import SystemClock
 from parbake.protocol.cause import Cause, Reason
+from parbake.values.backoff import Backoff
 from parbake_semantic import model_files
 from parbake_semantic.embedders import minilm
 from parbake_semantic.embedders._int8 import multiply_in_int8
 from parbake_semantic.embedders.minilm import MiniLm
+
+
+def test_a_backoff_grows_to_its_limit_and_stays_there():
+    """Each pause is longer by the factor until the longest one; the ten thousandth attempt waits as long as that."""
+    backoff = Backoff(0.2, 30.0, factor=5)
+    assert [backoff.pause_s(attempt) for attempt in (0, 1, 2, 3, 4, 10_000)] == pytest.approx([0.2, 1, 5, 25, 30, 30])
 
 
 def test_texts_become_unit_vectors_in_their_order(embedder):

@@ -6,7 +6,7 @@ import random
 import re
 
 from parbake.protocol.record import INCARNATION_BYTES, STAMP_AT
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import item_names as names
 from simulator.world.disk import is_as_written
 from simulator.world.world_state import World
 
@@ -35,7 +35,7 @@ class Damage:
         if self._rng.random() >= self.chance:
             return
         items = self._world.disk.items
-        rows = [row for prefix in (engine.OVERLAY, engine.BASE) for row in items.range(prefix, prefix, _ALL)]
+        rows = [row for prefix in (names.OVERLAY, names.BASE) for row in items.range(prefix, prefix, _ALL)]
         name, raw = self._rng.choice(rows) if rows else (b"", b"")
         if is_as_written(raw):
             items.put(name, self._changed(name, raw))

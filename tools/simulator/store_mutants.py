@@ -15,10 +15,11 @@ from parbake.protocol import control as generations
 from parbake.protocol.control import Control, Number, Promotion
 from parbake.protocol.record import Stamp
 from parbake.serving.read import Resolver
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import item_names as names
 from parbake.stores.steps.base_store import EngineStore
 from parbake.stores.steps.item_steps import Commit
 from parbake.stores.steps.optimistic import OptimisticStore
+from parbake.stores.steps.record_steps import RecordSteps, Txn
 from simulator.patches import everywhere, method, mutant
 from simulator.processes.sim_sources import SimSource
 from simulator.processes.sim_stores import SimItems
@@ -113,12 +114,12 @@ def no_floor(stack: ExitStack) -> None:
 def sweep_unconditional(stack: ExitStack) -> None:
     """The sweep deletes a watermark that was raised again after it was listed."""
 
-    def blind(txn: Any, _: Any, names: Any) -> int:
-        for name in names:
-            txn.delete(name)
-        return len(names)
+    def blind(self: Any, doomed: Any) -> int:
+        for name in doomed:
+            self._txn.delete(name)
+        return len(doomed)
 
-    everywhere(stack, engine.drop_below, blind)
+    method(stack, RecordSteps, "drop_below", blind)
 
 
 @mutant
@@ -227,7 +228,7 @@ def dedupe_before_apply(stack: ExitStack) -> None:
     apply = EngineStore._apply
 
     async def split(self: Any, changes: Any, now: float, position: Any) -> Ack:
-        def note(txn: engine.Txn) -> list[Any]:
+        def note(txn: Txn) -> list[Any]:
             fresh = []
             for change in changes:
                 name = b"s!" + f"{change.source} {change.id}".encode()
@@ -263,11 +264,11 @@ def control_read_first(stack: ExitStack) -> None:
     """On a store of single items the control record is read with the others, and not again at the end."""
     between = OptimisticStore._fetch_between
 
-    async def first(self: Any, names: Any) -> tuple[dict[bytes, bytes | None], bytes | None]:
+    async def first(self: Any, wanted: Any) -> tuple[dict[bytes, bytes | None], bytes | None]:
         if self.items.is_snapshot:
-            return await between(self, names)
-        (beats,) = await self.items.fetch([engine.BEATS])
-        return await self._fetch([engine.CONTROL, *names]), beats
+            return await between(self, wanted)
+        (beats,) = await self.items.fetch([names.BEATS])
+        return await self._fetch([names.CONTROL, *wanted]), beats
 
     method(stack, OptimisticStore, "_fetch_between", first)
 
@@ -278,8 +279,8 @@ def event_not_atomic(stack: ExitStack) -> None:
     commit = SimItems.commit
 
     async def piecemeal(self: Any, asked: Commit) -> bool:
-        marks = {name: raw for name, raw in asked.writes.items() if name[:1] == engine.MARK}
-        rest = {name: raw for name, raw in asked.writes.items() if name[:1] != engine.MARK}
+        marks = {name: raw for name, raw in asked.writes.items() if name[:1] == names.MARK}
+        rest = {name: raw for name, raw in asked.writes.items() if name[:1] != names.MARK}
         if not marks or not rest:
             return await commit(self, asked)
         if not await commit(self, changed(asked, writes=rest)):

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from parbake.process import forks
+from parbake.values.backoff import Backoff
 
 KEPT_S = 86_400.0
 """Seconds (one day) after which an undelivered alert is dropped."""
 MOST = 10_000
-FIRST_S, LONGEST_S = 1.0, 300.0
-"""Shortest and longest pause between two attempts, in seconds; the pause doubles after each attempt."""
+BACKOFF = Backoff(1.0, 300.0)
 CLAIMED_S = 20.0
 """Seconds for which a process that delivers an alert has it to itself."""
 _TABLE = (
@@ -83,7 +83,7 @@ class AlertQueue(forks.Forkable):
 
     def failed(self, alert: Waiting) -> bool:
         """Schedule another attempt; ``False`` if the alert has waited too long and is dropped."""
-        now, pause = time.time(), min(LONGEST_S, FIRST_S * 2.0**alert.tries)
+        now, pause = time.time(), BACKOFF.pause_s(alert.tries)
         with self._opened() as connection:
             connection.execute("UPDATE alerts SET next_at = ? WHERE id = ?", (now + pause, alert.id))
             given_up = connection.execute("DELETE FROM alerts WHERE id = ? AND at < ?", (alert.id, now - KEPT_S))

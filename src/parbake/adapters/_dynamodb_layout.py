@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from parbake.stores.steps.record_steps import BASE, LOG, MARK, OVERLAY, PARKED
+from parbake.stores.steps.item_names import BASE, LOG, MARK, OVERLAY, PARKED
 
 SPREAD = 16
 LARGEST_VALUE = 350_000  # bytes; an item may have 400 KB with its names

@@ -19,6 +19,7 @@ import msgspec
 from parbake.adapters._dynamodb_layout import Manifest, Place
 from parbake.adapters._dynamodb_wire import ItemChange, StoredItem, action_of, found_in, item_of, key_of
 from parbake.errors import ForeignStore, MissingDependency, StoreError
+from parbake.values.backoff import Backoff
 
 try:
     from boto3.session import Session
@@ -29,7 +30,7 @@ except ImportError as missing:
 
 READ_AT_ONCE, WRITTEN_AT_ONCE, MAX_ITEMS = 100, 25, 100
 CONNECT_S, ACTIVE_S = 2.0, 120.0
-_ATTEMPTS = 8
+_ATTEMPTS, _BACKOFF = 8, Backoff(0.02, 2.56)
 _CONFLICTS = 5
 _DENIED = {
     "AccessDeniedException", "ExpiredTokenException", "IncompleteSignatureException", "InvalidSignatureException",
@@ -277,4 +278,4 @@ def _cancellations(error: Exception) -> set[str]:
 
 
 def _pause(attempt: int) -> None:
-    time.sleep(random.uniform(0.5, 1.0) * 0.02 * 2**attempt)  # noqa: S311  # spreads retries; not security-relevant
+    time.sleep(random.uniform(0.5, 1.0) * _BACKOFF.pause_s(attempt))  # noqa: S311  # spreads retries; not security-relevant

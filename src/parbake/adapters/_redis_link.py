@@ -16,6 +16,7 @@ import msgspec
 from parbake.errors import MissingDependency, StoreError, StoreFull
 from parbake.process import forks
 from parbake.process.loops import PerLoop
+from parbake.values.backoff import Backoff
 
 try:
     from hiredis import pack_command
@@ -32,7 +33,7 @@ Command: TypeAlias = Sequence[bytes | str | int]
 MAX_CONNECTIONS = 32
 CONNECT_S = 2.0
 OLDEST = 7
-_PAUSES_S = (0.05, 0.25)
+_ATTEMPTS, _BACKOFF = 3, Backoff(0.05, 0.25, factor=5)
 _TOLD = ("run_id", "redis_version", "role", "maxmemory", "maxmemory_policy")
 _SETTINGS = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite")
 
@@ -167,15 +168,15 @@ class Link(forks.Forkable):
                     loop.call_soon_threadsafe(_begin, pool.close)
 
     async def _obtain(self, pool: _Pool) -> AbstractConnection:
-        for pause in (*_PAUSES_S, None):
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
                 connection = await self._connected(pool)
             except (exceptions.AuthenticationError, exceptions.AuthorizationError):
                 raise
             except exceptions.ConnectionError:
-                if pause is None:
+                if attempt == _ATTEMPTS:
                     raise
-                await asyncio.sleep(pause)
+                await asyncio.sleep(_BACKOFF.pause_s(attempt - 1))
                 continue
             if _host_of(connection) == self.host:
                 return connection

@@ -18,9 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 from parbake.adapters._redis_library import LIBRARY, VERSION
 from parbake.adapters._redis_link import Command, Elsewhere, Link, ServerAddress, UnknownFunction, parse_url
 from parbake.errors import ForeignStore, StoreError
+from parbake.stores.steps.item_names import is_listed
 from parbake.stores.steps.item_steps import Commit
 from parbake.stores.steps.optimistic import OptimisticStore
-from parbake.stores.steps.record_steps import is_listed
 
 PASSWORD_VARIABLE = "PARBAKE_REDIS_PASSWORD"  # noqa: S105  # the name of the variable
 CHUNK_ROWS, CHUNK_BYTES = 1000, 4 << 20

@@ -9,7 +9,6 @@ import msgspec
 
 from parbake.protocol.cause import OVERDUE, UNTRUSTED, Cause, Reason
 from parbake.protocol.record import FUTURE_S
-from parbake.values.duration import humanize
 
 
 class Verdict(StrEnum):
@@ -46,6 +45,11 @@ class AgeTerms(Protocol):
     @property
     def freshness_sla_s(self) -> float:
         """The greatest age at which a value is fresh, in seconds."""
+        ...
+
+    @property
+    def freshness_sla(self) -> str:
+        """The same as people write it, such as ``1h30m``."""
         ...
 
     @property
@@ -93,7 +97,7 @@ def judge(terms: AgeTerms, *, age_s: float, killed_by: Reason | None, pending: b
     if age_s < -FUTURE_S:
         return Judgement(Verdict.STALE, 0.0, Reason(Cause.FROM_THE_FUTURE))
     if age_s > terms.freshness_sla_s:
-        return Judgement(Verdict.STALE, 0.0, Reason(Cause.PAST_SLA, humanize(terms.freshness_sla_s)))
+        return Judgement(Verdict.STALE, 0.0, Reason(Cause.PAST_SLA, terms.freshness_sla))
     if terms.confidence is None:
         return _PENDING if pending else _FRESH
     left = terms.confidence.at(age_s)

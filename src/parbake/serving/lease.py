@@ -19,10 +19,11 @@ from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.serving.bound import BoundTask
+from parbake.values.backoff import Backoff
 
 PATIENCE = 3
 """The number of terms after which a waiting process computes without a lease."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.1
+BACKOFF = Backoff(0.005, 0.1)
 NAME = "lease/"
 """The prefix of a lease's name among a store's named values."""
 
@@ -138,7 +139,7 @@ class Turns:
 async def _outcome(lease: Lease, patience_s: float, is_there: Callable[[], Awaitable[bool]]) -> str:
     """``held``, ``shared`` if another process computed the key meanwhile, ``unleased`` if the patience is over."""
     loop = asyncio.get_running_loop()
-    until, pause_s = loop.time() + patience_s, FIRST_PAUSE_S
+    until, attempt = loop.time() + patience_s, 0
     while True:
         try:
             is_held = await lease.acquire()
@@ -150,5 +151,5 @@ async def _outcome(lease: Lease, patience_s: float, is_there: Callable[[], Await
             return "held"
         if loop.time() >= until:
             return "unleased"
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        await asyncio.sleep(BACKOFF.pause_s(attempt))
+        attempt += 1

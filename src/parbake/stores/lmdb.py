@@ -29,8 +29,11 @@ from parbake.process import forks
 from parbake.protocol.control import Control
 from parbake.protocol.record import Record
 from parbake.stores._lmdb_writer import LmdbTxn, Writer
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import lookups
 from parbake.stores.steps.base_store import EngineStore
+from parbake.stores.steps.item_names import CONTROL
+from parbake.stores.steps.lookups import Get, Parsed
+from parbake.stores.steps.record_steps import RecordSteps, Txn, numbers
 from parbake.values.sizes import size_bytes
 
 T = TypeVar("T")
@@ -96,7 +99,7 @@ class LmdbStore(EngineStore, forks.Forkable):
                     raise StoreError(f"{self.path} is closed", field="store")
                 if env is None:
                     env = _environment(self.path, self._map_size)
-                    self._parsed, self._host = engine.Parsed(), _host(self.path)
+                    self._parsed, self._host = Parsed(), _host(self.path)
                     self._env, self._begin = env, env.begin
         return env
 
@@ -143,7 +146,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         """See :class:`parbake.ports.store.Store`."""
         try:
             with self._begin() as txn:
-                return engine.read(txn, self._parsed, task, key, generation)
+                return lookups.read(txn.get, self._parsed, task, key, generation)
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
@@ -152,7 +155,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         try:
             with self._begin() as txn:
                 get = txn.get
-                return engine.glimpse(get, self._parsed.common(get, txn.id()), task, key)
+                return lookups.glimpse(get, self._parsed.common(get, txn.id()), task, key)
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
@@ -161,7 +164,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         try:
             with self._begin() as txn:
                 get = txn.get
-                return engine.review(get, self._parsed.common(get, txn.id()), record)
+                return lookups.review(get, self._parsed.common(get, txn.id()), record)
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
@@ -169,7 +172,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         """See :class:`parbake.ports.store.Store`. It is read before every computation, so the file is not checked."""
         try:
             with self._begin() as txn:
-                return engine.stamp(txn, self._parsed)
+                return lookups.stamp(txn.get, self._parsed)
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
@@ -186,7 +189,10 @@ class LmdbStore(EngineStore, forks.Forkable):
         if self._env is not None:
             self._env.close()
 
-    async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
+    async def _look(self, step: Callable[[Get], T]) -> T:
+        return self._in_snapshot(lambda txn: step(txn.get))
+
+    def _in_snapshot(self, step: Callable[[Any], T]) -> T:
         self._must_be_in_place()
         try:
             with self._begin() as txn:
@@ -194,7 +200,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
-    async def _step(self, step: Callable[[engine.Txn], T]) -> T:
+    async def _step(self, step: Callable[[Txn], T]) -> T:
         self._must_be_in_place()
         return await self._writer.run(step)
 
@@ -221,13 +227,13 @@ class LmdbStore(EngineStore, forks.Forkable):
         )
 
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        return await self._look(lambda txn: _listed(txn, prefix, start, limit))
+        return self._in_snapshot(lambda txn: _listed(txn, prefix, start, limit))
 
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         await self._writer.put(rows)
 
     async def _remove(self, names: Collection[bytes]) -> None:
-        def remove(txn: engine.Txn) -> None:
+        def remove(txn: Txn) -> None:
             for name in names:
                 txn.delete(name)
 
@@ -237,7 +243,7 @@ class LmdbStore(EngineStore, forks.Forkable):
 
 _READS: frozenset[CodeType] = frozenset(
     method.__code__
-    for method in (LmdbStore.read, LmdbStore.glimpse, LmdbStore.review, LmdbStore.stamp, LmdbStore._look)  # noqa: SLF001  # of this module
+    for method in (LmdbStore.read, LmdbStore.glimpse, LmdbStore.review, LmdbStore.stamp, LmdbStore._in_snapshot)  # noqa: SLF001  # of this module
 )
 _WAITS = LmdbStore._begin_again.__code__  # noqa: SLF001  # (the same)
 
@@ -300,7 +306,7 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
         _check_size(env, path)
         with env.begin(write=True) as txn:
             _claim(txn, path)
-            engine.settle(LmdbTxn(txn), engine.Parsed(), _host(path), engine.numbers())
+            RecordSteps(LmdbTxn(txn), Parsed()).settle(_host(path), numbers())
     except lmdb.MapFullError as error:
         env.close()
         raise StoreFull(
@@ -344,7 +350,7 @@ def _claim(txn: Any, path: Path) -> None:
     """Mark a new file as a store; reject a file with any other content."""
     found = txn.get(_MAGIC[0])
     if found == _MAGIC[1]:
-        msgspec.msgpack.decode(txn.get(engine.CONTROL) or b"", type=Control)
+        msgspec.msgpack.decode(txn.get(CONTROL) or b"", type=Control)
         return
     if found is not None and found.startswith(b"parbake-store-"):
         raise ForeignStore(

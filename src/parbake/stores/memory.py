@@ -13,8 +13,10 @@ from typing import TypeVar
 from parbake.ports.records import Lookup, RecordSnapshot
 from parbake.process import forks
 from parbake.protocol.record import Record
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import lookups
 from parbake.stores.steps.base_store import EngineStore
+from parbake.stores.steps.lookups import Get
+from parbake.stores.steps.record_steps import RecordSteps, Txn, numbers
 
 T = TypeVar("T")
 
@@ -71,7 +73,7 @@ class MemoryStore(EngineStore, forks.Forkable):
         super().__init__()
         self._map = ByteMap()
         self._lock = threading.Lock()
-        engine.initialise(self._map, engine.numbers()(0))
+        RecordSteps(self._map, self._parsed).initialise(numbers()(0))
         forks.watch(self)
 
     def before_fork(self) -> None:
@@ -89,28 +91,28 @@ class MemoryStore(EngineStore, forks.Forkable):
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.store.Store`."""
         with self._lock:
-            return engine.read(self._map, self._parsed, task, key, generation)
+            return lookups.read(self._map.get, self._parsed, task, key, generation)
 
     def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
         """See :class:`parbake.ports.records.RecordSnapshots`."""
         with self._lock:
             get = self._map.get
-            return engine.glimpse(get, self._parsed.common(get, self._map.version), task, key)
+            return lookups.glimpse(get, self._parsed.common(get, self._map.version), task, key)
 
     def review(self, record: Record) -> Lookup:
         """See :class:`parbake.ports.records.RecordSnapshots`."""
         with self._lock:
             get = self._map.get
-            return engine.review(get, self._parsed.common(get, self._map.version), record)
+            return lookups.review(get, self._parsed.common(get, self._map.version), record)
 
     async def close(self) -> None:
         """Do nothing, so that the object can still be read."""
 
-    async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
+    async def _look(self, step: Callable[[Get], T]) -> T:
         with self._lock:
-            return step(self._map)
+            return step(self._map.get)
 
-    async def _step(self, step: Callable[[engine.Txn], T]) -> T:
+    async def _step(self, step: Callable[[Txn], T]) -> T:
         with self._lock:
             return step(self._map)
 

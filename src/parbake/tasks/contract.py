@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from parbake.errors import ContractError
 from parbake.ports.offers import Port
 from parbake.values.checks import check_flag
-from parbake.values.duration import Duration, seconds
+from parbake.values.duration import Duration, humanize, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +188,11 @@ class Contract:
     owner: str
     confidence: Curve | None = None
     defaulted: tuple[str, ...] = ()
+
+    @property
+    def freshness_sla(self) -> str:
+        """The greatest age as people write it, such as ``1h30m``."""
+        return humanize(self.freshness_sla_s)
 
     @property
     def binding(self) -> tuple[Invalidation, ...]:

@@ -58,7 +58,7 @@ def make_contract(
     if schedule is not None and contract.freshness_sla_s < schedule.period_s + schedule.budget_s:
         needed = humanize(schedule.period_s + schedule.budget_s)
         raise ContractError(
-            f"freshness_sla={humanize(contract.freshness_sla_s)} is shorter than a period plus its budget ({needed}): "
+            f"freshness_sla={contract.freshness_sla} is shorter than a period plus its budget ({needed}): "
             "every run would be late; lengthen the SLA or run more often",
             field="freshness_sla",
         )
@@ -98,7 +98,7 @@ def _lint_fields(contract: Contract) -> None:
     if curve.max_age_s() > contract.freshness_sla_s:
         raise ContractError(
             f"the confidence curve allows ages up to {humanize(curve.max_age_s())}, beyond "
-            f"freshness_sla={humanize(contract.freshness_sla_s)}; raise the floor or the SLA",
+            f"freshness_sla={contract.freshness_sla}; raise the floor or the SLA",
             field="confidence",
         )
 

@@ -66,7 +66,7 @@ def _refresh(task: Task) -> str:
 
 def _contract(contract: Contract) -> dict[str, Any]:
     return {
-        "freshness_sla": humanize(contract.freshness_sla_s),
+        "freshness_sla": contract.freshness_sla,
         "invalidated_by": [_invalidation(item) for item in contract.invalidated_by],
         "fallback_if_stale": _fallback(contract),
         "owner": contract.owner,

@@ -14,7 +14,8 @@ import msgspec
 from parbake.protocol.check import killed_by, newness
 from parbake.protocol.control import Control
 from parbake.protocol.record import decode
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import item_names as names
+from parbake.stores.steps.lookups import tags_of
 from simulator.world.disk import is_as_written
 from simulator.world.sim_tasks import ranked, weights
 from simulator.world.world_state import World
@@ -42,9 +43,9 @@ def broken_by(
     """
     if before is None or after is None:
         return
-    if name[:1] == engine.OVERLAY:
+    if name[:1] == names.OVERLAY:
         yield from _regress(world, taken_back, name, before, after)
-    elif name == engine.CONTROL:
+    elif name == names.CONTROL:
         yield from _pointers(as_control(before), as_control(after))
 
 
@@ -56,11 +57,11 @@ def _regress(
     old, new = decode(before), decode(after)
     if _newness(old) <= _newness(new):
         return
-    raw = world.disk.get(engine.CONTROL)
+    raw = world.disk.get(names.CONTROL)
     if raw is None:  # a failover has lost all data: no record was valid
         return
     control = as_control(raw)
-    marks = {t: m for t in engine.tags_of([old]) if (m := world.disk.get(engine.mark_key(t))) is not None}
+    marks = {t: m for t in tags_of([old]) if (m := world.disk.get(names.mark_key(t))) is not None}
     now = world.true_now() + world.faults.clock_error_s
     if _killed_by(old, control, marks, now=now) is not None:
         return
@@ -93,14 +94,14 @@ def turned(name: bytes, before: bytes | None, after: bytes | None) -> bool:
         before: Its value before the commit; ``None`` if it was absent.
         after: Its value after the commit; ``None`` if it was deleted.
     """
-    if name != engine.CONTROL or before is None or after is None:
+    if name != names.CONTROL or before is None or after is None:
         return False
     return took_back(as_control(before), as_control(after))
 
 
 def current_model(world: World) -> int:
     """The generation of the model that the store points to."""
-    raw = world.disk.get(engine.CONTROL)
+    raw = world.disk.get(names.CONTROL)
     return 0 if raw is None else as_control(raw).pointer(weights.ref)
 
 
@@ -115,12 +116,12 @@ def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
     Returns:
         The tags; ``None`` if they are not known.
     """
-    control = world.disk.get(engine.CONTROL)
+    control = world.disk.get(names.CONTROL)
     if control is None:  # a failover has lost all data
         return None
     current = as_control(control).pointer(task)
     found: set[str] = set()
-    for name in (engine.overlay_key(task, key), engine.base_key(current, key)):
+    for name in (names.overlay_key(task, key), names.base_key(current, key)):
         raw = world.disk.get(name)
         if raw is None:
             continue

@@ -7,9 +7,11 @@ from typing import TypeVar
 
 from parbake.ports.records import Lookup, RecordSnapshot
 from parbake.protocol.record import Record
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import lookups
 from parbake.stores.steps.base_store import EngineStore
 from parbake.stores.steps.item_steps import Commit
+from parbake.stores.steps.lookups import Get
+from parbake.stores.steps.record_steps import RecordSteps, Txn
 from simulator.world.disk import Disk
 from simulator.world.process_state import ProcessState
 from simulator.world.virtual_loop import sleep
@@ -126,21 +128,21 @@ class SimStore(EngineStore):
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._look(lambda txn: engine.read(txn, self._parsed, task, key, generation))
+        return await self._look(lambda get: lookups.read(get, self._parsed, task, key, generation))
 
     def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
         """See :class:`parbake.ports.records.Snapshots`. Sometimes ``None``, like a store that cannot answer."""
         if not self._answers_at_once():
             return None
         get = self._disk.get
-        return engine.glimpse(get, self._parsed.common(get, self._disk.items.version), task, key)
+        return lookups.glimpse(get, self._parsed.common(get, self._disk.items.version), task, key)
 
     def review(self, record: Record) -> Lookup | None:
         """See :class:`parbake.ports.records.RecordSnapshots`."""
         if not self._answers_at_once():
             return None
         get = self._disk.get
-        return engine.review(get, self._parsed.common(get, self._disk.items.version), record)
+        return lookups.review(get, self._parsed.common(get, self._disk.items.version), record)
 
     def _answers_at_once(self) -> bool:
         process = self._process
@@ -152,14 +154,14 @@ class SimStore(EngineStore):
     async def close(self) -> None:
         """Do nothing: a simulated connection holds no resource."""
 
-    async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
+    async def _look(self, step: Callable[[Get], T]) -> T:
         await self._process.reach_store()
         self._settle()
-        found = step(self._disk)
+        found = step(self._disk.get)
         await self._process.hear_store()
         return found
 
-    async def _step(self, step: Callable[[engine.Txn], T]) -> T:
+    async def _step(self, step: Callable[[Txn], T]) -> T:
         await self._process.reach_store()
         self._settle()
         found = step(self._disk)
@@ -170,7 +172,7 @@ class SimStore(EngineStore):
     def _settle(self) -> None:
         """Settle after a failover, when the data is another host's; a real embedded store settles when it is opened."""
         if self._host != self._disk.host:
-            engine.settle(self._disk, self._parsed, self._disk.host, self._process.number)
+            RecordSteps(self._disk, self._parsed).settle(self._disk.host, self._process.number)
             self._disk.end_commit()
             self._host = self._disk.host
 
@@ -178,14 +180,14 @@ class SimStore(EngineStore):
         return await self._look(lambda _: self._disk.items.range(prefix, start, limit))
 
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        def put(txn: engine.Txn) -> None:
+        def put(txn: Txn) -> None:
             for name, value in rows:
                 txn.put(name, value)
 
         await self._step(put)
 
     async def _remove(self, names: Collection[bytes]) -> None:
-        def remove(txn: engine.Txn) -> None:
+        def remove(txn: Txn) -> None:
             for name in names:
                 txn.delete(name)
 

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 
 from parbake.serving.lease import NAME, Held, lease_name
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import item_names as names
 from parbake.tasks.task_types import Artifact
 from simulator.world.process_state import ProcessState
 from simulator.world.sim_tasks import tasks
 from simulator.world.world_state import World
 
 _as_held = msgspec.msgpack.Decoder(Held).decode
-_IS_LEASE = engine.NAMED + NAME.encode()
+_IS_LEASE = names.NAMED + NAME.encode()
 
 
 class LeaseHolder(msgspec.Struct, frozen=True):
@@ -96,4 +96,4 @@ class SingleFlightInvariant:
 
 def _item(task: Any, key: str) -> bytes:
     """The name of the item in the store that holds a key's lease."""
-    return engine.NAMED + lease_name(task.ref, b"s" + key.encode()).encode()
+    return names.NAMED + lease_name(task.ref, b"s" + key.encode()).encode()

@@ -22,13 +22,14 @@ from parbake.protocol.record import Stamp
 from parbake.serving.bind import Context
 from parbake.serving.bound import BoundTask
 from parbake.serving.on_demand import OnDemand
+from parbake.values.backoff import Backoff
 from parbake.values.redaction import one_line
 
 GROUP = 32
 """The most keys that one call refreshes, so that the hottest ones do not wait for too many others."""
 LEASED_S = 0.1
 CLAIMED_S = 0.25
-RETRY_S = (0.2, 1.0, 5.0, 30.0)
+ATTEMPTS, BACKOFF = 4, Backoff(0.2, 30.0, factor=5)
 REMEMBERED = 50_000
 """The most keys whose last refresh is remembered for debouncing."""
 _log = logging.getLogger("parbake.event_lane")
@@ -233,10 +234,10 @@ class Refreshing:
 
     def _retry(self, due: Due, why: str) -> None:
         """Queue the key again. After the last attempt it is left to the fence, which serves no old value meanwhile."""
-        if due.attempts >= len(RETRY_S):
+        if due.attempts >= ATTEMPTS:
             _log.error("%s(%r): refresh given up after %d attempts: %s", due.bound.name, due.key, due.attempts, why)
             return
-        due.at = monotonic() + RETRY_S[due.attempts]
+        due.at = monotonic() + BACKOFF.pause_s(due.attempts)
         due.attempts += 1
         self._due.setdefault(due.name, due)
         _log.warning("%s(%r): refresh failed, will retry: %s", due.bound.name, due.key, why)

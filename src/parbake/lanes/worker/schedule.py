@@ -175,7 +175,7 @@ class SlaWatch:
         now = self._clock.now()
         if not await self._store.swap(name, kept, msgspec.json.encode(now) if is_stale else b""):
             return
-        sla = humanize(bound.contract.freshness_sla_s)
+        sla = bound.contract.freshness_sla
         said = f"is {humanize(age_s)} old, past its SLA of {sla}" if is_stale else f"is within its SLA of {sla} again"
         kind = "stale" if is_stale else "recovered"
         await self._notifier.send(Alert(kind, bound.name, bound.contract.owner, f"{bound.name} {said}", now))

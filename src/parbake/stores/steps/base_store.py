@@ -16,7 +16,11 @@ from parbake.protocol import control as rules
 from parbake.protocol.control import Control, Promotion, Quarantine
 from parbake.protocol.record import Record, Stamp, encode
 from parbake.stores.steps import event_steps as events
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import item_names as names
+from parbake.stores.steps import lookups
+from parbake.stores.steps.event_steps import StoreSteps
+from parbake.stores.steps.lookups import Get, Parsed
+from parbake.stores.steps.record_steps import Txn
 
 T = TypeVar("T")
 PAGE = 500
@@ -39,7 +43,7 @@ class EngineStore(ABC):
     """How many items one commit can write."""
 
     def __init__(self) -> None:
-        self._parsed = engine.Parsed()
+        self._parsed = Parsed()
 
     @abstractmethod
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
@@ -50,11 +54,11 @@ class EngineStore(ABC):
         """See :class:`parbake.ports.store.Store`."""
 
     @abstractmethod
-    async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
+    async def _look(self, step: Callable[[Get], T]) -> T:
         """Run a read-only step."""
 
     @abstractmethod
-    async def _step(self, step: Callable[[engine.Txn], T]) -> T:
+    async def _step(self, step: Callable[[Txn], T]) -> T:
         """Run and commit a step; durable when it returns. The step may run again and must have no other effect."""
 
     @abstractmethod
@@ -69,13 +73,16 @@ class EngineStore(ABC):
     async def _remove(self, names: Collection[bytes]) -> None:
         """Delete many items, not necessarily atomically."""
 
+    async def _take(self, step: Callable[[StoreSteps], T]) -> T:
+        return await self._step(lambda txn: step(StoreSteps(txn, self._parsed)))
+
     async def stamp(self) -> StoreState:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._look(lambda txn: engine.stamp(txn, self._parsed))
+        return await self._look(lambda get: lookups.stamp(get, self._parsed))
 
     async def write(self, task: str, key: bytes, record: Record, *, now: float) -> bool:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.write(txn, self._parsed, task, key, record, now=now))
+        return await self._take(lambda steps: steps.write(task, key, record, now=now))
 
     async def write_base(
         self,
@@ -84,38 +91,38 @@ class EngineStore(ABC):
         rows: Sequence[tuple[bytes, Record]],
     ) -> None:
         """See :class:`parbake.ports.store.Store`."""
-        prefix = engine.base_key(generation, b"")
+        prefix = names.base_key(generation, b"")
         await self._put([(prefix + key, encode(record)) for key, record in rows])
 
     async def begin(self) -> NewGeneration:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.begin(txn, self._parsed))
+        return await self._take(lambda steps: steps.begin())
 
     async def promote(self, promotion: Promotion) -> Control:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.promote(txn, self._parsed, promotion))
+        return await self._take(lambda steps: steps.promote(promotion))
 
     async def rollback(self, task: str, now: float, built_with: Sequence[str] = ()) -> int:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.rollback(txn, self._parsed, task, now, built_with))
+        return await self._take(lambda steps: steps.rollback(task, now, built_with))
 
     async def withdraw(self, generations: Collection[int]) -> None:
         """See :class:`parbake.ports.store.Store`."""
-        await self._step(lambda txn: engine.withdraw(txn, self._parsed, generations))
+        await self._take(lambda steps: steps.withdraw(generations))
 
     async def quarantine(self, task: str, entry: Quarantine | None) -> Control:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.quarantine(txn, self._parsed, task, entry))
+        return await self._take(lambda steps: steps.quarantine(task, entry))
 
     async def bless(self, seen: int, *, raise_floor: bool) -> Control:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.bless(txn, self._parsed, seen, raise_floor=raise_floor))
+        return await self._take(lambda steps: steps.bless(seen, raise_floor=raise_floor))
 
     async def sweep(self, abandoned: Collection[int], retired: Collection[str] = ()) -> int:
         """See :class:`parbake.ports.store.Store`."""
-        kept = await self._step(lambda txn: engine.abandon(txn, self._parsed, abandoned, retired))
+        kept = await self._take(lambda steps: steps.abandon(abandoned, retired))
         removed = 0
-        async for page in self._pages(engine.BASE):
+        async for page in self._pages(names.BASE):
             doomed = [name for name, _ in page if int.from_bytes(name[1:9], "big") not in kept]
             await self._remove(doomed)
             removed += len(doomed)
@@ -124,44 +131,44 @@ class EngineStore(ABC):
     async def raise_floor(self, to: Stamp) -> int:
         """See :class:`parbake.ports.store.Store`. Raises the floor first, then rechecks each item below it."""
         floor, size, removed = to.pack(), max(1, min(PAGE, self.commit_limit // 2)), 0
-        await self._step(lambda txn: engine.raise_floor(txn, self._parsed, floor))
-        for prefix in (engine.MARK, engine.OVERLAY):
+        await self._take(lambda steps: steps.raise_floor(floor))
+        for prefix in (names.MARK, names.OVERLAY):
             async for page in self._pages(prefix):
-                doomed = [name for name, raw in page if engine.is_below(name, raw, floor)]
+                doomed = [name for name, raw in page if names.is_below(name, raw, floor)]
                 for start in range(0, len(doomed), size):
                     removed += await self._drop(doomed[start : start + size])
         return removed
 
-    async def _drop(self, names: Sequence[bytes]) -> int:
-        return await self._step(lambda txn: engine.drop_below(txn, self._parsed, names))
+    async def _drop(self, doomed: Sequence[bytes]) -> int:
+        return await self._take(lambda steps: steps.drop_below(doomed))
 
     async def apply(self, changes: Sequence[Change], *, now: float, advance: Advance | None = None) -> Ack:
         """See :class:`parbake.ports.store.Store`."""
-        parts = events.split(changes, advance, self.commit_limit - engine.COMMON_ITEMS)
+        parts = events.split(changes, advance, self.commit_limit - events.COMMON_ITEMS)
         return Ack.together([await self._apply(part, now, at) for part, at in parts]) or Ack(Stamp(0, 0), {})
 
     async def _apply(self, changes: Sequence[Change], now: float, advance: Advance | None) -> Ack:
-        return await self._step(lambda txn: events.apply(txn, self._parsed, changes, now, advance))
+        return await self._take(lambda steps: steps.apply(changes, now, advance))
 
     async def applied(self, source: str) -> Applied:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._look(lambda txn: events.applied(txn, source))
+        return await self._look(lambda get: events.applied(get, source))
 
     async def beat(self, source: str, at: float) -> bool:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: events.beat(txn, self._parsed, source, at))
+        return await self._take(lambda steps: steps.beat(source, at))
 
     async def park(self, parked: Parked) -> None:
         """See :class:`parbake.ports.store.Store`."""
-        await self._step(lambda txn: events.park(txn, parked))
+        await self._take(lambda steps: steps.park(parked))
 
     async def parked(self, limit: int, after: tuple[str, int] = ("", 0)) -> list[Parked]:
         """See :class:`parbake.ports.store.Store`."""
-        start = events.parked_key(*after) + b"\0" if after[0] else engine.PARKED
+        start = names.parked_key(*after) + b"\0" if after[0] else names.PARKED
         found: list[Parked] = []
         while len(found) < limit:
             size = min(PAGE, limit - len(found))
-            page = await self._range(engine.PARKED, start, size)
+            page = await self._range(names.PARKED, start, size)
             found += [msgspec.msgpack.decode(raw, type=Parked) for _, raw in page]
             if len(page) < size:
                 break
@@ -170,29 +177,29 @@ class EngineStore(ABC):
 
     async def unpark(self, source: str, position: int) -> bool:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: events.unpark(txn, source, position))
+        return await self._take(lambda steps: steps.unpark(source, position))
 
     async def rewind(self, source: str, tags: Sequence[str], *, now: float) -> Ack:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: events.rewind(txn, self._parsed, source, tags, now))
+        return await self._take(lambda steps: steps.rewind(source, tags, now))
 
     async def log(self, after: Stamp, limit: int) -> list[Raised]:
         """See :class:`parbake.ports.store.Store`."""
-        first = engine.LOG + Stamp(after.incarnation, after.sequence + 1).pack()
-        rows = await self._range(engine.LOG, first, limit)
+        first = names.LOG + Stamp(after.incarnation, after.sequence + 1).pack()
+        rows = await self._range(names.LOG, first, limit)
         return [msgspec.msgpack.decode(raw, type=Raised) for _, raw in rows]
 
     async def get(self, name: str) -> bytes | None:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._look(lambda txn: txn.get(engine.NAMED + name.encode()))
+        return await self._look(lambda get: get(names.NAMED + name.encode()))
 
     async def swap(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.swap(txn, name, expected, new))
+        return await self._take(lambda steps: steps.swap(name, expected, new))
 
     async def look_again(self, record: Record) -> Lookup:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._look(lambda txn: engine.look_again(txn, self._parsed, record))
+        return await self._look(lambda get: lookups.look_again(get, self._parsed, record))
 
     async def scan(self, task: str) -> AsyncIterator[tuple[bytes, Lookup]]:
         """See :class:`parbake.ports.store.Store`. Yields overlay and current base together, one page of keys at a time.
@@ -202,7 +209,7 @@ class EngineStore(ABC):
         _, control = await self.stamp()
         current = control.pointer(task)
         seen: set[bytes] = set()
-        for prefix in (engine.overlay_of(task), *([engine.base_key(current, b"")] if current else [])):
+        for prefix in (names.overlay_of(task), *([names.base_key(current, b"")] if current else [])):
             async for page in self._pages(prefix):
                 keys = [key for name, _ in page if (key := name[len(prefix) :]) not in seen]
                 seen.update(keys)
@@ -216,26 +223,26 @@ class EngineStore(ABC):
         self, task: str, keys: Sequence[bytes], current: int, before: Control
     ) -> tuple[Control, list[tuple[bytes, Lookup]]]:
         """Read the current state of some keys, again if the store was settled or blessed since ``before`` was read."""
-        places = {key: (engine.overlay_key(task, key), engine.base_key(current, key)) for key in keys}
+        places = {key: (names.overlay_key(task, key), names.base_key(current, key)) for key in keys}
         for _ in range(READ_TRIES):
-            raws = await self._several([engine.BEATS, *(name for both in places.values() for name in both)])
-            beats = self._parsed.beats(raws.pop(engine.BEATS, None))
+            raws = await self._several([names.BEATS, *(name for both in places.values() for name in both)])
+            beats = self._parsed.beats(raws.pop(names.BEATS, None))
             there = {key: [raws[name] for name in both if name in raws] for key, both in places.items()}
-            read = {key: engine.whole(those) for key, those in there.items()}
-            tags = engine.tags_of([record for records, _ in read.values() for record in records])
-            raised = await self._several([engine.mark_key(tag) for tag in tags])
+            read = {key: lookups.whole(those) for key, those in there.items()}
+            tags = lookups.tags_of([record for records, _ in read.values() for record in records])
+            raised = await self._several([names.mark_key(tag) for tag in tags])
             control = (await self.stamp()).control
             if rules.is_same_trust(before, control):
                 return control, [
-                    (key, Lookup(control, records, engine.marks_of(raised.get, records), beats, damaged))
+                    (key, Lookup(control, records, lookups.marks_of(raised.get, records), beats, damaged))
                     for key, (records, damaged) in read.items()
                 ]
             before = control
         raise changed_too_often("a page of keys was read")
 
-    async def _several(self, names: Collection[bytes]) -> dict[bytes, bytes]:
+    async def _several(self, items: Collection[bytes]) -> dict[bytes, bytes]:
         """The existing ones among some items."""
-        return await self._look(lambda txn: {name: raw for name in names if (raw := txn.get(name)) is not None})
+        return await self._look(lambda get: {name: raw for name in items if (raw := get(name)) is not None})
 
     async def _pages(self, prefix: bytes) -> AsyncIterator[list[tuple[bytes, bytes]]]:
         """All items with a prefix, page by page."""

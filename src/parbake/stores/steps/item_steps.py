@@ -1,8 +1,8 @@
 """What a networked store's driver provides: single items, ordered ranges, and one conditional commit.
 
-The protocol's steps (``engine``) run on it through ``optimistic``: a step reads items, decides, and commits its writes
-on the condition that the items it read have not changed. Every store therefore runs the same code, and a driver stays
-small.
+The steps (``record_steps``, ``event_steps``) run on it through ``optimistic``: a step reads items, decides, and commits
+its writes on the condition that the items it read have not changed. Every store therefore runs the same code, and a
+driver stays small.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Items(Protocol):
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """List items with a prefix in byte order.
 
-        It is called only with prefixes for which :func:`parbake.stores.steps.record_steps.is_listed` is true.
+        It is called only with prefixes for which :func:`parbake.stores.steps.item_names.is_listed` is true.
 
         Args:
             prefix: The prefix of the names.

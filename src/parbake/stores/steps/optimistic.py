@@ -21,18 +21,22 @@ from parbake.process.loops import PerLoop
 from parbake.protocol import control as rules
 from parbake.protocol.control import Control, Number
 from parbake.protocol.record import Record
-from parbake.stores.steps import record_steps as engine
+from parbake.stores.steps import lookups
 from parbake.stores.steps.base_store import READ_TRIES, EngineStore, changed_too_often
+from parbake.stores.steps.item_names import BEATS, CONTROL, SEQUENCE, base_key, overlay_key
 from parbake.stores.steps.item_steps import Commit, Items
+from parbake.stores.steps.lookups import Get
+from parbake.stores.steps.record_steps import RecordSteps, Txn, numbers
+from parbake.values.backoff import Backoff
 
 T = TypeVar("T")
 TRIES = 60
-BACK_OFF_S = 0.002
+BACKOFF = Backoff(0.002, 0.02)
 HEARD_S = 0.5
 """Greatest age, in seconds, of heartbeats that were read before the records they apply to."""
 REMEMBERED = 100_000
-_FIRST = (engine.CONTROL, engine.SEQUENCE)
-_COMMON = (engine.CONTROL, engine.BEATS)
+_FIRST = (CONTROL, SEQUENCE)
+_COMMON = (CONTROL, BEATS)
 
 
 class _Attempt:
@@ -80,7 +84,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
         super().__init__()
         self.items = items
         self.commit_limit = items.commit_limit
-        self._number = number or engine.numbers()
+        self._number = number or numbers()
         self._highest = 0
         self._bound_by: dict[bytes, tuple[bytes, ...]] = {}
         self._begin()
@@ -98,16 +102,16 @@ class OptimisticStore(EngineStore, forks.Forkable):
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.store.Store`."""
-        name = engine.overlay_key(task, key)
+        name = overlay_key(task, key)
         for _ in range(READ_TRIES):
             known = self._known or await self._settle()
             current = generation or known.pointer(task)
-            places = [name, engine.base_key(current, key)] if current else [name]
+            places = [name, base_key(current, key)] if current else [name]
             got, beats = await self._fetch_between([*places, *self._bound_by.get(name, ())])
-            control = await self._accept(got[engine.CONTROL])
+            control = await self._accept(got[CONTROL])
             if control is None or not self._is_one_state(known, control, "" if generation else task):
                 continue
-            records, damaged = engine.whole(got[place] for place in places)
+            records, damaged = lookups.whole(got[place] for place in places)
             marks = self._marks(name, records, got)
             if marks is not None:
                 return Lookup(control, records, marks, self._parsed.beats(beats), damaged)
@@ -119,9 +123,9 @@ class OptimisticStore(EngineStore, forks.Forkable):
         for _ in range(READ_TRIES):
             known = self._known or await self._settle()
             got, beats = await self._fetch_between(places)
-            control = await self._accept(got[engine.CONTROL])
+            control = await self._accept(got[CONTROL])
             if control is not None and self._is_one_state(known, control):
-                marks = engine.marks_of(got.get, (record,))
+                marks = lookups.marks_of(got.get, (record,))
                 return Lookup(control, (record,), marks, self._parsed.beats(beats))
         raise changed_too_often("one record was checked")
 
@@ -134,15 +138,15 @@ class OptimisticStore(EngineStore, forks.Forkable):
         """
         if self.items.is_snapshot:
             got = await self._fetch([*_COMMON, *names])
-            return got, got[engine.BEATS]
+            return got, got[BEATS]
         now = asyncio.get_running_loop().time()
         if now > self._heard_at + HEARD_S:
-            (self._heard,), self._heard_at = await self.items.fetch([engine.BEATS]), now
+            (self._heard,), self._heard_at = await self.items.fetch([BEATS]), now
         before = self._heard
         got = await self._fetch(names)
         now = asyncio.get_running_loop().time()
         got |= await self._fetch(_COMMON)
-        self._heard, self._heard_at = got[engine.BEATS], now
+        self._heard, self._heard_at = got[BEATS], now
         return got, before
 
     async def _accept(self, raw: bytes | None) -> Control | None:
@@ -196,15 +200,15 @@ class OptimisticStore(EngineStore, forks.Forkable):
             return self._number(max(above, self._highest))
 
         self._known = await self._run(
-            lambda txn: engine.settle(txn, self._parsed, self.items.host, number), settled=False
+            lambda txn: RecordSteps(txn, self._parsed).settle(self.items.host, number), settled=False
         )
         self._highest = max(self._highest, self._known.incarnation)
         return self._known
 
-    async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
-        return await self._run(step)
+    async def _look(self, step: Callable[[Get], T]) -> T:
+        return await self._run(lambda txn: step(txn.get))
 
-    async def _step(self, step: Callable[[engine.Txn], T]) -> T:
+    async def _step(self, step: Callable[[Txn], T]) -> T:
         return await self._run(step)
 
     async def _apply(self, changes: Sequence[Change], now: float, advance: Advance | None) -> Ack:
@@ -220,7 +224,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
                 return result
             if await self.items.commit(Commit(attempt.expected, attempt.writes, host)):
                 return result
-            await asyncio.sleep(BACK_OFF_S * min(n + 1, 10) * self._random())
+            await asyncio.sleep(BACKOFF.pause_s(n) * self._random())
         raise StoreError(f"a write conflicted with a newer one {TRIES} times in a row; try again", field="store")
 
     async def _attempt(self, step: Callable[[_Attempt], T], *, settled: bool) -> tuple[_Attempt, T]:
@@ -231,7 +235,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
         while True:
             if settled and self._known is None:
                 await self._settle()
-            if settled and engine.CONTROL in fetched and await self._accept(fetched[engine.CONTROL]) is None:
+            if settled and CONTROL in fetched and await self._accept(fetched[CONTROL]) is None:
                 fetched = {}
             attempt = _Attempt(fetched)
             try:
@@ -250,11 +254,11 @@ class OptimisticStore(EngineStore, forks.Forkable):
     async def _fetch(self, names: Sequence[bytes]) -> dict[bytes, bytes | None]:
         return dict(zip(names, await self.items.fetch(names), strict=True))
 
-    async def _several(self, names: Collection[bytes]) -> dict[bytes, bytes]:
+    async def _several(self, items: Collection[bytes]) -> dict[bytes, bytes]:
         """Read with one fetch, on every kind of store: no item depends on another."""
         if self._known is None:
             await self._settle()
-        found = await self._fetch(list(names)) if names else {}
+        found = await self._fetch(list(items)) if items else {}
         return {name: raw for name, raw in found.items() if raw is not None}
 
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
