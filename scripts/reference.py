@@ -14,6 +14,8 @@ from typing import Any
 
 import parbake
 
+MOST_WORDS = 5
+"""A type with more words than these is shown as a string."""
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(Path(__file__).parent)]
 
@@ -172,7 +174,12 @@ def http() -> str:
             who = "operators" if "security" in one else "everybody"
             statuses = ", ".join(code for code in one["responses"] if code != "default")
             rows.append((f"`{method.upper()} {path}`", who, statuses, prose(one["summary"])))
-    parts = ["# HTTP\n", texts.HTTP, _table(("route", "who", "status", ""), rows), "\n## Bodies and arguments\n"]
+    parts = [
+        "# HTTP\n",
+        texts.HTTP,
+        _table(("route", "who", "status", ""), rows),
+        "\n## Arguments, bodies and answers\n",
+    ]
     parts += [
         _taken(path, method, one, made)
         for path, operations in made["paths"].items()
@@ -184,28 +191,43 @@ def http() -> str:
 
 def _taken(path: str, method: str, operation: dict[str, Any], made: dict[str, Any]) -> str:
     rows = [
-        (f"`{p['name']}`", p["in"], _kind(p["schema"]), _shown(p["schema"].get("default")))
+        (f"`{p['name']}`", p["in"], _kind(p["schema"], made), _shown(p["schema"].get("default")))
         for p in operation["parameters"]
         if p["in"] == "query"
     ]
-    for content in operation.get("requestBody", {}).get("content", {}).values():
-        name = content["schema"].get("$ref", "").rpartition("/")[2]
-        schema = made["components"]["schemas"].get(name, {})
-        for member, kind in schema.get("properties", {}).items():
-            default = "required" if member in schema.get("required", ()) else _shown(kind.get("default"))
-            rows.append((f"`{member}`", "body", _kind(kind), default))
-        break
+    rows += _members(operation.get("requestBody", {}), "body", made)
+    status = next(iter(operation["responses"]))
+    rows += [
+        (name, where, kind, "") for name, where, kind, _ in _members(operation["responses"][status], "answer", made)
+    ]
     return f"`{method.upper()} {path}`\n\n{_table(('', 'in', 'type', 'default'), rows)}" if rows else ""
+
+
+def _members(message: dict[str, Any], where: str, made: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The members of a request's or a response's body, if it has a schema of its own."""
+    schemas = [content.get("schema", {}) for content in message.get("content", {}).values()]
+    name = schemas[0].get("$ref", "").rpartition("/")[2] if schemas else ""
+    schema = made["components"]["schemas"].get(name, {})
+    required = schema.get("required", ())
+    return [
+        (f"`{member}`", where, _kind(kind, made), "required" if member in required else _shown(kind.get("default")))
+        for member, kind in schema.get("properties", {}).items()
+    ]
 
 
 def _shown(default: Any) -> str:
     return "" if default in (None, "", {}) else f"`{default}`"
 
 
-def _kind(schema: dict[str, Any]) -> str:
+def _kind(schema: dict[str, Any], made: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        schema = made["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:
-        return " or ".join(_kind(one) for one in schema["anyOf"])
-    return str(schema.get("type", "any"))
+        return " or ".join(_kind(one, made) for one in schema["anyOf"])
+    words = schema.get("enum", ())
+    if len(words) > MOST_WORDS:
+        return "string"
+    return " or ".join(f"`{word}`" for word in words) or str(schema.get("type", "any"))
 
 
 def _problems() -> list[tuple[str, ...]]:

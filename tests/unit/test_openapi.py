@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import parbake as pb
-from parbake.http import HttpApp, HttpRequest, Response, Route, json_response
+from parbake.http import HeaderField, HttpApp, HttpRequest, JsonResponse, Response, Route, json_response
 
 
 class Order(msgspec.Struct, forbid_unknown_fields=True):
@@ -25,9 +25,16 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     dry: bool = False
 
 
-async def order(_: HttpRequest, *, body: Order, arguments: Options) -> Response:
+class Ordered(msgspec.Struct):
+    """An answer."""
+
+    amount: int
+    dry: bool
+
+
+async def order(_: HttpRequest, *, body: Order, arguments: Options) -> JsonResponse[Ordered]:
     """Return the order."""
-    return json_response({"amount": body.amount, "dry": arguments.dry}, 201)
+    return json_response(Ordered(body.amount, arguments.dry), 201)
 
 
 async def old(request: HttpRequest) -> Response:
@@ -40,7 +47,13 @@ async def client():
     """Return a client of an app with two custom routes."""
     app = pb.App(pb.Registry())
     routes = [
-        Route("POST", "/orders/{name}", order, statuses=(201,), headers={"x-tag": "A tag."}),
+        Route(
+            "POST",
+            "/orders/{name}",
+            order,
+            statuses=(201,),
+            headers={"x-tag": HeaderField("A tag.", Annotated[str, msgspec.Meta(max_length=9)])},
+        ),
         ("PUT", "/old", old),
     ]
     transport = httpx.ASGITransport(HttpApp(app, routes))
@@ -82,7 +95,32 @@ async def test_the_document_tells_the_same(client):
     content = told["requestBody"]["content"]
     assert content == {"application/json": {"schema": {"$ref": "#/components/schemas/Order"}}}
     assert set(told["responses"]) == {"201", "default"}
-    assert "requestBody" not in document["paths"]["/old"]["put"]
+    answered = told["responses"]["201"]["content"]["application/json"]["schema"]
+    assert answered == {"$ref": "#/components/schemas/Ordered"}
+    assert set(document["components"]["schemas"]["Ordered"]["properties"]) == {"amount", "dry"}
+    (tag,) = (one["schema"] for one in told["parameters"] if one["name"] == "x-tag")
+    assert tag == {"type": "string", "maxLength": 9}
+    old_one = document["paths"]["/old"]["put"]
+    assert "requestBody" not in old_one
+    assert old_one["responses"]["200"]["content"] == {"application/json": {}}
+
+
+async def test_every_answer_of_the_core_is_described(client):
+    """Each of the core's own JSON answers has a schema, save for one of two kinds, and problems name their headers."""
+    document = (await client.get("/v1/openapi.json")).json()
+    bare = {
+        (method, path)
+        for path, operations in document["paths"].items()
+        for method, one in operations.items()
+        if path.startswith("/v1") or path.endswith("z")
+        for code, answer in one["responses"].items()
+        if code != "default" and "schema" not in answer["content"].get("application/json", {})
+    }
+    assert bare == {("get", "/v1/openapi.json"), ("post", "/v1/feedback")}
+    problem = document["paths"]["/v1/events"]["post"]["responses"]["default"]
+    assert problem["headers"]["retry-after"]["schema"] == {"type": "integer", "minimum": 0}
+    ce_time = next(one for one in document["paths"]["/v1/events"]["post"]["parameters"] if one["name"] == "ce-time")
+    assert ce_time["schema"] == {"type": "string", "format": "date-time"}
 
 
 async def test_the_document_tells_of_every_form_of_an_event(client):

@@ -33,7 +33,7 @@ async def test_a_prefix_is_in_the_table_with_its_contract(shop):
     await shop.materialize(base)
     served = await shop.serve(base, "short")
     assert (served.lane, [block.name for block in served.value]) == ("batch", ["rules", "policy"])
-    assert any(one["task"] == "base" for one in await shop.ops.freshness())
+    assert any(one.task == "base" for one in await shop.ops.freshness())
 
 
 async def test_no_request_begins_with_an_outdated_prefix(shop, world):

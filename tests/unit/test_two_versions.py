@@ -102,7 +102,7 @@ async def test_older_code_is_shown_and_never_makes_a_read_miss(tmp_path, world):
     assert (await after.serve(changed, "a")).value == "one a"
     assert calls == []
     assert [found.other_code for app in (before, after) for found in await app.ops.describe()] == [False, True]
-    assert [found["other_code"] for app in (before, after) for found in await report(app.engine)] == [False, True]
+    assert [found.other_code for app in (before, after) for found in await report(app.engine)] == [False, True]
     await after.ops.run_due()
     assert calls == [], "by default nothing is built because of code"
     await asyncio.gather(before.close(), after.close())

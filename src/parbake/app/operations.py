@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -14,7 +13,7 @@ from parbake.lanes.batch.lane import Run
 from parbake.lanes.batch.runs import State
 from parbake.lanes.event.parking import Retried
 from parbake.lanes.event.polling import Polling
-from parbake.lanes.worker.freshness import report
+from parbake.lanes.worker.freshness import FreshnessRow, report
 from parbake.ports.alerts import Alert
 from parbake.ports.event_log import Ack, Parked, Raised
 from parbake.ports.executors import Executor
@@ -139,6 +138,6 @@ class Operations:
         rows = classify(self._opening.settings.tasks, self._opening.settings.off)
         return [replace(row, other_code=row.task in others) for row in rows]
 
-    async def freshness(self) -> list[dict[str, Any]]:
+    async def freshness(self) -> list[FreshnessRow]:
         """Return for each task its SLA, the ages of its stored values, the stale share, and its last and next run."""
         return await report(self._opening.opened())

@@ -140,8 +140,8 @@ def freshness(app: AppName) -> None:
     application = load(app).app
     table = Table("task", "owner", "keys", "SLA s", "age p50 s", "age max s", "stale", "behind")
     for row in once(application, application.ops.freshness()):
-        names = ("task", "owner", "keys", "freshness_sla_s", "age_p50_s", "age_max_s", "stale_share", "watermark_lag")
-        table.add_row(*(words(row[name]) for name in names))
+        told = (row.keys, row.freshness_sla_s, row.age_p50_s, row.age_max_s, row.stale_share, row.watermark_lag)
+        table.add_row(row.task, row.owner, *map(words, told))
     print_table(table)
 
 

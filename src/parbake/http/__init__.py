@@ -4,12 +4,23 @@ from parbake.http.asgi import HttpApp
 from parbake.http.client_errors import error_for_client
 from parbake.http.server import listen
 from parbake.http.server import run as run_http
-from parbake.ports.messages import Handler, HttpRequest, Response, Route, json_response, problem
+from parbake.ports.messages import (
+    Handler,
+    HeaderField,
+    HttpRequest,
+    JsonResponse,
+    Response,
+    Route,
+    json_response,
+    problem,
+)
 
 __all__ = [
     "Handler",
+    "HeaderField",
     "HttpApp",
     "HttpRequest",
+    "JsonResponse",
     "Response",
     "Route",
     "error_for_client",

@@ -10,12 +10,12 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from parbake.errors import DeclarationError
-from parbake.ports.messages import JSON, Access, HttpRequest, Response, Route
+from parbake.ports.messages import JSON, Access, HttpRequest, JsonResponse, Response, Route
 
 BODY, ARGUMENTS = "body", "arguments"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -30,12 +30,14 @@ class Endpoint:
         self.route = route
         self._check_route()
         declared = self._declared()
-        hints = self._hints() if declared else {}
+        hints = self._hints() if declared or self._tells_body() else {}
         for name in declared:
             if name not in hints:
                 raise self._wrong(f"annotate {name} with a type", name)
         self.body = hints.get(BODY) if BODY in declared else None
         self.arguments = hints.get(ARGUMENTS) if ARGUMENTS in declared else None
+        returned = hints.get("return")
+        self.returns = get_args(returned)[0] if get_origin(returned) is JsonResponse else None
         self._check_types()
 
     @property
@@ -91,6 +93,11 @@ class Endpoint:
             )
         return [p.name for p in others if p.name in (BODY, ARGUMENTS)]
 
+    def _tells_body(self) -> bool:
+        """Whether the handler's annotation names the type of its response's body."""
+        told = getattr(_function_of(self.route.handler), "__annotations__", {}).get("return", "")
+        return JsonResponse.__name__ in (told if isinstance(told, str) else repr(told))
+
     def _hints(self) -> dict[str, Any]:
         """The handler's annotations, including the limits in them."""
         try:
@@ -106,11 +113,12 @@ class Endpoint:
             raise self._wrong(
                 f"{ARGUMENTS} must be annotated with a msgspec.Struct with one field per parameter", ARGUMENTS
             )
-        for kind in [*self.consumes.values(), *([self.arguments] if self.arguments is not None else [])]:
+        bodies = [(BODY, kind) for kind in self.consumes.values()]
+        for name, kind in [(ARGUMENTS, self.arguments), ("return", self.returns), *bodies]:
             try:
                 msgspec.json.schema_components([kind])
             except TypeError as error:
-                raise self._wrong(f"{error}", BODY if kind is self.body else ARGUMENTS) from error
+                raise self._wrong(f"{error}", name) from error
 
     def _wrong(self, why: str, field: str) -> DeclarationError:
         return DeclarationError(f"route {self.route.method} {self.route.path}: {why}", field=field)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from parbake.http.endpoints import Endpoint
-from parbake.ports.messages import AFTER, Route
-
-_PROBLEM = {
-    "description": "A problem document (RFC 9457) that names the field at fault.",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-}
+from parbake.ports.messages import AFTER, JSON, PROBLEM, HeaderField, Route
+from parbake.protocol.acks import MAX_TICKET
 
 _OPERATOR = {"type": "http", "scheme": "bearer", "description": "The operator token, if the server has one."}
-_AFTER = "Tickets of acknowledged events, separated by commas: no value from before these events is served."
+_AFTER = HeaderField(
+    "Tickets of acknowledged events, separated by commas: no value from before these events is served.",
+    Annotated[str, Meta(pattern=r"^[\w=-]*( *, *[\w=-]*)*$", max_length=MAX_TICKET)],
+)
+_REFUSED = {
+    "retry-after": HeaderField("After how many seconds another attempt may succeed.", Annotated[int, Meta(ge=0)]),
+    "www-authenticate": HeaderField("How to authenticate, if the token is missing or wrong (RFC 9110, 11.6.1)."),
+    "allow": HeaderField("The methods that the path supports, if this one is not among them (RFC 9110, 10.2.1)."),
+}
+"""Headers of problem documents, each only where it applies."""
 
 
 def document(endpoints: Iterable[Endpoint], *, title: str = "parbake", root: str = "") -> dict[str, Any]:
@@ -29,7 +35,7 @@ def document(endpoints: Iterable[Endpoint], *, title: str = "parbake", root: str
         root: The path under which another application has mounted it.
     """
     found = list(endpoints)
-    kinds = [kind for one in found for kind in (*one.consumes.values(), *([one.arguments] if one.arguments else ()))]
+    kinds = [kind for one in found for kind in (one.arguments, one.returns, *one.consumes.values()) if kind is not None]
     made, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     by_type = dict(zip(map(repr, kinds), made, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -56,11 +62,13 @@ def _properties(by_type: Mapping[str, Any], schemas: Mapping[str, Any], kind: An
 
 def _operation(endpoint: Endpoint, schemas: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     route = endpoint.route
-    answer = {"description": "Done.", "content": {kind.partition(";")[0]: {} for kind in route.produces}}
+    told = {} if endpoint.returns is None else {"schema": schemas[repr(endpoint.returns)]}
+    produced = {kind.partition(";")[0]: told if kind == JSON else {} for kind in route.produces}
+    answer = {"description": "Done.", "content": produced}
     operation: dict[str, Any] = {
         "summary": (route.handler.__doc__ or "").strip().partition("\n")[0],
         "parameters": [*_in_path(route), *_in_query(arguments), *_in_headers(route)],
-        "responses": {**{str(status): answer for status in route.statuses}, "default": _PROBLEM},
+        "responses": {**{str(status): answer for status in route.statuses}, "default": _problem()},
     }
     if route.access != "anybody":
         operation["security"] = [{"operator": []}]
@@ -81,8 +89,20 @@ def _in_query(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _in_headers(route: Route) -> Iterator[dict[str, Any]]:
-    for name, description in {**route.headers, AFTER: _AFTER}.items():
-        yield {"name": name, "in": "header", "schema": {"type": "string"}, "description": description}
+    for name, header in {**route.headers, AFTER: _AFTER}.items():
+        yield {"name": name, "in": "header", **_described(header)}
+
+
+def _described(header: HeaderField) -> dict[str, Any]:
+    return {"description": header.purpose, "schema": msgspec.json.schema(header.kind)}
+
+
+def _problem() -> dict[str, Any]:
+    return {
+        "description": "A problem document (RFC 9457) that names the field at fault.",
+        "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "headers": {name: _described(header) for name, header in _REFUSED.items()},
+    }
 
 
 def _problem_schema() -> dict[str, Any]:

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from parbake.errors import BadInput, UnknownResource, UnknownTask
 from parbake.http.operators import TOKEN
 from parbake.http.refusals import NotAuthorized
+from parbake.http.replies import (
+    Cleared,
+    Complaint,
+    FreshnessTable,
+    Health,
+    InQuarantine,
+    ParkedEvent,
+    ParkedEvents,
+    Published,
+    Quarantined,
+    ReadAgain,
+    ReadyReply,
+    RunProgress,
+    ServedReply,
+    TaskRuns,
+    TaskTable,
+)
 from parbake.lanes.batch.runs import UnderWay
+from parbake.lanes.worker.freshness import FreshnessRow
 from parbake.ports.cloudevents import BATCH, STRUCTURED, CloudEvent, parse
 from parbake.ports.event_log import Parked
-from parbake.ports.messages import JSON, HttpRequest, Response, Route, json_response
+from parbake.ports.messages import JSON, HeaderField, HttpRequest, JsonResponse, Response, Route, json_response
 from parbake.tasks.call_checks import check_live, live_inputs
 from parbake.tasks.task_types import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.values.codecs import Codec
@@ -31,7 +50,15 @@ LONGEST_KEY = 1000
 """Limit of a key as JSON, in characters; a stored key takes more space than this form."""
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 EVENTS = {JSON: CloudEvent, STRUCTURED: CloudEvent, BATCH: list[CloudEvent]}
-"""The types of a request with events; in binary mode, the event is in the headers."""
+"""The types of a request with events."""
+BINARY = {
+    "ce-id": HeaderField("The event's id, in binary mode, in which these headers hold the event."),
+    "ce-source": HeaderField("Its source.", Annotated[str, msgspec.Meta(min_length=1)]),
+    "ce-type": HeaderField("Its type.", Annotated[str, msgspec.Meta(min_length=1)]),
+    "ce-subject": HeaderField("What has changed: the tag that it raises."),
+    "ce-specversion": HeaderField("The version of CloudEvents.", Literal["1.0"]),
+    "ce-time": HeaderField("When it happened (RFC 3339).", Annotated[dt.datetime, msgspec.Meta(tz=True)]),
+}
 
 
 class ServeBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -74,19 +101,19 @@ class EngineRoutes:
         self._app = app
         self._looking = asyncio.Lock()
         self._look_again_at = 0.0
-        self._ages: Any = None
+        self._ages: list[FreshnessRow] = []
 
-    async def healthz(self, _: HttpRequest) -> Response:
+    async def healthz(self, _: HttpRequest) -> JsonResponse[Health]:
         """Answer that the process is alive."""
-        return json_response({"status": "alive"})
+        return json_response(Health("alive"))
 
-    async def readyz(self, _: HttpRequest) -> Response:
+    async def readyz(self, _: HttpRequest) -> JsonResponse[ReadyReply]:
         """Whether models and batches are promoted, sources polled and all parts loaded; lists what is lacking."""
         found = await self._app.ready()
-        document = {"status": "ready" if found.is_ready else "not ready", **msgspec.structs.asdict(found)}
+        document = ReadyReply("ready" if found.is_ready else "not ready", found.lacking, found.degraded)
         return json_response(document, 200 if found.is_ready else 503)
 
-    async def serve(self, request: HttpRequest, *, body: ServeBody) -> Response:
+    async def serve(self, request: HttpRequest, *, body: ServeBody) -> JsonResponse[ServedReply]:
         """Serve a task by name."""
         task = self._app.tasks[request.parameters["task"]]
         if body.timeout_s is not None and not 0 < body.timeout_s < float("inf"):
@@ -94,19 +121,19 @@ class EngineRoutes:
         async with self._app.request(body.timeout_s):
             served = await self._serve(task, body)
         return json_response(
-            {
-                "task": served.task,
-                "value": served.value,
-                "verdict": served.verdict.value,
-                "lane": served.lane,
-                "age_s": served.age_s,
-                "confidence": served.confidence,
-                "stamp": served.stamp.sequence,
-                "incarnation": served.stamp.incarnation,
-                "generation": served.generation,
-                "reason": served.reason,
-                "cause": served.cause,
-            },
+            ServedReply(
+                task=served.task,
+                value=served.value,
+                verdict=served.verdict,
+                lane=served.lane,
+                age_s=served.age_s,
+                confidence=served.confidence,
+                stamp=served.stamp.sequence,
+                incarnation=served.stamp.incarnation,
+                generation=served.generation,
+                reason=served.reason,
+                cause=served.cause,
+            ),
             codecs=_Codecs(self._app, task),
         )
 
@@ -121,52 +148,50 @@ class EngineRoutes:
         kind = "a model" if isinstance(task, ModelTask) else "not served"
         raise UnknownTask(f"{task.name} is {kind}: only tasks can read it, requests cannot", field="task")
 
-    async def events(self, request: HttpRequest) -> Response:
+    async def events(self, request: HttpRequest) -> JsonResponse[Published]:
         """Publish CloudEvents; 202 only once their tags are durably raised."""
         ack = await self._app.publish(*parse(request.headers, request.body))
-        told = {
-            "acked": ack.raised,
-            "duplicates": ack.duplicates,
-            "stamp": ack.stamp.sequence,
-            "incarnation": ack.stamp.incarnation,
-            "unknown": ack.unknown,
-            "ticket": ack.ticket,
-        }
+        told = Published(
+            acked=ack.raised,
+            duplicates=ack.duplicates,
+            stamp=ack.stamp.sequence,
+            incarnation=ack.stamp.incarnation,
+            unknown=ack.unknown,
+            ticket=ack.ticket,
+        )
         return json_response(told, 202)
 
-    async def parked(self, _: HttpRequest, *, arguments: ParkedArguments) -> Response:
+    async def parked(self, _: HttpRequest, *, arguments: ParkedArguments) -> JsonResponse[ParkedEvents]:
         """Parked events, by source and position, with the reason why each could not be read."""
-        return json_response({"parked": [_parked(one) for one in await self._app.ops.parked(arguments.limit)]})
+        return json_response(ParkedEvents([_parked(one) for one in await self._app.ops.parked(arguments.limit)]))
 
-    async def retry(self, _: HttpRequest, *, body: RetryBody) -> Response:
+    async def retry(self, _: HttpRequest, *, body: RetryBody) -> JsonResponse[ReadAgain]:
         """Read parked events again, one or all. The tags of readable ones are raised; the others stay parked."""
         if bool(body.source) != bool(body.position):
             raise BadInput("give both source and position, or neither to retry all events", field="position")
         done = await self._app.ops.retry_parked(body.source, body.position)
         kept = [_parked(one) for one in done.kept[:MAX_PARKED]]
-        return json_response({"understood": done.understood, "acked": done.raised, "kept": kept})
+        return json_response(ReadAgain(done.understood, done.raised, kept))
 
-    async def tasks(self, _: HttpRequest) -> Response:
+    async def tasks(self, _: HttpRequest) -> JsonResponse[TaskTable]:
         """The table of tasks with their modes, contracts and legal lanes."""
-        return json_response({"tasks": await self._app.ops.describe()})
+        return json_response(TaskTable(await self._app.ops.describe()))
 
-    async def freshness(self, _: HttpRequest) -> Response:
+    async def freshness(self, _: HttpRequest) -> JsonResponse[FreshnessTable]:
         """Ages and SLAs per task, computed at most once every few seconds, because that reads many keys."""
         async with self._looking:
             if monotonic() >= self._look_again_at:
                 self._ages = await self._app.ops.freshness()
                 self._look_again_at = monotonic() + FRESHNESS_S
-        return json_response({"tasks": self._ages})
+        return json_response(FreshnessTable(self._ages))
 
-    async def runs(self, request: HttpRequest) -> Response:
+    async def runs(self, request: HttpRequest) -> JsonResponse[TaskRuns]:
         """The running batch run of a task, and the last runs with their outcomes, newest first."""
         task = self._app.tasks[request.parameters["task"]]
         if not isinstance(task, Stored):
             raise UnknownTask(f"{task.name} has no batch runs: it is computed at request time", field="task")
         state = await self._app.ops.runs(task)
-        return json_response(
-            {"under_way": _under_way(state.under_way, self._app.settings.clock.now()), "ended": state.ended}
-        )
+        return json_response(TaskRuns(_under_way(state.under_way, self._app.settings.clock.now()), state.ended))
 
     async def feedback(self, request: HttpRequest, *, body: FeedbackBody) -> Response:
         """Take a complaint about an answer, by its id; or about a whole task, which only operators may quarantine."""
@@ -184,22 +209,20 @@ class EngineRoutes:
         if not isinstance(task, Stored):
             raise BadInput(f"{task.name} is computed at request time already", field="task")
         entry = await self._app.ops.complain(task, body.reason, age_s=body.age_s)
-        told = {"task": task.name, "since": entry.at, "reason": entry.reason, "proposed_sla_s": entry.sla_s}
-        return json_response(told, 202)
+        return json_response(Complaint(task.name, entry.at, entry.reason, entry.sla_s), 202)
 
-    async def quarantined(self, _: HttpRequest) -> Response:
+    async def quarantined(self, _: HttpRequest) -> JsonResponse[Quarantined]:
         """The tasks in quarantine after complaints, each with its reason."""
         entries = await self._app.ops.quarantined()
-        rows = [{"task": name, "since": e.at, "reason": e.reason} for name, e in entries.items()]
-        return json_response({"quarantined": rows})
+        return json_response(Quarantined([InQuarantine(name, e.at, e.reason) for name, e in entries.items()]))
 
-    async def clear(self, request: HttpRequest) -> Response:
+    async def clear(self, request: HttpRequest) -> JsonResponse[Cleared]:
         """Release a task from quarantine, after its owner has looked. Values stored before stay dead."""
         task = self._app.tasks[request.parameters["task"]]
         if not isinstance(task, Stored) or task.name not in await self._app.ops.quarantined():
             raise UnknownResource(f"{task.name} is not in quarantine", field="task")
         await self._app.ops.clear(task)
-        return json_response({"task": task.name, "cleared": True})
+        return json_response(Cleared(task.name, cleared=True))
 
     async def metrics(self, _: HttpRequest) -> Response:
         """The counters in Prometheus' text format."""
@@ -215,7 +238,7 @@ def for_app(app: App) -> list[Route]:
         Route("GET", "/healthz", handlers.healthz),
         Route("GET", "/readyz", handlers.readyz, statuses=(200, 503)),
         Route("POST", "/v1/serve/{task}", handlers.serve),
-        Route("POST", "/v1/events", handlers.events, "operators", statuses=(202,), consumes=EVENTS),
+        Route("POST", "/v1/events", handlers.events, "operators", statuses=(202,), consumes=EVENTS, headers=BINARY),
         Route("GET", "/v1/events/parked", handlers.parked, "operators"),
         Route("POST", "/v1/events/parked/retry", handlers.retry, "operators"),
         Route("GET", "/v1/tasks", handlers.tasks),
@@ -228,20 +251,29 @@ def for_app(app: App) -> list[Route]:
     ]
 
 
-def _parked(one: Parked) -> dict[str, Any]:
+def _parked(one: Parked) -> ParkedEvent:
     """A parked event as JSON. The event may contain any bytes."""
     text = one.event[:EVENT_SHOWN].decode(errors="replace")
-    return {"source": one.source, "position": one.position, "reason": one.reason, "at": one.at, "event": text}
+    return ParkedEvent(one.source, one.position, one.reason, one.at, text)
 
 
-def _under_way(run: UnderWay | None, now: float) -> dict[str, Any] | None:
+def _under_way(run: UnderWay | None, now: float) -> RunProgress | None:
     """The progress of a run, and the reason if it failed. The partitions' digests are left out."""
     if run is None:
         return None
     done = run.finished.values()
-    counts = {"partitions": len(done), "rows": sum(p.rows for p in done), "absent": sum(p.absent for p in done)}
-    names = ("run", "generation", "started_at", "until", "chain")
-    return {name: getattr(run, name) for name in names} | counts | {"state": run.standing(now), "reason": run.failure}
+    return RunProgress(
+        run=run.run,
+        generation=run.generation,
+        started_at=run.started_at,
+        until=run.until,
+        chain=run.chain,
+        partitions=len(done),
+        rows=sum(part.rows for part in done),
+        absent=sum(part.absent for part in done),
+        state=run.standing(now),
+        reason=run.failure,
+    )
 
 
 class _Codecs:

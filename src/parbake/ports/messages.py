@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -17,6 +17,7 @@ from parbake.values.codecs.value_types import json_hook
 from parbake.values.redaction import field_of
 
 T = TypeVar("T")
+Body_co = TypeVar("Body_co", covariant=True)
 MAX_BODY = 64 * 1024
 WHOLE = "parbake.whole"
 """The ASGI extension with which our own server sends a one-part answer at once: status, headers and body."""
@@ -104,10 +105,29 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class JsonResponse(Response, Generic[Body_co]):
+    """A response whose body is a value of a known type as JSON.
+
+    A handler that returns ``JsonResponse[Reply]`` has ``Reply`` in the OpenAPI document.
+    """
+
+
 Handler = Callable[..., Awaitable[Response]]
 """Takes a request and, by name, its JSON ``body`` and its query string's ``arguments`` as the annotated types."""
 Access = Literal["anybody", "operators"]
 """``operators`` admits all requests as long as no operator token is set."""
+
+
+class HeaderField(NamedTuple):
+    """A header of a request or a response, for the OpenAPI document.
+
+    Attributes:
+        purpose: What it is for.
+        kind: The type of its value, with limits as ``Annotated`` metadata of msgspec.
+    """
+
+    purpose: str
+    kind: Any = str
 
 
 class Route(NamedTuple):
@@ -123,7 +143,7 @@ class Route(NamedTuple):
         statuses: The statuses of answers to valid requests.
         produces: The media types of those answers.
         consumes: The types of bodies by media type, for a handler that reads the body itself.
-        headers: Request headers that the handler reads, with their purposes.
+        headers: Request headers that the handler reads.
     """
 
     method: str
@@ -133,10 +153,10 @@ class Route(NamedTuple):
     statuses: tuple[int, ...] = (200,)
     produces: tuple[str, ...] = (JSON,)
     consumes: Mapping[str, Any] = MappingProxyType({})
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, HeaderField] = MappingProxyType({})
 
 
-def json_response(value: Any, status: int = 200, *, codecs: Iterable[Codec] = ()) -> Response:
+def json_response(value: T, status: int = 200, *, codecs: Iterable[Codec] = ()) -> JsonResponse[T]:
     """Encode a value as JSON: any type that msgspec encodes, pydantic models, arrays, and the codecs' types.
 
     Args:
@@ -144,7 +164,7 @@ def json_response(value: Any, status: int = 200, *, codecs: Iterable[Codec] = ()
         status: The status.
         codecs: Codecs for further types.
     """
-    return Response(msgspec.json.encode(value, enc_hook=json_hook(codecs)), status)
+    return JsonResponse(msgspec.json.encode(value, enc_hook=json_hook(codecs)), status)
 
 
 def _is_private(kind: type) -> bool:

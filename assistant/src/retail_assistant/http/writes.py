@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from typing import Annotated
 
-from parbake.http import HttpRequest
+import msgspec
+
+from parbake.http import HeaderField, HttpRequest
 from retail_assistant.shop.connections import PerThread
-from retail_assistant.shop.once import once
+from retail_assistant.shop.once import LONGEST_KEY, once
 
-ONCE = {"idempotency-key": "The client's key for a write; a request repeated with the same key writes only once."}
+ONCE = {
+    "idempotency-key": HeaderField(
+        "The client's key for a write; a request repeated with the same key writes only once.",
+        Annotated[str, msgspec.Meta(pattern="^[ -~]+$", max_length=LONGEST_KEY)],
+    )
+}
 
 
 async def commit(
