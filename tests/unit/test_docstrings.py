@@ -1,4 +1,4 @@
-"""Every public function of three or more parameters describes each of them."""
+"""Every public method has a docstring of its own or of what it overrides; parameters are described."""
 
 import ast
 import re
@@ -7,8 +7,8 @@ import pytest
 
 FEWEST = 3
 """From this number of parameters on, a docstring describes each of them."""
-OVERRIDE = re.compile(r"See :(class|meth):")
-"""An override refers to the protocol, which describes the parameters."""
+IMPLEMENTS = re.compile(r"[Ss]ee\s+:class:`~?[\w.]*?(\w+)`")
+"""A class names the protocol that it implements without being derived from it."""
 
 
 def functions(node, *, in_class=False):
@@ -55,13 +55,41 @@ def described(docstring):
     return re.findall(r"^ {4}\*{0,2}(\w+):", section[1], re.MULTILINE) if section else []
 
 
+def methods(files):
+    """Return the bases and the public methods of each class, by its name, with whether they have a docstring."""
+    found = {}
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                own = {each.name: ast.get_docstring(each) for each in node.body if hasattr(each, "args")}
+                bases = [ast.unparse(base).partition("[")[0].rpartition(".")[2] for base in node.bases]
+                bases += IMPLEMENTS.findall(ast.get_docstring(node) or "")
+                found[node.name] = (bases, {name: text for name, text in own.items() if not name.startswith("_")})
+    return found
+
+
+def inherited(classes, name):
+    """Return the names of the documented methods of what a class is derived from or implements."""
+    found, ahead, seen = set(), list(classes[name][0]), {name}
+    while ahead:
+        base = ahead.pop()
+        if base in classes and base not in seen:
+            seen.add(base)
+            ahead += classes[base][0]
+            found |= {method for method, text in classes[base][1].items() if text}
+    return found
+
+
 def undescribed(path, exempt):
-    """Return the public functions in a file that have three or more parameters and do not describe each of them."""
+    """Return the public functions in a file that have three or more parameters and do not describe each of them.
+
+    An override has the description of what it overrides.
+    """
     found = []
     for function, in_class in functions(ast.parse(path.read_text())):
         names = parameters(function, in_class=in_class)
         docstring = ast.get_docstring(function) or ""
-        is_exempt = function.name.startswith("_") or function.name in exempt or OVERRIDE.search(docstring)
+        is_exempt = function.name.startswith("_") or function.name in exempt or (in_class and not docstring)
         if is_exempt or len(names) < FEWEST or any(text.endswith("overload") for text in decorators(function)):
             continue
         missing = [name for name in names if name not in described(docstring)]
@@ -86,6 +114,19 @@ def by_room(root):
 def test_every_parameter_is_described(by_room):
     """A function of three or more parameters has an ``Args:`` section that names each of them."""
     assert {room: found for room, found in by_room.items() if found} == {}
+
+
+def test_only_an_override_is_without_a_docstring(source_files, root):
+    """A public method of a public class has a docstring, unless what it overrides or implements has one."""
+    classes = methods(path for path in source_files if {"src", "tools"} & set(path.relative_to(root).parts))
+    bare = [
+        f"{name}.{method}"
+        for name, (_, own) in classes.items()
+        if not name.startswith("_")
+        for method, text in own.items()
+        if not text and method not in inherited(classes, name)
+    ]
+    assert bare == []
 
 
 def test_a_section_names_what_it_describes():

@@ -26,7 +26,7 @@ from parbake.adapters._dynamodb_table import MAX_ITEMS, READ_AT_ONCE, WRITTEN_AT
 from parbake.adapters._dynamodb_wire import Check, ItemChange, StoredItem
 from parbake.errors import StoreError
 from parbake.process import forks
-from parbake.stores.steps.item_steps import Commit
+from parbake.stores.steps.item_steps import Commit, Items
 from parbake.stores.steps.optimistic import OptimisticStore
 
 __all__ = ["MAX_ITEMS", "DynamoItems", "open_url"]
@@ -45,8 +45,8 @@ def open_url(url: str) -> OptimisticStore:
     return OptimisticStore(DynamoItems.from_url(url))
 
 
-class DynamoItems(forks.Forkable):
-    """See :class:`parbake.stores.steps.item_steps.Items`."""
+class DynamoItems(Items, forks.Forkable):
+    """Items in one table of DynamoDB."""
 
     is_snapshot = False
     commit_limit = MAX_ITEMS

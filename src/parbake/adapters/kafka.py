@@ -79,7 +79,7 @@ class KafkaTopic(forks.Forkable):
         self._begin()
 
     def parts(self) -> Sequence[KafkaPartition]:
-        """See :class:`parbake.ports.sources.Topic`: the partitions as the broker reports them now."""
+        """Return the partitions as the broker reports them now."""
 
         async def ask(consumer: Any) -> list[int]:
             await consumer._client.force_metadata_update()  # noqa: SLF001 - the client has no public way to ask again
@@ -91,7 +91,6 @@ class KafkaTopic(forks.Forkable):
         return [KafkaPartition(self, number) for number in found]
 
     def close(self) -> None:
-        """See :class:`parbake.ports.sources.Topic`."""
         with self._starting:
             portal, self._portal = self._portal, None
         if portal is not None:
@@ -155,7 +154,6 @@ class KafkaPartition:
         self._number = number
 
     def extent(self) -> Extent:
-        """See :class:`parbake.ports.sources.EventSource`."""
 
         async def ask(consumer: Any) -> Extent:
             place = self._place()
@@ -165,7 +163,7 @@ class KafkaPartition:
         return self._topic.call(ask)
 
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
-        """See :class:`parbake.ports.sources.EventSource`: returns what is committed up to the current end."""
+        """Return the next events that are committed up to the current end."""
 
         async def ask(consumer: Any) -> Sequence[Any]:
             place = self._place()

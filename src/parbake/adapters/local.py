@@ -55,7 +55,7 @@ class LocalExecutor(forks.Forkable):
         self._models = self._pool = None
 
     async def run(self, job: bytes) -> bytes:
-        """See :class:`~parbake.ports.executors.Executor`. A killed process is replaced, and its partition repeated."""
+        """Compute partitions; a killed process is replaced, and its partition repeated."""
         for _ in range(TRIES):
             pool, models = self._opened()
             try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from parbake.ports.alerts import Alert
+from parbake.ports.alerts import Alert, AlertSink
 
 _log = logging.getLogger("parbake.alerts")
 
 
-class LogSink:
+class LogSink(AlertSink):
     """Writes alerts to the log."""
 
     async def send(self, alert: Alert) -> None:

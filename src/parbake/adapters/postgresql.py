@@ -152,12 +152,11 @@ class PostgresqlSource(forks.Forkable):
         self._idle = queue.SimpleQueue()
 
     def provides(self, view: type[Any]) -> bool:
-        """See :class:`parbake.ports.sources.Source`."""
         return view in self._views
 
     @contextlib.contextmanager
     def open(self, view: type[ViewT], tracker: Tracker) -> Iterator[ViewT]:
-        """See :class:`parbake.ports.sources.Source`. Raises :class:`SourceError` if the database cannot be read."""
+        """Open a view on one snapshot; raises :class:`SourceError` if the database cannot be read."""
         with self._connection() as connection:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
@@ -166,7 +165,7 @@ class PostgresqlSource(forks.Forkable):
                 connection.execute("ROLLBACK")
 
     def extent(self) -> Extent:
-        """See :class:`parbake.ports.sources.EventSource`.
+        """Return where the log begins and ends.
 
         An outbox from an earlier version does not record deletions.
         """
@@ -179,7 +178,6 @@ class PostgresqlSource(forks.Forkable):
         return Extent(*(row or (0, 0)))
 
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
-        """See :class:`parbake.ports.sources.EventSource`."""
         statement = (
             "SELECT position, id, subject, type FROM parbake_outbox WHERE position > %s ORDER BY position LIMIT %s"
         )
@@ -187,7 +185,6 @@ class PostgresqlSource(forks.Forkable):
             return [SourceEvent(*row) for row in connection.execute(statement, (after, limit))]
 
     def close(self) -> None:
-        """See :class:`parbake.ports.sources.Source`."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().close()

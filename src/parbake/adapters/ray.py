@@ -53,7 +53,7 @@ class RayExecutor:
         self._starting = PerLoop(asyncio.Lock)
 
     async def run(self, job: bytes) -> bytes:
-        """See :class:`parbake.ports.executors.Executor`. Ray repeats partitions that it loses with a worker."""
+        """Compute partitions; Ray repeats those that it loses with a worker."""
         async with self._starting.here():
             if self._remote is None:
                 self._remote = await asyncio.to_thread(self._start)

@@ -19,7 +19,7 @@ from parbake.adapters._redis_library import LIBRARY, VERSION
 from parbake.adapters._redis_link import Command, Elsewhere, Link, ServerAddress, UnknownFunction, parse_url
 from parbake.errors import ForeignStore, StoreError
 from parbake.stores.steps.item_names import is_listed
-from parbake.stores.steps.item_steps import Commit
+from parbake.stores.steps.item_steps import Commit, Items
 from parbake.stores.steps.optimistic import OptimisticStore
 
 PASSWORD_VARIABLE = "PARBAKE_REDIS_PASSWORD"  # noqa: S105  # the name of the variable
@@ -36,8 +36,8 @@ def open_url(url: str) -> OptimisticStore:
     return OptimisticStore(RedisItems.from_url(url))
 
 
-class RedisItems:
-    """See :class:`parbake.stores.steps.item_steps.Items`."""
+class RedisItems(Items):
+    """Items on one Redis or Valkey server."""
 
     is_snapshot = True
     commit_limit = COMMIT_ITEMS

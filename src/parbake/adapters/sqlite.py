@@ -151,12 +151,11 @@ class SqliteSource(forks.Forkable):
         self._has_inherited, self._in_use = self._has_inherited or self._in_use > 0, 0
 
     def provides(self, view: type[Any]) -> bool:
-        """See :class:`parbake.ports.sources.Source`."""
         return view in self._views
 
     @contextlib.contextmanager
     def open(self, view: type[ViewT], tracker: Tracker) -> Iterator[ViewT]:
-        """See :class:`parbake.ports.sources.Source`. Raises :class:`SourceError` if the file cannot be read."""
+        """Open a view on one snapshot; raises :class:`SourceError` if the file cannot be read."""
         with self._connection() as connection:
             connection.execute("BEGIN")
             try:
@@ -165,7 +164,7 @@ class SqliteSource(forks.Forkable):
                 connection.execute("ROLLBACK")
 
     def extent(self) -> Extent:
-        """See :class:`parbake.ports.sources.EventSource`.
+        """Return where the log begins and ends.
 
         SQLite remembers the last position even if rows were deleted.
         """
@@ -177,7 +176,6 @@ class SqliteSource(forks.Forkable):
         return Extent(end if first is None else first - 1, max(end, first or 0))
 
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
-        """See :class:`parbake.ports.sources.EventSource`."""
         # As bytes: SQLite columns accept any value, and one invalid row must not make a page unreadable.
         statement = (
             "SELECT position, CAST(id AS BLOB), CAST(subject AS BLOB), CAST(type AS BLOB) FROM parbake_outbox "
@@ -187,7 +185,6 @@ class SqliteSource(forks.Forkable):
             return [_event(*row) for row in connection.execute(statement, (after, limit))]
 
     def close(self) -> None:
-        """See :class:`parbake.ports.sources.Source`."""
         self._is_closed = True
         while not self._idle.empty():
             self._idle.get().to.close()

@@ -15,7 +15,7 @@ import msgspec
 
 from parbake.adapters._alert_queue import AlertQueue, Waiting
 from parbake.errors import ParbakeError
-from parbake.ports.alerts import Alert
+from parbake.ports.alerts import Alert, AlertSink
 from parbake.process import forks
 
 TIMEOUT_S = 5.0
@@ -34,7 +34,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(_NoRedirects)
 
 
-class WebhookSink(forks.Forkable):
+class WebhookSink(AlertSink, forks.Forkable):
     """Posts alerts to a URL, and with a ``queue`` retries failed deliveries."""
 
     def __init__(self, url: str, *, queue: str | Path | None = None) -> None:

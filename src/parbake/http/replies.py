@@ -113,21 +113,13 @@ class TaskRuns(msgspec.Struct):
     ended: tuple[Ended, ...]
 
 
-class Complaint(msgspec.Struct):
-    """A task that a complaint has put in quarantine; ``since`` is in epoch seconds."""
+class InQuarantine(msgspec.Struct):
+    """A task in quarantine since a complaint; ``since`` is in epoch seconds, the SLA that is proposed in seconds."""
 
     task: str
     since: float
     reason: str
     proposed_sla_s: float
-
-
-class InQuarantine(msgspec.Struct):
-    """A task in quarantine; ``since`` is in epoch seconds."""
-
-    task: str
-    since: float
-    reason: str
 
 
 class Quarantined(msgspec.Struct):

@@ -15,7 +15,6 @@ from parbake.http.operators import TOKEN
 from parbake.http.refusals import NotAuthorized
 from parbake.http.replies import (
     Cleared,
-    Complaint,
     FreshnessTable,
     Health,
     InQuarantine,
@@ -35,6 +34,7 @@ from parbake.lanes.worker.freshness import FreshnessRow
 from parbake.ports.cloudevents import BATCH, STRUCTURED, CloudEvent, parse
 from parbake.ports.event_log import Parked
 from parbake.ports.messages import JSON, HeaderField, HttpRequest, JsonResponse, Response, Route, json_response
+from parbake.protocol.control import Quarantine
 from parbake.tasks.call_checks import check_live, live_inputs
 from parbake.tasks.task_types import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.values.codecs import Codec
@@ -209,12 +209,12 @@ class EngineRoutes:
         if not isinstance(task, Stored):
             raise BadInput(f"{task.name} is computed at request time already", field="task")
         entry = await self._app.ops.complain(task, body.reason, age_s=body.age_s)
-        return json_response(Complaint(task.name, entry.at, entry.reason, entry.sla_s), 202)
+        return json_response(_in_quarantine(task.name, entry), 202)
 
     async def quarantined(self, _: HttpRequest) -> JsonResponse[Quarantined]:
         """The tasks in quarantine after complaints, each with its reason."""
         entries = await self._app.ops.quarantined()
-        return json_response(Quarantined([InQuarantine(name, e.at, e.reason) for name, e in entries.items()]))
+        return json_response(Quarantined([_in_quarantine(name, entry) for name, entry in entries.items()]))
 
     async def clear(self, request: HttpRequest) -> JsonResponse[Cleared]:
         """Release a task from quarantine, after its owner has looked. Values stored before stay dead."""
@@ -249,6 +249,10 @@ def for_app(app: App) -> list[Route]:
         Route("DELETE", "/v1/feedback/{task}", handlers.clear, "operators"),
         Route("GET", "/metrics", handlers.metrics, produces=(METRICS,)),
     ]
+
+
+def _in_quarantine(task: str, entry: Quarantine) -> InQuarantine:
+    return InQuarantine(task, entry.at, entry.reason, entry.sla_s)
 
 
 def _parked(one: Parked) -> ParkedEvent:

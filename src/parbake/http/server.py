@@ -101,6 +101,7 @@ def _server_of(uvicorn: Any) -> Any:
         """A server that accepts waiting connections before it closes its socket, because closing would reset them."""
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """Take the connections that wait, for a moment; then shut down."""
             until = time.monotonic() + TAKING_S
             while sockets and _have_waiting(sockets) and time.monotonic() < until:  # noqa: ASYNC110  # not reported by uvicorn
                 await asyncio.sleep(0)  # each turn of the event loop accepts one connection

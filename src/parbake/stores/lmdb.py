@@ -24,7 +24,7 @@ import lmdb
 import msgspec
 
 from parbake.errors import ForeignStore, StoreError, StoreFull
-from parbake.ports.records import Lookup, RecordSnapshot, StoreState
+from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots, StoreState
 from parbake.process import forks
 from parbake.protocol.control import Control
 from parbake.protocol.record import Record
@@ -72,7 +72,7 @@ def open_url(url: str) -> LmdbStore:
         return store
 
 
-class LmdbStore(EngineStore, forks.Forkable):
+class LmdbStore(EngineStore, RecordSnapshots, forks.Forkable):
     """A store in one LMDB file."""
 
     def __init__(self, path: Path, *, map_size: int = DEFAULT_MAP) -> None:
@@ -143,7 +143,6 @@ class LmdbStore(EngineStore, forks.Forkable):
         return bool(flags["sync"] and flags["metasync"])
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
-        """See :class:`parbake.ports.store.Store`."""
         try:
             with self._begin() as txn:
                 return lookups.read(txn.get, self._parsed, task, key, generation)
@@ -151,7 +150,6 @@ class LmdbStore(EngineStore, forks.Forkable):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
-        """See :class:`parbake.ports.records.RecordSnapshots`."""
         try:
             with self._begin() as txn:
                 get = txn.get
@@ -160,7 +158,6 @@ class LmdbStore(EngineStore, forks.Forkable):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     def review(self, record: Record) -> Lookup:
-        """See :class:`parbake.ports.records.RecordSnapshots`."""
         try:
             with self._begin() as txn:
                 get = txn.get
@@ -169,7 +166,7 @@ class LmdbStore(EngineStore, forks.Forkable):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     async def stamp(self) -> StoreState:
-        """See :class:`parbake.ports.store.Store`. It is read before every computation, so the file is not checked."""
+        """Read the counter and the control record; this precedes every computation, so the file is not checked."""
         try:
             with self._begin() as txn:
                 return lookups.stamp(txn.get, self._parsed)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
-from parbake.ports.records import Lookup, RecordSnapshot
+from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots
 from parbake.process import forks
 from parbake.protocol.record import Record
 from parbake.stores.steps import lookups
@@ -65,7 +65,7 @@ class ByteMap:
         return found
 
 
-class MemoryStore(EngineStore, forks.Forkable):
+class MemoryStore(EngineStore, RecordSnapshots, forks.Forkable):
     """A store in this process's memory."""
 
     def __init__(self) -> None:
@@ -89,18 +89,15 @@ class MemoryStore(EngineStore, forks.Forkable):
         self._lock = threading.Lock()
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
-        """See :class:`parbake.ports.store.Store`."""
         with self._lock:
             return lookups.read(self._map.get, self._parsed, task, key, generation)
 
     def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
-        """See :class:`parbake.ports.records.RecordSnapshots`."""
         with self._lock:
             get = self._map.get
             return lookups.glimpse(get, self._parsed.common(get, self._map.version), task, key)
 
     def review(self, record: Record) -> Lookup:
-        """See :class:`parbake.ports.records.RecordSnapshots`."""
         with self._lock:
             get = self._map.get
             return lookups.review(get, self._parsed.common(get, self._map.version), record)

@@ -31,7 +31,9 @@ CUT_OFF_S = 60.0
 
 
 class DictItems:
-    """Items in a dictionary, for tests; clients of one dictionary share its data.
+    """Items in a dictionary, for tests (see :class:`parbake.stores.steps.item_steps.Items`).
+
+    Clients of one dictionary share its data.
 
     ``is_snapshot=False`` lets other tasks run between the items of a ``fetch``, as a store without snapshots does.
     """
@@ -77,18 +79,15 @@ class DictItems:
         return True
 
     async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """See :class:`parbake.stores.steps.item_steps.Items`."""
         self._must_be_reachable()
         self.data.update(rows)
 
     async def remove(self, names: Collection[bytes]) -> None:
-        """See :class:`parbake.stores.steps.item_steps.Items`."""
         self._must_be_reachable()
         for name in names:
             self.data.pop(name, None)
 
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """See :class:`parbake.stores.steps.item_steps.Items`."""
         self._must_be_reachable()
         names = sorted(name for name in self.data if name.startswith(prefix) and name >= start)
         return [(name, self.data[name]) for name in names[:limit]]

@@ -7,10 +7,24 @@ import importlib.metadata
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from typing import Any
 
-from parbake.errors import ParbakeError
+from parbake.errors import DeclarationError, ParbakeError
 from parbake.values.redaction import without_credentials
+
+
+def entry_point(group: str, name: str) -> EntryPoint | None:
+    """Return the entry point of a name that an installed package brings; ``None`` if there is none.
+
+    Raises:
+        DeclarationError: Several packages bring one of this name.
+    """
+    found = [entry for entry in importlib.metadata.entry_points(group=group) if entry.name == name]
+    if len(found) > 1:
+        claims = ", ".join(sorted(entry.value for entry in found))
+        raise DeclarationError(f"several installed packages claim {name!r} in {group}: {claims}; uninstall one")
+    return found[0] if found else None
 
 
 @dataclass(frozen=True)
@@ -48,15 +62,11 @@ class Schemes:
         return self._other(url, scheme)(url)
 
     def _other(self, url: str, scheme: str) -> Callable[[str], Any]:
-        found = importlib.metadata.entry_points(group=self.group)
-        named = [entry for entry in found if entry.name == scheme]
-        if not named:
-            known = ", ".join(sorted({*self.ours, *found.names}))
+        named = entry_point(self.group, scheme)
+        if named is None:
+            known = ", ".join(sorted({*self.ours, *importlib.metadata.entry_points(group=self.group).names}))
             raise self._wrong(url, f"has a scheme that no adapter is named after: {scheme!r}; there are {known}")
-        if len(named) > 1:
-            claims = ", ".join(sorted(entry.value for entry in named))
-            raise self._wrong(url, f"has a scheme that several installed packages claim: {claims}; uninstall one")
-        load: Callable[[str], Any] = named[0].load()
+        load: Callable[[str], Any] = named.load()
         return load
 
     def _wrong(self, url: str, what: str) -> ParbakeError:

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from parbake.errors import DeclarationError
+from parbake.values.schemes import entry_point
 
 GROUP = "parbake.commands"
 """An entry point is a :class:`typer.Typer`. With a single command it becomes the command, else a group of them."""
@@ -28,15 +29,12 @@ class CommandsWithAdded(TyperGroup):
 
 
 def _added(name: str) -> Any:
-    found = [entry for entry in importlib.metadata.entry_points(group=GROUP) if entry.name == name]
-    if len(found) > 1:
-        claims = ", ".join(sorted(entry.value for entry in found))
-        raise DeclarationError(f"several installed packages add a command {name!r}: {claims}; uninstall one")
-    if not found:
+    found = entry_point(GROUP, name)
+    if found is None:
         return None
-    app = found[0].load()
+    app = found.load()
     if not isinstance(app, typer.Typer):
-        raise DeclarationError(f"{found[0].value}, which adds the command {name!r}, is not a typer.Typer")
+        raise DeclarationError(f"{found.value}, which adds the command {name!r}, is not a typer.Typer")
     command = typer.main.get_command(app)
     command.name = name
     return command

@@ -12,6 +12,7 @@ from parbake.errors import StoreError
 from parbake.ports.event_log import Ack, Advance, Applied, Change, Parked, Raised
 from parbake.ports.generations import NewGeneration
 from parbake.ports.records import Lookup, StoreState
+from parbake.ports.store import Store
 from parbake.protocol import control as rules
 from parbake.protocol.control import Control, Promotion, Quarantine
 from parbake.protocol.record import Record, Stamp, encode
@@ -33,25 +34,14 @@ def changed_too_often(meanwhile: str) -> StoreError:
     return StoreError(f"the store changed too often while {meanwhile}; try again", field="store")
 
 
-class EngineStore(ABC):
-    """Implements :class:`parbake.ports.store.Store` on transactions.
-
-    Subclasses implement transactions and :meth:`read`.
-    """
+class EngineStore(Store, ABC):
+    """Implements a store on transactions. Subclasses implement transactions, :meth:`read` and :meth:`close`."""
 
     commit_limit = 1_000_000
     """How many items one commit can write."""
 
     def __init__(self) -> None:
         self._parsed = Parsed()
-
-    @abstractmethod
-    async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
-        """See :class:`parbake.ports.store.Store`."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """See :class:`parbake.ports.store.Store`."""
 
     @abstractmethod
     async def _look(self, step: Callable[[Get], T]) -> T:
@@ -77,11 +67,9 @@ class EngineStore(ABC):
         return await self._step(lambda txn: step(StoreSteps(txn, self._parsed)))
 
     async def stamp(self) -> StoreState:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._look(lambda get: lookups.stamp(get, self._parsed))
 
     async def write(self, task: str, key: bytes, record: Record, *, now: float) -> bool:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._take(lambda steps: steps.write(task, key, record, now=now))
 
     async def write_base(
@@ -90,36 +78,28 @@ class EngineStore(ABC):
         generation: int,
         rows: Sequence[tuple[bytes, Record]],
     ) -> None:
-        """See :class:`parbake.ports.store.Store`."""
         prefix = names.base_key(generation, b"")
         await self._put([(prefix + key, encode(record)) for key, record in rows])
 
     async def begin(self) -> NewGeneration:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._take(lambda steps: steps.begin())
 
     async def promote(self, promotion: Promotion) -> Control:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._take(lambda steps: steps.promote(promotion))
 
     async def rollback(self, task: str, now: float, built_with: Sequence[str] = ()) -> int:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._take(lambda steps: steps.rollback(task, now, built_with))
 
     async def withdraw(self, generations: Collection[int]) -> None:
-        """See :class:`parbake.ports.store.Store`."""
         await self._take(lambda steps: steps.withdraw(generations))
 
     async def quarantine(self, task: str, entry: Quarantine | None) -> Control:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._take(lambda steps: steps.quarantine(task, entry))
 
     async def bless(self, seen: int, *, raise_floor: bool) -> Control:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._take(lambda steps: steps.bless(seen, raise_floor=raise_floor))
 
     async def sweep(self, abandoned: Collection[int], retired: Collection[str] = ()) -> int:
-        """See :class:`parbake.ports.store.Store`."""
         kept = await self._take(lambda steps: steps.abandon(abandoned, retired))
         removed = 0
         async for page in self._pages(names.BASE):
@@ -129,7 +109,7 @@ class EngineStore(ABC):
         return removed
 
     async def raise_floor(self, to: Stamp) -> int:
-        """See :class:`parbake.ports.store.Store`. Raises the floor first, then rechecks each item below it."""
+        """Raise the floor, recheck each item below it, and return how many were removed."""
         floor, size, removed = to.pack(), max(1, min(PAGE, self.commit_limit // 2)), 0
         await self._take(lambda steps: steps.raise_floor(floor))
         for prefix in (names.MARK, names.OVERLAY):
@@ -143,7 +123,6 @@ class EngineStore(ABC):
         return await self._take(lambda steps: steps.drop_below(doomed))
 
     async def apply(self, changes: Sequence[Change], *, now: float, advance: Advance | None = None) -> Ack:
-        """See :class:`parbake.ports.store.Store`."""
         parts = events.split(changes, advance, self.commit_limit - events.COMMON_ITEMS)
         return Ack.together([await self._apply(part, now, at) for part, at in parts]) or Ack(Stamp(0, 0), {})
 
@@ -151,19 +130,15 @@ class EngineStore(ABC):
         return await self._take(lambda steps: steps.apply(changes, now, advance))
 
     async def applied(self, source: str) -> Applied:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._look(lambda get: events.applied(get, source))
 
     async def beat(self, source: str, at: float) -> bool:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._take(lambda steps: steps.beat(source, at))
 
     async def park(self, parked: Parked) -> None:
-        """See :class:`parbake.ports.store.Store`."""
         await self._take(lambda steps: steps.park(parked))
 
     async def parked(self, limit: int, after: tuple[str, int] = ("", 0)) -> list[Parked]:
-        """See :class:`parbake.ports.store.Store`."""
         start = names.parked_key(*after) + b"\0" if after[0] else names.PARKED
         found: list[Parked] = []
         while len(found) < limit:
@@ -176,33 +151,27 @@ class EngineStore(ABC):
         return found
 
     async def unpark(self, source: str, position: int) -> bool:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._take(lambda steps: steps.unpark(source, position))
 
     async def rewind(self, source: str, tags: Sequence[str], *, now: float) -> Ack:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._take(lambda steps: steps.rewind(source, tags, now))
 
     async def log(self, after: Stamp, limit: int) -> list[Raised]:
-        """See :class:`parbake.ports.store.Store`."""
         first = names.LOG + Stamp(after.incarnation, after.sequence + 1).pack()
         rows = await self._range(names.LOG, first, limit)
         return [msgspec.msgpack.decode(raw, type=Raised) for _, raw in rows]
 
     async def get(self, name: str) -> bytes | None:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._look(lambda get: get(names.NAMED + name.encode()))
 
     async def swap(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._take(lambda steps: steps.swap(name, expected, new))
 
     async def look_again(self, record: Record) -> Lookup:
-        """See :class:`parbake.ports.store.Store`."""
         return await self._look(lambda get: lookups.look_again(get, self._parsed, record))
 
     async def scan(self, task: str) -> AsyncIterator[tuple[bytes, Lookup]]:
-        """See :class:`parbake.ports.store.Store`. Yields overlay and current base together, one page of keys at a time.
+        """Yield each key with its overlay and current base together, one page of keys at a time.
 
         Keys are found under the control record at the begin of the scan, and judged under a later one.
         """

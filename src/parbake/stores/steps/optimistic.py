@@ -101,7 +101,6 @@ class OptimisticStore(EngineStore, forks.Forkable):
         self._begin()
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
-        """See :class:`parbake.ports.store.Store`."""
         name = overlay_key(task, key)
         for _ in range(READ_TRIES):
             known = self._known or await self._settle()
@@ -118,7 +117,6 @@ class OptimisticStore(EngineStore, forks.Forkable):
         raise changed_too_often("one key was read")
 
     async def look_again(self, record: Record) -> Lookup:
-        """See :class:`parbake.ports.store.Store`."""
         places = [place for _, place in record.meta.tags.named]
         for _ in range(READ_TRIES):
             known = self._known or await self._settle()
@@ -189,7 +187,6 @@ class OptimisticStore(EngineStore, forks.Forkable):
         return not is_moved and rules.is_same_trust(before, after)
 
     async def close(self) -> None:
-        """See :class:`parbake.ports.store.Store`."""
         await self.items.close()
 
     async def _settle(self) -> Control:
