@@ -128,7 +128,7 @@ def test_an_opening_that_fails_leaves_nothing_open(shop, tmp_path):
     again.sync.close()
 
 
-@pytest.mark.parametrize("plugins", [[Greets(), Greets()], ["greets"], Greets, [Greets]])
+@pytest.mark.parametrize("plugins", [[Greets(), Greets()], ["greets"], Greets, [Greets], {Greets()}])
 def test_what_is_not_a_list_of_different_plugins_is_refused(shop, plugins):
     """The error names the setting."""
     with pytest.raises(BadInput) as caught:
@@ -235,6 +235,21 @@ def test_a_plugin_without_open_is_refused_by_name(shop):
 
     with pytest.raises(DeclarationError, match=r"Empty has no open\(self, parts\)"):
         pb.App(shop, resources={Tool: Tool()}, plugins=[Empty()]).engine  # noqa: B018  # opens it
+
+
+@pytest.mark.parametrize("name", ["close", "flush", "ran", "served"])
+def test_an_async_observer_is_refused_where_a_plain_one_is_called(shop, name):
+    """A coroutine function would never run there, so the opening names the list and the function."""
+
+    class Late(pb.Plugin):
+        def open(self, parts):
+            async def closes(*_, **__):
+                """Close later."""
+
+            getattr(parts.on, name).append(closes)
+
+    with pytest.raises(DeclarationError, match=rf"on.{name}: .*closes is async"):
+        pb.App(shop, resources={Tool: Tool()}, plugins=[Late()]).engine  # noqa: B018  # opens it
 
 
 def test_routes_that_are_none_are_refused_by_the_plugins_name(shop):

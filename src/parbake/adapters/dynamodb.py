@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from parbake.adapters import _dynamodb_layout as layout
 from parbake.adapters._dynamodb_layout import Manifest, Place, place_of
@@ -28,6 +28,7 @@ from parbake.errors import StoreError
 from parbake.process import forks
 from parbake.stores.steps.item_steps import Commit, Items
 from parbake.stores.steps.optimistic import OptimisticStore
+from parbake.values.schemes import url_options
 
 __all__ = ["MAX_ITEMS", "DynamoItems", "open_url"]
 
@@ -76,12 +77,7 @@ class DynamoItems(Items, forks.Forkable):
         where = parts.netloc + parts.path
         if not _URL.fullmatch(where):
             raise StoreError("store must be a URL such as dynamodb://eu-central-1/shop", field="store")
-        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        if not options.keys() <= _OPTIONS:
-            unknown = ", ".join(sorted(options.keys() - _OPTIONS))
-            raise StoreError(
-                f"{unknown} is not an option; the options are {', '.join(sorted(_OPTIONS))}", field="store"
-            )
+        options = url_options(parts.query, _OPTIONS, setting="store", error=StoreError)
         endpoint = options.get("endpoint", "")
         if endpoint and not re.fullmatch(r"https?://[^@?#]+", endpoint):
             raise StoreError("endpoint must be a URL such as http://127.0.0.1:8000", field="store.endpoint")

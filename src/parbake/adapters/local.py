@@ -11,11 +11,10 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from parbake.adapters import _child
-from parbake.adapters import _executor_settings as _settings
 from parbake.adapters._scratch import Scratch
 from parbake.errors import BadInput, ComputeFailed
 from parbake.process import forks
-from parbake.values.checks import check_whole
+from parbake.values.checks import check_app_name, check_whole
 
 NICE, MOST_NICE = 10, 19
 TRIES = 3
@@ -40,7 +39,8 @@ class LocalExecutor(forks.Forkable):
         Raises:
             BadInput: An argument is invalid.
         """
-        _settings.check(app, processes)
+        check_app_name(app)
+        check_whole(processes, field="processes", error=BadInput)
         check_whole(nice, field="nice", error=BadInput, least=0, most=MOST_NICE)
         self.width = processes
         self._app = app

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from parbake.adapters import _child
-from parbake.adapters import _executor_settings as _settings
 from parbake.errors import BadInput, ComputeFailed, MissingDependency
 from parbake.process.loops import PerLoop
+from parbake.values.checks import check_app_name, check_whole
 from parbake.values.redaction import one_line
 
 TRIES = 3
@@ -43,7 +43,8 @@ class RayExecutor:
         Raises:
             BadInput: An argument is invalid.
         """
-        _settings.check(app, processes)
+        check_app_name(app)
+        check_whole(processes, field="processes", error=BadInput)
         if not isinstance(address, str) or not address:
             raise BadInput(f"address={address!r} must be a text such as 'ray://head:10001'", field="address")
         self.width = processes

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from parbake.adapters._redis_library import LIBRARY, VERSION
 from parbake.adapters._redis_link import Command, Elsewhere, Link, ServerAddress, UnknownFunction, parse_url
@@ -21,6 +21,7 @@ from parbake.errors import ForeignStore, StoreError
 from parbake.stores.steps.item_names import is_listed
 from parbake.stores.steps.item_steps import Commit, Items
 from parbake.stores.steps.optimistic import OptimisticStore
+from parbake.values.schemes import url_options
 
 PASSWORD_VARIABLE = "PARBAKE_REDIS_PASSWORD"  # noqa: S105  # the name of the variable
 CHUNK_ROWS, CHUNK_BYTES = 1000, 4 << 20
@@ -56,10 +57,7 @@ class RedisItems(Items):
     @classmethod
     def from_url(cls, url: str) -> RedisItems:
         """Parse a URL; see the module."""
-        options = {name: values[-1] for name, values in parse_qs(_split(url).query).items()}
-        if not options.keys() <= _OPTIONS:
-            unknown = ", ".join(sorted(options.keys() - _OPTIONS))
-            raise StoreError(f"{unknown}: no such option; there are {', '.join(sorted(_OPTIONS))}", field="store")
+        options = url_options(_split(url).query, _OPTIONS, setting="store", error=StoreError)
         prefix = options.get("prefix", "parbake")
         if not _PREFIX.fullmatch(prefix):
             raise StoreError(f"prefix={prefix!r} must be 1 to 64 letters, digits, _, . or -", field="store.prefix")

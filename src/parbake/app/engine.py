@@ -124,6 +124,7 @@ class Engine:
             undo.callback(close_all, self.parts.on)
             self.plugins: dict[type[Plugin[Any]], Any] = {type(p): p.open(self.parts) for p in settings.plugins}
             self.on, self.policies = self.parts.on, policies_of(self.parts)
+            self.on.check()
             self._open_serving(settings)
             self._open_ingest(settings)
             self._open_lanes(settings)

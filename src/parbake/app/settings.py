@@ -136,7 +136,7 @@ def checked_store(store: Any) -> str | Store:
 
 def checked_plugins(plugins: Any) -> tuple[Plugin[Any], ...]:
     """Return the plugins of an app; raises :class:`BadInput` unless each is one, and no two are of one class."""
-    if isinstance(plugins, str) or not isinstance(plugins, Iterable):
+    if not isinstance(plugins, list | tuple):
         raise BadInput(f"plugins={plugins!r}: expected a list of plugins", field="plugins")
     found = tuple(plugins)
     for plugin in found:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from parbake.errors import DeclarationError
 from parbake.protocol.cause import Reason
 
 _log = logging.getLogger("parbake.plugins")
@@ -98,6 +100,15 @@ class Observers:
     worker: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     lacking: list[Callable[[], Iterable[str]]] = field(default_factory=list)
     metrics: list[Callable[[], Iterable[Any]]] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise :class:`DeclarationError` for a coroutine function where a plain one is called: it would not run."""
+        for name in self.__dataclass_fields__.keys() - {"server", "worker"}:
+            for hear in getattr(self, name):
+                if inspect.iscoroutinefunction(hear):
+                    getattr(self, name).remove(hear)  # it must not be called when the opening is undone
+                    told = getattr(hear, "__qualname__", hear)
+                    raise DeclarationError(f"on.{name}: {told} is async; append a plain function", field="plugins")
 
     def hear(self, hook: Any) -> None:
         """Append those methods of an object that have the names of :class:`Hears`."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import lmdb
 import msgspec
@@ -34,6 +34,7 @@ from parbake.stores.steps.base_store import EngineStore
 from parbake.stores.steps.item_names import CONTROL
 from parbake.stores.steps.lookups import Get, Parsed
 from parbake.stores.steps.record_steps import RecordSteps, Txn, numbers
+from parbake.values.schemes import url_options
 from parbake.values.sizes import size_bytes
 
 T = TypeVar("T")
@@ -57,13 +58,11 @@ def open_url(url: str) -> LmdbStore:
     Raises :class:`StoreError` if the URL is invalid.
     """
     parts = urlsplit(url)
-    options = parse_qs(parts.query)
-    if unknown := ", ".join(sorted(options.keys() - {"map_size"})):
-        raise StoreError(f"{unknown} is not an option; the only option is map_size", field="store")
+    options = url_options(parts.query, {"map_size"}, setting="store", error=StoreError)
     if not parts.netloc + parts.path.strip("/"):
         raise StoreError(f"{url} must name a folder, as in lmdb:///var/lib/shop or lmdb://folder", field="store")
     path = Path(unquote(parts.netloc + parts.path)).resolve()
-    size = size_bytes(options.get("map_size", [str(DEFAULT_MAP)])[0], field="store.map_size", error=StoreError)
+    size = size_bytes(options.get("map_size", str(DEFAULT_MAP)), field="store.map_size", error=StoreError)
     with _open_lock:
         store = _open.get(path)
         if store is None:

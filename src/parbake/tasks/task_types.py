@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
@@ -200,8 +200,3 @@ class Refine(Task, Generic[K, P, V]):
 @dataclass(frozen=True, eq=False)
 class LiveTask(Task, Generic[P, V]):
     """A real-time task: some input of it exists only in the request."""
-
-
-AsyncFn = Callable[..., Awaitable[Any]]
-SyncFn = Callable[..., Any]
-KeyLister = Callable[..., Sequence[Any]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from parbake.errors import ParbakeError
+from parbake.errors import BadInput, ParbakeError
 
 
 def check_whole(
@@ -68,3 +68,10 @@ def check_number(
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not float("-inf") < value < float("inf") or not fits(value):
         raise error(f"{field}={value!r} must be {expected}", field=field)
+
+
+def check_app_name(value: Any) -> None:
+    """Raise :class:`BadInput` unless a value names an app that another process can import."""
+    module, _, attribute = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if not module or not attribute or module.startswith("."):
+        raise BadInput(f"app={value!r} must be module:attribute, such as 'shop:app'", field="app")

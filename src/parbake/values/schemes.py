@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any
+from urllib.parse import parse_qs
 
 from parbake.errors import DeclarationError, ParbakeError
 from parbake.values.redaction import without_credentials
@@ -25,6 +26,21 @@ def entry_point(group: str, name: str) -> EntryPoint | None:
         claims = ", ".join(sorted(entry.value for entry in found))
         raise DeclarationError(f"several installed packages claim {name!r} in {group}: {claims}; uninstall one")
     return found[0] if found else None
+
+
+def url_options(query: str, known: Collection[str], *, setting: str, error: type[ParbakeError]) -> dict[str, str]:
+    """Return the options in the query string of an adapter's URL; the last one of a name counts.
+
+    Args:
+        query: The query string.
+        known: The names of the adapter's options.
+        setting: The name of the setting that holds the URL, for the error.
+        error: The class of error to raise for an option that is not known.
+    """
+    options = {name: values[-1] for name, values in parse_qs(query).items()}
+    if unknown := ", ".join(sorted(options.keys() - set(known))):
+        raise error(f"{unknown} is not an option; the options are {', '.join(sorted(known))}", field=setting)
+    return options
 
 
 @dataclass(frozen=True)

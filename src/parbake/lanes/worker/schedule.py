@@ -29,7 +29,6 @@ TICK_S = 1.0
 RETRY_AFTER_S = 30.0
 LOOK_AGAIN_S = 5.0
 _log = logging.getLogger("parbake.schedule")
-Revisit = Callable[[int], Awaitable[None]]
 
 
 class Notifier:
