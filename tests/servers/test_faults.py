@@ -35,7 +35,7 @@ def folder():
         yield Path(made)
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(8, marks=pytest.mark.slow)])
 def test_no_fault_breaks_the_promise(folder, rounds):
     """With kills, pauses, cuts and losses no read is older than what was acknowledged before it began."""
     figures, printed = play(folder, "--rounds", str(rounds), "--seed", "20")
