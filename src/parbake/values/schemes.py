@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,13 +13,20 @@ from parbake.errors import DeclarationError, ParbakeError
 from parbake.values.redaction import without_credentials
 
 
-def entry_point(group: str, name: str) -> EntryPoint | None:
+def entry_points(group: str) -> Any:
+    """Return the entry points of a group that installed packages bring."""
+    from importlib.metadata import entry_points  # slow to import, and seldom needed
+
+    return entry_points(group=group)
+
+
+def entry_point(group: str, name: str) -> Any:
     """Return the entry point of a name that an installed package brings; ``None`` if there is none.
 
     Raises:
         DeclarationError: Several packages bring one of this name.
     """
-    found = [entry for entry in importlib.metadata.entry_points(group=group) if entry.name == name]
+    found = [entry for entry in entry_points(group) if entry.name == name]
     if len(found) > 1:
         claims = ", ".join(sorted(entry.value for entry in found))
         raise DeclarationError(f"several installed packages claim {name!r} in {group}: {claims}; uninstall one")
@@ -80,7 +85,7 @@ class Schemes:
     def _other(self, url: str, scheme: str) -> Callable[[str], Any]:
         named = entry_point(self.group, scheme)
         if named is None:
-            known = ", ".join(sorted({*self.ours, *importlib.metadata.entry_points(group=self.group).names}))
+            known = ", ".join(sorted({*self.ours, *entry_points(self.group).names}))
             raise self._wrong(url, f"has a scheme that no adapter is named after: {scheme!r}; there are {known}")
         load: Callable[[str], Any] = named.load()
         return load

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from parbake.errors import DeclarationError
-from parbake.values.schemes import entry_point
+from parbake.values.schemes import entry_point, entry_points
 
 GROUP = "parbake.commands"
 """An entry point is a :class:`typer.Typer`. With a single command it becomes the command, else a group of them."""
@@ -20,7 +19,7 @@ class CommandsWithAdded(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return all names, in alphabetical order."""
-        return sorted({*super().list_commands(ctx), *importlib.metadata.entry_points(group=GROUP).names})
+        return sorted({*super().list_commands(ctx), *entry_points(GROUP).names})
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command by name; ``None`` for an unknown one. Only the named one is imported."""
