@@ -14,7 +14,8 @@ from parbake_llm.generators.batches.bedrock import BedrockBatches
 from parbake_llm.generators.batches.openai import OpenAIBatches
 from parbake_llm.ports.prompts import Block, Prompt, Tool, ToolCall
 from parbake_llm.ports.provider_jobs import BatchRequest, JobState, NoAnswer
-from parbake_llm.testing import ProviderBox, ProviderFault, ScriptedReply, SubmitFault
+from parbake_llm.testing import ProviderFault, ScriptedReply
+from provider_box import JobBox, SubmitFault
 
 SECRET = "aws-secret-0123456789"
 DIALECTS = ["anthropic", "bedrock", "openai"]
@@ -28,7 +29,7 @@ ALL = 100
 @pytest.fixture
 def box():
     """Return a box that serves."""
-    with ProviderBox() as found:
+    with JobBox() as found:
         yield found
 
 
@@ -158,7 +159,7 @@ def test_a_listing_is_read_to_its_end(dialect, box):
 
 def line():
     """Return one request as the box keeps it."""
-    from parbake_llm.testing.jobs import JobLine
+    from provider_box.jobs import JobLine
 
     return JobLine("0" * 32, {}, "m")
 

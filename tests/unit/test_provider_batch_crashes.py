@@ -20,9 +20,9 @@ from parbake_llm.batch.provided import ProvidedRuns
 from parbake_llm.ports.generator import Generator
 from parbake_llm.ports.prompts import Prompt
 from parbake_llm.ports.provider_jobs import BatchAnswer, SeenJob
-from parbake_llm.testing import SubmitFault
-from parbake_llm.testing.jobs import JobLine
 from parbake_planner import Ledger
+from provider_box import SubmitFault
+from provider_box.jobs import JobLine
 
 GRACE_S = 120.0
 

@@ -43,7 +43,7 @@ class AnthropicMessages(WireDialect):
         """See :class:`WireDialect`."""
         message: dict[str, Any] = {
             "id": "msg_box", "type": "message", "role": "assistant", "model": model, "content": [],
-            "stop_reason": None, "stop_sequence": None, "usage": _reported(usage) | {"output_tokens": 1},
+            "stop_reason": None, "stop_sequence": None, "usage": reported(usage) | {"output_tokens": 1},
         }  # fmt: skip
         yield _event("message_start", message=message)
         if reply.text:
@@ -66,7 +66,7 @@ class AnthropicMessages(WireDialect):
             yield _event("content_block_stop", index=at)
         stop = {"stop_reason": "tool_use" if reply.calls else "end_turn", "stop_sequence": None}
         counts = {"input_tokens": usage.uncached, "cache_read_input_tokens": usage.read}
-        yield _event("message_delta", delta=stop, usage=_made(reply) | counts)
+        yield _event("message_delta", delta=stop, usage=made(reply) | counts)
         yield _event("message_stop")
 
     def malformed(self) -> bytes:
@@ -78,27 +78,8 @@ class AnthropicMessages(WireDialect):
         return _event("error", error={"type": "overloaded_error", "message": "Overloaded"})
 
 
-def message(reply: ScriptedReply, usage: CacheUsage, model: str) -> dict[str, Any]:
-    """A whole message, as a batch has it.
-
-    Args:
-        reply: The reply.
-        usage: The tokens of the prompt.
-        model: The model's name.
-    """
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": reply.text}] if reply.text else []
-    blocks += [
-        {"type": "tool_use", "id": call.id, "name": call.name, "input": json.loads(call.arguments)}
-        for call in reply.calls
-    ]
-    return {
-        "id": "msg_box", "type": "message", "role": "assistant", "model": model, "content": blocks,
-        "stop_reason": "tool_use" if reply.calls else "end_turn", "stop_sequence": None,
-        "usage": _reported(usage) | _made(reply),
-    }  # fmt: skip
-
-
-def _reported(usage: CacheUsage) -> dict[str, Any]:
+def reported(usage: CacheUsage) -> dict[str, Any]:
+    """The tokens of a prompt, as a message reports them."""
     return {
         "input_tokens": usage.uncached,
         "cache_read_input_tokens": usage.read,
@@ -110,7 +91,8 @@ def _reported(usage: CacheUsage) -> dict[str, Any]:
     }
 
 
-def _made(reply: ScriptedReply) -> dict[str, Any]:
+def made(reply: ScriptedReply) -> dict[str, Any]:
+    """The tokens of a reply, as a message reports them."""
     return {"output_tokens": output_tokens(reply), "output_tokens_details": {"thinking_tokens": reply.reasoning}}
 
 

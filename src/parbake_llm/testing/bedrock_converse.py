@@ -65,7 +65,7 @@ class BedrockConverse(WireDialect):
                 yield event("contentBlockDelta", {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": at})
             yield event("contentBlockStop", {"contentBlockIndex": at})
         yield event("messageStop", {"stopReason": "tool_use" if reply.calls else "end_turn"})
-        yield event("metadata", {"usage": _reported(reply, usage), "metrics": {"latencyMs": 1}})
+        yield event("metadata", {"usage": reported(reply, usage), "metrics": {"latencyMs": 1}})
 
     def malformed(self) -> bytes:
         """See :class:`WireDialect`."""
@@ -78,25 +78,13 @@ class BedrockConverse(WireDialect):
         return exception("serviceUnavailableException", "The service is unavailable.")
 
 
-def output(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
-    """A whole output, as a batch has it.
+def reported(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
+    """The tokens of a reply and its prompt, as an answer reports them.
 
     Args:
         reply: The reply.
         usage: The tokens of the prompt.
     """
-    blocks: list[dict[str, Any]] = [{"text": reply.text}] if reply.text else []
-    for call in reply.calls:
-        use = {"toolUseId": call.id, "name": call.name, "input": json.loads(call.arguments)}
-        blocks.append({"toolUse": use})
-    return {
-        "output": {"message": {"role": "assistant", "content": blocks}},
-        "stopReason": "tool_use" if reply.calls else "end_turn",
-        "usage": _reported(reply, usage),
-    }
-
-
-def _reported(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
     made = output_tokens(reply)
     details = [{"ttl": "1h", "inputTokens": usage.written_hour}, {"ttl": "5m", "inputTokens": usage.written}]
     return {
