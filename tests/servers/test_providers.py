@@ -15,7 +15,7 @@ from parbake.ports.usage import Usage
 from parbake_llm.caching.live_plan import LivePlan
 from parbake_llm.caching.policies_of_caching import AlwaysMark
 from parbake_llm.generators.anthropic import AnthropicGenerator
-from parbake_llm.generators.bedrock import BedrockGenerator
+from parbake_llm.generators.bedrock import AwsAccount, BedrockGenerator
 from parbake_llm.generators.openai import OpenAIGenerator
 from parbake_llm.ports.prompts import Block, Breakpoint, Exchange, Prompt, Tool, ToolCall
 from parbake_llm.testing import ProviderBox, ProviderFault, ScriptedReply
@@ -63,10 +63,8 @@ def made(dialect, box, model="m", *, key=None, rules=RULES, **options):
         return OpenAIGenerator(model=model, api_key=key, base_url=box.openai_url, **options)
     if dialect == "anthropic":
         return AnthropicGenerator(model=model, api_key=key, base_url=box.anthropic_url, rules=rules, **options)
-    keys = {"access_key": key, "secret_key": SECRET}
-    return BedrockGenerator(
-        model=model, region="eu-west-1", endpoint_url=box.bedrock_url, rules=rules, **keys, **options
-    )
+    account = AwsAccount("eu-west-1", key, SECRET)
+    return BedrockGenerator(model=model, account=account, endpoint_url=box.bedrock_url, rules=rules, **options)
 
 
 async def replies(generator, *prompts, max_tokens=100, timeout_s=HANGS_S):

@@ -435,7 +435,7 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(kind, variable):
 def test_with_a_profile_or_a_role_bedrock_needs_no_keys(name):
     """The client then finds the credentials itself."""
     environment = {"BEDROCK_MODEL": "m", "AWS_DEFAULT_REGION": "eu-west-1", name: "x"}
-    assert BedrockGenerator.from_environment(environment)._aws._arguments == {"region_name": "eu-west-1"}
+    assert BedrockGenerator.from_environment(environment)._client._arguments == {"region_name": "eu-west-1"}
 
 
 def test_settings_of_openai_are_checked():

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
+from parbake.errors import FailureKind, ProviderError
 from parbake_llm.generators._hosted.chat import exchange_messages, messages
-from parbake_llm.generators._hosted.clients.openai_client import Caching
 from parbake_llm.generators._hosted.parts import marks
 from parbake_llm.ports.prompts import CONVERSATION, Prompt, Ttl
 from parbake_llm.writing.placement import CacheRules
 from parbake_llm.writing.render import canonical_json, question_text, sorted_tools, tool_schema
 
+Caching = Literal["server", "key", "explicit"]
+"""What is said about caching: nothing, a ``prompt_cache_key``, or that and where the prefixes end."""
+CACHINGS: tuple[Caching, ...] = get_args(Caching)
 AUTOMATIC = CacheRules(mechanism="automatic", minimum=1024, granule=128)
 """OpenAI's models match whole granules of 128 tokens from 1,024 tokens on."""
 EXPLICIT = CacheRules(mechanism="breakpoints", minimum=1024, most=4, ttls=("30m",))
 """Models from gpt-5.6 on take breakpoints, which live for 30 minutes."""
+
+
+def checked_caching(caching: Any, setting: str = "caching") -> Caching:
+    """Return what requests say about caching; raises :class:`ProviderError` for an unknown value.
+
+    Args:
+        caching: The value.
+        setting: The setting or variable that it comes from, for the error.
+    """
+    if caching not in CACHINGS:
+        message = f"{setting} must be one of {', '.join(CACHINGS)}, not {caching!r}"
+        raise ProviderError(message, field=setting, kind=FailureKind.REJECTED)
+    found: Caching = caching
+    return found
 
 
 def cache_rules(caching: Caching) -> CacheRules:
