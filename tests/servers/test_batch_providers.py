@@ -8,7 +8,7 @@ import pytest
 
 from parbake.errors import FailureKind, ProviderError
 from parbake.ports.usage import Usage
-from parbake_llm.batch.job_settings import is_provider
+from parbake_llm.batch.provider_batch import is_provider
 from parbake_llm.generators.batches.anthropic import AnthropicBatches
 from parbake_llm.generators.batches.bedrock import BedrockBatches
 from parbake_llm.generators.batches.openai import OpenAIBatches
