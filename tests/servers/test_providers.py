@@ -197,12 +197,14 @@ def test_a_plan_keeps_a_prefix_warm_at_the_provider(dialect, box):
             while now < 3400.0:
                 now += 5.0
                 box.advance(5.0)
-                warm_ups.extend([await asked(generator, one.prompt, 1) for one in plan.due(now)])
+                warm_ups.extend(
+                    [await asked(generator, plan(place, RULES, one.prompt, now), 1) for one in plan.due(now)]
+                )
             return await asked(generator, plan(place, RULES, PROMPT, now), 100, is_warm_up=False)
 
-    async def asked(generator, prompt, longest, *, is_warm_up=True):
-        usage = [d async for d in generator.stream(prompt, max_tokens=longest, timeout_s=HANGS_S)][-1].usage
-        plan.answered(place, prompt, usage, now, is_warm_up=is_warm_up)
+    async def asked(generator, sent, longest, *, is_warm_up=True):
+        usage = [d async for d in generator.stream(sent.prompt, max_tokens=longest, timeout_s=HANGS_S)][-1].usage
+        plan.answered(place, sent, usage, now, is_warm_up=is_warm_up)
         return usage
 
     last = asyncio.run(an_hour())

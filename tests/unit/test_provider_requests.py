@@ -269,7 +269,7 @@ def chunk(*calls):
 
 def test_calls_of_the_chat_protocol_are_put_together_from_their_pieces():
     """Pieces of two calls may alternate; each call comes out whole and in order."""
-    reply = StreamReply("it", field="f")
+    reply = StreamReply("f", "it")
     reply.texts(chunk({"index": 0, "id": "x", "function": {"name": "a", "arguments": '{"n"'}}))
     reply.texts(chunk({"index": 1, "id": "y", "function": {"name": "b"}}))
     reply.texts(chunk({"index": 0, "function": {"arguments": ": 1}"}}, {"index": 1, "function": {"arguments": "{}"}}))
@@ -278,7 +278,7 @@ def test_calls_of_the_chat_protocol_are_put_together_from_their_pieces():
 
 def test_servers_that_send_calls_whole_need_no_index_and_no_id():
     """Without an index each named call is a new one, and gets an id of its own."""
-    reply = StreamReply("it", field="f")
+    reply = StreamReply("f", "it")
     reply.texts(chunk({"function": {"name": "a", "arguments": "{}"}}, {"function": {"name": "b", "arguments": ""}}))
     assert reply.calls() == [ToolCall("call_0", "a", "{}"), ToolCall("call_1", "b", "{}")]
 
@@ -291,7 +291,7 @@ def test_servers_that_send_calls_whole_need_no_index_and_no_id():
 def test_a_call_of_a_wrong_shape_is_malformed(calls):
     """Each wrong shape is a typed failure."""
     with pytest.raises(ProviderError) as caught:
-        StreamReply("it", field="f").texts({"choices": [{"delta": {"tool_calls": calls}}]})
+        StreamReply("f", "it").texts({"choices": [{"delta": {"tool_calls": calls}}]})
     assert caught.value.kind is FailureKind.MALFORMED
 
 

@@ -21,7 +21,7 @@ class OpenAIGenerator(OpenAIEndpoint, Hosted[SdkClient]):
     """Generates through the official client; connects within 1 s and retries at most once inside a request."""
 
     async def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
-        reply = StreamReply("the provider", field=self.name)
+        reply = StreamReply(self.name)
         body, extra = chat_request(prompt, self.rules, self._caching)
         body |= {"model": self.model, self._length_field(): max_tokens, "extra_body": self._options | extra or None}
         async with await self._client.here().chat.completions.create(

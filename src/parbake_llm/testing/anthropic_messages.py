@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parbake_llm.ports.prompts import Ttl
-from parbake_llm.testing.dialect import WireDialect, check_results, check_schema, dumped, halves, output_tokens, require
+from parbake_llm.testing.dialect import WireDialect, check_calls, check_schema, dumped, halves, output_tokens, require
 from parbake_llm.testing.prefixes import BoxCache, CacheUsage, PromptPiece, Refusal
 from parbake_llm.testing.script import ScriptedReply
 
@@ -113,7 +113,7 @@ def _pieces(body: Mapping[str, Any]) -> list[PromptPiece]:
     messages = require(body, "messages", list)
     if messages[0].get("role") != "user":
         raise Refusal(400, "messages: the first one must be the user's")
-    _check_calls(messages)
+    check_calls((_ids(each, "tool_result", "tool_use_id"), _ids(each, "tool_use", "id")) for each in messages)
     return found + [_piece(block, each["role"]) for each in messages for block in _blocks(each.get("content") or "")]
 
 
@@ -140,10 +140,6 @@ def _ttl(block: Mapping[str, Any]) -> Ttl | None:
     return found
 
 
-def _check_calls(messages: list[Any]) -> None:
-    """Raise :class:`Refusal` unless the message after tool calls has their results."""
-    called: list[str] = []
-    for message in [*messages, {"role": "end", "content": []}]:
-        blocks = [block for block in message.get("content") or () if isinstance(block, Mapping)]
-        check_results(called, [block["tool_use_id"] for block in blocks if block.get("type") == "tool_result"])
-        called = [block["id"] for block in blocks if block.get("type") == "tool_use"]
+def _ids(message: Mapping[str, Any], kind: str, name: str) -> list[str]:
+    blocks = [block for block in message.get("content") or () if isinstance(block, Mapping)]
+    return [block[name] for block in blocks if block.get("type") == kind]

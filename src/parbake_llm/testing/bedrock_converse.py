@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from parbake_llm.testing.dialect import WireDialect, check_results, check_schema, dumped, halves, output_tokens, require
+from parbake_llm.testing.dialect import WireDialect, check_calls, check_schema, dumped, halves, output_tokens, require
 from parbake_llm.testing.event_stream import event, exception
 from parbake_llm.testing.prefixes import BoxCache, CacheUsage, PromptPiece, Refusal
 from parbake_llm.testing.script import ScriptedReply
@@ -107,7 +107,7 @@ def _pieces(body: Mapping[str, Any]) -> list[PromptPiece]:
     roles = [message.get("role") for message in messages]
     if roles != (["user", "assistant"] * len(roles))[: len(roles)]:
         raise Refusal(400, "messages: the roles must alternate, and the first must be the user's")
-    _check_calls(messages)
+    check_calls((_ids(message, "toolResult"), _ids(message, "toolUse")) for message in messages)
     found = [*_marked(tools, "tool"), *_marked(body.get("system") or [], "system")]
     for message in messages:
         found += _marked(message.get("content") or [], message["role"])
@@ -127,10 +127,5 @@ def _marked(blocks: Iterable[Mapping[str, Any]], label: str) -> list[PromptPiece
     return found
 
 
-def _check_calls(messages: list[Any]) -> None:
-    """Raise :class:`Refusal` unless the message after tool calls has their results."""
-    called: list[str] = []
-    for message in [*messages, {"content": []}]:
-        blocks = message.get("content") or []
-        check_results(called, [block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block])
-        called = [block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block]
+def _ids(message: Mapping[str, Any], kind: str) -> list[str]:
+    return [block[kind]["toolUseId"] for block in message.get("content") or () if kind in block]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from parbake.errors import FailureKind, MissingDependency, ProviderError
@@ -90,6 +90,19 @@ def checked(
         return read(entry)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return BatchAnswer(custom_id=custom_id, lacking=NoAnswer.MALFORMED)
+
+
+def answers_of(document: bytes, name: str, read: Callable[[Mapping[str, Any]], BatchAnswer]) -> Iterator[BatchAnswer]:
+    """The answers in a document with one JSON object in each line.
+
+    Args:
+        document: The document.
+        name: The member with the id of the request.
+        read: Reads an answer, for :func:`checked`.
+    """
+    for entry in lines_of(document):
+        if (found := checked(entry.get(name), entry, read)) is not None:
+            yield found
 
 
 def a_call(call_id: Any, name: Any, arguments: Any) -> ToolCall:

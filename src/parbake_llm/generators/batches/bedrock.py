@@ -21,9 +21,8 @@ from parbake_llm.generators._hosted.batch_calls import (
     T,
     a_call,
     a_text,
-    checked,
+    answers_of,
     json_lines,
-    lines_of,
 )
 from parbake_llm.generators._hosted.bedrock_converse import converse_request, converse_usage
 from parbake_llm.generators._hosted.bedrock_endpoint import BedrockEndpoint
@@ -114,10 +113,8 @@ class BedrockBatches(BedrockEndpoint, BatchCalls[AwsClients]):
     async def results(self, job: str) -> AsyncIterator[BatchAnswer]:
         """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         for document in await self._aside(lambda: list(self._documents(job))):
-            for entry in lines_of(document):
-                found = checked(entry.get("recordId"), entry, _answer)
-                if found is not None:
-                    yield found
+            for answer in answers_of(document, "recordId", _answer):
+                yield answer
 
     async def recent(self, since: float) -> list[SeenJob]:
         """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""

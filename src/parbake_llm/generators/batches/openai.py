@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from parbake_llm.generators._hosted.batch_calls import NAME, BatchCalls, a_call, a_text, checked, json_lines, lines_of
+from parbake_llm.generators._hosted.batch_calls import NAME, BatchCalls, a_call, a_text, answers_of, json_lines
 from parbake_llm.generators._hosted.chat import usage_of
 from parbake_llm.generators._hosted.clients.sdk_client import SdkClient
 from parbake_llm.generators._hosted.clients.sdk_errors import document
@@ -65,10 +65,8 @@ class OpenAIBatches(OpenAIEndpoint, BatchCalls[SdkClient]):
         batch = await self._call(lambda: client.batches.retrieve(job))
         for file in filter(None, (batch.output_file_id, batch.error_file_id)):
             content = await self._call(partial(client.files.content, file))
-            for entry in lines_of(content.content):
-                found = checked(entry.get("custom_id"), entry, _answer)
-                if found is not None:
-                    yield found
+            for answer in answers_of(content.content, "custom_id", _answer):
+                yield answer
 
     async def recent(self, since: float) -> list[SeenJob]:
         """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""

@@ -94,7 +94,7 @@ class AwsClients(ProviderClient):
             raise MissingDependency.of(purpose, "bedrock", field="boto3") from error
         self._boto3: Any = boto3
         self.secrets = (*account.keys.values(), os.environ.get(BEARER, ""))
-        self.where = shown_address(url) or f"Amazon's address for {account.region}"
+        self.where = shown_address(url) or account.region
         self.setting, self.url = "endpoint_url" if url else "region", url
         self._arguments = {name.lower(): key for name, key in account.keys.items() if key}
         self._arguments["region_name"] = account.region
