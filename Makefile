@@ -56,7 +56,7 @@ reference: setup  ## write docs/reference from the code
 
 bench: setup  ## measure one claim (NAME=read)
 	@test -n "$(NAME)" || { echo "which one? NAME= is one of:" $$(ls benchmarks | sed -n 's/^\([a-z]\w*\)\.py$$/\1/p'); exit 1; }
-	@$(CLEAN_ENV) .venv/bin/python benchmarks/$(NAME).py $(if $(DATA),--data $(DATA)) $(ARGS)
+	@$(CLEAN_ENV) PYTHONPATH=tools .venv/bin/python benchmarks/$(NAME).py $(if $(DATA),--data $(DATA)) $(ARGS)
 
 simulate: setup  ## play histories of faults against the protocol (ARGS=--seeds 400 --start 1 --jobs 2)
 	@$(CLEAN_ENV) PYTHONPATH=tools $(RUN) simulator $(ARGS)

@@ -40,7 +40,7 @@ from parbake_llm.generators.batches.anthropic import AnthropicBatches
 from parbake_llm.generators.batches.openai import OpenAIBatches
 from parbake_llm.ports.generator import Delta, Generator
 from parbake_llm.ports.prompts import Prompt
-from parbake_llm.testing import ProviderBox
+from provider_box import JobBox
 
 KILLS, KEYS, JOBS_A_RUN = 50, 40, 2
 JOB_S, SUBMIT_S, LONGEST_S = 0.1, 0.1, 1.0
@@ -165,7 +165,7 @@ def kill_repeatedly(folder: Path, kind: str, kills: int, drawn: random.Random) -
     """Kill workers, let the last one finish a run, and read what was stored."""
     number = itertools.count(1)
     at: Counter[str] = Counter()
-    with ProviderBox(clock=SystemClock()) as box:
+    with JobBox(clock=SystemClock()) as box:
         box.jobs.takes_s, box.jobs.submit_s = JOB_S, SUBMIT_S
         box.reply(lambda _: f"answer {next(number)}")
         url = box.openai_url if kind == "openai" else box.anthropic_url

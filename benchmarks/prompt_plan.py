@@ -110,12 +110,13 @@ def _measured(name: str, trace: PromptTrace) -> tuple[tuple[object, ...], dict[s
     none, planned = plan.used[NONE], plan.used[PLANNED]
     rule, gate = plan.used[plan.best_simple], plan.gates[-1]
     whole, upper = _whole(trace)
-    row = (name, plan.requests, none.cost_usd, plan.best_simple, _percent(rule.of_best), _percent(planned.of_best),
+    row = (name, plan.requests, none.usd, plan.best_simple, _percent(rule.of_clairvoyant),
+           _percent(planned.of_clairvoyant),
            _percent(whole), _percent(planned.read), _percent(planned.written), plan.adopted,
            f"{gate.ratio.value:.3f}, {gate.ratio.upper:.3f}")  # fmt: skip
     figures = {
-        "planned, of clairvoyant": planned.of_best, "planned, whole trace, of bound": whole,
-        "best rule, of clairvoyant": rule.of_best, "planned, saving": planned.saving,
+        "planned, of clairvoyant": planned.of_clairvoyant, "planned, whole trace, of bound": whole,
+        "best rule, of clairvoyant": rule.of_clairvoyant, "planned, saving": planned.saving,
         "clairvoyant, saving": plan.used[CLAIRVOYANT].saving, "planned / no caching, upper": upper,
         "planned / best rule, upper": gate.ratio.upper, "adopted / no caching": _adopted(plan),
     }  # fmt: skip
@@ -135,7 +136,7 @@ def _whole(trace: PromptTrace) -> tuple[float, float]:
 
 
 def _adopted(plan: PromptPlan) -> float:
-    return plan.used[plan.adopted].cost_usd / plan.used[NONE].cost_usd
+    return plan.used[plan.adopted].usd / plan.used[NONE].usd
 
 
 def _percent(share: float) -> str:

@@ -26,7 +26,7 @@ from _report import Goal, percentile, report
 
 from parbake.errors import ProviderError
 from parbake_llm.generators.anthropic import AnthropicGenerator
-from parbake_llm.generators.bedrock import BedrockGenerator
+from parbake_llm.generators.bedrock import AwsAccount, BedrockGenerator
 from parbake_llm.generators.chain import Breakers, BreakerState, Chain
 from parbake_llm.generators.extractive import Extractive
 from parbake_llm.generators.openai import OpenAIGenerator
@@ -100,9 +100,7 @@ def generator(dialect: str, box: Addresses, fault: str, closed: str) -> Generato
         return AnthropicGenerator(model=fault, api_key=box.key, base_url=closed if is_down else box.anthropic_url)
     return BedrockGenerator(
         model=fault,
-        region="eu-west-1",
-        access_key=box.key,
-        secret_key="secret",
+        account=AwsAccount("eu-west-1", box.key, "secret"),
         endpoint_url=closed if is_down else box.bedrock_url,
     )
 

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields):$")
 ROLE = re.compile(r":(?:class|meth|attr|mod|data|func|exc):`([^`]+)`")
@@ -162,11 +162,22 @@ def described(
         value: Any = getattr(importlib.import_module(module), name)
         return f"{'#' * level} `{shown}`\n\n{prose(inspect.getdoc(value))}\n"
     if isinstance(node, ast.ClassDef):
-        return _class(node, shown, with_methods=with_methods, level=level)
+        made = getattr(importlib.import_module(module), name)
+        return _class(_constructed(node, made), shown, with_methods=with_methods, level=level)
     if isinstance(node, ast.Assign | ast.AnnAssign):
         return f"{'#' * level} `{shown}`\n\n```py\n{ast.unparse(node)}\n```\n\n{note}\n"
     written = signature(node, shown)
     return f"{'#' * level} `{shown}`\n\n```py\n{written}\n```\n\n{prose(ast.get_docstring(node))}\n"  # type: ignore[arg-type]
+
+
+def _constructed(node: ast.ClassDef, made: type) -> ast.ClassDef:
+    """The class with the constructor that it has from a base whose module users do not name."""
+    owner = next(one for one in made.__mro__ if "__init__" in vars(one))
+    if owner is not made and "._" in owner.__module__:
+        base = cast("ast.ClassDef", node_of(owner.__module__, owner.__name__))
+        found = [one for one in base.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
+        node = ast.ClassDef(node.name, node.bases, node.keywords, [*node.body, *found], node.decorator_list)
+    return node
 
 
 def _class(node: ast.ClassDef, shown: str, *, with_methods: bool, level: int) -> str:

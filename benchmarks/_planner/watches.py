@@ -80,7 +80,7 @@ def triggers(seeds: int) -> tuple[dict[str, float], list[Goal]]:
 
 
 def _watched(rng: np.random.Generator, rate: float) -> tuple[int, int, float]:
-    watch, flips, naive, was_low = HitRate("candidates", "fresh"), 0, 0, False
+    watch, flips, naive, was_low = HitRate("candidates"), 0, 0, False
     for hour in range(DAYS * 24):
         requests, hits = _hour(rng, rate, hour)
         before = watch.is_low

@@ -10,11 +10,12 @@ import numpy as np
 from parbake.ports.usage import Usage
 from parbake_llm.caching.live_plan import LivePlan
 from parbake_llm.caching.marking import Planned
-from parbake_llm.caching.policies_of_caching import AlwaysMark, CachingPolicy, NoCaching
+from parbake_llm.caching.policies_of_caching import AlwaysMark, CachingPolicy
 from parbake_llm.caching.pricing import CachePrices
 from parbake_llm.caching.strategy_names import BY_VOLATILITY
 from parbake_llm.ports.prompts import Block, Prediction, Prompt
 from parbake_llm.prefix_caches import BreakpointCache, pieces
+from parbake_llm.watching.prompt_watch import Marked
 from parbake_llm.writing.placement import CachePlace, CacheRules, placed
 
 LOOK_S = 5.0
@@ -66,16 +67,19 @@ def bill(
         policy: Creates the policy; ``None`` for what servers do without a plan.
         prices: The prices.
     """
-    plan, cache = LivePlan(policy or (lambda _: NoCaching()), block=128), BreakpointCache(RULES)
+    plan, cache = LivePlan(policy or (lambda _: CachingPolicy()), block=128), BreakpointCache(RULES)
     now, begin = 0.0, requests[int(len(requests) * FAMILIAR)][0]
     spent, plain, warm_ups = 0.0, 0.0, 0
     for at, prompt in requests:
         while now + LOOK_S < at:
             now += LOOK_S
             for one in plan.due(now):
-                cost = _sent(plan, cache, one.prompt, now, prices, is_warm_up=True)[0] + prices.warm_up
+                cost = (
+                    _sent(plan, cache, plan(PLACE, RULES, one.prompt, now), now, prices, is_warm_up=True)[0]
+                    + prices.warm_up
+                )
                 spent, warm_ups = (spent + cost, warm_ups + 1) if now >= begin else (spent, warm_ups)
-        marked = placed(prompt, RULES) if policy is None else plan(PLACE, RULES, prompt, at)
+        marked = Marked(placed(prompt, RULES)) if policy is None else plan(PLACE, RULES, prompt, at)
         cost, tokens = _sent(plan, cache, marked, at, prices)
         spent, plain = (spent + cost, plain + tokens) if at >= begin else (spent, plain)
     return LiveBill(spent / plain, warm_ups)
@@ -103,12 +107,12 @@ def bills(seed: int, prices: CachePrices, *, hours: float, between_s: float) -> 
 
 
 def _sent(
-    plan: LivePlan, cache: BreakpointCache, prompt: Prompt, now: float, prices: CachePrices, *, is_warm_up: bool = False
+    plan: LivePlan, cache: BreakpointCache, sent: Marked, now: float, prices: CachePrices, *, is_warm_up: bool = False
 ) -> tuple[float, int]:
     """What a request costs, in uncached input tokens, and its length; the plan learns what the provider reports."""
-    cut = pieces(prompt)
-    found: Prediction = cache.predict(prompt.session, cut, now=now)
-    cache.sent(prompt.session, cut, now=now)
+    session, cut = sent.prompt.session, pieces(sent.prompt)
+    found: Prediction = cache.predict(session, cut, now=now)
+    cache.sent(session, cut, now=now)
     usage = Usage(cache_read=found.read, cache_write=found.write, cache_write_hour=found.write_hour)
-    plan.answered(PLACE, prompt, usage, now, is_warm_up=is_warm_up)
+    plan.answered(PLACE, sent, usage, now, is_warm_up=is_warm_up)
     return found.uncached + prices.read * found.read + prices.write * found.write, found.input

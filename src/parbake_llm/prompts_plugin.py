@@ -21,10 +21,10 @@ from parbake_planner.books import LEDGER
 from parbake_planner.ledger.costs import EXAMPLE, CostBook
 
 if TYPE_CHECKING:
-    from parbake_llm.caching.caching_plans import CachingPlans
     from parbake_llm.caching.decision import PromptPlan
     from parbake_llm.care.prompt_report import PromptReport
     from parbake_llm.watching.explaining import Traffic
+    from parbake_planner.ledger.sqlite_ledger import LedgerFile
 
 
 class PromptDesk:
@@ -39,10 +39,11 @@ class PromptDesk:
     def __init__(self, parts: Parts) -> None:
         """Watch the app's generator; tokens are booked if an earlier plugin offers a ledger."""
         self._parts = parts
-        self._books = parts.found(LEDGER)
-        file = self._books.file if self._books else None
-        self.meter = TokenMeter(parts.clock, file)
-        self.adopted_plans = Adoptions(parts.store, parts.clock, file)
+        books = parts.found(LEDGER)
+        self._ledger: LedgerFile | None = books.file if books else None
+        self._book = books.book if books else EXAMPLE
+        self.meter = TokenMeter(parts.clock, self._ledger)
+        self.adopted_plans = Adoptions(parts.store, parts.clock, self._ledger)
         prefixes = [bound for bound in parts.tasks.values() if is_prefix(bound.task)]
         self.care = PrefixCare(
             self.meter.watch,
@@ -51,7 +52,7 @@ class PromptDesk:
             adopted=self.adopted_plans,
             warm_ups=WarmUps(self.meter, prefixes, parts),
             send=parts.core.send,
-            wasted=file.cache_wasted if file else None,
+            wasted=self._ledger.cache_wasted if self._ledger else None,
         )
         parts.wrap(Generator, self._metered)
         parts.on.server.append(self.care.run)
@@ -69,13 +70,13 @@ class PromptDesk:
             traffic: The conversations to predict for; by default eight at once.
             tools: The tools of every prompt; by default those of the last request in this process.
         """
-        from parbake_llm.care.prompt_report import PromptReports
+        from parbake_llm.care.prompt_report import report_prompts
         from parbake_llm.watching.explaining import Traffic
 
-        reports = PromptReports(self._parts, self.meter.watch, self.adopted_plans)
-        return await reports.report(
-            book or self._book(), now=self._parts.clock.now(), traffic=traffic or Traffic(), tools=tools
-        )
+        return await report_prompts(
+            self._parts, self.meter.watch, self.adopted_plans, book or self._book, traffic=traffic or Traffic(),
+            tools=tools,
+        )  # fmt: skip
 
     async def replan(self, prefix: Stored, generator: str, book: CostBook | None = None) -> PromptPlan:
         """Plan how a prefix uses its provider's cache, from the requests in the ledger; nothing is adopted.
@@ -88,6 +89,7 @@ class PromptDesk:
         Raises:
             BadInput: There is no ledger, no request yet, or no price for cached tokens.
         """
+        from parbake_llm.caching.caching_plans import plan_prefix
         from parbake_llm.watching.places import rules_named
 
         try:
@@ -95,11 +97,15 @@ class PromptDesk:
         except ParbakeError:  # it can be planned without its key or its model's file
             found = None
         rules = None if found is None else rules_named(found, generator)
-        return await self._caching().make(self._parts.core.bound(prefix), generator, book or self._book(), rules)
+        bound, now = self._parts.core.bound(prefix), self._parts.clock.now()
+        return await plan_prefix(bound, generator, book or self._book, self._ledger, now, rules=rules)
 
     async def adopt(self, prefix: Stored, plan: PromptPlan) -> AdoptedPlan:
         """Follow a plan of a prefix; servers take it over within seconds, and :meth:`unadopt` takes it back."""
-        return await self._caching().adopt(self._parts.core.bound(prefix), plan)
+        from parbake_llm.caching.caching_plans import prefix_adoption
+
+        bound = self._parts.core.bound(prefix)
+        return await self.adopted_plans.follow(bound, prefix_adoption(bound, plan, self._parts.clock.now()))
 
     async def adopted(self, prefix: Stored) -> tuple[AdoptedPlan, ...]:
         """Return the plans that a prefix has followed, the current one first; empty before the first."""
@@ -108,14 +114,6 @@ class PromptDesk:
     async def unadopt(self, prefix: Stored) -> AdoptedPlan:
         """Make a prefix follow its previous plan again, and return that plan."""
         return await self.adopted_plans.rollback(self._parts.core.bound(prefix))
-
-    def _book(self) -> CostBook:
-        return self._books.book if self._books else EXAMPLE
-
-    def _caching(self) -> CachingPlans:
-        from parbake_llm.caching.caching_plans import CachingPlans
-
-        return CachingPlans(self.adopted_plans, self._parts.clock, self._books.file if self._books else None)
 
 
 class Prompts(Plugin[PromptDesk]):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,6 +19,7 @@ from parbake_planner.strategies import AHEAD, ALL, LAZY
 
 if TYPE_CHECKING:
     from parbake_planner.forecast.request_log import RequestLog
+    from parbake_planner.ledger.ledger_reader import LedgerReader
     from parbake_planner.plan import Decision
 
 DAYS = 28
@@ -52,18 +52,10 @@ class AdoptedPlan(msgspec.Struct, frozen=True):
 NO_PLAN = AdoptedPlan(LAZY, 0.0, "no plan was adopted yet")
 
 
-class RequestHistory(Protocol):
-    """The part of the ledger that records how often each key of a task was requested."""
-
-    def requests(self, task: str, *, days: int) -> Iterable[tuple[int, bytes, int]]:
-        """Rows of (minute since the epoch, store bytes of the key, count) for the last ``days`` days; blocking."""
-        ...
-
-
 class Adoptions:
     """Keeps adopted plans in the store, newest first, and picks keys by them."""
 
-    def __init__(self, store: Store, clock: Clock, log: RequestHistory | None) -> None:
+    def __init__(self, store: Store, clock: Clock, log: LedgerReader | None) -> None:
         """Without a ``log`` of requests a task cannot be planned, and :meth:`make` raises :class:`BadInput`."""
         self._store = store
         self._clock = clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -102,8 +102,6 @@ class Prices:
 STORY = Prices(on_demand=0.012, serve=0.0001, batch=2_400 / 20e6, write=200 / 20e6, near_line=10 * 2_400 / 20e6)
 """The example from the design: 20 million artifacts a day for $2,400, stored for $200, against $0.012 a request.
 The example has no price for an event lane; ten times the batch price is assumed."""
-STORY_LOW = replace(STORY, on_demand=0.006)
-"""The same example at the request price that its monthly table implies: real-time wins there."""
 
 
 def break_even_volume(*, batch: float, storage: float, on_demand: float, serve: float) -> float:

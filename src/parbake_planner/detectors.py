@@ -6,20 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from statistics import NormalDist, fmean, stdev
-from typing import Literal
 
 from parbake.errors import BadInput
 from parbake_planner.breakeven import Prices
 
 HOUR, DAY = 3600.0, 86_400.0
-HitKind = Literal["key", "fresh", "accepted"]
-ACTIONS: Mapping[HitKind, str] = {
-    "key": "compute ahead for more keys: lower the threshold or enlarge the pool",
-    "fresh": "refresh more often, or compute on events",
-    "accepted": "enlarge the candidate pool, or refresh more often",
-}
+MORE_HITS = "compute ahead for more keys: lower the threshold or enlarge the pool"
 CONFIDENCE = 0.95
 FEWEST_PAIRS = 7
+HORIZON_DAYS = 30.0
+"""The days within which a saving must exceed the cost of a change."""
+TOLERATED = 0.05
+"""By how much p95 may rise while a lane runs, as a share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,6 @@ class HitRate:
     """
 
     task: str
-    kind: HitKind
     floor: float = 0.60
     clear: float = 0.03
     memory_s: float = DAY
@@ -118,47 +115,31 @@ class HitRate:
 
     def _proposal(self, at: float) -> Proposal:
         evidence = {"rate": self.rate, "standard_error": self.error, "floor": self.floor}
-        reason = f"the {self.kind} hit rate is {self.rate:.1%}, below {self.floor:.0%} by more than the error"
-        return Proposal(f"{self.kind} hit rate", self.task, at, reason, ACTIONS[self.kind], evidence)
+        reason = f"the key hit rate is {self.rate:.1%}, below {self.floor:.0%} by more than the error"
+        return Proposal("key hit rate", self.task, at, reason, MORE_HITS, evidence)
 
 
 def batch_dearer(
-    task: str, at: float, *, batch: Sequence[float], real_time: Sequence[float], windows_a_day: float,
-    switching: float, horizon_days: float = 30.0,
-) -> Proposal | None:  # fmt: skip
-    """Propose real-time if batch costs more with 95 % confidence and the saving within the horizon exceeds the switch.
-
-    The bound is one-sided, from paired differences (Student 1908). Differences within one day are summed first, because
-    windows of the same day resemble each other.
+    task: str, at: float, *, batch: Sequence[float], real_time: Sequence[float], switching: float
+) -> Proposal | None:
+    """Propose real-time if batch costs more with 95 % confidence, and a month's saving exceeds the switch.
 
     Args:
-        task: The task's name.
+        task: The task.
         at: Time of the check, in epoch seconds.
-        batch: Cost of the batch lane in each window, in US dollars.
-        real_time: Cost of computing on request in the same windows, in US dollars.
-        windows_a_day: Number of windows in a day.
-        switching: One-time cost of switching, in US dollars.
-        horizon_days: The days within which the saving must exceed ``switching``.
-
-    Returns:
-        A proposal, or ``None`` if the saving is not certain or too small.
+        batch: The batch lane's cost of each day, in US dollars, shape (days,).
+        real_time: What the same days' requests would have cost.
+        switching: The one-time cost of a change, in US dollars.
     """
-    if len(batch) != len(real_time):
-        raise BadInput("batch and real_time must have one value for each of the same windows", field="batch")
-    each = max(1, round(windows_a_day))
-    differences = [b - r for b, r in zip(batch, real_time, strict=True)]
-    days = [sum(differences[n : n + each]) for n in range(0, len(differences) - each + 1, each)]
-    saving = lower_bound(days) * windows_a_day / each
-    if not saving > 0 or saving * horizon_days <= switching:
+    saving = lower_bound(days := [b - r for b, r in zip(batch, real_time, strict=True)])
+    if not saving > 0 or saving * HORIZON_DAYS <= switching:
         return None
     evidence = {"days": float(len(days)), "mean_a_day": fmean(days), "surely_a_day": saving, "switching": switching}
     reason = f"batch costs at least ${saving:.4g} a day more than computing on request (95 % confidence)"
     return Proposal("batch dearer", task, at, reason, "compute on request", evidence, saving)
 
 
-def price_changed(
-    task: str, at: float, *, before: Prices, after: Prices, flip: float, replanned: float | None = None
-) -> Proposal | None:
+def price_changed(task: str, at: float, *, before: Prices, after: Prices, flip: float) -> Proposal | None:
     """Propose a new plan after any change of price, such as a cache that makes the prefix of each call cheaper.
 
     The flip factor holds if nothing but the price on request changes. Where other prices have changed too, only a new
@@ -170,7 +151,6 @@ def price_changed(
         before: The prices that the current plan was made with.
         after: The present prices.
         flip: How many times cheaper request-time computing must become for real-time to win, from the current plan.
-        replanned: What a new plan saves, in US dollars a day; ``None`` if it is not known.
 
     Returns:
         A proposal, or ``None`` if no price has changed.
@@ -192,50 +172,28 @@ def price_changed(
         )
     else:
         reason = f"prices changed; computing on request is {cheaper:.3g}x cheaper, real-time wins from {flip:.3g}x"
-    return Proposal("price", task, at, reason, action, evidence, replanned)
+    return Proposal("price", task, at, reason, action, evidence)
 
 
-@dataclass(slots=True)
-class PeakHarm:
-    """Detect whether the batch lane slows requests down: compares p95 and CPU pressure with and without it.
+def peak_slower(
+    task: str, at: float, *, on: Sequence[float], off: Sequence[float], is_throttled: bool
+) -> Proposal | None:
+    """Propose to throttle a lane that surely slows requests down, or to move its runs if that did not help.
 
-    The compared values are from equal times of day.
+    Args:
+        task: What slows them down.
+        at: Time of the check, in epoch seconds.
+        on: p95 latencies while it runs, in seconds, shape (pairs,).
+        off: p95 latencies at the same times of day without it, shape (pairs,).
+        is_throttled: Whether it is throttled already.
     """
-
-    task: str
-    tolerated: float = 0.05
-    throttled: bool = False
-
-    def judge(
-        self, at: float, *, p95_on: Sequence[float], p95_off: Sequence[float], pressure_on: Sequence[float] = (),
-        pressure_off: Sequence[float] = (),
-    ) -> Proposal | None:  # fmt: skip
-        """Compare pairs of measurements from the same time of day.
-
-        The first proposal is to throttle. If throttling did not help, the proposal is to move the batch runs.
-
-        Args:
-            at: Time of the check, in epoch seconds.
-            p95_on: p95 latencies while the batch lane runs, in seconds, shape (pairs,).
-            p95_off: p95 latencies at the same times without it, in seconds, shape (pairs,).
-            pressure_on: Share of time (0 to 1) in which work waits for a CPU while the batch lane runs, shape (pairs,).
-            pressure_off: The same share without the batch lane, shape (pairs,).
-
-        Returns:
-            A proposal, or ``None`` if no harm is certain.
-        """
-        slower = lower_bound([math.log(on / off) for on, off in zip(p95_on, p95_off, strict=True)])
-        squeezed = lower_bound([on - off for on, off in zip(pressure_on, pressure_off, strict=True)])
-        if slower <= math.log1p(self.tolerated) and squeezed <= self.tolerated:
-            return None
-        action = "move the batch work to other hours or other compute" if self.throttled else "throttle the batch lane"
-        self.throttled = True
-        times = math.exp(slower) if math.isfinite(slower) else 1.0
-        evidence = {"p95_times_at_least": times, "pairs": float(len(p95_on))}
-        if math.isfinite(squeezed):
-            evidence["pressure_at_least"] = squeezed
-        reason = f"with the batch lane on, p95 is at least {times:.3g} times that without (95 % confidence)"
-        return Proposal("peak harm", self.task, at, reason, action, evidence)
+    slower = lower_bound([math.log(one / other) for one, other in zip(on, off, strict=True)])
+    if slower <= math.log1p(TOLERATED):
+        return None
+    action = "move the batch work to other hours or other compute" if is_throttled else "throttle the batch lane"
+    times = math.exp(slower)
+    reason = f"with the batch lane on, p95 is at least {times:.3g} times that without (95 % confidence)"
+    return Proposal("peak harm", task, at, reason, action, {"p95_times_at_least": times, "pairs": float(len(on))})
 
 
 def lower_bound(differences: Sequence[float], *, confidence: float = CONFIDENCE) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from parbake_planner.breakeven import Prices
 from parbake_planner.forecast.predictors import HabitPredictor, Predictor
 from parbake_planner.forecast.request_log import DAY, Codes, RequestLog, checked
-from parbake_planner.forecast.windows import Windows
+from parbake_planner.forecast.windows import Windows, between
 from parbake_planner.per_key import Activity, PerKey
 
 MINUTE = 60.0
@@ -55,16 +55,7 @@ def until(log: RequestLog, width: float, now: float) -> Windows:
         now: The end of the last window, in epoch seconds.
     """
     count = max(1, math.ceil((now - log.time[0]) / width))
-    edges = now - width * np.arange(count, -1, -1.0)
-    usable = np.ones(count, dtype=np.bool_)
-    usable[0] = log.time[0] <= edges[0] + width / 2
-    for begin, end in log.left_out:
-        usable[max(0, int((begin - edges[0]) // width)) : int((end - edges[0]) // width) + 1] = False
-    known = np.full(log.keys, 0 if log.population else count, dtype=np.int32)
-    keys, rows = np.unique(log.key, return_index=True)
-    if not log.population:
-        known[keys] = np.minimum((log.time[rows] - edges[0]) // width + 1, count)
-    return Windows(float(edges[0]), width, np.searchsorted(log.time, edges), usable, known)
+    return between(log, now - width * np.arange(count, -1, -1.0), width)
 
 
 def picks(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from parbake_planner.breakeven import Prices
     from parbake_planner.detectors import Proposal
     from parbake_planner.ledger.reversals import Reversals
+    from parbake_planner.ledger.sqlite_ledger import LedgerFile
     from parbake_planner.plan import Decision
 
 REVERSE_EVERY_S = 3600.0
@@ -37,8 +38,10 @@ class Plans:
     def __init__(self, parts: Parts) -> None:
         """Plan from the ledger, if an earlier plugin offers one."""
         self._parts = parts
-        self._books = parts.found(LEDGER)
-        self.adopted_plans = Adoptions(parts.store, parts.clock, self._books.file if self._books else None)
+        books = parts.found(LEDGER)
+        self._ledger: LedgerFile | None = books.file if books else None
+        self._book = books.book if books else EXAMPLE
+        self.adopted_plans = Adoptions(parts.store, parts.clock, self._ledger)
         parts.on.worker.append(self._reverse_forever)
 
     async def replan(self, task: Stored, prices: Prices, *, hits: float | None = None) -> Decision:
@@ -88,7 +91,7 @@ class Plans:
         """
         quarantined = await self._parts.core.quarantined()
         return await self._reversals().proposals(
-            quarantined, book=book or self._book(), prices=prices or {}, floor=floor, switching=switching
+            quarantined, book=book or self._book, prices=prices or {}, floor=floor, switching=switching
         )
 
     async def apply(self, proposal: Proposal) -> AdoptedPlan:
@@ -103,15 +106,12 @@ class Plans:
 
     async def reverse(self) -> None:
         """Apply the proposals for tasks that are declared with ``reverses=True``."""
-        await self._reversals().act(await self._parts.core.quarantined(), book=self._book())
+        await self._reversals().act(await self._parts.core.quarantined(), book=self._book)
 
     async def _reverse_forever(self) -> None:
         """Apply proposals every hour, beginning after the first hour."""
         await asyncio.sleep(REVERSE_EVERY_S)
         await forever(self.reverse, REVERSE_EVERY_S, what="the look at the triggers", log=_log)
-
-    def _book(self) -> CostBook:
-        return self._books.book if self._books else EXAMPLE
 
     def _reversals(self) -> Reversals:
         from parbake_planner.ledger.reversals import Reversals
@@ -120,7 +120,7 @@ class Plans:
             self._parts.tasks,
             self.adopted_plans,
             self._parts.clock,
-            self._books.file if self._books else None,
+            self._ledger,
             is_throttled=self._parts.core.is_throttled,
             send=self._parts.core.send,
         )

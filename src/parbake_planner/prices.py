@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -96,24 +95,6 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return max(in_force, key=lambda r: r.since)
 
 
-class PriceChange(msgspec.Struct, frozen=True):
-    """One amount that differs between two dates; ``None`` if there was, or is, no such price."""
-
-    provider: str
-    model: str
-    context: str
-    what: str
-    before: float | None
-    after: float | None
-
-    @property
-    def times_cheaper(self) -> float:
-        """Price before divided by price after: infinite if it became free, not a number if nothing can be compared."""
-        if self.before is None or self.after is None:
-            return math.nan
-        return self.before / self.after if self.after else math.inf
-
-
 def checked(book: Book, *, today: dt.date) -> Book:
     """Return the book if it is valid.
 
@@ -163,22 +144,6 @@ def call_cost(rate: Rate, tokens: Tokens, *, processing: Processing = "standard"
     return standard / MILLION * (1.0 if processing == "standard" else _multiplier(rate, processing))
 
 
-def changes(book: Book, before: dt.date, after: dt.date) -> Iterator[PriceChange]:
-    """List what differs between the prices in force on two dates.
-
-    Args:
-        book: The price book.
-        before: The earlier date.
-        after: The later date.
-    """
-    for provider, model, context in sorted({rate.name for rate in book.rates}):
-        old, new = (_in_force(book, (provider, model, context), day) for day in (before, after))
-        for what in _AMOUNTS:
-            was, now = getattr(old, what, None), getattr(new, what, None)
-            if was != now:
-                yield PriceChange(provider, model, context, what, was, now)
-
-
 def decoded(path: Path, kind: type[T]) -> T:
     """Read a JSON file into a struct; raises :class:`BadInput` that says what is wrong with it."""
     try:
@@ -187,11 +152,6 @@ def decoded(path: Path, kind: type[T]) -> T:
         raise BadInput(f"--prices {path}: {error.strerror or error}", field="prices") from error
     except msgspec.DecodeError as error:
         raise BadInput(f"--prices {path}: {error}", field="prices") from error
-
-
-def _in_force(book: Book, name: tuple[str, str, str], day: dt.date) -> Rate | None:
-    found = [rate for rate in book.rates if rate.name == name and rate.since <= day]
-    return max(found, key=lambda rate: rate.since) if found else None
 
 
 def _multiplier(rate: Rate, name: str) -> float:

@@ -6,7 +6,7 @@ CLOSED = "127.0.0.1:9"
 GENERATES = """
 import asyncio
 from parbake_llm.generators.anthropic import AnthropicGenerator
-from parbake_llm.generators.bedrock import BedrockGenerator
+from parbake_llm.generators.bedrock import AwsAccount, BedrockGenerator
 from parbake_llm.generators.llama import LlamaGenerator
 from parbake_llm.generators.openai import OpenAIGenerator
 from parbake_llm.ports.prompts import Prompt
@@ -34,9 +34,7 @@ PostgresqlSource("postgresql://{CLOSED}/shop", families=["f"], views=[]).poll(0,
 DYNAMODB = f"dynamodb://eu-west-1/t?endpoint=http://{CLOSED}&timeout_s=1"
 OPENAI = f"OpenAIGenerator(model='m', api_key='k', base_url='http://{CLOSED}/v1')"
 ANTHROPIC = f"AnthropicGenerator(api_key='k', base_url='http://{CLOSED}')"
-BEDROCK = (
-    f"BedrockGenerator(model='m', region='eu-west-1', access_key='k', secret_key='s', endpoint_url='http://{CLOSED}')"
-)
+BEDROCK = f"BedrockGenerator(model='m', account=AwsAccount('eu-west-1', 'k', 's'), endpoint_url='http://{CLOSED}')"
 
 PROBES = {
     "semantic": ("import parbake_semantic; print(parbake_semantic.Bound(0.01))", "0.01"),

@@ -8,13 +8,15 @@ import pytest
 
 from parbake.errors import FailureKind, ProviderError
 from parbake.ports.usage import Usage
-from parbake_llm.batch.job_settings import is_provider
+from parbake_llm.batch.provider_batch import is_provider
 from parbake_llm.generators.batches.anthropic import AnthropicBatches
 from parbake_llm.generators.batches.bedrock import BedrockBatches
 from parbake_llm.generators.batches.openai import OpenAIBatches
+from parbake_llm.generators.bedrock import AwsAccount
 from parbake_llm.ports.prompts import Block, Prompt, Tool, ToolCall
 from parbake_llm.ports.provider_jobs import BatchRequest, JobState, NoAnswer
-from parbake_llm.testing import ProviderBox, ProviderFault, ScriptedReply, SubmitFault
+from parbake_llm.testing import ProviderFault, ScriptedReply
+from provider_box import JobBox, SubmitFault
 
 SECRET = "aws-secret-0123456789"
 DIALECTS = ["anthropic", "bedrock", "openai"]
@@ -28,7 +30,7 @@ ALL = 100
 @pytest.fixture
 def box():
     """Return a box that serves."""
-    with ProviderBox() as found:
+    with JobBox() as found:
         yield found
 
 
@@ -40,8 +42,8 @@ def made(dialect, box, *, key=None):
     if dialect == "anthropic":
         return AnthropicBatches(model="m", api_key=key, base_url=box.anthropic_url)
     return BedrockBatches(
-        role_arn="arn:aws:iam::000000000000:role/batch", s3_uri="s3://letters/today", model="m", region="eu-west-1",
-        access_key=key, secret_key=SECRET, control_url=box.bedrock_url, s3_url=box.s3_url,
+        role_arn="arn:aws:iam::000000000000:role/batch", s3_uri="s3://letters/today", model="m",
+        account=AwsAccount("eu-west-1", key, SECRET), endpoint_url=box.bedrock_url, s3_url=box.s3_url,
     )  # fmt: skip
 
 
@@ -158,7 +160,7 @@ def test_a_listing_is_read_to_its_end(dialect, box):
 
 def line():
     """Return one request as the box keeps it."""
-    from parbake_llm.testing.jobs import JobLine
+    from provider_box.jobs import JobLine
 
     return JobLine("0" * 32, {}, "m")
 

@@ -15,7 +15,7 @@ from parbake.ports.usage import Usage
 from parbake_llm.caching.live_plan import LivePlan
 from parbake_llm.caching.policies_of_caching import AlwaysMark
 from parbake_llm.generators.anthropic import AnthropicGenerator
-from parbake_llm.generators.bedrock import BedrockGenerator
+from parbake_llm.generators.bedrock import AwsAccount, BedrockGenerator
 from parbake_llm.generators.openai import OpenAIGenerator
 from parbake_llm.ports.prompts import Block, Breakpoint, Exchange, Prompt, Tool, ToolCall
 from parbake_llm.testing import ProviderBox, ProviderFault, ScriptedReply
@@ -63,10 +63,8 @@ def made(dialect, box, model="m", *, key=None, rules=RULES, **options):
         return OpenAIGenerator(model=model, api_key=key, base_url=box.openai_url, **options)
     if dialect == "anthropic":
         return AnthropicGenerator(model=model, api_key=key, base_url=box.anthropic_url, rules=rules, **options)
-    keys = {"access_key": key, "secret_key": SECRET}
-    return BedrockGenerator(
-        model=model, region="eu-west-1", endpoint_url=box.bedrock_url, rules=rules, **keys, **options
-    )
+    account = AwsAccount("eu-west-1", key, SECRET)
+    return BedrockGenerator(model=model, account=account, endpoint_url=box.bedrock_url, rules=rules, **options)
 
 
 async def replies(generator, *prompts, max_tokens=100, timeout_s=HANGS_S):
@@ -199,12 +197,14 @@ def test_a_plan_keeps_a_prefix_warm_at_the_provider(dialect, box):
             while now < 3400.0:
                 now += 5.0
                 box.advance(5.0)
-                warm_ups.extend([await asked(generator, one.prompt, 1) for one in plan.due(now)])
+                warm_ups.extend(
+                    [await asked(generator, plan(place, RULES, one.prompt, now), 1) for one in plan.due(now)]
+                )
             return await asked(generator, plan(place, RULES, PROMPT, now), 100, is_warm_up=False)
 
-    async def asked(generator, prompt, longest, *, is_warm_up=True):
-        usage = [d async for d in generator.stream(prompt, max_tokens=longest, timeout_s=HANGS_S)][-1].usage
-        plan.answered(place, prompt, usage, now, is_warm_up=is_warm_up)
+    async def asked(generator, sent, longest, *, is_warm_up=True):
+        usage = [d async for d in generator.stream(sent.prompt, max_tokens=longest, timeout_s=HANGS_S)][-1].usage
+        plan.answered(place, sent, usage, now, is_warm_up=is_warm_up)
         return usage
 
     last = asyncio.run(an_hour())

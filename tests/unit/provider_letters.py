@@ -10,9 +10,10 @@ from parbake_llm.batch.provider_batch import ProviderBatch
 from parbake_llm.ports.generator import Delta, Generator
 from parbake_llm.ports.prompts import Prompt
 from parbake_llm.ports.provider_jobs import BatchAnswer, JobState, NoAnswer, SeenJob
-from parbake_llm.testing import JobBoard, ScriptedReply, SubmitFault
-from parbake_llm.testing.jobs import JobLine, LineOutcome
+from parbake_llm.testing import ScriptedReply
 from parbake_llm.testing.prefixes import CacheUsage
+from provider_box import JobBoard, SubmitFault
+from provider_box.jobs import JobLine, LineOutcome
 
 HOUR, DAY = 3600.0, 86_400.0
 LACKING = {

@@ -12,18 +12,19 @@ FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
     "src/parbake": 16_000,
-    "src/parbake_lab": 1_250,
-    "src/parbake_llm": 7_800,
-    "src/parbake_planner": 3_600,
+    "src/parbake_lab": 1_200,
+    "src/parbake_llm": 6_950,
+    "src/parbake_planner": 3_450,
     "src/parbake_semantic": 3_000,
     "assistant/src": 15_500,
+    "tools/provider_box": 550,
     "tools/simulator": 2_750,
 }
 """The most lines of code of each package; ADR 21 says why a number was raised."""
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}
 """Decorators of declarations, and a task whose parameters are its inputs."""
-MANY_SETTINGS = {"BedrockBatches.__init__", "make", "implied", "find_subjects"}
+MANY_SETTINGS = {"make", "implied", "find_subjects"}
 """Functions that still have more; each is to be mended when it is next changed."""
 WIDE = {"StoreSuite", "EngineStore", "LiveShop", "ShopRoutes"}
 """Classes with more methods: a suite of tests, the base of all stores, and two of the assistant."""

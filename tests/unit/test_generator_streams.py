@@ -253,7 +253,7 @@ def test_a_key_that_cannot_be_sent_is_refused_at_once_and_not_shown(key):
         OpenAIGenerator.from_environment({"OPENAI_API_KEY": key})
     assert caught.value.field == "OPENAI_API_KEY"
     assert "sk-very" not in "".join(traceback.format_exception(caught.value))
-    assert OpenAIGenerator.from_environment({"OPENAI_API_KEY": f" {KEY}\n"})._client._settings["api_key"] == KEY
+    assert OpenAIGenerator.from_environment({"OPENAI_API_KEY": f" {KEY}\n"})._client.secrets == (KEY,)
 
 
 def test_a_caller_who_cancels_a_hosted_reply_is_cancelled():

@@ -10,7 +10,7 @@ from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake_llm import Prompts
-from parbake_llm.caching.caching_plans import CachingPlans
+from parbake_llm.caching.caching_plans import prefix_adoption
 from parbake_llm.generators.chain import Chain
 from parbake_llm.ports.generator import Generator
 from parbake_planner import Ledger, Planner
@@ -61,7 +61,7 @@ async def test_what_servers_do_without_a_plan_is_not_replaced_by_something_deare
     """Breakpoints by volatility are among the candidates, and stay unless something is surely cheaper."""
     plan = await planned_after(shop, world, 1500)
     assert (plan.base, plan.adopted) == ("by volatility", "by volatility")
-    assert plan.used["by volatility"].cost_usd < 0.5 * plan.used["no caching"].cost_usd
+    assert plan.used["by volatility"].usd < 0.5 * plan.used["no caching"].usd
     adopted = await shop.plugins[Prompts].adopt(shop.named[0], plan)
     assert adopted.reason == "nothing is surely cheaper in a replay of 200 requests"
     await shop.plugins[Prompts].care.look()
@@ -87,10 +87,9 @@ async def test_a_plan_of_prompts_is_adopted_for_a_prefix_only(shop, world):
         return key
 
     plan = await planned_after(shop, world, 5000)
-    plans = CachingPlans(shop.plugins[Prompts].adopted_plans, world.clock, None)
     bound = world.app(tasks).engine.bound_task(word)
     with pytest.raises(pb.BadInput, match="word is not a prefix of prompts"):
-        await plans.adopt(bound, plan)
+        prefix_adoption(bound, plan, world.clock.now())
     assert await shop.plugins[Prompts].adopted_plans.history(bound) == ()
 
 

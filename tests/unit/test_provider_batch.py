@@ -12,10 +12,10 @@ import parbake as pb
 import parbake_llm
 from parbake.errors import ContractError, ProviderError, RoleError, RunInProgress
 from parbake_llm.ports.generator import Generator
-from parbake_llm.testing import SubmitFault
 from parbake_planner import Ledger
 from parbake_planner.ledger.costs import CostBook, Offer
 from parbake_planner.prices import Rate
+from provider_box import SubmitFault
 
 
 def batched(*readers):

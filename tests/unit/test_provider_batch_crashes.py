@@ -14,15 +14,15 @@ from parbake.ports.named_values import NamedValue
 from parbake.ports.usage import Usage
 from parbake.protocol.record import Stamp
 from parbake.stores.memory import MemoryStore
-from parbake_llm.batch.asking import GivenAnswer, GivenAnswers, PromptIds, scope_of
 from parbake_llm.batch.job_journal import CLOCKS_S, JobRecord, SubmittedJob, matching, shares
 from parbake_llm.batch.provided import ProvidedRuns
-from parbake_llm.ports.generator import Generator
+from parbake_llm.batch.stand_ins import AnswerReader, GivenAnswer, PromptIds
+from parbake_llm.ports.generator import Delta, Generator
 from parbake_llm.ports.prompts import Prompt
 from parbake_llm.ports.provider_jobs import BatchAnswer, SeenJob
-from parbake_llm.testing import SubmitFault
-from parbake_llm.testing.jobs import JobLine
 from parbake_planner import Ledger
+from provider_box import SubmitFault
+from provider_box.jobs import JobLine
 
 GRACE_S = 120.0
 
@@ -314,7 +314,7 @@ def test_the_id_of_a_prompt_depends_on_everything_that_its_answer_depends_on(wor
     prompt = Prompt(question="?")
 
     def first(ref="task@1", key=b"k", sent=prompt, length=10, times=1):
-        ids = PromptIds(scope_of(ref, provider, key))
+        ids = PromptIds(ref, provider, key)
         return [ids.of(sent, length) for _ in range(times)][-1]
 
     found = [
@@ -377,10 +377,11 @@ async def test_a_run_that_waits_longer_than_half_the_sla_is_still_continued(worl
     assert (await letters.app.ops.runs(letters.task)).ended[0].generation == begun
 
 
-def test_the_tokens_of_an_answer_are_reported_once(world):
+async def test_the_tokens_of_an_answer_are_reported_once(world):
     """However often a call is repeated."""
-    answer = BatchAnswer(custom_id="a", usage=Usage(uncached=5))
-    given = GivenAnswers(Provider(world.clock), {"a": GivenAnswer(answer, Stamp(1, 1), 0.0)})
-    assert not given.is_reported("a")
-    assert given.usage("a") == Usage(uncached=5)
-    assert given.is_reported("a")
+    given = GivenAnswer(BatchAnswer(custom_id="a", text="Yes.", usage=Usage(uncached=5)), Stamp(1, 1), 0.0)
+    for usage in (Usage(uncached=5), Usage()):
+        reader = AnswerReader(Provider(world.clock), given)
+        replayed = [delta async for delta in reader.stream(Prompt(), max_tokens=1, timeout_s=1)]
+        assert replayed == [Delta("Yes.", usage=usage)]
+        assert given.is_booked

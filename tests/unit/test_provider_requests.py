@@ -269,7 +269,7 @@ def chunk(*calls):
 
 def test_calls_of_the_chat_protocol_are_put_together_from_their_pieces():
     """Pieces of two calls may alternate; each call comes out whole and in order."""
-    reply = StreamReply("it", field="f")
+    reply = StreamReply("f", "it")
     reply.texts(chunk({"index": 0, "id": "x", "function": {"name": "a", "arguments": '{"n"'}}))
     reply.texts(chunk({"index": 1, "id": "y", "function": {"name": "b"}}))
     reply.texts(chunk({"index": 0, "function": {"arguments": ": 1}"}}, {"index": 1, "function": {"arguments": "{}"}}))
@@ -278,7 +278,7 @@ def test_calls_of_the_chat_protocol_are_put_together_from_their_pieces():
 
 def test_servers_that_send_calls_whole_need_no_index_and_no_id():
     """Without an index each named call is a new one, and gets an id of its own."""
-    reply = StreamReply("it", field="f")
+    reply = StreamReply("f", "it")
     reply.texts(chunk({"function": {"name": "a", "arguments": "{}"}}, {"function": {"name": "b", "arguments": ""}}))
     assert reply.calls() == [ToolCall("call_0", "a", "{}"), ToolCall("call_1", "b", "{}")]
 
@@ -291,7 +291,7 @@ def test_servers_that_send_calls_whole_need_no_index_and_no_id():
 def test_a_call_of_a_wrong_shape_is_malformed(calls):
     """Each wrong shape is a typed failure."""
     with pytest.raises(ProviderError) as caught:
-        StreamReply("it", field="f").texts({"choices": [{"delta": {"tool_calls": calls}}]})
+        StreamReply("f", "it").texts({"choices": [{"delta": {"tool_calls": calls}}]})
     assert caught.value.kind is FailureKind.MALFORMED
 
 
@@ -435,7 +435,7 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(kind, variable):
 def test_with_a_profile_or_a_role_bedrock_needs_no_keys(name):
     """The client then finds the credentials itself."""
     environment = {"BEDROCK_MODEL": "m", "AWS_DEFAULT_REGION": "eu-west-1", name: "x"}
-    assert BedrockGenerator.from_environment(environment)._aws._arguments == {"region_name": "eu-west-1"}
+    assert BedrockGenerator.from_environment(environment)._client._arguments == {"region_name": "eu-west-1"}
 
 
 def test_settings_of_openai_are_checked():

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from parbake.cli.support.load import find
-from parbake.cli.support.output import console, must_be_writable, progress
+from parbake.cli.support.output import console, must_be_writable
 from parbake.cli.support.output import write as write_file
 from parbake.errors import BadInput
 from parbake_lab.audit import audit_report as report
@@ -19,6 +17,7 @@ from parbake_lab.audit.audit_client import Client, Publisher
 from parbake_lab.audit.audit_run import AuditLimits, Write
 from parbake_lab.audit.audit_run import audit as run_audit
 from parbake_lab.audit.read_judge import AuditTally, Expectation, checked
+from parbake_lab.cli.options import function, must_be_positive, with_bar
 
 EPILOG = "Example: parbake audit http://127.0.0.1:8001 http://127.0.0.1:8002 --task note --key a --touch fact/a"
 command = typer.Typer(add_completion=False)
@@ -51,7 +50,7 @@ def audit(
 ) -> None:
     """Make changes, read every server right after each acknowledgement, and report values older than promised."""
     _check_way(write, value_path, {"task": task, "key": key, "touch": touch})
-    _check(count=count, rate=rate, patience=patience, timeout=timeout)
+    must_be_positive(count=count, rate=rate, patience=patience, timeout=timeout)
     limits = AuditLimits(
         count=count, rate=rate, patience_s=patience, timeout_s=timeout, allow_degraded=allow_degraded
     )  # fmt: skip
@@ -63,7 +62,9 @@ def audit(
     try:
         for client in clients:
             client.wait(REQUEST_S)
-        tally = _with_progress(clients, change, limits)
+        tally = with_bar(
+            "changing and reading", lambda show: run_audit(clients, change, limits, progress=show), total=count
+        )
     finally:
         for client in (*clients, *writers):
             client.close()
@@ -84,12 +85,10 @@ def _check_way(write: str, path: str, given: dict[str, object]) -> None:
 
 
 def _from_function(where: str, path: str) -> Write:
-    function = find(where, field="write")
-    if not callable(function):
-        raise BadInput(f"write={where!r} must be a function", field="write")
+    write = function(where, field="write")
 
     def change(n: int) -> list[Expectation]:
-        found = function(n)
+        found = write(n)
         if asyncio.iscoroutine(found):
             found = asyncio.run(found)
         return [_placed(one, path) for one in checked(found)]
@@ -103,22 +102,6 @@ def _placed(one: Expectation, path: str) -> Expectation:
             "--write returned an Expectation without at_least, shows and stamp; set one of them", field="write"
         )
     return msgspec.structs.replace(one, path=one.path or path)
-
-
-def _check(**options: float) -> None:
-    for name, value in options.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise BadInput(f"--{name} {value}: must be above 0", field=name)
-
-
-def _with_progress(clients: list[Client], change: Write, limits: AuditLimits) -> AuditTally:
-    with progress() as bars:
-        bar = bars.add_task("changing and reading", total=limits.count)
-
-        def show(done: int, total: int) -> None:
-            bars.update(bar, completed=done, total=total)
-
-        return asyncio.run(run_audit(clients, change, limits, progress=show))
 
 
 def _finish(tally: AuditTally, report_file: Path | None, metrics: Path | None) -> None:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 
-from parbake.cli.support.load import find
-from parbake.cli.support.output import console, must_be_writable, progress, write
+from parbake.cli.support.output import console, must_be_writable, write
 from parbake.errors import BadInput
 from parbake.values.redaction import without_credentials
+from parbake_lab.cli.options import function, must_be_positive, with_bar
 from parbake_lab.shadow import shadow_report as report
 from parbake_lab.shadow.caches import DECODERS, Cache
 from parbake_lab.shadow.findings import Price, ShadowSummary, summarize
 from parbake_lab.shadow.http_cache import HttpCache
 from parbake_lab.shadow.redis_cache import RedisCache
-from parbake_lab.shadow.shadow_run import Recompute, ShadowLimits, ShadowRun, Style, lines_of
+from parbake_lab.shadow.shadow_run import ShadowLimits, ShadowRun, Style, lines_of
 from parbake_lab.shadow.shadow_run import shadow as run_shadow
 
 EPILOG = "Example: parbake shadow redis://127.0.0.1:6379/0 --recompute shop:recompute --pattern 'faq:*' --ttl 3600"
@@ -54,15 +52,17 @@ def shadow(
     show_values: Annotated[bool, typer.Option("--show-values", help="print values of keys that differ")] = False,
 ) -> None:
     """Compare a sample of an existing cache, strictly read-only, with values recomputed now."""
-    _check(sample=sample, rate=rate, parallel=parallel, timeout=timeout, tolerance=tolerance)
-    _check_optional(ttl=ttl, cost_per_recompute=cost_per_recompute, stale_cost=stale_cost, fail_over=fail_over)
+    must_be_positive(sample=sample, rate=rate, parallel=parallel, timeout=timeout)
+    _check_optional(
+        tolerance=tolerance, ttl=ttl, cost_per_recompute=cost_per_recompute, stale_cost=stale_cost, fail_over=fail_over
+    )
     limits = ShadowLimits(sample=sample, rate=rate, parallel=parallel, timeout_s=timeout)
     style = Style(tolerance=tolerance, keep_bytes=decode == "msgpack", show_values=show_values)
     must_be_writable(report=report_file)
-    function = _function(recompute)
+    value_of = function(recompute, field="recompute")
     opened = open_cache(cache, pattern=pattern, keys=keys, decode=decode, ttl=ttl, seed=seed)
     try:
-        run = _with_progress(opened, function, limits, style)
+        run = with_bar("comparing", lambda show: run_shadow(opened, value_of, limits, style, progress=show))
     finally:
         opened.close()
     summary = summarize(run.findings, Price(cost_per_recompute, stale_cost))
@@ -123,14 +123,6 @@ def _read_keys(path: Path) -> list[str]:
     return found
 
 
-def _check(*, sample: int, rate: float, parallel: int, timeout: float, tolerance: float) -> None:
-    positive = {"sample": sample, "rate": rate, "parallel": parallel, "timeout": timeout}
-    for name, value in positive.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise BadInput(f"--{name} {value}: must be above 0", field=name)
-    _check_optional(tolerance=tolerance)
-
-
 def _check_optional(**options: float | None) -> None:
     for name, value in options.items():
         if value is not None and not (value >= 0 and math.isfinite(value)):
@@ -138,24 +130,6 @@ def _check_optional(**options: float | None) -> None:
     share = options.get("fail_over")
     if share is not None and share > 1:
         raise BadInput(f"--fail-over {share} must be a share, 0 to 1", field="fail_over")
-
-
-def _function(where: str) -> Recompute:
-    found = find(where, field="recompute")
-    if not callable(found):
-        raise BadInput(f"recompute={where!r} must be a function", field="recompute")
-    function: Callable[[str], Any] = found
-    return function
-
-
-def _with_progress(cache: Cache, recompute: Recompute, limits: ShadowLimits, style: Style) -> ShadowRun:
-    with progress() as bars:
-        bar = bars.add_task("comparing", total=None)
-
-        def show(done: int, total: int) -> None:
-            bars.update(bar, completed=done, total=total)
-
-        return asyncio.run(run_shadow(cache, recompute, limits, style, progress=show))
 
 
 def _show(summary: ShadowSummary, run: ShadowRun, url: str, report_file: Path | None) -> None:

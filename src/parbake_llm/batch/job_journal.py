@@ -6,8 +6,7 @@ after a crash may or may not have been submitted: the provider's listing tells.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -157,41 +156,19 @@ def matching(job: SubmittedJob, listed: Collection[SeenJob], known: Collection[s
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class JobJournal:
-    """Reads and changes the record of one task's jobs."""
+def journal(store: NamedValues, ref: str) -> NamedValue[JobRecord]:
+    """The record of one task's jobs.
 
-    store: NamedValues
-    ref: str
-
-    async def read(self) -> JobRecord:
-        """Read the record; empty before the first job."""
-        return await self._kept().read()
-
-    async def change(self, to: Callable[[JobRecord], JobRecord]) -> JobRecord:
-        """Replace the record by ``to(record)`` and return it."""
-        return await self._kept().change(to)
-
-    def _kept(self) -> NamedValue[JobRecord]:
-        return NamedValue(self.store, f"jobs/{self.ref}", JobRecord, JobRecord())
+    Args:
+        store: The store.
+        ref: The task's ref.
+    """
+    return NamedValue(store, f"jobs/{ref}", JobRecord, JobRecord())
 
 
-@dataclass(frozen=True, slots=True)
-class KnownJobs:
+def known_jobs(store: NamedValues) -> NamedValue[tuple[str, ...]]:
     """The provider's ids of the last jobs of all tasks, which are never taken for another task's lost one."""
-
-    store: NamedValues
-
-    async def add(self, job: str) -> None:
-        """Remember a job."""
-        await self._kept().change(lambda old: (*old, job)[-REMEMBERED:])
-
-    async def read(self) -> tuple[str, ...]:
-        """The ids."""
-        return await self._kept().read()
-
-    def _kept(self) -> NamedValue[tuple[str, ...]]:
-        return NamedValue(self.store, "jobs", tuple[str, ...], ())
+    return NamedValue(store, "jobs", tuple[str, ...], ())
 
 
 def shares(sizes: Sequence[int], most: int, most_bytes: int) -> list[slice]:

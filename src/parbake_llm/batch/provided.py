@@ -13,6 +13,8 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,6 +23,7 @@ from parbake.lanes.batch.fingerprint import code_of
 from parbake.lanes.batch.keys import KeyList
 from parbake.lanes.batch.open_run import OpenRun
 from parbake.lanes.batch.rows import RowParts, RowsPending
+from parbake.ports.named_values import NamedValue
 from parbake.protocol.control import Control
 from parbake.protocol.record import unpack_stamp
 from parbake.serving.bind import Context
@@ -28,11 +31,21 @@ from parbake.serving.bound import BoundTask
 from parbake.tasks.task_types import Artifact
 from parbake.values.duration import humanize
 from parbake.values.redaction import one_line
-from parbake_llm.batch.asking import GivenAnswer, GivenAnswers, digest_of, requests_digest
-from parbake_llm.batch.job_journal import CLOCKS_S, JobJournal, JobRecord, KnownJobs, SubmittedJob, matching, shares
-from parbake_llm.batch.job_settings import JobSettings
-from parbake_llm.batch.stand_ins import AnsweredComputer, PromptCollector
+from parbake_llm.batch.job_journal import (
+    CLOCKS_S,
+    REMEMBERED,
+    JobRecord,
+    SubmittedJob,
+    journal,
+    known_jobs,
+    matching,
+    shares,
+)
+from parbake_llm.batch.stand_ins import AnsweredComputer, GivenAnswer, PromptCollector, digest_of
 from parbake_llm.ports.provider_jobs import BatchRequest, JobState
+
+if TYPE_CHECKING:
+    from parbake_llm.batch.provider_batch import ProviderBatch
 
 _log = logging.getLogger("parbake.batch")
 _BUSY = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED})
@@ -58,8 +71,8 @@ class _Work:
     bound: BoundTask
     keys: KeyList
     context: Context
-    via: JobSettings
-    journal: JobJournal
+    via: ProviderBatch
+    journal: NamedValue[JobRecord]
     control: Control
 
     @property
@@ -88,7 +101,7 @@ class _Work:
 class ProvidedRuns:
     """Computes the tasks of runs that go through a batch interface."""
 
-    def __init__(self, via: JobSettings, parts: RowParts) -> None:
+    def __init__(self, via: ProviderBatch, parts: RowParts) -> None:
         """Compute the tasks that share a setting.
 
         Args:
@@ -101,7 +114,7 @@ class ProvidedRuns:
 
     async def refuse_early(self, bound: BoundTask) -> None:
         """Raise :class:`RowsPending` if a task waits for a job that need not be looked at yet."""
-        record = await JobJournal(self._store, bound.ref).read()
+        record = await journal(self._store, bound.ref).read()
         if record.jobs and self._clock.now() < record.next_look:
             raise self._pending(bound, record)
 
@@ -121,34 +134,36 @@ class ProvidedRuns:
         """
         while True:
             _, control = await self._store.stamp()
-            work = _Work(run, bound, keys, context, self._via, JobJournal(self._store, bound.ref), control)
+            work = _Work(run, bound, keys, context, self._via, journal(self._store, bound.ref), control)
             try:
-                given = await self._answers(work)
+                found = await self._answers(work)
             except RowsPending as pending:
                 if not run.waits:
                     raise
                 await asyncio.sleep(max(0.0, pending.next_look - self._clock.now()))
             else:
-                return AnsweredComputer(self._computer, given, lambda latest=work.latest: self._clock.now() < latest)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                return AnsweredComputer(self._computer, self._via.opened, found, partial(self._is_before, work.latest))
+
+    def _is_before(self, then: float) -> bool:
+        return self._clock.now() < then
 
     async def built(self, bound: BoundTask) -> None:
         """Note that all values of a task were computed, and so the tokens of its jobs were reported."""
-        journal = JobJournal(self._store, bound.ref)
-        await journal.change(lambda old: msgspec.structs.replace(old, is_booked=bool(old.jobs)))
+        await journal(self._store, bound.ref).change(lambda old: msgspec.structs.replace(old, is_booked=bool(old.jobs)))
 
     async def promoted(self, bound: BoundTask) -> None:
         """Forget the jobs of a task whose generation was promoted."""
-        journal = JobJournal(self._store, bound.ref)
-        record = await journal.read()
+        kept = journal(self._store, bound.ref)
+        record = await kept.read()
         if record.resubmitted:
             _log.warning(
                 "%s: %d jobs were submitted again, since their submission had broken off and the provider did not "
                 "list them; the provider may have billed them twice",
                 bound.name, record.resubmitted,
             )  # fmt: skip
-        await journal.change(lambda _: JobRecord())
+        await kept.change(lambda _: JobRecord())
 
-    async def _answers(self, work: _Work) -> GivenAnswers:
+    async def _answers(self, work: _Work) -> dict[str, GivenAnswer]:
         """Take the next steps towards the answers, as far as they can be taken now."""
         record, now = await self._usable(work), self._clock.now()
         if not record.is_collected and work.deadline(record) - now >= work.via.least_s:
@@ -176,7 +191,7 @@ class ProvidedRuns:
                 listed = await work.via.opened.recent(job.written_at - CLOCKS_S)
             except ProviderError as error:
                 raise await self._put_off(work, one_line(error)) from None
-            known = {*await KnownJobs(self._store).read(), *(other.job for other in record.jobs)}
+            known = {*await known_jobs(self._store).read(), *(other.job for other in record.jobs)}
             seen = matching(job, listed, known, work.via.grace_s)
             if seen is not None:
                 found = msgspec.structs.replace(job, job=seen.job, is_certain=seen.intent is not None)
@@ -222,7 +237,7 @@ class ProvidedRuns:
         sizes = [len(msgspec.json.encode(request)) for request in different]
         for cut in shares(sizes, min(work.via.most, provider.most_requests), provider.most_bytes):
             some = different[cut]
-            digest = requests_digest(some)
+            digest = digest_of(*sorted(request.custom_id.encode() for request in some))  # in any order
             if len(some) >= provider.least_requests and not record.has(digest):
                 row = SubmittedJob(uuid.uuid4().hex, digest, len(some), *seen, self._clock.now())
                 record = await self._submit(work, row, some)
@@ -237,7 +252,7 @@ class ProvidedRuns:
             failed = error
         else:
             record = await work.journal.change(lambda old: old.with_job(msgspec.structs.replace(row, job=job)))
-            await KnownJobs(self._store).add(job)
+            await known_jobs(self._store).change(lambda old: (*old, job)[-REMEMBERED:])
             return record
         if failed.kind in _REFUSED:
             await work.journal.change(lambda old: old.without(row.intent))
@@ -245,7 +260,7 @@ class ProvidedRuns:
             raise failed
         raise await self._put_off(work, one_line(failed))
 
-    async def _fetched(self, work: _Work, record: JobRecord) -> GivenAnswers:
+    async def _fetched(self, work: _Work, record: JobRecord) -> dict[str, GivenAnswer]:
         """The answers of all jobs, once they have ended or the deadline has passed."""
         found: dict[str, GivenAnswer] = {}
         try:
@@ -254,7 +269,7 @@ class ProvidedRuns:
                 await self._wait_or_cancel(work, record, running)
             for job in record.jobs:
                 if job.job and job not in running:
-                    found |= await self._fetch(work, job)
+                    found |= await self._fetch(work, job, is_booked=record.is_booked)
         except ProviderError as error:
             if self._clock.now() < work.deadline(record):
                 raise await self._put_off(work, one_line(error)) from None
@@ -262,7 +277,7 @@ class ProvidedRuns:
         if record.requests:
             said = "%s: %d of %d prompts were answered by %s"
             _log.info(said, work.bound.name, len(found), record.requests, work.via.opened.name)
-        return GivenAnswers(work.via.opened, found, is_booked=record.is_booked)
+        return found
 
     async def _running(self, work: _Work, record: JobRecord) -> list[SubmittedJob]:
         states = [(job, await work.via.opened.state(job.job)) for job in record.jobs if job.job]
@@ -281,12 +296,13 @@ class ProvidedRuns:
         if to_cancel:
             raise await self._put_off(work)
 
-    async def _fetch(self, work: _Work, job: SubmittedJob) -> dict[str, GivenAnswer]:
+    async def _fetch(self, work: _Work, job: SubmittedJob, *, is_booked: bool) -> dict[str, GivenAnswer]:
         """The answers of a job. One that was taken for a lost one, and is not, is submitted after all if there is time.
 
         Args:
             work: The task's part of the run.
             job: The job, which has ended.
+            is_booked: Whether the tokens of the jobs were booked before.
         """
         stamp = unpack_stamp(job.stamp)
         found: dict[str, GivenAnswer] = {}
@@ -297,7 +313,7 @@ class ProvidedRuns:
                     raise await self._put_off(work, "the job of a submission that broke off is somebody else's")
                 return {}
             if answer.lacking is None:
-                found[answer.custom_id] = GivenAnswer(answer, stamp, job.collected_at)
+                found[answer.custom_id] = GivenAnswer(answer, stamp, job.collected_at, is_booked)
         return found
 
     async def _put_off(self, work: _Work, why: str = "") -> RowsPending:

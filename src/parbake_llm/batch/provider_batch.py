@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast
 
 from parbake.errors import ContractError, RoleError
 from parbake.lanes.batch.rows import RowParts
 from parbake.tasks.roles import Role
 from parbake.tasks.task_types import Artifact
-from parbake.values.duration import humanize
-from parbake_llm.batch.job_settings import JobSettings
+from parbake.values.checks import check_whole
+from parbake.values.duration import Duration, humanize, seconds
 from parbake_llm.batch.provided import ProvidedRuns
 from parbake_llm.ports.generator import Generator
+from parbake_llm.ports.provider_jobs import BatchProvider
+
+METHODS = ("submit", "state", "results", "recent", "cancel")
 
 
 @dataclass(frozen=True)
-class ProviderBatch(JobSettings):
+class ProviderBatch:
     """Lets batch runs of a task send their prompts through a provider's batch interface.
 
     Attributes:
@@ -32,6 +37,41 @@ class ProviderBatch(JobSettings):
     Raises:
         ContractError: A setting cannot work; the error names the field.
     """
+
+    provider: BatchProvider | Callable[[], BatchProvider]
+    within: Duration = "24h"
+    least: Duration = "1m"
+    poll: Duration = "1m"
+    grace: Duration = "2m"
+    most: int = 10_000
+    within_s: float = field(init=False, default=0.0, repr=False)
+    least_s: float = field(init=False, default=0.0, repr=False)
+    poll_s: float = field(init=False, default=0.0, repr=False)
+    grace_s: float = field(init=False, default=0.0, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if not callable(self.provider) and not is_provider(self.provider):
+            raise ContractError(
+                f"via.provider={self.provider!r}: expected a batch interface, or a function that opens one, such as "
+                "AnthropicBatches.from_environment",
+                field="via.provider",
+            )
+        for name in ("within", "least", "poll", "grace"):
+            object.__setattr__(self, f"{name}_s", seconds(getattr(self, name), field=f"via.{name}"))
+        check_whole(self.most, field="via.most", error=ContractError)
+
+    @cached_property
+    def opened(self) -> BatchProvider:
+        """The batch interface; the first use opens it. Raises :class:`ContractError` for anything else."""
+        found = self.provider
+        if not is_provider(found):
+            found = cast("Callable[[], BatchProvider]", found)()
+        if not is_provider(found):
+            raise ContractError(
+                f"via.provider returned {found!r}, which is not a batch interface", field="via.provider"
+            )
+        return cast("BatchProvider", found)
 
     def check(self, task: Artifact[Any, Any]) -> None:
         """Raise an error unless a task's batch runs can go through a batch interface.
@@ -62,3 +102,8 @@ class ProviderBatch(JobSettings):
     def open(self, parts: RowParts) -> ProvidedRuns:
         """Return what computes rows; see :class:`parbake.tasks.task_types.RowComputer`."""
         return ProvidedRuns(self, parts)
+
+
+def is_provider(value: object) -> bool:
+    """Whether an object has the methods of a batch interface; a class has not."""
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in METHODS)

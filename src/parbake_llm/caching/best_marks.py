@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
+from parbake_llm.caching.asked import Asked
 from parbake_llm.caching.held import Mark
-from parbake_llm.caching.pricing import CachePrices
+from parbake_llm.caching.pricing import MOST_MARKS, CachePrices
+from parbake_llm.caching.worth import Worth
+
+V = TypeVar("V")
 
 
 class Candidate(NamedTuple):
@@ -34,6 +38,27 @@ def changes(blocks: Sequence[object], read: int) -> list[int]:
     """
     length = len(blocks)
     return [at for at in range(read + 1, length + 1) if at == length or blocks[at] != blocks[at - 1]]
+
+
+def chosen_marks(
+    request: Asked, values: Sequence[V], worth: Callable[[V], Worth], *, read: int, prices: CachePrices
+) -> tuple[Mark, ...]:
+    """Choose the breakpoints of a request by what holding its prefixes is worth.
+
+    Args:
+        request: The request.
+        values: What the worth of the prefix that ends with each block depends on, shape (blocks,).
+        worth: The worth of a prefix, by its value.
+        read: How many blocks are read from the cache.
+        prices: The prices.
+    """
+    found = [
+        Candidate(depth, request.until(depth), one.minutes - one.none, one.hour - one.none)
+        for depth in changes(values, read)
+        for one in (worth(values[depth - 1]),)
+    ]
+    is_offered = prices.write_hour is not None
+    return best_marks(found, read=request.until(read), most=MOST_MARKS - (read > 0), prices=prices, hour=is_offered)
 
 
 class _Chosen(NamedTuple):

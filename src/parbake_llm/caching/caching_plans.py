@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from parbake.errors import BadInput, MissingDependency
-from parbake.ports.clock import Clock
 from parbake.serving.bound import BoundTask
 from parbake_llm.caching.pricing import PLANNED_TTLS
 from parbake_llm.caching.strategy_names import BLOCK
 from parbake_llm.prefix import is_prefix
-from parbake_planner.adopted import AdoptedPlan, Adoptions
+from parbake_planner.adopted import AdoptedPlan
 from parbake_planner.ledger.costs import CostBook
 from parbake_planner.ledger.rows import PromptRequest
 from parbake_planner.ledger.sqlite_ledger import LedgerFile
@@ -28,76 +27,71 @@ if TYPE_CHECKING:
 DAYS = 28
 
 
-class CachingPlans:
-    """Plans the prefixes of an app."""
+async def plan_prefix(
+    bound: BoundTask, generator: str, book: CostBook, ledger: LedgerFile | None, now: float, *, rules: CacheRules | None
+) -> PromptPlan:
+    """Plan a prefix from the requests of the last weeks, without adopting the plan.
 
-    def __init__(self, adoptions: Adoptions, clock: Clock, ledger: LedgerFile | None) -> None:
-        """Keep plans in ``adoptions``; without a ``ledger`` nothing can be planned."""
-        self._adoptions, self._clock, self._ledger = adoptions, clock, ledger
+    Args:
+        bound: The prefix.
+        generator: The generator that the requests went to.
+        book: Has the generator's prices.
+        ledger: Has the requests.
+        now: Epoch seconds.
+        rules: How the generator's provider caches, if that is known; it may offer no hour.
 
-    async def make(
-        self, bound: BoundTask, generator: str, book: CostBook, rules: CacheRules | None = None
-    ) -> PromptPlan:
-        """Plan a prefix from the requests of the last weeks, without adopting the plan.
-
-        Args:
-            bound: The prefix.
-            generator: The generator that the requests went to.
-            book: Has the generator's prices.
-            rules: How the generator's provider caches, if that is known; it may offer no hour.
-
-        Raises:
-            BadInput: There is no ledger, no request yet, no price for cached tokens, or nothing to plan.
-        """
-        _must_be_prefix(bound)
-        _must_be_plannable(generator, rules)
-        if self._ledger is None:
-            raise BadInput(
-                f"{bound.name}: planning needs a ledger, where requests are kept: "
-                "App(plugins=[parbake_planner.Ledger(path)])",
-                field="ledger",
-            )
-        rate = self._rate(generator, book)
-        rows = await asyncio.to_thread(self._ledger.prompts, bound.name, generator, days=DAYS)
-        return await asyncio.to_thread(_planned, rows, rate, rules)
-
-    async def adopt(self, bound: BoundTask, plan: PromptPlan) -> AdoptedPlan:
-        """Follow a plan from now on; servers take it over within seconds.
-
-        Raises :class:`BadInput` if the task is not a prefix, or there were too few requests to compare anything.
-        """
-        _must_be_prefix(bound)
-        if plan.is_blind:
-            from parbake_llm.caching.decision import FEWEST_GROUPS
-
-            raise BadInput(
-                f"{bound.name}: {plan.requests} requests in {plan.groups} groups are too few to adopt a plan; "
-                f"wait for {FEWEST_GROUPS} groups, which are conversations or families of equal prompts",
-                field="adopt",
-            )
-        adopted, none, base = plan.used[plan.adopted], plan.used["no caching"], plan.used[plan.base]
-        evidence = {
-            "requests": float(plan.requests),
-            "usd": adopted.cost_usd,
-            "without_caching_usd": none.cost_usd,
-            "without_plan_usd": base.cost_usd,
-            "saving": adopted.saving,
-            "read_share": adopted.read,
-            "break_even": plan.prices.break_even(hour=False),
-        }
-        saved = 1.0 - adopted.cost_usd / base.cost_usd if base.cost_usd else 0.0
-        found = f"saves {saved:.1%} against {plan.base}" if adopted is not base else "nothing is surely cheaper"
-        reason = f"{found} in a replay of {plan.requests:,} requests"
-        return await self._adoptions.follow(
-            bound, AdoptedPlan(plan.adopted, self._clock.now(), reason, dataclasses.asdict(plan.prices), evidence)
+    Raises:
+        BadInput: There is no ledger, no request yet, no price for cached tokens, or nothing to plan.
+    """
+    _must_be_prefix(bound)
+    _must_be_plannable(generator, rules)
+    if ledger is None:
+        raise BadInput(
+            f"{bound.name}: planning needs a ledger, where requests are kept: "
+            "App(plugins=[parbake_planner.Ledger(path)])",
+            field="ledger",
         )
+    rate = _rate(generator, book, now)
+    rows = await asyncio.to_thread(ledger.prompts, bound.name, generator, days=DAYS)
+    return await asyncio.to_thread(_planned, rows, rate, rules)
 
-    def _rate(self, generator: str, book: CostBook) -> Rate:
-        offer = book.generators.get(generator)
-        if offer is None:
-            raise BadInput(f"the cost book has no generator {generator!r}", field="generators")
-        today = dt.datetime.fromtimestamp(self._clock.now(), dt.UTC).date()
-        return book.rate(offer.provider, offer.model, on=today, context=offer.context)
+
+def prefix_adoption(bound: BoundTask, plan: PromptPlan, now: float) -> AdoptedPlan:
+    """Turn a plan into the one that a prefix follows from ``now`` on.
+
+    Raises :class:`BadInput` if the task is not a prefix, or there were too few requests to compare anything.
+    """
+    _must_be_prefix(bound)
+    if plan.is_blind:
+        from parbake_llm.caching.decision import FEWEST_GROUPS
+
+        raise BadInput(
+            f"{bound.name}: {plan.requests} requests in {plan.groups} groups are too few to adopt a plan; "
+            f"wait for {FEWEST_GROUPS} groups, which are conversations or families of equal prompts",
+            field="adopt",
+        )
+    adopted, none, base = plan.used[plan.adopted], plan.used["no caching"], plan.used[plan.base]
+    evidence = {
+        "requests": float(plan.requests),
+        "usd": adopted.usd,
+        "without_caching_usd": none.usd,
+        "without_plan_usd": base.usd,
+        "saving": adopted.saving,
+        "read_share": adopted.read,
+        "break_even": plan.prices.break_even(hour=False),
+    }
+    saved = 1.0 - adopted.usd / base.usd if base.usd else 0.0
+    found = f"saves {saved:.1%} against {plan.base}" if adopted is not base else "nothing is surely cheaper"
+    reason = f"{found} in a replay of {plan.requests:,} requests"
+    return AdoptedPlan(plan.adopted, now, reason, dataclasses.asdict(plan.prices), evidence)
+
+
+def _rate(generator: str, book: CostBook, now: float) -> Rate:
+    offer = book.generators.get(generator)
+    if offer is None:
+        raise BadInput(f"the cost book has no generator {generator!r}", field="generators")
+    today = dt.datetime.fromtimestamp(now, dt.UTC).date()
+    return book.rate(offer.provider, offer.model, on=today, context=offer.context)
 
 
 def _must_be_prefix(bound: BoundTask) -> None:

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from parbake_llm.caching.asked import Asked, PromptTrace
-from parbake_llm.caching.best_marks import Candidate, best_marks, changes
+from parbake_llm.caching.best_marks import chosen_marks
 from parbake_llm.caching.held import HeldPrefixes, Lapsing, Mark
-from parbake_llm.caching.pricing import MOST_MARKS, CachePrices, ttl_s
+from parbake_llm.caching.policies_of_caching import CachingPolicy
+from parbake_llm.caching.pricing import CachePrices, ttl_s
 from parbake_llm.caching.strategy_names import CLAIRVOYANT
 from parbake_llm.caching.worth import NOTHING, Worth, written
 from parbake_planner.intervals import Floats
@@ -98,11 +99,10 @@ def _spend(block: _Known, prices: CachePrices, cost: Floats) -> None:
             held = None
 
 
-class Clairvoyant:
+class Clairvoyant(CachingPolicy):
     """Decides as :class:`Planned` does, but with what will happen in place of what is expected."""
 
     name = CLAIRVOYANT
-    lookback: int | None = None
 
     def __init__(self, trace: PromptTrace, prices: CachePrices) -> None:
         """Look at the whole trace."""
@@ -122,13 +122,7 @@ class Clairvoyant:
         if request.tokens < self._prices.minimum:
             return ()
         worths = [self._now(block) for block in request.blocks]
-        return best_marks(
-            [self._candidate(request, at, worths[at - 1]) for at in changes(worths, read)],
-            read=request.until(read),
-            most=MOST_MARKS - (read > 0),
-            prices=self._prices,
-            hour=self._prices.write_hour is not None,
-        )
+        return chosen_marks(request, worths, lambda worth: worth, read=read, prices=self._prices)
 
     def keep(self, lapsing: Lapsing, held: HeldPrefixes) -> int:
         """See :meth:`CachingPolicy.keep`."""
@@ -157,6 +151,3 @@ class Clairvoyant:
         """The worth of holding a block from the current request on."""
         one = self._known[block]
         return one.worths[one.next]
-
-    def _candidate(self, request: Asked, depth: int, worth: Worth) -> Candidate:
-        return Candidate(depth, request.until(depth), worth.minutes - worth.none, worth.hour - worth.none)

@@ -22,7 +22,6 @@ from parbake_llm.caching.policies_of_caching import (
     ByVolatility,
     CachingPolicy,
     LastBlock,
-    NoCaching,
 )
 from parbake_llm.caching.pricing import CachePrices
 from parbake_llm.caching.replayed import Replayed, replay
@@ -44,9 +43,9 @@ class Used:
 
     Attributes:
         name: The policy.
-        cost_usd: What their input cost, with warm-ups.
+        usd: What their input cost, with warm-ups.
         saving: The share of the cost without caching that was saved; negative if it cost more.
-        of_best: The saving as a share of the clairvoyant's; not a number if that saves nothing.
+        of_clairvoyant: The saving as a share of the clairvoyant's; not a number if that saves nothing.
         read: The share of input tokens that were read from the cache.
         written: The share of input tokens that were written to it.
         wasted: The share of written tokens that nobody read.
@@ -54,9 +53,9 @@ class Used:
     """
 
     name: str
-    cost_usd: float
+    usd: float
     saving: float
-    of_best: float
+    of_clairvoyant: float
     read: float
     written: float
     wasted: float
@@ -110,7 +109,7 @@ def policies(prices: CachePrices) -> list[CachingPolicy]:
         prices: The prices; without one for an hour, nothing is marked for an hour.
     """
     hour = [AlwaysMark(hour=True)] if prices.write_hour is not None else []
-    rules = [NoCaching(), LastBlock(), AlwaysMark(), *hour, AlwaysMark(warm=True), Automatic()]
+    rules = [CachingPolicy(), LastBlock(), AlwaysMark(), *hour, AlwaysMark(warm=True), Automatic()]
     return [*rules, Planned(prices)]
 
 
@@ -198,8 +197,8 @@ def _use(one: Replayed, judged: NDArray[np.bool_], prices: CachePrices, *, none:
         float(values[judged].sum()) for values in (one.cost, one.read, one.written, one.wasted, one.warm_ups)
     )
     return Used(
-        name=one.name, cost_usd=cost * prices.token_usd, saving=_share(none - cost, none),
-        of_best=(none - cost) / (none - best) if none > best else float("nan"),
+        name=one.name, usd=cost * prices.token_usd, saving=_share(none - cost, none),
+        of_clairvoyant=(none - cost) / (none - best) if none > best else float("nan"),
         read=_share(read, none), written=_share(written, none), wasted=_share(wasted, written), warm_ups=int(warm_ups),
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from parbake_llm.caching.held import HeldPrefixes, Lapsing, Mark
 from parbake_llm.caching.policies_of_caching import CachingPolicy
 from parbake_llm.caching.pricing import PLANNED_TTLS
 from parbake_llm.ports.prompts import Breakpoint, Prompt
-from parbake_llm.watching.prompt_watch import WarmUp
+from parbake_llm.watching.prompt_watch import Marked, Marking, WarmUp
 from parbake_llm.writing.placement import CHARACTERS_A_TOKEN, CachePlace, CacheRules, cut_at, placed
 from parbake_llm.writing.render import parts
 
@@ -79,19 +79,23 @@ class _PlaceState:
             if (shared := cut_at(prompt, end)) is not None:
                 self.prompts[asked.blocks[depth - 1]] = shared
 
-    def warm(self, lapsing: Lapsing, now: float) -> Prompt | None:
-        """Return the prompt that reads a lapsing entry again if that pays; otherwise forget the entry."""
+    def warm(self, lapsing: Lapsing, now: float) -> tuple[Prompt, int] | None:
+        """Return the prompt that reads a lapsing entry again if that pays, and the last block of what it reads.
+
+        Otherwise forget the entry.
+        """
         blocks = lapsing.request.blocks
         may_warm = self.warms and lapsing.at > now + TOO_LATE_S
         depth = self.policy.keep(lapsing, self.held) if may_warm else 0
         prompt = self.prompts.get(blocks[depth - 1]) if depth else None
         if prompt is None or depth < lapsing.depth:
             self._forget(lapsing.request, lapsing.depth)
-        if prompt is not None:
-            self.held.read(lapsing.request, depth, now)
-            until = self.held.until(blocks[depth - 1])
-            self.awaited[blocks[depth - 1]] = _Awaited(lapsing.request, depth, now, until)
-        return prompt
+        if prompt is None:
+            return None
+        self.held.read(lapsing.request, depth, now)
+        entry = blocks[depth - 1]
+        self.awaited[entry] = _Awaited(lapsing.request, depth, now, self.held.until(entry))
+        return prompt, entry
 
     def give_up(self, now: float) -> None:
         """Forget what was to be kept by warm-ups that nobody has answered."""
@@ -107,7 +111,7 @@ class _PlaceState:
         self.prompts.pop(request.blocks[depth - 1], None)
 
 
-class LivePlan:
+class LivePlan(Marking):
     """Places breakpoints as a policy decides, at the ends of parts, and says what to warm. Not thread-safe."""
 
     def __init__(self, policy: Callable[[bool], CachingPolicy], *, block: int) -> None:
@@ -120,7 +124,7 @@ class LivePlan:
         self._new, self._block = policy, block
         self._places: dict[CachePlace, _PlaceState] = {}
 
-    def __call__(self, place: CachePlace, rules: CacheRules, prompt: Prompt, now: float) -> Prompt:
+    def __call__(self, place: CachePlace, rules: CacheRules, prompt: Prompt, now: float) -> Marked:
         """Return the prompt with breakpoints, and learn that it was asked for.
 
         Args:
@@ -130,9 +134,11 @@ class LivePlan:
                 decides for a cache with other times to live than plans are made for.
             now: Epoch seconds.
         """
-        if prompt.breakpoints is not None or rules.mechanism != "breakpoints" or not set(rules.ttls) <= PLANNED_TTLS:
-            return placed(prompt, rules)
+        if rules.mechanism != "breakpoints" or not set(rules.ttls) <= PLANNED_TTLS:
+            return Marked(placed(prompt, rules))
         measured, state = self._measured(prompt, now), self._state(place)
+        if prompt.breakpoints is not None:
+            return Marked(prompt, measured)
         read = state.held.readable(measured.asked, now)
         marks = sorted(state.policy.marks(measured.asked, read))
         if read:  # a cache is read up to a breakpoint only
@@ -140,11 +146,15 @@ class LivePlan:
             marks.insert(0, Mark(read, hour or any(mark.hour for mark in marks)))
         state.policy.saw(measured.asked)
         state.seen.update(measured.asked.blocks)
-        return msgspec.structs.replace(prompt, breakpoints=self._breakpoints(marks, measured, rules))
+        prompt = msgspec.structs.replace(prompt, breakpoints=self._breakpoints(marks, measured, rules))
+        return Marked(prompt, measured)
 
-    def answered(self, place: CachePlace, prompt: Prompt, usage: Usage, at: float, *, is_warm_up: bool) -> None:
-        """See :class:`parbake_llm.watching.prompt_watch.Warming`."""
-        state, measured = self._state(place), self._measured(prompt, at)
+    def answered(self, place: CachePlace, sent: Marked, usage: Usage, at: float, *, is_warm_up: bool) -> None:
+        """See :class:`parbake_llm.watching.prompt_watch.Marking`."""
+        prompt, measured = sent
+        if measured is None:  # sent before this plan was followed, or to a cache that it does not plan
+            return
+        state = self._state(place)
         ends = [(self._depth(measured, one), one) for one in prompt.breakpoints or ()]
         reported = (usage.cache_read, usage.cache_write, usage.cache_write_hour)
         if is_warm_up and ends:
@@ -156,12 +166,9 @@ class LivePlan:
         if any(reported):
             state.note(measured.asked, prompt, ends, at)
 
-    def kept_elsewhere(self, warm_up: WarmUp, now: float) -> None:
-        """See :class:`parbake_llm.watching.prompt_watch.Warming`: what the warm-up reads is held on."""
-        state, measured = self._state(warm_up.place), self._measured(warm_up.prompt, now)
-        for end in warm_up.prompt.breakpoints or ():
-            if depth := self._depth(measured, end):
-                state.awaited.pop(measured.asked.blocks[depth - 1], None)
+    def kept_elsewhere(self, warm_up: WarmUp) -> None:
+        """See :class:`parbake_llm.watching.prompt_watch.Marking`: what the warm-up reads is held on."""
+        self._state(warm_up.place).awaited.pop(warm_up.entry, None)
 
     def due(self, now: float) -> list[WarmUp]:
         """Take the warm-ups that pay, of prefixes that are about to lapse and belong to no single user.
@@ -173,9 +180,8 @@ class LivePlan:
         for place, state in self._places.items():
             state.give_up(now)
             while (lapsing := state.held.lapsing(now + AHEAD_S)) is not None:
-                prompt = state.warm(lapsing, now)
-                if prompt is not None:
-                    found.append(WarmUp(place, prompt, lapsing.at))
+                if (kept := state.warm(lapsing, now)) is not None:
+                    found.append(WarmUp(place, kept[0], lapsing.at, kept[1]))
         return found
 
     def _state(self, place: CachePlace) -> _PlaceState:

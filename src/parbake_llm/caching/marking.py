@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from parbake_llm.caching.asked import Asked
-from parbake_llm.caching.best_marks import Candidate, best_marks, changes
+from parbake_llm.caching.best_marks import chosen_marks
 from parbake_llm.caching.held import HeldPrefixes, Lapsing, Mark
-from parbake_llm.caching.pricing import MOST_MARKS, CachePrices
+from parbake_llm.caching.policies_of_caching import CachingPolicy
+from parbake_llm.caching.pricing import CachePrices
 from parbake_llm.caching.reuse import FIRST_RETURN, Kinds, ReturnRates, Survival, Wait
 from parbake_llm.caching.strategy_names import PLANNED
 from parbake_llm.caching.worth import Worth, held_on, rewritten_later, worth
@@ -30,7 +31,7 @@ class _Seen(NamedTuple):
     wait: Wait
 
 
-class Planned:
+class Planned(CachingPolicy):
     """Marks and warms by the expected worth of each prefix, which is learnt from the requests so far.
 
     The features of a prefix are the number of its sightings, the blocks between it and the end of the prompt, and the
@@ -38,7 +39,6 @@ class Planned:
     """
 
     name = PLANNED
-    lookback: int | None = None
 
     def __init__(self, prices: CachePrices, *, warms: bool = True) -> None:
         """Plan at some prices; ``warms`` allows warm-up requests."""
@@ -55,13 +55,7 @@ class Planned:
         kinds = self._classify(request)
         if request.tokens < self._prices.minimum or read == len(request.blocks):
             return ()
-        return best_marks(
-            [self._candidate(request, depth, kinds[depth - 1]) for depth in changes(kinds, read)],
-            read=request.until(read),
-            most=MOST_MARKS - (read > 0),
-            prices=self._prices,
-            hour=self._prices.write_hour is not None,
-        )
+        return chosen_marks(request, kinds, self._worth, read=read, prices=self._prices)
 
     def keep(self, lapsing: Lapsing, held: HeldPrefixes) -> int:
         """See :meth:`CachingPolicy.keep`. Everything before the prefix is read as well, and has to be worth it."""
@@ -118,10 +112,6 @@ class Planned:
         count = sum(least <= before.times for least in SIGHTINGS) if before else 0
         end = min(LAST_BLOCKS, behind)
         return (count, end, size), (count, end), (count, -1 - min(1, end))
-
-    def _candidate(self, request: Asked, depth: int, kinds: Kinds) -> Candidate:
-        found = self._worth(kinds)
-        return Candidate(depth, request.until(depth), found.minutes - found.none, found.hour - found.none)
 
     def _worth(self, kinds: Kinds) -> Worth:
         found = self._worths.get(kinds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import Protocol
 
 from parbake_llm.caching.asked import Asked
 from parbake_llm.caching.held import HeldPrefixes, Lapsing, Mark
@@ -11,11 +10,11 @@ from parbake_llm.caching.pricing import HOUR_TTL, LOOKBACK, MOST_MARKS
 from parbake_llm.caching.strategy_names import AUTOMATIC, BY_VOLATILITY, HOUR, LAST, MINUTES, NONE, WARM
 
 
-class CachingPolicy(Protocol):
-    """Decides about each request from the requests before it."""
+class CachingPolicy:
+    """Decides about each request from the requests before it. This one sends all of them without a breakpoint."""
 
-    name: str
-    lookback: int | None
+    name = NONE
+    lookback: int | None = None
     """The blocks before the prompt's end among which an entry is found; ``None`` for all, with a breakpoint there."""
 
     def marks(self, request: Asked, read: int) -> Sequence[Mark]:
@@ -25,7 +24,8 @@ class CachingPolicy(Protocol):
             request: The request, which is being sent.
             read: How many of its blocks are read from the cache.
         """
-        ...
+        del request, read
+        return ()
 
     def keep(self, lapsing: Lapsing, held: HeldPrefixes) -> int:
         """To which depth a lapsing prefix is warmed; 0 for not at all.
@@ -34,36 +34,14 @@ class CachingPolicy(Protocol):
             lapsing: The prefix.
             held: What the provider holds.
         """
-        ...
-
-    def saw(self, request: Asked) -> None:
-        """Learn that a request came, after it was decided."""
-        ...
-
-
-class _Simple:
-    name = NONE
-    lookback: int | None = None
-
-    def marks(self, request: Asked, read: int) -> Sequence[Mark]:
-        """See :meth:`CachingPolicy.marks`."""
-        del request, read
-        return ()
-
-    def keep(self, lapsing: Lapsing, held: HeldPrefixes) -> int:
-        """See :meth:`CachingPolicy.keep`."""
         del lapsing, held
         return 0
 
     def saw(self, request: Asked) -> None:
-        """See :meth:`CachingPolicy.saw`."""
+        """Learn that a request came, after it was decided."""
 
 
-class NoCaching(_Simple):
-    """Every request is sent without a breakpoint."""
-
-
-class LastBlock(_Simple):
+class LastBlock(CachingPolicy):
     """One breakpoint at the end of each prompt, from which the provider looks back."""
 
     name = LAST
@@ -75,7 +53,7 @@ class LastBlock(_Simple):
         return (Mark(depth),) if depth > read else ()
 
 
-class Automatic(_Simple):
+class Automatic(CachingPolicy):
     """What a provider without breakpoints does, at the same prices: it writes every block, and finds each."""
 
     name = AUTOMATIC
@@ -85,7 +63,7 @@ class Automatic(_Simple):
         return [Mark(depth) for depth in range(read + 1, len(request.blocks) + 1)]
 
 
-class AlwaysMark(_Simple):
+class AlwaysMark(CachingPolicy):
     """Every request marks its end, the block before, and where it leaves what was sent before.
 
     This is the rule of thumb for a shared prefix, a conversation that grows, and a last message that differs.
@@ -115,7 +93,7 @@ class AlwaysMark(_Simple):
         self._last.update(dict.fromkeys(request.blocks, request.at))
 
 
-class ByVolatility(_Simple):
+class ByVolatility(CachingPolicy):
     """What servers do without a plan: everybody's part is marked for an hour, a conversation for minutes.
 
     It is asked about the requests of one trace in their order.

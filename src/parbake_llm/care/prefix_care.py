@@ -17,8 +17,9 @@ from parbake.serving.bound import BoundTask
 from parbake.values.redaction import one_line
 from parbake_llm.caching.strategy_names import BLOCK, HOUR, LAST, MINUTES, NONE, PLANNED, WARM
 from parbake_llm.care.warm_ups import WarmUps
-from parbake_llm.watching.prompt_watch import Drift, Marking, PromptWatch
-from parbake_llm.writing.placement import CacheRules, placed
+from parbake_llm.ports.prompts import Prompt
+from parbake_llm.watching.prompt_watch import Drift, Marked, Marking, PromptWatch
+from parbake_llm.writing.placement import CachePlace, CacheRules
 from parbake_planner.adopted import AdoptedPlan, Adoptions
 
 EVERY_S = 5.0
@@ -124,7 +125,17 @@ def marking(adopted: AdoptedPlan) -> Marking:
             return _live_plan(adopted)
         except ImportError:
             _log.warning("the plan of a prefix needs numpy; breakpoints follow the volatility of the blocks")
-    return lambda _, rules, prompt, __: placed(prompt, ruled(rules, adopted.strategy))
+    return _Ruled(adopted.strategy)
+
+
+class _Ruled(Marking):
+    """Places breakpoints as a simple rule does."""
+
+    def __init__(self, strategy: str) -> None:
+        self._strategy = strategy
+
+    def __call__(self, place: CachePlace, rules: CacheRules, prompt: Prompt, now: float, /) -> Marked:
+        return super().__call__(place, ruled(rules, self._strategy), prompt, now)
 
 
 def ruled(rules: CacheRules, strategy: str) -> CacheRules:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -31,14 +31,6 @@ AT_ONCE = 16
 REFUSALS = {FailureKind.REJECTED, FailureKind.AUTH}
 """The failures of a warm-up that another one would meet as well."""
 _log = logging.getLogger("parbake_llm")
-
-
-class ComputesAhead(Protocol):
-    """A generator that can compute a prefix before anybody asks."""
-
-    async def warm(self, prompt: Prompt) -> None:
-        """Compute the blocks of a prompt ahead."""
-        ...
 
 
 class WarmUps:
@@ -101,7 +93,7 @@ class WarmUps:
             if is_mine:
                 await self._send(generator, prompt)
             else:
-                self._meter.watch.kept_elsewhere(warm_up, now=now)
+                self._meter.watch.kept_elsewhere(warm_up)
         except asyncio.CancelledError:
             if is_mine:
                 await self._release(warm_up)

@@ -5,23 +5,24 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 from rich.table import Table
 
-from parbake.cli.support.output import console, must_be_writable, progress, write
+from parbake.cli.support.output import console, progress
 from parbake.errors import BadInput, MissingDependency
 from parbake_llm.caching.strategy_names import NONE
+from parbake_planner.cli.plan_files import check_files, write_json
 
 if TYPE_CHECKING:
     from parbake_llm.caching.decision import PromptPlan
     from parbake_llm.caching.pricing import CachePrices
     from parbake_llm.caching.trace_file import Unit
     from parbake_planner.plan import Gate
-    from parbake_planner.prices import Book, Rate
 
 EXAMPLE = {
     "provider": "example", "model": "example", "input": 3.0, "output": 15.0,
@@ -30,74 +31,57 @@ EXAMPLE = {
 """US dollars per million tokens, and multipliers, of an example; shown if no prices are given."""
 
 
-class PromptOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of ``parbake prompt plan``.
-
-    Attributes:
-        trace: The trace.
-        book: The cost book; ``None`` for an example's prices.
-        provider: The provider in the book; empty if the book has one only.
-        model: The model in the book; empty if the book has one only.
-        block: The tokens of a block.
-        unit: What numbers in the column of times count: ``s`` or ``ms``; empty to tell by the trace.
-        minimum: The least number of tokens of a cached prefix.
-        json: The file for the plan.
-        picture: The file for a picture.
-    """
-
-    trace: Path
-    book: Path | None = None
-    provider: str = ""
-    model: str = ""
-    block: int
-    unit: str = ""
-    minimum: int
-    json: Path | None = None
-    picture: Path | None = None
+BookFile = Annotated[Path | None, typer.Option(help="a dated cost book, as JSON")]
+command = typer.Typer(add_completion=False)
+PLAN_EPILOG = "Example: parbake prompt plan trace.jsonl --book book.json --provider anthropic --model claude-sonnet"
 
 
-def plan_prompt(options: PromptOptions) -> None:
-    """Replay a trace under every policy, print what each costs, and write the files that were asked for.
-
-    Raises:
-        BadInput: An option, the trace or the prices cannot be used.
-        MissingDependency: numpy is not installed.
-    """
+@command.command(epilog=PLAN_EPILOG)
+def plan(
+    trace: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRACE",
+            help="CSV or .jsonl with timestamp, input_tokens, output_tokens, and session or hash_ids",
+        ),
+    ],
+    *,
+    book: BookFile = None,
+    provider: Annotated[str, typer.Option(help="the provider in the book")] = "",
+    model: Annotated[str, typer.Option(help="the model in the book")] = "",
+    tokens_per_block: Annotated[int, typer.Option(min=1, help="the tokens that one of hash_ids stands for")] = 512,
+    unit: Annotated[
+        str, typer.Option(help="what numbers in timestamp count, s or ms; told by the trace if missing")
+    ] = "",
+    minimum: Annotated[
+        int, typer.Option(min=0, help="the least number of tokens of a prefix that the model caches")
+    ] = 1024,
+    json: Annotated[Path | None, typer.Option("--json", help="write the plan to this file, as JSON")] = None,
+    picture: Annotated[Path | None, typer.Option(help="draw each policy's saving; .svg or .png")] = None,
+) -> None:
+    """Replay a trace of model requests under every way to use the provider's cache; adopt one if it surely pays."""
     try:
         from parbake_llm.caching.decision import make_prompt_plan
         from parbake_llm.caching.trace_file import read_trace
     except ImportError as missing:
         raise MissingDependency.of("planning", "plan", field="numpy") from missing
-    _check(options)
+    check_files(trace, "trace", json=json, picture=picture)
+    if book is None and (provider or model):
+        raise BadInput("--provider and --model choose a price from --book FILE, which is missing", field="book")
 
-    prices = _prices(options)
-    trace = read_trace(options.trace, size=options.block, unit=_unit(options.unit))
+    prices = _prices(book, provider, model, minimum)
+    requests = read_trace(trace, size=tokens_per_block, unit=_unit(unit))
     with progress() as bars:
         bar = bars.add_task("replaying", total=None)
-        plan = make_prompt_plan(
-            trace, prices,
+        found = make_prompt_plan(
+            requests, prices,
             progress=lambda name, done, total: bars.update(bar, description=name, completed=done, total=total),
         )  # fmt: skip
-    is_example = options.book is None
-    show(plan, is_example=is_example)
-    if options.json is not None:
-        found = msgspec.json.encode(as_json(plan, is_example=is_example))
-        write("json", options.json, msgspec.json.format(found) + b"\n")
-    if options.picture is not None:
-        _draw(options.picture, plan, is_example=is_example)
-
-
-def _check(options: PromptOptions) -> None:
-    from parbake.cli.support.pictures import must_be_picture
-
-    for name, path in (("json", options.json), ("picture", options.picture)):
-        if path is not None and path.resolve() == options.trace.resolve():
-            raise BadInput(f"--{name} {path} is the trace itself; choose another file", field=name)
-    must_be_writable(json=options.json, picture=options.picture)
-    if options.picture is not None:
-        must_be_picture(options.picture)
-    if options.book is None and (options.provider or options.model):
-        raise BadInput("--provider and --model choose a price from --book FILE, which is missing", field="book")
+    show(found, is_example=book is None)
+    if json is not None:
+        write_json(json, as_json(found, is_example=book is None))
+    if picture is not None:
+        _draw(picture, found, is_example=book is None)
 
 
 def _unit(text: str) -> Unit | None:
@@ -107,40 +91,26 @@ def _unit(text: str) -> Unit | None:
     return units[text]
 
 
-def _prices(options: PromptOptions) -> CachePrices:
+def _prices(path: Path | None, provider: str, model: str, minimum: int) -> CachePrices:
     from parbake_llm.caching.pricing import cache_prices
     from parbake_planner.ledger.costs import read_book
     from parbake_planner.prices import Rate
 
     today = dt.datetime.now(dt.UTC).date()
-    if options.book is None:
-        rate = msgspec.convert(EXAMPLE | {"since": today}, Rate)
-    else:
-        rate = _rate(read_book(options.book, today=today), options, today)
-    return cache_prices(rate, minimum=options.minimum)
-
-
-def _rate(book: Book, options: PromptOptions, today: dt.date) -> Rate:
-    """The rate that the options name, or the only one that fits them."""
-    names = sorted({
-        (rate.provider, rate.model) for rate in book.rates
-        if options.provider in ("", rate.provider) and options.model in ("", rate.model)
-    })  # fmt: skip
+    if path is None:
+        return cache_prices(msgspec.convert(EXAMPLE | {"since": today}, Rate), minimum=minimum)
+    book = read_book(path, today=today)
+    every = sorted({rate.name[:2] for rate in book.rates})
+    names = [name for name in every if provider in ("", name[0]) and model in ("", name[1])]
     if len(names) != 1:
-        known = ", ".join(
-            f"{provider} {model}" for provider, model in names or sorted({r.name[:2] for r in book.rates})
-        )
+        asked = " ".join(filter(None, (provider, model)))
+        known = ", ".join(" ".join(name) for name in names or every)
         raise BadInput(
-            f"--book {options.book}: {_asked(options)}choose one price with --provider and --model; the book has "
-            f"{known or 'no prices'}",
+            f"--book {path}: {f'{asked!r} does not name one; ' if asked else ''}choose one price with --provider and "
+            f"--model; the book has {known or 'no prices'}",
             field="model",
         )
-    return book.rate(*names[0], on=today)
-
-
-def _asked(options: PromptOptions) -> str:
-    asked = " ".join(filter(None, (options.provider, options.model)))
-    return f"{asked!r} does not name one; " if asked else ""
+    return cache_prices(book.rate(*names[0], on=today), minimum=minimum)
 
 
 def show(plan: PromptPlan, *, is_example: bool) -> None:
@@ -160,9 +130,9 @@ def show(plan: PromptPlan, *, is_example: bool) -> None:
     table = Table("policy", "input cost", "saving", "of clairvoyant", "read", "written", "of it wasted", "warm-ups",
                   title=title, title_justify="left")  # fmt: skip
     for one in plan.used.values():
-        of_best = "-" if math.isnan(one.of_best) else f"{one.of_best:.1%}"
+        of_best = "-" if math.isnan(one.of_clairvoyant) else f"{one.of_clairvoyant:.1%}"
         table.add_row(
-            one.name, _dollars(one.cost_usd), f"{one.saving:.1%}", of_best,
+            one.name, _dollars(one.usd), f"{one.saving:.1%}", of_best,
             f"{one.read:.1%}", f"{one.written:.1%}", f"{one.wasted:.1%}", f"{one.warm_ups:,}",
         )  # fmt: skip
     table.add_row("nobody can do better than", _dollars(plan.bound_usd), *[""] * 6)
@@ -222,7 +192,7 @@ def _reason(plan: PromptPlan) -> str:
 
 
 def as_json(plan: PromptPlan, *, is_example: bool) -> dict[str, Any]:
-    """The plan as JSON data; values that are not numbers, or are not decided, are null.
+    """The plan as JSON data, in which what is not a number becomes null.
 
     Args:
         plan: The plan.
@@ -234,25 +204,16 @@ def as_json(plan: PromptPlan, *, is_example: bool) -> dict[str, Any]:
         for g in plan.gates
     ]  # fmt: skip
     rows = {
-        name: {
-            "usd": one.cost_usd, "saving": one.saving, "of_clairvoyant": _finite(one.of_best), "read": one.read,
-            "written": one.written, "wasted": one.wasted, "warm_ups": one.warm_ups,
-        }
-        for name, one in plan.used.items()
-    }  # fmt: skip
-    hour = plan.prices.break_even(hour=True)
+        one.name: {name: value for name, value in asdict(one).items() if name != "name"} for one in plan.used.values()
+    }
     return {
         "adopted": None if is_example else plan.adopted, "reason": "" if is_example else _reason(plan),
         "missing": ["prices"] if is_example else [], "base": plan.base, "best_simple": plan.best_simple,
         "policies": rows, "gates": gates, "bound_usd": plan.bound_usd, "requests": plan.requests, "judged": plan.judged,
         "without_repeat": plan.without_repeat, "groups": plan.groups, "span_s": plan.span_s,
-        "break_even_5m": _finite(plan.prices.break_even(hour=False)), "break_even_1h": _finite(hour),
+        "break_even_5m": plan.prices.break_even(hour=False), "break_even_1h": plan.prices.break_even(hour=True),
         "notes": list(plan.notes),
     }  # fmt: skip
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _draw(path: Path, plan: PromptPlan, *, is_example: bool) -> None:

@@ -15,7 +15,7 @@ from parbake.cli.support.output import print_table
 from parbake.errors import BadInput
 from parbake_llm.caching.strategy_names import PLANNED, WARM
 from parbake_llm.care.prompt_report import PromptReport, PromptRow
-from parbake_llm.cli.plan_prompt import PromptOptions, plan_prompt, show
+from parbake_llm.cli.plan_prompt import BookFile, command, show
 from parbake_llm.ports.prompts import Tool
 from parbake_llm.prefix import is_prefix
 from parbake_llm.prompts_plugin import Prompts
@@ -27,8 +27,6 @@ from parbake_planner.ledger.costs import CostBook
 prompt = typer.Typer(
     no_args_is_help=True, help="Explain the prefixes of prompts: blocks, breakpoints and expected hits."
 )
-BookFile = Annotated[Path | None, typer.Option(help="a dated cost book, as JSON")]
-PLAN_EPILOG = "Example: parbake prompt plan trace.jsonl --book book.json --provider anthropic --model claude-sonnet"
 PLANNED_EPILOG = "Example: parbake prompt planned shop:app rules --book book.json --generator anthropic --adopt"
 EPILOG = "Example: parbake prompt explain shop:app --book costs.json --conversations 20"
 
@@ -55,36 +53,7 @@ def explain(
     _show(found)
 
 
-@prompt.command(epilog=PLAN_EPILOG)
-def plan(
-    trace: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TRACE",
-            help="CSV or .jsonl with timestamp, input_tokens, output_tokens, and session or hash_ids",
-        ),
-    ],
-    *,
-    book: BookFile = None,
-    provider: Annotated[str, typer.Option(help="the provider in the book")] = "",
-    model: Annotated[str, typer.Option(help="the model in the book")] = "",
-    tokens_per_block: Annotated[int, typer.Option(min=1, help="the tokens that one of hash_ids stands for")] = 512,
-    unit: Annotated[
-        str, typer.Option(help="what numbers in timestamp count, s or ms; told by the trace if missing")
-    ] = "",
-    minimum: Annotated[
-        int, typer.Option(min=0, help="the least number of tokens of a prefix that the model caches")
-    ] = 1024,
-    json: Annotated[Path | None, typer.Option("--json", help="write the plan to this file, as JSON")] = None,
-    picture: Annotated[Path | None, typer.Option(help="draw each policy's saving; .svg or .png")] = None,
-) -> None:
-    """Replay a trace of model requests under every way to use the provider's cache; adopt one if it surely pays."""
-    plan_prompt(
-        PromptOptions(
-            trace=trace, book=book, provider=provider, model=model, block=tokens_per_block, unit=unit,
-            minimum=minimum, json=json, picture=picture,
-        )
-    )  # fmt: skip
+prompt.registered_commands += command.registered_commands  # ``plan``, between the other two
 
 
 @prompt.command(epilog=PLANNED_EPILOG)

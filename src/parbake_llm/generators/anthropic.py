@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from parbake_llm.generators._hosted.anthropic_messages import MessageReply, message_request
-from parbake_llm.generators._hosted.claude_rules import claude_rules
-from parbake_llm.generators._hosted.clients.anthropic_client import KEY, MODEL, anthropic_client, anthropic_settings
-from parbake_llm.generators._hosted.clients.keys import check_model
+from parbake_llm.generators._hosted.anthropic_endpoint import MODEL, AnthropicEndpoint
+from parbake_llm.generators._hosted.anthropic_messages import MessageReply
+from parbake_llm.generators._hosted.clients.sdk_client import SdkClient
 from parbake_llm.generators._hosted.clients.sdk_errors import document
-from parbake_llm.generators._hosted.request import Attempt
-from parbake_llm.generators._hosted.sdk_hosted import SdkHosted
+from parbake_llm.generators._hosted.request import Attempt, Hosted
 from parbake_llm.ports.generator import Delta
 from parbake_llm.ports.prompts import Prompt
 from parbake_llm.prefix_caches.recent import Recent
@@ -24,10 +22,8 @@ SESSIONS = 10_000
 """The sessions whose last reply is remembered, if the provider is to compare requests."""
 
 
-class AnthropicGenerator(SdkHosted):
+class AnthropicGenerator(AnthropicEndpoint, Hosted[SdkClient]):
     """Generates through the official client; connects within 1 s and retries at most once inside a request."""
-
-    name = "anthropic"
 
     def __init__(
         self,
@@ -56,26 +52,12 @@ class AnthropicGenerator(SdkHosted):
             ProviderError: The key, the model or the address cannot be used.
             MissingDependency: The client is not installed.
         """
-        check_model(model)
-        super().__init__(
-            anthropic_client("an Anthropic generator", api_key=api_key, base_url=base_url),
-            provider="anthropic", model=model, rules=rules or claude_rules(model), keys={KEY: api_key}, options=options,
-        )  # fmt: skip
-
+        super().__init__(model=model, api_key=api_key, base_url=base_url, rules=rules, options=options)
         self._replies: Recent[str, str] | None = Recent(SESSIONS) if diagnose else None
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> AnthropicGenerator:
-        """Read ``ANTHROPIC_API_KEY`` (or ``ANTHROPIC_API_KEY_FILE``), ``ANTHROPIC_BASE_URL`` and ``ANTHROPIC_MODEL``.
-
-        Raises :class:`ProviderError` that names the missing variable.
-        """
-        return cls(**anthropic_settings(environment))
 
     async def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         reply = MessageReply(self.name)
-        body = message_request(prompt, self.rules) | {"model": self.model, "max_tokens": max_tokens, "stream": True}
-        body |= self._compared(prompt.session)
+        body = self._body(prompt, max_tokens) | {"stream": True} | self._compared(prompt.session)
         async with await self._client.here().messages.create(
             **body, extra_body=self._options or None, timeout=self._client.timeout(attempt.left())
         ) as events:

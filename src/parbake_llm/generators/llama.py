@@ -245,7 +245,7 @@ class _End:
 
 
 async def _deltas(queue: asyncio.Queue[Any]) -> AsyncIterator[Delta]:
-    reply, sent = StreamReply("the local model", field="llama"), None
+    reply, sent = StreamReply("llama", "the local model"), None
     while not isinstance(chunk := await queue.get(), _End):
         if isinstance(chunk, _Sent):
             sent = chunk

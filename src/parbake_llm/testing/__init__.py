@@ -11,13 +11,10 @@ It caches prefixes as the providers do, on a clock that the test advances, and f
         box.advance(301)          # cached prefixes lapse
         box.requests[-1].usage    # what was read from the cache, and what was written to it
 
-The batch interfaces of the three are there, too: ``box.jobs`` says how long a job takes, and ``advance`` ends it.
-
 A model whose name is that of a fault (see :class:`ProviderFault`) has it. ``flaky-2`` fails twice, and then works.
 """
 
 from parbake_llm.testing.box import ProviderBox
-from parbake_llm.testing.jobs import BoxJob, JobBoard, SubmitFault
 from parbake_llm.testing.script import BoxRequest, ProviderFault, ScriptedReply
 
-__all__ = ["BoxJob", "BoxRequest", "JobBoard", "ProviderBox", "ProviderFault", "ScriptedReply", "SubmitFault"]
+__all__ = ["BoxRequest", "ProviderBox", "ProviderFault", "ScriptedReply"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parbake_llm.ports.prompts import Ttl
-from parbake_llm.testing.dialect import WireDialect, check_results, check_schema, dumped, halves, output_tokens, require
+from parbake_llm.testing.dialect import WireDialect, check_calls, check_schema, dumped, halves, output_tokens, require
 from parbake_llm.testing.prefixes import BoxCache, CacheUsage, PromptPiece, Refusal
 from parbake_llm.testing.script import ScriptedReply
 
@@ -43,7 +43,7 @@ class AnthropicMessages(WireDialect):
         """See :class:`WireDialect`."""
         message: dict[str, Any] = {
             "id": "msg_box", "type": "message", "role": "assistant", "model": model, "content": [],
-            "stop_reason": None, "stop_sequence": None, "usage": _reported(usage) | {"output_tokens": 1},
+            "stop_reason": None, "stop_sequence": None, "usage": reported(usage) | {"output_tokens": 1},
         }  # fmt: skip
         yield _event("message_start", message=message)
         if reply.text:
@@ -66,7 +66,7 @@ class AnthropicMessages(WireDialect):
             yield _event("content_block_stop", index=at)
         stop = {"stop_reason": "tool_use" if reply.calls else "end_turn", "stop_sequence": None}
         counts = {"input_tokens": usage.uncached, "cache_read_input_tokens": usage.read}
-        yield _event("message_delta", delta=stop, usage=_made(reply) | counts)
+        yield _event("message_delta", delta=stop, usage=made(reply) | counts)
         yield _event("message_stop")
 
     def malformed(self) -> bytes:
@@ -78,27 +78,8 @@ class AnthropicMessages(WireDialect):
         return _event("error", error={"type": "overloaded_error", "message": "Overloaded"})
 
 
-def message(reply: ScriptedReply, usage: CacheUsage, model: str) -> dict[str, Any]:
-    """A whole message, as a batch has it.
-
-    Args:
-        reply: The reply.
-        usage: The tokens of the prompt.
-        model: The model's name.
-    """
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": reply.text}] if reply.text else []
-    blocks += [
-        {"type": "tool_use", "id": call.id, "name": call.name, "input": json.loads(call.arguments)}
-        for call in reply.calls
-    ]
-    return {
-        "id": "msg_box", "type": "message", "role": "assistant", "model": model, "content": blocks,
-        "stop_reason": "tool_use" if reply.calls else "end_turn", "stop_sequence": None,
-        "usage": _reported(usage) | _made(reply),
-    }  # fmt: skip
-
-
-def _reported(usage: CacheUsage) -> dict[str, Any]:
+def reported(usage: CacheUsage) -> dict[str, Any]:
+    """The tokens of a prompt, as a message reports them."""
     return {
         "input_tokens": usage.uncached,
         "cache_read_input_tokens": usage.read,
@@ -110,7 +91,8 @@ def _reported(usage: CacheUsage) -> dict[str, Any]:
     }
 
 
-def _made(reply: ScriptedReply) -> dict[str, Any]:
+def made(reply: ScriptedReply) -> dict[str, Any]:
+    """The tokens of a reply, as a message reports them."""
     return {"output_tokens": output_tokens(reply), "output_tokens_details": {"thinking_tokens": reply.reasoning}}
 
 
@@ -131,7 +113,7 @@ def _pieces(body: Mapping[str, Any]) -> list[PromptPiece]:
     messages = require(body, "messages", list)
     if messages[0].get("role") != "user":
         raise Refusal(400, "messages: the first one must be the user's")
-    _check_calls(messages)
+    check_calls((_ids(each, "tool_result", "tool_use_id"), _ids(each, "tool_use", "id")) for each in messages)
     return found + [_piece(block, each["role"]) for each in messages for block in _blocks(each.get("content") or "")]
 
 
@@ -158,10 +140,6 @@ def _ttl(block: Mapping[str, Any]) -> Ttl | None:
     return found
 
 
-def _check_calls(messages: list[Any]) -> None:
-    """Raise :class:`Refusal` unless the message after tool calls has their results."""
-    called: list[str] = []
-    for message in [*messages, {"role": "end", "content": []}]:
-        blocks = [block for block in message.get("content") or () if isinstance(block, Mapping)]
-        check_results(called, [block["tool_use_id"] for block in blocks if block.get("type") == "tool_result"])
-        called = [block["id"] for block in blocks if block.get("type") == "tool_use"]
+def _ids(message: Mapping[str, Any], kind: str, name: str) -> list[str]:
+    blocks = [block for block in message.get("content") or () if isinstance(block, Mapping)]
+    return [block[name] for block in blocks if block.get("type") == kind]

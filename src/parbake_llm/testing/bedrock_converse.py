@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from parbake_llm.testing.dialect import WireDialect, check_results, check_schema, dumped, halves, output_tokens, require
+from parbake_llm.testing.dialect import WireDialect, check_calls, check_schema, dumped, halves, output_tokens, require
 from parbake_llm.testing.event_stream import event, exception
 from parbake_llm.testing.prefixes import BoxCache, CacheUsage, PromptPiece, Refusal
 from parbake_llm.testing.script import ScriptedReply
@@ -65,7 +65,7 @@ class BedrockConverse(WireDialect):
                 yield event("contentBlockDelta", {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": at})
             yield event("contentBlockStop", {"contentBlockIndex": at})
         yield event("messageStop", {"stopReason": "tool_use" if reply.calls else "end_turn"})
-        yield event("metadata", {"usage": _reported(reply, usage), "metrics": {"latencyMs": 1}})
+        yield event("metadata", {"usage": reported(reply, usage), "metrics": {"latencyMs": 1}})
 
     def malformed(self) -> bytes:
         """See :class:`WireDialect`."""
@@ -78,25 +78,13 @@ class BedrockConverse(WireDialect):
         return exception("serviceUnavailableException", "The service is unavailable.")
 
 
-def output(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
-    """A whole output, as a batch has it.
+def reported(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
+    """The tokens of a reply and its prompt, as an answer reports them.
 
     Args:
         reply: The reply.
         usage: The tokens of the prompt.
     """
-    blocks: list[dict[str, Any]] = [{"text": reply.text}] if reply.text else []
-    for call in reply.calls:
-        use = {"toolUseId": call.id, "name": call.name, "input": json.loads(call.arguments)}
-        blocks.append({"toolUse": use})
-    return {
-        "output": {"message": {"role": "assistant", "content": blocks}},
-        "stopReason": "tool_use" if reply.calls else "end_turn",
-        "usage": _reported(reply, usage),
-    }
-
-
-def _reported(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
     made = output_tokens(reply)
     details = [{"ttl": "1h", "inputTokens": usage.written_hour}, {"ttl": "5m", "inputTokens": usage.written}]
     return {
@@ -119,7 +107,7 @@ def _pieces(body: Mapping[str, Any]) -> list[PromptPiece]:
     roles = [message.get("role") for message in messages]
     if roles != (["user", "assistant"] * len(roles))[: len(roles)]:
         raise Refusal(400, "messages: the roles must alternate, and the first must be the user's")
-    _check_calls(messages)
+    check_calls((_ids(message, "toolResult"), _ids(message, "toolUse")) for message in messages)
     found = [*_marked(tools, "tool"), *_marked(body.get("system") or [], "system")]
     for message in messages:
         found += _marked(message.get("content") or [], message["role"])
@@ -139,10 +127,5 @@ def _marked(blocks: Iterable[Mapping[str, Any]], label: str) -> list[PromptPiece
     return found
 
 
-def _check_calls(messages: list[Any]) -> None:
-    """Raise :class:`Refusal` unless the message after tool calls has their results."""
-    called: list[str] = []
-    for message in [*messages, {"content": []}]:
-        blocks = message.get("content") or []
-        check_results(called, [block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block])
-        called = [block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block]
+def _ids(message: Mapping[str, Any], kind: str) -> list[str]:
+    return [block[kind]["toolUseId"] for block in message.get("content") or () if kind in block]

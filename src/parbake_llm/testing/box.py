@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from parbake.ports.clock import Clock
 from parbake.testing.clocks import FakeClock
 from parbake_llm.testing.dialect import WireDialect
-from parbake_llm.testing.jobs import JobBoard, JobLine
 from parbake_llm.testing.prefixes import BoxCache, CacheUsage, Refusal
-from parbake_llm.testing.script import Answer, BoxRequest, DialectName, ProviderFault, Script, ScriptedReply
-from parbake_llm.testing.server import DIALECTS, serving
+from parbake_llm.testing.script import Answer, BoxRequest, Script, ScriptedReply
+from parbake_llm.testing.server import BoxHandler, serving
 
 KEY = "box-key-0123456789"
 
@@ -27,8 +26,10 @@ class ProviderBox:
         minimum: The least tokens of a prefix that is cached; a token is four characters.
         retry_after_s: What refusals ask to wait, in seconds; ``None`` if they do not ask.
         slow_s: How long the fault ``slow`` sends nothing, in seconds.
-        jobs: The jobs of the batch interfaces, and how the next ones fare.
+        clock: The clock of the caches.
     """
+
+    handler: ClassVar[type[BoxHandler]] = BoxHandler
 
     def __init__(self, *, key: str = KEY, minimum: int = 1024, clock: Clock | None = None) -> None:
         """Create the box; it serves once it is entered.
@@ -36,17 +37,16 @@ class ProviderBox:
         Args:
             key: The key that it accepts.
             minimum: The least tokens of a prefix that is cached.
-            clock: The clock of the caches and jobs, if not one of its own that :meth:`advance` moves.
+            clock: The clock of the caches, if not one of its own that :meth:`advance` moves.
         """
         self.key, self.minimum = key, minimum
         self.retry_after_s: float | None = None
         self.slow_s = 60.0
         self.requests: list[BoxRequest] = []
         self.has_closed = threading.Event()
-        self._clock: Clock = clock or FakeClock()
-        self._cache = BoxCache(self._clock.now)
+        self.clock: Clock = clock or FakeClock()
+        self._cache = BoxCache(self.clock.now)
         self._script = Script()
-        self.jobs = JobBoard(self._clock.now, self._answered)
         self._open = ExitStack()
         self._port = 0
 
@@ -64,22 +64,17 @@ class ProviderBox:
     @property
     def openai_url(self) -> str:
         """The base URL for clients of OpenAI."""
-        return f"{self._root}/openai/v1"
+        return f"{self.root}/openai/v1"
 
     @property
     def anthropic_url(self) -> str:
         """The base URL for clients of Anthropic."""
-        return f"{self._root}/anthropic"
+        return f"{self.root}/anthropic"
 
     @property
     def bedrock_url(self) -> str:
         """The endpoint's URL for clients of Bedrock and its runtime."""
-        return f"{self._root}/bedrock"
-
-    @property
-    def s3_url(self) -> str:
-        """The endpoint's URL for clients of S3, whose only use is the files of Bedrock's jobs."""
-        return f"{self._root}/s3"
+        return f"{self.root}/bedrock"
 
     def reply(self, *replies: str | ScriptedReply | Answer) -> None:
         """Say what to reply: texts and scripted replies are given once and in order, a function whenever none is left.
@@ -90,10 +85,10 @@ class ProviderBox:
             self._script.add(each)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass for the caches and the jobs. Raises :class:`RuntimeError` if the box has a clock of yours."""
-        if not isinstance(self._clock, FakeClock):
+        """Let time pass for the caches. Raises :class:`RuntimeError` if the box has a clock of yours."""
+        if not isinstance(self.clock, FakeClock):
             raise RuntimeError("this box has another clock: advance that one")  # noqa: TRY004 - no argument is wrong
-        self._clock.advance(seconds)
+        self.clock.advance(seconds)
 
     def evict(self) -> None:
         """Forget every cached prefix."""
@@ -114,20 +109,9 @@ class ProviderBox:
         usage = dialect.usage(request.body, request.model, self._cache, self.minimum)
         return self._script.reply(request), usage
 
-    def _answered(self, dialect: DialectName, line: JobLine) -> tuple[ScriptedReply, CacheUsage]:
-        """Choose the reply to a request of a job; a wrong one fails alone."""
-        request = BoxRequest(dialect, line.model, dict(line.body) | {"stream": True})
-        try:
-            return self.accept(DIALECTS[dialect], request)
-        except (Refusal, AttributeError, KeyError, TypeError, ValueError):
-            return ScriptedReply(fault=ProviderFault.BROKEN), CacheUsage(0)
-
-    def note(self, request: BoxRequest) -> None:
-        """Keep a request; called by the server."""
-        self.requests.append(request)
-
     @property
-    def _root(self) -> str:
+    def root(self) -> str:
+        """The address of the server. Raises :class:`RuntimeError` while it does not serve."""
         if not self._port:
             raise RuntimeError("the box serves only as a context manager: with ProviderBox() as box: ...")
         return f"http://127.0.0.1:{self._port}"

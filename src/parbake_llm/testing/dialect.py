@@ -101,6 +101,18 @@ def check_results(called: list[str], answered: list[str]) -> None:
         raise Refusal(400, "each tool call needs one result in the message after it")
 
 
+def check_calls(messages: Iterable[tuple[list[str], list[str]]]) -> None:
+    """Raise :class:`Refusal` unless the message after tool calls has their results.
+
+    Args:
+        messages: The ids that each message has results of, and those of the calls in it.
+    """
+    called: list[str] = []
+    for answered, calls in [*messages, ([], [])]:
+        check_results(called, answered)
+        called = calls
+
+
 def require(body: Mapping[str, Any], name: str, kind: type) -> Any:
     """A member of the document; raises :class:`Refusal` if it is missing, empty or of another type.
 

@@ -57,7 +57,7 @@ class OpenAIChat(WireDialect):
             for piece in halves(call.arguments):
                 yield _chunk({"tool_calls": [{"index": at, "function": {"arguments": piece}}]})
         yield _chunk({}, "tool_calls" if reply.calls else "stop")
-        yield _data(_document([], _reported(reply, usage)))
+        yield _data(_document([], reported(reply, usage)))
         yield b"data: [DONE]\n\n"
 
     def malformed(self) -> bytes:
@@ -69,26 +69,13 @@ class OpenAIChat(WireDialect):
         return _data({"error": {"message": "The server had an error.", "type": "server_error", "code": None}})
 
 
-def completion(reply: ScriptedReply, usage: CacheUsage, model: str) -> dict[str, Any]:
-    """A whole completion, as a batch has it.
+def reported(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
+    """The tokens of a reply and its prompt, as an answer reports them.
 
     Args:
         reply: The reply.
         usage: The tokens of the prompt.
-        model: The model's name.
     """
-    said: dict[str, Any] = {"role": "assistant", "content": reply.text or None}
-    if reply.calls:
-        said["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in reply.calls
-        ]
-    choice = {"index": 0, "message": said, "finish_reason": "tool_calls" if reply.calls else "stop"}
-    head = {"id": "chatcmpl-box", "object": "chat.completion", "created": 0, "model": model}
-    return head | {"choices": [choice], "usage": _reported(reply, usage)}
-
-
-def _reported(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
     made = output_tokens(reply)
     return {
         "prompt_tokens": usage.total,

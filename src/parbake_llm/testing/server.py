@@ -5,28 +5,29 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from parbake_llm.testing.anthropic_jobs import AnthropicJobs
 from parbake_llm.testing.anthropic_messages import AnthropicMessages
 from parbake_llm.testing.bedrock_converse import BedrockConverse
-from parbake_llm.testing.bedrock_jobs import BedrockJobs
 from parbake_llm.testing.dialect import WireDialect, words
-from parbake_llm.testing.job_desk import Hangup, JobDialect, PlainRequest
-from parbake_llm.testing.jobs import JobBoard
 from parbake_llm.testing.openai_chat import OpenAIChat
-from parbake_llm.testing.openai_jobs import OpenAIJobs
 from parbake_llm.testing.prefixes import CacheUsage, Refusal
 from parbake_llm.testing.script import BoxRequest, ProviderFault, ScriptedReply
+
+if TYPE_CHECKING:
+    from parbake_llm.testing.box import ProviderBox
 
 LARGEST = 32 << 20
 """The largest request in bytes."""
 _SILENCE_S = 30.0
 """How long a client may be silent while it sends its request, in seconds."""
+WRONG = (Refusal, AttributeError, KeyError, TypeError, ValueError)
+"""What a wrong request can cause."""
 _STATUSES = {ProviderFault.RATE_LIMITED: 429, ProviderFault.OVERLOADED: 529, ProviderFault.BROKEN: 500}
 _SECRET = {"authorization", "x-api-key", "x-amz-security-token"}
 _ROUTES: tuple[tuple[str, str, WireDialect], ...] = (
@@ -39,114 +40,83 @@ DIALECTS = {dialect.name: dialect for _, _, dialect in _ROUTES}
 """The protocols by their names."""
 
 
-class Desk(Protocol):
-    """What the server needs of the box."""
+class BoxHandler(BaseHTTPRequestHandler):
+    """Answers one request.
 
-    key: str
-    retry_after_s: float | None
-    slow_s: float
-    has_closed: threading.Event
-    jobs: JobBoard
-
-    def accept(self, dialect: WireDialect, request: BoxRequest) -> tuple[ScriptedReply, CacheUsage]:
-        """Check a request and choose the reply; raises :class:`Refusal`."""
-        ...
-
-    def note(self, request: BoxRequest) -> None:
-        """Keep a request."""
-        ...
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
+    Attributes:
+        desk: The box.
+    """
 
     protocol_version = "HTTP/1.1"
     timeout = _SILENCE_S
-    desk: Desk
-    job_dialects: Sequence[JobDialect]
+    desk: ProviderBox
 
     def do_POST(self) -> None:
         """Answer a request of any of the dialects."""
         self.close_connection = True
         with contextlib.suppress(OSError):  # the client left
-            if not self._answer_about_jobs():
-                self._answer()
+            self._answer()
 
-    def do_GET(self) -> None:
-        """Answer a request about jobs."""
-        self.close_connection = True
-        with contextlib.suppress(OSError):
-            if not self._answer_about_jobs():
-                self._send(404, b'{"error": {"message": "no such path"}}', {})
-
-    def do_PUT(self) -> None:
-        """Keep an object."""
-        self.do_GET()
-
-    def _answer_about_jobs(self) -> bool:
-        """Answer a request of a batch interface; ``False`` if it belongs to none."""
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        path = unquote(self.path.partition("?")[0])
-        found = next((each for each in self.job_dialects if each.owns(path)), None)
-        if found is None:
-            return False
+    def received(self) -> tuple[bytes, dict[str, str]]:
+        """The body of the request, and its headers in lower case."""
         raw = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LARGEST + 1))
-        root = f"http://{self.headers['Host']}"
-        try:
-            self._check_key(found.dialect, headers)
-            answer = found.answer(self.desk.jobs, PlainRequest(self.command, self.path, headers, raw), root)
-        except Hangup:
-            return True
-        except Refusal as refusal:
-            answer = found.refusal(refusal.status, str(refusal))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            answer = found.refusal(400, f"the request has a wrong shape: {type(error).__name__}: {error}")
-        self._send(answer.status, answer.body, {**answer.headers, "Content-Type": answer.content_type})
-        return True
+        return raw, {name.lower(): value for name, value in self.headers.items()}
+
+    def check_key(self, dialect: WireDialect, headers: Mapping[str, str]) -> None:
+        """Raise :class:`Refusal` for a request without the box's key."""
+        if dialect.key(headers) != self.desk.key:
+            raise Refusal(401, "the key is missing or wrong")
+
+    def send(self, status: int, document: bytes, headers: Mapping[str, str]) -> None:
+        """Send a whole answer.
+
+        Args:
+            status: The status.
+            document: The body.
+            headers: Headers beside the usual ones.
+        """
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Connection": "close", **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(document)))
+        self.end_headers()
+        self.wfile.write(document)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Log nothing."""
 
     def _answer(self) -> None:
-        raw = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LARGEST + 1))
+        raw, headers = self.received()
         route = _route(self.path)
         if route is None:
-            self._send(404, b'{"error": {"message": "no such path"}}', {})
+            self.send(404, b'{"error": {"message": "no such path"}}', {})
             return
         model, dialect = route
-        headers = {name.lower(): value for name, value in self.headers.items()}
         shown = {name: value for name, value in headers.items() if name not in _SECRET}
         request = BoxRequest(dialect.name, model, {}, shown)
         try:
-            self._check_key(dialect, headers)
+            self.check_key(dialect, headers)
             body = _document(raw)
-            request = BoxRequest(dialect.name, model or str(body.get("model") or ""), body, shown)
+            request = replace(request, model=model or str(body.get("model") or ""), body=body)
             reply, usage = self.desk.accept(dialect, request)
-        except Refusal as refusal:
-            self._refuse(dialect, request, refusal.status, str(refusal))
-            return
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            self._refuse(dialect, request, 400, f"the request has a wrong shape: {type(error).__name__}: {error}")
-            return
-        self._reply(dialect, BoxRequest(dialect.name, request.model, body, shown, usage), reply)
+        except WRONG as error:
+            self._refuse(dialect, request, refused(error))
+        else:
+            self._reply(dialect, replace(request, usage=usage), reply)
 
-    def _check_key(self, dialect: WireDialect, headers: Mapping[str, str]) -> None:
-        if dialect.key(headers) != self.desk.key:
-            raise Refusal(401, "the key is missing or wrong")
-
-    def _refuse(self, dialect: WireDialect, request: BoxRequest, status: int, message: str) -> None:
-        self.desk.note(BoxRequest(dialect.name, request.model, request.body, request.headers, None, status))
-        document, headers = dialect.refusal(status, message)
+    def _refuse(self, dialect: WireDialect, request: BoxRequest, refusal: Refusal) -> None:
+        self.desk.requests.append(replace(request, usage=None, status=refusal.status))
+        document, headers = dialect.refusal(refusal.status, str(refusal))
         wait = self.desk.retry_after_s
-        self._send(status, document, headers | ({} if wait is None else {"retry-after": f"{wait:g}"}))
+        self.send(refusal.status, document, headers | ({} if wait is None else {"retry-after": f"{wait:g}"}))
 
     def _reply(self, dialect: WireDialect, request: BoxRequest, reply: ScriptedReply) -> None:
         if reply.fault is not None and (status := _STATUSES.get(reply.fault)) is not None:
             status = 503 if status == 529 and dialect.name != "anthropic" else status
-            self._refuse(dialect, request, status, "this model fails on purpose")
+            self._refuse(dialect, request, Refusal(status, "this model fails on purpose"))
             return
         status = 0 if reply.fault is ProviderFault.DOWN else 200
-        self.desk.note(BoxRequest(dialect.name, request.model, request.body, request.headers, request.usage, status))
+        self.desk.requests.append(replace(request, status=status))
         if reply.fault is ProviderFault.SLOW:
             self.desk.has_closed.wait(self.desk.slow_s)
         if reply.fault is not ProviderFault.DOWN:
@@ -166,13 +136,12 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.fault is not ProviderFault.CUT:
             self.wfile.write(b"0\r\n\r\n")
 
-    def _send(self, status: int, document: bytes, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Connection": "close", **headers}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(document)))
-        self.end_headers()
-        self.wfile.write(document)
+
+def refused(error: Exception) -> Refusal:
+    """The refusal for an error that a wrong request has caused."""
+    if isinstance(error, Refusal):
+        return error
+    return Refusal(400, f"the request has a wrong shape: {type(error).__name__}: {error}")
 
 
 def _route(path: str) -> tuple[str, WireDialect] | None:
@@ -211,12 +180,9 @@ def _frames(dialect: WireDialect, reply: ScriptedReply, usage: CacheUsage, model
 
 
 @contextlib.contextmanager
-def serving(desk: Desk) -> Iterator[int]:
+def serving(desk: ProviderBox) -> Iterator[int]:
     """Serve at a free port of the loopback interface; yield the port."""
-    about_jobs = (AnthropicJobs(), BedrockJobs(), OpenAIJobs())
-    members = {"desk": desk, "job_dialects": about_jobs}
-    handler: Callable[..., BaseHTTPRequestHandler] = type("_BoxHandler", (_Handler,), members)
-    with _Server(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), type("_Handler", (desk.handler,), {"desk": desk})) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="provider-box", daemon=True)
         thread.start()
         try:

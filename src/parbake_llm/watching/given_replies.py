@@ -6,11 +6,10 @@ import hashlib
 import re
 import threading
 from collections.abc import Sequence
-from typing import Protocol
 
-from parbake.protocol.cause import Reason
 from parbake.protocol.record import Record
 from parbake.protocol.recording import Recording
+from parbake.serving.bonds import Bonds
 from parbake_llm.prefix_caches.recent import Recent
 
 KEPT, KEPT_S = 50_000, 86_400.0
@@ -19,41 +18,11 @@ MOST_SOURCES = 16
 _NUMBER = re.compile(r"\d")
 
 
-class ReplyBonds(Protocol):
-    """The part of an app that binds replies: :attr:`parbake.App.bonds`."""
-
-    async def begin(self) -> Recording:
-        """Read the stamp before anything else is read."""
-        ...
-
-    def check(self, tags: Sequence[str]) -> None:
-        """Raise :class:`parbake.errors.BadInput` for a tag that the app could never raise."""
-        ...
-
-    def seal(self, recording: Recording, tags: Sequence[str], started: float) -> Record | None:
-        """Make a record without a value.
-
-        Args:
-            recording: What :meth:`begin` returned.
-            tags: What binds the record.
-            started: When it was begun, in epoch seconds.
-        """
-        ...
-
-    def now(self) -> float:
-        """The current time, in epoch seconds."""
-        ...
-
-    async def reason(self, record: Record, sla_s: float) -> Reason | None:
-        """Why a record does not hold any more; ``None`` while it does."""
-        ...
-
-
 class GivenReplies:
     """The replies that this process has given, each bound to what it states, by a hash of its text."""
 
-    def __init__(self, bonds: ReplyBonds) -> None:
-        """Remember none yet; ``bonds`` knows what has changed."""
+    def __init__(self, bonds: Bonds) -> None:
+        """Remember none yet; ``bonds`` (:attr:`parbake.App.bonds`) knows what has changed."""
         self._bonds = bonds
         self._kept: Recent[bytes, dict[tuple[str, ...], Record | None]] = Recent(KEPT)
         self._lock = threading.Lock()

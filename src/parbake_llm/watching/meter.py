@@ -13,9 +13,9 @@ from parbake.serving import request as scope
 from parbake_llm.ports.generator import Delta, Generator
 from parbake_llm.ports.prompts import Prompt
 from parbake_llm.prefix_caches.reconciled import Reconciliation
-from parbake_llm.watching.places import place_of, rules_of
+from parbake_llm.watching.places import cache_of
 from parbake_llm.watching.prompt_watch import PromptWatch, Sent
-from parbake_llm.watching.shares import size_of, split
+from parbake_llm.watching.shares import split
 from parbake_planner.ledger.sqlite_ledger import LedgerFile
 
 BATCH, PREFIX_LANE = "batch", "prefix"
@@ -39,9 +39,7 @@ class TokenMeter:
             generator: What is asked.
             prompt: The prompt.
         """
-        return self.watch.send(
-            place_of(generator), rules_of(generator), prompt, now=self._clock.now(), is_warm_up=lane == PREFIX_LANE
-        )
+        return self.watch.send(*cache_of(generator), prompt, now=self._clock.now(), is_warm_up=lane == PREFIX_LANE)
 
     def report(self, task: str, lane: str, generator: Generator, sent: Sent, last: Delta) -> None:
         """Book a finished generation.
@@ -62,9 +60,9 @@ class TokenMeter:
         if self._ledger is None or not (usage.input or usage.output):
             return
         if prefix and not sent.is_warm_up:
-            size = size_of(sent.prompt.session, sent.shares, usage)
-            tokens = (size.prefix_tokens, size.stable_tokens, size.tokens)
-            self._ledger.prompted(prefix, generator.name, size.session, size.digest, tokens)
+            tokens, shares = usage.input or 0, sent.shares
+            sizes = (round(tokens * shares.shared), round(tokens * shares.stable), tokens)
+            self._ledger.prompted(prefix, generator.name, sent.prompt.session, shares.digest, sizes)
         if prefix and (cause := last.told or _guessed(found)):
             self._ledger.cache_missed(prefix, generator.name, cause)
         of_prefix, rest = split(sent.shares.prefix, usage) if prefix else (Usage(), usage)

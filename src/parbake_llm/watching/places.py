@@ -25,6 +25,11 @@ def rules_of(generator: Generator) -> CacheRules:
     return getattr(generator, "rules", None) or NO_CACHE
 
 
+def cache_of(generator: Generator) -> tuple[CachePlace, CacheRules]:
+    """The cache that a generator's requests meet, and how it works."""
+    return place_of(generator), rules_of(generator)
+
+
 def rules_named(generator: Generator, name: str) -> CacheRules | None:
     """How the cache of a generator works, or of the member of a chain that has the name; ``None`` if none has it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -29,78 +29,57 @@ TOLERANCE = 0.02
 """The share of the input tokens by which a report may differ from its prediction before it contradicts it."""
 
 
-class Marking(Protocol):
-    """Places the breakpoints of prompts."""
-
-    def __call__(self, place: CachePlace, rules: CacheRules, prompt: Prompt, now: float, /) -> Prompt:
-        """Return the prompt with breakpoints for a cache with its rules, at a time in epoch seconds."""
-        ...
-
-
 class WarmUp(msgspec.Struct, frozen=True):
-    """A prompt to send to a cache before ``until`` (epoch seconds), so that a prefix does not lapse."""
+    """A prompt to send to a cache before ``until`` (epoch seconds), so that a prefix does not lapse.
+
+    ``entry`` is the number by which the plan that wants it knows the prefix.
+    """
 
     place: CachePlace
     prompt: Prompt
     until: float
+    entry: int = 0
 
 
-@runtime_checkable
-class Warming(Marking, Protocol):
-    """Places breakpoints, and also says what to warm."""
+class Marked(NamedTuple):
+    """A prompt with its breakpoints, and what the plan that set them has measured of it."""
+
+    prompt: Prompt
+    measured: Any = None
+
+
+class Marking:
+    """Places the breakpoints of prompts, and says what to warm. This one follows the volatility of the blocks."""
+
+    def __call__(self, place: CachePlace, rules: CacheRules, prompt: Prompt, now: float, /) -> Marked:
+        """Return the prompt with breakpoints for a cache with its rules, at a time in epoch seconds."""
+        del place, now
+        return Marked(placed(prompt, rules))
 
     def due(self, now: float) -> Sequence[WarmUp]:
         """Take the warm-ups that are due at a time, in epoch seconds."""
-        ...
+        del now
+        return ()
 
-    def answered(self, place: CachePlace, prompt: Prompt, usage: Usage, at: float, *, is_warm_up: bool) -> None:
+    def answered(self, place: CachePlace, sent: Marked, usage: Usage, at: float, *, is_warm_up: bool) -> None:
         """Learn what a request has left in a cache.
 
         Args:
             place: The cache.
-            prompt: What was sent, with its breakpoints.
+            sent: What was sent.
             usage: The tokens that the provider reported.
             at: When it was sent, in epoch seconds.
             is_warm_up: It was sent because of :meth:`due`.
         """
-        ...
 
-    def kept_elsewhere(self, warm_up: WarmUp, now: float) -> None:
-        """Learn that another process sends a warm-up.
-
-        Args:
-            warm_up: One that :meth:`due` has returned.
-            now: Epoch seconds.
-        """
-        ...
+    def kept_elsewhere(self, warm_up: WarmUp) -> None:
+        """Learn that another process sends a warm-up that :meth:`due` has returned."""
 
     def warms_no_more(self, place: CachePlace) -> None:
         """Learn that a cache cannot be warmed."""
-        ...
 
 
-class Sent(msgspec.Struct, frozen=True):
-    """A request on its way.
-
-    Attributes:
-        place: The cache.
-        rules: How it works.
-        prompt: The prompt with its breakpoints.
-        pieces: The prompt as the cache compares it.
-        shares: Which of its tokens belong to the prefix.
-        at: When it began, in epoch seconds.
-        prediction: What is expected of the cache; ``None`` if nothing can be expected.
-        is_warm_up: Nobody asked: it only keeps a prefix from lapsing.
-    """
-
-    place: CachePlace
-    rules: CacheRules
-    prompt: Prompt
-    pieces: tuple[Piece, ...]
-    shares: PromptShares
-    at: float
-    prediction: Prediction | None
-    is_warm_up: bool = False
+BY_VOLATILITY = Marking()
 
 
 class PrefixPlace(msgspec.Struct, frozen=True):
@@ -109,6 +88,35 @@ class PrefixPlace(msgspec.Struct, frozen=True):
     prefix: str
     kind: tuple[str, ...]
     place: CachePlace
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A request on its way.
+
+    Attributes:
+        key: The cache, and the kind of prefix.
+        rules: How the cache works.
+        marked: The prompt with its breakpoints.
+        pieces: The prompt as the cache compares it.
+        shares: Which of its tokens belong to the prefix.
+        at: When it began, in epoch seconds.
+        prediction: What is expected of the cache; ``None`` if nothing can be expected.
+        is_warm_up: Nobody asked: it only keeps a prefix from lapsing.
+    """
+
+    key: PrefixPlace
+    rules: CacheRules
+    marked: Marked
+    pieces: tuple[Piece, ...]
+    shares: PromptShares
+    at: float
+    prediction: Prediction | None
+    is_warm_up: bool = False
+
+    @property
+    def prompt(self) -> Prompt:
+        """The prompt with its breakpoints."""
+        return self.marked.prompt
 
 
 class PrefixStats(msgspec.Struct):
@@ -149,7 +157,6 @@ class PromptWatch:
         self._drifts: list[Drift] = []
         self._last: dict[PrefixPlace, list[str]] = {}
         self._followed: dict[str, Marking] = {}
-        self._kinds: set[tuple[str, tuple[str, ...]]] = set()
         self._tools: dict[tuple[str, tuple[str, ...]], tuple[Tool, ...]] = {}
 
     def send(
@@ -164,14 +171,15 @@ class PromptWatch:
             now: Epoch seconds.
             is_warm_up: It only keeps a prefix from lapsing.
         """
+        key = PrefixPlace(prompt.prefix, kind_of(prompt.blocks), place)
         with self._lock:
-            marked = self._followed.get(prompt.prefix, _by_volatility)(place, rules, prompt, now)
+            marked = self._followed.get(prompt.prefix, BY_VOLATILITY)(place, rules, prompt, now)
             if not is_warm_up:
-                self._kinds.add((prompt.prefix, kind_of(prompt.blocks)))
+                self._tools[key.prefix, key.kind] = prompt.tools
             cache = self._cache(place, rules)
-            cut = () if cache is None else pieces(marked)
-            found = None if cache is None else cache.predict(marked.session, cut, now=now)
-        return Sent(place, rules, marked, cut, shares_of(marked), now, found, is_warm_up)
+            cut = () if cache is None else pieces(marked.prompt)
+            found = None if cache is None else cache.predict(prompt.session, cut, now=now)
+        return Sent(key, rules, marked, cut, shares_of(marked.prompt), now, found, is_warm_up)
 
     def report(self, sent: Sent, usage: Usage, prediction: Prediction | None = None) -> Reconciliation | None:
         """Compare a finished request with its prediction; ``None`` if there is no prediction.
@@ -183,14 +191,13 @@ class PromptWatch:
         """
         expected = prediction or sent.prediction
         with self._lock:
-            self._tools[sent.prompt.prefix, kind_of(sent.prompt.blocks)] = sent.prompt.tools
-            cache = self._cache(sent.place, sent.rules)
+            place, plan = sent.key.place, self._followed.get(sent.key.prefix, BY_VOLATILITY)
+            cache = self._cache(place, sent.rules)
             if cache is not None:
                 cache.sent(sent.prompt.session, sent.pieces, now=sent.at)
-            if isinstance(plan := self._followed.get(sent.prompt.prefix), Warming):
-                plan.answered(sent.place, sent.prompt, usage, sent.at, is_warm_up=sent.is_warm_up)
+            plan.answered(place, sent.marked, usage, sent.at, is_warm_up=sent.is_warm_up)
             self._holdings.note(
-                sent.place, sent.prompt, sent.shares, usage, now=sent.at, ttl_s=_ttl_s(sent), is_use=not sent.is_warm_up
+                place, sent.prompt, sent.shares, usage, now=sent.at, ttl_s=_ttl_s(sent), is_use=not sent.is_warm_up
             )
             if expected is None or sent.is_warm_up:
                 return None
@@ -212,35 +219,27 @@ class PromptWatch:
             marking: Places the breakpoints.
         """
         with self._lock:
-            self._followed[prefix] = marking or _by_volatility
+            self._followed[prefix] = marking or BY_VOLATILITY
 
     def due(self, *, now: float) -> list[WarmUp]:
         """Take the warm-ups that the followed plans want at ``now`` (epoch seconds)."""
         with self._lock:
-            plans = [one for one in self._followed.values() if isinstance(one, Warming)]
-            return [warm_up for plan in plans for warm_up in plan.due(now)]
+            return [warm_up for plan in self._followed.values() for warm_up in plan.due(now)]
 
-    def kept_elsewhere(self, warm_up: WarmUp, *, now: float) -> None:
-        """Learn that another process sends a warm-up.
-
-        Args:
-            warm_up: One that :meth:`due` has returned.
-            now: Epoch seconds.
-        """
+    def kept_elsewhere(self, warm_up: WarmUp) -> None:
+        """Learn that another process sends a warm-up that :meth:`due` has returned."""
         with self._lock:
-            if isinstance(plan := self._followed.get(warm_up.prompt.prefix), Warming):
-                plan.kept_elsewhere(warm_up, now)
+            self._followed[warm_up.prompt.prefix].kept_elsewhere(warm_up)
 
     def warms_no_more(self, warm_up: WarmUp) -> None:
         """Learn that a cache refuses warm-ups such as one that :meth:`due` has returned."""
         with self._lock:
-            if isinstance(plan := self._followed.get(warm_up.prompt.prefix), Warming):
-                plan.warms_no_more(warm_up.place)
+            self._followed[warm_up.prompt.prefix].warms_no_more(warm_up.place)
 
     def kinds(self) -> set[tuple[str, tuple[str, ...]]]:
         """The prefixes that were sent: the task, and the names of the blocks."""
         with self._lock:
-            return set(self._kinds)
+            return set(self._tools)
 
     def tools(self, prefix: str, kind: tuple[str, ...]) -> tuple[Tool, ...]:
         """The tools of the last request with a prefix.
@@ -281,19 +280,18 @@ class PromptWatch:
 
     def _explained(self, sent: Sent, miss: Miss | None) -> Miss | None:
         """A cold miss of a prefix that was sent before with other bytes: the part that has changed since."""
-        place = PrefixPlace(sent.prompt.prefix, kind_of(sent.prompt.blocks), sent.place)
-        before = self._last.get(place)
+        before = self._last.get(sent.key)
         texts = [block.text for block in everybodys(sent.prompt.blocks)]
-        if sent.prompt.prefix:
-            self._last[place] = texts
+        if sent.key.prefix:
+            self._last[sent.key] = texts
         if miss is None or miss.cause is not MissCause.COLD or before is None:
             return miss
         changed = (at for at, (one, other) in enumerate(zip(before, texts, strict=True)) if one != other)
         at = next(changed, None)
-        return miss if at is None else Miss(MissCause.PREFIX_CHANGED, at, place.kind[at])
+        return miss if at is None else Miss(MissCause.PREFIX_CHANGED, at, sent.key.kind[at])
 
     def _count(self, sent: Sent, usage: Usage, found: Reconciliation) -> None:
-        one = self._stats[PrefixPlace(sent.prompt.prefix, kind_of(sent.prompt.blocks), sent.place)]
+        one = self._stats[sent.key]
         one.requests += 1
         one.input += usage.input or 0
         one.expected += found.expected
@@ -307,23 +305,19 @@ class PromptWatch:
 
     def _judge(self, sent: Sent, one: PrefixStats) -> None:
         """Note that a drift begins or ends; the two limits keep it from doing both at every request."""
-        if one.requests < FEWEST or not sent.prompt.prefix:
+        if one.requests < FEWEST or not sent.key.prefix:
             return
         if not one.is_drifting and abs(one.drift) > DRIFTS:
             one.is_drifting = True
-            self._drifts.append(Drift(sent.prompt.prefix, sent.place, one.drift))
+            self._drifts.append(Drift(sent.key.prefix, sent.key.place, one.drift))
         elif one.is_drifting and abs(one.drift) < SETTLES:
             one.is_drifting = False
-            self._drifts.append(Drift(sent.prompt.prefix, sent.place, one.drift, is_over=True))
+            self._drifts.append(Drift(sent.key.prefix, sent.key.place, one.drift, is_over=True))
 
 
 def kind_of(blocks: Sequence[Block]) -> tuple[str, ...]:
     """The names of the blocks that users share, by which prefixes of one task are told apart."""
     return tuple(block.name for block in everybodys(blocks))
-
-
-def _by_volatility(_: CachePlace, rules: CacheRules, prompt: Prompt, __: float) -> Prompt:
-    return placed(prompt, rules)
 
 
 def _ttl_s(sent: Sent) -> float:

@@ -46,36 +46,6 @@ def shares_of(prompt: Prompt) -> PromptShares:
     return PromptShares(digest, *(size / (total or 1) for size in (shared, prefix, stable)))
 
 
-class PromptSize(NamedTuple):
-    """What a request has sent, as hashes and sizes.
-
-    Attributes:
-        session: The conversation; empty if it has no name.
-        digest: Hash of the prefix's bytes.
-        prefix_tokens: The tokens of the prefix that everybody shares.
-        stable_tokens: Those of the whole prefix and the conversation, which the conversation's next request repeats.
-        tokens: All input tokens.
-    """
-
-    session: str
-    digest: str
-    prefix_tokens: int
-    stable_tokens: int
-    tokens: int
-
-
-def size_of(session: str, shares: PromptShares, usage: Usage) -> PromptSize:
-    """Measure a request in the tokens that its generator reported.
-
-    Args:
-        session: The conversation; empty if it has no name.
-        shares: Which of the prompt's tokens belong to the prefix.
-        usage: What the generator reported.
-    """
-    tokens = usage.input or 0
-    return PromptSize(session, shares.digest, round(tokens * shares.shared), round(tokens * shares.stable), tokens)
-
-
 def split(share: float, usage: Usage) -> tuple[Usage, Usage]:
     """Split the tokens of a request into what was cached of its beginning, and all other tokens.
 

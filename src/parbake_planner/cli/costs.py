@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,7 +56,7 @@ def costs(
     rows = summed(rows, by) if by else rows
     as_parquet = None if parquet is None else _as_parquet(rows)  # check the options before the first file is written
     if csv is not None:
-        write("csv", csv, _as_csv(rows))
+        write("csv", csv, as_csv(map(msgspec.structs.asdict, rows), Cost.__struct_fields__))
     if focus is not None:
         write("focus", focus, as_csv(hours))
     if parquet is not None and as_parquet is not None:
@@ -88,14 +87,6 @@ def _sent(row: Cost) -> int:
 def _cached(row: Cost) -> str:
     """The share of the input tokens that came from a provider's cache."""
     return f"{row.cached / _sent(row):.0%}" if row.cached else "-"
-
-
-def _as_csv(rows: list[Cost]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, Cost.__struct_fields__)
-    writer.writeheader()
-    writer.writerows(msgspec.structs.asdict(row) for row in rows)
-    return text.getvalue().encode()
 
 
 def _as_parquet(rows: list[Cost]) -> bytes:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 from rich.table import Table
 
-from parbake.cli.support.output import console, must_be_writable, progress, write
+from parbake.cli.support.output import console, progress
 from parbake.errors import BadInput, MissingDependency
 from parbake.values.duration import seconds
+from parbake_planner.cli.plan_files import check_files, write_json
 from parbake_planner.strategies import ALL, REAL_TIME
 
 if TYPE_CHECKING:
@@ -70,47 +70,30 @@ def plan(
 
     Needs --prices and --keys to recommend anything.
     """
-    _plan_keys(log, prices, sla=sla, keys=keys, events=(coverage, precision), hits=hits, json=json, picture=picture)
-
-
-def _need_numpy() -> None:
     try:
-        import numpy  # noqa: F401, ICN001 - only whether it is there
+        from parbake_planner.cli.front_picture import DOLLARS, draw_front
+        from parbake_planner.plan import make
     except ImportError as missing:
         raise MissingDependency.of("planning", "plan", field="numpy") from missing
-
-
-def _plan_keys(
-    log: Path,
-    prices: Path | None,
-    *,
-    sla: str,
-    keys: int | None,
-    events: tuple[float | None, float | None],
-    hits: float | None,
-    json: Path | None,
-    picture: Path | None,
-) -> None:
-    """Plan a task from its request log; ``events`` is the coverage and precision of an assumed event lane."""
-    _need_numpy()
-    from parbake.cli.support.pictures import must_be_picture
-    from parbake_planner.cli.front_picture import DOLLARS, draw_front
-
-    for name, path in (("json", json), ("picture", picture)):
-        if path is not None and path.resolve() == log.resolve():
-            raise BadInput(f"--{name} {path} is the log itself; choose another file", field=name)
-    must_be_writable(json=json, picture=picture)
-    if picture is not None:
-        must_be_picture(picture)
+    check_files(log, "log", json=json, picture=picture)
     priced = _prices(prices)
-    if events[0] is not None and priced.near_line is None:
-        raise BadInput(f"--coverage {events[0]}: the prices must have near_line, the cost of computing on an event")
-    lane = _lane(*events)
-    found = _planned(log, priced, sla_s=seconds(sla, field="sla"), keys=keys, events=lane, hits=hits)
+    if coverage is not None and priced.near_line is None:
+        raise BadInput(f"--coverage {coverage}: the prices must have near_line, the cost of computing on an event")
+    sla_s, lane = seconds(sla, field="sla"), _lane(coverage, precision)
+    with progress() as bars:
+        ids: dict[str, Any] = {}
+
+        def move(name: str, done: int, total: int) -> None:
+            if name not in ids:
+                ids[name] = bars.add_task(name, total=total)
+            bars.update(ids[name], completed=done, total=total)
+
+        requests = _read(log, keys, lambda done, total: move("reading (bytes)", done, total))
+        found = make(requests, priced, sla_s=sla_s, events=lane, progress=move, hits=hits)
     lacking = [name for name, given in (("prices", prices), ("keys", keys)) if given is None]
     show(found, missing=lacking)
     if json is not None:
-        write("json", json, msgspec.json.format(msgspec.json.encode(as_json(found, missing=lacking))) + b"\n")
+        write_json(json, as_json(found, missing=lacking))
     if picture is not None:
         unit = DOLLARS if prices is not None else f"{DOLLARS} at the example's prices, not yours"
         draw_front(picture, found.front, recommended="" if lacking else found.recommended, unit=unit)
@@ -134,23 +117,6 @@ def _lane(coverage: float | None, precision: float | None) -> EventCoverage | No
         if not 0 < value <= 1:
             raise BadInput(f"--{name} {value} must be a share, above 0 and at most 1", field=name)
     return EventCoverage(coverage, precision)
-
-
-def _planned(
-    path: Path, prices: Prices, *, sla_s: float, keys: int | None, events: EventCoverage | None, hits: float | None
-) -> Decision:
-    from parbake_planner.plan import make
-
-    with progress() as bars:
-        ids: dict[str, Any] = {}
-
-        def show(name: str, done: int, total: int) -> None:
-            if name not in ids:
-                ids[name] = bars.add_task(name, total=total)
-            bars.update(ids[name], completed=done, total=total)
-
-        requests = _read(path, keys, lambda done, total: show("reading (bytes)", done, total))
-        return make(requests, prices, sla_s=sla_s, events=events, progress=show, hits=hits)
 
 
 def _read(path: Path, keys: int | None, progress: Any) -> RequestLog:
@@ -261,7 +227,7 @@ def as_json(plan: Decision, *, missing: Sequence[str] = ()) -> dict[str, Any]:
         "best_simple": None if missing else plan.best_simple, "strategies": rows,
         "gates": gates, "bound_usd_per_day": plan.bound, "requests_per_day": plan.requests_a_day, "keys": plan.keys,
         "window_s": plan.width, "break_even_requests_per_day": plan.break_even,
-        "price_flip_factor": plan.flip if math.isfinite(plan.flip) else None, "theta": plan.theta,
+        "price_flip_factor": plan.flip, "theta": plan.theta,
         "hits_asked_for": plan.hits, "second_for_hits": plan.second, "assumed": list(plan.assumed),
         "notes": list(plan.notes), "front": plan.front,
     }  # fmt: skip

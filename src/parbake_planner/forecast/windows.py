@@ -43,17 +43,27 @@ def cut(log: RequestLog, width: float) -> Windows:
     """Cut a log into windows, from the begin of its first UTC day or, if ``width`` is shorter, a multiple of it."""
     grid = min(width, DAY)
     start = math.floor(log.time[0] / grid) * grid
-    count = int((log.time[-1] - start) // width) + 1
-    edges = start + np.arange(count + 1) * width
+    edges = start + np.arange(int((log.time[-1] - start) // width) + 2) * width
+    found = between(log, edges, width)
+    found.usable[-1] &= bool(log.time[-1] >= edges[-1] - width / 100)
+    return found
+
+
+def between(log: RequestLog, edges: NDArray[np.float64], width: float) -> Windows:
+    """Cut a log into windows between given edges.
+
+    Args:
+        log: The requests.
+        edges: The begin of each window and the end of the last, in epoch seconds, shape (windows + 1,).
+        width: The length of a window, in seconds.
+    """
+    start, count = float(edges[0]), len(edges) - 1
     usable = np.ones(count, dtype=np.bool_)
-    usable[-1] = log.time[-1] >= edges[-1] - width / 100
-    usable[0] &= bool(log.time[0] <= start + width / 2)
+    usable[0] = log.time[0] <= start + width / 2
     for begin, end in log.left_out:
         usable[max(0, int((begin - start) // width)) : int((end - start) // width) + 1] = False
-    known = np.full(log.keys, count, dtype=np.int32)
-    if log.population:
-        known[:] = 0
-    else:
+    known = np.full(log.keys, 0 if log.population else count, dtype=np.int32)
+    if not log.population:
         keys, rows = np.unique(log.key, return_index=True)
-        known[keys] = ((log.time[rows] - start) // width + 1).astype(np.int32)
+        known[keys] = np.minimum((log.time[rows] - start) // width + 1, count)
     return Windows(start, width, np.searchsorted(log.time, edges), usable, known)

@@ -10,12 +10,13 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import msgspec
 
 from parbake.errors import BadInput
 from parbake.ports.usage import Usage
+from parbake.serving.request import GeneratorCall
+from parbake_planner.ledger.ledger_reader import LedgerReader
 from parbake_planner.ledger.rows import TOKEN_KINDS, UNREPORTED
 from parbake_planner.prices import Book, Processing, Tokens, call_cost, checked, decoded
 
@@ -89,26 +90,6 @@ class Cost(msgspec.Struct, frozen=True):
     unpriced: str = ""
 
 
-class Hours(Protocol):
-    """Usage sums; see :class:`parbake_planner.ledger.sqlite_ledger.LedgerFile`."""
-
-    def hourly(self, *, since: float = 0.0) -> list[tuple[Any, ...]]:
-        """Sums by hour, kind, task, lane and model."""
-        ...
-
-    def serves(self, *, since: float = 0.0) -> dict[str, int]:
-        """Serves by task."""
-        ...
-
-
-class Called(Protocol):
-    """One call of a generator; see :class:`parbake.serving.request.GeneratorCall`."""
-
-    model: str
-    lane: str
-    usage: Usage
-
-
 class Line(msgspec.Struct, frozen=True):
     """What one task used in one hour, of one lane, kind and generator, and its cost in US dollars.
 
@@ -153,7 +134,7 @@ def read_book(path: Path, *, today: dt.date) -> CostBook:
     return book
 
 
-def lines(ledger: Hours, book: CostBook, *, since: float = 0.0) -> Iterator[Line]:
+def lines(ledger: LedgerReader, book: CostBook, *, since: float = 0.0) -> Iterator[Line]:
     """Price usage hour by hour, at the prices of that day; blocking.
 
     Args:
@@ -186,7 +167,7 @@ def by_token_kind(line: Line, book: CostBook) -> Iterator[tuple[str, Line]]:
         yield name, msgspec.structs.replace(line, usd=usd, list_usd=list_usd, unpriced=missing, used=alone)
 
 
-def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0) -> list[Cost]:
+def costs(ledger: LedgerReader, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0) -> list[Cost]:
     """Sum and price usage by task and lane, most expensive first; blocking.
 
     Args:
@@ -218,7 +199,7 @@ def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: 
     return sorted(made, key=lambda cost: (-cost.usd, cost.task, cost.lane))
 
 
-def _usd_a_row(ledger: Hours, book: CostBook) -> dict[str, float]:
+def _usd_a_row(ledger: LedgerReader, book: CostBook) -> dict[str, float]:
     """The cost of one row of each task in the batch lane, over everything in the ledger."""
     usd: Counter[str] = Counter()
     rows: Counter[str] = Counter()
@@ -229,7 +210,9 @@ def _usd_a_row(ledger: Hours, book: CostBook) -> dict[str, float]:
     return {task: usd[task] / count for task, count in rows.items() if count}
 
 
-def cost_of(book: CostBook, *, at: float, cpu_s: float, serves: int, generations: Sequence[Called]) -> float | None:
+def cost_of(
+    book: CostBook, *, at: float, cpu_s: float, serves: int, generations: Sequence[GeneratorCall]
+) -> float | None:
     """Compute what one answer cost, in US dollars.
 
     Args:

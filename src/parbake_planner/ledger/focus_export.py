@@ -11,10 +11,11 @@ import calendar
 import csv
 import datetime as dt
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from parbake_planner.ledger.costs import HOUR, NOBODY, CostBook, Hours, Line, Owned, by_token_kind, lines
+from parbake_planner.ledger.costs import HOUR, NOBODY, CostBook, Line, Owned, by_token_kind, lines
+from parbake_planner.ledger.ledger_reader import LedgerReader
 
 Charge = dict[str, Any]
 CPU_UNIT, TOKEN_UNIT, SERVE_UNIT = "Hours", "Tokens", "Requests"
@@ -44,16 +45,8 @@ class Sold(NamedTuple):
     provider: str = "parbake"
 
 
-class ServedHours(Hours, Protocol):
-    """What :func:`charges` reads from a ledger: the hourly sums of usage, and the serves of each hour."""
-
-    def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
-        """Rows of (hour, serves, serves that had to be computed first) for a task."""
-        ...
-
-
 def charges(
-    ledger: ServedHours, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0
+    ledger: LedgerReader, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0
 ) -> Iterator[Charge]:
     """Make one row per hour, task, lane, generator and kind of token; their sum is the total cost. Blocking.
 
@@ -76,10 +69,15 @@ def charges(
             yield _charge(line, Sold(SERVE_UNIT, "serves from the store", count), book, owners)
 
 
-def as_csv(rows: Sequence[Charge]) -> bytes:
-    """Format rows as CSV with a header."""
+def as_csv(rows: Iterable[Charge], columns: Sequence[str] = COLUMNS) -> bytes:
+    """Format rows as CSV with a header.
+
+    Args:
+        rows: The rows.
+        columns: The names of their columns.
+    """
     text = io.StringIO()
-    writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS)
+    writer: csv.DictWriter[str] = csv.DictWriter(text, columns)
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()

@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import Protocol
 
 from parbake.errors import BadInput, UnknownTask
 from parbake.ports.alerts import Alert
@@ -17,8 +16,9 @@ from parbake.serving.bound import BoundTask
 from parbake.tasks.task_types import Artifact
 from parbake_planner.adopted import AdoptedPlan, Adoptions, must_be_planned
 from parbake_planner.breakeven import Prices
-from parbake_planner.detectors import HitRate, PeakHarm, Proposal, batch_dearer, price_changed
-from parbake_planner.ledger.costs import BATCH, HOUR, CostBook, Hours, lines
+from parbake_planner.detectors import HitRate, Proposal, batch_dearer, peak_slower, price_changed
+from parbake_planner.ledger.costs import BATCH, HOUR, CostBook, lines
+from parbake_planner.ledger.ledger_reader import LedgerReader
 from parbake_planner.planned import reverses
 from parbake_planner.strategies import REAL_TIME
 
@@ -36,18 +36,6 @@ FEWEST_SAMPLES = 30
 """An hour needs this many seconds with requests before its latency counts."""
 
 
-class Watched(Hours, Protocol):
-    """Serves and usage; see :class:`parbake_planner.ledger.sqlite_ledger.LedgerFile`."""
-
-    def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
-        """Rows of (hour, serves, serves that had to be computed first) for a task."""
-        ...
-
-    def pace(self, *, since: float) -> list[tuple[int, int, int, float]]:
-        """Rows of (hour, whether a batch run was active, seconds with requests, mean of their p95 in seconds)."""
-        ...
-
-
 def complaints(held: Mapping[str, Quarantine]) -> list[Proposal]:
     """Propose, for each task in quarantine, that its owner checks and clears it."""
     return [
@@ -59,7 +47,7 @@ def complaints(held: Mapping[str, Quarantine]) -> list[Proposal]:
     ]  # fmt: skip
 
 
-def low_hits(ledger: Watched, tasks: Sequence[str], now: float, *, floor: float) -> list[Proposal]:
+def low_hits(ledger: LedgerReader, tasks: Sequence[str], now: float, *, floor: float) -> list[Proposal]:
     """Propose changes for tasks whose hit rate is too low, from the hours of the last two weeks; blocking.
 
     Args:
@@ -70,7 +58,7 @@ def low_hits(ledger: Watched, tasks: Sequence[str], now: float, *, floor: float)
     """
     found = []
     for task in tasks:
-        watch, last = HitRate(task, "key", floor=floor), None
+        watch, last = HitRate(task, floor=floor), None
         for hour, serves, computed in ledger.by_the_hour(task, since=now - DAYS * DAY_S):
             last = watch.observe((hour + 1) * HOUR, requests=serves, hits=serves - computed) or last
         if watch.is_low and last is not None:
@@ -79,7 +67,7 @@ def low_hits(ledger: Watched, tasks: Sequence[str], now: float, *, floor: float)
 
 
 def dear_batches(
-    ledger: Watched, book: CostBook, since: Mapping[str, float], now: float, *, switching: float
+    ledger: LedgerReader, book: CostBook, since: Mapping[str, float], now: float, *, switching: float
 ) -> list[Proposal]:
     """Propose real-time for tasks whose batch runs cost more than their requests would have, by whole days; blocking.
 
@@ -104,9 +92,8 @@ def dear_batches(
         for hour, count, _ in ledger.by_the_hour(task, since=spent.begin):
             serves[_day(hour)] += count
         proposal = batch_dearer(
-            task, now, batch=batch, real_time=[serves[day] * each for day in days], windows_a_day=1.0,
-            switching=switching,
-        )  # fmt: skip
+            task, now, batch=batch, real_time=[serves[day] * each for day in days], switching=switching
+        )
         found += [proposal] if proposal else []
     return found
 
@@ -114,7 +101,7 @@ def dear_batches(
 class _Spent:
     """US dollars of the last two weeks: the batch lane's by task and day, and the requests' by task."""
 
-    def __init__(self, ledger: Hours, book: CostBook, now: float) -> None:
+    def __init__(self, ledger: LedgerReader, book: CostBook, now: float) -> None:
         self.begin = now - DAYS * DAY_S
         self.days = [int(self.begin // DAY_S) + n for n in range(1, DAYS)]  # whole ones
         self.batch: defaultdict[tuple[str, int], float] = defaultdict(float)
@@ -140,7 +127,7 @@ def _day(hour: int) -> int:
     return int(hour * HOUR // DAY_S)
 
 
-def peak_harm(ledger: Watched, now: float, *, is_throttled: bool) -> list[Proposal]:
+def peak_harm(ledger: LedgerReader, now: float, *, is_throttled: bool) -> list[Proposal]:
     """Check whether requests were slower during batch runs than at the same time of day without them; blocking.
 
     Args:
@@ -160,9 +147,8 @@ def peak_harm(ledger: Watched, now: float, *, is_throttled: bool) -> list[Propos
         for hour, p95_s in paces[True].items()
         if usual[hour % 24]
     ]
-    proposal = PeakHarm("batch lane", throttled=is_throttled).judge(
-        now, p95_on=[on for on, _ in pairs], p95_off=[off for _, off in pairs]
-    )
+    on, off = [one for one, _ in pairs], [other for _, other in pairs]
+    proposal = peak_slower("batch lane", now, on=on, off=off, is_throttled=is_throttled)
     return [proposal] if proposal else []
 
 
@@ -195,7 +181,7 @@ class Reversals:
         bound_tasks: Mapping[str, BoundTask],
         adopted: Adoptions,
         clock: Clock,
-        ledger: Watched | None,
+        ledger: LedgerReader | None,
         *,
         is_throttled: bool,
         send: Callable[[Alert], Awaitable[object]],

@@ -194,6 +194,17 @@ class Pending:
         """Whether there is anything to write."""
         return bool(self.rows or self.heat or self.paces or self.live or self.answers or self.prompts)
 
+    def used_live(self, task: str, seconds: float, cpu_s: float) -> None:
+        """Add to the usage of a live task.
+
+        Args:
+            task: The task.
+            seconds: Its seconds.
+            cpu_s: Its CPU seconds.
+        """
+        calls, before_s, before_cpu_s = self.live.get(task, (0, 0.0, 0.0))
+        self.live[task] = (calls + 1, before_s + seconds, before_cpu_s + cpu_s)
+
     def forget(self) -> None:
         """Drop the oldest entries if writing has failed for long."""
         del self.rows[: max(0, len(self.rows) - MOST_PENDING)]

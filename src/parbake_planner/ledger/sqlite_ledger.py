@@ -13,10 +13,10 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from parbake.errors import StoreError
 from parbake.lanes.batch.lane import Run
@@ -28,7 +28,6 @@ from parbake.protocol.cause import OVERDUE, Reason
 from parbake_planner.ledger.ledger_reader import LedgerReader
 from parbake_planner.ledger.rows import PREFIX, UNREPORTED, LedgerEntry, Pending, PromptRequest, prepare, trim, write
 
-T = TypeVar("T")
 FLUSH_S = 0.5
 TRIM_EVERY, TRIM_AT = 1_000, 1
 """Number of flushes between two deletions of old rows; at the usual load, the same number of minutes."""
@@ -44,15 +43,11 @@ class LedgerFile(LedgerReader, forks.Forkable):
         """Open a ledger; its thread writes to ``path``. Serves by key come from ``counters``."""
         super().__init__(path, clock)
         self._counters = counters
-        self._queue: queue.SimpleQueue[LedgerEntry] = queue.SimpleQueue()
+        self._noted: queue.SimpleQueue[Callable[[Pending], None]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._asked = threading.Event()
         self._written = threading.Condition()
         self._pending = Pending()
-        self._paces: queue.SimpleQueue[tuple[bool, float]] = queue.SimpleQueue()
-        self._live: queue.SimpleQueue[tuple[str, float, float]] = queue.SimpleQueue()
-        self._prompts: queue.SimpleQueue[PromptRequest] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[tuple[str, float, bytes]] = queue.SimpleQueue()
         self._flushes = 0
         self._is_written = True
         self._connection: sqlite3.Connection | None = self._open()
@@ -119,7 +114,8 @@ class LedgerFile(LedgerReader, forks.Forkable):
             tokens: The tokens of the prefix, of prefix and conversation, and of the whole input.
         """
         hashed = _hashed(session.encode()) if session else b""
-        self._prompts.put(PromptRequest(self._clock.now(), prefix, model, hashed, digest, *tokens))
+        asked = PromptRequest(self._clock.now(), prefix, model, hashed, digest, *tokens)
+        self._noted.put(lambda pending: pending.prompts.append(asked))
 
     def cache_missed(self, prefix: str, model: str, cause: str) -> None:
         """Record a request that a provider's cache did not read as far as it could.
@@ -179,7 +175,7 @@ class LedgerFile(LedgerReader, forks.Forkable):
 
     def paced(self, is_batch_on: bool, p95_s: float) -> None:  # noqa: FBT001 - a callback's own order
         """Record the p95 latency of the last seconds' requests, in seconds, and whether a batch run was active."""
-        self._paces.put((is_batch_on, p95_s))
+        self._noted.put(lambda pending: pending.paces[is_batch_on].append(p95_s))
 
     def live(self, task: str, seconds: float, cpu_s: float) -> None:
         """Add to the usage of live tasks and refines. A row for each would cost as much as some of them.
@@ -189,7 +185,7 @@ class LedgerFile(LedgerReader, forks.Forkable):
             seconds: Duration, in seconds.
             cpu_s: CPU seconds.
         """
-        self._live.put((task, seconds, cpu_s))
+        self._noted.put(lambda pending: pending.used_live(task, seconds, cpu_s))
 
     def answered(self, answer_id: str, at: float, document: bytes) -> None:
         """Queue an answer; it is stored for some days.
@@ -199,7 +195,7 @@ class LedgerFile(LedgerReader, forks.Forkable):
             at: Time of the answer, in epoch seconds.
             document: The encoded answer.
         """
-        self._answers.put((answer_id, at, document))
+        self._noted.put(lambda pending: pending.answers.append((answer_id, at, document)))
 
     def settle(self, *, timeout_s: float = 10.0) -> bool:
         """Wait until everything recorded before this call is written, and return whether it is; blocking."""
@@ -219,7 +215,8 @@ class LedgerFile(LedgerReader, forks.Forkable):
         self._thread.join(timeout=10)
 
     def _note(self, kind: str, task: str, **what: Any) -> None:
-        self._queue.put(LedgerEntry(self._clock.now(), kind, task, **what))
+        entry = LedgerEntry(self._clock.now(), kind, task, **what)
+        self._noted.put(lambda pending: pending.rows.append(entry))
 
     def _open(self) -> sqlite3.Connection:
         with contextlib.ExitStack() as opened:
@@ -291,27 +288,15 @@ class LedgerFile(LedgerReader, forks.Forkable):
 
     def _gather(self) -> None:
         pending, at = self._pending, self._clock.now()
-        pending.rows += _taken(self._queue)
-        pending.answers += _taken(self._answers)
-        pending.prompts += _taken(self._prompts)
+        while not self._noted.empty():
+            self._noted.get()(pending)
         for task, (key, verdict, lane, seconds), count in self._counters.drain_samples():
             pending.rows.append(LedgerEntry(at, "serve", task, _hashed(key), lane, verdict, seconds, rows=count))
-        for is_on, p95_s in _taken(self._paces):
-            pending.paces[is_on].append(p95_s)
-        for task, seconds, cpu_s in _taken(self._live):
-            calls, before_s, before_cpu_s = pending.live.get(task, (0, 0.0, 0.0))
-            pending.live[task] = (calls + 1, before_s + seconds, before_cpu_s + cpu_s)
         minute = int(at // 60)
         for (task, key), (count, ahead) in self._counters.drain_heat().items():
             known, known_ahead = pending.heat.get((minute, task, key), (0, 0))
             pending.heat[minute, task, key] = (known + count, known_ahead + ahead)
         pending.forget()
-
-
-def _taken(waiting: queue.SimpleQueue[T]) -> Iterator[T]:
-    """Drain a queue."""
-    while not waiting.empty():
-        yield waiting.get()
 
 
 def _hashed(key: bytes) -> bytes:

@@ -36,18 +36,21 @@ class Provider:
     def ask(self, asked, now):
         """Send a user's request; return it with its breakpoints, and what was cached of it."""
         sent = self.plan(self.place, RULES, asked, now)
-        return sent, self._answered(sent, now, is_warm_up=False)
+        return sent.prompt, self._answered(sent, now, is_warm_up=False)
 
     def warm(self, begin, end, every=5.0):
         """Send what the plan wants to keep; return the times and the warm-ups."""
         times = [begin + every * n for n in range(int((end - begin) / every))]
-        found = [(at, one) for at in times for one in self.plan.due(at) if self._answered(one.prompt, at)]
+        found = [(at, one) for at in times for one in self.plan.due(at) if self._answered(self._kept(one, at), at)]
         return [(at, one) for at, one in found if one.place == self.place]
 
+    def _kept(self, warm_up, now):
+        return self.plan(warm_up.place, RULES, warm_up.prompt, now)
+
     def _answered(self, sent, now, *, is_warm_up=True):
-        cut = pieces(sent)
-        found = self.cache.predict(sent.session, cut, now=now)
-        self.cache.sent(sent.session, cut, now=now)
+        cut = pieces(sent.prompt)
+        found = self.cache.predict(sent.prompt.session, cut, now=now)
+        self.cache.sent(sent.prompt.session, cut, now=now)
         usage = Usage(cache_read=found.read, cache_write=found.write, cache_write_hour=found.write_hour)
         self.plan.answered(self.place, sent, usage, now, is_warm_up=is_warm_up)
         return found
@@ -98,9 +101,9 @@ def test_given_breakpoints_and_other_caches_are_left_alone():
     """A prompt with breakpoints keeps them, and a provider without any gets none."""
     plan = planned()
     given = Prompt(breakpoints=(Breakpoint("rules"),))
-    assert plan(PLACE, RULES, given, 0.0) == given
-    assert plan(PLACE, CacheRules(mechanism="automatic"), prompt(), 0.0).breakpoints == ()
-    assert plan(PLACE, RULES, Prompt(question="?"), 0.0).breakpoints == ()
+    assert plan(PLACE, RULES, given, 0.0).prompt == given
+    assert plan(PLACE, CacheRules(mechanism="automatic"), prompt(), 0.0).prompt.breakpoints == ()
+    assert plan(PLACE, RULES, Prompt(question="?"), 0.0).prompt.breakpoints == ()
 
 
 def test_its_memory_is_bounded(monkeypatch):
@@ -208,7 +211,7 @@ def test_each_provider_is_kept_warm_for_its_own_requests(plan):
         first.ask(prompt(), n * 120.0)
         found += [one for at in range(n * 120, (n + 1) * 120, 5) for one in plan.due(float(at))]
         for one in found[-1:]:
-            second._answered(one.prompt, n * 120.0)
+            second._answered(second._kept(one, n * 120.0), n * 120.0)
     assert len([one for one in found if one.place == other]) <= 12
 
 
@@ -231,7 +234,7 @@ def test_a_cache_that_does_not_read_is_not_warmed_for_long():
     for at in range(0, 3600, 5):
         for one in plan.due(float(at)):
             warm_ups += 1
-            plan.answered(PLACE, one.prompt, written, float(at), is_warm_up=True)
+            plan.answered(PLACE, plan(PLACE, RULES, one.prompt, float(at)), written, float(at), is_warm_up=True)
     assert warm_ups == 2
 
 
@@ -239,8 +242,8 @@ def test_what_was_sent_before_the_plan_was_followed_is_not_warmed():
     """The plan warms nothing because of a request that was sent before it was followed."""
     seen, plan = planned(MINUTES), planned(MINUTES)
     sent = seen(PLACE, RULES, prompt(), 0.0)
-    plan.answered(PLACE, msgspec.structs.replace(sent, breakpoints=(Breakpoint("policy"),)), Usage(cache_write=9), 0.0,
-                  is_warm_up=False)  # fmt: skip
+    sent = sent._replace(prompt=msgspec.structs.replace(sent.prompt, breakpoints=(Breakpoint("policy"),)))
+    plan.answered(PLACE, sent, Usage(cache_write=9), 0.0, is_warm_up=False)
     assert [one for at in range(0, 400, 5) for one in plan.due(float(at))] == []
 
 
@@ -284,7 +287,7 @@ def test_a_provider_with_other_times_to_live_is_left_to_the_volatility():
     """Plans know five minutes and an hour; where prefixes live for half an hour, nothing is planned or warmed."""
     rules = CacheRules(mechanism="breakpoints", minimum=100, ttls=("30m",))
     plan = warm_all()
-    assert plan(PLACE, rules, prompt(), 0.0) == placed(prompt(), rules)
+    assert plan(PLACE, rules, prompt(), 0.0).prompt == placed(prompt(), rules)
     assert [one for at in range(0, 4000, 5) for one in plan.due(float(at))] == []
 
 
@@ -293,7 +296,7 @@ def test_what_another_process_warms_is_still_held():
     provider = Provider(warm_all())
     provider.ask(prompt(), 0.0)
     (one,) = provider.plan.due(285.0)
-    provider.plan.kept_elsewhere(one, 285.0)
+    provider.plan.kept_elsewhere(one)
     assert [at for at in range(290, 700, 5) if provider.plan.due(float(at))] == [570]
 
 
@@ -301,5 +304,5 @@ def test_no_breakpoint_is_set_where_none_is_allowed():
     """A provider's limit of breakpoints is kept, also if it is none."""
     for most in (0, 1, 2):
         found, _ = Provider(warm_all()).ask(prompt(turns=3), 0.0)
-        limited = warm_all()(PLACE, msgspec.structs.replace(RULES, most=most), prompt(turns=3), 0.0)
+        limited = warm_all()(PLACE, msgspec.structs.replace(RULES, most=most), prompt(turns=3), 0.0).prompt
         assert len(limited.breakpoints) == min(most, len(found.breakpoints))

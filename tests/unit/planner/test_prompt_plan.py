@@ -176,14 +176,14 @@ def test_decisions_rest_on_the_past_alone():
 def test_the_plan_learns_how_long_to_hold(gap):
     """Whatever the gap within an hour, the plan saves 90 % of what the clairvoyant saves in the newest half."""
     plan = make_prompt_plan(repeated(gap, groups=150), PRICES)
-    assert plan.used[PLANNED].of_best > 0.9
+    assert plan.used[PLANNED].of_clairvoyant > 0.9
 
 
 @pytest.mark.parametrize("trace", [unique(300), repeated(3601.0), repeated(4000.0)], ids=["unique", "3601", "4000"])
 def test_the_plan_is_never_dearer_than_no_caching(trace):
     """Without repeats, or with repeats just after an hour, the plan costs what no caching costs: it is not adopted."""
     plan = make_prompt_plan(trace, PRICES)
-    assert plan.used[PLANNED].cost_usd <= plan.used[NONE].cost_usd * (1 + 1e-9)
+    assert plan.used[PLANNED].usd <= plan.used[NONE].usd * (1 + 1e-9)
     assert plan.adopted == NONE
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from parbake.errors import BadInput
 from parbake_planner.breakeven import STORY
-from parbake_planner.detectors import DAY, HOUR, HitRate, PeakHarm, batch_dearer, lower_bound, price_changed, student
+from parbake_planner.detectors import DAY, HOUR, HitRate, batch_dearer, lower_bound, peak_slower, price_changed, student
 
 
 def hour_of(rng, rate, hour):
@@ -21,7 +21,7 @@ def hour_of(rng, rate, hour):
 @pytest.mark.parametrize("seed", range(5))
 def test_sixty_good_days_propose_nothing_and_a_real_drop_is_found_within_a_day(seed, rate):
     """Sixty good days give no proposal, a drop to 55 % gives one within 24 hours, and a recovery clears it."""
-    rng, watch, hourly = np.random.default_rng(seed), HitRate("candidates", "fresh"), []
+    rng, watch, hourly = np.random.default_rng(seed), HitRate("candidates"), []
     for hour in range(60 * 24):
         seen = hour_of(rng, rate, hour)
         hourly.append(seen["hits"] < 0.6 * seen["requests"])
@@ -30,7 +30,7 @@ def test_sixty_good_days_propose_nothing_and_a_real_drop_is_found_within_a_day(s
     found = [watch.observe((60 * 24 + hour) * HOUR, **hour_of(rng, 0.55, hour)) for hour in range(24)]
     (proposal,) = [each for each in found if each]
     assert proposal.evidence["rate"] < 0.6
-    assert "refresh more often" in proposal.action
+    assert "lower the threshold" in proposal.action
     for hour in range(61 * 24, 65 * 24):
         assert watch.observe(hour * HOUR, **hour_of(rng, 0.70, hour)) is None
     assert not watch.is_low
@@ -38,7 +38,7 @@ def test_sixty_good_days_propose_nothing_and_a_real_drop_is_found_within_a_day(s
 
 def test_a_watch_waits_a_day_between_changes():
     """A rate that jumps every six hours changes the state at most once a day."""
-    watch, changed, was = HitRate("candidates", "key"), [], False
+    watch, changed, was = HitRate("candidates"), [], False
     for hour in range(30 * 24):
         rate = 0.2 if hour // 40 % 2 else 0.95
         watch.observe(hour * HOUR, requests=1000, hits=int(1000 * rate))
@@ -51,7 +51,7 @@ def test_a_watch_waits_a_day_between_changes():
 
 def test_few_requests_prove_nothing():
     """Few or no requests give no proposal, and more hits than requests are refused."""
-    watch = HitRate("candidates", "accepted")
+    watch = HitRate("candidates")
     assert watch.observe(0.0, requests=0, hits=0) is None
     assert math.isnan(watch.rate)
     assert watch.observe(HOUR, requests=10, hits=0) is None
@@ -60,11 +60,12 @@ def test_few_requests_prove_nothing():
 
 
 def compared(seed, *, mean, days=30, switching=1.0):
-    """Compare batch with real time on simulated windows, four a day, of about $10 each."""
+    """Compare batch with real time on simulated days of four windows, of about $10 each."""
     rng = np.random.default_rng(seed)
     live = rng.normal(10, 2, days * 4)
     batch = live + rng.normal(mean, 1.0, days * 4)
-    return batch_dearer("t", 0.0, batch=batch, real_time=live, windows_a_day=4, switching=switching)
+    batch, live = (each.reshape(days, 4).sum(axis=1) for each in (batch, live))
+    return batch_dearer("t", 0.0, batch=batch, real_time=live, switching=switching)
 
 
 def test_batch_that_costs_more_is_switched_only_when_that_is_sure_and_pays():
@@ -75,8 +76,8 @@ def test_batch_that_costs_more_is_switched_only_when_that_is_sure_and_pays():
     assert compared(0, mean=1.0, switching=1_000.0) is None
     assert compared(0, mean=1.0, days=5) is None
     assert compared(0, mean=-1.0) is None
-    with pytest.raises(BadInput):
-        batch_dearer("t", 0.0, batch=[1.0], real_time=[], windows_a_day=4, switching=0.0)
+    with pytest.raises(ValueError, match="shorter"):
+        batch_dearer("t", 0.0, batch=[1.0], real_time=[], switching=0.0)
 
 
 @pytest.mark.parametrize(("on_demand", "action"), [(0.0064, "compute on request"), (0.0070, "plan anew")])
@@ -92,19 +93,15 @@ def peaks(seed, times, days=14):
     """Draw the p95 of the same hours with and without the batch lane."""
     rng = np.random.default_rng(seed)
     off = np.exp(rng.normal(-1.5, 0.3, days))
-    return {"p95_off": off, "p95_on": off * times * np.exp(rng.normal(0, 0.1, days))}
+    return {"off": off, "on": off * times * np.exp(rng.normal(0, 0.1, days))}
 
 
 def test_batch_that_slows_requests_is_throttled_first_and_moved_then():
-    """If batch slows requests, the first proposal is to throttle and the next to move; CPU pressure alone counts."""
-    assert sum(PeakHarm("t").judge(0.0, **peaks(seed, 1.0)) is not None for seed in range(100)) <= 8
-    watch = PeakHarm("t")
-    assert "throttle" in watch.judge(0.0, **peaks(0, 1.2)).action
-    assert "move" in watch.judge(DAY, **peaks(1, 1.2)).action
-    pressed = PeakHarm("t").judge(
-        0.0, p95_on=[0.1] * 9, p95_off=[0.1] * 9, pressure_on=[0.4] * 9, pressure_off=[0.1] * 9
-    )
-    assert pressed.evidence["pressure_at_least"] == pytest.approx(0.3)
+    """If batch slows requests, the proposal is to throttle, and to move the runs if that did not help."""
+    found = [peak_slower("t", 0.0, **peaks(seed, 1.0), is_throttled=False) for seed in range(100)]
+    assert sum(one is not None for one in found) <= 8
+    for is_throttled, word in ((False, "throttle"), (True, "move")):
+        assert word in peak_slower("t", DAY, **peaks(0, 1.2), is_throttled=is_throttled).action
 
 
 def test_quantiles_of_student_are_those_of_the_tables():

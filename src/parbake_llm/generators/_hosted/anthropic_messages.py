@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from parbake.errors import FailureKind, ProviderError
 from parbake.ports.usage import Usage
-from parbake_llm.generators._hosted.calls import CallPieces, arguments_of
+from parbake_llm.generators._hosted.calls import ReplyReader, arguments_of
 from parbake_llm.generators._hosted.chat import count
 from parbake_llm.generators._hosted.parts import marks, rounds
 from parbake_llm.ports.generator import Delta
@@ -61,19 +60,17 @@ def _control(ttl: Ttl) -> dict[str, str]:
     return {"type": "ephemeral"} | ({} if ttl == "5m" else {"ttl": ttl})
 
 
-class MessageReply:
+class MessageReply(ReplyReader):
     """Reads one streamed reply event by event, and validates the shape of each."""
 
     def __init__(self, field: str) -> None:
         """Create the reader; ``field`` is the setting to name in errors."""
-        self._field = field
+        super().__init__(field)
         self._usage: dict[str, Any] = {}
         self.id = ""
         """The reply's id, by which a later request can name it."""
         self.told = ""
         """Why the provider read less of the prompt from its cache than it could have; empty if it does not say."""
-        self._calls = CallPieces(field)
-        self._is_whole = False
 
     @property
     def usage(self) -> Usage:
@@ -101,12 +98,6 @@ class MessageReply:
                 self._report(found.get("usage"))
             case "message_stop":
                 self._is_whole = True
-
-    def check_whole(self) -> None:
-        """Raise :class:`ProviderError` if the stream ended before the reply did."""
-        if not self._is_whole:
-            message = "the provider ended the stream before its reply was finished"
-            raise ProviderError(message, field=self._field, kind=FailureKind.CUT)
 
     def _report(self, usage: Any) -> None:
         """Counts are cumulative, so later ones replace earlier ones."""
@@ -147,15 +138,6 @@ class MessageReply:
         if not isinstance(value, str):
             raise self._malformed("a text is missing or is not a string")
         return value
-
-    def _object(self, value: Any, what: str) -> Mapping[str, Any]:
-        if not isinstance(value, Mapping):
-            raise self._malformed(f"{what} is not a JSON object")
-        return value
-
-    def _malformed(self, reason: str) -> ProviderError:
-        message = f"the provider sent a malformed reply: {reason}"
-        return ProviderError(message, field=self._field, kind=FailureKind.MALFORMED)
 
 
 def message_usage(reported: Mapping[str, Any]) -> Usage:

@@ -3,64 +3,24 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from parbake.errors import FailureKind, MissingDependency, ProviderError
 from parbake_llm.generators._hosted.clients.failures import FailureCause
-from parbake_llm.generators._hosted.clients.keys import check_key, masked
-from parbake_llm.generators._hosted.clients.sdk_client import SdkClient
+from parbake_llm.generators._hosted.clients.keys import masked
+from parbake_llm.generators._hosted.endpoint import C, Endpoint
 from parbake_llm.ports.prompts import ToolCall
 from parbake_llm.ports.provider_jobs import BatchAnswer, NoAnswer
-from parbake_llm.writing.placement import CacheRules
 
 T = TypeVar("T")
-CALL_S = 120.0
-"""The most seconds that one call may take: the upload of a job, or a page of a listing."""
 NAME = "parbake"
 """What the names and tags of our jobs begin with."""
 _END: Any = object()
 
 
-class BatchCalls(ABC):
-    """A batch interface. Every failure of a call becomes a :class:`ProviderError` without keys.
-
-    Attributes:
-        name: The name of the provider's generator, by which the tokens are priced.
-        model: The model's name at the provider.
-        rules: How the provider caches prefixes.
-    """
-
-    name: str
-
-    def __init__(self, *, model: str, rules: CacheRules, keys: Mapping[str, str]) -> None:
-        """Keep the settings.
-
-        Args:
-            model: The model's name at the provider.
-            rules: How the provider caches prefixes.
-            keys: The keys by the variables that usually hold them; they are masked in every error.
-
-        Raises:
-            ProviderError: A key cannot be sent.
-        """
-        for variable, key in keys.items():
-            check_key(key, variable)
-        self.model, self.rules = model, rules
-        self._keys = dict(keys)
-
-    def __repr__(self) -> str:
-        """Without keys."""
-        return f"{type(self).__name__}(model={self.model!r})"
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """Close the connections."""
-
-    @abstractmethod
-    def _cause(self, error: Exception) -> FailureCause:
-        """Say why a call failed."""
+class BatchCalls(Endpoint[C]):
+    """A batch interface. Every failure of a call becomes a :class:`ProviderError` without keys."""
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make one call.
@@ -89,34 +49,13 @@ class BatchCalls(ABC):
 
     def _failed(self, error: Exception) -> ProviderError:
         is_unreadable = isinstance(error, AttributeError | KeyError | TypeError | ValueError)
-        cause = FailureCause(FailureKind.MALFORMED, type(error).__name__) if is_unreadable else self._cause(error)
-        said = masked(cause.said, self._keys.values()) or type(error).__name__
-        field = self.name
+        cause = self._client.cause(error)
+        if is_unreadable:
+            cause = FailureCause(FailureKind.MALFORMED, type(error).__name__)
+        said, field = masked(cause.said, self._client.secrets) or type(error).__name__, self.name
         if cause.kind is FailureKind.AUTH:
-            field = next(iter(self._keys), field)
-            said = f"rejected {' and '.join(self._keys) or 'the credentials'}"
+            said, field = f"rejected {self._client.keys}", self._client.keys.partition(" ")[0]
         return ProviderError(f"the provider's batch interface: {said}", field=field, kind=cause.kind)
-
-
-class SdkBatches(BatchCalls):
-    """A batch interface behind one of the clients whose errors have the same names."""
-
-    def __init__(self, client: SdkClient, **settings: Any) -> None:
-        """Keep the settings.
-
-        Args:
-            client: The client.
-            settings: The arguments of :class:`BatchCalls`.
-        """
-        super().__init__(**settings)
-        self._client = client
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
-
-    def _cause(self, error: Exception) -> FailureCause:
-        return self._client.cause(error)
 
 
 def lines_of(document: bytes) -> Iterable[Mapping[str, Any]]:
@@ -151,6 +90,19 @@ def checked(
         return read(entry)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return BatchAnswer(custom_id=custom_id, lacking=NoAnswer.MALFORMED)
+
+
+def answers_of(document: bytes, name: str, read: Callable[[Mapping[str, Any]], BatchAnswer]) -> Iterator[BatchAnswer]:
+    """The answers in a document with one JSON object in each line.
+
+    Args:
+        document: The document.
+        name: The member with the id of the request.
+        read: Reads an answer, for :func:`checked`.
+    """
+    for entry in lines_of(document):
+        if (found := checked(entry.get(name), entry, read)) is not None:
+            yield found
 
 
 def a_call(call_id: Any, name: Any, arguments: Any) -> ToolCall:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from parbake.errors import FailureKind, ProviderError
 from parbake.ports.usage import Usage
-from parbake_llm.generators._hosted.calls import CallPieces, arguments_of
+from parbake_llm.generators._hosted.calls import ReplyReader, arguments_of
 from parbake_llm.generators._hosted.chat import count
 from parbake_llm.generators._hosted.parts import marks, rounds
 from parbake_llm.ports.generator import Delta
@@ -67,15 +66,13 @@ def _point(ttl: Ttl | None) -> list[dict[str, Any]]:
     return [] if ttl is None else [{"cachePoint": {"type": "default"} | ({} if ttl == "5m" else {"ttl": ttl})}]
 
 
-class ConverseReply:
+class ConverseReply(ReplyReader):
     """Reads one streamed reply event by event; the client has validated their shape."""
 
     def __init__(self, field: str) -> None:
         """Create the reader; ``field`` is the setting to name in errors."""
+        super().__init__(field)
         self.usage = Usage()
-        self._field = field
-        self._calls = CallPieces(field)
-        self._is_whole = False
 
     def deltas(self, event: Mapping[str, Any]) -> Iterator[Delta]:
         """Yield the text and the complete tool calls of an event. Raises :class:`ProviderError` if it is malformed."""
@@ -92,12 +89,6 @@ class ConverseReply:
         elif "metadata" in event:
             self.usage = converse_usage(event["metadata"].get("usage") or {})
 
-    def check_whole(self) -> None:
-        """Raise :class:`ProviderError` if the stream ended before the reply did."""
-        if not self._is_whole:
-            message = "the provider ended the stream before its reply was finished"
-            raise ProviderError(message, field=self._field, kind=FailureKind.CUT)
-
     def _start(self, event: Mapping[str, Any]) -> None:
         use = (event.get("start") or {}).get("toolUse")
         if use is not None:
@@ -109,8 +100,7 @@ class ConverseReply:
             yield Delta(delta["text"])
         elif "toolUse" in delta:
             if index not in self._calls:
-                message = "the provider sent a malformed reply: arguments belong to no tool call"
-                raise ProviderError(message, field=self._field, kind=FailureKind.MALFORMED)
+                raise self._malformed("arguments belong to no tool call")
             self._calls.add(index, delta["toolUse"].get("input", ""))
 
 

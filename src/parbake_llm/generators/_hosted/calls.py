@@ -1,8 +1,9 @@
-"""Tool calls of a streamed reply, put together from their pieces."""
+"""What readers of streamed replies share: tool calls that come in pieces, and errors for wrong shapes."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from parbake.errors import FailureKind, ProviderError
@@ -55,6 +56,35 @@ class CallPieces:
     def finish_all(self) -> list[ToolCall]:
         """Return all calls in the order of their index, and forget them."""
         return [self.finish(index) for index in sorted(self._open)]
+
+
+class ReplyReader:
+    """Reads one streamed reply piece by piece."""
+
+    def __init__(self, field: str, who: str = "the provider") -> None:
+        """Create the reader.
+
+        Args:
+            field: The setting to name in errors.
+            who: Who replies, in errors.
+        """
+        self._field, self._who = field, who
+        self._calls, self._is_whole = CallPieces(field), False
+
+    def check_whole(self) -> None:
+        """Raise :class:`ProviderError` if the stream ended before the reply did."""
+        if not self._is_whole:
+            message = f"{self._who} ended the stream before its reply was finished"
+            raise ProviderError(message, field=self._field, kind=FailureKind.CUT)
+
+    def _object(self, value: Any, what: str) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping):
+            raise self._malformed(f"{what} is not a JSON object")
+        return value
+
+    def _malformed(self, reason: str) -> ProviderError:
+        message = f"{self._who} sent a malformed reply: {reason}"
+        return ProviderError(message, field=self._field, kind=FailureKind.MALFORMED)
 
 
 def arguments_of(call: ToolCall) -> dict[str, Any]:

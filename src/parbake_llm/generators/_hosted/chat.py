@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
-from parbake.errors import FailureKind, ProviderError
 from parbake.ports.usage import Usage
-from parbake_llm.generators._hosted.calls import CallPieces
+from parbake_llm.generators._hosted.calls import ReplyReader
 from parbake_llm.generators._hosted.parts import rounds
-from parbake_llm.ports.prompts import Prompt, ToolCall
+from parbake_llm.ports.prompts import CONVERSATION, Prompt, ToolCall
 from parbake_llm.writing.render import prefix_text, question_text
 
 
-def messages(prompt: Prompt) -> list[dict[str, Any]]:
-    """The prompt as chat messages: the blocks as one system message, the conversation, the question, the tool calls."""
-    head = prefix_text(prompt.blocks)
-    system = [{"role": "system", "content": head}] if head else []
-    turns = [{"role": role, "content": text} for role, text in prompt.turns]
-    question = {"role": "user", "content": question_text(prompt)}
-    return [*system, *turns, question, *exchange_messages(prompt)]
+def messages(prompt: Prompt, ends: Container[str] | None = None) -> list[dict[str, Any]]:
+    """The prompt as chat messages: the blocks as one system message, the conversation, the question, the tool calls.
+
+    Args:
+        prompt: The prompt.
+        ends: After which parts a cached prefix ends, for a server that takes breakpoints. They stand on parts of the
+            content; the protocol has none for tools.
+    """
+    blocks, head = [block for block in prompt.blocks if block.text], prefix_text(prompt.blocks)
+    turns: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in prompt.turns]
+    content: Any = head
+    if ends is not None:
+        content = [_part(block.text, is_end=block.name in ends) for block in blocks]
+        if turns and CONVERSATION in ends:
+            turns[-1]["content"] = [_part(turns[-1]["content"], is_end=True)]
+    system = [{"role": "system", "content": content}] if head else []
+    return [*system, *turns, {"role": "user", "content": question_text(prompt)}, *_exchanges(prompt)]
 
 
-def exchange_messages(prompt: Prompt) -> list[dict[str, Any]]:
+def _part(text: str, *, is_end: bool) -> dict[str, Any]:
+    return {"type": "text", "text": text} | ({"prompt_cache_breakpoint": {"mode": "explicit"}} if is_end else {})
+
+
+def _exchanges(prompt: Prompt) -> list[dict[str, Any]]:
     """The rounds of tool calls as messages of the assistant and of its tools."""
     found: list[dict[str, Any]] = []
     for text, pairs in rounds(prompt):
@@ -50,23 +63,16 @@ def usage_of(reported: Any) -> Usage:
     )
 
 
-class StreamReply:
+class StreamReply(ReplyReader):
     """Reads one streamed reply chunk by chunk, and validates the shape of each chunk.
 
     ``usage`` holds the tokens that were reported so far.
     """
 
-    def __init__(self, who: str, *, field: str) -> None:
-        """Create the reader.
-
-        Args:
-            who: The name of the generator, for errors.
-            field: The setting to name in errors.
-        """
+    def __init__(self, field: str, who: str = "the provider") -> None:
+        """Create the reader; see :class:`ReplyReader`."""
+        super().__init__(field, who)
         self.usage = Usage()
-        self._who, self._field = who, field
-        self._is_whole = False
-        self._calls = CallPieces(field)
 
     def texts(self, chunk: Any) -> list[str]:
         """Return the pieces of text in a chunk; a chunk without choices has none.
@@ -84,12 +90,6 @@ class StreamReply:
     def calls(self) -> list[ToolCall]:
         """Return the tool calls of the reply, once it is whole."""
         return self._calls.finish_all()
-
-    def check_whole(self) -> None:
-        """Raise :class:`ProviderError` if the stream ended before the reply did."""
-        if not self._is_whole:
-            message = f"{self._who} ended the stream before its reply was finished"
-            raise ProviderError(message, field=self._field, kind=FailureKind.CUT)
 
     def _text(self, choice: Mapping[str, Any]) -> str:
         self._is_whole = self._is_whole or bool(choice.get("finish_reason"))
@@ -117,15 +117,6 @@ class StreamReply:
         if not isinstance(value or "", str):
             raise self._malformed(f"{what} is not text")
         return value or ""
-
-    def _object(self, value: Any, what: str) -> Mapping[str, Any]:
-        if not isinstance(value, Mapping):
-            raise self._malformed(f"{what} is not a JSON object")
-        return value
-
-    def _malformed(self, reason: str) -> ProviderError:
-        message = f"{self._who} sent a malformed reply: {reason}"
-        return ProviderError(message, field=self._field, kind=FailureKind.MALFORMED)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
-from parbake_llm.generators._hosted.chat import exchange_messages, messages
-from parbake_llm.generators._hosted.clients.openai_client import Caching
+from parbake.errors import FailureKind, ProviderError
+from parbake_llm.generators._hosted.chat import messages
 from parbake_llm.generators._hosted.parts import marks
-from parbake_llm.ports.prompts import CONVERSATION, Prompt, Ttl
+from parbake_llm.ports.prompts import Prompt
 from parbake_llm.writing.placement import CacheRules
-from parbake_llm.writing.render import canonical_json, question_text, sorted_tools, tool_schema
+from parbake_llm.writing.render import canonical_json, sorted_tools, tool_schema
 
+Caching = Literal["server", "key", "explicit"]
+"""What is said about caching: nothing, a ``prompt_cache_key``, or that and where the prefixes end."""
+CACHINGS: tuple[Caching, ...] = get_args(Caching)
 AUTOMATIC = CacheRules(mechanism="automatic", minimum=1024, granule=128)
 """OpenAI's models match whole granules of 128 tokens from 1,024 tokens on."""
 EXPLICIT = CacheRules(mechanism="breakpoints", minimum=1024, most=4, ttls=("30m",))
 """Models from gpt-5.6 on take breakpoints, which live for 30 minutes."""
+
+
+def checked_caching(caching: Any, setting: str = "caching") -> Caching:
+    """Return what requests say about caching; raises :class:`ProviderError` for an unknown value.
+
+    Args:
+        caching: The value.
+        setting: The setting or variable that it comes from, for the error.
+    """
+    if caching not in CACHINGS:
+        message = f"{setting} must be one of {', '.join(CACHINGS)}, not {caching!r}"
+        raise ProviderError(message, field=setting, kind=FailureKind.REJECTED)
+    found: Caching = caching
+    return found
 
 
 def cache_rules(caching: Caching) -> CacheRules:
@@ -41,7 +57,7 @@ def chat_request(prompt: Prompt, rules: CacheRules, caching: Caching) -> tuple[d
         return body, {}
     extra: dict[str, Any] = {"prompt_cache_key": cache_key(prompt)}
     if caching == "explicit":
-        body["messages"] = _marked(prompt, marks(prompt, rules))
+        body["messages"] = messages(prompt, marks(prompt, rules))
         extra["prompt_cache_options"] = {"mode": "explicit", "ttl": rules.ttls[0]}
     return body, extra
 
@@ -55,21 +71,3 @@ def cache_key(prompt: Prompt) -> str:
 def _tool(tool: Any) -> dict[str, Any]:
     function = {"name": tool.name, "description": tool.description, "parameters": tool_schema(tool)}
     return {"type": "function", "function": function}
-
-
-def _marked(prompt: Prompt, ends: Mapping[str, Ttl]) -> list[dict[str, Any]]:
-    """The messages with breakpoints on content parts; the protocol has none for tools."""
-    blocks = [block for block in prompt.blocks if block.text]
-    system = [{"role": "system", "content": [_part(block.text, block.name in ends) for block in blocks]}]
-    turns: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in prompt.turns]
-    if turns and CONVERSATION in ends:
-        turns[-1]["content"] = [_part(turns[-1]["content"], is_end=True)]
-    question = {"role": "user", "content": question_text(prompt)}
-    return [*(system if blocks else []), *turns, question, *exchange_messages(prompt)]
-
-
-def _part(text: str, is_end: bool) -> dict[str, Any]:  # noqa: FBT001 - private, called next to its meaning
-    part: dict[str, Any] = {"type": "text", "text": text}
-    if is_end:
-        part["prompt_cache_breakpoint"] = {"mode": "explicit"}
-    return part

@@ -8,15 +8,16 @@ import logging
 import random
 import re
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from parbake.errors import FailureKind, MissingDependency, ProviderError
 from parbake_llm.generators._hosted.clients.failures import RETRYABLE, FailureCause
 from parbake_llm.generators._hosted.clients.keys import masked
+from parbake_llm.generators._hosted.endpoint import C, Endpoint
 from parbake_llm.ports.generator import Delta
 from parbake_llm.ports.prompts import Prompt
-from parbake_llm.writing.placement import CacheRules, placed
+from parbake_llm.writing.placement import placed
 
 _log = logging.getLogger("parbake_llm.generators")
 _URL = re.compile(r"\"?https?://[^\s\"]+\"?")
@@ -46,35 +47,14 @@ class Attempt:
         return max(0.0, self._end - time.monotonic())
 
 
-class Hosted(ABC):
+class Hosted(Endpoint[C]):
     """A generator for a model that a provider hosts. Subclasses speak the provider's protocol.
 
     Attributes:
-        name: The name of the kind of generator.
         calls_tools: Whether it can call the tools of a prompt.
-        provider: Who hosts the model.
-        model: The model's name at the provider.
-        rules: How the provider caches prefixes.
     """
 
-    name: str
     calls_tools = True
-
-    def __init__(self, *, provider: str, model: str, rules: CacheRules, secrets: tuple[str, ...]) -> None:
-        """Keep the settings.
-
-        Args:
-            provider: Who hosts the model.
-            model: The model's name at the provider.
-            rules: How the provider caches prefixes.
-            secrets: What is masked in every error.
-        """
-        self.provider, self.model, self.rules = provider, model, rules
-        self._secrets = secrets
-
-    def __repr__(self) -> str:
-        """Without keys."""
-        return f"{type(self).__name__}(model={self.model!r})"
 
     def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
         """Stream a reply: text, complete tool calls, and with the last piece the usage as the provider reports it.
@@ -93,24 +73,8 @@ class Hosted(ABC):
         return self._within(prompt, max_tokens, Attempt(timeout_s), timeout_s)
 
     @abstractmethod
-    async def aclose(self) -> None:
-        """Close the connections."""
-
-    @abstractmethod
     def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         """Ask once."""
-
-    @abstractmethod
-    def _cause(self, error: Exception, *, is_open: bool) -> FailureCause:
-        """Say why an attempt failed."""
-
-    @abstractmethod
-    def _key_names(self) -> str:
-        """The variables that hold the keys, as a sentence names them."""
-
-    def _address(self) -> tuple[str, str]:
-        """Where the provider is asked, without secrets, and the setting that says so."""
-        return "the provider's own address", ""
 
     async def _within(
         self, prompt: Prompt, max_tokens: int, attempt: Attempt, timeout_s: float
@@ -150,25 +114,25 @@ class Hosted(ABC):
             return FailureCause(error.kind, str(error))
         if isinstance(error, TimeoutError) or attempt.left() <= 0:
             return FailureCause(FailureKind.TIMEOUT, "")
-        found = self._cause(error, is_open=attempt.is_open)
+        found = self._client.cause(error, is_open=attempt.is_open)
         if found.kind is FailureKind.UNKNOWN and isinstance(error, UNWRITABLE) and not attempt.is_open:
             return FailureCause(FailureKind.REJECTED, f"the prompt cannot be written as a request: {found.said}")
         return found
 
     def _error(self, error: Exception, cause: FailureCause, timeout_s: float) -> ProviderError:
         """The error to raise, without keys and addresses, because clients are shown its text."""
-        said = _URL.sub("its address", masked(cause.said, self._secrets)) or type(error).__name__
+        said = _URL.sub("its address", masked(cause.said, self._client.secrets)) or type(error).__name__
         field, what = self.name, f"failed: {said}"
         if isinstance(error, ProviderError):
             return ProviderError(said, field=error.field, kind=cause.kind)
         if cause.kind is FailureKind.UNREACHABLE:
-            address, setting = self._address()
+            where, setting = self._client.where, self._client.setting if self._client.where else ""
             what, field = f"was not reached: {said}" + (f"; check {setting}" if setting else ""), setting or self.name
-            _log.warning("%s was not reached at %s: %s", self.name, address, said)
+            _log.warning("%s was not reached at %s: %s", self.name, where or "the provider's own address", said)
         elif cause.kind is FailureKind.TIMEOUT:
             what = f"did not finish within {timeout_s:.3g} s"
         elif cause.kind is FailureKind.AUTH:
-            what, field = f"rejected {self._key_names()}", self._key_names().partition(" ")[0]
+            what, field = f"rejected {self._client.keys}", self._client.keys.partition(" ")[0]
         elif cause.kind in {FailureKind.CUT, FailureKind.MALFORMED}:
             what = f"sent a reply that cannot be read: {said}"
         return ProviderError(f"the provider {what}", field=field, kind=cause.kind)
@@ -176,11 +140,6 @@ class Hosted(ABC):
     def _endless(self, max_tokens: int) -> ProviderError:
         message = f"the provider wrote far more than the {max_tokens} tokens that were asked for"
         return ProviderError(message, field=self.name, kind=FailureKind.TOO_LONG)
-
-
-def shown_address(url: str | None) -> str:
-    """An address without what may be secret in it: everything before an ``@``, and the query."""
-    return (url or "").partition("?")[0].rpartition("@")[2]
 
 
 async def _next(pieces: AsyncIterator[Delta], seconds: float) -> Delta | None:

@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from parbake_llm.generators._hosted.anthropic_messages import message_request, message_usage
-from parbake_llm.generators._hosted.batch_calls import CALL_S, SdkBatches, a_call, a_text, checked
-from parbake_llm.generators._hosted.claude_rules import claude_rules
-from parbake_llm.generators._hosted.clients.anthropic_client import KEY, MODEL, anthropic_client, anthropic_settings
+from parbake_llm.generators._hosted.anthropic_endpoint import AnthropicEndpoint
+from parbake_llm.generators._hosted.anthropic_messages import message_usage
+from parbake_llm.generators._hosted.batch_calls import BatchCalls, a_call, a_text, checked
+from parbake_llm.generators._hosted.clients.sdk_client import SdkClient
 from parbake_llm.generators._hosted.clients.sdk_errors import document
 from parbake_llm.ports.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
-from parbake_llm.writing.placement import CacheRules, placed
+from parbake_llm.writing.placement import placed
 
 PAGE = 100
 """How many batches a page of the listing has."""
@@ -27,47 +27,12 @@ INTENT_LENGTH = 32
 _LACKING = {"errored": NoAnswer.FAILED, "expired": NoAnswer.EXPIRED, "canceled": NoAnswer.CANCELLED}
 
 
-class AnthropicBatches(SdkBatches):
+class AnthropicBatches(AnthropicEndpoint, BatchCalls[SdkClient]):
     """Asks in batches, which end within 24 hours."""
 
-    name = "anthropic"
     most_requests = 100_000
     most_bytes = 200 << 20  # of 256 MB
     least_requests = 1
-
-    def __init__(
-        self,
-        *,
-        model: str = MODEL,
-        api_key: str,
-        base_url: str | None = None,
-        rules: CacheRules | None = None,
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Create the batch interface, without connecting yet.
-
-        Args:
-            model: The model's name.
-            api_key: The key, in printable ASCII like every HTTP header.
-            base_url: The endpoint's URL; Anthropic's own by default.
-            rules: How the model caches prefixes, if not as published.
-            options: Further fields of each request, such as ``thinking``.
-
-        Raises:
-            ProviderError: The key cannot be sent.
-            MissingDependency: The client is not installed.
-        """
-        client = anthropic_client("Anthropic's batch interface", api_key=api_key, base_url=base_url, timeout=CALL_S)
-        super().__init__(client, model=model, rules=rules or claude_rules(model), keys={KEY: api_key})
-        self._options = dict(options or {})
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> AnthropicBatches:
-        """Read ``ANTHROPIC_API_KEY`` (or ``ANTHROPIC_API_KEY_FILE``), ``ANTHROPIC_BASE_URL`` and ``ANTHROPIC_MODEL``.
-
-        Raises :class:`ProviderError` that names the missing variable.
-        """
-        return cls(**anthropic_settings(environment))
 
     async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
         """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
@@ -105,8 +70,7 @@ class AnthropicBatches(SdkBatches):
         await self._call(lambda: self._batches().cancel(job))
 
     def _params(self, request: BatchRequest) -> dict[str, Any]:
-        body = message_request(placed(request.prompt, self.rules), self.rules)
-        return body | {"model": self.model, "max_tokens": request.max_tokens} | self._options
+        return self._body(placed(request.prompt, self.rules), request.max_tokens) | self._options
 
     def _batches(self) -> Any:
         return self._client.here().messages.batches

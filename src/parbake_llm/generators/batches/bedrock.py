@@ -16,22 +16,19 @@ from urllib.parse import urlsplit
 
 from parbake.errors import FailureKind, ProviderError
 from parbake_llm.generators._hosted.batch_calls import (
-    CALL_S,
     NAME,
     BatchCalls,
     T,
     a_call,
     a_text,
-    checked,
+    answers_of,
     json_lines,
-    lines_of,
 )
 from parbake_llm.generators._hosted.bedrock_converse import converse_request, converse_usage
-from parbake_llm.generators._hosted.claude_rules import bedrock_rules
-from parbake_llm.generators._hosted.clients.aws_clients import ACCESS, SECRET, SESSION, AwsClients, region_of
-from parbake_llm.generators._hosted.clients.aws_errors import cause_of_aws
-from parbake_llm.generators._hosted.clients.failures import FailureCause
-from parbake_llm.generators._hosted.clients.keys import optional_key, required
+from parbake_llm.generators._hosted.bedrock_endpoint import BedrockEndpoint
+from parbake_llm.generators._hosted.clients import CALL_S
+from parbake_llm.generators._hosted.clients.aws_clients import AwsAccount, AwsClients
+from parbake_llm.generators._hosted.clients.keys import required
 from parbake_llm.ports.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
 from parbake_llm.writing.placement import CacheRules, placed
 
@@ -46,10 +43,9 @@ _STATES = {
 }
 
 
-class BedrockBatches(BatchCalls):
+class BedrockBatches(BedrockEndpoint, BatchCalls[AwsClients]):
     """Asks in batches of at least 100 requests, which end within 24 hours."""
 
-    name = "bedrock"
     most_requests = 50_000
     most_bytes = 150 << 20  # of 200 MB
     least_requests = 100
@@ -58,13 +54,10 @@ class BedrockBatches(BatchCalls):
         self,
         *,
         model: str,
-        region: str,
+        account: AwsAccount,
         role_arn: str,
         s3_uri: str,
-        access_key: str = "",
-        secret_key: str = "",
-        session_token: str = "",
-        control_url: str | None = None,
+        endpoint_url: str | None = None,
         s3_url: str | None = None,
         rules: CacheRules | None = None,
         options: Mapping[str, Any] | None = None,
@@ -73,33 +66,25 @@ class BedrockBatches(BatchCalls):
 
         Args:
             model: The id of the model or of its inference profile.
-            region: The region, such as ``eu-west-1``.
+            account: The region and the keys.
             role_arn: The role with which Bedrock reads and writes the objects.
             s3_uri: The folder for them, such as ``s3://bucket/letters``.
-            access_key: The id of the access key; without one, ``boto3`` finds the credentials as usual.
-            secret_key: The secret of the access key.
-            session_token: The token of a temporary access key.
-            control_url: The URL of Bedrock's control plane; Amazon's own by default.
+            endpoint_url: The URL of Bedrock's control plane; Amazon's own by default.
             s3_url: The URL of S3; Amazon's own by default.
             rules: How the model caches prefixes, if not as published.
             options: Further fields of each request, such as ``additionalModelRequestFields``.
 
         Raises:
-            ProviderError: The folder is not named as in the example, or a key cannot be sent.
+            ProviderError: The folder is not named as in the example, or another setting cannot be used.
             MissingDependency: The client is not installed.
         """
-        keys = {ACCESS: access_key, SECRET: secret_key, SESSION: session_token}
-        keys = {variable: key for variable, key in keys.items() if key}
-        super().__init__(model=model, rules=rules or bedrock_rules(model), keys=keys)
+        super().__init__(model=model, account=account, endpoint_url=endpoint_url, rules=rules, options=options)
         where = urlsplit(s3_uri)
         if where.scheme != "s3" or not where.netloc:
             message = f"s3_uri={s3_uri!r}: expected a folder such as s3://bucket/letters"
             raise ProviderError(message, field="s3_uri", kind=FailureKind.REJECTED)
         self._bucket, self._folder = where.netloc, where.path.strip("/")
-        self._role = role_arn
-        self._urls = {"bedrock": control_url, "s3": s3_url}
-        self._options = dict(options or {})
-        self._aws = AwsClients("Bedrock's batch interface", region=region, keys=keys)
+        self._role, self._urls = role_arn, {"bedrock": endpoint_url, "s3": s3_url}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> BedrockBatches:
@@ -110,12 +95,9 @@ class BedrockBatches(BatchCalls):
         env = os.environ if environment is None else environment
         return cls(
             model=required(env, "BEDROCK_MODEL"),
-            region=region_of(env),
+            account=AwsAccount.from_environment(env, needs_keys=False),
             role_arn=required(env, "BEDROCK_BATCH_ROLE"),
             s3_uri=required(env, "BEDROCK_BATCH_S3"),
-            access_key=optional_key(env, ACCESS),
-            secret_key=optional_key(env, SECRET),
-            session_token=optional_key(env, SESSION),
         )
 
     async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
@@ -131,10 +113,8 @@ class BedrockBatches(BatchCalls):
     async def results(self, job: str) -> AsyncIterator[BatchAnswer]:
         """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         for document in await self._aside(lambda: list(self._documents(job))):
-            for entry in lines_of(document):
-                found = checked(entry.get("recordId"), entry, _answer)
-                if found is not None:
-                    yield found
+            for answer in answers_of(document, "recordId", _answer):
+                yield answer
 
     async def recent(self, since: float) -> list[SeenJob]:
         """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
@@ -144,16 +124,9 @@ class BedrockBatches(BatchCalls):
         """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         await self._aside(lambda: self._client_of("bedrock").stop_model_invocation_job(jobIdentifier=job))
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        self._aws.close()
-
     async def _aside(self, call: Callable[[], T]) -> T:
         """Make a blocking call in a thread."""
         return await self._call(lambda: asyncio.to_thread(call))
-
-    def _cause(self, error: Exception) -> FailureCause:
-        return cause_of_aws(error)
 
     def _create(self, intent: str, content: bytes) -> Any:
         """Write the object with the requests, and create the job. Its token keeps Bedrock from making it twice."""
@@ -205,7 +178,7 @@ class BedrockBatches(BatchCalls):
 
     def _client_of(self, service: str) -> Any:
         url = self._urls[service]
-        return self._aws.client(
+        return self._client.client(
             service,
             url,
             CALL_S,

@@ -9,28 +9,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from parbake_llm.generators._hosted.batch_calls import (
-    CALL_S,
-    NAME,
-    SdkBatches,
-    a_call,
-    a_text,
-    checked,
-    json_lines,
-    lines_of,
-)
+from parbake_llm.generators._hosted.batch_calls import NAME, BatchCalls, a_call, a_text, answers_of, json_lines
 from parbake_llm.generators._hosted.chat import usage_of
-from parbake_llm.generators._hosted.clients.openai_client import (
-    KEY,
-    Caching,
-    checked_caching,
-    openai_client,
-    openai_settings,
-)
+from parbake_llm.generators._hosted.clients.sdk_client import SdkClient
 from parbake_llm.generators._hosted.clients.sdk_errors import document
-from parbake_llm.generators._hosted.openai_chat import cache_rules, chat_request
+from parbake_llm.generators._hosted.openai_chat import chat_request
+from parbake_llm.generators._hosted.openai_endpoint import OpenAIEndpoint
 from parbake_llm.ports.provider_jobs import BatchAnswer, BatchRequest, JobState, NoAnswer, SeenJob
-from parbake_llm.writing.placement import CacheRules, placed
+from parbake_llm.writing.placement import placed
 
 PAGE = 100
 """How many batches a page of the listing has."""
@@ -46,52 +32,12 @@ _STATES = {
 _LACKING = {"batch_expired": NoAnswer.EXPIRED, "batch_cancelled": NoAnswer.CANCELLED}
 
 
-class OpenAIBatches(SdkBatches):
+class OpenAIBatches(OpenAIEndpoint, BatchCalls[SdkClient]):
     """Asks in batches, which end within 24 hours."""
 
-    name = "openai"
     most_requests = 50_000
     most_bytes = 150 << 20  # of 200 MB
     least_requests = 1
-
-    def __init__(
-        self,
-        *,
-        model: str,
-        api_key: str,
-        base_url: str | None = None,
-        caching: Caching = "server",
-        rules: CacheRules | None = None,
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Create the batch interface, without connecting yet.
-
-        Args:
-            model: The model's name at the provider.
-            api_key: The key, in printable ASCII like every HTTP header.
-            base_url: The endpoint's URL; OpenAI's own by default.
-            caching: What requests say about caching: ``server`` nothing; ``key`` the field ``prompt_cache_key``;
-                ``explicit`` also where the prefixes end.
-            rules: How the provider caches, if not as OpenAI does.
-            options: Further fields of each request, such as ``temperature``.
-
-        Raises:
-            ProviderError: The key cannot be sent, or a setting is unknown.
-            MissingDependency: The client is not installed.
-        """
-        self._caching: Caching = checked_caching(caching)
-        client = openai_client("OpenAI's batch interface", api_key=api_key, base_url=base_url, timeout=CALL_S)
-        super().__init__(client, model=model, rules=rules or cache_rules(caching), keys={KEY: api_key})
-        self._options = dict(options or {})
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> OpenAIBatches:
-        """Read ``OPENAI_API_KEY`` (or ``OPENAI_API_KEY_FILE``), and the optional settings.
-
-        These are ``OPENAI_BASE_URL``, ``OPENAI_MODEL`` and ``OPENAI_CACHING``. Raises :class:`ProviderError` that names
-        the variable or setting that is missing or wrong.
-        """
-        return cls(**openai_settings(environment))
 
     async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
         """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
@@ -119,10 +65,8 @@ class OpenAIBatches(SdkBatches):
         batch = await self._call(lambda: client.batches.retrieve(job))
         for file in filter(None, (batch.output_file_id, batch.error_file_id)):
             content = await self._call(partial(client.files.content, file))
-            for entry in lines_of(content.content):
-                found = checked(entry.get("custom_id"), entry, _answer)
-                if found is not None:
-                    yield found
+            for answer in answers_of(content.content, "custom_id", _answer):
+                yield answer
 
     async def recent(self, since: float) -> list[SeenJob]:
         """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""

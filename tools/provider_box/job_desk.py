@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from parbake_llm.testing.dialect import WireDialect
-from parbake_llm.testing.jobs import BoxJob, JobBoard, JobLine, SubmitFault
 from parbake_llm.testing.prefixes import Refusal
+from provider_box.jobs import BoxJob, JobBoard, JobLine, SubmitFault
 
 
 class Hangup(Exception):
@@ -66,10 +66,10 @@ class JobDialect(ABC):
     prefix: ClassVar[str]
     dialect: ClassVar[WireDialect]
 
-    def refusal(self, status: int, message: str) -> PlainAnswer:
+    def refusal(self, refused: Refusal) -> PlainAnswer:
         """The answer to a request that is refused."""
-        body, headers = self.dialect.refusal(status, message)
-        return PlainAnswer(body, status=status, headers=headers)
+        body, headers = self.dialect.refusal(refused.status, str(refused))
+        return PlainAnswer(body, status=refused.status, headers=headers)
 
     @abstractmethod
     def owns(self, path: str) -> bool:

@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from parbake_llm.testing.job_desk import JobDialect, PlainAnswer, PlainRequest, answered, page
-from parbake_llm.testing.jobs import BoxJob, JobBoard, JobLine, LineOutcome, LineResult
-from parbake_llm.testing.openai_chat import OpenAIChat, completion
-from parbake_llm.testing.prefixes import Refusal
+from parbake_llm.testing.openai_chat import OpenAIChat, reported
+from parbake_llm.testing.prefixes import CacheUsage, Refusal
+from parbake_llm.testing.script import ScriptedReply
+from provider_box.job_desk import JobDialect, PlainAnswer, PlainRequest, answered, page
+from provider_box.jobs import BoxJob, JobBoard, JobLine, LineOutcome, LineResult
 
 _ROOT = "/openai/v1"
 _ENDPOINT = "/v1/chat/completions"
@@ -99,7 +100,7 @@ def _of_kind(results: Iterable[LineResult], *, is_error: bool) -> list[LineResul
 def _line(result: LineResult) -> dict[str, Any]:
     head = {"id": f"req-{result.line.custom_id}", "custom_id": result.line.custom_id}
     if result.outcome is LineOutcome.SUCCEEDED:
-        body = completion(result.reply, result.usage, result.line.model)
+        body = _completion(result.reply, result.usage, result.line.model)
         return head | {"response": {"status_code": 200, "request_id": "box", "body": body}, "error": None}
     if result.outcome is LineOutcome.ERRORED:
         body = {"error": {"message": "This request fails on purpose.", "type": "server_error"}}
@@ -126,3 +127,16 @@ def _shown(board: JobBoard, job: BoxJob) -> dict[str, Any]:
         "output_file_id": f"output:{job.id}" if good else None,
         "error_file_id": f"error:{job.id}" if bad else None,
     }
+
+
+def _completion(reply: ScriptedReply, usage: CacheUsage, model: str) -> dict[str, Any]:
+    """A whole completion, as a batch has it."""
+    said: dict[str, Any] = {"role": "assistant", "content": reply.text or None}
+    if reply.calls:
+        said["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in reply.calls
+        ]
+    choice = {"index": 0, "message": said, "finish_reason": "tool_calls" if reply.calls else "stop"}
+    head = {"id": "chatcmpl-box", "object": "chat.completion", "created": 0, "model": model}
+    return head | {"choices": [choice], "usage": reported(reply, usage)}

@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from parbake_llm.testing.bedrock_converse import BedrockConverse, output
-from parbake_llm.testing.job_desk import JobDialect, PlainAnswer, PlainRequest, answered, page
-from parbake_llm.testing.jobs import BoxJob, JobBoard, JobLine, LineOutcome, LineResult
-from parbake_llm.testing.prefixes import Refusal
+from parbake_llm.testing.bedrock_converse import BedrockConverse, reported
+from parbake_llm.testing.prefixes import CacheUsage, Refusal
+from parbake_llm.testing.script import ScriptedReply
+from provider_box.job_desk import JobDialect, PlainAnswer, PlainRequest, answered, page
+from provider_box.jobs import BoxJob, JobBoard, JobLine, LineOutcome, LineResult
 
 _JOBS, _JOB, _S3 = "/bedrock/model-invocation-jobs", "/bedrock/model-invocation-job", "/s3/"
 _ARN = "arn:aws:bedrock:eu-west-1:000000000000:model-invocation-job/"
@@ -125,5 +126,18 @@ def _shown(board: JobBoard, job: BoxJob) -> dict[str, Any]:
 def _line(result: LineResult) -> dict[str, Any]:
     head = {"recordId": result.line.custom_id, "modelInput": dict(result.line.body)}
     if result.outcome is LineOutcome.SUCCEEDED:
-        return head | {"modelOutput": output(result.reply, result.usage)}
+        return head | {"modelOutput": _output(result.reply, result.usage)}
     return head | {"error": {"errorCode": 500, "errorMessage": "This request has no answer."}}
+
+
+def _output(reply: ScriptedReply, usage: CacheUsage) -> dict[str, Any]:
+    """A whole output, as a batch has it."""
+    blocks: list[dict[str, Any]] = [{"text": reply.text}] if reply.text else []
+    for call in reply.calls:
+        use = {"toolUseId": call.id, "name": call.name, "input": json.loads(call.arguments)}
+        blocks.append({"toolUse": use})
+    return {
+        "output": {"message": {"role": "assistant", "content": blocks}},
+        "stopReason": "tool_use" if reply.calls else "end_turn",
+        "usage": reported(reply, usage),
+    }

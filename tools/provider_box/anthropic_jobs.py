@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from typing import Any
 
-from parbake_llm.testing.anthropic_messages import AnthropicMessages, message
-from parbake_llm.testing.job_desk import JobDialect, PlainAnswer, PlainRequest, answered, page
-from parbake_llm.testing.jobs import BoxJob, JobBoard, JobLine, LineOutcome, LineResult
-from parbake_llm.testing.prefixes import Refusal
+from parbake_llm.testing.anthropic_messages import AnthropicMessages, made, reported
+from parbake_llm.testing.prefixes import CacheUsage, Refusal
+from parbake_llm.testing.script import ScriptedReply
+from provider_box.job_desk import JobDialect, PlainAnswer, PlainRequest, answered, page
+from provider_box.jobs import BoxJob, JobBoard, JobLine, LineOutcome, LineResult
 
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _KINDS = {LineOutcome.ERRORED: "errored", LineOutcome.EXPIRED: "expired", LineOutcome.CANCELLED: "canceled"}
@@ -93,10 +94,24 @@ def _results(board: JobBoard, job: BoxJob) -> PlainAnswer:
 
 def _result(result: LineResult) -> dict[str, Any]:
     if result.outcome is LineOutcome.SUCCEEDED:
-        return {"type": "succeeded", "message": message(result.reply, result.usage, result.line.model)}
+        return {"type": "succeeded", "message": _message(result.reply, result.usage, result.line.model)}
     error = {"type": "error", "error": {"type": "api_error", "message": "This request fails on purpose."}}
     return {"type": _KINDS[result.outcome]} | ({"error": error} if result.outcome is LineOutcome.ERRORED else {})
 
 
 def _moment(at: float) -> str:
     return dt.datetime.fromtimestamp(at, dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def _message(reply: ScriptedReply, usage: CacheUsage, model: str) -> dict[str, Any]:
+    """A whole message, as a batch has it."""
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": reply.text}] if reply.text else []
+    blocks += [
+        {"type": "tool_use", "id": call.id, "name": call.name, "input": json.loads(call.arguments)}
+        for call in reply.calls
+    ]
+    return {
+        "id": "msg_box", "type": "message", "role": "assistant", "model": model, "content": blocks,
+        "stop_reason": "tool_use" if reply.calls else "end_turn", "stop_sequence": None,
+        "usage": reported(usage) | made(reply),
+    }  # fmt: skip
