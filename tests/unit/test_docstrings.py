@@ -64,7 +64,11 @@ def methods(files):
                 own = {each.name: ast.get_docstring(each) for each in node.body if hasattr(each, "args")}
                 bases = [ast.unparse(base).partition("[")[0].rpartition(".")[2] for base in node.bases]
                 bases += IMPLEMENTS.findall(ast.get_docstring(node) or "")
-                found[node.name] = (bases, {name: text for name, text in own.items() if not name.startswith("_")})
+                known_bases, known = found.setdefault(node.name, ([], {}))  # packages may use a name twice
+                known_bases += bases
+                known.update(
+                    {name: text for name, text in own.items() if text or (name not in known and name[0] != "_")}
+                )
     return found
 
 

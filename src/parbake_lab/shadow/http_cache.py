@@ -34,7 +34,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class HttpCache:
-    """Values under ``http://host/path/{key}``, for keys that the caller lists."""
+    """Values under ``http://host/path/{key}`` (see :class:`parbake_lab.shadow.caches.Cache`).
+
+    The caller lists the keys.
+    """
 
     def __init__(self, template: str, keys: Sequence[str], decode: Decode, *, seed: int | None = None) -> None:
         """Create the cache. Raises :class:`BadInput` if the address has no ``{key}``."""
@@ -60,7 +63,6 @@ class HttpCache:
         return keys
 
     def read(self, key: str) -> CacheEntry | None:
-        """See :class:`parbake_lab.shadow.caches.Cache`."""
         try:
             body, headers = self._get(key)
         except urllib.error.HTTPError as error:

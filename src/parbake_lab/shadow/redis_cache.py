@@ -51,7 +51,7 @@ class Guarded:
 
 
 class RedisCache:
-    """The keys of one database that match a pattern."""
+    """The keys of one database that match a pattern (see :class:`parbake_lab.shadow.caches.Cache`)."""
 
     def __init__(
         self, url: str, decode: Decode, *, pattern: str = "*", ttl_s: float | None = None, seed: int | None = None
@@ -96,7 +96,6 @@ class RedisCache:
                 return list(seen)
 
     def read(self, key: str) -> CacheEntry | None:
-        """See :class:`parbake_lab.shadow.caches.Cache`."""
         name = key.encode(errors="surrogateescape")
         try:
             idle = self._evidence("OBJECT", "IDLETIME", name)
@@ -160,7 +159,6 @@ class RedisCache:
         return connection.read_response()
 
     def close(self) -> None:
-        """See :class:`parbake_lab.shadow.caches.Cache`."""
         self._client.disconnect()
 
 

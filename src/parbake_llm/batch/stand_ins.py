@@ -115,7 +115,10 @@ class AnswerReader:
 
 
 class CollectedCall:
-    """One call of a task's function, whose prompts are noted. A request gets no reply, and nothing is kept."""
+    """One call of a task's function, whose prompts are noted (see :class:`parbake.serving.compute.ResourceChoice`).
+
+    A request gets no reply, and nothing is kept.
+    """
 
     kind = Generator
 
@@ -132,7 +135,6 @@ class CollectedCall:
         self.asked, self._has_asked = 0, asyncio.Event()
 
     def given(self, found: Generator, task: Task, context: Context) -> Generator:
-        """See :class:`parbake.serving.compute.ResourceChoice`."""
         del found, task, context
         return self
 
@@ -169,6 +171,8 @@ class CollectedCall:
 class AnsweredCall:
     """One call of a task's function that is computed from answers. What has none is asked directly, or stops the call.
 
+    See :class:`parbake.serving.compute.ResourceChoice`; see :class:`parbake_llm.ports.generator.Generator`.
+
     Attributes:
         written_at: When the oldest prompt was made whose answer was used, in epoch seconds; infinite if none was.
         is_stopped: Set once a request has no answer and there is no time to ask.
@@ -191,7 +195,6 @@ class AnsweredCall:
         self.has_asked = False
 
     def given(self, found: Generator, task: Task, context: Context) -> Generator:
-        """See :class:`parbake.serving.compute.ResourceChoice`."""
         self.name, self._lane = found.name, context.lane
         self._booked = partial(self._of.computer.wrapped, Generator, task=task)
         self._direct: Generator = self._booked(found, lane=DIRECT)
@@ -202,7 +205,6 @@ class AnsweredCall:
         self._recording = recording
 
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
-        """See :class:`parbake_llm.ports.generator.Generator`."""
         answer = self._of.found.get(self._ids.of(prompt, max_tokens))
         if answer is None:
             if not self._of.may_ask():

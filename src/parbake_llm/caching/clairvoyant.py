@@ -118,14 +118,12 @@ class Clairvoyant(CachingPolicy):
         return cost
 
     def marks(self, request: Asked, read: int) -> Sequence[Mark]:
-        """See :meth:`CachingPolicy.marks`."""
         if request.tokens < self._prices.minimum:
             return ()
         worths = [self._now(block) for block in request.blocks]
         return chosen_marks(request, worths, lambda worth: worth, read=read, prices=self._prices)
 
     def keep(self, lapsing: Lapsing, held: HeldPrefixes) -> int:
-        """See :meth:`CachingPolicy.keep`."""
         request, gain, least = lapsing.request, 0.0, math.inf
         for depth in range(lapsing.depth, 0, -1):
             block = self._known[request.blocks[depth - 1]]
@@ -142,7 +140,6 @@ class Clairvoyant(CachingPolicy):
         return lapsing.depth if gain > cost else 0
 
     def saw(self, request: Asked) -> None:
-        """See :meth:`CachingPolicy.saw`."""
         if request.tokens >= self._prices.minimum:
             for block in request.blocks:
                 self._known[block].next += 1

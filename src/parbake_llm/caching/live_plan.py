@@ -150,7 +150,6 @@ class LivePlan(Marking):
         return Marked(prompt, measured)
 
     def answered(self, place: CachePlace, sent: Marked, usage: Usage, at: float, *, is_warm_up: bool) -> None:
-        """See :class:`parbake_llm.watching.prompt_watch.Marking`."""
         prompt, measured = sent
         if measured is None:  # sent before this plan was followed, or to a cache that it does not plan
             return

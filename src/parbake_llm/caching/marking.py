@@ -51,7 +51,6 @@ class Planned(CachingPolicy):
         self._kinds: list[Kinds] = []
 
     def marks(self, request: Asked, read: int) -> Sequence[Mark]:
-        """See :meth:`CachingPolicy.marks`."""
         kinds = self._classify(request)
         if request.tokens < self._prices.minimum or read == len(request.blocks):
             return ()
@@ -75,7 +74,6 @@ class Planned(CachingPolicy):
         return found
 
     def saw(self, request: Asked) -> None:
-        """See :meth:`CachingPolicy.saw`."""
         kinds = self._classify(request)
         lengths: dict[Kinds, int] = {}
         for at, kind in enumerate(kinds):

@@ -48,7 +48,6 @@ class LastBlock(CachingPolicy):
     lookback = LOOKBACK
 
     def marks(self, request: Asked, read: int) -> Sequence[Mark]:
-        """See :meth:`CachingPolicy.marks`."""
         depth = len(request.blocks)
         return (Mark(depth),) if depth > read else ()
 
@@ -59,7 +58,6 @@ class Automatic(CachingPolicy):
     name = AUTOMATIC
 
     def marks(self, request: Asked, read: int) -> Sequence[Mark]:
-        """See :meth:`CachingPolicy.marks`."""
         return [Mark(depth) for depth in range(read + 1, len(request.blocks) + 1)]
 
 
@@ -76,20 +74,17 @@ class AlwaysMark(CachingPolicy):
         self._last: dict[int, float] = {}
 
     def marks(self, request: Asked, read: int) -> Sequence[Mark]:
-        """See :meth:`CachingPolicy.marks`."""
         depth = len(request.blocks)
         wanted = {seen_depth(request, self._last), depth - 1, depth}
         found = [Mark(at, self._hour) for at in sorted(wanted) if at > read]
         return found[-MOST_MARKS + (read > 0) :]
 
     def keep(self, lapsing: Lapsing, held: HeldPrefixes) -> int:
-        """See :meth:`CachingPolicy.keep`."""
         del held
         seen = self._last[lapsing.request.blocks[lapsing.depth - 1]]
         return lapsing.depth if self._warm and lapsing.at - seen < HOUR_TTL else 0
 
     def saw(self, request: Asked) -> None:
-        """See :meth:`CachingPolicy.saw`."""
         self._last.update(dict.fromkeys(request.blocks, request.at))
 
 
@@ -111,13 +106,11 @@ class ByVolatility(CachingPolicy):
         self._shared, self._hour, self._at = shared, hour, 0
 
     def marks(self, request: Asked, read: int) -> Sequence[Mark]:
-        """See :meth:`CachingPolicy.marks`."""
         shared, depth = self._shared[self._at], len(request.blocks)
         found = (Mark(shared, self._hour), Mark(depth)) if shared < depth else (Mark(depth, self._hour),)
         return [mark for mark in found if mark.depth > read]
 
     def saw(self, request: Asked) -> None:
-        """See :meth:`CachingPolicy.saw`."""
         del request
         self._at += 1
 

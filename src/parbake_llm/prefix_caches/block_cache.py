@@ -17,6 +17,8 @@ _Key = tuple[bytes, int]
 class BlockCache:
     """Granules that are found by the hash of everything before them; those used longest ago make room.
 
+    See :class:`PrefixCache`.
+
     Pieces are equal or not, so the granule in which a piece differs counts as different, although a provider that
     compares tokens may find it equal. Of a prompt that is longer than the capacity, the beginning is kept.
     """
@@ -53,7 +55,6 @@ class BlockCache:
         self._last: Recent[str, tuple[bytes, ...]] = Recent()
 
     def predict(self, session: str, prompt: Sequence[Piece], *, now: float) -> Prediction:
-        """See :meth:`PrefixCache.predict`."""
         chain, total = chained(prompt), sum(piece.tokens for piece in prompt)
         keys = list(self._keys(prompt, chain))
         found = next((at for at, key in enumerate(keys) if not self._holds(key, now)), len(keys))
@@ -64,7 +65,6 @@ class BlockCache:
         return Prediction(read=read, write=written, uncached=total - read - written, miss=miss)
 
     def sent(self, session: str, prompt: Sequence[Piece], *, now: float, reply: Sequence[Piece] = ()) -> None:
-        """See :meth:`PrefixCache.sent`."""
         everything = (*prompt, *reply)
         chain = chained(everything)
         keys = list(self._keys(everything, chain))

@@ -27,20 +27,16 @@ class AnthropicMessages(WireDialect):
     name = "anthropic"
 
     def key(self, headers: Mapping[str, str]) -> str:
-        """See :class:`WireDialect`."""
         return headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
 
     def usage(self, body: Mapping[str, Any], model: str, cache: BoxCache, minimum: int) -> CacheUsage:
-        """See :class:`WireDialect`."""
         return cache.marked(_pieces(body), f"anthropic {model}", minimum=minimum)
 
     def refusal(self, status: int, message: str) -> tuple[bytes, dict[str, str]]:
-        """See :class:`WireDialect`."""
         error = {"type": _ERRORS.get(status, "api_error"), "message": message}
         return json.dumps({"type": "error", "error": error}).encode(), {}
 
     def opening(self, reply: ScriptedReply, usage: CacheUsage, model: str) -> Iterator[bytes]:
-        """See :class:`WireDialect`."""
         message: dict[str, Any] = {
             "id": "msg_box", "type": "message", "role": "assistant", "model": model, "content": [],
             "stop_reason": None, "stop_sequence": None, "usage": reported(usage) | {"output_tokens": 1},
@@ -50,11 +46,9 @@ class AnthropicMessages(WireDialect):
             yield _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
 
     def text(self, piece: str) -> bytes:
-        """See :class:`WireDialect`."""
         return _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
 
     def closing(self, reply: ScriptedReply, usage: CacheUsage) -> Iterator[bytes]:
-        """See :class:`WireDialect`."""
         if reply.text:
             yield _event("content_block_stop", index=0)
         for at, call in enumerate(reply.calls, start=1 if reply.text else 0):
@@ -70,11 +64,9 @@ class AnthropicMessages(WireDialect):
         yield _event("message_stop")
 
     def malformed(self) -> bytes:
-        """See :class:`WireDialect`."""
         return b'event: content_block_delta\ndata: {"type": "content_block_delta", "ind\n\n'
 
     def error(self) -> bytes:
-        """See :class:`WireDialect`."""
         return _event("error", error={"type": "overloaded_error", "message": "Overloaded"})
 
 

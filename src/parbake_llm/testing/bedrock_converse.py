@@ -31,31 +31,25 @@ class BedrockConverse(WireDialect):
     content_type = "application/vnd.amazon.eventstream"
 
     def key(self, headers: Mapping[str, str]) -> str:
-        """See :class:`WireDialect`."""
         authorization = headers.get("authorization", "")
         match = _ACCESS_KEY.search(authorization)
         return match[1] if match else authorization.removeprefix("Bearer ")
 
     def usage(self, body: Mapping[str, Any], model: str, cache: BoxCache, minimum: int) -> CacheUsage:
-        """See :class:`WireDialect`."""
         return cache.marked(_pieces(body), f"bedrock {model}", minimum=minimum)
 
     def refusal(self, status: int, message: str) -> tuple[bytes, dict[str, str]]:
-        """See :class:`WireDialect`."""
         kind = _ERRORS.get(status, "InternalServerException")
         return json.dumps({"message": message}).encode(), {"x-amzn-ErrorType": kind}
 
     def opening(self, reply: ScriptedReply, usage: CacheUsage, model: str) -> Iterator[bytes]:
-        """See :class:`WireDialect`."""
         del reply, usage, model
         yield event("messageStart", {"role": "assistant"})
 
     def text(self, piece: str) -> bytes:
-        """See :class:`WireDialect`."""
         return event("contentBlockDelta", {"delta": {"text": piece}, "contentBlockIndex": 0})
 
     def closing(self, reply: ScriptedReply, usage: CacheUsage) -> Iterator[bytes]:
-        """See :class:`WireDialect`."""
         if reply.text:
             yield event("contentBlockStop", {"contentBlockIndex": 0})
         for at, call in enumerate(reply.calls, start=1 if reply.text else 0):
@@ -68,13 +62,11 @@ class BedrockConverse(WireDialect):
         yield event("metadata", {"usage": reported(reply, usage), "metrics": {"latencyMs": 1}})
 
     def malformed(self) -> bytes:
-        """See :class:`WireDialect`."""
         frame = bytearray(self.text("broken"))
         frame[-8] ^= 0xFF  # the payload no longer matches its checksum
         return bytes(frame)
 
     def error(self) -> bytes:
-        """See :class:`WireDialect`."""
         return exception("serviceUnavailableException", "The service is unavailable.")
 
 

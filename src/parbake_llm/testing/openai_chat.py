@@ -22,11 +22,9 @@ class OpenAIChat(WireDialect):
     name = "openai"
 
     def key(self, headers: Mapping[str, str]) -> str:
-        """See :class:`WireDialect`."""
         return headers.get("authorization", "").removeprefix("Bearer ")
 
     def usage(self, body: Mapping[str, Any], model: str, cache: BoxCache, minimum: int) -> CacheUsage:
-        """See :class:`WireDialect`."""
         pieces = _pieces(body)
         scope = f"openai {model} {body.get('prompt_cache_key', '')}"
         if (body.get("prompt_cache_options") or {}).get("mode") == "explicit":
@@ -35,22 +33,18 @@ class OpenAIChat(WireDialect):
         return cache.automatic(text, scope, minimum=minimum, ttl_s=AUTOMATIC_S)
 
     def refusal(self, status: int, message: str) -> tuple[bytes, dict[str, str]]:
-        """See :class:`WireDialect`."""
         code = "invalid_api_key" if status == 401 else None
         error = {"message": message, "type": _ERRORS.get(status, "server_error"), "param": None, "code": code}
         return json.dumps({"error": error}).encode(), {}
 
     def opening(self, reply: ScriptedReply, usage: CacheUsage, model: str) -> Iterator[bytes]:
-        """See :class:`WireDialect`."""
         del reply, usage, model
         yield _chunk({"role": "assistant", "content": ""})
 
     def text(self, piece: str) -> bytes:
-        """See :class:`WireDialect`."""
         return _chunk({"content": piece})
 
     def closing(self, reply: ScriptedReply, usage: CacheUsage) -> Iterator[bytes]:
-        """See :class:`WireDialect`."""
         for at, call in enumerate(reply.calls):
             head = {"index": at, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
             yield _chunk({"tool_calls": [head]})
@@ -61,11 +55,9 @@ class OpenAIChat(WireDialect):
         yield b"data: [DONE]\n\n"
 
     def malformed(self) -> bytes:
-        """See :class:`WireDialect`."""
         return b'data: {"choices": [{"delta": {"content": "br\n\n'
 
     def error(self) -> bytes:
-        """See :class:`WireDialect`."""
         return _data({"error": {"message": "The server had an error.", "type": "server_error", "code": None}})
 
 

@@ -91,7 +91,7 @@ def _guessed(found: Reconciliation | None) -> str:
 
 
 class Metered:
-    """Wraps a generator, and reports its requests with their tokens."""
+    """Wraps a generator, and reports its requests and tokens (see :class:`parbake_llm.ports.generator.Generator`)."""
 
     def __init__(self, generator: Generator, task: str, lane: str, meter: TokenMeter) -> None:
         """Wrap one for the time of a computation.
@@ -108,7 +108,6 @@ class Metered:
         self._task, self._lane, self._meter = task, lane, meter
 
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
-        """See :class:`parbake_llm.ports.generator.Generator`."""
         call = scope.GeneratorCall(self.name, self._lane)
         if (request := scope.payer()) is not None:
             request.generations.append(call)

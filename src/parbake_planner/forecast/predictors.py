@@ -102,7 +102,7 @@ def calibration_error(chance: Floats, hit: NDArray[np.bool_], *, bins: int = 20)
 
 @dataclass(frozen=True, slots=True)
 class HabitPredictor:
-    """The default predictor: recency, decayed counts, frequency, age, time of day and weekday.
+    """The default predictor: recency, decayed counts, frequency, age, time of day and weekday; see :class:`Predictor`.
 
     Attributes:
         seed: The seed of the draw of the rows to learn from.
@@ -111,7 +111,6 @@ class HabitPredictor:
     seed: int = 0
 
     def fit(self, past: Past, until: int) -> Forecast:
-        """See :meth:`Predictor.fit`."""
         habits = Habits(past.windows)
         usable = [w for w in range(1, until) if past.windows.usable[w]]
         chosen = set(usable[min(int(len(usable) * LEARN_FROM), max(0, len(usable) - FEWEST_WINDOWS)) :])
@@ -198,7 +197,7 @@ class _Sample:
 
 
 class FittedModel:
-    """A fitted model and the features it uses.
+    """A fitted model and the features it uses; see :class:`Forecast`.
 
     Before it predicts a window, it observes the windows that have passed.
     """
@@ -216,7 +215,6 @@ class FittedModel:
         self._past, self._habits, self._model, self._rate = past, habits, model, rate
 
     def p(self, keys: Codes, window: int) -> Floats:
-        """See :meth:`Forecast.p`."""
         for passed in range(self._habits.next_window, window):
             if self._past.windows.usable[passed]:
                 self._habits.observe(passed, self._past.active(passed))

@@ -28,25 +28,22 @@ _LACKING = {"errored": NoAnswer.FAILED, "expired": NoAnswer.EXPIRED, "canceled":
 
 
 class AnthropicBatches(AnthropicEndpoint, BatchCalls[SdkClient]):
-    """Asks in batches, which end within 24 hours."""
+    """Asks in batches, which end within 24 hours (see :class:`parbake_llm.ports.provider_jobs.BatchProvider`)."""
 
     most_requests = 100_000
     most_bytes = 200 << 20  # of 256 MB
     least_requests = 1
 
     async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         entries = [{"custom_id": intent + one.custom_id, "params": self._params(one)} for one in requests]
         found = await self._call(lambda: self._batches().create(requests=entries))
         return a_text(found.id)
 
     async def state(self, job: str) -> JobState:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         found = await self._call(lambda: self._batches().retrieve(job))
         return JobState.ENDED if found.processing_status == "ended" else JobState.RUNNING
 
     async def results(self, job: str) -> AsyncIterator[BatchAnswer]:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         async for line in self._each(await self._call(lambda: self._batches().results(job))):
             entry = document(line)
             found = checked(entry.get("custom_id"), entry, _answer)
@@ -55,7 +52,6 @@ class AnthropicBatches(AnthropicEndpoint, BatchCalls[SdkClient]):
                 yield msgspec.structs.replace(found, custom_id=own, intent=intent)
 
     async def recent(self, since: float) -> list[SeenJob]:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         found: list[SeenJob] = []
         pages = self._batches().list(limit=PAGE)
         async for batch in self._each(pages.__aiter__()):  # the newest first
@@ -66,7 +62,6 @@ class AnthropicBatches(AnthropicEndpoint, BatchCalls[SdkClient]):
         return found
 
     async def cancel(self, job: str) -> None:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         await self._call(lambda: self._batches().cancel(job))
 
     def _params(self, request: BatchRequest) -> dict[str, Any]:

@@ -44,7 +44,10 @@ _STATES = {
 
 
 class BedrockBatches(BedrockEndpoint, BatchCalls[AwsClients]):
-    """Asks in batches of at least 100 requests, which end within 24 hours."""
+    """Asks in batches, which end within 24 hours (see :class:`parbake_llm.ports.provider_jobs.BatchProvider`).
+
+    A batch has at least 100 requests.
+    """
 
     most_requests = 50_000
     most_bytes = 150 << 20  # of 200 MB
@@ -101,27 +104,22 @@ class BedrockBatches(BedrockEndpoint, BatchCalls[AwsClients]):
         )
 
     async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         content = json_lines(map(self._entry, requests))
         return a_text(await self._aside(partial(self._create, intent, content)))
 
     async def state(self, job: str) -> JobState:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         found = await self._aside(lambda: self._client_of("bedrock").get_model_invocation_job(jobIdentifier=job))
         return _STATES.get(found["status"], JobState.RUNNING)
 
     async def results(self, job: str) -> AsyncIterator[BatchAnswer]:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         for document in await self._aside(lambda: list(self._documents(job))):
             for answer in answers_of(document, "recordId", _answer):
                 yield answer
 
     async def recent(self, since: float) -> list[SeenJob]:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         return await self._aside(lambda: list(self._listed(since)))
 
     async def cancel(self, job: str) -> None:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         await self._aside(lambda: self._client_of("bedrock").stop_model_invocation_job(jobIdentifier=job))
 
     async def _aside(self, call: Callable[[], T]) -> T:

@@ -33,14 +33,13 @@ _LACKING = {"batch_expired": NoAnswer.EXPIRED, "batch_cancelled": NoAnswer.CANCE
 
 
 class OpenAIBatches(OpenAIEndpoint, BatchCalls[SdkClient]):
-    """Asks in batches, which end within 24 hours."""
+    """Asks in batches, which end within 24 hours (see :class:`parbake_llm.ports.provider_jobs.BatchProvider`)."""
 
     most_requests = 50_000
     most_bytes = 150 << 20  # of 200 MB
     least_requests = 1
 
     async def submit(self, intent: str, requests: Sequence[BatchRequest]) -> str:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         content = json_lines(map(self._entry, requests))
         client = self._client.here()
         file = await self._call(lambda: client.files.create(file=(f"{NAME}-{intent}.jsonl", content), purpose="batch"))
@@ -55,12 +54,10 @@ class OpenAIBatches(OpenAIEndpoint, BatchCalls[SdkClient]):
         return a_text(found.id)
 
     async def state(self, job: str) -> JobState:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         found = await self._call(lambda: self._client.here().batches.retrieve(job))
         return _STATES.get(found.status, JobState.RUNNING)
 
     async def results(self, job: str) -> AsyncIterator[BatchAnswer]:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         client = self._client.here()
         batch = await self._call(lambda: client.batches.retrieve(job))
         for file in filter(None, (batch.output_file_id, batch.error_file_id)):
@@ -69,7 +66,6 @@ class OpenAIBatches(OpenAIEndpoint, BatchCalls[SdkClient]):
                 yield answer
 
     async def recent(self, since: float) -> list[SeenJob]:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         found: list[SeenJob] = []
         pages = self._client.here().batches.list(limit=PAGE)
         async for batch in self._each(pages.__aiter__()):  # the newest first
@@ -80,7 +76,6 @@ class OpenAIBatches(OpenAIEndpoint, BatchCalls[SdkClient]):
         return found
 
     async def cancel(self, job: str) -> None:
-        """See :class:`parbake_llm.ports.provider_jobs.BatchProvider`."""
         await self._call(lambda: self._client.here().batches.cancel(job))
 
     def _entry(self, request: BatchRequest) -> dict[str, Any]:

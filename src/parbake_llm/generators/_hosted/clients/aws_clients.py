@@ -117,13 +117,11 @@ class AwsClients(ProviderClient):
             return self._made[service, silence]
 
     async def aclose(self) -> None:
-        """See :class:`ProviderClient`."""
         made, self._made = self._made, {}
         for client in made.values():
             client.close()
 
     def cause(self, error: Exception, *, is_open: bool = False) -> FailureCause:
-        """See :class:`ProviderClient`."""
         return cause_of_aws(error, is_open=is_open)
 
     def _new(self, service: str, url: str | None, silence: float, options: Mapping[str, Any]) -> Any:

@@ -65,11 +65,9 @@ class SdkClient(ProviderClient):
         return self._sdk.Timeout(seconds, connect=min(CONNECT_S, seconds))
 
     async def aclose(self) -> None:
-        """See :class:`ProviderClient`."""
         opened, self._opened, self._loop = self._opened, None, None
         if opened is not None:
             await opened.close()
 
     def cause(self, error: Exception, *, is_open: bool = False) -> FailureCause:
-        """See :class:`ProviderClient`."""
         return cause_of_sdk(self._sdk, error, is_open=is_open)
