@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from parbake.app.plugin import Parts, Plugin
 from parbake.errors import ParbakeError
-from parbake.ports.messages import HttpRequest, Response, Route, json_response
+from parbake.ports.messages import HttpRequest, JsonResponse, Route, json_response
 from parbake.tasks.task_types import Stored, Task
 from parbake_llm.care.prefix_care import PrefixCare
+from parbake_llm.care.prompt_report import PromptReport, report_prompts
 from parbake_llm.care.warm_ups import WarmUps
 from parbake_llm.ports.generator import Generator
 from parbake_llm.ports.prompts import Tool
@@ -22,7 +23,6 @@ from parbake_planner.ledger.costs import EXAMPLE, CostBook
 
 if TYPE_CHECKING:
     from parbake_llm.caching.decision import PromptPlan
-    from parbake_llm.care.prompt_report import PromptReport
     from parbake_llm.watching.explaining import Traffic
     from parbake_planner.ledger.sqlite_ledger import LedgerFile
 
@@ -70,7 +70,6 @@ class PromptDesk:
             traffic: The conversations to predict for; by default eight at once.
             tools: The tools of every prompt; by default those of the last request in this process.
         """
-        from parbake_llm.care.prompt_report import report_prompts
         from parbake_llm.watching.explaining import Traffic
 
         return await report_prompts(
@@ -131,7 +130,7 @@ class Prompts(Plugin[PromptDesk]):
     def routes(self, app: Any) -> Sequence[Route]:
         """The route about prefixes."""
 
-        async def prompts(_: HttpRequest) -> Response:
+        async def prompts(_: HttpRequest) -> JsonResponse[PromptReport]:
             """Prompt prefixes: parts, breakpoints, expected and met cache reads, cost, and what providers may hold."""
             return json_response(await app.plugins[Prompts].report())
 

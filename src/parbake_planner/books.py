@@ -13,10 +13,10 @@ import msgspec
 
 from parbake.app.plugin import Parts, Plugin
 from parbake.errors import BadInput, ContractError
-from parbake.ports.messages import HttpRequest, Response, Route, json_response
+from parbake.ports.messages import HttpRequest, JsonResponse, Route, json_response
 from parbake.ports.offers import ANSWERS, HEAT, WINDOWS, Load, Port
 from parbake.values.duration import seconds
-from parbake_planner.ledger.answer_table import AnswerTable
+from parbake_planner.ledger.answer_table import Answer, AnswerTable
 from parbake_planner.ledger.answers import Answers
 from parbake_planner.ledger.costs import EXAMPLE, Cost, CostBook, Owned, costs, read_book
 from parbake_planner.ledger.focus_export import charges
@@ -135,19 +135,25 @@ class CostsArguments(msgspec.Struct, forbid_unknown_fields=True):
     since: str = "1d"
 
 
+class CostTable(msgspec.Struct):
+    """What each task used and cost in each lane."""
+
+    costs: list[Cost]
+
+
 class _Routes:
     def __init__(self, app: Any) -> None:
         self._app = app
 
-    async def costs(self, _: HttpRequest, *, arguments: CostsArguments) -> Response:
+    async def costs(self, _: HttpRequest, *, arguments: CostsArguments) -> JsonResponse[CostTable]:
         """What each task used and cost in each lane since ``?since=1d``."""
         try:
             since_s = seconds(arguments.since, field="since")
         except ContractError as error:
             raise BadInput(str(error), field="since") from error
-        return json_response({"costs": await self._app.plugins[Ledger].costs(since_s=since_s)})
+        return json_response(CostTable(await self._app.plugins[Ledger].costs(since_s=since_s)))
 
-    async def answer(self, request: HttpRequest) -> Response:
+    async def answer(self, request: HttpRequest) -> JsonResponse[Answer]:
         """The origin of an answer: tasks, stamps, lanes, sources, refusals and cost, without its texts."""
         return json_response(await self._app.plugins[Ledger].answers.find(request.parameters["answer_id"]))
 

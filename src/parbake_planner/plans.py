@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from parbake.app.plugin import Parts, Plugin
-from parbake.ports.messages import HttpRequest, Response, Route, json_response
+from parbake.ports.messages import HttpRequest, JsonResponse, Route, json_response
 from parbake.process.loops import forever
 from parbake.tasks.task_types import Stored
 from parbake_planner.adopted import AdoptedPlan, Adoptions
 from parbake_planner.books import LEDGER
+from parbake_planner.detectors import Proposal
 from parbake_planner.ledger.costs import EXAMPLE, CostBook
 from parbake_planner.planned import PLANS
 
 if TYPE_CHECKING:
     from parbake_planner.breakeven import Prices
-    from parbake_planner.detectors import Proposal
     from parbake_planner.ledger.reversals import Reversals
     from parbake_planner.ledger.sqlite_ledger import LedgerFile
     from parbake_planner.plan import Decision
@@ -126,6 +127,12 @@ class Plans:
         )
 
 
+class ProposalTable(msgspec.Struct):
+    """Proposals to reverse a decision."""
+
+    proposals: list[Proposal]
+
+
 class Planner(Plugin[Plans]):
     """Plans ``refresh=planned()`` tasks from their own requests, and proposes to reverse decisions."""
 
@@ -138,8 +145,8 @@ class Planner(Plugin[Plans]):
     def routes(self, app: Any) -> Sequence[Route]:
         """The route about triggers."""
 
-        async def triggers(_: HttpRequest) -> Response:
+        async def triggers(_: HttpRequest) -> JsonResponse[ProposalTable]:
             """Proposals to reverse a decision, with their evidence; nothing is changed."""
-            return json_response({"proposals": [asdict(one) for one in await app.plugins[Planner].triggers()]})
+            return json_response(ProposalTable(list(await app.plugins[Planner].triggers())))
 
         return [Route("GET", "/v1/triggers", triggers, "operators")]
