@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
+from parbake.values.backoff import Backoff
 from parbake_lab.audit.audit_client import Client, NotAcceptedError
 from parbake_lab.audit.read_judge import AuditRead, AuditTally, Expectation, checked, judge
 
 Write = Callable[[int], Any]
 Progress = Callable[[int, int], None]
-PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.1
+BACKOFF = Backoff(0.002, 0.1)
 
 
 class AuditLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +76,7 @@ class _Run:
 
     async def _follow(self, client: Client, expected: list[Expectation], acked: float) -> None:
         """Read one server until it shows everything that is expected."""
-        left, pause = list(expected), PAUSE_S
+        left, attempt = list(expected), 0
         while left:
             read = await self._read(client, left[0], acked)
             self.tally.add(read)
@@ -86,8 +87,8 @@ class _Run:
             if read.ended_s > self._limits.patience_s:
                 self.tally.never_fresh += len(left)
                 return
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            await asyncio.sleep(BACKOFF.pause_s(attempt))
+            attempt += 1
 
     async def _read(self, client: Client, one: Expectation, acked: float) -> AuditRead:
         loop, began = asyncio.get_running_loop(), time.monotonic()
