@@ -30,7 +30,7 @@ class PrefixDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[K, P], Sequence[Block]], /) -> Artifact[K, Blocks]: ...
 
 
-def check_prefix_contract(name: str, contract: Contract) -> None:
+def _check_prefix_contract(name: str, contract: Contract) -> None:
     """Reject a contract by which an outdated prefix could be sent; raises :class:`ContractError`."""
     if isinstance(contract.fallback_if_stale, ServeStale):
         raise ContractError(
@@ -45,7 +45,7 @@ def check_prefix_contract(name: str, contract: Contract) -> None:
         )
 
 
-def rendering(fn: Callable[..., Any]) -> Callable[..., Any]:
+def _rendering(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a prefix's function, so that its blocks are checked and stand in order of volatility.
 
     Args:
@@ -92,7 +92,7 @@ def in_order(task: str, blocks: Any) -> Blocks:
         raise ComputeFailed(f"{task}: {error}", field=task) from error
 
 
-PREFIX = TaskKind("prefix", Blocks, rendering, check_prefix_contract, PREFIXES)
+PREFIX = TaskKind("prefix", Blocks, _rendering, _check_prefix_contract, PREFIXES)
 """The kind of task that :func:`prefix` declares."""
 
 

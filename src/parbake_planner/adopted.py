@@ -26,7 +26,7 @@ DAYS = 28
 KEPT = 20
 LISTED = "listed_keys"
 """In a plan's evidence: how many keys were listed when it was made."""
-SECOND_FOR_HITS = "second_for_hits"
+_SECOND_FOR_HITS = "second_for_hits"
 """In a plan's evidence: US dollars added to the price of a second of waiting, so that enough requests are hits."""
 
 
@@ -128,7 +128,7 @@ class Adoptions:
 
         log = self._requests(bound, adopted.evidence.get(LISTED))
         prices, sla_s = Prices(**adopted.prices), bound.contract.freshness_sla_s  # type: ignore[arg-type]  # as adopted
-        prices = replace(prices, second=prices.second + adopted.evidence.get(SECOND_FOR_HITS, 0.0))
+        prices = replace(prices, second=prices.second + adopted.evidence.get(_SECOND_FOR_HITS, 0.0))
         chosen, p_hat = picks(log, prices, sla_s=sla_s, now=self._clock.now())
         named = len(log.names)
         keys = {log.names[code] for code in chosen.tolist() if code < named}
@@ -175,7 +175,7 @@ def adoption(decision: Decision, now: float) -> AdoptedPlan:
     if decision.population:
         evidence[LISTED] = decision.keys
     if decision.hits is not None:
-        evidence |= {"hits_asked_for": decision.hits, SECOND_FOR_HITS: decision.second}
+        evidence |= {"hits_asked_for": decision.hits, _SECOND_FOR_HITS: decision.second}
     return AdoptedPlan(decision.recommended, now, decision.reason, asdict(decision.prices), evidence)
 
 

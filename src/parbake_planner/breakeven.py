@@ -195,7 +195,7 @@ class PriceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     book: Book | None = None
 
 
-def checked_usage(usage: CallUsage) -> CallUsage:
+def _checked_usage(usage: CallUsage) -> CallUsage:
     """Return the usage if its prefix is possible; raises :class:`BadInput` that names the invalid field."""
     tokens = usage.tokens
     if not 0 <= usage.prefix_tokens <= tokens.input:
@@ -253,7 +253,7 @@ def read_prices(path: Path, *, today: dt.date) -> Prices:
         raise BadInput(f"--prices {path}: as_of={stated.as_of} is in the future (today is {today})", field="as_of")
     on_demand, batch = stated.on_demand, stated.batch
     if stated.usage is not None and stated.book is not None:
-        usage = checked_usage(stated.usage)
+        usage = _checked_usage(stated.usage)
         rate = checked(stated.book, today=today).rate(
             usage.provider, usage.model, on=stated.as_of, context=usage.context
         )

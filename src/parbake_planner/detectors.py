@@ -11,12 +11,12 @@ from parbake.errors import BadInput
 from parbake_planner.breakeven import Prices
 
 HOUR, DAY = 3600.0, 86_400.0
-MORE_HITS = "compute ahead for more keys: lower the threshold or enlarge the pool"
+_MORE_HITS = "compute ahead for more keys: lower the threshold or enlarge the pool"
 CONFIDENCE = 0.95
-FEWEST_PAIRS = 7
-HORIZON_DAYS = 30.0
+_FEWEST_PAIRS = 7
+_HORIZON_DAYS = 30.0
 """The days within which a saving must exceed the cost of a change."""
-TOLERATED = 0.05
+_TOLERATED = 0.05
 """By how much p95 may rise while a lane runs, as a share."""
 
 
@@ -116,7 +116,7 @@ class HitRate:
     def _proposal(self, at: float) -> Proposal:
         evidence = {"rate": self.rate, "standard_error": self.error, "floor": self.floor}
         reason = f"the key hit rate is {self.rate:.1%}, below {self.floor:.0%} by more than the error"
-        return Proposal("key hit rate", self.task, at, reason, MORE_HITS, evidence)
+        return Proposal("key hit rate", self.task, at, reason, _MORE_HITS, evidence)
 
 
 def batch_dearer(
@@ -132,7 +132,7 @@ def batch_dearer(
         switching: The one-time cost of a change, in US dollars.
     """
     saving = lower_bound(days := [b - r for b, r in zip(batch, real_time, strict=True)])
-    if not saving > 0 or saving * HORIZON_DAYS <= switching:
+    if not saving > 0 or saving * _HORIZON_DAYS <= switching:
         return None
     evidence = {"days": float(len(days)), "mean_a_day": fmean(days), "surely_a_day": saving, "switching": switching}
     reason = f"batch costs at least ${saving:.4g} a day more than computing on request (95 % confidence)"
@@ -188,7 +188,7 @@ def peak_slower(
         is_throttled: Whether it is throttled already.
     """
     slower = lower_bound([math.log(one / other) for one, other in zip(on, off, strict=True)])
-    if slower <= math.log1p(TOLERATED):
+    if slower <= math.log1p(_TOLERATED):
         return None
     action = "move the batch work to other hours or other compute" if is_throttled else "throttle the batch lane"
     times = math.exp(slower)
@@ -199,7 +199,7 @@ def peak_slower(
 def lower_bound(differences: Sequence[float], *, confidence: float = CONFIDENCE) -> float:
     """The one-sided lower bound of a mean; minus infinity for fewer than seven values, which are too few."""
     count = len(differences)
-    if count < FEWEST_PAIRS:
+    if count < _FEWEST_PAIRS:
         return -math.inf
     return fmean(differences) - student(confidence, count - 1) * stdev(differences) / math.sqrt(count)
 

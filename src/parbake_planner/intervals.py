@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-GROUPS, DRAWS = 10_000, 400
+GROUPS, _DRAWS = 10_000, 400
 LOW, HIGH = 2.5, 97.5
-ONE_SIDED = 95.0
+_ONE_SIDED = 95.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Resampler:
     independent as users are, and have the same variance.
     """
 
-    def __init__(self, users: int, *, groups: int = GROUPS, draws: int = DRAWS, seed: int = 0) -> None:
+    def __init__(self, users: int, *, groups: int = GROUPS, draws: int = _DRAWS, seed: int = 0) -> None:
         self._rng_seed, self._draws = seed, draws
         self._count = min(users, groups)
         rng = np.random.default_rng(seed)
@@ -53,5 +53,5 @@ class Resampler:
 
 
 def _interval(value: float, drawn: Floats) -> Interval:
-    low, high, upper = np.percentile(drawn, [LOW, HIGH, ONE_SIDED])
+    low, high, upper = np.percentile(drawn, [LOW, HIGH, _ONE_SIDED])
     return Interval(value, float(low), float(high), float(upper))

@@ -13,7 +13,7 @@ from parbake_planner.forecast.request_log import DAY, Codes, RequestLog, checked
 from parbake_planner.forecast.windows import Windows, between
 from parbake_planner.per_key import Activity, PerKey
 
-MINUTE = 60.0
+_MINUTE = 60.0
 
 
 def from_minutes(rows: Iterable[tuple[int, bytes, int]], *, now: float, population: int | None = None) -> RequestLog:
@@ -39,7 +39,7 @@ def from_minutes(rows: Iterable[tuple[int, bytes, int]], *, now: float, populati
     times = np.array(counts, dtype=np.int64)
     key = np.repeat(np.array(keys, dtype=np.int32), times)
     place = np.arange(int(times.sum())) - np.repeat(np.cumsum(times) - times, times)
-    time = np.repeat(np.array(minutes, dtype=np.float64) * MINUTE, times) + MINUTE * (place + 0.5) / np.repeat(
+    time = np.repeat(np.array(minutes, dtype=np.float64) * _MINUTE, times) + _MINUTE * (place + 0.5) / np.repeat(
         times, times
     )
     everybody = None if population is None else max(population, len(codes))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from parbake_planner.breakeven import Prices
 from parbake_planner.replay import Outcome
 
-SECONDS_WORTH = (0.0, 0.005, 0.02, 0.06, 0.2, 1.0)
+_SECONDS_WORTH = (0.0, 0.005, 0.02, 0.06, 0.2, 1.0)
 """Values of one second of waiting to try, in US dollars: from 0 to more than any batch price."""
 
 
@@ -50,7 +50,7 @@ def efficient(points: Iterable[Point]) -> list[Point]:
     return [replace(p, efficient=not any(_beats(other, p) for other in ordered)) for p in ordered]
 
 
-def sweep(run: Callable[[Prices], Outcome], prices: Prices, worth: Sequence[float] = SECONDS_WORTH) -> list[Point]:
+def sweep(run: Callable[[Prices], Outcome], prices: Prices, worth: Sequence[float] = _SECONDS_WORTH) -> list[Point]:
     """Compute points of the strategy per key at rising values of a second of waiting.
 
     Args:

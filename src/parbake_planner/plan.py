@@ -23,9 +23,9 @@ from parbake_planner.replay import Everything, LazyPolicy, Outcome, clairvoyant,
 from parbake_planner.strategies import ALL, LAZY, PER_KEY, PER_KEY_EVENTS, REAL_TIME
 from parbake_planner.target import check_share, kept, worth_of_a_second
 
-FEWEST_PAST, FEWEST_EVALUATED = 6, 4
+FEWEST_PAST, _FEWEST_EVALUATED = 6, 4
 """Least number of usable windows before the judged ones, and of judged ones."""
-MOST_WINDOWS = 50_000
+_MOST_WINDOWS = 50_000
 """Replaying this many windows takes a minute or two."""
 LEAST_GAIN = 0.002
 """The least certain saving, as a share of the cost, for which a plan per key is worth its complexity."""
@@ -235,22 +235,22 @@ def prepare(
         BadInput: The SLA is so short that there would be too many windows.
     """
     spans = log.days * DAY / sla_s
-    if spans > MOST_WINDOWS:
-        least = log.days * DAY / MOST_WINDOWS
+    if spans > _MOST_WINDOWS:
+        least = log.days * DAY / _MOST_WINDOWS
         raise BadInput(
-            f"sla={sla_s:g} s cuts a log of {log.days:.0f} days into {spans:,.0f} windows; at most {MOST_WINDOWS:,} "
+            f"sla={sla_s:g} s cuts a log of {log.days:.0f} days into {spans:,.0f} windows; at most {_MOST_WINDOWS:,} "
             f"are replayed; give a shorter log, or an SLA of at least {least:.0f} s",
             field="sla",
         )
     windows = cut(log, sla_s)
     chosen = _newest(windows) if judged is None else judged
     past, left = (int(np.count_nonzero(windows.usable[part])) for part in (_before(chosen), _within(chosen)))
-    if past >= FEWEST_PAST and left >= FEWEST_EVALUATED:
+    if past >= FEWEST_PAST and left >= _FEWEST_EVALUATED:
         return Study(log, windows, prices, chosen, progress), log.doubts
     if not windows.usable.any():
         windows.usable[:] = True
     few = f"it has {past + left} whole freshness windows, too few to learn from some and judge by others"
-    is_blind = past + left < FEWEST_EVALUATED
+    is_blind = past + left < _FEWEST_EVALUATED
     return Study(log, windows, prices, range(windows.count), progress, is_blind), (*log.doubts, few)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from parbake_planner.ledger.sqlite_ledger import LedgerFile
     from parbake_planner.plan import Decision
 
-REVERSE_EVERY_S = 3600.0
+_REVERSE_EVERY_S = 3600.0
 _log = logging.getLogger("parbake.planner")
 
 
@@ -111,8 +111,8 @@ class Plans:
 
     async def _reverse_forever(self) -> None:
         """Apply proposals every hour, beginning after the first hour."""
-        await asyncio.sleep(REVERSE_EVERY_S)
-        await forever(self.reverse, REVERSE_EVERY_S, what="the look at the triggers", log=_log)
+        await asyncio.sleep(_REVERSE_EVERY_S)
+        await forever(self.reverse, _REVERSE_EVERY_S, what="the look at the triggers", log=_log)
 
     def _reversals(self) -> Reversals:
         from parbake_planner.ledger.reversals import Reversals

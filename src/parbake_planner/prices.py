@@ -18,8 +18,8 @@ from parbake.errors import BadInput
 T = TypeVar("T")
 MILLION = 1_000_000
 Processing = Literal["standard", "batch", "flex"]
-MULTIPLIERS = ("batch", "flex", "cache_read", "cache_write", "cache_write_hour")
-_AMOUNTS = ("input", "output", *MULTIPLIERS)
+_MULTIPLIERS = ("batch", "flex", "cache_read", "cache_write", "cache_write_hour")
+_AMOUNTS = ("input", "output", *_MULTIPLIERS)
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from parbake.errors import BadInput
 from parbake_planner.per_key import PerKey
 from parbake_planner.replay import Outcome, replay
 
-WORTH: tuple[float, ...] = (0.0, *np.geomspace(1e-4, 1.0, 127).tolist())
+_WORTH: tuple[float, ...] = (0.0, *np.geomspace(1e-4, 1.0, 127).tolist())
 """Values of one second of waiting to try, in US dollars; each is 1.08 times the previous one."""
 CONFIDENCE = NormalDist().inv_cdf(0.95)
 
@@ -52,11 +52,11 @@ def worth_of_a_second(policy: PerKey, judged: range, hits: float) -> float:
         found = replay(past.log, past.windows, policy.prices, trial.sharing(raised), before)
         return bool(found.requests) and _surely(found) >= hits
 
-    low, high = 0, len(WORTH) - 1
+    low, high = 0, len(_WORTH) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if keeps(WORTH[middle]) else (middle + 1, high)
-    return WORTH[low]
+        low, high = (low, middle) if keeps(_WORTH[middle]) else (middle + 1, high)
+    return _WORTH[low]
 
 
 def _surely(found: Outcome) -> float:

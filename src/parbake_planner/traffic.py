@@ -14,7 +14,7 @@ from parbake.lanes.batch.off_peak_windows import DAY, Flat
 from parbake.ports.offers import Load
 
 HOUR = 3600
-DAYS_FOR_HOURS, DAYS_FOR_WEEKDAYS = 2, 14
+_DAYS_FOR_HOURS, _DAYS_FOR_WEEKDAYS = 2, 14
 """Days of log that are needed to learn the hours of a day, and those of a week."""
 _MONDAY = 4 * DAY
 """The epoch began on a Thursday."""
@@ -45,12 +45,12 @@ def learn(requests: Mapping[int, int], now: float) -> Load:
         return Flat()
     first, last = math.ceil(min(requests) / 60), int(now // HOUR)
     days = (last - first) / 24
-    if days < DAYS_FOR_HOURS:
+    if days < _DAYS_FOR_HOURS:
         return Flat()
     by_hour: dict[int, int] = {}
     for minute, count in requests.items():
         by_hour[minute // 60] = by_hour.get(minute // 60, 0) + count
-    bins = 168 if days >= DAYS_FOR_WEEKDAYS else 24
+    bins = 168 if days >= _DAYS_FOR_WEEKDAYS else 24
     seen: list[list[int]] = [[] for _ in range(bins)]
     for hour in range(first, last):
         seen[(hour - _MONDAY // HOUR) % bins].append(by_hour.get(hour, 0))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ENTRY = "parbake.cli.partition:perform"
 """The function that an executor calls, by name. It opens the app, which the executor itself does not import."""
-GROUPED, GROUP = Path("/proc/sys/kernel/sched_autogroup_enabled"), Path("/proc/self/autogroup")
+_GROUPED, GROUP = Path("/proc/sys/kernel/sched_autogroup_enabled"), Path("/proc/self/autogroup")
 TRIES = 10
 BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -61,7 +61,7 @@ def settle(nice: int, lifeline: Connection) -> None:
 def has_groups() -> bool:
     """Whether the kernel divides processors between sessions first, so that niceness counts only within a session."""
     try:
-        return GROUPED.read_text().strip() == "1"
+        return _GROUPED.read_text().strip() == "1"
     except OSError:
         return False
 

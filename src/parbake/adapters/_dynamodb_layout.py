@@ -46,7 +46,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 def place_of(name: bytes) -> Place:
     """Return where a name is stored."""
-    group = group_of(name)
+    group = _group_of(name)
     if group is None:
         return Place(name, _K)
     return Place(group, _K + name[_cut(group) :])
@@ -57,7 +57,7 @@ def name_of(place: Place) -> bytes:
     return place.p[: _cut(place.p)] + place.k[1:]
 
 
-def group_of(prefix: bytes) -> bytes | None:
+def _group_of(prefix: bytes) -> bytes | None:
     """The partition of all names with a prefix.
 
     ``None`` if they are in several partitions or the prefix is a full name.
@@ -77,7 +77,7 @@ def groups_of(prefix: bytes) -> list[bytes] | None:
     """The partitions to query for a prefix; ``None`` if only a scan of the table can find its names."""
     if prefix[:1] == MARK:
         return [MARK + bytes([n]) for n in range(SPREAD)]
-    group = group_of(prefix)
+    group = _group_of(prefix)
     return None if group is None else [group]
 
 

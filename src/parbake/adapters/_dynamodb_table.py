@@ -29,7 +29,7 @@ except ImportError as missing:
     raise MissingDependency.of("a DynamoDB store", "dynamodb", field="boto3") from missing
 
 READ_AT_ONCE, WRITTEN_AT_ONCE, MAX_ITEMS = 100, 25, 100
-CONNECT_S, ACTIVE_S = 2.0, 120.0
+CONNECT_S, _ACTIVE_S = 2.0, 120.0
 _ATTEMPTS, _BACKOFF = 8, Backoff(0.02, 2.56)
 _CONFLICTS = 5
 _DENIED = {
@@ -122,10 +122,10 @@ class Table:
 
     def wait(self) -> None:
         """Wait until a table that is being created is active."""
-        deadline = time.monotonic() + ACTIVE_S
+        deadline = time.monotonic() + _ACTIVE_S
         while self._ask("describe_table", TableName=self.address.table)["Table"]["TableStatus"] == "CREATING":
             if time.monotonic() > deadline:
-                raise StoreError(f"{self.address.shown} is not active after {ACTIVE_S:g} s", field="store")
+                raise StoreError(f"{self.address.shown} is not active after {_ACTIVE_S:g} s", field="store")
             time.sleep(0.5)
 
     def get(self, places: Sequence[Place], *, is_value_wanted: bool = True) -> dict[Place, StoredItem]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 PREFIX, LOCK = "parbake-models-", "lock"
-UNLOCKED_S = 60.0
+_UNLOCKED_S = 60.0
 """Age in seconds at which a folder without a lock counts as abandoned by an owner that died before locking it."""
 _log = logging.getLogger("parbake.adapters.local")
 
@@ -49,7 +49,7 @@ def remove_left_over() -> None:
         with contextlib.suppress(OSError):  # it belongs to another user, or is being removed by another process
             about = folder.lstat()
             if about.st_uid == os.getuid():
-                _remove_if_dead(folder, is_old=time.time() - about.st_mtime > UNLOCKED_S)
+                _remove_if_dead(folder, is_old=time.time() - about.st_mtime > _UNLOCKED_S)
 
 
 def _remove_if_dead(folder: Path, *, is_old: bool) -> None:

@@ -32,7 +32,7 @@ REQUEST_S = 3.0
 """Time limit for one answer of the broker, in seconds."""
 CALL_S = 6.0
 """Time limit for any use, including connecting, in seconds."""
-FETCH_WAIT_MS = 10
+_FETCH_WAIT_MS = 10
 """Wait of a fetch without data: fetches are made only if there is data, and must not delay the next request."""
 _PREFIX = "ce_"
 _OPTIONS = {"families", "name"}
@@ -124,7 +124,7 @@ class KafkaTopic(forks.Forkable):
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="none",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
             request_timeout_ms=int(REQUEST_S * 1000),
         )
         try:

@@ -16,7 +16,7 @@ from parbake.errors import BadInput, ComputeFailed
 from parbake.process import forks
 from parbake.values.checks import check_app_name, check_whole
 
-NICE, MOST_NICE = 10, 19
+NICE, _MOST_NICE = 10, 19
 TRIES = 3
 _log = logging.getLogger("parbake.adapters.local")
 
@@ -41,7 +41,7 @@ class LocalExecutor(forks.Forkable):
         """
         check_app_name(app)
         check_whole(processes, field="processes", error=BadInput)
-        check_whole(nice, field="nice", error=BadInput, least=0, most=MOST_NICE)
+        check_whole(nice, field="nice", error=BadInput, least=0, most=_MOST_NICE)
         self.width = processes
         self._app = app
         self._nice = nice

@@ -23,9 +23,9 @@ from parbake.stores.steps.item_steps import Commit, Items
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.values.schemes import url_options
 
-PASSWORD_VARIABLE = "PARBAKE_REDIS_PASSWORD"  # noqa: S105  # the name of the variable
-CHUNK_ROWS, CHUNK_BYTES = 1000, 4 << 20
-COMMIT_ITEMS = 5000
+_PASSWORD_VARIABLE = "PARBAKE_REDIS_PASSWORD"  # noqa: S105  # the name of the variable
+_CHUNK_ROWS, _CHUNK_BYTES = 1000, 4 << 20
+_COMMIT_ITEMS = 5000
 """Names in one commit; the server is blocked for about 5 ms by this many."""
 _FORMAT = b"parbake-items-1"
 _OPTIONS = {"prefix", "timeout_s", "durability", "db"}
@@ -41,7 +41,7 @@ class RedisItems(Items):
     """Items on one Redis or Valkey server."""
 
     is_snapshot = True
-    commit_limit = COMMIT_ITEMS
+    commit_limit = _COMMIT_ITEMS
 
     def __init__(self, address: ServerAddress, prefix: str = "parbake") -> None:
         """Create the driver.
@@ -122,8 +122,8 @@ class RedisItems(Items):
     async def remove(self, names: Collection[bytes]) -> None:
         """Delete at most 1,000 names per request; works on a full server, too."""
         ordered = list(names)
-        for at in range(0, len(ordered), CHUNK_ROWS):
-            keys = [self._index, *(self._key + name for name in ordered[at : at + CHUNK_ROWS])]
+        for at in range(0, len(ordered), _CHUNK_ROWS):
+            keys = [self._index, *(self._key + name for name in ordered[at : at + _CHUNK_ROWS])]
             await self._function("parbake_remove", keys, [len(self._key)])
 
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
@@ -137,7 +137,7 @@ class RedisItems(Items):
         rows: list[tuple[bytes, bytes]] = []
         least, end = b"[" + max(prefix, start), _end(prefix)
         while len(rows) < limit:
-            wanted = min(limit - len(rows), CHUNK_ROWS)
+            wanted = min(limit - len(rows), _CHUNK_ROWS)
             names = await self._link.read("ZRANGE", self._index, least, end, "BYLEX", "LIMIT", 0, wanted)
             values = await self.fetch(names)
             rows += [(name, value) for name, value in zip(names, values, strict=True) if value is not None]
@@ -191,7 +191,7 @@ def _address(url: str, options: dict[str, str]) -> ServerAddress:
         raise StoreError("timeout_s is not a number of seconds, more than 0 and up to 60", field="store.timeout_s")
     connect = parse_url(parts._replace(query="").geturl())
     connect["db"] = int(database or 0)
-    if (password := os.environ.get(PASSWORD_VARIABLE)) and "password" not in connect:
+    if (password := os.environ.get(_PASSWORD_VARIABLE)) and "password" not in connect:
         connect["password"] = password
     where = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
     shown = f"{parts.scheme}://{where}" + (f"/{database}" if parts.scheme != "unix" and database else "")
@@ -208,7 +208,7 @@ def _chunks(rows: Sequence[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, b
     chunk: list[tuple[bytes, bytes]] = []
     size = 0
     for name, value in rows:
-        if chunk and (len(chunk) == CHUNK_ROWS or size + len(value) > CHUNK_BYTES):
+        if chunk and (len(chunk) == _CHUNK_ROWS or size + len(value) > _CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
         chunk.append((name, value))

@@ -28,10 +28,10 @@ from parbake.values.redaction import one_line
 if TYPE_CHECKING:
     from parbake.app.application import App
 
-CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "openai", "urllib3")
+_CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "openai", "urllib3")
 """Clients whose logs of each request have its whole address, which may hold secrets."""
-HELP = "Serve, build and inspect the tasks of an app: computed ahead, after events, or on request."
-cli = typer.Typer(cls=CommandsWithAdded, add_completion=False, no_args_is_help=True, help=HELP)
+_HELP = "Serve, build and inspect the tasks of an app: computed ahead, after events, or on request."
+cli = typer.Typer(cls=CommandsWithAdded, add_completion=False, no_args_is_help=True, help=_HELP)
 cli.add_typer(events, name="events")
 cli.command(epilog=materialize.EPILOG)(materialize.materialize)
 cli.command(epilog=quarantine.EPILOG)(quarantine.quarantine)
@@ -56,7 +56,7 @@ def _setup(
     """Run before every command."""
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for client in CLIENTS:
+    for client in _CLIENTS:
         logging.getLogger(client).setLevel(logging.WARNING)
 
 

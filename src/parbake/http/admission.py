@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from parbake.errors import BadInput
 from parbake.http.refusals import JSON_TYPES, CrossSiteWrite, UnknownHost, UnsupportedType
 
-OPEN_TO_ALL = frozenset({"/healthz", "/readyz"})
+_OPEN_TO_ALL = frozenset({"/healthz", "/readyz"})
 """Paths without a host check: probes use any address, and the answers contain nothing sensitive."""
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:\[\]@/,*]+))(?::[0-9]{1,5})?")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -57,7 +57,7 @@ class Admission:
             headers: The headers, by lower-case name.
         """
         host = headers.get("host", "")
-        if not self._admitted(host) and path not in OPEN_TO_ALL:
+        if not self._admitted(host) and path not in _OPEN_TO_ALL:
             raise UnknownHost(
                 f"this server does not serve the host {host[:100]!r}; if it should, add it to hosts= or --allow-host",
                 field="host",

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Send = Callable[[Message], Awaitable[None]]
-UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
+_UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes and scrapes are not measured: their durations say nothing about how long users wait."""
 _log = logging.getLogger("parbake.http")
 _NOTHING = contextlib.nullcontext()
@@ -172,7 +172,7 @@ class HttpApp:
                 raise
         finally:
             leaving.end()
-        if request.path not in UNCOUNTED:
+        if request.path not in _UNCOUNTED:
             self.app.counters.requests.add(time.perf_counter() - began)
 
     async def _is_told_of_end(self, request: HttpRequest, scope: Message, send: Send) -> bool:

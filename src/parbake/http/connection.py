@@ -22,13 +22,13 @@ HEAD_S = 10.0
 """Seconds for a request's line and headers, from the start of the connection or the end of the previous answer."""
 BODY_S = 30.0
 """Seconds for a request's body."""
-UNREAD_S = 30.0
+_UNREAD_S = 30.0
 """Seconds within which a slow client must continue to read."""
 LINGER_S = 2.0
 """Seconds for which data of a rejected client is discarded. Without this, the client would not see the answer."""
-ENDING_S = 1.0
+_ENDING_S = 1.0
 """Seconds for which a server that shuts down still answers requests that are being received."""
-LAST_S = 0.05
+_LAST_S = 0.05
 """Seconds after that until the connection is checked again, and closed if it is idle."""
 Phase = Literal["idle", "head", "body"]
 _UPGRADE = re.compile(rb"(?i)(?<=\r\n)upgrade(?=[ \t]*:)")
@@ -133,13 +133,13 @@ class Connection(HttpToolsProtocol):
         if self._is_answering:
             super().shutdown()
         # After a long turn of the event loop, a timer fires before received data is handled: read that first.
-        self.loop.call_later(ENDING_S, self.loop.call_later, LAST_S, self._end_if_idle)
+        self.loop.call_later(_ENDING_S, self.loop.call_later, _LAST_S, self._end_if_idle)
 
     def pause_writing(self) -> None:
         """The client reads too slowly: start a timer."""
         super().pause_writing()
         if self._unread is None:
-            self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+            self._unread = self.loop.call_later(_UNREAD_S, self.transport.abort)
 
     def resume_writing(self) -> None:
         """The client reads again: stop the timer."""

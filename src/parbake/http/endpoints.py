@@ -17,7 +17,7 @@ import msgspec
 from parbake.errors import DeclarationError
 from parbake.ports.messages import JSON, Access, HttpRequest, JsonResponse, Response, Route
 
-BODY, ARGUMENTS = "body", "arguments"
+_BODY, _ARGUMENTS = "body", "arguments"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _PATH = re.compile(r"/|(?:/(?:[^/{}\s]+|\{[a-z_]\w*\}))+")
 
@@ -34,8 +34,8 @@ class Endpoint:
         for name in declared:
             if name not in hints:
                 raise self._wrong(f"annotate {name} with a type", name)
-        self.body = hints.get(BODY) if BODY in declared else None
-        self.arguments = hints.get(ARGUMENTS) if ARGUMENTS in declared else None
+        self.body = hints.get(_BODY) if _BODY in declared else None
+        self.arguments = hints.get(_ARGUMENTS) if _ARGUMENTS in declared else None
         returned = hints.get("return")
         self.returns = get_args(returned)[0] if get_origin(returned) is JsonResponse else None
         self._check_types()
@@ -54,9 +54,9 @@ class Endpoint:
         """
         given: dict[str, Any] = {}
         if self.arguments is not None:
-            given[ARGUMENTS] = request.query_as(self.arguments)
+            given[_ARGUMENTS] = request.query_as(self.arguments)
         if self.body is not None:
-            given[BODY] = request.json(self.body)
+            given[_BODY] = request.json(self.body)
         response = await self.route.handler(request, **given)
         if not isinstance(response, Response) or not isinstance(response.body, bytes):
             raise TypeError(
@@ -85,13 +85,13 @@ class Endpoint:
             raise self._wrong("the handler must be an 'async def' function", "handler")
         first, *others = [*inspect.signature(handler).parameters.values(), _NOTHING]
         needed = [p.name for p in others if p.default is p.empty and p.kind in _NAMED]
-        unknown = [name for name in needed if name not in (BODY, ARGUMENTS)]
+        unknown = [name for name in needed if name not in (_BODY, _ARGUMENTS)]
         if first is _NOTHING or first.kind not in _POSITIONAL or unknown:
             what = f"and cannot be given {', '.join(unknown)}" if unknown else "first of all"
             raise self._wrong(
-                f"the handler must take the request, then {BODY} and {ARGUMENTS} by name, {what}", "handler"
+                f"the handler must take the request, then {_BODY} and {_ARGUMENTS} by name, {what}", "handler"
             )
-        return [p.name for p in others if p.name in (BODY, ARGUMENTS)]
+        return [p.name for p in others if p.name in (_BODY, _ARGUMENTS)]
 
     def _tells_body(self) -> bool:
         """Whether the handler's annotation names the type of its response's body."""
@@ -111,10 +111,10 @@ class Endpoint:
             isinstance(self.arguments, type) and issubclass(self.arguments, msgspec.Struct)
         ):
             raise self._wrong(
-                f"{ARGUMENTS} must be annotated with a msgspec.Struct with one field per parameter", ARGUMENTS
+                f"{_ARGUMENTS} must be annotated with a msgspec.Struct with one field per parameter", _ARGUMENTS
             )
-        bodies = [(BODY, kind) for kind in self.consumes.values()]
-        for name, kind in [(ARGUMENTS, self.arguments), ("return", self.returns), *bodies]:
+        bodies = [(_BODY, kind) for kind in self.consumes.values()]
+        for name, kind in [(_ARGUMENTS, self.arguments), ("return", self.returns), *bodies]:
             try:
                 msgspec.json.schema_components([kind])
             except TypeError as error:

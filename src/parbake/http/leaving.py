@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from parbake.http.reading import Receive
 
-LOOK_AFTER_S = 0.05
+_LOOK_AFTER_S = 0.05
 """Most requests are done by then and need no check."""
 
 
@@ -64,10 +64,10 @@ class _Rounds:
         self._is_set = False
 
     def add(self, leaving: Leaving, loop: asyncio.AbstractEventLoop) -> None:
-        self._waiting.append((loop.time() + LOOK_AFTER_S, leaving))
+        self._waiting.append((loop.time() + _LOOK_AFTER_S, leaving))
         if not self._is_set:
             self._is_set = True
-            loop.call_later(LOOK_AFTER_S, self._go)
+            loop.call_later(_LOOK_AFTER_S, self._go)
 
     def _go(self) -> None:
         loop = asyncio.get_running_loop()

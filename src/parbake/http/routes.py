@@ -43,15 +43,15 @@ from parbake.values.redaction import field_of
 if TYPE_CHECKING:
     from parbake.app.application import App
 
-MAX_PARKED = 1000
-EVENT_SHOWN = 2000
-FRESHNESS_S = 2.0
+_MAX_PARKED = 1000
+_EVENT_SHOWN = 2000
+_FRESHNESS_S = 2.0
 LONGEST_KEY = 1000
 """Limit of a key as JSON, in characters; a stored key takes more space than this form."""
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 EVENTS = {JSON: CloudEvent, STRUCTURED: CloudEvent, BATCH: list[CloudEvent]}
 """The types of a request with events."""
-BINARY = {
+_BINARY = {
     "ce-id": HeaderField("The event's id, in binary mode, in which these headers hold the event."),
     "ce-source": HeaderField("Its source.", Annotated[str, msgspec.Meta(min_length=1)]),
     "ce-type": HeaderField("Its type.", Annotated[str, msgspec.Meta(min_length=1)]),
@@ -91,7 +91,7 @@ class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True):
 class ParkedArguments(msgspec.Struct, forbid_unknown_fields=True):
     """The query string of ``GET /v1/events/parked``: the greatest number of events."""
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PARKED)] = 100
+    limit: Annotated[int, msgspec.Meta(ge=1, le=_MAX_PARKED)] = 100
 
 
 class EngineRoutes:
@@ -170,7 +170,7 @@ class EngineRoutes:
         if bool(body.source) != bool(body.position):
             raise BadInput("give both source and position, or neither to retry all events", field="position")
         done = await self._app.ops.retry_parked(body.source, body.position)
-        kept = [_parked(one) for one in done.kept[:MAX_PARKED]]
+        kept = [_parked(one) for one in done.kept[:_MAX_PARKED]]
         return json_response(ReadAgain(done.understood, done.raised, kept))
 
     async def tasks(self, _: HttpRequest) -> JsonResponse[TaskTable]:
@@ -182,7 +182,7 @@ class EngineRoutes:
         async with self._looking:
             if monotonic() >= self._look_again_at:
                 self._ages = await self._app.ops.freshness()
-                self._look_again_at = monotonic() + FRESHNESS_S
+                self._look_again_at = monotonic() + _FRESHNESS_S
         return json_response(FreshnessTable(self._ages))
 
     async def runs(self, request: HttpRequest) -> JsonResponse[TaskRuns]:
@@ -238,7 +238,7 @@ def for_app(app: App) -> list[Route]:
         Route("GET", "/healthz", handlers.healthz),
         Route("GET", "/readyz", handlers.readyz, statuses=(200, 503)),
         Route("POST", "/v1/serve/{task}", handlers.serve),
-        Route("POST", "/v1/events", handlers.events, "operators", statuses=(202,), consumes=EVENTS, headers=BINARY),
+        Route("POST", "/v1/events", handlers.events, "operators", statuses=(202,), consumes=EVENTS, headers=_BINARY),
         Route("GET", "/v1/events/parked", handlers.parked, "operators"),
         Route("POST", "/v1/events/parked/retry", handlers.retry, "operators"),
         Route("GET", "/v1/tasks", handlers.tasks),
@@ -257,7 +257,7 @@ def _in_quarantine(task: str, entry: Quarantine) -> InQuarantine:
 
 def _parked(one: Parked) -> ParkedEvent:
     """A parked event as JSON. The event may contain any bytes."""
-    text = one.event[:EVENT_SHOWN].decode(errors="replace")
+    text = one.event[:_EVENT_SHOWN].decode(errors="replace")
     return ParkedEvent(one.source, one.position, one.reason, one.at, text)
 
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from parbake.http.asgi import HttpApp
 
 
-TAKING_S = 3.0
+_TAKING_S = 3.0
 """Seconds for which a server that shuts down still accepts connections that are already waiting."""
 DRAIN_S = 25.0
 """Seconds that running requests have after the signal to end; orchestrators kill a process after thirty."""
 
-GC_THRESHOLDS = (10_000, 20, 20)
+_GC_THRESHOLDS = (10_000, 20, 20)
 """Objects of a request before the garbage collector looks at the youngest; Python's own are (700, 10, 10)."""
 
 
@@ -93,7 +93,7 @@ async def _freeze() -> None:
     """Exclude what was loaded from garbage collection, since it lives as long as the server, and collect less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def _server_of(uvicorn: Any) -> Any:
@@ -102,7 +102,7 @@ def _server_of(uvicorn: Any) -> Any:
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             """Take the connections that wait, for a moment; then shut down."""
-            until = time.monotonic() + TAKING_S
+            until = time.monotonic() + _TAKING_S
             while sockets and _have_waiting(sockets) and time.monotonic() < until:  # noqa: ASYNC110  # not reported by uvicorn
                 await asyncio.sleep(0)  # each turn of the event loop accepts one connection
             await super().shutdown(sockets)

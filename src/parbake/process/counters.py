@@ -13,19 +13,19 @@ from parbake.protocol.cause import Cause, Reason
 from parbake.values.statistics import percentile
 
 LATENCY_BUCKETS_S = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
-FRESH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-MAX_KEYS = 200_000
+_FRESH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_MAX_KEYS = 200_000
 """Keys of a task whose reads are counted. If nobody drains the counts, they are reset beyond this number."""
-NOTED = 256
+_NOTED = 256
 """Reads that are buffered before they are counted; one of them is kept as a sample."""
-SAMPLES = 1_000
+_SAMPLES = 1_000
 """Samples of a task between two drains."""
 BATCH = "batch"
 Read = tuple[bytes, str, str, float]
 """Key, verdict, lane and seconds of a read."""
 MAX_FAMILIES = 50
 """Unknown families that are counted by name; further ones are counted together, as a publisher can send any number."""
-RECENT, RECENT_S = 2000, 3.0
+RECENT, _RECENT_S = 2000, 3.0
 """Number of requests, and seconds of them, that count as recent."""
 
 
@@ -77,7 +77,7 @@ class Reads:
         """
         noted = self._noted
         noted.append((key, verdict, lane, seconds))
-        if len(noted) >= NOTED:
+        if len(noted) >= _NOTED:
             self._count()
 
     @property
@@ -114,14 +114,14 @@ class Reads:
             if not count:
                 return
             keys, verdicts, lanes, seconds = zip(*self._noted[:count], strict=True)
-            if self._by_key and len(self._samples) < SAMPLES:
+            if self._by_key and len(self._samples) < _SAMPLES:
                 self._samples.append((self._noted[count - 1], count))
             del self._noted[:count]
             self._outcomes.update(zip(verdicts, lanes, strict=True))
             self._latency.add(*seconds)
             if not self._by_key:
                 return
-            if len(self._heat) >= MAX_KEYS:
+            if len(self._heat) >= _MAX_KEYS:
                 self._heat.clear()
                 self._ahead.clear()
             self._heat.update(keys)
@@ -144,7 +144,7 @@ class Requests:
 
     def recent(self) -> tuple[int, float]:
         """Number of requests in the last seconds, and their 95th percentile in seconds (0 if there are none)."""
-        since = time.monotonic() - RECENT_S
+        since = time.monotonic() - _RECENT_S
         took = [seconds for at, seconds in list(self._recent) if at >= since]
         return len(took), percentile(took, 95) or 0.0
 
@@ -247,7 +247,7 @@ class Counters:
 
     def refreshed(self, task: str, seconds: float) -> None:
         """Count a key that the event lane has recomputed; ``seconds`` is the time since its event was raised."""
-        self.time_to_fresh.setdefault(task, Histogram(FRESH_BUCKETS_S)).add(max(0.0, seconds))
+        self.time_to_fresh.setdefault(task, Histogram(_FRESH_BUCKETS_S)).add(max(0.0, seconds))
 
     def unknown(self, families: Iterable[str]) -> None:
         """Count families that no task and no source declares."""

@@ -24,7 +24,7 @@ T = TypeVar("T")
 THREADS = min(32, (os.cpu_count() or 1) + 4)
 """Threads per pool, as in the event loop's default pool; ``PARBAKE_TASK_THREADS`` overrides it for task pools."""
 TASK_THREADS = "PARBAKE_TASK_THREADS"
-MOST_THREADS = 1000
+_MOST_THREADS = 1000
 _ASIDE, _LEDGER = -1, -2
 """The pool for polling sources and the pool for the ledger; tasks use neither."""
 
@@ -89,9 +89,9 @@ def task_threads(environment: Mapping[str, str] = os.environ) -> int:
     text = environment.get(TASK_THREADS)
     if text is None:
         return THREADS
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_THREADS):
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_THREADS):
         raise BadInput(
-            f"{TASK_THREADS}={text[:40]!r} must be a whole number from 1 to {MOST_THREADS}", field=TASK_THREADS
+            f"{TASK_THREADS}={text[:40]!r} must be a whole number from 1 to {_MOST_THREADS}", field=TASK_THREADS
         )
     return int(text)
 

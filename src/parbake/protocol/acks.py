@@ -21,7 +21,7 @@ from parbake.protocol.tags import family
 Acks = Mapping[str, bytes]
 """Packed stamps by tag."""
 NO_ACKS: Acks = {}
-MAX_TAGS, MAX_BYTES = 64, 4096
+MAX_TAGS, _MAX_BYTES = 64, 4096
 """Limits of one ticket: tags, and their bytes. Beyond them, a ticket names whole families."""
 MAX_TICKET = 65_536
 MAC_BYTES = 16
@@ -83,7 +83,7 @@ def ticket(acks: Acks, seal: Seal | None) -> str:
             "acknowledgement itself as after=, or keep the ticket that the app gave",
             field="ack",
         )
-    is_small = len(acks) <= MAX_TAGS and sum(map(len, acks)) <= MAX_BYTES
+    is_small = len(acks) <= MAX_TAGS and sum(map(len, acks)) <= _MAX_BYTES
     told = msgspec.msgpack.encode(acks if is_small else _by_family(acks))
     return _as_text(seal.mac(told) + told)
 

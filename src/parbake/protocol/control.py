@@ -11,7 +11,7 @@ from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.record import FORMAT, INCARNATION_BYTES, Stamp
 
 RETAINED = 3
-RUNNING_LIMIT = 64
+_RUNNING_LIMIT = 64
 SEQUENCE_LIMIT = 1 << 63
 ANCESTRY_LIMIT = 64
 NOTHING = bytes(16)
@@ -259,7 +259,7 @@ def quarantine(control: Control, task: str, entry: Quarantine | None, at: bytes)
 def begin(control: Control) -> Control:
     """Allocate ``control.next_generation``. It counts as running until it is promoted or abandoned, or 64 more have."""
     generation = control.next_generation
-    running = (*control.running, generation)[-RUNNING_LIMIT:]
+    running = (*control.running, generation)[-_RUNNING_LIMIT:]
     return msgspec.structs.replace(control, next_generation=generation + 1, running=running)
 
 

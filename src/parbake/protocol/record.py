@@ -43,7 +43,7 @@ INCARNATION_BYTES = 8
 Lane = Literal["batch", "event", "realtime"]
 LANES: tuple[Lane, ...] = ("batch", "event", "realtime")
 _NUMBER_OF = {lane: number for number, lane in enumerate(LANES)}
-ABSENT_FLAG = 1
+_ABSENT_FLAG = 1
 FUTURE_S = 60.0
 """How many seconds in the future a record's time may be, because clocks differ."""
 WATERMARK = b"w"
@@ -154,7 +154,7 @@ def encode(record: Record) -> bytes:
     fixed = _pack(
         FORMAT,
         _NUMBER_OF[record.lane],
-        ABSENT_FLAG if record.absent else 0,
+        _ABSENT_FLAG if record.absent else 0,
         record.stamp,
         record.computed_at,
         record.valid_until,
@@ -187,7 +187,7 @@ def _decode_header(raw: bytes) -> Header:
     form, lane, flags, _, _, computed_at, valid_until, _ = _FIXED.unpack_from(raw)
     if form != FORMAT:
         raise DamagedRecord(f"a record of format {form} is not one of format {FORMAT}")
-    is_absent, meta = bool(flags & ABSENT_FLAG), _decode_meta(raw[_FIXED_SIZE:])
+    is_absent, meta = bool(flags & _ABSENT_FLAG), _decode_meta(raw[_FIXED_SIZE:])
     if len(_kept_headers) >= HEADERS_KEPT:
         _kept_headers.clear()
     header = _kept_headers[raw] = Header(raw[STAMP_AT], computed_at, valid_until, LANES[lane], is_absent, meta)

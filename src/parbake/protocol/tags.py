@@ -16,8 +16,8 @@ from urllib.parse import quote
 from parbake.errors import BadInput, ContractError, DeclarationError
 
 MAX_TAG_BYTES = 256
-MAX_FAMILY = MAX_TAG_BYTES - len("/*")
-MAX_ENTITY_BYTES = 200
+_MAX_FAMILY = MAX_TAG_BYTES - len("/*")
+_MAX_ENTITY_BYTES = 200
 """A longer entity is replaced by its digest, so that every key has a tag."""
 HASHED = "%h"
 """The prefix of a digest in place of an entity."""
@@ -43,16 +43,16 @@ def spelled(tag: str) -> str:
 
 def spelled_entity(entity: str) -> str:
     """Spell the part of a tag behind its family; see :func:`spelled`."""
-    if entity.isascii() and entity.isprintable() and " " not in entity and len(entity) <= MAX_ENTITY_BYTES:
+    if entity.isascii() and entity.isprintable() and " " not in entity and len(entity) <= _MAX_ENTITY_BYTES:
         return entity
     encoded = _UNFIT.sub(lambda found: quote(found[0], safe=""), entity)
     raw = encoded.encode(errors="surrogatepass")
-    return HASHED + blake2b(raw, digest_size=32).hexdigest() if len(raw) > MAX_ENTITY_BYTES else encoded
+    return HASHED + blake2b(raw, digest_size=32).hexdigest() if len(raw) > _MAX_ENTITY_BYTES else encoded
 
 
 def is_family(name: object) -> bool:
     """Whether a value is a valid name of a tag family."""
-    return isinstance(name, str) and _TAG.fullmatch(name) is not None and "/" not in name and len(name) <= MAX_FAMILY
+    return isinstance(name, str) and _TAG.fullmatch(name) is not None and "/" not in name and len(name) <= _MAX_FAMILY
 
 
 def family_names(names: Iterable[str], *, of: str) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def check_tag(tag: str, *, field: str = "tag") -> str:
     """Return the tag as it is spelled, or raise :class:`BadInput` that names ``field``."""
     found = spelled(tag) if isinstance(tag, str) else ""
     size = len(found.encode(errors="replace"))
-    if not _TAG.fullmatch(found) or size > MAX_TAG_BYTES or len(family(found)) > MAX_FAMILY:
+    if not _TAG.fullmatch(found) or size > MAX_TAG_BYTES or len(family(found)) > _MAX_FAMILY:
         raise BadInput(
             f"{field}={repr(tag)[:80]} is not a tag: expected 'family' or 'family/entity', with a family of small "
             "letters, digits, '_', '.' and '-'",

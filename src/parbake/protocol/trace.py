@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-DIGEST_BYTES = 16
+_DIGEST_BYTES = 16
 
 
 class Queried(msgspec.Struct, frozen=True, array_like=True):
@@ -71,7 +71,7 @@ class Trace(msgspec.Struct, array_like=True):
 
 def digest(content: Any) -> bytes:
     """A digest of anything that msgpack can encode; other values are represented by their text."""
-    return blake2b(msgspec.msgpack.encode(content, enc_hook=str), digest_size=DIGEST_BYTES).digest()
+    return blake2b(msgspec.msgpack.encode(content, enc_hook=str), digest_size=_DIGEST_BYTES).digest()
 
 
 def decode(raw: bytes) -> Trace:

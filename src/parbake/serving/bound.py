@@ -19,7 +19,7 @@ from parbake.tasks.roles import Role
 from parbake.tasks.task_types import Artifact, Stored, Task
 from parbake.values.codecs.value_types import form_of
 
-MAX_KEY_BYTES = 300
+_MAX_KEY_BYTES = 300
 
 
 class KeyCodec:
@@ -43,14 +43,14 @@ class KeyCodec:
     def encode(self, key: Any) -> bytes:
         """Store bytes of a checked key."""
         raw = b"s" + key.encode() if type(key) is str else b"m" + msgspec.msgpack.encode(key)
-        return raw if len(raw) <= MAX_KEY_BYTES else b"h" + blake2b(raw, digest_size=32).digest()
+        return raw if len(raw) <= _MAX_KEY_BYTES else b"h" + blake2b(raw, digest_size=32).digest()
 
     def place(self, key: Any) -> bytes:
         """Store bytes of a key that was not checked yet; raises as :meth:`check` does."""
         if type(key) is not str or self._plain is not str:
             return self.encode(self.check(key))
         raw = b"s" + key.encode()
-        return raw if len(raw) <= MAX_KEY_BYTES else self.encode(key)
+        return raw if len(raw) <= _MAX_KEY_BYTES else self.encode(key)
 
     def decode(self, raw: bytes, spelled_out: bytes) -> Any:
         """The key of a stored record; a hashed one is spelled out in the record's header."""
@@ -61,7 +61,7 @@ class KeyCodec:
     def spell_out(self, key: Any) -> bytes:
         """The full bytes of a key that the store hashes, for the record's header; empty for shorter keys."""
         raw = b"s" + key.encode() if type(key) is str else b"m" + msgspec.msgpack.encode(key)
-        return raw if len(raw) > MAX_KEY_BYTES else b""
+        return raw if len(raw) > _MAX_KEY_BYTES else b""
 
     @property
     def kind(self) -> str:
@@ -108,7 +108,7 @@ class BoundTask:
         self.name = task.name
         self.ref = task.ref
         self.off = off
-        self.reach = Reach(frozenset(watched), viewed_families(task))
+        self.reach = Reach(frozenset(watched), _viewed_families(task))
         self.revalidates = isinstance(task, Artifact) and task.revalidates
         self.lease_s = task.lease_s if isinstance(task, Artifact) else None
         self.contract = task.contract
@@ -135,7 +135,7 @@ class BoundTask:
         return dict.fromkeys(self.key_names, str(key))
 
 
-def viewed_families(task: Task) -> frozenset[str]:
+def _viewed_families(task: Task) -> frozenset[str]:
     """The families that a task's own views record."""
     views = [p.type for p in task.of(Role.SOURCE) if isinstance(p.type, type) and issubclass(p.type, View)]
     return frozenset(name for view in views for name in view.families)

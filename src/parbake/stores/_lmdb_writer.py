@@ -25,7 +25,7 @@ from parbake.errors import StoreError, StoreFull
 T = TypeVar("T")
 TOGETHER = 64
 """At most this many steps share a commit, so that the first step does not wait for all later ones."""
-LEAST_LEFT = 1 << 20
+_LEAST_LEFT = 1 << 20
 """A disk with fewer free bytes counts as full."""
 
 
@@ -143,7 +143,7 @@ class Writer:
             ) from error
         except lmdb.Error as error:
             left = _left(self._path)
-            if left < LEAST_LEFT:
+            if left < _LEAST_LEFT:
                 raise StoreFull(
                     f"the disk of {self._path} is full ({left} bytes left); nothing was written. Free some space, "
                     "or move the store",
@@ -157,7 +157,7 @@ def _left(path: object) -> int:
     try:
         found = os.statvfs(str(path))
     except OSError:
-        return LEAST_LEFT
+        return _LEAST_LEFT
     return found.f_bavail * found.f_frsize
 
 

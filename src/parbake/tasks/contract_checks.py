@@ -105,8 +105,8 @@ def _lint_fields(contract: Contract) -> None:
 
 def _check_types(invalidated_by: Any, fallback_if_stale: Any, owner: Any, confidence: Any, schedule: Any) -> None:
     """Raise :class:`ContractError` for a value of a wrong type; the message shows a correct form."""
-    check_invalidations(invalidated_by)
-    check_fallback(fallback_if_stale)
+    _check_invalidations(invalidated_by)
+    _check_fallback(fallback_if_stale)
     if not isinstance(owner, str):
         raise ContractError(f"owner={owner!r}: expected the name of a team, such as 'support'", field="owner")
     if confidence is not None and not isinstance(confidence, CURVES):
@@ -117,7 +117,7 @@ def _check_types(invalidated_by: Any, fallback_if_stale: Any, owner: Any, confid
     check_schedule(schedule)
 
 
-def check_invalidations(items: Any) -> None:
+def _check_invalidations(items: Any) -> None:
     """Raise :class:`ContractError` unless ``invalidated_by`` is a list of fences, refreshes and ignored families."""
     if isinstance(items, Invalidation):
         form = f"[pb.{items.strength}({items.template!r})]"
@@ -158,7 +158,7 @@ def _check_once(items: Sequence[Invalidation]) -> None:
             )
 
 
-def check_fallback(fallback: Any) -> None:
+def _check_fallback(fallback: Any) -> None:
     """Raise :class:`ContractError` unless it is one of the four fallbacks."""
     if isinstance(fallback, FALLBACKS):
         return

@@ -20,11 +20,11 @@ from parbake.errors import ContractError
 from parbake.values.checks import check_number
 from parbake.values.codecs.numpy import ARRAY, numbers
 
-DRIFT_ROWS = 100
+_DRIFT_ROWS = 100
 """Drift is not measured with fewer rows than this on either side."""
 LEAVES = 50
 """The most numbers of one value that enter the distribution."""
-SAMPLE_EVERY, SPARSE_EVERY, PLENTY = 4, 64, 2000
+_SAMPLE_EVERY, _SPARSE_EVERY, _PLENTY = 4, 64, 2000
 """The numbers of every fourth row enter it, and of every 64th row once there are plenty, since decoding is slow."""
 FLOOR = 1e-4
 """The share assumed for an empty bucket, so that the index stays finite."""
@@ -76,9 +76,9 @@ class Profile(msgspec.Struct):
                 self.numbers[bucket] = self.numbers.get(bucket, 0) + 1
 
     def _is_sampled(self) -> bool:
-        if self.rows % SAMPLE_EVERY != 1:
+        if self.rows % _SAMPLE_EVERY != 1:
             return False
-        return self.rows % SPARSE_EVERY == 1 or sum(self.numbers.values()) < PLENTY
+        return self.rows % _SPARSE_EVERY == 1 or sum(self.numbers.values()) < _PLENTY
 
     def merged(self, other: Profile) -> Profile:
         """Return the profile of the rows of both."""
@@ -97,7 +97,7 @@ class Profile(msgspec.Struct):
 
         The part that chance alone is expected to add is subtracted: see :func:`chance`.
         """
-        if min(self.rows, before.rows) < DRIFT_ROWS:
+        if min(self.rows, before.rows) < _DRIFT_ROWS:
             return 0.0
         pairs = ((before.sizes, self.sizes), (before.numbers, self.numbers))
         return max(0.0, *(stability_index(old, new) - chance(old, new) for old, new in pairs))

@@ -23,7 +23,7 @@ from parbake.ports.store import Store
 from parbake.stores.memory import MemoryStore
 from parbake.tasks.registry import Registry
 
-FAMILY = "fact"
+_FAMILY = "fact"
 
 
 class EventBackend(Protocol):
@@ -65,7 +65,7 @@ class EventSourceSuite(ABC):
         assert positions == sorted(set(positions))
         assert positions[0] >= 1
         assert len({row.id for row in rows} - {""}) == len(rows)
-        assert list(source.families) == [FAMILY]
+        assert list(source.families) == [_FAMILY]
         source.close()
 
     def test_reading_resumes_from_any_position(self, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from pathlib import Path
 from parbake.errors import StoreError
 from parbake.stores.steps.item_steps import Commit, Items
 
-CUT_OFF_S = 60.0
+_CUT_OFF_S = 60.0
 """The seconds within which a call must fail once the server is gone."""
 
 
@@ -288,9 +288,9 @@ class ItemsSuite(ABC):
             for call in calls:
                 began = time.monotonic()
                 try:
-                    await asyncio.wait_for(call(), CUT_OFF_S)
+                    await asyncio.wait_for(call(), _CUT_OFF_S)
                 except StoreError as error:
                     assert error.field.startswith("store")
                 else:
                     raise AssertionError("a call to a server that is gone was answered")
-                assert time.monotonic() - began < CUT_OFF_S
+                assert time.monotonic() - began < _CUT_OFF_S

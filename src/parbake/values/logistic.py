@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-MOST_STEPS, LEAST_SPREAD = 50, 1e-9
+_MOST_STEPS, _LEAST_SPREAD = 50, 1e-9
 _ROUNDING = 1e-12
 
 
@@ -87,7 +87,7 @@ def sigmoid(values: Any) -> Floats:
 def standard(columns: NDArray[Any]) -> tuple[Floats, Floats]:
     """The mean and the standard deviation of each column of (n, c), both (c,); a constant column has deviation 1."""
     spread = columns.std(axis=0, dtype=np.float64)
-    return columns.mean(axis=0, dtype=np.float64), np.where(spread > LEAST_SPREAD, spread, 1.0)
+    return columns.mean(axis=0, dtype=np.float64), np.where(spread > _LEAST_SPREAD, spread, 1.0)
 
 
 def newton(
@@ -122,7 +122,7 @@ def newton(
         return float(weights @ (np.logaddexp(0.0, odds) - hits * odds) + 0.5 * (penalty * (beta - prior) ** 2).sum())
 
     beta, least = start, loss(start)
-    for _ in range(MOST_STEPS):
+    for _ in range(_MOST_STEPS):
         chance = sigmoid(design @ beta)
         slope = design.T @ (weights * (hits - chance)) - penalty * (beta - prior)
         curvature = (design * (weights * chance * (1.0 - chance))[:, None]).T @ design + np.diag(penalty)

@@ -8,7 +8,7 @@ import msgspec
 
 from parbake.errors import ParbakeError
 
-REASON = 500
+_REASON = 500
 """Greatest length of a stored reason, in characters."""
 _ADDRESS = re.compile(r"//\S*@")
 _NAMED = re.compile(
@@ -37,11 +37,11 @@ def one_line(error: BaseException) -> str:
     What looks like a secret is masked: credentials in an address, the value after a name such as ``password=``.
     """
     text = str(error) if isinstance(error, ParbakeError) else described(error)
-    words = ("".join(filter(str.isprintable, word)) for word in text[: 4 * REASON].split())
+    words = ("".join(filter(str.isprintable, word)) for word in text[: 4 * _REASON].split())
     text = " ".join(filter(None, words)).removesuffix(":")
     text = _SCHEME.sub(r"\1 ***", _ADDRESS.sub("//***@", text))
     text = _NAMED.sub(r"\1***", text)
-    return text if len(text) <= REASON else f"{text[: REASON - 1]}…"
+    return text if len(text) <= _REASON else f"{text[: _REASON - 1]}…"
 
 
 def visible(text: str, longest: int) -> str:

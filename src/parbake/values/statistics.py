@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-Z95 = 1.959963984540054
+_Z95 = 1.959963984540054
 """The 97.5th percentile of the standard normal, for a two-sided 95 % interval."""
 
 
@@ -19,7 +19,7 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     """The 95 % Wilson interval of a share (0 to 1); without observations, the whole range."""
     if of == 0:
         return 0.0, 1.0
-    share, scale = hits / of, 1 + Z95**2 / of
-    middle = share + Z95**2 / (2 * of)
-    spread = Z95 * math.sqrt(share * (1 - share) / of + Z95**2 / (4 * of**2))
+    share, scale = hits / of, 1 + _Z95**2 / of
+    middle = share + _Z95**2 / (2 * of)
+    spread = _Z95 * math.sqrt(share * (1 - share) / of + _Z95**2 / (4 * of**2))
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)

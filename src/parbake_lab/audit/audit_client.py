@@ -19,7 +19,7 @@ from parbake.errors import BadInput
 from parbake.values.redaction import without_credentials
 from parbake_lab.audit.read_judge import Expectation, ServerAnswer
 
-OK, ACCEPTED = 200, 202
+OK, _ACCEPTED = 200, 202
 _UNREACHABLE = (OSError, http.client.HTTPException, msgspec.DecodeError)
 
 
@@ -69,7 +69,7 @@ class Client:
             status, found = self._post("/v1/events", event, "application/cloudevents+json")
         except _UNREACHABLE as error:
             raise NotAcceptedError(f"{type(error).__name__}: {error}") from error
-        if status != ACCEPTED:
+        if status != _ACCEPTED:
             raise NotAcceptedError(f"status {status}: {found.get('detail', '')}"[:300])
         sequence = found["acked"].get(tag, found["stamp"])
         return _stamp(found)[0], sequence

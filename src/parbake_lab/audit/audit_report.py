@@ -9,7 +9,7 @@ from rich.table import Table
 
 from parbake_lab.audit.read_judge import AuditSummary
 
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 def tables(summary: AuditSummary) -> Iterator[Table]:
@@ -64,7 +64,7 @@ def open_metrics(summary: AuditSummary, fresh_s: list[float]) -> bytes:
     stale.inc(summary.violations)
     seconds = Histogram(
         "parbake_time_to_fresh_seconds", "From an acknowledgement to a fresh read, per server.",
-        buckets=BUCKETS_S, registry=registry,
+        buckets=_BUCKETS_S, registry=registry,
     )  # fmt: skip
     for value in fresh_s:
         seconds.observe(value)

@@ -12,7 +12,7 @@ from parbake.errors import BadInput
 from parbake.values.statistics import percentile
 
 Outcome = Literal["fresh", "behind", "violation", "nothing", "failed"]
-RULE_OF_THREE = 3.0
+_RULE_OF_THREE = 3.0
 EXAMPLES = 20
 _GONE = object()
 
@@ -154,7 +154,7 @@ def nines(violations: int, answered: int) -> tuple[float | None, bool]:
     if not answered:
         return None, False
     if not violations:
-        return max(0.0, -math.log10(RULE_OF_THREE / answered)), True
+        return max(0.0, -math.log10(_RULE_OF_THREE / answered)), True
     return abs(math.log10(violations / answered)), False
 
 

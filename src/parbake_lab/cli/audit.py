@@ -21,7 +21,7 @@ from parbake_lab.cli.options import function, must_be_positive, with_bar
 
 EPILOG = "Example: parbake audit http://127.0.0.1:8001 http://127.0.0.1:8002 --task note --key a --touch fact/a"
 command = typer.Typer(add_completion=False)
-BROKEN, UNJUDGED = 1, 2
+BROKEN, _UNJUDGED = 1, 2
 """Exit statuses: a violation was seen; no read returned a value that could be judged."""
 REQUEST_S = 5.0
 Servers = Annotated[list[str], typer.Argument(metavar="SERVER...", help="every server's address, http://host:port")]
@@ -119,4 +119,4 @@ def _finish(tally: AuditTally, report_file: Path | None, metrics: Path | None) -
         raise typer.Exit(BROKEN)
     if summary.nines is None:
         typer.echo("parbake: no read returned a value, so nothing was judged", err=True)
-        raise typer.Exit(UNJUDGED)
+        raise typer.Exit(_UNJUDGED)

@@ -18,7 +18,7 @@ from parbake.values.redaction import without_credentials
 from parbake_lab.shadow.caches import CacheEntry, Decode, UndecodableError, decoded
 
 TIMEOUT_S = 5.0
-BODY_AT_MOST = 8 << 20
+_BODY_AT_MOST = 8 << 20
 ABSENT = (404, 410, 504)
 """Statuses for "not cached"; a proxy answers 504 if it would have to fetch the value from its origin."""
 _HEADERS = {"User-Agent": "parbake-shadow", "Cache-Control": "only-if-cached"}  # the check must not fill the cache
@@ -72,8 +72,8 @@ class HttpCache:
             raise UndecodableError(f"status {error.code}") from error
         except _UNREACHABLE as error:
             raise UndecodableError(f"not readable: {type(error).__name__}") from error
-        if len(body) > BODY_AT_MOST:
-            raise UndecodableError(f"over {BODY_AT_MOST >> 20} MiB")
+        if len(body) > _BODY_AT_MOST:
+            raise UndecodableError(f"over {_BODY_AT_MOST >> 20} MiB")
         return CacheEntry(decoded(self._decode, body), _age_s(headers, time.time()))
 
     def _get(self, key: str) -> tuple[bytes, email.message.Message]:
@@ -82,7 +82,7 @@ class HttpCache:
         with self._opener.open(request, timeout=TIMEOUT_S) as response:
             if response.status != 200:  # noqa: PLR2004 - only a full answer is a value
                 raise UndecodableError(f"status {response.status}")
-            return response.read(BODY_AT_MOST + 1), response.headers
+            return response.read(_BODY_AT_MOST + 1), response.headers
 
     def close(self) -> None:
         """Do nothing: no connection is kept open."""

@@ -20,8 +20,8 @@ ALLOWED = frozenset({
 })  # fmt: skip
 """All commands that may be sent; none of them writes, blocks or runs a script."""
 _CONTAINERS = {"OBJECT", "CLIENT"}
-ELEMENTS_AT_MOST = 10_000
-KEYS_SEEN_AT_MOST = 200_000
+_ELEMENTS_AT_MOST = 10_000
+_KEYS_SEEN_AT_MOST = 200_000
 TIMEOUT_S = 5.0
 
 
@@ -92,7 +92,7 @@ class RedisCache:
             cursor, names = self._ask("SCAN", cursor, "MATCH", self._pattern, "COUNT", 1000)
             seen.update((name.decode(errors="surrogateescape"), None) for name in names)
             cursor = int(cursor)
-            if cursor == 0 or len(seen) >= KEYS_SEEN_AT_MOST or time.monotonic() >= until:
+            if cursor == 0 or len(seen) >= _KEYS_SEEN_AT_MOST or time.monotonic() >= until:
                 return list(seen)
 
     def read(self, key: str) -> CacheEntry | None:
@@ -127,8 +127,8 @@ class RedisCache:
         if kind not in _READERS:
             raise UndecodableError(f"of type {kind}, which is not compared")
         length, read = _READERS[kind]
-        if self._ask(length, name) > ELEMENTS_AT_MOST:
-            raise UndecodableError(f"over {ELEMENTS_AT_MOST} elements")
+        if self._ask(length, name) > _ELEMENTS_AT_MOST:
+            raise UndecodableError(f"over {_ELEMENTS_AT_MOST} elements")
         return True, read(self._ask, self._decode, name)
 
     def _evidence(self, *words: Any) -> int | None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from parbake_lab.shadow.findings import Finding, ShadowSummary, Spread
 
-KEY_AT_MOST = 60
+_KEY_AT_MOST = 60
 LABELS = {
     "missing": "missing (gone since they were listed, or never there)",
     "undecodable": "undecodable",
@@ -86,7 +86,7 @@ def as_json(summary: ShadowSummary, *, cache: str, keys: int) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document)) + b"\n"
 
 
-def short(text: str, limit: int = KEY_AT_MOST) -> str:
+def short(text: str, limit: int = _KEY_AT_MOST) -> str:
     """A text on one line of at most ``limit`` characters."""
     line = "".join(c if c.isprintable() else "?" for c in itertools.islice(text, limit + 1))
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -19,7 +19,7 @@ from parbake_lab.shadow.findings import Finding
 
 Recompute = Callable[[str], Any]
 Progress = Callable[[int, int], None]
-SHOWN_AT_MOST = 200
+_SHOWN_AT_MOST = 200
 
 
 class ShadowLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +180,7 @@ async def _in_thread(recompute: Recompute, key: str) -> Any:
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= SHOWN_AT_MOST else text[: SHOWN_AT_MOST - 1] + "…"
+    return text if len(text) <= _SHOWN_AT_MOST else text[: _SHOWN_AT_MOST - 1] + "…"
 
 
 def lines_of(text: str) -> Iterator[str]:

@@ -16,9 +16,9 @@ from parbake_llm.ports.provider_jobs import SeenJob
 
 CLOCKS_S = 60.0
 """How far the provider's clock may be from ours."""
-LOOKS = 10.0
+_LOOKS = 10.0
 """The longest pause between two looks, as a multiple of the first."""
-SLOWER = 1.5
+_SLOWER = 1.5
 """How much longer each pause is than the one before."""
 REMEMBERED = 512
 """How many jobs of all tasks are remembered."""
@@ -113,7 +113,7 @@ class JobRecord(msgspec.Struct, frozen=True):
             poll_s: The first pause.
             deadline: When the wait for the jobs ends, in epoch seconds.
         """
-        then = now + min(poll_s * SLOWER**self.looks, poll_s * LOOKS)
+        then = now + min(poll_s * _SLOWER**self.looks, poll_s * _LOOKS)
         then = min(then, deadline) if now < deadline else then
         return msgspec.structs.replace(self, looks=self.looks + 1, next_look=then)
 

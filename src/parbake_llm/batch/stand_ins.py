@@ -29,7 +29,7 @@ from parbake_llm.ports.generator import Delta, Generator
 from parbake_llm.ports.prompts import Prompt
 from parbake_llm.ports.provider_jobs import BatchAnswer, BatchProvider, BatchRequest
 
-DIRECT = "direct"
+_DIRECT = "direct"
 """The lane in which tokens are booked that a run through a batch interface has bought at the standard price."""
 QUIET_S = 2.0
 """A call of fewer prompts than keys counts as collected if it sent none for so many seconds, as it may read inputs."""
@@ -197,7 +197,7 @@ class AnsweredCall:
     def given(self, found: Generator, task: Task, context: Context) -> Generator:
         self.name, self._lane = found.name, context.lane
         self._booked = partial(self._of.computer.wrapped, Generator, task=task)
-        self._direct: Generator = self._booked(found, lane=DIRECT)
+        self._direct: Generator = self._booked(found, lane=_DIRECT)
         return self
 
     def begun(self, recording: Recording) -> None:

@@ -14,11 +14,11 @@ Groups = NDArray[np.intp]
 TOKENS_A_BLOCK = 512
 MOST_TOKENS = 10_000_000
 """The longest prompt of a trace, in tokens."""
-MOST_BLOCKS = 20_000_000
+_MOST_BLOCKS = 20_000_000
 """Blocks of all requests; their replay needs a few gigabytes."""
-DOMINANT = 0.1
+_DOMINANT = 0.1
 """Requests are resampled by family unless one family has more than this share of them."""
-TIME_BLOCKS = 64
+_TIME_BLOCKS = 64
 SHORT = 0.5
 """If more of the requests have fewer ids than whole blocks, the size of a block is questioned."""
 
@@ -86,9 +86,9 @@ class PromptTrace:
         roots = [one.blocks[0] if one.blocks else -1 - at for at, one in enumerate(self.requests)]
         for names in (roots, [one.session for one in self.requests]):
             _, group, sizes = np.unique(np.asarray(names), return_inverse=True, return_counts=True)
-            if sizes.max() <= max(1.0, DOMINANT * len(names)):
+            if sizes.max() <= max(1.0, _DOMINANT * len(names)):
                 return group
-        return np.arange(len(roots)) * TIME_BLOCKS // len(roots)
+        return np.arange(len(roots)) * _TIME_BLOCKS // len(roots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,9 @@ def traced(rows: Sequence[TraceRow], *, size: int = TOKENS_A_BLOCK, notes: Seque
         raise BadInput("the trace has no requests", field="trace")
     if size < 1:
         raise BadInput(f"tokens_per_block={size}: it must be at least 1", field="tokens_per_block")
-    if sum(row.tokens // size + 1 for row in rows) > MOST_BLOCKS:
+    if sum(row.tokens // size + 1 for row in rows) > _MOST_BLOCKS:
         raise BadInput(
-            f"the trace has more than {MOST_BLOCKS:,} blocks of {size} tokens; give a shorter one, or longer blocks",
+            f"the trace has more than {_MOST_BLOCKS:,} blocks of {size} tokens; give a shorter one, or longer blocks",
             field="tokens_per_block",
         )
     ordered = sorted(rows, key=lambda row: row.at)

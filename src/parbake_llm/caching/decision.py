@@ -140,7 +140,7 @@ def make_prompt_plan(
         made[policy.name] = replay(trace, policy, prices)
     if progress:
         progress(CLAIRVOYANT, len(todo), len(todo))
-    judged = judged_requests(trace, evaluated)
+    judged = _judged_requests(trace, evaluated)
     comparison = _Comparison(trace, judged)
     base = usual[0].name if usual else NONE
     best, gates = _best_simple(made, comparison, base)
@@ -154,7 +154,7 @@ def make_prompt_plan(
     )  # fmt: skip
 
 
-def judged_requests(trace: PromptTrace, evaluated: float = EVALUATED) -> NDArray[np.bool_]:
+def _judged_requests(trace: PromptTrace, evaluated: float = EVALUATED) -> NDArray[np.bool_]:
     """Which requests are judged: the newest part of them, and at least the last."""
     count = len(trace.requests)
     return np.arange(count) >= min(count - 1, int(count * (1 - evaluated)))

@@ -20,13 +20,13 @@ from parbake_llm.writing.render import parts
 
 MOST_SEEN = 50_000
 """Different blocks after which a plan begins to learn anew, so that its memory stays bounded."""
-AHEAD_S = 20.0
+_AHEAD_S = 20.0
 """How long before a prefix lapses it is warmed, in seconds."""
-TOO_LATE_S = 2.0
+_TOO_LATE_S = 2.0
 """How long before it lapses a prefix is given up, because a warm-up might write it anew."""
-ANSWERED_S = 30.0
+_ANSWERED_S = 30.0
 """A warm-up without an answer for so many seconds has kept nothing."""
-MOST_UNREAD = 2
+_MOST_UNREAD = 2
 """After so many warm-ups in a row that read nothing, a cache is not warmed any more: it does not work as predicted."""
 
 
@@ -85,7 +85,7 @@ class _PlaceState:
         Otherwise forget the entry.
         """
         blocks = lapsing.request.blocks
-        may_warm = self.warms and lapsing.at > now + TOO_LATE_S
+        may_warm = self.warms and lapsing.at > now + _TOO_LATE_S
         depth = self.policy.keep(lapsing, self.held) if may_warm else 0
         prompt = self.prompts.get(blocks[depth - 1]) if depth else None
         if prompt is None or depth < lapsing.depth:
@@ -100,7 +100,7 @@ class _PlaceState:
     def give_up(self, now: float) -> None:
         """Forget what was to be kept by warm-ups that nobody has answered."""
         for block, one in list(self.awaited.items()):
-            if now > one.since + ANSWERED_S:
+            if now > one.since + _ANSWERED_S:
                 del self.awaited[block]
                 for depth in range(1, one.depth + 1):
                     if self.held.until(one.request.blocks[depth - 1]) == one.until:
@@ -159,7 +159,7 @@ class LivePlan(Marking):
         if is_warm_up and ends:
             state.awaited.pop(measured.asked.blocks[ends[-1][0] - 1], None)
             state.unread = 0 if usage.cache_read else state.unread + 1
-            if state.unread >= MOST_UNREAD:
+            if state.unread >= _MOST_UNREAD:
                 self.warms_no_more(place)
                 return
         if any(reported):
@@ -178,7 +178,7 @@ class LivePlan(Marking):
         found = []
         for place, state in self._places.items():
             state.give_up(now)
-            while (lapsing := state.held.lapsing(now + AHEAD_S)) is not None:
+            while (lapsing := state.held.lapsing(now + _AHEAD_S)) is not None:
                 if (kept := state.warm(lapsing, now)) is not None:
                     found.append(WarmUp(place, kept[0], lapsing.at, kept[1]))
         return found

@@ -15,11 +15,11 @@ from parbake_llm.caching.reuse import FIRST_RETURN, Kinds, ReturnRates, Survival
 from parbake_llm.caching.strategy_names import PLANNED
 from parbake_llm.caching.worth import Worth, held_on, rewritten_later, worth
 
-LAST_BLOCKS = 6
+_LAST_BLOCKS = 6
 """Blocks before the end of a prompt that are told apart; those before them are alike."""
-SIZES_A_DOUBLING = 3
+_SIZES_A_DOUBLING = 3
 """Classes of a prompt's length, in each doubling of its blocks."""
-SIGHTINGS = (1, 2, 3, 5, 9)
+_SIGHTINGS = (1, 2, 3, 5, 9)
 """Numbers of sightings at which the next class begins."""
 
 
@@ -99,7 +99,7 @@ class Planned(CachingPolicy):
         if self._asked is not request:
             self._advance(request.at)
             length = len(request.blocks)
-            size = int(SIZES_A_DOUBLING * math.log2(length)) if length else 0
+            size = int(_SIZES_A_DOUBLING * math.log2(length)) if length else 0
             self._asked, self._kinds = request, [
                 self._kind(block, length - 1 - at, size) for at, block in enumerate(request.blocks)
             ]  # fmt: skip
@@ -107,8 +107,8 @@ class Planned(CachingPolicy):
 
     def _kind(self, block: int, behind: int, size: int) -> Kinds:
         before = self._seen.get(block)
-        count = sum(least <= before.times for least in SIGHTINGS) if before else 0
-        end = min(LAST_BLOCKS, behind)
+        count = sum(least <= before.times for least in _SIGHTINGS) if before else 0
+        end = min(_LAST_BLOCKS, behind)
         return (count, end, size), (count, end), (count, -1 - min(1, end))
 
     def _worth(self, kinds: Kinds) -> Worth:

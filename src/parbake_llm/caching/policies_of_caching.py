@@ -75,7 +75,7 @@ class AlwaysMark(CachingPolicy):
 
     def marks(self, request: Asked, read: int) -> Sequence[Mark]:
         depth = len(request.blocks)
-        wanted = {seen_depth(request, self._last), depth - 1, depth}
+        wanted = {_seen_depth(request, self._last), depth - 1, depth}
         found = [Mark(at, self._hour) for at in sorted(wanted) if at > read]
         return found[-MOST_MARKS + (read > 0) :]
 
@@ -115,6 +115,6 @@ class ByVolatility(CachingPolicy):
         self._at += 1
 
 
-def seen_depth(request: Asked, seen: Container[int]) -> int:
+def _seen_depth(request: Asked, seen: Container[int]) -> int:
     """How many blocks of a request were sent before."""
     return next((at for at, block in enumerate(request.blocks) if block not in seen), len(request.blocks))

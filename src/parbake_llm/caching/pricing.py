@@ -17,7 +17,7 @@ MOST_MARKS = 4
 """The breakpoints of one request."""
 LOOKBACK = 20
 """Positions that the provider looks at from a breakpoint on backwards, with the breakpoint's own."""
-MINIMUM = 1024
+_MINIMUM = 1024
 """The least number of tokens of a cached prefix. It differs by model, so it can be stated."""
 
 
@@ -39,7 +39,7 @@ class CachePrices:
     write_hour: float | None = None
     token_usd: float = 1.0
     warm_up: float = 0.0
-    minimum: int = MINIMUM
+    minimum: int = _MINIMUM
 
     @property
     def saving(self) -> float:
@@ -62,7 +62,7 @@ def ttl_s(*, hour: bool) -> float:
     return HOUR_TTL if hour else MINUTES_TTL
 
 
-def cache_prices(rate: Rate, *, minimum: int = MINIMUM) -> CachePrices:
+def cache_prices(rate: Rate, *, minimum: int = _MINIMUM) -> CachePrices:
     """Read the prices of cached tokens from a dated rate.
 
     Args:

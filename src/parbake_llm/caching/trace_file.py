@@ -14,15 +14,15 @@ from parbake.errors import BadInput
 from parbake_llm.caching.asked import MOST_TOKENS, TOKENS_A_BLOCK, PromptTrace, TraceRow, traced
 
 Unit = Literal["s", "ms"]
-TIME = ("timestamp", "timestamp_s", "timestamp_ms", "time", "arrived_at")
+_TIME = ("timestamp", "timestamp_s", "timestamp_ms", "time", "arrived_at")
 INPUT = ("input_length", "input_tokens", "prompt_tokens", "contexttokens")
-OUTPUT = ("output_length", "output_tokens", "completion_tokens", "generatedtokens")
+_OUTPUT = ("output_length", "output_tokens", "completion_tokens", "generatedtokens")
 SESSION = ("session", "session_id", "conversation", "conversation_id")
-IDS = ("hash_ids",)
+_IDS = ("hash_ids",)
 """Names of columns, in lower case. A column of the first names must be there; the others may be missing."""
 MILLISECONDS = 1e11
 """Epoch seconds of the year 5138; a greater number is in milliseconds."""
-MOST_ROWS = 5_000_000
+_MOST_ROWS = 5_000_000
 LINES = (".jsonl", ".ndjson")
 
 
@@ -58,8 +58,8 @@ def _read(records: Iterator[tuple[int, Mapping[str, Any]]], path: Path, size: in
     for number, record in records:
         columns = columns or _Columns(record, path, unit)
         rows.append(columns.row(record, number))
-        if len(rows) > MOST_ROWS:
-            raise BadInput(f"{path}: more than {MOST_ROWS:,} requests; give a shorter trace", field="trace")
+        if len(rows) > _MOST_ROWS:
+            raise BadInput(f"{path}: more than {_MOST_ROWS:,} requests; give a shorter trace", field="trace")
     return traced(rows, size=size, notes=columns.notes() if columns else ())
 
 
@@ -92,8 +92,8 @@ class _Columns:
 
     def __init__(self, record: Mapping[str, Any], path: Path, unit: Unit | None) -> None:
         self._path = path
-        self._time, self._input = self._needed(record, TIME), self._needed(record, INPUT)
-        self._output, self._session, self._ids = (_first(record, names) for names in (OUTPUT, SESSION, IDS))
+        self._time, self._input = self._needed(record, _TIME), self._needed(record, INPUT)
+        self._output, self._session, self._ids = (_first(record, names) for names in (_OUTPUT, SESSION, _IDS))
         is_mooncake = self._input == "input_length" and self._ids is not None and self._time == "timestamp"
         named = {"timestamp_s": "s", "timestamp_ms": "ms"}.get(self._time)
         self._unit = unit or named or ("ms" if is_mooncake else None)

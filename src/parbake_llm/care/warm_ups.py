@@ -28,7 +28,7 @@ PAUSE_S = TTL_S["5m"] - 60.0
 """For how long after a process has warmed a prefix no other process does, in seconds."""
 AT_ONCE = 16
 """The most warm-ups that are under way at the same time."""
-REFUSALS = {FailureKind.REJECTED, FailureKind.AUTH}
+_REFUSALS = {FailureKind.REJECTED, FailureKind.AUTH}
 """The failures of a warm-up that another one would meet as well."""
 _log = logging.getLogger("parbake_llm")
 
@@ -99,7 +99,7 @@ class WarmUps:
                 await self._release(warm_up)
             raise
         except Exception as error:  # noqa: BLE001 - any error of a generator or the store: nobody waits for a warm-up
-            is_refused = isinstance(error, ProviderError) and error.kind in REFUSALS
+            is_refused = isinstance(error, ProviderError) and error.kind in _REFUSALS
             if is_refused:
                 self._meter.watch.warms_no_more(warm_up)
             end = "; this process follows its plan without warm-ups" if is_refused else ""

@@ -27,7 +27,7 @@ from parbake_planner.ledger.costs import CostBook
 prompt = typer.Typer(
     no_args_is_help=True, help="Explain the prefixes of prompts: blocks, breakpoints and expected hits."
 )
-PLANNED_EPILOG = "Example: parbake prompt planned shop:app rules --book book.json --generator anthropic --adopt"
+_PLANNED_EPILOG = "Example: parbake prompt planned shop:app rules --book book.json --generator anthropic --adopt"
 EPILOG = "Example: parbake prompt explain shop:app --book costs.json --conversations 20"
 
 
@@ -56,7 +56,7 @@ def explain(
 prompt.registered_commands += command.registered_commands  # ``plan``, between the other two
 
 
-@prompt.command(epilog=PLANNED_EPILOG)
+@prompt.command(epilog=_PLANNED_EPILOG)
 def planned(
     app: AppName,
     task: TaskName,

@@ -11,7 +11,7 @@ from functools import partial
 from parbake.errors import FailureKind
 
 AFTER = 5
-COOLDOWN_S = 30.0
+_COOLDOWN_S = 30.0
 
 
 class BreakerState(StrEnum):
@@ -35,7 +35,7 @@ class Breaker:
     """
 
     def __init__(
-        self, *, after: int = AFTER, cooldown_s: float = COOLDOWN_S, clock: Callable[[], float] = time.monotonic
+        self, *, after: int = AFTER, cooldown_s: float = _COOLDOWN_S, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Create a closed breaker.
 
@@ -102,7 +102,7 @@ class Breakers:
     """One breaker for each provider and model, which chains may share."""
 
     def __init__(
-        self, *, after: int = AFTER, cooldown_s: float = COOLDOWN_S, clock: Callable[[], float] = time.monotonic
+        self, *, after: int = AFTER, cooldown_s: float = _COOLDOWN_S, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Create the collection; see :class:`Breaker`.
 

@@ -23,8 +23,8 @@ from typing import Any
 
 from parbake.errors import MissingDependency, ProviderError
 
-LOOPBACK = "127.0.0.1"
-LOCAL_CALL_S = 30.0
+_LOOPBACK = "127.0.0.1"
+_LOCAL_CALL_S = 30.0
 """Time limit of a call that tokenizes, saves or restores, in seconds."""
 _LONGEST_SOCKET = 100
 """Limit of a socket's path in bytes; systems allow 104 or 108."""
@@ -124,10 +124,10 @@ class LlamaEngine:
     def _connection(self) -> http.client.HTTPConnection:
         if not self._address.startswith("/"):
             host, _, port = self._address.removeprefix("http://").rpartition(":")
-            return http.client.HTTPConnection(host, int(port), timeout=LOCAL_CALL_S)
-        connection = http.client.HTTPConnection("localhost", timeout=LOCAL_CALL_S)
+            return http.client.HTTPConnection(host, int(port), timeout=_LOCAL_CALL_S)
+        connection = http.client.HTTPConnection("localhost", timeout=_LOCAL_CALL_S)
         connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(LOCAL_CALL_S)
+        connection.sock.settimeout(_LOCAL_CALL_S)
         connection.sock.connect(self._address)
         return connection
 
@@ -143,7 +143,7 @@ def listening_at(folder: str, system: str = os.name) -> str:
         The path of a Unix socket, or the loopback address if the system has none or the path is too long.
     """
     path = f"{folder}/engine.sock"
-    return path if system == "posix" and len(os.fsencode(path)) <= _LONGEST_SOCKET else LOOPBACK
+    return path if system == "posix" and len(os.fsencode(path)) <= _LONGEST_SOCKET else _LOOPBACK
 
 
 def check_cpu() -> None:

@@ -17,7 +17,7 @@ from parbake.errors import ProviderError
 
 KEPT = 8
 """How many files stay in a folder; those used longest ago are deleted."""
-SUFFIX = ".slot"
+_SUFFIX = ".slot"
 _log = logging.getLogger("parbake.llama")
 
 
@@ -39,7 +39,7 @@ class SlotFiles:
     def path(self, tokens: Sequence[int]) -> Path:
         """Where the file of a prefix is kept."""
         digest = hashlib.blake2b(f"{self._of}\n{list(tokens)}".encode(), digest_size=16)
-        return self._folder / f"{digest.hexdigest()}{SUFFIX}"
+        return self._folder / f"{digest.hexdigest()}{_SUFFIX}"
 
     def restore(self, tokens: Sequence[int], load: Callable[[Path], int]) -> bool:
         """Load the file of a prefix, and return whether that worked. A damaged or foreign file is deleted, and logged.
@@ -75,7 +75,7 @@ class SlotFiles:
             write(half)
             _beside(path).write_text(_digest(half))
             half.replace(path)
-            for old in sorted(self._folder.glob(f"*{SUFFIX}"), key=lambda each: -each.stat().st_mtime)[KEPT:]:
+            for old in sorted(self._folder.glob(f"*{_SUFFIX}"), key=lambda each: -each.stat().st_mtime)[KEPT:]:
                 _delete(old)
         except (OSError, ProviderError) as error:
             _log.warning("the prefix file %s could not be written: %s", path, error)

@@ -18,7 +18,7 @@ from parbake_llm.ports.prompts import Prompt
 from parbake_llm.prefix_caches.recent import Recent
 from parbake_llm.writing.placement import CacheRules
 
-SESSIONS = 10_000
+_SESSIONS = 10_000
 """The sessions whose last reply is remembered, if the provider is to compare requests."""
 
 
@@ -53,7 +53,7 @@ class AnthropicGenerator(AnthropicEndpoint, Hosted[SdkClient]):
             MissingDependency: The client is not installed.
         """
         super().__init__(model=model, api_key=api_key, base_url=base_url, rules=rules, options=options)
-        self._replies: Recent[str, str] | None = Recent(SESSIONS) if diagnose else None
+        self._replies: Recent[str, str] | None = Recent(_SESSIONS) if diagnose else None
 
     async def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         reply = MessageReply(self.name)

@@ -34,13 +34,13 @@ __all__ = ["Breaker", "BreakerState", "Breakers", "Chain", "chain"]
 
 Hold = Literal["piece", "sentence"]
 """What is held back until it is whole, so that the next generator can still take over."""
-RESERVE = 0.25
+_RESERVE = 0.25
 """The share of the deadline that is kept for each later generator."""
-RESERVES = {"extractive": 0.02}
+_RESERVES = {"extractive": 0.02}
 """The shares of generators that need less, by name."""
-LEAST_RESERVE_S = 0.1
+_LEAST_RESERVE_S = 0.1
 """At least so many seconds are kept for each later generator (if the deadline allows it): a busy loop wakes up late."""
-ARROW = "->"
+_ARROW = "->"
 
 
 class _Member(NamedTuple):
@@ -89,12 +89,12 @@ class Chain:
             raise DeclarationError(message, field="members")
         if hold not in get_args(Hold):
             raise DeclarationError(f"hold={hold!r} must be one of {', '.join(get_args(Hold))}", field="hold")
-        self.breakers, shares = breakers or Breakers(), RESERVES | dict(reserves or {})
+        self.breakers, shares = breakers or Breakers(), _RESERVES | dict(reserves or {})
         self.failovers: Counter[tuple[str, FailureKind]] = Counter()
         self.answered: Counter[str] = Counter()
         self._hold = hold
         self._members = [
-            _Member(label, each, self.breakers.of(*_identity(each, label)), shares.get(label, RESERVE))
+            _Member(label, each, self.breakers.of(*_identity(each, label)), shares.get(label, _RESERVE))
             for label, each in named
         ]
 
@@ -116,7 +116,7 @@ class Chain:
 
     def __repr__(self) -> str:
         """The names in order."""
-        return f"Chain({f' {ARROW} '.join(member.label for member in self._members)})"
+        return f"Chain({f' {_ARROW} '.join(member.label for member in self._members)})"
 
     def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
         """Stream the reply of the first generator that gives one. The time begins with this call.
@@ -205,7 +205,7 @@ class Chain:
     def _first_s(self, others: Sequence[_Member], left: float, timeout_s: float) -> float:
         """How long a generator may take until something can be passed on, in seconds, for ``others`` to come after."""
         later = [member for member in others if member.breaker.state is not BreakerState.OPEN]
-        least = min(LEAST_RESERVE_S, RESERVE * timeout_s)
+        least = min(_LEAST_RESERVE_S, _RESERVE * timeout_s)
         kept = sum(max(member.reserve * timeout_s, least) for member in later)
         return max(0.0, left - kept, left / (len(later) + 1))
 
@@ -226,7 +226,7 @@ def chain(
         DeclarationError: The line has a name that is not available, or one twice.
         ProviderError: A generator cannot be made, for example because its key is missing.
     """
-    names = [name.strip() for name in line.split(ARROW)]
+    names = [name.strip() for name in line.split(_ARROW)]
     for name in names:
         if name not in available:
             known = ", ".join(sorted(available))

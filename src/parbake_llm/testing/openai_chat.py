@@ -11,7 +11,7 @@ from parbake_llm.testing.dialect import WireDialect, check_results, check_schema
 from parbake_llm.testing.prefixes import MOST_BREAKPOINTS, BoxCache, CacheUsage, PromptPiece, Refusal
 from parbake_llm.testing.script import ScriptedReply
 
-AUTOMATIC_S = 300.0
+_AUTOMATIC_S = 300.0
 """How long a prefix is cached without breakpoints after it was last read, in seconds."""
 _ERRORS = {401: "invalid_request_error", 429: "rate_limit_exceeded", 400: "invalid_request_error"}
 
@@ -30,7 +30,7 @@ class OpenAIChat(WireDialect):
         if (body.get("prompt_cache_options") or {}).get("mode") == "explicit":
             return cache.marked(_latest(pieces), scope, minimum=minimum, lookback=None)
         text = "".join(piece.text for piece in pieces)
-        return cache.automatic(text, scope, minimum=minimum, ttl_s=AUTOMATIC_S)
+        return cache.automatic(text, scope, minimum=minimum, ttl_s=_AUTOMATIC_S)
 
     def refusal(self, status: int, message: str) -> tuple[bytes, dict[str, str]]:
         code = "invalid_api_key" if status == 401 else None

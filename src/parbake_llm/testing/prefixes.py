@@ -13,7 +13,7 @@ from parbake_llm.testing.tokens import counted, split
 MOST_BREAKPOINTS = 4
 LOOKBACK = 20
 """How many blocks before a breakpoint are compared with what is cached."""
-GRANULE = 128
+_GRANULE = 128
 
 
 class Refusal(Exception):
@@ -109,7 +109,7 @@ class BoxCache:
             ttl_s: How long a prefix is cached after it was last read, in seconds.
         """
         tokens, read = split(text), 0
-        ends = [end for end in range(GRANULE, len(tokens) + 1, GRANULE) if end >= minimum]
+        ends = [end for end in range(_GRANULE, len(tokens) + 1, _GRANULE) if end >= minimum]
         digest, done = hashlib.sha256(scope.encode()), 0
         with self._lock:
             for end in ends:

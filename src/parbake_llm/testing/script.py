@@ -80,7 +80,7 @@ Answer = Callable[[BoxRequest], str | ScriptedReply]
 """Chooses the reply to a request."""
 
 
-def said_last(request: BoxRequest) -> str | ScriptedReply:
+def _said_last(request: BoxRequest) -> str | ScriptedReply:
     """The default reply: two sentences, the same for every request."""
     return f"This is the reply of {request.model}. It has two sentences."
 
@@ -91,7 +91,7 @@ class Script:
     def __init__(self) -> None:
         """Begin without replies."""
         self._next: deque[ScriptedReply] = deque()
-        self._answer: Answer = said_last
+        self._answer: Answer = _said_last
         self._failures: dict[tuple[DialectName, str], int] = {}
         self._lock = threading.Lock()
 

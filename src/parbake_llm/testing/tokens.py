@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-CHARACTERS = 4
+_CHARACTERS = 4
 """The length of a token in characters; the last token of a text may be shorter."""
 
 
 def split(text: str) -> list[str]:
     """Split a text into its tokens."""
-    return [text[at : at + CHARACTERS] for at in range(0, len(text), CHARACTERS)]
+    return [text[at : at + _CHARACTERS] for at in range(0, len(text), _CHARACTERS)]
 
 
 def counted(text: str) -> int:
     """The number of tokens of a text."""
-    return -(-len(text) // CHARACTERS)
+    return -(-len(text) // _CHARACTERS)

@@ -13,7 +13,7 @@ from parbake.serving.bonds import Bonds
 from parbake_llm.prefix_caches.recent import Recent
 
 KEPT, KEPT_S = 50_000, 86_400.0
-MOST_SOURCES = 16
+_MOST_SOURCES = 16
 """How many sets of sources are remembered for the same words; the oldest are forgotten first."""
 _NUMBER = re.compile(r"\d")
 
@@ -50,7 +50,7 @@ class GivenReplies:
         with self._lock:
             before = self._kept.get(key) or {}
             found = {other: one for other, one in before.items() if other != stated} | {stated: record}
-            self._kept[key] = dict(list(found.items())[-MOST_SOURCES:])
+            self._kept[key] = dict(list(found.items())[-_MOST_SOURCES:])
 
     async def outdated(self, history: Sequence[tuple[str, str]]) -> dict[int, bool]:
         """Find the earlier replies whose sources have changed since.

@@ -23,9 +23,9 @@ WEIGHT = 0.05
 """The weight of a new request in the moving average of the drift."""
 FEWEST = 20
 """From this number of requests on, a drift is reported."""
-DRIFTS, SETTLES = 0.10, 0.05
+DRIFTS, _SETTLES = 0.10, 0.05
 """The shares of the input tokens at which a drift is reported, and at which it is over."""
-TOLERANCE = 0.02
+_TOLERANCE = 0.02
 """The share of the input tokens by which a report may differ from its prediction before it contradicts it."""
 
 
@@ -201,7 +201,7 @@ class PromptWatch:
             )
             if expected is None or sent.is_warm_up:
                 return None
-            found = reconcile(expected, usage, tolerance=round((usage.input or 0) * TOLERANCE))
+            found = reconcile(expected, usage, tolerance=round((usage.input or 0) * _TOLERANCE))
             found = msgspec.structs.replace(found, miss=self._explained(sent, found.miss))
             self._count(sent, usage, found)
         return found
@@ -310,7 +310,7 @@ class PromptWatch:
         if not one.is_drifting and abs(one.drift) > DRIFTS:
             one.is_drifting = True
             self._drifts.append(Drift(sent.key.prefix, sent.key.place, one.drift))
-        elif one.is_drifting and abs(one.drift) < SETTLES:
+        elif one.is_drifting and abs(one.drift) < _SETTLES:
             one.is_drifting = False
             self._drifts.append(Drift(sent.key.prefix, sent.key.place, one.drift, is_over=True))
 

@@ -89,7 +89,7 @@ def lint(
         earlier: The request before in the same conversation, if there was one.
         tokens: Counts the tokens of a text.
     """
-    found = [finding for block in prompt.blocks for finding in of_block(block, users)]
+    found = [finding for block in prompt.blocks for finding in _of_block(block, users)]
     if prompt.blocks != ordered(prompt.blocks):
         late = next(
             block
@@ -108,7 +108,7 @@ def lint(
     return found
 
 
-def of_block(block: Block, users: Sequence[str] = ()) -> Iterator[LintFinding]:
+def _of_block(block: Block, users: Sequence[str] = ()) -> Iterator[LintFinding]:
     """Find what changes in a block although it is declared as stable.
 
     Args:

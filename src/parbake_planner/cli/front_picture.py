@@ -11,11 +11,11 @@ from parbake.cli.support.pictures import BLACK, BLUE, ORANGE, save
 from parbake_planner.pareto import Point
 
 DOLLARS = "US dollars a day"
-LABEL_SHARE, LABEL_TIMES = 0.06, 1.6
+_LABEL_SHARE, _LABEL_TIMES = 0.06, 1.6
 """Height of a label as a share of hits, and its approximate width as a factor of cost."""
 
 
-def in_dollars(axis: Any) -> None:
+def _in_dollars(axis: Any) -> None:
     """Make the horizontal axis logarithmic, with amounts of dollars at one, two and five times each power of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -56,7 +56,7 @@ def _plot_front(points: Sequence[Point], recommended: str, unit: str, axis: Any)
     axis.axhline(0.95, color=BLACK, linewidth=0.8, linestyle="--")
     axis.annotate("p95 is that of a hit from here", (0.99, 0.95), xycoords=("axes fraction", "data"), ha="right",
                   xytext=(0, 3), textcoords="offset points", fontsize=8)  # fmt: skip
-    in_dollars(axis)
+    _in_dollars(axis)
     axis.margins(x=0.15)
     axis.set_ylim(-0.03, 1.05)
     axis.set_xlabel(f"{unit} (logarithmic)")
@@ -69,4 +69,4 @@ def _plot_front(points: Sequence[Point], recommended: str, unit: str, axis: Any)
 def _are_near(one: Point, other: Point) -> bool:
     """Whether the labels of two points would overlap."""
     cheap, dear = sorted((one.per_day, other.per_day))
-    return abs(one.accepted - other.accepted) < LABEL_SHARE and dear < LABEL_TIMES * cheap
+    return abs(one.accepted - other.accepted) < _LABEL_SHARE and dear < _LABEL_TIMES * cheap

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from parbake_planner.per_key import EventCoverage
     from parbake_planner.plan import Decision
 
-MOST_KEYS = 100_000_000
+_MOST_KEYS = 100_000_000
 """With this many keys, the replay's state fits into a few gigabytes."""
 EPILOG = "Example: parbake plan requests.csv --sla 6h --prices prices.json --keys 5000000 --picture front.svg"
 command = typer.Typer(add_completion=False)
-NEEDED = {
+_NEEDED = {
     "prices": "your prices (add --prices FILE, JSON as in docs/explanation/economics.md)",
     "keys": "the number of keys, including those without a request (add --keys N; the log names {keys:,})",
 }
@@ -50,7 +50,7 @@ def plan(
         int | None,
         typer.Option(
             min=1,
-            max=MOST_KEYS,
+            max=_MOST_KEYS,
             help="how many keys there are, including those without a request; without, nothing is recommended",
         ),
     ] = None,
@@ -172,7 +172,7 @@ def index(plan: Decision, name: str) -> float:
 
 def unready(plan: Decision, missing: Sequence[str]) -> str:
     """Why nothing is recommended, and which options change that."""
-    return "nothing is recommended without " + " and ".join(NEEDED[name].format(keys=plan.keys) for name in missing)
+    return "nothing is recommended without " + " and ".join(_NEEDED[name].format(keys=plan.keys) for name in missing)
 
 
 def assumed(plan: Decision) -> list[str]:

@@ -9,11 +9,11 @@ from parbake_planner.forecast.request_log import DAY, Codes
 from parbake_planner.forecast.windows import Windows
 
 Column = NDArray[np.float32]
-HALF_LIVES = (4.0, 16.0, 64.0)
+_HALF_LIVES = (4.0, 16.0, 64.0)
 """Half-lives in windows: one, four and sixteen days if a window is six hours."""
 PRIOR = 0.5
 """Weight, in windows, of the overall rate towards which a key's own rate is shrunk."""
-SLOT_PRIOR = 4.0
+_SLOT_PRIOR = 4.0
 FEW = 3
 MOST_SLOTS = 24
 FIRST_COLUMNS = 1
@@ -28,10 +28,10 @@ class Habits:
         keys = len(windows.known)
         self._windows, self.next_window = windows, 0
         width = windows.width / DAY
-        self._decay = np.asarray([0.5 ** (1 / half) for half in HALF_LIVES], dtype=np.float32)
+        self._decay = np.asarray([0.5 ** (1 / half) for half in _HALF_LIVES], dtype=np.float32)
         self._slots = min(MOST_SLOTS, round(1 / width)) if width < 1 else 1
         self._weekdays = 7 if width <= 1 else 1
-        self._recent = np.zeros((len(HALF_LIVES), keys), dtype=np.float32)
+        self._recent = np.zeros((len(_HALF_LIVES), keys), dtype=np.float32)
         self._last = np.full(keys, -1, dtype=np.int32)
         self._total = np.zeros(keys, dtype=np.int32)
         self._of_slot = np.zeros((self._slots, keys), dtype=np.uint16)
@@ -85,8 +85,8 @@ class Habits:
         for table, place in ((self._of_slot, slot), (self._of_day, day)):
             if len(table) > 1:
                 of_place = table[place, keys].astype(np.float32)
-                expected = (total + SLOT_PRIOR) / len(table)
-                found.append(np.log((of_place + SLOT_PRIOR / len(table)) / expected))
+                expected = (total + _SLOT_PRIOR) / len(table)
+                found.append(np.log((of_place + _SLOT_PRIOR / len(table)) / expected))
         return np.stack(found, axis=1).astype(np.float32)
 
     def _this_week(self, window: int, rate: Column, since: Column) -> list[Column]:

@@ -15,11 +15,11 @@ import numpy as np
 from parbake.errors import BadInput, MissingDependency
 from parbake_planner.forecast.request_log import RequestLog, checked
 
-KEY, TIMESTAMP, SIGNAL = "key", "timestamp", "signal"
+KEY, TIMESTAMP, _SIGNAL = "key", "timestamp", "signal"
 MILLISECONDS = 1e11
 """Epoch seconds of the year 5138; a greater number is in milliseconds."""
 NO = frozenset(("", "0", "false", "no", "request"))
-REPORT_EVERY = 100_000
+_REPORT_EVERY = 100_000
 Progress = Callable[[int, int], None]
 """Called with the bytes that are done and their total."""
 
@@ -78,7 +78,7 @@ def _fill(rows: _Rows, lines: Iterator[list[str]], path: Path, progress: Progres
         if name not in header:
             raise BadInput(f"{path}: no column {name!r}; the header is {','.join(header) or 'missing'}", field="log")
     key_at, time_at = header.index(KEY), header.index(TIMESTAMP)
-    signal_at = header.index(SIGNAL) if SIGNAL in header else None
+    signal_at = header.index(_SIGNAL) if _SIGNAL in header else None
     size, read_bytes = path.stat().st_size, 0
     codes, keys, times, signals = rows.codes, rows.key, rows.time, rows.signal
     for number, line in enumerate(lines, start=2):
@@ -95,7 +95,7 @@ def _fill(rows: _Rows, lines: Iterator[list[str]], path: Path, progress: Progres
         keys.append(codes.setdefault(name, len(codes)))
         signals.append(flag)
         read_bytes += len(name) + len(text) + 2
-        if progress and number % REPORT_EVERY == 0:
+        if progress and number % _REPORT_EVERY == 0:
             progress(min(read_bytes, size), size)
 
 
@@ -148,7 +148,7 @@ def _parquet(path: Path, *, now: float, population: int | None) -> RequestLog:
                 raise BadInput(f"{path}: column {name!r} is missing or has empty fields", field="log")
         keys = table[KEY].cast(pa.string()).combine_chunks().dictionary_encode()
         time, notes = _times(table[TIMESTAMP], path)
-        texts = table[SIGNAL].cast(pa.string()).to_pylist() if SIGNAL in table.column_names else None
+        texts = table[_SIGNAL].cast(pa.string()).to_pylist() if _SIGNAL in table.column_names else None
     except (OSError, pa.ArrowException) as error:
         raise BadInput(f"{path}: {error}", field="log") from error
     names = keys.dictionary.to_pylist()

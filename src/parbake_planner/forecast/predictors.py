@@ -19,7 +19,7 @@ from parbake_planner.forecast.windows import Windows
 Floats = NDArray[np.float64]
 ROWS = 200_000
 RIDGE, ENOUGH = 3.0, 1e-4
-LEARN_FROM, FEWEST_WINDOWS, HELD_BACK = 0.8, 8, 0.25
+_LEARN_FROM, _FEWEST_WINDOWS, _HELD_BACK = 0.8, 8, 0.25
 """A model learns from the newest fifth of the past, as habits drift, but from at least eight windows. The newest
 quarter of those calibrates it."""
 FEWEST = 30
@@ -113,7 +113,7 @@ class HabitPredictor:
     def fit(self, past: Past, until: int) -> Forecast:
         habits = Habits(past.windows)
         usable = [w for w in range(1, until) if past.windows.usable[w]]
-        chosen = set(usable[min(int(len(usable) * LEARN_FROM), max(0, len(usable) - FEWEST_WINDOWS)) :])
+        chosen = set(usable[min(int(len(usable) * _LEARN_FROM), max(0, len(usable) - _FEWEST_WINDOWS)) :])
         sample = _Sample(past, np.random.default_rng(self.seed), ROWS // max(1, len(chosen)))
         for window in range(until):
             if window in chosen:
@@ -137,7 +137,7 @@ def _calibrated(columns: NDArray[np.float32], hit: NDArray[np.bool_], when: NDAr
     Returns:
         The model. It has no such correction if the older or the newer windows have too few requests.
     """
-    cut = np.quantile(when, 1 - HELD_BACK)
+    cut = np.quantile(when, 1 - _HELD_BACK)
     older, newer = when < cut, when >= cut
     if min(int(hit[older].sum()), int(hit[newer].sum())) < FEWEST:
         return fit_demand(columns, hit)

@@ -16,13 +16,13 @@ from parbake.errors import BadInput
 
 HOUR, DAY = 3600.0, 86_400.0
 ENOUGH_DAYS = 7.0
-LONELY_SHARE = 0.5
+_LONELY_SHARE = 0.5
 """A key with a greater share of the requests than this says nothing about the other keys."""
-GAP_S, GAP_EXPECTED = 6 * HOUR, 50.0
+_GAP_S, _GAP_EXPECTED = 6 * HOUR, 50.0
 """Least length of a gap in seconds, and the requests that must be expected in it at a tenth of the usual rate."""
-JUMP_S, LONGEST_JUMP_S, IN_ORDER = 300.0, DAY, 0.99
+_JUMP_S, _LONGEST_JUMP_S, _IN_ORDER = 300.0, DAY, 0.99
 """In an otherwise ordered log, a step back of up to this is a clock that was set; a longer one means joined parts."""
-EARLIEST = 631_152_000.0
+_EARLIEST = 631_152_000.0
 """The year 1990: a lower number is not an epoch time."""
 LATE_S = DAY
 Codes = NDArray[np.int32]
@@ -110,7 +110,7 @@ def _refuse_impossible(time: Times, now: float) -> None:
         raise BadInput("a timestamp is not a finite number", field="timestamp")
     for place, wrong, why in (
         (int(np.argmax(time)), time > now + LATE_S, "in the future"),
-        (int(np.argmin(time)), time < EARLIEST, "before 1990: not epoch seconds, or a clock that was not set"),
+        (int(np.argmin(time)), time < _EARLIEST, "before 1990: not epoch seconds, or a clock that was not set"),
     ):
         if count := int(np.count_nonzero(wrong)):
             raise BadInput(f"{count} timestamps are {why} (row {place + 1}, for one)", field="timestamp")
@@ -119,11 +119,11 @@ def _refuse_impossible(time: Times, now: float) -> None:
 def _jumps(time: Times) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Time spans that a clock passed twice; none in a log that is simply unordered."""
     steps = np.diff(time)
-    if len(steps) and np.mean(steps >= 0) < IN_ORDER:
+    if len(steps) and np.mean(steps >= 0) < _IN_ORDER:
         return np.empty((0, 2)), ("the rows were not in order of time and have been ordered",)
-    joined = int(np.count_nonzero(steps < -LONGEST_JUMP_S))
+    joined = int(np.count_nonzero(steps < -_LONGEST_JUMP_S))
     notes = (f"the time goes back by more than a day {joined} times: joined parts, now sorted",) * (joined > 0)
-    back = np.flatnonzero((steps < -JUMP_S) & (steps >= -LONGEST_JUMP_S))
+    back = np.flatnonzero((steps < -_JUMP_S) & (steps >= -_LONGEST_JUMP_S))
     if not len(back):
         return np.empty((0, 2)), notes
     spans = np.stack([time[back + 1], time[back]], axis=1)
@@ -152,7 +152,7 @@ def _gaps(time: Times) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     if not len(between):
         return np.empty((0, 2)), ()
     usual = len(time) / max(float(time[-1] - time[0]), 1.0)
-    wide = np.flatnonzero((between > GAP_S) & (between * usual / 10 > GAP_EXPECTED))
+    wide = np.flatnonzero((between > _GAP_S) & (between * usual / 10 > _GAP_EXPECTED))
     if not len(wide):
         return np.empty((0, 2)), ()
     spans = np.stack([time[wide], time[wide + 1]], axis=1)
@@ -168,7 +168,7 @@ def _doubts(log: RequestLog) -> tuple[str, ...]:
     if covered < ENOUGH_DAYS:
         found.append(f"the log covers {covered:.1f} days, and learning habits takes at least {ENOUGH_DAYS:.0f}")
     most = int(np.bincount(log.key[~log.signal]).max())
-    if most > LONELY_SHARE * log.requests and log.keys > 1:
+    if most > _LONELY_SHARE * log.requests and log.keys > 1:
         found.append(
             f"one key makes {most / log.requests:.0%} of the requests, which says nothing about the other keys"
         )

@@ -19,8 +19,8 @@ from parbake.ports.usage import Usage
 from parbake.serving.request import Step
 from parbake_planner.ledger.sqlite_ledger import LedgerFile
 
-ID_BYTES = 16
-SHORTEST_ID, LONGEST_ID = 16, 64
+_ID_BYTES = 16
+_SHORTEST_ID, _LONGEST_ID = 16, 64
 AN_HOUR_S = 3600.0
 SETTLE_S = 1.0
 """Seconds to wait for another writer of the ledger."""
@@ -61,7 +61,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 def new_id() -> str:
     """Create an answer id that cannot be guessed."""
-    return secrets.token_hex(ID_BYTES)
+    return secrets.token_hex(_ID_BYTES)
 
 
 class AnswerTable:
@@ -130,9 +130,9 @@ class AnswerTable:
 def checked_id(answer_id: str) -> str:
     """Return the id if it is well-formed; otherwise raise :class:`BadInput`."""
     is_text = isinstance(answer_id, str) and answer_id.isascii() and answer_id.isalnum()
-    if not is_text or not SHORTEST_ID <= len(answer_id) <= LONGEST_ID:
+    if not is_text or not _SHORTEST_ID <= len(answer_id) <= _LONGEST_ID:
         raise BadInput(
-            f"answer_id must be the id that came with an answer: {SHORTEST_ID} to {LONGEST_ID} letters and digits",
+            f"answer_id must be the id that came with an answer: {_SHORTEST_ID} to {_LONGEST_ID} letters and digits",
             field="answer_id",
         )
     return answer_id

@@ -30,7 +30,7 @@ from parbake_planner.ledger.costs import NOBODY, CostBook, cost_of
 
 COMPLAINTS_AN_HOUR = 10
 """How many complaints about a task's answers have an effect within an hour."""
-NO_TASK = ""
+_NO_TASK = ""
 """The name that complaints count against if no task with an owner took part in the answer."""
 Effect = Literal["computed again", "noted", "complained of before", "too many complaints"]
 
@@ -150,7 +150,9 @@ class Answers:
 
     async def _complained(self, answer: Answer, reason: str) -> AnswerComplaint:
         now = self._clock.now()
-        tasks = tuple(dict.fromkeys(step.task for step in answer.steps if step.task in self._bound_tasks)) or (NO_TASK,)
+        tasks = tuple(dict.fromkeys(step.task for step in answer.steps if step.task in self._bound_tasks)) or (
+            _NO_TASK,
+        )
         standing = await in_ledger_thread(self._table.complain, answer, tasks, now=now, an_hour=COMPLAINTS_AN_HOUR)
         if standing == "unknown":
             raise UnknownResource("no answer with this id is stored; it may be too old", field="answer_id")

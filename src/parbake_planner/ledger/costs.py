@@ -21,11 +21,11 @@ from parbake_planner.ledger.rows import TOKEN_KINDS, UNREPORTED
 from parbake_planner.prices import Book, Processing, Tokens, call_cost, checked, decoded
 
 HOUR = 3600
-PRICED_KINDS = tuple(name for name in TOKEN_KINDS if name != "reasoning")
+_PRICED_KINDS = tuple(name for name in TOKEN_KINDS if name != "reasoning")
 NOBODY = "nobody"
 BY = ("task", "lane", "owner", "plan")
-USED = ("calls", "seconds", "cpu_s", "rows", "bytes", *TOKEN_KINDS)
-OF_A_LANE = ("compute", "tokens", "waste", UNREPORTED)
+_USED = ("calls", "seconds", "cpu_s", "rows", "bytes", *TOKEN_KINDS)
+_OF_A_LANE = ("compute", "tokens", "waste", UNREPORTED)
 """Kinds whose rows have a lane; for misses and expiries the kind stands in its place."""
 BATCH = "batch"
 
@@ -143,13 +143,13 @@ def lines(ledger: LedgerReader, book: CostBook, *, since: float = 0.0) -> Iterat
         since: Begin, in epoch seconds; the whole hour counts.
     """
     for hour, kind, task, lane, model, *numbers in ledger.hourly(since=since):
-        used: dict[str, float] = dict(zip(USED, numbers, strict=True))
+        used: dict[str, float] = dict(zip(_USED, numbers, strict=True))
         if kind == "tokens" or (kind == "waste" and model):
             usd, list_usd, missing = _tokens(book, model, hour, lane, _sold(used))
         else:
             usd = list_usd = used["cpu_s"] / HOUR * book.cpu_hour
             missing = f"requests of {model} without reported tokens" if kind == UNREPORTED else ""
-        yield Line(hour, kind, task, lane if kind in OF_A_LANE else kind, model, usd, list_usd, missing, used)
+        yield Line(hour, kind, task, lane if kind in _OF_A_LANE else kind, model, usd, list_usd, missing, used)
 
 
 def by_token_kind(line: Line, book: CostBook) -> Iterator[tuple[str, Line]]:
@@ -159,7 +159,7 @@ def by_token_kind(line: Line, book: CostBook) -> Iterator[tuple[str, Line]]:
         line: The line, of the kind ``tokens``.
         book: The prices.
     """
-    for name in PRICED_KINDS:
+    for name in _PRICED_KINDS:
         if not line.used[name]:
             continue
         alone = dict.fromkeys(TOKEN_KINDS, 0.0) | {name: line.used[name]}
@@ -192,7 +192,7 @@ def costs(ledger: LedgerReader, book: CostBook, owners: Mapping[str, Owned], *, 
     made = []
     for (task, lane), of in sums.items():
         own = owners.get(task, Owned(NOBODY))
-        numbers = {name: of[name] for name in ("usd", "wasted", "serves", *USED)}
+        numbers = {name: of[name] for name in ("usd", "wasted", "serves", *_USED)}
         spent = Cost(task, lane, own.owner, own.plan, **numbers, unpriced=", ".join(sorted(unpriced[task, lane])))
         wasted_usd = of["wasted_usd"] or spent.wasted * each.get(task, 0.0)
         made.append(msgspec.structs.replace(spent, wasted_usd=wasted_usd))

@@ -18,9 +18,9 @@ from parbake_planner.ledger.costs import HOUR, NOBODY, CostBook, Line, Owned, by
 from parbake_planner.ledger.ledger_reader import LedgerReader
 
 Charge = dict[str, Any]
-CPU_UNIT, TOKEN_UNIT, SERVE_UNIT = "Hours", "Tokens", "Requests"
-CATEGORIES = {CPU_UNIT: "Compute", TOKEN_UNIT: "AI and Machine Learning", SERVE_UNIT: "Databases"}
-TOKEN_NAMES = {
+_CPU_UNIT, _TOKEN_UNIT, _SERVE_UNIT = "Hours", "Tokens", "Requests"
+_CATEGORIES = {_CPU_UNIT: "Compute", _TOKEN_UNIT: "AI and Machine Learning", _SERVE_UNIT: "Databases"}
+_TOKEN_NAMES = {
     "input": "input tokens",
     "output": "output tokens",
     "cached": "cache read tokens",
@@ -61,12 +61,12 @@ def charges(
             for name, part in by_token_kind(line, book):
                 yield _charge(part, _tokens_sold(name, part, book), book, owners)
         elif not line.is_waste and line.used["cpu_s"]:
-            yield _charge(line, Sold(CPU_UNIT, "CPU time", line.used["cpu_s"] / HOUR), book, owners)
+            yield _charge(line, Sold(_CPU_UNIT, "CPU time", line.used["cpu_s"] / HOUR), book, owners)
     for task in ledger.serves(since=since):
         for hour, count, _ in ledger.by_the_hour(task, since=since):
             usd = count * book.serve
             line = Line(hour, "serve", task, "serve", "", usd, usd, "", {})
-            yield _charge(line, Sold(SERVE_UNIT, "serves from the store", count), book, owners)
+            yield _charge(line, Sold(_SERVE_UNIT, "serves from the store", count), book, owners)
 
 
 def as_csv(rows: Iterable[Charge], columns: Sequence[str] = COLUMNS) -> bytes:
@@ -85,8 +85,8 @@ def as_csv(rows: Iterable[Charge], columns: Sequence[str] = COLUMNS) -> bytes:
 
 def _tokens_sold(kind: str, line: Line, book: CostBook) -> Sold:
     offer = book.generators.get(line.model)
-    name = f"{TOKEN_NAMES[kind]} of {line.model}"
-    return Sold(TOKEN_UNIT, name, line.used[kind], offer.provider if offer else "")
+    name = f"{_TOKEN_NAMES[kind]} of {line.model}"
+    return Sold(_TOKEN_UNIT, name, line.used[kind], offer.provider if offer else "")
 
 
 def _charge(line: Line, sold: Sold, book: CostBook, owners: Mapping[str, Owned]) -> Charge:
@@ -101,7 +101,7 @@ def _charge(line: Line, sold: Sold, book: CostBook, owners: Mapping[str, Owned])
         "ChargePeriodStart": _iso(begin), "ChargePeriodEnd": _iso(begin + dt.timedelta(hours=1)),
         "ChargeCategory": "Usage", "ChargeClass": None, "ChargeDescription": f"{line.task}, {line.lane}: {what}",
         "InvoiceIssuerName": provider, "ProviderName": provider, "PublisherName": provider,
-        "ServiceCategory": CATEGORIES[unit], "ServiceName": what, "PricingQuantity": quantity, "PricingUnit": unit,
+        "ServiceCategory": _CATEGORIES[unit], "ServiceName": what, "PricingQuantity": quantity, "PricingUnit": unit,
         "ConsumedQuantity": quantity, "ConsumedUnit": unit, "x_Task": line.task, "x_Lane": line.lane,
         "x_Owner": own.owner, "x_Plan": own.plan, "x_Generator": line.model,
         "x_PriceBook": book.as_of.isoformat(), "x_Unpriced": line.unpriced,

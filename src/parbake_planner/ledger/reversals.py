@@ -23,16 +23,16 @@ from parbake_planner.planned import reverses
 from parbake_planner.strategies import REAL_TIME
 
 DAYS = 14
-ON_REQUEST = "realtime"
+_ON_REQUEST = "realtime"
 """The lane of computations at request time."""
 DAY_S = 86_400.0
 REAL_TIME_ACTION = "compute on request"
 """The action that can be applied to a planned task: the task then follows a real-time plan."""
-BY_HAND = "compute on request: in its declaration, by refresh=planned() or no refresh= at all"
+_BY_HAND = "compute on request: in its declaration, by refresh=planned() or no refresh= at all"
 FLOOR = 0.6
 """The lowest acceptable hit rate."""
-NO_PRICES: Mapping[str, Prices] = {}
-FEWEST_SAMPLES = 30
+_NO_PRICES: Mapping[str, Prices] = {}
+_FEWEST_SAMPLES = 30
 """An hour needs this many seconds with requests before its latency counts."""
 
 
@@ -47,7 +47,7 @@ def complaints(held: Mapping[str, Quarantine]) -> list[Proposal]:
     ]  # fmt: skip
 
 
-def low_hits(ledger: LedgerReader, tasks: Sequence[str], now: float, *, floor: float) -> list[Proposal]:
+def _low_hits(ledger: LedgerReader, tasks: Sequence[str], now: float, *, floor: float) -> list[Proposal]:
     """Propose changes for tasks whose hit rate is too low, from the hours of the last two weeks; blocking.
 
     Args:
@@ -66,7 +66,7 @@ def low_hits(ledger: LedgerReader, tasks: Sequence[str], now: float, *, floor: f
     return found
 
 
-def dear_batches(
+def _dear_batches(
     ledger: LedgerReader, book: CostBook, since: Mapping[str, float], now: float, *, switching: float
 ) -> list[Proposal]:
     """Propose real-time for tasks whose batch runs cost more than their requests would have, by whole days; blocking.
@@ -113,7 +113,7 @@ class _Spent:
                 self._unpriced.add(line.task)
             if line.lane == BATCH and not line.is_waste:
                 self.batch[line.task, _day(line.hour)] += line.usd
-            elif line.lane == ON_REQUEST:
+            elif line.lane == _ON_REQUEST:
                 self._requests[line.task] += line.usd
                 self._computed[line.task] += int(line.used["rows"])
 
@@ -127,7 +127,7 @@ def _day(hour: int) -> int:
     return int(hour * HOUR // DAY_S)
 
 
-def peak_harm(ledger: LedgerReader, now: float, *, is_throttled: bool) -> list[Proposal]:
+def _peak_harm(ledger: LedgerReader, now: float, *, is_throttled: bool) -> list[Proposal]:
     """Check whether requests were slower during batch runs than at the same time of day without them; blocking.
 
     Args:
@@ -137,7 +137,7 @@ def peak_harm(ledger: LedgerReader, now: float, *, is_throttled: bool) -> list[P
     """
     paces: dict[bool, dict[int, float]] = {True: {}, False: {}}
     for hour, is_on, samples, p95_s in ledger.pace(since=now - DAYS * DAY_S):
-        if samples >= FEWEST_SAMPLES and p95_s > 0:
+        if samples >= _FEWEST_SAMPLES and p95_s > 0:
             paces[bool(is_on)][hour] = p95_s
     usual: defaultdict[int, list[float]] = defaultdict(list)
     for hour, p95_s in paces[False].items():
@@ -204,7 +204,7 @@ class Reversals:
         held: Mapping[str, Quarantine],
         *,
         book: CostBook,
-        prices: Mapping[str, Prices] = NO_PRICES,
+        prices: Mapping[str, Prices] = _NO_PRICES,
         floor: float = FLOOR,
         switching: float = 0.0,
     ) -> list[Proposal]:
@@ -236,11 +236,11 @@ class Reversals:
         found += changed_prices({n: p for n, p in follows.items() if p.strategy != REAL_TIME}, prices, now)
         if self._ledger is not None:
             ledger, kept = self._ledger, self._kept(follows)
-            found += await asyncio.to_thread(low_hits, ledger, kept, now, floor=floor)
+            found += await asyncio.to_thread(_low_hits, ledger, kept, now, floor=floor)
             ahead = {name: follows[name].adopted_at for name in kept if self._is_ahead(name, follows[name])}
-            dear = await asyncio.to_thread(dear_batches, ledger, book, ahead, now, switching=switching)
-            found += [p if self._bound_tasks[p.task].chooses_keys else replace(p, action=BY_HAND) for p in dear]
-            found += await asyncio.to_thread(peak_harm, ledger, now, is_throttled=self._is_throttled)
+            dear = await asyncio.to_thread(_dear_batches, ledger, book, ahead, now, switching=switching)
+            found += [p if self._bound_tasks[p.task].chooses_keys else replace(p, action=_BY_HAND) for p in dear]
+            found += await asyncio.to_thread(_peak_harm, ledger, now, is_throttled=self._is_throttled)
         return found
 
     async def act(self, held: Mapping[str, Quarantine], *, book: CostBook) -> list[AdoptedPlan]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 ENTRIES_KEPT = 200_000
-MOST_PENDING = 1_000_000
+_MOST_PENDING = 1_000_000
 DAYS_KEPT = 35
 ANSWERS_KEPT, ANSWERS_DAYS_KEPT = 200_000, 7
-MINUTES_A_DAY = 1440
+_MINUTES_A_DAY = 1440
 TOKEN_KINDS = ("input", "output", "cached", "written", "written_hour", "reasoning")
 PREFIX = "prefix"
 """The lane of what a prompt's cached prefix costs."""
@@ -207,10 +207,10 @@ class Pending:
 
     def forget(self) -> None:
         """Drop the oldest entries if writing has failed for long."""
-        del self.rows[: max(0, len(self.rows) - MOST_PENDING)]
-        del self.prompts[: max(0, len(self.prompts) - MOST_PENDING)]
+        del self.rows[: max(0, len(self.rows) - _MOST_PENDING)]
+        del self.prompts[: max(0, len(self.prompts) - _MOST_PENDING)]
         del self.answers[: max(0, len(self.answers) - ANSWERS_KEPT)]
-        for key in list(self.heat)[: max(0, len(self.heat) - MOST_PENDING)]:
+        for key in list(self.heat)[: max(0, len(self.heat) - _MOST_PENDING)]:
             del self.heat[key]
 
 
@@ -239,7 +239,7 @@ def write(connection: sqlite3.Connection, pending: Pending, now: float) -> None:
 
 def trim(connection: sqlite3.Connection, now: float) -> None:
     """Delete rows beyond the limit and rows that are too old; rows of runs are kept for their own time."""
-    oldest = now - DAYS_KEPT * MINUTES_A_DAY * 60
+    oldest = now - DAYS_KEPT * _MINUTES_A_DAY * 60
     connection.execute(
         f"DELETE FROM spending WHERE rowid <= (SELECT MAX(rowid) FROM spending) - ? AND NOT ({_RUN})",  # noqa: S608 - of ours
         (ENTRIES_KEPT,),
@@ -247,7 +247,7 @@ def trim(connection: sqlite3.Connection, now: float) -> None:
     connection.execute("DELETE FROM spending WHERE ts < ?", (oldest,))
     connection.execute("DELETE FROM serves WHERE minute < ?", (int(oldest // 60),))
     connection.execute("DELETE FROM pace WHERE hour < ?", (int(oldest // 3600),))
-    since = now - ANSWERS_DAYS_KEPT * MINUTES_A_DAY * 60
+    since = now - ANSWERS_DAYS_KEPT * _MINUTES_A_DAY * 60
     newest = connection.execute("SELECT at FROM answers ORDER BY at DESC LIMIT 1 OFFSET ?", (ANSWERS_KEPT,)).fetchone()
     connection.execute("DELETE FROM answers WHERE at <= ?", (max(since, newest[0]) if newest else since,))
     connection.execute("DELETE FROM complaints WHERE at < ?", (since,))

@@ -28,7 +28,7 @@ from parbake.protocol.cause import OVERDUE, Reason
 from parbake_planner.ledger.ledger_reader import LedgerReader
 from parbake_planner.ledger.rows import PREFIX, UNREPORTED, LedgerEntry, Pending, PromptRequest, prepare, trim, write
 
-FLUSH_S = 0.5
+_FLUSH_S = 0.5
 TRIM_EVERY, TRIM_AT = 1_000, 1
 """Number of flushes between two deletions of old rows; at the usual load, the same number of minutes."""
 _OF_THE_FILE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR})
@@ -246,7 +246,7 @@ class LedgerFile(LedgerReader, forks.Forkable):
 
     def _work(self) -> None:
         while True:
-            self._asked.wait(FLUSH_S)
+            self._asked.wait(_FLUSH_S)
             self._asked.clear()
             stopping = self._stop.is_set()
             try:

@@ -17,7 +17,7 @@ import typer
 
 T = TypeVar("T")
 INTERRUPTED = 128 + signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM
+_TERMINATED = 128 + signal.SIGTERM
 """The exit statuses that shells report for processes ended by these signals."""
 
 
@@ -47,10 +47,10 @@ def handling_signals(undone: str = "") -> Iterator[None]:
     except KeyboardInterrupt:
         leave(INTERRUPTED, f"interrupted{undone}")
     except SystemExit as error:
-        if error.code != TERMINATED:
+        if error.code != _TERMINATED:
             raise
         if undone:
-            leave(TERMINATED, f"terminated{undone}")
+            leave(_TERMINATED, f"terminated{undone}")
         leave(0)
     finally:
         for number, handler in before.items():
@@ -58,7 +58,7 @@ def handling_signals(undone: str = "") -> Iterator[None]:
 
 
 def _terminate(*_: object) -> NoReturn:
-    sys.exit(TERMINATED)
+    sys.exit(_TERMINATED)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -21,7 +21,7 @@ from parbake.tasks.task_types import Stored, Task
 from parbake.values.redaction import one_line
 
 T = TypeVar("T")
-PACKAGE = Path(__file__).parents[2]
+_PACKAGE = Path(__file__).parents[2]
 AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
 
 
@@ -67,7 +67,7 @@ def _place(error: BaseException) -> str:
     """The file and the line that raised an error: the last one outside of parbake, if there is one."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [
-        frame for frame in frames if not Path(frame.filename).is_relative_to(PACKAGE) and frame.filename[0] != "<"
+        frame for frame in frames if not Path(frame.filename).is_relative_to(_PACKAGE) and frame.filename[0] != "<"
     ]
     last = theirs[-1] if theirs else frames[-1]
     return f"{Path(last.filename).name}, line {last.lineno}"

@@ -9,13 +9,13 @@ from typing import Any
 from parbake.errors import BadInput, MissingDependency
 
 BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#000000"
-SUFFIXES = (".svg", ".png")
+_SUFFIXES = (".svg", ".png")
 _STYLE: Any = {"svg.hashsalt": "parbake", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}
 
 
 def must_be_picture(path: Path) -> None:
     """Raise :class:`BadInput` for another suffix or a missing folder, :class:`MissingDependency` without matplotlib."""
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in _SUFFIXES:
         raise BadInput(f"--picture {path} must end with .svg or .png", field="picture")
     if not path.parent.is_dir():
         raise BadInput(f"--picture {path}: the folder {path.parent} does not exist", field="picture")

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-MEMORY = 1 << 20
+_MEMORY = 1 << 20
 """The bytes of keys that are kept in memory before they are written to a file."""
 CHUNKS, SINGLE = 8, 64
 """A partition's usual size: in chunks if the function takes many keys at once, in keys if it takes one."""
@@ -55,7 +55,7 @@ class KeyList:
     def __init__(self, usual: int) -> None:
         """``usual`` is how many keys a partition has on average; it has a quarter to twice as many."""
         self._least, self._usual, self._most = max(1, usual // 4), usual, usual * 2
-        self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY)  # noqa: SIM115 - closed by close()
+        self._file = tempfile.SpooledTemporaryFile(max_size=_MEMORY)  # noqa: SIM115 - closed by close()
         self.partitions: list[Partition] = []
         self.total = self.repeated = 0
 

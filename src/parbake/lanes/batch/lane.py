@@ -46,8 +46,8 @@ from parbake.tasks.task_types import Artifact, ModelTask
 from parbake.values.redaction import one_line
 
 AT_ONCE = RunSlot(0.0, "")
-NO_POLICIES: Mapping[str, RefreshPolicy] = {}
-SCHEDULE = "schedule"
+_NO_POLICIES: Mapping[str, RefreshPolicy] = {}
+_SCHEDULE = "schedule"
 """The trigger of runs that stop while they wait for a provider, because the schedule has other tasks to run."""
 
 
@@ -99,7 +99,7 @@ class BatchLane:
         executor: Executor | None = None,
         breathe: Pacer | None = None,
         board: LoadBoard | None = None,
-        policies: Mapping[str, RefreshPolicy] = NO_POLICIES,
+        policies: Mapping[str, RefreshPolicy] = _NO_POLICIES,
     ) -> None:
         """``bound_tasks`` come in the order of declaration, so that inputs stand before the tasks that read them.
 
@@ -166,7 +166,7 @@ class BatchLane:
             RunInProgress: Another process works on a run of the task, or a run of the schedule waits for a provider.
         """
         chain = self.chain(bound)
-        waits = trigger != SCHEDULE
+        waits = trigger != _SCHEDULE
         if not waits:
             await self._rows.refuse_early(chain)
         if keys is not None and isinstance(bound.task, ModelTask):

@@ -12,8 +12,8 @@ from parbake.protocol.control import Pointer
 from parbake.serving.bound import BoundTask
 from parbake.tasks.contract import Every
 
-LEARN_EVERY_S = 600.0
-MARGIN = 1.25
+_LEARN_EVERY_S = 600.0
+_MARGIN = 1.25
 """How much longer a run may take than the 95th percentile of the earlier runs, as a factor."""
 
 
@@ -40,7 +40,7 @@ class OffPeak:
     async def look(self) -> None:
         """Ask for the load, unless it is declared or was asked for within the last ten minutes."""
         now = self._clock.now()
-        if self._windows is None or now < self._learned_at + LEARN_EVERY_S:
+        if self._windows is None or now < self._learned_at + _LEARN_EVERY_S:
             return
         self._learned_at = now
         self._load = await asyncio.to_thread(self._windows.load, now)
@@ -58,7 +58,7 @@ class OffPeak:
         schedule = bound.task.schedule or Every(float("inf"), 0.0)
         if pointer is None:
             return RunSlot(0.0, "the first run", is_urgent=True)
-        due, runtime = pointer.started_at + schedule.period_s, max(MARGIN * took_s, schedule.budget_s)
+        due, runtime = pointer.started_at + schedule.period_s, max(_MARGIN * took_s, schedule.budget_s)
         latest = pointer.started_at + bound.contract.freshness_sla_s - runtime
         if self._clock.now() > latest:
             return RunSlot(latest, "overdue: it would breach its SLA", is_urgent=True)

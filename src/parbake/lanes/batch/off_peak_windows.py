@@ -15,8 +15,8 @@ from parbake.errors import BadInput
 from parbake.ports.offers import Load
 
 DAY = 86_400
-SLOT_S = 300
-SLOTS, MOST_SLOTS, HORIZON_S = 48, 1000, 2 * DAY
+_SLOT_S = 300
+SLOTS, MOST_SLOTS, _HORIZON_S = 48, 1000, 2 * DAY
 """Candidate starts for one run and for all runs, and how far to look ahead in seconds."""
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
@@ -86,9 +86,9 @@ def cheapest(load: Load, previous: float, gap: tuple[float, float], duration_s: 
     earliest, latest = previous + gap[0], previous + gap[1]
     if latest <= earliest:
         return latest
-    step = max((gap[1] - gap[0]) / SLOTS, SLOT_S)
+    step = max((gap[1] - gap[0]) / SLOTS, _SLOT_S)
     least, most = (max(1, round(edge / step)) for edge in gap)
-    starts = min(MOST_SLOTS, int(HORIZON_S // step)) + most
+    starts = min(MOST_SLOTS, int(_HORIZON_S // step)) + most
     length = max(1, round(duration_s / step))
     loads = [load.at(earliest + (n + 0.5) * step) for n in range(starts + length)]
     cost = [sum(loads[n : n + length]) / length for n in range(starts)]

@@ -23,9 +23,9 @@ from parbake.tasks.task_types import Artifact, ModelTask
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.batch")
-FLUSH_ROWS, FLUSH_BYTES = 8192, 8 << 20
+FLUSH_ROWS, _FLUSH_BYTES = 8192, 8 << 20
 """The most that one commit of a run holds: little enough that an event does not wait long for it."""
-WORTH_ROWS, WORTH_BYTES = 1024, 1 << 20
+WORTH_ROWS, _WORTH_BYTES = 1024, 1 << 20
 """The least that a commit holds while no other is under way, so that little is left to write at the end."""
 Moved = Callable[[int, float], Awaitable[None]]
 """Called with the number of keys just done, and the seconds that they took."""
@@ -138,8 +138,8 @@ class _Rows:
 
     async def flush_when_full(self) -> None:
         """Begin to write once there is enough for a commit; less is enough while no other write is under way."""
-        is_worth_it = len(self._pending) >= WORTH_ROWS or self._size >= WORTH_BYTES
-        if len(self._pending) >= FLUSH_ROWS or self._size >= FLUSH_BYTES or (is_worth_it and self._is_idle()):
+        is_worth_it = len(self._pending) >= WORTH_ROWS or self._size >= _WORTH_BYTES
+        if len(self._pending) >= FLUSH_ROWS or self._size >= _FLUSH_BYTES or (is_worth_it and self._is_idle()):
             await self._begin()
 
     async def flush(self) -> None:

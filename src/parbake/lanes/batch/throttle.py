@@ -19,11 +19,11 @@ from parbake.values.checks import check_number
 
 LOOK_EVERY_S = 1.0
 STEP = 0.05
-HALF = 0.5 + 1e-9
+_HALF = 0.5 + 1e-9
 """The share grows only while less than half of the bound is used up; otherwise it would settle at the bound itself."""
 LONGEST_S = 30.0
-LEAST_OF_LISTING = 0.25
-PRESSURE = Path("/proc/pressure/cpu")
+_LEAST_OF_LISTING = 0.25
+_PRESSURE = Path("/proc/pressure/cpu")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Pacer:
     """Waits between pieces of batch work, as the throttle demands; each process has a share of its own."""
 
     def __init__(
-        self, throttle: Throttle, board: LoadBoard, *, pressure: Callable[[], float] = lambda: cpu_pressure(PRESSURE)
+        self, throttle: Throttle, board: LoadBoard, *, pressure: Callable[[], float] = lambda: cpu_pressure(_PRESSURE)
     ) -> None:
         """Start with a share of 1: no waiting."""
         self._throttle = throttle
@@ -85,7 +85,7 @@ class Pacer:
         """
         looking = asyncio.create_task(self._keep_looking())
         try:
-            yield lambda took_s: time.sleep(took_s * (1 / max(self.share, LEAST_OF_LISTING) - 1))
+            yield lambda took_s: time.sleep(took_s * (1 / max(self.share, _LEAST_OF_LISTING) - 1))
         finally:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
@@ -107,7 +107,7 @@ class Pacer:
         strain = self._strain(known, self._board.clock.now())
         if strain > 1.0:
             self.share = max(self._throttle.least, self.share / 2)
-        elif strain <= HALF:
+        elif strain <= _HALF:
             self.share = min(1.0, self.share + STEP)
 
     def _strain(self, known: LoadState, now: float) -> float:

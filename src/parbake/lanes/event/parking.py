@@ -14,9 +14,9 @@ from parbake.ports.sources import EventSource, SourceEvent
 from parbake.ports.store import Store
 from parbake.protocol.tags import raised_by
 
-RAW_KEPT = 64 * 1024
-REASON_KEPT = 500
-RETRIED_AT_MOST = 10_000
+_RAW_KEPT = 64 * 1024
+_REASON_KEPT = 500
+_RETRIED_AT_MOST = 10_000
 _log = logging.getLogger("parbake.ingest")
 
 
@@ -42,7 +42,7 @@ def parked_change(source: EventSource, row: SourceEvent, problem: str, now: floa
         problem: Why it cannot be read.
         now: Epoch seconds.
     """
-    parked = Parked(source.name, row.position, problem[:REASON_KEPT], now, _raw(source, row)[:RAW_KEPT])
+    parked = Parked(source.name, row.position, problem[:_REASON_KEPT], now, _raw(source, row)[:_RAW_KEPT])
     return Change(everything(source.families), row.source or source.name, _text(row.id), parked)
 
 
@@ -85,7 +85,7 @@ class Parking:
                 event = structured(parked.event)
                 change = Change(event.tags, event.source, event.id)
             except BadInput as error:
-                again = msgspec.structs.replace(parked, reason=str(error)[:REASON_KEPT])
+                again = msgspec.structs.replace(parked, reason=str(error)[:_REASON_KEPT])
                 await self._store.park(again)
                 kept.append(again)
                 continue
@@ -96,7 +96,7 @@ class Parking:
 
     async def _chosen(self, only: tuple[str, int] | None) -> Sequence[Parked]:
         if only is None:
-            return await self._store.parked(RETRIED_AT_MOST)
+            return await self._store.parked(_RETRIED_AT_MOST)
         source, position = only
         found = await self._store.parked(1, (source, position - 1)) if position > 0 else []
         if not found or (found[0].source, found[0].position) != only:

@@ -27,9 +27,9 @@ from parbake.values.redaction import one_line
 
 GROUP = 32
 """The most keys that one call refreshes, so that the hottest ones do not wait for too many others."""
-LEASED_S = 0.1
+_LEASED_S = 0.1
 CLAIMED_S = 0.25
-ATTEMPTS, BACKOFF = 4, Backoff(0.2, 30.0, factor=5)
+_ATTEMPTS, BACKOFF = 4, Backoff(0.2, 30.0, factor=5)
 REMEMBERED = 50_000
 """The most keys whose last refresh is remembered for debouncing."""
 _log = logging.getLogger("parbake.event_lane")
@@ -202,7 +202,7 @@ class Refreshing:
                 if is_mine:
                     await self._refresh_now(due)
                 else:  # another process computes it; look again afterwards whether its value is new enough
-                    due.at = monotonic() + LEASED_S
+                    due.at = monotonic() + _LEASED_S
                     self._due.setdefault(name, due)
         except BaseException as error:
             if is_ours(error):
@@ -234,7 +234,7 @@ class Refreshing:
 
     def _retry(self, due: Due, why: str) -> None:
         """Queue the key again. After the last attempt it is left to the fence, which serves no old value meanwhile."""
-        if due.attempts >= ATTEMPTS:
+        if due.attempts >= _ATTEMPTS:
             _log.error("%s(%r): refresh given up after %d attempts: %s", due.bound.name, due.key, due.attempts, why)
             return
         due.at = monotonic() + BACKOFF.pause_s(due.attempts)

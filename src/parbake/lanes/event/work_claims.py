@@ -19,7 +19,7 @@ from parbake.ports.store import Store
 from parbake.serving.lease import NAME, Lease
 
 PARTS = 16
-TERM_S, RENEW_S = 10.0, 3.0
+_TERM_S, RENEW_S = 10.0, 3.0
 """The lease of a dead worker passes on after this term; a living worker renews its own in time."""
 
 
@@ -61,7 +61,7 @@ class WorkClaims:
     @contextlib.asynccontextmanager
     async def take(self, part: KeyPart) -> AsyncIterator[bool]:
         """Lease a part for the length of the block; yield ``False`` if another worker holds it."""
-        lease = Lease(self._store, self._clock, f"{NAME}refresh/{part.ref}/{part.number}", TERM_S)
+        lease = Lease(self._store, self._clock, f"{NAME}refresh/{part.ref}/{part.number}", _TERM_S)
         if not await lease.acquire():
             yield False
             return

@@ -23,10 +23,10 @@ from parbake.process.loops import forever
 from parbake.process.system_clock import monotonic
 from parbake.values.redaction import one_line
 
-BEAT_S = 1.0
+_BEAT_S = 1.0
 SILENT_S = 15.0
-LEAVE_S = 2.0
-FORGOTTEN_S = 600.0
+_LEAVE_S = 2.0
+_FORGOTTEN_S = 600.0
 """A worker that was killed stays listed as silent for this long, and is then forgotten."""
 _log = logging.getLogger("parbake.workers")
 
@@ -126,7 +126,7 @@ class WorkerBoard:
         except StoreError as error:
             _log.error("this worker could not report yet: %s", one_line(error))
         if self.has_others:
-            await asyncio.sleep(2 * BEAT_S)
+            await asyncio.sleep(2 * _BEAT_S)
 
     async def leave(self) -> None:
         """Remove this worker's count, so that nobody takes its orderly end for silence."""
@@ -137,13 +137,13 @@ class WorkerBoard:
     async def run(self) -> None:
         """Beat until cancelled, and leave then."""
         try:
-            await forever(self.beat, BEAT_S, what="this worker's report that it is alive", log=_log)
+            await forever(self.beat, _BEAT_S, what="this worker's report that it is alive", log=_log)
         finally:
             try:
-                async with asyncio.timeout(LEAVE_S):
+                async with asyncio.timeout(_LEAVE_S):
                     await self.leave()
             except Exception as error:  # noqa: BLE001 - an entry that stays is dropped after a while
                 _log.info("this worker could not sign off: %s", one_line(error))
 
     def _is_forgotten(self, name: str) -> bool:
-        return is_gone(name) or self._pulse.unmoved_s(name) > FORGOTTEN_S
+        return is_gone(name) or self._pulse.unmoved_s(name) > _FORGOTTEN_S

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from parbake.protocol.control import Control
     from parbake.serving.bound import BoundTask
 
-MAX_SCANNED = 20_000
+_MAX_SCANNED = 20_000
 
 
 class FreshnessRow(msgspec.Struct, frozen=True):
@@ -85,6 +85,6 @@ async def _scan(store: Store, bound: BoundTask, now: float) -> tuple[list[float]
         if not alive or is_pending(newest, lookup.marks):
             behind = max((unpack_stamp(m).sequence for m in lookup.marks.values()), default=0)
             lag = max(lag, behind - newest.as_of.sequence)
-        if len(ages) == MAX_SCANNED:
+        if len(ages) == _MAX_SCANNED:
             break
     return ages, stale, lag

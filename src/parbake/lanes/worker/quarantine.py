@@ -19,9 +19,9 @@ from parbake.serving.bound import BoundTask
 from parbake.tasks.task_types import ModelTask
 from parbake.values.redaction import visible
 
-TIGHTENED = 0.5
+_TIGHTENED = 0.5
 """The proposed SLA is this share of the present one, or of the answer's age if that is less."""
-LEAST_SLA_S = 1.0
+_LEAST_SLA_S = 1.0
 """The shortest SLA that is proposed, in seconds. An answer that was wrong from the start is not a matter of age."""
 LONGEST_REASON = 500
 
@@ -53,7 +53,7 @@ class Quarantines:
             )
         said = visible(reason, LONGEST_REASON) or "a complaint"
         sla_s = bound.contract.freshness_sla_s
-        shorter = max(LEAST_SLA_S, TIGHTENED * min(sla_s, sla_s if age_s is None else age_s))
+        shorter = max(_LEAST_SLA_S, _TIGHTENED * min(sla_s, sla_s if age_s is None else age_s))
         now = self._clock.now()
         control = await self._store.quarantine(bound.name, Quarantine(now, said, shorter))
         entry = control.quarantined[bound.name]

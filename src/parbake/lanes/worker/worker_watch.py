@@ -21,7 +21,7 @@ from parbake.values.redaction import one_line
 
 WorkerSetting = Literal["required", "expected", "none"]
 LOOK_S = 1.0
-FIRST_LOOK_S = 5.0
+_FIRST_LOOK_S = 5.0
 """The silence, in seconds, after which a server that has just started shows a worker as silent."""
 _log = logging.getLogger("parbake.workers")
 
@@ -81,7 +81,7 @@ class WorkerWatch:
         """Read the workers' state from the store, and set the metrics."""
         known = await self._board.read()
         self._pulse.observe(known.beats)
-        limit_s = SILENT_S if self._pulse.has_moved else FIRST_LOOK_S
+        limit_s = SILENT_S if self._pulse.has_moved else _FIRST_LOOK_S
         state = WorkerState(bool(known.first_at), len(self._pulse.heard()), self._pulse.silence_s(), limit_s)
         self._counters.workers = state.heard
         self._counters.worker_silence_s = state.silence_s

@@ -19,14 +19,14 @@ from parbake.stores.steps.record_steps import RecordSteps
 SEEN_LIMIT = 100_000
 COMMON_ITEMS = 5
 """Items that every application of events may write: counter, control record, position, heartbeats, parked count."""
-ITEMS_PER_CHANGE = 6
+_ITEMS_PER_CHANGE = 6
 """Most items that a change needs in a commit besides its tags: two of the log and four of the duplicate check."""
-ITEMS_PER_PARKED = 3
+_ITEMS_PER_PARKED = 3
 """Items that parking adds: the event, its place in the ring, and the event that it displaces."""
 PARKED_LIMIT = 10_000
 SKEW_S = 5.0
 """A heartbeat this many seconds later than the next one came from a wrong clock."""
-ID_KEPT = 64
+_ID_KEPT = 64
 """Length of the stored prefix of the last applied event's id, which identifies its log."""
 
 
@@ -51,7 +51,7 @@ def split(
     """
     start = weight = 0
     for n, change in enumerate(changes):
-        more = len(change.tags) + ITEMS_PER_CHANGE + (ITEMS_PER_PARKED if change.parked else 0)
+        more = len(change.tags) + _ITEMS_PER_CHANGE + (_ITEMS_PER_PARKED if change.parked else 0)
         if n > start and weight + more > limit:
             yield changes[start:n], _part(changes, advance, start, n)
             start, weight = n, 0
@@ -124,7 +124,7 @@ class StoreSteps(RecordSteps):
                 f"the store has applied {source} up to {done} only, not {after}: it lost its last writes; poll again",
                 field="store",
             )
-        told = changes[-1].id[:ID_KEPT] if changes else ""
+        told = changes[-1].id[:_ID_KEPT] if changes else ""
         self._txn.put(APPLIED + source.encode(), last.to_bytes(8, "big") + told.encode("utf-8", "surrogatepass"))
         return changes[done - after :] if len(changes) == last - after else changes
 

@@ -32,7 +32,7 @@ from parbake.values.backoff import Backoff
 T = TypeVar("T")
 TRIES = 60
 BACKOFF = Backoff(0.002, 0.02)
-HEARD_S = 0.5
+_HEARD_S = 0.5
 """Greatest age, in seconds, of heartbeats that were read before the records they apply to."""
 REMEMBERED = 100_000
 _FIRST = (CONTROL, SEQUENCE)
@@ -138,7 +138,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
             got = await self._fetch([*_COMMON, *names])
             return got, got[BEATS]
         now = asyncio.get_running_loop().time()
-        if now > self._heard_at + HEARD_S:
+        if now > self._heard_at + _HEARD_S:
             (self._heard,), self._heard_at = await self.items.fetch([BEATS]), now
         before = self._heard
         got = await self._fetch(names)

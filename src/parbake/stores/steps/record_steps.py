@@ -24,7 +24,7 @@ from parbake.stores.steps import lookups
 from parbake.stores.steps.item_names import CONTROL, NAMED, SEQUENCE, base_key, is_below, overlay_key
 from parbake.stores.steps.lookups import Parsed
 
-NUMBERS_SPREAD = 1 << 20
+_NUMBERS_SPREAD = 1 << 20
 
 
 def _now_us() -> int:
@@ -53,7 +53,7 @@ class Txn(Protocol):
 
 def numbers(now_us: Callable[[], int] = _now_us, random: Callable[[], float] = random.random) -> Number:
     """Create numbers from the time (``now_us``, microseconds) and a random part (0 to 1), as clocks may be slow."""
-    return lambda above: max(above, now_us()) + 1 + int(random() * NUMBERS_SPREAD)
+    return lambda above: max(above, now_us()) + 1 + int(random() * _NUMBERS_SPREAD)
 
 
 class RecordSteps:

@@ -68,7 +68,7 @@ class NumpyCodec:
             return _number(kind, plain)
         if not isinstance(plain, Ext) or plain.code != ARRAY:
             raise ValueError(f"expected an array, got {type(plain).__name__}")
-        array, wanted = read_array(bytes(plain.data)), _element(kind)
+        array, wanted = _read_array(bytes(plain.data)), _element(kind)
         if wanted is not None and not _is_of(array.dtype, wanted):
             raise ValueError(f"expected an array of {wanted.__name__}, got one of {array.dtype.name}")
         return array
@@ -92,7 +92,7 @@ class NumpyCodec:
         return (value.astype(str) if value.dtype.kind in "cmM" else value).tolist()
 
 
-def read_array(data: bytes) -> Any:
+def _read_array(data: bytes) -> Any:
     """Decode an extension's bytes into an array that owns its memory; raises :class:`ValueError` for other bytes."""
     import numpy as np
 
@@ -114,7 +114,7 @@ def numbers(data: bytes, most: int) -> list[float]:
     import numpy as np
 
     try:
-        array = read_array(data).ravel()
+        array = _read_array(data).ravel()
     except (TypeError, ValueError):
         return []
     if array.dtype.kind == "c":

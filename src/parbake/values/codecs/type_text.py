@@ -28,19 +28,19 @@ LIMITS = (
     "gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "max_digits", "decimal_places", "pattern", "tz",
 )  # fmt: skip
 """Limits on values in ``Annotated``: attributes of ``msgspec.Meta`` and similar classes."""
-SCALARS: dict[Any, str] = {
+_SCALARS: dict[Any, str] = {
     Any: "any", None: "none", types.NoneType: "none", bool: "bool", int: "int", float: "float", str: "str",
     bytes: "bytes", bytearray: "bytes", memoryview: "bytes", dt.datetime: "datetime", dt.date: "date",
     dt.time: "time", dt.timedelta: "timedelta", decimal.Decimal: "decimal", uuid.UUID: "uuid",
     msgspec.Raw: "raw", msgspec.msgpack.Ext: "ext",
 }  # fmt: skip
-COLLECTIONS: dict[Any, str] = {
+_COLLECTIONS: dict[Any, str] = {
     list: "list", abc.Sequence: "list", abc.MutableSequence: "list", abc.Collection: "list",
     set: "set", frozenset: "set", abc.Set: "set", abc.MutableSet: "set",
     dict: "dict", abc.Mapping: "dict", abc.MutableMapping: "dict",
 }  # fmt: skip
 _CONSTANTS = (str, int, float, types.NoneType)
-WRAPPERS = frozenset(
+_WRAPPERS = frozenset(
     getattr(typing, name, Final) for name in ("Final", "ClassVar", "Required", "NotRequired", "ReadOnly")
 )
 """Wrappers around the type of a field that say nothing about its values."""
@@ -121,13 +121,13 @@ class Walk:
             return f"literal({','.join(sorted(map(_value, given)))})"
         if not isinstance(origin, Hashable):
             return self._other(kind, self)
-        if origin in SCALARS:
-            return SCALARS[origin]
+        if origin in _SCALARS:
+            return _SCALARS[origin]
         if origin is tuple:
             return self._tuple(given, is_bare=kind in (tuple, typing.Tuple))  # noqa: UP006  # the old spelling, too
-        if origin in COLLECTIONS:
-            count = 2 if COLLECTIONS[origin] == "dict" else 1
-            return self.generic(COLLECTIONS[origin], given or (Any,) * count)
+        if origin in _COLLECTIONS:
+            count = 2 if _COLLECTIONS[origin] == "dict" else 1
+            return self.generic(_COLLECTIONS[origin], given or (Any,) * count)
         if isinstance(origin, type) and issubclass(origin, enum.Enum):
             return _enum(origin)
         if has_fields(origin):
@@ -165,7 +165,7 @@ def unwrapped(kind: Any) -> tuple[Any, list[Any], list[Any]]:
         if origin is Annotated:
             metadata += kind.__metadata__
             kind = kind.__origin__
-        elif origin in WRAPPERS:
+        elif origin in _WRAPPERS:
             kind = typing.get_args(kind)[0]
         elif hasattr(kind, "__supertype__"):
             kind = kind.__supertype__

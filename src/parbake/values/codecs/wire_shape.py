@@ -16,12 +16,12 @@ import msgspec
 from parbake.values.codecs import Codec, codec_for
 from parbake.values.codecs.type_text import Part, Walk
 
-SHAPE_BYTES = 8
+_SHAPE_BYTES = 8
 
 
 def wire_shape(kind: Any, codecs: Iterable[Codec] = ()) -> bytes:
     """The shape of a type, 8 bytes: the digest of :func:`wire_text`. ``codecs`` are the task's."""
-    return blake2b(wire_text(kind, codecs).encode(), digest_size=SHAPE_BYTES).digest()
+    return blake2b(wire_text(kind, codecs).encode(), digest_size=_SHAPE_BYTES).digest()
 
 
 def wire_text(kind: Any, codecs: Iterable[Codec] = ()) -> str:

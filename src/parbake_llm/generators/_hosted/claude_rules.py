@@ -5,7 +5,7 @@ from __future__ import annotations
 from parbake_llm.ports.prompts import Ttl
 from parbake_llm.writing.placement import NO_CACHE, CacheRules
 
-CLAUDE_MINIMUM = 1024
+_CLAUDE_MINIMUM = 1024
 """The least tokens of a cached prefix of a model that is not listed. A prefix that is too short costs nothing extra."""
 CLAUDE_MINIMUMS = {
     "claude-3-haiku": 2048,
@@ -23,7 +23,7 @@ _ONLY_MINUTES = ("claude-3", "claude-opus-4-1", "claude-opus-4-2025", "claude-so
 def claude_rules(model: str) -> CacheRules:
     """The rules of a model at Anthropic."""
     listed = [name for name in CLAUDE_MINIMUMS if model.startswith(name)]
-    minimum = CLAUDE_MINIMUMS[max(listed, key=len)] if listed else CLAUDE_MINIMUM
+    minimum = CLAUDE_MINIMUMS[max(listed, key=len)] if listed else _CLAUDE_MINIMUM
     return CacheRules(mechanism="breakpoints", minimum=minimum, most=4, lookback=20, ttls=("5m", "1h"))
 
 

@@ -23,13 +23,13 @@ _log = logging.getLogger("parbake_llm.generators")
 _URL = re.compile(r"\"?https?://[^\s\"]+\"?")
 RETRY_S = (0.05, 0.25)
 """The seconds before a retry if the provider does not say how long to wait: drawn between these two."""
-LEAST_S = 0.2
+_LEAST_S = 0.2
 """A retry is made only if so many seconds remain for it."""
 UNWRITABLE = (AttributeError, LookupError, TypeError, ValueError)
 """What is raised for a prompt that cannot be written as a request; no fault of the provider."""
-LONGEST_TOKEN = 32
+_LONGEST_TOKEN = 32
 """A reply may have so many characters for each token that was asked for, and never needs more."""
-SLACK = 1000
+_SLACK = 1000
 """So many characters more are allowed in every reply."""
 
 
@@ -100,7 +100,7 @@ class Hosted(Endpoint[C]):
 
     async def _checked(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         """The pieces of one attempt, each in time, until they are far too many."""
-        longest, length = max_tokens * LONGEST_TOKEN + SLACK, 0
+        longest, length = max_tokens * _LONGEST_TOKEN + _SLACK, 0
         async with contextlib.aclosing(self._attempt(placed(prompt, self.rules), max_tokens, attempt)) as pieces:
             while (delta := await _next(pieces, attempt.left())) is not None:
                 length += len(delta.text)
@@ -151,7 +151,7 @@ async def _next(pieces: AsyncIterator[Delta], seconds: float) -> Delta | None:
 async def _waited(cause: FailureCause, attempt: Attempt) -> bool:
     """Wait until a retry makes sense; ``False`` at once if it never does within the time that remains."""
     pause = random.uniform(*RETRY_S) if cause.retry_after_s is None else cause.retry_after_s  # noqa: S311 - spreads the retries of many callers; no secret
-    if cause.kind not in RETRYABLE or pause + LEAST_S > attempt.left():
+    if cause.kind not in RETRYABLE or pause + _LEAST_S > attempt.left():
         return False
     await asyncio.sleep(pause)
     return True

@@ -22,7 +22,7 @@ from parbake_llm.writing.placement import placed
 
 PAGE = 100
 """How many batches a page of the listing has."""
-INTENT_LENGTH = 32
+_INTENT_LENGTH = 32
 """An id of 64 characters has place for that of the intent and that of the request."""
 _LACKING = {"errored": NoAnswer.FAILED, "expired": NoAnswer.EXPIRED, "canceled": NoAnswer.CANCELLED}
 
@@ -48,7 +48,7 @@ class AnthropicBatches(AnthropicEndpoint, BatchCalls[SdkClient]):
             entry = document(line)
             found = checked(entry.get("custom_id"), entry, _answer)
             if found is not None:  # the intent stands before the request's own id
-                intent, own = found.custom_id[:INTENT_LENGTH], found.custom_id[INTENT_LENGTH:]
+                intent, own = found.custom_id[:_INTENT_LENGTH], found.custom_id[_INTENT_LENGTH:]
                 yield msgspec.structs.replace(found, custom_id=own, intent=intent)
 
     async def recent(self, since: float) -> list[SeenJob]:

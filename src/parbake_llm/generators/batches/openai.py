@@ -20,7 +20,7 @@ from parbake_llm.writing.placement import placed
 
 PAGE = 100
 """How many batches a page of the listing has."""
-ENDPOINT = "/v1/chat/completions"
+_ENDPOINT = "/v1/chat/completions"
 INTENT = f"{NAME}_intent"
 """The name of our id in a batch's metadata."""
 _STATES = {
@@ -46,7 +46,7 @@ class OpenAIBatches(OpenAIEndpoint, BatchCalls[SdkClient]):
         found = await self._call(
             lambda: client.batches.create(
                 input_file_id=file.id,
-                endpoint=ENDPOINT,
+                endpoint=_ENDPOINT,
                 completion_window="24h",
                 metadata={INTENT: intent},
             )
@@ -81,7 +81,7 @@ class OpenAIBatches(OpenAIEndpoint, BatchCalls[SdkClient]):
     def _entry(self, request: BatchRequest) -> dict[str, Any]:
         body, extra = chat_request(placed(request.prompt, self.rules), self.rules, self._caching)
         body |= {"model": self.model, "max_completion_tokens": request.max_tokens} | self._options | extra
-        return {"custom_id": request.custom_id, "method": "POST", "url": ENDPOINT, "body": body}
+        return {"custom_id": request.custom_id, "method": "POST", "url": _ENDPOINT, "body": body}
 
 
 def _answer(entry: Mapping[str, Any]) -> BatchAnswer:
