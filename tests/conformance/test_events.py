@@ -9,7 +9,7 @@ import parbake as pb
 from parbake.adapters import open_events
 from parbake.adapters.sqlite import OUTBOX_DDL, SqliteSource, emit, prune
 from parbake.protocol.record import Stamp
-from parbake.testing.events import EventSourceSuite
+from parbake.testing.event_suite import EventSourceSuite
 
 
 class Outbox:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parbake.testing.items import DictItems, ItemsSuite
+from parbake.testing.item_suite import DictItems, ItemsSuite
 
 
 class TestDictItems(ItemsSuite):

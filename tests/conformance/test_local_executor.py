@@ -11,7 +11,7 @@ import parbake as pb
 from parbake.adapters import _child
 from parbake.adapters.local import LocalExecutor
 from parbake.testing import executor_app as suite
-from parbake.testing.executors import ExecutorSuite
+from parbake.testing.executor_suite import ExecutorSuite
 
 
 class TestLocalExecutor(ExecutorSuite):

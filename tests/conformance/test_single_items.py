@@ -9,8 +9,8 @@ from parbake.protocol.control import Pointer, Promotion
 from parbake.protocol.record import Built, Stamp, Tags
 from parbake.stores.steps.item_names import CONTROL, mark_key, overlay_key
 from parbake.stores.steps.optimistic import OptimisticStore
-from parbake.testing.items import DictItems
-from parbake.testing.stores import make_record
+from parbake.testing.item_suite import DictItems
+from parbake.testing.store_suite import make_record
 
 
 class Interrupted(DictItems):

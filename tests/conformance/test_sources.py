@@ -8,7 +8,7 @@ import pytest
 import parbake as pb
 from parbake.adapters.sqlite import OUTBOX_DDL, SqliteSource
 from parbake.adapters.sqlite import emit as pb_emit
-from parbake.testing.sources import SourceSuite
+from parbake.testing.source_suite import SourceSuite
 
 
 class Sqlite:

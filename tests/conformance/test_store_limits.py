@@ -18,8 +18,8 @@ from parbake.stores.memory import MemoryStore
 from parbake.stores.steps import event_steps as events
 from parbake.stores.steps.item_names import SEQUENCE
 from parbake.stores.steps.optimistic import OptimisticStore
-from parbake.testing.items import DictItems
-from parbake.testing.stores import make_record
+from parbake.testing.item_suite import DictItems
+from parbake.testing.store_suite import make_record
 
 EMBEDDED = {
     "memory": lambda folder: MemoryStore(),

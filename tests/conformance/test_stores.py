@@ -12,8 +12,8 @@ from parbake.protocol.record import Stamp
 from parbake.stores import open_store
 from parbake.stores.memory import MemoryStore
 from parbake.stores.steps.optimistic import OptimisticStore
-from parbake.testing.items import DictItems
-from parbake.testing.stores import StoreSuite, make_record
+from parbake.testing.item_suite import DictItems
+from parbake.testing.store_suite import StoreSuite, make_record
 
 
 class TestMemory(StoreSuite):

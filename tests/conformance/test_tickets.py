@@ -6,7 +6,7 @@ import parbake as pb
 from parbake.stores import open_store
 from parbake.stores.memory import MemoryStore
 from parbake.stores.steps.optimistic import OptimisticStore
-from parbake.testing.items import DictItems
+from parbake.testing.item_suite import DictItems
 
 
 def memory(_):

@@ -16,8 +16,8 @@ from parbake.adapters.dynamodb import MAX_ITEMS, DynamoItems, open_url
 from parbake.errors import ForeignStore, MissingDependency, StoreError
 from parbake.stores import open_store
 from parbake.stores.steps.item_steps import Commit
-from parbake.testing.items import ItemsSuite
-from parbake.testing.stores import StoreSuite
+from parbake.testing.item_suite import ItemsSuite
+from parbake.testing.store_suite import StoreSuite
 
 REGION = "eu-central-1"
 SECRET = "testing-secret"

@@ -18,7 +18,7 @@ from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.record import Stamp
 from parbake.serving.bind import NO_CONTEXT
 from parbake.testing import FakeClock
-from parbake.testing.events import EventSourceSuite
+from parbake.testing.event_suite import EventSourceSuite
 
 numbers = itertools.count(1)
 

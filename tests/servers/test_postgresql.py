@@ -10,8 +10,8 @@ from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, emit, prune
-from parbake.testing.events import EventSourceSuite
-from parbake.testing.sources import Facts, Seen, SourceSuite
+from parbake.testing.event_suite import EventSourceSuite
+from parbake.testing.source_suite import Facts, Seen, SourceSuite
 
 numbers = itertools.count(1)
 

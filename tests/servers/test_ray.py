@@ -11,7 +11,7 @@ import pytest
 import parbake as pb
 from parbake.adapters.ray import RayExecutor
 from parbake.testing import executor_app
-from parbake.testing.executors import ExecutorSuite
+from parbake.testing.executor_suite import ExecutorSuite
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
 

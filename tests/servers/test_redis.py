@@ -17,8 +17,8 @@ from parbake.adapters.redis import RedisItems, open_url
 from parbake.errors import ForeignStore, MissingDependency, StoreError, StoreFull
 from parbake.stores import open_store
 from parbake.stores.steps.item_steps import Commit
-from parbake.testing.items import ItemsSuite
-from parbake.testing.stores import StoreSuite
+from parbake.testing.item_suite import ItemsSuite
+from parbake.testing.store_suite import StoreSuite
 
 prefixes = (f"t{n}" for n in itertools.count(1))
 PASSWORD = "hunter2-geheim"

@@ -160,7 +160,7 @@ def test_a_write_returns_expectations():
 )
 def test_bad_options_are_named(words, field, tmp_path, monkeypatch):
     """Each wrong option is refused by its name before anything is written, and no password is shown."""
-    monkeypatch.setattr("parbake_lab.cli.audit.REQUEST_S", 0.2)
+    monkeypatch.setattr("parbake_lab.cli.audit_command.REQUEST_S", 0.2)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "writer", raising=False)

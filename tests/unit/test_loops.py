@@ -10,7 +10,7 @@ from tests.waiting import HANGS_S
 import parbake as pb
 from parbake.process.loops import PerLoop
 from parbake.stores.steps.optimistic import OptimisticStore
-from parbake.testing.items import DictItems
+from parbake.testing.item_suite import DictItems
 
 STORES = {
     "memory": lambda _: "memory://",

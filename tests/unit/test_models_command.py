@@ -7,7 +7,7 @@ import pytest
 from tests.unit.commands import invoke
 
 from parbake_semantic import model_files
-from parbake_semantic.cli import models as commands
+from parbake_semantic.cli import models_command as commands
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.unit.shopfloor import contract
 from tests.waiting import until
 
 import parbake as pb
-from parbake.cli import partition as partition_process
+from parbake.cli import partition_process
 from parbake.errors import BadInput
 from parbake.lanes.batch.load import OLD_S, LoadBoard, Serving
 from parbake.lanes.batch.off_peak import RunSlot

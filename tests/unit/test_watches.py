@@ -15,7 +15,7 @@ from parbake.http import HttpApp
 from parbake_planner import Ledger, Planner, strategies
 from parbake_planner.adopted import AdoptedPlan
 from parbake_planner.breakeven import Prices
-from parbake_planner.cli.triggers import _stated
+from parbake_planner.cli.triggers_command import _stated
 from parbake_planner.ledger.costs import CostBook, Offer
 from parbake_planner.prices import Rate
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-ENTRY = "parbake.cli.partition:perform"
+ENTRY = "parbake.cli.partition_process:perform"
 """The function that an executor calls, by name. It opens the app, which the executor itself does not import."""
 _GROUPED, GROUP = Path("/proc/sys/kernel/sched_autogroup_enabled"), Path("/proc/self/autogroup")
 TRIES = 10

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from parbake.cli import materialize, quarantine, tasks
-from parbake.cli.events import events
-from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, runs
+from parbake.cli import materialize_command, quarantine_command, tasks_command
+from parbake.cli.events_command import events
+from parbake.cli.materialize_command import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, runs
 from parbake.cli.support import ending
 from parbake.cli.support.added import CommandsWithAdded
-from parbake.cli.support.load import AppName, load, must_last, once, stored
+from parbake.cli.support.load_app import AppName, load, must_last, once, stored
 from parbake.cli.support.output import print_table
-from parbake.cli.tasks import words
+from parbake.cli.tasks_command import words
 from parbake.errors import ComputeFailed, GateFailed, ParbakeError
 from parbake.http.server import DRAIN_S, address_of, check_installed, listen, run
 from parbake.values.redaction import one_line
@@ -33,9 +33,9 @@ _CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "op
 _HELP = "Serve, build and inspect the tasks of an app: computed ahead, after events, or on request."
 cli = typer.Typer(cls=CommandsWithAdded, add_completion=False, no_args_is_help=True, help=_HELP)
 cli.add_typer(events, name="events")
-cli.command(epilog=materialize.EPILOG)(materialize.materialize)
-cli.command(epilog=quarantine.EPILOG)(quarantine.quarantine)
-cli.command(epilog=tasks.EPILOG)(tasks.tasks)
+cli.command(epilog=materialize_command.EPILOG)(materialize_command.materialize)
+cli.command(epilog=quarantine_command.EPILOG)(quarantine_command.quarantine)
+cli.command(epilog=tasks_command.EPILOG)(tasks_command.tasks)
 cli.command(epilog=RUNS_EPILOG)(runs)
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from parbake.cli.support.load import find
+from parbake.cli.support.load_app import find
 from parbake.cli.support.output import progress
 from parbake.errors import BadInput
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from parbake.cli.main import cli, main
 from parbake_planner.breakeven import STORY
-from parbake_planner.cli.plan import words
+from parbake_planner.cli.plan_command import words
 from parbake_planner.forecast.log_file import read
 from parbake_planner.forecast.request_log import DAY
 from parbake_planner.plan import make

@@ -18,14 +18,14 @@ import typer
 from rich.table import Table
 
 from parbake.app.application import App
-from parbake.cli.support.load import AppName, load, once
+from parbake.cli.support.load_app import AppName, load, once
 from parbake.cli.support.output import console
 from parbake.errors import BadInput, StoreError
 from parbake.tasks.task_table import TaskRow
 
 EPILOG = "Example: parbake tasks shop:app --diff main"
 _TELL = (
-    "import sys, json, msgspec; from parbake.cli.support.load import load; "
+    "import sys, json, msgspec; from parbake.cli.support.load_app import load; "
     "sys.stdout.write(json.dumps(msgspec.to_builtins(load(sys.argv[1]).app.classify())))"
 )
 Rows = dict[str, dict[str, Any]]

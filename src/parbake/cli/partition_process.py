@@ -11,7 +11,7 @@ import msgspec
 
 from parbake.app.application import App
 from parbake.app.engine import Engine
-from parbake.cli.support.load import load
+from parbake.cli.support.load_app import load
 from parbake.errors import BadInput, ComputeFailed, ParbakeError, UnknownTask
 from parbake.lanes.batch.partition import Moved, PartitionAnswer, PartitionDone, PartitionWork
 from parbake.values.redaction import one_line

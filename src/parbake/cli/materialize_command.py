@@ -17,7 +17,7 @@ from rich.text import Text
 from parbake.adapters.local import LocalExecutor
 from parbake.adapters.ray import RayExecutor
 from parbake.cli.support import ending
-from parbake.cli.support.load import AppName, load, must_last, once, stored
+from parbake.cli.support.load_app import AppName, load, must_last, once, stored
 from parbake.cli.support.output import moment, must_be_writable, print_table, progress, write
 from parbake.errors import BadInput
 

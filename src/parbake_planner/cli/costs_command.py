@@ -10,7 +10,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from parbake.cli.support.load import AppName, load, once
+from parbake.cli.support.load_app import AppName, load, once
 from parbake.cli.support.output import must_be_writable, print_table, write
 from parbake.errors import BadInput, MissingDependency
 from parbake.values.duration import seconds

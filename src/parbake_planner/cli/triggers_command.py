@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from parbake.cli.support.load import AppName, load, must_last, once
+from parbake.cli.support.load_app import AppName, load, must_last, once
 from parbake.cli.support.output import print_table
 from parbake.errors import BadInput
 from parbake_planner.books import priced

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from parbake.app.application import App
-from parbake.cli.support.load import found_at, once
+from parbake.cli.support.load_app import found_at, once
 from parbake.cli.support.output import console
 from parbake.errors import BadInput
 from parbake.http.asgi import HttpApp

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from parbake.cli.support.load import AppName, load, must_last, once, stored
+from parbake.cli.support.load_app import AppName, load, must_last, once, stored
 from parbake.cli.support.output import moment, print_table
 from parbake.errors import BadInput
 from parbake.protocol.control import Quarantine

@@ -12,15 +12,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.app.application import App
-from parbake.cli.materialize import TaskName
-from parbake.cli.support.load import AppName, load, must_last, once, stored
+from parbake.cli.materialize_command import TaskName
+from parbake.cli.support.load_app import AppName, load, must_last, once, stored
 from parbake.cli.support.output import moment, print_table
 from parbake.errors import BadInput
 from parbake.tasks.task_table import classify
 from parbake.tasks.task_types import Stored
 from parbake_planner.adopted import AdoptedPlan
 from parbake_planner.breakeven import read_prices
-from parbake_planner.cli.plan import show
+from parbake_planner.cli.plan_command import show
 from parbake_planner.plans import Planner
 
 EPILOG = "Example: parbake planned shop:app candidates --prices prices.json --adopt"

@@ -9,19 +9,19 @@ import msgspec
 import typer
 from rich.table import Table
 
-from parbake.cli.materialize import TaskName
-from parbake.cli.support.load import AppName, load, must_last, once, stored
+from parbake.cli.materialize_command import TaskName
+from parbake.cli.support.load_app import AppName, load, must_last, once, stored
 from parbake.cli.support.output import print_table
 from parbake.errors import BadInput
 from parbake_llm.caching.strategy_names import PLANNED, WARM
 from parbake_llm.care.prompt_report import PromptReport, PromptRow
-from parbake_llm.cli.plan_prompt import BookFile, command, show
+from parbake_llm.cli.plan_prompt_command import BookFile, command, show
 from parbake_llm.ports.prompts import Tool
 from parbake_llm.prefix import is_prefix
 from parbake_llm.prompts_plugin import Prompts
 from parbake_llm.watching.explaining import Traffic, uncached
 from parbake_planner.books import priced
-from parbake_planner.cli.planned import show_history
+from parbake_planner.cli.planned_command import show_history
 from parbake_planner.ledger.costs import CostBook
 
 prompt = typer.Typer(
