@@ -9,6 +9,7 @@ import msgspec
 import parbake as pb
 import parbake_semantic.guard
 from retail_assistant.live import LiveShop, fill_slots
+from retail_assistant.shop.words import VOCABULARY
 
 tasks = pb.Registry()
 UNGROUNDED = "ungrounded"
@@ -50,8 +51,10 @@ async def guardrails(
     if wrong := _ungrounded(text, sentence, sources, shop):
         first = min(wrong, key=lambda c: (c.kind, c.value))
         return Checked("", f"{UNGROUNDED} {first.kind}: {first.value}")
-    if told and (fault := parbake_semantic.guard.unsupported(text, [fill_slots(one, shop) for one in told], question)):
-        return Checked("", f"{UNSUPPORTED} {fault.fault}: {fault.what}".rstrip(": "))
+    if told:
+        evidence = [fill_slots(one, shop) for one in told]
+        if fault := parbake_semantic.guard.unsupported(text, evidence, question, vocabulary=VOCABULARY):
+            return Checked("", f"{UNSUPPORTED} {fault.fault}: {fault.what}".rstrip(": "))
     return Checked(text)
 
 
