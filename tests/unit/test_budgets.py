@@ -23,7 +23,7 @@ PACKAGES = {
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}
 """Decorators of declarations, and a task whose parameters are its inputs."""
-MANY_SETTINGS = {"BedrockBatches.__init__", "make", "implied", "find_subjects"}
+MANY_SETTINGS = {"BedrockBatches.__init__", "make"}
 """Functions that still have more; each is to be mended when it is next changed."""
 WIDE = {"StoreSuite", "EngineStore", "LiveShop", "ShopRoutes"}
 """Classes with more methods: a suite of tests, the base of all stores, and two of the assistant."""
