@@ -79,7 +79,7 @@ def grounds(sources: tuple[str, ...], shop: LiveShop) -> list[str]:
     for source in sources:
         family, _, name = source.partition("/")
         if family == "policy":
-            stated.append(shop.policy_text(name))
+            stated.append(shop.rules.policy_text(name))
         elif family == "product":
             product = shop.product(name)
             if product is not None:

@@ -78,7 +78,7 @@ class Bank:
         """The precompiled answer, unless something refuses it."""
         if refusal:
             return FromBank(match, None, (refusal,))
-        if self._shop.has_complained(turn.shopper, match.answer):
+        if self._shop.shoppers.has_complained(turn.shopper, match.answer):
             return FromBank(match, None, ("complained",))
         served = await self._app.serve(faq_answers, match.answer)
         if served.value is None:
