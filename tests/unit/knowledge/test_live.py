@@ -175,7 +175,7 @@ def test_a_sentence_is_checked_against_its_sources(conn, live, asin):
 def test_sources_are_read_only_for_claims_that_no_slot_holds(live, asin, monkeypatch):
     """A sentence whose amounts all come from slots is checked without its sources."""
     read = []
-    monkeypatch.setattr(live, "policy_text", lambda name: read.append(name) or "You have 30 days.")
+    monkeypatch.setattr(live.rules, "policy_text", lambda name: read.append(name) or "You have 30 days.")
     assert checked(live, f"It costs {{{{price:{asin}}}}}.", ("policy/returns",)).violation == ""
     assert checked(live, "Hello there.", ("policy/returns",)).violation == ""
     assert read == []
