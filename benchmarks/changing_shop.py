@@ -110,7 +110,7 @@ def ask(board: Board, truth: Truth, shop: LiveShop, address: str, questions: lis
             for said in (question, rng.choice(ABOUT).format(rng.choice(titles))):
                 began, before = time.monotonic(), time.perf_counter()
                 text, made = client.ask(said)
-                policies = " ".join(policy.text for policy in shop.policies())
+                policies = " ".join(policy.text for policy in shop.rules.policies())
                 judge(board, text, made, truth.since(began), policies)
                 with board.lock:
                     board.seconds.append(time.perf_counter() - before)
@@ -123,7 +123,7 @@ def asins(shop: LiveShop) -> list[str]:
 
 def know(truth: Truth, shop: LiveShop) -> None:
     """Note everything that the shop states at the beginning."""
-    for policy in shop.policies():
+    for policy in shop.rules.policies():
         truth.begins(f"policy/{policy.id}", stated(policy.text))
     for asin, title, description in shop.conn.execute("SELECT asin, title, description FROM products"):
         truth.begins(f"product/{asin}", stated(f"{title}. {description}"))
@@ -143,12 +143,12 @@ def prices(shop: LiveShop, cents: int) -> set[str]:
 def change(truth: Truth, shop: LiveShop, address: str, going: threading.Event) -> None:
     """Change prices, stock and policies by turns until told to end. No number is ever used a second time."""
     rng, products = random.Random(5), asins(shop)
-    policies = [p.id for p in shop.policies() if any(isinstance(v, int) for v in p.facts.values())]
+    policies = [p.id for p in shop.rules.policies() if any(isinstance(v, int) for v in p.facts.values())]
     with contextlib.closing(Client(address)) as client:
         for n in itertools.count(100):
             if not going.is_set():
                 return
-            asin, policy = rng.choice(products), shop.policy(rng.choice(policies))
+            asin, policy = rng.choice(products), shop.rules.policy(rng.choice(policies))
             assert policy is not None
             if n % 3 == 0:
                 made = (f"price/{asin}", prices(shop, n * 7), f"/shop/prices/{asin}", {"cents": n * 7})

@@ -17,6 +17,7 @@ import msgspec
 from _report import Goal, percentile, report
 
 from parbake_semantic.guard import Unsupported, unsupported
+from retail_assistant.shop.words import VOCABULARY
 
 SETS = Path(__file__).parent / "_answers"
 FAULTS = ("number", "subject", "polarity", "stale", "invented", "other")
@@ -44,11 +45,11 @@ def judge(name: str) -> list[Judged]:
     """Check every sentence of a set, a second time with its evidence known, as in a running server."""
     told = [msgspec.json.decode(line, type=Sentence) for line in (SETS / f"{name}.jsonl").read_bytes().splitlines()]
     for one in told:
-        unsupported(one.sentence, one.evidence, one.question)
+        unsupported(one.sentence, one.evidence, one.question, vocabulary=VOCABULARY)
     judged = []
     for one in told:
         started = time.perf_counter()
-        found = unsupported(one.sentence, one.evidence, one.question)
+        found = unsupported(one.sentence, one.evidence, one.question, vocabulary=VOCABULARY)
         judged.append(Judged(one, found, (time.perf_counter() - started) * 1e6))
     return judged
 

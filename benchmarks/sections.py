@@ -57,7 +57,7 @@ class Judge:
         self.app = build(Settings(home))
         self.shop: LiveShop = self.app.settings.resources[LiveShop]
         self._understanding = Understanding(self.app, self.shop)
-        self._titles = {policy.id: policy.title for policy in self.shop.policies()}
+        self._titles = {policy.id: policy.title for policy in self.shop.rules.policies()}
 
     async def found(self, question: Question) -> tuple[Found, float]:
         """The sections that the assistant finds, and the milliseconds that it decides after the embedding."""

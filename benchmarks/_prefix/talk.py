@@ -43,8 +43,8 @@ class Customers:
     def __init__(self, shop: LiveShop, seed: int) -> None:
         """Draw the lengths and questions from a seed."""
         self._random = random.Random(seed)
-        self._sections = [(s.title, s.text) for policy in shop.policies() for s in customer_sections(policy)]
-        self.policies = tuple(policy_block(policy) for policy in shop.policies())
+        self._sections = [(s.title, s.text) for policy in shop.rules.policies() for s in customer_sections(policy)]
+        self.policies = tuple(policy_block(policy) for policy in shop.rules.policies())
 
     def conversations(self, turns: int) -> Iterator[Conversation]:
         """Yield the conversation that is on, so many times; its turn has to be added by the caller."""

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from parbake.errors import MissingDependency
+from parbake_semantic.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from parbake_semantic.bank.compiled import Bank, Matcher, compile_bank
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from parbake_semantic.policies.policy import CalibratedPolicy, FixedPolicy, Match, Policy, fixed
     from parbake_semantic.text.audience import Scope, Verifier
     from parbake_semantic.text.normalize import unusable
-    from parbake_semantic.text.veto import VETOES, Screened, Veto, is_personal, screen, veto
+    from parbake_semantic.text.veto import VETOES, Screened, Veto, is_personal, screen, veto, vetoes_for
 
 _LAZY = {
     "AdaptivePolicy": "parbake_semantic.policies.adaptive",
@@ -53,6 +54,7 @@ _LAZY = {
     "screen": "parbake_semantic.text.veto",
     "unusable": "parbake_semantic.text.normalize",
     "veto": "parbake_semantic.text.veto",
+    "vetoes_for": "parbake_semantic.text.veto",
 }
 
 
@@ -88,6 +90,7 @@ __all__ = [
     "SemanticCache",
     "Verifier",
     "Veto",
+    "Vocabulary",
     "calibrate",
     "compile_bank",
     "fixed",
@@ -95,4 +98,5 @@ __all__ = [
     "screen",
     "unusable",
     "veto",
+    "vetoes_for",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import parbake_semantic.guard
 from retail_assistant.shop import complaints, finding, orders, prices, queries
-from retail_assistant.shop.connections import readers
+from retail_assistant.shop.connections import PerThread, readers
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.shop.orders import Order
@@ -25,12 +25,92 @@ from retail_assistant.shop.queries import Product
 from retail_assistant.shop.voices import is_named
 
 
+class LiveShoppers:
+    """What a shopper has at this moment: a cart, orders, points, and what was bought before."""
+
+    def __init__(self, connections: PerThread) -> None:
+        """``connections`` read the shop's file."""
+        self._connections = connections
+
+    def cart(self, shopper: str) -> dict[str, int]:
+        """Quantities by product in a shopper's cart."""
+        return {line.asin: line.quantity for line in queries.get_cart(self._connections.get(), shopper).lines}
+
+    def segment(self, shopper: str) -> str:
+        """A shopper's segment."""
+        return queries.get_segment(self._connections.get(), shopper)
+
+    def charges(self, shopper: str, asins: Iterable[str], *, now: float) -> dict[str, Charge]:
+        """What a shopper pays for a copy of each of some products, with promotions."""
+        return prices.charges(self._connections.get(), shopper, asins, now=now)
+
+    def orders(self, shopper: str) -> list[Order]:
+        """All orders of a shopper, the newest first."""
+        return orders.list_orders(self._connections.get(), shopper, limit=None)
+
+    def points(self, shopper: str) -> int:
+        """A shopper's loyalty points."""
+        return orders.get_points(self._connections.get(), shopper)
+
+    def bought(self, shopper: str) -> frozenset[str]:
+        """Every product that a shopper has ever purchased."""
+        return queries.list_owned(self._connections.get(), shopper)
+
+    def begun(self, shopper: str) -> frozenset[str]:
+        """The lines of which a shopper has bought a product."""
+        return queries.list_begun(self._connections.get(), shopper)
+
+    def has_complained(self, shopper: str, answer: str) -> bool:
+        """Whether a shopper has an open complaint about an answer of the bank."""
+        return is_named(shopper) and complaints.has_complained(self._connections.get(), shopper, answer)
+
+
+class LiveRules:
+    """What the shop's policies state at this moment."""
+
+    def __init__(self, connections: PerThread) -> None:
+        """``connections`` read the shop's file."""
+        self._connections = connections
+
+    def policy(self, policy_id: str) -> Policy | None:
+        """The present version of a policy; ``None`` if it does not exist."""
+        try:
+            return queries.get_policy(self._connections.get(), policy_id)
+        except ShopError:
+            return None
+
+    def policies(self) -> list[Policy]:
+        """The present version of every policy, by id."""
+        return queries.list_policies(self._connections.get())
+
+    def stating(self, fact: str) -> Policy | None:
+        """The first policy that states a fact; ``None`` if none does."""
+        return queries.stating(self._connections.get(), fact)
+
+    def policy_text(self, policy_id: str) -> str:
+        """The whole present text of a policy; empty if it does not exist."""
+        policy = self.policy(policy_id)
+        return policy.text if policy else ""
+
+    def return_window(self) -> float | None:
+        """The days within which a delivered order can be returned; ``None`` if no policy states them."""
+        return orders.return_window(self._connections.get())
+
+    def earned(self, cents: int) -> int:
+        """The points that an order of so many cents earns."""
+        return orders.earned(self._connections.get(), cents)
+
+
 class LiveShop:
-    """Live reads of one shop file; safe to share between threads."""
+    """Live reads of one shop file: what is sold, and by its parts what a shopper has and what the rules are.
+
+    It is safe to share between threads.
+    """
 
     def __init__(self, path: str | Path, *, currency: str = "€") -> None:
         """Open no file until the first read."""
         self._connections = readers(path)
+        self.shoppers, self.rules = LiveShoppers(self._connections), LiveRules(self._connections)
         self._currency = currency
         self._slots: dict[str, Callable[[str], str | None]] = {
             "price": self.price,
@@ -73,10 +153,6 @@ class LiveShop:
         """The number of copies in stock."""
         return queries.get_stock(self.conn, asin).quantity
 
-    def cart(self, shopper: str) -> dict[str, int]:
-        """Quantities by product in a shopper's cart."""
-        return {line.asin: line.quantity for line in queries.get_cart(self.conn, shopper).lines}
-
     def title(self, asin: str) -> str:
         """The title of a listed product in lower case; empty if it is not sold."""
         product = self.product(asin)
@@ -93,34 +169,6 @@ class LiveShop:
     def ever_sold(self, asins: Iterable[str]) -> list[Product]:
         """Some products, also those that are not sold any more."""
         return queries.get_products(self.conn, asins)
-
-    def policy(self, policy_id: str) -> Policy | None:
-        """The present version of a policy; ``None`` if it does not exist."""
-        try:
-            return queries.get_policy(self.conn, policy_id)
-        except ShopError:
-            return None
-
-    def policies(self) -> list[Policy]:
-        """The present version of every policy, by id."""
-        return queries.list_policies(self.conn)
-
-    def stating(self, fact: str) -> Policy | None:
-        """The first policy that states a fact; ``None`` if none does."""
-        return queries.stating(self.conn, fact)
-
-    def policy_text(self, policy_id: str) -> str:
-        """The whole present text of a policy; empty if it does not exist."""
-        policy = self.policy(policy_id)
-        return policy.text if policy else ""
-
-    def segment(self, shopper: str) -> str:
-        """A shopper's segment."""
-        return queries.get_segment(self.conn, shopper)
-
-    def charges(self, shopper: str, asins: Iterable[str], *, now: float) -> dict[str, Charge]:
-        """What a shopper pays for a copy of each of some products, with promotions."""
-        return prices.charges(self.conn, shopper, asins, now=now)
 
     def find(self, wanted: Conditions) -> list[Offer]:
         """The products on sale that keep every condition, by line and volume."""
@@ -141,34 +189,6 @@ class LiveShop:
     def with_words(self, words: Iterable[str]) -> set[str]:
         """The products whose title or text has every one of some words."""
         return finding.with_words(self.conn, words)
-
-    def orders(self, shopper: str) -> list[Order]:
-        """All orders of a shopper, the newest first."""
-        return orders.list_orders(self.conn, shopper, limit=None)
-
-    def return_window(self) -> float | None:
-        """The days within which a delivered order can be returned; ``None`` if no policy states them."""
-        return orders.return_window(self.conn)
-
-    def earned(self, cents: int) -> int:
-        """The points that an order of so many cents earns."""
-        return orders.earned(self.conn, cents)
-
-    def points(self, shopper: str) -> int:
-        """A shopper's loyalty points."""
-        return orders.get_points(self.conn, shopper)
-
-    def bought(self, shopper: str) -> frozenset[str]:
-        """Every product that a shopper has ever purchased."""
-        return queries.list_owned(self.conn, shopper)
-
-    def begun(self, shopper: str) -> frozenset[str]:
-        """The lines of which a shopper has bought a product."""
-        return queries.list_begun(self.conn, shopper)
-
-    def has_complained(self, shopper: str, answer: str) -> bool:
-        """Whether a shopper has an open complaint about an answer of the bank."""
-        return is_named(shopper) and complaints.has_complained(self.conn, shopper, answer)
 
     def ratings(self, asins: Iterable[str]) -> dict[str, float]:
         """The average rating of those of some products that have reviews."""
@@ -215,7 +235,7 @@ class LiveShop:
 
     def _fact(self, name: str) -> str | None:
         policy_id, _, fact = name.rpartition(".")
-        policy = self.policy(policy_id)
+        policy = self.rules.policy(policy_id)
         return policy.fact(fact) if policy else None
 
 

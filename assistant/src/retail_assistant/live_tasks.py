@@ -24,16 +24,16 @@ async def stock(asin: pb.Live[str], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -
 @tasks.live(why="Cart state changes between queries")
 async def cart(shopper: pb.Live[str], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -> dict[str, int]:
     """The quantities in a shopper's cart, by product."""
-    return shop.cart(shopper)
+    return shop.shoppers.cart(shopper)
 
 
 @tasks.live(why="An order moves on between queries")
 async def orders(shopper: pb.Live[str], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -> list[Order]:
     """A shopper's orders, the newest first."""
-    return shop.orders(shopper)
+    return shop.shoppers.orders(shopper)
 
 
 @tasks.live(why="Points are earned and spent with every order")
 async def points(shopper: pb.Live[str], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -> int:
     """A shopper's loyalty points."""
-    return shop.points(shopper)
+    return shop.shoppers.points(shopper)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Sequence
 
 from parbake_semantic.text.normalize import normalize
-from parbake_semantic.text.veto import is_personal, screen
+from parbake_semantic.text.veto import VETOES, Veto, is_personal, screen
 
 FEWEST_USERS = 3
 MOST_PER_USER = 20
@@ -18,10 +19,17 @@ class Explorations:
 
     One user can contribute at most ``most_per_user`` questions, so that nobody can fill a bank alone. Users
     are stored as hashes. Thread-safe.
+
+    Args:
+        fewest: How many users must have asked a question.
+        most_per_user: How many questions one user may contribute.
+        vetoes: What refuses a question by itself.
     """
 
-    def __init__(self, fewest: int = FEWEST_USERS, most_per_user: int = MOST_PER_USER) -> None:
-        self.fewest, self.most_per_user = fewest, most_per_user
+    def __init__(
+        self, fewest: int = FEWEST_USERS, most_per_user: int = MOST_PER_USER, vetoes: Sequence[Veto] = VETOES
+    ) -> None:
+        self.fewest, self.most_per_user, self._vetoes = fewest, most_per_user, vetoes
         self._asked: dict[tuple[str, str], set[bytes]] = {}
         self._brought: dict[bytes, int] = {}
         self._lock = threading.Lock()
@@ -41,7 +49,7 @@ class Explorations:
             ``True`` once, when enough users have asked the question.
         """
         name = normalize(user)
-        if not name or is_personal(question) or screen(question).refusal:
+        if not name or is_personal(question) or screen(question, self._vetoes).refusal:
             return False
         who = hashlib.sha256(name.encode()).digest()[:16]
         key = (normalize(question), answer)

@@ -56,8 +56,8 @@ class QuestionBank:
         seed: int = 0,
     ) -> None:
         self.bound, self.scope = bound or Bound(), scope or Scope()
-        self.explorations = Explorations()
         self._embedder, self._fixed, self._vetoes, self._verifier = embedder, policy, checked(vetoes), verifier
+        self.explorations = Explorations(vetoes=self._vetoes)
         self._audits, self._random = audits, random.Random(seed)  # noqa: S311  # chooses audits; not security-relevant
         self._aliases: list[tuple[str, str]] = []
         self._vectors: list[Any] = []
@@ -162,7 +162,7 @@ class QuestionBank:
 
         Args:
             question: The question; one that was screened already (:func:`parbake_semantic.screen`) is not screened
-                again, unless the bank has vetoes of its own.
+                again, unless that was by other vetoes than the bank's.
             scope: Who asks.
             vector: The question's embedding, if the caller has it already, shape (dimensions,).
         """
@@ -173,7 +173,7 @@ class QuestionBank:
             return BankReply(None, "bank_failed")
 
     def _screened(self, question: str | Screened) -> Screened:
-        if isinstance(question, Screened) and self._vetoes == VETOES:
+        if isinstance(question, Screened) and question.vetoes == self._vetoes:
             return question
         return screen(question if isinstance(question, str) else question.text, self._vetoes)
 

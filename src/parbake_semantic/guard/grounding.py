@@ -17,18 +17,8 @@ import msgspec
 
 from parbake_semantic.guard.claims import Claim
 from parbake_semantic.guard.courtesy import is_courtesy
-from parbake_semantic.guard.statements import (
-    FREE_CLAIM,
-    FREE_WORD,
-    PAY,
-    TIMES_WORD,
-    Statement,
-    known_statements,
-    numbers_in,
-    rephrased,
-    statements,
-    words,
-)
+from parbake_semantic.guard.statements import FREE_CLAIM, Reader, Statement, numbers_in, reader, rephrased
+from parbake_semantic.vocabulary import NEUTRAL, Vocabulary
 
 Fault = Literal["number", "subject", "polarity", "nowhere"]
 MOST_FOREIGN, FOREIGN = 2, 0.4
@@ -55,7 +45,9 @@ class Unsupported(msgspec.Struct, frozen=True):
     what: str = ""
 
 
-def unsupported(sentence: str, evidence: Sequence[str], question: str = "") -> Unsupported | None:
+def unsupported(
+    sentence: str, evidence: Sequence[str], question: str = "", *, vocabulary: Vocabulary = NEUTRAL
+) -> Unsupported | None:
     """Find out why evidence does not support a sentence.
 
     It is strict: what is put in quite other words than the evidence is not supported either. A false alarm costs a
@@ -65,6 +57,7 @@ def unsupported(sentence: str, evidence: Sequence[str], question: str = "") -> U
         sentence: What was worded.
         evidence: The texts that it was worded from.
         question: The question that it answers: a mere "Yes, you can" affirms it.
+        vocabulary: What a reply counts and which words mean the same, besides general English.
 
     Returns:
         The first fault, ``None`` if the sentence is supported.
@@ -74,8 +67,9 @@ def unsupported(sentence: str, evidence: Sequence[str], question: str = "") -> U
     if _I.search(sentence) or _goes_round(sentence):
         return Unsupported("nowhere")
     lead = _LEAD.match(sentence)
-    said = statements(sentence[lead.end() :] if lead else sentence)
-    told = _told(tuple(evidence))
+    read = reader(vocabulary)
+    said = read.statements(sentence[lead.end() :] if lead else sentence)
+    told = _told(tuple(evidence), read)
     numbers = told.numbers | numbers_in(question)
     if fault := _first(_number(one, told, numbers) for one in said):
         return fault
@@ -84,7 +78,7 @@ def unsupported(sentence: str, evidence: Sequence[str], question: str = "") -> U
     if not told.statements:
         return Unsupported("nowhere") if spoken or lead is not None else None
     affirms = lead is not None and lead[1].lower() not in _DENIALS
-    asked = words(rephrased(question))
+    asked = read.words(rephrased(question))
     if lead is not None and len(spoken) < FEW and not has_number:
         return _echo(said, asked | spoken, told, affirms=affirms)
     foreign = spoken - told.words
@@ -113,8 +107,9 @@ class _Told:
     A word that several statements have says less about which one is meant.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.statements = [one for text in texts for one in known_statements(text)]
+    def __init__(self, texts: Sequence[str], read: Reader) -> None:
+        self.read = read
+        self.statements = [one for text in texts for one in read.known_statements(text)]
         self.numbers = frozenset[str]().union(*map(numbers_in, texts))
         self._holders = Counter(word for one in self.statements for word in one.words)
         self.words = frozenset(self._holders)
@@ -129,9 +124,9 @@ class _Told:
 
 
 @lru_cache(256)
-def _told(evidence: tuple[str, ...]) -> _Told:
+def _told(evidence: tuple[str, ...], read: Reader) -> _Told:
     """The evidence of a reply, whose sentences are checked one after another."""
-    return _Told(evidence)
+    return _Told(evidence, read)
 
 
 def _number(said: Statement, told: _Told, numbers: frozenset[str]) -> Unsupported | None:
@@ -151,7 +146,7 @@ def _number(said: Statement, told: _Told, numbers: frozenset[str]) -> Unsupporte
 
 def _is_of_another(claim: Claim, said: Statement, told: _Told, having: Sequence[Statement]) -> bool:
     """Whether what is said is clearly nearer to a statement, or a text, without the number than to those with it."""
-    about = said.words - _own(claim)
+    about = said.words - _own(claim, told.read)
     nearest = max(told.weight(one.around & about) for one in having)
     nearest_text = max(told.weight(one.text & about) for one in having)
     for other in told.statements:
@@ -165,11 +160,11 @@ def _is_of_another(claim: Claim, said: Statement, told: _Told, having: Sequence[
     return False
 
 
-def _own(claim: Claim) -> set[str]:
+def _own(claim: Claim, read: Reader) -> set[str]:
     """The words that are a claim themselves, and so say nothing of its subject."""
     if claim.kind == "count":
         return {claim.value.partition(" ")[2]}
-    return {FREE_WORD} if claim == FREE_CLAIM else {TIMES_WORD} if claim.kind == "times" else set()
+    return {read.free} if claim == FREE_CLAIM else {read.times} if claim.kind == "times" else set()
 
 
 def _has(one: Statement, claim: Claim) -> bool:
@@ -204,7 +199,7 @@ def _polarity(said: Statement, told: _Told) -> Unsupported | None:
             return Unsupported("polarity", "before or after")
         if said.just and nearest.open and not (nearest.just or said.open):
             return Unsupported("polarity", "only")
-        if FREE_CLAIM in nearest.numbers and PAY in said.words - said.denied and not is_priced:
+        if FREE_CLAIM in nearest.numbers and told.read.pay in said.words - said.denied and not is_priced:
             return Unsupported("polarity", "free")
         if said.denied and not nearest.denied and said.denied.isdisjoint(told.words):
             return Unsupported("polarity", " ".join(sorted(said.denied)))

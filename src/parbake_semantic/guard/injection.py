@@ -11,7 +11,7 @@ import re
 from parbake_semantic.guard.release import sentences
 
 _TO_AN_AGENT = re.compile(
-    r"\b(?:the agent|as an? (?:\w+ )?(?:agent|assistant)|tool calls?|order tools|use the tool"
+    r"\b(?:the agent|as an? (?:\w+ )?(?:agent|assistant)|tool calls?|use the tool"
     r"|transfer (?:the user|to a human)|explicit user confirmation|the user needs? to confirm|authenticat\w+ the user"
     r"|the user id|subjective recommendations|remember to remind|be cautious|system prompt"
     r"|ignore (?:all |any )?(?:previous|prior|above)|your instructions|in the database|action can only be called"

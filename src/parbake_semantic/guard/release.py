@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 
-_END = re.compile(  # what is rare comes first: a space
+_END = re.compile(  # what is rare comes first: a space; "No." and "Vol." before a number end no sentence
     r"\s(?:(?<=[.!?]\s)|(?<=[.!?][\"'\u201d)]\s))(?<!\bVol\.\s)(?<!\bvol\.\s)(?<!\bNo\.\s)\s*(?=\S)"
 )
 Check = Callable[[str], str | None]

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from parbake_semantic.guard.claims import FREE, NUMBER_WORDS, Claim, claims, without_claims
 from parbake_semantic.guard.release import sentences
+from parbake_semantic.vocabulary import GENERAL, Vocabulary, any_of
 
 FREE_CLAIM = Claim("money", "free")
 _NUMBER = rf"\d{{1,6}}|{'|'.join(word for word, n in NUMBER_WORDS.items() if n > 1)}"
-_COUNT = re.compile(
-    rf"(?<![€$£])\b({_NUMBER}|one(?= copy))\s+(?:(?!an?\b)\w+\s+)?"
-    r"(copy|copies|countries|payments|instalments|parts|points|exchanges?|photos?|books?|titles?|items?|volumes?|cards?"
-    r"|orders?|times)\b",
-    re.IGNORECASE,
-)
 _CLOCK = re.compile(r"\b(\d{1,2})(?::(\d{2}))?\s*(am|pm|o'clock)\b|\b(\d{1,2}):(\d{2})\b", re.IGNORECASE)
 _FIGURE = re.compile(rf"(?<!the )\b(?:{_NUMBER})\b", re.IGNORECASE)
 _TIMES = tuple(
@@ -107,20 +102,7 @@ _PLAIN = frozenset(
 ) | frozenset(NUMBER_WORDS)
 _SUFFIX = re.compile(r"(?<=\w{3})(?:ies|ing|ed|es|s|e|y|ly|ment|ions?|ation)$")
 _DOUBLED = re.compile(r"(?<=\w\w)([bdgklmnprt])\1$")
-_SAME = {
-    stem: group.split()[0]
-    for group in (
-        "send sent post mail ship dispatch hand", "parcel packag deliver", "begin start begun",
-        "expir laps last run ran", "twic doubl", "whol entir full complet", "buyer purchas customer giver",
-        "inform told tell notif notifi", "set asid reserv", "hold held kept keep stor", "delet eras remov",
-        "fault damag broken defect", "choos chos chosen pick select", "pay paid charg cost bill",
-        "refund reimburs repaid mone cash", "buy bought order", "collect fetch", "give gave given offer", "spend spent",
-        "leave left", "becom turn reach", "ebook digital file", "present gift", "mov chang postpon", "bother mind",
-        "swap exchang replac", "carrier courier", "wrong mistak", "sell sold", "part instal",
-    )
-    for stem in group.split()
-}  # fmt: skip
-"""Stems that mean the same in a shop's rules."""
+_LEAST_STEM = 4
 
 
 class Statement(NamedTuple):
@@ -147,22 +129,112 @@ class Statement(NamedTuple):
     open: bool
 
 
-def statements(text: str) -> tuple[Statement, ...]:
-    """The statements of a text."""
-    found: list[Statement] = []
-    text = rephrased(text)
-    section = words(text)
-    around = _NONE
-    for sentence in sentences(text):
-        around = words(sentence) | (around if _POINTS_BACK.match(sentence) else _NONE)
-        found += [_statement(clause, around, section) for clause in _CLAUSE.split(sentence) if clause.strip()]
-    return tuple(found)
+class Reader:
+    """Takes texts apart, with the words of a vocabulary besides those of general English."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        """Compile a vocabulary."""
+        one = f"|one(?= (?:{any_of(vocabulary.counted_from_one)}))" if vocabulary.counted_from_one else ""
+        counted = any_of((*GENERAL.counted, *vocabulary.counted))
+        self._count = re.compile(rf"(?<![€$£])\b({_NUMBER}{one})\s+(?:(?!an?\b)\w+\s+)?({counted})\b", re.IGNORECASE)
+        self._same = _representatives((*GENERAL.same, *vocabulary.same))
+        self._stem = lru_cache(16_384)(self._found_stem)
+        self.known_statements = lru_cache(4_096)(self.statements)
+        """The statements of a text that is read again and again."""
+        self.free, self.times, self.pay = map(self._stem, ("free", "twice", "pay"))
+        """Stems that stand for a claim, and that of a payment."""
+
+    def statements(self, text: str) -> tuple[Statement, ...]:
+        """The statements of a text."""
+        found: list[Statement] = []
+        text = rephrased(text)
+        section = self.words(text)
+        around = _NONE
+        for sentence in sentences(text):
+            around = self.words(sentence) | (around if _POINTS_BACK.match(sentence) else _NONE)
+            found += [self._statement(clause, around, section) for clause in _CLAUSE.split(sentence) if clause.strip()]
+        return tuple(found)
+
+    def words(self, text: str) -> frozenset[str]:
+        """The stems of the content words of a text."""
+        return frozenset(map(self._stem, _content(text)))
+
+    def _statement(self, clause: str, around: frozenset[str], section: frozenset[str]) -> Statement:
+        numbers = claims(clause) | self._counts(clause)
+        denied, perhaps = self._denied(clause)
+        return Statement(
+            around if _RELATIVE.match(clause) else self.words(clause),
+            around,
+            section,
+            numbers | {FREE_CLAIM} if FREE.search(clause) else numbers,
+            self._figures(clause),
+            denied,
+            perhaps,
+            _UNLESS.search(clause) is not None,
+            _ONLY.search(clause) is not None,
+            _UNTIL.search(clause) is not None,
+            _AFTER.search(clause) is not None,
+            _UNDER.search(clause) is not None,
+            _JUST.search(clause) is not None,
+            _OPEN.search(clause) is not None,
+        )
+
+    def _figures(self, clause: str) -> frozenset[str]:
+        """Find the numbers of a clause that :meth:`_statement` does not read as claims."""
+        if not _FIGURE.search(clause):
+            return frozenset()
+        return numbers_in(_CLOCK.sub(" ", self._count.sub(" ", without_claims(clause))))
+
+    def _denied(self, clause: str) -> tuple[frozenset[str], frozenset[str]]:
+        """The words that negations rule, and those that they may rule.
+
+        The first is the next content word, or what stands before "nobody", "may not" and the like; the second is the
+        word after it.
+        """
+        if not _NEGATOR.search(clause):
+            return _NONE, _NONE
+        clause = _NO_DENIAL.sub(" ", clause)
+        first: set[str] = set()
+        rest: set[str] = set()
+        for negator in _NEGATOR.finditer(clause):
+            is_not, is_never, rules_before = negator.groups()
+            after = clause[negator.end() :]
+            if is_never and (when := _WHEN.search(after)):  # "never charged when you place it" denies the placing
+                after = after[when.end() :]
+            after = after.lstrip()
+            if leading := _ENDS_DENIAL.match(after):
+                after = after[leading.end() :]
+            parts = [[*_content(part)] for part in _OR.split(_ENDS_DENIAL.split(after, maxsplit=1)[0])]
+            ruled = [part[0] for part in parts if part]
+            if rules_before or (is_not and not ruled):
+                ruled += [*_content(clause[: negator.start()])][-1:]
+            first.update(map(self._stem, ruled))
+            rest.update(self._stem(part[1]) for part in parts if len(part) > 1)
+        return frozenset(first), frozenset(rest - first)
+
+    def _counts(self, text: str) -> frozenset[Claim]:
+        """Numbers of things, times of the day, and multiples."""
+        found = {
+            Claim("count", f"{NUMBER_WORDS.get(n.lower(), n)} {self._stem(noun.lower())}")
+            for n, noun in self._count.findall(text)
+        }
+        for hour, minute, half, plain_hour, plain_minute in _CLOCK.findall(text):
+            past_noon = {"am": 0, "pm": _HALF_A_DAY}.get(half.lower())
+            at = int(hour or plain_hour) if past_noon is None else int(hour) % _HALF_A_DAY + past_noon
+            found.add(Claim("clock", f"{at}:{minute or plain_minute or '00'}"))
+        found |= {Claim("times", times) for pattern, times in _TIMES if pattern.search(text)}
+        return frozenset(found)
+
+    def _found_stem(self, word: str) -> str:
+        """A word without its ending, the same for words that mean the same."""
+        short = _short(word)
+        return self._same.get(short, self._same.get(word, short))
 
 
-@lru_cache(4_096)
-def known_statements(text: str) -> tuple[Statement, ...]:
-    """The statements of a text that is read again and again."""
-    return statements(text)
+@lru_cache(16)
+def reader(vocabulary: Vocabulary) -> Reader:
+    """The reader with a vocabulary, which is made once and keeps what it has read."""
+    return Reader(vocabulary)
 
 
 def rephrased(text: str) -> str:
@@ -174,96 +246,31 @@ def rephrased(text: str) -> str:
     return text
 
 
-def words(text: str) -> frozenset[str]:
-    """The stems of the content words of a text."""
-    return frozenset(map(_stem, _content(text)))
-
-
 @lru_cache(4_096)
 def numbers_in(text: str) -> frozenset[str]:
     """Every number of a text as a figure, also those of its claims."""
     return frozenset(str(NUMBER_WORDS.get(n.lower(), n)) for n in _FIGURE.findall(text))
 
 
-def _statement(clause: str, around: frozenset[str], section: frozenset[str]) -> Statement:
-    numbers = claims(clause) | _counts(clause)
-    denied, perhaps = _denied(clause)
-    return Statement(
-        around if _RELATIVE.match(clause) else words(clause),
-        around,
-        section,
-        numbers | {FREE_CLAIM} if FREE.search(clause) else numbers,
-        _figures(clause),
-        denied,
-        perhaps,
-        _UNLESS.search(clause) is not None,
-        _ONLY.search(clause) is not None,
-        _UNTIL.search(clause) is not None,
-        _AFTER.search(clause) is not None,
-        _UNDER.search(clause) is not None,
-        _JUST.search(clause) is not None,
-        _OPEN.search(clause) is not None,
-    )
-
-
-def _figures(clause: str) -> frozenset[str]:
-    """Find the numbers of a clause that :func:`_statement` does not read as claims."""
-    if not _FIGURE.search(clause):
-        return frozenset()
-    return numbers_in(_CLOCK.sub(" ", _COUNT.sub(" ", without_claims(clause))))
-
-
-def _denied(clause: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The words that negations rule, and those that they may rule.
-
-    The first is the next content word, or what stands before "nobody", "may not" and the like; the second is the word
-    after it.
-    """
-    if not _NEGATOR.search(clause):
-        return _NONE, _NONE
-    clause = _NO_DENIAL.sub(" ", clause)
-    first: set[str] = set()
-    rest: set[str] = set()
-    for negator in _NEGATOR.finditer(clause):
-        is_not, is_never, rules_before = negator.groups()
-        after = clause[negator.end() :]
-        if is_never and (when := _WHEN.search(after)):  # "never charged when you place it" denies the placing
-            after = after[when.end() :]
-        after = after.lstrip()
-        if leading := _ENDS_DENIAL.match(after):
-            after = after[leading.end() :]
-        parts = [[*_content(part)] for part in _OR.split(_ENDS_DENIAL.split(after, maxsplit=1)[0])]
-        ruled = [part[0] for part in parts if part]
-        if rules_before or (is_not and not ruled):
-            ruled += [*_content(clause[: negator.start()])][-1:]
-        first.update(map(_stem, ruled))
-        rest.update(_stem(part[1]) for part in parts if len(part) > 1)
-    return frozenset(first), frozenset(rest - first)
-
-
 def _content(text: str) -> Iterator[str]:
     return (word for word in _WORD.findall(text.lower()) if word not in _PLAIN)
 
 
-@lru_cache(16_384)
-def _stem(word: str) -> str:
-    """A word without its ending, the same for words that mean the same."""
-    short = _DOUBLED.sub(r"\1", _SUFFIX.sub("", word.removesuffix("'s")))
-    return _SAME.get(short, _SAME.get(word, short))
+def _short(word: str) -> str:
+    return _DOUBLED.sub(r"\1", _SUFFIX.sub("", word.removesuffix("'s")))
 
 
-def _counts(text: str) -> frozenset[Claim]:
-    """Numbers of things, times of the day, and multiples."""
-    found = {
-        Claim("count", f"{NUMBER_WORDS.get(n.lower(), n)} {_stem(noun.lower())}") for n, noun in _COUNT.findall(text)
-    }
-    for hour, minute, half, plain_hour, plain_minute in _CLOCK.findall(text):
-        past_noon = {"am": 0, "pm": _HALF_A_DAY}.get(half.lower())
-        at = int(hour or plain_hour) if past_noon is None else int(hour) % _HALF_A_DAY + past_noon
-        found.add(Claim("clock", f"{at}:{minute or plain_minute or '00'}"))
-    found |= {Claim("times", times) for pattern, times in _TIMES if pattern.search(text)}
-    return frozenset(found)
+def _listed(word: str) -> str:
+    """The form under which a listed word is found; a very short stem would find words that mean something else."""
+    short = _short(word)
+    return short if len(short) >= _LEAST_STEM else word
 
 
-FREE_WORD, TIMES_WORD, PAY = map(_stem, ("free", "twice", "pay"))
-"""Stems that stand for a claim, and that of a payment."""
+def _representatives(same: Iterable[Sequence[str]]) -> dict[str, str]:
+    """The stem that stands for each stem that means the same."""
+    found: dict[str, str] = {}
+    for first, *others in (list(map(_listed, group)) for group in same):
+        stands = found.get(first, first)
+        merged = {stands, first, *others, *(stem for stem in found if found[stem] in others)}
+        found |= dict.fromkeys(merged, stands)
+    return found

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import msgspec
 
 from parbake.errors import BadInput
-from parbake_semantic.text.contradictions import negations, opposed, quantities
+from parbake_semantic.text.contradictions import negations, opposed, opposites_of, quantities
 from parbake_semantic.text.normalize import main_script, normalize, unusable, visible
+from parbake_semantic.vocabulary import GENERAL, NEUTRAL, Vocabulary, any_of
 
 
 class Veto(msgspec.Struct, frozen=True):
@@ -36,11 +38,13 @@ class Screened(msgspec.Struct, frozen=True):
         text: The question as it was asked.
         visible: The question as a reader sees it, in lower case.
         refusal: The reason why it gets no precompiled answer; empty if it may get one.
+        vetoes: The vetoes by which it was screened.
     """
 
     text: str
     visible: str
     refusal: str = ""
+    vetoes: tuple[Veto, ...] = ()
 
 
 _CONTEXT = re.compile(
@@ -48,43 +52,10 @@ _CONTEXT = re.compile(
     r"|\b(?:it|that one|this one|those|them|the same|the other one|the first one|the second one|instead)\b"
     r"|^\.\.\.|\.\.\.$"
 )
-# A thing the sentence itself names may be called "it" later in the sentence.
-_OWN_ANTECEDENT = re.compile(
-    r"\b(?:a|an|the|my|some|any)\s+(?:\w+\s+)?(?:book|item|order|parcel|manga|gift|product|copy|refund)s?\b.*\bit\b"
-)
-_STATE = re.compile(
-    r"\bmy (?:last |latest |recent )?"
-    r"(?:orders?|parcel|package|delivery|shipment|refund|cart|basket|account|points|payment)\b.*"
-    r"\b(?:arrive[ds]?|arriving|status|late|lost|missing|stuck|where|shipped|here|yet|gone|coming|balance|wrong)\b"
-    r"|\bwhere(?:'?s| is| are)\b.*\bmy\b|\btrack(?:ing)?\b.*\bmy\b|\bhas my\b|\bdid my\b|\bhow many points do i\b"
-)
-# Facts from this customer's record. How to change them is a question that all customers ask.
-_RECORD = (
-    r"(?:balance|address|e-?mail|phone|number|name|plan|subscription|points|bills?|orders?|purchases?|cart|basket"
-    r"|history|invoices?|payments?|limit|salary|appointments?|data|password)"
-)
-_OWN_RECORD = re.compile(
-    r"\b(?:what(?:'?s| is| are| was| were)|which(?: is| are)?|when (?:is|are|was)|show(?: me)?|tell me|give me|list)"
-    rf"(?: all)?(?: of)? my (?:\w+ ){{0,2}}{_RECORD}\b"
-    rf"|\b(?:the )?{_RECORD} (?:of|on|in) my (?:account|card|order)\b|\bwhen (?:does|do|will) my\b|\bam i (?:a|an|on)\b"
-    r"|\bdid i (?:ever |already |just |last )?(?:order|buy|spend|pay|return|earn|say|ask|tell|book)\b"
-    r"|\bhave i (?:ever |already |just )?(?:ordered|bought|spent|paid|returned|earned|said|asked|told|booked)\b"
-    r"|\bdo i (?:still )?owe\b|\bdo you (?:know|remember) my\b|\bwho am i\b"
-)
-_LIVE = re.compile(
-    r"\b(?:in stock|out of stock|sold out|available|availability|price|prices|cheap(?:er|est)?|discount(?:s|ed)?|sale"
-    r"|promotions?|promo code|deals?|coupons?|delivery date|arrival date|when will .* (?:arrive|be delivered))\b"
-)
 _INJECTION = re.compile(
     r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|previous|above|rule|prompt)s?\b|\bsystem prompt\b"
     r"|\byou are now\b|\bpretend (?:to be|you)\b|\bjailbreak\b|\bact as (?:if|an?|though)\b"
     r"|</?(?:system|user|assistant)>"
-)
-_SEVERAL = re.compile(
-    r"[?;.]\s+(?:and|also|plus)\b|\b(?:and|also|plus) (?:how|what|when|where|why|which|who|can i|do i|does|is there)\b"
-    r"|\b(?:and|also|plus) (?:then |to |please )?(?:activate|apply|buy|cancel|change|check|claim|close|delete|exchange"
-    r"|find|get|move|open|order|pay|redeem|replace|report|reset|return|send|stop|swap|track|update|use|verify)"
-    r" (?:the|my|an?|it|them|this|that|these|those|another|one|some)\b"
 )
 _PERSONAL = re.compile(
     r"[\w.+-]+@[\w-]+\.\w+|(?:\+?\d[\s().-]?){9,}"
@@ -97,34 +68,9 @@ def numbers_differ(question: str, alias: str) -> bool:
     return quantities(question) != quantities(alias)
 
 
-def polarity_differs(question: str, alias: str) -> bool:
-    """Whether one is negated and the other is not, or one says the opposite of the other."""
-    return negations(question) % 2 != negations(alias) % 2 or opposed(question, alias)
-
-
-def depends_on_context(question: str) -> bool:
-    """Whether it is meaningful only after what was said before."""
-    return bool(_CONTEXT.search(question)) and not _OWN_ANTECEDENT.search(question)
-
-
-def asks_for_own_state(question: str) -> bool:
-    """Whether it asks about this customer's own order, parcel, refund or account."""
-    return bool(_STATE.search(question) or _OWN_RECORD.search(question))
-
-
-def asks_for_live_data(question: str, alias: str) -> bool:
-    """Whether it mentions price, stock or promotions and the matched wording does not."""
-    return bool(_LIVE.search(question)) and not _LIVE.search(alias)
-
-
 def has_question_marks(question: str) -> bool:
     """Whether it contains more than one question mark."""
     return question.count("?") > 1
-
-
-def asks_several_things(question: str, alias: str) -> bool:
-    """Whether it asks or orders a second thing, and the matched wording does not."""
-    return bool(_SEVERAL.search(question)) and not _SEVERAL.search(alias)
 
 
 def looks_injected(question: str) -> bool:
@@ -143,26 +89,94 @@ def scripts_differ(question: str, alias: str) -> bool:
     return main_script(question) != main_script(alias)
 
 
-def is_personal(text: str) -> bool:
-    """Whether a text is about one person: an address, a long number, the state of their own order.
+class _Rules:
+    """The rules that depend on a vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        def either(name: str) -> str:
+            return f"(?:{any_of((*getattr(GENERAL, name), *getattr(vocabulary, name)))})"
+
+        # A thing the sentence itself names may be called "it" later in the sentence.
+        self._names_a_thing = re.compile(rf"\b(?:a|an|the|my|some|any)\s+(?:\w+\s+)?{either('things')}\b.*\bit\b")
+        # Facts from this customer's record. How to change them is a question that all customers ask.
+        self._own = re.compile(
+            rf"\bmy (?:last |latest |recent )?{either('own')}\b.*\b{either('befalls')}\b"
+            r"|\bwhere(?:'?s| is| are)\b.*\bmy\b|\btrack(?:ing)?\b.*\bmy\b|\bhas my\b|\bdid my\b"
+            r"|\b(?:what(?:'?s| is| are| was| were)|which(?: is| are)?|when (?:is|are|was)|show(?: me)?|tell me|give me"
+            rf"|list)(?: all)?(?: of)? my (?:\w+ ){{0,2}}{either('records')}\b"
+            rf"|\b(?:the )?{either('records')} (?:of|on|in) my {either('holders')}\b"
+            r"|\bwhen (?:does|do|will) my\b|\bam i (?:a|an|on)\b"
+            rf"|\bdid i (?:ever |already |just |last )?{either('deeds')}\b"
+            rf"|\bhave i (?:ever |already |just )?{either('deeds')}\b"
+            r"|\bdo i (?:still )?owe\b|\bdo you (?:know|remember) my\b|\bwho am i\b"
+            + "".join(rf"|\b{any_of([phrase])}\b" for phrase in vocabulary.own_questions)
+        )
+        self._live = re.compile(rf"\b{either('live')}\b")
+        self._several = re.compile(
+            r"[?;.]\s+(?:and|also|plus)\b"
+            r"|\b(?:and|also|plus) (?:how|what|when|where|why|which|who|can i|do i|does|is there)\b"
+            rf"|\b(?:and|also|plus) (?:then |to |please )?{either('acts')}"
+            r" (?:the|my|an?|it|them|this|that|these|those|another|one|some)\b"
+        )
+
+        self._opposites = opposites_of((*GENERAL.opposites, *vocabulary.opposites))
+
+    def polarity_differs(self, question: str, alias: str) -> bool:
+        """Whether one is negated and the other is not, or one says the opposite of the other."""
+        return negations(question) % 2 != negations(alias) % 2 or opposed(question, alias, self._opposites)
+
+    def depends_on_context(self, question: str) -> bool:
+        """Whether it is meaningful only after what was said before."""
+        return bool(_CONTEXT.search(question)) and not self._names_a_thing.search(question)
+
+    def asks_for_own_state(self, question: str) -> bool:
+        """Whether it asks about this customer's own affairs, such as an account."""
+        return bool(self._own.search(question))
+
+    def asks_for_live_data(self, question: str, alias: str) -> bool:
+        """Whether it mentions what changes from hour to hour and the matched wording does not."""
+        return bool(self._live.search(question)) and not self._live.search(alias)
+
+    def asks_several_things(self, question: str, alias: str) -> bool:
+        """Whether it asks or orders a second thing, and the matched wording does not."""
+        return bool(self._several.search(question)) and not self._several.search(alias)
+
+
+_rules = lru_cache(16)(_Rules)
+
+
+@lru_cache(16)
+def vetoes_for(vocabulary: Vocabulary) -> tuple[Veto, ...]:
+    """The vetoes that also know the words of a field; a bank, a cache, :func:`screen` and :func:`veto` take them."""
+    rules = _rules(vocabulary)
+    return (
+        Veto("injection", alone=looks_injected),
+        Veto("context_dependent", alone=rules.depends_on_context),
+        Veto("own_state", alone=rules.asks_for_own_state),
+        Veto("numbers_differ", numbers_differ),
+        Veto("polarity_differs", rules.polarity_differs),
+        Veto("live_data", rules.asks_for_live_data),
+        Veto("several_questions", rules.asks_several_things, has_question_marks),
+        Veto("one_word", is_one_word),
+        Veto("scripts_differ", scripts_differ),
+    )
+
+
+VETOES = vetoes_for(NEUTRAL)
+"""The vetoes of general English."""
+
+
+def is_personal(text: str, vocabulary: Vocabulary = NEUTRAL) -> bool:
+    """Whether a text is about one person: an address, a long number, the state of their own affairs.
 
     Such a text is never added to a bank from which others are answered.
+
+    Args:
+        text: The text.
+        vocabulary: What is a customer's own, besides general English.
     """
     plain = visible(text)
-    return bool(_PERSONAL.search(plain) or _STATE.search(plain) or _OWN_RECORD.search(plain))
-
-
-VETOES: tuple[Veto, ...] = (
-    Veto("injection", alone=looks_injected),
-    Veto("context_dependent", alone=depends_on_context),
-    Veto("own_state", alone=asks_for_own_state),
-    Veto("numbers_differ", numbers_differ),
-    Veto("polarity_differs", polarity_differs),
-    Veto("live_data", asks_for_live_data),
-    Veto("several_questions", asks_several_things, has_question_marks),
-    Veto("one_word", is_one_word),
-    Veto("scripts_differ", scripts_differ),
-)
+    return bool(_PERSONAL.search(plain)) or _rules(vocabulary).asks_for_own_state(plain)
 
 
 def checked(vetoes: Sequence[Veto]) -> tuple[Veto, ...]:
@@ -183,13 +197,14 @@ def screen(question: str, vetoes: Sequence[Veto] = VETOES) -> Screened:
     """
     asked = visible(question)
     reason = unusable(question) or next((v.code for v in vetoes if v.alone is not None and v.alone(asked)), "")
-    return Screened(question, asked, reason)
+    return Screened(question, asked, reason, tuple(vetoes))
 
 
 def veto(question: str | Screened, alias: str, vetoes: Sequence[Veto] = VETOES) -> str | None:
     """Return the first reason code why a match may not be served, or ``None``.
 
-    An application adds its own vetoes with ``vetoes=(*VETOES, Veto("other_product", differs))``.
+    An application adds its words with ``vetoes=vetoes_for(vocabulary)``, and rules of its own with
+    ``vetoes=(*VETOES, Veto("other_product", differs))``.
 
     Args:
         question: The question; one that was screened already is not screened again.

@@ -100,26 +100,26 @@ async def test_a_checkout_is_acknowledged_as_a_change_of_its_shopper(desk, cart)
 
 async def test_points_are_earned_as_the_policy_states(desk, cart):
     """Each full euro earns the points that a policy states, if one does, and a cancellation takes them off again."""
-    before = desk.shop.points(SHOPPER)
+    before = desk.shop.shoppers.points(SHOPPER)
     number = (await check_out(desk, cart)).json()["number"]
-    assert desk.shop.points(SHOPPER) == before + 2 * 24
+    assert desk.shop.shoppers.points(SHOPPER) == before + 2 * 24
     await desk.talk(f"Please cancel order {number}", "yes", user=SHOPPER)
-    assert desk.shop.orders(SHOPPER)[0].state == "cancelled"
-    assert desk.shop.points(SHOPPER) == before
+    assert desk.shop.shoppers.orders(SHOPPER)[0].state == "cancelled"
+    assert desk.shop.shoppers.points(SHOPPER) == before
     records.delete_policy(desk.conn, "loyalty", now=NOW)
     records.set_cart(desk.conn, SHOPPER, {desk.product().asin: 1}, now=NOW)
     total = (await desk.client.get(f"/shop/carts/{SHOPPER}/summary")).json()["cents"]
     assert (await check_out(desk, total)).status_code == 201
-    assert desk.shop.points(SHOPPER) == before
+    assert desk.shop.shoppers.points(SHOPPER) == before
 
 
 async def test_a_cancelled_book_is_not_owned(desk, asins, cart):
     """What was ordered counts as bought until the order is cancelled in the chat, and not after it."""
     desk.conn.execute("DELETE FROM purchases WHERE shopper = ?", (SHOPPER,))
     number = (await check_out(desk, cart)).json()["number"]
-    assert desk.shop.bought(SHOPPER) == set(asins)
+    assert desk.shop.shoppers.bought(SHOPPER) == set(asins)
     await desk.talk(f"Please cancel order {number}", "yes", user=SHOPPER)
-    assert desk.shop.bought(SHOPPER) == frozenset()
+    assert desk.shop.shoppers.bought(SHOPPER) == frozenset()
 
 
 async def test_the_price_that_is_promised_is_charged(desk, asins, cart):
@@ -140,8 +140,8 @@ async def test_the_price_that_is_promised_is_charged(desk, asins, cart):
         assert said in text
     await refused(desk, cart, 409, "total_cents")
     assert (await check_out(desk, summary["cents"])).status_code == 201
-    assert [line.cents for line in desk.shop.orders(SHOPPER)[0].lines] == [600, 450]
-    assert desk.shop.orders(SHOPPER)[0].cents == summary["cents"] == 1650
+    assert [line.cents for line in desk.shop.shoppers.orders(SHOPPER)[0].lines] == [600, 450]
+    assert desk.shop.shoppers.orders(SHOPPER)[0].cents == summary["cents"] == 1650
 
 
 async def test_a_promotion_that_ends_during_the_checkout_is_refused_with_both_totals(desk, asins, cart):
@@ -176,7 +176,7 @@ async def _broken():
 async def test_a_refused_checkout_does_not_use_its_key_up(desk, cart):
     """After a refusal the same key orders, and with another total it is refused as used."""
     key = {"idempotency-key": "k"}
-    held = desk.shop.cart(SHOPPER)
+    held = desk.shop.shoppers.cart(SHOPPER)
     records.set_cart(desk.conn, SHOPPER, {}, now=NOW)
     assert (await check_out(desk, cart, **key)).status_code == 409
     records.set_cart(desk.conn, SHOPPER, held, now=NOW)
@@ -259,7 +259,7 @@ async def test_the_last_copy_is_sold_once(desk, asins):
     loser = (SHOPPER, OTHER)[[answer.status_code for answer in answers].index(409)]
     assert len(ordered(desk)) == 1
     assert desk.shop.stock(asins[0]) == 0
-    assert desk.shop.cart(loser) == {asins[0]: 1}
+    assert desk.shop.shoppers.cart(loser) == {asins[0]: 1}
 
 
 async def test_one_cart_that_is_ordered_twice_at_once_is_ordered_once(desk, asins, cart):

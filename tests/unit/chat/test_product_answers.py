@@ -38,7 +38,7 @@ async def test_every_shown_product_keeps_every_wish(desk, message, wanted):
     text, made = await desk.ask(message, user=ME)
     most = wanted.get("most_cents", 10**6)
     fitting = {offer.asin for offer in desk.shop.find(Conditions(**wanted | {"most_cents": None}))}
-    paid = desk.shop.charges(ME, fitting, now=NOW)
+    paid = desk.shop.shoppers.charges(ME, fitting, now=NOW)
     fitting = {asin for asin in fitting if paid[asin].cents <= most}
     offers = shown(desk, made)
     assert offers

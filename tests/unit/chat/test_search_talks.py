@@ -140,7 +140,7 @@ async def test_nothing_over_a_price_is_an_upper_limit(desk):
     """The message "nothing over 8" limits the price from above."""
     _, made = (await desk.talk("thrillers", "nothing over 8 tho"))[-1]
     asins = [card["asin"] for card in made["cards"]]
-    paid = desk.shop.charges("somebody", asins, now=NOW)
+    paid = desk.shop.shoppers.charges("somebody", asins, now=NOW)
     assert asins
     assert all(charge.cents <= 800 for charge in paid.values())
 
@@ -149,9 +149,9 @@ async def test_the_cheapest_is_what_costs_least_now(desk):
     """The cheapest books come in the order of what is paid for them, promotions taken off."""
     _, made = await desk.ask("what are the cheapest books?")
     asins = [card["asin"] for card in made["cards"]]
-    paid = desk.shop.charges("somebody", asins, now=NOW)
+    paid = desk.shop.shoppers.charges("somebody", asins, now=NOW)
     cents = [paid[asin].cents for asin in asins]
-    everything = desk.shop.charges("somebody", [o.asin for o in desk.shop.find(Conditions())], now=NOW)
+    everything = desk.shop.shoppers.charges("somebody", [o.asin for o in desk.shop.find(Conditions())], now=NOW)
     assert cents == sorted(cents)
     assert cents[0] == min(charge.cents for charge in everything.values())
 

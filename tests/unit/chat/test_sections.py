@@ -29,7 +29,7 @@ async def best(desk, text, **given):
 async def test_every_section_of_every_policy_is_compared(desk):
     """No section is left out, they come in the order of the policies, and the nearest is about what is asked."""
     hits = await serve(desk, retrieval, text="how long can i return a book")
-    policies = desk.shop.policies()
+    policies = desk.shop.rules.policies()
     stated = {f"{policy.id}#{section.id}" for policy in policies for section in render_policy(policy)}
     assert {section_name(hit.block) for hit in hits} <= stated
     assert len(hits) > 0.9 * len(stated)
@@ -165,7 +165,7 @@ ASPECTS = {
 async def test_what_follows_a_trouble_goes_on_from_its_section(desk, trouble, section, states, given):
     """What is asked after a trouble is answered by its section as far as that states it, and else said not stated."""
     replies = await desk.talk(trouble, *ASPECTS.values(), **given)
-    policy = desk.shop.policy("damaged")
+    policy = desk.shop.rules.policy("damaged")
     (found,) = [s for s in policy.sections if s.id == section]
     quoted = replies[0][0]
     for aspect, (text, made) in zip(ASPECTS, replies[1:], strict=True):

@@ -272,7 +272,7 @@ async def test_the_edition_of_a_changed_number_is_read_out_of_the_reply(desk):
     for offer in [o for o in offers if o.product.volume == volume]:
         name = f"{offer.product.title} as {offer.product.format}"
         await desk.talk(f"add {name} to my cart", "yes", "make it two", "yes", user=ME)
-        assert desk.shop.cart(ME) == {offer.asin: 2}
+        assert desk.shop.shoppers.cart(ME) == {offer.asin: 2}
         records.set_cart(desk.conn, ME, {}, now=NOW)
 
 

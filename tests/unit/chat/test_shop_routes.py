@@ -141,7 +141,7 @@ async def test_a_write_that_is_not_acknowledged_yet_says_that_it_is_committed(de
     assert (answer.status_code, told["acked"], told["stamp"]) == (202, None, None)
     assert told["ask"] == answer.headers["location"] == f"/shop/changes/{told['position']}"
     gone.back()
-    assert desk.shop.policy("returns").facts["window_days"] == 45
+    assert desk.shop.rules.policy("returns").facts["window_days"] == 45
     asked = {"position": told["position"], "is_acknowledged": False}
     assert (await desk.client.get(told["ask"])).json() == asked
     await desk.http.app.drain()

@@ -214,20 +214,20 @@ async def test_carts_are_open_to_shoppers_but_not_to_other_sites(desk):
         assert (await client.post(path, json={"asin": asin}, headers=site)).status_code == 403
     form = await client.post(path, content=f'{{"asin": "{asin}"}}', headers={"content-type": "text/plain"})
     assert form.status_code == 415
-    assert desk.shop.cart(SHOPPER)[asin] == 3
+    assert desk.shop.shoppers.cart(SHOPPER)[asin] == 3
     await client.aclose()
 
 
 def _routes(desk):
     """Return the routes of the desk's shop, for another server over the same app."""
-    from retail_assistant.http.shop import ShopRoutes
+    from retail_assistant.http.shop import shop_routes
     from retail_assistant.http.storefront import StorefrontRoutes
     from retail_assistant.live import LiveShop
     from retail_assistant.shop.connections import PerThread
 
     resources = desk.http.app.settings.resources
-    shop = ShopRoutes(desk.http.app, resources[PerThread])
-    return [*shop.routes(), *StorefrontRoutes(desk.http.app, resources[LiveShop], resources[PerThread]).routes()]
+    shop = shop_routes(desk.http.app, resources[PerThread])
+    return [*shop, *StorefrontRoutes(desk.http.app, resources[LiveShop], resources[PerThread]).routes()]
 
 
 async def test_orders_have_their_states_and_lines(desk):

@@ -207,12 +207,12 @@ async def test_an_action_is_proposed_and_done_after_the_yes(asking):
     members = {"user": "u00001", "metadata": {"session": "one"}}
     proposed, _ = await desk.ask("please make it so that I own that wonderful thing", **members)
     assert "Shall I" in proposed
-    assert desk.shop.cart("u00001").get(asin, 0) == 0
+    assert desk.shop.shoppers.cart("u00001").get(asin, 0) == 0
     before = len(desk.model.prompts)
     history = [{"role": "user", "content": "please"}, {"role": "assistant", "content": proposed}]
     done, _ = await desk.ask("yes", history=history, **members)
     assert done.startswith("Done")
-    assert desk.shop.cart("u00001")[asin] >= 1
+    assert desk.shop.shoppers.cart("u00001")[asin] >= 1
     assert len(desk.model.prompts) == before
 
 
@@ -259,7 +259,7 @@ async def test_an_earlier_reply_is_marked_once_its_policy_has_changed(asking):
     history = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": first}]
     await desk.ask(QUESTION, history=history, metadata={"session": "one"})
     assert desk.model.prompts[1].turns[1][1] == first.strip()
-    policy = desk.shop.policy("returns")
+    policy = desk.shop.rules.policy("returns")
     records.put_policy(
         desk.conn, "returns", title=policy.title, body=policy.body, facts={**policy.facts, "window_days": 9}, now=2e9
     )

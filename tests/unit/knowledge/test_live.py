@@ -82,10 +82,14 @@ def test_orders_and_points_are_read_live(conn, live, asin):
         put = {"shopper": "new-one", "placed_at": NOW + second, "state": "placed", "lines": {asin: (1, 500)}}
         orders.put_order(conn, f"N{second}", now=NOW, **put)
     conn.execute("UPDATE shoppers SET points = 12 WHERE id = 'new-one'")
-    assert [order.number for order in live.orders("new-one")] == ["N2", "N1"]
+    assert [order.number for order in live.shoppers.orders("new-one")] == ["N2", "N1"]
     orders.cancel(conn, "new-one", "N1", now=NOW)
-    assert [order.state for order in live.orders("new-one")] == ["placed", "cancelled"]
-    assert (live.points("new-one"), live.points("nobody"), live.orders("nobody")) == (12, 0, [])
+    assert [order.state for order in live.shoppers.orders("new-one")] == ["placed", "cancelled"]
+    assert (live.shoppers.points("new-one"), live.shoppers.points("nobody"), live.shoppers.orders("nobody")) == (
+        12,
+        0,
+        [],
+    )
 
 
 def test_products_are_found_by_their_title_with_the_present_price(conn, live, asin):
@@ -171,7 +175,7 @@ def test_a_sentence_is_checked_against_its_sources(conn, live, asin):
 def test_sources_are_read_only_for_claims_that_no_slot_holds(live, asin, monkeypatch):
     """A sentence whose amounts all come from slots is checked without its sources."""
     read = []
-    monkeypatch.setattr(live, "policy_text", lambda name: read.append(name) or "You have 30 days.")
+    monkeypatch.setattr(live.rules, "policy_text", lambda name: read.append(name) or "You have 30 days.")
     assert checked(live, f"It costs {{{{price:{asin}}}}}.", ("policy/returns",)).violation == ""
     assert checked(live, "Hello there.", ("policy/returns",)).violation == ""
     assert read == []

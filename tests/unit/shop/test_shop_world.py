@@ -8,11 +8,12 @@ import statistics
 import pytest
 
 from retail_assistant.shop import queries
+from retail_assistant.shop.data_file import pattern, read
 from retail_assistant.shop.errors import BadValue, ShopError
 from retail_assistant.world import estimate_size, generate, questions
 from retail_assistant.world.__main__ import main
 from retail_assistant.world.texts.grammar import expand_all
-from retail_assistant.world.texts.load import Theme, chatter, read
+from retail_assistant.world.texts.load import Theme, chatter
 
 RESERVED = """
 What is your return window?
@@ -248,8 +249,8 @@ def test_a_page_leads_to_a_related_one(shop):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('[love]\nname = "first love"\nclause = 1\ngenres = []', r"got `int` - at `\$\[\.\.\.\]\.clause`"),
-        ('[love]\nname = "first love"\ngenres = []', "missing required field `clause`"),
+        ('[love]\nname = "first love"\nclause = 1\ngenres = []', r"love: .*got `int` - at `\$\.clause`"),
+        ('[love]\nname = "first love"\ngenres = []', "love: .*missing required field `clause`"),
         ('[love]\nname = "first love"\nclause = ""\ngenres = []\nshare = 1', "unknown field `share`"),
         ("[love]\nname = first love", "line 2"),
     ],
@@ -260,3 +261,17 @@ def test_a_malformed_text_file_is_named(tmp_path, text, problem):
     path.write_text(text)
     with pytest.raises(ShopError, match=f"themes.toml: .*{problem}"):
         read(path, dict[str, Theme])
+
+
+def test_a_malformed_table_of_words_is_named_with_every_key(tmp_path):
+    """The error for a table within a table names the keys of both."""
+    path = tmp_path / "foreign.toml"
+    path.write_text('[german]\nbook = ["buch"]\nreturn = "retoure"')
+    with pytest.raises(ShopError, match=r"foreign\.toml: german: return: Expected `array`"):
+        read(path, dict[str, dict[str, tuple[str, ...]]])
+
+
+def test_a_malformed_pattern_is_named_with_its_place():
+    """The error for a text that is no pattern names its place."""
+    with pytest.raises(ShopError, match=r"orders\.toml: refund: missing \)"):
+        pattern("(refund", "orders.toml: refund")

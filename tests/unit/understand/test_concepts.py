@@ -1,13 +1,19 @@
 """Concepts are found in a customer's own words and in the words of a page."""
 
 import re
+from pathlib import Path
 
 import pytest
 
+from retail_assistant.shop.data_file import read
+from retail_assistant.understand.said import concepts as concepts_module
 from retail_assistant.understand.said.concepts import SELDOM_STATED, concepts
-from retail_assistant.understand.said.said_of_orders import ORDERS
-from retail_assistant.understand.said.said_of_service import SERVICE
-from retail_assistant.understand.said.seldom_stated import SPOKEN
+
+SAID = Path(concepts_module.__file__).parent
+ORDERS, SERVICE, SPOKEN = (
+    read(SAID / f"{name}.toml", dict[str, tuple[str, ...]])
+    for name in ("said_of_orders", "said_of_service", "seldom_stated")
+)
 
 
 @pytest.mark.parametrize(

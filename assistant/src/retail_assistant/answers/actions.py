@@ -127,7 +127,7 @@ class Actions:
         return again
 
     def _on_cart(self, asked: Asked, slot: str) -> Draft:
-        cart = self._shop.cart(asked.shopper)
+        cart = self._shop.shoppers.cart(asked.shopper)
         if (at_once := self._several(asked, cart, slot)) is not None:
             return at_once
         offer, several = self._meant(asked, cart, slot)
@@ -247,7 +247,7 @@ class Actions:
         return (found[0], []) if len(found) == 1 else (None, found)
 
     def _on_order(self, asked: Asked, slot: str) -> Draft:
-        orders = self._shop.orders(asked.shopper)
+        orders = self._shop.shoppers.orders(asked.shopper)
         if not orders:
             return Draft(NO_ORDERS)
         if _left_out(asked.ask.text) is not None:

@@ -9,6 +9,7 @@ import msgspec
 import parbake as pb
 import parbake_semantic.guard
 from retail_assistant.live import LiveShop, fill_slots
+from retail_assistant.shop.words import VOCABULARY
 
 tasks = pb.Registry()
 UNGROUNDED = "ungrounded"
@@ -50,8 +51,10 @@ async def guardrails(
     if wrong := _ungrounded(text, sentence, sources, shop):
         first = min(wrong, key=lambda c: (c.kind, c.value))
         return Checked("", f"{UNGROUNDED} {first.kind}: {first.value}")
-    if told and (fault := parbake_semantic.guard.unsupported(text, [fill_slots(one, shop) for one in told], question)):
-        return Checked("", f"{UNSUPPORTED} {fault.fault}: {fault.what}".rstrip(": "))
+    if told:
+        evidence = [fill_slots(one, shop) for one in told]
+        if fault := parbake_semantic.guard.unsupported(text, evidence, question, vocabulary=VOCABULARY):
+            return Checked("", f"{UNSUPPORTED} {fault.fault}: {fault.what}".rstrip(": "))
     return Checked(text)
 
 
@@ -76,7 +79,7 @@ def grounds(sources: tuple[str, ...], shop: LiveShop) -> list[str]:
     for source in sources:
         family, _, name = source.partition("/")
         if family == "policy":
-            stated.append(shop.policy_text(name))
+            stated.append(shop.rules.policy_text(name))
         elif family == "product":
             product = shop.product(name)
             if product is not None:

@@ -168,7 +168,9 @@ class Lists:
         if anchor is not None and is_like and not wishes.series:
             no_titles.add(anchor.product.line)
         seen = {asked.page} if asked.page and not wishes.series else set[str]()
-        no_asins = self._shop.bought(asked.shopper) if asked.is_known and not wishes.series else frozenset[str]()
+        no_asins = (
+            self._shop.shoppers.bought(asked.shopper) if asked.is_known and not wishes.series else frozenset[str]()
+        )
         among = self._shop.with_words(wishes.themes) if wishes.themes else None
         if asked.said.offered and _OF_THOSE.search(asked.ask.text):
             among = self._editions(asked.said.offered)
@@ -208,7 +210,7 @@ class Lists:
             ordered, lane, head = await self._personal(asked, hinted, anchor)
         wanted = min(wishes.count or (MOST if wishes.series else FEW), MOST)
         if not wishes.series and wishes.volume is None and not wishes.sort:
-            begun = self._shop.begun(asked.shopper) if asked.is_known else frozenset[str]()
+            begun = self._shop.shoppers.begun(asked.shopper) if asked.is_known else frozenset[str]()
             ordered = one_a_line(_from_the_start(ordered, begun))
         if wishes.most_cents is not None and all(o.cents > wishes.most_cents for o in found):
             none = f"I found no {described(wishes, self._shop.goods())} in stock without a promotion."

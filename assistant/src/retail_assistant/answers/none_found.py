@@ -87,5 +87,5 @@ class NoneFound:
 
     def _shown(self, asked: Asked, head: str, offers: Sequence[Offer], wishes: Wishes) -> Draft:
         """Some products under a head, with what the shopper pays for them."""
-        charged = self._shop.charges(asked.shopper, [o.asin for o in offers], now=self._now())
+        charged = self._shop.shoppers.charges(asked.shopper, [o.asin for o in offers], now=self._now())
         return showing(f"{head} {listed(offers, charged)}", offers, wishes=wishes)

@@ -51,7 +51,7 @@ class Own:
         offers = self._shop.offers(lines)
         if not offers:
             return self._empty(asked)
-        charged = self._shop.charges(asked.shopper, lines, now=self._app.settings.clock.now())
+        charged = self._shop.shoppers.charges(asked.shopper, lines, now=self._app.settings.clock.now())
         total = sum(charged[o.asin].cents * lines[o.asin] for o in offers)
         said = [f"Your cart has {_cart_lines(offers, lines, charged)}.", f"The total is {money(total)}."]
         sources: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class Own:
 
     def free_over(self) -> tuple[Policy, int] | None:
         """The policy that states over which total delivery is free, and that total in cents."""
-        policy = self._shop.stating(FREE_OVER)
+        policy = self._shop.rules.stating(FREE_OVER)
         euros = policy.number(FREE_OVER) if policy else None
         return (policy, round(euros * 100)) if policy and euros is not None else None
 
@@ -86,13 +86,13 @@ class Own:
         if asked.ask.slot("points") == "level":
             return self._level(asked)
         points = (await self._app.serve(live_points, shopper=asked.shopper)).unwrap()
-        if asked.ask.slot("points") == "vouchers" and (policy := self._shop.stating(VOUCHER_POINTS)):
-            return _in_vouchers(points, policy, self._shop.stating(POINTS_PER_EURO))
+        if asked.ask.slot("points") == "vouchers" and (policy := self._shop.rules.stating(VOUCHER_POINTS)):
+            return _in_vouchers(points, policy, self._shop.rules.stating(POINTS_PER_EURO))
         return Draft(f"You have {count(points, 'point')}.")
 
     def _level(self, asked: Asked) -> Draft:
         """Whether the shopper is a VIP, and the rule for that."""
-        is_vip = self._shop.segment(asked.shopper) == VIP
+        is_vip = self._shop.shoppers.segment(asked.shopper) == VIP
         rule = rule_titled(self._shop, "vip")
         said = Draft("Yes, you are a VIP." if is_vip else "No, you are not a VIP yet.")
         return together([said, rule]) if rule else said
@@ -129,7 +129,7 @@ class Own:
 
     def money(self, asked: Asked) -> Draft | None:
         """Of an order that was cancelled before it was sent, when cards are charged; ``None`` for other orders."""
-        order = self.chosen(asked, self._shop.orders(asked.shopper)) if asked.is_known else None
+        order = self.chosen(asked, self._shop.shoppers.orders(asked.shopper)) if asked.is_known else None
         if order is None or order.state != "cancelled":
             return None
         rule = rule_titled(self._shop, "card_charge")
@@ -139,12 +139,12 @@ class Own:
 
     def next_one(self, asked: Asked) -> Draft | None:
         """The next volume that the shopper lacks of a series; ``None`` if no order has any of it."""
-        return self._past.next_one(asked, self._shop.orders(asked.shopper)) if asked.is_known else None
+        return self._past.next_one(asked, self._shop.shoppers.orders(asked.shopper)) if asked.is_known else None
 
     def has_no_order(self, asked: Asked) -> bool:
         """Whether a question names a title that none of the shopper's orders has."""
         named = next((s for s in asked.ask.subjects if s.source == "message"), None)
-        orders = self._shop.orders(asked.shopper) if asked.is_known else []
+        orders = self._shop.shoppers.orders(asked.shopper) if asked.is_known else []
         return named is not None and not self.with_subject(orders, named)
 
     def with_subject(self, orders: Sequence[Order], subject: Subject) -> list[Order]:
@@ -196,16 +196,16 @@ class Own:
         asins, said = tuple(line.asin for line in order.lines[:_LISTED]), number(order.number)
         if order.state == "cancelled" or order.state in SENT_BACK:
             return Draft(f"Order {said} {STATES[order.state]}, so it brings no points.", asins=asins)
-        policy = self._shop.stating(POINTS_PER_EURO)
+        policy = self._shop.rules.stating(POINTS_PER_EURO)
         if policy is None:
             return Draft("Our pages do not state what points an order brings.", asins=asins)
-        told = f"Order {said} of {money(order.cents)} brings {count(self._shop.earned(order.cents), 'point')}"
+        told = f"Order {said} of {money(order.cents)} brings {count(self._shop.rules.earned(order.cents), 'point')}"
         per = f"{{{{policy:{policy.id}.{POINTS_PER_EURO}}}}} for every euro"
         return Draft(f"{told}: {per}.", asins=asins, sources=(f"policy/{policy.id}",))
 
     def no_return(self, order: Order) -> Draft | None:
         """Why an order cannot be returned; ``None`` if some of it can."""
-        why = order.no_return(self._shop.return_window(), self._app.settings.clock.now())
+        why = order.no_return(self._shop.rules.return_window(), self._app.settings.clock.now())
         if why is None:
             return None
         asins, said = tuple(line.asin for line in order.lines[:_LISTED]), number(order.number)
@@ -216,7 +216,7 @@ class Own:
         if why is NoReturn.DIGITAL:
             text = f"No, order {said} cannot be returned: it has only digital editions, and they cannot be sent back."
             return Draft(text, asins=asins)
-        policy = self._shop.stating(RETURN_WINDOW)
+        policy = self._shop.rules.stating(RETURN_WINDOW)
         window = f"more than {{{{policy:{policy.id}.{RETURN_WINDOW}}}}} days" if policy else "too long"
         return Draft(
             f"No, that is too late: order {said} was delivered {window} ago.",
@@ -226,7 +226,7 @@ class Own:
 
     def _with_delivery(self, text: str, asins: tuple[str, ...]) -> Draft:
         """An open order together with what the shop says about the time of delivery."""
-        policy = self._shop.stating(STANDARD_DAYS)
+        policy = self._shop.rules.stating(STANDARD_DAYS)
         if policy is None:
             return Draft(text, asins=asins)
         return Draft(f"{text} Standard delivery takes {{{{policy:{policy.id}.{STANDARD_DAYS}}}}} working days.",

@@ -88,12 +88,12 @@ class PastOrders:
 
     def until(self, order: Order) -> tuple[str, tuple[str, ...]]:
         """Until which day an order can be returned, in words, with the policy that states it; empty if none does."""
-        policy, last = self._shop.stating(RETURN_WINDOW), order.returnable_until(self._shop.return_window())
+        policy, last = self._shop.rules.stating(RETURN_WINDOW), order.returnable_until(self._shop.rules.return_window())
         return (f" until {day(last)}", (f"policy/{policy.id}",)) if policy and last else ("", ())
 
     def returnable(self, orders: Sequence[Order], now: float) -> Draft:
         """The orders of which something can still be returned, each with its last day."""
-        window = self._shop.return_window()
+        window = self._shop.rules.return_window()
         found = [o for o in orders if o.no_return(window, now) is None]
         if not found:
             return Draft("None of your orders can be returned now.")

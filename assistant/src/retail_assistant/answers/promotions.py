@@ -64,13 +64,13 @@ class Promotions:
 
     async def best(self, asked: Asked, offer: Offer) -> Promotion | None:
         """The highest promotion that now runs for the shopper on a product."""
-        running, _ = await self._served(offer.product.genre, self._shop.segment(asked.shopper))
+        running, _ = await self._served(offer.product.genre, self._shop.shoppers.segment(asked.shopper))
         return running[0] if running else None
 
     async def _running(self, asked: Asked, genre: str) -> tuple[list[Promotion], str]:
         """The promotions of a genre for the segment that a question names, or else for the shopper's own."""
         named = next((s for said, s in _FOR.items() if said in asked.ask.text), None)
-        return await self._served(genre, named or self._shop.segment(asked.shopper))
+        return await self._served(genre, named or self._shop.shoppers.segment(asked.shopper))
 
     async def _served(self, genre: str, segment: str) -> tuple[list[Promotion], str]:
         served = await self._app.serve(promotions_for, f"{genre}|{segment}")

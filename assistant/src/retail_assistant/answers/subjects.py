@@ -41,7 +41,7 @@ class Subjects:
 
     def charges(self, shopper: str, offers: Sequence[Offer], now: float) -> dict[str, Charge]:
         """What a shopper pays for a copy of each of some products, with promotions."""
-        return self._shop.charges(shopper, [offer.asin for offer in offers], now=now)
+        return self._shop.shoppers.charges(shopper, [offer.asin for offer in offers], now=now)
 
     def formats(self) -> list[str]:
         """The formats in which the shop sells anything."""

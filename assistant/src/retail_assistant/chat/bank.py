@@ -18,6 +18,7 @@ from retail_assistant.faq.conversation import spoken
 from retail_assistant.faq.match import CONVERSATION, FaqMatch, faq_known, faq_match
 from retail_assistant.faq.tasks import faq_answers
 from retail_assistant.live import LiveShop
+from retail_assistant.shop.words import VETOES
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.words import bare
@@ -49,7 +50,7 @@ class Bank:
         if is_open or self._lookup.may_differ(turn, ask):
             return FromBank()
         text = bare(ask.spelled)
-        question = turn.screened if text == turn.message else parbake_semantic.screen(text)
+        question = turn.screened if text == turn.message else parbake_semantic.screen(text, VETOES)
         known = await self._match(faq_known, turn, question=question)
         if known is not None:  # to the letter: no embedding is needed
             return await self._answer(turn, known, known.refusal)
@@ -77,7 +78,7 @@ class Bank:
         """The precompiled answer, unless something refuses it."""
         if refusal:
             return FromBank(match, None, (refusal,))
-        if self._shop.has_complained(turn.shopper, match.answer):
+        if self._shop.shoppers.has_complained(turn.shopper, match.answer):
             return FromBank(match, None, ("complained",))
         served = await self._app.serve(faq_answers, match.answer)
         if served.value is None:

@@ -207,7 +207,7 @@ class Rereader:
     def _section(self, reply: str) -> str:
         """The policy section that a reply quotes, or that of a trouble which it names as the nearest."""
         is_stated = not reply.startswith(NOTHING_STATED)
-        each = ((p, s) for p in self._shop.policies() for s in p.sections)
+        each = ((p, s) for p in self._shop.rules.policies() for s in p.sections)
         return next(
             (
                 f"{p.id}#{s.id}"

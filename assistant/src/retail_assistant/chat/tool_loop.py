@@ -113,7 +113,7 @@ class ToolLoop:
         """Every policy section as it stands now, by the reference that the prompt's prefix gives it."""
         return {
             f"{policy.id}#{section.id}": Statement(section.text, (f"policy/{policy.id}",), f"{policy.id}#{section.id}")
-            for policy in self._shop.policies()
+            for policy in self._shop.rules.policies()
             for section in customer_sections(policy, slots=True)
         }
 

@@ -8,6 +8,7 @@ import msgspec
 
 import parbake_semantic
 from retail_assistant.shop.voices import is_named
+from retail_assistant.shop.words import VETOES
 
 
 class Turn(msgspec.Struct, frozen=True, dict=True):
@@ -29,7 +30,7 @@ class Turn(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def screened(self) -> parbake_semantic.Screened:
         """The message, judged by itself once."""
-        return parbake_semantic.screen(self.message)
+        return parbake_semantic.screen(self.message, VETOES)
 
     @property
     def earlier_questions(self) -> list[str]:

@@ -25,6 +25,7 @@ from retail_assistant.faq.vocabulary import UNANSWERED, is_stated
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.knowledge.views import Exploration, LoggedQuery
 from retail_assistant.shop.policies import Policy
+from retail_assistant.shop.words import VETOES, VOCABULARY
 from retail_assistant.understand.words import bare
 
 MAX_WORDINGS = 800
@@ -89,7 +90,7 @@ def _calibrated(
     entries = {name: found for name, texts in {**aliases, **refused}.items() if (found := _usable(texts))}
     new = list(dict.fromkeys(text for texts in entries.values() for text in texts if text not in known))
     known |= dict(zip(new, embedder.embed(new), strict=True))
-    bank = parbake_semantic.QuestionBank(embedder, bound=BOUND, scope=SCOPE)
+    bank = parbake_semantic.QuestionBank(embedder, bound=BOUND, scope=SCOPE, vetoes=VETOES)
     for name, texts in entries.items():
         enter = bank.refuse if name in refused else bank.add
         enter(name, texts, vectors=np.stack([known[text] for text in texts]))
@@ -104,7 +105,8 @@ def _usable(texts: Iterable[str]) -> list[str]:
 
 def is_shareable(text: str) -> bool:
     """Whether a question may enter the shared bank: it has no personal data and no instruction to the assistant."""
-    return not parbake_semantic.is_personal(text) and parbake_semantic.screen(text).refusal not in NOT_SHARED
+    refusal = parbake_semantic.screen(text, VETOES).refusal
+    return refusal not in NOT_SHARED and not parbake_semantic.is_personal(text, VOCABULARY)
 
 
 def _confirmed(
@@ -115,7 +117,7 @@ def _confirmed(
     Agreement between retrieval and bank is weak evidence, because both use the same vectors.
     """
     stated = {s.id: [s.title, s.text, *tagged.get(s.id, ())] for s in sections}
-    waiting, found = parbake_semantic.Explorations(), defaultdict(list)
+    waiting, found = parbake_semantic.Explorations(vetoes=VETOES), defaultdict(list)
     for one in explored:
         if is_stated(one.text, stated.get(one.answer, ())) and waiting.note(one.text, one.answer, one.shopper):
             found[one.answer].append(bare(one.text))

@@ -14,6 +14,7 @@ from retail_assistant.faq.conversation import Conversation
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.faq.vocabulary import Vocabulary
 from retail_assistant.knowledge.embedding import query_embedding
+from retail_assistant.shop.words import VETOES
 
 T = TypeVar("T")
 tasks = pb.Registry()
@@ -64,7 +65,7 @@ class Desk(msgspec.Struct, frozen=True):
         match = verdict.match
         if match is None:
             return FaqMatch("", 0.0, verdict.reason) if verdict.reason else None
-        reason = parbake_semantic.veto(message, match.alias) or verdict.reason
+        reason = parbake_semantic.veto(message, match.alias, VETOES) or verdict.reason
         if not reason and not match.is_exact and self.vocabulary.names_another(question, match.answer):
             reason = ANOTHER_SECTION
         if (not reason or reason in LEARNS) and said.decides(question, match.answer, self.vocabulary):
@@ -92,7 +93,7 @@ _desks = PerBank[Desk]()
 
 
 def _desk(snapshot: parbake_semantic.BankSnapshot, embedder: Embedder) -> Desk:
-    bank = parbake_semantic.QuestionBank(embedder)
+    bank = parbake_semantic.QuestionBank(embedder, vetoes=VETOES)
     bank.take(snapshot)
     return Desk(bank, Vocabulary(snapshot.bank))
 

@@ -12,7 +12,7 @@ from retail_assistant.http.chat import error_members as chat_members
 from retail_assistant.http.checkout import CheckoutRoutes, changed_total
 from retail_assistant.http.complaints import ComplaintRoutes
 from retail_assistant.http.page import ROUTES as PAGE
-from retail_assistant.http.shop import ShopRoutes
+from retail_assistant.http.shop import shop_routes
 from retail_assistant.http.storefront import StorefrontRoutes
 from retail_assistant.http.suggestions import SuggestionRoutes
 from retail_assistant.live import LiveShop
@@ -30,10 +30,10 @@ def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[Route]:
     live: LiveShop = app.settings.resources[LiveShop]
     writers: PerThread = app.settings.resources[PerThread]
     chat = ChatRoutes(app, assistant, live)
-    shop, complaints = ShopRoutes(app, writers), ComplaintRoutes(app, writers, rules)
+    complaints = ComplaintRoutes(app, writers, rules)
     storefront, suggestions = StorefrontRoutes(app, live, writers), SuggestionRoutes(app, live, writers)
-    rooms = (chat, shop, storefront, CheckoutRoutes(app, writers), suggestions, complaints)
-    return [*PAGE, *(route for room in rooms for route in room.routes())]
+    rooms = (storefront, CheckoutRoutes(app, writers), suggestions, complaints)
+    return [*PAGE, *chat.routes(), *shop_routes(app, writers), *(route for room in rooms for route in room.routes())]
 
 
 def error_members(request: HttpRequest, error: pb.ParbakeError) -> dict[str, Any]:

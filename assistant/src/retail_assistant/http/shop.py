@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
 
 import parbake as pb
-from parbake.http import Handler, HttpRequest, Response, Route, json_response
-from retail_assistant.http.acknowledged import CHANGES, WRITTEN, WRITTEN_NEW, acknowledged
-from retail_assistant.http.writes import ONCE, commit
+from parbake.http import HttpRequest, Response, Route, json_response
+from retail_assistant.http.acknowledged import CHANGES, WRITTEN_NEW
+from retail_assistant.http.shop_file import ShopFile, read, write
 from retail_assistant.shop import queries, records
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.policies import Fact, render_policy
@@ -104,192 +104,218 @@ class ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
     body: str
 
 
-class ShopRoutes:
-    """Handlers over one shop file."""
+class PolicyRoutes:
+    """What the shop states: its policies."""
 
-    def __init__(self, app: pb.App, connections: PerThread) -> None:
-        """``connections`` write to the shop file."""
-        self._app = app
-        self._connections = connections
+    def __init__(self, file: ShopFile) -> None:
+        """``file`` is the shop's."""
+        self._file = file
 
     def routes(self) -> list[Route]:
         """The routes: everybody may read, and only operators may write."""
-        reads: list[tuple[str, Handler]] = [
-            ("/shop/policies", self.list_policies),
-            ("/shop/policies/{id}", self.get_policy),
-            ("/shop/products/{asin}", self.get_product),
-            ("/shop/inventory/{asin}", self.get_inventory),
-            ("/shop/promotions", self.list_promotions),
-            ("/shop/carts/{user}", self.get_cart),
-            (CHANGES, self.change),
-        ]
-        writes: list[tuple[str, str, Handler, tuple[int, ...]]] = [
-            ("PUT", "/shop/policies/{id}", self.put_policy, WRITTEN),
-            ("DELETE", "/shop/policies/{id}", self.delete_policy, WRITTEN),
-            ("PUT", "/shop/products/{asin}", self.put_product, WRITTEN),
-            ("DELETE", "/shop/products/{asin}", self.delist, WRITTEN),
-            ("PUT", "/shop/prices/{asin}", self.put_price, WRITTEN),
-            ("PUT", "/shop/inventory/{asin}", self.put_inventory, WRITTEN),
-            ("PUT", "/shop/promotions/{id}", self.put_promotion, WRITTEN),
-            ("DELETE", "/shop/promotions/{id}", self.delete_promotion, WRITTEN),
-            ("PUT", "/shop/carts/{user}", self.put_cart, WRITTEN),
-            ("POST", "/shop/purchases", self.purchase, WRITTEN_NEW),
-            ("POST", "/shop/views", self.view, WRITTEN_NEW),
-            ("POST", "/shop/reviews", self.review, WRITTEN_NEW),
-        ]
         return [
-            *(Route("GET", path, handler) for path, handler in reads),
-            *(
-                Route(method, path, handler, "operators", statuses=statuses, headers=ONCE)
-                for method, path, handler, statuses in writes
-            ),
-            Route("POST", "/shop/sessions", self.start_session, "operators", statuses=(202,)),
+            read("/shop/policies", self.list_policies),
+            read("/shop/policies/{id}", self.get_policy),
+            write("PUT", "/shop/policies/{id}", self.put_policy),
+            write("DELETE", "/shop/policies/{id}", self.delete_policy),
         ]
 
     async def list_policies(self, _: HttpRequest) -> Response:
         """All policies."""
-        return json_response({"policies": await self._read(queries.list_policies)})
+        return json_response({"policies": await self._file.read(queries.list_policies)})
 
     async def get_policy(self, request: HttpRequest) -> Response:
         """One policy, with its prose as customers read it."""
-        policy = await self._read(lambda c: queries.get_policy(c, request.parameters["id"]))
+        policy = await self._file.read(lambda c: queries.get_policy(c, request.parameters["id"]))
         return json_response({**msgspec.to_builtins(policy), "sections": render_policy(policy)})
 
     async def put_policy(self, request: HttpRequest, *, body: PolicyBody, arguments: PolicyArguments) -> Response:
         """Change a policy, or add one with ``?create=true``; returns once the change is acknowledged."""
-        name, now = request.parameters["id"], self._app.settings.clock.now()
+        name, now = request.parameters["id"], self._file.now()
 
-        def write(conn: Conn) -> int:
+        def put(conn: Conn) -> int:
             return records.put_policy(
                 conn, name, title=body.title, body=body.body, facts=body.facts, create=arguments.create, now=now
             )
 
-        return await self._write(request, write)
+        return await self._file.write(request, put)
 
     async def delete_policy(self, request: HttpRequest) -> Response:
         """Remove a policy."""
-        name, now = request.parameters["id"], self._app.settings.clock.now()
-        return await self._write(request, lambda c: records.delete_policy(c, name, now=now))
+        name, now = request.parameters["id"], self._file.now()
+        return await self._file.write(request, lambda c: records.delete_policy(c, name, now=now))
+
+
+class ProductRoutes:
+    """What the shop sells, at which price: products, stock and promotions."""
+
+    def __init__(self, file: ShopFile) -> None:
+        """``file`` is the shop's."""
+        self._file = file
+
+    def routes(self) -> list[Route]:
+        """The routes: everybody may read, and only operators may write."""
+        return [
+            read("/shop/products/{asin}", self.get_product),
+            read("/shop/inventory/{asin}", self.get_inventory),
+            read("/shop/promotions", self.list_promotions),
+            write("PUT", "/shop/products/{asin}", self.put_product),
+            write("DELETE", "/shop/products/{asin}", self.delist),
+            write("PUT", "/shop/prices/{asin}", self.put_price),
+            write("PUT", "/shop/inventory/{asin}", self.put_inventory),
+            write("PUT", "/shop/promotions/{id}", self.put_promotion),
+            write("DELETE", "/shop/promotions/{id}", self.delete_promotion),
+        ]
 
     async def get_product(self, request: HttpRequest) -> Response:
         """One product with its live price and stock."""
         asin = request.parameters["asin"]
 
-        def read(conn: Conn) -> dict[str, Any]:
+        def found(conn: Conn) -> dict[str, Any]:
             product = queries.get_product(conn, asin)
             live = {"cents": queries.get_price(conn, asin).cents, "quantity": queries.get_stock(conn, asin).quantity}
             return {**msgspec.to_builtins(product), **live}
 
-        return json_response(await self._read(read))
+        return json_response(await self._file.read(found))
 
     async def put_product(self, request: HttpRequest, *, body: ProductBody) -> Response:
         """Add or change a product; a body of prices or stock only raises no tag."""
-        asin, now = request.parameters["asin"], self._app.settings.clock.now()
+        asin, now = request.parameters["asin"], self._file.now()
         fields = _given(body, leave_out=("cents", "quantity"))
 
-        def write(conn: Conn) -> int | None:
+        def put(conn: Conn) -> int | None:
             if fields:
                 return records.put_product(conn, asin, now=now, cents=body.cents, quantity=body.quantity, **fields)
             records.set_live(conn, asin, cents=body.cents, quantity=body.quantity, now=now)
             return None
 
-        return await self._write(request, write)
+        return await self._file.write(request, put)
 
     async def delist(self, request: HttpRequest) -> Response:
         """Take a product off sale."""
-        asin, now = request.parameters["asin"], self._app.settings.clock.now()
-        return await self._write(request, lambda c: records.delist(c, asin, now=now))
+        asin, now = request.parameters["asin"], self._file.now()
+        return await self._file.write(request, lambda c: records.delist(c, asin, now=now))
 
     async def put_price(self, request: HttpRequest, *, body: PriceBody) -> Response:
         """Set a price: live, so it raises no tag."""
-        asin, now = request.parameters["asin"], self._app.settings.clock.now()
-        return await self._write(request, lambda c: records.set_price(c, asin, body.cents, now=now))
+        asin, now = request.parameters["asin"], self._file.now()
+        return await self._file.write(request, lambda c: records.set_price(c, asin, body.cents, now=now))
 
     async def get_inventory(self, request: HttpRequest) -> Response:
         """The number of copies in stock now."""
-        return json_response(await self._read(lambda c: queries.get_stock(c, request.parameters["asin"])))
+        return json_response(await self._file.read(lambda c: queries.get_stock(c, request.parameters["asin"])))
 
     async def put_inventory(self, request: HttpRequest, *, body: InventoryBody) -> Response:
         """Set stock: live, so it raises no tag."""
         asin = request.parameters["asin"]
-        return await self._write(request, lambda c: records.set_inventory(c, asin, body.quantity))
+        return await self._file.write(request, lambda c: records.set_inventory(c, asin, body.quantity))
 
     async def list_promotions(self, _: HttpRequest) -> Response:
         """The promotions that are running now."""
-        now = self._app.settings.clock.now()
-        return json_response({"promotions": await self._read(lambda c: queries.list_promotions(c, at=now))})
+        now = self._file.now()
+        return json_response({"promotions": await self._file.read(lambda c: queries.list_promotions(c, at=now))})
 
     async def put_promotion(self, request: HttpRequest, *, body: PromotionBody) -> Response:
         """Add or change a promotion."""
         fields, name = _given(body), request.parameters["id"]
-        now = self._app.settings.clock.now()
-        return await self._write(request, lambda c: records.put_promotion(c, name, now=now, **fields))
+        now = self._file.now()
+        return await self._file.write(request, lambda c: records.put_promotion(c, name, now=now, **fields))
 
     async def delete_promotion(self, request: HttpRequest) -> Response:
         """Remove a promotion."""
-        name, now = request.parameters["id"], self._app.settings.clock.now()
-        return await self._write(request, lambda c: records.delete_promotion(c, name, now=now))
+        name, now = request.parameters["id"], self._file.now()
+        return await self._file.write(request, lambda c: records.delete_promotion(c, name, now=now))
+
+
+class ShopperRoutes:
+    """What shoppers do: carts, purchases, views, reviews, and that one has arrived."""
+
+    def __init__(self, file: ShopFile) -> None:
+        """``file`` is the shop's."""
+        self._file = file
+
+    def routes(self) -> list[Route]:
+        """The routes: everybody may read, and only operators may write."""
+        return [
+            read("/shop/carts/{user}", self.get_cart),
+            write("PUT", "/shop/carts/{user}", self.put_cart),
+            write("POST", "/shop/purchases", self.purchase, WRITTEN_NEW),
+            write("POST", "/shop/views", self.view, WRITTEN_NEW),
+            write("POST", "/shop/reviews", self.review, WRITTEN_NEW),
+            Route("POST", "/shop/sessions", self.start_session, "operators", statuses=(202,)),
+        ]
 
     async def get_cart(self, request: HttpRequest) -> Response:
         """A shopper's cart."""
-        return json_response(await self._read(lambda c: queries.get_cart(c, request.parameters["user"])))
+        return json_response(await self._file.read(lambda c: queries.get_cart(c, request.parameters["user"])))
 
     async def put_cart(self, request: HttpRequest, *, body: CartBody) -> Response:
         """Replace a shopper's cart: live, so it raises no tag."""
-        user, now = request.parameters["user"], self._app.settings.clock.now()
-        return await self._write(request, lambda c: records.set_cart(c, user, body.lines, now=now))
+        user, now = request.parameters["user"], self._file.now()
+        return await self._file.write(request, lambda c: records.set_cart(c, user, body.lines, now=now))
 
     async def purchase(self, request: HttpRequest, *, body: ActionBody) -> Response:
         """Buy one copy at what the shopper pays now, the best running promotion taken off."""
-        now = self._app.settings.clock.now()
-        return await self._write(
+        now = self._file.now()
+        return await self._file.write(
             request, lambda c: records.add_purchase(c, shopper=body.shopper, asin=body.asin, now=now), 201
         )
 
     async def view(self, request: HttpRequest, *, body: ActionBody) -> Response:
         """Record that a shopper looked at a product's page; raises no tag."""
-        now = self._app.settings.clock.now()
-        return await self._write(
+        now = self._file.now()
+        return await self._file.write(
             request, lambda c: records.add_view(c, shopper=body.shopper, asin=body.asin, now=now), 201
         )
 
     async def review(self, request: HttpRequest, *, body: ReviewBody) -> Response:
         """Add a review."""
-        now = self._app.settings.clock.now()
+        now = self._file.now()
 
-        def write(conn: Conn) -> int:
+        def put(conn: Conn) -> int:
             return records.add_review(
                 conn, shopper=body.shopper, asin=body.asin, rating=body.rating, body=body.body, now=now
             )
 
-        return await self._write(request, write, 201)
+        return await self._file.write(request, put, 201)
 
     async def start_session(self, _: HttpRequest, *, body: SessionBody) -> Response:
         """Report that a shopper has arrived, so that their recommendations are computed ahead if they are missing."""
         shopper = body.shopper
         if not shopper or not shopper.isprintable() or len(shopper) > LONGEST_NAME:
             raise pb.BadInput(f"shopper must have 1 to {LONGEST_NAME} printable characters", field="shopper")
-        ack = await self._app.touch(f"session/{quote(shopper, safe='')}")
+        ack = await self._file.app.touch(f"session/{quote(shopper, safe='')}")
         return json_response({"stamp": ack.stamp.sequence}, 202)
+
+
+class ChangeRoutes:
+    """Whether a change that was committed is acknowledged."""
+
+    def __init__(self, file: ShopFile) -> None:
+        """``file`` is the shop's."""
+        self._file = file
+
+    def routes(self) -> list[Route]:
+        """The route, which everybody may read."""
+        return [read(CHANGES, self.change)]
 
     async def change(self, request: HttpRequest) -> Response:
         """Whether a committed change is acknowledged. From then on no value from before the change is served."""
         text = request.parameters["position"]
         if not (text.isascii() and text.isdigit() and len(text) < MOST_DIGITS):
             raise pb.BadInput(f"{text[:40]!r} is not a position", field="position")
-        source = self._app.settings.sources[0]
+        source = self._file.app.settings.sources[0]
         if int(text) > (await asyncio.to_thread(source.extent)).last:
             raise pb.errors.UnknownResource(f"no change has the position {text}", field="position")
-        applied = (await self._app.ops.applied())[source.name]
+        applied = (await self._file.app.ops.applied())[source.name]
         return json_response({"position": int(text), "is_acknowledged": int(text) <= applied})
 
-    async def _write(self, request: HttpRequest, write: Callable[[Conn], int | None], status: int = 200) -> Response:
-        """Commit a write, once per ``Idempotency-Key``, and then raise its tags."""
-        now = self._app.settings.clock.now()
-        return await acknowledged(self._app, await commit(self._connections, request, write, now=now), status)
 
-    async def _read(self, read: Callable[[Conn], Any]) -> Any:
-        return await self._connections.read(read)
+def shop_routes(app: pb.App, connections: PerThread) -> list[Route]:
+    """The routes of the system of record; ``connections`` write to its file."""
+    file = ShopFile(app, connections)
+    rooms = (PolicyRoutes(file), ProductRoutes(file), ShopperRoutes(file), ChangeRoutes(file))
+    return [route for room in rooms for route in room.routes()]
 
 
 def _given(body: msgspec.Struct, leave_out: tuple[str, ...] = ()) -> Mapping[str, Any]:

@@ -47,7 +47,9 @@ class SuggestionRoutes:
             raise queries.no_product(asin)
         served = await self._app.serve(recommendations, user, shopper=user, page=asin, count=MOST_SHOWN)
         chosen = [one.asin for one in served.value or ()]
-        offers, segment = await self._connections.read(lambda _: (self._shop.offers(chosen), self._shop.segment(user)))
+        offers, segment = await self._connections.read(
+            lambda _: (self._shop.offers(chosen), self._shop.shoppers.segment(user))
+        )
         shown = one_a_line(o for o in offers if o.product.line != page.line)[:COUNT]
         return json_response(
             {

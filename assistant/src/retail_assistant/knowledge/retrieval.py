@@ -37,7 +37,7 @@ async def retrieval(
 ) -> list[Hit]:
     """Every policy section as it holds now, in the order of the policies, with its nearness to the question."""
     found: list[tuple[Block, str]] = []
-    for policy in shop.policies():
+    for policy in shop.rules.policies():
         found += [(block, policy.title) for block in (await blocks.get(f"policy/{policy.id}")).value or ()]
     return nearness(found, vector)
 

@@ -74,7 +74,7 @@ class Prompts:
         """What is about this shopper alone; it stands behind everything that shoppers share."""
         if not is_named(shopper):
             return ()
-        text = f"The customer is signed in, and belongs to the segment {self._shop.segment(shopper)!r}."
+        text = f"The customer is signed in, and belongs to the segment {self._shop.shoppers.segment(shopper)!r}."
         return (Block("shopper", text, "user"),)
 
     def _moment(self, talk: Talk) -> list[str]:

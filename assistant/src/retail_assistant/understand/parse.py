@@ -17,6 +17,7 @@ from retail_assistant.understand.names.titles import Named
 from retail_assistant.understand.names.vocabulary import Vocabulary
 from retail_assistant.understand.pointing import SHORT, Prices, Titles, find_subjects, only, owned
 from retail_assistant.understand.premises import premise
+from retail_assistant.understand.question import Question
 from retail_assistant.understand.readings import implied, is_asked_of_genre, read_cues
 from retail_assistant.understand.said.concepts import concepts, names_any
 from retail_assistant.understand.said.sayings import in_shop_words
@@ -160,12 +161,9 @@ class Parser:
         named_words = content(rest)
         is_foreign = any(self._is_foreign(word) for word in named_words)
         marked = _cut(question, named, as_word=True)
-        had = owned(marked, named)
-        subjects = find_subjects(
-            question, named, stated, said, page, cents=self._cents, titles=self._titles, is_foreign=is_foreign, had=had
-        )
-        subjects = _of_before(subjects, before, stated)
         core, context = self._core(part, named)
+        asked = Question(question, core, tuple(named), stated, said, page, is_foreign, owned(marked, named))
+        subjects = _of_before(find_subjects(asked, cents=self._cents, titles=self._titles), before, stated)
         stated_fact, beside = premise(marked) if len(named) == 1 and named[0].whole else (None, marked)
         readings = _read(core, context, beside if core == marked else core, has_subject=bool(subjects))
         accepts = said.empty and _ACCEPTS.match(question) is not None
@@ -188,9 +186,8 @@ class Parser:
         wishes = self._changed(said, stated, question, freed) if listing else stated
         goes_on = bool(said.turns) or bool(before)
         follows = goes_on and (bool(_FOLLOWS.search(question)) or len(words(question)) < SHORT)
-        readings = implied(
-            readings, core, stated, themes, subjects, said=said, listing=listing, follows=follows, is_foreign=is_foreign
-        )
+        asked = msgspec.structs.replace(asked, wishes=stated)
+        readings = implied(asked, readings, themes, subjects, listing=listing, follows=follows)
         if listing and not accepts:
             themes |= self._known_themes(rest, words_of(themes | unwanted))
         if not readings and not asks_policies and self._are_of_catalog(core, named_words, said):
@@ -207,7 +204,7 @@ class Parser:
             leftover=named_words,
             hints=tuple(w for w in named_words if self._vocabulary.knows(w) or not self._vocabulary.is_common(w)),
             copies=_copies(untitled),
-            owned=had,
+            owned=asked.had,
             premise=stated_fact,
             off_topic=any(not self._vocabulary.knows(word) for word in off_topic(question)),
         )

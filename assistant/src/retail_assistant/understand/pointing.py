@@ -11,6 +11,7 @@ from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.names.titles import Named
 from retail_assistant.understand.names.volumes import LAST, several_in, volume_in
+from retail_assistant.understand.question import Question
 from retail_assistant.understand.wishes import Wishes
 from retail_assistant.understand.words import number, ordinal, words
 
@@ -58,39 +59,28 @@ _THIS = re.compile(r"\bthis(?: one| book)?\b")
 _COMPARES = re.compile(r"\b(?:than|or|vs|versus|compare|better|cheaper|difference)\b")
 
 
-def find_subjects(
-    question: str,
-    named: Sequence[Named],
-    wishes: Wishes,
-    said: Dialogue,
-    page: str,
-    *,
-    cents: Prices,
-    titles: Titles = str,
-    is_foreign: bool = False,
-    had: Sequence[int] = (),
-) -> tuple[Subject, ...]:
+def find_subjects(asked: Question, *, cents: Prices, titles: Titles = str) -> tuple[Subject, ...]:
     """Find the products that a question is about.
 
+    A question with a word that nothing in the shop has must point at a product to be about one. It is not about the
+    volumes that the shopper says to have, if they are several.
+
     Args:
-        question: The question in lower case.
-        named: The titles that it names.
-        wishes: The wishes that it states.
-        said: The conversation so far.
-        page: The asin of the product whose page is open, or an empty text.
+        asked: The question.
         cents: The present prices.
         titles: The titles of products.
-        is_foreign: Whether it has a word that nothing in the shop has. Then it must point at a product to be about one.
-        had: The volumes that the shopper says to have. If they are several, it is not about them.
 
     Returns:
         The products, each narrowed by the volume and the format that the question states.
     """
+    question, wishes, said, page = asked.text, asked.wishes, asked.said, asked.page
     form = only(wishes.formats)
-    stated = (None,) if len(had) > 1 else several_in(question) or (wishes.volume,)
-    if named and len(had) > 1:
-        named = [msgspec.structs.replace(n, volume=None, more=()) for n in named]
-    if named:
+    has_several = len(asked.had) > 1
+    stated = (None,) if has_several else several_in(question) or (wishes.volume,)
+    if asked.named:
+        named = asked.named
+        if has_several:
+            named = tuple(msgspec.structs.replace(n, volume=None, more=()) for n in named)
         return _by_title(question, named, wishes, page, stated)
     if chosen := _of_shown(question, said, form, cents) or _by_word(question, said, form, titles):
         return chosen
@@ -100,7 +90,7 @@ def find_subjects(
     if page and ((points and is_new) or not said.focus or said.focus == page):  # else the conversation has moved on
         return tuple(Subject("", "page", page, volume=v, format=form) for v in volumes)
     goes_on = len(words(question)) < SHORT or _GOES_ON.match(question) is not None
-    if points or (goes_on and not is_foreign and not wishes.authors):
+    if points or (goes_on and not asked.is_foreign and not wishes.authors):
         if said.focus:
             return tuple(Subject("", "focus", said.focus, volume=v, format=form) for v in volumes)
         if page:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from retail_assistant.understand.ask import Kind, Reading, Subject
 from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.question import Question
 from retail_assistant.understand.said.concepts import names_any
 from retail_assistant.understand.said.cues import CUES
 from retail_assistant.understand.said.order_cues import ORDER_CUES
@@ -94,30 +95,25 @@ def read_cues(core: str, context: str, *, has_subject: bool) -> tuple[Reading, .
 
 
 def implied(
+    asked: Question,
     readings: Sequence[Reading],
-    core: str,
-    wishes: Wishes,
     themes: frozenset[str],
     subjects: Sequence[Subject],
     *,
-    said: Dialogue,
     listing: bool,
     follows: bool,
-    is_foreign: bool = False,
 ) -> tuple[Reading, ...]:
     """The readings, with those that follow from what is named, or from the question before.
 
     Args:
+        asked: The question.
         readings: What the words say.
-        core: The question.
-        wishes: The wishes that it states.
         themes: The themes that it names.
         subjects: The products that it is about.
-        said: The conversation so far.
         listing: Whether it changes the list that was shown.
         follows: Whether it goes on from what was said.
-        is_foreign: Whether it has a word that nothing in the shop has.
     """
+    core, wishes, said = asked.core, asked.wishes, asked.said
     more = _of_own(core, said, subjects)
     if listing:
         refined: Kind = "trending" if _is_genre_alone(said, wishes) else "list"
@@ -145,7 +141,7 @@ def implied(
             said.kind == "compare" and themes,
             wishes.genres and said.kind in ("offer", "facts") and (not subjects or "instead" in core),
             wishes.authors,
-            is_foreign and said.kind in ("orders", "cart", "offer"),
+            asked.is_foreign and said.kind in ("orders", "cart", "offer"),
         )
     )
     if said.kind in _CARRIED and follows and strongest < CARRIED and not is_other:

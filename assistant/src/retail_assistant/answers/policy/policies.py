@@ -55,14 +55,14 @@ class PolicyAnswers:
 
     async def section(self, name: str) -> Found:
         """One section by its name, as a sure answer; nothing if there is no such section any more."""
-        policy = self._shop.policy(name.partition("#")[0])
+        policy = self._shop.rules.policy(name.partition("#")[0])
         title = next((s.title for s in policy.sections if f"{policy.id}#{s.id}" == name), "") if policy else ""
         found = await self.find(title) if title else Found()
         return found.only(name)
 
     def is_about(self, name: str, concept: str) -> bool:
         """Whether a section's policy is about a concept, by its title."""
-        policy = self._shop.policy(name.partition("#")[0])
+        policy = self._shop.rules.policy(name.partition("#")[0])
         return policy is not None and concept in concepts(policy.title.lower())
 
     async def _untrained(self, text: str) -> Found:
@@ -80,12 +80,12 @@ class PolicyAnswers:
 
     def may_differ(self, shopper: str, text: str) -> bool:
         """Whether a shopper's segment may have a rule of its own for what a question is about."""
-        segment = self._shop.segment(shopper) if concepts(text) & _FOR_SEGMENTS else ""
-        return any(_names(segment, s.text) for policy in self._shop.policies() for s in policy.sections)
+        segment = self._shop.shoppers.segment(shopper) if concepts(text) & _FOR_SEGMENTS else ""
+        return any(_names(segment, s.text) for policy in self._shop.rules.policies() for s in policy.sections)
 
     def _of_segment(self, asked: Asked, found: Found) -> Block | None:
         """The section that has a rule of the shopper's own segment for what is asked, if the best one has none."""
-        segment = self._shop.segment(asked.shopper) if asked.is_known else ""
+        segment = self._shop.shoppers.segment(asked.shopper) if asked.is_known else ""
         first = found.ranked[0].block.plain
         about = concepts(asked.ask.text) & concepts(first.lower()) & _FOR_SEGMENTS
         if not about or _names(segment, first):
@@ -99,7 +99,7 @@ class PolicyAnswers:
             return Draft(NOT_STATED)
         best = found.ranked[0].block
         if not found.is_answered:
-            policy = self._shop.policy(best.source.partition("/")[2])
+            policy = self._shop.rules.policy(best.source.partition("/")[2])
             nearest = f"\u201c{best.title}\u201d" + (f" ({policy.title})" if policy else "")
             return Draft(f"{NOTHING_STATED}. The nearest that they have is the section {nearest}; "
                          "our support team can tell you more.",

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
+from retail_assistant.shop.data_file import pattern, read
 from retail_assistant.understand.said.places import place
-from retail_assistant.understand.said.said_of_orders import ORDERS
-from retail_assistant.understand.said.said_of_service import SERVICE
-from retail_assistant.understand.said.seldom_stated import SPOKEN
 
-_PATTERNS = {name: re.compile(rf"\b(?:{'|'.join(spoken)})") for name, spoken in (ORDERS | SERVICE | SPOKEN).items()}
+
+def _read(name: str) -> dict[str, re.Pattern[str]]:
+    """The pattern of each concept of a file."""
+    path = Path(__file__).with_name(name)
+    return {
+        concept: pattern(rf"\b(?:{'|'.join(spoken)})", f"{name}: {concept}")
+        for concept, spoken in read(path, dict[str, tuple[str, ...]]).items()
+    }
+
+
+_SPOKEN = _read("seldom_stated.toml")
+_PATTERNS = _read("said_of_orders.toml") | _read("said_of_service.toml") | _SPOKEN
 _UNOPENED = re.compile(
     r"\b(?:not|never|without)\b[^.?!]{0,25}\b(?:open\w*|unwrapp\w+|(?:tak\w+|touch\w+) (?:off )?(?:the )?"
     r"(?:wrapp\w+|plastic|foil|seal))\b"
@@ -40,7 +50,7 @@ TROUBLES = frozenset({"damaged", "misprint", "wrong_item", "dent", "file_fault"}
 """The concepts of a trouble with a book, of which it matters that the book arrived with it."""
 _ABROAD = {"express": "express_abroad", "pickup": "pickup_abroad"}
 """What a shop may have at home and not abroad."""
-SELDOM_STATED = frozenset(SPOKEN) | frozenset(_ABROAD.values())
+SELDOM_STATED = frozenset(_SPOKEN) | frozenset(_ABROAD.values())
 """What customers ask of any shop, and only some state."""
 OF_SERVICE = frozenset(
     {

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-SAYINGS: dict[str, tuple[str, ...]] = {
-    "science fiction": ("sci-fi", "scifi", "sci fi", "science-fiction", "sf", "space opera"),
-    "fantasy": ("fantasies",),
-    "horror": ("scary", "horrors", "creepy", "spooky"),
-    "comedy": ("funny", "comedies", "humor", "humour", "humorous", "hilarious"),
-    "romance": ("romantic", "romances", "love story", "love stories"),
-    "mystery": ("mysteries", "whodunit", "whodunnit", "detective story", "detective stories", "crime"),
-    "thriller": ("thrillers", "suspense"),
-    "sports": ("sport", "sporty"),
-    "historical": ("history", "historic"),
-    "cooking": ("cookery", "culinary", "food"),
-    "slice of life": ("slice-of-life",),
-    "action": ("action-packed",),
-    "paperback": ("paperbacks", "softcover", "softcovers", "soft cover", "softback"),
-    "hardcover": ("hardcovers", "hardback", "hardbacks", "hard cover", "hard back", "hardbound"),
-    "digital": (
-        "ebook",
-        "ebooks",
-        "e-book",
-        "e-books",
-        "e book",
-        "kindle",
-        "epub",
-        "digital edition",
-        "digitally",
-        "e-reader",
-        "ereader",
-        "e reader",
-        "tablet",
-        "ipad",
-    ),
-}
-SEVERAL: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("print", "printed", "physical", "in print", "on paper", "paper"), ("paperback", "hardcover")
-)
-"""Words for more than one format."""
+import msgspec
+
+from retail_assistant.shop.data_file import read
+
+
+class _Names(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Other words for a genre or a format, and words for more than one format."""
+
+    names: dict[str, tuple[str, ...]]
+    several: dict[str, tuple[str, ...]]
+
+
+_NAMES = read(Path(__file__).with_name("sayings.toml"), _Names)
+SAYINGS, SEVERAL = _NAMES.names, _NAMES.several
 _SAME = (
     (re.compile(
         r"\be-?books?\b|\be book\b|\bkindle (?:books?|editions?)\b|\bdigital (?:books?|files?|copy|copies)\b"),

@@ -5,18 +5,15 @@ A seed draws from lists by position: whoever changes the order of a list changes
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from retail_assistant.shop.errors import ShopError
+from retail_assistant.shop.data_file import read
 from retail_assistant.shop.policies import Fact
 
 _FOLDER = Path(__file__).parent
-Kind = TypeVar("Kind")
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,11 +133,3 @@ def titles() -> Titles:
 def reviews() -> ReviewTexts:
     """What reviews are put together from."""
     return read(_FOLDER / "reviews.toml", ReviewTexts)
-
-
-def read(path: Path, kind: type[Kind]) -> Kind:
-    """Read a file; raises :class:`ShopError`, which names the file and the field or line, if it is malformed."""
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), kind, str_keys=True)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ShopError(f"{path.name}: {error}") from error

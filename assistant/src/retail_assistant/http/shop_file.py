@@ -1,0 +1,61 @@
+"""Reads and writes of the shop's file for routes, and the routes themselves: who may use them, and how they answer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+import parbake as pb
+from parbake.http import Handler, HttpRequest, Response, Route
+from retail_assistant.http.acknowledged import WRITTEN, acknowledged
+from retail_assistant.http.writes import ONCE, commit
+from retail_assistant.shop.connections import PerThread
+
+T = TypeVar("T")
+
+
+class ShopFile:
+    """The shop's file as routes use it, with the app that is told of changes."""
+
+    def __init__(self, app: pb.App, connections: PerThread) -> None:
+        """``connections`` write to the file."""
+        self.app = app
+        self._connections = connections
+
+    def now(self) -> float:
+        """The time by the app's clock."""
+        return self.app.settings.clock.now()
+
+    async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """What ``read`` finds."""
+        return await self._connections.read(read)
+
+    async def write(
+        self, request: HttpRequest, write: Callable[[sqlite3.Connection], int | None], status: int = 200
+    ) -> Response:
+        """Commit a write, once per ``Idempotency-Key``, and then raise its tags.
+
+        Args:
+            request: The request that asked for it.
+            write: Writes, and returns the position of the change.
+            status: The status of the answer once the change is acknowledged.
+        """
+        return await acknowledged(self.app, await commit(self._connections, request, write, now=self.now()), status)
+
+
+def read(path: str, handler: Handler) -> Route:
+    """A route that everybody may read."""
+    return Route("GET", path, handler)
+
+
+def write(method: str, path: str, handler: Handler, statuses: tuple[int, ...] = WRITTEN) -> Route:
+    """A route by which operators write, once per key.
+
+    Args:
+        method: The method.
+        path: The path.
+        handler: Writes.
+        statuses: How it answers.
+    """
+    return Route(method, path, handler, "operators", statuses=statuses, headers=ONCE)
