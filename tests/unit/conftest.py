@@ -11,7 +11,7 @@ from tests.unit.shopfloor import World
 from parbake_semantic.embedders.minilm import MiniLm
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("src", "assistant/src", "tests", "benchmarks")
+FOLDERS = ("src", "assistant/src", "tests", "benchmarks", "tools")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import ast
 import collections
+import re
 
 import pytest
 from tests.unit.import_graph import circles, graph, modules, room_graph
@@ -101,3 +102,39 @@ def test_an_app_has_few_methods():
     """``App`` has at most twenty public names."""
     public = [name for name in vars(pb.App) if not name.startswith("_")]
     assert len(public) <= METHODS, public
+
+
+def test_what_only_its_own_module_uses_is_underscored(root, source_files):
+    """A constant or a plain function of a package that no other file names begins with an underscore."""
+    pages = [
+        *(root / "docs").rglob("*.md"),
+        *(root / "scripts").glob("*.py"),
+        *root.glob("*.md"),
+        root / "pyproject.toml",
+    ]
+    named = collections.defaultdict(set)
+    for path in [*source_files, *pages]:
+        for word in set(re.findall(r"\b[A-Za-z]\w+\b", path.read_text())):
+            named[word].add(path)
+    alone = [
+        f"{path.relative_to(root)}: {name}"
+        for path in source_files
+        if path.is_relative_to(root / "src") and not path.name.startswith("__")
+        for name in plain_names(ast.parse(path.read_text()))
+        if named[name] == {path}
+    ]
+    assert alone == []
+
+
+def plain_names(tree):
+    """Yield the public constants of a module, and its public functions without decorators."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list:
+            names = [node.name]
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
+            names = [name for name in found if name.isupper() and len(name) > 1]
+        else:
+            names = []
+        yield from (name for name in names if not name.startswith("_"))

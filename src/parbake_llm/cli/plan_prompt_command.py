@@ -33,10 +33,10 @@ EXAMPLE = {
 
 BookFile = Annotated[Path | None, typer.Option(help="a dated cost book, as JSON")]
 command = typer.Typer(add_completion=False)
-PLAN_EPILOG = "Example: parbake prompt plan trace.jsonl --book book.json --provider anthropic --model claude-sonnet"
+_PLAN_EPILOG = "Example: parbake prompt plan trace.jsonl --book book.json --provider anthropic --model claude-sonnet"
 
 
-@command.command(epilog=PLAN_EPILOG)
+@command.command(epilog=_PLAN_EPILOG)
 def plan(
     trace: Annotated[
         Path,

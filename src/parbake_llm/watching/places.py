@@ -20,14 +20,14 @@ def place_of(generator: Generator) -> CachePlace:
     return CachePlace(str(getattr(generator, "provider", name)), str(getattr(generator, "model", name)), name)
 
 
-def rules_of(generator: Generator) -> CacheRules:
+def _rules_of(generator: Generator) -> CacheRules:
     """How that cache works; :data:`parbake_llm.writing.placement.NO_CACHE` if the generator does not say."""
     return getattr(generator, "rules", None) or NO_CACHE
 
 
 def cache_of(generator: Generator) -> tuple[CachePlace, CacheRules]:
     """The cache that a generator's requests meet, and how it works."""
-    return place_of(generator), rules_of(generator)
+    return place_of(generator), _rules_of(generator)
 
 
 def rules_named(generator: Generator, name: str) -> CacheRules | None:
@@ -37,4 +37,4 @@ def rules_named(generator: Generator, name: str) -> CacheRules | None:
         generator: The generator.
         name: The name.
     """
-    return next((rules_of(one) for one in members_of(generator) if one.name == name), None)
+    return next((_rules_of(one) for one in members_of(generator) if one.name == name), None)

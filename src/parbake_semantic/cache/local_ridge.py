@@ -19,7 +19,7 @@ from parbake_semantic.policies.policy import Match, Ranking
 from parbake_semantic.policies.ridge import GAIN, MAX_ALIASES, RIDGE
 from parbake_semantic.text.arrays import Floats, Places, Vectors, unit_rows
 
-NEIGHBOURS = 64
+_NEIGHBOURS = 64
 
 
 class Neighbours:
@@ -89,7 +89,7 @@ class Neighbours:
         """The best answer (its number, as text) for a unit vector; ``None`` if nothing is stored."""
         if not self._owner:
             return None
-        places, cosines, near = self._index.nearest(vector, NEIGHBOURS)
+        places, cosines, near = self._index.nearest(vector, _NEIGHBOURS)
         owner = [self._owner[i] for i in places]
         answers = list(dict.fromkeys(owner))
         group = np.array([answers.index(o) for o in owner])

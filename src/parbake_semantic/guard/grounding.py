@@ -21,16 +21,16 @@ from parbake_semantic.guard.statements import FREE_CLAIM, Reader, Statement, num
 from parbake_semantic.vocabulary import NEUTRAL, Vocabulary
 
 Fault = Literal["number", "subject", "polarity", "nowhere"]
-MOST_FOREIGN, FOREIGN = 2, 0.4
+_MOST_FOREIGN, FOREIGN = 2, 0.4
 """How many content words from nowhere a sentence may have, and which share of its words they may be."""
-CLEARLY, CLEARLY_OTHER, CLEARLY_TEXT = 0.45, 0.9, 1.2
+_CLEARLY, _CLEARLY_OTHER, _CLEARLY_TEXT = 0.45, 0.9, 1.2
 """By how much nearer a statement about something else must be, with a number of the same kind and without, or its whole
 text; a word that only one statement has counts 1."""
-FEW, ECHOED = 3, 0.5
+FEW, _ECHOED = 3, 0.5
 """A yes or no with fewer content words says what the question says, of which the evidence must have this share."""
-LENGTH = 4
+_LENGTH = 4
 """Added to the length of a statement when it is compared by the share of its words, so that short ones do not win."""
-SAME = 0.02
+_SAME = 0.02
 """By which share two durations may differ and still be the same, such as two years and 24 months."""
 _LEAD = re.compile(r"^\W*(yes|yep|sure|of course|certainly|absolutely|no|nope|unfortunately)\b[,.!:]?", re.IGNORECASE)
 _I = re.compile(r"\bI(?:['\u2019]|\b)")
@@ -83,7 +83,7 @@ def unsupported(
         return _echo(said, asked | spoken, told, affirms=affirms)
     foreign = spoken - told.words
     is_only_number = len(spoken) < FEW and has_number
-    if len(foreign) > MOST_FOREIGN or (len(foreign) > FOREIGN * len(spoken) and not is_only_number):
+    if len(foreign) > _MOST_FOREIGN or (len(foreign) > FOREIGN * len(spoken) and not is_only_number):
         return Unsupported("nowhere", " ".join(sorted(foreign)))
     if fault := _first(_polarity(one, told) for one in said if one.words):
         return fault
@@ -120,7 +120,7 @@ class _Told:
 
     def share(self, said: Statement, one: Statement) -> float:
         """The same, as a share of a statement's length."""
-        return self.weight(one.words & said.words) / (LENGTH + len(one.words))
+        return self.weight(one.words & said.words) / (_LENGTH + len(one.words))
 
 
 @lru_cache(256)
@@ -150,10 +150,10 @@ def _is_of_another(claim: Claim, said: Statement, told: _Told, having: Sequence[
     nearest = max(told.weight(one.around & about) for one in having)
     nearest_text = max(told.weight(one.text & about) for one in having)
     for other in told.statements:
-        margin = CLEARLY if any(c.kind == claim.kind for c in other.numbers) else CLEARLY_OTHER
+        margin = _CLEARLY if any(c.kind == claim.kind for c in other.numbers) else _CLEARLY_OTHER
         is_nearer = (
             told.weight(other.words & about) > nearest + margin
-            or told.weight(other.text & about) > nearest_text + CLEARLY_TEXT
+            or told.weight(other.text & about) > nearest_text + _CLEARLY_TEXT
         )
         if is_nearer and other not in having:
             return True
@@ -178,12 +178,12 @@ def _has(one: Statement, claim: Claim) -> bool:
     if claim.kind != "duration":
         return False
     days = float(claim.value)
-    return any(c.kind == "duration" and abs(float(c.value) - days) <= SAME * days for c in one.numbers)
+    return any(c.kind == "duration" and abs(float(c.value) - days) <= _SAME * days for c in one.numbers)
 
 
 def _echo(said: Sequence[Statement], asked: frozenset[str], told: _Told, *, affirms: bool) -> Unsupported | None:
     """Whether a mere yes or no fits: the evidence must be about what is asked, and affirm or deny it."""
-    if len(asked & told.words) < ECHOED * len(asked):
+    if len(asked & told.words) < _ECHOED * len(asked):
         return Unsupported("nowhere")
     nearest = max(told.statements, key=lambda one: len(one.words & asked))
     affirms = affirms and not any(one.denied for one in said)

@@ -24,7 +24,7 @@ from parbake_semantic.policies.risk import Per, lowest_threshold
 from parbake_semantic.text.arrays import Flags, Floats, Places
 
 PRIOR = 0.2
-FOLDS = 10
+_FOLDS = 10
 _FEWEST_ANSWERS = 2
 
 
@@ -212,7 +212,7 @@ def cross_fitted(found: Trials, weights: Floats, seed: int) -> Floats:
         Log odds, shape (t,).
     """
     order = np.random.default_rng(seed).permutation(int(found.cluster.max()) + 1)
-    fold = (order % FOLDS)[found.cluster]
+    fold = (order % _FOLDS)[found.cluster]
     odds = np.empty(len(fold))
     for held in np.unique(fold):
         rest = fold != held

@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 
 MOST_WORDS = 100
-MOST_LETTERS = 1_000
+_MOST_LETTERS = 1_000
 
 _BEFORE, _AFTER = " ¿¡", " .,;:?"
 _PUNCTUATION = " .,;:!?\"'()[]¿¡"
@@ -77,7 +77,7 @@ def main_script(text: str) -> str:
     return max(counts, key=counts.__getitem__) if counts else ""
 
 
-def mixes_scripts(text: str) -> bool:
+def _mixes_scripts(text: str) -> bool:
     """Whether one word holds letters of two scripts, as look-alike letters do (Unicode Technical Standard 39)."""
     if text.isascii():
         return False
@@ -90,7 +90,7 @@ def mixes_scripts(text: str) -> bool:
 
 def unusable(text: str) -> str | None:
     """The reason code why a text cannot be a question, or ``None``."""
-    if len(text) > MOST_LETTERS:
+    if len(text) > _MOST_LETTERS:
         return "too_long"
     plain = normalize(text)
     if not plain.strip(_PUNCTUATION):
@@ -99,4 +99,4 @@ def unusable(text: str) -> str | None:
         return "no_words"
     if plain.count(" ") >= MOST_WORDS:
         return "too_long"
-    return "mixed_scripts" if mixes_scripts(plain) else None
+    return "mixed_scripts" if _mixes_scripts(plain) else None

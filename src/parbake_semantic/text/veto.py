@@ -68,17 +68,17 @@ def numbers_differ(question: str, alias: str) -> bool:
     return quantities(question) != quantities(alias)
 
 
-def has_question_marks(question: str) -> bool:
+def _has_question_marks(question: str) -> bool:
     """Whether it contains more than one question mark."""
     return question.count("?") > 1
 
 
-def looks_injected(question: str) -> bool:
+def _looks_injected(question: str) -> bool:
     """Whether it tries to instruct the assistant rather than ask."""
     return bool(_INJECTION.search(question))
 
 
-def is_one_word(question: str, alias: str) -> bool:
+def _is_one_word(question: str, alias: str) -> bool:
     """Whether it is a single word, which could mean anything, and not the matched wording itself."""
     plain = normalize(question)
     return " " not in plain and main_script(plain) == "LATIN" and plain != normalize(alias)
@@ -150,14 +150,14 @@ def vetoes_for(vocabulary: Vocabulary) -> tuple[Veto, ...]:
     """The vetoes that also know the words of a field; a bank, a cache, :func:`screen` and :func:`veto` take them."""
     rules = _rules(vocabulary)
     return (
-        Veto("injection", alone=looks_injected),
+        Veto("injection", alone=_looks_injected),
         Veto("context_dependent", alone=rules.depends_on_context),
         Veto("own_state", alone=rules.asks_for_own_state),
         Veto("numbers_differ", numbers_differ),
         Veto("polarity_differs", rules.polarity_differs),
         Veto("live_data", rules.asks_for_live_data),
-        Veto("several_questions", rules.asks_several_things, has_question_marks),
-        Veto("one_word", is_one_word),
+        Veto("several_questions", rules.asks_several_things, _has_question_marks),
+        Veto("one_word", _is_one_word),
         Veto("scripts_differ", scripts_differ),
     )
 

@@ -11,7 +11,7 @@ MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = WATERMARK, b"o", b"b", 
 RING = b"k"
 """Prefix of the ring that records which event was parked as the n-th."""
 LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
-TASKS_KEPT = 1024
+_TASKS_KEPT = 1024
 
 
 def is_listed(name: bytes) -> bool:
@@ -19,7 +19,7 @@ def is_listed(name: bytes) -> bool:
     return name[:1] in LISTED
 
 
-@lru_cache(TASKS_KEPT)
+@lru_cache(_TASKS_KEPT)
 def overlay_of(task: str) -> bytes:
     """The prefix of the names of a task's event and on-demand results."""
     return OVERLAY + task.encode() + b"\0"
@@ -30,7 +30,7 @@ def overlay_key(task: str, key: bytes) -> bytes:
     return overlay_of(task) + key
 
 
-@lru_cache(TASKS_KEPT)
+@lru_cache(_TASKS_KEPT)
 def base_of(generation: int) -> bytes:
     """The prefix of the names of a generation's batch results."""
     return BASE + generation.to_bytes(8, "big")

@@ -42,7 +42,7 @@ class Parsed:
         """Decode the control record; raises :class:`ForeignStore` for a store of another format."""
         kept = self._control
         if kept is None or kept[0] != raw:
-            kept = self._control = (raw, self._as_control(of_this_format(raw)))
+            kept = self._control = (raw, self._as_control(_of_this_format(raw)))
         return kept[1]
 
     def beats(self, raw: bytes | None) -> Mapping[str, float]:
@@ -64,7 +64,7 @@ class _Format(msgspec.Struct):
 _as_format = msgspec.msgpack.Decoder(_Format).decode
 
 
-def of_this_format(raw: bytes) -> bytes:
+def _of_this_format(raw: bytes) -> bytes:
     """Return a stored control record if the store's records have this version's format."""
     found = _as_format(raw).format
     if found != FORMAT:

@@ -16,7 +16,7 @@ from parbake_llm.writing.render import canonical_json, sorted_tools, tool_schema
 
 Caching = Literal["server", "key", "explicit"]
 """What is said about caching: nothing, a ``prompt_cache_key``, or that and where the prefixes end."""
-CACHINGS: tuple[Caching, ...] = get_args(Caching)
+_CACHINGS: tuple[Caching, ...] = get_args(Caching)
 AUTOMATIC = CacheRules(mechanism="automatic", minimum=1024, granule=128)
 """OpenAI's models match whole granules of 128 tokens from 1,024 tokens on."""
 EXPLICIT = CacheRules(mechanism="breakpoints", minimum=1024, most=4, ttls=("30m",))
@@ -30,8 +30,8 @@ def checked_caching(caching: Any, setting: str = "caching") -> Caching:
         caching: The value.
         setting: The setting or variable that it comes from, for the error.
     """
-    if caching not in CACHINGS:
-        message = f"{setting} must be one of {', '.join(CACHINGS)}, not {caching!r}"
+    if caching not in _CACHINGS:
+        message = f"{setting} must be one of {', '.join(_CACHINGS)}, not {caching!r}"
         raise ProviderError(message, field=setting, kind=FailureKind.REJECTED)
     found: Caching = caching
     return found

@@ -21,7 +21,7 @@ from parbake_llm.writing.placement import placed
 
 _log = logging.getLogger("parbake_llm.generators")
 _URL = re.compile(r"\"?https?://[^\s\"]+\"?")
-RETRY_S = (0.05, 0.25)
+_RETRY_S = (0.05, 0.25)
 """The seconds before a retry if the provider does not say how long to wait: drawn between these two."""
 _LEAST_S = 0.2
 """A retry is made only if so many seconds remain for it."""
@@ -150,7 +150,7 @@ async def _next(pieces: AsyncIterator[Delta], seconds: float) -> Delta | None:
 
 async def _waited(cause: FailureCause, attempt: Attempt) -> bool:
     """Wait until a retry makes sense; ``False`` at once if it never does within the time that remains."""
-    pause = random.uniform(*RETRY_S) if cause.retry_after_s is None else cause.retry_after_s  # noqa: S311 - spreads the retries of many callers; no secret
+    pause = random.uniform(*_RETRY_S) if cause.retry_after_s is None else cause.retry_after_s  # noqa: S311 - spreads the retries of many callers; no secret
     if cause.kind not in RETRYABLE or pause + _LEAST_S > attempt.left():
         return False
     await asyncio.sleep(pause)

@@ -15,10 +15,10 @@ from parbake_llm.generators._hosted.clients.failures import FailureCause
 from parbake_llm.generators._hosted.clients.keys import check_address, check_key, optional_key, required, required_key
 from parbake_llm.generators._hosted.clients.provider_client import ProviderClient, shown_address
 
-ACCESS, SECRET, SESSION = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
-BEARER = "AWS_BEARER_TOKEN_BEDROCK"
-FOUND_BY_BOTO3 = (
-    BEARER, "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+_ACCESS, SECRET, SESSION = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
+_BEARER = "AWS_BEARER_TOKEN_BEDROCK"
+_FOUND_BY_BOTO3 = (
+    _BEARER, "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
 )  # fmt: skip
 """If one of these is set, ``boto3`` is left to find the credentials."""
@@ -48,7 +48,7 @@ class AwsAccount:
     @property
     def keys(self) -> dict[str, str]:
         """The keys by their variables."""
-        return {ACCESS: self.access_key, SECRET: self.secret_key, SESSION: self.session_token}
+        return {_ACCESS: self.access_key, SECRET: self.secret_key, SESSION: self.session_token}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], *, needs_keys: bool) -> AwsAccount:
@@ -63,17 +63,17 @@ class AwsAccount:
         """
         env = environment
         region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or required(env, "AWS_REGION")
-        access = optional_key(env, ACCESS)
-        if not access and any(env.get(name) for name in FOUND_BY_BOTO3):
+        access = optional_key(env, _ACCESS)
+        if not access and any(env.get(name) for name in _FOUND_BY_BOTO3):
             return cls(region)
         read = required_key if needs_keys else optional_key
-        return cls(region, read(env, ACCESS), read(env, SECRET), optional_key(env, SESSION))
+        return cls(region, read(env, _ACCESS), read(env, SECRET), optional_key(env, SESSION))
 
 
 class AwsClients(ProviderClient):
     """Makes the client of each service once. Safe to share between threads."""
 
-    keys = f"{ACCESS} and {SECRET}"
+    keys = f"{_ACCESS} and {SECRET}"
 
     def __init__(self, purpose: str, account: AwsAccount, url: str | None) -> None:
         """Load ``boto3``, without connecting yet.
@@ -93,7 +93,7 @@ class AwsClients(ProviderClient):
         except ModuleNotFoundError as error:
             raise MissingDependency.of(purpose, "bedrock", field="boto3") from error
         self._boto3: Any = boto3
-        self.secrets = (*account.keys.values(), os.environ.get(BEARER, ""))
+        self.secrets = (*account.keys.values(), os.environ.get(_BEARER, ""))
         self.where = shown_address(url) or account.region
         self.setting, self.url = "endpoint_url" if url else "region", url
         self._arguments = {name.lower(): key for name, key in account.keys.items() if key}
