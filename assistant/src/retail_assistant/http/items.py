@@ -9,8 +9,8 @@ import msgspec
 
 import parbake as pb
 from parbake.http import HttpRequest
-from retail_assistant.knowledge.tasks import Offer as Promotion
-from retail_assistant.knowledge.tasks import promotions_for
+from retail_assistant.knowledge.knowledge_tasks import Offer as Promotion
+from retail_assistant.knowledge.knowledge_tasks import promotions_for
 from retail_assistant.live import LiveShop
 from retail_assistant.shop import orders
 from retail_assistant.shop.errors import NotSignedIn

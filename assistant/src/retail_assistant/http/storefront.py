@@ -13,7 +13,7 @@ from parbake.http import HttpRequest, Response, Route, json_response
 from retail_assistant.answers.actions import MOST_COPIES
 from retail_assistant.answers.own import Own, missing_cents
 from retail_assistant.http.items import Item, Items, order_members, signed_in
-from retail_assistant.knowledge.tasks import review_summaries
+from retail_assistant.knowledge.knowledge_tasks import review_summaries
 from retail_assistant.live import LiveShop
 from retail_assistant.shop import finding, index, orders, prices, queries, records
 from retail_assistant.shop.connections import PerThread

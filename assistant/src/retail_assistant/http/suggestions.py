@@ -8,7 +8,7 @@ import parbake as pb
 from parbake.http import HttpRequest, Response, Route, json_response
 from retail_assistant.http.items import Items
 from retail_assistant.live import LiveShop
-from retail_assistant.recs.tasks import MOST_SHOWN, recommendations
+from retail_assistant.recs.recs_tasks import MOST_SHOWN, recommendations
 from retail_assistant.shop import queries
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.finding import one_a_line

@@ -9,8 +9,8 @@ import msgspec
 import parbake as pb
 from parbake.http import HttpRequest, Response, Route, json_response
 from parbake_planner import Ledger
+from retail_assistant.faq.faq_tasks import faq_bank
 from retail_assistant.faq.on_call import OnCall
-from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.http.acknowledged import WRITTEN, WRITTEN_NEW, acknowledged
 from retail_assistant.shop import complaints
 from retail_assistant.shop.connections import PerThread
