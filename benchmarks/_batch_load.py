@@ -171,7 +171,7 @@ def refresh() -> Part:
 
 async def _purchases() -> list[float]:
     from retail_assistant.compose import build
-    from retail_assistant.recs.tasks import candidates
+    from retail_assistant.recs.recs_tasks import candidates
     from retail_assistant.settings import from_environment
     from retail_assistant.shop import records, schema
 

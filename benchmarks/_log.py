@@ -8,7 +8,7 @@ from pathlib import Path
 
 from parbake.adapters.sqlite import SqliteSource
 from retail_assistant.recs.log import Log
-from retail_assistant.recs.views import History
+from retail_assistant.recs.taste_view import History
 
 
 class Quiet:

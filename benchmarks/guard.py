@@ -17,7 +17,7 @@ import msgspec
 from _report import Goal, percentile, report
 
 from parbake_semantic.guard import Unsupported, unsupported
-from retail_assistant.shop.words import VOCABULARY
+from retail_assistant.shop.shop_words import VOCABULARY
 
 SETS = Path(__file__).parent / "_answers"
 FAULTS = ("number", "subject", "polarity", "stale", "invented", "other")

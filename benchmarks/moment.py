@@ -24,7 +24,7 @@ from _report import Goal, report, show
 from threadpoolctl import threadpool_limits
 
 from retail_assistant.recs.log import Catalog, Log, make_log
-from retail_assistant.recs.texts import learn
+from retail_assistant.recs.text_vectors import learn
 from retail_assistant.recs.training.evaluate_context import ContextQuality, Kind, evaluate_context
 from retail_assistant.recs.training.week import find_occasions
 from retail_assistant.settings import from_environment

@@ -28,13 +28,13 @@ from _report import Goal, percentile, report
 import parbake as pb
 from parbake.adapters.sqlite import SqliteSource
 from retail_assistant.recs.als import Candidate
+from retail_assistant.recs.recs_tasks import candidates, factors, recommendations, reranker, tasks, trending
 from retail_assistant.recs.refining import Moment
 from retail_assistant.recs.rerank import RerankerModel
 from retail_assistant.recs.shelf import LiveShelf
-from retail_assistant.recs.tasks import candidates, factors, recommendations, reranker, tasks, trending
+from retail_assistant.recs.taste_view import History
 from retail_assistant.recs.training import evaluate, fitting
 from retail_assistant.recs.training.week import Week
-from retail_assistant.recs.views import History
 from retail_assistant.world import generate
 
 READS, WARM = 5_000, 500

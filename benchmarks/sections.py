@@ -27,8 +27,8 @@ from retail_assistant.live import LiveShop
 from retail_assistant.settings import Settings
 from retail_assistant.shop import index
 from retail_assistant.shop.policies import slug
+from retail_assistant.understand.plain_words import bare, plain
 from retail_assistant.understand.said.sayings import in_shop_words
-from retail_assistant.understand.words import bare, plain
 
 SETS = Path(__file__).parent / "_answers"
 SETS_OF_QUESTIONS = ("building", "blind", "fresh_building", "fresh_blind")

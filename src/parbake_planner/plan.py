@@ -180,10 +180,22 @@ def gate(candidate: Outcome, simple: Outcome, resampler: Resampler) -> Gate:
     return Gate(candidate.name, simple.name, ratio, max(ratio.value, ratio.upper) < 1.0 - LEAST_GAIN)
 
 
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What a plan assumes that its log does not tell.
+
+    Attributes:
+        predictor: Predicts the probability of a request.
+        events: Event lane, for a log without signals. A log's own signals are replayed instead.
+    """
+
+    predictor: Predictor = field(default_factory=HabitPredictor)
+    events: EventCoverage | None = None
+
+
 def make(
-    log: RequestLog, prices: Prices, *, sla_s: float, predictor: Predictor | None = None,
-    events: EventCoverage | None = None, with_front: bool = True, judged: range | None = None,
-    progress: Progress | None = None, hits: float | None = None,
+    log: RequestLog, prices: Prices, *, sla_s: float, assumed: Assumptions | None = None, with_front: bool = True,
+    judged: range | None = None, progress: Progress | None = None, hits: float | None = None,
 ) -> Decision:  # fmt: skip
     """Plan a task.
 
@@ -191,8 +203,7 @@ def make(
         log: The requests.
         prices: The task's prices.
         sla_s: How long a result may be served, in seconds.
-        predictor: Predicts the probability of a request; :class:`HabitPredictor` by default.
-        events: Assumed event lane, for a log without signals. A log's own signals are replayed instead.
+        assumed: What the log does not tell; by default that keys keep their habits, and that there is no event lane.
         with_front: Whether to compute the Pareto front, which takes more replays.
         judged: The windows to judge by; the newest half by default.
         progress: Called with the name of the work, the amount done, and the total.
@@ -200,14 +211,15 @@ def make(
             recommended.
     """
     check_share(hits)
+    assumed = assumed or Assumptions()
     study, doubts = prepare(log, prices, sla_s=sla_s, judged=judged, progress=progress)
     outcomes, policy, second = study.simple(), None, 0.0
     if not doubts:
-        policy = study.policy(predictor or HabitPredictor())
+        policy = study.policy(assumed.predictor)
         if hits is not None:
             second = worth_of_a_second(policy, study.judged, hits)
         outcomes[PER_KEY] = study.per_key(policy, second=second)
-        if (beside := study.with_events(policy, events)) is not None:
+        if (beside := study.with_events(policy, assumed.events)) is not None:
             outcomes[PER_KEY_EVENTS] = beside
     plan = decided(study, outcomes, doubts, hits=hits)
     plan.second = second

@@ -19,7 +19,7 @@ from cluster import APP, HERE, Cluster, Server
 from tests.waiting import HANGS_S, eventually
 
 from parbake.stores.lmdb import LmdbStore, open_url
-from retail_assistant.recs.tasks import candidates, factors
+from retail_assistant.recs.recs_tasks import candidates, factors
 
 QUESTION = "How many days do I have to send a book back?"
 

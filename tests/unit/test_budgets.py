@@ -24,8 +24,6 @@ PACKAGES = {
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}
 """Decorators of declarations, and a task whose parameters are its inputs."""
-MANY_SETTINGS = {"make"}
-"""Functions that still have more; each is to be mended when it is next changed."""
 WIDE = {"StoreSuite", "EngineStore"}
 """Classes with more methods: a suite of tests, and the base of all stores."""
 NOT_CODE = {
@@ -123,9 +121,9 @@ def parameters(node):
 
 
 def is_exempt(name, node):
-    """Whether a function declares tasks, is a command, or is known to be too wide."""
+    """Whether a function declares tasks or is a command."""
     is_command = any(".command(" in ast.unparse(each) for each in node.decorator_list)
-    return is_command or name.rpartition(".")[2] in DECLARES or name in MANY_SETTINGS
+    return is_command or name.rpartition(".")[2] in DECLARES
 
 
 def test_classes_have_few_public_methods(source_files):

@@ -81,13 +81,17 @@ def test_no_public_class_has_anothers_name(classes):
     assert {name: places for name, places in classes.items() if len(places) > 1} == {}
 
 
-@pytest.mark.parametrize("package", ["parbake", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic"])
+PACKAGES = ["parbake", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic", "retail_assistant"]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_no_module_has_anothers_name(root, package):
-    """No two modules of a package have the same name, apart from adapters."""
+    """No two modules of a package have the same name, apart from adapters and ``__main__``."""
     places = collections.defaultdict(list)
-    for module in modules(root / "src", package):
+    source = next(base for base in (root / "src", root / "assistant/src") if (base / package).is_dir())
+    for module in modules(source, package):
         *rooms, name = module.split(".")
-        if rooms and not set(rooms) & ADAPTERS:
+        if rooms and name != "__main__" and not set(rooms) & ADAPTERS:
             places[name].append(module)
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
 

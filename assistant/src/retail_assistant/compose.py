@@ -37,20 +37,20 @@ from retail_assistant.chat.rehearsal import rehearse
 from retail_assistant.chat.release import Release
 from retail_assistant.chat.tools import Toolbox
 from retail_assistant.chat.understanding import Understanding
+from retail_assistant.faq import faq_tasks as faq
 from retail_assistant.faq import match as faq_match
-from retail_assistant.faq import tasks as faq
 from retail_assistant.faq import wording as faq_wording
 from retail_assistant.http import routes
 from retail_assistant.knowledge import embedding, retrieval
-from retail_assistant.knowledge import tasks as knowledge
+from retail_assistant.knowledge import knowledge_tasks as knowledge
 from retail_assistant.knowledge.product_index import IndexFollower, ProductIndex
-from retail_assistant.knowledge.views import VIEWS
+from retail_assistant.knowledge.shop_views import VIEWS
 from retail_assistant.live import LiveShop
 from retail_assistant.model import generation
 from retail_assistant.model import prefix as model_prefix
-from retail_assistant.recs import tasks as recs
+from retail_assistant.recs import recs_tasks as recs
 from retail_assistant.recs.shelf import LiveShelf
-from retail_assistant.recs.views import History
+from retail_assistant.recs.taste_view import History
 from retail_assistant.settings import CALL_TOOLS, Settings, from_environment
 from retail_assistant.shop import queries, schema
 from retail_assistant.shop.connections import PerThread, writers

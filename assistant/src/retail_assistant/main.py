@@ -101,13 +101,13 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
 
 def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:
     """Import a folder, and print which rows were rejected and which tasks are off."""
-    from retail_assistant.importing import load, tau
+    from retail_assistant.importing import load_rows, tau
 
     source = folder or Path(os.environ.get("PARBAKE_DATA") or "")
     if str(source) in ("", "."):
         raise pb.BadInput("which folder? pass --from, or set PARBAKE_DATA", field="from")
-    tables = tau.tables_of(source) if tau.is_tau(source) else load.tables_of(source)
-    report = load.load(tables, settings.data / "shop.db", currency=currency)
+    tables = tau.tables_of(source) if tau.is_tau(source) else load_rows.tables_of(source)
+    report = load_rows.load(tables, settings.data / "shop.db", currency=currency)
     print("\n".join(report.lines()))
 
 

@@ -72,7 +72,7 @@ def plan(
     """
     try:
         from parbake_planner.cli.front_picture import DOLLARS, draw_front
-        from parbake_planner.plan import make
+        from parbake_planner.plan import Assumptions, make
     except ImportError as missing:
         raise MissingDependency.of("planning", "plan", field="numpy") from missing
     check_files(log, "log", json=json, picture=picture)
@@ -89,7 +89,7 @@ def plan(
             bars.update(ids[name], completed=done, total=total)
 
         requests = _read(log, keys, lambda done, total: move("reading (bytes)", done, total))
-        found = make(requests, priced, sla_s=sla_s, events=lane, progress=move, hits=hits)
+        found = make(requests, priced, sla_s=sla_s, assumed=Assumptions(events=lane), progress=move, hits=hits)
     lacking = [name for name, given in (("prices", prices), ("keys", keys)) if given is None]
     show(found, missing=lacking)
     if json is not None:

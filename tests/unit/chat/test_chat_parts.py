@@ -7,8 +7,8 @@ import parbake as pb
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.chat.flow import cards
 from retail_assistant.chat.intent import Head, train
+from retail_assistant.knowledge.knowledge_tasks import product_embeddings
 from retail_assistant.knowledge.product_index import IndexFollower, ProductIndex
-from retail_assistant.knowledge.tasks import product_embeddings
 from retail_assistant.shop import records
 from retail_assistant.understand.ask import Ask, Subject
 from retail_assistant.understand.names.volumes import LAST

@@ -9,7 +9,7 @@ import parbake_semantic.guard
 from parbake_semantic.bank import question_bank
 from parbake_semantic.text import veto
 from retail_assistant.answers.guardrails import Checked
-from retail_assistant.answers.policy.policies import NOT_STATED
+from retail_assistant.answers.policy.policy_answers import NOT_STATED
 from retail_assistant.recs.refining import Moment
 from retail_assistant.shop import orders, records
 from retail_assistant.shop.finding import Conditions

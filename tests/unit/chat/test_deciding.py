@@ -2,7 +2,7 @@
 
 import pytest
 
-from retail_assistant.answers.policy.policies import verdict
+from retail_assistant.answers.policy.policy_answers import verdict
 from retail_assistant.answers.policy.sections import Found, Gate, Ranked, Signs
 from retail_assistant.answers.remarks import ask_back
 from retail_assistant.chat.deciding import HEAD_SURE, SURE, decide, is_sure

@@ -10,8 +10,8 @@ from parbake.testing import FakeClock
 from parbake_llm.ports.generator import Delta
 from parbake_semantic.embedder import Embedder
 from retail_assistant import compose
-from retail_assistant.faq.tasks import faq_answers, faq_bank
-from retail_assistant.knowledge.tasks import evidence
+from retail_assistant.faq.faq_tasks import faq_answers, faq_bank
+from retail_assistant.knowledge.knowledge_tasks import evidence
 from retail_assistant.settings import Settings
 
 NOW = 1_790_000_000.0

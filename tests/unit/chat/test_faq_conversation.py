@@ -3,9 +3,9 @@
 import pytest
 
 import parbake_semantic
-from retail_assistant.faq.conversation import Conversation
+from retail_assistant.faq.earlier_turns import Conversation
+from retail_assistant.faq.faq_words import Vocabulary
 from retail_assistant.faq.match import CONVERSATION, LEARNS, Desk
-from retail_assistant.faq.vocabulary import Vocabulary
 
 ANSWER = "returns#return-window"
 

@@ -4,7 +4,7 @@ import pytest
 
 import parbake as pb
 from retail_assistant.answers.policy.gate import answer_gate, policy_sections, train
-from retail_assistant.answers.policy.policies import PolicyAnswers
+from retail_assistant.answers.policy.policy_answers import PolicyAnswers
 from retail_assistant.answers.policy.sections import Found, Signs, going_on, section_name
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.shop import records

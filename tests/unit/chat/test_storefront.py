@@ -220,7 +220,7 @@ async def test_carts_are_open_to_shoppers_but_not_to_other_sites(desk):
 
 def _routes(desk):
     """Return the routes of the desk's shop, for another server over the same app."""
-    from retail_assistant.http.shop import shop_routes
+    from retail_assistant.http.shop_routes import shop_routes
     from retail_assistant.http.storefront import StorefrontRoutes
     from retail_assistant.live import LiveShop
     from retail_assistant.shop.connections import PerThread

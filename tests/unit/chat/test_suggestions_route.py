@@ -4,7 +4,7 @@ import pytest
 
 import parbake as pb
 from retail_assistant.http.suggestions import COUNT
-from retail_assistant.recs.tasks import MOST_SHOWN, recommendations
+from retail_assistant.recs.recs_tasks import MOST_SHOWN, recommendations
 from retail_assistant.shop import records
 
 NOW = 1_790_000_000.0

@@ -9,8 +9,8 @@ import pytest
 from pyarrow import parquet
 
 import parbake as pb
-from retail_assistant.importing import load, read, tau
-from retail_assistant.importing.schema import epoch
+from retail_assistant.importing import load_rows, read, tau
+from retail_assistant.importing.import_rows import epoch
 from retail_assistant.shop import schema
 
 PRODUCT = {"asin": "A1", "title": "A book", "price": 9.99}
@@ -88,7 +88,7 @@ def imported(folder, ending, tables=SHOP):
     for table, rows in tables.items():
         WRITERS[ending](source / f"{table}.{ending}", rows)
     target = folder / f"{ending}.db"
-    return load.load(load.tables_of(source), target), target
+    return load_rows.load(load_rows.tables_of(source), target), target
 
 
 def test_every_kind_of_file_gives_the_same_shop(tmp_path):
@@ -204,7 +204,7 @@ def test_only_the_first_refusals_are_quoted_but_all_are_counted(tmp_path):
     """Of a thousand bad rows all are counted and a few are quoted."""
     report, _ = imported(tmp_path, "json", {"products": [PRODUCT, *[{"asin": "x"}] * 1000]})
     assert report.refused["products"] == 1000
-    assert len(report.examples) == load.MAX_EXAMPLES
+    assert len(report.examples) == load_rows.MAX_EXAMPLES
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_an_unreadable_file_is_named_and_nothing_is_written(name, content, says,
     (tmp_path / name).write_bytes(content)
     target = tmp_path / "home" / "shop.db"
     with pytest.raises(pb.BadInput, match=says) as caught:
-        load.load(load.tables_of(tmp_path), target)
+        load_rows.load(load_rows.tables_of(tmp_path), target)
     assert caught.value.field == name
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
@@ -251,16 +251,16 @@ def test_two_files_for_a_table_are_refused(tmp_path):
     write_json(tmp_path / "products.json", [PRODUCT])
     write_csv(tmp_path / "products.csv", [PRODUCT])
     with pytest.raises(pb.BadInput, match=r"products\.csv and products\.json") as caught:
-        load.tables_of(tmp_path)
+        load_rows.tables_of(tmp_path)
     assert caught.value.field == "products"
 
 
 def test_a_folder_without_products_or_no_folder_is_refused(tmp_path):
     """A folder without a products file, and a missing folder, are refused by name."""
     with pytest.raises(pb.BadInput, match="holds no products file"):
-        load.tables_of(tmp_path)
+        load_rows.tables_of(tmp_path)
     with pytest.raises(pb.BadInput, match="is not a folder"):
-        load.tables_of(tmp_path / "nothing")
+        load_rows.tables_of(tmp_path / "nothing")
 
 
 def test_a_shop_that_is_there_is_never_overwritten(tmp_path):
@@ -268,7 +268,7 @@ def test_a_shop_that_is_there_is_never_overwritten(tmp_path):
     _, path = imported(tmp_path, "json")
     before = path.read_bytes()
     with pytest.raises(pb.BadInput, match="exists"):
-        load.load({"products": [PRODUCT]}, path)
+        load_rows.load({"products": [PRODUCT]}, path)
     assert path.read_bytes() == before
 
 
@@ -301,7 +301,7 @@ def test_csv_extras_are_ignored(tmp_path):
 )
 def test_tasks_without_their_inputs_are_off(accepted, timed, off):
     """Exactly the tasks without their inputs are switched off, each with a reason."""
-    found = load.switched_off(accepted, timed)
+    found = load_rows.switched_off(accepted, timed)
     assert set(found) == off
     assert all(found.values())
 
@@ -361,7 +361,7 @@ def test_the_tau_data_set_becomes_a_shop(tmp_path):
     assert not tau.is_tau(source)
     tau_folder(source)
     assert tau.is_tau(source)
-    report = load.load(tau.tables_of(source), tmp_path / "shop.db", currency="$")
+    report = load_rows.load(tau.tables_of(source), tmp_path / "shop.db", currency="$")
     assert report.refused == {}, report.lines()
     rows = written(tmp_path / "shop.db")
     assert [p[1:3] for p in rows["products"]] == [("Lamp (color red)", "Lamp")] * 2

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from retail_assistant.importing import load, tau
+from retail_assistant.importing import load_rows, tau
 from retail_assistant.shop import orders, schema
 
 PRODUCTS = [{"asin": "A1", "title": "A book", "price": 9.99}, {"asin": "A2", "title": "Another", "price": 5.0}]
@@ -21,7 +21,7 @@ def loaded(tmp_path):
     opened = []
 
     def load_it(**tables):
-        report = load.load({"products": PRODUCTS, **tables}, tmp_path / "shop.db")
+        report = load_rows.load({"products": PRODUCTS, **tables}, tmp_path / "shop.db")
         opened.append(schema.connect(tmp_path / "shop.db"))
         return report, opened[-1]
 
@@ -102,7 +102,7 @@ def test_orders_of_the_tau_data_set_are_imported(tmp_path):
     for name, value in tau_tables().items():
         (tmp_path / f"{name}.json").write_text(json.dumps(value))
     (tmp_path / "wiki.md").write_text("# Policy\n\n## Refunds\n\n- Refunds take 5 days.\n")
-    report = load.load(tau.tables_of(tmp_path), tmp_path / "shop.db")
+    report = load_rows.load(tau.tables_of(tmp_path), tmp_path / "shop.db")
     assert report.refused == {}, report.lines()
     conn = schema.connect(tmp_path / "shop.db")
     found = {order.number: order for order in orders.list_orders(conn, "u1")}

@@ -7,16 +7,16 @@ import pytest
 
 import parbake_semantic
 from retail_assistant.faq.compile import SCOPE, compile_faq
+from retail_assistant.faq.faq_words import Vocabulary
 from retail_assistant.faq.match import Desk
-from retail_assistant.faq.vocabulary import Vocabulary
-from retail_assistant.knowledge.views import LoggedQuery
+from retail_assistant.knowledge.shop_views import LoggedQuery
 from retail_assistant.shop.policies import Policy
-from retail_assistant.understand.words import bare
+from retail_assistant.understand.plain_words import bare
 from retail_assistant.world.catalog import make_catalog
 from retail_assistant.world.messages import make_messages
 from retail_assistant.world.texts.grammar import expand_all
-from retail_assistant.world.texts.load import policies as policy_texts
-from retail_assistant.world.texts.load import questions
+from retail_assistant.world.texts.texts_read import policies as policy_texts
+from retail_assistant.world.texts.texts_read import questions
 
 NOW = 1_790_000_000.0
 SEEDS = (7, pytest.param(12, marks=pytest.mark.slow))

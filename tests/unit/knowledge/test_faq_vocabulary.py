@@ -3,9 +3,9 @@
 import pytest
 
 from retail_assistant.faq.compile import sections_of
-from retail_assistant.faq.vocabulary import content_words, is_stated
+from retail_assistant.faq.faq_words import content_words, is_stated
 from retail_assistant.shop.policies import Policy
-from retail_assistant.world.texts.load import policies
+from retail_assistant.world.texts.texts_read import policies
 
 SECTIONS = {s.id: s for s in sections_of(Policy(p.id, p.title, p.body, p.facts, 0.0) for p in policies())}
 

@@ -11,11 +11,11 @@ import parbake_semantic.guard
 from parbake.adapters.sqlite import SqliteSource
 from parbake_semantic.embedder import Embedder
 from retail_assistant.faq.compile import SCOPE, compile_faq
-from retail_assistant.faq.tasks import canonical
-from retail_assistant.knowledge import tasks as knowledge
+from retail_assistant.faq.faq_tasks import canonical
+from retail_assistant.knowledge import knowledge_tasks as knowledge
 from retail_assistant.knowledge.blocks import customer_sections, policy_blocks, product_blocks, product_text
-from retail_assistant.knowledge.reviews import MAX_SENTENCE, summarize
-from retail_assistant.knowledge.views import (
+from retail_assistant.knowledge.review_summary import MAX_SENTENCE, summarize
+from retail_assistant.knowledge.shop_views import (
     VIEWS,
     Catalog,
     Exploration,

@@ -20,6 +20,7 @@ from parbake_planner.plan import (
     PER_KEY,
     PER_KEY_EVENTS,
     SIMPLE,
+    Assumptions,
     Study,
     decided,
     gate,
@@ -218,7 +219,7 @@ def test_the_gate_never_adopts_what_cost_more(ratio, chance):
     """With any predictor, the recommendation costs no more than the best simple rule."""
     prices = dataclasses.replace(STORY, batch=0.012 / ratio)
     for seed in range(2):
-        found = make(shop(seed), prices, sla_s=WIDTH, predictor=Certain(chance), with_front=False)
+        found = make(shop(seed), prices, sla_s=WIDTH, assumed=Assumptions(predictor=Certain(chance)), with_front=False)
         best = min(found.outcomes[name].per_day for name in SIMPLE)
         assert found.outcomes[found.recommended].per_day <= best
         assert found.gates[0].adopted == (max(found.gates[0].ratio.upper, found.gates[0].ratio.value) < 1 - LEAST_GAIN)
@@ -253,7 +254,7 @@ def test_groups_of_users_resample_like_users():
 
 def test_a_plan_on_a_shop_with_regulars_chooses_by_key():
     """With few frequent keys the plan is per key, is cheaper than lazy and above the bound."""
-    found = make(shop(keys=3_000, days=21), TWENTY, sla_s=WIDTH, events=EventCoverage(0.8, 0.5))
+    found = make(shop(keys=3_000, days=21), TWENTY, sla_s=WIDTH, assumed=Assumptions(events=EventCoverage(0.8, 0.5)))
     assert found.recommended == PER_KEY
     assert found.gates[0].ratio.upper < 1
     assert found.bound < found.outcomes[PER_KEY].per_day < found.outcomes[LAZY].per_day
@@ -286,7 +287,7 @@ def test_a_promise_that_nothing_keeps_is_told():
 def test_an_assumed_event_lane_is_shown_and_not_recommended():
     """A cheaper strategy that rests on an assumption is not recommended, unless the log has signals."""
     log, prices = shop(keys=3_000, days=21), dataclasses.replace(TWENTY, near_line=0.0012)
-    found = make(log, prices, sla_s=WIDTH, events=EventCoverage(0.8, 0.5), with_front=False)
+    found = make(log, prices, sla_s=WIDTH, assumed=Assumptions(events=EventCoverage(0.8, 0.5)), with_front=False)
     assert found.outcomes[PER_KEY_EVENTS].per_day < found.outcomes[PER_KEY].per_day
     assert (found.recommended, found.assumed) == (PER_KEY, (PER_KEY_EVENTS,))
     seen = make(with_session_starts(log, coverage=0.8), prices, sla_s=WIDTH, with_front=False)

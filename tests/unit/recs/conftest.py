@@ -11,9 +11,9 @@ import pytest
 
 import parbake as pb
 from parbake.adapters.sqlite import SqliteSource
+from retail_assistant.recs.recs_tasks import factors, reranker, tasks, trending
 from retail_assistant.recs.shelf import LiveShelf
-from retail_assistant.recs.tasks import factors, reranker, tasks, trending
-from retail_assistant.recs.views import History
+from retail_assistant.recs.taste_view import History
 from retail_assistant.shop import records, schema
 from retail_assistant.world import generate
 

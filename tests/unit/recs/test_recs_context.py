@@ -10,7 +10,7 @@ from retail_assistant.recs.als import Candidate
 from retail_assistant.recs.context import COLUMNS, CONTEXT, NO_CONTEXT, context_rows, nearby, read_context
 from retail_assistant.recs.features import Past, make_rows, make_table
 from retail_assistant.recs.log import DAY, make_log
-from retail_assistant.recs.texts import learn
+from retail_assistant.recs.text_vectors import learn
 from retail_assistant.recs.training.examples import Lists, occasion_lists
 from retail_assistant.recs.training.week import Week, find_occasions, popular, spread
 from retail_assistant.recs.trends import VIEW_SHARE

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from parbake.adapters.sqlite import SqliteSource
-from retail_assistant.recs import als, views
+from retail_assistant.recs import als, taste_view
 from retail_assistant.recs.log import confidence
-from retail_assistant.recs.tasks import candidates, preferences
-from retail_assistant.recs.views import History
+from retail_assistant.recs.recs_tasks import candidates, preferences
+from retail_assistant.recs.taste_view import History
 from retail_assistant.shop import records
 
 from .conftest import FAMILIES, NOW, Quiet
@@ -64,7 +64,7 @@ async def test_a_very_long_history_is_handled(floor, busy):
 
 async def test_a_vector_is_made_of_the_newest_products(floor, busy, tmp_path, monkeypatch):
     """A long history is cut to the newest distinct products, and all purchases are kept."""
-    monkeypatch.setattr(views, "RECENT", 20)
+    monkeypatch.setattr(taste_view, "RECENT", 20)
     with history(tmp_path / "copy" / "shop.db") as view:
         taste = view.tastes([busy])[busy]
     asins = sorted(floor.column("listed"))
@@ -77,7 +77,7 @@ async def test_a_vector_is_made_of_the_newest_products(floor, busy, tmp_path, mo
 
 async def test_only_what_is_recent_is_folded_in(floor, busy, log, monkeypatch):
     """The vector is computed from the recent products only."""
-    monkeypatch.setattr(views, "RECENT", 1)
+    monkeypatch.setattr(taste_view, "RECENT", 1)
     (served,) = await rebuilt(floor, preferences, busy)
     newest = sorted(floor.column("listed"))[(MANY - 1) % len(floor.column("listed"))]
     model, bought = als.train(log), (busy, newest) in floor.owned()

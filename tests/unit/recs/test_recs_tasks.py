@@ -6,7 +6,7 @@ import pytest
 
 import parbake as pb
 from retail_assistant.recs import als, rerank
-from retail_assistant.recs.tasks import candidates, factors, preferences, recommendations, reranker, trending
+from retail_assistant.recs.recs_tasks import candidates, factors, preferences, recommendations, reranker, trending
 from retail_assistant.recs.training import fitting
 from retail_assistant.shop import records
 

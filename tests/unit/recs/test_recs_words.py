@@ -2,7 +2,7 @@
 
 import pytest
 
-from retail_assistant.recs.words import NO_WISHES, make_vocabulary, read_wishes
+from retail_assistant.recs.asked_words import NO_WISHES, make_vocabulary, read_wishes
 
 WORDS = make_vocabulary(
     ["horror", "comedy", "science fiction", "slice of life", "romance"], ["paperback", "hardcover", "digital"]

@@ -13,7 +13,7 @@ from retail_assistant.shop.errors import BadValue, ShopError
 from retail_assistant.world import estimate_size, generate, questions
 from retail_assistant.world.__main__ import main
 from retail_assistant.world.texts.grammar import expand_all
-from retail_assistant.world.texts.load import Theme, chatter
+from retail_assistant.world.texts.texts_read import Theme, chatter
 
 RESERVED = """
 What is your return window?

@@ -2,7 +2,7 @@
 
 import pytest
 
-from retail_assistant.understand.prices import price_range
+from retail_assistant.understand.typed_prices import price_range
 
 
 @pytest.mark.parametrize(

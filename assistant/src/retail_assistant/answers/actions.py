@@ -28,10 +28,10 @@ from retail_assistant.shop.once import once_a_minute
 from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN, NEVER_RETURNED
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Pending, Verb
+from retail_assistant.understand.plain_words import number as number_of
 from retail_assistant.understand.pointing import only
 from retail_assistant.understand.said.own_cues import ONE_MORE
 from retail_assistant.understand.wishes import Wishes
-from retail_assistant.understand.words import number as number_of
 
 SIGN_IN_FIRST = "I can change a cart only when you are signed in. Please sign in and ask me again."
 UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."

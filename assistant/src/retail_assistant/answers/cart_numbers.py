@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from retail_assistant.shop.finding import Offer
-from retail_assistant.understand.words import number
+from retail_assistant.understand.plain_words import number
 
 _PAIR = re.compile(r"\b([a-z]+|\d{1,2}) (?:cop(?:y|ies) )?of (?:the )?vol(?:ume)? ?(\d{1,3})\b")
 

@@ -10,7 +10,7 @@ from retail_assistant.answers.draft import Asked, Draft, showing
 from retail_assistant.answers.phrases import amount, by, count, form, in_form, joined, money, price, stock, title
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects, volumes
-from retail_assistant.knowledge.tasks import review_summaries
+from retail_assistant.knowledge.knowledge_tasks import review_summaries
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Offer
 from retail_assistant.understand.ask import Subject

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from retail_assistant.understand.dialogue import Pending, Verb
-from retail_assistant.understand.words import number, plain
+from retail_assistant.understand.plain_words import number, plain
 
 _OPENING = re.compile(r"^(?:(?:actually|hmm+|oh|well|um|ah|so)\b[\s,]*)+")
 _YES = re.compile(

@@ -12,12 +12,12 @@ from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.facts import Facts
 from retail_assistant.answers.lists import Lists
 from retail_assistant.answers.own import Own
-from retail_assistant.answers.policy.policies import PolicyAnswers
+from retail_assistant.answers.policy.policy_answers import PolicyAnswers
 from retail_assistant.answers.products import Products
 from retail_assistant.answers.promotions import Promotions
-from retail_assistant.answers.reviews import Reviews
 from retail_assistant.answers.subjects import Subjects
 from retail_assistant.answers.sums import Sums
+from retail_assistant.answers.told_reviews import Reviews
 from retail_assistant.live import LiveShop
 from retail_assistant.model.prompting import Prompts
 from retail_assistant.understand.ask import Kind, Reading

@@ -9,7 +9,7 @@ import msgspec
 import parbake as pb
 import parbake_semantic.guard
 from retail_assistant.live import LiveShop, fill_slots
-from retail_assistant.shop.words import VOCABULARY
+from retail_assistant.shop.shop_words import VOCABULARY
 
 tasks = pb.Registry()
 UNGROUNDED = "ungrounded"

@@ -15,10 +15,10 @@ from retail_assistant.answers.none_found import NoneFound
 from retail_assistant.answers.phrases import FOUND_NOTHING, described, joined, listed, unsold
 from retail_assistant.answers.products import volumes_told
 from retail_assistant.answers.subjects import Subjects, last_volumes
+from retail_assistant.knowledge.knowledge_tasks import product_embeddings
 from retail_assistant.knowledge.product_index import ProductIndex
-from retail_assistant.knowledge.tasks import product_embeddings
 from retail_assistant.live import LiveShop
-from retail_assistant.recs.tasks import recommendations, trending
+from retail_assistant.recs.recs_tasks import recommendations, trending
 from retail_assistant.recs.trends import ALL
 from retail_assistant.shop.finding import Conditions, Offer, one_a_line
 from retail_assistant.understand.names.volumes import LAST

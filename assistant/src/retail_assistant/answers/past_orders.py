@@ -18,9 +18,9 @@ from retail_assistant.shop.orders import RETURN_WINDOW, SENT_BACK, Line, Order
 from retail_assistant.shop.queries import Product
 from retail_assistant.shop.schema import ORDER_STATES
 from retail_assistant.understand.ask import Subject
+from retail_assistant.understand.plain_words import number as number_of
 from retail_assistant.understand.said.own_cues import SEVERAL_LAST
 from retail_assistant.understand.times import Span, span
-from retail_assistant.understand.words import number as number_of
 
 SIGN_IN = "I see that only when you are signed in. Please sign in and ask me again."
 NO_ORDERS = "I see no order of yours."

@@ -11,8 +11,8 @@ import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.phrases import day, price, title
 from retail_assistant.answers.subjects import Subjects
-from retail_assistant.knowledge.tasks import Offer as Promotion
-from retail_assistant.knowledge.tasks import promotions_for
+from retail_assistant.knowledge.knowledge_tasks import Offer as Promotion
+from retail_assistant.knowledge.knowledge_tasks import promotions_for
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Offer
 from retail_assistant.understand.wishes import NO_WISHES

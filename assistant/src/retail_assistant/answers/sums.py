@@ -12,7 +12,7 @@ from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.prices import Charge
-from retail_assistant.understand.words import number
+from retail_assistant.understand.plain_words import number
 
 MOST_EACH = 5
 """Up to how many products have their own price in a sum."""

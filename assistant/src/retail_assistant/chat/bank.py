@@ -14,14 +14,14 @@ from retail_assistant.answers.draft import Draft
 from retail_assistant.chat.lookup import Lookup, conversation
 from retail_assistant.chat.turn import Turn
 from retail_assistant.chat.understanding import Understanding
-from retail_assistant.faq.conversation import spoken
+from retail_assistant.faq.earlier_turns import spoken
+from retail_assistant.faq.faq_tasks import faq_answers
 from retail_assistant.faq.match import CONVERSATION, FaqMatch, faq_known, faq_match
-from retail_assistant.faq.tasks import faq_answers
 from retail_assistant.live import LiveShop
-from retail_assistant.shop.words import VETOES
+from retail_assistant.shop.shop_words import VETOES
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
-from retail_assistant.understand.words import bare
+from retail_assistant.understand.plain_words import bare
 
 OTHER_SECTION = "another_section"
 """The refusal of an answer whose section is not among the best for the question."""

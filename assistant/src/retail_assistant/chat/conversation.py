@@ -16,7 +16,7 @@ from retail_assistant.answers.correcting import NO
 from retail_assistant.answers.draft import Draft
 from retail_assistant.answers.lists import FOUND, RECOMMENDED
 from retail_assistant.answers.phrases import FOUND_NOTHING, by, form
-from retail_assistant.answers.policy.policies import NOTHING_STATED
+from retail_assistant.answers.policy.policy_answers import NOTHING_STATED
 from retail_assistant.chat.turn import Turn
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer

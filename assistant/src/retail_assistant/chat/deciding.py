@@ -10,9 +10,9 @@ from retail_assistant.answers.policy.sections import Found
 from retail_assistant.chat.intent import Intent
 from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.plain_words import plain
 from retail_assistant.understand.said.concepts import OF_SERVICE, SELDOM_STATED, concepts
 from retail_assistant.understand.said.two_rules import OF_RETURN
-from retail_assistant.understand.words import plain
 
 POLICY_ALONE, POLICY_CUE = 2.3, 0.4
 """What a sure section weighs, and what each cue of a policy adds."""

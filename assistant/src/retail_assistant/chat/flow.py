@@ -31,8 +31,8 @@ from retail_assistant.chat.tools import Toolbox
 from retail_assistant.chat.turn import Card, Forgotten, Reply, Turn
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq.explore import Notebook
+from retail_assistant.faq.faq_words import content_words
 from retail_assistant.faq.match import CONVERSATION, LEARNS, FaqMatch
-from retail_assistant.faq.vocabulary import content_words
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop
 from retail_assistant.model.generation import response_generation
@@ -42,11 +42,11 @@ from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.hearing import Heard, hear
 from retail_assistant.understand.language import is_doubtful
+from retail_assistant.understand.plain_words import bare, plain
 from retail_assistant.understand.said.concepts import names_any
 from retail_assistant.understand.said.social import is_hostile
 from retail_assistant.understand.said.troubles import is_trouble
 from retail_assistant.understand.said.two_rules import trouble_and_return
-from retail_assistant.understand.words import bare, plain
 
 ModelUse = Literal["none", "wording", "tools"]
 TIMEOUT = "30s"

@@ -12,8 +12,8 @@ import numpy as np
 import parbake as pb
 from parbake_semantic.embedder import Embedder
 from retail_assistant.knowledge.embedding import query_embedding
-from retail_assistant.knowledge.views import LoggedQuery, QueryLog
-from retail_assistant.understand.words import bare
+from retail_assistant.knowledge.shop_views import LoggedQuery, QueryLog
+from retail_assistant.understand.plain_words import bare
 
 tasks = pb.Registry()
 PER_CLASS = 110

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 import msgspec
 
 import parbake_semantic.guard
-from retail_assistant.answers.policy.policies import PolicyAnswers
+from retail_assistant.answers.policy.policy_answers import PolicyAnswers
 from retail_assistant.answers.policy.sections import Found, going_on
 from retail_assistant.chat.turn import Turn
 from retail_assistant.chat.understanding import Understanding
-from retail_assistant.faq.conversation import Conversation
-from retail_assistant.faq.vocabulary import content_words
+from retail_assistant.faq.earlier_turns import Conversation
+from retail_assistant.faq.faq_words import content_words
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.plain_words import bare, plain
 from retail_assistant.understand.said.concepts import concepts
 from retail_assistant.understand.said.places import place
 from retail_assistant.understand.said.troubles import is_trouble, states
 from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
-from retail_assistant.understand.words import bare, plain
 
 TURNS_JOINED = 2
 CORRECTED, CLEAR = 0.7, 0.6

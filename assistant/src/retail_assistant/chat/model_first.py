@@ -11,9 +11,9 @@ from retail_assistant.chat.tool_loop import ToolLoop
 from retail_assistant.chat.turn import Turn
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.plain_words import plain
 from retail_assistant.understand.said.social import is_hostile
 from retail_assistant.understand.said.two_rules import trouble_and_return
-from retail_assistant.understand.words import plain
 
 
 class ModelFirst:

@@ -9,7 +9,7 @@ import logging
 import parbake as pb
 from retail_assistant.chat.flow import TIMEOUT, Assistant
 from retail_assistant.chat.turn import Turn
-from retail_assistant.recs.tasks import reranker
+from retail_assistant.recs.recs_tasks import reranker
 from retail_assistant.shop.voices import ANONYMOUS
 
 MESSAGES = (

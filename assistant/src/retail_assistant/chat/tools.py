@@ -22,9 +22,9 @@ from retail_assistant.chat.understanding import Understanding
 from retail_assistant.understand.ask import Ask, Kind, Subject
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.names.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
+from retail_assistant.understand.plain_words import plain
 from retail_assistant.understand.pointing import only
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
-from retail_assistant.understand.words import plain
 
 
 class Arguments(Protocol):

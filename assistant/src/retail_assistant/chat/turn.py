@@ -7,8 +7,8 @@ from functools import cached_property
 import msgspec
 
 import parbake_semantic
+from retail_assistant.shop.shop_words import VETOES
 from retail_assistant.shop.voices import is_named
-from retail_assistant.shop.words import VETOES
 
 
 class Turn(msgspec.Struct, frozen=True, dict=True):

@@ -21,7 +21,7 @@ import numpy as np
 
 import parbake_semantic.guard
 from parbake_semantic.embedder import Embedder
-from retail_assistant.knowledge.views import LoggedQuery
+from retail_assistant.knowledge.shop_views import LoggedQuery
 
 LEAST_MARGIN = 0.02
 """By how much a tag and a section must prefer each other to all others; cosines are doubled."""

@@ -21,12 +21,12 @@ import parbake_semantic
 import parbake_semantic.guard
 from parbake_semantic.embedder import Embedder
 from retail_assistant.faq.assign import Section, assign
-from retail_assistant.faq.vocabulary import UNANSWERED, is_stated
+from retail_assistant.faq.faq_words import UNANSWERED, is_stated
 from retail_assistant.knowledge.blocks import customer_sections
-from retail_assistant.knowledge.views import Exploration, LoggedQuery
+from retail_assistant.knowledge.shop_views import Exploration, LoggedQuery
 from retail_assistant.shop.policies import Policy
-from retail_assistant.shop.words import VETOES, VOCABULARY
-from retail_assistant.understand.words import bare
+from retail_assistant.shop.shop_words import VETOES, VOCABULARY
+from retail_assistant.understand.plain_words import bare
 
 MAX_WORDINGS = 800
 TOP_QUESTIONS = 50

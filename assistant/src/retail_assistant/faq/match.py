@@ -10,11 +10,11 @@ import msgspec
 import parbake as pb
 import parbake_semantic
 from parbake_semantic.embedder import Embedder
-from retail_assistant.faq.conversation import Conversation
-from retail_assistant.faq.tasks import faq_bank
-from retail_assistant.faq.vocabulary import Vocabulary
+from retail_assistant.faq.earlier_turns import Conversation
+from retail_assistant.faq.faq_tasks import faq_bank
+from retail_assistant.faq.faq_words import Vocabulary
 from retail_assistant.knowledge.embedding import query_embedding
-from retail_assistant.shop.words import VETOES
+from retail_assistant.shop.shop_words import VETOES
 
 T = TypeVar("T")
 tasks = pb.Registry()

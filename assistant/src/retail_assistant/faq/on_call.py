@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import parbake as pb
 from parbake.ports.alerts import Alert
-from retail_assistant.faq.tasks import faq_answers
+from retail_assistant.faq.faq_tasks import faq_answers
 from retail_assistant.shop.complaints import Complaint
 
 QUIET_S = 3600.0

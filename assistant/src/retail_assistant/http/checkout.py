@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import msgspec
 
 import parbake as pb
-from parbake.http import HttpRequest, Response, Route
+from parbake.http import HttpRequest, JsonResponse, Route
 from retail_assistant.http.acknowledged import WRITTEN_NEW, acknowledged
 from retail_assistant.http.items import signed_in
+from retail_assistant.http.replies import CheckedOut
 from retail_assistant.http.writes import ONCE, commit
 from retail_assistant.shop import orders
 from retail_assistant.shop.connections import PerThread
@@ -37,7 +38,7 @@ class CheckoutRoutes:
         path = "/shop/carts/{user}/checkout"
         return [Route("POST", path, self.check_out, statuses=WRITTEN_NEW, headers=ONCE)]
 
-    async def check_out(self, request: HttpRequest, *, body: CheckoutBody) -> Response:
+    async def check_out(self, request: HttpRequest, *, body: CheckoutBody) -> JsonResponse[CheckedOut]:
         """Order everything in a shopper's cart at the prices of its summary, and return the order's ``number``.
 
         Nothing is paid here. A cart that is empty (409), that holds something sold out (409) or not sold any more
@@ -51,7 +52,7 @@ class CheckoutRoutes:
         position = await commit(self._connections, request, write, now=now)
         if position is None:
             raise AssertionError("a checkout has an outbox row")
-        return await acknowledged(self._app, position, 201, number=orders.number_at(position))
+        return await acknowledged(self._app, position, CheckedOut, 201, number=orders.number_at(position))
 
 
 def changed_total(error: pb.ParbakeError) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
 import parbake as pb
 from parbake.http import HttpRequest
-from retail_assistant.knowledge.tasks import Offer as Promotion
-from retail_assistant.knowledge.tasks import promotions_for
+from retail_assistant.http.replies import Item, OrderLine, OrderReply, Reduced
+from retail_assistant.knowledge.knowledge_tasks import Offer as Promotion
+from retail_assistant.knowledge.knowledge_tasks import promotions_for
 from retail_assistant.live import LiveShop
 from retail_assistant.shop import orders
 from retail_assistant.shop.errors import NotSignedIn
@@ -18,33 +18,6 @@ from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.prices import Charge, reduced_cents
 from retail_assistant.shop.queries import Promotion as Running
 from retail_assistant.shop.voices import is_named
-
-
-class Reduced(msgspec.Struct, frozen=True):
-    """The best promotion on a product, and the price with it."""
-
-    id: str
-    title: str
-    percent: int
-    cents: int
-    price: str
-    ends_at: float
-
-
-class Item(msgspec.Struct, frozen=True):
-    """A product as the page shows it: ``price`` is in the form of the replies, price and stock are live."""
-
-    asin: str
-    title: str
-    series: str
-    volume: int
-    author: str
-    genre: str
-    format: str
-    cents: int
-    price: str
-    quantity: int
-    promotion: Reduced | None = None
 
 
 class Items:
@@ -88,17 +61,17 @@ class Items:
         )  # fmt: skip
 
 
-def order_members(order: orders.Order, shop: LiveShop, *, window_days: float | None, now: float) -> dict[str, Any]:
+def order_reply(order: orders.Order, shop: LiveShop, *, window_days: float | None, now: float) -> OrderReply:
     """An order with its lines, its total in words, and what can be done with it, by the policy's days for returns."""
-    lines = [{**msgspec.structs.asdict(each), "price": shop.money(each.cents)} for each in order.lines]
-    return {
-        **msgspec.structs.asdict(order),
-        "lines": lines,
-        "cents": order.cents,
-        "total": shop.money(order.cents),
-        "can_cancel": order.state in orders.CAN_CANCEL,
-        "can_return": order.no_return(window_days, now) is None,
-    }
+    members = msgspec.structs.asdict(order)
+    members["lines"] = [OrderLine(**msgspec.structs.asdict(each), price=shop.money(each.cents)) for each in order.lines]
+    return OrderReply(
+        **members,
+        cents=order.cents,
+        total=shop.money(order.cents),
+        can_cancel=order.state in orders.CAN_CANCEL,
+        can_return=order.no_return(window_days, now) is None,
+    )
 
 
 def signed_in(request: HttpRequest) -> str:

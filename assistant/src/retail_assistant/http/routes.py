@@ -7,12 +7,12 @@ from typing import Any
 import parbake as pb
 from parbake.http import HttpRequest, Route
 from retail_assistant.chat.flow import Assistant
-from retail_assistant.http.chat import ChatRoutes
-from retail_assistant.http.chat import error_members as chat_members
+from retail_assistant.http.chat_routes import ChatRoutes
+from retail_assistant.http.chat_routes import error_members as chat_members
 from retail_assistant.http.checkout import CheckoutRoutes, changed_total
-from retail_assistant.http.complaints import ComplaintRoutes
+from retail_assistant.http.complaint_routes import ComplaintRoutes
 from retail_assistant.http.page import ROUTES as PAGE
-from retail_assistant.http.shop import shop_routes
+from retail_assistant.http.shop_routes import shop_routes
 from retail_assistant.http.storefront import StorefrontRoutes
 from retail_assistant.http.suggestions import SuggestionRoutes
 from retail_assistant.live import LiveShop

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import parbake as pb
-from parbake.http import Handler, HttpRequest, Response, Route
+from parbake.http import Handler, HttpRequest, JsonResponse, Route
 from retail_assistant.http.acknowledged import WRITTEN, acknowledged
+from retail_assistant.http.replies import Written
 from retail_assistant.http.writes import ONCE, commit
 from retail_assistant.shop.connections import PerThread
 
@@ -33,7 +34,7 @@ class ShopFile:
 
     async def write(
         self, request: HttpRequest, write: Callable[[sqlite3.Connection], int | None], status: int = 200
-    ) -> Response:
+    ) -> JsonResponse[Written]:
         """Commit a write, once per ``Idempotency-Key``, and then raise its tags.
 
         Args:
@@ -41,7 +42,8 @@ class ShopFile:
             write: Writes, and returns the position of the change.
             status: The status of the answer once the change is acknowledged.
         """
-        return await acknowledged(self.app, await commit(self._connections, request, write, now=self.now()), status)
+        position = await commit(self._connections, request, write, now=self.now())
+        return await acknowledged(self.app, position, Written, status)
 
 
 def read(path: str, handler: Handler) -> Route:

@@ -9,11 +9,24 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 import parbake as pb
-from parbake.http import HttpRequest, Response, Route, json_response
+from parbake.http import HttpRequest, JsonResponse, Route, json_response
 from retail_assistant.answers.actions import MOST_COPIES
 from retail_assistant.answers.own import Own, missing_cents
-from retail_assistant.http.items import Item, Items, order_members, signed_in
-from retail_assistant.knowledge.tasks import review_summaries
+from retail_assistant.http.items import Items, order_reply, signed_in
+from retail_assistant.http.replies import (
+    CartSummary,
+    Delivery,
+    Held,
+    Item,
+    ItemPage,
+    OrderList,
+    ProductPage,
+    ReviewsInShort,
+    Shelf,
+    Shelves,
+    SummaryLine,
+)
+from retail_assistant.knowledge.knowledge_tasks import review_summaries
 from retail_assistant.live import LiveShop
 from retail_assistant.shop import finding, index, orders, prices, queries, records
 from retail_assistant.shop.connections import PerThread
@@ -76,14 +89,6 @@ class QuantityBody(msgspec.Struct, forbid_unknown_fields=True):
     quantity: Annotated[int, msgspec.Meta(ge=0, le=MOST_COPIES)]
 
 
-class Held(msgspec.Struct, frozen=True):
-    """What a cart holds of a product, whether or not it is still sold."""
-
-    asin: str
-    title: str
-    quantity: int
-
-
 class StorefrontRoutes:
     """Handlers over one shop file, for shoppers."""
 
@@ -104,7 +109,7 @@ class StorefrontRoutes:
             Route("PUT", "/shop/carts/{user}/lines/{asin}", self.set_line),
         ]
 
-    async def list_products(self, _: HttpRequest, *, arguments: Browse) -> Response:
+    async def list_products(self, _: HttpRequest, *, arguments: Browse) -> JsonResponse[ItemPage]:
         """The products on sale that keep every condition, a page at a time, with live price, stock and promotion."""
         found, segment = await self._connections.read(
             lambda conn: (_found(conn, arguments), queries.get_segment(conn, arguments.user))
@@ -112,19 +117,19 @@ class StorefrontRoutes:
         first = (arguments.page - 1) * arguments.size
         shown = found[first : first + arguments.size]
         return json_response(
-            {
-                "products": await self._items.of(shown, segment),
-                "total": len(found),
-                "page": arguments.page,
-                "pages": max(1, -(-len(found) // arguments.size)),
-            }
+            ItemPage(
+                products=await self._items.of(shown, segment),
+                total=len(found),
+                page=arguments.page,
+                pages=max(1, -(-len(found) // arguments.size)),
+            )
         )
 
-    async def list_genres(self, _: HttpRequest) -> Response:
+    async def list_genres(self, _: HttpRequest) -> JsonResponse[Shelves]:
         """The genres and formats on sale with their numbers of products, and the range of prices."""
         return json_response(await self._connections.read(_shelves))
 
-    async def product_page(self, request: HttpRequest, *, arguments: Seen) -> Response:
+    async def product_page(self, request: HttpRequest, *, arguments: Seen) -> JsonResponse[ProductPage]:
         """A product with its editions, the volumes of its series, its best promotion and its reviews in short."""
         asin = request.parameters["asin"]
         offer, line, segment = await self._connections.read(
@@ -137,25 +142,25 @@ class StorefrontRoutes:
             if other.product.volume not in by_volume or other.product.format == form:
                 by_volume[other.product.volume] = other.asin
         return json_response(
-            {
-                "product": items[asin],
-                "description": offer.product.description,
-                "editions": [item for item in items.values() if item.volume == volume],
-                "volumes": [items[other] for other in by_volume.values()],
-                "reviews": await self._reviews(asin),
-            }
+            ProductPage(
+                product=items[asin],
+                description=offer.product.description,
+                editions=[item for item in items.values() if item.volume == volume],
+                volumes=[items[other] for other in by_volume.values()],
+                reviews=await self._reviews(asin),
+            )
         )
 
-    async def list_orders(self, request: HttpRequest) -> Response:
+    async def list_orders(self, request: HttpRequest) -> JsonResponse[OrderList]:
         """A shopper's orders with their states and lines, the newest first, and the loyalty points."""
         user, now = signed_in(request), self._app.settings.clock.now()
         found, points, days = await self._connections.read(
             lambda conn: (orders.list_orders(conn, user), orders.get_points(conn, user), orders.return_window(conn))
         )
-        members = [order_members(order, self._shop, window_days=days, now=now) for order in found]
-        return json_response({"orders": members, "points": points})
+        told = [order_reply(order, self._shop, window_days=days, now=now) for order in found]
+        return json_response(OrderList(told, points))
 
-    async def cart_summary(self, request: HttpRequest) -> Response:
+    async def cart_summary(self, request: HttpRequest) -> JsonResponse[CartSummary]:
         """A shopper's cart with its total and what is missing to free delivery, as the assistant counts them.
 
         ``each`` of a line is what the shopper pays for one copy: its price, less the best promotion that runs now. The
@@ -164,7 +169,7 @@ class StorefrontRoutes:
         """
         return json_response(await self._summary(signed_in(request)))
 
-    async def add_line(self, request: HttpRequest, *, body: LineBody) -> Response:
+    async def add_line(self, request: HttpRequest, *, body: LineBody) -> JsonResponse[CartSummary]:
         """Add copies of a product to a shopper's cart, and return the cart; no operator token is needed.
 
         This route gives nobody more than the chat does: there, anybody who sends a shopper's name can put a book into
@@ -184,50 +189,50 @@ class StorefrontRoutes:
         await self._connections.write(write)
         return json_response(await self._summary(user))
 
-    async def set_line(self, request: HttpRequest, *, body: QuantityBody) -> Response:
+    async def set_line(self, request: HttpRequest, *, body: QuantityBody) -> JsonResponse[CartSummary]:
         """Set how many copies of a product a shopper's cart holds, and return the cart; open as :meth:`add_line` is."""
         user, asin, now = signed_in(request), request.parameters["asin"], self._app.settings.clock.now()
         await self._connections.write(lambda conn: records.change_cart(conn, user, asin, to=body.quantity, now=now))
         return json_response(await self._summary(user))
 
-    async def _summary(self, user: str) -> dict[str, Any]:
+    async def _summary(self, user: str) -> CartSummary:
         now = self._app.settings.clock.now()
         held, offers, charges = await self._connections.read(lambda conn: _cart(conn, user, now))
         items = self._items.charged(offers, charges)
         lines = [self._line(item, charges[item.asin], held[item.asin].quantity) for item in items]
-        on_sale, total = {o.asin for o in offers}, sum(line["cents"] for line in lines)
-        return {
-            "shopper": user,
-            "lines": lines,
-            "gone": [line for asin, line in held.items() if asin not in on_sale],
-            "copies": sum(line["quantity"] for line in lines),
-            "cents": total,
-            "total": self._shop.money(total),
-            "delivery": self._delivery(total),
-        }
+        on_sale, total = {o.asin for o in offers}, sum(line.cents for line in lines)
+        return CartSummary(
+            shopper=user,
+            lines=lines,
+            gone=[line for asin, line in held.items() if asin not in on_sale],
+            copies=sum(line.quantity for line in lines),
+            cents=total,
+            total=self._shop.money(total),
+            delivery=self._delivery(total),
+        )
 
-    def _line(self, item: Item, charge: Charge, quantity: int) -> dict[str, Any]:
+    def _line(self, item: Item, charge: Charge, quantity: int) -> SummaryLine:
         cents = charge.cents * quantity
         each, price = self._shop.money(charge.cents), self._shop.money(cents)
-        return {"product": item, "quantity": quantity, "each": each, "cents": cents, "price": price}
+        return SummaryLine(item, quantity, each, cents, price)
 
-    def _delivery(self, total: int) -> dict[str, Any] | None:
+    def _delivery(self, total: int) -> Delivery | None:
         """Over which total delivery is free, and what is missing to it; ``None`` if no policy states it."""
         free = self._own.free_over()
         if free is None:
             return None
         policy, least = free
         fee, missing = policy.number(STANDARD_FEE), missing_cents(total, least)
-        return {
-            "is_free": not missing,
-            "free_over_cents": least,
-            "free_over": self._shop.money(least),
-            "missing_cents": missing,
-            "missing": self._shop.money(missing),
-            "fee": self._shop.money(round(fee * 100)) if fee is not None else None,
-        }
+        return Delivery(
+            is_free=not missing,
+            free_over_cents=least,
+            free_over=self._shop.money(least),
+            missing_cents=missing,
+            missing=self._shop.money(missing),
+            fee=self._shop.money(round(fee * 100)) if fee is not None else None,
+        )
 
-    async def _reviews(self, asin: str) -> dict[str, Any] | None:
+    async def _reviews(self, asin: str) -> ReviewsInShort | None:
         """The summary of a product's reviews with its lane and age; ``None`` if there are none."""
         try:
             served = await self._app.serve(review_summaries, asin)
@@ -235,7 +240,7 @@ class StorefrontRoutes:
             return None
         if served.value is None:
             return None
-        return {**msgspec.structs.asdict(served.value), "lane": served.lane, "verdict": str(served.verdict)}
+        return ReviewsInShort(**msgspec.structs.asdict(served.value), lane=served.lane, verdict=served.verdict)
 
 
 def _found(conn: Conn, wanted: Browse) -> Sequence[Offer]:
@@ -259,22 +264,17 @@ def _found(conn: Conn, wanted: Browse) -> Sequence[Offer]:
     return sorted(offers, key=_ORDERS_OF[wanted.sort or "featured"])
 
 
-def _shelves(conn: Conn) -> dict[str, Any]:
-    def counted(column: str) -> list[dict[str, Any]]:
+def _shelves(conn: Conn) -> Shelves:
+    def counted(column: str) -> list[Shelf]:
         rows = conn.execute(
             f"SELECT {column}, count(*) FROM products WHERE listed = 1 AND {column} <> '' GROUP BY 1 ORDER BY 1"  # noqa: S608  # a column of ours
         )
-        return [{"name": name, "products": number} for name, number in rows]
+        return [Shelf(name, number) for name, number in rows]
 
     least, most = conn.execute(
         "SELECT min(cents), max(cents) FROM prices JOIN products USING (asin) WHERE listed = 1"
     ).fetchone()
-    return {
-        "genres": counted("genre"),
-        "formats": counted("format"),
-        "min_cents": least or 0,
-        "max_cents": most or 0,
-    }
+    return Shelves(counted("genre"), counted("format"), least or 0, most or 0)
 
 
 def _with_line(conn: Conn, asin: str) -> tuple[Offer, list[Offer]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 import parbake as pb
-from parbake.http import HttpRequest, Response, Route, json_response
+from parbake.http import HttpRequest, JsonResponse, Route, json_response
 from retail_assistant.http.items import Items
+from retail_assistant.http.replies import Suggestions
 from retail_assistant.live import LiveShop
-from retail_assistant.recs.tasks import MOST_SHOWN, recommendations
+from retail_assistant.recs.recs_tasks import MOST_SHOWN, recommendations
 from retail_assistant.shop import queries
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.finding import one_a_line
@@ -35,7 +36,7 @@ class SuggestionRoutes:
         """The route, for everybody."""
         return [Route("GET", "/shop/products/{asin}/suggestions", self.suggest)]
 
-    async def suggest(self, request: HttpRequest, *, arguments: Looking) -> Response:
+    async def suggest(self, request: HttpRequest, *, arguments: Looking) -> JsonResponse[Suggestions]:
         """The recommendations for a shopper on a product's page, with live price and stock, and how they were made.
 
         They are read apart from the page itself, which thus neither waits for them nor fails with them. The page shows
@@ -52,11 +53,11 @@ class SuggestionRoutes:
         )
         shown = one_a_line(o for o in offers if o.product.line != page.line)[:COUNT]
         return json_response(
-            {
-                "products": await self._items.of(shown, segment),
-                "lane": served.lane,
-                "verdict": str(served.verdict),
-                "age_s": served.age_s,
-                "reason": served.reason,
-            }
+            Suggestions(
+                products=await self._items.of(shown, segment),
+                lane=served.lane,
+                verdict=served.verdict,
+                age_s=served.age_s,
+                reason=served.reason,
+            )
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import parbake as pb
 from retail_assistant.importing import read
-from retail_assistant.importing.load import Rows
+from retail_assistant.importing.load_rows import Rows
 
 _STATES = {"pending": "placed", "processed": "shipped", "delivered": "delivered", "cancelled": "cancelled"}
 FILES = ("products.json", "orders.json", "users.json", "wiki.md")

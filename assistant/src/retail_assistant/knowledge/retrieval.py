@@ -11,7 +11,7 @@ import numpy as np
 import parbake as pb
 from retail_assistant.knowledge.blocks import Block
 from retail_assistant.knowledge.embedding import query_embedding
-from retail_assistant.knowledge.tasks import evidence
+from retail_assistant.knowledge.knowledge_tasks import evidence
 from retail_assistant.live import LiveShop
 
 tasks = pb.Registry()

@@ -9,7 +9,7 @@ import parbake as pb
 import parbake_llm
 from parbake_llm.ports.prompts import Block
 from retail_assistant.knowledge.blocks import customer_sections
-from retail_assistant.knowledge.views import Policies
+from retail_assistant.knowledge.shop_views import Policies
 from retail_assistant.shop.policies import Policy
 
 tasks = pb.Registry()

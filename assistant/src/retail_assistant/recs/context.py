@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from retail_assistant.recs.asked_words import NO_WISHES, Wishes, read_wishes
 from retail_assistant.recs.features import (
     AUTHOR,
     FARTHEST,
@@ -24,8 +25,7 @@ from retail_assistant.recs.features import (
     make_rows,
 )
 from retail_assistant.recs.log import Floats, Ints
-from retail_assistant.recs.texts import Rows
-from retail_assistant.recs.words import NO_WISHES, Wishes, read_wishes
+from retail_assistant.recs.text_vectors import Rows
 
 PAGE = ("on_page", "page_series", "page_author", "page_genre", "page_format", "page_ahead", "page_near")
 ASKED = ("asked", "asked_near", "asked_genre", "asked_format", "asked_price")

@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from retail_assistant.recs.asked_words import Vocabulary, make_vocabulary
 from retail_assistant.recs.log import DAY, Flags, Floats, Ints, Log
-from retail_assistant.recs.texts import Rows, TextSpace, learn
-from retail_assistant.recs.words import Vocabulary, make_vocabulary
+from retail_assistant.recs.text_vectors import Rows, TextSpace, learn
 
 FEATURES = (
     "score", "rank", "popularity", "momentum", "days_listed", "volume",

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from retail_assistant.recs.als import Candidate
+from retail_assistant.recs.asked_words import NO_WISHES, Wishes
 from retail_assistant.recs.context import NO_CONTEXT, Context, nearby
 from retail_assistant.recs.features import RECENT_PURCHASES, ItemTable, Past
 from retail_assistant.recs.log import Ints
 from retail_assistant.recs.rerank import NOTHING_ADDED, RerankerModel, rerank
 from retail_assistant.recs.shelf import Event, LiveShelf
-from retail_assistant.recs.words import NO_WISHES, Wishes
 
 SHORT_S = 0.020
 SPARE = 3

@@ -14,7 +14,7 @@ from retail_assistant.recs import als
 from retail_assistant.recs.context import NO_CONTEXT, Context, with_added
 from retail_assistant.recs.features import ItemTable, Past
 from retail_assistant.recs.log import Ints
-from retail_assistant.recs.texts import Rows
+from retail_assistant.recs.text_vectors import Rows
 
 NOTHING_ADDED: Ints = np.empty(0, dtype=np.int64)
 

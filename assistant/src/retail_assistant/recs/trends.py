@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from retail_assistant.recs.als import TOP, Candidate
-from retail_assistant.recs.views import Daily
+from retail_assistant.recs.taste_view import Daily
 
 ALL = "all"
 WINDOW_DAYS = 28

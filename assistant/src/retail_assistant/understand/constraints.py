@@ -7,9 +7,9 @@ import re
 from retail_assistant.understand.leftover import content
 from retail_assistant.understand.names.vocabulary import AUTHOR, FORMAT, GENRE, Vocabulary
 from retail_assistant.understand.names.volumes import volume_in
-from retail_assistant.understand.prices import price_range
+from retail_assistant.understand.plain_words import number
+from retail_assistant.understand.typed_prices import price_range
 from retail_assistant.understand.wishes import Sort, Wishes, words_of
-from retail_assistant.understand.words import number
 
 _COUNT = re.compile(
     r"\b(one|two|three|four|five|six|seven|eight|ten|\d{1,2})\s+(?:\w+\s+){0,3}?"

@@ -15,6 +15,7 @@ from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.leftover import content
 from retail_assistant.understand.names.titles import Named
 from retail_assistant.understand.names.vocabulary import Vocabulary
+from retail_assistant.understand.plain_words import TOKEN, bare_words, number, plain, words
 from retail_assistant.understand.pointing import SHORT, Prices, Titles, find_subjects, only, owned
 from retail_assistant.understand.premises import premise
 from retail_assistant.understand.question import Question
@@ -26,7 +27,6 @@ from retail_assistant.understand.said.two_rules import OF_RETURN, of_act
 from retail_assistant.understand.split import Part, questions
 from retail_assistant.understand.times import MONTHS
 from retail_assistant.understand.wishes import NO_WISHES, Wishes, words_of
-from retail_assistant.understand.words import TOKEN, bare_words, number, plain, words
 
 SAID = 2.8
 """The weight from which words surely ask about a book, although they also name what policies state."""

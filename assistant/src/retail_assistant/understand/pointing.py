@@ -11,9 +11,9 @@ from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.names.titles import Named
 from retail_assistant.understand.names.volumes import LAST, several_in, volume_in
+from retail_assistant.understand.plain_words import number, ordinal, words
 from retail_assistant.understand.question import Question
 from retail_assistant.understand.wishes import Wishes
-from retail_assistant.understand.words import number, ordinal, words
 
 SHORT = 7
 """A message of fewer words goes on from what was said before."""

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from retail_assistant.understand.prices import MONEY, cents_of
+from retail_assistant.understand.typed_prices import MONEY, cents_of
 
 _LEAD = (
     r"(?:^(?:so |but |and |well,? )?as|\bwhy|\bhow come|\bsince|\bbecause|\bnow that|\bgiven that"

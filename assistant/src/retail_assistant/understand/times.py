@@ -7,7 +7,7 @@ import re
 
 import msgspec
 
-from retail_assistant.understand.words import number
+from retail_assistant.understand.plain_words import number
 
 MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",

@@ -2,6 +2,6 @@
 
 from retail_assistant.world.build import generate
 from retail_assistant.world.sizes import Size, estimate_size
-from retail_assistant.world.texts.load import questions
+from retail_assistant.world.texts.texts_read import questions
 
 __all__ = ["Size", "estimate_size", "generate", "questions"]

@@ -31,7 +31,7 @@ from retail_assistant.world.offers import make_promotions
 from retail_assistant.world.ordering import POINTS_PER_EURO, OrderRow, make_orders
 from retail_assistant.world.reviewing import make_reviews
 from retail_assistant.world.shoppers import SEGMENT_NAMES, Group, make_group, make_market
-from retail_assistant.world.texts.load import policies
+from retail_assistant.world.texts.texts_read import policies
 from retail_assistant.world.wandering import Groups, make_groups, make_looks, make_wandering
 
 Progress = Callable[[str, int, int], None]

@@ -10,7 +10,7 @@ import numpy as np
 
 from retail_assistant.world import draws
 from retail_assistant.world.draws import DAY, Flags, Floats, Ints
-from retail_assistant.world.texts.load import genres, themes, titles
+from retail_assistant.world.texts.texts_read import genres, themes, titles
 
 _LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 25)
 _LENGTH_WEIGHTS = (0.22, 0.09, 0.13, 0.09, 0.09, 0.07, 0.06, 0.06, 0.05, 0.05, 0.03, 0.03, 0.02, 0.01)

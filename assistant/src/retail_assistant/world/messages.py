@@ -12,7 +12,7 @@ from retail_assistant.world.activity import Events
 from retail_assistant.world.catalog import Catalog
 from retail_assistant.world.draws import DAY
 from retail_assistant.world.texts.grammar import expand, wordings
-from retail_assistant.world.texts.load import chatter, genres, questions, themes
+from retail_assistant.world.texts.texts_read import chatter, genres, questions, themes
 from retail_assistant.world.wandering import make_groups
 
 FAQ_SHARE = 0.6

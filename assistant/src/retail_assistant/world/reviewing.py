@@ -9,7 +9,7 @@ import numpy as np
 from retail_assistant.world import draws
 from retail_assistant.world.activity import Events, Frame
 from retail_assistant.world.draws import DAY
-from retail_assistant.world.texts.load import genres, reviews, themes
+from retail_assistant.world.texts.texts_read import genres, reviews, themes
 
 _SHARE = 0.11
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from retail_assistant.world import draws
 from retail_assistant.world.catalog import Catalog
 from retail_assistant.world.draws import DAY, Floats, Ints
-from retail_assistant.world.texts.load import genres, themes
+from retail_assistant.world.texts.texts_read import genres, themes
 
 Weights = NDArray[np.float32]
 

@@ -15,13 +15,13 @@ from parbake.tasks.gates import Generation
 from parbake_semantic.embedder import Embedder
 from retail_assistant.answers.policy.ranking import Desk
 from retail_assistant.answers.policy.sections import Found, Gate, Ranked, Signs, stating_first
+from retail_assistant.faq.faq_tasks import faq_bank
+from retail_assistant.faq.faq_words import UNANSWERED
 from retail_assistant.faq.match import PerBank
-from retail_assistant.faq.tasks import faq_bank
-from retail_assistant.faq.vocabulary import UNANSWERED
 from retail_assistant.knowledge.blocks import policy_blocks
 from retail_assistant.knowledge.embedding import query_embedding
 from retail_assistant.knowledge.retrieval import Hit, nearness, retrieval
-from retail_assistant.knowledge.views import Policies
+from retail_assistant.knowledge.shop_views import Policies
 from retail_assistant.understand.said.concepts import concepts
 
 tasks = pb.Registry()

@@ -17,7 +17,7 @@ import numpy as np
 
 import parbake_semantic
 from retail_assistant.answers.policy.sections import Ranked, Signs, section_name
-from retail_assistant.faq.vocabulary import UNANSWERED, content_words
+from retail_assistant.faq.faq_words import UNANSWERED, content_words
 from retail_assistant.knowledge.retrieval import Hit
 from retail_assistant.understand.said.concepts import SELDOM_STATED, UNOPENED, concepts
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from retail_assistant.recs.context import ASKED, COLUMNS, PAGE
 from retail_assistant.recs.log import Floats, Ints, Log
-from retail_assistant.recs.texts import Rows
+from retail_assistant.recs.text_vectors import Rows
 from retail_assistant.recs.training.examples import MOST_OCCASIONS, Lists, make_examples, occasion_lists
 from retail_assistant.recs.training.fitting import fit
 from retail_assistant.recs.training.ndcg import Interval, ndcg, paired_interval

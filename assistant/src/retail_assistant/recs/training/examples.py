@@ -16,7 +16,7 @@ from retail_assistant.recs import als
 from retail_assistant.recs.context import COLUMNS, NO_CONTEXT, Context, nearby, read_context, with_added
 from retail_assistant.recs.features import ItemTable, Past, recent
 from retail_assistant.recs.log import Flags, Floats, Ints, Log
-from retail_assistant.recs.texts import Rows
+from retail_assistant.recs.text_vectors import Rows
 from retail_assistant.recs.training.week import Occasion, Week, popular, shoppers_of, spread
 
 NOBODY = Past(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=np.bool_))

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 import parbake as pb
-from retail_assistant.knowledge.views import Catalog, Policies
+from retail_assistant.knowledge.shop_views import Catalog, Policies
 from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.queries import Product
-from retail_assistant.understand.words import words
+from retail_assistant.understand.plain_words import words
 
 tasks = pb.Registry()
 SHOP = "shop"

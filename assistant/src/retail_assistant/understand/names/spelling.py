@@ -12,8 +12,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from retail_assistant.understand.plain_words import number
 from retail_assistant.understand.said import places
-from retail_assistant.understand.words import number
 
 _DENIED = (
     "has", "have", "had", "did", "does", "do", "is", "are", "was", "were", "would", "could", "should", "ca", "wo",

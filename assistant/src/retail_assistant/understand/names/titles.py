@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from retail_assistant.understand.names.volumes import DULL, volumes_at, volumes_before
-from retail_assistant.understand.words import bare_words
+from retail_assistant.understand.plain_words import bare_words
 
 _ARTICLES = frozenset({"the", "a", "an"})
 _VOLUME_OF_TITLE = re.compile(r",?\s*\b(?:vol|volume)\.?\s*\d+\s*$", re.IGNORECASE)

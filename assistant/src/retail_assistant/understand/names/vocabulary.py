@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from retail_assistant.understand.names.lexicon import Lexicon
 from retail_assistant.understand.names.spelling import Speller
 from retail_assistant.understand.names.titles import Titles
+from retail_assistant.understand.plain_words import plain, words
 from retail_assistant.understand.said.sayings import SAYINGS, SEVERAL
 from retail_assistant.understand.wishes import Found, judged
-from retail_assistant.understand.words import plain, words
 
 _BY = ("by", "from", "author", "mr", "ms", "mrs", "writer")
 """Words before a last name that belongs to one author."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from retail_assistant.understand.words import bare_words, number, ordinal, words
+from retail_assistant.understand.plain_words import bare_words, number, ordinal, words
 
 VOLUME_WORDS = frozenset({"vol", "volume", "volumes", "book", "part", "no", "number", "tome", "nr", "vols"})
 DULL = frozenset({"of", "and", "for", "in", "to", "with", "on", "at", "by", "from", "the", "a", "an"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from retail_assistant.understand.words import bare
+from retail_assistant.understand.plain_words import bare
 
 _ALL = r"^(?:(?:{0})[\s,.!?]*)+$"
 _GREETING = (

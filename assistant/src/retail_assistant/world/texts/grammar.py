@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from retail_assistant.world.texts.load import Question
+from retail_assistant.world.texts.texts_read import Question
 
 _GROUP = re.compile(r"\(([^()]*)\)")
 _SPACES = re.compile(r" {2,}")

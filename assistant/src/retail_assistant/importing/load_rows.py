@@ -17,7 +17,7 @@ import msgspec
 import parbake as pb
 from parbake.adapters.sqlite import emit
 from retail_assistant.importing import read
-from retail_assistant.importing.schema import (
+from retail_assistant.importing.import_rows import (
     TABLES,
     OrderLineRow,
     OrderRow,

@@ -15,10 +15,10 @@ from retail_assistant.recs.log import confidence
 from retail_assistant.recs.refining import SHORT_S, Moment, merge
 from retail_assistant.recs.rerank import RerankerModel
 from retail_assistant.recs.shelf import LiveShelf
+from retail_assistant.recs.taste_view import History, Taste
 from retail_assistant.recs.topk import VECTORS
 from retail_assistant.recs.training import fitting, gating
 from retail_assistant.recs.training.week import Week
-from retail_assistant.recs.views import History, Taste
 
 NO_PRODUCT_MATTERS = pb.ignore("product", "each reply leaves out products that the live shelf does not sell any more")
 NO_CHANGE_MATTERS = [

@@ -10,15 +10,15 @@ from typing import Any
 import msgspec
 
 import parbake as pb
-from parbake.http import HttpRequest, Response, Route, error_for_client, json_response
+from parbake.http import HttpRequest, JsonResponse, Response, Route, error_for_client, json_response
 from parbake.ports.usage import Usage
 from parbake_planner import Ledger
 from parbake_planner.ledger.answer_table import Answer, new_id
 from retail_assistant.chat.flow import TIMEOUT, Assistant
-from retail_assistant.chat.turn import Reply, Turn
+from retail_assistant.chat.turn import Forgotten, Reply, Turn
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.voices import ANONYMOUS
-from retail_assistant.understand.words import has_control_characters
+from retail_assistant.understand.plain_words import has_control_characters
 
 MAX_MESSAGE = 8_000
 MAX_HISTORY = 20
@@ -85,7 +85,7 @@ class ChatRoutes:
             Route("DELETE", "/v1/chat/shoppers/{user}", self.forget, "operators"),
         ]
 
-    async def forget(self, request: HttpRequest) -> Response:
+    async def forget(self, request: HttpRequest) -> JsonResponse[Forgotten]:
         """Erase what is kept of a shopper's messages: conversations in this process, and questions in the shop.
 
         Another process forgets a conversation an hour after its last reply.

@@ -7,7 +7,7 @@ from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.phrases import count, title
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects
-from retail_assistant.knowledge.tasks import review_summaries
+from retail_assistant.knowledge.knowledge_tasks import review_summaries
 
 
 class Reviews:

@@ -14,9 +14,9 @@ from parbake_semantic.embedder import Embedder
 from retail_assistant.faq.compile import compile_faq
 from retail_assistant.faq.wording import BankWording
 from retail_assistant.knowledge.blocks import Block
+from retail_assistant.knowledge.knowledge_tasks import evidence
 from retail_assistant.knowledge.retrieval import retrieval
-from retail_assistant.knowledge.tasks import evidence
-from retail_assistant.knowledge.views import Feedback, Policies, QueryLog
+from retail_assistant.knowledge.shop_views import Feedback, Policies, QueryLog
 
 tasks = pb.Registry()
 

@@ -7,11 +7,12 @@ import asyncio
 import msgspec
 
 import parbake as pb
-from parbake.http import HttpRequest, Response, Route, json_response
+from parbake.http import HttpRequest, JsonResponse, Route, json_response
 from parbake_planner import Ledger
+from retail_assistant.faq.faq_tasks import faq_bank
 from retail_assistant.faq.on_call import OnCall
-from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.http.acknowledged import WRITTEN, WRITTEN_NEW, acknowledged
+from retail_assistant.http.replies import Complained, ComplaintList, Written
 from retail_assistant.shop import complaints
 from retail_assistant.shop.connections import PerThread
 
@@ -43,11 +44,11 @@ class ComplaintRoutes:
             Route("DELETE", "/shop/complaints/{answer}", self.restore, "operators", statuses=WRITTEN),
         ]
 
-    async def list(self, _: HttpRequest) -> Response:
+    async def list(self, _: HttpRequest) -> JsonResponse[ComplaintList]:
         """The answers with open complaints, which their owners have to check."""
-        return json_response({"complaints": await self._connections.read(complaints.list_open)})
+        return json_response(ComplaintList(await self._connections.read(complaints.list_open)))
 
-    async def complain(self, request: HttpRequest, *, body: ComplaintBody) -> Response:
+    async def complain(self, request: HttpRequest, *, body: ComplaintBody) -> JsonResponse[Complained]:
         """Withdraw an answer of the bank, for the shopper or for everybody, until its owner has checked it.
 
         Only an operator can vouch for a shopper's name. A name from anybody else counts as a stranger's.
@@ -74,7 +75,7 @@ class ComplaintRoutes:
             return made
 
         made = await asyncio.shield(heard())  # the people on call are alerted even if the client has left
-        return await acknowledged(self._app, made.position, 201, applies_to=made.applies_to)
+        return await acknowledged(self._app, made.position, Complained, 201, applies_to=made.applies_to)
 
     async def _check_given(self, body: ComplaintBody) -> None:
         """Raise :class:`parbake.BadInput` unless the assistant has sent that answer under that id."""
@@ -83,9 +84,9 @@ class ComplaintRoutes:
         if (await self._app.plugins[Ledger].answers.find(body.answer_id)).subject != body.answer:
             raise pb.BadInput(f"that reply was not the answer {body.answer[:80]!r}", field="answer")
 
-    async def restore(self, request: HttpRequest) -> Response:
+    async def restore(self, request: HttpRequest) -> JsonResponse[Written]:
         """Serve an answer again, after its owner has checked it."""
         answer, now = request.parameters["answer"], self._app.settings.clock.now()
         return await acknowledged(
-            self._app, await self._connections.write(lambda c: complaints.restore(c, answer, now=now))
+            self._app, await self._connections.write(lambda c: complaints.restore(c, answer, now=now)), Written
         )

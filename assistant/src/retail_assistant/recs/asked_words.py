@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from retail_assistant.understand.names.lexicon import Lexicon
 from retail_assistant.understand.names.vocabulary import FORMAT, GENRE, Vocabulary
+from retail_assistant.understand.plain_words import plain
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
-from retail_assistant.understand.words import plain
 
 __all__ = ["NO_WISHES", "Vocabulary", "Wishes", "make_vocabulary", "read_wishes"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from retail_assistant.faq.vocabulary import Vocabulary
+from retail_assistant.faq.faq_words import Vocabulary
 
 _POINTS = re.compile(
     r"\bthis\b(?!\s+(?:shop|store|site|website|page|chat|way|week|weekend|month|year|time|morning|evening)\b)"

@@ -11,8 +11,10 @@ from urllib.parse import quote
 import msgspec
 
 import parbake as pb
-from parbake.http import HttpRequest, Response, Route, json_response
+from parbake.http import HttpRequest, JsonResponse, Route, json_response
+from retail_assistant.http import replies
 from retail_assistant.http.acknowledged import CHANGES, WRITTEN_NEW
+from retail_assistant.http.replies import Written
 from retail_assistant.http.shop_file import ShopFile, read, write
 from retail_assistant.shop import queries, records
 from retail_assistant.shop.connections import PerThread
@@ -120,16 +122,18 @@ class PolicyRoutes:
             write("DELETE", "/shop/policies/{id}", self.delete_policy),
         ]
 
-    async def list_policies(self, _: HttpRequest) -> Response:
+    async def list_policies(self, _: HttpRequest) -> JsonResponse[replies.PolicyList]:
         """All policies."""
-        return json_response({"policies": await self._file.read(queries.list_policies)})
+        return json_response(replies.PolicyList(await self._file.read(queries.list_policies)))
 
-    async def get_policy(self, request: HttpRequest) -> Response:
+    async def get_policy(self, request: HttpRequest) -> JsonResponse[replies.PolicyInFull]:
         """One policy, with its prose as customers read it."""
         policy = await self._file.read(lambda c: queries.get_policy(c, request.parameters["id"]))
-        return json_response({**msgspec.to_builtins(policy), "sections": render_policy(policy)})
+        return json_response(replies.PolicyInFull(**msgspec.structs.asdict(policy), sections=render_policy(policy)))
 
-    async def put_policy(self, request: HttpRequest, *, body: PolicyBody, arguments: PolicyArguments) -> Response:
+    async def put_policy(
+        self, request: HttpRequest, *, body: PolicyBody, arguments: PolicyArguments
+    ) -> JsonResponse[Written]:
         """Change a policy, or add one with ``?create=true``; returns once the change is acknowledged."""
         name, now = request.parameters["id"], self._file.now()
 
@@ -140,7 +144,7 @@ class PolicyRoutes:
 
         return await self._file.write(request, put)
 
-    async def delete_policy(self, request: HttpRequest) -> Response:
+    async def delete_policy(self, request: HttpRequest) -> JsonResponse[Written]:
         """Remove a policy."""
         name, now = request.parameters["id"], self._file.now()
         return await self._file.write(request, lambda c: records.delete_policy(c, name, now=now))
@@ -167,18 +171,18 @@ class ProductRoutes:
             write("DELETE", "/shop/promotions/{id}", self.delete_promotion),
         ]
 
-    async def get_product(self, request: HttpRequest) -> Response:
+    async def get_product(self, request: HttpRequest) -> JsonResponse[replies.LiveProduct]:
         """One product with its live price and stock."""
         asin = request.parameters["asin"]
 
-        def found(conn: Conn) -> dict[str, Any]:
-            product = queries.get_product(conn, asin)
-            live = {"cents": queries.get_price(conn, asin).cents, "quantity": queries.get_stock(conn, asin).quantity}
-            return {**msgspec.to_builtins(product), **live}
+        def found(conn: Conn) -> replies.LiveProduct:
+            product = msgspec.structs.asdict(queries.get_product(conn, asin))
+            cents, quantity = queries.get_price(conn, asin).cents, queries.get_stock(conn, asin).quantity
+            return replies.LiveProduct(**product, cents=cents, quantity=quantity)
 
         return json_response(await self._file.read(found))
 
-    async def put_product(self, request: HttpRequest, *, body: ProductBody) -> Response:
+    async def put_product(self, request: HttpRequest, *, body: ProductBody) -> JsonResponse[Written]:
         """Add or change a product; a body of prices or stock only raises no tag."""
         asin, now = request.parameters["asin"], self._file.now()
         fields = _given(body, leave_out=("cents", "quantity"))
@@ -191,37 +195,38 @@ class ProductRoutes:
 
         return await self._file.write(request, put)
 
-    async def delist(self, request: HttpRequest) -> Response:
+    async def delist(self, request: HttpRequest) -> JsonResponse[Written]:
         """Take a product off sale."""
         asin, now = request.parameters["asin"], self._file.now()
         return await self._file.write(request, lambda c: records.delist(c, asin, now=now))
 
-    async def put_price(self, request: HttpRequest, *, body: PriceBody) -> Response:
+    async def put_price(self, request: HttpRequest, *, body: PriceBody) -> JsonResponse[Written]:
         """Set a price: live, so it raises no tag."""
         asin, now = request.parameters["asin"], self._file.now()
         return await self._file.write(request, lambda c: records.set_price(c, asin, body.cents, now=now))
 
-    async def get_inventory(self, request: HttpRequest) -> Response:
+    async def get_inventory(self, request: HttpRequest) -> JsonResponse[queries.Stock]:
         """The number of copies in stock now."""
         return json_response(await self._file.read(lambda c: queries.get_stock(c, request.parameters["asin"])))
 
-    async def put_inventory(self, request: HttpRequest, *, body: InventoryBody) -> Response:
+    async def put_inventory(self, request: HttpRequest, *, body: InventoryBody) -> JsonResponse[Written]:
         """Set stock: live, so it raises no tag."""
         asin = request.parameters["asin"]
         return await self._file.write(request, lambda c: records.set_inventory(c, asin, body.quantity))
 
-    async def list_promotions(self, _: HttpRequest) -> Response:
+    async def list_promotions(self, _: HttpRequest) -> JsonResponse[replies.PromotionList]:
         """The promotions that are running now."""
         now = self._file.now()
-        return json_response({"promotions": await self._file.read(lambda c: queries.list_promotions(c, at=now))})
+        running = await self._file.read(lambda c: queries.list_promotions(c, at=now))
+        return json_response(replies.PromotionList(running))
 
-    async def put_promotion(self, request: HttpRequest, *, body: PromotionBody) -> Response:
+    async def put_promotion(self, request: HttpRequest, *, body: PromotionBody) -> JsonResponse[Written]:
         """Add or change a promotion."""
         fields, name = _given(body), request.parameters["id"]
         now = self._file.now()
         return await self._file.write(request, lambda c: records.put_promotion(c, name, now=now, **fields))
 
-    async def delete_promotion(self, request: HttpRequest) -> Response:
+    async def delete_promotion(self, request: HttpRequest) -> JsonResponse[Written]:
         """Remove a promotion."""
         name, now = request.parameters["id"], self._file.now()
         return await self._file.write(request, lambda c: records.delete_promotion(c, name, now=now))
@@ -245,30 +250,30 @@ class ShopperRoutes:
             Route("POST", "/shop/sessions", self.start_session, "operators", statuses=(202,)),
         ]
 
-    async def get_cart(self, request: HttpRequest) -> Response:
+    async def get_cart(self, request: HttpRequest) -> JsonResponse[queries.Cart]:
         """A shopper's cart."""
         return json_response(await self._file.read(lambda c: queries.get_cart(c, request.parameters["user"])))
 
-    async def put_cart(self, request: HttpRequest, *, body: CartBody) -> Response:
+    async def put_cart(self, request: HttpRequest, *, body: CartBody) -> JsonResponse[Written]:
         """Replace a shopper's cart: live, so it raises no tag."""
         user, now = request.parameters["user"], self._file.now()
         return await self._file.write(request, lambda c: records.set_cart(c, user, body.lines, now=now))
 
-    async def purchase(self, request: HttpRequest, *, body: ActionBody) -> Response:
+    async def purchase(self, request: HttpRequest, *, body: ActionBody) -> JsonResponse[Written]:
         """Buy one copy at what the shopper pays now, the best running promotion taken off."""
         now = self._file.now()
         return await self._file.write(
             request, lambda c: records.add_purchase(c, shopper=body.shopper, asin=body.asin, now=now), 201
         )
 
-    async def view(self, request: HttpRequest, *, body: ActionBody) -> Response:
+    async def view(self, request: HttpRequest, *, body: ActionBody) -> JsonResponse[Written]:
         """Record that a shopper looked at a product's page; raises no tag."""
         now = self._file.now()
         return await self._file.write(
             request, lambda c: records.add_view(c, shopper=body.shopper, asin=body.asin, now=now), 201
         )
 
-    async def review(self, request: HttpRequest, *, body: ReviewBody) -> Response:
+    async def review(self, request: HttpRequest, *, body: ReviewBody) -> JsonResponse[Written]:
         """Add a review."""
         now = self._file.now()
 
@@ -279,13 +284,13 @@ class ShopperRoutes:
 
         return await self._file.write(request, put, 201)
 
-    async def start_session(self, _: HttpRequest, *, body: SessionBody) -> Response:
+    async def start_session(self, _: HttpRequest, *, body: SessionBody) -> JsonResponse[replies.SessionStarted]:
         """Report that a shopper has arrived, so that their recommendations are computed ahead if they are missing."""
         shopper = body.shopper
         if not shopper or not shopper.isprintable() or len(shopper) > LONGEST_NAME:
             raise pb.BadInput(f"shopper must have 1 to {LONGEST_NAME} printable characters", field="shopper")
         ack = await self._file.app.touch(f"session/{quote(shopper, safe='')}")
-        return json_response({"stamp": ack.stamp.sequence}, 202)
+        return json_response(replies.SessionStarted(ack.stamp.sequence), 202)
 
 
 class ChangeRoutes:
@@ -299,7 +304,7 @@ class ChangeRoutes:
         """The route, which everybody may read."""
         return [read(CHANGES, self.change)]
 
-    async def change(self, request: HttpRequest) -> Response:
+    async def change(self, request: HttpRequest) -> JsonResponse[replies.ChangeState]:
         """Whether a committed change is acknowledged. From then on no value from before the change is served."""
         text = request.parameters["position"]
         if not (text.isascii() and text.isdigit() and len(text) < MOST_DIGITS):
@@ -308,7 +313,7 @@ class ChangeRoutes:
         if int(text) > (await asyncio.to_thread(source.extent)).last:
             raise pb.errors.UnknownResource(f"no change has the position {text}", field="position")
         applied = (await self._file.app.ops.applied())[source.name]
-        return json_response({"position": int(text), "is_acknowledged": int(text) <= applied})
+        return json_response(replies.ChangeState(int(text), int(text) <= applied))
 
 
 def shop_routes(app: pb.App, connections: PerThread) -> list[Route]:

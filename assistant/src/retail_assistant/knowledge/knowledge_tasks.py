@@ -12,8 +12,8 @@ from parbake.ports.clock import Clock
 from parbake.tasks.contract import Exponential
 from parbake_semantic.embedder import Embedder
 from retail_assistant.knowledge.blocks import Block, policy_blocks, product_blocks, product_text
-from retail_assistant.knowledge.reviews import Summary, summarize
-from retail_assistant.knowledge.views import Catalog, Policies, Promotions, Reviews
+from retail_assistant.knowledge.review_summary import Summary, summarize
+from retail_assistant.knowledge.shop_views import Catalog, Policies, Promotions, Reviews
 from retail_assistant.shop.queries import best_first
 from retail_assistant.shop.schema import SEGMENTS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from retail_assistant.understand.words import CARDINALS, number
+from retail_assistant.understand.plain_words import CARDINALS, number
 
 _SPELLED = "|".join(word for word, value in CARDINALS.items() if value)
 """Number words that can be an amount of money, so without "zero"."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 import parbake_semantic.guard
-from retail_assistant.knowledge.views import ReviewText
+from retail_assistant.knowledge.shop_views import ReviewText
 
 _WORD = re.compile(r"[a-z']{4,}")
 _DULL = frozenset(
