@@ -186,6 +186,7 @@ def test_the_engine_refuses_who_has_no_key(monkeypatch: pytest.MonkeyPatch, capf
     assert not any(keys[0] in text for text in (*capfd.readouterr(), repr(generator), repr(vars(generator))))
 
 
+@pytest.mark.slow
 def test_the_local_model_grows_by_nothing_per_conversation() -> None:
     """Six conversations with different evidence grow the process by less than a fiftieth."""
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from cluster import Cluster
 from tests.signals import born_with
 from tests.waiting import HANGS_S, eventually
@@ -18,6 +19,7 @@ DAYS = 86_400.0
 QUESTION = "How many days do I have to send a book back?"
 
 
+@pytest.mark.slow
 def test_a_server_over_a_ten_days_old_store_is_ready_and_answers(cluster: Cluster) -> None:
     """Ten days later a server without a worker is ready and answers, and a worker refreshes afterwards."""
     cluster.clock.advance(10 * DAYS)
@@ -31,6 +33,7 @@ def test_a_server_over_a_ten_days_old_store_is_ready_and_answers(cluster: Cluste
     assert "30 days" in reply.text
 
 
+@pytest.mark.slow
 def test_the_demo_prepares_once(tmp_path: Path) -> None:
     """The demo's worker ends with it on any signal, and a restart generates nothing again."""
     sizes = {"RETAIL_PRODUCTS": "200", "RETAIL_SHOPPERS": "200", "RETAIL_HOME": str(tmp_path / "data")}

@@ -15,7 +15,7 @@ from simulator.catalogue import applied, names, what_is_wrong
 from simulator.processes import invariants
 from simulator.world.world_state import World
 
-FEW, MANY = 150, int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "400"))
+FEW, MANY = 60, int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "400"))
 JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else max(1, min(2, os.cpu_count() or 1))
 """Where tests run in two processes already, each plays its own histories."""
 PAST = [line.split() for line in Path(__file__).with_name("seeds.txt").read_text().splitlines() if line[:1] != "#"]
