@@ -135,7 +135,7 @@ def test_a_sync_is_observed_before_each_acknowledgement(cluster: Cluster) -> Non
     script = (
         "import sys, parbake.stores.lmdb as l; from retail_assistant.shop.schema import connect\n"
         "s = l.open_url('lmdb://' + sys.argv[1] + '/store'); c = connect(sys.argv[1] + '/shop.db')\n"
-        "print(s.is_synced, c.execute('PRAGMA synchronous').fetchone()[0])"
+        "print(s._opened().flags()['sync'], c.execute('PRAGMA synchronous').fetchone()[0])"
     )
     done = subprocess.run([sys.executable, "-c", script, str(cluster.home)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "2"]

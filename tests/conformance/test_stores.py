@@ -128,7 +128,9 @@ class TestLmdb(StoreSuite):
     async def test_every_commit_is_synced(self, tmp_path):
         """Commits are synced to disk."""
         store = self.open_store(tmp_path)
-        assert store.is_synced
+        flags = store._opened().flags()
+        assert flags["sync"]
+        assert flags["metasync"]
         await store.close()
 
     async def test_a_full_map_names_its_setting_and_loses_nothing(self, tmp_path):

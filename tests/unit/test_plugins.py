@@ -227,29 +227,86 @@ async def test_an_observer_that_fails_costs_nobody_an_answer(shop, caplog):
     await app.close()
 
 
-def test_a_plugin_without_open_is_refused_by_name(shop):
-    """A class that opens nothing is a mistake, and the error says what it lacks."""
+def test_a_plugin_may_have_no_state(shop):
+    """A plugin without an ``open``, such as one that only brings routes, has the state ``None``."""
 
-    class Empty(pb.Plugin):
+    class Routes(pb.Plugin):
         pass
 
-    with pytest.raises(DeclarationError, match=r"Empty has no open\(self, parts\)"):
-        pb.App(shop, resources={Tool: Tool()}, plugins=[Empty()]).engine  # noqa: B018  # opens it
+    app = pb.App(shop, resources={Tool: Tool()}, plugins=[Routes()])
+    assert app.plugins[Routes] is None
+    app.sync.close()
 
 
-@pytest.mark.parametrize("name", ["close", "flush", "ran", "served"])
-def test_an_async_observer_is_refused_where_a_plain_one_is_called(shop, name):
-    """A coroutine function would never run there, so the opening names the list and the function."""
+async def told(*_, **__):
+    """Be an async function."""
+
+
+@pytest.mark.parametrize(
+    ("name", "hear", "kind"),
+    [*((name, told, "a plain") for name in ("close", "flush", "ran", "served")), ("worker", print, "an async")],
+)
+def test_a_callback_of_the_other_kind_is_refused(shop, name, hear, kind):
+    """An async function where a plain one is called would never run, so the opening names the list and the function."""
 
     class Late(pb.Plugin):
         def open(self, parts):
-            async def closes(*_, **__):
-                """Close later."""
+            getattr(parts.on, name).append(hear)
 
-            getattr(parts.on, name).append(closes)
-
-    with pytest.raises(DeclarationError, match=rf"on.{name}: .*closes is async"):
+    with pytest.raises(DeclarationError, match=rf"on.{name}: {hear.__name__} must be {kind} function"):
         pb.App(shop, resources={Tool: Tool()}, plugins=[Late()]).engine  # noqa: B018  # opens it
+
+
+def test_an_opening_that_fails_names_the_plugin(shop):
+    """An error in ``open`` has a note with the plugin's name, and an async ``open`` is refused."""
+
+    class Fragile(pb.Plugin):
+        def open(self, parts):
+            raise OSError("no disk")
+
+    class Later(pb.Plugin):
+        async def open(self, parts):
+            """Open later."""
+
+    with pytest.raises(OSError, match="no disk") as caught:
+        pb.App(shop, resources={Tool: Tool()}, plugins=[Fragile()]).engine  # noqa: B018  # opens it
+    assert caught.value.__notes__ == ["while the plugin Fragile was opened"]
+    with pytest.raises(DeclarationError, match=r"Later.open must be a plain function"):
+        pb.App(shop, resources={Tool: Tool()}, plugins=[Later()]).engine  # noqa: B018  # opens it
+
+
+class Broken(pb.Plugin):
+    """Fails wherever it is asked, after it has opened."""
+
+    def open(self, parts):
+        async def background():
+            raise OSError("in the background")
+
+        def lacking():
+            raise OSError("what is lacking")
+
+        def leave(*_, **__):
+            raise SystemExit(3)
+
+        parts.offer(HEAT, self)
+        parts.on.server.append(background)
+        parts.on.lacking.append(lacking)
+        parts.on.served.append(leave)
+
+    def heat(self, task):
+        raise OSError("how hot it is")
+
+
+async def test_a_plugin_that_fails_while_the_app_runs_stops_nothing_else(shop, caplog):
+    """Reads, readiness and refreshes go on without it, and each failure is logged with its error."""
+    app = pb.App(shop, store="memory://", resources={Tool: Tool()}, plugins=[Broken()])
+    async with app.serving():
+        assert (await app.serve(shop.label, "a")).has_value
+        assert "what is lacking" not in (await app.ready()).lacking
+        assert await app.engine._heat(shop.label.ref) == {}
+    for said in ("in the background", "what is lacking", "how hot it is", "SystemExit: 3"):
+        assert said in caplog.text
+    await app.close()
 
 
 def test_routes_that_are_none_are_refused_by_the_plugins_name(shop):

@@ -11,11 +11,11 @@ import pytest
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.values.statistics import percentile, wilson
+from parbake.values.statistics import percentile
 from parbake_lab.shadow import CurrentValue
 from parbake_lab.shadow.caches import CacheEntry, UndecodableError
 from parbake_lab.shadow.compare import difference, normal
-from parbake_lab.shadow.findings import Finding, Price, summarize
+from parbake_lab.shadow.findings import Finding, Price, summarize, wilson
 from parbake_lab.shadow.shadow_report import as_json, seconds, short, tables
 from parbake_lab.shadow.shadow_run import ShadowLimits, Style, shadow
 

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest, start_http_ser
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from parbake.errors import PortTaken
+from parbake.ports.observers import gathered
 from parbake.process.counters import Counters, Histogram
 
 
@@ -50,8 +51,7 @@ class _Collector:
             leases.add_metric(outcome, count)
         yield leases
         yield from self._events()
-        for families in self._added:
-            yield from families()
+        yield from gathered(self._added)
 
     def _events(self) -> Iterator[Metric]:
         counters = self._counters

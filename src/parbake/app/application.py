@@ -21,7 +21,7 @@ from parbake.lanes.event.polling import Polling
 from parbake.lanes.worker.readiness import Ready
 from parbake.ports.cloudevents import CloudEvent
 from parbake.ports.event_log import Ack
-from parbake.ports.observers import Progress
+from parbake.ports.observers import Progress, attended
 from parbake.ports.sources import Source
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
@@ -278,7 +278,7 @@ class App:
         engine = self.engine  # first of all: an unusable store must abort the start
         await self._polling.once()
         watches = (engine.watch.run(), engine.worker_watch.run(), engine.reporting.run())
-        added = (start() for start in engine.on.server)
+        added = (attended(start) for start in engine.on.server)
         async with beside(self._polling.run(), engine.warmup.run(warm), *watches, *added, *others):
             yield self
 
@@ -293,7 +293,7 @@ class App:
         await self._polling.once()
         await engine.workers.join()
         others = (engine.workers.run(), engine.events.run(), engine.watch.run(), engine.housekeeping.run())
-        async with beside(self._polling.run(), *others, *(start() for start in engine.on.worker)):
+        async with beside(self._polling.run(), *others, *(attended(start) for start in engine.on.worker)):
             await engine.schedule.run(promoted)
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from parbake.adapters import open_events
 from parbake.adapters.log import LogSink
-from parbake.app.plugin import Core, Parts, Plugin, close_all, policies_of, wraps_of
+from parbake.app.plugin import Core, Parts, Plugin, close_all, opened, policies_of, wraps_of
 from parbake.app.settings import Settings
 from parbake.errors import DeclarationError, UnknownTask
 from parbake.lanes.batch.lane import BatchLane, Run
@@ -29,7 +29,7 @@ from parbake.lanes.worker.quarantine import Quarantines
 from parbake.lanes.worker.readiness import Readiness
 from parbake.lanes.worker.schedule import Notifier, Schedule, SlaWatch
 from parbake.lanes.worker.worker_watch import WorkerWatch
-from parbake.ports.observers import tell
+from parbake.ports.observers import gathered, tell
 from parbake.ports.offers import ANSWERS, HEAT, WINDOWS, NoAnswers
 from parbake.ports.store import Store
 from parbake.process import forks
@@ -122,7 +122,7 @@ class Engine:
             self._bind(settings)
             self.parts = self._parts(settings)
             undo.callback(close_all, self.parts.on)
-            self.plugins: dict[type[Plugin[Any]], Any] = {type(p): p.open(self.parts) for p in settings.plugins}
+            self.plugins: dict[type[Plugin[Any]], Any] = {type(p): opened(p, self.parts) for p in settings.plugins}
             self.on, self.policies = self.parts.on, policies_of(self.parts)
             self.on.check()
             self._open_serving(settings)
@@ -275,7 +275,9 @@ class Engine:
 
     async def _heat(self, ref: str) -> Mapping[bytes, int]:
         heat = self.parts.found(HEAT)
-        return {} if heat is None else await asyncio.to_thread(heat.heat, task_name(ref))
+        if heat is None:
+            return {}
+        return dict(await asyncio.to_thread(gathered, [lambda: heat.heat(task_name(ref)).items()]))
 
 
 def _close_now(store: Store) -> None:

@@ -6,6 +6,7 @@ A plugin holds settings only. When an app opens, each plugin is given the parts 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Plugin(Generic[O_co]):
         """
 
     def open(self, parts: Parts) -> O_co:
-        """Open the plugin's state, once per app and process. Plugins open in their order in ``App(plugins=...)``.
+        """Open the plugin's state, once per app and process, in the order of ``App(plugins=...)``; by default ``None``.
 
         Args:
             parts: The parts of the app. What is to be closed again is appended to ``parts.on.close`` at once, so that
@@ -59,9 +60,7 @@ class Plugin(Generic[O_co]):
             The state, which ``app.plugins[Kind]`` gives.
         """
         del parts
-        raise DeclarationError(
-            f"{type(self).__name__} has no open(self, parts), which every plugin needs", field="plugins"
-        )
+        return cast("O_co", None)
 
     def routes(self, app: Any) -> Sequence[Route]:
         """The routes that a server of the app has besides its own; called before anything is opened.
@@ -208,6 +207,23 @@ class Plugins(Mapping[type[Plugin[Any]], Any]):
     def settings(self, kind: type[T]) -> T | None:
         """Return the plugin itself, with its settings, without opening the app; ``None`` without one."""
         return cast("T | None", self._plugins.get(cast("Any", kind)))
+
+
+def opened(plugin: Plugin[T], parts: Parts) -> T:
+    """Open a plugin. What it raises gets a note with its name.
+
+    Raises:
+        DeclarationError: Its ``open`` is async.
+    """
+    try:
+        state = plugin.open(parts)
+    except Exception as error:
+        error.add_note(f"while the plugin {type(plugin).__name__} was opened")
+        raise
+    if inspect.iscoroutine(state):
+        state.close()
+        raise DeclarationError(f"{type(plugin).__name__}.open must be a plain function", field="plugins")
+    return state
 
 
 def close_all(on: Observers) -> None:

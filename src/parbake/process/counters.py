@@ -150,7 +150,7 @@ class Requests:
 
 
 class Counters:
-    """Counts serves, computations, misses and events since the start (see :class:`parbake.ports.observers.Hears`)."""
+    """Counts reads, computations, misses and events since the start; see :class:`parbake.ports.observers.Observers`."""
 
     def __init__(self) -> None:
         self._by_key = False

@@ -42,7 +42,7 @@ class OnDemand:
     ) -> None:
         """``look`` returns the stored record of a key if it may be served in a context.
 
-        ``computed`` are called after each computation; see :class:`parbake.ports.observers.Hears`.
+        ``computed`` are called after each computation; see :class:`parbake.ports.observers.Observers`.
         """
         self._store = store
         self._computer = computer

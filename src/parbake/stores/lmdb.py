@@ -135,12 +135,6 @@ class LmdbStore(EngineStore, RecordSnapshots, forks.Forkable):
         self._changing = threading.Lock()
         self._writer = Writer(self._opened, self.path)
 
-    @property
-    def is_synced(self) -> bool:
-        """Whether every commit is flushed to disk before it returns."""
-        flags = self._opened().flags()
-        return bool(flags["sync"] and flags["metasync"])
-
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         try:
             with self._begin() as txn:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from parbake.values.statistics import percentile, wilson
+from parbake.values.statistics import percentile
 
 Outcome = Literal["missing", "undecodable", "failed", "unsettled", "equal", "different"]
 EXAMPLES = 5
+_Z95 = 1.959963984540054
+"""The 97.5th percentile of the standard normal, for a two-sided 95 % interval."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -138,3 +141,13 @@ def _share(part: int, whole: int) -> float:
 
 def _times(price: float | None, count: int) -> float | None:
     return None if price is None else price * count
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a share (0 to 1); without observations, the whole range."""
+    if of == 0:
+        return 0.0, 1.0
+    share, scale = hits / of, 1 + _Z95**2 / of
+    middle = share + _Z95**2 / (2 * of)
+    spread = _Z95 * math.sqrt(share * (1 - share) / of + _Z95**2 / (4 * of**2))
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)

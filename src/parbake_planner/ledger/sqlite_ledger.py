@@ -37,7 +37,7 @@ _log = logging.getLogger("parbake_planner.ledger")
 
 
 class LedgerFile(LedgerReader, forks.Forkable):
-    """Records costs. It hears what :class:`parbake.ports.observers.Hears` says."""
+    """Records costs. It hears what :class:`parbake.ports.observers.Observers` says."""
 
     def __init__(self, path: Path, counters: Counters, clock: Clock) -> None:
         """Open a ledger; its thread writes to ``path``. Serves by key come from ``counters``."""

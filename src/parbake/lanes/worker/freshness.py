@@ -64,7 +64,7 @@ async def _row(engine: Any, bound: BoundTask, control: Control) -> FreshnessRow:
         generation=pointer.generation if pointer else None,
         other_code=is_of_other_code(bound, control),
         last_run=pointer.started_at if pointer else None,
-        next_run=slot.at if slot else None,
+        next_run=max(slot.at, now) if slot else None,
         next_run_why=slot.why if slot else None,
         breached_since=pointer.started_at + bound.contract.freshness_sla_s if pointer and breached else None,
     )

@@ -9,6 +9,7 @@ import msgspec
 from parbake.errors import ParbakeError
 from parbake.lanes.event.ingest import Ingest
 from parbake.lanes.worker.worker_watch import WorkerWatch
+from parbake.ports.observers import gathered
 from parbake.ports.store import Store
 from parbake.serving.bound import BoundTask
 from parbake.serving.warmup import Warmup
@@ -53,7 +54,7 @@ class Readiness:
             control = (await self._store.stamp())[1]
             lacking = [bound.name for bound in self._scheduled if not control.pointer(bound.ref)]
             lacking += self._warmup.lacking
-            lacking += [sentence for look in self._lacking for sentence in look()]
+            lacking += gathered(self._lacking)
             await self._ingest.drain()
             return await self._with_workers(lacking)
         except ParbakeError as error:
