@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from parbake import Verdict
 from parbake.protocol.record import Lane
-from parbake.protocol.verdict import Verdict
 from retail_assistant.knowledge.review_summary import Summary
 from retail_assistant.shop.complaints import OpenComplaints
 from retail_assistant.shop.orders import Line

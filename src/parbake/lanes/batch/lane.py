@@ -271,9 +271,7 @@ class BatchLane:
                     lister = filling(bound.task.list_keys, listed, bound, pick.wants if pick else None, pause)
                     await self._computer.invoke(lister, (), await self._computer.begin(context), {})
             else:
-                raise BadInput(
-                    f"{bound.name} declares no keys=; name the keys to materialize (keys=, or --key)", field="keys"
-                )
+                raise BadInput(f"{bound.name} declares no keys=; name them by keys=, or --key", field="keys")
             yield listed
 
     def _pause(self, *, gives_way: bool) -> AbstractAsyncContextManager[Pause | None]:
