@@ -1,4 +1,4 @@
-"""What plugins hear from a running app. Each list is filled while the app opens, and is fixed from then on."""
+"""What plugins hear from a running app. Lists are filled while the app opens; only ``close`` grows later, too."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Observers:
         paced: Called for each second with requests: whether a batch run was active, and their p95 in seconds.
         ran: Called with each promoted run (:class:`parbake.lanes.batch.lane.Run`).
         flush: Called in a thread when this process may end soon: what is buffered has to be written.
-        close: Called in a thread when the app closes, the last one first.
+        close: Called in a thread when the app closes, the last one first, also what is appended later.
         server: Coroutine functions that run as long as a server serves. One that raises is logged, and has ended.
         worker: Coroutine functions that run as long as a worker works. One that raises is logged, and has ended.
         lacking: Called for readiness: what a server needs before it takes requests, as sentences.
