@@ -173,7 +173,7 @@ async def test_reports_and_scans_pass_over_damage(world):
         b"sb"
     ]
     (row,) = await report(app.engine)
-    assert row["keys"] == 1
+    assert row.keys == 1
     world.put("a", "three")
     await app.drain()
     await app.engine.events.step()

@@ -24,7 +24,7 @@ import lmdb
 import msgspec
 
 from parbake.errors import ForeignStore, StoreError, StoreFull
-from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots, StoreState
+from parbake.ports.records import Lookup, RecordSnapshot, StoreState
 from parbake.process import forks
 from parbake.protocol.control import Control
 from parbake.protocol.record import Record
@@ -71,8 +71,8 @@ def open_url(url: str) -> LmdbStore:
         return store
 
 
-class LmdbStore(EngineStore, RecordSnapshots, forks.Forkable):
-    """A store in one LMDB file."""
+class LmdbStore(EngineStore, forks.Forkable):
+    """A store in one LMDB file. It has snapshots; see :class:`parbake.ports.records.RecordSnapshots`."""
 
     def __init__(self, path: Path, *, map_size: int = DEFAULT_MAP) -> None:
         """Open or create the store; raises :class:`ForeignStore` if the file is not a store."""

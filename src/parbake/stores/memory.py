@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
-from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots
+from parbake.ports.records import Lookup, RecordSnapshot
 from parbake.process import forks
 from parbake.protocol.record import Record
 from parbake.stores.steps import lookups
@@ -65,8 +65,8 @@ class ByteMap:
         return found
 
 
-class MemoryStore(EngineStore, RecordSnapshots, forks.Forkable):
-    """A store in this process's memory."""
+class MemoryStore(EngineStore, forks.Forkable):
+    """A store in this process's memory. It has snapshots; see :class:`parbake.ports.records.RecordSnapshots`."""
 
     def __init__(self) -> None:
         """Create an empty store with its own incarnation."""
