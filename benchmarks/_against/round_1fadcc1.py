@@ -135,7 +135,7 @@ def inside() -> None:
 
 
 async def _inside(assistant: Any) -> None:
-    from retail_assistant.recs.recs_tasks import recommendations
+    from retail_assistant.recs.tasks import recommendations
 
     async with assistant.lifespan():
         known = [question for question in QUESTIONS if (await _asked(assistant, question))["parbake"]["faq"]]
