@@ -131,7 +131,7 @@ class Flat:
     ],
 )
 def test_a_malformed_file_is_refused_with_its_name_and_list(tmp_path, text, told):
-    """A file that is no vocabulary is refused, and the message names the file and the list."""
+    """An invalid vocabulary file is refused, and the message names the file and the list."""
     path = tmp_path / "words.toml"
     path.write_text(text)
     with pytest.raises(pb.BadInput, match=told):

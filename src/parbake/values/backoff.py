@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 _MOST = 64
-"""Attempts after which a pause no longer grows, because a power of two is not finite for ever."""
+"""The pause stops growing after this many attempts, because a float overflows at a high power."""
 
 
 class Backoff(msgspec.Struct, frozen=True):

@@ -272,6 +272,6 @@ def test_a_malformed_table_of_words_is_named_with_every_key(tmp_path):
 
 
 def test_a_malformed_pattern_is_named_with_its_place():
-    """The error for a text that is no pattern names its place."""
+    """The error for an invalid pattern names the file and the key."""
     with pytest.raises(ShopError, match=r"orders\.toml: refund: missing \)"):
         pattern("(refund", "orders.toml: refund")
