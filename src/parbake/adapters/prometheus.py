@@ -51,7 +51,8 @@ class _Collector:
             leases.add_metric(outcome, count)
         yield leases
         yield from self._events()
-        yield from gathered(self._added)
+        for families in gathered(self._added):
+            yield from families
 
     def _events(self) -> Iterator[Metric]:
         counters = self._counters

@@ -277,7 +277,7 @@ class Engine:
         heat = self.parts.found(HEAT)
         if heat is None:
             return {}
-        return dict(await asyncio.to_thread(gathered, [lambda: heat.heat(task_name(ref)).items()]))
+        return next(iter(await asyncio.to_thread(gathered, [lambda: heat.heat(task_name(ref))])), {})
 
 
 def _close_now(store: Store) -> None:

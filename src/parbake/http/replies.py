@@ -129,7 +129,7 @@ class Quarantined(msgspec.Struct):
 
 
 class Cleared(msgspec.Struct):
-    """A task that is no longer in quarantine."""
+    """A task that was released from quarantine."""
 
     task: str
     cleared: bool

@@ -151,14 +151,8 @@ class EngineRoutes:
     async def events(self, request: HttpRequest) -> JsonResponse[Published]:
         """Publish CloudEvents; 202 only once their tags are durably raised."""
         ack = await self._app.publish(*parse(request.headers, request.body))
-        told = Published(
-            acked=ack.raised,
-            duplicates=ack.duplicates,
-            stamp=ack.stamp.sequence,
-            incarnation=ack.stamp.incarnation,
-            unknown=ack.unknown,
-            ticket=ack.ticket,
-        )
+        at = ack.stamp
+        told = Published(ack.raised, ack.duplicates, at.sequence, at.incarnation, ack.unknown, ack.ticket)
         return json_response(told, 202)
 
     async def parked(self, _: HttpRequest, *, arguments: ParkedArguments) -> JsonResponse[ParkedEvents]:

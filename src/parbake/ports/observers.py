@@ -91,10 +91,10 @@ def tell(observers: Iterable[Callable[..., Any]], *what: Any, **more: Any) -> No
             _log.exception("an observer failed: %s", _named(hear))
 
 
-def gathered(observers: Iterable[Callable[[], Iterable[T]]]) -> list[T]:
-    """Return what observers return, together. One that fails is logged and left out."""
+def gathered(observers: Iterable[Callable[[], T]]) -> list[T]:
+    """Return what each observer returns, in order. One that fails is logged and left out."""
     found: list[T] = []
-    tell([lambda ask=ask: found.extend(ask()) for ask in observers])
+    tell([lambda ask=ask: found.append(ask()) for ask in observers])
     return found
 
 

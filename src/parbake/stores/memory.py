@@ -73,7 +73,7 @@ class MemoryStore(EngineStore, forks.Forkable):
         super().__init__()
         self._map = ByteMap()
         self._lock = threading.Lock()
-        RecordSteps(self._map, self._parsed).initialise(numbers()(0))
+        RecordSteps(self._map, self._parsed).settle("", numbers())
         forks.watch(self)
 
     def before_fork(self) -> None:

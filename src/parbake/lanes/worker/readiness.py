@@ -54,7 +54,10 @@ class Readiness:
             control = (await self._store.stamp())[1]
             lacking = [bound.name for bound in self._scheduled if not control.pointer(bound.ref)]
             lacking += self._warmup.lacking
-            lacking += gathered(self._lacking)
+            told = gathered(self._lacking)
+            lacking += [sentence for sentences in told for sentence in sentences]
+            if len(told) < len(self._lacking):
+                lacking.append("a plugin could not be asked what it lacks; the log has its error")
             await self._ingest.drain()
             return await self._with_workers(lacking)
         except ParbakeError as error:

@@ -72,16 +72,6 @@ class RecordSteps:
         """The counter and the control record."""
         return lookups.stamp(self._get, self._parsed)
 
-    def initialise(self, incarnation: int, host: str = "") -> None:
-        """Write the control record and the counter of an empty store.
-
-        Args:
-            incarnation: The number of the store's first incarnation.
-            host: The copy of the data, as the driver identifies it.
-        """
-        self.save(rules.start(incarnation, host))
-        self._txn.put(SEQUENCE, (0).to_bytes(8, "big"))
-
     def settle(self, host: str, number: Number) -> Control:
         """Start the store at its first use, or start a new incarnation if its data is now on another host.
 
@@ -90,7 +80,8 @@ class RecordSteps:
             number: Creates numbers for incarnations.
         """
         if self._get(CONTROL) is None:
-            self.initialise(number(0), host)
+            self.save(rules.start(number(0), host))
+            self._txn.put(SEQUENCE, (0).to_bytes(8, "big"))
         control = self._parsed.control(self._get(CONTROL) or b"")
         if control.host != host:
             control = self.save(rules.adopt(control, host, number))
