@@ -17,6 +17,7 @@
     |  |- ForeignStore            the file is corrupt, or was not written by parbake
     |  |- DamagedRecord           a record's bytes have changed; it counts as missing
     |  |- PromotionConflict  409  another run moved a pointer first
+    |  |  |- RunLost         409  the store has lost rows of a run
     |  |- BlessingConflict   409  the store lost data again while its outboxes were replayed
     |- SourceError           503  a system of record cannot be read
     |  |- ForeignSource           the store was built from another outbox
@@ -128,6 +129,10 @@ class PromotionConflict(StoreError):
     """Another run moved one of the pointers since this run read them."""
 
     status = 409
+
+
+class RunLost(PromotionConflict):
+    """The store has lost rows of a run, for example because it was emptied; another run begins again."""
 
 
 class BlessingConflict(StoreError):

@@ -132,7 +132,7 @@ async def test_a_damaged_model_is_built_again_by_the_next_worker(world):
 
 async def test_a_run_whose_own_model_is_damaged_is_not_continued(world):
     """An interrupted run reads its unpromoted model; if that is damaged, the run begins again instead of failing."""
-    tasks, broken = pb.Registry(), [True]
+    tasks, broken = pb.Registry(), []
 
     def listed() -> list[str]:
         return ["a"]
@@ -148,6 +148,8 @@ async def test_a_run_whose_own_model_is_damaged_is_not_continued(world):
         return f"{key} of {len(model)}"
 
     app = await opened(world, "memory://", tasks)
+    await app.materialize(weights)
+    broken.append(True)
     with pytest.raises(pb.errors.ComputeFailed, match="interrupted"):
         await app.materialize(weights)
     broken.clear()

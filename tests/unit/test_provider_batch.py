@@ -235,7 +235,7 @@ async def test_a_run_that_waits_says_for_what(letters):
     bound = letters.app.engine.bound_task(letters.task)
     said = "single: 3 prompts wait for a provider's batch interface since 1s"
     with pytest.raises(RunInProgress, match=said) as caught:
-        await letters.app.engine.batch.materialize(bound, trigger="schedule")
+        await anext(letters.app.engine.batch.materialize(bound, trigger="schedule"))
     assert caught.value.field == "single"
 
 

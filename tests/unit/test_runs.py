@@ -394,7 +394,7 @@ async def test_a_lease_is_renewed_for_as_long_as_the_run_works(rows, world, monk
 async def test_runs_are_remembered_with_their_outcome(rows):
     """The history has promoted and refused runs with their reasons, newest first."""
     lane, plan = rows.app.engine.batch, rows.app.engine.tasks["row"]
-    await lane.materialize(plan, trigger="test", slot=RunSlot(0.0, "to see"))
+    await anext(lane.materialize(plan, trigger="test", slot=RunSlot(0.0, "to see")))
     rows.keys = rows.keys[:10]
     with pytest.raises(pb.errors.GateFailed, match="10 rows, fewer than 50% of the previous 500"):
         await rows.run()

@@ -69,8 +69,8 @@ def scheduled(world):
 
 
 async def test_what_is_due_runs_once_chains_together(scheduled, world):
-    """All tasks are due at the start, chains as one run, and again when their period is over."""
-    assert await scheduled.due() == [["train", "row"], ["apart"]]
+    """All tasks are due at the start, the model alone, and again when their period is over, then chains as one run."""
+    assert await scheduled.due() == [["train"], ["row"], ["apart"]]
     assert await scheduled.due() == []
     world.clock.advance(1199)
     assert await scheduled.due() == []
@@ -143,6 +143,8 @@ async def test_a_run_that_another_has_under_way_is_looked_for_again_after_five_s
 
     async def held(plan, **_):
         asked.append(plan.name)
+        for run in ():
+            yield run
         raise pb.errors.RunInProgress(f"{plan.name}: a run is under way", field=plan.name)
 
     monkeypatch.setattr(scheduled.app.engine.batch, "materialize", held)

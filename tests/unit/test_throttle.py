@@ -254,7 +254,7 @@ async def test_keys_are_listed_with_pauses_unless_it_is_urgent(world, monkeypatc
         return key
 
     app = world.app(tasks)
-    run = await app.engine.batch.materialize(app.engine.tasks["row"], slot=RunSlot(0.0, "", is_urgent=is_urgent))
+    run = await anext(app.engine.batch.materialize(app.engine.tasks["row"], slot=RunSlot(0.0, "", is_urgent=is_urgent)))
     assert run.built[0].rows == 35
     assert len(paused) == (0 if is_urgent else 3)
 
@@ -284,7 +284,7 @@ async def test_a_process_of_an_executor_gives_way_itself(world, breathed, is_urg
             pass
 
     app = world.app(tasks, batch=pb.Batch(executor=Elsewhere()), store=f"lmdb://{world.path.parent}/store")
-    run = await app.engine.batch.materialize(app.engine.tasks["row"], slot=RunSlot(0.0, "", is_urgent=is_urgent))
+    run = await anext(app.engine.batch.materialize(app.engine.tasks["row"], slot=RunSlot(0.0, "", is_urgent=is_urgent)))
     await app.close()
     assert run.built[0].rows == 5
     assert len(breathed) == (0 if is_urgent else 5)

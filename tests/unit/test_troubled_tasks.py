@@ -166,7 +166,8 @@ async def test_whatever_else_fails_is_one_failed_run(world, monkeypatch):
     async def faulty(plan, **options):
         if plan.name == "row":
             raise FileNotFoundError(2, "No such file or directory", "/tmp/gone")
-        return await materialize(plan, **options)
+        async for run in materialize(plan, **options):
+            yield run
 
     monkeypatch.setattr(troubled.app.engine.batch, "materialize", faulty)
     assert await troubled.due() == ["apart"]

@@ -16,7 +16,7 @@ from parbake.app.plugin import Plugin, Plugins
 from parbake.app.settings import Batch, Durability, Settings
 from parbake.app.sync import After, SyncApp, scope_of
 from parbake.errors import BadInput
-from parbake.lanes.batch.lane import Run
+from parbake.lanes.batch.lane import Run, joined
 from parbake.lanes.event.polling import Polling
 from parbake.lanes.worker.readiness import Ready
 from parbake.ports.cloudevents import CloudEvent
@@ -237,7 +237,8 @@ class App:
     ) -> Run:
         """Run the batch lane for a task and the tasks promoted with it; sources are polled meanwhile.
 
-        An interrupted run is continued, unless its code has changed.
+        An interrupted run is continued, unless its code has changed. A model that was never promoted is promoted
+        before the tasks that read it; what is returned reports on all of them.
 
         Args:
             task: The task.
@@ -245,11 +246,13 @@ class App:
             progress: Called with the task's name, the rows done, and the rows in all.
             anew: Whether to begin a new run in any case.
         """
+        done: list[Run] = []
         async with beside(self._polling.later()):
             plan = self.engine.bound_task(task)
-            run = await self.engine.batch.materialize(plan, keys=keys, progress=progress, anew=anew)
-        self.engine.note(run)
-        return run
+            async for run in self.engine.batch.materialize(plan, keys=keys, progress=progress, anew=anew):
+                self.engine.note(run)
+                done.append(run)
+        return joined(done)
 
     async def ready(self) -> Ready:
         """Whether this server is ready for requests, with the lacking and the degraded parts."""

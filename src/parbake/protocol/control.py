@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from parbake.errors import BlessingConflict, PromotionConflict, UnknownResource
+from parbake.errors import BlessingConflict, PromotionConflict, RunLost, UnknownResource
 from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.record import FORMAT, INCARNATION_BYTES, Stamp
 
@@ -283,7 +283,7 @@ def promote(control: Control, promotion: Promotion) -> Control:
     a withdrawn generation ends its withdrawal.
     """
     if control.incarnation != promotion.incarnation or not control.is_trusted:
-        raise PromotionConflict("the store may have lost rows of this run; the next run begins again", field="store")
+        raise RunLost("the store may have lost rows of this run; the next run begins again", field="store")
     for task, generation in promotion.expected.items():
         if control.pointer(task) != generation:
             raise PromotionConflict(f"{task} moved to generation {control.pointer(task)} during the run", field=task)

@@ -18,7 +18,17 @@ from typing import Any
 
 import msgspec
 
-from parbake.errors import BadInput, GateFailed, NotMaterialized, ParbakeError, PromotionConflict, StoreError, StoreFull
+from parbake.errors import (
+    BadInput,
+    GateFailed,
+    NotMaterialized,
+    ParbakeError,
+    PromotionConflict,
+    RunInProgress,
+    RunLost,
+    StoreError,
+    StoreFull,
+)
 from parbake.lanes.batch import gating as quality
 from parbake.lanes.batch.build import Builder, Finished, KeysChanged, Pause, filling, spread, warn_of_nothing
 from parbake.lanes.batch.choosing import Pick, RefreshPolicy
@@ -35,6 +45,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.executors import Executor
 from parbake.ports.observers import Progress
 from parbake.ports.store import Store
+from parbake.process.system_clock import monotonic
 from parbake.protocol.control import Control, Pointer, Promotion
 from parbake.protocol.record import Stamp
 from parbake.serving.bind import Context
@@ -47,6 +58,8 @@ from parbake.values.redaction import one_line
 
 AT_ONCE = RunSlot(0.0, "")
 _NO_POLICIES: Mapping[str, RefreshPolicy] = {}
+_LOOK_S = 0.5
+"""A run looks this often, in seconds, whether the store still has it."""
 _SCHEDULE = "schedule"
 """The trigger of runs that stop while they wait for a provider, because the schedule has other tasks to run."""
 
@@ -80,6 +93,17 @@ class Run(msgspec.Struct, frozen=True):
     id: str = ""
     why: str = ""
     is_continued: bool = False
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Report on runs that were made one after the other as if they were one."""
+    first = runs[0]
+    return msgspec.structs.replace(
+        first,
+        took_s=sum(run.took_s for run in runs),
+        built=tuple(built for run in runs for built in run.built),
+        is_continued=any(run.is_continued for run in runs),
+    )
 
 
 def _silent(_task: str, _done: int, _total: int) -> None:
@@ -150,8 +174,11 @@ class BatchLane:
         slot: RunSlot = AT_ONCE,
         progress: Progress | None = None,
         anew: bool = False,
-    ) -> Run:
+    ) -> AsyncIterator[Run]:
         """Run a task and the tasks that are promoted with it, or continue an interrupted run.
+
+        The tasks of a model without any generation run one after the other, the model first. Requests can then compute
+        values with the model while the batches of its readers still run.
 
         Args:
             bound: The task.
@@ -161,13 +188,16 @@ class BatchLane:
             progress: Called with the task's name, the rows done, and the rows in all.
             anew: Whether to begin a new run even if an interrupted one could be continued.
 
+        Yields:
+            Each run, once it is promoted.
+
         Raises:
             GateFailed: A gate objects; the previous generation stays current.
             RunInProgress: Another process works on a run of the task, or a run of the schedule waits for a provider.
+            RunLost: The store has lost rows of the run; the next run begins again.
         """
         chain = self.chain(bound)
-        waits = trigger != _SCHEDULE
-        if not waits:
+        if trigger == _SCHEDULE:
             await self._rows.refuse_early(chain)
         if keys is not None and isinstance(bound.task, ModelTask):
             raise BadInput(f"{bound.name} is a model: it has no keys to choose from", field="keys")
@@ -177,26 +207,60 @@ class BatchLane:
                 field="keys",
             )
         chosen = None if keys is None else [key_bytes(bound, key) for key in keys]
+        for part in await self._parts(chain):
+            yield await self._run(part, chosen, trigger, slot, progress or _silent, anew=anew)
+
+    async def _parts(self, chain: Sequence[BoundTask]) -> list[Sequence[BoundTask]]:
+        """Return what is promoted together: the chain, or each task alone if its model never had a generation here.
+
+        After a withdrawal of a model's only generation the chain stays together: the rows of the withdrawn one are
+        dead, and the new model must first pass the gates of its readers.
+        """
+        first = chain[0]
+        if not isinstance(first.task, ModelTask):
+            return [chain]
+        control = await self.control()
+        ended = (await self.runs.state(first.ref)).ended
+        if control.pointer(first.ref) or any(run.generation in control.withdrawn for run in ended):
+            return [chain]
+        return [[bound] for bound in sorted(chain, key=lambda bound: not isinstance(bound.task, ModelTask))]
+
+    async def _run(
+        self,
+        chain: Sequence[BoundTask],
+        chosen: Sequence[bytes] | None,
+        trigger: str,
+        slot: RunSlot,
+        progress: Progress,
+        *,
+        anew: bool,
+    ) -> Run:
+        """Build and promote tasks together, or continue where an interrupted run of them stopped."""
         selection = b"" if chosen is None else blake2b(b"".join(chosen), digest_size=8).digest()
         before = time.perf_counter()
         run = await self._opening.open(chain, selection, anew=anew)
-        run.is_urgent, run.waits = slot.is_urgent, waits
+        run.is_urgent, run.waits = slot.is_urgent, trigger != _SCHEDULE
         try:
+            self._refuse_alone(run)
             async with self._held(run), self._board.announced() if self._board else contextlib.nullcontext():
-                built = await self._promote(run, chosen, progress or _silent)
+                built = await self._promote(run, chosen, progress)
         except BaseException as error:
             if await self._must_begin_again(run, error):
                 for member in chain:
                     await self.runs.release(member.ref, run.holder, "")
-                return await self.materialize(
-                    bound, keys=keys, trigger=trigger, slot=slot, progress=progress, anew=True
-                )
+                return await self._run(chain, chosen, trigger, slot, progress, anew=True)
             await self._give_up(run, error, trigger, slot.why)
             raise
         await self._note(run, built, PROMOTED, trigger, slot.why)
         await self._store.sweep(())
         took = time.perf_counter() - before
         return Run(trigger, run.started_at, took, run.stamp, built, run.id, slot.why, run.is_continued)
+
+    def _refuse_alone(self, run: OpenRun) -> None:
+        """Raise :class:`RunInProgress` if a model that has got a generation meanwhile would replace it alone."""
+        first = run.chain[0]
+        if len(run.chain) < len(self.chain(first)) and run.expected[first.ref]:
+            raise RunInProgress(f"{first.name}: another process has just promoted the first one", field=first.name)
 
     async def _must_begin_again(self, run: OpenRun, error: BaseException) -> bool:
         """Whether a run cannot be continued, because its keys have changed or a model that it built is damaged."""
@@ -297,25 +361,30 @@ class BatchLane:
 
     @contextlib.asynccontextmanager
     async def _held(self, run: OpenRun) -> AsyncIterator[None]:
-        """Renew the run's lease while the body works; end the run if another process takes it over."""
+        """Renew the run's lease while the body works; end it if another process takes it over or the store loses it."""
         body = asyncio.current_task()
         lost: list[ParbakeError] = []
 
-        async def renew() -> None:
+        async def attend() -> None:
+            renewed_at, term_s = monotonic(), self.runs.lease_s / 3
             while True:
-                await asyncio.sleep(self.runs.lease_s / 3)
+                await asyncio.sleep(min(_LOOK_S, term_s))
                 try:
-                    for bound in run.chain:
-                        await self.runs.hold(bound.ref, run.holder, self._clock.now() + self.runs.lease_s)
-                except StoreError:
-                    continue  # if the store does not answer, the run fails by itself or the next renewal succeeds
-                except ParbakeError as error:
+                    if (await self.control()).incarnation != run.incarnation:
+                        raise RunLost("the store has lost rows of this run; the next run begins again", field="store")
+                    if monotonic() >= renewed_at + term_s:
+                        for bound in run.chain:
+                            await self.runs.hold(bound.ref, run.holder, self._clock.now() + self.runs.lease_s)
+                        renewed_at = monotonic()
+                except (RunLost, RunInProgress) as error:
                     lost.append(error)
                     if body is not None:
                         body.cancel()
                     return
+                except ParbakeError:
+                    continue  # if the store does not answer, the run fails by itself or the next look succeeds
 
-        renewing = asyncio.create_task(renew())
+        attending = asyncio.create_task(attend())
         try:
             yield
         except asyncio.CancelledError:
@@ -323,8 +392,8 @@ class BatchLane:
                 raise lost[0] from None
             raise
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            attending.cancel()
+            await asyncio.gather(attending, return_exceptions=True)
 
     async def _give_up(self, run: OpenRun, error: BaseException, trigger: str, why: str) -> None:
         """Delete the rows of a run that failed a gate, was overtaken, lost its model or found the store full.

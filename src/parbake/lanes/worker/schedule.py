@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
-from parbake.errors import GateFailed, RunInProgress
+from parbake.errors import GateFailed, RunInProgress, RunLost
 from parbake.lanes.batch.fingerprint import is_of_other_code
 from parbake.lanes.batch.lane import BatchLane, Run
 from parbake.lanes.batch.off_peak import OffPeak, RunSlot
@@ -84,13 +84,18 @@ class Schedule:
         return self._off_peak.slot(bound, control.pointers.get(bound.ref), self._took_s.get(bound.ref, 0.0))
 
     def due(self, control: Control) -> list[tuple[BoundTask, RunSlot]]:
-        """Tasks whose run is due, in order of declaration, without those that the run of a due model includes."""
+        """Tasks whose run is due, without those that the run of a due model includes.
+
+        They stand in the order of declaration, except that models without a generation come first: requests cannot
+        compute what such a model is needed for.
+        """
         now = self._clock.now()
         waiting = [p for p in self._bound_tasks if p.ref not in self._idle and self._not_before.get(p.ref, 0) <= now]
         slots = [(p, self.next_run(control, p)) for p in waiting]
         late = [(p, slot) for p, slot in slots if slot.at <= now]
         covered = {c.ref for p, _ in late if isinstance(p.task, ModelTask) for c in self._batch.chain(p)[1:]}
-        return [(p, slot) for p, slot in late if p.ref not in covered]
+        runs = [(p, slot) for p, slot in late if p.ref not in covered]
+        return sorted(runs, key=lambda one: not isinstance(one[0].task, ModelTask) or control.pointer(one[0].ref) > 0)
 
     async def look(self) -> Control:
         """Learn how long runs take, when traffic is low, and which plans compute nothing; return the control record."""
@@ -113,9 +118,13 @@ class Schedule:
             if only_missing and control.pointer(bound.ref):
                 continue
             try:
-                runs.append(await self._batch.materialize(bound, trigger="schedule", slot=slot, progress=progress))
-                _log.info("%s: run promoted (%s)", bound.name, slot.why)
+                async for run in self._batch.materialize(bound, trigger="schedule", slot=slot, progress=progress):
+                    runs.append(run)
+                    _log.info("%s: run promoted (%s)", " and ".join(one.task for one in run.built), slot.why)
                 self._took_s.pop(bound.ref, None)
+            except RunLost as error:  # the tasks that are due now are others than before
+                _log.warning("%s: %s", bound.name, error)
+                return runs
             except RunInProgress as error:  # another worker holds the run, or a dead one whose lease has not ended
                 self._not_before[bound.ref] = self._clock.now() + LOOK_AGAIN_S
                 _log.info("%s", error)

@@ -1,0 +1,145 @@
+"""The first generations of a chain, also after a loss: a model serves before the batches that read it have ended."""
+
+import asyncio
+
+import pytest
+from tests.unit.shopfloor import contract
+from tests.waiting import until
+
+import parbake as pb
+from parbake.protocol.control import renumber
+
+EVERY = pb.every("20m")
+
+
+class SlowChain:
+    """A model, rows that are built with it and wait at a door in a batch run, and an independent task before both."""
+
+    def __init__(self, world):
+        """Declare the tasks; ``door`` is shut until the test opens it."""
+        self.door = asyncio.Event()
+        self.fails = False
+        self.order = []
+        tasks = pb.Registry()
+        settings = contract(invalidated_by=[], refresh=EVERY)
+
+        def names() -> list[str]:
+            return ["a", "b"]
+
+        @tasks.artifact(**settings, keys=names)
+        def apart(key: str) -> str:
+            self.order.append("apart")
+            return key
+
+        @tasks.model(**settings)
+        def train() -> int:
+            self.order.append("train")
+            return 7
+
+        @tasks.artifact(**settings, keys=names)
+        async def row(key: str, *, model: int = pb.Model(train)) -> int:
+            self.order.append("row")
+            if key == "b":
+                await self.door.wait()
+            if self.fails:
+                raise ValueError(key)
+            return model
+
+        self.train, self.row = train, row
+        self.alerts = []
+        self.app = world.app(tasks, alerts=[self])
+
+    async def send(self, alert):
+        """Keep an alert."""
+        self.alerts.append(alert)
+
+    async def lose_store(self):
+        """Let the store count as another incarnation, as after a loss."""
+        store = self.app.engine.store
+        _, control = await store.stamp()
+        await store._take(lambda steps: steps.save(renumber(control)))
+
+
+@pytest.fixture
+async def slow(world):
+    """Return the chain, with its source read."""
+    made = SlowChain(world)
+    await made.app.drain()
+    return made
+
+
+async def test_a_model_serves_as_soon_as_it_is_trained(slow):
+    """While the first batch of rows runs, requests compute rows with the model; the run reports on both tasks."""
+    running = asyncio.create_task(slow.app.materialize(slow.train))
+    await until(lambda: "row" in slow.order)
+    served = await slow.app.serve(slow.row, "a")
+    assert (served.value, served.lane) == (7, "realtime")
+    slow.door.set()
+    run = await running
+    assert [(built.task, built.rows) for built in run.built] == [("train", 1), ("row", 2)]
+    assert (await slow.app.serve(slow.row, "b")).lane == "batch"
+
+
+async def test_a_failing_batch_does_not_take_the_model_back(slow):
+    """A first batch of rows that fails leaves the model promoted, and its run is told to the plugins."""
+    told = []
+    slow.app.engine.on.ran.append(lambda run: told.extend(built.task for built in run.built))
+    slow.fails = True
+    with pytest.raises(pb.errors.ComputeFailed):
+        await slow.app.materialize(slow.train)
+    assert await slow.app.ops.generation(slow.train)
+    assert told == ["train"]
+
+
+async def test_after_a_withdrawal_the_chain_is_promoted_together(slow):
+    """A model whose only generation was withdrawn comes back only together with the rows that are built with it."""
+    slow.door.set()
+    await slow.app.materialize(slow.train)
+    await slow.app.engine.store.withdraw([await slow.app.ops.generation(slow.train)])
+    slow.fails = True
+    with pytest.raises(pb.errors.ComputeFailed):
+        await slow.app.materialize(slow.train)
+    assert await slow.app.ops.generation(slow.train) == 0
+
+
+async def test_models_without_a_generation_are_due_first(slow):
+    """Where everything is missing, models are trained before batches that requests can do without."""
+    slow.door.set()
+    assert [[built.task for built in run.built] for run in await slow.app.ops.run_due()] == [
+        ["train"],
+        ["row"],
+        ["apart"],
+    ]
+    assert slow.order[0] == "train"
+
+
+async def test_a_run_ends_when_the_store_loses_it(slow):
+    """A run whose store was lost does not go on to its end: it stops soon, alerts nobody, and is due again at once."""
+    running = asyncio.create_task(slow.app.ops.run_due())
+    await until(lambda: "row" in slow.order)
+    await slow.lose_store()
+    runs = await running
+    assert not slow.door.is_set(), "the run did not wait for its rows"
+    assert [built.task for run in runs for built in run.built] == ["train"]
+    slow.door.set()
+    assert ["row"] in [[built.task for built in run.built] for run in await slow.app.ops.run_due()]
+    assert slow.alerts == []
+
+
+async def test_two_first_runs_do_not_promote_a_model_twice_alone(slow, monkeypatch):
+    """A run that finds the model promoted by another one since it began to look gives way to it."""
+    lane, plan = slow.app.engine.batch, slow.app.engine.tasks["train"]
+    slow.door.set()
+    late = lane.materialize(plan)
+    parts = lane._parts
+
+    async def overtaken(chain):
+        found = await parts(chain)
+        monkeypatch.setattr(lane, "_parts", parts)
+        await slow.app.materialize(slow.train)
+        return found
+
+    monkeypatch.setattr(lane, "_parts", overtaken)
+    with pytest.raises(pb.errors.RunInProgress, match="another process has just promoted the first one"):
+        await anext(late)
+    assert slow.order.count("train") == 1
