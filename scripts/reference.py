@@ -334,8 +334,32 @@ def causes() -> str:
     return "\n".join(["# Causes\n", texts.CAUSE, _table(("cause", "sentence", "", "what it means"), rows)])
 
 
+def alerts() -> str:
+    """What owners are told, and what they can do."""
+    from parbake.ports.alerts import KINDS, Alert
+
+    rows = [
+        (f"`{name}`", kind.when, kind.sender, f"`{kind.ends}`" if kind.ends else "", kind.action)
+        for name, kind in KINDS.items()
+    ]
+    fields = [(f"`{field}`", texts.ALERT_FIELDS[field]) for field in Alert.__struct_fields__]
+    return "\n".join(
+        [
+            "# Alerts\n",
+            texts.ALERTS,
+            _table(("kind", "when", "sent by", "ends", "what to do"), rows),
+            "\n## Payload\n",
+            texts.ALERT_PAYLOAD,
+            _table(("field", ""), fields),
+            "\n## Kinds of the plugins\n",
+            _table(("kind", "when", "sent by", "ends", "what to do"), texts.PLUGIN_ALERTS),
+        ]
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
-    "api": api, "cli": cli, "http": http, "settings": settings, "metrics": metrics, "causes": causes
+    "api": api, "cli": cli, "http": http, "settings": settings, "metrics": metrics, "causes": causes,
+    "alerts": alerts,
 }  # fmt: skip
 
 

@@ -229,3 +229,39 @@ CAUSES = {
     "budget_exceeded": "A refine did not end within its budget, so that its base was served.",
     "input_missing": "Something that the task reads has no value that may be served.",
 }
+ALERTS = """An alert goes to the owner of each task that it concerns, by the sinks of `App(alerts=[...])`. Without a
+sink it is a line of the log. [How to send them](../howto/sources.md#alerts). Each kind is sent once when the trouble
+begins. The kind that ends it, if there is one, has the same `dedupe_key`. A process does not send the same alert again
+within 15 minutes. Several servers may each send it, because a lost store cannot remember what was sent: let the
+receiver merge alerts with equal `dedupe_key`.
+"""
+ALERT_PAYLOAD = "A webhook gets one JSON object for each alert:\n"
+ALERT_FIELDS = {
+    "kind": "One of the kinds above.",
+    "task": "The task that it concerns; empty if it concerns the store, a source or the workers.",
+    "owner": "Who gets it: the `owner` of a contract.",
+    "message": "One sentence for people. It holds no secret.",
+    "at": "When it was sent, in epoch seconds.",
+    "dedupe_key": "Equal for the same trouble, from whichever process, and for the alert that ends it.",
+}
+PLUGIN_ALERTS = [
+    (
+        "`complained`", "The first complaint about an answer; what it was made from is computed again.",
+        "the process that took it", "", "Look at the answer and its sources: `GET /v1/answers/{answer_id}`.",
+    ),
+    (
+        "`held_back`", "More than ten complaints about a task within an hour; further ones have no effect.",
+        "the process that took it", "", "Find out whether somebody complains by program, or the task is wrong.",
+    ),
+    (
+        "`reversed`", "A plan is taken back: the task is computed on request from now on.",
+        "the worker", "", "Look at `parbake triggers`.",
+    ),
+    (
+        "`cache_drift`", "A provider reads much more or less of a prompt from its cache than predicted.",
+        "each process that asks it", "", "Look at `parbake prompt report`.",
+    ),
+    (
+        "`cache_steady`", "The difference is small again.", "each process that asks it", "`cache_drift`", "Nothing.",
+    ),
+]  # fmt: skip

@@ -13,6 +13,7 @@
     |  |- BodyTooLarge       413
     |  |- BadInput           422
     |- StoreError            503
+    |  |- StoreUnreachable        its server does not answer
     |  |- StoreFull               the map is full; names the setting that enlarges it
     |  |- ForeignStore            the file is corrupt, or was not written by parbake
     |  |- DamagedRecord           a record's bytes have changed; it counts as missing
@@ -111,6 +112,10 @@ class StoreError(ParbakeError):
 
     status = 503
     title = "Store unavailable"
+
+
+class StoreUnreachable(StoreError):
+    """The store's server does not answer."""
 
 
 class StoreFull(StoreError):

@@ -23,7 +23,8 @@ async def test_a_webhook_gets_the_alert_as_json(receiver):
     """An alert is one POST with kind, task, owner, message and time."""
     url, bodies = receiver
     await WebhookSink(url).send(ALERT)
-    assert bodies == [{"kind": "stale", "task": "faq", "owner": "support", "message": "faq is 2h old", "at": 1.0}]
+    sent = {"kind": "stale", "task": "faq", "owner": "support", "message": "faq is 2h old", "at": 1.0, "dedupe_key": ""}
+    assert bodies == [sent]
 
 
 def test_a_webhook_posts_to_http_only():

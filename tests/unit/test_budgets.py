@@ -11,7 +11,7 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 16_000,
+    "src/parbake": 16_450,
     "src/parbake_lab": 1_200,
     "src/parbake_llm": 6_950,
     "src/parbake_planner": 3_450,
@@ -20,7 +20,7 @@ PACKAGES = {
     "tools/provider_box": 550,
     "tools/simulator": 2_750,
 }
-"""The most lines of code of each package; ADR 21 says why a number was raised."""
+"""The most lines of code of each package; ADR 21 and ADR 22 say why a number was raised."""
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}
 """Decorators of declarations, and a task whose parameters are its inputs."""

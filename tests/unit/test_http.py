@@ -59,10 +59,13 @@ async def client(shop):
 
 
 async def test_alive_and_ready(client, shop):
-    """Readiness lists what is lacking with status 503, and turns 200 once it is there."""
+    """A server without any generation is ready and names what is degraded; with one, only the worker is missing."""
     assert (await client.get("/healthz")).json() == {"status": "alive"}
-    waiting = await client.get("/readyz")
-    assert (waiting.status_code, waiting.json()["lacking"]) == (503, ["train"])
+    first = await client.get("/readyz?verbose")
+    assert (first.status_code, first.json()["lacking"]) == (200, [])
+    untrained = "train has no generation yet: what needs it cannot be computed"
+    assert untrained in first.json()["degraded"]
+    assert untrained in first.json()["tasks"]["train"]
     await shop.app.materialize(shop.app.tasks["train"])
     ready = {"status": "ready", "lacking": [], "degraded": ["no worker has reported"]}
     assert (await client.get("/readyz")).json() == ready

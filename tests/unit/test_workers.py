@@ -94,15 +94,6 @@ async def test_a_worker_that_never_reported_is_degraded_by_default(floor):
     assert await floor.readyz() == (200, [], ["no worker has reported"])
 
 
-async def test_a_required_worker_keeps_the_server_from_being_ready_until_it_first_reports(floor):
-    """With ``worker="required"`` the server is ready once any worker has reported in the store."""
-    floor.worker = "required"
-    floor.app = floor.server()
-    assert await floor.readyz() == (503, ["no worker has reported"], [])
-    await WorkerBoard(floor.store, floor.clock).beat()
-    assert await floor.readyz() == (200, [], [])
-
-
 async def test_without_workers_nothing_is_said_of_them(floor):
     """With ``worker="none"`` workers are neither lacking nor degraded."""
     floor.worker = "none"
@@ -110,11 +101,8 @@ async def test_without_workers_nothing_is_said_of_them(floor):
     assert await floor.readyz() == (200, [], [])
 
 
-@pytest.mark.parametrize("worker", ["required", "expected"])
-async def test_a_worker_that_falls_silent_is_degraded_and_never_a_503(floor, hands, worker):
+async def test_a_worker_that_falls_silent_is_degraded_and_never_a_503(floor, hands):
     """When a worker falls silent the server stays ready, and reports since when as degraded."""
-    floor.worker = worker
-    floor.app = floor.server()
     worker = WorkerBoard(floor.store, floor.clock)
     await worker.beat()
     await floor.readyz()
@@ -228,5 +216,5 @@ async def test_a_server_that_starts_over_a_dead_worker_claims_no_worker(floor, h
 
 def test_a_setting_that_cannot_be_meant_is_refused():
     """An invalid ``worker=`` is refused, and the error lists the valid settings."""
-    with pytest.raises(pb.BadInput, match="worker='always': expected 'required', 'expected' or 'none'"):
+    with pytest.raises(pb.BadInput, match="worker='always': expected 'expected' or 'none'"):
         pb.App(pb.Registry(), worker="always")

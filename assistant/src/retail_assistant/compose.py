@@ -14,7 +14,6 @@ from parbake.adapters.log import LogSink
 from parbake.adapters.sqlite import SqliteSource
 from parbake.adapters.webhook import WebhookSink
 from parbake.http import HttpApp
-from parbake.lanes.worker.worker_watch import WorkerSetting
 from parbake.ports.alerts import AlertSink
 from parbake.ports.clock import Clock as ClockPort
 from parbake_llm import Prompts
@@ -85,7 +84,6 @@ def build(
     settings: Settings,
     *,
     clock: ClockPort | None = None,
-    worker: WorkerSetting = "expected",
     embedder_threads: int = 1,
     answer_gate: faq_wording.AnswerGate | None = None,
 ) -> pb.App:
@@ -94,7 +92,6 @@ def build(
     Args:
         settings: The folder of the shop, and the services that it uses.
         clock: The source of the time; wall time by default.
-        worker: Whether a server needs a worker to be ready.
         embedder_threads: How many threads the embedder computes with.
         answer_gate: Accepts or rejects a model's wordings of the bank's answers. Without one each answer is the text of
             its policy section, and no model is asked, whatever ``LLM`` is.
@@ -125,7 +122,6 @@ def build(
         plugins=[Ledger(settings.data / "ledger.db"), Planner(), Prompts()],
         alerts=alerts,
         off=json.loads(meta.get("off", "{}")),
-        worker=worker,
         # Every write of the shop is one transaction with its outbox row, so that each can be replayed.
         durability=pb.Durability(journal=settings.data / "rollbacks.jsonl", replayable=True),
     )
@@ -174,7 +170,6 @@ def http_app(
     settings: Settings,
     *,
     clock: ClockPort | None = None,
-    worker: WorkerSetting = "expected",
     answer_gate: faq_wording.AnswerGate | None = None,
     beside: Sequence[Callable[[pb.App], Awaitable[None]]] = (),
     hosts: Sequence[str] = (),
@@ -184,13 +179,12 @@ def http_app(
     Args:
         settings: See :func:`build`.
         clock: See :func:`build`.
-        worker: See :func:`build`.
         answer_gate: See :func:`build`.
         beside: Functions that run as long as the server does; each is called with the app.
         hosts: See :class:`parbake.HttpApp`.
     """
     check(settings)
-    app = build(settings, clock=clock, worker=worker, answer_gate=answer_gate)
+    app = build(settings, clock=clock, answer_gate=answer_gate)
     shop: LiveShop = app.settings.resources[LiveShop]
     understanding = Understanding(app, shop)
     assistant = Assistant(app, shop, app.settings.resources[PerThread], understanding, model=model_use(settings))

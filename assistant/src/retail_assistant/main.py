@@ -87,13 +87,16 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
         address = f"http://{host}:{bound.getsockname()[1]}"
 
         async def announce(app: pb.App) -> None:
-            while not (await app.ready()).is_ready:  # noqa: ASYNC110  # readiness can only be polled
+            while True:
+                found = await app.ready()
+                if found.is_ready and all(condition.kind != "worker_silent" for condition in found.conditions):
+                    break
                 await asyncio.sleep(READY_LOOK_S)
             print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
             if not served.operators.are_known:
                 print("every program on this machine can change the shop; PARBAKE_TOKEN prevents that", flush=True)
 
-        served = http_app(settings, worker="required", beside=[announce], hosts=hosts)
+        served = http_app(settings, beside=[announce], hosts=hosts)
         command = [sys.executable, "-m", "parbake", "worker", SERVED, "--parent", str(os.getpid())]
         with Supervisor(command, _child_environment(settings)):
             run_http(served, bound, insecure=insecure)

@@ -18,7 +18,7 @@ import msgspec
 
 from parbake.adapters._dynamodb_layout import Manifest, Place
 from parbake.adapters._dynamodb_wire import ItemChange, StoredItem, action_of, found_in, item_of, key_of
-from parbake.errors import ForeignStore, MissingDependency, StoreError
+from parbake.errors import ForeignStore, MissingDependency, StoreError, StoreUnreachable
 from parbake.values.backoff import Backoff
 
 try:
@@ -264,7 +264,8 @@ class Table:
                 f"{shown} refuses {operation} ({code}): the credentials must be valid and permit dynamodb:{needed}",
                 field="store.permission",
             )
-        return StoreError(f"{shown}: {operation} failed ({type(error).__name__}: {error})", field="store")
+        kind = StoreError if code else StoreUnreachable
+        return kind(f"{shown}: {operation} failed ({type(error).__name__}: {error})", field="store")
 
 
 def _code(error: Exception) -> str:

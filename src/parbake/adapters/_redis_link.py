@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
-from parbake.errors import MissingDependency, StoreError, StoreFull
+from parbake.errors import MissingDependency, StoreError, StoreFull, StoreUnreachable
 from parbake.process import forks
 from parbake.process.loops import PerLoop
 from parbake.values.backoff import Backoff
@@ -50,7 +50,7 @@ class ServerAddress(msgspec.Struct, frozen=True):
     is_durability_the_servers: bool = False
 
 
-class Broken(StoreError):
+class Broken(StoreUnreachable):
     """The connection ended before the answer came. The command may or may not have been executed."""
 
 
@@ -145,7 +145,7 @@ class Link(forks.Forkable):
                 finally:
                     await pool.give_back(connection)
         except TimeoutError:
-            raise StoreError(
+            raise StoreUnreachable(
                 f"{self.address.shown} did not answer within {self.address.timeout_s:g} s", field="store"
             ) from None
         except (exceptions.RedisError, OSError) as error:

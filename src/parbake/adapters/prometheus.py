@@ -80,6 +80,11 @@ class _Collector:
 
     def _troubles(self) -> Iterator[Metric]:
         counters = self._counters
+        says = "What degrades all servers of the store, as this process sees it; 1 while it lasts."
+        degraded = GaugeMetricFamily("parbake_degraded", says, labels=["kind", "about"])
+        for condition in counters.degraded:
+            degraded.add_metric(condition, 1)
+        yield degraded
         if counters.workers is not None:  # only in a process that watches the workers
             yield GaugeMetricFamily("parbake_workers", "Workers that reported lately.", value=counters.workers)
             says = "Seconds since this process has seen any worker report."

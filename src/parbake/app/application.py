@@ -15,7 +15,7 @@ from parbake.app.operations import Operations
 from parbake.app.plugin import Plugin, Plugins
 from parbake.app.settings import Batch, Durability, Settings
 from parbake.app.sync import After, SyncApp, scope_of
-from parbake.errors import BadInput
+from parbake.errors import BadInput, StoreUnreachable
 from parbake.lanes.batch.lane import Run, joined
 from parbake.lanes.event.polling import Polling
 from parbake.lanes.worker.readiness import Ready
@@ -67,7 +67,7 @@ class App:
         off: The tasks that cannot run here, by name, with the reason.
         batch: How batch runs are computed, and when.
         durability: What is kept if the store loses its last writes.
-        worker: What a server without a worker reports: not ready (``"required"``), degraded (``"expected"``) or ready.
+        worker: What a server without a worker reports: that it is degraded (``"expected"``), or nothing (``"none"``).
         strict: Whether to refuse tasks whose contract has a field that nobody stated.
 
     Raises:
@@ -255,7 +255,7 @@ class App:
         return joined(done)
 
     async def ready(self) -> Ready:
-        """Whether this server is ready for requests, with the lacking and the degraded parts."""
+        """Whether this server has loaded what it needs, and what degrades all servers of the store."""
         return await self.engine.readiness.look()
 
     async def stamp(self) -> Stamp:
@@ -279,8 +279,10 @@ class App:
         that the first request does not have to.
         """
         engine = self.engine  # first of all: an unusable store must abort the start
+        with contextlib.suppress(StoreUnreachable):  # it may be back soon, and a start must not wait for it
+            await engine.store.stamp()
         await self._polling.once()
-        watches = (engine.watch.run(), engine.worker_watch.run(), engine.reporting.run())
+        watches = (engine.watch.run(), engine.worker_watch.run(), engine.health.run(), engine.reporting.run())
         added = (attended(start) for start in engine.on.server)
         async with beside(self._polling.run(), engine.warmup.run(warm), *watches, *added, *others):
             yield self

@@ -24,10 +24,13 @@ from parbake.lanes.event.queue import EventLane, bound_by
 from parbake.lanes.event.recovery import Recovery
 from parbake.lanes.event.work_claims import WorkClaims
 from parbake.lanes.worker.board import WorkerBoard
+from parbake.lanes.worker.conditions import Conditions
+from parbake.lanes.worker.health_watch import HealthWatch
 from parbake.lanes.worker.housekeeping import Housekeeping
+from parbake.lanes.worker.notifier import Notifier
 from parbake.lanes.worker.quarantine import Quarantines
 from parbake.lanes.worker.readiness import Readiness
-from parbake.lanes.worker.schedule import Notifier, Schedule, SlaWatch
+from parbake.lanes.worker.schedule import Schedule, SlaWatch
 from parbake.lanes.worker.worker_watch import WorkerWatch
 from parbake.ports.observers import gathered, tell
 from parbake.ports.offers import ANSWERS, HEAT, WINDOWS, NoAnswers
@@ -249,9 +252,19 @@ class Engine:
             notifier=self.notifier,
             owners=[p.contract.owner for p in self.tasks.values() if p.task.schedule or bound_by(p.task)],
         )
-        self.readiness = Readiness(
-            self.store, self.tasks.values(), self.ingest, self.warmup, self.worker_watch, lacking=self.on.lacking
+        conditions = Conditions(
+            self.store,
+            self.tasks.values(),
+            self.binder.heard,
+            clock=settings.clock,
+            counters=self.counters,
+            workers=self.worker_watch,
+            silence_limit_s=settings.silence_limit_s,
         )
+        self.health = HealthWatch(
+            conditions, self.tasks, clock=settings.clock, counters=self.counters, notifier=self.notifier
+        )
+        self.readiness = Readiness(self.warmup, conditions, self.health, lacking=self.on.lacking)
 
     async def close(self) -> None:
         """End running computations, then close the plugins, the last one first, the sources and the store."""

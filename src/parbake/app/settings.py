@@ -206,8 +206,8 @@ def check_strict(strict: Any, tasks: Registry) -> None:
 
 def worker_setting(value: Any) -> WorkerSetting:
     """Return the setting ``worker=``; raises :class:`BadInput` for any other value."""
-    if value not in ("required", "expected", "none"):
-        raise BadInput(f"worker={value!r}: expected 'required', 'expected' or 'none'", field="worker")
+    if value not in ("expected", "none"):
+        raise BadInput(f"worker={value!r}: expected 'expected' or 'none'", field="worker")
     return cast("WorkerSetting", value)
 
 

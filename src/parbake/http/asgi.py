@@ -127,11 +127,11 @@ class HttpApp:
         call only the outermost lifespan: ``FastAPI(lifespan=served.lifespan)``.
 
         Raises:
-            ParbakeError: The app cannot be opened, for example because its store cannot be used.
+            ParbakeError: The app cannot be opened, for example because a setting of the store is invalid. A store that
+                does not answer aborts no start.
         """
         self._has_lifespan = True
         try:
-            await self.app.stamp()  # an unusable store must abort the start
             async with self.app.serving(*(start() for start in self._beside), warm=self.warm):
                 yield
         finally:

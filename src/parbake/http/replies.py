@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -21,11 +22,15 @@ class Health(msgspec.Struct):
 
 
 class ReadyReply(msgspec.Struct):
-    """``ready`` or ``not ready``, what is lacking, and what is degraded without preventing requests."""
+    """``ready`` or ``not ready``, what this server lacks, and what is degraded at all servers of the store.
+
+    ``tasks`` says what degrades each task; it is left out unless ``?verbose`` asks for it.
+    """
 
     status: str
     lacking: list[str]
     degraded: list[str]
+    tasks: Mapping[str, list[str]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ServedReply(msgspec.Struct):

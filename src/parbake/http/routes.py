@@ -94,6 +94,12 @@ class ParkedArguments(msgspec.Struct, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=_MAX_PARKED)] = 100
 
 
+class ReadyArguments(msgspec.Struct, forbid_unknown_fields=True):
+    """The query string of ``GET /readyz``: with ``verbose``, the answer says what degrades each task."""
+
+    verbose: str | None = None
+
+
 class EngineRoutes:
     """The handlers for one app."""
 
@@ -107,10 +113,12 @@ class EngineRoutes:
         """Answer that the process is alive."""
         return json_response(Health("alive"))
 
-    async def readyz(self, _: HttpRequest) -> JsonResponse[ReadyReply]:
-        """Whether models and batches are promoted, sources polled and all parts loaded; lists what is lacking."""
+    async def readyz(self, _: HttpRequest, *, arguments: ReadyArguments) -> JsonResponse[ReadyReply]:
+        """Whether this server has loaded what it needs; lists what it lacks, and what degrades all servers alike."""
         found = await self._app.ready()
-        document = ReadyReply("ready" if found.is_ready else "not ready", found.lacking, found.degraded)
+        status = "ready" if found.is_ready else "not ready"
+        tasks = msgspec.UNSET if arguments.verbose is None else found.by_task
+        document = ReadyReply(status, found.lacking, found.degraded, tasks)
         return json_response(document, 200 if found.is_ready else 503)
 
     async def serve(self, request: HttpRequest, *, body: ServeBody) -> JsonResponse[ServedReply]:

@@ -1,18 +1,33 @@
-"""The port for delivering alerts."""
+"""The port for delivering alerts, and the kinds of alerts."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 import msgspec
+
+
+class AlertKind(NamedTuple):
+    """What a kind of alert means: when it is sent, by which process, what to do, and which kind it ends, if any."""
+
+    when: str
+    sender: str
+    action: str
+    ends: str = ""
 
 
 class Alert(msgspec.Struct, frozen=True):
     """A message to a contract's owner.
 
-    ``kind`` is ``stale``, ``recovered``, ``gate_failed``, ``run_failed``, ``quarantined``, ``reversed``, ``complained``
-    and ``held_back`` (of answers), ``worker_silent`` or ``worker_back``. The last two have no ``task``, and go to every
-    owner once.
+    Attributes:
+        kind: One of the kinds of the alert reference.
+        task: The task that it concerns; empty if it concerns the whole store.
+        owner: Who gets it.
+        message: One sentence.
+        at: When it was sent, in epoch seconds.
+        dedupe_key: Equal for alerts about the same trouble, from whichever process, and for the alert that ends it.
+            Left empty, it is made of the kind, the task and the owner.
     """
 
     kind: str
@@ -20,6 +35,7 @@ class Alert(msgspec.Struct, frozen=True):
     owner: str
     message: str
     at: float
+    dedupe_key: str = ""
 
 
 class AlertSink(Protocol):
@@ -28,3 +44,55 @@ class AlertSink(Protocol):
     async def send(self, alert: Alert) -> None:
         """Deliver one alert. The caller logs a failure and goes on."""
         ...
+
+
+_WORKER, _SERVERS = "the worker", "each server, once"
+KINDS: Mapping[str, AlertKind] = {
+    "stale": AlertKind(
+        "The current generation of a task is older than its SLA.",
+        "one process",
+        "Look at `parbake runs`: a run fails, takes too long, or no worker runs.",
+    ),
+    "recovered": AlertKind("The task is within its SLA again.", "one process", "Nothing.", "stale"),
+    "gate_failed": AlertKind(
+        "A gate has refused a new generation; the previous one stays current.",
+        _WORKER,
+        "Read the reason in the message, and mend the data or the gate.",
+    ),
+    "run_failed": AlertKind(
+        "A batch run has failed. It is tried again every half minute, and the alert is repeated after 15 minutes.",
+        _WORKER,
+        "Read the reason in the message. The log of the worker has the traceback at level DEBUG.",
+    ),
+    "quarantined": AlertKind(
+        "A complaint has put a task in quarantine.",
+        "the process that took the complaint",
+        "Look at the answer, mend its cause, then `parbake quarantine clear`.",
+    ),
+    "worker_silent": AlertKind(
+        "No worker has reported for 15 seconds: nothing is refreshed ahead or on events.",
+        "one server",
+        "Start a worker, or look why it hangs.",
+    ),
+    "worker_back": AlertKind("A worker reports again.", "one server", "Nothing.", "worker_silent"),
+    "source_silent": AlertKind(
+        "No poll has reached the end of a source within the silence limit. Its families are unknown meanwhile.",
+        _SERVERS,
+        "Look whether the database or the topic can be reached. Contracts say what is served until then.",
+    ),
+    "source_back": AlertKind("The source is read to its end again.", _SERVERS, "Nothing.", "source_silent"),
+    "store_silent": AlertKind("The store does not answer.", _SERVERS, "Look at the store's server and at the network."),
+    "store_back": AlertKind("The store answers again.", _SERVERS, "Nothing.", "store_silent"),
+    "store_lost": AlertKind(
+        "The store has lost data: it was emptied, replaced or restored from a copy. Values are computed again.",
+        _SERVERS,
+        "Find out who emptied it. Requests compute meanwhile, so watch the load on models and databases.",
+    ),
+    "disk_full": AlertKind(
+        "The store has no room: events are not acknowledged, and computed values are served without being stored.",
+        _SERVERS,
+        "Give the store more room: the message names the setting.",
+    ),
+    "disk_free": AlertKind("The store takes writes again.", _SERVERS, "Nothing.", "disk_full"),
+}
+"""The core's kinds of alerts; a plugin documents its own."""

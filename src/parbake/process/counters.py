@@ -180,6 +180,8 @@ class Counters:
         self.gaps: Counter[str] = Counter()
         self.unknown_families: Counter[str] = Counter()
         self.source_failures: Counter[str] = Counter()
+        self.store_full = ""
+        self.degraded: tuple[tuple[str, str], ...] = ()
         self.workers: int | None = None
         self.worker_silence_s = 0.0
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
+from parbake.process.trouble import Trouble
 from parbake.values.redaction import one_line
 
 T = TypeVar("T")
@@ -25,14 +26,16 @@ async def forever(step: Callable[[], Awaitable[object]], every_s: float, *, what
             without a pause.
         every_s: The pause between two calls, in seconds.
         what: What the step does, for the log: "the sweep".
-        log: Receives one error line per failure.
+        log: Receives one line when the step begins to fail, and one when it works again.
     """
+    trouble = Trouble(what, log)
     while True:
         has_more: object = False
         try:
             has_more = await step()
+            trouble.is_over()
         except Exception as error:  # noqa: BLE001 - any error: the process must continue
-            log.error("%s failed and will be retried: %s", what, one_line(error))  # noqa: TRY400 - no secrets: one masked line
+            trouble.met(one_line(error))
         if has_more is not True:
             await asyncio.sleep(every_s)
 

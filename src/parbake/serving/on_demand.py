@@ -11,6 +11,7 @@ from parbake.errors import ComputeFailed, StoreFull
 from parbake.ports.clock import Clock
 from parbake.ports.observers import tell
 from parbake.ports.store import Store
+from parbake.process.counters import Counters
 from parbake.process.flight import Flights
 from parbake.protocol.record import Record
 from parbake.protocol.tags import family
@@ -36,18 +37,19 @@ class OnDemand:
         computer: Computer,
         clock: Clock,
         *,
+        counters: Counters,
         computed: Sequence[Callable[..., None]],
         turns: Turns,
         look: Look,
     ) -> None:
         """``look`` returns the stored record of a key if it may be served in a context.
 
-        ``computed`` are called after each computation; see :class:`parbake.ports.observers.Observers`.
+        ``counters`` and ``computed`` are called after each computation; see :class:`parbake.ports.observers.Observers`.
         """
         self._store = store
         self._computer = computer
         self._clock = clock
-        self._computed = tuple(computed)
+        self._counters, self._computed = counters, (counters.computed, *computed)
         self._look = look
         self._flights: Flights[Computed | None] = Flights(scope.detached)
         self.turns = turns
@@ -125,7 +127,9 @@ class OnDemand:
         try:
             raw = bound.keys.encode(computed.key)
             is_stored = await self._store.write(bound.ref, raw, computed.record, now=self._clock.now())
+            self._counters.store_full = ""
         except StoreFull as error:
+            self._counters.store_full = str(error)
             if context.lane != "realtime":
                 raise
             _log.warning(

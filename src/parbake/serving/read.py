@@ -81,7 +81,7 @@ class Resolver:
         self.computer = Computer(store, binder, clock, lambda: self, wraps)
         turns = Turns(store, clock, counters)
         self.demand = OnDemand(
-            store, self.computer, clock, computed=(counters.computed, *on.computed), turns=turns, look=self._look
+            store, self.computer, clock, counters=counters, computed=on.computed, turns=turns, look=self._look
         )
 
     def serve_now(self, bound: BoundTask, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-from parbake.errors import NotMaterialized
+from parbake.errors import NotMaterialized, StoreUnreachable
 from parbake.ports.store import Store
 from parbake.process.threads import aside
 from parbake.protocol.recording import Recording
@@ -51,6 +51,10 @@ class Warmup:
                 await pending[0]()
                 del pending[0]
                 self.lacking = [LOADING] if pending else []
+            except StoreUnreachable as error:  # all servers share that, so it keeps none of them from being ready
+                self.lacking = []
+                _log.debug("the store does not answer yet: %s", error)
+                await asyncio.sleep(AGAIN_S)
             except Exception as error:  # noqa: BLE001 - a server that cannot load reports it, and tries again
                 self.lacking = [one_line(error)]
                 _log.debug("a part could not be loaded yet", exc_info=error)

@@ -94,7 +94,8 @@ class PrefixCare:
             drift = self._untold[0]
             if (bound := self._prefixes.get(drift.prefix)) is not None:
                 kind = "cache_steady" if drift.is_over else "cache_drift"
-                await self._send(Alert(kind, drift.prefix, bound.contract.owner, _said(drift), self._clock.now()))
+                owner, key = bound.contract.owner, f"cache_drift/{drift.prefix}/{bound.contract.owner}"
+                await self._send(Alert(kind, drift.prefix, owner, _said(drift), self._clock.now(), key))
             del self._untold[0]
 
     async def _book_unread(self) -> None:

@@ -172,7 +172,7 @@ class Answers:
             f"answer {answer.id} was complained of ({reason or 'no reason given'}); its sources: "
             f"{', '.join(tags) or 'none that can be computed again'}"
         )
-        await self._tell("complained", tasks, message, now)
+        await self._tell("complained", tasks, message, now, about=answer.id)
         return AnswerComplaint(answer.id, "computed again" if ack else "noted", tags, ack.ticket if ack else "")
 
     def _checked(self, sources: Iterable[str]) -> tuple[str, ...]:
@@ -201,12 +201,12 @@ class Answers:
         self._told_until.update(dict.fromkeys(new, now + AN_HOUR_S))
         if new:
             message = f"more than {COMPLAINTS_AN_HOUR} complaints within an hour; further ones have no effect"
-            await self._tell("held_back", new, message, now)
+            await self._tell("held_back", new, message, now, about="")
 
-    async def _tell(self, kind: str, tasks: Iterable[str], message: str, now: float) -> None:
+    async def _tell(self, kind: str, tasks: Iterable[str], message: str, now: float, *, about: str) -> None:
         for task in tasks:
             owner = self._bound_tasks[task].contract.owner if task in self._bound_tasks else NOBODY
-            await self._send(Alert(kind, task, owner, message, now))
+            await self._send(Alert(kind, task, owner, message, now, f"{kind}/{task}/{owner}/{about}"))
 
     def _cost(self, request: Request, now: float) -> float | None:
         kept = sum(step.lane != "realtime" for step in request.steps)

@@ -35,7 +35,8 @@ class OnCall:
         if complaint.news == "held_back":
             self._quiet_until = now + QUIET_S
         message = _MESSAGES[complaint.news].format(answer=answer, path=quote(answer, safe=""))
-        alert = Alert(complaint.news, faq_answers.name, faq_answers.contract.owner, message, now)
+        owner = faq_answers.contract.owner
+        alert = Alert(complaint.news, faq_answers.name, owner, message, now, f"{complaint.news}/{answer}/{owner}")
         task = asyncio.create_task(self._app.ops.alert(alert))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)

@@ -361,28 +361,14 @@ class BatchLane:
 
     @contextlib.asynccontextmanager
     async def _held(self, run: OpenRun) -> AsyncIterator[None]:
-        """Renew the run's lease while the body works; end it if another process takes it over or the store loses it."""
+        """Attend to a run while the body works; end the body when the run is lost."""
         body = asyncio.current_task()
         lost: list[ParbakeError] = []
 
         async def attend() -> None:
-            renewed_at, term_s = monotonic(), self.runs.lease_s / 3
-            while True:
-                await asyncio.sleep(min(_LOOK_S, term_s))
-                try:
-                    if (await self.control()).incarnation != run.incarnation:
-                        raise RunLost("the store has lost rows of this run; the next run begins again", field="store")
-                    if monotonic() >= renewed_at + term_s:
-                        for bound in run.chain:
-                            await self.runs.hold(bound.ref, run.holder, self._clock.now() + self.runs.lease_s)
-                        renewed_at = monotonic()
-                except (RunLost, RunInProgress) as error:
-                    lost.append(error)
-                    if body is not None:
-                        body.cancel()
-                    return
-                except ParbakeError:
-                    continue  # if the store does not answer, the run fails by itself or the next look succeeds
+            lost.append(await self._attend(run))
+            if body is not None:
+                body.cancel()
 
         attending = asyncio.create_task(attend())
         try:
@@ -394,6 +380,23 @@ class BatchLane:
         finally:
             attending.cancel()
             await asyncio.gather(attending, return_exceptions=True)
+
+    async def _attend(self, run: OpenRun) -> ParbakeError:
+        """Renew a run's lease; return why the run must end once another process or a loss of the store has taken it."""
+        renewed_at, term_s = monotonic(), self.runs.lease_s / 3
+        while True:
+            await asyncio.sleep(min(_LOOK_S, term_s))
+            try:
+                if (await self.control()).incarnation != run.incarnation:
+                    return RunLost("the store has lost rows of this run; the next run begins again", field="store")
+                if monotonic() >= renewed_at + term_s:
+                    for bound in run.chain:
+                        await self.runs.hold(bound.ref, run.holder, self._clock.now() + self.runs.lease_s)
+                    renewed_at = monotonic()
+            except RunInProgress as error:
+                return error
+            except ParbakeError:
+                continue  # if the store does not answer, the run fails by itself or the next look succeeds
 
     async def _give_up(self, run: OpenRun, error: BaseException, trigger: str, why: str) -> None:
         """Delete the rows of a run that failed a gate, was overtaken, lost its model or found the store full.

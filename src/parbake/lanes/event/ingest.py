@@ -12,7 +12,15 @@ from typing import cast
 
 import msgspec
 
-from parbake.errors import BadInput, DeclarationError, ForeignSource, NotAcknowledged, ParbakeError, SourceError
+from parbake.errors import (
+    BadInput,
+    DeclarationError,
+    ForeignSource,
+    NotAcknowledged,
+    ParbakeError,
+    SourceError,
+    StoreFull,
+)
 from parbake.lanes.event.parking import everything, parked_change
 from parbake.lanes.event.recovery import Recovery
 from parbake.ports.clock import Clock
@@ -115,6 +123,16 @@ class Ingest:
         If a source fails, the others are still polled, and its error is raised afterwards. A store that may have lost
         data is trusted again after every source was polled.
         """
+        try:
+            ack = await self._drain()
+        except StoreFull as error:
+            self._counters.store_full = str(error)
+            raise
+        if self._sources:  # each poll writes a heartbeat
+            self._counters.store_full = ""
+        return ack
+
+    async def _drain(self) -> Ack | None:
         acks: list[Ack] = []
         failed = None
         doubted = await self._recovery.doubted()

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from parbake.errors import ForeignSource, ParbakeError
+from parbake.process.trouble import Trouble
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.app")
@@ -22,17 +23,19 @@ class Polling:
         """Poll with ``drain``, with pauses of ``every_s`` seconds."""
         self._drain = drain
         self._every_s = every_s
+        self._trouble = Trouble("polling the sources", _log)
 
     async def once(self) -> None:
         """Poll now. Errors are logged; only :class:`ForeignSource` (the store was not built from it) is raised."""
         try:
             await self._drain()
+            self._trouble.is_over()
         except ForeignSource:
             raise
-        except ParbakeError as error:
-            _log.error("polling the outboxes failed and is tried again: %s", one_line(error))
-        except Exception:  # noqa: BLE001 - a poll that fails must not end the polling
-            _log.exception("polling the outboxes failed and is tried again")
+        except Exception as error:  # noqa: BLE001 - a poll that fails must not end the polling
+            self._trouble.met(one_line(error))
+            if not isinstance(error, ParbakeError):
+                _log.debug("polling the sources failed", exc_info=error)
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -40,7 +43,7 @@ class Polling:
             try:
                 await self.once()
             except ForeignSource as error:  # it refuses a start; a running process goes on with its other sources
-                _log.error("%s", error)
+                self._trouble.met(str(error))
             await asyncio.sleep(self._every_s)
 
     async def later(self) -> None:

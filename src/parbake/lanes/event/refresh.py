@@ -7,7 +7,7 @@ that the key is left to the fence, which serves no old value meanwhile.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.process.signals import is_ours
 from parbake.process.system_clock import monotonic
+from parbake.process.trouble import Trouble
 from parbake.protocol.check import is_pending, killed_by
 from parbake.protocol.record import Stamp
 from parbake.serving.bind import Context
@@ -78,6 +79,7 @@ class Refreshing:
         self._demand = demand
         self._clock = clock
         self._heat = heat
+        self._troubles: dict[str, Trouble] = {}
         self._counters = counters
         self._claims = claims
         self._due: dict[Name, Due] = {}
@@ -187,8 +189,7 @@ class Refreshing:
             for due in group:  # a key that fails must not stop the others
                 await self._refresh(due)
             return
-        for due in needed:
-            self._counters.refreshed(bound.name, self._clock.now() - due.raised_at)
+        self._note_refreshed(bound, needed)
 
     def _note_run(self, group: Iterable[Due]) -> None:
         self._last_run.update(dict.fromkeys((due.name for due in group), monotonic()))
@@ -214,7 +215,7 @@ class Refreshing:
             return
         self._note_run([due])
         await self._demand.refresh(due.bound, [due.key], Context(lane="event"))
-        self._counters.refreshed(due.bound.name, self._clock.now() - due.raised_at)
+        self._note_refreshed(due.bound, [due])
 
     async def _needs(self, due: Due) -> bool:
         """Whether no stored value is as new as the event. A key that was never computed waits for its first request."""
@@ -234,10 +235,17 @@ class Refreshing:
 
     def _retry(self, due: Due, why: str) -> None:
         """Queue the key again. After the last attempt it is left to the fence, which serves no old value meanwhile."""
+        name = due.bound.name
+        self._troubles.setdefault(name, Trouble(f"the refresh of {name}", _log)).met(f"key {due.key!r}: {why}")
         if due.attempts >= _ATTEMPTS:
-            _log.error("%s(%r): refresh given up after %d attempts: %s", due.bound.name, due.key, due.attempts, why)
+            _log.debug("%s(%r): refresh given up after %d attempts: %s", name, due.key, due.attempts, why)
             return
         due.at = monotonic() + BACKOFF.pause_s(due.attempts)
         due.attempts += 1
         self._due.setdefault(due.name, due)
-        _log.warning("%s(%r): refresh failed, will retry: %s", due.bound.name, due.key, why)
+
+    def _note_refreshed(self, bound: BoundTask, group: Sequence[Due]) -> None:
+        for due in group:
+            self._counters.refreshed(bound.name, self._clock.now() - due.raised_at)
+        if group and bound.name in self._troubles:
+            self._troubles[bound.name].is_over()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from parbake.errors import BadInput
 from parbake.lanes.event.recovery import Recovery
-from parbake.lanes.worker.schedule import Notifier
+from parbake.lanes.worker.notifier import Notifier
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store

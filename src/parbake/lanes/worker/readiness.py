@@ -1,75 +1,67 @@
-"""Whether a server is ready for requests, and which of its parts are degraded."""
+"""Whether a server is ready for requests, and which tasks are degraded.
+
+A server is ready once it has loaded what it needs itself. What all servers share is only reported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from parbake.errors import ParbakeError
-from parbake.lanes.event.ingest import Ingest
-from parbake.lanes.worker.worker_watch import WorkerWatch
+from parbake.lanes.worker.conditions import Condition, Conditions
+from parbake.lanes.worker.health_watch import HealthWatch
 from parbake.ports.observers import gathered
-from parbake.ports.store import Store
-from parbake.serving.bound import BoundTask
 from parbake.serving.warmup import Warmup
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """Why a server is not ready for requests (``lacking``), and what is ``degraded`` without preventing them."""
+    """Why this server is not ready (``lacking``), and the ``conditions`` that degrade all servers of the store."""
 
     lacking: list[str]
-    degraded: list[str]
+    conditions: Sequence[Condition]
 
     @property
     def is_ready(self) -> bool:
         """Whether nothing is lacking."""
         return not self.lacking
 
+    @property
+    def degraded(self) -> list[str]:
+        """The conditions as sentences."""
+        return [condition.message for condition in self.conditions]
+
+    @property
+    def by_task(self) -> Mapping[str, list[str]]:
+        """What degrades each task, for the tasks that anything degrades."""
+        found: dict[str, list[str]] = {}
+        for condition in self.conditions:
+            for task in condition.tasks:
+                found.setdefault(task, []).append(condition.message)
+        return found
+
 
 class Readiness:
-    """Asks every part that a request depends on."""
+    """Asks the parts of this process what they lack, and the watch for the conditions."""
 
     def __init__(
         self,
-        store: Store,
-        bound_tasks: Iterable[BoundTask],
-        ingest: Ingest,
         warmup: Warmup,
-        workers: WorkerWatch,
+        conditions: Conditions,
+        watch: HealthWatch,
         *,
         lacking: Sequence[Callable[[], Iterable[str]]] = (),
     ) -> None:
         """Keep the parts that :meth:`look` asks; ``lacking`` are those of plugins."""
-        self._lacking = tuple(lacking)
-        self._store = store
-        self._scheduled = [p for p in bound_tasks if p.task.schedule and not (p.chooses_keys or p.off)]
-        self._ingest = ingest
         self._warmup = warmup
-        self._workers = workers
+        self._conditions = conditions
+        self._watch = watch
+        self._lacking = tuple(lacking)
 
     async def look(self) -> Ready:
-        """Return what is lacking and what is degraded now; a source that cannot be polled is lacking."""
-        try:
-            control = (await self._store.stamp())[1]
-            lacking = [bound.name for bound in self._scheduled if not control.pointer(bound.ref)]
-            lacking += self._warmup.lacking
-            told = gathered(self._lacking)
-            lacking += [sentence for sentences in told for sentence in sentences]
-            if len(told) < len(self._lacking):
-                lacking.append("a plugin could not be asked what it lacks; the log has its error")
-            await self._ingest.drain()
-            return await self._with_workers(lacking)
-        except ParbakeError as error:
-            return Ready([str(error)], [])
-
-    async def _with_workers(self, lacking: list[str]) -> Ready:
-        """Add the state of the workers. A server is not ready before the first report; later silence degrades it."""
-        if self._workers.setting == "none":
-            return Ready(lacking, [])
-        state = await self._workers.look()
-        if not state.trouble:
-            return Ready(lacking, [])
-        if self._workers.setting == "required" and not state.has_reported:
-            return Ready([*lacking, state.trouble], [])
-        return Ready(lacking, [state.trouble])
+        """Return what is lacking now, and the conditions; a server does not wait for them, but tells its last look."""
+        told = gathered(self._lacking)
+        lacking = [*self._warmup.lacking, *(sentence for sentences in told for sentence in sentences)]
+        if len(told) < len(self._lacking):
+            lacking.append("a plugin could not be asked what it lacks; the log has its error")
+        return Ready(lacking, (self._watch.seen or await self._conditions.look()).conditions)

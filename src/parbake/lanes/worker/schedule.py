@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
@@ -12,7 +12,8 @@ from parbake.lanes.batch.fingerprint import is_of_other_code
 from parbake.lanes.batch.lane import BatchLane, Run
 from parbake.lanes.batch.off_peak import OffPeak, RunSlot
 from parbake.lanes.batch.runs import PROMOTED
-from parbake.ports.alerts import Alert, AlertSink
+from parbake.lanes.worker.notifier import Notifier
+from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
 from parbake.ports.observers import Progress
 from parbake.ports.store import Store
@@ -28,23 +29,8 @@ from parbake.values.statistics import percentile
 TICK_S = 1.0
 RETRY_AFTER_S = 30.0
 LOOK_AGAIN_S = 5.0
+_FAILURES = ("run_failed", "gate_failed")
 _log = logging.getLogger("parbake.schedule")
-
-
-class Notifier:
-    """Sends alerts to every sink. If a sink fails, the failure is logged and the others still get the alert."""
-
-    def __init__(self, sinks: Sequence[AlertSink]) -> None:
-        """Send to ``sinks``, one after the other."""
-        self._sinks = tuple(sinks)
-
-    async def send(self, alert: Alert) -> None:
-        """Send an alert to all sinks; never raises an error of a sink."""
-        for sink in self._sinks:
-            try:
-                await sink.send(alert)
-            except Exception:  # noqa: BLE001 - whatever a sink raises, the others must get the alert
-                _log.exception("alert sink %s failed", type(sink).__name__)
 
 
 class Schedule:
@@ -121,6 +107,8 @@ class Schedule:
                 async for run in self._batch.materialize(bound, trigger="schedule", slot=slot, progress=progress):
                     runs.append(run)
                     _log.info("%s: run promoted (%s)", " and ".join(one.task for one in run.built), slot.why)
+                for kind in _FAILURES:
+                    self._notifier.over(kind, bound.name, bound.contract.owner)
                 self._took_s.pop(bound.ref, None)
             except RunLost as error:  # the tasks that are due now are others than before
                 _log.warning("%s: %s", bound.name, error)
@@ -139,7 +127,7 @@ class Schedule:
         why = one_line(error)
         _log.error("%s: run failed: %s", bound.name, why)
         _log.debug("%s: run failed", bound.name, exc_info=error)
-        kind = "gate_failed" if isinstance(error, GateFailed) else "run_failed"
+        kind = _FAILURES[isinstance(error, GateFailed)]
         await self._notifier.send(Alert(kind, bound.name, bound.contract.owner, why, self._clock.now()))
 
     async def run(self, promoted: Callable[[Run], Awaitable[None]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Literal
@@ -10,16 +9,16 @@ from typing import Literal
 import msgspec
 
 from parbake.lanes.worker.board import SILENT_S, Pulse, WorkerBoard
-from parbake.lanes.worker.schedule import Notifier
+from parbake.lanes.worker.notifier import Notifier
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
 from parbake.ports.named_values import NamedValue
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
+from parbake.process.loops import forever
 from parbake.values.duration import humanize
-from parbake.values.redaction import one_line
 
-WorkerSetting = Literal["required", "expected", "none"]
+WorkerSetting = Literal["expected", "none"]
 LOOK_S = 1.0
 _FIRST_LOOK_S = 5.0
 """The silence, in seconds, after which a server that has just started shows a worker as silent."""
@@ -115,9 +114,5 @@ class WorkerWatch:
 
     async def run(self) -> None:
         """Check until cancelled, unless the app is served without workers."""
-        while self.setting != "none":
-            try:
-                await self.check()
-            except Exception as error:  # noqa: BLE001 - a watch that ends would never alert again
-                _log.error("the workers' reports could not be read; they are read again soon: %s", one_line(error))
-            await asyncio.sleep(LOOK_S)
+        if self.setting != "none":
+            await forever(self.check, LOOK_S, what="the look at the workers' reports", log=_log)

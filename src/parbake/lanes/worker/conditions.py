@@ -1,0 +1,135 @@
+"""What degrades all servers of a store alike: each condition is named, with the tasks that it affects.
+
+A condition never makes a server unready. A load balancer would otherwise take every server out of service at once,
+although most tasks can still be served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Literal
+
+import msgspec
+
+from parbake.errors import StoreError
+from parbake.lanes.worker.worker_watch import WorkerWatch
+from parbake.ports.clock import Clock
+from parbake.ports.records import Lookup
+from parbake.ports.sources import EventSource, Topic
+from parbake.ports.store import Store
+from parbake.process.counters import Counters
+from parbake.protocol.control import Control
+from parbake.protocol.record import Meta, Tags, bond
+from parbake.serving.bound import BoundTask
+from parbake.tasks.task_types import ModelTask
+from parbake.values.duration import humanize
+from parbake.values.redaction import one_line
+
+Kind = Literal[
+    "store_silent", "store_recovering", "source_silent", "disk_full", "not_built", "quarantined", "worker_silent"
+]
+_NOTHING = bond(b"", 0.0, Meta(Tags(())))
+"""A record without tags: it is only read to see the control record and the heartbeats."""
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """One thing that is not as it should be: its kind, what it is about, a sentence, and the tasks that it affects."""
+
+    kind: Kind
+    about: str
+    message: str
+    tasks: tuple[str, ...]
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What tells it from other conditions."""
+        return self.kind, self.about
+
+
+class Sighting(msgspec.Struct, frozen=True):
+    """One look: the conditions, and the control record unless the store is silent."""
+
+    conditions: tuple[Condition, ...]
+    control: Control | None = None
+
+
+class Conditions:
+    """Looks at the store, the sources and the workers."""
+
+    def __init__(
+        self,
+        store: Store,
+        bound_tasks: Iterable[BoundTask],
+        sources: Iterable[EventSource | Topic],
+        *,
+        clock: Clock,
+        counters: Counters,
+        workers: WorkerWatch,
+        silence_limit_s: float,
+    ) -> None:
+        """Look at nothing yet; a source that was not heard for ``silence_limit_s`` is silent."""
+        self._store = store
+        self._bound_tasks = [bound for bound in bound_tasks if not bound.off]
+        self._sources = tuple(sources)
+        self._clock = clock
+        self._counters = counters
+        self._workers = workers
+        self._silence_limit_s = silence_limit_s
+
+    async def look(self) -> Sighting:
+        """Return all conditions as they are now."""
+        try:
+            lookup = await self._store.look_again(_NOTHING)
+            trouble = "" if self._workers.setting == "none" else (await self._workers.look()).trouble
+        except StoreError as error:
+            return Sighting((self._of_all("store_silent", "store", f"the store does not answer: {one_line(error)}"),))
+        found = [*self._in_store(lookup), *self._silent(lookup)]
+        if trouble:
+            found.append(self._worker(trouble))
+        return Sighting(tuple(found), lookup.control)
+
+    def _in_store(self, lookup: Lookup) -> Iterator[Condition]:
+        control = lookup.control
+        if not control.is_trusted:
+            message = "the store is being recovered after a loss: values are computed on request"
+            yield self._of_all("store_recovering", "store", message)
+        if self._counters.store_full:
+            yield self._of_all("disk_full", "store", f"the store has no room: {self._counters.store_full}")
+        for bound in self._bound_tasks:
+            entry = control.quarantined.get(bound.name)
+            if entry is not None and not entry.cleared:
+                message = f"{bound.name} is in quarantine: {entry.reason}"
+                yield Condition("quarantined", bound.name, message, (bound.name,))
+            if bound.task.schedule and not bound.chooses_keys and not control.pointer(bound.ref):
+                yield self._not_built(bound)
+
+    def _not_built(self, bound: BoundTask) -> Condition:
+        if not isinstance(bound.task, ModelTask):
+            message = f"{bound.name} has no generation yet: requests compute it"
+            return Condition("not_built", bound.name, message, (bound.name,))
+        readers = [other.name for other in self._bound_tasks if bound.task in other.task.may_read]
+        message = f"{bound.name} has no generation yet: what needs it cannot be computed"
+        return Condition("not_built", bound.name, message, (bound.name, *readers))
+
+    def _silent(self, lookup: Lookup) -> Iterator[Condition]:
+        now = self._clock.now()
+        for source in self._sources:
+            heard_at = lookup.heartbeats.get(source.name)
+            if heard_at is not None and abs(now - heard_at) <= self._silence_limit_s:
+                continue
+            since = (
+                "was never read to its end" if heard_at is None else f"was last heard {humanize(now - heard_at)} ago"
+            )
+            families = ", ".join(sorted(source.families))
+            message = f"source {source.name} {since}: whether values that depend on {families} hold is unknown"
+            yield Condition("source_silent", source.name, message, self._fenced_by(source.families))
+
+    def _fenced_by(self, families: Collection[str]) -> tuple[str, ...]:
+        return tuple(b.name for b in self._bound_tasks if not b.fenced_throughout.isdisjoint(families))
+
+    def _worker(self, trouble: str) -> Condition:
+        refreshed = [b.name for b in self._bound_tasks if b.task.schedule or b.contract.binding]
+        return Condition("worker_silent", "worker", trouble, tuple(refreshed))
+
+    def _of_all(self, kind: Kind, about: str, message: str) -> Condition:
+        return Condition(kind, about, message, tuple(bound.name for bound in self._bound_tasks))

@@ -1,0 +1,88 @@
+"""How a server watches what it shares with others: it logs each change once, counts it, and alerts the owners."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+
+from parbake.lanes.worker.conditions import Condition, Conditions, Sighting
+from parbake.lanes.worker.notifier import Notifier
+from parbake.ports.alerts import KINDS, Alert
+from parbake.ports.clock import Clock
+from parbake.process.counters import Counters
+from parbake.process.loops import forever
+from parbake.protocol.control import Control, has_lived_through
+from parbake.protocol.record import Stamp
+from parbake.serving.bound import BoundTask
+
+_LOOK_S = 1.0
+_ENDINGS = {kind.ends: name for name, kind in KINDS.items() if kind.ends}
+_BY_OTHERS = {"worker_silent", "quarantined"}
+"""Conditions that another part alerts the owners of: once for all servers."""
+_log = logging.getLogger("parbake.health")
+
+
+class HealthWatch:
+    """Looks at the conditions each second. Every server does, since a lost store cannot say who has sent an alert."""
+
+    def __init__(
+        self,
+        conditions: Conditions,
+        bound_tasks: Mapping[str, BoundTask],
+        *,
+        clock: Clock,
+        counters: Counters,
+        notifier: Notifier,
+    ) -> None:
+        """Alert the owners of ``bound_tasks``, which are given by name."""
+        self._conditions = conditions
+        self._bound_tasks = bound_tasks
+        self._clock = clock
+        self._counters = counters
+        self._notifier = notifier
+        self._control: Control | None = None
+        self._known: dict[tuple[str, str], Condition] = {}
+        self.seen: Sighting | None = None
+        """The last look; ``None`` in a process that does not watch."""
+
+    async def run(self) -> None:
+        """Check each second until cancelled."""
+        await forever(self.check, _LOOK_S, what="the look at store, sources and workers", log=_log)
+
+    async def check(self) -> None:
+        """Look once, and tell what has changed."""
+        self.seen = await self._conditions.look()
+        found = {condition.name: condition for condition in self.seen.conditions}
+        self._counters.degraded = tuple(found)
+        begun = [condition for name, condition in found.items() if name not in self._known]
+        ended = [condition for name, condition in self._known.items() if name not in found]
+        self._known = found
+        for condition in begun:
+            _log.warning("degraded: %s", condition.message)
+            await self._alert(condition.kind, condition, condition.message)
+        for condition in ended:
+            _log.warning("over: %s of %s", condition.kind, condition.about)
+            await self._alert(_ENDINGS.get(condition.kind, ""), condition, f"over: {condition.message}")
+        await self._look_for_loss(self.seen.control)
+
+    async def _alert(self, kind: str, condition: Condition, message: str) -> None:
+        if kind in KINDS and condition.kind not in _BY_OTHERS:
+            await self._send(kind, condition.tasks, message, f"{condition.kind}/{condition.about}")
+
+    async def _look_for_loss(self, control: Control | None) -> None:
+        """Alert once a store that has lost data is in use again."""
+        if control is None or not control.is_trusted:
+            return
+        before, self._control = self._control, control
+        if before is None or before.incarnation == control.incarnation:
+            return
+        is_discarded = control.floor >= Stamp(control.incarnation, 0).pack()
+        if is_discarded or not has_lived_through(control, Stamp(before.incarnation, 0).pack()):
+            message = "the store has lost its data: values are computed again, on request until the batches have run"
+            _log.error(message)
+            await self._send("store_lost", self._bound_tasks, message, f"store_lost/{control.incarnation}")
+
+    async def _send(self, kind: str, tasks: Iterable[str], message: str, about: str) -> None:
+        """Send one alert to each owner of the tasks."""
+        for owner in sorted({self._bound_tasks[task].contract.owner for task in tasks}):
+            await self._notifier.send(Alert(kind, "", owner, message, self._clock.now(), f"{about}/{owner}"))

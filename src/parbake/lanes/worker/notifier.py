@@ -1,0 +1,52 @@
+"""Sends alerts to every sink, and repeats none that this process has sent a moment ago."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from parbake.ports.alerts import KINDS, Alert, AlertSink
+
+_REPEATED_S = 900.0
+"""Seconds after which the same alert is sent again. Each process remembers its own, because a store may be lost."""
+_log = logging.getLogger("parbake.alerts")
+
+
+class Notifier:
+    """Sends alerts to every sink. If a sink fails, the failure is logged and the others still get the alert."""
+
+    def __init__(self, sinks: Sequence[AlertSink]) -> None:
+        """Send to ``sinks``, one after the other."""
+        self._sinks = tuple(sinks)
+        self._sent: dict[str, tuple[str, float]] = {}
+
+    async def send(self, alert: Alert) -> None:
+        """Send an alert to all sinks, unless this process has just sent the same; never raises an error of a sink."""
+        alert = alert if alert.dedupe_key else msgspec.structs.replace(alert, dedupe_key=_key(alert))
+        kind, at = self._sent.get(alert.dedupe_key, ("", 0.0))
+        if kind == alert.kind and abs(alert.at - at) < _REPEATED_S:
+            return
+        self._sent[alert.dedupe_key] = alert.kind, alert.at
+        for sink in self._sinks:
+            try:
+                await sink.send(alert)
+            except Exception:  # noqa: BLE001 - whatever a sink raises, the others must get the alert
+                _log.exception("alert sink %s failed", type(sink).__name__)
+
+    def over(self, kind: str, task: str, owner: str) -> None:
+        """Forget a trouble that has ended without an alert, so that the next one of its kind is sent.
+
+        Args:
+            kind: The kind of the alert that was sent.
+            task: Its task.
+            owner: Its owner.
+        """
+        self._sent.pop(f"{kind}/{task}/{owner}", None)
+
+
+def _key(alert: Alert) -> str:
+    known = KINDS.get(alert.kind)
+    begun = known.ends if known and known.ends else alert.kind
+    return f"{begun}/{alert.task}/{alert.owner}"

@@ -1,0 +1,197 @@
+"""What all servers share never makes one unready: it is named, counted, logged once, and told to the owners once."""
+
+import logging
+
+import httpx
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+from parbake.adapters.prometheus import render
+from parbake.errors import SourceError, StoreFull, StoreUnreachable
+from parbake.http import HttpApp
+from parbake.stores.memory import MemoryStore
+
+
+class Heard:
+    """A sink that keeps alerts."""
+
+    def __init__(self):
+        """Keep none yet."""
+        self.alerts = []
+
+    async def send(self, alert):
+        """Keep an alert."""
+        self.alerts.append(alert)
+
+    def kinds(self):
+        """Return the kind and the owner of each alert."""
+        return [(alert.kind, alert.owner) for alert in self.alerts]
+
+
+class Troubled(MemoryStore):
+    """A store in memory that fails with an error while it is set."""
+
+    error = None
+
+    async def look_again(self, record):
+        """Fail, or look."""
+        self._fail()
+        return await super().look_again(record)
+
+    async def stamp(self):
+        """Fail, or read the stamp."""
+        self._fail()
+        return await super().stamp()
+
+    async def beat(self, source, at):
+        """Fail, or write a heartbeat."""
+        self._fail()
+        return await super().beat(source, at)
+
+    def _fail(self):
+        if self.error is not None:
+            raise self.error
+
+
+class Shop:
+    """Two tasks with an owner each; only one of them depends on the database."""
+
+    def __init__(self, world):
+        """Open the app, with its batch promoted."""
+        self.world, self.heard, self.store = world, Heard(), Troubled()
+        tasks = pb.Registry()
+
+        @tasks.artifact(**contract(owner="shelves"))
+        def shelf(key: str, *, facts: pb.Source[Facts]) -> str:
+            return facts.value(key)
+
+        @tasks.artifact(**contract(invalidated_by=[], owner="words"))
+        def word(key: str) -> str:
+            return key
+
+        self.shelf, self.word = shelf, word
+        self.app = world.app(tasks, store=self.store, alerts=[self.heard], worker="none")
+
+    async def check(self, times=1):
+        """Let the watch look, each time a second later."""
+        for _ in range(times):
+            self.world.clock.advance(1)
+            await self.app.engine.health.check()
+        return await self.app.ready()
+
+
+@pytest.fixture
+async def shop(world):
+    """Return the shop, with its source read once."""
+    made = Shop(world)
+    await made.app.drain()
+    await made.check()
+    yield made
+    await made.app.close()
+
+
+async def test_a_silent_source_degrades_its_tasks_and_alerts_their_owners_once(shop, monkeypatch):
+    """A source that is silent for 48 s is one alert per owner and process; the server stays ready; its end is told."""
+
+    def down(*_):
+        raise SourceError("the database does not answer", field="facts")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(shop.world.source, "extent", down)
+        found = await shop.check(times=48)
+    assert found.is_ready
+    assert list(found.by_task) == ["shelf"]
+    assert found.conditions[0].kind == "source_silent"
+    assert shop.heard.kinds() == [("source_silent", "shelves")]
+    await shop.app.drain()
+    assert (await shop.check(times=3)).conditions == ()
+    assert shop.heard.kinds() == [("source_silent", "shelves"), ("source_back", "shelves")]
+    assert len({alert.dedupe_key for alert in shop.heard.alerts}) == 1
+
+
+async def test_two_servers_send_an_alert_that_a_receiver_can_merge(shop, world):
+    """Each process alerts by itself, since a lost store could not tell; the alerts share a key."""
+    second = Heard()
+    other = world.app(shop.app.tasks, store=shop.store, alerts=[second], worker="none")
+    world.clock.advance(60)
+    await shop.app.engine.health.check()
+    await other.engine.health.check()
+    assert [alert.dedupe_key for alert in shop.heard.alerts] == [alert.dedupe_key for alert in second.alerts]
+
+
+async def test_a_store_that_does_not_answer_degrades_everything_and_takes_no_server_out(shop):
+    """While the store is silent every task is degraded, every owner is told once, and the server stays ready."""
+    shop.store.error = StoreUnreachable("cache:6379 did not answer", field="store")
+    found = await shop.check(times=3)
+    assert (found.is_ready, list(found.by_task)) == (True, ["shelf", "word"])
+    shop.store.error = None
+    await shop.app.drain()
+    assert (await shop.check()).conditions == ()
+    assert sorted(shop.heard.kinds()) == sorted(
+        (kind, owner) for kind in ("store_silent", "store_back") for owner in ("shelves", "words")
+    )
+
+
+async def test_a_server_starts_while_its_store_does_not_answer(shop):
+    """A start during an outage succeeds, so that a rolling restart does not take servers out one by one."""
+    shop.store.error = StoreUnreachable("cache:6379 did not answer", field="store")
+    async with shop.app.serving():
+        await shop.app.engine.health.check()
+        assert (await shop.app.ready()).conditions[0].kind == "store_silent"
+
+
+async def test_a_lost_store_is_told_and_serves_on(shop, caplog):
+    """A store that was emptied is an alert to every owner, once, with the incarnation in its key."""
+    assert (await shop.app.serve(shop.word, "a")).value == "a"
+    shop.store.__init__()
+    with caplog.at_level(logging.ERROR):
+        await shop.check()
+        await shop.app.drain()
+        await shop.check(times=3)
+    assert sorted(kind for kind in shop.heard.kinds() if kind[0] == "store_lost") == [
+        ("store_lost", "shelves"),
+        ("store_lost", "words"),
+    ]
+    assert [record.getMessage() for record in caplog.records if "lost its data" in record.getMessage()]
+    assert (await shop.app.serve(shop.word, "a")).value == "a"
+
+
+async def test_a_full_store_is_named_and_told(shop):
+    """While the store takes no writes the condition is there; it is over with the next heartbeat."""
+    shop.store.error = StoreFull("the map is full; raise map_size", field="store.map_size")
+    with pytest.raises(StoreFull):
+        await shop.app.drain()
+    shop.store.error = None
+    found = await shop.check()
+    assert found.degraded == ["the store has no room: the map is full; raise map_size"]
+    await shop.app.drain()
+    assert (await shop.check()).degraded == []
+    kinds = [kind for kind, owner in shop.heard.kinds() if owner == "words"]
+    assert kinds == ["disk_full", "disk_free"]
+
+
+async def test_what_is_degraded_is_in_the_metrics_and_in_the_log_once(shop, caplog):
+    """Each condition is one gauge with its kind and subject, and one line of the log when it begins and ends."""
+    await shop.app.ops.complain(shop.word, "a wrong word")
+    with caplog.at_level(logging.WARNING, logger="parbake.health"):
+        await shop.check(times=3)
+        assert b'parbake_degraded{about="word",kind="quarantined"} 1.0' in render(shop.app.counters)
+        await shop.app.ops.clear(shop.word)
+        await shop.check(times=3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "degraded: word is in quarantine: a wrong word",
+        "over: quarantined of word",
+    ]
+
+
+async def test_readiness_names_each_task_when_asked(shop):
+    """``/readyz`` stays short; with ``?verbose`` it lists for each degraded task what degrades it."""
+    await shop.app.ops.complain(shop.word, "a wrong word")
+    await shop.check()
+    transport = httpx.ASGITransport(HttpApp(shop.app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        short, long = (await client.get("/readyz")).json(), (await client.get("/readyz?verbose")).json()
+    said = ["word is in quarantine: a wrong word"]
+    assert short == {"status": "ready", "lacking": [], "degraded": said}
+    assert long == short | {"tasks": {"word": said}}
