@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parbake.protocol.cause import UNTRUSTED, Cause, Reason
-from parbake.protocol.check import is_pending, killed_by, may_replace
+from parbake.protocol.check import is_pending, killed_by, longest_silence, may_replace
 from parbake.protocol.control import Control, Pointer
 from parbake.protocol.record import Built, Meta, Record, Stamp, Tags
 
@@ -69,10 +69,11 @@ def test_a_stamp_of_an_incarnation_that_was_lost_says_nothing():
 
 
 def test_a_silent_source_makes_its_families_unknown():
-    """A silent source makes only records untrusted that are fenced by its families."""
-    assert killed_by(record(fences=("a/b",)), control(), {}, now=0, silent={"a"}).cause in UNTRUSTED
-    assert killed_by(record(fences=("a/b",)), control(), {}, now=0, silent={"c"}) is None
-    assert killed_by(record(refreshes=(("a/b", at(5)),)), control(), {}, now=0, silent={"a"}) is None
+    """A silent source puts only records in doubt that are fenced by its families; the longest silence counts."""
+    assert longest_silence(record(fences=("a/b",)), {"a": 40.0}) == ("a", 40.0)
+    assert longest_silence(record(fences=("a/b", "d/e")), {"a": 40.0, "d": 50.0}) == ("d", 50.0)
+    assert longest_silence(record(fences=("a/b",)), {"c": 40.0}) is None
+    assert longest_silence(record(refreshes=(("a/b", at(5)),)), {"a": 40.0}) is None
 
 
 def test_a_consumers_fence_binds_what_the_input_tolerates():
@@ -82,7 +83,7 @@ def test_a_consumers_fence_binds_what_the_input_tolerates():
     assert killed_by(tolerant, control(), marks, now=0) is None
     assert killed_by(tolerant, control(), marks, now=0, also_fenced={"a"}) == Reason(Cause.TAG_CHANGED, "a/b")
     assert killed_by(tolerant, control(), {}, now=0, also_fenced={"a"}) is None
-    assert killed_by(tolerant, control(), {}, now=0, also_fenced={"a"}, silent={"a"}).cause in UNTRUSTED
+    assert longest_silence(tolerant, {"a": 40.0}, {"a"}) == ("a", 40.0)
     assert killed_by(tolerant, control(), marks, now=0, also_fenced={"c"}) is None
 
 

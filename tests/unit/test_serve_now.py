@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import parbake as pb
 from parbake.protocol.cause import Cause, Reason
-from parbake.protocol.check import is_pending, killed_by, newness
+from parbake.protocol.check import is_pending, killed_by, longest_silence, newness
 from parbake.protocol.control import Control, Pointer
 from parbake.protocol.record import LANES, Built, Meta, Record, Stamp, Tags, encode
-from parbake.protocol.verdict import SERVABLE, judge
+from parbake.protocol.verdict import SERVABLE, doubted, judge
 from parbake.serving.bind import NO_CONTEXT
 from parbake.serving.read import as_served
 from parbake.stores.memory import MemoryStore
@@ -53,7 +53,7 @@ controls = st.builds(
     withdrawn=st.dictionaries(few, st.just(bytes(16)), max_size=1),
 )
 marks_raised = st.dictionaries(st.sampled_from(TAGS), stamps)
-heard = st.dictionaries(st.just("source"), st.sampled_from((NOW, NOW - LIMIT_S, NOW - LIMIT_S - 1)))
+heard = st.dictionaries(st.just("source"), st.sampled_from((NOW, NOW - LIMIT_S, NOW - LIMIT_S - 1, NOW - LIMIT_S - 50)))
 
 
 class Silent:
@@ -117,10 +117,15 @@ def stored(held):
 
 def judged(task, record, held):
     """Return the judgement of fence and contract on a record, computed directly."""
-    silent = set(Silent.families) if held.beats.get("source", 0.0) < NOW - LIMIT_S else set()
-    killed = killed_by(record, held.control, held.marks, now=NOW, silent=silent)
+    silence_s = NOW - held.beats.get("source", 0.0)
+    silent = dict.fromkeys(Silent.families, silence_s) if silence_s > LIMIT_S else {}
+    killed = killed_by(record, held.control, held.marks, now=NOW)
     age = NOW - record.computed_at + record.meta.inputs_age_s
-    return judge(task.contract, age_s=age, killed_by=killed, pending=is_pending(record, held.marks))
+    found = judge(task.contract, age_s=age, killed_by=killed, pending=is_pending(record, held.marks))
+    silence = longest_silence(record, silent)
+    if silence is None or not (found.verdict in SERVABLE or found.is_overdue):
+        return found
+    return doubted(found, *silence, 0.0 if record.absent else task.contract.tolerated_silence_s)
 
 
 fenced = Record(Stamp(1, 1).pack(), NOW, float("inf"), "batch", False, Meta(Tags(("a",))), msgspec.msgpack.encode("v"))

@@ -12,10 +12,10 @@ from msgspec import msgpack
 from msgspec.structs import replace as changed
 
 from parbake.process.flight import Flights
-from parbake.protocol import check, tags
+from parbake.protocol import check, tags, verdict
 from parbake.protocol.record import Tags
 from parbake.protocol.recording import Recording
-from parbake.protocol.verdict import Judgement, Verdict
+from parbake.protocol.verdict import Judgement, Verdict, doubted
 from parbake.serving import compute, revalidate
 from parbake.serving import read as resolve
 from parbake.serving.compute import Computed, Computer
@@ -35,6 +35,41 @@ LAG_S = 0.3
 def no_fence(stack: ExitStack) -> None:
     """Every stored value is served, without a check."""
     everywhere(stack, check.killed_by, lambda *_, **__: None)
+
+
+@mutant
+def silence_hides_what_is_known(stack: ExitStack) -> None:
+    """A tolerant task serves a value that is known to be outdated, because its source is silent as well."""
+    judge = Resolver._judge
+
+    def hidden(self: Any, *judged: Any) -> Judgement:
+        bound, record, seen, context, now = judged
+        found = judge(self, *judged)
+        silence = check.longest_silence(record, self.silent(seen.heartbeats, now), context.also_fenced)
+        tolerated_s = min(context.tolerated_s, bound.contract.tolerated_silence_s)
+        if found.verdict is Verdict.STALE and silence is not None and silence[1] <= tolerated_s:
+            return Judgement(Verdict.DEGRADED, 1.0, found.reason)
+        return found
+
+    method(stack, Resolver, "_judge", hidden)
+
+
+@mutant
+def doubt_is_not_inherited(stack: ExitStack) -> None:
+    """A task that tolerates no silence is computed from values in doubt."""
+    in_silence = Resolver._in_silence
+
+    def alone(self: Any, *judged: Any) -> Judgement:
+        bound, record, judgement, context, silent = judged
+        return in_silence(self, bound, record, judgement, replace(context, tolerated_s=float("inf")), silent)
+
+    method(stack, Resolver, "_in_silence", alone)
+
+
+@mutant
+def doubt_without_end(stack: ExitStack) -> None:
+    """A tolerant task serves a value for as long as its source is silent."""
+    everywhere(stack, verdict.doubted, lambda judged, family, _, tolerated_s: doubted(judged, family, 0.0, tolerated_s))
 
 
 @mutant

@@ -14,7 +14,7 @@ from parbake.tasks.task_types import Artifact, Stored
 from simulator.faults import Faults
 from simulator.processes.oracle import Oracle, reading
 from simulator.processes.sim_process import Process
-from simulator.world.limits import DEADLINE_S, HEARTBEAT_S, LEASE_S, SILENCE_S
+from simulator.world.limits import DEADLINE_S, HEARTBEAT_S, LEASE_S, SILENCE_S, TOLERATED_S
 from simulator.world.sim_tasks import KEYS, SERVED, model_run, rows_run, tasks
 from simulator.world.system_of_record import OFFERS, OutboxRow
 from simulator.world.virtual_loop import sleep
@@ -187,7 +187,8 @@ class Clients:
         await self._read_one_of(subject)
         self.commit(subject, "changed")
         async with self.faults.silence(self.world.system_of(subject)):
-            await sleep(SILENCE_S)
+            longer_s = (TOLERATED_S - SILENCE_S) / 2
+            await sleep(SILENCE_S + longer_s * (self._version % 2))
             for _ in range(8):
                 await self._read_one_of(subject)
                 await sleep(self.world.rng.random() * 0.2)

@@ -2,12 +2,13 @@
 
 ``killed_by`` is the whole guarantee in one function. A record is served only if its stamp reaches every tag that it is
 fenced by, nothing that it was built from is withdrawn, its models are current, it has not expired, and the store's
-incarnation is blessed and descends from the stamp's.
+incarnation is blessed and descends from the stamp's. What is left is in doubt while a source is silent, see
+``longest_silence``. That is asked last: an outage must not hide that a value is known to be outdated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.control import Control
@@ -27,7 +28,6 @@ def killed_by(
     marks: Marks,
     *,
     now: float,
-    silent: Collection[str] = _NO_FAMILIES,
     also_fenced: Collection[str] = _NO_FAMILIES,
     pointers: Mapping[str, int] | None = None,
 ) -> Reason | None:
@@ -38,7 +38,6 @@ def killed_by(
         control: The store's control record.
         marks: The watermark of each of the record's tags that was ever raised.
         now: The current time, in epoch seconds.
-        silent: The families whose source has not been heard recently.
         also_fenced: The families that the *consumer* fences, even if the record's own contract tolerates them.
         pointers: The unpromoted generations of a run that reads its own output, by task.
     """
@@ -50,30 +49,44 @@ def killed_by(
     ancestry = control.ancestry  # has_lived_through, inlined because every read runs it
     if ancestry and stamp[:INCARNATION_BYTES] not in ancestry:
         return _INCARNATION_LOST
-    for tag in tags.fences if marks or silent else ():
+    for tag in tags.fences if marks else ():
         mark = marks.get(tag)
         if mark is not None and stamp < mark:
             return Reason(Cause.TAG_CHANGED, tag)
-        if silent and family(tag) in silent:
-            return Reason(Cause.SOURCE_SILENT, family(tag))
-    if also_fenced and (reason := _for_a_consumer(record, floor, marks, silent, also_fenced)):
+    if also_fenced and (reason := _for_a_consumer(record, floor, marks, also_fenced)):
         return reason
     if record.valid_until <= now or tags.built_from or control.withdrawn:
         return _lineage(record, control, now, pointers)
     return None
 
 
-def _for_a_consumer(
-    record: Header, floor: bytes, marks: Marks, silent: Collection[str], also_fenced: Collection[str]
-) -> Reason | None:
+def _for_a_consumer(record: Header, floor: bytes, marks: Marks, also_fenced: Collection[str]) -> Reason | None:
     """The reason why a consumer must not use what the record's own contract tolerates."""
-    tags = record.meta.tags
-    for tag, seen in (*tags.refreshes, *tags.tolerated):
-        if family(tag) in also_fenced and seen < marks.get(tag, floor):
+    for tag, seen in _tolerated(record, also_fenced):
+        if seen < marks.get(tag, floor):
             return Reason(Cause.TAG_CHANGED, tag)
-        if family(tag) in also_fenced and family(tag) in silent:
-            return Reason(Cause.SOURCE_SILENT, family(tag))
     return None
+
+
+def _tolerated(record: Header, also_fenced: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """The tags that fence a record only for a consumer, each with the stamp at which it was read."""
+    tags = record.meta.tags
+    return (tag for tag in (*tags.refreshes, *tags.tolerated) if family(tag[0]) in also_fenced)
+
+
+def longest_silence(
+    record: Header, silent: Mapping[str, float], also_fenced: Collection[str] = _NO_FAMILIES
+) -> tuple[str, float] | None:
+    """Return the family that fences a record and has been silent for the longest; ``None`` if none is silent.
+
+    Args:
+        record: The record's header.
+        silent: The families whose source was not heard recently, with the seconds since it was.
+        also_fenced: The families that the *consumer* fences.
+    """
+    fences = [*record.meta.tags.fences, *(tag for tag, _ in _tolerated(record, also_fenced))]
+    found = [(silent[name], name) for name in map(family, fences) if name in silent]
+    return (max(found)[1], max(found)[0]) if found else None
 
 
 def _lineage(record: Header, control: Control, now: float, pointers: Mapping[str, int] | None) -> Reason | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from parbake.errors import DeclarationError
+from parbake.protocol.cause import Reason
 from parbake.protocol.record import Built, Record, Stamp, Tags
 from parbake.protocol.tags import family, named, read_entity, read_set
 from parbake.protocol.trace import Trace
@@ -104,7 +105,7 @@ class Recording:
     """One computation's reads. ``stamp`` was read before the first of them, in the store ``origin``.
 
     ``complete`` is false if an input refused to answer. No tag stands for the refused value, so the result may be
-    returned to the caller but is not stored.
+    returned to the caller but is not stored. ``doubt`` names a silent source whose values were used nevertheless.
     """
 
     stamp: Stamp
@@ -117,6 +118,7 @@ class Recording:
     inputs_age_s: float = 0.0
     unnamed_reads: dict[type[Any], str] = field(default_factory=dict)
     complete: bool = True
+    doubt: Reason | None = None
     origin: object = None
     trace: Trace | None = None
 
@@ -190,6 +192,7 @@ class Recording:
         self.valid_until = min(self.valid_until, other.valid_until)
         self.inputs_age_s = max(self.inputs_age_s, other.inputs_age_s)
         self.complete = self.complete and other.complete
+        self.doubt = self.doubt or other.doubt
 
     def unnamed(self, view: type[Any], method: str) -> None:
         """Record that a view returned rows without naming their entity or set."""

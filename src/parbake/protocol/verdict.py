@@ -59,11 +59,15 @@ class AgeTerms(Protocol):
 
 
 class Judgement(msgspec.Struct, frozen=True, gc=False):
-    """A verdict, the confidence at the record's age (0 to 1) and, unless it is fresh, the reason."""
+    """A verdict, the confidence at the record's age (0 to 1) and, unless it is fresh, the reason.
+
+    ``doubt`` names the silent source if the value is served although changes may not have been heard.
+    """
 
     verdict: Verdict
     confidence: float
     reason: Reason | None = None
+    doubt: Reason | None = None
 
     @property
     def is_overdue(self) -> bool:
@@ -107,3 +111,23 @@ def judge(terms: AgeTerms, *, age_s: float, killed_by: Reason | None, pending: b
     if pending:
         return Judgement(Verdict.DEGRADED, left, _REFRESH_PENDING)
     return Judgement(Verdict.FRESH, left) if left >= terms.confidence.c0 else Judgement(Verdict.DEGRADED, left, _FALLEN)
+
+
+def doubted(judgement: Judgement, family: str, silence_s: float, tolerated_s: float) -> Judgement:
+    """Judge a record that nothing known forbids to serve, but whose source is silent.
+
+    Args:
+        judgement: The judgement as if the source had been heard: servable, or only overdue.
+        family: The family whose source is silent.
+        silence_s: For how long it has been, in seconds.
+        tolerated_s: The longest silence that the contracts of the task and of its consumers tolerate.
+
+    Returns:
+        An unknown verdict; or within the tolerated silence the judgement, in doubt and at most degraded.
+    """
+    doubt = Reason(Cause.SOURCE_SILENT, family)
+    if silence_s > tolerated_s:
+        return Judgement(Verdict.UNKNOWN, 0.0, doubt)
+    if judgement.verdict in SERVABLE:
+        return Judgement(Verdict.DEGRADED, judgement.confidence, doubt, doubt)
+    return Judgement(judgement.verdict, judgement.confidence, judgement.reason, doubt)

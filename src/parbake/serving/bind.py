@@ -25,13 +25,15 @@ class Context:
     """The context in which a computation was requested.
 
     ``also_fenced`` are the families its consumers fence; ``pointers`` the unpromoted generations of the run it is part
-    of (task ref -> generation); ``acks`` the acknowledgements that the caller has received.
+    of (task ref -> generation); ``acks`` the acknowledgements that the caller has received; ``tolerated_s`` the longest
+    silence of a source, in seconds, that all its consumers tolerate.
     """
 
     also_fenced: frozenset[str] = frozenset()
     pointers: Mapping[str, int] = field(default_factory=dict)
     lane: str = "realtime"
     acks: Acks = field(default_factory=dict)
+    tolerated_s: float = float("inf")
 
 
 NO_CONTEXT = Context()

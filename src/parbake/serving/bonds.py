@@ -11,7 +11,7 @@ from parbake.ports.records import Lookup, RecordSnapshots
 from parbake.ports.store import Store
 from parbake.protocol.acks import joined
 from parbake.protocol.cause import Cause, Reason
-from parbake.protocol.check import killed_by
+from parbake.protocol.check import killed_by, longest_silence
 from parbake.protocol.listening import listener, listening
 from parbake.protocol.record import Meta, Record, bond
 from parbake.protocol.recording import Recording
@@ -20,14 +20,14 @@ from parbake.serving.request import current
 from parbake.tasks.contract import Contract, Refuse, fence
 from parbake.values.duration import humanize
 
-Silent = Callable[[Mapping[str, float], float], Collection[str]]
+Silent = Callable[[Mapping[str, float], float], Mapping[str, float]]
 
 
 class Bonds:
     """Makes records without a value from the reads of a computation, and checks them against the fence."""
 
     def __init__(self, store: Store, clock: Clock, known: Collection[str], silent: Silent) -> None:
-        """``known`` are the families that tags may name; ``silent`` returns the families whose source is silent."""
+        """``known`` are the families that tags may name; ``silent`` returns the silent families with their silence."""
         self._store, self._clock, self._known, self._silent = store, clock, frozenset(known), silent
         self._review = store.review if isinstance(store, RecordSnapshots) else None
 
@@ -77,11 +77,12 @@ class Bonds:
             started: When the value's computation began, in epoch seconds.
 
         Returns:
-            The record, or ``None`` if a read cannot be bound: an input that refused, or rows without a tag.
+            The record, or ``None`` if a read cannot be bound (an input that refused, or rows without a tag), or if it
+            was in doubt.
         """
         families = {family(tag) for tag in (*recording.direct, *tags)}
         contract = Contract(0.0, tuple(map(fence, sorted(families))), Refuse(), owner="")
-        if not recording.complete:
+        if not recording.complete or recording.doubt is not None:
             return None
         try:
             bound = recording.seal(contract, {}, tags)
@@ -111,9 +112,10 @@ class Bonds:
     def _judged(self, record: Record, lookup: Lookup, sla_s: float) -> Reason | None:
         now, request = self._clock.now(), current()
         marks = joined(lookup.marks, request.acks) if request is not None and request.acks else lookup.marks
-        silent = self._silent(lookup.heartbeats, now)
-        if reason := killed_by(record, lookup.control, marks, now=now, silent=silent):
+        if reason := killed_by(record, lookup.control, marks, now=now):
             return reason
+        if found := longest_silence(record, self._silent(lookup.heartbeats, now)):
+            return Reason(Cause.SOURCE_SILENT, found[0])
         if now - record.computed_at + record.meta.inputs_age_s > sla_s:
             return Reason(Cause.PAST_SLA, humanize(sla_s))
         return None

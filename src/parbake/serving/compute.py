@@ -19,6 +19,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.signals import is_of_a_signal, is_ours
 from parbake.process.threads import Escaped, in_thread
+from parbake.protocol.cause import Reason
 from parbake.protocol.listening import listening
 from parbake.protocol.record import Lane, Meta, Record, Tags
 from parbake.protocol.recording import Reach, Recording, from_templates
@@ -40,12 +41,16 @@ _log = logging.getLogger("parbake.compute")
 
 
 class Computed(msgspec.Struct, frozen=True):
-    """One key's result: the record to store, and the value (``None`` when absent)."""
+    """One key's result: the record to store, and the value (``None`` when absent).
+
+    ``doubt`` names the silent source if changes of an input may not have been heard.
+    """
 
     key: Any
     record: Record
     value: Any
     storable: bool = True
+    doubt: Reason | None = None
 
 
 Wrap = Callable[[Any, Task, str], Any]
@@ -122,7 +127,11 @@ class Computer:
         Raises:
             ComputeFailed: The function raised an exception, which is the cause; parbake's own errors pass through.
         """
-        context = replace(context, also_fenced=context.also_fenced | bound.fenced_families)
+        context = replace(
+            context,
+            also_fenced=context.also_fenced | bound.fenced_families,
+            tolerated_s=min(context.tolerated_s, bound.contract.tolerated_silence_s),
+        )
         with listening(None):  # a listener gets the result itself, with all that binds it
             if bound.batched:
                 return await self._group(bound, keys, context)
@@ -148,7 +157,7 @@ class Computer:
             probe = Recording(recording.stamp, trace=Trace())
             kept = await self._revalidation.kept(bound, key, reading._replace(recording=probe), self._inputs())
             if kept is not None:
-                return Computed(key, kept, None if kept.absent else bound.decode(kept.payload))
+                return Computed(key, kept, None if kept.absent else bound.decode(kept.payload), doubt=probe.doubt)
         started, before = self._clock.now(), time.perf_counter()
         arguments = () if isinstance(bound.task, ModelTask) else (key,)
         result = await self.invoke(bound.task, arguments, reading, {})
@@ -334,4 +343,4 @@ def _sealed(bound: BoundTask, key: Any, result: Any, made: _Call) -> Computed:
         trace=made.trace,
     )
     record = Record(made.stamp, made.started, valid_until, cast("Lane", made.lane), absent, meta, payload)
-    return Computed(key, record, None if absent else result, storable=recording.complete)
+    return Computed(key, record, None if absent else result, storable=recording.complete, doubt=recording.doubt)

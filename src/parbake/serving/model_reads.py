@@ -85,6 +85,7 @@ class ModelReads:
         if judgement.verdict in (Verdict.STALE, Verdict.UNKNOWN) and not is_tolerated:
             raise NotMaterialized(f"{bound.name}: {judgement.reason}", field=bound.name)
         recording.artifact(bound.ref, record, now=self._clock.now())
+        recording.doubt = recording.doubt or judgement.doubt
         recording.model(bound.ref, generation)
         return self._decoded(bound, generation, record, lookup.control.incarnation)
 

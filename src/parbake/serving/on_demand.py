@@ -147,11 +147,11 @@ def flight_of(bound: BoundTask, raw: bytes, context: Context) -> Hashable:
     Args:
         bound: The task.
         raw: The key's bytes.
-        context: The strengths, pointers and acknowledgements that the key was asked for under.
+        context: The strengths, pointers, acknowledgements and tolerance that the key was asked for under.
     """
     binding = bound.fenced_throughout | context.also_fenced
     acks = tuple(ack for ack in context.acks.items() if family(ack[0]) in binding) if bound.task.inputs else ()
-    return bound.ref, raw, context.also_fenced, tuple(context.pointers.items()), acks
+    return bound.ref, raw, context.also_fenced, tuple(context.pointers.items()), acks, context.tolerated_s
 
 
 def _check_type(bound: BoundTask, computed: Computed) -> None:

@@ -17,12 +17,12 @@ from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.protocol.acks import NO_ACKS, Acks, joined
 from parbake.protocol.cause import OVERDUE, Cause, Reason
-from parbake.protocol.check import is_pending, killed_by, newness
+from parbake.protocol.check import is_pending, killed_by, longest_silence, newness
 from parbake.protocol.control import Control
 from parbake.protocol.listening import LISTENER, listener
 from parbake.protocol.record import Header, Record
 from parbake.protocol.recording import Recording
-from parbake.protocol.verdict import SERVABLE, Judgement, Verdict, judge
+from parbake.protocol.verdict import SERVABLE, Judgement, Verdict, doubted, judge
 from parbake.serving.bind import NO_CONTEXT, Binder, Context
 from parbake.serving.bound import BoundTask
 from parbake.serving.compute import NO_WRAPS, Computed, Computer, Wrap
@@ -44,10 +44,14 @@ _decode_reason = msgspec.msgpack.Decoder(str).decode
 
 
 class ReadResult(msgspec.Struct, frozen=True):
-    """The result of a read: the answer, and the records that bind it, by task ref (none if it was refused)."""
+    """The result of a read: the answer, and the records that bind it, by task ref (none if it was refused).
+
+    ``doubt`` names the silent source if changes of the answer may not have been heard.
+    """
 
     served: Served[Any]
     bound: tuple[tuple[str, Record], ...] = ()
+    doubt: Reason | None = None
 
 
 class Resolver:
@@ -139,6 +143,7 @@ class Resolver:
             recording.complete = False
             return
         recording.complete = recording.complete and bool(found.bound)
+        recording.doubt = recording.doubt or found.doubt
         for ref, record in found.bound:
             recording.artifact(ref, record, now=self._clock.now())
 
@@ -200,19 +205,36 @@ class Resolver:
             seen.control,
             marks,
             now=now,
-            silent=self.silent(seen.heartbeats, now) if self._sources else (),
             also_fenced=context.also_fenced,
             pointers=context.pointers,
         )
         meta = record.meta
         awaits_refresh = bool(meta.tags.refreshes) and is_pending(record, marks)
         age = now - record.computed_at + meta.inputs_age_s
-        return judge(bound.contract, age_s=age, killed_by=killed, pending=awaits_refresh)
+        judgement = judge(bound.contract, age_s=age, killed_by=killed, pending=awaits_refresh)
+        if self._sources and (silent := self.silent(seen.heartbeats, now)):
+            return self._in_silence(bound, record, judgement, context, silent)
+        return judgement
 
-    def silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
-        """The families whose source has had no heartbeat within the limit."""
-        limit = self._silence_limit_s  # a heartbeat from the future says nothing about the present
-        return {f for s in self._sources if abs(now - heartbeats.get(s.name, 0.0)) > limit for f in s.families}
+    def _in_silence(
+        self, bound: BoundTask, record: Header, judgement: Judgement, context: Context, silent: Mapping[str, float]
+    ) -> Judgement:
+        """Judge a record that nothing known forbids to serve, while sources are silent."""
+        found = longest_silence(record, silent, context.also_fenced)
+        if found is None or not (judgement.verdict in SERVABLE or judgement.is_overdue):
+            return judgement
+        # The reader of an absence sees no mark, so an absence in doubt is unknown.
+        tolerated_s = 0.0 if record.absent else min(context.tolerated_s, bound.contract.tolerated_silence_s)
+        return doubted(judgement, *found, tolerated_s)
+
+    def silent(self, heartbeats: Mapping[str, float], now: float) -> dict[str, float]:
+        """The families whose source has had no heartbeat within the limit, with the seconds since the last one."""
+        found: dict[str, float] = {}
+        for source in self._sources:
+            silence_s = now - heartbeats.get(source.name, 0.0)
+            if abs(silence_s) > self._silence_limit_s:  # a heartbeat from the future says nothing about the present
+                found.update(dict.fromkeys(source.families, silence_s if silence_s > 0 else float("inf")))
+        return found
 
     async def _from_record(
         self, bound: BoundTask, key: Any, record: Record, judgement: Judgement, context: Context
@@ -223,7 +245,8 @@ class Resolver:
             value = bound.decode(record.payload)
         except msgspec.DecodeError:  # stored when the task had another type; treated as missing
             return await self._on_demand(bound, key, context)
-        return ReadResult(as_served(bound, record, value, judgement, self._clock.now()), ((bound.ref, record),))
+        served = as_served(bound, record, value, judgement, self._clock.now())
+        return ReadResult(served, ((bound.ref, record),), judgement.doubt)
 
     async def _fall_back(
         self, bound: BoundTask, key: Any, record: Record | None, judgement: Judgement, context: Context
@@ -249,7 +272,7 @@ class Resolver:
             return await self._on_demand(bound, key, context)
         if isinstance(fallback, ServeStale):
             if record is not None and self._overdue_within(bound, record, judgement):
-                late = Judgement(Verdict.DEGRADED, judgement.confidence, judgement.reason)
+                late = Judgement(Verdict.DEGRADED, judgement.confidence, judgement.reason, judgement.doubt)
                 return await self._from_record(bound, key, record, late, context)
             return await self._on_demand(bound, key, context)
         if isinstance(fallback, Use):
@@ -270,10 +293,15 @@ class Resolver:
         if not isinstance(made, Computed):
             return await self._from_record(bound, key, *made, context)
         if made.record.absent:
+            if made.doubt is not None:
+                return await self._refused(bound, Judgement(Verdict.UNKNOWN, 0.0, made.doubt))
             return await self._absent(bound, key, made.record, context)
         confidence = bound.contract.confidence.c0 if bound.contract.confidence else 1.0
-        served = as_served(bound, made.record, made.value, Judgement(Verdict.FRESH, confidence), self._clock.now())
-        return ReadResult(served, ((bound.ref, made.record),) if made.storable else ())
+        judgement = Judgement(Verdict.FRESH, confidence)
+        if made.doubt is not None:
+            judgement = Judgement(Verdict.DEGRADED, confidence, made.doubt, made.doubt)
+        served = as_served(bound, made.record, made.value, judgement, self._clock.now())
+        return ReadResult(served, ((bound.ref, made.record),) if made.storable else (), judgement.doubt)
 
     async def _look(self, bound: BoundTask, raw: bytes, context: Context) -> tuple[Record, Judgement] | None:
         """Return a key's record if it may be served now and decodes as the task's type; otherwise ``None``."""
@@ -298,7 +326,7 @@ class Resolver:
         judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.ABSENT, reason))
         if isinstance(fallback, Use):
             used = await self._use(bound, key, fallback, judgement, context)
-            return ReadResult(used.served, (*used.bound, (bound.ref, record)) if used.bound else ())
+            return ReadResult(used.served, (*used.bound, (bound.ref, record)) if used.bound else (), used.doubt)
         return ReadResult(as_served(bound, record, None, judgement, self._clock.now()), ((bound.ref, record),))
 
     async def _use(
@@ -313,7 +341,7 @@ class Resolver:
         verdict = Verdict.DEGRADED if found.served.has_value else judgement.verdict
         reason, cause = _said(judgement)
         served = msgspec.structs.replace(found.served, task=bound.name, verdict=verdict, reason=reason, cause=cause)
-        return ReadResult(served, found.bound)
+        return ReadResult(served, found.bound, found.doubt)
 
     async def _refused(self, bound: BoundTask, judgement: Judgement, prefix: str = "") -> ReadResult:
         """Return an answer without a value, with the present stamp. ``prefix`` is put before the reason's sentence."""

@@ -66,13 +66,13 @@ class Realtime:
         started = time.perf_counter()
         try:
             async with scope.Budget(task.budget_s):
-                value = (await self._computed(task, (base,), live)).value
+                made = await self._computed(task, (base,), live)
         except NotMaterialized as error:
             return _unrefined(task, base, Reason(Cause.INPUT_MISSING, str(error)))
         except TimeoutError:
             return _unrefined(task, base, Reason(Cause.BUDGET_EXCEEDED, f"{task.budget_s * 1000:.0f} ms"))
         took = time.perf_counter() - started
-        return msgspec.structs.replace(base, task=task.name, value=value, cost_s=took)
+        return _in_doubt(msgspec.structs.replace(base, task=task.name, value=made.value, cost_s=took), made.read.doubt)
 
     async def live(self, task: LiveTask[Any, Any], live: Mapping[str, Any]) -> Served[Any]:
         """Compute a live task now; within one request it is computed once for the same live values.
@@ -86,7 +86,8 @@ class Realtime:
         async with scope.Deadline(task.name):
             made = await self._live_value(task, live)
         took = time.perf_counter() - started
-        return Served(task.name, made.value, Verdict.FRESH, "realtime", stamp=made.read.stamp, cost_s=took)
+        served = Served(task.name, made.value, Verdict.FRESH, "realtime", stamp=made.read.stamp, cost_s=took)
+        return _in_doubt(served, made.read.doubt)
 
     async def _live_value(self, task: LiveTask[Any, Any], live: Mapping[str, Any]) -> LiveValue:
         request = scope.current()
@@ -162,6 +163,13 @@ def _identity(value: Any) -> Any:
     except TypeError:
         return _Same(value)
     return ("value", repr(type(value)), repr(value))
+
+
+def _in_doubt(served: Served[Any], doubt: Reason | None) -> Served[Any]:
+    """The answer, marked degraded if it was made of values whose source is silent."""
+    if doubt is None:
+        return served
+    return msgspec.structs.replace(served, verdict=Verdict.DEGRADED, reason=str(doubt), cause=doubt.cause)
 
 
 def _unrefined(task: Refine[Any, Any, Any], base: Served[Any], why: Reason) -> Served[Any]:

@@ -179,7 +179,8 @@ Curve = Exponential | Linear | Steps
 class Contract:
     """The promises of a stored artifact: age, invalidation, fallback and owner. Durations are seconds.
 
-    ``defaulted`` are the fields that nobody stated: see :func:`parbake.cached`.
+    ``defaulted`` are the fields that nobody stated: see :func:`parbake.cached`. ``tolerated_silence_s`` is how long a
+    source may be silent until values that depend on it are not served any more.
     """
 
     freshness_sla_s: float
@@ -188,6 +189,7 @@ class Contract:
     owner: str
     confidence: Curve | None = None
     defaulted: tuple[str, ...] = ()
+    tolerated_silence_s: float = 0.0
 
     @property
     def freshness_sla(self) -> str:

@@ -35,6 +35,7 @@ def make_contract(
     owner: str,
     confidence: Curve | None,
     schedule: Every | None,
+    tolerate_silence: Duration | None = None,
 ) -> Contract:
     """Build a contract and check it.
 
@@ -45,13 +46,19 @@ def make_contract(
         owner: Who is alerted.
         confidence: How confidence falls with age, if it does.
         schedule: When the batch lane runs, if it does.
+        tolerate_silence: How long a source may be silent until its values are not served any more.
 
     Raises:
         ContractError: A field is invalid, or two contradict each other; the error names the field.
     """
     _check_types(invalidated_by, fallback_if_stale, owner, confidence, schedule)
     contract = Contract(
-        seconds(freshness_sla, field="freshness_sla"), tuple(invalidated_by), fallback_if_stale, owner, confidence
+        seconds(freshness_sla, field="freshness_sla"),
+        tuple(invalidated_by),
+        fallback_if_stale,
+        owner,
+        confidence,
+        tolerated_silence_s=0.0 if tolerate_silence is None else seconds(tolerate_silence, field="tolerate_silence"),
     )
     _check_once(contract.invalidated_by)
     _lint_fields(contract)

@@ -156,6 +156,7 @@ class Registry:
         owner: str,
         refresh: Every | None = None,
         confidence: Curve | None = None,
+        tolerate_silence: Duration | None = None,
         version: str = "1",
         keys: Callable[..., Iterable[Any]] | None = None,
         chunk: int = 512,
@@ -179,14 +180,14 @@ class Registry:
             owner: Who is alerted when the contract is broken.
             refresh: When the batch lane runs; by default never.
             confidence: How confidence falls with age; by default it does not.
-            version: Increase it to compute all values again; the new version is built before it replaces the old one.
+            tolerate_silence: How long after a source was last heard its values are still served, marked ``degraded``.
+            version: Increase it to compute all values again.
             keys: Lists the keys of a batch run: a function over sources, which may yield them.
             chunk: How many keys a batched function gets at once.
             gates: The checks that a run must pass before it is promoted.
             retention: How many generations are kept for a rollback.
             revalidate: Whether to keep an old value if all reads of its computation give the same results again.
-            lease: Lets one process at a time compute a key outside of runs; the others wait for its result. It is the
-                time after which the lease of a dead holder expires. A computation costs two small writes more.
+            lease: Lets one process at a time compute a key outside of runs; a dead holder's lease expires after it.
             prefetch: Tag templates such as ``session/{user}``: a raised tag makes the event lane compute the key.
             on_code_change: With ``"recompute"``, a worker that starts with changed code builds another generation.
             kind: A kind of task that a plugin adds; its own decorator sets this.
@@ -198,10 +199,9 @@ class Registry:
         check_code_change(on_code_change, refresh)
         contract = make_contract(
             freshness_sla=freshness_sla, invalidated_by=invalidated_by, fallback_if_stale=fallback_if_stale,
-            owner=owner, confidence=confidence,
+            owner=owner, confidence=confidence, tolerate_silence=tolerate_silence,
             schedule=(schedule := fitted(refresh, seconds(freshness_sla, field="freshness_sla"))),
         )  # fmt: skip
-
         return typing.cast("_ArtifactDecorator", lambda fn: self._add(make_artifact(
             fn, keys=keys, lease=lease, prefetch=prefetch, why=why, contract=contract, schedule=schedule,
             version=version, gates=gates, retention=retention, chunk=chunk, served_as=mode,
@@ -240,6 +240,7 @@ class Registry:
         fallback_if_stale: Fallback,
         owner: str,
         refresh: Every,
+        tolerate_silence: Duration | None = None,
         version: str = "1",
         gates: Gates = Gates(),
         retention: Retention = Retention(),
@@ -254,6 +255,7 @@ class Registry:
             fallback_if_stale: What to do with a model that is not fresh.
             owner: Who is alerted when the contract is broken.
             refresh: When it is trained.
+            tolerate_silence: How long after a source was last heard the model is still used.
             version: Increase it to train the model again.
             gates: The checks that a model must pass before it is promoted.
             retention: How many generations are kept for a rollback.
@@ -271,6 +273,7 @@ class Registry:
             owner=owner,
             confidence=None,
             schedule=refresh,
+            tolerate_silence=tolerate_silence,
         )
 
         def declare(fn: Callable[..., Any]) -> ModelTask[Any]:

@@ -20,9 +20,9 @@ from parbake.tasks.task_types import Stored
 from simulator.processes import invariants
 from simulator.processes.single_flight import SingleFlightInvariant
 from simulator.world.later_program import made_by
-from simulator.world.limits import DEADLINE_S, SILENCE_S
+from simulator.world.limits import DEADLINE_S, SILENCE_S, TOLERATED_S
 from simulator.world.process_state import ProcessState
-from simulator.world.sim_tasks import FENCED, SimValue
+from simulator.world.sim_tasks import FENCED, TOLERANT, SimValue
 from simulator.world.system_of_record import OutboxRow
 from simulator.world.world_state import World
 
@@ -33,7 +33,10 @@ LATE_S = 0.05
 
 
 class Read(msgspec.Struct):
-    """A client's read that has not ended: what had been acknowledged, promised or withdrawn when it began."""
+    """A client's read that has not ended: what had been acknowledged, promised or withdrawn when it began.
+
+    ``due_in_doubt`` is what it must show if it says that a source is silent, and its task tolerates that.
+    """
 
     process: Any
     task: str
@@ -41,6 +44,7 @@ class Read(msgspec.Struct):
     at: float
     acked: dict[str, int]
     due: dict[str, int]
+    due_in_doubt: dict[str, int]
     model: int
     withdrawn: frozenset[int]
     turn: int
@@ -201,8 +205,10 @@ class Oracle:
             key: The key.
         """
         now = asyncio.get_running_loop().time()
-        due = self._due(now - SILENCE_S - 2 * self.world.faults.clock_error_s - 0.01)
-        return Read(process, task, key, now, dict(self.acked), due, self.model, frozenset(self.withdrawn), self.turns)
+        latest = now - 2 * self.world.faults.clock_error_s - 0.01
+        due, in_doubt = self._due(latest - SILENCE_S), self._due(latest - TOLERATED_S)
+        withdrawn = frozenset(self.withdrawn)
+        return Read(process, task, key, now, dict(self.acked), due, in_doubt, self.model, withdrawn, self.turns)
 
     def _due(self, before: float) -> dict[str, int]:
         """The latest version of each tag that a read must show, even if its source was not heard since the commit."""
@@ -229,7 +235,7 @@ class Oracle:
         self.tally.hits += not read.missed
         step = self.world.step
         self.tally.recent += any(step - self.raised_at_step.get(t, -99) <= RECENT_STEPS for t in made.reads)
-        self._check_made(read, made)
+        self._check_made(read, made, in_doubt=served.cause is Cause.SOURCE_SILENT)
 
     def answered(self, read: Read, answer: str, *, is_hit: bool) -> None:
         """Judge a cache's answer like the value of a read. A refusal is empty and must not be stored.
@@ -242,11 +248,13 @@ class Oracle:
         self.tally.asked += 1
         self.tally.kept += is_hit
         if answer:
-            self._check_made(read, msgspec.json.decode(answer, type=SimValue))
+            self._check_made(read, msgspec.json.decode(answer, type=SimValue), in_doubt=not is_hit)
         elif is_hit:
             self.violate("I11 cache", f"a refusal of {read.task}({read.key}) was kept")
 
-    def _check_made(self, read: Read, made: SimValue) -> None:
+    def _check_made(self, read: Read, made: SimValue, *, in_doubt: bool) -> None:
+        if in_doubt and read.task in TOLERANT:
+            read.due = read.due_in_doubt
         if not made.reads:
             self.violate("I12 shapes", f"{read.task}({read.key}) says nothing of what it was made of")
         self._check_versions(read, made)

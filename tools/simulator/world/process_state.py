@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from parbake.app.application import App
-from parbake.errors import StoreError
+from parbake.errors import StoreUnreachable
 from parbake.stores.steps.record_steps import numbers
 from simulator.world.limits import TIMEOUT_S
 from simulator.world.sim_tasks import EPOCH, tasks
@@ -64,11 +64,11 @@ class ProcessState:
         return EPOCH + asyncio.get_running_loop().time() + self.clock_error_s
 
     async def reach_store(self) -> None:
-        """Send a request to the store; raise :class:`StoreError` when it does not arrive."""
+        """Send a request to the store; raise :class:`StoreUnreachable` when it does not arrive."""
         await self._travel("lost_requests", "the store did not answer")
 
     async def hear_store(self) -> None:
-        """Receive the store's answer; raise :class:`StoreError` when it is lost, though the request was carried out."""
+        """Receive the store's answer; raise :class:`StoreUnreachable` when it is lost, though the request was met."""
         await self._travel("lost_answers", "the store's answer was lost")
 
     async def _travel(self, way: Literal["lost_requests", "lost_answers"], problem: str) -> None:
@@ -83,7 +83,7 @@ class ProcessState:
         lost: float = getattr(self.network, way)
         if self.is_cut_from_store or (lost and self.rng.random() < lost):
             await sleep(TIMEOUT_S)
-            raise StoreError(problem, field="store")
+            raise StoreUnreachable(problem, field="store")
 
     async def wait_while_paused(self) -> None:
         """Wait until the pause is over, as a stopped process does."""

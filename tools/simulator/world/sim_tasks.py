@@ -17,7 +17,7 @@ from parbake.tasks.gates import Gates
 from parbake.tasks.registry import Input, Model, Registry
 from parbake.tasks.roles import Resource, Source
 from parbake.tasks.served import Absent, Reader, Served, Value
-from simulator.world.limits import LEASE_S
+from simulator.world.limits import LEASE_S, TOLERATED_S
 from simulator.world.sim_views import Memos, Offers, Policies, Products, Tastes
 from simulator.world.system_of_record import OFFERS, VALID_S
 
@@ -102,6 +102,7 @@ def all_keys() -> list[str]:
     owner="sim",
     keys=all_keys,
     gates=Gates(rows=0),
+    tolerate_silence=TOLERATED_S,
 )
 async def note(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> SimValue | Absent:
     """Read one entity; the value is absent if the entity is deleted.
@@ -238,7 +239,13 @@ async def read_memos(key: str, shelf: Memos, pace: Pace) -> dict[str, int]:
     return reads
 
 
-@tasks.artifact(freshness_sla="1h", invalidated_by=[fence(OFFERS)], fallback_if_stale=ServeStale("1h"), owner="sim")
+@tasks.artifact(
+    freshness_sla="1h",
+    invalidated_by=[fence(OFFERS)],
+    fallback_if_stale=ServeStale("1h"),
+    owner="sim",
+    tolerate_silence=TOLERATED_S,
+)
 async def offer(key: str, *, shelf: Source[Offers], pace: Resource[Pace]) -> Value[SimValue]:
     """Compute a value that is valid until the next full slot of time.
 
@@ -344,6 +351,9 @@ FENCED: dict[str, frozenset[str]] = {
     "page": frozenset({"policy", "product", OFFERS}),
 }
 """The families that fence each task's values: those it declares, and those it inherits from its inputs."""
+
+TOLERANT = frozenset({"note", "offer"})
+"""The tasks whose values may be served while their source is silent, marked."""
 
 SERVED: dict[str, Sequence[str]] = {
     "note": KEYS,
