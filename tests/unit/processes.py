@@ -94,10 +94,14 @@ class Shop:
         return process
 
     def tell(self, process, number):
-        """Send the signal to the process group; return the status and the error lines without progress bars."""
+        """Send the signal to the process group; return the status and the error lines.
+
+        Progress bars are left out, and what the server has seen of its store.
+        """
         os.killpg(process.pid, number)
         _, complained = process.communicate(timeout=HANGS_S)
-        return process.returncode, [line for line in complained.splitlines() if line and " left " not in line]
+        lines = [line for line in complained.splitlines() if line and " left " not in line]
+        return process.returncode, [line for line in lines if " parbake.health: " not in line]
 
     def run(self, *words, **options):
         """Run a command to its end; return its status, output and error lines."""

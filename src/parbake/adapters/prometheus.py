@@ -80,6 +80,8 @@ class _Collector:
 
     def _troubles(self) -> Iterator[Metric]:
         counters = self._counters
+        says = "Requests that got 503 because the server was overloaded."
+        yield CounterMetricFamily("parbake_requests_turned_away", says, value=counters.turned_away)
         says = "What degrades all servers of the store, as this process sees it; 1 while it lasts."
         degraded = GaugeMetricFamily("parbake_degraded", says, labels=["kind", "about"])
         for condition in counters.degraded:

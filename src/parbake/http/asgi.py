@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from parbake.app.plugin import Plugin
@@ -19,11 +19,13 @@ from parbake.http.client_errors import error_for_client
 from parbake.http.leaving import Leaving
 from parbake.http.openapi import document
 from parbake.http.operators import Operators, token_of_environment
+from parbake.http.overload import Intake, Overloaded
 from parbake.http.reading import Message, Receive, headers_of, read_body
 from parbake.http.refusals import ServerEnds
 from parbake.http.routing import Router
 from parbake.ports.messages import (
     AFTER,
+    ARRIVED,
     PROTECTION,
     WHOLE,
     Handler,
@@ -94,6 +96,7 @@ class HttpApp:
         self._error_members = error_members
         self._beside = tuple(beside)
         self.warm = tuple(warm)
+        self._intake = Intake(app.counters)
         self._has_lifespan = False
         self.on_started: Callable[[], None] | None = None
         self.startup_failure: ParbakeError | None = None
@@ -152,8 +155,34 @@ class HttpApp:
         path = scope["path"]
         if root := scope.get("root_path", ""):  # mounted in another application under its path
             path = path.removeprefix(root) or "/"
-        request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root)
+        if path in _UNCOUNTED or self._is_of_operator(scope):
+            await self._handle(method, path, scope, receive, send)
+            return
+        extensions = scope.get("extensions", {})
+        try:
+            if not await self._intake.enter(extensions.get(ARRIVED) or time.perf_counter(), _leaving(extensions, send)):
+                return
+        except Overloaded as error:
+            await _send(error.response, scope, send)
+            return
         began = time.perf_counter()
+        try:
+            await self._handle(method, path, scope, receive, send)
+        finally:
+            self._intake.leave(time.perf_counter() - began)
+
+    def _is_of_operator(self, scope: Message) -> bool:
+        """Whether a request carries the operator token. Operators do not wait: they may be about to end an overload."""
+        if not self.operators.are_known or all(name != b"authorization" for name, _ in scope["headers"]):
+            return False
+        try:
+            return self.operators.knows(headers_of(scope["headers"]))
+        except ParbakeError:
+            return False
+
+    async def _handle(self, method: str, path: str, scope: Message, receive: Receive, send: Send) -> None:
+        began, root = time.perf_counter(), scope.get("root_path", "")
+        request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root)
         try:
             request.headers = headers = headers_of(scope["headers"])
             self.admission.check(method, request.path, headers)
@@ -206,6 +235,16 @@ class HttpApp:
     def _problem(self, request: HttpRequest, error: ParbakeError) -> Response:
         members = self._error_members(request, error) if self._error_members else {}
         return problem(error, **members)
+
+
+def _leaving(extensions: Message, send: Send) -> Callable[[], bool]:
+    """Return what tells whether the client has closed the connection; other servers cannot tell."""
+    whole = extensions.get(WHOLE)
+    return _stays if whole is None else partial(whole["has_left"], send)
+
+
+def _stays() -> bool:
+    return False
 
 
 def _is_cancelled_again() -> bool:

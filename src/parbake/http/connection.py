@@ -1,22 +1,30 @@
-"""One client's connection to the server, with limits on what it sends and how long that takes.
+"""How the server accepts its clients' connections, with limits on what they send and how long that takes.
 
 uvicorn limits neither the headers nor the time in which a request must arrive, and has no settings for it. This is its
-protocol class with both limits. It is imported only if uvicorn serves.
+protocol class with both limits. uvloop's server accepts one connection in a turn of the event loop, so that new clients
+and probes wait for seconds while turns are long. This one accepts every waiting connection at once. The module is
+imported only if uvicorn serves.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+import select
+import socket
+import time
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, Literal
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from parbake.errors import ParbakeError
 from parbake.http.reading import MAX_HEAD, MAX_HEADERS, READ_ANYWAY, headers_too_large
 from parbake.http.refusals import Malformed, TooSlow
-from parbake.ports.messages import PROTECTION, WHOLE, problem
+from parbake.ports.messages import ARRIVED, PROTECTION, WHOLE, problem
 
 HEAD_S = 10.0
 """Seconds for a request's line and headers, from the start of the connection or the end of the previous answer."""
@@ -30,6 +38,13 @@ _ENDING_S = 1.0
 """Seconds for which a server that shuts down still answers requests that are being received."""
 _LAST_S = 0.05
 """Seconds after that until the connection is checked again, and closed if it is idle."""
+_AT_ONCE = 2048
+"""The most connections that are accepted in one turn of the event loop."""
+_PAUSE_S = 1.0
+"""Seconds until the next try to accept connections, after the process had no file descriptor left."""
+_TAKING_S = 3.0
+"""Seconds for which a server that shuts down still accepts connections that are already waiting."""
+_log = logging.getLogger("parbake.http")
 Phase = Literal["idle", "head", "body"]
 _UPGRADE = re.compile(rb"(?i)(?<=\r\n)upgrade(?=[ \t]*:)")
 _PROTECTED = "".join(f"{name}: {value}\r\n" for name, value in PROTECTION).encode()
@@ -111,7 +126,8 @@ class Connection(HttpToolsProtocol):
         if not self._is_refused:
             super().on_headers_complete()
             self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
-            self.scope["extensions"] = _EXTENSIONS
+            own: Any = {**_EXTENSIONS, ARRIVED: perf_counter()}
+            self.scope["extensions"] = own
             if self._unanswered:
                 self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
             self._unanswered.append(self.cycle)
@@ -250,4 +266,68 @@ async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: 
     return True
 
 
-_EXTENSIONS: Any = {WHOLE: {"send": _send_whole}}
+def _has_left(send: Callable[..., Any]) -> bool:
+    """Whether the client has closed the connection of a request, as far as the loop has seen."""
+    cycle = getattr(send, "__self__", None)
+    return isinstance(cycle, RequestResponseCycle) and cycle.disconnected
+
+
+_EXTENSIONS: dict[str, Any] = {WHOLE: {"send": _send_whole, "has_left": _has_left}}
+
+
+class Server(uvicorn.Server):
+    """Accepts all waiting connections together, also at the end, because closing the socket would reset them."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then accept connections."""
+        await super().startup(sockets=[])
+        self._connecting: set[asyncio.Task[Any]] = set()
+        for listening in sockets or ():
+            listening.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            self._listen(listening)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take the connections that wait, for a moment; then shut down."""
+        loop, until = asyncio.get_running_loop(), time.monotonic() + _TAKING_S
+        for listening in sockets or ():
+            loop.remove_reader(listening)
+        while sockets and _have_waiting(sockets) and time.monotonic() < until:
+            for listening in sockets:
+                self._accept(listening)
+            await asyncio.sleep(0)
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+        await super().shutdown(sockets)
+
+    def _listen(self, listening: socket.socket) -> None:
+        if not self.should_exit:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(_AT_ONCE):
+            try:
+                accepted = listening.accept()[0]
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no file descriptor is left
+                _log.error("no connection can be accepted for a moment: %s", error)
+                loop.remove_reader(listening)
+                loop.call_later(_PAUSE_S, self._listen, listening)
+                return
+            accepted.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connecting = loop.create_task(loop.connect_accepted_socket(self._protocol, accepted))
+            self._connecting.add(connecting)
+            connecting.add_done_callback(self._connecting.discard)
+
+    def _protocol(self) -> Any:
+        kind: Any = self.config.http_protocol_class
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+
+def _have_waiting(listening: list[socket.socket]) -> bool:
+    """Whether a connection on one of the sockets has not been accepted yet."""
+    waiting = select.poll()
+    for one in listening:
+        waiting.register(one, select.POLLIN)
+    return bool(waiting.poll(0))

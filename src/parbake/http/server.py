@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
-import select
 import socket
-import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
     from parbake.http.asgi import HttpApp
 
 
-_TAKING_S = 3.0
-"""Seconds for which a server that shuts down still accepts connections that are already waiting."""
 DRAIN_S = 25.0
 """Seconds that running requests have after the signal to end; orchestrators kill a process after thirty."""
 
@@ -70,7 +65,7 @@ def run(
     """
     _check_reach(application, bound, insecure=insecure)
     uvicorn = _uvicorn()
-    from parbake.http.connection import Connection  # imports uvicorn
+    from parbake.http.connection import Connection, Server  # imports uvicorn
 
     application.on_started = started
     application.warm = (*application.warm, _freeze)
@@ -82,7 +77,7 @@ def run(
         server_header=False, proxy_headers=False, date_header=False, timeout_graceful_shutdown=drain_s,
     )  # fmt: skip
     try:
-        _server_of(uvicorn)(config).run(sockets=[bound])
+        Server(config).run(sockets=[bound])
     except SystemExit:
         if application.startup_failure is not None:
             raise application.startup_failure from None
@@ -94,28 +89,6 @@ async def _freeze() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
-
-
-def _server_of(uvicorn: Any) -> Any:
-    class Server(uvicorn.Server):  # type: ignore[misc]  # import uvicorn only to serve
-        """A server that accepts waiting connections before it closes its socket, because closing would reset them."""
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            """Take the connections that wait, for a moment; then shut down."""
-            until = time.monotonic() + _TAKING_S
-            while sockets and _have_waiting(sockets) and time.monotonic() < until:  # noqa: ASYNC110  # not reported by uvicorn
-                await asyncio.sleep(0)  # each turn of the event loop accepts one connection
-            await super().shutdown(sockets)
-
-    return Server
-
-
-def _have_waiting(listening: list[socket.socket]) -> bool:
-    """Whether a connection on one of the sockets has not been accepted yet."""
-    waiting = select.poll()
-    for one in listening:
-        waiting.register(one, select.POLLIN)
-    return bool(waiting.poll(0))
 
 
 def _check_reach(application: HttpApp, bound: socket.socket, *, insecure: bool) -> None:

@@ -21,6 +21,8 @@ Body_co = TypeVar("Body_co", covariant=True)
 MAX_BODY = 64 * 1024
 WHOLE = "parbake.whole"
 """The ASGI extension with which our own server sends a one-part answer at once: status, headers and body."""
+ARRIVED = "parbake.arrived"
+"""The ASGI extension that says when a request has arrived: a time of ``perf_counter``."""
 AFTER = "parbake-after"
 """The header in which a client sends the tickets of its acknowledged events."""
 PROTECTION = (

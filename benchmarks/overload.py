@@ -1,0 +1,245 @@
+"""What a server does when it is asked for much more than it can: chats at 5 and 10 times its rate, and 400 clients.
+
+The server has one core, the client the other, which reports its own lag. First the sustainable rate is found: what four
+clients get answered, one chat after the other. Then:
+
+chat      80 % of that rate, and 5 and 10 times, for a minute each: right answers within their deadline, of capacity;
+          the 99th percentile of the answered ones beside that at 80 %; probes of /healthz meanwhile; back to normal
+serve     400 clients of ``/v1/serve`` at once, beside the peak rate
+abandon   300 chats whose clients leave at once: how many reads the server still did for them
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+from _flood import Flood, Flooded, probe
+from _report import Goal, percentile, report
+from _shop import prepare, serving
+
+MINUTE_S, CALM_S, DEADLINE_S = 60.0, 15.0, 1.0
+TIMES = (5, 10)
+CHATS = "/v1/chat/completions"
+CLIENTS, LEAVERS = 400, 300
+QUESTIONS = (
+    "Can I return a book after three weeks?", "What does express delivery cost?", "Do you have gift cards?",
+    "How long does delivery take?", "Can I pay with PayPal?",
+)  # fmt: skip
+Rows = list[tuple[object, ...]]
+
+
+def chat(number: int) -> bytes:
+    """The bytes of a request with one question; each question is asked by another shopper."""
+    messages = [{"role": "user", "content": QUESTIONS[number % len(QUESTIONS)]}]
+    body = json.dumps({"messages": messages, "user": f"u{number % 2000:05d}"}).encode()
+    head = f"POST {CHATS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def is_reply(body: bytes) -> bool:
+    """Whether a body is a reply with text."""
+    return bool(json.loads(body)["choices"][0]["message"]["content"])
+
+
+async def sustained(port: int) -> float:
+    """Chats a second that four clients get answered, one after the other."""
+    flood = Flood(port, 30.0, is_reply)
+    done, until = 0, time.perf_counter() + CALM_S
+
+    async def one(first: int) -> None:
+        nonlocal done
+        number = first
+        while time.perf_counter() < until:
+            await flood.one(chat(number), time.perf_counter(), Flooded())
+            number, done = number + 4, done + 1
+
+    await asyncio.gather(*map(one, range(4)))
+    return done / CALM_S
+
+
+async def flooded(port: int, rate: float, seconds: float) -> tuple[Flooded, list[float]]:
+    """Chats at a rate, and the seconds of probes meanwhile."""
+    probes: list[float] = []
+    probing = asyncio.create_task(probe(port, "/healthz", 0.1, probes))
+    found = await Flood(port, 30.0, is_reply).run(chat, rate, seconds)
+    probing.cancel()
+    return found, probes
+
+
+async def until_normal(port: int, normal_s: float) -> float:
+    """Seconds after a flood until three chats in a row take no longer than twice what they usually do."""
+    before, good, number = time.perf_counter(), 0, 0
+    while good < 3 and time.perf_counter() - before < MINUTE_S:
+        found = Flooded()
+        await Flood(port, 30.0, is_reply).one(chat(number), time.perf_counter(), found)
+        good = good + 1 if found.took and found.took[0] <= 2 * normal_s else 0
+        number += 1
+    return time.perf_counter() - before
+
+
+def chats(port: int, seconds: float, rows: Rows, goals: list[Goal]) -> None:
+    """Measure the floods of chats."""
+    capacity = asyncio.run(sustained(port))
+    calm, _ = asyncio.run(flooded(port, 0.8 * capacity, CALM_S))
+    usual = percentile(calm.took, 99)
+    rows.append(("80 %", 0.8 * capacity, len(calm.took) / CALM_S, calm.shed, calm.failed, usual * 1000, 0.0, 0.0, 0.0))
+    for times in TIMES:
+        found, probes = asyncio.run(flooded(port, times * capacity, seconds))
+        in_time = sum(took <= DEADLINE_S for took in found.took) / seconds
+        slow, health = percentile(found.took or [float("inf")], 99), percentile(probes, 99)
+        back = asyncio.run(until_normal(port, usual))
+        lag = percentile(found.late, 99)
+        rows.append(
+            (
+                f"{times}x",
+                times * capacity,
+                in_time,
+                found.shed,
+                found.failed,
+                slow * 1000,
+                health * 1000,
+                back,
+                lag * 1000,
+            )
+        )
+        goals += [
+            Goal(f"{times}x: in time, of capacity", in_time / capacity, "", ">= 0.9", in_time / capacity >= 0.9),
+            Goal(f"{times}x: p99 of answered, of that at 80 %", slow / usual, "x", "<= 2", slow <= 2 * usual),
+            Goal(f"{times}x: healthz p99", health * 1000, "ms", "<= 50", health <= 0.05),
+            Goal(f"{times}x: back to normal", back, "s", "<= 5", back <= 5.0),
+        ]
+
+
+def serve_raw(number: int) -> bytes:
+    """The bytes of a request for one stored key."""
+    body = json.dumps({"key": f"s{number % 100}"}).encode()
+    head = "POST /v1/serve/titles HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def crowd(port: int, clients: int, seconds: float) -> tuple[Flooded, list[float]]:
+    """Clients that ask for one key after the other, and the seconds of probes meanwhile."""
+    found, probes, until = Flooded(), list[float](), time.perf_counter() + seconds
+    flood = Flood(port, 30.0, bool)
+    probing = asyncio.create_task(probe(port, "/healthz", 0.1, probes))
+
+    async def one(first: int) -> None:
+        number = first
+        while time.perf_counter() < until:
+            shed = found.shed
+            await flood.one(serve_raw(number), time.perf_counter(), found)
+            number += clients
+            if found.shed > shed:
+                await asyncio.sleep(0.5)
+
+    await asyncio.gather(*map(one, range(clients)))
+    probing.cancel()
+    return found, probes
+
+
+def crowds(seconds: float, rows: Rows, goals: list[Goal]) -> None:
+    """Measure 400 clients beside four, on a server of stored values."""
+    command = [sys.executable, Path(__file__).parent / "_serve_side.py", "parbake"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stdout is not None
+            port = int(server.stdout.readline())
+            os.sched_setaffinity(server.pid, {0})
+            asyncio.run(crowd(port, 4, 2.0))
+            peak = max(len(asyncio.run(crowd(port, n, seconds / 3))[0].took) / (seconds / 3) for n in (4, 16, 64))
+            found, probes = asyncio.run(crowd(port, CLIENTS, seconds))
+        finally:
+            server.terminate()
+    rate, slow = len(found.took) / seconds, percentile(found.took, 99)
+    health = percentile(probes, 99)
+    rows.append((f"serve, {CLIENTS}", peak, rate, found.shed, found.failed, slow * 1000, health * 1000, 0.0, 0.0))
+    goals += [
+        Goal(f"{CLIENTS} clients: of the peak rate", rate / peak, "", ">= 0.9", rate >= 0.9 * peak),
+        Goal(f"{CLIENTS} clients: p99", slow * 1000, "ms", "<= 100", slow <= 0.1),
+        Goal(f"{CLIENTS} clients: healthz p99", health * 1000, "ms", "<= 50", health <= 0.05),
+    ]
+
+
+def reads(port: int) -> int:
+    """How many reads the server has served."""
+    lines = re.findall(
+        r"^parbake_serves_total\{[^}]*\} ([0-9.e+]+)$", httpx.get(f"http://127.0.0.1:{port}/metrics").text, re.MULTILINE
+    )
+    return round(sum(map(float, lines)))
+
+
+async def leave(port: int) -> None:
+    """Send chats and close each connection at once."""
+    for number in range(LEAVERS):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(chat(number))
+        await writer.drain()
+        writer.close()
+
+
+def abandoned(port: int, rows: Rows, goals: list[Goal]) -> None:
+    """Measure what is done for clients that have left, beside what is done for those that stay."""
+    before = reads(port)
+    stayed = asyncio.run(flooded(port, 10.0, LEAVERS / 10.0))[0]
+    usual = reads(port) - before
+    before = reads(port)
+    asyncio.run(leave(port))
+    time.sleep(5.0)
+    share = (reads(port) - before) / usual
+    rows.append((f"{LEAVERS} leave", LEAVERS, len(stayed.took), 0, 0, 0.0, 0.0, 0.0, share))
+    goals.append(Goal(f"reads done for {LEAVERS} clients that left", 100 * share, "%", "<= 10", share <= 0.1))
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=("chat", "serve", "abandon"), help="run this part")
+    parser.add_argument("--seconds", type=float, default=MINUTE_S, help="length of each flood (60)")
+    options = parser.parse_args()
+    parts = options.only or ["chat", "serve", "abandon"]
+    rows: Rows = []
+    goals: list[Goal] = []
+    os.sched_setaffinity(0, {1})
+    if "serve" in parts:
+        crowds(min(10.0, options.seconds), rows, goals)
+    if {"chat", "abandon"} & set(parts):
+        with tempfile.TemporaryDirectory() as home:
+            prepare(home)
+            with serving(home) as (pid, address):
+                for thread in Path(f"/proc/{pid}/task").iterdir():
+                    os.sched_setaffinity(int(thread.name), {0})
+                port = int(address.rpartition(":")[2])
+                while httpx.get(f"{address}/readyz").status_code != httpx.codes.OK:
+                    time.sleep(0.5)
+                asyncio.run(flooded(port, 5.0, 5.0))
+                if "chat" in parts:
+                    chats(port, options.seconds, rows, goals)
+                if "abandon" in parts:
+                    abandoned(port, rows, goals)
+    columns = (
+        "load",
+        "asked/s",
+        "in time/s",
+        "shed",
+        "failed",
+        "p99 ms",
+        "healthz p99 ms",
+        "back s",
+        "client lag p99 ms",
+    )
+    figures = {goal.what.replace(" ", "_").replace(",", "").replace(":", ""): goal.value for goal in goals}
+    report("overload", columns, rows, figures=figures, goals=goals)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Keeps a server fast when more is asked than it can do: what cannot be answered soon gets 503 at once.
+
+Every request has a deadline from its arrival. While the event loop is never idle, that deadline is short, so that the
+queue cannot become a standing one (controlled delay: Nichols and Jacobson, "Controlling Queue Delay", 2012; for
+requests: Maurer, "Fail at Scale", 2015). How many are in progress together follows the delay of the event loop:
+more while it is small, fewer when it grows (additive increase, multiplicative decrease: Chiu and Jain, 1989).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter  # uvloop's own clock stands still while a turn lasts
+from typing import NamedTuple
+
+from parbake.errors import ParbakeError
+from parbake.ports.messages import Response, problem
+from parbake.process.counters import Counters
+
+PATIENT_S = 0.3
+"""Seconds that a request may wait for its turn."""
+HASTY_S, _HASTY_CHEAP_S = 0.03, 0.09
+"""The same while the server is overloaded; and for requests so cheap that refusing them saves next to nothing."""
+_CHEAP_S = 0.001
+CONTENDED_S = 0.005
+"""A request that has waited this long looks first whether its client is still there."""
+_IDLE_S = 0.002
+"""A timer that fires with less delay than this found the event loop idle."""
+_OVERLOADED, _RELIEVED, _WEIGHT = 0.95, 0.7, 0.1
+"""The shares of moments without an idle loop from which on a server is overloaded, and is not any more."""
+_TARGET_S = 0.012
+"""The delay of the event loop, in seconds, above which fewer requests are handled together."""
+_TICK_S = 0.01
+FIRST_LIMIT, _LEAST, _MOST = 16.0, 1.0, 4096.0
+_SLOWLY = 0.1
+"""By how much the limit grows in a tick at most while the server is overloaded."""
+_RETRY_S = ("1", "2", "3")
+_TELL_AGAIN_S = 60.0
+_log = logging.getLogger("parbake.http")
+
+
+class Overloaded(ParbakeError):
+    """The server has more requests than it can answer in time; nothing was done."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        """Create the error. Clients are asked to come back at different times."""
+        super().__init__("the server is overloaded; send the request again later", field="server")
+        self.headers = (("retry-after", random.choice(_RETRY_S)),)  # noqa: S311 - spreads clients
+
+    @property
+    def response(self) -> Response:
+        """The problem document, made once: a refusal must cost next to nothing."""
+        (after,) = self.headers
+        if after not in _refusals:
+            _refusals[after] = problem(self)
+        return _refusals[after]
+
+
+_refusals: dict[tuple[str, str], Response] = {}
+
+
+class _Waiting(NamedTuple):
+    """A request that waits for its turn, since when it arrived."""
+
+    turn: asyncio.Future[None]
+    arrived: float
+
+
+class Intake:
+    """Lets requests in, one event loop's. Each that :meth:`enter` lets in must :meth:`leave`."""
+
+    def __init__(self, counters: Counters) -> None:
+        """Let in nothing yet; ``counters`` count what is turned away."""
+        self._counters = counters
+        self._limit = self._limit_at_tick = FIRST_LIMIT
+        self._running = 0
+        self._waiting: deque[_Waiting] = deque()
+        self._busy = self._delay_s = self._usual_s = 0.0
+        self._was_late = self._is_overloaded = False
+        self._told_at = float("-inf")
+        self._next_tick: float | None = None
+
+    async def enter(self, arrived: float, has_left: Callable[[], bool]) -> bool:
+        """Wait for a turn; return ``False`` if the client leaves meanwhile, so that nothing needs to be done.
+
+        Args:
+            arrived: When the request arrived, a time of ``perf_counter``.
+            has_left: Whether the client has closed the connection.
+
+        Raises:
+            Overloaded: The request has waited for too long, or too many wait before it.
+        """
+        now = perf_counter()
+        if now - arrived >= CONTENDED_S:
+            self._was_late = True
+            if now - arrived > self._patience_s:
+                raise self._turned_away(now)
+            await asyncio.sleep(0)  # let the loop see which clients have left meanwhile
+        if has_left():
+            return False
+        if not self._waiting and self._has_room():
+            self._running += 1
+            self._tick_soon(now)
+            return True
+        return await self._in_turn(arrived, has_left)
+
+    def leave(self, took_s: float) -> None:
+        """End a request that was let in, and that took some seconds from then."""
+        self._usual_s += _WEIGHT * (took_s - self._usual_s)
+        self._release()
+
+    def _release(self) -> None:
+        self._running -= 1
+        self._next()
+
+    async def _in_turn(self, arrived: float, has_left: Callable[[], bool]) -> bool:
+        waiting = _Waiting(asyncio.get_running_loop().create_future(), arrived)
+        self._waiting.append(waiting)
+        try:
+            await waiting.turn
+        except asyncio.CancelledError:
+            if not waiting.turn.cancelled():  # its turn came in the same moment
+                self._release()
+            raise
+        if has_left():
+            self._release()
+            return False
+        return True
+
+    def _has_room(self) -> bool:
+        """Whether one more may run. The limit grows with the demand: by doubling, or slowly during an overload."""
+        if self._running < self._limit:
+            return True
+        most = self._limit_at_tick + _SLOWLY if self._is_overloaded else 2 * self._limit_at_tick
+        if self._delay_s < _TARGET_S:
+            self._limit = min(self._limit + 1, most, _MOST)
+        return self._running < self._limit
+
+    def _next(self) -> None:
+        while self._waiting and self._running < self._limit:
+            turn = self._waiting.popleft().turn
+            if not turn.done():
+                self._running += 1
+                turn.set_result(None)
+
+    @property
+    def _patience_s(self) -> float:
+        if not self._is_overloaded:
+            return PATIENT_S
+        return _HASTY_CHEAP_S if self._usual_s < _CHEAP_S else HASTY_S
+
+    def _turned_away(self, now: float) -> Overloaded:
+        self._counters.turned_away += 1
+        if now - self._told_at > _TELL_AGAIN_S:
+            self._told_at = now
+            _log.warning("more is asked than this server can answer in time: some requests get 503")
+        return Overloaded()
+
+    def _tick_soon(self, now: float) -> None:
+        if self._next_tick is None:
+            self._next_tick = now + _TICK_S
+            asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        """Take the delay of the loop, adjust the limit, and turn away whoever has waited for too long."""
+        now = perf_counter()
+        self._delay_s = max(0.0, now - (self._next_tick or now))
+        self._next_tick = None
+        if self._delay_s > _TARGET_S:
+            self._limit = max(_LEAST, self._limit * max(0.5, _TARGET_S / self._delay_s))
+        self._limit_at_tick = self._limit
+        is_busy = self._was_late or bool(self._waiting) or self._delay_s > _IDLE_S
+        self._busy += _WEIGHT * (is_busy - self._busy)
+        self._is_overloaded = self._busy > (_RELIEVED if self._is_overloaded else _OVERLOADED)
+        self._was_late, patience_s = False, self._patience_s
+        while self._waiting and (self._waiting[0].turn.done() or now - self._waiting[0].arrived > patience_s):
+            turn = self._waiting.popleft().turn
+            if not turn.done():
+                turn.set_exception(self._turned_away(now))
+        self._next()
+        if self._running or self._waiting or self._busy > _WEIGHT:
+            self._tick_soon(now)
+        else:
+            self._busy = self._delay_s = 0.0
+            self._is_overloaded = False

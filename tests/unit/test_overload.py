@@ -1,0 +1,139 @@
+"""What a server does with more requests than it can answer: late ones are turned away, the rest stays fast."""
+
+import asyncio
+import time
+from time import perf_counter
+
+import httpx
+import pytest
+from tests.waiting import as_far_as_it_gets, until
+
+import parbake as pb
+from parbake.adapters.prometheus import render
+from parbake.http import HttpApp
+from parbake.http.overload import CONTENDED_S, FIRST_LIMIT, HASTY_S, PATIENT_S, Intake, Overloaded
+from parbake.ports.messages import Response, Route
+from parbake.process.counters import Counters
+
+
+def stays():
+    """Tell that the client is still there."""
+    return False
+
+
+@pytest.fixture
+def intake():
+    """Return an intake with its counters."""
+    counters = Counters()
+    found = Intake(counters)
+    found.counters = counters
+    return found
+
+
+async def test_a_request_that_arrives_at_a_calm_server_is_let_in_at_once(intake):
+    """Without contention a request waits for nothing."""
+    assert await intake.enter(perf_counter(), stays)
+    intake.leave(0.01)
+    assert intake.counters.turned_away == 0
+
+
+async def test_a_request_that_has_waited_for_too_long_is_turned_away(intake):
+    """A request past its deadline gets 503 with a time to come back, and is counted."""
+    with pytest.raises(Overloaded) as caught:
+        await intake.enter(perf_counter() - PATIENT_S - 0.01, stays)
+    assert caught.value.status == 503
+    ((name, value),) = caught.value.headers
+    assert name == "retry-after"
+    assert value in {"1", "2", "3"}
+    assert b"parbake_requests_turned_away_total 1.0" in render(intake.counters)
+
+
+async def test_nothing_is_begun_for_a_client_that_has_left(intake):
+    """A request that had to wait looks first whether its client is still there."""
+    assert not await intake.enter(perf_counter() - 2 * CONTENDED_S, lambda: True)
+
+
+async def test_requests_beyond_the_limit_wait_for_their_turn(intake):
+    """While as many are in progress as the limit allows, the next ones wait, first come, first served."""
+    intake._delay_s = 1.0  # the loop is late: the limit must not grow
+    running = [await intake.enter(perf_counter(), stays) for _ in range(int(FIRST_LIMIT))]
+    order = []
+
+    async def one(number):
+        await intake.enter(perf_counter(), stays)
+        order.append(number)
+
+    waiting = [asyncio.create_task(one(number)) for number in range(2)]
+    await asyncio.sleep(0)
+    assert (len(running), order) == (FIRST_LIMIT, [])
+    intake.leave(0.01)
+    await waiting[0]
+    assert order == [0]
+    intake.leave(0.01)
+    await waiting[1]
+
+
+async def test_a_waiting_request_whose_client_leaves_takes_no_turn(intake):
+    """A cancelled request gives its place to the next one."""
+    intake._delay_s = 1.0
+    for _ in range(int(FIRST_LIMIT)):
+        await intake.enter(perf_counter(), stays)
+    left = asyncio.create_task(intake.enter(perf_counter(), stays))
+    next_one = asyncio.create_task(intake.enter(perf_counter(), stays))
+    await as_far_as_it_gets()
+    left.cancel()
+    intake.leave(0.01)
+    assert await next_one
+    assert left.cancelled()
+
+
+async def test_the_limit_grows_while_the_loop_is_not_late(intake):
+    """Requests that only wait for something else, such as a model, may be many."""
+    for _ in range(int(2 * FIRST_LIMIT)):
+        assert await intake.enter(perf_counter(), stays)
+
+
+async def test_a_busy_loop_is_noticed_and_forgotten(intake):
+    """A loop that is never idle makes the server hasty and lowers the limit; an idle one ends that."""
+    patience = []
+    for _ in range(2):  # the first one shows that requests are not cheap
+        await intake.enter(perf_counter(), stays)
+    intake.leave(0.03)
+
+    def hold():
+        time.sleep(0.03)
+        patience.append(intake._patience_s)
+        if min(patience) > HASTY_S:
+            asyncio.get_running_loop().call_soon(hold)
+
+    hold()
+    await until(lambda: min(patience) <= HASTY_S)
+    assert intake._limit < FIRST_LIMIT
+    intake.leave(0.03)
+    await until(lambda: intake._patience_s == PATIENT_S)
+
+
+async def test_health_and_operators_do_not_wait():
+    """Probes and requests with the operator token are answered while others are turned away."""
+    app = pb.App(pb.Registry())
+    served = HttpApp(app, [Route("GET", "/slow", slow)], token="a-token-of-operators")
+
+    async def refuse(*_):
+        raise Overloaded
+
+    served._intake.enter = refuse
+    transport = httpx.ASGITransport(served)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        refused = await client.get("/slow")
+        assert (refused.status_code, refused.json()["title"]) == (503, "Overloaded")
+        assert refused.headers["retry-after"] in {"1", "2", "3"}
+        assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+        token = {"authorization": "Bearer a-token-of-operators"}
+        assert (await client.get("/slow", headers=token)).status_code == 200
+        assert (await client.get("/slow", headers={"authorization": "Bearer another"})).status_code == 503
+
+
+async def slow(_request):
+    """Answer."""
+    return Response(b"done")
