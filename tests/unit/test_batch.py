@@ -8,7 +8,9 @@ from tests.waiting import until
 
 import parbake as pb
 from parbake.protocol.control import renumber
-from parbake.protocol.recording import Recording
+from parbake.protocol.record import Stamp
+from parbake.protocol.recording import Reach, Recording, Sealing
+from parbake.tasks.contract_checks import make_contract
 
 EVERY = pb.every("20m")
 
@@ -476,13 +478,13 @@ async def test_a_store_that_falls_behind_gets_larger_commits(world, monkeypatch)
 async def test_what_binds_every_row_of_a_call_is_made_out_once(world, monkeypatch):
     """Tags that do not depend on the key are sealed once for a call; a row with a tag of its own is sealed apart."""
     sealed = []
-    seal = Recording.seal
+    seal = Sealing.tags
 
     def counted(self, *args, **options):
         sealed.append(args)
         return seal(self, *args, **options)
 
-    monkeypatch.setattr(Recording, "seal", counted)
+    monkeypatch.setattr(Sealing, "tags", counted)
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[pb.fence("fact")]), chunk=100)
@@ -497,3 +499,35 @@ async def test_what_binds_every_row_of_a_call_is_made_out_once(world, monkeypatc
     fences = {key: set(lookup.records[0].meta.tags.fences) for key, lookup in tags.items()}
     assert "fact/own" in fences["7"] - fences["6"]
     assert any("shared" in tag for tag in fences["6"] & fences["7"])
+
+
+class Looked(dict):
+    """Reads that count how often all of them are looked at."""
+
+    times = 0
+
+    def __iter__(self):
+        """Count, and go through them."""
+        self.times += 1
+        return super().__iter__()
+
+
+def test_a_row_is_bound_without_looking_at_what_other_rows_read():
+    """Sealing the rows of a call takes time in proportion to their number, although each read an entity of its own."""
+    keys = [f"k{number}" for number in range(200)]
+    recording = Recording(Stamp(1, 1))
+    recording.direct = reads = Looked({f"fact/{key}": None for key in keys})
+    terms = contract_of(pb.fence("fact/{key}"))
+    sealing = Sealing(recording, terms, Reach(viewed={"fact"}, siblings=frozenset(reads)))
+    before = reads.times
+    tags = [sealing.tags({"key": key}) for key in keys]
+    assert reads.times == before
+    assert [next(iter(found.fences)) for found in tags] == [f"fact/{key}" for key in keys]
+
+
+def contract_of(*items):
+    """Return a contract with these invalidations."""
+    return make_contract(
+        freshness_sla="1h", invalidated_by=items, fallback_if_stale=pb.Recompute(), owner="team", confidence=None,
+        schedule=None,
+    )  # fmt: skip

@@ -201,7 +201,7 @@ class Recording:
     def seal(
         self, contract: Terms, names: Mapping[str, str], extra: Iterable[str] = (), reach: Reach | None = None
     ) -> Tags:
-        """Compute the tags of one key's record.
+        """Compute the tags of one key's record; see :class:`Sealing`.
 
         Args:
             contract: The task's contract.
@@ -212,58 +212,85 @@ class Recording:
         Raises:
             DeclarationError: Something was read or returned that the contract does not account for.
         """
-        reach = reach or Reach()
-        self._check_named(contract)
-        returned = _returned(contract, extra)
-        spelled_out = from_templates(contract, names)
-        recorded = [t for t in self.bound(contract) if t not in reach.siblings or t in spelled_out]
-        read = [*spelled_out, *recorded, *returned]
-        direct = _collapse([*read, *self._unrecorded(contract, read, reach.viewed)])
-        own = self.stamp.pack()
-        fences = {t: None for t in direct if contract.strength(family(t)) == "fence"}
-        refreshes = {t: own for t in direct if contract.strength(family(t)) == "refresh"}
-        fences.update(self.inherited)
-        for tag, seen in self.inherited_refreshes.items():
-            if contract.strength(family(tag)) == "fence":
-                fences[tag] = None
-            else:
-                refreshes[tag] = min(seen, refreshes.get(tag, seen))
-        tolerated = self._tolerated(contract, reach.watched, fences)
-        kept = tuple((t, s) for t, s in refreshes.items() if t not in fences)
-        return Tags(tuple(fences), kept, tuple(self.built_from.values()), tolerated)
+        return Sealing(self, contract, reach or Reach()).tags(names, extra)
 
     def bound(self, contract: Terms) -> list[str]:
         """The recorded tags that the contract fences or refreshes on."""
         return [t for t in self.direct if contract.strength(family(t)) is not None]
 
-    def _check_named(self, contract: Terms) -> None:
-        for view, method in self.unnamed_reads.items():
-            for name in view.families:
-                if not contract.accounts_for(name):
-                    raise DeclarationError(
-                        f"{view.__qualname__}.{method} returns rows without naming their tags: call "
-                        f"self.entity('{name}/...') or self.whole_set({name!r}) in it, or account for {name!r} in "
-                        f"invalidated_by by a template or pb.ignore({name!r}, reason)",
-                        field="invalidated_by",
-                    )
 
-    def _tolerated(
-        self, contract: Terms, watched: Collection[str], fences: dict[str, None]
-    ) -> tuple[tuple[str, bytes], ...]:
-        own = self.stamp.pack()
-        noted = _collapse([t for t in self.direct if family(t) in watched and contract.strength(family(t)) is None])
-        tolerated = dict.fromkeys(noted, own)
-        for tag, seen in self.inherited_tolerated.items():
+class Sealing:
+    """Computes the tags of the records of one computation. What binds all its keys alike is computed once."""
+
+    def __init__(self, recording: Recording, contract: Terms, reach: Reach) -> None:
+        """Seal a recording that is complete.
+
+        Args:
+            recording: The reads of the computation.
+            contract: The task's contract.
+            reach: What else is known about the task.
+
+        Raises:
+            DeclarationError: Something was read that the contract does not account for.
+        """
+        _check_named(recording.unnamed_reads, contract)
+        self._recording, self._contract, self._reach = recording, contract, reach
+        self._own = recording.stamp.pack()
+        self._shared = _collapse([tag for tag in recording.bound(contract) if tag not in reach.siblings])
+        noted = (t for t in recording.direct if family(t) in reach.watched and contract.strength(family(t)) is None)
+        self._noted = _collapse(list(noted))
+        self._known = {family(t) for t in (*recording.inherited, *recording.inherited_refreshes)}.union(reach.viewed)
+
+    def tags(self, names: Mapping[str, str], extra: Iterable[str] = ()) -> Tags:
+        """Compute the tags of one key's record.
+
+        Args:
+            names: Values for the contract's tag templates.
+            extra: Tags that the task returned itself.
+
+        Raises:
+            DeclarationError: Something was returned that the contract does not account for.
+        """
+        recording, contract = self._recording, self._contract
+        read = [*from_templates(contract, names), *self._shared, *_returned(contract, extra)]
+        direct = _collapse([*read, *self._unrecorded(read)])
+        fences = {t: None for t in direct if contract.strength(family(t)) == "fence"}
+        refreshes = {t: self._own for t in direct if contract.strength(family(t)) == "refresh"}
+        fences.update(recording.inherited)
+        for tag, seen in recording.inherited_refreshes.items():
             if contract.strength(family(tag)) == "fence":
                 fences[tag] = None
-            elif family(tag) in watched:
+            else:
+                refreshes[tag] = min(seen, refreshes.get(tag, seen))
+        tolerated = self._tolerated(fences)
+        kept = tuple((t, s) for t, s in refreshes.items() if t not in fences)
+        return Tags(tuple(fences), kept, tuple(recording.built_from.values()), tolerated)
+
+    def _tolerated(self, fences: dict[str, None]) -> tuple[tuple[str, bytes], ...]:
+        tolerated = dict.fromkeys(self._noted, self._own)
+        for tag, seen in self._recording.inherited_tolerated.items():
+            if self._contract.strength(family(tag)) == "fence":
+                fences[tag] = None
+            elif family(tag) in self._reach.watched:
                 tolerated[tag] = min(seen, tolerated.get(tag, seen))
         return tuple((t, s) for t, s in tolerated.items() if t not in fences)
 
-    def _unrecorded(self, contract: Terms, read: Iterable[str], viewed: Collection[str]) -> list[str]:
+    def _unrecorded(self, read: Iterable[str]) -> list[str]:
         """Bind the whole of each declared family that no view records, because the function reads it without views."""
-        known = {family(t) for t in (*read, *self.inherited, *self.inherited_refreshes)}.union(viewed)
-        return [t for item in contract.binding if item.family not in known for t in read_set(item.family)]
+        known = self._known.union(map(family, read))
+        return [t for item in self._contract.binding if item.family not in known for t in read_set(item.family)]
+
+
+def _check_named(unnamed_reads: Mapping[type[Any], str], contract: Terms) -> None:
+    for view, method in unnamed_reads.items():
+        for name in view.families:
+            if not contract.accounts_for(name):
+                raise DeclarationError(
+                    f"{view.__qualname__}.{method} returns rows without naming their tags: call "
+                    f"self.entity('{name}/...') or self.whole_set({name!r}) in it, or account for {name!r} in "
+                    f"invalidated_by by a template or pb.ignore({name!r}, reason)",
+                    field="invalidated_by",
+                )
 
 
 def _returned(contract: Terms, tags: Iterable[str]) -> list[str]:

@@ -22,7 +22,7 @@ from parbake.process.threads import Escaped, in_thread
 from parbake.protocol.cause import Reason
 from parbake.protocol.listening import listening
 from parbake.protocol.record import Lane, Meta, Record, Tags
-from parbake.protocol.recording import Reach, Recording, from_templates
+from parbake.protocol.recording import Reach, Recording, Sealing, from_templates
 from parbake.protocol.tags import family
 from parbake.protocol.trace import Trace
 from parbake.serving.bind import Binder, Context, Reading, TaskReader
@@ -302,15 +302,17 @@ class _Call:
         self.stamp = recording.stamp.pack()
         self.trace = recording.trace.encode() if recording.trace else b""
         self._bound, self._reach = bound, reach
+        self._sealing: Sealing | None = None
         self._tags: Tags | None = None
 
     def tags(self, key: Any, extra: tuple[str, ...]) -> Tags:
         """The tags that bind one key's record; the same for all keys if no tag depends on the key."""
         contract = self._bound.contract
+        sealing = self._sealing = self._sealing or Sealing(self.recording, contract, self._reach)
         if extra or contract.names_keys:
-            return self.recording.seal(contract, self._bound.names(key), extra, self._reach)
+            return sealing.tags(self._bound.names(key), extra)
         if self._tags is None:
-            self._tags = self.recording.seal(contract, {}, (), self._reach)
+            self._tags = sealing.tags({})
         return self._tags
 
 
