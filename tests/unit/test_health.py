@@ -8,6 +8,7 @@ from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
 from parbake.adapters.prometheus import render
+from parbake.adapters.sqlite import emit
 from parbake.errors import SourceError, StoreFull, StoreUnreachable
 from parbake.http import HttpApp
 from parbake.stores.memory import MemoryStore
@@ -195,3 +196,16 @@ async def test_readiness_names_each_task_when_asked(shop):
     said = ["word is in quarantine: a wrong word"]
     assert short == {"status": "ready", "lacking": [], "degraded": said}
     assert long == short | {"tasks": {"word": said}}
+
+
+async def test_a_misspelt_family_is_told_once(shop):
+    """Events whose family nothing declares are a condition, and one alert to every owner."""
+    with shop.world.connected() as connection:
+        emit(connection, "fcat/a", "fact.changed")
+        emit(connection, "fcat/b", "fact.changed")
+    await shop.app.drain()
+    found = await shop.check(times=2)
+    assert found.degraded == [
+        "events of 'fcat' outdate nothing, because no task or source declares it: correct their tags"
+    ]
+    assert sorted(shop.heard.kinds()) == [("unknown_family", "shelves"), ("unknown_family", "words")]

@@ -278,10 +278,7 @@ class App:
         ``warm`` is called once, after the resources are built and the models decoded. :meth:`ready` waits for it, so
         that the first request does not have to.
         """
-        engine = self.engine  # first of all: an unusable store must abort the start
-        with contextlib.suppress(StoreUnreachable):  # it may be back soon, and a start must not wait for it
-            await engine.store.stamp()
-        await self._polling.once()
+        engine = await self._start()
         watches = (engine.watch.run(), engine.worker_watch.run(), engine.health.run(), engine.reporting.run())
         added = (attended(start) for start in engine.on.server)
         async with beside(self._polling.run(), engine.warmup.run(warm), *watches, *added, *others):
@@ -289,17 +286,24 @@ class App:
 
     async def work(self) -> None:
         """Run a worker until cancelled: outboxes, event lane, batch schedule, watch."""
-        engine = self.engine
+        engine = await self._start()
 
         async def promoted(run: Run) -> None:
             self.engine.note(run)
             await engine.events.revisit(run.stamp)
 
-        await self._polling.once()
         await engine.workers.join()
         others = (engine.workers.run(), engine.events.run(), engine.watch.run(), engine.housekeeping.run())
         async with beside(self._polling.run(), *others, *(attended(start) for start in engine.on.worker)):
             await engine.schedule.run(promoted)
+
+    async def _start(self) -> Engine:
+        """Open the engine and poll the sources once. An unusable store aborts the start; an outage does not."""
+        engine = self.engine
+        with contextlib.suppress(StoreUnreachable):
+            await engine.store.stamp()
+        await self._polling.once()
+        return engine
 
     async def close(self) -> None:
         """Close the store, the sources, the plugins, and the resources that have a ``close``."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from parbake.cli import materialize_command, quarantine_command, tasks_command
+from parbake.cli import check_command, materialize_command, quarantine_command, tasks_command
 from parbake.cli.events_command import events
 from parbake.cli.materialize_command import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, runs
 from parbake.cli.support import ending
@@ -33,6 +33,7 @@ _CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "op
 _HELP = "Serve, build and inspect the tasks of an app: computed ahead, after events, or on request."
 cli = typer.Typer(cls=CommandsWithAdded, add_completion=False, no_args_is_help=True, help=_HELP)
 cli.add_typer(events, name="events")
+cli.command(epilog=check_command.EPILOG)(check_command.check)
 cli.command(epilog=materialize_command.EPILOG)(materialize_command.materialize)
 cli.command(epilog=quarantine_command.EPILOG)(quarantine_command.quarantine)
 cli.command(epilog=tasks_command.EPILOG)(tasks_command.tasks)
@@ -116,7 +117,6 @@ def worker(
 
 
 async def _work(application: App, parent: int) -> None:
-    await application.stamp()  # an unusable store must abort the start
     lanes = asyncio.create_task(application.work())
     try:
         await (_outlived(parent, lanes) if parent else lanes)

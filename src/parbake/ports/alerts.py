@@ -93,6 +93,11 @@ KINDS: Mapping[str, AlertKind] = {
         _SERVERS,
         "Give the store more room: the message names the setting.",
     ),
+    "unknown_family": AlertKind(
+        "Events carry a tag whose family no task and no source declares, mostly because of a typing error.",
+        _SERVERS,
+        "Correct the tag where the event is written, or name the family in `App(open=[...])`.",
+    ),
     "disk_free": AlertKind("The store takes writes again.", _SERVERS, "Nothing.", "disk_full"),
 }
 """The core's kinds of alerts; a plugin documents its own."""

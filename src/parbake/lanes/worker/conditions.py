@@ -26,8 +26,9 @@ from parbake.values.duration import humanize
 from parbake.values.redaction import one_line
 
 Kind = Literal[
-    "store_silent", "store_recovering", "source_silent", "disk_full", "not_built", "quarantined", "worker_silent"
-]
+    "store_silent", "store_recovering", "source_silent", "disk_full", "not_built", "quarantined", "worker_silent",
+    "unknown_family",
+]  # fmt: skip
 _NOTHING = bond(b"", 0.0, Meta(Tags(())))
 """A record without tags: it is only read to see the control record and the heartbeats."""
 
@@ -95,6 +96,9 @@ class Conditions:
             yield self._of_all("store_recovering", "store", message)
         if self._counters.store_full:
             yield self._of_all("disk_full", "store", f"the store has no room: {self._counters.store_full}")
+        for name in self._counters.unknown_families:
+            message = f"events of {name!r} outdate nothing, because no task or source declares it: correct their tags"
+            yield self._of_all("unknown_family", name, message)
         for bound in self._bound_tasks:
             entry = control.quarantined.get(bound.name)
             if entry is not None and not entry.cleared:
