@@ -31,7 +31,11 @@ def intake():
 
 
 async def test_a_request_that_arrives_at_a_calm_server_is_let_in_at_once(intake):
-    """Without contention a request waits for nothing."""
+    """Without contention a request waits for nothing; one that has had to wait is looked at more closely."""
+    now = perf_counter()
+    assert intake.lets_in(now, now)
+    assert not intake.lets_in(now - 2 * CONTENDED_S, now)
+    intake.leave(0.01)
     assert await intake.enter(perf_counter(), stays)
     intake.leave(0.01)
     assert intake.counters.turned_away == 0
@@ -122,6 +126,7 @@ async def test_health_and_operators_do_not_wait():
         raise Overloaded
 
     served._intake.enter = refuse
+    served._intake.lets_in = lambda *_: False
     transport = httpx.ASGITransport(served)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         refused = await client.get("/slow")

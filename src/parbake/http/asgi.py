@@ -158,14 +158,16 @@ class HttpApp:
         if path in _UNCOUNTED or self._is_of_operator(scope):
             await self._handle(method, path, scope, receive, send)
             return
-        extensions = scope.get("extensions", {})
-        try:
-            if not await self._intake.enter(extensions.get(ARRIVED) or time.perf_counter(), _leaving(extensions, send)):
-                return
-        except Overloaded as error:
-            await _send(error.response, scope, send)
-            return
         began = time.perf_counter()
+        arrived = scope.get(ARRIVED, began)
+        if not self._intake.lets_in(arrived, began):
+            try:
+                if not await self._intake.enter(arrived, _leaving(scope, send)):
+                    return
+            except Overloaded as error:
+                await _send(error.response, scope, send)
+                return
+            began = time.perf_counter()
         try:
             await self._handle(method, path, scope, receive, send)
         finally:
@@ -237,9 +239,9 @@ class HttpApp:
         return problem(error, **members)
 
 
-def _leaving(extensions: Message, send: Send) -> Callable[[], bool]:
+def _leaving(scope: Message, send: Send) -> Callable[[], bool]:
     """Return what tells whether the client has closed the connection; other servers cannot tell."""
-    whole = extensions.get(WHOLE)
+    whole = scope.get("extensions", {}).get(WHOLE)
     return _stays if whole is None else partial(whole["has_left"], send)
 
 

@@ -126,8 +126,8 @@ class Connection(HttpToolsProtocol):
         if not self._is_refused:
             super().on_headers_complete()
             self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
-            own: Any = {**_EXTENSIONS, ARRIVED: perf_counter()}
-            self.scope["extensions"] = own
+            self.scope["extensions"] = _EXTENSIONS
+            self.scope[ARRIVED] = perf_counter()  # type: ignore[literal-required]  # uvicorn's type knows no further key
             if self._unanswered:
                 self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
             self._unanswered.append(self.cycle)
@@ -272,7 +272,7 @@ def _has_left(send: Callable[..., Any]) -> bool:
     return isinstance(cycle, RequestResponseCycle) and cycle.disconnected
 
 
-_EXTENSIONS: dict[str, Any] = {WHOLE: {"send": _send_whole, "has_left": _has_left}}
+_EXTENSIONS: Any = {WHOLE: {"send": _send_whole, "has_left": _has_left}}
 
 
 class Server(uvicorn.Server):

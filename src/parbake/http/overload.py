@@ -85,6 +85,20 @@ class Intake:
         self._told_at = float("-inf")
         self._next_tick: float | None = None
 
+    def lets_in(self, arrived: float, now: float) -> bool:
+        """Let a request in at once, if it did not have to wait and there is room; otherwise it must :meth:`enter`.
+
+        Args:
+            arrived: When the request arrived, a time of ``perf_counter``.
+            now: The time now.
+        """
+        if self._waiting or now - arrived >= CONTENDED_S or not self._has_room():
+            return False
+        self._running += 1
+        if self._next_tick is None:
+            self._tick_soon(now)
+        return True
+
     async def enter(self, arrived: float, has_left: Callable[[], bool]) -> bool:
         """Wait for a turn; return ``False`` if the client leaves meanwhile, so that nothing needs to be done.
 
@@ -116,7 +130,8 @@ class Intake:
 
     def _release(self) -> None:
         self._running -= 1
-        self._next()
+        if self._waiting:
+            self._next()
 
     async def _in_turn(self, arrived: float, has_left: Callable[[], bool]) -> bool:
         waiting = _Waiting(asyncio.get_running_loop().create_future(), arrived)

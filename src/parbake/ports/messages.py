@@ -22,7 +22,7 @@ MAX_BODY = 64 * 1024
 WHOLE = "parbake.whole"
 """The ASGI extension with which our own server sends a one-part answer at once: status, headers and body."""
 ARRIVED = "parbake.arrived"
-"""The ASGI extension that says when a request has arrived: a time of ``perf_counter``."""
+"""The key of an ASGI scope that says when the request has arrived: a time of ``perf_counter``."""
 AFTER = "parbake-after"
 """The header in which a client sends the tickets of its acknowledged events."""
 PROTECTION = (
