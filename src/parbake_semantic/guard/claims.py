@@ -20,8 +20,9 @@ NUMBER_WORDS = {w: i for i, w in enumerate(_WORDS)} | _TENS | {"a": 1, "an": 1}
 """The number that a word states."""
 FREE = re.compile(r"\bfree\b|\bno (?:extra |additional )?(?:cost|charge|fee)\b|\bat no cost\b", re.IGNORECASE)
 """States a price of nothing."""
-_GROUPED = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d{1,3}(?:\.\d{3})+,\d+"  # 1,299.50 and 1.299,50
-_NUMBER = rf"(?:{_GROUPED}|\d+(?:[.,]\d+)?)"
+_GROUPED = r"\d{1,3}(?:,\d{3}){1,6}+(?:\.\d+)?(?!\d)|\d{1,3}(?:\.\d{3}){1,6}+,\d+"  # 1,299.50 and 1.299,50
+_NUMBER = rf"(?<!\d)(?:{_GROUPED}|\d++(?:[.,]\d+)?+)"
+"""A number is read from its first digit on, so that one of many digits is read once."""
 _BELOW_HUNDRED = (
     rf"(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(_WORDS[1:10])}))?|{'|'.join(sorted(_WORDS, key=len, reverse=True))}"
 )

@@ -103,6 +103,8 @@ _PLAIN = frozenset(
 _SUFFIX = re.compile(r"(?<=\w{3})(?:ies|ing|ed|es|s|e|y|ly|ment|ions?|ation)$")
 _DOUBLED = re.compile(r"(?<=\w\w)([bdgklmnprt])\1$")
 _LEAST_STEM = 4
+_RULED = 300
+"""The most characters before and after a negation in which stands what it rules."""
 
 
 class Statement(NamedTuple):
@@ -198,7 +200,7 @@ class Reader:
         rest: set[str] = set()
         for negator in _NEGATOR.finditer(clause):
             is_not, is_never, rules_before = negator.groups()
-            after = clause[negator.end() :]
+            after = clause[negator.end() : negator.end() + _RULED]
             if is_never and (when := _WHEN.search(after)):  # "never charged when you place it" denies the placing
                 after = after[when.end() :]
             after = after.lstrip()
@@ -207,7 +209,7 @@ class Reader:
             parts = [[*_content(part)] for part in _OR.split(_ENDS_DENIAL.split(after, maxsplit=1)[0])]
             ruled = [part[0] for part in parts if part]
             if rules_before or (is_not and not ruled):
-                ruled += [*_content(clause[: negator.start()])][-1:]
+                ruled += [*_content(clause[max(0, negator.start() - _RULED) : negator.start()])][-1:]
             first.update(map(self._stem, ruled))
             rest.update(self._stem(part[1]) for part in parts if len(part) > 1)
         return frozenset(first), frozenset(rest - first)

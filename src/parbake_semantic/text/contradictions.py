@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 Opposites = Mapping[str, frozenset[str]]
 
-_DIGITS = re.compile(r"[a-z]*[-#]?\d+(?:[.,:/-]?\d+)*[a-z]*")
+_DIGITS = re.compile(r"(?:(?<![a-z])[a-z]+)?[-#]?\d+(?:[.,:/-]\d+)*[a-z]*")
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
 _NUMBER_WORDS = {
     word: str(n)
@@ -25,7 +25,7 @@ _DATES = frozenset(
 )
 _SIGNS = frozenset({"Sm", "No"})
 """Unicode categories of signs that change a number: a square, a half, a minus, a comparison."""
-_UNITS = re.compile(r"(\d)\s*(?:st|nd|rd|th)?[\s-]*(?:percent|per cent|%|euros?|dollars?|pounds?|usd|eur|gbp)\b")
+_UNITS = re.compile(r"(\d)(?:\s*(?:st|nd|rd|th))?[\s-]*(?:percent|per cent|%|euros?|dollars?|pounds?|usd|eur|gbp)\b")
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|cannot|unable|fail(?:s|ed)?|except|"
     r"(?:ca|wo|do|does|is|are|was|were|did|has|have|had|could|should|would)n['\u2019]?t|isnt|dont|cant|wont)\b"

@@ -58,7 +58,7 @@ _INJECTION = re.compile(
     r"|</?(?:system|user|assistant)>"
 )
 _PERSONAL = re.compile(
-    r"[\w.+-]+@[\w-]+\.\w+|(?:\+?\d[\s().-]?){9,}"
+    r"(?<![\w.+-])[\w.+-]+@[\w-]+\.\w+|(?:\+?\d[\s().-]?){9,}"
     r"|\b(?:my name is|i am called|i live (?:in|at)|my (?:phone|address|email) is)\b"
 )
 
@@ -97,11 +97,13 @@ class _Rules:
             return f"(?:{any_of((*getattr(GENERAL, name), *getattr(vocabulary, name)))})"
 
         # A thing the sentence itself names may be called "it" later in the sentence.
-        self._names_a_thing = re.compile(rf"\b(?:a|an|the|my|some|any)\s+(?:\w+\s+)?{either('things')}\b.*\bit\b")
+        self._names_a_thing = re.compile(
+            rf"\b(?:a|an|the|my|some|any)\s+(?:\w+\s+)?{either('things')}\b.{{0,200}}\bit\b"
+        )
         # Facts from this customer's record. How to change them is a question that all customers ask.
         self._own = re.compile(
-            rf"\bmy (?:last |latest |recent )?{either('own')}\b.*\b{either('befalls')}\b"
-            r"|\bwhere(?:'?s| is| are)\b.*\bmy\b|\btrack(?:ing)?\b.*\bmy\b|\bhas my\b|\bdid my\b"
+            rf"\bmy (?:last |latest |recent )?{either('own')}\b.{{0,200}}\b{either('befalls')}\b"
+            r"|\bwhere(?:'?s| is| are)\b.{0,200}\bmy\b|\btrack(?:ing)?\b.{0,200}\bmy\b|\bhas my\b|\bdid my\b"
             r"|\b(?:what(?:'?s| is| are| was| were)|which(?: is| are)?|when (?:is|are|was)|show(?: me)?|tell me|give me"
             rf"|list)(?: all)?(?: of)? my (?:\w+ ){{0,2}}{either('records')}\b"
             rf"|\b(?:the )?{either('records')} (?:of|on|in) my {either('holders')}\b"
