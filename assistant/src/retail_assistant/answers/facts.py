@@ -22,7 +22,7 @@ _AFTER = re.compile(r"\b(?:after|before|follows?) (?:no\.? |number )?(\d{1,2})\b
 _ENDS = re.compile(r"final volume|story ends|last volume ties", re.IGNORECASE)
 _COMPLETE = re.compile(r"complete in|single|stands|one sitting", re.IGNORECASE)
 _LAST_ONE = re.compile(r"\b(?:last|final|newest|latest)\b")
-_GUESS = re.compile(r"\s*(?:is|was|did|isn't)\b")
+_GUESS = re.compile(r"^\s*(?:is|was|did|isn't)\b")
 
 
 class Looked(msgspec.Struct, frozen=True):

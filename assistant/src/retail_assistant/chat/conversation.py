@@ -246,7 +246,7 @@ class Rereader:
         asin = next((o.asin for o in self._shop.offers(shown[:1]) if _is_named(o, reply)), "")
         if found := re.search(r"Shall I add (\d+) cop(?:y|ies)( each)?", reply):
             return Pending("add", asin, int(found[1]), also=tuple(shown[1:]) if found[2] else ())
-        if found := re.search(r"Shall I change .* to (\d+) cop", reply):
+        if found := re.search(r"Shall I change .{0,300} to (\d+) cop", reply):
             return Pending("quantity", asin, int(found[1]))
         return Pending("remove", asin) if "out of your cart" in reply else None
 

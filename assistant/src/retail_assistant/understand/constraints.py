@@ -39,8 +39,8 @@ _THEMED = re.compile(
     r"\b(?:about|with|featuring|involving|set in|in which"
     r"|(?:he|she|they|who|son|daughter|mum|mom|dad|sister|brother|friend|wife|husband|niece|nephew|kid) (?:really )?"
     r"(?:loves?|likes?|enjoys?|(?:is|are) (?:into|crazy about)))\s+"
-    r"([^.?!,;]+?(?:(?:,(?: [\w-]+){1,3})*,? or [^.?!,;]+?)?)"
-    r"(?=\s+(?:but|for|under|below)\b|[.?!,;]|$)"
+    r"([^.?!,;]+?(?:(?:,(?: [\w-]+){1,3}){0,9},? or [^.?!,;]+?)?)"
+    r"(?=(?<!\s)\s+(?:but|for|under|below)\b|[.?!,;]|$)"
 )
 _BEFORE_BOOK = re.compile(
     r"\b([^\W\d_]+ or [^\W\d_]+ |(?:[^\W\d_]+(?:-[^\W\d_]+)?\s+){1,2})"

@@ -50,7 +50,8 @@ _ELSE = re.compile(
 )
 _FREES = re.compile(
     r"\b(?:it |they |that )?(?:does|do|need)(?:n't|nt| not) (?:have to |need to )?be (?:an? )?([\w-]+(?: [\w-]+)?)"
-    r"|\bforget (?:the |about )?([\w-]+(?: [\w-]+)?)|\b([\w-]+) (?:does(?:n't|nt| not) matter|isn't important)"
+    r"|\bforget (?:the |about )?([\w-]+(?: [\w-]+)?)"
+    r"|(?<![\w-])-*+([\w-]+) (?:does(?:n't|nt| not) matter|isn't important)"
 )
 """Takes a wish back."""
 _BACK = re.compile(r"\bback to (?:the|those|my)\b")

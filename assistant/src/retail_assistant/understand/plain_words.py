@@ -11,7 +11,7 @@ _CLOSING = "?.! \t\n"
 _GREETING = re.compile(
     r"^(?:hi there|hi|hello|hey|hiya|good (?:morning|evening|afternoon|day)|excuse me|quick question|one question"
     r"|dear team|sorry)[,:!.]?\s+"
-    r"|,?\s*\b(?:please|pls|thanks in advance|thank you|thanks|thx|cheers)\s*(?=[?.!]*$)"
+    r"|(?:,\s*|(?<!\s)\s+)?\b(?:please|pls|thanks in advance|thank you|thanks|thx|cheers)\s*(?=[?.!]*$)"
 )
 _SHORT = 3
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

@@ -43,10 +43,11 @@ _THE_ORDER = re.compile(
 WEAK = 1.3
 _IS_IT = re.compile(r"^(?:and |but |so )?(?:is|are|isn't|aren't) (?:it|this|that|they|these|those)\b")
 _ONES = re.compile(r"\b(?:only |any |the |just |other )?(?:\w+ )?ones\b")
-_HOW_TO_CANCEL = re.compile(r"\bhow (?:do|can|could|would|to)\b.*\bcancel\b")
+_HOW_TO_CANCEL = re.compile(r"\bhow (?:do|can|could|would|to)\b.{0,100}\bcancel\b")
 _ASKS_RULE = re.compile(
     r"^(?:and |ok(?:ay)?,? |but |so )*(?:how|where|who)\b"
-    r"|\b(?:if|what if|when|although)\b.*\b(?:read|open\w*|used|unwrap\w*|damaged|torn|digital|gift|abroad|lost)\b"
+    r"|\b(?:if|what if|when|although)\b.{0,100}\b(?:read|open\w*|used|unwrap\w*|damaged|torn|digital|gift|abroad"
+    r"|lost)\b"
     r"|\b(?:label|cost|free|fee|box|packaging|receipt)\b"
 )
 """What is asked of the rule or the way, after whether an order can be returned or cancelled."""

@@ -11,14 +11,14 @@ _SPELLED = "|".join(word for word, value in CARDINALS.items() if value)
 _TENS = "|".join(word for word, value in CARDINALS.items() if value in range(20, 100, 10))
 _ONES = "|".join(word for word, value in CARDINALS.items() if value in range(1, 10))
 _AMOUNT = (
-    rf"(?:\d{{1,3}}(?:,\d{{3}})+(?![\d,])|\d{{1,5}}(?:[.,]\d{{1,2}})?(?![\d.,]*\d)"
+    rf"(?:(?<!\d)(?<!\d[.,])(?:\d{{1,3}}(?:,\d{{3}})+(?![\d,])|\d{{1,5}}(?:[.,]\d{{1,2}})?(?![\d.,]*\d))"
     rf"|(?:{_TENS})-(?:{_ONES})|\b(?:{_SPELLED})\b(?!-[a-z]))"
 )
 _SIGN = r"(?:[€$£]|eur\b|euros?\b|dollars?\b|bucks?\b|usd\b|quid\b|pounds?\b)"
 MONEY = rf"(?:{_SIGN}\s*)?(?P<{{name}}>{_AMOUNT})(?:\s*(?P<{{name}}_sign>{_SIGN}))?"
 _NOT_MONEY = (
-    r"(?!\s*-?\s*(?:%|percent|per cent|day|week|month|year|hour|minute|working|page|volume|vol\b|book|cop(?:y|ies)|star"
-    r"|item|title|point|part|chapter|people|person|other))"
+    r"(?!\s*(?:-\s*)?(?:%|percent|per cent|day|week|month|year|hour|minute|working|page|volume|vol\b|book|cop(?:y|ies)"
+    r"|star|item|title|point|part|chapter|people|person|other))"
 )
 
 

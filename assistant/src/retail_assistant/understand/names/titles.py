@@ -13,7 +13,7 @@ from retail_assistant.understand.names.volumes import DULL, volumes_at, volumes_
 from retail_assistant.understand.plain_words import bare_words
 
 _ARTICLES = frozenset({"the", "a", "an"})
-_VOLUME_OF_TITLE = re.compile(r",?\s*\b(?:vol|volume)\.?\s*\d+\s*$", re.IGNORECASE)
+_VOLUME_OF_TITLE = re.compile(r"(?:,|(?<![,\s]))\s*\b(?:vol|volume)\.?\s*\d+\s*$", re.IGNORECASE)
 _BEFORE_TITLE = frozenset(
     "the title wrote write about of called titled read reading sell stock have buy does is for by add".split()
 )

@@ -17,6 +17,9 @@ _LAST = re.compile(r"\b(?:last|final|newest|latest) (?:volume|vol|book in the se
 _FIRST = re.compile(r"\bfirst (two|three|four|five|six|seven|eight|nine|ten|\d{1,2}) (?:volumes|vols|books|parts)\b")
 _TO = frozenset({"to", "through", "thru", "until", "till"})
 _JOINS = frozenset({"and", "or"}) | _TO
+_IN_A_LIST = VOLUME_WORDS | _JOINS | {"the"}
+_LISTED = 30
+"""The most words of a list of volumes before a title."""
 _COUNTED = frozenset(
     "copie copy time euro eur dollar buck pound percent star day week month year hour more other page item piece off"
     " x people person".split()
@@ -64,8 +67,8 @@ def volumes_before(said: Sequence[str], at: int) -> tuple[int, ...]:
     end = at
     while end and said[end - 1] in DULL | {"series"}:
         end -= 1
-    start = end
-    while start and (said[start - 1] in VOLUME_WORDS | _JOINS | {"the"} or number(said[start - 1]) is not None):
+    start, farthest = end, max(0, end - _LISTED)
+    while start > farthest and _may_list(said[start - 1]):
         start -= 1
     run = [word for word in said[start:end] if word != "the"]
     for first, word in enumerate(run):
@@ -78,6 +81,11 @@ def volumes_before(said: Sequence[str], at: int) -> tuple[int, ...]:
         return ()
     first = next((i for i in range(len(run)) if all(w in _JOINS or ordinal(w) for w in run[i:-1])), len(run))
     return _listed(run[:-1], first, ordinal)[0]
+
+
+def _may_list(word: str) -> bool:
+    """Whether a word may stand in a list of volumes."""
+    return word in _IN_A_LIST or number(word) is not None
 
 
 def _listed(said: Sequence[str], at: int, read: Callable[[str], int | None]) -> tuple[tuple[int, ...], int]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from retail_assistant.shop.data_file import pattern, read
+from retail_assistant.understand.said.gaps import near
 from retail_assistant.understand.said.places import place
 
 
@@ -18,7 +20,7 @@ def _read(name: str) -> dict[str, re.Pattern[str]]:
     """The pattern of each concept of a file."""
     path = Path(__file__).with_name(name)
     return {
-        concept: pattern(rf"\b(?:{'|'.join(spoken)})", f"{name}: {concept}")
+        concept: pattern(rf"\b(?:{'|'.join(map(near, spoken))})", f"{name}: {concept}")
         for concept, spoken in read(path, dict[str, tuple[str, ...]]).items()
     }
 
@@ -61,6 +63,7 @@ OF_SERVICE = frozenset(
 """Those of them that are only asked of a shop's service, and never said of a book."""
 
 
+@lru_cache(32)  # a reply asks several times of one question
 def concepts(text: str) -> frozenset[str]:
     """The concepts that a text in lower case names; a place counts as a part of the world."""
     found = {name for name, pattern in _PATTERNS.items() if pattern.search(text)}

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from retail_assistant.understand.ask import Kind
+from retail_assistant.understand.said.gaps import near
 
 
 class Cue(NamedTuple):
@@ -19,8 +20,8 @@ class Cue(NamedTuple):
 
 
 def cue(kind: Kind, slot: str, weight: float, about: float | None, *said: str) -> Cue:
-    """A cue of several ways of speaking."""
-    return Cue(kind, slot, weight, about, re.compile("|".join(said)))
+    """A cue of several ways of speaking; a ``.*`` between words is a gap (:func:`gaps.near`)."""
+    return Cue(kind, slot, weight, about, re.compile("|".join(map(near, said))))
 
 
 _cue = cue
@@ -42,7 +43,7 @@ CUES: tuple[Cue, ...] = (
          r"\bwhat(?:'s| is| does| do) (?:it|this|that|they|these) cost\b", r"\b(?:its|the) price\b",
     ),
     _cue("offer", "total", 1.9, 3.1,
-         r"^(?!.*\b(?:cart|orders?)\b).*\b(?:how much|what|price|costs?)\b.*"
+         r"^(?!.*\b(?:cart|orders?)\b).*\b(?:how much|what|price|costs?)\b.{0,100}"
          r"\b(?:together|altogether|in total|combined|in all)\b",
          r"\b(?:how much|what|price|costs?)\b.*\b\w+ (?:copies|pieces)\b"
          r"(?! (?:are|is|do you have|left|in stock|available))",

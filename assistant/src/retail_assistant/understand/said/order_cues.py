@@ -43,7 +43,7 @@ ORDER_CUES: tuple[Cue, ...] = (
         r"\b(?:total|cost|sum|much|price|altogether)\b.*\bcart\b", r"\bmy total\b", r"\bwhat do i owe\b",
     ),
     cue("orders", "address", 2.9, None,
-        rf"^(?!.*\bchange\b).*\b(?:which|what) address\b.*\b(?:(?:my|the) {PARCEL}|order|{ORDER_NUMBER})\b",
+        rf"^(?!.*\bchange\b).*\b(?:which|what) address\b.{{0,100}}\b(?:(?:my|the) {PARCEL}|order|{ORDER_NUMBER})\b",
         rf"\bwhere (?:is|are|does|do|did|will|was) (?:my|our) {PARCEL}\b.*\b(?:go|going|sent|shipped|delivered) to\b",
     ),
     cue("orders", "where", 2.3, None,

@@ -27,7 +27,7 @@ _THINGS = (
     r"(?:orders?|order history|history|address(?:es)?|points|cart|e-?mail|phone|purchases?|account|details|data|books)"
 )
 _PERSON = (
-    r"(?:u\d{3,}|(?:user|customer|shopper|client|member)(?: number| no\.?| id)? #?\w*\d\w*"
+    r"(?:u\d{3,}|(?:user|customer|shopper|client|member)(?: number| no\.?| id)? #?[^\W\d]*\d\w*"
     r"|(?:that|this|another|the other) (?:person|user|customer|shopper|client|guy|woman|man|member)"
     r"|(?:someone|somebody|anyone|anybody) else"
     r"|my (?:friend|neighbou?r|wife|husband|sister|brother|mother|father|boss|colleague|girlfriend|boyfriend"
@@ -35,7 +35,7 @@ _PERSON = (
 )
 _SHOW = (
     r"^(?!.*\b(?:can i|may i|could i|if i|i want to|gift|present)\b)"
-    r".*\b(?:show|tell|give|list|see|look up|find|what|what's|which|how many|where)\b.*"
+    r".*\b(?:show|tell|give|list|see|look up|find|what|what's|which|how many|where)\b.{0,100}"
 )
 _WHAT_I_HAD = (
     r"(?:\bi(?:'ve| have| had)? (?:\w+ )?(?:bought|ordered|purchased|read|liked)\b"
@@ -132,7 +132,7 @@ OWN_CUES: tuple[Cue, ...] = (
         r"\b(?:on (?:its|the|their) way|coming|outstanding|still open|pending)\b(?: to me| for me)?\W*$",
     ),
     cue("orders", "address", 2.9, None,
-        r"^(?!.*\b(?:change|update|wrong|edit|correct)\b).*\b(?:what|what's|which|show)\b.*\baddress\b.*"
+        r"^(?!.*\b(?:change|update|wrong|edit|correct)\b).*\b(?:what|what's|which|show)\b.{0,100}\baddress\b.{0,100}"
         r"\b(?:on|of|for) (?:my|the|that) (?:\w+ )?(?:order|parcel|package)\b",
     ),
     cue("orders", "can_return", 2.59, None,  # less than sure: without such an order the policies are asked
@@ -179,7 +179,7 @@ OWN_CUES: tuple[Cue, ...] = (
         r" (?:here|in (?:the|this) chat|with you)\b.{0,20}$",
     ),
     cue("social", "private", 4.2, None,
-        rf"{_SHOW}\b{_THINGS}\b.*\b(?:of|does|did|has) (?:the )?{_PERSON}\b",
+        rf"{_SHOW}\b{_THINGS}\b.{{0,100}}\b(?:of|does|did|has) (?:the )?{_PERSON}\b",
         rf"{_SHOW}\b{_THINGS} (?:that )?{_PERSON} has\b",
         rf"{_SHOW}\b{_PERSON}(?:'s|s')? (?:\w+ )?{_THINGS}\b",
         rf"\bwhat (?:did|does|has|have) {_PERSON} (?:\w+ )?(?:order|buy|ordered|bought|have)\b",
@@ -195,8 +195,8 @@ OWN_CUES: tuple[Cue, ...] = (
 AFTER_CART: tuple[tuple[re.Pattern[str], Kind, str], ...] = (
     (
         re.compile(
-            r"\b(?:together|altogether|in total|the total)\b.*\bhow much\b"
-            r"|\bhow much\b.*\b(?:together|altogether|in total)\b"
+            r"\b(?:together|altogether|in total|the total)\b.{0,100}\bhow much\b"
+            r"|\bhow much\b.{0,100}\b(?:together|altogether|in total)\b"
         ),
         "cart",
         "total",

@@ -18,9 +18,9 @@ class _Aspect(NamedTuple):
 _ASPECTS = (
     _Aspect(
         re.compile(
-            r"\b(?:send|give|ship|bring|mail|post)\b.*\bback\b|\breturn (?:it|them|this|that|the)\b|\bkeep it\b"
+            r"\b(?:send|give|ship|bring|mail|post)\b.{0,100}\bback\b|\breturn (?:it|them|this|that|the)\b|\bkeep it\b"
         ),
-        re.compile(r"\bold (?:one|copy|book)\b|\bcollect\w*|\bsen[dt]\b.*\bback\b|\breturn\w*|\bkeep\b"),
+        re.compile(r"\bold (?:one|copy|book)\b|\bcollect\w*|\bsen[dt]\b.{0,100}\bback\b|\breturn\w*|\bkeep\b"),
     ),
     _Aspect(
         re.compile(
@@ -42,7 +42,9 @@ _ASPECTS = (
         re.compile(r"\b(?:hours?|days?|weeks?|months?|years?)\b"),
     ),
     _Aspect(
-        re.compile(r"\bhow (?:quick|fast|soon|long)\w*\b.*\b(?:replac\w+|new (?:one|copy)|right (?:book|one|copy))"),
+        re.compile(
+            r"\bhow (?:quick|fast|soon|long)\w*\b.{0,100}\b(?:replac\w+|new (?:one|copy)|right (?:book|one|copy))"
+        ),
         re.compile(r"\b(?:express|days?|hours?|at once|same day)\b"),
     ),
     _Aspect(
@@ -50,7 +52,7 @@ _ASPECTS = (
         re.compile(r"\bexpress\b|\bat once\b|\bworking days?\b"),
     ),
     _Aspect(
-        re.compile(r"\brefund\w*\b.*\b(?:instead|rather)\b|\b(?:instead|rather)\b.*\brefund"),
+        re.compile(r"\brefund\w*\b.{0,100}\b(?:instead|rather)\b|\b(?:instead|rather)\b.{0,100}\brefund"),
         re.compile(r"\brefund\w*|\bmoney back\b"),
     ),
 )
