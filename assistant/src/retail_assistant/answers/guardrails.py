@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 import parbake as pb
 import parbake_semantic.guard
 from retail_assistant.live import LiveShop, fill_slots
+from retail_assistant.shop.opening import opening
 from retail_assistant.shop.shop_words import VOCABULARY
 
 tasks = pb.Registry()
@@ -16,7 +18,9 @@ UNGROUNDED = "ungrounded"
 """How the violation of a claim begins that no current source makes."""
 UNSUPPORTED = "unsupported"
 """How the violation of a sentence begins that says something else than the evidence from which it was worded."""
-_PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\+?\d[\d ()/-]{8,}\d")
+MOST_SAID, MOST_WORDED, MOST_TOLD = 20_000, 2_000, 20_000
+"""The most characters of a sentence, of one that a generator worded, and of what it was told; a policy has no more."""
+_PERSONAL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+\.\w+|\+?\d[\d ()/-]{8,}\d")
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -40,6 +44,8 @@ async def guardrails(
     What a generator worded was ``told`` its evidence, and is also held against that: each number with its subject, and
     whether the sentence affirms or denies.
     """
+    if len(sentence) > (MOST_WORDED if told else MOST_SAID) or sum(map(len, told)) > MOST_TOLD:
+        return Checked("", "too long to check")
     try:
         text = fill_slots(sentence, shop)
     except parbake_semantic.guard.UnfilledSlot as error:
@@ -53,7 +59,10 @@ async def guardrails(
         return Checked("", f"{UNGROUNDED} {first.kind}: {first.value}")
     if told:
         evidence = [fill_slots(one, shop) for one in told]
-        if fault := parbake_semantic.guard.unsupported(text, evidence, question, vocabulary=VOCABULARY):
+        fault = await asyncio.to_thread(
+            parbake_semantic.guard.unsupported, text, evidence, opening(question), vocabulary=VOCABULARY
+        )  # long evidence is read in a thread, so that nobody else waits for it
+        if fault:
             return Checked("", f"{UNSUPPORTED} {fault.fault}: {fault.what}".rstrip(": "))
     return Checked(text)
 

@@ -42,6 +42,7 @@ from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.hearing import Heard, hear
 from retail_assistant.understand.language import is_doubtful
+from retail_assistant.understand.parse import Parser
 from retail_assistant.understand.plain_words import bare, plain
 from retail_assistant.understand.said.concepts import names_any
 from retail_assistant.understand.said.social import is_hostile
@@ -53,6 +54,8 @@ TIMEOUT = "30s"
 MOST_RETRIES = 2
 HOSTILE_SURE = 0.6
 """The chance from which a question is answered although the message also tries to instruct the assistant."""
+AT_ONCE = 300
+"""Up to how many characters of a message are read within two milliseconds."""
 IN_ENGLISH = "Please ask me in English, or our support team."
 _WORTH = re.compile(r"\b(?:worth|voucher|missing|need|until|left to)\b")
 _FEARS = re.compile(
@@ -113,7 +116,7 @@ class Assistant:
         if said is None:
             said = await asyncio.to_thread(rereader.read, turn) if turn.history else NEW
         heard = await self._heard(turn.message)
-        asks = parser.read(heard.text, said, turn.page or "")
+        asks = await _read(parser, heard.text, said, turn.page or "")
         settled = await self._settled(turn, asks[-1], said)
         resting = await self._replies.begin()
         draft, retries = settled or await self._draft(turn, asks, said, heard), 0
@@ -262,6 +265,13 @@ class Assistant:
         except pb.NotMaterialized:
             return None
         return found
+
+
+async def _read(parser: Parser, text: str, said: Dialogue, page: str) -> list[Ask]:
+    """The questions of a message; a long one is read in a thread, so that nobody else waits for it."""
+    if len(text) <= AT_ONCE:
+        return parser.read(text, said, page)
+    return await asyncio.to_thread(parser.read, text, said, page)
 
 
 def cards(asins: Sequence[str], shop: LiveShop) -> tuple[Card, ...]:

@@ -7,12 +7,13 @@ from functools import cached_property
 import msgspec
 
 import parbake_semantic
+from retail_assistant.shop.opening import opening
 from retail_assistant.shop.shop_words import VETOES
 from retail_assistant.shop.voices import is_named
 
 
 class Turn(msgspec.Struct, frozen=True, dict=True):
-    """One message with what surrounds it.
+    """One message with what surrounds it. What the shopper wrote is kept as far as it is read (:func:`opening`).
 
     ``history`` holds (role, text), oldest first; ``page`` is a product; ``locale`` a language, such as ``en``;
     ``session`` names the conversation, if its client gave it a name. ``may_generate`` says whether a generator may be
@@ -26,6 +27,12 @@ class Turn(msgspec.Struct, frozen=True, dict=True):
     locale: str = "en"
     session: str = ""
     may_generate: bool = True
+
+    def __post_init__(self) -> None:
+        """Shorten every text of the shopper; replies stay whole, because a session is found by its last one."""
+        history = tuple((role, opening(text) if role == "user" else text) for role, text in self.history)
+        msgspec.structs.force_setattr(self, "message", opening(self.message))
+        msgspec.structs.force_setattr(self, "history", history)
 
     @cached_property
     def screened(self) -> parbake_semantic.Screened:

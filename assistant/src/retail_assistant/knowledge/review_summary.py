@@ -10,6 +10,7 @@ import msgspec
 
 import parbake_semantic.guard
 from retail_assistant.knowledge.shop_views import ReviewText
+from retail_assistant.shop.opening import opening
 
 _WORD = re.compile(r"[a-z']{4,}")
 _DULL = frozenset(
@@ -28,7 +29,10 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summarize(reviews: Sequence[ReviewText]) -> Summary:
-    """Quote two sentences of happy readers and one of unhappy readers, those with the most frequent words."""
+    """Quote two sentences of happy readers and one of unhappy readers, those with the most frequent words.
+
+    Of a long review only the opening is read.
+    """
     happy = [r.body for r in reviews if r.rating >= 4]  # noqa: PLR2004  # four and five stars
     unhappy = [r.body for r in reviews if r.rating <= 2]  # noqa: PLR2004  # one and two stars
     average = sum(r.rating for r in reviews) / len(reviews)
@@ -40,7 +44,7 @@ def _quote(bodies: Sequence[str], limit: int) -> tuple[str, ...]:
     pool = [
         s
         for body in bodies
-        for s in parbake_semantic.guard.sentences(parbake_semantic.guard.strip_instructions(body))
+        for s in parbake_semantic.guard.sentences(parbake_semantic.guard.strip_instructions(opening(body)))
         if len(s) <= MAX_SENTENCE
     ]
     weights = Counter(word for sentence in pool for word in set(_words(sentence)))

@@ -26,6 +26,7 @@ from retail_assistant.recs.features import (
 )
 from retail_assistant.recs.log import Floats, Ints
 from retail_assistant.recs.text_vectors import Rows
+from retail_assistant.shop.opening import opening
 
 PAGE = ("on_page", "page_series", "page_author", "page_genre", "page_format", "page_ahead", "page_near")
 ASKED = ("asked", "asked_near", "asked_genre", "asked_format", "asked_price")
@@ -60,7 +61,8 @@ NO_CONTEXT = Context()
 
 
 def read_context(table: ItemTable, page: str | None, words: str) -> Context:
-    """Read a request: its page by asin (an unknown product counts as no page), and its words."""
+    """Read a request: its page by asin (an unknown product counts as no page), and the opening of its words."""
+    words = opening(words)
     row = table.positions.get(page) if page else None
     if not words.strip():
         return Context(row)

@@ -22,6 +22,7 @@ from retail_assistant.knowledge.blocks import policy_blocks
 from retail_assistant.knowledge.embedding import query_embedding
 from retail_assistant.knowledge.retrieval import Hit, nearness, retrieval
 from retail_assistant.knowledge.shop_views import Policies
+from retail_assistant.shop.opening import opening
 from retail_assistant.understand.said.concepts import concepts
 
 tasks = pb.Registry()
@@ -134,6 +135,7 @@ async def policy_sections(
     bank: parbake_semantic.BankSnapshot = pb.Model(faq_bank),
     gate: Gate = pb.Model(answer_gate),
 ) -> Found:
-    """The policy sections that answer a question best."""
+    """The policy sections that answer a question best; of a long one only the opening is read."""
+    text = opening(text)
     ranked = _desks.of(bank, lambda: Desk(bank)).rank(text, vector, hits)
     return by_title(text, judged(text, stating_first(text, ranked), gate), {hit.block.id: hit.policy for hit in hits})
