@@ -18,11 +18,11 @@ PLACE = re.compile("Place the order for €")
 
 @pytest.fixture
 def shelf(server: Server) -> Server:
-    """Return the server without promotions, and with copies of two books in stock at €10 and €4.50."""
+    """Return the server without promotions, and with copies of two paperbacks in stock at €10 and €4.50."""
     for running in server.client.get("/shop/promotions").json()["promotions"]:
         server.client.delete(f"/shop/promotions/{running['id']}").raise_for_status()
     for asin, cents in ((BOOK, 1000), (OTHER, 450)):
-        server.put(f"/shop/products/{asin}", {"listed": True, "cents": cents, "quantity": 9})
+        server.put(f"/shop/products/{asin}", {"listed": True, "format": "paperback", "cents": cents, "quantity": 9})
     return server
 
 
@@ -61,10 +61,11 @@ def test_a_cart_is_reviewed_ordered_and_found_among_the_orders(
     become(page, shopper)
     shut(page)
     go(page, "Cart")
-    expect(page.locator("#total")).to_have_text("€14.50")
+    expect(page.locator(".summary")).to_contain_text("€3.90")
+    expect(page.locator("#total")).to_have_text("€18.40")
     looked("1-cart")
     page.get_by_role("button", name="Checkout").click()
-    expect(page.get_by_role("button", name=PLACE)).to_have_text("Place the order for €14.50")
+    expect(page.get_by_role("button", name=PLACE)).to_have_text("Place the order for €18.40")
     expect(page.locator("#distance")).to_contain_text("delivery is free")
     expect(page.locator(".checkout")).to_contain_text("it takes no payment")
     expect(page.get_by_role("list", name="Books in this order").locator("li")).to_have_count(2)
@@ -78,7 +79,7 @@ def test_a_cart_is_reviewed_ordered_and_found_among_the_orders(
     page.get_by_role("link", name="See your orders").click()
     expect(page.get_by_role("heading", name=f"Order {number[0]}")).to_be_visible()
     expect(page.locator(".order .state")).to_have_text("Placed")
-    expect(page.locator(".order footer")).to_contain_text("€14.50")
+    expect(page.locator(".order footer")).to_contain_text("€18.40 · Delivery €3.90")
     looked("4-orders")
 
 
@@ -115,11 +116,11 @@ def test_a_price_that_changed_is_shown_before_it_is_ordered(page: Page, shelf: S
     shelf.put(f"/shop/prices/{BOOK}", {"cents": 1250})
     page.get_by_role("button", name=PLACE).click()
     problem = page.get_by_role("alert")
-    expect(problem).to_have_text("The total was €10.00, and is €12.50 now. Nothing was ordered yet.")
+    expect(problem).to_have_text("The total was €13.90, and is €16.40 now. Nothing was ordered yet.")
     expect(problem).to_be_focused()
     assert stored(page, "orders/checkout-price")["orders"] == []
-    page.get_by_role("button", name="Place the order for €12.50").click()
-    expect(page.locator(".notice")).to_contain_text("1 book for €12.50")
+    page.get_by_role("button", name="Place the order for €16.40").click()
+    expect(page.locator(".notice")).to_contain_text("1 book for €16.40")
 
 
 def test_the_reduced_price_is_shown_and_ordered(page: Page, shelf: Server) -> None:
@@ -135,15 +136,15 @@ def test_the_reduced_price_is_shown_and_ordered(page: Page, shelf: Server) -> No
     expect(page.locator(".line-price")).to_contain_text("€12.00")
     expect(page.locator(".line-price")).to_contain_text("€6.00 each")
     expect(page.locator(".line .promotion")).to_contain_text("€6.00 each instead of €10.00")
-    expect(page.locator("#total")).to_have_text("€12.00")
+    expect(page.locator("#total")).to_have_text("€15.90")
     is_sound(page)
     page.get_by_role("button", name="Checkout").click()
     expect(page.get_by_role("list", name="Books in this order")).to_contain_text("€6.00 each (\u221240 %)")
     expect(page.locator(".checkout")).to_contain_text("The promotions that run now are taken off.")
     expect(page.locator(".checkout")).not_to_contain_text("list prices")
-    page.get_by_role("button", name="Place the order for €12.00").click()
-    expect(page.locator(".notice")).to_contain_text("2 books for €12.00")
-    assert stored(page, "orders/checkout-sale")["orders"][0]["cents"] == 1200
+    page.get_by_role("button", name="Place the order for €15.90").click()
+    expect(page.locator(".notice")).to_contain_text("2 books for €15.90")
+    assert stored(page, "orders/checkout-sale")["orders"][0]["cents"] == 1590
 
 
 def test_a_book_that_was_sold_out_is_named_and_can_be_taken_out(page: Page, shelf: Server) -> None:
@@ -164,7 +165,7 @@ def test_a_book_that_was_sold_out_is_named_and_can_be_taken_out(page: Page, shel
     page.get_by_role("button", name=f"Remove {title}").click()
     expect(page.locator(".line.is-gone")).to_have_count(0)
     page.get_by_role("button", name="Checkout").click()
-    page.get_by_role("button", name="Place the order for €4.50").click()
+    page.get_by_role("button", name="Place the order for €8.40").click()
     expect(page.locator(".notice h2")).to_contain_text("is placed")
 
 

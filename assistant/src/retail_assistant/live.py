@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import parbake_semantic.guard
-from retail_assistant.shop import complaints, finding, orders, prices, queries
+from retail_assistant.shop import bills, complaints, finding, orders, prices, queries
 from retail_assistant.shop.connections import PerThread, readers
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.finding import Conditions, Offer
@@ -96,8 +96,12 @@ class LiveRules:
         """The days within which a delivered order can be returned; ``None`` if no policy states them."""
         return orders.return_window(self._connections.get())
 
+    def delivery(self) -> bills.Terms:
+        """What delivery costs, and from when on it is free."""
+        return bills.delivery_terms(self._connections.get())
+
     def earned(self, cents: int) -> int:
-        """The points that an order of so many cents earns."""
+        """The points that books for so many cents earn."""
         return orders.earned(self._connections.get(), cents)
 
 

@@ -13,6 +13,8 @@ from retail_assistant.shop.connections import PerThread
 
 NOW = 1_790_000_000.0
 SHOPPER, OTHER = "u00003", "u00004"
+FEE = 390
+"""What the generated shop's policy lists for delivery, in cents."""
 PATH = f"/shop/carts/{SHOPPER}/checkout"
 TABLES = ("orders", "order_lines", "purchases", "inventory", "carts", "shoppers", "parbake_outbox", "written")
 
@@ -30,19 +32,20 @@ def ordered(desk):
 
 @pytest.fixture
 def asins(desk):
-    """Return two products on sale, at €10 and €4.50 without promotions, with five copies of each in stock."""
+    """Return two printed books on sale, at €10 and €4.50 without promotions, with five copies of each in stock."""
     desk.conn.execute("DELETE FROM promotions")
     rows = desk.conn.execute("SELECT asin FROM products WHERE listed = 1 ORDER BY asin LIMIT 2").fetchall()
     for (asin,), cents in zip(rows, (1000, 450), strict=True):
+        desk.conn.execute("UPDATE products SET format = 'paperback' WHERE asin = ?", (asin,))
         records.set_live(desk.conn, asin, cents=cents, quantity=5, now=NOW)
     return [asin for (asin,) in rows]
 
 
 @pytest.fixture
 def cart(desk, asins):
-    """Fill the shopper's cart with two copies of the first product and one of the second: €24.50."""
+    """Fill the shopper's cart with two copies of the first product and one of the second: €24.50, and delivery."""
     records.set_cart(desk.conn, SHOPPER, dict(zip(asins, (2, 1), strict=True)), now=NOW)
-    return 2450
+    return 2450 + FEE
 
 
 async def check_out(desk, total, *, path=PATH, **headers):
@@ -134,14 +137,14 @@ async def test_the_price_that_is_promised_is_charged(desk, asins, cart):
     first, second = summary["lines"]
     assert (first["product"]["promotion"]["price"], first["each"], first["price"]) == ("€6.00", "€6.00", "€12.00")
     assert (second["product"]["promotion"], second["each"], second["price"]) == (None, "€4.50", "€4.50")
-    assert (summary["total"], summary["delivery"]["missing"]) == ("€16.50", "€18.50")
+    assert (summary["books"], summary["total"], summary["delivery"]["missing"]) == ("€16.50", "€20.40", "€18.50")
     text, _ = await desk.ask("What is in my cart?", user=SHOPPER)
-    for said in ("(€12.00, €6.00 each with 40 % off €10.00)", "(€4.50)", "The total is €16.50.", "Another €18.50"):
+    for said in ("(€12.00, €6.00 each with 40 % off €10.00)", "(€4.50)", "the total is €20.40.", "Another €18.50"):
         assert said in text
     await refused(desk, cart, 409, "total_cents")
     assert (await check_out(desk, summary["cents"])).status_code == 201
     assert [line.cents for line in desk.shop.shoppers.orders(SHOPPER)[0].lines] == [600, 450]
-    assert desk.shop.shoppers.orders(SHOPPER)[0].cents == summary["cents"] == 1650
+    assert desk.shop.shoppers.orders(SHOPPER)[0].cents == summary["cents"] == 1650 + FEE
 
 
 async def test_a_promotion_that_ends_during_the_checkout_is_refused_with_both_totals(desk, asins, cart):
@@ -152,7 +155,7 @@ async def test_a_promotion_that_ends_during_the_checkout_is_refused_with_both_to
     total = (await desk.client.get(f"/shop/carts/{SHOPPER}/summary")).json()["cents"]
     records.delete_promotion(desk.conn, "sale", now=NOW)
     problem = await refused(desk, total, 409, "total_cents")
-    assert (problem["sent_cents"], problem["total_cents"]) == (1225, cart)
+    assert (problem["sent_cents"], problem["total_cents"]) == (1225 + FEE, cart)
 
 
 async def test_a_checkout_that_is_sent_again_with_its_key_orders_once(desk, cart, monkeypatch):
@@ -222,7 +225,7 @@ async def test_what_is_not_sold_any_more_is_listed_and_can_be_taken_out(desk, as
     path = f"/shop/carts/{SHOPPER}"
     summary = (await desk.client.get(f"{path}/summary")).json()
     assert [(line["asin"], line["quantity"]) for line in summary["gone"]] == [(asins[0], 2)]
-    assert (summary["cents"], summary["copies"]) == (450, 1)
+    assert (summary["cents"], summary["copies"]) == (450 + FEE, 1)
     summary = (await desk.client.put(f"{path}/lines/{asins[0]}", json={"quantity": 0})).json()
     assert summary["gone"] == []
     assert (await check_out(desk, summary["cents"])).status_code == 201
@@ -232,10 +235,10 @@ async def test_a_total_that_changed_is_refused_with_both(desk, asins, cart):
     """A price that changed after the client saw it is refused with both totals, and the present one is accepted."""
     records.set_price(desk.conn, asins[0], 1250, now=NOW)
     problem = await refused(desk, cart, 409, "total_cents")
-    assert (problem["sent_cents"], problem["total_cents"]) == (2450, 2950)
+    assert (problem["sent_cents"], problem["total_cents"]) == (cart, 2950 + FEE)
     assert problem["type"] == "urn:parbake:total-changed"
-    assert "2950" in problem["detail"]
-    assert "2450" in problem["detail"]
+    assert str(2950 + FEE) in problem["detail"]
+    assert str(cart) in problem["detail"]
     assert (await check_out(desk, problem["total_cents"])).status_code == 201
 
 
@@ -254,7 +257,7 @@ async def test_the_last_copy_is_sold_once(desk, asins):
     for shopper in (SHOPPER, OTHER):
         records.set_cart(desk.conn, shopper, {asins[0]: 1}, now=NOW)
     paths = [f"/shop/carts/{shopper}/checkout" for shopper in (SHOPPER, OTHER)]
-    answers = await asyncio.gather(*(check_out(desk, 1000, path=path) for path in paths))
+    answers = await asyncio.gather(*(check_out(desk, 1000 + FEE, path=path) for path in paths))
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     loser = (SHOPPER, OTHER)[[answer.status_code for answer in answers].index(409)]
     assert len(ordered(desk)) == 1

@@ -151,27 +151,35 @@ async def test_a_cart_is_filled_and_counted_as_the_chat_counts_it(desk):
     """Added copies are in the total, in what is missing to free delivery, and in the chat's own answer."""
     desk.conn.execute("DELETE FROM promotions")
     asin = desk.product().asin
+    desk.conn.execute("UPDATE products SET format = 'paperback' WHERE asin = ?", (asin,))
     records.set_live(desk.conn, asin, cents=1000, quantity=9, now=NOW)
     for _ in range(2):
         cart = (await desk.client.post(f"/shop/carts/{SHOPPER}/lines", json={"asin": asin, "quantity": 1})).json()
-    assert (cart["copies"], cart["total"], cart["lines"][0]["quantity"]) == (2, "€20.00", 2)
-    assert (cart["delivery"]["is_free"], cart["delivery"]["missing"]) == (False, "€15.00")
+    assert (cart["copies"], cart["books"], cart["lines"][0]["quantity"]) == (2, "€20.00", 2)
+    assert (cart["delivery"]["price"], cart["delivery"]["missing"], cart["total"]) == ("€3.90", "€15.00", "€23.90")
     assert await got(desk, f"/shop/carts/{SHOPPER}/summary") == cart
     text, _ = await desk.ask("What is in my cart?", user=SHOPPER)
     assert "€20.00" in text
     assert "€15.00" in text
     cart = (await desk.client.put(f"/shop/carts/{SHOPPER}/lines/{asin}", json={"quantity": 4})).json()
-    assert (cart["delivery"]["is_free"], cart["delivery"]["missing_cents"]) == (True, 0)
+    assert (cart["delivery"]["cents"], cart["delivery"]["missing_cents"]) == (0, 0)
     cart = (await desk.client.put(f"/shop/carts/{SHOPPER}/lines/{asin}", json={"quantity": 0})).json()
     assert (cart["lines"], cart["copies"]) == ([], 0)
 
 
+def _printed(desk):
+    """Return a printed book on sale."""
+    rows = desk.conn.execute("SELECT asin FROM products WHERE listed = 1 AND format <> 'digital' ORDER BY asin")
+    return rows.fetchone()[0]
+
+
 async def test_free_delivery_follows_its_policy(desk):
     """A changed policy changes what is missing to free delivery; without the policy the cart does not mention it."""
-    cents = (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["cents"]
+    records.set_cart(desk.conn, SHOPPER, {_printed(desk): 1}, now=NOW)
+    cents = (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["books_cents"]
     await desk.client.put("/shop/policies/shipping", json={"facts": {"free_over_eur": cents / 100}})
     exactly = (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["delivery"]
-    assert (exactly["is_free"], exactly["missing"]) == (False, "€0.01")
+    assert (exactly["cents"], exactly["missing"]) == (390, "€0.01")
     await desk.client.put("/shop/policies/shipping", json={"facts": {"free_over_eur": 50}})
     assert (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["delivery"]["free_over"] == "€50.00"
     records.delete_policy(desk.conn, "shipping", now=NOW)

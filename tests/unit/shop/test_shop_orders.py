@@ -12,6 +12,10 @@ MINE, OTHER = "u00001", "u00002"
 WRITTEN_BY_A_CHECKOUT = ("orders", "order_lines", "purchases", "inventory", "carts", "shoppers", "parbake_outbox")
 
 
+FEE = 390
+"""What the generated shop's policy lists for delivery, in cents."""
+
+
 @pytest.fixture
 def asins(shop):
     """Return two printed products on sale, without any promotion."""
@@ -259,7 +263,7 @@ def test_a_generated_shopper_has_the_points_that_the_policy_promises(shop):
     points_per_euro = queries.get_policy(shop, "loyalty").facts["points_per_eur"]
     for (shopper,) in shop.execute("SELECT id FROM shoppers").fetchall():
         kept = [o for o in orders.list_orders(shop, shopper, limit=10_000) if o.state not in ("cancelled", "returned")]
-        assert orders.get_points(shop, shopper) == sum(points_per_euro * (order.cents // 100) for order in kept)
+        assert orders.get_points(shop, shopper) == sum(points_per_euro * (order.books // 100) for order in kept)
 
 
 @pytest.fixture
@@ -268,7 +272,7 @@ def checked_out(shop, now, asins):
     for asin in asins:
         records.set_live(shop, asin, cents=1000, quantity=5, now=now)
     records.set_cart(shop, MINE, dict(zip(asins, (2, 1), strict=True)), now=now)
-    return orders.number_at(orders.check_out(shop, MINE, total_cents=3000, now=now))
+    return orders.number_at(orders.check_out(shop, MINE, total_cents=3000 + FEE, now=now))
 
 
 def purchases(conn):
@@ -295,7 +299,7 @@ def test_what_a_cancelled_checkout_bought_is_not_owned(shop, now, asins, bought,
 def test_of_two_checkouts_at_one_moment_the_other_stays_bought(shop, now, asins, checked_out):
     """A cancellation removes as many purchases of a product as its order has copies, not those of another order."""
     records.set_cart(shop, MINE, {asins[0]: 1}, now=now)
-    orders.check_out(shop, MINE, total_cents=1000, now=now)
+    orders.check_out(shop, MINE, total_cents=1000 + FEE, now=now)
     orders.cancel(shop, MINE, checked_out, now=now)
     assert [row[:3] for row in purchases(shop) if row[2] == now] == [(MINE, asins[0], now)]
 
@@ -337,7 +341,7 @@ def test_a_cancellation_takes_off_what_the_checkout_credited(shop, now, checked_
 def test_a_generated_order_takes_its_points_with_it(shop, now):
     """The cancellation of a generated order takes off the points that the shop was generated with for it."""
     number, shopper = shop.execute("SELECT number, shopper FROM orders WHERE state = 'placed'").fetchone()
-    before, cents = orders.get_points(shop, shopper), orders.get_order(shop, shopper, number).cents
+    before, cents = orders.get_points(shop, shopper), orders.get_order(shop, shopper, number).books
     orders.cancel(shop, shopper, number, now=now)
     assert orders.get_points(shop, shopper) == before - 2 * (cents // 100) < before
 
@@ -346,7 +350,7 @@ def test_a_cancelled_checkout_takes_no_more_points_than_there_are(shop, now, asi
     """Points that were spent meanwhile stay spent: the cancellation of a checked-out order leaves 0, and no debt."""
     records.set_live(shop, asins[0], cents=1000, quantity=5, now=now)
     records.set_cart(shop, MINE, {asins[0]: 1}, now=now)
-    position = orders.check_out(shop, MINE, total_cents=1000, now=now)
+    position = orders.check_out(shop, MINE, total_cents=1000 + FEE, now=now)
     shop.execute("UPDATE shoppers SET points = 1 WHERE id = ?", (MINE,))
     orders.cancel(shop, MINE, orders.number_at(position), now=now)
     assert orders.get_points(shop, MINE) == 0

@@ -21,11 +21,12 @@ from retail_assistant.answers.which_order import named_number
 from retail_assistant.live import LiveShop
 from retail_assistant.shop import orders as order_records
 from retail_assistant.shop import records
+from retail_assistant.shop.bills import DIGITAL
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.once import once_a_minute
-from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN, NEVER_RETURNED
+from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Pending, Verb
 from retail_assistant.understand.plain_words import number as number_of
@@ -178,7 +179,7 @@ class Actions:
             found = [o for o in _in_form_of(spoken, self._subjects.offers(subject)) if o.quantity]
             if found and subject.volume is None:
                 found = [o for o in found if o.product.volume == found[0].product.volume]
-            offers += sorted(found, key=lambda o: (o.product.format in NEVER_RETURNED, o.cents))[:1]
+            offers += sorted(found, key=lambda o: (o.product.format in DIGITAL, o.cents))[:1]
         left_out = _left_out(asked.ask.text)
         if left_out == set():
             return Draft(BY_NUMBER)

@@ -13,12 +13,13 @@ from retail_assistant.answers.past_orders import NO_ORDERS, SIGN_IN, PastOrders
 from retail_assistant.answers.phrases import count, day, joined, money, number, ordered, price, reduction, title
 from retail_assistant.answers.rules import rule_titled
 from retail_assistant.answers.subjects import Subjects
-from retail_assistant.answers.told_orders import OPEN, STATES, copies_of, head, of_day, tracked
+from retail_assistant.answers.told_orders import OPEN, STATES, copies_of, costs, head, of_day, tracked
 from retail_assistant.answers.which_order import chosen, named_number, with_subject
 from retail_assistant.live import LiveShop
 from retail_assistant.live_tasks import cart as live_cart
 from retail_assistant.live_tasks import orders as live_orders
 from retail_assistant.live_tasks import points as live_points
+from retail_assistant.shop.bills import FREE_OVER, Bill, bill, lines_of
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.orders import CAN_CANCEL, POINTS_PER_EURO, RETURN_WINDOW, SENT_BACK, NoReturn, Order
 from retail_assistant.shop.policies import Policy
@@ -31,8 +32,8 @@ VIP = "vip"
 """The segment of shoppers who have spent much."""
 VOUCHER_POINTS, VOUCHER_EUROS = "points_for_voucher", "voucher_eur"
 """Facts of policies: how many points make a voucher, and its euros."""
-FREE_OVER, FEE, STANDARD_DAYS = "free_over_eur", "standard_fee_eur", "standard_days"
-"""Facts of policies: over which total delivery is free, what it costs else, and how long it takes."""
+STANDARD_DAYS = "standard_days"
+"""The fact of a policy that states how long delivery takes."""
 _LISTED = 5
 
 
@@ -44,7 +45,7 @@ class Own:
         self._app, self._shop, self._past = app, shop, PastOrders(shop, Subjects(shop))
 
     async def cart(self, asked: Asked) -> Draft:
-        """The lines of the cart and its total, promotions taken off, and what is missing to free delivery."""
+        """The lines of the cart and its total, promotions taken off, with delivery and what is missing to free one."""
         if not asked.is_known:
             return Draft(SIGN_IN)
         lines = (await self._app.serve(live_cart, shopper=asked.shopper)).unwrap()
@@ -52,32 +53,23 @@ class Own:
         if not offers:
             return self._empty(asked)
         charged = self._shop.shoppers.charges(asked.shopper, lines, now=self._app.settings.clock.now())
-        total = sum(charged[o.asin].cents * lines[o.asin] for o in offers)
-        said = [f"Your cart has {_cart_lines(offers, lines, charged)}.", f"The total is {money(total)}."]
+        due = bill(lines_of(offers, lines, charged), self._shop.rules.delivery())
+        said = [f"Your cart has {_cart_lines(offers, lines, charged)}.", _due(due)]
         sources: tuple[str, ...] = ()
-        if free := self.free_over():
-            policy, least = free
+        if due.missing is not None and (policy := self._shop.rules.stating(FREE_OVER)):
             over = f"over \u20ac{{{{policy:{policy.id}.{FREE_OVER}}}}}"
             sources = (f"policy/{policy.id}",)
-            missing = missing_cents(total, least)
-            fee = f"Delivery costs \u20ac{{{{policy:{policy.id}.{FEE}}}}}. " if policy.number(FEE) is not None else ""
-            more = f"{fee}Another {money(missing)} and delivery is free ({over})."
-            said.append(more if missing else f"Delivery is free ({over}).")
+            more = f"Another {money(due.missing)} and delivery is free ({over})."
+            said.append(more if due.missing else f"Delivery is free ({over}).")
         return Draft(" ".join(said), sources=sources, asins=tuple(o.asin for o in offers[:_LISTED]))
 
     def _empty(self, asked: Asked) -> Draft:
         """Say that the cart is empty; whoever asks for the way to free delivery is told its rule."""
-        free = self.free_over() if asked.ask.slot("cart") == "free" else None
-        if free is None:
+        policy = self._shop.rules.stating(FREE_OVER) if asked.ask.slot("cart") == "free" else None
+        if policy is None or policy.number(FREE_OVER) is None:
             return Draft("Your cart is empty.")
-        rule = f"Delivery is free for orders over \u20ac{{{{policy:{free[0].id}.{FREE_OVER}}}}}."
-        return Draft(f"Your cart is empty. {rule}", sources=(f"policy/{free[0].id}",))
-
-    def free_over(self) -> tuple[Policy, int] | None:
-        """The policy that states over which total delivery is free, and that total in cents."""
-        policy = self._shop.rules.stating(FREE_OVER)
-        euros = policy.number(FREE_OVER) if policy else None
-        return (policy, round(euros * 100)) if policy and euros is not None else None
+        rule = f"Delivery is free for orders over \u20ac{{{{policy:{policy.id}.{FREE_OVER}}}}}."
+        return Draft(f"Your cart is empty. {rule}", sources=(f"policy/{policy.id}",))
 
     async def points(self, asked: Asked) -> Draft:
         """The loyalty points."""
@@ -165,7 +157,7 @@ class Own:
             return Draft(f"{head(order)} {state}. I do not see why; our support team can tell you more.", asins=asins)
         if slot == "paid":
             return Draft(
-                f"You paid {money(order.cents)} for order {number(order.number)}{of_day(order)}: {lines}.",
+                f"You paid {costs(order)} for order {number(order.number)}{of_day(order)}: {lines}.",
                 asins=asins,
             )
         if slot == "when":
@@ -186,7 +178,7 @@ class Own:
                 f"{left_out(order)}"
             )
             return self.no_return(order) or Draft(can, asins=asins, sources=sources)
-        text = f"{head(order)} {state}.{tracked(order)} It has {lines}, for {money(order.cents)}."
+        text = f"{head(order)} {state}.{tracked(order)} It has {lines}, for {costs(order)}."
         if slot == "arrive" and order.state in OPEN:
             return self._with_delivery(text, asins)
         return Draft(text, asins=asins)
@@ -199,7 +191,8 @@ class Own:
         policy = self._shop.rules.stating(POINTS_PER_EURO)
         if policy is None:
             return Draft("Our pages do not state what points an order brings.", asins=asins)
-        told = f"Order {said} of {money(order.cents)} brings {count(self._shop.rules.earned(order.cents), 'point')}"
+        books = f"with books for {money(order.books)}" if order.delivery else f"of {money(order.books)}"
+        told = f"Order {said} {books} brings {count(self._shop.rules.earned(order.books), 'point')}"
         per = f"{{{{policy:{policy.id}.{POINTS_PER_EURO}}}}} for every euro"
         return Draft(f"{told}: {per}.", asins=asins, sources=(f"policy/{policy.id}",))
 
@@ -257,9 +250,12 @@ def _in_vouchers(points: int, policy: Policy, earning: Policy | None) -> Draft:
     return Draft(f"{have}; {each - points % each} more make the next one.", sources=(f"policy/{policy.id}",))
 
 
-def missing_cents(total: int, least: int) -> int:
-    """What a cart lacks to free delivery, which begins over ``least``; 0 if nothing."""
-    return 0 if total > least else max(1, least - total)
+def _due(due: Bill) -> str:
+    """What a cart costs, with its delivery."""
+    if due.delivery:
+        parts = f"The books cost {money(due.books)} and delivery {money(due.delivery)}"
+        return f"{parts}, so the total is {money(due.total)}."
+    return f"The total is {money(due.total)}." + ("" if due.is_sent else " Digital editions need no delivery.")
 
 
 def no_order(named: str | None) -> Draft:

@@ -13,8 +13,9 @@ from retail_assistant.answers.phrases import count, day, during, listed, money, 
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.answers.told_orders import OPEN, STATES, head, lines_of, told
 from retail_assistant.live import LiveShop
+from retail_assistant.shop.bills import Line
 from retail_assistant.shop.finding import Offer
-from retail_assistant.shop.orders import RETURN_WINDOW, SENT_BACK, Line, Order
+from retail_assistant.shop.orders import RETURN_WINDOW, SENT_BACK, Order
 from retail_assistant.shop.queries import Product
 from retail_assistant.shop.schema import ORDER_STATES
 from retail_assistant.understand.ask import Subject

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from retail_assistant.shop.bills import Line
 from retail_assistant.shop.finding import Offer
-from retail_assistant.shop.orders import Line
 from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.names.volumes import LAST
 from retail_assistant.understand.wishes import Wishes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from retail_assistant.answers.phrases import day, joined, money, number, ordered
-from retail_assistant.shop.orders import Line, Order
+from retail_assistant.shop.bills import Line
+from retail_assistant.shop.orders import Order
 
 OPEN = frozenset({"placed", "packed", "shipped"})
 STATES = {
@@ -41,8 +42,13 @@ def tracked(order: Order) -> str:
 
 def told(order: Order) -> str:
     """An order with its state; on its way also with its tracking number."""
-    said = f"{head(order)} {STATES[order.state]}: {lines_of(order)}, for {money(order.cents)}."
+    said = f"{head(order)} {STATES[order.state]}: {lines_of(order)}, for {costs(order)}."
     return f"{said}{tracked(order)}" if order.state in OPEN else said
+
+
+def costs(order: Order) -> str:
+    """What an order cost, and how much of it was for delivery."""
+    return money(order.cents) + (f" ({money(order.delivery)} of it for delivery)" if order.delivery else "")
 
 
 def lines_of(order: Order) -> str:

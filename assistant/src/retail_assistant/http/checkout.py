@@ -39,7 +39,7 @@ class CheckoutRoutes:
         return [Route("POST", path, self.check_out, statuses=WRITTEN_NEW, headers=ONCE)]
 
     async def check_out(self, request: HttpRequest, *, body: CheckoutBody) -> JsonResponse[CheckedOut]:
-        """Order everything in a shopper's cart at the prices of its summary, and return the order's ``number``.
+        """Order everything in a shopper's cart at the total of its summary, and return the order's ``number``.
 
         Nothing is paid here. A cart that is empty (409), that holds something sold out (409) or not sold any more
         (404), or whose total is not ``total_cents`` (409, with both totals) is refused, and nothing is written.

@@ -10,8 +10,8 @@ import msgspec
 from parbake import Verdict
 from parbake.protocol.record import Lane
 from retail_assistant.knowledge.review_summary import Summary
+from retail_assistant.shop.bills import Line
 from retail_assistant.shop.complaints import OpenComplaints
-from retail_assistant.shop.orders import Line
 from retail_assistant.shop.policies import Fact, Policy, Section
 from retail_assistant.shop.queries import Product, Promotion
 
@@ -187,7 +187,10 @@ class OrderLine(Line, frozen=True, kw_only=True):
 
 
 class OrderReply(msgspec.Struct, kw_only=True):
-    """An order with its total, and what can be done with it. Times that nobody knows are 0."""
+    """An order with its total, of which ``delivery`` is a part, and what can be done with it.
+
+    Times that nobody knows are 0.
+    """
 
     number: str
     shopper: str
@@ -197,6 +200,8 @@ class OrderReply(msgspec.Struct, kw_only=True):
     changed_at: float
     lines: list[OrderLine]
     address: str
+    delivery_cents: int
+    delivery: str
     cents: int
     total: str
     can_cancel: bool
@@ -229,23 +234,32 @@ class SummaryLine(msgspec.Struct):
 
 
 class Delivery(msgspec.Struct):
-    """Over which total delivery is free, what is missing to it, and the ``fee`` below it if a policy states one."""
+    """What the delivery of a cart costs, and what its books lack to a free one.
 
-    is_free: bool
-    free_over_cents: int
-    free_over: str
-    missing_cents: int
-    missing: str
-    fee: str | None
+    Digital editions alone need none. What is ``null`` is stated by no policy, or does not matter then.
+    """
+
+    is_needed: bool
+    cents: int
+    price: str | None
+    free_over_cents: int | None
+    free_over: str | None
+    missing_cents: int | None
+    missing: str | None
 
 
 class CartSummary(msgspec.Struct):
-    """A cart with its total; ``gone`` is not sold any more. ``delivery`` is ``null`` if no policy makes it free."""
+    """A cart with what its books cost, their delivery, and the total that a checkout charges.
+
+    What is ``gone`` is not sold any more. ``delivery`` is ``null`` if no policy states anything of it.
+    """
 
     shopper: str
     lines: list[SummaryLine]
     gone: list[Held]
     copies: int
+    books_cents: int
+    books: str
+    delivery: Delivery | None
     cents: int
     total: str
-    delivery: Delivery | None

@@ -11,7 +11,6 @@ import msgspec
 import parbake as pb
 from parbake.http import HttpRequest, JsonResponse, Route, json_response
 from retail_assistant.answers.actions import MOST_COPIES
-from retail_assistant.answers.own import Own, missing_cents
 from retail_assistant.http.items import Items, order_reply, signed_in
 from retail_assistant.http.replies import (
     CartSummary,
@@ -28,7 +27,7 @@ from retail_assistant.http.replies import (
 )
 from retail_assistant.knowledge.knowledge_tasks import review_summaries
 from retail_assistant.live import LiveShop
-from retail_assistant.shop import finding, index, orders, prices, queries, records
+from retail_assistant.shop import bills, finding, index, orders, prices, queries, records
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import OutOfStock
 from retail_assistant.shop.finding import Conditions, Offer
@@ -38,8 +37,6 @@ from retail_assistant.shop.voices import ANONYMOUS
 Conn = sqlite3.Connection
 PAGE_SIZE, MOST_ON_A_PAGE = 24, 60
 MOST_FOUND = 500
-STANDARD_FEE = "standard_fee_eur"
-"""The fact of a policy that states what delivery costs."""
 Sort = Literal["featured", "title", "price", "price_desc", "newest"]
 _ORDERS_OF: dict[Sort, Callable[[Offer], Any]] = {
     "featured": lambda o: (not o.quantity, o.product.volume, o.product.line, o.product.format),
@@ -95,7 +92,7 @@ class StorefrontRoutes:
     def __init__(self, app: pb.App, shop: LiveShop, connections: PerThread) -> None:
         """Read what is live from ``shop`` and what is computed ahead from ``app``; ``connections`` write carts."""
         self._app, self._shop, self._connections = app, shop, connections
-        self._own, self._items = Own(app, shop), Items(app, shop)
+        self._items = Items(app, shop)
 
     def routes(self) -> list[Route]:
         """The routes, all for everybody; see :meth:`add_line` for the carts."""
@@ -163,8 +160,8 @@ class StorefrontRoutes:
     async def cart_summary(self, request: HttpRequest) -> JsonResponse[CartSummary]:
         """A shopper's cart with its total and what is missing to free delivery, as the assistant counts them.
 
-        ``each`` of a line is what the shopper pays for one copy: its price, less the best promotion that runs now. The
-        total is made of these, and it is what a checkout charges.
+        ``each`` of a line is what the shopper pays for one copy: its price, less the best promotion that runs now.
+        ``books`` is made of these. The total has delivery besides, and it is what a checkout charges.
         ``gone`` lists what is in the cart and not sold any more: it is not in the total, and hinders a checkout.
         """
         return json_response(await self._summary(signed_in(request)))
@@ -197,18 +194,21 @@ class StorefrontRoutes:
 
     async def _summary(self, user: str) -> CartSummary:
         now = self._app.settings.clock.now()
-        held, offers, charges = await self._connections.read(lambda conn: _cart(conn, user, now))
+        held, offers, charges, terms = await self._connections.read(lambda conn: _cart(conn, user, now))
         items = self._items.charged(offers, charges)
         lines = [self._line(item, charges[item.asin], held[item.asin].quantity) for item in items]
-        on_sale, total = {o.asin for o in offers}, sum(line.cents for line in lines)
+        on_sale = {o.asin for o in offers}
+        due = bills.bill(bills.lines_of(offers, {asin: held[asin].quantity for asin in on_sale}, charges), terms)
         return CartSummary(
             shopper=user,
             lines=lines,
             gone=[line for asin, line in held.items() if asin not in on_sale],
             copies=sum(line.quantity for line in lines),
-            cents=total,
-            total=self._shop.money(total),
-            delivery=self._delivery(total),
+            books_cents=due.books,
+            books=self._shop.money(due.books),
+            delivery=self._delivery(due, terms),
+            cents=due.total,
+            total=self._shop.money(due.total),
         )
 
     def _line(self, item: Item, charge: Charge, quantity: int) -> SummaryLine:
@@ -216,20 +216,20 @@ class StorefrontRoutes:
         each, price = self._shop.money(charge.cents), self._shop.money(cents)
         return SummaryLine(item, quantity, each, cents, price)
 
-    def _delivery(self, total: int) -> Delivery | None:
-        """Over which total delivery is free, and what is missing to it; ``None`` if no policy states it."""
-        free = self._own.free_over()
-        if free is None:
+    def _delivery(self, due: bills.Bill, terms: bills.Terms) -> Delivery | None:
+        """What the delivery of a cart costs, and what is missing to a free one; ``None`` if no policy states either."""
+        if terms == bills.Terms():
             return None
-        policy, least = free
-        fee, missing = policy.number(STANDARD_FEE), missing_cents(total, least)
+        free_over = None if due.missing is None else terms.free_over
+        is_stated = not due.is_sent or due.missing == 0 or terms.fee is not None
         return Delivery(
-            is_free=not missing,
-            free_over_cents=least,
-            free_over=self._shop.money(least),
-            missing_cents=missing,
-            missing=self._shop.money(missing),
-            fee=self._shop.money(round(fee * 100)) if fee is not None else None,
+            is_needed=due.is_sent,
+            cents=due.delivery,
+            price=self._shop.money(due.delivery) if is_stated else None,
+            free_over_cents=free_over,
+            free_over=None if free_over is None else self._shop.money(free_over),
+            missing_cents=due.missing,
+            missing=None if due.missing is None else self._shop.money(due.missing),
         )
 
     async def _reviews(self, asin: str) -> ReviewsInShort | None:
@@ -287,11 +287,12 @@ def _with_line(conn: Conn, asin: str) -> tuple[Offer, list[Offer]]:
     return offer, line
 
 
-def _cart(conn: Conn, user: str, now: float) -> tuple[dict[str, Held], list[Offer], dict[str, Charge]]:
-    """What a cart holds, the products on sale among that, and what the shopper pays for each of them."""
+def _cart(conn: Conn, user: str, now: float) -> tuple[dict[str, Held], list[Offer], dict[str, Charge], bills.Terms]:
+    """What a cart holds, the products on sale among that, what the shopper pays for each, and the terms of delivery."""
     rows = conn.execute(
         "SELECT asin, title, quantity FROM carts JOIN products USING (asin) WHERE shopper = ? ORDER BY asin", (user,)
     )
     held = {row[0]: Held(*row) for row in rows}
     offers = finding.find(conn, Conditions(asins=list(held), in_stock=False)) if held else []
-    return held, offers, prices.charges(conn, user, [offer.asin for offer in offers], now=now)
+    charged = prices.charges(conn, user, [offer.asin for offer in offers], now=now)
+    return held, offers, charged, bills.delivery_terms(conn)

@@ -17,6 +17,7 @@ import msgspec
 
 from parbake.adapters.sqlite import emit
 from retail_assistant.shop import checks
+from retail_assistant.shop.bills import Line, bill, delivery_terms
 from retail_assistant.shop.errors import (
     BadValue,
     EmptyCart,
@@ -35,14 +36,12 @@ CAN_CANCEL = frozenset({"placed"})
 """The states in which an order has not been packed."""
 CAN_RETURN = frozenset({"delivered"})
 SENT_BACK = frozenset({"returning", "returned"})
-NEVER_RETURNED = frozenset({"digital"})
-"""The formats that cannot be sent back, however short the time since they were bought."""
 RETURN_WINDOW = "window_days"
 """The fact of a policy that states for how many days a delivered order can be returned."""
 DAY_S = 86_400.0
 POINTS_PER_EURO = "points_per_eur"
 """The fact of a policy that states how many points a euro earns."""
-_ORDER = "SELECT number, shopper, placed_at, state, tracking, changed_at, address FROM orders"
+_ORDER = "SELECT number, shopper, placed_at, state, tracking, changed_at, address, delivery FROM orders"
 _LINES = (
     "SELECT l.number, l.asin, p.title, l.quantity, l.cents, p.format FROM order_lines l JOIN products p USING (asin)"
     " WHERE l.number IN (SELECT value FROM json_each(?)) ORDER BY l.asin"
@@ -54,21 +53,6 @@ _CART = (
 _TAKE_POINTS = "UPDATE shoppers SET points = max(0, points - (SELECT points FROM orders WHERE number = ?)) WHERE id = ?"
 
 
-class Line(msgspec.Struct, frozen=True):
-    """One product of an order; ``cents`` is what one copy cost."""
-
-    asin: str
-    title: str
-    quantity: int
-    cents: int
-    format: str = ""
-
-    @property
-    def can_return(self) -> bool:
-        """Whether it is of a format that can be sent back."""
-        return self.format not in NEVER_RETURNED
-
-
 class NoReturn(StrEnum):
     """Why an order cannot be returned."""
 
@@ -78,7 +62,10 @@ class NoReturn(StrEnum):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """An order of a shopper; ``changed_at`` is when it reached its state. Times that nobody knows are 0."""
+    """An order of a shopper; ``changed_at`` is when it reached its state. Times that nobody knows are 0.
+
+    ``delivery`` is what its delivery cost in cents: 0 if it was free, needed none, or an import did not know it.
+    """
 
     number: str
     shopper: str
@@ -88,11 +75,17 @@ class Order(msgspec.Struct, frozen=True):
     changed_at: float
     lines: tuple[Line, ...]
     address: str = ""
+    delivery: int = 0
+
+    @property
+    def books(self) -> int:
+        """What all lines cost together, without delivery."""
+        return sum(line.quantity * line.cents for line in self.lines)
 
     @property
     def cents(self) -> int:
-        """What all lines cost together, without delivery."""
-        return sum(line.quantity * line.cents for line in self.lines)
+        """What was charged, with delivery."""
+        return self.books + self.delivery
 
     @property
     def titles(self) -> list[str]:
@@ -192,7 +185,7 @@ def check_out(conn: sqlite3.Connection, shopper: str, *, total_cents: int, now: 
     Args:
         conn: The shop file.
         shopper: Whose cart it is.
-        total_cents: What the shopper was shown that the cart costs, promotions taken off, without delivery.
+        total_cents: What the shopper was shown that the cart costs, promotions taken off, with delivery.
         now: Epoch seconds.
 
     Returns:
@@ -208,11 +201,11 @@ def check_out(conn: sqlite3.Connection, shopper: str, *, total_cents: int, now: 
     moment = checks.moment(now, "now")
     with transaction(conn):
         lines = _present_lines(conn, shopper, moment)
-        total = sum(line.quantity * line.cents for line in lines)
-        if total != total_cents:
-            raise TotalChanged(total_cents, total)
-        points = earned(conn, total)
-        position = _place(conn, shopper, lines, points=points, now=moment)
+        due = bill(lines, delivery_terms(conn))
+        if due.total != total_cents:
+            raise TotalChanged(total_cents, due.total)
+        points = earned(conn, due.books)
+        position = _place(conn, shopper, lines, delivery=due.delivery, points=points, now=moment)
         for line in lines:
             sell(conn, shopper, line.asin, copies=line.quantity, cents=line.cents, now=moment)
         conn.execute("UPDATE shoppers SET points = points + ? WHERE id = ?", (points, shopper))
@@ -248,15 +241,18 @@ def _too_few(title: str, wanted: int, left: int) -> str:
     return f"the cart has {wanted} copies of {title}, and only {copies} can be bought now; take fewer"
 
 
-def _place(conn: sqlite3.Connection, shopper: str, lines: Sequence[Line], *, points: int, now: float) -> int:
+def _place(
+    conn: sqlite3.Connection, shopper: str, lines: Sequence[Line], *, delivery: int, points: int, now: float
+) -> int:
     """Store a new order with its outbox row, after whose position it is named; return that position."""
     position = _changed(conn, shopper, now)
     while conn.execute("SELECT 1 FROM orders WHERE number = ?", (number_at(position),)).fetchone():
         position = _changed(conn, shopper, now)  # an imported order has that number
     number = number_at(position)
     conn.execute(
-        "INSERT INTO orders (number, shopper, placed_at, state, points, changed_at) VALUES (?, ?, ?, 'placed', ?, ?)",
-        (number, shopper, now, points, now),
+        "INSERT INTO orders (number, shopper, placed_at, state, delivery, points, changed_at)"
+        " VALUES (?, ?, ?, 'placed', ?, ?, ?)",
+        (number, shopper, now, delivery, points, now),
     )
     rows = [(number, line.asin, line.quantity, line.cents) for line in lines]
     conn.executemany("INSERT INTO order_lines VALUES (?, ?, ?, ?)", rows)
@@ -264,7 +260,7 @@ def _place(conn: sqlite3.Connection, shopper: str, lines: Sequence[Line], *, poi
 
 
 def earned(conn: sqlite3.Connection, cents: int) -> int:
-    """The points that an order of so many cents earns, by the policy that states it; 0 if none does."""
+    """The points that books for so many cents earn, by the policy that states it; 0 if none does."""
     return max(0, int((_stated(conn, POINTS_PER_EURO) or 0) * (cents // 100)))
 
 
@@ -333,6 +329,6 @@ def _orders(conn: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> list[O
     for number, *line in conn.execute(_LINES, (numbers,)):
         lines[number].append(Line(*line))
     return [
-        Order(number, shopper, placed_at, state, tracking, changed_at, tuple(lines[number]), address)
-        for number, shopper, placed_at, state, tracking, changed_at, address in rows
+        Order(number, shopper, placed_at, state, tracking, changed_at, tuple(lines[number]), address, delivery)
+        for number, shopper, placed_at, state, tracking, changed_at, address, delivery in rows
     ]

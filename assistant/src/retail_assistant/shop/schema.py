@@ -15,7 +15,7 @@ from pathlib import Path
 from parbake.adapters.sqlite import OUTBOX_DDL
 from retail_assistant.shop.errors import NotAShop
 
-SCHEMA_VERSION = "7"
+SCHEMA_VERSION = "8"
 FORMATS = ("paperback", "hardcover", "digital")
 SEGMENTS = ("all", "new", "regular", "vip")
 ORDER_STATES = ("placed", "packed", "shipped", "delivered", "cancelled", "returning", "returned")
@@ -74,6 +74,7 @@ CREATE TABLE IF NOT EXISTS orders (
     state TEXT NOT NULL,
     tracking TEXT NOT NULL DEFAULT '',
     address TEXT NOT NULL DEFAULT '',
+    delivery INTEGER NOT NULL DEFAULT 0 CHECK (delivery >= 0),
     points INTEGER NOT NULL DEFAULT 0 CHECK (points >= 0),
     changed_at REAL NOT NULL
 );

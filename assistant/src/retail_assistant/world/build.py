@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from retail_assistant.shop import index, schema
+from retail_assistant.shop.bills import Line, bill, delivery_terms
 from retail_assistant.shop.errors import BadValue
 from retail_assistant.shop.policies import Policy, check_body
 from retail_assistant.world import draws
@@ -198,21 +199,24 @@ def _insert_orders(
     conn: sqlite3.Connection, orders: Iterable[OrderRow], ids: Sequence[str], asins: Sequence[str]
 ) -> None:
     """Number the orders on from the ones that are there, and credit the points of those that were kept."""
+    formats, terms = dict(conn.execute("SELECT asin, format FROM products")), delivery_terms(conn)
     (there,) = conn.execute("SELECT count(*) FROM orders").fetchone()
     points: Counter[str] = Counter()
     for number, order in enumerate(orders, 10_001 + there):
         name, shopper = f"A{number}", ids[order.who]
         is_kept = order.state not in ("cancelled", "returned")
-        earned = POINTS_PER_EURO * (sum(order.lines.values()) // 100) if is_kept else 0
+        lines = [Line(asins[item], "", 1, cents, formats[asins[item]]) for item, cents in order.lines.items()]
+        due = bill(lines, terms)
+        earned = POINTS_PER_EURO * (due.books // 100) if is_kept else 0
         points[shopper] += earned
         conn.execute(
-            "INSERT INTO orders (number, shopper, placed_at, state, tracking, points, changed_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (name, shopper, order.placed_at, order.state, order.tracking, earned, order.changed_at),
+            "INSERT INTO orders (number, shopper, placed_at, state, tracking, delivery, points, changed_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (name, shopper, order.placed_at, order.state, order.tracking, due.delivery, earned, order.changed_at),
         )
         conn.executemany(
             "INSERT INTO order_lines VALUES (?, ?, 1, ?)",
-            [(name, asins[item], cents) for item, cents in order.lines.items()],
+            [(name, line.asin, line.cents) for line in lines],
         )
     conn.executemany("UPDATE shoppers SET points = ? WHERE id = ?", [(n, shopper) for shopper, n in points.items()])
 

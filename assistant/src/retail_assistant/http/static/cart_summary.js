@@ -7,32 +7,33 @@ export function totals(found) {
   const { delivery } = found;
   const hasPromotion = found.lines.some((line) => line.product.promotion);
   return [
-    row(count(found.copies, "book"), found.total),
-    delivery && row("Delivery", delivery.is_free ? "Free" : (delivery.fee ?? "—")),
+    row(count(found.copies, "book"), found.books),
+    delivery && row("Delivery", costs(delivery)),
     make(
       "p",
       { class: "row total" },
-      make("span", {}, "Total of the books"),
+      make("span", {}, "Total"),
       make("span", { id: "total" }, found.total),
     ),
-    delivery && distance(found),
+    delivery && delivery.missing !== null && distance(found),
     hasPromotion && make("p", { class: "told" }, "The promotions that run now are taken off."),
   ].filter(Boolean);
 }
 
+const costs = ({ cents, is_needed, price }) => (!is_needed ? "Not needed" : cents ? price : price ? "Free" : "—");
 const row = (name, value) => make("p", { class: "row" }, make("span", {}, name), make("span", {}, value));
 
 function distance(found) {
   const { delivery } = found;
-  const text = delivery.is_free
-    ? `Delivery is free (over ${delivery.free_over}).`
-    : `Another ${delivery.missing} and delivery is free (over ${delivery.free_over}).`;
+  const text = delivery.missing_cents
+    ? `Another ${delivery.missing} and delivery is free (over ${delivery.free_over}).`
+    : `Delivery is free (over ${delivery.free_over}).`;
   return make(
     "div",
-    { class: `distance${delivery.is_free ? " is-free" : ""}` },
+    { class: `distance${delivery.missing_cents ? "" : " is-free"}` },
     make("progress", {
       max: delivery.free_over_cents,
-      value: Math.min(found.cents, delivery.free_over_cents),
+      value: Math.min(found.books_cents, delivery.free_over_cents),
       "aria-label": "Distance to free delivery",
     }),
     make("p", { id: "distance" }, text),

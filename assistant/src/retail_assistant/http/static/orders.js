@@ -105,6 +105,7 @@ function orderOf(order) {
         {},
         "Total ",
         make("strong", {}, order.total),
+        order.delivery_cents ? make("span", { class: "told" }, ` · Delivery ${order.delivery}`) : null,
         order.tracking ? make("span", { class: "told" }, ` · Tracking ${order.tracking}`) : null,
       ),
       make(

@@ -1,0 +1,93 @@
+"""What a cart or an order costs: its books at what the shopper pays for them, and their delivery as a policy lists it.
+
+The cart, the button that orders it, the order and the chat's replies all take their amounts from here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from retail_assistant.shop.finding import Offer
+from retail_assistant.shop.prices import Charge
+from retail_assistant.shop.queries import stating
+
+FREE_OVER, FEE = "free_over_eur", "standard_fee_eur"
+"""The facts of policies that state over which price of all books delivery is free, and what it costs else."""
+DIGITAL = frozenset({"digital"})
+"""The formats that come without a parcel: their delivery costs nothing, and they cannot be sent back."""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One product of a cart or an order; ``cents`` is what one copy costs."""
+
+    asin: str
+    title: str
+    quantity: int
+    cents: int
+    format: str = ""
+
+    @property
+    def can_return(self) -> bool:
+        """Whether it is of a format that can be sent back."""
+        return self.format not in DIGITAL
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What standard delivery costs, and over which price of all books it is free; ``None`` if no policy states it."""
+
+    fee: int | None = None
+    free_over: int | None = None
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """What some books cost together, and their delivery; in cents.
+
+    ``is_sent`` says whether a parcel comes, and ``missing`` what the books lack to free delivery: 0 if nothing, and
+    ``None`` if no parcel comes or no policy makes its delivery free.
+    """
+
+    books: int
+    delivery: int = 0
+    is_sent: bool = False
+    missing: int | None = None
+
+    @property
+    def total(self) -> int:
+        """What is charged."""
+        return self.books + self.delivery
+
+
+def bill(lines: Sequence[Line], terms: Terms) -> Bill:
+    """The bill of some lines by terms of delivery; digital editions alone need none."""
+    books = sum(line.quantity * line.cents for line in lines)
+    if all(line.format in DIGITAL for line in lines):
+        return Bill(books)
+    missing = None
+    if terms.free_over is not None:
+        missing = 0 if books > terms.free_over else max(1, terms.free_over - books)
+    return Bill(books, 0 if missing == 0 else terms.fee or 0, is_sent=True, missing=missing)
+
+
+def lines_of(offers: Iterable[Offer], quantities: Mapping[str, int], charged: Mapping[str, Charge]) -> list[Line]:
+    """The lines of a cart.
+
+    Args:
+        offers: The products in it that are on sale.
+        quantities: How many copies it holds, by asin.
+        charged: What the shopper pays for a copy, by asin.
+    """
+    return [Line(o.asin, o.product.title, quantities[o.asin], charged[o.asin].cents, o.product.format) for o in offers]
+
+
+def delivery_terms(conn: sqlite3.Connection) -> Terms:
+    """The terms of delivery that the policies list now."""
+    return Terms(_cents(conn, FEE), _cents(conn, FREE_OVER))
+
+
+def _cents(conn: sqlite3.Connection, fact: str) -> int | None:
+    policy = stating(conn, fact)
+    euros = policy.number(fact) if policy else None
+    return None if euros is None else round(euros * 100)
