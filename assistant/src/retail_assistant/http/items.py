@@ -63,7 +63,8 @@ class Items:
 
 def order_reply(order: orders.Order, shop: LiveShop, *, window_days: float | None, now: float) -> OrderReply:
     """An order with its lines, its total in words, and what can be done with it, by the policy's days for returns."""
-    members = msgspec.structs.asdict(order) | {"delivery": shop.money(order.delivery)}
+    members = msgspec.structs.asdict(order)
+    members["delivery"] = shop.money(order.delivery)
     members["lines"] = [OrderLine(**msgspec.structs.asdict(each), price=shop.money(each.cents)) for each in order.lines]
     return OrderReply(
         **members,
