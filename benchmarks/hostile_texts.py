@@ -14,6 +14,7 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from multiprocessing.synchronize import Event
 from random import Random
 
@@ -65,13 +66,11 @@ def probe(address: str, ended: Event, found: multiprocessing.Queue[list[float]])
     found.put(took)
 
 
-def send(address: str, texts: int, seed: int) -> list[tuple[float, str]]:
-    """Send so many texts, one after the other; how long each took, in seconds, and what it was."""
+def send(address: str, texts: Sequence[tuple[str, Conversation]]) -> list[tuple[float, str]]:
+    """Send texts, one after the other; how long each took, in seconds, and what it was."""
     took: list[tuple[float, str]] = []
     with contextlib.closing(Client(address)) as client:
-        while not client.get("/readyz"):
-            time.sleep(0.1)
-        for (name, messages), _ in zip(conversations(Random(seed)), range(texts), strict=False):
+        for name, messages in texts:
             body = {"messages": messages, "user": "u00012"}
             began = time.perf_counter()
             client.send("POST", PATH, body)
@@ -79,14 +78,17 @@ def send(address: str, texts: int, seed: int) -> list[tuple[float, str]]:
     return took
 
 
-def measure(address: str, texts: int, seed: int) -> tuple[list[tuple[float, str]], list[float]]:
+def measure(address: str, texts: Sequence[tuple[str, Conversation]]) -> tuple[list[tuple[float, str]], list[float]]:
     """Send the texts while another process probes; how long each text and each probe took."""
+    with contextlib.closing(Client(address)) as client:
+        while not client.get("/readyz"):
+            time.sleep(0.1)
     start = multiprocessing.get_context("spawn")
     ended, found = start.Event(), start.Queue()
     prober = start.Process(target=probe, args=(address, ended, found))
     prober.start()
     try:
-        took = send(address, texts, seed)
+        took = send(address, texts)
     finally:
         ended.set()
         waited = found.get(timeout=60)
@@ -106,8 +108,9 @@ def main() -> None:
         if home is None:
             home = stack.enter_context(tempfile.TemporaryDirectory())
             prepare(home)
+        texts = list(islice(conversations(Random(options.seed)), options.texts))
         _, address = stack.enter_context(serving(home))
-        took, waited = measure(address, options.texts, options.seed)
+        took, waited = measure(address, texts)
     _report(took, waited)
 
 
