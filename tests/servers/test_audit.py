@@ -56,8 +56,9 @@ source = SqliteSource(HERE / "facts.sqlite", families=["fact"], views=[Facts])
 app = pb.App(tasks, store=f"lmdb://{HERE}/store", sources=[source])
 '''
 WRITER = '''
-"""Commits a version with its outbox row; any server's readiness drains the outbox."""
+"""Commits a version, and has its event acknowledged by one of the servers."""
 import contextlib
+import json
 import sqlite3
 import urllib.request
 
@@ -73,8 +74,11 @@ def write(n):
     with contextlib.closing(sqlite3.connect("facts.sqlite")) as connection, connection:
         connection.execute("UPDATE fact SET version = ? WHERE name = 'a'", (n + 1,))
         emit(connection, "fact/a", "fact.changed")
-    with urllib.request.urlopen(ports.urls[n % 2] + "/readyz") as answer:
-        assert answer.status == 200
+    event = {"specversion": "1.0", "id": str(n), "source": "test", "type": "fact.changed", "subject": "fact/a"}
+    head = {"content-type": "application/cloudevents+json"}
+    url = ports.urls[n % 2] + "/v1/events"
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(event).encode(), head)) as answer:
+        assert answer.status == 202
     return Expectation(task=ports.task, key="a", at_least=n + 1, path="version")
 '''
 
