@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, cast
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -13,7 +13,6 @@ from parbake.app.application import App
 from parbake.cli.support.load_app import AppName, load, once
 from parbake.cli.support.output import print_table
 from parbake.errors import ParbakeError
-from parbake.ports.sources import EventSource, Topic
 from parbake.process.threads import aside
 from parbake.tasks.families import minded
 from parbake.tasks.task_types import Stored
@@ -83,8 +82,7 @@ async def _asked(app: App) -> list[Finding]:
     return found
 
 
-def _ask(source: EventSource | Topic) -> None:
+def _ask(source: Any) -> None:
     """Ask a source for its extent, or a topic for that of each of its partitions; blocking."""
-    parts = cast("Topic", source).parts() if hasattr(source, "parts") else [source]
-    for part in parts:
+    for part in source.parts() if hasattr(source, "parts") else (source,):
         part.extent()
