@@ -34,7 +34,7 @@ _OVERLOADED, _RELIEVED, _WEIGHT = 0.95, 0.7, 0.1
 _TARGET_S = 0.012
 """The delay of the event loop, in seconds, above which fewer requests are handled together."""
 _TICK_S = 0.01
-FIRST_LIMIT, _LEAST, _MOST = 16.0, 1.0, 4096.0
+FIRST_LIMIT, _LEAST, _MOST = 256.0, 1.0, 4096.0
 _SLOWLY = 0.1
 """By how much the limit grows in a tick at most while the server is overloaded."""
 _RETRY_S = ("1", "2", "3")
@@ -186,7 +186,9 @@ class Intake:
         now = perf_counter()
         self._delay_s = max(0.0, now - (self._next_tick or now))
         self._next_tick = None
-        if self._delay_s > _TARGET_S:
+        if not self._is_overloaded:  # a burst is no overload, and a request that waits for something else loads nothing
+            self._limit = max(self._limit, FIRST_LIMIT)
+        elif self._delay_s > _TARGET_S:
             self._limit = max(_LEAST, self._limit * max(0.5, _TARGET_S / self._delay_s))
         self._limit_at_tick = self._limit
         is_busy = self._was_late or bool(self._waiting) or self._delay_s > _IDLE_S
