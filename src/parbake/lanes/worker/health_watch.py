@@ -19,6 +19,8 @@ _LOOK_S = 1.0
 _ENDINGS = {kind.ends: name for name, kind in KINDS.items() if kind.ends}
 _BY_OTHERS = {"worker_silent", "quarantined"}
 """Conditions that another part alerts the owners of: once for all servers."""
+_USUAL_AT_START = {"not_built", "worker_silent"}
+"""What a server that starts before its worker finds; it is no news yet."""
 _log = logging.getLogger("parbake.health")
 
 
@@ -51,6 +53,7 @@ class HealthWatch:
 
     async def check(self) -> None:
         """Look once, and tell what has changed."""
+        is_start = self.seen is None
         self.seen = await self._conditions.look()
         found = {condition.name: condition for condition in self.seen.conditions}
         self._counters.degraded = tuple(found)
@@ -58,7 +61,8 @@ class HealthWatch:
         ended = [condition for name, condition in self._known.items() if name not in found]
         self._known = found
         for condition in begun:
-            _log.warning("degraded: %s", condition.message)
+            is_usual = is_start and condition.kind in _USUAL_AT_START
+            _log.log(logging.INFO if is_usual else logging.WARNING, "degraded: %s", condition.message)
             await self._alert(condition.kind, condition, condition.message)
         for condition in ended:
             _log.warning("over: %s of %s", condition.kind, condition.about)
