@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from _http_load import answer_of
+
 ANSWERED, SHED = 200, 503
 
 
@@ -72,14 +74,12 @@ class Flood:
         reader, writer = self._free.pop() if self._free else await asyncio.open_connection("127.0.0.1", self._port)
         try:
             writer.write(raw)
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            body = await reader.readexactly(length)
+            found = await answer_of(reader)
         except BaseException:
             writer.close()
             raise
         self._free.append((reader, writer))
-        return int(head[9:12]), body
+        return found
 
 
 async def probe(port: int, path: str, every_s: float, took: list[float]) -> None:

@@ -7,9 +7,24 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 
 CONNECTIONS = 4
 Body = Callable[[int], object]
+
+
+def posted(path: str, body: object) -> bytes:
+    """The bytes of a request that posts JSON."""
+    raw = json.dumps(body).encode()
+    names = f"host: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(raw)}"
+    return f"POST {path} HTTP/1.1\r\n{names}\r\n\r\n".encode() + raw
+
+
+async def answer_of(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """The status and the body of one answer."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return int(head[9:12]), await reader.readexactly(length)
 
 
 class Client:
@@ -26,17 +41,13 @@ class Client:
 
     async def post(self, path: str, body: object) -> float:
         """Send and read one answer; the seconds it took. An answer that is not 200 ends the benchmark."""
-        raw = json.dumps(body).encode()
-        names = f"host: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(raw)}"
-        head = f"POST {path} HTTP/1.1\r\n{names}\r\n\r\n"
+        raw = posted(path, body)
         before = time.perf_counter()
-        self._writer.write(head.encode() + raw)
-        answer = await self._reader.readuntil(b"\r\n\r\n")
-        length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        content = await self._reader.readexactly(length)
+        self._writer.write(raw)
+        status, content = await answer_of(self._reader)
         took = time.perf_counter() - before
-        if not answer.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"{path} answered {answer.splitlines()[0]!r}: {content[:300]!r}")
+        if status != HTTPStatus.OK:
+            raise SystemExit(f"{path} answered {status}: {content[:300]!r}")
         return took
 
     def close(self) -> None:

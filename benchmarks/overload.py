@@ -24,6 +24,7 @@ from pathlib import Path
 
 import httpx
 from _flood import Flood, Flooded, probe
+from _http_load import posted
 from _report import Goal, percentile, report
 from _shop import prepare, serving
 
@@ -41,9 +42,7 @@ Rows = list[tuple[object, ...]]
 def chat(number: int) -> bytes:
     """The bytes of a request with one question; each question is asked by another shopper."""
     messages = [{"role": "user", "content": QUESTIONS[number % len(QUESTIONS)]}]
-    body = json.dumps({"messages": messages, "user": f"u{number % 2000:05d}"}).encode()
-    head = f"POST {CHATS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    return posted(CHATS, {"messages": messages, "user": f"u{number % 2000:05d}"})
 
 
 def is_reply(body: bytes) -> bool:
@@ -122,9 +121,7 @@ def chats(port: int, seconds: float, rows: Rows, goals: list[Goal]) -> None:
 
 def serve_raw(number: int) -> bytes:
     """The bytes of a request for one stored key."""
-    body = json.dumps({"key": f"s{number % 100}"}).encode()
-    head = "POST /v1/serve/titles HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    return posted("/v1/serve/titles", {"key": f"s{number % 100}"})
 
 
 async def crowd(port: int, clients: int, seconds: float) -> tuple[Flooded, list[float]]:

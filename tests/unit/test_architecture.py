@@ -18,7 +18,7 @@ import parbake as pb
 PACKAGES = ("parbake", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic")
 PUBLIC = re.compile(
     r"(parbake\.(errors|http|testing|ports\.\w+|adapters\.[a-z]\w*|stores\.[a-z]\w*|tasks\.(contract|gates|task_types)"
-    r"|lanes\.worker\.worker_watch|protocol\.(record|cause))"
+    r"|protocol\.(record|cause))"
     r"|parbake_llm\.(ports|generators)\.[a-z]\w*|parbake_semantic(\.guard|\.embedder|\.embedders\.[a-z]\w*)?"
     r"|parbake_planner\.(ledger\.(answers|answer_table)|breakeven)|parbake_llm|parbake_planner)(\.\w+)?$"
 )

@@ -209,3 +209,11 @@ async def test_a_misspelt_family_is_told_once(shop):
         "events of 'fcat' outdate nothing, because no task or source declares it: correct their tags"
     ]
     assert sorted(shop.heard.kinds()) == [("unknown_family", "shelves"), ("unknown_family", "words")]
+
+
+async def test_a_heartbeat_from_the_future_is_named_as_such(shop):
+    """A source whose heartbeat lies in the future is silent, and the sentence says why, without a negative time."""
+    await shop.store.beat("facts", shop.world.clock.now() + 600)
+    assert (await shop.check()).degraded == [
+        "source facts has a heartbeat from the future: whether values that depend on fact hold is unknown"
+    ]

@@ -112,8 +112,12 @@ async def test_a_busy_loop_is_noticed_and_forgotten(intake):
 
     hold()
     await until(lambda: min(patience) <= HASTY_S and intake._limit < FIRST_LIMIT)
+    waited = perf_counter() - 2 * HASTY_S
+    with pytest.raises(Overloaded):
+        await intake.enter(waited, stays)
     intake.leave(0.03)
     await until(lambda: intake._patience_s == PATIENT_S)
+    assert await intake.enter(perf_counter() - 2 * HASTY_S, stays), "a calm server lets the same wait pass"
 
 
 async def test_health_and_operators_do_not_wait():

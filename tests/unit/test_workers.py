@@ -133,7 +133,7 @@ async def test_owners_are_told_once_of_silence_and_once_of_its_end(floor, hands)
 
     async def look():
         for app in others:
-            await app.engine.worker_watch.check()
+            await app.engine.health.check()
 
     await look()
     assert floor.sink.alerts == []  # no worker has ever reported
@@ -210,7 +210,7 @@ async def test_a_server_that_starts_over_a_dead_worker_claims_no_worker(floor, h
     assert "parbake_workers 0.0" in render(floor.app.counters).decode()
     hands.advance(6)
     assert await floor.readyz() == (200, [], ["no worker has reported for 6s"])
-    await floor.app.engine.worker_watch.check()
+    await floor.app.engine.health.check()
     assert floor.sink.alerts == []  # owners get an alert only after the whole limit
 
 

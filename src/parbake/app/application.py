@@ -279,7 +279,7 @@ class App:
         that the first request does not have to.
         """
         engine = await self._start()
-        watches = (engine.watch.run(), engine.worker_watch.run(), engine.health.run(), engine.reporting.run())
+        watches = (engine.watch.run(), engine.health.run(), engine.reporting.run())
         added = (attended(start) for start in engine.on.server)
         async with beside(self._polling.run(), engine.warmup.run(warm), *watches, *added, *others):
             yield self

@@ -255,14 +255,18 @@ class Engine:
         conditions = Conditions(
             self.store,
             self.tasks.values(),
-            self.binder.heard,
             clock=settings.clock,
             counters=self.counters,
             workers=self.worker_watch,
-            silence_limit_s=settings.silence_limit_s,
+            silences=self.resolver.silences,
         )
         self.health = HealthWatch(
-            conditions, self.tasks, clock=settings.clock, counters=self.counters, notifier=self.notifier
+            conditions,
+            self.tasks,
+            clock=settings.clock,
+            counters=self.counters,
+            notifier=self.notifier,
+            workers=self.worker_watch,
         )
         self.readiness = Readiness(self.warmup, conditions, self.health, lacking=self.on.lacking)
 

@@ -39,8 +39,7 @@ def check(
         typer.echo(f"parbake: {error}", err=True)
         raise typer.Exit(2) from error
     found = list(_declared(application))
-    if not offline:
-        found += once(application, _asked(application))
+    found += once(application, _asked(application, offline=offline))
     if not found:
         typer.echo("nothing is wrong")
         return
@@ -67,9 +66,11 @@ def _declared(app: App) -> Iterator[Finding]:
         yield "warning", name, f"is off: {reason}"
 
 
-async def _asked(app: App) -> list[Finding]:
-    """What the store and the sources say."""
+async def _asked(app: App, *, offline: bool) -> list[Finding]:
+    """What the store and the sources say; nothing if they must not be asked."""
     found: list[Finding] = []
+    if offline:
+        return found
     try:
         await app.stamp()
     except ParbakeError as error:

@@ -155,10 +155,10 @@ class HttpApp:
         path = scope["path"]
         if root := scope.get("root_path", ""):  # mounted in another application under its path
             path = path.removeprefix(root) or "/"
+        since = began = time.perf_counter()
         if path in _UNCOUNTED or self._is_of_operator(scope):
-            await self._handle(method, path, scope, receive, send)
+            await self._handle(method, path, scope, receive, send, since=since)
             return
-        began = time.perf_counter()
         arrived = scope.get(ARRIVED, began)
         if not self._intake.lets_in(arrived, began):
             try:
@@ -169,7 +169,7 @@ class HttpApp:
                 return
             began = time.perf_counter()
         try:
-            await self._handle(method, path, scope, receive, send)
+            await self._handle(method, path, scope, receive, send, since=since)
         finally:
             self._intake.leave(time.perf_counter() - began)
 
@@ -182,8 +182,10 @@ class HttpApp:
         except ParbakeError:
             return False
 
-    async def _handle(self, method: str, path: str, scope: Message, receive: Receive, send: Send) -> None:
-        began, root = time.perf_counter(), scope.get("root_path", "")
+    async def _handle(
+        self, method: str, path: str, scope: Message, receive: Receive, send: Send, *, since: float
+    ) -> None:
+        root = scope.get("root_path", "")
         request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root)
         try:
             request.headers = headers = headers_of(scope["headers"])
@@ -204,7 +206,7 @@ class HttpApp:
         finally:
             leaving.end()
         if request.path not in _UNCOUNTED:
-            self.app.counters.requests.add(time.perf_counter() - began)
+            self.app.counters.requests.add(time.perf_counter() - since)
 
     async def _is_told_of_end(self, request: HttpRequest, scope: Message, send: Send) -> bool:
         """Answer a request that parbake's own server cancelled at its shutdown; ``False`` under any other server."""

@@ -95,8 +95,7 @@ class Intake:
         if self._waiting or now - arrived >= CONTENDED_S or not self._has_room():
             return False
         self._running += 1
-        if self._next_tick is None:
-            self._tick_soon(now)
+        self._tick_soon(now)
         return True
 
     async def enter(self, arrived: float, has_left: Callable[[], bool]) -> bool:
@@ -107,7 +106,7 @@ class Intake:
             has_left: Whether the client has closed the connection.
 
         Raises:
-            Overloaded: The request has waited for too long, or too many wait before it.
+            Overloaded: The request has waited for too long.
         """
         now = perf_counter()
         if now - arrived >= CONTENDED_S:
@@ -186,7 +185,7 @@ class Intake:
         now = perf_counter()
         self._delay_s = max(0.0, now - (self._next_tick or now))
         self._next_tick = None
-        if not self._is_overloaded:  # a burst is no overload, and a request that waits for something else loads nothing
+        if not self._is_overloaded:  # many requests may only wait for a model or a database, and keep the loop idle
             self._limit = max(self._limit, FIRST_LIMIT)
         elif self._delay_s > _TARGET_S:
             self._limit = max(_LEAST, self._limit * max(0.5, _TARGET_S / self._delay_s))
@@ -204,4 +203,3 @@ class Intake:
             self._tick_soon(now)
         else:
             self._busy = self._delay_s = 0.0
-            self._is_overloaded = False

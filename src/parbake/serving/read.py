@@ -13,6 +13,7 @@ from parbake.errors import ComputeFailed, NotMaterialized
 from parbake.ports.clock import Clock
 from parbake.ports.observers import Observers, tell
 from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots
+from parbake.ports.sources import EventSource, Topic
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.protocol.acks import NO_ACKS, Acks, joined
@@ -228,12 +229,20 @@ class Resolver:
         return doubted(judgement, *found, tolerated_s)
 
     def silent(self, heartbeats: Mapping[str, float], now: float) -> dict[str, float]:
-        """The families whose source has had no heartbeat within the limit, with the seconds since the last one."""
-        found: dict[str, float] = {}
+        """The families whose source is silent, with the seconds since it was heard."""
+        silences = self.silences(heartbeats, now)
+        return {name: silence_s for source, silence_s in silences for name in source.families} if silences else {}
+
+    def silences(self, heartbeats: Mapping[str, float], now: float) -> list[tuple[EventSource | Topic, float]]:
+        """The sources without a heartbeat within the limit, each with the seconds since it was heard.
+
+        A heartbeat from the future says nothing about the present: the silence counts as endless.
+        """
+        found: list[tuple[EventSource | Topic, float]] = []
         for source in self._sources:
             silence_s = now - heartbeats.get(source.name, 0.0)
-            if abs(silence_s) > self._silence_limit_s:  # a heartbeat from the future says nothing about the present
-                found.update(dict.fromkeys(source.families, silence_s if silence_s > 0 else float("inf")))
+            if abs(silence_s) > self._silence_limit_s:
+                found.append((source, silence_s if silence_s > 0 else float("inf")))
         return found
 
     async def _from_record(

@@ -6,13 +6,14 @@ although most tasks can still be served.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from math import isinf
 from typing import Literal
 
 import msgspec
 
 from parbake.errors import StoreError
-from parbake.lanes.worker.worker_watch import WorkerWatch
+from parbake.lanes.worker.worker_watch import WorkerState, WorkerWatch
 from parbake.ports.clock import Clock
 from parbake.ports.records import Lookup
 from parbake.ports.sources import EventSource, Topic
@@ -48,10 +49,11 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Sighting(msgspec.Struct, frozen=True):
-    """One look: the conditions, and the control record unless the store is silent."""
+    """One look: the conditions; unless the store is silent, also its control record and the state of the workers."""
 
     conditions: tuple[Condition, ...]
     control: Control | None = None
+    workers: WorkerState | None = None
 
 
 class Conditions:
@@ -61,33 +63,31 @@ class Conditions:
         self,
         store: Store,
         bound_tasks: Iterable[BoundTask],
-        sources: Iterable[EventSource | Topic],
         *,
         clock: Clock,
         counters: Counters,
         workers: WorkerWatch,
-        silence_limit_s: float,
+        silences: Callable[[Mapping[str, float], float], Iterable[tuple[EventSource | Topic, float]]],
     ) -> None:
-        """Look at nothing yet; a source that was not heard for ``silence_limit_s`` is silent."""
+        """Look at nothing yet; see :meth:`parbake.serving.read.Resolver.silences` for ``silences``."""
         self._store = store
         self._bound_tasks = [bound for bound in bound_tasks if not bound.off]
-        self._sources = tuple(sources)
         self._clock = clock
         self._counters = counters
         self._workers = workers
-        self._silence_limit_s = silence_limit_s
+        self._silences = silences
 
     async def look(self) -> Sighting:
         """Return all conditions as they are now."""
         try:
             lookup = await self._store.look_again(_NOTHING)
-            trouble = "" if self._workers.setting == "none" else (await self._workers.look()).trouble
+            workers = None if self._workers.setting == "none" else await self._workers.look()
         except StoreError as error:
             return Sighting((self._of_all("store_silent", "store", f"the store does not answer: {one_line(error)}"),))
         found = [*self._in_store(lookup), *self._silent(lookup)]
-        if trouble:
-            found.append(self._worker(trouble))
-        return Sighting(tuple(found), lookup.control)
+        if workers is not None and workers.trouble:
+            found.append(self._worker(workers.trouble))
+        return Sighting(tuple(found), lookup.control, workers)
 
     def _in_store(self, lookup: Lookup) -> Iterator[Condition]:
         control = lookup.control
@@ -116,14 +116,12 @@ class Conditions:
         return Condition("not_built", bound.name, message, (bound.name, *readers))
 
     def _silent(self, lookup: Lookup) -> Iterator[Condition]:
-        now = self._clock.now()
-        for source in self._sources:
-            heard_at = lookup.heartbeats.get(source.name)
-            if heard_at is not None and abs(now - heard_at) <= self._silence_limit_s:
-                continue
+        for source, silence_s in self._silences(lookup.heartbeats, self._clock.now()):
             since = (
-                "was never read to its end" if heard_at is None else f"was last heard {humanize(now - heard_at)} ago"
+                "has a heartbeat from the future" if isinf(silence_s) else f"was last heard {humanize(silence_s)} ago"
             )
+            if source.name not in lookup.heartbeats:
+                since = "was never read to its end"
             families = ", ".join(sorted(source.families))
             message = f"source {source.name} {since}: whether values that depend on {families} hold is unknown"
             yield Condition("source_silent", source.name, message, self._fenced_by(source.families))

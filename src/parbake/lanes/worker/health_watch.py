@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from parbake.lanes.worker.conditions import Condition, Conditions, Sighting
 from parbake.lanes.worker.notifier import Notifier
+from parbake.lanes.worker.worker_watch import WorkerWatch
 from parbake.ports.alerts import KINDS, Alert
 from parbake.ports.clock import Clock
 from parbake.process.counters import Counters
@@ -20,7 +21,7 @@ _ENDINGS = {kind.ends: name for name, kind in KINDS.items() if kind.ends}
 _BY_OTHERS = {"worker_silent", "quarantined"}
 """Conditions that another part alerts the owners of: once for all servers."""
 _USUAL_AT_START = {"not_built", "worker_silent"}
-"""What a server that starts before its worker finds; it is no news yet."""
+"""Conditions that a server always finds if it starts before its worker. They are logged, but not as warnings."""
 _log = logging.getLogger("parbake.health")
 
 
@@ -35,13 +36,15 @@ class HealthWatch:
         clock: Clock,
         counters: Counters,
         notifier: Notifier,
+        workers: WorkerWatch,
     ) -> None:
-        """Alert the owners of ``bound_tasks``, which are given by name."""
+        """Alert the owners of ``bound_tasks``, which are given by name; ``workers`` alerts about the workers."""
         self._conditions = conditions
         self._bound_tasks = bound_tasks
         self._clock = clock
         self._counters = counters
         self._notifier = notifier
+        self._workers = workers
         self._control: Control | None = None
         self._known: dict[tuple[str, str], Condition] = {}
         self.seen: Sighting | None = None
@@ -68,6 +71,8 @@ class HealthWatch:
             _log.warning("over: %s of %s", condition.kind, condition.about)
             await self._alert(_ENDINGS.get(condition.kind, ""), condition, f"over: {condition.message}")
         await self._look_for_loss(self.seen.control)
+        if self.seen.workers is not None:
+            await self._workers.tell(self.seen.workers)
 
     async def _alert(self, kind: str, condition: Condition, message: str) -> None:
         if kind in KINDS and condition.kind not in _BY_OTHERS:

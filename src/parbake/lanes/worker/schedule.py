@@ -127,7 +127,7 @@ class Schedule:
         why = one_line(error)
         _log.error("%s: run failed: %s", bound.name, why)
         _log.debug("%s: run failed", bound.name, exc_info=error)
-        kind = _FAILURES[isinstance(error, GateFailed)]
+        kind = "gate_failed" if isinstance(error, GateFailed) else "run_failed"
         await self._notifier.send(Alert(kind, bound.name, bound.contract.owner, why, self._clock.now()))
 
     async def run(self, promoted: Callable[[Run], Awaitable[None]]) -> None:

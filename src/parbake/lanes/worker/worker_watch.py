@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import Literal
 
@@ -15,14 +14,11 @@ from parbake.ports.clock import Clock
 from parbake.ports.named_values import NamedValue
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
-from parbake.process.loops import forever
 from parbake.values.duration import humanize
 
 WorkerSetting = Literal["expected", "none"]
-LOOK_S = 1.0
 _FIRST_LOOK_S = 5.0
 """The silence, in seconds, after which a server that has just started shows a worker as silent."""
-_log = logging.getLogger("parbake.workers")
 
 
 class WorkerState(msgspec.Struct, frozen=True):
@@ -86,9 +82,8 @@ class WorkerWatch:
         self._counters.worker_silence_s = state.silence_s
         return state
 
-    async def check(self) -> None:
-        """Look, and alert the owners if the state changed; one of several servers sends the alert."""
-        state = await self.look()
+    async def tell(self, state: WorkerState) -> None:
+        """Alert the owners if the state has changed; one of several servers sends the alert."""
         is_silent = state.is_silent
         is_news = is_silent or state.heard  # the state is unknown until a worker was heard, or missed for long enough
         if not is_news or await self._told.read() == is_silent or not await self._take_turn(is_silent=is_silent):
@@ -111,8 +106,3 @@ class WorkerWatch:
 
         await self._told.change(noted)
         return changed
-
-    async def run(self) -> None:
-        """Check until cancelled, unless the app is served without workers."""
-        if self.setting != "none":
-            await forever(self.check, LOOK_S, what="the look at the workers' reports", log=_log)
