@@ -1,6 +1,7 @@
 """``parbake check``: what a pipeline learns of an app before it is deployed."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 from tests.unit.commands import invoke
@@ -31,7 +32,7 @@ def checked(tmp_path, monkeypatch):
     """Return a function that writes the app's module and checks it; options become arguments."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    with sqlite3.connect(tmp_path / "desk.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / "desk.sqlite")) as connection:
         connection.execute(OUTBOX_DDL)
 
     def check(*words, fenced="article", extra="", place="desk.sqlite"):

@@ -33,11 +33,11 @@ def test_an_input_that_is_not_a_task_is_named(edge):
     assert caught.value.field == "other"
 
 
-def test_an_error_of_a_driver_is_the_store_error_that_clients_know():
+def test_an_error_of_a_driver_is_the_error_that_clients_know():
     """A class of a private module has no page that a client could look up."""
     document = problem(Broken("valkey://127.0.0.1: connection refused", field="store")).body
-    assert b'"type":"urn:parbake:store-error"' in document
-    assert b'"title":"Store unavailable"' in document
+    assert b'"type":"urn:parbake:store-unreachable"' in document
+    assert b'"title":"Store unreachable"' in document
 
 
 def test_an_unknown_scheme_is_answered_with_the_known_ones():

@@ -68,11 +68,11 @@ class ExecutorSuite(ABC):
             assert {served.unwrap().is_mapped for served in there} == {True}
 
     async def test_a_gate_sees_what_was_computed_elsewhere(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A NaN in one row keeps the whole generation from being promoted."""
+        """A NaN in one row keeps the whole generation of that task from being promoted."""
         monkeypatch.setenv(suite.BROKEN, "nan")
         with pytest.raises(GateFailed, match="1 of 2000 rows hold a NaN"):
             await app.materialize(suite.weights)
-        assert await app.ops.generation(suite.weights) == 0
+        assert await app.ops.generation(suite.rows) == 0
 
     async def test_an_error_comes_back_as_it_was(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         """If a task raises, the run fails with the task's own message and its name."""
