@@ -19,6 +19,8 @@ from parbake.testing import FileClock
 
 HERE = Path(__file__).parent
 APP = "app_under_test:app"
+KEY = "the-key-of-the-tests"
+"""The operators' key, which may act for any shopper."""
 ON_EVERY_STORE = [
     pytest.mark.parametrize(
         "store", ["lmdb", "valkey", pytest.param("dynamodb", marks=pytest.mark.slow)], indirect=True, scope="module"
@@ -73,7 +75,8 @@ class Server(Process):
         """Wait until it is ready, which takes a store in which every artifact is."""
         super().__init__(["serve", APP, "--port", "0"], environment)
         self.url = eventually(self._address)
-        self.client = httpx.Client(base_url=self.url, timeout=HANGS_S)
+        own = {"authorization": f"Bearer {KEY}"}
+        self.client = httpx.Client(base_url=self.url, timeout=HANGS_S, headers=own)
         eventually(self._is_ready)
 
     def _address(self) -> str | None:
@@ -147,6 +150,7 @@ class Cluster:
             "RETAIL_HOME": str(home),
             "TEST_CLOCK": str(home / "clock"),
             "LLM": "extractive",
+            "PARBAKE_TOKEN": KEY,
             **environment,
         }
         self._started: list[Process] = []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import openai
 import pytest
-from cluster import Server
+from cluster import KEY, Server
 
 MODEL = "retail-assistant"
 
@@ -14,7 +14,7 @@ MODEL = "retail-assistant"
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[openai.OpenAI]:
     """Yield the official client for the server."""
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0) as found:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=KEY, max_retries=0) as found:
         yield found
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cluster import KEY, Server
 from playwright.sync_api import Page, Route, expect
 from tests.browser.steps import NARROW, SCREENS, Opening, ask, become, go, is_sound, reply, shut, stored
+
+from retail_assistant.shop.accounts import put_account
+from retail_assistant.shop.schema import connect
 
 RETURNS = "How many days do I have to send a book back?"
 
@@ -263,18 +268,44 @@ def test_orders_are_shown_with_state_and_lines(page: Page) -> None:
 
 
 def test_nobody_has_a_cart_and_is_asked_for_a_name(page: Page) -> None:
-    """Signed out, the cart and the orders ask who shops, and adding a book only leads to the shopper's field."""
+    """Without a session the cart and the orders ask who shops, and adding a book only leads to the sign-in page."""
     written: list[str] = []
     page.on("request", lambda sent: written.append(sent.url) if sent.method != "GET" else None)
-    page.get_by_role("button", name="Sign out").click()
     page.locator(".book button").first.click()
-    expect(page.get_by_label("Shopper")).to_be_focused()
-    expect(page.locator("#toast")).to_contain_text("Say who you are")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    expect(page.locator("#toast")).to_contain_text("Sign in first")
     assert written == []
     for name in ("Cart", "Orders"):
         go(page, name)
         expect(page.locator(".notice")).to_contain_text("Who is shopping?")
     expect(ask(page, "What is in my cart?")).to_contain_text("signed in")
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_a_test_account_signs_in_with_its_passphrase(
+    server: Server, home: Path, opened: Opening, width: int, scheme: str
+) -> None:
+    """A wrong passphrase is refused in words; the right one signs in, over a reload as well, until signing out."""
+    passphrase = "eleven quiet herons"
+    with closing(connect(home / "shop.db")) as shop:
+        put_account(shop, "u00005", passphrase, now=1.0, is_test=True)
+    page = opened(width, 844 if width < NARROW else 860, color_scheme=scheme)
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_label("Account").select_option("u00005")
+    page.get_by_label("Passphrase").fill("some other words")
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("do not belong together")
+    is_sound(page)
+    page.get_by_label("Passphrase").fill(passphrase)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.locator("#shopper-name")).to_have_text("u00005")
+    page.reload()
+    expect(page.locator("#shopper-name")).to_have_text("u00005")
+    assert page.evaluate("() => document.cookie") == ""
+    assert stored(page, "carts/u00005/summary")["shopper"] == "u00005"
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("#shopper-name")).to_have_text("Sign in")
+    assert page.request.get(f"{server.url}/shop/carts/u00005/summary").status == 401
 
 
 def test_the_shop_is_used_with_the_keyboard_alone(opened: Opening) -> None:
@@ -388,7 +419,7 @@ def test_a_new_chat_leaves_an_answer_that_does_not_come(page: Page) -> None:
 def test_the_operators_token_is_sent_with_writes_only(page: Page) -> None:
     """The token typed in the owner's panel goes with the panel's writes, and with nothing that shoppers do."""
     go(page, "Owner")
-    page.get_by_label("Operator token").fill("a-token-of-operators")
+    page.get_by_label("Operator token").fill(KEY)
     page.get_by_label("Product number").fill("B000001")
     page.get_by_label("Copies in stock").fill("9")
     with page.expect_request("**/shop/products/B000001") as caught:
@@ -396,7 +427,7 @@ def test_the_operators_token_is_sent_with_writes_only(page: Page) -> None:
         expect(page.locator("#ack")).to_contain_text("live at once")
     with page.expect_request(lambda r: r.method == "PUT") as caught:
         page.get_by_role("button", name="Set").click()
-    assert caught.value.headers["authorization"] == "Bearer a-token-of-operators"
+    assert caught.value.headers["authorization"] == f"Bearer {KEY}"
     with page.expect_request("**/v1/chat/completions") as caught:
         ask(page, "hello")
     assert "authorization" not in caught.value.headers

@@ -168,10 +168,11 @@ def eventually(look, *, within_s):
     raise AssertionError(f"not within {within_s} s; the last answer was {last!r}")
 
 
-def ask(url, body=None, *, method=None):
-    """Send JSON or no body; return the status and the decoded answer."""
+def ask(url, body=None, *, method=None, key=None):
+    """Send JSON or no body, with a key if there is one; return the status and the decoded answer."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"content-type": "application/json"}, method=method)
+    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
+    request = urllib.request.Request(url, data, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=120) as answer:
             return answer.status, json.loads(answer.read() or b"null")

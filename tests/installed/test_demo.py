@@ -11,6 +11,7 @@ from environments import ROOT, ask, clean_environment, copy_checkout, eventually
 SIZES = {"RETAIL_PRODUCTS": "200", "RETAIL_SHOPPERS": "150"}
 QUESTION = "How many days do I have to send a book back?"
 STEADY_S = 20.0
+KEY = "the-key-of-the-tour"
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def demo(request, tmp_path_factory):
     """Start the demo from its own clone; return it with its folder and its URL once it prints "ready"."""
     folder = copy_checkout(tmp_path_factory.mktemp("demo") / "parbake")
     command = ["make", "demo", f"PYTHON={request.param}", "PORT=0"]
-    with started(command, cwd=folder, **SIZES) as running:
+    with started(command, cwd=folder, DEMO_TOKEN=KEY, **SIZES) as running:
         address = running.says(r"ready in .* open (http://\S+)", within_s=500)[1]
         yield running, folder, address
 
@@ -53,7 +54,7 @@ def workers(folder):
 def chat(address, message):
     """Ask the assistant; return the text of its reply and the details."""
     body = {"user": "u00007", "messages": [{"role": "user", "content": message}]}
-    status, document = ask(f"{address}/v1/chat/completions", body)
+    status, document = ask(f"{address}/v1/chat/completions", body, key=KEY)
     assert status == 200, document
     return document["choices"][0]["message"]["content"], document["parbake"]
 
@@ -79,7 +80,7 @@ def test_the_demo_lives_from_its_lock(demo):
 def _a_policy_is_followed(address):
     text, made_of = chat(address, QUESTION)
     assert ("30 days" in text, made_of["lane"]) == (True, "batch"), (text, made_of)
-    status, _ = ask(f"{address}/shop/policies/returns", {"facts": {"window_days": 14}}, method="PUT")
+    status, _ = ask(f"{address}/shop/policies/returns", {"facts": {"window_days": 14}}, method="PUT", key=KEY)
     assert status == 200
     text, _ = chat(address, QUESTION)
     assert "14 days" in text
@@ -93,7 +94,7 @@ def _a_policy_is_followed(address):
 
 def _a_purchase_is_followed(address):
     def candidates():
-        status, served = ask(f"{address}/v1/serve/candidates", {"key": "u00007"})
+        status, served = ask(f"{address}/v1/serve/candidates", {"key": "u00007"}, key=KEY)
         assert status == 200, served
         return served
 
@@ -101,7 +102,7 @@ def _a_purchase_is_followed(address):
     asins = [candidate["asin"] for candidate in before["value"]]
 
     def buy(asin):
-        return ask(f"{address}/shop/purchases", {"shopper": "u00007", "asin": asin})[0]
+        return ask(f"{address}/shop/purchases", {"shopper": "u00007", "asin": asin}, key=KEY)[0]
 
     bought = next(asin for asin in asins if buy(asin) == 201)  # not all of them are in stock
     after = eventually(
@@ -131,9 +132,23 @@ def test_a_run_that_is_due_is_made_by_the_worker(demo, tmp_path):
     python = (folder / ".venv/bin/python").resolve()
     with started(["make", "demo", f"PYTHON={python}", "PORT=0"], cwd=folder, **environment) as running:
         address = running.says(r"ready in .* open (http://\S+)", within_s=120)[1]
+        _the_ways_in_are_printed(running, address)
         row = eventually(lambda: (found := trending(address))["age_max_s"] < 3600 and found, within_s=120)
         assert row["generation"] > 0
         assert time.time() - row["last_run"] < 3600
+
+
+def _the_ways_in_are_printed(running, address):
+    """Without a key of one's own the demo prints one, and a link and a passphrase that sign in."""
+    session = running.says(r"sign in as u00007: \S+/#/sign-in/(\S+)", within_s=10)[1]
+    status, told = ask(f"{address}/shop/sign-in", {"session": session})
+    assert (status, told["shopper"]) == (200, "u00007")
+    passphrase = running.says(r"u00001, u00003, u00007 with the passphrase (\S+)", within_s=10)[1]
+    assert ask(f"{address}/shop/sign-in", {"shopper": "u00003", "passphrase": passphrase})[0] == 200
+    assert ask(f"{address}/shop/sign-in", {"shopper": "u00004", "passphrase": passphrase})[0] == 401
+    key = running.says(r"act for any shopper: (\S+)", within_s=10)[1]
+    assert ask(f"{address}/shop/orders/u00009")[0] == 401
+    assert ask(f"{address}/shop/orders/u00009", key=key)[0] == 200
 
 
 def trending(address):

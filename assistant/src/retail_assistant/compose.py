@@ -40,6 +40,8 @@ from retail_assistant.faq import faq_tasks as faq
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq import wording as faq_wording
 from retail_assistant.http import routes
+from retail_assistant.http.identity import Identity
+from retail_assistant.http.limits import Limits
 from retail_assistant.knowledge import embedding, retrieval
 from retail_assistant.knowledge import knowledge_tasks as knowledge
 from retail_assistant.knowledge.product_index import IndexFollower, ProductIndex
@@ -55,6 +57,7 @@ from retail_assistant.shop import queries, schema
 from retail_assistant.shop.connections import PerThread, writers
 from retail_assistant.shop.schema import connect
 from retail_assistant.understand.names import lexicon
+from retail_assistant.vouching import operators_key
 
 FAMILIES = ("policy", "product", "promotion", "user", "reviews", "faq")
 ALL = recs.tasks.merge(
@@ -72,6 +75,9 @@ ALL = recs.tasks.merge(
     gate.tasks,
     lists.tasks,
 )
+
+OF_SHOPPERS = ("/v1/serve/{task}", "/v1/feedback")
+"""Routes that tell, or change, what belongs to single shoppers; they have no shopper who asks."""
 
 
 class Clock:
@@ -188,10 +194,12 @@ def http_app(
     shop: LiveShop = app.settings.resources[LiveShop]
     understanding = Understanding(app, shop)
     assistant = Assistant(app, shop, app.settings.resources[PerThread], understanding, model=model_use(settings))
+    vouching = settings.vouching.kept_in(settings.data)
+    identity = Identity(vouching, Limits(settings.rates))
     follower = IndexFollower(app, knowledge.product_embeddings, app.settings.resources[ProductIndex])
     return HttpApp(
         app,
-        routes.all_routes(app, assistant, settings.complaints),
+        routes.all_routes(app, assistant, settings.complaints, identity),
         error_members=routes.error_members,
         beside=[follower.run, understanding.run, *(partial(start, app) for start in beside)],
         warm=[
@@ -200,6 +208,8 @@ def http_app(
             partial(rehearse, app, assistant, may_generate=model_use(settings) != "tools"),
         ],
         hosts=hosts,
+        token=operators_key(settings.data),
+        for_operators=OF_SHOPPERS,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import getpass
 import os
 import signal
 import sys
@@ -18,9 +19,14 @@ from parbake.adapters.sqlite import emit
 from parbake.http import listen, run_http
 from retail_assistant.settings import Settings, from_environment
 from retail_assistant.supervisor import Supervisor
+from retail_assistant.vouching import operators_key
 
 READY_LOOK_S = 0.1
 SERVED = "retail_assistant.compose:served"
+TEST_SHOPPERS = ("u00001", "u00003", "u00007")
+"""Shoppers of a generated shop with an account for trying it out."""
+TOURIST = "u00007"
+"""The shopper of the tour in the README."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,7 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=[],
         help="a name that browsers reach the demo by, besides the address bound and loopback's; repeat for more",
     )
-    demo.add_argument("--insecure", action="store_true", help="serve other machines although PARBAKE_TOKEN is not set")
     load = commands.add_parser(
         "import",
         epilog="Example: retail-assistant import --from exports --currency $",
@@ -53,6 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     load.add_argument("--from", dest="folder", type=Path, help="the folder; PARBAKE_DATA by default")
     load.add_argument("--currency", default="€", help="the sign before amounts")
+    account = commands.add_parser(
+        "account",
+        epilog="Example: retail-assistant account u00042 < passphrase.txt",
+        help="give a shopper a passphrase to sign in with, read from the standard input",
+    )
+    account.add_argument("shopper", help="the shopper's name")
     commands.add_parser(
         "prepare",
         epilog="Example: RETAIL_SHOPPERS=1000000 retail-assistant prepare",
@@ -62,9 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         settings = from_environment()
         if options.command == "demo":
-            run_demo(settings, options.host, options.port, options.allow_host, insecure=options.insecure)
+            run_demo(settings, options.host, options.port, options.allow_host)
         elif options.command == "import":
             import_shop(settings, options.folder, options.currency)
+        elif options.command == "account":
+            put_account(settings, options.shopper)
         else:
             prepare(settings)
     except pb.ParbakeError as error:
@@ -75,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(128 + signal.SIGINT)
 
 
-def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = (), *, insecure: bool = False) -> None:
+def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()) -> None:
     """Serve, with a worker process; the port is bound before anything slow starts."""
     from retail_assistant.compose import check, http_app
 
@@ -84,6 +97,7 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
     with listen(host, port) as bound:
         check(settings)
         prepare(settings)
+        tests = add_test_accounts(settings)
         address = f"http://{host}:{bound.getsockname()[1]}"
 
         async def announce(app: pb.App) -> None:
@@ -93,13 +107,57 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
                     break
                 await asyncio.sleep(READY_LOOK_S)
             print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
-            if not served.operators.are_known:
-                print("every program on this machine can change the shop; PARBAKE_TOKEN prevents that", flush=True)
+            print("\n".join(_ways_in(settings, address, tests)), flush=True)
 
         served = http_app(settings, beside=[announce], hosts=hosts)
         command = [sys.executable, "-m", "parbake", "worker", SERVED, "--parent", str(os.getpid())]
         with Supervisor(command, _child_environment(settings)):
-            run_http(served, bound, insecure=insecure)
+            run_http(served, bound)
+
+
+def add_test_accounts(settings: Settings) -> list[str]:
+    """Give the first shoppers of a generated shop accounts for trying it out; return their names.
+
+    A shop that was imported, or where somebody else vouches for shoppers, has none.
+    """
+    from retail_assistant.shop import accounts, queries
+    from retail_assistant.shop.schema import connect
+
+    vouching = settings.vouching.kept_in(settings.data)
+    with contextlib.closing(connect(settings.data / "shop.db")) as conn:
+        if vouching.by != "accounts" or "seed" not in queries.get_meta(conn):
+            return []
+        for shopper in TEST_SHOPPERS:
+            accounts.put_account(conn, shopper, vouching.test_passphrase, now=time.time(), is_test=True)
+    return list(TEST_SHOPPERS)
+
+
+def put_account(settings: Settings, shopper: str) -> None:
+    """Give a shopper the passphrase that stands on the standard input."""
+    from retail_assistant.shop import accounts, schema
+
+    asks = sys.stdin.isatty()
+    passphrase = getpass.getpass(f"Passphrase of {shopper}: ") if asks else sys.stdin.readline().rstrip("\r\n")
+    with contextlib.closing(schema.connect(settings.data / "shop.db", make=False)) as conn:
+        schema.check(conn)
+        accounts.put_account(conn, shopper, passphrase, now=time.time())
+
+
+def _ways_in(settings: Settings, address: str, tests: Sequence[str]) -> list[str]:
+    """How to sign in, and with which key to act for shoppers and change the shop."""
+    from retail_assistant.http.identity import Identity
+    from retail_assistant.http.limits import Limits
+
+    vouching, said = settings.vouching.kept_in(settings.data), []
+    if tests:
+        session = Identity(vouching, Limits(settings.rates)).session(TOURIST)
+        said = [
+            f"sign in as {TOURIST}: {address}/#/sign-in/{session}",
+            f"or as {', '.join(tests)} with the passphrase {vouching.test_passphrase}",
+        ]
+    if (key := operators_key(settings.data)) is not None:
+        said.append(f"the key that changes the shop and may act for any shopper: {key}")
+    return said
 
 
 def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 import parbake as pb
 from parbake_semantic.embedders.minilm import MiniLm
 from retail_assistant.shop.complaints import Rules
+from retail_assistant.vouching import Rates, Vouching, vouching
 
 GENERATORS = ("extractive", "llama", "openai", "anthropic", "bedrock")
 CALL_TOOLS = ("openai", "anthropic", "bedrock")
@@ -22,7 +24,8 @@ class Settings:
     """``data`` is the folder of the shop and the ledger, and of the store unless ``store`` is the URL of another.
 
     ``llm`` names the generators in the order in which they are tried. ``complaints`` says when complaints withdraw an
-    answer from everybody. The URL is never printed, because it may contain a password.
+    answer from everybody. ``vouching`` says who vouches for shoppers, and ``rates`` how often they may act. The URL is
+    never printed, because it may contain a password.
     """
 
     data: Path
@@ -34,6 +37,8 @@ class Settings:
     store: str = field(default="", repr=False)
     complaints: Rules = field(default_factory=Rules)
     encoder: str = "int8"
+    vouching: Vouching = field(default_factory=Vouching)
+    rates: Rates = field(default_factory=Rates)
 
     def embedder(self, *, threads: int) -> MiniLm:
         """Create the embedder; ``encoder`` selects how it computes its matrix products."""
@@ -53,8 +58,9 @@ class Settings:
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Read ``STORE``, ``LLM``, ``ENCODER``, ``ALERT_WEBHOOK`` and the shop's own variables.
 
-    These are ``RETAIL_HOME``, ``_SEED``, ``_SHOPPERS``, ``_PRODUCTS``, ``_COMPLAINTS_STRANGERS`` and
-    ``_COMPLAINTS_ANSWERS``. Raises :class:`parbake.BadInput` that names the invalid variable.
+    These are ``RETAIL_HOME``, ``_SEED``, ``_SHOPPERS``, ``_PRODUCTS``, ``_COMPLAINTS_STRANGERS``,
+    ``_COMPLAINTS_ANSWERS``, ``_CLIENT_RATE``, ``_SHOPPER_RATE``, and those of
+    :func:`~retail_assistant.vouching.vouching`. Raises :class:`parbake.BadInput` that names the invalid variable.
     """
     env = os.environ if environment is None else environment
     return Settings(
@@ -70,6 +76,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             _whole(env, "RETAIL_COMPLAINTS_ANSWERS", Rules().answers_a_day, least=0),
         ),
         _one_of(env, "ENCODER", ENCODERS),
+        vouching(env),
+        Rates(_rate(env, "RETAIL_CLIENT_RATE", Rates().client), _rate(env, "RETAIL_SHOPPER_RATE", Rates().shopper)),
     )
 
 
@@ -92,6 +100,16 @@ def _one_of(env: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
     if chosen not in choices:
         raise pb.BadInput(f"{name}={chosen!r}: choose one of {', '.join(choices)}", field=name)
     return chosen
+
+
+def _rate(env: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        found = float(env.get(name) or default)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < math.inf:
+        raise pb.BadInput(f"{name}={env[name]!r}: a number of requests a second, or 0 for no limit", field=name)
+    return found
 
 
 def _whole(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:

@@ -60,6 +60,14 @@ def _routes_of(plugin: Plugin[Any], app: App) -> list[Route]:
     return [route for route in routes if route is not None]
 
 
+def _reserved(own: list[Route], for_operators: Iterable[str]) -> list[Route]:
+    """The routes, those of the named paths for operators only; raises :class:`DeclarationError` for an unknown path."""
+    names = set(for_operators)
+    if unknown := names - {route.path for route in own}:
+        raise DeclarationError(f"there is no route {min(unknown)!r} to reserve", field="for_operators")
+    return [route._replace(access="operators") if route.path in names else route for route in own]
+
+
 class HttpApp:
     """Serves an app's API and additional routes. ``GET`` routes also answer ``HEAD``."""
 
@@ -73,6 +81,7 @@ class HttpApp:
         warm: Sequence[Callable[[], Awaitable[None]]] = (),
         hosts: Sequence[str] = (),
         token: str | None = None,
+        for_operators: Iterable[str] = (),
     ) -> None:
         """Create the application.
 
@@ -85,12 +94,17 @@ class HttpApp:
             hosts: Names under which clients reach the server, besides loopback's. Requests for other hosts are
                 rejected.
             token: The operator token; by default ``PARBAKE_TOKEN`` or the content of the file ``PARBAKE_TOKEN_FILE``.
+            for_operators: Paths of parbake's own routes that only operators may use here, such as
+                ``/v1/serve/{task}`` where the tasks' values belong to single users.
+
+        Raises:
+            DeclarationError: A path of ``for_operators`` is none of parbake's.
         """
         self.app = app
         self.admission = Admission(hosts)
         self.operators = Operators(token_of_environment() if token is None else token)
         added = [route for plugin in app.settings.plugins for route in _routes_of(plugin, app)]
-        own = [*routes.for_app(app), *added, Route("GET", "/v1/openapi.json", self._openapi)]
+        own = _reserved([*routes.for_app(app), *added, Route("GET", "/v1/openapi.json", self._openapi)], for_operators)
         self._router = Router([*own, *(r if isinstance(r, Route) else Route(*r) for r in extra)])
         self._documents: dict[str, bytes] = {}
         self._error_members = error_members
@@ -186,7 +200,8 @@ class HttpApp:
         self, method: str, path: str, scope: Message, receive: Receive, send: Send, *, since: float
     ) -> None:
         root = scope.get("root_path", "")
-        request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root)
+        client = (scope.get("client") or ("",))[0]
+        request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root, client=client)
         try:
             request.headers = headers = headers_of(scope["headers"])
             self.admission.check(method, request.path, headers)

@@ -42,7 +42,8 @@ class HttpRequest:
     """One request, with its body read.
 
     ``parameters`` are the path's placeholders. ``is_operator`` says whether it carries the operator token. ``root`` is
-    the path under which another application has mounted this one.
+    the path under which another application has mounted this one. ``client`` is the address of whoever connected, which
+    is the proxy's behind one; empty if the server does not tell it.
     """
 
     method: str
@@ -53,6 +54,7 @@ class HttpRequest:
     parameters: dict[str, str] = field(default_factory=dict)
     is_operator: bool = False
     root: str = ""
+    client: str = ""
 
     @property
     def arguments(self) -> dict[str, str]:

@@ -39,14 +39,27 @@ def prepared(tmp_path_factory, embedder):
 
 
 class Desk:
-    """The assistant over HTTP in this process, with its shop."""
+    """The assistant over HTTP in this process, with its shop; the client has the key that acts for any shopper."""
 
     def __init__(self, folder, http):
         self.folder = folder
         self.http = http
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://localhost")
+        self.key = (folder / "operators.key").read_text()
+        self.client = self.visitor(self.key)
         self.conn = schema.connect(folder / "shop.db")
         self.shop = LiveShop(folder / "shop.db")
+
+    def visitor(self, bearer=""):
+        """Return a client with a session or a key, or with neither."""
+        headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
+        transport = httpx.ASGITransport(self.http)
+        return httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
+
+    async def session(self, shopper):
+        """Return a session of a shopper, which the shop's backend asks for with its key."""
+        answer = await self.client.post("/shop/sessions", json={"shopper": shopper})
+        assert answer.status_code == 202, answer.text
+        return answer.json()["session"]
 
     async def ask(self, message, **members):
         """Return a reply's text and its details."""

@@ -6,7 +6,6 @@ import sqlite3
 import msgspec
 import pytest
 
-from parbake.http.operators import Operators
 from parbake.ports.usage import Usage
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq.explore import Notebook
@@ -19,28 +18,18 @@ QUESTION = "What is your return window?"
 ANSWER = "returns#return-window"
 
 
-TOKEN = "a-token-of-operators"
-OPERATOR = {"authorization": f"Bearer {TOKEN}"}
-
-
-@pytest.fixture
-def desk(desk):
-    """Return the assistant behind an operator token."""
-    desk.http.operators = Operators(TOKEN)
-    return desk
-
-
 async def complain(desk, answer=ANSWER, shopper="u00001", **members):
     """Complain about an answer as the shop's backend, which knows its shoppers."""
     body = {"shopper": shopper, "answer": answer, **members}
-    return await desk.client.post("/shop/complaints", json=body, headers=OPERATOR)
-
-
-async def complain_of_reply(desk, shopper="u00001", question=QUESTION):
-    """Ask, then complain about the reply without an operator token."""
-    _, made = await desk.ask(question, user="asking")
-    body = {"shopper": shopper, "answer": made["faq"], "answer_id": made["answer_id"]}
     return await desk.client.post("/shop/complaints", json=body)
+
+
+async def complain_of_reply(desk, shopper, question=QUESTION):
+    """Ask and complain about the reply as a shopper who is signed in."""
+    _, made = await desk.ask(question, user=shopper)
+    body = {"shopper": shopper, "answer": made["faq"], "answer_id": made["answer_id"]}
+    async with desk.visitor(await desk.session(shopper)) as client:
+        return await client.post("/shop/complaints", json=body)
 
 
 async def refreshed(desk):
@@ -66,7 +55,7 @@ async def test_a_complaint_takes_an_answer_out_at_once_and_its_owner_brings_it_b
     await refreshed(desk)
     _, made = await desk.ask(QUESTION)
     assert "complained" in made["refusals"][0]
-    back = await desk.client.delete(f"/shop/complaints/{ANSWER.replace('#', '%23')}", headers=OPERATOR)
+    back = await desk.client.delete(f"/shop/complaints/{ANSWER.replace('#', '%23')}")
     assert back.status_code == 200, back.text
     await refreshed(desk)
     _, made = await desk.ask(QUESTION)
@@ -77,7 +66,7 @@ async def test_a_complaint_of_nothing_is_refused_and_written_nowhere(desk):
     """A complaint about an unknown answer, and the removal of a missing one, get 404 and write nothing."""
     refused = await complain(desk, answer="returns#nonsense")
     assert (refused.status_code, refused.json()["field"]) == (404, "answer")
-    back = await desk.client.delete("/shop/complaints/returns%23nothing", headers=OPERATOR)
+    back = await desk.client.delete("/shop/complaints/returns%23nothing")
     assert (back.status_code, back.json()["field"]) == (404, "answer")
     assert desk.conn.execute("SELECT count(*) FROM complaints").fetchone() == (0,)
 
@@ -91,16 +80,27 @@ async def test_a_stranger_takes_an_answer_out_for_themselves_alone(desk):
     for user in ("u00001", "somebody", None):
         _, made = await desk.ask(QUESTION, **({"user": user} if user else {}))
         assert made["faq"] == ANSWER
-    (row,) = (await desk.client.get("/shop/complaints", headers=OPERATOR)).json()["complaints"]
+    (row,) = (await desk.client.get("/shop/complaints")).json()["complaints"]
     assert row == {"answer": ANSWER, "known": 0, "strangers": 1, "since": NOW, "is_withdrawn": False}
 
 
-async def test_a_known_name_alone_takes_nothing_from_others(desk):
-    """A complaint in a known name without the operator token applies to that name only."""
-    told = await complain_of_reply(desk)
+async def test_a_shopper_who_is_signed_in_takes_an_answer_out(desk):
+    """A complaint about a reply applies to everybody if the shop knows the shopper, and else to the shopper alone."""
+    told = await complain_of_reply(desk, "newcomer")
     assert (told.status_code, told.json()["applies_to"]) == (201, "shopper")
     _, made = await desk.ask(QUESTION, user="somebody")
     assert made["faq"] == ANSWER
+    assert (await complain_of_reply(desk, "u00001")).json()["applies_to"] == "everybody"
+
+
+async def test_nobody_complains_in_the_name_of_another(desk):
+    """Without a session a complaint is refused, also with the id of a reply, and so is one in another's name."""
+    _, made = await desk.ask(QUESTION)
+    body = {"shopper": "u00001", "answer": ANSWER, "answer_id": made["answer_id"]}
+    for session, status in (("", 401), (await desk.session("u00003"), 403)):
+        async with desk.visitor(session) as client:
+            assert (await client.post("/shop/complaints", json=body)).status_code == status
+    assert desk.conn.execute("SELECT count(*) FROM complaints").fetchone() == (0,)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,8 @@ async def test_a_known_name_alone_takes_nothing_from_others(desk):
 async def test_a_complaint_needs_a_reply_that_was_given(desk, members, status, field):
     """A complaint without a valid answer id is refused and not written."""
     body = {"shopper": "u00001", "answer": ANSWER, **members}
-    refused = await desk.client.post("/shop/complaints", json=body)
+    async with desk.visitor(await desk.session("u00001")) as client:
+        refused = await client.post("/shop/complaints", json=body)
     assert (refused.status_code, refused.json()["field"]) == (status, field)
     assert desk.conn.execute("SELECT count(*) FROM complaints").fetchone() == (0,)
 
@@ -120,7 +121,8 @@ async def test_a_reply_is_complained_of_as_the_answer_that_it_was(desk):
     _, made = await desk.ask(QUESTION)
     other = next(one for one in (await desk.http.app.model(faq_match.faq_bank)).answered if one != ANSWER)
     body = {"shopper": "u00001", "answer": other, "answer_id": made["answer_id"]}
-    refused = await desk.client.post("/shop/complaints", json=body)
+    async with desk.visitor(await desk.session("u00001")) as client:
+        refused = await client.post("/shop/complaints", json=body)
     assert (refused.status_code, refused.json()["field"]) == (422, "answer")
 
 
@@ -136,9 +138,9 @@ async def test_a_reply_tells_what_it_cost_and_is_found_again(desk):
     assert text not in str(found)
 
 
-async def test_who_gives_no_name_speaks_for_nobody(desk):
-    """A complaint by "anonymous" does not hide the answer from other anonymous shoppers."""
-    assert (await complain(desk, shopper="anonymous")).json()["applies_to"] == "shopper"
+async def test_who_gives_no_name_cannot_complain(desk):
+    """A complaint by "anonymous" is refused, also with the shop's key."""
+    assert (await complain(desk, shopper="anonymous")).status_code == 401
     _, made = await desk.ask(QUESTION)
     assert made["faq"] == ANSWER
 
@@ -149,7 +151,7 @@ async def test_invented_names_leave_most_of_the_bank(desk, caplog):
     for number, answer in enumerate(answers[:6]):
         for name in range(10):
             assert (await complain(desk, answer, shopper=f"x{number}-{name}")).status_code == 201
-    found = (await desk.client.get("/shop/complaints", headers=OPERATOR)).json()["complaints"]
+    found = (await desk.client.get("/shop/complaints")).json()["complaints"]
     assert {row["answer"] for row in found if row["is_withdrawn"]} == set(answers[:5])
     assert (await complain(desk, answers[6])).json()["applies_to"] == "everybody"
     await asyncio.sleep(0)

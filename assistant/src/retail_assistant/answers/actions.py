@@ -27,6 +27,9 @@ from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.once import once_a_minute
 from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
+from retail_assistant.shop.prices import charges
+from retail_assistant.shop.proposals import Proposal, put_proposal, take_proposal
+from retail_assistant.shop.voices import is_named
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Pending, Verb
 from retail_assistant.understand.plain_words import number as number_of
@@ -284,8 +287,20 @@ class Actions:
         return Draft(f"Shall I {verb} {head}?{whole}{without} {YES_OR_NO}", asins=asins,
                      pending=Pending("cancel" if slot == "cancel" else "return", order=order.number))  # fmt: skip
 
+    async def recorded(self, draft: Draft, shopper: str) -> Draft:
+        """Record what a draft proposes, before it is shown; return the draft, or what to say if that is impossible."""
+        pending = draft.pending
+        if pending is None or not is_named(shopper):
+            return draft
+        now = self._app.settings.clock.now()
+        try:
+            await self._writers.write(lambda conn: put_proposal(conn, _proposal(conn, shopper, pending, now), now=now))
+        except ShopError as error:
+            return Draft(f"That is not possible now: {error}.", intent=draft.intent)
+        return draft
+
     async def settle(self, asked: Asked, *, agreed: bool) -> Draft:
-        """Do what waits for a yes, or leave it.
+        """Do what waits for a yes, or leave it. Only what was recorded as proposed is done.
 
         A yes that is sent again within a minute after the same messages is a retry: it gets the same reply, and writes
         nothing.
@@ -370,8 +385,16 @@ def _consent(asked: Asked) -> bytes:
     return msgspec.json.encode(["yes", asked.shopper, asked.history])
 
 
+def _proposal(conn: sqlite3.Connection, shopper: str, pending: Pending, now: float) -> Proposal:
+    """An action as it is recorded: what is added, or changed in number, costs what the shopper pays for it now."""
+    asins = (pending.asin, *pending.also) if pending.verb in ("add", "quantity") else ()
+    cents = sum(charge.cents * pending.quantity for charge in charges(conn, shopper, asins, now=now).values())
+    return Proposal(shopper, pending.verb, msgspec.json.encode(pending).decode(), cents)
+
+
 def _act(conn: sqlite3.Connection, shopper: str, pending: Pending, now: float) -> int:
     """Do what was proposed; return how many copies of its product the cart holds then, 0 for all else."""
+    take_proposal(conn, _proposal(conn, shopper, pending, now), now=now)
     if pending.verb == "cancel":
         order_records.cancel(conn, shopper, pending.order, now=now)
         return 0

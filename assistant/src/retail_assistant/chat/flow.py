@@ -132,6 +132,7 @@ class Assistant:
             refusals = [*draft.refusals, OUTDATED] if draft.faq else draft.refusals
             draft = await self._draft(turn, asks, said, heard, may_use_bank=OUTDATED not in refusals)
             draft.refusals = [*refusals, *draft.refusals]
+        draft = await self._desk.actions.recorded(draft, turn.shopper)
         text = ""
         async for sentence in self._release.checked(draft, turn):
             text += sentence

@@ -164,7 +164,8 @@ class Toolbox:
         return await self._checked(await self._desk.actions.settle(asked, agreed=True), Turn(consent, shopper))
 
     async def _checked(self, draft: Draft, turn: Turn) -> ToolResult:
-        """A draft's checked sentences with what they are made of."""
+        """A draft's checked sentences with what they are made of; what it proposes is recorded."""
+        draft = await self._desk.actions.recorded(draft, turn.shopper)
         shown = [sentence.strip() async for sentence in self._release.checked(draft, turn)]
         slotted = {checked.text: sentence for sentence, checked in draft.checks.items()}
         return ToolResult(

@@ -16,6 +16,7 @@ from parbake_planner import Ledger
 from parbake_planner.ledger.answer_table import Answer, new_id
 from retail_assistant.chat.flow import TIMEOUT, Assistant
 from retail_assistant.chat.turn import Forgotten, Reply, Turn
+from retail_assistant.http.identity import Identity
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.voices import ANONYMOUS
 from retail_assistant.understand.plain_words import has_control_characters
@@ -72,9 +73,9 @@ class ChatBody(msgspec.Struct):
 class ChatRoutes:
     """The chat endpoint over one assistant."""
 
-    def __init__(self, app: pb.App, assistant: Assistant, shop: LiveShop) -> None:
-        """Answer with ``assistant``, over the products of ``shop``."""
-        self._app = app
+    def __init__(self, app: pb.App, assistant: Assistant, shop: LiveShop, identity: Identity) -> None:
+        """Answer with ``assistant``, over the products of ``shop``, the shoppers whom ``identity`` knows."""
+        self._app, self._identity = app, identity
         self._assistant = assistant
         self._shop = shop
 
@@ -92,9 +93,9 @@ class ChatRoutes:
         """
         return json_response(await self._assistant.forget(request.parameters["user"]))
 
-    async def complete(self, _request: HttpRequest, *, body: ChatBody) -> Response:
-        """Answer a conversation's last message."""
-        turn = self._turn(body)
+    async def complete(self, request: HttpRequest, *, body: ChatBody) -> Response:
+        """Answer a conversation's last message, for the shopper who is signed in or whom a key names."""
+        turn = self._turn(request, body)
         if body.stream:
             return Response(content_type=EVENT_STREAM, stream=self._stream(turn))
         answer_id, started = new_id(), time.perf_counter()
@@ -145,7 +146,7 @@ class ChatRoutes:
             refusals=reply.refusals,
         )
 
-    def _turn(self, body: ChatBody) -> Turn:
+    def _turn(self, request: HttpRequest, body: ChatBody) -> Turn:
         """Check a conversation and return it as a turn; raises :class:`parbake.BadInput` naming the invalid member."""
         if not body.messages or body.messages[-1].role != "user":
             raise pb.BadInput("messages must end with a message of the role 'user'", field="messages")
@@ -154,6 +155,7 @@ class ChatRoutes:
         user = ANONYMOUS if body.user is None else body.user
         if not user or len(user) > 200 or has_control_characters(user):  # noqa: PLR2004  # in the message
             raise pb.BadInput("user must have 1 to 200 printable characters", field="user")
+        user = self._identity.acting(request, self._identity.asking(request, user))
         page = body.metadata.page if body.metadata else None
         if page and self._shop.product(page) is None:
             raise pb.errors.UnknownResource(f"no product has the asin {page[:40]!r}", field="metadata.page")

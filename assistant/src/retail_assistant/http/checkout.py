@@ -10,7 +10,7 @@ import msgspec
 import parbake as pb
 from parbake.http import HttpRequest, JsonResponse, Route
 from retail_assistant.http.acknowledged import WRITTEN_NEW, acknowledged
-from retail_assistant.http.items import signed_in
+from retail_assistant.http.identity import Identity
 from retail_assistant.http.replies import CheckedOut
 from retail_assistant.http.writes import ONCE, commit
 from retail_assistant.shop import orders
@@ -29,12 +29,12 @@ class CheckoutBody(msgspec.Struct, forbid_unknown_fields=True):
 class CheckoutRoutes:
     """Orders what carts hold."""
 
-    def __init__(self, app: pb.App, connections: PerThread) -> None:
-        """``connections`` write to the shop file."""
-        self._app, self._connections = app, connections
+    def __init__(self, app: pb.App, connections: PerThread, identity: Identity) -> None:
+        """``connections`` write to the shop file; ``identity`` says whose cart may be ordered."""
+        self._app, self._connections, self._identity = app, connections, identity
 
     def routes(self) -> list[Route]:
-        """The route; like a cart's lines it is open to everybody."""
+        """The route, for the shopper whose cart it is."""
         path = "/shop/carts/{user}/checkout"
         return [Route("POST", path, self.check_out, statuses=WRITTEN_NEW, headers=ONCE)]
 
@@ -44,7 +44,7 @@ class CheckoutRoutes:
         Nothing is paid here. A cart that is empty (409), that holds something sold out (409) or not sold any more
         (404), or whose total is not ``total_cents`` (409, with both totals) is refused, and nothing is written.
         """
-        user, now = signed_in(request), self._app.settings.clock.now()
+        user, now = self._identity.acting(request, self._identity.shopper(request)), self._app.settings.clock.now()
 
         def write(conn: Conn) -> int:
             return orders.check_out(conn, user, total_cents=body.total_cents, now=now)

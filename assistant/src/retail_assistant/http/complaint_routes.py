@@ -12,6 +12,7 @@ from parbake_planner import Ledger
 from retail_assistant.faq.faq_tasks import faq_bank
 from retail_assistant.faq.on_call import OnCall
 from retail_assistant.http.acknowledged import WRITTEN, WRITTEN_NEW, acknowledged
+from retail_assistant.http.identity import Identity
 from retail_assistant.http.replies import Complained, ComplaintList, Written
 from retail_assistant.shop import complaints
 from retail_assistant.shop.connections import PerThread
@@ -20,7 +21,7 @@ from retail_assistant.shop.connections import PerThread
 class ComplaintBody(msgspec.Struct, forbid_unknown_fields=True):
     """A complaint about a reply: ``answer`` is the ``parbake.faq`` of a chat reply, ``answer_id`` that reply's id.
 
-    A shop's own backend, which sends the operator token, may leave the id out.
+    A shop's own backend, which sends a key, may leave the id out.
     """
 
     shopper: str
@@ -31,13 +32,20 @@ class ComplaintBody(msgspec.Struct, forbid_unknown_fields=True):
 class ComplaintRoutes:
     """Handlers over one shop file."""
 
-    def __init__(self, app: pb.App, connections: PerThread, rules: complaints.Rules) -> None:
-        """``connections`` write to the shop file; ``rules`` say when complaints withdraw an answer."""
-        self._app, self._connections, self._rules = app, connections, rules
+    def __init__(self, app: pb.App, connections: PerThread, rules: complaints.Rules, identity: Identity) -> None:
+        """Take complaints.
+
+        Args:
+            app: Withdraws answers.
+            connections: Write to the shop file.
+            rules: Say when complaints withdraw an answer.
+            identity: Says who complains.
+        """
+        self._app, self._connections, self._rules, self._identity = app, connections, rules, identity
         self._on_call = OnCall(app)
 
     def routes(self) -> list[Route]:
-        """The routes: everybody may complain, and only operators may list complaints and restore answers."""
+        """The routes: shoppers may complain, and only operators may list complaints and restore answers."""
         return [
             Route("GET", "/shop/complaints", self.list, "operators"),
             Route("POST", "/shop/complaints", self.complain, statuses=WRITTEN_NEW),
@@ -51,10 +59,11 @@ class ComplaintRoutes:
     async def complain(self, request: HttpRequest, *, body: ComplaintBody) -> JsonResponse[Complained]:
         """Withdraw an answer of the bank, for the shopper or for everybody, until its owner has checked it.
 
-        Only an operator can vouch for a shopper's name. A name from anybody else counts as a stranger's.
+        A shopper has to be signed in, so that nobody complains under several invented names.
         """
+        shopper = self._identity.acting(request, self._identity.shopper(request, body.shopper))
         now = self._app.settings.clock.now()
-        if not request.is_operator:
+        if not self._identity.acts(request):
             await self._check_given(body)
         if body.answer not in (await self._app.model(faq_bank)).answered:
             raise pb.errors.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
@@ -63,10 +72,9 @@ class ComplaintRoutes:
             made = await self._connections.write(
                 lambda c: complaints.complain(
                     c,
-                    shopper=body.shopper,
+                    shopper=shopper,
                     answer=body.answer,
                     answer_id=body.answer_id,
-                    is_vouched_for=request.is_operator,
                     now=now,
                     rules=self._rules,
                 )

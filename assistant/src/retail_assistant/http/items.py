@@ -7,17 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 import parbake as pb
-from parbake.http import HttpRequest
 from retail_assistant.http.replies import Item, OrderLine, OrderReply, Reduced
 from retail_assistant.knowledge.knowledge_tasks import Offer as Promotion
 from retail_assistant.knowledge.knowledge_tasks import promotions_for
 from retail_assistant.live import LiveShop
 from retail_assistant.shop import orders
-from retail_assistant.shop.errors import NotSignedIn
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.prices import Charge, reduced_cents
 from retail_assistant.shop.queries import Promotion as Running
-from retail_assistant.shop.voices import is_named
 
 
 class Items:
@@ -74,11 +71,3 @@ def order_reply(order: orders.Order, shop: LiveShop, *, window_days: float | Non
         can_cancel=order.state in orders.CAN_CANCEL,
         can_return=order.no_return(window_days, now) is None,
     )
-
-
-def signed_in(request: HttpRequest) -> str:
-    """The shopper of the path; raises :class:`NotSignedIn` if it is not a name."""
-    user = request.parameters["user"]
-    if not is_named(user):
-        raise NotSignedIn("a cart and orders belong to a shopper: send the shopper's name", field="user")
-    return user

@@ -60,9 +60,25 @@ class ChangeState(msgspec.Struct):
 
 
 class SessionStarted(msgspec.Struct):
-    """The sequence number that a shopper's arrival was given."""
+    """The sequence number that a shopper's arrival was given, and a session for the shopper's browser.
+
+    There is no session where a proxy vouches for shoppers.
+    """
 
     stamp: int
+    session: str | None
+
+
+class SignedIn(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Who is signed in, and who vouches for shoppers here.
+
+    ``accounts`` are those for trying the shop out. ``session`` is what a program sends as ``authorization: Bearer``.
+    """
+
+    shopper: str | None
+    by: Literal["accounts", "key", "header"]
+    accounts: list[str] = []
+    session: str = ""
 
 
 class ComplaintList(msgspec.Struct):

@@ -11,8 +11,10 @@ from retail_assistant.http.chat_routes import ChatRoutes
 from retail_assistant.http.chat_routes import error_members as chat_members
 from retail_assistant.http.checkout import CheckoutRoutes, changed_total
 from retail_assistant.http.complaint_routes import ComplaintRoutes
+from retail_assistant.http.identity import Identity
 from retail_assistant.http.page import ROUTES as PAGE
 from retail_assistant.http.shop_routes import shop_routes
+from retail_assistant.http.sign_in import SignInRoutes
 from retail_assistant.http.storefront import StorefrontRoutes
 from retail_assistant.http.suggestions import SuggestionRoutes
 from retail_assistant.live import LiveShop
@@ -22,18 +24,23 @@ from retail_assistant.shop.connections import PerThread
 __all__ = ["all_routes", "error_members"]
 
 
-def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[Route]:
-    """The routes of page, chat, shop, storefront, checkout, suggestions, and complaints (under ``rules``).
+def all_routes(app: pb.App, assistant: Assistant, rules: Rules, identity: Identity) -> list[Route]:
+    """The routes of page, sign-in, chat, shop, storefront, checkout, suggestions, and complaints (under ``rules``).
 
-    Only operators may change the shop; shoppers may change their carts, and order what is in them.
+    Only operators may change the shop. A shopper whom ``identity`` knows may change the own cart, order what is in it,
+    and complain; nobody else may.
     """
     live: LiveShop = app.settings.resources[LiveShop]
     writers: PerThread = app.settings.resources[PerThread]
-    chat = ChatRoutes(app, assistant, live)
-    complaints = ComplaintRoutes(app, writers, rules)
-    storefront, suggestions = StorefrontRoutes(app, live, writers), SuggestionRoutes(app, live, writers)
-    rooms = (storefront, CheckoutRoutes(app, writers), suggestions, complaints)
-    return [*PAGE, *chat.routes(), *shop_routes(app, writers), *(route for room in rooms for route in room.routes())]
+    rooms = (
+        SignInRoutes(app, writers, identity),
+        ChatRoutes(app, assistant, live, identity),
+        StorefrontRoutes(app, live, writers, identity),
+        CheckoutRoutes(app, writers, identity),
+        SuggestionRoutes(app, live, writers, identity),
+        ComplaintRoutes(app, writers, rules, identity),
+    )
+    return [*PAGE, *shop_routes(app, writers, identity), *(route for room in rooms for route in room.routes())]
 
 
 def error_members(request: HttpRequest, error: pb.ParbakeError) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import parbake as pb
 from parbake.http import Handler, HttpRequest, JsonResponse, Route
@@ -51,13 +51,20 @@ def read(path: str, handler: Handler) -> Route:
     return Route("GET", path, handler)
 
 
-def write(method: str, path: str, handler: Handler, statuses: tuple[int, ...] = WRITTEN) -> Route:
-    """A route by which operators write, once per key.
+def write(
+    method: str,
+    path: str,
+    handler: Handler,
+    statuses: tuple[int, ...] = WRITTEN,
+    access: Literal["anybody", "operators"] = "operators",
+) -> Route:
+    """A route that writes, once per key.
 
     Args:
         method: The method.
         path: The path.
         handler: Writes.
         statuses: How it answers.
+        access: Who may use it. A handler for anybody looks itself who asks.
     """
-    return Route(method, path, handler, "operators", statuses=statuses, headers=ONCE)
+    return Route(method, path, handler, access, statuses=statuses, headers=ONCE)

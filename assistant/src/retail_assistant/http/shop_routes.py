@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -14,6 +13,7 @@ import parbake as pb
 from parbake.http import HttpRequest, JsonResponse, Route, json_response
 from retail_assistant.http import replies
 from retail_assistant.http.acknowledged import CHANGES, WRITTEN_NEW
+from retail_assistant.http.identity import Identity
 from retail_assistant.http.replies import Written
 from retail_assistant.http.shop_file import ShopFile, read, write
 from retail_assistant.shop import queries, records
@@ -21,7 +21,6 @@ from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.policies import Fact, render_policy
 
 Conn = sqlite3.Connection
-LONGEST_NAME = 200
 MOST_DIGITS = 19
 """A position is below 2**63."""
 
@@ -89,12 +88,6 @@ class ActionBody(msgspec.Struct, forbid_unknown_fields=True):
 
     shopper: str
     asin: str
-
-
-class SessionBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A shopper who has arrived."""
-
-    shopper: str
 
 
 class ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -233,30 +226,30 @@ class ProductRoutes:
 
 
 class ShopperRoutes:
-    """What shoppers do: carts, purchases, views, reviews, and that one has arrived."""
+    """What shoppers do: carts, purchases, views and reviews."""
 
-    def __init__(self, file: ShopFile) -> None:
-        """``file`` is the shop's."""
-        self._file = file
+    def __init__(self, file: ShopFile, identity: Identity) -> None:
+        """``file`` is the shop's; ``identity`` says who may do what."""
+        self._file, self._identity = file, identity
 
     def routes(self) -> list[Route]:
-        """The routes: everybody may read, and only operators may write."""
+        """The routes: each shopper has the own things, and only operators sell without a checkout."""
         return [
             read("/shop/carts/{user}", self.get_cart),
-            write("PUT", "/shop/carts/{user}", self.put_cart),
+            write("PUT", "/shop/carts/{user}", self.put_cart, access="anybody"),
             write("POST", "/shop/purchases", self.purchase, WRITTEN_NEW),
-            write("POST", "/shop/views", self.view, WRITTEN_NEW),
-            write("POST", "/shop/reviews", self.review, WRITTEN_NEW),
-            Route("POST", "/shop/sessions", self.start_session, "operators", statuses=(202,)),
+            write("POST", "/shop/views", self.view, WRITTEN_NEW, "anybody"),
+            write("POST", "/shop/reviews", self.review, WRITTEN_NEW, "anybody"),
         ]
 
     async def get_cart(self, request: HttpRequest) -> JsonResponse[queries.Cart]:
         """A shopper's cart."""
-        return json_response(await self._file.read(lambda c: queries.get_cart(c, request.parameters["user"])))
+        user = self._identity.shopper(request)
+        return json_response(await self._file.read(lambda c: queries.get_cart(c, user)))
 
     async def put_cart(self, request: HttpRequest, *, body: CartBody) -> JsonResponse[Written]:
         """Replace a shopper's cart: live, so it raises no tag."""
-        user, now = request.parameters["user"], self._file.now()
+        user, now = self._identity.acting(request, self._identity.shopper(request)), self._file.now()
         return await self._file.write(request, lambda c: records.set_cart(c, user, body.lines, now=now))
 
     async def purchase(self, request: HttpRequest, *, body: ActionBody) -> JsonResponse[Written]:
@@ -268,29 +261,24 @@ class ShopperRoutes:
 
     async def view(self, request: HttpRequest, *, body: ActionBody) -> JsonResponse[Written]:
         """Record that a shopper looked at a product's page; raises no tag."""
-        now = self._file.now()
+        shopper, now = self._acting(request, body.shopper), self._file.now()
         return await self._file.write(
-            request, lambda c: records.add_view(c, shopper=body.shopper, asin=body.asin, now=now), 201
+            request, lambda c: records.add_view(c, shopper=shopper, asin=body.asin, now=now), 201
         )
 
     async def review(self, request: HttpRequest, *, body: ReviewBody) -> JsonResponse[Written]:
         """Add a review."""
-        now = self._file.now()
+        shopper, now = self._acting(request, body.shopper), self._file.now()
 
         def put(conn: Conn) -> int:
             return records.add_review(
-                conn, shopper=body.shopper, asin=body.asin, rating=body.rating, body=body.body, now=now
+                conn, shopper=shopper, asin=body.asin, rating=body.rating, body=body.body, now=now
             )
 
         return await self._file.write(request, put, 201)
 
-    async def start_session(self, _: HttpRequest, *, body: SessionBody) -> JsonResponse[replies.SessionStarted]:
-        """Report that a shopper has arrived, so that their recommendations are computed ahead if they are missing."""
-        shopper = body.shopper
-        if not shopper or not shopper.isprintable() or len(shopper) > LONGEST_NAME:
-            raise pb.BadInput(f"shopper must have 1 to {LONGEST_NAME} printable characters", field="shopper")
-        ack = await self._file.app.touch(f"session/{quote(shopper, safe='')}")
-        return json_response(replies.SessionStarted(ack.stamp.sequence), 202)
+    def _acting(self, request: HttpRequest, named: str) -> str:
+        return self._identity.acting(request, self._identity.shopper(request, named))
 
 
 class ChangeRoutes:
@@ -316,10 +304,10 @@ class ChangeRoutes:
         return json_response(replies.ChangeState(int(text), int(text) <= applied))
 
 
-def shop_routes(app: pb.App, connections: PerThread) -> list[Route]:
-    """The routes of the system of record; ``connections`` write to its file."""
+def shop_routes(app: pb.App, connections: PerThread, identity: Identity) -> list[Route]:
+    """The routes of the system of record; ``connections`` write to its file, ``identity`` says who asks."""
     file = ShopFile(app, connections)
-    rooms = (PolicyRoutes(file), ProductRoutes(file), ShopperRoutes(file), ChangeRoutes(file))
+    rooms = (PolicyRoutes(file), ProductRoutes(file), ShopperRoutes(file, identity), ChangeRoutes(file))
     return [route for room in rooms for route in room.routes()]
 
 

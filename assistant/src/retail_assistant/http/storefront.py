@@ -11,7 +11,8 @@ import msgspec
 import parbake as pb
 from parbake.http import HttpRequest, JsonResponse, Route, json_response
 from retail_assistant.answers.actions import MOST_COPIES
-from retail_assistant.http.items import Items, order_reply, signed_in
+from retail_assistant.http.identity import Identity
+from retail_assistant.http.items import Items, order_reply
 from retail_assistant.http.replies import (
     CartSummary,
     Delivery,
@@ -89,13 +90,20 @@ class QuantityBody(msgspec.Struct, forbid_unknown_fields=True):
 class StorefrontRoutes:
     """Handlers over one shop file, for shoppers."""
 
-    def __init__(self, app: pb.App, shop: LiveShop, connections: PerThread) -> None:
-        """Read what is live from ``shop`` and what is computed ahead from ``app``; ``connections`` write carts."""
-        self._app, self._shop, self._connections = app, shop, connections
+    def __init__(self, app: pb.App, shop: LiveShop, connections: PerThread, identity: Identity) -> None:
+        """Show a shop.
+
+        Args:
+            app: What is computed ahead.
+            shop: What is live.
+            connections: Write carts.
+            identity: Says whose cart and orders may be seen.
+        """
+        self._app, self._shop, self._connections, self._identity = app, shop, connections, identity
         self._items = Items(app, shop)
 
     def routes(self) -> list[Route]:
-        """The routes, all for everybody; see :meth:`add_line` for the carts."""
+        """The routes: everybody may browse; carts and orders are for the shoppers to whom they belong."""
         return [
             Route("GET", "/shop/products", self.list_products),
             Route("GET", "/shop/genres", self.list_genres),
@@ -106,10 +114,11 @@ class StorefrontRoutes:
             Route("PUT", "/shop/carts/{user}/lines/{asin}", self.set_line),
         ]
 
-    async def list_products(self, _: HttpRequest, *, arguments: Browse) -> JsonResponse[ItemPage]:
+    async def list_products(self, request: HttpRequest, *, arguments: Browse) -> JsonResponse[ItemPage]:
         """The products on sale that keep every condition, a page at a time, with live price, stock and promotion."""
+        user = self._identity.asking(request, arguments.user)
         found, segment = await self._connections.read(
-            lambda conn: (_found(conn, arguments), queries.get_segment(conn, arguments.user))
+            lambda conn: (_found(conn, arguments), queries.get_segment(conn, user))
         )
         first = (arguments.page - 1) * arguments.size
         shown = found[first : first + arguments.size]
@@ -128,9 +137,9 @@ class StorefrontRoutes:
 
     async def product_page(self, request: HttpRequest, *, arguments: Seen) -> JsonResponse[ProductPage]:
         """A product with its editions, the volumes of its series, its best promotion and its reviews in short."""
-        asin = request.parameters["asin"]
+        asin, user = request.parameters["asin"], self._identity.asking(request, arguments.user)
         offer, line, segment = await self._connections.read(
-            lambda conn: (*_with_line(conn, asin), queries.get_segment(conn, arguments.user))
+            lambda conn: (*_with_line(conn, asin), queries.get_segment(conn, user))
         )
         items = {item.asin: item for item in await self._items.of(line, segment)}
         volume, form = offer.product.volume, offer.product.format
@@ -150,7 +159,7 @@ class StorefrontRoutes:
 
     async def list_orders(self, request: HttpRequest) -> JsonResponse[OrderList]:
         """A shopper's orders with their states and lines, the newest first, and the loyalty points."""
-        user, now = signed_in(request), self._app.settings.clock.now()
+        user, now = self._identity.shopper(request), self._app.settings.clock.now()
         found, points, days = await self._connections.read(
             lambda conn: (orders.list_orders(conn, user), orders.get_points(conn, user), orders.return_window(conn))
         )
@@ -164,19 +173,14 @@ class StorefrontRoutes:
         ``books`` is made of these. The total has delivery besides, and it is what a checkout charges.
         ``gone`` lists what is in the cart and not sold any more: it is not in the total, and hinders a checkout.
         """
-        return json_response(await self._summary(signed_in(request)))
+        return json_response(await self._summary(self._identity.shopper(request)))
 
     async def add_line(self, request: HttpRequest, *, body: LineBody) -> JsonResponse[CartSummary]:
-        """Add copies of a product to a shopper's cart, and return the cart; no operator token is needed.
+        """Add copies of a product to the shopper's own cart, and return the cart.
 
-        This route gives nobody more than the chat does: there, anybody who sends a shopper's name can put a book into
-        that cart and confirm it. Therefore it keeps the chat's rules: a name is required, at most 99 copies at a time,
-        and nothing that is out of stock. A page of another site cannot call it from a visitor's browser, because every
-        write is refused whose ``Sec-Fetch-Site`` or ``Origin`` is another site's, and every body that is not JSON. The
-        shop's other writes (prices, policies, whole carts, purchases) stay with operators. A shop with accounts puts
-        its own check of the name in front of both the chat and this route.
+        It keeps the chat's rules: at most 99 copies at a time, and nothing that is out of stock.
         """
-        user, now = signed_in(request), self._app.settings.clock.now()
+        user, now = self._identity.acting(request, self._identity.shopper(request)), self._app.settings.clock.now()
 
         def write(conn: Conn) -> None:
             if queries.get_product(conn, body.asin).listed and not queries.get_stock(conn, body.asin).quantity:
@@ -187,8 +191,9 @@ class StorefrontRoutes:
         return json_response(await self._summary(user))
 
     async def set_line(self, request: HttpRequest, *, body: QuantityBody) -> JsonResponse[CartSummary]:
-        """Set how many copies of a product a shopper's cart holds, and return the cart; open as :meth:`add_line` is."""
-        user, asin, now = signed_in(request), request.parameters["asin"], self._app.settings.clock.now()
+        """Set how many copies of a product the shopper's own cart holds, and return the cart."""
+        user = self._identity.acting(request, self._identity.shopper(request))
+        asin, now = request.parameters["asin"], self._app.settings.clock.now()
         await self._connections.write(lambda conn: records.change_cart(conn, user, asin, to=body.quantity, now=now))
         return json_response(await self._summary(user))
 

@@ -6,6 +6,7 @@ import msgspec
 
 import parbake as pb
 from parbake.http import HttpRequest, JsonResponse, Route, json_response
+from retail_assistant.http.identity import Identity
 from retail_assistant.http.items import Items
 from retail_assistant.http.replies import Suggestions
 from retail_assistant.live import LiveShop
@@ -27,9 +28,9 @@ class Looking(msgspec.Struct, forbid_unknown_fields=True):
 class SuggestionRoutes:
     """Suggests products beside a product."""
 
-    def __init__(self, app: pb.App, shop: LiveShop, connections: PerThread) -> None:
-        """Recommend with ``app``; read prices and stock from ``shop``."""
-        self._app, self._shop, self._connections = app, shop, connections
+    def __init__(self, app: pb.App, shop: LiveShop, connections: PerThread, identity: Identity) -> None:
+        """Recommend with ``app`` to shoppers whom ``identity`` knows; read prices and stock from ``shop``."""
+        self._app, self._shop, self._connections, self._identity = app, shop, connections, identity
         self._items = Items(app, shop)
 
     def routes(self) -> list[Route]:
@@ -42,7 +43,7 @@ class SuggestionRoutes:
         They are read apart from the page itself, which thus neither waits for them nor fails with them. The page shows
         the volumes of its own series, so each suggestion is of another one.
         """
-        asin, user = request.parameters["asin"], arguments.user
+        asin, user = request.parameters["asin"], self._identity.asking(request, arguments.user)
         page = self._shop.product(asin)
         if page is None:
             raise queries.no_product(asin)

@@ -74,7 +74,6 @@ def complain(
     answer: str,
     now: float,
     answer_id: str = "",
-    is_vouched_for: bool = False,
     rules: Rules | None = None,
 ) -> Complaint:
     """Record that a shopper considers an answer of the bank wrong; it holds until :func:`restore`.
@@ -87,7 +86,6 @@ def complain(
         answer: The answer complained about.
         now: Epoch seconds.
         answer_id: The reply that contained it; empty if only the answer is known.
-        is_vouched_for: Whether somebody else confirms that the name is the shopper's. Anybody can send a name.
         rules: The conditions for a withdrawal.
 
     Raises:
@@ -95,8 +93,6 @@ def complain(
     """
     with transaction(conn):
         speaker = voice(conn, shopper, now=now)
-        if not is_vouched_for:
-            speaker = msgspec.structs.replace(speaker, is_known=False)
         if answer_id and _count(conn, "answer_id = ?", answer_id):
             position = _withdrawal(conn, answer)
             return Complaint(position, "shopper" if position is None else "everybody")

@@ -9,10 +9,15 @@
     │   ├── UnknownPolicy
     │   ├── UnknownPromotion
     │   └── UnknownOrder
-    ├── NotSignedIn          403  the request names no shopper
+    ├── NotSignedIn          401  nobody vouches for a shopper
+    ├── WrongPassphrase      401  a name and a passphrase do not belong together
+    ├── NotYours             403  it belongs to another shopper
+    ├── NotProposed          409  a yes to something that was not proposed
+    ├── PriceChanged         409  what was proposed costs something else by now
     ├── OutOfStock           409  no copy is left to sell
     ├── OrderClosed          409  the order does not allow the change
     ├── KeyReused            422  an idempotency key was used for another request before
+    ├── TooOften             429  a client or a shopper has sent too many requests
     ├── TooManyComplaints    429  a shopper has reached the daily limit of complaints
     ├── ShopBusy             503  the file is locked, or cannot be used for a while
     └── NotAShop             500  the file is not a shop database, or of another schema version
@@ -63,9 +68,35 @@ class OrderClosed(ShopError):
 
 
 class NotSignedIn(ShopError):
-    """The request names no shopper, and what it asks for belongs to one."""
+    """Nobody vouches for a shopper, and what the request asks for belongs to one (RFC 9110, 15.5.2)."""
+
+    status = 401
+    headers = (("www-authenticate", 'Bearer realm="shop"'),)
+
+
+class WrongPassphrase(ShopError):
+    """The name and the passphrase do not belong together; which of them is wrong is not told."""
+
+    status = 401
+    headers = (("www-authenticate", 'Bearer realm="shop"'),)
+
+
+class NotYours(ShopError):
+    """What the request names belongs to another shopper than the one who is signed in."""
 
     status = 403
+
+
+class NotProposed(ShopError):
+    """A shopper agrees to what was not proposed, or was proposed too long ago; nothing was done."""
+
+    status = 409
+
+
+class PriceChanged(ShopError):
+    """What was proposed costs something else by now; nothing was done."""
+
+    status = 409
 
 
 class OutOfStock(ShopError):
@@ -95,6 +126,16 @@ class TotalChanged(ShopError):
 
 class KeyReused(ShopError):
     """An idempotency key was used for another request before; nothing was written."""
+
+
+class TooOften(ShopError):
+    """A client or a shopper has sent too many requests lately (RFC 6585, 4); nothing was done."""
+
+    status = 429
+
+    def __init__(self, what: str, *, retry_s: int) -> None:
+        super().__init__(f"too many {what}: try again in {retry_s} s", field="rate")
+        self.headers = (("retry-after", str(retry_s)),)
 
 
 class TooManyComplaints(ShopError):

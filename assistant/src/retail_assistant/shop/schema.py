@@ -1,8 +1,8 @@
 """The shop's tables, and how a connection to them is opened.
 
-Times are epoch seconds, money is integer cents. ``prices``, ``inventory``, ``carts``, ``views``, ``explorations`` and
-complaints that withdraw nothing are written without an outbox row; every other write adds its row to
-``parbake_outbox`` in the same transaction.
+Times are epoch seconds, money is integer cents. ``prices``, ``inventory``, ``carts``, ``views``, ``explorations``,
+``accounts``, ``proposals`` and complaints that withdraw nothing are written without an outbox row; every other write
+adds its row to ``parbake_outbox`` in the same transaction.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from parbake.adapters.sqlite import OUTBOX_DDL
 from retail_assistant.shop.errors import NotAShop
 
-SCHEMA_VERSION = "8"
+SCHEMA_VERSION = "9"
 FORMATS = ("paperback", "hardcover", "digital")
 SEGMENTS = ("all", "new", "regular", "vip")
 ORDER_STATES = ("placed", "packed", "shipped", "delivered", "cancelled", "returning", "returned")
@@ -143,6 +143,21 @@ CREATE TABLE IF NOT EXISTS written (
     digest BLOB NOT NULL,
     position INTEGER,
     at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS accounts (
+    shopper TEXT PRIMARY KEY REFERENCES shoppers (id),
+    salt BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    is_test INTEGER NOT NULL CHECK (is_test IN (0, 1)),
+    changed_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS proposals (
+    shopper TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    goods TEXT NOT NULL,
+    cents INTEGER NOT NULL,
+    expires_at REAL NOT NULL,
+    PRIMARY KEY (shopper, verb, goods)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS search_rows (
     id INTEGER PRIMARY KEY,

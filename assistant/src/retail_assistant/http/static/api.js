@@ -1,5 +1,7 @@
 // Requests to this server only; every address is relative to the page, so that it may be mounted under a path.
 
+import { tell } from "./state.js";
+
 /** A problem document (RFC 9457) or a failed connection, as an error in plain words. */
 export class Problem extends Error {
   constructor(status, title, detail, field = "") {
@@ -20,6 +22,7 @@ async function sent(path, options) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "No connection", OFFLINE);
   }
+  if (response.status === 401 && !options.headers?.authorization) tell("expired");
   if (!response.ok) throw await problemOf(response);
   return response;
 }

@@ -6,11 +6,12 @@ import { setInCart } from "./cart_actions.js";
 import { canBeOrdered, totals } from "./cart_summary.js";
 import { cover } from "./covers.js";
 import { count, failure, make, notice, titled } from "./dom.js";
+import { askToSignIn } from "./sign_in.js";
 import { ask, isSignedIn, tell, user } from "./state.js";
 
 const MOST = 99;
 
-/** Read the cart; an empty one for a shopper without a name. */
+/** Read the cart; none if nobody is signed in. */
 export async function readCart(signal) {
   if (!isSignedIn()) return null;
   return get(`shop/${path("carts", user(), "summary")}`, {}, signal);
@@ -50,8 +51,8 @@ const button = (text, onclick, className = "") => make("button", { type: "button
 const nobody = () =>
   notice(
     "Who is shopping?",
-    "Type a name under Shopper to have a cart.",
-    button("Say who you are", () => document.getElementById("shopper").focus()),
+    "Sign in to have a cart.",
+    button("Sign in", askToSignIn, "primary"),
   );
 
 const empty = () =>

@@ -2,6 +2,7 @@
 
 import { path, send } from "./api.js";
 import { el, make } from "./dom.js";
+import { askToSignIn } from "./sign_in.js";
 import { isSignedIn, state, tell, user } from "./state.js";
 
 const SHOWN_MS = 5000;
@@ -21,11 +22,11 @@ export function untoast() {
   el("toast").classList.remove("is-shown");
 }
 
-/** Add a copy to the cart; a shopper without a name is asked for it. */
+/** Add a copy to the cart; who is not signed in is asked to. */
 export async function addToCart(product, button = null) {
   if (!isSignedIn()) {
-    toast("Say who you are first: type a name under Shopper.", { isError: true });
-    el("shopper").focus();
+    toast("Sign in first; your cart waits for you.", { isError: true });
+    askToSignIn();
     return;
   }
   if (button) button.setAttribute("aria-busy", "true");

@@ -9,10 +9,12 @@ import { el } from "./dom.js";
 import { orders } from "./orders.js";
 import { owner } from "./owner.js";
 import { product } from "./product.js";
+import { readSession, signIn, signOut } from "./sign_in.js";
 import { on, setProduct, setShopper, setView, state } from "./state.js";
 
 const NAME = "Inkwell Books";
-const TITLES = { browse: "Books", cart: "Cart", checkout: "Checkout", orders: "Orders", owner: "Behind the counter" };
+const TITLES = { browse: "Books", cart: "Cart", checkout: "Checkout", orders: "Orders", owner: "Behind the counter",
+  "sign-in": "Sign in" };
 let leaving = new AbortController();
 let hasMoved = false;
 
@@ -23,7 +25,7 @@ async function show({ stays = false } = {}) {
   if (!stays) untoast();
   const [where, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [name = "", ...rest] = where.split("/");
-  const view = ["product", "cart", "checkout", "orders", "owner"].includes(name) ? name : "browse";
+  const view = ["product", "cart", "checkout", "orders", "owner", "sign-in"].includes(name) ? name : "browse";
   if (view !== "product") setProduct(null);
   setView(view);
   mark(view);
@@ -34,7 +36,8 @@ async function show({ stays = false } = {}) {
   if (view === "product") {
     state.lastAsin = named(rest[0] ?? "");
     await product(main, state.lastAsin, signal);
-  } else if (view === "browse") await browse(main, new URLSearchParams(query), signal);
+  } else if (view === "sign-in") await signIn(main, signal, rest[0] ?? "");
+  else if (view === "browse") await browse(main, new URLSearchParams(query), signal);
   else await { cart, checkout, orders, owner }[view](main, signal);
   if (!signal.aborted && !stays) arrive(main);
 }
@@ -79,18 +82,15 @@ async function recount() {
   }
 }
 
+function showShopper() {
+  el("shopper-name").textContent = state.shopper || "Sign in";
+  el("sign-out").hidden = !state.shopper;
+}
+
 function startHeader() {
-  const shopper = el("shopper");
-  shopper.value = state.shopper;
-  shopper.addEventListener("change", () => setShopper(shopper.value));
-  el("shopper-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    setShopper(shopper.value);
-  });
-  el("sign-out").addEventListener("click", () => {
-    shopper.value = "";
-    setShopper("");
-    shopper.focus();
+  el("sign-out").addEventListener("click", async () => {
+    await signOut();
+    el("shopper").focus();
   });
   el("search-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -113,10 +113,11 @@ function follow() {
     show();
   });
   on("shopper", () => {
-    el("sign-out").hidden = !state.shopper;
+    showShopper();
     recount();
     if (state.view !== "owner") show({ stays: true });
   });
+  on("expired", () => setShopper("")); // the session has ended
   on("counted", showCount);
   on("cart", showCount);
   on("acted", async () => {
@@ -129,8 +130,9 @@ function follow() {
 
 startSkip();
 startHeader();
+await readSession();
 follow();
 startChat();
-el("sign-out").hidden = !state.shopper;
+showShopper();
 recount();
 show();

@@ -3,6 +3,7 @@
 import { get, path } from "./api.js";
 import { link } from "./cards.js";
 import { count, day, failure, make, notice } from "./dom.js";
+import { askToSignIn } from "./sign_in.js";
 import { ask, isSignedIn, user } from "./state.js";
 
 const STATES = {
@@ -29,12 +30,8 @@ export async function orders(main, signal) {
     box.replaceChildren(
       notice(
         "Who is shopping?",
-        "Type a name under Shopper to see your orders.",
-        make(
-          "button",
-          { type: "button", onclick: () => document.getElementById("shopper").focus() },
-          "Say who you are",
-        ),
+        "Sign in to see your orders.",
+        make("button", { type: "button", class: "primary", onclick: askToSignIn }, "Sign in"),
       ),
     );
   } else {

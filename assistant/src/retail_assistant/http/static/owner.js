@@ -54,7 +54,7 @@ function tokenField() {
       id: "token",
       type: "password",
       value: state.token,
-      placeholder: "if there is one",
+      placeholder: "the operators' key",
       oninput: (event) => {
         state.token = event.target.value.trim();
       },
@@ -62,7 +62,7 @@ function tokenField() {
     make(
       "p",
       { class: "told" },
-      "Needed only where PARBAKE_TOKEN is set. It stays in this tab and is forgotten when the page is left.",
+      "Printed where the shop was started, unless PARBAKE_TOKEN is set. It is forgotten when the page is left.",
     ),
   );
 }

@@ -1,43 +1,27 @@
 // What the whole page shares: who shops, which product is open, and the events that views listen to.
 
-const LONGEST_NAME = 64;
-const KEY = "shopper";
 const bus = new EventTarget();
 
 /** The name that the shop gives to nobody. */
 export const ANONYMOUS = "anonymous";
 
-function remembered() {
-  try {
-    return localStorage.getItem(KEY);
-  } catch {
-    return null;
-  }
-}
-
 export const state = {
-  shopper: remembered() ?? "u00001",
+  shopper: "",
   product: null,
   view: "browse",
   token: "",
 };
 
-/** Whether a name was given. */
+/** Whether a shopper is signed in. */
 export const isSignedIn = () => state.shopper !== "" && state.shopper !== ANONYMOUS;
 
 /** The shopper's name for requests. */
 export const user = () => state.shopper || ANONYMOUS;
 
-/** Become another shopper; empty means that nobody is signed in. */
+/** Another shopper is signed in; empty means that nobody is. */
 export function setShopper(name) {
-  const spelled = name.trim().slice(0, LONGEST_NAME);
-  if (spelled === state.shopper) return;
-  state.shopper = spelled;
-  try {
-    localStorage.setItem(KEY, spelled);
-  } catch {
-    // A browser that stores nothing still shops.
-  }
+  if (name === state.shopper) return;
+  state.shopper = name;
   tell("shopper");
 }
 
@@ -53,7 +37,7 @@ export function setView(view) {
   tell("context");
 }
 
-/** Tell the page that something happened: `shopper`, `context`, `cart`, `shop` (its owner changed it), `ask`. */
+/** Tell the page that something happened: `shopper`, `context`, `cart`, `shop` (its owner changed it), `ask`, `expired`. */
 export function tell(name, detail = undefined) {
   bus.dispatchEvent(new CustomEvent(name, { detail }));
 }

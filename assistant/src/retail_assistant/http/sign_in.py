@@ -1,0 +1,98 @@
+"""``/shop/session``, ``/shop/sign-in`` and ``/shop/sign-out``: shoppers prove who they are, once per 12 hours."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+from urllib.parse import quote
+
+import msgspec
+
+import parbake as pb
+from parbake.http import HttpRequest, JsonResponse, Route, json_response
+from retail_assistant.http.identity import Identity, cookie
+from retail_assistant.http.replies import SessionStarted, SignedIn
+from retail_assistant.shop import accounts
+from retail_assistant.shop.checks import identifier
+from retail_assistant.shop.connections import PerThread
+from retail_assistant.shop.errors import NotSignedIn
+from retail_assistant.shop.voices import is_named
+
+AT_ONCE = 2
+"""Passphrases that are hashed at the same time: each takes 50 ms of a core and 16 MB."""
+
+
+class SignInBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A shopper's name and passphrase, or the ``session`` of a sign-in link."""
+
+    shopper: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    passphrase: Annotated[str, msgspec.Meta(max_length=accounts.LONGEST)] = ""
+    session: Annotated[str, msgspec.Meta(max_length=500)] = ""
+
+
+class SessionBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A shopper who has arrived."""
+
+    shopper: str
+
+
+class SignInRoutes:
+    """Signs shoppers in and out."""
+
+    def __init__(self, app: pb.App, connections: PerThread, identity: Identity) -> None:
+        """``connections`` read accounts, ``identity`` makes sessions."""
+        self._app, self._connections, self._identity = app, connections, identity
+        self._hashing = asyncio.Semaphore(AT_ONCE)
+
+    def routes(self) -> list[Route]:
+        """The routes: for everybody, but only a key's holder can make a session for a shopper."""
+        return [
+            Route("GET", "/shop/session", self.who),
+            Route("POST", "/shop/sign-in", self.sign_in),
+            Route("POST", "/shop/sign-out", self.sign_out),
+            Route("POST", "/shop/sessions", self.start_session, statuses=(202,)),
+        ]
+
+    async def who(self, request: HttpRequest) -> JsonResponse[SignedIn]:
+        """Who is signed in, who vouches for shoppers here, and the accounts for trying the shop out."""
+        own = self._identity.asking(request)
+        tests = await self._connections.read(accounts.list_test_accounts) if self._identity.by == "accounts" else []
+        return json_response(SignedIn(shopper=own if is_named(own) else None, by=self._identity.by, accounts=tests))
+
+    async def sign_in(self, request: HttpRequest, *, body: SignInBody) -> JsonResponse[SignedIn]:
+        """Start a session, or go on with one; it comes as a cookie and as the member ``session`` for programs."""
+        self._identity.limits.try_name(request.client, body.shopper)
+        if body.session:
+            shopper = self._identity.of_session(body.session)
+        elif self._identity.by != "accounts":
+            raise NotSignedIn("shoppers do not sign in here; the shop itself vouches for them", field="shopper")
+        else:
+            async with self._hashing:
+                shopper = await self._connections.read(
+                    lambda conn: accounts.sign_in(conn, body.shopper, body.passphrase)
+                )
+        await self._app.touch(_arrival(shopper))
+        session = body.session or self._identity.session(shopper)
+        response = json_response(SignedIn(shopper=shopper, by=self._identity.by, session=session))
+        response.headers = (cookie(request, session), ("cache-control", "no-store"))
+        return response
+
+    async def sign_out(self, request: HttpRequest) -> JsonResponse[SignedIn]:
+        """End the browser's session."""
+        response = json_response(SignedIn(shopper=None, by=self._identity.by))
+        response.headers = (cookie(request, ""),)
+        return response
+
+    async def start_session(self, request: HttpRequest, *, body: SessionBody) -> JsonResponse[SessionStarted]:
+        """Report that a shopper has arrived, so that recommendations are computed ahead if they are missing.
+
+        A key's holder gets a session with which that shopper's browser or program may go on.
+        """
+        shopper = self._identity.shopper(request, identifier(body.shopper, "shopper"))
+        ack = await self._app.touch(_arrival(shopper))
+        session = self._identity.session(shopper) if self._identity.by != "header" else None
+        return json_response(SessionStarted(ack.stamp.sequence, session), 202)
+
+
+def _arrival(shopper: str) -> str:
+    return f"session/{quote(shopper, safe='')}"
