@@ -13,10 +13,11 @@ CONNECTIONS = 4
 Body = Callable[[int], object]
 
 
-def posted(path: str, body: object) -> bytes:
-    """The bytes of a request that posts JSON."""
+def posted(path: str, body: object, key: str = "") -> bytes:
+    """The bytes of a request that posts JSON, with a key if there is one."""
     raw = json.dumps(body).encode()
     names = f"host: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(raw)}"
+    names += f"\r\nauthorization: Bearer {key}" if key else ""
     return f"POST {path} HTTP/1.1\r\n{names}\r\n\r\n".encode() + raw
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import _valkey
 import httpx
 from _report import Goal, percentile, report
-from _shop import prepare, serving
+from _shop import KEY, prepare, serving
 
 LOCKED_S, SOON_S, AT_ONCE_S = 30.0, 2.0, 0.1
 FLOOD = 5_100_000
@@ -122,12 +122,13 @@ def rate_of(client: httpx.Client, headers: dict[str, str], seconds: float = 3.0)
 
 
 def complained_of(client: httpx.Client) -> int:
-    """Ask, and complain of each answer as anybody may; how many tasks are out of use then."""
+    """Ask, and complain of each answer as an operator; how many tasks are out of use then."""
+    own = {"authorization": f"Bearer {KEY}"}
     for _ in range(40):
         asked = {"messages": [{"role": "user", "content": "What is your return window?"}]}
         answer_id = client.post("/v1/chat/completions", json=asked).json()["parbake"]["answer_id"]
-        client.post("/v1/feedback", json={"answer_id": answer_id, "reason": "wrong"}).raise_for_status()
-    return len(client.get("/v1/feedback").json()["quarantined"])
+        client.post("/v1/feedback", json={"answer_id": answer_id, "reason": "wrong"}, headers=own).raise_for_status()
+    return len(client.get("/v1/feedback", headers=own).json()["quarantined"])
 
 
 async def flooded(address: str) -> float:

@@ -26,7 +26,7 @@ import httpx
 from _flood import Flood, Flooded, probe
 from _http_load import posted
 from _report import Goal, percentile, report
-from _shop import prepare, serving
+from _shop import BACKEND_KEY, prepare, serving
 
 MINUTE_S, CALM_S, DEADLINE_S = 60.0, 15.0, 1.0
 TIMES = (5, 10)
@@ -42,7 +42,7 @@ Rows = list[tuple[object, ...]]
 def chat(number: int) -> bytes:
     """The bytes of a request with one question; each question is asked by another shopper."""
     messages = [{"role": "user", "content": QUESTIONS[number % len(QUESTIONS)]}]
-    return posted(CHATS, {"messages": messages, "user": f"u{number % 2000:05d}"})
+    return posted(CHATS, {"messages": messages, "user": f"u{number % 2000:05d}"}, BACKEND_KEY)
 
 
 def is_reply(body: bytes) -> bool:

@@ -292,11 +292,17 @@ def variables() -> dict[str, set[str]]:
     return found
 
 
+DEMO_MODULES = ("settings", "vouching")
+KNOWN_BEFORE = {"PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE"}
+"""Variables of the core that the demo's modules name."""
+
+
 def _demo_variables() -> list[str]:
     """The environment variables of the demo, in the order of its settings."""
-    tree = ast.parse((ROOT / "assistant/src/retail_assistant/settings.py").read_text())
-    texts_of = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return sorted({text for text in texts_of if re.fullmatch(r"[A-Z][A-Z_]{2,}", text)})
+    trees = (ast.parse((ROOT / f"assistant/src/retail_assistant/{name}.py").read_text()) for name in DEMO_MODULES)
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    texts_of = (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return sorted({text for text in texts_of if re.fullmatch(r"[A-Z][A-Z_]{2,}", text)} - KNOWN_BEFORE)
 
 
 def metrics() -> str:

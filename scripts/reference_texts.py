@@ -160,6 +160,13 @@ DEMO = {
     "or several in the order in which they are tried, such as `anthropic -> llama`.",
     "ENCODER": "How questions are embedded: `int8` (default) or `float32`.",
     "ALERT_WEBHOOK": "The address that alerts are sent to.",
+    "RETAIL_VOUCHES": "Who vouches for shoppers: `accounts` (default), `key` or `header:NAME`.",
+    "RETAIL_BACKEND_KEY": "The key of the shop's backend, with `RETAIL_VOUCHES=key`; or `RETAIL_BACKEND_KEY_FILE`.",
+    "RETAIL_PROXIES": "The addresses from which a header vouches, by spaces; `127.0.0.1 ::1` by default.",
+    "RETAIL_SESSION_SECRET": "What signs sessions, or several by spaces, of which the last signs; or "
+    "`RETAIL_SESSION_SECRET_FILE`. By default it is made once and kept in `sessions.key`.",
+    "RETAIL_CLIENT_RATE": "Chats and writes a second of one address; 20 by default, 0 for no limit.",
+    "RETAIL_SHOPPER_RATE": "Chats and writes a second of one shopper; 5 by default, 0 for no limit.",
 }
 GROUPS = [
     ("parbake.app.settings", "Batch"),

@@ -28,7 +28,9 @@ from parbake.ports.cloudevents import CloudEvent
 
 ITEMS, KEYS = 50, 200
 READS, HITS, CHOSEN, SHOPPERS = 200, 5, 20, 200
+KEY = "the-backend-of-this-round"
 SHOP = {"RETAIL_SHOPPERS": "1000", "RETAIL_PRODUCTS": "300", "LLM": "extractive"}
+SHOP |= {"RETAIL_VOUCHES": "key", "RETAIL_BACKEND_KEY": KEY}
 CHAT = "/v1/chat/completions"
 QUESTIONS = (
     "How many days do I have to send a book back?",
@@ -189,9 +191,8 @@ class Ready(io.TextIOBase):
         """Wait for the address."""
         if found := re.search(r"ready in .*:(\d+)", text):
             one = {"user": _shoppers()[0]}
-            speak.serve_at(
-                int(found[1]), CHAT, [{"messages": [{"role": "user", "content": m}], **one} for m in MESSAGES]
-            )
+            asked = [{"messages": [{"role": "user", "content": m}], **one} for m in MESSAGES]
+            speak.serve_at(int(found[1]), CHAT, asked, KEY)
         return len(text)
 
 

@@ -35,6 +35,8 @@ class Running:
         """Until it is ready."""
         self._said = self._hear()
         self._bodies = itertools.cycle(self._said.get("bodies", ()))
+        key = self._said.get("key")
+        self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
         self._connection = http.client.HTTPConnection("127.0.0.1", self._said.get("port"), timeout=30)
 
     def measure(self, figure: str) -> Mapping[str, float]:
@@ -53,7 +55,7 @@ class Running:
         taken, before = [], cpu_ns(self._process.pid)
         for body in itertools.islice(self._bodies, count):
             raw, began = json.dumps(body), time.perf_counter_ns()
-            self._connection.request("POST", self._said["path"], raw, {"content-type": "application/json"})
+            self._connection.request("POST", self._said["path"], raw, self._headers)
             answer = self._connection.getresponse()
             content = answer.read()
             taken.append(time.perf_counter_ns() - began)

@@ -2,8 +2,9 @@
 
 A script writes one JSON object per line. The first line of an in-process kind is ``{"figures": [names]}``; then each
 name that the driver writes to its stdin is answered by ``{"cpu": ..., "wall": ...}``. The only line of a server is
-``{"port": ..., "path": ..., "bodies": [...]}``: the driver posts those bodies. Both end when their stdin is closed.
-A driver also talks to the scripts of earlier revisions, so these lines stay as they are.
+``{"port": ..., "path": ..., "bodies": [...], "key": ...}``: the driver posts those bodies, with the key if there is
+one. Both end when their stdin is closed. A driver also talks to the scripts of earlier revisions, so these lines stay as
+they are; those of before the key have none.
 """
 
 from __future__ import annotations
@@ -40,9 +41,16 @@ async def answer(measures: Mapping[str, Callable[[], Awaitable[Times]]]) -> None
         say(**await measures[name]())
 
 
-def serve_at(port: int, path: str, bodies: Sequence[object]) -> None:
-    """Say what the driver may post, and end this process by SIGTERM when the driver closes its end."""
-    say(port=port, path=path, bodies=bodies)
+def serve_at(port: int, path: str, bodies: Sequence[object], key: str = "") -> None:
+    """Say what the driver may post, and end this process by SIGTERM when the driver closes its end.
+
+    Args:
+        port: Where this process serves.
+        path: The path to post to.
+        bodies: The bodies, which are sent over and over.
+        key: What vouches for the sender, if anything has to.
+    """
+    say(port=port, path=path, bodies=bodies, key=key)
     threading.Thread(target=_end_with_driver, daemon=True).start()
 
 

@@ -50,6 +50,12 @@ def go(page: Page, name: str) -> None:
     page.get_by_role("navigation", name="Shop").get_by_role("link", name=name).click()
 
 
+def to_the_counter(page: Page) -> None:
+    """Open the owner's panel with the operators' key."""
+    go(page, "Owner")
+    page.get_by_label("Operator token").fill(KEY)
+
+
 def become(page: Page, name: str) -> None:
     """Follow a sign-in link, which the shop's backend makes for a shopper, and come back."""
     own = {"authorization": f"Bearer {KEY}"}

@@ -164,7 +164,7 @@ def test_a_demo_without_its_key_is_never_called_ready(home, monkeypatch, capsys)
     monkeypatch.setenv("LLM", "openai")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_API_KEY_FILE", raising=False)
-    monkeypatch.setattr(main, "prepare", lambda _: None)
+    monkeypatch.setattr(main, "_prepare_apart", lambda _: None)
     monkeypatch.setattr(main, "Supervisor", None)
     with pytest.raises(SystemExit):
         main.main(["demo", "--port", "0"])

@@ -8,6 +8,7 @@ import contextlib
 import getpass
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -96,7 +97,7 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if a script starts it behind ``&``
     with listen(host, port) as bound:
         check(settings)
-        prepare(settings)
+        _prepare_apart(settings)
         tests = add_test_accounts(settings)
         address = f"http://{host}:{bound.getsockname()[1]}"
 
@@ -170,6 +171,14 @@ def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:
     tables = tau.tables_of(source) if tau.is_tau(source) else load_rows.tables_of(source)
     report = load_rows.load(tables, settings.data / "shop.db", currency=currency)
     print("\n".join(report.lines()))
+
+
+def _prepare_apart(settings: Settings) -> None:
+    """Prepare in a process of its own: what training needs once, a server would keep for as long as it runs."""
+    command = [sys.executable, "-m", "retail_assistant", "prepare"]
+    done = subprocess.run(command, env=_child_environment(settings), check=False)  # noqa: S603  # our own command
+    if done.returncode:  # it has said why
+        sys.exit(done.returncode)
 
 
 def prepare(settings: Settings) -> None:

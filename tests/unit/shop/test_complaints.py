@@ -18,14 +18,13 @@ def conn(shop):
     return shop
 
 
-def complain(conn, answer="a#b", shopper=KNOWN, now=NOW, *, answer_id="", is_vouched_for=True, **rules):
+def complain(conn, answer="a#b", shopper=KNOWN, now=NOW, *, answer_id="", **rules):
     """Complain and return the result."""
     return complaints.complain(
         conn,
         shopper=shopper,
         answer=answer,
         answer_id=answer_id,
-        is_vouched_for=is_vouched_for,
         now=now,
         rules=Rules(**rules),
     )
@@ -52,9 +51,9 @@ def test_the_first_complaint_of_a_known_shopper_withdraws_an_answer(conn):
     assert events(conn) == 2
 
 
-def test_a_name_that_nobody_vouches_for_is_a_stranger_s(conn):
-    """A known name without the backend's word counts as a stranger."""
-    made = complain(conn, is_vouched_for=False)
+def test_a_new_shopper_is_a_stranger(conn):
+    """One complaint of a shopper whom the shop does not know withdraws the answer from nobody else."""
+    made = complain(conn, shopper="newcomer")
     assert (made.applies_to, made.position) == ("shopper", None)
     assert withdrawn(conn) == []
     assert complaints.list_open(conn) == [OpenComplaints("a#b", 0, 1, NOW, is_withdrawn=False)]
@@ -63,11 +62,11 @@ def test_a_name_that_nobody_vouches_for_is_a_stranger_s(conn):
 def test_one_reply_is_complained_of_once(conn):
     """One reply counts for one complaint, under any number of names and after a restore."""
     for name in ("x1", "x2", "x3", "x4"):
-        made = complain(conn, shopper=name, answer_id="ab12", is_vouched_for=False)
+        made = complain(conn, shopper=name, answer_id="ab12")
         assert made.applies_to == "shopper"
     assert conn.execute("SELECT count(*) FROM complaints").fetchone() == (1,)
     complaints.restore(conn, "a#b", now=NOW)
-    complain(conn, shopper="x1", answer_id="ab12", is_vouched_for=False)
+    complain(conn, shopper="x1", answer_id="ab12")
     assert complaints.list_open(conn) == []
 
 

@@ -1,7 +1,7 @@
 """The speaker of a message: a name in one spelling, and whether the shop knows this shopper.
 
-Nobody signs in here, so a name alone proves nothing. A shopper who has bought something, or whose account is a day old,
-was not invented for the occasion.
+Anybody may make an account. A shopper who has bought something, or whose account is a day old, was not invented for the
+occasion.
 """
 
 from __future__ import annotations
