@@ -15,13 +15,12 @@ from parbake.app.plugin import Plugin
 from parbake.errors import DeclarationError, ParbakeError
 from parbake.http import routes
 from parbake.http.admission import Admission
-from parbake.http.client_errors import error_for_client
 from parbake.http.leaving import Leaving
 from parbake.http.openapi import document
 from parbake.http.operators import Operators, token_of_environment
 from parbake.http.overload import Intake, Overloaded
 from parbake.http.reading import Message, Receive, headers_of, read_body
-from parbake.http.refusals import ServerEnds
+from parbake.http.refusals import ServerEnds, error_for_client
 from parbake.http.routing import Router
 from parbake.ports.messages import (
     AFTER,
@@ -45,6 +44,8 @@ ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Send = Callable[[Message], Awaitable[None]]
 _UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes and scrapes are not measured: their durations say nothing about how long users wait."""
+COUNTED = "parbake.counted"
+"""The key of an ASGI scope under which a middleware of ours learns who counts the request: this list is not empty."""
 _log = logging.getLogger("parbake.http")
 _NOTHING = contextlib.nullcontext()
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -151,6 +152,8 @@ class HttpApp:
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         if not self._has_lifespan:
             self._warn_of_no_lifespan()
+        if COUNTED in scope:
+            scope[COUNTED].append(True)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         path = scope["path"]
         if root := scope.get("root_path", ""):  # mounted in another application under its path
@@ -165,7 +168,7 @@ class HttpApp:
                 if not await self._intake.enter(arrived, _leaving(scope, send)):
                     return
             except Overloaded as error:
-                await _send(error.response, scope, send)
+                await send_response(error.response, scope, send)
                 return
             began = time.perf_counter()
         try:
@@ -192,12 +195,12 @@ class HttpApp:
             self.admission.check(method, request.path, headers)
             acks = await self.app.engine.tickets.read(headers[AFTER], field=AFTER) if AFTER in headers else NO_ACKS
         except ParbakeError as error:
-            await _send(self._problem(request, error), scope, send)
+            await send_response(self._problem(request, error), scope, send)
             return
         leaving = Leaving(receive)
         try:
             with carried(acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it is sent
-                await _send(await self._answer(request, receive, leaving), scope, send)
+                await send_response(await self._answer(request, receive, leaving), scope, send)
         except asyncio.CancelledError:
             if leaving.has_left and not _is_cancelled_again():
                 return
@@ -213,7 +216,7 @@ class HttpApp:
         is_ours = WHOLE in scope.get("extensions", {})
         if is_ours:
             error = ServerEnds("the server ends before this request is answered; send it again", field="server")
-            await _send(self._problem(request, error), scope, send)
+            await send_response(self._problem(request, error), scope, send)
         return is_ours
 
     def _warn_of_no_lifespan(self) -> None:
@@ -257,7 +260,14 @@ def _is_cancelled_again() -> bool:
     return task is not None and task.uncancel() > 0
 
 
-async def _send(response: Response, scope: Message, send: Send) -> None:
+async def send_response(response: Response, scope: Message, send: Send) -> None:
+    """Send an answer, in one piece if the server can.
+
+    Args:
+        response: The answer.
+        scope: The request's scope.
+        send: The ``send`` of ASGI.
+    """
     is_head = scope["method"] == "HEAD"
     whole = scope.get("extensions", {}).get(WHOLE)
     if whole is not None and response.stream is None:
