@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 
-from parbake.errors import FailureKind
+from parbake.errors import FailureKind, ProviderError
 
 AFTER = 5
 _COOLDOWN_S = 30.0
@@ -92,10 +93,41 @@ class Breaker:
                 self._since, self._tried = self._clock(), None
                 self.opened += 1
 
+    @contextmanager
+    def asking(self, label: str) -> Iterator[None]:
+        """Report how the request ends that is made within the block. One that is given up has no result.
+
+        Args:
+            label: Who is asked, for the error.
+
+        Raises:
+            ProviderError: No request may be made now.
+        """
+        if not self.allows():
+            message = f"{label} failed too often just now, so it is not asked"
+            raise ProviderError(message, field=label, kind=FailureKind.SKIPPED)
+        is_trying = self.state is not BreakerState.CLOSED
+        try:
+            yield
+            self.succeeded()
+        except Exception as error:
+            self.failed(kind_of(error))
+            raise
+        finally:
+            if is_trying:
+                self.given_up()
+
     def given_up(self) -> None:
         """A request ended without a result, so that another one may try."""
         with self._lock:
             self._tried = None
+
+
+def kind_of(error: Exception) -> FailureKind:
+    """The kind of failure that an error stands for."""
+    if isinstance(error, ProviderError):
+        return error.kind
+    return FailureKind.TIMEOUT if isinstance(error, TimeoutError) else FailureKind.UNKNOWN
 
 
 class Breakers:
