@@ -12,8 +12,8 @@ from parbake.errors import FailureKind, ProviderError
 from parbake_llm.generators.anthropic import AnthropicGenerator
 from parbake_llm.generators.bedrock import BedrockGenerator
 from parbake_llm.generators.chain import Breakers, Chain
-from parbake_llm.generators.limits import Limits
 from parbake_llm.generators.openai import OpenAIGenerator
+from parbake_llm.ports.limits import Limits
 from parbake_llm.ports.prompts import Prompt
 from parbake_llm.testing import ProviderBox
 

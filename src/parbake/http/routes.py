@@ -141,6 +141,7 @@ class EngineRoutes:
                 generation=served.generation,
                 reason=served.reason,
                 cause=served.cause,
+                over=served.over,
             ),
             codecs=_Codecs(self._app, task),
         )

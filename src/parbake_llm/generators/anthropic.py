@@ -23,7 +23,7 @@ _SESSIONS = 10_000
 
 
 class AnthropicGenerator(AnthropicEndpoint, Hosted[SdkClient]):
-    """Generates through the official client, within :class:`parbake_llm.generators.limits.Limits`."""
+    """Generates through the official client, within :class:`parbake_llm.ports.limits.Limits`."""
 
     def __init__(
         self,

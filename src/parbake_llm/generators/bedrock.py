@@ -26,13 +26,13 @@ CONNECTIONS = 64
 
 
 class BedrockGenerator(BedrockEndpoint, Hosted[AwsClients]):
-    """Generates through ``boto3`` in a thread, within :class:`parbake_llm.generators.limits.Limits`."""
+    """Generates through ``boto3`` in a thread, within :class:`parbake_llm.ports.limits.Limits`."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> BedrockGenerator:
         """Read ``BEDROCK_MODEL``, ``AWS_REGION`` (or ``AWS_DEFAULT_REGION``), the keys and ``BEDROCK_ENDPOINT_URL``.
 
-        It also reads its limits (:meth:`parbake_llm.generators.limits.Limits.from_environment`). Raises
+        It also reads its limits (:meth:`parbake_llm.ports.limits.Limits.from_environment`). Raises
         :class:`ProviderError` that names the missing variable.
         """
         env = os.environ if environment is None else environment

@@ -18,7 +18,7 @@ from parbake_llm.ports.prompts import Prompt
 
 
 class OpenAIGenerator(OpenAIEndpoint, Hosted[SdkClient]):
-    """Generates through the official client, within :class:`parbake_llm.generators.limits.Limits`."""
+    """Generates through the official client, within :class:`parbake_llm.ports.limits.Limits`."""
 
     async def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         reply = StreamReply(self.name)

@@ -54,7 +54,7 @@ class AnthropicEndpoint(Endpoint[SdkClient]):
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Read ``ANTHROPIC_API_KEY`` (or ``ANTHROPIC_API_KEY_FILE``), ``ANTHROPIC_BASE_URL`` and ``ANTHROPIC_MODEL``.
 
-        A generator also reads its limits (:meth:`parbake_llm.generators.limits.Limits.from_environment`). Raises
+        A generator also reads its limits (:meth:`parbake_llm.ports.limits.Limits.from_environment`). Raises
         :class:`ProviderError` that names the missing variable.
         """
         env = os.environ if environment is None else environment

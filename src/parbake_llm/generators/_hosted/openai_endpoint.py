@@ -57,7 +57,7 @@ class OpenAIEndpoint(Endpoint[SdkClient]):
         """Read ``OPENAI_API_KEY`` (or ``OPENAI_API_KEY_FILE``), and the optional settings.
 
         These are ``OPENAI_BASE_URL``, ``OPENAI_MODEL``, ``OPENAI_CACHING``, and for a generator its limits
-        (:meth:`parbake_llm.generators.limits.Limits.from_environment`). Raises :class:`ProviderError` that names
+        (:meth:`parbake_llm.ports.limits.Limits.from_environment`). Raises :class:`ProviderError` that names
         the variable that is missing or wrong.
         """
         env = os.environ if environment is None else environment

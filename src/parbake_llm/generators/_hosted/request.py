@@ -20,8 +20,8 @@ from parbake_llm.generators._breaker import Breaker
 from parbake_llm.generators._hosted.clients.failures import RETRYABLE, FailureCause
 from parbake_llm.generators._hosted.clients.keys import masked
 from parbake_llm.generators._hosted.endpoint import C, Endpoint
-from parbake_llm.generators.limits import Limits
 from parbake_llm.ports.generator import Delta
+from parbake_llm.ports.limits import Limits
 from parbake_llm.ports.prompts import Prompt
 from parbake_llm.writing.placement import CacheRules, placed
 
@@ -76,7 +76,7 @@ class Attempt:
 class Hosted(Endpoint[C]):
     """A generator for a model that a provider hosts. Subclasses speak the provider's protocol.
 
-    A provider that keeps failing is not asked for a while: see :class:`parbake_llm.generators.limits.Limits`.
+    A provider that keeps failing is not asked for a while: see :class:`parbake_llm.ports.limits.Limits`.
 
     Attributes:
         calls_tools: Whether it can call the tools of a prompt.
