@@ -20,6 +20,8 @@ from retail_assistant.settings import Settings, from_environment
 from retail_assistant.supervisor import Supervisor
 
 READY_LOOK_S = 0.1
+_FOR_THE_SERVER = frozenset({"PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE"})
+"""Variables with secrets that only the server needs."""
 SERVED = "retail_assistant.compose:served"
 
 
@@ -175,5 +177,7 @@ def _follow(bars: Any) -> Any:
 
 
 def _child_environment(settings: Settings) -> dict[str, str]:
+    """The environment of the worker: no request reaches it, so it does not get the operators' token."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _FOR_THE_SERVER}
     own = {"RETAIL_HOME": str(settings.data.resolve()), "STORE": settings.store, "LLM": settings.llm}
-    return {**os.environ, **own}
+    return {**inherited, **own}
