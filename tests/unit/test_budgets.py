@@ -12,7 +12,7 @@ FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
     "src/parbake": 17_000,
-    "src/parbake_lab": 1_200,
+    "src/parbake_lab": 1_250,
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_450,
     "src/parbake_semantic": 3_000,

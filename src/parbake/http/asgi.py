@@ -17,7 +17,7 @@ from parbake.http import routes
 from parbake.http.admission import Admission
 from parbake.http.leaving import Leaving
 from parbake.http.openapi import document
-from parbake.http.operators import Operators, token_of_environment
+from parbake.http.operators import NEW_TAGS, Operators, TagQuota, token_of_environment
 from parbake.http.overload import Intake, Overloaded
 from parbake.http.reading import Message, Receive, headers_of, read_body
 from parbake.http.refusals import ServerEnds, error_for_client
@@ -74,6 +74,7 @@ class HttpApp:
         warm: Sequence[Callable[[], Awaitable[None]]] = (),
         hosts: Sequence[str] = (),
         token: str | None = None,
+        new_tags: int = NEW_TAGS,
     ) -> None:
         """Create the application.
 
@@ -86,12 +87,21 @@ class HttpApp:
             hosts: Names under which clients reach the server, besides loopback's. Requests for other hosts are
                 rejected.
             token: The operator token; by default ``PARBAKE_TOKEN`` or the content of the file ``PARBAKE_TOKEN_FILE``.
+            new_tags: How many tags that were never raised before events over HTTP may bring in a minute, to this
+                process. Events with more are answered with 429.
+
+        Raises:
+            BadInput: A host, the token or the limit is not valid.
         """
         self.app = app
         self.admission = Admission(hosts)
         self.operators = Operators(token_of_environment() if token is None else token)
         added = [route for plugin in app.settings.plugins for route in _routes_of(plugin, app)]
-        own = [*routes.for_app(app), *added, Route("GET", "/v1/openapi.json", self._openapi)]
+        own = [
+            *routes.for_app(app, TagQuota(new_tags, app.settings.clock)),
+            *added,
+            Route("GET", "/v1/openapi.json", self._openapi),
+        ]
         self._router = Router([*own, *(r if isinstance(r, Route) else Route(*r) for r in extra)])
         self._documents: dict[str, bytes] = {}
         self._error_members = error_members

@@ -59,6 +59,21 @@ class HeadersTooLarge(RequestError):
     status = 431
 
 
+class TooManyNewTags(RequestError):
+    """Events bring more tags that were never raised than a minute may; nothing was written (RFC 6585, 4)."""
+
+    status = 429
+
+    def __init__(self, limit: int, after_s: int) -> None:
+        """Create the error; ``limit`` are the new tags of a minute, and ``after_s`` the seconds to wait."""
+        super().__init__(
+            f"these events bring more than {limit} tags a minute that were never raised before; send them again in "
+            f"{after_s} s, or raise HttpApp(new_tags=...)",
+            field="subject",
+        )
+        self.headers = (("retry-after", str(after_s)),)
+
+
 class TooSlow(RequestError):
     """The request did not arrive in time (RFC 9110, 15.5.9)."""
 
