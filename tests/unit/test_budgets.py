@@ -11,9 +11,9 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 17_000,
-    "src/parbake_lab": 1_250,
-    "src/parbake_llm": 7_100,
+    "src/parbake": 16_900,
+    "src/parbake_lab": 1_230,
+    "src/parbake_llm": 7_060,
     "src/parbake_planner": 3_450,
     "src/parbake_semantic": 3_000,
     "assistant/src": 15_000,
