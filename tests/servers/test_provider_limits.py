@@ -52,7 +52,7 @@ async def is_asked(generator):
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_a_provider_that_hangs_is_not_asked_for_long(dialect, box):
+async def test_a_provider_that_hangs_is_not_asked_for_long(dialect, box, caplog):
     """The first requests wait for the limit of the first byte; the next ones fail at once, until a try succeeds."""
     limits = Limits(first_s=SHORT_S, failures=2, pause_s=SHORT_S)
     async with contextlib.aclosing(made(dialect, box, "slow").limited(limits)) as generator:
@@ -61,6 +61,8 @@ async def test_a_provider_that_hangs_is_not_asked_for_long(dialect, box):
         box.slow_s = 0.0
         assert await until(partial(works, generator))
         assert {await kind_of(generator) for _ in range(3)} == {None}
+    told = [record.getMessage() for record in caplog.records if record.name == "parbake_llm.generators"]
+    assert told == [f"{dialect} failed, and is not asked for {SHORT_S} s at a time", f"{dialect} is asked again"]
 
 
 async def test_one_request_tries_a_provider_that_still_hangs(box):

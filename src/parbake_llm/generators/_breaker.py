@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from functools import partial
 from parbake.errors import FailureKind, ProviderError
 
 AFTER = 5
+_log = logging.getLogger("parbake_llm.generators")
 _COOLDOWN_S = 30.0
 
 
@@ -52,6 +54,7 @@ class Breaker:
         """When it opened; ``None`` while it is closed."""
         self._tried: float | None = None
         """When the request that tries began."""
+        self._is_told = False
         self._lock = threading.Lock()
 
     @property
@@ -116,6 +119,15 @@ class Breaker:
         finally:
             if is_trying:
                 self.given_up()
+            self._tell(label)
+
+    def _tell(self, label: str) -> None:
+        """Log once that a provider is not asked any more, and once that it is asked again."""
+        is_off = self._since is not None
+        if is_off != self._is_told:
+            self._is_told = is_off
+            said = "is asked again" if not is_off else f"failed, and is not asked for {self._cooldown_s:g} s at a time"
+            _log.warning("%s %s", label, said)
 
     def given_up(self) -> None:
         """A request ended without a result, so that another one may try."""
