@@ -93,6 +93,7 @@ ADAPTED = [
     ("parbake_llm.generators.chain", "Chain"),
     ("parbake_llm.generators.chain", "chain"),
     ("parbake_llm.generators.chain", "Breakers"),
+    ("parbake_llm.ports.limits", "Limits"),
     ("parbake_semantic.embedders.minilm", "MiniLm"),
     ("parbake.adapters.log", "LogSink"),
     ("parbake.adapters.webhook", "WebhookSink"),

@@ -3,8 +3,8 @@
 A script writes one JSON object per line. The first line of an in-process kind is ``{"figures": [names]}``; then each
 name that the driver writes to its stdin is answered by ``{"cpu": ..., "wall": ...}``. The only line of a server is
 ``{"port": ..., "path": ..., "bodies": [...], "key": ...}``: the driver posts those bodies, with the key if there is
-one. Both end when their stdin is closed. A driver also talks to the scripts of earlier revisions, so these lines stay as
-they are; those of before the key have none.
+one. Both end when their stdin is closed. A driver also talks to the scripts of earlier revisions, so these lines stay
+as they are; those of before the key have none.
 """
 
 from __future__ import annotations

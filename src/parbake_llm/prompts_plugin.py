@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from parbake.app.plugin import Parts, Plugin
@@ -37,7 +39,7 @@ class PromptDesk:
     """
 
     def __init__(self, parts: Parts) -> None:
-        """Watch the app's generator; tokens are booked if an earlier plugin offers a ledger."""
+        """Watch the app's generators; tokens are booked if an earlier plugin offers a ledger."""
         self._parts = parts
         books = parts.found(LEDGER)
         self._ledger: LedgerFile | None = books.file if books else None
@@ -54,11 +56,14 @@ class PromptDesk:
             send=parts.core.send,
             wasted=self._ledger.cache_wasted if self._ledger else None,
         )
-        parts.wrap(Generator, self._metered)
+        parts.wrap(object, self._metered)
         parts.on.server.append(self.care.run)
 
-    def _metered(self, found: Generator, task: Task, lane: str) -> Generator:
-        return metered_generator(found, task.name, lane, self.meter)
+    def _metered(self, found: Any, task: Task, lane: str) -> Any:
+        """Meter a resource if it is a generator, whatever the type by which tasks ask for it."""
+        stream = getattr(found, "stream", None)
+        is_one = callable(stream) and _is_generators(getattr(stream, "__func__", stream))
+        return metered_generator(found, task.name, lane, self.meter) if is_one else found
 
     async def report(
         self, book: CostBook | None = None, *, traffic: Traffic | None = None, tools: Sequence[Tool] | None = None
@@ -115,6 +120,15 @@ class PromptDesk:
         return await self.adopted_plans.rollback(self._parts.core.bound(prefix))
 
 
+@lru_cache(256)
+def _is_generators(stream: Callable[..., Any]) -> bool:
+    """Whether a method named ``stream`` is that of :class:`parbake_llm.ports.generator.Generator`."""
+    try:
+        return {"max_tokens", "timeout_s"} <= inspect.signature(stream).parameters.keys()
+    except ValueError:  # of a method that is not written in Python
+        return False
+
+
 class Prompts(Plugin[PromptDesk]):
     """Watches the prompts that tasks send: predicts what is read from providers' caches, and looks after prefixes.
 
@@ -122,7 +136,7 @@ class Prompts(Plugin[PromptDesk]):
     """
 
     def open(self, parts: Parts) -> PromptDesk:
-        """Watch the app's generator; see :class:`parbake.Plugin`."""
+        """Watch the app's generators; see :class:`parbake.Plugin`."""
         desk = PromptDesk(parts)
         parts.offer(PREFIXES, desk)
         return desk

@@ -15,6 +15,7 @@ from tests.waiting import HANGS_S, eventually
 
 from parbake.adapters.sqlite import OUTBOX_DDL
 
+TOKEN = "operators-0123456789"
 APP = '''
 """A note per name; ``deaf`` reads the same facts and is told of none of their changes."""
 from pathlib import Path
@@ -93,18 +94,28 @@ def servers(tmp_path_factory):
         connection.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, version INTEGER)")
         connection.execute("INSERT INTO fact VALUES ('a', 0)")
         connection.execute(OUTBOX_DDL)
+    with serving(folder, "log0") as one, serving(folder, "log1") as two:
+        yield folder, [one, two]
+
+
+@contextlib.contextmanager
+def serving(folder, log, **environment):
+    """Run a server of the app in a folder; yield its URL."""
     words = [sys.executable, "-m", "parbake", "serve", "noted:app", "--port", "0"]
-    with contextlib.ExitStack() as stack:
-        urls = []
-        for n in range(2):
-            log = stack.enter_context((folder / f"log{n}").open("w+"))
-            process = stack.enter_context(subprocess.Popen(words, cwd=folder, stderr=log, env=os.environ))
-            stack.callback(process.kill)
-            told = folder / f"log{n}"
-            found = eventually(lambda told=told: re.search(r"http://[\d.:]+", told.read_text()))
-            urls.append(found[0])
-            eventually(lambda url=found[0]: is_ready(url))
-        yield folder, urls
+    with (folder / log).open("w+") as out, contextlib.ExitStack() as stack:
+        process = stack.enter_context(subprocess.Popen(words, cwd=folder, stderr=out, env=os.environ | environment))
+        stack.callback(process.kill)
+        url = eventually(lambda: re.search(r"http://[\d.:]+", (folder / log).read_text()))[0]
+        eventually(lambda: is_ready(url))
+        yield url
+
+
+@pytest.fixture(scope="module")
+def guarded(servers):
+    """Return the folder and the URL of a server that acknowledges events of operators only."""
+    folder, _ = servers
+    with serving(folder, "log2", PARBAKE_TOKEN=TOKEN) as url:
+        yield folder, url
 
 
 def is_ready(url):
@@ -116,12 +127,14 @@ def is_ready(url):
         return False
 
 
-def run(folder, urls, *words):
+def run(folder, urls, *words, **environment):
     """Run the command; return its status, its report and its output."""
     command = [sys.executable, "-m", "parbake", "audit", *urls, "--report", "out.json", "--rate", "200", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=HANGS_S, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=HANGS_S, check=False, env=os.environ | environment
+    )
     assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, json.loads((folder / "out.json").read_text()), done.stdout
+    return done.returncode, json.loads((folder / "out.json").read_text()), done.stdout + done.stderr
 
 
 def write_with(folder, urls, task):
@@ -163,10 +176,42 @@ def test_a_planted_violation_is_found(servers, by):
     assert "violations, for example" in printed
 
 
+TOUCHING = ("--task", "note", "--key", "a", "--touch", "fact/a")
+
+
+def test_a_refused_event_is_told_at_once(guarded):
+    """Without the token the first event is refused, and the audit ends with that answer instead of going on."""
+    folder, url = guarded
+    status, found, printed = run(folder, [url], *TOUCHING, "--count", "1000")
+    assert (status, found["changes"], found["unacknowledged"], found["reads"]) == (2, 0, 1, 0)
+    assert "nothing was judged: " in printed
+    assert f"{url}/v1/events answered 401" in " ".join(printed.split())
+    assert "set PARBAKE_TOKEN" in printed
+
+
+def test_the_token_of_the_environment_is_sent(guarded):
+    """With ``PARBAKE_TOKEN`` the events are acknowledged, and the token is nowhere in the output."""
+    folder, url = guarded
+    status, found, printed = run(folder, [url], *TOUCHING, "--count", "5", PARBAKE_TOKEN=TOKEN)
+    assert (status, found["changes"], found["unacknowledged"], found["violations"]) == (0, 5, 0, 0), printed
+    assert TOKEN not in printed + json.dumps(found)
+
+
+def test_one_refusal_among_answers_is_listed(servers, guarded):
+    """A server that refuses events beside one that takes them does not end the audit, and is named with its answer."""
+    folder, (open_, _) = servers
+    status, found, printed = run(folder, [open_, guarded[1]], *TOUCHING, "--count", "4")
+    assert (status, found["changes"], found["unacknowledged"]) == (0, 2, 2)
+    assert "changes that were not acknowledged" in printed
+    assert "401" in found["refusals"][0]
+
+
 def test_nothing_judged_is_no_success(servers):
-    """An audit of an unknown task, in which no read has a value, ends with status 2."""
+    """An audit of a task that no server has ends after the first change, with status 2 and the server's answer."""
     folder, urls = servers
-    words = ("--task", "absent", "--key", "a", "--touch", "fact/a", "--count", "2", "--patience", "0.05")
+    words = ("--task", "absent", "--key", "a", "--touch", "fact/a", "--count", "1000")
     status, found, printed = run(folder, urls, *words)
     assert (status, found["nines"], found["unavailable_share"]) == (2, None, 1.0)
+    assert found["changes"] == 1
+    assert "answered 404" in printed
     assert "no task is named 'absent'" in printed

@@ -10,6 +10,7 @@ import pytest
 from tests.servers.launch import free_port
 from tests.waiting import HANGS_S
 
+TEXT = "Books can be returned within 30 days."
 GUIDE = Path(__file__).parents[2] / "docs" / "howto" / "fastapi.md"
 
 
@@ -20,7 +21,12 @@ def server(request, tmp_path_factory):
     blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     code = "\n".join(blocks[: request.param])
     if request.param == 2:  # the second application has no routes: mount those of the first
-        code += '\napi.mount("/pb", served)\napi.get("/policies/{name}")(policy)\n'
+        code += """
+api.add_middleware(MeasuredRequests, counters=app.counters)
+api.add_exception_handler(ParbakeError, answer_problem)
+api.mount("/pb", served)
+api.get("/policies/{name}")(policy)
+"""
     (folder / "shop.py").write_text(code)
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "shop:api", "--port", str(port), "--log-level", "info"]
@@ -38,9 +44,9 @@ def server(request, tmp_path_factory):
 
 def test_its_own_endpoints_and_the_mounted_ones_serve_the_same(server):
     """A value that FastAPI's endpoint computed is served by the mounted app."""
-    assert server.get("/policies/returns").json() == {"text": "Our policy on returns.", "verdict": "fresh"}
+    assert server.get("/policies/returns").json() == {"text": TEXT, "verdict": "fresh"}
     served = server.post("/pb/v1/serve/sentence", json={"key": "returns"}).json()
-    assert (served["value"], served["verdict"]) == ("Our policy on returns.", "fresh")
+    assert (served["value"], served["verdict"]) == (TEXT, "fresh")
     assert re.search(r'parbake_computes_total\{.*task="sentence".*\} 1\.0', server.get("/pb/metrics").text)
 
 
@@ -61,3 +67,28 @@ def test_a_change_that_is_told_there_is_seen_here(server):
     acked = server.post("/pb/v1/events", json=event)
     assert acked.status_code == 202
     assert server.post("/pb/v1/serve/sentence", json={"key": "refunds"}).json()["stamp"] > before["stamp"]
+
+
+def counted(server):
+    """Return how many requests the app has measured."""
+    found = re.findall(r"^parbake_request_seconds_count\{.*\} (.+)$", server.get("/pb/metrics").text, re.MULTILINE)
+    return sum(map(float, found))
+
+
+def test_its_own_requests_are_measured_and_those_of_the_mounted_part_once(server):
+    """Requests for FastAPI's endpoints count, those for the mounted app count once, and probes and scrapes do not."""
+    before = counted(server)
+    server.get("/policies/returns")
+    server.get("/policies/nothing")
+    server.post("/pb/v1/serve/sentence", json={"key": "returns"})
+    server.get("/pb/healthz")
+    assert counted(server) == before + 3
+
+
+def test_its_own_endpoints_answer_errors_as_the_mounted_part_does(server):
+    """An error of parbake in FastAPI's endpoint becomes the problem document that the mounted app sends for it."""
+    own, mounted = server.get("/policies/nothing"), server.post("/pb/v1/serve/sentence", json={"key": "nothing"})
+    assert own.status_code == mounted.status_code == 404
+    assert own.json() == mounted.json()
+    for name in ("content-type", "x-content-type-options", "cache-control"):
+        assert own.headers[name] == mounted.headers[name]

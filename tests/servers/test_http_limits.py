@@ -261,6 +261,30 @@ def test_a_wish_that_comes_in_two_parts_ends_the_connection(server):
     assert status_of(answer) == (400, "upgrade")
 
 
+@pytest.mark.parametrize(
+    "target", [b"http://evil.example/healthz", b"http://evil.example:80/v1/tasks", b"HTTP://EVIL/"]
+)
+def test_a_target_of_another_host_is_refused(server, target):
+    """A target that names another host than the Host header gets 400, whatever its path, and the connection ends."""
+    with server.connected() as connection:
+        connection.sendall(b"GET " + target + b" HTTP/1.1\r\nhost: localhost\r\n\r\n" + REQUEST)
+        answer = all_of(connection)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"application/problem+json" in answer
+    assert status_of(answer) == (400, "host")
+    assert server.is_alive()
+
+
+def test_a_target_with_its_host_is_read_as_its_path(server):
+    """A target in absolute form whose host is that of the Host header is served, if this server serves the host."""
+    tasks = b"GET http://%s/v1/tasks HTTP/1.1\r\nhost: %s\r\n\r\n"
+    with server.connected() as connection:
+        connection.sendall(tasks % (b"LocalHost:80", b"localhost:80"))
+        assert until(connection, b"}]}").startswith(b"HTTP/1.1 200 ")
+        connection.sendall(tasks % (b"evil.example", b"evil.example"))
+        assert until(connection, b'"field":"host"}').startswith(b"HTTP/1.1 421 ")
+
+
 def test_fields_of_a_trailer_are_no_headers(server):
     """Fields in a trailer do not count as headers."""
     bare = b"POST /v1/serve/upper HTTP/1.1\r\ntransfer-encoding: chunked\r\n"

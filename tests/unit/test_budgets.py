@@ -11,9 +11,9 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 16_750,
-    "src/parbake_lab": 1_200,
-    "src/parbake_llm": 6_950,
+    "src/parbake": 16_900,
+    "src/parbake_lab": 1_230,
+    "src/parbake_llm": 7_070,
     "src/parbake_planner": 3_450,
     "src/parbake_semantic": 3_000,
     "assistant/src": 15_200,

@@ -164,6 +164,41 @@ async def test_hours_in_the_columns_of_focus_add_up_to_the_same(shop):
     assert tokens["realtime"]["ListCost"] == tokens["realtime"]["EffectiveCost"]
 
 
+class Cheap(Writer):
+    """Another generator, which an app has besides the first one."""
+
+    name = "cheap"
+
+
+class Downloads:
+    """A resource that has a method of the same name, and is not a generator."""
+
+    def stream(self, url):
+        """Return what the test looks for."""
+        return url
+
+
+async def test_every_generator_of_an_app_is_priced_by_its_own_name(world, tmp_path):
+    """Tokens of a generator under a type of its own are booked under its name, and other resources are left alone."""
+    tasks = pb.Registry()
+
+    @tasks.live(why="asks both")
+    async def both(
+        words: pb.Live[str], *, writer: pb.Resource[Generator] = pb.GIVEN, cheap: pb.Resource[Cheap] = pb.GIVEN,
+        downloads: pb.Resource[Downloads] = pb.GIVEN,
+    ) -> str:  # fmt: skip
+        for one in (writer, cheap):
+            [d async for d in one.stream(Prompt(question=words), max_tokens=1, timeout_s=1)]
+        return downloads.stream(type(downloads).__name__)
+
+    resources = {Generator: Writer(), Cheap: Cheap(), Downloads: Downloads()}
+    app = world.app(tasks, resources=resources, ledger=tmp_path / "ledger.db")
+    assert (await app.serve(both, words="hello")).value == "Downloads"
+    await app.close()
+    (row,) = [row for row in await app.plugins[Ledger].costs(book()) if row.task == "both"]
+    assert (row.input, row.unpriced) == (2 * 800, "tokens of cheap")
+
+
 async def test_what_has_no_price_is_named(shop):
     """Tokens without a valid price in the book are counted and reported as unpriced."""
     _, _, said = shop.named

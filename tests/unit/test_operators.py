@@ -143,3 +143,47 @@ def test_other_machines_are_not_served_without_a_token(app):
         with pytest.raises(pb.BadInput, match=r"set PARBAKE_TOKEN .* or use --insecure") as caught:
             run(served(app), bound)
     assert caught.value.field == "PARBAKE_TOKEN"
+
+
+def events(*names):
+    """Return a batch of one event for each entity."""
+    return [EVENT | {"id": name, "subject": f"fact/{name}"} for name in names]
+
+
+async def send(http, *names, token=f"Bearer {TOKEN}"):
+    """Send a batch of events for some entities."""
+    headers = {"authorization": token, "content-type": "application/cloudevents-batch+json"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://localhost") as client:
+        return await client.post("/v1/events", json=events(*names), headers=headers)
+
+
+async def test_invented_tags_are_limited_by_the_minute(app, world):
+    """Beyond the limit of tags that were never raised, events get 429 with the time to wait, and nothing is written."""
+    http = served(app, token=TOKEN, new_tags=6)
+    assert (await send(http, *"abcde")).status_code == 202  # fact/a and fact/* were raised by the source before
+    before = await app.stamp()
+    refused = await send(http, *"fgh")
+    assert (refused.status_code, refused.json()["field"]) == (429, "subject")
+    assert refused.headers["retry-after"] == "10"
+    assert await app.stamp() == before
+    assert (await send(http, *"abcde")).status_code == 202
+    world.clock.advance(10)
+    assert (await send(http, *"fgh")).status_code == 202
+    assert (await send(http, "i")).status_code == 429
+
+
+async def test_a_batch_beyond_the_whole_limit_waits_for_all_of_it(app, world):
+    """A batch with more new tags than the limit passes once the limit is unused, and is paid for afterwards."""
+    http = served(app, token=TOKEN, new_tags=2)
+    assert (await send(http, *"bcdefg")).status_code == 202
+    world.clock.advance(60)
+    refused = await send(http, "h")
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "90")
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, True, "many"])
+def test_a_limit_of_new_tags_is_a_whole_number(app, limit):
+    """Anything but a whole number of at least 1 is refused by name."""
+    with pytest.raises(pb.BadInput, match="new_tags") as caught:
+        served(app, new_tags=limit)
+    assert caught.value.field == "new_tags"

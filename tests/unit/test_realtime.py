@@ -7,6 +7,7 @@ from tests.unit.shopfloor import contract
 from tests.waiting import as_far_as_it_gets
 
 import parbake as pb
+from parbake.errors import ComputeFailed
 
 
 class Page:
@@ -66,6 +67,54 @@ async def test_past_its_budget_the_base_is_served_degraded(page):
     served = await page.app.serve(page.endless, "a")
     assert (served.value, served.verdict) == (["a", "x"], pb.Verdict.DEGRADED)
     assert "budget of 100 ms" in served.reason
+
+
+async def test_a_refined_value_tells_both_lanes(page):
+    """A refined value was made at request time over its base's lane; a base that is served itself has its own lane."""
+    await page.app.materialize(page.base, keys=["a"])
+    for key, expected in (("a", "batch"), ("b", "realtime")):
+        served = await page.app.serve(page.finer, key, page="p", message="m")
+        assert (served.lane, served.over) == ("realtime", expected)
+    unrefined = await page.app.serve(page.endless, "a")
+    assert (unrefined.lane, unrefined.over) == ("batch", None)
+    async with page.app.request() as request:
+        await page.app.serve(page.finer, "a", page="p", message="m")
+    assert [(step.lane, step.over) for step in request.steps] == [("realtime", "batch")]
+
+
+async def test_live_and_refined_tasks_are_counted(page):
+    """Their reads, durations, computations and fallbacks are in the metrics, and nothing is counted per key."""
+    page.app.counters.count_keys()
+    async with page.app.request():
+        for _ in range(2):
+            await page.app.serve(page.intent, message="hello")
+        await page.app.serve(page.finer, "a", page="p", message="hello")
+    await page.app.serve(page.endless, "a")
+    counters = page.app.counters
+    assert counters.serves["intent", "fresh", "realtime"] == 2
+    assert counters.serves["finer", "fresh", "realtime"] == 1
+    assert counters.serves["endless", "degraded", "realtime"] == 1
+    assert sum(counters.reads["finer"].latency.counts) == 1
+    assert counters.computes["intent", "realtime", "returned"] == 1
+    assert counters.computes["embedding", "realtime", "returned"] == 1
+    assert counters.computes["endless", "realtime", "cancelled"] == 1
+    assert counters.misses["endless", "degraded", "budget_exceeded"] == 1
+    assert {task for task, _ in counters.drain_heat()} == {"base"}
+
+
+async def test_a_live_task_that_fails_is_counted_as_failed(world):
+    """A computation that raises has the outcome ``failed``, and no read."""
+    tasks = pb.Registry()
+
+    @tasks.live(why="fails")
+    def broken(message: pb.Live[str]) -> str:
+        raise ValueError(message)
+
+    app = world.app(tasks)
+    with pytest.raises(ComputeFailed):
+        await app.serve(broken, message="m")
+    assert app.counters.computes == {("broken", "realtime", "failed"): 1}
+    assert not app.counters.serves
 
 
 async def test_without_a_base_there_is_nothing_to_refine(page):

@@ -75,3 +75,23 @@ def test_a_worker_that_goes_on_ending_is_started_ever_more_slowly():
     done = run("pass", body=f"five_starts.wait({HANGS_S})", setting=setting)
     pauses = [float(pause) for pause in re.findall(r"starting another in (\S+) s", done.stderr)]
     assert pauses[:4] == [0.02, 0.04, 0.08, 0.16]
+
+
+def test_the_worker_of_the_demo_does_not_get_the_operators_token(monkeypatch):
+    """The worker inherits the environment and the demo's settings, without the secrets of the server."""
+    monkeypatch.setenv("PARBAKE_TOKEN", "operators-0123456789")
+    monkeypatch.setenv("PARBAKE_TOKEN_FILE", "/etc/token")
+    monkeypatch.setenv("PARBAKE_TASK_THREADS", "3")
+    worker = "import os, sys; print(*os.environ, file=sys.stderr, flush=True)"
+    program = (
+        "import sys; from pathlib import Path; from retail_assistant import main, supervisor, settings\n"
+        "environment = main._child_environment(settings.Settings(Path('data')))\n"
+        f"with supervisor.Supervisor([sys.executable, '-c', {worker!r}], environment) as running:\n"
+        "    running._process.wait(); running._reader.join()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=HANGS_S, check=True
+    )  # fmt: skip
+    names = done.stderr.partition("\n")[0].split()
+    assert {"PARBAKE_TASK_THREADS", "RETAIL_HOME", "PATH"} <= set(names)
+    assert not {"PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE"} & set(names)

@@ -199,7 +199,7 @@ def http_app(
     vouching = settings.vouching.kept_in(settings.data)
     identity = Identity(vouching, Limits(settings.rates))
     follower = IndexFollower(app, knowledge.product_embeddings, app.settings.resources[ProductIndex])
-    return HttpApp(
+    served = HttpApp(
         app,
         routes.all_routes(app, assistant, settings.complaints, identity),
         error_members=routes.error_members,
@@ -212,8 +212,9 @@ def http_app(
         ],
         hosts=hosts,
         token=operators_key(settings.data),
-        for_operators=OF_SHOPPERS,
     )
+    served.reserve(*OF_SHOPPERS)
+    return served
 
 
 async def settle() -> None:
@@ -228,6 +229,11 @@ def toolbox(app: pb.App) -> Toolbox:
     """The assistant's look-ups for a model that calls tools, over an app from :func:`build`."""
     shop: LiveShop = app.settings.resources[LiveShop]
     return Toolbox(AnswerDesk(app, shop), Release(app), Understanding(app, shop))
+
+
+def worked() -> pb.App:
+    """The app without the routes and their keys, for a worker: ``parbake worker retail_assistant.compose:worked``."""
+    return build(from_environment())
 
 
 def served() -> HttpApp:

@@ -20,10 +20,10 @@ from parbake.adapters.sqlite import emit
 from parbake.http import listen, run_http
 from retail_assistant.settings import Settings, from_environment
 from retail_assistant.supervisor import Supervisor
-from retail_assistant.vouching import operators_key
+from retail_assistant.vouching import OF_SERVER, operators_key
 
 READY_LOOK_S = 0.1
-SERVED = "retail_assistant.compose:served"
+WORKED = "retail_assistant.compose:worked"
 TEST_SHOPPERS = ("u00001", "u00003", "u00007")
 """Shoppers of a generated shop with an account for trying it out."""
 TOURIST = "u00007"
@@ -111,7 +111,7 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
             print("\n".join(_ways_in(settings, address, tests)), flush=True)
 
         served = http_app(settings, beside=[announce], hosts=hosts)
-        command = [sys.executable, "-m", "parbake", "worker", SERVED, "--parent", str(os.getpid())]
+        command = [sys.executable, "-m", "parbake", "worker", WORKED, "--parent", str(os.getpid())]
         with Supervisor(command, _child_environment(settings)):
             run_http(served, bound)
 
@@ -242,5 +242,7 @@ def _follow(bars: Any) -> Any:
 
 
 def _child_environment(settings: Settings) -> dict[str, str]:
+    """The environment of the worker: no request reaches it, so it does not get the keys of operators and shoppers."""
+    inherited = {name: value for name, value in os.environ.items() if name not in OF_SERVER}
     own = {"RETAIL_HOME": str(settings.data.resolve()), "STORE": settings.store, "LLM": settings.llm}
-    return {**os.environ, **own}
+    return {**inherited, **own}

@@ -19,6 +19,9 @@ import parbake as pb
 
 SESSION_SECRET, BACKEND_KEY = "RETAIL_SESSION_SECRET", "RETAIL_BACKEND_KEY"
 _OF_OPERATORS = ("PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE")
+_OF_KEYS = (SESSION_SECRET, f"{SESSION_SECRET}_FILE", BACKEND_KEY, f"{BACKEND_KEY}_FILE")
+OF_SERVER = frozenset({"RETAIL_VOUCHES", *_OF_OPERATORS, *_OF_KEYS})
+"""Variables that only a server needs."""
 LEAST = 16
 """Characters of the shortest key."""
 WORDS = "accounts, key, or header:NAME such as header:x-shopper"

@@ -25,7 +25,7 @@ from parbake.ports.sources import Extent, SourceEvent
 from parbake.ports.views import View
 from parbake.process import forks
 from parbake.protocol.recording import Tracker
-from parbake.protocol.tags import family_names, raised_by
+from parbake.protocol.tags import check_reported, family_names, raised_by
 
 if TYPE_CHECKING:
     import psycopg
@@ -75,6 +75,8 @@ _TOKEN = re.compile(
 
 def emit(connection: psycopg.Connection[Any], subject: str, event_type: str, *, now: float | None = None) -> int:
     """Write an outbox row in the caller's open transaction; returns its position.
+
+    For a program that does not have the source. The source's own ``emit`` also refuses a family that nobody reports.
 
     Emit last: other transactions that emit wait until this one ends.
 
@@ -150,6 +152,23 @@ class PostgresqlSource(forks.Forkable):
         """Reconnect at the next use. Closing the parent's connections here would end its sessions."""
         forks.abandon(self._idle)
         self._idle = queue.SimpleQueue()
+
+    def emit(
+        self, connection: psycopg.Connection[Any], subject: str, event_type: str, *, now: float | None = None
+    ) -> int:
+        """Write an outbox row in the open transaction if the source reports its family; returns its position.
+
+        Args:
+            connection: The caller's connection to the source's database, with the open transaction.
+            subject: The tag, such as ``policy/returns``.
+            event_type: The type; it ends in .changed, .created, .deleted or .bulk.
+            now: Time of the change, in epoch seconds; the current time by default.
+
+        Raises:
+            BadInput: The family is not among the source's, so that the event would outdate nothing.
+        """
+        check_reported(subject, event_type, self.families, of=f"source {self.name!r}")
+        return emit(connection, subject, event_type, now=now)
 
     def provides(self, view: type[Any]) -> bool:
         return view in self._views

@@ -25,9 +25,11 @@ class _Collector:
         for labels, count in counters.serves.items():
             serves.add_metric(labels, count)
         yield serves
-        computes = CounterMetricFamily(
-            "parbake_computes", "Computations by task, lane and outcome.", labels=["task", "lane", "outcome"]
+        says = (
+            "Computations by task, lane and outcome: stored, unstored, rejected or failed; of live tasks and refines "
+            "returned, failed or cancelled."
         )
+        computes = CounterMetricFamily("parbake_computes", says, labels=["task", "lane", "outcome"])
         for labels, count in list(counters.computes.items()):
             computes.add_metric(labels, count)
         yield computes

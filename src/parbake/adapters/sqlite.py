@@ -22,7 +22,7 @@ from parbake.ports.sources import Extent, SourceEvent
 from parbake.ports.views import View
 from parbake.process import forks
 from parbake.protocol.recording import Tracker
-from parbake.protocol.tags import family_names, raised_by
+from parbake.protocol.tags import check_reported, family_names, raised_by
 
 ViewT = TypeVar("ViewT")
 LOOK_S, PATIENCE_S = 0.0005, 0.25
@@ -40,6 +40,8 @@ CREATE TABLE IF NOT EXISTS parbake_outbox(
 
 def emit(connection: sqlite3.Connection, subject: str, event_type: str, *, now: float | None = None) -> int:
     """Write an outbox row in the caller's open transaction; returns its position.
+
+    For a program that does not have the source. The source's own ``emit`` also refuses a family that nobody reports.
 
     Args:
         connection: The connection with the open transaction.
@@ -149,6 +151,21 @@ class SqliteSource(forks.Forkable):
         forks.abandon(self._idle)
         self._idle, self._counting = queue.SimpleQueue(), threading.Lock()
         self._has_inherited, self._in_use = self._has_inherited or self._in_use > 0, 0
+
+    def emit(self, connection: sqlite3.Connection, subject: str, event_type: str, *, now: float | None = None) -> int:
+        """Write an outbox row in the open transaction if the source reports its family; returns its position.
+
+        Args:
+            connection: The caller's connection to the source's database, with the open transaction.
+            subject: The tag, such as ``policy/returns``.
+            event_type: The type; it ends in .changed, .created, .deleted or .bulk.
+            now: Time of the change, in epoch seconds; the current time by default.
+
+        Raises:
+            BadInput: The family is not among the source's, so that the event would outdate nothing.
+        """
+        check_reported(subject, event_type, self.families, of=f"source {self.name!r}")
+        return emit(connection, subject, event_type, now=now)
 
     def provides(self, view: type[Any]) -> bool:
         return view in self._views

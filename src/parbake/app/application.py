@@ -166,9 +166,8 @@ class App:
         if request is not None:
             took = (time.perf_counter() - started) * 1000
             sequence = served.stamp.sequence
-            step = scope.Step(
-                served.task, served.verdict.value, served.lane, served.age_s, took, sequence, served.reason
-            )
+            verdict, lane, over = served.verdict.value, served.lane, served.over
+            step = scope.Step(served.task, verdict, lane, served.age_s, took, sequence, served.reason, over)
             request.steps.append(step)
         return served
 

@@ -189,7 +189,7 @@ class Engine:
             wraps=wraps_of(self.parts),
         )
         self.bonds = Bonds(self.store, settings.clock, self.known, self.resolver.silent)
-        self.realtime = Realtime(self.resolver, self.tasks, self.on.live)
+        self.realtime = Realtime(self.resolver, self.tasks, self.counters, self.on.live)
         self.warmup = Warmup(self.store, self.binder, self.resolver, self.tasks.values())
         self.answers = self.parts.found(ANSWERS) or NoAnswers()
 

@@ -125,7 +125,7 @@ class Parts:
         """Wrap a resource each time that a task's function is given it.
 
         Args:
-            kind: The type by which tasks ask for the resource.
+            kind: The type by which tasks ask for the resource; ``object`` for every resource.
             wrap: Called with the resource, the task and the lane; returns what the function gets.
         """
         self._wraps.setdefault(kind, []).append(wrap)

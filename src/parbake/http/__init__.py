@@ -1,7 +1,8 @@
 """HTTP: an ASGI application with the engine's own routes, and the building blocks for further routes."""
 
 from parbake.http.asgi import HttpApp
-from parbake.http.client_errors import error_for_client
+from parbake.http.own_endpoints import MeasuredRequests, answer_problem
+from parbake.http.refusals import error_for_client
 from parbake.http.server import listen
 from parbake.http.server import run as run_http
 from parbake.ports.messages import (
@@ -21,8 +22,10 @@ __all__ = [
     "HttpApp",
     "HttpRequest",
     "JsonResponse",
+    "MeasuredRequests",
     "Response",
     "Route",
+    "answer_problem",
     "error_for_client",
     "json_response",
     "listen",

@@ -15,13 +15,12 @@ from parbake.app.plugin import Plugin
 from parbake.errors import DeclarationError, ParbakeError
 from parbake.http import routes
 from parbake.http.admission import Admission
-from parbake.http.client_errors import error_for_client
 from parbake.http.leaving import Leaving
 from parbake.http.openapi import document
-from parbake.http.operators import Operators, token_of_environment
+from parbake.http.operators import NEW_TAGS, Operators, TagQuota, token_of_environment
 from parbake.http.overload import Intake, Overloaded
 from parbake.http.reading import Message, Receive, headers_of, read_body
-from parbake.http.refusals import ServerEnds
+from parbake.http.refusals import ServerEnds, error_for_client
 from parbake.http.routing import Router
 from parbake.ports.messages import (
     AFTER,
@@ -45,6 +44,8 @@ ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Send = Callable[[Message], Awaitable[None]]
 _UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes and scrapes are not measured: their durations say nothing about how long users wait."""
+COUNTED = "parbake.counted"
+"""The key of an ASGI scope under which a middleware of ours learns who counts the request: this list is not empty."""
 _log = logging.getLogger("parbake.http")
 _NOTHING = contextlib.nullcontext()
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -60,14 +61,6 @@ def _routes_of(plugin: Plugin[Any], app: App) -> list[Route]:
     return [route for route in routes if route is not None]
 
 
-def _reserved(own: list[Route], for_operators: Iterable[str]) -> list[Route]:
-    """The routes, those of the named paths for operators only; raises :class:`DeclarationError` for an unknown path."""
-    names = set(for_operators)
-    if unknown := names - {route.path for route in own}:
-        raise DeclarationError(f"there is no route {min(unknown)!r} to reserve", field="for_operators")
-    return [route._replace(access="operators") if route.path in names else route for route in own]
-
-
 class HttpApp:
     """Serves an app's API and additional routes. ``GET`` routes also answer ``HEAD``."""
 
@@ -81,7 +74,7 @@ class HttpApp:
         warm: Sequence[Callable[[], Awaitable[None]]] = (),
         hosts: Sequence[str] = (),
         token: str | None = None,
-        for_operators: Iterable[str] = (),
+        new_tags: int = NEW_TAGS,
     ) -> None:
         """Create the application.
 
@@ -94,18 +87,23 @@ class HttpApp:
             hosts: Names under which clients reach the server, besides loopback's. Requests for other hosts are
                 rejected.
             token: The operator token; by default ``PARBAKE_TOKEN`` or the content of the file ``PARBAKE_TOKEN_FILE``.
-            for_operators: Paths of parbake's own routes that only operators may use here, such as
-                ``/v1/serve/{task}`` where the tasks' values belong to single users.
+            new_tags: How many tags that were never raised before events over HTTP may bring in a minute, to this
+                process. Events with more are answered with 429.
 
         Raises:
-            DeclarationError: A path of ``for_operators`` is none of parbake's.
+            BadInput: A host, the token or the limit is not valid.
         """
         self.app = app
         self.admission = Admission(hosts)
         self.operators = Operators(token_of_environment() if token is None else token)
         added = [route for plugin in app.settings.plugins for route in _routes_of(plugin, app)]
-        own = _reserved([*routes.for_app(app), *added, Route("GET", "/v1/openapi.json", self._openapi)], for_operators)
-        self._router = Router([*own, *(r if isinstance(r, Route) else Route(*r) for r in extra)])
+        own = [
+            *routes.for_app(app, TagQuota(new_tags, app.settings.clock)),
+            *added,
+            Route("GET", "/v1/openapi.json", self._openapi),
+        ]
+        self._own, self._extra = own, [r if isinstance(r, Route) else Route(*r) for r in extra]
+        self._router = Router([*self._own, *self._extra])
         self._documents: dict[str, bytes] = {}
         self._error_members = error_members
         self._beside = tuple(beside)
@@ -114,6 +112,17 @@ class HttpApp:
         self._has_lifespan = False
         self.on_started: Callable[[], None] | None = None
         self.startup_failure: ParbakeError | None = None
+
+    def reserve(self, *paths: str) -> None:
+        """Let only operators use routes of parbake's own, such as ``/v1/serve/{task}`` where values belong to users.
+
+        Raises:
+            DeclarationError: A path is none of parbake's.
+        """
+        if unknown := set(paths) - {route.path for route in self._own}:
+            raise DeclarationError(f"there is no route {min(unknown)!r} to reserve", field="paths")
+        self._own = [route._replace(access="operators") if route.path in paths else route for route in self._own]
+        self._router = Router([*self._own, *self._extra])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
@@ -165,6 +174,8 @@ class HttpApp:
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         if not self._has_lifespan:
             self._warn_of_no_lifespan()
+        if COUNTED in scope:
+            scope[COUNTED].append(True)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         path = scope["path"]
         if root := scope.get("root_path", ""):  # mounted in another application under its path
@@ -179,7 +190,7 @@ class HttpApp:
                 if not await self._intake.enter(arrived, _leaving(scope, send)):
                     return
             except Overloaded as error:
-                await _send(error.response, scope, send)
+                await send_response(error.response, scope, send)
                 return
             began = time.perf_counter()
         try:
@@ -207,12 +218,12 @@ class HttpApp:
             self.admission.check(method, request.path, headers)
             acks = await self.app.engine.tickets.read(headers[AFTER], field=AFTER) if AFTER in headers else NO_ACKS
         except ParbakeError as error:
-            await _send(self._problem(request, error), scope, send)
+            await send_response(self._problem(request, error), scope, send)
             return
         leaving = Leaving(receive)
         try:
             with carried(acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it is sent
-                await _send(await self._answer(request, receive, leaving), scope, send)
+                await send_response(await self._answer(request, receive, leaving), scope, send)
         except asyncio.CancelledError:
             if leaving.has_left and not _is_cancelled_again():
                 return
@@ -228,7 +239,7 @@ class HttpApp:
         is_ours = WHOLE in scope.get("extensions", {})
         if is_ours:
             error = ServerEnds("the server ends before this request is answered; send it again", field="server")
-            await _send(self._problem(request, error), scope, send)
+            await send_response(self._problem(request, error), scope, send)
         return is_ours
 
     def _warn_of_no_lifespan(self) -> None:
@@ -272,7 +283,14 @@ def _is_cancelled_again() -> bool:
     return task is not None and task.uncancel() > 0
 
 
-async def _send(response: Response, scope: Message, send: Send) -> None:
+async def send_response(response: Response, scope: Message, send: Send) -> None:
+    """Send an answer, in one piece if the server can.
+
+    Args:
+        response: The answer.
+        scope: The request's scope.
+        send: The ``send`` of ASGI.
+    """
     is_head = scope["method"] == "HEAD"
     whole = scope.get("extensions", {}).get(WHOLE)
     if whole is not None and response.stream is None:

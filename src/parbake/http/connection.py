@@ -122,6 +122,7 @@ class Connection(HttpToolsProtocol):
         # It came in two parts and was therefore not seen in time.
         if self.parser is not None and self.parser.should_upgrade():
             self._refuse(Malformed("this server speaks HTTP/1.1 only: leave out upgrade", field="upgrade"))
+        self._check_target()
         self._phase = "body"
         if not self._is_refused:
             super().on_headers_complete()
@@ -131,6 +132,15 @@ class Connection(HttpToolsProtocol):
             if self._unanswered:
                 self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
             self._unanswered.append(self.cycle)
+
+    def _check_target(self) -> None:
+        """Refuse a target that names another host than the Host header, which decides on admission (RFC 9112, 3.2)."""
+        scheme, found, rest = self.url.partition(b"://")
+        if found and b"/" not in scheme:
+            named = next((value for name, value in self.headers if name == b"host"), b"")
+            if rest.partition(b"/")[0].lower() != named.lower():
+                message = "the target names another host than the Host header; send the same host in both, or the path"
+                self._refuse(Malformed(message, field="host"))
 
     def on_body(self, body: bytes) -> None:
         """Receive a part of the body."""

@@ -1,17 +1,22 @@
-"""The operator token: who may write, and see what only operators should see (RFC 6750, bearer tokens)."""
+"""Who may write, and see what only operators should see (RFC 6750, bearer tokens), and how much they may write."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from parbake.errors import BadInput
-from parbake.http.refusals import NotAuthorized
+from parbake.http.refusals import NotAuthorized, TooManyNewTags
+from parbake.ports.clock import Clock
 
 TOKEN, TOKEN_FILE = "PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE"
+_MINUTE_S = 60
+NEW_TAGS = 2_000
+"""The new tags of a minute, unless an application says otherwise."""
 LEAST = 16
 """Least length of a token in characters; a shorter one can be guessed."""
 
@@ -51,6 +56,31 @@ class Operators:
             raise NotAuthorized(
                 "only operators may do this: send authorization: Bearer with the operator token", field="authorization"
             )
+
+
+class TagQuota:
+    """How many tags that were never raised the events of operators may bring in a minute.
+
+    Each new tag takes room in the store for good. A bulk of real ones passes after a while, and a stream of invented
+    ones does not fill the disk.
+    """
+
+    def __init__(self, a_minute: int, clock: Clock) -> None:
+        """Start with the whole quota; raises :class:`BadInput` for a limit that is not a whole number above 0."""
+        if not isinstance(a_minute, int) or isinstance(a_minute, bool) or a_minute < 1:
+            raise BadInput(f"new_tags={a_minute!r}: expected a whole number of at least 1", field="new_tags")
+        self._limit, self._clock = a_minute, clock
+        self._left, self._at = float(a_minute), clock.now()
+
+    def take(self, count: int) -> None:
+        """Use some of the quota; raises :class:`TooManyNewTags` if too little is left."""
+        now = self._clock.now()
+        self._left = min(self._limit, self._left + max(0.0, now - self._at) * self._limit / _MINUTE_S)
+        self._at = now
+        lacking = min(count, self._limit) - self._left
+        if lacking > 0:
+            raise TooManyNewTags(self._limit, math.ceil(lacking * _MINUTE_S / self._limit))
+        self._left -= count
 
 
 def token_of_environment(environment: Mapping[str, str] = os.environ) -> str | None:

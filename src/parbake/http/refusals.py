@@ -1,13 +1,18 @@
-"""Errors that the server itself raises before a handler sees the request."""
+"""Errors that the server itself raises, and which errors clients may see."""
 
 from __future__ import annotations
 
+import logging
+import secrets
+import traceback
 from collections.abc import Iterable
 
-from parbake.errors import BodyTooLarge, ParbakeError, RequestError
+from parbake.errors import BodyTooLarge, ComputeFailed, ParbakeError, RequestError
+from parbake.values.redaction import one_line
 
 JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
 """The types that a body may have."""
+_log = logging.getLogger("parbake.http")
 
 
 class InternalError(ParbakeError):
@@ -54,6 +59,21 @@ class HeadersTooLarge(RequestError):
     status = 431
 
 
+class TooManyNewTags(RequestError):
+    """Events bring more tags that were never raised than a minute may; nothing was written (RFC 6585, 4)."""
+
+    status = 429
+
+    def __init__(self, limit: int, after_s: int) -> None:
+        """Create the error; ``limit`` are the new tags of a minute, and ``after_s`` the seconds to wait."""
+        super().__init__(
+            f"these events bring more than {limit} tags a minute that were never raised before; send them again in "
+            f"{after_s} s, or raise HttpApp(new_tags=...)",
+            field="subject",
+        )
+        self.headers = (("retry-after", str(after_s)),)
+
+
 class TooSlow(RequestError):
     """The request did not arrive in time (RFC 9110, 15.5.9)."""
 
@@ -90,3 +110,25 @@ class ClientLeft(ParbakeError):
     """The client closed the connection before its request was complete."""
 
     status = 499
+
+
+def error_for_client(error: Exception, *, during: str) -> ParbakeError:
+    """Return the error that a client may see instead of the original one.
+
+    parbake's own errors say what to do and are sent unchanged. An error that a task or a handler raised may contain
+    anything, such as an address with a password. The client then receives a number, and the log contains the masked
+    error text under that number.
+
+    Args:
+        error: What was raised.
+        during: What failed, for the log: a method and a path.
+    """
+    if isinstance(error, ParbakeError) and not isinstance(error, ComputeFailed):
+        return error
+    number = secrets.token_hex(8)
+    frames = "".join(traceback.format_tb((error.__cause__ or error).__traceback__))
+    _log.error("request %s: %s failed: %s\n%s", number, during, one_line(error), frames)
+    why = f"the server's log has why, under request {number}"
+    if isinstance(error, ComputeFailed):
+        return ComputeFailed(f"{error.field}: its computation failed; {why}", field=error.field)
+    return InternalError(f"an unexpected error; {why}")

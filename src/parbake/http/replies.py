@@ -34,7 +34,10 @@ class ReadyReply(msgspec.Struct):
 
 
 class ServedReply(msgspec.Struct):
-    """A value with its verdict, its lane and its origin; ``age_s`` is in seconds, ``confidence`` from 0 to 1."""
+    """A value with its verdict, its lane and its origin; ``age_s`` is in seconds, ``confidence`` from 0 to 1.
+
+    ``over`` is the lane of the base of a refined value.
+    """
 
     task: str
     value: Any
@@ -47,6 +50,7 @@ class ServedReply(msgspec.Struct):
     generation: int
     reason: str
     cause: Cause | None
+    over: Lane | None
 
 
 class Published(msgspec.Struct):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from parbake.errors import BadInput, UnknownResource, UnknownTask
-from parbake.http.operators import TOKEN
+from parbake.http.operators import TOKEN, TagQuota
 from parbake.http.refusals import NotAuthorized
 from parbake.http.replies import (
     Cleared,
@@ -103,8 +103,8 @@ class ReadyArguments(msgspec.Struct, forbid_unknown_fields=True):
 class EngineRoutes:
     """The handlers for one app."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, quota: TagQuota) -> None:
+        self._app, self._quota = app, quota
         self._looking = asyncio.Lock()
         self._look_again_at = 0.0
         self._ages: list[FreshnessRow] = []
@@ -141,6 +141,7 @@ class EngineRoutes:
                 generation=served.generation,
                 reason=served.reason,
                 cause=served.cause,
+                over=served.over,
             ),
             codecs=_Codecs(self._app, task),
         )
@@ -158,7 +159,10 @@ class EngineRoutes:
 
     async def events(self, request: HttpRequest) -> JsonResponse[Published]:
         """Publish CloudEvents; 202 only once their tags are durably raised."""
-        ack = await self._app.publish(*parse(request.headers, request.body))
+        events = parse(request.headers, request.body)
+        if new := await self._app.engine.ingest.new_tags(events):
+            self._quota.take(new)
+        ack = await self._app.publish(*events)
         at = ack.stamp
         told = Published(ack.raised, ack.duplicates, at.sequence, at.incarnation, ack.unknown, ack.ticket)
         return json_response(told, 202)
@@ -233,9 +237,9 @@ class EngineRoutes:
         return Response(render(self._app.counters, self._app.engine.on.metrics), content_type=METRICS)
 
 
-def for_app(app: App) -> list[Route]:
-    """The engine's routes for an app."""
-    handlers = EngineRoutes(app)
+def for_app(app: App, quota: TagQuota) -> list[Route]:
+    """The engine's routes for an app; ``quota`` limits the new tags of events."""
+    handlers = EngineRoutes(app, quota)
     return [
         Route("GET", "/healthz", handlers.healthz),
         Route("GET", "/readyz", handlers.readyz, statuses=(200, 503)),

@@ -198,6 +198,18 @@ class Counters:
         """
         self.reads[task].add(key, verdict, lane, seconds)
 
+    def answered(self, task: str, verdict: str, lane: str, seconds: float) -> None:
+        """Count a read of a task whose values are not stored, and therefore not counted per key.
+
+        Args:
+            task: The task's name.
+            verdict: The verdict on the value.
+            lane: The lane that made the value.
+            seconds: Duration, in seconds.
+        """
+        reads = self.reads.get(task) or self.reads.setdefault(task, Reads())
+        reads.add(b"", verdict, lane, seconds)
+
     def computed(
         self,
         task: str,

@@ -8,7 +8,7 @@ read one entity is bound by the entity's tag and ``family``. A value that depend
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from string import Formatter
 from urllib.parse import quote
@@ -91,6 +91,27 @@ def raised_by(subject: str, event_type: str) -> tuple[str, ...]:
     if kind == "bulk" or "/" not in subject or subject == f"{name}/*":
         return (name, f"{name}/*")
     return (subject, f"{name}/*")
+
+
+def check_reported(subject: str, event_type: str, families: Collection[str], *, of: str) -> None:
+    """Check that an event is one that its source reports, since any other would outdate nothing.
+
+    Args:
+        subject: The event's subject.
+        event_type: Its type.
+        families: The families that the source reports.
+        of: The source, for the error.
+
+    Raises:
+        BadInput: The subject is not a tag or has another family, or the type is unknown.
+    """
+    name = family(raised_by(subject, event_type)[0])
+    if name not in families:
+        raise BadInput(
+            f"emit({subject[:80]!r}): {of} does not report the family {name!r} (it reports {', '.join(families)}); "
+            "correct it, or add it to the source's families",
+            field="subject",
+        )
 
 
 def read_entity(tag: str) -> tuple[str, ...]:

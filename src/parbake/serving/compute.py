@@ -246,7 +246,7 @@ class Computer:
             task: The task that it is for.
             lane: The lane that computes the task.
         """
-        for wrap in self._wraps.get(kind, ()):
+        for wrap in (*self._wraps.get(kind, ()), *self._wraps.get(object, ())):
             found = wrap(found, task, lane)
         return found
 

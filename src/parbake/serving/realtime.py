@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
@@ -11,6 +13,7 @@ import msgspec
 
 from parbake.errors import NotMaterialized
 from parbake.ports.observers import tell
+from parbake.process.counters import Counters
 from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.listening import listener, listening
 from parbake.protocol.recording import Recording
@@ -19,7 +22,7 @@ from parbake.serving import request as scope
 from parbake.serving.bind import asked_within
 from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computer
-from parbake.serving.cpu_time import metering
+from parbake.serving.cpu_time import Spent, metering
 from parbake.serving.read import Resolver
 from parbake.tasks.call_checks import check_live, live_arguments
 from parbake.tasks.roles import Role
@@ -28,6 +31,7 @@ from parbake.tasks.task_types import LiveTask, Refine, Task
 
 Used = Callable[[str, float, float], None]
 """Called for each computation at request time, with the task, its seconds, and its CPU seconds."""
+_UNMETERED: contextlib.AbstractContextManager[Spent | None] = contextlib.nullcontext()
 
 
 class LiveValue(NamedTuple):
@@ -40,9 +44,22 @@ class LiveValue(NamedTuple):
 class Realtime:
     """Runs the tasks whose values are not stored."""
 
-    def __init__(self, resolver: Resolver, bound_tasks: Mapping[str, BoundTask], live: Sequence[Used] = ()) -> None:
-        """Share the resolver's computer and tasks; ``live`` are called with the usage of each computation."""
-        self._hears = tuple(live)
+    def __init__(
+        self,
+        resolver: Resolver,
+        bound_tasks: Mapping[str, BoundTask],
+        counters: Counters,
+        live: Sequence[Used] = (),
+    ) -> None:
+        """Share the resolver's computer and tasks.
+
+        Args:
+            resolver: Reads the bases of refines.
+            bound_tasks: The stored tasks by name.
+            counters: Count the answers and computations.
+            live: Called with the usage of each computation.
+        """
+        self._hears, self._counters = tuple(live), counters
         self._resolver = resolver
         self._computer: Computer = resolver.computer
         self._bound_tasks = bound_tasks
@@ -56,6 +73,10 @@ class Realtime:
             live: The live values by name, including those of its live inputs.
         """
         check_live(task, live)
+        began = time.perf_counter()
+        return self._counted(await self._refined(task, key, live), began)
+
+    async def _refined(self, task: Refine[Any, Any, Any], key: Any, live: Mapping[str, Any]) -> Served[Any]:
         bound = self._bound_tasks[task.base.name]
         context = asked_within(scope.current())
         base = self._resolver.serve_now(bound, key, context.acks)
@@ -68,11 +89,23 @@ class Realtime:
             async with scope.Budget(task.budget_s):
                 made = await self._computed(task, (base,), live)
         except NotMaterialized as error:
-            return _unrefined(task, base, Reason(Cause.INPUT_MISSING, str(error)))
+            return self._unrefined(task, base, Reason(Cause.INPUT_MISSING, str(error)))
         except TimeoutError:
-            return _unrefined(task, base, Reason(Cause.BUDGET_EXCEEDED, f"{task.budget_s * 1000:.0f} ms"))
+            return self._unrefined(task, base, Reason(Cause.BUDGET_EXCEEDED, f"{task.budget_s * 1000:.0f} ms"))
         took = time.perf_counter() - started
-        return _in_doubt(msgspec.structs.replace(base, task=task.name, value=made.value, cost_s=took), made.read.doubt)
+        refined = msgspec.structs.replace(
+            base, task=task.name, value=made.value, cost_s=took, lane="realtime", over=base.lane
+        )
+        return _in_doubt(refined, made.read.doubt)
+
+    def _unrefined(self, task: Refine[Any, Any, Any], base: Served[Any], why: Reason) -> Served[Any]:
+        """The base itself, marked degraded."""
+        self._counters.missed(task.name, b"", Verdict.DEGRADED.value, why)
+        return msgspec.structs.replace(base, task=task.name, verdict=Verdict.DEGRADED, reason=str(why), cause=why.cause)
+
+    def _counted(self, served: Served[Any], began: float) -> Served[Any]:
+        self._counters.answered(served.task, served.verdict.value, served.lane, time.perf_counter() - began)
+        return served
 
     async def live(self, task: LiveTask[Any, Any], live: Mapping[str, Any]) -> Served[Any]:
         """Compute a live task now; within one request it is computed once for the same live values.
@@ -87,7 +120,7 @@ class Realtime:
             made = await self._live_value(task, live)
         took = time.perf_counter() - started
         served = Served(task.name, made.value, Verdict.FRESH, "realtime", stamp=made.read.stamp, cost_s=took)
-        return _in_doubt(served, made.read.doubt)
+        return self._counted(_in_doubt(served, made.read.doubt), started)
 
     async def _live_value(self, task: LiveTask[Any, Any], live: Mapping[str, Any]) -> LiveValue:
         request = scope.current()
@@ -115,16 +148,21 @@ class Realtime:
                 heard.join(recording)
 
     async def _used(self, task: Task, work: Awaitable[Any]) -> Any:
-        """Report what a computation used, if anybody listens."""
-        if not self._hears:
-            return await work
-        started = time.perf_counter()
-        with metering() as spent:
+        """Count a computation, and report what it used if anybody listens."""
+        started, outcome = time.perf_counter(), "failed"
+        with metering() if self._hears else _UNMETERED as spent:
             try:
-                return await work
+                value = await work
+                outcome = "returned"
+            except asyncio.CancelledError:
+                outcome = "cancelled"
+                raise
             finally:
                 took = time.perf_counter() - started
-                tell(self._hears, task.name, took, spent.cpu_s)
+                self._counters.computed(task.name, b"", "realtime", took, outcome=outcome)
+                if spent is not None:
+                    tell(self._hears, task.name, took, spent.cpu_s)
+        return value
 
 
 @lru_cache(1024)
@@ -170,8 +208,3 @@ def _in_doubt(served: Served[Any], doubt: Reason | None) -> Served[Any]:
     if doubt is None:
         return served
     return msgspec.structs.replace(served, verdict=Verdict.DEGRADED, reason=str(doubt), cause=doubt.cause)
-
-
-def _unrefined(task: Refine[Any, Any, Any], base: Served[Any], why: Reason) -> Served[Any]:
-    """The base itself, marked degraded."""
-    return msgspec.structs.replace(base, task=task.name, verdict=Verdict.DEGRADED, reason=str(why), cause=why.cause)

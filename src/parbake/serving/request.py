@@ -23,7 +23,10 @@ T = TypeVar("T")
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One task that was served within a request; the field names give the units of time."""
+    """One task that was served within a request; the field names give the units of time.
+
+    ``over`` is the lane of the base that a refine has refined.
+    """
 
     task: str
     verdict: str
@@ -32,6 +35,7 @@ class Step(msgspec.Struct, frozen=True):
     ms: float
     stamp: int
     reason: str = ""
+    over: str | None = None
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ class Served(msgspec.Struct, Generic[V], frozen=True):
     all changes up to it; ``cost_s`` is the compute time that the value took, in seconds. An answer that is not fresh
     has a ``cause`` for programs and a ``reason`` for people; a fresh one has neither. ``value`` is ``None`` when the
     contract allows nothing to be served; a task may also return ``None``, and ``has_value`` tells the two apart.
+    A value that a refine made has the lane ``realtime``, and ``over`` is the lane of its base.
     """
 
     task: str
@@ -36,6 +37,7 @@ class Served(msgspec.Struct, Generic[V], frozen=True):
     cost_s: float = 0.0
     generation: int = 0
     cause: Cause | None = None
+    over: Lane | None = None
 
     @property
     def has_value(self) -> bool:

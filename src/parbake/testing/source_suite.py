@@ -184,6 +184,26 @@ class SourceSuite(ABC):
             else:
                 raise AssertionError(f"{subject} {event_type} was accepted")
 
+    def test_a_family_that_the_source_does_not_report_is_refused(self, tmp_path: Path) -> None:
+        """The source's own ``emit`` refuses a misspelt family with its name, and writes what it reports."""
+        backend = self.backend(tmp_path)
+        source: Any = backend.source(families=["fact"], views=[Facts])
+        if not hasattr(source, "emit"):
+            return
+        for subject, event_type in (("fcat/a", "fact.changed"), ("fcat", "fact.bulk")):
+            try:
+                with backend.transaction() as connection:
+                    source.emit(connection, subject, event_type)
+            except BadInput as error:
+                assert error.field == "subject"
+                assert "'fcat'" in str(error)
+            else:
+                raise AssertionError(f"{subject} was accepted")
+        with backend.transaction() as connection:
+            source.emit(connection, "fact/a", "fact.changed")
+        assert [row.subject for row in source.poll(0, 10)] == ["fact/a"]
+        source.close()
+
     def test_a_database_out_of_reach_is_a_source_error(self, tmp_path: Path) -> None:
         """The error names the source, whichever way it is used."""
         self.backend(tmp_path)

@@ -16,22 +16,40 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from parbake.errors import BadInput
+from parbake.http.operators import TOKEN, TOKEN_FILE
 from parbake.values.redaction import without_credentials
 from parbake_lab.audit.read_judge import Expectation, ServerAnswer
 
-OK, _ACCEPTED = 200, 202
+OK, _ACCEPTED, _UNAUTHORIZED = 200, 202, 401
 _UNREACHABLE = (OSError, http.client.HTTPException, msgspec.DecodeError)
 
 
+_MAY_PASS = (408, 429)
+"""Statuses below 500 that say nothing of the request itself."""
+
+
 class NotAcceptedError(Exception):
-    """An event was not acknowledged."""
+    """An event was not acknowledged; ``is_refusal`` says that the server will not accept it later either."""
+
+    def __init__(self, message: str, *, is_refusal: bool = False) -> None:
+        super().__init__(message)
+        self.is_refusal = is_refusal
 
 
 class Client:
     """Blocking requests to one server, one after the other. Not thread-safe."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        """Create a client. Raises :class:`BadInput` for an invalid address."""
+    def __init__(self, url: str, timeout_s: float, token: str | None = None) -> None:
+        """Create a client.
+
+        Args:
+            url: The server's address.
+            timeout_s: Seconds until a request has failed.
+            token: The operator token, sent with events only, because reads are to be those of any client.
+
+        Raises:
+            BadInput: The address is invalid.
+        """
         shown = without_credentials(url)
         try:
             parts = urlsplit(url)
@@ -46,17 +64,19 @@ class Client:
             )
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.url = url.rstrip("/")
+        self._token = token
         self._base = parts.path.rstrip("/")
         self._connection = kind(parts.hostname, port, timeout=timeout_s)
 
     def serve(self, task: str, key: Any) -> ServerAnswer:
         """Serve a task by key."""
+        path = f"/v1/serve/{quote(task, safe='')}"
         try:
-            status, found = self._post(f"/v1/serve/{quote(task, safe='')}", {"key": key}, "application/json")
+            status, found = self._post(path, {"key": key}, {"Content-Type": "application/json"})
         except _UNREACHABLE as error:
             return ServerAnswer(failed=f"{type(error).__name__}: {error}")
         if status != OK:
-            return ServerAnswer(failed=f"status {status}: {found.get('detail', '')}"[:300])
+            return ServerAnswer(failed=self._answered(path, status, found), is_refusal=_is_refusal(status))
         return ServerAnswer(found.get("value"), found.get("verdict", ""), _stamp(found), found.get("task", ""))
 
     def publish(self, tag: str) -> tuple[int, int]:
@@ -65,12 +85,15 @@ class Client:
             "specversion": "1.0", "id": uuid.uuid4().hex, "source": "parbake-audit", "subject": tag,
             "type": "audit.changed",
         }  # fmt: skip
+        headers = {"Content-Type": "application/cloudevents+json"}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
         try:
-            status, found = self._post("/v1/events", event, "application/cloudevents+json")
+            status, found = self._post("/v1/events", event, headers)
         except _UNREACHABLE as error:
-            raise NotAcceptedError(f"{type(error).__name__}: {error}") from error
+            raise NotAcceptedError(f"{self.url}: {type(error).__name__}: {error}") from error
         if status != _ACCEPTED:
-            raise NotAcceptedError(f"status {status}: {found.get('detail', '')}"[:300])
+            raise NotAcceptedError(self._answered("/v1/events", status, found), is_refusal=_is_refusal(status))
         sequence = found["acked"].get(tag, found["stamp"])
         return _stamp(found)[0], sequence
 
@@ -78,12 +101,17 @@ class Client:
         """Close the connection."""
         self._connection.close()
 
-    def _post(self, path: str, body: Mapping[str, Any], kind: str) -> tuple[int, dict[str, Any]]:
+    def _answered(self, path: str, status: int, found: Mapping[str, Any]) -> str:
+        """What a server answered instead of what was asked for."""
+        advice = f"; set {TOKEN} or {TOKEN_FILE}" if status == _UNAUTHORIZED else ""
+        return f"{self.url}{path} answered {status}: {found.get('detail', '')}"[:300] + advice
+
+    def _post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
         for is_last in (False, True):
             was_open = self._connection.sock is not None
             try:
-                headers = {"Content-Type": kind, "User-Agent": "parbake-audit"}
-                self._connection.request("POST", self._base + path, msgspec.json.encode(body), headers)
+                whole = {"User-Agent": "parbake-audit", **headers}
+                self._connection.request("POST", self._base + path, msgspec.json.encode(body), whole)
                 response = self._connection.getresponse()
                 return response.status, msgspec.json.decode(response.read(), type=dict[str, Any])
             except (ConnectionError, http.client.BadStatusLine):
@@ -101,11 +129,15 @@ class Client:
         while True:
             with contextlib.suppress(*_UNREACHABLE):
                 self.close()
-                self._post("/healthz", {}, "application/json")
+                self._post("/healthz", {}, {"Content-Type": "application/json"})
                 return
             if time.monotonic() > deadline:
                 raise BadInput(f"SERVER={self.url!r} cannot be reached", field="SERVER")
             time.sleep(0.1)
+
+
+def _is_refusal(status: int) -> bool:
+    return 400 <= status < 500 and status not in _MAY_PASS  # noqa: PLR2004 - the client's errors (RFC 9110, 15.5)
 
 
 def _stamp(found: Mapping[str, Any]) -> tuple[int, int]:

@@ -29,6 +29,11 @@ def tables(summary: AuditSummary) -> Iterator[Table]:
         for read in summary.examples:
             broken.add_row(read.server, read.expected, read.seen, f"{read.began_s * 1000:.1f}")
         yield broken
+    if summary.refusals:
+        refused = Table("changes that were not acknowledged, for example")
+        for why in summary.refusals:
+            refused.add_row(why)
+        yield refused
     if summary.unanswered:
         unanswered = Table("reads without a value, for example", "why")
         for read in summary.unanswered:

@@ -55,6 +55,7 @@ class _Run:
     def __init__(self, clients: Sequence[Client], limits: AuditLimits, threads: Executor) -> None:
         self._clients, self._limits, self._threads = clients, limits, threads
         self.tally = AuditTally()
+        self._is_refused = False
 
     async def changes(self, write: Write, progress: Progress | None) -> None:
         """Make one change after the other, and follow each until every server shows it."""
@@ -65,14 +66,17 @@ class _Run:
             due = max(due, loop.time()) + 1 / self._limits.rate
             try:
                 expected = checked(await loop.run_in_executor(self._threads, write, n))
-            except NotAcceptedError:
-                self.tally.unacknowledged += 1
+            except NotAcceptedError as error:
+                self.tally.refusals[str(error)] += 1
+                self._is_refused = self._is_refused or error.is_refusal
             else:
                 acked = time.monotonic()
                 self.tally.changes += 1
                 await asyncio.gather(*(self._follow(client, expected, acked) for client in self._clients))
             if progress:
                 progress(n + 1, self._limits.count)
+            if self._is_refused and not self.tally.answered:
+                return  # it would be refused again: the token, the task or the address is wrong
 
     async def _follow(self, client: Client, expected: list[Expectation], acked: float) -> None:
         """Read one server until it shows everything that is expected."""
@@ -84,7 +88,7 @@ class _Run:
                 self.tally.fresh_s.append(read.ended_s)
                 left.pop(0)
                 continue
-            if read.ended_s > self._limits.patience_s:
+            if read.ended_s > self._limits.patience_s or (self._is_refused and not self.tally.answered):
                 self.tally.never_fresh += len(left)
                 return
             await asyncio.sleep(BACKOFF.pause_s(attempt))
@@ -94,5 +98,6 @@ class _Run:
         loop, began = asyncio.get_running_loop(), time.monotonic()
         answer = await loop.run_in_executor(self._threads, client.serve, one.task, one.key)
         ended = time.monotonic()
+        self._is_refused = self._is_refused or answer.is_refusal
         outcome, seen = judge(one, answer, allow_degraded=self._limits.allow_degraded)
         return AuditRead(client.url, began - acked, ended - acked, outcome, one.told, seen)

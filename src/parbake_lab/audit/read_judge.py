@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -44,13 +45,14 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerAnswer(msgspec.Struct, frozen=True):
-    """A server's answer; ``failed`` says why there is none."""
+    """A server's answer; ``failed`` says why there is none, and ``is_refusal`` that it stays so."""
 
     value: Any = None
     verdict: str = ""
     stamp: tuple[int, int] = (0, 0)
     task: str = ""
     failed: str = ""
+    is_refusal: bool = False
 
 
 class AuditRead(msgspec.Struct, frozen=True):
@@ -134,6 +136,13 @@ class AuditSummary(msgspec.Struct, frozen=True, kw_only=True):
     fresh_s: dict[str, float]
     examples: list[AuditRead]
     unanswered: list[AuditRead]
+    refusals: list[str]
+
+    @property
+    def unjudged(self) -> str:
+        """Why nothing was judged: the first answer that was neither an acknowledgement nor a value."""
+        why = next(iter([*self.refusals, *(read.seen for read in self.unanswered)]), "no read returned a value")
+        return f"nothing was judged: {why}"
 
     @property
     def hint(self) -> str:
@@ -169,7 +178,7 @@ class AuditTally:
 
     def __init__(self) -> None:
         self.changes = 0
-        self.unacknowledged = 0
+        self.refusals: Counter[str] = Counter()
         self.never_fresh = 0
         self.fresh_s: list[float] = []
         self.counts: dict[str, int] = dict.fromkeys(("fresh", "behind", "violation", "nothing", "failed"), 0)
@@ -184,14 +193,18 @@ class AuditTally:
         if read.outcome in ("nothing", "failed") and len(self.unanswered) < EXAMPLES:
             self.unanswered.setdefault((read.server, read.seen), read)
 
+    @property
+    def answered(self) -> int:
+        """How many reads returned a value."""
+        return sum(self.counts[name] for name in ("fresh", "behind", "violation"))
+
     def summary(self) -> AuditSummary:
         """Summarise the reads."""
-        reads = sum(self.counts.values())
-        answered = sum(self.counts[name] for name in ("fresh", "behind", "violation"))
+        reads, answered = sum(self.counts.values()), self.answered
         value, is_bound = nines(self.counts["violation"], answered)
         return AuditSummary(
             changes=self.changes,
-            unacknowledged=self.unacknowledged,
+            unacknowledged=self.refusals.total(),
             reads=reads,
             answered=answered,
             violations=self.counts["violation"],
@@ -204,6 +217,7 @@ class AuditTally:
             fresh_s=percentiles(self.fresh_s),
             examples=self.examples,
             unanswered=list(self.unanswered.values()),
+            refusals=[why for why, _ in self.refusals.most_common(EXAMPLES)],
         )
 
 

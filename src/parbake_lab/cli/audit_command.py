@@ -12,6 +12,7 @@ import typer
 from parbake.cli.support.output import console, must_be_writable
 from parbake.cli.support.output import write as write_file
 from parbake.errors import BadInput
+from parbake.http.operators import token_of_environment
 from parbake_lab.audit import audit_report as report
 from parbake_lab.audit.audit_client import Client, Publisher
 from parbake_lab.audit.audit_run import AuditLimits, Write
@@ -57,7 +58,7 @@ def audit(
     must_be_writable(report=report_file, metrics=metrics)
     urls = list(dict.fromkeys(servers))
     clients = [Client(url, REQUEST_S) for url in urls]
-    writers = [Client(url, REQUEST_S) for url in urls]
+    writers = [Client(url, REQUEST_S, token_of_environment()) for url in urls]
     change = _from_function(write, value_path) if write else Publisher(writers, task, key, touch or [])
     try:
         for client in clients:
@@ -118,5 +119,5 @@ def _finish(tally: AuditTally, report_file: Path | None, metrics: Path | None) -
     if summary.violations:
         raise typer.Exit(BROKEN)
     if summary.nines is None:
-        typer.echo("parbake: no read returned a value, so nothing was judged", err=True)
+        typer.echo(f"parbake: {summary.unjudged}", err=True)
         raise typer.Exit(_UNJUDGED)

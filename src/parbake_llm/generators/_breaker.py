@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 
-from parbake.errors import FailureKind
+from parbake.errors import FailureKind, ProviderError
 
 AFTER = 5
+_log = logging.getLogger("parbake_llm.generators")
 _COOLDOWN_S = 30.0
 
 
@@ -51,6 +54,7 @@ class Breaker:
         """When it opened; ``None`` while it is closed."""
         self._tried: float | None = None
         """When the request that tries began."""
+        self._is_told = False
         self._lock = threading.Lock()
 
     @property
@@ -92,10 +96,50 @@ class Breaker:
                 self._since, self._tried = self._clock(), None
                 self.opened += 1
 
+    @contextmanager
+    def asking(self, label: str) -> Iterator[None]:
+        """Report how the request ends that is made within the block. One that is given up has no result.
+
+        Args:
+            label: Who is asked, for the error.
+
+        Raises:
+            ProviderError: No request may be made now.
+        """
+        if not self.allows():
+            message = f"{label} failed too often just now, so it is not asked"
+            raise ProviderError(message, field=label, kind=FailureKind.SKIPPED)
+        is_trying = self.state is not BreakerState.CLOSED
+        try:
+            yield
+            self.succeeded()
+        except Exception as error:
+            self.failed(kind_of(error))
+            raise
+        finally:
+            if is_trying:
+                self.given_up()
+            self._tell(label)
+
+    def _tell(self, label: str) -> None:
+        """Log once that a provider is not asked any more, and once that it is asked again."""
+        is_off = self._since is not None
+        if is_off != self._is_told:
+            self._is_told = is_off
+            said = "is asked again" if not is_off else f"failed, and is not asked for {self._cooldown_s:g} s at a time"
+            _log.warning("%s %s", label, said)
+
     def given_up(self) -> None:
         """A request ended without a result, so that another one may try."""
         with self._lock:
             self._tried = None
+
+
+def kind_of(error: Exception) -> FailureKind:
+    """The kind of failure that an error stands for."""
+    if isinstance(error, ProviderError):
+        return error.kind
+    return FailureKind.TIMEOUT if isinstance(error, TimeoutError) else FailureKind.UNKNOWN
 
 
 class Breakers:

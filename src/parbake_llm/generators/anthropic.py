@@ -23,7 +23,7 @@ _SESSIONS = 10_000
 
 
 class AnthropicGenerator(AnthropicEndpoint, Hosted[SdkClient]):
-    """Generates through the official client; connects within 1 s and retries at most once inside a request."""
+    """Generates through the official client, within :class:`parbake_llm.ports.limits.Limits`."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class AnthropicGenerator(AnthropicEndpoint, Hosted[SdkClient]):
         ) as events:
             attempt.is_open = True
             async for event in events:
+                attempt.begun()
                 for delta in reply.deltas(document(event)):
                     yield delta
         reply.check_whole()

@@ -26,20 +26,21 @@ CONNECTIONS = 64
 
 
 class BedrockGenerator(BedrockEndpoint, Hosted[AwsClients]):
-    """Generates through ``boto3`` in a thread; connects within 1 s and retries at most once inside a request."""
+    """Generates through ``boto3`` in a thread, within :class:`parbake_llm.ports.limits.Limits`."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> BedrockGenerator:
         """Read ``BEDROCK_MODEL``, ``AWS_REGION`` (or ``AWS_DEFAULT_REGION``), the keys and ``BEDROCK_ENDPOINT_URL``.
 
-        Raises :class:`ProviderError` that names the missing variable.
+        It also reads its limits (:meth:`parbake_llm.ports.limits.Limits.from_environment`). Raises
+        :class:`ProviderError` that names the missing variable.
         """
         env = os.environ if environment is None else environment
         return cls(
             model=required(env, "BEDROCK_MODEL"),
             account=AwsAccount.from_environment(env, needs_keys=True),
             endpoint_url=env.get("BEDROCK_ENDPOINT_URL") or None,
-        )
+        ).configured(env)
 
     async def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         reply = ConverseReply(self.name)
@@ -47,6 +48,7 @@ class BedrockGenerator(BedrockEndpoint, Hosted[AwsClients]):
         body |= {"modelId": self.model, "inferenceConfig": {"maxTokens": max_tokens}} | self._options
         async with aclosing(handed_over(lambda: self._events(body, attempt))) as events:
             async for event in events:
+                attempt.begun()
                 for delta in reply.deltas(event):
                     yield delta
         reply.check_whole()

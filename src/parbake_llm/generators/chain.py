@@ -75,7 +75,8 @@ class Chain:
 
         Args:
             members: The generators in order, by the names that replies are marked with if not their own.
-            breakers: The circuit breakers by provider and model; chains that share them learn from each other.
+            breakers: The circuit breakers by provider and model, which stand in for those that generators have
+                themselves; chains that share them learn from each other.
             hold: What is held back before anything is passed on: the first ``piece``, or the first whole ``sentence``.
             reserves: The share of the deadline that is kept for a later generator, by its name; else a quarter, and
                 2 % for ``extractive``.
@@ -94,7 +95,7 @@ class Chain:
         self.answered: Counter[str] = Counter()
         self._hold = hold
         self._members = [
-            _Member(label, each, self.breakers.of(*_identity(each, label)), shares.get(label, _RESERVE))
+            _Member(label, _unguarded(each), self.breakers.of(*_identity(each, label)), shares.get(label, _RESERVE))
             for label, each in named
         ]
 
@@ -163,21 +164,10 @@ class Chain:
         self, member: _Member, prompt: Prompt, max_tokens: int, end: float, first_s: float
     ) -> AsyncGenerator[Delta, None]:
         """The reply of one generator, marked, from the moment on when enough of it is there."""
-        if not member.breaker.allows():
-            message = f"{member.label} failed too often just now, so it is not asked"
-            raise ProviderError(message, field=member.label, kind=FailureKind.SKIPPED)
-        is_trying = member.breaker.state is not BreakerState.CLOSED
-        try:
+        with member.breaker.asking(member.label):
             async with _closing(member.generator.stream(prompt, max_tokens=max_tokens, timeout_s=_left(end))) as pieces:
                 async for delta in self._released(pieces, end, first_s):
                     yield msgspec.structs.replace(delta, model=delta.model or member.label)
-            member.breaker.succeeded()
-        except Exception as error:
-            member.breaker.failed(_failure(member.label, error).kind)
-            raise
-        finally:
-            if is_trying:
-                member.breaker.given_up()
 
     async def _released(self, pieces: AsyncIterator[Delta], end: float, first_s: float) -> AsyncGenerator[Delta, None]:
         """Yield what was held back, in time for the next generator to take over, and then each piece as it comes."""
@@ -244,6 +234,12 @@ def _made(found: Generator | Callable[[], Generator]) -> Generator:
 
 def _calls_tools(generator: Generator) -> bool:
     return bool(getattr(generator, "calls_tools", False))
+
+
+def _unguarded(generator: Generator) -> Generator:
+    """The generator without a breaker of its own, since the chain's stands before it."""
+    without: Callable[[], Generator] | None = getattr(generator, "unguarded", None)
+    return generator if without is None else without()
 
 
 def _nobody(prompt: Prompt) -> ProviderError:

@@ -18,7 +18,7 @@ from parbake_llm.ports.prompts import Prompt
 
 
 class OpenAIGenerator(OpenAIEndpoint, Hosted[SdkClient]):
-    """Generates through the official client; connects within 1 s and retries at most once inside a request."""
+    """Generates through the official client, within :class:`parbake_llm.ports.limits.Limits`."""
 
     async def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         reply = StreamReply(self.name)
@@ -29,6 +29,7 @@ class OpenAIGenerator(OpenAIEndpoint, Hosted[SdkClient]):
         ) as chunks:
             attempt.is_open = True
             async for chunk in chunks:
+                attempt.begun()
                 for text in reply.texts(document(chunk)):
                     yield Delta(text)
         reply.check_whole()

@@ -209,7 +209,7 @@ class Answers:
             await self._send(Alert(kind, task, owner, message, now, f"{kind}/{task}/{owner}/{about}"))
 
     def _cost(self, request: Request, now: float) -> float | None:
-        kept = sum(step.lane != "realtime" for step in request.steps)
+        kept = sum((step.over or step.lane) != "realtime" for step in request.steps)
         return cost_of(self._book, at=now, cpu_s=request.cpu_s, serves=kept, generations=request.generations)
 
 

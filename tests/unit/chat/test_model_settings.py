@@ -1,9 +1,13 @@
 """``LLM`` names one generator or a chain, and what it may do follows from it."""
 
 import pytest
+from tests.waiting import HANGS_S
 
 import parbake as pb
+from parbake.errors import FailureKind, ProviderError
 from parbake_llm.generators.chain import Chain
+from parbake_llm.ports.prompts import Prompt
+from parbake_llm.testing import ProviderBox
 from retail_assistant.compose import check, generator, model_use
 from retail_assistant.settings import Settings, from_environment
 
@@ -51,3 +55,20 @@ def test_a_missing_key_is_said_before_anything_is_served(tmp_path, monkeypatch, 
     with pytest.raises(pb.errors.ProviderError, match=variable) as caught:
         check(Settings(tmp_path, llm=llm))
     assert caught.value.field == variable
+
+
+async def test_a_single_provider_that_hangs_is_not_asked_for_long(tmp_path, monkeypatch):
+    """``LLM=openai`` has a circuit breaker without a chain: the request after the failures fails without a call."""
+    with ProviderBox() as box:
+        box.slow_s = HANGS_S
+        for name, value in {
+            "API_KEY": box.key, "BASE_URL": box.openai_url, "MODEL": "slow", "FIRST_S": "0.3", "FAILURES": "2",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(f"OPENAI_{name}", value)
+        made, kinds = generator(Settings(tmp_path, llm="openai")), []
+        for _ in range(3):
+            with pytest.raises(ProviderError) as caught:
+                [piece async for piece in made.stream(Prompt(question="?"), max_tokens=9, timeout_s=HANGS_S)]
+            kinds.append(caught.value.kind)
+        await made.aclose()
+    assert kinds == [FailureKind.TIMEOUT, FailureKind.TIMEOUT, FailureKind.SKIPPED]

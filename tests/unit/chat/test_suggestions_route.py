@@ -29,7 +29,7 @@ async def test_suggestions_are_the_recommendations_for_the_page(desk):
     lines = {offer.product.line for offer in desk.shop.offers(chosen)}
     assert len(lines) == len(chosen) == COUNT
     assert desk.shop.product(asin).line not in lines
-    assert (found["lane"], found["verdict"]) == (served.lane, "fresh")
+    assert (found["lane"], found["verdict"]) == (served.over, "fresh")
     assert found["age_s"] >= 0
 
 

@@ -250,7 +250,7 @@ class Lists:
         ranks = {one.asin: n for n, one in enumerate(served.value or ())}
         ordered = sorted(found, key=lambda o: (ranks.get(o.asin, len(ranks)), o.product.volume, o.asin))
         head = RECOMMENDED[1] if served.reason == "cold_start" else RECOMMENDED[0]
-        return ordered, served.lane, head
+        return ordered, served.over or served.lane, head
 
     async def _nearest(self, anchor: Offer, found: Sequence[Offer]) -> list[Offer]:
         index = self._app.settings.resources[ProductIndex]

@@ -56,7 +56,7 @@ class SuggestionRoutes:
         return json_response(
             Suggestions(
                 products=await self._items.of(shown, segment),
-                lane=served.lane,
+                lane=served.over or served.lane,
                 verdict=served.verdict,
                 age_s=served.age_s,
                 reason=served.reason,

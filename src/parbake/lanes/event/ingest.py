@@ -97,6 +97,11 @@ class Ingest:
         self._count_skew(read_time(event.time) for event in events)
         return _acknowledged(await self._apply([Change(e.tags, e.source, e.id) for e in events], None))
 
+    async def new_tags(self, events: Sequence[CloudEvent]) -> int:
+        """How many of the tags that events raise were never raised in this store."""
+        tags = {tag for event in events for tag in event.tags}
+        return len(tags - (await self._store.look_again(bond(b"", 0.0, Meta(Tags(tuple(tags)))))).marks.keys())
+
     async def touch(self, tags: Sequence[str]) -> Ack:
         """Raise tags directly, after the caller's own commit.
 

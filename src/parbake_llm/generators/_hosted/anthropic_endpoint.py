@@ -54,11 +54,12 @@ class AnthropicEndpoint(Endpoint[SdkClient]):
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Read ``ANTHROPIC_API_KEY`` (or ``ANTHROPIC_API_KEY_FILE``), ``ANTHROPIC_BASE_URL`` and ``ANTHROPIC_MODEL``.
 
-        Raises :class:`ProviderError` that names the missing variable.
+        A generator also reads its limits (:meth:`parbake_llm.ports.limits.Limits.from_environment`). Raises
+        :class:`ProviderError` that names the missing variable.
         """
         env = os.environ if environment is None else environment
         model, url = env.get("ANTHROPIC_MODEL") or MODEL, env.get("ANTHROPIC_BASE_URL") or None
-        return cls(model=model, api_key=required_key(env, KEY), base_url=url)
+        return cls(model=model, api_key=required_key(env, KEY), base_url=url).configured(env)
 
     def _body(self, prompt: Prompt, max_tokens: int) -> dict[str, Any]:
         return message_request(prompt, self.rules) | {"model": self.model, "max_tokens": max_tokens}

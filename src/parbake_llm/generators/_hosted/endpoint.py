@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from parbake_llm.generators._hosted.clients.keys import check_model
 from parbake_llm.generators._hosted.clients.provider_client import ProviderClient
@@ -44,6 +44,11 @@ class Endpoint(Generic[C]):
     def __repr__(self) -> str:
         """Without keys."""
         return f"{type(self).__name__}(model={self.model!r}, {self._client.setting}={self._client.where!r})"
+
+    def configured(self, environment: Mapping[str, str]) -> Self:
+        """Take further settings from the environment; a batch interface has none."""
+        del environment
+        return self
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -56,7 +56,8 @@ class OpenAIEndpoint(Endpoint[SdkClient]):
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Read ``OPENAI_API_KEY`` (or ``OPENAI_API_KEY_FILE``), and the optional settings.
 
-        These are ``OPENAI_BASE_URL``, ``OPENAI_MODEL`` and ``OPENAI_CACHING``. Raises :class:`ProviderError` that names
+        These are ``OPENAI_BASE_URL``, ``OPENAI_MODEL``, ``OPENAI_CACHING``, and for a generator its limits
+        (:meth:`parbake_llm.ports.limits.Limits.from_environment`). Raises :class:`ProviderError` that names
         the variable that is missing or wrong.
         """
         env = os.environ if environment is None else environment
@@ -65,7 +66,7 @@ class OpenAIEndpoint(Endpoint[SdkClient]):
             api_key=required_key(env, KEY),
             base_url=env.get("OPENAI_BASE_URL") or None,
             caching=checked_caching(env.get("OPENAI_CACHING") or "server", "OPENAI_CACHING"),
-        )
+        ).configured(env)
 
 
 def _sdk() -> Any:

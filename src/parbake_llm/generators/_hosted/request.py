@@ -1,23 +1,29 @@
-"""One request to a hosted model: a deadline for all of it, at most one retry, and a typed error for every failure."""
+"""One request to a hosted model: limits for its time and its tries, and a typed error for every failure."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import logging
+import math
 import random
 import re
 import time
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import nullcontext
+from typing import Any, Self
 
 from parbake.errors import FailureKind, MissingDependency, ProviderError
+from parbake_llm.generators._breaker import Breaker
 from parbake_llm.generators._hosted.clients.failures import RETRYABLE, FailureCause
 from parbake_llm.generators._hosted.clients.keys import masked
 from parbake_llm.generators._hosted.endpoint import C, Endpoint
 from parbake_llm.ports.generator import Delta
+from parbake_llm.ports.limits import Limits
 from parbake_llm.ports.prompts import Prompt
-from parbake_llm.writing.placement import placed
+from parbake_llm.writing.placement import CacheRules, placed
 
 _log = logging.getLogger("parbake_llm.generators")
 _URL = re.compile(r"\"?https?://[^\s\"]+\"?")
@@ -27,6 +33,8 @@ _LEAST_S = 0.2
 """A retry is made only if so many seconds remain for it."""
 UNWRITABLE = (AttributeError, LookupError, TypeError, ValueError)
 """What is raised for a prompt that cannot be written as a request; no fault of the provider."""
+_SPENT = 0.1
+"""The share of its time that remains to a request at most if its reader leaves because that time is over."""
 _LONGEST_TOKEN = 32
 """A reply may have so many characters for each token that was asked for, and never needs more."""
 _SLACK = 1000
@@ -34,75 +42,148 @@ _SLACK = 1000
 
 
 class Attempt:
-    """One attempt of a request: how long it may take, and how far it got."""
+    """A request that is tried: how long it may take, and how far it got."""
 
-    def __init__(self, seconds: float) -> None:
-        """Begin now, for some seconds."""
+    def __init__(self, seconds: float, first_s: float = math.inf) -> None:
+        """Begin now, for some seconds, of which at most ``first_s`` may pass until the reply begins."""
+        self.seconds, self.first_s = seconds, first_s
         self._end = time.monotonic() + seconds
+        self._first = time.monotonic() + first_s
+        self._waiting: asyncio.Timeout | None = None
         self.is_open = False
         """Whether the response has begun."""
+        self.has_begun = False
+        """Whether anything of a reply has arrived."""
 
     def left(self) -> float:
         """The seconds that remain; never less than 0."""
         return max(0.0, self._end - time.monotonic())
 
+    def begun(self) -> None:
+        """Something of the reply has arrived, so that only the limit of the whole request holds from now on."""
+        if not self.has_begun:
+            self.has_begun = True
+            if self._waiting is not None and not self._waiting.expired():
+                self._waiting.reschedule(asyncio.get_running_loop().time() + self.left())
+
+    async def next(self, pieces: AsyncIterator[Delta]) -> Delta | None:
+        """The next piece, or ``None`` after the last. Only the wait for it is limited, not what the caller does."""
+        first_s = math.inf if self.has_begun else max(0.0, self._first - time.monotonic())
+        async with asyncio.timeout(min(self.left(), first_s)) as self._waiting:
+            return await anext(pieces, None)
+
 
 class Hosted(Endpoint[C]):
     """A generator for a model that a provider hosts. Subclasses speak the provider's protocol.
 
+    A provider that keeps failing is not asked for a while: see :class:`parbake_llm.ports.limits.Limits`.
+
     Attributes:
         calls_tools: Whether it can call the tools of a prompt.
+        limits: What a request may take.
     """
 
     calls_tools = True
 
+    def __init__(self, client: C, *, model: str, rules: CacheRules, options: Mapping[str, Any] | None) -> None:
+        """Keep the settings; see :class:`Endpoint`.
+
+        Args:
+            client: The client.
+            model: The model's name at the provider.
+            rules: How the provider caches prefixes.
+            options: Further fields of each request.
+        """
+        super().__init__(client, model=model, rules=rules, options=options)
+        self.limits = Limits()
+        self._breaker: Breaker | None = _breaker_of(self.limits)
+
+    def limited(self, limits: Limits) -> Self:
+        """The same generator with other limits, and a circuit breaker of its own."""
+        return self._changed(limits=limits, _breaker=_breaker_of(limits))
+
+    def configured(self, environment: Mapping[str, str]) -> Self:
+        """Take the limits from the environment, by the name of the kind of generator, such as ``OPENAI_FIRST_S``."""
+        return self.limited(Limits.from_environment(environment, self.name.upper()))
+
+    def named(self, name: str) -> Self:
+        """The same generator under another name, by which its tokens are priced apart from those of others."""
+        if not isinstance(name, str) or not name.strip():
+            message = f"name={name!r} must be a text that is not empty"
+            raise ProviderError(message, field="name", kind=FailureKind.REJECTED)
+        return self._changed(name=name)
+
+    def unguarded(self) -> Self:
+        """The same generator without its circuit breaker, for a chain, which has one for it."""
+        return self._changed(_breaker=None)
+
+    def _changed(self, **attributes: Any) -> Self:
+        found = copy.copy(self)
+        vars(found).update(attributes)
+        return found
+
     def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
         """Stream a reply: text, complete tool calls, and with the last piece the usage as the provider reports it.
 
-        The time begins with this call. A failure is retried at most once, before the first piece and within the time.
+        The time begins with this call. A failure that is likely to pass is tried again as often as the limits say,
+        before the first piece and within the time.
 
         Args:
             prompt: What the model is sent.
             max_tokens: The greatest length of the reply.
-            timeout_s: The time for the whole request, in seconds.
+            timeout_s: The time for the whole request, in seconds; the limits may allow less.
 
         Raises:
-            ProviderError: The provider rejected the request, failed, ended early, or sent malformed output.
+            ProviderError: The provider rejected the request, failed, ended early, or sent malformed output; or it has
+                failed too often just now, and is not asked.
             MissingDependency: The client is not installed.
         """
-        return self._within(prompt, max_tokens, Attempt(timeout_s), timeout_s)
+        return self._guarded(prompt, max_tokens, Attempt(min(timeout_s, self.limits.total_s), self.limits.first_s))
 
     @abstractmethod
     def _attempt(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         """Ask once."""
 
-    async def _within(
-        self, prompt: Prompt, max_tokens: int, attempt: Attempt, timeout_s: float
-    ) -> AsyncGenerator[Delta, None]:
-        may_retry = True
+    async def _guarded(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
+        """The reply, if the breaker lets the request through."""
+        breaker = self._breaker
+        with nullcontext() if breaker is None else breaker.asking(self.name):
+            try:
+                async with contextlib.aclosing(self._within(prompt, max_tokens, attempt)) as pieces:
+                    async for delta in pieces:
+                        yield delta
+            except (asyncio.CancelledError, GeneratorExit):
+                # A caller whose own deadline is the same may be faster: the provider has hung all the same.
+                if breaker is not None and not attempt.has_begun and attempt.left() < _SPENT * attempt.seconds:
+                    breaker.failed(FailureKind.TIMEOUT)
+                raise
+
+    async def _within(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
+        tries = self.limits.tries
         while True:
             try:
                 async with contextlib.aclosing(self._checked(prompt, max_tokens, attempt)) as pieces:
                     async for delta in pieces:
-                        may_retry = False
+                        tries = 0
                         yield delta
             except MissingDependency:
                 raise
             except Exception as error:  # noqa: BLE001  # raised below, without the original, which may contain the key
                 cause = self._why(error, attempt)
-                failed = self._error(error, cause, timeout_s)
+                failed = self._error(error, cause, attempt)
             else:
                 return
-            if not may_retry or not await _waited(cause, attempt):
+            tries -= 1
+            if tries <= 0 or not await _waited(cause, attempt):
                 break
-            attempt.is_open = may_retry = False
+            attempt.is_open = attempt.has_begun = False
         raise failed
 
     async def _checked(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         """The pieces of one attempt, each in time, until they are far too many."""
         longest, length = max_tokens * _LONGEST_TOKEN + _SLACK, 0
         async with contextlib.aclosing(self._attempt(placed(prompt, self.rules), max_tokens, attempt)) as pieces:
-            while (delta := await _next(pieces, attempt.left())) is not None:
+            while (delta := await attempt.next(pieces)) is not None:
                 length += len(delta.text)
                 if length > longest:
                     raise self._endless(max_tokens)
@@ -119,7 +200,7 @@ class Hosted(Endpoint[C]):
             return FailureCause(FailureKind.REJECTED, f"the prompt cannot be written as a request: {found.said}")
         return found
 
-    def _error(self, error: Exception, cause: FailureCause, timeout_s: float) -> ProviderError:
+    def _error(self, error: Exception, cause: FailureCause, attempt: Attempt) -> ProviderError:
         """The error to raise, without keys and addresses, because clients are shown its text."""
         said = _URL.sub("its address", masked(cause.said, self._client.secrets)) or type(error).__name__
         field, what = self.name, f"failed: {said}"
@@ -130,7 +211,9 @@ class Hosted(Endpoint[C]):
             what, field = f"was not reached: {said}" + (f"; check {setting}" if setting else ""), setting or self.name
             _log.warning("%s was not reached at %s: %s", self.name, where or "the provider's own address", said)
         elif cause.kind is FailureKind.TIMEOUT:
-            what = f"did not finish within {timeout_s:.3g} s"
+            what = f"did not finish within {attempt.seconds:.3g} s"
+            if not attempt.has_begun and attempt.left() > 0:
+                what = f"did not begin to reply within {attempt.first_s:.3g} s"
         elif cause.kind is FailureKind.AUTH:
             what, field = f"rejected {self._client.keys}", self._client.keys.partition(" ")[0]
         elif cause.kind in {FailureKind.CUT, FailureKind.MALFORMED}:
@@ -142,10 +225,8 @@ class Hosted(Endpoint[C]):
         return ProviderError(message, field=self.name, kind=FailureKind.TOO_LONG)
 
 
-async def _next(pieces: AsyncIterator[Delta], seconds: float) -> Delta | None:
-    """The next piece, or ``None`` after the last. Only the wait for it is limited, not what the caller does between."""
-    async with asyncio.timeout(seconds):
-        return await anext(pieces, None)
+def _breaker_of(limits: Limits) -> Breaker:
+    return Breaker(after=limits.failures, cooldown_s=limits.pause_s)
 
 
 async def _waited(cause: FailureCause, attempt: Attempt) -> bool:
