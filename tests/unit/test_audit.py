@@ -1,10 +1,13 @@
 """``parbake audit``: how a read is judged, how reads are summarized, and the errors for wrong options."""
 
+import http.server
 import json
 import math
 import sys
+import threading
 
 import pytest
+from tests.waiting import HANGS_S
 from typer.testing import CliRunner
 
 import parbake as pb
@@ -12,7 +15,7 @@ from parbake.cli.main import cli
 from parbake.process.counters import Counters
 from parbake_lab.audit import Expectation
 from parbake_lab.audit import audit_report as report
-from parbake_lab.audit.audit_client import Client
+from parbake_lab.audit.audit_client import Client, NotAcceptedError
 from parbake_lab.audit.read_judge import AuditRead, AuditTally, ServerAnswer, at, checked, judge, nines, percentiles
 
 BY_STAMP = Expectation(task="note", key="a", stamp=(1, 7), tag="fact/a")
@@ -175,6 +178,32 @@ def test_a_server_that_is_gone_is_a_failed_read():
     """A refused connection is recorded as a failed read and does not end the audit."""
     client = Client("http://127.0.0.1:1", 0.2)
     assert "refused" in client.serve("note", "a").failed
+
+
+class NotOurs(http.server.BaseHTTPRequestHandler):
+    """Answers every POST with 404 and a page, as a proxy does that knows no such path."""
+
+    def do_POST(self):
+        """Answer."""
+        self.send_error(404)
+
+    def log_message(self, *_):
+        """Log nothing."""
+
+
+def test_a_refusal_that_is_no_json_is_a_refusal():
+    """A 404 with a page of HTML is told as 404, for a read and for an event."""
+    with http.server.HTTPServer(("127.0.0.1", 0), NotOurs) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        client = Client(f"http://127.0.0.1:{server.server_port}", HANGS_S)
+        answer = client.serve("note", "a")
+        with pytest.raises(NotAcceptedError, match="/v1/events answered 404") as caught:
+            client.publish("fact/a")
+        client.close()
+        server.shutdown()
+        serving.join()
+    assert (answer.is_refusal, "answered 404" in answer.failed, caught.value.is_refusal) == (True, True, True)
 
 
 def test_the_time_to_fresh_is_counted_by_task():

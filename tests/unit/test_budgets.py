@@ -12,7 +12,7 @@ FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
     "src/parbake": 16_900,
-    "src/parbake_lab": 1_230,
+    "src/parbake_lab": 1_240,
     "src/parbake_llm": 7_070,
     "src/parbake_planner": 3_450,
     "src/parbake_semantic": 3_000,

@@ -113,7 +113,7 @@ class Client:
                 whole = {"User-Agent": "parbake-audit", **headers}
                 self._connection.request("POST", self._base + path, msgspec.json.encode(body), whole)
                 response = self._connection.getresponse()
-                return response.status, msgspec.json.decode(response.read(), type=dict[str, Any])
+                return response.status, _document(response.status, response.read())
             except (ConnectionError, http.client.BadStatusLine):
                 self._connection.close()
                 if is_last or not was_open:  # the server may have closed the kept connection in the meantime
@@ -134,6 +134,16 @@ class Client:
             if time.monotonic() > deadline:
                 raise BadInput(f"SERVER={self.url!r} cannot be reached", field="SERVER")
             time.sleep(0.1)
+
+
+def _document(status: int, body: bytes) -> dict[str, Any]:
+    """The JSON of an answer; empty if a refusal has none, such as that of a proxy."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        if not _is_refusal(status):
+            raise
+        return {}
 
 
 def _is_refusal(status: int) -> bool:
