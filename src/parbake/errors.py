@@ -16,6 +16,7 @@
     |  |- StoreUnreachable        its server does not answer
     |  |- StoreFull               the map is full; names the setting that enlarges it
     |  |- ForeignStore            the file is corrupt, or was not written by parbake
+    |  |- OtherStore              a process of an executor has opened another store than its run
     |  |- DamagedRecord           a record's bytes have changed; it counts as missing
     |  |- PromotionConflict  409  another run moved a pointer first
     |  |  |- RunLost         409  the store has lost rows of a run
@@ -128,6 +129,10 @@ class ForeignStore(StoreError):
 
 class DamagedRecord(StoreError):
     """The bytes of a stored record have changed; it counts as missing."""
+
+
+class OtherStore(StoreError):
+    """A process that computes for a run has opened another store than the run's; it wrote nothing."""
 
 
 class PromotionConflict(StoreError):

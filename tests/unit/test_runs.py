@@ -199,7 +199,7 @@ async def test_a_quality_gate_that_exits_has_refused(world):
 class Refusing:
     """An executor whose two partitions fail, both at once, or the second when it is cancelled."""
 
-    width = 2
+    width, is_local = 2, True
 
     def __init__(self, *, at_once):
         """Start without jobs."""

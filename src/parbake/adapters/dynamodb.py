@@ -157,6 +157,12 @@ class DynamoItems(Items, forks.Forkable):
             least = layout.name_of(items[-1].place) + b"\0"
         return rows
 
+    async def count(self, prefix: bytes) -> int:
+        """Count items partition by partition; no value is transferred."""
+        count = self._opened().count
+        groups = layout.groups_of(prefix) or []
+        return sum(await asyncio.gather(*(self._call(count, g, layout.bounds(g, prefix, prefix)) for g in groups)))
+
     async def close(self) -> None:
         """Wait for running calls, then disconnect."""
         await asyncio.to_thread(self._threads.shutdown)

@@ -307,10 +307,13 @@ def _close_now(store: Store) -> None:
 def _open_store(settings: Settings) -> Store:
     """Open the store; raises :class:`DeclarationError` for one that the executor's processes could not open."""
     store = open_store(settings.store) if isinstance(settings.store, str) else settings.store
-    if settings.batch.executor is not None and isinstance(store, MemoryStore):
+    executor = settings.batch.executor
+    if executor is not None and (isinstance(store, MemoryStore) or (store.is_local and not executor.is_local)):
+        kind = "a memory:// store" if isinstance(store, MemoryStore) else "a store on the disk of one machine"
+        example = "lmdb:///var/lib/shop" if executor.is_local else "redis://shop-store:6379"
+        _close_now(store)
         raise DeclarationError(
-            "executor: its processes cannot see a memory:// store; name a store that several processes can open, "
-            "such as store='lmdb:///var/lib/shop'",
+            f"executor: its processes cannot open {kind}; name one that they can, such as store={example!r}",
             field="store",
         )
     return store

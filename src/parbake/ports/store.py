@@ -16,6 +16,9 @@ class Store(Records, Generations, EventLog, NamedValues, Protocol):
     Writes return only once they are durable. Every method raises :class:`parbake.errors.StoreError`.
     """
 
+    is_local: bool = False
+    """Whether only processes of this machine can open it."""
+
     async def close(self) -> None:
         """Release the store."""
         ...

@@ -9,7 +9,9 @@ It is therefore closed during a fork, and each of the two processes opens its ow
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import itertools
 import os
 import sys
 import threading
@@ -73,6 +75,8 @@ def open_url(url: str) -> LmdbStore:
 
 class LmdbStore(EngineStore, forks.Forkable):
     """A store in one LMDB file. It has snapshots; see :class:`parbake.ports.records.RecordSnapshots`."""
+
+    is_local = True
 
     def __init__(self, path: Path, *, map_size: int = DEFAULT_MAP) -> None:
         """Open or create the store; raises :class:`ForeignStore` if the file is not a store."""
@@ -219,6 +223,10 @@ class LmdbStore(EngineStore, forks.Forkable):
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return self._in_snapshot(lambda txn: _listed(txn, prefix, start, limit))
 
+    async def _count(self, prefix: bytes) -> int:
+        """Count in a thread, because a generation may have millions of rows."""
+        return await asyncio.to_thread(self._in_snapshot, lambda txn: _counted(txn, prefix))
+
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         await self._writer.put(rows)
 
@@ -276,6 +284,13 @@ def _listed(txn: Any, prefix: bytes, start: bytes, limit: int) -> list[tuple[byt
                     break
                 found.append((key, value))
     return found
+
+
+def _counted(txn: Any, prefix: bytes) -> int:
+    with txn.cursor() as cursor:
+        if not cursor.set_range(prefix):
+            return 0
+        return sum(1 for _ in itertools.takewhile(lambda key: key.startswith(prefix), cursor.iternext(values=False)))
 
 
 def _environment(path: Path, map_size: int) -> lmdb.Environment:

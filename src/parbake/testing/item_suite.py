@@ -92,6 +92,10 @@ class DictItems:
         names = sorted(name for name in self.data if name.startswith(prefix) and name >= start)
         return [(name, self.data[name]) for name in names[:limit]]
 
+    async def count(self, prefix: bytes) -> int:
+        self._must_be_reachable()
+        return sum(name.startswith(prefix) for name in self.data)
+
     async def close(self) -> None:
         """Do nothing: there is nothing to close."""
 
@@ -239,6 +243,8 @@ class ItemsSuite(ABC):
             assert await items.range(b"e", b"e" + (2).to_bytes(8, "big"), 2) == log[1:3]
             assert await items.range(b"w", b"w05", 30) == marks[5:35]
             assert await items.range(b"p", b"", 9) == parked
+            assert await items.count(b"b" + (255).to_bytes(8, "big")) == len(base[4:6])
+            assert await items.count(b"b" + (7).to_bytes(8, "big")) == 0
 
     async def test_values_of_every_size_come_back(self, tmp_path: Path) -> None:
         """An empty value, every byte, and a megabyte are kept, compared and replaced."""

@@ -319,6 +319,8 @@ class StoreSuite(ABC):
         await store.write_base(TASK, generation, [(b"k", row)])
         assert (await store.read(TASK, b"k")).records == ()
         assert (await store.read(TASK, b"k", generation=generation)).records == (row,)
+        assert await store.rows(generation) == 1
+        assert await store.rows(generation + 1) == 0
         now_current = Promotion({TASK: Pointer(generation, 2.0, 1.0, 1)}, {TASK: 0}, stamp.incarnation)
         control = await store.promote(now_current)
         assert control.pointer(TASK) == generation

@@ -121,7 +121,12 @@ class Builder:
 
         async def one(partition: Partition) -> None:
             work = PartitionWork(
-                bound.name, run.generations[bound.ref], dict(pointers), keys.keys(partition), run.is_urgent
+                bound.name,
+                run.generations[bound.ref],
+                run.incarnation,
+                dict(pointers),
+                keys.keys(partition),
+                run.is_urgent,
             )
             made = await self._perform(bound, work, bar, breathe, computer)
             part = Part(made.profile.rows, made.profile.absent, made.profile.size_bytes)

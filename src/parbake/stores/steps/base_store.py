@@ -56,6 +56,10 @@ class EngineStore(Store, ABC):
         """At most ``limit`` items with a prefix in byte order, from ``start`` on."""
 
     @abstractmethod
+    async def _count(self, prefix: bytes) -> int:
+        """How many items have a prefix."""
+
+    @abstractmethod
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         """Write many items, durably but not necessarily atomically."""
 
@@ -80,6 +84,9 @@ class EngineStore(Store, ABC):
     ) -> None:
         prefix = names.base_key(generation, b"")
         await self._put([(prefix + key, encode(record)) for key, record in rows])
+
+    async def rows(self, generation: int) -> int:
+        return await self._count(names.base_of(generation))
 
     async def begin(self) -> NewGeneration:
         return await self._take(lambda steps: steps.begin())

@@ -79,6 +79,10 @@ class Items(Protocol):
         """
         ...
 
+    async def count(self, prefix: bytes) -> int:
+        """Count the items with a prefix; it is called only with the prefix of one generation's rows."""
+        ...
+
     async def close(self) -> None:
         """Disconnect."""
         ...
