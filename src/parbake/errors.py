@@ -14,6 +14,8 @@
     |  |- BadInput           422
     |- StoreError            503
     |  |- StoreUnreachable        its server does not answer
+    |  |  |- DamagedStore         a page of its file is damaged
+    |  |  |- OutdatedStore        an earlier store has come back in place of the current one
     |  |- StoreFull               the map is full; names the setting that enlarges it
     |  |- ForeignStore            the file is corrupt, or was not written by parbake
     |  |- OtherStore              a process of an executor has opened another store than its run
@@ -117,6 +119,14 @@ class StoreError(ParbakeError):
 
 class StoreUnreachable(StoreError):
     """The store's server does not answer."""
+
+
+class DamagedStore(StoreUnreachable):
+    """A page of the store's file is damaged; a worker sets the file aside, and an empty store takes its place."""
+
+
+class OutdatedStore(StoreUnreachable):
+    """A store has come back that another one had replaced: it may lack changes that the other has acknowledged."""
 
 
 class StoreFull(StoreError):

@@ -286,6 +286,7 @@ class App:
 
     async def work(self) -> None:
         """Run a worker until cancelled: outboxes, event lane, batch schedule, watch."""
+        await self.engine.healing.step()
         engine = await self._start()
 
         async def promoted(run: Run) -> None:
@@ -294,7 +295,9 @@ class App:
 
         await engine.workers.join()
         others = (engine.workers.run(), engine.events.run(), engine.watch.run(), engine.housekeeping.run())
-        async with beside(self._polling.run(), *others, *(attended(start) for start in engine.on.worker)):
+        async with beside(
+            engine.healing.run(), self._polling.run(), *others, *(attended(start) for start in engine.on.worker)
+        ):
             await engine.schedule.run(promoted)
 
     async def _start(self) -> Engine:

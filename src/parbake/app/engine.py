@@ -25,6 +25,7 @@ from parbake.lanes.event.recovery import Recovery
 from parbake.lanes.event.work_claims import WorkClaims
 from parbake.lanes.worker.board import WorkerBoard
 from parbake.lanes.worker.conditions import Conditions
+from parbake.lanes.worker.healing import Healing
 from parbake.lanes.worker.health_watch import HealthWatch
 from parbake.lanes.worker.housekeeping import Housekeeping
 from parbake.lanes.worker.notifier import Notifier
@@ -241,6 +242,7 @@ class Engine:
         """Create quarantine, housekeeping, watches and readiness."""
         self.reporting = LoadReports(self.board, self.counters, self.on.paced)
         self.quarantines = Quarantines(self.store, settings.clock, self.notifier, self.recovery)
+        self.healing = Healing(self.store)
         self.housekeeping = Housekeeping(self.store, self.tasks.values(), settings.clock)
         self.watch = SlaWatch(self.store, self.tasks.values(), settings.clock, self.notifier)
         self.worker_watch = WorkerWatch(

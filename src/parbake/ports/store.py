@@ -19,6 +19,13 @@ class Store(Records, Generations, EventLog, NamedValues, Protocol):
     is_local: bool = False
     """Whether only processes of this machine can open it."""
 
+    async def heal(self) -> str:
+        """Replace damaged data by an empty store, if some was found. Only a worker calls it.
+
+        Returns a sentence about what was done; empty if there was nothing to do.
+        """
+        return ""
+
     async def close(self) -> None:
         """Release the store."""
         ...
