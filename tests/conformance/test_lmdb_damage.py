@@ -1,9 +1,11 @@
 """A damaged LMDB store is set aside and replaced; a store that another has replaced is refused."""
 
 import asyncio
+import errno
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -259,3 +261,20 @@ async def test_a_replacement_that_was_interrupted_is_finished(place, opened):
         assert note.set_aside() is not None
     assert await store.heal()
     assert (await store.stamp()).control.is_trusted
+
+
+async def test_a_store_that_cannot_be_set_aside_is_used_as_far_as_it_can(place, opened, monkeypatch):
+    """If the folder cannot be renamed, such as a mount point, that is an error; what is readable is read on."""
+    store = opened()
+    await damage(store, place)
+    before = await store.stamp()
+
+    def busy(*_):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", busy)
+        with pytest.raises(StoreError, match="cannot be set aside"):
+            await store.heal()
+    assert await store.stamp() == before
+    assert await store.heal()

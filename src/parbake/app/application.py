@@ -15,7 +15,7 @@ from parbake.app.operations import Operations
 from parbake.app.plugin import Plugin, Plugins
 from parbake.app.settings import Batch, Durability, Settings
 from parbake.app.sync import After, SyncApp, scope_of
-from parbake.errors import BadInput, StoreUnreachable
+from parbake.errors import BadInput, StoreError, StoreUnreachable
 from parbake.lanes.batch.lane import Run, joined
 from parbake.lanes.event.polling import Polling
 from parbake.lanes.worker.readiness import Ready
@@ -286,7 +286,8 @@ class App:
 
     async def work(self) -> None:
         """Run a worker until cancelled: outboxes, event lane, batch schedule, watch."""
-        await self.engine.healing.step()
+        with contextlib.suppress(StoreError):
+            await self.engine.healing.step()
         engine = await self._start()
 
         async def promoted(run: Run) -> None:

@@ -22,7 +22,8 @@ class Store(Records, Generations, EventLog, NamedValues, Protocol):
     async def heal(self) -> str:
         """Replace damaged data by an empty store, if some was found. Only a worker calls it.
 
-        Returns a sentence about what was done; empty if there was nothing to do.
+        Returns a sentence about what was done; empty if there was nothing to do. Raises
+        :class:`parbake.errors.StoreError` if the data cannot be replaced.
         """
         return ""
 

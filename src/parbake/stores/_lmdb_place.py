@@ -61,7 +61,8 @@ class StorePlace:
             return
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            self._read(file)
+            with contextlib.suppress(OSError):  # a full disk
+                self._read(file)
             yield
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)  # the map has a descriptor of its own, which would keep the lock
@@ -70,8 +71,8 @@ class StorePlace:
     def _read(self, file: int) -> None:
         """Map the note, again if it was deleted in the meantime."""
         found = os.fstat(file)
-        if found.st_size < _SIZE:
-            os.truncate(file, _SIZE)
+        if found.st_size < _SIZE:  # written, because on a full disk a write to a hole that is mapped ends the process
+            os.pwrite(file, bytes(_SIZE - found.st_size), found.st_size)
         if self._mapped != found.st_ino:
             self._map, self._mapped = mmap.mmap(file, _SIZE), found.st_ino
             self.note = memoryview(self._map).cast("Q")
@@ -120,7 +121,7 @@ class StorePlace:
         """Rename the folder if its data file is damaged; returns its new path, or ``None`` if there is nothing to do.
 
         From before the renaming until the new store is noted, a number is noted that is no store's. So no process reads
-        the damaged store once the new one can acknowledge anything.
+        the damaged store once the new one can acknowledge anything. Raises ``OSError`` if it cannot be renamed.
         """
         damaged, aside = self.note[1], self.folder.with_name(f"{self.folder.name}.damaged-{time.time_ns()}")
         try:
@@ -130,9 +131,14 @@ class StorePlace:
         if not damaged or found not in (0, damaged):
             self.write(self.note[0])
             return None
-        self.write(self.note[0] + 1, damaged)
-        if found:
-            self.folder.rename(aside)
+        before = self.note[0]
+        self.write(before + 1, damaged)
+        try:
+            if found:
+                self.folder.rename(aside)
+        except OSError:
+            self.write(before, damaged)
+            raise
         return aside
 
 

@@ -280,7 +280,10 @@ class LmdbStore(EngineStore, forks.Forkable):
                 self._leave()
                 self._open(is_created=True)
         except OSError as error:
-            return f"{self.path} is damaged and cannot be set aside ({error}); stop every process, and move it away"
+            raise StoreError(
+                f"{self.path} is damaged and cannot be set aside ({error}); stop every process, and move it away",
+                field="store",
+            ) from error
         finally:
             self._writer.go_on()
         return f"{self.path} was damaged: it is now {aside}, and an empty store is in its place"
