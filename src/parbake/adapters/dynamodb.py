@@ -228,7 +228,7 @@ class DynamoItems(Items, forks.Forkable):
         """Make the generation's own item before its rows, also if a sweep has deleted it: rows need it to be found."""
         place, number = place_of(generation, {}), b"%d" % self._buckets.get(generation, layout.BUCKETS)
         if not await self._read([place]):
-            await self._call(self._opened().transact, [ItemChange(place, Check(), True, number)])  # noqa: FBT003  # is_written
+            await self._call(self._opened().transact, [ItemChange(place, Check(), is_written=True, value=number)])
         self._buckets.pop(generation, None)
         await self._learn_buckets([generation + b"\0"])
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from parbake import errors
-from parbake.errors import BadInput, ComputeFailed, GateFailed, OtherStore
+from parbake.errors import BadInput, ComputeFailed, GateFailed, OtherStore, RunLost
 from parbake.ports.store import Store
 from parbake.protocol.record import Record
 from parbake.serving.bind import Context
@@ -123,13 +123,17 @@ class PartitionWorker:
             await rows.settle()
         return PartitionDone(profile, time.perf_counter() - began, time.process_time() - cpu)
 
+    async def refuse_lost(self, incarnation: int) -> None:
+        """Raise :class:`RunLost` if the run's own store is in another incarnation than the run."""
+        if (await self.store.stamp()).control.incarnation != incarnation:
+            raise RunLost("the store has lost rows of this run; the next run begins again", field="store")
+
     async def _refuse_other_store(self, work: PartitionWork) -> None:
         found = (await self.store.stamp()).control.incarnation
         if found != work.incarnation:
             raise OtherStore(
                 f"{work.task}: the run is in incarnation {work.incarnation} of its store, but a process that computes "
-                f"for it finds incarnation {found}. Let each process open the same store under the same URL; if they "
-                "do, the store has lost data meanwhile",
+                f"for it finds incarnation {found}; let each process open the same store under the same URL",
                 field="store",
             )
 
