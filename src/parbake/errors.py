@@ -14,8 +14,11 @@
     |  |- BadInput           422
     |- StoreError            503
     |  |- StoreUnreachable        its server does not answer
+    |  |  |- DamagedStore         a page of its file is damaged
+    |  |  |- OutdatedStore        an earlier store has come back in place of the current one
     |  |- StoreFull               the map is full; names the setting that enlarges it
     |  |- ForeignStore            the file is corrupt, or was not written by parbake
+    |  |- OtherStore              a process of an executor has opened another store than its run
     |  |- DamagedRecord           a record's bytes have changed; it counts as missing
     |  |- PromotionConflict  409  another run moved a pointer first
     |  |  |- RunLost         409  the store has lost rows of a run
@@ -118,6 +121,14 @@ class StoreUnreachable(StoreError):
     """The store's server does not answer."""
 
 
+class DamagedStore(StoreUnreachable):
+    """A page of the store's file is damaged; a worker sets the file aside, and an empty store takes its place."""
+
+
+class OutdatedStore(StoreUnreachable):
+    """A store has come back that another one had replaced: it may lack changes that the other has acknowledged."""
+
+
 class StoreFull(StoreError):
     """The store has reached its configured size; the write was not made."""
 
@@ -128,6 +139,10 @@ class ForeignStore(StoreError):
 
 class DamagedRecord(StoreError):
     """The bytes of a stored record have changed; it counts as missing."""
+
+
+class OtherStore(StoreError):
+    """A process that computes for a run has opened another store than the run's; it wrote nothing."""
 
 
 class PromotionConflict(StoreError):

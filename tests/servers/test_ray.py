@@ -10,6 +10,7 @@ import pytest
 
 import parbake as pb
 from parbake.adapters.ray import RayExecutor
+from parbake.errors import OtherStore
 from parbake.testing import executor_app
 from parbake.testing.executor_suite import ExecutorSuite
 
@@ -42,8 +43,9 @@ def current(monkeypatch):
 
 
 @pytest.fixture
-def other(make_app):
-    """Return the address of a cluster of another process, whose environment names the store, too."""
+def other(make_app, valkey_server, monkeypatch):
+    """Return the address of a cluster of another process, whose environment names a store on a server, too."""
+    monkeypatch.setenv(executor_app.STORE, f"{valkey_server.url}?prefix=ray")
     with subprocess.Popen(
         [sys.executable, "-c", CLUSTER],
         stdin=subprocess.PIPE,
@@ -84,3 +86,12 @@ class TestRayExecutor(ExecutorSuite):
             joined.append(ray.get_runtime_context().gcs_address)
             await app.close()
         assert joined[0] != joined[1] == other
+
+    async def test_a_node_that_opens_another_store_computes_nothing(self, other, make_app, valkey_server, monkeypatch):
+        """A node whose environment names another store refuses its partitions, and nothing is promoted."""
+        monkeypatch.setenv(executor_app.STORE, f"{valkey_server.url}?prefix=ours")
+        app = make_app(RayExecutor(executor_app.NAME, address=other))
+        with pytest.raises(OtherStore):
+            await app.materialize(executor_app.weights)
+        assert await app.ops.generation(executor_app.weights) == 0
+        await app.close()

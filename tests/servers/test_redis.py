@@ -257,10 +257,11 @@ async def test_a_replica_is_refused(opened, valkey_server, tmp_path):
         (["--appendonly", "no"], "store.durability", "durability=server"),
         (["--appendfsync", "everysec"], "store.durability", "appendfsync always"),
         (["--no-appendfsync-on-rewrite", "yes"], "store.durability", "no-appendfsync-on-rewrite no"),
+        (["--cluster-enabled", "yes"], "store.cluster", "cluster"),
     ],
 )
 async def test_an_unfit_server_is_refused(opened, tmp_path, settings, field, told):
-    """A server that evicts keys or may lose acknowledged writes is refused, and the error names the setting."""
+    """A server that evicts keys, may lose acknowledged writes or belongs to a cluster is refused by its setting."""
     with launch.valkey(tmp_path, *settings) as server:
         with pytest.raises(StoreError, match=told) as caught:
             await opened(server.url)

@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 from tests.signals import born_with
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.lanes.batch.runs import State
+from parbake.lanes.batch.runs import Runs
 from parbake.values.codecs.wire_shape import wire_shape
 
 ROW = f"row@1:{wire_shape(str).hex()}"
@@ -123,9 +122,9 @@ class Shop:
     async def state(self):
         """Return the state of the runs that the store keeps."""
         store = pb.App(pb.Registry(), store=f"lmdb://{self.folder}/store?map_size=16MiB").engine.store
-        raw = await store.get(f"runs/{ROW}")
+        found = await Runs(store).in_full(ROW)
         await store.close()
-        return msgspec.msgpack.decode(raw, type=State) if raw else State()
+        return found
 
 
 @contextlib.contextmanager

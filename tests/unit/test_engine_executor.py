@@ -20,7 +20,7 @@ async def test_processes_elsewhere_need_a_store_that_they_can_open(world):
 
     executor = LocalExecutor("shop:app")
     app = pb.App(tasks, sources=[world.source], batch=pb.Batch(executor=executor))
-    with pytest.raises(pb.errors.DeclarationError, match="several processes can open") as caught:
+    with pytest.raises(pb.errors.DeclarationError, match="cannot open a memory:// store") as caught:
         await app.materialize(row)
     assert caught.value.field == "store"
     await executor.close()

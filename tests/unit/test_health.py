@@ -9,7 +9,7 @@ from tests.unit.shopfloor import Facts, contract
 import parbake as pb
 from parbake.adapters.prometheus import render
 from parbake.adapters.sqlite import emit
-from parbake.errors import SourceError, StoreFull, StoreUnreachable
+from parbake.errors import DamagedStore, OutdatedStore, SourceError, StoreFull, StoreUnreachable
 from parbake.http import HttpApp
 from parbake.stores.memory import MemoryStore
 
@@ -132,6 +132,15 @@ async def test_a_store_that_does_not_answer_degrades_everything_and_takes_no_ser
     assert sorted(shop.heard.kinds()) == sorted(
         (kind, owner) for kind in ("store_silent", "store_back") for owner in ("shelves", "words")
     )
+
+
+@pytest.mark.parametrize(("error", "kind"), [(DamagedStore, "store_damaged"), (OutdatedStore, "store_outdated")])
+async def test_an_unusable_store_is_told_by_its_own_kind(shop, error, kind):
+    """A damaged store and an earlier one that has come back are named, and every owner is told once."""
+    shop.store.error = error("/var/lib/shop/store cannot be used", field="store")
+    found = await shop.check(times=3)
+    assert (found.is_ready, [condition.kind for condition in found.conditions]) == (True, [kind])
+    assert sorted(shop.heard.kinds()) == [(kind, "shelves"), (kind, "words")]
 
 
 async def test_a_server_starts_while_its_store_does_not_answer(shop):

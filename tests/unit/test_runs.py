@@ -199,7 +199,7 @@ async def test_a_quality_gate_that_exits_has_refused(world):
 class Refusing:
     """An executor whose two partitions fail, both at once, or the second when it is cancelled."""
 
-    width = 2
+    width, is_local = 2, True
 
     def __init__(self, *, at_once):
         """Start without jobs."""
@@ -346,17 +346,17 @@ async def test_a_run_that_cannot_be_continued_is_begun_anew(rows, world, change)
 async def test_a_run_that_is_taken_over_ends(rows, monkeypatch):
     """A run that another process took over raises ``RunInProgress`` and promotes nothing."""
     taken = asyncio.Event()
-    change = rows.app.engine.batch.runs.__class__.change
+    finish = rows.app.engine.batch.runs.__class__.finish
 
-    async def stolen(runs, ref, to):
-        done = await change(runs, ref, to)
-        if done.under_way is not None and len(done.under_way.finished) == 2 and not taken.is_set():
+    async def stolen(runs, ref, *done):
+        await finish(runs, ref, *done)
+        held = (await runs.in_full(ref)).under_way
+        if len(held.finished) == 2 and not taken.is_set():
             taken.set()
-            thief = msgspec.structs.replace(done.under_way, holder="another")
-            await change(runs, ref, lambda state: msgspec.structs.replace(state, under_way=thief))
-        return done
+            thief = msgspec.structs.replace(held.bare(), holder="another")
+            await runs.change(ref, lambda state: msgspec.structs.replace(state, under_way=thief))
 
-    monkeypatch.setattr(rows.app.engine.batch.runs.__class__, "change", stolen)
+    monkeypatch.setattr(rows.app.engine.batch.runs.__class__, "finish", stolen)
     with pytest.raises(pb.errors.RunInProgress, match="taken this run over"):
         await rows.run()
     assert (await rows.kept()).under_way.holder == "another"

@@ -272,7 +272,7 @@ async def test_a_process_of_an_executor_gives_way_itself(world, breathed, is_urg
         return key
 
     class Elsewhere:
-        width = 1
+        width, is_local = 1, True
 
         async def run(self, job):
             work = msgspec.msgpack.decode(job, type=PartitionWork)

@@ -198,15 +198,21 @@ class Table:
             limit: The greatest number of items.
         """
         found: list[StoredItem] = []
-        asked: dict[str, Any] = {
-            "KeyConditionExpression": "p = :p AND k BETWEEN :least AND :most",
-            "ExpressionAttributeValues": {":p": {"B": group}, ":least": {"B": between[0]}, ":most": {"B": between[1]}},
-        }
-        for page in self._pages("query", asked):
-            found += page
+        for answer in self._answers("query", {**_within(group, between), "Limit": limit}):
+            found += map(found_in, answer["Items"])
             if len(found) >= limit:
                 break
         return found[:limit]
+
+    def count(self, group: bytes, between: tuple[bytes, bytes]) -> int:
+        """Count items of one partition without transferring them.
+
+        Args:
+            group: The partition.
+            between: The first and the last sort key, both included.
+        """
+        asked = {**_within(group, between), "Select": "COUNT"}
+        return sum(int(answer["Count"]) for answer in self._answers("query", asked))
 
     def scan(self, between: tuple[bytes, bytes]) -> Iterator[Place]:
         """Read the whole table and yield every place whose partition lies between two, both included, in no order."""
@@ -215,18 +221,18 @@ class Table:
             "ExpressionAttributeValues": {":least": {"B": between[0]}, ":most": {"B": between[1]}},
             "ProjectionExpression": "p, k",
         }
-        for page in self._pages("scan", asked):
-            yield from (item.place for item in page)
+        for answer in self._answers("scan", asked):
+            yield from (found_in(item).place for item in answer["Items"])
 
     def close(self) -> None:
         """Close the client's connections."""
         self._client.close()
 
-    def _pages(self, operation: str, asked: Mapping[str, Any]) -> Iterator[list[StoredItem]]:
+    def _answers(self, operation: str, asked: Mapping[str, Any]) -> Iterator[Any]:
         further: dict[str, Any] = {}
         while True:
             answer = self._ask(operation, TableName=self.address.table, ConsistentRead=True, **asked, **further)
-            yield [found_in(item) for item in answer["Items"]]
+            yield answer
             if not answer.get("LastEvaluatedKey"):
                 return
             further = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -266,6 +272,14 @@ class Table:
             )
         kind = StoreError if code else StoreUnreachable
         return kind(f"{shown}: {operation} failed ({type(error).__name__}: {error})", field="store")
+
+
+def _within(group: bytes, between: tuple[bytes, bytes]) -> dict[str, Any]:
+    """Ask for the items of one partition between two sort keys."""
+    return {
+        "KeyConditionExpression": "p = :p AND k BETWEEN :least AND :most",
+        "ExpressionAttributeValues": {":p": {"B": group}, ":least": {"B": between[0]}, ":most": {"B": between[1]}},
+    }
 
 
 def _code(error: Exception) -> str:

@@ -227,6 +227,12 @@ class Link(forks.Forkable):
                 f"{shown} is version {info['redis_version']}; the store needs Redis {OLDEST} or later, or Valkey",
                 field="store.version",
             )
+        if info.get("cluster_enabled") == "1":
+            raise StoreError(
+                f"{shown} belongs to a Redis cluster, and the store needs one primary with all keys; point the store "
+                "at a server with cluster-enabled no",
+                field="store.cluster",
+            )
         if info["role"] != "master":
             raise StoreError(f"{shown} is a replica; point the store at its primary", field="store.role")
         if int(info["maxmemory"]) and info["maxmemory_policy"] != "noeviction":

@@ -4,6 +4,8 @@ Options: ``create=true`` creates a missing table (billed per request). ``endpoin
 server than the region's. ``timeout_s`` bounds each request (seconds, default 5; a request is made at most three times).
 Credentials come from AWS's usual environment only.
 
+The rows of a generation are spread over 256 partitions.
+
 A fetch is not one snapshot: its items may be read before and after another writer's commit. A step takes at most
 :data:`MAX_ITEMS` items and 4 MB, without values over 350 kB, which are stored in separate parts. A range over a prefix
 of several partitions reads the whole table; only sweeps do that.
@@ -26,6 +28,7 @@ from parbake.adapters._dynamodb_table import MAX_ITEMS, READ_AT_ONCE, WRITTEN_AT
 from parbake.adapters._dynamodb_wire import Check, ItemChange, StoredItem
 from parbake.errors import StoreError
 from parbake.process import forks
+from parbake.stores.steps.item_names import BASE
 from parbake.stores.steps.item_steps import Commit, Items
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.values.schemes import url_options
@@ -37,6 +40,7 @@ P = ParamSpec("P")
 IDLE_S = 10.0
 """After so many seconds without a call, the table is looked at again; deleting and restoring one takes longer."""
 THREADS = 16
+_MOST_GENERATIONS = 100_000
 _OPTIONS = {"create", "endpoint", "timeout_s"}
 _URL = re.compile(r"[a-z0-9-]+/[A-Za-z0-9_.-]{3,255}")
 
@@ -63,6 +67,7 @@ class DynamoItems(Items, forks.Forkable):
         self._is_known = False
         self._used_at = float("-inf")
         self._table: Table | None = None
+        self._buckets: dict[bytes, int] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="parbake-dynamodb")
 
     def after_fork_in_child(self) -> None:
@@ -101,43 +106,47 @@ class DynamoItems(Items, forks.Forkable):
         """Read consistently, up to 100 items per request; requests happen at different moments."""
         if not names:
             return []
-        places = {name: place_of(name) for name in names}
+        await self._learn_buckets(names)
+        places = {name: place_of(name, self._buckets) for name in names}
         found = await self._read(list(dict.fromkeys(places.values())))
         values = await self._values(found.values())
         return [values.get(places[name]) for name in names]
 
     async def commit(self, commit: Commit) -> bool:
-        """Commit in one transaction.
+        """Commit in one transaction; it names no row of a generation.
 
         Parts of large values are written before it, and replaced parts are removed after it.
         """
-        heads = await self._heads_of_large(commit.expected)
+        places = {name: place_of(name, self._buckets) for name in (*commit.expected, *commit.writes)}
+        heads = await self._heads_of_large({places[name]: value for name, value in commit.expected.items()})
         if heads is None:
             return False
-        written = await self._write_parts({place_of(name): value for name, value in commit.writes.items()})
+        written = await self._write_parts({places[name]: value for name, value in commit.writes.items()})
         changes = [
-            _change(name, commit, heads.get(place_of(name)), written.get(place_of(name)))
-            for name in dict.fromkeys([*commit.expected, *commit.writes])
+            _change(name, commit, place, (heads.get(place), written.get(place))) for name, place in places.items()
         ]
         is_made = await self._call(self._transact, changes, commit.host)
-        replaced = [heads[place_of(name)] for name in commit.writes if place_of(name) in heads]
+        replaced = [heads[places[name]] for name in commit.writes if places[name] in heads]
         await self._remove_parts(replaced if is_made else written.values())
         return is_made
 
     async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         """Write 25 items per request. Parts of a large value that this overwrites remain in the table, unread."""
-        wanted: dict[Place, bytes | None] = {place_of(name): value for name, value in rows}
+        for generation in _generations(name for name, _ in rows):
+            await self._claim_buckets(generation)
+        wanted: dict[Place, bytes | None] = {place_of(name, self._buckets): value for name, value in rows}
         await self._write({**wanted, **await self._write_parts(wanted)})
 
     async def remove(self, names: Collection[bytes]) -> None:
         """Delete 25 items per request, and then their parts."""
-        places = list(dict.fromkeys(map(place_of, names)))
+        await self._learn_buckets(names)
+        places = list(dict.fromkeys(place_of(name, self._buckets) for name in names))
         found = await self._read(places, is_value_wanted=False)
         await self._write(dict.fromkeys(places))
         await self._remove_parts([item.manifest for item in found.values() if item.manifest is not None])
 
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """List items: queries each partition of the prefix, or scans the table if there are too many.
+        """List items: queries each partition of the prefix, or scans the table if they are not known.
 
         Args:
             prefix: The prefix of the names.
@@ -157,6 +166,12 @@ class DynamoItems(Items, forks.Forkable):
             least = layout.name_of(items[-1].place) + b"\0"
         return rows
 
+    async def count(self, prefix: bytes) -> int:
+        """Count rows partition by partition; no value is transferred."""
+        await self._learn_buckets([prefix + b"\0"])
+        count, buckets = self._opened().count, layout.rest(prefix, b"", self._buckets.get(prefix, layout.BUCKETS))
+        return sum(await asyncio.gather(*(self._call(count, group, (k, layout.LAST)) for group, k in buckets)))
+
     async def close(self) -> None:
         """Wait for running calls, then disconnect."""
         await asyncio.to_thread(self._threads.shutdown)
@@ -170,6 +185,8 @@ class DynamoItems(Items, forks.Forkable):
 
     async def _list(self, prefix: bytes, least: bytes, limit: int) -> list[StoredItem]:
         """The first items with a prefix, from a name on, ordered by name."""
+        if prefix[:1] == BASE:
+            return await self._list_rows(prefix, least, limit)
         groups = layout.groups_of(prefix)
         if groups is None:
             return await self._list_by_scan(prefix, least, limit)
@@ -177,6 +194,43 @@ class DynamoItems(Items, forks.Forkable):
         asked = [self._call(query, group, layout.bounds(group, prefix, least), limit) for group in groups]
         found = {layout.name_of(item.place): item for items in await asyncio.gather(*asked) for item in items}
         return [found[name] for name in sorted(found) if name.startswith(prefix)][:limit]
+
+    async def _list_rows(self, prefix: bytes, least: bytes, limit: int) -> list[StoredItem]:
+        """The first rows of one generation or of all: by generation, by partition, and then by name."""
+        found: list[StoredItem] = []
+        for generation in [prefix] if len(prefix) == layout.BASE_CUT else await self._generations_from(least):
+            await self._learn_buckets([generation + b"\0"])
+            start = least if least.startswith(generation) else generation
+            left = layout.rest(generation, start, self._buckets.get(generation, layout.BUCKETS))
+            width = 1  # a full partition fills a page; several are asked at once while they hold little
+            while left and len(found) < limit:
+                asked, left = left[:width], left[width:]
+                wanted = limit - len(found)
+                query = self._opened().query
+                answers = await asyncio.gather(*(self._call(query, p, (k, layout.LAST), wanted) for p, k in asked))
+                found += [item for answer in answers for item in answer]
+                width = THREADS
+        return found[:limit]
+
+    async def _generations_from(self, least: bytes) -> list[bytes]:
+        """The generations that have rows, from the one of a name on."""
+        first = place_of(least[: layout.BASE_CUT], {}).k
+        items = await self._call(self._opened().query, layout.GENERATIONS, (first, layout.LAST), _MOST_GENERATIONS)
+        return [layout.name_of(item.place) for item in items]
+
+    async def _learn_buckets(self, names: Iterable[bytes]) -> None:
+        """Read how many partitions the generations of some rows have, unless it is known."""
+        unknown = {place_of(g, {}): g for g in _generations(names) if g not in self._buckets}
+        for place, item in (await self._read(list(unknown))).items() if unknown else ():
+            self._buckets[unknown[place]] = int(item.value or layout.BUCKETS)
+
+    async def _claim_buckets(self, generation: bytes) -> None:
+        """Make the generation's own item before its rows, also if a sweep has deleted it: rows need it to be found."""
+        place, number = place_of(generation, {}), b"%d" % self._buckets.get(generation, layout.BUCKETS)
+        if not await self._read([place]):
+            await self._call(self._opened().transact, [ItemChange(place, Check(), is_written=True, value=number)])
+        self._buckets.pop(generation, None)
+        await self._learn_buckets([generation + b"\0"])
 
     async def _list_by_scan(self, prefix: bytes, least: bytes, limit: int) -> list[StoredItem]:
         """Scan for names first and read values after, so that at most ``limit`` of either are in memory."""
@@ -214,9 +268,9 @@ class DynamoItems(Items, forks.Forkable):
             manifest = head.manifest
         raise StoreError(f"{self._address.shown}: parts of a large value are missing", field="store")
 
-    async def _heads_of_large(self, expected: Mapping[bytes, bytes | None]) -> dict[Place, Manifest] | None:
+    async def _heads_of_large(self, expected: Mapping[Place, bytes | None]) -> dict[Place, Manifest] | None:
         """The manifests of the expected large values; ``None`` if one of them is missing."""
-        digests = {place_of(n): layout.digest_of(v) for n, v in expected.items() if v is not None and _is_large(v)}
+        digests = {place: layout.digest_of(v) for place, v in expected.items() if v is not None and _is_large(v)}
         found = await self._read(list(digests), is_value_wanted=False)
         heads = {place: item.manifest for place, item in found.items() if item.manifest is not None}
         is_as_expected = all(place in heads and heads[place].digest == digest for place, digest in digests.items())
@@ -296,7 +350,9 @@ class DynamoItems(Items, forks.Forkable):
 
     def _find(self) -> None:
         self._used_at = time.monotonic()
-        self._host = self._opened().describe()
+        host = self._opened().describe()
+        if host != self._host:
+            self._host, self._buckets = host, {}
         self._is_known = True
 
 
@@ -304,10 +360,18 @@ def _is_large(value: bytes) -> bool:
     return len(value) > layout.LARGEST_VALUE
 
 
-def _change(name: bytes, commit: Commit, head: Manifest | None, written: Manifest | None) -> ItemChange:
+def _generations(names: Iterable[bytes]) -> set[bytes]:
+    """The generations of some rows."""
+    return {name[: layout.BASE_CUT] for name in names if name[:1] == BASE and len(name) > layout.BASE_CUT}
+
+
+def _change(
+    name: bytes, commit: Commit, place: Place, manifests: tuple[Manifest | None, Manifest | None]
+) -> ItemChange:
+    head, written = manifests
     check = Check(None if head else commit.expected[name], head) if name in commit.expected else None
     value = commit.writes.get(name) if written is None else None
-    return ItemChange(place_of(name), check, name in commit.writes, value, written)
+    return ItemChange(place, check, name in commit.writes, value, written)
 
 
 def _timeout(options: Mapping[str, str]) -> float:

@@ -28,6 +28,8 @@ class LocalExecutor(forks.Forkable):
     store must allow several processes.
     """
 
+    is_local = True
+
     def __init__(self, app: str, *, processes: int = 2, nice: int = NICE) -> None:
         """Create the executor; processes start with the first partition.
 

@@ -27,7 +27,8 @@ OWN = "local"
 class RayExecutor:
     """Computes partitions as Ray tasks; see :class:`parbake.ports.executors.Executor`.
 
-    Every machine of the cluster needs the app's code, and must reach its store under the same URL.
+    Every machine of the cluster needs the app's code, and must reach its store under the same URL. A store on the disk
+    of one machine is therefore refused, unless the cluster is a new one on this machine.
     """
 
     def __init__(self, app: str, *, processes: int = 2, address: str = OWN) -> None:
@@ -48,6 +49,7 @@ class RayExecutor:
         if not isinstance(address, str) or not address:
             raise BadInput(f"address={address!r} must be a text such as 'ray://head:10001'", field="address")
         self.width = processes
+        self.is_local = address == OWN
         self._app = app
         self._address = address
         self._remote: Any = None

@@ -44,10 +44,7 @@ class RedisItems(Items):
     commit_limit = _COMMIT_ITEMS
 
     def __init__(self, address: ServerAddress, prefix: str = "parbake") -> None:
-        """Create the driver.
-
-        Every key begins with ``{prefix}``, in braces, so that a cluster stores all keys on one server.
-        """
+        """Create the driver. Every key begins with ``{prefix}``, in braces."""
         self._link = Link(address)
         self._key = b"{%s}:" % prefix.encode()
         # Neither begins like an item's key.
@@ -145,6 +142,11 @@ class RedisItems(Items):
                 break
             least = b"(" + names[-1]
         return rows
+
+    async def count(self, prefix: bytes) -> int:
+        """Count names in the index."""
+        found: int = await self._link.read("ZLEXCOUNT", self._index, b"[" + prefix, _end(prefix))
+        return found
 
     async def close(self) -> None:
         """Close every connection."""

@@ -15,7 +15,7 @@ from parbake.app.operations import Operations
 from parbake.app.plugin import Plugin, Plugins
 from parbake.app.settings import Batch, Durability, Settings
 from parbake.app.sync import After, SyncApp, scope_of
-from parbake.errors import BadInput, StoreUnreachable
+from parbake.errors import BadInput, StoreError, StoreUnreachable
 from parbake.lanes.batch.lane import Run, joined
 from parbake.lanes.event.polling import Polling
 from parbake.lanes.worker.readiness import Ready
@@ -285,6 +285,8 @@ class App:
 
     async def work(self) -> None:
         """Run a worker until cancelled: outboxes, event lane, batch schedule, watch."""
+        with contextlib.suppress(StoreError):
+            await self.engine.healing.step()
         engine = await self._start()
 
         async def promoted(run: Run) -> None:
@@ -293,7 +295,9 @@ class App:
 
         await engine.workers.join()
         others = (engine.workers.run(), engine.events.run(), engine.watch.run(), engine.housekeeping.run())
-        async with beside(self._polling.run(), *others, *(attended(start) for start in engine.on.worker)):
+        async with beside(
+            engine.healing.run(), self._polling.run(), *others, *(attended(start) for start in engine.on.worker)
+        ):
             await engine.schedule.run(promoted)
 
     async def _start(self) -> Engine:

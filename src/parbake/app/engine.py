@@ -25,6 +25,7 @@ from parbake.lanes.event.recovery import Recovery
 from parbake.lanes.event.work_claims import WorkClaims
 from parbake.lanes.worker.board import WorkerBoard
 from parbake.lanes.worker.conditions import Conditions
+from parbake.lanes.worker.healing import Healing
 from parbake.lanes.worker.health_watch import HealthWatch
 from parbake.lanes.worker.housekeeping import Housekeeping
 from parbake.lanes.worker.notifier import Notifier
@@ -241,6 +242,7 @@ class Engine:
         """Create quarantine, housekeeping, watches and readiness."""
         self.reporting = LoadReports(self.board, self.counters, self.on.paced)
         self.quarantines = Quarantines(self.store, settings.clock, self.notifier, self.recovery)
+        self.healing = Healing(self.store)
         self.housekeeping = Housekeeping(self.store, self.tasks.values(), settings.clock)
         self.watch = SlaWatch(self.store, self.tasks.values(), settings.clock, self.notifier)
         self.worker_watch = WorkerWatch(
@@ -307,10 +309,13 @@ def _close_now(store: Store) -> None:
 def _open_store(settings: Settings) -> Store:
     """Open the store; raises :class:`DeclarationError` for one that the executor's processes could not open."""
     store = open_store(settings.store) if isinstance(settings.store, str) else settings.store
-    if settings.batch.executor is not None and isinstance(store, MemoryStore):
+    executor = settings.batch.executor
+    if executor is not None and (isinstance(store, MemoryStore) or (store.is_local and not executor.is_local)):
+        kind = "a memory:// store" if isinstance(store, MemoryStore) else "a store on the disk of one machine"
+        example = "lmdb:///var/lib/shop" if executor.is_local else "redis://shop-store:6379"
+        _close_now(store)
         raise DeclarationError(
-            "executor: its processes cannot see a memory:// store; name a store that several processes can open, "
-            "such as store='lmdb:///var/lib/shop'",
+            f"executor: its processes cannot open {kind}; name one that they can, such as store={example!r}",
             field="store",
         )
     return store

@@ -59,7 +59,7 @@ class Operations:
     async def runs(self, task: Stored) -> State:
         """Return a task's running or interrupted run, if any, and its last runs with their outcomes."""
         engine = self._opening.opened()
-        return await engine.batch.runs.state(engine.bound_task(task).ref)
+        return await engine.batch.runs.in_full(engine.bound_task(task).ref)
 
     async def rollback(self, task: Stored) -> int:
         """Withdraw a task's current generation, make the previous one current, and return its number."""

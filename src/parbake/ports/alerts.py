@@ -83,6 +83,16 @@ KINDS: Mapping[str, AlertKind] = {
     "source_back": AlertKind("The source is read to its end again.", _SERVERS, "Nothing.", "source_silent"),
     "store_silent": AlertKind("The store does not answer.", _SERVERS, "Look at the store's server and at the network."),
     "store_back": AlertKind("The store answers again.", _SERVERS, "Nothing.", "store_silent"),
+    "store_damaged": AlertKind(
+        "The control record of the store lies on a damaged page, so nothing can be read until a worker replaces it.",
+        _SERVERS,
+        "Run a worker: it sets the store aside. Look for the cause on the disk.",
+    ),
+    "store_outdated": AlertKind(
+        "An earlier store has come back in place of the current one. It may lack changes, so it is not used.",
+        _SERVERS,
+        "Move the current store back, or delete the earlier one and restart every process to begin with an empty one.",
+    ),
     "store_lost": AlertKind(
         "The store has lost data: it was emptied, replaced or restored from a copy. Values are computed again.",
         _SERVERS,

@@ -15,6 +15,9 @@ class Executor(Protocol):
     width: int
     """How many partitions it works on at once."""
 
+    is_local: bool
+    """Whether all its processes run on this machine, so that they can open a store that lies on its disk."""
+
     async def run(self, job: bytes) -> bytes:
         """Compute one partition, again if the process that had it dies.
 

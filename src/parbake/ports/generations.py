@@ -24,6 +24,10 @@ class Generations(Protocol):
         """Allocate a generation, and read in the same step what its run starts from."""
         ...
 
+    async def rows(self, generation: int) -> int:
+        """Count the rows of a generation that lie in the store, whether it is promoted or not."""
+        ...
+
     async def promote(self, promotion: Promotion) -> Control:
         """Move pointers by compare-and-swap; raises :class:`parbake.errors.PromotionConflict`."""
         ...

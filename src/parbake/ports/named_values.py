@@ -1,4 +1,4 @@
-"""Small values that lanes keep in the store under a name, typed, and changed only by compare-and-swap."""
+"""Small values that lanes keep in the store under a name, changed only by compare-and-swap, and lists that grow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRIES = 20
 
 
 class NamedValues(Protocol):
-    """The port of small named values, which are replaced only by compare-and-swap."""
+    """The port of small named values, which are replaced only by compare-and-swap, and of lists of entries."""
 
     async def get(self, name: str) -> bytes | None:
         """Read a small named value, such as a cursor; ``None`` if there is none."""
@@ -32,6 +32,24 @@ class NamedValues(Protocol):
         Returns:
             Whether the value was replaced; ``False`` when another process has changed it.
         """
+        ...
+
+    async def append(self, name: str, key: bytes, entry: bytes) -> None:
+        """Add an entry to a list, whatever else the list holds.
+
+        Args:
+            name: The name of the list.
+            key: Identifies the entry; an earlier entry with this key is replaced.
+            entry: The entry.
+        """
+        ...
+
+    async def entries(self, name: str) -> dict[bytes, bytes]:
+        """Read a list, by key; empty if there is none."""
+        ...
+
+    async def clear(self, name: str) -> None:
+        """Delete a list."""
         ...
 
 

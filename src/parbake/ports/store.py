@@ -16,6 +16,17 @@ class Store(Records, Generations, EventLog, NamedValues, Protocol):
     Writes return only once they are durable. Every method raises :class:`parbake.errors.StoreError`.
     """
 
+    is_local: bool = False
+    """Whether only processes of this machine can open it."""
+
+    async def heal(self) -> str:
+        """Replace damaged data by an empty store, if some was found. Only a worker calls it.
+
+        Returns a sentence about what was done; empty if there was nothing to do. Raises
+        :class:`parbake.errors.StoreError` if the data cannot be replaced.
+        """
+        return ""
+
     async def close(self) -> None:
         """Release the store."""
         ...

@@ -50,10 +50,19 @@ Outcome: TypeAlias = tuple[Any, BaseException | None]
 class Writer:
     """Commits steps in the order in which they arrive. They are durable when the call returns."""
 
-    def __init__(self, env: Callable[[], lmdb.Environment], path: Path) -> None:
-        """Start the thread. ``env`` is called before each commit; ``path`` is for messages."""
+    def __init__(
+        self, env: Callable[[], lmdb.Environment], path: Path, failure: Callable[[lmdb.Error], StoreError]
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            env: Returns the environment; called before each commit.
+            path: The store's folder, for messages.
+            failure: Returns the error to raise for one of LMDB's.
+        """
         self._env = env
         self._path = path
+        self._failure = failure
         self._turn = threading.Lock()
         # LMDB has one writer at a time. With one thread, waiting writers do not block the default pool.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="parbake-lmdb")
@@ -149,7 +158,7 @@ class Writer:
                     "or move the store",
                     field="store",
                 ) from error
-            raise StoreError(f"{self._path}: {error}", field="store") from error
+            raise self._failure(error) from error
 
 
 def _left(path: object) -> int:

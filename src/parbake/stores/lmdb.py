@@ -5,12 +5,16 @@ main database holds prefixed keys. A read is one read transaction, without copyi
 
 An environment must not be inherited: a child that uses it changes the slots of its parent's readers in the lock file.
 It is therefore closed during a fork, and each of the two processes opens its own at the next use.
+
+A store with a damaged page is set aside by a worker, and all processes then open the empty one in its place; see
+``_lmdb_place``.
 """
 
 from __future__ import annotations
 
-import errno
-import os
+import asyncio
+import itertools
+import logging
 import sys
 import threading
 import time
@@ -21,27 +25,29 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import lmdb
-import msgspec
 
-from parbake.errors import ForeignStore, StoreError, StoreFull
+from parbake.errors import DamagedStore, OutdatedStore, StoreError, StoreUnreachable
 from parbake.ports.records import Lookup, RecordSnapshot, StoreState
 from parbake.process import forks
-from parbake.protocol.control import Control
 from parbake.protocol.record import Record
-from parbake.stores._lmdb_writer import LmdbTxn, Writer
+from parbake.stores._lmdb_opening import damaged, opened
+from parbake.stores._lmdb_place import DAMAGE, StorePlace
+from parbake.stores._lmdb_writer import Writer
 from parbake.stores.steps import lookups
 from parbake.stores.steps.base_store import EngineStore
 from parbake.stores.steps.item_names import CONTROL
 from parbake.stores.steps.lookups import Get, Parsed
-from parbake.stores.steps.record_steps import RecordSteps, Txn, numbers
+from parbake.stores.steps.record_steps import Txn
 from parbake.values.schemes import url_options
 from parbake.values.sizes import size_bytes
 
 T = TypeVar("T")
 DEFAULT_MAP = 4 << 30
-_MAGIC = (b"m", b"parbake-store-2")
+_log = logging.getLogger("parbake.stores")
 _open: dict[Path, LmdbStore] = {}
 _open_lock = threading.Lock()
+_NONE = -1
+"""In place of an incarnation: no store is open."""
 LOOK_S, PATIENCE_S = 0.0005, 5.0
 """Interval and limit, in seconds, of the wait for reads to end before a fork."""
 
@@ -74,52 +80,70 @@ def open_url(url: str) -> LmdbStore:
 class LmdbStore(EngineStore, forks.Forkable):
     """A store in one LMDB file. It has snapshots; see :class:`parbake.ports.records.RecordSnapshots`."""
 
+    is_local = True
+
     def __init__(self, path: Path, *, map_size: int = DEFAULT_MAP) -> None:
-        """Open or create the store; raises :class:`ForeignStore` if the file is not a store."""
+        """Open or create the store; raises :class:`ForeignStore` if the file is not a store.
+
+        A store that is damaged or outdated is an outage: the process starts, and each use tries again to open it.
+        """
         super().__init__()
         self.path = path
         self.users = 0
         self._map_size = map_size
         self._is_closed = False
-        self._env: lmdb.Environment | None = None
-        self._begin: Callable[[], Any]
+        self._place = StorePlace(path)
+        self._env: lmdb.Environment | None
+        self._view: tuple[Callable[[], Any], Parsed]
+        self._host, self._note = 0, self._place.note
+        self._leave()
         self._changing = threading.Lock()
-        self._writer = Writer(self._opened, path)
-        self._opened()
+        self._writer = Writer(self._opened, path, self._failure)
+        try:
+            self._opened(is_created=True)
+        except (DamagedStore, OutdatedStore) as error:
+            _log.error("%s", error)
         forks.watch(self)
 
-    def _opened(self) -> lmdb.Environment:
-        """The environment, reopened if a fork closed it."""
+    def _opened(self, *, is_created: bool = False) -> lmdb.Environment:
+        """The environment, reopened if a fork closed it or another store has taken its place."""
         env = self._env
         if env is None:
-            with self._changing:
-                env = self._env
-                if self._is_closed:
-                    raise StoreError(f"{self.path} is closed", field="store")
-                if env is None:
-                    env = _environment(self.path, self._map_size)
-                    self._parsed, self._host = Parsed(), _host(self.path)
-                    self._env, self._begin = env, env.begin
+            with self._changing, self._place.locked():
+                env = self._env or self._open(is_created=is_created)
         return env
 
+    def _open(self, *, is_created: bool) -> lmdb.Environment:
+        if self._is_closed:
+            raise StoreError(f"{self.path} is closed", field="store")
+        if not is_created and not (self.path / "data.mdb").exists():
+            raise self._gone()
+        env = opened(self._place, self._map_size)
+        self._parsed, self._host, self._env = Parsed(), self._place.found(), env
+        self._view = env.begin, self._parsed
+        self._note, self._seen = self._place.note, self._place.note[0]
+        return env
+
+    def _leave(self) -> None:
+        """Drop the environment without closing it: a read in another thread may use it, and the last one closes it."""
+        self._env, self._seen, self._view = None, _NONE, (self._begin_again, Parsed())
+
     def _begin_again(self) -> Any:
-        self._opened()
-        return self._begin()
+        self._must_be_in_place()
+        return self._view[0]()
 
     def before_fork(self) -> None:
         """Close the environment once its current users have finished. New users wait until the fork is over."""
         self._writer.pause()
         self._changing.acquire()
-        env, begin = self._env, self._begin
+        env, seen = self._env, self._seen
         if env is None:
             return
-        self._env = None
-        if begin != self._moved:
-            self._begin = self._begin_again
+        self._env, self._seen = None, _NONE
         if _have_ended():
             env.close()
         else:
-            self._env, self._begin = env, begin
+            self._env, self._seen = env, seen
 
     def after_fork_in_parent(self) -> None:
         """Let the waiting users continue."""
@@ -130,41 +154,53 @@ class LmdbStore(EngineStore, forks.Forkable):
         """Open the file at the next use."""
         if self._env is not None:  # it could not be closed before, and LMDB must not open a file twice
             self._env.close()
-            self._env, self._begin = None, self._begin_again
+            self._env, self._seen = None, _NONE
         forks.abandon(self._writer)
         self._changing = threading.Lock()
-        self._writer = Writer(self._opened, self.path)
+        self._writer = Writer(self._opened, self.path, self._failure)
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
+        if self._note[0] != self._seen:
+            self._must_be_in_place()
+        begin, parsed = self._view
         try:
-            with self._begin() as txn:
-                return lookups.read(txn.get, self._parsed, task, key, generation)
+            with begin() as txn:
+                return lookups.read(txn.get, parsed, task, key, generation)
         except lmdb.Error as error:
-            raise StoreError(f"{self.path}: {error}", field="store") from error
+            raise self._failure(error) from error
 
     def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
+        if self._note[0] != self._seen:
+            self._must_be_in_place()
+        begin, parsed = self._view
         try:
-            with self._begin() as txn:
+            with begin() as txn:
                 get = txn.get
-                return lookups.glimpse(get, self._parsed.common(get, txn.id()), task, key)
+                return lookups.glimpse(get, parsed.common(get, txn.id()), task, key)
         except lmdb.Error as error:
-            raise StoreError(f"{self.path}: {error}", field="store") from error
+            raise self._failure(error) from error
 
     def review(self, record: Record) -> Lookup:
+        if self._note[0] != self._seen:
+            self._must_be_in_place()
+        begin, parsed = self._view
         try:
-            with self._begin() as txn:
+            with begin() as txn:
                 get = txn.get
-                return lookups.review(get, self._parsed.common(get, txn.id()), record)
+                return lookups.review(get, parsed.common(get, txn.id()), record)
         except lmdb.Error as error:
-            raise StoreError(f"{self.path}: {error}", field="store") from error
+            raise self._failure(error) from error
 
     async def stamp(self) -> StoreState:
         """Read the counter and the control record; this precedes every computation, so the file is not checked."""
+        if self._note[0] != self._seen:
+            self._must_be_in_place()
+        begin, parsed = self._view
         try:
-            with self._begin() as txn:
-                return lookups.stamp(txn.get, self._parsed)
+            with begin() as txn:
+                return lookups.stamp(txn.get, parsed)
         except lmdb.Error as error:
-            raise StoreError(f"{self.path}: {error}", field="store") from error
+            raise self._failure(error) from error
 
     async def close(self) -> None:
         """Close the file when its last user has closed it."""
@@ -178,46 +214,100 @@ class LmdbStore(EngineStore, forks.Forkable):
         self._writer.close()
         if self._env is not None:
             self._env.close()
+        self._place.close()
 
     async def _look(self, step: Callable[[Get], T]) -> T:
         return self._in_snapshot(lambda txn: step(txn.get))
 
     def _in_snapshot(self, step: Callable[[Any], T]) -> T:
         self._must_be_in_place()
+        begin, _ = self._view
         try:
-            with self._begin() as txn:
+            with begin() as txn:
                 return step(txn)
         except lmdb.Error as error:
-            raise StoreError(f"{self.path}: {error}", field="store") from error
+            raise self._failure(error) from error
 
     async def _step(self, step: Callable[[Txn], T]) -> T:
         self._must_be_in_place()
         return await self._writer.run(step)
 
     def _must_be_in_place(self) -> None:
-        """Raise :class:`StoreError`, now and at every later read, if the path is now another file.
+        """Open another store that has taken this one's place; raise :class:`StoreError` if none is valid.
 
-        Reads themselves do not check, because the check takes a third of a read's time. Polling checks once per
-        heartbeat.
+        Reads only compare the note of the place, because looking at the file takes a third of a read's time. Polling
+        looks at it once per heartbeat.
         """
         self._opened()
+        if (self._found(), self._note[0]) == (self._host, self._seen):
+            return
         try:
-            is_in_place = _host(self.path) == self._host
-        except OSError:
-            is_in_place = False
-        if not is_in_place:
-            self._begin = self._moved
-            self._moved()
+            with self._changing, self._place.locked():
+                self._take_place()
+        except lmdb.Error as error:
+            raise self._failure(error) from error
 
-    def _moved(self) -> lmdb.Transaction:
-        raise StoreError(
-            f"{self.path} was moved, deleted or replaced while this process had it open; restart the process "
-            "(and stop every process before you move a store)",
+    def _take_place(self) -> None:
+        if self._env is None or self._found() != self._host:
+            self._leave()
+            self._open(is_created=False)
+        else:  # it was moved away and back, or another store was valid meanwhile
+            with self._env.begin() as txn:
+                self._place.accept(self._parsed.control(txn.get(CONTROL) or b""))
+            self._note, self._seen = self._place.note, self._place.note[0]
+
+    def _found(self) -> int:
+        """The file in the folder; raises :class:`StoreError` if there is none."""
+        try:
+            return self._place.found()
+        except OSError:
+            self._seen = _NONE  # reads refuse, too, until it is back
+            raise self._gone() from None
+
+    async def heal(self) -> str:
+        """Set a damaged store aside, and put an empty one in its place."""
+        if not self._place.note[1]:
+            return ""
+        return await asyncio.to_thread(self._replace)
+
+    def _replace(self) -> str:
+        self._writer.pause()
+        try:
+            with self._changing, self._place.locked():
+                aside = self._place.set_aside()
+                if aside is None:
+                    return ""
+                self._leave()
+                self._open(is_created=True)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} is damaged and cannot be set aside ({error}); stop every process, and move it away",
+                field="store",
+            ) from error
+        finally:
+            self._writer.go_on()
+        return f"{self.path} was damaged: it is now {aside}, and an empty store is in its place"
+
+    def _failure(self, error: lmdb.Error) -> StoreError:
+        """Return the error to raise for one of LMDB's, and let a worker know if a page is damaged."""
+        if not isinstance(error, DAMAGE):
+            return StoreError(f"{self.path}: {error}", field="store")
+        self._place.flag(self._host)
+        return damaged(self.path, error)
+
+    def _gone(self) -> StoreError:
+        return StoreUnreachable(
+            f"{self.path} was moved or deleted while this process had it open; move it back, or restart every process "
+            "to begin with an empty store",
             field="store",
         )
 
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return self._in_snapshot(lambda txn: _listed(txn, prefix, start, limit))
+
+    async def _count(self, prefix: bytes) -> int:
+        """Count in a thread, because a generation may have millions of rows."""
+        return await asyncio.to_thread(self._in_snapshot, lambda txn: _counted(txn, prefix))
 
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         await self._writer.put(rows)
@@ -235,7 +325,7 @@ _READS: frozenset[CodeType] = frozenset(
     method.__code__
     for method in (LmdbStore.read, LmdbStore.glimpse, LmdbStore.review, LmdbStore.stamp, LmdbStore._in_snapshot)  # noqa: SLF001  # of this module
 )
-_WAITS = LmdbStore._begin_again.__code__  # noqa: SLF001  # (the same)
+_WAITS = LmdbStore._must_be_in_place.__code__  # noqa: SLF001  # (the same)
 
 
 def _have_ended() -> bool:
@@ -278,80 +368,8 @@ def _listed(txn: Any, prefix: bytes, start: bytes, limit: int) -> list[tuple[byt
     return found
 
 
-def _environment(path: Path, map_size: int) -> lmdb.Environment:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        env = lmdb.open(str(path), map_size=map_size, max_readers=1024, sync=True, metasync=True)
-    except (OSError, lmdb.Error) as error:
-        _check_writable(path, error)
-        if isinstance(error, lmdb.MemoryError):
-            raise StoreError(
-                f"{path}: this machine cannot map {map_size} bytes; open it with a smaller ?map_size=",
-                field="store.map_size",
-            ) from error
-        raise ForeignStore(
-            f"{path} cannot be opened as a store ({error}); move it away, or point the store elsewhere", field="store"
-        ) from error
-    try:
-        _check_size(env, path)
-        with env.begin(write=True) as txn:
-            _claim(txn, path)
-            RecordSteps(LmdbTxn(txn), Parsed()).settle(_host(path), numbers())
-    except lmdb.MapFullError as error:
-        env.close()
-        raise StoreFull(
-            f"{path}: a map size of {map_size} bytes is too small even to open it; set ?map_size= higher, as to 1GiB",
-            field="store.map_size",
-        ) from error
-    except (lmdb.Error, msgspec.DecodeError) as error:
-        env.close()
-        _check_writable(path, error)
-        raise ForeignStore(f"{path} is damaged ({error}); move it away and let it be rebuilt", field="store") from error
-    except ForeignStore:
-        env.close()
-        raise
-    return env
-
-
-def _check_writable(path: Path, error: Exception) -> None:
-    """Tell a file without write permission from a damaged one.
-
-    LMDB reports the difference only in the system's message.
-    """
-    reasons = [os.strerror(code) for code in (errno.EACCES, errno.EPERM, errno.EROFS)]
-    if isinstance(error, lmdb.ReadonlyError | PermissionError) or any(reason in str(error) for reason in reasons):
-        raise StoreError(
-            f"{path} cannot be written ({error}); check its owner, its mode, and whether its disk is read-only",
-            field="store",
-        ) from error
-
-
-def _check_size(env: lmdb.Environment, path: Path) -> None:
-    """Reject a file shorter than its own last page. Reading the missing part would kill the process."""
-    needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-    found = (path / "data.mdb").stat().st_size
-    if found < needed:
-        raise ForeignStore(
-            f"{path} is truncated ({found} of {needed} bytes); move it away and let it be rebuilt", field="store"
-        )
-
-
-def _claim(txn: Any, path: Path) -> None:
-    """Mark a new file as a store; reject a file with any other content."""
-    found = txn.get(_MAGIC[0])
-    if found == _MAGIC[1]:
-        msgspec.msgpack.decode(txn.get(CONTROL) or b"", type=Control)
-        return
-    if found is not None and found.startswith(b"parbake-store-"):
-        raise ForeignStore(
-            f"{path} was written by another version of parbake ({found.decode()}); move it away and let it be rebuilt",
-            field="store",
-        )
-    if txn.stat()["entries"]:
-        raise ForeignStore(f"{path} holds data that parbake did not write; point the store elsewhere", field="store")
-    txn.put(*_MAGIC)
-
-
-def _host(path: Path) -> str:
-    """The identity of the file. A copy in its place is another file, and may be older than what was acknowledged."""
-    return f"inode {(path / 'data.mdb').stat().st_ino}"
+def _counted(txn: Any, prefix: bytes) -> int:
+    with txn.cursor() as cursor:
+        if not cursor.set_range(prefix):
+            return 0
+        return sum(1 for _ in itertools.takewhile(lambda key: key.startswith(prefix), cursor.iternext(values=False)))

@@ -64,9 +64,15 @@ class ByteMap:
             found.append((key, self.values[key]))
         return found
 
+    def count(self, prefix: bytes) -> int:
+        """Count the items with a prefix."""
+        return sum(name.startswith(prefix) for name in self.values)
+
 
 class MemoryStore(EngineStore, forks.Forkable):
     """A store in this process's memory. It has snapshots; see :class:`parbake.ports.records.RecordSnapshots`."""
+
+    is_local = True
 
     def __init__(self) -> None:
         """Create an empty store with its own incarnation."""
@@ -116,6 +122,10 @@ class MemoryStore(EngineStore, forks.Forkable):
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         with self._lock:
             return self._map.range(prefix, start, limit)
+
+    async def _count(self, prefix: bytes) -> int:
+        with self._lock:
+            return self._map.count(prefix)
 
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         with self._lock:

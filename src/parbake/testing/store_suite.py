@@ -311,6 +311,20 @@ class StoreSuite(ABC):
         assert len(await store.parked(10)) == 2
         await store.close()
 
+    async def test_a_list_grows_by_entries_and_is_cleared_as_a_whole(self, tmp_path: Path) -> None:
+        """Entries are read by key, whatever their number; another list is left alone."""
+        store = self.open_store(tmp_path)
+        for n in range(20):
+            await store.append("runs/a", b"\0%d\xff" % n, b"%d" % n)
+        await store.append("runs/a", b"\x003\xff", b"again")
+        await store.append("runs/ab", b"k", b"other")
+        expected = {b"\0%d\xff" % n: b"%d" % n for n in range(20)} | {b"\x003\xff": b"again"}
+        assert await store.entries("runs/a") == expected
+        await store.clear("runs/a")
+        assert await store.entries("runs/a") == {}
+        assert await store.entries("runs/ab") == {b"k": b"other"}
+        await store.close()
+
     async def test_a_generation_is_read_once_promoted(self, tmp_path: Path) -> None:
         """Rows of a run are visible to the run itself, and to all readers once its pointer has moved."""
         store = self.open_store(tmp_path)
@@ -319,6 +333,8 @@ class StoreSuite(ABC):
         await store.write_base(TASK, generation, [(b"k", row)])
         assert (await store.read(TASK, b"k")).records == ()
         assert (await store.read(TASK, b"k", generation=generation)).records == (row,)
+        assert await store.rows(generation) == 1
+        assert await store.rows(generation + 1) == 0
         now_current = Promotion({TASK: Pointer(generation, 2.0, 1.0, 1)}, {TASK: 0}, stamp.incarnation)
         control = await store.promote(now_current)
         assert control.pointer(TASK) == generation

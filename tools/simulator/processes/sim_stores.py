@@ -112,6 +112,13 @@ class SimItems:
         await self._process.hear_store()
         return found
 
+    async def count(self, prefix: bytes) -> int:
+        """Count the rows at one moment."""
+        await self._process.reach_store()
+        found = self._disk.items.count(prefix)
+        await self._process.hear_store()
+        return found
+
     async def close(self) -> None:
         """Do nothing: a simulated connection holds no resource."""
 
@@ -178,6 +185,9 @@ class SimStore(EngineStore):
 
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return await self._look(lambda _: self._disk.items.range(prefix, start, limit))
+
+    async def _count(self, prefix: bytes) -> int:
+        return await self._look(lambda _: self._disk.items.count(prefix))
 
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         def put(txn: Txn) -> None:

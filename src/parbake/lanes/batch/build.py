@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.errors import BadInput, ComputeFailed
+from parbake.errors import BadInput, ComputeFailed, OtherStore
 from parbake.lanes.batch.keys import KeyList, Partition
 from parbake.lanes.batch.open_run import OpenRun
 from parbake.lanes.batch.partition import (
@@ -121,9 +121,18 @@ class Builder:
 
         async def one(partition: Partition) -> None:
             work = PartitionWork(
-                bound.name, run.generations[bound.ref], dict(pointers), keys.keys(partition), run.is_urgent
+                bound.name,
+                run.generations[bound.ref],
+                run.incarnation,
+                dict(pointers),
+                keys.keys(partition),
+                run.is_urgent,
             )
-            made = await self._perform(bound, work, bar, breathe, computer)
+            try:
+                made = await self._perform(bound, work, bar, breathe, computer)
+            except OtherStore:
+                await self._worker.refuse_lost(run.incarnation)
+                raise
             part = Part(made.profile.rows, made.profile.absent, made.profile.size_bytes)
             await self._runs.finish(bound.ref, run.holder, partition.digest, (part, made.profile))
             found.add(part)

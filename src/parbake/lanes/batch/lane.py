@@ -300,11 +300,23 @@ class BatchLane:
                 made.generation, self._clock.now(), run.started_at, made.rows, code=code_of(member.task)
             )
             built.append(made)
+        for made in built:
+            await self._refuse_missing_rows(made)
         await self._store.promote(Promotion(pointers, dict(run.expected), run.incarnation, retain))
         for member in run.chain:
             if (rows := self._rows.of(member)) is not None:
                 await rows.promoted(member)
         return tuple(built)
+
+    async def _refuse_missing_rows(self, made: BuiltTask) -> None:
+        """Raise :class:`RunLost` unless the store holds every row that was computed here or elsewhere."""
+        expected, found = made.rows + made.absent, await self._store.rows(made.generation)
+        if found < expected:
+            raise RunLost(
+                f"{made.task}: {found} of the {expected} rows of generation {made.generation} are in the store; let "
+                "each process that computes open the same store",
+                field="store",
+            )
 
     async def _retained(self, bound: BoundTask, made: BuiltTask, control: Control) -> int:
         """How many generations of a task stay once this one is promoted."""

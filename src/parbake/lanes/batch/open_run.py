@@ -64,7 +64,7 @@ class RunOpening:
         """
         now, states = self._clock.now(), []
         for bound in chain:
-            states.append(await self._runs.state(bound.ref))
+            states.append(await self._runs.in_full(bound.ref))
             self._runs.refuse_if_held(states[-1], bound.ref, now)
         _, control = await self._store.stamp()
         found = [state.under_way for state in states if state.under_way is not None]
@@ -72,6 +72,9 @@ class RunOpening:
             return await self._continue(chain, found)
         if found:
             await self._store.sweep([one.generation for one in found])
+            for bound, state in zip(chain, states, strict=True):
+                if state.under_way is not None:
+                    await self._runs.forget(bound.ref, state.under_way.run)
         return await self._begin(chain, selection)
 
     def _can_continue(
@@ -137,9 +140,9 @@ class RunOpening:
 
         def taken(state: State) -> State:
             self._runs.refuse_if_held(state, bound.ref, now)
-            if seen is not None and state.under_way != seen:
+            if seen is not None and state.under_way != seen.bare():
                 raise RunInProgress(f"{bound.name}: another process continues this run", field=bound.name)
-            return msgspec.structs.replace(state, under_way=new)
+            return msgspec.structs.replace(state, under_way=new.bare())
 
         await self._runs.change(bound.ref, taken)
 

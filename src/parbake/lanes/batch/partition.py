@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from parbake import errors
-from parbake.errors import BadInput, ComputeFailed, GateFailed
+from parbake.errors import BadInput, ComputeFailed, GateFailed, OtherStore, RunLost
 from parbake.ports.store import Store
 from parbake.protocol.record import Record
 from parbake.serving.bind import Context
@@ -48,11 +48,12 @@ class Computes(Protocol):
 class PartitionWork(msgspec.Struct, frozen=True):
     """What another process needs in order to compute a partition: names, numbers and keys, without Python objects.
 
-    ``is_urgent`` work gives way to nothing.
+    ``incarnation`` is that of the run's store. ``is_urgent`` work gives way to nothing.
     """
 
     task: str
     generation: int
+    incarnation: int
     pointers: dict[str, int]
     keys: list[bytes]
     is_urgent: bool = False
@@ -99,7 +100,9 @@ class PartitionWorker:
         Raises:
             ComputeFailed: The task's function failed, or one of its inputs refused to answer.
             GateFailed: A value does not decode as the task's type.
+            OtherStore: The store of this process is not the run's.
         """
+        await self._refuse_other_store(work)
         began, cpu = time.perf_counter(), time.process_time()
         keys = [_key(bound, raw) for raw in work.keys]
         chunk = bound.task.chunk if isinstance(bound.task, Artifact) and bound.batched else 1
@@ -119,6 +122,20 @@ class PartitionWorker:
         finally:
             await rows.settle()
         return PartitionDone(profile, time.perf_counter() - began, time.process_time() - cpu)
+
+    async def refuse_lost(self, incarnation: int) -> None:
+        """Raise :class:`RunLost` if the run's own store is in another incarnation than the run."""
+        if (await self.store.stamp()).control.incarnation != incarnation:
+            raise RunLost("the store has lost rows of this run; the next run begins again", field="store")
+
+    async def _refuse_other_store(self, work: PartitionWork) -> None:
+        found = (await self.store.stamp()).control.incarnation
+        if found != work.incarnation:
+            raise OtherStore(
+                f"{work.task}: the run is in incarnation {work.incarnation} of its store, but a process that computes "
+                f"for it finds incarnation {found}; let each process open the same store under the same URL",
+                field="store",
+            )
 
 
 class _Rows:

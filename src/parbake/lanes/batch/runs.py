@@ -7,6 +7,7 @@ work. The rows of two runs are still promoted by compare-and-swap, and each row 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -37,8 +38,9 @@ class UnderWay(msgspec.Struct, frozen=True):
     """A run that was begun and is neither promoted nor given up, as recorded for one of its tasks.
 
     ``until`` is when the holder's lease ends, ``expected`` are the pointers that must not move until the promotion,
-    ``finished`` the partitions that lie in the store, by their digests, ``code`` the fingerprint of the code that
-    computed them. ``failure`` is why the run stopped. It is empty while the run goes on, and if its process died or was
+    ``code`` the fingerprint of the code that computes them. ``finished`` are the partitions that lie in the store, by
+    their digests, and ``profile`` is that of their rows; the store keeps both in a list beside the record. ``failure``
+    is why the run stopped. It is empty while the run goes on, and if its process died or was
     interrupted. A run that ``waits`` has stopped until a provider has answered. Times are epoch seconds.
     """
 
@@ -65,6 +67,10 @@ class UnderWay(msgspec.Struct, frozen=True):
         if self.waits:
             return "waiting"
         return "interrupted" if self.until <= now or is_gone(self.holder) else "under way"
+
+    def bare(self) -> UnderWay:
+        """What the record stores."""
+        return msgspec.structs.replace(self, finished={}, profile=Profile())
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -105,6 +111,23 @@ class Runs:
     async def state(self, ref: str) -> State:
         """Read the record of a task's runs; empty before the first run."""
         return await self._kept(ref).read()
+
+    async def in_full(self, ref: str) -> State:
+        """Read the record with the finished partitions of the run under way."""
+        state = await self.state(ref)
+        if state.under_way is None:
+            return state
+        entries = await self.store.entries(_finished(ref, state.under_way.run))
+        done = {digest: _as_entry(raw) for digest, raw in entries.items()}
+        profile = functools.reduce(Profile.merged, (part_profile for _, part_profile in done.values()), Profile())
+        held = msgspec.structs.replace(
+            state.under_way, finished={digest: part for digest, (part, _) in done.items()}, profile=profile
+        )
+        return msgspec.structs.replace(state, under_way=held)
+
+    async def forget(self, ref: str, run: str) -> None:
+        """Delete the list of a run's finished partitions."""
+        await self.store.clear(_finished(ref, run))
 
     async def change(self, ref: str, to: Callable[[State], State]) -> State:
         """Replace the state by the result of ``to``; see :meth:`parbake.ports.named_values.NamedValue.change`."""
@@ -156,15 +179,8 @@ class Runs:
         Raises:
             RunInProgress: Another process has taken the run over.
         """
-        part, profile = done
-
-        def noted(state: State) -> State:
-            held = under_way(state, ref, holder)
-            finished = {**held.finished, digest: part}
-            new = msgspec.structs.replace(held, finished=finished, profile=held.profile.merged(profile))
-            return msgspec.structs.replace(state, under_way=new)
-
-        await self.change(ref, noted)
+        held = under_way(await self.state(ref), ref, holder)
+        await self.store.append(_finished(ref, held.run), digest, msgspec.msgpack.encode(done))
 
     async def end(self, ref: str, ended: Ended) -> None:
         """Record that a run has ended, in place of the run under way."""
@@ -173,6 +189,7 @@ class Runs:
             is_own = state.under_way is not None and state.under_way.run == ended.run
             return State(None if is_own else state.under_way, _remembered((ended, *state.ended)))
 
+        await self.forget(ref, ended.run)
         await self.change(ref, moved)
 
     async def release(self, ref: str, holder: str, failure: str) -> None:
@@ -188,6 +205,13 @@ class Runs:
     async def suspend(self, ref: str, holder: str) -> None:
         """End a lease because the run waits for a provider; any process may continue it."""
         await self.change(ref, lambda state: _held(state, ref, holder, until=0.0, waits=True))
+
+
+_as_entry = msgspec.msgpack.Decoder(tuple[Part, Profile]).decode
+
+
+def _finished(ref: str, run: str) -> str:
+    return f"runs/{ref}/{run}"
 
 
 def under_way(state: State, ref: str, holder: str) -> UnderWay:

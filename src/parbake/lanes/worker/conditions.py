@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from parbake.errors import StoreError
+from parbake.errors import DamagedStore, OutdatedStore, StoreError
 from parbake.lanes.worker.worker_watch import WorkerState, WorkerWatch
 from parbake.ports.clock import Clock
 from parbake.ports.records import Lookup
@@ -27,7 +27,8 @@ from parbake.values.duration import humanize
 from parbake.values.redaction import one_line
 
 Kind = Literal[
-    "store_silent", "store_recovering", "source_silent", "disk_full", "not_built", "quarantined", "worker_silent",
+    "store_silent", "store_damaged", "store_outdated", "store_recovering", "source_silent", "disk_full",
+    "not_built", "quarantined", "worker_silent",
     "unknown_family",
 ]  # fmt: skip
 _NOTHING = bond(b"", 0.0, Meta(Tags(())))
@@ -54,6 +55,14 @@ class Sighting(msgspec.Struct, frozen=True):
     conditions: tuple[Condition, ...]
     control: Control | None = None
     workers: WorkerState | None = None
+
+
+def _unusable(error: StoreError) -> tuple[Kind, str, str]:
+    if isinstance(error, OutdatedStore):
+        return "store_outdated", "store", f"an earlier store has come back: {one_line(error)}"
+    if isinstance(error, DamagedStore):
+        return "store_damaged", "store", f"the store is damaged: {one_line(error)}"
+    return "store_silent", "store", f"the store does not answer: {one_line(error)}"
 
 
 class Conditions:
@@ -83,7 +92,7 @@ class Conditions:
             lookup = await self._store.look_again(_NOTHING)
             workers = None if self._workers.setting == "none" else await self._workers.look()
         except StoreError as error:
-            return Sighting((self._of_all("store_silent", "store", f"the store does not answer: {one_line(error)}"),))
+            return Sighting((self._of_all(*_unusable(error)),))
         found = [*self._in_store(lookup), *self._silent(lookup)]
         if workers is not None and workers.trouble:
             found.append(self._worker(workers.trouble))

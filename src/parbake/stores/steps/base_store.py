@@ -56,6 +56,10 @@ class EngineStore(Store, ABC):
         """At most ``limit`` items with a prefix in byte order, from ``start`` on."""
 
     @abstractmethod
+    async def _count(self, prefix: bytes) -> int:
+        """How many items have a prefix."""
+
+    @abstractmethod
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         """Write many items, durably but not necessarily atomically."""
 
@@ -81,6 +85,9 @@ class EngineStore(Store, ABC):
         prefix = names.base_key(generation, b"")
         await self._put([(prefix + key, encode(record)) for key, record in rows])
 
+    async def rows(self, generation: int) -> int:
+        return await self._count(names.base_of(generation))
+
     async def begin(self) -> NewGeneration:
         return await self._take(lambda steps: steps.begin())
 
@@ -101,11 +108,20 @@ class EngineStore(Store, ABC):
 
     async def sweep(self, abandoned: Collection[int], retired: Collection[str] = ()) -> int:
         kept = await self._take(lambda steps: steps.abandon(abandoned, retired))
+        removed, start = 0, names.BASE
+        while found := await self._range(names.BASE, start, 1):
+            generation = names.generation_of(found[0][0])
+            start = names.base_of(generation + 1)
+            if generation not in kept:
+                removed += await self._drop_generation(generation)
+        return removed
+
+    async def _drop_generation(self, generation: int) -> int:
         removed = 0
-        async for page in self._pages(names.BASE):
-            doomed = [name for name, _ in page if int.from_bytes(name[1:9], "big") not in kept]
-            await self._remove(doomed)
-            removed += len(doomed)
+        async for page in self._pages(names.base_of(generation)):
+            await self._remove([name for name, _ in page])
+            removed += len(page)
+        await self._remove([names.base_of(generation)])  # a driver may keep an item of its own under this name
         return removed
 
     async def raise_floor(self, to: Stamp) -> int:
@@ -166,6 +182,17 @@ class EngineStore(Store, ABC):
 
     async def swap(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
         return await self._take(lambda steps: steps.swap(name, expected, new))
+
+    async def append(self, name: str, key: bytes, entry: bytes) -> None:
+        await self._put([(names.entries_of(name) + key, entry)])
+
+    async def entries(self, name: str) -> dict[bytes, bytes]:
+        prefix = names.entries_of(name)
+        return {item[len(prefix) :]: entry async for page in self._pages(prefix) for item, entry in page}
+
+    async def clear(self, name: str) -> None:
+        async for page in self._pages(names.entries_of(name)):
+            await self._remove([item for item, _ in page])
 
     async def look_again(self, record: Record) -> Lookup:
         return await self._look(lambda get: lookups.look_again(get, self._parsed, record))

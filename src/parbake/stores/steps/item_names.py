@@ -10,7 +10,9 @@ CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
 MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = WATERMARK, b"o", b"b", b"e", b"a", b"s", b"n", b"p"
 RING = b"k"
 """Prefix of the ring that records which event was parked as the n-th."""
-LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
+ENTRY = b"r"
+"""Prefix of the entries of lists."""
+LISTED = (OVERLAY, BASE, LOG, MARK, PARKED, ENTRY)
 _TASKS_KEPT = 1024
 
 
@@ -36,9 +38,19 @@ def base_of(generation: int) -> bytes:
     return BASE + generation.to_bytes(8, "big")
 
 
+def generation_of(name: bytes) -> int:
+    """The generation of a batch result."""
+    return int.from_bytes(name[1:9], "big")
+
+
 def base_key(generation: int, key: bytes) -> bytes:
     """The name of a batch result."""
     return base_of(generation) + key
+
+
+def entries_of(name: str) -> bytes:
+    """The prefix of the entries of a list."""
+    return ENTRY + name.encode() + b"\0"
 
 
 def mark_key(tag: str) -> bytes:

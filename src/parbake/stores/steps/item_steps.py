@@ -70,13 +70,19 @@ class Items(Protocol):
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """List items with a prefix in byte order.
 
-        It is called only with prefixes for which :func:`parbake.stores.steps.item_names.is_listed` is true.
+        It is called only with prefixes for which :func:`parbake.stores.steps.item_names.is_listed` is true. The rows of
+        one generation may come in another order, which is always the same. Then ``start`` is the prefix, or a name that
+        was listed followed by a zero byte.
 
         Args:
             prefix: The prefix of the names.
             start: The first name.
             limit: The greatest number of items; fewer items mean that there are no more.
         """
+        ...
+
+    async def count(self, prefix: bytes) -> int:
+        """Count the items with a prefix; it is called only with the prefix of one generation's rows."""
         ...
 
     async def close(self) -> None:

@@ -263,6 +263,11 @@ class OptimisticStore(EngineStore, forks.Forkable):
             await self._settle()
         return await self.items.range(prefix, start, limit)
 
+    async def _count(self, prefix: bytes) -> int:
+        if self._known is None:
+            await self._settle()
+        return await self.items.count(prefix)
+
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         if rows:
             await self.items.put(rows)

@@ -1,0 +1,146 @@
+"""The place of an LMDB store: which store there is the valid one, and how a damaged one is set aside.
+
+Beside the folder lies a file of 16 bytes, ``<folder>.incarnation``. It names the only valid incarnation, and the data
+file in which a process has found a damaged page. It is not in the folder, because a folder that is moved away and back
+would bring its own version. Every process maps the file into memory. One comparison then tells a read whether another
+store has become the valid one, so that nothing is read from a store that was set aside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import mmap
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import lmdb
+
+from parbake.errors import OutdatedStore
+from parbake.protocol.control import Control, has_lived_through
+from parbake.protocol.record import Stamp
+
+DAMAGE = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.InvalidError,
+    lmdb.PanicError,
+    lmdb.PageFullError,
+    lmdb.CursorFullError,
+)
+"""What LMDB raises when it finds a damaged page."""
+_SIZE = 16
+_NOTHING = memoryview(bytes(_SIZE)).cast("Q")
+_log = logging.getLogger("parbake.stores")
+
+
+class StorePlace:
+    """A folder, and the note beside it. Call what changes them only while the place is locked."""
+
+    def __init__(self, folder: Path) -> None:
+        """Look at a place. Where nothing can be written beside the folder, no store is noted, and none set aside."""
+        self.folder = folder
+        self._path = folder.with_name(folder.name + ".incarnation")
+        self.note = _NOTHING
+        """The valid incarnation, and the inode of the data file that is damaged; 0 if there is none."""
+        self._map = mmap.mmap(-1, _SIZE)
+        self._mapped = 0
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes, and other threads, from changing the place."""
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            _log.info("%s: a damaged store cannot be set aside there: %s", self.folder, error)
+            yield
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # a full disk
+                self._read(file)
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # the map has a descriptor of its own, which would keep the lock
+            os.close(file)
+
+    def _read(self, file: int) -> None:
+        """Map the note, again if it was deleted in the meantime."""
+        found = os.fstat(file)
+        if found.st_size < _SIZE:  # written, because on a full disk a write to a hole that is mapped ends the process
+            os.pwrite(file, bytes(_SIZE - found.st_size), found.st_size)
+        if self._mapped != found.st_ino:
+            self._map, self._mapped = mmap.mmap(file, _SIZE), found.st_ino
+            self.note = memoryview(self._map).cast("Q")
+
+    def close(self) -> None:
+        """Unmap the note."""
+        self.note, self._mapped = _NOTHING, 0
+        self._map = mmap.mmap(-1, _SIZE)
+
+    def found(self) -> int:
+        """The inode of the data file in the folder; raises ``OSError`` if there is none."""
+        return (self.folder / "data.mdb").stat().st_ino
+
+    def write(self, incarnation: int, damaged: int = 0) -> None:
+        """Note the valid incarnation and the damaged file, durably."""
+        if self._mapped:
+            self.note[0], self.note[1] = incarnation, damaged
+            self._map.flush()
+
+    def must_be_valid(self, control: Control) -> None:
+        """Raise :class:`OutdatedStore` unless a store is the valid one, or has descended from it."""
+        noted = self.note[0]
+        if noted and noted != control.incarnation and not _descends(control, noted):
+            raise OutdatedStore(
+                f"{self.folder} is in incarnation {control.incarnation}, but incarnation {noted} has replaced it and "
+                "may have acknowledged changes that this one lacks. Move the newer one back, or delete this one; "
+                "a copy of it (cp -r) can also be used, because a copy is recovered from the outboxes",
+                field="store",
+            )
+
+    def accept(self, control: Control) -> None:
+        """Let an open store be used further; raises :class:`OutdatedStore` if it is not the valid one."""
+        self.must_be_valid(control)
+        if not self.note[0]:
+            self.write(control.incarnation, self.note[1])
+
+    def flag(self, inode: int) -> None:
+        """Note that a data file is damaged, if it is the one in the folder."""
+        if self.note[1] == inode:
+            return
+        with self.locked(), contextlib.suppress(OSError):
+            if self.found() == inode:
+                self.write(self.note[0], inode)
+
+    def set_aside(self) -> Path | None:
+        """Rename the folder if its data file is damaged; returns its new path, or ``None`` if there is nothing to do.
+
+        From before the renaming until the new store is noted, a number is noted that is no store's. So no process reads
+        the damaged store once the new one can acknowledge anything. Raises ``OSError`` if it cannot be renamed.
+        """
+        damaged, aside = self.note[1], self.folder.with_name(f"{self.folder.name}.damaged-{time.time_ns()}")
+        try:
+            found = self.found()
+        except OSError:
+            found = 0  # an operator has moved it away, or a worker died after the renaming
+        if not damaged or found not in (0, damaged):
+            self.write(self.note[0])
+            return None
+        before = self.note[0]
+        self.write(before + 1, damaged)
+        try:
+            if found:
+                self.folder.rename(aside)
+        except OSError:
+            self.write(before, damaged)
+            raise
+        return aside
+
+
+def _descends(control: Control, incarnation: int) -> bool:
+    return bool(control.ancestry) and has_lived_through(control, Stamp(incarnation, 0).pack())
