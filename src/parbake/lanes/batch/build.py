@@ -128,11 +128,7 @@ class Builder:
                 keys.keys(partition),
                 run.is_urgent,
             )
-            try:
-                made = await self._perform(bound, work, bar, breathe, computer)
-            except OtherStore:
-                await self._worker.refuse_lost(run.incarnation)
-                raise
+            made = await self._attempt(bound, work, bar, breathe, computer)
             part = Part(made.profile.rows, made.profile.absent, made.profile.size_bytes)
             await self._runs.finish(bound.ref, run.holder, partition.digest, (part, made.profile))
             found.add(part)
@@ -147,6 +143,15 @@ class Builder:
         found.profile.rows, found.profile.absent = found.rows, found.absent  # of the keys that are listed now
         found.took_s = time.perf_counter() - began
         return found
+
+    async def _attempt(
+        self, bound: BoundTask, work: PartitionWork, bar: _Bar, breathe: Breathe, computer: Computes | None
+    ) -> PartitionDone:
+        try:
+            return await self._perform(bound, work, bar, breathe, computer)
+        except OtherStore:
+            await self._worker.refuse_lost(work.incarnation)
+            raise
 
     async def _perform(
         self, bound: BoundTask, work: PartitionWork, bar: _Bar, breathe: Breathe, computer: Computes | None
