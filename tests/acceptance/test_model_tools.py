@@ -28,6 +28,7 @@ def environment(llm: str, box: ProviderBox, model: str = "small") -> dict[str, s
         "ANTHROPIC_API_KEY": box.key, "ANTHROPIC_BASE_URL": box.anthropic_url, "ANTHROPIC_MODEL": model,
         **NO_CREDENTIALS, **bedrock,
         "BEDROCK_MODEL": f"anthropic.claude-{model}", "BEDROCK_ENDPOINT_URL": box.bedrock_url,
+        **{f"{name.upper()}_FAILURES": "1000" for name in PROVIDERS},  # the box fails more often than a provider may
     }  # fmt: skip
 
 

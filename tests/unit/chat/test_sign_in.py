@@ -88,6 +88,14 @@ async def test_passphrases_cannot_be_tried_without_end(desk):
     assert 0 < int(answers[-1].headers["retry-after"]) <= 60
 
 
+async def test_sign_in_links_are_not_counted_as_tries(desk):
+    """Many shoppers behind one address follow their links, and none has to wait for the others."""
+    sessions = [await desk.session(f"u0000{number}") for number in range(1, 9)]
+    async with desk.visitor() as client:
+        answers = [await client.post("/shop/sign-in", json={"session": session}) for session in sessions]
+    assert [answer.status_code for answer in answers] == [200] * 8
+
+
 def test_the_shop_keeps_no_passphrase(desk):
     """The file has neither a passphrase nor the same hash for the same passphrase of two shoppers."""
     for shopper in (ME, VICTIM):

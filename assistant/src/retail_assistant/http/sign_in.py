@@ -61,12 +61,13 @@ class SignInRoutes:
 
     async def sign_in(self, request: HttpRequest, *, body: SignInBody) -> JsonResponse[SignedIn]:
         """Start a session, or go on with one; it comes as a cookie and as the member ``session`` for programs."""
-        self._identity.limits.try_name(request.client, body.shopper)
-        if body.session:
+        if body.session:  # nobody can try these out: they are signed
+            self._identity.limits.act(request.client, "")
             shopper = self._identity.of_session(body.session)
         elif self._identity.by != "accounts":
             raise NotSignedIn("shoppers do not sign in here; the shop itself vouches for them", field="shopper")
         else:
+            self._identity.limits.try_name(request.client, body.shopper)
             async with self._hashing:
                 shopper = await self._connections.read(
                     lambda conn: accounts.sign_in(conn, body.shopper, body.passphrase)
