@@ -11,7 +11,7 @@ from tests.waiting import as_far_as_it_gets, until
 import parbake as pb
 from parbake.adapters.prometheus import render
 from parbake.http import HttpApp
-from parbake.http.overload import CONTENDED_S, FIRST_LIMIT, HASTY_S, PATIENT_S, Intake, Overloaded
+from parbake.http.overload import CONTENDED_S, FEW, FIRST_LIMIT, HASTY_S, PATIENT_S, Intake, Overloaded
 from parbake.ports.messages import Response, Route
 from parbake.process.counters import Counters
 
@@ -19,6 +19,12 @@ from parbake.process.counters import Counters
 def stays():
     """Tell that the client is still there."""
     return False
+
+
+def crowd(intake):
+    """Let as many requests come as make a crowd; all have had to wait."""
+    now = perf_counter()
+    assert not any(intake.lets_in(now - 2 * CONTENDED_S, now) for _ in range(FEW + 1))
 
 
 @pytest.fixture
@@ -42,7 +48,8 @@ async def test_a_request_that_arrives_at_a_calm_server_is_let_in_at_once(intake)
 
 
 async def test_a_request_that_has_waited_for_too_long_is_turned_away(intake):
-    """A request past its deadline gets 503 with a time to come back, and is counted."""
+    """In a crowd a request past its deadline gets 503 with a time to come back, and is counted."""
+    crowd(intake)
     with pytest.raises(Overloaded) as caught:
         await intake.enter(perf_counter() - PATIENT_S - 0.01, stays)
     assert caught.value.status == 503
@@ -50,6 +57,16 @@ async def test_a_request_that_has_waited_for_too_long_is_turned_away(intake):
     assert name == "retry-after"
     assert value in {"1", "2", "3"}
     assert b"parbake_requests_turned_away_total 1.0" in render(intake.counters)
+
+
+async def test_a_few_requests_are_never_turned_away(intake):
+    """Where only a few ask, they are late because the machine is busy otherwise: all are answered, however late."""
+    intake._is_overloaded = True
+    for _ in range(FEW):
+        assert not intake.lets_in(late := perf_counter() - 10 * PATIENT_S, perf_counter())
+        assert await intake.enter(late, stays)
+        intake.leave(0.01)
+    assert intake.counters.turned_away == 0
 
 
 async def test_nothing_is_begun_for_a_client_that_has_left(intake):
@@ -113,6 +130,7 @@ async def test_a_busy_loop_is_noticed_and_forgotten(intake):
     hold()
     await until(lambda: min(patience) <= HASTY_S and intake._limit < FIRST_LIMIT)
     waited = perf_counter() - 2 * HASTY_S
+    crowd(intake)
     with pytest.raises(Overloaded):
         await intake.enter(waited, stays)
     intake.leave(0.03)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections import deque
 from collections.abc import Callable
@@ -25,6 +26,8 @@ PATIENT_S = 0.3
 HASTY_S, _HASTY_CHEAP_S = 0.03, 0.09
 """The same while the server is overloaded; and for requests so cheap that refusing them saves next to nothing."""
 _CHEAP_S = 0.001
+FEW = 8
+"""So many requests at a time are never turned away: they can only be late because the machine is busy otherwise."""
 CONTENDED_S = 0.005
 """A request that has waited this long looks first whether its client is still there."""
 _IDLE_S = 0.002
@@ -78,7 +81,7 @@ class Intake:
         """Let in nothing yet; ``counters`` count what is turned away."""
         self._counters = counters
         self._limit = self._limit_at_tick = FIRST_LIMIT
-        self._running = 0
+        self._running = self._came = 0
         self._waiting: deque[_Waiting] = deque()
         self._busy = self._delay_s = self._usual_s = 0.0
         self._was_late = self._is_overloaded = False
@@ -92,10 +95,11 @@ class Intake:
             arrived: When the request arrived, a time of ``perf_counter``.
             now: The time now.
         """
+        self._came += 1
+        self._tick_soon(now)
         if self._waiting or now - arrived >= CONTENDED_S or not self._has_room():
             return False
         self._running += 1
-        self._tick_soon(now)
         return True
 
     async def enter(self, arrived: float, has_left: Callable[[], bool]) -> bool:
@@ -109,16 +113,16 @@ class Intake:
             Overloaded: The request has waited for too long.
         """
         now = perf_counter()
+        self._tick_soon(now)
         if now - arrived >= CONTENDED_S:
             self._was_late = True
-            if now - arrived > self._patience_s:
+            if now - arrived > self._patience_s and self._is_crowded:
                 raise self._turned_away(now)
             await asyncio.sleep(0)  # let the loop see which clients have left meanwhile
         if has_left():
             return False
         if not self._waiting and self._has_room():
             self._running += 1
-            self._tick_soon(now)
             return True
         return await self._in_turn(arrived, has_left)
 
@@ -168,6 +172,10 @@ class Intake:
             return PATIENT_S
         return _HASTY_CHEAP_S if self._usual_s < _CHEAP_S else HASTY_S
 
+    @property
+    def _is_crowded(self) -> bool:
+        return max(self._came, self._running + len(self._waiting)) > FEW
+
     def _turned_away(self, now: float) -> Overloaded:
         self._counters.turned_away += 1
         if now - self._told_at > _TELL_AGAIN_S:
@@ -193,7 +201,8 @@ class Intake:
         is_busy = self._was_late or bool(self._waiting) or self._delay_s > _IDLE_S
         self._busy += _WEIGHT * (is_busy - self._busy)
         self._is_overloaded = self._busy > (_RELIEVED if self._is_overloaded else _OVERLOADED)
-        self._was_late, patience_s = False, self._patience_s
+        self._was_late, patience_s = False, self._patience_s if self._is_crowded else math.inf
+        self._came = 0
         while self._waiting and (self._waiting[0].turn.done() or now - self._waiting[0].arrived > patience_s):
             turn = self._waiting.popleft().turn
             if not turn.done():
