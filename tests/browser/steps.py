@@ -62,6 +62,7 @@ def become(page: Page, name: str) -> None:
     made = page.request.post(f"{page.url.partition('#')[0]}shop/sessions", data={"shopper": name}, headers=own)
     before = page.evaluate("() => location.hash")
     page.evaluate("(session) => { location.hash = `#/sign-in/${session}`; }", made.json()["session"])
+    page.get_by_role("button", name=f"Sign in as {name}").click()
     expect(page.locator("#shopper-name")).to_have_text(name)
     expect(page.locator("#log .welcome")).to_have_count(1)
     page.evaluate("(before) => { location.hash = before || '#/'; }", before)

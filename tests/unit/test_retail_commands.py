@@ -174,13 +174,14 @@ def test_a_demo_without_its_key_is_never_called_ready(home, monkeypatch, capsys)
 
 
 def test_prepare_makes_a_shop_and_computes_what_is_missing_once(home, monkeypatch, embedder, capsys):
-    """The first ``prepare`` generates a shop, and the second does not."""
+    """The first ``prepare`` generates a shop in a folder that is its owner's alone, and the second does not."""
     monkeypatch.setenv("RETAIL_PRODUCTS", "20")
     monkeypatch.setenv("RETAIL_SHOPPERS", "12")
     monkeypatch.setattr("retail_assistant.settings.MiniLm", lambda **_: embedder)
     monkeypatch.setattr("retail_assistant.world.generate", small(main_generate()))
     main.main(["prepare"])
     assert "generating a shop of 12 shoppers" in capsys.readouterr().out
+    assert home.stat().st_mode & 0o777 == 0o700
     main.main(["prepare"])
     assert "generating" not in capsys.readouterr().out
 

@@ -184,7 +184,7 @@ def _prepare_apart(settings: Settings) -> None:
 def prepare(settings: Settings) -> None:
     """Generate the shop at the first start, and compute missing generations; the worker refreshes old ones."""
     try:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)  # it has orders and addresses
     except OSError as error:
         raise pb.BadInput(f"RETAIL_HOME={settings.data}: cannot be a folder ({error})", field="RETAIL_HOME") from error
     shop = settings.data / "shop.db"

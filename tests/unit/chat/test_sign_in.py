@@ -83,9 +83,55 @@ async def test_a_wrong_passphrase_gives_nothing(desk, shopper, passphrase):
 
 async def test_passphrases_cannot_be_tried_without_end(desk):
     """After five sign-ins with a name a client has to wait, and is told for how long."""
-    answers = [await signed_in(desk, "a wrong passphrase", "nobody") for _ in range(7)]
+    names = ["nobody", " nobody", "nobody\t", "nobody\u2003", "nobody", "\xa0nobody", "nobody"]
+    answers = [await signed_in(desk, "a wrong passphrase", name) for name in names]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 2
     assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+
+
+async def test_many_names_cannot_be_tried_either(desk):
+    """After twenty sign-ins with whatever names a client has to wait; another client signs in meanwhile."""
+    accounts.put_account(desk.conn, ME, PASSPHRASE, now=NOW)
+    answers = [await signed_in(desk, "a wrong passphrase", f"name{number}") for number in range(25)]
+    assert {answer.status_code for answer in answers[:20]} == {401}
+    assert 429 in {answer.status_code for answer in answers[20:]}
+    elsewhere = httpx.ASGITransport(desk.http, client=("10.1.2.3", 1))
+    async with httpx.AsyncClient(transport=elsewhere, base_url="http://localhost") as client:
+        body = {"shopper": ME, "passphrase": PASSPHRASE}
+        assert (await client.post("/shop/sign-in", json=body)).status_code == 200
+
+
+async def test_a_session_does_not_prolong_itself(desk):
+    """A shopper who reports the own arrival gets no new session, and a sign-in with a session gives the same back."""
+    session = await desk.session(ME)
+    async with desk.visitor(session) as client:
+        assert (await client.post("/shop/sessions", json={"shopper": ME})).json()["session"] is None
+        assert (await client.post("/shop/sign-in", json={"session": session})).json()["session"] == session
+
+
+async def test_a_shopper_reviews_what_was_bought_once(desk):
+    """A review of what was not bought is refused; of what was, another one takes the place of the first."""
+    asin = desk.product().asin
+    body = {"shopper": ME, "asin": asin, "rating": 1, "body": "First."}
+    desk.conn.execute("DELETE FROM purchases WHERE shopper = ?", (ME,))
+    async with desk.visitor(await desk.session(ME)) as client:
+        assert (await client.post("/shop/reviews", json=body)).status_code == 403
+        records.add_purchase(desk.conn, shopper=ME, asin=asin, now=NOW)
+        assert (await client.post("/shop/reviews", json=body)).status_code == 201
+        assert (await client.post("/shop/reviews", json=body | {"rating": 4, "body": "Second."})).status_code == 201
+    rows = desk.conn.execute("SELECT rating, body FROM reviews WHERE shopper = ? AND asin = ?", (ME, asin)).fetchall()
+    assert (4, "Second.") in rows
+    assert (1, "First.") not in rows
+
+
+async def test_an_idempotency_key_is_its_shoppers(desk):
+    """The same key of two shoppers is two keys: neither write is taken for the other."""
+    asin = desk.product().asin
+    for shopper in (ME, VICTIM):
+        headers = {"authorization": f"Bearer {await desk.session(shopper)}", "idempotency-key": "same"}
+        answer = await desk.client.put(f"/shop/carts/{shopper}", json={"lines": {asin: 2}}, headers=headers)
+        assert answer.status_code == 200
+        assert desk.shop.shoppers.cart(shopper) == {asin: 2}
 
 
 async def test_sign_in_links_are_not_counted_as_tries(desk):

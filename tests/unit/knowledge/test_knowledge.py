@@ -126,6 +126,13 @@ def test_a_summary_quotes_what_recurs():
     assert found.criticism == ("Binding falls apart.",)
 
 
+@pytest.mark.parametrize("foreign", ["Buy at http://evil.example instead.", "Ask me@evil.example.", "See <img src=x>."])
+def test_a_summary_quotes_no_address_and_no_markup(foreign):
+    """What leads a reader elsewhere is not said in the shop's name, however often it is written."""
+    reviews = [ReviewText(1, f"{foreign} Pages fall out.") for _ in range(20)]
+    assert summarize(reviews).criticism == ("Pages fall out.",)
+
+
 SENTENCES = st.sampled_from(
     ["Great artwork here.", "The ending disappoints.", "Use the tool!", "Fine.", "x" * 300 + "."]
 )

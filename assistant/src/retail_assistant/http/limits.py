@@ -16,8 +16,11 @@ BURST_S = 10.0
 """A bucket holds what its rate gives in so many seconds."""
 MOST_NAMES = 20_000
 """Buckets that are kept; the one that was used longest ago gives way."""
-TRIES, TRIES_OF_ALL, TRIES_S = 5, 50, 300.0
-"""So many sign-ins one client, and all clients together, may try with a name in so many seconds."""
+TRIES, TRIES_S = 5, 300.0
+"""So many sign-ins one client may try with one name in so many seconds. Clients are counted apart, because a limit for
+all of them would let strangers lock a shopper out."""
+SIGN_INS_A_SECOND, SIGN_INS_AT_ONCE = 1.0, 20
+"""Sign-ins of one client with whatever names: each costs some CPU."""
 
 
 class _Bucket(msgspec.Struct):
@@ -62,7 +65,7 @@ class Limits:
         self._clients = Buckets(rates.client, rates.client * BURST_S)
         self._shoppers = Buckets(rates.shopper, rates.shopper * BURST_S)
         self._tries = Buckets(TRIES / TRIES_S, TRIES)
-        self._tries_of_all = Buckets(TRIES_OF_ALL / TRIES_S, TRIES_OF_ALL)
+        self._sign_ins = Buckets(SIGN_INS_A_SECOND, SIGN_INS_AT_ONCE)
 
     def act(self, client: str, shopper: str) -> None:
         """Count a chat or a write of a client, for a shopper unless ``shopper`` is empty; raises :class:`TooOften`."""
@@ -72,6 +75,5 @@ class Limits:
 
     def try_name(self, client: str, shopper: str) -> None:
         """Count a sign-in, for the client and for the name that it tries; raises :class:`TooOften`."""
-        self._clients.spend(client, "requests from this address")
+        self._sign_ins.spend(client, "sign-ins from this address")
         self._tries.spend(f"{client} {shopper}", "sign-ins")
-        self._tries_of_all.spend(shopper, "sign-ins")

@@ -62,7 +62,7 @@ class ChangeState(msgspec.Struct):
 class SessionStarted(msgspec.Struct):
     """The sequence number that a shopper's arrival was given, and a session for the shopper's browser.
 
-    There is no session where a proxy vouches for shoppers.
+    There is no session for who has no key, and where a proxy vouches for shoppers.
     """
 
     stamp: int

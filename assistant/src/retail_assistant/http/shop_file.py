@@ -33,7 +33,11 @@ class ShopFile:
         return await self._connections.read(read)
 
     async def write(
-        self, request: HttpRequest, write: Callable[[sqlite3.Connection], int | None], status: int = 200
+        self,
+        request: HttpRequest,
+        write: Callable[[sqlite3.Connection], int | None],
+        status: int = 200,
+        shopper: str = "",
     ) -> JsonResponse[Written]:
         """Commit a write, once per ``Idempotency-Key``, and then raise its tags.
 
@@ -41,8 +45,9 @@ class ShopFile:
             request: The request that asked for it.
             write: Writes, and returns the position of the change.
             status: The status of the answer once the change is acknowledged.
+            shopper: Whose write it is; empty for operators.
         """
-        position = await commit(self._connections, request, write, now=self.now())
+        position = await commit(self._connections, request, write, now=self.now(), shopper=shopper)
         return await acknowledged(self.app, position, Written, status)
 
 

@@ -250,7 +250,7 @@ class ShopperRoutes:
     async def put_cart(self, request: HttpRequest, *, body: CartBody) -> JsonResponse[Written]:
         """Replace a shopper's cart: live, so it raises no tag."""
         user, now = self._identity.acting(request, self._identity.shopper(request)), self._file.now()
-        return await self._file.write(request, lambda c: records.set_cart(c, user, body.lines, now=now))
+        return await self._file.write(request, lambda c: records.set_cart(c, user, body.lines, now=now), shopper=user)
 
     async def purchase(self, request: HttpRequest, *, body: ActionBody) -> JsonResponse[Written]:
         """Buy one copy at what the shopper pays now, the best running promotion taken off."""
@@ -263,19 +263,25 @@ class ShopperRoutes:
         """Record that a shopper looked at a product's page; raises no tag."""
         shopper, now = self._acting(request, body.shopper), self._file.now()
         return await self._file.write(
-            request, lambda c: records.add_view(c, shopper=shopper, asin=body.asin, now=now), 201
+            request, lambda c: records.add_view(c, shopper=shopper, asin=body.asin, now=now), 201, shopper
         )
 
     async def review(self, request: HttpRequest, *, body: ReviewBody) -> JsonResponse[Written]:
-        """Add a review."""
+        """Add a review; a shopper who has no key reviews what was bought, once."""
         shopper, now = self._acting(request, body.shopper), self._file.now()
 
         def put(conn: Conn) -> int:
             return records.add_review(
-                conn, shopper=shopper, asin=body.asin, rating=body.rating, body=body.body, now=now
+                conn,
+                shopper=shopper,
+                asin=body.asin,
+                rating=body.rating,
+                body=body.body,
+                now=now,
+                is_own=not self._identity.acts(request),
             )
 
-        return await self._file.write(request, put, 201)
+        return await self._file.write(request, put, 201, shopper)
 
     def _acting(self, request: HttpRequest, named: str) -> str:
         return self._identity.acting(request, self._identity.shopper(request, named))

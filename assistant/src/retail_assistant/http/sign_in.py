@@ -15,11 +15,14 @@ from retail_assistant.http.replies import SessionStarted, SignedIn
 from retail_assistant.shop import accounts
 from retail_assistant.shop.checks import identifier
 from retail_assistant.shop.connections import PerThread
-from retail_assistant.shop.errors import NotSignedIn
+from retail_assistant.shop.errors import NotSignedIn, ShopBusy
 from retail_assistant.shop.voices import is_named
 
 AT_ONCE = 2
 """Passphrases that are hashed at the same time: each takes 50 ms of a core and 16 MB."""
+
+MOST_WAITING = 20
+"""Sign-ins that wait for their turn, two seconds' worth."""
 
 
 class SignInBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,7 +45,7 @@ class SignInRoutes:
     def __init__(self, app: pb.App, connections: PerThread, identity: Identity) -> None:
         """``connections`` read accounts, ``identity`` makes sessions."""
         self._app, self._connections, self._identity = app, connections, identity
-        self._hashing = asyncio.Semaphore(AT_ONCE)
+        self._hashing, self._waiting = asyncio.Semaphore(AT_ONCE), 0
 
     def routes(self) -> list[Route]:
         """The routes: for everybody, but only a key's holder can make a session for a shopper."""
@@ -67,16 +70,24 @@ class SignInRoutes:
         elif self._identity.by != "accounts":
             raise NotSignedIn("shoppers do not sign in here; the shop itself vouches for them", field="shopper")
         else:
-            self._identity.limits.try_name(request.client, body.shopper)
-            async with self._hashing:
-                shopper = await self._connections.read(
-                    lambda conn: accounts.sign_in(conn, body.shopper, body.passphrase)
-                )
+            shopper = await self._checked(request, identifier(body.shopper.strip(), "shopper"), body.passphrase)
         await self._app.touch(_arrival(shopper))
         session = body.session or self._identity.session(shopper)
         response = json_response(SignedIn(shopper=shopper, by=self._identity.by, session=session))
         response.headers = (cookie(request, session), ("cache-control", "no-store"))
         return response
+
+    async def _checked(self, request: HttpRequest, name: str, passphrase: str) -> str:
+        """The shopper whose passphrase it is; only so many are hashed, and wait for it, at a time."""
+        self._identity.limits.try_name(request.client, name)
+        if self._waiting >= MOST_WAITING:
+            raise ShopBusy("too many sign in at the same time; try again")
+        self._waiting += 1
+        try:
+            async with self._hashing:
+                return await self._connections.read(lambda conn: accounts.sign_in(conn, name, passphrase))
+        finally:
+            self._waiting -= 1
 
     async def sign_out(self, request: HttpRequest) -> JsonResponse[SignedIn]:
         """End the browser's session."""
@@ -87,11 +98,13 @@ class SignInRoutes:
     async def start_session(self, request: HttpRequest, *, body: SessionBody) -> JsonResponse[SessionStarted]:
         """Report that a shopper has arrived, so that recommendations are computed ahead if they are missing.
 
-        A key's holder gets a session with which that shopper's browser or program may go on.
+        A key's holder gets a session with which that shopper's browser or program may go on. A shopper gets none: a
+        session must not prolong itself.
         """
         shopper = self._identity.shopper(request, identifier(body.shopper, "shopper"))
         ack = await self._app.touch(_arrival(shopper))
-        session = self._identity.session(shopper) if self._identity.by != "header" else None
+        may_go_on = self._identity.acts(request) and self._identity.by != "header"
+        session = self._identity.session(shopper) if may_go_on else None
         return json_response(SessionStarted(ack.stamp.sequence, session), 202)
 
 

@@ -21,9 +21,24 @@ ONCE = {
 
 
 async def commit(
-    connections: PerThread, request: HttpRequest, write: Callable[[sqlite3.Connection], int | None], *, now: float
+    connections: PerThread,
+    request: HttpRequest,
+    write: Callable[[sqlite3.Connection], int | None],
+    *,
+    now: float,
+    shopper: str = "",
 ) -> int | None:
-    """Commit a write, once per ``Idempotency-Key`` if the request has one; return the position of its outbox row."""
+    """Commit a write, once per ``Idempotency-Key`` if the request has one; return the position of its outbox row.
+
+    Args:
+        connections: The shop file's.
+        request: The request.
+        write: Writes.
+        now: Epoch seconds.
+        shopper: Whose write it is; keys of one shopper are nothing to another.
+    """
     key = request.headers.get("idempotency-key")
     sent = f"{request.method} {request.path}?{request.query}\n".encode() + request.body
-    return await connections.write(lambda conn: write(conn) if key is None else once(conn, key, sent, write, now=now))
+    return await connections.write(
+        lambda conn: write(conn) if key is None else once(conn, key, sent, write, now=now, shopper=shopper)
+    )

@@ -16,6 +16,8 @@ _WORD = re.compile(r"[a-z']{4,}")
 _DULL = frozenset(
     "about book books from have read reading really that their there this very volume were which with would".split()
 )
+_FOREIGN = re.compile(r"://|www\.|<\w|\w@\w|\.(?:com|net|org|example|info|shop)\b", re.IGNORECASE)
+"""Addresses and markup, which the shop does not say in its own name."""
 MAX_SENTENCE = 200
 
 
@@ -45,7 +47,7 @@ def _quote(bodies: Sequence[str], limit: int) -> tuple[str, ...]:
         s
         for body in bodies
         for s in parbake_semantic.guard.sentences(parbake_semantic.guard.strip_instructions(opening(body)))
-        if len(s) <= MAX_SENTENCE
+        if len(s) <= MAX_SENTENCE and not _FOREIGN.search(s)
     ]
     weights = Counter(word for sentence in pool for word in set(_words(sentence)))
     chosen: list[str] = []

@@ -42,7 +42,7 @@ def put_account(conn: sqlite3.Connection, shopper: str, passphrase: str, *, now:
 
 def sign_in(conn: sqlite3.Connection, shopper: str, passphrase: str) -> str:
     """Return the shopper whose passphrase it is; raises :class:`WrongPassphrase` for any other pair."""
-    row = conn.execute("SELECT shopper, salt, digest FROM accounts WHERE shopper = ?", (shopper.strip(),)).fetchone()
+    row = conn.execute("SELECT shopper, salt, digest FROM accounts WHERE shopper = ?", (shopper,)).fetchone()
     name, salt, digest = row or ("", _NOBODY, b"")
     if not hmac.compare_digest(_hashed(passphrase[: LONGEST + 1], salt), digest):
         raise WrongPassphrase("this name and this passphrase do not belong together", field="passphrase")

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from retail_assistant.shop.errors import ShopBusy
 from retail_assistant.shop.schema import connect
@@ -60,6 +60,7 @@ class PerThread:
 
         waiting = self._threads[kind].submit(used)
         done = asyncio.wrap_future(waiting)
+        done.add_done_callback(_seen)  # its reader may have left
         try:
             return await asyncio.wait_for(asyncio.shield(done), WAIT_S)
         except TimeoutError:
@@ -89,6 +90,12 @@ class PerThread:
             while self._opened:
                 self._opened.pop().close()
             self._local = threading.local()
+
+
+def _seen(done: asyncio.Future[Any]) -> None:
+    """Take note of an error, so that it is not logged as one that nobody has seen."""
+    if not done.cancelled():
+        done.exception()
 
 
 def readers(path: str | Path) -> PerThread:

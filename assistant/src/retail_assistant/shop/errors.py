@@ -12,6 +12,7 @@
     ├── NotSignedIn          401  nobody vouches for a shopper
     ├── WrongPassphrase      401  a name and a passphrase do not belong together
     ├── NotYours             403  it belongs to another shopper
+    ├── NotBought            403  a shopper reviews what was not bought
     ├── NotProposed          409  a yes to something that was not proposed
     ├── PriceChanged         409  what was proposed costs something else by now
     ├── OutOfStock           409  no copy is left to sell
@@ -83,6 +84,12 @@ class WrongPassphrase(ShopError):
 
 class NotYours(ShopError):
     """What the request names belongs to another shopper than the one who is signed in."""
+
+    status = 403
+
+
+class NotBought(ShopError):
+    """A shopper reviews a product without having bought it; nothing was written."""
 
     status = 403
 

@@ -23,6 +23,7 @@ def once(
     write: Callable[[sqlite3.Connection], int | None],
     *,
     now: float,
+    shopper: str = "",
 ) -> int | None:
     """Make a write and record its key in one transaction, or return the result of the same request's earlier write.
 
@@ -32,6 +33,7 @@ def once(
         request: The bytes that identify the request: method, path and body.
         write: Writes, and returns the position of its outbox row; ``None`` if it raises no tag.
         now: Epoch seconds.
+        shopper: Whose key it is; empty for operators.
 
     Raises:
         KeyReused: The key was used for another request.
@@ -39,7 +41,7 @@ def once(
     """
     if not 1 <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise BadValue(f"idempotency-key must have 1 to {LONGEST_KEY} printable characters", field="idempotency-key")
-    return _once(conn, key, hashlib.sha256(request).digest(), write, now=now, kept_s=KEPT_S)
+    return _once(conn, f"{key}\n{shopper}", hashlib.sha256(request).digest(), write, now=now, kept_s=KEPT_S)
 
 
 def once_a_minute(
@@ -47,7 +49,7 @@ def once_a_minute(
 ) -> int:
     """Make a write unless the same request made it within the last :data:`RETRIED_S`; return what it returned then."""
     digest = hashlib.sha256(request).digest()
-    # A client's key has no line break, so that it is never one of these.
+    # No shopper is called like a digest, so that this is never a client's key.
     result = _once(conn, f"retried\n{digest.hex()}", digest, write, now=now, kept_s=RETRIED_S)
     if result is None:
         raise AssertionError("such a write returns a number")

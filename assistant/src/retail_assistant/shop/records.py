@@ -16,14 +16,14 @@ import msgspec
 
 from parbake.adapters.sqlite import emit
 from retail_assistant.shop import checks, index
-from retail_assistant.shop.errors import BadValue, OutOfStock, UnknownProduct
+from retail_assistant.shop.errors import BadValue, NotBought, OutOfStock, UnknownProduct
 from retail_assistant.shop.policies import Fact, Policy, check_body, check_facts, placeholders
 from retail_assistant.shop.prices import charges
 from retail_assistant.shop.queries import Product, Promotion, get_policy, get_product, get_promotion, no_product
 from retail_assistant.shop.schema import FORMATS, SEGMENTS, transaction
 
 LONGEST_TITLE = 200
-LONGEST_TEXT = 20_000
+LONGEST_TEXT, LONGEST_OWN_REVIEW = 20_000, 2_000
 LARGEST_QUANTITY = 1_000_000
 LARGEST_CENTS = 100_000_000
 MOST_IN_CART = 999
@@ -370,13 +370,34 @@ def add_view(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float) -
         conn.execute("INSERT INTO views (shopper, asin, ts) VALUES (?, ?, ?)", (shopper, asin, now))
 
 
-def add_review(conn: sqlite3.Connection, *, shopper: str, asin: str, rating: int, body: str, now: float) -> int:
-    """Store a review with a rating of 1 to 5."""
+def add_review(
+    conn: sqlite3.Connection, *, shopper: str, asin: str, rating: int, body: str, now: float, is_own: bool = False
+) -> int:
+    """Store a review with a rating of 1 to 5.
+
+    Args:
+        conn: The shop file.
+        shopper: Whose review it is.
+        asin: The product.
+        rating: The stars.
+        body: The text.
+        now: Epoch seconds.
+        is_own: Whether the shopper sends it. A shopper reviews what was bought, and has one review of each product, of
+            which the last counts.
+
+    Raises:
+        NotBought: The shopper has not bought the product.
+    """
     checks.integer(rating, "rating", least=1, most=5)
-    checks.text(body, "body", longest=LONGEST_TEXT)
+    checks.text(body, "body", longest=LONGEST_OWN_REVIEW if is_own else LONGEST_TEXT)
     with transaction(conn):
         get_product(conn, asin)
         ensure_shopper(conn, shopper, now)
+        if is_own:
+            bought = conn.execute("SELECT 1 FROM purchases WHERE shopper = ? AND asin = ? LIMIT 1", (shopper, asin))
+            if bought.fetchone() is None:
+                raise NotBought("only what you have bought here can be reviewed", field="asin")
+            conn.execute("DELETE FROM reviews WHERE shopper = ? AND asin = ?", (shopper, asin))
         conn.execute(
             "INSERT INTO reviews (asin, shopper, rating, body, ts) VALUES (?, ?, ?, ?, ?)",
             (asin, shopper, rating, body, now),

@@ -36,7 +36,7 @@ async function show({ stays = false } = {}) {
   if (view === "product") {
     state.lastAsin = named(rest[0] ?? "");
     await product(main, state.lastAsin, signal);
-  } else if (view === "sign-in") await signIn(main, signal, rest[0] ?? "");
+  } else if (view === "sign-in") await signIn(main, named(rest[0] ?? ""));
   else if (view === "browse") await browse(main, new URLSearchParams(query), signal);
   else await { cart, checkout, orders, owner }[view](main, signal);
   if (!signal.aborted && !stays) arrive(main);

@@ -29,22 +29,44 @@ export function askToSignIn() {
   location.hash = "#/sign-in";
 }
 
-/** Show the sign-in page; a link that holds a session signs in at once. */
-export async function signIn(main, signal, linked) {
+/** Show the sign-in page; a link that holds a session asks first, because anybody can have made it. */
+export async function signIn(main, linked) {
   const heading = make("h1", { tabindex: "-1" }, state.shopper ? `Signed in as ${state.shopper}` : "Sign in");
   if (linked) {
-    try {
-      await enter({ session: decodeURIComponent(linked) });
-    } catch (error) {
-      main.replaceChildren(heading, failure(error, () => (location.hash = "#/sign-in")));
-    }
+    main.replaceChildren(heading, asked(main, heading, linked));
     return;
   }
   if (session.by !== "accounts") {
     main.replaceChildren(heading, notice("Sign in at the shop", "This shop signs its customers in on its own pages."));
     return;
   }
-  main.replaceChildren(heading, form(signal));
+  main.replaceChildren(heading, form());
+}
+
+function asked(main, heading, linked) {
+  const name = nameIn(linked);
+  const agreed = async () => {
+    try {
+      await enter({ session: linked });
+    } catch (error) {
+      main.replaceChildren(heading, failure(error, () => (location.hash = "#/sign-in")));
+    }
+  };
+  const text = state.shopper ? `This link signs you in as ${name} instead of ${state.shopper}.` : `This link signs you in as ${name}.`;
+  return notice(
+    `Are you ${name}?`,
+    `${text} Go on only if you asked for it.`,
+    make("button", { type: "button", class: "primary", onclick: agreed }, `Sign in as ${name}`),
+  );
+}
+
+/** The shopper's name in a session, which only the shop can sign and everybody can read. */
+function nameIn(session) {
+  try {
+    return String(JSON.parse(atob(session.split(".")[0].replaceAll("-", "+").replaceAll("_", "/"))));
+  } catch {
+    return "somebody";
+  }
 }
 
 async function enter(body) {
