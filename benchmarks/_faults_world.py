@@ -53,6 +53,11 @@ class Process:
         with self._log.open("ab") as log:
             self.popen = subprocess.Popen(self._words, cwd=HERE, env=self._environment, stdout=log, stderr=log)
 
+    def must_run(self) -> None:
+        """Raise :class:`SystemExit` with what it said last if it has ended by itself."""
+        if self.popen.poll() is not None:
+            raise SystemExit(f"{self._words} ended with {self.popen.returncode}: {self._log.read_text()[-1000:]}")
+
     def kill(self) -> None:
         """End it as a power cut would."""
         self.popen.kill()

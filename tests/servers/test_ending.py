@@ -75,7 +75,13 @@ async def stream(_):
     return Response(stream=chunks(), content_type="text/plain")
 
 
-app = HttpApp(pb.App(tasks), [("GET", "/stream", stream)])
+async def turns(request):
+    for _ in range(int(request.parameters["count"])):
+        await asyncio.sleep(0)
+    return Response(b"done", content_type="text/plain")
+
+
+app = HttpApp(pb.App(tasks), [("GET", "/stream", stream), ("GET", "/turns/{count}", turns)])
 """
 
 
@@ -210,6 +216,23 @@ async def test_a_request_whose_client_has_left_is_given_up(served):
         assert answer.json()["value"] == "a"
     process.send_signal(signal.SIGTERM)
     assert process.wait(HANGS_S) == 0
+    assert process.stderr.read() == ""
+
+
+async def test_clients_that_give_up_a_server_that_stood_still_leave_no_noise(served):
+    """Clients that have left while a server was suspended cause no log output when it goes on."""
+    process, url, _ = served
+    opened = [await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2])) for _ in range(100)]
+    process.send_signal(signal.SIGSTOP)
+    for number, (_, writer) in enumerate(opened):
+        writer.write(f"GET /turns/{number % 10} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        writer.close()
+    await asyncio.gather(*(writer.wait_closed() for _, writer in opened))
+    process.send_signal(signal.SIGCONT)
+    async with httpx.AsyncClient(base_url=url, timeout=HANGS_S) as client:
+        assert (await client.post("/v1/serve/quick", json={"key": "a"})).status_code == 200
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(process.wait, HANGS_S) == 0
     assert process.stderr.read() == ""
 
 

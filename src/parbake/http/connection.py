@@ -261,7 +261,8 @@ async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: 
             cycle.transport.abort()
             raise
     if cycle.disconnected or cycle.response_started or cycle.transport.is_closing():
-        return True  # the client does not read it, or it would become a part of another answer
+        cycle.disconnected = True  # nobody reads it, or it would be a part of another answer; uvicorn must not log that
+        return True
     if b"\r\nconnection: close\r\n" in head:
         cycle.keep_alive = False
         ends = b"\r\n"
