@@ -20,7 +20,6 @@ from retail_assistant.shop.voices import is_named
 
 AT_ONCE = 2
 """Passphrases that are hashed at the same time: each takes 50 ms of a core and 16 MB."""
-
 MOST_WAITING = 20
 """Sign-ins that wait for their turn, two seconds' worth."""
 
@@ -101,7 +100,8 @@ class SignInRoutes:
         A key's holder gets a session with which that shopper's browser or program may go on. A shopper gets none: a
         session must not prolong itself.
         """
-        shopper = self._identity.shopper(request, identifier(body.shopper, "shopper"))
+        named = self._identity.shopper(request, identifier(body.shopper, "shopper"))
+        shopper = self._identity.acting(request, named)
         ack = await self._app.touch(_arrival(shopper))
         may_go_on = self._identity.acts(request) and self._identity.by != "header"
         session = self._identity.session(shopper) if may_go_on else None
