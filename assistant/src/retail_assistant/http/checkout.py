@@ -49,7 +49,9 @@ class CheckoutRoutes:
         def write(conn: Conn) -> int:
             return orders.check_out(conn, user, total_cents=body.total_cents, now=now)
 
-        position = await commit(self._connections, request, write, now=now, shopper=user)
+        position = await commit(
+            self._connections, request, write, now=now, shopper=self._identity.sender(request, user)
+        )
         if position is None:
             raise AssertionError("a checkout has an outbox row")
         return await acknowledged(self._app, position, CheckedOut, 201, number=orders.number_at(position))

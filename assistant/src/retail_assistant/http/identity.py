@@ -78,6 +78,10 @@ class Identity:
             self.limits.act(request.client, shopper if is_named(shopper) else "")
         return shopper
 
+    def sender(self, request: HttpRequest, shopper: str) -> str:
+        """Whose a request is: the shopper's own, or empty for the holder of a key that acts for many."""
+        return "" if self.acts(request) else shopper
+
     def acts(self, request: HttpRequest) -> bool:
         """Whether the request has a key that may act for any shopper: the operators', or the shop's backend's."""
         sent = _bearer(request).encode()

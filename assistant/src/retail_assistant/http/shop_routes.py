@@ -250,7 +250,8 @@ class ShopperRoutes:
     async def put_cart(self, request: HttpRequest, *, body: CartBody) -> JsonResponse[Written]:
         """Replace a shopper's cart: live, so it raises no tag."""
         user, now = self._identity.acting(request, self._identity.shopper(request)), self._file.now()
-        return await self._file.write(request, lambda c: records.set_cart(c, user, body.lines, now=now), shopper=user)
+        sender = self._identity.sender(request, user)
+        return await self._file.write(request, lambda c: records.set_cart(c, user, body.lines, now=now), shopper=sender)
 
     async def purchase(self, request: HttpRequest, *, body: ActionBody) -> JsonResponse[Written]:
         """Buy one copy at what the shopper pays now, the best running promotion taken off."""
@@ -263,7 +264,10 @@ class ShopperRoutes:
         """Record that a shopper looked at a product's page; raises no tag."""
         shopper, now = self._acting(request, body.shopper), self._file.now()
         return await self._file.write(
-            request, lambda c: records.add_view(c, shopper=shopper, asin=body.asin, now=now), 201, shopper
+            request,
+            lambda c: records.add_view(c, shopper=shopper, asin=body.asin, now=now),
+            201,
+            self._identity.sender(request, shopper),
         )
 
     async def review(self, request: HttpRequest, *, body: ReviewBody) -> JsonResponse[Written]:
@@ -281,7 +285,7 @@ class ShopperRoutes:
                 is_own=not self._identity.acts(request),
             )
 
-        return await self._file.write(request, put, 201, shopper)
+        return await self._file.write(request, put, 201, self._identity.sender(request, shopper))
 
     def _acting(self, request: HttpRequest, named: str) -> str:
         return self._identity.acting(request, self._identity.shopper(request, named))
