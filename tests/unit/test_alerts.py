@@ -13,6 +13,7 @@ import parbake as pb
 from parbake.adapters._alert_queue import AlertQueue
 from parbake.adapters.log import LogSink
 from parbake.adapters.webhook import WebhookSink
+from parbake.lanes.worker.notifier import Notifier
 from parbake.ports.alerts import Alert
 from parbake.values.backoff import Backoff
 
@@ -138,6 +139,42 @@ def test_what_nobody_takes_for_a_day_is_given_up(tmp_path, monkeypatch):
     assert not queue.failed(kept[0])
     queue.delivered(kept[1])
     assert queue.pause_s() is None
+
+
+def test_the_end_of_a_trouble_is_not_told_before_its_beginning(tmp_path):
+    """An alert waits while an earlier one of the same trouble does; alerts of other troubles do not wait for it."""
+    queue = AlertQueue(tmp_path / "alerts.db")
+    begun, over, other = (
+        b'{"kind": "worker_silent", "dedupe_key": "worker"}',
+        b'{"kind": "worker_back", "dedupe_key": "worker"}',
+        b'{"kind": "stale", "dedupe_key": "another"}',
+    )
+    first = queue.add(begun)
+    assert first is not None
+    assert queue.add(over) is None
+    queue.failed(first)
+    assert queue.add(other).body == other
+    assert queue.claim() is None
+    queue.delivered(first)
+    assert queue.claim().body == over
+
+
+async def test_a_sink_that_hangs_does_not_stop_who_alerts():
+    """The next trouble is looked at while a sink hangs; its alerts are sent in their order, and none is left out."""
+    going, taken = asyncio.Event(), []
+
+    class Hanging:
+        async def send(self, alert):
+            await going.wait()
+            taken.append(alert.kind)
+
+    notifier = Notifier([Hanging()])
+    for kind in ("store_silent", "source_silent", "disk_full"):
+        await asyncio.wait_for(notifier.send(Alert(kind, "", "support", "", 1.0)), HANGS_S)
+    assert taken == []
+    going.set()
+    await notifier.close()
+    assert taken == ["store_silent", "source_silent", "disk_full"]
 
 
 async def empty(path):

@@ -20,6 +20,20 @@ MOST = 10_000
 BACKOFF = Backoff(1.0, 300.0)
 CLAIMED_S = 20.0
 """Seconds for which a process that delivers an alert has it to itself."""
+_FIRST = """SELECT waiting.id FROM alerts AS waiting WHERE NOT EXISTS (
+    SELECT 1 FROM alerts AS earlier WHERE earlier.at < waiting.at
+    AND nullif(json_extract(CAST(earlier.body AS TEXT), '$.dedupe_key'), '')
+        = json_extract(CAST(waiting.body AS TEXT), '$.dedupe_key')
+)"""
+"""Alerts of one trouble are delivered in their order, so that its end is not told before its beginning."""
+_CLAIM = (
+    "UPDATE alerts SET next_at = ?, tries = tries + 1 WHERE id = ("  # noqa: S608  # the parts are this file's own
+    + _FIRST
+    + " AND waiting.next_at <= ? ORDER BY waiting.next_at LIMIT 1) RETURNING id, body, tries - 1"
+)
+_NEXT = "SELECT min(next_at) FROM alerts WHERE id IN (" + _FIRST + ")"  # noqa: S608  # as above
+_INDEX = """CREATE INDEX IF NOT EXISTS alerts_of_a_trouble
+ON alerts (nullif(json_extract(CAST(body AS TEXT), '$.dedupe_key'), ''), at)"""
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS alerts"
     " (id TEXT PRIMARY KEY, body BLOB NOT NULL, at REAL NOT NULL, tries INTEGER NOT NULL, next_at REAL NOT NULL)"
@@ -55,23 +69,28 @@ class AlertQueue(forks.Forkable):
         """Replace the lock, which a thread may hold that does not exist here."""
         self._using = threading.Lock()
 
-    def add(self, body: bytes) -> Waiting:
-        """Store an alert durably and claim it for a first attempt; if there are too many, the oldest are dropped."""
+    def add(self, body: bytes) -> Waiting | None:
+        """Store an alert durably and claim it for a first attempt; if there are too many, the oldest are dropped.
+
+        Returns the alert; ``None`` if an earlier one of the same trouble waits, so that this one has to wait, too.
+        """
         now, alert = time.time(), Waiting(uuid.uuid4().hex, body, 0)
         with self._opened() as connection:
             connection.execute("INSERT INTO alerts VALUES (?, ?, ?, 1, ?)", (alert.id, body, now, now + CLAIMED_S))
+            is_first = connection.execute(_FIRST + " AND waiting.id = ?", (alert.id,)).fetchone() is not None
+            if not is_first:
+                connection.execute("UPDATE alerts SET next_at = ?, tries = 0 WHERE id = ?", (now, alert.id))
             connection.execute(
                 "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts ORDER BY at DESC LIMIT -1 OFFSET ?)", (MOST,)
             )
-        return alert
+        return alert if is_first else None
 
     def claim(self) -> Waiting | None:
         """Claim the next alert to deliver; ``None`` if there is none now."""
         now = time.time()
         with self._opened() as connection:
             row = connection.execute(
-                "UPDATE alerts SET next_at = ?, tries = tries + 1 WHERE id ="
-                " (SELECT id FROM alerts WHERE next_at <= ? ORDER BY next_at LIMIT 1) RETURNING id, body, tries - 1",
+                _CLAIM,
                 (now + CLAIMED_S, now),
             ).fetchone()
         return None if row is None else Waiting(*row)
@@ -94,7 +113,7 @@ class AlertQueue(forks.Forkable):
         if not self._path.exists():
             return None
         with self._opened() as connection:
-            (next_at,) = connection.execute("SELECT min(next_at) FROM alerts").fetchone()
+            (next_at,) = connection.execute(_NEXT).fetchone()
         return None if next_at is None else max(0.0, next_at - time.time())
 
     @contextlib.contextmanager
@@ -102,4 +121,5 @@ class AlertQueue(forks.Forkable):
         """One transaction."""
         with self._using, contextlib.closing(sqlite3.connect(self._path, timeout=5)) as connection, connection:
             connection.execute(_TABLE)
+            connection.execute(_INDEX)
             yield connection

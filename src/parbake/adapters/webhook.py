@@ -79,9 +79,13 @@ class WebhookSink(AlertSink, forks.Forkable):
             await asyncio.to_thread(self._post, body)
             return
         queue = self._queue
-        await asyncio.to_thread(lambda: self._deliver(queue, queue.add(body)))
+        await asyncio.to_thread(self._add, queue, body)
         self._start()
         self._added.set()
+
+    def _add(self, queue: AlertQueue, body: bytes) -> None:
+        if (alert := queue.add(body)) is not None:
+            self._deliver(queue, alert)
 
     def _start(self) -> None:
         """Start one thread that delivers the waiting alerts, including those of processes that have ended."""

@@ -273,8 +273,9 @@ class Engine:
         self.readiness = Readiness(self.warmup, conditions, self.health, lacking=self.on.lacking)
 
     async def close(self) -> None:
-        """End running computations, then close the plugins, the last one first, the sources and the store."""
+        """End running computations, send the last alerts, then close the plugins, the sources and the store."""
         await self.resolver.demand.close()
+        await self.notifier.close()
         await asyncio.to_thread(close_all, self.on)
         for source in self.binder.heard:
             await asyncio.to_thread(source.close)

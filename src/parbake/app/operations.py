@@ -66,6 +66,9 @@ class Operations:
         engine = self._opening.opened()
         chain = engine.batch.chain(engine.tasks[task.name])
         built_with = [bound.ref for bound in chain[1:]]
+        await (
+            engine.recovery.note_withdrawn()
+        )  # a journal that cannot be written refuses the rollback before it is made
         generation = await engine.store.rollback(task.ref, self._opening.settings.clock.now(), built_with)
         await engine.recovery.note_withdrawn()
         return generation

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 
 import msgspec
@@ -11,6 +13,8 @@ from parbake.ports.alerts import KINDS, Alert, AlertSink
 
 _REPEATED_S = 900.0
 """Seconds after which the same alert is sent again. Each process remembers its own, because a store may be lost."""
+_WAIT_S, _CLOSE_S = 0.1, 10.0
+"""Seconds that a sender waits for sinks, and that a process that ends does."""
 _log = logging.getLogger("parbake.alerts")
 
 
@@ -21,19 +25,38 @@ class Notifier:
         """Send to ``sinks``, one after the other."""
         self._sinks = tuple(sinks)
         self._sent: dict[str, tuple[str, float]] = {}
+        self._outgoing: deque[Alert] = deque()
+        self._sending: asyncio.Task[None] | None = None
 
     async def send(self, alert: Alert) -> None:
-        """Send an alert to all sinks, unless this process has just sent the same; never raises an error of a sink."""
+        """Send an alert to all sinks, unless this process has just sent the same; never raises an error of a sink.
+
+        Alerts are sent one after the other. A sink that hangs is waited for only for a moment: who sends alerts has to
+        look at the next trouble.
+        """
         alert = alert if alert.dedupe_key else msgspec.structs.replace(alert, dedupe_key=_key(alert))
         kind, at = self._sent.get(alert.dedupe_key, ("", 0.0))
         if kind == alert.kind and abs(alert.at - at) < _REPEATED_S:
             return
         self._sent[alert.dedupe_key] = alert.kind, alert.at
-        for sink in self._sinks:
-            try:
-                await sink.send(alert)
-            except Exception:  # noqa: BLE001 - whatever a sink raises, the others must get the alert
-                _log.exception("alert sink %s failed", type(sink).__name__)
+        self._outgoing.append(alert)
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send_all())
+        await asyncio.wait({self._sending}, timeout=_WAIT_S)
+
+    async def close(self) -> None:
+        """Wait until the alerts that are on their way were sent, or long enough."""
+        if self._sending is not None and not self._sending.done():
+            await asyncio.wait({self._sending}, timeout=_CLOSE_S)
+
+    async def _send_all(self) -> None:
+        while self._outgoing:
+            alert = self._outgoing.popleft()
+            for sink in self._sinks:
+                try:
+                    await sink.send(alert)
+                except Exception:  # noqa: BLE001 - whatever a sink raises, the others must get the alert
+                    _log.exception("alert sink %s failed", type(sink).__name__)
 
     def over(self, kind: str, task: str, owner: str) -> None:
         """Forget a trouble that has ended without an alert, so that the next one of its kind is sent.
