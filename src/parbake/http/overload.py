@@ -37,7 +37,7 @@ _OVERLOADED, _RELIEVED, _WEIGHT = 0.95, 0.7, 0.1
 _TARGET_S = 0.012
 """The delay of the event loop, in seconds, above which fewer requests are handled together."""
 _TICK_S = 0.01
-FIRST_LIMIT, _LEAST, _MOST = 256.0, 1.0, 4096.0
+FIRST_LIMIT, _LEAST, _MOST = 32.0, 1.0, 4096.0
 _SLOWLY = 0.1
 """By how much the limit grows in a tick at most while the server is overloaded."""
 _RETRY_S = ("1", "2", "3")
@@ -194,12 +194,13 @@ class Intake:
         self._delay_s = max(0.0, now - (self._next_tick or now))
         self._next_tick = None
         if not self._is_overloaded:  # many requests may only wait for a model or a database, and keep the loop idle
-            self._limit = max(self._limit, FIRST_LIMIT)
+            self._limit = max(FIRST_LIMIT, self._limit if 2 * self._running > self._limit else 0.9 * self._limit)
         elif self._delay_s > _TARGET_S:
             self._limit = max(_LEAST, self._limit * max(0.5, _TARGET_S / self._delay_s))
         self._limit_at_tick = self._limit
         is_busy = self._was_late or bool(self._waiting) or self._delay_s > _IDLE_S
-        self._busy += _WEIGHT * (is_busy - self._busy)
+        turns = 1 + self._delay_s / _TICK_S  # a late tick stands for those that it kept from coming
+        self._busy += (1 - (1 - _WEIGHT) ** turns) * (is_busy - self._busy)
         self._is_overloaded = self._busy > (_RELIEVED if self._is_overloaded else _OVERLOADED)
         self._was_late, patience_s = False, self._patience_s if self._is_crowded else math.inf
         self._came = 0
