@@ -245,8 +245,8 @@ receiver merge alerts with equal `dedupe_key`.
 
 The alerts of one trouble arrive in their order, also after the webhook was away. A process sends the end of what it has
 reported itself. One that is restarted during a trouble does not: look at `/readyz?verbose`, which names what lasts,
-before you leave an incident open. `store_damaged` and `store_outdated` have no kind that ends them; `store_lost` says that a
-damaged store was replaced.
+before you leave an incident open. `store_damaged` and `store_outdated` have no kind that ends them; `store_lost` says
+that a damaged store was replaced.
 """
 ALERT_PAYLOAD = "A webhook gets one JSON object for each alert:\n"
 ALERT_FIELDS = {
