@@ -146,12 +146,11 @@ def put_account(settings: Settings, shopper: str) -> None:
 
 def _ways_in(settings: Settings, address: str, tests: Sequence[str]) -> list[str]:
     """How to sign in, and with which key to act for shoppers and change the shop."""
-    from retail_assistant.http.identity import Identity
-    from retail_assistant.http.limits import Limits
+    from retail_assistant.http.identity import Sessions
 
     vouching, said = settings.vouching.kept_in(settings.data), []
     if tests:
-        session = Identity(vouching, Limits(settings.rates)).session(TOURIST)
+        session = Sessions(vouching).of(TOURIST)
         said = [
             f"sign in as {TOURIST}: {address}/#/sign-in/{session}",
             f"or as {', '.join(tests)} with the passphrase {vouching.test_passphrase}",

@@ -66,9 +66,8 @@ class Operations:
         engine = self._opening.opened()
         chain = engine.batch.chain(engine.tasks[task.name])
         built_with = [bound.ref for bound in chain[1:]]
-        await (
-            engine.recovery.note_withdrawn()
-        )  # a journal that cannot be written refuses the rollback before it is made
+        # A journal that cannot be written must refuse the rollback before it is made.
+        await engine.recovery.note_withdrawn()
         generation = await engine.store.rollback(task.ref, self._opening.settings.clock.now(), built_with)
         await engine.recovery.note_withdrawn()
         return generation

@@ -120,8 +120,8 @@ class StorePlace:
     def set_aside(self) -> Path | None:
         """Rename the folder if its data file is damaged; returns its new path, or ``None`` if there is nothing to do.
 
-        From before the renaming until the new store is noted, a number is noted that is no store's. So no process reads
-        the damaged store once the new one can acknowledge anything. Raises ``OSError`` if it cannot be renamed.
+        From before the renaming until the new store is noted, the note holds a number that no store has. So no process
+        reads the damaged store once the new one can acknowledge anything. Raises ``OSError`` if it cannot be renamed.
         """
         damaged, aside = self.note[1], self.folder.with_name(f"{self.folder.name}.damaged-{time.time_ns()}")
         try:

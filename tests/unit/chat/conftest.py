@@ -14,6 +14,7 @@ from retail_assistant.live import LiveShop
 from retail_assistant.settings import Settings
 from retail_assistant.shop import schema
 from retail_assistant.understand.names.vocabulary import Vocabulary
+from retail_assistant.vouching import OF_SERVER
 from retail_assistant.world import generate
 
 NOW = 1_790_000_000.0
@@ -105,6 +106,8 @@ async def opened(prepared, tmp_path, embedder, vocabularies, monkeypatch):
 
     A ``generator`` words its policies, or with the ``llm`` of a model that calls tools looks things up itself.
     """
+    for name in OF_SERVER:  # the desk makes its keys itself
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("retail_assistant.settings.MiniLm", lambda **_: embedder)
     monkeypatch.setattr("retail_assistant.chat.understanding.Vocabulary", vocabularies)
     desks = []

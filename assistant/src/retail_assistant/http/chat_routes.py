@@ -155,7 +155,7 @@ class ChatRoutes:
         user = ANONYMOUS if body.user is None else body.user
         if not user or len(user) > 200 or has_control_characters(user):  # noqa: PLR2004  # in the message
             raise pb.BadInput("user must have 1 to 200 printable characters", field="user")
-        user = self._identity.acting(request, self._identity.asking(request, user))
+        user = self._identity.counted(request, self._identity.asking(request, user))
         page = body.metadata.page if body.metadata else None
         if page and self._shop.product(page) is None:
             raise pb.errors.UnknownResource(f"no product has the asin {page[:40]!r}", field="metadata.page")

@@ -44,7 +44,7 @@ class CheckoutRoutes:
         Nothing is paid here. A cart that is empty (409), that holds something sold out (409) or not sold any more
         (404), or whose total is not ``total_cents`` (409, with both totals) is refused, and nothing is written.
         """
-        user, now = self._identity.acting(request, self._identity.shopper(request)), self._app.settings.clock.now()
+        user, now = self._identity.acting(request), self._app.settings.clock.now()
 
         def write(conn: Conn) -> int:
             return orders.check_out(conn, user, total_cents=body.total_cents, now=now)

@@ -61,7 +61,7 @@ class ComplaintRoutes:
 
         A shopper has to be signed in, so that nobody complains under several invented names.
         """
-        shopper = self._identity.acting(request, self._identity.shopper(request, body.shopper))
+        shopper = self._identity.acting(request, body.shopper)
         now = self._app.settings.clock.now()
         if not self._identity.acts(request):
             await self._check_given(body)

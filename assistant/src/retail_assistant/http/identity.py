@@ -21,8 +21,27 @@ COOKIE = "shopper"
 LASTS_S = 12 * 3600
 
 
+class Sessions:
+    """Makes and reads sessions."""
+
+    def __init__(self, vouching: Vouching) -> None:
+        """``vouching`` has the secrets."""
+        self._signer = URLSafeTimedSerializer(list(vouching.secrets), salt="session")
+
+    def of(self, shopper: str) -> str:
+        """A session of a shopper, for 12 hours."""
+        return self._signer.dumps(shopper)
+
+    def shopper_of(self, session: str) -> str | None:
+        """The shopper whose session it is; ``None`` if it was not signed here, or too long ago."""
+        try:
+            return str(self._signer.loads(session, max_age=LASTS_S))
+        except BadSignature:
+            return None
+
+
 class Identity:
-    """Tells who asks, and makes sessions."""
+    """Tells who asks."""
 
     def __init__(self, vouching: Vouching, limits: Limits) -> None:
         """``vouching`` says who vouches for shoppers, ``limits`` how often they may act."""
@@ -30,7 +49,7 @@ class Identity:
         self.limits = limits
         self._header, self._proxies = vouching.header, vouching.proxies
         self._key = vouching.key.encode()
-        self._sessions = URLSafeTimedSerializer(list(vouching.secrets), salt="session")
+        self.sessions = Sessions(vouching)
 
     def asking(self, request: HttpRequest, named: str = ANONYMOUS) -> str:
         """Return the shopper who asks, ``anonymous`` if nobody is named or signed in.
@@ -68,8 +87,12 @@ class Identity:
             raise NotSignedIn("a cart and orders belong to a shopper: sign in first", field="user")
         return found
 
-    def acting(self, request: HttpRequest, shopper: str) -> str:
-        """Count what a shopper does, and return the shopper; a key that acts for many is not counted.
+    def acting(self, request: HttpRequest, named: str | None = None) -> str:
+        """Return the shopper who asks like :meth:`shopper`, and count what the shopper does."""
+        return self.counted(request, self.shopper(request, named))
+
+    def counted(self, request: HttpRequest, shopper: str) -> str:
+        """Count what a shopper or nobody does, and return the shopper; a key that acts for many is not counted.
 
         Raises:
             TooOften: The client or the shopper has done too much lately.
@@ -87,31 +110,13 @@ class Identity:
         sent = _bearer(request).encode()
         return request.is_operator or (bool(self._key) and hmac.compare_digest(sent, self._key))
 
-    def session(self, shopper: str) -> str:
-        """A session of a shopper, for 12 hours."""
-        return self._sessions.dumps(shopper)
-
-    def of_session(self, session: str) -> str:
-        """The shopper of a session; raises :class:`NotSignedIn` if it is not one, or too old."""
-        found = self._read(session)
-        if found is None:
-            raise NotSignedIn("this session is not valid any more: sign in with a passphrase", field="session")
-        return found
-
     def _own(self, request: HttpRequest) -> str | None:
         """The shopper for whom the proxy or a session vouches."""
         if self.by == "header":
             found = request.headers.get(self._header, "").strip()
             return found or None if request.client in self._proxies else None
         sent = _bearer(request) or _cookie(request)
-        return self._read(sent) if sent else None
-
-    def _read(self, session: str) -> str | None:
-        """The name that was signed; ``None`` if it was not signed here, or too long ago."""
-        try:
-            return str(self._sessions.loads(session, max_age=LASTS_S))
-        except BadSignature:
-            return None
+        return self.sessions.shopper_of(sent) if sent else None
 
 
 def cookie(request: HttpRequest, session: str) -> tuple[str, str]:

@@ -249,7 +249,7 @@ class ShopperRoutes:
 
     async def put_cart(self, request: HttpRequest, *, body: CartBody) -> JsonResponse[Written]:
         """Replace a shopper's cart: live, so it raises no tag."""
-        user, now = self._identity.acting(request, self._identity.shopper(request)), self._file.now()
+        user, now = self._identity.acting(request), self._file.now()
         sender = self._identity.sender(request, user)
         return await self._file.write(request, lambda c: records.set_cart(c, user, body.lines, now=now), shopper=sender)
 
@@ -262,7 +262,7 @@ class ShopperRoutes:
 
     async def view(self, request: HttpRequest, *, body: ActionBody) -> JsonResponse[Written]:
         """Record that a shopper looked at a product's page; raises no tag."""
-        shopper, now = self._acting(request, body.shopper), self._file.now()
+        shopper, now = self._identity.acting(request, body.shopper), self._file.now()
         return await self._file.write(
             request,
             lambda c: records.add_view(c, shopper=shopper, asin=body.asin, now=now),
@@ -272,7 +272,7 @@ class ShopperRoutes:
 
     async def review(self, request: HttpRequest, *, body: ReviewBody) -> JsonResponse[Written]:
         """Add a review; a shopper who has no key reviews what was bought, once."""
-        shopper, now = self._acting(request, body.shopper), self._file.now()
+        shopper, now = self._identity.acting(request, body.shopper), self._file.now()
 
         def put(conn: Conn) -> int:
             return records.add_review(
@@ -286,9 +286,6 @@ class ShopperRoutes:
             )
 
         return await self._file.write(request, put, 201, self._identity.sender(request, shopper))
-
-    def _acting(self, request: HttpRequest, named: str) -> str:
-        return self._identity.acting(request, self._identity.shopper(request, named))
 
 
 class ChangeRoutes:

@@ -65,13 +65,16 @@ class SignInRoutes:
         """Start a session, or go on with one; it comes as a cookie and as the member ``session`` for programs."""
         if body.session:  # nobody can try these out: they are signed
             self._identity.limits.act(request.client, "")
-            shopper = self._identity.of_session(body.session)
+            found = self._identity.sessions.shopper_of(body.session)
+            if found is None:
+                raise NotSignedIn("this session is not valid any more: sign in with a passphrase", field="session")
+            shopper = found
         elif self._identity.by != "accounts":
             raise NotSignedIn("shoppers do not sign in here; the shop itself vouches for them", field="shopper")
         else:
             shopper = await self._checked(request, identifier(body.shopper.strip(), "shopper"), body.passphrase)
         await self._app.touch(_arrival(shopper))
-        session = body.session or self._identity.session(shopper)
+        session = body.session or self._identity.sessions.of(shopper)
         response = json_response(SignedIn(shopper=shopper, by=self._identity.by, session=session))
         response.headers = (cookie(request, session), ("cache-control", "no-store"))
         return response
@@ -100,11 +103,10 @@ class SignInRoutes:
         A key's holder gets a session with which that shopper's browser or program may go on. A shopper gets none: a
         session must not prolong itself.
         """
-        named = self._identity.shopper(request, identifier(body.shopper, "shopper"))
-        shopper = self._identity.acting(request, named)
+        shopper = self._identity.acting(request, identifier(body.shopper, "shopper"))
         ack = await self._app.touch(_arrival(shopper))
         may_go_on = self._identity.acts(request) and self._identity.by != "header"
-        session = self._identity.session(shopper) if may_go_on else None
+        session = self._identity.sessions.of(shopper) if may_go_on else None
         return json_response(SessionStarted(ack.stamp.sequence, session), 202)
 
 

@@ -180,7 +180,7 @@ class StorefrontRoutes:
 
         It keeps the chat's rules: at most 99 copies at a time, and nothing that is out of stock.
         """
-        user, now = self._identity.acting(request, self._identity.shopper(request)), self._app.settings.clock.now()
+        user, now = self._identity.acting(request), self._app.settings.clock.now()
 
         def write(conn: Conn) -> None:
             if queries.get_product(conn, body.asin).listed and not queries.get_stock(conn, body.asin).quantity:
@@ -192,7 +192,7 @@ class StorefrontRoutes:
 
     async def set_line(self, request: HttpRequest, *, body: QuantityBody) -> JsonResponse[CartSummary]:
         """Set how many copies of a product the shopper's own cart holds, and return the cart."""
-        user = self._identity.acting(request, self._identity.shopper(request))
+        user = self._identity.acting(request)
         asin, now = request.parameters["asin"], self._app.settings.clock.now()
         await self._connections.write(lambda conn: records.change_cart(conn, user, asin, to=body.quantity, now=now))
         return json_response(await self._summary(user))
