@@ -78,7 +78,7 @@ class CacheClients:
 
         read = self._oracle.begin(process, task, key)
         try:
-            async with scope.request(DEADLINE_S, acks):
+            async with scope.Scope(DEADLINE_S, acks):
                 reply = await ask(cache, app, question, answer)
         except ParbakeError as error:
             self._world.say(f"{process.name} {question} failed: {error}")

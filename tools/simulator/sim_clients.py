@@ -109,7 +109,7 @@ class Clients:
         stored = process.program[task]
         assert isinstance(stored, Artifact)
         try:
-            async with scope.request(DEADLINE_S, acks):
+            async with scope.Scope(DEADLINE_S, acks):
                 served = await process.app.serve(stored, key)
         except DeadlineExceeded:
             self.oracle.failed(read)

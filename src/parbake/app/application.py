@@ -209,7 +209,7 @@ class App:
         anything else; entering the scope raises it for a ticket that this store has not signed.
         """
         timeout_s, acks, texts = scope_of(timeout, after)
-        opened = scope.request(timeout_s, acks)
+        opened = scope.Scope(timeout_s, acks)
         return self.engine.tickets.carried_in(opened, texts) if texts else opened
 
     async def publish(self, *events: CloudEvent) -> Ack:

@@ -85,7 +85,7 @@ class SyncApp:
     def request(self, timeout: Duration | None = None, *, after: After = ()) -> Iterator[scope.Request]:
         """Open a request scope that this thread's calls inside share; see :meth:`parbake.App.request`."""
         timeout_s, acks, texts = scope_of(timeout, after)
-        with scope.opened(timeout_s, acks) as request:
+        with scope.Scope(timeout_s, acks) as request:
             if texts:
                 self._portal.call(self._carry(request, texts))
             yield request

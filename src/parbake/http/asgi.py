@@ -15,7 +15,7 @@ from parbake.app.plugin import Plugin
 from parbake.errors import DeclarationError, ParbakeError
 from parbake.http import routes
 from parbake.http.admission import Admission
-from parbake.http.leaving import Leaving
+from parbake.http.leaving import Leaving, Rounds
 from parbake.http.openapi import document
 from parbake.http.operators import NEW_TAGS, Operators, TagQuota, token_of_environment
 from parbake.http.overload import Intake, Overloaded
@@ -108,7 +108,7 @@ class HttpApp:
         self._error_members = error_members
         self._beside = tuple(beside)
         self.warm = tuple(warm)
-        self._intake = Intake(app.counters)
+        self._intake, self._rounds = Intake(app.counters), Rounds()
         self._has_lifespan = False
         self.on_started: Callable[[], None] | None = None
         self.startup_failure: ParbakeError | None = None
@@ -220,7 +220,7 @@ class HttpApp:
         except ParbakeError as error:
             await send_response(self._problem(request, error), scope, send)
             return
-        leaving = Leaving(receive)
+        leaving = Leaving(receive, self._rounds)
         try:
             with carried(acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it is sent
                 await send_response(await self._answer(request, receive, leaving), scope, send)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from weakref import WeakKeyDictionary
+from time import monotonic
 
 from parbake.http.reading import Receive
 
@@ -18,11 +18,11 @@ class Leaving:
     A stored task's computation continues: its result is stored for later requests.
     """
 
-    __slots__ = ("_answering", "_is_over", "_looking", "_receive", "has_left")
+    __slots__ = ("_answering", "_is_over", "_looking", "_receive", "_rounds", "has_left")
 
-    def __init__(self, receive: Receive) -> None:
-        """Create the watcher. It starts with :meth:`look`, after the body has been read."""
-        self._receive = receive
+    def __init__(self, receive: Receive, rounds: Rounds) -> None:
+        """Create the watcher. ``rounds`` start it after :meth:`look`, which is called once the body has been read."""
+        self._receive, self._rounds = receive, rounds
         self._answering: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._is_over = False
@@ -31,11 +31,7 @@ class Leaving:
     def look(self) -> None:
         """Start watching, for the calling task, unless the request is done within a moment."""
         self._answering = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        rounds = _rounds.get(loop)
-        if rounds is None:
-            rounds = _rounds[loop] = _Rounds()
-        rounds.add(self, loop)
+        self._rounds.add(self)
 
     def end(self) -> None:
         """Stop watching: the request is answered or abandoned."""
@@ -56,27 +52,25 @@ class Leaving:
             self._answering.cancel()
 
 
-class _Rounds:
-    """Starts the watchers of slow requests with one timer per loop, because one timer per request would cost more."""
+class Rounds:
+    """Starts the watchers of slow requests, one event loop's, with one timer, because a timer for each costs more."""
 
     def __init__(self) -> None:
+        """Watch nothing yet."""
         self._waiting: deque[tuple[float, Leaving]] = deque()
         self._is_set = False
 
-    def add(self, leaving: Leaving, loop: asyncio.AbstractEventLoop) -> None:
-        self._waiting.append((loop.time() + _LOOK_AFTER_S, leaving))
+    def add(self, leaving: Leaving) -> None:
+        """Start a watcher in a moment."""
+        self._waiting.append((monotonic() + _LOOK_AFTER_S, leaving))
         if not self._is_set:
             self._is_set = True
-            loop.call_later(_LOOK_AFTER_S, self._go)
+            asyncio.get_running_loop().call_later(_LOOK_AFTER_S, self._go)
 
     def _go(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = monotonic()
         while self._waiting and self._waiting[0][0] <= now:
             self._waiting.popleft()[1].begin()
         self._is_set = bool(self._waiting)
-        if self._is_set:
-            loop.call_later(max(0.0, self._waiting[0][0] - now), self._go)
-
-
-_rounds: WeakKeyDictionary[asyncio.AbstractEventLoop, _Rounds] = WeakKeyDictionary()
+        if self._is_set:  # not at the very moment at which the next one is due: that would be a timer for each again
+            asyncio.get_running_loop().call_later(_LOOK_AFTER_S, self._go)
