@@ -7,8 +7,7 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.http import HttpApp, Route, json_response
-from parbake.http.operators import token_of_environment
+from parbake.http import HttpApp, Route, json_response, secret_of
 from parbake.http.server import run
 
 TOKEN = "correct-horse-battery"
@@ -120,13 +119,13 @@ def test_the_token_comes_from_the_environment_or_a_file(tmp_path):
     """The token is read from a variable or a file; both, or a missing file, are refused."""
     kept = tmp_path / "token"
     kept.write_text(f"{TOKEN}\n")
-    assert token_of_environment({}) is None
-    assert token_of_environment({"PARBAKE_TOKEN": ""}) == "", "which is then refused: somebody meant a token"
-    assert token_of_environment({"PARBAKE_TOKEN_FILE": str(kept)}) == TOKEN
+    assert secret_of({}, "PARBAKE_TOKEN") is None
+    assert secret_of({"PARBAKE_TOKEN": ""}, "PARBAKE_TOKEN") == "", "which is then refused: somebody meant a token"
+    assert secret_of({"PARBAKE_TOKEN_FILE": str(kept)}, "PARBAKE_TOKEN") == TOKEN
     with pytest.raises(pb.BadInput, match="both set; remove one"):
-        token_of_environment({"PARBAKE_TOKEN": "another", "PARBAKE_TOKEN_FILE": str(kept)})
+        secret_of({"PARBAKE_TOKEN": "another", "PARBAKE_TOKEN_FILE": str(kept)}, "PARBAKE_TOKEN")
     with pytest.raises(pb.BadInput, match="missing") as caught:
-        token_of_environment({"PARBAKE_TOKEN_FILE": str(tmp_path / "missing")})
+        secret_of({"PARBAKE_TOKEN_FILE": str(tmp_path / "missing")}, "PARBAKE_TOKEN")
     assert caught.value.field == "PARBAKE_TOKEN_FILE"
 
 

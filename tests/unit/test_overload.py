@@ -94,6 +94,27 @@ async def test_requests_beyond_the_limit_wait_for_their_turn(intake):
     await waiting[1]
 
 
+async def test_the_newest_of_a_crowd_is_next_in_an_overload(intake):
+    """What has waited longest would be late anyway: a server that is overloaded answers what has just come."""
+    intake._delay_s = 1.0
+    for _ in range(int(FIRST_LIMIT)):
+        await intake.enter(perf_counter(), stays)
+    intake._is_overloaded = True
+    order = []
+
+    async def one(number):
+        await intake.enter(perf_counter(), stays)
+        order.append(number)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(one(number))
+        await as_far_as_it_gets()
+        for _ in range(3):
+            intake.leave(0.01)
+    assert order == [2, 1, 0]
+
+
 async def test_a_waiting_request_whose_client_leaves_takes_no_turn(intake):
     """A cancelled request gives its place to the next one."""
     intake._delay_s = 1.0

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 import parbake as pb
+from parbake.http import secret_of
 
 SESSION_SECRET, BACKEND_KEY = "RETAIL_SESSION_SECRET", "RETAIL_BACKEND_KEY"
 _OF_OPERATORS = ("PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE")
@@ -76,27 +77,16 @@ def vouching(env: Mapping[str, str]) -> Vouching:
     by, _, header = (env.get("RETAIL_VOUCHES") or "accounts").partition(":")
     if by not in ("accounts", "key", "header") or (by == "header") != bool(header):
         raise pb.BadInput(f"RETAIL_VOUCHES={env['RETAIL_VOUCHES']!r}: choose {WORDS}", field="RETAIL_VOUCHES")
-    key = secret_of(env, BACKEND_KEY)
+    key = secret_of(env, BACKEND_KEY) or ""
     if (by == "key") != bool(key):
         need = "is needed with RETAIL_VOUCHES=key" if by == "key" else "is used only with RETAIL_VOUCHES=key"
         raise pb.BadInput(f"{BACKEND_KEY}, or the file that {BACKEND_KEY}_FILE names, {need}", field=BACKEND_KEY)
-    signing = tuple(secret_of(env, SESSION_SECRET).split())
+    signing = tuple((secret_of(env, SESSION_SECRET) or "").split())
     for name, words in ((BACKEND_KEY, [key] if key else []), (SESSION_SECRET, signing)):
         if any(len(word) < LEAST for word in words):
             raise pb.BadInput(f"{name}: a key needs at least {LEAST} characters", field=name)
     proxies = tuple((env.get("RETAIL_PROXIES") or "127.0.0.1 ::1").split())
     return Vouching(by, header.lower(), proxies, key, signing)  # type: ignore[arg-type]  # checked above
-
-
-def secret_of(env: Mapping[str, str], name: str) -> str:
-    """A secret from a variable, or from the file that ``NAME_FILE`` names; empty if neither is set."""
-    place = env.get(f"{name}_FILE")
-    if not place:
-        return env.get(name, "")
-    try:
-        return Path(place).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise pb.BadInput(f"{name}_FILE={place}: cannot be read ({error})", field=f"{name}_FILE") from error
 
 
 def operators_key(folder: Path, env: Mapping[str, str] = os.environ) -> str | None:

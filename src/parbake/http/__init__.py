@@ -15,8 +15,11 @@ from parbake.ports.messages import (
     json_response,
     problem,
 )
+from parbake.process.buckets import Buckets
+from parbake.values.secret_settings import secret_of
 
 __all__ = [
+    "Buckets",
     "Handler",
     "HeaderField",
     "HttpApp",
@@ -31,4 +34,5 @@ __all__ = [
     "listen",
     "problem",
     "run_http",
+    "secret_of",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -17,7 +18,7 @@ from parbake.http import routes
 from parbake.http.admission import Admission
 from parbake.http.leaving import Leaving, Rounds
 from parbake.http.openapi import document
-from parbake.http.operators import NEW_TAGS, Operators, TagQuota, token_of_environment
+from parbake.http.operators import NEW_TAGS, TOKEN, Operators, TagQuota
 from parbake.http.overload import Intake, Overloaded
 from parbake.http.reading import Message, Receive, headers_of, read_body
 from parbake.http.refusals import ServerEnds, error_for_client
@@ -35,7 +36,8 @@ from parbake.ports.messages import (
     problem,
 )
 from parbake.protocol.acks import NO_ACKS
-from parbake.serving.request import carried
+from parbake.serving.request import Scope
+from parbake.values.secret_settings import secret_of
 
 if TYPE_CHECKING:
     from parbake.app.application import App
@@ -95,7 +97,7 @@ class HttpApp:
         """
         self.app = app
         self.admission = Admission(hosts)
-        self.operators = Operators(token_of_environment() if token is None else token)
+        self.operators = Operators(secret_of(os.environ, TOKEN) if token is None else token)
         added = [route for plugin in app.settings.plugins for route in _routes_of(plugin, app)]
         own = [
             *routes.for_app(app, TagQuota(new_tags, app.settings.clock)),
@@ -222,7 +224,7 @@ class HttpApp:
             return
         leaving = Leaving(receive, self._rounds)
         try:
-            with carried(acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it is sent
+            with Scope(acks=acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it is sent
                 await send_response(await self._answer(request, receive, leaving), scope, send)
         except asyncio.CancelledError:
             if leaving.has_left and not _is_cancelled_again():

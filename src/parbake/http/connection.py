@@ -230,8 +230,7 @@ class Connection(HttpToolsProtocol):
             return
         response = problem(error)
         head = [STATUS_LINE[response.status], b"content-type: ", response.content_type.encode(), b"\r\n", _PROTECTED]
-        length = str(len(response.body)).encode()
-        ends = [b"content-length: ", length, b"\r\nconnection: close\r\n\r\n", response.body]
+        ends = [b"content-length: %d\r\nconnection: close\r\n\r\n" % len(response.body), response.body]
         self.transport.write(b"".join([*head, *ends]))
         self._read_since = 0
         if self.transport.can_write_eof():
@@ -263,11 +262,9 @@ async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: 
     if cycle.disconnected or cycle.response_started or cycle.transport.is_closing():
         cycle.disconnected = True  # nobody reads it, or it would be a part of another answer; uvicorn must not log that
         return True
-    if b"\r\nconnection: close\r\n" in head:
-        cycle.keep_alive = False
-        ends = b"\r\n"
-    else:
-        ends = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+    says_close = b"\r\nconnection: close\r\n" in head
+    ends = b"\r\n" if cycle.keep_alive or says_close else b"connection: close\r\n\r\n"
+    cycle.keep_alive = cycle.keep_alive and not says_close
     cycle.response_started, cycle.response_complete = True, True
     cycle.transport.write(b"".join((STATUS_LINE[status], head, ends, body)))
     cycle.message_event.set()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from parbake.errors import BadInput
 from parbake.http.refusals import NotAuthorized, TooManyNewTags
 from parbake.ports.clock import Clock
+from parbake.process.buckets import Buckets
 
 TOKEN, TOKEN_FILE = "PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE"
 _MINUTE_S = 60
@@ -69,34 +68,13 @@ class TagQuota:
         """Start with the whole quota; raises :class:`BadInput` for a limit that is not a whole number above 0."""
         if not isinstance(a_minute, int) or isinstance(a_minute, bool) or a_minute < 1:
             raise BadInput(f"new_tags={a_minute!r}: expected a whole number of at least 1", field="new_tags")
-        self._limit, self._clock = a_minute, clock
-        self._left, self._at = float(a_minute), clock.now()
+        self._limit = a_minute
+        self._bucket = Buckets(a_minute / _MINUTE_S, a_minute, clock.now)
 
     def take(self, count: int) -> None:
         """Use some of the quota; raises :class:`TooManyNewTags` if too little is left."""
-        now = self._clock.now()
-        self._left = min(self._limit, self._left + max(0.0, now - self._at) * self._limit / _MINUTE_S)
-        self._at = now
-        lacking = min(count, self._limit) - self._left
-        if lacking > 0:
-            raise TooManyNewTags(self._limit, math.ceil(lacking * _MINUTE_S / self._limit))
-        self._left -= count
-
-
-def token_of_environment(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The operator token from ``PARBAKE_TOKEN`` or the file that ``PARBAKE_TOKEN_FILE`` names.
-
-    ``None`` if neither is set. Raises :class:`BadInput` if both are set or the file cannot be read.
-    """
-    token, place = environment.get(TOKEN), environment.get(TOKEN_FILE)
-    if token is not None and place is not None:
-        raise BadInput(f"{TOKEN} and {TOKEN_FILE} are both set; remove one of them", field=TOKEN)
-    if place is None:
-        return token
-    try:
-        return Path(place).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{TOKEN_FILE}={place}: cannot be read ({error})", field=TOKEN_FILE) from error
+        if wait_s := self._bucket.wait_s(count=count):
+            raise TooManyNewTags(self._limit, math.ceil(wait_s))
 
 
 def _digest(token: str) -> bytes:

@@ -4,6 +4,7 @@ Every request has a deadline from its arrival. While the event loop is never idl
 queue cannot become a standing one (controlled delay: Nichols and Jacobson, "Controlling Queue Delay", 2012; for
 requests: Maurer, "Fail at Scale", 2015). How many are in progress together follows the delay of the event loop:
 more while it is small, fewer when it grows (additive increase, multiplicative decrease: Chiu and Jain, 1989).
+In an overload the newest request is next (adaptive LIFO: Maurer), so that those that are answered are answered fast.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ CONTENDED_S = 0.005
 """A request that has waited this long looks first whether its client is still there."""
 _IDLE_S = 0.002
 """A timer that fires with less delay than this found the event loop idle."""
-_OVERLOADED, _RELIEVED, _WEIGHT = 0.95, 0.7, 0.1
+_OVERLOADED, _RELIEVED, _WEIGHT = 0.98, 0.7, 0.1
 """The shares of moments without an idle loop from which on a server is overloaded, and is not any more."""
-_TARGET_S = 0.012
+_TARGET_S = 0.008
 """The delay of the event loop, in seconds, above which fewer requests are handled together."""
 _TICK_S = 0.01
 FIRST_LIMIT, _LEAST, _MOST = 32.0, 1.0, 4096.0
@@ -160,8 +161,10 @@ class Intake:
         return self._running < self._limit
 
     def _next(self) -> None:
+        """Give the next turns. In an overload the newest are first: the oldest would be late whoever came next."""
+        take = self._waiting.pop if self._is_overloaded and self._is_crowded else self._waiting.popleft
         while self._waiting and self._running < self._limit:
-            turn = self._waiting.popleft().turn
+            turn = take().turn
             if not turn.done():
                 self._running += 1
                 turn.set_result(None)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import AbstractContextManager
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from time import monotonic
@@ -177,11 +175,6 @@ class Scope:
     async def __aexit__(self, *_: object) -> None:
         """Close it."""
         _current.reset(self._token)
-
-
-def carried(acks: Acks) -> AbstractContextManager[Request | None]:
-    """Carry a caller's acknowledgements into every scope opened within the block, without sharing live values."""
-    return Scope(acks=acks) if acks else contextlib.nullcontext()
 
 
 class Budget:

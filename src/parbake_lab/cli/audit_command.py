@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,8 @@ import typer
 from parbake.cli.support.output import console, must_be_writable
 from parbake.cli.support.output import write as write_file
 from parbake.errors import BadInput
-from parbake.http.operators import token_of_environment
+from parbake.http.operators import TOKEN
+from parbake.values.secret_settings import secret_of
 from parbake_lab.audit import audit_report as report
 from parbake_lab.audit.audit_client import Client, Publisher
 from parbake_lab.audit.audit_run import AuditLimits, Write
@@ -58,7 +60,7 @@ def audit(
     must_be_writable(report=report_file, metrics=metrics)
     urls = list(dict.fromkeys(servers))
     clients = [Client(url, REQUEST_S) for url in urls]
-    writers = [Client(url, REQUEST_S, token_of_environment()) for url in urls]
+    writers = [Client(url, REQUEST_S, secret_of(os.environ, TOKEN)) for url in urls]
     change = _from_function(write, value_path) if write else Publisher(writers, task, key, touch or [])
     try:
         for client in clients:

@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 import math
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 
-import msgspec
-
+from parbake.http import Buckets
 from retail_assistant.shop.errors import TooOften
 from retail_assistant.vouching import Rates
 
 BURST_S = 10.0
 """A bucket holds what its rate gives in so many seconds."""
-MOST_NAMES = 20_000
-"""Buckets that are kept; the one that was used longest ago gives way."""
 TRIES, TRIES_S = 5, 300.0
 """So many sign-ins one client may try with one name in so many seconds. Clients are counted apart, because a limit for
 all of them would let strangers lock a shopper out."""
 SIGN_INS_A_SECOND, SIGN_INS_AT_ONCE = 1.0, 20
 """Sign-ins of one client with whatever names: each costs some CPU."""
-
-
-class _Bucket(msgspec.Struct):
-    left: float
-    at: float
-
-
-class Buckets:
-    """Token buckets by name.
-
-    Args:
-        rate: Tokens that a bucket gains a second; 0 limits nothing.
-        size: Tokens that a full bucket holds.
-        now: Seconds that never go back.
-    """
-
-    def __init__(self, rate: float, size: float, now: Callable[[], float] = time.monotonic) -> None:
-        """Begin with full buckets."""
-        self._rate, self._size, self._now = rate, size, now
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-
-    def spend(self, name: str, what: str) -> None:
-        """Take a token; raises :class:`TooOften` that says ``what`` came too often if the bucket is empty."""
-        if not self._rate:
-            return
-        now = self._now()
-        bucket = self._buckets.setdefault(name, _Bucket(self._size, now))
-        self._buckets.move_to_end(name)
-        if len(self._buckets) > MOST_NAMES:
-            self._buckets.popitem(last=False)
-        bucket.left, bucket.at = min(self._size, bucket.left + (now - bucket.at) * self._rate), now
-        if bucket.left < 1:
-            raise TooOften(what, retry_s=math.ceil((1 - bucket.left) / self._rate))
-        bucket.left -= 1
 
 
 class Limits:
@@ -69,11 +29,17 @@ class Limits:
 
     def act(self, client: str, shopper: str) -> None:
         """Count a chat or a write of a client, for a shopper unless ``shopper`` is empty; raises :class:`TooOften`."""
-        self._clients.spend(client, "requests from this address")
+        _spend(self._clients, client, "requests from this address")
         if shopper:
-            self._shoppers.spend(shopper, "requests of this shopper")
+            _spend(self._shoppers, shopper, "requests of this shopper")
 
     def try_name(self, client: str, shopper: str) -> None:
         """Count a sign-in, for the client and for the name that it tries; raises :class:`TooOften`."""
-        self._sign_ins.spend(client, "sign-ins from this address")
-        self._tries.spend(f"{client} {shopper}", "sign-ins")
+        _spend(self._sign_ins, client, "sign-ins from this address")
+        _spend(self._tries, f"{client} {shopper}", "sign-ins")
+
+
+def _spend(buckets: Buckets, name: str, what: str) -> None:
+    """Take a token of a name; raises :class:`TooOften` that says ``what`` came too often if there is none."""
+    if wait_s := buckets.wait_s(name):
+        raise TooOften(what, retry_s=math.ceil(wait_s))
