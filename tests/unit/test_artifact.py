@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from parbake.errors import DamagedRecord
 from parbake.protocol import record as artifact
-from parbake.protocol.record import FORMAT, LANES, Built, Meta, Record, Stamp, Tags, decode, encode, unpack_stamp
+from parbake.protocol.record import FORMAT, LANES, Built, Meta, Record, Stamp, Tags, decode, encode, split, unpack_stamp
 
 numbers = st.integers(0, 2**64 - 1)
 stamps = st.builds(Stamp, numbers, numbers)
@@ -72,14 +72,28 @@ def test_arbitrary_bytes_with_a_right_checksum_never_crash(raw):
         assert "record" in str(error)  # noqa: PT017 - either outcome is right
 
 
+def bare_record(n):
+    """Encode a record without a value."""
+    return encode(Record(Stamp(1, n).pack(), 0.0, 0.0, "batch", False, Meta(Tags()), b""))
+
+
 def test_headers_are_kept_up_to_a_bound(monkeypatch):
     """The header cache returns the right header for each record and never exceeds its limit."""
     monkeypatch.setattr(artifact, "HEADERS_KEPT", 4)
     artifact._kept_headers.clear()
+    artifact._older_headers.clear()
     for n in (*range(9), *range(9)):
-        record = Record(Stamp(1, n).pack(), 0.0, 0.0, "batch", False, Meta(Tags()), b"")
-        assert decode(encode(record)).as_of == Stamp(1, n)
-        assert len(artifact._kept_headers) <= 4
+        assert decode(bare_record(n)).as_of == Stamp(1, n)
+        assert len(artifact._kept_headers) + len(artifact._older_headers) <= 4
+
+
+def test_a_header_that_is_read_again_and_again_stays_cached(monkeypatch):
+    """A record that is read all the time is decoded once, while the headers of replaced records come and go."""
+    monkeypatch.setattr(artifact, "HEADERS_KEPT", 4)
+    first = split(bare_record(1))[0]
+    for n in range(2, 20):
+        split(bare_record(n))
+        assert split(bare_record(1))[0] is first
 
 
 def test_a_record_of_another_format_is_damaged():
