@@ -6,12 +6,15 @@ from time import perf_counter
 
 import httpx
 import pytest
+import uvicorn
 from tests.waiting import as_far_as_it_gets, until
+from uvicorn.server import ServerState
 
 import parbake as pb
 from parbake.adapters.prometheus import render
 from parbake.http import HttpApp
-from parbake.http.overload import CONTENDED_S, FEW, FIRST_LIMIT, HASTY_S, PATIENT_S, Intake, Overloaded
+from parbake.http.connection import Connection
+from parbake.http.overload import CONTENDED_S, FEW, FIRST_LIMIT, HASTY_S, PATIENT_S, Intake, Overloaded, _Waiting
 from parbake.ports.messages import Response, Route
 from parbake.process.counters import Counters
 
@@ -179,6 +182,43 @@ async def test_health_and_operators_do_not_wait():
         token = {"authorization": "Bearer a-token-of-operators"}
         assert (await client.get("/slow", headers=token)).status_code == 200
         assert (await client.get("/slow", headers={"authorization": "Bearer another"})).status_code == 503
+
+
+async def test_without_a_chance_a_request_is_answered_before_it_is_begun():
+    """Where more wait than will be answered, others get 503 at once, on a connection that goes on; probes do not."""
+    served = HttpApp(pb.App(pb.Registry()), [Route("POST", "/slow", slow)], token="a-token-of-operators")
+    config = uvicorn.Config(served, lifespan="off", proxy_headers=False, server_header=False)
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+
+    async def status(line, *headers, body=b""):
+        lines = [f"{line} HTTP/1.1", "host: localhost", f"content-length: {len(body)}", *headers, "", ""]
+        writer.write("\r\n".join(lines).encode() + body)
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        return int(head.split()[1])
+
+    async with server:
+        assert await status("POST /slow") == 200
+        intake = served._intake
+        intake._is_overloaded = True
+        intake._tick_soon = intake._tick = lambda *_: None
+        intake._waiting.extend(_Waiting(loop.create_future(), perf_counter()) for _ in range(FEW + 1))
+        begun = []
+        loop.set_task_factory(
+            lambda loop, coro, **kwargs: begun.append(coro) or asyncio.Task(coro, loop=loop, **kwargs)
+        )
+        assert [await status("POST /slow", "content-type: application/json", body=b"{}") for _ in range(3)] == [503] * 3
+        assert (begun, served.app.counters.turned_away) == ([], 3)
+        loop.set_task_factory(None)
+        assert await status("GET /healthz") == 200
+        assert await status("POST /slow", "authorization: Bearer a-token-of-operators") == 200
+        intake._waiting.clear()
+        assert await status("POST /slow") == 200
+        writer.close()
 
 
 async def slow(_request):

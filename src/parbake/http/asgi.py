@@ -200,6 +200,17 @@ class HttpApp:
         finally:
             self._intake.leave(time.perf_counter() - began)
 
+    def turned_away(self, scope: Message) -> Response | None:
+        """Return the answer to a request that would have to wait without a chance; ``None`` if it has to be called.
+
+        A server asks this before it makes a task for the request, which would cost more than the answer.
+        """
+        if not self._intake.is_full or scope["method"] == "HEAD" or scope["path"] in _UNCOUNTED:
+            return None
+        if self._is_of_operator(scope):
+            return None
+        return self._intake.turned_away(time.perf_counter()).response
+
     def _is_of_operator(self, scope: Message) -> bool:
         """Whether a request carries the operator token. Operators do not wait: they may be about to end an overload."""
         if not self.operators.are_known or all(name != b"authorization" for name, _ in scope["headers"]):
@@ -295,11 +306,13 @@ async def send_response(response: Response, scope: Message, send: Send) -> None:
     """
     is_head = scope["method"] == "HEAD"
     whole = scope.get("extensions", {}).get(WHOLE)
-    if whole is not None and response.stream is None:
-        lines = _lines(response.content_type, response.headers)
-        length = b"content-length: %d\r\n" % len(response.body)
-        if await whole["send"](send, response.status, lines + length, b"" if is_head else response.body):
-            return
+    body = b"" if is_head else response.body
+    if (
+        whole is not None
+        and response.stream is None
+        and await whole["send"](send, response.status, head_of(response), body)
+    ):
+        return
     headers = [*_headers(response.content_type, response.headers)]
     if response.stream is None:
         headers.append((b"content-length", str(len(response.body)).encode()))
@@ -311,7 +324,12 @@ async def send_response(response: Response, scope: Message, send: Send) -> None:
         finally:  # in the task that started it, even if the client has disconnected
             if isinstance(response.stream, AsyncGenerator):
                 await response.stream.aclose()
-    await send({"type": "http.response.body", "body": b"" if is_head or response.stream else response.body})
+    await send({"type": "http.response.body", "body": b"" if response.stream else body})
+
+
+def head_of(response: Response) -> bytes:
+    """The lines of the headers of an answer in one part; raises :class:`ValueError` for a line break in one."""
+    return _lines(response.content_type, response.headers) + b"content-length: %d\r\n" % len(response.body)
 
 
 @lru_cache(256)

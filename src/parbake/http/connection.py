@@ -16,13 +16,14 @@ import socket
 import time
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from parbake.errors import ParbakeError
-from parbake.http.reading import MAX_HEAD, MAX_HEADERS, READ_ANYWAY, headers_too_large
+from parbake.http.asgi import HttpApp, head_of
+from parbake.http.reading import MAX_HEAD, MAX_HEADERS, READ_ANYWAY, Message, headers_too_large
 from parbake.http.refusals import Malformed, TooSlow
 from parbake.ports.messages import ARRIVED, PROTECTION, WHOLE, problem
 
@@ -132,6 +133,16 @@ class Connection(HttpToolsProtocol):
             if self._unanswered:
                 self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
             self._unanswered.append(self.cycle)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Answer at once what would be turned away anyway. In a flood, a task for it would cost more than the rest."""
+        answer = None
+        if isinstance(app, HttpApp) and not self.pipeline and not self.expect_100_continue:
+            answer = app.turned_away(cast("Message", cycle.scope))
+        if answer is None:
+            super()._start_asgi_task(cycle, app)
+        else:
+            _write_whole(cycle, answer.status, head_of(answer), answer.body)
 
     def _check_target(self) -> None:
         """Refuse a target that names another host than the Host header, which decides on admission (RFC 9112, 3.2)."""
@@ -262,6 +273,12 @@ async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: 
     if cycle.disconnected or cycle.response_started or cycle.transport.is_closing():
         cycle.disconnected = True  # nobody reads it, or it would be a part of another answer; uvicorn must not log that
         return True
+    _write_whole(cycle, status, head, body)
+    return True
+
+
+def _write_whole(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> None:
+    """Write an answer and end the request, as uvicorn does after its last part."""
     says_close = b"\r\nconnection: close\r\n" in head
     ends = b"\r\n" if cycle.keep_alive or says_close else b"connection: close\r\n\r\n"
     cycle.keep_alive = cycle.keep_alive and not says_close
@@ -271,7 +288,6 @@ async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: 
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
-    return True
 
 
 def _has_left(send: Callable[..., Any]) -> bool:

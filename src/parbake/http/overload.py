@@ -89,6 +89,11 @@ class Intake:
         self._told_at = float("-inf")
         self._next_tick: float | None = None
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more requests wait in an overload than will be answered, so that no further one has a chance."""
+        return self._is_overloaded and len(self._waiting) > FEW
+
     def lets_in(self, arrived: float, now: float) -> bool:
         """Let a request in at once, if it did not have to wait and there is room; otherwise it must :meth:`enter`.
 
@@ -118,7 +123,7 @@ class Intake:
         if now - arrived >= CONTENDED_S:
             self._was_late = True
             if now - arrived > self._patience_s and self._is_crowded:
-                raise self._turned_away(now)
+                raise self.turned_away(now)
             await asyncio.sleep(0)  # let the loop see which clients have left meanwhile
         if has_left():
             return False
@@ -131,6 +136,14 @@ class Intake:
         """End a request that was let in, and that took some seconds from then."""
         self._usual_s += _WEIGHT * (took_s - self._usual_s)
         self._release()
+
+    def turned_away(self, now: float) -> Overloaded:
+        """Count a request that is turned away, and return what it gets."""
+        self._counters.turned_away += 1
+        if now - self._told_at > _TELL_AGAIN_S:
+            self._told_at = now
+            _log.warning("more is asked than this server can answer in time: some requests get 503")
+        return Overloaded()
 
     def _release(self) -> None:
         self._running -= 1
@@ -179,13 +192,6 @@ class Intake:
     def _is_crowded(self) -> bool:
         return max(self._came, self._running + len(self._waiting)) > FEW
 
-    def _turned_away(self, now: float) -> Overloaded:
-        self._counters.turned_away += 1
-        if now - self._told_at > _TELL_AGAIN_S:
-            self._told_at = now
-            _log.warning("more is asked than this server can answer in time: some requests get 503")
-        return Overloaded()
-
     def _tick_soon(self, now: float) -> None:
         if self._next_tick is None:
             self._next_tick = now + _TICK_S
@@ -210,7 +216,7 @@ class Intake:
         while self._waiting and (self._waiting[0].turn.done() or now - self._waiting[0].arrived > patience_s):
             turn = self._waiting.popleft().turn
             if not turn.done():
-                turn.set_exception(self._turned_away(now))
+                turn.set_exception(self.turned_away(now))
         self._next()
         if self._running or self._waiting or self._busy > _WEIGHT:
             self._tick_soon(now)
