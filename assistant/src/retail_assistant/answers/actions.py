@@ -29,6 +29,7 @@ from retail_assistant.shop.once import once_a_minute
 from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
 from retail_assistant.shop.prices import charges
 from retail_assistant.shop.proposals import Proposal, put_proposal, take_proposal
+from retail_assistant.shop.records import MOST_COPIES
 from retail_assistant.shop.voices import is_named
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Pending, Verb
@@ -48,7 +49,7 @@ LEFT = "All right, I leave it as it is."
 NOT_YET = "So far I have done nothing, because I am not sure that you agree. Shall I do it exactly as I asked?"
 NOTHING = "There is nothing to confirm any more. Tell me what I should do."
 _ALL_OF_CART = re.compile(r"\b(?:empty|clear|everything|all of (?:it|them)|the whole)\b")
-MOST_COPIES, MOST_AT_ONCE = 99, 10
+MOST_AT_ONCE = 10
 BY_NUMBER = "Please tell me the numbers of the volumes that I should add."
 WHOLE = "I can only do that for a whole order. Please choose single books on the order page."
 _EACH = re.compile(
