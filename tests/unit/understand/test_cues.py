@@ -80,7 +80,10 @@ OWN = [
     ("Cancel my order", "action", "cancel"),
     ("Please cancel order A10034", "action", "cancel"),
     ("I want to return my order", "action", "return"),
+    ("Make it 12", "action", "quantity"),
+    ("Change it to 5, please", "action", "quantity"),
     ("Change my delivery address please", "action", "unable"),
+    ("Change my delivery address to 5 Long Lane", "action", "unable"),
     # cues of two kinds, of which the second is asked for
     ("Can I still cancel my order?", "orders", "can_cancel"),
     ("Can I still cancel order A10034?", "orders", "can_cancel"),

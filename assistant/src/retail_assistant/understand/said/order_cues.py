@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from retail_assistant.understand.copies import AMOUNT, FIGURE
 from retail_assistant.understand.said.cues import Cue, cue
 from retail_assistant.understand.times import SPOKEN
 
@@ -19,6 +20,8 @@ VOLUMES = (
     r"(?:(?:x )?(?:volumes?|vols?|books?|ones?|parts?)(?: (?:of|from|in) [^.?!]{1,30}?)?|of (?:it|them|these|those|x))"
 )
 BOUGHT = r"i (?:\w+ )?(?:order|buy|bought|get|purchase)(?:ed|d)?"
+AT_END = r"(?=\W*$|\s?[,;!?]|\.(?!\d)|\s(?:cop(?:y|ies)|pieces?|each|of|in|for|please|now|instead|then|and|on)\b)"
+"""After a number that nothing is called by: "to 5", not "to 5 Long Lane"."""
 ORDER_STATE = (
     r"(?:cancell?ed|returned|sent back|open|outstanding|undelivered|delivered|arrived|shipped|dispatched|packed"
     r"|on the way)"
@@ -148,12 +151,13 @@ ORDER_CUES: tuple[Cue, ...] = (
     # Actions.
     cue("action", "add", 3, None,
         r"(?<!did i )(?<!have i )(?<!if i )\b(?:add|put|throw|place|pop|stick)\b(?! up).*\b(?:cart)\b",
-        r"(?<!if i )\badd (?:it|this|that|one|two|three|both|them|the|another|a|\d+)\b"
+        r"(?<!if i )\badd (?:it|this|that|one|two|three|both|them|the|another|a|" + FIGURE + r")\b"
         r"(?!.*\b(?:address|points?|euros?|eur|card|message|wrap\w*|name|vat|account|review|note|code)\b)",
         r"\bi(?:'ll| will) (?:take|have|buy) (?:it|this|that|one|two|the|both|them|\d+)\b",
         r"^(?:please )?(?:order|buy) (?:it|this|me|the|one|two|a copy|\d+)\b",
         r"\bi(?:'d like| want| would like) to (?:buy|order|purchase) (?:it|this|that|one|the first|the second)\b",
         r"^(?:please |can you |could you )?(?:add|put) (?:the |a |another |\w+ copies of )?x\b",
+        rf"^(?:please |can you |could you )?(?:add|put|order|buy) {AMOUNT} (?:an? )?(?:cop(?:y|ies) )?(?:of )?x\b",
     ),
     cue("action", "remove", 2.8, None,
         r"\b(?:delete|remove|empty|clear) (?:everything|all of (?:it|them)|it all)\b(?!.*\b(?:account|data)\b)",
@@ -169,8 +173,9 @@ ORDER_CUES: tuple[Cue, ...] = (
         r"\bremove (?:one|two|\d) cop(?:y|ies)\b",
     ),
     cue("action", "quantity", 2.9, None,
-        r"\b(?:make|change|set|increase|raise|reduce)\b.*\b(?:quantity|copies|to (?:zero|two|three|four|five|one"
-        r"|\d))\b", r"\bmake (?:it|that) (?:just |only )?(?:zero|one|two|three|four|five|\d)\b",
+        r"\b(?:make|change|set|increase|raise|reduce)\b.*\b(?:quantity|copies)\b",
+        rf"\b(?:make|change|set|increase|raise|reduce)\b.*\bto {AMOUNT}{AT_END}",
+        rf"\bmake (?:it|that) (?:just |only )?{AMOUNT}\b",
     ),
     cue("action", "cancel", 2.6, None,
         r"(?<!how do i )(?<!how can i )(?<!how to )(?<!can i )(?<!could i )(?<!may i )(?<!still )\bcancel (?:it"
