@@ -10,7 +10,7 @@ import msgspec
 import parbake as pb
 from retail_assistant.answers.cart_numbers import Changes, changes
 from retail_assistant.answers.draft import Asked, Draft, together
-from retail_assistant.answers.own import Own, left_out, no_order
+from retail_assistant.answers.own import ELSEWHERE, Own, left_out, no_order
 from retail_assistant.answers.past_orders import NO_ORDERS, NOT_ORDERED, SIGN_IN
 from retail_assistant.answers.phrases import amount, count, in_form, joined, money, number, ordered, price, reduction
 from retail_assistant.answers.products import WHICH
@@ -39,7 +39,7 @@ from retail_assistant.understand.said.own_cues import ONE_MORE
 from retail_assistant.understand.wishes import Wishes
 
 SIGN_IN_FIRST = "I can change a cart only when you are signed in. Please sign in and ask me again."
-UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
+UNABLE = f"I cannot do that for you here. {ELSEWHERE}"
 YES_OR_NO = "Please answer yes or no."
 HOW_MANY = f"A cart can hold 1 to {MOST_COPIES} whole copies of a book. How many would you like? Please ask me again."
 AT_MOST = f"A cart can hold at most {MOST_COPIES} copies of a book."

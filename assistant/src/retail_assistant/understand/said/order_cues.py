@@ -7,6 +7,7 @@ from retail_assistant.understand.said.cues import Cue, cue
 from retail_assistant.understand.times import SPOKEN
 
 ORDER_NUMBER = r"#?[a-z]\d{3,}"
+NAMED_ORDER = rf"(?:order (?:number |no\.? ?)?#?[a-z]*\d+|{ORDER_NUMBER})"
 PARCEL = r"(?:orders?|parcels?|packages?|deliver(?:y|ies)|shipments?|purchases?|books?|stuff|package)"
 NO_ORDER = "account|newsletter|membership|subscription|return|preorder|profile|points|card|reservation"
 """What a shopper may want to cancel besides an order."""
@@ -48,6 +49,11 @@ ORDER_CUES: tuple[Cue, ...] = (
     cue("orders", "address", 2.9, None,
         rf"^(?!.*\bchange\b).*\b(?:which|what) address\b.{{0,100}}\b(?:(?:my|the) {PARCEL}|order|{ORDER_NUMBER})\b",
         rf"\bwhere (?:is|are|does|do|did|will|was) (?:my|our) {PARCEL}\b.*\b(?:go|going|sent|shipped|delivered) to\b",
+    ),
+    cue("orders", "redirect", 3, None,
+        r"^(?=.*\b(?:change|update|correct|edit|alter|switch|fix|wrong|redirect|reroute)\b)(?=.*(?<!mail )\baddress\b)"
+        rf".*\b{NAMED_ORDER}\b",
+        rf"^(?=.*\b(?:another|(?:a )?different|(?:a |my )?new|(?:an|the|my) other) address\b).*\b{NAMED_ORDER}\b",
     ),
     cue("orders", "where", 2.3, None,
         rf"\bwhere(?:'s|s| is| are)\b.*\b(?:(?:my|our)|the|it)\b.*\b{PARCEL}\b", r"\btrack(?:ing)?\b",
