@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from retail_assistant.answers.actions import LEFT, SIGN_IN_FIRST
+from retail_assistant.answers.actions import AT_MOST, HOW_MANY, LEFT, SIGN_IN_FIRST
 from retail_assistant.answers.consent import answers_question, hesitates
 from retail_assistant.chat.release import Release
 from retail_assistant.shop import queries, records
@@ -247,6 +247,27 @@ async def test_no_copies_of_a_proposed_product_are_added(desk):
     replies = await desk.talk(ADD, "make it 0", "yes", user=ME)
     assert replies[1][0] == LEFT
     assert cart(desk) == {}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [f"Add {said} {TITLE} to my cart" for said in ("-5 copies of", "2.5 copies of", "0 copies of", "half a copy of")]
+    + [f"Add -2 copies of {TITLE}", f"Remove 0 copies of {TITLE} from my cart", "make it -2", "make it 1.5"],
+)
+async def test_what_cannot_be_a_number_of_copies_is_asked_again(desk, message):
+    """A number below one and a fraction are answered with what is allowed, and a late yes does nothing."""
+    records.set_cart(desk.conn, ME, {"B000030": 1}, now=NOW)
+    replies = await desk.talk(*([ADD] if message.startswith("make") else []), message, "yes", user=ME)
+    assert replies[-2][0] == HOW_MANY
+    assert cart(desk) == {"B000030": 1}
+
+
+async def test_no_more_copies_are_proposed_than_a_cart_can_hold(desk):
+    """Who wants more copies than a cart can hold is told the limit, and asked for as many as that."""
+    records.set_inventory(desk.conn, BOOK, 1000)
+    replies = await desk.talk(f"Add 500 copies of {TITLE} to my cart", "yes", user=ME)
+    assert replies[0][0].startswith(f"{AT_MOST} Shall I add 99 copies")
+    assert cart(desk) == {BOOK: 99}
 
 
 @pytest.mark.parametrize("copies", ["50", "100000"])

@@ -1,6 +1,7 @@
 """Feedback on bank answers: complaints over HTTP, explorations, languages and known wordings."""
 
 import asyncio
+import re
 import sqlite3
 
 import msgspec
@@ -101,6 +102,22 @@ async def test_nobody_complains_in_the_name_of_another(desk):
         async with desk.visitor(session) as client:
             assert (await client.post("/shop/complaints", json=body)).status_code == status
     assert desk.conn.execute("SELECT count(*) FROM complaints").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("asked_by", "status"), [("u00001", 201), (" U00001", 201), (None, 201), ("u00003", 403), ("newcomer", 403)]
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_reply_is_complained_of_by_who_got_it(desk, asked_by, status, stream):
+    """A shopper complains of own replies and of those that nobody who was signed in got, and of nobody else's."""
+    chat = {"messages": [{"role": "user", "content": QUESTION}], "stream": stream}
+    sent = await desk.client.post("/v1/chat/completions", json=chat | ({"user": asked_by} if asked_by else {}))
+    answer_id = re.search(r"chatcmpl-(\w+)", sent.text)[1]
+    body = {"shopper": "u00001", "answer": ANSWER, "answer_id": answer_id}
+    async with desk.visitor(await desk.session("u00001")) as client:
+        told = await client.post("/shop/complaints", json=body)
+    assert told.status_code == status, told.text
+    assert desk.conn.execute("SELECT count(*) FROM complaints").fetchone() == (int(status == 201),)
 
 
 @pytest.mark.parametrize(

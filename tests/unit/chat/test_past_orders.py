@@ -4,7 +4,8 @@ import datetime as dt
 
 import pytest
 
-from retail_assistant.shop import orders
+from retail_assistant.answers.own import ELSEWHERE
+from retail_assistant.shop import orders, records
 from retail_assistant.shop.finding import Conditions
 
 NOW = 1_790_000_000.0
@@ -42,6 +43,29 @@ async def test_the_address_of_an_order_is_told_to_its_shopper_alone(desk, put, v
     assert "order page" in text
     text, _ = await desk.ask("which address does order N77001 go to?", user="u00004")
     assert "Long Lane" not in text
+
+
+@pytest.mark.parametrize("to", ["", " to 5 Long Lane", " to another one"])
+async def test_the_address_of_an_order_is_not_changed_here(desk, put, volumes, to):
+    """Who wants an order to go elsewhere is told where that is done, or that it is too late; others get the rule."""
+    rule = "The address can be changed on the order page until the parcel is packed."
+    put("N77001", volumes[1], state="placed")
+    put("N77002", volumes[2])
+    text, _ = await desk.ask(f"Change the address of order N77001{to}", user=ME)
+    assert text.startswith("Order N77001 of 21 September is placed and not packed yet. I cannot change its address")
+    assert rule in text
+    text, _ = await desk.ask(f"Change the address of order N77002{to}", user=ME)
+    assert text == "Order N77002 of 21 September was delivered, so its address cannot be changed any more."
+    assert "I see no order N9" in (await desk.ask(f"Change the address of order N9{to}", user=ME))[0]
+    assert (await desk.ask(f"Change the address of order N77001{to}"))[0].startswith(rule)
+
+
+async def test_without_a_rule_the_order_page_is_named(desk, put, volumes):
+    """A shop whose policies state nothing of a change of address sends its shopper to the order page."""
+    put("N77001", volumes[1], state="placed")
+    records.delete_policy(desk.conn, "shipping", now=NOW)
+    text, _ = await desk.ask("Change the address of order N77001", user=ME)
+    assert text.endswith("I cannot change its address for you here. " + ELSEWHERE)
 
 
 @pytest.fixture

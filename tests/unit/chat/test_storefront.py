@@ -208,6 +208,20 @@ async def test_a_refused_line_names_its_reason_and_writes_nothing(desk, user, bo
     assert desk.conn.execute("SELECT * FROM carts").fetchall() == before
 
 
+@pytest.mark.parametrize("quantity", [-1, 100, 999])
+async def test_every_way_into_a_cart_has_the_same_limit(desk, quantity):
+    """A whole cart and a line refuse a number of copies with the same problem, and the cart stays as it was."""
+    asin, path = desk.product().asin, f"/shop/carts/{SHOPPER}"
+    records.set_cart(desk.conn, SHOPPER, {asin: 99}, now=NOW)
+    whole = await desk.client.put(path, json={"lines": {asin: quantity}})
+    line = await desk.client.put(f"{path}/lines/{asin}", json={"quantity": quantity})
+    more = await desk.client.post(f"{path}/lines", json={"asin": asin})
+    assert [a.status_code for a in (whole, line, more)] == [422] * 3
+    assert whole.json() == line.json() == more.json()
+    assert whole.json()["field"] == "quantity"
+    assert desk.shop.shoppers.cart(SHOPPER) == {asin: 99}
+
+
 async def test_carts_are_changed_by_their_shopper_and_not_by_other_sites(desk):
     """A shopper who is signed in fills the own cart and changes no price; a page of another site does nothing."""
     client = desk.visitor(await desk.session(SHOPPER))

@@ -10,7 +10,7 @@ import msgspec
 import parbake as pb
 from retail_assistant.answers.cart_numbers import Changes, changes
 from retail_assistant.answers.draft import Asked, Draft, together
-from retail_assistant.answers.own import Own, left_out, no_order
+from retail_assistant.answers.own import ELSEWHERE, Own, left_out, no_order
 from retail_assistant.answers.past_orders import NO_ORDERS, NOT_ORDERED, SIGN_IN
 from retail_assistant.answers.phrases import amount, count, in_form, joined, money, number, ordered, price, reduction
 from retail_assistant.answers.products import WHICH
@@ -29,6 +29,7 @@ from retail_assistant.shop.once import once_a_minute
 from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
 from retail_assistant.shop.prices import charges
 from retail_assistant.shop.proposals import Proposal, put_proposal, take_proposal
+from retail_assistant.shop.records import MOST_COPIES
 from retail_assistant.shop.voices import is_named
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.dialogue import Pending, Verb
@@ -38,8 +39,10 @@ from retail_assistant.understand.said.own_cues import ONE_MORE
 from retail_assistant.understand.wishes import Wishes
 
 SIGN_IN_FIRST = "I can change a cart only when you are signed in. Please sign in and ask me again."
-UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
+UNABLE = f"I cannot do that for you here. {ELSEWHERE}"
 YES_OR_NO = "Please answer yes or no."
+HOW_MANY = f"A cart can hold 1 to {MOST_COPIES} whole copies of a book. How many would you like? Please ask me again."
+AT_MOST = f"A cart can hold at most {MOST_COPIES} copies of a book."
 WHICH_EDITION, CANNOT_ADD = "Which one do you mean:", "so I cannot add it to your cart."
 ONE_AT_A_TIME = "I can do that for one book at a time, so this is the first; tell me the next one after it."
 FIRST_THIS = "I can do that for one book at a time: answer this first, and tell me the next one after it."
@@ -48,7 +51,8 @@ LEFT = "All right, I leave it as it is."
 NOT_YET = "So far I have done nothing, because I am not sure that you agree. Shall I do it exactly as I asked?"
 NOTHING = "There is nothing to confirm any more. Tell me what I should do."
 _ALL_OF_CART = re.compile(r"\b(?:empty|clear|everything|all of (?:it|them)|the whole)\b")
-MOST_COPIES, MOST_AT_ONCE = 99, 10
+MOST_AT_ONCE = 10
+CHANGES_CART = ("add", "remove", "quantity")
 BY_NUMBER = "Please tell me the numbers of the volumes that I should add."
 WHOLE = "I can only do that for a whole order. Please choose single books on the order page."
 _EACH = re.compile(
@@ -78,6 +82,8 @@ class Actions:
         pending = asked.said.pending
         if slot == "add" and pending is not None and pending.verb == "add" and ONE_MORE.search(asked.ask.text):
             return self._first_this(asked, pending)
+        if asked.is_known and _cannot_be_counted(asked, slot):
+            return Draft(HOW_MANY)
         if slot == "quantity" and pending is not None and pending.verb in ("add", "quantity"):
             other = self.recast(asked) if self._names_another(asked, pending) else None
             return other or self._changed(asked, pending)
@@ -146,8 +152,6 @@ class Actions:
         copies = _copies(asked)
         asins, name = (offer.asin,), in_form(offer)
         if slot == "add":
-            if not copies:
-                return Draft(LEFT)
             if not offer.quantity:
                 return Draft(f"{name} is out of stock, {CANNOT_ADD}", asins=asins, choices=asins)
             return _one_at_a_time(asked, self._proposed(asked, "add", offer, copies))
@@ -326,12 +330,14 @@ class Actions:
     def _proposed(self, asked: Asked, verb: Verb, offer: Offer, copies: int) -> Draft:
         """Ask whether to add a product to the cart, to change its number of copies, or to take it out.
 
-        No more copies are proposed than are in stock.
+        No more copies are proposed than are in stock and a cart can hold.
         """
-        if verb != "remove" and 0 < offer.quantity < copies:
-            fewer = self._proposed(asked, verb, offer, offer.quantity)
-            are = "is" if offer.quantity == 1 else "are"
-            fewer.text = f"Only {{{{copies:{offer.asin}}}}} of it {are} in stock. {fewer.text}"
+        most = min(offer.quantity or MOST_COPIES, MOST_COPIES)
+        if verb != "remove" and copies > most:
+            fewer = self._proposed(asked, verb, offer, most)
+            are = "is" if most == 1 else "are"
+            left = f"Only {{{{copies:{offer.asin}}}}} of it {are} in stock."
+            fewer.text = f"{AT_MOST if most == MOST_COPIES else left} {fewer.text}"
             return fewer
         name, costs = in_form(offer), f"{price(offer)} each"
         charge = self._subjects.charges(asked.shopper, [offer], self._app.settings.clock.now()).get(offer.asin)
@@ -377,7 +383,13 @@ def _one_at_a_time(asked: Asked, draft: Draft) -> Draft:
 def _copies(asked: Asked) -> int:
     """How many copies are wanted; one if no number is named."""
     copies = asked.ask.copies
-    return 1 if copies is None else min(MOST_COPIES, copies)
+    return 1 if copies is None else int(copies)
+
+
+def _cannot_be_counted(asked: Asked, slot: str) -> bool:
+    """Whether a number of copies is named that no cart can change by: a fraction, less than one; 0 to set is none."""
+    copies, least = asked.ask.copies, 0 if slot == "quantity" else 1
+    return slot in CHANGES_CART and copies is not None and (copies < least or not float(copies).is_integer())
 
 
 def _consent(asked: Asked) -> bytes:

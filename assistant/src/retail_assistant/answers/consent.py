@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from retail_assistant.understand.copies import FIGURE
 from retail_assistant.understand.dialogue import Pending, Verb
 from retail_assistant.understand.plain_words import number, plain
 
@@ -16,7 +17,7 @@ _YES = re.compile(
 _DENIAL = r"(?:no|nope|nah|n|not|don'?t|do not|never ?mind|stop|leave it|forget it|cancel that|rather not|keep it|wait)"
 _NO = re.compile(rf"\b(?:{_DENIAL}|never)\b")
 _SAYS_NO = re.compile(rf"^(?:(?:ok(?:ay)?|fine|oh|well|please|then|actually|yes|yeah|hm+)[\s,.!]*)*{_DENIAL}\b")
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+")
+_WORD = re.compile(rf"[^\W\d_]+(?:'[^\W\d_]+)?|{FIGURE}")
 _AGREEING = frozenset(
     """
     yes yep yeah yup ya y sure ok okay si ja oui indeed please pls confirm confirmed correct right exactly absolutely

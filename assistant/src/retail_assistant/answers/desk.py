@@ -61,6 +61,8 @@ class AnswerDesk:
         of_what = (reading.kind, reading.slot)
         if of_what == ("orders", "money") and self._own.money(asked) is None:
             return Reading("policy", "", reading.weight)
+        if of_what == ("orders", "redirect") and not asked.is_known:
+            return Reading("policy", "", reading.weight)
         if of_what == ("orders", "next") and self._own.next_one(asked) is None:
             return Reading("facts", "next", reading.weight)
         if of_what == ("orders", "can_return") and self._own.has_no_order(asked):

@@ -34,6 +34,7 @@ VOUCHER_POINTS, VOUCHER_EUROS = "points_for_voucher", "voucher_eur"
 """Facts of policies: how many points make a voucher, and its euros."""
 STANDARD_DAYS = "standard_days"
 """The fact of a policy that states how long delivery takes."""
+ELSEWHERE = "Please use the pages under Account or the order page, or ask our support team."
 _LISTED = 5
 
 
@@ -165,6 +166,8 @@ class Own:
             return Draft(f"You placed order {number(order.number)} {when}: {lines}.", asins=asins)
         if slot == "address":
             return Draft(_goes_to(order), asins=asins)
+        if slot == "redirect":
+            return self._redirect(order)
         if slot == "can_cancel":
             can = f"Yes, order {number(order.number)} can still be cancelled: it is not packed yet. Shall I cancel it?"
             cannot = f"No, order {number(order.number)} {state}, so it cannot be cancelled any more."
@@ -182,6 +185,14 @@ class Own:
         if slot == "arrive" and order.state in OPEN:
             return self._with_delivery(text, asins)
         return Draft(text, asins=asins)
+
+    def _redirect(self, order: Order) -> Draft:
+        """What can be done about the address of an order: the assistant cannot change it."""
+        asins, state = tuple(line.asin for line in order.lines[:_LISTED]), STATES[order.state]
+        if order.state not in OPEN:
+            return Draft(f"{head(order)} {state}, so its address cannot be changed any more.", asins=asins)
+        said = Draft(f"{head(order)} {state}. I cannot change its address for you here.", asins=asins)
+        return together([said, rule_titled(self._shop, "address") or Draft(ELSEWHERE)])
 
     def _earned(self, order: Order) -> Draft:
         """The points that an order brought."""

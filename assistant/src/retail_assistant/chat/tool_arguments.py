@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from retail_assistant.shop.records import MOST_COPIES
 from retail_assistant.understand.ask import Ask, Kind, Reading, Subject
 from retail_assistant.understand.wishes import Sort, Wishes
 
@@ -142,7 +143,7 @@ class ProposeAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     action: Literal["add", "remove", "quantity", "cancel", "return"]
     product: ProductName | None = None
-    copies: Annotated[int, Meta(ge=1, le=99)] = 1
+    copies: Annotated[int, Meta(ge=1, le=MOST_COPIES)] = 1
     order: Annotated[str, Meta(max_length=40)] = ""
 
     def ask(self) -> Ask:

@@ -13,7 +13,7 @@ import parbake as pb
 from parbake.http import HttpRequest, JsonResponse, Response, Route, error_for_client, json_response
 from parbake.ports.usage import Usage
 from parbake_planner import Ledger
-from parbake_planner.ledger.answer_table import Answer, new_id
+from parbake_planner.ledger.answer_table import Answer
 from retail_assistant.chat.flow import TIMEOUT, Assistant
 from retail_assistant.chat.turn import Forgotten, Reply, Turn
 from retail_assistant.http.identity import Identity
@@ -98,7 +98,7 @@ class ChatRoutes:
         turn = self._turn(request, body)
         if body.stream:
             return Response(content_type=EVENT_STREAM, stream=self._stream(turn))
-        answer_id, started = new_id(), time.perf_counter()
+        answer_id, started = self._identity.receipts.new(turn.shopper), time.perf_counter()
         async with self._app.request(TIMEOUT) as scope:
             reply = await self._assistant.reply(turn, scope)
         choice = {
@@ -114,7 +114,7 @@ class ChatRoutes:
         return json_response(document)
 
     async def _stream(self, turn: Turn) -> AsyncIterator[bytes]:
-        answer_id, started, reply = new_id(), time.perf_counter(), None
+        answer_id, started, reply = self._identity.receipts.new(turn.shopper), time.perf_counter(), None
         yield _chunk(answer_id, {"role": "assistant", "content": ""})
         async with self._app.request(TIMEOUT) as scope:
             try:

@@ -16,6 +16,7 @@ from retail_assistant.http.identity import Identity
 from retail_assistant.http.replies import Complained, ComplaintList, Written
 from retail_assistant.shop import complaints
 from retail_assistant.shop.connections import PerThread
+from retail_assistant.shop.errors import NotYours
 
 
 class ComplaintBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -59,12 +60,13 @@ class ComplaintRoutes:
     async def complain(self, request: HttpRequest, *, body: ComplaintBody) -> JsonResponse[Complained]:
         """Withdraw an answer of the bank, for the shopper or for everybody, until its owner has checked it.
 
-        A shopper has to be signed in, so that nobody complains under several invented names.
+        A shopper has to be signed in, so that nobody complains under several invented names, and complains only of a
+        reply that the same shopper got, or that somebody got who was not signed in.
         """
         shopper = self._identity.acting(request, body.shopper)
         now = self._app.settings.clock.now()
         if not self._identity.acts(request):
-            await self._check_given(body)
+            await self._check_given(body, shopper)
         if body.answer not in (await self._app.model(faq_bank)).answered:
             raise pb.errors.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
 
@@ -85,12 +87,23 @@ class ComplaintRoutes:
         made = await asyncio.shield(heard())  # the people on call are alerted even if the client has left
         return await acknowledged(self._app, made.position, Complained, 201, applies_to=made.applies_to)
 
-    async def _check_given(self, body: ComplaintBody) -> None:
-        """Raise :class:`parbake.BadInput` unless the assistant has sent that answer under that id."""
+    async def _check_given(self, body: ComplaintBody, shopper: str) -> None:
+        """Check that the assistant has sent a shopper that answer under that id.
+
+        A reply to somebody who was not signed in may have been this shopper's: that the shopper has its id is all that
+        is known, and it suffices.
+
+        Raises:
+            parbake.BadInput: The id is missing or malformed, or its reply was another answer.
+            parbake.errors.UnknownResource: No reply has the id.
+            NotYours: Another shopper got the reply.
+        """
         if not body.answer_id:
             raise pb.BadInput("answer_id is required: the parbake.answer_id of the reply", field="answer_id")
         if (await self._app.plugins[Ledger].answers.find(body.answer_id)).subject != body.answer:
             raise pb.BadInput(f"that reply was not the answer {body.answer[:80]!r}", field="answer")
+        if not self._identity.receipts.is_of(body.answer_id, shopper):
+            raise NotYours("that reply was given to another shopper", field="answer_id")
 
     async def restore(self, request: HttpRequest) -> JsonResponse[Written]:
         """Serve an answer again, after its owner has checked it."""

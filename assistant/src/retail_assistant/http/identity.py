@@ -13,6 +13,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from parbake.http import HttpRequest
 from retail_assistant.http.limits import Limits
+from retail_assistant.http.receipts import Receipts
 from retail_assistant.shop.errors import NotSignedIn, NotYours
 from retail_assistant.shop.voices import ANONYMOUS, is_named, spelled
 from retail_assistant.vouching import By, Vouching
@@ -49,7 +50,7 @@ class Identity:
         self.limits = limits
         self._header, self._proxies = vouching.header, vouching.proxies
         self._key = vouching.key.encode()
-        self.sessions = Sessions(vouching)
+        self.sessions, self.receipts = Sessions(vouching), Receipts(vouching)
 
     def asking(self, request: HttpRequest, named: str = ANONYMOUS) -> str:
         """Return the shopper who asks, ``anonymous`` if nobody is named or signed in.

@@ -16,6 +16,7 @@ from retail_assistant.http.acknowledged import CHANGES, WRITTEN_NEW
 from retail_assistant.http.identity import Identity
 from retail_assistant.http.replies import Written
 from retail_assistant.http.shop_file import ShopFile, read, write
+from retail_assistant.http.writes import Copies
 from retail_assistant.shop import queries, records
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.policies import Fact, render_policy
@@ -80,7 +81,7 @@ class InventoryBody(msgspec.Struct, forbid_unknown_fields=True):
 class CartBody(msgspec.Struct, forbid_unknown_fields=True):
     """A whole cart: quantities by product."""
 
-    lines: dict[str, int]
+    lines: dict[str, Copies]
 
 
 class ActionBody(msgspec.Struct, forbid_unknown_fields=True):

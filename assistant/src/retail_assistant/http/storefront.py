@@ -10,7 +10,6 @@ import msgspec
 
 import parbake as pb
 from parbake.http import HttpRequest, JsonResponse, Route, json_response
-from retail_assistant.answers.actions import MOST_COPIES
 from retail_assistant.http.identity import Identity
 from retail_assistant.http.items import Items, order_reply
 from retail_assistant.http.replies import (
@@ -26,6 +25,7 @@ from retail_assistant.http.replies import (
     Shelves,
     SummaryLine,
 )
+from retail_assistant.http.writes import Copies
 from retail_assistant.knowledge.knowledge_tasks import review_summaries
 from retail_assistant.live import LiveShop
 from retail_assistant.shop import bills, finding, index, orders, prices, queries, records
@@ -78,13 +78,13 @@ class LineBody(msgspec.Struct, forbid_unknown_fields=True):
     """Copies of a product to add to a cart."""
 
     asin: str
-    quantity: Annotated[int, msgspec.Meta(ge=1, le=MOST_COPIES)] = 1
+    quantity: Annotated[Copies, msgspec.Meta(ge=1)] = 1
 
 
 class QuantityBody(msgspec.Struct, forbid_unknown_fields=True):
     """How many copies a cart should hold; 0 takes the product out."""
 
-    quantity: Annotated[int, msgspec.Meta(ge=0, le=MOST_COPIES)]
+    quantity: Copies
 
 
 class StorefrontRoutes:
@@ -178,7 +178,7 @@ class StorefrontRoutes:
     async def add_line(self, request: HttpRequest, *, body: LineBody) -> JsonResponse[CartSummary]:
         """Add copies of a product to the shopper's own cart, and return the cart.
 
-        It keeps the chat's rules: at most 99 copies at a time, and nothing that is out of stock.
+        It keeps the chat's rules: at most 99 copies of a product, and nothing that is out of stock.
         """
         user, now = self._identity.acting(request), self._app.settings.clock.now()
 

@@ -11,6 +11,7 @@ import msgspec
 from parbake.http import HeaderField, HttpRequest
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.once import LONGEST_KEY, once
+from retail_assistant.shop.records import MOST_COPIES
 
 ONCE = {
     "idempotency-key": HeaderField(
@@ -18,6 +19,9 @@ ONCE = {
         Annotated[str, msgspec.Meta(pattern="^[ -~]+$", max_length=LONGEST_KEY)],
     )
 }
+
+Copies = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 0, "maximum": MOST_COPIES})]
+"""Copies of a product in a cart; the shop's records refuse other numbers, for every route with the same problem."""
 
 
 async def commit(

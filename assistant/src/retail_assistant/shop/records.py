@@ -26,7 +26,8 @@ LONGEST_TITLE = 200
 LONGEST_TEXT, LONGEST_OWN_REVIEW = 20_000, 2_000
 LARGEST_QUANTITY = 1_000_000
 LARGEST_CENTS = 100_000_000
-MOST_IN_CART = 999
+MOST_COPIES = 99
+"""How many copies of a product a cart can hold, whichever way they come into it."""
 
 
 class ProductFields(TypedDict, total=False):
@@ -295,13 +296,18 @@ def _store_quantity(conn: sqlite3.Connection, asin: str, quantity: int) -> None:
     conn.execute("INSERT OR REPLACE INTO inventory VALUES (?, ?)", (asin, quantity))
 
 
+def _check_copies(held: int) -> None:
+    if isinstance(held, bool) or not isinstance(held, int) or not 0 <= held <= MOST_COPIES:
+        raise BadValue(f"quantity: a cart can hold 0 to {MOST_COPIES} copies of a product", field="quantity")
+
+
 def set_cart(conn: sqlite3.Connection, shopper: str, lines: Mapping[str, int], *, now: float) -> None:
     """Replace a shopper's cart by ``{asin: quantity}``; a quantity of 0 leaves the product out."""
     with transaction(conn):
         ensure_shopper(conn, shopper, now)
         for asin, quantity in lines.items():
             _listed(conn, asin)
-            checks.integer(quantity, "quantity", least=0, most=MOST_IN_CART)
+            _check_copies(quantity)
         conn.execute("DELETE FROM carts WHERE shopper = ?", (shopper,))
         kept = [(shopper, asin, quantity) for asin, quantity in lines.items() if quantity]
         conn.executemany("INSERT INTO carts VALUES (?, ?, ?)", kept)
@@ -315,7 +321,7 @@ def change_cart(
         ensure_shopper(conn, shopper, now)
         row = conn.execute("SELECT quantity FROM carts WHERE shopper = ? AND asin = ?", (shopper, asin)).fetchone()
         held = (row[0] if row else 0) + add if add is not None else to or 0
-        checks.integer(held, "quantity", least=0, most=MOST_IN_CART)
+        _check_copies(held)
         if held:
             _listed(conn, asin)
             conn.execute("INSERT OR REPLACE INTO carts VALUES (?, ?, ?)", (shopper, asin, held))

@@ -10,6 +10,7 @@ import msgspec
 
 from retail_assistant.understand.ask import ALONE, Ask, Kind, Reading, Subject
 from retail_assistant.understand.constraints import find_themes, find_wishes, themes_in
+from retail_assistant.understand.copies import copies
 from retail_assistant.understand.corrections import corrected
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.leftover import content
@@ -56,7 +57,6 @@ _FREES = re.compile(
 """Takes a wish back."""
 _BACK = re.compile(r"\bback to (?:the|those|my)\b")
 """Goes back to a list that was left for something else."""
-_THAT_ONE = re.compile(r"\b(?:the|that|this)(?: \w+){0,2} ones?\b")
 _ONE = re.compile(r"\b(?:the|that|this) (?:\w+ )?ones?\b")
 _INSTEAD = re.compile(r"\b(?:instead|rather)\b")
 _FOLLOWS = re.compile(
@@ -117,12 +117,6 @@ _ADDS = re.compile(
     r"^(?:and|also|but|with|plus|preferably|ideally|maybe|it should|they should)\b|\b(?:too|as well)\b|\balso\b"
 )
 """Says that a theme is wanted beside those from before."""
-_VOLUMES = re.compile(r"\bvol(?:ume)?s? \w+(?:(?:,? (?:and|or|to|through) |, ?| ?& ?)\d+)+\b")
-_COPIES = re.compile(
-    r"(?<!volume )(?<!volumes )(?<!vol )(?<!and )(?<![-.,])"
-    r"\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|\d{1,6})\b"
-    r"(?! ?(?:%|euro|eur|€))(?![.,]\d)"
-)
 
 
 class Parser:
@@ -204,7 +198,7 @@ class Parser:
             follows=follows,
             leftover=named_words,
             hints=tuple(w for w in named_words if self._vocabulary.knows(w) or not self._vocabulary.is_common(w)),
-            copies=_copies(untitled),
+            copies=copies(untitled),
             owned=asked.had,
             premise=stated_fact,
             off_topic=any(not self._vocabulary.knows(word) for word in off_topic(question)),
@@ -337,9 +331,3 @@ def _cut(text: str, named: Sequence[Named], *, as_word: bool = False) -> str:
             phrase = r"\W+".join("'?".join(map(re.escape, word)) + "(?:'?s)?" for word in said[n.start : n.end])
             text = re.sub(rf"(?:\b(?:the|an?)\s+)?{phrase}", " x " if as_word else " ", text, count=1)
     return " ".join(text.split())
-
-
-def _copies(text: str) -> int | None:
-    """The number of copies that a text without its titles names."""
-    found = _COPIES.search(_THAT_ONE.sub(" ", _VOLUMES.sub(" ", text)))
-    return number(found[1]) if found else None

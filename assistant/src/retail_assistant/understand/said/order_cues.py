@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from retail_assistant.understand.copies import AMOUNT, FIGURE
 from retail_assistant.understand.said.cues import Cue, cue
 from retail_assistant.understand.times import SPOKEN
 
 ORDER_NUMBER = r"#?[a-z]\d{3,}"
+NAMED_ORDER = rf"(?:order (?:number |no\.? ?)?#?[a-z]*\d+|{ORDER_NUMBER})"
 PARCEL = r"(?:orders?|parcels?|packages?|deliver(?:y|ies)|shipments?|purchases?|books?|stuff|package)"
 NO_ORDER = "account|newsletter|membership|subscription|return|preorder|profile|points|card|reservation"
 """What a shopper may want to cancel besides an order."""
@@ -19,6 +21,8 @@ VOLUMES = (
     r"(?:(?:x )?(?:volumes?|vols?|books?|ones?|parts?)(?: (?:of|from|in) [^.?!]{1,30}?)?|of (?:it|them|these|those|x))"
 )
 BOUGHT = r"i (?:\w+ )?(?:order|buy|bought|get|purchase)(?:ed|d)?"
+AT_END = r"(?=\W*$|\s?[,;!?]|\.(?!\d)|\s(?:cop(?:y|ies)|pieces?|each|of|in|for|please|now|instead|then|and|on)\b)"
+"""After a number that nothing is called by: "to 5", not "to 5 Long Lane"."""
 ORDER_STATE = (
     r"(?:cancell?ed|returned|sent back|open|outstanding|undelivered|delivered|arrived|shipped|dispatched|packed"
     r"|on the way)"
@@ -45,6 +49,11 @@ ORDER_CUES: tuple[Cue, ...] = (
     cue("orders", "address", 2.9, None,
         rf"^(?!.*\bchange\b).*\b(?:which|what) address\b.{{0,100}}\b(?:(?:my|the) {PARCEL}|order|{ORDER_NUMBER})\b",
         rf"\bwhere (?:is|are|does|do|did|will|was) (?:my|our) {PARCEL}\b.*\b(?:go|going|sent|shipped|delivered) to\b",
+    ),
+    cue("orders", "redirect", 3, None,
+        r"^(?=.*\b(?:change|update|correct|edit|alter|switch|fix|wrong|redirect|reroute)\b)(?=.*(?<!mail )\baddress\b)"
+        rf".*\b{NAMED_ORDER}\b",
+        rf"^(?=.*\b(?:another|(?:a )?different|(?:a |my )?new|(?:an|the|my) other) address\b).*\b{NAMED_ORDER}\b",
     ),
     cue("orders", "where", 2.3, None,
         rf"\bwhere(?:'s|s| is| are)\b.*\b(?:(?:my|our)|the|it)\b.*\b{PARCEL}\b", r"\btrack(?:ing)?\b",
@@ -148,12 +157,13 @@ ORDER_CUES: tuple[Cue, ...] = (
     # Actions.
     cue("action", "add", 3, None,
         r"(?<!did i )(?<!have i )(?<!if i )\b(?:add|put|throw|place|pop|stick)\b(?! up).*\b(?:cart)\b",
-        r"(?<!if i )\badd (?:it|this|that|one|two|three|both|them|the|another|a|\d+)\b"
+        r"(?<!if i )\badd (?:it|this|that|one|two|three|both|them|the|another|a|" + FIGURE + r")\b"
         r"(?!.*\b(?:address|points?|euros?|eur|card|message|wrap\w*|name|vat|account|review|note|code)\b)",
         r"\bi(?:'ll| will) (?:take|have|buy) (?:it|this|that|one|two|the|both|them|\d+)\b",
         r"^(?:please )?(?:order|buy) (?:it|this|me|the|one|two|a copy|\d+)\b",
         r"\bi(?:'d like| want| would like) to (?:buy|order|purchase) (?:it|this|that|one|the first|the second)\b",
         r"^(?:please |can you |could you )?(?:add|put) (?:the |a |another |\w+ copies of )?x\b",
+        rf"^(?:please |can you |could you )?(?:add|put|order|buy) {AMOUNT} (?:an? )?(?:cop(?:y|ies) )?(?:of )?x\b",
     ),
     cue("action", "remove", 2.8, None,
         r"\b(?:delete|remove|empty|clear) (?:everything|all of (?:it|them)|it all)\b(?!.*\b(?:account|data)\b)",
@@ -169,8 +179,9 @@ ORDER_CUES: tuple[Cue, ...] = (
         r"\bremove (?:one|two|\d) cop(?:y|ies)\b",
     ),
     cue("action", "quantity", 2.9, None,
-        r"\b(?:make|change|set|increase|raise|reduce)\b.*\b(?:quantity|copies|to (?:zero|two|three|four|five|one"
-        r"|\d))\b", r"\bmake (?:it|that) (?:just |only )?(?:zero|one|two|three|four|five|\d)\b",
+        r"\b(?:make|change|set|increase|raise|reduce)\b.*\b(?:quantity|copies)\b",
+        rf"\b(?:make|change|set|increase|raise|reduce)\b.*\bto {AMOUNT}{AT_END}",
+        rf"\bmake (?:it|that) (?:just |only )?{AMOUNT}\b",
     ),
     cue("action", "cancel", 2.6, None,
         r"(?<!how do i )(?<!how can i )(?<!how to )(?<!can i )(?<!could i )(?<!may i )(?<!still )\bcancel (?:it"
