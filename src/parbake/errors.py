@@ -45,12 +45,14 @@ class ParbakeError(Exception):
     """Base of all parbake errors.
 
     ``field`` names the invalid setting, parameter or JSON member (empty if there is none); ``status`` is the HTTP
-    status of the error's answer, and ``headers`` are the headers that the answer needs.
+    status of the error's answer, and ``headers`` are the headers that the answer needs. ``others`` are further errors
+    that were found together with this one.
     """
 
     status = 500
     title = "Internal error"
     headers: tuple[tuple[str, str], ...] = ()
+    others: tuple[ParbakeError, ...] = ()
 
     def __init__(self, message: str, *, field: str = "") -> None:
         super().__init__(message)

@@ -142,6 +142,29 @@ class TestLmdb(StoreSuite):
         assert flags["metasync"]
         await store.close()
 
+    async def test_a_full_map_can_be_swept(self, tmp_path):
+        """Rows are deleted from a map that takes no further write, and what they took is free again."""
+        store = open_store(f"lmdb://{tmp_path}/store?map_size=4MiB")
+        stamp, _ = await store.stamp()
+        generation = (await store.begin()).generation
+
+        async def build(pages):
+            for page in pages:
+                rows = [(b"%d" % (page * 20 + n), make_record(stamp, b"x" * 3000)) for n in range(20)]
+                await store.write_base("t@1", generation, rows)
+
+        async def write(numbers):
+            for n in numbers:
+                await store.write("t@1", b"%d" % n, make_record(stamp, b"x" * 100), now=1.0)
+
+        with pytest.raises(StoreFull):
+            await build(range(1000))
+        with pytest.raises(StoreFull):
+            await write(range(5000))
+        assert await store.sweep([generation]) > 500
+        await write(range(5000, 6000))
+        await store.close()
+
     async def test_a_full_map_names_its_setting_and_loses_nothing(self, tmp_path):
         """A write to a full map fails as a whole, old data stays, and a larger map accepts writes."""
         url = f"lmdb://{tmp_path}/store?map_size="

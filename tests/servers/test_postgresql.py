@@ -1,11 +1,16 @@
 """PostgreSQL as a source and as an event log, on a server that the tests start and remove."""
 
 import contextlib
+import importlib
 import itertools
+import re
+import sys
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
+from tests.unit.commands import invoke
 from tests.waiting import HANGS_S
 
 import parbake as pb
@@ -13,6 +18,7 @@ from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, emit, prun
 from parbake.testing.event_suite import EventSourceSuite
 from parbake.testing.source_suite import Facts, Seen, SourceSuite
 
+GUIDE = (Path(__file__).parents[2] / "docs/howto/postgresql.md").read_text()
 numbers = itertools.count(1)
 
 
@@ -296,3 +302,30 @@ async def test_an_app_over_postgresql_keeps_its_contract(database, source):
     served = await app.serve(fact, "a")
     assert served.value == "born"
     assert served.stamp >= ack.stamp
+
+
+def test_the_guide_works_as_written(server, tmp_path, monkeypatch):
+    """Its tables, its app and its change do what it says; ``parbake check`` names the missing outbox first."""
+    blocks = {
+        kind: re.findall(rf"^```{kind}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL) for kind in ("sql", "python")
+    }
+    (tables, change), (module,) = blocks["sql"], blocks["python"]
+    address = Database.place(None, server, f"shop{next(numbers)}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("DATABASE", address)
+    (tmp_path / "pg_shop.py").write_text(module)
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(tables)
+        lacking = invoke("pg_shop", "check", "pg_shop:app")
+        assert (lacking.exit_code, "has no table parbake_outbox" in lacking.output) == (1, True)
+        connection.execute(OUTBOX_DDL)
+        assert invoke("pg_shop", "check", "pg_shop:app").output == "nothing is wrong\n"
+        del sys.modules["pg_shop"]  # the command has closed its app
+        app = importlib.import_module("pg_shop").app
+        app.sync.run(app.drain())
+        assert app.sync.serve(app.tasks["sentence"], "returns").value == "You have 30 days for returns."
+        connection.execute(change)
+        app.sync.run(app.drain())
+        assert app.sync.serve(app.tasks["sentence"], "returns").value == "You have 10 days for returns."
+        app.sync.close()

@@ -107,6 +107,19 @@ async def test_an_alert_that_was_not_taken_is_sent_again(moody, tmp_path, monkey
     await empty(tmp_path / "alerts.db")
 
 
+async def test_an_alert_that_is_retried_is_logged_once(moody, tmp_path, monkeypatch, caplog):
+    """However often an alert is refused, the log has one line when that begins and one when it is over."""
+    monkeypatch.setattr("parbake.adapters._alert_queue.BACKOFF", Backoff(0.01, 0.01))
+    await WebhookSink(moody.url, queue=tmp_path / "alerts.db").send(ALERT)
+    await until(lambda: len(moody.tried) > 3)
+    moody.is_in_the_mood = True
+    await until(lambda: "works again" in caplog.text)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the delivery of an alert failed, will retry: the webhook did not take it (HTTPError)",
+        "the delivery of an alert works again",
+    ]
+
+
 async def test_a_queue_outlives_its_process(moody, tmp_path, monkeypatch):
     """Sinks that open a queue file deliver each alert in it once, without a new alert."""
     monkeypatch.setattr("parbake.adapters._alert_queue.CLAIMED_S", 0.0)

@@ -111,6 +111,19 @@ async def test_a_silent_source_degrades_its_tasks_and_alerts_their_owners_once(s
     assert len({alert.dedupe_key for alert in shop.heard.alerts}) == 1
 
 
+async def test_a_source_is_told_as_never_read_only_after_the_silence_limit(shop):
+    """A store that was emptied has no heartbeat yet, and that is told only once it has lasted for the limit."""
+    shop.store.__init__()
+    assert (await shop.check(times=25)).degraded == []
+    found = await shop.check(times=8)
+    assert found.degraded[0].startswith("source facts was never read to its end")
+    assert ("source_silent", "shelves") in shop.heard.kinds()
+    await shop.app.drain()
+    assert (await shop.check()).degraded == []
+    shop.store.__init__()
+    assert (await shop.check(times=25)).degraded == []
+
+
 async def test_two_servers_send_an_alert_that_a_receiver_can_merge(shop, world):
     """Each process alerts by itself, since a lost store could not tell; the alerts share a key."""
     second = Heard()
@@ -218,6 +231,47 @@ async def test_a_misspelt_family_is_told_once(shop):
         "events of 'fcat' outdate nothing, because no task or source declares it: correct their tags"
     ]
     assert sorted(shop.heard.kinds()) == [("unknown_family", "shelves"), ("unknown_family", "words")]
+
+
+async def test_an_unknown_family_is_over_once_no_event_has_named_it_for_long(shop, monkeypatch, caplog):
+    """The condition ends some time after the last such event, and begins again with the next one."""
+
+    async def misspell(name):
+        with shop.world.connected() as connection:
+            emit(connection, f"fcat/{name}", "fact.changed")
+        await shop.app.drain()
+
+    await misspell("a")
+    assert [condition.kind for condition in (await shop.check()).conditions] == ["unknown_family"]
+    caplog.clear()
+    with monkeypatch.context() as later, caplog.at_level(logging.WARNING, logger="parbake.health"):
+        later.setattr("parbake.lanes.worker.conditions.UNKNOWN_S", -1.0)
+        assert (await shop.check(times=2)).conditions == ()
+    assert [record.getMessage() for record in caplog.records] == ["over: unknown_family of fcat"]
+    await misspell("b")
+    assert [condition.kind for condition in (await shop.check()).conditions] == ["unknown_family"]
+
+
+async def test_an_outage_of_the_store_ends_nothing_that_is_seen_through_it(shop, caplog):
+    """A store that comes and goes is told by its own lines and alerts only: what it had told of is still known."""
+    with shop.world.connected() as connection:
+        emit(connection, "fcat/a", "fact.changed")
+    await shop.app.drain()
+    await shop.app.ops.complain(shop.word, "a wrong word")
+    await shop.check()
+    shop.heard.alerts.clear()
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, logger="parbake.health"):
+        for error in (StoreUnreachable("gone", field="store"), DamagedStore("torn", field="store"), None):
+            shop.store.error = error
+            await shop.check(times=2)
+    assert [record.getMessage() for record in caplog.records] == [
+        "degraded: the store does not answer: gone",
+        "degraded: the store is damaged: torn",
+        "over: store_silent of store",
+        "over: store_damaged of store",
+    ]
+    assert {alert.kind for alert in shop.heard.alerts} == {"store_silent", "store_damaged", "store_back"}
 
 
 async def test_a_heartbeat_from_the_future_is_named_as_such(shop):

@@ -94,6 +94,29 @@ async def test_a_newer_model_is_decoded_before_it_is_asked_for(monkeypatch):
     await app.close()
 
 
+async def test_a_model_that_cannot_be_decoded_is_logged_once(monkeypatch, caplog):
+    """However often the decoding ahead fails, the log has one line when it begins and one when it is over."""
+    monkeypatch.setattr("parbake.serving.warmup.AGAIN_S", 0.01)
+    app, tries = app_of(resources={Client: Client()}), []
+
+    async def fail(*_):
+        tries.append(1)
+        raise ValueError("not a model")
+
+    async with app.serving():
+        await until(lambda: not app.engine.warmup.lacking)
+        await app.materialize(app.tasks["train"])
+        with monkeypatch.context() as broken:
+            broken.setattr(app.engine.resolver, "read_model", fail)
+            await until(lambda: len(tries) > 3)
+        await until(lambda: "works again" in caplog.text)
+    assert [record.getMessage() for record in caplog.records if record.name == "parbake.warm"] == [
+        "the decoding of models ahead failed, will retry: ValueError: not a model",
+        "the decoding of models ahead works again",
+    ]
+    await app.close()
+
+
 def test_a_lazy_resource_is_built_once_by_whoever_is_first(monkeypatch):
     """A lazy resource is built once; an app without it fails to open."""
     app = app_of(resources={Client: pb.Lazy(Client)})

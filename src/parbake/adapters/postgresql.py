@@ -220,7 +220,10 @@ class PostgresqlSource(forks.Forkable):
         except psycopg.Error as error:
             connection.close()
             self.close()  # after a restart of the server, all idle connections are broken
-            raise SourceError(f"source {self.name!r}: {error}", field=self.name) from error
+            why = str(error)
+            if isinstance(error, psycopg.errors.UndefinedTable) and "parbake_outbox" in why:
+                why = "the database has no table parbake_outbox: execute parbake.adapters.postgresql.OUTBOX_DDL in it"
+            raise SourceError(f"source {self.name!r}: {why}", field=self.name) from error
         except BaseException:
             connection.close()
             raise

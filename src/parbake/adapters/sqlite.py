@@ -76,7 +76,7 @@ def _event(position: int, *raw: bytes) -> SourceEvent:
 
 def _explained(error: sqlite3.Error) -> str:
     if any(f"no such table: {table}" in str(error) for table in ("parbake_outbox", "sqlite_sequence")):
-        return f"{error}; the database has no outbox yet: execute parbake.adapters.sqlite.OUTBOX_DDL"
+        return "the database has no table parbake_outbox: execute parbake.adapters.sqlite.OUTBOX_DDL in it"
     return str(error)
 
 

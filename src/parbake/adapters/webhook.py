@@ -17,6 +17,7 @@ from parbake.adapters._alert_queue import AlertQueue, Waiting
 from parbake.errors import ParbakeError
 from parbake.ports.alerts import Alert, AlertSink
 from parbake.process import forks
+from parbake.process.trouble import Trouble
 
 TIMEOUT_S = 5.0
 LOOK_AGAIN_S = 10.0
@@ -50,6 +51,7 @@ class WebhookSink(AlertSink, forks.Forkable):
             raise ParbakeError("the alert webhook must be an http or https URL", field="alerts.webhook")
         self._url = url
         self._queue = None if queue is None else AlertQueue(Path(queue))
+        self._trouble = Trouble("the delivery of an alert", _log)
         self.after_fork_in_child()
         forks.watch(self)
         if self._queue is not None:
@@ -103,7 +105,7 @@ class WebhookSink(AlertSink, forks.Forkable):
                     self._deliver(queue, alert)
                 pause_s = queue.pause_s()
             except sqlite3.Error as error:
-                _log.error("the queue of alerts cannot be used; it will be retried: %s", error)
+                self._trouble.met(str(error))
                 pause_s = None
             self._added.wait(LOOK_AGAIN_S if pause_s is None else min(pause_s, LOOK_AGAIN_S))
 
@@ -111,11 +113,12 @@ class WebhookSink(AlertSink, forks.Forkable):
         try:
             self._post_in_time(alert.body, key=alert.id)
         except Exception as error:  # noqa: BLE001 - whatever keeps it from being taken, it is tried again
-            is_kept = queue.failed(alert)
-            what = "is tried again" if is_kept else "is given up after a day"
-            _log.warning("the webhook did not take an alert (%s), which %s", type(error).__name__, what)
+            self._trouble.met(f"the webhook did not take it ({type(error).__name__})")
+            if not queue.failed(alert):
+                _log.error("an alert was not delivered within a day, and is given up")
         else:
             queue.delivered(alert)
+            self._trouble.is_over()
 
     def _post(self, body: bytes, *, key: str = "") -> None:
         headers = {"content-type": "application/json", **({"idempotency-key": key} if key else {})}

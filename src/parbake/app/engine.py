@@ -49,8 +49,9 @@ from parbake.serving.tickets import Tickets
 from parbake.serving.warmup import Warmup
 from parbake.stores import open_store
 from parbake.stores.memory import MemoryStore
-from parbake.tasks.families import check_told, check_views, minded
+from parbake.tasks.families import check_views, minded, unaccounted, untold
 from parbake.tasks.task_types import Artifact, Stored, Task
+from parbake.values.checks import Problems
 
 
 class Opening(forks.Forkable):
@@ -117,13 +118,11 @@ class Engine:
         """
         task_threads()  # an invalid number is rejected before anything is opened
         self.counters, self.clock = counters, settings.clock
-        for plugin in settings.plugins:
-            plugin.check(settings.tasks)
+        self._bind(settings)
         with ExitStack() as undo:
             self.store = _open_store(settings) if store is None else store
             if store is None:
                 undo.callback(_close_now, self.store)
-            self._bind(settings)
             self.parts = self._parts(settings)
             undo.callback(close_all, self.parts.on)
             self.plugins: dict[type[Plugin[Any]], Any] = {type(p): opened(p, self.parts) for p in settings.plugins}
@@ -157,9 +156,28 @@ class Engine:
         )
 
     def _bind(self, settings: Settings) -> None:
-        """Compile the tasks, and bind them to sources and resources."""
+        """Compile the tasks, and bind them to sources and resources; of all problems, the first error tells."""
+        problems = Problems()
+        for plugin in settings.plugins:
+            with problems:
+                plugin.check(settings.tasks)
+        opened = []
+        for found in settings.events:
+            with problems:
+                opened.append(open_events(found) if isinstance(found, str) else found)
+        self.binder = Binder(settings.sources, settings.resources, opened)
+        with problems:
+            settings.tasks.check_complete()
         for task in settings.tasks:
-            check_views(task)
+            with problems:
+                check_views(task)
+                problems.found += unaccounted(task)
+            with problems:
+                self.binder.check(task)
+        told = {f for source in self.binder.heard for f in source.families}.union(settings.open)
+        if self.binder.heard and len(opened) == len(settings.events):
+            problems.found += untold(settings.tasks, told)
+        problems.must_be_none()
         watched = watched_families(settings.tasks)
         self.tasks = {
             t.name: BoundTask(t, off=settings.off.get(t.name, ""), watched=watched.get(t.name, ()))
@@ -167,14 +185,6 @@ class Engine:
             if isinstance(t, Stored)
         }
         self.artifacts: dict[Task, BoundTask] = {p.task: p for p in self.tasks.values() if isinstance(p.task, Artifact)}
-        opened = [open_events(found) if isinstance(found, str) else found for found in settings.events]
-        self.binder = Binder(settings.sources, settings.resources, opened)
-        settings.tasks.check_complete()
-        for task in settings.tasks:
-            self.binder.check(task)
-        told = {f for source in self.binder.heard for f in source.families}.union(settings.open)
-        if self.binder.heard:
-            check_told(settings.tasks, told)
         self.known = told.union(*map(_declared, settings.tasks))
 
     def _open_serving(self, settings: Settings) -> None:

@@ -62,7 +62,8 @@ class Durability:
     With both settings, stored values survive such a loss. Otherwise all of them are discarded after it.
 
     Attributes:
-        journal: The log of rollbacks and quarantines outside the store: the path of a file, or a journal.
+        journal: The log of rollbacks and quarantines outside the store: the path of a file, or a journal. A relative
+            path starts at the working directory of the process, so prefer an absolute one.
         replayable: Promises that every change is in some source's outbox, so that it can be read again.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +13,13 @@ from parbake.app.application import App
 from parbake.cli.support.load_app import AppName, load, once
 from parbake.cli.support.output import print_table
 from parbake.errors import ParbakeError
+from parbake.lanes.event.recovery import FileJournal
+from parbake.ports.store import Store
 from parbake.process.threads import aside
+from parbake.stores import open_store
 from parbake.tasks.families import minded
 from parbake.tasks.task_types import Stored
+from parbake.values.checks import Problems
 
 EPILOG = "Example: parbake check shop:app --strict"
 Finding = tuple[str, str, str]
@@ -30,35 +34,54 @@ def check(
 ) -> None:
     """Check contracts, families, extras, sources and the store of an app.
 
-    The exit status is 0 if all is well, 1 if the app could not run as it is, and 2 if it cannot be loaded.
+    The exit status is 0 if all is well, 1 if the app could not run as it is, and 2 if there is no such app, or if its
+    module raises an error of its own. All problems are listed, but a declaration that is refused when the module is
+    imported ends the check.
     """
     try:
         application = load(app).app
-        _ = application.engine  # opening compiles the tasks, and finds what is misspelt or not installed
     except ParbakeError as error:
-        typer.echo(f"parbake: {error}", err=True)
-        raise typer.Exit(2) from error
-    found = list(_declared(application))
-    found += once(application, _asked(application, offline=offline))
+        if error.field == "APP":
+            typer.echo(f"parbake: {error}", err=True)
+            raise typer.Exit(2) from error
+        found = [_problem(error), ("", "app", "cannot be imported because of that, so nothing else was checked")]
+    else:
+        found = _found(application, offline=offline)
     if not found:
         typer.echo("nothing is wrong")
         return
     table = Table("", "about", "what is wrong")
-    for kind, about, message in found:
+    for kind, about, message in dict.fromkeys(found):  # a store that cannot be opened is met twice
         table.add_row(kind, escape(about), escape(message))
     print_table(table)
     if strict or any(kind == "error" for kind, _, _ in found):
         raise typer.Exit(1)
 
 
-def _declared(app: App) -> Iterator[Finding]:
+def _problem(error: ParbakeError) -> Finding:
+    return "error", error.field or "app", str(error)
+
+
+def _found(app: App, *, offline: bool) -> list[Finding]:
+    found: list[Finding] = []
+    heard: Sequence[Any]
+    try:
+        heard = app.engine.binder.heard  # opening compiles the tasks, and finds what is misspelt or not installed
+    except ParbakeError as error:
+        found += map(_problem, (error, *error.others))
+        heard = [s for s in (*app.settings.sources, *app.settings.events) if not isinstance(s, str)]
+    found += _declared(app, heard)
+    return found if offline else found + once(app, _asked(app, heard))
+
+
+def _declared(app: App, heard: Sequence[Any]) -> Iterator[Finding]:
     """What the declarations alone show."""
     tasks = list(app.tasks)
     wanted = frozenset[str]().union(*map(minded, tasks))
     for task in tasks:
         if isinstance(task, Stored) and task.contract.defaulted:
             yield "warning", task.name, f"leaves {', '.join(task.contract.defaulted)} to defaults"
-    for source in app.engine.binder.heard:
+    for source in heard:
         for name in sorted(set(source.families) - wanted):
             message = f"reports {name!r}, and no task depends on it: is it misspelt here, or in a contract?"
             yield "warning", f"source {source.name}", message
@@ -66,16 +89,16 @@ def _declared(app: App) -> Iterator[Finding]:
         yield "warning", name, f"is off: {reason}"
 
 
-async def _asked(app: App, *, offline: bool) -> list[Finding]:
-    """What the store and the sources say; nothing if they must not be asked."""
-    found: list[Finding] = []
-    if offline:
-        return found
-    try:
-        await app.stamp()
-    except ParbakeError as error:
-        found.append(("error", "store", str(error)))
-    for source in app.engine.binder.heard:
+async def _asked(app: App, heard: Sequence[Any]) -> list[Finding]:
+    """What the store, the journal and the sources say, also those of an app that cannot be opened."""
+    problems, journal = Problems(), app.settings.durability.log
+    with problems:
+        await _ask_store(app.settings.store)
+    with problems:
+        if isinstance(journal, FileJournal):
+            await aside(journal.check)
+    found = list(map(_problem, problems.found))
+    for source in heard:
         try:
             await aside(_ask, source)
         except Exception as error:  # noqa: BLE001 - whatever a driver raises, the other sources are asked, too
@@ -83,7 +106,19 @@ async def _asked(app: App, *, offline: bool) -> list[Finding]:
     return found
 
 
+async def _ask_store(named: str | Store) -> None:
+    store = open_store(named) if isinstance(named, str) else named
+    try:
+        await store.stamp()
+    finally:
+        if store is not named:
+            await store.close()
+
+
 def _ask(source: Any) -> None:
     """Ask a source for its extent, or a topic for that of each of its partitions; blocking."""
-    for part in source.parts() if hasattr(source, "parts") else (source,):
-        part.extent()
+    try:
+        for part in source.parts() if hasattr(source, "parts") else (source,):
+            part.extent()
+    finally:
+        source.close()

@@ -96,7 +96,8 @@ KINDS: Mapping[str, AlertKind] = {
     "store_lost": AlertKind(
         "The store has lost data: it was emptied, replaced or restored from a copy. Values are computed again.",
         _SERVERS,
-        "Find out who emptied it. Requests compute meanwhile, so watch the load on models and databases.",
+        "Find out who emptied it. Requests compute meanwhile, so watch the load on models and databases. What reads a "
+        "model gets 503 `Not materialized` until a worker has trained it again.",
     ),
     "disk_full": AlertKind(
         "The store has no room: events are not acknowledged, and computed values are served without being stored.",
@@ -104,7 +105,8 @@ KINDS: Mapping[str, AlertKind] = {
         "Give the store more room: the message names the setting.",
     ),
     "unknown_family": AlertKind(
-        "Events carry a tag whose family no task and no source declares, mostly because of a typing error.",
+        "Events carry a tag whose family no task and no source declares, mostly because of a typing error. "
+        "The condition ends without an alert, an hour after the last such event that the process has read.",
         _SERVERS,
         "Correct the tag where the event is written, or name the family in `App(open=[...])`.",
     ),

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
 from parbake.errors import NotMaterialized, StoreUnreachable
 from parbake.ports.store import Store
+from parbake.process.loops import forever
 from parbake.process.threads import aside
 from parbake.protocol.recording import Recording
 from parbake.serving.bind import NO_CONTEXT, Binder
@@ -59,12 +60,7 @@ class Warmup:
                 self.lacking = [one_line(error)]
                 _log.debug("a part could not be loaded yet", exc_info=error)
                 await asyncio.sleep(AGAIN_S)
-        while True:
-            await asyncio.sleep(AGAIN_S)
-            try:
-                await self._decode()
-            except Exception as error:  # noqa: BLE001 - the request that needs the model gets the error, too
-                _log.warning("a model could not be decoded ahead: %s", one_line(error))
+        await forever(self._decode, AGAIN_S, what="the decoding of models ahead", log=_log)
 
     async def _decode(self) -> None:
         """Decode the current generation of every model that has one."""

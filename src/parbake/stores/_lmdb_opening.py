@@ -13,12 +13,14 @@ import msgspec
 from parbake.errors import DamagedStore, ForeignStore, StoreError, StoreFull
 from parbake.protocol.control import Control, Number
 from parbake.stores._lmdb_place import DAMAGE, StorePlace
-from parbake.stores._lmdb_writer import LmdbTxn
+from parbake.stores._lmdb_writer import LmdbTxn, limited
 from parbake.stores.steps.item_names import CONTROL
 from parbake.stores.steps.lookups import Parsed
 from parbake.stores.steps.record_steps import RecordSteps, numbers
 
 _MAGIC = (b"m", b"parbake-store-2")
+_LEAST_RESERVE = 16 << 20
+"""Bytes of the map that only deletions may use: a thousand of them at once, and the list of free pages."""
 
 
 def opened(place: StorePlace, map_size: int) -> lmdb.Environment:
@@ -26,7 +28,7 @@ def opened(place: StorePlace, map_size: int) -> lmdb.Environment:
 
     Args:
         place: The place.
-        map_size: The largest size of the file, in bytes.
+        map_size: How many bytes may be in use; the file may grow a little larger, for deletions.
 
     Raises:
         DamagedStore: The place held a store, and its file cannot be used any more.
@@ -36,7 +38,8 @@ def opened(place: StorePlace, map_size: int) -> lmdb.Environment:
     path = place.folder
     try:
         path.mkdir(parents=True, exist_ok=True)
-        env = lmdb.open(str(path), map_size=map_size, max_readers=1024, sync=True, metasync=True)
+        reserve = _LEAST_RESERVE + map_size // 16
+        env = lmdb.open(str(path), map_size=map_size + reserve, max_readers=1024, sync=True, metasync=True)
     except (OSError, lmdb.Error) as error:
         _check_writable(path, error)
         if isinstance(error, lmdb.MemoryError):
@@ -47,7 +50,7 @@ def opened(place: StorePlace, map_size: int) -> lmdb.Environment:
         raise _unfit(place, error) from error
     try:
         _check_size(env, path)
-        with env.begin(write=True) as txn:
+        with env.begin(write=True) as txn, limited(txn, map_size):
             # Its file identifies a store. A copy in its place is another file, and may lack what was acknowledged.
             _claim(txn, place, host := f"inode {place.found()}")
             control = RecordSteps(LmdbTxn(txn), Parsed()).settle(host, _numbers_above(place.note[0]))

@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from operator import itemgetter
@@ -47,11 +47,29 @@ Outcome: TypeAlias = tuple[Any, BaseException | None]
 """A step's result, or its error."""
 
 
+@contextlib.contextmanager
+def limited(txn: lmdb.Transaction[bytes], room: int) -> Iterator[None]:
+    """Let the body take more pages only while all of them fit into ``room`` bytes, else raise ``MapFullError``.
+
+    The map is larger than that, because a deletion needs new pages before it frees any.
+    """
+    before = _taken(txn)
+    yield
+    if _taken(txn) > max(before, room):
+        raise lmdb.MapFullError(f"more than {room} bytes")
+
+
+def _taken(txn: lmdb.Transaction[bytes]) -> int:
+    """The bytes of all pages in use, as the transaction sees them; two pages are LMDB's own."""
+    found = txn.stat()
+    return found["psize"] * (2 + found["branch_pages"] + found["leaf_pages"] + found["overflow_pages"])
+
+
 class Writer:
     """Commits steps in the order in which they arrive. They are durable when the call returns."""
 
     def __init__(
-        self, env: Callable[[], lmdb.Environment], path: Path, failure: Callable[[lmdb.Error], StoreError]
+        self, env: Callable[[], lmdb.Environment], path: Path, failure: Callable[[lmdb.Error], StoreError], *, room: int
     ) -> None:
         """Start the thread.
 
@@ -59,7 +77,9 @@ class Writer:
             env: Returns the environment; called before each commit.
             path: The store's folder, for messages.
             failure: Returns the error to raise for one of LMDB's.
+            room: How many bytes may be in use; only deletions may go beyond.
         """
+        self._room = room
         self._env = env
         self._path = path
         self._failure = failure
@@ -132,7 +152,7 @@ class Writer:
         An error of LMDB itself may not be the step's fault, so it ends the whole commit.
         """
         try:
-            with self._env().begin(parent=parent, write=True) as txn:
+            with self._env().begin(parent=parent, write=True) as txn, limited(txn, self._room):
                 return step(LmdbTxn(txn)), None
         except lmdb.Error:
             raise
@@ -141,12 +161,11 @@ class Writer:
 
     def _alone(self, step: Callable[[LmdbTxn], T]) -> T:
         try:
-            with self._turn, self._env().begin(write=True) as txn:
+            with self._turn, self._env().begin(write=True) as txn, limited(txn, self._room):
                 return step(LmdbTxn(txn))
         except lmdb.MapFullError as error:
-            size = self._env().info()["map_size"]
             raise StoreFull(
-                f"{self._path} has reached its map size of {size} bytes; nothing was written. Open it with "
+                f"{self._path} has reached its map size of {self._room} bytes; nothing was written. Open it with "
                 "?map_size=... set higher",
                 field="store.map_size",
             ) from error

@@ -98,7 +98,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         self._host, self._note = 0, self._place.note
         self._leave()
         self._changing = threading.Lock()
-        self._writer = Writer(self._opened, path, self._failure)
+        self._writer = Writer(self._opened, path, self._failure, room=map_size)
         try:
             self._opened(is_created=True)
         except (DamagedStore, OutdatedStore) as error:
@@ -157,7 +157,7 @@ class LmdbStore(EngineStore, forks.Forkable):
             self._env, self._seen = None, _NONE
         forks.abandon(self._writer)
         self._changing = threading.Lock()
-        self._writer = Writer(self._opened, self.path, self._failure)
+        self._writer = Writer(self._opened, self.path, self._failure, room=self._map_size)
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         if self._note[0] != self._seen:

@@ -15,22 +15,31 @@ from parbake.tasks.task_types import Artifact, Stored, Task
 
 
 def check_views(task: Task) -> None:
-    """Raise an error unless each view that a task reads declares its families, and the contract accounts for them.
-
-    Raises:
-        DeclarationError: A view does not say which families it records.
-        ContractError: A family of a view is missing in ``invalidated_by``.
-    """
+    """Raise an error unless each view that a task reads says which families it records."""
     lister = task.list_keys if isinstance(task, Artifact) else None
     for reader in (task, lister) if lister else (task,):
         for view in _views(reader):
             _check_families(reader, view)
-    if isinstance(task, Stored):
-        _check_accounted(task)
 
 
-def check_told(tasks: Iterable[Task], told: Collection[str]) -> None:
-    """Raise :class:`ContractError` if a task is bound by a family for which no events ever come.
+def unaccounted(task: Task) -> Iterator[ContractError]:
+    """Return an error for each family of a view that the contract of the task leaves out."""
+    if not isinstance(task, Stored):
+        return
+    for view in _views(task):
+        for name in view.families:  # type: ignore[attr-defined]  # :func:`check_views` has passed
+            if name not in task.contract.declared:
+                yield ContractError(
+                    f"{task.name} reads {name!r} through the view {view.__qualname__}, and its invalidated_by does "
+                    f"not name it: add pb.fence({name!r}) if no value older than a change may be served, "
+                    f"pb.refresh({name!r}) if it may be until it is computed again, or "
+                    f"pb.ignore({name!r}, 'why a change does not matter')",
+                    field="invalidated_by",
+                )
+
+
+def untold(tasks: Iterable[Task], told: Collection[str]) -> Iterator[ContractError]:
+    """Return an error for each family that a task is bound by and for which no events ever come.
 
     Args:
         tasks: The app's tasks.
@@ -39,7 +48,7 @@ def check_told(tasks: Iterable[Task], told: Collection[str]) -> None:
     for task in tasks:
         for name in sorted(minded(task) - set(told)):
             known = ", ".join(sorted(told)) or "no family"
-            raise ContractError(
+            yield ContractError(
                 f"{task.name} is bound by {name!r}, which no source of this app reports (they report {known}): "
                 f"correct the name, add it to the families of a source, or write App(open=[{name!r}]) if events or "
                 "app.touch report it",
@@ -75,16 +84,3 @@ def _check_families(task: Task, view: type) -> None:
             "them",
             field="families",
         )
-
-
-def _check_accounted(task: Stored) -> None:
-    for view in _views(task):
-        for name in view.families:  # type: ignore[attr-defined]  # checked to be there
-            if name not in task.contract.declared:
-                raise ContractError(
-                    f"{task.name} reads {name!r} through the view {view.__qualname__}, and its invalidated_by does "
-                    f"not name it: add pb.fence({name!r}) if no value older than a change may be served, "
-                    f"pb.refresh({name!r}) if it may be until it is computed again, or "
-                    f"pb.ignore({name!r}, 'why a change does not matter')",
-                    field="invalidated_by",
-                )

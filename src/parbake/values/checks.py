@@ -75,3 +75,25 @@ def check_app_name(value: Any) -> None:
     module, _, attribute = value.partition(":") if isinstance(value, str) else ("", "", "")
     if not module or not attribute or module.startswith("."):
         raise BadInput(f"app={value!r} must be module:attribute, such as 'shop:app'", field="app")
+
+
+class Problems:
+    """Collects the errors of checks that do not depend on each other: each runs within ``with problems:``."""
+
+    def __init__(self) -> None:
+        self.found: list[ParbakeError] = []
+
+    def __enter__(self) -> None:
+        """Begin a check."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """Keep one of parbake's own errors; any other goes on."""
+        if isinstance(error, ParbakeError):
+            self.found.append(error)
+        return isinstance(error, ParbakeError)
+
+    def must_be_none(self) -> None:
+        """Raise the first error, with the others in its ``others``."""
+        if self.found:
+            self.found[0].others = tuple(self.found[1:])
+            raise self.found[0]

@@ -40,8 +40,16 @@ class FileJournal:
         """Choose a file that a restore of the store does not touch."""
         if not str(path):
             raise BadInput("journal='': expected the path of a file", field="journal")
-        self._path = Path(path)
+        self._path = Path(path).absolute()  # a process that changes its folder later goes on writing to the same file
         self._is_ours = False
+
+    def check(self) -> None:
+        """Raise an error unless the file is a journal that can be written, or could be created; blocking."""
+        self._lines()
+        place = self._path if self._path.exists() else self._path.parent
+        if not os.access(place, os.W_OK):
+            why = "it cannot be written" if place.exists() else "its folder does not exist"
+            raise BadInput(f"journal={str(self._path)!r}: {why}; mend that, or name another file", field="journal")
 
     def append(self, generations: list[int]) -> None:
         """Add generations, durably; blocking. Raises :class:`StoreError` when the file cannot be written."""

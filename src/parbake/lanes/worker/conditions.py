@@ -6,6 +6,7 @@ although most tasks can still be served.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from math import isinf
 from typing import Literal
@@ -31,6 +32,10 @@ Kind = Literal[
     "not_built", "quarantined", "worker_silent",
     "unknown_family",
 ]  # fmt: skip
+UNUSABLE: frozenset[Kind] = frozenset({"store_silent", "store_damaged", "store_outdated"})
+"""Conditions that hide all others."""
+UNKNOWN_S = 3600.0
+"""Seconds after the last event of an unknown family until the condition is over: the tags have been corrected."""
 _NOTHING = bond(b"", 0.0, Meta(Tags(())))
 """A record without tags: it is only read to see the control record and the heartbeats."""
 
@@ -85,6 +90,7 @@ class Conditions:
         self._counters = counters
         self._workers = workers
         self._silences = silences
+        self._unheard: dict[str, float] = {}
 
     async def look(self) -> Sighting:
         """Return all conditions as they are now."""
@@ -105,7 +111,9 @@ class Conditions:
             yield self._of_all("store_recovering", "store", message)
         if self._counters.store_full:
             yield self._of_all("disk_full", "store", f"the store has no room: {self._counters.store_full}")
-        for name in self._counters.unknown_families:
+        for name, at in self._counters.unknown_at.items():
+            if time.monotonic() - at > UNKNOWN_S:
+                continue
             message = f"events of {name!r} outdate nothing, because no task or source declares it: correct their tags"
             yield self._of_all("unknown_family", name, message)
         for bound in self._bound_tasks:
@@ -125,11 +133,15 @@ class Conditions:
         return Condition("not_built", bound.name, message, (bound.name, *readers))
 
     def _silent(self, lookup: Lookup) -> Iterator[Condition]:
-        for source, silence_s in self._silences(lookup.heartbeats, self._clock.now()):
+        now, heard = self._clock.now(), lookup.heartbeats
+        unheard = {source.name for source, _ in self._silences(heard, now)} - heard.keys()
+        # A new store has no heartbeat until the sources were read to their ends, which takes a moment.
+        self._unheard = {name: self._unheard.get(name, now) for name in unheard}
+        for source, silence_s in self._silences({**self._unheard, **heard}, now):
             since = (
                 "has a heartbeat from the future" if isinf(silence_s) else f"was last heard {humanize(silence_s)} ago"
             )
-            if source.name not in lookup.heartbeats:
+            if source.name not in heard:
                 since = "was never read to its end"
             families = ", ".join(sorted(source.families))
             message = f"source {source.name} {since}: whether values that depend on {families} hold is unknown"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from parbake.lanes.worker.conditions import Condition, Conditions, Sighting
+from parbake.lanes.worker.conditions import UNUSABLE, Condition, Conditions, Sighting
 from parbake.lanes.worker.notifier import Notifier
 from parbake.lanes.worker.worker_watch import WorkerWatch
 from parbake.ports.alerts import KINDS, Alert
@@ -59,6 +59,8 @@ class HealthWatch:
         is_start = self.seen is None
         self.seen = await self._conditions.look()
         found = {condition.name: condition for condition in self.seen.conditions}
+        if self.seen.control is None:  # nobody can say whether what the store told of is over
+            found = {name: was for name, was in self._known.items() if was.kind not in UNUSABLE} | found
         self._counters.degraded = tuple(found)
         begun = [condition for name, condition in found.items() if name not in self._known]
         ended = [condition for name, condition in self._known.items() if name not in found]
