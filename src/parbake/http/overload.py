@@ -24,7 +24,7 @@ from parbake.process.counters import Counters
 
 PATIENT_S = 0.3
 """Seconds that a request may wait for its turn."""
-HASTY_S, _HASTY_CHEAP_S = 0.03, 0.09
+HASTY_S, _HASTY_CHEAP_S = 0.015, 0.09
 """The same while the server is overloaded; and for requests so cheap that refusing them saves next to nothing."""
 _CHEAP_S = 0.001
 FEW = 8
@@ -33,12 +33,12 @@ CONTENDED_S = 0.005
 """A request that has waited this long looks first whether its client is still there."""
 _IDLE_S = 0.002
 """A timer that fires with less delay than this found the event loop idle."""
-_OVERLOADED, _RELIEVED, _WEIGHT = 0.98, 0.7, 0.1
+_OVERLOADED, _RELIEVED, _WEIGHT = 0.95, 0.7, 0.1
 """The shares of moments without an idle loop from which on a server is overloaded, and is not any more."""
 _TARGET_S = 0.008
 """The delay of the event loop, in seconds, above which fewer requests are handled together."""
 _TICK_S = 0.01
-FIRST_LIMIT, _LEAST, _MOST = 32.0, 1.0, 4096.0
+FIRST_LIMIT, _LEAST, _MOST = 4.0, 1.0, 4096.0
 _SLOWLY = 0.1
 """By how much the limit grows in a tick at most while the server is overloaded."""
 _RETRY_S = ("1", "2", "3")
@@ -124,7 +124,8 @@ class Intake:
             self._was_late = True
             if now - arrived > self._patience_s and self._is_crowded:
                 raise self.turned_away(now)
-            await asyncio.sleep(0)  # let the loop see which clients have left meanwhile
+            if not self._waiting and self._has_room():
+                await asyncio.sleep(0)  # let the loop see which clients have left meanwhile
         if has_left():
             return False
         if not self._waiting and self._has_room():
@@ -166,17 +167,17 @@ class Intake:
 
     def _has_room(self) -> bool:
         """Whether one more may run. The limit grows with the demand: by doubling, or slowly during an overload."""
-        if self._running < self._limit:
+        if self._running + 1 <= self._limit:
             return True
         most = self._limit_at_tick + _SLOWLY if self._is_overloaded else 2 * self._limit_at_tick
         if self._delay_s < _TARGET_S:
             self._limit = min(self._limit + 1, most, _MOST)
-        return self._running < self._limit
+        return self._running + 1 <= self._limit
 
     def _next(self) -> None:
         """Give the next turns. In an overload the newest are first: the oldest would be late whoever came next."""
         take = self._waiting.pop if self._is_overloaded and self._is_crowded else self._waiting.popleft
-        while self._waiting and self._running < self._limit:
+        while self._waiting and self._running + 1 <= self._limit:
             turn = take().turn
             if not turn.done():
                 self._running += 1
