@@ -136,9 +136,9 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Answer at once what would be turned away anyway. In a flood, a task for it would cost more than the rest."""
-        answer = None
-        if isinstance(app, HttpApp) and not self.pipeline and not self.expect_100_continue:
-            answer = app.turned_away(cast("Message", cycle.scope))
+        answer, own = None, self.app
+        if isinstance(own, HttpApp) and not self.pipeline and not self.expect_100_continue:
+            answer = own.turned_away(cast("Message", cycle.scope))
         if answer is None:
             super()._start_asgi_task(cycle, app)
         else:

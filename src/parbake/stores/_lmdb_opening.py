@@ -13,7 +13,7 @@ import msgspec
 from parbake.errors import DamagedStore, ForeignStore, StoreError, StoreFull
 from parbake.protocol.control import Control, Number
 from parbake.stores._lmdb_place import DAMAGE, StorePlace
-from parbake.stores._lmdb_writer import LmdbTxn, limited
+from parbake.stores._lmdb_writer import LmdbTxn, check_room
 from parbake.stores.steps.item_names import CONTROL
 from parbake.stores.steps.lookups import Parsed
 from parbake.stores.steps.record_steps import RecordSteps, numbers
@@ -50,10 +50,11 @@ def opened(place: StorePlace, map_size: int) -> lmdb.Environment:
         raise _unfit(place, error) from error
     try:
         _check_size(env, path)
-        with env.begin(write=True) as txn, limited(txn, map_size):
+        with env.begin(write=True) as txn:
             # Its file identifies a store. A copy in its place is another file, and may lack what was acknowledged.
             _claim(txn, place, host := f"inode {place.found()}")
             control = RecordSteps(LmdbTxn(txn), Parsed()).settle(host, _numbers_above(place.note[0]))
+            check_room(env, txn, map_size)
         place.write(control.incarnation, place.note[1] if place.note[1] == place.found() else 0)
     except lmdb.MapFullError as error:
         env.close()

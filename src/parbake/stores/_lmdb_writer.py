@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from operator import itemgetter
@@ -47,21 +47,19 @@ Outcome: TypeAlias = tuple[Any, BaseException | None]
 """A step's result, or its error."""
 
 
-@contextlib.contextmanager
-def limited(txn: lmdb.Transaction[bytes], room: int) -> Iterator[None]:
-    """Let the body take more pages only while all of them fit into ``room`` bytes, else raise ``MapFullError``.
+def check_room(env: lmdb.Environment, txn: lmdb.Transaction[bytes], room: int) -> None:
+    """Raise ``MapFullError`` if a transaction takes more pages than there were, and more than ``room`` bytes hold.
 
     The map is larger than that, because a deletion needs new pages before it frees any.
     """
-    before = _taken(txn)
-    yield
-    if _taken(txn) > max(before, room):
+    taken = _taken(txn)
+    if taken > room and taken > _taken(env):
         raise lmdb.MapFullError(f"more than {room} bytes")
 
 
-def _taken(txn: lmdb.Transaction[bytes]) -> int:
-    """The bytes of all pages in use, as the transaction sees them; two pages are LMDB's own."""
-    found = txn.stat()
+def _taken(of: lmdb.Transaction[bytes] | lmdb.Environment) -> int:
+    """The bytes of all pages in use; two pages are LMDB's own."""
+    found = of.stat()
     return found["psize"] * (2 + found["branch_pages"] + found["leaf_pages"] + found["overflow_pages"])
 
 
@@ -152,17 +150,23 @@ class Writer:
         An error of LMDB itself may not be the step's fault, so it ends the whole commit.
         """
         try:
-            with self._env().begin(parent=parent, write=True) as txn, limited(txn, self._room):
-                return step(LmdbTxn(txn)), None
+            return self._stepped(step, parent), None
         except lmdb.Error:
             raise
         except BaseException as error:  # noqa: BLE001  # any error: the caller is waiting for the outcome
             return None, error
 
+    def _stepped(self, step: Callable[[LmdbTxn], T], parent: lmdb.Transaction[bytes] | None = None) -> T:
+        env = self._env()
+        with env.begin(parent=parent, write=True) as txn:
+            found = step(LmdbTxn(txn))
+            check_room(env, txn, self._room)
+            return found
+
     def _alone(self, step: Callable[[LmdbTxn], T]) -> T:
         try:
-            with self._turn, self._env().begin(write=True) as txn, limited(txn, self._room):
-                return step(LmdbTxn(txn))
+            with self._turn:
+                return self._stepped(step)
         except lmdb.MapFullError as error:
             raise StoreFull(
                 f"{self._path} has reached its map size of {self._room} bytes; nothing was written. Open it with "
