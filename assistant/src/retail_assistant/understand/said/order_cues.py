@@ -63,7 +63,7 @@ ORDER_CUES: tuple[Cue, ...] = (
         r"(?:come|came|arrived?|turned up|shown up|been delivered|here|reached)\b",
     ),
     cue("orders", "where", 2.7, None,
-        rf"\b(?:has|have|did|is|are|was|were)\b.*\b(?:my|our)\b.*\b{PARCEL}\b.*\b(?:ship|shipped|sent|left|leave"
+        rf"\b(?:has|have|did|is|are|was|were)\b(?>.*?\b(?:my|our)\b)(?>.*?\b{PARCEL}\b).*\b(?:ship|shipped|sent|left|leave"
         rf"|packed|dispatched|arrived?|delivered|cancelled|way|delayed|late|coming|here|paid|out|go out"
         rf"|returned)\b", r"\bhas\b.*\b(?:shipped|been (?:sent|shipped|packed|dispatched|delivered|cancelled))\b",
         r"\b(?:shipped|dispatched|packed|sent out|sent|delivered) yet\b",
