@@ -16,7 +16,7 @@ import parbake_semantic.guard.statements
 from retail_assistant.chat.turn import Turn
 from retail_assistant.knowledge.review_summary import summarize
 from retail_assistant.knowledge.shop_views import ReviewText
-from retail_assistant.shop.opening import MOST_READ
+from retail_assistant.shop.opening import MOST_READ, MOST_REMEMBERED
 from retail_assistant.shop.shop_words import VOCABULARY
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.hearing import hear
@@ -167,6 +167,16 @@ def test_a_message_is_read_from_its_opening():
     turn = Turn("a" * 8_000, "u1", history=(("user", "b" * 8_000), ("assistant", "c" * 8_000)))
     assert turn.message == "a" * MOST_READ
     assert turn.history == (("user", "b" * MOST_READ), ("assistant", "c" * 8_000))
+
+
+def test_a_conversation_is_read_back_to_a_bound():
+    """Of a long conversation the newest turns are read, so that one message with it takes about as long as any."""
+    said = [pair for n in range(9) for pair in (("user", f"{n}" * MOST_READ), ("assistant", f"reply {n}"))]
+    turn = Turn("and that one?", "u1", history=tuple(said))
+    kept = said[-2 * (MOST_REMEMBERED // MOST_READ) :]
+    assert turn.history == (said[-len(kept) - 1], *kept)
+    short = tuple(("user", f"question {n}") for n in range(20))
+    assert Turn("and?", "u1", history=short).history == short
 
 
 def test_a_review_is_quoted_from_its_opening():

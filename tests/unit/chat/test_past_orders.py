@@ -45,6 +45,18 @@ async def test_the_address_of_an_order_is_told_to_its_shopper_alone(desk, put, v
     assert "Long Lane" not in text
 
 
+async def test_an_order_is_found_by_the_number_of_its_parcel(desk, put, volumes):
+    """A shopper may name the tracking number; another shopper's is not found."""
+    put("N77001", volumes[1], state="shipped")
+    put("N77002", volumes[2])
+    desk.conn.execute("UPDATE orders SET tracking = 'TRK70595902' WHERE number = 'N77001'")
+    text, _ = await desk.ask("where is parcel TRK70595902", user=ME)
+    assert "N77001" in text
+    assert "TRK70595902" in text
+    text, _ = await desk.ask("where is parcel TRK70595902", user="u00004")
+    assert "N77001" not in text
+
+
 @pytest.mark.parametrize("to", ["", " to 5 Long Lane", " to another one"])
 async def test_the_address_of_an_order_is_not_changed_here(desk, put, volumes, to):
     """Who wants an order to go elsewhere is told where that is done, or that it is too late; others get the rule."""

@@ -100,6 +100,8 @@ REFUSED = [
     (lambda c, a, t: records.put_policy(c, "returns", facts={"window_days": None}, now=t), BadValue, ("body", 422)),
     (lambda c, a, t: records.put_policy(c, "returns", facts={"X": 1}, now=t), BadValue, ("facts.X", 422)),
     (lambda c, a, t: records.put_policy(c, "returns", title="a\x00b", now=t), BadValue, ("title", 422)),
+    (lambda c, a, t: records.put_policy(c, "returns", title="a\u202eb", now=t), BadValue, ("title", 422)),
+    (lambda c, a, t: records.put_policy(c, "returns", facts={"x_eur": 0.005}, now=t), BadValue, ("facts.x_eur", 422)),
     (lambda c, a, t: records.put_policy(c, "returns", body=" ", now=t), BadValue, ("body", 422)),
     (lambda c, a, t: records.put_product(c, "B9", now=t, cents=1), BadValue, ("title", 422)),
     (lambda c, a, t: records.put_product(c, "B9", now=t, **NEW_PRODUCT), BadValue, ("cents", 422)),

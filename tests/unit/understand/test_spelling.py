@@ -96,6 +96,11 @@ def test_words_of_manga_readers_are_left_as_they_are(speller, word):
     assert speller.correct(f"any {word}?") == f"any {word}?"
 
 
+def test_letters_beside_figures_are_left_as_they_are(speller):
+    """What names a parcel or an order is no misspelled word, and the words around it are corrected as ever."""
+    assert speller.correct("wher is TRK70595902 or 12trk") == "where is TRK70595902 or 12trk"
+
+
 def test_words_that_nothing_resembles_are_left(speller):
     """A word that does not resemble a known one stays as it was typed."""
     assert speller.correct("Jujutsu zzyzzxq") == "Jujutsu zzyzzxq"

@@ -52,14 +52,14 @@ def with_subject(shop: LiveShop, orders: Sequence[Order], subject: Subject) -> l
 
 
 def chosen(shop: LiveShop, asked: Asked, orders: Sequence[Order], now: float) -> Order | None:
-    """The order that a question means: by number, by a title in it, the other one, or the newest that fits.
+    """The order that a question means: by a number, by a title in it, the other one, or the newest that fits.
 
-    ``None`` if there is no such order.
+    The number may be that of its parcel. ``None`` if there is no such order.
     """
     if not orders:
         return None
     if named := named_number(asked.ask.text):
-        return next((o for o in orders if o.number.lower() == named.lower()), None)
+        return next((o for o in orders if named.lower() in (o.number.lower(), o.tracking.lower())), None)
     fitting = _with_titles(shop, asked, orders) or _of_state_or_time(asked.ask.text, orders, now)
     if fitting := fitting or [o for o in orders if _has_words(o, asked.ask.leftover)]:
         return fitting[0]

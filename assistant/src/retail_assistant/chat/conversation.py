@@ -33,6 +33,8 @@ from retail_assistant.understand.wishes import Wishes
 
 KEPT, KEPT_S = 10_000, 3_600.0
 MOST_OFFERED = 60
+MOST_NAMED = 40
+"""Of a reply, so many titles are looked up: as many as a list of several series has."""
 LONGEST_QUESTION = 300
 QUOTED = 60
 """How many characters of a section show that a reply quotes it."""
@@ -220,7 +222,7 @@ class Rereader:
     def _shown(self, reply: str, page: str) -> tuple[str, ...]:
         """The products that a reply names, by title, format and price."""
         found: list[str] = []
-        for named in self._vocabulary.titles.named(reply):
+        for named in self._vocabulary.titles.named(reply)[:MOST_NAMED]:
             if named.whole:
                 found += self._product(named, reply, page, found)
         return tuple(found)

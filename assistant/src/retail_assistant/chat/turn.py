@@ -7,7 +7,7 @@ from functools import cached_property
 import msgspec
 
 import parbake_semantic
-from retail_assistant.shop.opening import opening
+from retail_assistant.shop.opening import MOST_REMEMBERED, opening
 from retail_assistant.shop.shop_words import VETOES
 from retail_assistant.shop.voices import is_named
 
@@ -29,10 +29,20 @@ class Turn(msgspec.Struct, frozen=True, dict=True):
     may_generate: bool = True
 
     def __post_init__(self) -> None:
-        """Shorten every text of the shopper; replies stay whole, because a session is found by its last one."""
-        history = tuple((role, opening(text) if role == "user" else text) for role, text in self.history)
+        """Shorten every text of the shopper, and leave out what was said before the last few thousand characters.
+
+        Replies stay whole, because a session is found by its last one.
+        """
+        history: list[tuple[str, str]] = []
+        left = MOST_REMEMBERED
+        for role, said in reversed(self.history):
+            text = opening(said) if role == "user" else said
+            left -= len(text) if role == "user" else 0
+            if left < 0:
+                break
+            history.append((role, text))
         msgspec.structs.force_setattr(self, "message", opening(self.message))
-        msgspec.structs.force_setattr(self, "history", history)
+        msgspec.structs.force_setattr(self, "history", tuple(reversed(history)))
 
     @cached_property
     def screened(self) -> parbake_semantic.Screened:

@@ -109,6 +109,8 @@ def check_facts(facts: Mapping[str, object]) -> dict[str, Fact]:
             raise BadValue(f"{field}: send text, a finite number or a boolean", field=field)
         if not isinstance(value, str) and not 0 <= value <= MOST:
             raise BadValue(f"{field}: send a number from 0 to {MOST:,}", field=field)
+        if name.endswith("_eur") and isinstance(value, float) and round(value, 2) != value:
+            raise BadValue(f"{field}: send euros with at most two decimals", field=field)
         if isinstance(value, str) and (len(value) > LONGEST_FACT or "{" in value or "}" in value):
             raise BadValue(f"{field}: send at most {LONGEST_FACT} characters, without braces", field=field)
         checked[name] = value

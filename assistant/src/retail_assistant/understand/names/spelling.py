@@ -20,7 +20,8 @@ _DENIED = (
 )  # fmt: skip
 _ASKING = ("what", "where", "how", "who", "when")
 _SHORTENED = re.compile(rf"\b(?:({'|'.join(_DENIED)})nt|({'|'.join(_ASKING)})s)\b", re.IGNORECASE)
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_WORD = re.compile(r"(?<!\w)[^\W\d_]++(?:'[^\W\d_]+)?(?![\d_])")
+"""Letters beside figures are no word that could be misspelled: they name a parcel or an order."""
 SHOP_COUNT = 10**12
 """More than the count of any English word."""
 COMMON = 30_000

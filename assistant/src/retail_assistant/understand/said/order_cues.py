@@ -6,7 +6,7 @@ from retail_assistant.understand.copies import AMOUNT, FIGURE
 from retail_assistant.understand.said.cues import Cue, cue
 from retail_assistant.understand.times import SPOKEN
 
-ORDER_NUMBER = r"#?[a-z]\d{3,}"
+ORDER_NUMBER = r"#?(?:[a-z]\d{3,}|[a-z]{2,4}\d{5,})"
 NAMED_ORDER = rf"(?:order (?:number |no\.? ?)?#?[a-z]*\d+|{ORDER_NUMBER})"
 PARCEL = r"(?:orders?|parcels?|packages?|deliver(?:y|ies)|shipments?|purchases?|books?|stuff|package)"
 NO_ORDER = "account|newsletter|membership|subscription|return|preorder|profile|points|card|reservation"
