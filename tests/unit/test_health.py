@@ -233,6 +233,28 @@ async def test_a_misspelt_family_is_told_once(shop):
     assert sorted(shop.heard.kinds()) == [("unknown_family", "shelves"), ("unknown_family", "words")]
 
 
+async def test_an_unknown_family_is_told_by_servers_that_have_not_read_the_event(shop):
+    """Whoever reads the event, such as a worker, every process of the store tells of the family that it carried."""
+    other = pb.App(shop.app.tasks, store=shop.store, sources=shop.app.settings.sources, clock=shop.world.clock)
+    with shop.world.connected() as connection:
+        emit(connection, "fcat/a", "fact.changed")
+    await other.drain()
+    assert not shop.app.counters.unknown_families
+    assert [condition.kind for condition in (await shop.check(times=2)).conditions] == ["unknown_family"]
+    assert shop.heard.kinds() == [("unknown_family", "shelves"), ("unknown_family", "words")]
+
+
+async def test_a_family_that_another_version_of_the_app_does_not_know_is_not_told(shop):
+    """While a new version is rolled out, the old one meets a family that only the new one declares."""
+    old = pb.App(pb.Registry(), store=shop.store, sources=shop.app.settings.sources, clock=shop.world.clock)
+    old.engine.unknown.known = frozenset()
+    with shop.world.connected() as connection:
+        emit(connection, "fact/a", "fact.changed")
+    await old.drain()
+    assert old.counters.unknown_families
+    assert (await shop.check(times=2)).conditions == ()
+
+
 async def test_an_unknown_family_is_over_once_no_event_has_named_it_for_long(shop, monkeypatch, caplog):
     """The condition ends some time after the last such event, and begins again with the next one."""
 
@@ -245,7 +267,7 @@ async def test_an_unknown_family_is_over_once_no_event_has_named_it_for_long(sho
     assert [condition.kind for condition in (await shop.check()).conditions] == ["unknown_family"]
     caplog.clear()
     with monkeypatch.context() as later, caplog.at_level(logging.WARNING, logger="parbake.health"):
-        later.setattr("parbake.lanes.worker.conditions.UNKNOWN_S", -1.0)
+        later.setattr("parbake.lanes.event.unknown_families.UNKNOWN_S", -1.0)
         assert (await shop.check(times=2)).conditions == ()
     assert [record.getMessage() for record in caplog.records] == ["over: unknown_family of fcat"]
     await misspell("b")
@@ -280,3 +302,13 @@ async def test_a_heartbeat_from_the_future_is_named_as_such(shop):
     assert (await shop.check()).degraded == [
         "source facts has a heartbeat from the future: whether values that depend on fact hold is unknown"
     ]
+
+
+@pytest.mark.parametrize("begin", ["serving", "work"])
+async def test_a_journal_that_cannot_be_written_ends_a_start(world, tmp_path, begin):
+    """Neither a server nor a worker starts with a journal that it could not write when a quarantine needs it."""
+    wrong = pb.Durability(journal=str(tmp_path / "missing" / "journal"))
+    app = world.app(pb.Registry(), store=MemoryStore(), durability=wrong)
+    start = app.work() if begin == "work" else app.serving().__aenter__()
+    with pytest.raises(pb.BadInput, match="its folder does not exist"):
+        await start

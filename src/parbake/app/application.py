@@ -301,8 +301,13 @@ class App:
             await engine.schedule.run(promoted)
 
     async def _start(self) -> Engine:
-        """Open the engine and poll the sources once. An unusable store aborts the start; an outage does not."""
+        """Open the engine and poll the sources once.
+
+        An unusable store or journal ends the start; an outage does not.
+        """
         engine = self.engine
+        with contextlib.suppress(StoreError):
+            await engine.recovery.check_journal()
         with contextlib.suppress(StoreUnreachable):
             await engine.store.stamp()
         await self._polling.once()

@@ -22,6 +22,7 @@ from parbake.lanes.event.ingest import Ingest
 from parbake.lanes.event.parking import Parking
 from parbake.lanes.event.queue import EventLane, bound_by
 from parbake.lanes.event.recovery import Recovery
+from parbake.lanes.event.unknown_families import UnknownFamilies
 from parbake.lanes.event.work_claims import WorkClaims
 from parbake.lanes.worker.board import WorkerBoard
 from parbake.lanes.worker.conditions import Conditions
@@ -208,6 +209,7 @@ class Engine:
         """Create the parts that receive changes."""
         self.recovery = Recovery(self.store, settings.durability.log, replayable=settings.durability.replayable)
         self.tickets = Tickets(self.store)
+        self.unknown = UnknownFamilies(self.store, settings.clock, self.known)
         self.ingest = Ingest(
             self.store,
             self.binder.heard,
@@ -215,7 +217,7 @@ class Engine:
             [self.counters.event, *self.on.event],
             self.recovery,
             counters=self.counters,
-            known=self.known,
+            unknown=self.unknown,
             tickets=self.tickets,
         )
         self.parking = Parking(self.store)
@@ -270,6 +272,7 @@ class Engine:
             clock=settings.clock,
             counters=self.counters,
             workers=self.worker_watch,
+            unknown=self.unknown,
             silences=self.resolver.silences,
         )
         self.health = HealthWatch(

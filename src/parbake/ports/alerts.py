@@ -106,7 +106,8 @@ KINDS: Mapping[str, AlertKind] = {
     ),
     "unknown_family": AlertKind(
         "Events carry a tag whose family no task and no source declares, mostly because of a typing error. "
-        "The condition ends without an alert, an hour after the last such event that the process has read.",
+        "Whichever process reads the event, every server tells of it. The condition ends without an alert, an hour "
+        "after the last such event.",
         _SERVERS,
         "Correct the tag where the event is written, or name the family in `App(open=[...])`.",
     ),

@@ -179,7 +179,6 @@ class Counters:
         self.clock_skew = 0
         self.gaps: Counter[str] = Counter()
         self.unknown_families: Counter[str] = Counter()
-        self.unknown_at: dict[str, float] = {}
         self.source_failures: Counter[str] = Counter()
         self.turned_away = 0
         self.store_full = ""
@@ -269,9 +268,7 @@ class Counters:
         """Count families that no task and no source declares."""
         for family in families:
             known = family in self.unknown_families or len(self.unknown_families) < MAX_FAMILIES
-            name = family if known else "other"
-            self.unknown_families[name] += 1
-            self.unknown_at[name] = time.monotonic()
+            self.unknown_families[family if known else "other"] += 1
 
     @property
     def serves(self) -> dict[tuple[str, str, str], int]:

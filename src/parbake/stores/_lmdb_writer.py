@@ -48,9 +48,14 @@ Outcome: TypeAlias = tuple[Any, BaseException | None]
 
 
 def check_room(env: lmdb.Environment, txn: lmdb.Transaction[bytes], room: int) -> None:
-    """Raise ``MapFullError`` if a transaction takes more pages than there were, and more than ``room`` bytes hold.
+    """Raise ``MapFullError`` if a transaction takes more pages than there were, and more than there is room for.
 
     The map is larger than that, because a deletion needs new pages before it frees any.
+
+    Args:
+        env: The environment; it has the pages of the last commit.
+        txn: The transaction, before its commit.
+        room: How many bytes may be in use.
     """
     taken = _taken(txn)
     if taken > room and taken > _taken(env):

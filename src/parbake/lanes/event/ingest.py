@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
 
 import msgspec
@@ -23,6 +23,7 @@ from parbake.errors import (
 )
 from parbake.lanes.event.parking import everything, parked_change
 from parbake.lanes.event.recovery import Recovery
+from parbake.lanes.event.unknown_families import UnknownFamilies
 from parbake.ports.clock import Clock
 from parbake.ports.cloudevents import CloudEvent, read_time
 from parbake.ports.event_log import Ack, Advance, Applied, Change
@@ -65,13 +66,13 @@ class Ingest:
         recovery: Recovery,
         *,
         counters: Counters,
-        known: Collection[str],
+        unknown: UnknownFamilies,
         tickets: Tickets,
     ) -> None:
         """Any process may ingest, because the store skips positions that it has already applied.
 
-        ``known`` are the families that some task or source knows; events of others count as unknown. ``tickets`` seals
-        the acknowledgements.
+        ``unknown`` knows the families that some task or source declares, and notes others. ``tickets`` seals the
+        acknowledgements.
 
         Raises :class:`DeclarationError` when two sources have one name, since they would share their positions.
         """
@@ -82,7 +83,7 @@ class Ingest:
         self._on_event = tuple(on_event)
         self._counters = counters
         self._tickets = tickets
-        self._known = frozenset(known)
+        self._unknown = unknown
         self._recognised: set[str] = set()
         names = [source.name for source in self._sources]
         for name in names:
@@ -113,8 +114,8 @@ class Ingest:
             check_tag(tag)
             if "{" in tag:
                 raise BadInput(f"touch({tag[:80]!r}) is a template: write the tag of an entity", field="tag")
-            if family(tag) not in self._known:
-                name, known = family(tag), ", ".join(sorted(self._known)) or "none"
+            if family(tag) not in self._unknown.known:
+                name, known = family(tag), ", ".join(sorted(self._unknown.known)) or "none"
                 raise BadInput(
                     f"touch({tag[:80]!r}): no task or source of this app declares the family {name!r} (declared: "
                     f"{known}); correct it, or write App(open=[{name!r}]) if only other apps read it",
@@ -314,10 +315,11 @@ class Ingest:
         took = time.perf_counter() - started
         tell(self._on_event, ack.raised, duplicates=ack.duplicates, seconds=took)
         ack = await self._tickets.sealed(ack)
-        unknown = sorted({family(tag) for tag in ack.raised} - self._known)
+        unknown = sorted({family(tag) for tag in ack.raised} - self._unknown.known)
         if not unknown:
             return ack
         self._counters.unknown(unknown)
+        await self._unknown.note(unknown)
         return msgspec.structs.replace(ack, unknown=tuple(unknown))
 
     def _count_skew(self, times: Iterable[float]) -> None:

@@ -117,6 +117,11 @@ class Recovery:
         self._keeps = replayable and journal is not None
         self._looked_at = 0
 
+    async def check_journal(self) -> None:
+        """Raise :class:`BadInput` for a journal that cannot be written, which would be met only when it is needed."""
+        if isinstance(self._journal, FileJournal):
+            await asyncio.to_thread(self._journal.check)
+
     async def doubted(self) -> int:
         """The incarnation that waits for its blessing; 0 if the store is trusted.
 

@@ -6,7 +6,6 @@ although most tasks can still be served.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from math import isinf
 from typing import Literal
@@ -14,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from parbake.errors import DamagedStore, OutdatedStore, StoreError
+from parbake.lanes.event.unknown_families import UnknownFamilies
 from parbake.lanes.worker.worker_watch import WorkerState, WorkerWatch
 from parbake.ports.clock import Clock
 from parbake.ports.records import Lookup
@@ -34,8 +34,6 @@ Kind = Literal[
 ]  # fmt: skip
 UNUSABLE: frozenset[Kind] = frozenset({"store_silent", "store_damaged", "store_outdated"})
 """Conditions that hide all others."""
-UNKNOWN_S = 3600.0
-"""Seconds after the last event of an unknown family until the condition is over: the tags have been corrected."""
 _NOTHING = bond(b"", 0.0, Meta(Tags(())))
 """A record without tags: it is only read to see the control record and the heartbeats."""
 
@@ -81,6 +79,7 @@ class Conditions:
         clock: Clock,
         counters: Counters,
         workers: WorkerWatch,
+        unknown: UnknownFamilies,
         silences: Callable[[Mapping[str, float], float], Iterable[tuple[EventSource | Topic, float]]],
     ) -> None:
         """Look at nothing yet; see :meth:`parbake.serving.read.Resolver.silences` for ``silences``."""
@@ -89,6 +88,7 @@ class Conditions:
         self._clock = clock
         self._counters = counters
         self._workers = workers
+        self._unknown = unknown
         self._silences = silences
         self._unheard: dict[str, float] = {}
 
@@ -97,9 +97,10 @@ class Conditions:
         try:
             lookup = await self._store.look_again(_NOTHING)
             workers = None if self._workers.setting == "none" else await self._workers.look()
+            unknown = await self._unknown.names()
         except StoreError as error:
             return Sighting((self._of_all(*_unusable(error)),))
-        found = [*self._in_store(lookup), *self._silent(lookup)]
+        found = [*map(self._misspelt, unknown), *self._in_store(lookup), *self._silent(lookup)]
         if workers is not None and workers.trouble:
             found.append(self._worker(workers.trouble))
         return Sighting(tuple(found), lookup.control, workers)
@@ -111,11 +112,6 @@ class Conditions:
             yield self._of_all("store_recovering", "store", message)
         if self._counters.store_full:
             yield self._of_all("disk_full", "store", f"the store has no room: {self._counters.store_full}")
-        for name, at in self._counters.unknown_at.items():
-            if time.monotonic() - at > UNKNOWN_S:
-                continue
-            message = f"events of {name!r} outdate nothing, because no task or source declares it: correct their tags"
-            yield self._of_all("unknown_family", name, message)
         for bound in self._bound_tasks:
             entry = control.quarantined.get(bound.name)
             if entry is not None and not entry.cleared:
@@ -123,6 +119,10 @@ class Conditions:
                 yield Condition("quarantined", bound.name, message, (bound.name,))
             if bound.task.schedule and not bound.chooses_keys and not control.pointer(bound.ref):
                 yield self._not_built(bound)
+
+    def _misspelt(self, family: str) -> Condition:
+        message = f"events of {family!r} outdate nothing, because no task or source declares it: correct their tags"
+        return self._of_all("unknown_family", family, message)
 
     def _not_built(self, bound: BoundTask) -> Condition:
         if not isinstance(bound.task, ModelTask):
