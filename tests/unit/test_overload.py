@@ -138,6 +138,24 @@ async def test_the_limit_grows_while_the_loop_is_not_late(intake):
         assert await intake.enter(perf_counter(), stays)
 
 
+async def test_all_that_arrive_together_are_let_in_while_the_loop_is_idle(intake):
+    """Many that come at once, and only wait for something else, all run within a moment; nobody else has to come."""
+    entered = await asyncio.gather(*(intake.enter(perf_counter(), stays) for _ in range(40 * int(FIRST_LIMIT))))
+    assert all(entered)
+    assert intake.counters.turned_away == 0
+
+
+async def test_one_long_turn_is_not_an_overload(intake):
+    """What has come while one request held the loop is answered, and not turned away."""
+    assert intake.lets_in(now := perf_counter(), now)
+    time.sleep(0.4)  # noqa: ASYNC251 - holds the loop
+    intake.leave(0.4)
+    came = perf_counter()
+    entered = await asyncio.gather(*(intake.enter(came, stays) for _ in range(40 * int(FIRST_LIMIT))))
+    assert all(entered)
+    assert intake._patience_s == PATIENT_S
+
+
 async def test_a_busy_loop_is_noticed_and_forgotten(intake):
     """A loop that is never idle makes the server hasty and lowers the limit; an idle one ends that."""
     patience = []

@@ -37,7 +37,7 @@ _OVERLOADED, _RELIEVED, _WEIGHT = 0.95, 0.7, 0.1
 """The shares of moments without an idle loop from which on a server is overloaded, and is not any more."""
 _TARGET_S = 0.008
 """The delay of the event loop, in seconds, above which fewer requests are handled together."""
-_TICK_S = 0.01
+_TICK_S, _MOST_TURNS = 0.01, 10.0
 FIRST_LIMIT, _LEAST, _MOST = 4.0, 1.0, 4096.0
 _SLOWLY = 0.1
 """By how much the limit grows in a tick at most while the server is overloaded."""
@@ -177,7 +177,7 @@ class Intake:
     def _next(self) -> None:
         """Give the next turns. In an overload the newest are first: the oldest would be late whoever came next."""
         take = self._waiting.pop if self._is_overloaded and self._is_crowded else self._waiting.popleft
-        while self._waiting and self._running + 1 <= self._limit:
+        while self._waiting and self._has_room():
             turn = take().turn
             if not turn.done():
                 self._running += 1
@@ -209,7 +209,8 @@ class Intake:
             self._limit = max(_LEAST, self._limit * max(0.5, _TARGET_S / self._delay_s))
         self._limit_at_tick = self._limit
         is_busy = self._was_late or bool(self._waiting) or self._delay_s > _IDLE_S
-        turns = 1 + self._delay_s / _TICK_S  # a late tick stands for those that it kept from coming
+        # A late tick stands for those that it kept from coming, but one long turn alone is not an overload.
+        turns = min(_MOST_TURNS, 1 + self._delay_s / _TICK_S)
         self._busy += (1 - (1 - _WEIGHT) ** turns) * (is_busy - self._busy)
         self._is_overloaded = self._busy > (_RELIEVED if self._is_overloaded else _OVERLOADED)
         self._was_late, patience_s = False, self._patience_s if self._is_crowded else math.inf
