@@ -9,6 +9,7 @@ import pytest
 from parbake.testing import FakeClock
 from retail_assistant import compose
 from retail_assistant.http.identity import COOKIE, LASTS_S
+from retail_assistant.http.limits import SIGN_INS_AT_ONCE
 from retail_assistant.settings import Settings
 from retail_assistant.shop import accounts, orders, records
 from retail_assistant.vouching import Rates, Vouching
@@ -282,6 +283,18 @@ async def test_a_flood_of_one_shopper_is_slowed_down(desk):
         assert int(answers[-1].headers["retry-after"]) == 1
         path = f"/shop/carts/{VICTIM}/lines/{asin}"
         assert (await client.put(path, json={"quantity": 1}, headers=sessions[1])).status_code == 200
+    await http.app.close()
+
+
+async def test_where_clients_are_not_told_apart_none_stops_the_others_sign_ins(desk):
+    """Behind a proxy, wrong sign-ins with many names leave a shopper's own sign-in alone."""
+    accounts.put_account(desk.conn, ME, PASSPHRASE, now=NOW)
+    http = compose.http_app(Settings(desk.folder, rates=Rates(client=0)), clock=FakeClock(NOW))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://localhost") as client:
+        for number in range(SIGN_INS_AT_ONCE + 1):
+            wrong = {"shopper": f"k{number}", "passphrase": "a wrong passphrase"}
+            assert (await client.post("/shop/sign-in", json=wrong)).status_code == 401
+        assert (await client.post("/shop/sign-in", json={"shopper": ME, "passphrase": PASSPHRASE})).status_code == 200
     await http.app.close()
 
 

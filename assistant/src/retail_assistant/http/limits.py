@@ -25,7 +25,8 @@ class Limits:
         self._clients = Buckets(rates.client, rates.client * BURST_S)
         self._shoppers = Buckets(rates.shopper, rates.shopper * BURST_S)
         self._tries = Buckets(TRIES / TRIES_S, TRIES)
-        self._sign_ins = Buckets(SIGN_INS_A_SECOND, SIGN_INS_AT_ONCE)
+        # Where clients are not told apart, as behind a proxy, one of them must not stop the others' sign-ins.
+        self._sign_ins = Buckets(SIGN_INS_A_SECOND if rates.client else 0.0, SIGN_INS_AT_ONCE)
 
     def act(self, client: str, shopper: str) -> None:
         """Count a chat or a write of a client, for a shopper unless ``shopper`` is empty; raises :class:`TooOften`."""
