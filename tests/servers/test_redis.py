@@ -262,7 +262,8 @@ async def test_a_replica_is_refused(opened, valkey_server, tmp_path):
 )
 async def test_an_unfit_server_is_refused(opened, tmp_path, settings, field, told):
     """A server that evicts keys, may lose acknowledged writes or belongs to a cluster is refused by its setting."""
-    with launch.valkey(tmp_path, *settings) as server:
+    bus = ["--cluster-port", str(launch.free_port())]  # it would be 10,000 above the port, which there may not be
+    with launch.valkey(tmp_path, *settings, *bus) as server:
         with pytest.raises(StoreError, match=told) as caught:
             await opened(server.url)
         assert caught.value.field == field
