@@ -97,7 +97,7 @@ def test_words_of_manga_readers_are_left_as_they_are(speller, word):
 
 
 def test_letters_beside_figures_are_left_as_they_are(speller):
-    """What names a parcel or an order is no misspelled word, and the words around it are corrected as ever."""
+    """The speller does not change the number of a parcel or an order; it corrects the words around it."""
     assert speller.correct("wher is TRK70595902 or 12trk") == "where is TRK70595902 or 12trk"
 
 

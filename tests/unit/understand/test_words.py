@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retail_assistant.understand.plain_words import bare, has_control_characters, number, ordinal, plain, tokens, words
+from retail_assistant.shop.checks import has_control_characters
+from retail_assistant.understand.plain_words import bare, number, ordinal, plain, tokens, words
 
 POLITE = st.sampled_from(["hi", "Hello,", "please", "thanks", "how long", "is shipping", "the book", "?", "!"])
 

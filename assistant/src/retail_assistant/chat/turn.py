@@ -36,8 +36,10 @@ class Turn(msgspec.Struct, frozen=True, dict=True):
         history: list[tuple[str, str]] = []
         left = MOST_REMEMBERED
         for role, said in reversed(self.history):
-            text = opening(said) if role == "user" else said
-            left -= len(text) if role == "user" else 0
+            text = said
+            if role == "user":
+                text = opening(said)
+                left -= len(text)
             if left < 0:
                 break
             history.append((role, text))

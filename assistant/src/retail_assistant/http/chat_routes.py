@@ -18,8 +18,8 @@ from retail_assistant.chat.flow import TIMEOUT, Assistant
 from retail_assistant.chat.turn import Forgotten, Reply, Turn
 from retail_assistant.http.identity import Identity
 from retail_assistant.live import LiveShop
+from retail_assistant.shop.checks import has_control_characters
 from retail_assistant.shop.voices import ANONYMOUS
-from retail_assistant.understand.plain_words import has_control_characters
 
 MAX_MESSAGE = 8_000
 MAX_HISTORY = 20

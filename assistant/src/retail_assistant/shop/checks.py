@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from retail_assistant.shop.errors import BadValue
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
-_DIRECTION = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
-"""Turns the direction in which text is read, so that something else is shown than what is stored."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Among them are those that turn the direction of text, so that something else is shown than what is stored."""
 MAX_INTEGER = 2**53 - 1
 
 
@@ -26,9 +25,14 @@ def text(value: str, field: str, *, longest: int, shortest: int = 1) -> str:
     """Return text within the length limits (characters) and without control characters other than tab and newline."""
     if not isinstance(value, str) or not shortest <= len(value.strip()) <= longest or len(value) > longest:
         raise BadValue(f"{field}: send text of {shortest} to {longest} characters", field=field)
-    if any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\t\n" for c in value) or _DIRECTION.search(value):
+    if has_control_characters(value):
         raise BadValue(f"{field}: remove the control characters", field=field)
     return value
+
+
+def has_control_characters(value: str) -> bool:
+    """Whether text has control characters other than tab and newline, direction overrides, or half a character."""
+    return bool(_CONTROL.search(value))
 
 
 def plain(value: str, field: str) -> str:

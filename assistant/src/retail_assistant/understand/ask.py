@@ -55,7 +55,7 @@ class Ask(msgspec.Struct, frozen=True):
         follows: Whether it means something only after what was said before.
         leftover: Its content words that name nothing the shop knows by name.
         hints: Those of them that say something of a book: no common word that the shop does not use.
-        copies: A number of copies that it names, also one that is no count: -5, and NaN for 2.5.
+        copies: The number of copies that it names. It is negative for "-5 copies", and NaN for a fraction such as 2.5.
         owned: The volumes of its subject that the shopper says to have.
         premise: A price or a stock of the one product that it names, which it states as a fact.
         corrects: Whether it corrects what was understood before.

@@ -47,6 +47,6 @@ def _amount(said: str) -> float:
     is_whole = all(len(group) == 3 for group in groups)  # noqa: PLR2004  # "1,000": digits of a thousand
     if figures.isdecimal():
         amount = float(figures) if is_whole else math.nan
-    else:  # "half", "1/2" and "one and a half" are no words of a number
+    else:  # a number word is looked up; "half", "1/2" and "one and a half" name a part of a copy
         amount = float(CARDINALS.get(unsigned, math.nan))
     return amount if unsigned == said else -amount

@@ -14,7 +14,6 @@ _GREETING = re.compile(
     r"|(?:,\s*|(?<!\s)\s+)?\b(?:please|pls|thanks in advance|thank you|thanks|thx|cheers)\s*(?=[?.!]*$)"
 )
 _SHORT = 3
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
              "ninth": 9, "tenth": 10, "eleventh": 11, "twelfth": 12, "thirteenth": 13, "fourteenth": 14,
              "fifteenth": 15,
@@ -73,8 +72,3 @@ def bare(text: str) -> str:
         if shorter in ("", lowered):
             return lowered
         lowered = shorter
-
-
-def has_control_characters(text: str) -> bool:
-    """Whether a text holds control characters other than tab and newline, or text direction overrides."""
-    return bool(_CONTROL.search(text))
