@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -13,6 +14,7 @@ _GREETING = re.compile(
     r"|dear team|sorry)[,:!.]?\s+"
     r"|(?:,\s*|(?<!\s)\s+)?\b(?:please|pls|thanks in advance|thank you|thanks|thx|cheers)\s*(?=[?.!]*$)"
 )
+_PLACE = re.compile(r"(\d{1,2})(?:st|nd|rd|th)")
 _SHORT = 3
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
              "ninth": 9, "tenth": 10, "eleventh": 11, "twelfth": 12, "thirteenth": 13, "fourteenth": 14,
@@ -51,6 +53,7 @@ def _singular(word: str) -> str:
     return word[:-1] if len(word) > _SHORT and word.endswith("s") and not word.endswith("ss") else word
 
 
+@functools.lru_cache(1_000)
 def number(word: str) -> int | None:
     """The whole number that a word or a figure names, cardinal or ordinal; ``None`` for other words."""
     if word.isdecimal():
@@ -58,9 +61,10 @@ def number(word: str) -> int | None:
     return _NUMBERS[word] if word in _NUMBERS else ordinal(word)
 
 
+@functools.lru_cache(1_000)
 def ordinal(word: str) -> int | None:
     """The place that an ordinal such as "second" or "2nd" names."""
-    found = re.fullmatch(r"(\d{1,2})(?:st|nd|rd|th)", word)
+    found = _PLACE.fullmatch(word)
     return int(found[1]) if found else _ORDINALS.get(word)
 
 

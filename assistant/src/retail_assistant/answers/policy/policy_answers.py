@@ -80,7 +80,9 @@ class PolicyAnswers:
 
     def may_differ(self, shopper: str, text: str) -> bool:
         """Whether a shopper's segment may have a rule of its own for what a question is about."""
-        segment = self._shop.shoppers.segment(shopper) if concepts(text) & _FOR_SEGMENTS else ""
+        if not concepts(text) & _FOR_SEGMENTS:
+            return False
+        segment = self._shop.shoppers.segment(shopper)
         return any(_names(segment, s.text) for policy in self._shop.rules.policies() for s in policy.sections)
 
     def _of_segment(self, asked: Asked, found: Found) -> Block | None:

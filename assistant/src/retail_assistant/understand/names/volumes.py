@@ -79,7 +79,9 @@ def volumes_before(said: Sequence[str], at: int) -> tuple[int, ...]:
     is_one = bool(run) and run[-1] == "one" and end < at  # "the second one of", not "the second one, <title>"
     if not run or not (is_one or run[-1] in VOLUME_WORDS):
         return ()
-    first = next((i for i in range(len(run)) if all(w in _JOINS or ordinal(w) for w in run[i:-1])), len(run))
+    first = len(run) - 1
+    while first and (run[first - 1] in _JOINS or ordinal(run[first - 1])):
+        first -= 1
     return _listed(run[:-1], first, ordinal)[0]
 
 
