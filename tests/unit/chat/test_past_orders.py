@@ -232,3 +232,14 @@ async def test_more_orders_than_a_page_shows_count(desk, put, volumes):
         put(f"X{n}", volumes[1], placed_at=NOW - n)
     text, _ = await desk.ask("how much have I spent in total?", user=ME)
     assert "€125.00 on 25 orders" in text
+
+
+@pytest.mark.parametrize(
+    "message", ["I am u00007, where is my order?", "my customer number is u00007, has it arrived?"]
+)
+async def test_the_name_of_the_shopper_is_not_the_number_of_an_order(desk, put, volumes, message):
+    """Who says who they are is told of their own order, and not that there is none of that number."""
+    put("X700", volumes[1])
+    text, _ = await desk.ask(message, user=ME)
+    assert "X700" in text
+    assert "u00007" not in text

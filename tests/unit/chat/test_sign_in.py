@@ -270,6 +270,13 @@ async def test_a_proxy_vouches_only_from_its_own_address(another, victim, proxie
         assert (await client.get(f"/shop/orders/{VICTIM}")).status_code == 401
 
 
+async def test_where_a_proxy_vouches_no_session_begins(another, desk):
+    """A session that is signed here is refused where the proxy's header alone says who asks."""
+    session = await desk.session(ME)
+    async with another(by="header", header="x-shopper") as client:
+        assert (await client.post("/shop/sign-in", json={"session": session})).status_code == 401
+
+
 async def test_a_flood_of_one_shopper_is_slowed_down(desk):
     """A shopper who writes without end gets 429 and the time to wait; another shopper goes on."""
     http = compose.http_app(Settings(desk.folder, rates=Rates(client=0, shopper=1)), clock=FakeClock(NOW))

@@ -41,6 +41,14 @@ async def test_several_copies_cost_their_sum(plain, messages, copies):
     assert f"{copies} copies cost {plain.shop.money(one * copies)}." in replies[-1][0]
 
 
+@pytest.mark.parametrize("copies", ["2.5", "-5", "0", "1/2", "99999999"])
+async def test_what_cannot_count_copies_multiplies_nothing(plain, copies):
+    """For a number of copies that nobody can buy, the price of one copy is told, and no sum."""
+    text, _ = await plain.ask(f"what would {copies} copies of {WREN} cost?")
+    assert "copies cost" not in text
+    assert plain.shop.money(cents(plain, WREN)) in text
+
+
 async def test_more_copies_than_are_left_are_counted(plain):
     """Who asks for more copies than are left is told how many there are."""
     text, _ = await plain.ask(f"what would 25 copies of {WREN} cost?")

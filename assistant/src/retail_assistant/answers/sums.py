@@ -12,14 +12,13 @@ from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.prices import Charge
+from retail_assistant.understand.copies import FIGURE, amount
 from retail_assistant.understand.plain_words import number
 
 MOST_EACH = 5
 """Up to how many products have their own price in a sum."""
-_COPIES = re.compile(
-    r"\b(\d{1,4}|[a-z]+) (?:copies|pieces)\b"
-    r"|\b(\d{1,4}|[a-z]+) of (?:it|them|these|those|that|this)\b|\b(\d{1,4}) times\b"
-)
+_COPIES = re.compile(rf"(?<![\w.,/])({FIGURE}|[a-z]+) (?:copies|pieces|times|of (?:it|them|these|those|that|this))\b")
+_MOST_COPIES = 9_999
 _WHOLE = re.compile(r"\b(?:whole|entire|complete|full) (?:series|set)\b|\ball (?:the |of the |\d+ )?volumes\b")
 _ALL = re.compile(r"\b(?:they|them|these|those|both|all|the (?:two|three|four|five))\b")
 
@@ -35,7 +34,7 @@ class Sums:
         """The price of each and of all together; ``None`` if nothing is to be added up, or a volume must be named."""
         groups = self._groups(asked)
         copies = _copies(asked.ask.text)
-        if not groups or not all(groups) or (copies > 1 and any(len(volumes(g)) > 1 for g in groups)):
+        if copies is None or not groups or not all(groups) or (copies > 1 and any(len(volumes(g)) > 1 for g in groups)):
             return None
         if copies == 1 and len(groups) == 1 and len(volumes(groups[0])) == 1:
             return None
@@ -56,10 +55,11 @@ class Sums:
         return [editions(subject) for subject in subjects]
 
 
-def _copies(text: str) -> int:
-    """How many copies of each are asked for."""
-    said = (next(filter(None, found.groups())) for found in _COPIES.finditer(text))
-    return next((count for word in said if (count := number(word))), 1)
+def _copies(text: str) -> int | None:
+    """How many copies of each are asked for; ``None`` for a number that cannot count them, such as 2.5."""
+    amounts = (number(word) if word.isalpha() else amount(word) for word in _COPIES.findall(text))
+    named = next((one for one in amounts if one is not None), 1)
+    return int(named) if 1 <= named <= _MOST_COPIES and float(named).is_integer() else None
 
 
 def _by_format(groups: Sequence[Sequence[Offer]]) -> list[list[Offer]]:

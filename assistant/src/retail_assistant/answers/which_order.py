@@ -19,6 +19,9 @@ _NUMBER = re.compile(rf"#?\b([a-z]{{0,4}}-?\d{{3,20}}{_DIGITS})\b", re.IGNORECAS
 _ORDER_NUMBER = re.compile(
     rf"\border (?:number |no\.? ?)?#?([a-z]{{0,4}}-?\d+{_DIGITS})\b|#([a-z]{{0,4}}-?\d+{_DIGITS})\b", re.IGNORECASE
 )
+_OF_PERSON = re.compile(
+    r"(?i)\b(?:i am|i'm|(?:customer|user|shopper|account|name)(?: number| no\.?| id)?(?: is)?):? ?#?[a-z]{0,4}-?\d+\b"
+)
 _OTHER = re.compile(
     r"\b(?:the )?other (?:one|order)\b|\bprevious\b|\bbefore that\b|\bsecond last\b|\bolder\b|\bone before\b"
 )
@@ -31,13 +34,12 @@ _OF_ORDERS = frozenset(
 
 
 def named_number(text: str) -> str | None:
-    """The order number that a text names."""
+    """The order number that a text names; the shopper's own name, such as "I am u00012", is another number."""
     if said := _ORDER_NUMBER.search(text):
         return said[1] or said[2]
-    found = [n for n in _NUMBER.findall(text) if re.search(r"[a-z]", n, re.IGNORECASE)] or (
-        _NUMBER.findall(text) if re.search(r"\border\b|#", text, re.IGNORECASE) else []
-    )
-    return found[0] if found else None
+    found = _NUMBER.findall(_OF_PERSON.sub(" ", text))
+    is_of_orders = re.search(r"\border\b|#", text, re.IGNORECASE)
+    return next((n for n in found if n[0].isalpha()), found[0] if found and is_of_orders else None)
 
 
 def with_subject(shop: LiveShop, orders: Sequence[Order], subject: Subject) -> list[Order]:

@@ -63,19 +63,20 @@ class SignInRoutes:
 
     async def sign_in(self, request: HttpRequest, *, body: SignInBody) -> JsonResponse[SignedIn]:
         """Start a session, or go on with one; it comes as a cookie and as the member ``session`` for programs."""
+        by = self._identity.by
+        if by == "header" or (by == "key" and not body.session):
+            raise NotSignedIn("shoppers do not sign in here; the shop itself vouches for them", field="shopper")
         if body.session:  # nobody can try these out: they are signed
             self._identity.limits.act(request.client, "")
             found = self._identity.sessions.shopper_of(body.session)
             if found is None:
                 raise NotSignedIn("this session is not valid any more: sign in with a passphrase", field="session")
             shopper = found
-        elif self._identity.by != "accounts":
-            raise NotSignedIn("shoppers do not sign in here; the shop itself vouches for them", field="shopper")
         else:
             shopper = await self._checked(request, identifier(body.shopper.strip(), "shopper"), body.passphrase)
         await self._app.touch(_arrival(shopper))
         session = body.session or self._identity.sessions.of(shopper)
-        response = json_response(SignedIn(shopper=shopper, by=self._identity.by, session=session))
+        response = json_response(SignedIn(shopper=shopper, by=by, session=session))
         response.headers = (cookie(request, session), ("cache-control", "no-store"))
         return response
 

@@ -30,23 +30,23 @@ def copies(text: str) -> float | None:
     """
     text = _THAT_ONE.sub(" ", _VOLUMES.sub(" ", text))
     named = [
-        amount
+        named_amount
         for found in _AMOUNTS.finditer(text)
-        if (amount := _amount(found[1])).is_integer()
+        if (named_amount := amount(found[1])).is_integer()
         or _COUNTED.match(text, found.end())
         or _COUNTS.search(text[: found.start()])
     ]
-    return next((amount for amount in named if amount < 0 or not amount.is_integer()), named[0] if named else None)
+    return next((one for one in named if one < 0 or not one.is_integer()), named[0] if named else None)
 
 
-def _amount(said: str) -> float:
+def amount(said: str) -> float:
     """The amount that figures or words name; what is not a whole number is not a number here."""
     unsigned = re.sub(rf"^(?:minus |negative |{_MINUS})", "", said)
     first, *groups = re.split("[.,]", unsigned)
     figures = "".join([first, *groups])
     is_whole = all(len(group) == 3 for group in groups)  # noqa: PLR2004  # "1,000": digits of a thousand
     if figures.isdecimal():
-        amount = float(figures) if is_whole else math.nan
+        found = float(figures) if is_whole else math.nan
     else:  # a number word is looked up; "half", "1/2" and "one and a half" name a part of a copy
-        amount = float(CARDINALS.get(unsigned, math.nan))
-    return amount if unsigned == said else -amount
+        found = float(CARDINALS.get(unsigned, math.nan))
+    return found if unsigned == said else -found
