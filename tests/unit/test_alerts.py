@@ -259,6 +259,12 @@ def test_a_queue_that_cannot_be_one_is_refused_at_once(tmp_path, content):
     assert "secret" not in str(refused.value)
 
 
+def test_a_queue_in_a_folder_that_does_not_exist_is_refused_at_once(tmp_path):
+    """A queue that could not be created with the first alert is refused before there is one."""
+    with pytest.raises(pb.ParbakeError, match="its folder does not exist"):
+        WebhookSink("http://127.0.0.1:1/", queue=tmp_path / "missing" / "alerts.db")
+
+
 async def test_an_app_without_sinks_alerts_by_its_log(caplog):
     """An app without alert sinks writes its alerts to the log."""
     await pb.App(pb.Registry()).ops.alert(ALERT)

@@ -8,6 +8,7 @@ from tests.unit.commands import invoke
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.errors import StoreError
 from parbake.lanes.event.recovery import FileJournal
 from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.control import Control, Quarantine, quarantine
@@ -164,6 +165,18 @@ async def test_an_emptied_store_forgets_no_quarantine(world, tmp_path, is_cleare
     await again.app.drain()
     assert set(await again.app.ops.quarantined()) == (set() if is_cleared else {"value"})
     await again.app.close()
+
+
+async def test_a_quarantine_that_the_journal_does_not_have_says_that_it_is_in_force(world, tmp_path):
+    """The error tells that the values are dead, and that only a loss of the store would bring them back."""
+    made = Counter(world, durability=pb.Durability(journal=tmp_path / "journal"))
+    await made.app.drain()
+    (tmp_path / "journal").mkdir()
+    with pytest.raises(StoreError, match="value is in quarantine, but would not be any more after a loss"):
+        await made.app.ops.complain(made.value, "old")
+    assert [(await made.app.serve(made.value, "a")).value for _ in range(2)] == [1, 2]
+    assert [alert.kind for alert in made.heard.alerts] == ["quarantined"]
+    await made.app.close()
 
 
 async def test_a_store_that_knows_better_is_not_told_by_the_journal(world, tmp_path):

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from parbake.errors import ParbakeError
 from parbake.process import forks
 from parbake.values.backoff import Backoff
+from parbake.values.checks import check_writable
 
 KEPT_S = 86_400.0
 """Seconds (one day) after which an undelivered alert is dropped."""
@@ -52,7 +54,8 @@ class AlertQueue(forks.Forkable):
     """Alerts in the order of their next attempts; every method blocks, and raises ``sqlite3.Error``."""
 
     def __init__(self, path: Path) -> None:
-        """Create the queue; the file is created with the first alert."""
+        """The file is created with the first alert; raises :class:`ParbakeError` if it could not be."""
+        check_writable(path, field="queue", error=ParbakeError)
         self._path = path
         self._using = threading.Lock()
         forks.watch(self)

@@ -19,6 +19,7 @@ from parbake.errors import BadInput, StoreError
 from parbake.ports.generations import Journal, QuarantineJournal
 from parbake.ports.store import Store
 from parbake.protocol.control import Control, Quarantine
+from parbake.values.checks import check_writable
 
 _log = logging.getLogger("parbake.recovery")
 
@@ -46,10 +47,7 @@ class FileJournal:
     def check(self) -> None:
         """Raise an error unless the file is a journal that can be written, or could be created; blocking."""
         self._lines()
-        place = self._path if self._path.exists() else self._path.parent
-        if not os.access(place, os.W_OK):
-            why = "it cannot be written" if place.exists() else "its folder does not exist"
-            raise BadInput(f"journal={str(self._path)!r}: {why}; mend that, or name another file", field="journal")
+        check_writable(self._path, field="journal", error=BadInput)
 
     def append(self, generations: list[int]) -> None:
         """Add generations, durably; blocking. Raises :class:`StoreError` when the file cannot be written."""

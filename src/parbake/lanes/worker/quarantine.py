@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from parbake.errors import BadInput
+from parbake.errors import BadInput, StoreError
 from parbake.lanes.event.recovery import Recovery
 from parbake.lanes.worker.notifier import Notifier
 from parbake.ports.alerts import Alert
@@ -46,6 +46,7 @@ class Quarantines:
 
         Raises:
             BadInput: The task is a model.
+            StoreError: The store or the journal cannot be written; the message says whether the quarantine is in force.
         """
         if isinstance(bound.task, ModelTask):
             raise BadInput(
@@ -59,6 +60,9 @@ class Quarantines:
         entry = control.quarantined[bound.name]
         try:
             await self._recovery.note_quarantine(bound.name, entry)
+        except StoreError as error:
+            why = f"{bound.name} is in quarantine, but would not be any more after a loss of the store: {error}"
+            raise StoreError(why, field="journal") from error
         finally:  # the quarantine is in force, so the owner is alerted even if the journal cannot be written
             if (entry.at, entry.reason) == (now, said):  # the first complaint
                 message = (
