@@ -11,12 +11,12 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 17_630,
+    "src/parbake": 17_655,
     "src/parbake_lab": 1_240,
     "src/parbake_llm": 7_070,
     "src/parbake_planner": 3_450,
     "src/parbake_semantic": 3_000,
-    "assistant/src": 15_310,
+    "assistant/src": 15_315,
     "tools/provider_box": 550,
     "tools/simulator": 2_750,
 }

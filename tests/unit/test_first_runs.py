@@ -8,6 +8,7 @@ from tests.waiting import until
 
 import parbake as pb
 from parbake.protocol.control import renumber
+from parbake.serving.model_reads import lost_model
 
 EVERY = pb.every("20m")
 
@@ -140,6 +141,33 @@ async def test_two_first_runs_do_not_promote_a_model_twice_alone(slow, monkeypat
         return found
 
     monkeypatch.setattr(lane, "_parts", overtaken)
-    with pytest.raises(pb.errors.RunInProgress, match="another process has just promoted the first one"):
+    with pytest.raises(pb.errors.RunInProgress, match="another process has just promoted one"):
         await anext(late)
     assert slow.order.count("train") == 1
+
+
+async def test_a_model_that_a_loss_has_killed_is_trained_at_once_and_alone(slow):
+    """Once a read has met a model that is dead for good, the next due run trains it before the rows are computed."""
+    slow.door.set()
+    await slow.app.ops.run_due()
+    await slow.app.engine.store.raise_floor((await slow.app.touch("fact/any")).stamp)
+    with pytest.raises(pb.NotMaterialized, match="below the floor"):
+        await slow.app.serve(slow.row, "a")
+    slow.door.clear()
+    slow.order.clear()
+    running = asyncio.create_task(slow.app.ops.run_due())
+    await until(lambda: "row" in slow.order)
+    assert (await slow.app.serve(slow.row, "a")).value == 7
+    slow.door.set()
+    assert [[built.task for built in run.built] for run in await running] == [["train"], ["row"]]
+
+
+async def test_a_report_that_a_failover_has_made_untrue_is_withdrawn(slow):
+    """A model that is reported as unreadable, and can be read again, is not trained anew."""
+    slow.door.set()
+    await slow.app.ops.run_due()
+    generation, store = await slow.app.ops.generation(slow.train), slow.app.engine.store
+    place = lost_model(slow.app.engine.tasks["train"].ref)
+    await store.swap(place, None, str(generation).encode())
+    assert await slow.app.ops.run_due() == []
+    assert await store.get(place) == b"0"

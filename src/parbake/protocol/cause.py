@@ -42,6 +42,8 @@ UNTRUSTED = frozenset({Cause.SOURCE_SILENT, Cause.STORE_UNTRUSTED})
 """Causes for which it is not known whether the record is still right."""
 OVERDUE = frozenset({Cause.PAST_SLA, Cause.CONFIDENCE_TOO_LOW})
 """Causes for which the record is only old: no change has killed it, so ``ServeStale`` may serve it for a while."""
+FOR_GOOD = frozenset({Cause.BELOW_FLOOR, Cause.INCARNATION_LOST})
+"""Causes for which the record is never served again: the store has lost data since the record was written."""
 _SENTENCES = {
     Cause.NEVER_COMPUTED: "never computed",
     Cause.DAMAGED: "the stored record is damaged",

@@ -14,6 +14,7 @@ from parbake.errors import NotMaterialized
 from parbake.ports.clock import Clock
 from parbake.ports.records import Lookup, RecordSnapshots
 from parbake.ports.store import Store
+from parbake.protocol.cause import FOR_GOOD
 from parbake.protocol.control import Control
 from parbake.protocol.record import Record
 from parbake.protocol.recording import Recording
@@ -80,22 +81,23 @@ class ModelReads:
             lookup = await self._store.read(bound.ref, bound.keys.encode(""), generation=generation)
         record = next((r for r in lookup.records if r.meta.generation == generation), None)
         if record is None:
-            raise await self._lost(bound, generation, is_damaged=bool(lookup.damaged))
+            raise await self._lost(bound, generation, "damaged" if lookup.damaged else "gone")
         judgement, is_tolerated = self._judge(bound, record, lookup, context)
         if judgement.verdict in (Verdict.STALE, Verdict.UNKNOWN) and not is_tolerated:
+            if judgement.reason is not None and judgement.reason.cause in FOR_GOOD:
+                raise await self._lost(bound, generation, str(judgement.reason))
             raise NotMaterialized(f"{bound.name}: {judgement.reason}", field=bound.name)
         recording.artifact(bound.ref, record, now=self._clock.now())
         recording.doubt = recording.doubt or judgement.doubt
         recording.model(bound.ref, generation)
         return self._decoded(bound, generation, record, lookup.control.incarnation)
 
-    async def _lost(self, bound: BoundTask, generation: int, *, is_damaged: bool) -> NotMaterialized:
+    async def _lost(self, bound: BoundTask, generation: int, what: str) -> NotMaterialized:
         """Ask a worker to build another generation, and return the error that says what is wrong with this one."""
         place, told = lost_model(bound.ref), str(generation).encode()
         before = await self._store.get(place)
         if before != told:
             await self._store.swap(place, before, told)
-        what = "damaged" if is_damaged else "gone"
         return NotMaterialized(
             f"{bound.name}: generation {generation} is {what}; a worker builds another", field=bound.name
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from parbake.protocol.cause import FOR_GOOD
 from parbake.protocol.check import killed_by, newness
 from parbake.protocol.control import Control
 from parbake.protocol.record import decode
@@ -46,7 +47,7 @@ def broken_by(
     if name[:1] == names.OVERLAY:
         yield from _regress(world, taken_back, name, before, after)
     elif name == names.CONTROL:
-        yield from _pointers(as_control(before), as_control(after))
+        yield from _pointers(world, as_control(before), as_control(after))
 
 
 def _regress(
@@ -69,7 +70,7 @@ def _regress(
         yield "I2 no regress", f"{name[1:].decode()} held a valid record and got an older one"
 
 
-def _pointers(before: Control, after: Control) -> Iterator[tuple[str, str]]:
+def _pointers(world: World, before: Control, after: Control) -> Iterator[tuple[str, str]]:
     if before.incarnation != after.incarnation:
         return
     is_rollback = took_back(before, after)
@@ -77,8 +78,18 @@ def _pointers(before: Control, after: Control) -> Iterator[tuple[str, str]]:
         if after.pointer(task) < before.pointer(task) and not is_rollback:
             yield "I2 no regress", f"the pointer of {task} went back without a rollback"
     model, rows = after.pointer(weights.ref), after.pointer(ranked.ref)
-    if model > before.pointer(weights.ref) > 0 and rows < model:  # the first model need not wait for rows
+    old = before.pointer(weights.ref)
+    if model > old and rows < model and _is_readable(world, after, old):  # otherwise a model need not wait for rows
         yield "I3 one snapshot", "a model was promoted without what is built with it"
+
+
+def _is_readable(world: World, control: Control, generation: int) -> bool:
+    """Whether a generation of the model is in the store, and no loss of data has killed it."""
+    raw = next((raw for _, raw in world.disk.items.range(names.base_of(generation), b"", 1)), None)  # its only row
+    if raw is None or not is_as_written(raw):
+        return False
+    killed = _killed_by(decode(raw), control, {}, now=world.true_now())
+    return killed is None or killed.cause not in FOR_GOOD
 
 
 def took_back(before: Control, after: Control) -> bool:

@@ -46,6 +46,8 @@ from parbake.ports.executors import Executor
 from parbake.ports.observers import Progress
 from parbake.ports.store import Store
 from parbake.process.system_clock import monotonic
+from parbake.protocol.cause import FOR_GOOD
+from parbake.protocol.check import killed_by
 from parbake.protocol.control import Control, Pointer, Promotion
 from parbake.protocol.record import Stamp
 from parbake.serving.bind import Context
@@ -158,8 +160,25 @@ class BatchLane:
         return chain
 
     async def lost(self, bound: BoundTask) -> int:
-        """The generation of a model that a reader has reported as unreadable; 0 without a report."""
-        return int(await self._store.get(lost_model(bound.ref)) or 0)
+        """The generation of a model that a reader has found unreadable, 0 for none.
+
+        A report that is not true any more, because a failover took the loss back, is withdrawn.
+        """
+        place = lost_model(bound.ref)
+        told = await self._store.get(place)
+        generation = int(told or 0)
+        if generation and await self._is_readable(bound, generation):
+            await self._store.swap(place, told, b"0")
+            return 0
+        return generation
+
+    async def _is_readable(self, model: BoundTask, generation: int) -> bool:
+        lookup = await self._store.read(model.ref, model.keys.encode(""), generation=generation)
+        record = next((r for r in lookup.records if r.meta.generation == generation), None)
+        if record is None:
+            return False
+        killed = killed_by(record, lookup.control, {}, now=self._clock.now())
+        return killed is None or killed.cause not in FOR_GOOD
 
     async def control(self) -> Control:
         """The control record as it is now."""
@@ -177,8 +196,8 @@ class BatchLane:
     ) -> AsyncIterator[Run]:
         """Run a task and the tasks that are promoted with it, or continue an interrupted run.
 
-        The tasks of a model without any generation run one after the other, the model first. Requests can then compute
-        values with the model while the batches of its readers still run.
+        The tasks of a model that has no generation, or one that cannot be read, run one after the other, the model
+        first. Requests can then compute values with the model while the batches of its readers still run.
 
         Args:
             bound: The task.
@@ -211,7 +230,7 @@ class BatchLane:
             yield await self._run(part, chosen, trigger, slot, progress or _silent, anew=anew)
 
     async def _parts(self, chain: Sequence[BoundTask]) -> list[Sequence[BoundTask]]:
-        """Return what is promoted together: the chain, or each task alone if its model never had a generation here.
+        """Return what is promoted together: the chain, or each task alone if there is no model that can be read.
 
         After a withdrawal of a model's only generation the chain stays together: the rows of the withdrawn one are
         dead, and the new model must first pass the gates of its readers.
@@ -221,7 +240,8 @@ class BatchLane:
             return [chain]
         control = await self.control()
         ended = (await self.runs.state(first.ref)).ended
-        if control.pointer(first.ref) or any(run.generation in control.withdrawn for run in ended):
+        is_withdrawn = any(run.generation in control.withdrawn for run in ended)
+        if is_withdrawn or control.pointer(first.ref) not in (0, await self.lost(first)):
             return [chain]
         return [[bound] for bound in sorted(chain, key=lambda bound: not isinstance(bound.task, ModelTask))]
 
@@ -241,7 +261,7 @@ class BatchLane:
         run = await self._opening.open(chain, selection, anew=anew)
         run.is_urgent, run.waits = slot.is_urgent, trigger != _SCHEDULE
         try:
-            self._refuse_alone(run)
+            await self._refuse_alone(run)
             async with self._held(run), self._board.announced() if self._board else contextlib.nullcontext():
                 built = await self._promote(run, chosen, progress)
         except BaseException as error:
@@ -256,11 +276,11 @@ class BatchLane:
         took = time.perf_counter() - before
         return Run(trigger, run.started_at, took, run.stamp, built, run.id, slot.why, run.is_continued)
 
-    def _refuse_alone(self, run: OpenRun) -> None:
+    async def _refuse_alone(self, run: OpenRun) -> None:
         """Raise :class:`RunInProgress` if a model that has got a generation meanwhile would replace it alone."""
         first = run.chain[0]
-        if len(run.chain) < len(self.chain(first)) and run.expected[first.ref]:
-            raise RunInProgress(f"{first.name}: another process has just promoted the first one", field=first.name)
+        if len(run.chain) < len(self.chain(first)) and run.expected[first.ref] not in (0, await self.lost(first)):
+            raise RunInProgress(f"{first.name}: another process has just promoted one", field=first.name)
 
     async def _must_begin_again(self, run: OpenRun, error: BaseException) -> bool:
         """Whether a run cannot be continued, because its keys have changed or a model that it built is damaged."""
