@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from parbake.errors import ParbakeError
 from parbake.process import forks
+from parbake.process.writable import check_writable
 from parbake.values.backoff import Backoff
-from parbake.values.checks import check_writable
 
 KEPT_S = 86_400.0
 """Seconds (one day) after which an undelivered alert is dropped."""

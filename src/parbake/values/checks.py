@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from parbake.errors import BadInput, ParbakeError
@@ -39,20 +37,6 @@ def check_flag(value: Any, *, field: str, error: type[ParbakeError]) -> None:
     """
     if not isinstance(value, bool):
         raise error(f"{field}={value!r} must be True or False", field=field)
-
-
-def check_writable(path: Path, *, field: str, error: type[ParbakeError]) -> None:
-    """Raise ``error`` unless a file can be written, or created in a folder that exists; blocking.
-
-    Args:
-        path: The file.
-        field: The setting's name.
-        error: The error to raise.
-    """
-    place = path if path.exists() else path.parent
-    if not os.access(place, os.W_OK):
-        why = "it cannot be written" if place.exists() else "its folder does not exist"
-        raise error(f"{field}={str(path)!r}: {why}; mend that, or name another file", field=field)
 
 
 def check_object(value: Any, *methods: str, field: str, error: type[ParbakeError], expected: str) -> None:

@@ -18,8 +18,8 @@ import msgspec
 from parbake.errors import BadInput, StoreError
 from parbake.ports.generations import Journal, QuarantineJournal
 from parbake.ports.store import Store
+from parbake.process.writable import check_writable
 from parbake.protocol.control import Control, Quarantine
-from parbake.values.checks import check_writable
 
 _log = logging.getLogger("parbake.recovery")
 
