@@ -80,7 +80,7 @@ def test_all_problems_are_listed_at_once(checked, tmp_path):
         "reads 'article'",
         "bound by 'artcle'",
         "bound by 'atuhor'",
-        "no table parbake_outbox",
+        "parbake_outbox is missing",
         "its folder does",
     ):
         assert told(done).count(part) == 1, part

@@ -222,7 +222,7 @@ class PostgresqlSource(forks.Forkable):
             self.close()  # after a restart of the server, all idle connections are broken
             why = str(error)
             if isinstance(error, psycopg.errors.UndefinedTable) and "parbake_outbox" in why:
-                why = "the database has no table parbake_outbox: execute parbake.adapters.postgresql.OUTBOX_DDL in it"
+                why = "its parbake_outbox is missing or unlike parbake.adapters.postgresql.OUTBOX_DDL: execute that"
             raise SourceError(f"source {self.name!r}: {why}", field=self.name) from error
         except BaseException:
             connection.close()

@@ -76,7 +76,7 @@ def _event(position: int, *raw: bytes) -> SourceEvent:
 
 def _explained(error: sqlite3.Error) -> str:
     if any(f"no such table: {table}" in str(error) for table in ("parbake_outbox", "sqlite_sequence")):
-        return "the database has no table parbake_outbox: execute parbake.adapters.sqlite.OUTBOX_DDL in it"
+        return "its parbake_outbox is missing or unlike parbake.adapters.sqlite.OUTBOX_DDL: execute that"
     return str(error)
 
 
