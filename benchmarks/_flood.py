@@ -7,9 +7,14 @@ requests were sent late.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import multiprocessing
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
 
 from _http_load import answer_of
 
@@ -37,7 +42,7 @@ class Flood:
 
     async def run(self, raws: Callable[[int], bytes], rate: float, seconds: float) -> Flooded:
         """Send ``rate`` requests a second for some seconds, whatever comes back."""
-        found, began, running = Flooded(), time.perf_counter(), set[asyncio.Task[None]]()
+        found, began, running = Flooded(), time.perf_counter(), set[asyncio.Task[int]]()
         for number in range(int(rate * seconds)):
             due = began + number / rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
@@ -51,15 +56,15 @@ class Flood:
         self._free.clear()
         return found
 
-    async def one(self, raw: bytes, due: float, found: Flooded) -> None:
-        """Send one request that was due at a time of ``perf_counter``, and note what came of it."""
+    async def one(self, raw: bytes, due: float, found: Flooded) -> int:
+        """Send one request that was due at a time of ``perf_counter``, and note its answer; return its status, or 0."""
         found.late.append(time.perf_counter() - due)
         try:
             async with asyncio.timeout(self._timeout_s):
                 status, body = await self._ask(raw)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             found.failed += 1
-            return
+            return 0
         if status == ANSWERED and self._is_right(body):
             found.took.append(time.perf_counter() - due)
             found.answered_at.append(time.perf_counter())
@@ -67,6 +72,7 @@ class Flood:
             found.shed += 1
         else:
             found.failed += 1
+        return status
 
     async def _ask(self, raw: bytes) -> tuple[int, bytes]:
         while self._free and self._free[-1][0].at_eof():  # the server closes what is idle for some seconds
@@ -82,17 +88,39 @@ class Flood:
         return found
 
 
-async def probe(port: int, path: str, every_s: float, took: list[float]) -> None:
-    """Ask for a path again and again until cancelled, each time on a new connection, as probes do."""
-    raw = f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode()
-    while True:
+@contextlib.contextmanager
+def probing(port: int, path: str, every_s: float = 0.1) -> Iterator[list[float]]:
+    """Ask for a path again and again, each time on a new connection, as probes do.
+
+    A process of its own does it, so that the work of a client that floods the server does not count as the server's.
+    Gives a list that has the seconds of each probe once the body has ended.
+    """
+    start = multiprocessing.get_context("spawn")
+    begun, ended, found = start.Event(), start.Event(), start.Queue()
+    told = {"begun": begun, "ended": ended, "found": found}
+    process = start.Process(target=_probe, args=(port, path, every_s), kwargs=told)
+    process.start()
+    took: list[float] = []
+    try:
+        begun.wait()
+        yield took
+    finally:
+        ended.set()
+        took += found.get(timeout=60)
+        process.join()
+
+
+def _probe(port: int, path: str, every_s: float, *, begun: Event, ended: Event, found: Queue[list[float]]) -> None:
+    raw, took = f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode(), list[float]()
+    begun.set()
+    while not ended.wait(every_s):
         before = time.perf_counter()
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(raw)
-            await reader.read()
-            writer.close()
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+                connection.sendall(raw)
+                while connection.recv(4096):
+                    pass
             took.append(time.perf_counter() - before)
         except OSError:
             took.append(float("inf"))
-        await asyncio.sleep(every_s)
+    found.put(took)

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 import httpx
-from _flood import Flood, Flooded, probe
+from _flood import SHED, Flood, Flooded, probing
 from _http_load import posted
 from _report import Goal, percentile, report
 from _shop import BACKEND_KEY, prepare, serving
@@ -66,12 +66,10 @@ async def sustained(port: int) -> float:
     return done / CALM_S
 
 
-async def flooded(port: int, rate: float, seconds: float) -> tuple[Flooded, list[float]]:
+def flooded(port: int, rate: float, seconds: float) -> tuple[Flooded, list[float]]:
     """Chats at a rate, and the seconds of probes meanwhile."""
-    probes: list[float] = []
-    probing = asyncio.create_task(probe(port, "/healthz", 0.1, probes))
-    found = await Flood(port, 30.0, is_reply).run(chat, rate, seconds)
-    probing.cancel()
+    with probing(port, "/healthz") as probes:
+        found = asyncio.run(Flood(port, 30.0, is_reply).run(chat, rate, seconds))
     return found, probes
 
 
@@ -89,11 +87,11 @@ async def until_normal(port: int, normal_s: float) -> float:
 def chats(port: int, seconds: float, rows: Rows, goals: list[Goal]) -> None:
     """Measure the floods of chats."""
     capacity = asyncio.run(sustained(port))
-    calm, _ = asyncio.run(flooded(port, 0.8 * capacity, CALM_S))
+    calm, _ = flooded(port, 0.8 * capacity, CALM_S)
     usual = percentile(calm.took, 99)
     rows.append(("80 %", 0.8 * capacity, len(calm.took) / CALM_S, calm.shed, calm.failed, usual * 1000, 0.0, 0.0, 0.0))
     for times in TIMES:
-        found, probes = asyncio.run(flooded(port, times * capacity, seconds))
+        found, probes = flooded(port, times * capacity, seconds)
         in_time = sum(took <= DEADLINE_S for took in found.took) / seconds
         slow, health = percentile(found.took or [float("inf")], 99), percentile(probes, 99)
         back = asyncio.run(until_normal(port, usual))
@@ -124,24 +122,21 @@ def serve_raw(number: int) -> bytes:
     return posted("/v1/serve/titles", {"key": f"s{number % 100}"})
 
 
-async def crowd(port: int, clients: int, seconds: float) -> tuple[Flooded, list[float]]:
-    """Clients that ask for one key after the other, and the seconds of probes meanwhile."""
-    found, probes, until = Flooded(), list[float](), time.perf_counter() + seconds
+async def crowd(port: int, clients: int, seconds: float) -> Flooded:
+    """Clients that ask for one key after the other."""
+    found, until = Flooded(), time.perf_counter() + seconds
     flood = Flood(port, 30.0, bool)
-    probing = asyncio.create_task(probe(port, "/healthz", 0.1, probes))
 
     async def one(first: int) -> None:
         number = first
         while time.perf_counter() < until:
-            shed = found.shed
-            await flood.one(serve_raw(number), time.perf_counter(), found)
+            status = await flood.one(serve_raw(number), time.perf_counter(), found)
             number += clients
-            if found.shed > shed:
+            if status == SHED:
                 await asyncio.sleep(0.5)
 
     await asyncio.gather(*map(one, range(clients)))
-    probing.cancel()
-    return found, probes
+    return found
 
 
 def crowds(seconds: float, rows: Rows, goals: list[Goal]) -> None:
@@ -153,8 +148,9 @@ def crowds(seconds: float, rows: Rows, goals: list[Goal]) -> None:
             port = int(server.stdout.readline())
             os.sched_setaffinity(server.pid, {0})
             asyncio.run(crowd(port, 4, 2.0))
-            peak = max(len(asyncio.run(crowd(port, n, seconds / 3))[0].took) / (seconds / 3) for n in (4, 16, 64))
-            found, probes = asyncio.run(crowd(port, CLIENTS, seconds))
+            peak = max(len(asyncio.run(crowd(port, n, seconds / 3)).took) / (seconds / 3) for n in (4, 16, 64))
+            with probing(port, "/healthz") as probes:
+                found = asyncio.run(crowd(port, CLIENTS, seconds))
         finally:
             server.terminate()
     rate, slow = len(found.took) / seconds, percentile(found.took, 99)
@@ -187,7 +183,7 @@ async def leave(port: int) -> None:
 def abandoned(port: int, rows: Rows, goals: list[Goal]) -> None:
     """Measure what is done for clients that have left, beside what is done for those that stay."""
     before = reads(port)
-    stayed = asyncio.run(flooded(port, 10.0, LEAVERS / 10.0))[0]
+    stayed = flooded(port, 10.0, LEAVERS / 10.0)[0]
     usual = reads(port) - before
     before = reads(port)
     asyncio.run(leave(port))
@@ -218,7 +214,7 @@ def main() -> None:
                 port = int(address.rpartition(":")[2])
                 while httpx.get(f"{address}/readyz").status_code != httpx.codes.OK:
                     time.sleep(0.5)
-                asyncio.run(flooded(port, 5.0, 5.0))
+                flooded(port, 5.0, 5.0)
                 if "chat" in parts:
                     chats(port, options.seconds, rows, goals)
                 if "abandon" in parts:

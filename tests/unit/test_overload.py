@@ -1,6 +1,7 @@
 """What a server does with more requests than it can answer: late ones are turned away, the rest stays fast."""
 
 import asyncio
+import itertools
 import time
 from time import perf_counter
 
@@ -14,7 +15,16 @@ import parbake as pb
 from parbake.adapters.prometheus import render
 from parbake.http import HttpApp
 from parbake.http.connection import Connection
-from parbake.http.overload import CONTENDED_S, FEW, FIRST_LIMIT, HASTY_S, PATIENT_S, Intake, Overloaded, _Waiting
+from parbake.http.overload import (
+    CONTENDED_S,
+    FEW,
+    FIRST_LIMIT,
+    HASTY_S,
+    PATIENT_S,
+    Intake,
+    Overloaded,
+    _Waiting,
+)
 from parbake.ports.messages import Response, Route
 from parbake.process.counters import Counters
 
@@ -242,3 +252,27 @@ async def test_without_a_chance_a_request_is_answered_before_it_is_begun():
 async def slow(_request):
     """Answer."""
     return Response(b"done")
+
+
+async def test_a_crowd_of_late_requests_leaves_the_loop_time_for_others(intake):
+    """Of a hundred requests that come late together, only some are let in before the loop looks at what else is there.
+
+    They are let in in the order in which they came.
+    """
+    let_in, turns = [], []
+
+    async def one(number):
+        assert await intake.enter(perf_counter() - 2 * CONTENDED_S, stays)
+        let_in.append(number)
+        intake.leave(0.0001)
+
+    def look():
+        turns.append(len(let_in))
+        if len(let_in) < 100:
+            asyncio.get_running_loop().call_soon(look)
+
+    crowd(intake)
+    look()
+    await asyncio.gather(*map(one, range(100)))
+    assert let_in == sorted(let_in)
+    assert max(after - before for before, after in itertools.pairwise(turns)) < 50

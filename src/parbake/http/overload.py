@@ -31,6 +31,8 @@ FEW = 8
 """So many requests at a time are never turned away: they can only be late because the machine is busy otherwise."""
 CONTENDED_S = 0.005
 """A request that has waited this long looks first whether its client is still there."""
+_AT_ONCE = 32
+"""So many late requests are let in before the loop looks again for probes, new clients and those who have left."""
 _IDLE_S = 0.002
 """A timer that fires with less delay than this found the event loop idle."""
 _OVERLOADED, _RELIEVED, _WEIGHT = 0.95, 0.7, 0.1
@@ -88,6 +90,7 @@ class Intake:
         self._was_late = self._is_overloaded = False
         self._told_at = float("-inf")
         self._next_tick: float | None = None
+        self._held: deque[asyncio.Future[None]] = deque()
 
     @property
     def is_full(self) -> bool:
@@ -103,7 +106,7 @@ class Intake:
         """
         self._came += 1
         self._tick_soon(now)
-        if self._waiting or now - arrived >= CONTENDED_S or not self._has_room():
+        if self._waiting or self._held or now - arrived >= CONTENDED_S or not self._has_room():
             return False
         self._running += 1
         return True
@@ -122,10 +125,10 @@ class Intake:
         self._tick_soon(now)
         if now - arrived >= CONTENDED_S:
             self._was_late = True
-            if now - arrived > self._patience_s and self._is_crowded:
-                raise self.turned_away(now)
-            if not self._waiting and self._has_room():
-                await asyncio.sleep(0)  # let the loop see which clients have left meanwhile
+            self._refuse_if_too_late(arrived, now)
+        if (self._held or now - arrived >= CONTENDED_S) and not self._waiting and self._has_room():
+            await self._next_turn()
+            self._refuse_if_too_late(arrived, perf_counter())
         if has_left():
             return False
         if not self._waiting and self._has_room():
@@ -145,6 +148,26 @@ class Intake:
             self._told_at = now
             _log.warning("more is asked than this server can answer in time: some requests get 503")
         return Overloaded()
+
+    def _refuse_if_too_late(self, arrived: float, now: float) -> None:
+        if now - arrived > self._patience_s and self._is_crowded:
+            raise self.turned_away(now)
+
+    async def _next_turn(self) -> None:
+        """Wait until the event loop has looked at its connections, in the order of arrival."""
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._let_go)
+        held = asyncio.get_running_loop().create_future()
+        self._held.append(held)
+        await held
+
+    def _let_go(self) -> None:
+        for _ in range(min(_AT_ONCE, len(self._held))):
+            held = self._held.popleft()
+            if not held.done():
+                held.set_result(None)
+        if self._held:
+            asyncio.get_running_loop().call_soon(self._let_go)
 
     def _release(self) -> None:
         self._running -= 1
