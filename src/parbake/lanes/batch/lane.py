@@ -167,7 +167,8 @@ class BatchLane:
         place = lost_model(bound.ref)
         told = await self._store.get(place)
         generation = int(told or 0)
-        if generation and await self._is_readable(bound, generation):
+        is_current = generation and generation == (await self.control()).pointer(bound.ref)  # else it is not asked for
+        if is_current and await self._is_readable(bound, generation):
             await self._store.swap(place, told, b"0")
             return 0
         return generation
