@@ -119,7 +119,8 @@ VARIABLES = {
     "PARBAKE_TOKEN": "The token of operators, at least 16 characters. Without it every program on the machine is one.",
     "PARBAKE_TOKEN_FILE": "A file that holds the token. Set this or `PARBAKE_TOKEN`.",
     "PARBAKE_REDIS_PASSWORD": "The password of the Redis or Valkey server, if it is not in the store's URL.",
-    "PARBAKE_TASK_THREADS": "How many `def` tasks run at once in a process, for each level: tasks without inputs are "
+    "PARBAKE_TASK_THREADS": "How many `def` tasks run at once in a process, for each level, and for each source "
+    "among those that read sources: tasks without inputs are "
     "on level 0, tasks that read them on level 1, and so on. "
     "By default four more than the machine has cores, 32 at most.",
     "ANTHROPIC_API_KEY": "The key, for `AnthropicGenerator.from_environment`. "

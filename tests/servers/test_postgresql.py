@@ -1,9 +1,12 @@
 """PostgreSQL as a source and as an event log, on a server that the tests start and remove."""
 
+import asyncio
 import contextlib
 import importlib
 import itertools
+import os
 import re
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -214,6 +217,33 @@ async def test_rows_deleted_unread_raise_everything(server, statement):
     await app.close()
 
 
+async def test_an_outbox_whose_positions_began_again_is_read_once_that_is_accepted(server):
+    """After ``TRUNCATE ... RESTART IDENTITY``, what was deleted before counts no more, and new deletions do."""
+    outbox = Outbox(server)
+    app = pb.App(pb.Registry(), events=[outbox.source()])
+    for number in range(5):
+        outbox.tell(f"fact/{number}")
+    await app.drain()
+    with outbox.transaction() as connection:
+        connection.execute("TRUNCATE parbake_outbox RESTART IDENTITY")
+    outbox.tell("fact/new")
+    with pytest.raises(pb.errors.ForeignSource):
+        await app.drain()
+    await app.ops.restart("shop")
+    outbox.tell("fact/newer")
+    assert "fact/newer" in (await app.drain()).raised
+    with outbox.transaction() as connection:
+        emit(connection, "fact/unread", "fact.changed")
+    with outbox.transaction() as connection:
+        connection.execute("DELETE FROM parbake_outbox WHERE position > 2")
+    assert "fact" in (await app.drain()).raised
+    with outbox.transaction() as connection:
+        assert prune(connection, 3) == 2
+    outbox.tell("fact/last")
+    assert set((await app.drain()).raised) == {"fact/last", "fact/*"}
+    await app.close()
+
+
 async def test_an_outbox_is_pruned_up_to_the_applied_position(server):
     """Pruning applied rows causes no gap, and an outbox without the deletion trigger works too."""
     outbox = Outbox(server)
@@ -302,6 +332,44 @@ async def test_an_app_over_postgresql_keeps_its_contract(database, source):
     served = await app.serve(fact, "a")
     assert served.value == "born"
     assert served.stamp >= ack.stamp
+
+
+@pytest.mark.parametrize("name", ["called", "awaited"])
+async def test_a_database_that_hangs_holds_up_only_who_reads_it(database, source, name):
+    """While a connection does not answer, a task that needs no database is served, and the other one afterwards."""
+    tasks = pb.Registry()
+    contract = {"freshness_sla": "1h", "fallback_if_stale": pb.Recompute(), "owner": "team"}
+
+    @tasks.artifact(**contract, invalidated_by=[pb.fence("fact")])
+    def called(key: str, *, facts: pb.Source[Facts]) -> str:
+        return key
+
+    @tasks.artifact(**contract, invalidated_by=[pb.fence("fact")])
+    async def awaited(key: str, *, facts: pb.Source[Facts]) -> str:
+        return key
+
+    @tasks.artifact(**contract, invalidated_by=[])
+    def apart(key: str) -> str:
+        return key
+
+    app = pb.App(tasks, sources=[source])
+    await app.drain()
+    with database.transaction() as connection:
+        own = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        (stopped,) = (pid for (pid,) in connection.execute(own))
+    os.kill(stopped, signal.SIGSTOP)
+    goes_on = threading.Timer(HANGS_S / 30, os.kill, (stopped, signal.SIGCONT))
+    goes_on.start()
+    try:
+        waiting = asyncio.create_task(app.serve({"called": called, "awaited": awaited}[name], "a"))
+        await asyncio.sleep(0.1)
+        assert (await app.serve(apart, "b")).value == "b"
+        assert not waiting.done()
+    finally:
+        goes_on.cancel()
+        os.kill(stopped, signal.SIGCONT)
+    assert (await waiting).value == "a"
+    await app.close()
 
 
 def test_the_guide_works_as_written(server, tmp_path, monkeypatch):

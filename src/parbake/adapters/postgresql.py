@@ -67,6 +67,8 @@ CREATE OR REPLACE TRIGGER parbake_outbox_truncated BEFORE TRUNCATE ON parbake_ou
   FOR EACH STATEMENT EXECUTE FUNCTION parbake_outbox_note_gone();
 """
 _LAST = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM parbake_outbox_position"
+_GONE = f"SELECT max(upto) FROM parbake_outbox_gone WHERE upto <= ({_LAST})"  # noqa: S608  # this file's own text
+"""Up to which position rows were deleted. Higher ones are from before the positions began again at 1."""
 _TOKEN = re.compile(
     r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|::|:([A-Za-z_]\w*)|%""",
     re.DOTALL,
@@ -102,7 +104,7 @@ def prune(connection: psycopg.Connection[Any], upto: int) -> int:
     everything that the source's families fence.
     """
     deleted = connection.execute("DELETE FROM parbake_outbox WHERE position <= %s", (upto,)).rowcount
-    connection.execute("DELETE FROM parbake_outbox_gone WHERE upto < (SELECT max(upto) FROM parbake_outbox_gone)")
+    connection.execute(f"DELETE FROM parbake_outbox_gone WHERE upto < ({_GONE})".encode())
     return deleted
 
 
@@ -192,7 +194,7 @@ class PostgresqlSource(forks.Forkable):
             if not self._notes_gone:
                 (table,) = connection.execute("SELECT to_regclass('parbake_outbox_gone')").fetchone() or (None,)
                 self._notes_gone = table is not None
-            gone = "(SELECT coalesce(max(upto), 0) FROM parbake_outbox_gone)" if self._notes_gone else "0::bigint"
+            gone = f"coalesce(({_GONE}), 0)" if self._notes_gone else "0::bigint"
             row = connection.execute(f"SELECT {gone}, ({_LAST})".encode()).fetchone()
         return Extent(*(row or (0, 0)))
 

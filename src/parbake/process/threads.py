@@ -1,9 +1,10 @@
-"""Worker threads for ``def`` tasks: one pool per height in the graph of tasks.
+"""Worker threads for ``def`` tasks: pools by height in the graph of tasks, and by the sources that a task reads.
 
 A task that reads another task blocks its thread until that one is computed. With a single pool, enough readers to fill
 it would wait forever for a thread to compute what they read. A task only waits for tasks of lower height, so each
-height has its own threads. Polling has a pool, too, which neither tasks nor requests can fill: a server that cannot
-poll for lack of a thread would stop trusting its stored values.
+height has its own threads. At each height those who read a source have their own: if its database hangs, it takes no
+thread of the others. Polling has a pool, too, which neither tasks nor requests can fill: a server that cannot poll for
+lack of a thread would stop trusting its stored values.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from parbake.process import forks
 from parbake.values.redaction import described
 
 T = TypeVar("T")
+Pool = int | str
+"""A pool of threads: the height of its tasks, or the height and the sources that they read."""
 THREADS = min(32, (os.cpu_count() or 1) + 4)
 """Threads per pool, as in the event loop's default pool; ``PARBAKE_TASK_THREADS`` overrides it for task pools."""
 TASK_THREADS = "PARBAKE_TASK_THREADS"
@@ -36,11 +39,11 @@ class Escaped(Exception):
     """
 
 
-async def in_thread(level: int, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function in a thread of a level's pool, with the caller's context variables.
+async def in_thread(pool: Pool, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function in a thread of a pool, with the caller's context variables.
 
     Args:
-        level: The height of the task in the graph of tasks, or the number of another pool.
+        pool: The pool.
         fn: The function.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
@@ -53,7 +56,12 @@ async def in_thread(level: int, fn: Callable[..., Any], *args: Any, **kwargs: An
     def call() -> Any:
         return context.run(_contained, partial(fn, *args, **kwargs))
 
-    return await asyncio.get_running_loop().run_in_executor(_pool(level), call)
+    return await asyncio.get_running_loop().run_in_executor(_pool(pool), call)
+
+
+def later_in_thread(pool: Pool, fn: Callable[[], object]) -> None:
+    """Call a function in a thread of a pool without waiting for it; what it raises is dropped."""
+    _pool(pool).submit(fn)
 
 
 async def aside(fn: Callable[..., T], *args: Any) -> T:
@@ -105,18 +113,18 @@ def _contained(fn: Callable[..., T], *args: Any) -> T:
         raise Escaped(described(error)) from error  # signals do not raise in a thread, so the function raised it
 
 
-_NAMES = {_ASIDE: "aside", _LEDGER: "ledger"}
-_pools: dict[int, ThreadPoolExecutor] = {}
+_NAMES: dict[Pool, str] = {_ASIDE: "aside", _LEDGER: "ledger"}
+_pools: dict[Pool, ThreadPoolExecutor] = {}
 
 
-def _pool(level: int) -> ThreadPoolExecutor:
-    pool = _pools.get(level)
+def _pool(key: Pool) -> ThreadPoolExecutor:
+    pool = _pools.get(key)
     if pool is None:
         # If two threads create a pool at once, one of them is used. A pool has no threads before its first call.
-        what = _NAMES.get(level, f"tasks-{level}")
-        threads = THREADS if level in _NAMES else task_threads()
+        what = _NAMES.get(key, f"tasks-{key}")
+        threads = THREADS if key in _NAMES else task_threads()
         made = ThreadPoolExecutor(threads, thread_name_prefix=f"parbake-{what}")
-        pool = _pools.setdefault(level, made)
+        pool = _pools.setdefault(key, made)
     return pool
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from parbake.errors import DeclarationError
 from parbake.ports.sources import EventSource, Source, Topic
+from parbake.process.threads import Pool
 from parbake.protocol.acks import Acks
 from parbake.protocol.control import Control
 from parbake.protocol.recording import Recording
@@ -133,16 +134,29 @@ class Binder:
                 found = self.resources[kind] = found.build()
             return found
 
-    def open_view(self, parameter: Parameter, stack: ExitStack, recording: Recording) -> Any:
-        """Open a source view for the length of a computation.
+    def pool_of(self, task: Task) -> Pool:
+        """The threads that a task is called in: those of its height, and of the sources that it reads."""
+        read = {self._source_of(parameter).name for parameter in task.of(Role.SOURCE)}
+        return f"{task.height}-{' '.join(sorted(read))}" if read else task.height
+
+    def open_views(self, task: Task, recording: Recording, stack: ExitStack) -> dict[str, Any]:
+        """Open the source views of a task, which may block as long as a database hangs.
 
         Args:
-            parameter: The parameter that takes the view.
-            stack: Closes the view when the computation ends.
-            recording: Where the view records what is read through it.
+            task: The task.
+            recording: Where the views record what is read through them.
+            stack: Closes the views.
+
+        Returns:
+            The views by the names of the parameters that take them.
         """
-        source = next(s for s in self.sources if s.provides(parameter.type))
-        return stack.enter_context(source.open(parameter.type, recording))
+        return {
+            parameter.name: stack.enter_context(self._source_of(parameter).open(parameter.type, recording))
+            for parameter in task.of(Role.SOURCE)
+        }
+
+    def _source_of(self, parameter: Parameter) -> Source:
+        return next(source for source in self.sources if source.provides(parameter.type))
 
 
 @dataclass(frozen=True, slots=True)

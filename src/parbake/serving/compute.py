@@ -8,8 +8,8 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -18,7 +18,7 @@ from parbake.errors import ComputeFailed, DeclarationError, ParbakeError
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.signals import is_of_a_signal, is_ours
-from parbake.process.threads import Escaped, in_thread
+from parbake.process.threads import Escaped, Pool, in_thread
 from parbake.protocol.cause import Reason
 from parbake.protocol.listening import listening
 from parbake.protocol.record import Lane, Meta, Record, Tags
@@ -30,6 +30,7 @@ from parbake.serving.bound import BoundTask
 from parbake.serving.cpu_time import is_metered, metered, working
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.serving.strays import Strays, stray_families
+from parbake.serving.views import OpenViews, called_with_views, opened_aside
 from parbake.tasks.roles import Role
 from parbake.tasks.served import Absent, Served, Value
 from parbake.tasks.task_types import Artifact, ModelTask, Refine, Task
@@ -222,12 +223,10 @@ class Computer:
             ComputeFailed: The function raised something, which is the cause; parbake's own errors pass through.
         """
         recording, control, context = reading.recording, reading.control, reading.context
-        with ExitStack() as stack, listening(recording):  # records its reads through the app or a cache
+        with listening(recording):  # records its reads through the app or a cache
             named = dict(live)
             for parameter in task.parameters:
-                if parameter.role is Role.SOURCE:
-                    named[parameter.name] = self._binder.open_view(parameter, stack, recording)
-                elif parameter.role is Role.RESOURCE:
+                if parameter.role is Role.RESOURCE:
                     found = self._binder.resource(parameter)
                     named[parameter.name] = self._given(parameter.type, found, task, context)
                 elif parameter.role is Role.MODEL:
@@ -235,7 +234,8 @@ class Computer:
                     named[parameter.name] = await self._inputs().read_model(model, control, recording, context)
                 elif parameter.role is Role.INPUT and isinstance(parameter.task, Artifact):
                     named[parameter.name] = self._reader(parameter.task, recording, context)
-            return await _called(task, arguments, named)
+            opening = partial(self._binder.open_views, task, recording)
+            return await _called(task, arguments, named, opening, self._binder.pool_of(task))
 
     def wrapped(self, kind: Any, found: Any, task: Task, lane: str) -> Any:
         """Wrap a resource as the plugins do it for a task's function.
@@ -262,19 +262,28 @@ class Computer:
         return TaskReader(get, asyncio.get_running_loop())
 
 
-async def _called(task: Task, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
+async def _called(
+    task: Task, arguments: Sequence[Any], named: Mapping[str, Any], opening: OpenViews, pool: Pool
+) -> Any:
     """Call ``async def`` here and ``def`` in a worker thread; an error that it raises, or an exit, is its failure."""
     try:
         if not task.is_async:
-            return await in_thread(task.height, metered, task.fn, *arguments, **named)
-        if not is_metered():
-            return await task.fn(*arguments, **named)
-        with working():
-            return await task.fn(*arguments, **named)
+            return await in_thread(pool, metered, called_with_views, opening, task.fn, arguments, named)
+        if not task.of(Role.SOURCE):
+            return await _awaited(task.fn(*arguments, **named))
+        async with opened_aside(pool, opening) as views:
+            return await _awaited(task.fn(*arguments, **named, **views))
     except BaseException as error:
         if _passes(task, error):
             raise
         raise _failed(task, error) from (error.__cause__ if isinstance(error, Escaped) else error)
+
+
+async def _awaited(call: Awaitable[Any]) -> Any:
+    if not is_metered():
+        return await call
+    with working():
+        return await call
 
 
 def _passes(task: Task, error: BaseException) -> bool:

@@ -13,14 +13,13 @@ import msgspec
 
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
-from parbake.process.threads import aside
+from parbake.process.threads import in_thread
 from parbake.protocol.control import Control
 from parbake.protocol.record import Built, Lane, Record
 from parbake.protocol.recording import MAX_TAGS, Recording
 from parbake.protocol.trace import Trace, decode
 from parbake.serving.bind import Binder, Context, Reading
 from parbake.serving.bound import BoundTask
-from parbake.tasks.roles import Role
 from parbake.tasks.served import Served
 from parbake.tasks.task_types import Artifact, ModelTask
 
@@ -96,7 +95,7 @@ class Revalidation:
             if ref not in models or not same_model(control, context.pointers, ref, generation):
                 return False
             await inputs.read_model(models[ref], control, recording, context)
-        if not await aside(self._queries_agree, bound, trace, recording):
+        if not await in_thread(self._binder.pool_of(bound.task), self._queries_agree, bound, trace, recording):
             return False
         artifacts = {t.ref: t for t in bound.task.inputs if isinstance(t, Artifact)}
         for taken in trace.taken:
@@ -111,10 +110,8 @@ class Revalidation:
         """Whether every query returns the same rows again, in transactions that begin now; blocking."""
         probe = Recording(recording.stamp, trace=Trace())
         with ExitStack() as stack:
-            views: dict[str, Any] = {}
-            for parameter in bound.task.of(Role.SOURCE):
-                view = self._binder.open_view(parameter, stack, probe)
-                views[type(view).__qualname__] = view
+            opened = self._binder.open_views(bound.task, probe, stack)
+            views = {type(view).__qualname__: view for view in opened.values()}
             for asked in trace.queried:
                 if asked.view not in views:
                     return False
