@@ -256,7 +256,8 @@ ALERT_FIELDS = {
     "owner": "Who gets it: the `owner` of a contract.",
     "message": "One sentence for people. It holds no secret.",
     "at": "When it was sent, in epoch seconds.",
-    "dedupe_key": "Equal for the same trouble, from whichever process, and for the alert that ends it.",
+    "dedupe_key": "Equal for the same trouble, from whichever process, and for the alert that ends it. It begins "
+    "with a digest of the store's URL, so that apps with stores of their own are told apart.",
 }
 PLUGIN_ALERTS = [
     (

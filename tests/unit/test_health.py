@@ -11,6 +11,8 @@ from parbake.adapters.prometheus import render
 from parbake.adapters.sqlite import emit
 from parbake.errors import DamagedStore, OutdatedStore, SourceError, StoreFull, StoreUnreachable
 from parbake.http import HttpApp
+from parbake.lanes.worker.notifier import Notifier
+from parbake.ports.alerts import Alert
 from parbake.stores.memory import MemoryStore
 
 
@@ -132,6 +134,17 @@ async def test_two_servers_send_an_alert_that_a_receiver_can_merge(shop, world):
     await shop.app.engine.health.check()
     await other.engine.health.check()
     assert [alert.dedupe_key for alert in shop.heard.alerts] == [alert.dedupe_key for alert in second.alerts]
+
+
+async def test_the_same_trouble_of_two_apps_is_told_apart():
+    """A receiver that merges equal keys does not take an alert of another app's store for this one's."""
+    heard = Heard()
+    for url in ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/1"):
+        notifier = Notifier([heard], url)
+        await notifier.send(Alert("worker_silent", "", "team", "no worker reports", 1.0))
+        await notifier.close()
+    assert len({alert.dedupe_key for alert in heard.alerts}) == 2
+    assert not any("127.0.0.1" in alert.dedupe_key for alert in heard.alerts)
 
 
 async def test_a_store_that_does_not_answer_degrades_everything_and_takes_no_server_out(shop):

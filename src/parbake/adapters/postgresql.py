@@ -104,7 +104,8 @@ def prune(connection: psycopg.Connection[Any], upto: int) -> int:
     everything that the source's families fence.
     """
     deleted = connection.execute("DELETE FROM parbake_outbox WHERE position <= %s", (upto,)).rowcount
-    connection.execute(f"DELETE FROM parbake_outbox_gone WHERE upto < ({_GONE})".encode())
+    behind = f"DELETE FROM parbake_outbox_gone WHERE upto < ({_GONE})"  # noqa: S608  # this file's own text
+    connection.execute(behind.encode())
     return deleted
 
 

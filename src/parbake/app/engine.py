@@ -236,7 +236,8 @@ class Engine:
             board=self.board if settings.batch.throttle else None,
             policies=self.policies,
         )
-        self.notifier = Notifier(settings.alerts or [LogSink()])
+        of = settings.store if isinstance(settings.store, str) else type(settings.store).__name__
+        self.notifier = Notifier(settings.alerts or [LogSink()], of)
         off_peak = OffPeak(settings.clock, settings.batch.windows, self.parts.found(WINDOWS))
         self.schedule = Schedule(self.batch, self.tasks.values(), settings.clock, self.notifier, off_peak)
         self.workers = WorkerBoard(self.store, settings.clock)

@@ -27,7 +27,8 @@ class Alert(msgspec.Struct, frozen=True):
         message: One sentence.
         at: When it was sent, in epoch seconds.
         dedupe_key: Equal for alerts about the same trouble, from whichever process, and for the alert that ends it.
-            Left empty, it is made of the kind, the task and the owner.
+            Left empty, it is made of the kind, the task and the owner. What is sent begins with a digest of the
+            store's URL.
     """
 
     kind: str

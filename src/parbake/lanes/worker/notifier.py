@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import msgspec
 
@@ -21,9 +22,10 @@ _log = logging.getLogger("parbake.alerts")
 class Notifier:
     """Sends alerts to every sink. If a sink fails, the failure is logged and the others still get the alert."""
 
-    def __init__(self, sinks: Sequence[AlertSink]) -> None:
-        """Send to ``sinks``, one after the other."""
+    def __init__(self, sinks: Sequence[AlertSink], of: str = "") -> None:
+        """Send to ``sinks``, one after the other; ``of`` tells alerts of this app's store from those of others."""
         self._sinks = tuple(sinks)
+        self._of = blake2b(of.encode(), digest_size=4).hexdigest()  # the address of a store may have a password
         self._sent: dict[str, tuple[str, float]] = {}
         self._outgoing: deque[Alert] = deque()
         self._sending: asyncio.Task[None] | None = None
@@ -39,7 +41,7 @@ class Notifier:
         if kind == alert.kind and abs(alert.at - at) < _REPEATED_S:
             return
         self._sent[alert.dedupe_key] = alert.kind, alert.at
-        self._outgoing.append(alert)
+        self._outgoing.append(msgspec.structs.replace(alert, dedupe_key=f"{self._of}/{alert.dedupe_key}"))
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send_all())
         await asyncio.wait({self._sending}, timeout=_WAIT_S)
