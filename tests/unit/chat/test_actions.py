@@ -67,6 +67,14 @@ async def test_a_yes_that_is_sent_again_acts_once(desk, members):
     assert cart(desk) == {BOOK: 1}
 
 
+async def test_the_same_words_in_a_new_conversation_are_a_new_agreement(desk):
+    """Who asks for the same again within a minute, and agrees, gets it: a retry is a yes without a new proposal."""
+    await desk.talk(ADD, "yes", user=ME)
+    _, (text, _) = await desk.talk(ADD, "yes", user=ME)
+    assert text == f"Done: 2 copies of {TITLE} are in your cart."
+    assert cart(desk) == {BOOK: 2}
+
+
 async def test_the_same_yes_does_nothing_after_a_minute(desk):
     """What is not a retry any more is not done again: a proposal is used up, and only another one can be agreed to."""
     first, second = await desk.talk(ADD, "yes", user=ME)

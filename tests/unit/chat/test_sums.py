@@ -41,12 +41,22 @@ async def test_several_copies_cost_their_sum(plain, messages, copies):
     assert f"{copies} copies cost {plain.shop.money(one * copies)}." in replies[-1][0]
 
 
-@pytest.mark.parametrize("copies", ["2.5", "-5", "0", "1/2", "99999999"])
+@pytest.mark.parametrize("copies", ["2.5", "-5", "0", "1/2", "99999999", "minus two", "3-5"])
 async def test_what_cannot_count_copies_multiplies_nothing(plain, copies):
     """For a number of copies that nobody can buy, the price of one copy is told, and no sum."""
     text, _ = await plain.ask(f"what would {copies} copies of {WREN} cost?")
     assert "copies cost" not in text
     assert plain.shop.money(cents(plain, WREN)) in text
+
+
+@pytest.mark.parametrize(
+    "question", ["what do 3 copies of {} cost with delivery?", "how much are 3 copies of {}, shipping included?"]
+)
+async def test_who_asks_for_the_cost_with_delivery_is_told_the_bill(plain, question):
+    """The sum is then that of the cart: the books, and their standard delivery unless it is free."""
+    records.put_policy(plain.conn, "shipping", facts={"free_over_eur": 500, "standard_fee_eur": 3.9}, now=NOW)
+    text, _ = await plain.ask(question.format(PIER), user=ME)
+    assert f"With standard delivery that is {plain.shop.money(3 * cents(plain, PIER) + 390)}." in text
 
 
 async def test_more_copies_than_are_left_are_counted(plain):

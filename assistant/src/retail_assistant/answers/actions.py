@@ -25,7 +25,7 @@ from retail_assistant.shop.bills import DIGITAL
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.finding import Offer
-from retail_assistant.shop.once import once_a_minute
+from retail_assistant.shop.once import or_known
 from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
 from retail_assistant.shop.prices import charges
 from retail_assistant.shop.proposals import Proposal, put_proposal, take_proposal
@@ -306,8 +306,8 @@ class Actions:
     async def settle(self, asked: Asked, *, agreed: bool) -> Draft:
         """Do what waits for a yes, or leave it. Only what was recorded as proposed is done.
 
-        A yes that is sent again within a minute after the same messages is a retry: it gets the same reply, and writes
-        nothing.
+        A yes uses the proposal up. If it is sent again within a minute after the same messages, and nothing new was
+        proposed, it is a retry: it gets the same reply, and writes nothing.
         """
         pending = asked.said.pending
         if pending is None or (pending.verb in ("add", "quantity", "remove") and not pending.asin):
@@ -319,7 +319,7 @@ class Actions:
         now = self._app.settings.clock.now()
         try:
             held = await self._writers.write(
-                lambda conn: once_a_minute(
+                lambda conn: or_known(
                     conn, _consent(asked), lambda same: _act(same, asked.shopper, pending, now), now=now
                 )
             )

@@ -10,14 +10,17 @@ from retail_assistant.answers.draft import Asked, Draft, showing
 from retail_assistant.answers.phrases import form, in_form, money, price, reduction
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.live import LiveShop
+from retail_assistant.shop.bills import Terms, bill, lines_of
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.prices import Charge
-from retail_assistant.understand.copies import FIGURE, amount
+from retail_assistant.understand.copies import AMOUNT, amount
 from retail_assistant.understand.plain_words import number
 
 MOST_EACH = 5
 """Up to how many products have their own price in a sum."""
-_COPIES = re.compile(rf"(?<![\w.,/])({FIGURE}|[a-z]+) (?:copies|pieces|times|of (?:it|them|these|those|that|this))\b")
+_OF_THEM = "(?:copies|pieces|times|of (?:it|them|these|those|that|this))"
+_COPIES = re.compile(rf"(?<![\w.,/\u2212\u2013-])({AMOUNT}|[a-z]+) {_OF_THEM}\b")
+_SENT = re.compile(r"\b(?:deliver\w*|shipping|shipped|postage)\b")
 _MOST_COPIES = 9_999
 _WHOLE = re.compile(r"\b(?:whole|entire|complete|full) (?:series|set)\b|\ball (?:the |of the |\d+ )?volumes\b")
 _ALL = re.compile(r"\b(?:they|them|these|those|both|all|the (?:two|three|four|five))\b")
@@ -41,7 +44,8 @@ class Sums:
         offers = [o for group in groups for o in group]
         charged = self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now())
         sets = _by_format(groups)
-        text = " ".join(_told(some, copies, charged) for some in sets)
+        terms = self._shop.rules.delivery() if _SENT.search(asked.ask.text) else None
+        text = " ".join(_told(some, copies, charged) + _sent(some, copies, charged, terms) for some in sets)
         shown = [o for some in sets for o in some][: 2 * MOST_EACH]
         return showing(text, shown)
 
@@ -83,6 +87,14 @@ def _told(offers: Sequence[Offer], copies: int, charged: dict[str, Charge]) -> s
         left = "copy is" if offers[0].quantity == 1 else "copies are"
         said.append(f"Only {{{{copies:{offers[0].asin}}}}} {left} in stock.")
     return " ".join(said)
+
+
+def _sent(offers: Sequence[Offer], copies: int, charged: dict[str, Charge], terms: Terms | None) -> str:
+    """What they cost with delivery; empty if that is not asked for."""
+    if terms is None:
+        return ""
+    due = bill(lines_of(offers, dict.fromkeys((o.asin for o in offers), copies), charged), terms)
+    return f" With standard delivery that is {money(due.total)}." if due.is_sent else " They need no delivery."
 
 
 def _each(offer: Offer, charge: Charge) -> str:

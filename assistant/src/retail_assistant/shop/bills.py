@@ -67,7 +67,7 @@ def bill(lines: Sequence[Line], terms: Terms) -> Bill:
         return Bill(books)
     missing = None
     if terms.free_over is not None:
-        missing = 0 if books > terms.free_over else max(1, terms.free_over - books)
+        missing = max(0, terms.free_over + 1 - books)
     return Bill(books, 0 if missing == 0 else terms.fee or 0, is_sent=True, missing=missing)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Callable
 
-from retail_assistant.shop.errors import BadValue, KeyReused
+from retail_assistant.shop.errors import BadValue, KeyReused, NotProposed
 from retail_assistant.shop.schema import transaction
 
 KEPT_S = 24 * 3600.0
@@ -41,19 +41,36 @@ def once(
     """
     if not 1 <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise BadValue(f"idempotency-key must have 1 to {LONGEST_KEY} printable characters", field="idempotency-key")
-    return _once(conn, f"{key}\n{shopper}", hashlib.sha256(request).digest(), write, now=now, kept_s=KEPT_S)
+    return _once(conn, f"{key}\n{shopper}", hashlib.sha256(request).digest(), write, now=now)
 
 
-def once_a_minute(
+def or_known(
     conn: sqlite3.Connection, request: bytes, write: Callable[[sqlite3.Connection], int], *, now: float
 ) -> int:
-    """Make a write unless the same request made it within the last :data:`RETRIED_S`; return what it returned then."""
+    """Make a write, or return what the same request's write returned within the last :data:`RETRIED_S`.
+
+    Args:
+        conn: The shop file.
+        request: The bytes that identify the request.
+        write: Writes, and returns a number. It raises :class:`NotProposed`, and writes nothing, if it was done before.
+        now: Epoch seconds.
+
+    Raises:
+        NotProposed: The same request has written nothing lately.
+    """
     digest = hashlib.sha256(request).digest()
-    # No shopper is called like a digest, so that this is never a client's key.
-    result = _once(conn, f"retried\n{digest.hex()}", digest, write, now=now, kept_s=RETRIED_S)
-    if result is None:
-        raise AssertionError("such a write returns a number")
-    return result
+    key = f"retried\n{digest.hex()}"  # no shopper is called like a digest, so that this is never a client's key
+    with transaction(conn):
+        try:
+            result = write(conn)
+        except NotProposed:
+            known = conn.execute("SELECT position FROM written WHERE key = ? AND at >= ?", (key, now - RETRIED_S))
+            if (row := known.fetchone()) is None:
+                raise
+            return int(row[0])
+        conn.execute("DELETE FROM written WHERE at < ?", (now - KEPT_S,))
+        conn.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?, ?)", (key, digest, result, now))
+        return result
 
 
 def _once(
@@ -63,13 +80,10 @@ def _once(
     write: Callable[[sqlite3.Connection], int | None],
     *,
     now: float,
-    kept_s: float,
 ) -> int | None:
     with transaction(conn):
         conn.execute("DELETE FROM written WHERE at < ?", (now - KEPT_S,))
-        before = conn.execute(
-            "SELECT digest, position FROM written WHERE key = ? AND at >= ?", (key, now - kept_s)
-        ).fetchone()
+        before = conn.execute("SELECT digest, position FROM written WHERE key = ?", (key,)).fetchone()
         if before is None:
             position = write(conn)
             conn.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?, ?)", (key, digest, position, now))
