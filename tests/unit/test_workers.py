@@ -154,6 +154,22 @@ async def test_owners_are_told_once_of_silence_and_once_of_its_end(floor, hands)
     assert "parbake_workers 1.0" in render(floor.app.counters).decode()
 
 
+async def test_a_full_store_makes_no_worker_silent(floor, hands):
+    """While the store has no room, no worker can report; the silence is counted from when there is room again."""
+    worker = WorkerBoard(floor.store, floor.clock)
+    await worker.beat()
+    await floor.app.engine.health.check()
+    floor.app.counters.store_full = "the disk is full"
+    hands.advance(2 * SILENT_S)
+    await floor.app.engine.health.check()
+    floor.app.counters.store_full = ""
+    await floor.app.engine.health.check()
+    assert [kind for kind, *_ in floor.sink.alerts if kind.startswith("worker")] == []
+    hands.advance(SILENT_S + 1)
+    await floor.app.engine.health.check()
+    assert [kind for kind, *_ in floor.sink.alerts if kind.startswith("worker")] == ["worker_silent"]
+
+
 async def test_a_working_app_reports_and_signs_off(floor):
     """``App.work`` writes heartbeats, and removes its entry when it ends."""
     worker = floor.server()

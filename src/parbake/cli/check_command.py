@@ -35,8 +35,8 @@ def check(
     """Check contracts, families, extras, sources and the store of an app.
 
     The exit status is 0 if all is well, 1 if the app could not run as it is, and 2 if there is no such app, or if its
-    module raises an error of its own. All problems are listed, but a declaration that is refused when the module is
-    imported ends the check.
+    module raises an error of its own. All problems are listed, but what is refused when the module is imported, such
+    as a declaration, ends the check.
     """
     try:
         application = load(app).app

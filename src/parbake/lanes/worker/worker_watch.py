@@ -75,6 +75,8 @@ class WorkerWatch:
     async def look(self) -> WorkerState:
         """Read the workers' state from the store, and set the metrics."""
         known = await self._board.read()
+        if self._counters.store_full:  # a worker's reports find no room, either
+            self._pulse = Pulse()
         self._pulse.observe(known.beats)
         limit_s = SILENT_S if self._pulse.has_moved else _FIRST_LOOK_S
         state = WorkerState(bool(known.first_at), len(self._pulse.heard()), self._pulse.silence_s(), limit_s)
