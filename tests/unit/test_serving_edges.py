@@ -249,3 +249,25 @@ async def test_a_store_that_hangs_has_no_more_time_than_the_read():
     async with asyncio.timeout(HANGS_S), app.request("50ms"):
         with pytest.raises(pb.errors.DeadlineExceeded, match="text"):
             await app.serve(text, "a")
+
+
+@pytest.mark.parametrize("name", ["called", "awaited"])
+async def test_a_view_that_fails_is_the_failure_of_its_source(world, name):
+    """A read that the database refuses is told as an error of the source, and the next read works."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def called(key: str, *, facts: pb.Source[Facts]) -> int:
+        facts.entity("fact/a")
+        return facts.rows("SELECT 1" if key == "right" else "SELECT nothing")[0][0]
+
+    @tasks.artifact(**contract())
+    async def awaited(key: str, *, facts: pb.Source[Facts]) -> int:
+        facts.entity("fact/a")
+        return facts.rows("SELECT 1" if key == "right" else "SELECT nothing")[0][0]
+
+    app, task = world.app(tasks), {"called": called, "awaited": awaited}[name]
+    await app.drain()
+    with pytest.raises(pb.errors.SourceError, match="nothing"):
+        await app.serve(task, "wrong")
+    assert (await app.serve(task, "right")).value == 1

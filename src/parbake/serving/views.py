@@ -33,11 +33,15 @@ def called_with_views(
 async def opened_aside(pool: Pool, opening: OpenViews) -> AsyncIterator[Mapping[str, Any]]:
     """Open views for a coroutine in a thread of a pool, and close them there afterwards.
 
-    The end does not wait for the closing, which takes as long as the database hangs.
+    Only the end after an error waits for the closing, which tells what was wrong with the source. Otherwise a cancelled
+    computation would last as long as its database hangs.
     """
     stack = ExitStack()
     opened = asyncio.ensure_future(in_thread(pool, opening, stack))
     try:
         yield await asyncio.shield(opened)
+    except Exception as error:
+        await in_thread(pool, stack.__exit__, type(error), error, error.__traceback__)
+        raise
     finally:
-        opened.add_done_callback(lambda _: later_in_thread(pool, stack.close))
+        opened.add_done_callback(lambda _: later_in_thread(pool, stack.close))  # closes nothing twice
