@@ -112,6 +112,20 @@ async def test_points_are_earned_as_the_policy_states(desk, cart):
     assert desk.shop.shoppers.points(SHOPPER) == before
 
 
+async def test_the_review_of_a_cancelled_book_goes(desk, asins, cart):
+    """A book that costs nothing in the end leaves no review, and what reads the reviews is told."""
+    desk.conn.execute("DELETE FROM purchases WHERE shopper = ?", (SHOPPER,))
+    review = {"shopper": SHOPPER, "asin": asins[0], "rating": 5, "body": "A story as good as it gets."}
+    session = {"authorization": f"Bearer {await desk.session(SHOPPER)}"}
+    number = (await check_out(desk, cart)).json()["number"]
+    assert (await desk.client.post("/shop/reviews", json=review, headers=session)).status_code == 201
+    await desk.talk(f"Please cancel order {number}", "yes", user=SHOPPER)
+    kept = desk.conn.execute("SELECT count(*) FROM reviews WHERE shopper = ? AND asin = ?", (SHOPPER, asins[0]))
+    told = desk.conn.execute("SELECT count(*) FROM parbake_outbox WHERE subject = ?", (f"reviews/{asins[0]}",))
+    assert (kept.fetchone()[0], told.fetchone()[0]) == (0, 2)
+    assert (await desk.client.post("/shop/reviews", json=review, headers=session)).status_code == 403
+
+
 async def test_a_cancelled_book_is_not_owned(desk, asins, cart):
     """What was ordered counts as bought until the order is cancelled in the chat, and not after it."""
     desk.conn.execute("DELETE FROM purchases WHERE shopper = ?", (SHOPPER,))

@@ -278,7 +278,7 @@ def cancel(conn: sqlite3.Connection, shopper: str, number: str, *, now: float) -
         order = get_order(conn, shopper, number)
         _move(conn, order, "cancelled", CAN_CANCEL, now)
         for line in order.lines:
-            take_back(conn, shopper, line.asin, copies=line.quantity, sold_at=order.placed_at)
+            take_back(conn, shopper, line.asin, copies=line.quantity, sold_at=order.placed_at, now=now)
         conn.execute(_TAKE_POINTS, (order.number, shopper))
         return _changed(conn, shopper, now)
 

@@ -354,18 +354,26 @@ def sell(conn: sqlite3.Connection, shopper: str, asin: str, *, copies: int, cent
     conn.executemany(purchase, [(shopper, asin, now, cents)] * copies)
 
 
-def take_back(conn: sqlite3.Connection, shopper: str, asin: str, *, copies: int, sold_at: float) -> None:
+def take_back(conn: sqlite3.Connection, shopper: str, asin: str, *, copies: int, sold_at: float, now: float) -> None:
     """Put copies into the stock and remove as many purchases of the moment, in the caller's open transaction.
 
     Without such purchases, as for an imported order, only the stock changes. At 0, a time that nobody knows, there are
-    none: what is bought at an unknown time may belong to any order.
+    none: what is bought at an unknown time may belong to any order. The shopper's review goes with the last purchase
+    that was taken back.
     """
     conn.execute("UPDATE inventory SET quantity = quantity + ? WHERE asin = ?", (copies, asin))
-    conn.execute(
+    gone = conn.execute(
         "DELETE FROM purchases WHERE id IN"
         " (SELECT id FROM purchases WHERE shopper = ? AND asin = ? AND ts = ? AND ts > 0 LIMIT ?)",
         (shopper, asin, sold_at, copies),
     )
+    if gone.rowcount and not _has_bought(conn, shopper, asin):
+        conn.execute("DELETE FROM reviews WHERE shopper = ? AND asin = ? AND ts >= ?", (shopper, asin, sold_at))
+        emit(conn, f"reviews/{asin}", "reviews.changed", now=now)
+
+
+def _has_bought(conn: sqlite3.Connection, shopper: str, asin: str) -> bool:
+    return bool(conn.execute("SELECT 1 FROM purchases WHERE shopper = ? AND asin = ?", (shopper, asin)).fetchone())
 
 
 def add_view(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float) -> None:
@@ -400,8 +408,7 @@ def add_review(
         get_product(conn, asin)
         ensure_shopper(conn, shopper, now)
         if is_own:
-            bought = conn.execute("SELECT 1 FROM purchases WHERE shopper = ? AND asin = ? LIMIT 1", (shopper, asin))
-            if bought.fetchone() is None:
+            if not _has_bought(conn, shopper, asin):
                 raise NotBought("only what you have bought here can be reviewed", field="asin")
             conn.execute("DELETE FROM reviews WHERE shopper = ? AND asin = ?", (shopper, asin))
         conn.execute(
