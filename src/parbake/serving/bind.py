@@ -1,17 +1,21 @@
-"""Turns parameters into arguments: opens views, provides resources, resolves models and other tasks' values."""
+"""Turns parameters into arguments: opens views, provides resources, resolves models and other tasks' values.
+
+Views are opened in threads, because a database that hangs must not hold the event loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from parbake.errors import DeclarationError
 from parbake.ports.sources import EventSource, Source, Topic
-from parbake.process.threads import Pool
+from parbake.process.threads import Pool, in_thread, later_in_thread
 from parbake.protocol.acks import Acks
 from parbake.protocol.control import Control
 from parbake.protocol.recording import Recording
@@ -168,3 +172,40 @@ class Lazy:
 
 def _name(kind: Any) -> str:
     return getattr(kind, "__qualname__", str(kind))
+
+
+OpenViews = Callable[[ExitStack], Mapping[str, Any]]
+"""Opens all views of a task on a stack, which closes them; returns them by parameter name."""
+
+
+def called_with_views(
+    opening: OpenViews, fn: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any]
+) -> Any:
+    """Call a function of a worker thread with its views, which stay open exactly as long as the call.
+
+    Args:
+        opening: Opens the views.
+        fn: The function.
+        arguments: Its arguments by position.
+        named: Its other arguments by name.
+    """
+    with ExitStack() as stack:
+        return fn(*arguments, **named, **opening(stack))
+
+
+@contextlib.asynccontextmanager
+async def opened_aside(pool: Pool, opening: OpenViews) -> AsyncIterator[Mapping[str, Any]]:
+    """Open views for a coroutine in a thread of a pool, and close them there afterwards.
+
+    Only the end after an error waits for the closing, which tells what was wrong with the source. Otherwise a cancelled
+    computation would last as long as its database hangs.
+    """
+    stack = ExitStack()
+    opened = asyncio.ensure_future(in_thread(pool, opening, stack))
+    try:
+        yield await asyncio.shield(opened)
+    except Exception as error:
+        await in_thread(pool, stack.__exit__, type(error), error, error.__traceback__)
+        raise
+    finally:
+        opened.add_done_callback(lambda _: later_in_thread(pool, stack.close))  # closes nothing twice

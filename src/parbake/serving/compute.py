@@ -25,12 +25,19 @@ from parbake.protocol.record import Lane, Meta, Record, Tags
 from parbake.protocol.recording import Reach, Recording, Sealing, from_templates
 from parbake.protocol.tags import family
 from parbake.protocol.trace import Trace
-from parbake.serving.bind import Binder, Context, Reading, TaskReader
+from parbake.serving.bind import (
+    Binder,
+    Context,
+    OpenViews,
+    Reading,
+    TaskReader,
+    called_with_views,
+    opened_aside,
+)
 from parbake.serving.bound import BoundTask
 from parbake.serving.cpu_time import is_metered, metered, working
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.serving.strays import Strays, stray_families
-from parbake.serving.views import OpenViews, called_with_views, opened_aside
 from parbake.tasks.roles import Role
 from parbake.tasks.served import Absent, Served, Value
 from parbake.tasks.task_types import Artifact, ModelTask, Refine, Task
