@@ -114,6 +114,40 @@ async def test_models_without_a_generation_are_due_first(slow):
     assert slow.order[0] == "train"
 
 
+async def test_all_missing_models_are_trained_before_any_batch(world):
+    """A second model does not wait for the batch of what reads the first one."""
+    order, tasks, settings = [], pb.Registry(), contract(invalidated_by=[], refresh=EVERY)
+
+    def names() -> list[str]:
+        return ["a"]
+
+    @tasks.model(**settings)
+    def first() -> int:
+        order.append("first")
+        return 1
+
+    @tasks.artifact(**settings, keys=names)
+    def of_first(key: str, *, model: int = pb.Model(first)) -> int:
+        order.append("of_first")
+        return model
+
+    @tasks.model(**settings)
+    def second() -> int:
+        order.append("second")
+        return 2
+
+    @tasks.artifact(**settings, keys=names)
+    def of_second(key: str, *, model: int = pb.Model(second)) -> int:
+        order.append("of_second")
+        return model
+
+    app = world.app(tasks)
+    await app.drain()
+    runs = await app.ops.run_due()
+    assert order == ["first", "second", "of_first", "of_second"]
+    assert [built.task for run in runs for built in run.built] == order
+
+
 async def test_a_run_ends_when_the_store_loses_it(slow):
     """A run whose store was lost does not go on to its end: it stops soon, alerts nobody, and is due again at once."""
     running = asyncio.create_task(slow.app.ops.run_due())

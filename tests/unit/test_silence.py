@@ -1,10 +1,16 @@
 """What a silent source means is in the contract: bounded, marked, passed on, and never for what is known to be old."""
 
+import threading
+
 import pytest
-from tests.unit.shopfloor import Facts, contract
+from tests.unit.shopfloor import Facts, World, contract
+from tests.waiting import HANGS_S, until
 
 import parbake as pb
+from parbake.adapters.sqlite import SqliteSource
+from parbake.app import application
 from parbake.errors import ComputeFailed, SourceError
+from parbake.ports.sources import Extent
 from parbake.protocol.cause import Cause
 from parbake.protocol.control import renumber
 
@@ -192,3 +198,33 @@ def test_a_tolerance_that_is_no_duration_is_refused():
     with pytest.raises(pb.ParbakeError) as caught:
         pb.Registry().artifact(**contract(tolerate_silence="soon"))
     assert caught.value.field == "tolerate_silence"
+
+
+async def test_a_source_that_hangs_delays_no_start_and_no_other_source(world, tmp_path, monkeypatch):
+    """While one database does not answer, a server starts, and takes in the changes of the other as always."""
+    monkeypatch.setattr(application, "_FIRST_POLL_S", 0.1)
+    door, second = threading.Event(), World(tmp_path / "second")
+    hanging = SqliteSource(second.path, families=("other",), views=(), name="hanging")
+    monkeypatch.setattr(hanging, "extent", lambda: door.wait(HANGS_S) and Extent(0, 0))
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def told(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key)
+
+    world.put("a", "first")
+    app = world.app(tasks, sources=[hanging, world.source], heartbeat="100ms", open=["other"])
+    try:
+        async with app.serving():
+            assert (await app.serve(told, "a")).value == "first"
+            world.put("a", "second")
+
+            async def is_told():
+                return (await app.serve(told, "a")).value == "second"
+
+            await until(is_told)
+            assert not door.is_set()
+    finally:
+        door.set()
+        await app.close()
+        second.close()

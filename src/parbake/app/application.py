@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
@@ -22,7 +23,7 @@ from parbake.lanes.worker.readiness import Ready
 from parbake.ports.cloudevents import CloudEvent
 from parbake.ports.event_log import Ack
 from parbake.ports.observers import Progress, attended
-from parbake.ports.sources import Source
+from parbake.ports.sources import EventSource, Source, Topic
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.process.loops import beside
@@ -41,6 +42,9 @@ from parbake.tasks.served import Served
 from parbake.tasks.task_table import TaskRow, classify
 from parbake.tasks.task_types import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.values.duration import Duration, seconds
+
+_FIRST_POLL_S = 5.0
+"""Seconds that a start waits for its first look at the sources; it goes on without those that hang."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -108,7 +112,7 @@ class App:
         self.tasks = tasks
         self.counters = Counters()
         self._opening = Opening(checked, self.counters)
-        self._polling = Polling(self.drain, checked.heartbeat_s)
+        self._polling = Polling(self._poll, lambda: self.engine.binder.heard, checked.heartbeat_s)
         self.ops = Operations(self._opening, self._polling)
         self.plugins = Plugins(checked.plugins, lambda: self.engine.plugins)
         """What each plugin offers to users, by its class: ``app.plugins[Ledger].costs()``."""
@@ -303,15 +307,19 @@ class App:
     async def _start(self) -> Engine:
         """Open the engine and poll the sources once.
 
-        An unusable store or journal ends the start; an outage does not.
+        An unusable store or journal ends the start; an outage does not, and neither does a database that hangs.
         """
         engine = self.engine
         with contextlib.suppress(StoreError):
             await engine.recovery.check_journal()
         with contextlib.suppress(StoreUnreachable):
             await engine.store.stamp()
-        await self._polling.once()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._polling.once(), _FIRST_POLL_S)
         return engine
+
+    async def _poll(self, only: EventSource | Topic | None) -> None:
+        await self.engine.ingest.drain(only)
 
     async def close(self) -> None:
         """Close the store, the sources, the plugins, and the resources that have a ``close``."""

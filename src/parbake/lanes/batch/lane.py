@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from hashlib import blake2b
 from typing import Any
@@ -194,7 +194,7 @@ class BatchLane:
         slot: RunSlot = AT_ONCE,
         progress: Progress | None = None,
         anew: bool = False,
-    ) -> AsyncIterator[Run]:
+    ) -> AsyncGenerator[Run, None]:
         """Run a task and the tasks that are promoted with it, or continue an interrupted run.
 
         The tasks of a model that has no generation, or one that cannot be read, run one after the other, the model

@@ -123,14 +123,14 @@ class Ingest:
                 )
         return _acknowledged(await self._apply([Change(raised_by(tag, "touch.changed")) for tag in tags], None))
 
-    async def drain(self) -> Ack | None:
-        """Poll every source to its end and apply it all; the heartbeat carries the time before the poll.
+    async def drain(self, only: EventSource | Topic | None = None) -> Ack | None:
+        """Poll every source, or one, to its end and apply it all; the heartbeat carries the time before the poll.
 
         If a source fails, the others are still polled, and its error is raised afterwards. A store that may have lost
-        data is trusted again after every source was polled.
+        data is trusted again after every source was polled, so that all of them are polled then.
         """
         try:
-            ack = await self._drain()
+            ack = await self._drain(only)
         except StoreFull as error:
             self._counters.store_full = str(error)
             raise
@@ -138,11 +138,11 @@ class Ingest:
             self._counters.store_full = ""
         return ack
 
-    async def _drain(self) -> Ack | None:
+    async def _drain(self, only: EventSource | Topic | None) -> Ack | None:
         acks: list[Ack] = []
         failed = None
         doubted = await self._recovery.doubted()
-        for source in self._sources:
+        for source in self._sources if only is None or doubted else (only,):
             before = self._clock.now()
             try:
                 drained = await self._drain_parts(source, before)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import msgspec
 
@@ -72,8 +73,8 @@ class Schedule:
     def due(self, control: Control) -> list[tuple[BoundTask, RunSlot]]:
         """Tasks whose run is due, without those that the run of a due model includes.
 
-        They stand in the order of declaration, except that models without a generation come first: requests cannot
-        compute what such a model is needed for.
+        They stand in the order of declaration, except that models without a generation that can be read come first:
+        requests cannot compute what such a model is needed for.
         """
         now = self._clock.now()
         waiting = [p for p in self._bound_tasks if p.ref not in self._idle and self._not_before.get(p.ref, 0) <= now]
@@ -81,7 +82,7 @@ class Schedule:
         late = [(p, slot) for p, slot in slots if slot.at <= now]
         covered = {c.ref for p, _ in late if isinstance(p.task, ModelTask) for c in self._batch.chain(p)[1:]}
         runs = [(p, slot) for p, slot in late if p.ref not in covered]
-        return sorted(runs, key=lambda one: not isinstance(one[0].task, ModelTask) or control.pointer(one[0].ref) > 0)
+        return sorted(runs, key=lambda one: not self._is_missing(one[0], control))
 
     async def look(self) -> Control:
         """Learn how long runs take, when traffic is low, and which plans compute nothing; return the control record."""
@@ -97,30 +98,57 @@ class Schedule:
         return await self._batch.control()
 
     async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
-        """Run everything that is due; a failed run keeps the previous generation and alerts the owner."""
-        runs = []
+        """Run everything that is due; a failed run keeps the previous generation and alerts the owner.
+
+        All models that are missing are trained before any batch: nothing that needs one can be computed until then.
+        """
+        runs: list[Run] = []
         control = await self.look()
-        for bound, slot in self.due(control):
-            if only_missing and control.pointer(bound.ref):
-                continue
-            try:
-                async for run in self._batch.materialize(bound, trigger="schedule", slot=slot, progress=progress):
-                    runs.append(run)
-                    _log.info("%s: run promoted (%s)", " and ".join(one.task for one in run.built), slot.why)
-                for kind in _FAILURES:
-                    self._notifier.over(kind, bound.name, bound.contract.owner)
-                self._took_s.pop(bound.ref, None)
-            except RunLost as error:  # the tasks that are due now are others than before
-                _log.warning("%s: %s", bound.name, error)
-                return runs
-            except RunInProgress as error:  # another worker holds the run, or a dead one whose lease has not ended
-                self._not_before[bound.ref] = self._clock.now() + LOOK_AGAIN_S
-                _log.info("%s", error)
-            except BaseException as error:  # whatever failed, the other tasks go on
-                if is_ours(error):
-                    raise
-                await self._failed(bound, error)
+        due = [(bound, slot) for bound, slot in self.due(control) if not (only_missing and control.pointer(bound.ref))]
+        async with contextlib.AsyncExitStack() as stack:
+            begun: dict[str, tuple[BoundTask, RunSlot, AsyncIterator[Run]]] = {}
+            for bound, slot in due:
+                made = self._batch.materialize(bound, trigger="schedule", slot=slot, progress=progress)
+                begun[bound.ref] = bound, slot, await stack.enter_async_context(contextlib.aclosing(made))
+            missing = [bound.ref for bound, _ in due if self._is_missing(bound, control)]
+            for ref, most in (*((ref, 1) for ref in missing), *((bound.ref, None) for bound, _ in due)):
+                try:
+                    if ref in begun and not await self._go_on(*begun[ref], runs, most):
+                        del begun[ref]
+                except RunLost as error:  # the tasks that are due now are others than before
+                    _log.warning("%s: %s", begun[ref][0].name, error)
+                    break
         return runs
+
+    async def _go_on(
+        self, bound: BoundTask, slot: RunSlot, made: AsyncIterator[Run], runs: list[Run], most: int | None
+    ) -> bool:
+        """Make the next runs of a task, ``most`` of them or all; return whether none failed. Raises ``RunLost``."""
+        try:
+            async for run in made:
+                runs.append(run)
+                _log.info("%s: run promoted (%s)", " and ".join(one.task for one in run.built), slot.why)
+                if most is not None:
+                    return True
+            for kind in _FAILURES:
+                self._notifier.over(kind, bound.name, bound.contract.owner)
+            self._took_s.pop(bound.ref, None)
+        except RunLost:
+            raise
+        except RunInProgress as error:  # another worker holds the run, or a dead one whose lease has not ended
+            self._not_before[bound.ref] = self._clock.now() + LOOK_AGAIN_S
+            _log.info("%s", error)
+            return False
+        except BaseException as error:  # whatever failed, the other tasks go on
+            if is_ours(error):
+                raise
+            await self._failed(bound, error)
+            return False
+        return True
+
+    def _is_missing(self, bound: BoundTask, control: Control) -> bool:
+        """Whether a task is a model without a generation that can be read."""
+        return isinstance(bound.task, ModelTask) and control.pointer(bound.ref) in (0, self._lost.get(bound.ref))
 
     async def _failed(self, bound: BoundTask, error: BaseException) -> None:
         self._not_before[bound.ref] = self._clock.now() + RETRY_AFTER_S
