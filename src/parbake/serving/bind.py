@@ -159,6 +159,35 @@ class Binder:
             for parameter in task.of(Role.SOURCE)
         }
 
+    def call(self, task: Task, recording: Recording, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        """Call a task's ``def`` function in this thread; its views stay open exactly as long as the call.
+
+        Args:
+            task: The task.
+            recording: Where the views record what is read through them.
+            arguments: The arguments by position.
+            named: The other arguments by name, without the views.
+        """
+        with ExitStack() as stack:
+            return task.fn(*arguments, **named, **self.open_views(task, recording, stack))
+
+    @contextlib.asynccontextmanager
+    async def opened_aside(self, task: Task, recording: Recording) -> AsyncIterator[Mapping[str, Any]]:
+        """Open the views of an ``async def`` task in a thread, and close them there afterwards.
+
+        Only the end after an error waits for the closing, which tells what was wrong with the source. Otherwise a
+        cancelled computation would last as long as its database hangs.
+        """
+        pool, stack = self.pool_of(task), ExitStack()
+        opened = asyncio.ensure_future(in_thread(pool, self.open_views, task, recording, stack))
+        try:
+            yield await asyncio.shield(opened)
+        except Exception as error:
+            await in_thread(pool, stack.__exit__, type(error), error, error.__traceback__)
+            raise
+        finally:
+            opened.add_done_callback(lambda _: later_in_thread(pool, stack.close))  # closes nothing twice
+
     def _source_of(self, parameter: Parameter) -> Source:
         return next(source for source in self.sources if source.provides(parameter.type))
 
@@ -172,40 +201,3 @@ class Lazy:
 
 def _name(kind: Any) -> str:
     return getattr(kind, "__qualname__", str(kind))
-
-
-OpenViews = Callable[[ExitStack], Mapping[str, Any]]
-"""Opens all views of a task on a stack, which closes them; returns them by parameter name."""
-
-
-def called_with_views(
-    opening: OpenViews, fn: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any]
-) -> Any:
-    """Call a function of a worker thread with its views, which stay open exactly as long as the call.
-
-    Args:
-        opening: Opens the views.
-        fn: The function.
-        arguments: Its arguments by position.
-        named: Its other arguments by name.
-    """
-    with ExitStack() as stack:
-        return fn(*arguments, **named, **opening(stack))
-
-
-@contextlib.asynccontextmanager
-async def opened_aside(pool: Pool, opening: OpenViews) -> AsyncIterator[Mapping[str, Any]]:
-    """Open views for a coroutine in a thread of a pool, and close them there afterwards.
-
-    Only the end after an error waits for the closing, which tells what was wrong with the source. Otherwise a cancelled
-    computation would last as long as its database hangs.
-    """
-    stack = ExitStack()
-    opened = asyncio.ensure_future(in_thread(pool, opening, stack))
-    try:
-        yield await asyncio.shield(opened)
-    except Exception as error:
-        await in_thread(pool, stack.__exit__, type(error), error, error.__traceback__)
-        raise
-    finally:
-        opened.add_done_callback(lambda _: later_in_thread(pool, stack.close))  # closes nothing twice

@@ -9,7 +9,6 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -18,22 +17,14 @@ from parbake.errors import ComputeFailed, DeclarationError, ParbakeError
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.signals import is_of_a_signal, is_ours
-from parbake.process.threads import Escaped, Pool, in_thread
+from parbake.process.threads import Escaped, in_thread
 from parbake.protocol.cause import Reason
 from parbake.protocol.listening import listening
 from parbake.protocol.record import Lane, Meta, Record, Tags
 from parbake.protocol.recording import Reach, Recording, Sealing, from_templates
 from parbake.protocol.tags import family
 from parbake.protocol.trace import Trace
-from parbake.serving.bind import (
-    Binder,
-    Context,
-    OpenViews,
-    Reading,
-    TaskReader,
-    called_with_views,
-    opened_aside,
-)
+from parbake.serving.bind import Binder, Context, Reading, TaskReader
 from parbake.serving.bound import BoundTask
 from parbake.serving.cpu_time import is_metered, metered, working
 from parbake.serving.revalidate import Inputs, Revalidation
@@ -241,8 +232,24 @@ class Computer:
                     named[parameter.name] = await self._inputs().read_model(model, control, recording, context)
                 elif parameter.role is Role.INPUT and isinstance(parameter.task, Artifact):
                     named[parameter.name] = self._reader(parameter.task, recording, context)
-            opening = partial(self._binder.open_views, task, recording)
-            return await _called(task, arguments, named, opening, self._binder.pool_of(task))
+            return await self._called(task, arguments, named, recording)
+
+    async def _called(
+        self, task: Task, arguments: Sequence[Any], named: Mapping[str, Any], recording: Recording
+    ) -> Any:
+        """Call ``async def`` here, ``def`` in a worker thread; an error that it raises, or an exit, is its failure."""
+        try:
+            if not task.is_async:
+                pool = self._binder.pool_of(task)
+                return await in_thread(pool, metered, self._binder.call, task, recording, arguments, named)
+            if not task.of(Role.SOURCE):
+                return await _awaited(task.fn(*arguments, **named))
+            async with self._binder.opened_aside(task, recording) as views:
+                return await _awaited(task.fn(*arguments, **named, **views))
+        except BaseException as error:
+            if _passes(task, error):
+                raise
+            raise _failed(task, error) from (error.__cause__ if isinstance(error, Escaped) else error)
 
     def wrapped(self, kind: Any, found: Any, task: Task, lane: str) -> Any:
         """Wrap a resource as the plugins do it for a task's function.
@@ -267,23 +274,6 @@ class Computer:
             return self._inputs().read_input(task, key, recording, context)
 
         return TaskReader(get, asyncio.get_running_loop())
-
-
-async def _called(
-    task: Task, arguments: Sequence[Any], named: Mapping[str, Any], opening: OpenViews, pool: Pool
-) -> Any:
-    """Call ``async def`` here and ``def`` in a worker thread; an error that it raises, or an exit, is its failure."""
-    try:
-        if not task.is_async:
-            return await in_thread(pool, metered, called_with_views, opening, task.fn, arguments, named)
-        if not task.of(Role.SOURCE):
-            return await _awaited(task.fn(*arguments, **named))
-        async with opened_aside(pool, opening) as views:
-            return await _awaited(task.fn(*arguments, **named, **views))
-    except BaseException as error:
-        if _passes(task, error):
-            raise
-        raise _failed(task, error) from (error.__cause__ if isinstance(error, Escaped) else error)
 
 
 async def _awaited(call: Awaitable[Any]) -> Any:

@@ -41,7 +41,18 @@ def once(
     """
     if not 1 <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise BadValue(f"idempotency-key must have 1 to {LONGEST_KEY} printable characters", field="idempotency-key")
-    return _once(conn, f"{key}\n{shopper}", hashlib.sha256(request).digest(), write, now=now)
+    key, digest = f"{key}\n{shopper}", hashlib.sha256(request).digest()
+    with transaction(conn):
+        conn.execute("DELETE FROM written WHERE at < ?", (now - KEPT_S,))
+        before = conn.execute("SELECT digest, position FROM written WHERE key = ?", (key,)).fetchone()
+        if before is None:
+            position = write(conn)
+            conn.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?, ?)", (key, digest, position, now))
+            return position
+    if before[0] != digest:
+        raise KeyReused("this idempotency-key was used for another request; send a new one", field="idempotency-key")
+    known: int | None = before[1]
+    return known
 
 
 def or_known(
@@ -71,24 +82,3 @@ def or_known(
         conn.execute("DELETE FROM written WHERE at < ?", (now - KEPT_S,))
         conn.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?, ?)", (key, digest, result, now))
         return result
-
-
-def _once(
-    conn: sqlite3.Connection,
-    key: str,
-    digest: bytes,
-    write: Callable[[sqlite3.Connection], int | None],
-    *,
-    now: float,
-) -> int | None:
-    with transaction(conn):
-        conn.execute("DELETE FROM written WHERE at < ?", (now - KEPT_S,))
-        before = conn.execute("SELECT digest, position FROM written WHERE key = ?", (key,)).fetchone()
-        if before is None:
-            position = write(conn)
-            conn.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?, ?)", (key, digest, position, now))
-            return position
-    if before[0] != digest:
-        raise KeyReused("this idempotency-key was used for another request; send a new one", field="idempotency-key")
-    known: int | None = before[1]
-    return known

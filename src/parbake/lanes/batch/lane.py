@@ -159,16 +159,16 @@ class BatchLane:
                 chain.append(other)
         return chain
 
-    async def lost(self, bound: BoundTask) -> int:
+    async def lost(self, bound: BoundTask, current: int = 0) -> int:
         """The generation of a model that a reader has found unreadable, 0 for none.
 
-        A report that is not true any more, because a failover took the loss back, is withdrawn.
+        A report of the ``current`` generation that is not true any more, because a failover took the loss back, is
+        withdrawn.
         """
         place = lost_model(bound.ref)
         told = await self._store.get(place)
         generation = int(told or 0)
-        is_current = generation and generation == (await self.control()).pointer(bound.ref)  # else it is not asked for
-        if is_current and await self._is_readable(bound, generation):
+        if generation and generation == current and await self._is_readable(bound, generation):
             await self._store.swap(place, told, b"0")
             return 0
         return generation
@@ -242,7 +242,8 @@ class BatchLane:
         control = await self.control()
         ended = (await self.runs.state(first.ref)).ended
         is_withdrawn = any(run.generation in control.withdrawn for run in ended)
-        if is_withdrawn or control.pointer(first.ref) not in (0, await self.lost(first)):
+        current = control.pointer(first.ref)
+        if is_withdrawn or current not in (0, await self.lost(first, current)):
             return [chain]
         return [[bound] for bound in sorted(chain, key=lambda bound: not isinstance(bound.task, ModelTask))]
 
@@ -280,7 +281,8 @@ class BatchLane:
     async def _refuse_alone(self, run: OpenRun) -> None:
         """Raise :class:`RunInProgress` if a model that has got a generation meanwhile would replace it alone."""
         first = run.chain[0]
-        if len(run.chain) < len(self.chain(first)) and run.expected[first.ref] not in (0, await self.lost(first)):
+        current = run.expected[first.ref]
+        if len(run.chain) < len(self.chain(first)) and current not in (0, await self.lost(first, current)):
             raise RunInProgress(f"{first.name}: another process has just promoted one", field=first.name)
 
     async def _must_begin_again(self, run: OpenRun, error: BaseException) -> bool:

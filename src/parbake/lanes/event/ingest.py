@@ -127,7 +127,7 @@ class Ingest:
         """Poll every source, or one, to its end and apply it all; the heartbeat carries the time before the poll.
 
         If a source fails, the others are still polled, and its error is raised afterwards. A store that may have lost
-        data is trusted again after every source was polled, so that all of them are polled then.
+        data is trusted again after every source was polled: the polls of the first one poll all of them then.
         """
         try:
             ack = await self._drain(only)
@@ -142,7 +142,8 @@ class Ingest:
         acks: list[Ack] = []
         failed = None
         doubted = await self._recovery.doubted()
-        for source in self._sources if only is None or doubted else (only,):
+        polled = self._sources if only is None or (doubted and only is self._sources[0]) else [only]
+        for source in polled:
             before = self._clock.now()
             try:
                 drained = await self._drain_parts(source, before)
@@ -159,7 +160,7 @@ class Ingest:
                 _log.warning("the heartbeat of %s lies in the future: check the clocks", source.name)
         if failed is not None:
             raise failed
-        if doubted:
+        if doubted and polled is self._sources:
             await self._recovery.bless(doubted)
             acks = [msgspec.structs.replace(ack, trusted=True) for ack in acks]
         return Ack.together(acks)

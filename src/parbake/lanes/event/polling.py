@@ -34,8 +34,24 @@ class Polling:
         self._every_s = every_s
         self._troubles: dict[str, Trouble] = {}
 
-    async def once(self, source: _Polled = None) -> None:
-        """Poll now. Errors are logged; only :class:`ForeignSource` (the store was not built from it) is raised."""
+    async def once(self) -> None:
+        """Poll all now. Errors are logged; only :class:`ForeignSource` (the store was not built from it) is raised."""
+        await asyncio.gather(*map(self._once, self._polled()))
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        await asyncio.gather(*map(self._repeat, self._polled()))
+
+    async def later(self) -> None:
+        """Poll until cancelled, after one pause: for a batch process whose run may outlast the silence limit."""
+        await asyncio.sleep(self._every_s)
+        await self.run()
+
+    def _polled(self) -> list[_Polled]:
+        """Each source; without one, a doubted store is looked after."""
+        return [*self._sources()] or [None]
+
+    async def _once(self, source: _Polled) -> None:
         trouble = self._trouble(source)
         try:
             await self._drain(source)
@@ -47,20 +63,10 @@ class Polling:
             if not isinstance(error, ParbakeError):
                 _log.debug("a poll failed", exc_info=error)
 
-    async def run(self) -> None:
-        """Poll until cancelled."""
-        polled: list[_Polled] = [*self._sources()] or [None]  # without a source, a doubted store is looked after
-        await asyncio.gather(*map(self._repeat, polled))
-
-    async def later(self) -> None:
-        """Poll until cancelled, after one pause: for a batch process whose run may outlast the silence limit."""
-        await asyncio.sleep(self._every_s)
-        await self.run()
-
     async def _repeat(self, source: _Polled) -> NoReturn:
         while True:
             try:
-                await self.once(source)
+                await self._once(source)
             except ForeignSource as error:  # it refuses a start; a running process goes on with its other sources
                 self._trouble(source).met(str(error))
             await asyncio.sleep(self._every_s)

@@ -87,15 +87,16 @@ class Schedule:
     async def look(self) -> Control:
         """Learn how long runs take, when traffic is low, and which plans compute nothing; return the control record."""
         await self._off_peak.look()
+        control = await self._batch.control()
         self._idle = {bound.ref for bound in self._bound_tasks if await self._batch.is_idle(bound)}
         for bound in self._bound_tasks:
             if isinstance(bound.task, ModelTask):
-                self._lost[bound.ref] = await self._batch.lost(bound)
+                self._lost[bound.ref] = await self._batch.lost(bound, control.pointer(bound.ref))
             if bound.ref not in self._took_s:
                 ended = (await self._batch.runs.state(bound.ref)).ended
                 took = [run.ended_at - run.started_at for run in ended if run.outcome == PROMOTED]
                 self._took_s[bound.ref] = percentile(took, 95) or 0.0
-        return await self._batch.control()
+        return control
 
     async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
         """Run everything that is due; a failed run keeps the previous generation and alerts the owner.
@@ -133,14 +134,12 @@ class Schedule:
             for kind in _FAILURES:
                 self._notifier.over(kind, bound.name, bound.contract.owner)
             self._took_s.pop(bound.ref, None)
-        except RunLost:
-            raise
         except RunInProgress as error:  # another worker holds the run, or a dead one whose lease has not ended
             self._not_before[bound.ref] = self._clock.now() + LOOK_AGAIN_S
             _log.info("%s", error)
             return False
         except BaseException as error:  # whatever failed, the other tasks go on
-            if is_ours(error):
+            if is_ours(error) or isinstance(error, RunLost):
                 raise
             await self._failed(bound, error)
             return False
