@@ -242,7 +242,8 @@ ALERTS = """An alert goes to the owner of each task that it concerns, by the sin
 sink it is a line of the log. [How to send them](../howto/sources.md#alerts). Each kind is sent once when the trouble
 begins. The kind that ends it, if there is one, has the same `dedupe_key`. A process does not send the same alert again
 within 15 minutes. Several servers may each send it, because a lost store cannot remember what was sent: let the
-receiver merge alerts with equal `dedupe_key`.
+receiver merge alerts with equal `dedupe_key`. Each owner of a task that is affected gets an alert of its own, with a
+key of its own.
 
 The alerts of one trouble arrive in their order, also after the webhook was away. A process sends the end of what it has
 reported itself. One that is restarted during a trouble does not: look at `/readyz?verbose`, which names what lasts,
@@ -256,8 +257,8 @@ ALERT_FIELDS = {
     "owner": "Who gets it: the `owner` of a contract.",
     "message": "One sentence for people. It holds no secret.",
     "at": "When it was sent, in epoch seconds.",
-    "dedupe_key": "Equal for the same trouble, from whichever process, and for the alert that ends it. It begins "
-    "with a digest of the store's URL, so that apps with stores of their own are told apart.",
+    "dedupe_key": "Equal for the same trouble and owner, from whichever process, and for the alert that ends it. It "
+    "begins with a digest of the store's URL, so that apps with stores of their own are told apart.",
 }
 PLUGIN_ALERTS = [
     (

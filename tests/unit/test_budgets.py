@@ -11,12 +11,12 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 17_756,
+    "src/parbake": 17_775,
     "src/parbake_lab": 1_240,
     "src/parbake_llm": 7_070,
     "src/parbake_planner": 3_450,
     "src/parbake_semantic": 3_000,
-    "assistant/src": 15_322,
+    "assistant/src": 15_325,
     "tools/provider_box": 550,
     "tools/simulator": 2_750,
 }

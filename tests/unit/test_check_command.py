@@ -6,7 +6,8 @@ from contextlib import closing
 import pytest
 from tests.unit.commands import invoke
 
-from parbake.adapters.sqlite import OUTBOX_DDL
+import parbake as pb
+from parbake.adapters.sqlite import OUTBOX_DDL, SqliteSource, emit
 
 MODULE = """
 import parbake as pb
@@ -124,6 +125,22 @@ def test_a_source_that_cannot_be_read_is_an_error(checked, tmp_path):
     assert done.exit_code == 1
     assert "source desk" in done.output
     assert checked("--offline", place="empty.sqlite").exit_code == 0
+
+
+def test_a_source_that_the_store_was_not_built_from_is_an_error(checked, tmp_path):
+    """An outbox that begins again is status 1, with the command that accepts it, because no process would start."""
+    with closing(sqlite3.connect(tmp_path / "desk.sqlite")) as connection, connection:
+        emit(connection, "article/a", "article.changed")
+    source = SqliteSource(tmp_path / "desk.sqlite", families=("article", "author"), views=(), name="desk")
+    app = pb.App(pb.Registry(), store=f"lmdb://{tmp_path / 'store'}", sources=[source])
+    app.sync.run(app.drain())
+    app.sync.close()
+    assert checked().exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "desk.sqlite")) as connection, connection:
+        connection.execute("DELETE FROM parbake_outbox")
+        connection.execute("DELETE FROM sqlite_sequence")
+    done = checked()
+    assert (done.exit_code, "events restart APP desk" in told(done)) == (1, True)
 
 
 def test_fields_that_were_left_to_defaults_are_warned_of(checked):

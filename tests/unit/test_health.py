@@ -9,10 +9,12 @@ from tests.unit.shopfloor import Facts, contract
 import parbake as pb
 from parbake.adapters.prometheus import render
 from parbake.adapters.sqlite import emit
-from parbake.errors import DamagedStore, OutdatedStore, SourceError, StoreFull, StoreUnreachable
+from parbake.errors import DamagedStore, ForeignSource, OutdatedStore, SourceError, StoreFull, StoreUnreachable
 from parbake.http import HttpApp
 from parbake.lanes.worker.notifier import Notifier
 from parbake.ports.alerts import Alert
+from parbake.ports.event_log import Advance
+from parbake.ports.sources import Extent
 from parbake.stores.memory import MemoryStore
 
 
@@ -89,7 +91,7 @@ async def shop(world):
     """Return the shop, with its source read once."""
     made = Shop(world)
     await made.app.drain()
-    await made.check()
+    await made.check(times=4)
     yield made
     await made.app.close()
 
@@ -131,8 +133,9 @@ async def test_two_servers_send_an_alert_that_a_receiver_can_merge(shop, world):
     second = Heard()
     other = world.app(shop.app.tasks, store=shop.store, alerts=[second], worker="none")
     world.clock.advance(60)
-    await shop.app.engine.health.check()
-    await other.engine.health.check()
+    for app in (shop.app, other, other):
+        await app.engine.health.check()
+        world.clock.advance(4)
     assert [alert.dedupe_key for alert in shop.heard.alerts] == [alert.dedupe_key for alert in second.alerts]
 
 
@@ -315,6 +318,43 @@ async def test_a_heartbeat_from_the_future_is_named_as_such(shop):
     assert (await shop.check()).degraded == [
         "source facts has a heartbeat from the future: whether values that depend on fact hold is unknown"
     ]
+
+
+async def test_what_a_poll_failed_with_is_in_the_condition(shop, monkeypatch):
+    """A silent source is told with the reason, such as an outbox that is not the one the store was built from."""
+    with monkeypatch.context() as other:
+        other.setattr(shop.world.source, "extent", lambda: Extent(0, 0))
+        shop.world.put("a", "one")
+        await shop.app.engine.store.apply([], now=1.0, advance=Advance("facts", 0, 7))
+        with pytest.raises(ForeignSource):
+            await shop.app.drain()
+        (found,) = (await shop.check(times=48)).conditions
+    assert found.kind == "source_silent"
+    assert "its polls fail: source 'facts' is not the one this store was built from" in found.message
+    assert "restart APP facts" in found.message
+
+
+async def test_a_store_that_comes_back_brings_no_false_silence(shop):
+    """The heartbeats of a store that was away are old, and say nothing before the sources were polled again."""
+    shop.store.error = StoreUnreachable("gone", field="store")
+    await shop.check(times=60)
+    shop.store.error = None
+    assert (await shop.check()).conditions == ()
+    await shop.app.drain()
+    assert (await shop.check(times=5)).conditions == ()
+    assert "source_silent" not in {alert.kind for alert in shop.heard.alerts}
+
+
+async def test_a_start_looks_for_silence_only_after_its_first_polls(shop):
+    """A server that starts on a store without recent heartbeats gives its polls a moment, and tells of silence then."""
+    shop.world.clock.advance(60)
+    other = shop.world.app(shop.app.tasks, store=shop.store, worker="none")
+    found = []
+    for _ in range(5):
+        await other.engine.health.check()
+        found.append(len((await other.ready()).conditions))
+        shop.world.clock.advance(1)
+    assert found == [0, 0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("begin", ["serving", "work"])

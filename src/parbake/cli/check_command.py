@@ -13,6 +13,7 @@ from parbake.app.application import App
 from parbake.cli.support.load_app import AppName, load, once
 from parbake.cli.support.output import print_table
 from parbake.errors import ParbakeError
+from parbake.lanes.event.ingest import logs_of, recognise
 from parbake.lanes.event.recovery import FileJournal
 from parbake.ports.store import Store
 from parbake.process.threads import aside
@@ -92,33 +93,30 @@ def _declared(app: App, heard: Sequence[Any]) -> Iterator[Finding]:
 async def _asked(app: App, heard: Sequence[Any]) -> list[Finding]:
     """What the store, the journal and the sources say, also those of an app that cannot be opened."""
     problems, journal = Problems(), app.settings.durability.log
+    named, store = app.settings.store, None
     with problems:
-        await _ask_store(app.settings.store)
+        store = open_store(named) if isinstance(named, str) else named
+        await store.stamp()
     with problems:
         if isinstance(journal, FileJournal):
             await aside(journal.check)
     found = list(map(_problem, problems.found))
     for source in heard:
         try:
-            await aside(_ask, source)
+            await _ask(source, None if problems.found else store)
         except Exception as error:  # noqa: BLE001 - whatever a driver raises, the other sources are asked, too
             found.append(("error", f"source {source.name}", str(error)))
+    if store is not None and store is not named:
+        await store.close()
     return found
 
 
-async def _ask_store(named: str | Store) -> None:
-    store = open_store(named) if isinstance(named, str) else named
+async def _ask(source: Any, store: Store | None) -> None:
+    """Ask each log of a source for its extent, and whether it is the one that the store was built from."""
     try:
-        await store.stamp()
+        for log in await logs_of(source):
+            extent = await aside(log.extent)
+            if store is not None:
+                await recognise(log, await store.applied(log.name), extent)
     finally:
-        if store is not named:
-            await store.close()
-
-
-def _ask(source: Any) -> None:
-    """Ask a source for its extent, or a topic for that of each of its partitions; blocking."""
-    try:
-        for part in source.parts() if hasattr(source, "parts") else (source,):
-            part.extent()
-    finally:
-        source.close()
+        await aside(source.close)

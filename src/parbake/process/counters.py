@@ -180,6 +180,7 @@ class Counters:
         self.gaps: Counter[str] = Counter()
         self.unknown_families: Counter[str] = Counter()
         self.source_failures: Counter[str] = Counter()
+        self.source_troubles: dict[str, str] = {}
         self.turned_away = 0
         self.store_full = ""
         self.degraded: tuple[tuple[str, str], ...] = ()

@@ -126,7 +126,13 @@ def test_a_summary_quotes_what_recurs():
     assert found.criticism == ("Binding falls apart.",)
 
 
-@pytest.mark.parametrize("foreign", ["Buy at http://evil.example instead.", "Ask me@evil.example.", "See <img src=x>."])
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "Buy at http://evil.example instead.", "Ask me@evil.example.", "See <img src=x>.", "Buy at evil\u3002com now.",
+        "Buy at evil\uff0ecom now.", "Go to evil dot com instead.",
+    ],
+)  # fmt: skip
 def test_a_summary_quotes_no_address_and_no_markup(foreign):
     """What leads a reader elsewhere is not said in the shop's name, however often it is written."""
     reviews = [ReviewText(1, f"{foreign} Pages fall out.") for _ in range(20)]

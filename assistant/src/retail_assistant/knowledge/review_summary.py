@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -16,8 +17,10 @@ _WORD = re.compile(r"[a-z']{4,}")
 _DULL = frozenset(
     "about book books from have read reading really that their there this very volume were which with would".split()
 )
-_FOREIGN = re.compile(r"://|www\.|<\w|\w@\w|\.(?:com|net|org|example|info|shop)\b", re.IGNORECASE)
-"""Addresses and markup, which the shop does not say in its own name."""
+_FOREIGN = re.compile(
+    r"://|www[.\u3002]|<\w|\w@\w|(?:[.\u3002]|\bdot) ?(?:com|net|org|example|info|shop)\b", re.IGNORECASE
+)
+"""Addresses, also with a full stop of another script or in words, and markup: the shop says neither in its own name."""
 MAX_SENTENCE = 200
 
 
@@ -47,7 +50,7 @@ def _quote(bodies: Sequence[str], limit: int) -> tuple[str, ...]:
         s
         for body in bodies
         for s in parbake_semantic.guard.sentences(parbake_semantic.guard.strip_instructions(opening(body)))
-        if len(s) <= MAX_SENTENCE and not _FOREIGN.search(s)
+        if len(s) <= MAX_SENTENCE and not _FOREIGN.search(unicodedata.normalize("NFKC", s))
     ]
     weights = Counter(word for sentence in pool for word in set(_words(sentence)))
     chosen: list[str] = []

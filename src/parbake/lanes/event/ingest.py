@@ -35,6 +35,7 @@ from parbake.process.threads import aside
 from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
 from parbake.protocol.tags import check_tag, family, raised_by
 from parbake.serving.tickets import Tickets
+from parbake.values.redaction import one_line
 
 PAGE = 1000
 SKEW_S = 5.0
@@ -149,8 +150,10 @@ class Ingest:
                 drained = await self._drain_parts(source, before)
             except SourceError as error:
                 self._counters.source_failures[source.name] += 1
+                self._counters.source_troubles[source.name] = one_line(error)
                 failed = failed or error
                 continue
+            self._counters.source_troubles.pop(source.name, None)
             acks += drained.acks
             is_sane = not drained.clock_skew
             if not drained.is_heard:
@@ -167,7 +170,7 @@ class Ingest:
 
     async def applied(self) -> dict[str, int]:
         """The last applied position of each ordered log, by name; an outbox may be pruned up to it."""
-        parts = [part for source in self._sources for part in await _parts(source)]
+        parts = [part for source in self._sources for part in await logs_of(source)]
         return {part.name: (await self._store.applied(part.name)).position for part in parts}
 
     async def acknowledgement(self, position: int, name: str = "") -> Ack:
@@ -184,7 +187,7 @@ class Ingest:
             NotAcknowledged: The event is not applied yet.
             SourceError: There is no such source, or it does not hold the event any more.
         """
-        parts = [part for source in self._sources for part in await _parts(source) if name in ("", part.name)]
+        parts = [part for source in self._sources for part in await logs_of(source) if name in ("", part.name)]
         if len(parts) != 1:
             raise SourceError(f"{name!r} names {len(parts) or 'none'} of this app's sources", field="source")
         (source,) = parts
@@ -204,7 +207,7 @@ class Ingest:
         Use it for a topic that was created again, or for an outbox that was replaced while the data it reports stayed.
         """
         for source in self._sources:
-            parts = await _parts(source)
+            parts = await logs_of(source)
             if name in (source.name, *(part.name for part in parts)):
                 chosen = [part for part in parts if name in (part.name, source.name)]
                 acks = [
@@ -216,29 +219,21 @@ class Ingest:
         raise SourceError(f"no source is named {name!r}; there are {known}", field="source")
 
     async def _recognise(self, source: EventSource, done: Applied, extent: Extent) -> None:
-        """Raise :class:`ForeignSource` unless the log is the one the store was built from.
-
-        A source that was replaced, or restored from a copy older than what was applied, would otherwise look as if all
-        its new events were already applied. The store keeps the id of the last applied event, so that all earlier ones
-        may be pruned. If that event is pruned, too, the log only has to reach its position.
-        """
-        after = done.position
-        if extent.last >= after and (not after or source.name in self._recognised):
+        """Raise :class:`ForeignSource` unless the log is the one the store was built from."""
+        if source.name in self._recognised and extent.last >= done.position:
             return
-        if extent.last < after or not await _tells(source, done):
-            if await self._store.applied(source.name) != done:
-                return  # another process has accepted the log meanwhile (:meth:`restart`)
-            raise ForeignSource(
-                f"source {source.name!r} is not the one this store was built from (position {after} was applied, but "
-                f"it ends at {extent.last} or has another event there); delete the store so that it is rebuilt, "
-                f"restore the source, or read it from its beginning with 'parbake events restart APP {source.name}'",
-                field=source.name,
-            )
-        self._recognised.add(source.name)
+        try:
+            await recognise(source, done, extent)
+        except ForeignSource:
+            if await self._store.applied(source.name) == done:
+                raise
+            return  # another process has accepted the log meanwhile (:meth:`restart`)
+        if done.position:
+            self._recognised.add(source.name)
 
     async def _drain_parts(self, source: EventSource | Topic, before: float) -> Drained:
         """Drain a source. None of a topic's logs carries its heartbeat, because all of them must be read first."""
-        parts = await _parts(source)
+        parts = await logs_of(source)
         if len(parts) == 1 and parts[0] is source:
             return await self._drain_one(parts[0], before)
         acks: list[Ack] = []
@@ -328,8 +323,8 @@ class Ingest:
         self._counters.clock_skew += sum(at > latest for at in times)
 
 
-async def _parts(source: EventSource | Topic) -> Sequence[EventSource]:
-    """The present logs of a topic; any other source is a single log."""
+async def logs_of(source: EventSource | Topic) -> Sequence[EventSource]:
+    """The present logs of a topic; any other source is a single log. Raises :class:`SourceError`."""
     parts = getattr(source, "parts", None)
     if parts is None:
         return [cast("EventSource", source)]
@@ -341,10 +336,27 @@ async def _parts(source: EventSource | Topic) -> Sequence[EventSource]:
         raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
 
 
-async def _tells(source: EventSource, done: Applied) -> bool:
-    """Whether the log still has the applied event at its position; also true if the id or the event is missing."""
-    rows = await aside(source.poll, done.position - 1, 1) if done.event_id else []
-    return not rows or rows[0].position != done.position or rows[0].id.startswith(done.event_id)
+async def recognise(log: EventSource, done: Applied, extent: Extent) -> None:
+    """Raise :class:`ForeignSource` unless a log is the one that a store was built from.
+
+    A log that was replaced, or restored from a copy older than what was applied, would otherwise look as if all its new
+    events were already applied. The store keeps the id of the last applied event, so that all earlier ones may be
+    pruned. If that event is pruned, too, the log only has to reach its position.
+
+    Args:
+        log: The log.
+        done: What the store has applied of it.
+        extent: The log's present extent.
+    """
+    rows = [] if extent.last < done.position or not done.event_id else await aside(log.poll, done.position - 1, 1)
+    is_other = rows and rows[0].position == done.position and not rows[0].id.startswith(done.event_id)
+    if extent.last < done.position or is_other:
+        raise ForeignSource(
+            f"source {log.name!r} is not the one this store was built from (position {done.position} was applied, but "
+            f"it ends at {extent.last} or has another event there); delete the store so that it is rebuilt, "
+            f"restore the source, or read it from its beginning with 'parbake events restart APP {log.name}'",
+            field=log.name,
+        )
 
 
 def _reaches_end(last: SourceEvent, extent: Extent) -> bool:

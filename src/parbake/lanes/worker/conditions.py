@@ -6,7 +6,7 @@ although most tasks can still be served.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import isinf
 from typing import Literal
 
@@ -34,6 +34,8 @@ Kind = Literal[
 ]  # fmt: skip
 UNUSABLE: frozenset[Kind] = frozenset({"store_silent", "store_damaged", "store_outdated"})
 """Conditions that hide all others."""
+_SETTLES_S = 3.0
+"""A store that has just begun to answer, or was replaced, holds old heartbeats until the sources were polled again."""
 _NOTHING = bond(b"", 0.0, Meta(Tags(())))
 """A record without tags: it is only read to see the control record and the heartbeats."""
 
@@ -80,7 +82,7 @@ class Conditions:
         counters: Counters,
         workers: WorkerWatch,
         unknown: UnknownFamilies,
-        silences: Callable[[Mapping[str, float], float], Iterable[tuple[EventSource | Topic, float]]],
+        silences: Callable[[Mapping[str, float], float], Sequence[tuple[EventSource | Topic, float]]],
     ) -> None:
         """Look at nothing yet; see :meth:`parbake.serving.read.Resolver.silences` for ``silences``."""
         self._store = store
@@ -90,7 +92,8 @@ class Conditions:
         self._workers = workers
         self._unknown = unknown
         self._silences = silences
-        self._unheard: dict[str, float] = {}
+        self._silent_names: frozenset[str] = frozenset()
+        self._incarnation, self._answers_since = 0, 0.0
 
     async def look(self) -> Sighting:
         """Return all conditions as they are now."""
@@ -99,6 +102,7 @@ class Conditions:
             workers = None if self._workers.setting == "none" else await self._workers.look()
             unknown = await self._unknown.names()
         except StoreError as error:
+            self._incarnation = 0
             return Sighting((self._of_all(*_unusable(error)),))
         found = [*map(self._misspelt, unknown), *self._in_store(lookup), *self._silent(lookup)]
         if workers is not None and workers.trouble:
@@ -134,10 +138,15 @@ class Conditions:
 
     def _silent(self, lookup: Lookup) -> Iterator[Condition]:
         now, heard = self._clock.now(), lookup.heartbeats
-        unheard = {source.name for source, _ in self._silences(heard, now)} - heard.keys()
+        if lookup.control.incarnation != self._incarnation:
+            self._incarnation, self._answers_since = lookup.control.incarnation, now
         # A new store has no heartbeat until the sources were read to their ends, which takes a moment.
-        self._unheard = {name: self._unheard.get(name, now) for name in unheard}
-        for source, silence_s in self._silences({**self._unheard, **heard}, now):
+        unheard = {source.name: self._answers_since for source, _ in self._silences(heard, now)}
+        silences = self._silences({**unheard, **heard}, now)
+        if now - self._answers_since < _SETTLES_S:
+            silences = [(source, silence_s) for source, silence_s in silences if source.name in self._silent_names]
+        self._silent_names = frozenset(source.name for source, _ in silences)
+        for source, silence_s in silences:
             since = (
                 "has a heartbeat from the future" if isinf(silence_s) else f"was last heard {humanize(silence_s)} ago"
             )
@@ -145,6 +154,8 @@ class Conditions:
                 since = "was never read to its end"
             families = ", ".join(sorted(source.families))
             message = f"source {source.name} {since}: whether values that depend on {families} hold is unknown"
+            if trouble := self._counters.source_troubles.get(source.name):
+                message += f"; its polls fail: {trouble}"
             yield Condition("source_silent", source.name, message, self._fenced_by(source.families))
 
     def _fenced_by(self, families: Collection[str]) -> tuple[str, ...]:
