@@ -50,10 +50,9 @@ def is_sure(ask: Ask, *, is_known: bool) -> bool:
 
     What only a signed-in shopper is told is never sure for others: a policy may say it in general.
     """
-    if concepts(ask.text) & SELDOM_STATED:
+    if ask.best.weight < SURE or ask.weight("policy") >= 1.0 or (_is_own(ask.best) and not is_known):
         return False
-    may_be_told = is_known or not _is_own(ask.best)
-    return ask.best.weight >= SURE and ask.weight("policy") < 1.0 and may_be_told
+    return concepts(ask.text).isdisjoint(SELDOM_STATED)
 
 
 def _is_own(reading: Reading) -> bool:

@@ -44,7 +44,7 @@ from retail_assistant.understand.hearing import Heard, hear
 from retail_assistant.understand.language import is_doubtful
 from retail_assistant.understand.parse import Parser
 from retail_assistant.understand.plain_words import bare, plain
-from retail_assistant.understand.said.concepts import names_any
+from retail_assistant.understand.said.concepts import concepts, names_any
 from retail_assistant.understand.said.social import is_hostile
 from retail_assistant.understand.said.troubles import is_trouble
 from retail_assistant.understand.said.two_rules import trouble_and_return
@@ -272,7 +272,14 @@ async def _read(parser: Parser, text: str, said: Dialogue, page: str) -> list[As
     """The questions of a message; a long one is read in a thread, so that nobody else waits for it."""
     if len(text) <= AT_ONCE:
         return parser.read(text, said, page)
-    return await asyncio.to_thread(parser.read, text, said, page)
+
+    def read() -> list[Ask]:
+        asks = parser.read(text, said, page)
+        for ask in asks:  # what they name is looked at again and again, and remembered
+            concepts(ask.text)
+        return asks
+
+    return await asyncio.to_thread(read)
 
 
 def cards(asins: Sequence[str], shop: LiveShop) -> tuple[Card, ...]:
