@@ -72,7 +72,7 @@ async def test_a_heartbeat_is_no_newer_than_the_watermarks_it_vouches_for(two, l
 
     async def heard():
         await other.apply([Change(("policy/a",))], now=1.0)
-        await other.beat("shop", 99.0)
+        await other.beat("shop", 99.0, now=99.0)
 
     items.when, items.then = mark_key("policy/a"), heard
     lookup = await looked_up(store, record)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import socket
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -15,7 +16,8 @@ from tests.waiting import until
 import parbake as pb
 from parbake.adapters.redis import RedisItems
 from parbake.adapters.sqlite import OUTBOX_DDL, SqliteSource
-from parbake.errors import ParbakeError, StoreError
+from parbake.errors import ParbakeError, StoreError, StoreUnreachable
+from parbake.stores import open_store
 
 GUIDE = (Path(__file__).parents[2] / "docs/howto/managed-redis.md").read_text()
 (ACCESS,) = re.findall(r'--access-string "on (.*?)"', GUIDE)
@@ -228,3 +230,19 @@ async def test_the_connection_is_encrypted_and_the_certificate_is_verified(certi
         await trusting.open()
         assert await trusting.fetch([b"ca"]) == [None]
         await trusting.close()
+
+
+async def test_a_server_that_takes_no_connection_is_an_outage(monkeypatch):
+    """A connection that is never accepted ends as an outage of the store, which a start outlives."""
+    monkeypatch.setattr("parbake.adapters._redis_link.CONNECT_S", 0.2)
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(8):  # as many as its queue holds, and more
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        store = open_store(f"redis://127.0.0.1:{full.getsockname()[1]}/0")
+        with pytest.raises(StoreUnreachable, match="Timeout connecting"):
+            await store.stamp()
+        await store.close()

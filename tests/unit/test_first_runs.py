@@ -1,10 +1,11 @@
 """The first generations of a chain, also after a loss: a model serves before the batches that read it have ended."""
 
 import asyncio
+import threading
 
 import pytest
 from tests.unit.shopfloor import contract
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 import parbake as pb
 from parbake.protocol.control import renumber
@@ -148,6 +149,86 @@ async def test_all_missing_models_are_trained_before_any_batch(world):
     assert [built.task for run in runs for built in run.built] == order
 
 
+async def test_a_model_that_hangs_holds_up_nothing_that_does_not_read_it(world, monkeypatch):
+    """While one model waits for its database, another one and its readers are made, and then the other tasks."""
+    monkeypatch.setattr("parbake.lanes.worker.schedule._HEAD_START_S", 0.01)
+    door, tasks = threading.Event(), pb.Registry()
+    settings = contract(invalidated_by=[], refresh=pb.every("1h"), freshness_sla="3h")
+
+    def names() -> list[str]:
+        return ["a"]
+
+    @tasks.model(**settings)
+    def hung() -> int:
+        door.wait(HANGS_S)
+        return 1
+
+    @tasks.artifact(**settings, keys=names)
+    def of_hung(key: str, *, model: int = pb.Model(hung)) -> int:
+        return model
+
+    @tasks.model(**settings)
+    def quick() -> int:
+        return 2
+
+    @tasks.artifact(**settings, keys=names)
+    def of_quick(key: str, *, model: int = pb.Model(quick)) -> int:
+        return model
+
+    @tasks.artifact(**settings, keys=names)
+    def apart(key: str) -> int:
+        return 3
+
+    app, made = world.app(tasks), []
+    await app.drain()
+
+    async def promoted(run):
+        made.extend(built.task for built in run.built)
+
+    working = asyncio.create_task(app.engine.schedule.run(promoted))
+    try:
+        await until(lambda: {"quick", "of_quick", "apart"} <= set(made))
+        assert not {"hung", "of_hung"} & set(made)
+        door.set()
+        await until(lambda: "of_hung" in made)
+        assert sorted(made) == ["apart", "hung", "of_hung", "of_quick", "quick"]
+    finally:
+        door.set()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_models_that_share_a_reader_are_both_trained_before_it(world):
+    """What reads two missing models is computed once, after both."""
+    tasks, order = pb.Registry(), []
+    settings = contract(invalidated_by=[], refresh=pb.every("1h"), freshness_sla="3h")
+
+    @tasks.model(**settings)
+    def one() -> int:
+        order.append("one")
+        return 1
+
+    @tasks.model(**settings)
+    def other() -> int:
+        order.append("other")
+        return 2
+
+    def names() -> list[str]:
+        return ["a"]
+
+    @tasks.artifact(**settings, keys=names)
+    def both(key: str, *, first: int = pb.Model(one), second: int = pb.Model(other)) -> int:
+        order.append("both")
+        return first + second
+
+    app = world.app(tasks)
+    await app.drain()
+    await app.ops.run_due()
+    assert order[:2] == ["one", "other"]
+    assert set(order[2:]) == {"both"}
+    assert (await app.serve(both, "a")).value == 3
+
+
 async def test_a_run_ends_when_the_store_loses_it(slow):
     """A run whose store was lost does not go on to its end: it stops soon, alerts nobody, and is due again at once."""
     running = asyncio.create_task(slow.app.ops.run_due())
@@ -155,7 +236,7 @@ async def test_a_run_ends_when_the_store_loses_it(slow):
     await slow.lose_store()
     runs = await running
     assert not slow.door.is_set(), "the run did not wait for its rows"
-    assert [built.task for run in runs for built in run.built] == ["train"]
+    assert [built.task for run in runs for built in run.built] == ["train", "apart"]
     slow.door.set()
     assert ["row"] in [[built.task for built in run.built] for run in await slow.app.ops.run_due()]
     assert slow.alerts == []

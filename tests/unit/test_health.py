@@ -49,10 +49,10 @@ class Troubled(MemoryStore):
         self._fail()
         return await super().stamp()
 
-    async def beat(self, source, at):
+    async def beat(self, source, at, *, now):
         """Fail, or write a heartbeat."""
         self._fail()
-        return await super().beat(source, at)
+        return await super().beat(source, at, now=now)
 
     def _fail(self):
         if self.error is not None:
@@ -314,24 +314,27 @@ async def test_an_outage_of_the_store_ends_nothing_that_is_seen_through_it(shop,
 
 async def test_a_heartbeat_from_the_future_is_named_as_such(shop):
     """A source whose heartbeat lies in the future is silent, and the sentence says why, without a negative time."""
-    await shop.store.beat("facts", shop.world.clock.now() + 600)
+    await shop.store.beat("facts", shop.world.clock.now() + 600, now=shop.world.clock.now())
     assert (await shop.check()).degraded == [
         "source facts has a heartbeat from the future: whether values that depend on fact hold is unknown"
     ]
 
 
 async def test_what_a_poll_failed_with_is_in_the_condition(shop, monkeypatch):
-    """A silent source is told with the reason, such as an outbox that is not the one the store was built from."""
+    """An outbox that is not the one the store was built from is told at once, and a silent source with the reason."""
     with monkeypatch.context() as other:
         other.setattr(shop.world.source, "extent", lambda: Extent(0, 0))
         shop.world.put("a", "one")
         await shop.app.engine.store.apply([], now=1.0, advance=Advance("facts", 0, 7))
         with pytest.raises(ForeignSource):
             await shop.app.drain()
-        (found,) = (await shop.check(times=48)).conditions
-    assert found.kind == "source_silent"
-    assert "its polls fail: source 'facts' is not the one this store was built from" in found.message
+        (found,) = (await shop.check()).conditions
+        (later,) = (await shop.check(times=48)).conditions
+    assert (found.kind, later.kind) == ("source_silent", "source_silent")
+    assert "is not read any more: source 'facts' is not the one this store was built from" in found.message
+    assert "its polls fail: source 'facts' is not the one this store was built from" in later.message
     assert "restart APP facts" in found.message
+    assert shop.heard.kinds() == [("source_silent", "shelves")]
 
 
 async def test_a_store_that_comes_back_brings_no_false_silence(shop):

@@ -1,11 +1,16 @@
 """Ingestion: from rows of an outbox to raised tags."""
 
+import asyncio
+import threading
+
 import pytest
 from tests.unit.shopfloor import Facts, contract
+from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.adapters.sqlite import SqliteSource
 from parbake.ports.cloudevents import CloudEvent
+from parbake.process.threads import THREADS
 
 
 async def test_an_outbox_is_applied_to_its_end_and_once(world):
@@ -74,6 +79,27 @@ async def test_a_dead_source_does_not_silence_the_others(world, tmp_path):
     lookup = await app.engine.store.read("x", b"y")
     assert set(lookup.heartbeats) == {"facts"}
     assert (await app.engine.store.applied("facts")).position == 1
+
+
+async def test_one_source_is_drained_while_another_hangs(world, tmp_path, monkeypatch):
+    """A change of one source is acknowledged although as many calls as there are threads wait for another database."""
+    door = threading.Event()
+    hung = world.source_of(families=("other",))
+    hung.name = "hung"
+    monkeypatch.setattr(hung, "extent", lambda: door.wait(HANGS_S))
+    app = world.app(pb.Registry(), sources=[hung, world.source])
+    waiting = [asyncio.create_task(app.drain("hung")) for _ in range(2 * THREADS)]
+    try:
+        async with asyncio.timeout(HANGS_S):
+            await asyncio.sleep(0)
+            world.put("a", "x")
+            ack = await app.drain("facts")
+        assert "fact/a" in ack.raised
+        with pytest.raises(pb.errors.SourceError, match="no source is named 'fact'; there are facts, hung"):
+            await app.drain("fact")
+    finally:
+        door.set()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_an_adapters_own_error_is_a_source_error(world, monkeypatch):

@@ -10,6 +10,7 @@ from tests.waiting import until
 
 import parbake as pb
 from parbake.adapters.prometheus import render
+from parbake.errors import StoreUnreachable
 from parbake.http import HttpApp
 from parbake.lanes.worker import board
 from parbake.lanes.worker.board import SILENT_S, Pulse, WorkerBoard
@@ -128,7 +129,7 @@ async def test_a_wall_clock_that_jumps_makes_no_worker_silent(floor, hands):
 
 
 async def test_owners_are_told_once_of_silence_and_once_of_its_end(floor, hands):
-    """Of several servers one alerts the owners of scheduled tasks, once of silence and once of its end."""
+    """Each server alerts the owners of scheduled tasks once of silence and once of its end, also soon after another."""
     others, worker = [floor.app, floor.server()], WorkerBoard(floor.store, floor.clock)
 
     async def look():
@@ -142,16 +143,42 @@ async def test_owners_are_told_once_of_silence_and_once_of_its_end(floor, hands)
     hands.advance(SILENT_S + 1)
     await look()
     await look()
-    assert floor.sink.alerts == [
-        ("worker_silent", "recs", "no worker has reported for 16s: nothing is refreshed ahead or on events")
-    ]
+    silent = ("worker_silent", "recs", "no worker has reported for 16s: nothing is refreshed ahead or on events")
+    back = ("worker_back", "recs", "a worker has reported again")
+    assert floor.sink.alerts == [silent] * 2
     exposed = render(floor.app.counters).decode()
     assert "parbake_workers 0.0" in exposed
     assert "parbake_worker_silence_seconds 16.0" in exposed
     await worker.beat()
     await look()
-    assert floor.sink.alerts[1:] == [("worker_back", "recs", "a worker has reported again")]
+    assert floor.sink.alerts[2:] == [back] * 2
     assert "parbake_workers 1.0" in render(floor.app.counters).decode()
+    hands.advance(SILENT_S + 1)
+    await look()
+    await worker.beat()
+    await look()
+    assert floor.sink.alerts[4:] == [silent] * 2 + [back] * 2
+
+
+async def test_an_outage_of_the_store_makes_no_worker_silent(floor, hands, monkeypatch):
+    """While the store is away no worker can report; the silence is counted from when it answers again."""
+    worker = WorkerBoard(floor.store, floor.clock)
+    for _ in range(2):
+        await worker.beat()
+        await floor.app.engine.health.check()
+
+    async def away(*_):
+        raise StoreUnreachable("gone", field="store")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(floor.store, "look_again", away)
+        await floor.app.engine.health.check()
+        hands.advance(6 * SILENT_S)
+        await floor.app.engine.health.check()
+    await floor.app.engine.health.check()
+    await worker.beat()
+    await floor.app.engine.health.check()
+    assert [kind for kind, *_ in floor.sink.alerts if kind.startswith("worker")] == []
 
 
 async def test_a_full_store_makes_no_worker_silent(floor, hands):

@@ -203,8 +203,8 @@ def heartbeat_time_after_poll(stack: ExitStack) -> None:
         polled[id(self._store)] = self._clock.now()
         return drained
 
-    async def late(self: Any, source: str, at: float) -> bool:
-        return await beat(self, source, polled.get(id(self), at))
+    async def late(self: Any, source: str, at: float, *, now: float) -> bool:
+        return await beat(self, source, polled.get(id(self), at), now=now)
 
     method(stack, Ingest, "_drain_one", timed)
     method(stack, EngineStore, "beat", late)

@@ -273,6 +273,8 @@ class Link(forks.Forkable):
             return UnknownFunction(f"{shown} lacks parbake's function", field="store")
         if isinstance(error, exceptions.NoPermissionError):
             return StoreError(f"{shown} does not permit what the store needs ({text})", field="store.user")
+        if isinstance(error, exceptions.TimeoutError):  # the library's own, while it connects
+            return StoreUnreachable(f"{shown}: {text}", field="store")
         is_lost = isinstance(error, exceptions.ConnectionError | OSError)
         return (Broken if is_lost else StoreError)(f"{shown}: {text}", field="store")
 

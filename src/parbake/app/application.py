@@ -43,7 +43,7 @@ from parbake.tasks.task_table import TaskRow, classify
 from parbake.tasks.task_types import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.values.duration import Duration, seconds
 
-_FIRST_POLL_S = 5.0
+_FIRST_POLL_S = 1.0
 """Seconds that a start waits for its first look at the sources; it goes on without those that hang."""
 
 K = TypeVar("K")
@@ -227,9 +227,15 @@ class App:
         """
         return await self.engine.ingest.touch(tags)
 
-    async def drain(self) -> Ack | None:
-        """Apply every source's outbox to its end; changes from before this call are acknowledged when it returns."""
-        return await self.engine.ingest.drain()
+    async def drain(self, source: str = "") -> Ack | None:
+        """Apply the outbox of every source, or of one, to its end.
+
+        Changes from before this call are acknowledged when it returns. Name the source of a change, so that it does not
+        wait for another database that hangs or is down. Raises :class:`SourceError` if a source cannot be read, or if
+        there is none of that name.
+        """
+        ingest = self.engine.ingest
+        return await ingest.drain(ingest.named(source) if source else None)
 
     async def acknowledgement(self, position: int, source: str = "") -> Ack:
         """The acknowledgement of one event of an outbox; raises :class:`NotAcknowledged` while it is not applied."""

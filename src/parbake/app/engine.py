@@ -20,7 +20,7 @@ from parbake.lanes.batch.off_peak import OffPeak
 from parbake.lanes.batch.throttle import Pacer
 from parbake.lanes.event.ingest import Ingest
 from parbake.lanes.event.parking import Parking
-from parbake.lanes.event.queue import EventLane, bound_by
+from parbake.lanes.event.queue import EventLane
 from parbake.lanes.event.recovery import Recovery
 from parbake.lanes.event.unknown_families import UnknownFamilies
 from parbake.lanes.event.work_claims import WorkClaims
@@ -258,15 +258,7 @@ class Engine:
         self.healing = Healing(self.store)
         self.housekeeping = Housekeeping(self.store, self.tasks.values(), settings.clock)
         self.watch = SlaWatch(self.store, self.tasks.values(), settings.clock, self.notifier)
-        self.worker_watch = WorkerWatch(
-            self.workers,
-            settings.worker,
-            self.counters,
-            store=self.store,
-            clock=settings.clock,
-            notifier=self.notifier,
-            owners=[p.contract.owner for p in self.tasks.values() if p.task.schedule or bound_by(p.task)],
-        )
+        self.worker_watch = WorkerWatch(self.workers, settings.worker, self.counters)
         conditions = Conditions(
             self.store,
             self.tasks.values(),
@@ -282,7 +274,6 @@ class Engine:
             clock=settings.clock,
             counters=self.counters,
             notifier=self.notifier,
-            workers=self.worker_watch,
         )
         self.readiness = Readiness(self.warmup, conditions, self.health, lacking=self.on.lacking)
 

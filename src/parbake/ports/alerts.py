@@ -72,14 +72,16 @@ KINDS: Mapping[str, AlertKind] = {
     ),
     "worker_silent": AlertKind(
         "No worker has reported for 15 seconds: nothing is refreshed ahead or on events.",
-        "one server",
+        _SERVERS,
         "Start a worker, or look why it hangs.",
     ),
-    "worker_back": AlertKind("A worker reports again.", "one server", "Nothing.", "worker_silent"),
+    "worker_back": AlertKind("A worker reports again.", _SERVERS, "Nothing.", "worker_silent"),
     "source_silent": AlertKind(
-        "No poll has reached the end of a source within the silence limit. Its families are unknown meanwhile.",
+        "No poll has reached the end of a source within the silence limit, so its families are unknown. It is sent at "
+        "once if the source is not the one that the store was built from, such as a restored copy.",
         _SERVERS,
-        "Look whether the database or the topic can be reached. Contracts say what is served until then.",
+        "Look whether the database or the topic can be reached; the message has the last error. Contracts say what is "
+        "served until then. If the source is another one: restore it, or `parbake events restart APP SOURCE`.",
     ),
     "source_back": AlertKind("The source is read to its end again.", _SERVERS, "Nothing.", "source_silent"),
     "store_silent": AlertKind("The store does not answer.", _SERVERS, "Look at the store's server and at the network."),

@@ -140,10 +140,16 @@ class EventLog(Protocol):
         """The last applied position of a source with its event, read together, so that they match after a loss."""
         ...
 
-    async def beat(self, source: str, at: float) -> bool:
+    async def beat(self, source: str, at: float, *, now: float) -> bool:
         """Record the time at which a poll began that reached the end of a source.
 
-        Returns ``False`` if the replaced heartbeat came from the future, so that some clock is wrong.
+        Args:
+            source: The source's name.
+            at: When the poll began, in epoch seconds; an earlier time than the recorded one changes nothing.
+            now: The current time, in epoch seconds.
+
+        Returns:
+            ``False`` if the replaced heartbeat was later than ``now``, so that some clock is wrong.
         """
         ...
 

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from functools import partial
 
+from parbake.errors import SourceError
 from parbake.protocol.cause import Cause, Reason
 from parbake.values.statistics import percentile
 
@@ -180,7 +181,7 @@ class Counters:
         self.gaps: Counter[str] = Counter()
         self.unknown_families: Counter[str] = Counter()
         self.source_failures: Counter[str] = Counter()
-        self.source_troubles: dict[str, str] = {}
+        self.source_troubles: dict[str, SourceError] = {}
         self.turned_away = 0
         self.store_full = ""
         self.degraded: tuple[tuple[str, str], ...] = ()

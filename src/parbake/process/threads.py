@@ -28,8 +28,8 @@ THREADS = min(32, (os.cpu_count() or 1) + 4)
 """Threads per pool, as in the event loop's default pool; ``PARBAKE_TASK_THREADS`` overrides it for task pools."""
 TASK_THREADS = "PARBAKE_TASK_THREADS"
 _MOST_THREADS = 1000
-_ASIDE, _LEDGER = -1, -2
-"""The pool for polling sources and the pool for the ledger; tasks use neither."""
+_ASIDE, _LEDGER, _SOURCE = -1, -2, "source-"
+"""The pools for what is done aside and for the ledger, and the name of each source's pool; tasks use none of them."""
 
 
 class Escaped(Exception):
@@ -64,13 +64,19 @@ def later_in_thread(pool: Pool, fn: Callable[[], object]) -> None:
     _pool(pool).submit(fn)
 
 
-async def aside(fn: Callable[..., T], *args: Any) -> T:
+async def aside(fn: Callable[..., T], *args: Any, of: str = "") -> T:
     """Call a function that is not a task's, such as a poll, in a thread that neither tasks nor requests can use.
 
-    Raises :class:`Escaped` like :func:`in_thread`.
+    Args:
+        fn: The function.
+        args: Its arguments.
+        of: The source that is asked. Each has threads of its own, so that one that hangs holds up no other.
+
+    Raises:
+        Escaped: See :func:`in_thread`.
     """
     call = partial(contextvars.copy_context().run, _contained, fn, *args)
-    return await asyncio.get_running_loop().run_in_executor(_pool(_ASIDE), call)
+    return await asyncio.get_running_loop().run_in_executor(_pool(f"{_SOURCE}{of}" if of else _ASIDE), call)
 
 
 async def in_ledger_thread(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -121,8 +127,9 @@ def _pool(key: Pool) -> ThreadPoolExecutor:
     pool = _pools.get(key)
     if pool is None:
         # If two threads create a pool at once, one of them is used. A pool has no threads before its first call.
-        what = _NAMES.get(key, f"tasks-{key}")
-        threads = THREADS if key in _NAMES else task_threads()
+        is_source = isinstance(key, str) and key.startswith(_SOURCE)
+        what = key if is_source else _NAMES.get(key, f"tasks-{key}")
+        threads = THREADS if is_source or key in _NAMES else task_threads()
         made = ThreadPoolExecutor(threads, thread_name_prefix=f"parbake-{what}")
         pool = _pools.setdefault(key, made)
     return pool

@@ -82,7 +82,7 @@ class StoreSuite(ABC):
             ack = await store.apply([Change(("policy/a",))], now=1.0)
             await self._glimpsed(store, b"base")
             await store.write(TASK, b"k", make_record(ack.stamp, b"overlay"), now=1.0)
-            await store.beat("shop", 7.0)
+            await store.beat("shop", 7.0, now=7.0)
             await self._glimpsed(store, b"overlay")
         await store.close()
 
@@ -246,17 +246,17 @@ class StoreSuite(ABC):
     async def test_heartbeats_only_move_forward(self, tmp_path: Path) -> None:
         """A late report of an earlier poll changes nothing."""
         store = self.open_store(tmp_path)
-        await store.beat("shop", 10.0)
-        await store.beat("shop", 9.0)
-        assert dict((await store.read(TASK, b"k")).heartbeats) == {"shop": 10.0}
+        await store.beat("shop", 100.0, now=100.0)
+        assert await store.beat("shop", 60.0, now=101.0)
+        assert dict((await store.read(TASK, b"k")).heartbeats) == {"shop": 100.0}
         await store.close()
 
     async def test_a_heartbeat_from_the_future_gives_way(self, tmp_path: Path) -> None:
         """A clock that was wrong once must not hide a silence: the next heartbeat replaces it and reports this."""
         store = self.open_store(tmp_path)
-        assert await store.beat("shop", 1000.0)
-        assert await store.beat("shop", 996.0)
-        assert not await store.beat("shop", 900.0)
+        assert await store.beat("shop", 1000.0, now=1000.0)
+        assert await store.beat("shop", 996.0, now=996.0)
+        assert not await store.beat("shop", 900.0, now=900.0)
         assert dict((await store.read(TASK, b"k")).heartbeats) == {"shop": 900.0}
         await store.close()
 

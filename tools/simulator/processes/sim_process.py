@@ -35,10 +35,10 @@ class SimApp(App):
 
     oracle: Oracle
 
-    async def drain(self) -> Ack | None:
+    async def drain(self, source: str = "") -> Ack | None:
         """Drain, and report as acknowledged what was committed before this call."""
         before = self.oracle.position()
-        ack = await super().drain()
+        ack = await super().drain(source)
         self.oracle.drained(before)
         return ack
 

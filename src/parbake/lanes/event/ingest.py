@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -35,8 +35,8 @@ from parbake.process.threads import aside
 from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
 from parbake.protocol.tags import check_tag, family, raised_by
 from parbake.serving.tickets import Tickets
-from parbake.values.redaction import one_line
 
+T = TypeVar("T")
 PAGE = 1000
 SKEW_S = 5.0
 """Seconds. An event whose time lies further in the future comes from a wrong clock."""
@@ -124,6 +124,17 @@ class Ingest:
                 )
         return _acknowledged(await self._apply([Change(raised_by(tag, "touch.changed")) for tag in tags], None))
 
+    def named(self, source: str) -> EventSource | Topic:
+        """The source of a name; raises :class:`SourceError` if there is none."""
+        found = next((one for one in self._sources if one.name == source), None)
+        if found is None:
+            raise self._unnamed(source)
+        return found
+
+    def _unnamed(self, name: str) -> SourceError:
+        known = ", ".join(sorted(source.name for source in self._sources)) or "none"
+        return SourceError(f"no source is named {name!r}; there are {known}", field="source")
+
     async def drain(self, only: EventSource | Topic | None = None) -> Ack | None:
         """Poll every source, or one, to its end and apply it all; the heartbeat carries the time before the poll.
 
@@ -150,14 +161,14 @@ class Ingest:
                 drained = await self._drain_parts(source, before)
             except SourceError as error:
                 self._counters.source_failures[source.name] += 1
-                self._counters.source_troubles[source.name] = one_line(error)
+                self._counters.source_troubles[source.name] = error
                 failed = failed or error
                 continue
             self._counters.source_troubles.pop(source.name, None)
             acks += drained.acks
             is_sane = not drained.clock_skew
             if not drained.is_heard:
-                is_sane = await self._store.beat(source.name, before)
+                is_sane = await self._store.beat(source.name, before, now=self._clock.now())
             if not is_sane:
                 self._counters.clock_skew += 1
                 _log.warning("the heartbeat of %s lies in the future: check the clocks", source.name)
@@ -193,7 +204,7 @@ class Ingest:
         (source,) = parts
         if (await self._store.applied(source.name)).position < position:
             raise NotAcknowledged(f"the event at position {position} of {source.name} is not applied yet")
-        rows = await aside(source.poll, position - 1, 1)
+        rows = await _asked(source, source.poll, position - 1, 1)
         if not rows or rows[0].position != position:
             raise SourceError(f"{source.name} does not hold position {position} any more", field="position")
         tags = raised_by(rows[0].subject, rows[0].type)
@@ -215,8 +226,7 @@ class Ingest:
                     for part in chosen
                 ]
                 return await self._tickets.sealed(cast("Ack", Ack.together(acks)))
-        known = ", ".join(sorted(source.name for source in self._sources)) or "none"
-        raise SourceError(f"no source is named {name!r}; there are {known}", field="source")
+        raise self._unnamed(name)
 
     async def _recognise(self, source: EventSource, done: Applied, extent: Extent) -> None:
         """Raise :class:`ForeignSource` unless the log is the one the store was built from."""
@@ -264,12 +274,12 @@ class Ingest:
         done, acks = await self._store.applied(source.name), list[Ack]()
         is_heard = False
         after = done.position
-        extent, rows = await aside(lambda: (source.extent(), source.poll(after, PAGE)))
+        extent, rows = await _asked(source, lambda: (source.extent(), source.poll(after, PAGE)))
         await self._recognise(source, done, extent)
         if extent.gone > after:
             acks.append(await self._bridge(source, after, extent.gone))
             after = extent.gone
-            rows = await aside(source.poll, after, PAGE)
+            rows = await _asked(source, source.poll, after, PAGE)
         while rows:
             self._count_skew(row.at for row in rows)
             for run in _runs(rows) if source.is_gapless else [rows]:
@@ -279,7 +289,7 @@ class Ingest:
                 advance = Advance(source.name, after, run[-1].position, heard_at if is_heard else None)
                 acks.append(await self._apply([self._change(source, row) for row in run], advance))
                 after = run[-1].position
-            rows = [] if after >= extent.last else await aside(source.poll, after, PAGE)
+            rows = [] if after >= extent.last else await _asked(source, source.poll, after, PAGE)
         if source.is_gapless and extent.last > after:  # a position given before the poll, without its event
             acks.append(await self._bridge(source, after, extent.last))
         return Drained(acks, is_heard=is_heard)
@@ -323,13 +333,18 @@ class Ingest:
         self._counters.clock_skew += sum(at > latest for at in times)
 
 
+async def _asked(source: EventSource | Topic, fn: Callable[..., T], *args: Any) -> T:
+    """Call a function of a source in one of its threads; those of a topic's partitions are the topic's."""
+    return await aside(fn, *args, of=source.name.rpartition("/")[0] or source.name)
+
+
 async def logs_of(source: EventSource | Topic) -> Sequence[EventSource]:
     """The present logs of a topic; any other source is a single log. Raises :class:`SourceError`."""
     parts = getattr(source, "parts", None)
     if parts is None:
         return [cast("EventSource", source)]
     try:
-        return await aside(parts)
+        return await _asked(source, parts)
     except ParbakeError:
         raise
     except Exception as error:
@@ -348,7 +363,9 @@ async def recognise(log: EventSource, done: Applied, extent: Extent) -> None:
         done: What the store has applied of it.
         extent: The log's present extent.
     """
-    rows = [] if extent.last < done.position or not done.event_id else await aside(log.poll, done.position - 1, 1)
+    rows = []
+    if extent.last >= done.position and done.event_id:
+        rows = await _asked(log, log.poll, done.position - 1, 1)
     is_other = rows and rows[0].position == done.position and not rows[0].id.startswith(done.event_id)
     if extent.last < done.position or is_other:
         raise ForeignSource(

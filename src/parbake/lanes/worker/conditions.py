@@ -6,13 +6,13 @@ although most tasks can still be served.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from math import isinf
 from typing import Literal
 
 import msgspec
 
-from parbake.errors import DamagedStore, OutdatedStore, StoreError
+from parbake.errors import DamagedStore, ForeignSource, OutdatedStore, StoreError
 from parbake.lanes.event.unknown_families import UnknownFamilies
 from parbake.lanes.worker.worker_watch import WorkerState, WorkerWatch
 from parbake.ports.clock import Clock
@@ -82,7 +82,7 @@ class Conditions:
         counters: Counters,
         workers: WorkerWatch,
         unknown: UnknownFamilies,
-        silences: Callable[[Mapping[str, float], float], Sequence[tuple[EventSource | Topic, float]]],
+        silences: Callable[[Mapping[str, float], float], Iterable[tuple[EventSource | Topic, float]]],
     ) -> None:
         """Look at nothing yet; see :meth:`parbake.serving.read.Resolver.silences` for ``silences``."""
         self._store = store
@@ -92,7 +92,7 @@ class Conditions:
         self._workers = workers
         self._unknown = unknown
         self._silences = silences
-        self._silent_names: frozenset[str] = frozenset()
+        self._late: Collection[str] = ()
         self._incarnation, self._answers_since = 0, 0.0
 
     async def look(self) -> Sighting:
@@ -103,6 +103,7 @@ class Conditions:
             unknown = await self._unknown.names()
         except StoreError as error:
             self._incarnation = 0
+            self._workers.forget()
             return Sighting((self._of_all(*_unusable(error)),))
         found = [*map(self._misspelt, unknown), *self._in_store(lookup), *self._silent(lookup)]
         if workers is not None and workers.trouble:
@@ -137,26 +138,33 @@ class Conditions:
         return Condition("not_built", bound.name, message, (bound.name, *readers))
 
     def _silent(self, lookup: Lookup) -> Iterator[Condition]:
-        now, heard = self._clock.now(), lookup.heartbeats
-        if lookup.control.incarnation != self._incarnation:
-            self._incarnation, self._answers_since = lookup.control.incarnation, now
+        now, control = self._clock.now(), lookup.control
+        if control.incarnation != self._incarnation:
+            self._incarnation, self._answers_since = control.incarnation, now
+        has_settled = now - self._answers_since >= _SETTLES_S
+        sources = [source for source, _ in self._silences({}, now)]
         # A new store has no heartbeat until the sources were read to their ends, which takes a moment.
-        unheard = {source.name: self._answers_since for source, _ in self._silences(heard, now)}
-        silences = self._silences({**unheard, **heard}, now)
-        if now - self._answers_since < _SETTLES_S:
-            silences = [(source, silence_s) for source, silence_s in silences if source.name in self._silent_names]
-        self._silent_names = frozenset(source.name for source, _ in silences)
-        for source, silence_s in silences:
-            since = (
-                "has a heartbeat from the future" if isinf(silence_s) else f"was last heard {humanize(silence_s)} ago"
-            )
-            if source.name not in heard:
-                since = "was never read to its end"
-            families = ", ".join(sorted(source.families))
-            message = f"source {source.name} {since}: whether values that depend on {families} hold is unknown"
-            if trouble := self._counters.source_troubles.get(source.name):
-                message += f"; its polls fail: {trouble}"
+        heard = {**dict.fromkeys((s.name for s in sources), self._answers_since), **lookup.heartbeats}
+        late = {source.name: s for source, s in self._silences(heard, now) if has_settled or source.name in self._late}
+        self._late = late.keys()
+        for source in sources:
+            trouble = self._counters.source_troubles.get(source.name)
+            why = f": {one_line(trouble)}" if trouble else ""
+            if source.name in late:
+                since = self._since(late[source.name], is_heard=source.name in lookup.heartbeats)
+                families = ", ".join(sorted(source.families))
+                unknown = f"source {source.name} {since}: whether values that depend on {families} hold is unknown"
+                message = f"{unknown}; its polls fail{why}" if why else unknown
+            elif isinstance(trouble, ForeignSource):  # it will not be heard again by itself
+                message = f"source {source.name} is not read any more{why}"
+            else:
+                continue
             yield Condition("source_silent", source.name, message, self._fenced_by(source.families))
+
+    def _since(self, silence_s: float, *, is_heard: bool) -> str:
+        if not is_heard:
+            return "was never read to its end"
+        return "has a heartbeat from the future" if isinf(silence_s) else f"was last heard {humanize(silence_s)} ago"
 
     def _fenced_by(self, families: Collection[str]) -> tuple[str, ...]:
         return tuple(b.name for b in self._bound_tasks if not b.fenced_throughout.isdisjoint(families))

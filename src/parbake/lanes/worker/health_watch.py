@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 
 from parbake.lanes.worker.conditions import UNUSABLE, Condition, Conditions, Sighting
 from parbake.lanes.worker.notifier import Notifier
-from parbake.lanes.worker.worker_watch import WorkerWatch
 from parbake.ports.alerts import KINDS, Alert
 from parbake.ports.clock import Clock
 from parbake.process.counters import Counters
@@ -19,9 +18,10 @@ from parbake.serving.bound import BoundTask
 _LOOK_S = 1.0
 _ENDINGS = {kind.ends: name for name, kind in KINDS.items() if kind.ends}
 _BY_OTHERS = {"worker_silent", "quarantined"}
-"""Conditions that another part alerts the owners of: once for all servers."""
+"""Conditions of which the owners are told by another rule: later, or by who began them."""
 _USUAL_AT_START = {"not_built", "worker_silent"}
 """Conditions that a server always finds if it starts before its worker. They are logged, but not as warnings."""
+_WORKER = "worker_silent/worker"
 _log = logging.getLogger("parbake.health")
 
 
@@ -36,17 +36,16 @@ class HealthWatch:
         clock: Clock,
         counters: Counters,
         notifier: Notifier,
-        workers: WorkerWatch,
     ) -> None:
-        """Alert the owners of ``bound_tasks``, which are given by name; ``workers`` alerts about the workers."""
+        """Alert the owners of ``bound_tasks``, which are given by name."""
         self._conditions = conditions
         self._bound_tasks = bound_tasks
         self._clock = clock
         self._counters = counters
         self._notifier = notifier
-        self._workers = workers
         self._control: Control | None = None
         self._known: dict[tuple[str, str], Condition] = {}
+        self._silent_workers: Condition | None = None
         self.seen: Sighting | None = None
         """The last look; ``None`` in a process that does not watch."""
 
@@ -73,12 +72,27 @@ class HealthWatch:
             _log.warning("over: %s of %s", condition.kind, condition.about)
             await self._alert(_ENDINGS.get(condition.kind, ""), condition, f"over: {condition.message}")
         await self._look_for_loss(self.seen.control)
-        if self.seen.workers is not None:
-            await self._workers.tell(self.seen.workers)
+        await self._look_for_workers(self.seen)
 
     async def _alert(self, kind: str, condition: Condition, message: str) -> None:
         if kind in KINDS and condition.kind not in _BY_OTHERS:
             await self._send(kind, condition.tasks, message, f"{condition.kind}/{condition.about}")
+
+    async def _look_for_workers(self, seen: Sighting) -> None:
+        """Alert if workers that once reported fall silent, and once a worker reports again.
+
+        A server that starts before its worker tells of it at once, and alerts only if no worker follows.
+        """
+        if seen.workers is None:
+            return
+        silent = next((one for one in seen.conditions if one.kind == "worker_silent"), None)
+        if seen.workers.is_silent and silent is not None and self._silent_workers is None:
+            self._silent_workers = silent
+            message = f"{silent.message}: nothing is refreshed ahead or on events"
+            await self._send("worker_silent", silent.tasks, message, _WORKER)
+        elif seen.workers.heard and self._silent_workers is not None:
+            tasks, self._silent_workers = self._silent_workers.tasks, None
+            await self._send("worker_back", tasks, "a worker has reported again", _WORKER)
 
     async def _look_for_loss(self, control: Control | None) -> None:
         """Alert once a store that has lost data is in use again."""

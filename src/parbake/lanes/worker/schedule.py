@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from parbake.errors import GateFailed, RunInProgress, RunLost
+from parbake.errors import GateFailed, ParbakeError, RunInProgress, RunLost
 from parbake.lanes.batch.fingerprint import is_of_other_code
 from parbake.lanes.batch.lane import BatchLane, Run
 from parbake.lanes.batch.off_peak import OffPeak, RunSlot
@@ -30,8 +31,31 @@ from parbake.values.statistics import percentile
 TICK_S = 1.0
 RETRY_AFTER_S = 30.0
 LOOK_AGAIN_S = 5.0
+_HEAD_START_S = 10.0
+"""Seconds that missing models have the machine for themselves, before other tasks run as well."""
 _FAILURES = ("run_failed", "gate_failed")
+_Done = Callable[[Run], Awaitable[None] | None]
 _log = logging.getLogger("parbake.schedule")
+
+
+@dataclass(frozen=True)
+class _Making:
+    """A task whose runs are made, and the references of all tasks that they include."""
+
+    bound: BoundTask
+    slot: RunSlot
+    runs: AsyncGenerator[Run]
+    covers: set[str]
+
+
+def _together(makings: Iterable[_Making]) -> list[list[_Making]]:
+    """Group tasks: those that include a same one are together."""
+    groups: list[list[_Making]] = []
+    for making in makings:
+        near = [group for group in groups if any(one.covers & making.covers for one in group)]
+        groups = [group for group in groups if group not in near]
+        groups.append([*(one for group in near for one in group), making])
+    return groups
 
 
 class Schedule:
@@ -51,6 +75,8 @@ class Schedule:
         self._idle: set[str] = set()
         self._since = clock.now()
         self._lost: dict[str, int] = {}
+        self._busy: set[str] = set()
+        self._in_turn = asyncio.Lock()
 
     def next_run(self, control: Control, bound: BoundTask) -> RunSlot:
         """Tell when a plan's next run starts, and for which reason.
@@ -99,36 +125,78 @@ class Schedule:
         return control
 
     async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
-        """Run everything that is due; a failed run keeps the previous generation and alerts the owner.
-
-        All models that are missing are trained before any batch: nothing that needs one can be computed until then.
-        """
+        """Run everything that is due; a failed run keeps the previous generation and alerts the owner."""
         runs: list[Run] = []
-        control = await self.look()
-        due = [(bound, slot) for bound, slot in self.due(control) if not (only_missing and control.pointer(bound.ref))]
-        async with contextlib.AsyncExitStack() as stack:
-            begun: dict[str, tuple[BoundTask, RunSlot, AsyncIterator[Run]]] = {}
-            for bound, slot in due:
-                made = self._batch.materialize(bound, trigger="schedule", slot=slot, progress=progress)
-                begun[bound.ref] = bound, slot, await stack.enter_async_context(contextlib.aclosing(made))
-            missing = [bound.ref for bound, _ in due if self._is_missing(bound, control)]
-            for ref, most in (*((ref, 1) for ref in missing), *((bound.ref, None) for bound, _ in due)):
-                try:
-                    if ref in begun and not await self._go_on(*begun[ref], runs, most):
-                        del begun[ref]
-                except RunLost as error:  # the tasks that are due now are others than before
-                    _log.warning("%s: %s", begun[ref][0].name, error)
-                    break
+        async with asyncio.TaskGroup() as group:
+            await self._begin(group, runs.append, progress=progress, only_missing=only_missing)
         return runs
 
-    async def _go_on(
-        self, bound: BoundTask, slot: RunSlot, made: AsyncIterator[Run], runs: list[Run], most: int | None
-    ) -> bool:
-        """Make the next runs of a task, ``most`` of them or all; return whether none failed. Raises ``RunLost``."""
+    async def _begin(
+        self,
+        group: asyncio.TaskGroup,
+        done: _Done,
+        *,
+        progress: Progress | None = None,
+        only_missing: bool = False,
+    ) -> None:
+        """Begin what is due and does not run yet.
+
+        Missing models are trained at once, since nothing that needs one can be computed. Those that share a reader are
+        all trained before it is computed. No model waits for another one, which may take long or hang. The other tasks
+        run one after the other, and leave the models a head start.
+
+        Args:
+            group: What runs the tasks.
+            done: Called with each promoted run.
+            progress: Called with a task's name, the rows done, and the rows in all.
+            only_missing: Leave out what has a generation.
+        """
+        control = await self.look()
+        due = [one for one in self.due(control) if not (only_missing and control.pointer(one[0].ref))]
+        made: dict[str, _Making] = {}
+        for bound, slot in due:
+            covers = {one.ref for one in self._batch.chain(bound)}
+            if covers.isdisjoint(self._busy):
+                runs = self._batch.materialize(bound, trigger="schedule", slot=slot, progress=progress)
+                made[bound.ref] = _Making(bound, slot, runs, covers)
+        for making in made.values():
+            self._busy |= making.covers
+        missing = [one for one in made.values() if self._is_missing(one.bound, control)]
+        models = [group.create_task(self._make(some, done, (1, None))) for some in _together(missing)]
+        if others := [one for one in made.values() if one not in missing]:
+            group.create_task(self._make_in_turn(others, done, models))
+
+    async def _make_in_turn(
+        self, makings: Sequence[_Making], done: _Done, models: Sequence[asyncio.Task[None]]
+    ) -> None:
+        if models:
+            await asyncio.wait(models, timeout=_HEAD_START_S)
+        async with self._in_turn:
+            await self._make(makings, done, (None,))
+
+    async def _make(self, makings: Sequence[_Making], done: _Done, rounds: Sequence[int | None]) -> None:
+        """Make the runs of tasks one after the other, in each round so many of each task, or all."""
+        failed: set[str] = set()
         try:
-            async for run in made:
-                runs.append(run)
-                _log.info("%s: run promoted (%s)", " and ".join(one.task for one in run.built), slot.why)
+            for most in rounds:
+                for making in makings:
+                    if making.bound.ref not in failed and not await self._go_on(making, done, most):
+                        failed.add(making.bound.ref)
+        except RunLost as error:  # the tasks that are due now are others than before
+            _log.warning("%s", one_line(error))
+        finally:
+            for making in makings:
+                self._busy -= making.covers
+                await making.runs.aclose()
+
+    async def _go_on(self, making: _Making, done: _Done, most: int | None) -> bool:
+        """Make the next runs of a task, ``most`` of them or all; return whether none failed. Raises ``RunLost``."""
+        bound = making.bound
+        try:
+            async for run in making.runs:
+                _log.info("%s: run promoted (%s)", " and ".join(one.task for one in run.built), making.slot.why)
+                if (told := done(run)) is not None:
+                    await told
                 if most is not None:
                     return True
             for kind in _FAILURES:
@@ -160,11 +228,14 @@ class Schedule:
     async def run(self, promoted: Callable[[Run], Awaitable[None]]) -> None:
         """Run what is due until cancelled; ``promoted`` is called with each promoted run."""
 
-        async def step() -> None:
-            for run in await self.run_due():
+        async def done(run: Run) -> None:
+            try:
                 await promoted(run)
+            except ParbakeError as error:  # the run is promoted whatever follows
+                _log.error("after the run of %s: %s", run.built[-1].task, one_line(error))
 
-        await forever(step, TICK_S, what="the look for due runs", log=_log)
+        async with asyncio.TaskGroup() as group:
+            await forever(lambda: self._begin(group, done), TICK_S, what="the look for due runs", log=_log)
 
 
 class SlaWatch:

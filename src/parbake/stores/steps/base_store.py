@@ -148,8 +148,8 @@ class EngineStore(Store, ABC):
     async def applied(self, source: str) -> Applied:
         return await self._look(lambda get: events.applied(get, source))
 
-    async def beat(self, source: str, at: float) -> bool:
-        return await self._take(lambda steps: steps.beat(source, at))
+    async def beat(self, source: str, at: float, *, now: float) -> bool:
+        return await self._take(lambda steps: steps.beat(source, at, now))
 
     async def park(self, parked: Parked) -> None:
         await self._take(lambda steps: steps.park(parked))

@@ -82,7 +82,7 @@ class StoreSteps(RecordSteps):
         if advance is not None:
             changes = self._unapplied(changes, advance)
             if advance.heard_at is not None:
-                is_sane = self.beat(advance.source, advance.heard_at)
+                is_sane = self.beat(advance.source, advance.heard_at, now)
         if at.sequence + len(changes) >= SEQUENCE_LIMIT:
             at, control = self._next_incarnation(control)
         sequence, raised, duplicates = at.sequence, {}, 0
@@ -197,21 +197,22 @@ class StoreSteps(RecordSteps):
             if self._txn.peek(forgotten) == old:
                 self._txn.delete(forgotten)
 
-    def beat(self, source: str, at: float) -> bool:
+    def beat(self, source: str, at: float, now: float) -> bool:
         """Store the newest heartbeat of a source.
 
         A heartbeat from the future is replaced, because it would hide silence.
 
         Args:
             source: The source's name.
-            at: Time of the heartbeat, in epoch seconds.
+            at: Time of the heartbeat, in epoch seconds: a poll that took long brings an old one.
+            now: The current time, in epoch seconds.
 
         Returns:
             ``False`` if the replaced heartbeat came from the future.
         """
         beats = dict(self._parsed.beats(self._get(BEATS)))
         known = beats.get(source, 0.0)
-        is_sane = known <= at + SKEW_S
+        is_sane = known <= now + SKEW_S
         beats[source] = max(at, known) if is_sane else at
         self._txn.put(BEATS, msgspec.msgpack.encode(beats))
         return is_sane
