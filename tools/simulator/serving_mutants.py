@@ -319,7 +319,8 @@ def flight_across_unknown(stack: ExitStack) -> None:
     get = OnDemand.get
 
     async def credulous(self: Any, plan: Any, key: Any, context: Any) -> Any:
-        flown = self._flights._flights.get(flight_of(plan, plan.keys.encode(key), context))
+        place = asyncio.get_running_loop(), flight_of(plan, plan.keys.encode(key), context)
+        flown = self._flights._flights.get(place)
         if flown is not None:
             computed = await asyncio.shield(flown)
             _, control = await self._store.stamp()
