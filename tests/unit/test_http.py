@@ -1,5 +1,6 @@
 """The HTTP routes: their answers, and a problem document that names the field for every bad input."""
 
+import asyncio
 import json
 import re
 
@@ -254,6 +255,19 @@ async def test_an_unforeseen_error_leaks_nothing(shop, caplog):
     assert (answer.status_code, answer.json()["extra"]) == (500, 1)
     assert "secret" not in answer.text
     assert "secret" in caplog.text
+
+
+async def test_a_limit_of_a_handlers_own_is_a_504(shop):
+    """A handler that ends by its own ``asyncio.timeout`` has not failed: its time is over."""
+
+    async def slow(_request):
+        async with asyncio.timeout(0.01):
+            await asyncio.Event().wait()
+
+    app = HttpApp(shop.app, [("GET", "/slow", slow)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as opened:
+        answer = await opened.get("/slow")
+    assert (answer.status_code, answer.json()["title"]) == (504, "Deadline exceeded")
 
 
 async def test_extra_routes_stream_and_match_segments(shop):

@@ -7,7 +7,7 @@ import secrets
 import traceback
 from collections.abc import Iterable
 
-from parbake.errors import BodyTooLarge, ComputeFailed, ParbakeError, RequestError
+from parbake.errors import BodyTooLarge, ComputeFailed, DeadlineExceeded, ParbakeError, RequestError
 from parbake.values.redaction import one_line
 
 JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
@@ -125,6 +125,8 @@ def error_for_client(error: Exception, *, during: str) -> ParbakeError:
     """
     if isinstance(error, ParbakeError) and not isinstance(error, ComputeFailed):
         return error
+    if isinstance(error, TimeoutError):  # a handler's own limit, such as asyncio.timeout
+        return DeadlineExceeded("the time that this route gives itself has passed")
     number = secrets.token_hex(8)
     frames = "".join(traceback.format_tb((error.__cause__ or error).__traceback__))
     _log.error("request %s: %s failed: %s\n%s", number, during, one_line(error), frames)

@@ -78,7 +78,8 @@ KINDS: Mapping[str, AlertKind] = {
     "worker_back": AlertKind("A worker reports again.", _SERVERS, "Nothing.", "worker_silent"),
     "source_silent": AlertKind(
         "No poll has reached the end of a source within the silence limit, so its families are unknown. It is sent at "
-        "once if the source is not the one that the store was built from, such as a restored copy.",
+        "once if the source is not the one that the store was built from, such as a restored copy: its changes are not "
+        "acknowledged any more, and its families are unknown after the silence limit.",
         _SERVERS,
         "Look whether the database or the topic can be reached; the message has the last error. Contracts say what is "
         "served until then. If the source is another one: restore it, or `parbake events restart APP SOURCE`.",
