@@ -198,6 +198,17 @@ async def test_a_model_that_hangs_holds_up_nothing_that_does_not_read_it(world, 
         await asyncio.gather(working, return_exceptions=True)
 
 
+async def test_a_look_that_is_cancelled_leaves_its_tasks_due(slow):
+    """What was cancelled before or while it ran is made by the next look."""
+    running = asyncio.create_task(slow.app.ops.run_due())
+    await until(lambda: "row" in slow.order)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    slow.door.set()
+    runs = await slow.app.ops.run_due()
+    assert {built.task for run in runs for built in run.built} == {"row", "apart"}
+
+
 async def test_models_that_share_a_reader_are_both_trained_before_it(world):
     """What reads two missing models is computed once, after both."""
     tasks, order = pb.Registry(), []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -159,12 +160,20 @@ class Schedule:
             if covers.isdisjoint(self._busy):
                 runs = self._batch.materialize(bound, trigger="schedule", slot=slot, progress=progress)
                 made[bound.ref] = _Making(bound, slot, runs, covers)
-        for making in made.values():
-            self._busy |= making.covers
         missing = [one for one in made.values() if self._is_missing(one.bound, control)]
-        models = [group.create_task(self._make(some, done, (1, None))) for some in _together(missing)]
+        models = [self._start(group, self._make(some, done, (1, None)), some) for some in _together(missing)]
         if others := [one for one in made.values() if one not in missing]:
-            group.create_task(self._make_in_turn(others, done, models))
+            self._start(group, self._make_in_turn(others, done, models), others)
+
+    def _start(
+        self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], makings: Sequence[_Making]
+    ) -> asyncio.Task[None]:
+        """Start to make tasks, which are busy until that has ended, in whatever way."""
+        covers = {ref for making in makings for ref in making.covers}
+        self._busy |= covers
+        started = group.create_task(work)
+        started.add_done_callback(lambda _: self._busy.difference_update(covers))
+        return started
 
     async def _make_in_turn(
         self, makings: Sequence[_Making], done: _Done, models: Sequence[asyncio.Task[None]]
@@ -186,7 +195,6 @@ class Schedule:
             _log.warning("%s", one_line(error))
         finally:
             for making in makings:
-                self._busy -= making.covers
                 await making.runs.aclose()
 
     async def _go_on(self, making: _Making, done: _Done, most: int | None) -> bool:
