@@ -23,6 +23,8 @@ from parbake_semantic.vocabulary import NEUTRAL, Vocabulary
 Fault = Literal["number", "subject", "polarity", "nowhere"]
 _MOST_FOREIGN, FOREIGN = 2, 0.4
 """How many content words from nowhere a sentence may have, and which share of its words they may be."""
+DESCRIBING = 0.6
+"""The share of words from nowhere from which a description is of something else."""
 _CLEARLY, _CLEARLY_OTHER, _CLEARLY_TEXT = 0.45, 0.9, 1.2
 """By how much nearer a statement about something else must be, with a number of the same kind and without, or its whole
 text; a word that only one statement has counts 1."""
@@ -46,7 +48,12 @@ class Unsupported(msgspec.Struct, frozen=True):
 
 
 def unsupported(
-    sentence: str, evidence: Sequence[str], question: str = "", *, vocabulary: Vocabulary = NEUTRAL
+    sentence: str,
+    evidence: Sequence[str],
+    question: str = "",
+    *,
+    vocabulary: Vocabulary = NEUTRAL,
+    may_describe: bool = False,
 ) -> Unsupported | None:
     """Find out why evidence does not support a sentence.
 
@@ -58,13 +65,15 @@ def unsupported(
         evidence: The texts that it was worded from.
         question: The question that it answers: a mere "Yes, you can" affirms it.
         vocabulary: What a reply counts and which words mean the same, besides general English.
+        may_describe: Whether the sentence may have more words that the evidence does not have, such as what a book is
+            like; most of its words must be the evidence's.
 
     Returns:
         The first fault, ``None`` if the sentence is supported.
     """
     if is_courtesy(sentence):
         return None
-    if _I.search(sentence) or _goes_round(sentence):
+    if (_I.search(sentence) and not may_describe) or _goes_round(sentence):
         return Unsupported("nowhere")
     lead = _LEAD.match(sentence)
     read = reader(vocabulary)
@@ -83,9 +92,15 @@ def unsupported(
         return _echo(said, asked | spoken, told, affirms=affirms)
     foreign = spoken - told.words
     is_only_number = len(spoken) < FEW and has_number
-    if len(foreign) > _MOST_FOREIGN or (len(foreign) > FOREIGN * len(spoken) and not is_only_number):
+    if may_describe:
+        comes_from_nowhere = len(foreign) > _MOST_FOREIGN and len(foreign) >= DESCRIBING * len(spoken)
+    else:
+        comes_from_nowhere = len(foreign) > _MOST_FOREIGN or (
+            len(foreign) > FOREIGN * len(spoken) and not is_only_number
+        )
+    if comes_from_nowhere:
         return Unsupported("nowhere", " ".join(sorted(foreign)))
-    if fault := _first(_polarity(one, told) for one in said if one.words):
+    if fault := _first(_polarity(one, told, may_describe=may_describe) for one in said if one.words):
         return fault
     return _denies_yes(said, asked, told) if affirms and not has_number else None
 
@@ -190,7 +205,7 @@ def _echo(said: Sequence[Statement], asked: frozenset[str], told: _Told, *, affi
     return Unsupported("polarity") if affirms == bool(nearest.denied & asked) else None
 
 
-def _polarity(said: Statement, told: _Told) -> Unsupported | None:
+def _polarity(said: Statement, told: _Told, *, may_describe: bool) -> Unsupported | None:
     """A word, a time or a price of which the nearest statement says the opposite."""
     nearest = max(told.statements, key=lambda one: told.share(said, one))
     if shared := said.words & nearest.words:
@@ -201,7 +216,7 @@ def _polarity(said: Statement, told: _Told) -> Unsupported | None:
             return Unsupported("polarity", "only")
         if FREE_CLAIM in nearest.numbers and told.read.pay in said.words - said.denied and not is_priced:
             return Unsupported("polarity", "free")
-        if said.denied and not nearest.denied and said.denied.isdisjoint(told.words):
+        if not may_describe and said.denied and not nearest.denied and said.denied.isdisjoint(told.words):
             return Unsupported("polarity", " ".join(sorted(said.denied)))
     opposed = (word for word in sorted(said.words) if _is_opposed(word, said, told, nearest))
     return next((Unsupported("polarity", word) for word in opposed), None)
