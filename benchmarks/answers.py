@@ -2,6 +2,9 @@
 
 The sets were written by people who knew only the shop's pages and policies. ``building`` and ``fresh_building`` are for
 work on the assistant; ``blind``, and ``fresh_blind`` and ``third``, which came later, are run once and reported.
+
+``--llm recorded`` answers with the recorded replies of a hosted model. With ``--ask FOLDER`` a request that is not
+recorded becomes a file in that folder, whoever stands in for the model writes the reply beside it, and it is added.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+from _answers.bridge import Bridge
 from _answers.play import Judged, Player, share
 from _answers.rubric import WISHES, Item
 from _answers.shop import prepared
@@ -58,6 +62,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", default="building", help="the name or the path of a set (building)")
     parser.add_argument("--llm", default="extractive", help="who words replies (extractive)")
+    parser.add_argument("--recording", type=Path, default=SETS / "recorded.jsonl", help="the replies of --llm recorded")
+    parser.add_argument("--ask", type=Path, help="a folder for requests that are not recorded")
     parser.add_argument("--address", help="a running server; one over a new shop is started by default")
     parser.add_argument("--home", type=Path, help="the data folder of that server")
     parser.add_argument("--out", type=Path, help="a file for the judged replies, as JSON Lines")
@@ -70,7 +76,11 @@ def main() -> None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         prepared(home)
         if address is None:
-            _, address = stack.enter_context(serving(str(home), LLM=options.llm))
+            settings = {"LLM": options.llm}
+            if options.llm == "recorded":
+                bridge = stack.enter_context(contextlib.closing(Bridge(options.ask, options.recording)))
+                settings = bridge.settings
+            _, address = stack.enter_context(serving(str(home), **settings))
         judged = replay(items, address, home)
     if options.out:
         options.out.write_bytes(msgspec.json.Encoder().encode_lines(judged))
