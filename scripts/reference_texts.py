@@ -168,6 +168,8 @@ DEMO = {
     "RETAIL_SESSION_SECRET": "What signs sessions, or several by spaces, of which the last signs; or "
     "`RETAIL_SESSION_SECRET_FILE`. By default it is made once and kept in `sessions.key`.",
     "RETAIL_CLIENT_RATE": "Chats and writes a second of one address; 20 by default, 0 for no limit.",
+    "RETAIL_MODEL_S": "Seconds for one request to a hosted model; 8 by default. Then the rules finish the reply.",
+    "RETAIL_REPLY_S": "Seconds that a reply of the chat may take; 30 by default.",
     "RETAIL_SHOPPER_RATE": "Chats and writes a second of one shopper; 5 by default, 0 for no limit.",
 }
 GROUPS = [

@@ -116,6 +116,7 @@ def build(
         PerThread: writers(shop),
         ProductIndex: ProductIndex(),
         knowledge.WallClock: knowledge.WallClock(wall),
+        generation.ModelTime: settings.time,
     }
     alerts: list[AlertSink] = [LogSink()]
     if settings.webhook:

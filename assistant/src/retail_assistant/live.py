@@ -204,8 +204,15 @@ class LiveShop:
 
     def formats(self) -> list[str]:
         """The formats in which anything is sold."""
-        found = self.conn.execute("SELECT DISTINCT format FROM products WHERE listed = 1 AND format <> '' ORDER BY 1")
-        return [str(name) for (name,) in found]
+        return self._distinct("format")
+
+    def genres(self) -> list[str]:
+        """The genres of which anything is sold."""
+        return self._distinct("genre")
+
+    def _distinct(self, column: str) -> list[str]:
+        said = f"SELECT DISTINCT {column} FROM products WHERE listed = 1 AND {column} <> '' ORDER BY 1"  # noqa: S608 - ours
+        return [str(name) for (name,) in self.conn.execute(said)]
 
     def goods(self) -> str:
         """What the shop sells, in a word: books, or products where nothing has a format."""

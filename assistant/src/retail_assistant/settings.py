@@ -10,6 +10,7 @@ from pathlib import Path
 
 import parbake as pb
 from parbake_semantic.embedders.minilm import MiniLm
+from retail_assistant.model.generation import ModelTime
 from retail_assistant.shop.complaints import Rules
 from retail_assistant.vouching import Rates, Vouching, vouching
 
@@ -17,6 +18,8 @@ GENERATORS = ("extractive", "llama", "openai", "anthropic", "bedrock")
 CALL_TOOLS = ("openai", "anthropic", "bedrock")
 """The generators that look things up themselves."""
 ENCODERS = ("int8", "float32")
+MOST_S = 3600
+"""The longest time, in seconds, that a reply may be given."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,8 @@ class Settings:
     """``data`` is the folder of the shop and the ledger, and of the store unless ``store`` is the URL of another.
 
     ``llm`` names the generators in the order in which they are tried. ``complaints`` says when complaints withdraw an
-    answer from everybody. ``vouching`` says who vouches for shoppers, and ``rates`` how often they may act. The URL is
-    never printed, because it may contain a password.
+    answer from everybody. ``vouching`` says who vouches for shoppers, and ``rates`` how often they may act. ``time`` is
+    what a reply and a model may take. The URL is never printed, because it may contain a password.
     """
 
     data: Path
@@ -39,6 +42,7 @@ class Settings:
     encoder: str = "int8"
     vouching: Vouching = field(default_factory=Vouching)
     rates: Rates = field(default_factory=Rates)
+    time: ModelTime = field(default_factory=ModelTime)
 
     def embedder(self, *, threads: int) -> MiniLm:
         """Create the embedder; ``encoder`` selects how it computes its matrix products."""
@@ -59,7 +63,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Read ``STORE``, ``LLM``, ``ENCODER``, ``ALERT_WEBHOOK`` and the shop's own variables.
 
     These are ``RETAIL_HOME``, ``_SEED``, ``_SHOPPERS``, ``_PRODUCTS``, ``_COMPLAINTS_STRANGERS``,
-    ``_COMPLAINTS_ANSWERS``, ``_CLIENT_RATE``, ``_SHOPPER_RATE``, and those of
+    ``_COMPLAINTS_ANSWERS``, ``_CLIENT_RATE``, ``_SHOPPER_RATE``, ``_REPLY_S``, ``_MODEL_S``, and those of
     :func:`~retail_assistant.vouching.vouching`. Raises :class:`parbake.BadInput` that names the invalid variable.
     """
     env = os.environ if environment is None else environment
@@ -78,6 +82,9 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         _one_of(env, "ENCODER", ENCODERS),
         vouching(env),
         Rates(_rate(env, "RETAIL_CLIENT_RATE", Rates().client), _rate(env, "RETAIL_SHOPPER_RATE", Rates().shopper)),
+        ModelTime(
+            *(_seconds(env, name, default) for name, default in (("RETAIL_REPLY_S", 30.0), ("RETAIL_MODEL_S", 8.0)))
+        ),
     )
 
 
@@ -109,6 +116,16 @@ def _rate(env: Mapping[str, str], name: str, default: float) -> float:
         found = -1.0
     if not 0 <= found < math.inf:
         raise pb.BadInput(f"{name}={env[name]!r}: a number of requests a second, or 0 for no limit", field=name)
+    return found
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        found = float(env.get(name) or default)
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= MOST_S:
+        raise pb.BadInput(f"{name}={env[name]!r}: a number of seconds up to {MOST_S}", field=name)
     return found
 
 

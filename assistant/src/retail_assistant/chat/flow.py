@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,7 +26,8 @@ from retail_assistant.chat.intent import Intent, intent
 from retail_assistant.chat.lookup import Lookup
 from retail_assistant.chat.model_first import ModelFirst
 from retail_assistant.chat.release import Release
-from retail_assistant.chat.tool_loop import ToolLoop
+from retail_assistant.chat.spoken.judge import Judge
+from retail_assistant.chat.spoken.speaker import Speaker
 from retail_assistant.chat.tools import Toolbox
 from retail_assistant.chat.turn import Card, Forgotten, Reply, Turn
 from retail_assistant.chat.understanding import Understanding
@@ -35,7 +36,7 @@ from retail_assistant.faq.faq_words import content_words
 from retail_assistant.faq.match import CONVERSATION, LEARNS, FaqMatch
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop
-from retail_assistant.model.generation import response_generation
+from retail_assistant.model.generation import ModelTime, response_generation
 from retail_assistant.model.prompting import Prompts
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.understand.ask import Ask, Kind, Reading
@@ -50,7 +51,6 @@ from retail_assistant.understand.said.troubles import is_trouble
 from retail_assistant.understand.said.two_rules import trouble_and_return
 
 ModelUse = Literal["none", "wording", "tools"]
-TIMEOUT = "30s"
 MOST_RETRIES = 2
 HOSTILE_SURE = 0.6
 """The chance from which a question is answered although the message also tries to instruct the assistant."""
@@ -84,17 +84,18 @@ class Assistant:
         """
         self._app = app
         self._shop = shop
+        self.time = app.settings.resources[ModelTime]
         self._replies = parbake_llm.GivenReplies(app.bonds)
         prompts = Prompts(app, shop, self._replies)
-        # A hosted model's own words are not shown, so it does not word either what the rules answer in its place.
         self._desk = AnswerDesk(app, shop, prompts if model == "wording" else None)
         self._understanding = understanding
         self._lookup = Lookup(self._desk.policies, understanding)
         self._bank = Bank(app, shop, self._lookup, understanding)
         self._release = Release(app)
         self.tools = Toolbox(self._desk, self._release, understanding)
-        loop = ToolLoop(app, shop, self.tools, prompts)
-        self._model_first = ModelFirst(self._bank, loop) if model == "tools" else None
+        judge = Judge(shop, self._desk.policies, understanding)
+        speaker = Speaker(app, shop, self.tools, prompts, judge)
+        self._model = ModelFirst(self._bank, speaker) if model == "tools" else None
         self._notebook = Notebook(writers, app.settings.clock)
         self.sessions = Sessions(app.settings.clock.now)
 
@@ -119,8 +120,37 @@ class Assistant:
         asks = await _read(parser, heard.text, said, turn.page or "")
         settled = await self._settled(turn, asks[-1], said)
         resting = await self._replies.begin()
-        draft, retries = settled or await self._draft(turn, asks, said, heard), 0
-        while settled is None and await self._release.is_outdated(draft, turn):
+        text, spoken = "", None
+        if settled is None and self._model is not None and await self._model.takes(turn, asks, said):
+            spoken = self._model.speaker.begin(turn.shopper, said.shown)
+            async for sentence in self._model.speaker.say(turn, said, spoken):
+                text += sentence
+                yield sentence
+        if spoken is not None and spoken.answers:
+            draft = spoken.draft()
+        else:
+            draft, resting = (settled, resting) if settled else await self._holding(turn, asks, said, heard, request)
+            draft.refusals = [*(spoken.refusals if spoken else ()), *draft.refusals]
+            draft = await self._desk.actions.recorded(draft, turn.shopper)
+            async for sentence in self._release.checked(draft, turn, spoken.said if spoken else ()):
+                text += sentence
+                yield sentence
+        shown = cards(draft.asins, self._shop)
+        self.sessions.keep(turn, after(said, asks[-1], draft, turn.page or ""), text)
+        self._replies.keep(resting, text, draft.sources)
+        refusals = draft.refusals
+        yield Reply(
+            draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), shown, text.strip(), draft.worded,
+            dict(spoken.fates) if spoken else {},
+        )  # fmt: skip
+
+    async def _holding(
+        self, turn: Turn, asks: list[Ask], said: Dialogue, heard: Heard, request: pb.Request
+    ) -> tuple[Draft, Any]:
+        """What the rules answer, made again while what it was made of changes, and since when it rests on that."""
+        resting = await self._replies.begin()
+        draft, retries = await self._draft(turn, asks, said, heard), 0
+        while await self._release.is_outdated(draft, turn):
             if not draft.faq and retries >= MOST_RETRIES:
                 if draft.stream or draft.section:  # the rest of an answer without its main sentence misleads
                     draft = Draft(intent=draft.intent, refusals=draft.refusals)
@@ -132,27 +162,11 @@ class Assistant:
             refusals = [*draft.refusals, OUTDATED] if draft.faq else draft.refusals
             draft = await self._draft(turn, asks, said, heard, may_use_bank=OUTDATED not in refusals)
             draft.refusals = [*refusals, *draft.refusals]
-        draft = await self._desk.actions.recorded(draft, turn.shopper)
-        text = ""
-        async for sentence in self._release.checked(draft, turn):
-            text += sentence
-            yield sentence
-        shown = cards(draft.asins, self._shop)
-        self.sessions.keep(turn, after(said, asks[-1], draft, turn.page or ""), text)
-        self._replies.keep(resting, text, draft.sources)
-        refusals = draft.refusals
-        yield Reply(
-            draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), shown, text.strip(), draft.worded
-        )
+        return draft, resting
 
     async def _draft(
         self, turn: Turn, asks: list[Ask], said: Dialogue, heard: Heard, *, may_use_bank: bool = True
     ) -> Draft:
-        modelled = Draft()
-        if self._model_first is not None and turn.may_generate:
-            modelled = await self._model_first.draft(turn, asks, said, may_use_bank=may_use_bank)
-            if modelled.text:
-                return modelled
         drafts = [Draft(f"I can only answer in English, not in {heard.language}.")] if heard.language else []
         notice = len(drafts)
         alone, state = len(asks) == 1 and not heard.language and turn.may_generate, said if heard.is_understood else NEW
@@ -163,9 +177,7 @@ class Assistant:
             drafts.append(one)
         if notice and not any(d.section or (heard.english and _tells(d)) for d in drafts[notice:]):
             drafts[notice:] = [Draft(IN_ENGLISH, intent=drafts[-1].intent)]  # not understood is not unstated either
-        made = together(drafts)
-        made.refusals = [*modelled.refusals, *made.refusals]
-        return made
+        return together(drafts)
 
     async def _settled(self, turn: Turn, ask: Ask, said: Dialogue) -> Draft | None:
         """What a yes or a no to a proposed action leads to; ``None`` for every other message. This writes, so once."""

@@ -7,7 +7,7 @@ import contextlib
 import logging
 
 import parbake as pb
-from retail_assistant.chat.flow import TIMEOUT, Assistant
+from retail_assistant.chat.flow import Assistant
 from retail_assistant.chat.turn import Turn
 from retail_assistant.recs.recs_tasks import reranker
 from retail_assistant.shop.voices import ANONYMOUS
@@ -38,7 +38,7 @@ async def rehearse(app: pb.App, assistant: Assistant, *, may_generate: bool) -> 
         await asyncio.to_thread(lambda: model.trees)
     for message in (*MESSAGES, *([GENERATED] if may_generate else ())):
         try:
-            async with app.request(TIMEOUT) as request:
+            async with app.request(assistant.time.reply_s) as request:
                 await assistant.reply(Turn(message, ANONYMOUS, may_generate=may_generate), request)
         except pb.ParbakeError as error:  # a customer who asks the same is told so
             _log.warning("%r could not be rehearsed: %s", message, error)

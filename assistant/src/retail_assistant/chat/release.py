@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import parbake as pb
 import parbake_semantic.guard
@@ -20,8 +20,14 @@ class Release:
         """Keep what checks."""
         self._app = app
 
-    async def checked(self, draft: Draft, turn: Turn) -> AsyncIterator[str]:
-        """Release sentence by sentence; what fails the check is left out, and the evidence stands in for it once."""
+    async def checked(self, draft: Draft, turn: Turn, said: Collection[str] = ()) -> AsyncIterator[str]:
+        """Release sentence by sentence; what fails the check is left out, and the evidence stands in for it once.
+
+        Args:
+            draft: The answer.
+            turn: What it answers.
+            said: What the reply has said before, which is not repeated.
+        """
         shown: set[str] = set()
         violations = 0
         async for sentence in draft.sentences():
@@ -33,9 +39,8 @@ class Release:
                     break  # its main sentence does not hold, and what follows would be an answer without it
             if violations == MOST_VIOLATIONS or checked.text in shown:
                 break  # a generator that goes on like this has nothing more to say
-            if checked.text and not (
-                draft.stream and parbake_semantic.guard.is_courtesy(sentence)
-            ):  # that would answer nothing
+            answers_nothing = draft.stream is not None and parbake_semantic.guard.is_courtesy(sentence)
+            if checked.text and not answers_nothing and checked.text not in said:
                 shown.add(checked.text)
                 draft.worded = draft.worded or draft.stream is not None
                 yield checked.text + " "

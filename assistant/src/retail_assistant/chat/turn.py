@@ -85,6 +85,7 @@ class Reply(msgspec.Struct, frozen=True):
 
     ``text`` is what was shown; ``faq`` names the answer of the bank that it was, ``sources`` are the entities it
     states, ``refusals`` say what was left out, and why, and ``worded`` says whether a generator worded any of it.
+    ``units`` counts what became of the units of a model's text: released, replaced, left out.
     """
 
     intent: str
@@ -95,3 +96,4 @@ class Reply(msgspec.Struct, frozen=True):
     cards: tuple[Card, ...]
     text: str
     worded: bool
+    units: dict[str, int] = {}

@@ -14,7 +14,7 @@ from parbake.http import HttpRequest, JsonResponse, Response, Route, error_for_c
 from parbake.ports.usage import Usage
 from parbake_planner import Ledger
 from parbake_planner.ledger.answer_table import Answer
-from retail_assistant.chat.flow import TIMEOUT, Assistant
+from retail_assistant.chat.flow import Assistant
 from retail_assistant.chat.turn import Forgotten, Reply, Turn
 from retail_assistant.http.identity import Identity
 from retail_assistant.live import LiveShop
@@ -99,7 +99,7 @@ class ChatRoutes:
         if body.stream:
             return Response(content_type=EVENT_STREAM, stream=self._stream(turn))
         answer_id, started = self._identity.receipts.new(turn.shopper), time.perf_counter()
-        async with self._app.request(TIMEOUT) as scope:
+        async with self._app.request(self._assistant.time.reply_s) as scope:
             reply = await self._assistant.reply(turn, scope)
         choice = {
             "index": 0,
@@ -116,7 +116,7 @@ class ChatRoutes:
     async def _stream(self, turn: Turn) -> AsyncIterator[bytes]:
         answer_id, started, reply = self._identity.receipts.new(turn.shopper), time.perf_counter(), None
         yield _chunk(answer_id, {"role": "assistant", "content": ""})
-        async with self._app.request(TIMEOUT) as scope:
+        async with self._app.request(self._assistant.time.reply_s) as scope:
             try:
                 async for said in self._assistant.stream(turn, scope):
                     if isinstance(said, Reply):
@@ -220,6 +220,7 @@ def _made_of(reply: Reply, answer: Answer, scope: pb.Request, seconds: float) ->
         "faq": reply.faq or None,
         "steps": answer.steps,
         "worded": reply.worded,
+        "units": reply.units,
         "generators": list(dict.fromkeys(call.model for call in scope.generations)),
         "refusals": reply.refusals,
         "cards": reply.cards,

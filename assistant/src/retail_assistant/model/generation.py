@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
+
 import parbake as pb
 from parbake_llm.ports.generator import Delta, Generator
 from parbake_llm.ports.prompts import Prompt
 
 tasks = pb.Registry()
 MAX_TOKENS, TIMEOUT_S = 160, 20.0
-MAX_TOKENS_WITH_TOOLS, TIMEOUT_WITH_TOOLS_S = 400, 8.0
-"""For a model that looks things up: after this time the rules answer."""
+MAX_TOKENS_WITH_TOOLS = 400
+"""For a model that looks things up."""
+
+
+class ModelTime(msgspec.Struct, frozen=True):
+    """How long a reply may take, and one request to a model that looks things up: then the rules finish the reply."""
+
+    reply_s: float = 30.0
+    request_s: float = 8.0
 
 
 @tasks.live(why="Needs conversation context and retrieved data")
@@ -19,9 +28,10 @@ async def response_generation(
     prompt: pb.Live[Prompt],
     *,
     generator: pb.Resource[Generator] = pb.GIVEN,
+    time: pb.Resource[ModelTime] = pb.GIVEN,
 ) -> AsyncIterator[Delta]:
     """Stream a reply; what comes out is checked sentence by sentence before it is shown."""
-    most, seconds = (MAX_TOKENS_WITH_TOOLS, TIMEOUT_WITH_TOOLS_S) if prompt.tools else (MAX_TOKENS, TIMEOUT_S)
+    most, seconds = (MAX_TOKENS_WITH_TOOLS, time.request_s) if prompt.tools else (MAX_TOKENS, TIMEOUT_S)
     return generator.stream(prompt, max_tokens=most, timeout_s=min(seconds, pb.remaining_s()))
 
 

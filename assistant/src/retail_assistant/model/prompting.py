@@ -43,15 +43,19 @@ class Prompts:
         """
         return await self._prompt(talk, WORDING, question, tuple(evidence))
 
-    async def looking_up(self, talk: Talk, question: str, tools: Sequence[Tool]) -> Prompt:
+    async def looking_up(self, talk: Talk, question: str, tools: Sequence[Tool], before: Sequence[str] = ()) -> Prompt:
         """A prompt for a model that looks things up itself.
 
         Args:
             talk: The conversation.
             question: What is asked.
             tools: What it may call.
+            before: The products that the conversation has shown, with their references.
         """
-        prompt = await self._prompt(talk, LOOKING_UP, question, tuple(self._moment(talk)))
+        moment = self._moment(talk)
+        if before:
+            moment.append("\n".join(("The customer was shown these before:", *before)))
+        prompt = await self._prompt(talk, LOOKING_UP, question, tuple(moment))
         blocks = (*prompt.blocks, *self._profile(talk.shopper))
         return msgspec.structs.replace(prompt, tools=sorted_tools(tools), blocks=blocks)
 
@@ -81,6 +85,7 @@ class Prompts:
         """What holds for this request only."""
         today = dt.datetime.fromtimestamp(self._app.settings.clock.now(), dt.UTC)
         found = [f"Today is {today:%A, %d %B %Y}."]
+        found += [f"Genres: {', '.join(self._shop.genres())}.", f"Formats: {', '.join(self._shop.formats())}."]
         page = self._shop.product(talk.page) if talk.page else None
         if page is not None:
             found.append(f"The customer looks at the page of {page.title} ({page.format}), asin {page.asin}.")

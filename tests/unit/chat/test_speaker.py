@@ -1,9 +1,12 @@
-"""A model that calls tools: what it looks up, what it may say, and what becomes of a model that lies or fails."""
+"""A model that speaks: what it looks up, what of its words is shown, and what becomes of one that lies or fails."""
 
+import asyncio
 import json
 import re
 
 import pytest
+from tests.unit.chat.conftest import NOW
+from tests.waiting import HANGS_S
 
 import parbake_llm
 from parbake.errors import FailureKind, ProviderError
@@ -11,7 +14,9 @@ from parbake.ports.usage import Usage
 from parbake_llm.ports.generator import Delta
 from parbake_llm.ports.prompts import ToolCall
 from parbake_llm.writing.render import OUTDATED
+from retail_assistant.chat.spoken.speaker import LAST
 from retail_assistant.shop import records
+from retail_assistant.shop.finding import Conditions
 
 QUESTION = "Tell me something about that, would you?"
 """A question that neither the bank nor a rule answers."""
@@ -84,9 +89,8 @@ async def test_the_model_gets_tools_rules_policies_and_the_moment(asking):
     assert names == sorted(names)
     assert "propose_action" in names
     assert [block.volatility for block in prompt.blocks] == ["rules", *["policy"] * 12, "user"]
-    assert "[returns#return-window] Return window: " in next(
-        b.text for b in prompt.blocks if b.name == "policy/returns"
-    )
+    returns = next(block.text for block in prompt.blocks if block.name == "policy/returns")
+    assert "Return window:\n[returns#return-window.1] " in returns
     assert prompt.evidence[0].startswith("Today is ")
     assert not parbake_llm.lint(prompt, users=("u00001",))
 
@@ -98,18 +102,82 @@ async def test_a_tool_is_called_and_its_result_is_quoted(asking):
     text, made = await desk.ask(QUESTION)
     assert desk.shop.price(product.asin) in text
     (exchange,) = desk.model.prompts[1].exchanges
-    assert exchange.results[0].startswith("[r1] ")
+    assert exchange.results[0].startswith("[r1.1] ")
     assert desk.shop.price(product.asin) in exchange.results[0]
     assert made["cards"][0]["asin"] == product.asin
 
 
-async def test_a_result_is_quoted_whole_and_not_in_the_models_words(asking):
-    """What the model says itself is replaced by the whole result that it refers to, and the reply says so."""
-    desk = await asking(lambda _: price_of(desk.product().asin), "It costs about nothing [r1].")
+async def test_what_does_not_hold_is_replaced_by_the_words_of_the_item(asking):
+    """A claim that its item does not make is replaced by the item, and the reply says so."""
+    desk = await asking(lambda _: price_of(desk.product().asin), "> It costs about nothing. [r1.1]")
     text, made = await desk.ask(QUESTION)
     assert desk.shop.price(desk.product().asin) in text
     assert "nothing" not in text
-    assert "model_own_words" in made["refusals"]
+    assert any(cause.startswith("model: claim: ") for cause in made["refusals"])
+    assert made["worded"] is False
+
+
+async def test_a_models_own_words_are_shown_with_the_live_price(asking):
+    """A claim in the model's words is released, and where it places an item the shop writes title and price."""
+    said = "~ I'm sorry you are feeling low.\n> {r1.1} is cosy and warm.\n? Shall I look for something gentler?"
+    desk = await asking(lambda _: price_of(desk.product().asin), said)
+    product = desk.product()
+    text, made = await desk.ask(QUESTION)
+    assert text.startswith("I'm sorry you are feeling low. ")
+    assert f"{product.title} (" in text
+    assert f"{desk.shop.price(product.asin)}) is cosy and warm." in text
+    assert text.endswith("Shall I look for something gentler?")
+    assert made["worded"] is True
+    assert made["refusals"] == []
+    assert made["units"] == {"released": 3}
+    assert [card["asin"] for card in made["cards"]] == [product.asin]
+
+
+async def test_the_shop_computes_a_sum(asking):
+    """A sum of items is computed from their live prices."""
+    desk = await asking(lambda _: [*price_of(desk.two[0].asin), *price_of(desk.two[1].asin)], "= sum r1.1 r2.1")
+    desk.two = desk.shop.find(Conditions())[:2]
+    text, _ = await desk.ask(QUESTION)
+    charged = desk.shop.shoppers.charges("anonymous", [offer.asin for offer in desk.two], now=NOW)
+    assert f"Together they cost {desk.shop.money(sum(one.cents for one in charged.values()))}." in text
+
+
+async def test_cards_are_of_what_is_shown(asking):
+    """Of two products that were looked up, only the one that the reply speaks of has a card."""
+    desk = await asking(lambda _: [*price_of(desk.two[0].asin), *price_of(desk.two[1].asin)], "> Warm and kind. [r2.1]")
+    desk.two = desk.shop.find(Conditions())[:2]
+    _, made = await desk.ask(QUESTION)
+    assert [card["asin"] for card in made["cards"]] == [desk.two[1].asin]
+
+
+async def test_what_was_shown_can_be_referred_to_in_the_next_turn(asking):
+    """The products of the last reply stand in the prompt with references, so that no look-up is needed."""
+    desk = await asking(lambda _: price_of(desk.product().asin), "> Warm and kind. [r1.1]", "> A gentle read. [r0.1]")
+    members = {"user": "u00001", "metadata": {"session": "one"}}
+    first, _ = await desk.ask(QUESTION, **members)
+    history = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": first}]
+    text, made = await desk.ask("And would that please somebody in sorrow?", history=history, **members)
+    assert f"[r0.1] {desk.product().title}" in desk.model.prompts[2].evidence[-1]
+    assert text == "A gentle read."
+    assert [card["asin"] for card in made["cards"]] == [desk.product().asin]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "~ I will cancel it for you.", "~ I have refunded that.", "> I've added it to your cart. [r1.1]",
+        "~ Shipping's on us today.", "~ You can bring it back whenever you like.", "~ See https://evil.example now.",
+        "> It is signed by the author. [r1.1]", "> It is about Napoleon, and kind. [r1.1]",
+        "> {{cents:1}} is all. [r1.1]",
+        "~ It is available in every colour.", "? Is €3 fine with you?", "= sum r1.1", "! unstated zeppelins",
+    ],
+)  # fmt: skip
+async def test_what_nothing_supports_is_not_shown(asking, text):
+    """Promises, rules, links, foreign names, slots and figures without evidence are left out or replaced."""
+    desk = await asking(lambda _: price_of(desk.product().asin), text)
+    shown, made = await desk.ask(QUESTION)
+    assert text.partition(" ")[2].partition(" [")[0] not in shown
+    assert made["refusals"]
     assert made["worded"] is False
 
 
@@ -146,6 +214,64 @@ async def test_a_sentence_that_its_reference_does_not_support_is_replaced(asking
     assert not any(wrong in text for wrong in ("99", "never", "0.01", "example.com", "Austria", "at least"))
 
 
+class Slow(Model):
+    """A model that pauses after its first line until it is told to go on."""
+
+    def __init__(self):
+        super().__init__()
+        self.goes_on = asyncio.Event()
+
+    async def stream(self, prompt, *, max_tokens, timeout_s):
+        """Say a line, wait, and say another one."""
+        yield Delta("~ With pleasure!\n+ returns#ret")
+        await self.goes_on.wait()
+        yield Delta("urn-window.1\n")
+        yield Delta(usage=USAGE)
+
+
+async def test_a_unit_is_sent_while_the_model_is_still_writing(opened):
+    """The first line is with the client before the model has written the second."""
+    model, pieces = Slow(), asyncio.Queue()
+    desk = await opened(model, llm="openai")
+    body = json.dumps({"messages": [{"role": "user", "content": QUESTION}], "stream": True}).encode()
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "headers": headers}
+    asked = [{"type": "http.request", "body": body}]
+
+    async def receive():
+        return asked.pop() if asked else await asyncio.Event().wait()
+
+    async def send(message):
+        await pieces.put(message.get("body", b"").decode())
+
+    async with asyncio.timeout(HANGS_S), asyncio.TaskGroup() as tasks:
+        answering = tasks.create_task(desk.http(scope, receive, send))
+        while "With pleasure!" not in await pieces.get():
+            pass
+        assert not answering.done()
+        model.goes_on.set()
+        while "30 days" not in await pieces.get():
+            pass
+
+
+async def test_what_was_shown_stays_when_the_model_fails_halfway(asking):
+    """If the provider breaks off, the units that were whole stay, and the rules finish the reply."""
+
+    class Halfway(Model):
+        async def stream(self, prompt, *, max_tokens, timeout_s):
+            """Say a line and half of another one, and fail."""
+            yield Delta("~ With pleasure!\n> Our window is end")
+            raise ProviderError("no", field="openai", kind=FailureKind.CUT)
+
+    desk = await asking()
+    desk.model.stream = Halfway().stream
+    text, made = await desk.ask("What is your return window, for opened boxes and all?")
+    assert text.startswith("With pleasure! ")
+    assert "Our window" not in text
+    assert "days" in text
+    assert "model_failed: cut" in made["refusals"]
+
+
 @pytest.mark.parametrize(
     "text", ["You have 99 days.", "All books are free today.", "It costs €1 [r7].", "[nope#nothing]", ""]
 )
@@ -171,13 +297,17 @@ async def test_courtesy_connects_but_does_not_answer(asking):
     assert "model_said_nothing" in made["refusals"]
 
 
-async def test_the_model_is_asked_at_most_three_times(asking):
-    """A model that goes on calling is stopped, and what its tools have found is the reply."""
+async def test_the_model_looks_up_at_most_three_times(asking):
+    """After three look-ups the model is told to answer, with the last result; one that goes on is left to the rules."""
     call = [("policy_section", {"question": "How long is the return window?"})]
     desk = await asking(*[call] * 9)
-    text, _ = await desk.ask(QUESTION)
-    assert len(desk.model.prompts) == 3
-    assert "30 days" in text
+    text, made = await desk.ask(QUESTION)
+    assert len(desk.model.prompts) == 4
+    last = desk.model.prompts[3].exchanges[-1].results[-1]
+    assert "30 days" in last
+    assert last.endswith(LAST)
+    assert "model_said_nothing" in made["refusals"]
+    assert text
 
 
 @pytest.mark.parametrize(
@@ -199,9 +329,9 @@ async def test_a_call_that_cannot_be_answered_is_told_to_the_model(asking, call,
 
 
 async def test_an_action_is_proposed_and_done_after_the_yes(asking):
-    """The model can only propose: the cart changes after the shopper's yes, which asks no model."""
+    """The model can only propose: the shop shows the proposal itself, and the cart changes after the shopper's yes."""
     desk = await asking(
-        lambda _: [("propose_action", {"action": "add", "product": {"asin": desk.product().asin}})], "[r1]"
+        lambda _: [("propose_action", {"action": "add", "product": {"asin": desk.product().asin}})], "~ With pleasure!"
     )
     asin = desk.product().asin
     members = {"user": "u00001", "metadata": {"session": "one"}}

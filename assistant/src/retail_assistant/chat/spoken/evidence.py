@@ -1,0 +1,135 @@
+"""What a model may refer to: every sentence that a tool has found, and every sentence of a policy, by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+import parbake_semantic.guard
+from retail_assistant.answers.phrases import form, listed
+from retail_assistant.chat.tools import ToolResult
+from retail_assistant.knowledge.blocks import customer_sections
+from retail_assistant.live import LiveShop, fill_slots
+from retail_assistant.shop.prices import Charge
+
+MOST_DESCRIBED = 240
+"""How many characters of a product's description a model gets to choose by, and may speak of."""
+_OF_PRODUCT = frozenset({"title", "price", "stock", "copies", "ordered"})
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One thing that the shop states.
+
+    Attributes:
+        text: The shop's own words for it, with slots.
+        sources: The entities that it states, such as ``policy/returns``.
+        asin: The product that it is about, if it is about one.
+        section: The policy section that it is of, as ``policy#section``.
+        more: What else is known of it; a model may speak of it, and it is not quoted.
+    """
+
+    text: str
+    sources: tuple[str, ...] = ()
+    asin: str = ""
+    section: str = ""
+    more: str = ""
+
+
+class Evidence:
+    """The items of one turn, by name: ``r2.1`` of a tool's second result, ``returns#return-window.1`` of a policy."""
+
+    def __init__(
+        self, shop: LiveShop, charges: Callable[[Iterable[str]], Mapping[str, Charge]], before: Sequence[str] = ()
+    ) -> None:
+        """Begin with the shop's policies as they stand now, and as ``r0`` the products that were shown ``before``.
+
+        Args:
+            shop: What is live.
+            charges: What the shopper pays now for some products.
+            before: The products.
+        """
+        self.charges = charges
+        self._shop = shop
+        self._items: dict[str, Item] = {}
+        self.results: list[ToolResult] = []
+        for policy in shop.rules.policies():
+            for section in customer_sections(policy, slots=True):
+                name = f"{policy.id}#{section.id}"
+                for at, sentence in enumerate(parbake_semantic.guard.sentences(section.text), start=1):
+                    self._items[f"{name}.{at}"] = Item(sentence, (f"policy/{policy.id}",), section=name)
+
+        for at, offer in enumerate(shop.offers(before), start=1):
+            text = listed([offer], charges(before))
+            self._items[f"r0.{at}"] = Item(
+                text, (f"product/{offer.asin}",), offer.asin, more=self._described(offer.asin)
+            )
+
+    def before(self) -> list[str]:
+        """The products that were shown before, as the model reads them."""
+        return [self._line(name, item) for name, item in self._items.items() if name.startswith("r0.")]
+
+    def add(self, result: ToolResult) -> str:
+        """Name the items of a tool's result, and write it for the model with the numbers that hold now."""
+        self.results.append(result)
+        if not result.stated:
+            return result.text
+        lines = []
+        for at, sentence in enumerate(result.stated, start=1):
+            name = f"r{len(self.results)}.{at}"
+            item = self._items[name] = self._item(sentence, result)
+            lines.append(self._line(name, item))
+        return "\n".join(lines)
+
+    def find(self, name: str) -> tuple[Item, ...]:
+        """The items behind a name: one, all of a result or of a section, or none."""
+        if name in self._items:
+            return (self._items[name],)
+        return tuple(item for known, item in self._items.items() if known.startswith(f"{name}."))
+
+    def found(self) -> tuple[Item, ...]:
+        """Every item that a tool has found."""
+        return tuple(item for name, item in self._items.items() if "#" not in name)
+
+    def filled(self, items: Iterable[Item]) -> list[str]:
+        """What items state, with the numbers that hold now."""
+        return [f"{fill_slots(item.text, self._shop)} {item.more}".strip() for item in items]
+
+    def _line(self, name: str, item: Item) -> str:
+        return f"[{name}] {fill_slots(item.text, self._shop)} {item.more}".rstrip()
+
+    def _item(self, sentence: str, result: ToolResult) -> Item:
+        named = dict.fromkeys(s.name for s in parbake_semantic.guard.slots(sentence) if s.kind in _OF_PRODUCT)
+        asin = next(iter(named)) if len(named) == 1 else ""
+        sources = (f"product/{asin}",) if asin and f"product/{asin}" in result.sources else result.sources
+        return Item(sentence, sources, asin, result.section, self._described(asin) if result.kind == "list" else "")
+
+    def _described(self, asin: str) -> str:
+        """What a product is, for a model that chooses among several."""
+        product = self._shop.product(asin) if asin else None
+        if product is None:
+            return ""
+        description = parbake_semantic.guard.strip_instructions(product.description)
+        short = (
+            description
+            if len(description) <= MOST_DESCRIBED
+            else f"{description[:MOST_DESCRIBED].rsplit(' ', 1)[0]} ..."
+        )
+        return f"({product.genre}) {short}".strip()
+
+
+def put(item: Item, shop: LiveShop) -> str:
+    """An item as words within a sentence, with slots.
+
+    Of a list it is what stands there of a product, otherwise its title and format, with its price if that is what the
+    item states: a price without its promotion would mislead.
+    """
+    product = shop.product(item.asin) if item.asin else None
+    if product is None:
+        return item.text.rstrip(".!")
+    title, price = f"{{{{title:{item.asin}}}}}", f"{{{{price:{item.asin}}}}}"
+    if item.more and title in item.text:
+        return item.text[item.text.index(title) :].rstrip(".")
+    states_price = price in item.text and "{{reduced:" not in item.text
+    details = ", ".join(filter(None, (form(product.format), price if states_price else "")))
+    return f"{title} ({details})" if details else title

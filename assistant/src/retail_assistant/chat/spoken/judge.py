@@ -1,0 +1,249 @@
+"""Whether a unit of a model's text may be shown: denied unless what it states is what the shop states now.
+
+Talk states nothing, so it may have no number, no name and no rule. A claim may use words of its own about the items
+that it names, and no number, name, rule or denial that they do not have. What fails is replaced by the words of the
+items.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+import parbake_semantic.guard
+from parbake_semantic.guard.statements import numbers_in, reader
+from retail_assistant.answers.phrases import money
+from retail_assistant.answers.policy.policy_answers import PolicyAnswers
+from retail_assistant.chat.spoken.evidence import Evidence, Item, put
+from retail_assistant.chat.spoken.units import PLACE, Unit
+from retail_assistant.chat.turn import Turn
+from retail_assistant.chat.understanding import Understanding
+from retail_assistant.live import LiveShop
+from retail_assistant.shop.data_file import pattern, read
+from retail_assistant.shop.prices import Charge
+from retail_assistant.shop.shop_words import VOCABULARY
+
+MOST_QUOTED = 4
+"""How many items stand in for a claim that does not hold."""
+LONGEST = 400
+_ELSEWHERE = re.compile(r"://|www[.\u3002]|<\w|\w@\w|\[[^\]]*\]\(|\{\{|\}\}", re.IGNORECASE)
+_PROMISES = re.compile(
+    r"\b(?:i|we)(?:(?:'ll|'ve|'m| will| have| am| are|'re| can| shall)\b(?: (?:now|just|already|also|gladly|happily))*"
+    r" (?!(?:sorry|glad|happy|here|afraid|not sure|unable|only|see|look\w*|find|check\w*|tell|show\w*|help|suggest\w*"
+    r"|recommend\w*|search\w*|assist|answer|say|understand|hope|delighted|pleased)\b)\w+"
+    r"|\s(?:cancel|refund|return|add|remov|chang|updat|send|sent|order|reserv|book|process|waiv|extend|credit|appl)\w*)",
+    re.IGNORECASE,
+)
+"""Says that somebody does or has done something; nothing is done by words."""
+_STATES = {
+    name: pattern(rf"(?i)\b(?:{'|'.join(words)})\b", f"states.toml: {name}")
+    for name, words in read(Path(__file__).with_name("states.toml"), dict[str, tuple[str, ...]]).items()
+}
+_PROPER = re.compile(r"(?<=[\w,;:] )(?!I\b)[A-Z][\w'-]+")
+"""Capitalised words within a sentence: names of people, places and things."""
+_BETWEEN_US = re.compile(r"\b(?:you|yours?|we|our|us)\b", re.IGNORECASE)
+"""Words of what is between the shop and its customers, and not of what a product is like."""
+_MAY_RULE = re.compile(
+    rf"{_BETWEEN_US.pattern}|\b(?:can|may|must|will|shall|should|have to|has to|needs?)\b", re.IGNORECASE
+)
+"""Words without which a sentence gives nobody a right or a duty."""
+_TOPIC = re.compile(r"^(?:unstated|same|newest|cannot)\b[:\s]*", re.IGNORECASE)
+_WORD = re.compile(r"[a-z']{3,}")
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What becomes of a unit.
+
+    Attributes:
+        texts: What is shown, with slots; empty if the unit is left out.
+        items: What is stated.
+        cause: Why the unit's own words are not shown; empty if they are.
+    """
+
+    texts: tuple[str, ...] = ()
+    items: tuple[Item, ...] = ()
+    cause: str = ""
+
+
+class Judge:
+    """Judges the units of one shop's replies."""
+
+    def __init__(self, shop: LiveShop, policies: PolicyAnswers, understanding: Understanding) -> None:
+        """Share what is live, what finds policy sections, and what knows the names of the shop."""
+        self._shop, self._policies, self._understanding = shop, policies, understanding
+
+    async def judged(self, unit: Unit, evidence: Evidence, turn: Turn) -> Verdict:
+        """Judge one unit.
+
+        Args:
+            unit: The unit.
+            evidence: What may be referred to.
+            turn: What it answers.
+        """
+        message = turn.message
+        items = tuple(item for name in unit.references for item in evidence.find(name))
+        if unit.kind == "sum":
+            return self._sum(unit, items, evidence.charges([item.asin for item in items if item.asin]))
+        if unit.kind == "section":
+            return Verdict(_own(items), items) if items else Verdict(cause="section: no such section")
+        if unit.kind == "unstated":
+            return await self._unstated(unit, message)
+        if fault := _forbidden(unit.text):
+            return self._replaced(unit, items, fault)
+        if items:
+            return await self._claim(unit, items, evidence, message)
+        if unit.references:
+            return Verdict(cause=f"{unit.kind}: refers to nothing")
+        fault = await self._states(unit)
+        return Verdict(cause=f"{unit.kind}: {fault}") if fault else Verdict((unit.text,))
+
+    async def _claim(self, unit: Unit, items: tuple[Item, ...], evidence: Evidence, message: str) -> Verdict:
+        """A sentence about items: its own words are held against theirs, piece by piece."""
+        pieces = _pieces(unit, evidence)
+        told = evidence.filled(items)
+        known = " ".join(told).lower().replace("vol.", "volume")
+        own = " ".join(words for words, _ in pieces)
+        if parbake_semantic.guard.is_courtesy(own):
+            return Verdict((own.strip(), *_own(items)), items)
+        of_product = not any(item.section for item in items)
+        fault = "name" if _lacks(known, [*_PROPER.findall(own), *await self._titles(own)]) else ""
+        if of_product and not fault:
+            fault = next(filter(None, (_numbers(words, evidence.filled(of)) for words, of in pieces)), "")
+            fault = fault or await self._attributed(own, told, message)
+        ruled = _STATES["rules"].findall(own)
+        if of_product:  # "no series to follow" says that it has none
+            ruled = [word for word in ruled if not reader(VOCABULARY).words(word) & _denied(own)]
+        if not fault and _lacks(known, ruled):
+            fault = "rule"
+        if not fault and not of_product and _lacks(known, _STATES["limits"].findall(own)):
+            fault = "limit"
+        if not fault:
+            found = parbake_semantic.guard.unsupported(
+                own, told, message, vocabulary=VOCABULARY, may_describe=of_product
+            )
+            fault = found.fault if found and _WORD.search(own.lower()) else ""
+            of_customer = of_product and _BETWEEN_US.search(own) is not None
+            if not fault and of_customer and (await self._policies.find(own)).is_answered:
+                fault = "near a policy"
+        if fault:
+            return self._replaced(unit, items, fault)
+        return Verdict((PLACE.sub(lambda place: self._put(place[1], evidence), unit.text),), items)
+
+    async def _attributed(self, own: str, told: Sequence[str], message: str) -> str:
+        """The fault of a claim that gives a product a genre, a format or the shopper's own wish that it does not have.
+
+        Whoever suggests something is tempted to say that it is what was asked for.
+        """
+        vocabulary, known = await self._understanding.vocabulary(), " ".join(told).lower().replace("vol.", "volume")
+        named = vocabulary.named(own.lower()).wanted
+        has = vocabulary.named(known).wanted
+        if any(one not in has for one in named):
+            return "attribute"
+        read = reader(VOCABULARY)
+        wished = (read.words(own) & read.words(message)) - read.words(known) - _denied(own)
+        return "wish" if wished else ""
+
+    def _put(self, name: str, evidence: Evidence) -> str:
+        return ", ".join(put(item, self._shop) for item in evidence.find(name))
+
+    def _replaced(self, unit: Unit, items: tuple[Item, ...], fault: str) -> Verdict:
+        chosen = items[:MOST_QUOTED]
+        return Verdict(_own(chosen), chosen, f"{unit.kind}: {fault}")
+
+    async def _states(self, unit: Unit) -> str:
+        """What a unit without evidence states, although it may not; empty if it states nothing."""
+        text = unit.text
+        if parbake_semantic.guard.is_courtesy(text):
+            return ""
+        if numbers_in(text) or parbake_semantic.guard.claims(text) or any(c.isdigit() for c in text):
+            return "number"
+        if unit.kind == "question":
+            return "rule" if _STATES["offers"].search(text) else ""
+        if await self._titles(text):
+            return "name"
+        if _STATES["rules"].search(text):
+            return "rule"
+        may_rule = _MAY_RULE.search(text) is not None
+        return "near a policy" if may_rule and (await self._policies.find(text)).is_answered else ""
+
+    async def _titles(self, text: str) -> list[str]:
+        vocabulary = await self._understanding.vocabulary()
+        authors = [name for kind, name in vocabulary.named(text.lower()).wanted if kind == "author"]
+        return [*(one.name for one in vocabulary.titles.named(text) if one.whole), *authors]
+
+    def _sum(self, unit: Unit, items: tuple[Item, ...], charged: Mapping[str, Charge]) -> Verdict:
+        """What the shop computes from what the shopper pays now: the sum of several, or the difference of two."""
+        products = tuple({item.asin: item for item in items if item.asin in charged}.values())
+        cents = [charged[item.asin].cents for item in products]
+        asked = unit.text.lower()
+        if len(cents) > 1 and asked.startswith("sum"):
+            return Verdict((f"Together they cost {money(sum(cents))}.",), products)
+        if len(cents) == 2 and asked.startswith("diff"):  # noqa: PLR2004 - the one and the other
+            return Verdict((f"The difference is {money(abs(cents[0] - cents[1]))}.",), products)
+        return Verdict(cause="sum: nothing to compute")
+
+    async def _unstated(self, unit: Unit, message: str) -> Verdict:
+        """That nothing states what is asked: only of what the shopper has named, and that no policy answers."""
+        topic = _TOPIC.sub("", unit.text).strip(" .\"'\u201c\u201d").lower()
+        asked = set(_WORD.findall(message.lower()))
+        if not topic or not set(_WORD.findall(topic)) <= asked:
+            return Verdict(cause="unstated: not asked")
+        found = await self._policies.find(message)
+        block = found.ranked[0].block if found.is_answered else None
+        if block is not None and parbake_semantic.guard.shares_topic(topic, block.plain):
+            return Verdict(
+                (block.text,), (Item(block.text, (block.source,), section=found.ranked[0].name),), "unstated: stated"
+            )
+        return Verdict((f"Nothing that I have here speaks of \u201c{topic}\u201d.",))
+
+
+def _denied(text: str) -> frozenset[str]:
+    """The stems of the words that a text denies."""
+    return frozenset[str]().union(*(one.denied for one in reader(VOCABULARY).statements(text)))
+
+
+def _lacks(known: str, words: Sequence[str]) -> bool:
+    """Whether a text in lower case lacks any of some words."""
+    return any(word.lower() not in known for word in words)
+
+
+def _forbidden(text: str) -> str:
+    """What no unit may have, whatever it refers to."""
+    if len(text) > LONGEST:
+        return "too long"
+    if _ELSEWHERE.search(PLACE.sub("", text)):
+        return "link"
+    if _PROMISES.search(text):
+        return "promise"
+    return "instruction" if parbake_semantic.guard.speaks_to_agent(text) else ""
+
+
+def _own(items: Sequence[Item]) -> tuple[str, ...]:
+    """The items in the shop's own words, each once."""
+    return tuple(dict.fromkeys(item.text for item in items))
+
+
+def _pieces(unit: Unit, evidence: Evidence) -> list[tuple[str, tuple[Item, ...]]]:
+    """The words of a claim, each piece with the items that it may speak of.
+
+    What follows a placed item is about that item, until the next one. Items that are cited without a place are about
+    the whole sentence.
+    """
+    placed = [found[1] for found in PLACE.finditer(unit.text)]
+    cited = tuple(item for name in unit.references if name not in placed for item in evidence.find(name))
+    before, *rest = PLACE.split(unit.text)[::2]
+    first = cited or tuple(item for name in placed[:1] for item in evidence.find(name))
+    pieces = [(before, first)]
+    pieces += [(words, (*cited, *evidence.find(name))) for words, name in zip(rest, placed, strict=True)]
+    return [(words, items) for words, items in pieces if _WORD.search(words.lower()) or any(c.isdigit() for c in words)]
+
+
+def _numbers(words: str, told: Sequence[str]) -> str:
+    """The fault of a piece that has a number which its items do not have."""
+    known = frozenset[str]().union(*map(numbers_in, told))
+    if numbers_in(words) - known or parbake_semantic.guard.ungrounded(words, told):
+        return "number"
+    return ""
