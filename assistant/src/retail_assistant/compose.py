@@ -54,7 +54,7 @@ from retail_assistant.model import prefix as model_prefix
 from retail_assistant.recs import recs_tasks as recs
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.taste_view import History
-from retail_assistant.settings import CALL_TOOLS, Settings, from_environment
+from retail_assistant.settings import CALL_TOOLS, ModelTime, Settings, from_environment
 from retail_assistant.shop import queries, schema
 from retail_assistant.shop.connections import PerThread, writers
 from retail_assistant.shop.schema import connect
@@ -116,7 +116,7 @@ def build(
         PerThread: writers(shop),
         ProductIndex: ProductIndex(),
         knowledge.WallClock: knowledge.WallClock(wall),
-        generation.ModelTime: settings.time,
+        ModelTime: settings.time,
     }
     alerts: list[AlertSink] = [LogSink()]
     if settings.webhook:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import parbake as pb
 from parbake_semantic.embedders.minilm import MiniLm
-from retail_assistant.model.generation import ModelTime
 from retail_assistant.shop.complaints import Rules
 from retail_assistant.vouching import Rates, Vouching, vouching
 
@@ -20,6 +19,14 @@ CALL_TOOLS = ("openai", "anthropic", "bedrock")
 ENCODERS = ("int8", "float32")
 MOST_S = 3600
 """The longest time, in seconds, that a reply may be given."""
+
+
+@dataclass(frozen=True)
+class ModelTime:
+    """How long a reply may take, and one request to a model that looks things up: then the rules finish the reply."""
+
+    reply_s: float = 30.0
+    request_s: float = 8.0
 
 
 @dataclass(frozen=True)

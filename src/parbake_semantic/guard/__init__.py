@@ -6,6 +6,7 @@ from parbake_semantic.guard.grounding import Unsupported, unsupported
 from parbake_semantic.guard.injection import is_for_agents, speaks_to_agent, strip_instructions
 from parbake_semantic.guard.release import release, sentences
 from parbake_semantic.guard.slots import Slot, UnfilledSlot, fill, slots
+from parbake_semantic.guard.statements import numbers_in, reader
 from parbake_semantic.guard.topics import content_words, shares_topic
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "fill",
     "is_courtesy",
     "is_for_agents",
+    "numbers_in",
+    "reader",
     "release",
     "sentences",
     "shares_topic",

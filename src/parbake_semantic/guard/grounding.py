@@ -23,7 +23,7 @@ from parbake_semantic.vocabulary import NEUTRAL, Vocabulary
 Fault = Literal["number", "subject", "polarity", "nowhere"]
 _MOST_FOREIGN, FOREIGN = 2, 0.4
 """How many content words from nowhere a sentence may have, and which share of its words they may be."""
-DESCRIBING = 0.6
+_DESCRIBING = 0.6
 """The share of words from nowhere from which a description is of something else."""
 _CLEARLY, _CLEARLY_OTHER, _CLEARLY_TEXT = 0.45, 0.9, 1.2
 """By how much nearer a statement about something else must be, with a number of the same kind and without, or its whole
@@ -93,7 +93,7 @@ def unsupported(
     foreign = spoken - told.words
     is_only_number = len(spoken) < FEW and has_number
     if may_describe:
-        comes_from_nowhere = len(foreign) > _MOST_FOREIGN and len(foreign) >= DESCRIBING * len(spoken)
+        comes_from_nowhere = len(foreign) > _MOST_FOREIGN and len(foreign) >= _DESCRIBING * len(spoken)
     else:
         comes_from_nowhere = len(foreign) > _MOST_FOREIGN or (
             len(foreign) > FOREIGN * len(spoken) and not is_only_number

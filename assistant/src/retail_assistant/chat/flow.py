@@ -36,8 +36,9 @@ from retail_assistant.faq.faq_words import content_words
 from retail_assistant.faq.match import CONVERSATION, LEARNS, FaqMatch
 from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop
-from retail_assistant.model.generation import ModelTime, response_generation
+from retail_assistant.model.generation import response_generation
 from retail_assistant.model.prompting import Prompts
+from retail_assistant.settings import ModelTime
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import NEW, Dialogue

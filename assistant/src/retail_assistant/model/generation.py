@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import msgspec
-
 import parbake as pb
 from parbake_llm.ports.generator import Delta, Generator
 from parbake_llm.ports.prompts import Prompt
+from retail_assistant.settings import ModelTime
 
 tasks = pb.Registry()
 MAX_TOKENS, TIMEOUT_S = 160, 20.0
 MAX_TOKENS_WITH_TOOLS = 400
 """For a model that looks things up."""
-
-
-class ModelTime(msgspec.Struct, frozen=True):
-    """How long a reply may take, and one request to a model that looks things up: then the rules finish the reply."""
-
-    reply_s: float = 30.0
-    request_s: float = 8.0
 
 
 @tasks.live(why="Needs conversation context and retrieved data")

@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 
 import parbake_semantic.guard
-from parbake_semantic.guard.statements import numbers_in, reader
 from retail_assistant.answers.phrases import money
 from retail_assistant.answers.policy.policy_answers import PolicyAnswers
 from retail_assistant.chat.spoken.evidence import Evidence, Item, put
@@ -51,7 +50,7 @@ _MAY_RULE = re.compile(
 )
 """Words without which a sentence gives nobody a right or a duty."""
 _TOPIC = re.compile(r"^(?:unstated|same|newest|cannot)\b[:\s]*", re.IGNORECASE)
-_WORD = re.compile(r"[a-z']{3,}")
+_WORD, _DIGIT = re.compile(r"[a-z']{3,}"), re.compile(r"\d")
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -115,7 +114,7 @@ class Judge:
             fault = fault or await self._attributed(own, told, message)
         ruled = _STATES["rules"].findall(own)
         if of_product:  # "no series to follow" says that it has none
-            ruled = [word for word in ruled if not reader(VOCABULARY).words(word) & _denied(own)]
+            ruled = [word for word in ruled if not parbake_semantic.guard.reader(VOCABULARY).words(word) & _denied(own)]
         if not fault and _lacks(known, ruled):
             fault = "rule"
         if not fault and not of_product and _lacks(known, _STATES["limits"].findall(own)):
@@ -142,7 +141,7 @@ class Judge:
         has = vocabulary.named(known).wanted
         if any(one not in has for one in named):
             return "attribute"
-        read = reader(VOCABULARY)
+        read = parbake_semantic.guard.reader(VOCABULARY)
         wished = (read.words(own) & read.words(message)) - read.words(known) - _denied(own)
         return "wish" if wished else ""
 
@@ -158,7 +157,11 @@ class Judge:
         text = unit.text
         if parbake_semantic.guard.is_courtesy(text):
             return ""
-        if numbers_in(text) or parbake_semantic.guard.claims(text) or any(c.isdigit() for c in text):
+        if (
+            parbake_semantic.guard.numbers_in(text)
+            or parbake_semantic.guard.claims(text)
+            or any(c.isdigit() for c in text)
+        ):
             return "number"
         if unit.kind == "question":
             return "rule" if _STATES["offers"].search(text) else ""
@@ -202,7 +205,7 @@ class Judge:
 
 def _denied(text: str) -> frozenset[str]:
     """The stems of the words that a text denies."""
-    return frozenset[str]().union(*(one.denied for one in reader(VOCABULARY).statements(text)))
+    return frozenset[str]().union(*(one.denied for one in parbake_semantic.guard.reader(VOCABULARY).statements(text)))
 
 
 def _lacks(known: str, words: Sequence[str]) -> bool:
@@ -238,12 +241,12 @@ def _pieces(unit: Unit, evidence: Evidence) -> list[tuple[str, tuple[Item, ...]]
     first = cited or tuple(item for name in placed[:1] for item in evidence.find(name))
     pieces = [(before, first)]
     pieces += [(words, (*cited, *evidence.find(name))) for words, name in zip(rest, placed, strict=True)]
-    return [(words, items) for words, items in pieces if _WORD.search(words.lower()) or any(c.isdigit() for c in words)]
+    return [(words, items) for words, items in pieces if _WORD.search(words.lower()) or _DIGIT.search(words)]
 
 
 def _numbers(words: str, told: Sequence[str]) -> str:
     """The fault of a piece that has a number which its items do not have."""
-    known = frozenset[str]().union(*map(numbers_in, told))
-    if numbers_in(words) - known or parbake_semantic.guard.ungrounded(words, told):
+    known = frozenset[str]().union(*map(parbake_semantic.guard.numbers_in, told))
+    if parbake_semantic.guard.numbers_in(words) - known or parbake_semantic.guard.ungrounded(words, told):
         return "number"
     return ""

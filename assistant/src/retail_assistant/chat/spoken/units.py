@@ -20,12 +20,12 @@ MARKS: Mapping[str, Kind] = {
 LONGEST = 1_000
 """A run of this many characters without an end is a unit of its own."""
 _NAME = r"r\d{1,3}(?:\.\d{1,3})?|[a-z0-9-]{1,60}#[a-z0-9-]{1,80}(?:\.\d{1,3})?"
-_CITED = re.compile(rf"\s*[\[(]\s*(?:{_NAME})(?:\s*(?:[,;]|and)\s*(?:{_NAME}))*\s*[\])]")
+_CITED = re.compile(rf"\s?[\[(] ?(?:{_NAME})(?: ?(?:[,;]|and) ?(?:{_NAME})){{0,9}} ?[\])]")
 _NAMED = re.compile(rf"(?<![\w.#-])(?:{_NAME})(?![\w#-])")
-PLACE = re.compile(rf"\{{+\s*({_NAME})\s*\}}+")
+PLACE = re.compile(rf"\{{{{1,2}} ?({_NAME}) ?\}}{{1,2}}")
 """Where a reference is put into words."""
 _WORDS = re.compile(r"[^\W\d_]{2}")
-_REFERENCES = re.compile(rf"{_CITED.pattern}|{{+\s*(?:{_NAME})\s*}}+")
+_REFERENCES = re.compile(rf"{_CITED.pattern}|{PLACE.pattern.replace('(', '(?:', 1)}")
 _MARKED = re.compile(r"([~>+=!?])\s*(?=\S)")
 _EMPHASIS = re.compile(r"[*`]")
 _LIST_MARK = re.compile(r"^(?:#{1,6}\s+|[-\u2022]\s+|\d{1,2}[.)]\s+)+")
