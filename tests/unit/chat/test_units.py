@@ -51,7 +51,7 @@ def test_a_marked_line_is_a_unit_as_soon_as_it_ends():
 
 
 def test_a_text_without_an_end_is_cut():
-    """What goes on and on is a unit once it is too long, so that it is not held for ever."""
+    """A line that reaches the longest length is released as a unit, although it has not ended."""
     assert len(list(Cutter().feed("~ " + "so " * 1000))) == 1
 
 

@@ -120,8 +120,10 @@ class Assistant:
         heard = await self._heard(turn.message)
         asks = await _read(parser, heard.text, said, turn.page or "")
         settled = await self._settled(turn, asks[-1], said)
-        resting = await self._replies.begin()
         text, spoken = "", None
+        resting: Any = None
+        if settled is not None or self._model is not None:  # the rules begin by themselves
+            resting = await self._replies.begin()
         if settled is None and self._model is not None and await self._model.takes(turn, asks, said):
             spoken = self._model.speaker.begin(turn.shopper, said.shown)
             async for sentence in self._model.speaker.say(turn, said, spoken):
@@ -139,10 +141,9 @@ class Assistant:
         shown = cards(draft.asins, self._shop)
         self.sessions.keep(turn, after(said, asks[-1], draft, turn.page or ""), text)
         self._replies.keep(resting, text, draft.sources)
-        refusals = draft.refusals
         yield Reply(
-            draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), shown, text.strip(), draft.worded,
-            dict(spoken.fates) if spoken else {},
+            draft.intent, draft.lane, draft.faq, draft.sources, tuple(draft.refusals), shown, text.strip(),
+            draft.worded, dict(spoken.fates) if spoken else {},
         )  # fmt: skip
 
     async def _holding(

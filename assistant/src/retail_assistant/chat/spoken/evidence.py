@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from textwrap import shorten
 
 import msgspec
 
@@ -59,11 +60,11 @@ class Evidence:
                 for at, sentence in enumerate(parbake_semantic.guard.sentences(section.text), start=1):
                     self._items[f"{name}.{at}"] = Item(sentence, (f"policy/{policy.id}",), section=name)
 
+        charged = charges(before) if before else {}
         for at, offer in enumerate(shop.offers(before), start=1):
-            text = listed([offer], charges(before))
-            self._items[f"r0.{at}"] = Item(
-                text, (f"product/{offer.asin}",), offer.asin, more=self._described(offer.asin)
-            )
+            asin = offer.asin
+            item = Item(listed([offer], charged), (f"product/{asin}",), asin, more=self._described(asin))
+            self._items[f"r0.{at}"] = item
 
     def before(self) -> list[str]:
         """The products that were shown before, as the model reads them."""
@@ -96,7 +97,7 @@ class Evidence:
         return [f"{fill_slots(item.text, self._shop)} {item.more}".strip() for item in items]
 
     def _line(self, name: str, item: Item) -> str:
-        return f"[{name}] {fill_slots(item.text, self._shop)} {item.more}".rstrip()
+        return f"[{name}] {self.filled([item])[0]}"
 
     def _item(self, sentence: str, result: ToolResult) -> Item:
         named = dict.fromkeys(s.name for s in parbake_semantic.guard.slots(sentence) if s.kind in _OF_PRODUCT)
@@ -110,12 +111,7 @@ class Evidence:
         if product is None:
             return ""
         description = parbake_semantic.guard.strip_instructions(product.description)
-        short = (
-            description
-            if len(description) <= MOST_DESCRIBED
-            else f"{description[:MOST_DESCRIBED].rsplit(' ', 1)[0]} ..."
-        )
-        return f"({product.genre}) {short}".strip()
+        return f"({product.genre}) {shorten(description, MOST_DESCRIBED, placeholder=' ...')}".strip()
 
 
 def put(item: Item, shop: LiveShop) -> str:

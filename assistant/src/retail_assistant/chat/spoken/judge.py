@@ -37,6 +37,7 @@ _PROMISES = re.compile(
     re.IGNORECASE,
 )
 """Says that somebody does or has done something; nothing is done by words."""
+_READ = parbake_semantic.guard.reader(VOCABULARY)
 _STATES = {
     name: pattern(rf"(?i)\b(?:{'|'.join(words)})\b", f"states.toml: {name}")
     for name, words in read(Path(__file__).with_name("states.toml"), dict[str, tuple[str, ...]]).items()
@@ -111,10 +112,11 @@ class Judge:
         fault = "name" if _lacks(known, [*_PROPER.findall(own), *await self._titles(own)]) else ""
         if of_product and not fault:
             fault = next(filter(None, (_numbers(words, evidence.filled(of)) for words, of in pieces)), "")
-            fault = fault or await self._attributed(own, told, message)
+            fault = fault or await self._attributed(own, known, message)
         ruled = _STATES["rules"].findall(own)
         if of_product:  # "no series to follow" says that it has none
-            ruled = [word for word in ruled if not parbake_semantic.guard.reader(VOCABULARY).words(word) & _denied(own)]
+            denied = _denied(own)
+            ruled = [word for word in ruled if _READ.words(word).isdisjoint(denied)]
         if not fault and _lacks(known, ruled):
             fault = "rule"
         if not fault and not of_product and _lacks(known, _STATES["limits"].findall(own)):
@@ -131,18 +133,15 @@ class Judge:
             return self._replaced(unit, items, fault)
         return Verdict((PLACE.sub(lambda place: self._put(place[1], evidence), unit.text),), items)
 
-    async def _attributed(self, own: str, told: Sequence[str], message: str) -> str:
+    async def _attributed(self, own: str, known: str, message: str) -> str:
         """The fault of a claim that gives a product a genre, a format or the shopper's own wish that it does not have.
 
         Whoever suggests something is tempted to say that it is what was asked for.
         """
-        vocabulary, known = await self._understanding.vocabulary(), " ".join(told).lower().replace("vol.", "volume")
-        named = vocabulary.named(own.lower()).wanted
-        has = vocabulary.named(known).wanted
-        if any(one not in has for one in named):
+        vocabulary = await self._understanding.vocabulary()
+        if vocabulary.named(own.lower()).wanted.keys() - vocabulary.named(known).wanted.keys():
             return "attribute"
-        read = parbake_semantic.guard.reader(VOCABULARY)
-        wished = (read.words(own) & read.words(message)) - read.words(known) - _denied(own)
+        wished = (_READ.words(own) & _READ.words(message)) - _READ.words(known) - _denied(own)
         return "wish" if wished else ""
 
     def _put(self, name: str, evidence: Evidence) -> str:
@@ -157,11 +156,7 @@ class Judge:
         text = unit.text
         if parbake_semantic.guard.is_courtesy(text):
             return ""
-        if (
-            parbake_semantic.guard.numbers_in(text)
-            or parbake_semantic.guard.claims(text)
-            or any(c.isdigit() for c in text)
-        ):
+        if parbake_semantic.guard.numbers_in(text) or parbake_semantic.guard.claims(text) or _DIGIT.search(text):
             return "number"
         if unit.kind == "question":
             return "rule" if _STATES["offers"].search(text) else ""
@@ -205,7 +200,7 @@ class Judge:
 
 def _denied(text: str) -> frozenset[str]:
     """The stems of the words that a text denies."""
-    return frozenset[str]().union(*(one.denied for one in parbake_semantic.guard.reader(VOCABULARY).statements(text)))
+    return frozenset[str]().union(*(one.denied for one in _READ.statements(text)))
 
 
 def _lacks(known: str, words: Sequence[str]) -> bool:

@@ -34,6 +34,14 @@ SAID_NOTHING = "model_said_nothing"
 
 
 @dataclass
+class _Asked:
+    """What the model has written in one request: its text, and the tools that it calls."""
+
+    text: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+
+
+@dataclass
 class Spoken:
     """What has been said so far.
 
@@ -113,16 +121,13 @@ class Speaker:
         try:
             for left in reversed(range(MOST_LOOKUPS + 1)):
                 prompt = await self._prompts.looking_up(talk, turn.message, model_tools(), spoken.evidence.before())
-                calls: list[ToolCall] = []
-                text = ""
-                async for unit, raw in self._units(msgspec.structs.replace(prompt, exchanges=exchanges), calls):
-                    text += raw
-                    if unit is not None:
-                        async for shown in self._released(unit, turn, spoken):
-                            yield shown
-                if not calls or not left:
+                asked = _Asked()
+                async for unit in self._units(msgspec.structs.replace(prompt, exchanges=exchanges), asked):
+                    async for shown in self._released(unit, turn, spoken):
+                        yield shown
+                if not asked.calls or not left:
                     break
-                exchange = await self._looked_up(turn, said, calls, text, spoken)
+                exchange = await self._looked_up(turn, said, asked, spoken)
                 if left == 1:
                     results = (*exchange.results[:-1], f"{exchange.results[-1]}\n{LAST}")
                     exchange = msgspec.structs.replace(exchange, results=results)
@@ -134,19 +139,18 @@ class Speaker:
         if not spoken.answers:
             spoken.refusals[SAID_NOTHING] = None
 
-    async def _units(self, prompt: Prompt, calls: list[ToolCall]) -> AsyncIterator[tuple[Unit | None, str]]:
-        """Ask the model once: yield each unit with the text since the last one, and collect its calls."""
+    async def _units(self, prompt: Prompt, asked: _Asked) -> AsyncIterator[Unit]:
+        """Ask the model once: yield each unit as it becomes whole, and note its text and its calls."""
         deltas: AsyncIterator[Delta] = (await self._app.serve(response_generation, prompt=prompt)).unwrap()
         cutter = Cutter()
         async for delta in deltas:
             if delta.call is not None:
-                calls.append(delta.call)
-            if delta.text:
-                yield None, delta.text
-                for unit in cutter.feed(delta.text):
-                    yield unit, ""
+                asked.calls.append(delta.call)
+            asked.text += delta.text
+            for unit in cutter.feed(delta.text):
+                yield unit
         for unit in cutter.end():
-            yield unit, ""
+            yield unit
 
     async def _released(self, unit: Unit, turn: Turn, spoken: Spoken) -> AsyncIterator[str]:
         """The texts of a unit that may be shown."""
@@ -190,11 +194,9 @@ class Speaker:
             spoken.worded = spoken.worded or (not verdict.cause and unit.kind in ("talk", "claim", "question"))
             spoken.answers = spoken.answers or unit.kind != "talk"
 
-    async def _looked_up(
-        self, turn: Turn, said: Dialogue, calls: list[ToolCall], text: str, spoken: Spoken
-    ) -> Exchange:
+    async def _looked_up(self, turn: Turn, said: Dialogue, asked: _Asked, spoken: Spoken) -> Exchange:
         """Answer the model's calls; one that cannot be answered is answered with what is wrong with it."""
-        answered, results = tuple(calls[:MOST_CALLS]), []
+        answered, results = tuple(asked.calls[:MOST_CALLS]), []
         for call in answered:
             try:
                 result = await self._toolbox.call(
@@ -204,4 +206,4 @@ class Speaker:
                 results.append(f"Error: {error}")
                 continue
             results.append(spoken.evidence.add(result))
-        return Exchange(answered, tuple(results), text)
+        return Exchange(answered, tuple(results), asked.text)

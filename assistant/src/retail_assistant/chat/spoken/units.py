@@ -25,7 +25,7 @@ _NAMED = re.compile(rf"(?<![\w.#-])(?:{_NAME})(?![\w#-])")
 PLACE = re.compile(rf"\{{{{1,2}} ?({_NAME}) ?\}}{{1,2}}")
 """Where a reference is put into words."""
 _WORDS = re.compile(r"[^\W\d_]{2}")
-_REFERENCES = re.compile(rf"{_CITED.pattern}|{PLACE.pattern.replace('(', '(?:', 1)}")
+_REFERENCES = re.compile(rf"{_CITED.pattern}|{PLACE.pattern}")
 _MARKED = re.compile(r"([~>+=!?])\s*(?=\S)")
 _EMPHASIS = re.compile(r"[*`]")
 _LIST_MARK = re.compile(r"^(?:#{1,6}\s+|[-\u2022]\s+|\d{1,2}[.)]\s+)+")
@@ -79,8 +79,9 @@ def units(line: str) -> Iterator[Unit]:
     if marked := _MARKED.match(text):
         kind = MARKS[marked[1]]
         said = text[marked.end() :]
-        names = _names(said) if kind not in ("section", "sum") else tuple(dict.fromkeys(_NAMED.findall(said)))
-        if kind not in ("section", "sum") or names:
+        is_bare = kind in ("section", "sum")  # these are nothing but names, in brackets or not
+        names = tuple(dict.fromkeys(_NAMED.findall(said))) if is_bare else _names(said)
+        if names or not is_bare:
             yield Unit(kind, said if kind == "sum" else _without_citations(said), names)
             return
         text = said
@@ -99,7 +100,7 @@ def _prose(sentence: str) -> Unit:
 
 def _names(text: str) -> tuple[str, ...]:
     """The items that a text cites or places, in its order; a bare name is a word like any other."""
-    return tuple(dict.fromkeys(name for found in _REFERENCES.findall(text) for name in _NAMED.findall(found)))
+    return tuple(dict.fromkeys(name for found in _REFERENCES.finditer(text) for name in _NAMED.findall(found[0])))
 
 
 def _without_citations(text: str) -> str:
