@@ -44,7 +44,7 @@ from retail_assistant.faq import wording as faq_wording
 from retail_assistant.http import routes
 from retail_assistant.http.identity import Identity
 from retail_assistant.http.limits import Limits
-from retail_assistant.knowledge import embedding, retrieval
+from retail_assistant.knowledge import embedding, product_search, retrieval
 from retail_assistant.knowledge import knowledge_tasks as knowledge
 from retail_assistant.knowledge.product_index import IndexFollower, ProductIndex
 from retail_assistant.knowledge.shop_views import VIEWS
@@ -67,6 +67,7 @@ ALL = recs.tasks.merge(
     embedding.tasks,
     intent.tasks,
     retrieval.tasks,
+    product_search.tasks,
     faq.tasks,
     faq_match.tasks,
     generation.tasks,
@@ -111,7 +112,7 @@ def build(
         Embedder: pb.Lazy(lambda: settings.embedder(threads=embedder_threads)),
         Generator: pb.Lazy(lambda: generator(settings)),
         faq_wording.BankWording: faq_wording.BankWording(answer_gate),
-        LiveShop: LiveShop(shop, currency=meta.get("currency", "€")),
+        LiveShop: LiveShop(shop),
         LiveShelf: LiveShelf(shop),
         PerThread: writers(shop),
         ProductIndex: ProductIndex(),

@@ -10,11 +10,12 @@ import datetime as dt
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
 import parbake_semantic.guard
-from retail_assistant.shop import bills, complaints, finding, orders, prices, queries
+from retail_assistant.shop import bills, complaints, finding, index, orders, prices, queries, trade
 from retail_assistant.shop.connections import PerThread, readers
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.finding import Conditions, Offer
@@ -22,6 +23,7 @@ from retail_assistant.shop.orders import Order
 from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.prices import Charge, reduced_cents
 from retail_assistant.shop.queries import Product
+from retail_assistant.shop.trade import Trade
 from retail_assistant.shop.voices import is_named
 
 
@@ -105,17 +107,38 @@ class LiveRules:
         return orders.earned(self._connections.get(), cents)
 
 
+class LiveWords:
+    """Which products have which words at this moment."""
+
+    def __init__(self, connections: PerThread) -> None:
+        """``connections`` read the shop's file."""
+        self._connections = connections
+
+    def any_of(self, words: Iterable[str], *, limit: int, among: Iterable[str] | None = None) -> list[str]:
+        """The products that have any of some words, best first; ``among`` are the only ones that may be found."""
+        return index.best(self._connections.get(), words, limit=limit, among=among)
+
+    def one(self, word: str, *, in_title: bool = False) -> set[str]:
+        """The products that have a word in their title or text, or only in their title."""
+        return index.having(self._connections.get(), word, in_title=in_title)
+
+    def products(self) -> int:
+        """How many products are on sale."""
+        count = "SELECT count(*) FROM products WHERE listed = 1"
+        return int(self._connections.get().execute(count).fetchone()[0])
+
+
 class LiveShop:
     """Live reads of one shop file: what is sold, and by its parts what a shopper has and what the rules are.
 
     It is safe to share between threads.
     """
 
-    def __init__(self, path: str | Path, *, currency: str = "€") -> None:
+    def __init__(self, path: str | Path) -> None:
         """Open no file until the first read."""
         self._connections = readers(path)
         self.shoppers, self.rules = LiveShoppers(self._connections), LiveRules(self._connections)
-        self._currency = currency
+        self.words = LiveWords(self._connections)
         self._slots: dict[str, Callable[[str], str | None]] = {
             "price": self.price,
             "title": self._title,
@@ -130,6 +153,7 @@ class LiveShop:
             "address": unquote,  # the slot holds the address itself: a slot that a model writes must look up none
             "day": lambda moment: day(float(moment)),
             "span": lambda span: span.replace("_", " "),
+            "goods": lambda form: getattr(self.trade, form, None),
         }
 
     @property
@@ -151,7 +175,7 @@ class LiveShop:
 
     def money(self, cents: int) -> str:
         """Format an amount in cents as replies show it, with the currency."""
-        return f"{self._currency}{cents / 100:.2f}"
+        return f"{self.trade.currency}{cents / 100:.2f}"
 
     def stock(self, asin: str) -> int:
         """The number of copies in stock."""
@@ -214,10 +238,10 @@ class LiveShop:
         said = f"SELECT DISTINCT {column} FROM products WHERE listed = 1 AND {column} <> '' ORDER BY 1"  # noqa: S608 - both columns are named in this file
         return [str(name) for (name,) in self.conn.execute(said)]
 
-    def goods(self) -> str:
-        """What the shop sells, in a word: books, or products where nothing has a format."""
-        found = self.conn.execute("SELECT 1 FROM products WHERE listed = 1 AND format <> '' LIMIT 1").fetchone()
-        return "books" if found else "products"
+    @cached_property
+    def trade(self) -> Trade:
+        """What the shop sells, in its own words; they do not change while a process runs."""
+        return trade.read(self.conn)
 
     def fill(self, kind: str, name: str) -> str | None:
         """The present value of a typed slot; ``None`` if it names something that does not exist."""

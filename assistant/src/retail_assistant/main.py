@@ -19,6 +19,8 @@ import parbake as pb
 from parbake.adapters.sqlite import emit
 from parbake.http import listen, run_http
 from retail_assistant.settings import Settings, from_environment
+from retail_assistant.shop import trade
+from retail_assistant.shop.trade import Trade
 from retail_assistant.supervisor import Supervisor
 from retail_assistant.vouching import OF_SERVER, operators_key
 
@@ -32,6 +34,28 @@ TOURIST = "u00007"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; errors come in one plain line with exit status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = from_environment()
+        if options.command == "demo":
+            run_demo(settings, options.host, options.port, options.allow_host)
+        elif options.command == "import":
+            words = trade.checked(options.item, options.items, options.shop, options.currency)
+            import_shop(settings, options.folder, words)
+        elif options.command == "account":
+            put_account(settings, options.shopper)
+        else:
+            prepare(settings)
+    except pb.ParbakeError as error:
+        print(f"retail-assistant: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("retail-assistant: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def _parser() -> argparse.ArgumentParser:
+    """The commands with their options."""
     parser = argparse.ArgumentParser(
         prog="retail-assistant",
         description="A retail shopping assistant on parbake.",
@@ -54,11 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     load = commands.add_parser(
         "import",
-        epilog="Example: retail-assistant import --from exports --currency $",
+        epilog="Example: retail-assistant import --from exports --currency $ --item tool --shop 'garden shop'",
         help="load a team's own shop from CSV, JSON or Parquet files",
     )
     load.add_argument("--from", dest="folder", type=Path, help="the folder; PARBAKE_DATA by default")
     load.add_argument("--currency", default="€", help="the sign before amounts")
+    load.add_argument("--item", default="", help="one thing that the shop sells, such as plant (product)")
+    load.add_argument("--items", default="", help="several of them, such as plants (the same with an s)")
+    load.add_argument("--shop", default="", help="what kind of shop it is, such as 'garden shop' (shop)")
     account = commands.add_parser(
         "account",
         epilog="Example: retail-assistant account u00042 < passphrase.txt",
@@ -70,23 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         epilog="Example: RETAIL_SHOPPERS=1000000 retail-assistant prepare",
         help="make a shop if there is none, and run every batch task that is due",
     )
-    options = parser.parse_args(arguments)
-    try:
-        settings = from_environment()
-        if options.command == "demo":
-            run_demo(settings, options.host, options.port, options.allow_host)
-        elif options.command == "import":
-            import_shop(settings, options.folder, options.currency)
-        elif options.command == "account":
-            put_account(settings, options.shopper)
-        else:
-            prepare(settings)
-    except pb.ParbakeError as error:
-        print(f"retail-assistant: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("retail-assistant: interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+    return parser
 
 
 def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()) -> None:
@@ -160,7 +171,7 @@ def _ways_in(settings: Settings, address: str, tests: Sequence[str]) -> list[str
     return said
 
 
-def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:
+def import_shop(settings: Settings, folder: Path | None, words: Trade) -> None:
     """Import a folder, and print which rows were rejected and which tasks are off."""
     from retail_assistant.importing import load_rows, tau
 
@@ -168,7 +179,7 @@ def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:
     if str(source) in ("", "."):
         raise pb.BadInput("which folder? pass --from, or set PARBAKE_DATA", field="from")
     tables = tau.tables_of(source) if tau.is_tau(source) else load_rows.tables_of(source)
-    report = load_rows.load(tables, settings.data / "shop.db", currency=currency)
+    report = load_rows.load(tables, settings.data / "shop.db", words=words)
     print("\n".join(report.lines()))
 
 

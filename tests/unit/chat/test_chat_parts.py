@@ -46,11 +46,12 @@ def test_the_index_finds_the_nearest_and_follows_puts():
     assert (len(index), index.search(query, 3)) == (0, [])
     index.put("a", vector(1, 0))
     index.put("b", vector(0, 1))
-    assert [asin for asin, _ in index.search(query, 3)] == ["a", "b"]
-    index.put("b", vector(2, 0))
-    assert index.search(query, 1) == [("b", 2.0)]
+    assert [hit.asin for hit in index.search(query, 3)] == ["a", "b"]
+    index.put("a", vector(0, -1))
+    index.put("b", vector(1, 0))
+    assert [(hit.asin, hit.cosine) for hit in index.search(query, 1)] == [("b", 1.0)]
     index.put("b", None)
-    assert (len(index), [asin for asin, _ in index.search(query, 3)]) == (1, ["a"])
+    assert (len(index), [hit.asin for hit in index.search(query, 3)]) == (1, ["a"])
     index.replace({})
     assert len(index) == 0
 
@@ -65,12 +66,12 @@ async def test_the_follower_keeps_the_index_in_step(desk):
     gone, changed = (
         r[0] for r in desk.conn.execute("SELECT asin FROM products WHERE listed = 1 ORDER BY asin LIMIT 2")
     )
-    before = dict(index.search(np.ones(384, np.float32), 100))
+    before = {hit.asin: hit.cosine for hit in index.search(np.ones(384, np.float32), 100)}
     records.delist(desk.conn, gone, now=NOW)
     records.put_product(desk.conn, changed, description="About submarines and whales.", now=NOW)
     await app.drain()
     await follower.step()
-    after = dict(index.search(np.ones(384, np.float32), 100))
+    after = {hit.asin: hit.cosine for hit in index.search(np.ones(384, np.float32), 100)}
     assert before.keys() - after.keys() == {gone}
     assert before[changed] != after[changed]
     assert all(after[a] == pytest.approx(before[a], abs=1e-5) for a in after if a != changed)
@@ -189,7 +190,7 @@ async def test_a_card_shows_what_is_sold_now(desk):
 async def test_all_cards_are_read_at_once(desk, number, queries):
     """Any number of cards costs one query, and a reply without products none; the cards keep the order of the reply."""
     asins = [row[0] for row in desk.conn.execute("SELECT asin FROM products WHERE listed = 1 ORDER BY asin DESC")]
-    sent = []
+    sent, _ = [], desk.shop.trade  # the currency is read once
     desk.shop.conn.set_trace_callback(sent.append)
     found = cards(asins[:number], desk.shop)
     desk.shop.conn.set_trace_callback(None)

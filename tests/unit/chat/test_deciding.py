@@ -98,9 +98,12 @@ def test_a_word_or_two_that_say_nothing_are_asked_back(text, decided):
 @pytest.mark.parametrize(
     ("readings", "asks"),
     [
-        ((), "Is it about a book (which one?), an order, or one of our policies?"),
-        ((("policy", 0.2),), "Is it about a book (which one?), an order, or one of our policies?"),
-        ((("offer", 0.5),), "Is it books that I should suggest, or one of our policies, such as returns or delivery?"),
+        ((), "Is it about {{goods:an_item}} (which one?), an order, or one of our policies?"),
+        ((("policy", 0.2),), "Is it about {{goods:an_item}} (which one?), an order, or one of our policies?"),
+        (
+            (("offer", 0.5),),
+            "Is it {{goods:items}} that I should suggest, or one of our policies, such as returns or delivery?",
+        ),
     ],
 )
 def test_a_word_that_hints_at_something_is_asked_back_in_other_words(readings, asks):

@@ -12,6 +12,7 @@ import parbake as pb
 from retail_assistant.importing import load_rows, read, tau
 from retail_assistant.importing.import_rows import epoch
 from retail_assistant.shop import schema
+from retail_assistant.shop.trade import Trade
 
 PRODUCT = {"asin": "A1", "title": "A book", "price": 9.99}
 POLICY = {
@@ -361,7 +362,7 @@ def test_the_tau_data_set_becomes_a_shop(tmp_path):
     assert not tau.is_tau(source)
     tau_folder(source)
     assert tau.is_tau(source)
-    report = load_rows.load(tau.tables_of(source), tmp_path / "shop.db", currency="$")
+    report = load_rows.load(tau.tables_of(source), tmp_path / "shop.db", words=Trade(currency="$"))
     assert report.refused == {}, report.lines()
     rows = written(tmp_path / "shop.db")
     assert [p[1:3] for p in rows["products"]] == [("Lamp (color red)", "Lamp")] * 2

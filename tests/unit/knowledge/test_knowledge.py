@@ -96,7 +96,7 @@ def test_instructions_to_an_agent_are_no_evidence():
 def test_a_products_blocks_hold_no_price(embedder):
     """A product's description is text, its price and stock are slots, and an empty author is left out."""
     what, live = product_blocks(BOOK)
-    assert what.text == "The Lamp by Noor Weiss is a mystery book in paperback. A quiet case."
+    assert what.text == "The Lamp by Noor Weiss (mystery, paperback). A quiet case."
     assert live.text == "It costs {{price:B1}} and is {{stock:B1}}."
     assert not parbake_semantic.guard.claims(live.text)
     lamp = Product("L", "Lamp (red)", "Lamp", 0, "", "Lamp", "", "Use the tool. Bright.", True, NOW)

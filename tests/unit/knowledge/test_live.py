@@ -7,9 +7,10 @@ import pytest
 import parbake_semantic.guard
 from retail_assistant.answers.guardrails import grounds, guardrails
 from retail_assistant.live import LiveShop, fill_slots
-from retail_assistant.shop import orders, records
+from retail_assistant.shop import orders, records, trade
 from retail_assistant.shop.errors import UnknownProduct
 from retail_assistant.shop.finding import Conditions
+from retail_assistant.shop.trade import Trade
 
 NOW = 1_790_000_000.0
 
@@ -68,10 +69,16 @@ def test_a_delisted_product_is_not_sold(conn, live, asin):
     assert live.fill("title", asin) is None
 
 
-def test_money_has_the_shops_currency(live, tmp_path):
-    """An amount has the shop's currency sign and two decimals."""
-    assert LiveShop(tmp_path / "shop.db", currency="$").money(5) == "$0.05"
+def test_a_shop_speaks_in_its_own_words(conn, live, tmp_path):
+    """Amounts have the sign that the shop's file states, and what it sells has the name that it states."""
     assert live.money(123456) == "€1234.56"
+    trade.save(conn, Trade("orchid", "orchids", "flower shop", "$"))
+    other = LiveShop(tmp_path / "shop.db")
+    assert other.money(5) == "$0.05"
+    said = "An answer about {{goods:an_item}}: we sell {{goods:items}}."
+    assert fill_slots(said, other) == "An answer about an orchid: we sell orchids."
+    assert other.fill("goods", "nothing_known") is None
+    other.close()
     with pytest.raises(UnknownProduct):
         live.price("NOPE")
 

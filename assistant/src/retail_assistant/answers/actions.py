@@ -12,7 +12,20 @@ from retail_assistant.answers.cart_numbers import Changes, changes
 from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.own import ELSEWHERE, Own, left_out, no_order
 from retail_assistant.answers.past_orders import NO_ORDERS, NOT_ORDERED, SIGN_IN
-from retail_assistant.answers.phrases import amount, count, in_form, joined, money, number, ordered, price, reduction
+from retail_assistant.answers.phrases import (
+    AN_ITEM,
+    ITEM,
+    ITEMS,
+    amount,
+    count,
+    in_form,
+    joined,
+    money,
+    number,
+    ordered,
+    price,
+    reduction,
+)
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.rules import rule_titled
 from retail_assistant.answers.subjects import Subjects
@@ -41,11 +54,13 @@ from retail_assistant.understand.wishes import Wishes
 SIGN_IN_FIRST = "I can change a cart only when you are signed in. Please sign in and ask me again."
 UNABLE = f"I cannot do that for you here. {ELSEWHERE}"
 YES_OR_NO = "Please answer yes or no."
-HOW_MANY = f"A cart can hold 1 to {MOST_COPIES} whole copies of a book. How many would you like? Please ask me again."
-AT_MOST = f"A cart can hold at most {MOST_COPIES} copies of a book."
+HOW_MANY = (
+    f"A cart can hold 1 to {MOST_COPIES} whole copies of {AN_ITEM}. How many would you like? Please ask me again."
+)
+AT_MOST = f"A cart can hold at most {MOST_COPIES} copies of {AN_ITEM}."
 WHICH_EDITION, CANNOT_ADD = "Which one do you mean:", "so I cannot add it to your cart."
-ONE_AT_A_TIME = "I can do that for one book at a time, so this is the first; tell me the next one after it."
-FIRST_THIS = "I can do that for one book at a time: answer this first, and tell me the next one after it."
+ONE_AT_A_TIME = f"I can do that for one {ITEM} at a time, so this is the first; tell me the next one after it."
+FIRST_THIS = f"I can do that for one {ITEM} at a time: answer this first, and tell me the next one after it."
 THAT_ALREADY = "Your cart has exactly that already."
 LEFT = "All right, I leave it as it is."
 NOT_YET = "So far I have done nothing, because I am not sure that you agree. Shall I do it exactly as I asked?"
@@ -54,7 +69,7 @@ _ALL_OF_CART = re.compile(r"\b(?:empty|clear|everything|all of (?:it|them)|the w
 MOST_AT_ONCE = 10
 CHANGES_CART = ("add", "remove", "quantity")
 BY_NUMBER = "Please tell me the numbers of the volumes that I should add."
-WHOLE = "I can only do that for a whole order. Please choose single books on the order page."
+WHOLE = f"I can only do that for a whole order. Please choose single {ITEMS} on the order page."
 _EACH = re.compile(
     r"\b(\d{1,3}|one|two|three|four|five|six|seven|eight|nine|ten) (?:cop(?:y|ies)\b|each\b|of (?:each|them|these)\b)"
 )

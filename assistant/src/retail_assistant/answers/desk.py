@@ -11,6 +11,7 @@ from retail_assistant.answers.correcting import Correcting
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.facts import Facts
 from retail_assistant.answers.lists import Lists
+from retail_assistant.answers.nearest import Nearest
 from retail_assistant.answers.own import Own
 from retail_assistant.answers.policy.policy_answers import PolicyAnswers
 from retail_assistant.answers.products import Products
@@ -31,8 +32,9 @@ class AnswerDesk:
     def __init__(self, app: pb.App, shop: LiveShop, prompts: Prompts | None = None) -> None:
         """Build them; with ``prompts`` the generator words what the policies answer."""
         subjects = Subjects(shop)
+        self.nearest = nearest = Nearest(app, shop)
         self.policies = PolicyAnswers(app, shop, prompts)
-        self._lists = Lists(app, shop, subjects)
+        self._lists = Lists(app, shop, subjects, nearest)
         promotions = Promotions(app, shop, subjects)
         self._facts = Facts(subjects, app.settings.clock.now)
         self._own = own = Own(app, shop)

@@ -9,15 +9,30 @@ import msgspec
 
 import parbake_semantic.guard
 from retail_assistant.answers.draft import Asked, Draft, together
-from retail_assistant.answers.phrases import NO_CHARGES, amount, by, count, form, in_form, joined, stock, title
+from retail_assistant.answers.phrases import (
+    ITEM,
+    ITEMS,
+    NO_CHARGES,
+    amount,
+    by,
+    count,
+    form,
+    in_form,
+    joined,
+    stock,
+    title,
+)
 from retail_assistant.answers.products import MOST_NAMED, WHICH, drafted, missing, name_of, volumes_told
 from retail_assistant.answers.subjects import Subjects, volumes
+from retail_assistant.faq.faq_words import content_words
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.names.volumes import LAST, volume_in
 
 UNKNOWN = "Our pages do not state that; please ask our support team."
+MOST_QUOTED = 4
+"""How many sentences of a product's text a reply quotes at most."""
 _AFTER = re.compile(r"\b(?:after|before|follows?) (?:no\.? |number )?(\d{1,2})\b")
 _ENDS = re.compile(r"final volume|story ends|last volume ties", re.IGNORECASE)
 _COMPLETE = re.compile(r"complete in|single|stands|one sitting", re.IGNORECASE)
@@ -67,6 +82,8 @@ class Facts:
             "format": _formats,
             "genre": _genre,
             "order": _order,
+            "stated": _stated,
+            "unknown": _stated,
         }
 
     async def answer(self, asked: Asked) -> Draft:
@@ -80,7 +97,7 @@ class Facts:
             return missing(self._subjects, subject)
         if ask.are_volumes and slot in ("format", "formats"):
             return volumes_told(self._subjects, ask.subjects)
-        if slot == "unknown":
+        if slot == "unknown" and line[0].product.format and not _has_words(ask.text, line[0]):
             return Draft(UNKNOWN, asins=(line[0].asin,))
         if slot == "next" and subject.volume is None and (volume := volume_in(ask.text) or _after(ask.text)):
             subject = msgspec.structs.replace(subject, volume=volume)
@@ -97,7 +114,7 @@ class Facts:
     def _sold(self, slot: str) -> Draft:
         """The formats of the whole shop, if they are asked for; otherwise ask which product is meant."""
         forms = self._subjects.formats() if slot in ("formats", "format") else ()
-        return Draft(f"We sell books as {joined([form(f) for f in forms])}." if forms else WHICH)
+        return Draft(f"We sell {ITEMS} as {joined([form(f) for f in forms])}." if forms else WHICH)
 
     async def title_alone(self, asked: Asked) -> Draft:
         """What a title alone is answered with: what is sold under it."""
@@ -129,8 +146,28 @@ def _plot(looked: Looked) -> Draft:
     text = parbake_semantic.guard.strip_instructions(offer.product.description)
     if not text:
         return Draft(f"Our pages do not state what {title(offer)} is about.", asins=(offer.asin,))
-    head = [f"{title(offer)} is a {offer.product.genre} book{by(offer)}."] if offer.product.author else []
+    head = [f"{title(offer)} is a {offer.product.genre} {ITEM}{by(offer)}."] if offer.product.author else []
     return drafted([*head, text], [offer])
+
+
+def _stated(looked: Looked) -> Draft:
+    """What a product's page says of it, if it is long only what comes nearest to the question, and that it is all."""
+    offer = looked.offers[0]
+    said = parbake_semantic.guard.sentences(parbake_semantic.guard.strip_instructions(offer.product.description))
+    if not said:
+        return Draft(f"Our pages do not state that of {title(offer)}.", asins=(offer.asin,))
+    if len(said) <= MOST_QUOTED:
+        return drafted([f"Of {title(offer)} our page says this, and no more:", *said], [offer])
+    asked = content_words(looked.text)
+    nearest = sorted(said, key=lambda one: -len(asked & content_words(one)))[:MOST_QUOTED]
+    return drafted([f"Of {title(offer)} our page says:", *(one for one in said if one in nearest)], [offer])
+
+
+def _has_words(text: str, offer: Offer) -> bool:
+    """Whether a product's text has most of the words that a question has beside the product's title."""
+    product = offer.product
+    asked = content_words(text) - content_words(f"{product.title} {product.author}")
+    return 2 * len(asked & content_words(product.description)) > len(asked) > 0
 
 
 def _length(looked: Looked) -> Draft:
@@ -214,7 +251,7 @@ def _in_format(looked: Looked, name: str, wanted: Sequence[str], some: Sequence[
 def _genre(looked: Looked) -> Draft:
     guessed, genre = looked.asked.ask.wishes.genres, looked.offers[0].product.genre
     lead = ("Yes, " if genre in guessed else "No, ") if guessed else ""
-    return drafted([f"{lead}{name_of(looked.offers)} is a {genre} book."], looked.offers[:1])
+    return drafted([f"{lead}{name_of(looked.offers)} is a {genre} {ITEM}."], looked.offers[:1])
 
 
 def _order(looked: Looked) -> Draft:

@@ -11,8 +11,9 @@ import numpy as np
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, showing
+from retail_assistant.answers.nearest import Fitting, Nearest
 from retail_assistant.answers.none_found import NoneFound
-from retail_assistant.answers.phrases import FOUND_NOTHING, described, joined, listed, unsold
+from retail_assistant.answers.phrases import FOUND_NOTHING, ITEM, described, joined, listed, unsold
 from retail_assistant.answers.products import volumes_told
 from retail_assistant.answers.subjects import Subjects, last_volumes
 from retail_assistant.knowledge.knowledge_tasks import product_embeddings
@@ -23,19 +24,21 @@ from retail_assistant.recs.trends import ALL
 from retail_assistant.shop.finding import Conditions, Offer, one_a_line
 from retail_assistant.understand.names.volumes import LAST
 from retail_assistant.understand.parse import wants_another
-from retail_assistant.understand.wishes import NO_WISHES, Wishes, words_of
+from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 tasks = pb.Registry()
-FOUND = "I found:"
+FOUND, CLOSEST = "I found:", "The closest that I find:"
 RECOMMENDED = ("You might like these:", "Readers like these right now:")
-MOST, FEW, MOST_HINTS = 10, 5, 3
+MOST, FEW, UNSURE = 10, 5, 10
+MOST_LACKING = 2
+"""Up to how many words are named that no product has."""
 _CHEAPER = re.compile(r"\bcheaper\b|\bfor less\b|\bless expensive\b")
 _DEARER = re.compile(r"\bpricier\b|\bmore expensive\b|\bdearer\b")
 _ITS_AUTHOR = ("same author", "this author", "the author")
 _RANKED = 50
 _OTHER_AUTHOR = re.compile(r"\b(?:other|another|different) authors?\b")
 _OF_THOSE = re.compile(r"\b(?:of|from|among) (?:those|these|them|the ones)\b")
-WHICH_SERIES = "Of which series or book? Tell me its title."
+WHICH_SERIES = f"Of which series or {ITEM}? Tell me its title."
 
 
 @tasks.live(why="Prices, stock and the wishes exist only at request time")
@@ -47,23 +50,21 @@ async def find_products(conditions: pb.Live[Conditions], *, shop: pb.Resource[Li
 class Lists:
     """Answers questions for products."""
 
-    def __init__(self, app: pb.App, shop: LiveShop, subjects: Subjects) -> None:
+    def __init__(self, app: pb.App, shop: LiveShop, subjects: Subjects, nearest: Nearest) -> None:
         """Keep what is asked."""
-        self._app, self._shop, self._subjects = app, shop, subjects
-        self._none = NoneFound(shop, app.settings.clock.now)
+        self._app, self._shop, self._subjects, self._nearest = app, shop, subjects, nearest
+        self._none = NoneFound(shop, nearest, app.settings.clock.now)
 
     async def answer(self, asked: Asked) -> Draft:
         """Show the best products that keep every wish, or say which wish cannot be met."""
         ask, said = asked.ask, asked.said
-        if ask.slot("list") == "unsold":
-            return Draft(unsold(ask.leftover, self._shop.goods()))
         if ask.are_volumes and not ask.like:
             return volumes_told(self._subjects, ask.subjects)
         anchor = self._subjects.first(ask)
         wishes = self._wished(asked, anchor)
         if wishes.volume is not None and msgspec.structs.replace(wishes, volume=None) == NO_WISHES and anchor is None:
             is_unsold = ask.leftover and not self._subjects.have_words(ask.leftover[:1])
-            return Draft(unsold(ask.leftover[:1], self._shop.goods()) if is_unsold else WHICH_SERIES, wishes=wishes)
+            return Draft(unsold(ask.leftover[:1]) if is_unsold else WHICH_SERIES, wishes=wishes)
         is_another = wants_another(ask.text) and bool(said.offered or ask.slot("list") in ("another", "by"))
         conditions = await self._conditions(asked, wishes, anchor)
         if is_another:
@@ -71,11 +72,16 @@ class Lists:
         found = await self._found(asked, conditions)
         if wishes.volume == LAST:
             found = last_volumes(found)
-        if not found:
+        fitting = await self._nearest.fitting(asked, wishes, found)
+        if ask.slot("list") == "goods" and not (fitting.lane or wishes.are_stated):
+            return Draft(unsold(ask.leftover))
+        if not fitting.offers:
             other = "other " if is_another else ""
-            return await asyncio.to_thread(self._none.answer, asked, wishes, conditions, other=other)
-        chosen, lane, head = await self._best(asked, wishes, found, anchor)
-        return showing(f"{head} {self._listed(asked, chosen)}", chosen, lane=lane, wishes=wishes)
+            return await self._none.answer(asked, wishes, conditions, other=other)
+        chosen, lane, head = await self._best(asked, wishes, fitting, anchor)
+        draft = showing(f"{head} {self._listed(asked, chosen)}", chosen, lane=lane, wishes=wishes)
+        draft.focus = chosen[0].asin if fitting.lane and fitting.is_sure else ""
+        return draft
 
     async def _found(self, asked: Asked, conditions: Conditions) -> list[Offer]:
         """What keeps every condition; to a limit counts what the shopper pays, with promotions."""
@@ -171,7 +177,7 @@ class Lists:
         no_asins = (
             self._shop.shoppers.bought(asked.shopper) if asked.is_known and not wishes.series else frozenset[str]()
         )
-        among = self._shop.with_words(wishes.themes) if wishes.themes else None
+        among = None
         if asked.said.offered and _OF_THOSE.search(asked.ask.text):
             among = self._editions(asked.said.offered)
         return msgspec.structs.replace(
@@ -180,7 +186,7 @@ class Lists:
             no_asins={
                 *no_asins,
                 *seen,
-                *(a for word in wishes.no_themes for a in self._shop.with_words([word])),
+                *self._nearest.with_unwanted(wishes),
                 *((anchor.asin,) if anchor and is_like else ()),
             },
         )
@@ -192,52 +198,41 @@ class Lists:
         return {o.asin for o in lines if (o.product.line, o.product.volume) in meant}
 
     async def _best(
-        self, asked: Asked, wishes: Wishes, found: Sequence[Offer], anchor: Offer | None
+        self, asked: Asked, wishes: Wishes, fitting: Fitting, anchor: Offer | None
     ) -> tuple[list[Offer], str, str]:
         """The best of the products that fit, the lane of their order, and how they are introduced."""
-        lane, head = "realtime", FOUND
-        hinted, unknown = self._hinted(asked, found)
+        found, lane, head = fitting.offers, fitting.lane or "realtime", FOUND
         if wishes.sort in ("price", "-price"):
-            ordered = sorted(hinted, key=self._paid(asked, hinted), reverse=wishes.sort == "-price")
+            ordered = sorted(found, key=self._paid(asked, found), reverse=wishes.sort == "-price")
         elif wishes.sort == "-rating":
-            ratings = self._shop.ratings(o.asin for o in hinted)
-            ordered = sorted((o for o in hinted if o.asin in ratings), key=lambda o: -ratings[o.asin]) or list(hinted)
+            ratings = self._shop.ratings(o.asin for o in found)
+            ordered = sorted((o for o in found if o.asin in ratings), key=lambda o: -ratings[o.asin]) or list(found)
         elif wishes.sort == "-new":
-            ordered = sorted(hinted, key=lambda o: -o.product.created_at)
-        elif wishes.series:
-            ordered = list(hinted)
+            ordered = sorted(found, key=lambda o: -o.product.created_at)
+        elif wishes.series or fitting.lane:
+            ordered = list(found)
         else:
-            ordered, lane, head = await self._personal(asked, hinted, anchor)
-        wanted = min(wishes.count or (MOST if wishes.series else FEW), MOST)
+            ordered, lane, head = await self._personal(asked, found, anchor)
+        few = FEW if fitting.is_sure else UNSURE
+        wanted = min(wishes.count or (MOST if wishes.series else few), MOST)
         if not wishes.series and wishes.volume is None and not wishes.sort:
             begun = self._shop.shoppers.begun(asked.shopper) if asked.is_known else frozenset[str]()
             ordered = one_a_line(_from_the_start(ordered, begun))
         if wishes.most_cents is not None and all(o.cents > wishes.most_cents for o in found):
-            none = f"I found no {described(wishes, self._shop.goods())} in stock without a promotion."
+            none = f"I found no {described(wishes)} in stock without a promotion."
             head = f"{none} With one these cost no more than that:"
-        if unknown:
-            head = f"{FOUND_NOTHING} {joined(unknown, 'or')}; the closest are:"
+        if fitting.lane and not fitting.is_sure:
+            head = CLOSEST
+        if 0 < len(fitting.lacking) <= MOST_LACKING:
+            head = f"{FOUND_NOTHING} {joined(fitting.lacking, 'or')}; the closest are:"
         return ordered[: wanted if not wishes.series else max(wanted, FEW)], lane, head
-
-    def _hinted(self, asked: Asked, found: Sequence[Offer]) -> tuple[Sequence[Offer], list[str]]:
-        """The products that also have the question's other words, if any do, and the words that no product has."""
-        wishes = asked.ask.wishes
-        hints = [w for w in asked.ask.hints if w not in wishes.theme_words | words_of(wishes.no_themes)]
-        unknown: list[str] = []
-        for hint in hints if len(hints) <= MOST_HINTS else []:
-            named = self._shop.with_words([hint])
-            both = [o for o in found if o.asin in named]
-            if not named and wishes.are_stated:
-                unknown.append(hint)
-            found = both or found
-        return found, unknown
 
     async def _personal(
         self, asked: Asked, found: Sequence[Offer], anchor: Offer | None
     ) -> tuple[list[Offer], str, str]:
         """In the order of the shopper's recommendations for this moment; what is like a product by its meaning."""
         if anchor is not None and asked.ask.like:
-            return await self._nearest(anchor, found), "batch", RECOMMENDED[0]
+            return await self._alike(anchor, found), "batch", RECOMMENDED[0]
         served = await self._app.serve(
             recommendations,
             asked.shopper,
@@ -252,12 +247,13 @@ class Lists:
         head = RECOMMENDED[1] if served.reason == "cold_start" else RECOMMENDED[0]
         return ordered, served.over or served.lane, head
 
-    async def _nearest(self, anchor: Offer, found: Sequence[Offer]) -> list[Offer]:
+    async def _alike(self, anchor: Offer, found: Sequence[Offer]) -> list[Offer]:
         index = self._app.settings.resources[ProductIndex]
         embedded = (await self._app.serve(product_embeddings, anchor.asin)).value
         if embedded is None:
             return list(found)
-        near = dict(index.search(np.frombuffer(embedded, np.float32), len(index)))
+        hits = index.search(np.frombuffer(embedded, np.float32), len(found), [o.asin for o in found])
+        near = {hit.asin: hit.apart for hit in hits}
         return sorted(found, key=lambda o: -near.get(o.asin, -1.0))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from retail_assistant.answers.draft import Asked, Draft, showing
+from retail_assistant.answers.nearest import Nearest
 from retail_assistant.answers.phrases import described, joined, listed
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer, one_a_line
@@ -30,12 +31,12 @@ SHOWN = 5
 class NoneFound:
     """Answers a search that found nothing."""
 
-    def __init__(self, shop: LiveShop, now: Callable[[], float]) -> None:
-        """Search in ``shop``; ``now`` tells which promotions run."""
-        self._shop, self._now = shop, now
+    def __init__(self, shop: LiveShop, nearest: Nearest, now: Callable[[], float]) -> None:
+        """Search in ``shop`` and with ``nearest``; ``now`` tells which promotions run."""
+        self._shop, self._nearest, self._now = shop, nearest, now
 
-    def answer(self, asked: Asked, wishes: Wishes, conditions: Conditions, *, other: str = "") -> Draft:
-        """Show what fits with a promotion or has some of the themes; or say which wish stands in the way.
+    async def answer(self, asked: Asked, wishes: Wishes, conditions: Conditions, *, other: str = "") -> Draft:
+        """Show what has some of the themes, or say which wish stands in the way.
 
         A wish that was offered to be given up before is given up: the shopper has seen that sentence.
         """
@@ -43,11 +44,14 @@ class NoneFound:
             return Draft("I have nothing that fits right now.", wishes=wishes)
         if partly := self._with_some_themes(asked, wishes, conditions):
             return partly
-        text = f"I found no {other}{described(wishes, self._shop.goods())} in stock."
+        themed = msgspec.structs.replace(
+            conditions, asins=self._shop.with_words(wishes.themes) if wishes.themes else conditions.asins
+        )
+        text = f"I found no {other}{described(wishes)} in stock."
         for name, wish in _GIVEN_UP:
             if getattr(wishes, name) == getattr(NO_WISHES, name):
                 continue
-            freed = self._freed(name, wishes, conditions)
+            freed = conditions if name == "themes" else self._freed(name, wishes, themed)
             if not self._shop.has_any(freed):
                 continue
             if asked.said.empty:
@@ -60,16 +64,14 @@ class NoneFound:
 
     def _freed(self, name: str, wishes: Wishes, conditions: Conditions) -> Conditions:
         """The conditions without one wish."""
-        if name == "themes":
-            return msgspec.structs.replace(conditions, asins=None)
         if name == "no_themes":
-            unwanted = {asin for word in wishes.no_themes for asin in self._shop.with_words([word])}
-            return msgspec.structs.replace(conditions, no_asins={*conditions.no_asins} - unwanted)
+            allowed = {*conditions.no_asins} - self._nearest.with_unwanted(wishes)
+            return msgspec.structs.replace(conditions, no_asins=allowed)
         return msgspec.structs.replace(conditions, **{name: getattr(Conditions(), name)})
 
     def _with_some_themes(self, asked: Asked, wishes: Wishes, conditions: Conditions) -> Draft | None:
         """What has some of several themes, those with the most of them first."""
-        if len(wishes.themes) < 2:  # noqa: PLR2004  # of one theme there is no part
+        if len(wishes.themes) != 2:  # noqa: PLR2004  # the one and the other
             return None
         having = {theme: self._shop.with_words([theme]) for theme in sorted(wishes.themes)}
         found = self._shop.find(msgspec.structs.replace(conditions, asins=frozenset().union(*having.values())))

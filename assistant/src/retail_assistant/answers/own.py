@@ -10,7 +10,7 @@ from urllib.parse import quote
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.past_orders import NO_ORDERS, SIGN_IN, PastOrders
-from retail_assistant.answers.phrases import count, day, joined, money, number, ordered, price, reduction, title
+from retail_assistant.answers.phrases import ITEMS, count, day, joined, money, number, ordered, price, reduction, title
 from retail_assistant.answers.rules import rule_titled
 from retail_assistant.answers.subjects import Subjects
 from retail_assistant.answers.told_orders import OPEN, STATES, copies_of, costs, head, of_day, tracked
@@ -117,7 +117,7 @@ class Own:
         said = Draft(
             f"Order {number(order.number)} was delivered{came}.", asins=tuple(line.asin for line in order.lines)
         )
-        rule = rule_titled(self._shop, "opened") or Draft("Our policies do not state a rule for opened books.")
+        rule = rule_titled(self._shop, "opened") or Draft(f"Our policies do not state a rule for opened {ITEMS}.")
         return together([said, rule])
 
     def money(self, asked: Asked) -> Draft | None:
@@ -202,7 +202,7 @@ class Own:
         policy = self._shop.rules.stating(POINTS_PER_EURO)
         if policy is None:
             return Draft("Our pages do not state what points an order brings.", asins=asins)
-        books = f"with books for {money(order.books)}" if order.delivery else f"of {money(order.books)}"
+        books = f"with {ITEMS} for {money(order.books)}" if order.delivery else f"of {money(order.books)}"
         told = f"Order {said} {books} brings {count(self._shop.rules.earned(order.books), 'point')}"
         per = f"{{{{policy:{policy.id}.{POINTS_PER_EURO}}}}} for every euro"
         return Draft(f"{told}: {per}.", asins=asins, sources=(f"policy/{policy.id}",))
@@ -254,7 +254,7 @@ def _in_vouchers(points: int, policy: Policy, earning: Policy | None) -> Draft:
     if points < each:
         have = f"Your {count(points, 'point')} make no voucher yet"
         per = (earning.number(POINTS_PER_EURO) or 0) if earning else 0
-        spend = f" That is {money(math.ceil((each - points) / per) * 100)} of books." if per else ""
+        spend = f" That is {money(math.ceil((each - points) / per) * 100)} of {ITEMS}." if per else ""
         return Draft(f"{have}: {each} points become one{worth}, so {each - points} are missing.{spend}",
                      sources=(f"policy/{policy.id}",))  # fmt: skip
     have = f"Your {count(points, 'point')} make {count(points // each, 'voucher')}{worth} ({each} points each)"
@@ -264,7 +264,7 @@ def _in_vouchers(points: int, policy: Policy, earning: Policy | None) -> Draft:
 def _due(due: Bill) -> str:
     """What a cart costs, with its delivery."""
     if due.delivery:
-        parts = f"The books cost {money(due.books)} and delivery {money(due.delivery)}"
+        parts = f"The {ITEMS} cost {money(due.books)} and delivery {money(due.delivery)}"
         return f"{parts}, so the total is {money(due.total)}."
     return f"The total is {money(due.total)}." + ("" if due.is_sent else " Digital editions need no delivery.")
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from retail_assistant.answers.draft import Asked, Draft, showing
-from retail_assistant.answers.phrases import count, day, during, listed, money, numbered, ordered
+from retail_assistant.answers.phrases import ITEM, ITEMS, count, day, during, listed, money, numbered, ordered
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.answers.told_orders import OPEN, STATES, head, lines_of, told
 from retail_assistant.live import LiveShop
@@ -26,7 +26,7 @@ from retail_assistant.understand.times import Span, span
 SIGN_IN = "I see that only when you are signed in. Please sign in and ask me again."
 NO_ORDERS = "I see no order of yours."
 WHICH_SERIES = "Of which series? Tell me its title."
-NOT_ORDERED = "None of your orders has that book."
+NOT_ORDERED = f"None of your orders has that {ITEM}."
 LISTED, MOST_MISSING = 5, 10
 _HOW_MANY = re.compile(r"\bhow many\b")
 _UNFINISHED = re.compile(r"\b(?:not|n't|never|yet to be|isn't|aren't|haven't|hasn't|weren't)\b[^.,]{0,20}$")
@@ -100,7 +100,7 @@ class PastOrders:
             return Draft("None of your orders can be returned now.")
         each = [f"{head(o)}{self.until(o)[0]}: {lines_of(o)}." for o in found[:LISTED]]
         more = f" These are the newest {LISTED} of {len(found)}." if len(found) > LISTED else ""
-        said = f"You can still return, if the books were not opened: {' '.join(each)}{more}"
+        said = f"You can still return, if the {ITEMS} were not opened: {' '.join(each)}{more}"
         return Draft(said, sources=self.until(found[0])[1], asins=(found[0].lines[0].asin,))
 
     def still_open(self, orders: Sequence[Order]) -> Draft:
@@ -120,12 +120,12 @@ class PastOrders:
         counted = [o for o in orders if o.state != "cancelled" and _fits(o, when, None)][: _newest(asked)]
         bought = [(o, line) for o in counted for line in o.lines if not named or any(n in line.title for n in named)]
         if not bought:
-            on = " on books of that title" if named else ""
+            on = f" on {ITEMS} of that title" if named else ""
             return Draft(f"You have spent nothing{on} {during(when.when) if when else 'so far'}.")
         said = count(len({o.number for o, _ in bought}), "order")
         if _newest(asked):
             said = f"your newest {said}"
-        what = f"books of that title in {said}" if named else said
+        what = f"{ITEMS} of that title in {said}" if named else said
         begin = f"{during(when.when[0].upper() + when.when[1:])} you" if when else "You"
         text = f"{begin} have spent {money(_sum(line for _, line in bought))} on {what}, without delivery;"
         text += " cancelled orders are left out."

@@ -11,6 +11,8 @@ from retail_assistant.understand.names.volumes import LAST
 from retail_assistant.understand.wishes import Wishes
 
 FOUND_NOTHING = "I found nothing about"
+ITEM, ITEMS, AN_ITEM = "{{goods:item}}", "{{goods:items}}", "{{goods:an_item}}"
+"""What the shop sells, as slots: "book", "books", "a book"."""
 NO_CHARGES: Mapping[str, Charge] = {}
 FORMATS = {"digital": "digital edition", "paperback": "paperback", "hardcover": "hardcover"}
 
@@ -113,13 +115,13 @@ def in_form(offer: Offer) -> str:
     return f"{title(offer)} ({form(offer.product.format)})" if offer.product.format else title(offer)
 
 
-def described(wishes: Wishes, goods: str) -> str:
+def described(wishes: Wishes) -> str:
     """What is wished for, in words: "fantasy in paperback under €10.00"."""
     words: list[str] = []
     if wishes.single:
         words.append("single-volume")
     words.append(joined(sorted(wishes.genres), "or") if wishes.genres else "")
-    words.append(goods)
+    words.append(ITEMS)
     if wishes.themes:
         words.append(f"about {joined(sorted(wishes.themes))}")
     if wishes.authors:
@@ -150,6 +152,6 @@ def _left_out(wishes: Wishes) -> list[str]:
     return [*sorted(wishes.no_genres), *formats, *sorted(wishes.no_authors), *sorted(wishes.no_themes)]
 
 
-def unsold(words: Sequence[str], goods: str) -> str:
+def unsold(words: Sequence[str]) -> str:
     """Say that nothing in the shop has the words that were asked for."""
-    return f"{FOUND_NOTHING} \u201c{' '.join(words)}\u201d: it is not sold here; we sell {goods}."
+    return f"{FOUND_NOTHING} \u201c{' '.join(words)}\u201d: it is not sold here; we sell {ITEMS}."

@@ -54,7 +54,7 @@ class Products:
     def _unknown(self, ask: Ask) -> Draft:
         """Ask which product is meant; or, of words that no product has together, say that nothing has them."""
         if ask.leftover and not self._subjects.have_words(ask.leftover):
-            return Draft(unsold(ask.leftover, self._subjects.goods()))
+            return Draft(unsold(ask.leftover))
         return Draft(WHICH)
 
     async def _volumes(self, asked: Asked) -> Draft:

@@ -9,7 +9,7 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.phrases import day, price, title
+from retail_assistant.answers.phrases import AN_ITEM, day, price, title
 from retail_assistant.answers.subjects import Subjects
 from retail_assistant.knowledge.knowledge_tasks import Offer as Promotion
 from retail_assistant.knowledge.knowledge_tasks import promotions_for
@@ -43,7 +43,8 @@ class Promotions:
             draft = await self._all(asked)
             return Draft(f"Our pages do not state what will be reduced later. {draft.text}", lane=draft.lane)
         if slot == "combine":
-            return Draft("Offers are not added up: of several that fit a book, the highest counts.", wishes=ask.wishes)
+            said = f"Offers are not added up: of several that fit {AN_ITEM}, the highest counts."
+            return Draft(said, wishes=ask.wishes)
         if found := _UNKNOWN.search(ask.text):
             draft = await self._all(asked)
             return Draft(f"Our pages do not mention a {found[1]} discount or offer. {draft.text}", lane=draft.lane)

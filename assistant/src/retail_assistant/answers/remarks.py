@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from retail_assistant.answers.actions import LEFT
 from retail_assistant.answers.draft import Draft
+from retail_assistant.answers.phrases import AN_ITEM, ITEMS
 
-GREETING = "Hello! Ask me about our books, prices, promotions, your orders, or our policies."
-OFF_TOPIC = "Sorry, I can only help with this shop: books, prices, orders and our policies."
-HOSTILE = "Sorry, I cannot do that. I can only help with this shop: books, prices, orders and our policies."
+GREETING = f"Hello! Ask me about our {ITEMS}, prices, promotions, your orders, or our policies."
+OFF_TOPIC = f"Sorry, I can only help with this shop: {ITEMS}, prices, orders and our policies."
+HOSTILE = f"Sorry, I cannot do that. I can only help with this shop: {ITEMS}, prices, orders and our policies."
 NOTHING_ASKED = "There is nothing to confirm. Tell me what I should do or look up."
 WHICH_ONE = "Please tell me which one you mean."
 DONE = "That is done already. Please use the order page, or ask our support team."
@@ -24,14 +25,14 @@ _SOCIAL = {
     "checkout": "Please open your cart and choose Checkout; I cannot order for you.",
     "nothing": "All right. Ask me whenever you need something.",
     "human": "I cannot connect you to a person from here. Please write to our support team; I help until then.",
-    "bot": "I am this shop's assistant, a program. I help with books, prices, promotions, orders and our policies.",
+    "bot": f"I am this shop's assistant, a program. I help with {ITEMS}, prices, promotions, orders and our policies.",
     "insult": "I am sorry that I was not of help. Tell me what you need, or ask our support team for a person.",
     "complaint": "I am sorry to hear that. Tell me what went wrong, with the order number if there is one, or write to "
     "our support team; a person there will look into it.",
 }
 _UNCLEAR = {
-    "alone": "I am not sure what you mean. Is it about a book (which one?), an order, or one of our policies?",
-    "hinted": "I am not sure what you mean. Is it books that I should suggest, or one of our policies, "
+    "alone": f"I am not sure what you mean. Is it about {AN_ITEM} (which one?), an order, or one of our policies?",
+    "hinted": f"I am not sure what you mean. Is it {ITEMS} that I should suggest, or one of our policies, "
     "such as returns or delivery?",
 }
 

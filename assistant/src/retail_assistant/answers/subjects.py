@@ -47,10 +47,6 @@ class Subjects:
         """The formats in which the shop sells anything."""
         return self._shop.formats()
 
-    def goods(self) -> str:
-        """What the shop sells, in a word."""
-        return self._shop.goods()
-
     def line(self, subject: Subject) -> list[Offer]:
         """Everything that is sold under a subject's title, whatever the volume and the format."""
         resolved = self._resolved(subject)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, showing
-from retail_assistant.answers.phrases import form, in_form, money, price, reduction
+from retail_assistant.answers.phrases import ITEMS, form, in_form, money, price, reduction
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.bills import Terms, bill, lines_of
@@ -106,6 +106,6 @@ def _each(offer: Offer, charge: Charge) -> str:
 def _whole(offers: Sequence[Offer], total: str, charged: dict[str, Charge]) -> str:
     """The price of very many, such as a whole series."""
     lines = {o.product.line for o in offers}
-    what = f"volumes of {lines.pop()}" if len(lines) == 1 else "books"
+    what = f"volumes of {lines.pop()}" if len(lines) == 1 else ITEMS
     kind = f" as {form(offers[0].product.format)}" if offers[0].product.format else ""
     return f"All {len(offers)} {what}{kind} cost {total} together{reduction(charged[offers[0].asin])}."

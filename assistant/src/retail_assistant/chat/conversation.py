@@ -14,7 +14,7 @@ from retail_assistant.answers.actions import CANNOT_ADD, NOT_YET, WHICH_EDITION
 from retail_assistant.answers.comparing import in_focus
 from retail_assistant.answers.correcting import NO
 from retail_assistant.answers.draft import Draft
-from retail_assistant.answers.lists import FOUND, RECOMMENDED
+from retail_assistant.answers.lists import CLOSEST, FOUND, RECOMMENDED
 from retail_assistant.answers.phrases import FOUND_NOTHING, by, form
 from retail_assistant.answers.policy.policy_answers import NOTHING_STATED
 from retail_assistant.chat.turn import Turn
@@ -39,7 +39,7 @@ LONGEST_QUESTION = 300
 QUOTED = 60
 """How many characters of a section show that a reply quotes it."""
 _SEVERAL = re.compile(r"\b(?:are|ones|books|series|titles|novels|comics|two|three|four|five|\d+)\b")
-LISTS = (*RECOMMENDED, FOUND, FOUND_NOTHING)
+LISTS = (*RECOMMENDED, FOUND, CLOSEST, FOUND_NOTHING)
 """How lists of products begin."""
 
 

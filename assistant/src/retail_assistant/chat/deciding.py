@@ -6,6 +6,7 @@ import math
 import re
 
 import parbake_semantic.guard
+from retail_assistant.answers.nearest import GOODS
 from retail_assistant.answers.policy.sections import Found
 from retail_assistant.chat.intent import Intent
 from retail_assistant.understand.ask import Ask, Kind, Reading
@@ -35,6 +36,8 @@ UNHEARD_STOPS = 1.6
 """Up to which weight a reading gives way to the word that no policy states what is asked."""
 LEAST = 0.9
 """The least weight of a reading that is acted upon."""
+GOODS_LESS = 2.0
+"""How much less a policy weighs for what a reading of products gains by being nearer."""
 HEAD_SURE = 0.55
 HEAD_CERTAIN, OF_HINTS = 0.9, 1.8
 """The probability from which the head overrules a list that words only hint at, up to that weight."""
@@ -60,25 +63,38 @@ def _is_own(reading: Reading) -> bool:
     return reading.kind in OWN or (reading.kind, reading.slot) == ("action", "return")
 
 
-def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_known: bool) -> Reading:
-    """Return the reading that is acted upon, by what the words say and what the policies answer."""
-    if _is_vague(ask, said) and found.chance < STATED and not found.is_unheard:
+def decide(
+    ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_known: bool, goods: Reading | None = None
+) -> Reading:
+    """Return the reading that is acted upon.
+
+    Args:
+        ask: The question, with what its words say.
+        found: What the policies answer.
+        head: What the trained head takes it for.
+        said: What was said before.
+        is_known: Whether the shopper is signed in.
+        goods: How it is read if it is nearer to products than to policies.
+    """
+    if _is_vague(ask, said) and found.chance < STATED and not found.is_unheard and not goods:
         return Reading("unclear", "alone", 0.0)
     policy = Reading(
         "policy",
         "",
         _policy_weight(ask, found)
+        - (GOODS_LESS * (goods.weight - GOODS) if goods else 0.0)
         + (FOLLOWED if said.kind == "policy" and ask.follows and not ask.stands_alone else 0.0),
     )
     less = NOT_SIGNED_IN + (FOLLOWED if said.kind == "policy" else 0.0)
     others = [_less_of_own(r, found, less=0.0 if is_known else less) for r in ask.readings if r.kind != "policy"]
+    others += [goods] if goods else []
     if found.goes_on and max((r.weight for r in others), default=0.0) < SURE:
         return policy
     ranked = sorted([policy, *others], key=lambda r: -r.weight)
     best = ranked[0]
     if ask.off_topic and best.weight < SURE and not (found.is_answered and found.chance > HEAD_SURE):
         return Reading("off_topic", "", SURE)
-    if found.is_unheard and best.weight < _least_sure(ask, best):
+    if found.is_unheard and best is not goods and best.weight < _least_sure(ask, best):
         return policy
     if _is_overruled(best, head, is_known=is_known):
         return policy

@@ -40,7 +40,7 @@ from retail_assistant.model.generation import response_generation
 from retail_assistant.model.prompting import Prompts
 from retail_assistant.settings import ModelTime
 from retail_assistant.shop.connections import PerThread
-from retail_assistant.understand.ask import Ask, Kind, Reading
+from retail_assistant.understand.ask import Ask, Kind, Reading, Subject
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.hearing import Heard, hear
 from retail_assistant.understand.language import is_doubtful
@@ -63,6 +63,8 @@ _FEARS = re.compile(
     r"\b(?:lost|stuck|budged?|moved?|stands? still|never|disappeared|gone|no sign|not|hasn't|haven't|didn't|isn't)\b"
 )
 """Says that a parcel does not come, and not only where it is."""
+_OF_ONE = ("facts", "offer", "reviews")
+"""Kinds of questions about a product, which may be one that no title names."""
 OUTDATED = "outdated"
 """The refusal of an answer of the bank of which a sentence did not hold any more when it was checked."""
 
@@ -217,7 +219,13 @@ class Assistant:
         if hostile and not (found.is_answered and found.chance >= HOSTILE_SURE and "?" in turn.message):
             return _of("off_topic", Draft(HOSTILE))
         head = await self._intent(ask) if needs_head(ask, found, is_known=turn.is_known) else None
-        reading = decide(ask, found, head, said, is_known=turn.is_known)
+        goods = None if is_decided else await self._desk.nearest.goods(asked, found)
+        reading = decide(ask, found, head, said, is_known=turn.is_known, goods=goods and goods[0])
+        if goods and (reading is goods[0] or (reading.kind in _OF_ONE and not ask.subjects)):
+            asked = msgspec.structs.replace(asked, ask=(ask := goods[1]))
+        elif reading.kind in _OF_ONE and not ask.subjects and said.focus:
+            focus = (Subject("", "focus", said.focus),)  # the product spoken of, rather than asking which one
+            asked = msgspec.structs.replace(asked, ask=(ask := msgspec.structs.replace(ask, subjects=focus)))
         if (reading := self._desk.fitting(asked, reading)) not in ask.readings:
             readings = (reading, *ask.readings)
             asked = msgspec.structs.replace(asked, ask=msgspec.structs.replace(ask, readings=readings))

@@ -13,9 +13,9 @@ from retail_assistant.recs.recs_tasks import reranker
 from retail_assistant.shop.voices import ANONYMOUS
 
 MESSAGES = (
-    "How many days do I have to send a book back?",
+    "How many days do I have to send something back?",
     "Recommend me something",
-    "I am looking for a fantasy book",
+    "I am looking for a present",
     "What is popular?",
     "What promotions do you have?",
     "Do you deliver to Japan?",

@@ -19,7 +19,7 @@ from parbake_llm.ports.prompts import Prompt
 from retail_assistant.knowledge.blocks import Block
 
 SYSTEM = (
-    "Write the answer to a frequent question of a book shop's customers. Use only the evidence. State no number, "
+    "Write the answer to a frequent question of a shop's customers. Use only the evidence. State no number, "
     "date or price that the evidence does not state. Answer in one to three sentences."
 )
 MAX_TOKENS, TIMEOUT_S = 200, 30.0

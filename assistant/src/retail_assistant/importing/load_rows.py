@@ -31,10 +31,11 @@ from retail_assistant.importing.import_rows import (
     ViewRow,
     epoch,
 )
-from retail_assistant.shop import checks, index
+from retail_assistant.shop import checks, index, trade
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.policies import Policy, check_body, check_facts
 from retail_assistant.shop.schema import ORDER_STATES, SEGMENTS, connect, create, transaction
+from retail_assistant.shop.trade import Trade
 
 MAX_EXAMPLES = 20
 _NAME = re.compile(r"[^\s{}\x00-\x1f\x7f]{1,64}")
@@ -87,8 +88,11 @@ def tables_of(folder: Path) -> Rows:
     return {table: read.rows(path) for table, path in found.items() if path is not None}
 
 
-def load(tables: Rows, target: Path, *, currency: str = "€") -> Report:
-    """Write the accepted rows to a new shop file.
+_PLAIN = Trade()
+
+
+def load(tables: Rows, target: Path, *, words: Trade = _PLAIN) -> Report:
+    """Write the accepted rows to a new shop file, with the shop's own ``words``.
 
     Raises :class:`parbake.BadInput` if the file exists already, or if no product is accepted.
     """
@@ -103,8 +107,9 @@ def load(tables: Rows, target: Path, *, currency: str = "€") -> Report:
         with transaction(conn):
             report = _Loader(conn).load(tables)
             _check_products(report)
-            meta = {"now": repr(time.time()), "currency": currency, "off": json.dumps(report.off)}
+            meta = {"now": repr(time.time()), "off": json.dumps(report.off)}
             conn.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(meta.items()))
+            trade.save(conn, words)
             emit(conn, "product", "shop.bulk")
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except BaseException:

@@ -60,9 +60,9 @@ def customer_sections(policy: Policy, *, slots: bool = False) -> list[Section]:
 def product_blocks(product: Product) -> list[Block]:
     """Describe a product, with slots for its price and its stock."""
     source = f"product/{product.asin}"
-    what = f"{product.title} by {product.author} is a {product.genre} book in {product.format}."
-    if not product.author:
-        what = f"{product.title} ({product.genre})."
+    by = f" by {product.author}" if product.author else ""
+    kind = ", ".join(filter(None, (product.genre, product.format)))
+    what = f"{product.title}{by}{f' ({kind})' if kind else ''}."
     description = parbake_semantic.guard.strip_instructions(product.description)
     live = f"It costs {{{{price:{product.asin}}}}} and is {{{{stock:{product.asin}}}}}."
     return [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Collection, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,43 +15,132 @@ from parbake.protocol.record import Stamp
 from parbake.tasks.task_types import Artifact
 
 POLL_S = 0.5
+EXACT_UP_TO = 50_000
+"""A larger catalog is searched by a graph, if ``usearch`` is installed."""
+_FIRST_ROOM = 64
+_EFFORT = 256
+"""How many products a search of the graph looks at: it misses hardly any of the nearest."""
 _log = logging.getLogger("retail_assistant.index")
 
 
-class ProductIndex:
-    """Exact nearest neighbours over unit vectors (microseconds at a few thousand products)."""
+class Hit(NamedTuple):
+    """A product, the cosine of its vector to what was looked for, and the same apart from what all products share."""
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self._rows: dict[str, int] = {}
-        self._asins: list[str] = []
-        self._vectors: Any = np.zeros((0, 1), np.float32)
+    asin: str
+    cosine: float
+    apart: float
+
+
+class _Held:
+    """Some products with their vectors, each as its direction and distance from the middle of all of them.
+
+    The texts of a shop are alike in what the shop is about. Apart from that, they differ more clearly.
+    """
+
+    def __init__(self, vectors: Mapping[str, bytes], exact_up_to: int) -> None:
+        stacked = [np.frombuffer(raw, np.float32) for raw in vectors.values()]
+        matrix = np.stack(stacked) if stacked else np.zeros((0, 1), np.float32)
+        self.asins = list(vectors)
+        self.rows = {asin: row for row, asin in enumerate(self.asins)}
+        self.middle: Any = matrix.mean(axis=0) if len(stacked) > 1 else np.float32(0)
+        self.directions, self.distances = _unit(matrix - self.middle)
+        self.graph: Any = _graph(self.directions) if len(self.asins) > exact_up_to else None
+
+    def put(self, asin: str, vector: Any) -> None:
+        row = self.rows.get(asin, len(self.asins))
+        if row == len(self.directions):
+            room = np.zeros((max(_FIRST_ROOM, row), len(vector)), np.float32)
+            self.directions = np.vstack((self.directions, room)) if row else room
+            self.distances = np.concatenate((self.distances, np.zeros(len(room), np.float32)))
+        self._set(row, *_unit(vector - self.middle))
+        if row == len(self.asins):
+            self.asins.append(asin)
+            self.rows[asin] = row
+
+    def remove(self, asin: str) -> None:
+        """Let the last product take the place of one."""
+        row = self.rows.pop(asin, None)
+        if row is None:
+            return
+        last, moved = len(self.asins) - 1, self.asins[-1]
+        if row != last:
+            self._set(row, self.directions[last], self.distances[last])
+            self.asins[row], self.rows[moved] = moved, row
+        self.asins.pop()
+        if self.graph is not None:
+            self.graph.remove(last)
+
+    def nearest(self, vector: Any, limit: int, rows: list[int] | None) -> list[Hit]:
+        """The nearest of some rows, or of all."""
+        direction, _ = _unit(vector - self.middle)
+        if rows is None and self.graph is not None:
+            rows = [int(row) for row in self.graph.search(direction, limit).keys]
+        chosen: Any = slice(len(self.asins)) if rows is None else rows
+        apart = self.directions[chosen] @ direction
+        cosines = vector @ np.broadcast_to(self.middle, vector.shape) + self.distances[chosen] * (
+            self.directions[chosen] @ vector
+        )
+        best = np.argsort(-apart)[:limit].tolist()
+        return [Hit(self.asins[n if rows is None else rows[n]], float(cosines[n]), float(apart[n])) for n in best]
+
+    def _set(self, row: int, direction: Any, distance: Any) -> None:
+        self.directions[row], self.distances[row] = direction, distance
+        if self.graph is not None:
+            self.graph.remove(row)
+            self.graph.add(row, direction)
+
+
+class ProductIndex:
+    """Nearest neighbours over unit vectors: exact, in 10 ms at 50,000 products, or by a graph if there are more."""
+
+    def __init__(self, *, exact_up_to: int = EXACT_UP_TO) -> None:
+        """Start empty; a catalog of more products than ``exact_up_to`` is searched by a graph."""
+        self._exact_up_to = exact_up_to
+        self._held = _Held({}, exact_up_to)
 
     def __len__(self) -> int:
         """How many products it holds."""
-        return len(self._rows)
+        return len(self._held.asins)
 
-    def replace(self, vectors: dict[str, bytes]) -> None:
-        """Hold exactly these products."""
-        self._asins = list(vectors)
-        self._rows = {asin: i for i, asin in enumerate(self._asins)}
-        stacked = [np.frombuffer(raw, np.float32) for raw in vectors.values()]
-        self._vectors = np.stack(stacked) if stacked else np.zeros((0, 1), np.float32)
+    def replace(self, vectors: Mapping[str, bytes]) -> None:
+        """Hold exactly these products; searches see all of them at once."""
+        self._held = _Held(vectors, self._exact_up_to)
 
     def put(self, asin: str, raw: bytes | None) -> None:
         """Add, change or (``None``) remove one product."""
-        kept = {a: self._vectors[i].tobytes() for a, i in self._rows.items() if a != asin}
-        if raw is not None:
-            kept[asin] = raw
-        self.replace(kept)
+        if raw is None:
+            self._held.remove(asin)
+        else:
+            self._held.put(asin, np.frombuffer(raw, np.float32))
 
-    def search(self, vector: Any, limit: int) -> list[tuple[str, float]]:
-        """The nearest products with their cosines, best first."""
-        if not self._asins:
-            return []
-        cosines = self._vectors @ vector
-        top = np.argsort(-cosines)[:limit]
-        return [(self._asins[i], float(cosines[i])) for i in top]
+    def search(self, vector: Any, limit: int, among: Collection[str] | None = None) -> list[Hit]:
+        """Return the nearest products, best first.
+
+        Args:
+            vector: A float32 unit vector, shape (dimensions,).
+            limit: How many are wanted at most.
+            among: The only products that are looked for; all of them are compared.
+        """
+        held = self._held
+        rows = None if among is None else [row for row in map(held.rows.get, among) if row is not None]
+        return held.nearest(vector, limit, rows) if held.asins and rows != [] else []
+
+
+def _unit(vectors: Any) -> tuple[Any, Any]:
+    """Vectors as their directions and their lengths."""
+    lengths = np.linalg.norm(vectors, axis=-1)
+    return vectors / np.maximum(lengths, np.float32(1e-9))[..., None], lengths
+
+
+def _graph(matrix: Any) -> Any:
+    """A navigable graph of unit vectors by their rows; ``None`` without ``usearch`` (``pip install usearch``)."""
+    try:
+        library: Any = import_module("usearch.index")
+    except ImportError:
+        return None
+    graph = library.Index(ndim=matrix.shape[1], metric="ip", dtype="f16", expansion_search=_EFFORT)
+    graph.add(np.arange(len(matrix)), matrix)
+    return graph
 
 
 class IndexFollower:
@@ -69,7 +160,7 @@ class IndexFollower:
         if generation != self._generation:
             self._stamp = await self._app.stamp()
             stored = {key: value async for key, value in self._app.stored(self._task)}
-            self._index.replace(stored)
+            await asyncio.to_thread(self._index.replace, stored)
             self._generation = generation
             return
         for entry in await self._app.ops.raised_since(self._stamp):

@@ -11,6 +11,7 @@ import msgspec
 import parbake as pb
 from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.queries import Product, Promotion
+from retail_assistant.shop.trade import Trade, of_meta
 
 _PRODUCT = "SELECT asin, title, series, volume, author, genre, format, description, listed, created_at FROM products"
 _MANY = f"{_PRODUCT} WHERE listed = 1 AND asin IN (SELECT value FROM json_each(:asins))"  # noqa: S608  # constants only
@@ -37,6 +38,11 @@ class Policies(pb.View):
     """Policies by id."""
 
     families = ("policy",)
+
+    def trade(self) -> Trade:
+        """The shop's own words, which only a new shop file changes."""
+        self.whole_set("policy")
+        return of_meta((row[0], row[1]) for row in self.rows("SELECT key, value FROM meta"))
 
     def ids(self) -> list[str]:
         """All ids."""

@@ -21,12 +21,12 @@ LOOKING_UP: Variant = "looking_up"
 """For a model that looks things up itself."""
 RULES: dict[str, str] = {
     WORDING: (
-        "You answer questions of customers of a book shop. Use only the evidence. State no number, date or price that "
+        "You answer questions of customers of a {shop}. Use only the evidence. State no number, date or price that "
         "the evidence does not state. If the evidence does not answer the question, say so. Answer in one or two "
         "sentences."
     ),
     LOOKING_UP: (
-        "You are the assistant of a book shop. Talk with its customers warmly and briefly.\n"
+        "You are the assistant of a {shop}. Talk with its customers warmly and briefly.\n"
         "Write one unit a line, at most six. Each line begins with a mark and a space:\n"
         "~ talk: sympathy, thanks, a link between sentences. No number, no product, no rule, no promise.\n"
         "> a claim about items in your own words, with the reference of each item: "
@@ -66,7 +66,7 @@ def _variants() -> Sequence[str]:
 )
 def assistant_prefix(variant: str, *, policies: pb.Source[Policies]) -> list[Block]:
     """The blocks of a variant: its rules, and for tools every policy section with its reference."""
-    rules = Block("rules", RULES[variant])
+    rules = Block("rules", RULES[variant].replace("{shop}", policies.trade().shop))
     if variant != LOOKING_UP:
         return [rules]
     return [rules, *(policy_block(policy) for policy in policies.all())]

@@ -5,6 +5,7 @@ Products are one document each (id: the asin), policies one per section (id: ``r
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterable
@@ -104,3 +105,38 @@ def starting(conn: sqlite3.Connection, text: str, *, limit: int) -> list[str]:
         (" AND ".join([*(f'"{word}"' for word in words[:-1]), f'("{words[-1]}" OR "{words[-1]}" *)']), limit),
     )
     return [row[0] for row in rows]
+
+
+def best(conn: sqlite3.Connection, words: Iterable[str], *, limit: int, among: Iterable[str] | None) -> list[str]:
+    """Return the products that have any of some words, best BM25 first; ``among`` are the only ones that may be found.
+
+    A title counts twice.
+    """
+    if not (asked := " OR ".join(filter(None, map(_quoted, words)))):
+        return []
+    rows = conn.execute(
+        "SELECT r.entity FROM search_index JOIN search_rows r ON r.id = search_index.rowid"
+        " WHERE search_index MATCH :asked AND r.kind = 'product'"
+        " AND (:among IS NULL OR r.entity IN (SELECT value FROM json_each(:among)))"
+        " ORDER BY bm25(search_index, 0, 0, 2.0, 1.0), r.entity LIMIT :limit",
+        {"asked": asked, "limit": limit, "among": None if among is None else json.dumps(sorted(among))},
+    )
+    return [row[0] for row in rows]
+
+
+def having(conn: sqlite3.Connection, word: str, *, in_title: bool = False) -> set[str]:
+    """Return the products that have a word in any of its forms, in their text or only in their title."""
+    if not (quoted := _quoted(word)):
+        return set()
+    rows = conn.execute(
+        "SELECT r.entity FROM search_index JOIN search_rows r ON r.id = search_index.rowid"
+        " WHERE search_index MATCH ? AND r.kind = 'product'",
+        (f"{{title}} : {quoted}" if in_title else quoted,),
+    )
+    return {row[0] for row in rows}
+
+
+def _quoted(word: str) -> str:
+    """A word as the index is asked for it, in which no operator has an effect; empty without any letter."""
+    phrase = " ".join(_WORD.findall(word))
+    return f'"{phrase}"' if phrase else ""

@@ -31,8 +31,8 @@ from retail_assistant.understand.wishes import NO_WISHES, Wishes, words_of
 
 SAID = 2.8
 """The weight from which words surely ask about a book, although they also name what policies state."""
-UNSOLD, MOST_NAMES = 1.9, 3
-"""How strongly unknown words ask for goods that are not sold, and how many of them do so alone."""
+GOODS, MOST_NAMES = 1.9, 3
+"""How strongly unknown words ask for goods, and how many of them do so alone."""
 BARE_WORDS = 1.0
 """How strongly a few words of the catalog, and nothing else, ask for what they name."""
 _DIGITS = re.compile(r"(\d{12})\d+")
@@ -188,7 +188,9 @@ class Parser:
         if not readings and not asks_policies and self._are_of_catalog(core, named_words, said):
             readings, themes = (Reading("list", "words", BARE_WORDS),), themes_in(rest)
         if not subjects and self._are_goods(question, named_words, readings):
-            readings = (Reading("list", "unsold", UNSOLD),)
+            readings = (Reading("list", "goods", GOODS),)
+        elif not subjects and named_words and _SELLS.match(question) and not asks_policies:
+            readings = (*readings, Reading("list", "goods", BARE_WORDS))
         return Ask(
             text=question,
             readings=readings,
@@ -216,12 +218,12 @@ class Parser:
         return all(self._vocabulary.knows(word) for word in leftover)
 
     def _are_goods(self, question: str, leftover: Sequence[str], readings: Sequence[Reading]) -> bool:
-        """Whether a message asks for goods that the shop does not have: "do you sell lego?", "stephen king?"."""
+        """Whether a message asks for goods in words that are not the shop's: "do you sell lego?", "stephen king?"."""
         known = [self._vocabulary.knows(word) for word in leftover]
         if all(known) or _ONE.search(question):
             return False
         is_name = not readings and 1 < len(words(question)) <= MOST_NAMES and not any(known)
-        asks = is_name or (_SELLS.match(question) is not None and all(r.weight < UNSOLD for r in readings))
+        asks = is_name or (_SELLS.match(question) is not None and all(r.weight < GOODS for r in readings))
         return asks and not concepts(question)
 
     def _known_themes(self, text: str, but: frozenset[str]) -> frozenset[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retail_assistant.shop import index, schema
+from retail_assistant.shop import index, schema, trade
 from retail_assistant.shop.bills import Line, bill, delivery_terms
 from retail_assistant.shop.errors import BadValue
 from retail_assistant.shop.policies import Policy, check_body
@@ -35,6 +35,8 @@ from retail_assistant.world.shoppers import SEGMENT_NAMES, Group, make_group, ma
 from retail_assistant.world.texts.texts_read import policies
 from retail_assistant.world.wandering import Groups, make_groups, make_looks, make_wandering
 
+BOOKS = trade.Trade("book", "books", "book shop")
+"""What the generated shop sells, in its own words."""
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the amount done, and the total."""
 
@@ -230,6 +232,7 @@ def _finish(conn: sqlite3.Connection, facts: dict[str, float], progress: Progres
     meta |= {"schema_version": schema.SCHEMA_VERSION, "source": "generated"}
     meta |= {f"has_{name}": "1" for name in ("timestamps", "purchases", "views", "reviews", "queries", "promotions")}
     conn.executemany("INSERT INTO meta VALUES (?, ?)", sorted(meta.items()))
+    trade.save(conn, BOOKS)
     conn.execute("INSERT INTO search_index (search_index) VALUES ('optimize')")
     conn.execute("ANALYZE")
     conn.execute("PRAGMA journal_mode=WAL")

@@ -14,6 +14,8 @@ from retail_assistant.understand.plain_words import bare_words
 
 _ARTICLES = frozenset({"the", "a", "an"})
 _VOLUME_OF_TITLE = re.compile(r"(?:,|(?<![,\s]))\s*\b(?:vol|volume)\.?\s*\d+\s*$", re.IGNORECASE)
+_DETAILS = re.compile(r",|\(| - | with | in ")
+"""What follows a product's name in its title: "Spider Plant, 12 cm Pot"."""
 _BEFORE_TITLE = frozenset(
     "the title wrote write about of called titled read reading sell stock have buy does is for by add".split()
 )
@@ -44,7 +46,7 @@ class Titles:
         """Index the titles of series and single books."""
         self._whole: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
         self._holders: dict[str, set[int]] = defaultdict(set)
-        self._parts: list[tuple[frozenset[str], str]] = []
+        self._parts: list[tuple[frozenset[str], frozenset[str], str]] = []
         self._articles: dict[str, str] = {}
         for name in names:
             spelled = bare_words(_VOLUME_OF_TITLE.sub("", name))
@@ -55,7 +57,8 @@ class Titles:
             self._articles[name] = spelled[0] if len(spelled) > len(said) else ""
             for word in set(said):
                 self._holders[word].add(len(self._parts))
-            self._parts.append((frozenset(said), name))
+            first = frozenset(_without_article(bare_words(_DETAILS.split(name, maxsplit=1)[0])))
+            self._parts.append((frozenset(said), first or frozenset(said), name))
         for found in self._whole.values():
             found.sort(key=lambda pair: -len(pair[0]))
         count = len(self._parts) + 1
@@ -94,16 +97,17 @@ class Titles:
                 near[number_] += self._rarity[word]
         scored: list[tuple[float, int]] = []
         for number_, weight in near.items():
-            title = self._parts[number_][0]
+            title, first, _ = self._parts[number_]
             matched = [i for i, word in enumerate(said) if word in title and word not in DULL]
-            total = sum(self._rarity[word] for word in title)
+            total = sum(self._rarity[word] for word in first)
             is_close = matched[-1] - matched[0] <= len(title) + 1
-            if len({said[i] for i in matched}) > 1 and is_close and weight / total >= LEAST_PART:
+            in_first = {said[i] for i in matched if said[i] in first}
+            if len(in_first) > 1 and is_close and weight / total >= LEAST_PART:
                 scored.append((weight / total, number_))
         scored.sort(reverse=True)
         if not scored or (len(scored) > 1 and scored[0][0] - scored[1][0] < 0.05):  # noqa: PLR2004  # a tie
             return []
-        title, name = self._parts[scored[0][1]]
+        title, _, name = self._parts[scored[0][1]]
         places = [i for i, word in enumerate(said) if word in title and word not in DULL]
         volumes, end = volumes_at(said, places[-1] + 1)
         return [_named(name, volumes or volumes_before(said, places[0]), places[0], end, whole=False)]

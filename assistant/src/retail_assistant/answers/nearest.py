@@ -1,0 +1,214 @@
+"""Which products are what the words of a question speak of, and whether it is about products at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+import parbake as pb
+from retail_assistant.answers.draft import Asked
+from retail_assistant.answers.policy.sections import Found
+from retail_assistant.faq.faq_words import content_words
+from retail_assistant.knowledge.product_search import Near, Searched, Sought, product_search
+from retail_assistant.live import LiveShop
+from retail_assistant.shop.finding import Conditions, Offer
+from retail_assistant.understand.ask import Ask, Reading, Subject
+from retail_assistant.understand.names.volumes import VOLUME_WORDS
+from retail_assistant.understand.plain_words import number
+from retail_assistant.understand.said.concepts import concepts
+from retail_assistant.understand.wishes import Wishes, words_of
+
+BOUND, NAMED = 0.24, 0.5
+"""The cosine from which a product is near enough to be shown, and the share of the words that does instead."""
+A_FEW = 3
+"""How many products are shown at least."""
+BESIDE, FAR_BESIDE = 0.2, 0.3
+"""How much less than the best product another one may score to be shown beside it; more if none has the words."""
+POINTED_AT, CALLED = 0.45, 0.55
+"""How near a question is to a product that it points at or names, whatever else it says: "does it rust?"."""
+_HAS = 0.9
+_WORDS = 0.3
+"""What all words together count beside the cosine, for products as for policies."""
+ABOUT_GOODS = 0.06
+"""By how much products must be nearer to a question than policies, so that it is about products."""
+CONCEPT = 0.04
+"""How much nearer policies are for each concept of theirs that a question names."""
+_OF_GOODS = ("", "facts", "offer", "list", "trending", "reviews", "compare", "promotion")
+"""Kinds of questions after which one that points at something may ask for a fact of a product."""
+GOODS, EACH = 1.4, 2.0
+"""What a reading weighs that follows from this, and what being nearer adds."""
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_ASKING = content_words(
+    "sell sold stock carry offer buy order look looking search searching find show recommend suggest something "
+    "anything someone anyone somewhere thing things stuff product products item items one ones maybe really good "
+    "nice best cheap cheaper cheapest expensive price new hello thanks sorry love use used"
+)
+"""Words with which products are asked for, and which say nothing of them."""
+_THE = re.compile(
+    r"\b(?:is|are|was|does|do|did|can|could|will|would|should|has|have|how|what|where|when|which|who|if|and|for|of|with|wants?)"
+    r"\b.{0,40}?\b(?:the|that|this|your|one)\s+((?:[\w'-]+\s*){1,3})"
+)
+"""Asks something of one thing: "is the bench foldable?"."""
+_QUESTION = re.compile(
+    r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|do|does|is|are|will|would|what|where|why|has)\b"
+)
+_SOUGHT = re.compile(
+    r"\b(?:something|anything|some|any|which of|(?:do|have|did) you (?:have|got|sell|stock|carry)"
+    r"|(?:looking|searching) for|i (?:need|want)|i'd like|show me)\b"
+)
+"""Looks for products, rather than asking something of one."""
+
+
+class Fitting(msgspec.Struct, frozen=True):
+    """Products that fit.
+
+    Args:
+        offers: The products.
+        lane: Which lane their order comes from; empty if nothing orders them yet.
+        lacking: The words of the question that no product has, so that these are only the closest ones.
+        is_sure: Whether the best one surely is what was asked for.
+    """
+
+    offers: Sequence[Offer]
+    lane: str = ""
+    lacking: tuple[str, ...] = ()
+    is_sure: bool = True
+
+
+class Nearest:
+    """Looks products up by what is said of them."""
+
+    def __init__(self, app: pb.App, shop: LiveShop) -> None:
+        """Search with ``app``; read in ``shop`` which products have a word."""
+        self._app, self._shop = app, shop
+
+    async def fitting(self, asked: Asked, wishes: Wishes, found: Sequence[Offer]) -> Fitting:
+        """Narrow products to those that have the themes, or else to those that come nearest to the words.
+
+        Words that say little of a product narrow nothing.
+        """
+        words = said(asked.ask, wishes)
+        if not words or not found:
+            return Fitting(found)
+        having = {theme: self._shop.with_words([theme]) for theme in wishes.themes}
+        if having:
+            exact = [offer for offer in found if all(offer.asin in asins for asins in having.values())]
+            if exact and asked.ask.slot("list") in ("words", "goods"):  # the words are all that is asked
+                found = exact
+            elif exact or (len(having) < 3 and any(having.values())):  # noqa: PLR2004  # of two, one may be wanted
+                return Fitting(exact)
+        by_asin = {offer.asin: offer for offer in found}
+        searched = await self.search(asked.ask.text, frozenset(by_asin))
+        strong = best(searched.near)
+        if wishes.sort and strong:  # in another order than by nearness, so only what has the words
+            most = max(one.words for one in strong)
+            strong = [one for one in strong if one.words >= _HAS * most]
+        lacking = tuple(word for word in words if not self._shop.words.one(word))
+        if not strong:
+            return Fitting([] if having else found, lacking=lacking if wishes.are_stated else ())
+        return Fitting([by_asin[one.asin] for one in strong], "batch", lacking, strong[0].words >= NAMED)
+
+    async def search(self, text: str, among: frozenset[str] | None = None) -> Searched:
+        """The products that come nearest to a text and to its content words."""
+        words = frozenset(word for word in _WORD.findall(text.lower()) if content_words(word) - _ASKING)
+        found: Searched = (await self._app.serve(product_search, text=text, sought=Sought(words, among))).unwrap()
+        return found
+
+    async def goods(self, asked: Asked, found: Found) -> tuple[Reading, Ask] | None:
+        """How a question is read that is about products, by what products and policies say; ``None`` if it is not.
+
+        Args:
+            asked: The question.
+            found: The policy sections for it.
+        """
+        ask = asked.ask
+        is_pointed = bool(ask.subjects) and all(s.source != "message" for s in ask.subjects)
+        asks = _QUESTION.search(ask.text) or "?" in ask.said
+        if ask.corrects or (is_pointed and (asked.said.kind not in _OF_GOODS or not asks)):
+            return None
+        searched = await self.search(ask.text)
+        strong = best(searched.near)
+        if not ask.subjects and (subject := self._spoken_of(asked, strong)):
+            ask = msgspec.structs.replace(ask, subjects=(subject,))
+        if ask.subjects:
+            nearness = self._of_subjects(ask, searched)
+        else:
+            nearness = max((_likeness(one) for one in strong), default=0.0)
+        by = nearness - _of_policies(found, searched) - CONCEPT * len(concepts(ask.text))
+        if by < ABOUT_GOODS:
+            return None
+        weight = GOODS + EACH * by
+        return Reading("facts", "stated", weight) if ask.subjects else Reading("list", "goods", weight), ask
+
+    def with_unwanted(self, wishes: Wishes) -> set[str]:
+        """The products that have a theme which is not wanted; a text may also say that it has not: "without poison"."""
+        found = {asin for word in wishes.no_themes for asin in self._shop.with_words([word])}
+        return {o.asin for o in self._shop.offers(found) if not _denies(o.product.description, wishes.no_themes)}
+
+    def _of_subjects(self, ask: Ask, searched: Searched) -> float:
+        """How near a question is to the product that it is about; 0 if it asks nothing more than its title."""
+        asins = [s.asin for s in ask.subjects if s.asin]
+        lines = Conditions(titles=[s.name for s in ask.subjects if s.name], in_stock=False)
+        meant = [*self._shop.offers(asins), *(self._shop.find(lines) if lines.titles else ())]
+        named = content_words(" ".join([*(s.name for s in ask.subjects), *(o.product.title for o in meant)]))
+        more = [word for word in _WORD.findall(ask.text) if number(word) is None and word not in VOLUME_WORDS]
+        if content_words(" ".join(more)) - _ASKING <= named:
+            return 0.0
+        of_them = [one for one in searched.near if any(o.asin == one.asin for o in meant)]
+        least = CALLED if any(s.source == "message" for s in ask.subjects) else POINTED_AT
+        return max([least, *(max(least, one.cosine) + _WORDS * one.words for one in of_them)])
+
+    def _spoken_of(self, asked: Asked, strong: Sequence[Near]) -> Subject | None:
+        """The one product of which a question asks something, by its title or as the one that was spoken of."""
+        text, said = asked.ask.text, asked.said
+        if _SOUGHT.search(text) or asked.ask.wishes.sort or asked.ask.wishes.are_stated:
+            return None
+        product = self._shop.product(strong[0].asin) if strong else None
+        titled = content_words(product.title) if product else set[str]()
+        if product and any(titled & content_words(found[1]) for found in _THE.finditer(text)):
+            return Subject("", "message", product.asin)
+        is_other = bool(strong) and strong[0].words >= NAMED
+        goes_on = (
+            asked.ask.follows and said.kind in _OF_GOODS and said.focus and not is_other and _QUESTION.search(text)
+        )
+        return Subject("", "focus", said.focus) if goes_on else None
+
+
+def said(ask: Ask, wishes: Wishes) -> tuple[str, ...]:
+    """The content words of a question that say something of a product: its themes, and then the others."""
+    unwanted = words_of(wishes.no_themes)
+    return tuple(dict.fromkeys(w for w in (*sorted(wishes.theme_words), *ask.hints) if w not in unwanted))
+
+
+def best(near: Sequence[Near]) -> list[Near]:
+    """Some products, best first, if the best one is near enough: at least a few, and all that are nearly as near."""
+    if not near or (near[0].cosine < BOUND and near[0].words < NAMED):
+        return []
+    least = near[0].score - (BESIDE if near[0].words >= NAMED else FAR_BESIDE)
+    return [one for n, one in enumerate(near) if n < A_FEW or one.score >= least]
+
+
+def _likeness(near: Near) -> float:
+    """How near a question is to a product, as it is compared with policies."""
+    return near.cosine + _WORDS * near.words
+
+
+def _of_policies(found: Found, searched: Searched) -> float:
+    """How near the policies are to what was searched for."""
+    stems = {word: content_words(word) for word in searched.rarity}
+    nearness = 0.0
+    for one in found.ranked:
+        there = content_words(f"{one.block.title} {one.block.plain}")
+        share = searched.share([word for word, stem in stems.items() if stem <= there])
+        nearness = max(nearness, one.signs.nearness + _WORDS * share)
+    return nearness
+
+
+def _denies(text: str, words: frozenset[str]) -> bool:
+    """Whether a text says of each of some words that the product has it not."""
+    stems = "|".join(re.escape(word.removesuffix("s")) for word in words)
+    before = rf"\b(?:no|not|without|free (?:of|from)|never|zero)\s+(?:\w+\s+){{0,2}}(?:{stems})"
+    denied = re.findall(rf"{before}|\b(?:{stems})\w{{0,3}}[- ]free\b", text, re.IGNORECASE)
+    return 0 < len(re.findall(rf"\b(?:{stems})", text, re.IGNORECASE)) <= len(denied)
