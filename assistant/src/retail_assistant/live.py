@@ -122,11 +122,6 @@ class LiveWords:
         """The products that have a word in their title or text, or only in their title."""
         return index.having(self._connections.get(), word, in_title=in_title)
 
-    def products(self) -> int:
-        """How many products are on sale."""
-        count = "SELECT count(*) FROM products WHERE listed = 1"
-        return int(self._connections.get().execute(count).fetchone()[0])
-
 
 class LiveShop:
     """Live reads of one shop file: what is sold, and by its parts what a shopper has and what the rules are.

@@ -219,3 +219,14 @@ def test_what_a_generator_worded_is_held_against_what_it_was_told(live, sentence
     found = checked(live, sentence, ("policy/shipping",), told=told, question="How much is standard delivery?")
     assert bool(found.text) is leaves
     assert found.violation.partition(" ")[0] == ("" if leaves else "unsupported")
+
+
+def test_how_a_shop_is_reached_may_be_told_where_a_policy_states_it(conn, live):
+    """An address that the cited policy states passes the check, and any other one does not."""
+    body = "## Deleting\nWrite to privacy@shop.example to be forgotten."
+    records.put_policy(conn, "privacy", title="Privacy", body=body, facts={}, create=True, now=NOW)
+    said = "Write to privacy@shop.example to be forgotten."
+
+    assert checked(live, said, ("policy/privacy",)).violation == ""
+    assert checked(live, said).violation == "personal data"
+    assert checked(live, "Write to eve@shop.example.", ("policy/privacy",)).violation == "personal data"

@@ -41,7 +41,7 @@ class AnswerDesk:
         self.actions = Actions(app, shop, subjects, own)
         self._correcting = Correcting(app, subjects)
         self._table: dict[Kind, Handler] = {
-            "offer": Products(app, subjects, promotions, Sums(app, shop, subjects)).answer,
+            "offer": Products(app, subjects, promotions, Sums(app, shop, subjects), nearest).answer,
             "facts": self._facts.answer,
             "list": self._lists.answer,
             "trending": self._lists.trend,

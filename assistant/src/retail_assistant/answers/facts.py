@@ -156,11 +156,12 @@ def _stated(looked: Looked) -> Draft:
     said = parbake_semantic.guard.sentences(parbake_semantic.guard.strip_instructions(offer.product.description))
     if not said:
         return Draft(f"Our pages do not state that of {title(offer)}.", asins=(offer.asin,))
+    costs = f"It costs {looked.price(offer)} and is {stock(offer)}."
     if len(said) <= MOST_QUOTED:
-        return drafted([f"Of {title(offer)} our page says this, and no more:", *said], [offer])
+        return drafted([f"Of {title(offer)} our page says this, and no more:", *said, costs], [offer])
     asked = content_words(looked.text)
     nearest = sorted(said, key=lambda one: -len(asked & content_words(one)))[:MOST_QUOTED]
-    return drafted([f"Of {title(offer)} our page says:", *(one for one in said if one in nearest)], [offer])
+    return drafted([f"Of {title(offer)} our page says:", *(one for one in said if one in nearest), costs], [offer])
 
 
 def _has_words(text: str, offer: Offer) -> bool:

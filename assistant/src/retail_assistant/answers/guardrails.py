@@ -50,9 +50,10 @@ async def guardrails(
         text = fill_slots(sentence, shop)
     except parbake_semantic.guard.UnfilledSlot as error:
         return Checked("", f"unfilled slot: {error.field}")
-    if _PERSONAL.search(
-        parbake_semantic.guard.fill(sentence, lambda *_: "")
-    ):  # what a slot holds is the shop's or the shopper's own
+    personal = _PERSONAL.findall(parbake_semantic.guard.fill(sentence, lambda *_: ""))
+    # What a slot holds is the shop's or the shopper's own, and a policy may state how the shop is reached.
+    rules = grounds(tuple(one for one in sources if one.startswith("policy/")), shop) if personal else []
+    if not all(any(one in rule for rule in rules) for one in personal):
         return Checked("", "personal data")
     if wrong := _ungrounded(text, sentence, sources, shop):
         first = min(wrong, key=lambda c: (c.kind, c.value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -16,14 +17,15 @@ from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.understand.ask import Ask, Reading, Subject
 from retail_assistant.understand.names.volumes import VOLUME_WORDS
-from retail_assistant.understand.plain_words import number
+from retail_assistant.understand.plain_words import bare, number
 from retail_assistant.understand.said.concepts import concepts
-from retail_assistant.understand.wishes import Wishes, words_of
+from retail_assistant.understand.wishes import NO_WISHES, Wishes, words_of
 
-BOUND, NAMED = 0.24, 0.5
-"""The cosine from which a product is near enough to be shown, and the share of the words that does instead."""
-A_FEW = 3
-"""How many products are shown at least."""
+BOUND, UNASKED, NAMED = 0.24, 0.35, 0.5
+"""The cosine from which a product is near enough to be shown, also if no word asks for products, and the share of the
+words that does instead."""
+ENOUGH, A_FEW = 20, 3
+"""How many products that keep the wishes must be among the nearest of all, and how many are shown at least."""
 BESIDE, FAR_BESIDE = 0.2, 0.3
 """How much less than the best product another one may score to be shown beside it; more if none has the words."""
 POINTED_AT, CALLED = 0.45, 0.55
@@ -31,8 +33,11 @@ POINTED_AT, CALLED = 0.45, 0.55
 _HAS = 0.9
 _WORDS = 0.3
 """What all words together count beside the cosine, for products as for policies."""
-ABOUT_GOODS = 0.06
-"""By how much products must be nearer to a question than policies, so that it is about products."""
+ABOUT_GOODS, UNANSWERED = 0.06, -0.3
+"""By how much products must be nearer to a question than policies, so that it is about products; less where it points
+at a product and no policy answers it."""
+SURELY_POLICY = 0.8
+"""The chance that a policy answers from which products are not looked at."""
 CONCEPT = 0.04
 """How much nearer policies are for each concept of theirs that a question names."""
 _OF_GOODS = ("", "facts", "offer", "list", "trending", "reviews", "compare", "promotion")
@@ -51,6 +56,9 @@ _THE = re.compile(
     r"\b.{0,40}?\b(?:the|that|this|your|one)\s+((?:[\w'-]+\s*){1,3})"
 )
 """Asks something of one thing: "is the bench foldable?"."""
+OF_ORDER = 2.4
+"""What a reading weighs of something that the shopper has ordered and calls theirs."""
+_MINE = re.compile(r"\bmy\b|\bi (?:\w+ )?(?:sent|ordered|bought|returned|got|received|cancell?ed)\b")
 _QUESTION = re.compile(
     r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|do|does|is|are|will|would|what|where|why|has)\b"
 )
@@ -92,16 +100,18 @@ class Nearest:
         words = said(asked.ask, wishes)
         if not words or not found:
             return Fitting(found)
-        having = {theme: self._shop.with_words([theme]) for theme in wishes.themes}
+        is_of_words = any((r.kind, r.slot) == ("list", "words") for r in asked.ask.readings)  # and nothing else
+        having = {} if is_of_words else {theme: self._shop.with_words([theme]) for theme in wishes.themes}
         if having:
             exact = [offer for offer in found if all(offer.asin in asins for asins in having.values())]
-            if exact and asked.ask.slot("list") in ("words", "goods"):  # the words are all that is asked
-                found = exact
-            elif exact or (len(having) < 3 and any(having.values())):  # noqa: PLR2004  # of two, one may be wanted
+            if exact or (len(having) < 3 and any(having.values())):  # noqa: PLR2004  # of two, one may be wanted
                 return Fitting(exact)
         by_asin = {offer.asin: offer for offer in found}
-        searched = await self.search(asked.ask.text, frozenset(by_asin))
-        strong = best(searched.near)
+        text = asked.ask.text or " ".join(words)
+        near = [one for one in (await self.search(text)).near if one.asin in by_asin]
+        if len(near) < ENOUGH:  # most of what comes nearest keeps the wishes not
+            near = list((await self.search(text, frozenset(by_asin))).near)
+        strong = best(near)
         if wishes.sort and strong:  # in another order than by nearness, so only what has the words
             most = max(one.words for one in strong)
             strong = [one for one in strong if one.words >= _HAS * most]
@@ -112,6 +122,7 @@ class Nearest:
 
     async def search(self, text: str, among: frozenset[str] | None = None) -> Searched:
         """The products that come nearest to a text and to its content words."""
+        text = bare(text)  # as policies are looked up, so that it is embedded once
         words = frozenset(word for word in _WORD.findall(text.lower()) if content_words(word) - _ASKING)
         found: Searched = (await self._app.serve(product_search, text=text, sought=Sought(words, among))).unwrap()
         return found
@@ -126,10 +137,13 @@ class Nearest:
         ask = asked.ask
         is_pointed = bool(ask.subjects) and all(s.source != "message" for s in ask.subjects)
         asks = _QUESTION.search(ask.text) or "?" in ask.said
-        if ask.corrects or (is_pointed and (asked.said.kind not in _OF_GOODS or not asks)):
+        is_policy = found.chance >= SURELY_POLICY and not ask.subjects
+        if ask.corrects or is_policy or (is_pointed and (asked.said.kind not in _OF_GOODS or not asks)):
             return None
         searched = await self.search(ask.text)
         strong = best(searched.near)
+        if mine := self._ordered(asked, strong):
+            return Reading("orders", "where", OF_ORDER), msgspec.structs.replace(ask, subjects=(mine,))
         if not ask.subjects and (subject := self._spoken_of(asked, strong)):
             ask = msgspec.structs.replace(ask, subjects=(subject,))
         if ask.subjects:
@@ -137,9 +151,12 @@ class Nearest:
         else:
             nearness = max((_likeness(one) for one in strong), default=0.0)
         by = nearness - _of_policies(found, searched) - CONCEPT * len(concepts(ask.text))
-        if by < ABOUT_GOODS:
+        goes_on = bool(nearness) and any(s.source == "focus" for s in ask.subjects)
+        if by < (UNANSWERED if goes_on and not found.is_answered else ABOUT_GOODS):
             return None
-        weight = GOODS + EACH * by
+        if not ask.subjects and not ask.weight("list") and strong[0].cosine < UNASKED and strong[0].words < NAMED:
+            return None
+        weight = GOODS + EACH * max(0.0, by)
         return Reading("facts", "stated", weight) if ask.subjects else Reading("list", "goods", weight), ask
 
     def with_unwanted(self, wishes: Wishes) -> set[str]:
@@ -160,20 +177,34 @@ class Nearest:
         least = CALLED if any(s.source == "message" for s in ask.subjects) else POINTED_AT
         return max([least, *(max(least, one.cosine) + _WORDS * one.words for one in of_them)])
 
+    def _ordered(self, asked: Asked, strong: Sequence[Near]) -> Subject | None:
+        """The product of the shopper's own orders that a question speaks of: "the gloves I sent back"."""
+        if not asked.is_known or not _MINE.search(asked.ask.text) or asked.ask.weight("action"):
+            return None
+        asins = {line.asin for order in self._shop.shoppers.orders(asked.shopper) for line in order.lines}
+        return next((Subject("", "message", one.asin) for one in strong if one.asin in asins), None)
+
     def _spoken_of(self, asked: Asked, strong: Sequence[Near]) -> Subject | None:
         """The one product of which a question asks something, by its title or as the one that was spoken of."""
         text, said = asked.ask.text, asked.said
-        if _SOUGHT.search(text) or asked.ask.wishes.sort or asked.ask.wishes.are_stated:
+        wishes = msgspec.structs.replace(asked.ask.wishes, themes=frozenset(), no_themes=frozenset())
+        if _SOUGHT.search(text) or wishes != NO_WISHES:
             return None
-        product = self._shop.product(strong[0].asin) if strong else None
-        titled = content_words(product.title) if product else set[str]()
-        if product and any(titled & content_words(found[1]) for found in _THE.finditer(text)):
-            return Subject("", "message", product.asin)
+        if asin := self._titled(text, strong):
+            return Subject("", "message", asin)
         is_other = bool(strong) and strong[0].words >= NAMED
         goes_on = (
             asked.ask.follows and said.kind in _OF_GOODS and said.focus and not is_other and _QUESTION.search(text)
         )
         return Subject("", "focus", said.focus) if goes_on else None
+
+    def _titled(self, text: str, strong: Sequence[Near]) -> str:
+        """The one product whose title has most of the words with which a text speaks of one thing; empty if several."""
+        spoken = set().union(*(content_words(found[1]) for found in _THE.finditer(text)))
+        titles = {o.asin: content_words(o.product.title) for o in self._shop.offers(one.asin for one in strong)}
+        shared = {asin: len(titled & spoken) for asin, titled in titles.items() if titled & spoken}
+        most = [asin for asin, count in shared.items() if count == max(shared.values())]
+        return most[0] if len(most) == 1 else ""
 
 
 def said(ask: Ask, wishes: Wishes) -> tuple[str, ...]:
@@ -200,10 +231,15 @@ def _of_policies(found: Found, searched: Searched) -> float:
     stems = {word: content_words(word) for word in searched.rarity}
     nearness = 0.0
     for one in found.ranked:
-        there = content_words(f"{one.block.title} {one.block.plain}")
+        there = _stems(f"{one.block.title} {one.block.plain}")
         share = searched.share([word for word, stem in stems.items() if stem <= there])
         nearness = max(nearness, one.signs.nearness + _WORDS * share)
     return nearness
+
+
+@lru_cache(1_024)  # a policy's text is public, and rarely changes
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(content_words(text))
 
 
 def _denies(text: str, words: frozenset[str]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, showing, together
+from retail_assistant.answers.nearest import NAMED, Nearest, best
 from retail_assistant.answers.phrases import (
     by,
     count,
@@ -37,22 +38,30 @@ _COPIES = re.compile(r"\bhow many\b|\bcopies\b")
 class Products:
     """Answers questions for prices and stock."""
 
-    def __init__(self, app: pb.App, subjects: Subjects, promotions: Promotions, sums: Sums) -> None:
+    def __init__(self, app: pb.App, subjects: Subjects, promotions: Promotions, sums: Sums, nearest: Nearest) -> None:
         """Keep what is asked."""
-        self._app, self._subjects, self._promotions, self._sums = app, subjects, promotions, sums
+        self._app, self._subjects, self._nearest = app, subjects, nearest
+        self._promotions, self._sums = promotions, sums
 
     async def answer(self, asked: Asked) -> Draft:
         """The live price and stock of what is asked for."""
         if asked.ask.slot("offer") == "total" and (total := self._sums.answer(asked)):
             return total
         if not asked.ask.subjects:
-            return self._unknown(asked.ask)
+            return await self._unknown(asked.ask)
         if asked.ask.are_volumes:
             return await self._volumes(asked)
         return together([await self._of(asked, subject) for subject in asked.ask.subjects[:MOST_SUBJECTS]])
 
-    def _unknown(self, ask: Ask) -> Draft:
-        """Ask which product is meant; or, of words that no product has together, say that nothing has them."""
+    async def _unknown(self, ask: Ask) -> Draft:
+        """What the words speak of, although they name no product; or ask which is meant, or say that nothing has them.
+
+        Words that no product has together are of nothing that is sold.
+        """
+        strong = best((await self._nearest.search(ask.text)).near) if ask.leftover else []
+        if strong and strong[0].words >= NAMED:
+            offers = self._subjects.by_asin([one.asin for one in strong if one.words >= NAMED])[:MOST_NAMED]
+            return drafted([_costs(one, alone=False) for one in offers], offers)
         if ask.leftover and not self._subjects.have_words(ask.leftover):
             return Draft(unsold(ask.leftover))
         return Draft(WHICH)

@@ -31,6 +31,10 @@ class Subjects:
             return self._shop.offers([subject.asin])
         return self._editions(self._resolved(subject))
 
+    def by_asin(self, asins: Sequence[str]) -> list[Offer]:
+        """Some products, sold out or not, in their order."""
+        return self._shop.offers(asins)
+
     def all(self, subjects: Sequence[Subject]) -> list[Offer]:
         """All editions and volumes that some subjects mean, each once."""
         return list({o.asin: o for subject in subjects for o in self.offers(subject)}.values())

@@ -208,16 +208,10 @@ class Rereader:
 
     def _section(self, reply: str) -> str:
         """The policy section that a reply quotes, or that of a trouble which it names as the nearest."""
-        is_stated = not reply.startswith(NOTHING_STATED)
-        each = ((p, s) for p in self._shop.rules.policies() for s in p.sections)
-        return next(
-            (
-                f"{p.id}#{s.id}"
-                for p, s in each
-                if (s.text[:QUOTED] in reply if is_stated else _is_nearest(p, s, reply))
-            ),
-            "",
-        )
+        each = [(p, s) for p in self._shop.rules.policies() for s in p.sections]
+        quoted = [f"{p.id}#{s.id}" for p, s in each if s.text[:QUOTED] in reply]
+        nearest = [f"{p.id}#{s.id}" for p, s in each if reply.startswith(NOTHING_STATED) and _is_nearest(p, s, reply)]
+        return next(iter((*quoted, *nearest)), "")
 
     def _shown(self, reply: str, page: str) -> tuple[str, ...]:
         """The products that a reply names, by title, format and price."""

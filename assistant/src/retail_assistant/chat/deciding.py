@@ -32,6 +32,8 @@ _SAYS_LITTLE = frozenset({"out_of_scope", "smalltalk"})
 _OWN_RULED = frozenset({"orders", "points"})
 """Of what the policies have rules, too, which are what a visitor means who is not signed in."""
 _VAGUE = re.compile(r"\b(?:it|this|that|them|th(?:is|at) one)\b|\bproblem with my\b")
+_SOMETHING = re.compile(r"\b(?:some|any)thing\b")
+"""Asks for a thing, whatever is said of it."""
 UNHEARD_STOPS = 1.6
 """Up to which weight a reading gives way to the word that no policy states what is asked."""
 LEAST = 0.9
@@ -144,7 +146,7 @@ def _least_sure(ask: Ask, best: Reading) -> float:
     """
     if best.kind == "points" or concepts(ask.text) & OF_SERVICE:
         return SURE + 0.2
-    names_wish = best.kind == "list" and bool(ask.wishes.genres or ask.wishes.authors)
+    names_wish = best.kind == "list" and bool(ask.wishes.genres or ask.wishes.authors or _SOMETHING.search(ask.text))
     return 0.0 if names_wish else UNHEARD_STOPS
 
 

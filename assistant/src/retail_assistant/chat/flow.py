@@ -221,7 +221,8 @@ class Assistant:
         head = await self._intent(ask) if needs_head(ask, found, is_known=turn.is_known) else None
         goods = None if is_decided else await self._desk.nearest.goods(asked, found)
         reading = decide(ask, found, head, said, is_known=turn.is_known, goods=goods and goods[0])
-        if goods and (reading is goods[0] or (reading.kind in _OF_ONE and not ask.subjects)):
+        is_of_goods = goods is not None and (reading.kind == goods[0].kind or reading.kind in _OF_ONE)
+        if goods and (reading is goods[0] or (is_of_goods and not ask.subjects)):
             asked = msgspec.structs.replace(asked, ask=(ask := goods[1]))
         elif reading.kind in _OF_ONE and not ask.subjects and said.focus:
             focus = (Subject("", "focus", said.focus),)  # the product spoken of, rather than asking which one

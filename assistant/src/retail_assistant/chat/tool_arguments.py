@@ -44,7 +44,9 @@ class FindProducts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     no_authors: Names = []
     series: Names = []
     no_series: Names = []
-    themes: Annotated[Names, Meta(description="words that the product's text must have")] = []
+    themes: Annotated[
+        Names, Meta(description="what it is about, for or like, in words of any kind; the nearest are found")
+    ] = []
     no_themes: Names = []
     volume: Volume | None = None
     single: Annotated[bool, Meta(description="only books that are complete in one volume")] = False

@@ -96,17 +96,17 @@ def search(sought: Sought, vector: Any, index: ProductIndex, shop: LiveShop) -> 
     """
     words, among = sorted(sought.words), sought.among
     by_words = shop.words.any_of(words, limit=CANDIDATES, among=among)
-    by_meaning = [hit.asin for hit in index.search(vector, CANDIDATES, among)]
-    both = list(dict.fromkeys((*by_words, *by_meaning)))
+    hits = {hit.asin: hit for hit in index.search(vector, CANDIDATES, among)}
+    hits |= {hit.asin: hit for hit in index.search(vector, CANDIDATES, [a for a in by_words if a not in hits])}
     having = {word: shop.words.one(word) for word in words}
     titled = {word: shop.words.one(word, in_title=True) if having[word] else set[str]() for word in words}
-    rarity = {word: math.log1p(shop.words.products() / (len(asins) + 0.5)) for word, asins in having.items()}
+    rarity = {word: math.log1p(len(index) / (len(asins) + 0.5)) for word, asins in having.items()}
     every = sum(rarity.values()) or 1.0
 
     def share(asin: str) -> float:
         there = (word for word in words if asin in having[word])
         return sum(rarity[word] * (1.0 if asin in titled[word] else _IN_TEXT) for word in there) / every
 
-    found = [Near(hit.asin, hit.cosine, hit.apart, share(hit.asin)) for hit in index.search(vector, len(both), both)]
+    found = [Near(hit.asin, hit.cosine, hit.apart, share(hit.asin)) for hit in hits.values()]
     unknown = frozenset(word for word, asins in having.items() if not asins)
     return Searched(tuple(sorted(found, key=lambda one: (-one.score, one.asin))), rarity, unknown)

@@ -19,8 +19,10 @@ from retail_assistant.model.prompting import Prompts, Talk
 from retail_assistant.understand.said.concepts import OWN_DEADLINES, concepts
 from retail_assistant.understand.said.troubles import is_trouble
 
-NOTHING_STATED = "Our policies do not state that"
-NOT_STATED = f"{NOTHING_STATED}; please ask our support team."
+NOTHING_STATED = "Our policies do not state"
+NOT_STATED = f"{NOTHING_STATED} that; please ask our support team."
+CLOSE, FAR = 0.55, 0.1
+"""The nearness from which a section is quoted although it may not answer, and below which it is not named."""
 _PERMITS = re.compile(
     r"^(?:so |and |but |ok,? )?(?:can|may|could|am i|is (?:it|that|this))\b"
     r"|\b(?:can|may|could) (?:i|we|it)\b|\bstill\b|\btoo late\b",
@@ -78,6 +80,19 @@ class PolicyAnswers:
             return Found()
         return judged(text, self._plain.rank(text, vector, hits), Gate())
 
+    def _closest(self, found: Found, told: str) -> Draft:
+        """Say that nothing states what is asked; quote the closest section, unless it is far or was just told."""
+        best, nearness = found.ranked[0].block, found.ranked[0].signs.nearness
+        policy = self._shop.rules.policy(best.source.partition("/")[2])
+        nearest = f"\u201c{best.title}\u201d" + (f" ({policy.title})" if policy else "")
+        if nearness >= CLOSE and section_name(best) != told:
+            said = f"{NOTHING_STATED} exactly that. The closest that I find is {nearest}: {best.text}"
+            return Draft(said, sources=(best.source,), section=section_name(best))
+        if nearness < FAR and not is_trouble(best.title):
+            return Draft(NOT_STATED)
+        said = f"{NOTHING_STATED} that. The nearest that they have is the section {nearest}; our support team can tell "
+        return Draft(f"{said}you more.", section=section_name(best) if is_trouble(best.title) else "")
+
     def may_differ(self, shopper: str, text: str) -> bool:
         """Whether a shopper's segment may have a rule of its own for what a question is about."""
         if not concepts(text) & _FOR_SEGMENTS:
@@ -101,11 +116,7 @@ class PolicyAnswers:
             return Draft(NOT_STATED)
         best = found.ranked[0].block
         if not found.is_answered:
-            policy = self._shop.rules.policy(best.source.partition("/")[2])
-            nearest = f"\u201c{best.title}\u201d" + (f" ({policy.title})" if policy else "")
-            return Draft(f"{NOTHING_STATED}. The nearest that they have is the section {nearest}; "
-                         "our support team can tell you more.",
-                         section=section_name(best) if is_trouble(best.title) else "")  # fmt: skip
+            return self._closest(found, asked.said.section)
         if (own := self._of_segment(asked, found)) is not None:
             best = own
         text = fill_slots(best.text, self._shop)

@@ -1,0 +1,151 @@
+"""A shop that sells no books: it is asked for its products, for what their pages say, and for its rules."""
+
+import asyncio
+
+import pytest
+from tests.unit.chat.conftest import Desk
+
+from parbake.testing import FakeClock
+from parbake_semantic.embedder import Embedder
+from retail_assistant import compose
+from retail_assistant.importing import load_rows
+from retail_assistant.settings import Settings
+from retail_assistant.shop.trade import Trade
+
+NOW = 1_790_000_000.0
+SOLD = (
+    ("P1", "Hand Trowel, Ash Handle", "Hand Tools", "Carbon steel blade 15 cm long. It rusts if it is put away wet."),
+    ("P2", "Digging Spade, Forged", "Hand Tools", "Solid carbon steel head for trenching and heavy ground."),
+    ("P3", "Iron Phosphate Slug Pellets", "Pest Control", "Slugs stop eating at once. Without poison for pets."),
+    ("P4", "Snail Poison Granules", "Pest Control", "Strong poison against slugs and snails. Keep away from pets."),
+    ("P5", "Window Bird Feeder", "Birds", "Sticks to the pane with suction cups. The tray holds 250 g."),
+    ("P6", "Rain Barrel 210 L", "Watering", "Catches the rain from the roof. Stand and downpipe filler not included."),
+    ("P7", "Garden Hose, 25 m", "Watering", "Does not kink, and withstands 24 bar."),
+    ("P8", "Garden Hose, 50 m", "Watering", "Does not kink, and weighs 6 kg."),
+    ("P9", "Fig Tree 'Brunswick'", "Fruit", "Hardy to -15 degrees against a south wall. Sap irritates the skin."),
+    ("P10", "Waterproof Gloves", "Clothing", "Nitrile coated, for wet work in winter."),
+)
+RULES = (
+    "## Return window\nYou can return tools within 45 days.\n## Deleting\nWrite to privacy@shop.example to delete it."
+)
+
+
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory, embedder):
+    """Return the folder of a garden shop with every task materialized."""
+    folder = tmp_path_factory.mktemp("garden")
+    products = [
+        {"asin": asin, "title": title, "genre": genre, "description": said, "price": 10 + n, "quantity": 5}
+        for n, (asin, title, genre, said) in enumerate(SOLD)
+    ]
+    orders = [{"number": "G-1", "shopper": "ida", "state": "shipped", "placed_at": NOW - 9}]
+    tables = {
+        "products": products, "policies": [{"id": "returns", "title": "Returns", "body": RULES}], "orders": orders,
+        "shoppers": [{"id": "ida"}], "order_lines": [{"number": "G-1", "asin": "P10", "price": 19}],
+    }  # fmt: skip
+    words = Trade("garden tool", "garden tools", "garden shop")
+    load_rows.load(tables, folder / "shop.db", words=words)
+
+    async def prepare():
+        app = compose.build(Settings(folder), clock=FakeClock(NOW))
+        app.settings.resources[Embedder] = embedder
+        await app.drain()
+        await app.ops.run_due(only_missing=True)
+        await app.close()
+
+    asyncio.run(prepare())
+    return folder
+
+
+@pytest.fixture
+async def desk(garden, embedder, monkeypatch):
+    """Return the assistant over the garden shop; nothing is written to it."""
+    monkeypatch.setattr("retail_assistant.settings.MiniLm", lambda **_: embedder)
+    made = Desk(garden, compose.http_app(Settings(garden), clock=FakeClock(NOW)))
+    await made.http.app.drain()
+    for warm in made.http.warm[:2]:
+        await warm()
+    yield made
+    await made.client.aclose()
+    made.conn.close()
+    made.shop.close()
+    await made.http.app.close()
+
+
+@pytest.mark.parametrize(
+    ("message", "first"),
+    [
+        ("do you have a shovel?", "P2"),
+        ("have you got something that collects water from the roof", "P6"),
+        ("i want to feed the robins outside my flat", "P5"),
+        ("gloves for wet work", "P10"),
+    ],
+)
+async def test_products_are_found_by_meaning(desk, message, first):
+    """What is asked for in other words than the products' texts have is found first."""
+    _, made = await desk.ask(message)
+    assert made["intent"] == "list"
+    assert made["cards"][0]["asin"] == first
+
+
+async def test_what_says_that_it_is_without_something_is_not_left_out(desk):
+    """Who wants no poison is shown what says to be without it, and not what is made of it."""
+    _, made = await desk.ask("do you have something against slugs without poison?")
+    asins = [card["asin"] for card in made["cards"]]
+    assert "P3" in asins
+    assert "P4" not in asins
+
+
+async def test_what_no_product_has_is_said_so(desk):
+    """Where nothing has the words, the reply says so before it shows what is closest."""
+    text, made = await desk.ask("do you have spades or shovels?")
+    assert made["cards"][0]["asin"] == "P2"
+    text, _ = await desk.ask("do you sell laptops?")
+    assert text.startswith("I found nothing about")
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        (("does the hand trowel rust?",), "It rusts if it is put away wet."),
+        (("what feeders for birds do you have?", "and what does the tray hold?"), "The tray holds 250 g."),
+        (("is the fig tree hardy?",), "Hardy to -15 degrees"),
+    ],
+)
+async def test_a_fact_is_told_from_the_products_own_page(desk, messages, said):
+    """A question about one product, by its title or as the one spoken of, quotes what its page says."""
+    *_, (text, made) = await desk.talk(*messages)
+    assert made["intent"] == "facts"
+    assert said in text
+
+
+async def test_a_fact_that_the_page_does_not_state_is_not_made_up(desk):
+    """What the page does not say is told as all that it says, with the present price and stock."""
+    text, _ = await desk.ask("is the digging spade foldable?")
+    assert "our page says this, and no more: Solid carbon steel head for trenching and heavy ground." in text
+    assert "€11.00" in text
+
+
+async def test_two_that_are_named_alike_are_not_mistaken(desk):
+    """A name that two products share names neither of them, so both are shown."""
+    _, made = await desk.ask("how much is the garden hose?")
+    assert {"P7", "P8"} <= {card["asin"] for card in made["cards"]}, made
+
+
+async def test_rules_are_told_as_rules(desk):
+    """What is nearer to a policy than to any product is answered by the policy."""
+    text, made = await desk.ask("how long can I send a tool back?")
+    assert (made["intent"], "45 days" in text) == ("policy", True)
+
+
+async def test_an_order_is_found_by_what_is_in_it(desk):
+    """What a shopper calls theirs is looked for in their own orders."""
+    text, made = await desk.ask("what is happening with the gloves i ordered", user="ida")
+    assert (made["intent"], "G-1" in text) == ("orders", True)
+
+
+async def test_the_shop_speaks_of_what_it_sells(desk):
+    """Greetings and refusals have the shop's own word for its goods."""
+    text, _ = await desk.ask("hello")
+    assert "garden tools" in text
+    assert "book" not in text
