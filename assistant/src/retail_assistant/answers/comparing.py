@@ -7,7 +7,19 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, showing
-from retail_assistant.answers.phrases import amount, by, count, form, in_form, joined, money, price, stock, title
+from retail_assistant.answers.phrases import (
+    amount,
+    as_forms,
+    by,
+    count,
+    form,
+    in_form,
+    joined,
+    money,
+    price,
+    stock,
+    title,
+)
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects, volumes
 from retail_assistant.knowledge.knowledge_tasks import review_summaries
@@ -75,7 +87,7 @@ class Comparing:
             return Draft(WHICH)
         only = offers[0]
         return Draft(
-            f"{title(only)} is sold only as {form(only.product.format)}, for {price(only)}.",
+            f"{title(only)} is sold only{as_forms([only]) or ' so'}, for {price(only)}.",
             sources=(f"product/{only.asin}",),
             asins=(only.asin,),
         )

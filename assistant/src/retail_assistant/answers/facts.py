@@ -14,6 +14,7 @@ from retail_assistant.answers.phrases import (
     ITEMS,
     NO_CHARGES,
     amount,
+    as_forms,
     by,
     count,
     form,
@@ -227,9 +228,9 @@ def _formats(looked: Looked) -> Draft:
     name = title(some[0]) if is_one else name_of(looked.line, whole=True)
     if wanted := sorted(looked.asked.ask.wishes.formats):
         return _in_format(looked, name, wanted, some)
-    kinds = joined(sorted({form(o.product.format) for o in some}))
-    each = [f"{title(o)} costs {looked.price(o)} as {form(o.product.format)}." for o in some] if is_one else []
-    return drafted([f"{name} is sold as {kinds}.", *each], some[:MOST_NAMED] if each else some[:1])
+    each = [f"{title(o)} costs {looked.price(o)}{as_forms([o])}." for o in some] if is_one else []
+    told = [f"{name} is sold{as_forms(some)}."] if as_forms(some) else []
+    return drafted([*told, *each], some[:MOST_NAMED] if each else some[:1])
 
 
 def _in_format(looked: Looked, name: str, wanted: Sequence[str], some: Sequence[Offer]) -> Draft:
@@ -237,9 +238,8 @@ def _in_format(looked: Looked, name: str, wanted: Sequence[str], some: Sequence[
     fitting = [o for o in some if o.product.format in wanted]
     kinds = joined([form(w) for w in wanted], "or")
     if not fitting:
-        forms = joined(sorted({form(o.product.format) for o in some}))
         return drafted(
-            [f"No, {name} is not sold as {kinds}; we sell it as {forms}, from {looked.price(some[0])}."], some[:1]
+            [f"No, {name} is not sold as {kinds}; we sell it{as_forms(some)}, from {looked.price(some[0])}."], some[:1]
         )
     if len(volumes(fitting)) > 1:
         cheapest = min(fitting, key=lambda o: o.cents)

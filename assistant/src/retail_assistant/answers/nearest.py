@@ -17,10 +17,12 @@ from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.understand.ask import Ask, Reading, Subject
 from retail_assistant.understand.names.volumes import VOLUME_WORDS
-from retail_assistant.understand.plain_words import bare, number
+from retail_assistant.understand.plain_words import bare, number, plain
 from retail_assistant.understand.said.concepts import concepts
 from retail_assistant.understand.wishes import NO_WISHES, Wishes, words_of
 
+A_PART = 0.3
+"""The share of a request's words from which it names a product: "put the board oil in my cart" has others."""
 BOUND, UNASKED, NAMED = 0.24, 0.35, 0.5
 """The cosine from which a product is near enough to be shown, also if no word asks for products, and the share of the
 words that does instead."""
@@ -38,12 +40,14 @@ ABOUT_GOODS, UNANSWERED = 0.06, -0.3
 at a product and no policy answers it."""
 SURELY_POLICY = 0.8
 """The chance that a policy answers from which products are not looked at."""
-CONCEPT = 0.04
+CONCEPT = 0.06
 """How much nearer policies are for each concept of theirs that a question names."""
 _OF_GOODS = ("", "facts", "offer", "list", "trending", "reviews", "compare", "promotion")
 """Kinds of questions after which one that points at something may ask for a fact of a product."""
 GOODS, EACH = 1.4, 2.0
 """What a reading weighs that follows from this, and what being nearer adds."""
+_CORRECTED = 10
+"""By how many characters a message may be longer than its one question, after what is corrected in it."""
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _ASKING = content_words(
     "sell sold stock carry offer buy order look looking search searching find show recommend suggest something "
@@ -107,7 +111,7 @@ class Nearest:
             if exact or (len(having) < 3 and any(having.values())):  # noqa: PLR2004  # of two, one may be wanted
                 return Fitting(exact)
         by_asin = {offer.asin: offer for offer in found}
-        text = asked.ask.text or " ".join(words)
+        text = typed(asked.ask) or " ".join(words)
         near = [one for one in (await self.search(text)).near if one.asin in by_asin]
         if len(near) < ENOUGH:  # most of what comes nearest keeps the wishes not
             near = list((await self.search(text, frozenset(by_asin))).near)
@@ -140,24 +144,34 @@ class Nearest:
         is_policy = found.chance >= SURELY_POLICY and not ask.subjects
         if ask.corrects or is_policy or (is_pointed and (asked.said.kind not in _OF_GOODS or not asks)):
             return None
-        searched = await self.search(ask.text)
+        searched = await self.search(typed(ask))
         strong = best(searched.near)
         if mine := self._ordered(asked, strong):
             return Reading("orders", "where", OF_ORDER), msgspec.structs.replace(ask, subjects=(mine,))
+        is_found = False
         if not ask.subjects and (subject := self._spoken_of(asked, strong)):
-            ask = msgspec.structs.replace(ask, subjects=(subject,))
+            ask, is_found = msgspec.structs.replace(ask, subjects=(subject,)), subject.source == "message"
         if ask.subjects:
             nearness = self._of_subjects(ask, searched)
         else:
             nearness = max((_likeness(one) for one in strong), default=0.0)
+        slot = "stated" if nearness else "title"
+        nearness = nearness or (CALLED if is_found else 0.0)
         by = nearness - _of_policies(found, searched) - CONCEPT * len(concepts(ask.text))
-        goes_on = bool(nearness) and any(s.source == "focus" for s in ask.subjects)
+        goes_on = nearness > 0 and any(s.source == "focus" for s in ask.subjects)
         if by < (UNANSWERED if goes_on and not found.is_answered else ABOUT_GOODS):
             return None
         if not ask.subjects and not ask.weight("list") and strong[0].cosine < UNASKED and strong[0].words < NAMED:
             return None
         weight = GOODS + EACH * max(0.0, by)
-        return Reading("facts", "stated", weight) if ask.subjects else Reading("list", "goods", weight), ask
+        return Reading("facts", slot, weight) if ask.subjects else Reading("list", "goods", weight), ask
+
+    async def named(self, ask: Ask) -> Subject | None:
+        """The one product that a question names by most of its words, where no title stands in it."""
+        near = (await self.search(typed(ask))).near if ask.leftover else ()
+        there = [one for one in near if one.words >= A_PART and self._titles(ask.leftover, one.asin)]
+        most = [one for one in there if one.words == there[0].words]
+        return Subject("", "message", most[0].asin) if len(most) == 1 else None
 
     def with_unwanted(self, wishes: Wishes) -> set[str]:
         """The products that have a theme which is not wanted; a text may also say that it has not: "without poison"."""
@@ -198,6 +212,12 @@ class Nearest:
         )
         return Subject("", "focus", said.focus) if goes_on else None
 
+    def _titles(self, words: Sequence[str], asin: str) -> bool:
+        """Whether a product's title has two of some words, or the only one."""
+        product = self._shop.product(asin)
+        titled = content_words(product.title) if product else set[str]()
+        return len(titled & content_words(" ".join(words))) >= min(2, len(words))
+
     def _titled(self, text: str, strong: Sequence[Near]) -> str:
         """The one product whose title has most of the words with which a text speaks of one thing; empty if several."""
         spoken = set().union(*(content_words(found[1]) for found in _THE.finditer(text)))
@@ -205,6 +225,11 @@ class Nearest:
         shared = {asin: len(titled & spoken) for asin, titled in titles.items() if titled & spoken}
         most = [asin for asin, count in shared.items() if count == max(shared.values())]
         return most[0] if len(most) == 1 else ""
+
+
+def typed(ask: Ask) -> str:
+    """A question as it was typed, where the message asks nothing else: a word that looks misspelled may be rare."""
+    return plain(ask.said) if ask.said and len(ask.said) <= len(ask.text) + _CORRECTED else ask.text
 
 
 def said(ask: Ask, wishes: Wishes) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from retail_assistant.shop.bills import Line
 from retail_assistant.shop.finding import Offer
@@ -108,6 +108,12 @@ def listed(offers: Sequence[Offer], charged: Mapping[str, Charge] = NO_CHARGES) 
         details = [form(offer.product.format), amount(offer, charged), "" if offer.quantity else stock(offer)]
         said.append(f"{title(offer)}{by(offer)} ({', '.join(filter(None, details))}).")
     return " ".join(said)
+
+
+def as_forms(offers: Iterable[Offer]) -> str:
+    """The formats of some products: " as paperback and hardcover"; empty for goods that have none."""
+    forms = joined(sorted({form(offer.product.format) for offer in offers} - {""}))
+    return f" as {forms}" if forms else ""
 
 
 def in_form(offer: Offer) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, showing, together
-from retail_assistant.answers.nearest import NAMED, Nearest, best
+from retail_assistant.answers.nearest import NAMED, Nearest, best, typed
 from retail_assistant.answers.phrases import (
+    as_forms,
     by,
     count,
     form,
@@ -58,7 +59,7 @@ class Products:
 
         Words that no product has together are of nothing that is sold.
         """
-        strong = best((await self._nearest.search(ask.text)).near) if ask.leftover else []
+        strong = best((await self._nearest.search(typed(ask))).near) if ask.leftover else []
         if strong and strong[0].words >= NAMED:
             offers = self._subjects.by_asin([one.asin for one in strong if one.words >= NAMED])[:MOST_NAMED]
             return drafted([_costs(one, alone=False) for one in offers], offers)
@@ -181,9 +182,10 @@ def missing(subjects: Subjects, subject: Subject, also: Sequence[int] = ()) -> D
             line[-1:],
         )
     some = [o for o in line if subject.volume in (None, o.product.volume)] or line
-    forms = joined(sorted({form(o.product.format) for o in some}))
     wanted = f" as {form(subject.format)}" if subject.format else ""
-    return drafted([f"{title(some[0])} is not sold{wanted}; we sell it as {forms}, for {price(some[0])}."], some[:1])
+    return drafted(
+        [f"{title(some[0])} is not sold{wanted}; we sell it{as_forms(some)}, for {price(some[0])}."], some[:1]
+    )
 
 
 def _is_no(volumes: Sequence[int]) -> str:

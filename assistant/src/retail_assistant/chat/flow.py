@@ -64,6 +64,7 @@ _FEARS = re.compile(
 )
 """Says that a parcel does not come, and not only where it is."""
 _OF_ONE = ("facts", "offer", "reviews")
+_OF_CART = (("action", "add"), ("action", "remove"), ("action", "quantity"))
 """Kinds of questions about a product, which may be one that no title names."""
 OUTDATED = "outdated"
 """The refusal of an answer of the bank of which a sentence did not hold any more when it was checked."""
@@ -224,9 +225,10 @@ class Assistant:
         is_of_goods = goods is not None and (reading.kind == goods[0].kind or reading.kind in _OF_ONE)
         if goods and (reading is goods[0] or (is_of_goods and not ask.subjects)):
             asked = msgspec.structs.replace(asked, ask=(ask := goods[1]))
-        elif reading.kind in _OF_ONE and not ask.subjects and said.focus:
-            focus = (Subject("", "focus", said.focus),)  # the product spoken of, rather than asking which one
-            asked = msgspec.structs.replace(asked, ask=(ask := msgspec.structs.replace(ask, subjects=focus)))
+        elif not ask.subjects and (reading.kind in _OF_ONE or (reading.kind, reading.slot) in _OF_CART):
+            focus = Subject("", "focus", said.focus) if said.focus and not ask.leftover else None
+            if subject := focus or await self._desk.nearest.named(ask):  # rather than asking which one
+                asked = msgspec.structs.replace(asked, ask=(ask := msgspec.structs.replace(ask, subjects=(subject,))))
         if (reading := self._desk.fitting(asked, reading)) not in ask.readings:
             readings = (reading, *ask.readings)
             asked = msgspec.structs.replace(asked, ask=msgspec.structs.replace(ask, readings=readings))

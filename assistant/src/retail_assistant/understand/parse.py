@@ -33,6 +33,8 @@ SAID = 2.8
 """The weight from which words surely ask about a book, although they also name what policies state."""
 GOODS, MOST_NAMES = 1.9, 3
 """How strongly unknown words ask for goods, and how many of them do so alone."""
+SOMETHING = 1.7
+"""How strongly "do you have something ...?" asks for goods, whatever is said of them."""
 BARE_WORDS = 1.0
 """How strongly a few words of the catalog, and nothing else, ask for what they name."""
 _DIGITS = re.compile(r"(\d{12})\d+")
@@ -99,6 +101,7 @@ _SELLS = re.compile(
     r"^(?:and |but |so |hi,? |ok,? )?(?:do you (?:also )?(?:have|sell|stock|carry|offer)|have you got|are there"
     r"|is there)\b"
 )
+_SOMETHING = re.compile(r"\b(?:some|any)thing\b")
 _NEW_SEARCH = re.compile(
     r"^(?:a|an|any|some|show|recommend|suggest|i want|i need|i'd like|i would like|find|give|do you have|looking for)\b"
 )
@@ -189,8 +192,9 @@ class Parser:
             readings, themes = (Reading("list", "words", BARE_WORDS),), themes_in(rest)
         if not subjects and self._are_goods(question, named_words, readings):
             readings = (Reading("list", "goods", GOODS),)
-        elif not subjects and named_words and _SELLS.match(question) and not asks_policies:
-            readings = (*readings, Reading("list", "goods", BARE_WORDS))
+        elif not subjects and named_words and _SELLS.match(question):
+            weight = SOMETHING if _SOMETHING.search(question) else 0.0 if asks_policies else BARE_WORDS
+            readings = (*readings, Reading("list", "goods", weight))
         return Ask(
             text=question,
             readings=readings,

@@ -28,7 +28,8 @@ _SAME = (
         r"\b(?:gift |book )(?:vouchers?|certificates?|tokens?)\b|\bgiftcards?\b|\bvoucher (?=worth|code|card)"),
         "gift card "),
     (re.compile(r"\bswop\w*\b"), "swap"),
-    (re.compile(r"\b(?:shopping )?(?:basket|trolley|bag)\b"), "cart"),
+    (re.compile(
+        r"\b(my|the|your|in|into|to|from|empty|shopping) (?:shopping )?(?:basket|trolley|bag)\b"), r"\1 cart"),
     (re.compile(
         r"\b(?:send|sent|give|gave|bring|brought|ship|shipped|mail|mailed|post|posted)"
                 r" (?:it|them|this|these|that|a book|the book|books|something|stuff"
