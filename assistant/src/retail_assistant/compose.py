@@ -51,6 +51,7 @@ from retail_assistant.knowledge.shop_views import VIEWS
 from retail_assistant.live import LiveShop
 from retail_assistant.model import generation
 from retail_assistant.model import prefix as model_prefix
+from retail_assistant.recs import reasons
 from retail_assistant.recs import recs_tasks as recs
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.taste_view import History
@@ -77,6 +78,7 @@ ALL = recs.tasks.merge(
     lexicon.tasks,
     gate.tasks,
     lists.tasks,
+    reasons.tasks,
 )
 
 OF_SHOPPERS = ("/v1/serve/{task}", "/v1/feedback")

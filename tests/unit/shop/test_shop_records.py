@@ -105,7 +105,7 @@ REFUSED = [
     (lambda c, a, t: records.put_policy(c, "returns", body=" ", now=t), BadValue, ("body", 422)),
     (lambda c, a, t: records.put_product(c, "B9", now=t, cents=1), BadValue, ("title", 422)),
     (lambda c, a, t: records.put_product(c, "B9", now=t, **NEW_PRODUCT), BadValue, ("cents", 422)),
-    (lambda c, a, t: records.put_product(c, a, now=t, format="scroll"), BadValue, ("format", 422)),
+    (lambda c, a, t: records.put_product(c, a, now=t, format="x" * 201), BadValue, ("format", 422)),
     (lambda c, a, t: records.put_product(c, a, now=t, volume=True), BadValue, ("volume", 422)),
     (lambda c, a, t: records.put_product(c, a, now=t, listed=2), BadValue, ("listed", 422)),
     (lambda c, a, t: records.delist(c, "B9", now=t), UnknownProduct, ("asin", 404)),
@@ -256,3 +256,12 @@ def test_foreign_file_is_refused(tmp_path):
     with pytest.raises(NotAShop, match="version 0"):
         schema.check(empty)
     empty.close()
+
+
+def test_a_product_needs_no_series_volume_format_author_or_genre(shop, now):
+    """A shop of any kind adds a product by its title and its price, and edits it."""
+    records.put_product(shop, "FORK", title="Border Fork", cents=3433, now=now)
+    made = queries.get_product(shop, "FORK")
+    assert (made.series, made.volume, made.author, made.genre, made.format) == ("", 0, "", "", "")
+    records.put_product(shop, "FORK", description="Four tines.", format="left-handed", now=now)
+    assert queries.get_product(shop, "FORK").description == "Four tines."

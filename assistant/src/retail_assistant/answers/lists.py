@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -13,9 +13,10 @@ import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, showing
 from retail_assistant.answers.nearest import Fitting, Nearest
 from retail_assistant.answers.none_found import NoneFound
-from retail_assistant.answers.phrases import FOUND_NOTHING, ITEM, described, joined, listed, unsold
+from retail_assistant.answers.phrases import FOUND_NOTHING, ITEM, NO_REASONS, described, joined, listed, unsold
 from retail_assistant.answers.products import volumes_told
 from retail_assistant.answers.subjects import Subjects, last_volumes
+from retail_assistant.answers.why import why
 from retail_assistant.knowledge.knowledge_tasks import product_embeddings
 from retail_assistant.knowledge.product_index import ProductIndex
 from retail_assistant.live import LiveShop
@@ -79,7 +80,8 @@ class Lists:
             other = "other " if is_another else ""
             return await self._none.answer(asked, wishes, conditions, other=other)
         chosen, lane, head = await self._best(asked, wishes, fitting, anchor)
-        draft = showing(f"{head} {self._listed(asked, chosen)}", chosen, lane=lane, wishes=wishes)
+        because = await self._why(asked, chosen, anchor) if head in RECOMMENDED else NO_REASONS
+        draft = showing(f"{head} {self._listed(asked, chosen, because)}", chosen, lane=lane, wishes=wishes)
         draft.focus = chosen[0].asin if fitting.lane and fitting.is_sure else ""
         return draft
 
@@ -113,9 +115,14 @@ class Lists:
             return Draft("Nothing stands out right now.", lane=lane, wishes=wishes)
         return showing(f"Popular right now: {self._listed(asked, chosen)}", chosen, lane=lane, wishes=wishes)
 
-    def _listed(self, asked: Asked, offers: Sequence[Offer]) -> str:
-        """Products with what the shopper pays for them."""
-        return listed(offers, self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now()))
+    def _listed(self, asked: Asked, offers: Sequence[Offer], why: Mapping[str, str] = NO_REASONS) -> str:
+        """Products with what the shopper pays for them, and why they are recommended."""
+        return listed(offers, self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now()), why)
+
+    async def _why(self, asked: Asked, offers: Sequence[Offer], anchor: Offer | None) -> Mapping[str, str]:
+        """The reasons for some products, as far as the shopper's purchases or the page bear one out."""
+        page = asked.page or (anchor.asin if anchor else None)
+        return await why(self._app, self._shop, offers, shopper=asked.shopper, page=page, words=_words(asked))
 
     def _wished(self, asked: Asked, anchor: Offer | None) -> Wishes:
         """The wishes; where one of a list was picked and another one is asked for, those of that list go on."""

@@ -14,6 +14,7 @@ FOUND_NOTHING = "I found nothing about"
 ITEM, ITEMS, AN_ITEM = "{{goods:item}}", "{{goods:items}}", "{{goods:an_item}}"
 """What the shop sells, as slots: "book", "books", "a book"."""
 NO_CHARGES: Mapping[str, Charge] = {}
+NO_REASONS: Mapping[str, str] = {}
 FORMATS = {"digital": "digital edition", "paperback": "paperback", "hardcover": "hardcover"}
 
 
@@ -101,12 +102,21 @@ def amount(offer: Offer, charged: Mapping[str, Charge]) -> str:
     return f"{{{{reduced:{offer.asin}|{charge.promotion.percent}}}}}{reduction(charge)} {price(offer)}"
 
 
-def listed(offers: Sequence[Offer], charged: Mapping[str, Charge] = NO_CHARGES) -> str:
-    """One short sentence per product, with its format and its price, and what it costs with a promotion."""
+def listed(
+    offers: Sequence[Offer], charged: Mapping[str, Charge] = NO_CHARGES, why: Mapping[str, str] = NO_REASONS
+) -> str:
+    """One short sentence per product.
+
+    Args:
+        offers: The products.
+        charged: What the shopper pays for them, with promotions.
+        why: The reasons why they are recommended.
+    """
     said = []
     for offer in offers:
         details = [form(offer.product.format), amount(offer, charged), "" if offer.quantity else stock(offer)]
-        said.append(f"{title(offer)}{by(offer)} ({', '.join(filter(None, details))}).")
+        reason = f": {why[offer.asin]}" if why.get(offer.asin) else ""
+        said.append(f"{title(offer)}{by(offer)} ({', '.join(filter(None, details))}){reason}.")
     return " ".join(said)
 
 

@@ -17,6 +17,7 @@ from retail_assistant.answers.draft import Draft
 from retail_assistant.answers.lists import CLOSEST, FOUND, RECOMMENDED
 from retail_assistant.answers.phrases import FOUND_NOTHING, by, form
 from retail_assistant.answers.policy.policy_answers import NOTHING_STATED
+from retail_assistant.answers.why import untold
 from retail_assistant.chat.turn import Turn
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer
@@ -216,7 +217,7 @@ class Rereader:
     def _shown(self, reply: str, page: str) -> tuple[str, ...]:
         """The products that a reply names, by title, format and price."""
         found: list[str] = []
-        for named in self._vocabulary.titles.named(reply)[:MOST_NAMED]:
+        for named in self._vocabulary.titles.named(untold(reply))[:MOST_NAMED]:
             if named.whole:
                 found += self._product(named, reply, page, found)
         return tuple(found)

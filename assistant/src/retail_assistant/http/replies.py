@@ -187,9 +187,13 @@ class ProductPage(msgspec.Struct):
 
 
 class Suggestions(msgspec.Struct):
-    """What may please a shopper, and how it was made; ``age_s`` is in seconds."""
+    """What may please a shopper, and how it was made; ``age_s`` is in seconds.
+
+    ``why`` has the reason for each product that has one, by its asin.
+    """
 
     products: list[Item]
+    why: dict[str, str]
     lane: Lane
     verdict: Verdict
     age_s: float

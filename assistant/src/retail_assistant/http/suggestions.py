@@ -6,10 +6,11 @@ import msgspec
 
 import parbake as pb
 from parbake.http import HttpRequest, JsonResponse, Route, json_response
+from retail_assistant.answers.why import why
 from retail_assistant.http.identity import Identity
 from retail_assistant.http.items import Items
 from retail_assistant.http.replies import Suggestions
-from retail_assistant.live import LiveShop
+from retail_assistant.live import LiveShop, fill_slots
 from retail_assistant.recs.recs_tasks import MOST_SHOWN, recommendations
 from retail_assistant.shop import queries
 from retail_assistant.shop.connections import PerThread
@@ -53,8 +54,10 @@ class SuggestionRoutes:
             lambda _: (self._shop.offers(chosen), self._shop.shoppers.segment(user))
         )
         shown = one_a_line(o for o in offers if o.product.line != page.line)[:COUNT]
+        said = await why(self._app, self._shop, shown, shopper=user, page=asin)
         return json_response(
             Suggestions(
+                why={one: fill_slots(words, self._shop) for one, words in said.items()},
                 products=await self._items.of(shown, segment),
                 lane=served.over or served.lane,
                 verdict=served.verdict,

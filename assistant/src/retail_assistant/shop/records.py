@@ -20,7 +20,7 @@ from retail_assistant.shop.errors import BadValue, NotBought, OutOfStock, Unknow
 from retail_assistant.shop.policies import Fact, Policy, check_body, check_facts, placeholders
 from retail_assistant.shop.prices import charges
 from retail_assistant.shop.queries import Product, Promotion, get_policy, get_product, get_promotion, no_product
-from retail_assistant.shop.schema import FORMATS, SEGMENTS, transaction
+from retail_assistant.shop.schema import SEGMENTS, transaction
 
 LONGEST_TITLE = 200
 LONGEST_TEXT, LONGEST_OWN_REVIEW = 20_000, 2_000
@@ -155,17 +155,16 @@ def _product_event(old: tuple[int] | None, new: Product) -> str:
 def _merge_product(conn: sqlite3.Connection, asin: str, fields: ProductFields, *, is_new: bool, now: float) -> Product:
     if not is_new:
         return msgspec.structs.replace(get_product(conn, asin), **fields)
-    for name in ("title", "author", "genre"):
-        if name not in fields:
-            raise BadValue(f"{name}: a new product needs it", field=name)
+    if "title" not in fields:
+        raise BadValue("title: a new product needs it", field="title")
     return Product(
         asin,
-        title=fields.get("title", ""),
-        series=fields.get("series", fields.get("title", "")),
-        volume=fields.get("volume", 1),
+        title=fields["title"],
+        series=fields.get("series", ""),
+        volume=fields.get("volume", 0),
         author=fields.get("author", ""),
         genre=fields.get("genre", ""),
-        format=fields.get("format", "paperback"),
+        format=fields.get("format", ""),
         description=fields.get("description", ""),
         listed=fields.get("listed", True),
         created_at=checks.moment(now, "now"),
@@ -173,10 +172,9 @@ def _merge_product(conn: sqlite3.Connection, asin: str, fields: ProductFields, *
 
 
 def _check_product(product: Product) -> Product:
-    for name in ("title", "series", "author", "genre"):
-        checks.text(getattr(product, name), name, longest=LONGEST_TITLE)
-    checks.integer(product.volume, "volume", least=1, most=10_000)
-    checks.choice(product.format, "format", FORMATS)
+    for name in ("title", "series", "author", "genre", "format"):
+        checks.text(getattr(product, name), name, longest=LONGEST_TITLE, shortest=int(name == "title"))
+    checks.integer(product.volume, "volume", least=0, most=10_000)
     checks.text(product.description, "description", longest=LONGEST_TEXT, shortest=0)
     for field in ("title", "series", "author", "genre", "format", "description"):
         checks.plain(getattr(product, field), field)

@@ -16,7 +16,6 @@ from parbake.adapters.sqlite import OUTBOX_DDL
 from retail_assistant.shop.errors import NotAShop
 
 SCHEMA_VERSION = "9"
-FORMATS = ("paperback", "hardcover", "digital")
 SEGMENTS = ("all", "new", "regular", "vip")
 ORDER_STATES = ("placed", "packed", "shipped", "delivered", "cancelled", "returning", "returned")
 

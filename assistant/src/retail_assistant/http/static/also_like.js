@@ -37,8 +37,11 @@ const row = (found) =>
   make(
     "ul",
     { class: "row-of-books" },
-    found.products.map((product) => make("li", {}, card(product, "h3"))),
+    found.products.map((product) => make("li", {}, card(product, "h3"), because(found.why[product.asin]))),
   );
+
+/** Why a product is in the list; nothing if neither purchases nor the page say so. */
+const because = (why) => (why ? make("p", { class: "told" }, `${why[0].toUpperCase()}${why.slice(1)}.`) : "");
 
 /** How the list was made, as with an answer of the assistant. */
 function made(found) {
