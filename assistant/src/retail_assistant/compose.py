@@ -49,7 +49,7 @@ from retail_assistant.knowledge import knowledge_tasks as knowledge
 from retail_assistant.knowledge.product_index import IndexFollower, ProductIndex
 from retail_assistant.knowledge.shop_views import VIEWS
 from retail_assistant.live import LiveShop
-from retail_assistant.model import generation
+from retail_assistant.model import generation, profile
 from retail_assistant.model import prefix as model_prefix
 from retail_assistant.recs import reasons
 from retail_assistant.recs import recs_tasks as recs
@@ -73,6 +73,7 @@ ALL = recs.tasks.merge(
     faq_match.tasks,
     generation.tasks,
     model_prefix.tasks,
+    profile.tasks,
     guardrails.tasks,
     live_tasks.tasks,
     lexicon.tasks,
@@ -127,7 +128,7 @@ def build(
     return pb.App(
         ALL,
         store=settings.store_url,
-        sources=[SqliteSource(shop, families=FAMILIES, views=(*VIEWS, History))],
+        sources=[SqliteSource(shop, families=FAMILIES, views=(*VIEWS, History, profile.Purchases))],
         open=["session"],  # the page itself reports it when a shopper arrives
         resources=resources,
         clock=wall,

@@ -11,6 +11,7 @@ import parbake as pb
 from parbake_llm import Block, GivenReplies, Prompt, Tool, sorted_tools, windowed, with_outdated, without_outdated
 from retail_assistant.live import LiveShop
 from retail_assistant.model.prefix import LOOKING_UP, WORDING, Variant, assistant_prefix
+from retail_assistant.model.profile import shopper_profile
 from retail_assistant.shop.voices import is_named
 
 MOST_TURNS, FEWEST_TURNS = 16, 8
@@ -56,7 +57,7 @@ class Prompts:
         if before:
             moment.append("\n".join(("The customer was shown these before:", *before)))
         prompt = await self._prompt(talk, LOOKING_UP, question, tuple(moment))
-        blocks = (*prompt.blocks, *self._profile(talk.shopper))
+        blocks = (*prompt.blocks, *await self._profile(talk.shopper))
         return msgspec.structs.replace(prompt, tools=sorted_tools(tools), blocks=blocks)
 
     async def _prompt(self, talk: Talk, variant: Variant, question: str, evidence: tuple[str, ...]) -> Prompt:
@@ -74,12 +75,13 @@ class Prompts:
             session=f"{talk.shopper}/{talk.session}" if talk.session else "",
         )
 
-    def _profile(self, shopper: str) -> tuple[Block, ...]:
+    async def _profile(self, shopper: str) -> tuple[Block, ...]:
         """What is about this shopper alone; it stands behind everything that shoppers share."""
         if not is_named(shopper):
             return ()
         text = f"The customer is signed in, and belongs to the segment {self._shop.shoppers.segment(shopper)!r}."
-        return (Block("shopper", text, "user"),)
+        bought = (await self._app.serve(shopper_profile, shopper)).value
+        return (Block("shopper", "\n".join(filter(None, (text, bought))), "user"),)
 
     def _moment(self, talk: Talk) -> list[str]:
         """What holds for this request only."""
