@@ -112,17 +112,21 @@ class Nearest:
                 return Fitting(exact)
         by_asin = {offer.asin: offer for offer in found}
         text = typed(asked.ask) or " ".join(words)
-        near = [one for one in (await self.search(text)).near if one.asin in by_asin]
+        searched = await self.search(text)
+        near = [one for one in searched.near if one.asin in by_asin]
         if len(near) < ENOUGH:  # most of what comes nearest keeps the wishes not
             near = list((await self.search(text, frozenset(by_asin))).near)
         strong = best(near)
         if wishes.sort and strong:  # in another order than by nearness, so only what has the words
             most = max(one.words for one in strong)
             strong = [one for one in strong if one.words >= _HAS * most]
-        lacking = tuple(word for word in words if not self._shop.words.one(word))
+        lacking = tuple(w for w in words if w in searched.unknown or not (w in searched.rarity or self._has(w)))
         if not strong:
             return Fitting([] if having else found, lacking=lacking if wishes.are_stated else ())
         return Fitting([by_asin[one.asin] for one in strong], "batch", lacking, strong[0].words >= NAMED)
+
+    def _has(self, word: str) -> bool:
+        return bool(self._shop.words.one(word))
 
     async def search(self, text: str, among: frozenset[str] | None = None) -> Searched:
         """The products that come nearest to a text and to its content words."""
