@@ -24,10 +24,15 @@ SOLD = (
     ("P8", "Garden Hose, 50 m", "Watering", "Does not kink, and weighs 6 kg."),
     ("P9", "Fig Tree 'Brunswick'", "Fruit", "Hardy to -15 degrees against a south wall. Sap irritates the skin."),
     ("P10", "Waterproof Gloves", "Clothing", "Nitrile coated, for wet work in winter."),
+    ("P11", "Cushion Bench, Small", "Furniture", "Cushion 4 cm thick, for one."),
+    ("P12", "Cushion Bench, Large", "Furniture", "Cushion 9 cm thick, for three."),
 )
-RULES = (
-    "## Return window\nYou can return tools within 45 days.\n## Deleting\nWrite to privacy@shop.example to delete it."
-)
+RULES = """# Returns
+
+## Return window
+You can return tools within 45 days.
+## Deleting
+Write to privacy@shop.example to delete it."""
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +135,36 @@ async def test_two_that_are_named_alike_are_not_mistaken(desk):
     """A name that two products share names neither of them, so both are shown."""
     _, made = await desk.ask("how much is the garden hose?")
     assert {"P7", "P8"} <= {card["asin"] for card in made["cards"]}, made
+
+
+async def test_a_variant_is_told_by_what_names_it(desk):
+    """Of several variants of a name, the one is told whose title has the word."""
+    text, _ = await desk.ask("how thick is the cushion of the large cushion bench?")
+    assert "9 cm" in text
+    assert "4 cm" not in text
+
+
+@pytest.mark.parametrize("session", [{}, {"metadata": {"session": "s"}}])
+async def test_what_is_added_to_a_search_goes_on_from_it(desk, session):
+    """What a customer adds after a list is looked for together with it, also by another process."""
+    replies = await desk.talk("do you have something against slugs?", "the pets must not be harmed though", **session)
+    assert replies[1][1]["intent"] == "list"
+    assert replies[1][1]["cards"][0]["asin"] == "P3"
+
+
+async def test_two_goods_are_compared_by_their_pages(desk):
+    """What two products are is told of both, where no price or number is asked for."""
+    text, made = await desk.ask("what's the difference between the slug pellets and the snail poison?")
+    assert {card["asin"] for card in made["cards"]} == {"P3", "P4"}
+    assert "Without poison for pets." in text
+    assert "Keep away from pets." in text
+
+
+@pytest.mark.parametrize("message", ["ok bye then", "great thank u so much!!"])
+async def test_thanks_are_no_search(desk, message):
+    """Thanks and a goodbye after a list are answered as such."""
+    replies = await desk.talk("do you have a shovel?", message)
+    assert replies[1][1]["intent"] == "social"
 
 
 async def test_rules_are_told_as_rules(desk):

@@ -66,6 +66,8 @@ def test_reasons_are_cut_out_of_a_reply():
     """A reason is cut where it stands behind a product; other words in the reply stay."""
     reply = "You might like: T (print, €5.00): by A, like Other (new), Vol. 2, which you bought. U (digital, €1.00)."
     assert untold(reply) == "You might like: T (print, €5.00). U (digital, €1.00)."
+    reply = "T (print, €5.00): bought by many lately. U (digital, €1.00): by A, like V (new), which you bought."
+    assert untold(reply) == "T (print, €5.00): bought by many lately. U (digital, €1.00)."
 
 
 async def test_suggestions_of_a_page_say_why(desk):

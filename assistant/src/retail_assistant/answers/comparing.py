@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 import parbake as pb
+import parbake_semantic.guard
 from retail_assistant.answers.draft import Asked, Draft, showing
 from retail_assistant.answers.phrases import (
     amount,
@@ -75,6 +76,13 @@ class Comparing:
             return self._by_whole(offers, asked)
         if (found := _UNSTATED.search(ask.text)) and not _PRICE.search(ask.text):
             return Draft(f"Our pages do not state which is {found[0]}.")
+        return self._told(asked, offers)
+
+    def _told(self, asked: Asked, offers: Sequence[Offer]) -> Draft:
+        """By price; where nothing says that it is the price that is asked for, goods without formats by their pages."""
+        ask = asked.ask
+        if not (_PRICE.search(ask.text) or any(o.product.format for o in offers)):
+            return self._by_page(offers)
         draft = self._by_price(asked, offers)
         lacking = ask.wishes.formats - {o.product.format for o in offers}
         if lacking and len(ask.subjects) == 1:
@@ -101,6 +109,14 @@ class Comparing:
         if len(wanted) > 1:
             return [o for o in some if o.product.format in wanted] or some
         return some
+
+    def _by_page(self, offers: Sequence[Offer]) -> Draft:
+        """What the page of each says, with its price, where nothing else is asked for."""
+        told = []
+        for offer in offers[:MOST]:
+            said = parbake_semantic.guard.strip_instructions(offer.product.description)
+            told.append(f"{title(offer)} costs {price(offer)} and is {stock(offer)}. {said}".strip())
+        return showing(" ".join(told), offers[:MOST])
 
     def _by_price(self, asked: Asked, offers: Sequence[Offer]) -> Draft:
         """What each costs the shopper, and by how much one is cheaper."""

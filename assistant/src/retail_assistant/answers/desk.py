@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import parbake as pb
+from retail_assistant.answers.about import About
 from retail_assistant.answers.actions import Actions
 from retail_assistant.answers.comparing import Comparing
 from retail_assistant.answers.correcting import Correcting
@@ -32,7 +33,8 @@ class AnswerDesk:
     def __init__(self, app: pb.App, shop: LiveShop, prompts: Prompts | None = None) -> None:
         """Build them; with ``prompts`` the generator words what the policies answer."""
         subjects = Subjects(shop)
-        self.nearest = nearest = Nearest(app, shop)
+        nearest = Nearest(app, shop)
+        self.about = About(nearest, shop)
         self.policies = PolicyAnswers(app, shop, prompts)
         self._lists = Lists(app, shop, subjects, nearest)
         promotions = Promotions(app, shop, subjects)

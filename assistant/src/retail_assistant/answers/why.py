@@ -11,7 +11,7 @@ from retail_assistant.recs.reasons import Reason, reasons
 from retail_assistant.shop.finding import Offer
 
 YOURS, LOOKED_AT = "which you bought", "which you are looking at"
-_TOLD = re.compile(rf"\): .{{1,400}}?(?:{YOURS}|{LOOKED_AT})\.")
+_TOLD = re.compile(rf"\): (?:(?!\): ).){{1,400}}?(?:{YOURS}|{LOOKED_AT})\.")
 
 
 async def why(

@@ -15,6 +15,7 @@ from retail_assistant.answers.comparing import in_focus
 from retail_assistant.answers.correcting import NO
 from retail_assistant.answers.draft import Draft
 from retail_assistant.answers.lists import CLOSEST, FOUND, RECOMMENDED
+from retail_assistant.answers.nearest import going_on
 from retail_assistant.answers.phrases import FOUND_NOTHING, by, form
 from retail_assistant.answers.policy.policy_answers import NOTHING_STATED
 from retail_assistant.answers.why import untold
@@ -120,7 +121,7 @@ def after(said: Dialogue, ask: Ask, draft: Draft, page: str = "") -> Dialogue:
         wishes=draft.wishes if is_list or draft.intent == "promotion" else said.wishes,
         kind=said.kind if draft.intent == "social" else draft.intent,  # small talk changes no subject
         slot=said.slot if draft.intent == "social" else _slot(said, ask, draft),
-        question=_question(said, ask) if draft.intent == "policy" else said.question,
+        question=_question(said, ask, draft.intent),
         section=draft.section or (said.section if draft.intent != "policy" else ""),
         pending=draft.pending,
         choices=draft.choices,
@@ -141,8 +142,12 @@ def _slot(said: Dialogue, ask: Ask, draft: Draft) -> str:
     return said.slot if draft.intent == said.kind == "action" and not found else found
 
 
-def _question(said: Dialogue, ask: Ask) -> str:
+def _question(said: Dialogue, ask: Ask, kind: Kind) -> str:
     """The question that a next one goes on from: with what it goes on from itself, and without what adds nothing."""
+    if kind == "list":
+        return going_on(said, ask) or ask.text
+    if kind != "policy":
+        return said.question
     if said.kind in ("orders", "action") and said.slot in OF_RETURN and ask.follows:
         return f"{ask.text}, {OF_RETURN[said.slot]}"
     if said.kind == "points" and ask.follows:

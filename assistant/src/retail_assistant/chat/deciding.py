@@ -6,7 +6,7 @@ import math
 import re
 
 import parbake_semantic.guard
-from retail_assistant.answers.nearest import GOODS
+from retail_assistant.answers.about import GOODS
 from retail_assistant.answers.policy.sections import Found
 from retail_assistant.chat.intent import Intent
 from retail_assistant.understand.ask import Ask, Kind, Reading

@@ -220,15 +220,13 @@ class Assistant:
         if hostile and not (found.is_answered and found.chance >= HOSTILE_SURE and "?" in turn.message):
             return _of("off_topic", Draft(HOSTILE))
         head = await self._intent(ask) if needs_head(ask, found, is_known=turn.is_known) else None
-        goods = None if is_decided else await self._desk.nearest.goods(asked, found)
+        goods = None if is_decided else await self._desk.about.goods(asked, found)
         reading = decide(ask, found, head, said, is_known=turn.is_known, goods=goods and goods[0])
         is_of_goods = goods is not None and (reading.kind == goods[0].kind or reading.kind in _OF_ONE)
         if goods and (reading is goods[0] or (is_of_goods and not ask.subjects)):
             asked = msgspec.structs.replace(asked, ask=(ask := goods[1]))
-        elif not ask.subjects and (reading.kind in _OF_ONE or (reading.kind, reading.slot) in _OF_CART):
-            focus = Subject("", "focus", said.focus) if said.focus and not ask.leftover else None
-            if subject := focus or await self._desk.nearest.named(ask):  # rather than asking which one
-                asked = msgspec.structs.replace(asked, ask=(ask := msgspec.structs.replace(ask, subjects=(subject,))))
+        elif subjects := await self._named(asked, reading):
+            asked = msgspec.structs.replace(asked, ask=(ask := msgspec.structs.replace(ask, subjects=subjects)))
         if (reading := self._desk.fitting(asked, reading)) not in ask.readings:
             readings = (reading, *ask.readings)
             asked = msgspec.structs.replace(asked, ask=msgspec.structs.replace(ask, readings=readings))
@@ -238,6 +236,17 @@ class Assistant:
         draft = _of(reading.kind, draft)
         draft.refusals = [*bank.refusals, *draft.refusals]
         return draft
+
+    async def _named(self, asked: Asked, reading: Reading) -> tuple[Subject, ...]:
+        """The products of a question that names none by its title, rather than asking which one is meant."""
+        ask, said = asked.ask, asked.said
+        if reading.kind == "compare" and len(ask.subjects) < 2 and len(said.shown) < 2:  # noqa: PLR2004  # nothing to compare
+            return await self._desk.about.compared(ask)
+        if ask.subjects or not (reading.kind in _OF_ONE or (reading.kind, reading.slot) in _OF_CART):
+            return ()
+        focus = Subject("", "focus", said.focus) if said.focus and not ask.leftover else None
+        subject = focus or await self._desk.about.named(ask)
+        return (subject,) if subject else ()
 
     async def _answer(self, asked: Asked, reading: Reading, found: Found) -> Draft:
         kind = reading.kind

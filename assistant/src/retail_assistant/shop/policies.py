@@ -23,6 +23,8 @@ MOST = 1_000_000
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _FACT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEADING = re.compile(r"^##[ \t]+(.+?)[ \t]*$", re.MULTILINE)
+_TOP = re.compile(r"^# .*$", re.MULTILINE)
+"""The heading of a whole page, which repeats its title."""
 
 
 class Policy(msgspec.Struct, frozen=True, dict=True):
@@ -78,7 +80,7 @@ def render_policy(policy: Policy, *, slots: bool = False) -> list[Section]:
 def split_sections(title: str, body: str) -> list[Section]:
     """Split a body at its headings without filling placeholders; text before the first heading goes under ``title``."""
     parts = _HEADING.split(body)
-    pairs = [(title, parts[0]), *zip(parts[1::2], parts[2::2], strict=True)]
+    pairs = [(title, _TOP.sub("", parts[0])), *zip(parts[1::2], parts[2::2], strict=True)]
     return [Section(slug(t), t, " ".join(p.split())) for t, p in pairs if p.strip()]
 
 

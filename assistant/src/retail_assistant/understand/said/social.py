@@ -12,8 +12,8 @@ _GREETING = (
     r"hi there|hi|hello(?: there)?|hey(?: there)?|hiya|good (?:morning|evening|afternoon|day)|howdy|yo|greetings"
 )
 _THANKS = (
-    r"(?:ok|okay|great|perfect|cool|super|awesome|wonderful|nice|alright|brilliant|lovely|good|amazing)"
-    r"|thanks?(?: you)?(?: (?:a lot|so much|very much|a million|again|for (?:your|the) help))?|cheers|thx|ty"
+    r"(?:ok|okay|great|perfect|cool|super|awesome|wonderful|nice|alright|brilliant|lovely|good|amazing|then|for now)"
+    r"|thanks?(?: (?:you|u|ya))?(?: (?:a lot|so much|very much|a million|again|for (?:your|the) help))?|cheers|thx|ty"
     r"|much appreciated"
     r"|that(?:'s| is) (?:all|great|perfect|helpful|it)|that helps?|you(?:'re| are) (?:great|the best"
     r"|very helpful|amazing|a star)"
@@ -40,8 +40,8 @@ _SLOTS = (
         rf"^(?=.*\b(?:keep|don'?t|leave the|leave my)\b)"
         rf"{_ALL.format(f'no|nope|wait|stop|please|actually|oh|ok(?:ay)?|sorry|{_KEEP}')[1:]}")),
     ("thanks", re.compile(
-        r"^(?:(?:ok(?:ay)?|great|perfect|oh|ah|cool|lovely|super|nice|good)[\s,.!]*)*"
-        r"(?:many thanks|thanks|thank you|thx|cheers|ta)\b(?![^?]*\?)"
+        r"^(?:(?:ok(?:ay)?|great|perfect|oh|ah|cool|lovely|super|nice|good|brilliant|awesome|amazing)[\s,.!]*)*"
+        r"(?:many thanks|thanks|thank (?:you|u|ya)|thx|cheers|ta)\b(?![^?]*\?)"
         r"(?!.*\b(?:but|and (?:how|what|can|do|is|if))\b)(?:\W+\w+){0,4}\W*$")),
     ("greeting", re.compile(_ALL.format(_GREETING))),
     ("thanks", re.compile(_ALL.format(f"{_GREETING}|{_THANKS}"))),

@@ -1,0 +1,219 @@
+"""What a question is about: products or policies, which product, and which several ones it compares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+import msgspec
+
+from retail_assistant.answers.draft import Asked
+from retail_assistant.answers.nearest import ASKING, NAMED, SOUGHT, WORD, Nearest, best, joined, typed
+from retail_assistant.answers.policy.sections import Found
+from retail_assistant.faq.faq_words import content_words
+from retail_assistant.knowledge.product_search import Near, Searched
+from retail_assistant.live import LiveShop
+from retail_assistant.shop.finding import Conditions, Offer
+from retail_assistant.understand.ask import Ask, Reading, Subject
+from retail_assistant.understand.names.volumes import VOLUME_WORDS
+from retail_assistant.understand.plain_words import number
+from retail_assistant.understand.said.concepts import TROUBLES, concepts
+from retail_assistant.understand.wishes import NO_WISHES
+
+A_PART = 0.3
+"""The share of a request's words from which it names a product: "put the board oil in my cart" has others."""
+UNASKED = 0.3
+"""The cosine from which products are shown, although no word asks for any."""
+POINTED_AT, CALLED = 0.45, 0.55
+"""How near a question is to a product that it points at or names, whatever else it says: "does it rust?"."""
+_WORDS = 0.3
+"""What all words together count beside the cosine, for products as for policies."""
+ABOUT_GOODS, UNASKED_FOR, UNANSWERED = 0.06, -0.06, -0.3
+"""By how much products must be nearer to a question than policies, so that it is about products; less where no policy
+answers it, and less still where it points at a product as well."""
+SURELY_POLICY = 0.8
+"""The chance that a policy answers from which products are not looked at."""
+CONCEPT, TROUBLE = 0.06, 0.2
+"""How much nearer policies are for each concept of theirs that a question names, and for a trouble with an order."""
+_OF_GOODS = ("", "facts", "offer", "list", "trending", "reviews", "compare", "promotion")
+"""Kinds of questions after which one that points at something may ask for a fact of a product."""
+GOODS, EACH = 1.4, 2.0
+"""What a reading weighs that follows from this, and what being nearer adds."""
+_ASKS_OF = re.compile(
+    r"\b(?:is|are|was|does|do|did|can|could|will|would|should|has|have|how|what|where|when|which|who|if|and|for|of|with"
+    r"|wants?)\b"
+)
+_THE = re.compile(r"\b(?:the|that|this|your|one)\s+(?=((?:[\w'-]{1,40}\s*){1,3}))")
+"""Speaks of one thing: "is the bench foldable?"."""
+OF_ORDER = 2.4
+"""What a reading weighs of something that the shopper has ordered and calls theirs."""
+_MINE = re.compile(r"\bmy\b|\bi (?:\w+ )?(?:sent|ordered|bought|returned|got|received|cancell?ed)\b")
+_QUESTION = re.compile(
+    r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|do|does|is|are|will|would|what|where|why|has)\b"
+)
+_PARTS = re.compile(r"\b(?:and|or|vs|versus|than|between|with)\b|[,?]")
+
+
+class About:
+    """Tells what questions are about."""
+
+    def __init__(self, nearest: Nearest, shop: LiveShop) -> None:
+        """Search with ``nearest``; read titles and orders in ``shop``."""
+        self._nearest, self._shop = nearest, shop
+
+    async def goods(self, asked: Asked, found: Found) -> tuple[Reading, Ask] | None:
+        """How a question is read that is about products, by what products and policies say; ``None`` if it is not.
+
+        Args:
+            asked: The question.
+            found: The policy sections for it.
+        """
+        ask = asked.ask
+        is_pointed = bool(ask.subjects) and all(s.source != "message" for s in ask.subjects)
+        asks = _QUESTION.search(ask.text) or "?" in ask.said
+        is_policy = found.chance >= SURELY_POLICY and not ask.subjects
+        if ask.corrects or is_policy or (is_pointed and asked.said.kind not in _OF_GOODS):
+            return None
+        if is_pointed and not asks:
+            return await self._going_on(asked, found)
+        searched = await self._nearest.search(typed(ask))
+        strong = best(searched.near)
+        if mine := self._ordered(asked, strong):
+            return Reading("orders", "where", OF_ORDER), msgspec.structs.replace(ask, subjects=(mine,))
+        is_found = False
+        if not ask.subjects and (subject := self._spoken_of(asked, strong)):
+            ask, is_found = msgspec.structs.replace(ask, subjects=(subject,)), subject.source == "message"
+        if ask.subjects:
+            ask = self._of_variant(ask, searched)
+            nearness = self._of_subjects(ask, searched)
+        else:
+            nearness = max((_likeness(one) for one in strong), default=0.0)
+        slot = "stated" if nearness else "title"
+        nearness = nearness or (CALLED if is_found else 0.0)
+        named = concepts(ask.text)
+        by = nearness - _of_policies(found, searched) - CONCEPT * len(named) - TROUBLE * bool(named & TROUBLES)
+        goes_on = nearness > 0 and any(s.source == "focus" for s in ask.subjects)
+        least = UNANSWERED if goes_on else ABOUT_GOODS if ask.subjects else UNASKED_FOR
+        if by < (ABOUT_GOODS if found.is_answered else least):
+            return await self._going_on(asked, found)
+        if not ask.subjects and not ask.weight("list") and strong[0].cosine < UNASKED and strong[0].words < NAMED:
+            return await self._going_on(asked, found)
+        weight = GOODS + EACH * max(0.0, by)
+        if ask.subjects:
+            return Reading("facts", slot, weight), ask
+        return Reading("list", "goods", weight), _carrying(asked) if joined(asked) else ask
+
+    async def _going_on(self, asked: Asked, found: Found) -> tuple[Reading, Ask] | None:
+        """A question that by itself is about nothing, as one that adds to the search before it."""
+        text = joined(asked)
+        searched = await self._nearest.search(text) if text and not found.is_answered else None
+        if searched is None or _of_policies(found, searched) > POINTED_AT:
+            return None
+        strong = best(searched.near)
+        return (Reading("list", "goods", GOODS), _carrying(asked)) if strong else None
+
+    async def named(self, ask: Ask) -> Subject | None:
+        """The one product that a question names by most of its words, where no title stands in it."""
+        near = (await self._nearest.search(typed(ask))).near if ask.leftover else ()
+        there = [one for one in near if one.words >= A_PART and self._titles(ask.leftover, one.asin)]
+        most = [one for one in there if one.words == there[0].words]
+        return Subject("", "message", most[0].asin) if len(most) == 1 else None
+
+    async def compared(self, ask: Ask) -> tuple[Subject, ...]:
+        """The products that the parts of a comparison name: "the crystal litter or the tofu one"."""
+        found: list[str] = []
+        for part in _PARTS.split(typed(ask)):
+            near = best((await self._nearest.search(part)).near) if content_words(part) - ASKING else []
+            if near and near[0].words >= A_PART and self._titles([part], near[0].asin):
+                found.append(near[0].asin)
+        return tuple(Subject("", "message", asin) for asin in dict.fromkeys(found))
+
+    def _meant(self, ask: Ask) -> list[Offer]:
+        """What is sold under the titles and asins of a question."""
+        lines = Conditions(titles=[s.name for s in ask.subjects if s.name], in_stock=False)
+        asins = [s.asin for s in ask.subjects if s.asin]
+        return [*self._shop.offers(asins), *(self._shop.find(lines) if lines.titles else ())]
+
+    def _of_variant(self, ask: Ask, searched: Searched) -> Ask:
+        """A question whose one title has several variants, about the one that has more of its words."""
+        meant = {offer.asin for offer in self._meant(ask)} if len(ask.subjects) == 1 else set[str]()
+        ranked = sorted((one for one in searched.near if one.asin in meant), key=lambda one: -one.words)
+        if len(ranked) < 2 or ranked[0].words <= ranked[1].words or ask.subjects[0].volume:  # noqa: PLR2004  # variants
+            return ask
+        variant = msgspec.structs.replace(ask.subjects[0], name="", asin=ranked[0].asin)
+        return msgspec.structs.replace(ask, subjects=(variant,))
+
+    def _of_subjects(self, ask: Ask, searched: Searched) -> float:
+        """How near a question is to the product that it is about; 0 if it asks nothing more than its title."""
+        meant = self._meant(ask)
+        named = content_words(" ".join([*(s.name for s in ask.subjects), *(o.product.title for o in meant)]))
+        more = [word for word in WORD.findall(ask.text) if number(word) is None and word not in VOLUME_WORDS]
+        if content_words(" ".join(more)) - ASKING <= named:
+            return 0.0
+        of_them = [one for one in searched.near if any(o.asin == one.asin for o in meant)]
+        least = CALLED if any(s.source == "message" for s in ask.subjects) else POINTED_AT
+        return max([least, *(max(least, one.cosine) + _WORDS * one.words for one in of_them)])
+
+    def _ordered(self, asked: Asked, strong: Sequence[Near]) -> Subject | None:
+        """The product of the shopper's own orders that a question speaks of: "the gloves I sent back"."""
+        if not asked.is_known or not _MINE.search(asked.ask.text) or asked.ask.weight("action"):
+            return None
+        asins = {line.asin for order in self._shop.shoppers.orders(asked.shopper) for line in order.lines}
+        mine = self._shop.ever_sold([one.asin for one in strong if one.asin in asins][:1])
+        return Subject(mine[0].line, "message") if mine else None
+
+    def _spoken_of(self, asked: Asked, strong: Sequence[Near]) -> Subject | None:
+        """The one product of which a question asks something, by its title or as the one that was spoken of."""
+        text, said = asked.ask.text, asked.said
+        wishes = msgspec.structs.replace(asked.ask.wishes, themes=frozenset(), no_themes=frozenset())
+        if SOUGHT.search(text) or wishes != NO_WISHES:
+            return None
+        if asin := self._titled(text, strong):
+            return Subject("", "message", asin)
+        is_other = bool(strong) and strong[0].words >= NAMED
+        goes_on = (
+            asked.ask.follows and said.kind in _OF_GOODS and said.focus and not is_other and _QUESTION.search(text)
+        )
+        return Subject("", "focus", said.focus) if goes_on else None
+
+    def _titles(self, words: Sequence[str], asin: str) -> bool:
+        """Whether a product's title has two of some words, or the only one."""
+        product = self._shop.product(asin)
+        titled = content_words(product.title) if product else set[str]()
+        return len(titled & content_words(" ".join(words))) >= min(2, len(words))
+
+    def _titled(self, text: str, strong: Sequence[Near]) -> str:
+        """The one product whose title has most of the words with which a text speaks of one thing; empty if several."""
+        phrases = (found[1] for found in _THE.finditer(text)) if _ASKS_OF.search(text) else ()
+        spoken = set().union(*map(content_words, phrases))
+        titles = {o.asin: content_words(o.product.title) for o in self._shop.offers(one.asin for one in strong)}
+        shared = {asin: len(titled & spoken) for asin, titled in titles.items() if titled & spoken}
+        most = [asin for asin, count in shared.items() if count == max(shared.values())]
+        return most[0] if len(most) == 1 else ""
+
+
+def _carrying(asked: Asked) -> Ask:
+    """A search that goes on, with the wishes of the one before."""
+    return msgspec.structs.replace(asked.ask, wishes=asked.said.wishes.then(asked.ask.wishes))
+
+
+def _likeness(near: Near) -> float:
+    """How near a question is to a product, as it is compared with policies."""
+    return near.cosine + _WORDS * near.words
+
+
+def _of_policies(found: Found, searched: Searched) -> float:
+    """How near the policies are to what was searched for."""
+    stems = {word: content_words(word) for word in searched.rarity}
+    nearness = 0.0
+    for one in found.ranked:
+        there = _stems(f"{one.block.title} {one.block.plain}")
+        share = searched.share([word for word, stem in stems.items() if stem <= there])
+        nearness = max(nearness, one.signs.nearness + _WORDS * share)
+    return nearness
+
+
+@lru_cache(1_024)  # a policy's text is public, and rarely changes
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(content_words(text))
