@@ -13,7 +13,7 @@ FUNCTION_P90, FUNCTION_MAX = 25, 60
 PACKAGES = {
     "src/parbake": 17_824,
     "src/parbake_lab": 1_240,
-    "src/parbake_llm": 7_070,
+    "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_450,
     "src/parbake_semantic": 3_000,
     "assistant/src": 16_600,

@@ -254,14 +254,14 @@ def test_a_caller_who_leaves_is_no_failure_of_the_generator():
 
 
 def test_a_model_that_keeps_failing_is_not_asked_for_a_while():
-    """After five failures in a row the next generator is asked at once, and after the cooldown the first again."""
+    """After three failures in a row the next generator is asked at once, and after the cooldown the first again."""
     clock = Clock()
     first, second = Scripted("first", failed()), Scripted("second", "b", Delta(usage=USAGE))
     found = Chain([first, second], breakers=Breakers(clock=clock))
     for _ in range(8):
         assert text_of(ask(found)) == "b"
-    assert first.asked == 5
-    assert found.failovers["first", FailureKind.SKIPPED] == 3
+    assert first.asked == 3
+    assert found.failovers["first", FailureKind.SKIPPED] == 5
     assert found.breakers.states()["first", "m"] is BreakerState.OPEN
     clock.at, first.script = 30.0, ("a", Delta(usage=USAGE))
     assert text_of(ask(found)) == "a"
@@ -386,6 +386,38 @@ def test_after_the_cooldown_one_request_tries():
     breaker.succeeded()
     assert breaker.state is BreakerState.CLOSED
     assert (breaker.opened, breaker.closed) == (2, 1)
+
+
+def test_requests_that_hang_stop_further_ones_until_one_is_answered():
+    """While so many requests wait too long, no other is made; the first beginning of an answer lets others through."""
+    clock = Clock()
+    breaker = Breaker(after=2, clock=clock)
+    with breaker.asking("m") as begun, breaker.asking("m"):
+        clock.at = 1.4
+        assert breaker.allows()
+        clock.at = 1.6
+        with pytest.raises(ProviderError, match="failed or hung too often") as caught, breaker.asking("m"):
+            pass
+        assert caught.value.kind is FailureKind.SKIPPED
+        begun()
+        assert breaker.allows()
+    assert breaker.allows()
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_a_model_that_is_always_slow_is_not_taken_for_one_that_hangs():
+    """A request may take three times as long to begin as the slowest of the last ones did."""
+    clock = Clock()
+    breaker = Breaker(after=1, clock=clock)
+    with breaker.asking("m") as begun:
+        clock.at = 5.0
+        begun()
+        begun()
+    with breaker.asking("m"):
+        clock.at = 19.9
+        assert breaker.allows()
+        clock.at = 20.1
+        assert not breaker.allows()
 
 
 def test_a_try_that_is_given_up_lets_another_one_try():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -12,7 +13,11 @@ from functools import partial
 
 from parbake.errors import FailureKind, ProviderError
 
-AFTER = 5
+AFTER = 3
+_PATIENCE_S = 1.5
+"""The least time without an answer, in seconds, after which a request is taken for one that hangs."""
+_OFTEN, _REMEMBERED = 3.0, 20
+"""How many times as long as the slowest of the last answers a request may take to begin, and of how many."""
 _log = logging.getLogger("parbake_llm.generators")
 _COOLDOWN_S = 30.0
 
@@ -31,6 +36,10 @@ class Breaker:
     It opens after a number of failures in a row, or at once if the key is rejected. After a cooldown one request may
     try; its success closes the breaker, and its failure opens it again. A request that the provider refuses
     (:attr:`FailureKind.REJECTED`) is the caller's fault, and counts as a success of the provider.
+
+    As many requests that wait at the same time, one of them for too long, stop further ones as well, until one begins
+    to be answered: to wait for their failure would let everybody wait who asks meanwhile. Too long is much longer than
+    the last ones took to begin.
 
     Attributes:
         opened: How often it has opened.
@@ -54,6 +63,9 @@ class Breaker:
         """When it opened; ``None`` while it is closed."""
         self._tried: float | None = None
         """When the request that tries began."""
+        self._silent: dict[object, float] = {}
+        """When the requests began that nothing has answered yet."""
+        self._took: deque[float] = deque(maxlen=_REMEMBERED)
         self._is_told = False
         self._lock = threading.Lock()
 
@@ -69,11 +81,23 @@ class Breaker:
         with self._lock:
             state, now = self.state, self._clock()
             if state is not BreakerState.HALF_OPEN:
-                return state is BreakerState.CLOSED
+                return state is BreakerState.CLOSED and not self._hangs(now)
             if self._tried is not None and now - self._tried < self._cooldown_s:
                 return False
             self._tried = now
             return True
+
+    def _hangs(self, now: float) -> bool:
+        """Whether so many requests wait for an answer, or failed in a row, and the oldest has waited for too long."""
+        patience = max(_PATIENCE_S, _OFTEN * max(self._took, default=0.0))
+        is_slow = bool(self._silent) and now - min(self._silent.values()) > patience
+        return is_slow and len(self._silent) + self._failures >= self._after
+
+    def _begun(self, request: object) -> None:
+        """Something of an answer has arrived."""
+        with self._lock:
+            if (since := self._silent.pop(request, None)) is not None:
+                self._took.append(self._clock() - since)
 
     def succeeded(self) -> None:
         """A request has succeeded."""
@@ -97,26 +121,33 @@ class Breaker:
                 self.opened += 1
 
     @contextmanager
-    def asking(self, label: str) -> Iterator[None]:
+    def asking(self, label: str) -> Iterator[Callable[[], None]]:
         """Report how the request ends that is made within the block. One that is given up has no result.
 
         Args:
             label: Who is asked, for the error.
 
+        Yields:
+            What the block calls as soon as something of the answer has arrived.
+
         Raises:
             ProviderError: No request may be made now.
         """
         if not self.allows():
-            message = f"{label} failed too often just now, so it is not asked"
+            message = f"{label} failed or hung too often just now, so it is not asked"
             raise ProviderError(message, field=label, kind=FailureKind.SKIPPED)
-        is_trying = self.state is not BreakerState.CLOSED
+        is_trying, request = self.state is not BreakerState.CLOSED, object()
+        with self._lock:
+            self._silent[request] = self._clock()
         try:
-            yield
+            yield partial(self._begun, request)
             self.succeeded()
         except Exception as error:
             self.failed(kind_of(error))
             raise
         finally:
+            with self._lock:
+                self._silent.pop(request, None)
             if is_trying:
                 self.given_up()
             self._tell(label)

@@ -164,9 +164,10 @@ class Chain:
         self, member: _Member, prompt: Prompt, max_tokens: int, end: float, first_s: float
     ) -> AsyncGenerator[Delta, None]:
         """The reply of one generator, marked, from the moment on when enough of it is there."""
-        with member.breaker.asking(member.label):
+        with member.breaker.asking(member.label) as begun:
             async with _closing(member.generator.stream(prompt, max_tokens=max_tokens, timeout_s=_left(end))) as pieces:
                 async for delta in self._released(pieces, end, first_s):
+                    begun()
                     yield msgspec.structs.replace(delta, model=delta.model or member.label)
 
     async def _released(self, pieces: AsyncIterator[Delta], end: float, first_s: float) -> AsyncGenerator[Delta, None]:

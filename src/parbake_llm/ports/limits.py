@@ -21,14 +21,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             default only the caller's time counts.
         tries: How often one request is tried. Only what is likely to pass is tried again, and only before any of the
             reply was passed on.
-        failures: After so many failed requests in a row no request is made for a while; each fails at once.
+        failures: After so many failed requests in a row, or while so many hang, no request is made; each fails at once.
         pause_s: The seconds until then one request may try again.
     """
 
     first_s: float = 60.0
     total_s: float = math.inf
     tries: int = 2
-    failures: int = 5
+    failures: int = 3
     pause_s: float = 30.0
 
     def __post_init__(self) -> None:

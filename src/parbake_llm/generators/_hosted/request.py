@@ -41,6 +41,10 @@ _SLACK = 1000
 """So many characters more are allowed in every reply."""
 
 
+def _nobody() -> None:
+    """Tell nobody that an answer has begun."""
+
+
 class Attempt:
     """A request that is tried: how long it may take, and how far it got."""
 
@@ -147,10 +151,11 @@ class Hosted(Endpoint[C]):
     async def _guarded(self, prompt: Prompt, max_tokens: int, attempt: Attempt) -> AsyncGenerator[Delta, None]:
         """The reply, if the breaker lets the request through."""
         breaker = self._breaker
-        with nullcontext() if breaker is None else breaker.asking(self.name):
+        with nullcontext(_nobody) if breaker is None else breaker.asking(self.name) as begun:
             try:
                 async with contextlib.aclosing(self._within(prompt, max_tokens, attempt)) as pieces:
                     async for delta in pieces:
+                        begun()
                         yield delta
             except (asyncio.CancelledError, GeneratorExit):
                 # A caller whose own deadline is the same may be faster: the provider has hung all the same.
