@@ -2,7 +2,10 @@
 
 import pytest
 
+from retail_assistant.answers.phrases import listed
 from retail_assistant.answers.why import told, untold
+from retail_assistant.chat.spoken.evidence import Evidence, put
+from retail_assistant.chat.tools import ToolResult
 from retail_assistant.recs.reasons import Reason
 from retail_assistant.shop import records
 from retail_assistant.shop.finding import Conditions
@@ -78,3 +81,17 @@ async def test_suggestions_of_a_page_say_why(desk):
     assert found["why"]
     assert all("{{" not in why for why in found["why"].values())
     assert found["why"].keys() <= {item["asin"] for item in found["products"]}
+
+
+async def test_a_model_reads_the_reason_of_an_item_and_places_it_without(desk, pair):
+    """A recommended product is an item with its reason behind it; where the model places it, the reason is not told."""
+    one, other = pair
+    slot = f"{{{{ordered:{other.asin}}}}}"
+    said = listed([one], why={one.asin: f"by {one.product.author}, like {slot}, which you bought"})
+    evidence = Evidence(desk.shop, lambda _: {})
+    result = ToolResult(said, (one.asin,), (f"product/{one.asin}",), stated=(said,), kind="list")
+    line = evidence.add(result)
+    (item,) = evidence.find("r1.1")
+    assert item.asin == one.asin
+    assert f"Why: by {one.product.author}, like {other.product.title}, which you bought" in line
+    assert put(item, desk.shop).endswith(")")

@@ -14,6 +14,8 @@ FOUND_NOTHING = "I found nothing about"
 ITEM, ITEMS, AN_ITEM = "{{goods:item}}", "{{goods:items}}", "{{goods:an_item}}"
 """What the shop sells, as slots: "book", "books", "a book"."""
 NO_CHARGES: Mapping[str, Charge] = {}
+WHY = "): "
+"""What stands before the reason for a product in a list."""
 NO_REASONS: Mapping[str, str] = {}
 FORMATS = {"digital": "digital edition", "paperback": "paperback", "hardcover": "hardcover"}
 
@@ -115,8 +117,8 @@ def listed(
     said = []
     for offer in offers:
         details = [form(offer.product.format), amount(offer, charged), "" if offer.quantity else stock(offer)]
-        reason = f": {why[offer.asin]}" if why.get(offer.asin) else ""
-        said.append(f"{title(offer)}{by(offer)} ({', '.join(filter(None, details))}){reason}.")
+        reason = f"{WHY}{why[offer.asin]}" if why.get(offer.asin) else ")"
+        said.append(f"{title(offer)}{by(offer)} ({', '.join(filter(None, details))}{reason}.")
     return " ".join(said)
 
 

@@ -87,10 +87,12 @@ class Prompts:
         """What holds for this request only."""
         today = dt.datetime.fromtimestamp(self._app.settings.clock.now(), dt.UTC)
         found = [f"Today is {today:%A, %d %B %Y}."]
-        found += [f"Genres: {', '.join(self._shop.genres())}.", f"Formats: {', '.join(self._shop.formats())}."]
+        for what, names in (("Genres", self._shop.genres()), ("Formats", self._shop.formats())):
+            found += [f"{what}: {', '.join(names)}."] if names else []
         page = self._shop.product(talk.page) if talk.page else None
         if page is not None:
-            found.append(f"The customer looks at the page of {page.title} ({page.format}), asin {page.asin}.")
+            form = f" ({page.format})" if page.format else ""
+            found.append(f"The customer looks at the page of {page.title}{form}, asin {page.asin}.")
         if not is_named(talk.shopper):
             found.append("The customer is not signed in: there is no cart, and there are no orders or points.")
         return found

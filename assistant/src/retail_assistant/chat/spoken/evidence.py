@@ -8,7 +8,7 @@ from textwrap import shorten
 import msgspec
 
 import parbake_semantic.guard
-from retail_assistant.answers.phrases import form, listed
+from retail_assistant.answers.phrases import WHY, form, listed
 from retail_assistant.chat.tools import ToolResult
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.live import LiveShop, fill_slots
@@ -100,10 +100,14 @@ class Evidence:
         return f"[{name}] {self.filled([item])[0]}"
 
     def _item(self, sentence: str, result: ToolResult) -> Item:
+        listed_as, _, reason = sentence.partition(WHY) if result.kind == "list" else (sentence, "", "")
+        sentence = f"{listed_as}{WHY[0]}." if reason else sentence
         named = dict.fromkeys(s.name for s in parbake_semantic.guard.slots(sentence) if s.kind in _OF_PRODUCT)
         asin = next(iter(named)) if len(named) == 1 else ""
         sources = (f"product/{asin}",) if asin and f"product/{asin}" in result.sources else result.sources
-        return Item(sentence, sources, asin, result.section, self._described(asin) if result.kind == "list" else "")
+        more = self._described(asin) if result.kind == "list" else ""
+        why = f" Why: {fill_slots(reason, self._shop)}" if reason else ""
+        return Item(sentence, sources, asin, result.section, f"{more}{why}".strip())
 
     def _described(self, asin: str) -> str:
         """What a product is, for a model that chooses among several."""
