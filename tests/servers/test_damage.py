@@ -145,6 +145,11 @@ class Traffic:
                     self.acknowledged[name] = n + 1
 
 
+def kind(alert):
+    """Return the kind of an alert, a line of JSON; none of a line that is still being written."""
+    return json.loads(alert)["kind"] if alert.endswith("}") else ""
+
+
 def test_requests_go_on_while_a_damaged_store_is_replaced(url, tmp_path):
     """After a page was overwritten the worker replaces the store; no read is older than what was acknowledged."""
     traffic, data = Traffic(url, tmp_path), tmp_path / "store" / "data.mdb"
@@ -169,5 +174,5 @@ def test_requests_go_on_while_a_damaged_store_is_replaced(url, tmp_path):
         one.result()
     assert traffic.outdated == []
     assert [found for found in traffic.refused if found["status"] != 503] == []
-    alerts = eventually(lambda: [json.loads(line) for line in (tmp_path / "alerts").read_text().splitlines()])
-    assert eventually(lambda: "store_lost" in {alert["kind"] for alert in alerts})
+    written = tmp_path / "alerts"
+    eventually(lambda: written.exists() and "store_lost" in [kind(line) for line in written.read_text().splitlines()])
