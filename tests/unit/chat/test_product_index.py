@@ -25,6 +25,16 @@ def test_each_product_is_nearest_to_itself(index):
     assert [index.search(vector, 1)[0].asin for vector in UNITS] == [f"a{n}" for n in range(COUNT)]
 
 
+def test_a_graph_loses_no_product():
+    """However often it is built, a graph leads to each of its products."""
+    pytest.importorskip("usearch")
+    for _ in range(40):
+        made = ProductIndex(exact_up_to=100)
+        made.replace({f"a{n}": UNITS[n].tobytes() for n in range(COUNT)})
+        lost = [n for n, vector in enumerate(UNITS) if made.search(vector, 1)[0].asin != f"a{n}"]
+        assert not lost
+
+
 def test_products_are_changed_added_and_removed_in_place(index):
     """After events the index finds what is sold now, and nothing else, under the vectors that hold now."""
     index.put("a5", None)

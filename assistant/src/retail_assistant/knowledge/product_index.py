@@ -139,7 +139,7 @@ def _graph(matrix: Any) -> Any:
     except ImportError:
         return None
     graph = library.Index(ndim=matrix.shape[1], metric="ip", dtype="f16", expansion_search=_EFFORT)
-    graph.add(np.arange(len(matrix)), matrix)
+    graph.add(np.arange(len(matrix)), matrix, threads=1)  # several threads leave a few rows that nothing leads to
     return graph
 
 
