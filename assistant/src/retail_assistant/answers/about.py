@@ -46,8 +46,14 @@ _ASKS_OF = re.compile(
 )
 _THE = re.compile(r"\b(?:the|that|this|your|one)\s+(?=((?:[\w'-]{1,40}\s*){1,3}))")
 """Speaks of one thing: "is the bench foldable?"."""
+TOLD, COMPARED = 1.5, 3.2
+"""From which weight on words tell which part of a product is asked for, and what a comparison of found ones weighs."""
+AHEAD = 0.15
+"""How much better than the next one a product must be to be the one that is asked about, if nothing points at it."""
 OF_ORDER = 2.4
 """What a reading weighs of something that the shopper has ordered and calls theirs."""
+_OF_PART = re.compile(r"\bhow (?:long|big|tall|thick|heavy|wide|high|often|loud|many|deep|old)\b|\bis it\b|\bdoes it\b")
+"""Asks for a measure of something, or whether it is so."""
 _MINE = re.compile(r"\bmy\b|\bi (?:\w+ )?(?:sent|ordered|bought|returned|got|received|cancell?ed)\b")
 _QUESTION = re.compile(
     r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|do|does|is|are|will|would|what|where|why|has)\b"
@@ -79,8 +85,8 @@ class About:
             return await self._going_on(asked, found)
         searched = await self._nearest.search(typed(ask))
         strong = best(searched.near)
-        if mine := self._ordered(asked, strong):
-            return Reading("orders", "where", OF_ORDER), msgspec.structs.replace(ask, subjects=(mine,))
+        if read := await self._of_orders_or_several(asked, strong):
+            return read
         is_found = False
         if not ask.subjects and (subject := self._spoken_of(asked, strong)):
             ask, is_found = msgspec.structs.replace(ask, subjects=(subject,)), subject.source == "message"
@@ -100,9 +106,23 @@ class About:
         if not ask.subjects and not ask.weight("list") and strong[0].cosine < UNASKED and strong[0].words < NAMED:
             return await self._going_on(asked, found)
         weight = GOODS + EACH * max(0.0, by)
-        if ask.subjects:
-            return Reading("facts", slot, weight), ask
-        return Reading("list", "goods", weight), _carrying(asked) if joined(asked) else ask
+        if not ask.subjects:
+            return Reading("list", "goods", weight), _carrying(asked) if joined(asked) else ask
+        is_carried = ask.follows and ask.best.kind == asked.said.kind
+        is_told = ask.best.kind in ("reviews", "offer") and ask.best.weight >= TOLD and not is_carried
+        kind, slot = (ask.best.kind, ask.best.slot) if is_told else ("facts", slot)
+        return Reading(kind, slot, weight), ask
+
+    async def _of_orders_or_several(self, asked: Asked, strong: Sequence[Near]) -> tuple[Reading, Ask] | None:
+        """A question of something that the shopper ordered, or one that compares products by parts of their titles."""
+        ask = asked.ask
+        if mine := self._ordered(asked, strong):
+            return Reading("orders", "where", OF_ORDER), msgspec.structs.replace(ask, subjects=(mine,))
+        if not ask.weight("compare") or ask.subjects:
+            return None
+        several = await self.compared(ask)
+        ask = msgspec.structs.replace(ask, subjects=several)
+        return (Reading("compare", "", COMPARED), ask) if len(several) > 1 else None
 
     async def _going_on(self, asked: Asked, found: Found) -> tuple[Reading, Ask] | None:
         """A question that by itself is about nothing, as one that adds to the search before it."""
@@ -139,7 +159,7 @@ class About:
         """A question whose one title has several variants, about the one that has more of its words."""
         meant = {offer.asin for offer in self._meant(ask)} if len(ask.subjects) == 1 else set[str]()
         ranked = sorted((one for one in searched.near if one.asin in meant), key=lambda one: -one.words)
-        if len(ranked) < 2 or ranked[0].words <= ranked[1].words or ask.subjects[0].volume:  # noqa: PLR2004  # variants
+        if len(ranked) < 2 or ranked[0].words <= ranked[1].words or ask.subjects[0].volume:  # noqa: PLR2004  # two variants
             return ask
         variant = msgspec.structs.replace(ask.subjects[0], name="", asin=ranked[0].asin)
         return msgspec.structs.replace(ask, subjects=(variant,))
@@ -171,6 +191,9 @@ class About:
             return None
         if asin := self._titled(text, strong):
             return Subject("", "message", asin)
+        is_ahead = len(strong) == 1 or (bool(strong) and strong[0].score - strong[1].score >= AHEAD)
+        if is_ahead and strong[0].words >= A_PART and _OF_PART.search(text):
+            return Subject("", "message", strong[0].asin)
         is_other = bool(strong) and strong[0].words >= NAMED
         goes_on = (
             asked.ask.follows and said.kind in _OF_GOODS and said.focus and not is_other and _QUESTION.search(text)

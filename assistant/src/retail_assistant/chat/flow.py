@@ -244,8 +244,9 @@ class Assistant:
             return await self._desk.about.compared(ask)
         if ask.subjects or not (reading.kind in _OF_ONE or (reading.kind, reading.slot) in _OF_CART):
             return ()
-        focus = Subject("", "focus", said.focus) if said.focus and not ask.leftover else None
-        subject = focus or await self._desk.about.named(ask)
+        focus = Subject("", "focus", said.focus) if said.focus else None
+        named = await self._desk.about.named(ask) if ask.leftover or focus is None else None
+        subject = named or focus
         return (subject,) if subject else ()
 
     async def _answer(self, asked: Asked, reading: Reading, found: Found) -> Draft:

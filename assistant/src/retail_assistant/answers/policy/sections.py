@@ -83,12 +83,14 @@ class Found(msgspec.Struct, frozen=True):
     """The best sections for a question, the chance that the first one answers it, and from which chance it may.
 
     ``goes_on`` says that the question surely goes on from the section that was quoted before, answered or not.
+    ``is_trained`` says whether the shop's own log taught which chance is enough.
     """
 
     ranked: tuple[Ranked, ...] = ()
     chance: float = 0.0
     least: float = 1.0
     goes_on: bool = False
+    is_trained: bool = True
 
     @property
     def is_answered(self) -> bool:
@@ -102,7 +104,7 @@ class Found(msgspec.Struct, frozen=True):
 
     def doubted(self) -> Found:
         """The same sections, too unlikely to be quoted."""
-        return Found(self.ranked, min(self.chance, DOUBTED * self.least), self.least)
+        return msgspec.structs.replace(self, chance=min(self.chance, DOUBTED * self.least))
 
     def stating(self, question: str) -> Found:
         """The same sections, doubted if a time or an amount is asked for and the first states none."""
@@ -163,7 +165,7 @@ def going_on(text: str, alone: Found, joined: Found, told: str, *, by_itself: fl
         for one, other, name in pairs
     ]
     ranked = stating_first(text, sorted(ranked, key=lambda one: -one.score))
-    return Found(tuple(ranked), ranked[0].chance, alone.least)
+    return msgspec.structs.replace(alone, ranked=tuple(ranked), chance=ranked[0].chance, goes_on=False)
 
 
 def stating_first(text: str, ranked: list[Ranked]) -> list[Ranked]:

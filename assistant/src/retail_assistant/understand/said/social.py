@@ -42,7 +42,7 @@ _SLOTS = (
     ("thanks", re.compile(
         r"^(?:(?:ok(?:ay)?|great|perfect|oh|ah|cool|lovely|super|nice|good|brilliant|awesome|amazing)[\s,.!]*)*"
         r"(?:many thanks|thanks|thank (?:you|u|ya)|thx|cheers|ta)\b(?![^?]*\?)"
-        r"(?!.*\b(?:but|and (?:how|what|can|do|is|if))\b)(?:\W+\w+){0,4}\W*$")),
+        r"(?!.*\b(?:but|and (?:how|what|can|do|is|if))\b)(?:\W+\w+){0,6}\W*$")),
     ("greeting", re.compile(_ALL.format(_GREETING))),
     ("thanks", re.compile(_ALL.format(f"{_GREETING}|{_THANKS}"))),
     ("nothing", re.compile(_ALL.format(_NOTHING))),
