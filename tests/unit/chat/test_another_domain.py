@@ -160,7 +160,27 @@ async def test_two_goods_are_compared_by_their_pages(desk):
     assert "Keep away from pets." in text
 
 
-@pytest.mark.parametrize("message", ["ok bye then", "great thank u so much!!"])
+async def test_another_of_a_kind_is_called_one(desk):
+    """What is called "the large one" is of the kind that was named before it."""
+    _, made = await desk.ask("what's the difference between the small bench and the large one?")
+    assert {card["asin"] for card in made["cards"]} == {"P11", "P12"}
+
+
+async def test_a_size_says_which_variant_is_meant(desk):
+    """Where only the size tells two products apart, the one of the named size is told of, alone."""
+    _, made = await desk.ask("how much is the cushion bench in large?")
+    assert [card["asin"] for card in made["cards"]] == ["P12"]
+
+
+async def test_no_policy_is_denied_by_a_shop_without_a_log(desk):
+    """A shop whose log has not taught what an answer is quotes the closest rule, rather than deny that there is one."""
+    text, made = await desk.ask("how much does it cost to send a tool back?")
+    assert made["intent"] == "policy"
+    assert text.startswith("The closest that I find in our policies is “Return window”")
+    assert "do not state" not in text
+
+
+@pytest.mark.parametrize("message", ["ok bye then", "great thank u so much!!", "ta very much thats me sorted"])
 async def test_thanks_are_no_search(desk, message):
     """Thanks and a goodbye after a list are answered as such."""
     replies = await desk.talk("do you have a shovel?", message)

@@ -46,6 +46,7 @@ _ASKS_OF = re.compile(
 )
 _THE = re.compile(r"\b(?:the|that|this|your|one)\s+(?=((?:[\w'-]{1,40}\s*){1,3}))")
 """Speaks of one thing: "is the bench foldable?"."""
+_TOLD = frozenset({("reviews", ""), ("offer", "price"), ("offer", "total"), ("offer", "back")})
 TOLD, COMPARED = 1.5, 3.2
 """From which weight on words tell which part of a product is asked for, and what a comparison of found ones weighs."""
 AHEAD = 0.15
@@ -58,6 +59,8 @@ _MINE = re.compile(r"\bmy\b|\bi (?:\w+ )?(?:sent|ordered|bought|returned|got|rec
 _QUESTION = re.compile(
     r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|do|does|is|are|will|would|what|where|why|has)\b"
 )
+_OTHER = re.compile(r"\b(\w+) (?:and|or|vs|versus|than|with) ((?:[\w-]+ ){1,3})ones?\b")
+"""Compares a thing with another of its kind: "the clay litter or the wooden one"."""
 _PARTS = re.compile(r"\b(?:and|or|vs|versus|than|between|with)\b|[,?]")
 
 
@@ -109,7 +112,7 @@ class About:
         if not ask.subjects:
             return Reading("list", "goods", weight), _carrying(asked) if joined(asked) else ask
         is_carried = ask.follows and ask.best.kind == asked.said.kind
-        is_told = ask.best.kind in ("reviews", "offer") and ask.best.weight >= TOLD and not is_carried
+        is_told = (ask.best.kind, ask.best.slot) in _TOLD and ask.best.weight >= TOLD and not is_carried
         kind, slot = (ask.best.kind, ask.best.slot) if is_told else ("facts", slot)
         return Reading(kind, slot, weight), ask
 
@@ -143,7 +146,7 @@ class About:
     async def compared(self, ask: Ask) -> tuple[Subject, ...]:
         """The products that the parts of a comparison name: "the crystal litter or the tofu one"."""
         found: list[str] = []
-        for part in _PARTS.split(typed(ask)):
+        for part in _PARTS.split(_OTHER.sub(r"\1 and \2\1", typed(ask))):
             near = best((await self._nearest.search(part)).near) if content_words(part) - ASKING else []
             if near and near[0].words >= A_PART and self._titles([part], near[0].asin):
                 found.append(near[0].asin)
@@ -161,8 +164,16 @@ class About:
         ranked = sorted((one for one in searched.near if one.asin in meant), key=lambda one: -one.words)
         if len(ranked) < 2 or ranked[0].words <= ranked[1].words or ask.subjects[0].volume:  # noqa: PLR2004  # two variants
             return ask
-        variant = msgspec.structs.replace(ask.subjects[0], name="", asin=ranked[0].asin)
-        return msgspec.structs.replace(ask, subjects=(variant,))
+        return _of_one(ask, ranked[0].asin)
+
+    def sized(self, ask: Ask) -> Ask:
+        """A question about the one variant of its title of which it says what no other has, as its size."""
+        if len(ask.subjects) != 1 or not ask.subjects[0].name or ask.subjects[0].volume:
+            return ask
+        titles = {o.asin: _marks(o.product.title) for o in self._meant(ask) if o.product.volume is None}
+        common = set[str].intersection(*titles.values()) if titles else set[str]()
+        named = [asin for asin, title in titles.items() if (title - common) & _marks(typed(ask))]
+        return _of_one(ask, named[0]) if len(named) == 1 and len(titles) > 1 else ask
 
     def _of_subjects(self, ask: Ask, searched: Searched) -> float:
         """How near a question is to the product that it is about; 0 if it asks nothing more than its title."""
@@ -214,6 +225,16 @@ class About:
         shared = {asin: len(titled & spoken) for asin, titled in titles.items() if titled & spoken}
         most = [asin for asin, count in shared.items() if count == max(shared.values())]
         return most[0] if len(most) == 1 else ""
+
+
+def _of_one(ask: Ask, asin: str) -> Ask:
+    """A question about one of the products that its title has."""
+    return msgspec.structs.replace(ask, subjects=(msgspec.structs.replace(ask.subjects[0], name="", asin=asin),))
+
+
+def _marks(text: str) -> set[str]:
+    """The words of a text as they stand there, a size of one letter among them."""
+    return {word.strip("?!.,;:()\"'") for word in text.lower().split()} - {""}
 
 
 def _carrying(asked: Asked) -> Ask:

@@ -204,7 +204,8 @@ class Assistant:
 
     async def _one(self, turn: Turn, asked: Asked, *, may_use_bank: bool) -> Draft:
         """Answer one question."""
-        ask, said = asked.ask, asked.said
+        ask, said = self._desk.about.sized(asked.ask), asked.said
+        asked = msgspec.structs.replace(asked, ask=ask)
         hostile, is_decided = is_hostile(plain(turn.message)), is_sure(ask, is_known=turn.is_known)
         bank = FromBank()
         trouble = None if is_decided else await self._lookup.of_trouble(ask, said)
