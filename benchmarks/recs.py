@@ -23,6 +23,7 @@ import lmdb
 import msgspec
 from _http_load import closed_loop, open_loop
 from _log import read_log
+from _recs_quality import Quality, evaluate
 from _report import Goal, percentile, report
 
 import parbake as pb
@@ -33,7 +34,7 @@ from retail_assistant.recs.refining import Moment
 from retail_assistant.recs.rerank import RerankerModel
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.taste_view import History
-from retail_assistant.recs.training import evaluate, fitting
+from retail_assistant.recs.training import fitting
 from retail_assistant.recs.training.week import Week
 from retail_assistant.world import generate
 
@@ -136,7 +137,7 @@ async def latencies(folder: Path, shop: Path, shoppers: list[str]) -> dict[str, 
     return found
 
 
-def goals(quality: evaluate.Quality) -> list[Goal]:
+def goals(quality: Quality) -> list[Goal]:
     """The stated goals."""
     gains = (("factors - trending", quality.factors_gain), ("reranker - base order", quality.reranker_gain))
     return [
@@ -159,7 +160,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         shop = Path(folder, "shop.db")
         generate(shop, now=NOW, products=sizes.products, shoppers=sizes.shoppers, messages=0)
-        quality = evaluate.evaluate(read_log(shop))
+        quality = evaluate(read_log(shop))
         with contextlib.closing(sqlite3.connect(shop)) as conn:
             shoppers = [row[0] for row in conn.execute("SELECT id FROM shoppers ORDER BY id LIMIT 5000")]
         found = asyncio.run(latencies(Path(folder), shop, shoppers))

@@ -40,8 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.command == "demo":
             run_demo(settings, options.host, options.port, options.allow_host)
         elif options.command == "import":
-            words = trade.checked(options.item, options.items, options.shop, options.currency)
-            import_shop(settings, options.folder, words)
+            import_shop(settings, options.folder, trade.checked(vars(options)))
         elif options.command == "account":
             put_account(settings, options.shopper)
         else:
@@ -86,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--item", default="", help="one thing that the shop sells, such as plant (product)")
     load.add_argument("--items", default="", help="several of them, such as plants (the same with an s)")
     load.add_argument("--shop", default="", help="what kind of shop it is, such as 'garden shop' (shop)")
+    load.add_argument("--name", default="", help="what the shop is called on its pages (what kind of shop it is)")
     account = commands.add_parser(
         "account",
         epilog="Example: retail-assistant account u00042 < passphrase.txt",

@@ -1,9 +1,12 @@
 """The shoppers' routes: what is browsed, a product's page, carts and orders, with live prices and typed errors."""
 
+import re
+
 import pytest
 
-from retail_assistant.http.page import ROUTES as PAGE
+from retail_assistant.http.page import page_routes
 from retail_assistant.shop import orders, records
+from retail_assistant.shop.trade import Trade
 
 NOW = 1_790_000_000.0
 SHOPPER = "u00003"
@@ -272,8 +275,22 @@ async def test_what_cannot_be_returned_is_not_offered_for_it(desk):
     assert [found[number] for number in ("A1", "A2", "A3", "A4")] == [False, True, True, False]
 
 
+async def test_the_page_has_the_words_of_the_shop(desk):
+    """The page is called as the shop is, and its scripts find there what the shop sells; all of it is text."""
+    text = (await desk.client.get("/")).text
+    assert "<title>Inkwell Books</title>" in text
+    assert 'data-item="book" data-an-item="a book" data-items="books"' in text
+    for path in ("main.js", "browse.js", "product.js", "cart.js", "suggestions.js"):
+        script = (await desk.client.get(f"/static/{path}")).text
+        assert not re.search(r"(?i)[\"`][^\"`]*\bbooks?\b[^-\"`]*[\"`]", script)
+    (page, _) = page_routes(Trade("pot & pan", "pots & pans", name='"Kitchen" <b>'))
+    text = bytes((await page.handler(None)).body).decode()
+    assert 'data-items="pots &amp; pans"' in text
+    assert "<title>&quot;Kitchen&quot; &lt;b&gt;</title>" in text
+
+
 async def test_only_the_pages_own_files_are_served(desk):
     """Names outside the folder, and files that do not belong to the page, get 404."""
-    assert {route.path for route in PAGE} == {"/", "/static/{name}"}
+    assert {route.path for route in page_routes(Trade())} == {"/", "/static/{name}"}
     for name in ("..%2Fpage.py", "nothing.js", "%2e%2e%2fpage.html", "page.html"):
         assert (await desk.client.get(f"/static/{name}")).status_code == 404

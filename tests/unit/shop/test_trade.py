@@ -27,21 +27,22 @@ def test_a_file_keeps_the_words(conn):
 @pytest.mark.parametrize(
     ("stated", "made"),
     [
-        (("", "", "", "€"), Trade()),
-        (("plant", "", "garden shop", "$"), Trade("plant", "plants", "garden shop", "$")),
-        (("knife", "knives", "", "€"), Trade("knife", "knives")),
+        ({"item": "", "items": "", "shop": "", "currency": "€"}, Trade()),
+        ({"item": "plant", "shop": "garden shop", "currency": "$"}, Trade("plant", "plants", "garden shop", "$")),
+        ({"item": "knife", "items": "knives", "folder": "there"}, Trade("knife", "knives")),
+        ({"name": "Blade & Son"}, Trade(name="Blade & Son")),
     ],
 )
 def test_what_an_owner_leaves_out_has_its_default(stated, made):
     """A plural that is not stated has an s, and what is empty keeps its default."""
-    assert trade.checked(*stated) == made
+    assert trade.checked(stated) == made
 
 
 @pytest.mark.parametrize("word", ["{{price:A1}}", "a\nb", "x" * 41])
 def test_words_that_replies_could_misread_are_refused(word):
     """Braces, control characters and long words are refused, and the message names the option."""
     with pytest.raises(ShopError, match="--item: at most 40") as caught:
-        trade.checked(word, "", "", "€")
+        trade.checked({"item": word})
     assert caught.value.field == "item"
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from html import escape
 from importlib import resources
+from string import Template
+
+from msgspec.structs import asdict
 
 import parbake as pb
 from parbake.http import HttpRequest, Response, Route
+from retail_assistant.shop.trade import Trade
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -23,9 +28,11 @@ def _response(name: str, text: bytes) -> Response:
     return Response(text, content_type=f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8", headers=headers)
 
 
-async def page(_: HttpRequest) -> Response:
-    """A small shop with the assistant beside it, what each answer was made of, and a panel to change the shop."""
-    return _response("page.html", _HERE.joinpath("page.html").read_bytes())
+def _filled(trade: Trade) -> bytes:
+    """The page with the shop's own words in it; its scripts read them there."""
+    words = asdict(trade) | {"name": trade.called, "an_item": trade.an_item}
+    page = Template(_HERE.joinpath("page.html").read_text("utf-8"))
+    return page.substitute({name: escape(word) for name, word in words.items()}).encode()
 
 
 async def static(request: HttpRequest) -> Response:
@@ -36,7 +43,15 @@ async def static(request: HttpRequest) -> Response:
     return _response(name, _STATIC[name].read_bytes())
 
 
-ROUTES = [
-    Route("GET", "/", page, produces=("text/html",)),
-    Route("GET", "/static/{name}", static, produces=("text/css", "text/javascript")),
-]
+def page_routes(trade: Trade) -> list[Route]:
+    """Return the routes of the page, with the words of the shop."""
+    filled = _filled(trade)
+
+    async def page(_: HttpRequest) -> Response:
+        """A small shop with the assistant beside it, what each answer was made of, and a panel to change the shop."""
+        return _response("page.html", filled)
+
+    return [
+        Route("GET", "/", page, produces=("text/html",)),
+        Route("GET", "/static/{name}", static, produces=("text/css", "text/javascript")),
+    ]

@@ -12,7 +12,7 @@ from retail_assistant.http.chat_routes import error_members as chat_members
 from retail_assistant.http.checkout import CheckoutRoutes, changed_total
 from retail_assistant.http.complaint_routes import ComplaintRoutes
 from retail_assistant.http.identity import Identity
-from retail_assistant.http.page import ROUTES as PAGE
+from retail_assistant.http.page import page_routes
 from retail_assistant.http.shop_routes import shop_routes
 from retail_assistant.http.sign_in import SignInRoutes
 from retail_assistant.http.storefront import StorefrontRoutes
@@ -40,7 +40,8 @@ def all_routes(app: pb.App, assistant: Assistant, rules: Rules, identity: Identi
         SuggestionRoutes(app, live, writers, identity),
         ComplaintRoutes(app, writers, rules, identity),
     )
-    return [*PAGE, *shop_routes(app, writers, identity), *(route for room in rooms for route in room.routes())]
+    routes = [*page_routes(live.trade), *shop_routes(app, writers, identity)]
+    return routes + [route for room in rooms for route in room.routes()]
 
 
 def error_members(request: HttpRequest, error: pb.ParbakeError) -> dict[str, Any]:

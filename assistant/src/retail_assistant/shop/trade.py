@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -21,12 +22,19 @@ class Trade(msgspec.Struct, frozen=True):
         items: Several of them, such as "books".
         shop: What kind of shop it is, such as "book shop".
         currency: The sign before amounts.
+        name: What it is called on its pages; what kind of shop it is, if this is empty.
     """
 
     item: str = "product"
     items: str = "products"
     shop: str = "shop"
     currency: str = "€"
+    name: str = ""
+
+    @property
+    def called(self) -> str:
+        """What the shop is called, such as "Garden shop" if it has no name."""
+        return self.name or self.shop[:1].upper() + self.shop[1:]
 
     @property
     def an_item(self) -> str:
@@ -34,17 +42,19 @@ class Trade(msgspec.Struct, frozen=True):
         return f"{'an' if self.item.startswith(_VOWELS) else 'a'} {self.item}"
 
 
-def checked(item: str, items: str, shop: str, currency: str) -> Trade:
-    """Return the words of a shop as its owner states them; what is empty keeps its default.
+def checked(stated: Mapping[str, Any]) -> Trade:
+    """Return the words of a shop as its owner states them, by their names; what is empty keeps its default.
 
     Raises:
         ShopError: A word is too long, or has signs with which replies mark places for live values.
     """
-    stated = {"item": item, "items": items or (f"{item}s" if item else ""), "shop": shop, "currency": currency}
-    for name, word in stated.items():
+    words = {name: str(stated[name]) for name in Trade.__struct_fields__ if stated.get(name)}
+    if "item" in words:
+        words.setdefault("items", f"{words['item']}s")
+    for name, word in words.items():
         if len(word) > MOST_CHARACTERS or not word.isprintable() or set(word) & set("{}"):
             raise ShopError(f"--{name}: at most {MOST_CHARACTERS} printable characters, without braces", field=name)
-    return Trade(**{name: word for name, word in stated.items() if word})
+    return Trade(**words)
 
 
 def save(conn: sqlite3.Connection, trade: Trade) -> None:

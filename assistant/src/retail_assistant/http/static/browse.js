@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { card } from "./cards.js";
-import { count, failure, make, notice, titled } from "./dom.js";
+import { failure, goods, make, notice, SHOP, titled } from "./dom.js";
 import { user } from "./state.js";
 
 const SORTS = [
@@ -64,19 +64,19 @@ const cents = (euros) => (euros ? Math.round(100 * Number(euros)) || "" : "");
 
 function headingOf(wanted) {
   if (wanted.search) return `Results for “${wanted.search}”`;
-  return wanted.genre ? titled(wanted.genre) : "All books";
+  return wanted.genre ? titled(wanted.genre) : `All ${SHOP.items}`;
 }
 
 function said(found) {
   const pages = found.pages > 1 ? `, page ${found.page} of ${found.pages}` : "";
-  return found.total ? count(found.total, "book") + pages : "No book";
+  return found.total ? goods(found.total) + pages : `No ${SHOP.item}`;
 }
 
 function hero() {
   return make(
     "section",
     { class: "hero", "aria-label": "Welcome" },
-    make("p", { class: "hero-title" }, "Find your next favourite book."),
+    make("p", { class: "hero-title" }, `Find your next favourite ${SHOP.item}.`),
     make("p", {}, "Browse the shelves, or ask the assistant about prices, stock, orders and returns."),
   );
 }
@@ -99,9 +99,9 @@ function grid(found) {
 
 function nothing() {
   return notice(
-    "No book fits",
+    `No ${SHOP.item} fits`,
     "Try fewer words, or remove a filter.",
-    make("a", { class: "button", href: "#/" }, "Show all books"),
+    make("a", { class: "button", href: "#/" }, `Show all ${SHOP.items}`),
   );
 }
 
@@ -113,7 +113,7 @@ function sorter(wanted) {
   return make("div", { class: "sorter" }, make("label", { for: "sort" }, "Sort by"), select);
 }
 
-function choices(name, legend, found, wanted) {
+function choices(name, legend, any, found, wanted) {
   const all = { name: "", products: null };
   return make(
     "fieldset",
@@ -124,7 +124,7 @@ function choices(name, legend, found, wanted) {
       { class: "choices" },
       [all, ...found].map((each) => {
         const isChosen = (wanted[name] ?? "") === each.name;
-        const text = each.name ? titled(each.name) : `All ${name}s`;
+        const text = each.name ? titled(each.name) : any;
         const number = each.products === null ? null : make("span", { class: "number" }, String(each.products));
         return make(
           "li",
@@ -166,8 +166,8 @@ function filters(wanted) {
     "details",
     { class: "filter-box", open: matchMedia("(min-width: 60rem)").matches },
     make("summary", {}, "Filter"),
-    choices("genre", "Genre", shelves.genres, wanted),
-    shelves.formats.length ? choices("format", "Format", shelves.formats, wanted) : null,
+    choices("genre", "Category", "All categories", shelves.genres, wanted),
+    shelves.formats.length ? choices("format", "Format", "All formats", shelves.formats, wanted) : null,
     make("div", { class: "range" }, make("label", { for: "max" }, "Price"), shown, range),
     make("label", { class: "check" }, inStock, " In stock only"),
     isHome(wanted) ? null : make("a", { class: "clear", href: "#/" }, "Clear all"),

@@ -5,7 +5,7 @@ import { link } from "./cards.js";
 import { setInCart } from "./cart_actions.js";
 import { canBeOrdered, totals } from "./cart_summary.js";
 import { cover } from "./covers.js";
-import { count, failure, make, notice, titled } from "./dom.js";
+import { count, failure, make, notice, SHOP, titled } from "./dom.js";
 import { askToSignIn } from "./sign_in.js";
 import { ask, isSignedIn, tell, user } from "./state.js";
 
@@ -58,12 +58,12 @@ const nobody = () =>
 const empty = () =>
   notice(
     "Your cart is empty",
-    "Books that you add wait here for you.",
-    make("a", { class: "button primary", href: "#/" }, "Browse books"),
-    button("Ask for a recommendation", () => ask("Can you recommend me something to read?")),
+    `${titled(SHOP.items)} that you add wait here for you.`,
+    make("a", { class: "button primary", href: "#/" }, `Browse ${SHOP.items}`),
+    button("Ask for a recommendation", () => ask("Can you recommend me something?")),
   );
 
-/** A book that the shop has stopped selling: it can only be removed. */
+/** A product that the shop has stopped selling: it can only be removed. */
 function goneOf(box, line) {
   return make(
     "li",

@@ -1,13 +1,13 @@
 // What a cart costs, and how far it is from free delivery; the cart and its review show the same.
 
-import { count, make } from "./dom.js";
+import { goods, make } from "./dom.js";
 
-/** The rows of books, delivery and total, and how far it is to free delivery. */
+/** The rows of goods, delivery and total, and how far it is to free delivery. */
 export function totals(found) {
   const { delivery } = found;
   const hasPromotion = found.lines.some((line) => line.product.promotion);
   return [
-    row(count(found.copies, "book"), found.books),
+    row(goods(found.copies), found.books),
     delivery && row("Delivery", costs(delivery)),
     make(
       "p",

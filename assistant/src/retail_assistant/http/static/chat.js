@@ -3,7 +3,7 @@
 import { chat as complete, get, path } from "./api.js";
 import { addToCart } from "./cart_actions.js";
 import { cover } from "./covers.js";
-import { el, make, titled } from "./dom.js";
+import { el, make, SHOP, titled } from "./dom.js";
 import { link, price, stock } from "./cards.js";
 import { newSession, on, state, tell, user } from "./state.js";
 import { suggestions } from "./suggestions.js";
@@ -69,7 +69,7 @@ function welcome() {
       "div",
       { class: "welcome" },
       make("p", { class: "welcome-title" }, "How can I help?"),
-      make("p", {}, "I know every book here, what it costs right now, your cart and orders, and the shop’s rules."),
+      make("p", {}, `I know every ${SHOP.item} here, what it costs right now, your cart and orders, and the shop’s rules.`),
     ),
   );
   showContext();
@@ -166,7 +166,7 @@ async function receive(held, turn, text, signal) {
   if (!made) throw new Error("The answer broke off before its end.");
   if (!answer) text.textContent = "I have no answer to that.";
   if (made.cards.length)
-    turn.append(make("ul", { class: "chat-cards", "aria-label": "Books in this answer" }, made.cards.map(card)));
+    turn.append(make("ul", { class: "chat-cards", "aria-label": `${titled(SHOP.items)} in this answer` }, made.cards.map(card)));
   turn.append(why(made));
   if (made.cards.length) await refreshCards();
   if (made.intent === "action" || made.intent === "cart") tell("acted");

@@ -4,7 +4,7 @@ import { path, send } from "./api.js";
 import { readCart } from "./cart.js";
 import { toast } from "./cart_actions.js";
 import { canBeOrdered, totals } from "./cart_summary.js";
-import { count, failure, make, notice } from "./dom.js";
+import { failure, goods, make, notice, SHOP, titled } from "./dom.js";
 import { newSession, setView, tell } from "./state.js";
 
 const UNPAID = "This is a demo: it takes no payment.";
@@ -34,7 +34,7 @@ function review(view, said = "") {
   order.addEventListener("click", () => place(view, key, order, problem));
   view.box.removeAttribute("aria-busy");
   view.box.replaceChildren(
-    make("ul", { "aria-label": "Books in this order" }, view.found.lines.map(lineOf)),
+    make("ul", { "aria-label": `${titled(SHOP.items)} in this order` }, view.found.lines.map(lineOf)),
     ...totals(view.found),
     make("p", { class: "told" }, UNPAID),
     problem,
@@ -98,8 +98,8 @@ function placed({ main, found, signal }, number) {
     return;
   }
   const heading = make("h1", { tabindex: "-1" }, "Thank you");
-  const what = `${count(found.copies, "book")} for ${found.total}. ${UNPAID}`;
-  const browse = make("a", { class: "button", href: "#/" }, "Browse books");
+  const what = `${goods(found.copies)} for ${found.total}. ${UNPAID}`;
+  const browse = make("a", { class: "button", href: "#/" }, `Browse ${SHOP.items}`);
   main.replaceChildren(heading, notice(`Order ${number} is placed`, what, toOrders("button primary"), browse));
   setView("placed");
   heading.focus();

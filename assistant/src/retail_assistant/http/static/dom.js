@@ -72,8 +72,14 @@ export function day(seconds) {
   });
 }
 
+/** What the shop is called and what it sells, in its own words: `name`, `item`, `anItem` and `items`. */
+export const SHOP = document.documentElement.dataset;
+
+/** "1 order", "2 orders". */
+export const count = (number, word, words = `${word}s`) => `${number} ${number === 1 ? word : words}`;
+
 /** "1 book", "2 books". */
-export const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+export const goods = (number) => count(number, SHOP.item, SHOP.items);
 
 /** A word with a capital, for genres and formats. */
 export const titled = (word) => word.charAt(0).toUpperCase() + word.slice(1);

@@ -5,15 +5,14 @@ import { untoast } from "./cart_actions.js";
 import { cart, fill, readCart } from "./cart.js";
 import { startChat } from "./chat.js";
 import { checkout } from "./checkout.js";
-import { el } from "./dom.js";
+import { el, goods, SHOP, titled } from "./dom.js";
 import { orders } from "./orders.js";
 import { owner } from "./owner.js";
 import { product } from "./product.js";
 import { readSession, signIn, signOut } from "./sign_in.js";
 import { on, setProduct, setShopper, setView, state } from "./state.js";
 
-const NAME = "Inkwell Books";
-const TITLES = { browse: "Books", cart: "Cart", checkout: "Checkout", orders: "Orders", owner: "Behind the counter",
+const TITLES = { browse: titled(SHOP.items), cart: "Cart", checkout: "Checkout", orders: "Orders", owner: "Behind the counter",
   "sign-in": "Sign in" };
 let leaving = new AbortController();
 let hasMoved = false;
@@ -29,7 +28,7 @@ async function show({ stays = false } = {}) {
   if (view !== "product") setProduct(null);
   setView(view);
   mark(view);
-  document.title = `${TITLES[view] ?? "Book"} · ${NAME}`;
+  document.title = `${TITLES[view] ?? titled(SHOP.item)} · ${SHOP.name}`;
   const main = el("main"),
     { signal } = leaving;
   main.className = `view-${view}`;
@@ -71,7 +70,7 @@ function showCount(found) {
   const copies = found?.copies ?? 0;
   el("cart-count").textContent = copies ? String(copies) : "";
   el("cart-count").hidden = !copies;
-  el("cart-words").textContent = copies ? ` with ${copies === 1 ? "1 book" : `${copies} books`}` : "";
+  el("cart-words").textContent = copies ? ` with ${goods(copies)}` : "";
 }
 
 async function recount() {

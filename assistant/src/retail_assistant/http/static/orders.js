@@ -2,7 +2,7 @@
 
 import { get, path } from "./api.js";
 import { link } from "./cards.js";
-import { count, day, failure, make, notice } from "./dom.js";
+import { count, day, failure, make, notice, SHOP } from "./dom.js";
 import { askToSignIn } from "./sign_in.js";
 import { ask, isSignedIn, user } from "./state.js";
 
@@ -47,7 +47,7 @@ export async function orders(main, signal) {
               notice(
                 "No orders yet",
                 "What you order appears here, with its state.",
-                make("a", { class: "button primary", href: "#/" }, "Browse books"),
+                make("a", { class: "button primary", href: "#/" }, `Browse ${SHOP.items}`),
               ),
             ]),
       );

@@ -2,7 +2,7 @@
 
 import { get, path, send } from "./api.js";
 import { lastQuestion } from "./chat.js";
-import { day, el, make, titled } from "./dom.js";
+import { day, el, make, SHOP, titled } from "./dom.js";
 import { policyForm } from "./owner_policy.js";
 import { ask, state, tell, user } from "./state.js";
 
@@ -151,7 +151,7 @@ function promotionForm(signal, list) {
   const genres = make(
     "select",
     { name: "category", id: "promotion-category" },
-    make("option", { value: "*" }, "All books"),
+    make("option", { value: "*" }, `All ${SHOP.items}`),
   );
   const form = make(
     "form",

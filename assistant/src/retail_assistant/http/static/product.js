@@ -4,7 +4,7 @@ import { alsoLike } from "./also_like.js";
 import { get, path } from "./api.js";
 import { adder, link, price, stock } from "./cards.js";
 import { cover } from "./covers.js";
-import { count, day, failure, icon, make, notice, titled } from "./dom.js";
+import { count, day, failure, icon, make, notice, SHOP, titled } from "./dom.js";
 import { ask, setProduct, user } from "./state.js";
 
 const LOW = 5;
@@ -18,13 +18,13 @@ export async function product(main, asin, signal) {
       "div",
       { class: "product", "aria-busy": "true" },
       make("div", { class: "skeleton cover" }),
-      make("p", { class: "told", role: "status" }, "Opening the book…"),
+      make("p", { class: "told", role: "status" }, `Opening the ${SHOP.item}…`),
     ),
   );
   try {
     const found = await get(`shop/${path("products", asin, "page")}`, { user: user() }, signal);
     setProduct(found.product);
-    document.title = `${found.product.title} · Inkwell Books`;
+    document.title = `${found.product.title} · ${SHOP.name}`;
     main.replaceChildren(trail(found.product), body(found), below(found, signal));
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -35,8 +35,8 @@ export async function product(main, asin, signal) {
 }
 
 function unknown(asin) {
-  const text = `No book has the number ${asin.slice(0, LONGEST)}. It may not be sold any more.`;
-  const box = notice("We do not sell that book", text, make("a", { class: "button primary", href: "#/" }, "All books"));
+  const text = `No ${SHOP.item} has the number ${asin.slice(0, LONGEST)}. It may not be sold any more.`;
+  const box = notice(`We do not sell that ${SHOP.item}`, text, make("a", { class: "button primary", href: "#/" }, `All ${SHOP.items}`));
   box.setAttribute("role", "alert");
   return box;
 }
@@ -45,10 +45,10 @@ function trail(item) {
   return make(
     "nav",
     { class: "trail", "aria-label": "You are here" },
-    make("a", { href: "#/" }, "All books"),
+    make("a", { href: "#/" }, `All ${SHOP.items}`),
     make("span", { "aria-hidden": "true" }, "/"),
-    make("a", { href: `#/?${new URLSearchParams({ genre: item.genre })}` }, titled(item.genre)),
-    make("span", { "aria-hidden": "true" }, "/"),
+    item.genre && make("a", { href: `#/?${new URLSearchParams({ genre: item.genre })}` }, titled(item.genre)),
+    item.genre && make("span", { "aria-hidden": "true" }, "/"),
     make("span", { "aria-current": "page" }, item.title),
   );
 }
@@ -63,12 +63,13 @@ function body(found) {
       "div",
       { class: "facts" },
       make("h1", { tabindex: "-1" }, item.title),
-      make(
-        "p",
-        { class: "byline" },
-        "by ",
-        make("a", { href: `#/?${new URLSearchParams({ search: item.author })}` }, item.author),
-      ),
+      item.author &&
+        make(
+          "p",
+          { class: "byline" },
+          "by ",
+          make("a", { href: `#/?${new URLSearchParams({ search: item.author })}` }, item.author),
+        ),
       found.reviews &&
         make(
           "p",
@@ -81,7 +82,7 @@ function body(found) {
       item.promotion &&
         make("p", { class: "promotion" }, `${item.promotion.title}, until ${day(item.promotion.ends_at)}`),
       stock(item),
-      make("p", { class: "copies" }, item.quantity > LOW && item.quantity < MANY ? `${item.quantity} copies` : ""),
+      make("p", { class: "copies" }, item.quantity > LOW && item.quantity < MANY ? `${item.quantity} left` : ""),
       make(
         "div",
         { class: "actions" },
@@ -92,9 +93,9 @@ function body(found) {
       make(
         "dl",
         { class: "details" },
-        detail("Genre", titled(item.genre)),
-        detail("Format", titled(item.format || "—")),
-        detail("Volume", String(item.volume)),
+        item.genre && detail("Category", titled(item.genre)),
+        item.format && detail("Format", titled(item.format)),
+        item.volume && detail("Volume", String(item.volume)),
         detail("Number", item.asin),
       ),
     ),
@@ -141,10 +142,10 @@ function reviews(summary) {
   const box = make(
     "section",
     { class: "reviews", "aria-labelledby": "reviews" },
-    make("h2", { id: "reviews" }, "What readers say"),
+    make("h2", { id: "reviews" }, "What customers say"),
   );
   if (!summary) {
-    box.append(make("p", { class: "told" }, "Nobody has reviewed this book yet."));
+    box.append(make("p", { class: "told" }, `Nobody has reviewed this ${SHOP.item} yet.`));
     return box;
   }
   const quotes = [
