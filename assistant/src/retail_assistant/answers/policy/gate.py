@@ -122,7 +122,7 @@ def judged(text: str, ranked: list[Ranked], gate: Gate) -> Found:
     if not ranked:
         return Found()
     judged = tuple(msgspec.structs.replace(one, chance=gate.chance(one.signs)) for one in ranked)
-    found = Found(judged, judged[0].chance, gate.least, is_trained=gate.is_trained)
+    found = Found(judged, judged[0].chance, gate.least)
     return found if gate.is_trained else found.stating(text)
 
 

@@ -21,9 +21,8 @@ from retail_assistant.understand.said.troubles import is_trouble
 
 NOTHING_STATED = "Our policies do not state"
 NOT_STATED = f"{NOTHING_STATED} that; please ask our support team."
-CLOSE, UNSURE, FAR = 0.55, 0.35, 0.1
-"""The nearness from which a section is quoted although it may not answer, the same in a shop whose log has not taught
-what an answer is, and the nearness below which a section is not even named."""
+CLOSE, FAR = 0.4, 0.1
+"""The nearness from which a section is quoted although it may not answer, and below which it is not named."""
 _PERMITS = re.compile(
     r"^(?:so |and |but |ok,? )?(?:can|may|could|am i|is (?:it|that|this))\b"
     r"|\b(?:can|may|could) (?:i|we|it)\b|\bstill\b|\btoo late\b",
@@ -86,9 +85,6 @@ class PolicyAnswers:
         best, nearness = found.ranked[0].block, found.ranked[0].signs.nearness
         policy = self._shop.rules.policy(best.source.partition("/")[2])
         nearest = f"\u201c{best.title}\u201d" + (f" ({policy.title})" if policy else "")
-        if not found.is_trained and nearness >= UNSURE and section_name(best) != told:  # nobody knows that it is not
-            said = f"The closest that I find in our policies is {nearest}: {best.text}"
-            return Draft(said, sources=(best.source,), section=section_name(best))
         if nearness >= CLOSE and section_name(best) != told:
             said = f"{NOTHING_STATED} exactly that. The closest that I find is {nearest}: {best.text}"
             return Draft(said, sources=(best.source,), section=section_name(best))

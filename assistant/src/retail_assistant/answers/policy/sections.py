@@ -83,14 +83,12 @@ class Found(msgspec.Struct, frozen=True):
     """The best sections for a question, the chance that the first one answers it, and from which chance it may.
 
     ``goes_on`` says that the question surely goes on from the section that was quoted before, answered or not.
-    ``is_trained`` says whether the shop's own log taught which chance is enough.
     """
 
     ranked: tuple[Ranked, ...] = ()
     chance: float = 0.0
     least: float = 1.0
     goes_on: bool = False
-    is_trained: bool = True
 
     @property
     def is_answered(self) -> bool:
