@@ -49,7 +49,7 @@ def test_what_nothing_bears_out_is_no_reason():
 
 
 def test_what_was_looked_at_is_not_told_as_bought():
-    """A view of the author's book is no purchase."""
+    """A shopper who only viewed a book of the author is not told that they bought one."""
     assert explain(counting(author_share=1.0), ["C1"], [("A1", DAY, 0)], NO_CONTEXT) == {}
 
 

@@ -173,7 +173,7 @@ class About:
         titles = {o.asin: _marks(o.product.title) for o in self._meant(ask) if o.product.volume is None}
         common = set[str].intersection(*titles.values()) if titles else set[str]()
         named = [asin for asin, title in titles.items() if (title - common) & _marks(typed(ask))]
-        return _of_one(ask, named[0]) if len(named) == 1 and len(titles) > 1 else ask
+        return _of_one(ask, named[0]) if len(named) == 1 else ask
 
     def _of_subjects(self, ask: Ask, searched: Searched) -> float:
         """How near a question is to the product that it is about; 0 if it asks nothing more than its title."""

@@ -1,8 +1,8 @@
 """Why a product is recommended: the largest contributions to its score that the catalog and the history bear out.
 
-Contributions are Shapley values of the trees (Lundberg and others, Consistent Individualized Feature Attribution for
-Tree Ensembles, 2018), as LightGBM computes them. A contribution alone is no reason: it is told only with the purchase,
-the view or the page that the product shares something with.
+LightGBM computes the contributions: they are the Shapley values of its trees. The method is that of Lundberg and
+others, "Consistent Individualized Feature Attribution for Tree Ensembles", 2018. A reason is told only if a purchase,
+the page or the sales bear the contribution out.
 """
 
 from __future__ import annotations
