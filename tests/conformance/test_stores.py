@@ -54,6 +54,23 @@ async def test_a_scan_asks_for_a_page_of_keys_at_once(is_snapshot, monkeypatch):
     assert len(fetches) <= 8
 
 
+async def test_a_sweep_keeps_a_generation_that_begins_as_it_lists_them(monkeypatch):
+    """What a sweep may delete was decided before it lists the generations, so a newer one is not among them."""
+    store = MemoryStore()
+    listed, begun = store._range, []
+
+    async def after_a_begin(*asked):
+        if not begun:
+            generation, stamp, _ = await store.begin()
+            begun.append(generation)
+            await store.write_base("t@1", generation, [(b"k", make_record(stamp, generation=generation))])
+        return await listed(*asked)
+
+    monkeypatch.setattr(store, "_range", after_a_begin)
+    assert await store.sweep(()) == 0
+    assert await store.rows(begun[0]) == 1
+
+
 class TestLmdb(StoreSuite):
     """``lmdb://``."""
 

@@ -107,13 +107,13 @@ class EngineStore(Store, ABC):
         return await self._take(lambda steps: steps.bless(seen, raise_floor=raise_floor))
 
     async def sweep(self, abandoned: Collection[int], retired: Collection[str] = ()) -> int:
-        kept = await self._take(lambda steps: steps.abandon(abandoned, retired))
+        kept, end = await self._take(lambda steps: steps.abandon(abandoned, retired))
         removed, start = 0, names.BASE
-        while found := await self._range(names.BASE, start, 1):
-            generation = names.generation_of(found[0][0])
-            start = names.base_of(generation + 1)
-            if generation not in kept:
-                removed += await self._drop_generation(generation)
+        # Generations from ``end`` on have begun since.
+        while (rows := await self._range(names.BASE, start, 1)) and (number := names.generation_of(rows[0][0])) < end:
+            start = names.base_of(number + 1)
+            if number not in kept:
+                removed += await self._drop_generation(number)
         return removed
 
     async def _drop_generation(self, generation: int) -> int:

@@ -201,15 +201,19 @@ class RecordSteps:
             raise StoreError("the store has lost the writes that this floor is based on; try again", field="store")
         self.save(rules.raise_floor(control, to))
 
-    def abandon(self, abandoned: Collection[int], retired: Collection[str]) -> set[int]:
-        """Remove abandoned runs and retired tasks, and return the generations whose rows must stay.
+    def abandon(self, abandoned: Collection[int], retired: Collection[str]) -> tuple[set[int], int]:
+        """Remove abandoned runs and retired tasks, and return which rows must stay.
 
         Args:
             abandoned: Generations of runs that have ended without a promotion.
             retired: Tasks that no program uses any more.
+
+        Returns:
+            The generations whose rows must stay, and the number from which on all of them must: no run has it yet.
         """
         control = self.save(rules.abandon(self.stamp()[1], abandoned, retired))
-        return {g for p in control.pointers.values() for g in (p.generation, *p.history)} | set(control.running)
+        kept = {g for p in control.pointers.values() for g in (p.generation, *p.history)} | set(control.running)
+        return kept, control.next_generation
 
     def drop_below(self, names: Sequence[bytes]) -> int:
         """Delete watermarks at or below the current floor, and overlay records below it; returns how many.
