@@ -33,7 +33,7 @@ def ask(page: Page, message: str) -> Locator:
 def reply(page: Page, place: int) -> Locator:
     """Return the reply at a place once it is complete."""
     found = page.locator("#log .turn:not(.user)").nth(place)
-    expect(found.locator(".why")).to_be_visible()
+    expect(found.locator(".why")).to_be_attached()
     expect(page.locator("#log")).to_have_attribute("aria-busy", "false")
     return found
 

@@ -180,7 +180,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_orders_once(page: Page, s
 
     page.route("**/checkout", lose, times=1)
     page.get_by_role("button", name=PLACE).click()
-    expect(page.get_by_role("alert")).to_contain_text("The shop does not answer")
+    expect(page.get_by_role("alert")).to_contain_text("The shop cannot be reached")
     page.get_by_role("button", name=PLACE).click()
     expect(page.locator(".notice h2")).to_contain_text("is placed")
     assert len(stored(page, "orders/checkout-lost")["orders"]) == 1

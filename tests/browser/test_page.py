@@ -50,11 +50,8 @@ def test_the_shop_is_used_from_the_shelf_to_a_changed_policy(
     expect(told).to_contain_text(title)
     expect(told).to_contain_text(price)
     expect(told.locator(".card .price .now")).to_have_text(price)
-    told.locator("summary").click()
-    expect(told.locator("table")).to_contain_text("price")
-    expect(told.locator("table")).to_contain_text("realtime")
-    expect(told.locator(".why dl")).to_contain_text("Cost")
-    looked("4-why")
+    expect(told.locator(".why")).to_be_hidden()
+    looked("4-answer")
     told.get_by_role("button", name=f"Add to cart: {title}").click()
     expect(page.locator("#toast")).to_contain_text(f"{title} is in your cart")
     expect(page.locator("#cart-count")).to_have_text("1")
@@ -95,18 +92,20 @@ def change_the_policy(page: Page, looked: Callable[[str], None]) -> None:
     expect(second).to_contain_text(f"{old + 1} days")
     assert f"{old} days" not in second.inner_text()
     assert stored(page, "policies/returns")["facts"]["window_days"] == old + 1
-    second.locator("summary").click()
+    second.locator("summary").click()  # with the operators' key the page shows what an answer was made of
+    expect(second.locator("table")).to_contain_text("faq_answers")
+    expect(second.locator(".why dl")).to_contain_text("Cost")
     looked("8-followed")
 
 
 def test_a_policy_change_on_the_page_is_in_the_next_answer(page: Page) -> None:
     """After a changed text in the owner's panel the next answer quotes it, and names the task and lane it came from."""
     question = "What is the return window?"
+    to_the_counter(page)
     before = ask(page, question)
     expect(before.locator("summary .lane")).to_have_text(re.compile("batch|event"))
     before.locator("summary").click()
     expect(before.locator("table")).to_contain_text("faq_answers")
-    to_the_counter(page)
     page.get_by_label("Policy", exact=True).select_option("returns")
     text = page.get_by_label("Text", exact=True)
     expect(text).to_have_value(re.compile("counts as day zero"))
@@ -348,10 +347,10 @@ def test_the_shop_is_used_with_the_keyboard_alone(opened: Opening) -> None:
     until("Message")
     page.keyboard.type("how much is this?")
     page.keyboard.press("Enter")
-    told = reply(page, 0)
-    until("Why this answer", "Shift+Tab")
+    reply(page, 0)
+    until("Add to cart", "Shift+Tab")
     page.keyboard.press("Enter")
-    expect(told.locator("table")).to_be_visible()
+    expect(page.locator("#cart-count")).to_have_text("2")
 
 
 def test_landmarks_and_live_regions_are_there(page: Page) -> None:
@@ -399,7 +398,7 @@ def test_what_fails_is_said_and_can_be_tried_again(page: Page) -> None:
     page.route("**/v1/chat/completions", lambda route: route.abort())
     page.get_by_label("Message").fill("hello")
     page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.locator("#log .turn.error").last).to_contain_text("does not answer")
+    expect(page.locator("#log .turn.error").last).to_contain_text("cannot be reached")
     assert (sent.count("products"), sent.count("completions")) == (2, 3), "nothing is sent again unless it is asked for"
 
 

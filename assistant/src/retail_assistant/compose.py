@@ -206,7 +206,7 @@ def http_app(
     follower = IndexFollower(app, knowledge.product_embeddings, app.settings.resources[ProductIndex])
     served = HttpApp(
         app,
-        routes.all_routes(app, assistant, settings.complaints, identity),
+        routes.all_routes(app, assistant, understanding, settings.complaints, identity),
         error_members=routes.error_members,
         beside=[follower.run, understanding.run, *(partial(start, app) for start in beside)],
         warm=[

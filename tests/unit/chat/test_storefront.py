@@ -5,6 +5,8 @@ import re
 import pytest
 
 from retail_assistant.http.page import page_routes
+from retail_assistant.recs.recs_tasks import trending
+from retail_assistant.recs.trends import ALL
 from retail_assistant.shop import orders, records
 from retail_assistant.shop.trade import Trade
 
@@ -53,7 +55,7 @@ async def test_repeated_conditions_admit_either(desk):
 
 
 async def test_a_search_finds_words_while_they_are_typed(desk):
-    """The beginning of a title's word finds the product; words that stand together nowhere find nothing."""
+    """The beginning of a title's word finds the product; words that no shop has find nothing."""
     product = desk.product()
     word = max(product.series.split(), key=len)
     for typed in (word, word[:-1], f"{product.author} {word}"):
@@ -61,6 +63,46 @@ async def test_a_search_finds_words_while_they_are_typed(desk):
         assert product.asin in {p["asin"] for p in found["products"]}, typed
     assert (await got(desk, "/shop/products", search="zzzz qqqq"))["total"] == 0
     assert (await desk.client.get("/shop/products", params={"search": '" OR * ('})).status_code == 200
+
+
+async def test_a_search_forgives_a_typing_error(desk):
+    """A word of a title without one of its letters is spelled anew, and the list says what was searched for."""
+    product = desk.product()
+    word = max(product.series.split(), key=len).lower()
+    typed = word[:2] + word[3:]
+    found = await got(desk, "/shop/products", search=typed, size=60)
+    assert product.asin in {p["asin"] for p in found["products"]}, typed
+    assert (found["searched"], found["is_closest"]) == (word, False)
+    assert (await got(desk, "/shop/products", search=word))["total"] == found["total"]
+
+
+async def test_a_search_shows_what_comes_nearest_if_no_product_has_every_word(desk):
+    """A wish in words of its own finds the product that it describes first, marked as closest, within the filters."""
+    for warm in desk.http.warm[:2]:
+        await warm()
+    product = desk.product()
+    wish = f"please something {' '.join(product.description.split()[:8])} qqqq"
+    found = await got(desk, "/shop/products", search=wish, size=60)
+    assert found["is_closest"]
+    lines = [p["series"] for p in found["products"]]
+    assert product.series in lines[:3]
+    cheap = await got(desk, "/shop/products", search=wish, max_cents=product_cents(found), size=60)
+    assert 0 < cheap["total"] < found["total"]
+
+
+def product_cents(found):
+    """Return the lowest price among some products."""
+    return min(p["cents"] for p in found["products"])
+
+
+async def test_what_sells_comes_first(desk):
+    """Without a search or an order, the list begins with what is trending and in stock, in that order."""
+    served = await desk.http.app.serve(trending, ALL)
+    on_sale = {o.asin for o in desk.shop.offers(one.asin for one in served.value) if o.quantity}
+    selling = [one.asin for one in served.value if one.asin in on_sale]
+    found = await got(desk, "/shop/products", size=60)
+    assert selling
+    assert [p["asin"] for p in found["products"]][: len(selling)] == selling
 
 
 async def test_pages_are_sorted_and_disjoint(desk):

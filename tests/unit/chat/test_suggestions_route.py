@@ -4,7 +4,8 @@ import pytest
 
 import parbake as pb
 from retail_assistant.http.suggestions import COUNT
-from retail_assistant.recs.recs_tasks import MOST_SHOWN, recommendations
+from retail_assistant.recs.recs_tasks import MOST_SHOWN, recommendations, trending
+from retail_assistant.recs.trends import ALL
 from retail_assistant.shop import records
 
 NOW = 1_790_000_000.0
@@ -48,6 +49,24 @@ async def test_price_stock_and_promotion_of_suggestions_are_live(desk):
     assert second["asin"] not in found
     shown = found[first["asin"]]
     assert (shown["price"], shown["quantity"], shown["promotion"]["price"]) == ("€2.00", 3, "€1.00")
+
+
+async def test_the_first_page_has_recommendations_and_what_sells(desk):
+    """A shopper's are what the task recommends without a page; what sells is the same for everybody, and in stock."""
+    found = (await desk.client.get("/shop/suggestions", params={"user": SHOPPER})).json()
+    served = await desk.http.app.serve(recommendations, SHOPPER, shopper=SHOPPER, page=None, count=MOST_SHOWN)
+    ranked = [one.asin for one in served.value]
+    chosen = [item["asin"] for item in found["products"]]
+    assert len(chosen) == COUNT
+    assert chosen == sorted(chosen, key=ranked.index)
+    selling = (await desk.client.get("/shop/trending", params={"user": SHOPPER})).json()
+    ranked = [one.asin for one in (await desk.http.app.serve(trending, ALL)).value]
+    chosen = [item["asin"] for item in selling["products"]]
+    assert chosen == sorted(chosen, key=ranked.index)
+    assert len(chosen) == COUNT
+    assert selling["why"] == {}
+    other = (await desk.client.get("/shop/trending")).json()
+    assert [item["asin"] for item in other["products"]] == chosen
 
 
 @pytest.mark.parametrize("user", ["anonymous", "newcomer", ""])

@@ -145,12 +145,18 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class ItemPage(msgspec.Struct):
-    """A page of a list of products; ``total`` counts them on all ``pages``."""
+    """A page of a list of products; ``total`` counts them on all ``pages``.
+
+    ``searched`` is the text that was searched for, whose spelling may have been corrected. With ``is_closest`` no
+    product has every word of it, and these come nearest.
+    """
 
     products: list[Item]
     total: int
     page: int
     pages: int
+    searched: str = ""
+    is_closest: bool = False
 
 
 class Shelf(msgspec.Struct):

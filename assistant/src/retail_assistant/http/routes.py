@@ -7,11 +7,13 @@ from typing import Any
 import parbake as pb
 from parbake.http import HttpRequest, Route
 from retail_assistant.chat.flow import Assistant
+from retail_assistant.chat.understanding import Understanding
 from retail_assistant.http.chat_routes import ChatRoutes
 from retail_assistant.http.chat_routes import error_members as chat_members
 from retail_assistant.http.checkout import CheckoutRoutes, changed_total
 from retail_assistant.http.complaint_routes import ComplaintRoutes
 from retail_assistant.http.identity import Identity
+from retail_assistant.http.listing import ListingRoutes
 from retail_assistant.http.page import page_routes
 from retail_assistant.http.shop_routes import shop_routes
 from retail_assistant.http.sign_in import SignInRoutes
@@ -24,8 +26,10 @@ from retail_assistant.shop.connections import PerThread
 __all__ = ["all_routes", "error_members"]
 
 
-def all_routes(app: pb.App, assistant: Assistant, rules: Rules, identity: Identity) -> list[Route]:
-    """The routes of page, sign-in, chat, shop, storefront, checkout, suggestions, and complaints (under ``rules``).
+def all_routes(
+    app: pb.App, assistant: Assistant, understanding: Understanding, rules: Rules, identity: Identity
+) -> list[Route]:
+    """All routes; ``rules`` are those of complaints, and ``understanding`` spells what is searched for.
 
     Only operators may change the shop. A shopper whom ``identity`` knows may change the own cart, order what is in it,
     and complain; nobody else may.
@@ -35,6 +39,7 @@ def all_routes(app: pb.App, assistant: Assistant, rules: Rules, identity: Identi
     rooms = (
         SignInRoutes(app, writers, identity),
         ChatRoutes(app, assistant, live, identity),
+        ListingRoutes(app, live, writers, identity, understanding),
         StorefrontRoutes(app, live, writers, identity),
         CheckoutRoutes(app, writers, identity),
         SuggestionRoutes(app, live, writers, identity),

@@ -1,10 +1,9 @@
-"""``/shop/...`` for shoppers: products to browse, a product's page, the cart with its total, and the orders."""
+"""``/shop/...`` for shoppers: a product's page, the cart with its total, and the orders."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -17,18 +16,15 @@ from retail_assistant.http.replies import (
     Delivery,
     Held,
     Item,
-    ItemPage,
     OrderList,
     ProductPage,
     ReviewsInShort,
-    Shelf,
-    Shelves,
     SummaryLine,
 )
 from retail_assistant.http.writes import Copies
 from retail_assistant.knowledge.knowledge_tasks import review_summaries
 from retail_assistant.live import LiveShop
-from retail_assistant.shop import bills, finding, index, orders, prices, queries, records
+from retail_assistant.shop import bills, finding, orders, prices, queries, records
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import OutOfStock
 from retail_assistant.shop.finding import Conditions, Offer
@@ -36,36 +32,6 @@ from retail_assistant.shop.prices import Charge
 from retail_assistant.shop.voices import ANONYMOUS
 
 Conn = sqlite3.Connection
-PAGE_SIZE, MOST_ON_A_PAGE = 24, 60
-MOST_FOUND = 500
-Sort = Literal["featured", "title", "price", "price_desc", "newest"]
-_ORDERS_OF: dict[Sort, Callable[[Offer], Any]] = {
-    "featured": lambda o: (not o.quantity, o.product.volume, o.product.line, o.product.format),
-    "title": lambda o: (o.product.line, o.product.volume, o.product.format),
-    "price": lambda o: (o.cents, o.product.title, o.asin),
-    "price_desc": lambda o: (-o.cents, o.product.title, o.asin),
-    "newest": lambda o: (-o.product.created_at, o.asin),
-}
-
-
-class Browse(msgspec.Struct, forbid_unknown_fields=True):
-    """The query string of the product list. Empty members ask nothing; prices are in cents, ends included.
-
-    ``genre``, ``format`` and ``asin`` may be repeated. ``user`` is the shopper whose promotions are shown. Without
-    ``sort``, the results of a search come best first, and all others with the first volumes first.
-    """
-
-    search: Annotated[str, msgspec.Meta(max_length=200)] = ""
-    genre: list[str] = []
-    format: list[str] = []
-    asin: list[str] = []
-    min_cents: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    max_cents: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    in_stock: bool = False
-    sort: Sort | None = None
-    page: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
-    size: Annotated[int, msgspec.Meta(ge=1, le=MOST_ON_A_PAGE)] = PAGE_SIZE
-    user: str = ANONYMOUS
 
 
 class Seen(msgspec.Struct, forbid_unknown_fields=True):
@@ -105,35 +71,12 @@ class StorefrontRoutes:
     def routes(self) -> list[Route]:
         """The routes: everybody may browse; carts and orders are for the shoppers to whom they belong."""
         return [
-            Route("GET", "/shop/products", self.list_products),
-            Route("GET", "/shop/genres", self.list_genres),
             Route("GET", "/shop/products/{asin}/page", self.product_page),
             Route("GET", "/shop/orders/{user}", self.list_orders),
             Route("GET", "/shop/carts/{user}/summary", self.cart_summary),
             Route("POST", "/shop/carts/{user}/lines", self.add_line),
             Route("PUT", "/shop/carts/{user}/lines/{asin}", self.set_line),
         ]
-
-    async def list_products(self, request: HttpRequest, *, arguments: Browse) -> JsonResponse[ItemPage]:
-        """The products on sale that keep every condition, a page at a time, with live price, stock and promotion."""
-        user = self._identity.asking(request, arguments.user)
-        found, segment = await self._connections.read(
-            lambda conn: (_found(conn, arguments), queries.get_segment(conn, user))
-        )
-        first = (arguments.page - 1) * arguments.size
-        shown = found[first : first + arguments.size]
-        return json_response(
-            ItemPage(
-                products=await self._items.of(shown, segment),
-                total=len(found),
-                page=arguments.page,
-                pages=max(1, -(-len(found) // arguments.size)),
-            )
-        )
-
-    async def list_genres(self, _: HttpRequest) -> JsonResponse[Shelves]:
-        """The genres and formats on sale with their numbers of products, and the range of prices."""
-        return json_response(await self._connections.read(_shelves))
 
     async def product_page(self, request: HttpRequest, *, arguments: Seen) -> JsonResponse[ProductPage]:
         """A product with its editions, the volumes of its series, its best promotion and its reviews in short."""
@@ -246,40 +189,6 @@ class StorefrontRoutes:
         if served.value is None:
             return None
         return ReviewsInShort(**msgspec.structs.asdict(served.value), lane=served.lane, verdict=served.verdict)
-
-
-def _found(conn: Conn, wanted: Browse) -> Sequence[Offer]:
-    """The products that keep the conditions, in the order that is wanted."""
-    asins: list[str] | None = wanted.asin or None
-    if wanted.search.strip():
-        hits = index.starting(conn, wanted.search, limit=MOST_FOUND)
-        asins = [asin for asin in hits if asins is None or asin in asins]
-    conditions = Conditions(
-        genres=wanted.genre,
-        formats=wanted.format,
-        least_cents=wanted.min_cents,
-        most_cents=wanted.max_cents,
-        asins=asins,
-        in_stock=wanted.in_stock,
-    )
-    offers = finding.find(conn, conditions)
-    if wanted.sort is None and wanted.search.strip() and asins is not None:
-        place = {asin: i for i, asin in enumerate(asins)}
-        return sorted(offers, key=lambda o: place[o.asin])
-    return sorted(offers, key=_ORDERS_OF[wanted.sort or "featured"])
-
-
-def _shelves(conn: Conn) -> Shelves:
-    def counted(column: str) -> list[Shelf]:
-        rows = conn.execute(
-            f"SELECT {column}, count(*) FROM products WHERE listed = 1 AND {column} <> '' GROUP BY 1 ORDER BY 1"  # noqa: S608  # a column of ours
-        )
-        return [Shelf(name, number) for name, number in rows]
-
-    least, most = conn.execute(
-        "SELECT min(cents), max(cents) FROM prices JOIN products USING (asin) WHERE listed = 1"
-    ).fetchone()
-    return Shelves(counted("genre"), counted("format"), least or 0, most or 0)
 
 
 def _with_line(conn: Conn, asin: str) -> tuple[Offer, list[Offer]]:

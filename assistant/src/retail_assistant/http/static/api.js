@@ -12,7 +12,7 @@ export class Problem extends Error {
   }
 }
 
-const OFFLINE = "The shop does not answer. Check that its server runs, then try again.";
+const OFFLINE = "The shop cannot be reached right now. Check your connection, then try again.";
 
 async function sent(path, options) {
   let response;

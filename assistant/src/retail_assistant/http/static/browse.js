@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { card } from "./cards.js";
 import { failure, goods, make, notice, SHOP, titled } from "./dom.js";
+import { home } from "./home.js";
 import { user } from "./state.js";
 
 const SORTS = [
@@ -37,7 +38,7 @@ export async function browse(main, query, signal) {
   const head = make("div", { class: "list-head" }, make("div", {}, heading, told), sorter(wanted));
   main.replaceChildren(
     ...[
-      isHome(wanted) && hero(),
+      ...(isHome(wanted) ? home(signal) : []),
       make("div", { class: "browse" }, side, make("div", { class: "list" }, head, results)),
     ].filter(Boolean),
   );
@@ -49,7 +50,7 @@ export async function browse(main, query, signal) {
       { ...wanted, max_cents: cents(wanted.max), max: "", user: user() },
       signal,
     );
-    told.textContent = said(found);
+    told.textContent = said(found, wanted);
     results.replaceChildren(...(found.total ? [grid(found), pages(wanted, found)] : [nothing()]));
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -67,18 +68,13 @@ function headingOf(wanted) {
   return wanted.genre ? titled(wanted.genre) : `All ${SHOP.items}`;
 }
 
-function said(found) {
+function said(found, { search = "" }) {
   const pages = found.pages > 1 ? `, page ${found.page} of ${found.pages}` : "";
-  return found.total ? goods(found.total) + pages : `No ${SHOP.item}`;
-}
-
-function hero() {
-  return make(
-    "section",
-    { class: "hero", "aria-label": "Welcome" },
-    make("p", { class: "hero-title" }, `Find your next favourite ${SHOP.item}.`),
-    make("p", {}, "Browse the shelves, or ask the assistant about prices, stock, orders and returns."),
-  );
+  if (!found.total) return `No ${SHOP.item}`;
+  const number = goods(found.total) + pages;
+  if (found.is_closest) return `No ${SHOP.item} has all of these words. The closest: ${number}`;
+  const isOther = search && found.searched.toLowerCase() !== search.toLowerCase();
+  return isOther ? `Nothing has “${search}”. For “${found.searched}”: ${number}` : number;
 }
 
 function skeletons() {
@@ -179,7 +175,7 @@ function pages(wanted, found) {
   const step = (to, text) =>
     to >= 1 && to <= found.pages
       ? make("a", { class: "button", href: address(wanted, { page: to > 1 ? String(to) : "" }) }, text)
-      : make("span", { class: "button is-off", "aria-hidden": "true" }, text);
+      : "";
   return make(
     "nav",
     { class: "pages", "aria-label": "Pages" },

@@ -10,6 +10,9 @@ const FEW = 5;
 /** The address of a product's page. */
 export const link = (asin) => `#/${path("product", asin)}`;
 
+/** A product's title with its format, if it has one. */
+export const called = ({ title, format }) => [title, format].filter(Boolean).join(", ");
+
 /** What a product costs, with its promotion's price if there is one. */
 export function price(product, className = "price") {
   const { promotion } = product;
@@ -44,7 +47,7 @@ export function adder(product, { text = "Add to cart", className = "" } = {}) {
       type: "button",
       class: className,
       disabled: product.quantity === 0,
-      "aria-label": `${text}: ${product.title}, ${product.format}`,
+      "aria-label": `${text}: ${called(product)}`,
       onclick: (event) => addToCart(product, event.currentTarget),
     },
     text,

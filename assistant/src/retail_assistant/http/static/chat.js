@@ -4,15 +4,18 @@ import { chat as complete, get, path } from "./api.js";
 import { addToCart } from "./cart_actions.js";
 import { cover } from "./covers.js";
 import { el, make, SHOP, titled } from "./dom.js";
-import { link, price, stock } from "./cards.js";
+import { called, link, price, stock } from "./cards.js";
+import { doubts } from "./doubts.js";
 import { newSession, on, state, tell, user } from "./state.js";
 import { suggestions } from "./suggestions.js";
 import { why } from "./why.js";
 
 const MOST_SENT = 20;
 const MANY = 999;
+const ABOVE = 12;
 const VOLUME = /, Vol\. (\d+)$/;
 const NARROW = "(max-width: 59.99rem)";
+const replied = new WeakMap();
 let conversation = { session: newSession(), spoken: [] };
 let running = null;
 let lastReply = "";
@@ -141,8 +144,12 @@ function busy(isBusy) {
   if (isBusy) showSuggestions();
 }
 
+/** Show the end of the conversation, but not so far that the last question leaves the screen. */
 function toEnd() {
-  el("log").scrollTop = el("log").scrollHeight;
+  const log = el("log"),
+    question = [...log.querySelectorAll(".turn.user")].at(-1);
+  const end = log.scrollHeight - log.clientHeight;
+  log.scrollTop = question ? Math.min(end, question.offsetTop - ABOVE) : end;
 }
 
 async function receive(held, turn, text, signal) {
@@ -167,7 +174,7 @@ async function receive(held, turn, text, signal) {
   if (!answer) text.textContent = "I have no answer to that.";
   if (made.cards.length)
     turn.append(make("ul", { class: "chat-cards", "aria-label": `${titled(SHOP.items)} in this answer` }, made.cards.map(card)));
-  turn.append(why(made));
+  turn.append(doubts(made), why(made));
   if (made.cards.length) await refreshCards();
   if (made.intent === "action" || made.intent === "cart") tell("acted");
   return answer.trim();
@@ -189,13 +196,13 @@ function complain(turn, text, message, error) {
   turn.append(again);
 }
 
-/** A product in a reply. Price and stock are those of the reply, until they are read again. */
+/** A product in a reply. Price and stock are read once it is shown, because the reply has no promotions. */
 function card(product) {
   const add = make(
     "button",
     {
       type: "button",
-      "aria-label": `Add to cart: ${product.title}, ${product.format}`,
+      "aria-label": `Add to cart: ${called(product)}`,
       onclick: (event) => addToCart(product, event.currentTarget),
     },
     "Add to cart",
@@ -224,7 +231,7 @@ function card(product) {
         {
           class: "button",
           href: link(product.asin),
-          "aria-label": `Open: ${product.title}, ${product.format}`,
+          "aria-label": `Open: ${called(product)}`,
           onclick: () => {
             if (matchMedia(NARROW).matches) open(false);
           },
@@ -234,8 +241,14 @@ function card(product) {
       add,
     ),
   );
-  showLive(box, { price: product.price, quantity: product.in_stock ? MANY : 0 });
+  replied.set(box, product);
   return box;
+}
+
+/** Show price and stock as the reply had them, where nothing newer is known. */
+function showReplied(box) {
+  const { price: each, in_stock: isInStock } = replied.get(box);
+  if (!box.querySelector(".card-live").firstChild) showLive(box, { price: each, quantity: isInStock ? MANY : 0 });
 }
 
 function showLive(box, product) {
@@ -259,8 +272,9 @@ async function refreshCards() {
       if (product) showLive(box, product);
     }
   } catch {
-    // The cards keep what the reply said; the next reply is read live anyway.
+    // The next reply is read live anyway.
   }
+  boxes.forEach(showReplied);
 }
 
 /** The last question, for the owner's panel; empty before the first one. */

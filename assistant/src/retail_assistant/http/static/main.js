@@ -6,6 +6,7 @@ import { cart, fill, readCart } from "./cart.js";
 import { startChat } from "./chat.js";
 import { checkout } from "./checkout.js";
 import { el, goods, SHOP, titled } from "./dom.js";
+import { help, startFoot } from "./help.js";
 import { orders } from "./orders.js";
 import { owner } from "./owner.js";
 import { product } from "./product.js";
@@ -13,7 +14,7 @@ import { readSession, signIn, signOut } from "./sign_in.js";
 import { on, setProduct, setShopper, setView, state } from "./state.js";
 
 const TITLES = { browse: titled(SHOP.items), cart: "Cart", checkout: "Checkout", orders: "Orders", owner: "Behind the counter",
-  "sign-in": "Sign in" };
+  "sign-in": "Sign in", help: "Our policies" };
 let leaving = new AbortController();
 let hasMoved = false;
 
@@ -24,21 +25,23 @@ async function show({ stays = false } = {}) {
   if (!stays) untoast();
   const [where, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [name = "", ...rest] = where.split("/");
-  const view = ["product", "cart", "checkout", "orders", "owner", "sign-in"].includes(name) ? name : "browse";
+  const view = ["product", "cart", "checkout", "orders", "owner", "sign-in", "help"].includes(name) ? name : "browse";
   if (view !== "product") setProduct(null);
   setView(view);
   mark(view);
   document.title = `${TITLES[view] ?? titled(SHOP.item)} · ${SHOP.name}`;
   const main = el("main"),
     { signal } = leaving;
+  let isPlaced = false;
   main.className = `view-${view}`;
   if (view === "product") {
     state.lastAsin = named(rest[0] ?? "");
     await product(main, state.lastAsin, signal);
   } else if (view === "sign-in") await signIn(main, named(rest[0] ?? ""));
   else if (view === "browse") await browse(main, new URLSearchParams(query), signal);
+  else if (view === "help") isPlaced = await help(main, rest.map(named), signal);
   else await { cart, checkout, orders, owner }[view](main, signal);
-  if (!signal.aborted && !stays) arrive(main);
+  if (!signal.aborted && !stays && !isPlaced) arrive(main);
 }
 
 /** A name in an address; one that is not encoded well is taken as it is. */
@@ -53,7 +56,7 @@ function named(text) {
 /** Begin at the top, and let screen readers say the heading; not when the page has just been opened. */
 function arrive(main) {
   window.scrollTo(0, 0);
-  main.scrollTop = 0;
+  el("shop").scrollTop = 0;
   if (hasMoved) main.querySelector("h1")?.focus({ preventScroll: true });
 }
 
@@ -129,6 +132,7 @@ function follow() {
 
 startSkip();
 startHeader();
+startFoot();
 await readSession();
 follow();
 startChat();

@@ -4,7 +4,7 @@ import { get, path, send } from "./api.js";
 import { lastQuestion } from "./chat.js";
 import { day, el, make, SHOP, titled } from "./dom.js";
 import { policyForm } from "./owner_policy.js";
-import { ask, state, tell, user } from "./state.js";
+import { ask, setToken, state, tell, user } from "./state.js";
 
 const LOOK_MS = 1000,
   LOOKS = 30;
@@ -56,13 +56,14 @@ function tokenField() {
       value: state.token,
       placeholder: "the operators' key",
       oninput: (event) => {
-        state.token = event.target.value.trim();
+        setToken(event.target.value.trim());
       },
     }),
     make(
       "p",
       { class: "told" },
-      "Printed where the shop was started, unless PARBAKE_TOKEN is set. It is forgotten when the page is left.",
+      "Printed where the shop was started, unless PARBAKE_TOKEN is set. It is forgotten when the page is left. "
+        + "With it, the page shows what each answer was made of.",
     ),
   );
 }

@@ -1,10 +1,11 @@
 // A product's page, which is also the context of the chat.
 
-import { alsoLike } from "./also_like.js";
 import { get, path } from "./api.js";
 import { adder, link, price, stock } from "./cards.js";
 import { cover } from "./covers.js";
 import { count, day, failure, icon, make, notice, SHOP, titled } from "./dom.js";
+import { toldOf } from "./home.js";
+import { row } from "./rows.js";
 import { ask, setProduct, user } from "./state.js";
 
 const LOW = 5;
@@ -126,7 +127,7 @@ function editions(found) {
 
 function below(found, signal) {
   const { asin } = found.product;
-  return make("div", { class: "below" }, reviews(found.reviews), volumes(found), alsoLike(asin, signal));
+  return make("div", { class: "below" }, reviews(found.reviews), volumes(found), row("also", "You may also like", `shop/${path("products", asin, "suggestions")}`, toldOf, signal));
 }
 
 function stars(average) {

@@ -25,6 +25,12 @@ export function setShopper(name) {
   tell("shopper");
 }
 
+/** Set the operators' key; with one, the page shows what is for owners only. */
+export function setToken(token) {
+  state.token = token;
+  document.documentElement.classList.toggle("is-owner", token !== "");
+}
+
 /** Set which product is open, the context of the chat; `null` if none is. */
 export function setProduct(product) {
   state.product = product;

@@ -33,7 +33,7 @@ export function why(made) {
   return make(
     "details",
     {
-      class: "why",
+      class: "why for-owners",
       ontoggle: (event) => {
         if (event.target.open) event.target.scrollIntoView({ block: "nearest" });
       },

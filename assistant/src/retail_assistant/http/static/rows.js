@@ -1,6 +1,6 @@
-// "You may also like": recommendations for the shopper on a product's page, which is shown without them as well.
+// Rows of products that fill themselves: beside a product, and on the first page. The page is shown without them as well.
 
-import { get, path } from "./api.js";
+import { get } from "./api.js";
 import { card } from "./cards.js";
 import { make } from "./dom.js";
 import { user } from "./state.js";
@@ -8,24 +8,24 @@ import { age, laneOf } from "./why.js";
 
 const EXPECTED = 5;
 
-/** A section that fills itself. */
-export function alsoLike(asin, signal) {
+/** A row under a heading; `from` is where its products are, `told` says where they come from. */
+export function row(id, heading, from, told, signal) {
   const skeletons = Array.from({ length: EXPECTED }, () => make("div", { class: "skeleton" }));
   const box = make(
     "section",
-    { class: "also", "aria-labelledby": "also", "aria-busy": "true" },
-    make("h2", { id: "also" }, "You may also like"),
+    { class: "also", "aria-labelledby": id, "aria-busy": "true" },
+    make("h2", { id }, heading),
     make("div", { class: "row-of-books", "aria-hidden": "true" }, skeletons),
   );
-  fill(box, asin, signal);
+  fill(box, from, told, signal);
   return box;
 }
 
-async function fill(box, asin, signal) {
+async function fill(box, from, told, signal) {
   try {
-    const found = await get(`shop/${path("products", asin, "suggestions")}`, { user: user() }, signal);
+    const found = await get(from, { user: user() }, signal);
     if (!found.products.length) box.remove();
-    else box.lastChild.replaceWith(row(found), made(found));
+    else box.lastChild.replaceWith(list(found), made(found, told));
   } catch (error) {
     if (error.name === "AbortError") return;
     box.lastChild.replaceWith(make("p", { class: "told" }, "There are no suggestions right now."));
@@ -33,7 +33,7 @@ async function fill(box, asin, signal) {
   box.removeAttribute("aria-busy");
 }
 
-const row = (found) =>
+const list = (found) =>
   make(
     "ul",
     { class: "row-of-books" },
@@ -43,14 +43,19 @@ const row = (found) =>
 /** Why a product is in the list; nothing if neither purchases nor the page say so. */
 const because = (why) => (why ? make("p", { class: "told" }, `${why[0].toUpperCase()}${why.slice(1)}.`) : "");
 
-/** How the list was made, as with an answer of the assistant. */
-function made(found) {
+/** Where the list comes from, and for owners how it was made, as with an answer of the assistant. */
+function made(found, told) {
   const old = age(found.age_s);
-  const from = found.reason === "cold_start" ? "From what many readers buy." : "From what you have bought and looked at.";
   return make(
     "p",
     { class: "told made" },
-    make("span", { class: `lane is-${found.lane}` }, found.lane),
-    ` ${from} ${laneOf(found.lane)} ${old === "now" ? "just now" : `${old} ago`}, and put in order for this page.`,
+    told(found),
+    make(
+      "span",
+      { class: "for-owners" },
+      " ",
+      make("span", { class: `lane is-${found.lane}` }, found.lane),
+      ` ${laneOf(found.lane)} ${old === "now" ? "just now" : `${old} ago`}.`,
+    ),
   );
 }
