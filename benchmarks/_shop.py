@@ -93,16 +93,15 @@ class Client:
         self._connection = http.client.HTTPConnection(address.partition("//")[2], timeout=30)
 
     def wait(self) -> None:
-        """Until the server answers."""
+        """Until the server is ready, as a balancer waits."""
         for _ in range(600):
             try:
-                self.get("/healthz")
+                if self.get("/readyz"):
+                    return
             except OSError:
                 self.close()
-                time.sleep(0.1)
-            else:
-                return
-        raise SystemExit("the server does not answer")
+            time.sleep(0.1)
+        raise SystemExit("the server is not ready")
 
     def get(self, path: str) -> bool:
         """Whether the path answers."""

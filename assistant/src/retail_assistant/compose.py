@@ -211,7 +211,7 @@ def http_app(
         beside=[follower.run, understanding.run, *(partial(start, app) for start in beside)],
         warm=[
             follower.step,
-            understanding.step,
+            understanding.warm,
             partial(rehearse, app, assistant, may_generate=model_use(settings) != "tools"),
             settle,
         ],

@@ -79,6 +79,8 @@ class About:
             found: The policy sections for it.
         """
         ask = asked.ask
+        if not (ask.leftover or ask.subjects or ask.corrects):  # no word says anything of a product
+            return await self._going_on(asked, found)
         is_pointed = bool(ask.subjects) and all(s.source != "message" for s in ask.subjects)
         asks = _QUESTION.search(ask.text) or "?" in ask.said
         is_policy = found.chance >= SURELY_POLICY and not ask.subjects

@@ -44,6 +44,10 @@ class Understanding:
         parser = Parser(vocabulary, self._shop.cents, self._shop.title)
         return parser, Rereader(parser, vocabulary, self._shop)
 
+    async def warm(self) -> None:
+        """Load what reading takes, before anybody asks: in the first seconds of a server it would slow every reply."""
+        await asyncio.gather(asyncio.to_thread(prepare), self.step())
+
     async def step(self) -> None:
         """Look once whether the words have changed."""
         await self._follow()
@@ -62,7 +66,6 @@ class Understanding:
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        await asyncio.to_thread(prepare)
         while True:
             try:
                 await self.step()

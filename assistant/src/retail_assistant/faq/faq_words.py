@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 
 import parbake_semantic
 
@@ -68,6 +69,7 @@ def content_words(text: str) -> set[str]:
     return {_stem(word) for word in _WORD.findall(plain) if word not in _FUNCTION_WORDS}
 
 
+@lru_cache(maxsize=20_000)
 def _stem(word: str) -> str:
     """A word without its plural or ``-ing`` or ``-ed``: ``cancel`` of "cancelling", ``exchang`` of "exchanges"."""
     single = word[:-1] if word.endswith("s") and not word.endswith("ss") else word

@@ -75,13 +75,14 @@ class _Held:
         direction, _ = _unit(vector - self.middle)
         if rows is None and self.graph is not None:
             rows = [int(row) for row in self.graph.search(direction, limit).keys]
-        chosen: Any = slice(len(self.asins)) if rows is None else rows
-        apart = self.directions[chosen] @ direction
-        cosines = vector @ np.broadcast_to(self.middle, vector.shape) + self.distances[chosen] * (
-            self.directions[chosen] @ vector
-        )
-        best = np.argsort(-apart)[:limit].tolist()
-        return [Hit(self.asins[n if rows is None else rows[n]], float(cosines[n]), float(apart[n])) for n in best]
+        chosen: Any = np.arange(len(self.asins)) if rows is None else np.array(rows)
+        apart = (self.directions[: len(self.asins)] if rows is None else self.directions[chosen]) @ direction
+        order = np.argsort(-apart)[:limit]
+        best = chosen[order]
+        middle = float(vector @ np.broadcast_to(self.middle, vector.shape))
+        cosines = middle + self.distances[best] * (self.directions[best] @ vector)
+        found = zip(best.tolist(), cosines.tolist(), apart[order].tolist(), strict=True)
+        return [Hit(self.asins[row], cosine, far) for row, cosine, far in found]
 
     def _set(self, row: int, direction: Any, distance: Any) -> None:
         self.directions[row], self.distances[row] = direction, distance
