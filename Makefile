@@ -26,7 +26,7 @@ setup:  ## make .venv match the lock files, with what tests and checks need
 	@scripts/preflight.sh $(PYTHON)
 	@scripts/venv.sh $(PYTHON) .venv dev
 
-demo:  ## serve the shopping assistant (PORT=8000, DEMO_TOKEN= for operators, LLM= extractive, llama or openai)
+demo:  ## serve the shopping assistant (PORT=8000, DEMO_TOKEN= for operators, LLM= extractive, llama or openai, BOOK= prices.json or example)
 	@scripts/preflight.sh $(PYTHON)
 	@scripts/venv.sh $(PYTHON) .venv runtime
 	@if [ -n "$$DEMO_TOKEN" ]; then export PARBAKE_TOKEN="$$DEMO_TOKEN"; fi; \

@@ -160,6 +160,9 @@ DEMO = {
     "STORE": "The URL of the store.",
     "LLM": "Who words replies: `extractive` (default), `llama`, `openai`, `anthropic` or `bedrock`, "
     "or several in the order in which they are tried, such as `anthropic -> llama`.",
+    "BOOK": "The prices of replies: a file in the form of a [cost book](../howto/costs.md#costs), or `example` for the "
+    "[prices that ship](../howto/assistant.md#what-a-reply-costs). Without it CPU time has an example's price, and "
+    "tokens have none.",
     "ENCODER": "How questions are embedded: `int8` (default) or `float32`.",
     "ALERT_WEBHOOK": "The address that alerts are sent to.",
     "RETAIL_VOUCHES": "Who vouches for shoppers: `accounts` (default), `key` or `header:NAME`.",

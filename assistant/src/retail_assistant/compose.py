@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import parbake as pb
 from parbake.adapters.log import LogSink
@@ -82,6 +82,7 @@ ALL = recs.tasks.merge(
     reasons.tasks,
 )
 
+H = TypeVar("H", OpenAIGenerator, AnthropicGenerator, BedrockGenerator)
 OF_SHOPPERS = ("/v1/serve/{task}", "/v1/feedback")
 """Routes that tell, or change, what belongs to single shoppers; they have no shopper who asks."""
 
@@ -132,7 +133,7 @@ def build(
         open=["session"],  # the page itself reports it when a shopper arrives
         resources=resources,
         clock=wall,
-        plugins=[Ledger(settings.data / "ledger.db"), Planner(), Prompts()],
+        plugins=[Ledger(settings.data / "ledger.db", book=settings.book), Planner(), Prompts()],
         alerts=alerts,
         off=json.loads(meta.get("off", "{}")),
         # Every write of the shop is one transaction with its outbox row, so that each can be replayed.
@@ -157,13 +158,18 @@ def generator(settings: Settings) -> Generator:
     available: dict[str, Callable[[], Generator]] = {
         "extractive": Extractive,
         "llama": lambda: LlamaGenerator(prefixes=settings.data / "prefixes"),
-        "openai": OpenAIGenerator.from_environment,
-        "anthropic": AnthropicGenerator.from_environment,
-        "bedrock": BedrockGenerator.from_environment,
+        "openai": lambda: _by_model(OpenAIGenerator.from_environment()),
+        "anthropic": lambda: _by_model(AnthropicGenerator.from_environment()),
+        "bedrock": lambda: _by_model(BedrockGenerator.from_environment()),
     }
     if len(settings.generators) > 1:
         return chain(settings.llm, available)
     return available[settings.llm]()
+
+
+def _by_model(hosted: H) -> H:
+    """The same generator under a name with its model, such as ``openai:gpt-5.6-terra``, by which a book prices it."""
+    return hosted.named(f"{hosted.name}:{hosted.model}")
 
 
 def model_use(settings: Settings) -> ModelUse:

@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="retail-assistant",
         description="A retail shopping assistant on parbake.",
         epilog="Example: retail-assistant demo --port 8000. Settings come from the environment: RETAIL_HOME, STORE, "
-        "LLM, ENCODER, RETAIL_SHOPPERS, RETAIL_PRODUCTS, RETAIL_SEED, ALERT_WEBHOOK.",
+        "LLM, BOOK, ENCODER, RETAIL_SHOPPERS, RETAIL_PRODUCTS, RETAIL_SEED, ALERT_WEBHOOK.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser(

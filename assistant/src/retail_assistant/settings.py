@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import parbake as pb
+from parbake_planner.books import priced
+from parbake_planner.ledger.costs import EXAMPLE, CostBook
 from parbake_semantic.embedders.minilm import MiniLm
 from retail_assistant.shop.complaints import Rules
 from retail_assistant.vouching import Rates, Vouching, vouching
@@ -19,6 +21,8 @@ CALL_TOOLS = ("openai", "anthropic", "bedrock")
 ENCODERS = ("int8", "float32")
 MOST_S = 3600
 """The longest time, in seconds, that a reply may be given."""
+SHIPPED_BOOK = Path(__file__).with_name("prices.json")
+"""The prices that ``BOOK=example`` uses."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Settings:
 
     ``llm`` names the generators in the order in which they are tried. ``complaints`` says when complaints withdraw an
     answer from everybody. ``vouching`` says who vouches for shoppers, and ``rates`` how often they may act. ``time`` is
-    what a reply and a model may take. The URL is never printed, because it may contain a password.
+    what a reply and a model may take, and ``book`` has the prices of replies. The URL is never printed, because it may
+    contain a password.
     """
 
     data: Path
@@ -50,6 +55,7 @@ class Settings:
     vouching: Vouching = field(default_factory=Vouching)
     rates: Rates = field(default_factory=Rates)
     time: ModelTime = field(default_factory=ModelTime)
+    book: CostBook = EXAMPLE
 
     def embedder(self, *, threads: int) -> MiniLm:
         """Create the embedder; ``encoder`` selects how it computes its matrix products."""
@@ -67,7 +73,7 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read ``STORE``, ``LLM``, ``ENCODER``, ``ALERT_WEBHOOK`` and the shop's own variables.
+    """Read ``STORE``, ``LLM``, ``BOOK``, ``ENCODER``, ``ALERT_WEBHOOK`` and the shop's own variables.
 
     These are ``RETAIL_HOME``, ``_SEED``, ``_SHOPPERS``, ``_PRODUCTS``, ``_COMPLAINTS_STRANGERS``,
     ``_COMPLAINTS_ANSWERS``, ``_CLIENT_RATE``, ``_SHOPPER_RATE``, ``_REPLY_S``, ``_MODEL_S``, and those of
@@ -92,7 +98,21 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         ModelTime(
             *(_seconds(env, name, default) for name, default in (("RETAIL_REPLY_S", 30.0), ("RETAIL_MODEL_S", 8.0)))
         ),
+        _book(env.get("BOOK") or ""),
     )
+
+
+def _book(chosen: str) -> CostBook:
+    """``BOOK``: a file of prices, or ``example`` for those that ship; empty for the price of CPU time alone."""
+    path = SHIPPED_BOOK if chosen == "example" else chosen or None
+    try:
+        return priced(path)
+    except pb.BadInput as error:
+        said = str(error).removeprefix(f"--prices {path}: ").removeprefix(f"--book {path}: ")
+        raise pb.BadInput(
+            f"BOOK={chosen}: {said}; name a file of prices in the form of {SHIPPED_BOOK}, or set BOOK=example",
+            field="BOOK",
+        ) from error
 
 
 def _chain(env: Mapping[str, str]) -> str:

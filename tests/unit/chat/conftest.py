@@ -104,7 +104,8 @@ def vocabularies():
 async def opened(prepared, tmp_path, embedder, vocabularies, monkeypatch):
     """Return a function that opens the assistant over a fresh copy of the shop.
 
-    A ``generator`` words its policies, or with the ``llm`` of a model that calls tools looks things up itself.
+    A ``generator`` words its policies, or with the ``llm`` of a model that calls tools looks things up itself. The
+    ``options`` are further settings.
     """
     for name in OF_SERVER:  # the desk makes its keys itself
         monkeypatch.delenv(name, raising=False)
@@ -112,12 +113,12 @@ async def opened(prepared, tmp_path, embedder, vocabularies, monkeypatch):
     monkeypatch.setattr("retail_assistant.chat.understanding.Vocabulary", vocabularies)
     desks = []
 
-    async def one(generator=None, llm="llama"):
+    async def one(generator=None, llm="llama", **options):
         folder = tmp_path / f"data{len(desks)}"
         shutil.copytree(prepared, folder)
         if generator is not None:
             monkeypatch.setattr(compose, "generator", lambda _: generator)
-        settings = Settings(folder, llm=llm if generator is not None else "extractive")
+        settings = Settings(folder, llm=llm if generator is not None else "extractive", **options)
         desks.append(Desk(folder, compose.http_app(settings, clock=FakeClock(NOW))))
         await desks[-1].http.app.drain()
         return desks[-1]
