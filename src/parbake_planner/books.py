@@ -18,13 +18,14 @@ from parbake.ports.offers import ANSWERS, HEAT, WINDOWS, Load, Port
 from parbake.values.duration import seconds
 from parbake_planner.ledger.answer_table import Answer, AnswerTable
 from parbake_planner.ledger.answers import Answers
+from parbake_planner.ledger.break_evens import BreakEven, break_evens
 from parbake_planner.ledger.costs import EXAMPLE, Cost, CostBook, Owned, costs, read_book
 from parbake_planner.ledger.focus_export import charges
 from parbake_planner.ledger.sqlite_ledger import LedgerFile
 from parbake_planner.planned import PLANS
 from parbake_planner.traffic import learn
 
-A_DAY_S = 86_400.0
+A_DAY_S, A_WEEK_S = 86_400.0, 604_800.0
 DAYS = 28
 """How far back the traffic is looked at."""
 
@@ -67,6 +68,17 @@ class Books:
         """
         since, priced_by = self._parts.clock.now() - since_s, book or self.book
         return await asyncio.to_thread(costs, self.file, priced_by, await self._owners(), since=since)
+
+    async def break_evens(self) -> list[BreakEven]:
+        """Return from how many reads on each task is cheaper computed ahead, dearest first, by the last week's costs.
+
+        Only tasks that were computed both ahead and on request in that week are known, and only if all has a price.
+        """
+        now, tasks = self._parts.clock.now(), self._parts.tasks.values()
+        windows = {bound.name: bound.task.schedule.period_s for bound in tasks if bound.task.schedule}
+        runs = await asyncio.to_thread(self.file.runs, since=now - A_WEEK_S)
+        today = await asyncio.to_thread(self.file.serves, since=now - A_DAY_S)
+        return break_evens(await self.costs(since_s=A_WEEK_S), windows, runs, today, self.book.serve)
 
     async def charges(self, book: CostBook | None = None, *, since_s: float = A_DAY_S) -> list[dict[str, Any]]:
         """Return the costs by the hour, in the columns of FOCUS 1.2 (:mod:`parbake_planner.ledger.focus_export`).
@@ -125,6 +137,7 @@ class Ledger(Plugin[Books]):
         routes = _Routes(app)
         return [
             Route("GET", "/v1/costs", routes.costs, "operators"),
+            Route("GET", "/v1/costs/break-even", routes.break_evens, "operators"),
             Route("GET", "/v1/answers/{answer_id}", routes.answer),
         ]
 
@@ -141,6 +154,12 @@ class CostTable(msgspec.Struct):
     costs: list[Cost]
 
 
+class BreakEvenTable(msgspec.Struct):
+    """The break-even of each task that was computed both ahead and on request, dearest first."""
+
+    break_evens: list[BreakEven]
+
+
 class _Routes:
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -152,6 +171,10 @@ class _Routes:
         except ContractError as error:
             raise BadInput(str(error), field="since") from error
         return json_response(CostTable(await self._app.plugins[Ledger].costs(since_s=since_s)))
+
+    async def break_evens(self, _: HttpRequest) -> JsonResponse[BreakEvenTable]:
+        """From how many reads on each task is cheaper computed ahead than on request, by the last week's costs."""
+        return json_response(BreakEvenTable(await self._app.plugins[Ledger].break_evens()))
 
     async def answer(self, request: HttpRequest) -> JsonResponse[Answer]:
         """The origin of an answer: tasks, stamps, lanes, sources, refusals and cost, without its texts."""

@@ -14,7 +14,7 @@ PACKAGES = {
     "src/parbake": 17_824,
     "src/parbake_lab": 1_240,
     "src/parbake_llm": 7_100,
-    "src/parbake_planner": 3_450,
+    "src/parbake_planner": 3_490,
     "src/parbake_semantic": 3_000,
     "assistant/src": 16_680,
     "tools/provider_box": 550,

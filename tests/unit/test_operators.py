@@ -19,6 +19,7 @@ GUARDED = [
     ("GET", "/v1/feedback", None, 200),
     ("GET", "/v1/triggers", None, 200),
     ("GET", "/v1/costs", None, 200),
+    ("GET", "/v1/costs/break-even", None, 200),
     ("GET", "/v1/runs/fact", None, 200),
     ("POST", "/own", {}, 200),
 ]

@@ -75,6 +75,11 @@ class LedgerReader:
         statement = "SELECT task, SUM(count) FROM serves WHERE minute >= ? GROUP BY task"
         return dict(self._read(statement, (int(since // 3600) * 60,)))
 
+    def runs(self, *, since: float) -> dict[str, int]:
+        """Count the batch runs of each task, from the whole hour of ``since`` (epoch seconds) on; blocking."""
+        statement = "SELECT task, COUNT(*) FROM spending WHERE outcome = 'promoted' AND ts >= ? GROUP BY task"
+        return dict(self._read(statement, (since // 3600 * 3600,)))
+
     def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
         """Rows of (hour since the epoch, serves, serves that had to be computed first) for a task; blocking."""
         served = dict(
