@@ -25,7 +25,7 @@ from parbake_planner.ledger.sqlite_ledger import LedgerFile
 from parbake_planner.planned import PLANS
 from parbake_planner.traffic import learn
 
-A_DAY_S, A_WEEK_S = 86_400.0, 604_800.0
+A_DAY_S, _A_WEEK_S = 86_400.0, 604_800.0
 DAYS = 28
 """How far back the traffic is looked at."""
 
@@ -76,9 +76,9 @@ class Books:
         """
         now, tasks = self._parts.clock.now(), self._parts.tasks.values()
         windows = {bound.name: bound.task.schedule.period_s for bound in tasks if bound.task.schedule}
-        runs = await asyncio.to_thread(self.file.runs, since=now - A_WEEK_S)
+        runs = await asyncio.to_thread(self.file.runs, since=now - _A_WEEK_S)
         today = await asyncio.to_thread(self.file.serves, since=now - A_DAY_S)
-        return break_evens(await self.costs(since_s=A_WEEK_S), windows, runs, today, self.book.serve)
+        return break_evens(await self.costs(since_s=_A_WEEK_S), windows, runs, today, self.book.serve)
 
     async def charges(self, book: CostBook | None = None, *, since_s: float = A_DAY_S) -> list[dict[str, Any]]:
         """Return the costs by the hour, in the columns of FOCUS 1.2 (:mod:`parbake_planner.ledger.focus_export`).

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import parbake as pb
-from parbake_planner.books import priced
-from parbake_planner.ledger.costs import EXAMPLE, CostBook
+from parbake_planner import CostBook, Ledger
 from parbake_semantic.embedders.minilm import MiniLm
 from retail_assistant.shop.complaints import Rules
 from retail_assistant.vouching import Rates, Vouching, vouching
@@ -55,7 +54,7 @@ class Settings:
     vouching: Vouching = field(default_factory=Vouching)
     rates: Rates = field(default_factory=Rates)
     time: ModelTime = field(default_factory=ModelTime)
-    book: CostBook = EXAMPLE
+    book: CostBook | None = None
 
     def embedder(self, *, threads: int) -> MiniLm:
         """Create the embedder; ``encoder`` selects how it computes its matrix products."""
@@ -102,11 +101,11 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
-def _book(chosen: str) -> CostBook:
+def _book(chosen: str) -> CostBook | None:
     """``BOOK``: a file of prices, or ``example`` for those that ship; empty for the price of CPU time alone."""
-    path = SHIPPED_BOOK if chosen == "example" else chosen or None
+    path = SHIPPED_BOOK if chosen == "example" else chosen
     try:
-        return priced(path)
+        return Ledger("ledger.db", book=path).book if chosen else None
     except pb.BadInput as error:
         said = str(error).removeprefix(f"--prices {path}: ").removeprefix(f"--book {path}: ")
         raise pb.BadInput(

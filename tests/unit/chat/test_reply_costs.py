@@ -9,8 +9,8 @@ import pytest
 
 import parbake as pb
 from parbake_llm.testing import ProviderBox
-from parbake_planner import Ledger
-from parbake_planner.ledger.costs import EXAMPLE, CostBook
+from parbake_planner import CostBook, Ledger
+from parbake_planner.ledger.costs import EXAMPLE
 from retail_assistant.compose import generator
 from retail_assistant.settings import SHIPPED_BOOK, Settings, from_environment
 
@@ -28,7 +28,7 @@ def test_the_variable_names_a_file_or_the_prices_that_ship(tmp_path):
     mine.write_bytes(msgspec.json.encode(CostBook(as_of=EXAMPLE.as_of, cpu_hour=7.0)))
     assert from_environment({"BOOK": str(mine)}).book.cpu_hour == 7
     assert from_environment({"BOOK": "example"}).book == msgspec.json.decode(SHIPPED_BOOK.read_bytes(), type=CostBook)
-    assert from_environment({"BOOK": ""}).book == EXAMPLE
+    assert from_environment({"BOOK": ""}).book is None
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ async def test_an_unpriced_model_shows_that_the_cost_is_not_known(opened, box, m
     assert "tokens of openai:another" in unpriced
 
 
-@pytest.mark.parametrize("book", [EXAMPLE, SHIPPED], ids=["default", "example"])
+@pytest.mark.parametrize("book", [None, SHIPPED], ids=["default", "example"])
 async def test_a_reply_by_rules_has_a_known_cost(opened, book):
     """A reply without a model costs CPU time, which both the default and the shipped book price."""
     desk = await opened(book=book)
