@@ -12,6 +12,7 @@ import pytest
 from cluster import KEY, Server
 from playwright.sync_api import Page, Route, expect
 from tests.browser.steps import NARROW, SCREENS, Opening, ask, become, go, is_sound, reply, shut, stored, to_the_counter
+from tests.waiting import eventually
 
 from retail_assistant.shop.accounts import put_account
 from retail_assistant.shop.schema import connect
@@ -416,8 +417,8 @@ def test_a_new_chat_leaves_an_answer_that_does_not_come(page: Page) -> None:
         assert [one["content"] for one in caught.value.post_data_json["messages"]] == ["hello"]
 
 
-def test_the_operators_token_is_sent_with_writes_only(page: Page) -> None:
-    """The token typed in the owner's panel goes with the panel's writes, and with nothing that shoppers do."""
+def test_the_operators_token_is_sent_by_the_panel_only(page: Page) -> None:
+    """The token typed in the owner's panel goes with what the panel sends, and with nothing that shoppers do."""
     go(page, "Owner")
     page.get_by_label("Operator token").fill(KEY)
     page.get_by_label("Product number").fill("B000001")
@@ -431,6 +432,58 @@ def test_the_operators_token_is_sent_with_writes_only(page: Page) -> None:
     with page.expect_request("**/v1/chat/completions") as caught:
         ask(page, "hello")
     assert "authorization" not in caught.value.headers
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_the_owner_sees_what_answers_cost(opened: Opening, tmp_path: Path, width: int, scheme: str) -> None:
+    """After a chat turn the owner's page shows its dollars, and from how many reads on computing ahead is cheaper."""
+    page = opened(width, 844 if width < NARROW else 860, color_scheme=scheme)
+    here, own = page.url.partition("#")[0], {"authorization": f"Bearer {KEY}"}
+    ask(page, "What is your return window?")
+    page.request.post(f"{here}v1/serve/candidates", data={"key": f"cost-{width}-{scheme}"}, headers=own)
+
+    def is_booked() -> bool:
+        found = page.request.get(f"{here}v1/costs", headers=own).json()["costs"]
+        return {"candidates", "policy_sections"} <= {row["task"] for row in found if row["lane"] == "realtime"}
+
+    eventually(is_booked)
+    shut(page)
+    go(page, "Owner")
+    panel = page.locator(".costs")
+    expect(panel).to_contain_text("enter the operator token first")
+    page.get_by_label("Operator token").fill(KEY)
+    panel.get_by_role("button", name="Show the costs").click()
+    expect(panel).to_contain_text(re.compile(r"All together \$\d"))
+    expect(panel.locator(".cost-rows li").first).to_contain_text(re.compile(r"\$0\.\d"))
+    sentence = re.compile(
+        r"candidates is cheaper ahead from [\d.,]+ reads per 6 h on, which is [\d.,]+ a day; the last day had \d"
+    )
+    expect(panel.locator(".break-even")).to_contain_text(sentence)
+    panel.scroll_into_view_if_needed()
+    page.screenshot(path=tmp_path / "costs.png")
+    is_sound(page)
+
+
+def test_costs_that_are_not_known_are_said_to_the_owner(page: Page) -> None:
+    """A wrong key is refused in the panel, and what has no price is named and not shown as nothing."""
+    go(page, "Owner")
+    panel = page.locator(".costs")
+    page.get_by_label("Operator token").fill("not-the-key-of-the-tests")
+    panel.get_by_role("button", name="Show the costs").click()
+    expect(panel.locator(".refused")).to_be_visible()
+    page.get_by_label("Operator token").fill(KEY)
+    row = {"lane": "realtime", "usd": 0.0, "unpriced": ""}
+    priced = [{"task": f"task_{n}", **row, "usd": 1.0 / (1 + n)} for n in range(9)]
+    lost = {"task": "said", **row, "unpriced": "tokens of openai:another"}
+    page.route("**/v1/costs", lambda route: route.fulfill(json={"costs": [*priced, lost]}))
+    page.route("**/v1/costs/break-even", lambda route: route.fulfill(json={"break_evens": []}))
+    panel.get_by_role("button", name="Show the costs").click()
+    expect(panel).to_contain_text("nothing can be compared yet")
+    expect(panel).to_contain_text("All together $2.8, without what has no price.")
+    expect(panel.locator(".cost-rows li")).to_have_count(9)
+    expect(panel.locator(".cost-rows li").last).to_contain_text("said on requestnot known")
+    expect(panel.locator(".cost-rows li").last).to_contain_text("No price for tokens of openai:another")
+    expect(panel).to_contain_text("1 more: $0.11 together.")
 
 
 def test_motion_is_reduced_when_it_is_asked_for(opened: Opening) -> None:

@@ -75,6 +75,9 @@ export function day(seconds) {
 /** What the shop is called and what it sells, in its own words: `name`, `item`, `anItem` and `items`. */
 export const SHOP = document.documentElement.dataset;
 
+/** A price of a computation, which may be far below a cent. */
+export const dollars = (usd) => `$${usd.toLocaleString("en", { maximumSignificantDigits: 2 })}`;
+
 /** "1 order", "2 orders". */
 export const count = (number, word, words = `${word}s`) => `${number} ${number === 1 ? word : words}`;
 

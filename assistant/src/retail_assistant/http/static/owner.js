@@ -3,6 +3,7 @@
 import { get, path, send } from "./api.js";
 import { lastQuestion } from "./chat.js";
 import { day, el, make, SHOP, titled } from "./dom.js";
+import { costs } from "./owner_costs.js";
 import { policyForm } from "./owner_policy.js";
 import { ask, setToken, state, tell, user } from "./state.js";
 
@@ -29,6 +30,7 @@ export async function owner(main, signal) {
         section("Sell", sellForm()),
         section("Operator", tokenField()),
       ),
+      section("What answers cost", costs()),
     ),
   );
   await showPromotions(promotions, signal);

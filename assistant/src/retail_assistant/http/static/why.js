@@ -1,6 +1,6 @@
 // "Why this answer": what a reply was made of, step by step.
 
-import { make } from "./dom.js";
+import { dollars, make } from "./dom.js";
 
 const LANES = {
   batch: ["Prepared ahead", "It was computed ahead of the question, and is still current."],
@@ -69,8 +69,7 @@ export function why(made) {
 }
 
 function facts(made) {
-  const cost =
-    made.cost_usd === null ? "not known" : `$${made.cost_usd.toLocaleString("en", { maximumSignificantDigits: 2 })}`;
+  const cost = made.cost_usd === null ? "not known" : dollars(made.cost_usd);
   const found = [
     ["Kind", made.intent],
     ["Time", `${made.ms.toFixed(1)} ms`],
