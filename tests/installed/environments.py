@@ -20,7 +20,20 @@ DEVELOPMENT = {
     "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "ruff", "sybil", "uv",
 }  # fmt: skip
 """What only who works on parbake has installed."""
-OURS = ("PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS", "COVERAGE", "PARBAKE", "RETAIL", "STORE", "LLM", "PORT", "ENCODER")
+OURS = (
+    "PYTHON",
+    "VIRTUAL_ENV",
+    "MAKE",
+    "MFLAGS",
+    "COVERAGE",
+    "PARBAKE",
+    "RETAIL",
+    "STORE",
+    "LLM",
+    "BOOK",
+    "PORT",
+    "ENCODER",
+)
 
 
 def clean_environment(**changes):
