@@ -97,6 +97,7 @@ def test_the_question_stays_in_sight_above_a_long_answer(opened: Opening, width:
     question = page.locator("#log .turn.user").last
     expect(question).to_be_in_viewport()
     expect(told.locator(".card .now").first).to_contain_text("€")
+    expect(told.locator(".text")).not_to_contain_text("€")  # the cards say it
     log = page.locator("#log").bounding_box()
     asked = question.bounding_box()
     assert log

@@ -95,3 +95,14 @@ async def test_a_model_reads_the_reason_of_an_item_and_places_it_without(desk, p
     assert item.asin == one.asin
     assert f"Why: by {one.product.author}, like {other.product.title}, which you bought" in line
     assert put(item, desk.shop).endswith(")")
+
+
+async def test_a_list_has_its_first_words_apart_and_reasons_on_its_cards(desk):
+    """Whoever shows the cards needs only the first words of the text, and the cards have the reasons that it names."""
+    text, made = await desk.ask("Can you recommend me something?", user="u00003")
+    assert made["lead"]
+    assert text.startswith(made["lead"])
+    assert all(card["title"] in text and card["why"] in text for card in made["cards"])
+    priced, alone = await desk.ask("What does it cost?", metadata={"page": desk.product().asin})
+    assert priced
+    assert alone["lead"] == ""

@@ -32,6 +32,8 @@ _WORDS = 0.3
 ABOUT_GOODS, UNASKED_FOR, UNANSWERED = 0.06, -0.06, -0.3
 """By how much products must be nearer to a question than policies, so that it is about products; less where no policy
 answers it, and less still where it points at a product as well."""
+RULE = 1.0
+"""The weight from which words ask for a rule."""
 SURELY_POLICY = 0.8
 """The chance that a policy answers from which products are not looked at."""
 CONCEPT, TROUBLE = 0.06, 0.2
@@ -190,7 +192,8 @@ class About:
 
     def _ordered(self, asked: Asked, strong: Sequence[Near]) -> Subject | None:
         """The product of the shopper's own orders that a question speaks of: "the gloves I sent back"."""
-        if not asked.is_known or not _MINE.search(asked.ask.text) or asked.ask.weight("action"):
+        is_rule = asked.ask.weight("policy") >= RULE
+        if not asked.is_known or is_rule or not _MINE.search(asked.ask.text) or asked.ask.weight("action"):
             return None
         asins = {line.asin for order in self._shop.shoppers.orders(asked.shopper) for line in order.lines}
         mine = self._shop.ever_sold([one.asin for one in strong if one.asin in asins][:1])

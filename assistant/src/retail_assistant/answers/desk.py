@@ -79,4 +79,6 @@ class AnswerDesk:
         """What answers a kind of question; a title alone is answered with what is sold under it."""
         if kind == "facts" and slot == "title":
             return self._facts.title_alone
+        if kind == "list" and slot == "why":
+            return self._lists.explained
         return self._table.get(kind, self._lists.answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -51,7 +51,8 @@ class Draft:
     given, best first. ``intent`` is what was asked for, ``faq`` names the answer of the bank that it is, and
     ``refusals`` say what was not used, and why. ``section`` (the policy section that it quotes, or from which the next
     question goes on), ``focus`` (a product), ``wishes``, ``pending`` and ``choices`` are for the next turn. ``worded``
-    says whether a sentence of ``stream`` was shown.
+    says whether a sentence of ``stream`` was shown. A list has its first words as ``lead`` and reasons as ``why``, by
+    asin: whoever shows the products beside it needs no more of its text.
     """
 
     text: str = ""
@@ -68,6 +69,8 @@ class Draft:
     wishes: Wishes = NO_WISHES
     pending: Pending | None = None
     choices: tuple[str, ...] = ()
+    lead: str = ""
+    why: Mapping[str, str] = field(default_factory=dict)
     checks: dict[str, Checked] = field(default_factory=dict)
     worded: bool = False
     _main: str = ""

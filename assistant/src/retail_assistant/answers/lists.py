@@ -29,6 +29,8 @@ from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 tasks = pb.Registry()
 FOUND, CLOSEST = "I found:", "The closest that I find:"
+BECAUSE, POPULAR = "This is why:", "Popular right now:"
+NO_REASON = "No purchase of yours is the reason. They fit what you asked for, and others have bought them a lot."
 RECOMMENDED = ("You might like these:", "Readers like these right now:")
 MOST, FEW, UNSURE = 10, 5, 10
 MOST_LACKING = 2
@@ -82,7 +84,19 @@ class Lists:
         chosen, lane, head = await self._best(asked, wishes, fitting, anchor)
         because = await self._why(asked, chosen, anchor) if head in RECOMMENDED else NO_REASONS
         draft = showing(f"{head} {self._listed(asked, chosen, because)}", chosen, lane=lane, wishes=wishes)
+        draft.lead, draft.why = head, because
         draft.focus = chosen[0].asin if fitting.lane and fitting.is_sure else ""
+        return draft
+
+    async def explained(self, asked: Asked) -> Draft:
+        """Why some of the products that were shown are recommended: those that are meant, or else the first ones."""
+        meant = [s.asin for s in asked.ask.subjects if s.asin] or asked.said.shown
+        offers = self._shop.offers(meant[:FEW])
+        reasons = await self._why(asked, offers, None)
+        told = [offer for offer in offers if offer.asin in reasons]
+        text = f"{BECAUSE} {self._listed(asked, told, reasons)}" if told else NO_REASON
+        draft = showing(text, told or offers, wishes=asked.said.wishes)
+        draft.lead, draft.why = BECAUSE if told else "", reasons
         return draft
 
     async def _found(self, asked: Asked, conditions: Conditions) -> list[Offer]:
@@ -113,7 +127,9 @@ class Lists:
         chosen = one_a_line(found)[: wishes.count or FEW]
         if not chosen:
             return Draft("Nothing stands out right now.", lane=lane, wishes=wishes)
-        return showing(f"Popular right now: {self._listed(asked, chosen)}", chosen, lane=lane, wishes=wishes)
+        draft = showing(f"{POPULAR} {self._listed(asked, chosen)}", chosen, lane=lane, wishes=wishes)
+        draft.lead = POPULAR
+        return draft
 
     def _listed(self, asked: Asked, offers: Sequence[Offer], why: Mapping[str, str] = NO_REASONS) -> str:
         """Products with what the shopper pays for them, and why they are recommended."""

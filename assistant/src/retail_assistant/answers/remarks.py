@@ -26,6 +26,8 @@ _SOCIAL = {
     "nothing": "All right. Ask me whenever you need something.",
     "human": "I cannot connect you to a person from here. Please write to our support team; I help until then.",
     "bot": f"I am this shop's assistant, a program. I help with {ITEMS}, prices, promotions, orders and our policies.",
+    "misheard": "I am sorry that my answer missed your question. Please ask it in other words, and say whether it is "
+    f"about {AN_ITEM}, your cart, an order, or one of our policies.",
     "insult": "I am sorry that I was not of help. Tell me what you need, or ask our support team for a person.",
     "complaint": "I am sorry to hear that. Tell me what went wrong, with the order number if there is one, or write to "
     "our support team; a person there will look into it.",

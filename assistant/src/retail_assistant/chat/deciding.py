@@ -102,7 +102,8 @@ def decide(
         return policy
     if best.weight >= LEAST:
         return best
-    goes_on = (said.kind == "policy" or said.slot in OF_RETURN) and head is not None and head.name in _SAYS_LITTLE
+    says_little = head is not None and (head.name in _SAYS_LITTLE or (ask.follows and not ask.leftover))
+    goes_on = (said.kind == "policy" or said.slot in OF_RETURN) and says_little
     if head is not None and head.probability >= HEAD_SURE and not goes_on:
         return Reading(_OF_HEAD.get(head.name, "policy"), "", head.probability)
     if len(ask.text.split()) <= 2 and not found.is_answered:  # noqa: PLR2004  # a word or two say little

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 import parbake as pb
 import parbake_llm
+import parbake_semantic.guard
 from retail_assistant.answers.actions import NOT_YET, YES_OR_NO
 from retail_assistant.answers.consent import answers_question, hesitates
 from retail_assistant.answers.desk import AnswerDesk
@@ -35,7 +37,7 @@ from retail_assistant.faq.explore import Notebook
 from retail_assistant.faq.faq_words import content_words
 from retail_assistant.faq.match import CONVERSATION, LEARNS, FaqMatch
 from retail_assistant.knowledge.retrieval import retrieval
-from retail_assistant.live import LiveShop
+from retail_assistant.live import LiveShop, fill_slots
 from retail_assistant.model.generation import response_generation
 from retail_assistant.model.prompting import Prompts
 from retail_assistant.settings import ModelTime
@@ -53,6 +55,7 @@ from retail_assistant.understand.said.two_rules import trouble_and_return
 
 ModelUse = Literal["none", "wording", "tools"]
 MOST_RETRIES = 2
+AS_SAID = "As I said: "
 HOSTILE_SURE = 0.6
 """The chance from which a question is answered although the message also tries to instruct the assistant."""
 AT_ONCE = 300
@@ -141,12 +144,12 @@ class Assistant:
             async for sentence in self._release.checked(draft, turn, spoken.said if spoken else ()):
                 text += sentence
                 yield sentence
-        shown = cards(draft.asins, self._shop)
+        shown = cards(draft.asins, self._shop, draft.why)
         self.sessions.keep(turn, after(said, asks[-1], draft, turn.page or ""), text)
         self._replies.keep(resting, text, draft.sources)
         yield Reply(
             draft.intent, draft.lane, draft.faq, draft.sources, tuple(draft.refusals), shown, text.strip(),
-            draft.worded, dict(spoken.fates) if spoken else {},
+            draft.worded, dict(spoken.fates) if spoken else {}, fill_slots(draft.lead, self._shop),
         )  # fmt: skip
 
     async def _holding(
@@ -182,7 +185,15 @@ class Assistant:
             drafts.append(one)
         if notice and not any(d.section or (heard.english and _tells(d)) for d in drafts[notice:]):
             drafts[notice:] = [Draft(IN_ENGLISH, intent=drafts[-1].intent)]  # not understood is not unstated either
-        return together(drafts)
+        return self._said_again(together(drafts), turn)
+
+    def _said_again(self, draft: Draft, turn: Turn) -> Draft:
+        """A rule that the last reply has stated word for word, as one that is stated again."""
+        last = turn.history[-1][1].removeprefix(AS_SAID).strip() if turn.history else ""
+        with contextlib.suppress(parbake_semantic.guard.UnfilledSlot):
+            if last and draft.section and last == fill_slots(draft.text, self._shop).strip():
+                draft.text = f"{AS_SAID}{draft.text}"
+        return draft
 
     async def _settled(self, turn: Turn, ask: Ask, said: Dialogue) -> Draft | None:
         """What a yes or a no to a proposed action leads to; ``None`` for every other message. This writes, so once."""
@@ -318,12 +329,15 @@ async def _read(parser: Parser, text: str, said: Dialogue, page: str) -> list[As
     return await asyncio.to_thread(read)
 
 
-def cards(asins: Sequence[str], shop: LiveShop) -> tuple[Card, ...]:
-    """Products as they stand now, without those that are not sold."""
+def cards(asins: Sequence[str], shop: LiveShop, why: Mapping[str, str]) -> tuple[Card, ...]:
+    """Products as they stand now, without those that are not sold; ``why`` has reasons with slots, by asin."""
     return tuple(
-        Card(o.asin, o.product.title, shop.money(o.cents), o.quantity > 0, o.product.genre, o.product.format)
+        Card(
+            o.asin, o.product.title, shop.money(o.cents), o.quantity > 0, o.product.genre, o.product.format,
+            fill_slots(why.get(o.asin, ""), shop),
+        )
         for o in shop.offers(asins)
-    )
+    )  # fmt: skip
 
 
 def _tells(draft: Draft) -> bool:

@@ -63,7 +63,7 @@ class Turn(msgspec.Struct, frozen=True, dict=True):
 
 
 class Card(msgspec.Struct, frozen=True):
-    """A product as the page shows it; its price and stock are live at the time of the reply."""
+    """A product as the page shows it, with its live price and stock, and why it is recommended, if it is."""
 
     asin: str
     title: str
@@ -71,6 +71,7 @@ class Card(msgspec.Struct, frozen=True):
     in_stock: bool
     genre: str
     format: str
+    why: str = ""
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -85,7 +86,8 @@ class Reply(msgspec.Struct, frozen=True):
 
     ``text`` is what was shown; ``faq`` names the answer of the bank that it was, ``sources`` are the entities it
     states, ``refusals`` say what was left out, and why, and ``worded`` says whether a generator worded any of it.
-    ``units`` counts what became of the units of a model's text: released, replaced, left out.
+    ``units`` counts what became of the units of a model's text: released, replaced, left out. If the text does nothing
+    but list the products of the ``cards``, its first words are the ``lead``.
     """
 
     intent: str
@@ -97,3 +99,4 @@ class Reply(msgspec.Struct, frozen=True):
     text: str
     worded: bool
     units: dict[str, int] = {}
+    lead: str = ""

@@ -224,6 +224,7 @@ def _made_of(reply: Reply, answer: Answer, scope: pb.Request, seconds: float) ->
         "generators": list(dict.fromkeys(call.model for call in scope.generations)),
         "refusals": reply.refusals,
         "cards": reply.cards,
+        "lead": reply.lead,
         "ms": round(seconds * 1000, 3),
         "cost_usd": answer.cost_usd,
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from retail_assistant.understand.leftover import content
+
 _MEANT = re.compile(
     r"^(?:.*?(?:[.,!?;:]\s*|\b(?:no|but|sorry|well|not)\s+))?"
     r"(?:i mean|i meant|(?:i'm|i am|i was) (?:asking|talking) (?:about|for)|what i (?:want|asked|need) is)\b[:,]?\s*"
@@ -13,10 +15,13 @@ _DENIES = re.compile(
     r"^(?:no+|nope|nah|wrong)(?:[,.!]+\s*|\s+(?=(?:the|my|i|it|that|this|we|she|he|its|it's)\b))(?=\S.{7})"
 )
 _UNWANTED = re.compile(r"\bi (?:don't|do not) want to \w+(?: \w+)?[,.;]+\s*(?:but )?(?=\S.{7})")
-_COMPLAINS = re.compile(
-    r"\b(?:not what i (?:asked|meant|said)|that's not (?:it|what)|didn't ask (?:for|about)|don't want|do not want"
-    r"|you don't understand|you misunderst\w+|i said)\b"
+_MISHEARD = re.compile(
+    r"\b(?:(?:that's )?not what i (?:asked|meant|said)|that's not (?:it|what)|didn't ask (?:for|about)"
+    r"|you don't understand|you misunderst\w+|wrong answer|(?:not|no|isn't|wasn't|doesn't) (?:of )?(?:any )?"
+    r"(?:help(?:ful|ing)?|listening|an answer|answering)|(?:didn't|doesn't|don't) answer)\b"
 )
+"""Says that the last reply missed what was asked."""
+_SAID = re.compile(r"\b(?:(?:don't|do not) want|i said)\b")
 _NOT_THAT = re.compile(r",? (?:and )?not (?:(?:a|an|the|my|about|for) )+\w+(?: \w+)?(?=\s*[.,!?]|$)")
 
 
@@ -30,7 +35,12 @@ def corrected(text: str, *, of_policy: bool) -> tuple[str, bool]:
     meant = text
     for pattern in (_MEANT, _DENIES, _UNWANTED):
         meant = pattern.sub("", meant, count=1)
-    corrects = meant != text or _COMPLAINS.search(text) is not None
+    corrects = meant != text or any(pattern.search(text) for pattern in (_MISHEARD, _SAID))
     if corrects and of_policy:
         meant = _NOT_THAT.sub("", meant) or meant
     return meant, corrects
+
+
+def is_complaint(text: str) -> bool:
+    """Whether a message says that the last reply missed what was asked, and nothing else."""
+    return _MISHEARD.search(text) is not None and not content(_MISHEARD.sub(" ", text))

@@ -11,7 +11,7 @@ import msgspec
 from retail_assistant.understand.ask import ALONE, Ask, Kind, Reading, Subject
 from retail_assistant.understand.constraints import find_themes, find_wishes, themes_in
 from retail_assistant.understand.copies import copies
-from retail_assistant.understand.corrections import corrected
+from retail_assistant.understand.corrections import corrected, is_complaint
 from retail_assistant.understand.dialogue import NEW, Dialogue
 from retail_assistant.understand.leftover import content
 from retail_assistant.understand.names.titles import Named
@@ -20,7 +20,7 @@ from retail_assistant.understand.plain_words import TOKEN, bare_words, number, p
 from retail_assistant.understand.pointing import SHORT, Prices, Titles, find_subjects, only, owned
 from retail_assistant.understand.premises import premise
 from retail_assistant.understand.question import Question
-from retail_assistant.understand.readings import implied, is_asked_of_genre, read_cues
+from retail_assistant.understand.readings import SOCIAL, implied, is_asked_of_genre, read_cues
 from retail_assistant.understand.said.concepts import concepts, names_any
 from retail_assistant.understand.said.sayings import in_shop_words
 from retail_assistant.understand.said.social import off_topic
@@ -37,6 +37,7 @@ SOMETHING = 1.7
 """How strongly "do you have something ...?" asks for goods, whatever is said of them."""
 BARE_WORDS = 1.0
 """How strongly a few words of the catalog, and nothing else, ask for what they name."""
+_MISHEARD = Reading("social", "misheard", SOCIAL)
 _DIGITS = re.compile(r"(\d{12})\d+")
 """More digits than any number of a shop has; to look for numbers in very many takes long."""
 MOST_TOKENS = 400
@@ -135,6 +136,8 @@ class Parser:
         text = self._vocabulary.correct(_TAG.sub(" ", _DIGITS.sub(r"\1", _bounded(message))))
         asks: list[Ask] = []
         meant, corrects = corrected(text, of_policy=said.kind == "policy") if said.turns else (text, False)
+        if corrects and is_complaint(text):
+            return [Ask(text=text, readings=(_MISHEARD,), said=message, spelled=text, corrects=True)]
         for part in questions(in_shop_words(meant)):
             asks.append(self._of_act(part, said, asks) or self._ask(part, said, page, asks))
         return [msgspec.structs.replace(ask, said=message, spelled=text, corrects=corrects) for ask in asks]

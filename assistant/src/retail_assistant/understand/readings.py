@@ -17,6 +17,7 @@ from retail_assistant.understand.said.own_cues import (
     HOW_LONG,
     MONEY_BACK,
     ONE_MORE,
+    ONE_OF_STATE,
     OWN_CUES,
     RETURN_IT,
 )
@@ -35,6 +36,13 @@ _BOOKS = re.compile(r"\b(?:books?|manga|novels?|series|stories|titles?|reads?|co
 _ANOTHER_ORDER = re.compile(
     r"\b(?:older|newer|other|first|second|last|latest|previous) (?:one|order)\b|^#?[a-z]\d{3,}$"
 )
+IN_GENERAL = 1.0
+"""How strongly words such as "usually" ask for a rule."""
+_GENERALLY = re.compile(r"\b(?:usually|normally|typically|generally|in general|on average|as a rule)\b")
+_WHY = re.compile(
+    r"^(?:and |but |so |ok(?:ay)?,? )*(?:why|how come)\b(?!.*\b(?:expensive|dear|pric\w+|costs?|stock|late)\b)"
+)
+"""Asks why something was shown, rather than why it is as it is."""
 _THE_ORDER = re.compile(
     r"^(?:the|my|that) (?:one|order)\b"
     r"|\bthe (?:other|older|newer|first|second|last) (?:one|order)\b(?!.*\b(?:cost|price)\b)"
@@ -86,6 +94,9 @@ def read_cues(core: str, context: str, *, has_subject: bool) -> tuple[Reading, .
             best[cue.kind, cue.slot] = max(best.get((cue.kind, cue.slot), 0.0), weight)
         elif context and cue.pattern.search(context):
             best[cue.kind, cue.slot] = max(best.get((cue.kind, cue.slot), 0.0), CONTEXT * weight)
+    if _GENERALLY.search(core):  # how long a delivery takes in general is stated by the policies
+        best.pop(("orders", "arrive"), None)
+        best["policy", ""] = max(best.get(("policy", ""), 0.0), IN_GENERAL)
     cancels = ("action", "cancel") in best or ("orders", "can_cancel") in best
     if cancels or _HOW_TO_CANCEL.search(core):  # not the orders of the day that is named
         best.pop(("orders", "some"), None)
@@ -116,6 +127,8 @@ def implied(
     """
     core, wishes, said = asked.core, asked.wishes, asked.said
     more = _of_own(core, said, subjects)
+    if said.kind in ("list", "trending", "facts") and said.offered and _WHY.match(core):
+        more.append(Reading("list", "why", OF_OWN))
     if listing:
         refined: Kind = "trending" if _is_genre_alone(said, wishes) else "list"
         more.append(Reading(refined, "refine", REFINED))
@@ -174,15 +187,14 @@ def _of_cart(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Rea
     if found := [Reading(kind, slot, OF_OWN) for pattern, kind, slot in AFTER_CART if pattern.search(core)]:
         return found[:1]
     is_more = said.slot == "add" and ONE_MORE.search(core) is not None
-    return (
-        [Reading("action", "add", OF_OWN)] if is_more and any(s.volume is not None or s.name for s in subjects) else []
-    )
+    is_named = any(s.volume is not None or s.name or s.source == "shown" for s in subjects)
+    return [Reading("action", "add", OF_OWN)] if is_more and is_named else []
 
 
 def _of_orders(core: str, said: Dialogue, *, is_named: bool) -> list[Reading]:
     """What goes on from an order: another order, its sum, until when it can be returned."""
     more: list[Reading] = []
-    if _ANOTHER_ORDER.search(core) and not is_named:
+    if (_ANOTHER_ORDER.search(core) or re.search(ONE_OF_STATE, core)) and not is_named:
         more.append(Reading("orders", said.slot, CARRIED))
     if AFTER_ORDERS.search(core) and not is_named:
         more.append(Reading("orders", "spent" if said.slot == "spent" else "paid", OF_OWN))

@@ -28,7 +28,9 @@ _PERMITS = re.compile(
     r"|\b(?:can|may|could) (?:i|we|it)\b|\bstill\b|\btoo late\b",
     re.IGNORECASE,
 )
-_ELAPSED = re.compile(r"\b(?:after|ago|later|past|passed|since|old)\b", re.IGNORECASE)
+_ELAPSED = re.compile(
+    r"\b(?:after|ago|later|past|passed|since|old|(?:had|have|owned) (?:it|them|this|that|these))\b", re.IGNORECASE
+)
 _FOR_SEGMENTS = frozenset({"express"})
 """Concepts of which some shoppers have another rule than others."""
 _MORE_IS_ASKED = re.compile(
@@ -127,7 +129,8 @@ class PolicyAnswers:
             served = await self._app.serve(response_generation, prompt=prompt)
             draft.stream = texts(served.unwrap())
         else:
-            draft.text = f"{verdict(asked.ask.text, text)}{best.text}"
+            goes_on = asked.ask.follows and asked.said.section == section_name(best)
+            draft.text = f"{verdict(asked.ask.text, text, goes_on=goes_on)}{best.text}"
         return draft
 
 
@@ -136,12 +139,14 @@ def _names(segment: str, text: str) -> bool:
     return bool(segment) and re.search(rf"\b{re.escape(segment.upper())}s?\b", text) is not None
 
 
-def verdict(question: str, section: str) -> str:
+def verdict(question: str, section: str, *, goes_on: bool = False) -> str:
     """Words that begin a yes or no, where only a time that has passed decides it, and the section has one limit.
 
-    The section must be about everything that the question names: whoever has read a book asks for opened ones.
+    The section must be about everything that the question names: whoever has read a book asks for opened ones. A
+    question that goes on from that section need only name a time: "and after 40 days?".
     """
-    if not (_PERMITS.search(question) and _ELAPSED.search(question)) or _MORE_IS_ASKED.search(question):
+    is_asked = goes_on or (_PERMITS.search(question) and _ELAPSED.search(question))
+    if not is_asked or _MORE_IS_ASKED.search(question):
         return ""
     if concepts(question) & OWN_DEADLINES - concepts(section.lower()):
         return ""

@@ -172,6 +172,7 @@ async function receive(held, turn, text, signal) {
   }
   if (!made) throw new Error("The answer broke off before its end.");
   if (!answer) text.textContent = "I have no answer to that.";
+  if (made.cards.length && made.lead) text.textContent = made.lead; // the cards say the rest
   if (made.cards.length)
     turn.append(make("ul", { class: "chat-cards", "aria-label": `${titled(SHOP.items)} in this answer` }, made.cards.map(card)));
   turn.append(doubts(made), why(made));
@@ -222,6 +223,7 @@ function card(product) {
       make("b", {}, product.title),
       make("small", {}, [product.format && titled(product.format), titled(product.genre)].filter(Boolean).join(" · ")),
       make("div", { class: "card-live" }),
+      product.why ? make("p", { class: "card-why" }, `${titled(product.why)}.`) : null,
     ),
     make(
       "div",

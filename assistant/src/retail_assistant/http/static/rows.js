@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { card } from "./cards.js";
-import { make } from "./dom.js";
+import { make, titled } from "./dom.js";
 import { user } from "./state.js";
 import { age, laneOf } from "./why.js";
 
@@ -41,7 +41,7 @@ const list = (found) =>
   );
 
 /** Why a product is in the list; nothing if neither purchases nor the page say so. */
-const because = (why) => (why ? make("p", { class: "told" }, `${why[0].toUpperCase()}${why.slice(1)}.`) : "");
+const because = (why) => (why ? make("p", { class: "told" }, `${titled(why)}.`) : "");
 
 /** Where the list comes from, and for owners how it was made, as with an answer of the assistant. */
 function made(found, told) {

@@ -297,7 +297,7 @@ CUES: tuple[Cue, ...] = (
          r"\bwhen (?:would|could|should) (?:it|they|this|that|these|the book|everything) (?:arrive|come|get here"
          r"|be (?:here|delivered))\b",
          r"\b(?:return|refund|exchange|shipping|delivery|deliver|ship|warranty|gift card|invoice|instalments?"
-         r"|loyalty|preorder|customs|damaged|broken|privacy|express|pick-?up|vip)\w*\b",
+         r"|too late|loyalty|preorder|customs|damaged|broken|privacy|express|pick-?up|vip)\w*\b",
     ),
 )
 # fmt: on

@@ -1,0 +1,111 @@
+"""What customers met in conversations: a rule asked twice, a time that has passed, a complaint, a why, one more."""
+
+import pytest
+
+from retail_assistant.chat.flow import AS_SAID
+from retail_assistant.shop import orders
+
+NOW = 1_790_000_000.0
+DAY = 86_400.0
+ME = "u00003"
+WINDOW = "How many days do I have to send a book back?"
+
+
+async def test_a_rule_that_was_just_stated_is_stated_as_said_before(desk):
+    """The same question twice in a row gets the rule with a word that it was said; after another one it does not."""
+    question = "How much is express delivery?"
+    first, again, still, other, later = await desk.talk(question, question, question, WINDOW, question)
+    assert again[0] == still[0] == f"{AS_SAID}{first[0]}"
+    assert not other[0].startswith(AS_SAID)
+    assert later[0] == first[0]
+
+
+@pytest.mark.parametrize(
+    ("message", "verdict"),
+    [
+        ("and after 40 days?", "No, that is too late"),
+        ("what about 25 days", "Yes, that is in time"),
+        ("i've had it for 5 weeks", "No, that is too late"),
+        ("and 2 weeks?", "Yes, that is in time"),
+    ],
+)
+async def test_a_time_that_is_named_after_a_limit_is_judged_by_it(desk, message, verdict):
+    """After the limit of returns was told, a bare time is answered with yes or no before the rule."""
+    _, (text, _) = await desk.talk(WINDOW, message)
+    assert text.startswith(verdict), text
+    assert "30 days" in text
+
+
+async def test_how_long_something_was_had_is_a_time_that_has_passed(desk):
+    """Whoever has had a book for three weeks and fears to be late is told that it is in time."""
+    text, _ = await desk.ask("i've had it 3 weeks, too late to return it?")
+    assert text.startswith("No, that is in time"), text
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "that's not what i asked",
+        "you are not helpful",
+        "That is not an answer!",
+        "no, you didn't answer",
+        "wrong answer",
+    ],
+)
+async def test_a_complaint_about_the_reply_is_no_question(desk, message):
+    """Whoever says only that the reply missed the question is told so, and neither a rule nor a product."""
+    *_, (text, made) = await desk.talk("How much is express delivery?", message)
+    assert text.startswith("I am sorry that my answer missed"), text
+    assert (made["intent"], made["cards"]) == ("social", [])
+
+
+async def test_a_complaint_that_says_what_is_meant_is_answered(desk):
+    """What is meant is answered, whatever else is complained of."""
+    *_, (text, _) = await desk.talk("How much is express delivery?", "that's not what i asked, i mean gift cards")
+    assert "gift card" in text.lower()
+
+
+async def test_why_tells_the_reasons_of_what_was_shown(desk):
+    """After recommendations "why" repeats those that have a reason, with it; about a price it is another question."""
+    shown, why = await desk.talk("recommend me something", "why do you recommend that?", user=ME)
+    assert why[1]["intent"] == "list"
+    asins = [card["asin"] for card in shown[1]["cards"]]
+    assert {card["asin"] for card in why[1]["cards"]} <= set(asins)
+    assert why[0].startswith(("This is why:", "No purchase of yours"))
+    _, price = await desk.talk("recommend me something", "why is the first one so expensive?", user=ME)
+    assert not price[0].startswith(("This is why:", "No purchase of yours"))
+
+
+async def test_one_more_of_a_list_is_added_as_well(desk):
+    """After one of a list was added, "the third too" proposes to add the third."""
+    *_, (text, made) = await desk.talk(
+        "recommend me something", "add the second one", "yes", "the third too please", user=ME
+    )
+    listed = (await desk.ask("recommend me something", user=ME))[1]["cards"]
+    assert made["intent"] == "action"
+    assert text.startswith(f"Shall I add 1 copy of {listed[2]['title']}"), text
+
+
+async def test_the_order_that_is_on_its_way_is_the_one_that_was_asked_for(desk):
+    """Among orders, "the one that's shipped" is the shipped one, and stays the subject."""
+    asin = desk.product().asin
+    for number, state, days in (("A1", "shipped", 3.0), ("A2", "placed", 1.0)):
+        placed = {"shopper": "somebody-new", "placed_at": NOW - days * DAY, "state": state, "now": NOW - DAY}
+        orders.put_order(desk.conn, number, lines={asin: (1, 500)}, **placed)
+    *_, (text, made) = await desk.talk("where is my order?", "the one that's shipped", user="somebody-new")
+    assert made["intent"] == "orders"
+    assert "A1" in text
+
+
+@pytest.mark.parametrize("message", ["how long till my books are here usually", "in general, when do my books arrive?"])
+async def test_what_holds_in_general_is_a_rule_and_no_order(desk, message):
+    """How long a delivery usually takes is answered by the policies, also to somebody who has orders."""
+    text, made = await desk.ask(message, user=ME)
+    assert made["intent"] == "policy", text
+    assert "working day" in text
+
+
+async def test_a_question_that_goes_on_from_a_rule_stays_with_the_rules(desk):
+    """A time asked for after a rule on returns from abroad is not one of the shopper's orders."""
+    *_, (_, made) = await desk.talk("I'm in Canada. how do I send a book back?", "and how long have i got?", user=ME)
+    assert made["intent"] == "policy"
