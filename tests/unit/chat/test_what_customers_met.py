@@ -109,3 +109,32 @@ async def test_a_question_that_goes_on_from_a_rule_stays_with_the_rules(desk):
     """A time asked for after a rule on returns from abroad is not one of the shopper's orders."""
     *_, (_, made) = await desk.talk("I'm in Canada. how do I send a book back?", "and how long have i got?", user=ME)
     assert made["intent"] == "policy"
+
+
+@pytest.mark.parametrize("before", ["how much is delivery to spain", "what if my book arrives damaged"])
+@pytest.mark.parametrize(
+    ("question", "stated"),
+    [
+        (WINDOW, "30 days"),
+        ("how long can i keep a book before i send it back", "30 days"),
+        ("do you have gift cards?", "gift card"),
+    ],
+)
+async def test_a_whole_question_is_not_answered_by_the_rule_before_it(desk, before, question, stated):
+    """A question that says by itself what it asks gets its own rule, whichever was told before it."""
+    (first, _), (text, _) = await desk.talk(before, question)
+    assert stated in text.lower()
+    assert first not in text
+
+
+async def test_a_wish_after_a_rule_is_a_wish(desk):
+    """Whoever asks for products after a rule gets products, or the word that there are none, and not the rule again."""
+    for wish in ("i feel low today, something gentle please", "do you have dragons"):
+        *_, (_, made) = await desk.talk("how much is delivery to spain", wish)
+        assert made["intent"] == "list", wish
+
+
+async def test_who_has_said_where_they_are_is_meant_there(desk):
+    """A whole question of somebody who has told the country is answered for that country."""
+    *_, (text, _) = await desk.talk("How much is express delivery?", "I live in Canada.", "how do I send a book back?")
+    assert "abroad" in text

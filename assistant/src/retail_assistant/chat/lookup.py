@@ -25,6 +25,8 @@ from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
 TURNS_JOINED = 2
 CORRECTED, CLEAR = 0.7, 0.6
 """How much a correction counts by itself, and the chance from which it asks for the same section again."""
+WISHED = 1.0
+"""The weight from which words ask for products."""
 ALIKE, TOLD_BEFORE, PLACED_BEFORE = 0.5, 0.3, 0.1
 """How much a question that goes on counts by itself beside the one before: less after the shopper has told something,
 and least after a place, which decides nearly everything about a delivery."""
@@ -33,6 +35,9 @@ _SPENDS = re.compile(
     r" (?:them|it|those|these|that|my points|points)\b"
 )
 _POINTS_AT = re.compile(r"\b(?:it|they|them|those|that|these)\b")
+_REFERS = re.compile(r"\b(?:it|its|they|them|their|those|these|that|hers?|his|him|theirs|there|again|same)\b")
+"""Points at what was said before, unless that stands in the same question: "keep a book before I send it back"."""
+_ANTECEDENT = re.compile(r"\b(?:an?|my|our)\s+\w{3,30}\b.{0,100}\b(?:it|them|that|those)\b")
 _SEVERAL = re.compile(r"\b(?:they|them|those|these|points|earn|collect)\b")
 _OF_DELIVERY = frozenset(
     {"delivery", "express", "standard_time", "customs", "return", "label", "cost", "where_we_deliver", "tracking"}
@@ -99,7 +104,7 @@ class Lookup:
         is_of = POINTS in said.question or self._policies.is_about(said.section, "points")
         return said.kind == "policy" and is_several and is_of
 
-    async def of_trouble(self, ask: Ask, said: Dialogue) -> Found | None:
+    async def of_trouble(self, turn: Turn, ask: Ask, said: Dialogue) -> Found | None:
         """The section of the trouble from which a question goes on, doubted if it does not state what is asked.
 
         ``None`` if no trouble was spoken of, or if the question says by itself what it is about.
@@ -111,9 +116,21 @@ class Lookup:
         found = await self._policies.section(said.section)
         text = found.text(said.section)
         stated = states(ask.text, text) if text and is_trouble(found.ranked[0].block.title) else None
-        if stated is None:
+        if stated is None or self._is_new(turn, ask, await self._policies.find(bare(ask.text)), text):
             return None
         return msgspec.structs.replace(found if stated else found.doubted(), goes_on=True)
+
+    def _is_new(self, turn: Turn, ask: Ask, alone: Found, told: str) -> bool:
+        """Whether a question after one about a policy is answered by itself: it is whole, or names what is new.
+
+        ``told`` is the section that was quoted. Whoever has said where they are is meant there, whatever they ask.
+        """
+        said = plain(ask.spelled)
+        if ask.corrects or not alone.is_answered or (_REFERS.search(said) and not _ANTECEDENT.search(said)):
+            return False
+        if any(place(plain(said)) for said in turn.earlier_questions if not _ASKS.search(said)):
+            return False
+        return not ask.follows or bool(concepts(ask.text) - _PLACES - concepts(told.lower()))
 
     def _told(self, turn: Turn) -> list[str]:
         """What the shopper has told in the last turns; a question about something else tells nothing."""
@@ -136,6 +153,8 @@ class Lookup:
         if self._policies.is_about(said.section, "return"):  # the way back
             text = text.replace("delivery cost", "return cost")
         alone, joined = await self._policies.find(text), await self._policies.find(f"{text}, {said.question}")
+        if self._is_new(turn, ask, alone, joined.text(said.section)):
+            return alone
         by_itself = CORRECTED if ask.corrects else _by_itself(text, self._told(turn))
         if ask.corrects and not (alone.is_first(said.section) and alone.chance >= CLEAR):
             alone, joined = alone.without(said.section), joined.without(said.section)
@@ -143,7 +162,7 @@ class Lookup:
         is_place = bool(named) and named <= _PLACES and parbake_semantic.guard.expected_kind(text) is None
         asked = said.question if is_place else text  # "and to Canada?" asks what was asked before
         found = going_on(asked, alone, joined, said.section, by_itself=by_itself)
-        if found.is_first(said.section) and _is_of_another(text, found):
+        if found.is_first(said.section) and _is_of_another(ask, text, found):
             return found.doubted()
         return found.stating(text) if _HOW.search(text) else found
 
@@ -158,13 +177,10 @@ def _by_itself(text: str, told: Sequence[str]) -> float:
     return TOLD_BEFORE if told else ALIKE
 
 
-def _is_of_another(text: str, found: Found) -> bool:
+def _is_of_another(ask: Ask, text: str, found: Found) -> bool:
     """Whether a question has nothing in common with the section that was quoted before, and so asks something else."""
     asked = content_words(text)
     stated = content_words(f"{found.ranked[0].block.title} {found.ranked[0].block.plain}")
-    return (
-        len(asked) > 1
-        and asked.isdisjoint(stated)
-        and not _TIME.search(text)
-        and not parbake_semantic.guard.claims(text)
-    )
+    if not asked or parbake_semantic.guard.claims(text) or not asked.isdisjoint(stated):
+        return False
+    return ask.weight("list") >= WISHED or (len(asked) > 1 and not _TIME.search(text))

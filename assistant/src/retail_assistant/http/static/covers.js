@@ -214,7 +214,8 @@ const MOTIFS = {
 export function cover(product) {
   const seed = hash(product.series || product.title),
     next = numbers(seed);
-  const palette = paletteOf(product.genre, seed);
+  const isBound = Boolean(product.format); // what has an edition has a cover; the rest has a label, in the colour of its kind
+  const palette = paletteOf(product.genre, isBound ? seed : hash(product.genre));
   const motifs = MOTIFS[product.genre] ?? [tiles, hills, waves],
     motif = motifs[(seed >>> 3) % motifs.length];
   const art = draw(
@@ -227,7 +228,7 @@ export function cover(product) {
   const isLight = brightness(palette[0]) > LIGHT;
   return make(
     "div",
-    { class: `cover${isLight ? " is-light" : ""}`, "aria-hidden": "true" },
+    { class: `cover${isBound ? "" : " is-label"}${isLight ? " is-light" : ""}`, "aria-hidden": "true" },
     art,
     make("span", { class: "cover-title" }, product.series || product.title),
     make("span", { class: "cover-author" }, product.author),
