@@ -50,9 +50,14 @@ def go(page: Page, name: str) -> None:
     page.get_by_role("navigation", name="Shop").get_by_role("link", name=name).click()
 
 
+def open_owner(page: Page) -> None:
+    """Open the owner's panel."""
+    page.get_by_role("link", name="owner").click()
+
+
 def to_the_counter(page: Page) -> None:
     """Open the owner's panel with the operators' key."""
-    go(page, "Owner")
+    open_owner(page)
     page.get_by_label("Operator token").fill(KEY)
 
 

@@ -72,7 +72,7 @@ def test_an_answer_that_a_customer_calls_wrong_is_not_given_to_them_again(page: 
     become(page, "doubts-an-answer")
     told = ask(page, RETURNS)
     told.get_by_role("button", name="Was this wrong?").click()
-    expect(told.get_by_role("status")).to_contain_text("You will not get this answer again")
+    expect(told.get_by_role("status")).to_contain_text("Somebody will check this answer")
     to_the_counter(page)
     again = ask(page, RETURNS)
     again.locator("summary").click()

@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 from cluster import KEY, Server
 from playwright.sync_api import Page, Route, expect
-from tests.browser.steps import NARROW, SCREENS, Opening, ask, become, go, is_sound, reply, shut, stored, to_the_counter
+from tests.browser.steps import (
+    NARROW,
+    SCREENS,
+    Opening,
+    ask,
+    become,
+    go,
+    is_sound,
+    open_owner,
+    reply,
+    shut,
+    stored,
+    to_the_counter,
+)
 from tests.waiting import eventually
 
 from retail_assistant.shop.accounts import put_account
@@ -419,7 +432,7 @@ def test_a_new_chat_leaves_an_answer_that_does_not_come(page: Page) -> None:
 
 def test_the_operators_token_is_sent_by_the_panel_only(page: Page) -> None:
     """The token typed in the owner's panel goes with what the panel sends, and with nothing that shoppers do."""
-    go(page, "Owner")
+    open_owner(page)
     page.get_by_label("Operator token").fill(KEY)
     page.get_by_label("Product number").fill("B000001")
     page.get_by_label("Copies in stock").fill("9")
@@ -448,7 +461,7 @@ def test_the_owner_sees_what_answers_cost(opened: Opening, tmp_path: Path, width
 
     eventually(is_booked)
     shut(page)
-    go(page, "Owner")
+    open_owner(page)
     panel = page.locator(".costs")
     expect(panel).to_contain_text("enter the operator token first")
     page.get_by_label("Operator token").fill(KEY)
@@ -466,7 +479,7 @@ def test_the_owner_sees_what_answers_cost(opened: Opening, tmp_path: Path, width
 
 def test_costs_that_are_not_known_are_said_to_the_owner(page: Page) -> None:
     """A wrong key is refused in the panel, and what has no price is named and not shown as nothing."""
-    go(page, "Owner")
+    open_owner(page)
     panel = page.locator(".costs")
     page.get_by_label("Operator token").fill("not-the-key-of-the-tests")
     panel.get_by_role("button", name="Show the costs").click()

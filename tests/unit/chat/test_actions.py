@@ -31,7 +31,7 @@ def empty_carts(desk):
 async def test_a_product_is_added_after_a_yes(desk):
     """The reply to a wish asks with title, format and price; only the yes writes, and the reply says what is there."""
     text, made = await desk.ask(ADD, user=ME)
-    assert text.startswith("Shall I add 1 copy of An Apron for Viktor, Vol. 2 (digital edition), €5.99")
+    assert text.startswith("Shall I add 1 copy of An Apron for Viktor, Vol. 2 (digital edition), €4.19 with 30 % off €5.99 each, ")
     assert (made["intent"], cart(desk)) == ("action", {})
     _, (text, _) = await desk.talk(ADD, "yes", user=ME)
     assert text == "Done: 1 copy of An Apron for Viktor, Vol. 2 is in your cart."
@@ -99,7 +99,7 @@ async def test_a_proposal_names_the_price_that_is_paid(desk):
         desk.conn, "sale", now=NOW, title="Sale", category="*", percent=40, starts_at=NOW - 9, ends_at=NOW + 9
     )
     text, _ = await desk.ask(ADD, user=ME)
-    assert "€5.99 each (€3.59 with 40 % off), to your cart?" in text
+    assert "€3.59 with 40 % off €5.99 each, to your cart?" in text
 
 
 async def test_an_action_is_done_once_if_its_sentence_is_refused(desk, monkeypatch):

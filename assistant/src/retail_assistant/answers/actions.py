@@ -20,11 +20,8 @@ from retail_assistant.answers.phrases import (
     count,
     in_form,
     joined,
-    money,
     number,
     ordered,
-    price,
-    reduction,
 )
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.rules import rule_titled
@@ -354,10 +351,8 @@ class Actions:
             left = f"Only {{{{copies:{offer.asin}}}}} of it {are} in stock."
             fewer.text = f"{AT_MOST if most == MOST_COPIES else left} {fewer.text}"
             return fewer
-        name, costs = in_form(offer), f"{price(offer)} each"
-        charge = self._subjects.charges(asked.shopper, [offer], self._app.settings.clock.now()).get(offer.asin)
-        if charge is not None and charge.promotion is not None:
-            costs += f" ({money(charge.cents)}{reduction(charge)})"
+        charged = self._subjects.charges(asked.shopper, [offer], self._app.settings.clock.now())
+        name, costs = in_form(offer), f"{amount(offer, charged)} each"
         what = {
             "add": f"add {count(copies, 'copy')} of {name}, {costs}, to",
             "quantity": f"change {name} to {count(copies, 'copy')} in",

@@ -121,7 +121,7 @@ function choices(name, legend, any, found, wanted) {
       [all, ...found].map((each) => {
         const isChosen = (wanted[name] ?? "") === each.name;
         const text = each.name ? titled(each.name) : any;
-        const number = each.products === null ? null : make("span", { class: "number" }, String(each.products));
+        const number = each.products === null || wanted.search ? null : make("span", { class: "number" }, String(each.products));
         return make(
           "li",
           {},

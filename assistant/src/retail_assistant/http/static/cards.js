@@ -54,8 +54,8 @@ export function adder(product, { text = "Add to cart", className = "" } = {}) {
   );
 }
 
-/** A product in a list; `heading` is the level of its title. */
-export function card(product, heading = "h2") {
+/** A product in a list; `heading` is the level of its title, and `why` says why it is recommended. */
+export function card(product, heading = "h2", why = "") {
   return make(
     "article",
     { class: "book" },
@@ -66,6 +66,7 @@ export function card(product, heading = "h2") {
       { class: "kind" },
       [product.format && titled(product.format), titled(product.genre)].filter(Boolean).join(" · "),
     ),
+    why && make("p", { class: "told" }, `${titled(why)}.`),
     make("div", { class: "book-foot" }, price(product), stock(product)),
     adder(product),
   );

@@ -105,7 +105,7 @@ function lineOf(box, line) {
         type: "button",
         class: "step",
         "data-step": `${item.asin} ${name}`,
-        disabled: to > MOST,
+        disabled: to > MOST || (to > line.quantity && to > item.quantity),
         "aria-label": `${name} of ${item.title}`,
         onclick: () => change(to, name),
       },
@@ -149,7 +149,7 @@ function summary(found) {
     ...totals(found),
     canBeOrdered(found)
       ? button("Checkout", () => (location.hash = "#/checkout"), "primary")
-      : make("p", { class: "told" }, "Take out what cannot be bought now, and then check out."),
+      : make("p", { class: "told" }, "Some of this cannot be bought now. Lower its number or remove it, and then check out."),
     button("Ask about my cart", () => ask("What is in my cart?")),
   );
 }

@@ -12,6 +12,7 @@ import { why } from "./why.js";
 
 const MOST_SENT = 20;
 const MANY = 999;
+const OF_GOODS = new Set(["list", "trending", "facts", "offer", "compare", "promotion", "reviews"]);
 const ABOVE = 12;
 const VOLUME = /, Vol\. (\d+)$/;
 const NARROW = "(max-width: 59.99rem)";
@@ -48,6 +49,17 @@ export function startChat() {
   });
   on("shop cart", refreshCards);
   welcome();
+}
+
+/** Close the sheet that covers the shop on a narrow screen, because the reader went elsewhere. */
+export function uncover() {
+  if (matchMedia(NARROW).matches) open(false);
+}
+
+/** Put the cursor where a question about the open product is typed. */
+export function invite() {
+  open(true);
+  el("message").focus();
 }
 
 /** On a narrow screen the assistant is a sheet that opens over the shop. */
@@ -172,11 +184,12 @@ async function receive(held, turn, text, signal) {
   }
   if (!made) throw new Error("The answer broke off before its end.");
   if (!answer) text.textContent = "I have no answer to that.";
-  if (made.cards.length && made.lead) text.textContent = made.lead; // the cards say the rest
-  if (made.cards.length)
-    turn.append(make("ul", { class: "chat-cards", "aria-label": `${titled(SHOP.items)} in this answer` }, made.cards.map(card)));
+  const shown = OF_GOODS.has(made.intent) ? made.cards : []; // of an order or the cart the words are enough
+  if (shown.length && made.lead) text.textContent = made.lead; // the cards say the rest
+  if (shown.length)
+    turn.append(make("ul", { class: "chat-cards", "aria-label": `${titled(SHOP.items)} in this answer` }, shown.map(card)));
   turn.append(doubts(made), why(made));
-  if (made.cards.length) await refreshCards();
+  if (shown.length) await refreshCards();
   if (made.intent === "action" || made.intent === "cart") tell("acted");
   return answer.trim();
 }

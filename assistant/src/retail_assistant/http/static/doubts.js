@@ -18,7 +18,7 @@ async function complain(made, button, told) {
   try {
     await send("POST", "shop/complaints", { shopper: user(), answer: made.faq, answer_id: made.answer_id });
     button.remove();
-    told.textContent = "Thank you. You will not get this answer again before somebody has checked it.";
+    told.textContent = "Thank you. Somebody will check this answer.";
   } catch (error) {
     button.disabled = false;
     told.textContent = error.message;

@@ -3,7 +3,7 @@
 import { browse } from "./browse.js";
 import { untoast } from "./cart_actions.js";
 import { cart, fill, readCart } from "./cart.js";
-import { startChat } from "./chat.js";
+import { startChat, uncover } from "./chat.js";
 import { checkout } from "./checkout.js";
 import { el, goods, SHOP, titled } from "./dom.js";
 import { help, startFoot } from "./help.js";
@@ -61,7 +61,7 @@ function arrive(main) {
 }
 
 function mark(view) {
-  for (const link of document.querySelectorAll("header [data-view]")) {
+  for (const link of document.querySelectorAll("[data-view]")) {
     if (link.dataset.view === (view === "checkout" ? "cart" : view)) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -112,6 +112,7 @@ function startSkip() {
 function follow() {
   window.addEventListener("hashchange", () => {
     hasMoved = true;
+    uncover();
     show();
   });
   on("shopper", () => {

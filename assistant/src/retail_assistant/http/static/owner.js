@@ -10,6 +10,7 @@ import { ask, setToken, state, tell, user } from "./state.js";
 const LOOK_MS = 1000,
   LOOKS = 30;
 const MINUTE_S = 60;
+const PRICE = "\\s*[0-9]{1,6}([.,][0-9]{1,2})?\\s*";
 
 /** Show the panel. */
 export async function owner(main, signal) {
@@ -64,7 +65,7 @@ function tokenField() {
     make(
       "p",
       { class: "told" },
-      "Printed where the shop was started, unless PARBAKE_TOKEN is set. It is forgotten when the page is left. "
+      "Printed where the shop was started. It is forgotten when the page is left. "
         + "With it, the page shows what each answer was made of.",
     ),
   );
@@ -123,7 +124,7 @@ function liveForm(signal) {
     "form",
     { id: "live" },
     field("Product number", { name: "asin", required: true, value: state.lastAsin ?? "", placeholder: "B000001" }),
-    field("Price", { name: "price", type: "number", min: "0", step: "0.01", inputmode: "decimal" }),
+    field("Price", { name: "price", inputmode: "decimal", pattern: PRICE, title: "A price such as 5.99" }),
     field("Copies in stock", { name: "quantity", type: "number", min: "0", step: "1" }),
     make("button", { class: "primary" }, "Set"),
     make("p", { class: "told" }, "An empty field stays as it is."),
@@ -142,7 +143,7 @@ function liveForm(signal) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const body = {};
-    if (price.value) body.cents = Math.round(100 * Number(price.value));
+    if (price.value) body.cents = Math.round(100 * Number(price.value.replace(",", ".")));
     if (quantity.value) body.quantity = Number(quantity.value);
     change("PUT", `shop/${path("products", asin.value.trim())}`, body);
   });
@@ -229,7 +230,7 @@ function sellForm() {
     make(
       "p",
       { class: "told" },
-      "To the shopper who is selected above. It leaves the stock and the next recommendations.",
+      "To whoever is signed in on this page. It leaves the stock and the next recommendations.",
     ),
   );
   form.addEventListener("submit", (event) => {

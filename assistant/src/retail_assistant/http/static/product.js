@@ -2,11 +2,12 @@
 
 import { get, path } from "./api.js";
 import { adder, link, price, stock } from "./cards.js";
+import { invite } from "./chat.js";
 import { cover } from "./covers.js";
 import { count, day, failure, icon, make, notice, SHOP, titled } from "./dom.js";
 import { toldOf } from "./home.js";
 import { row } from "./rows.js";
-import { ask, setProduct, user } from "./state.js";
+import { setProduct, user } from "./state.js";
 
 const LOW = 5;
 const MANY = 1000;
@@ -88,7 +89,7 @@ function body(found) {
         "div",
         { class: "actions" },
         adder(item, { className: "primary" }),
-        make("button", { type: "button", onclick: () => ask("How much is this?") }, icon("chat"), "Ask about it"),
+        make("button", { type: "button", onclick: invite }, icon("chat"), "Ask about it"),
       ),
       make("p", { class: "description" }, found.description || "There is no description yet."),
       make(
@@ -96,7 +97,7 @@ function body(found) {
         { class: "details" },
         item.genre && detail("Category", titled(item.genre)),
         item.format && detail("Format", titled(item.format)),
-        item.volume && detail("Volume", String(item.volume)),
+        item.volume > 0 && detail("Volume", String(item.volume)),
         detail("Number", item.asin),
       ),
     ),

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { card } from "./cards.js";
-import { make, titled } from "./dom.js";
+import { make } from "./dom.js";
 import { user } from "./state.js";
 import { age, laneOf } from "./why.js";
 
@@ -37,11 +37,8 @@ const list = (found) =>
   make(
     "ul",
     { class: "row-of-books" },
-    found.products.map((product) => make("li", {}, card(product, "h3"), because(found.why[product.asin]))),
+    found.products.map((product) => make("li", {}, card(product, "h3", found.why[product.asin]))),
   );
-
-/** Why a product is in the list; nothing if neither purchases nor the page say so. */
-const because = (why) => (why ? make("p", { class: "told" }, `${titled(why)}.`) : "");
 
 /** Where the list comes from, and for owners how it was made, as with an answer of the assistant. */
 function made(found, told) {
