@@ -67,8 +67,8 @@ def test_every_policy_is_a_page_that_answers_lead_to(page: Page) -> None:
     expect(page.locator(".policy h2:focus")).to_have_text("Return window")
 
 
-def test_an_answer_that_a_customer_calls_wrong_is_not_given_to_them_again(page: Page) -> None:
-    """The complaint is with the owner, and the same question is not answered from the bank any more."""
+def test_an_answer_that_a_customer_calls_wrong_is_checked_by_the_owner(page: Page) -> None:
+    """The bank does not answer that customer with it, until the owner sees the complaint and lets it be given again."""
     become(page, "doubts-an-answer")
     told = ask(page, RETURNS)
     told.get_by_role("button", name="Was this wrong?").click()
@@ -77,6 +77,11 @@ def test_an_answer_that_a_customer_calls_wrong_is_not_given_to_them_again(page: 
     again = ask(page, RETURNS)
     again.locator("summary").click()
     expect(again.locator(".refusals")).to_contain_text("the shopper has complained")
+    shut(page)
+    page.get_by_role("button", name="Show the complaints").click()
+    page.get_by_role("button", name="Give returns#return-window again").click()
+    expect(page.locator("#ack")).to_contain_text("acknowledged")
+    expect(page.get_by_text("Nobody calls an answer wrong.")).to_be_visible()
 
 
 def test_what_an_answer_was_made_of_is_for_owners(page: Page) -> None:

@@ -233,10 +233,14 @@ class Clients:
         try:
             _, before = await app.engine.store.stamp()
             await app.ops.rollback(task)
+            _, after = await app.engine.store.stamp()
         except ParbakeError as error:
             self.world.say(f"{process.name} rollback of {name} failed: {error}")
             return
         gone = before.pointer(task.ref)
+        if gone not in after.withdrawn:  # another process promoted a run meanwhile, and that one is gone
+            self.world.say(f"{name}: a newer run than generation {gone} rolled back")
+            return
         self.world.say(f"{name}: run {self.world.run_of[gone]} (generation {gone}) rolled back")
         if gone in self.world.journal.generations:
             self.oracle.rolled_back([mark(self.world.run_of[gone])])

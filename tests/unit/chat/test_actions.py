@@ -31,7 +31,9 @@ def empty_carts(desk):
 async def test_a_product_is_added_after_a_yes(desk):
     """The reply to a wish asks with title, format and price; only the yes writes, and the reply says what is there."""
     text, made = await desk.ask(ADD, user=ME)
-    assert text.startswith("Shall I add 1 copy of An Apron for Viktor, Vol. 2 (digital edition), €4.19 with 30 % off €5.99 each, ")
+    assert text.startswith(
+        "Shall I add 1 copy of An Apron for Viktor, Vol. 2 (digital edition), €4.19 with 30 % off €5.99 each, "
+    )
     assert (made["intent"], cart(desk)) == ("action", {})
     _, (text, _) = await desk.talk(ADD, "yes", user=ME)
     assert text == "Done: 1 copy of An Apron for Viktor, Vol. 2 is in your cart."

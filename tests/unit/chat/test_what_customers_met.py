@@ -138,3 +138,20 @@ async def test_who_has_said_where_they_are_is_meant_there(desk):
     """A whole question of somebody who has told the country is answered for that country."""
     *_, (text, _) = await desk.talk("How much is express delivery?", "I live in Canada.", "how do I send a book back?")
     assert "abroad" in text
+
+
+async def test_a_gift_is_not_chosen_by_what_the_giver_has_bought(desk):
+    """For somebody else everybody gets products in the same order, and no reason is a purchase of the giver."""
+    for wish in ("i need a gift for my niece, she is 8", "recommend a book for my friend"):
+        mine, others = [await desk.ask(wish, user=user) for user in (ME, "u00012")]
+        first, second = ([card["asin"] for card in made["cards"]] for _, made in (mine, others))
+        assert len(set(first) & set(second)) > 2  # what the one or the other has bought is left out
+        assert [asin for asin in first if asin in second] == [asin for asin in second if asin in first]
+        assert "which you bought" not in mine[0]
+
+
+async def test_a_product_that_was_only_spoken_of_is_not_one_that_is_looked_at(desk):
+    """Without an open page no reason says that the shopper is looking at a product."""
+    *_, (text, made) = await desk.talk("what does A Rally for Nils cost?", "recommend me something", user=ME)
+    assert made["cards"]
+    assert "looking at" not in text

@@ -23,8 +23,10 @@ from retail_assistant.live import LiveShop
 from retail_assistant.recs.recs_tasks import recommendations, trending
 from retail_assistant.recs.trends import ALL
 from retail_assistant.shop.finding import Conditions, Offer, one_a_line
+from retail_assistant.shop.voices import ANONYMOUS
 from retail_assistant.understand.names.volumes import LAST
 from retail_assistant.understand.parse import wants_another
+from retail_assistant.understand.said.cues import FOR_SOMEBODY
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 tasks = pb.Registry()
@@ -35,6 +37,7 @@ RECOMMENDED = ("You might like these:", "Readers like these right now:")
 MOST, FEW, UNSURE = 10, 5, 10
 MOST_LACKING = 2
 """Up to how many words are named that no product has."""
+_FOR_OTHERS = re.compile(rf"{FOR_SOMEBODY}|\b(?:gifts?|presents?)\b(?! (?:cards?|wrap\w*|receipts?))")
 _CHEAPER = re.compile(r"\bcheaper\b|\bfor less\b|\bless expensive\b")
 _DEARER = re.compile(r"\bpricier\b|\bmore expensive\b|\bdearer\b")
 _ITS_AUTHOR = ("same author", "this author", "the author")
@@ -82,7 +85,7 @@ class Lists:
             other = "other " if is_another else ""
             return await self._none.answer(asked, wishes, conditions, other=other)
         chosen, lane, head = await self._best(asked, wishes, fitting, anchor)
-        because = await self._why(asked, chosen, anchor) if head in RECOMMENDED else NO_REASONS
+        because = await self._why(asked, chosen) if head in RECOMMENDED else NO_REASONS
         draft = showing(f"{head} {self._listed(asked, chosen, because)}", chosen, lane=lane, wishes=wishes)
         draft.lead, draft.why = head, because
         draft.focus = chosen[0].asin if fitting.lane and fitting.is_sure else ""
@@ -92,7 +95,7 @@ class Lists:
         """Why some of the products that were shown are recommended: those that are meant, or else the first ones."""
         meant = [s.asin for s in asked.ask.subjects if s.asin] or asked.said.shown
         offers = self._shop.offers(meant[:FEW])
-        reasons = await self._why(asked, offers, None)
+        reasons = await self._why(asked, offers)
         told = [offer for offer in offers if offer.asin in reasons]
         text = f"{BECAUSE} {self._listed(asked, told, reasons)}" if told else NO_REASON
         draft = showing(text, told or offers, wishes=asked.said.wishes)
@@ -135,10 +138,10 @@ class Lists:
         """Products with what the shopper pays for them, and why they are recommended."""
         return listed(offers, self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now()), why)
 
-    async def _why(self, asked: Asked, offers: Sequence[Offer], anchor: Offer | None) -> Mapping[str, str]:
+    async def _why(self, asked: Asked, offers: Sequence[Offer]) -> Mapping[str, str]:
         """The reasons for some products, as far as the shopper's purchases or the page bear one out."""
-        page = asked.page or (anchor.asin if anchor else None)
-        return await why(self._app, self._shop, offers, shopper=asked.shopper, page=page, words=_words(asked))
+        page, words = asked.page or None, _words(asked)
+        return await why(self._app, self._shop, offers, shopper=_for_whom(asked), page=page, words=words)
 
     def _wished(self, asked: Asked, anchor: Offer | None) -> Wishes:
         """The wishes; where one of a list was picked and another one is asked for, those of that list go on."""
@@ -239,7 +242,8 @@ class Lists:
         few = FEW if fitting.is_sure else UNSURE
         wanted = min(wishes.count or (MOST if wishes.series else few), MOST)
         if not wishes.series and wishes.volume is None and not wishes.sort:
-            begun = self._shop.shoppers.begun(asked.shopper) if asked.is_known else frozenset[str]()
+            is_own = asked.is_known and _for_whom(asked) == asked.shopper
+            begun = self._shop.shoppers.begun(asked.shopper) if is_own else frozenset[str]()
             ordered = one_a_line(_from_the_start(ordered, begun))
         if wishes.most_cents is not None and all(o.cents > wishes.most_cents for o in found):
             none = f"I found no {described(wishes)} in stock without a promotion."
@@ -256,10 +260,11 @@ class Lists:
         """In the order of the shopper's recommendations for this moment; what is like a product by its meaning."""
         if anchor is not None and asked.ask.like:
             return await self._alike(anchor, found), "batch", RECOMMENDED[0]
+        shopper = _for_whom(asked)
         served = await self._app.serve(
             recommendations,
-            asked.shopper,
-            shopper=asked.shopper,
+            shopper,
+            shopper=shopper,
             page=asked.page or (anchor.asin if anchor else None),
             words=_words(asked),
             among=tuple(o.asin for o in found),
@@ -278,6 +283,12 @@ class Lists:
         hits = index.search(np.frombuffer(embedded, np.float32), len(found), [o.asin for o in found])
         near = {hit.asin: hit.apart for hit in hits}
         return sorted(found, key=lambda o: -near.get(o.asin, -1.0))
+
+
+def _for_whom(asked: Asked) -> str:
+    """Whose past counts: for somebody else than the shopper, nobody's."""
+    is_other = _FOR_OTHERS.search(f"{asked.ask.text}, {asked.said.question if asked.said.kind == 'list' else ''}")
+    return ANONYMOUS if is_other else asked.shopper
 
 
 def _words(asked: Asked) -> str:

@@ -37,7 +37,7 @@ _DULL = frozenset(
     isn didn hasn haven boy boys girl girls grandfather grandmother grandpa granddad granny grandson granddaughter
     aunt uncle cousin parent parents family boss teacher neighbour neighbor boyfriend's wait forget stop either neither
     nah reads reading grandma grandpa gran nan nana hold holds holding
-    light heavy thick thin twice sent came arrived owned owning
+    whichever whatever light heavy thick thin twice sent came arrived owned owning
     alone funniest
     tho though although said says saying shes hes theyre ill very finished finish starts started begins begin stands
     part parts copies copy helpful useful extremely super totally absolutely ended ends somewhat quickly perhaps

@@ -3,6 +3,7 @@
 import { get, path, send } from "./api.js";
 import { lastQuestion } from "./chat.js";
 import { day, el, make, SHOP, titled } from "./dom.js";
+import { complaints } from "./owner_complaints.js";
 import { costs } from "./owner_costs.js";
 import { policyForm } from "./owner_policy.js";
 import { ask, setToken, state, tell, user } from "./state.js";
@@ -30,6 +31,7 @@ export async function owner(main, signal) {
         section("Promotion", promotionForm(signal, promotions), promotions),
         section("Sell", sellForm()),
         section("Operator", tokenField()),
+        section("Called wrong by customers", complaints(change)),
       ),
       section("What answers cost", costs()),
     ),

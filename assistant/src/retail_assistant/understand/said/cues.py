@@ -27,6 +27,12 @@ def cue(kind: Kind, slot: str, weight: float, about: float | None, *said: str) -
 _cue = cue
 
 
+FOR_SOMEBODY = (
+    r"\bfor (?:my|a|an|his|her|our) (?:[\w-]+ ){0,3}(?:sister|brother|mum|mom|dad|son|daughter|friend|wife|husband"
+    r"|nephew|niece|girlfriend|boyfriend|colleague|mother|father|partner|kid|child|boy|girl|teenager|aunt|uncle|grandma"
+    r"|granddad|year[ -]old)\b"
+)
+"""Somebody else than the shopper, for whom a product is meant."""
 BOOK = (
     r"(?:books?|manga|mangas|novels?|series|stories|story|reads?|titles?|volumes?|comics?|paperbacks?|hardcovers?"
     r"|ebooks?|e-books?)"
@@ -208,10 +214,7 @@ CUES: tuple[Cue, ...] = (
          r"\bpricier\b", r"\bmore expensive\b", r"\bfor less\b",
     ),
     _cue("list", "", 1.2, None,
-         r"\b(?:gift|present) for\b",
-         r"\bfor (?:my|a) (?:\w+ )?(?:sister|brother|mum|mom|dad|son|daughter|friend|wife|husband|nephew|niece"
-         r"|girlfriend|boyfriend|colleague|mother|father|partner|kid|aunt|uncle|grandma|granddad)\b",
-         r"\bto read\b",
+         r"\b(?:gift|present) for\b", FOR_SOMEBODY, r"\bto read\b",
     ),
     _cue("list", "", 1.8, 2.4,
          r"\bwhich\b.{0,40}\bdo you (?:have|sell|carry|offer)\b", r"\bwhat (?:kinds?|sorts?|types?) of\b",
