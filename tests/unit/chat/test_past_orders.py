@@ -33,14 +33,14 @@ def put(desk):
 
 
 async def test_the_address_of_an_order_is_told_to_its_shopper_alone(desk, put, volumes):
-    """An imported address is told as it was given; of an order without one the reply says where to look."""
+    """An imported address is told as it was given; of an order without one the reply says who knows it."""
     put("N77001", volumes[1], state="shipped")
     put("N77002", volumes[2])
     desk.conn.execute("UPDATE orders SET address = '1 Long Lane, 12345 Town' WHERE number = 'N77001'")
     text, _ = await desk.ask("which address does order N77001 go to?", user=ME)
     assert text == "Order N77001 of 21 September goes to 1 Long Lane, 12345 Town."
     text, _ = await desk.ask("which address did order N77002 go to?", user=ME)
-    assert "order page" in text
+    assert "our support team" in text
     text, _ = await desk.ask("which address does order N77001 go to?", user="u00004")
     assert "Long Lane" not in text
 

@@ -3,7 +3,8 @@
 import pytest
 
 from retail_assistant.chat.flow import AS_SAID
-from retail_assistant.shop import orders
+from retail_assistant.shop import orders, records
+from retail_assistant.shop.prices import reduced_cents
 
 NOW = 1_790_000_000.0
 DAY = 86_400.0
@@ -155,3 +156,37 @@ async def test_a_product_that_was_only_spoken_of_is_not_one_that_is_looked_at(de
     *_, (text, made) = await desk.talk("what does A Rally for Nils cost?", "recommend me something", user=ME)
     assert made["cards"]
     assert "looking at" not in text
+
+
+@pytest.mark.parametrize("message", ["my fault, i ordered the wrong one", "i bought the wrong book by mistake"])
+async def test_what_the_shop_does_for_its_own_mistake_is_not_told_of_the_shoppers(desk, message):
+    """The rule for a wrong parcel is for whoever got one, and not for whoever ordered the wrong book."""
+    text, _ = await desk.ask(message)
+    assert "we collect it for free" not in text
+    told, _ = await desk.ask("you sent me the wrong book")
+    assert "we collect it for free" in told
+
+
+async def test_each_edition_has_its_own_reduced_price(desk):
+    """Of a title in two editions the reply says what each costs with the promotion, by its name."""
+    desk.conn.execute("DELETE FROM promotions")
+    pairs = (
+        "SELECT title, genre FROM products WHERE listed = 1 GROUP BY title, genre HAVING count(*) = 2 ORDER BY title"
+    )
+    title, genre = desk.conn.execute(pairs).fetchone()
+    records.put_promotion(
+        desk.conn, "p", now=NOW, title="Half", category=genre, percent=50, starts_at=NOW - 9, ends_at=NOW + 9
+    )
+    await desk.http.app.drain()
+    editions = desk.conn.execute(
+        "SELECT asin, format FROM products WHERE title = ? AND listed = 1", (title,)
+    ).fetchall()
+    text, _ = await desk.ask(f"how much is {title}?")
+    for asin, form in editions:
+        reduced = money(desk.shop.cents(asin), desk)
+        assert f"{reduced} for the {form}" in text, text
+
+
+def money(cents, desk):
+    """Return half of a price in words, rounded as the shop rounds."""
+    return desk.shop.money(reduced_cents(cents, 50))

@@ -439,9 +439,7 @@ def _done(pending: Pending, held: int) -> Draft:
     if pending.verb == "cancel":
         return Draft(f"Done: order {number(pending.order)} is cancelled.")
     if pending.verb == "return":
-        return Draft(
-            f"Done: the return of order {number(pending.order)} is started. The order page shows what comes next."
-        )
+        return Draft(f"Done: the return of order {number(pending.order)} is started.")
     if pending.verb == "empty":
         return Draft("Done: your cart is empty.")
     if pending.also:

@@ -240,7 +240,7 @@ class Own:
 def _goes_to(order: Order) -> str:
     """Where an order goes, or went."""
     if not order.address:
-        return f"I do not see the address of order {number(order.number)} here; it is on the order page."
+        return f"I do not see the address of order {number(order.number)} here; our support team can tell you."
     goes = "goes" if order.state in OPEN else "went"
     return f"{head(order)} {goes} to {{{{address:{quote(order.address)}}}}}."
 

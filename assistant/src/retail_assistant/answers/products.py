@@ -97,13 +97,19 @@ class Products:
         if wanted and not any(o.product.format in wanted for o in offers):
             said.append(f"It is not sold as {joined([form(w) for w in sorted(wanted)], 'or')}.")
         if best := await self._promotions.best(asked, offers[0]):
-            reduced = f"{{{{reduced:{offers[0].asin}|{best.percent}}}}}"
+            reduced = joined([_reduced(o, best.percent, alone=len(offers) == 1) for o in offers], "or")
             said.append(f"With {best.title.partition(':')[0]} ({{{{percent:{best.id}}}}} off) you pay {reduced}.")
         return drafted(said, offers)
 
 
 def _not_known_when(offer: Offer) -> str:
     return f"{in_form(offer)} is {stock(offer)}, and our pages do not state when it will be back."
+
+
+def _reduced(offer: Offer, percent: int, *, alone: bool) -> str:
+    """What a product costs with a promotion, and of several editions which one."""
+    which = "" if alone or not offer.product.format else f" for the {form(offer.product.format)}"
+    return f"{{{{reduced:{offer.asin}|{percent}}}}}{which}"
 
 
 def _costs(offer: Offer, *, alone: bool) -> str:

@@ -31,6 +31,15 @@ _PERMITS = re.compile(
 _ELAPSED = re.compile(
     r"\b(?:after|ago|later|past|passed|since|old|(?:had|have|owned) (?:it|them|this|that|these))\b", re.IGNORECASE
 )
+_OWN_FAULT = re.compile(
+    r"\b(?:my (?:own )?(?:fault|mistake|error)|by (?:mistake|accident)|accidentally"
+    r"|i (?:ordered|bought|chose|picked|clicked)(?: on)? the wrong)\b",
+    re.IGNORECASE,
+)
+_SHOPS_FAULT = re.compile(
+    r"\b(?:we sent|you received something else|our (?:own )?(?:fault|mistake|error))\b", re.IGNORECASE
+)
+"""A rule for what the shop did wrong, which is none for what the shopper did."""
 _FOR_SEGMENTS = frozenset({"express"})
 """Concepts of which some shoppers have another rule than others."""
 _MORE_IS_ASKED = re.compile(
@@ -55,6 +64,9 @@ class PolicyAnswers:
         except pb.NotMaterialized:  # no bank or gate, or only ones past their time
             return await self._untrained(text)
         found: Found = served.unwrap()
+        if _OWN_FAULT.search(text):
+            for name in [one.name for one in found.ranked if _SHOPS_FAULT.search(one.block.plain)]:
+                found = found.without(name)
         return found
 
     async def section(self, name: str) -> Found:
