@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.steps import NARROW, SCREENS, Opening, ask, become, is_sound, shut, stored, to_the_counter
 
 RETURNS = "How many days do I have to send a book back?"
-VIEWS = ("", "?search=dragoms", "product/B000001", "cart", "orders", "help/returns", "sign-in", "owner")
+VIEWS = ("", "nowhere", "?search=dragoms", "product/B000001", "cart", "orders", "help/returns", "sign-in", "owner")
 SERIOUS = ("serious", "critical")
 
 
@@ -123,3 +123,11 @@ def test_everybody_can_use_each_view(opened: Opening, width: int, scheme: str) -
         found = Axe().run(page).response["violations"]
         bad = [(each["id"], node["html"]) for each in found if each["impact"] in SERIOUS for node in each["nodes"]]
         assert bad == [], view
+
+
+def test_an_address_that_leads_nowhere_says_so(page: Page) -> None:
+    """An unknown view is no first page, and leads back to it."""
+    open_view(page, "nowhere")
+    expect(page.get_by_role("heading", level=1)).to_have_text("There is no such page")
+    page.get_by_role("link", name="Show all books").click()
+    expect(page.get_by_role("region", name="Popular right now")).to_be_visible()

@@ -5,7 +5,7 @@ import { untoast } from "./cart_actions.js";
 import { cart, fill, readCart } from "./cart.js";
 import { startChat, uncover } from "./chat.js";
 import { checkout } from "./checkout.js";
-import { el, goods, SHOP, titled } from "./dom.js";
+import { el, goods, make, SHOP, titled } from "./dom.js";
 import { help, startFoot } from "./help.js";
 import { orders } from "./orders.js";
 import { owner } from "./owner.js";
@@ -14,7 +14,8 @@ import { readSession, signIn, signOut } from "./sign_in.js";
 import { on, setProduct, setShopper, setView, state } from "./state.js";
 
 const TITLES = { browse: titled(SHOP.items), cart: "Cart", checkout: "Checkout", orders: "Orders", owner: "Behind the counter",
-  "sign-in": "Sign in", help: "Our policies" };
+  "sign-in": "Sign in", help: "Our policies", missing: "No such page" };
+const VIEWS = new Set(["browse", "product", "cart", "checkout", "orders", "owner", "sign-in", "help"]);
 let leaving = new AbortController();
 let hasMoved = false;
 
@@ -24,8 +25,8 @@ async function show({ stays = false } = {}) {
   leaving = new AbortController();
   if (!stays) untoast();
   const [where, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const [name = "", ...rest] = where.split("/");
-  const view = ["product", "cart", "checkout", "orders", "owner", "sign-in", "help"].includes(name) ? name : "browse";
+  const [name = "browse", ...rest] = (where || "browse").split("/");
+  const view = VIEWS.has(name) ? name : "missing";
   if (view !== "product") setProduct(null);
   setView(view);
   mark(view);
@@ -38,11 +39,20 @@ async function show({ stays = false } = {}) {
     state.lastAsin = named(rest[0] ?? "");
     await product(main, state.lastAsin, signal);
   } else if (view === "sign-in") await signIn(main, named(rest[0] ?? ""));
+  else if (view === "missing") main.replaceChildren(missing());
   else if (view === "browse") await browse(main, new URLSearchParams(query), signal);
   else if (view === "help") isPlaced = await help(main, rest.map(named), signal);
   else await { cart, checkout, orders, owner }[view](main, signal);
   if (!signal.aborted && !stays && !isPlaced) arrive(main);
 }
+
+const missing = () =>
+  make(
+    "div",
+    { class: "notice" },
+    make("h1", { tabindex: "-1" }, "There is no such page"),
+    make("a", { class: "button", href: "#/" }, `Show all ${SHOP.items}`),
+  );
 
 /** A name in an address; one that is not encoded well is taken as it is. */
 function named(text) {

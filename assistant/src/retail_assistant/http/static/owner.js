@@ -89,7 +89,7 @@ async function change(method, where, body) {
     tell("shop");
     return true;
   } catch (error) {
-    complain(error.message);
+    complain(error.status === 401 ? "Enter the operator token first; the field is under Operator." : error.message);
     return false;
   }
 }
