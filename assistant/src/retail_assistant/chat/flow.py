@@ -18,7 +18,9 @@ from retail_assistant.answers.consent import answers_question, hesitates
 from retail_assistant.answers.desk import AnswerDesk
 from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.guardrails import guardrails
+from retail_assistant.answers.phrases import NO_REASONS
 from retail_assistant.answers.policy.gate import policy_sections
+from retail_assistant.answers.policy.policy_answers import NOTHING_STATED
 from retail_assistant.answers.policy.sections import Found, section_name
 from retail_assistant.answers.remarks import HOSTILE, OFF_TOPIC, ask_back, remark
 from retail_assistant.chat.bank import Bank, FromBank
@@ -191,7 +193,8 @@ class Assistant:
         """A rule that the last reply has stated word for word, as one that is stated again."""
         last = turn.history[-1][1].removeprefix(AS_SAID).strip() if turn.history else ""
         with contextlib.suppress(parbake_semantic.guard.UnfilledSlot):
-            if last and draft.section and last == fill_slots(draft.text, self._shop).strip():
+            is_rule = draft.section and not draft.text.startswith(NOTHING_STATED)
+            if last and is_rule and last == fill_slots(draft.text, self._shop).strip():
                 draft.text = f"{AS_SAID}{draft.text}"
         return draft
 
@@ -329,7 +332,7 @@ async def _read(parser: Parser, text: str, said: Dialogue, page: str) -> list[As
     return await asyncio.to_thread(read)
 
 
-def cards(asins: Sequence[str], shop: LiveShop, why: Mapping[str, str]) -> tuple[Card, ...]:
+def cards(asins: Sequence[str], shop: LiveShop, why: Mapping[str, str] = NO_REASONS) -> tuple[Card, ...]:
     """Products as they stand now, without those that are not sold; ``why`` has reasons with slots, by asin."""
     return tuple(
         Card(

@@ -123,14 +123,19 @@ class Lookup:
     def _is_new(self, turn: Turn, ask: Ask, alone: Found, told: str) -> bool:
         """Whether a question after one about a policy is answered by itself: it is whole, or names what is new.
 
-        ``told`` is the section that was quoted. Whoever has said where they are is meant there, whatever they ask.
+        ``told`` is the section that was quoted. What the shopper has told counts for every question, and a place that
+        was asked about counts for what is sent there.
         """
         said = plain(ask.spelled)
         if ask.corrects or not alone.is_answered or (_REFERS.search(said) and not _ANTECEDENT.search(said)):
             return False
-        if any(place(plain(said)) for said in turn.earlier_questions if not _ASKS.search(said)):
-            return False
-        return not ask.follows or bool(concepts(ask.text) - _PLACES - concepts(told.lower()))
+        named = concepts(ask.text)
+        is_sent = "return" not in named and not named.isdisjoint(_OF_DELIVERY)
+        for before in turn.earlier_questions:
+            is_told = not _ASKS.search(before)
+            if (place(plain(before)) and (is_told or is_sent)) or (is_told and concepts(plain(before))):
+                return False
+        return not ask.follows or bool(named - _PLACES - concepts(told.lower()))
 
     def _told(self, turn: Turn) -> list[str]:
         """What the shopper has told in the last turns; a question about something else tells nothing."""
