@@ -119,6 +119,7 @@ async def test_a_question_that_goes_on_from_a_rule_stays_with_the_rules(desk):
         (WINDOW, "30 days"),
         ("how long can i keep a book before i send it back", "30 days"),
         ("do you have gift cards?", "gift card"),
+        ("how long does a refund take", "refund within"),
     ],
 )
 async def test_a_whole_question_is_not_answered_by_the_rule_before_it(desk, before, question, stated):

@@ -130,7 +130,7 @@ class Lookup:
         if ask.corrects or not alone.is_answered or (_REFERS.search(said) and not _ANTECEDENT.search(said)):
             return False
         named = concepts(ask.text)
-        is_sent = "return" not in named and not named.isdisjoint(_OF_DELIVERY)
+        is_sent = bool(named) and named <= _OF_DELIVERY - {"return"}
         for before in turn.earlier_questions:
             is_told = not _ASKS.search(before)
             if (place(plain(before)) and (is_told or is_sent)) or (is_told and concepts(plain(before))):
