@@ -160,7 +160,7 @@ def test_the_owner_sees_what_answers_cost(opened: Opening, tmp_path: Path, width
     sentence = re.compile(
         r"^\w+ is cheaper ahead from [\d.,]+ reads per \d+ h on, which is [\d.,]+ a day; the last day had \d"
     )
-    expect(panel.locator(".break-even")).to_contain_text(sentence)
+    assert sentence.search(panel.locator(".break-even").inner_text())
     panel.scroll_into_view_if_needed()
     page.screenshot(path=tmp_path / "costs.png")
     is_sound(page)
@@ -183,6 +183,7 @@ def test_costs_that_are_not_known_are_said_to_the_owner(page: Page) -> None:
     expect(panel).to_contain_text("nothing can be compared yet")
     expect(panel).to_contain_text("All together $2.8, without what has no price.")
     expect(panel.locator(".cost-rows li")).to_have_count(9)
-    expect(panel.locator(".cost-rows li").last).to_contain_text("said on requestnot known")
-    expect(panel.locator(".cost-rows li").last).to_contain_text("No price for tokens of openai:another")
-    expect(panel).to_contain_text("1 more: $0.11 together.")
+    unpriced = panel.locator(".cost-rows li").last.text_content() or ""
+    assert "said on requestnot known" in unpriced
+    assert "No price for tokens of openai:another" in unpriced
+    assert "1 more: $0.11 together." in panel.inner_text()

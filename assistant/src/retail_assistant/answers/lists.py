@@ -32,7 +32,7 @@ from retail_assistant.understand.wishes import NO_WISHES, Wishes
 tasks = pb.Registry()
 FOUND, CLOSEST = "I found:", "The closest that I find:"
 BECAUSE, POPULAR = "This is why:", "Popular right now:"
-NO_REASON = "No purchase of yours is the reason. They fit what you asked for, and others have bought them a lot."
+NO_REASON = "I find no purchase of yours that would be a reason. These fit what you asked for."
 RECOMMENDED = ("You might like these:", "Readers like these right now:")
 MOST, FEW, UNSURE = 10, 5, 10
 MOST_LACKING = 2

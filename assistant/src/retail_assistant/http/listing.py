@@ -42,10 +42,10 @@ _ORDERS_OF: dict[Sort, Callable[[Offer], Any]] = {
 
 
 class Hits(msgspec.Struct, frozen=True):
-    """What a search found, best first; ``None`` if nothing was searched for.
+    """What a search found.
 
     Args:
-        asins: The products.
+        asins: The products, best first; ``None`` if nothing was searched for.
         text: The text that was searched for.
         is_closest: Whether they only come nearest to it, because no product has every word.
     """

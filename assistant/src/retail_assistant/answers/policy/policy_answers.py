@@ -60,10 +60,9 @@ class PolicyAnswers:
     async def find(self, text: str) -> Found:
         """The sections for a question."""
         try:
-            served = await self._app.serve(policy_sections, text=text)
+            found: Found = (await self._app.serve(policy_sections, text=text)).unwrap()
         except pb.NotMaterialized:  # no bank or gate, or only ones past their time
-            return await self._untrained(text)
-        found: Found = served.unwrap()
+            found = await self._untrained(text)
         if _OWN_FAULT.search(text):
             for name in [one.name for one in found.ranked if _SHOPS_FAULT.search(one.block.plain)]:
                 found = found.without(name)

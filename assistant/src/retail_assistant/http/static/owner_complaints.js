@@ -40,7 +40,7 @@ function list(open, change, read) {
             "small",
             {},
             `${count(each.known + each.strangers, "complaint")} since ${day(each.since)}; `,
-            each.is_withdrawn ? "given to nobody" : "not given to those who complained",
+            each.is_withdrawn ? "the bank gives it to nobody" : "the bank does not give it to those who complained",
           ),
         ),
         make(

@@ -42,11 +42,12 @@ const list = (found) =>
 
 /** Where the list comes from, and for owners how it was made, as with an answer of the assistant. */
 function made(found, told) {
-  const old = age(found.age_s);
+  const old = age(found.age_s),
+    words = told(found);
   return make(
     "p",
-    { class: "told made" },
-    told(found),
+    { class: words ? "told made" : "told made for-owners" },
+    words,
     make(
       "span",
       { class: "for-owners" },
