@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--items", default="", help="several of them, such as plants (the same with an s)")
     load.add_argument("--shop", default="", help="what kind of shop it is, such as 'garden shop' (shop)")
     load.add_argument("--name", default="", help="what the shop is called on its pages (what kind of shop it is)")
+    load.add_argument("--contact", default="", help="where people of the shop answer, such as an e-mail address")
     account = commands.add_parser(
         "account",
         epilog="Example: retail-assistant account u00042 < passphrase.txt",

@@ -88,7 +88,7 @@ async def test_the_model_gets_tools_rules_policies_and_the_moment(asking):
     names = [tool.name for tool in prompt.tools]
     assert names == sorted(names)
     assert "propose_action" in names
-    assert [block.volatility for block in prompt.blocks] == ["rules", *["policy"] * 12, "user"]
+    assert [block.volatility for block in prompt.blocks] == ["rules", *["policy"] * 13, "user"]
     returns = next(block.text for block in prompt.blocks if block.name == "policy/returns")
     assert "Return window:\n[returns#return-window.1] " in returns
     assert prompt.evidence[0].startswith("Today is ")

@@ -13,6 +13,7 @@ from retail_assistant.answers.phrases import (
     ITEM,
     ITEMS,
     NO_CHARGES,
+    SUPPORT,
     amount,
     as_forms,
     by,
@@ -31,7 +32,7 @@ from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.ask import Subject
 from retail_assistant.understand.names.volumes import LAST, volume_in
 
-UNKNOWN = "Our pages do not state that; please ask our support team."
+UNKNOWN = f"Our pages do not state that; please ask {SUPPORT}."
 MOST_QUOTED = 4
 """How many sentences of a product's text a reply quotes at most."""
 _AFTER = re.compile(r"\b(?:after|before|follows?) (?:no\.? |number )?(\d{1,2})\b")

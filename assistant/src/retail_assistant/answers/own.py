@@ -10,7 +10,19 @@ from urllib.parse import quote
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.past_orders import NO_ORDERS, SIGN_IN, PastOrders
-from retail_assistant.answers.phrases import ITEMS, count, day, joined, money, number, ordered, price, reduction, title
+from retail_assistant.answers.phrases import (
+    ITEMS,
+    SUPPORT,
+    count,
+    day,
+    joined,
+    money,
+    number,
+    ordered,
+    price,
+    reduction,
+    title,
+)
 from retail_assistant.answers.rules import rule_titled
 from retail_assistant.answers.subjects import Subjects
 from retail_assistant.answers.told_orders import OPEN, STATES, copies_of, costs, head, of_day, tracked
@@ -34,7 +46,7 @@ VOUCHER_POINTS, VOUCHER_EUROS = "points_for_voucher", "voucher_eur"
 """Facts of policies: how many points make a voucher, and its euros."""
 STANDARD_DAYS = "standard_days"
 """The fact of a policy that states how long delivery takes."""
-ELSEWHERE = "Please use the pages under Account or the order page, or ask our support team."
+ELSEWHERE = f"Please use the pages under Account or the order page, or ask {SUPPORT}."
 _LISTED = 5
 
 
@@ -155,7 +167,7 @@ class Own:
         if slot == "earned":
             return self._earned(order)
         if slot == "why":
-            return Draft(f"{head(order)} {state}. I do not see why; our support team can tell you more.", asins=asins)
+            return Draft(f"{head(order)} {state}. I do not see why; {SUPPORT} can tell you more.", asins=asins)
         if slot == "paid":
             return Draft(
                 f"You paid {costs(order)} for order {number(order.number)}{of_day(order)}: {lines}.",
@@ -240,7 +252,7 @@ class Own:
 def _goes_to(order: Order) -> str:
     """Where an order goes, or went."""
     if not order.address:
-        return f"I do not see the address of order {number(order.number)} here; our support team can tell you."
+        return f"I do not see the address of order {number(order.number)} here; {SUPPORT} can tell you."
     goes = "goes" if order.state in OPEN else "went"
     return f"{head(order)} {goes} to {{{{address:{quote(order.address)}}}}}."
 

@@ -13,6 +13,8 @@ from retail_assistant.understand.wishes import Wishes
 FOUND_NOTHING = "I found nothing about"
 ITEM, ITEMS, AN_ITEM = "{{goods:item}}", "{{goods:items}}", "{{goods:an_item}}"
 """What the shop sells, as slots: "book", "books", "a book"."""
+SUPPORT = "{{goods:support}}"
+"""Who helps where the assistant cannot, as a slot."""
 NO_CHARGES: Mapping[str, Charge] = {}
 WHY = "): "
 """What stands before the reason for a product in a list."""

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from retail_assistant.answers.actions import LEFT
 from retail_assistant.answers.draft import Draft
-from retail_assistant.answers.phrases import AN_ITEM, ITEMS
+from retail_assistant.answers.phrases import AN_ITEM, ITEMS, SUPPORT
 
 GREETING = f"Hello! Ask me about our {ITEMS}, prices, promotions, your orders, or our policies."
 OFF_TOPIC = f"Sorry, I can only help with this shop: {ITEMS}, prices, orders and our policies."
 HOSTILE = f"Sorry, I cannot do that. I can only help with this shop: {ITEMS}, prices, orders and our policies."
 NOTHING_ASKED = "There is nothing to confirm. Tell me what I should do or look up."
 WHICH_ONE = "Please tell me which one you mean."
-DONE = "That is done already. Please use the order page, or ask our support team."
+DONE = f"That is done already. Please use the order page, or ask {SUPPORT}."
 PRIVATE = "I can only tell signed-in shoppers of their own orders, points, cart and address, and of nobody else's."
 _ASKED = re.compile(r"\?\W*$|\?\s+Please answer yes or no\.$|\b[Tt]ell me (?:if|its)\b")
 _SOCIAL = {
@@ -24,13 +24,13 @@ _SOCIAL = {
     "thanks": "You are welcome! Ask me whenever you need something.",
     "checkout": "Please open your cart and choose Checkout; I cannot order for you.",
     "nothing": "All right. Ask me whenever you need something.",
-    "human": "I cannot connect you to a person from here. Please write to our support team; I help until then.",
+    "human": f"I cannot connect you to a person from here. Please write to {SUPPORT}; I help until then.",
     "bot": f"I am this shop's assistant, a program. I help with {ITEMS}, prices, promotions, orders and our policies.",
     "misheard": "I am sorry that my answer missed your question. Please ask it in other words, and say whether it is "
     f"about {AN_ITEM}, your cart, an order, or one of our policies.",
-    "insult": "I am sorry that I was not of help. Tell me what you need, or ask our support team for a person.",
+    "insult": f"I am sorry that I was not of help. Tell me what you need, or ask {SUPPORT} for a person.",
     "complaint": "I am sorry to hear that. Tell me what went wrong, with the order number if there is one, or write to "
-    "our support team; a person there will look into it.",
+    f"{SUPPORT}; a person there will look into it.",
 }
 _UNCLEAR = {
     "alone": f"I am not sure what you mean. Is it about {AN_ITEM} (which one?), an order, or one of our policies?",

@@ -18,7 +18,7 @@ from retail_assistant.answers.consent import answers_question, hesitates
 from retail_assistant.answers.desk import AnswerDesk
 from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.guardrails import guardrails
-from retail_assistant.answers.phrases import NO_REASONS
+from retail_assistant.answers.phrases import NO_REASONS, SUPPORT
 from retail_assistant.answers.policy.gate import policy_sections
 from retail_assistant.answers.policy.policy_answers import NOTHING_STATED
 from retail_assistant.answers.policy.sections import Found, section_name
@@ -62,7 +62,7 @@ HOSTILE_SURE = 0.6
 """The chance from which a question is answered although the message also tries to instruct the assistant."""
 AT_ONCE = 300
 """Up to how many characters of a message are read within two milliseconds."""
-IN_ENGLISH = "Please ask me in English, or our support team."
+IN_ENGLISH = f"Please ask me in English, or {SUPPORT}."
 _WORTH = re.compile(r"\b(?:worth|voucher|missing|need|until|left to)\b")
 _FEARS = re.compile(
     r"\b(?:lost|stuck|budged?|moved?|stands? still|never|disappeared|gone|no sign|not|hasn't|haven't|didn't|isn't)\b"

@@ -15,13 +15,13 @@ _SURE = 9.0
 """How strongly a tool's call asks for what it names: nothing else is meant."""
 Name = Annotated[str, Meta(max_length=200)]
 Names = Annotated[list[Name], Meta(max_length=10)]
-Format = Annotated[str, Meta(max_length=40, description="such as paperback, hardcover or digital")]
+Format = Annotated[str, Meta(max_length=40)]
 Cents = Annotated[int, Meta(ge=0, le=1_000_000)]
 Volume = Annotated[int, Meta(ge=1, le=999)]
 
 
 class ProductName(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A product: its asin if you know it, otherwise the title of the book or series with volume and format."""
+    """A product: its asin if you know it, otherwise its title or series, with volume and format if it has them."""
 
     asin: Annotated[str, Meta(max_length=40)] = ""
     title: Name = ""
@@ -49,7 +49,7 @@ class FindProducts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
     no_themes: Names = []
     volume: Volume | None = None
-    single: Annotated[bool, Meta(description="only books that are complete in one volume")] = False
+    single: Annotated[bool, Meta(description="only what is complete in one volume")] = False
     least_cents: Cents | None = None
     most_cents: Cents | None = None
     sort: Annotated[Sort, Meta(description="a leading minus sorts downwards; empty: what fits the shopper best")] = ""

@@ -6,13 +6,11 @@ now, and its products and sources are named, so that a caller can refer to them.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 import parbake as pb
-from parbake_llm.ports.prompts import Tool
 from retail_assistant.answers.desk import AnswerDesk
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.chat import tool_arguments
@@ -77,40 +75,6 @@ class ToolResult(msgspec.Struct, frozen=True):
     stated: tuple[str, ...] = ()
     kind: Kind = "unclear"
     wishes: Wishes = NO_WISHES
-
-
-@cache
-def model_tools() -> tuple[Tool, ...]:
-    """Return the tools as a prompt has them."""
-    return tuple(Tool(name, described(arguments), schema(arguments)) for name, arguments in TOOLS.items())
-
-
-def tool_schemas() -> list[dict[str, Any]]:
-    """Return the tools in the form in which chat completion APIs take them: name, description, JSON schema."""
-    return [
-        {
-            "type": "function",
-            "function": {
-                "name": name,
-                "description": described(arguments),
-                "parameters": schema(arguments),
-            },
-        }
-        for name, arguments in TOOLS.items()
-    ]
-
-
-def described(arguments: type[Arguments]) -> str:
-    """A tool's description."""
-    return " ".join((arguments.__doc__ or "").replace("`", "").split())
-
-
-def schema(arguments: type[Arguments]) -> dict[str, Any]:
-    """The JSON schema of a tool's arguments, with the types that it refers to beside it."""
-    (root,), components = msgspec.json.schema_components([arguments], ref_template="#/$defs/{name}")
-    own = dict(components.pop(root["$ref"].rpartition("/")[2]))
-    del own["title"], own["description"]  # the tool has both
-    return {**own, "$defs": components} if components else own
 
 
 class Toolbox:

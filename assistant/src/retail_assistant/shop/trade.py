@@ -10,7 +10,9 @@ import msgspec
 
 from retail_assistant.shop.errors import ShopError
 
-MOST_CHARACTERS = 40
+MOST_CHARACTERS = 60
+SUPPORT = "shop#support"
+"""The name by which a model refers to who helps where it cannot."""
 _VOWELS = tuple("aeiou")
 
 
@@ -23,6 +25,7 @@ class Trade(msgspec.Struct, frozen=True):
         shop: What kind of shop it is, such as "book shop".
         currency: The sign before amounts.
         name: What it is called on its pages; what kind of shop it is, if this is empty.
+        contact: Where people of it answer, such as an e-mail address.
     """
 
     item: str = "product"
@@ -30,6 +33,17 @@ class Trade(msgspec.Struct, frozen=True):
     shop: str = "shop"
     currency: str = "€"
     name: str = ""
+    contact: str = ""
+
+    @property
+    def support(self) -> str:
+        """Who helps where the assistant cannot, with where they are reached."""
+        return f"our support team ({self.contact})" if self.contact else "our support team"
+
+    @property
+    def handover(self) -> str:
+        """The sentence that sends a customer to people."""
+        return f"Please ask {self.support} about that."
 
     @property
     def called(self) -> str:

@@ -35,7 +35,7 @@ from retail_assistant.world.shoppers import SEGMENT_NAMES, Group, make_group, ma
 from retail_assistant.world.texts.texts_read import policies
 from retail_assistant.world.wandering import Groups, make_groups, make_looks, make_wandering
 
-BOOKS = trade.Trade("book", "books", "book shop", name="Inkwell Books")
+BOOKS = trade.Trade("book", "books", "book shop", name="Inkwell Books", contact="help@inkwell.example")
 """What the generated shop sells, in its own words."""
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the amount done, and the total."""

@@ -7,6 +7,7 @@ import re
 import parbake as pb
 import parbake_semantic.guard
 from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.phrases import SUPPORT
 from retail_assistant.answers.policy.gate import judged, policy_sections
 from retail_assistant.answers.policy.ranking import Desk
 from retail_assistant.answers.policy.sections import Found, Gate, section_name
@@ -20,7 +21,7 @@ from retail_assistant.understand.said.concepts import OWN_DEADLINES, concepts
 from retail_assistant.understand.said.troubles import is_trouble
 
 NOTHING_STATED = "Our policies do not state"
-NOT_STATED = f"{NOTHING_STATED} that; please ask our support team."
+NOT_STATED = f"{NOTHING_STATED} that; please ask {SUPPORT}."
 CLOSE, FAR = 0.4, 0.1
 """The nearness from which a section is quoted although it may not answer, and below which it is not named."""
 _PERMITS = re.compile(
@@ -42,6 +43,7 @@ _SHOPS_FAULT = re.compile(
 """A rule for what the shop did wrong, which is none for what the shopper did."""
 _FOR_SEGMENTS = frozenset({"express"})
 """Concepts of which some shoppers have another rule than others."""
+_REACHES_US = frozenset({"contact", "phone"})
 _MORE_IS_ASKED = re.compile(
     r"\b(?:only|just|creas\w*|mark\w*|lost|lose|missing|torn|stain\w*|without|scratch\w*|written|wrote|promised?|said)\b",
     re.IGNORECASE,
@@ -103,7 +105,7 @@ class PolicyAnswers:
             return Draft(said, sources=(best.source,), section=section_name(best))
         if nearness < FAR and not is_trouble(best.title):
             return Draft(NOT_STATED)
-        said = f"{NOTHING_STATED} that. The nearest that they have is the section {nearest}; our support team can tell "
+        said = f"{NOTHING_STATED} that. The nearest that they have is the section {nearest}; {SUPPORT} can tell "
         return Draft(f"{said}you more.", section=section_name(best) if is_trouble(best.title) else "")
 
     def may_differ(self, shopper: str, text: str) -> bool:
@@ -129,6 +131,8 @@ class PolicyAnswers:
             return Draft(NOT_STATED)
         best = found.ranked[0].block
         if not found.is_answered:
+            if self._shop.trade.contact and concepts(asked.ask.text.lower()) & _REACHES_US:
+                return Draft(f"You can reach {SUPPORT}.")
             return self._closest(found, asked.said.section)
         if (own := self._of_segment(asked, found)) is not None:
             best = own

@@ -13,6 +13,7 @@ from retail_assistant.chat.tools import ToolResult
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.live import LiveShop, fill_slots
 from retail_assistant.shop.prices import Charge
+from retail_assistant.shop.trade import SUPPORT
 
 MOST_DESCRIBED = 240
 """How many characters of a product's description a model gets to choose by, and may speak of."""
@@ -60,6 +61,7 @@ class Evidence:
                 for at, sentence in enumerate(parbake_semantic.guard.sentences(section.text), start=1):
                     self._items[f"{name}.{at}"] = Item(sentence, (f"policy/{policy.id}",), section=name)
 
+        self._items[f"{SUPPORT}.1"] = Item(shop.trade.handover, section=SUPPORT)
         charged = charges(before) if before else {}
         for at, offer in enumerate(shop.offers(before), start=1):
             asin = offer.asin

@@ -17,7 +17,8 @@ from retail_assistant.answers.guardrails import guardrails
 from retail_assistant.chat.spoken.evidence import Evidence, Item
 from retail_assistant.chat.spoken.judge import Judge, Verdict
 from retail_assistant.chat.spoken.units import Cutter, Unit
-from retail_assistant.chat.tools import Toolbox, ToolResult, model_tools
+from retail_assistant.chat.tool_schemas import model_tools
+from retail_assistant.chat.tools import Toolbox, ToolResult
 from retail_assistant.chat.turn import Turn
 from retail_assistant.live import LiveShop
 from retail_assistant.model.generation import response_generation
