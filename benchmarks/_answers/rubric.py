@@ -16,13 +16,13 @@ Lookup = Callable[[str], str]
 _PLACEHOLDER = re.compile(r"\{((?:price|stock|title|off|date|total):[^{}]+|cart_total|to_free)\}")
 _NOT_STATED = re.compile(
     r"\b(?:do|does|did)(?:n['\u2019]t| not) (?:say|state|mention|know|list|tell|cover)|\bnot stated\b"
-    r"|\bno information\b"
+    r"|\bno information\b|\bsays this, and no more\b"
     r"|\bcan(?:not|['\u2019]t) (?:answer|tell)|\bsupport team\b|\bnot find (?:that|anything|an answer)",
     re.IGNORECASE,
 )
 _DECLINES = re.compile(
     r"\b(?:can only|cannot|could not|unable|not able|do not|sorry)\b|\b(?:ca|could|wo|do)n['\u2019]t\b"
-    r"|\bno (?:order|such)\b|\bsign(?:ed)? in\b|\bsupport team\b",
+    r"|\bfound nothing\b|\bnot sold\b|\bno (?:order|such)\b|\bsign(?:ed)? in\b|\bsupport team\b",
     re.IGNORECASE,
 )
 _REFUSES = re.compile(

@@ -191,3 +191,42 @@ async def test_each_edition_has_its_own_reduced_price(desk):
 def money(cents, desk):
     """Return half of a price in words, rounded as the shop rounds."""
     return desk.shop.money(reduced_cents(cents, 50))
+
+
+async def test_more_of_a_rule_is_answered_by_its_words_and_the_closest_beside_it(desk):
+    """Of what a quoted section does not decide, its words are told again, and those of the section next to it."""
+    *_, (text, made) = await desk.talk("how long do I have to return a book?", "and what if it fell into the bath")
+    assert text.startswith("Our policies do not state")
+    assert "30 days" in text or "14 days" in text
+    assert made["intent"] == "policy"
+
+
+async def test_another_place_takes_the_stead_of_the_one_before(desk):
+    """The same question for another place is answered for that one alone."""
+    *_, (text, _) = await desk.talk("ship to Portugal?", "what's it cost to there", "and to my brother in Brazil")
+    assert "€19" in text
+    assert "€8.90" not in text
+
+
+async def test_a_new_question_of_the_product_in_view_is_not_the_one_before(desk):
+    """After a price, what is asked of the story is answered from the page, and not with the price again."""
+    title = desk.product().title
+    *_, (text, made) = await desk.talk(f"how much is {title}?", "does the tale stop there")
+    assert made["intent"] == "facts"
+    assert desk.product().description.partition(".")[0] in text
+
+
+async def test_a_word_beside_a_genre_is_what_it_is_about(desk):
+    """The word in front of a genre narrows a list, also for the messages that refine it."""
+    replies = await desk.talk("got any bakery cooking?", "as digital edition please")
+    for _, made in replies:
+        found = [desk.shop.product(card["asin"]) for card in made["cards"]]
+        assert found
+        assert all("bakery" in f"{one.title} {one.description}".lower() for one in found)
+
+
+async def test_a_bare_number_is_that_of_an_order(desk):
+    """A long number is looked up among the shopper's orders, although the word does not stand there."""
+    text, made = await desk.ask("cancel 5530118", user=ME)
+    assert made["intent"] == "action"
+    assert "5530118" in text

@@ -86,7 +86,8 @@ class About:
         is_pointed = bool(ask.subjects) and all(s.source != "message" for s in ask.subjects)
         asks = _QUESTION.search(ask.text) or "?" in ask.said
         is_policy = found.chance >= SURELY_POLICY and not ask.subjects
-        if ask.corrects or is_policy or (is_pointed and asked.said.kind not in _OF_GOODS):
+        is_first = not asked.said.turns and any(s.source == "page" for s in ask.subjects)
+        if ask.corrects or is_policy or (is_pointed and not is_first and asked.said.kind not in _OF_GOODS):
             return None
         if is_pointed and not asks:
             return await self._going_on(asked, found)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+import parbake_semantic.guard
 from retail_assistant.answers.actions import CANNOT_ADD, NOT_YET, WHICH_EDITION
 from retail_assistant.answers.comparing import in_focus
 from retail_assistant.answers.correcting import NO
@@ -29,6 +30,7 @@ from retail_assistant.understand.hearing import hear
 from retail_assistant.understand.names.titles import Named
 from retail_assistant.understand.names.vocabulary import Vocabulary
 from retail_assistant.understand.parse import Parser
+from retail_assistant.understand.said.places import place
 from retail_assistant.understand.said.troubles import is_trouble
 from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
 from retail_assistant.understand.wishes import Wishes
@@ -154,7 +156,8 @@ def _question(said: Dialogue, ask: Ask, kind: Kind) -> str:
         return f"{ask.text}, {POINTS}"
     if not (ask.follows and said.kind == "policy" and said.question):
         return ask.text
-    return f"{ask.text}, {said.question}"[:LONGEST_QUESTION] if ask.leftover else said.question
+    adds = ask.leftover or (parbake_semantic.guard.expected_kind(ask.text) and place(said.question))
+    return f"{ask.text}, {said.question}"[:LONGEST_QUESTION] if adds else said.question
 
 
 class Rereader:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+import msgspec
+
 import parbake_semantic.guard
 from retail_assistant.answers.about import GOODS
 from retail_assistant.answers.policy.sections import Found
@@ -14,6 +16,7 @@ from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.plain_words import plain
 from retail_assistant.understand.said.concepts import OF_SERVICE, SELDOM_STATED, concepts
 from retail_assistant.understand.said.two_rules import OF_RETURN
+from retail_assistant.understand.wishes import NO_WISHES
 
 POLICY_ALONE, POLICY_CUE = 2.3, 0.4
 """What a sure section weighs, and what each cue of a policy adds."""
@@ -32,12 +35,16 @@ _SAYS_LITTLE = frozenset({"out_of_scope", "smalltalk"})
 _OWN_RULED = frozenset({"orders", "points"})
 """Of what the policies have rules, too, which are what a visitor means who is not signed in."""
 _VAGUE = re.compile(r"\b(?:it|this|that|them|th(?:is|at) one)\b|\bproblem with my\b")
+_ASKS = re.compile(r"^(?:how|what|when|where|which|who|can|do|does|is|are|will)\b|\?")
+_HAVE = re.compile(r"\b(?:have|got|sell|stock|carry)\b")
 _SOMETHING = re.compile(r"\b(?:some|any)thing\b")
 """Asks for a thing, whatever is said of it."""
 UNHEARD_STOPS = 1.6
 """Up to which weight a reading gives way to the word that no policy states what is asked."""
 LEAST = 0.9
 """The least weight of a reading that is acted upon."""
+UNSAID, NEAR_TOLD = 2.0, 0.3
+"""Up to which weight a list without a wish gives way to what was spoken of, and from which nearness a policy was."""
 GOODS_LESS = 2.0
 """How much less a policy weighs for what a reading of products gains by being nearer."""
 HEAD_SURE = 0.55
@@ -94,6 +101,8 @@ def decide(
         return policy
     ranked = sorted([policy, *others], key=lambda r: -r.weight)
     best = ranked[0]
+    if best is not goods and _says_nothing(best, ask) and (reading := _of_context(ask, policy, found, said, goods)):
+        return reading
     if ask.off_topic and best.weight < SURE and not (found.is_answered and found.chance > HEAD_SURE):
         return Reading("off_topic", "", SURE)
     if found.is_unheard and best is not goods and best.weight < _least_sure(ask, best):
@@ -109,6 +118,25 @@ def decide(
     if len(ask.text.split()) <= 2 and not found.is_answered:  # noqa: PLR2004  # a word or two say little
         return Reading("unclear", "hinted" if others else "alone", 0.0)
     return policy
+
+
+def _says_nothing(best: Reading, ask: Ask) -> bool:
+    """Whether the strongest reading is a list of which nothing is said: "anything", "just the one book"."""
+    stated = msgspec.structs.replace(ask.wishes, count=None, sort="")
+    return best.kind == "list" and best.weight < UNSAID and best.slot in ("", "goods") and stated == NO_WISHES
+
+
+def _of_context(ask: Ask, policy: Reading, found: Found, said: Dialogue, goods: Reading | None) -> Reading | None:
+    """What is asked of, where the words name nothing: the product in view, or the policy that was quoted."""
+    if goods is not None and goods.kind == "facts":
+        return goods
+    near = found.ranked[0] if found.ranked else None
+    goes_on = _ASKS.search(ask.text) or (ask.follows and not _SOMETHING.search(ask.text))
+    goes_on = goes_on and not _HAVE.search(ask.text)
+    if said.kind == "policy" and said.section and near is not None and goes_on:
+        is_same = near.name.partition("#")[0] == said.section.partition("#")[0]
+        return policy if is_same and near.signs.nearness >= NEAR_TOLD else None
+    return None
 
 
 def needs_head(ask: Ask, found: Found, *, is_known: bool) -> bool:

@@ -18,13 +18,15 @@ from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.plain_words import bare, plain
 from retail_assistant.understand.said.concepts import concepts
-from retail_assistant.understand.said.places import place
+from retail_assistant.understand.said.places import nowhere, place
 from retail_assistant.understand.said.troubles import is_trouble, states
 from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
 
 TURNS_JOINED = 2
 CORRECTED, CLEAR = 0.7, 0.6
 """How much a correction counts by itself, and the chance from which it asks for the same section again."""
+HARDLY = 0.45
+"""The chance up to which another policy is taken for one that a question goes on from."""
 WISHED = 1.0
 """The weight from which words ask for products."""
 ALIKE, TOLD_BEFORE, PLACED_BEFORE = 0.5, 0.3, 0.1
@@ -137,6 +139,16 @@ class Lookup:
                 return False
         return not ask.follows or bool(named - _PLACES - concepts(told.lower()))
 
+    def _before(self, turn: Turn, ask: Ask, text: str, alone: Found, said: Dialogue) -> str:
+        """What a question goes on from: the one before it, with the place that counts; a whole one from its place."""
+        if place(text):
+            return nowhere(said.question)
+        places = (found for before in reversed(turn.earlier_questions) if (found := place(plain(before))))
+        where = next(places, None) if concepts(text) & _OF_DELIVERY or _HOW.search(text) else None
+        if where and alone.is_answered and not _REFERS.search(plain(ask.spelled)):
+            return f"to {where[0]}"
+        return f"{said.question}, to {where[0]}" if where and not place(said.question) else said.question
+
     def _told(self, turn: Turn) -> list[str]:
         """What the shopper has told in the last turns; a question about something else tells nothing."""
         return [
@@ -157,7 +169,8 @@ class Lookup:
                 return same.only(said.section)
         if self._policies.is_about(said.section, "return"):  # the way back
             text = text.replace("delivery cost", "return cost")
-        alone, joined = await self._policies.find(text), await self._policies.find(f"{text}, {said.question}")
+        alone = await self._policies.find(text)
+        joined = await self._policies.find(f"{text}, {self._before(turn, ask, text, alone, said)}")
         if self._is_new(turn, ask, alone, joined.text(said.section)):
             return alone
         by_itself = CORRECTED if ask.corrects else _by_itself(text, self._told(turn))
@@ -167,6 +180,8 @@ class Lookup:
         is_place = bool(named) and named <= _PLACES and parbake_semantic.guard.expected_kind(text) is None
         asked = said.question if is_place else text  # "and to Canada?" asks what was asked before
         found = going_on(asked, alone, joined, said.section, by_itself=by_itself)
+        if 0 < found.chance < HARDLY and (stays := found.of_policy(said.section)).ranked:
+            found = stays
         if found.is_first(said.section) and _is_of_another(ask, text, found):
             return found.doubted()
         return found.stating(text) if _HOW.search(text) else found

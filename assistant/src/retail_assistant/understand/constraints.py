@@ -29,8 +29,9 @@ _NOT_VOLUME = re.compile(r"\bnot (?:vol|volume|number|part) ?\d+\b")
 _STARTS = re.compile(r"\b(?:first volumes|start(?:s|ing)? (?:of )?(?:a|the) series|begins? a series)\b")
 """Wants volumes with which a series begins."""
 _SORTS: tuple[tuple[Sort, re.Pattern[str]], ...] = (
-    ("-price", re.compile(r"\b(?:most expensive|priciest|dearest|highest price)\b")),
-    ("price", re.compile(r"\b(?:cheapest|lowest price|least expensive|from (?:cheap|low)|by price|cheap)\b")),
+    ("-price", re.compile(r"\b(?:most expensive|priciest|dearest|highest[- ]priced?|high(?:est)? to low(?:est)?)\b")),
+    ("price", re.compile(r"\b(?:cheapest|lowest[- ]priced?|least expensive|from (?:cheap|low)|low(?:est)? to high"
+                         r"|by price|cheap)\b")),
     ("-rating", re.compile(r"\b(?:best|highest|top)[- ](?:rated|reviewed)\b|\bbest reviews\b|\bhighest rating\b")),
     ("-new", re.compile(r"\b(?:newest|(?<!at the )(?<!by the )latest|new releases?|recent(?:ly)?|new arrivals"
                         r"|(?:anything|something|what'?s|what is) new|new (?:this|in the last) (?:week|month))\b")),

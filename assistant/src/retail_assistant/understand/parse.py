@@ -42,6 +42,11 @@ _DIGITS = re.compile(r"(\d{12})\d+")
 """More digits than any number of a shop has; to look for numbers in very many takes long."""
 MOST_TOKENS = 400
 """No question has more words; to look for volumes takes time with the square of their number."""
+_ORDER = re.compile(
+    r"(?<!order )(?<!number )(?<!no )(?<!nr )(?<![\w.,#€$£/-])(?<!\bno\. )(?<!isbn )\d{6,9}(?![\w.,/-]*\d)"
+    r"(?! ?(?:€|euro|points))"
+)
+"""A number that only an order has, although nothing says so: "cancel 5530118"."""
 _SIGNS = re.compile(r"(?:#\s*){2,}")
 _TAG = re.compile(r"<script.*?</script>|<[^>]*>", re.DOTALL)
 _LIKE = re.compile(
@@ -175,6 +180,8 @@ class Parser:
             readings = tuple(r for r in readings if r.kind not in _OF_BOOKS or r.weight >= SAID)
         is_placed = any(s.source == "shown" for s in subjects)
         themes, unwanted = find_themes("" if asks_policies or is_placed else rest)
+        if stated.genres and not (themes or unwanted or asks_policies or named):
+            themes = self._beside_genre(named_words)
         listing = (
             (said.kind in ("list", "trending") or (said.wishes != NO_WISHES and _BACK.search(question) is not None))
             and not (stated.genres and _NEW_SEARCH.match(question))
@@ -185,8 +192,7 @@ class Parser:
         )
         stated = msgspec.structs.replace(stated, no_themes=unwanted)
         wishes = self._changed(said, stated, question, freed) if listing else stated
-        goes_on = bool(said.turns) or bool(before)
-        follows = goes_on and (bool(_FOLLOWS.search(question)) or len(words(question)) < SHORT)
+        follows = (said.turns > 0 or bool(before)) and _goes_on(question)
         asked = msgspec.structs.replace(asked, wishes=stated)
         readings = implied(asked, readings, themes, subjects, listing=listing, follows=follows)
         if listing and not accepts:
@@ -232,6 +238,11 @@ class Parser:
         is_name = not readings and 1 < len(words(question)) <= MOST_NAMES and not any(known)
         asks = is_name or (_SELLS.match(question) is not None and all(r.weight < GOODS for r in readings))
         return asks and not concepts(question)
+
+    def _beside_genre(self, leftover: Sequence[str]) -> frozenset[str]:
+        """The word or two of the catalog that stand beside a genre, as what it is about: "heist thrillers"."""
+        are_known = len(leftover) < MOST_NAMES and all(map(self._vocabulary.knows, leftover))
+        return themes_in(" ".join(leftover)) if are_known else frozenset()
 
     def _known_themes(self, text: str, but: frozenset[str]) -> frozenset[str]:
         """The themes that a text lists and that the shop knows, but for some words."""
@@ -281,7 +292,7 @@ def _of_before(subjects: tuple[Subject, ...], before: Sequence[Ask], stated: Wis
 
 def _bounded(message: str) -> str:
     """A message without long runs of blanks and number signs, and up to its :data:`MOST_TOKENS` first words."""
-    text = _SIGNS.sub("#", " ".join(plain(message).split()))
+    text = _ORDER.sub(r"order \g<0>", _SIGNS.sub("#", " ".join(plain(message).split())))
     ends = [found.end() for found in islice(TOKEN.finditer(text), MOST_TOKENS)]
     return text[: ends[-1]] if len(ends) == MOST_TOKENS else text
 
@@ -302,6 +313,11 @@ def _themed(wishes: Wishes, themes: frozenset[str], question: str) -> Wishes:
 def wants_another(question: str) -> bool:
     """Whether a question asks for other products than those that were shown."""
     return bool(_ELSE.search(question))
+
+
+def _goes_on(question: str) -> bool:
+    """Whether a question that is not the first one goes on from what was said."""
+    return bool(_FOLLOWS.search(question)) or len(words(question)) < SHORT
 
 
 def _asks_policies(core: str, readings: Sequence[Reading]) -> bool:

@@ -74,6 +74,8 @@ TITLE_ALONE = 1.3
 """How strongly a product that is named, and nothing else, asks for its facts."""
 FORMAT_ALONE = 1.3
 """How strongly a format and a word for books, and nothing else, ask for a list."""
+_CHANGES = frozenset({"message", "shown"})
+"""Where a product was found that a message changes to."""
 _CARRIED: frozenset[Kind] = frozenset({"offer", "facts", "promotion", "reviews", "orders", "cart", "compare", "action"})
 
 
@@ -245,7 +247,7 @@ def _carried(core: str, said: Dialogue, wishes: Wishes, subjects: Sequence[Subje
     kind: Kind = said.kind  # type: ignore[assignment]  # only kinds are kept
     if kind == "action":
         return _after_action(core, said)
-    changes = bool(wishes.formats or wishes.volume is not None or subjects)
+    changes = bool(wishes.formats or wishes.volume is not None or any(s.source in _CHANGES for s in subjects))
     if kind == "promotion":
         named = any(s.source == "message" for s in subjects)
         if wishes.most_cents is not None and not named:  # a search, whatever was reduced
@@ -267,7 +269,8 @@ def _carried(core: str, said: Dialogue, wishes: Wishes, subjects: Sequence[Subje
         return []
     if kind in ("facts", "compare") and any(s.format or s.volume is not None for s in subjects):
         return [Reading("offer", "", CARRIED)]
-    return [Reading(kind, said.slot, CARRIED if changes and strongest < WEAK else CARRIED_WEAKLY)]
+    slot = "stated" if (kind, said.slot) == ("facts", "unknown") else said.slot
+    return [Reading(kind, slot, CARRIED if changes and strongest < WEAK else CARRIED_WEAKLY)]
 
 
 def _after_action(core: str, said: Dialogue) -> list[Reading]:

@@ -34,7 +34,7 @@ _MOST = re.compile(
     r"\b(?:under|below|beneath|less than|lower than|cheaper than|at most|up to|no more than|not more than"
     r"|(?:not|nothing|none|no more|never|no books?) (?:over|above|more than|beyond|past)"
     r"|max(?:imum)?\.?(?: of)?|within|costs? less than|don't want to (?:spend|pay) more than|budget (?:is|of)"
-    r"|(?:can|could) spend)\s+(?:about\s+|around\s+)?"
+    r"|(?:can|could|may|might|want to|will) spend)\s+(?:about\s+|around\s+)?"
     rf"{_money('most')}{_NOT_MONEY}"
     rf"|\b{_money('most2')}\s+(?:or less|or under|or below|max(?:imum)?|tops|at (?:the )?most)\b"
 )

@@ -22,8 +22,9 @@ from retail_assistant.understand.said.troubles import is_trouble
 
 NOTHING_STATED = "Our policies do not state"
 NOT_STATED = f"{NOTHING_STATED} that; please ask {SUPPORT}."
-CLOSE, FAR = 0.4, 0.1
-"""The nearness from which a section is quoted although it may not answer, and below which it is not named."""
+CLOSE, CLOSE_AFTER, FAR = 0.36, 0.28, 0.1
+"""The nearness from which a section is quoted although it may not answer, the same after another section was quoted,
+and the nearness below which none is named."""
 _PERMITS = re.compile(
     r"^(?:so |and |but |ok,? )?(?:can|may|could|am i|is (?:it|that|this))\b"
     r"|\b(?:can|may|could) (?:i|we|it)\b|\bstill\b|\btoo late\b",
@@ -98,15 +99,34 @@ class PolicyAnswers:
     def _closest(self, found: Found, told: str) -> Draft:
         """Say that nothing states what is asked; quote the closest section, unless it is far or was just told."""
         best, nearness = found.ranked[0].block, found.ranked[0].signs.nearness
-        policy = self._shop.rules.policy(best.source.partition("/")[2])
-        nearest = f"\u201c{best.title}\u201d" + (f" ({policy.title})" if policy else "")
-        if nearness >= CLOSE and section_name(best) != told:
+        nearest = self._titled(best)
+        if nearness >= (CLOSE_AFTER if told else CLOSE):
+            if section_name(best) == told:
+                return self._told_again(found)
             said = f"{NOTHING_STATED} exactly that. The closest that I find is {nearest}: {best.text}"
             return Draft(said, sources=(best.source,), section=section_name(best))
         if nearness < FAR and not is_trouble(best.title):
             return Draft(NOT_STATED)
         said = f"{NOTHING_STATED} that. The nearest that they have is the section {nearest}; {SUPPORT} can tell "
         return Draft(f"{said}you more.", section=section_name(best) if is_trouble(best.title) else "")
+
+    def _told_again(self, found: Found) -> Draft:
+        """Quote a section again of which more is asked than it states, and the closest one beside it."""
+        said, sources, section = f"{NOTHING_STATED} more about that than this:", list[str](), ""
+        for n, one in enumerate(found.ranked[:2]):
+            if n and one.signs.nearness < CLOSE_AFTER:
+                break
+            said += (
+                f" The closest beside it is {self._titled(one.block)}: {one.block.text}" if n else f" {one.block.text}"
+            )
+            sources.append(one.block.source)
+            section = one.name
+        return Draft(said, sources=tuple(sources), section=section)
+
+    def _titled(self, block: Block) -> str:
+        """A section by its title and that of its policy."""
+        policy = self._shop.rules.policy(block.source.partition("/")[2])
+        return f"\u201c{block.title}\u201d" + (f" ({policy.title})" if policy else "")
 
     def may_differ(self, shopper: str, text: str) -> bool:
         """Whether a shopper's segment may have a rule of its own for what a question is about."""

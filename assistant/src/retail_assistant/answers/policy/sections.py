@@ -17,6 +17,8 @@ BEST = 3
 """How many sections count as the best."""
 NEARLY = 0.1
 """How much worse a section may be that states the time or the amount that is asked for."""
+BESIDE = 0.15
+"""How much less near a section may be than the nearest, to be quoted in its stead."""
 SAME_POLICY = 0.06
 """How much more a section counts for a question that goes on, if it is of the policy that was quoted before."""
 UNHEARD = 0.2
@@ -115,6 +117,13 @@ class Found(msgspec.Struct, frozen=True):
         """The same sections without one, and the chance of the best of the others."""
         rest = tuple(one for one in self.ranked if one.name != name)
         return msgspec.structs.replace(self, ranked=rest, chance=rest[0].chance if rest else 0.0)
+
+    def of_policy(self, name: str) -> Found:
+        """Those of the sections that are of the policy of another section, and nearly as near as the first."""
+        policy, least = name.partition("#")[0], self.ranked[0].signs.nearness - BESIDE if self.ranked else 0.0
+        near = [r for r in self.ranked if r.name.partition("#")[0] == policy and r.signs.nearness >= least]
+        kept = tuple(near)
+        return msgspec.structs.replace(self, ranked=kept, chance=kept[0].chance if kept else 0.0)
 
     def text(self, name: str) -> str:
         """The plain text of one of the best sections; empty if it is not among them."""
