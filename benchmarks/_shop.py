@@ -88,9 +88,9 @@ def change_beside(asks: Sequence[Callable[[], None]], change: Callable[[threadin
 class Client:
     """One connection that stays open."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, timeout_s: float = 30) -> None:
         """Not connected yet."""
-        self._connection = http.client.HTTPConnection(address.partition("//")[2], timeout=30)
+        self._connection = http.client.HTTPConnection(address.partition("//")[2], timeout=timeout_s)
 
     def wait(self) -> None:
         """Until the server is ready, as a balancer waits."""

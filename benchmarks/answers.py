@@ -1,10 +1,12 @@
 """Does the assistant say the right thing? Written conversations are replayed, and each reply is judged by its rubric.
 
 The sets were written by people who knew only the shop's pages and policies. ``building`` and ``fresh_building`` are for
-work on the assistant; ``blind``, and ``fresh_blind`` and ``third``, which came later, are run once and reported.
+work on the assistant. ``blind``, ``fresh_blind``, ``third``, ``fourth`` and ``fifth`` are run once and reported;
+``fourth`` has been worked with since.
 
-``--llm recorded`` answers with the recorded replies of a hosted model. With ``--ask FOLDER`` a request that is not
-recorded becomes a file in that folder, whoever stands in for the model writes the reply beside it, and it is added.
+``--llm recorded`` answers with the replies that a large language model gave to ``fifth`` on 2026-11-30. With
+``--ask FOLDER`` a request that is not recorded becomes a file there. Whoever stands in for the model writes the
+reply beside it, and it is added.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -28,6 +31,7 @@ from rich.progress import track
 from retail_assistant.shop.schema import connect
 
 SETS = Path(__file__).parent / "_answers"
+PATIENT_S = 9_000.0
 RIGHT = ("right", "properly refused")
 VERDICTS = ("right", "properly refused", "partly", "beside", "refused", "wrong")
 
@@ -38,14 +42,17 @@ def read(name: str) -> list[Item]:
     return [msgspec.json.decode(line, type=Item) for line in path.read_bytes().splitlines() if line.strip()]
 
 
-def replay(items: Sequence[Item], address: str, home: Path) -> list[Judged]:
-    """Play all conversations against the server at an address."""
-    found: list[Judged] = []
-    with contextlib.closing(Client(address)) as client, contextlib.closing(connect(home / "shop.db")) as conn:
-        player = Player(client, conn)
-        for item in track(items, description="conversations"):
-            found += player.play(item)
-    return found
+def replay(items: Sequence[Item], address: str, home: Path, *, jobs: int = 1) -> list[Judged]:
+    """Play all conversations against the server at an address, several at a time if a reader stands in for a model."""
+
+    def play(item: Item) -> list[Judged]:
+        client = Client(address, timeout_s=PATIENT_S if jobs > 1 else 30)
+        with contextlib.closing(client), contextlib.closing(connect(home / "shop.db")) as conn:
+            return Player(client, conn).play(item)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        played = track(pool.map(play, items), description="conversations", total=len(items))
+        return [judged for each in played for judged in each]
 
 
 def by(judged: Sequence[Judged], name: Callable[[Judged], str]) -> list[list[object]]:
@@ -64,6 +71,7 @@ def main() -> None:
     parser.add_argument("--llm", default="extractive", help="who words replies (extractive)")
     parser.add_argument("--recording", type=Path, default=SETS / "recorded.jsonl", help="the replies of --llm recorded")
     parser.add_argument("--ask", type=Path, help="a folder for requests that are not recorded")
+    parser.add_argument("--jobs", type=int, default=1, help="how many conversations at a time, with --ask (1)")
     parser.add_argument("--address", help="a running server; one over a new shop is started by default")
     parser.add_argument("--home", type=Path, help="the data folder of that server")
     parser.add_argument("--out", type=Path, help="a file for the judged replies, as JSON Lines")
@@ -75,19 +83,21 @@ def main() -> None:
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         prepared(home)
+        bridge = None
         if address is None:
             settings = {"LLM": options.llm}
             if options.llm == "recorded":
                 bridge = stack.enter_context(contextlib.closing(Bridge(options.ask, options.recording)))
                 settings = bridge.settings
             _, address = stack.enter_context(serving(str(home), **settings))
-        judged = replay(items, address, home)
+        judged = replay(items, address, home, jobs=options.jobs)
+        bridged = (bridge.given, bridge.missed, bridge.diverged) if bridge is not None else None
     if options.out:
         options.out.write_bytes(msgspec.json.Encoder().encode_lines(judged))
-    _report(judged, most_wrong=1 if options.llm == "extractive" else 2)
+    _report(judged, bridged)
 
 
-def _report(judged: Sequence[Judged], *, most_wrong: float) -> None:
+def _report(judged: Sequence[Judged], bridged: tuple[int, int, int] | None) -> None:
     columns = ("kind", "replies", *VERDICTS)
     show(columns, by(judged, lambda j: j.kind))
     show(("made by", *columns[1:]), by(judged, lambda j: j.made_by))
@@ -110,11 +120,14 @@ def _report(judged: Sequence[Judged], *, most_wrong: float) -> None:
         "p50_ms": percentile([j.ms for j in judged], 50),
         "p99_ms": percentile([j.ms for j in judged], 99),
     }
+    if bridged is not None:
+        _report_model(judged, figures, bridged)
+        return
     goals = [
         _at_least("right or properly refused", figures["right"], 80),
         _at_least("the same in later turns of dialogues", figures["right_follow_ups"], 75),
         _at_least("the same in minimal pairs", figures["right_pairs"], 90),
-        _at_most("false statements", figures["wrong"], most_wrong),
+        _at_most("false statements", figures["wrong"], 1),
         _at_least("not stated and said so", figures["said_not_stated"], 85),
         _at_most("answerable but refused", figures["refused"], 5),
         Goal("a turn over HTTP, p50", figures["p50_ms"], "ms", "<= 12", figures["p50_ms"] <= 12),
@@ -123,6 +136,24 @@ def _report(judged: Sequence[Judged], *, most_wrong: float) -> None:
     ]
     rows = list(figures.items())
     report("answers", ("figure", "value"), rows, figures=figures, goals=goals)
+
+
+def _report_model(judged: Sequence[Judged], figures: dict[str, float], bridged: tuple[int, int, int]) -> None:
+    """What a shop with a hosted model gets, and how many of the recorded replies were given to other words."""
+    given, missed, diverged = bridged
+    units = Counter[str]()
+    for one in judged:
+        units.update(one.units)
+    stopped = 100 * (1 - units["released"] / units.total()) if units else 0.0
+    figures |= {"units_stopped": stopped, "given": float(given), "missed": float(missed), "diverged": float(diverged)}
+    goals = [
+        _at_least("right or properly refused", figures["right"], 90),
+        _at_least("the same in later turns", figures["right_follow_ups"], 85),
+        _at_most("false statements", figures["wrong"], 1),
+        _at_least("turns in which words of the model are shown", figures["worded"], 75),
+        _at_most("units of the model that are not shown as it wrote them", stopped, 7),
+    ]
+    report("answers", ("figure", "value"), list(figures.items()), figures=figures, goals=goals)
 
 
 def _at_least(what: str, value: float, goal: float) -> Goal:

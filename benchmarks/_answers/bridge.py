@@ -1,8 +1,10 @@
 """Lets a reader stand in for a hosted model: each request becomes a file, and the reply is read from another one.
 
 It speaks the OpenAI protocol on loopback. What all requests begin with, and the tools, are written once. A recording is
-a file of JSON Lines with the digest of each request and its reply; with one, a request is answered from it at once, and
-one that it does not have gets status 503, which the assistant takes for a provider that fails.
+a file of JSON Lines with each request's digests and its reply; with one, a request is answered from it at once, and one
+that it does not have gets status 503, which the assistant takes for a provider that fails. A reply is found by what the
+customer has said and how often the model has looked something up. Where anything else differs from what the model read,
+such as a tool's result that is worded anew, the reply is given all the same, and counted as diverged.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ from typing import Any
 
 import msgspec
 
-POLL_S, PATIENCE_S = 0.2, 600.0
-_TODAY = re.compile(r"Today is [^.]{1,40}\.")
+POLL_S, PATIENCE_S = 0.2, 3_000.0
+_MOMENT = re.compile(r"Today is [^.]{1,40}\.|\b\d{1,2} (?:November|December)\b")
+_PAGE = re.compile(r"looks at the page of .{0,200}, asin (\w+)")
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """A reply by the digest of its request: text, and calls as (name, arguments)."""
+    """A reply: text, and calls as (name, arguments); ``turn`` says to what, ``request`` is a digest of all words."""
 
+    turn: str
     request: str
     content: str = ""
     calls: list[tuple[str, dict[str, Any]]] = []
@@ -39,9 +43,9 @@ class Bridge:
         self._known: dict[str, Recorded] = {}
         if recording is not None and recording.is_file():
             lines = recording.read_bytes().splitlines()
-            self._known = {one.request: one for one in (msgspec.json.decode(line, type=Recorded) for line in lines)}
+            self._known = {one.turn: one for one in (msgspec.json.decode(line, type=Recorded) for line in lines)}
         self._lock, self._asked = threading.Lock(), 0
-        self.missed = 0
+        self.given = self.missed = self.diverged = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -49,7 +53,8 @@ class Bridge:
     @property
     def settings(self) -> dict[str, str]:
         """What makes the assistant ask this bridge; a reader takes longer than a model."""
-        patience = {} if self._folder is None else {"RETAIL_MODEL_S": "600", "RETAIL_REPLY_S": "1800"}
+        slow = {"RETAIL_MODEL_S": "3000", "RETAIL_REPLY_S": "3600", "OPENAI_FIRST_S": "3000", "OPENAI_FAILURES": "1000"}
+        patience = {"OPENAI_TRIES": "1"} if self._folder is None else slow
         asked = {"OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "no-secret-here", "OPENAI_MODEL": "recorded"}
         return {"LLM": "openai", **asked, **patience}
 
@@ -60,21 +65,24 @@ class Bridge:
 
     def reply(self, body: dict[str, Any]) -> Recorded | None:
         """The reply to a request; ``None`` if nobody gives one."""
-        name = digest(body)
+        name, exact = turn_of(body), digest(body)
         found = self._known.get(name)
         if found is not None:
+            with self._lock:
+                self.given += 1
+                self.diverged += found.request != exact
             return found
         if self._folder is None:
             self.missed += 1
             return None
-        found = self._ask(name, body)
+        found = self._ask(name, exact, body)
         if found is not None and self._recording is not None:
             with self._lock, self._recording.open("ab") as file:
                 self._known[name] = found
                 file.write(msgspec.json.encode(found) + b"\n")
         return found
 
-    def _ask(self, name: str, body: dict[str, Any]) -> Recorded | None:
+    def _ask(self, name: str, exact: str, body: dict[str, Any]) -> Recorded | None:
         """Write a request for the reader, and wait for the reply."""
         folder = self._folder or Path()
         with self._lock:
@@ -91,7 +99,7 @@ class Bridge:
                 time.sleep(POLL_S)  # until it is written to its end
                 found = json.loads(answer.read_text())
                 calls = [(call["name"], call["arguments"]) for call in found.get("calls", [])]
-                return Recorded(name, found.get("content", ""), calls)
+                return Recorded(name, exact, found.get("content", ""), calls)
             time.sleep(POLL_S)
         return None
 
@@ -121,8 +129,20 @@ class Bridge:
 
 def digest(body: dict[str, Any]) -> str:
     """What tells requests apart: their messages, whatever day it is, and tools."""
-    asked = _TODAY.sub("", json.dumps([body["messages"], body.get("tools")], sort_keys=True))
-    return hashlib.blake2b(asked.encode(), digest_size=12).hexdigest()
+    return _short(_MOMENT.sub("", json.dumps([body["messages"], body.get("tools")], sort_keys=True)))
+
+
+def turn_of(body: dict[str, Any]) -> str:
+    """What a request replies to: the customer's words so far, the open page, and how many look-ups came before."""
+    said = [str(one["content"]) for one in body["messages"] if one["role"] == "user"]
+    words = [text.rpartition("\n\n")[2] for text in said]
+    page = _PAGE.search(said[-1])
+    rounds = sum(one["role"] == "assistant" and "tool_calls" in one for one in body["messages"])
+    return _short(json.dumps([words, page[1] if page else "", rounds]))
+
+
+def _short(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def _written_once(folder: Path, kind: str, text: str) -> str:

@@ -20,8 +20,8 @@ DAY = 86_400.0
 class Judged(msgspec.Struct, frozen=True):
     """A judged reply.
 
-    ``made_by`` is what made it, ``worded`` says whether a model worded any of it, and ``breaks`` are wishes that a
-    shown product does not keep.
+    ``made_by`` is what made it, ``worded`` says whether a model worded any of it, ``units`` what became of the model's
+    units, and ``breaks`` are wishes that a shown product does not keep.
     """
 
     item: str
@@ -37,6 +37,7 @@ class Judged(msgspec.Struct, frozen=True):
     breaks: tuple[str, ...]
     ms: float
     worded: bool = False
+    units: dict[str, int] = {}
 
 
 class Player:
@@ -86,7 +87,7 @@ class Player:
         breaks = tuple(broken(turn.products or Products(), shown))
         return Judged(
             item.id, item.kind, item.pair, at, len(item.turns), turn.say, turn.expect or "", reply, verdict,
-            made_by, breaks, ms, made.get("worded", False),
+            made_by, breaks, ms, made.get("worded", False), made.get("units", {}),
         )  # fmt: skip
 
     def _shown(self, asin: str, segment: str) -> Shown:

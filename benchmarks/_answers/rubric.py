@@ -16,7 +16,7 @@ Lookup = Callable[[str], str]
 _PLACEHOLDER = re.compile(r"\{((?:price|stock|title|off|date|total):[^{}]+|cart_total|to_free)\}")
 _NOT_STATED = re.compile(
     r"\b(?:do|does|did)(?:n['\u2019]t| not) (?:say|state|mention|know|list|tell|cover)|\bnot stated\b"
-    r"|\bno information\b|\bsays this, and no more\b"
+    r"|\bno information\b|\bsays this, and no more\b|\bnothing that I have here speaks\b"
     r"|\bcan(?:not|['\u2019]t) (?:answer|tell)|\bsupport team\b|\bnot find (?:that|anything|an answer)",
     re.IGNORECASE,
 )

@@ -9,6 +9,7 @@ import msgspec
 
 import parbake_semantic.guard
 from retail_assistant.answers.phrases import WHY, form, listed
+from retail_assistant.chat.spoken.wordings import words
 from retail_assistant.chat.tools import ToolResult
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.live import LiveShop, fill_slots
@@ -17,6 +18,8 @@ from retail_assistant.shop.trade import SUPPORT
 
 MOST_DESCRIBED = 240
 """How many characters of a product's description a model gets to choose by, and may speak of."""
+LEAST_SHARED = 2
+"""How many content words a sentence must share with the item that it is taken to be about."""
 _OF_PRODUCT = frozenset({"title", "price", "stock", "copies", "ordered"})
 
 
@@ -54,6 +57,7 @@ class Evidence:
         self.charges = charges
         self._shop = shop
         self._items: dict[str, Item] = {}
+        self._together: dict[Item, tuple[Item, ...]] = {}
         self.results: list[ToolResult] = []
         for policy in shop.rules.policies():
             for section in customer_sections(policy, slots=True):
@@ -82,6 +86,9 @@ class Evidence:
             name = f"r{len(self.results)}.{at}"
             item = self._items[name] = self._item(sentence, result)
             lines.append(self._line(name, item))
+        found = self.find(f"r{len(self.results)}")
+        if len({item.asin for item in found if item.asin}) == 1:  # all of them are about that one
+            self._together |= dict.fromkeys(found, found)
         return "\n".join(lines)
 
     def find(self, name: str) -> tuple[Item, ...]:
@@ -89,6 +96,27 @@ class Evidence:
         if name in self._items:
             return (self._items[name],)
         return tuple(item for known, item in self._items.items() if known.startswith(f"{name}."))
+
+    def together(self, items: Iterable[Item]) -> tuple[Item, ...]:
+        """Some items with those that are about the same product in the same result."""
+        return tuple(dict.fromkeys(other for item in items for other in self._together.get(item, (item,))))
+
+    def is_extreme(self, items: Sequence[Item], cheapest: str | None) -> bool:
+        """Whether the first of some items is the cheapest of its result, or the dearest."""
+        for result in self.results:
+            charged = self.charges(result.products)
+            prices = {asin: charged[asin].cents for asin in result.products if asin in charged}
+            least = (min if cheapest else max)(prices.values(), default=None)
+            if result.kind == "list" and any(prices.get(item.asin, -1) == least for item in items[:1]):
+                return True
+        return False
+
+    def nearest(self, text: str) -> tuple[Item, ...]:
+        """The item that has most words of a sentence which names none; empty if none has two of them."""
+        said = words(text)
+        shares = {item: len(said & words(f"{self.filled([item])[0]}")) for item in self._items.values()}
+        best = max(shares, key=lambda item: shares[item], default=None)
+        return (best,) if best is not None and shares[best] >= LEAST_SHARED else ()
 
     def found(self) -> tuple[Item, ...]:
         """Every item that a tool has found."""

@@ -18,6 +18,7 @@ from retail_assistant.answers.phrases import money
 from retail_assistant.answers.policy.policy_answers import PolicyAnswers
 from retail_assistant.chat.spoken.evidence import Evidence, Item, put
 from retail_assistant.chat.spoken.units import PLACE, Unit
+from retail_assistant.chat.spoken.wordings import asks, counts, foreign, states, unmeasured, words
 from retail_assistant.chat.turn import Turn
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.live import LiveShop
@@ -42,6 +43,7 @@ _STATES = {
     name: pattern(rf"(?i)\b(?:{'|'.join(words)})\b", f"states.toml: {name}")
     for name, words in read(Path(__file__).with_name("states.toml"), dict[str, tuple[str, ...]]).items()
 }
+_EXTREME = re.compile(r"\b(?:(cheapest|lowest[- ]priced)|priciest|dearest|most expensive)\b", re.IGNORECASE)
 _PROPER = re.compile(r"(?<=[\w,;:] )(?!I\b)[A-Z][\w'-]+")
 """Capitalised words within a sentence: names of people, places and things."""
 _BETWEEN_US = re.compile(r"\b(?:you|yours?|we|our|us)\b", re.IGNORECASE)
@@ -97,21 +99,27 @@ class Judge:
             return await self._claim(unit, items, evidence, message)
         if unit.references:
             return Verdict(cause=f"{unit.kind}: refers to nothing")
-        fault = await self._states(unit)
+        fault = await self._states(unit, message, words(" ".join(evidence.filled(evidence.found()))))
+        if fault and unit.kind != "question" and (meant := evidence.nearest(unit.text)):
+            return await self._claim(unit, meant, evidence, message)
         return Verdict(cause=f"{unit.kind}: {fault}") if fault else Verdict((unit.text,))
 
     async def _claim(self, unit: Unit, items: tuple[Item, ...], evidence: Evidence, message: str) -> Verdict:
         """A sentence about items: its own words are held against theirs, piece by piece."""
-        pieces = _pieces(unit, evidence)
-        told = evidence.filled(items)
-        known = " ".join(told).lower().replace("vol.", "volume")
-        own = " ".join(words for words, _ in pieces)
+        pieces = _pieces(unit, evidence) if unit.references else [(unit.text, items)]
+        pieces = [(_verified(said, of, evidence), of) for said, of in pieces]
+        told = evidence.filled(evidence.together(items))
+        known = _known(told)
+        own = " ".join(said for said, _ in pieces)
         if parbake_semantic.guard.is_courtesy(own):
             return Verdict((own.strip(), *_own(items)), items)
         of_product = not any(item.section for item in items)
         fault = "name" if _lacks(known, [*_PROPER.findall(own), *await self._titles(own)]) else ""
+        fault = fault or ("limit" if unmeasured(own, known) or _over_several(pieces) else "")
         if of_product and not fault:
-            fault = next(filter(None, (_numbers(words, evidence.filled(of)) for words, of in pieces)), "")
+            each = [(said, evidence.filled(evidence.together(of))) for said, of in pieces]
+            fault = "word" if any(foreign(said, _known(has)) for said, has in each) else ""
+            fault = fault or next(filter(None, (_numbers(said, has) for said, has in each)), "")
             fault = fault or await self._attributed(own, known, message)
         ruled = _STATES["rules"].findall(own)
         if of_product:  # "no series to follow" says that it has none
@@ -126,6 +134,8 @@ class Judge:
                 own, told, message, vocabulary=VOCABULARY, may_describe=of_product
             )
             fault = found.fault if found and _WORD.search(own.lower()) else ""
+            if fault == "subject" and of_product and len(items) == 1:
+                fault = ""  # its numbers are this item's, and it has no other subject
             of_customer = of_product and _BETWEEN_US.search(own) is not None
             if not fault and of_customer and (await self._policies.find(own)).is_answered:
                 fault = "near a policy"
@@ -151,7 +161,7 @@ class Judge:
         chosen = items[:MOST_QUOTED]
         return Verdict(_own(chosen), chosen, f"{unit.kind}: {fault}")
 
-    async def _states(self, unit: Unit) -> str:
+    async def _states(self, unit: Unit, message: str, told: frozenset[str]) -> str:
         """What a unit without evidence states, although it may not; empty if it states nothing."""
         text = unit.text
         if parbake_semantic.guard.is_courtesy(text):
@@ -159,13 +169,21 @@ class Judge:
         if parbake_semantic.guard.numbers_in(text) or parbake_semantic.guard.claims(text) or _DIGIT.search(text):
             return "number"
         if unit.kind == "question":
+            if not asks(text, words(message) | told | await self._goods()):
+                return "states"
             return "rule" if _STATES["offers"].search(text) else ""
+        if states(text, words(message)):
+            return "states"
         if await self._titles(text):
             return "name"
         if _STATES["rules"].search(text):
             return "rule"
         may_rule = _MAY_RULE.search(text) is not None
         return "near a policy" if may_rule and (await self._policies.find(text)).is_answered else ""
+
+    async def _goods(self) -> frozenset[str]:
+        """The words of the shop's genres and formats."""
+        return words(" ".join((*self._shop.genres(), *self._shop.formats())))
 
     async def _titles(self, text: str) -> list[str]:
         vocabulary = await self._understanding.vocabulary()
@@ -237,6 +255,21 @@ def _pieces(unit: Unit, evidence: Evidence) -> list[tuple[str, tuple[Item, ...]]
     pieces = [(before, first)]
     pieces += [(words, (*cited, *evidence.find(name))) for words, name in zip(rest, placed, strict=True)]
     return [(words, items) for words, items in pieces if _WORD.search(words.lower()) or _DIGIT.search(words)]
+
+
+def _over_several(pieces: Sequence[tuple[str, tuple[Item, ...]]]) -> bool:
+    """Whether a claim counts over several items at once, which no item states: "every one of these is a romance"."""
+    return any(len(items) > 1 and counts(said) for said, items in pieces)
+
+
+def _known(told: Sequence[str]) -> str:
+    """What items state, as a claim is held against it."""
+    return " ".join(told).lower().replace("vol.", "volume")
+
+
+def _verified(said: str, items: Sequence[Item], evidence: Evidence) -> str:
+    """The words of a claim without "cheapest" or "dearest" where the prices of the item's result bear it out."""
+    return _EXTREME.sub("", said) if (found := _EXTREME.search(said)) and evidence.is_extreme(items, found[1]) else said
 
 
 def _numbers(words: str, told: Sequence[str]) -> str:

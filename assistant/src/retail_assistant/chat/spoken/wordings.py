@@ -1,0 +1,112 @@
+"""Which words of a unit need an item behind them: all but words of talk and taste, and all that count or date."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
+from pathlib import Path
+
+import parbake_semantic.guard
+from retail_assistant.shop.data_file import read
+from retail_assistant.shop.shop_words import VOCABULARY
+
+_READ = parbake_semantic.guard.reader(VOCABULARY)
+_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
+_LISTS = read(Path(__file__).with_name("talk.toml"), dict[str, str])
+_ENDINGS, _SILENT = ("es", "s", "ed", "ing", "er", "est", "ly"), re.compile(r"[ey]$")
+_MEASURES = frozenset(_LISTS["measures"].split())
+_ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "opening": 1}
+_NTH = re.compile(rf"\b(?:(?:the|a|an|its) )?({'|'.join(_ORDINALS)}) (?:volume|part|book)\b")
+_OVER = re.compile(
+    r"\b(?:all|both|neither|none|every|each|only|most|many|several|(?:one|two|three|four|five|half) of)\b",
+    re.IGNORECASE,
+)
+_COMPARES = re.compile(r"\b(?:[a-z]{3,}(?:er|ier)|more [a-z]+|less [a-z]+) (?:than|of the)\b|\bas [a-z]+ as\b")
+"""Says that one thing has more of something than another."""
+
+
+def _stems(names: str) -> frozenset[str]:
+    """The stems of lists of words with their common endings."""
+    listed = [word for name in names.split() for word in _LISTS[name].split()]
+    formed = [f"{_SILENT.sub('i' if word.endswith('y') else '', word)}{end}" for word in listed for end in _ENDINGS]
+    return frozenset().union(listed, *map(_READ.words, (*listed, *formed)))
+
+
+_OF_TALK, _OF_CLAIMS = _stems("talk"), _stems("taste plain")
+_OF_QUESTIONS = _stems("talk ask taste plain measures")
+LONG = 7
+"""From how many content words on nearly all of a claim is its item's if only one is not."""
+_EXCLAIMED = 10
+"""How many words an exclamation has at most."""
+_SAYS = re.compile(
+    r"\b(?:it|its|he|she|they|there|this|that|these|those|we|us|our|is|are|was|were|be|has|have|had|will|can|could|may|must"
+    r"|does|do|did|not|no|nothing|any)\b|'(?:s|re|ll|ve)\b|n't\b|\d",
+    re.IGNORECASE,
+)
+"""Makes a sentence say something of something, which a mere exclamation does not: "What a kind gift!"."""
+_COUNTED = _MEASURES - frozenset(_LISTS["talk"].split())
+_FEELS = re.compile(r"^\W*(?:oh\b.{0,20}|i'?m\b|i am\b|i hope\b|sorry\b|thank\w*|what an?\b|how\b)", re.IGNORECASE)
+"""Begins a sentence of feeling, which may repeat the customer's words: "I'm sorry that it won't open"."""
+_ASKS = re.compile(
+    r"^(?:(?:and|or|but|so|if [^,]{1,60},) ?)*(?:shall|should|would|do|does|did|is|are|was|were|has|have|had|may|can"
+    r"|could|will|which|what|who|whom|how|when|where|any)\b(?!.*\b(?:us|we|our)\b)",
+    re.IGNORECASE,
+)
+"""Asks something of the customer, and nothing of the shop."""
+
+
+@lru_cache(512)
+def words(text: str) -> frozenset[str]:
+    """The stems of the words of a text that say something."""
+    return _READ.words(text)
+
+
+def states(text: str, told: AbstractSet[str]) -> bool:
+    """Whether a sentence without an item says anything but what people say to each other, or was ``told``."""
+    if _is_exclaimed(text):
+        return False
+    said = frozenset(_WORD.findall(text.lower()))
+    more = words(text) - _OF_TALK
+    return bool(said & _COUNTED) or bool(more - told if _FEELS.match(text) else more)
+
+
+def _is_exclaimed(text: str) -> bool:
+    """Whether a text is short exclamations that say nothing of anything: "Something spooky, then!"."""
+    said = text.strip()
+    is_short = said.endswith("!") and len(said.split()) <= _EXCLAIMED
+    return is_short and not _SAYS.search(said) and _MEASURES.isdisjoint(_WORD.findall(said.lower()))
+
+
+def asks(question: str, told: AbstractSet[str]) -> bool:
+    """Whether a text does nothing but ask, in words of talk, of the shop's goods in general, or that were ``told``."""
+    parts = parbake_semantic.guard.sentences(question)
+    are_asked = all(part.rstrip().endswith("?") and _ASKS.match(part.strip()) for part in parts)
+    return are_asked and not words(question) - _OF_QUESTIONS - told
+
+
+def numbered(text: str) -> str:
+    """A text in lower case in which "the second volume" is "volume 2"."""
+    return _NTH.sub(lambda found: f"volume {_ORDINALS[found[1]]}", text)
+
+
+def foreign(text: str, known: str) -> frozenset[str]:
+    """The words of a claim that neither its items have, nor are words of taste; a long one may have one of its own."""
+    said = words(numbered(text.lower()))
+    there = words(known) | ({*words("series"), "series"} if "volume" in known else set())
+    found = said - there - _OF_CLAIMS
+    return found if len(found) > 1 or len(said) < LONG else frozenset()
+
+
+def unmeasured(text: str, known: str) -> str:
+    """The first word of a claim that counts, compares or dates, and that its items do not have; empty without one."""
+    said, there = numbered(text.lower()), frozenset(_WORD.findall(known.lower()))
+    compared = _COMPARES.search(said)
+    if compared and compared[0] not in known.lower():
+        return compared[0]
+    return next((word for word in _WORD.findall(said) if word in _MEASURES and word not in there), "")
+
+
+def counts(text: str) -> bool:
+    """Whether a text says of how many of several things something holds."""
+    return _OVER.search(text) is not None
