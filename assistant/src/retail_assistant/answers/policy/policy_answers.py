@@ -45,6 +45,7 @@ _SHOPS_FAULT = re.compile(
 _FOR_SEGMENTS = frozenset({"express"})
 """Concepts of which some shoppers have another rule than others."""
 _REACHES_US = frozenset({"contact", "phone"})
+_OF_OTHERS = re.compile(r"\b(?:customers?|buyers?|person|people|who|author|writer|publisher|courier|carrier)\b")
 _MORE_IS_ASKED = re.compile(
     r"\b(?:only|just|creas\w*|mark\w*|lost|lose|missing|torn|stain\w*|without|scratch\w*|written|wrote|promised?|said)\b",
     re.IGNORECASE,
@@ -151,8 +152,9 @@ class PolicyAnswers:
             return Draft(NOT_STATED)
         best = found.ranked[0].block
         if not found.is_answered:
-            if self._shop.trade.contact and concepts(asked.ask.text.lower()) & _REACHES_US:
-                return Draft(f"You can reach {SUPPORT}.")
+            text = asked.ask.text.lower()
+            if self._shop.trade.contact and concepts(text) & _REACHES_US and not _OF_OTHERS.search(text):
+                return Draft(f"{NOTHING_STATED} more than this: you can reach {SUPPORT}.")
             return self._closest(found, asked.said.section)
         if (own := self._of_segment(asked, found)) is not None:
             best = own
