@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from cluster import Server
 from playwright.sync_api import Page, Route, expect
 from tests.browser.steps import NARROW, SCREENS, Opening, become, go, is_sound, shut, stored
+
+from retail_assistant.shop.schema import connect
 
 BOOK, OTHER = "B000021", "B000022"
 PLACE = re.compile("Place the order for €")
@@ -37,6 +40,12 @@ def review(page: Page, shopper: str) -> None:
     go(page, "Cart")
     page.get_by_role("button", name="Checkout").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Review your order")
+    addressed(page)
+
+
+def addressed(page: Page, address: str = "1 Quiet Lane, Greenford") -> None:
+    """Type where the parcel goes."""
+    page.get_by_label("Delivery address").fill(address)
 
 
 def is_up_to_date(page: Page, shopper: str) -> None:
@@ -70,6 +79,12 @@ def test_a_cart_is_reviewed_ordered_and_found_among_the_orders(
     expect(page.locator(".checkout")).to_contain_text("it takes no payment")
     expect(page.get_by_role("list", name="Books in this order").locator("li")).to_have_count(2)
     looked("2-review")
+    addressed(page)
+    page.get_by_label("Express").check()
+    expect(page.get_by_role("button", name=PLACE)).to_have_text("Place the order for €22.00")
+    page.screenshot(path=tmp_path / "2-express.png")
+    page.get_by_label("Standard delivery").check()
+    expect(page.get_by_role("button", name=PLACE)).to_have_text("Place the order for €18.40")
     page.get_by_role("button", name=PLACE).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Thank you")
     number = re.search(r"W\d+", page.locator(".notice h2").inner_text())
@@ -80,6 +95,7 @@ def test_a_cart_is_reviewed_ordered_and_found_among_the_orders(
     expect(page.get_by_role("heading", name=f"Order {number[0]}")).to_be_visible()
     expect(page.locator(".order .state")).to_have_text("Placed")
     expect(page.locator(".order footer")).to_contain_text("€18.40 · Delivery €3.90")
+    expect(page.locator(".order footer")).to_contain_text("Standard delivery · 1 Quiet Lane, Greenford")
     looked("4-orders")
 
 
@@ -102,6 +118,8 @@ def test_a_checkout_is_made_with_the_keyboard(opened: Opening, shelf: Server) ->
     press("Checkout")
     expect(page.get_by_role("button", name=PLACE)).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.type("1 Quiet Lane")
     press("Place the order")
     expect(page.locator(".notice h2")).to_contain_text("is placed")
     press("See your orders")
@@ -119,6 +137,7 @@ def test_a_price_that_changed_is_shown_before_it_is_ordered(page: Page, shelf: S
     expect(problem).to_have_text("The total was €13.90, and is €16.40 now. Nothing was ordered yet.")
     expect(problem).to_be_focused()
     assert stored(page, "orders/checkout-price")["orders"] == []
+    addressed(page)
     page.get_by_role("button", name="Place the order for €16.40").click()
     expect(page.locator(".notice")).to_contain_text("1 book for €16.40")
 
@@ -142,6 +161,7 @@ def test_the_reduced_price_is_shown_and_ordered(page: Page, shelf: Server) -> No
     expect(page.get_by_role("list", name="Books in this order")).to_contain_text("€6.00 each (\u221240 %)")
     expect(page.locator(".checkout")).to_contain_text("The promotions that run now are taken off.")
     expect(page.locator(".checkout")).not_to_contain_text("list prices")
+    addressed(page)
     page.get_by_role("button", name="Place the order for €15.90").click()
     expect(page.locator(".notice")).to_contain_text("2 books for €15.90")
     assert stored(page, "orders/checkout-sale")["orders"][0]["cents"] == 1590
@@ -165,6 +185,7 @@ def test_a_book_that_was_sold_out_is_named_and_can_be_taken_out(page: Page, shel
     page.get_by_role("button", name=f"Remove {title}").click()
     expect(page.locator(".line.is-gone")).to_have_count(0)
     page.get_by_role("button", name="Checkout").click()
+    addressed(page)
     page.get_by_role("button", name="Place the order for €8.40").click()
     expect(page.locator(".notice h2")).to_contain_text("is placed")
 
@@ -195,8 +216,53 @@ def test_a_review_without_anything_to_order_shows_the_cart(page: Page) -> None:
     expect(page.locator(".notice")).to_contain_text("Your cart is empty")
     page.get_by_role("button", name="Sign out").click()
     page.goto(f"{home}#/checkout")
-    expect(page.locator(".notice")).to_contain_text("Who is shopping?")
+    expect(page.locator(".notice")).to_contain_text("Your cart is empty")
     expect(page).to_have_url(re.compile("#/cart$"))
+    assert page.get_by_role("button", name=PLACE).count() == 0
+
+
+def test_a_cart_without_a_session_waits_for_its_shopper(page: Page, shelf: Server) -> None:
+    """A cart filled before signing in stays over a reload, has its total, and belongs to who signs in then."""
+    open_product(page, BOOK)
+    page.locator(".facts").get_by_role("button", name="Add to cart").click()
+    expect(page.locator("#cart-count")).to_have_text("1")
+    page.reload()
+    expect(page.locator("#cart-count")).to_have_text("1")
+    go(page, "Cart")
+    page.get_by_role("button", name="One more").click()
+    expect(page.locator("#total")).to_have_text("€23.90")
+    expect(page.get_by_role("button", name="Sign in to check out")).to_be_visible()
+    is_sound(page)
+    become(page, "checkout-guest")
+    expect(page.locator("#cart-count")).to_have_text("2")
+    held = stored(page, "carts/checkout-guest/summary")
+    assert [(line["product"]["asin"], line["quantity"]) for line in held["lines"]] == [(BOOK, 2)]
+    assert page.evaluate("() => localStorage.getItem('cart')") is None
+
+
+def test_an_address_is_changed_and_a_return_gets_its_label(page: Page, shelf: Server, home: Path) -> None:
+    """Until it is packed an order goes elsewhere; one that comes back has a label, and a new copy can be asked for."""
+    shopper = "checkout-later"
+    fill(shelf, shopper, BOOK)
+    review(page, shopper)
+    page.get_by_role("button", name=PLACE).click()
+    page.get_by_role("link", name="See your orders").click()
+    page.get_by_text("Change the address").click()
+    page.get_by_label("New address").fill("2 Other Road")
+    page.get_by_role("button", name="Save the address").click()
+    expect(page.locator(".order .where")).to_contain_text("2 Other Road")
+    number = stored(page, f"orders/{shopper}")["orders"][0]["number"]
+    with closing(connect(home / "shop.db")) as shop, shop:
+        shop.execute("UPDATE orders SET state = 'returning' WHERE number = ?", (number,))
+    page.reload()
+    page.get_by_label("A new copy").check()
+    page.evaluate("() => { window.print = () => { window.printed = document.getElementById('label').textContent; }; }")
+    page.get_by_role("button", name="Print the return label").click()
+    printed = page.evaluate("() => window.printed")
+    assert number in printed
+    assert "2 Other Road" in printed
+    is_sound(page)
+    assert stored(page, f"orders/{shopper}")["orders"][0]["in_return"] == "exchange"
 
 
 def open_product(page: Page, asin: str) -> None:

@@ -184,17 +184,18 @@ def test_orders_are_shown_with_state_and_lines(page: Page) -> None:
     is_sound(page)
 
 
-def test_nobody_has_a_cart_and_is_asked_for_a_name(page: Page) -> None:
-    """Without a session the cart and the orders ask who shops, and adding a book only leads to the sign-in page."""
+def test_nobody_writes_into_the_shop_and_is_asked_for_a_name(page: Page) -> None:
+    """Without a session a cart stays in the browser, its checkout asks to sign in, and the orders ask who shops."""
     written: list[str] = []
     page.on("request", lambda sent: written.append(sent.url) if sent.method != "GET" else None)
     page.locator(".book button").first.click()
+    expect(page.locator("#cart-count")).to_have_text("1")
+    go(page, "Cart")
+    page.get_by_role("button", name="Sign in to check out").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
-    expect(page.locator("#toast")).to_contain_text("Sign in first")
     assert written == []
-    for name in ("Cart", "Orders"):
-        go(page, name)
-        expect(page.locator(".notice")).to_contain_text("Who is shopping?")
+    go(page, "Orders")
+    expect(page.locator(".notice")).to_contain_text("Who is shopping?")
     expect(ask(page, "What is in my cart?")).to_contain_text("signed in")
 
 

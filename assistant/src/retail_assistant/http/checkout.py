@@ -9,11 +9,12 @@ import msgspec
 
 import parbake as pb
 from parbake.http import HttpRequest, JsonResponse, Route
-from retail_assistant.http.acknowledged import WRITTEN_NEW, acknowledged
+from retail_assistant.http.acknowledged import WRITTEN, WRITTEN_NEW, acknowledged
 from retail_assistant.http.identity import Identity
-from retail_assistant.http.replies import CheckedOut
+from retail_assistant.http.replies import CheckedOut, Written
 from retail_assistant.http.writes import ONCE, commit
 from retail_assistant.shop import orders
+from retail_assistant.shop.bills import Sending
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import TotalChanged
 
@@ -21,9 +22,18 @@ Conn = sqlite3.Connection
 
 
 class CheckoutBody(msgspec.Struct, forbid_unknown_fields=True):
-    """``total_cents`` is the ``cents`` of the cart's summary that the shopper has agreed to."""
+    """``total_cents`` is what the shopper has agreed to: what the cart's summary states for that ``sending``."""
 
     total_cents: Annotated[int, msgspec.Meta(ge=0)]
+    sending: Sending = "standard"
+    address: str = ""
+
+
+class OrderBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What a shopper changes of an order: its ``address``, or what is wanted for what comes back."""
+
+    address: str | None = None
+    in_return: str | None = None
 
 
 class CheckoutRoutes:
@@ -34,9 +44,12 @@ class CheckoutRoutes:
         self._app, self._connections, self._identity = app, connections, identity
 
     def routes(self) -> list[Route]:
-        """The route, for the shopper whose cart it is."""
+        """The routes, for the shopper whose cart and orders they are."""
         path = "/shop/carts/{user}/checkout"
-        return [Route("POST", path, self.check_out, statuses=WRITTEN_NEW, headers=ONCE)]
+        return [
+            Route("POST", path, self.check_out, statuses=WRITTEN_NEW, headers=ONCE),
+            Route("PUT", "/shop/orders/{user}/{number}", self.change, statuses=WRITTEN, headers=ONCE),
+        ]
 
     async def check_out(self, request: HttpRequest, *, body: CheckoutBody) -> JsonResponse[CheckedOut]:
         """Order everything in a shopper's cart at the total of its summary, and return the order's ``number``.
@@ -47,7 +60,9 @@ class CheckoutRoutes:
         user, now = self._identity.acting(request), self._app.settings.clock.now()
 
         def write(conn: Conn) -> int:
-            return orders.check_out(conn, user, total_cents=body.total_cents, now=now)
+            return orders.check_out(
+                conn, user, total_cents=body.total_cents, now=now, sending=body.sending, address=body.address
+            )
 
         position = await commit(
             self._connections, request, write, now=now, shopper=self._identity.sender(request, user)
@@ -55,6 +70,21 @@ class CheckoutRoutes:
         if position is None:
             raise AssertionError("a checkout has an outbox row")
         return await acknowledged(self._app, position, CheckedOut, 201, number=orders.number_at(position))
+
+    async def change(self, request: HttpRequest, *, body: OrderBody) -> JsonResponse[Written]:
+        """Change the address of an order that is not packed (409 otherwise), or what is wanted for what comes back."""
+        user, number = self._identity.acting(request), request.parameters["number"]
+        now = self._app.settings.clock.now()
+
+        def write(conn: Conn) -> int:
+            if body.in_return is not None:
+                return orders.want_in_return(conn, user, number, body.in_return, now=now)
+            return orders.change_address(conn, user, number, body.address or "", now=now)
+
+        position = await commit(
+            self._connections, request, write, now=now, shopper=self._identity.sender(request, user)
+        )
+        return await acknowledged(self._app, position, Written, 200)
 
 
 def changed_total(error: pb.ParbakeError) -> dict[str, Any]:

@@ -30,7 +30,8 @@ def _response(name: str, text: bytes) -> Response:
 
 def _filled(trade: Trade) -> bytes:
     """The page with the shop's own words in it; its scripts read them there."""
-    words = asdict(trade) | {"name": trade.called, "an_item": trade.an_item}
+    reached = f"Questions? Our team answers at {trade.contact}." if trade.contact else ""
+    words = asdict(trade) | {"name": trade.called, "an_item": trade.an_item, "reached": reached}
     page = Template(_HERE.joinpath("page.html").read_text("utf-8"))
     return page.substitute({name: escape(word) for name, word in words.items()}).encode()
 

@@ -10,7 +10,7 @@ import msgspec
 from parbake import Verdict
 from parbake.protocol.record import Lane
 from retail_assistant.knowledge.review_summary import Summary
-from retail_assistant.shop.bills import Line
+from retail_assistant.shop.bills import Line, Sending
 from retail_assistant.shop.complaints import OpenComplaints
 from retail_assistant.shop.policies import Fact, Policy, Section
 from retail_assistant.shop.queries import Product, Promotion
@@ -230,6 +230,8 @@ class OrderReply(msgspec.Struct, kw_only=True):
     delivery: str
     cents: int
     total: str
+    sending: str
+    in_return: str
     can_cancel: bool
     can_return: bool
 
@@ -274,10 +276,21 @@ class Delivery(msgspec.Struct):
     missing: str | None
 
 
+class SendingChoice(msgspec.Struct):
+    """A way to send a cart's parcel, with what it costs and what a checkout charges then."""
+
+    name: Sending
+    cents: int
+    price: str
+    total_cents: int
+    total: str
+
+
 class CartSummary(msgspec.Struct):
     """A cart with what its books cost, their delivery, and the total that a checkout charges.
 
-    What is ``gone`` is not sold any more. ``delivery`` is ``null`` if no policy states anything of it.
+    What is ``gone`` is not sold any more. ``delivery`` is ``null`` if no policy states anything of it. ``sendings`` are
+    the ways to send the parcel, if there is one, standard delivery first; ``address`` is where the last order went.
     """
 
     shopper: str
@@ -289,3 +302,5 @@ class CartSummary(msgspec.Struct):
     delivery: Delivery | None
     cents: int
     total: str
+    sendings: list[SendingChoice] = []
+    address: str = ""

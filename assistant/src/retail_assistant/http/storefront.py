@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -19,6 +21,7 @@ from retail_assistant.http.replies import (
     OrderList,
     ProductPage,
     ReviewsInShort,
+    SendingChoice,
     SummaryLine,
 )
 from retail_assistant.http.writes import Copies
@@ -32,6 +35,8 @@ from retail_assistant.shop.prices import Charge
 from retail_assistant.shop.voices import ANONYMOUS
 
 Conn = sqlite3.Connection
+MOST_LINES, MOST_DIGITS = 100, 3
+"""Of a cart that a browser keeps: its products, and the digits of a number of copies."""
 
 
 class Seen(msgspec.Struct, forbid_unknown_fields=True):
@@ -51,6 +56,28 @@ class QuantityBody(msgspec.Struct, forbid_unknown_fields=True):
     """How many copies a cart should hold; 0 takes the product out."""
 
     quantity: Copies
+
+
+class Basket(msgspec.Struct, forbid_unknown_fields=True):
+    """The query string of a cart that its browser keeps: ``line`` is a product with its copies, such as ``B1:2``."""
+
+    line: list[str] = []
+
+    def held(self) -> dict[str, int]:
+        """The copies of each product.
+
+        Raises:
+            parbake.BadInput: A line is none, or there are too many.
+        """
+        if len(self.line) > MOST_LINES:
+            raise pb.BadInput(f"line: at most {MOST_LINES}", field="line")
+        found = {}
+        for text in self.line:
+            asin, _, copies = text.rpartition(":")
+            if not asin or not copies.isdecimal() or not 0 < int(copies[:MOST_DIGITS]) <= records.MOST_COPIES:
+                raise pb.BadInput(f"line: {text[:40]!r} is not a product with 1 to 99 copies, as in B1:2", field="line")
+            found[asin] = int(copies[:MOST_DIGITS])
+        return found
 
 
 class StorefrontRoutes:
@@ -74,6 +101,7 @@ class StorefrontRoutes:
             Route("GET", "/shop/products/{asin}/page", self.product_page),
             Route("GET", "/shop/orders/{user}", self.list_orders),
             Route("GET", "/shop/carts/{user}/summary", self.cart_summary),
+            Route("GET", "/shop/basket", self.basket),
             Route("POST", "/shop/carts/{user}/lines", self.add_line),
             Route("PUT", "/shop/carts/{user}/lines/{asin}", self.set_line),
         ]
@@ -118,6 +146,11 @@ class StorefrontRoutes:
         """
         return json_response(await self._summary(self._identity.shopper(request)))
 
+    async def basket(self, request: HttpRequest, *, arguments: Basket) -> JsonResponse[CartSummary]:
+        """What a browser's own cart costs, for somebody who is not signed in; nothing is kept."""
+        user, held = self._identity.asking(request, ANONYMOUS), arguments.held()
+        return json_response(await self._summary(user, held))
+
     async def add_line(self, request: HttpRequest, *, body: LineBody) -> JsonResponse[CartSummary]:
         """Add copies of a product to the shopper's own cart, and return the cart.
 
@@ -140,13 +173,15 @@ class StorefrontRoutes:
         await self._connections.write(lambda conn: records.change_cart(conn, user, asin, to=body.quantity, now=now))
         return json_response(await self._summary(user))
 
-    async def _summary(self, user: str) -> CartSummary:
+    async def _summary(self, user: str, kept: Mapping[str, int] | None = None) -> CartSummary:
+        """The summary of a shopper's cart, or of what a browser has ``kept``."""
         now = self._app.settings.clock.now()
-        held, offers, charges, terms = await self._connections.read(lambda conn: _cart(conn, user, now))
+        held, offers, charges, terms, address = await self._connections.read(lambda conn: _cart(conn, user, now, kept))
         items = self._items.charged(offers, charges)
         lines = [self._line(item, charges[item.asin], held[item.asin].quantity) for item in items]
         on_sale = {o.asin for o in offers}
-        due = bills.bill(bills.lines_of(offers, {asin: held[asin].quantity for asin in on_sale}, charges), terms)
+        billed = bills.lines_of(offers, {asin: held[asin].quantity for asin in on_sale}, charges)
+        due = bills.bill(billed, terms)
         return CartSummary(
             shopper=user,
             lines=lines,
@@ -157,7 +192,18 @@ class StorefrontRoutes:
             delivery=self._delivery(due, terms),
             cents=due.total,
             total=self._shop.money(due.total),
+            sendings=self._sendings(billed, terms) if due.is_sent else [],
+            address=address,
         )
+
+    def _sendings(self, lines: list[bills.Line], terms: bills.Terms) -> list[SendingChoice]:
+        """The ways to send a cart's parcel."""
+        found = []
+        for name in terms.offered:
+            due = bills.bill(lines, terms, name)
+            prices = self._shop.money(due.delivery), self._shop.money(due.total)
+            found.append(SendingChoice(name, due.delivery, prices[0], due.total, prices[1]))
+        return found
 
     def _line(self, item: Item, charge: Charge, quantity: int) -> SummaryLine:
         cents = charge.cents * quantity
@@ -166,7 +212,7 @@ class StorefrontRoutes:
 
     def _delivery(self, due: bills.Bill, terms: bills.Terms) -> Delivery | None:
         """What the delivery of a cart costs, and what is missing to a free one; ``None`` if no policy states either."""
-        if terms == bills.Terms():
+        if terms.fee is None and terms.free_over is None:
             return None
         free_over = None if due.missing is None else terms.free_over
         is_stated = not due.is_sent or due.missing == 0 or terms.fee is not None
@@ -201,12 +247,22 @@ def _with_line(conn: Conn, asin: str) -> tuple[Offer, list[Offer]]:
     return offer, line
 
 
-def _cart(conn: Conn, user: str, now: float) -> tuple[dict[str, Held], list[Offer], dict[str, Charge], bills.Terms]:
-    """What a cart holds, the products on sale among that, what the shopper pays for each, and the terms of delivery."""
-    rows = conn.execute(
-        "SELECT asin, title, quantity FROM carts JOIN products USING (asin) WHERE shopper = ? ORDER BY asin", (user,)
-    )
-    held = {row[0]: Held(*row) for row in rows}
+def _cart(
+    conn: Conn, user: str, now: float, kept: Mapping[str, int] | None
+) -> tuple[dict[str, Held], list[Offer], dict[str, Charge], bills.Terms, str]:
+    """What a cart holds, what of that is on sale and what the shopper pays, the terms of delivery, and the address."""
+    if kept is None:
+        rows = conn.execute(
+            "SELECT asin, title, quantity FROM carts JOIN products USING (asin) WHERE shopper = ? ORDER BY asin",
+            (user,),
+        )
+        held = {row[0]: Held(*row) for row in rows}
+    else:
+        titles = conn.execute(
+            "SELECT asin, title FROM products WHERE asin IN (SELECT value FROM json_each(?))", (json.dumps([*kept]),)
+        )
+        held = {asin: Held(asin, title, kept[asin]) for asin, title in titles}
     offers = finding.find(conn, Conditions(asins=list(held), in_stock=False)) if held else []
     charged = prices.charges(conn, user, [offer.asin for offer in offers], now=now)
-    return held, offers, charged, bills.delivery_terms(conn)
+    terms = bills.delivery_terms(conn, queries.get_segment(conn, user))
+    return held, offers, charged, terms, orders.last_address(conn, user)

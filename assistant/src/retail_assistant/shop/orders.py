@@ -17,7 +17,7 @@ import msgspec
 
 from parbake.adapters.sqlite import emit
 from retail_assistant.shop import checks
-from retail_assistant.shop.bills import Line, bill, delivery_terms
+from retail_assistant.shop.bills import Line, Sending, bill, delivery_terms
 from retail_assistant.shop.errors import (
     BadValue,
     EmptyCart,
@@ -28,20 +28,25 @@ from retail_assistant.shop.errors import (
     UnknownProduct,
 )
 from retail_assistant.shop.prices import charges
-from retail_assistant.shop.queries import get_product, stating
+from retail_assistant.shop.queries import get_product, get_segment, stating
 from retail_assistant.shop.records import LARGEST_CENTS, LARGEST_QUANTITY, ensure_shopper, sell, take_back
 from retail_assistant.shop.schema import ORDER_STATES, transaction
 
 CAN_CANCEL = frozenset({"placed"})
 """The states in which an order has not been packed."""
 CAN_RETURN = frozenset({"delivered"})
+IN_RETURN = ("refund", "exchange")
+"""What a shopper may want for what comes back."""
+LONGEST_ADDRESS = 300
 SENT_BACK = frozenset({"returning", "returned"})
 RETURN_WINDOW = "window_days"
 """The fact of a policy that states for how many days a delivered order can be returned."""
 DAY_S = 86_400.0
 POINTS_PER_EURO = "points_per_eur"
 """The fact of a policy that states how many points a euro earns."""
-_ORDER = "SELECT number, shopper, placed_at, state, tracking, changed_at, address, delivery FROM orders"
+_ORDER = (
+    "SELECT number, shopper, placed_at, state, tracking, changed_at, address, delivery, sending, in_return FROM orders"
+)
 _LINES = (
     "SELECT l.number, l.asin, p.title, l.quantity, l.cents, p.format FROM order_lines l JOIN products p USING (asin)"
     " WHERE l.number IN (SELECT value FROM json_each(?)) ORDER BY l.asin"
@@ -65,6 +70,7 @@ class Order(msgspec.Struct, frozen=True):
     """An order of a shopper; ``changed_at`` is when it reached its state. Times that nobody knows are 0.
 
     ``delivery`` is what its delivery cost in cents: 0 if it was free, needed none, or an import did not know it.
+    ``sending`` is how its parcel is sent, and ``in_return`` what is wanted for what comes back; empty if nobody said.
     """
 
     number: str
@@ -76,6 +82,8 @@ class Order(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...]
     address: str = ""
     delivery: int = 0
+    sending: str = ""
+    in_return: str = ""
 
     @property
     def books(self) -> int:
@@ -131,6 +139,15 @@ def get_order(conn: sqlite3.Connection, shopper: str, number: str) -> Order:
     return _orders(conn, [row])[0]
 
 
+def last_address(conn: sqlite3.Connection, shopper: str) -> str:
+    """Where a shopper's last order with an address went; empty if there is none."""
+    row = conn.execute(
+        "SELECT address FROM orders WHERE shopper = ? AND address <> '' ORDER BY placed_at DESC, id DESC LIMIT 1",
+        (shopper,),
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
 def get_points(conn: sqlite3.Connection, shopper: str) -> int:
     """Return a shopper's loyalty points; 0 for an unknown shopper."""
     row = conn.execute("SELECT points FROM shoppers WHERE id = ?", (shopper,)).fetchone()
@@ -177,7 +194,15 @@ def put_order(
         return _changed(conn, shopper, now)
 
 
-def check_out(conn: sqlite3.Connection, shopper: str, *, total_cents: int, now: float) -> int:
+def check_out(
+    conn: sqlite3.Connection,
+    shopper: str,
+    *,
+    total_cents: int,
+    now: float,
+    sending: Sending = "standard",
+    address: str = "",
+) -> int:
     """Order everything in a shopper's cart at what the shopper pays for it now, and empty the cart.
 
     One transaction lowers the stock, and writes the order, the purchase of each copy, the points and the outbox row.
@@ -187,11 +212,14 @@ def check_out(conn: sqlite3.Connection, shopper: str, *, total_cents: int, now: 
         shopper: Whose cart it is.
         total_cents: What the shopper was shown that the cart costs, promotions taken off, with delivery.
         now: Epoch seconds.
+        sending: How the parcel is sent, if there is one.
+        address: Where to.
 
     Returns:
         The position of the outbox row; :func:`number_at` names the order that was placed there.
 
     Raises:
+        BadValue: No policy prices that way to send a parcel.
         EmptyCart: The cart holds nothing.
         UnknownProduct: A product in it is not sold any more.
         OutOfStock: It holds more copies of a product than are left.
@@ -201,11 +229,19 @@ def check_out(conn: sqlite3.Connection, shopper: str, *, total_cents: int, now: 
     moment = checks.moment(now, "now")
     with transaction(conn):
         lines = _present_lines(conn, shopper, moment)
-        due = bill(lines, delivery_terms(conn))
+        terms = delivery_terms(conn, get_segment(conn, shopper))
+        if sending not in terms.offered:
+            raise BadValue(f"sending: {sending} is not offered; take {', '.join(terms.offered)}", field="sending")
+        due = bill(lines, terms, sending)
         if due.total != total_cents:
             raise TotalChanged(total_cents, due.total)
         points = earned(conn, due.books)
         position = _place(conn, shopper, lines, delivery=due.delivery, points=points, now=moment)
+        if due.is_sent:
+            conn.execute(
+                "UPDATE orders SET sending = ?, address = ? WHERE number = ?",
+                (sending, checked_address(address), number_at(position)),
+            )
         for line in lines:
             sell(conn, shopper, line.asin, copies=line.quantity, cents=line.cents, now=moment)
         conn.execute("UPDATE shoppers SET points = points + ? WHERE id = ?", (points, shopper))
@@ -302,6 +338,54 @@ def start_return(conn: sqlite3.Connection, shopper: str, number: str, *, now: fl
         return _changed(conn, shopper, now)
 
 
+def checked_address(address: str) -> str:
+    """An address as it is stored: printable lines, without blanks around them.
+
+    Raises:
+        BadValue: It is too long, or has other signs.
+    """
+    lines = [" ".join(line.split()) for line in address.strip().splitlines()]
+    text = "\n".join(filter(None, lines))
+    if len(text) > LONGEST_ADDRESS or not all(line.isprintable() for line in lines) or set(text) & set("{}"):
+        raise BadValue(f"address: at most {LONGEST_ADDRESS} printable characters, without braces", field="address")
+    return text
+
+
+def change_address(conn: sqlite3.Connection, shopper: str, number: str, address: str, *, now: float) -> int:
+    """Send an order that is not packed yet elsewhere.
+
+    Raises:
+        UnknownOrder: The shopper has no such order.
+        OrderClosed: The order is packed or further.
+        BadValue: There is no address, or it cannot be stored.
+    """
+    with transaction(conn):
+        order = get_order(conn, shopper, number)
+        if order.state not in CAN_CANCEL:
+            raise OrderClosed(f"order {order.number} is {order.state}, so its address stays", field="number")
+        if not (text := checked_address(address)):
+            raise BadValue("address: expected one", field="address")
+        conn.execute("UPDATE orders SET address = ?, changed_at = ? WHERE number = ?", (text, now, order.number))
+        return _changed(conn, shopper, now)
+
+
+def want_in_return(conn: sqlite3.Connection, shopper: str, number: str, wanted: str, *, now: float) -> int:
+    """Say what is wanted for an order that is on its way back: the money, or a new copy.
+
+    Raises:
+        UnknownOrder: The shopper has no such order.
+        OrderClosed: It is not on its way back.
+        BadValue: Something else is wanted.
+    """
+    checks.choice(wanted, "in_return", IN_RETURN)
+    with transaction(conn):
+        order = get_order(conn, shopper, number)
+        if order.state != "returning":
+            raise OrderClosed(f"order {order.number} is {order.state}, and not on its way back", field="number")
+        conn.execute("UPDATE orders SET in_return = ? WHERE number = ?", (wanted, order.number))
+        return _changed(conn, shopper, now)
+
+
 def return_window(conn: sqlite3.Connection) -> float | None:
     """The days within which a delivered order can be returned; ``None`` if no policy states them as a number."""
     return _stated(conn, RETURN_WINDOW)
@@ -329,6 +413,6 @@ def _orders(conn: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> list[O
     for number, *line in conn.execute(_LINES, (numbers,)):
         lines[number].append(Line(*line))
     return [
-        Order(number, shopper, placed_at, state, tracking, changed_at, tuple(lines[number]), address, delivery)
-        for number, shopper, placed_at, state, tracking, changed_at, address, delivery in rows
+        Order(number, shopper, placed_at, state, tracking, changed_at, tuple(lines[number]), *rest)
+        for number, shopper, placed_at, state, tracking, changed_at, *rest in rows
     ]

@@ -15,7 +15,7 @@ from pathlib import Path
 from parbake.adapters.sqlite import OUTBOX_DDL
 from retail_assistant.shop.errors import NotAShop
 
-SCHEMA_VERSION = "9"
+SCHEMA_VERSION = "10"
 SEGMENTS = ("all", "new", "regular", "vip")
 ORDER_STATES = ("placed", "packed", "shipped", "delivered", "cancelled", "returning", "returned")
 
@@ -74,6 +74,8 @@ CREATE TABLE IF NOT EXISTS orders (
     tracking TEXT NOT NULL DEFAULT '',
     address TEXT NOT NULL DEFAULT '',
     delivery INTEGER NOT NULL DEFAULT 0 CHECK (delivery >= 0),
+    sending TEXT NOT NULL DEFAULT '',
+    in_return TEXT NOT NULL DEFAULT '',
     points INTEGER NOT NULL DEFAULT 0 CHECK (points >= 0),
     changed_at REAL NOT NULL
 );

@@ -5,15 +5,16 @@ import { link } from "./cards.js";
 import { setInCart } from "./cart_actions.js";
 import { canBeOrdered, totals } from "./cart_summary.js";
 import { cover } from "./covers.js";
+import * as guest from "./guest_cart.js";
 import { count, failure, make, notice, SHOP, titled } from "./dom.js";
 import { askToSignIn } from "./sign_in.js";
 import { ask, isSignedIn, tell, user } from "./state.js";
 
 const MOST = 99;
 
-/** Read the cart; none if nobody is signed in. */
+/** Read the cart: the shopper's, or the one that this browser keeps. */
 export async function readCart(signal) {
-  if (!isSignedIn()) return null;
+  if (!isSignedIn()) return guest.read(signal);
   return get(`shop/${path("carts", user(), "summary")}`, {}, signal);
 }
 
@@ -29,7 +30,7 @@ export async function cart(main, signal) {
   try {
     const found = await readCart(signal);
     fill(box, found);
-    if (found) tell("counted", found);
+    tell("counted", found);
   } catch (error) {
     if (error.name !== "AbortError") box.replaceChildren(failure(error, () => cart(main, signal)));
   }
@@ -38,8 +39,7 @@ export async function cart(main, signal) {
 /** Fill the view again from a cart that was read or changed elsewhere. */
 export function fill(box, found) {
   box.removeAttribute("aria-busy");
-  if (!found) box.replaceChildren(nobody());
-  else if (!found.lines.length && !found.gone.length) box.replaceChildren(empty());
+  if (!found.lines.length && !found.gone.length) box.replaceChildren(empty());
   else {
     const lines = [...found.gone.map((line) => goneOf(box, line)), ...found.lines.map((line) => lineOf(box, line))];
     box.replaceChildren(make("ul", { class: "lines" }, lines), summary(found));
@@ -47,13 +47,6 @@ export function fill(box, found) {
 }
 
 const button = (text, onclick, className = "") => make("button", { type: "button", class: className, onclick }, text);
-
-const nobody = () =>
-  notice(
-    "Who is shopping?",
-    "Sign in to have a cart.",
-    button("Sign in", askToSignIn, "primary"),
-  );
 
 const empty = () =>
   notice(
@@ -141,6 +134,11 @@ function lineOf(box, line) {
   );
 }
 
+function goToCheckout() {
+  location.hash = "#/checkout";
+  if (!isSignedIn()) askToSignIn();
+}
+
 function summary(found) {
   return make(
     "section",
@@ -148,8 +146,8 @@ function summary(found) {
     make("h2", { id: "summary" }, "Summary"),
     ...totals(found),
     canBeOrdered(found)
-      ? button("Checkout", () => (location.hash = "#/checkout"), "primary")
+      ? button(isSignedIn() ? "Checkout" : "Sign in to check out", goToCheckout, "primary")
       : make("p", { class: "told" }, "Some of this cannot be bought now. Lower its number or remove it, and then check out."),
-    button("Ask about my cart", () => ask("What is in my cart?")),
+    isSignedIn() && button("Ask about my cart", () => ask("What is in my cart?")),
   );
 }

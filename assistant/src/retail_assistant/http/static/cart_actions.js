@@ -2,7 +2,7 @@
 
 import { path, send } from "./api.js";
 import { el, make } from "./dom.js";
-import { askToSignIn } from "./sign_in.js";
+import * as guest from "./guest_cart.js";
 import { isSignedIn, state, tell, user } from "./state.js";
 
 const SHOWN_MS = 5000;
@@ -22,20 +22,11 @@ export function untoast() {
   el("toast").classList.remove("is-shown");
 }
 
-/** Add a copy to the cart; who is not signed in is asked to. */
+/** Add a copy to the cart. */
 export async function addToCart(product, button = null) {
-  if (!isSignedIn()) {
-    toast("Sign in first; your cart waits for you.", { isError: true });
-    askToSignIn();
-    return;
-  }
   if (button) button.setAttribute("aria-busy", "true");
   try {
-    const { document: cart } = await send("POST", `shop/${path("carts", user(), "lines")}`, {
-      asin: product.asin,
-      quantity: 1,
-    });
-    tell("cart", cart);
+    tell("cart", isSignedIn() ? await added(product.asin) : await guest.add(product.asin));
     toast(`${product.title} is in your cart.`, { action: make("a", { href: "#/cart" }, "View cart") });
   } catch (error) {
     toast(error.message, { isError: true });
@@ -44,10 +35,14 @@ export async function addToCart(product, button = null) {
   }
 }
 
+const added = async (asin) =>
+  (await send("POST", `shop/${path("carts", user(), "lines")}`, { asin, quantity: 1 })).document;
+
 /** Set how many copies the cart holds, and return the cart; `null` if that was refused. */
 export async function setInCart(asin, quantity) {
   try {
-    const { document: cart } = await send("PUT", `shop/${path("carts", state.shopper, "lines", asin)}`, { quantity });
+    const address = `shop/${path("carts", state.shopper, "lines", asin)}`;
+    const cart = isSignedIn() ? (await send("PUT", address, { quantity })).document : await guest.set(asin, quantity);
     tell("cart", cart);
     return cart;
   } catch (error) {

@@ -4,8 +4,9 @@ import { path, send } from "./api.js";
 import { readCart } from "./cart.js";
 import { toast } from "./cart_actions.js";
 import { canBeOrdered, totals } from "./cart_summary.js";
+import { parcel } from "./parcel.js";
 import { failure, goods, make, notice, SHOP, titled } from "./dom.js";
-import { newSession, setView, tell } from "./state.js";
+import { isSignedIn, newSession, setView, tell } from "./state.js";
 
 const UNPAID = "This is a demo: it takes no payment.";
 
@@ -19,7 +20,7 @@ export async function checkout(main, signal) {
   main.replaceChildren(make("h1", { tabindex: "-1" }, "Review your order"), box);
   try {
     const found = await readCart(signal);
-    if (!found || !canBeOrdered(found)) location.replace("#/cart");
+    if (!isSignedIn() || !canBeOrdered(found)) location.replace("#/cart");
     else review({ main, box, found, signal });
   } catch (error) {
     if (error.name !== "AbortError") box.replaceChildren(failure(error, () => checkout(main, signal)));
@@ -30,16 +31,29 @@ export async function checkout(main, signal) {
 function review(view, said = "") {
   const key = newSession();
   const problem = make("p", { class: "refused", role: "alert", tabindex: "-1" }, said);
-  const order = make("button", { type: "button", class: "primary" }, `Place the order for ${view.found.total}`);
-  order.addEventListener("click", () => place(view, key, order, problem));
+  const order = make("button", { class: "primary" }, "");
+  const shown = make("div", { class: "totals" });
+  const chosen = parcel(view.found, (sending) => {
+    const { total, delivery } = sending ?? view.found;
+    order.textContent = `Place the order for ${total}`;
+    shown.replaceChildren(...totals(sending ? { ...view.found, total, delivery: changed(delivery, view.found, sending) } : view.found));
+  });
+  const placing = (event) => {
+    event.preventDefault();
+    place(view, key, order, problem, chosen.read());
+  };
   view.box.removeAttribute("aria-busy");
-  view.box.replaceChildren(
+  const form = make(
+    "form",
+    { onsubmit: placing },
     make("ul", { "aria-label": `${titled(SHOP.items)} in this order` }, view.found.lines.map(lineOf)),
-    ...totals(view.found),
+    ...chosen.fields,
+    shown,
     make("p", { class: "told" }, UNPAID),
     problem,
     make("div", { class: "actions" }, order, make("a", { class: "button", href: "#/cart" }, "Back to the cart")),
   );
+  view.box.replaceChildren(form);
   if (said) problem.focus();
 }
 
@@ -54,14 +68,15 @@ function lineOf(line) {
   );
 }
 
-async function place(view, key, order, problem) {
+async function place(view, key, order, problem, { sending, address }) {
   if (order.hasAttribute("aria-busy")) return;
   order.setAttribute("aria-busy", "true");
   problem.textContent = "";
   const { shopper, cents } = view.found;
+  const body = sending ? { total_cents: sending.total_cents, sending: sending.name, address } : { total_cents: cents };
   try {
-    const sent = await send("POST", `shop/${path("carts", shopper, "checkout")}`, { total_cents: cents }, { key });
-    placed(view, sent.document.number);
+    const sent = await send("POST", `shop/${path("carts", shopper, "checkout")}`, body, { key });
+    placed(view, sent.document.number, sending?.total ?? view.found.total);
   } catch (error) {
     if (view.signal.aborted) toast(sentence(error.message), { isError: true });
     else if (error.field === "total_cents") await lookAgain(view, problem, error);
@@ -82,6 +97,10 @@ async function lookAgain(view, problem, error) {
   }
 }
 
+/** What delivery costs in another way than the standard one, which may be free. */
+const changed = (_, { delivery }, { name, cents, price }) =>
+  name === "standard" ? delivery : { ...delivery, is_needed: true, cents, price, missing: null };
+
 function say(problem, text) {
   problem.textContent = text;
   problem.focus();
@@ -91,14 +110,14 @@ const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1).repla
 const toOrders = (className = "") => make("a", { class: className, href: "#/orders" }, "See your orders");
 
 /** Say the order's number; the shopper may be elsewhere by now. */
-function placed({ main, found, signal }, number) {
+function placed({ main, found, signal }, number, total) {
   tell("cart", { copies: 0 });
   if (signal.aborted) {
     toast(`Order ${number} is placed.`, { action: toOrders() });
     return;
   }
   const heading = make("h1", { tabindex: "-1" }, "Thank you");
-  const what = `${goods(found.copies)} for ${found.total}. ${UNPAID}`;
+  const what = `${goods(found.copies)} for ${total}. ${UNPAID}`;
   const browse = make("a", { class: "button", href: "#/" }, `Browse ${SHOP.items}`);
   main.replaceChildren(heading, notice(`Order ${number} is placed`, what, toOrders("button primary"), browse));
   setView("placed");

@@ -6,12 +6,13 @@ import { cart, fill, readCart } from "./cart.js";
 import { startChat, uncover } from "./chat.js";
 import { checkout } from "./checkout.js";
 import { el, goods, make, SHOP, titled } from "./dom.js";
+import { handOver } from "./guest_cart.js";
 import { help, startFoot } from "./help.js";
 import { orders } from "./orders.js";
 import { owner } from "./owner.js";
 import { product } from "./product.js";
 import { readSession, signIn, signOut } from "./sign_in.js";
-import { on, setProduct, setShopper, setView, state } from "./state.js";
+import { isSignedIn, on, setProduct, setShopper, setView, state } from "./state.js";
 
 const TITLES = { browse: titled(SHOP.items), cart: "Cart", checkout: "Checkout", orders: "Orders", owner: "Behind the counter",
   "sign-in": "Sign in", help: "Our policies", missing: "No such page" };
@@ -125,8 +126,9 @@ function follow() {
     uncover();
     show();
   });
-  on("shopper", () => {
+  on("shopper", async () => {
     showShopper();
+    if (isSignedIn()) await handOver(state.shopper);
     recount();
     if (state.view !== "owner") show({ stays: true });
   });

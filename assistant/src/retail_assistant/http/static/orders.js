@@ -1,10 +1,11 @@
 // The shopper's orders with their states and lines. Changes are asked of the assistant, which confirms them first.
 
-import { get, path } from "./api.js";
+import { get, path, send } from "./api.js";
 import { link } from "./cards.js";
 import { count, day, failure, make, notice, SHOP } from "./dom.js";
+import { addressField, WAYS } from "./parcel.js";
 import { askToSignIn } from "./sign_in.js";
-import { ask, isSignedIn, user } from "./state.js";
+import { ask, isSignedIn, tell, user } from "./state.js";
 
 const STATES = {
   placed: "Placed",
@@ -105,6 +106,8 @@ function orderOf(order) {
         order.delivery_cents ? make("span", { class: "told" }, ` · Delivery ${order.delivery}`) : null,
         order.tracking ? make("span", { class: "told" }, ` · Tracking ${order.tracking}`) : null,
       ),
+      where(order),
+      order.state === "returning" && comingBack(order),
       make(
         "div",
         { class: "actions" },
@@ -114,6 +117,83 @@ function orderOf(order) {
       ),
     ),
   );
+}
+
+/** Where an order goes, and how; until it is packed, the address can be changed. */
+function where(order) {
+  if (!order.sending && !order.address) return null;
+  const to = make("p", { class: "told" }, [WAYS[order.sending], order.address.replaceAll("\n", ", ")].filter(Boolean).join(" · "));
+  if (!order.can_cancel) return to;
+  const told = make("p", { class: "refused", role: "alert" });
+  const address = addressField(order.address);
+  const saved = (event) => {
+    event.preventDefault();
+    change(order, { address: address.value }, told);
+  };
+  const form = make(
+    "form",
+    { onsubmit: saved },
+    make("label", { class: "field" }, make("span", {}, `New address for order ${order.number}`), address),
+    told,
+    make("button", { class: "primary" }, "Save the address"),
+  );
+  return make("div", { class: "where" }, to, make("details", {}, make("summary", {}, "Change the address"), form));
+}
+
+/** What comes back: its label to print, and whether money or a new copy is wanted for it. */
+function comingBack(order) {
+  const told = make("p", { class: "refused", role: "alert" });
+  const wanted = order.in_return || "refund";
+  const choice = (value, text) =>
+    make(
+      "label",
+      { class: "way" },
+      make("input", {
+        type: "radio",
+        name: `return-${order.number}`,
+        checked: wanted === value,
+        onchange: () => change(order, { in_return: value }, told, { stays: true }),
+      }),
+      make("span", {}, text),
+    );
+  return make(
+    "div",
+    { class: "where" },
+    make(
+      "fieldset",
+      { class: "ways" },
+      make("legend", {}, "What would you like for it?"),
+      choice("refund", "The money back"),
+      choice("exchange", "A new copy"),
+    ),
+    told,
+    make("button", { type: "button", onclick: () => printLabel(order) }, "Print the return label"),
+  );
+}
+
+async function change(order, body, told, { stays = false } = {}) {
+  told.textContent = "";
+  try {
+    await send("PUT", `shop/${path("orders", user(), order.number)}`, body);
+    if (!stays) tell("acted");
+  } catch (error) {
+    told.textContent = error.message;
+  }
+}
+
+/** Print nothing of the page but the label. */
+function printLabel(order) {
+  const label = make(
+    "section",
+    { id: "label", "aria-label": "Return label" },
+    make("p", {}, `Return to ${SHOP.name}`),
+    make("p", { class: "number" }, order.number),
+    make("p", {}, `From: ${order.address.replaceAll("\n", ", ") || order.shopper}`),
+    make("p", {}, order.lines.map((line) => `${line.quantity} × ${line.title}`).join(", ")),
+  );
+  document.body.append(label);
+  window.addEventListener("afterprint", () => label.remove(), { once: true });
+  window.print();
 }
 
 function progress(now) {
