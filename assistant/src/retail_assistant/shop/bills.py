@@ -103,7 +103,9 @@ def lines_of(offers: Iterable[Offer], quantities: Mapping[str, int], charged: Ma
 
 def delivery_terms(conn: sqlite3.Connection, segment: str = "") -> Terms:
     """The terms of delivery that the policies list now, for shoppers of a segment."""
-    others = {name: cents for name, fact in _FEES.items() if (cents := _cents(conn, fact)) is not None}
+    others: dict[Sending, int] = {
+        name: cents for name, fact in _FEES.items() if (cents := _cents(conn, fact)) is not None
+    }
     free = stating(conn, EXPRESS_FREE)
     if "express" in others and free and segment and free.facts.get(EXPRESS_FREE) == segment:
         others["express"] = 0
