@@ -2,6 +2,7 @@
 
 import pytest
 
+from retail_assistant.answers.policy.policy_answers import NOTHING_STATED
 from retail_assistant.chat.flow import AS_SAID
 from retail_assistant.shop import orders, records
 from retail_assistant.shop.prices import reduced_cents
@@ -196,7 +197,7 @@ def money(cents, desk):
 async def test_more_of_a_rule_is_answered_by_its_words_and_the_closest_beside_it(desk):
     """Of what a quoted section does not decide, its words are told again, and those of the section next to it."""
     *_, (text, made) = await desk.talk("how long do I have to return a book?", "and what if it fell into the bath")
-    assert text.startswith("Our policies do not state")
+    assert text.startswith(NOTHING_STATED)
     assert "30 days" in text or "14 days" in text
     assert made["intent"] == "policy"
 
@@ -230,3 +231,28 @@ async def test_a_bare_number_is_that_of_an_order(desk):
     text, made = await desk.ask("cancel 5530118", user=ME)
     assert made["intent"] == "action"
     assert "5530118" in text
+
+
+async def test_a_parcel_and_a_person_are_no_search_for_books(desk):
+    """What is said of a parcel, and the wish for a person or a number, list no books."""
+    for said in (
+        "hi my parcel came and one corner is all squashed",
+        "do you have a phone number or a human",
+    ):
+        _, made = await desk.ask(said)
+        assert made["intent"] != "list"
+        assert not made["cards"]
+
+
+async def test_those_may_be_the_kind_of_which_some_were_shown(desk):
+    """If none of the few that were shown fits, the whole shop is searched with the wishes that stand."""
+    *_, (text, made) = await desk.talk("show me books under 20 euros", "any cooking among those?")
+    assert made["cards"]
+    assert {desk.shop.product(card["asin"]).genre for card in made["cards"]} == {"cooking"}
+    assert "found no" not in text
+
+
+async def test_thanks_with_more_words_are_thanks(desk):
+    """Thanks are answered as thanks, also after a sigh."""
+    for said in ("yeah sorry, long day. thanks for listening anyway", "ok great, thanks for your patience"):
+        assert (await desk.ask(said))[1]["intent"] == "social"

@@ -18,7 +18,7 @@ from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.understand.ask import Ask, Reading, Subject
 from retail_assistant.understand.names.volumes import VOLUME_WORDS
 from retail_assistant.understand.plain_words import number
-from retail_assistant.understand.said.concepts import TROUBLES, concepts
+from retail_assistant.understand.said.concepts import OF_SERVICE, TROUBLES, concepts
 from retail_assistant.understand.wishes import NO_WISHES
 
 A_PART = 0.3
@@ -61,6 +61,7 @@ _MINE = re.compile(r"\bmy\b|\bi (?:\w+ )?(?:sent|ordered|bought|returned|got|rec
 _QUESTION = re.compile(
     r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|do|does|is|are|will|would|what|where|why|has)\b"
 )
+_PARCEL = re.compile(r"\b(?:my|the|our) (?:parcel|package|order|delivery)\b")
 _OTHER = re.compile(r"\b(\w+) (?:and|or|vs|versus|than|with) ((?:[\w-]+ ){1,3})ones?\b")
 """Compares a thing with another of its kind: "the clay litter or the wooden one"."""
 _PARTS = re.compile(r"\b(?:and|or|vs|versus|than|between|with)\b|[,?]")
@@ -85,7 +86,7 @@ class About:
             return await self._going_on(asked, found)
         is_pointed = bool(ask.subjects) and all(s.source != "message" for s in ask.subjects)
         asks = _QUESTION.search(ask.text) or "?" in ask.said
-        is_policy = found.chance >= SURELY_POLICY and not ask.subjects
+        is_policy = not ask.subjects and (found.chance >= SURELY_POLICY or _of_the_shop(ask.text))
         is_first = not asked.said.turns and any(s.source == "page" for s in ask.subjects)
         if ask.corrects or is_policy or (is_pointed and not is_first and asked.said.kind not in _OF_GOODS):
             return None
@@ -231,6 +232,11 @@ class About:
         shared = {asin: len(titled & spoken) for asin, titled in titles.items() if titled & spoken}
         most = [asin for asin, count in shared.items() if count == max(shared.values())]
         return most[0] if len(most) == 1 else ""
+
+
+def _of_the_shop(text: str) -> bool:
+    """Whether a text speaks of a parcel, or of what only a shop's service has, and looks for no product."""
+    return _PARCEL.search(text) is not None or not concepts(text).isdisjoint(OF_SERVICE | {"contact"})
 
 
 def _of_one(ask: Ask, asin: str) -> Ask:

@@ -76,6 +76,8 @@ class Lists:
         if is_another:
             conditions = self._unseen(asked, wishes, anchor, conditions)
         found = await self._found(asked, conditions)
+        if not found and conditions.asins is not None:  # "those" may be the kind of which some were shown
+            found = await self._found(asked, msgspec.structs.replace(conditions, asins=None))
         if wishes.volume == LAST:
             found = last_volumes(found)
         fitting = await self._nearest.fitting(asked, wishes, found)

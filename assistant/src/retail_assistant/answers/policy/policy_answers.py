@@ -22,6 +22,7 @@ from retail_assistant.understand.said.troubles import is_trouble
 
 NOTHING_STATED = "Our policies do not state"
 NOT_STATED = f"{NOTHING_STATED} that; please ask {SUPPORT}."
+ALL_STATED = f"{NOTHING_STATED} more about that than this"
 CLOSE, CLOSE_AFTER, FAR = 0.36, 0.28, 0.1
 """The nearness from which a section is quoted although it may not answer, the same after another section was quoted,
 and the nearness below which none is named."""
@@ -113,7 +114,7 @@ class PolicyAnswers:
 
     def _told_again(self, found: Found) -> Draft:
         """Quote a section again of which more is asked than it states, and the closest one beside it."""
-        said, sources, section = f"{NOTHING_STATED} more about that than this:", list[str](), ""
+        said, sources, section = f"{ALL_STATED}:", list[str](), ""
         for n, one in enumerate(found.ranked[:2]):
             if n and one.signs.nearness < CLOSE_AFTER:
                 break
@@ -154,7 +155,7 @@ class PolicyAnswers:
         if not found.is_answered:
             text = asked.ask.text.lower()
             if self._shop.trade.contact and concepts(text) & _REACHES_US and not _OF_OTHERS.search(text):
-                return Draft(f"{NOTHING_STATED} more than this: you can reach {SUPPORT}.")
+                return Draft(f"{ALL_STATED}: you can reach {SUPPORT}.")
             return self._closest(found, asked.said.section)
         if (own := self._of_segment(asked, found)) is not None:
             best = own

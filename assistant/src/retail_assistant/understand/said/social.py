@@ -40,7 +40,8 @@ _SLOTS = (
         rf"^(?=.*\b(?:keep|don'?t|leave the|leave my)\b)"
         rf"{_ALL.format(f'no|nope|wait|stop|please|actually|oh|ok(?:ay)?|sorry|{_KEEP}')[1:]}")),
     ("thanks", re.compile(
-        r"^(?:(?:ok(?:ay)?|great|perfect|oh|ah|cool|lovely|super|nice|good|brilliant|awesome|amazing)[\s,.!]*)*"
+        r"^(?:(?:ok(?:ay)?|great|perfect|oh|ah|cool|lovely|super|nice|good|brilliant|awesome|amazing|yeah|sorry"
+        r"|long day)[\s,.!]*)*"
         r"(?:many thanks|thanks|thank (?:you|u|ya)|thx|cheers|ta)\b(?![^?]*\?)"
         r"(?!.*\b(?:but|and (?:how|what|can|do|is|if))\b)(?:\W+\w+){0,6}\W*$")),
     ("greeting", re.compile(_ALL.format(_GREETING))),
@@ -64,7 +65,8 @@ _SLOTS = (
             r"|agent|someone|somebody|people|representative|support|staff|employee|manager|supervisor)\b"
 
             r"|\b(?:real|actual|live) (?:person|human|agent)\b|\bcustomer (?:service|support"
-            r"|care)\b(?=.{0,100}\b(?:contact|reach|speak|talk|number)\b)|\bhuman (?:please|now|agent)\b|^(?:a )?human$"
+            r"|care)\b(?=.{0,100}\b(?:contact|reach|speak|talk|number)\b)|\b(?:or|a) human\b"
+            r"|\bhuman (?:please|now|agent)\b|^(?:a )?human$"
             r"|\bcall me back\b")),
     ("insult", re.compile(
 
@@ -72,7 +74,9 @@ _SLOTS = (
             r"|sucks|rubbish bot|garbage|pathetic|hate you|shut up|piss off|incompetent|clown)\b")),
     ("complaint", re.compile(
 
-            r"\b(?:complain(?:t|ing)?(?! about)|file a complaint|disappoint\w+|unacceptable|outrageous"
+            r"\byour (?:web ?site|site|shop|app|search|service)\b.{0,20}\b(?:awful|terrible|bad|rubbish|slow|confusing"
+            r"|broken|horrible)\b"
+            r"|\b(?:complain(?:t|ing)?(?! about)|file a complaint|disappoint\w+|unacceptable|outrageous"
             r"|terrible (?:service|experience)|worst (?:shop|service|experience|store)|ridiculous|fed up|furious"
             r"|angry|scam|never (?:again|order)|appalling|disgrace\w*|awful (?:service|experience)"
             r"|not happy with)\b")),
@@ -96,7 +100,8 @@ _HOSTILE = re.compile(
     r"|\bi'm (?:the|your) (?:shop |store )?(?:admin|administrator|developer|owner|boss|ceo|manager)\b"
 )
 _OFF_TOPIC = re.compile(
-    r"\bweather\b|\b(?:will|does) it (?:rain|snow)\b|\bpoem\b|\bhaiku\b|\bessay\b|\bjoke\b|\bpython\b"
+    r"\bweather\b|\b(?:will|does) it (?:rain|snow)\b|\b(?:cover|love|motivation) letter\b"
+    r"|\bpoem\b|\bhaiku\b|\bessay\b|\bjoke\b|\bpython\b"
     r"|\bjavascript\b|\bsql\b|\b(?:write|code|program|debug)\b.{0,20}\b(?:function|script|code|program|app)\b"
     r"|\bcapital (?:city )?of\b|\bpresident\b|\bprime minister\b|\bfootball (?:score|result|match)|\bwho won\b"
     r"|\brecipe for\b|\bhow (?:do|to|can) (?:i |you )?(?:cook|bake|boil|lose weight|fix|repair)\b"
