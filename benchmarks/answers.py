@@ -4,7 +4,8 @@ The sets were written by people who knew only the shop's pages and policies. ``b
 work on the assistant. ``blind``, ``fresh_blind``, ``third``, ``fourth`` and ``fifth`` are run once and reported;
 ``fourth`` has been worked with since.
 
-``--llm recorded`` answers with the replies that a large language model gave to ``fifth`` on 2026-11-30. With
+``--llm recorded`` answers with the replies that a large language model gave to ``fifth`` on 2026-11-30; in
+``--recording recorded_prose.jsonl`` a hundred of them are plain prose or Markdown. With
 ``--ask FOLDER`` a request that is not recorded becomes a file there. Whoever stands in for the model writes the
 reply beside it, and it is added.
 """
@@ -69,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", default="building", help="the name or the path of a set (building)")
     parser.add_argument("--llm", default="extractive", help="who words replies (extractive)")
-    parser.add_argument("--recording", type=Path, default=SETS / "recorded.jsonl", help="the replies of --llm recorded")
+    parser.add_argument("--recording", type=Path, default=Path("recorded.jsonl"), help="the replies of --llm recorded")
     parser.add_argument("--ask", type=Path, help="a folder for requests that are not recorded")
     parser.add_argument("--jobs", type=int, default=1, help="how many conversations at a time, with --ask (1)")
     parser.add_argument("--address", help="a running server; one over a new shop is started by default")
@@ -87,7 +88,7 @@ def main() -> None:
         if address is None:
             settings = {"LLM": options.llm}
             if options.llm == "recorded":
-                bridge = stack.enter_context(contextlib.closing(Bridge(options.ask, options.recording)))
+                bridge = stack.enter_context(contextlib.closing(Bridge(options.ask, SETS / options.recording)))
                 settings = bridge.settings
             _, address = stack.enter_context(serving(str(home), **settings))
         judged = replay(items, address, home, jobs=options.jobs)

@@ -406,3 +406,12 @@ async def test_a_conversation_is_one_session_of_the_cache(asking):
     await desk.ask(QUESTION, user="u00001", metadata={"session": "one"})
     await desk.ask(QUESTION)
     assert [prompt.session for prompt in desk.model.prompts] == ["u00001/one", ""]
+
+
+async def test_plain_prose_that_a_section_bears_out_is_shown(asking):
+    """A sentence without mark or reference is held against the nearest section; what that does not say is not shown."""
+    desk = await asking("You can return a book within 30 days of delivery. We will send you a voucher, too.")
+    text, made = await desk.ask(QUESTION)
+    assert "You can return a book within 30 days of delivery." in text
+    assert "voucher, too" not in text
+    assert made["worded"] is True

@@ -64,6 +64,8 @@ class Evidence:
                 name = f"{policy.id}#{section.id}"
                 for at, sentence in enumerate(parbake_semantic.guard.sentences(section.text), start=1):
                     self._items[f"{name}.{at}"] = Item(sentence, (f"policy/{policy.id}",), section=name)
+                found = self.find(name)
+                self._together |= dict.fromkeys(found, found)
 
         self._items[f"{SUPPORT}.1"] = Item(shop.trade.handover, section=SUPPORT)
         charged = charges(before) if before else {}
@@ -98,7 +100,7 @@ class Evidence:
         return tuple(item for known, item in self._items.items() if known.startswith(f"{name}."))
 
     def together(self, items: Iterable[Item]) -> tuple[Item, ...]:
-        """Some items with those that are about the same product in the same result."""
+        """Some items with those of the same section, or about the same product in the same result."""
         return tuple(dict.fromkeys(other for item in items for other in self._together.get(item, (item,))))
 
     def is_extreme(self, items: Sequence[Item], cheapest: str | None) -> bool:

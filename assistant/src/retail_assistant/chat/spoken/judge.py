@@ -93,8 +93,10 @@ class Judge:
             return Verdict(_own(items), items) if items else Verdict(cause="section: no such section")
         if unit.kind == "unstated":
             return await self._unstated(unit, message)
-        if fault := _forbidden(unit.text):
+        if fault := _forbidden(unit.text.replace(self._shop.trade.contact or "\0", "")):
             return self._replaced(unit, items, fault)
+        if _PROMISES.search(unit.text):
+            return await self._promised(unit, items, evidence, message)
         if items:
             return await self._claim(unit, items, evidence, message)
         if unit.references:
@@ -103,6 +105,14 @@ class Judge:
         if fault and unit.kind != "question" and (meant := evidence.nearest(unit.text)):
             return await self._claim(unit, meant, evidence, message)
         return Verdict(cause=f"{unit.kind}: {fault}") if fault else Verdict((unit.text,))
+
+    async def _promised(self, unit: Unit, items: tuple[Item, ...], evidence: Evidence, message: str) -> Verdict:
+        """A sentence that promises something: only what a policy promises in the same words."""
+        meant = items or evidence.nearest(unit.text)
+        told = _known(evidence.filled(evidence.together(meant)))
+        if meant and all(item.section for item in meant) and not foreign(unit.text, told, has_own=False):
+            return await self._claim(unit, meant, evidence, message)
+        return self._replaced(unit, items, "promise")
 
     async def _claim(self, unit: Unit, items: tuple[Item, ...], evidence: Evidence, message: str) -> Verdict:
         """A sentence about items: its own words are held against theirs, piece by piece."""
@@ -232,8 +242,6 @@ def _forbidden(text: str) -> str:
         return "too long"
     if _ELSEWHERE.search(PLACE.sub("", text)):
         return "link"
-    if _PROMISES.search(text):
-        return "promise"
     return "instruction" if parbake_semantic.guard.speaks_to_agent(text) else ""
 
 

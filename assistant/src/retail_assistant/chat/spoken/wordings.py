@@ -90,12 +90,19 @@ def numbered(text: str) -> str:
     return _NTH.sub(lambda found: f"volume {_ORDINALS[found[1]]}", text)
 
 
-def foreign(text: str, known: str) -> frozenset[str]:
-    """The words of a claim that neither its items have, nor are words of taste; a long one may have one of its own."""
+def foreign(text: str, known: str, *, has_own: bool = True) -> frozenset[str]:
+    """The words of a claim that neither its items have, nor are words of taste.
+
+    Args:
+        text: The claim.
+        known: What its items state.
+        has_own: Whether a long claim may have one word of its own.
+    """
     said = words(numbered(text.lower()))
     there = words(known) | ({*words("series"), "series"} if "volume" in known else set())
     found = said - there - _OF_CLAIMS
-    return found if len(found) > 1 or len(said) < LONG else frozenset()
+    is_free = has_own and len(found) == 1 and len(said) >= LONG
+    return frozenset() if is_free else found
 
 
 def unmeasured(text: str, known: str) -> str:
