@@ -193,7 +193,7 @@ class Speaker:
         if is_shown:
             spoken.items.update(dict.fromkeys(verdict.items))
             spoken.worded = spoken.worded or (not verdict.cause and unit.kind in ("talk", "claim", "question"))
-            spoken.answers = spoken.answers or unit.kind != "talk"
+            spoken.answers = spoken.answers or unit.kind != "talk" or bool(verdict.items)
 
     async def _looked_up(self, turn: Turn, said: Dialogue, asked: _Asked, spoken: Spoken) -> Exchange:
         """Answer the model's calls; one that cannot be answered is answered with what is wrong with it."""
