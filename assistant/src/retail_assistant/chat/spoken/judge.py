@@ -103,7 +103,9 @@ class Judge:
             return Verdict(cause=f"{unit.kind}: refers to nothing")
         fault = await self._states(unit, message, words(" ".join(evidence.filled(evidence.found()))))
         if fault and unit.kind != "question" and (meant := evidence.nearest(unit.text)):
-            return await self._claim(unit, meant, evidence, message)
+            verdict = await self._claim(unit, meant, evidence, message)
+            if not verdict.cause or _says_much_of(meant, unit.text, evidence):
+                return verdict
         return Verdict(cause=f"{unit.kind}: {fault}") if fault else Verdict((unit.text,))
 
     async def _promised(self, unit: Unit, items: tuple[Item, ...], evidence: Evidence, message: str) -> Verdict:
@@ -234,6 +236,12 @@ def _denied(text: str) -> frozenset[str]:
 def _lacks(known: str, words: Sequence[str]) -> bool:
     """Whether a text in lower case lacks any of some words."""
     return any(word.lower() not in known for word in words)
+
+
+def _says_much_of(items: Sequence[Item], text: str, evidence: Evidence) -> bool:
+    """Whether a sentence says so much of what items state that their own words may stand in for it."""
+    said = words(text)
+    return 2 * len(said & words(_known(evidence.filled(items)))) > len(said)
 
 
 def _forbidden(text: str) -> str:
