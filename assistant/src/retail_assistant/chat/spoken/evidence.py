@@ -18,8 +18,8 @@ from retail_assistant.shop.trade import SUPPORT
 
 MOST_DESCRIBED = 240
 """How many characters of a product's description a model gets to choose by, and may speak of."""
-LEAST_SHARED = 2
-"""How many content words a sentence must share with the item that it is taken to be about."""
+LEAST_SHARED, OF_NUMBER = 2, 2
+"""How many content words a sentence must share with the item that it is taken to be about; what a number counts."""
 _OF_PRODUCT = frozenset({"title", "price", "stock", "copies", "ordered"})
 
 
@@ -115,8 +115,12 @@ class Evidence:
 
     def nearest(self, text: str) -> tuple[Item, ...]:
         """The item that has most words of a sentence which names none; empty if none has two of them."""
-        said = words(text)
-        shares = {item: len(said & words(f"{self.filled([item])[0]}")) for item in self._items.values()}
+        said, numbers = words(text), parbake_semantic.guard.numbers_in(text)
+        told = {item: self.filled([item])[0] for item in self._items.values()}
+        shares = {
+            item: len(said & words(stated)) + OF_NUMBER * len(numbers & parbake_semantic.guard.numbers_in(stated))
+            for item, stated in told.items()
+        }
         best = max(shares, key=lambda item: shares[item], default=None)
         return (best,) if best is not None and shares[best] >= LEAST_SHARED else ()
 

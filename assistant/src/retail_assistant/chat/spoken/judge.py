@@ -28,7 +28,7 @@ from retail_assistant.shop.shop_words import VOCABULARY
 
 MOST_QUOTED = 4
 """How many items stand in for a claim that does not hold."""
-LONGEST = 400
+LONGEST, MOST_SHARED = 400, 3
 _ELSEWHERE = re.compile(r"://|www[.\u3002]|<\w|\w@\w|\[[^\]]*\]\(|\{\{|\}\}", re.IGNORECASE)
 _PROMISES = re.compile(
     r"\b(?:i|we)(?:(?:'ll|'ve|'m| will| have| am| are|'re| can| shall)\b(?: (?:now|just|already|also|gladly|happily))*"
@@ -241,7 +241,8 @@ def _lacks(known: str, words: Sequence[str]) -> bool:
 def _says_much_of(items: Sequence[Item], text: str, evidence: Evidence) -> bool:
     """Whether a sentence says so much of what items state that their own words may stand in for it."""
     said = words(text)
-    return 2 * len(said & words(_known(evidence.filled(items)))) > len(said)
+    shared = len(said & words(_known(evidence.filled(items))))
+    return shared >= MOST_SHARED and 2 * shared > len(said)
 
 
 def _forbidden(text: str) -> str:
