@@ -13,7 +13,7 @@ from retail_assistant.understand.wishes import NO_WISHES, Wishes
 __all__ = ["NO_WISHES", "Vocabulary", "Wishes", "make_vocabulary", "read_wishes"]
 
 _PRICE = re.compile(
-    r"(?:between\s+[$€£]?\s*\d{1,5}\s*(?:and|to)"
+    r"(?:between\s+(?:[$€£]\s*)?\d{1,5}\s*(?:and|to)"
     r"|under|below|less than|cheaper than|at most|up to|no more than|max(?:imum)?)\s+"
     r"(?:[$€£]\s*(?P<before>\d{1,5}(?:\.\d{1,2})?)"
     r"|(?P<after>\d{1,5}(?:\.\d{1,2})?)\s*(?:[$€£]|(?:dollars|bucks|usd|euros?|eur)\b))"
