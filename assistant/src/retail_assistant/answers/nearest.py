@@ -91,7 +91,8 @@ class Nearest:
         if wishes.sort and strong:  # in another order than by nearness, so only what has the words
             most = max(one.words for one in strong)
             strong = [one for one in strong if one.words >= _HAS * most]
-        lacking = _lacking(asked.ask, searched)
+        has_some = any(one.words for one in strong)
+        lacking = () if has_some else _lacking(asked.ask, searched)
         if not strong:
             return Fitting([] if having else found, lacking=lacking if wishes.are_stated else ())
         return Fitting([by_asin[one.asin] for one in strong], "batch", lacking, strong[0].words >= NAMED)

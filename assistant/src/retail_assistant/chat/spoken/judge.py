@@ -43,6 +43,7 @@ _STATES = {
     name: pattern(rf"(?i)\b(?:{'|'.join(words)})\b", f"states.toml: {name}")
     for name, words in read(Path(__file__).with_name("states.toml"), dict[str, tuple[str, ...]]).items()
 }
+_CONDITION = re.compile(r"\b(?:must|only|unless|except|cannot|can't|not|needs? to|has to)\b", re.IGNORECASE)
 _EXTREME = re.compile(r"\b(?:(cheapest|lowest[- ]priced)|priciest|dearest|most expensive)\b", re.IGNORECASE)
 _PROPER = re.compile(r"(?<=[\w,;:] )(?!I\b)[A-Z][\w'-]+")
 """Capitalised words within a sentence: names of people, places and things."""
@@ -153,7 +154,10 @@ class Judge:
                 fault = "near a policy"
         if fault:
             return self._replaced(unit, items, fault)
-        return Verdict((PLACE.sub(lambda place: self._put(place[1], evidence), unit.text),), items)
+        more = () if of_product else _conditions(items, evidence)
+        return Verdict(
+            (PLACE.sub(lambda place: self._put(place[1], evidence), unit.text), *_own(more)), (*items, *more)
+        )
 
     async def _attributed(self, own: str, known: str, message: str) -> str:
         """The fault of a claim that gives a product a genre, a format or the shopper's own wish that it does not have.
@@ -236,6 +240,11 @@ def _denied(text: str) -> frozenset[str]:
 def _lacks(known: str, words: Sequence[str]) -> bool:
     """Whether a text in lower case lacks any of some words."""
     return any(word.lower() not in known for word in words)
+
+
+def _conditions(items: tuple[Item, ...], evidence: Evidence) -> tuple[Item, ...]:
+    """The sentences of the same sections that limit what some state: a rule without its conditions misleads."""
+    return tuple(i for i in evidence.together(items) if i not in items and _CONDITION.search(i.text))
 
 
 def _says_much_of(items: Sequence[Item], text: str, evidence: Evidence) -> bool:
