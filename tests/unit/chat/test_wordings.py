@@ -57,5 +57,5 @@ def test_what_counts_dates_or_compares_needs_the_very_word(claim):
 
 
 def test_a_volume_is_named_by_its_number_or_its_place():
-    """The second volume is volume 2, and so it is no word that counts without evidence."""
+    """A claim may say "the second volume" of an item that states "volume 2"."""
     assert not wordings.unmeasured("It is the second volume.", KNOWN)

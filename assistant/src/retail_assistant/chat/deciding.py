@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import re
 
-import msgspec
-
 import parbake_semantic.guard
 from retail_assistant.answers.about import GOODS
 from retail_assistant.answers.policy.sections import Found
@@ -16,7 +14,6 @@ from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.plain_words import plain
 from retail_assistant.understand.said.concepts import OF_SERVICE, SELDOM_STATED, concepts
 from retail_assistant.understand.said.two_rules import OF_RETURN
-from retail_assistant.understand.wishes import NO_WISHES
 
 POLICY_ALONE, POLICY_CUE = 2.3, 0.4
 """What a sure section weighs, and what each cue of a policy adds."""
@@ -122,8 +119,7 @@ def decide(
 
 def _says_nothing(best: Reading, ask: Ask) -> bool:
     """Whether the strongest reading is a list of which nothing is said: "anything", "just the one book"."""
-    stated = msgspec.structs.replace(ask.wishes, count=None, sort="")
-    return best.kind == "list" and best.weight < UNSAID and best.slot in ("", "goods") and stated == NO_WISHES
+    return best.kind == "list" and best.weight < UNSAID and best.slot in ("", "goods") and not ask.wishes.are_stated
 
 
 def _of_context(ask: Ask, policy: Reading, found: Found, said: Dialogue, goods: Reading | None) -> Reading | None:

@@ -12,7 +12,7 @@ from parbake_llm.ports.prompts import Block
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.knowledge.shop_views import Policies
 from retail_assistant.shop.policies import Policy
-from retail_assistant.shop.trade import SUPPORT
+from retail_assistant.shop.trade import HANDOVER
 
 tasks = pb.Registry()
 Variant = Literal["wording", "looking_up"]
@@ -71,7 +71,7 @@ def assistant_prefix(variant: str, *, policies: pb.Source[Policies]) -> list[Blo
     rules = Block("rules", RULES[variant].replace("{shop}", policies.trade().shop))
     if variant != LOOKING_UP:
         return [rules]
-    support = Block("support", f"[{SUPPORT}.1] {policies.trade().handover}", "policy")
+    support = Block("support", f"[{HANDOVER}.1] {policies.trade().handover}", "policy")
     return [rules, support, *(policy_block(policy) for policy in policies.all())]
 
 

@@ -11,7 +11,7 @@ import msgspec
 from retail_assistant.shop.errors import ShopError
 
 MOST_CHARACTERS = 60
-SUPPORT = "shop#support"
+HANDOVER = "shop#support"
 """The name by which a model refers to who helps where it cannot."""
 _VOWELS = tuple("aeiou")
 

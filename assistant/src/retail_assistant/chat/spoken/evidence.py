@@ -14,7 +14,7 @@ from retail_assistant.chat.tools import ToolResult
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.live import LiveShop, fill_slots
 from retail_assistant.shop.prices import Charge
-from retail_assistant.shop.trade import SUPPORT
+from retail_assistant.shop.trade import HANDOVER
 
 MOST_DESCRIBED = 240
 """How many characters of a product's description a model gets to choose by, and may speak of."""
@@ -62,12 +62,12 @@ class Evidence:
         for policy in shop.rules.policies():
             for section in customer_sections(policy, slots=True):
                 name = f"{policy.id}#{section.id}"
-                for at, sentence in enumerate(parbake_semantic.guard.sentences(section.text), start=1):
-                    self._items[f"{name}.{at}"] = Item(sentence, (f"policy/{policy.id}",), section=name)
-                found = self.find(name)
+                said = parbake_semantic.guard.sentences(section.text)
+                found = tuple(Item(sentence, (f"policy/{policy.id}",), section=name) for sentence in said)
+                self._items |= {f"{name}.{at}": item for at, item in enumerate(found, start=1)}
                 self._together |= dict.fromkeys(found, found)
 
-        self._items[f"{SUPPORT}.1"] = Item(shop.trade.handover, section=SUPPORT)
+        self._items[f"{HANDOVER}.1"] = Item(shop.trade.handover, section=HANDOVER)
         charged = charges(before) if before else {}
         for at, offer in enumerate(shop.offers(before), start=1):
             asin = offer.asin

@@ -102,7 +102,7 @@ class Judge:
             return await self._claim(unit, items, evidence, message)
         if unit.references:
             return Verdict(cause=f"{unit.kind}: refers to nothing")
-        fault = await self._states(unit, message, words(" ".join(evidence.filled(evidence.found()))))
+        fault = await self._states(unit, message, evidence)
         if fault and unit.kind != "question" and (meant := evidence.nearest(unit.text)):
             verdict = await self._claim(unit, meant, evidence, message)
             if not verdict.cause or _says_much_of(meant, unit.text, evidence):
@@ -177,7 +177,7 @@ class Judge:
         chosen = items[:MOST_QUOTED]
         return Verdict(_own(chosen), chosen, f"{unit.kind}: {fault}")
 
-    async def _states(self, unit: Unit, message: str, told: frozenset[str]) -> str:
+    async def _states(self, unit: Unit, message: str, evidence: Evidence) -> str:
         """What a unit without evidence states, although it may not; empty if it states nothing."""
         text = unit.text
         if parbake_semantic.guard.is_courtesy(text):
@@ -185,7 +185,8 @@ class Judge:
         if parbake_semantic.guard.numbers_in(text) or parbake_semantic.guard.claims(text) or _DIGIT.search(text):
             return "number"
         if unit.kind == "question":
-            if not asks(text, words(message) | told | await self._goods()):
+            told = words(" ".join(evidence.filled(evidence.found())))
+            if not asks(text, words(message) | told | self._goods()):
                 return "states"
             return "rule" if _STATES["offers"].search(text) else ""
         if states(text, words(message)):
@@ -197,7 +198,7 @@ class Judge:
         may_rule = _MAY_RULE.search(text) is not None
         return "near a policy" if may_rule and (await self._policies.find(text)).is_answered else ""
 
-    async def _goods(self) -> frozenset[str]:
+    def _goods(self) -> frozenset[str]:
         """The words of the shop's genres and formats."""
         return words(" ".join((*self._shop.genres(), *self._shop.formats())))
 

@@ -4,8 +4,8 @@ import { path, send } from "./api.js";
 import { readCart } from "./cart.js";
 import { toast } from "./cart_actions.js";
 import { canBeOrdered, totals } from "./cart_summary.js";
-import { parcel } from "./parcel.js";
 import { failure, goods, make, notice, SHOP, titled } from "./dom.js";
+import { parcel } from "./parcel.js";
 import { isSignedIn, newSession, setView, tell } from "./state.js";
 
 const UNPAID = "This is a demo: it takes no payment.";
@@ -34,9 +34,9 @@ function review(view, said = "") {
   const order = make("button", { class: "primary" }, "");
   const shown = make("div", { class: "totals" });
   const chosen = parcel(view.found, (sending) => {
-    const { total, delivery } = sending ?? view.found;
-    order.textContent = `Place the order for ${total}`;
-    shown.replaceChildren(...totals(sending ? { ...view.found, total, delivery: changed(delivery, view.found, sending) } : view.found));
+    const found = sending ? sentBy(sending, view.found) : view.found;
+    order.textContent = `Place the order for ${found.total}`;
+    shown.replaceChildren(...totals(found));
   });
   const placing = (event) => {
     event.preventDefault();
@@ -97,9 +97,9 @@ async function lookAgain(view, problem, error) {
   }
 }
 
-/** What delivery costs in another way than the standard one, which may be free. */
-const changed = (_, { delivery }, { name, cents, price }) =>
-  name === "standard" ? delivery : { ...delivery, is_needed: true, cents, price, missing: null };
+/** A cart as it costs when it is sent in some way; only standard delivery may become free. */
+const sentBy = ({ name, cents, price, total }, found) =>
+  name === "standard" ? found : { ...found, total, delivery: { ...found.delivery, is_needed: true, cents, price, missing: null } };
 
 function say(problem, text) {
   problem.textContent = text;
