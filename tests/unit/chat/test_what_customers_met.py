@@ -256,3 +256,17 @@ async def test_thanks_with_more_words_are_thanks(desk):
     """Thanks are answered as thanks, also after a sigh."""
     for said in ("yeah sorry, long day. thanks for listening anyway", "ok great, thanks for your patience"):
         assert (await desk.ask(said))[1]["intent"] == "social"
+
+
+async def test_plain_synonyms_are_read_like_the_words_that_customers_use_most(desk):
+    """What is similar to a series is another one, a list that is too expensive gets cheaper, and "stock" is "have"."""
+    (_, first), *_ = await desk.talk("show me some cooking books")
+    title = desk.shop.product(first["cards"][0]["asin"]).series
+    _, made = await desk.ask(f"something similar to {title} please")
+    assert made["cards"]
+    assert title not in {desk.shop.product(card["asin"]).series for card in made["cards"]}
+    (_, first), (_, second) = await desk.talk("show me some cooking books", "too expensive")
+    assert second["intent"] == "list"
+    dearest = max(desk.shop.cents(card["asin"]) for card in first["cards"])
+    assert all(desk.shop.cents(card["asin"]) < dearest for card in second["cards"])
+    assert (await desk.ask("do you stock chess boards"))[1]["intent"] == "list"

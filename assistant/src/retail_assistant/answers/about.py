@@ -51,10 +51,16 @@ _THE = re.compile(r"\b(?:the|that|this|your|one)\s+(?=((?:[\w'-]{1,40}\s*){1,3})
 _TOLD = frozenset({("reviews", ""), ("offer", "price"), ("offer", "total"), ("offer", "back")})
 TOLD, COMPARED = 1.5, 3.2
 """From which weight on words tell which part of a product is asked for, and what a comparison of found ones weighs."""
+AHEAD = 0.15
+"""How much better than the next one a product must be to be the one that is asked about, if nothing points at it."""
 OF_ORDER = 2.4
 """What a reading weighs of something that the shopper has ordered and calls theirs."""
+_OF_PART = re.compile(r"\bhow (?:long|big|tall|thick|heavy|wide|high|often|loud|many|deep|old)\b|\bis it\b|\bdoes it\b")
+"""Asks for a measure of something, or whether it is so."""
 _MINE = re.compile(r"\bmy\b|\bi (?:\w+ )?(?:sent|ordered|bought|returned|got|received|cancell?ed)\b")
-_QUESTION = re.compile(r"^(?:and |but |so )?(?:how|can|could|do|does|is|are|will|would|what|where|why|has)\b")
+_QUESTION = re.compile(
+    r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|do|does|is|are|will|would|what|where|why|has)\b"
+)
 _PARCEL = re.compile(r"\b(?:my|the|our) (?:parcel|package|order|delivery)\b")
 _OTHER = re.compile(r"\b(\w+) (?:and|or|vs|versus|than|with) ((?:[\w-]+ ){1,3})ones?\b")
 """Compares a thing with another of its kind: "the clay litter or the wooden one"."""
@@ -203,6 +209,9 @@ class About:
             return None
         if asin := self._titled(text, strong):
             return Subject("", "message", asin)
+        is_ahead = len(strong) == 1 or (bool(strong) and strong[0].score - strong[1].score >= AHEAD)
+        if is_ahead and strong[0].words >= A_PART and _OF_PART.search(text):
+            return Subject("", "message", strong[0].asin)
         is_other = bool(strong) and strong[0].words >= NAMED
         goes_on = (
             asked.ask.follows and said.kind in _OF_GOODS and said.focus and not is_other and _QUESTION.search(text)

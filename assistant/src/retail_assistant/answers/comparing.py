@@ -33,7 +33,10 @@ _LENGTH = re.compile(r"\blong(?:er)?\b|\bshort(?:er)?\b|\bvolumes\b|\bmore books
 _PRICE = re.compile(r"\bcheap(?:er|est)?\b|\bexpensive\b|\bprice\b|\bcosts?\b|\bpric(?:ier|ey)\b|\bdearer\b")
 _CHEAP = re.compile(r"\bcheap(?:er|est)?\b|\bless\b")
 _WHOLE = re.compile(r"\b(?:complete(?:ly)?|collect|whole|entire|all (?:the )?volumes|in total)\b")
-_UNSTATED = re.compile(r"\b(?:scarier|funnier|sadder|darker|spookier|happier|easier|harder)\b")
+_UNSTATED = re.compile(
+    r"\b(?:scarier|funnier|sadder|darker|spookier|happier|easier|harder|more (?!expensive)\w+"
+    r"|better (?:written|drawn))\b"
+)
 _TWO, MOST = 2, 5
 
 

@@ -35,7 +35,7 @@ from retail_assistant.understand.names.volumes import LAST, volume_in
 UNKNOWN = f"Our pages do not state that; please ask {SUPPORT}."
 MOST_QUOTED = 4
 """How many sentences of a product's text a reply quotes at most."""
-_AFTER = re.compile(r"\b(?:after|before) (?:no\.? )?(\d{1,2})\b")
+_AFTER = re.compile(r"\b(?:after|before|follows?) (?:no\.? |number )?(\d{1,2})\b")
 _ENDS = re.compile(r"final volume|story ends|last volume ties", re.IGNORECASE)
 _COMPLETE = re.compile(r"complete in|single|stands|one sitting", re.IGNORECASE)
 _LAST_ONE = re.compile(r"\b(?:last|final|newest|latest)\b")

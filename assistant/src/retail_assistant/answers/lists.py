@@ -37,13 +37,13 @@ RECOMMENDED = ("You might like these:", "Readers like these right now:")
 MOST, FEW, UNSURE = 10, 5, 10
 MOST_LACKING = 2
 """Up to how many words are named that no product has."""
-_FOR_OTHERS = re.compile(rf"{FOR_SOMEBODY}|\b(?:gifts?|presents?)\b(?! cards?)")
+_FOR_OTHERS = re.compile(rf"{FOR_SOMEBODY}|\b(?:gifts?|presents?)\b(?! (?:cards?|wrap\w*|receipts?))")
 _CHEAPER = re.compile(r"\bcheaper\b|\bfor less\b|\bless expensive\b")
 _DEARER = re.compile(r"\bpricier\b|\bmore expensive\b|\bdearer\b")
 _ITS_AUTHOR = ("same author", "this author", "the author")
 _RANKED = 50
 _OTHER_AUTHOR = re.compile(r"\b(?:other|another|different) authors?\b")
-_OF_THOSE = re.compile(r"\b(?:of|from|among) (?:those|these|them)\b")
+_OF_THOSE = re.compile(r"\b(?:of|from|among) (?:those|these|them|the ones)\b")
 WHICH_SERIES = f"Of which series or {ITEM}? Tell me its title."
 
 

@@ -38,8 +38,8 @@ ASKING = content_words(
 )
 """Words with which products are asked for, and which say nothing of them."""
 SOUGHT = re.compile(
-    r"\b(?:something|anything|some|any|which of|(?:do|have|did) you (?:have|got|sell)|looking for|i (?:need|want)"
-    r"|i'd like|show me)\b"
+    r"\b(?:something|anything|some|any|which of|(?:do|have|did) you (?:have|got|sell|stock|carry)"
+    r"|(?:looking|searching) for|i (?:need|want)|i'd like|show me)\b"
 )
 """Looks for products, rather than asking something of one."""
 

@@ -33,9 +33,9 @@ _UNFINISHED = re.compile(r"\b(?:not|n't|never|yet to be|isn't|aren't|haven't|has
 _NAMED_STATES: Sequence[tuple[re.Pattern[str], frozenset[str], str]] = (
     (re.compile(r"\bcancel(?:l?ed)?\b"), frozenset({"cancelled"}), "was cancelled"),
     (re.compile(r"\breturn(?:ed|ing)?\b|\bsen[dt] back\b"), SENT_BACK, "was sent back"),
-    (re.compile(r"\bopen\b|\boutstanding\b|\bundelivered\b"), OPEN, "is still open"),
+    (re.compile(r"\bopen\b|\boutstanding\b|\bundelivered\b|\bpending\b|\bstill coming\b"), OPEN, "is still open"),
     (re.compile(r"\bdelivered\b|\barrived\b"), frozenset({"delivered"}), "was delivered"),
-    (re.compile(r"\bshipped\b|\bdispatched\b|\bon (?:its|their|the) way\b"), frozenset({"shipped"}),
+    (re.compile(r"\bshipped\b|\bdispatched\b|\bon (?:its|their|the) way\b|\bin transit\b"), frozenset({"shipped"}),
      "is on its way"),
     (re.compile(r"\bpacked\b"), frozenset({"packed"}), "is packed"),
 )  # fmt: skip

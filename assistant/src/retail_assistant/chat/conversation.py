@@ -42,7 +42,7 @@ MOST_NAMED = 40
 LONGEST_QUESTION = 300
 QUOTED = 60
 """How many characters of a section show that a reply quotes it."""
-_SEVERAL = re.compile(r"\b(?:are|two|three|four|five|\d+)\b")
+_SEVERAL = re.compile(r"\b(?:are|ones|books|series|titles|novels|comics|two|three|four|five|\d+)\b")
 LISTS = (*RECOMMENDED, FOUND, CLOSEST, FOUND_NOTHING)
 """How lists of products begin."""
 

@@ -31,7 +31,7 @@ _SAYS_LITTLE = frozenset({"out_of_scope", "smalltalk"})
 """What the head takes short questions for that go on from a policy."""
 _OWN_RULED = frozenset({"orders", "points"})
 """Of what the policies have rules, too, which are what a visitor means who is not signed in."""
-_VAGUE = re.compile(r"\b(?:it|this|that|them)\b|\bproblem with my\b")
+_VAGUE = re.compile(r"\b(?:it|this|that|them|th(?:is|at) one)\b|\bproblem with my\b")
 _ASKS = re.compile(r"^(?:how|what|when|where|which|who|can|do|does|is|are|will)\b|\?")
 _HAVE = re.compile(r"\b(?:have|got|sell|stock|carry)\b")
 _SOMETHING = re.compile(r"\b(?:some|any)thing\b")

@@ -63,7 +63,7 @@ HOSTILE_SURE = 0.6
 AT_ONCE = 300
 """Up to how many characters of a message are read within two milliseconds."""
 IN_ENGLISH = f"Please ask me in English, or {SUPPORT}."
-_WORTH = re.compile(r"\b(?:worth|need|until)\b")
+_WORTH = re.compile(r"\b(?:worth|voucher|missing|need|until|left to)\b")
 _FEARS = re.compile(
     r"\b(?:lost|stuck|budged?|moved?|stands? still|never|disappeared|gone|no sign|not|hasn't|haven't|didn't|isn't)\b"
 )

@@ -32,7 +32,10 @@ WISHED = 1.0
 ALIKE, TOLD_BEFORE, PLACED_BEFORE = 0.5, 0.3, 0.1
 """How much a question that goes on counts by itself beside the one before: less after the shopper has told something,
 and least after a place, which decides nearly everything about a delivery."""
-_SPENDS = re.compile(r"\b(?:use|do with) (?:them|it|those|these|that)\b")
+_SPENDS = re.compile(
+    r"\b(?:use|spend|redeem|pay with|apply|cash in|do with|get for|good for)"
+    r" (?:them|it|those|these|that|my points|points)\b"
+)
 _POINTS_AT = re.compile(r"\b(?:it|they|them|those|that|these)\b")
 _REFERS = re.compile(r"\b(?:it|its|they|them|their|those|these|that|hers?|his|him|theirs|there|again|same)\b")
 """Points at what was said before, unless that stands in the same question: "keep a book before I send it back"."""
@@ -43,6 +46,7 @@ _OF_DELIVERY = frozenset(
 )
 """Concepts that depend on where a parcel goes."""
 _PLACES = frozenset({"abroad", "in_europe", "beyond_europe"})
+_CONFIRMS = re.compile(r"^(?:so|then|ok(?:ay)?,? so)\b.{0,16}\b(?:no|yes|not|possible)\W*$")
 _TIME = re.compile(r"\b(?:years?|months?|weeks?|days?|hours?|ago|yesterday|today)\b")
 _HOW = re.compile(r"^(?:and |but |so |ok(?:ay)?,? )*(?:within )?(?:how|when)\b")
 _ASKS = re.compile(r"\?|^\s*(?:how|what|when|where|which|who|why|can|could|do|does|is|are|tell me)\b", re.IGNORECASE)
@@ -155,10 +159,13 @@ class Lookup:
 
     async def _following(self, turn: Turn, text: str, ask: Ask, said: Dialogue) -> Found:
         """The sections for a question that goes on from one about a policy: often another section than that."""
+        confirms = _CONFIRMS.match(text) is not None  # "so that's a no?"
         kind = None if ask.leftover else parbake_semantic.guard.expected_kind(text)
-        if kind:
+        if confirms or kind:
             same = await self._policies.find(said.question)
-            if same.has(said.section) and parbake_semantic.guard.states(kind, same.text(said.section)):
+            if same.has(said.section) and (
+                confirms or (kind and parbake_semantic.guard.states(kind, same.text(said.section)))
+            ):
                 return same.only(said.section)
         if self._policies.is_about(said.section, "return"):  # the way back
             text = text.replace("delivery cost", "return cost")

@@ -22,8 +22,7 @@ _COUNT = re.compile(
 _SINGLE = re.compile(
     r"\b(?:stand-?alone|stand alone|one-?shots?|single[- ]volumes?|one[- ]volume|in one volume"
     r"|complete in (?:one|a single)|not part of a series|(?:a|one|just a|just one) single (?:book|volume|novel)"
-    r"|not (?:a |the )?(?:whole |long |entire )?series|no series"
-    r"|self-contained)\b"
+    r"|not (?:a |the )?(?:whole |long |entire )?series|no series|self-contained)\b"
 )
 _NOT_VOLUME = re.compile(r"\bnot (?:vol|volume|number|part) ?\d+\b")
 _STARTS = re.compile(r"\b(?:first volumes|start(?:s|ing)? (?:of )?(?:a|the) series|begins? a series)\b")

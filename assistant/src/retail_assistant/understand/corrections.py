@@ -6,15 +6,23 @@ import re
 
 from retail_assistant.understand.leftover import content
 
-_MEANT = re.compile(r"^(?:.*?(?:[.,!?;:]\s*|\b(?:no|but|sorry|well|not)\s+))?(?:i mean|i meant)\b[:,]?\s*(?=\S.{3})")
-_DENIES = re.compile(r"^(?:no+|nope|nah)[,.!]+\s*(?=\S.{7})")
+_MEANT = re.compile(
+    r"^(?:.*?(?:[.,!?;:]\s*|\b(?:no|but|sorry|well|not)\s+))?"
+    r"(?:i mean|i meant|(?:i'm|i am|i was) (?:asking|talking) (?:about|for)|what i (?:want|asked|need) is)\b[:,]?\s*"
+    r"(?=\S.{3})"
+)
+_DENIES = re.compile(
+    r"^(?:no+|nope|nah|wrong)(?:[,.!]+\s*|\s+(?=(?:the|my|i|it|that|this|we|she|he|its|it's)\b))(?=\S.{7})"
+)
+_UNWANTED = re.compile(r"\bi (?:don't|do not) want to \w+(?: \w+)?[,.;]+\s*(?:but )?(?=\S.{7})")
 _MISHEARD = re.compile(
-    r"\b(?:(?:that's )?not what i asked|wrong answer|(?:not|no|isn't) (?:of )?(?:any )?(?:help(?:ful|ing)?|an answer)"
-    r"|(?:didn't|doesn't|don't) answer)\b"
+    r"\b(?:(?:that's )?not what i (?:asked|meant|said)|that's not (?:it|what)|didn't ask (?:for|about)"
+    r"|you don't understand|you misunderst\w+|wrong answer|(?:not|no|isn't|wasn't|doesn't) (?:of )?(?:any )?"
+    r"(?:help(?:ful|ing)?|listening|an answer|answering)|(?:didn't|doesn't|don't) answer)\b"
 )
 """Says that the last reply missed what was asked."""
 _SAID = re.compile(r"\b(?:(?:don't|do not) want|i said)\b")
-_NOT_THAT = re.compile(r",? (?:and )?not (?:(?:a|an|the|my|for) )+\w+(?: \w+)?(?=\s*[.,!?]|$)")
+_NOT_THAT = re.compile(r",? (?:and )?not (?:(?:a|an|the|my|about|for) )+\w+(?: \w+)?(?=\s*[.,!?]|$)")
 
 
 def corrected(text: str, *, of_policy: bool) -> tuple[str, bool]:
@@ -25,7 +33,7 @@ def corrected(text: str, *, of_policy: bool) -> tuple[str, bool]:
         of_policy: Whether the last reply was about a policy; then what is denied is left out. Of books it is a wish.
     """
     meant = text
-    for pattern in (_MEANT, _DENIES):
+    for pattern in (_MEANT, _DENIES, _UNWANTED):
         meant = pattern.sub("", meant, count=1)
     corrects = meant != text or any(pattern.search(text) for pattern in (_MISHEARD, _SAID))
     if corrects and of_policy:

@@ -49,23 +49,27 @@ _ORDER = re.compile(
 """A number that only an order has, although nothing says so: "cancel 5530118"."""
 _SIGNS = re.compile(r"(?:#\s*){2,}")
 _TAG = re.compile(r"<script.*?</script>|<[^>]*>", re.DOTALL)
-_LIKE = re.compile(r"\b(?:like|liked|loved|enjoyed|finished|devoured|adored?)\b")
+_LIKE = re.compile(
+    r"\b(?:like|similar to|in the (?:style|spirit|vein) of|comparable to|resembl\w+|liked|loved|enjoyed|finished"
+    r"|fan of|after reading|devoured|adored?)\b"
+)
 _ELSE = re.compile(
-    r"\b(?:else|others?|another|(?:something|anything) different|different (?:one|book|title)s?|more(?! than"
-    r"| expensive| copies))\b"
+    r"\b(?:else|others?|another|(?:something|anything) different|different (?:one|book|title)s?"
+    r"|more(?! than| expensive| pages| copies))\b"
 )
 _FREES = re.compile(
-    r"\b(?:it |they |that )?(?:does|do)(?:n't|nt| not) (?:have to )?be (?:an? )?([\w-]+(?: [\w-]+)?)"
-    r"|\bforget (?:the )?([\w-]+(?: [\w-]+)?)|(?<![\w-])-*+([\w-]+) isn't important"
+    r"\b(?:it |they |that )?(?:does|do|need)(?:n't|nt| not) (?:have to |need to )?be (?:an? )?([\w-]+(?: [\w-]+)?)"
+    r"|\bforget (?:the |about )?([\w-]+(?: [\w-]+)?)"
+    r"|(?<![\w-])-*+([\w-]+) (?:does(?:n't|nt| not) matter|isn't important)"
 )
 """Takes a wish back."""
 _BACK = re.compile(r"\bback to (?:the|those|my)\b")
 """Goes back to a list that was left for something else."""
 _ONE = re.compile(r"\b(?:the|that|this) (?:\w+ )?ones?\b")
-_INSTEAD = re.compile(r"\binstead\b")
+_INSTEAD = re.compile(r"\b(?:instead|rather)\b")
 _FOLLOWS = re.compile(
-    r"^(?:and|but|or|so|then|also|ok|okay|what about|same|why|really|anything else|something else|what else)\b"
-    r"|\b(?:instead|the other one|that one|the same)\b|^\.\.\."
+    r"^(?:and|but|or|so|then|also|ok|okay|what about|how about|same|in that case|why|really|any other"
+    r"|anything else|something else|what else)\b|\b(?:instead|the other one|that one|the same)\b|^\.\.\."
 )
 _QUESTION = re.compile(
     r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|may|do|does|is|are|will|would|what|when|where|who|until)\b"
@@ -91,20 +95,35 @@ _OF_PRODUCTS = frozenset(
     """.split()
 )
 """Words that ask for something of a product, although no product's text has them."""
-_ASKS_HOW = re.compile(r"^(?:and |but |so )?(?:how|when|where|who|why|can|could|may|must|will|would|do i|does)\b")
+_ASKS_HOW = re.compile(r"^(?:and |but |so )?(?:how|when|where|who|why|can|could|may|must|will|would|until|do i|does)\b")
 _TELLS = re.compile(
-    r"\b(?:i|i'm|me|my|we|our|you|your|they|parcel|package|order|delivery|refund|pages|cover|book (?:is|was|has"
-    r"|came))\b"
+    r"\b(?:i|i'm|i've|me|my|we|our|you|your|they|parcel|package|order|delivery|refund|pages|cover"
+    r"|book (?:is|was|has|came))\b"
 )
 _DECLINES = re.compile(r"\b(?:stop|don't want|do not want|no longer|turn|switch|disable|why do you)\b")
-_ABOUT = re.compile(r"\b(?:about|set in|stories|recommend\w*|suggest\w*|show|find)\b")
-_SELLS = re.compile(r"^(?:and |but |so )?(?:do you (?:also )?(?:have|sell)|have you got|are there|is there)\b")
+_ABOUT = re.compile(r"\b(?:about|featuring|set in|stories|recommend\w*|suggest\w*|show|find)\b")
+_SELLS = re.compile(
+    r"^(?:and |but |so |hi,? |ok,? )?(?:do you (?:also )?(?:have|sell|stock|carry|offer)|have you got|are there"
+    r"|is there)\b"
+)
 _SOMETHING = re.compile(r"\b(?:some|any)thing\b")
-_NEW_SEARCH = re.compile(r"^(?:a|an|any|some|do you have)\b")
-_CHEAPER_LIST = re.compile(r"\bcheaper\b(?! (?:one|than|or)\b)")
-_ACCEPTS = re.compile(r"^(?:(?:ok(?:ay)?|please|yes|yeah|yep)\b[\s,.!]*)+(?:(?:show|give) (?:me|us)\b.*)?\W*$")
+_NEW_SEARCH = re.compile(
+    r"^(?:a|an|any|some|show|recommend|suggest|i want|i need|i'd like|i would like|find|give|do you have|looking for)\b"
+)
+_CHEAPER_LIST = re.compile(
+    r"\b(?:cheaper|less expensive|for less)\b(?! (?:one|than|or)\b)|^(?:that's |they're |it's |these are )?(?:\w+ )?"
+    r"too (?:expensive|dear|pricey|much)\b"
+)
+_ACCEPTS = re.compile(
+    r"^(?:(?:ok(?:ay)?|oh|well|hm+|then|please|yes|yeah|yep|sure|fine|alright|all right|go ahead)\b[\s,.!]*)+"
+    r"(?:(?:show|give|tell) (?:me|us)\b.*|i(?:'d| would) (?:like|love) (?:to|that)\b.*|do(?: that| it)?)?\W*$"
+    r"|^(?:show|give) (?:me|us) (?:those|them|these|some)\b|^(?:without|forget|never mind|ignore|drop) (?:the|that|my) "
+    r"(?:price|limit|budget|format|theme|genre|volume)\b"
+)
 """Says yes to what was offered where nothing was found."""
-_ADDS = re.compile(r"^(?:and|also|but|with|plus|ideally|it should|they should)\b|\btoo\b|\balso\b")
+_ADDS = re.compile(
+    r"^(?:and|also|but|with|plus|preferably|ideally|maybe|it should|they should)\b|\b(?:too|as well)\b|\balso\b"
+)
 """Says that a theme is wanted beside those from before."""
 
 

@@ -22,16 +22,18 @@ Prices = Callable[[str], int]
 Titles = Callable[[str], str]
 """Returns the title of a product by its asin."""
 _POINTS = re.compile(
-    r"\b(?:it|its|this|that one|this one|that|these|those|them|they|(?:the|this|that) (?:whole |entire |complete "
-    r"|full )?series|(?:same|this|that|the) (?:book|one|title|volume|author|series|genre))\b"
+    r"\b(?:it|its|this|that|these|those|them|they|the manga|the (?:whole|entire|complete|full) series"
+    r"|(?:same|the) (?:book|one|title|volume|author|series|genre|edition))\b"
 )
-_GOES_ON = re.compile(r"^(?:and|what about)\b")
-_OF_SERIES = re.compile(r"\bvol(?:ume)?s? \d|\b(?:which|what) (?:ones|volumes|else)\b|\bthe (?:rest|next one)\b")
+_GOES_ON = re.compile(r"^(?:and|what about|how about)\b")
+_OF_SERIES = re.compile(
+    r"\bvol(?:ume)?s? \d|\b(?:which|what) (?:ones|volumes|else)\b|\bthe (?:rest|remaining|missing|others|next one)\b"
+)
 """Words that go on about the series that was spoken of."""
 _THE_PLACE = re.compile(
-    r"\bthe (first|second|third|fourth|fifth|last|1st|2nd|3rd|4th|5th|middle)\b(?! (?:vol|volume|part)\b)(?: (?:one"
-    r"|book|title|manga|of (?:them|these|those)))?\b|\b(?:number|option|#) ?(\d|one|two|three|four|five)\b|\b(first"
-    r"|second|third) one\b"
+    r"\bthe (first|top|second|third|fourth|fifth|last|1st|2nd|3rd|4th|5th|middle)\b(?! (?:vol|volume|part)\b)"
+    r"(?: (?:one|book|title|manga|option|of (?:them|these|those)))?\b"
+    r"|\b(?:number|no\.?|option|#) ?(\d|one|two|three|four|five)\b|\b(first|second|third|last) one\b"
 )
 _THE_ONE = re.compile(r"\b(?:the|that) (\w{3,}) (?:one|book)\b")
 _THE_NTH = re.compile(r"\bthe (\w+(?:th|st|nd|rd))\b(?! of\b)(?: one| volume)?")
@@ -41,8 +43,8 @@ _VOLUME_ALONE = re.compile(
     r"|th)?(?: one)?\W*$"
 )
 _OWNED = re.compile(
-    r"(?<!don't )(?<!do )\bi(?:'ve)?(?: only)? (?:have|read) (?:\w+ ){0,2}?(?:vol(?:ume)?s? (?:\d|one|two|three|four"
-    r"|five)|x\b)"
+    r"(?<!don't )(?<!do )\bi(?:'ve)?(?: already| only)? (?:have|got|own|read|bought)"
+    r" (?:\w+ ){0,2}?(?:(?:vol(?:ume)?|part|book|number)s? (?:\d|one|two|three|four|five)|x\b)"
 )
 _CHEAPER = re.compile(r"\bthe (?:cheap(?:er|est)|less expensive|least expensive)(?: (?:one|of))?\b")
 _DEARER = re.compile(r"\bthe (?:dear(?:er|est)|more expensive|most expensive|pricier)(?: (?:one|of))?\b")

@@ -9,20 +9,25 @@ import msgspec
 from retail_assistant.understand.typed_prices import MONEY, cents_of
 
 _LEAD = (
-    r"(?:\bwhy|\bsince|\bnow that|\b(?:i|we) (?:just )?(?:heard|read)|\b(?:you|they|he|she|a friend) (?:just )?(?:said"
-    r"|told me))(?: that)?(?: the price of)?"
+    r"(?:^(?:so |but |and |well,? )?as|\bwhy|\bhow come|\bsince|\bbecause|\bnow that|\bgiven that"
+    r"|\b(?:i|we) (?:just )?(?:heard|read|saw|know|see|noticed|was told|were told|thought|understand)"
+    r"|\b(?:you|they|he|she|someone|somebody|a friend|my friend|your (?:page|site|website|shop)) (?:just )?"
+    r"(?:says?|said|told me|wrote|writes))(?: that)?(?: the price of)?"
 )
 _FORM = r"(?: (?:in |as |as an? )?(?:paperback|hardcover|digital edition|digital|print))?"
 _IS = r"(?:(?:is|are|was|'s|being) )"
-_ONLY = r"(?:(?:only|just) )*"
+_ONLY = r"(?:(?:only|just|now|currently|really|already|actually|completely) )*"
 _STATE = (
-    rf"(?:(?P<free>free)\b(?! (?:of|for))|{MONEY.replace('{name}', 'cents')}(?!\s*or)|(?P<gone>out of stock"
-    r"|sold[- ]out|not available)|(?P<there>in stock)\b)"
+    rf"(?:(?P<free>free)\b(?! (?:delivery|shipping|express|of|for))"
+    rf"|{MONEY.replace('{name}', 'cents')}(?!\s*(?:off|discount|cheaper|less|more|or))"
+    rf"|(?P<gone>out of stock|sold[- ]out|unavailable|not (?:in stock|available))|(?P<there>in stock|available)\b)"
 )
-_COSTS = r"(?:costs?|for|at) "
+_COSTS = r"(?:costs?|sells? (?:for|at)|(?:is )?priced at|goes for|for|at) "
 _STATED = (
     re.compile(rf"{_LEAD} (?:{_IS}|does |do )?x{_FORM} (?:{_IS}|{_COSTS})?{_ONLY}{_STATE}"),
-    re.compile(rf"^(?:so |but |and )?x{_FORM} (?:{_IS}|{_COSTS}){_ONLY}{_STATE}(?=.*\b(?:right|no|isn't it)\W*$)"),
+    re.compile(
+        rf"^(?:so |but |and )?x{_FORM} (?:{_IS}|{_COSTS}){_ONLY}{_STATE}(?=.*\b(?:right|correct|no|isn't it)\W*$)"
+    ),
 )
 
 

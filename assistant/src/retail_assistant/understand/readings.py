@@ -33,21 +33,31 @@ MONEY = 2.59
 """How strongly money is that of the order spoken of: more than a sure policy, and not without a look at them."""
 _CART_ACTIONS = frozenset({"add", "remove", "quantity"})
 _BOOKS = re.compile(r"\b(?:books?|manga|novels?|series|stories|titles?|reads?|comics?|volumes?|present|gift)\b")
-_ANOTHER_ORDER = re.compile(r"\b(?:older|newer|other|first|second) one\b|^#?[a-z]\d{3,}$")
+_ANOTHER_ORDER = re.compile(
+    r"\b(?:older|newer|other|first|second|last|latest|previous) (?:one|order)\b|^#?[a-z]\d{3,}$"
+)
 IN_GENERAL = 1.0
 """How strongly words such as "usually" ask for a rule."""
-_GENERALLY = re.compile(r"\b(?:usually|normally|in general)\b")
-_WHY = re.compile(r"^(?:and |but |so )*why\b(?!.*\b(?:expensive|dear)\b)")
+_GENERALLY = re.compile(r"\b(?:usually|normally|typically|generally|in general|on average|as a rule)\b")
+_WHY = re.compile(
+    r"^(?:and |but |so |ok(?:ay)?,? )*(?:why|how come)\b(?!.*\b(?:expensive|dear|pric\w+|costs?|stock|late)\b)"
+)
 """Asks why something was shown, rather than why it is as it is."""
 _THE_ORDER = re.compile(
-    r"^(?:the|my|that) one\b|\bthe (?:other|older|newer|first|second) one\b(?!.*\b(?:cost|price)\b)"
+    r"^(?:the|my|that) (?:one|order)\b"
+    r"|\bthe (?:other|older|newer|first|second|last) (?:one|order)\b(?!.*\b(?:cost|price)\b)"
 )
 """Names the order on which something is to be done, after it was asked for."""
 WEAK = 1.3
 _IS_IT = re.compile(r"^(?:and |but |so )?(?:is|are|isn't|aren't) (?:it|this|that|they|these|those)\b")
-_ONES = re.compile(r"\b(?:any |the )?(?:\w+ )?ones\b")
+_ONES = re.compile(r"\b(?:only |any |the |just |other )?(?:\w+ )?ones\b")
 _HOW_TO_CANCEL = re.compile(r"\bhow (?:do|can|could|would|to)\b.{0,100}\bcancel\b")
-_ASKS_RULE = re.compile(r"^(?:and |ok(?:ay)?,? |but |so )*(?:how|where|who)\b|\b(?:if|what if|when)\b.{0,100}\bread\b")
+_ASKS_RULE = re.compile(
+    r"^(?:and |ok(?:ay)?,? |but |so )*(?:how|where|who)\b"
+    r"|\b(?:if|what if|when|although)\b.{0,100}\b(?:read|open\w*|used|unwrap\w*|damaged|torn|digital|gift|abroad"
+    r"|lost)\b"
+    r"|\b(?:label|cost|free|fee|box|packaging|receipt)\b"
+)
 """What is asked of the rule or the way, after whether an order can be returned or cancelled."""
 _BROKEN = ("misprint", "damaged", "file_fault")
 SAID_SHORTLY = 10

@@ -6,17 +6,20 @@ import re
 from typing import NamedTuple
 
 _ASKS = (
-    r"(?:how|what|whats|when|where|which|who|why|can|could|do|does|did|is|are|will|would|may|should|(?:from|by|until"
-    r"|at|in|for|to|on|with) (?:how|what|which|when)|am i|have you|has|tell me|show me|recommend|suggest|please)"
+    r"(?:how|what|whats|when|where|which|who|why|can|could|do|does|did|is|are|will|would|may|should|am i|have you|has"
+    r"|(?:from|by|until|at|in|for|to|on|with) (?:how|what|which|when)"
+    r"|shall|tell me|show me|recommend|suggest|find me|please)"
 )
 _SENTENCE = re.compile(r"(?<=[?!])\s+|(?<!\bvol)(?<!\bno)(?<!\bnr)(?<=[a-z0-9)]\.)\s+(?=\S)|\n+|;\s+")
-_SUBJECT = r"(?:i|we|you|it|they|he|she|this|that|there|these|those|the|an?|my|your|our|any|some|all)"
+_SUBJECT = r"(?:i|we|you|it|they|he|she|this|that|there|these|those|the|an?|my|your|our|any|some|books?|all)"
 _STATES = r"(?!(?:does|did|is|are|will|would|has|may|should|could|can|do) (?!SUBJECT\b))".replace("SUBJECT", _SUBJECT)
 """Not before a verb whose subject is named before it: "and is still sealed" asks nothing."""
-_JOINED = re.compile(rf"(?:,|(?<!\s))\s+(?:and|also|plus|&|\+)\s+(?={_ASKS}\b){_STATES}", re.IGNORECASE)
+_JOINED = re.compile(
+    rf"(?:,|(?<!\s))\s+(?:and also|and|also|plus|or also|as well as|&|\+)\s+(?={_ASKS}\b){_STATES}", re.IGNORECASE
+)
 _QUESTION = re.compile(rf"^(?:(?:and|so|ok|okay|but|also|then|well|or)[, ]+)*{_ASKS}\b|\?\s*$", re.IGNORECASE)
 _WHOLE = re.compile(r"\b(?:cheaper|better|difference|compare|between|both|either)\b", re.IGNORECASE)
-_ABBREVIATED = re.compile(r"\b(vol|no)\. ?(?=\d)")
+_ABBREVIATED = re.compile(r"\b(vol|no|nr)\. ?(?=\d)")
 MOST = 3
 
 

@@ -96,11 +96,16 @@ _NEGATORS = frozenset(
 _TURNS = frozenset({"but", "rather", "instead", "prefer", "only", "just", ".", ";", "!", "?", ",", ":"})
 _JOINS = frozenset({"or", "and", "nor"})
 _REACH = 4
-_NOT_MUCH = re.compile(r"\b(?:not|isn't|aren't) (?:too |very |so |that )?(?:expensive|dear)\b")
+_NOT_MUCH = re.compile(
+    r"\b(?:not|isn't|aren't) (?:too |very |so |that )?"
+    r"(?:expensive|dear|long|short|old|new|thick|big|complicated|difficult|heavy)\b"
+)
 """A negation that does not refuse what follows: "a not too expensive thriller"."""
 _OTHER_THAN = re.compile(
-    r"\b(?:other than|rather than|instead of|tired of|fed up with|(?:has|have|got|owns?|read"
-    r"|'ve) (?:already )?all (?:of )?(?:the|his|her|their)|anything but|all but|not into)\b"
+    r"\b(?:other than|rather than|instead of|apart from|tired of|enough of|sick of|fed up with|bored (?:of|with)"
+    r"|(?:has|have|got|owns?|'ve) (?:already )?(?:a lot|lots|many|enough|plenty|tons) of"
+    r"|(?:has|have|got|owns?|read|'ve) (?:already )?all (?:of )?(?:the|his|her|their)|anything but|everything but"
+    r"|all but|everything except|not into)\b"
 )
 
 

@@ -95,7 +95,7 @@ def train(yes: Sequence[Signs], no: Sequence[Signs]) -> Gate:
     return Gate(tuple(float(w) for w in fitted.coef_[0]), float(fitted.intercept_[0]), least)
 
 
-_RULES = re.compile(r"\b(?:policy|policies|rules|terms)\b")
+_RULES = re.compile(r"\b(?:policy|policies|rules|terms|conditions)\b")
 
 
 def by_title(text: str, found: Found, titles: Mapping[str, str]) -> Found:

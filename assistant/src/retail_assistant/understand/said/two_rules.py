@@ -18,12 +18,13 @@ OF_RETURN: Mapping[str, str] = {
 POINTS = "loyalty points"
 """How the policies are asked what goes on from the points."""
 _CLAUSE = re.compile(r"[.?!,;]\s*|\s(?:and|but|because|since|as|so)\s")
-_MAY = re.compile(r"\b(?:can|could|may|am i|until|how long|still|would you)\b")
+_MAY = re.compile(r"\b(?:can|could|may|am i|until|how long|still|is it possible|would you)\b")
 _ACTS = {"return": "to return it", "exchange": "to exchange it", "cancel": "to cancel it"}
 _ASKS_HOW = re.compile(r"\b(?:how|can|could|may|where)\b")
 _OF_THE_ACT = re.compile(
-    r"^(?:and |also )*(?:(?:what|how much) (?:does|do|will|would|is) (?:it|that|this)(?: cost| be)?(?: me| us)?|(?:is"
-    r"|will|would) (?:it|that|this) (?:be )?(?:for )?free(?: of charge)?)\W*$"
+    r"^(?:and |also )*(?:(?:what|how much) (?:does|do|will|would|is) (?:it|that|this)(?: cost| be)?(?: me| us)?"
+    r"|(?:is|will|would) (?:it|that|this) (?:be )?(?:for )?free(?: of charge)?|does (?:it|that|this) cost (?:\w+ )?\w+"
+    r"|who pays(?: for (?:it|that|this))?|what (?:are|is) the (?:costs?|fees?))\W*$"
 )
 
 
