@@ -145,7 +145,8 @@ class Player:
             return _money(self._cost(orders[what].lines))
         cart = self._charged(item.given.cart, item.given.segment) if item.given else 0
         free_over = queries.get_policy(self._conn, "shipping").facts["free_over_eur"]
-        return _money(cart if kind == "cart_total" else max(0, round(float(free_over) * 100) - cart))
+        missing = max(0, round(float(free_over) * 100) + 1 - cart)  # delivery is free over that sum
+        return _money(cart if kind == "cart_total" else missing)
 
     def _reduced(self, asin: str, segment: str) -> str:
         return _money(self._reduced_cents(asin, segment))

@@ -68,7 +68,7 @@ def test_a_stranger_is_not_told_a_policy_that_does_not_answer():
 def test_a_question_that_goes_on_from_a_policy_leans_to_one():
     """After a question about a policy, a follow-up of weak words is one, too."""
     said = Dialogue(kind="policy", section="a#b", turns=1)
-    follow_up = ask(("offer", 1.2), follows=True)
+    follow_up = ask(("offer", 1.5), follows=True)
     assert kind(follow_up, found(0.4, 0.9), said=said) != kind(follow_up, found(0.9, 0.3), said=said)
     assert kind(ask(("offer", 2.2), follows=True), found(0.8), said=said) == "policy"
     assert kind(ask(("offer", 2.2)), found(0.8), said=said) == "offer"

@@ -86,12 +86,6 @@ async def test_without_the_log_a_time_is_not_taken_from_another_section(desk, mo
 @pytest.mark.parametrize(
     ("before", "told", "text", "name"),
     [
-        (
-            "how do loyalty points work",
-            "loyalty#earning-points",
-            "and what can i do with them",
-            "loyalty#spending-points",
-        ),
         ("can i pay by invoice", "payment#pay-by-invoice", "how long do i have to pay then", "payment#pay-by-invoice"),
         ("what does delivery cost", "shipping#delivery-cost", "and the fast one", "shipping#express-delivery"),
         (

@@ -42,7 +42,7 @@ _CHEAPER = re.compile(r"\bcheaper\b|\bfor less\b|\bless expensive\b")
 _DEARER = re.compile(r"\bpricier\b|\bmore expensive\b|\bdearer\b")
 _ITS_AUTHOR = ("same author", "this author", "the author")
 _RANKED = 50
-_OTHER_AUTHOR = re.compile(r"\b(?:other|another|different) authors?\b")
+_OTHER_AUTHOR = re.compile(r"\b(?:other|another|different) authors?\b|\b(?:by|from) (?:some|any)(?:body|one) else\b")
 _OF_THOSE = re.compile(r"\b(?:of|from|among) (?:those|these|them|the ones)\b")
 WHICH_SERIES = f"Of which series or {ITEM}? Tell me its title."
 
@@ -147,9 +147,10 @@ class Lists:
 
     def _wished(self, asked: Asked, anchor: Offer | None) -> Wishes:
         """The wishes; where one of a list was picked and another one is asked for, those of that list go on."""
-        if anchor is not None and _OTHER_AUTHOR.search(asked.ask.text):
-            others = asked.ask.wishes.no_authors | {anchor.product.author}
-            return msgspec.structs.replace(asked.ask.wishes, no_authors=others)
+        if _OTHER_AUTHOR.search(asked.ask.text):
+            wishes = asked.ask.wishes
+            others = wishes.authors | wishes.no_authors | ({anchor.product.author} if anchor else frozenset())
+            return msgspec.structs.replace(wishes, authors=frozenset(), no_authors=others)
         is_picked = anchor is not None and anchor.asin in asked.said.offered
         if is_picked and asked.ask.slot("list") == "another" and not asked.ask.like:
             return asked.said.wishes.then(asked.ask.wishes)

@@ -72,25 +72,22 @@ class Nearest:
 
         Words that say little of a product narrow nothing.
         """
-        words = said(asked.ask, wishes)
-        if not words or not found:
+        words, text = said(asked.ask, wishes), joined(asked)
+        if not (words or text) or not found:
             return Fitting(found)
         is_of_words = any((r.kind, r.slot) == ("list", "words") for r in asked.ask.readings)  # and nothing else
         having = {} if is_of_words else {theme: self._shop.with_words([theme]) for theme in wishes.themes}
         if having:
             exact = [offer for offer in found if all(offer.asin in asins for asins in having.values())]
-            if exact or (len(having) < 3 and any(having.values())):  # noqa: PLR2004  # of two, one may be wanted
+            if exact:
                 return Fitting(exact)
         by_asin = {offer.asin: offer for offer in found}
-        text = joined(asked) or typed(asked.ask) or " ".join(words)
+        text = text or typed(asked.ask) or " ".join(words)
         searched = await self.search(text)
         near = [one for one in searched.near if one.asin in by_asin]
         if len(near) < ENOUGH:  # most of what comes nearest keeps the wishes not
             near = list((await self.search(text, frozenset(by_asin))).near)
-        strong = best(near)
-        if wishes.sort and strong:  # in another order than by nearness, so only what has the words
-            most = max(one.words for one in strong)
-            strong = [one for one in strong if one.words >= _HAS * most]
+        strong = _as_worded(best(near))
         has_some = any(one.words for one in strong)
         lacking = () if has_some else _lacking(asked.ask, searched)
         if not strong:
@@ -130,6 +127,12 @@ def best(near: Sequence[Near]) -> list[Near]:
     return [one for n, one in enumerate(near) if n < A_FEW or one.score >= least]
 
 
+def _as_worded(strong: list[Near]) -> list[Near]:
+    """Those of some products that have as many of the words as the best one; all of them if it has none."""
+    least = _HAS * strong[0].known if strong else 0.0
+    return [one for one in strong if one.known >= least]
+
+
 def joined(asked: Asked) -> str:
     """What was looked for before together with what a question adds to it; empty if it looks for something else."""
     return going_on(asked.said, asked.ask)
@@ -137,10 +140,16 @@ def joined(asked: Asked) -> str:
 
 def going_on(before: Dialogue, ask: Ask) -> str:
     """The words of a search that goes on from the one before: "has to go in the washing machine though"."""
-    is_new = SOUGHT.search(ask.text) or any(s.source == "message" for s in ask.subjects) or not ask.leftover
-    if before.kind != "list" or not before.question or is_new:
+    is_narrowed = ask.slot("list") == "refine"
+    is_new = not is_narrowed and (SOUGHT.search(ask.text) is not None or not ask.leftover)
+    if before.kind != "list" or not before.question or is_new or any(s.source == "message" for s in ask.subjects):
         return ""
-    return f"{typed(ask)}, {before.question}"[:LONGEST]
+    wishes, old, sought = ask.wishes, before.wishes, before.question
+    for genre in old.genres - wishes.genres:  # another genre is wanted now
+        sought = sought.replace(genre, "")
+    is_stated = is_narrowed and (wishes.formats, wishes.most_cents) != (old.formats, old.most_cents)
+    adds = ask.leftover and not is_stated  # beside a format or a price other words say little
+    return f"{typed(ask)}, {sought}"[:LONGEST] if adds else sought
 
 
 def _lacking(ask: Ask, searched: Searched) -> tuple[str, ...]:

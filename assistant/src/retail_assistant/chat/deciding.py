@@ -19,7 +19,7 @@ POLICY_ALONE, POLICY_CUE = 2.3, 0.4
 """What a sure section weighs, and what each cue of a policy adds."""
 SURE = 2.6
 """The weight from which a reading is taken without a look at the policies."""
-FOLLOWED = 0.5
+FOLLOWED = 1.0
 """What a question about a policy adds to the one that follows it."""
 FEW = 10
 """Up to how many words a message may be too vague to be answered."""
@@ -33,15 +33,15 @@ _OWN_RULED = frozenset({"orders", "points"})
 """Of what the policies have rules, too, which are what a visitor means who is not signed in."""
 _VAGUE = re.compile(r"\b(?:it|this|that|them|th(?:is|at) one)\b|\bproblem with my\b")
 _ASKS = re.compile(r"^(?:how|what|when|where|which|who|can|do|does|is|are|will)\b|\?")
-_HAVE = re.compile(r"\b(?:have|got|sell|stock|carry)\b")
+_HAVE = re.compile(r"\b(?:have(?! to)|got|sell|stock|carry)\b")
 _SOMETHING = re.compile(r"\b(?:some|any)thing\b")
 """Asks for a thing, whatever is said of it."""
 UNHEARD_STOPS = 1.6
 """Up to which weight a reading gives way to the word that no policy states what is asked."""
 LEAST = 0.9
 """The least weight of a reading that is acted upon."""
-UNSAID, NEAR_TOLD = 2.0, 0.3
-"""Up to which weight a list without a wish gives way to what was spoken of, and from which nearness a policy was."""
+UNSAID, CONTINUED = 2.0, 0.16
+"""Up to which weight a list without a wish gives way to what was spoken of, and from which chance a policy was."""
 GOODS_LESS = 2.0
 """How much less a policy weighs for what a reading of products gains by being nearer."""
 HEAD_SURE = 0.55
@@ -89,7 +89,7 @@ def decide(
         "",
         _policy_weight(ask, found)
         - (GOODS_LESS * (goods.weight - GOODS) if goods else 0.0)
-        + (FOLLOWED if said.kind == "policy" and ask.follows and not ask.stands_alone else 0.0),
+        + (FOLLOWED if _follows(ask, said) else 0.0),
     )
     less = NOT_SIGNED_IN + (FOLLOWED if said.kind == "policy" else 0.0)
     others = [_less_of_own(r, found, less=0.0 if is_known else less) for r in ask.readings if r.kind != "policy"]
@@ -128,10 +128,8 @@ def _of_context(ask: Ask, policy: Reading, found: Found, said: Dialogue, goods: 
         return goods
     near = found.ranked[0] if found.ranked else None
     goes_on = _ASKS.search(ask.text) or (ask.follows and not _SOMETHING.search(ask.text))
-    goes_on = goes_on and not _HAVE.search(ask.text)
-    if said.kind == "policy" and said.section and near is not None and goes_on:
-        is_same = near.name.partition("#")[0] == said.section.partition("#")[0]
-        return policy if is_same and near.signs.nearness >= NEAR_TOLD else None
+    if said.kind == "policy" and said.section and near is not None and goes_on and not _HAVE.search(ask.text):
+        return policy if found.chance >= CONTINUED else None
     return None
 
 
@@ -173,6 +171,11 @@ def _least_sure(ask: Ask, best: Reading) -> float:
         return SURE + 0.2
     names_wish = best.kind == "list" and bool(ask.wishes.genres or ask.wishes.authors or _SOMETHING.search(ask.text))
     return 0.0 if names_wish else UNHEARD_STOPS
+
+
+def _follows(ask: Ask, said: Dialogue) -> bool:
+    """Whether a question goes on from one about a policy, and does not ask whether something is sold."""
+    return said.kind == "policy" and ask.follows and not (ask.stands_alone or _HAVE.search(ask.text))
 
 
 def _is_vague(ask: Ask, said: Dialogue) -> bool:

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import msgspec
 
-import parbake_semantic.guard
 from retail_assistant.answers.policy.policy_answers import PolicyAnswers
 from retail_assistant.answers.policy.sections import Found, going_on
 from retail_assistant.chat.turn import Turn
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq.earlier_turns import Conversation
-from retail_assistant.faq.faq_words import content_words
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.plain_words import bare, plain
 from retail_assistant.understand.said.concepts import concepts
-from retail_assistant.understand.said.places import nowhere, place
+from retail_assistant.understand.said.places import place
 from retail_assistant.understand.said.troubles import is_trouble, states
 from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
 
 TURNS_JOINED = 2
-CORRECTED, CLEAR = 0.7, 0.6
-"""How much a correction counts by itself, and the chance from which it asks for the same section again."""
-HARDLY = 0.45
-"""The chance up to which another policy is taken for one that a question goes on from."""
-WISHED = 1.0
-"""The weight from which words ask for products."""
-ALIKE, TOLD_BEFORE, PLACED_BEFORE = 0.5, 0.3, 0.1
-"""How much a question that goes on counts by itself beside the one before: less after the shopper has told something,
-and least after a place, which decides nearly everything about a delivery."""
 _SPENDS = re.compile(
     r"\b(?:use|spend|redeem|pay with|apply|cash in|do with|get for|good for)"
     r" (?:them|it|those|these|that|my points|points)\b"
@@ -41,13 +29,11 @@ _REFERS = re.compile(r"\b(?:it|its|they|them|their|those|these|that|hers?|his|hi
 """Points at what was said before, unless that stands in the same question: "keep a book before I send it back"."""
 _ANTECEDENT = re.compile(r"\b(?:an?|my|our)\s+\w{3,30}\b.{0,100}\b(?:it|them|that|those)\b")
 _SEVERAL = re.compile(r"\b(?:they|them|those|these|points|earn|collect)\b")
-_OF_DELIVERY = frozenset(
-    {"delivery", "express", "standard_time", "customs", "return", "label", "cost", "where_we_deliver", "tracking"}
-)
+_OF_DELIVERY = frozenset({"delivery", "express", "standard_time", "customs", "cost", "where_we_deliver", "tracking"})
 """Concepts that depend on where a parcel goes."""
 _PLACES = frozenset({"abroad", "in_europe", "beyond_europe"})
-_CONFIRMS = re.compile(r"^(?:so|then|ok(?:ay)?,? so)\b.{0,16}\b(?:no|yes|not|possible)\W*$")
-_TIME = re.compile(r"\b(?:years?|months?|weeks?|days?|hours?|ago|yesterday|today)\b")
+_ADDS = re.compile(r"^(?:and|but|or|so|then|ok(?:ay)?|what about|how about)\b")
+_QUESTIONS = re.compile(r"\?|\b(?:how|what|when|where|which|who|why|can|could|do|does|is|are|did|will|would|tell me)\b")
 _HOW = re.compile(r"^(?:and |but |so |ok(?:ay)?,? )*(?:within )?(?:how|when)\b")
 _ASKS = re.compile(r"\?|^\s*(?:how|what|when|where|which|who|why|can|could|do|does|is|are|tell me)\b", re.IGNORECASE)
 
@@ -139,16 +125,6 @@ class Lookup:
                 return False
         return not ask.follows or bool(named - _PLACES - concepts(told.lower()))
 
-    def _before(self, turn: Turn, ask: Ask, text: str, alone: Found, said: Dialogue) -> str:
-        """What a question goes on from: the one before it, with the place that counts; a whole one from its place."""
-        if place(text):
-            return nowhere(said.question)
-        places = (found for before in reversed(turn.earlier_questions) if (found := place(plain(before))))
-        where = next(places, None) if concepts(text) & _OF_DELIVERY or _HOW.search(text) else None
-        if where and alone.is_answered and not _REFERS.search(plain(ask.spelled)):
-            return f"to {where[0]}"
-        return f"{said.question}, to {where[0]}" if where and not place(said.question) else said.question
-
     def _told(self, turn: Turn) -> list[str]:
         """What the shopper has told in the last turns; a question about something else tells nothing."""
         return [
@@ -159,48 +135,37 @@ class Lookup:
 
     async def _following(self, turn: Turn, text: str, ask: Ask, said: Dialogue) -> Found:
         """The sections for a question that goes on from one about a policy: often another section than that."""
-        confirms = _CONFIRMS.match(text) is not None  # "so that's a no?"
-        kind = None if ask.leftover else parbake_semantic.guard.expected_kind(text)
-        if confirms or kind:
-            same = await self._policies.find(said.question)
-            if same.has(said.section) and (
-                confirms or (kind and parbake_semantic.guard.states(kind, same.text(said.section)))
-            ):
-                return same.only(said.section)
-        if self._policies.is_about(said.section, "return"):  # the way back
-            text = text.replace("delivery cost", "return cost")
         alone = await self._policies.find(text)
-        joined = await self._policies.find(f"{text}, {self._before(turn, ask, text, alone, said)}")
-        if self._is_new(turn, ask, alone, joined.text(said.section)):
+        if ask.corrects or not (turn.earlier_questions or ask.follows):
             return alone
-        by_itself = CORRECTED if ask.corrects else _by_itself(text, self._told(turn))
-        if ask.corrects and not (alone.is_first(said.section) and alone.chance >= CLEAR):
-            alone, joined = alone.without(said.section), joined.without(said.section)
-        named = concepts(text)
-        is_place = bool(named) and named <= _PLACES and parbake_semantic.guard.expected_kind(text) is None
-        asked = said.question if is_place else text  # "and to Canada?" asks what was asked before
-        found = going_on(asked, alone, joined, said.section, by_itself=by_itself)
-        if 0 < found.chance < HARDLY and (stays := found.of_policy(said.section)).ranked:
-            found = stays
-        if found.is_first(said.section) and _is_of_another(ask, text, found):
-            return found.doubted()
-        return found.stating(text) if _HOW.search(text) else found
+        before = self._before(turn, said)
+        is_told = not _QUESTIONS.search(before)
+        where = self._where(turn, ask, text)
+        if not (is_told or where) and self._names_another(text, ask, alone, said.section):
+            return alone
+        if where:
+            alone = await self._policies.find(f"{text}{where}")
+        joined = await self._policies.find(f"{text}{where}, {bare(before)}")
+        if is_told:  # what the shopper has told belongs to the question
+            return going_on(text, joined, alone, said.section)
+        return going_on(text, alone, joined, said.section, is_whole=not ask.follows)
 
+    def _names_another(self, text: str, ask: Ask, alone: Found, told: str) -> bool:
+        """Whether a question points at nothing, and names another policy than the one that was quoted by its title."""
+        if not alone.ranked or _ADDS.match(text) or _REFERS.search(plain(ask.spelled)):
+            return False
+        named = [one for one in concepts(ask.text) if self._policies.is_about(alone.ranked[0].name, one)]
+        return bool(named) and not any(self._policies.is_about(told, one) for one in named)
 
-def _by_itself(text: str, told: Sequence[str]) -> float:
-    """How much a question that goes on counts by itself; ``told`` is what the shopper has told before it."""
-    named = concepts(text)
-    is_about_place = bool(named) and named <= _PLACES  # "and abroad?"
-    depends = not named or not named.isdisjoint(_OF_DELIVERY)
-    if is_about_place or (depends and any(map(place, told)) and not place(text)):
-        return PLACED_BEFORE
-    return TOLD_BEFORE if told else ALIKE
+    def _before(self, turn: Turn, said: Dialogue) -> str:
+        """The last message that names something, and so not mere thanks."""
+        earlier = [plain(text) for text in turn.earlier_questions[-TURNS_JOINED:]] or [said.question]
+        return next((text for text in reversed(earlier) if concepts(text) or place(text)), earlier[-1])
 
-
-def _is_of_another(ask: Ask, text: str, found: Found) -> bool:
-    """Whether a question has nothing in common with the section that was quoted before, and so asks something else."""
-    asked = content_words(text)
-    stated = content_words(f"{found.ranked[0].block.title} {found.ranked[0].block.plain}")
-    if not asked or parbake_semantic.guard.claims(text) or not asked.isdisjoint(stated):
-        return False
-    return ask.weight("list") >= WISHED or (len(asked) > 1 and not _TIME.search(text))
+    def _where(self, turn: Turn, ask: Ask, text: str) -> str:
+        """The place that was named last, for a question of what depends on where a parcel goes."""
+        named = concepts(ask.text)
+        if place(text) or not named or not named <= _OF_DELIVERY:
+            return ""
+        places = (found for before in reversed(turn.earlier_questions) if (found := place(plain(before))))
+        return next((f", to {found[0]}" for found in places), "")

@@ -44,6 +44,7 @@ _DULL = frozenset(
     sort sorts kind kinds stuff bit rather maybe whatever anyway honestly missing basically literally please thx english
     """.split()
 )
+_DULL |= {word.replace("'", "") for word in _DULL}  # as many write them
 _WORD = re.compile(r"[^\W\d_]{3,}(?:-[^\W\d_]+)*")
 
 

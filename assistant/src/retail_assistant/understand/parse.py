@@ -114,6 +114,8 @@ _CHEAPER_LIST = re.compile(
     r"\b(?:cheaper|less expensive|for less)\b(?! (?:one|than|or)\b)|^(?:that's |they're |it's |these are )?(?:\w+ )?"
     r"too (?:expensive|dear|pricey|much)\b"
 )
+_OF_THAT = re.compile(r"\b(?:that|this|the same) (?:sort|kind|type|direction|style|vein)\b")
+"""Points at what was looked for."""
 _ACCEPTS = re.compile(
     r"^(?:(?:ok(?:ay)?|oh|well|hm+|then|please|yes|yeah|yep|sure|fine|alright|all right|go ahead)\b[\s,.!]*)+"
     r"(?:(?:show|give|tell) (?:me|us)\b.*|i(?:'d| would) (?:like|love) (?:to|that)\b.*|do(?: that| it)?)?\W*$"
@@ -182,7 +184,7 @@ class Parser:
         if stated.genres and not (themes or unwanted or asks_policies or named):
             themes = self._beside_genre(named_words)
         listing = (
-            (said.kind in ("list", "trending") or (said.wishes != NO_WISHES and _BACK.search(question) is not None))
+            _after_list(said, stated, question)
             and not (stated.genres and _NEW_SEARCH.match(question))
             and not asks_policies
             and not is_asked_of_genre(core, stated)
@@ -194,8 +196,6 @@ class Parser:
         follows = (said.turns > 0 or bool(before)) and _goes_on(question)
         asked = msgspec.structs.replace(asked, wishes=stated)
         readings = implied(asked, readings, themes, subjects, listing=listing, follows=follows)
-        if listing and not accepts:
-            themes |= self._known_themes(rest, words_of(themes | unwanted))
         if not readings and not asks_policies and self._are_of_catalog(core, named_words, said):
             readings, themes = (Reading("list", "words", BARE_WORDS),), themes_in(rest)
         if not subjects and self._are_goods(question, named_words, readings):
@@ -242,11 +242,6 @@ class Parser:
         """The word or two of the catalog that stand beside a genre, as what it is about: "heist thrillers"."""
         are_known = len(leftover) < MOST_NAMES and all(map(self._vocabulary.knows, leftover))
         return themes_in(" ".join(leftover)) if are_known else frozenset()
-
-    def _known_themes(self, text: str, but: frozenset[str]) -> frozenset[str]:
-        """The themes that a text lists and that the shop knows, but for some words."""
-        each = ((theme, words_of(frozenset({theme}))) for theme in themes_in(text))
-        return frozenset(theme for theme, said in each if not said & but and all(map(self._vocabulary.knows, said)))
 
     def _is_foreign(self, word: str) -> bool:
         """Whether nothing in the shop has a word, and it asks for nothing of a product."""
@@ -331,12 +326,20 @@ def _asks_policies(core: str, readings: Sequence[Reading]) -> bool:
     return (is_question or _TELLS.search(core) is not None) and names_any(core, _POLICY_CONCEPTS)
 
 
+def _after_list(said: Dialogue, stated: Wishes, question: str) -> bool:
+    """Whether the question before left a list, one that is gone back to, or a promotion of which some are wanted."""
+    is_back = said.wishes != NO_WISHES and _BACK.search(question) is not None
+    return said.kind in ("list", "trending") or is_back or (said.kind == "promotion" and bool(stated.formats))
+
+
 def _is_slots(
     leftover: Sequence[str], wishes: Wishes, subjects: Iterable[Subject], themes: frozenset[str], question: str
 ) -> bool:
     """Whether a message only changes the list that was shown."""
     if any(s.source in ("message", "shown") for s in subjects):
         return False
+    if _OF_THAT.search(question):
+        return True
     changes = wants_another(question) or _CHEAPER_LIST.search(question)
     states = wishes != NO_WISHES or bool(themes) or bool(changes)
     narrows = bool(wishes.formats or wishes.most_cents is not None) and not (wishes.genres or wishes.authors)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from retail_assistant.understand.ask import Kind, Reading, Subject
 from retail_assistant.understand.dialogue import Dialogue
 from retail_assistant.understand.question import Question
-from retail_assistant.understand.said.concepts import names_any
+from retail_assistant.understand.said.concepts import concepts, names_any
 from retail_assistant.understand.said.cues import CUES
 from retail_assistant.understand.said.order_cues import ORDER_CUES
 from retail_assistant.understand.said.own_cues import (
@@ -43,12 +43,14 @@ _WHY = re.compile(
     r"^(?:and |but |so |ok(?:ay)?,? )*(?:why|how come)\b(?!.*\b(?:expensive|dear|pric\w+|costs?|stock|late)\b)"
 )
 """Asks why something was shown, rather than why it is as it is."""
+_UNTIL = re.compile(r"^(?:and |but |so )?(?:until|till|how long|when)\b")
 _THE_ORDER = re.compile(
     r"^(?:the|my|that) (?:one|order)\b"
     r"|\bthe (?:other|older|newer|first|second|last) (?:one|order)\b(?!.*\b(?:cost|price)\b)"
 )
 """Names the order on which something is to be done, after it was asked for."""
 WEAK = 1.3
+_ANOTHER = re.compile(r"^(?:and |or |ok(?:ay)?,? |show me |maybe )*(?:another|a different|some other)\b")
 _IS_IT = re.compile(r"^(?:and |but |so )?(?:is|are|isn't|aren't) (?:it|this|that|they|these|those)\b")
 _ONES = re.compile(r"\b(?:only |any |the |just |other )?(?:\w+ )?ones\b")
 _HOW_TO_CANCEL = re.compile(r"\bhow (?:do|can|could|would|to)\b.{0,100}\bcancel\b")
@@ -166,7 +168,7 @@ def implied(
 
 
 def _of_own(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Reading]:
-    """What goes on from the cart or from an order, or names a book that the shopper has."""
+    """What goes on from the cart, an order or a promotion, or names a book that the shopper has."""
     is_named = any(s.source == "message" for s in subjects)
     more: list[Reading] = []
     if is_named and RETURN_IT.search(core):
@@ -179,6 +181,8 @@ def _of_own(core: str, said: Dialogue, subjects: Sequence[Subject]) -> list[Read
         more.append(Reading("orders", "money", MONEY))
     elif said.kind == "orders":
         more += _of_orders(core, said, is_named=is_named)
+    if said.kind == "promotion" and _UNTIL.match(core) and not concepts(core):
+        more.append(Reading("promotion", said.slot, CARRIED))
     return more
 
 
@@ -229,6 +233,8 @@ def _list_weight(core: str, wishes: Wishes, themes: frozenset[str]) -> float:
         wishes.most_cents is not None or wishes.least_cents is not None, wishes.formats or wishes.no_formats, themes,
         wishes.sort, wishes.single, wishes.count is not None,
     ]  # fmt: skip
+    if wishes.genres and _ANOTHER.search(core):
+        return REFINED
     number = sum(map(bool, kinds))
     only_format = bool(wishes.formats) and number == 1
     only_theme = bool(themes) and number == 1

@@ -10,12 +10,17 @@ _ASKS = (
     r"|(?:from|by|until|at|in|for|to|on|with) (?:how|what|which|when)"
     r"|shall|tell me|show me|recommend|suggest|find me|please)"
 )
-_SENTENCE = re.compile(r"(?<=[?!])\s+|(?<!\bvol)(?<!\bno)(?<!\bnr)(?<=[a-z0-9)]\.)\s+(?=\S)|\n+|;\s+")
+_SENTENCE = re.compile(
+    r"(?<=[?!])\s+|(?<!\bvol)(?<!\bno)(?<!\bnr)(?<=[a-z0-9)]\.)\s+(?=\S)|\n+|;\s+"
+    r"|(?<=\bthings:)\s+|(?<=\bquestions:)\s+"
+)
 _SUBJECT = r"(?:i|we|you|it|they|he|she|this|that|there|these|those|the|an?|my|your|our|any|some|books?|all)"
 _STATES = r"(?!(?:does|did|is|are|will|would|has|may|should|could|can|do) (?!SUBJECT\b))".replace("SUBJECT", _SUBJECT)
 """Not before a verb whose subject is named before it: "and is still sealed" asks nothing."""
 _JOINED = re.compile(
-    rf"(?:,|(?<!\s))\s+(?:and also|and|also|plus|or also|as well as|&|\+)\s+(?={_ASKS}\b){_STATES}", re.IGNORECASE
+    rf"(?:,|(?<!\s))\s+(?:and also|and|also|plus|or also|as well as|&|\+)\s+(?={_ASKS}\b){_STATES}"
+    rf"|,\s+and\s+(?={_ASKS}\b)",
+    re.IGNORECASE,
 )
 _QUESTION = re.compile(rf"^(?:(?:and|so|ok|okay|but|also|then|well|or)[, ]+)*{_ASKS}\b|\?\s*$", re.IGNORECASE)
 _WHOLE = re.compile(r"\b(?:cheaper|better|difference|compare|between|both|either)\b", re.IGNORECASE)

@@ -26,6 +26,8 @@ ALL_STATED = f"{NOTHING_STATED} more about that than this"
 CLOSE, CLOSE_AFTER, FAR = 0.36, 0.28, 0.1
 """The nearness from which a section is quoted although it may not answer, the same after another section was quoted,
 and the nearness below which none is named."""
+SURELY_AGAIN = 0.32
+"""The chance from which the section that was just quoted is quoted again as all that is asked for."""
 _PERMITS = re.compile(
     r"^(?:so |and |but |ok,? )?(?:can|may|could|am i|is (?:it|that|this))\b"
     r"|\b(?:can|may|could) (?:i|we|it)\b|\bstill\b|\btoo late\b",
@@ -105,8 +107,9 @@ class PolicyAnswers:
         if nearness >= (CLOSE_AFTER if told else CLOSE):
             if section_name(best) == told:
                 return self._told_again(found)
-            said = f"{NOTHING_STATED} exactly that. The closest that I find is {nearest}: {best.text}"
-            return Draft(said, sources=(best.source,), section=section_name(best))
+            draft = self._quoting(found, best)
+            draft.text = f"{NOTHING_STATED} exactly that. The closest that I find is {nearest}: {draft.text}"
+            return draft
         if nearness < FAR and not is_trouble(best.title):
             return Draft(NOT_STATED)
         said = f"{NOTHING_STATED} that. The nearest that they have is the section {nearest}; {SUPPORT} can tell "
@@ -157,19 +160,29 @@ class PolicyAnswers:
             if self._shop.trade.contact and concepts(text) & _REACHES_US and not _OF_OTHERS.search(text):
                 return Draft(f"{ALL_STATED}: you can reach {SUPPORT}.")
             return self._closest(found, asked.said.section)
+        goes_on = section_name(best) == asked.said.section
+        begins = verdict(asked.ask.text, fill_slots(best.text, self._shop), goes_on=goes_on and asked.ask.follows)
+        if goes_on and not begins and found.chance < SURELY_AGAIN:
+            return self._told_again(found)
         if (own := self._of_segment(asked, found)) is not None:
             best = own
-        text = fill_slots(best.text, self._shop)
-        draft = Draft(sources=(best.source,), told=(best.text,), section=section_name(best))
+        draft = self._quoting(found, best)
         if self._prompts is not None and asked.alone:
             talk = Talk(asked.shopper, asked.page, asked.history, asked.session)
-            prompt = await self._prompts.wording(talk, asked.ask.said, [text])
+            prompt = await self._prompts.wording(talk, asked.ask.said, [fill_slots(best.text, self._shop)])
             served = await self._app.serve(response_generation, prompt=prompt)
-            draft.stream = texts(served.unwrap())
+            draft.text, draft.stream = "", texts(served.unwrap())
         else:
-            goes_on = asked.ask.follows and asked.said.section == section_name(best)
-            draft.text = f"{verdict(asked.ask.text, text, goes_on=goes_on)}{best.text}"
+            draft.text = f"{begins}{draft.text}"
         return draft
+
+    def _quoting(self, found: Found, best: Block) -> Draft:
+        """Quote a section, and the second one beside it where that may be the one that is meant as well."""
+        others = [one.block for one in found.ranked[1:2] if found.rivals and one.block.id != best.id]
+        text = " ".join([best.text, *(f"{self._titled(other)} says: {other.text}" for other in others)])
+        sources = tuple(dict.fromkeys(one.source for one in (best, *others)))
+        told = tuple(one.text for one in (best, *others))
+        return Draft(text, sources=sources, told=told, section=section_name(best))
 
 
 def _names(segment: str, text: str) -> bool:

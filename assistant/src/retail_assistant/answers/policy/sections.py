@@ -17,10 +17,14 @@ BEST = 3
 """How many sections count as the best."""
 NEARLY = 0.1
 """How much worse a section may be that states the time or the amount that is asked for."""
-BESIDE = 0.15
-"""How much less near a section may be than the nearest, to be quoted in its stead."""
-SAME_POLICY = 0.06
-"""How much more a section counts for a question that goes on, if it is of the policy that was quoted before."""
+JOINED, SAME_POLICY, SAME, STATES = 0.7, 0.28, 0.05, 0.14
+"""For a question that goes on: how much its reading together with the message before counts beside that by itself; how
+much more a section counts of the policy that was quoted before, that section, and one that states what is asked for."""
+UNSURE = 0.15
+"""How much better the first section must be than the second not to be quoted beside it."""
+FOLLOWING, FOLLOWING_BIAS, FOLLOWING_SCALE = (3.4, 1.3, 2.4, -0.3, 3.5), -3.3, 0.44
+"""The logistic model of whether it answers: the chances of both readings, whether policy and section are the same as
+before, and the nearness. With its bias, and the scale on which it may be quoted from the same chance as others."""
 UNHEARD = 0.2
 """What each concept that no section states leaves of the chance."""
 
@@ -84,13 +88,15 @@ class Ranked(msgspec.Struct, frozen=True):
 class Found(msgspec.Struct, frozen=True):
     """The best sections for a question, the chance that the first one answers it, and from which chance it may.
 
-    ``goes_on`` says that the question surely goes on from the section that was quoted before, answered or not.
+    ``goes_on`` says that the question surely goes on from the section that was quoted before, answered or not, and
+    ``rivals`` that the second section answers it as likely as the first.
     """
 
     ranked: tuple[Ranked, ...] = ()
     chance: float = 0.0
     least: float = 1.0
     goes_on: bool = False
+    rivals: bool = False
 
     @property
     def is_answered(self) -> bool:
@@ -118,13 +124,6 @@ class Found(msgspec.Struct, frozen=True):
         rest = tuple(one for one in self.ranked if one.name != name)
         return msgspec.structs.replace(self, ranked=rest, chance=rest[0].chance if rest else 0.0)
 
-    def of_policy(self, name: str) -> Found:
-        """Those of the sections that are of the policy of another section, and nearly as near as the first."""
-        policy, least = name.partition("#")[0], self.ranked[0].signs.nearness - BESIDE if self.ranked else 0.0
-        near = [r for r in self.ranked if r.name.partition("#")[0] == policy and r.signs.nearness >= least]
-        kept = tuple(near)
-        return msgspec.structs.replace(self, ranked=kept, chance=kept[0].chance if kept else 0.0)
-
     def text(self, name: str) -> str:
         """The plain text of one of the best sections; empty if it is not among them."""
         return next((one.block.plain for one in self.ranked if one.name == name), "")
@@ -133,46 +132,44 @@ class Found(msgspec.Struct, frozen=True):
         """One of the best sections alone, as a sure answer."""
         return Found(tuple(one for one in self.ranked if one.name == name), 1.0, self.least)
 
-    def is_first(self, name: str) -> bool:
-        """Whether a section is the best one."""
-        return bool(self.ranked) and self.ranked[0].name == name
-
     def has(self, name: str) -> bool:
         """Whether a section is among the :data:`BEST`."""
         return any(one.name == name for one in self.ranked[:BEST])
 
 
-def going_on(text: str, alone: Found, joined: Found, told: str, *, by_itself: float = 0.5) -> Found:
+def going_on(text: str, alone: Found, joined: Found, told: str, *, is_whole: bool = False) -> Found:
     """The sections for a question that may go on from one about a policy.
 
-    Neither way of reading it is right alone: "and if it is opened?" means little without the question before, and with
-    it that question's words outweigh its own. So both count, and the policy that was quoted counts a little more.
+    Neither way of reading it is right alone: "and if it is opened?" means little without the message before, and with
+    it that message's words outweigh its own. How much each counts was learnt from conversations.
 
     Args:
         text: The question.
         alone: The sections for the question by itself.
-        joined: The sections for the question together with the one before.
+        joined: The sections for the question together with the message before.
         told: The section that was quoted for the one before.
-        by_itself: How much the question by itself counts, from 0 to 1.
+        is_whole: Whether the question says by itself what it asks, so that this section is not told beside another.
     """
     if not alone.ranked or not joined.ranked:
         return alone if alone.ranked else joined
     apart, both = ({one.name: one for one in found.ranked} for found in (alone, joined))
     least = (alone.ranked[-1], joined.ranked[-1])
-    pairs = [(apart.get(name, least[0]), both.get(name, least[1]), name) for name in apart | both]
-    policy = told.partition("#")[0]
-    ranked = [
-        msgspec.structs.replace(
-            both.get(name) or apart[name],
-            score=one.score * by_itself
-            + other.score * (1 - by_itself)
-            + SAME_POLICY * (name.partition("#")[0] == policy),
-            chance=one.chance * by_itself + other.chance * (1 - by_itself),
-        )
-        for one, other, name in pairs
-    ]
-    ranked = stating_first(text, sorted(ranked, key=lambda one: -one.score))
-    return msgspec.structs.replace(alone, ranked=tuple(ranked), chance=ranked[0].chance, goes_on=False)
+    policy, kind = told.partition("#")[0], parbake_semantic.guard.expected_kind(text)
+
+    def learnt(name: str) -> Ranked:
+        section, is_same, is_told = both.get(name) or apart[name], name.partition("#")[0] == policy, name == told
+        one, other = apart.get(name, least[0]), both.get(name, least[1])
+        states = kind is not None and parbake_semantic.guard.states(kind, section.block.plain)
+        score = one.score + JOINED * other.score + SAME_POLICY * is_same + SAME * is_told + STATES * states
+        nearness = min(one.signs.nearness, other.signs.nearness)
+        signs = (one.chance, other.chance, is_same, is_told, nearness)
+        total = FOLLOWING_BIAS + sum(w * s for w, s in zip(FOLLOWING, signs, strict=True))
+        return msgspec.structs.replace(section, score=score, chance=FOLLOWING_SCALE / (1.0 + math.exp(-total)))
+
+    ranked = tuple(sorted(map(learnt, apart | both), key=lambda one: -one.score))
+    rivals = len(ranked) > 1 and ranked[0].score - ranked[1].score < UNSURE
+    rivals = rivals and not (is_whole and ranked[1].name == told)
+    return Found(ranked, ranked[0].chance, alone.least, rivals=rivals)
 
 
 def stating_first(text: str, ranked: list[Ranked]) -> list[Ranked]:

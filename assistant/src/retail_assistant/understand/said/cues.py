@@ -204,7 +204,8 @@ CUES: tuple[Cue, ...] = (
          r"\bwhat else (?:did|has|have|does) (?:they|he|she|this author|the author|that author) "
          r"(?:do|done|write|written|wrote|publish\w*|made|make)\b",
          r"\b(?:books?|titles?|works?|series|anything|everything|something|more|else|others?|manga"
-         r"|novels?) (?:else )?(?:written |out |here )?(?:by|from)\b", r"\bsame author\b", r"\bthis author\b",
+         r"|novels?|things?|stuff) (?:else )?(?:written |out |here )?(?:by|from)\b",
+         r"\bsame author\b", r"\bthis author\b",
          r"\bthe author(?:'s)?\b.*\b(?:other|more|else)\b", r"\b(?:other|more|else)\b.*\bauthor\b",
          r"\bwritten by\b",
     ),

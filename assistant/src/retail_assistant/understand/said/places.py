@@ -50,12 +50,6 @@ def names() -> set[str]:
     return {word for name in _known()[1] for word in name.replace("-", " ").split()}
 
 
-def nowhere(text: str) -> str:
-    """A text in lower case without the places that it names."""
-    pattern, _ = _known()
-    return pattern.sub(lambda found: found[0] if found[2] in _WORDS and not found[1] else "", text)
-
-
 def place(text: str) -> tuple[str, bool] | None:
     """The first place that a text in lower case names, and whether it is in Europe; ``None`` without a place."""
     if _NOT_EUROPE.search(text):
