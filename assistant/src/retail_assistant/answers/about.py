@@ -60,6 +60,7 @@ _OF_PART = re.compile(r"\bhow (?:long|big|tall|thick|heavy|wide|high|often|loud|
 _MINE = re.compile(r"\bmy\b|\bi (?:\w+ )?(?:sent|ordered|bought|returned|got|received|cancell?ed)\b")
 _QUESTION = re.compile(
     r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|do|does|is|are|will|would|what|where|why|has)\b"
+    r"|\b(?:is|are|does|has)n'?t (?:it|they)\W*$"
 )
 _PARCEL = re.compile(r"\b(?:my|the|our) (?:parcel|package|order|delivery)\b")
 _OTHER = re.compile(r"\b(\w+) (?:and|or|vs|versus|than|with) ((?:[\w-]+ ){1,3})ones?\b")

@@ -25,7 +25,9 @@ _SINGLE = re.compile(
     r"|not (?:a |the )?(?:whole |long |entire )?series|no series|self-contained)\b"
 )
 _NOT_VOLUME = re.compile(r"\bnot (?:vol|volume|number|part) ?\d+\b")
-_STARTS = re.compile(r"\b(?:first volumes|start(?:s|ing)? (?:of )?(?:a|the) series|begins? a series)\b")
+_STARTS = re.compile(
+    r"\b(?:first volumes|start(?:s|ing)? (?:of )?(?:a|the) series|begins? a series|(?:at|from) the (?:beginning|start))\b"
+)
 """Wants volumes with which a series begins."""
 _SORTS: tuple[tuple[Sort, re.Pattern[str]], ...] = (
     ("-price", re.compile(r"\b(?:most expensive|priciest|dearest|highest[- ]priced?|high(?:est)? to low(?:est)?)\b")),

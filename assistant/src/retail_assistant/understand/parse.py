@@ -342,7 +342,8 @@ def _is_slots(
         return True
     changes = wants_another(question) or _CHEAPER_LIST.search(question)
     states = wishes != NO_WISHES or bool(themes) or bool(changes)
-    narrows = bool(wishes.formats or wishes.most_cents is not None) and not (wishes.genres or wishes.authors)
+    narrows = wishes.formats or wishes.count or wishes.most_cents is not None
+    narrows = narrows and not (wishes.genres or wishes.authors)
     most = 5 if narrows else 2  # a few stray words change nothing
     return states and len(leftover) <= most + len(words_of(themes))
 

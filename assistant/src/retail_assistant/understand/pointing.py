@@ -22,7 +22,8 @@ Prices = Callable[[str], int]
 Titles = Callable[[str], str]
 """Returns the title of a product by its asin."""
 _POINTS = re.compile(
-    r"\b(?:it|its|this|that|these|those|them|they|the manga|the (?:whole|entire|complete|full) series"
+    r"\b(?:it|its|this|that|these|those|them|they|the manga|the story"
+    r"|the (?:whole|entire|complete|full) (?:series|thing|set)"
     r"|(?:same|the) (?:book|one|title|volume|author|series|genre|edition))\b"
 )
 _GOES_ON = re.compile(r"^(?:and|what about|how about)\b")
@@ -31,7 +32,7 @@ _OF_SERIES = re.compile(
 )
 """Words that go on about the series that was spoken of."""
 _THE_PLACE = re.compile(
-    r"\bthe (first|top|second|third|fourth|fifth|last|1st|2nd|3rd|4th|5th|middle)\b(?! (?:vol|volume|part)\b)"
+    r"(?<!at )\bthe (first|top|second|third|fourth|fifth|last|1st|2nd|3rd|4th|5th|middle)\b(?! (?:vol|volume|part)\b)"
     r"(?: (?:one|book|title|manga|option|of (?:them|these|those)))?\b"
     r"|\b(?:number|no\.?|option|#) ?(\d|one|two|three|four|five)\b|\b(first|second|third|last) one\b"
 )
@@ -90,7 +91,7 @@ def find_subjects(asked: Question, *, cents: Prices, titles: Titles = str) -> tu
             return tuple(Subject("", "focus", said.focus, volume=v, format=form) for v in volumes)
         if page:
             return tuple(Subject("", "page", page, volume=v, format=form) for v in volumes)
-    if volumes != (None,) and len(said.wishes.series) == 1:  # the list was of one series
+    if (volumes != (None,) or points) and len(said.wishes.series) == 1:  # the list was of one series
         return tuple(Subject(next(iter(said.wishes.series)), "focus", volume=v, format=form) for v in volumes)
     return ()
 
@@ -155,7 +156,7 @@ def _by_place(question: str, said: Dialogue, cents: Prices) -> tuple[str, ...]:
         at = dict.fromkeys(_place(found, len(shown)) for found in _THE_PLACE.finditer(question))
         if at:
             return tuple(shown[place - 1] for place in at if place <= len(shown))
-        if _CHEAPER.search(question):
+        if _CHEAPER.search(question) and said.wishes.sort != "-price":
             return (min(shown, key=cents),)
         if _DEARER.search(question):
             return (max(shown, key=cents),)

@@ -91,7 +91,7 @@ def read_cues(core: str, context: str, *, has_subject: bool) -> tuple[Reading, .
     """
     best: dict[tuple[Kind, str], float] = {}
     if (slot := social(core)) and not (slot == "complaint" and names_any(core, _BROKEN)):
-        best["social", slot] = SOCIAL if len(core.split()) < 9 else 2.4  # noqa: PLR2004  # a long text says more
+        best["social", slot] = SOCIAL if len(core.split()) < 9 else 1.5 if slot == "insult" else 2.4  # noqa: PLR2004  # a long text says more
     for cue in (*CUES, *ORDER_CUES, *OWN_CUES):
         weight = cue.about if has_subject and cue.about is not None else cue.weight
         if cue.pattern.search(core):

@@ -119,7 +119,7 @@ class PolicyAnswers:
         """Quote a section again of which more is asked than it states, and the closest one beside it."""
         said, sources, section = f"{ALL_STATED}:", list[str](), ""
         for n, one in enumerate(found.ranked[:2]):
-            if n and one.signs.nearness < CLOSE_AFTER:
+            if n and not found.rivals and one.signs.nearness < CLOSE_AFTER:
                 break
             said += (
                 f" The closest beside it is {self._titled(one.block)}: {one.block.text}" if n else f" {one.block.text}"

@@ -166,10 +166,10 @@ def going_on(text: str, alone: Found, joined: Found, told: str, *, is_whole: boo
         total = FOLLOWING_BIAS + sum(w * s for w, s in zip(FOLLOWING, signs, strict=True))
         return msgspec.structs.replace(section, score=score, chance=FOLLOWING_SCALE / (1.0 + math.exp(-total)))
 
-    ranked = tuple(sorted(map(learnt, apart | both), key=lambda one: -one.score))
+    ranked = sorted(map(learnt, apart | both), key=lambda one: -one.score)
     rivals = len(ranked) > 1 and ranked[0].score - ranked[1].score < UNSURE
     rivals = rivals and not (is_whole and ranked[1].name == told)
-    return Found(ranked, ranked[0].chance, alone.least, rivals=rivals)
+    return Found(tuple(ranked), ranked[0].chance, alone.least, rivals=rivals)
 
 
 def stating_first(text: str, ranked: list[Ranked]) -> list[Ranked]:

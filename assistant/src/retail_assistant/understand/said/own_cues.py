@@ -83,6 +83,7 @@ OWN_CUES: tuple[Cue, ...] = (
     cue("action", "remove", 0.3, 3,
         r"^(?:(?:hm+|actually|no|oh|ok(?:ay)?|yes|please|wait|well|then|and|now)\b[ ,.!]*)*take (?:it|that|this|x)"
         r"(?: back)? out\b",
+        r"\btake (?:it|them|those|both) (?:back |all )?out(?: again)?\b",
         r"^(?:please |ok(?:ay)?,? |then |so |and |also |now |no,? |actually |can you |could you )*"
         r"(?:remove|delete|drop|take out|take|throw out) vol(?:ume)?s? ?\d",
     ),
@@ -195,7 +196,7 @@ OWN_CUES: tuple[Cue, ...] = (
 AFTER_CART: tuple[tuple[re.Pattern[str], Kind, str], ...] = (
     (
         re.compile(
-            r"\b(?:together|altogether|in total|the total)\b.{0,100}\bhow much\b"
+            r"^(?:and )?(?:the )?(?:sum|total)\W*$|\b(?:together|altogether|in total|the total)\b.{0,100}\bhow much\b"
             r"|\bhow much\b.{0,100}\b(?:together|altogether|in total)\b"
         ),
         "cart",
