@@ -222,7 +222,7 @@ class Assistant:
         asked = msgspec.structs.replace(asked, ask=ask)
         hostile, is_decided = is_hostile(plain(turn.message)), is_sure(ask, is_known=turn.is_known)
         bank = FromBank()
-        trouble = None if is_decided else await self._lookup.of_trouble(turn, ask, said)
+        trouble = None if is_decided else await self._lookup.of_trouble(ask, said)
         may_use_bank = may_use_bank and trouble_and_return(ask.text) is None  # the bank has one rule
         if may_use_bank and not hostile and not is_decided and trouble is None:
             bank = await self._bank.ask(turn, ask, said)

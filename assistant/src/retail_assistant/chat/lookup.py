@@ -31,7 +31,6 @@ _ANTECEDENT = re.compile(r"\b(?:an?|my|our)\s+\w{3,30}\b.{0,100}\b(?:it|them|tha
 _SEVERAL = re.compile(r"\b(?:they|them|those|these|points|earn|collect)\b")
 _OF_DELIVERY = frozenset({"delivery", "express", "standard_time", "customs", "cost", "where_we_deliver", "tracking"})
 """Concepts that depend on where a parcel goes."""
-_PLACES = frozenset({"abroad", "in_europe", "beyond_europe"})
 _ADDS = re.compile(r"^(?:and|but|or|so|then|ok(?:ay)?|what about|how about)\b")
 _QUESTIONS = re.compile(r"\?|\b(?:how|what|when|where|which|who|why|can|could|do|does|is|are|did|will|would|tell me)\b")
 _HOW = re.compile(r"^(?:and |but |so |ok(?:ay)?,? )*(?:within )?(?:how|when)\b")
@@ -92,7 +91,7 @@ class Lookup:
         is_of = POINTS in said.question or self._policies.is_about(said.section, "points")
         return said.kind == "policy" and is_several and is_of
 
-    async def of_trouble(self, turn: Turn, ask: Ask, said: Dialogue) -> Found | None:
+    async def of_trouble(self, ask: Ask, said: Dialogue) -> Found | None:
         """The section of the trouble from which a question goes on, doubted if it does not state what is asked.
 
         ``None`` if no trouble was spoken of, or if the question says by itself what it is about.
@@ -104,26 +103,10 @@ class Lookup:
         found = await self._policies.section(said.section)
         text = found.text(said.section)
         stated = states(ask.text, text) if text and is_trouble(found.ranked[0].block.title) else None
-        if stated is None or self._is_new(turn, ask, await self._policies.find(bare(ask.text)), text):
+        alone = await self._policies.find(bare(ask.text))
+        if stated is None or self._names_another(bare(ask.text), ask, alone, said.section):
             return None
         return msgspec.structs.replace(found if stated else found.doubted(), goes_on=True)
-
-    def _is_new(self, turn: Turn, ask: Ask, alone: Found, told: str) -> bool:
-        """Whether a question after one about a policy is answered by itself: it is whole, or names what is new.
-
-        ``told`` is the section that was quoted. What the shopper has told counts for every question, and a place that
-        was asked about counts for what is sent there.
-        """
-        said = plain(ask.spelled)
-        if ask.corrects or not alone.is_answered or (_REFERS.search(said) and not _ANTECEDENT.search(said)):
-            return False
-        named = concepts(ask.text)
-        is_sent = bool(named) and named <= _OF_DELIVERY - {"return"}
-        for before in turn.earlier_questions:
-            is_told = not _ASKS.search(before)
-            if (place(plain(before)) and (is_told or is_sent)) or (is_told and concepts(plain(before))):
-                return False
-        return not ask.follows or bool(named - _PLACES - concepts(told.lower()))
 
     def _told(self, turn: Turn) -> list[str]:
         """What the shopper has told in the last turns; a question about something else tells nothing."""
@@ -152,7 +135,9 @@ class Lookup:
 
     def _names_another(self, text: str, ask: Ask, alone: Found, told: str) -> bool:
         """Whether a question points at nothing, and names another policy than the one that was quoted by its title."""
-        if not alone.ranked or _ADDS.match(text) or _REFERS.search(plain(ask.spelled)):
+        said = plain(ask.spelled)
+        points = _REFERS.search(said) and not _ANTECEDENT.search(said)
+        if not alone.ranked or points or _ADDS.match(text):
             return False
         named = [one for one in concepts(ask.text) if self._policies.is_about(alone.ranked[0].name, one)]
         return bool(named) and not any(self._policies.is_about(told, one) for one in named)

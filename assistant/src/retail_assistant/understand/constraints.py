@@ -26,7 +26,8 @@ _SINGLE = re.compile(
 )
 _NOT_VOLUME = re.compile(r"\bnot (?:vol|volume|number|part) ?\d+\b")
 _STARTS = re.compile(
-    r"\b(?:first volumes|start(?:s|ing)? (?:of )?(?:a|the) series|begins? a series|(?:at|from) the (?:beginning|start))\b"
+    r"\b(?:first volumes|start(?:s|ing)? (?:of )?(?:a|the) series|begins? a series"
+    r"|(?:at|from) the (?:beginning|start))\b"
 )
 """Wants volumes with which a series begins."""
 _SORTS: tuple[tuple[Sort, re.Pattern[str]], ...] = (

@@ -39,7 +39,8 @@ _DULL = frozenset(
     nah reads reading grandma grandpa gran nan nana hold holds holding
     whichever whatever light heavy thick thin twice sent came arrived owned owning
     alone funniest
-    different tho though although said says saying shes hes theyre ill very finished finish starts started begins begin stands
+    different tho though although said says saying shes hes theyre ill very finished finish starts started begins begin
+    stands
     part parts copies copy helpful useful extremely super totally absolutely ended ends somewhat quickly perhaps
     sort sorts kind kinds stuff bit rather maybe whatever anyway honestly missing basically literally please thx english
     """.split()
