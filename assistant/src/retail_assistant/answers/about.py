@@ -57,7 +57,9 @@ OF_ORDER = 2.4
 """What a reading weighs of something that the shopper has ordered and calls theirs."""
 _OF_PART = re.compile(r"\bhow (?:long|big|tall|thick|heavy|wide|high|often|loud|many|deep|old)\b|\bis it\b|\bdoes it\b")
 """Asks for a measure of something, or whether it is so."""
-_MINE = re.compile(r"\bmy\b|\bi (?:\w+ )?(?:sent|ordered|bought|returned|got|received|cancell?ed)\b")
+_MINE = re.compile(
+    r"\bmy\b|\bi (?:\w+ )?(?:sent|ordered|bought|returned|got|received|cancell?ed)\b|\bdid i (?:\w+ )?(?:order|buy)\b"
+)
 _QUESTION = re.compile(
     r"^(?:and |but |so |ok(?:ay)?,? )?(?:how|can|could|do|does|is|are|will|would|what|where|why|has)\b"
     r"|\b(?:is|are|does|has)n'?t (?:it|they)\W*$"

@@ -22,7 +22,7 @@ _AGREEING = frozenset(
     """
     yes yep yeah yup ya y sure ok okay si ja oui indeed please pls confirm confirmed correct right exactly absolutely
     definitely fine alright all of course do it that this them go ahead for sounds good great perfect that's thats is
-    thanks thank you thx very much so i am i'm want about now away just the my cart order basket to into in from out
+    thanks thank you thx very much so i am i'm im want about now away just the my cart order basket to into in from out
     both
     """.split()
 )

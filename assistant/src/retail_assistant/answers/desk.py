@@ -63,6 +63,8 @@ class AnswerDesk:
     def fitting(self, asked: Asked, reading: Reading) -> Reading:
         """The reading, or another one where the shopper's orders have nothing to say to it."""
         of_what = (reading.kind, reading.slot)
+        if reading.kind == "offer" and len(asked.ask.wishes.formats) > 1:
+            return Reading("facts", "formats", reading.weight)
         if of_what == ("orders", "money") and self._own.money(asked) is None:
             return Reading("policy", "", reading.weight)
         if of_what == ("orders", "redirect") and not asked.is_known:

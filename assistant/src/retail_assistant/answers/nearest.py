@@ -79,7 +79,7 @@ class Nearest:
         having = {} if is_of_words else {theme: self._shop.with_words([theme]) for theme in wishes.themes}
         if having:
             exact = [offer for offer in found if all(offer.asin in asins for asins in having.values())]
-            if exact:
+            if exact or (len(having) == 2 and all(having.values())):  # noqa: PLR2004  # of two, one may be wanted
                 return Fitting(exact)
         by_asin = {offer.asin: offer for offer in found}
         text = text or typed(asked.ask) or " ".join(words)
@@ -144,12 +144,10 @@ def going_on(before: Dialogue, ask: Ask) -> str:
     is_new = not is_narrowed and (SOUGHT.search(ask.text) is not None or not ask.leftover)
     if before.kind != "list" or not before.question or is_new or any(s.source == "message" for s in ask.subjects):
         return ""
-    wishes, old, sought = ask.wishes, before.wishes, before.question
-    for genre in old.genres - wishes.genres:  # another genre is wanted now
-        sought = sought.replace(genre, "")
+    wishes, old = ask.wishes, before.wishes
     is_stated = is_narrowed and (wishes.formats, wishes.most_cents) != (old.formats, old.most_cents)
     adds = ask.leftover and not is_stated  # beside a format or a price other words say little
-    return f"{typed(ask)}, {sought}"[:LONGEST] if adds else sought
+    return f"{typed(ask)}, {before.question}"[:LONGEST] if adds else before.question
 
 
 def _lacking(ask: Ask, searched: Searched) -> tuple[str, ...]:

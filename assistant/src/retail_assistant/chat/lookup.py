@@ -19,7 +19,6 @@ from retail_assistant.understand.said.places import place
 from retail_assistant.understand.said.troubles import is_trouble, states
 from retail_assistant.understand.said.two_rules import OF_RETURN, POINTS
 
-TURNS_JOINED = 2
 _SPENDS = re.compile(
     r"\b(?:use|spend|redeem|pay with|apply|cash in|do with|get for|good for)"
     r" (?:them|it|those|these|that|my points|points)\b"
@@ -34,7 +33,6 @@ _OF_DELIVERY = frozenset({"delivery", "express", "standard_time", "customs", "co
 _ADDS = re.compile(r"^(?:and|but|or|so|then|ok(?:ay)?|what about|how about)\b")
 _QUESTIONS = re.compile(r"\?|\b(?:how|what|when|where|which|who|why|can|could|do|does|is|are|did|will|would|tell me)\b")
 _HOW = re.compile(r"^(?:and |but |so |ok(?:ay)?,? )*(?:within )?(?:how|when)\b")
-_ASKS = re.compile(r"\?|^\s*(?:how|what|when|where|which|who|why|can|could|do|does|is|are|tell me)\b", re.IGNORECASE)
 
 
 def conversation(turn: Turn) -> Conversation:
@@ -68,10 +66,9 @@ class Lookup:
                 return await self._policies.find(f"how {act}")
             return await self._policies.find(f"{text}, {act}")
         stands_alone = ask.stands_alone and (turn.is_known or ask.best.kind != "orders")
-        if said.section and said.kind == "policy" and not stands_alone:
+        is_placed = bool(turn.earlier_questions) and (together or conversation(turn).has_place)
+        if (said.section and said.kind == "policy" and not stands_alone) or (is_placed and not ask.stands_alone):
             return await self._following(turn, text, ask, said)
-        if (together or conversation(turn).has_place) and not ask.stands_alone:
-            text = ", ".join([text, *self._told(turn)])
         found = await self._policies.find(text)
         vocabulary = await self._understanding.vocabulary()
         asked, stated = ask.wishes.formats, vocabulary.formats(found.ranked[0].block.plain if found.ranked else "")
@@ -108,14 +105,6 @@ class Lookup:
             return None
         return msgspec.structs.replace(found if stated else found.doubted(), goes_on=True)
 
-    def _told(self, turn: Turn) -> list[str]:
-        """What the shopper has told in the last turns; a question about something else tells nothing."""
-        return [
-            bare(said)
-            for said in turn.earlier_questions[-TURNS_JOINED:]
-            if not _ASKS.search(said) or place(plain(said))
-        ]
-
     async def _following(self, turn: Turn, text: str, ask: Ask, said: Dialogue) -> Found:
         """The sections for a question that goes on from one about a policy: often another section than that."""
         alone = await self._policies.find(text)
@@ -135,8 +124,7 @@ class Lookup:
 
     def _names_another(self, text: str, ask: Ask, alone: Found, told: str) -> bool:
         """Whether a question points at nothing, and names another policy than the one that was quoted by its title."""
-        said = plain(ask.spelled)
-        points = _REFERS.search(said) and not _ANTECEDENT.search(said)
+        points = _REFERS.search(plain(ask.spelled)) and not _ANTECEDENT.search(plain(ask.spelled))
         if not alone.ranked or points or _ADDS.match(text):
             return False
         named = [one for one in concepts(ask.text) if self._policies.is_about(alone.ranked[0].name, one)]
@@ -144,7 +132,7 @@ class Lookup:
 
     def _before(self, turn: Turn, said: Dialogue) -> str:
         """The last message that names something, and so not mere thanks."""
-        earlier = [plain(text) for text in turn.earlier_questions[-TURNS_JOINED:]] or [said.question]
+        earlier = [plain(text) for text in turn.earlier_questions[-2:]] or [said.question]
         return next((text for text in reversed(earlier) if concepts(text) or place(text)), earlier[-1])
 
     def _where(self, turn: Turn, ask: Ask, text: str) -> str:

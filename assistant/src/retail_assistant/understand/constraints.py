@@ -16,7 +16,7 @@ _COUNT = re.compile(
     r"(?:books?|titles?|manga|mangas|novels?|options?|suggestions?|recommendations?|ideas|series|ones"
     r"|thrillers?|paperbacks?"
     r"|hardcovers?|ebooks?|stories|recs|picks|romances|mysteries|comedies)\b"
-    r"|\b(?:top|just|only|exactly|(?:pick|show|give|find|recommend|suggest)(?: me)?) (one|two"
+    r"|\b(?:top|just|only|exactly|not more than|at most|(?:pick|show|give|find|recommend|suggest)(?: me)?) (one|two"
     r"|three|four|five|\d{1,2})\b(?! volumes?| vols?)"
 )
 _SINGLE = re.compile(

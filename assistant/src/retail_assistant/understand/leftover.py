@@ -36,7 +36,7 @@ _DULL = frozenset(
     centred centered based hmm hmmm huh uhm umm err nicer nicest lovely mind gimme lemme wont doesnt dont don doesn
     isn didn hasn haven boy boys girl girls grandfather grandmother grandpa granddad granny grandson granddaughter
     aunt uncle cousin parent parents family boss teacher neighbour neighbor boyfriend's wait forget stop either neither
-    nah reads reading grandma grandpa gran nan nana hold holds holding
+    number nah reads reading grandma grandpa gran nan nana hold holds holding
     whichever whatever light heavy thick thin twice sent came arrived owned owning
     alone funniest
     different tho though although said says saying shes hes theyre ill very finished finish starts started begins begin

@@ -85,6 +85,7 @@ _POLICY_CONCEPTS = frozenset(
 """Concepts that no wish for a book has, such as a torn cover."""
 _OF_BOOKS: frozenset[Kind] = frozenset({"list", "offer", "facts", "compare"})
 """Kinds that are about books."""
+_OF_ONE: frozenset[Kind] = frozenset({"offer", "facts", "reviews"})
 _OF_PRODUCTS = frozenset(
     """
     available availability stock copies pages page count rating rated review reviews language languages publisher isbn
@@ -172,7 +173,8 @@ class Parser:
         asked = Question(question, core, tuple(named), stated, said, page, is_foreign, owned(marked, named))
         subjects = _of_before(find_subjects(asked, cents=self._cents, titles=self._titles), before, stated)
         stated_fact, beside = premise(marked) if len(named) == 1 and named[0].whole else (None, marked)
-        readings = _read(core, context, beside if core == marked else core, has_subject=bool(subjects))
+        has_subject = bool(subjects) or (bool(said.focus) and said.kind in _OF_ONE)
+        readings = _read(core, context, beside if core == marked else core, has_subject=has_subject)
         accepts = said.empty and _ACCEPTS.match(question) is not None
         if accepts:  # what was offered instead, whatever words say so
             readings, named_words = (), ()

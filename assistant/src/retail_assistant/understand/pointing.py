@@ -86,7 +86,8 @@ def find_subjects(asked: Question, *, cents: Prices, titles: Titles = str) -> tu
     if page and ((points and is_new) or not said.focus or said.focus == page):  # else the conversation has moved on
         return tuple(Subject("", "page", page, volume=v, format=form) for v in volumes)
     goes_on = len(words(question)) < SHORT or _GOES_ON.match(question) is not None
-    if points or (goes_on and not asked.is_foreign and not wishes.authors):
+    is_other = volumes != (None,) and not (wishes.genres or wishes.authors)
+    if points or is_other or (goes_on and not asked.is_foreign and not wishes.authors):
         if said.focus:
             return tuple(Subject("", "focus", said.focus, volume=v, format=form) for v in volumes)
         if page:

@@ -23,6 +23,9 @@ _JOINED = re.compile(
     re.IGNORECASE,
 )
 _QUESTION = re.compile(rf"^(?:(?:and|so|ok|okay|but|also|then|well|or)[, ]+)*{_ASKS}\b|\?\s*$", re.IGNORECASE)
+_ANNOUNCED = re.compile(r"\b(?:\d|two|three|few|couple of) (?:things|questions)\b")
+_LISTED = re.compile(rf"(?:,\s+|,?\s+and\s+)(?={_ASKS}\b)", re.IGNORECASE)
+"""Stands between things that are announced."""
 _WHOLE = re.compile(r"\b(?:cheaper|better|difference|compare|between|both|either)\b", re.IGNORECASE)
 _ABBREVIATED = re.compile(r"\b(vol|no|nr)\. ?(?=\d)")
 MOST = 3
@@ -39,8 +42,9 @@ def questions(text: str) -> list[Part]:
     """The questions of a message in lower case, in order, at most three."""
     text = _ABBREVIATED.sub(r"\1 ", text.strip())
     pieces: list[str] = []
+    joined = _LISTED if _ANNOUNCED.search(text) else _JOINED
     for part in (p.strip() for p in _SENTENCE.split(text) if p.strip(" .?!,")):
-        pieces += [part] if _WHOLE.search(part) else [p for p in _JOINED.split(part) if p.strip(" .?!,")]
+        pieces += [part] if _WHOLE.search(part) else [p for p in joined.split(part) if p.strip(" .?!,")]
     asked = [i for i, piece in enumerate(pieces) if _QUESTION.search(piece)]
     if not asked or len(asked) > MOST:
         return [Part(text, text)]

@@ -46,12 +46,14 @@ _CHAT = frozenset(
     sushi bento senders amex bestseller bestsellers bookshop faq iban vat pdf euro euros isbn tenner fiver bucks quid
     whodunit shonen shounen seinen shojo shoujo josei isekai manhwa manhua webtoon otaku mecha yuri yaoi doujinshi
     ronin tankobon noir pre budged drm btw
+    omg lol lmao tbh idk imo ugh argh aw aww nah yo ppl romcom romcoms datas lego flog
     """.split()
 ) | {*(f"{word}nt" for word in _DENIED), *(f"{word}s" for word in _ASKING)}
 
 
 _TYPED = {
     "bday": "birthday", "sth": "something", "smth": "something",
+    "wots": "what's", "sry": "sorry", "tmrw": "tomorrow",
     "wen": "when", "wat": "what", "wot": "what", "wich": "which", "bak": "back", "shud": "should", "cud": "could",
     "wud": "would", "aswell": "as well", "alot": "a lot", "incase": "in case", "thankyou": "thank you",
 }  # fmt: skip

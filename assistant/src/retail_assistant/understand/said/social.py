@@ -51,7 +51,7 @@ _SLOTS = (
 
             r"\bam i (?:talking|speaking|chatting|writing) (?:to|with) (?:a |an )?(?:real |actual )?(?:human|person"
             r"|bot|robot|machine|computer|program|ai)\b"
-            r"|\bare you (?:a |an )?(?:bot|robot|human|real|person|ai|machine|chatbot|chatgpt|computer)\b"
+            r"|\bare you (?:even )?(?:an? )?(?:bot|robot|human|real|person|ai|machine|chatbot|chatgpt|computer)\b"
             r"|\bwho are you\b"
             r"|\bwhat are you\b(?! (?:going|doing|talking|offering|selling|trying))|\bwhat(?:'s| is) your name\b"
             r"|\bwhat can you do\b"
