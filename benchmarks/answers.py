@@ -1,7 +1,7 @@
 """Does the assistant say the right thing? Written conversations are replayed, and each reply is judged by its rubric.
 
 The sets were written by people who knew only the shop's pages and policies. ``building`` and ``fresh_building`` are for
-work on the assistant. ``blind``, ``fresh_blind``, ``third`` to ``seventh`` are run once and reported;
+work on the assistant. ``blind``, ``fresh_blind``, ``third`` to ``eighth`` are run once and reported;
 ``fourth`` has been worked with since.
 
 ``--llm recorded`` answers with the replies that a large language model gave to ``fifth`` on 2026-11-30; in
