@@ -46,7 +46,7 @@ _CHAT = frozenset(
     sushi bento senders amex bestseller bestsellers bookshop faq iban vat pdf euro euros isbn tenner fiver bucks quid
     whodunit shonen shounen seinen shojo shoujo josei isekai manhwa manhua webtoon otaku mecha yuri yaoi doujinshi
     ronin tankobon noir pre budged drm btw
-    omg lol lmao tbh idk imo ugh argh aw aww nah yo ppl romcom romcoms datas lego flog
+    haha hehe omg lol lmao tbh idk imo ugh argh aw aww nah yo ppl romcom romcoms datas lego flog
     """.split()
 ) | {*(f"{word}nt" for word in _DENIED), *(f"{word}s" for word in _ASKING)}
 
