@@ -42,6 +42,14 @@ async def test_somebody_else_is_another_author(desk):
     assert author not in {o.product.author for o in shown(desk, made)}
 
 
+async def test_the_cheapest_of_a_format_is_none_of_another(desk):
+    """Which of the shown ones is the cheapest on paper compares those alone that are sold on paper."""
+    asked = "which of these is the cheapest as paperback?"
+    (_, first), (text, made) = await desk.talk("recommend me something", asked)
+    assert {o.product.format for o in shown(desk, first)} > {"paperback"}
+    assert {o.product.format for o in shown(desk, made)} == {"paperback"}, text
+
+
 async def test_until_when_is_asked_of_the_promotions_that_were_told(desk):
     """After promotions "until when" is answered with their end, also if it names a genre."""
     genre = re.search(r"% off (\w+)", (await desk.ask("any promotions right now?"))[0])

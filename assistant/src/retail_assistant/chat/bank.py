@@ -62,7 +62,8 @@ class Bank:
             refusal = "intent_differs"
         if not refusal:
             found = await self._lookup.sections(turn, ask, said)
-            if found.ranked and not (found.has(match.answer) and found.chance >= found.least / 2):
+            is_near = any(one.name == match.answer for one in found.ranked[:3])
+            if found.ranked and not (is_near and found.chance >= found.least / 2):
                 refusal = OTHER_SECTION
         return await self._answer(turn, match, refusal)
 

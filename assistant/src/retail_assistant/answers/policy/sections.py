@@ -13,8 +13,6 @@ from retail_assistant.knowledge.blocks import Block
 DOUBTED = 0.4
 ITS_OWN_WORDS = 0.8
 """The cosine from which a question has the words of the section itself, which then may answer it."""
-BEST = 3
-"""How many sections count as the best."""
 NEARLY = 0.1
 """How much worse a section may be that states the time or the amount that is asked for."""
 JOINED, SAME_POLICY, SAME, STATES = 0.7, 0.28, 0.05, 0.14
@@ -131,10 +129,6 @@ class Found(msgspec.Struct, frozen=True):
     def only(self, name: str) -> Found:
         """One of the best sections alone, as a sure answer."""
         return Found(tuple(one for one in self.ranked if one.name == name), 1.0, self.least)
-
-    def has(self, name: str) -> bool:
-        """Whether a section is among the :data:`BEST`."""
-        return any(one.name == name for one in self.ranked[:BEST])
 
 
 def going_on(text: str, alone: Found, joined: Found, told: str, *, is_whole: bool = False) -> Found:
