@@ -29,11 +29,11 @@ async def answer_of(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 class Client:
-    """One connection; a request at a time."""
+    """One connection; a request at a time, each with a key if there is one."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, key: str = "") -> None:
         """Open nothing yet."""
-        self._host, self._port = host, port
+        self._host, self._port, self._key = host, port, key
 
     async def open(self) -> Client:
         """Connect."""
@@ -42,7 +42,7 @@ class Client:
 
     async def post(self, path: str, body: object) -> float:
         """Send and read one answer; the seconds it took. An answer that is not 200 ends the benchmark."""
-        raw = posted(path, body)
+        raw = posted(path, body, self._key)
         before = time.perf_counter()
         self._writer.write(raw)
         status, content = await answer_of(self._reader)
@@ -56,9 +56,9 @@ class Client:
         self._writer.close()
 
 
-async def closed_loop(port: int, path: str, body: Body, seconds: float) -> float:
+async def closed_loop(port: int, path: str, body: Body, seconds: float, *, key: str = "") -> float:
     """As many requests as a few connections get answered one after the other; requests per second."""
-    clients = [await Client("127.0.0.1", port).open() for _ in range(CONNECTIONS)]
+    clients = [await Client("127.0.0.1", port, key).open() for _ in range(CONNECTIONS)]
     numbers, until = itertools.count(), time.perf_counter() + seconds
 
     async def one(client: Client) -> int:
@@ -72,11 +72,11 @@ async def closed_loop(port: int, path: str, body: Body, seconds: float) -> float
     return sum(await asyncio.gather(*map(one, clients))) / seconds
 
 
-async def open_loop(port: int, path: str, body: Body, rate: float, seconds: float) -> list[float]:
+async def open_loop(port: int, path: str, body: Body, rate: float, seconds: float, *, key: str = "") -> list[float]:
     """Requests at an even rate, whether or not earlier ones were answered; seconds from when each was due."""
     free: asyncio.Queue[Client] = asyncio.Queue()
     for _ in range(4 * CONNECTIONS):
-        free.put_nowait(await Client("127.0.0.1", port).open())
+        free.put_nowait(await Client("127.0.0.1", port, key).open())
     took: list[float] = []
 
     async def one(number: int, due: float) -> None:

@@ -25,6 +25,7 @@ from _http_load import closed_loop, open_loop
 from _log import read_log
 from _recs_quality import Quality, evaluate
 from _report import Goal, percentile, report
+from _shop import KEY
 
 import parbake as pb
 from parbake.adapters.sqlite import SqliteSource
@@ -82,7 +83,7 @@ class ByHand:
 
 def over_http(folder: Path, shoppers: list[str]) -> tuple[list[float], float]:
     """A server process at half of what it can take; seconds per request, and requests per second at most."""
-    environment = {**os.environ, "RETAIL_HOME": str(folder), "STORE": f"lmdb://{folder}/store"}
+    environment = {**os.environ, "RETAIL_HOME": str(folder), "STORE": f"lmdb://{folder}/store", "PARBAKE_TOKEN": KEY}
     words = [sys.executable, "-m", "parbake", "serve", "retail_assistant.compose:served", "--port", "0"]
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as server:
         try:
@@ -98,9 +99,9 @@ async def _half_load(port: int, shoppers: list[str]) -> tuple[list[float], float
         return {"key": shopper, "live": {"shopper": shopper}}
 
     path = "/v1/serve/recommendations"
-    await closed_loop(port, path, body, 2.0)
-    most = await closed_loop(port, path, body, 5.0)
-    return await open_loop(port, path, body, most / 2, 10.0), most
+    await closed_loop(port, path, body, 2.0, key=KEY)
+    most = await closed_loop(port, path, body, 5.0, key=KEY)
+    return await open_loop(port, path, body, most / 2, 10.0, key=KEY), most
 
 
 async def latencies(folder: Path, shop: Path, shoppers: list[str]) -> dict[str, tuple[list[float], float]]:

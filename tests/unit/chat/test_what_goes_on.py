@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from retail_assistant.answers.nearest import MANY, as_worded
 from retail_assistant.answers.policy.gate import policy_sections
 from retail_assistant.answers.policy.sections import going_on
+from retail_assistant.knowledge.product_search import Near
 from retail_assistant.understand.leftover import content
 
 
@@ -101,3 +103,11 @@ async def test_a_section_of_the_same_policy_is_likelier(desk):
 def test_words_without_their_apostrophe_say_nothing():
     """Contractions say nothing of a product, with an apostrophe or without."""
     assert content("thats what ive got, dont you, its lovely and whats that") == ()
+
+
+@pytest.mark.parametrize(("having", "shown"), [(MANY, MANY), (MANY - 1, MANY + 1)])
+def test_what_many_have_a_word_for_is_shown_without_the_others(having, shown):
+    """Where many of the nearest have the words of the best one, only these are shown, and all of them otherwise."""
+    near = [Near(f"P{n}", 0.5, 0.5, 0.4 if n < having else 0.1) for n in range(having)]
+    others = [Near(f"Q{n}", 0.5, 0.5, 0.1) for n in range(2)]
+    assert len(as_worded([*near, *others])) == shown

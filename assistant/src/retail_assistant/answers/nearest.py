@@ -20,8 +20,9 @@ from retail_assistant.understand.wishes import Wishes, words_of
 
 BOUND, NAMED = 0.24, 0.5
 """The cosine from which a product is near enough to be shown, and the share of the words that does instead."""
-ENOUGH, A_FEW = 20, 3
-"""How many products that keep the wishes must be among the nearest of all, and how many are shown at least."""
+ENOUGH, A_FEW, MANY = 20, 3, 5
+"""How many products that keep the wishes must be among the nearest of all, how many are shown at least, and how many
+must have the same words to be shown without the others."""
 BESIDE, FAR_BESIDE = 0.2, 0.3
 """How much less than the best product another one may score to be shown beside it; more if none has the words."""
 _HAS = 0.9
@@ -87,7 +88,7 @@ class Nearest:
         near = [one for one in searched.near if one.asin in by_asin]
         if len(near) < ENOUGH:  # most of what comes nearest keeps the wishes not
             near = list((await self.search(text, frozenset(by_asin))).near)
-        strong = _as_worded(best(near))
+        strong = as_worded(best(near))
         has_some = any(one.words for one in strong)
         lacking = () if has_some else _lacking(asked.ask, searched)
         if not strong:
@@ -127,10 +128,10 @@ def best(near: Sequence[Near]) -> list[Near]:
     return [one for n, one in enumerate(near) if n < A_FEW or one.score >= least]
 
 
-def _as_worded(strong: list[Near]) -> list[Near]:
-    """Those of some products that have as many of the words as the best one; all of them if it has none."""
-    least = _HAS * strong[0].known if strong else 0.0
-    return [one for one in strong if one.known >= least]
+def as_worded(strong: list[Near]) -> list[Near]:
+    """Those of some products that have as many of the words as the best one, where many have: a theme of the shop."""
+    having = [one for one in strong if one.words >= _HAS * strong[0].words]
+    return having if len(having) >= MANY else strong
 
 
 def joined(asked: Asked) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.knowledge.embedding import query_embedding
-from retail_assistant.knowledge.product_index import Hit, ProductIndex
+from retail_assistant.knowledge.product_index import ProductIndex
 from retail_assistant.live import LiveShop
 
 tasks = pb.Registry()
@@ -33,19 +33,17 @@ class Near(msgspec.Struct, frozen=True):
         cosine: That of the embeddings of its text and of the question, -1 to 1.
         apart: The same apart from what all products share, -1 to 1. It tells products apart more clearly.
         words: The share of the question's words that the product has, 0 to 1. Rare words count more.
-        known: The same of those words that any product has.
     """
 
     asin: str
     cosine: float
     apart: float
     words: float
-    known: float
 
     @property
     def score(self) -> float:
         """By what products are ordered."""
-        return self.apart + _WORDS * self.known
+        return self.apart + _WORDS * self.words
 
 
 class Sought(msgspec.Struct, frozen=True):
@@ -103,13 +101,12 @@ def search(sought: Sought, vector: Any, index: ProductIndex, shop: LiveShop) -> 
     having = {word: shop.words.one(word) for word in words}
     titled = {word: shop.words.one(word, in_title=True) if having[word] else set[str]() for word in words}
     rarity = {word: math.log1p(len(index) / (len(asins) + 0.5)) for word, asins in having.items()}
-    every, known = (sum(rarity[w] for w in some) or 1.0 for some in (words, [w for w in words if having[w]]))
+    every = sum(rarity.values()) or 1.0
 
-    def near(hit: Hit) -> Near:
-        there = (word for word in words if hit.asin in having[word])
-        weight = sum(rarity[word] * (1.0 if hit.asin in titled[word] else _IN_TEXT) for word in there)
-        return Near(hit.asin, hit.cosine, hit.apart, weight / every, weight / known)
+    def share(asin: str) -> float:
+        there = (word for word in words if asin in having[word])
+        return sum(rarity[word] * (1.0 if asin in titled[word] else _IN_TEXT) for word in there) / every
 
-    found = [near(hit) for hit in hits.values()]
+    found = [Near(hit.asin, hit.cosine, hit.apart, share(hit.asin)) for hit in hits.values()]
     unknown = frozenset(word for word, asins in having.items() if not asins)
     return Searched(tuple(sorted(found, key=lambda one: (-one.score, one.asin))), rarity, unknown)
