@@ -83,8 +83,9 @@ _SLOTS = (
 )  # fmt: skip
 _HOSTILE = re.compile(
     r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,50}\b(?:instruction|instructions|previous|above|rule"
-    r"|rules|prompt|polic\w+|guidelines|told)\b|\bsystem prompt\b|\b(?:your|the) (?:initial |hidden "
-    r"|secret )?(?:prompt|instructions)\b"
+    r"|rules|prompt|polic\w+|guidelines|told)\b|\bsystem prompt\b|\bthe prompt\b"
+    r"|\b(?:your|(?:your|the) (?:initial|hidden|secret)) (?:prompt|instructions)\b"
+    r"|\bthe instructions (?:that )?(?:you|above|given|before)\b"
     r"|\byou are now\b|(?:^|you |please |now |and |to )pretend (?:to be|you|that)\b|\bjailbreak\b|\bact as\b"
     r"|\bsystem (?:notice|message|override|update)\b|\bverified staff\b|\bapply (?:a )?(?:100|99) ?%"
     r"|\brole-?play\b|\bdeveloper mode\b|\bdan mode\b"
