@@ -1,8 +1,8 @@
 """Does the assistant say the right thing? Written conversations are replayed, and each reply is judged by its rubric.
 
 The sets were written by people who knew only the shop's pages and policies. ``building`` and ``fresh_building`` are for
-work on the assistant. ``blind``, ``fresh_blind``, ``third`` to ``eighth`` are run once and reported;
-``fourth`` has been worked with since.
+work on the assistant. ``blind``, ``fresh_blind`` and ``third`` to ``eighth`` were run once and reported; ``fourth`` and
+the later ones have been worked with since, so that a new set is needed to say what unseen messages get.
 
 ``--llm recorded`` answers with the replies that a large language model gave to ``fifth`` on 2026-11-30; in
 ``--recording recorded_prose.jsonl`` a hundred of them are plain prose or Markdown. With
