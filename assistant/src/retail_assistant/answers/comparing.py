@@ -27,8 +27,8 @@ from retail_assistant.knowledge.knowledge_tasks import review_summaries
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Offer
 from retail_assistant.understand.ask import Subject
+from retail_assistant.understand.pointing import OF_THOSE
 
-_OF_THESE = re.compile(r"\b(?:of|among) (?:these|those|them)\b")
 _REVIEWS = re.compile(r"\brat(?:ed|ing|ings)\b|\breviews?\b|\bstars?\b|\bbetter liked\b")
 _LENGTH = re.compile(r"\blong(?:er)?\b|\bshort(?:er)?\b|\bvolumes\b|\bmore books\b")
 _PRICE = re.compile(r"\bcheap(?:er|est)?\b|\bexpensive\b|\bprice\b|\bcosts?\b|\bpric(?:ier|ey)\b|\bdearer\b")
@@ -63,7 +63,7 @@ class Comparing:
         if gone and len(groups) > 1:
             return Draft(f"We do not sell {joined([s.name for s in gone])} any more.")
         offers = [found[0] for _, found in groups if found]
-        if len(offers) < _TWO and ask.subjects and not _OF_THESE.search(ask.text):
+        if len(offers) < _TWO and ask.subjects and not OF_THOSE.search(ask.text):
             offers = self._editions(ask.subjects[0], asked)
         if len(offers) < _TWO and len(asked.said.shown) > 1:
             shown = self._shop.offers(asked.said.shown)[:MOST]

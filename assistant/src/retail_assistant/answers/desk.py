@@ -61,7 +61,7 @@ class AnswerDesk:
         return self._correcting.corrected(asked, draft)
 
     def fitting(self, asked: Asked, reading: Reading) -> Reading:
-        """The reading, or another one where the shopper's orders have nothing to say to it."""
+        """The reading, or another one: of several editions all are told, and orders may have nothing to say."""
         of_what = (reading.kind, reading.slot)
         if reading.kind == "offer" and len(asked.ask.wishes.formats) > 1:
             return Reading("facts", "formats", reading.weight)

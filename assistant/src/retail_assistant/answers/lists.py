@@ -26,6 +26,7 @@ from retail_assistant.shop.finding import Conditions, Offer, one_a_line
 from retail_assistant.shop.voices import ANONYMOUS
 from retail_assistant.understand.names.volumes import LAST
 from retail_assistant.understand.parse import wants_another
+from retail_assistant.understand.pointing import OF_THOSE
 from retail_assistant.understand.said.cues import FOR_SOMEBODY
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
@@ -43,7 +44,6 @@ _DEARER = re.compile(r"\bpricier\b|\bmore expensive\b|\bdearer\b")
 _ITS_AUTHOR = ("same author", "this author", "the author")
 _RANKED = 50
 _OTHER_AUTHOR = re.compile(r"\b(?:other|another|different) authors?\b|\b(?:by|from) (?:some|any)(?:body|one) else\b")
-_OF_THOSE = re.compile(r"\b(?:of|from|among) (?:those|these|them|the ones)\b")
 WHICH_SERIES = f"Of which series or {ITEM}? Tell me its title."
 
 
@@ -207,7 +207,7 @@ class Lists:
             self._shop.shoppers.bought(asked.shopper) if asked.is_known and not wishes.series else frozenset[str]()
         )
         among = None
-        if asked.said.offered and _OF_THOSE.search(asked.ask.text):
+        if asked.said.offered and OF_THOSE.search(asked.ask.text):
             among = self._editions(asked.said.offered)
         return msgspec.structs.replace(
             _stated(wishes, asins=among),

@@ -100,23 +100,22 @@ class Lookup:
         found = await self._policies.section(said.section)
         text = found.text(said.section)
         stated = states(ask.text, text) if text and is_trouble(found.ranked[0].block.title) else None
+        if stated is None:
+            return None
         alone = await self._policies.find(bare(ask.text))
-        if stated is None or self._names_another(bare(ask.text), ask, alone, said.section):
+        if self._names_another(bare(ask.text), ask, alone, said.section):
             return None
         return msgspec.structs.replace(found if stated else found.doubted(), goes_on=True)
 
     async def _following(self, turn: Turn, text: str, ask: Ask, said: Dialogue) -> Found:
         """The sections for a question that goes on from one about a policy: often another section than that."""
-        alone = await self._policies.find(text)
-        if ask.corrects or not (turn.earlier_questions or ask.follows):
-            return alone
+        is_apart = ask.corrects or not (turn.earlier_questions or ask.follows)
+        where = "" if is_apart else self._where(turn, ask, text)
+        alone = await self._policies.find(f"{text}{where}")
         before = self._before(turn, said)
         is_told = not _QUESTIONS.search(before)
-        where = self._where(turn, ask, text)
-        if not (is_told or where) and self._names_another(text, ask, alone, said.section):
+        if is_apart or (not (is_told or where) and self._names_another(text, ask, alone, said.section)):
             return alone
-        if where:
-            alone = await self._policies.find(f"{text}{where}")
         joined = await self._policies.find(f"{text}{where}, {bare(before)}")
         if is_told:  # what the shopper has told belongs to the question
             return going_on(text, joined, alone, said.section)

@@ -52,6 +52,7 @@ _DEARER = re.compile(r"\bthe (?:dear(?:er|est)|more expensive|most expensive|pri
 _SEVERAL = re.compile(r"\b(?:they|both|them|these|those)\b")
 _OTHER_ONE = re.compile(r"\bthe other (?:one|book|title)\b")
 _THIS = re.compile(r"\bthis(?: one| book)?\b")
+OF_THOSE = re.compile(r"\b(?:of|from|among) (?:those|these|them|the ones)\b")
 _COMPARES = re.compile(r"\b(?:than|or|vs|versus|compare|better|cheaper|difference)\b")
 
 
