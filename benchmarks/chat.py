@@ -8,6 +8,7 @@ HTTP stack itself takes.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from _shop import Client, cpu_s, prepare, serving
 from retail_assistant.settings import from_environment
 
 ROUNDS, WARM = 30, 5
-HIT_MS, REST_MS, EXACT_MS = 7.0, 1.0, 0.5
+HIT_MS, REST_MS, EXACT_MS = 6.0, 2.0, 0.7
 KNOWN = "what is the return window"
 OPENINGS = ("How many days do I have", "How long do I have", "Until which day am I able", "By what day do I need")
 ENDINGS = (
@@ -56,6 +57,12 @@ def is_hit(client: Client, question: str) -> bool:
     return client.ask(question)[1]["faq"] is not None
 
 
+def capitalised(question: str, number: int) -> str:
+    """The question with other words in capitals for each number, so that no message has been read before."""
+    words = question.split()
+    return " ".join(word.upper() if number >> place & 1 else word for place, word in enumerate(words))
+
+
 def at_most(what: str, value: float, most: float) -> Goal:
     """A goal from above, in milliseconds."""
     return Goal(what, value, "ms", f"<= {most:g}", met=value <= most)
@@ -65,8 +72,9 @@ def measure(client: Client, pid: int) -> dict[str, tuple[float, float, float]]:
     """Hits on unseen and on known wordings, bare replies, and the encoder in this process, in turn."""
     unseen = [f"{o} {e}" for o in OPENINGS for e in ENDINGS]
     encoder = from_environment().embedder(threads=1)
+    asked = itertools.count()
     ways: dict[str, Callable[[str], bool]] = {
-        "FAQ hit, unseen wording": lambda question: is_hit(client, question),
+        "FAQ hit, unseen wording": lambda question: is_hit(client, capitalised(question, next(asked))),
         "FAQ hit, known wording": lambda _: is_hit(client, KNOWN),
         "GET /healthz": lambda _: client.get("/healthz"),
         "the encoder alone": lambda question: bool(len(encoder.embed([question]))),

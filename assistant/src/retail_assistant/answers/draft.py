@@ -137,7 +137,7 @@ def together(drafts: Sequence[Draft]) -> Draft:
     """One draft of the answers to several questions."""
     if len(drafts) == 1:
         return drafts[0]
-    texts = list(dict.fromkeys(d.text for d in drafts))
+    texts = list(dict.fromkeys(d.text for d in drafts if d.text))
     last = drafts[-1]
     return Draft(
         " ".join(texts),

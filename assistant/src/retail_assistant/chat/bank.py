@@ -61,7 +61,8 @@ class Bank:
         if not refusal and ask.best.weight > DIFFERS and ask.best.kind != "policy":
             refusal = "intent_differs"
         if not refusal:
-            found = await self._lookup.sections(turn, ask, said)
+            # As it is spelled, which shares the embedding.
+            found = await self._lookup.sections(turn, msgspec.structs.replace(ask, text=ask.spelled), said)
             is_near = any(one.name == match.answer for one in found.ranked[:3])
             if found.ranked and not (is_near and found.chance >= found.least / 2):
                 refusal = OTHER_SECTION

@@ -267,15 +267,8 @@ class Assistant:
     async def _answer(self, asked: Asked, reading: Reading, found: Found) -> Draft:
         kind = reading.kind
         if kind == "points" and reading.slot != "vouchers" and _WORTH.search(asked.ask.text):
-            return together(
-                [
-                    await self._desk.handler(kind, "")(asked),
-                    await self._desk.policies.answer(
-                        msgspec.structs.replace(asked, alone=False),
-                        await self._desk.policies.find("what are loyalty points worth"),
-                    ),
-                ]
-            )
+            draft = await self._desk.handler(kind, "")(asked)
+            return await self._and_rule(draft, asked, await self._desk.policies.find("what are loyalty points worth"))
         if kind == "policy":
             return await self._policy(asked, found)
         if kind == "social":
@@ -285,16 +278,17 @@ class Assistant:
         if kind == "unclear":
             return ask_back(reading.slot)
         draft = await self._desk.handler(kind, reading.slot)(asked)
-        return await self._with_rule(asked, draft) if kind == "orders" else draft
+        text = asked.ask.text
+        if kind != "orders" or not (draft.asins and _FEARS.search(text) and names_any(text, ("lost",))):
+            return draft
+        rule = await self._desk.policies.find(text)  # after it, because the shopper fears that it is lost
+        is_of_lost = rule.is_answered and names_any(rule.ranked[0].block.plain.lower(), ("lost",))
+        return await self._and_rule(draft, asked, rule) if is_of_lost else draft
 
-    async def _with_rule(self, asked: Asked, draft: Draft) -> Draft:
-        """An answer about an order, and after it the rule for lost parcels if the shopper fears that it is lost."""
-        if not (draft.asins and _FEARS.search(asked.ask.text) and names_any(asked.ask.text, ("lost",))):
-            return draft
-        rule = await self._desk.policies.find(asked.ask.text)
-        if not rule.is_answered or not names_any(rule.ranked[0].block.plain.lower(), ("lost",)):
-            return draft
-        return together([draft, await self._desk.policies.answer(msgspec.structs.replace(asked, alone=False), rule)])
+    async def _and_rule(self, draft: Draft, asked: Asked, *rules: Found) -> Draft:
+        """An answer, and after it what some sections state."""
+        apart = msgspec.structs.replace(asked, alone=False)
+        return together([draft, *[await self._desk.policies.answer(apart, rule) for rule in rules]])
 
     async def _policy(self, asked: Asked, found: Found) -> Draft:
         """What the policies state; of a trouble and a return both sections, if both are stated."""
@@ -306,8 +300,7 @@ class Assistant:
         names = {section_name(one.ranked[0].block) for one in both if one.is_answered}
         if len(names) != 2:  # noqa: PLR2004  # the one and the other
             return await self._desk.policies.answer(asked, found)
-        apart = msgspec.structs.replace(asked, alone=False)
-        return together([await self._desk.policies.answer(apart, one) for one in both])
+        return await self._and_rule(Draft(), asked, *both)
 
     async def _intent(self, ask: Ask) -> Intent | None:
         """What the trained head takes a question for; ``None`` if there is no head, or only one that is too old."""

@@ -123,7 +123,7 @@ class Lookup:
 
     def _names_another(self, text: str, ask: Ask, alone: Found, told: str) -> bool:
         """Whether a question points at nothing, and names another policy than the one that was quoted by its title."""
-        points = _REFERS.search(plain(ask.spelled)) and not _ANTECEDENT.search(plain(ask.spelled))
+        points = _REFERS.search(said := plain(ask.spelled)) and not _ANTECEDENT.search(said)
         if not alone.ranked or points or _ADDS.match(text):
             return False
         named = [one for one in concepts(ask.text) if self._policies.is_about(alone.ranked[0].name, one)]

@@ -27,6 +27,7 @@ class Understanding:
         self._app, self._shop = app, shop
         self._seen: tuple[int, Stamp] | None = None
         self._vocabulary: Vocabulary | None = None
+        self._parser: Parser | None = None
         self._loading = asyncio.Lock()
 
     async def vocabulary(self) -> Vocabulary:
@@ -41,8 +42,9 @@ class Understanding:
     async def reading(self) -> tuple[Parser, Rereader]:
         """The parser, and what reads a conversation again."""
         vocabulary = await self.vocabulary()
-        parser = Parser(vocabulary, self._shop.cents, self._shop.title)
-        return parser, Rereader(parser, vocabulary, self._shop)
+        if self._parser is None or self._parser.vocabulary is not vocabulary:
+            self._parser = Parser(vocabulary, self._shop.cents, self._shop.title)
+        return self._parser, Rereader(self._parser, vocabulary, self._shop)
 
     async def warm(self) -> None:
         """Load what reading takes, before anybody asks: in the first seconds of a server it would slow every reply."""

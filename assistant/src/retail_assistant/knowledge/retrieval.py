@@ -56,9 +56,9 @@ def nearness(found: Sequence[tuple[Block, str]], vector: Any) -> list[Hit]:
         return []
     whole = _matrix([block.vector for block, _ in found]) @ vector
     parts = _matrix([part for block, _ in found for part in block.parts or (block.vector,)]) @ vector
-    ends = np.cumsum([len(block.parts) or 1 for block, _ in found])
-    best = [float(some.max()) for some in np.split(parts, ends[:-1])]
-    return [Hit(b, t, float(w), p) for (b, t), w, p in zip(found, whole, best, strict=True)]
+    starts = np.cumsum([0, *(len(block.parts) or 1 for block, _ in found[:-1])])
+    best = np.maximum.reduceat(parts, starts)
+    return [Hit(b, t, w, p) for (b, t), w, p in zip(found, whole.tolist(), best.tolist(), strict=True)]
 
 
 def _matrix(vectors: Sequence[bytes]) -> Any:

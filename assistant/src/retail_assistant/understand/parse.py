@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 
 import msgspec
@@ -135,12 +136,16 @@ class Parser:
 
     def __init__(self, vocabulary: Vocabulary, cents: Prices, titles: Titles = str) -> None:
         """Keep them."""
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._cents, self._titles = cents, titles
+        self._first = lru_cache(1_024)(self._asks)  # they rest on nothing but the vocabulary
 
     def read(self, message: str, said: Dialogue = NEW, page: str = "") -> list[Ask]:
-        """The questions of a message."""
-        text = self._vocabulary.correct(_TAG.sub(" ", _DIGITS.sub(r"\1", _bounded(message))))
+        """The questions of a message; those of first messages are remembered, because many customers begin alike."""
+        return list(self._asks(message, said, page) if page or said != NEW else self._first(message))
+
+    def _asks(self, message: str, said: Dialogue = NEW, page: str = "") -> list[Ask]:
+        text = self.vocabulary.correct(_TAG.sub(" ", _DIGITS.sub(r"\1", _bounded(message))))
         asks: list[Ask] = []
         meant, corrects = corrected(text, of_policy=said.kind == "policy") if said.turns else (text, False)
         if corrects and is_complaint(text):
@@ -162,10 +167,10 @@ class Parser:
 
     def _ask(self, part: Part, said: Dialogue, page: str, before: Sequence[Ask]) -> Ask:
         question = part.whole
-        named = self._vocabulary.titles.named(question)
+        named = self.vocabulary.titles.named(question)
         untitled = _cut(question, named)
         freed = self._freed(untitled, said)
-        stated, rest = find_wishes(_FREES.sub(" ", untitled) if freed else untitled, self._vocabulary)
+        stated, rest = find_wishes(_FREES.sub(" ", untitled) if freed else untitled, self.vocabulary)
         named_words = content(rest)
         is_foreign = any(self._is_foreign(word) for word in named_words)
         marked = _cut(question, named, as_word=True)
@@ -213,11 +218,11 @@ class Parser:
             like=bool(subjects) and bool(_LIKE.search(question)),
             follows=follows,
             leftover=named_words,
-            hints=tuple(w for w in named_words if self._vocabulary.knows(w) or not self._vocabulary.is_common(w)),
+            hints=tuple(w for w in named_words if self.vocabulary.knows(w) or not self.vocabulary.is_common(w)),
             copies=copies(untitled),
             owned=asked.had,
             premise=stated_fact,
-            off_topic=any(not self._vocabulary.knows(word) for word in off_topic(question)),
+            off_topic=any(not self.vocabulary.knows(word) for word in off_topic(question)),
         )
 
     def _are_of_catalog(self, core: str, leftover: Sequence[str], said: Dialogue) -> bool:
@@ -229,11 +234,11 @@ class Parser:
         is_more = said.kind == "policy" and len(words(core)) > MOST_NAMES
         if not leftover or _ASKS_HOW.match(core) or goes_on or is_more:
             return False
-        return all(self._vocabulary.knows(word) for word in leftover)
+        return all(self.vocabulary.knows(word) for word in leftover)
 
     def _are_goods(self, question: str, leftover: Sequence[str], readings: Sequence[Reading]) -> bool:
         """Whether a message asks for goods in words that are not the shop's: "do you sell lego?", "stephen king?"."""
-        known = [self._vocabulary.knows(word) for word in leftover]
+        known = [self.vocabulary.knows(word) for word in leftover]
         if all(known) or _ONE.search(question):
             return False
         is_name = not readings and 1 < len(words(question)) <= MOST_NAMES and not any(known)
@@ -242,24 +247,24 @@ class Parser:
 
     def _beside_genre(self, leftover: Sequence[str]) -> frozenset[str]:
         """The word or two of the catalog that stand beside a genre, as what it is about: "heist thrillers"."""
-        are_known = len(leftover) < MOST_NAMES and all(map(self._vocabulary.knows, leftover))
+        are_known = len(leftover) < MOST_NAMES and all(map(self.vocabulary.knows, leftover))
         return themes_in(" ".join(leftover)) if are_known else frozenset()
 
     def _is_foreign(self, word: str) -> bool:
         """Whether nothing in the shop has a word, and it asks for nothing of a product."""
-        return not (self._vocabulary.knows(word) or word in _OF_PRODUCTS or word in MONTHS or number(word))
+        return not (self.vocabulary.knows(word) or word in _OF_PRODUCTS or word in MONTHS or number(word))
 
     def _core(self, part: Part, named: Sequence[Named]) -> tuple[str, str]:
         """The words that ask, with an "x" for each title, and the words beside them."""
         if part.core == part.whole:
             return _cut(part.core, named, as_word=True), ""
-        core = _cut(part.core, self._vocabulary.titles.named(part.core), as_word=True)
+        core = _cut(part.core, self.vocabulary.titles.named(part.core), as_word=True)
         return core, part.whole.replace(part.core, " ")
 
     def _freed(self, text: str, said: Dialogue) -> frozenset[str]:
         """The genres and formats that need not be kept any more: "it does not have to be historical"."""
         named = " ".join(" ".join(filter(None, found.groups())) for found in _FREES.finditer(text))
-        return frozenset(name for _, name in self._vocabulary.named(named).wanted) if said.turns else frozenset()
+        return frozenset(name for _, name in self.vocabulary.named(named).wanted) if said.turns else frozenset()
 
     def _changed(self, said: Dialogue, stated: Wishes, question: str, freed: frozenset[str]) -> Wishes:
         """The wishes of the list before, as a message changes them; those that are ``freed`` count no more."""
