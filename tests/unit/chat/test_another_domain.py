@@ -179,6 +179,64 @@ async def test_a_size_says_which_variant_is_meant(desk):
     assert [card["asin"] for card in made["cards"]] == ["P12"]
 
 
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        (("is this waterproof",), "Catches the rain from the roof."),
+        (("can i send tools back?", "does it come with a stand?"), "Stand and downpipe filler not included."),
+    ],
+)
+async def test_what_no_rule_states_is_asked_of_the_open_page(desk, messages, said):
+    """On a product's page, a question that no rule answers is one of that product, also after one of a rule."""
+    *_, (text, made) = await desk.talk(*messages, metadata={"page": "P6"})
+    assert made["intent"] == "facts"
+    assert said in text
+
+
+async def test_a_rule_is_told_on_an_open_page(desk):
+    """A question that a rule answers is answered by it, whatever page is open."""
+    text, _ = await desk.ask("until when can i send this back?", metadata={"page": "P1"})
+    assert "within 45 days" in text
+
+
+async def test_the_other_size_of_the_open_product_is_told_of(desk):
+    """Who asks on a product's page for a size that only another one has is told of that one."""
+    text, made = await desk.ask("how much does the 50 m one weigh?", metadata={"page": "P7"})
+    assert [card["asin"] for card in made["cards"]] == ["P8"]
+    assert "weighs 6 kg" in text
+
+
+async def test_the_sizes_of_one_product_are_compared(desk):
+    """Two sizes of one product are compared by their pages, and both are spoken of where a question asks of each."""
+    (text, made), (each, _) = await desk.talk(
+        "what's the difference between the two cushion benches?", "how thick are they?"
+    )
+    assert {card["asin"] for card in made["cards"]} == {"P11", "P12"}
+    for told in (text, each):
+        assert "4 cm" in told
+        assert "9 cm" in told
+
+
+async def test_what_is_most_of_several_is_told_by_their_pages(desk):
+    """Which of those that were shown is the most of something is answered by what the page of each says."""
+    _, (text, made) = await desk.talk("do you have something against slugs?", "which of those is safest for the dog?")
+    assert made["intent"] == "compare"
+    assert "Without poison for pets." in text
+
+
+async def test_a_product_without_reviews_is_told_of_by_its_page(desk):
+    """Where nobody has written a review, the reply says so, and what the page says."""
+    text, _ = await desk.ask("is the window bird feeder any good?")
+    assert "has no reviews yet. Our page says: Sticks to the pane" in text
+
+
+async def test_an_order_that_is_named_is_asked_about_after_signing_in(desk):
+    """Who names an order is told to sign in, and no rule that has the same words."""
+    text, made = await desk.ask("where is my order G-4711")
+    assert made["intent"] == "orders"
+    assert "sign" in text
+
+
 async def test_the_closest_rule_is_quoted_where_none_states_what_is_asked(desk):
     """A reply that no rule states what is asked quotes the closest one, so that the shopper sees what that states."""
     text, made = await desk.ask("how much does it cost to send a tool back?")

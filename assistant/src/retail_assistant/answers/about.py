@@ -11,6 +11,7 @@ import msgspec
 from retail_assistant.answers.draft import Asked
 from retail_assistant.answers.nearest import ASKING, NAMED, SOUGHT, WORD, Nearest, best, joined, typed
 from retail_assistant.answers.policy.sections import Found
+from retail_assistant.answers.subjects import marks, variants
 from retail_assistant.faq.faq_words import content_words
 from retail_assistant.knowledge.product_search import Near, Searched
 from retail_assistant.live import LiveShop
@@ -18,6 +19,7 @@ from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.understand.ask import Ask, Reading, Subject
 from retail_assistant.understand.names.volumes import VOLUME_WORDS
 from retail_assistant.understand.plain_words import number
+from retail_assistant.understand.pointing import OF_THOSE
 from retail_assistant.understand.said.concepts import OF_SERVICE, TROUBLES, concepts
 from retail_assistant.understand.wishes import NO_WISHES
 
@@ -51,12 +53,8 @@ _THE = re.compile(r"\b(?:the|that|this|your|one)\s+(?=((?:[\w'-]{1,40}\s*){1,3})
 _TOLD = frozenset({("reviews", ""), ("offer", "price"), ("offer", "total"), ("offer", "back")})
 TOLD, COMPARED = 1.5, 3.2
 """From which weight on words tell which part of a product is asked for, and what a comparison of found ones weighs."""
-AHEAD = 0.15
-"""How much better than the next one a product must be to be the one that is asked about, if nothing points at it."""
 OF_ORDER = 2.4
 """What a reading weighs of something that the shopper has ordered and calls theirs."""
-_OF_PART = re.compile(r"\bhow (?:long|big|tall|thick|heavy|wide|high|often|loud|many|deep|old)\b|\bis it\b|\bdoes it\b")
-"""Asks for a measure of something, or whether it is so."""
 _MINE = re.compile(
     r"\bmy\b|\bi (?:\w+ )?(?:sent|ordered|bought|returned|got|received|cancell?ed)\b|\bdid i (?:\w+ )?(?:order|buy)\b"
 )
@@ -90,8 +88,8 @@ class About:
         is_pointed = bool(ask.subjects) and all(s.source != "message" for s in ask.subjects)
         asks = _QUESTION.search(ask.text) or "?" in ask.said
         is_policy = not ask.subjects and (found.chance >= SURELY_POLICY or _of_the_shop(ask.text))
-        is_first = not asked.said.turns and any(s.source == "page" for s in ask.subjects)
-        if ask.corrects or is_policy or (is_pointed and not is_first and asked.said.kind not in _OF_GOODS):
+        is_open = any(s.source == "page" for s in ask.subjects) and not (asked.said.turns and found.is_answered)
+        if ask.corrects or is_policy or (is_pointed and not is_open and asked.said.kind not in _OF_GOODS):
             return None
         if is_pointed and not asks:
             return await self._going_on(asked, found)
@@ -103,7 +101,6 @@ class About:
         if not ask.subjects and (subject := self._spoken_of(asked, strong)):
             ask, is_found = msgspec.structs.replace(ask, subjects=(subject,)), subject.source == "message"
         if ask.subjects:
-            ask = self._of_variant(ask, searched)
             nearness = self._of_subjects(ask, searched)
         else:
             nearness = max((_likeness(one) for one in strong), default=0.0)
@@ -111,19 +108,19 @@ class About:
         nearness = nearness or (CALLED if is_found else 0.0)
         named = concepts(ask.text)
         by = nearness - _of_policies(found, searched) - CONCEPT * len(named) - TROUBLE * bool(named & TROUBLES)
-        goes_on = nearness > 0 and any(s.source == "focus" for s in ask.subjects)
-        least = UNANSWERED if goes_on else ABOUT_GOODS if ask.subjects else UNASKED_FOR
-        if by < (ABOUT_GOODS if found.is_answered else least):
-            return await self._going_on(asked, found)
-        if not ask.subjects and not ask.weight("list") and strong[0].cosine < UNASKED and strong[0].words < NAMED:
+        least = _least(ask, nearness, has_concept=bool(named), is_pointed=is_pointed)
+        is_asked = ask.subjects or ask.weight("list")
+        is_far = not is_asked and bool(strong) and strong[0].cosine < UNASKED and strong[0].words < NAMED
+        if is_far or by < (ABOUT_GOODS if found.is_answered else least):
             return await self._going_on(asked, found)
         weight = GOODS + EACH * max(0.0, by)
         if not ask.subjects:
             return Reading("list", "goods", weight), _carrying(asked) if joined(asked) else ask
         is_carried = ask.follows and ask.best.kind == asked.said.kind
         is_told = (ask.best.kind, ask.best.slot) in _TOLD and ask.best.weight >= TOLD and not is_carried
-        kind, slot = (ask.best.kind, ask.best.slot) if is_told else ("facts", slot)
-        return Reading(kind, slot, weight), ask
+        if is_told:
+            return Reading(ask.best.kind, ask.best.slot, weight), ask
+        return Reading("compare" if len(ask.subjects) > 1 else "facts", slot, weight), ask
 
     async def _of_orders_or_several(self, asked: Asked, strong: Sequence[Near]) -> tuple[Reading, Ask] | None:
         """A question of something that the shopper ordered, or one that compares products by parts of their titles."""
@@ -132,6 +129,8 @@ class About:
             return Reading("orders", "where", OF_ORDER), msgspec.structs.replace(ask, subjects=(mine,))
         if not ask.weight("compare") or ask.subjects:
             return None
+        if OF_THOSE.search(ask.text) and len(asked.said.shown) > 1:
+            return Reading("compare", "", COMPARED), ask
         several = await self.compared(ask)
         ask = msgspec.structs.replace(ask, subjects=several)
         return (Reading("compare", "", COMPARED), ask) if len(several) > 1 else None
@@ -167,32 +166,25 @@ class About:
         asins = [s.asin for s in ask.subjects if s.asin]
         return [*self._shop.offers(asins), *(self._shop.find(lines) if lines.titles else ())]
 
-    def _of_variant(self, ask: Ask, searched: Searched) -> Ask:
-        """A question whose one title has several variants, about the one that has more of its words."""
-        meant = {offer.asin for offer in self._meant(ask)} if len(ask.subjects) == 1 else set[str]()
-        ranked = sorted((one for one in searched.near if one.asin in meant), key=lambda one: -one.words)
-        if len(ranked) < 2 or ranked[0].words <= ranked[1].words or ask.subjects[0].volume:  # noqa: PLR2004  # two variants
-            return ask
-        return _of_one(ask, ranked[0].asin)
-
     def sized(self, ask: Ask) -> Ask:
-        """A question about the one variant of its title of which it says what no other has, as its size."""
-        if len(ask.subjects) != 1 or not ask.subjects[0].name or ask.subjects[0].volume:
+        """A question about the one variant of its product of which it says what no other has, as its size."""
+        if len(ask.subjects) != 1 or ask.subjects[0].volume:
             return ask
-        titles = {o.asin: _marks(o.product.title) for o in self._meant(ask) if o.product.volume is None}
+        meant = [o for o in self._meant(ask) if not o.product.volume]
+        titles = {o.asin: marks(o.product.title) for one in meant for o in variants(self._shop, one)}
         common = set[str].intersection(*titles.values()) if titles else set[str]()
-        named = [asin for asin, title in titles.items() if (title - common) & _marks(typed(ask))]
+        named = [asin for asin, title in titles.items() if (title - common) & marks(typed(ask))]
         return _of_one(ask, named[0]) if len(named) == 1 else ask
 
     def _of_subjects(self, ask: Ask, searched: Searched) -> float:
         """How near a question is to the product that it is about; 0 if it asks nothing more than its title."""
-        meant = self._meant(ask)
-        named = content_words(" ".join([*(s.name for s in ask.subjects), *(o.product.title for o in meant)]))
+        meant, is_named = self._meant(ask), any(s.source == "message" for s in ask.subjects)
+        titles = [*(s.name for s in ask.subjects), *(o.product.title for o in meant)] if is_named else ()
         more = [word for word in WORD.findall(ask.text) if number(word) is None and word not in VOLUME_WORDS]
-        if content_words(" ".join(more)) - ASKING <= named:
+        if content_words(" ".join(more)) - ASKING <= content_words(" ".join(titles)):
             return 0.0
         of_them = [one for one in searched.near if any(o.asin == one.asin for o in meant)]
-        least = CALLED if any(s.source == "message" for s in ask.subjects) else POINTED_AT
+        least = CALLED if is_named else POINTED_AT
         return max([least, *(max(least, one.cosine) + _WORDS * one.words for one in of_them)])
 
     def _ordered(self, asked: Asked, strong: Sequence[Near]) -> Subject | None:
@@ -212,9 +204,6 @@ class About:
             return None
         if asin := self._titled(text, strong):
             return Subject("", "message", asin)
-        is_ahead = len(strong) == 1 or (bool(strong) and strong[0].score - strong[1].score >= AHEAD)
-        if is_ahead and strong[0].words >= A_PART and _OF_PART.search(text):
-            return Subject("", "message", strong[0].asin)
         is_other = bool(strong) and strong[0].words >= NAMED
         goes_on = (
             asked.ask.follows and said.kind in _OF_GOODS and said.focus and not is_other and _QUESTION.search(text)
@@ -231,10 +220,19 @@ class About:
         """The one product whose title has most of the words with which a text speaks of one thing; empty if several."""
         phrases = (found[1] for found in _THE.finditer(text)) if _ASKS_OF.search(text) else ()
         spoken = set().union(*map(content_words, phrases))
-        titles = {o.asin: content_words(o.product.title) for o in self._shop.offers(one.asin for one in strong)}
-        shared = {asin: len(titled & spoken) for asin, titled in titles.items() if titled & spoken}
-        most = [asin for asin, count in shared.items() if count == max(shared.values())]
-        return most[0] if len(most) == 1 else ""
+        shared = {
+            o: len(content_words(o.product.title) & spoken) for o in self._shop.offers(one.asin for one in strong)
+        }
+        most = [o for o, count in shared.items() if count == max(shared.values()) > 0]
+        return most[0].asin if len(most) == 1 else ""
+
+
+def _least(ask: Ask, nearness: float, *, has_concept: bool, is_pointed: bool) -> float:
+    """How much nearer than policies products must be where no policy answers: least if a question points at one."""
+    sources = {"focus"} if has_concept else {"focus", "page", "shown"}
+    if nearness > 0 and any(s.source in sources for s in ask.subjects):
+        return UNANSWERED
+    return 0.0 if is_pointed else ABOUT_GOODS if ask.subjects else UNASKED_FOR
 
 
 def _of_the_shop(text: str) -> bool:
@@ -245,11 +243,6 @@ def _of_the_shop(text: str) -> bool:
 def _of_one(ask: Ask, asin: str) -> Ask:
     """A question about one of the products that its title has."""
     return msgspec.structs.replace(ask, subjects=(msgspec.structs.replace(ask.subjects[0], name="", asin=asin),))
-
-
-def _marks(text: str) -> set[str]:
-    """The words of a text as they stand there, a size of one letter among them."""
-    return {word.strip("?!.,;:()\"'") for word in text.lower().split()} - {""}
 
 
 def _carrying(asked: Asked) -> Ask:

@@ -12,17 +12,7 @@ from retail_assistant.answers.cart_numbers import Changes, changes
 from retail_assistant.answers.draft import Asked, Draft, together
 from retail_assistant.answers.own import ELSEWHERE, Own, left_out, no_order
 from retail_assistant.answers.past_orders import NO_ORDERS, NOT_ORDERED, SIGN_IN
-from retail_assistant.answers.phrases import (
-    AN_ITEM,
-    ITEM,
-    ITEMS,
-    amount,
-    count,
-    in_form,
-    joined,
-    number,
-    ordered,
-)
+from retail_assistant.answers.phrases import AN_ITEM, ITEM, ITEMS, amount, count, in_form, joined, number, ordered
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.rules import rule_titled
 from retail_assistant.answers.subjects import Subjects

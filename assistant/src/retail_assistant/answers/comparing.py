@@ -22,7 +22,7 @@ from retail_assistant.answers.phrases import (
     title,
 )
 from retail_assistant.answers.products import WHICH
-from retail_assistant.answers.subjects import Subjects, volumes
+from retail_assistant.answers.subjects import Subjects, variants, volumes
 from retail_assistant.knowledge.knowledge_tasks import review_summaries
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Offer
@@ -35,8 +35,8 @@ _PRICE = re.compile(r"\bcheap(?:er|est)?\b|\bexpensive\b|\bprice\b|\bcosts?\b|\b
 _CHEAP = re.compile(r"\bcheap(?:er|est)?\b|\bless\b")
 _WHOLE = re.compile(r"\b(?:complete(?:ly)?|collect|whole|entire|all (?:the )?volumes|in total)\b")
 _UNSTATED = re.compile(
-    r"\b(?:scarier|funnier|sadder|darker|spookier|happier|easier|harder|more (?!expensive)\w+"
-    r"|better (?:written|drawn))\b"
+    r"\b(?:(?:scar|funn|spook|happ|eas)i(?:er|est)|(?:sadd|dark|hard)(?:er|est)|mo(?:re|st) (?!expensive)\w+"
+    r"|(?:better|best) (?:written|drawn))\b"
 )
 _TWO, MOST = 2, 5
 
@@ -65,6 +65,8 @@ class Comparing:
         offers = [found[0] for _, found in groups if found]
         if len(offers) < _TWO and ask.subjects and not OF_THOSE.search(ask.text):
             offers = self._editions(ask.subjects[0], asked)
+        if len(offers) == 1:
+            offers = variants(self._shop, offers[0])[:MOST]
         if len(offers) < _TWO and len(asked.said.shown) > 1:
             shown = self._shop.offers(asked.said.shown)[:MOST]
             of_form = [o for o in shown if o.product.format in ask.wishes.formats]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -11,6 +12,10 @@ from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.ask import Ask, Subject
 from retail_assistant.understand.names.volumes import LAST
+
+_MARK = re.compile(r"[\w']+")
+ALIKE = 0.66
+"""The share of the words of the shorter of two titles that both have, from which one is another size of the other."""
 
 
 class Subjects:
@@ -94,6 +99,22 @@ class Subjects:
         )
         found = self._shop.find(wanted)
         return last_volumes(found) if is_last else found
+
+
+def marks(text: str) -> set[str]:
+    """The words and numbers of a text as they stand there, a size of one letter among them."""
+    return set(_MARK.findall(text.lower()))
+
+
+def variants(shop: LiveShop, offer: Offer) -> list[Offer]:
+    """A product and, of the same maker and kind, those whose titles have most words of its title: other sizes."""
+    title, product = marks(offer.product.title), offer.product
+    if product.volume or product.format:
+        return [offer]
+    beside = shop.find(Conditions(authors=[product.author], genres=[product.genre], in_stock=False))
+    titles = [(o, marks(o.product.title)) for o in beside]
+    alike = [o for o, other in titles if len(other & title) >= ALIKE * min(len(other), len(title))]
+    return alike or [offer]
 
 
 def last_volumes(offers: Sequence[Offer]) -> list[Offer]:

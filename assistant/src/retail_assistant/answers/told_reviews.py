@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import parbake as pb
-from retail_assistant.answers.draft import Asked, Draft
+import parbake_semantic.guard
+from retail_assistant.answers.draft import Asked, Draft, showing
 from retail_assistant.answers.phrases import count, title
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects
@@ -29,7 +30,9 @@ class Reviews:
             if served.value is not None:
                 break
         else:
-            return Draft(f"{title(offers[0])} has no reviews yet.", asins=(offers[0].asin,))
+            page = parbake_semantic.guard.strip_instructions(offers[0].product.description)
+            said = f"{title(offers[0])} has no reviews yet."
+            return showing(f"{said} Our page says: {page}" if page else said, offers[:1])
         summary = served.value
         parts = [f"{title(offer)} has {summary.average:.1f} of 5 stars from {count(summary.count, 'review')}."]
         if summary.praise:

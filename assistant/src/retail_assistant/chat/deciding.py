@@ -8,6 +8,7 @@ import re
 import parbake_semantic.guard
 from retail_assistant.answers.about import GOODS
 from retail_assistant.answers.policy.sections import Found
+from retail_assistant.answers.which_order import named_number
 from retail_assistant.chat.intent import Intent
 from retail_assistant.understand.ask import Ask, Kind, Reading
 from retail_assistant.understand.dialogue import Dialogue
@@ -92,7 +93,8 @@ def decide(
         + (FOLLOWED if _follows(ask, said) else 0.0),
     )
     less = NOT_SIGNED_IN + (FOLLOWED if said.kind == "policy" else 0.0)
-    others = [_less_of_own(r, found, less=0.0 if is_known else less) for r in ask.readings if r.kind != "policy"]
+    is_own = is_known or named_number(ask.text) is not None  # whoever names an order asks of no other one
+    others = [_less_of_own(r, found, less=0.0 if is_own else less) for r in ask.readings if r.kind != "policy"]
     others += [goods] if goods else []
     if found.goes_on and max((r.weight for r in others), default=0.0) < SURE:
         return policy

@@ -36,7 +36,7 @@ _THE_PLACE = re.compile(
     r"(?: (?:one|book|title|manga|option|of (?:them|these|those)))?\b"
     r"|\b(?:number|no\.?|option|#) ?(\d|one|two|three|four|five)\b|\b(first|second|third|last) one\b"
 )
-_THE_ONE = re.compile(r"\b(?:the|that) (\w{3,}) (?:one|book)\b")
+_THE_ONE = re.compile(r"\b(?:the|that) (?:(\w{3,}) (?:ones?|book)\b|(\d{1,4})(?= (?:or|and)\b|\W*$))")
 _THE_NTH = re.compile(r"\bthe (\w+(?:th|st|nd|rd))\b(?! of\b)(?: one| volume)?")
 _FIRST_SEVERAL = re.compile(r"\bthe first (two|three|2|3)\b(?! volumes| books| parts| vols)")
 _VOLUME_ALONE = re.compile(
@@ -109,12 +109,10 @@ def _of_shown(question: str, said: Dialogue, form: str | None, cents: Prices) ->
 
 
 def _by_word(question: str, said: Dialogue, form: str | None, titles: Titles) -> tuple[Subject, ...]:
-    """The one product of the last list whose title has the word with which a question picks it: "the vault one"."""
-    found = _THE_ONE.search(question) if len(said.shown) > 1 else None
-    if found is None:
-        return ()
-    having = [asin for asin in said.shown if found[1] in words(titles(asin))]
-    return (Subject("", "shown", having[0], format=form),) if len(having) == 1 else ()
+    """The products of the last list whose titles alone have a word with which a question picks one: "the vault one"."""
+    picked = [found[1] or found[2] for found in _THE_ONE.finditer(question)] if len(said.shown) > 1 else []
+    having = [[asin for asin in said.shown if word in words(titles(asin))] for word in picked]
+    return tuple(Subject("", "shown", asins[0], format=form) for asins in having if len(asins) == 1)
 
 
 def owned(question: str, named: Sequence[Named]) -> tuple[int, ...]:

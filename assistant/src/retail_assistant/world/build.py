@@ -17,15 +17,7 @@ from retail_assistant.shop.bills import Line, bill, delivery_terms
 from retail_assistant.shop.errors import BadValue
 from retail_assistant.shop.policies import Policy, check_body
 from retail_assistant.world import draws
-from retail_assistant.world.activity import (
-    Events,
-    Frame,
-    joined,
-    make_frame,
-    make_purchases,
-    make_views,
-    paid_cents,
-)
+from retail_assistant.world.activity import Events, Frame, joined, make_frame, make_purchases, make_views, paid_cents
 from retail_assistant.world.catalog import Catalog, make_catalog
 from retail_assistant.world.messages import make_messages
 from retail_assistant.world.offers import make_promotions
