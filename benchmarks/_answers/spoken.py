@@ -65,7 +65,7 @@ async def judging(home: Path) -> AsyncIterator[Bench]:
     await IndexFollower(app, product_embeddings, app.settings.resources[ProductIndex]).step()
     understanding, desk = Understanding(app, shop), AnswerDesk(app, shop)
     toolbox = Toolbox(desk, Release(app), understanding)
-    judge = Judge(shop, desk.policies, understanding)
+    judge = Judge(app, shop, desk.policies, understanding)
     try:
         yield Bench(toolbox, judge, shop, app.settings.clock.now())
     finally:

@@ -36,6 +36,7 @@ from retail_assistant.chat import intent
 from retail_assistant.chat.flow import Assistant, ModelUse
 from retail_assistant.chat.rehearsal import rehearse
 from retail_assistant.chat.release import Release
+from retail_assistant.chat.spoken import talk
 from retail_assistant.chat.tools import Toolbox
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq import faq_tasks as faq
@@ -67,6 +68,7 @@ ALL = recs.tasks.merge(
     knowledge.tasks,
     embedding.tasks,
     intent.tasks,
+    talk.tasks,
     retrieval.tasks,
     product_search.tasks,
     faq.tasks,

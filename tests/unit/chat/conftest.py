@@ -6,6 +6,7 @@ import shutil
 import httpx
 import msgspec
 import pytest
+from tests.unit.chat.scripted import Model
 
 from parbake.testing import FakeClock
 from parbake_semantic.embedder import Embedder
@@ -135,3 +136,16 @@ async def opened(prepared, tmp_path, embedder, vocabularies, monkeypatch):
 async def desk(opened):
     """Return the assistant over a fresh copy of the shop."""
     return await opened()
+
+
+@pytest.fixture
+async def asking(opened):
+    """Return a function that opens the assistant with a model's script, and returns its desk."""
+
+    async def one(*script):
+        model = Model(*script)
+        desk = await opened(model, llm="openai")
+        desk.model = model
+        return desk
+
+    return one

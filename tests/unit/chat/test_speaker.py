@@ -2,70 +2,19 @@
 
 import asyncio
 import json
-import re
 
 import pytest
 from tests.unit.chat.conftest import NOW
+from tests.unit.chat.scripted import QUESTION, USAGE, Model, price_of
 from tests.waiting import HANGS_S
 
 import parbake_llm
 from parbake.errors import FailureKind, ProviderError
-from parbake.ports.usage import Usage
 from parbake_llm.ports.generator import Delta
-from parbake_llm.ports.prompts import ToolCall
 from parbake_llm.writing.render import OUTDATED
 from retail_assistant.chat.spoken.speaker import LAST
 from retail_assistant.shop import records
 from retail_assistant.shop.finding import Conditions
-
-QUESTION = "Tell me something about that, would you?"
-"""A question that neither the bank nor a rule answers."""
-USAGE = Usage(uncached=10, output=5)
-
-
-class Model:
-    """A model that follows a script: each step is a text, tool calls, an error, or a function of the prompt."""
-
-    name, provider, model, calls_tools = "scripted", "box", "m", True
-
-    def __init__(self, *script):
-        self.script, self.prompts = list(script), []
-
-    async def stream(self, prompt, *, max_tokens, timeout_s):
-        """Take the next step."""
-        self.prompts.append(prompt)
-        step = self.script.pop(0) if self.script else ""
-        step = step(prompt) if callable(step) else step
-        if isinstance(step, Exception):
-            yield Delta("I was about to say that")
-            raise step
-        if isinstance(step, str):
-            for piece in re.findall(r"\S+\s*", step):
-                yield Delta(piece)
-        else:
-            for at, (name, arguments) in enumerate(step):
-                yield Delta(
-                    call=ToolCall(f"c{at}", name, arguments if isinstance(arguments, str) else json.dumps(arguments))
-                )
-        yield Delta(usage=USAGE)
-
-
-@pytest.fixture
-async def asking(opened):
-    """Return a function that opens the assistant with a model's script, and returns its desk."""
-
-    async def one(*script):
-        model = Model(*script)
-        desk = await opened(model, llm="openai")
-        desk.model = model
-        return desk
-
-    return one
-
-
-def price_of(asin):
-    """Return the call that looks a price up."""
-    return [("product_facts", {"product": {"asin": asin}, "fact": "price"})]
 
 
 async def test_a_policy_is_answered_from_the_prefix_without_a_call(asking):
@@ -139,7 +88,8 @@ async def test_the_shop_computes_a_sum(asking):
     desk.two = desk.shop.find(Conditions())[:2]
     text, _ = await desk.ask(QUESTION)
     charged = desk.shop.shoppers.charges("anonymous", [offer.asin for offer in desk.two], now=NOW)
-    assert f"Together they cost {desk.shop.money(sum(one.cents for one in charged.values()))}." in text
+    named = " and ".join(offer.product.title for offer in desk.two)
+    assert f"Together {named} cost {desk.shop.money(sum(one.cents for one in charged.values()))}." in text
 
 
 async def test_cards_are_of_what_is_shown(asking):

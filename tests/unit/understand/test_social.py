@@ -23,6 +23,7 @@ from retail_assistant.understand.said.social import is_hostile, off_topic, socia
         ("i want to file a complaint", "complaint"),
         ("hello, where is my order?", ""),
         ("thanks, and how much is it?", ""),
+        ("then?", ""),
         ("what do readers complain about?", ""),
         ("is the hero human?", ""),
         ("how do i return a book?", ""),

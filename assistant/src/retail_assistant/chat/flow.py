@@ -102,7 +102,7 @@ class Assistant:
         self._bank = Bank(app, shop, self._lookup, understanding)
         self._release = Release(app)
         self.tools = Toolbox(self._desk, self._release, understanding)
-        judge = Judge(shop, self._desk.policies, understanding)
+        judge = Judge(app, shop, self._desk.policies, understanding)
         speaker = Speaker(app, shop, self.tools, prompts, judge)
         self._model = ModelFirst(self._bank, speaker) if model == "tools" else None
         self._notebook = Notebook(writers, app.settings.clock)

@@ -58,6 +58,11 @@ async def intent(
     head: Head = pb.Model(intent_head),
 ) -> Intent:
     """Classify a question."""
+    return likeliest(head, vector)
+
+
+def likeliest(head: Head, vector: Any) -> Intent:
+    """The likeliest class of an embedded text; of an empty head a frequent question, with no chance."""
     if not head.classes:
         return Intent("faq", 0.0)
     weights = np.frombuffer(head.weights, np.float32).reshape(len(head.classes), -1)

@@ -20,6 +20,8 @@ MOST_DESCRIBED = 240
 """How many characters of a product's description a model gets to choose by, and may speak of."""
 LEAST_SHARED, OF_NUMBER = 2, 2
 """How many content words a sentence must share with the item that it is taken to be about; what a number counts."""
+_OF_ONE = frozenset({"facts", "offer", "reviews"})
+"""Kinds of results of which each sentence is about the product that they name, if it is one."""
 _OF_PRODUCT = frozenset({"title", "price", "stock", "copies", "ordered"})
 
 
@@ -57,11 +59,13 @@ class Evidence:
         self.charges = charges
         self._shop = shop
         self._items: dict[str, Item] = {}
+        self._titles: dict[str, str] = {}
         self._together: dict[Item, tuple[Item, ...]] = {}
         self.results: list[ToolResult] = []
         for policy in shop.rules.policies():
             for section in customer_sections(policy, slots=True):
                 name = f"{policy.id}#{section.id}"
+                self._titles[name] = section.title
                 said = parbake_semantic.guard.sentences(section.text)
                 found = tuple(Item(sentence, (f"policy/{policy.id}",), section=name) for sentence in said)
                 self._items |= {f"{name}.{at}": item for at, item in enumerate(found, start=1)}
@@ -124,9 +128,26 @@ class Evidence:
         best = max(shares, key=lambda item: shares[item], default=None)
         return (best,) if best is not None and shares[best] >= LEAST_SHARED else ()
 
+    def led(self, item: Item, before: Item | None) -> str:
+        """An item's text, led in by what it is about where that is another thing than ``before`` and the text lacks it.
+
+        A sentence of one product after another product, or of one rule after another rule, would be taken for theirs.
+        """
+        if before is None or (item.asin, item.section) == (before.asin, before.section):
+            return item.text
+        product, said = self._shop.product(item.asin) if before.asin else None, fill_slots(item.text, self._shop)
+        if product is not None and product.line not in said and "volume" not in said:
+            return f"{{{{title:{item.asin}}}}}: {item.text}"
+        title = self._titles.get(item.section, "")
+        return f"{title}: {item.text}" if title and words(title).isdisjoint(words(said)) else item.text
+
     def found(self) -> tuple[Item, ...]:
         """Every item that a tool has found."""
         return tuple(item for name, item in self._items.items() if "#" not in name)
+
+    def stated(self) -> list[str]:
+        """What all items state, those of policies too."""
+        return self.filled(self._items.values())
 
     def filled(self, items: Iterable[Item]) -> list[str]:
         """What items state, with the numbers that hold now."""
@@ -139,7 +160,8 @@ class Evidence:
         listed_as, _, reason = sentence.partition(WHY) if result.kind == "list" else (sentence, "", "")
         sentence = f"{listed_as}{WHY[0]}." if reason else sentence
         named = dict.fromkeys(s.name for s in parbake_semantic.guard.slots(sentence) if s.kind in _OF_PRODUCT)
-        asin = next(iter(named)) if len(named) == 1 else ""
+        meant = list(named) or (result.products if result.kind in _OF_ONE else ())
+        asin = meant[0] if len(meant) == 1 else ""
         sources = (f"product/{asin}",) if asin and f"product/{asin}" in result.sources else result.sources
         more = self._described(asin) if result.kind == "list" else ""
         why = f" Why: {fill_slots(reason, self._shop)}" if reason else ""

@@ -8,16 +8,19 @@ items.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+import parbake as pb
 import parbake_semantic.guard
-from retail_assistant.answers.phrases import money
+from retail_assistant.answers.phrases import joined, money
 from retail_assistant.answers.policy.policy_answers import PolicyAnswers
 from retail_assistant.chat.spoken.evidence import Evidence, Item, put
-from retail_assistant.chat.spoken.units import PLACE, Unit
+from retail_assistant.chat.spoken.reckoning import computed
+from retail_assistant.chat.spoken.talk import SURELY, TALK, spoken_kind
+from retail_assistant.chat.spoken.units import PLACE, Unit, without_citations
 from retail_assistant.chat.spoken.wordings import asks, counts, foreign, states, unmeasured, words
 from retail_assistant.chat.turn import Turn
 from retail_assistant.chat.understanding import Understanding
@@ -28,7 +31,15 @@ from retail_assistant.shop.shop_words import VOCABULARY
 
 MOST_QUOTED = 4
 """How many items stand in for a claim that does not hold."""
-LONGEST, MOST_SHARED = 400, 3
+LONGEST, MOST_SHARED, MOST_NAMED = 400, 3, 4
+CONTINUED = 0.16
+"""The chance from which a section that was stated answers what is said to be unstated."""
+NOT_MORE = "Our pages do not say more about that."
+_CLAUSE = re.compile(
+    r"\b(?:i|me|my|we|you|he|she|it|they|is|are|was|do|does|did|can|could|will|would|should|has|have|had|how|what|when"
+    r"|where|which|who|why|if|that|there|but|and|or|so)\b|'"
+)
+"""Makes a few words a piece of a sentence, which is not told again as the name of something."""
 _ELSEWHERE = re.compile(r"://|www[.\u3002]|<\w|\w@\w|\[[^\]]*\]\(|\{\{|\}\}", re.IGNORECASE)
 _PROMISES = re.compile(
     r"\b(?:i|we)(?:(?:'ll|'ve|'m| will| have| am| are|'re| can| shall)\b(?: (?:now|just|already|also|gladly|happily))*"
@@ -74,26 +85,28 @@ class Verdict(msgspec.Struct, frozen=True):
 class Judge:
     """Judges the units of one shop's replies."""
 
-    def __init__(self, shop: LiveShop, policies: PolicyAnswers, understanding: Understanding) -> None:
-        """Share what is live, what finds policy sections, and what knows the names of the shop."""
-        self._shop, self._policies, self._understanding = shop, policies, understanding
+    def __init__(self, app: pb.App, shop: LiveShop, policies: PolicyAnswers, understanding: Understanding) -> None:
+        """Share the app, what is live, what finds policy sections, and what knows the names of the shop."""
+        self._app, self._shop, self._policies, self._understanding = app, shop, policies, understanding
 
-    async def judged(self, unit: Unit, evidence: Evidence, turn: Turn) -> Verdict:
+    async def judged(self, unit: Unit, evidence: Evidence, turn: Turn, shown: Collection[Item] = ()) -> Verdict:
         """Judge one unit.
 
         Args:
             unit: The unit.
             evidence: What may be referred to.
             turn: What it answers.
+            shown: What was stated before it.
         """
         message = turn.message
         items = tuple(item for name in unit.references for item in evidence.find(name))
         if unit.kind == "sum":
-            return self._sum(unit, items, evidence.charges([item.asin for item in items if item.asin]))
+            charged = evidence.charges([item.asin for item in items if item.asin])
+            return self._sum(unit, items, charged) or self._computed(unit, items, evidence, turn)
         if unit.kind == "section":
             return Verdict(_own(items), items) if items else Verdict(cause="section: no such section")
         if unit.kind == "unstated":
-            return await self._unstated(unit, message)
+            return await self._unstated(unit, items or shown, evidence, message)
         if fault := _forbidden(unit.text.replace(self._shop.trade.contact or "\0", "")):
             return self._replaced(unit, items, fault)
         if _PROMISES.search(unit.text):
@@ -129,10 +142,10 @@ class Judge:
         of_product = not any(item.section for item in items)
         fault = "name" if _lacks(known, [*_PROPER.findall(own), *await self._titles(own)]) else ""
         fault = fault or ("limit" if unmeasured(own, known) or _over_several(pieces) else "")
+        each = [(said, evidence.filled(evidence.together(of))) for said, of in pieces]
+        fault = fault or ("word" if any(foreign(said, _known(has)) for said, has in each) else "")
         if of_product and not fault:
-            each = [(said, evidence.filled(evidence.together(of))) for said, of in pieces]
-            fault = "word" if any(foreign(said, _known(has)) for said, has in each) else ""
-            fault = fault or next(filter(None, (_numbers(said, has) for said, has in each)), "")
+            fault = next(filter(None, (_numbers(said, has) for said, has in each)), "")
             fault = fault or await self._attributed(own, known, message)
         ruled = _STATES["rules"].findall(own)
         if of_product:  # "no series to follow" says that it has none
@@ -189,7 +202,7 @@ class Judge:
             if not asks(text, words(message) | told | self._goods()):
                 return "states"
             return "rule" if _STATES["offers"].search(text) else ""
-        if states(text, words(message)):
+        if states(text) and not await self._is_talk(text):
             return "states"
         if await self._titles(text):
             return "name"
@@ -197,6 +210,14 @@ class Judge:
             return "rule"
         may_rule = _MAY_RULE.search(text) is not None
         return "near a policy" if may_rule and (await self._policies.find(text)).is_answered else ""
+
+    async def _is_talk(self, text: str) -> bool:
+        """Whether a sentence is surely talk by what was learnt, although it has other words than talk has."""
+        try:
+            kind = (await self._app.serve(spoken_kind, text=text)).unwrap()
+        except pb.NotMaterialized:
+            return False
+        return bool(kind.name == TALK and kind.probability >= SURELY)
 
     def _goods(self) -> frozenset[str]:
         """The words of the shop's genres and formats."""
@@ -207,30 +228,56 @@ class Judge:
         authors = [name for kind, name in vocabulary.named(text.lower()).wanted if kind == "author"]
         return [*(one.name for one in vocabulary.titles.named(text) if one.whole), *authors]
 
-    def _sum(self, unit: Unit, items: tuple[Item, ...], charged: Mapping[str, Charge]) -> Verdict:
+    def _computed(self, unit: Unit, items: tuple[Item, ...], evidence: Evidence, turn: Turn) -> Verdict:
+        """What the shop computes of numbers and dates that an item states, or that the conversation has."""
+        said = (turn.message, *(text for _, text in turn.history))
+        text = computed(without_citations(unit.text), (*evidence.stated(), *said), self._app.settings.clock.now())
+        return Verdict((text,), items) if text else Verdict(cause="sum: nothing to compute")
+
+    def _sum(self, unit: Unit, items: tuple[Item, ...], charged: Mapping[str, Charge]) -> Verdict | None:
         """What the shop computes from what the shopper pays now: the sum of several, or the difference of two."""
         products = tuple({item.asin: item for item in items if item.asin in charged}.values())
         cents = [charged[item.asin].cents for item in products]
         asked = unit.text.lower()
         if len(cents) > 1 and asked.startswith("sum"):
-            return Verdict((f"Together they cost {money(sum(cents))}.",), products)
+            return Verdict((f"Together {self._named(products)} cost {money(sum(cents))}.",), products)
         if len(cents) == 2 and asked.startswith("diff"):  # noqa: PLR2004 - the one and the other
             return Verdict((f"The difference is {money(abs(cents[0] - cents[1]))}.",), products)
-        return Verdict(cause="sum: nothing to compute")
+        return None
 
-    async def _unstated(self, unit: Unit, message: str) -> Verdict:
-        """That nothing states what is asked: only of what the shopper has named, and that no policy answers."""
+    def _named(self, products: Sequence[Item]) -> str:
+        """Several products within a sentence: by the line that they are of, by their titles, or as those before."""
+        sold = [product for item in products if (product := self._shop.product(item.asin)) is not None]
+        if len({product.line for product in sold}) == 1:
+            return f"the {len(sold)} of {sold[0].line}"
+        return joined([f"{{{{title:{item.asin}}}}}" for item in products]) if len(products) <= MOST_QUOTED else "they"
+
+    async def _unstated(self, unit: Unit, of: Collection[Item], evidence: Evidence, message: str) -> Verdict:
+        """That nothing states what is asked: only of what the shopper has named, and that no policy answers.
+
+        Of a product that it names, it is said that its page does not speak of it. What was stated before it, ``of``
+        otherwise, may be just what answers.
+        """
         topic = _TOPIC.sub("", unit.text).strip(" .\"'\u201c\u201d").lower()
         asked = set(_WORD.findall(message.lower()))
         if not topic or not set(_WORD.findall(topic)) <= asked:
             return Verdict(cause="unstated: not asked")
+        told = f"\u201c{topic}\u201d" if len(topic.split()) <= MOST_NAMED and not _CLAUSE.search(topic) else "that"
+        if products := tuple(item for item in of if item.asin and unit.references):
+            is_stated = words(topic) & words(_known(evidence.filled(evidence.together(products))))
+            text = f"The page of {{{{title:{products[0].asin}}}}} says nothing of {told}."
+            return Verdict(cause="unstated: stated") if is_stated else Verdict((text,), products[:1])
+        nearest = await self._policies.find(topic)
+        is_near = nearest.chance >= CONTINUED and not nearest.is_unheard
+        if is_near and any(item.section == nearest.ranked[0].name for item in of):
+            return Verdict(cause="unstated: said")
         found = await self._policies.find(message)
         block = found.ranked[0].block if found.is_answered else None
         if block is not None and parbake_semantic.guard.shares_topic(topic, block.plain):
             return Verdict(
                 (block.text,), (Item(block.text, (block.source,), section=found.ranked[0].name),), "unstated: stated"
             )
-        return Verdict((f"Nothing that I have here speaks of \u201c{topic}\u201d.",))
+        return Verdict((NOT_MORE if told == "that" else f"Our pages do not say anything of {told}.",))
 
 
 def _denied(text: str) -> frozenset[str]:
@@ -273,14 +320,18 @@ def _pieces(unit: Unit, evidence: Evidence) -> list[tuple[str, tuple[Item, ...]]
     """The words of a claim, each piece with the items that it may speak of.
 
     What follows a placed item is about that item, until the next one. Items that are cited without a place are about
-    the whole sentence.
+    the whole sentence, unless they are of another product than the one that is placed.
     """
     placed = [found[1] for found in PLACE.finditer(unit.text)]
     cited = tuple(item for name in unit.references if name not in placed for item in evidence.find(name))
     before, *rest = PLACE.split(unit.text)[::2]
     first = cited or tuple(item for name in placed[:1] for item in evidence.find(name))
     pieces = [(before, first)]
-    pieces += [(words, (*cited, *evidence.find(name))) for words, name in zip(rest, placed, strict=True)]
+    for said, name in zip(rest, placed, strict=True):
+        of = evidence.find(name)
+        pieces.append(
+            (said, (*of, *(item for item in cited if not item.asin or item.asin in {one.asin for one in of})))
+        )
     return [(words, items) for words, items in pieces if _WORD.search(words.lower()) or _DIGIT.search(words)]
 
 

@@ -155,7 +155,7 @@ class Speaker:
 
     async def _released(self, unit: Unit, turn: Turn, spoken: Spoken) -> AsyncIterator[str]:
         """The texts of a unit that may be shown."""
-        verdict = await self._judge.judged(unit, spoken.evidence, turn)
+        verdict = await self._judge.judged(unit, spoken.evidence, turn, spoken.items)
         before = len(spoken.shown)
         async for text in self._shown(verdict.texts, verdict.items, spoken):
             yield text
@@ -167,13 +167,17 @@ class Speaker:
         for text in texts:
             if text in spoken.shown:
                 continue
-            checked = (await self._app.serve(guardrails, sentence=text, sources=sources)).unwrap()
+            item = next((one for one in items if one.text == text), None)
+            told = spoken.evidence.led(item, next(reversed(spoken.items), None)) if item else text
+            checked = (await self._app.serve(guardrails, sentence=told, sources=sources)).unwrap()
             if checked.violation:
                 spoken.refusals[f"guard: {checked.violation}"] = None
                 continue
             spoken.shown[text] = None
-            spoken.said.add(checked.text)
-            yield checked.text + " "
+            spoken.items |= {item: None} if item else {}
+            if checked.text not in spoken.said:
+                spoken.said.add(checked.text)
+                yield checked.text + " "
 
     async def _proposals(self, spoken: Spoken) -> AsyncIterator[str]:
         """The proposal that waits for a yes, in the shop's own words, unless it was shown: nobody agrees unseen."""

@@ -79,10 +79,10 @@ def units(line: str) -> Iterator[Unit]:
     if marked := _MARKED.match(text):
         kind = MARKS[marked[1]]
         said = text[marked.end() :]
-        is_bare = kind in ("section", "sum")  # these are nothing but names, in brackets or not
+        is_bare = kind in ("section", "sum")  # these name items without brackets, too
         names = tuple(dict.fromkeys(_NAMED.findall(said))) if is_bare else _names(said)
-        if names or not is_bare:
-            yield Unit(kind, said if kind == "sum" else _without_citations(said), names)
+        if names or kind != "section":
+            yield Unit(kind, said if kind == "sum" else without_citations(said), names)
             return
         text = said
     for sentence in _cited_together(parbake_semantic.guard.sentences(text)):
@@ -91,7 +91,7 @@ def units(line: str) -> Iterator[Unit]:
 
 def _prose(sentence: str) -> Unit:
     names = _names(sentence)
-    text = _without_citations(sentence)
+    text = without_citations(sentence)
     kind: Kind = "claim" if names else "question" if text.endswith("?") else "talk"
     if names and not _WORDS.search(PLACE.sub("", text)):
         kind = "section"
@@ -103,7 +103,8 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for found in _REFERENCES.finditer(text) for name in _NAMED.findall(found[0])))
 
 
-def _without_citations(text: str) -> str:
+def without_citations(text: str) -> str:
+    """A text without the references that it cites."""
     return " ".join(_CITED.sub("", text).split())
 
 

@@ -37,17 +37,7 @@ _OF_TALK, _OF_CLAIMS = _stems("talk"), _stems("taste plain")
 _OF_QUESTIONS = _stems("talk ask taste plain measures")
 LONG = 7
 """From how many content words on nearly all of a claim is its item's if only one is not."""
-_EXCLAIMED = 10
-"""How many words an exclamation has at most."""
-_SAYS = re.compile(
-    r"\b(?:it|its|he|she|they|there|this|that|these|those|we|us|our|is|are|was|were|be|has|have|had|will|can|could|may|must"
-    r"|does|do|did|not|no|nothing|any)\b|'(?:s|re|ll|ve)\b|n't\b|\d",
-    re.IGNORECASE,
-)
-"""Makes a sentence say something of something, which a mere exclamation does not: "What a kind gift!"."""
 _COUNTED = _MEASURES - frozenset(_LISTS["talk"].split())
-_FEELS = re.compile(r"^\W*(?:oh\b.{0,20}|i'?m\b|i am\b|i hope\b|sorry\b|thank\w*|what an?\b|how\b)", re.IGNORECASE)
-"""Begins a sentence of feeling, which may repeat the customer's words: "I'm sorry that it won't open"."""
 _ASKS = re.compile(
     r"^(?:(?:and|or|but|so|if [^,]{1,60},) ?)*(?:shall|should|would|do|does|did|is|are|was|were|has|have|had|may|can"
     r"|could|will|which|what|who|whom|how|when|where|any)\b(?!.*\b(?:us|we|our)\b)",
@@ -62,20 +52,10 @@ def words(text: str) -> frozenset[str]:
     return _READ.words(text)
 
 
-def states(text: str, told: AbstractSet[str]) -> bool:
-    """Whether a sentence without an item says anything but what people say to each other, or was ``told``."""
-    if _is_exclaimed(text):
-        return False
+def states(text: str) -> bool:
+    """Whether a sentence without an item has other words than people say to each other, or such as count."""
     said = frozenset(_WORD.findall(text.lower()))
-    more = words(text) - _OF_TALK
-    return bool(said & _COUNTED) or bool(more - told if _FEELS.match(text) else more)
-
-
-def _is_exclaimed(text: str) -> bool:
-    """Whether a text is short exclamations that say nothing of anything: "Something spooky, then!"."""
-    said = text.strip()
-    is_short = said.endswith("!") and len(said.split()) <= _EXCLAIMED
-    return is_short and not _SAYS.search(said) and _MEASURES.isdisjoint(_WORD.findall(said.lower()))
+    return bool(said & _COUNTED or words(text) - _OF_TALK)
 
 
 def asks(question: str, told: AbstractSet[str]) -> bool:

@@ -45,7 +45,7 @@ _SLOTS = (
         r"(?:many thanks|thanks|thank (?:you|u|ya)|thx|cheers|ta)\b(?![^?]*\?)"
         r"(?!.*\b(?:but|and (?:how|what|can|do|is|if))\b)(?:\W+\w+){0,6}\W*$")),
     ("greeting", re.compile(_ALL.format(_GREETING))),
-    ("thanks", re.compile(_ALL.format(f"{_GREETING}|{_THANKS}"))),
+    ("thanks", re.compile(rf"^(?!then\b\W*$){_ALL.format(f'{_GREETING}|{_THANKS}')[1:]}")),
     ("nothing", re.compile(_ALL.format(_NOTHING))),
     ("bot", re.compile(
 

@@ -1,0 +1,64 @@
+"""What the shop computes for a model, of numbers and days that were stated, and of nothing else."""
+
+import datetime as dt
+
+import pytest
+
+from retail_assistant.chat.spoken.reckoning import LONGEST, computed
+
+NOW = dt.datetime(2026, 11, 30, 15, tzinfo=dt.UTC).timestamp()
+STATED = (
+    "You earn 2 points for every euro. 500 points become a voucher of €5.",
+    "It costs €16.73 with 30 % off €23.90. Express costs €7.50, and the deal is 1,250 pages long.",
+    "It came on 12 November, and her birthday is 12 February. Gifts can be returned until 31 January.",
+    "You can return a book within 30 days. A gift card is valid for 3 years.",
+    "i spent 32 euros, and a 170 basket in three payments; the card is from 15 March 2024",
+)
+
+
+def day(year, month, of_month):
+    """Return a day as a slot, with its year if that is not this one."""
+    moment = dt.datetime(year, month, of_month, tzinfo=dt.UTC).timestamp()
+    return f"{{{{day:{moment:.0f}}}}}" + ("" if year == 2026 else f" {year}")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("2 * 32 points", "That makes {{span:64_points}}."),
+        ("500 - 2 * 32 points", "That makes {{span:436_points}}."),
+        ("€16.73 + €7.50", "That makes {{cents:2423}}."),
+        ("16.73 + 7.50 euros", "That makes {{cents:2423}}."),
+        ("(16.73 + 7.50) * 2 euros", "That makes {{cents:4846}}."),
+        ("170 / 3 euros", "That makes {{cents:5667}}."),
+        ("23.90 * 30 / 100 euros", "That makes {{cents:717}}."),
+        ("1,250 - 500 pages", "That makes {{span:750_pages}}."),
+        ("12 November + 30 days", f"Counted from {day(2026, 11, 12)}, that is {day(2026, 12, 12)}."),
+        ("15 March 2024 + 3 years", f"Counted from {day(2024, 3, 15)}, that is {day(2027, 3, 15)}."),
+        ("today + 30 days", f"Counted from {day(2026, 11, 30)}, that is {day(2026, 12, 30)}."),
+        ("31 January + 3 months", f"Counted from {day(2027, 1, 31)}, that is {day(2027, 4, 30)}."),
+        ("31 January before 12 February", f"{day(2027, 1, 31)} is before {day(2027, 2, 12)}."),
+        ("12 February or 31 January", f"{day(2027, 2, 12)} is after {day(2027, 1, 31)}."),
+        ("today before 12 November", f"{day(2026, 11, 30)} is after {day(2026, 11, 12)}."),
+    ],
+)
+def test_what_follows_from_stated_numbers_is_computed(asked, said):
+    """A calculation comes to its value, money as money, and a day is counted from a day or held against one."""
+    assert computed(asked, STATED, NOW) == said
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "9 + 9 points",  # nobody has stated a 9
+        "2 * 32",  # of nothing
+        "2 * 32 zeppelins",  # of what nobody has spoken of
+        "32 / 0 euros", "32 / (2 - 2) euros", "2 ** 32 points", "2 // 32 points", "-500 points", "500 points 32",
+        "13 November + 30 days", "12 November + 45 days", "12 November 2031 + 30 days", "31 February + 30 days",
+        "12 November", "€16.73", "sum r1.1", "", "euros", "(", "2 *", "__import__('os')", "2 * x points",
+        "2 " + "* 32 " * LONGEST,
+    ],
+)  # fmt: skip
+def test_what_nobody_has_stated_is_not_computed(asked):
+    """A number, a day or a thing that was not stated, and what is no calculation, comes to nothing."""
+    assert computed(asked, STATED, NOW) == ""
