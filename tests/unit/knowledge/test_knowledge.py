@@ -262,6 +262,33 @@ def test_the_bank_answers_the_logs_questions_by_their_sections(embedder):
     assert snapshot.bank.aliases.count("how long can i return a book") == 1
 
 
+UNTAGGED = [
+    LoggedQuery(text, count, None, "faq")
+    for text, count in [
+        ("how long can i return a book", 20), ("how long can i return books", 9),
+        ("for how long can i return a book", 7),
+        ("how long may i return a book", 5), ("how long can one return a book", 3), ("do you have dragons", 30),
+        ("have you dragons", 4), ("what does a return label cost", 11), ("what do return labels cost", 6),
+        ("how much does a return label cost", 4), ("what does the return label cost", 3), ("tell me a joke", 2),
+    ]
+]  # fmt: skip
+
+
+def test_wordings_of_a_log_without_tags_are_put_together(embedder):
+    """Wordings that lie close together get the section that all of them are near to; a search gets none."""
+    snapshot = compile_faq(UNTAGGED, [], [RETURNS], embedder)
+    assert first_wordings(snapshot)["returns#window"] == "how long can i return a book"
+    assert ask(snapshot, embedder, "how long can i return books") == "returns#window"
+    assert ask(snapshot, embedder, "what do return labels cost") == "returns#labels"
+    assert ask(snapshot, embedder, "do you have dragons") is None
+
+
+def test_a_log_of_one_message_is_compiled(embedder):
+    """A single message puts nothing together, and stands for the section that it is near to."""
+    snapshot = compile_faq(UNTAGGED[:1], [], [RETURNS], embedder)
+    assert ask(snapshot, embedder, "how long can i return a book") == "returns#window"
+
+
 def test_without_a_log_the_sections_words_seed_the_bank(embedder):
     """Without a log the bank has all sections, named by their titles, and no threshold."""
     snapshot = compile_faq([], [], [RETURNS], embedder)
