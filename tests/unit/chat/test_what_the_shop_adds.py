@@ -1,7 +1,7 @@
 """What the shop adds to a model's words: what follows from a rule, what a sentence is about, and what is not stated."""
 
 import pytest
-from tests.unit.chat.scripted import QUESTION, price_of
+from tests.unit.chat.scripted import QUESTION, Model, price_of
 
 from retail_assistant.shop.finding import Conditions
 
@@ -99,3 +99,23 @@ async def test_a_claim_rests_on_the_product_that_it_places(asking):
     desk = await asking(look, lambda _: f"> {{r1.1}} costs {desk.shop.price(desk.two[1].asin)}. [r2.1]")
     _, made = await desk.ask(QUESTION)
     assert made["worded"] is False
+
+
+async def test_who_helps_is_told_with_where_they_are_reached(opened):
+    """The sentence that sends a customer to people is shown with the shop's own address, which is nobody's secret."""
+    desk = await opened(Model("+ shop#support.1"), llm="openai")
+    text, made = await desk.ask(QUESTION)
+    assert desk.shop.trade.contact
+    assert desk.shop.trade.contact in text
+    assert made["refusals"] == []
+
+
+async def test_what_leads_a_list_in_does_not_stand_between_its_products(asking):
+    """A product of a list that is told after something else is told without the words that begin the list."""
+    call = [("find_products", {"count": 2})]
+    desk = await asking(call, "+ returns#return-window.1\n+ r1.1")
+    text, _ = await desk.ask(QUESTION)
+    first = desk.model.prompts[1].exchanges[0].results[0].splitlines()[0]
+    assert ": " in first
+    assert text.startswith("You can return")
+    assert not any(lead in text for lead in ("Readers like", "You might like", "I found"))

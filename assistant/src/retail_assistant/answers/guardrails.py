@@ -50,7 +50,8 @@ async def guardrails(
         text = fill_slots(sentence, shop)
     except parbake_semantic.guard.UnfilledSlot as error:
         return Checked("", f"unfilled slot: {error.field}")
-    personal = _PERSONAL.findall(parbake_semantic.guard.fill(sentence, lambda *_: ""))
+    own = parbake_semantic.guard.fill(sentence, lambda *_: "").replace(shop.trade.contact or "\0", "")
+    personal = _PERSONAL.findall(own)
     # What a slot holds is the shop's or the shopper's own, and a policy may state how the shop is reached.
     rules = grounds(tuple(one for one in sources if one.startswith("policy/")), shop) if personal else []
     if not all(any(one in rule for rule in rules) for one in personal):

@@ -132,9 +132,12 @@ class Evidence:
         """An item's text, led in by what it is about where that is another thing than ``before`` and the text lacks it.
 
         A sentence of one product after another product, or of one rule after another rule, would be taken for theirs.
+        Of a list it is what stands there of a product.
         """
         if before is None or (item.asin, item.section) == (before.asin, before.section):
             return item.text
+        if item.more:  # of a list, without what leads the list in
+            return f"{put(item, self._shop)}."
         product, said = self._shop.product(item.asin) if before.asin else None, fill_slots(item.text, self._shop)
         if product is not None and product.line not in said and "volume" not in said:
             return f"{{{{title:{item.asin}}}}}: {item.text}"
