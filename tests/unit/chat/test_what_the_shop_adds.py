@@ -119,3 +119,35 @@ async def test_what_leads_a_list_in_does_not_stand_between_its_products(asking):
     assert ": " in first
     assert text.startswith("You can return")
     assert not any(lead in text for lead in ("Readers like", "You might like", "I found"))
+
+
+async def test_a_lead_is_shown_with_what_it_leads_in(asking):
+    """Talk that ends in a colon is shown before what follows it, and not alone where that is left out."""
+    desk = await asking("~ Here is what I can tell you:\n+ returns#return-window.1")
+    text, _ = await desk.ask(QUESTION)
+    assert text.startswith("Here is what I can tell you: You can return")
+    desk = await asking("+ returns#return-window.1\n~ Here is what I can tell you:\n= 4711 * 2 points")
+    text, made = await desk.ask(QUESTION)
+    assert "Here is" not in text
+    assert made["worded"] is False
+
+
+async def test_talk_does_not_deny_what_was_found(asking):
+    """Talk may not say that something lacks what stands in a product that was looked up."""
+    call = [("find_products", {"count": 3})]
+
+    def deny(_):
+        word = desk.model.prompts[1].exchanges[0].results[0].partition("(")[2].partition(")")[0].split()[0].strip(",")
+        return f"~ Here they are, and without any {word}.\n+ returns#return-window.1"
+
+    desk = await asking(call, deny)
+    text, _ = await desk.ask(QUESTION)
+    assert "without" not in text
+    assert "30 days" in text
+
+
+async def test_talk_is_all_that_is_to_be_said_where_nothing_is_asked(asking):
+    """A farewell in the model's words is followed by no rule."""
+    desk = await asking("~ Thank you for your patience. Goodbye!")
+    text, _ = await desk.ask("I may have been rude to that goat of my neighbour.")
+    assert text == "Thank you for your patience. Goodbye!"

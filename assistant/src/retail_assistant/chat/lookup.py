@@ -31,7 +31,7 @@ _SEVERAL = re.compile(r"\b(?:they|them|those|these|points|earn|collect)\b")
 _OF_DELIVERY = frozenset({"delivery", "express", "standard_time", "customs", "cost", "where_we_deliver", "tracking"})
 """Concepts that depend on where a parcel goes."""
 _ADDS = re.compile(r"^(?:and|but|or|so|then|ok(?:ay)?|what about|how about)\b")
-_QUESTIONS = re.compile(r"\?|\b(?:how|what|when|where|which|who|why|can|could|do|does|is|are|did|will|would|tell me)\b")
+QUESTIONS = re.compile(r"\?|\b(?:how|what|when|where|which|who|why|can|could|do|does|is|are|did|will|would|tell me)\b")
 _HOW = re.compile(r"^(?:and |but |so |ok(?:ay)?,? )*(?:within )?(?:how|when)\b")
 
 
@@ -113,7 +113,7 @@ class Lookup:
         where = "" if is_apart else self._where(turn, ask, text)
         alone = await self._policies.find(f"{text}{where}")
         before = self._before(turn, said)
-        is_told = not _QUESTIONS.search(before)
+        is_told = not QUESTIONS.search(before)
         if is_apart or (not (is_told or where) and self._names_another(text, ask, alone, said.section)):
             return alone
         joined = await self._policies.find(f"{text}{where}, {bare(before)}")

@@ -79,10 +79,11 @@ def compile_faq(
 
 def _clustered(wordings: Sequence[LoggedQuery], vectors: Any) -> list[LoggedQuery]:
     """Wordings with a tag for each cluster of them; ``vectors``: (wordings, dimensions)."""
-    from sklearn.cluster import AgglomerativeClustering
+    from scipy.cluster.hierarchy import fcluster, linkage
 
-    clusters = AgglomerativeClustering(None, metric="cosine", linkage="average", distance_threshold=APART)
-    numbers = clusters.fit_predict(vectors).tolist() if len(wordings) > 1 else [0] * len(wordings)
+    if len(wordings) < 2:  # noqa: PLR2004  # nothing to put together
+        return [LoggedQuery(w.text, w.count, "cluster", w.intent) for w in wordings]
+    numbers = fcluster(linkage(vectors, "average", "cosine"), APART, "distance").tolist()
     return [LoggedQuery(w.text, w.count, f"cluster {n}", w.intent) for w, n in zip(wordings, numbers, strict=True)]
 
 

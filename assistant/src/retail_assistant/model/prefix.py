@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Literal
 
@@ -67,6 +68,7 @@ def _variants() -> Sequence[str]:
     invalidated_by=[pb.fence("policy")],
     fallback_if_stale=pb.Recompute(),
     owner="content",
+    version=f"{zlib.crc32(repr(RULES).encode()):08x}",  # every block of rules is rendered again when they change
     keys=_variants,
     why="Every prompt begins with the same rules and policies, which a provider holds computed between requests",
 )

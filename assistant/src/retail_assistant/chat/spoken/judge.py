@@ -204,6 +204,8 @@ class Judge:
             return "rule" if _STATES["offers"].search(text) else ""
         if states(text) and not await self._is_talk(text):
             return "states"
+        if _denied(text) & words(_known(evidence.filled(evidence.found()))):
+            return "denies"
         if await self._titles(text):
             return "name"
         if _STATES["rules"].search(text):
@@ -268,6 +270,7 @@ class Judge:
             text = f"The page of {{{{title:{products[0].asin}}}}} says nothing of {told}."
             return Verdict(cause="unstated: stated") if is_stated else Verdict((text,), products[:1])
         nearest = await self._policies.find(topic)
+        told = "that" if nearest.is_answered else told  # something is said of it
         is_near = nearest.chance >= CONTINUED and not nearest.is_unheard
         if is_near and any(item.section == nearest.ranked[0].name for item in of):
             return Verdict(cause="unstated: said")

@@ -14,6 +14,7 @@ from parbake_llm.ports.generator import Delta
 from parbake_llm.ports.prompts import Exchange, Prompt, ToolCall
 from retail_assistant.answers.draft import Draft, model_failed
 from retail_assistant.answers.guardrails import guardrails
+from retail_assistant.chat.lookup import QUESTIONS
 from retail_assistant.chat.spoken.evidence import Evidence, Item
 from retail_assistant.chat.spoken.judge import Judge, Verdict
 from retail_assistant.chat.spoken.units import Cutter, Unit
@@ -26,6 +27,7 @@ from retail_assistant.model.prompting import Prompts, Talk
 from retail_assistant.shop.prices import Charge
 from retail_assistant.understand.ask import Kind
 from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.plain_words import plain
 
 MOST_LOOKUPS, MOST_CALLS = 3, 6
 """For one reply: requests in which a model may look things up, and calls that are answered in one of them."""
@@ -55,6 +57,7 @@ class Spoken:
         refusals: Why units were not shown in the model's own words.
         worded: Whether any of the model's own words were shown.
         answers: Whether anything that was shown says more than talk.
+        lead: Talk that leads something in, which is shown with that.
     """
 
     evidence: Evidence
@@ -65,6 +68,7 @@ class Spoken:
     refusals: dict[str, None] = field(default_factory=dict)
     worded: bool = False
     answers: bool = False
+    lead: Unit | None = None
 
     def draft(self) -> Draft:
         """What the conversation goes on from: the products that were shown, the section, the action that waits."""
@@ -137,6 +141,8 @@ class Speaker:
             spoken.refusals[model_failed(error)] = None
         async for shown in self._proposals(spoken):
             yield shown
+        if spoken.said and not QUESTIONS.search(plain(turn.message)):
+            spoken.answers = True  # nothing was asked, so talk is all that there is to say
         if not spoken.answers:
             spoken.refusals[SAID_NOTHING] = None
 
@@ -156,6 +162,14 @@ class Speaker:
     async def _released(self, unit: Unit, turn: Turn, spoken: Spoken) -> AsyncIterator[str]:
         """The texts of a unit that may be shown."""
         verdict = await self._judge.judged(unit, spoken.evidence, turn, spoken.items)
+        if unit.kind == "talk" and unit.text.endswith(":") and not verdict.cause:
+            spoken.lead = unit
+            return
+        if spoken.lead is not None and verdict.texts:
+            async for text in self._shown((spoken.lead.text,), (), spoken):
+                yield text
+            self._note(spoken.lead, Verdict((spoken.lead.text,)), spoken, is_shown=True)
+            spoken.lead = None
         before = len(spoken.shown)
         async for text in self._shown(verdict.texts, verdict.items, spoken):
             yield text
@@ -175,7 +189,7 @@ class Speaker:
                 continue
             spoken.shown[text] = None
             spoken.items |= {item: None} if item else {}
-            if checked.text not in spoken.said:
+            if item is None or item.asin or checked.text not in spoken.said:  # two sections may say the same
                 spoken.said.add(checked.text)
                 yield checked.text + " "
 
