@@ -11,7 +11,8 @@ STATED = (
     "You earn 2 points for every euro. 500 points become a voucher of €5.",
     "It costs €16.73 with 30 % off €23.90. Express costs €7.50, and the deal is 1,250 pages long.",
     "It came on 12 November, and her birthday is 12 February. Gifts can be returned until 31 January.",
-    "You can return a book within 30 days. A gift card is valid for 3 years.",
+    "You can return a book within 30 days, and complain within 72 hours. A gift card is valid for 3 years.",
+    "It takes 7 working days from 30 November.",
     "i spent 32 euros, and a 170 basket in three payments; the card is from 15 March 2024",
 )
 
@@ -35,6 +36,12 @@ def day(year, month, of_month):
         ("1,250 - 500 pages", "That makes {{span:750_pages}}."),
         ("12 November + 30 days", f"Counted from {day(2026, 11, 12)}, that is {day(2026, 12, 12)}."),
         ("15 March 2024 + 3 years", f"Counted from {day(2024, 3, 15)}, that is {day(2027, 3, 15)}."),
+        ("30 November - 12 days + 30 days", f"Counted from {day(2026, 11, 30)}, that is {day(2026, 12, 18)}."),
+        (
+            "12 November + 7 working days",
+            f"Counted from {day(2026, 11, 12)}, that is {day(2026, 11, 23)}, if no holiday lies between.",
+        ),
+        ("today + 72 hours", f"Counted from {day(2026, 11, 30)}, that is {day(2026, 12, 3)}."),
         ("today + 30 days", f"Counted from {day(2026, 11, 30)}, that is {day(2026, 12, 30)}."),
         ("31 January + 3 months", f"Counted from {day(2027, 1, 31)}, that is {day(2027, 4, 30)}."),
         ("31 January before 12 February", f"{day(2027, 1, 31)} is before {day(2027, 2, 12)}."),

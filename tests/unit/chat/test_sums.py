@@ -59,6 +59,14 @@ async def test_who_asks_for_the_cost_with_delivery_is_told_the_bill(plain, quest
     assert f"With standard delivery that is {plain.shop.money(3 * cents(plain, PIER) + 390)}." in text
 
 
+async def test_one_copy_with_delivery_is_a_bill_too(plain):
+    """Who asks for the total with delivery after the price of one product is told the sum of both."""
+    records.put_policy(plain.conn, "shipping", facts={"free_over_eur": 500, "standard_fee_eur": 3.9}, now=NOW)
+    _, (text, _) = await plain.talk(f"how much is {PIER}?", "ok, how much in total with delivery?", user=ME)
+    assert f"With standard delivery that is {plain.shop.money(cents(plain, PIER) + 390)}." in text
+    assert "Together" not in text
+
+
 async def test_more_copies_than_are_left_are_counted(plain):
     """Who asks for more copies than are left is told how many there are."""
     text, _ = await plain.ask(f"what would 25 copies of {WREN} cost?")

@@ -39,12 +39,13 @@ class Sums:
         copies = _copies(asked.ask.text)
         if copies is None or not groups or not all(groups) or (copies > 1 and any(len(volumes(g)) > 1 for g in groups)):
             return None
-        if copies == 1 and len(groups) == 1 and len(volumes(groups[0])) == 1:
+        is_sent = _SENT.search(asked.ask.text) is not None
+        if copies == 1 and len(groups) == 1 and len(volumes(groups[0])) == 1 and not is_sent:
             return None
         offers = [o for group in groups for o in group]
         charged = self._subjects.charges(asked.shopper, offers, self._app.settings.clock.now())
         sets = _by_format(groups)
-        terms = self._shop.rules.delivery() if _SENT.search(asked.ask.text) else None
+        terms = self._shop.rules.delivery() if is_sent else None
         text = " ".join(_told(some, copies, charged) + _sent(some, copies, charged, terms) for some in sets)
         shown = [o for some in sets for o in some][: 2 * MOST_EACH]
         return showing(text, shown)
@@ -82,7 +83,7 @@ def _told(offers: Sequence[Offer], copies: int, charged: dict[str, Charge]) -> s
         return _whole(offers, total, charged)
     said = [_each(o, charged[o.asin]) for o in offers]
     what = f"{copies} copies" + (" of each" if len(offers) > 1 else "") if copies > 1 else "Together they"
-    said.append(f"{what} cost {total}.")
+    said += [f"{what} cost {total}."] if copies * len(offers) > 1 else []
     if len(offers) == 1 and copies > offers[0].quantity:
         left = "copy is" if offers[0].quantity == 1 else "copies are"
         said.append(f"Only {{{{copies:{offers[0].asin}}}}} {left} in stock.")

@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
+import numpy as np
+
 from retail_assistant.answers.phrases import day, during, money
 from retail_assistant.understand.plain_words import number
 from retail_assistant.understand.times import MONTHS
@@ -21,12 +23,14 @@ from retail_assistant.understand.times import MONTHS
 LONGEST = 80
 """How many characters a calculation has at most."""
 _DATE = rf"(?:(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({'|'.join(MONTHS)})(?:,? (20\d\d))?|(today))"
-_COUNTED = re.compile(rf"{_DATE} ?([+-]) ?(\d{{1,3}}) (day|week|month|year)s?\W*$")
+_STEP = re.compile(r" ?([+-]) ?(\d{1,3}) (working day|hour|day|week|month|year)s?")
+_COUNTED = re.compile(rf"{_DATE}((?:{re.sub(r'[(]', '(?:', _STEP.pattern)})+)\W*$")
 _HELD = re.compile(rf"{_DATE} (?:before|after|or|vs\.?|[<>]) {_DATE}\W*$")
 _CALCULATED = re.compile(r"([(\d€$£][\d.,+\-*/()%\s€$£]*)([a-z]{3,12})?\W*$")
 _NUMBER, _WORD = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?"), re.compile(r"[a-z]+")
 _MONEY = re.compile(r"[€$£]|\b(?:euros?|pounds?|dollars?|cents?)\b")
 _NOT_OF_NUMBERS = re.compile(r"[€$£%,]")
+_HOURS = {"hour": 1, "day": 24, "week": 7 * 24}
 _ALWAYS = {Decimal(100)}
 """What may be computed with although nobody has stated it: a share in per cent is of a hundred."""
 _OPERATIONS: Mapping[type, Callable[[Decimal, Decimal], Decimal]] = {
@@ -55,15 +59,22 @@ def computed(asked: str, stated: Iterable[str], now: float) -> str:
             held = "before" if first < second else "after" if first > second else "the same day as"
             return f"{_told(first, today)} is {held} {_told(second, today)}."
         if found := _COUNTED.match(text):
-            start, count = _day(found.groups()[:4], told, today), int(found[6])
-            end = _later(start, count if found[5] == "+" else -count, found[7])
-            if Decimal(count) in _numbers(told):
-                return f"Counted from {_told(start, today)}, that is {_told(end, today)}."
-            return ""
+            return _counted(_day(found.groups()[:4], told, today), _STEP.findall(found[5]), told, today)
         found = _CALCULATED.match(text)
         return _total(found[1], found[2] or "", told) if found else ""
     except (ArithmeticError, SyntaxError, ValueError):
         return ""
+
+
+def _counted(start: dt.datetime, steps: Iterable[tuple[str, str, str]], told: str, today: dt.datetime) -> str:
+    """The day to which stated steps lead, such as ``("+", "30", "day")``; empty if one was not stated."""
+    end = start
+    for sign, count, unit in steps:
+        if Decimal(count) not in _numbers(told):
+            return ""
+        end = _later(end, int(f"{sign}{count}"), unit)
+    if_open = ", if no holiday lies between" if any(unit.startswith("working") for _, _, unit in steps) else ""
+    return f"Counted from {_told(start, today)}, that is {_told(end, today)}{if_open}."
 
 
 def _total(expression: str, unit: str, told: str) -> str:
@@ -106,8 +117,11 @@ def _day(named: tuple[str | None, ...], told: str, today: dt.datetime) -> dt.dat
 
 
 def _later(start: dt.datetime, count: int, unit: str) -> dt.datetime:
-    if unit in ("day", "week"):
-        return start + dt.timedelta(count * (7 if unit == "week" else 1))
+    if unit == "working day":
+        open_on = dt.date.fromisoformat(str(np.busday_offset(start.date(), count, roll="backward")))
+        return dt.datetime.combine(open_on, dt.time(), dt.UTC)
+    if unit in _HOURS:
+        return start + dt.timedelta(hours=count * _HOURS[unit])
     years, before = divmod(start.month - 1 + count * (12 if unit == "year" else 1), 12)
     year, month = start.year + years, before + 1
     return start.replace(year=year, month=month, day=min(start.day, calendar.monthrange(year, month)[1]))
