@@ -10,6 +10,8 @@ from retail_assistant.shop.finding import Conditions
     ("unit", "said"),
     [
         ("= 30 - 5 days [returns#return-window.1]", "That makes 25 days."),
+        ("= 5 * 30 days", "That makes 150 days."),
+        ("= 32 + 5 euros\n= 37 * 5 euros", "That makes €185.00."),
         ("= 12 November + 30 days [returns#return-window.1]", "that is 12 December"),
         ("= 32 + 5 euros", "That makes €37.00."),
     ],

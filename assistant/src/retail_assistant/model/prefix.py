@@ -37,7 +37,7 @@ RULES: dict[str, str] = {
         "+ the shop's own sentence, by its reference: + returns#return-window.1 or, of a result: + r1.1\n"
         "= what the shop computes from prices: = sum r1.1 r1.2, or: = difference r1.1 r1.2\n"
         "  or from numbers and days that an item or the customer has stated: = 2 * 32 points, or: = 16.73 + 7.5 euros, "
-        "or: = 12 November + 30 days, or: = 31 January before 12 February\n"
+        "or: = today - 10 days + 14 days, or: = 31 January before 12 February\n"
         "! unstated WORDS: nothing that you have states it; WORDS are a word or two of the customer's own, as written. "
         "Of a product with its reference: ! unstated dragons [r1.1]. Never of what another line answers.\n"
         "? a question to the customer.\n"

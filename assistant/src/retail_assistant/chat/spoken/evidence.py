@@ -60,6 +60,7 @@ class Evidence:
         self._shop = shop
         self._items: dict[str, Item] = {}
         self._titles: dict[str, str] = {}
+        self.said: list[str] = []
         self._together: dict[Item, tuple[Item, ...]] = {}
         self.results: list[ToolResult] = []
         for policy in shop.rules.policies():
@@ -149,8 +150,8 @@ class Evidence:
         return tuple(item for name, item in self._items.items() if "#" not in name)
 
     def stated(self) -> list[str]:
-        """What all items state, those of policies too."""
-        return self.filled(self._items.values())
+        """What all items state, those of policies too, and what was said before in the reply."""
+        return [*self.filled(self._items.values()), *self.said]
 
     def filled(self, items: Iterable[Item]) -> list[str]:
         """What items state, with the numbers that hold now."""

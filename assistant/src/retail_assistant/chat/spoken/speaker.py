@@ -191,6 +191,7 @@ class Speaker:
             spoken.items |= {item: None} if item else {}
             if item is None or item.asin or checked.text not in spoken.said:  # two sections may say the same
                 spoken.said.add(checked.text)
+                spoken.evidence.said.append(checked.text)
                 yield checked.text + " "
 
     async def _proposals(self, spoken: Spoken) -> AsyncIterator[str]:

@@ -54,10 +54,10 @@ class Cutter:
 
     def feed(self, piece: str) -> Iterator[Unit]:
         """Yield the units that a piece completes."""
-        *lines, held = (self._held + _EMPHASIS.sub("", piece)).split("\n")
+        *lines, held = (self._held + piece).split("\n")
         for line in lines:
             yield from units(line)
-        self._held = held = _LIST_MARK.sub("", held.lstrip())
+        self._held = held = _LIST_MARK.sub("", _plain(held).lstrip())
         if not _MARKED.match(held):
             *whole, last = _cited_together(parbake_semantic.guard.sentences(held)) or [""]
             is_open = last.startswith(("[", "(")) and not _CITED.match(last)
@@ -75,7 +75,7 @@ class Cutter:
 
 def units(line: str) -> Iterator[Unit]:
     """The units of a line: one if it is marked, otherwise its sentences."""
-    text = _LIST_MARK.sub("", line.strip())
+    text = _LIST_MARK.sub("", _plain(line).strip())
     if marked := _MARKED.match(text):
         kind = MARKS[marked[1]]
         said = text[marked.end() :]
@@ -87,6 +87,11 @@ def units(line: str) -> Iterator[Unit]:
         text = said
     for sentence in _cited_together(parbake_semantic.guard.sentences(text)):
         yield _prose(sentence)
+
+
+def _plain(line: str) -> str:
+    """A line without marks of emphasis; in a calculation a star multiplies."""
+    return line if line.lstrip().startswith("=") else _EMPHASIS.sub("", line)
 
 
 def _prose(sentence: str) -> Unit:
