@@ -1,7 +1,8 @@
 """What the shop computes for a model, of numbers and dates that were stated: it is told what to compute, not what.
 
 A calculation is numbers with ``+``, ``-``, ``*`` and ``/``, then what they count: ``2 * 32 points``. A day is counted
-from another one, ``12 November + 14 days``, or held against it, ``31 January before 12 February``.
+from another one: ``12 November + 14 days``. Two of either are compared, and what follows may be said before:
+``no: 300 > 250 euros``, ``yes: today before 12 November + 30 days``. The comparison has to hold.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +24,21 @@ from retail_assistant.understand.times import MONTHS
 
 LONGEST = 80
 """How many characters a calculation has at most."""
-_DATE = rf"(?:(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({'|'.join(MONTHS)})(?:,? (20\d\d))?|(today))"
 _STEP = re.compile(r" ?([+-]) ?(\d{1,3}) (working day|hour|day|week|month|year)s?")
-_COUNTED = re.compile(rf"{_DATE}((?:{re.sub(r'[(]', '(?:', _STEP.pattern)})+)\W*$")
-_HELD = re.compile(rf"{_DATE} (?:before|after|or|vs\.?|[<>]) {_DATE}\W*$")
-_CALCULATED = re.compile(r"([(\d€$£][\d.,+\-*/()%\s€$£]*)([a-z]{3,12})?\W*$")
+_DAY = re.compile(
+    rf"(?:(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({'|'.join(MONTHS)})(?:,? (20\d\d))?|today)"
+    rf"((?:{re.sub(r'[(]', '(?:', _STEP.pattern)})*)\W*"
+)
+_CALCULATED = re.compile(r"([(\d€$£][\d.,+\-*/()%\s€$£]*)([a-z]{3,12})?\W*")
+_VERDICT = re.compile(r"(yes|no)\b\W*")
+_RELATIONS: Mapping[str, tuple[Callable[[Any, Any], bool], ...]] = {
+    "<=": (operator.le,), ">=": (operator.ge,), "<": (operator.lt,), ">": (operator.gt,), "before": (operator.lt,),
+    "after": (operator.gt,), "until": (operator.le,), "less than": (operator.lt,), "more than": (operator.gt,),
+    "at least": (operator.ge,), "at most": (operator.le,), "or": (), "vs": (),
+}  # fmt: skip
+_COMPARED = re.compile(
+    r"(.+?) ?(<=|>=|<|>|\b(?:is )?(?:before|after|until|less than|more than|at least|at most|or|vs)\b\.?) ?(.+)"
+)
 _NUMBER, _WORD = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?"), re.compile(r"[a-z]+")
 _MONEY = re.compile(r"[€$£]|\b(?:euros?|pounds?|dollars?|cents?)\b")
 _NOT_OF_NUMBERS = re.compile(r"[€$£%,]")
@@ -49,71 +61,113 @@ def computed(asked: str, stated: Iterable[str], now: float) -> str:
     Returns:
         The sentence; empty if it is no calculation, or is of what nobody has stated.
     """
-    text, told = asked.lower().strip(), " ".join(stated).lower()
+    text = asked.lower().strip()
     if len(text) > LONGEST:
         return ""
-    today = dt.datetime.fromtimestamp(now, dt.UTC)
+    reckoning = _Reckoning(" ".join(stated).lower(), dt.datetime.fromtimestamp(now, dt.UTC))
+    verdict = _VERDICT.match(text)
+    body = text[verdict.end() :] if verdict else text
     try:
-        if found := _HELD.match(text):
-            first, second = (_day(found.groups()[at : at + 4], told, today) for at in (0, 4))
-            held = "before" if first < second else "after" if first > second else "the same day as"
-            return f"{_told(first, today)} is {held} {_told(second, today)}."
-        if found := _COUNTED.match(text):
-            return _counted(_day(found.groups()[:4], told, today), _STEP.findall(found[5]), told, today)
-        found = _CALCULATED.match(text)
-        return _total(found[1], found[2] or "", told) if found else ""
+        if found := _COMPARED.fullmatch(body):
+            held = reckoning.compared(found[1], found[2].removeprefix("is ").rstrip("."), found[3])
+            return f"{verdict[1].capitalize()}: {held}" if verdict and held else held
+        return "" if verdict else reckoning.alone(body)
     except (ArithmeticError, SyntaxError, ValueError):
         return ""
 
 
-def _counted(start: dt.datetime, steps: Iterable[tuple[str, str, str]], told: str, today: dt.datetime) -> str:
-    """The day to which stated steps lead, such as ``("+", "30", "day")``; empty if one was not stated."""
-    end = start
-    for sign, count, unit in steps:
-        if Decimal(count) not in _numbers(told):
-            return ""
-        end = _later(end, int(f"{sign}{count}"), unit)
-    if_open = ", if no holiday lies between" if any(unit.startswith("working") for _, _, unit in steps) else ""
-    return f"Counted from {_told(start, today)}, that is {_told(end, today)}{if_open}."
+class _Reckoning:
+    """Computes with what was ``told``, in lower case."""
+
+    def __init__(self, told: str, today: dt.datetime) -> None:
+        self._told = told
+        self._today = today.replace(hour=0, minute=0, second=0, microsecond=0)
+        named = (number(word) for word in _WORD.findall(told))
+        figures = {Decimal(found.replace(",", "")) for found in _NUMBER.findall(told)}
+        self._numbers = figures | {Decimal(one) for one in named if one is not None}
+
+    def alone(self, text: str) -> str:
+        """What a day that is counted, or an expression, comes to."""
+        if found := _DAY.fullmatch(text):
+            end = self._day(found)
+            if_open = ", if no holiday lies between" if "working" in found[4] else ""
+            start = self._named(found)
+            return f"Counted from {self._shown(start)}, that is {self._shown(end)}{if_open}." if found[4] else ""
+        value, unit, is_whole = self._value(text)
+        return "" if is_whole else f"That makes {_amount(value, unit)}."
+
+    def compared(self, one: str, how: str, other: str) -> str:
+        """How two days or two amounts compare; empty if they do not compare as it is said."""
+        if (first := _DAY.fullmatch(one)) and (second := _DAY.fullmatch(other)):
+            days = self._day(first), self._day(second)
+            words, told = ("before", "after", "the same day as"), tuple(map(self._shown, days))
+            return _held(days, how, told, words)
+        (value, unit, _), (limit, of, _) = self._value(one, other), self._value(other, one)
+        words = ("less than", "more than", "as much as")
+        return _held((value, limit), how, (_amount(value, unit), _amount(limit, of)), words)
+
+    def _named(self, found: re.Match[str]) -> dt.datetime:
+        """A day that was stated; without a year the one that is nearest to today."""
+        of_month, month, year = found[1], found[2], found[3]
+        if month is None:
+            return self._today
+        if month not in self._told or Decimal(of_month) not in self._numbers or (year and year not in self._told):
+            raise ValueError(of_month)
+        years = [int(year)] if year else [self._today.year - 1, self._today.year, self._today.year + 1]
+        days = [dt.datetime(one, MONTHS.index(month) + 1, int(of_month), tzinfo=dt.UTC) for one in years]
+        return min(days, key=lambda one: abs(one - self._today))
+
+    def _day(self, found: re.Match[str]) -> dt.datetime:
+        """The day to which stated steps lead from a stated day."""
+        end = self._named(found)
+        for sign, count, unit in _STEP.findall(found[4]):
+            if Decimal(count) not in self._numbers:
+                raise ValueError(count)
+            end = _later(end, int(f"{sign}{count}"), unit)
+        return end
+
+    def _value(self, text: str, beside: str = "") -> tuple[Decimal, str, bool]:
+        """The value of an expression, what it counts, as it says or what is ``beside`` it, and if it is one number.
+
+        Raises:
+            ValueError: It is no expression, has a number that was not stated, or counts what nobody has spoken of.
+        """
+        found, other = _CALCULATED.fullmatch(text), _CALCULATED.fullmatch(beside)
+        if found is None:
+            raise ValueError(text)
+        unit = found[2] or (other[2] if other else None) or ""
+        tree = ast.parse(_NOT_OF_NUMBERS.sub("", found[1]).strip(), mode="eval").body
+        if _MONEY.search(f"{text} {beside}"):
+            unit = "money"
+        elif not unit or unit not in self._told:
+            raise ValueError(unit)
+        return self._reduced(tree), unit, not isinstance(tree, ast.BinOp)
+
+    def _reduced(self, node: ast.expr) -> Decimal:
+        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
+            return _OPERATIONS[type(node.op)](self._reduced(node.left), self._reduced(node.right))
+        value = Decimal(ast.unparse(node))
+        if value not in self._numbers | _ALWAYS:
+            raise ValueError(value)
+        return value
+
+    def _shown(self, moment: dt.datetime) -> str:
+        return f"{day(moment.timestamp())}{'' if moment.year == self._today.year else f' {moment.year}'}"
 
 
-def _total(expression: str, unit: str, told: str) -> str:
-    """The value of an expression of stated numbers; empty if it counts what nobody has spoken of."""
-    tree = ast.parse(_NOT_OF_NUMBERS.sub("", expression).strip(), mode="eval").body
-    value = _value(tree, _numbers(told) | _ALWAYS)
-    if not isinstance(tree, ast.BinOp):
+def _held(values: tuple[Any, Any], how: str, told: tuple[str, ...], words: tuple[str, str, str]) -> str:
+    """The sentence that two values compare as they do; empty if it was said otherwise."""
+    if not all(holds(*values) for holds in _RELATIONS[how]):
         return ""
-    if _MONEY.search(f"{expression} {unit}"):
-        return f"That makes {money(round(value * 100))}."
+    relation = words[0] if values[0] < values[1] else words[1] if values[0] > values[1] else words[2]
+    return f"{told[0]} is {relation} {told[1]}."
+
+
+def _amount(value: Decimal, unit: str) -> str:
+    if unit == "money":
+        return money(round(value * 100))
     figure = f"{value:.2f}".rstrip("0").rstrip(".")
-    return f"That makes {during(f'{figure} {unit}')}." if unit and unit in told else ""
-
-
-def _value(node: ast.expr, known: set[Decimal]) -> Decimal:
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-        return _OPERATIONS[type(node.op)](_value(node.left, known), _value(node.right, known))
-    value = Decimal(ast.unparse(node))
-    if value not in known:
-        raise ValueError(value)
-    return value
-
-
-def _numbers(told: str) -> set[Decimal]:
-    named = (number(word) for word in _WORD.findall(told))
-    figures = {Decimal(found.replace(",", "")) for found in _NUMBER.findall(told)}
-    return figures | {Decimal(one) for one in named if one is not None}
-
-
-def _day(named: tuple[str | None, ...], told: str, today: dt.datetime) -> dt.datetime:
-    """A day that was stated; without a year the one that is nearest to today."""
-    of_month, month, year, _ = named
-    if of_month is None or month is None:
-        return today.replace(hour=0, minute=0, second=0, microsecond=0)
-    if month not in told or Decimal(of_month) not in _numbers(told) or (year and year not in told):
-        raise ValueError(of_month)
-    years = [int(year)] if year else [today.year - 1, today.year, today.year + 1]
-    days = [dt.datetime(one, MONTHS.index(month) + 1, int(of_month), tzinfo=dt.UTC) for one in years]
-    return min(days, key=lambda one: abs(one - today))
+    return during(f"{figure} {unit}")
 
 
 def _later(start: dt.datetime, count: int, unit: str) -> dt.datetime:
@@ -125,7 +179,3 @@ def _later(start: dt.datetime, count: int, unit: str) -> dt.datetime:
     years, before = divmod(start.month - 1 + count * (12 if unit == "year" else 1), 12)
     year, month = start.year + years, before + 1
     return start.replace(year=year, month=month, day=min(start.day, calendar.monthrange(year, month)[1]))
-
-
-def _told(moment: dt.datetime, today: dt.datetime) -> str:
-    return f"{day(moment.timestamp())}{'' if moment.year == today.year else f' {moment.year}'}"
