@@ -29,8 +29,10 @@ SOLD = (
 )
 RULES = """# Returns
 
-## Return window
+## How long
 You can return tools within 45 days.
+## Refund
+The money comes back within 6 days after a return.
 ## Deleting
 Write to privacy@shop.example to delete it."""
 
@@ -193,6 +195,12 @@ async def test_what_no_rule_states_is_asked_of_the_open_page(desk, messages, sai
     assert said in text
 
 
+async def test_a_policy_as_a_whole_is_told_from_its_beginning(desk):
+    """Who asks for the rules of something and for nothing else is told what the policy on it begins with."""
+    text, _ = await desk.ask("what is your return policy?")
+    assert "within 45 days" in text
+
+
 async def test_a_rule_is_told_on_an_open_page(desk):
     """A question that a rule answers is answered by it, whatever page is open."""
     text, _ = await desk.ask("until when can i send this back?", metadata={"page": "P1"})
@@ -241,7 +249,7 @@ async def test_the_closest_rule_is_quoted_where_none_states_what_is_asked(desk):
     """A reply that no rule states what is asked quotes the closest one, so that the shopper sees what that states."""
     text, made = await desk.ask("how much does it cost to send a tool back?")
     assert made["intent"] == "policy"
-    assert text.startswith("Our policies do not state exactly that. The closest that I find is \u201cReturn window")
+    assert text.startswith("Our policies do not state exactly that. The closest that I find is \u201cHow long")
 
 
 @pytest.mark.parametrize("message", ["ok bye then", "great thank u so much!!", "ta very much thats me sorted"])

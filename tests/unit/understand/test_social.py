@@ -24,6 +24,8 @@ from retail_assistant.understand.said.social import is_hostile, off_topic, socia
         ("hello, where is my order?", ""),
         ("thanks, and how much is it?", ""),
         ("then?", ""),
+        ("thats helpful, thank you, sorry for shouting earlier", "thanks"),
+        ("thanks, show me more of these", ""),
         ("what do readers complain about?", ""),
         ("is the hero human?", ""),
         ("how do i return a book?", ""),

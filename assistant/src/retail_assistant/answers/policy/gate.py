@@ -16,7 +16,7 @@ from parbake_semantic.embedder import Embedder
 from retail_assistant.answers.policy.ranking import Desk
 from retail_assistant.answers.policy.sections import Found, Gate, Ranked, Signs, stating_first
 from retail_assistant.faq.faq_tasks import faq_bank
-from retail_assistant.faq.faq_words import UNANSWERED
+from retail_assistant.faq.faq_words import UNANSWERED, content_words
 from retail_assistant.faq.match import PerBank
 from retail_assistant.knowledge.blocks import policy_blocks
 from retail_assistant.knowledge.embedding import query_embedding
@@ -101,6 +101,8 @@ _RULES = re.compile(r"\b(?:policy|policies|rules|terms|conditions)\b")
 def by_title(text: str, found: Found, titles: Mapping[str, str]) -> Found:
     """The sections for a question; one for the rules of something, such as returns, is answered by the policy on that.
 
+    Who asks for nothing else is told what it begins with.
+
     Args:
         text: The question.
         found: The sections.
@@ -108,9 +110,15 @@ def by_title(text: str, found: Found, titles: Mapping[str, str]) -> Found:
     """
     named = concepts(text) if _RULES.search(text) else frozenset[str]()
     of_policy = [r for r in found.ranked if named and named <= concepts(titles[r.block.id].lower())]
-    if not of_policy or found.chance >= TITLED:
+    if not of_policy:
         return found
-    best = msgspec.structs.replace(of_policy[0], chance=TITLED)
+    title = titles[of_policy[0].block.id]
+    is_whole = content_words(_RULES.sub("", text)) <= content_words(title)
+    first = next(name for name, of in titles.items() if of == title)
+    begins = next((r for r in of_policy if is_whole and r.block.id == first), None)
+    if begins is None and found.chance >= TITLED:
+        return found
+    best = msgspec.structs.replace(begins or of_policy[0], chance=TITLED)
     return Found((best, *(r for r in found.ranked if r.name != best.name)), TITLED, found.least)
 
 

@@ -264,11 +264,15 @@ class Judge:
         asked = set(_WORD.findall(message.lower()))
         if not topic or not set(_WORD.findall(topic)) <= asked:
             return Verdict(cause="unstated: not asked")
-        told = f"\u201c{topic}\u201d" if len(topic.split()) <= MOST_NAMED and not _CLAUSE.search(topic) else "that"
+        vocabulary, named = await self._understanding.vocabulary(), topic.split()
+        is_name = len(named) <= MOST_NAMED and not _CLAUSE.search(topic) and not all(map(vocabulary.is_common, named))
+        told = f"\u201c{topic}\u201d" if is_name else "that"
         if products := tuple(item for item in of if item.asin and unit.references):
             is_stated = words(topic) & words(_known(evidence.filled(evidence.together(products))))
             text = f"The page of {{{{title:{products[0].asin}}}}} says nothing of {told}."
             return Verdict(cause="unstated: stated") if is_stated else Verdict((text,), products[:1])
+        if self._shop.with_words(_WORD.findall(topic)):  # some product's page speaks of it
+            return Verdict(cause="unstated: stated")
         nearest = await self._policies.find(topic)
         told = "that" if nearest.is_answered else told  # something is said of it
         is_near = nearest.chance >= CONTINUED and not nearest.is_unheard

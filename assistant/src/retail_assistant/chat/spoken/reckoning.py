@@ -41,6 +41,8 @@ _COMPARED = re.compile(
 )
 _NUMBER, _WORD = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?"), re.compile(r"[a-z]+")
 _MONEY = re.compile(r"[€$£]|\b(?:euros?|pounds?|dollars?|cents?)\b")
+_SHARE = re.compile(r"(.+?)(?: euros?)? ?([+-]) ?(\d{1,3}(?:\.\d+)?) ?(?:%|per ?cent)\W*$")
+"""Adds or takes off a share: "40 euros + 5 percent"."""
 _NOT_OF_NUMBERS = re.compile(r"[€$£%,]")
 _HOURS = {"hour": 1, "day": 24, "week": 7 * 24}
 _ALWAYS = {Decimal(100)}
@@ -132,12 +134,15 @@ class _Reckoning:
         Raises:
             ValueError: It is no expression, has a number that was not stated, or counts what nobody has spoken of.
         """
-        found, other = _CALCULATED.fullmatch(text), _CALCULATED.fullmatch(beside)
+        share = _SHARE.sub(r"(\1) * (100 \2 \3) / 100", text)
+        found, other = _CALCULATED.fullmatch(share), _CALCULATED.fullmatch(beside)
         if found is None:
             raise ValueError(text)
         unit = found[2] or (other[2] if other else None) or ""
         tree = ast.parse(_NOT_OF_NUMBERS.sub("", found[1]).strip(), mode="eval").body
-        if _MONEY.search(f"{text} {beside}"):
+        if unit.startswith("cent"):
+            unit = "cents"
+        elif _MONEY.search(f"{text} {beside}"):
             unit = "money"
         elif not unit or unit not in self._told:
             raise ValueError(unit)
@@ -164,8 +169,8 @@ def _held(values: tuple[Any, Any], how: str, told: tuple[str, ...], words: tuple
 
 
 def _amount(value: Decimal, unit: str) -> str:
-    if unit == "money":
-        return money(round(value * 100))
+    if unit in ("money", "cents"):
+        return money(round(value * (100 if unit == "money" else 1)))
     figure = f"{value:.2f}".rstrip("0").rstrip(".")
     return during(f"{figure} {unit}")
 

@@ -43,7 +43,11 @@ _SLOTS = (
         r"^(?:(?:ok(?:ay)?|great|perfect|oh|ah|cool|lovely|super|nice|good|brilliant|awesome|amazing|yeah|sorry"
         r"|long day)[\s,.!]*)*"
         r"(?:many thanks|thanks|thank (?:you|u|ya)|thx|cheers|ta)\b(?![^?]*\?)"
-        r"(?!.*\b(?:but|and (?:how|what|can|do|is|if))\b)(?:\W+\w+){0,6}\W*$")),
+        r"(?!.*\b(?:but|and (?:how|what|can|do|is|if)|show|tell me|find|add|put)\b)(?:\W+\w+){0,6}\W*$")),
+    ("thanks", re.compile(
+        r"^(?=.*\b(?:thanks|thank you|thx)\b)(?!.*(?:\?|\b(?:but|how|what|when|where|which|who|why|can|could|do|does"
+        r"|is|are|will|would|show|tell|add|cancel|return|find|want|need|order|put|give|send|take|buy|any|anything"
+        r"|something|a tip|one|still|not?)\b)).{1,80}$")),
     ("greeting", re.compile(_ALL.format(_GREETING))),
     ("thanks", re.compile(rf"^(?!then\b\W*$){_ALL.format(f'{_GREETING}|{_THANKS}')[1:]}")),
     ("nothing", re.compile(_ALL.format(_NOTHING))),
