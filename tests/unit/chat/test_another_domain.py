@@ -207,6 +207,15 @@ async def test_a_rule_is_told_on_an_open_page(desk):
     assert "within 45 days" in text
 
 
+async def test_what_points_after_a_list_is_asked_of_its_first(desk):
+    """After a list that is only close to what was looked for, a question that points at one is of the first."""
+    members = {"metadata": {"session": "s"}}
+    (_, listed), (text, made) = await desk.talk("i need something to dig a deep trench", "is it heavy?", **members)
+    assert listed["cards"][0]["asin"] == "P2"
+    assert [card["asin"] for card in made["cards"]] == ["P2"]
+    assert "Solid carbon steel head" in text
+
+
 async def test_the_other_size_of_the_open_product_is_told_of(desk):
     """Who asks on a product's page for a size that only another one has is told of that one."""
     text, made = await desk.ask("how much does the 50 m one weigh?", metadata={"page": "P7"})

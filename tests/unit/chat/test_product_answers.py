@@ -29,6 +29,17 @@ LISTS = [
 ]
 
 
+async def test_a_format_is_asked_of_the_volume_on_the_page(desk):
+    """Where a volume is not sold in a format, another volume that is does not stand in for it."""
+    line = desk.shop.find(Conditions(titles=["Escape of Silver Gate"], in_stock=False))
+    desk.conn.execute("UPDATE products SET format = 'hardcover' WHERE asin = ?", (line[0].asin,))
+    page = next(o for o in line if o.product.volume != line[0].product.volume and o.product.format == "paperback")
+    desk.conn.execute("UPDATE products SET listed = 0 WHERE series = ? AND volume = ? AND asin != ?",
+                      (page.product.series, page.product.volume, page.asin))  # fmt: skip
+    text, _ = await desk.ask("is this available as hardcover as well?", metadata={"page": page.asin})
+    assert text.startswith(f"No, {page.product.title} is not sold as hardcover")
+
+
 @pytest.mark.parametrize(("message", "wanted"), LISTS)
 async def test_every_shown_product_keeps_every_wish(desk, message, wanted):
     """A list shows only products that keep all stated wishes and are in stock, each with its present price.

@@ -107,7 +107,8 @@ class Facts:
         if not offers and slot not in ("next", "length", "formats", "format"):
             return missing(self._subjects, subject)
         charged = self._subjects.charges(asked.shopper, line, self._now())
-        drafts = [self._tell.get(slot, _plot)(Looked(asked, subject, line, offers or line, charged))]
+        offers = offers or self._subjects.in_all_formats(subject) or line  # the format that is asked for may not exist
+        drafts = [self._tell.get(slot, _plot)(Looked(asked, subject, line, offers, charged))]
         each = {"author": _author} if not ask.are_volumes else {"plot": _plot}
         found = [(other, self._subjects.offers(other)) for other in ask.subjects[1:MOST_NAMED]]
         tell = each.get(slot)

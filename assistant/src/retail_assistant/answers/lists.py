@@ -90,7 +90,7 @@ class Lists:
         because = await self._why(asked, chosen) if head in RECOMMENDED else NO_REASONS
         draft = showing(f"{head} {self._listed(asked, chosen, because)}", chosen, lane=lane, wishes=wishes)
         draft.lead, draft.why = head, because
-        draft.focus = chosen[0].asin if fitting.lane and fitting.is_sure else ""
+        draft.focus = chosen[0].asin if fitting.lane else ""
         return draft
 
     async def explained(self, asked: Asked) -> Draft:
