@@ -37,6 +37,33 @@ CREATE TABLE IF NOT EXISTS parbake_outbox(
 )
 """
 
+_RETRY_S = 0.005
+
+
+def keep_in_wal(connection: sqlite3.Connection, *, within_s: float = 10.0) -> None:
+    """Switch a file to WAL mode, in which others read while one writes.
+
+    Where several connections switch a new file at once, SQLite fails all but one without waiting for the lock, whatever
+    the timeout of the connection (https://www.sqlite.org/wal.html). It is therefore tried again.
+
+    Args:
+        connection: A connection to the file, outside of any transaction.
+        within_s: For how many seconds it is tried.
+
+    Raises:
+        sqlite3.OperationalError: The file stayed locked, or cannot be written.
+    """
+    until = time.monotonic() + within_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
+
 
 def emit(connection: sqlite3.Connection, subject: str, event_type: str, *, now: float | None = None) -> int:
     """Write an outbox row in the caller's open transaction; returns its position.
@@ -100,7 +127,7 @@ class SqliteSource(forks.Forkable):
 
     A position is rolled back with its transaction, so there are no gaps: a missing row was deleted.
 
-    Keep the file in WAL mode (``PRAGMA journal_mode=WAL``). Otherwise a view that is open during a computation blocks
+    Keep the file in WAL mode (:func:`keep_in_wal`). Otherwise a view that is open during a computation blocks
     the writers. A file that is moved, deleted or replaced is noticed at the next read.
     """
 

@@ -18,6 +18,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from parbake.adapters.sqlite import keep_in_wal
 from parbake.errors import StoreError
 from parbake.lanes.batch.lane import Run
 from parbake.ports.clock import Clock
@@ -222,9 +223,9 @@ class LedgerFile(LedgerReader, forks.Forkable):
         with contextlib.ExitStack() as opened:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                connection = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
-                opened.callback(connection.close)
-                connection.execute("PRAGMA journal_mode=WAL")
+                connected = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
+                connection = opened.enter_context(contextlib.closing(connected))
+                keep_in_wal(connection)
                 connection.execute("PRAGMA synchronous=NORMAL")
                 prepare(connection)
             except (OSError, sqlite3.DatabaseError) as error:

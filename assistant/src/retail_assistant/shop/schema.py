@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from parbake.adapters.sqlite import OUTBOX_DDL
+from parbake.adapters.sqlite import OUTBOX_DDL, keep_in_wal
 from retail_assistant.shop.errors import NotAShop
 
 SCHEMA_VERSION = "10"
@@ -210,7 +210,7 @@ def connect(
     where = path if make else f"{Path(path).resolve().as_uri()}?mode=rw"
     conn = sqlite3.connect(where, uri=not make, timeout=wait_s, isolation_level=None, check_same_thread=not any_thread)
     try:
-        conn.execute("PRAGMA journal_mode=WAL")
+        keep_in_wal(conn, within_s=wait_s)
         conn.execute("PRAGMA synchronous=FULL")
         conn.execute("PRAGMA foreign_keys=ON")
     except sqlite3.DatabaseError as error:

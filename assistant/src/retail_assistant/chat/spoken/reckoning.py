@@ -37,11 +37,12 @@ _RELATIONS: Mapping[str, tuple[Callable[[Any, Any], bool], ...]] = {
     "at least": (operator.ge,), "at most": (operator.le,), "or": (), "vs": (),
 }  # fmt: skip
 _COMPARED = re.compile(
-    r"(.+?) ?(<=|>=|<|>|\b(?:is )?(?:before|after|until|less than|more than|at least|at most|or|vs)\b\.?) ?(.+)"
+    r"(.{1,40}?) ?(<=|>=|<|>|\b(?:is )?(?:before|after|until|less than|more than|at least|at most|or|vs)\b\.?) ?"
+    r"(.{1,40})"
 )
 _NUMBER, _WORD = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?"), re.compile(r"[a-z]+")
 _MONEY = re.compile(r"[€$£]|\b(?:euros?|pounds?|dollars?|cents?)\b")
-_SHARE = re.compile(r"(.+?)(?: euros?)? ?([+-]) ?(\d{1,3}(?:\.\d+)?) ?(?:%|per ?cent)\W*$")
+_SHARE = re.compile(r"(.{1,40}?)(?: euros?)? ?([+-]) ?(\d{1,3}(?:\.\d{1,2})?) ?(?:%|per ?cent)\W{0,3}$")
 """Adds or takes off a share: "40 euros + 5 percent"."""
 _NOT_OF_NUMBERS = re.compile(r"[€$£%,]")
 _HOURS = {"hour": 1, "day": 24, "week": 7 * 24}
