@@ -16,7 +16,7 @@ PACKAGES = {
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_491,
     "src/parbake_semantic": 3_000,
-    "assistant/src": 17_475,
+    "assistant/src": 17_515,
     "tools/provider_box": 550,
     "tools/simulator": 2_750,
 }

@@ -70,6 +70,12 @@ def test_what_follows_from_stated_numbers_is_computed(asked, said):
         "2 * 32 zeppelins",  # of what nobody has spoken of
         "32 / 0 euros", "32 / (2 - 2) euros", "2 ** 32 points", "2 // 32 points", "-500 points", "500 points 32",
         "13 November + 30 days", "12 November + 45 days", "12 November 2031 + 30 days", "31 February + 30 days",
+        "2 * €32 points", "32 euros < 500 points", "yes: 30 cents > 5 euros", "no: 2 points < 30 days",  # two units
+        "$500 - 30 euros", "30 % * 170 euros", "170 * 30 percent", "2 * 23,90 euros", "23.90 + 30 cents",
+        "15 March + 30 days",  # of this year or of the next
+        "5 March + 30 days",  # both words stand in the texts, and not as a day
+        "no: 500 or 170 euros", "yes: today before today + 7 working days", "today + 30 hours",
+        "2 * 16.73 points", "5 / 32 days", "30 - 500 points", "100 * 5 euros",
         "today before 12 November", "yes: 500 < 170 euros",
         "no: today before 12 November", "yes: 9 < 170 euros", "yes", "no: 500 euros",
         "yes: 2 * 32 points", "500 euros < 12 November", "500 > 170", "or", "< 5 euros", "today < 500 points",

@@ -9,6 +9,7 @@ SAID = """~ I'm sorry you are feeling low.
 > {r1.1}: cosy, with a bakery. [r3.1]
 + shipping#express-delivery.2
 = sum r1.1 r1.3
+- = 2 * 32 points
 ! unstated pages
 ? Shall I look for something gentler?
 **Great question!** It costs \u20ac5. [r1.1] And it is kind (r1.2). No. 5 is fine.
@@ -21,6 +22,7 @@ UNITS = [
     Unit("claim", "{r1.1}: cosy, with a bakery.", ("r1.1", "r3.1")),
     Unit("section", "shipping#express-delivery.2", ("shipping#express-delivery.2",)),
     Unit("sum", "sum r1.1 r1.3", ("r1.1", "r1.3")),
+    Unit("sum", "2 * 32 points"),
     Unit("unstated", "unstated pages"),
     Unit("question", "Shall I look for something gentler?"),
     Unit("talk", "Great question!"),

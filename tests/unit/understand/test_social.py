@@ -26,6 +26,8 @@ from retail_assistant.understand.said.social import is_hostile, off_topic, socia
         ("then?", ""),
         ("thats helpful, thank you, sorry for shouting earlier", "thanks"),
         ("thanks, show me more of these", ""),
+        ("my parcel never arrived, thanks", ""),
+        ("i was charged twice, thanks", ""),
         ("what do readers complain about?", ""),
         ("is the hero human?", ""),
         ("how do i return a book?", ""),

@@ -139,9 +139,9 @@ class Evidence:
             return item.text
         if item.more:  # of a list, without what leads the list in
             return f"{put(item, self._shop)}."
-        product, said = self._shop.product(item.asin) if before.asin else None, fill_slots(item.text, self._shop)
-        if product is not None and product.line not in said and "volume" not in said:
-            return f"{{{{title:{item.asin}}}}}: {item.text}"
+        product, said = self._shop.product(item.asin) if item.asin else None, fill_slots(item.text, self._shop)
+        if product is not None and product.line not in said:  # a sentence on volumes is of the whole line
+            return f"{product.line if 'volume' in said else f'{{{{title:{item.asin}}}}}'}: {item.text}"
         title = self._titles.get(item.section, "")
         return f"{title}: {item.text}" if title and words(title).isdisjoint(words(said)) else item.text
 

@@ -268,7 +268,9 @@ class Judge:
         is_name = len(named) <= MOST_NAMED and not _CLAUSE.search(topic) and not all(map(vocabulary.is_common, named))
         told = f"\u201c{topic}\u201d" if is_name else "that"
         if products := tuple(item for item in of if item.asin and unit.references):
-            is_stated = words(topic) & words(_known(evidence.filled(evidence.together(products))))
+            is_stated = products[0].asin in self._shop.with_words(_WORD.findall(topic)) or (
+                not words(topic) or words(topic) & words(_known(evidence.filled(evidence.together(products))))
+            )
             text = f"The page of {{{{title:{products[0].asin}}}}} says nothing of {told}."
             return Verdict(cause="unstated: stated") if is_stated else Verdict((text,), products[:1])
         if self._shop.with_words(_WORD.findall(topic)):  # some product's page speaks of it

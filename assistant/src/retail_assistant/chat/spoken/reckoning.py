@@ -13,6 +13,7 @@ import datetime as dt
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from typing import Any
 
@@ -29,7 +30,7 @@ _DAY = re.compile(
     rf"(?:(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({'|'.join(MONTHS)})(?:,? (20\d\d))?|today)"
     rf"((?:{re.sub(r'[(]', '(?:', _STEP.pattern)})*)\W*"
 )
-_CALCULATED = re.compile(r"([(\d€$£][\d.,+\-*/()%\s€$£]*)([a-z]{3,12})?\W*")
+_CALCULATED = re.compile(r"([(\d€$£][\d.,+\-*/()\s€$£]*)([a-z]{3,12})?[\s.!?]*")
 _VERDICT = re.compile(r"(yes|no)\b\W*")
 _RELATIONS: Mapping[str, tuple[Callable[[Any, Any], bool], ...]] = {
     "<=": (operator.le,), ">=": (operator.ge,), "<": (operator.lt,), ">": (operator.gt,), "before": (operator.lt,),
@@ -41,10 +42,14 @@ _COMPARED = re.compile(
     r"(.{1,40})"
 )
 _NUMBER, _WORD = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?"), re.compile(r"[a-z]+")
+_SIGN = re.compile(r"[€$£]")
 _MONEY = re.compile(r"[€$£]|\b(?:euros?|pounds?|dollars?|cents?)\b")
 _SHARE = re.compile(r"(.{1,40}?)(?: euros?)? ?([+-]) ?(\d{1,3}(?:\.\d{1,2})?) ?(?:%|per ?cent)\W{0,3}$")
 """Adds or takes off a share: "40 euros + 5 percent"."""
-_NOT_OF_NUMBERS = re.compile(r"[€$£%,]")
+_NOT_OF_NUMBERS = re.compile(r"[€$£]|,(?=\d{3})")
+_OF_HUNDRED = re.compile(r"/ ?100\b")
+NEAR = dt.timedelta(90)
+"""How far a day without a year may lie from today: one that is farther may be meant of either year."""
 _HOURS = {"hour": 1, "day": 24, "week": 7 * 24}
 _ALWAYS = {Decimal(100)}
 """What may be computed with although nobody has stated it: a share in per cent is of a hundred."""
@@ -72,7 +77,10 @@ def computed(asked: str, stated: Iterable[str], now: float) -> str:
     body = text[verdict.end() :] if verdict else text
     try:
         if found := _COMPARED.fullmatch(body):
-            held = reckoning.compared(found[1], found[2].removeprefix("is ").rstrip("."), found[3])
+            how = found[2].removeprefix("is ").rstrip(".")
+            if "working" in body or (verdict and not _RELATIONS[how]):  # a holiday may lie between
+                return ""
+            held = reckoning.compared(found[1], how, found[3])
             return f"{verdict[1].capitalize()}: {held}" if verdict and held else held
         return "" if verdict else reckoning.alone(body)
     except (ArithmeticError, SyntaxError, ValueError):
@@ -106,6 +114,8 @@ class _Reckoning:
             words, told = ("before", "after", "the same day as"), tuple(map(self._shown, days))
             return _held(days, how, told, words)
         (value, unit, _), (limit, of, _) = self._value(one, other), self._value(other, one)
+        if unit != of:
+            return ""
         words = ("less than", "more than", "as much as")
         return _held((value, limit), how, (_amount(value, unit), _amount(limit, of)), words)
 
@@ -114,11 +124,21 @@ class _Reckoning:
         of_month, month, year = found[1], found[2], found[3]
         if month is None:
             return self._today
-        if month not in self._told or Decimal(of_month) not in self._numbers or (year and year not in self._told):
+        stated = rf"\b{of_month}(?:st|nd|rd|th)?(?: of)? {month}\b|\b{month} {of_month}\b"
+        if not re.search(stated, self._told) or (year and year not in self._told):
             raise ValueError(of_month)
-        years = [int(year)] if year else [self._today.year - 1, self._today.year, self._today.year + 1]
-        days = [dt.datetime(one, MONTHS.index(month) + 1, int(of_month), tzinfo=dt.UTC) for one in years]
-        return min(days, key=lambda one: abs(one - self._today))
+        number_of, years = (
+            MONTHS.index(month) + 1,
+            [int(year)] if year else range(self._today.year - 1, self._today.year + 2),
+        )
+        last = {one: calendar.monthrange(one, number_of)[1] for one in years}
+        days = [
+            dt.datetime(one, number_of, int(of_month), tzinfo=dt.UTC) for one in years if int(of_month) <= last[one]
+        ]
+        nearest = min(days, key=lambda one: abs(one - self._today))
+        if not year and abs(nearest - self._today) > NEAR:
+            raise ValueError(of_month)
+        return nearest
 
     def _day(self, found: re.Match[str]) -> dt.datetime:
         """The day to which stated steps lead from a stated day."""
@@ -139,23 +159,25 @@ class _Reckoning:
         found, other = _CALCULATED.fullmatch(share), _CALCULATED.fullmatch(beside)
         if found is None:
             raise ValueError(text)
-        unit = found[2] or (other[2] if other else None) or ""
+        unit = self._unit(text, found[2] or "") or self._unit(beside, (other[2] if other else "") or "")
         tree = ast.parse(_NOT_OF_NUMBERS.sub("", found[1]).strip(), mode="eval").body
-        if unit.startswith("cent"):
-            unit = "cents"
-        elif _MONEY.search(f"{text} {beside}"):
-            unit = "money"
-        elif not unit or unit not in self._told:
-            raise ValueError(unit)
-        return self._reduced(tree), unit, not isinstance(tree, ast.BinOp)
+        known = self._numbers | (_ALWAYS if _OF_HUNDRED.search(share) else set())
+        value = _reduced(tree, known)
+        if not unit or value < 0 or (unit != "money" and value % 1):
+            raise ValueError(text)
+        return value, unit, not isinstance(tree, ast.BinOp)
 
-    def _reduced(self, node: ast.expr) -> Decimal:
-        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-            return _OPERATIONS[type(node.op)](self._reduced(node.left), self._reduced(node.right))
-        value = Decimal(ast.unparse(node))
-        if value not in self._numbers | _ALWAYS:
-            raise ValueError(value)
-        return value
+    def _unit(self, text: str, word: str) -> str:
+        """What a side counts; empty if it does not say. Two units on one side are none that can be computed with."""
+        signs = set(_SIGN.findall(text))
+        is_money = _MONEY.search(text) is not None
+        if len(signs) > 1 or (signs and word) or (word.startswith("cent") and "." in text.rstrip(".")):
+            raise ValueError(text)
+        if word.startswith("cent"):
+            return "cents"
+        if word and not is_money and not re.search(rf"\b{word}\b", self._told):
+            raise ValueError(word)
+        return "money" if is_money else word
 
     def _shown(self, moment: dt.datetime) -> str:
         return f"{day(moment.timestamp())}{'' if moment.year == self._today.year else f' {moment.year}'}"
@@ -169,6 +191,15 @@ def _held(values: tuple[Any, Any], how: str, told: tuple[str, ...], words: tuple
     return f"{told[0]} is {relation} {told[1]}."
 
 
+def _reduced(node: ast.expr, known: AbstractSet[Decimal]) -> Decimal:
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
+        return _OPERATIONS[type(node.op)](_reduced(node.left, known), _reduced(node.right, known))
+    value = Decimal(ast.unparse(node))
+    if value not in known:
+        raise ValueError(value)
+    return value
+
+
 def _amount(value: Decimal, unit: str) -> str:
     if unit in ("money", "cents"):
         return money(round(value * (100 if unit == "money" else 1)))
@@ -178,9 +209,12 @@ def _amount(value: Decimal, unit: str) -> str:
 
 def _later(start: dt.datetime, count: int, unit: str) -> dt.datetime:
     if unit == "working day":
-        open_on = dt.date.fromisoformat(str(np.busday_offset(start.date(), count, roll="backward")))
+        moved = np.busday_offset(start.date(), count, roll="forward" if count < 0 else "backward")
+        open_on = dt.date.fromisoformat(str(moved))
         return dt.datetime.combine(open_on, dt.time(), dt.UTC)
     if unit in _HOURS:
+        if unit == "hour" and count % 24:  # only days are told
+            raise ValueError(count)
         return start + dt.timedelta(hours=count * _HOURS[unit])
     years, before = divmod(start.month - 1 + count * (12 if unit == "year" else 1), 12)
     year, month = start.year + years, before + 1

@@ -58,6 +58,7 @@ class Spoken:
         worded: Whether any of the model's own words were shown.
         answers: Whether anything that was shown says more than talk.
         lead: Talk that leads something in, which is shown with that.
+        last: What was stated last.
     """
 
     evidence: Evidence
@@ -69,6 +70,7 @@ class Spoken:
     worded: bool = False
     answers: bool = False
     lead: Unit | None = None
+    last: Item | None = None
 
     def draft(self) -> Draft:
         """What the conversation goes on from: the products that were shown, the section, the action that waits."""
@@ -162,18 +164,19 @@ class Speaker:
     async def _released(self, unit: Unit, turn: Turn, spoken: Spoken) -> AsyncIterator[str]:
         """The texts of a unit that may be shown."""
         verdict = await self._judge.judged(unit, spoken.evidence, turn, spoken.items)
+        lead, spoken.lead = spoken.lead, None
+        before = len(spoken.shown)
         if unit.kind == "talk" and unit.text.endswith(":") and not verdict.cause:
             spoken.lead = unit
-            return
-        if spoken.lead is not None and verdict.texts:
-            async for text in self._shown((spoken.lead.text,), (), spoken):
+        else:
+            async for text in self._shown(verdict.texts, verdict.items, spoken):
+                if lead is not None and len(spoken.shown) == before + 1:
+                    async for led_in in self._shown((lead.text,), (), spoken):
+                        yield led_in
                 yield text
-            self._note(spoken.lead, Verdict((spoken.lead.text,)), spoken, is_shown=True)
-            spoken.lead = None
-        before = len(spoken.shown)
-        async for text in self._shown(verdict.texts, verdict.items, spoken):
-            yield text
-        self._note(unit, verdict, spoken, is_shown=len(spoken.shown) > before)
+            self._note(unit, verdict, spoken, is_shown=len(spoken.shown) > before)
+        if lead is not None:
+            self._note(lead, Verdict((lead.text,)), spoken, is_shown=len(spoken.shown) > before)
 
     async def _shown(self, texts: Sequence[str], items: Sequence[Item], spoken: Spoken) -> AsyncIterator[str]:
         """Texts with their slots filled, each once, and checked against what holds as it leaves."""
@@ -182,13 +185,13 @@ class Speaker:
             if text in spoken.shown:
                 continue
             item = next((one for one in items if one.text == text), None)
-            told = spoken.evidence.led(item, next(reversed(spoken.items), None)) if item else text
+            told = spoken.evidence.led(item, spoken.last) if item else text
             checked = (await self._app.serve(guardrails, sentence=told, sources=sources)).unwrap()
             if checked.violation:
                 spoken.refusals[f"guard: {checked.violation}"] = None
                 continue
             spoken.shown[text] = None
-            spoken.items |= {item: None} if item else {}
+            spoken.last = item or spoken.last
             if item is None or item.asin or checked.text not in spoken.said:  # two sections may say the same
                 spoken.said.add(checked.text)
                 spoken.evidence.said.append(checked.text)
@@ -196,6 +199,8 @@ class Speaker:
 
     async def _proposals(self, spoken: Spoken) -> AsyncIterator[str]:
         """The proposal that waits for a yes, in the shop's own words, unless it was shown: nobody agrees unseen."""
+        if spoken.lead is not None:  # nothing came after it
+            self._note(spoken.lead, Verdict(), spoken, is_shown=False)
         waiting = [result for result in spoken.evidence.results if result.pending is not None]
         for result in waiting[-1:]:
             items = [item for item in spoken.evidence.found() if item.text in result.stated]
@@ -211,6 +216,7 @@ class Speaker:
             spoken.refusals[f"model: {verdict.cause}"] = None
         if is_shown:
             spoken.items.update(dict.fromkeys(verdict.items))
+            spoken.last = verdict.items[-1] if verdict.items else spoken.last
             spoken.worded = spoken.worded or (not verdict.cause and unit.kind in ("talk", "claim", "question"))
             spoken.answers = spoken.answers or unit.kind != "talk" or bool(verdict.items)
 

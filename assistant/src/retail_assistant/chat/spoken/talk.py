@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from retail_assistant.knowledge.embedding import query_embedding
 from retail_assistant.shop.data_file import read
 
 tasks = pb.Registry()
+_EXAMPLES = read(Path(__file__).with_name("talk_examples.toml"), dict[str, tuple[str, ...]])
 TALK, SURELY = "talk", 0.9
 """The class of talk, and the probability from which a sentence is taken for it.
 
@@ -26,12 +28,12 @@ stops.
     invalidated_by=[],
     fallback_if_stale=pb.ServeStale(within="48h"),
     owner="support",
+    version=f"{zlib.crc32(repr(_EXAMPLES).encode()):08x}",
     why="What people say to each other in a shop changes slowly",
 )
 def talk_head(*, embedder: pb.Resource[Embedder]) -> Head:
     """Train the head on the examples."""
-    examples = read(Path(__file__).with_name("talk_examples.toml"), dict[str, tuple[str, ...]])
-    said = [(text, name) for name, texts in examples.items() for text in texts]
+    said = [(text, name) for name, texts in _EXAMPLES.items() for text in texts]
     return train([text for text, _ in said], [name for _, name in said], embedder)
 
 

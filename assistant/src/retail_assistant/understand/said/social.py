@@ -17,6 +17,8 @@ _THANKS = (
     r"|much appreciated"
     r"|that(?:'s| is) (?:all|great|perfect|helpful|it)|that helps?|you(?:'re| are) (?:great|the best"
     r"|very helpful|amazing|a star)"
+    r"|that(?:'s|s| is| was) (?:very |really )?helpful"
+    r"|sorry(?: again)? for (?:shouting|being \w+|my \w+)(?: earlier| before)?"
     r"|for (?:your|the|all) (?:help|info|information|quick reply)|bye|goodbye|see you|have a (?:nice|good"
     r"|great) (?:day|one|evening)|that was (?:very )?helpful|helpful|so much|appreciate it"
 )
@@ -44,10 +46,6 @@ _SLOTS = (
         r"|long day)[\s,.!]*)*"
         r"(?:many thanks|thanks|thank (?:you|u|ya)|thx|cheers|ta)\b(?![^?]*\?)"
         r"(?!.*\b(?:but|and (?:how|what|can|do|is|if)|show|tell me|find|add|put)\b)(?:\W+\w+){0,6}\W*$")),
-    ("thanks", re.compile(
-        r"^(?=.*\b(?:thanks|thank you|thx)\b)(?!.*(?:\?|\b(?:but|how|what|when|where|which|who|why|can|could|do|does"
-        r"|is|are|will|would|show|tell|add|cancel|return|find|want|need|order|put|give|send|take|buy|any|anything"
-        r"|something|a tip|one|still|not?)\b)).{1,80}$")),
     ("greeting", re.compile(_ALL.format(_GREETING))),
     ("thanks", re.compile(rf"^(?!then\b\W*$){_ALL.format(f'{_GREETING}|{_THANKS}')[1:]}")),
     ("nothing", re.compile(_ALL.format(_NOTHING))),
