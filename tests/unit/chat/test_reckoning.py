@@ -84,5 +84,5 @@ def test_what_follows_from_stated_numbers_is_computed(asked, said):
     ],
 )  # fmt: skip
 def test_what_nobody_has_stated_is_not_computed(asked):
-    """A number, a day or a thing that was not stated, and what is no calculation, comes to nothing."""
+    """A calculation with a number, a day or a unit that no text states is refused, and so is any other text."""
     assert computed(asked, STATED, NOW) == ""

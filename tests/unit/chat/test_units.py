@@ -15,6 +15,7 @@ SAID = """~ I'm sorry you are feeling low.
 **Great question!** It costs \u20ac5. [r1.1] And it is kind (r1.2). No. 5 is fine.
 - The first is short [r1.1, r1.2].
 1. {r1.2} is longer.
+**2.** {r1.3} is *shorter*.
 [returns#return-window]
 """
 UNITS = [
@@ -31,6 +32,7 @@ UNITS = [
     Unit("talk", "No. 5 is fine."),
     Unit("claim", "The first is short.", ("r1.1", "r1.2")),
     Unit("claim", "{r1.2} is longer.", ("r1.2",)),
+    Unit("claim", "{r1.3} is shorter.", ("r1.3",)),
     Unit("section", "", ("returns#return-window",)),
 ]
 

@@ -171,7 +171,8 @@ class About:
         if len(ask.subjects) != 1 or ask.subjects[0].volume:
             return ask
         meant = [o for o in self._meant(ask) if not o.product.volume]
-        titles = {o.asin: marks(o.product.title) for one in meant for o in variants(self._shop, one)}
+        also = variants(self._shop, meant[0]) if meant else ()  # of one title, all have the same maker and kind
+        titles = {o.asin: marks(o.product.title) for o in (*meant, *also)}
         common = set[str].intersection(*titles.values()) if titles else set[str]()
         named = [asin for asin, title in titles.items() if (title - common) & marks(typed(ask))]
         return _of_one(ask, named[0]) if len(named) == 1 else ask

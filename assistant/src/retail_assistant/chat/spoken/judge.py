@@ -204,7 +204,7 @@ class Judge:
             return "rule" if _STATES["offers"].search(text) else ""
         if states(text) and not await self._is_talk(text):
             return "states"
-        if _denied(text) & words(_known(evidence.filled(evidence.found()))):
+        if (denied := _denied(text)) and denied & words(_known(evidence.filled(evidence.found()))):
             return "denies"
         if await self._titles(text):
             return "name"

@@ -67,7 +67,8 @@ def computed(asked: str, stated: Iterable[str], now: float) -> str:
         now: Epoch seconds.
 
     Returns:
-        The sentence; empty if it is no calculation, or is of what nobody has stated.
+        The sentence with the result. It is empty if the text is not a calculation, or if it takes a number, a day or a
+        unit that no text states.
     """
     text = asked.lower().strip()
     if len(text) > LONGEST:
@@ -127,13 +128,11 @@ class _Reckoning:
         stated = rf"\b{of_month}(?:st|nd|rd|th)?(?: of)? {month}\b|\b{month} {of_month}\b"
         if not re.search(stated, self._told) or (year and year not in self._told):
             raise ValueError(of_month)
-        number_of, years = (
-            MONTHS.index(month) + 1,
-            [int(year)] if year else range(self._today.year - 1, self._today.year + 2),
-        )
-        last = {one: calendar.monthrange(one, number_of)[1] for one in years}
+        at, years = MONTHS.index(month) + 1, range(self._today.year - 1, self._today.year + 2)
         days = [
-            dt.datetime(one, number_of, int(of_month), tzinfo=dt.UTC) for one in years if int(of_month) <= last[one]
+            dt.datetime(one, at, int(of_month), tzinfo=dt.UTC)
+            for one in ([int(year)] if year else years)
+            if int(of_month) <= calendar.monthrange(one, at)[1]
         ]
         nearest = min(days, key=lambda one: abs(one - self._today))
         if not year and abs(nearest - self._today) > NEAR:
@@ -153,7 +152,7 @@ class _Reckoning:
         """The value of an expression, what it counts, as it says or what is ``beside`` it, and if it is one number.
 
         Raises:
-            ValueError: It is no expression, has a number that was not stated, or counts what nobody has spoken of.
+            ValueError: The text is not an expression, or it has a number or a unit that no text states.
         """
         share = _SHARE.sub(r"(\1) * (100 \2 \3) / 100", text)
         found, other = _CALCULATED.fullmatch(share), _CALCULATED.fullmatch(beside)
@@ -203,8 +202,7 @@ def _reduced(node: ast.expr, known: AbstractSet[Decimal]) -> Decimal:
 def _amount(value: Decimal, unit: str) -> str:
     if unit in ("money", "cents"):
         return money(round(value * (100 if unit == "money" else 1)))
-    figure = f"{value:.2f}".rstrip("0").rstrip(".")
-    return during(f"{figure} {unit}")
+    return during(f"{value:.0f} {unit}")
 
 
 def _later(start: dt.datetime, count: int, unit: str) -> dt.datetime:

@@ -57,7 +57,7 @@ class Cutter:
         *lines, held = (self._held + piece).split("\n")
         for line in lines:
             yield from units(line)
-        self._held = held = _plain(_LIST_MARK.sub("", held.lstrip()))
+        self._held = held = _plain(held.lstrip())
         if not _MARKED.match(held):
             *whole, last = _cited_together(parbake_semantic.guard.sentences(held)) or [""]
             is_open = last.startswith(("[", "(")) and not _CITED.match(last)
@@ -75,7 +75,7 @@ class Cutter:
 
 def units(line: str) -> Iterator[Unit]:
     """The units of a line: one if it is marked, otherwise its sentences."""
-    text = _LIST_MARK.sub("", _plain(_LIST_MARK.sub("", line.strip())).strip())
+    text = _plain(line.strip())
     if marked := _MARKED.match(text):
         kind = MARKS[marked[1]]
         said = text[marked.end() :]
@@ -90,8 +90,9 @@ def units(line: str) -> Iterator[Unit]:
 
 
 def _plain(line: str) -> str:
-    """A line without marks of emphasis; in a calculation a star multiplies."""
-    return line if line.lstrip().startswith("=") else _EMPHASIS.sub("", line)
+    """A line without the mark of a list and without marks of emphasis; in a calculation a star multiplies."""
+    text = _LIST_MARK.sub("", line)
+    return text if text.startswith("=") else _LIST_MARK.sub("", _EMPHASIS.sub("", text).lstrip())
 
 
 def _prose(sentence: str) -> Unit:

@@ -15,12 +15,12 @@ _THANKS = (
     r"(?:ok|okay|great|perfect|cool|super|awesome|wonderful|nice|alright|brilliant|lovely|good|amazing|then|for now)"
     r"|thanks?(?: (?:you|u|ya))?(?: (?:a lot|so much|very much|a million|again|for (?:your|the) help))?|cheers|thx|ty"
     r"|much appreciated"
-    r"|that(?:'s| is) (?:all|great|perfect|helpful|it)|that helps?|you(?:'re| are) (?:great|the best"
+    r"|that(?:'s| is) (?:all|great|perfect|it)|that helps?|you(?:'re| are) (?:great|the best"
     r"|very helpful|amazing|a star)"
     r"|that(?:'s|s| is| was) (?:very |really )?helpful"
     r"|sorry(?: again)? for (?:shouting|being \w+|my \w+)(?: earlier| before)?"
     r"|for (?:your|the|all) (?:help|info|information|quick reply)|bye|goodbye|see you|have a (?:nice|good"
-    r"|great) (?:day|one|evening)|that was (?:very )?helpful|helpful|so much|appreciate it"
+    r"|great) (?:day|one|evening)|helpful|so much|appreciate it"
 )
 _NOTHING = (
     r"no,? thanks?(?: you)?|no,? wait|no need|no|nope|nah|yes|yep|yeah|never ?mind|forget it|not now"
