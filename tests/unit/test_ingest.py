@@ -49,7 +49,7 @@ async def test_an_event_costs_one_commit_of_the_store(world, monkeypatch):
 
 async def test_an_acknowledgement_names_all_that_was_applied(world, monkeypatch):
     """The acknowledgement of a drain over several pages has every tag that was raised."""
-    monkeypatch.setattr("parbake.lanes.event.ingest.PAGE", 3)
+    monkeypatch.setattr("parbake.lanes.event.log_reader.PAGE", 3)
     for n in range(8):
         world.put(f"f{n}", "x")
     ack = await world.app(pb.Registry()).drain()

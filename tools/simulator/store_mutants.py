@@ -8,8 +8,9 @@ from typing import Any
 
 from msgspec.structs import replace as changed
 
-from parbake.lanes.event import ingest
-from parbake.lanes.event.ingest import Drained, Ingest
+from parbake.lanes.event import log_reader
+from parbake.lanes.event.ingest import Ingest
+from parbake.lanes.event.log_reader import Drained, LogReader
 from parbake.ports.event_log import Ack, Advance, Change
 from parbake.protocol import control as generations
 from parbake.protocol.control import Control, Number, Promotion
@@ -194,7 +195,7 @@ def no_silence(stack: ExitStack) -> None:
 @mutant
 def heartbeat_time_after_poll(stack: ExitStack) -> None:
     """A heartbeat carries the time after the poll, and not before it."""
-    drain_one = Ingest._drain_one
+    drain_one = LogReader.drain_one
     beat = EngineStore.beat
     polled: dict[int, float] = {}
 
@@ -206,7 +207,7 @@ def heartbeat_time_after_poll(stack: ExitStack) -> None:
     async def late(self: Any, source: str, at: float, *, now: float) -> bool:
         return await beat(self, source, polled.get(id(self), at), now=now)
 
-    method(stack, Ingest, "_drain_one", timed)
+    method(stack, LogReader, "drain_one", timed)
     method(stack, EngineStore, "beat", late)
 
 
@@ -219,7 +220,7 @@ def heartbeat_before_end(stack: ExitStack) -> None:
         return poll(self, after, min(limit, 1))
 
     method(stack, SimSource, "poll", one_by_one)
-    everywhere(stack, ingest._reaches_end, lambda *_: True)
+    everywhere(stack, log_reader.reaches_end, lambda *_: True)
 
 
 @mutant

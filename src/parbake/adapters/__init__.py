@@ -8,7 +8,7 @@ from parbake.errors import SourceError
 from parbake.values.schemes import Schemes
 
 if TYPE_CHECKING:
-    from parbake.ports.sources import EventSource, Topic
+    from parbake.ports.sources import Log, Topic
 
 EVENTS = Schemes(
     "parbake.events",
@@ -19,10 +19,10 @@ EVENTS = Schemes(
 )
 
 
-def open_events(url: str) -> EventSource | Topic:
+def open_events(url: str) -> Log | Topic:
     """Open an event source by URL; it connects at the first use.
 
     Other packages add schemes by entry points of the group ``parbake.events``.
     """
-    found: EventSource | Topic = EVENTS.open(url)
+    found: Log | Topic = EVENTS.open(url)
     return found

@@ -1,13 +1,8 @@
 """A PostgreSQL database as a source: views on read transactions of the primary, and the transactional outbox.
 
-Positions must be in commit order, because a poll that has seen position 8 never asks for 7 again. A sequence alone does
-not guarantee this: a slow transaction may take 7 and commit after 8. The outbox's trigger therefore takes a lock before
-it takes the position, and the lock is released only after the commit is visible. This holds for every writer, in any
-language. The cost is that transactions that emit wait for each other from the insert to the commit. Therefore emit
-last, which also avoids deadlocks on rows. Needs PostgreSQL 14 or later.
-
-A sequence does not take numbers back: a transaction that is rolled back leaves a gap that means nothing. Deleted rows
-are therefore not detected by gaps but recorded by another trigger, whichever client deletes them.
+Writers do not wait for each other: an outbox row takes no lock, and nothing is sent to a listener, because ``NOTIFY``
+takes a lock of the whole server until the commit and makes ``PREPARE TRANSACTION`` fail. How such an outbox is read
+without missing a row: :mod:`parbake.adapters._postgresql_outbox`. Needs PostgreSQL 14 or later.
 """
 
 from __future__ import annotations
@@ -16,12 +11,14 @@ import contextlib
 import queue
 import re
 import time
-import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
+from parbake.adapters import _postgresql_outbox as outbox
+from parbake.adapters._postgresql_outbox import Primary
 from parbake.errors import MissingDependency, SourceError
-from parbake.ports.sources import Extent, SourceEvent
+from parbake.ports.sources import LogPage, SourceEvent
 from parbake.ports.views import View
 from parbake.process import forks
 from parbake.protocol.recording import Tracker
@@ -32,43 +29,11 @@ if TYPE_CHECKING:
 
 ViewT = TypeVar("ViewT")
 TIMEOUT_S = 10
-OUTBOX_DDL = """
-CREATE TABLE IF NOT EXISTS parbake_outbox(
-  position BIGINT PRIMARY KEY,
-  id TEXT NOT NULL UNIQUE,
-  subject TEXT NOT NULL,
-  type TEXT NOT NULL,
-  time DOUBLE PRECISION NOT NULL
-);
-CREATE SEQUENCE IF NOT EXISTS parbake_outbox_position OWNED BY parbake_outbox.position;
-CREATE OR REPLACE FUNCTION parbake_outbox_place() RETURNS trigger LANGUAGE plpgsql AS $place$
-BEGIN
-  PERFORM pg_advisory_xact_lock(1885434466, TG_RELID::int);
-  NEW.position := nextval('parbake_outbox_position');
-  RETURN NEW;
-END
-$place$;
-CREATE OR REPLACE TRIGGER parbake_outbox_place BEFORE INSERT ON parbake_outbox
-  FOR EACH ROW EXECUTE FUNCTION parbake_outbox_place();
-CREATE TABLE IF NOT EXISTS parbake_outbox_gone(upto BIGINT NOT NULL);
-CREATE OR REPLACE FUNCTION parbake_outbox_note_gone() RETURNS trigger LANGUAGE plpgsql AS $note$
-BEGIN
-  IF TG_OP = 'TRUNCATE' THEN
-    INSERT INTO parbake_outbox_gone SELECT last_value FROM parbake_outbox_position;
-  ELSE
-    INSERT INTO parbake_outbox_gone SELECT max(position) FROM gone HAVING max(position) IS NOT NULL;
-  END IF;
-  RETURN NULL;
-END
-$note$;
-CREATE OR REPLACE TRIGGER parbake_outbox_deleted AFTER DELETE ON parbake_outbox
-  REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION parbake_outbox_note_gone();
-CREATE OR REPLACE TRIGGER parbake_outbox_truncated BEFORE TRUNCATE ON parbake_outbox
-  FOR EACH STATEMENT EXECUTE FUNCTION parbake_outbox_note_gone();
-"""
-_LAST = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM parbake_outbox_position"
-_GONE = f"SELECT max(upto) FROM parbake_outbox_gone WHERE upto <= ({_LAST})"  # noqa: S608  # this file's own text
-"""Up to which position rows were deleted. Higher ones are from before the positions began again at 1."""
+OUTBOX_DDL = (Path(__file__).parent / "sql" / "postgresql_outbox_2.sql").read_text()
+_REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, make_interval(secs => %s), %s)"
+_REPORT_S, _LASTING_S = 2.0, 10.0
+"""Seconds between two reports without news, and between two reports that outlast a crash."""
+_LACKING = ("parbake_outbox", "parbake_capture", "parbake_reader", "parbake_report")
 _TOKEN = re.compile(
     r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|::|:([A-Za-z_]\w*)|%""",
     re.DOTALL,
@@ -76,11 +41,9 @@ _TOKEN = re.compile(
 
 
 def emit(connection: psycopg.Connection[Any], subject: str, event_type: str, *, now: float | None = None) -> int:
-    """Write an outbox row in the caller's open transaction; returns its position.
+    """Write an outbox row in the caller's open transaction; returns the id of the transaction, which is its ticket.
 
     For a program that does not have the source. The source's own ``emit`` also refuses a family that nobody reports.
-
-    Emit last: other transactions that emit wait until this one ends.
 
     Args:
         connection: The connection with the open transaction.
@@ -90,22 +53,40 @@ def emit(connection: psycopg.Connection[Any], subject: str, event_type: str, *, 
     """
     raised_by(subject, event_type)
     cursor = connection.execute(
-        "INSERT INTO parbake_outbox(id, subject, type, time) VALUES (%s, %s, %s, %s) RETURNING position",
-        (uuid.uuid4().hex, subject, event_type, time.time() if now is None else now),
+        "INSERT INTO parbake_outbox(subject, type, time) VALUES (%s, %s, %s) RETURNING xid::TEXT::BIGINT",
+        (subject, event_type, time.time() if now is None else now),
     )
     row = cursor.fetchone()
     return cast("int", row[0]) if row else 0
 
 
-def prune(connection: psycopg.Connection[Any], upto: int) -> int:
-    """Delete outbox rows up to a position in the caller's open transaction; returns how many.
+def prune(connection: psycopg.Connection[Any], *, forget: str = "7 days") -> int:
+    """Delete the outbox rows that every store has applied, in the caller's open transaction; returns how many.
 
-    Delete only rows that every store has applied (``await app.ops.applied()``). Losing an unread row invalidates
-    everything that the source's families fence.
+    Args:
+        connection: A connection with the right to delete.
+        forget: After how long a store that reports nothing is forgotten, as an interval of PostgreSQL. If it comes back
+            after rows were deleted that it has not read, all families of the source are raised for it.
     """
-    deleted = connection.execute("DELETE FROM parbake_outbox WHERE position <= %s", (upto,)).rowcount
-    behind = f"DELETE FROM parbake_outbox_gone WHERE upto < ({_GONE})"  # noqa: S608  # this file's own text
-    connection.execute(behind.encode())
+    execute = connection.execute
+    execute("DELETE FROM parbake_reader WHERE heard < now() - %s::INTERVAL", (forget,))
+    # All that is visible in each snapshot: below the lowest upper bound, without what some store saw running.
+    found = execute(
+        "SELECT min(pg_snapshot_xmax(seen)::TEXT::NUMERIC)::TEXT, "
+        "array_to_string(ARRAY(SELECT DISTINCT running FROM parbake_reader, pg_snapshot_xip(seen) AS running "
+        "ORDER BY running), ',') FROM parbake_reader"
+    ).fetchone()
+    if found is None or found[0] is None:
+        return 0
+    upper, running = int(found[0]), [number for number in found[1].split(",") if number and int(number) < int(found[0])]
+    upto = f"{running[0] if running else upper}:{upper}:{','.join(running)}"
+    execute("SELECT set_config('parbake.pruned', %s, true)", (upto,))
+    deleted = execute("DELETE FROM parbake_outbox WHERE pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)", (upto,)).rowcount
+    execute(
+        "DELETE FROM parbake_outbox_gone WHERE xid <> pg_current_xact_id() "
+        "AND pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)",
+        (upto,),
+    )
     return deleted
 
 
@@ -127,10 +108,18 @@ class _Session:
         return self._connection.execute(translate(statement, parameters).encode(), parameters).fetchall()
 
 
-class PostgresqlSource(forks.Forkable):
-    """Views and outbox of one PostgreSQL database (see :class:`parbake.ports.sources.Source`)."""
+class _Connection(NamedTuple):
+    """A connection, and the server that it reaches, which does not change while it lasts."""
 
-    is_gapless = False
+    to: psycopg.Connection[Any]
+    server: Primary
+
+
+class PostgresqlSource(forks.Forkable):
+    """Views and outbox of one PostgreSQL database (see :class:`parbake.ports.sources.UnorderedSource`)."""
+
+    pause_s = (0.005, 0.1)
+    """The shortest and the longest pause between two polls, in seconds."""
 
     def __init__(
         self, conninfo: str, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
@@ -147,8 +136,8 @@ class PostgresqlSource(forks.Forkable):
         self.families = family_names(families, of=f"source {name!r}")
         self._conninfo = conninfo
         self._views = frozenset(views)
-        self._idle: queue.SimpleQueue[psycopg.Connection[Any]] = queue.SimpleQueue()
-        self._notes_gone = False
+        self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
+        self._serial, self._reported_at, self._lasting_at = 0, 0.0, 0.0
         forks.watch(self)
 
     def after_fork_in_child(self) -> None:
@@ -159,7 +148,7 @@ class PostgresqlSource(forks.Forkable):
     def emit(
         self, connection: psycopg.Connection[Any], subject: str, event_type: str, *, now: float | None = None
     ) -> int:
-        """Write an outbox row in the open transaction if the source reports its family; returns its position.
+        """Write an outbox row in the open transaction if the source reports its family; returns the transaction's id.
 
         Args:
             connection: The caller's connection to the source's database, with the open transaction.
@@ -179,40 +168,60 @@ class PostgresqlSource(forks.Forkable):
     @contextlib.contextmanager
     def open(self, view: type[ViewT], tracker: Tracker) -> Iterator[ViewT]:
         """Open a view on one snapshot; raises :class:`SourceError` if the database cannot be read."""
-        with self._connection() as connection:
+        with self._connection() as (connection, _):
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
                 yield cast("ViewT", cast("type[View]", view)(_Session(connection), tracker))
             finally:
                 connection.execute("ROLLBACK")
 
-    def extent(self) -> Extent:
-        """Return where the log begins and ends.
+    def read(self, cursor: bytes, limit: int) -> LogPage:
+        """Read at most ``limit`` rows of transactions that a cursor does not cover; see the port."""
+        known = outbox.decode(cursor, name=self.name)
+        with self._connection() as (connection, server):
+            before, lost = outbox.resumed(known, server, name=self.name)
+            row = connection.execute(outbox.READ.encode(), outbox.parameters(before, limit)).fetchone()
+        page = outbox.Page(row, limit)
+        page.judged(before, name=self.name)
+        is_restarted = known is not None and known.server != server
+        return page.reading(before, self.families, lost=lost, is_restarted=is_restarted, serial=self._serial)
 
-        An outbox from an earlier version does not record deletions.
+    def covers(self, cursor: bytes, ticket: int) -> bool:
+        return outbox.covers(cursor, ticket, name=self.name)
+
+    def told(self, ticket: int) -> list[SourceEvent]:
+        with self._connection() as (connection, _):
+            rows = connection.execute(outbox.TOLD, (str(ticket),)).fetchall()
+        return [SourceEvent(*row) for row in rows]
+
+    def report(self, cursor: bytes, silence_s: float, *, has_news: bool) -> None:
+        """Report progress at once if there is news, and else every two seconds.
+
+        Args:
+            cursor: The cursor behind what was applied.
+            silence_s: After how many seconds without a report nobody waits for this store.
+            has_news: Whether events were applied since the last report.
         """
-        with self._connection() as connection:
-            if not self._notes_gone:
-                (table,) = connection.execute("SELECT to_regclass('parbake_outbox_gone')").fetchone() or (None,)
-                self._notes_gone = table is not None
-            gone = f"coalesce(({_GONE}), 0)" if self._notes_gone else "0::bigint"
-            row = connection.execute(f"SELECT {gone}, ({_LAST})".encode()).fetchone()
-        return Extent(*(row or (0, 0)))
-
-    def poll(self, after: int, limit: int) -> list[SourceEvent]:
-        statement = (
-            "SELECT position, id, subject, type FROM parbake_outbox WHERE position > %s ORDER BY position LIMIT %s"
-        )
-        with self._connection() as connection:
-            return [SourceEvent(*row) for row in connection.execute(statement, (after, limit))]
+        now = time.monotonic()
+        known = outbox.decode(cursor, name=self.name)
+        if known is None or not (has_news or now - self._reported_at > _REPORT_S):
+            return
+        is_lasting = now - self._lasting_at > _LASTING_S
+        with self._connection() as (connection, _):
+            row = connection.execute(
+                _REPORT, (known.reader, known.serial, known.seen, silence_s, is_lasting), prepare=True
+            ).fetchone()
+        self._reported_at = now
+        if row and is_lasting:
+            self._serial, self._lasting_at = row[0], now
 
     def close(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                self._idle.get_nowait().close()
+                self._idle.get_nowait().to.close()
 
     @contextlib.contextmanager
-    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+    def _connection(self) -> Iterator[_Connection]:
         psycopg = _client()
         try:
             connection = self._idle.get_nowait()
@@ -221,18 +230,23 @@ class PostgresqlSource(forks.Forkable):
         try:
             yield connection
         except psycopg.Error as error:
-            connection.close()
+            connection.to.close()
             self.close()  # after a restart of the server, all idle connections are broken
-            why = str(error)
-            if isinstance(error, psycopg.errors.UndefinedTable) and "parbake_outbox" in why:
-                why = "its parbake_outbox is missing or unlike parbake.adapters.postgresql.OUTBOX_DDL: execute that"
-            raise SourceError(f"source {self.name!r}: {why}", field=self.name) from error
+            raise self._failed(psycopg, error) from error
         except BaseException:
-            connection.close()
+            connection.to.close()
             raise
         self._idle.put(connection)
 
-    def _connect(self, client: Any) -> psycopg.Connection[Any]:
+    def _failed(self, client: Any, error: Exception) -> SourceError:
+        why, errors = str(error), client.errors
+        if isinstance(error, errors.UndefinedTable | errors.UndefinedFunction | errors.UndefinedColumn) and any(
+            name in why for name in _LACKING
+        ):
+            why = "its outbox is missing or of an earlier version: execute parbake.adapters.postgresql.OUTBOX_DDL"
+        return SourceError(f"source {self.name!r}: {why}", field=self.name)
+
+    def _connect(self, client: Any) -> _Connection:
         """Connect to the primary; a replica may lag behind an acknowledged event."""
         try:
             connection = client.connect(
@@ -240,7 +254,11 @@ class PostgresqlSource(forks.Forkable):
             )
         except client.Error as error:
             raise SourceError(f"source {self.name!r} cannot be reached: {error}", field=self.name) from error
-        return cast("psycopg.Connection[Any]", connection)
+        try:
+            return _Connection(connection, Primary(*connection.execute(outbox.IDENTITY).fetchone()))
+        except client.Error as error:
+            connection.close()
+            raise self._failed(client, error) from error
 
 
 def _client() -> Any:

@@ -123,7 +123,7 @@ class _Connection(NamedTuple):
 
 
 class SqliteSource(forks.Forkable):
-    """Views and outbox of one SQLite file (see :class:`parbake.ports.sources.Source`).
+    """Views and outbox of one SQLite file (see :class:`parbake.ports.sources.OrderedSource`).
 
     A position is rolled back with its transaction, so there are no gaps: a missing row was deleted.
 

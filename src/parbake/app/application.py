@@ -23,7 +23,7 @@ from parbake.lanes.worker.readiness import Ready
 from parbake.ports.cloudevents import CloudEvent
 from parbake.ports.event_log import Ack
 from parbake.ports.observers import Progress, attended
-from parbake.ports.sources import EventSource, Source, Topic
+from parbake.ports.sources import Log, Source, Topic
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.process.loops import beside
@@ -324,8 +324,10 @@ class App:
             await asyncio.wait_for(self._polling.once(), _FIRST_POLL_S)
         return engine
 
-    async def _poll(self, only: EventSource | Topic | None) -> None:
-        await self.engine.ingest.drain(only)
+    async def _poll(self, only: Log | Topic | None, *, beats: bool) -> bool:
+        ack = await self.engine.ingest.drain(only, beats=beats)
+        # While something changes untold, each poll raises its families; that is no reason to poll more often.
+        return ack is not None and not self.engine.counters.untold.get(only.name if only else "")
 
     async def close(self) -> None:
         """Close the store, the sources, the plugins, and the resources that have a ``close``."""

@@ -18,7 +18,9 @@ from parbake.lanes.batch.load import LoadBoard
 from parbake.lanes.batch.load_reports import LoadReports
 from parbake.lanes.batch.off_peak import OffPeak
 from parbake.lanes.batch.throttle import Pacer
+from parbake.lanes.event.applier import Applier
 from parbake.lanes.event.ingest import Ingest
+from parbake.lanes.event.log_reader import LogReader
 from parbake.lanes.event.parking import Parking
 from parbake.lanes.event.queue import EventLane
 from parbake.lanes.event.recovery import Recovery
@@ -210,16 +212,16 @@ class Engine:
         self.recovery = Recovery(self.store, settings.durability.log, replayable=settings.durability.replayable)
         self.tickets = Tickets(self.store)
         self.unknown = UnknownFamilies(self.store, settings.clock, self.known)
-        self.ingest = Ingest(
+        applier = Applier(
             self.store,
-            self.binder.heard,
             settings.clock,
             [self.counters.event, *self.on.event],
-            self.recovery,
             counters=self.counters,
             unknown=self.unknown,
             tickets=self.tickets,
         )
+        reader = LogReader(applier, silence_s=settings.silence_limit_s)
+        self.ingest = Ingest(applier, reader, self.binder.heard, self.recovery)
         self.parking = Parking(self.store)
 
     def _open_lanes(self, settings: Settings) -> None:

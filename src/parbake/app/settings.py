@@ -19,7 +19,7 @@ from parbake.ports.alerts import AlertSink
 from parbake.ports.clock import Clock
 from parbake.ports.executors import Executor
 from parbake.ports.generations import Journal
-from parbake.ports.sources import EventSource, Source, Topic
+from parbake.ports.sources import Log, Source, Topic
 from parbake.ports.store import Store
 from parbake.protocol.tags import is_family
 from parbake.tasks.registry import Registry
@@ -86,7 +86,7 @@ class Settings:
     tasks: Registry
     store: str | Store
     sources: tuple[Source, ...]
-    events: tuple[EventSource | Topic | str, ...]
+    events: tuple[Log | Topic | str, ...]
     open: tuple[str, ...]
     resources: Mapping[Any, Any]
     clock: Clock
@@ -103,7 +103,7 @@ class Settings:
 class Options(TypedDict, total=False):
     """The further settings of :class:`parbake.App`, by name; see there."""
 
-    events: Sequence[EventSource | Topic | str]
+    events: Sequence[Log | Topic | str]
     open: Sequence[str]
     clock: Clock | None
     alerts: Sequence[AlertSink]

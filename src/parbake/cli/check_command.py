@@ -13,8 +13,9 @@ from parbake.app.application import App
 from parbake.cli.support.load_app import AppName, load, once
 from parbake.cli.support.output import print_table
 from parbake.errors import ParbakeError
-from parbake.lanes.event.ingest import logs_of, recognise
+from parbake.lanes.event.log_reader import logs_of, recognise
 from parbake.lanes.event.recovery import FileJournal
+from parbake.ports.event_log import Applied
 from parbake.ports.store import Store
 from parbake.process.threads import aside
 from parbake.stores import open_store
@@ -112,11 +113,9 @@ async def _asked(app: App, heard: Sequence[Any]) -> list[Finding]:
 
 
 async def _ask(source: Any, store: Store | None) -> None:
-    """Ask each log of a source for its extent, and whether it is the one that the store was built from."""
+    """Read a little of each log of a source, and ask whether it is the one that the store was built from."""
     try:
         for log in await logs_of(source):
-            extent = await aside(log.extent)
-            if store is not None:
-                await recognise(log, await store.applied(log.name), extent)
+            await recognise(log, Applied() if store is None else await store.applied(log.name))
     finally:
         await aside(source.close)

@@ -115,6 +115,12 @@ KINDS: Mapping[str, AlertKind] = {
         _SERVERS,
         "Correct the tag where the event is written, or name the family in `App(open=[...])`.",
     ),
+    "changes_untold": AlertKind(
+        "A captured table can be changed without an event, because its triggers are missing, disabled or altered, or "
+        "because of how it is filled. Its families are raised with every poll meanwhile.",
+        _SERVERS,
+        "The message names the table. Run `parbake capture install`, which puts the triggers back.",
+    ),
     "disk_free": AlertKind("The store takes writes again.", _SERVERS, "Nothing.", "disk_full"),
 }
 """The core's kinds of alerts; a plugin documents its own."""

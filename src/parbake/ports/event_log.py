@@ -88,10 +88,17 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """The last applied position of a source, 0 at the start, and the beginning of that event's id, if known."""
+    """How far a source was applied.
+
+    Attributes:
+        position: The last applied position of an ordered log; 0 at the start.
+        event_id: The beginning of that event's id, if known.
+        cursor: The cursor of a log without an order; empty at the start.
+    """
 
     position: int = 0
     event_id: str = ""
+    cursor: bytes = b""
 
 
 class Advance(msgspec.Struct, frozen=True):
@@ -111,6 +118,29 @@ class Advance(msgspec.Struct, frozen=True):
     heard_at: float | None = None
 
 
+class Move(msgspec.Struct, frozen=True):
+    """The step in the cursor of a log without an order that a commit of changes makes.
+
+    The changes are applied only if the store still has the cursor that they were read after. If it does not, another
+    process has applied them, or some of them, and nothing is written.
+
+    Attributes:
+        source: The source's name.
+        after: The cursor that the changes were read after; empty at the start.
+        cursor: The cursor behind them.
+        heard_at: As in :class:`Advance`.
+    """
+
+    source: str
+    after: bytes
+    cursor: bytes
+    heard_at: float | None = None
+
+
+Step = Advance | Move
+"""How far a commit of changes takes their source."""
+
+
 class Raised(msgspec.Struct, frozen=True, array_like=True):
     """One entry of the store's event log: a change with its stamp, its tags and its time."""
 
@@ -122,12 +152,12 @@ class Raised(msgspec.Struct, frozen=True, array_like=True):
 class EventLog(Protocol):
     """Raises tags durably, and remembers how far each source was applied."""
 
-    async def apply(self, changes: Sequence[Change], *, now: float, advance: Advance | None = None) -> Ack:
+    async def apply(self, changes: Sequence[Change], *, now: float, advance: Step | None = None) -> Ack:
         """Raise tags durably.
 
         Args:
             changes: The changes, in the order in which they took effect. Those up to the source's applied position are
-                skipped.
+                skipped, and so are all of them if the source's cursor is not the one that they were read after.
             now: Epoch seconds, for the event log.
             advance: How far the changes take their source, if they come from one.
 

@@ -1,10 +1,10 @@
-"""The ports of systems of record and of topics: an ordered log of events, and versioned views."""
+"""The ports of systems of record and of topics: logs of events, and versioned views."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -68,6 +68,79 @@ class EventSource(Protocol):
         ...
 
 
+class LogPage(msgspec.Struct, frozen=True):
+    """What a log without an order has to tell since a cursor.
+
+    Attributes:
+        events: The events, each of which was told at least once when all pages were applied.
+        cursor: The cursor behind them. After the first one, it need not be kept if there are no events and nothing is
+            ``lost``.
+        is_end: Whether everything is told that had taken effect when this page was begun.
+        lost: Why events may be missing, so that all families of the source must be raised; empty if none are.
+        trouble: What keeps the log from telling every change, for the people on call; empty if nothing does.
+    """
+
+    events: list[SourceEvent]
+    cursor: bytes
+    is_end: bool
+    lost: str = ""
+    trouble: str = ""
+
+
+@runtime_checkable
+class UnorderedLog(Protocol):
+    """A log of events that take effect in no particular order, such as those of transactions that run side by side.
+
+    Raising tags needs no order. A cursor therefore says exactly which events were told, and not up to where.
+    """
+
+    name: str
+
+    @property
+    def families(self) -> Collection[str]:
+        """The tag families whose changes it reports."""
+        ...
+
+    def read(self, cursor: bytes, limit: int) -> LogPage:
+        """At most ``limit`` events that took effect and that a cursor does not cover; blocking.
+
+        Args:
+            cursor: The cursor of an earlier page; empty to begin.
+            limit: The greatest number of events.
+
+        Raises:
+            ForeignSource: The cursor was made by another log, or by a later state of this one.
+            SourceError: The log cannot be read.
+        """
+        ...
+
+    def covers(self, cursor: bytes, ticket: int) -> bool:
+        """Whether everything that a transaction told lies before a cursor."""
+        ...
+
+    def told(self, ticket: int) -> list[SourceEvent]:
+        """The events of one transaction, which has ended; blocking. Raises :class:`parbake.errors.SourceError`."""
+        ...
+
+    def report(self, cursor: bytes, silence_s: float, *, has_news: bool) -> None:
+        """Tell the log's database that a store has applied everything before a cursor; blocking.
+
+        Args:
+            cursor: The cursor.
+            silence_s: After how many seconds without a report nobody has to wait for this store, because it does not
+                trust what it holds then.
+            has_news: Whether events were applied since the last report; otherwise a report may be left out.
+
+        Raises:
+            SourceError: The database cannot be reached.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the log."""
+        ...
+
+
 class Topic(Protocol):
     """Several event sources under one name. Its families have a heartbeat only if all its sources were polled."""
 
@@ -87,8 +160,12 @@ class Topic(Protocol):
         ...
 
 
-class Source(EventSource, Protocol):
-    """A system of record: versioned views that record their reads, and an ordered outbox."""
+Log = EventSource | UnorderedLog
+"""One log of events."""
+
+
+class Views(Protocol):
+    """The views of a system of record, which record what is read through them."""
 
     def provides(self, view: type[Any]) -> bool:
         """Whether this source opens that view."""
@@ -97,3 +174,15 @@ class Source(EventSource, Protocol):
     def open(self, view: type[ViewT], tracker: Tracker) -> AbstractContextManager[ViewT]:
         """Open a view on a transaction of the primary that begins now; blocking."""
         ...
+
+
+class OrderedSource(EventSource, Views, Protocol):
+    """A system of record with an ordered outbox."""
+
+
+class UnorderedSource(UnorderedLog, Views, Protocol):
+    """A system of record whose outbox has no order."""
+
+
+Source = OrderedSource | UnorderedSource
+"""A system of record: versioned views that record their reads, and an outbox."""

@@ -182,6 +182,8 @@ class Counters:
         self.unknown_families: Counter[str] = Counter()
         self.source_failures: Counter[str] = Counter()
         self.source_troubles: dict[str, SourceError] = {}
+        self.untold: dict[str, str] = {}
+        """What keeps a source from telling every change, by the name of the source; empty if nothing does."""
         self.turned_away = 0
         self.store_full = ""
         self.degraded: tuple[tuple[str, str], ...] = ()

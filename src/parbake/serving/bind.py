@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from parbake.errors import DeclarationError
-from parbake.ports.sources import EventSource, Source, Topic
+from parbake.ports.sources import Log, Source, Topic
 from parbake.process.threads import Pool, in_thread, later_in_thread
 from parbake.protocol.acks import Acks
 from parbake.protocol.control import Control
@@ -87,7 +87,7 @@ class Binder:
     """Binds parameters for one app: its sources and resources, checked once at load."""
 
     def __init__(
-        self, sources: Sequence[Source], resources: Mapping[Any, Any], events: Sequence[EventSource | Topic] = ()
+        self, sources: Sequence[Source], resources: Mapping[Any, Any], events: Sequence[Log | Topic] = ()
     ) -> None:
         """Bind to ``sources`` and ``resources`` (by type); ``events`` are polled like sources, but have no views."""
         self.sources = tuple(sources)

@@ -13,7 +13,7 @@ from parbake.errors import ComputeFailed, NotMaterialized
 from parbake.ports.clock import Clock
 from parbake.ports.observers import Observers, tell
 from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots
-from parbake.ports.sources import EventSource, Topic
+from parbake.ports.sources import Log, Topic
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.protocol.acks import NO_ACKS, Acks, joined
@@ -233,12 +233,12 @@ class Resolver:
         silences = self.silences(heartbeats, now)
         return {name: silence_s for source, silence_s in silences for name in source.families} if silences else {}
 
-    def silences(self, heartbeats: Mapping[str, float], now: float) -> list[tuple[EventSource | Topic, float]]:
+    def silences(self, heartbeats: Mapping[str, float], now: float) -> list[tuple[Log | Topic, float]]:
         """The sources without a heartbeat within the limit, each with the seconds since it was heard.
 
         A heartbeat from the future says nothing about the present: the silence counts as endless.
         """
-        found: list[tuple[EventSource | Topic, float]] = []
+        found: list[tuple[Log | Topic, float]] = []
         for source in self._sources:
             silence_s = now - heartbeats.get(source.name, 0.0)
             if abs(silence_s) > self._silence_limit_s:

@@ -33,7 +33,7 @@ _NEEDED = {
     "keys": "the number of keys, including those without a request (add --keys N; the log names {keys:,})",
 }
 """What a recommendation needs besides the log, and the option that provides it."""
-PRECISION = 0.5
+_PRECISION = 0.5
 Log = Annotated[Path, typer.Argument(metavar="LOG", help="CSV or Parquet: key,timestamp[,signal]")]
 
 
@@ -112,7 +112,7 @@ def _lane(coverage: float | None, precision: float | None) -> EventCoverage | No
         if precision is not None:
             raise BadInput(f"--precision {precision} needs --coverage, which assumes an event lane", field="precision")
         return None
-    precision = PRECISION if precision is None else precision
+    precision = _PRECISION if precision is None else precision
     for name, value in (("coverage", coverage), ("precision", precision)):
         if not 0 < value <= 1:
             raise BadInput(f"--{name} {value} must be a share, above 0 and at most 1", field=name)

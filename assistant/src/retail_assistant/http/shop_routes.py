@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import msgspec
 
@@ -20,6 +20,9 @@ from retail_assistant.http.writes import Copies
 from retail_assistant.shop import queries, records
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.policies import Fact, render_policy
+
+if TYPE_CHECKING:
+    from parbake.adapters.sqlite import SqliteSource
 
 Conn = sqlite3.Connection
 MOST_DIGITS = 19
@@ -305,7 +308,7 @@ class ChangeRoutes:
         text = request.parameters["position"]
         if not (text.isascii() and text.isdigit() and len(text) < MOST_DIGITS):
             raise pb.BadInput(f"{text[:40]!r} is not a position", field="position")
-        source = self._file.app.settings.sources[0]
+        source = cast("SqliteSource", self._file.app.settings.sources[0])
         if int(text) > (await asyncio.to_thread(source.extent)).last:
             raise pb.errors.UnknownResource(f"no change has the position {text}", field="position")
         applied = (await self._file.app.ops.applied())[source.name]

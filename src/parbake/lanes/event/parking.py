@@ -10,7 +10,7 @@ import msgspec
 from parbake.errors import BadInput, UnknownResource
 from parbake.ports.cloudevents import structured
 from parbake.ports.event_log import Ack, Change, Parked
-from parbake.ports.sources import EventSource, SourceEvent
+from parbake.ports.sources import Log, SourceEvent
 from parbake.ports.store import Store
 from parbake.protocol.tags import raised_by
 
@@ -33,7 +33,7 @@ def everything(families: Collection[str]) -> tuple[str, ...]:
     return tuple(tag for family in families for tag in raised_by(family, "any.bulk"))
 
 
-def parked_change(source: EventSource, row: SourceEvent, problem: str, now: float) -> Change:
+def parked_change(source: Log, row: SourceEvent, problem: str, now: float) -> Change:
     """Return the change for an event that cannot be read: the store parks it and raises all families of its source.
 
     Args:
@@ -46,7 +46,7 @@ def parked_change(source: EventSource, row: SourceEvent, problem: str, now: floa
     return Change(everything(source.families), row.source or source.name, _text(row.id), parked)
 
 
-def _raw(source: EventSource, row: SourceEvent) -> bytes:
+def _raw(source: Log, row: SourceEvent) -> bytes:
     """The event in structured mode, as far as it could be read at all."""
     if row.raw:
         return row.raw

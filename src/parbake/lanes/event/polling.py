@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol
 
 from parbake.errors import ForeignSource, ParbakeError
-from parbake.ports.sources import EventSource, Topic
+from parbake.ports.sources import Log, Topic
 from parbake.process.trouble import Trouble
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.app")
-_Polled = EventSource | Topic | None
+_Polled = Log | Topic | None
+_SLOWER = 1.05
+"""By how much a pause grows after each poll without news: from 5 ms to 100 ms within about two seconds."""
+
+
+class Drain(Protocol):
+    """Applies what a source tells, or all sources do if none is given; returns whether there was anything."""
+
+    async def __call__(self, source: _Polled, /, *, beats: bool) -> bool:
+        """Drain; a poll without news writes a heartbeat only if it ``beats``."""
+        ...
 
 
 class Polling:
-    """Drains the sources at regular intervals, each by itself: one that hangs delays no other.
+    """Drains the sources again and again, each by itself: one that hangs delays no other.
+
+    A source may say between which pauses it is polled. Each event brings the shortest pause, and each poll without one
+    a longer pause. A heartbeat is not written more often than at the regular interval.
 
     A source that cannot be polled gets no heartbeat. After the silence limit its families are not trusted any more.
     """
 
     def __init__(
         self,
-        drain: Callable[[_Polled], Awaitable[object]],
-        sources: Callable[[], Sequence[EventSource | Topic]],
+        drain: Drain,
+        sources: Callable[[], Sequence[Log | Topic]],
         every_s: float,
     ) -> None:
-        """Poll ``sources`` with ``drain``, which is given one of them, or ``None`` for all; pauses in seconds."""
+        """Poll ``sources`` with ``drain``; ``every_s`` is the pause between two heartbeats, in seconds."""
         self._drain = drain
         self._sources = sources
         self._every_s = every_s
@@ -36,7 +49,7 @@ class Polling:
 
     async def once(self) -> None:
         """Poll all now. Errors are logged; only :class:`ForeignSource` (the store was not built from it) is raised."""
-        await asyncio.gather(*map(self._once, self._polled()))
+        await asyncio.gather(*(self._once(source, beats=True) for source in self._polled()))
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -51,10 +64,11 @@ class Polling:
         """Each source; without one, a doubted store is looked after."""
         return [*self._sources()] or [None]
 
-    async def _once(self, source: _Polled) -> None:
+    async def _once(self, source: _Polled, *, beats: bool) -> bool:
+        """Poll a source; returns whether it had something to tell."""
         trouble = self._trouble(source)
         try:
-            await self._drain(source)
+            has_news = await self._drain(source, beats=beats)
             trouble.is_over()
         except ForeignSource:
             raise
@@ -62,14 +76,25 @@ class Polling:
             trouble.met(one_line(error))
             if not isinstance(error, ParbakeError):
                 _log.debug("a poll failed", exc_info=error)
+        else:
+            return has_news
+        return False
 
     async def _repeat(self, source: _Polled) -> NoReturn:
+        now = asyncio.get_running_loop().time
+        longest_s = min(self._every_s, getattr(source, "pause_s", (0.0, self._every_s))[1])
+        shortest_s = min(longest_s, getattr(source, "pause_s", (longest_s, 0.0))[0])
+        pause_s, beat_at = shortest_s, float("-inf")
         while True:
+            began, has_news = now(), False
+            beats = began - beat_at >= self._every_s - longest_s / 2
             try:
-                await self._once(source)
+                has_news = await self._once(source, beats=beats)
             except ForeignSource as error:  # it refuses a start; a running process goes on with its other sources
                 self._trouble(source).met(str(error))
-            await asyncio.sleep(self._every_s)
+            beat_at = began if beats else beat_at
+            pause_s = shortest_s if has_news else min(longest_s, pause_s * _SLOWER)
+            await asyncio.sleep(pause_s)
 
     def _trouble(self, source: _Polled) -> Trouble:
         what = "polling the sources" if source is None else f"polling {source.name}"

@@ -17,7 +17,7 @@ from parbake.lanes.event.unknown_families import UnknownFamilies
 from parbake.lanes.worker.worker_watch import WorkerState, WorkerWatch
 from parbake.ports.clock import Clock
 from parbake.ports.records import Lookup
-from parbake.ports.sources import EventSource, Topic
+from parbake.ports.sources import Log, Topic
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.protocol.control import Control
@@ -30,7 +30,7 @@ from parbake.values.redaction import one_line
 Kind = Literal[
     "store_silent", "store_damaged", "store_outdated", "store_recovering", "source_silent", "disk_full",
     "not_built", "quarantined", "worker_silent",
-    "unknown_family",
+    "unknown_family", "changes_untold",
 ]  # fmt: skip
 UNUSABLE: frozenset[Kind] = frozenset({"store_silent", "store_damaged", "store_outdated"})
 """Conditions that hide all others."""
@@ -82,7 +82,7 @@ class Conditions:
         counters: Counters,
         workers: WorkerWatch,
         unknown: UnknownFamilies,
-        silences: Callable[[Mapping[str, float], float], Iterable[tuple[EventSource | Topic, float]]],
+        silences: Callable[[Mapping[str, float], float], Iterable[tuple[Log | Topic, float]]],
     ) -> None:
         """Look at nothing yet; see :meth:`parbake.serving.read.Resolver.silences` for ``silences``."""
         self._store = store
@@ -150,6 +150,8 @@ class Conditions:
         for source in sources:
             trouble = self._counters.source_troubles.get(source.name)
             why = f": {one_line(trouble)}" if trouble else ""
+            if self._counters.untold.get(source.name):
+                yield self._untold(source)
             if source.name in late:
                 since = self._since(late[source.name], is_heard=source.name in lookup.heartbeats)
                 families = ", ".join(sorted(source.families))
@@ -160,6 +162,10 @@ class Conditions:
             else:
                 continue
             yield Condition("source_silent", source.name, message, self._fenced_by(source.families))
+
+    def _untold(self, source: Log | Topic) -> Condition:
+        message = f"source {source.name}: {self._counters.untold[source.name]}; its families are raised with every poll"
+        return Condition("changes_untold", source.name, message, self._fenced_by(source.families))
 
     def _since(self, silence_s: float, *, is_heard: bool) -> str:
         if not is_heard:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from parbake.errors import StoreError
-from parbake.ports.event_log import Ack, Advance, Applied, Change, Parked, Raised
+from parbake.ports.event_log import Ack, Applied, Change, Parked, Raised, Step
 from parbake.ports.generations import NewGeneration
 from parbake.ports.records import Lookup, StoreState
 from parbake.ports.store import Store
@@ -138,11 +138,11 @@ class EngineStore(Store, ABC):
     async def _drop(self, doomed: Sequence[bytes]) -> int:
         return await self._take(lambda steps: steps.drop_below(doomed))
 
-    async def apply(self, changes: Sequence[Change], *, now: float, advance: Advance | None = None) -> Ack:
+    async def apply(self, changes: Sequence[Change], *, now: float, advance: Step | None = None) -> Ack:
         parts = events.split(changes, advance, self.commit_limit - events.COMMON_ITEMS)
         return Ack.together([await self._apply(part, now, at) for part, at in parts]) or Ack(Stamp(0, 0), {})
 
-    async def _apply(self, changes: Sequence[Change], now: float, advance: Advance | None) -> Ack:
+    async def _apply(self, changes: Sequence[Change], now: float, advance: Step | None) -> Ack:
         return await self._take(lambda steps: steps.apply(changes, now, advance))
 
     async def applied(self, source: str) -> Applied:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 import msgspec
 
 from parbake.errors import StoreError
-from parbake.ports.event_log import Ack, Advance, Applied, Change, Parked, Raised
+from parbake.ports.event_log import Ack, Advance, Applied, Change, Move, Parked, Raised, Step
 from parbake.ports.records import StoreState
 from parbake.protocol.control import SEQUENCE_LIMIT, Control, renumber
 from parbake.protocol.record import Stamp
@@ -30,19 +30,25 @@ _ID_KEPT = 64
 """Length of the stored prefix of the last applied event's id, which identifies its log."""
 
 
+_CURSOR = b"\xff"
+"""The first byte of a stored cursor. A position is lower than 2**63 and does not begin with it."""
+
+
 def applied(get: Get, source: str) -> Applied:
-    """The last applied position of a source, and the begin of that event's id."""
+    """The last applied position of a source and the begin of that event's id, or its cursor."""
     raw = get(APPLIED + source.encode()) or b""
+    if raw.startswith(_CURSOR):
+        return Applied(cursor=raw[1:])
     return Applied(int.from_bytes(raw[:8], "big"), raw[8:].decode("utf-8", "surrogatepass"))
 
 
 def split(
-    changes: Sequence[Change], advance: Advance | None, limit: int
-) -> Iterator[tuple[Sequence[Change], Advance | None]]:
+    changes: Sequence[Change], advance: Step | None, limit: int
+) -> Iterator[tuple[Sequence[Change], Step | None]]:
     """Cut changes into commits of at most ``limit`` items, in order.
 
-    Within positions without gaps, each part gets its own position. Otherwise only the last part moves the position, so
-    that an interrupted sequence is applied again.
+    Within positions without gaps, each part gets its own position. Otherwise only the last part moves the position or
+    the cursor, so that an interrupted sequence is applied again.
 
     Args:
         changes: The changes with their tags.
@@ -60,8 +66,8 @@ def split(
     yield changes[start:], msgspec.structs.replace(last, heard_at=advance.heard_at) if advance and last else advance
 
 
-def _part(changes: Sequence[Change], advance: Advance | None, start: int, end: int) -> Advance | None:
-    if advance is None or len(changes) != advance.last - advance.after:
+def _part(changes: Sequence[Change], advance: Step | None, start: int, end: int) -> Advance | None:
+    if not isinstance(advance, Advance) or len(changes) != advance.last - advance.after:
         return None
     return Advance(advance.source, advance.after + start, advance.after + end)
 
@@ -69,20 +75,22 @@ def _part(changes: Sequence[Change], advance: Advance | None, start: int, end: i
 class StoreSteps(RecordSteps):
     """All steps that one transaction can take: those on records, and those for events."""
 
-    def apply(self, changes: Sequence[Change], now: float, advance: Advance | None) -> Ack:
+    def apply(self, changes: Sequence[Change], now: float, advance: Step | None) -> Ack:
         """Raise tags: one step of the counter per change, in one transaction with the source's position and heartbeat.
 
         Args:
             changes: The changes with their tags.
             now: The current time, in epoch seconds.
-            advance: The source's new position; ``None`` if it stays.
+            advance: The source's new position or cursor; ``None`` if it stays.
         """
         at, control = self.stamp()
         is_sane = True
-        if advance is not None:
+        if isinstance(advance, Move) and not self._moved(advance):
+            return Ack(at, {}, trusted=control.is_trusted)
+        if isinstance(advance, Advance):
             changes = self._unapplied(changes, advance)
-            if advance.heard_at is not None:
-                is_sane = self.beat(advance.source, advance.heard_at, now)
+        if advance is not None and advance.heard_at is not None:
+            is_sane = self.beat(advance.source, advance.heard_at, now)
         if at.sequence + len(changes) >= SEQUENCE_LIMIT:
             at, control = self._next_incarnation(control)
         sequence, raised, duplicates = at.sequence, {}, 0
@@ -108,6 +116,13 @@ class StoreSteps(RecordSteps):
         """Start the next incarnation, because the counter is at its limit; all stamps of it are higher."""
         control = self.save(renumber(control))
         return StoreState(Stamp(control.incarnation, 0), control)
+
+    def _moved(self, move: Move) -> bool:
+        """Move a source's cursor; ``False`` if another process has moved it since the changes were read."""
+        if applied(self._get, move.source).cursor != move.after:
+            return False
+        self._txn.put(APPLIED + move.source.encode(), _CURSOR + move.cursor)
+        return True
 
     def _unapplied(self, changes: Sequence[Change], advance: Advance) -> Sequence[Change]:
         """Drop the changes that another process applied first.

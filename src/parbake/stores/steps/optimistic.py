@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from parbake.errors import StoreError
-from parbake.ports.event_log import Ack, Advance, Change
+from parbake.ports.event_log import Ack, Change, Step
 from parbake.ports.records import Lookup
 from parbake.process import forks
 from parbake.process.loops import PerLoop
@@ -208,7 +208,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
     async def _step(self, step: Callable[[Txn], T]) -> T:
         return await self._run(step)
 
-    async def _apply(self, changes: Sequence[Change], now: float, advance: Advance | None) -> Ack:
+    async def _apply(self, changes: Sequence[Change], now: float, advance: Step | None) -> Ack:
         """Apply one at a time per event loop, because all of them would contend for the counter."""
         async with self._applying.here():
             return await super()._apply(changes, now, advance)

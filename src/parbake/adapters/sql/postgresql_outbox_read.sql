@@ -1,0 +1,32 @@
+-- One poll of the outbox: the present snapshot, how much of the server's log is written and on disk, whether unread rows
+-- were deleted, the last report of this store, the state of each captured table, and a page of unread rows.
+SELECT
+  pg_current_snapshot()::TEXT,
+  (pg_current_wal_insert_lsn() - '0/0')::BIGINT,
+  (pg_current_wal_flush_lsn() - '0/0')::BIGINT,
+  EXISTS (
+    SELECT FROM parbake_outbox_gone
+    WHERE NOT pg_visible_in_snapshot(xid, %(seen)s::PG_SNAPSHOT) AND (
+      upto IS NULL OR pg_snapshot_xmax(upto) > pg_snapshot_xmax(%(seen)s::PG_SNAPSHOT) OR EXISTS (
+        SELECT FROM pg_snapshot_xip(%(seen)s::PG_SNAPSHOT) AS running(xid)
+        WHERE pg_visible_in_snapshot(running.xid, upto)
+      )
+    )
+  ),
+  (SELECT max(serial) FROM parbake_reader WHERE reader = %(reader)s),
+  (
+    SELECT json_agg(json_build_array(relation, families, coalesce(problem, ''), state))::TEXT
+    FROM parbake_capture_states()
+  ),
+  (
+    SELECT json_agg(json_build_array(position, xid::TEXT::BIGINT, coalesce(id, ''), subject, type, time))::TEXT FROM (
+      SELECT * FROM (
+        SELECT * FROM parbake_outbox WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(%(seen)s::PG_SNAPSHOT)))
+        UNION ALL
+        SELECT * FROM parbake_outbox WHERE xid >= pg_snapshot_xmax(%(seen)s::PG_SNAPSHOT)
+      ) AS unread
+      WHERE (xid, position) > (%(xid)s::TEXT::XID8, %(position)s::BIGINT)
+        AND pg_visible_in_snapshot(xid, coalesce(%(upto)s::PG_SNAPSHOT, pg_current_snapshot()))
+      ORDER BY xid, position LIMIT %(limit)s::BIGINT
+    ) AS page
+  )

@@ -1,0 +1,62 @@
+"""Applies changes to the store: raises their tags durably, and tells the hooks and the counters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from parbake.lanes.event.unknown_families import UnknownFamilies
+from parbake.ports.clock import Clock
+from parbake.ports.event_log import Ack, Change, Step
+from parbake.ports.observers import tell
+from parbake.ports.store import Store
+from parbake.process.counters import Counters
+from parbake.protocol.tags import family
+from parbake.serving.tickets import Tickets
+
+
+class Applier:
+    """Applies changes of any origin. Any process may, because the store skips what it has already applied."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        on_event: Sequence[Callable[..., None]],
+        *,
+        counters: Counters,
+        unknown: UnknownFamilies,
+        tickets: Tickets,
+    ) -> None:
+        """Apply nothing yet.
+
+        ``unknown`` knows the families that some task or source declares, and notes others. ``tickets`` seals the
+        acknowledgements.
+        """
+        self.store = store
+        self.clock = clock
+        self.counters = counters
+        self.unknown = unknown
+        self.tickets = tickets
+        self._on_event = tuple(on_event)
+
+    async def apply(self, changes: Sequence[Change], step: Step | None = None) -> Ack:
+        """Raise the tags of changes; returns once that is durable.
+
+        Args:
+            changes: The changes.
+            step: How far they take their source, if they come from one.
+        """
+        started = time.perf_counter()
+        ack = await self.store.apply(changes, now=self.clock.now(), advance=step)
+        took = time.perf_counter() - started
+        tell(self._on_event, ack.raised, duplicates=ack.duplicates, seconds=took)
+        ack = await self.tickets.sealed(ack)
+        unknown = sorted({family(tag) for tag in ack.raised} - self.unknown.known)
+        if not unknown:
+            return ack
+        self.counters.unknown(unknown)
+        await self.unknown.note(unknown)
+        return msgspec.structs.replace(ack, unknown=tuple(unknown))

@@ -1,0 +1,284 @@
+"""Reads the log of a source to its end, and has everything applied that it tells.
+
+An ordered log (:class:`parbake.ports.sources.EventSource`) is read by positions, a log without an order
+(:class:`parbake.ports.sources.UnorderedLog`) by cursors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from parbake.errors import ForeignSource, NotAcknowledged, ParbakeError, SourceError
+from parbake.lanes.event.applier import Applier
+from parbake.lanes.event.parking import everything, parked_change
+from parbake.ports.event_log import Ack, Advance, Applied, Change, Move
+from parbake.ports.sources import EventSource, Extent, Log, LogPage, SourceEvent, Topic, UnorderedLog
+from parbake.process.threads import aside
+from parbake.protocol.tags import raised_by
+
+T = TypeVar("T")
+PAGE = 1000
+SKEW_S = 5.0
+"""Seconds. An event whose time lies further in the future comes from a wrong clock."""
+_OVERTAKEN_S = 0.01
+"""Longest pause, in seconds, after another process has applied the same events first."""
+_log = logging.getLogger("parbake.ingest")
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """The acknowledgements from draining a source; ``is_heard`` says that a commit carried its heartbeat."""
+
+    acks: list[Ack]
+    is_heard: bool = False
+
+    @property
+    def clock_skew(self) -> bool:
+        """Whether the heartbeat that was replaced came from the future."""
+        return any(ack.clock_skew for ack in self.acks)
+
+
+class LogReader:
+    """Reads logs for one store. Any process may, because the store skips what it has already applied."""
+
+    def __init__(self, applier: Applier, *, silence_s: float) -> None:
+        """Read nothing yet.
+
+        After ``silence_s`` seconds without a poll, the store trusts nothing that a source fences.
+        """
+        self._apply, self._store = applier.apply, applier.store
+        self._clock, self._counters = applier.clock, applier.counters
+        self._silence_s = silence_s
+        self._recognised: set[str] = set()
+        self._reached: dict[str, bytes] = {}
+
+    async def drain(self, source: Log | Topic, before: float) -> Drained:
+        """Drain a source. None of a topic's logs carries its heartbeat, because all of them must be read first.
+
+        Args:
+            source: The source.
+            before: When the drain began, in epoch seconds.
+        """
+        parts = await logs_of(source)
+        if len(parts) == 1 and parts[0] is source:
+            return await self.drain_one(parts[0], before)
+        acks: list[Ack] = []
+        for part in parts:
+            acks += (await self.drain_one(part, None)).acks
+        return Drained(acks)
+
+    async def drain_one(self, log: Log, heard_at: float | None) -> Drained:
+        """Apply a log at least up to the end that it had when this call began.
+
+        The last commit carries the heartbeat, so that an event costs one synced commit. The heartbeat counts only if
+        the commit holds everything that existed before the poll. Otherwise the caller writes it in a commit of its own.
+
+        Args:
+            log: The log.
+            heard_at: The time of the heartbeat, in epoch seconds: when the drain began. ``None`` if no commit may carry
+                it.
+        """
+        try:
+            if isinstance(log, UnorderedLog):
+                return await self._drain_cursors(log, heard_at)
+            return await self._drain_positions(log, heard_at)
+        except ParbakeError:
+            raise
+        except Exception as error:
+            raise SourceError(f"source {log.name!r} cannot be polled: {error}", field=log.name) from error
+
+    async def told(self, log: Log, position: int) -> list[SourceEvent]:
+        """The events of a transaction, or the one at a position, which the store has applied.
+
+        Raises:
+            NotAcknowledged: They are not applied yet.
+            SourceError: The log does not hold the position any more, or cannot be read.
+        """
+        done = await self._store.applied(log.name)
+        if isinstance(log, UnorderedLog):
+            cursors = (done.cursor, self._reached.get(log.name, b""))
+            if not any(log.covers(cursor, position) for cursor in cursors):
+                raise NotAcknowledged(f"transaction {position} of {log.name} is not applied yet, or has not ended")
+            return await asked(log, log.told, position)
+        if done.position < position:
+            raise NotAcknowledged(f"the event at position {position} of {log.name} is not applied yet")
+        rows: list[SourceEvent] = await asked(log, log.poll, position - 1, 1)
+        if not rows or rows[0].position != position:
+            raise SourceError(f"{log.name} does not hold position {position} any more", field="position")
+        return rows
+
+    async def _drain_positions(self, source: EventSource, heard_at: float | None) -> Drained:
+        done, acks = await self._store.applied(source.name), list[Ack]()
+        is_heard = False
+        after = done.position
+        extent, rows = await asked(source, lambda: (source.extent(), source.poll(after, PAGE)))
+        await self._recognise(source, done, extent)
+        if extent.gone > after:
+            acks.append(await self._bridge(source, after, extent.gone))
+            after = extent.gone
+            rows = await asked(source, source.poll, after, PAGE)
+        while rows:
+            self._count_skew(row.at for row in rows)
+            for run in _runs(rows) if source.is_gapless else [rows]:
+                if source.is_gapless and run[0].position > after + 1:
+                    acks.append(await self._bridge(source, after, run[0].position - 1))
+                is_heard = heard_at is not None and reaches_end(run[-1], extent)
+                advance = Advance(source.name, after, run[-1].position, heard_at if is_heard else None)
+                acks.append(await self._apply([self._change(source, row) for row in run], advance))
+                after = run[-1].position
+            rows = [] if after >= extent.last else await asked(source, source.poll, after, PAGE)
+        if source.is_gapless and extent.last > after:  # a position given before the poll, without its event
+            acks.append(await self._bridge(source, after, extent.last))
+        return Drained(acks, is_heard=is_heard)
+
+    async def _drain_cursors(self, log: UnorderedLog, heard_at: float | None) -> Drained:
+        acks: list[Ack] = []
+        while True:
+            cursor = (await self._store.applied(log.name)).cursor
+            batch: LogPage = await asked(log, log.read, cursor, PAGE)
+            changes = self._changes(log, batch)
+            if changes:
+                move = Move(log.name, cursor, batch.cursor, heard_at if batch.is_end else None)
+                ack = await self._apply(changes, move)
+                if not ack.raised:  # another process has read on; what it has not read is read again
+                    await asyncio.sleep(_OVERTAKEN_S * random.random())  # noqa: S311  # spreads the processes
+                    continue
+                acks.append(ack)
+            elif not cursor:  # from now on the store has a name in the database, and its progress is reported
+                await self._store.apply([], now=self._clock.now(), advance=Move(log.name, cursor, batch.cursor))
+                continue
+            if batch.is_end:
+                self._reached[log.name] = batch.cursor
+                report = partial(log.report, batch.cursor, self._silence_s, has_news=bool(acks))
+                await asked(log, report)
+                return Drained(acks, is_heard=bool(changes) and heard_at is not None)
+
+    def _changes(self, log: UnorderedLog, batch: LogPage) -> list[Change]:
+        self._counters.untold[log.name] = batch.trouble
+        self._count_skew(row.at for row in batch.events)
+        changes = [self._change(log, row) for row in batch.events]
+        if batch.lost:
+            self._counters.gaps[log.name] += 1
+            _log.error("source %s: %s; raising all its families", log.name, batch.lost)
+            changes.append(Change(everything(log.families), log.name))
+        return changes
+
+    async def _bridge(self, source: EventSource, after: int, upto: int) -> Ack:
+        """Skip lost events: advance the position and, in the same step, raise all families of the source."""
+        if after:  # a store without any event yet has missed none
+            self._counters.gaps[source.name] += 1
+            said = "source %s: the events after position %d up to %d are gone; raising all its families"
+            _log.error(said, source.name, after, upto)
+        change = Change(everything(source.families), source.name)
+        return await self._apply([change], Advance(source.name, after, upto))
+
+    async def _recognise(self, source: EventSource, done: Applied, extent: Extent) -> None:
+        """Raise :class:`ForeignSource` unless the log is the one the store was built from."""
+        if source.name in self._recognised and extent.last >= done.position:
+            return
+        try:
+            await _recognise(source, done, extent)
+        except ForeignSource:
+            if await self._store.applied(source.name) == done:
+                raise
+            return  # another process has accepted the log meanwhile (:meth:`restart`)
+        if done.position:
+            self._recognised.add(source.name)
+
+    def _change(self, log: Log, row: SourceEvent) -> Change:
+        """Turn an event into a change. An unreadable one is parked and raises all families; it never blocks others."""
+        problem = row.problem
+        if not problem:
+            try:
+                return Change(raised_by(row.subject, row.type), row.source or log.name, row.id)
+            except (ParbakeError, TypeError) as error:  # a column may hold anything
+                problem = str(error)
+        self._counters.parked += 1
+        _log.error("%s, position %d: %s; parked, raising all its families", log.name, row.position, problem)
+        return parked_change(log, row, problem, self._clock.now())
+
+    def _count_skew(self, times: Iterable[float]) -> None:
+        self._counters.clock_skew += skewed(times, self._clock.now())
+
+
+def skewed(times: Iterable[float], now: float) -> int:
+    """How many times of events lie in the future, so that a clock is wrong; all in epoch seconds."""
+    return sum(at > now + SKEW_S for at in times)
+
+
+async def asked(source: Log | Topic, fn: Callable[..., T], *args: Any) -> T:
+    """Call a function of a source in one of its threads; those of a topic's partitions are the topic's.
+
+    Args:
+        source: The source.
+        fn: Its function.
+        args: The function's arguments.
+    """
+    return await aside(fn, *args, of=source.name.rpartition("/")[0] or source.name)
+
+
+async def logs_of(source: Log | Topic) -> Sequence[Log]:
+    """The present logs of a topic; any other source is a single log. Raises :class:`SourceError`."""
+    parts = getattr(source, "parts", None)
+    if parts is None:
+        return [cast("Log", source)]
+    try:
+        return await asked(source, parts)
+    except ParbakeError:
+        raise
+    except Exception as error:
+        raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
+
+
+async def recognise(log: Log, done: Applied) -> None:
+    """Read a little of a log, and raise :class:`ForeignSource` unless it is the one that a store was built from.
+
+    Args:
+        log: The log.
+        done: What the store has applied of it.
+    """
+    if isinstance(log, UnorderedLog):
+        await asked(log, log.read, done.cursor, 1)
+    else:
+        await _recognise(log, done, await asked(log, log.extent))
+
+
+async def _recognise(log: EventSource, done: Applied, extent: Extent) -> None:
+    """Raise :class:`ForeignSource` unless an ordered log is the one that a store was built from.
+
+    A log that was replaced, or restored from a copy older than what was applied, would otherwise look as if all its new
+    events were already applied. The store keeps the id of the last applied event, so that all earlier ones may be
+    pruned. If that event is pruned, too, the log only has to reach its position.
+    """
+    rows = []
+    if extent.last >= done.position and done.event_id:
+        rows = await asked(log, log.poll, done.position - 1, 1)
+    is_other = rows and rows[0].position == done.position and not rows[0].id.startswith(done.event_id)
+    if extent.last < done.position or is_other:
+        raise ForeignSource(
+            f"source {log.name!r} is not the one this store was built from (position {done.position} was applied, but "
+            f"it ends at {extent.last} or has another event there); delete the store so that it is rebuilt, "
+            f"restore the source, or read it from its beginning with 'parbake events restart APP {log.name}'",
+            field=log.name,
+        )
+
+
+def reaches_end(last: SourceEvent, extent: Extent) -> bool:
+    """Whether an event is at or after the last position that was given before the extent was read."""
+    return last.position >= extent.last
+
+
+def _runs(rows: Sequence[SourceEvent]) -> Iterator[Sequence[SourceEvent]]:
+    """Cut events into runs of consecutive positions."""
+    start = 0
+    for n in range(1, len(rows)):
+        if rows[n].position != rows[n - 1].position + 1:
+            yield rows[start:n]
+            start = n
+    yield rows[start:]

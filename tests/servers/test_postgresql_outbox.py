@@ -1,0 +1,439 @@
+"""The outbox of PostgreSQL: no writer waits, no committed row is missed, and a crash or another server is noticed."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+
+import psycopg
+import pytest
+from tests.servers import pg
+from tests.waiting import eventually
+
+import parbake as pb
+from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, emit, prune
+from parbake.testing.source_suite import told_by
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Return a server that allows prepared transactions."""
+    with pg.folder() as place, pg.postgresql(place / "data", "max_prepared_transactions=5") as started:
+        yield started
+
+
+@pytest.fixture
+def own_server():
+    """Return a server of this test's own, to be killed."""
+    with pg.folder() as place, pg.postgresql(place / "data", "synchronous_commit=off", "wal_writer_delay=10s") as one:
+        one.sql(OUTBOX_DDL, "CHECKPOINT")
+        yield one
+
+
+class Outbox:
+    """An outbox in a database of its own."""
+
+    numbers = iter(range(1, 1000))
+
+    def __init__(self, server):
+        """Create the database and its outbox."""
+        self.name = f"outbox{next(self.numbers)}"
+        server.sql(f"CREATE DATABASE {self.name}")
+        self.address = psycopg.conninfo.make_conninfo(server.address, dbname=self.name)
+        with self.connect() as connection:
+            connection.execute(OUTBOX_DDL)
+
+    def connect(self, **options):
+        """Return a connection."""
+        return psycopg.connect(self.address, **options)
+
+    def source(self, **options):
+        """Return a source that reads the outbox."""
+        return PostgresqlSource(self.address, families=["fact"], views=[], **options)
+
+    def tell(self, *subjects):
+        """Emit events in one transaction; return its ticket."""
+        with self.connect() as connection:
+            return [emit(connection, subject, "fact.changed") for subject in subjects][-1]
+
+
+@pytest.fixture
+def outbox(server):
+    """Return a fresh outbox."""
+    return Outbox(server)
+
+
+@pytest.fixture
+def source(outbox):
+    """Return a source that reads it."""
+    opened = outbox.source()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+async def app(source):
+    """Return an app that hears the outbox."""
+    opened = pb.App(pb.Registry(), events=[source])
+    yield opened
+    await opened.close()
+
+
+def subjects(source, after=None, limit=10):
+    """Return the subjects that a source tells after a cursor, and the cursor behind them."""
+    events, cursor = told_by(source, after, limit)
+    return [event.subject for event in events], cursor
+
+
+def test_a_slow_transaction_holds_nobody_up_and_is_not_missed(outbox, source):
+    """A later transaction commits and is told while an earlier one is open, which is told when it commits."""
+    with outbox.connect() as slow:
+        emit(slow, "fact/slow", "fact.changed")
+        outbox.tell("fact/quick")
+        told, cursor = subjects(source)
+        assert told == ["fact/quick"]
+        assert subjects(source, cursor)[0] == []
+        slow.commit()
+    told, cursor = subjects(source, cursor)
+    assert told == ["fact/slow"]
+    assert subjects(source, cursor)[0] == []
+
+
+def test_a_forgotten_prepared_transaction_holds_nobody_up(server, outbox, source):
+    """Rows are told beside a prepared transaction of another database, and its own rows once it is committed."""
+    other = Outbox(server)
+    prepared = other.connect(autocommit=True)
+    prepared.execute("BEGIN")
+    prepared.execute("INSERT INTO parbake_outbox(subject, type) VALUES ('fact/prepared', 'fact.changed')")
+    prepared.execute("PREPARE TRANSACTION 'forgotten'")
+    try:
+        told, cursor = subjects(source)
+        for name in "abc":
+            outbox.tell(f"fact/{name}")
+            told, cursor = subjects(source, cursor)
+            assert told == [f"fact/{name}"]
+        reader = other.source()
+        told, cursor = subjects(reader)
+        assert told == []
+    finally:
+        prepared.execute("COMMIT PREPARED 'forgotten'")
+        prepared.close()
+    assert subjects(reader, cursor)[0] == ["fact/prepared"]
+    reader.close()
+
+
+def test_the_server_stamps_the_transaction(outbox, source):
+    """A row that claims another transaction, in the past or the future, is told as one of its own."""
+    told, cursor = subjects(source)
+    with outbox.connect() as connection:
+        for xid in ("3", "999999999"):
+            connection.execute(
+                "INSERT INTO parbake_outbox(xid, subject, type) VALUES (%s, 'fact/' || %s, 'fact.changed')", (xid, xid)
+            )
+    told, cursor = subjects(source, cursor)
+    assert told == ["fact/3", "fact/999999999"]
+    assert subjects(source, cursor)[0] == []
+
+
+def test_what_is_rolled_back_is_never_told(outbox, source):
+    """A rolled-back transaction and a rolled-back savepoint tell nothing; what is around the savepoint is told."""
+    with outbox.connect() as connection:
+        emit(connection, "fact/gone", "fact.changed")
+        connection.rollback()
+        emit(connection, "fact/kept", "fact.changed")
+        with contextlib.suppress(psycopg.errors.DivisionByZero), connection.transaction():
+            emit(connection, "fact/undone", "fact.changed")
+            connection.execute("SELECT 1/0")
+        with connection.transaction():
+            emit(connection, "fact/inner", "fact.changed")
+    assert subjects(source)[0] == ["fact/kept", "fact/inner"]
+
+
+def test_many_writers_and_a_reader_lose_nothing(outbox, source):
+    """A reader with concurrent writers, who commit in any order, is told every row exactly once."""
+    expected = {f"fact/{writer}x{n}" for writer in range(8) for n in range(20)}
+
+    def write(writer):
+        pauses = random.Random(writer)
+        with outbox.connect() as connection:
+            for n in range(20):
+                emit(connection, f"fact/{writer}x{n}", "fact.changed")
+                time.sleep(pauses.random() / 200)
+                connection.commit()
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(8)]
+    for thread in threads:
+        thread.start()
+    seen, cursor, ends = [], None, 0
+    while ends < 2:
+        ends = ends + 1 if not any(thread.is_alive() for thread in threads) else 0
+        told, cursor = subjects(source, cursor, limit=7)
+        seen += told
+    assert len(seen) == len(expected)
+    assert set(seen) == expected
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM parbake_outbox", "TRUNCATE parbake_outbox RESTART IDENTITY"])
+async def test_rows_deleted_unread_raise_everything_once(outbox, app, statement):
+    """If unread rows are deleted, all families are raised once, and later rows are told as before."""
+    outbox.tell("fact/1")
+    await app.drain()
+    outbox.tell("fact/unread")
+    with outbox.connect() as connection:
+        connection.execute(statement)
+    ack = await app.drain()
+    assert (set(ack.raised), dict(app.counters.gaps)) == ({"fact", "fact/*"}, {"shop": 1})
+    assert await app.drain() is None
+    outbox.tell("fact/2")
+    assert set((await app.drain()).raised) == {"fact/2", "fact/*"}
+
+
+async def test_an_outbox_is_pruned_of_what_every_store_has_applied(outbox, app):
+    """Only rows that both stores have applied are deleted, which is no gap for either, nor for a new store."""
+    other = pb.App(pb.Registry(), events=[outbox.source()])
+    outbox.tell("fact/1", "fact/2")
+    await app.drain()
+    await other.drain()
+    outbox.tell("fact/3")
+    await app.drain()
+    with outbox.connect() as connection:
+        assert prune(connection) == 2
+        assert prune(connection) == 0
+    new = pb.App(pb.Registry(), events=[outbox.source()])
+    assert set((await new.drain()).raised) == {"fact/3", "fact/*"}
+    assert set((await other.drain()).raised) == {"fact/3", "fact/*"}
+    assert await app.drain() is None
+    assert not any(one.counters.gaps for one in (app, other, new))
+    for one in (other, new):
+        await one.close()
+
+
+async def test_a_store_that_was_forgotten_raises_everything(outbox, app):
+    """Rows are pruned past a store that reported nothing for too long; when it comes back, it raises all families."""
+    outbox.tell("fact/1")
+    await app.drain()
+    outbox.tell("fact/2")
+    with outbox.connect() as connection:
+        connection.execute("UPDATE parbake_reader SET heard = now() - INTERVAL '8 days'")
+    other = pb.App(pb.Registry(), events=[outbox.source()])
+    await other.drain()
+    with outbox.connect() as connection:
+        assert prune(connection) == 2
+    assert set((await app.drain()).raised) == {"fact", "fact/*"}
+    await other.close()
+
+
+async def test_a_ticket_is_the_id_of_the_transaction(outbox, app):
+    """The acknowledgement of a transaction is there once it is applied, also if it told nothing of interest."""
+    with outbox.connect() as connection:
+        ticket = emit(connection, "fact/1", "fact.changed")
+        await app.drain()
+        with pytest.raises(pb.errors.NotAcknowledged):
+            await app.acknowledgement(ticket)
+    ack = await app.drain()
+    assert (await app.acknowledgement(ticket)).raised == ack.raised
+    with outbox.connect() as connection:
+        (silent,) = connection.execute("SELECT pg_current_xact_id()::TEXT::BIGINT").fetchone()
+    with pytest.raises(pb.errors.NotAcknowledged):
+        await app.acknowledgement(silent)
+    await app.drain()
+    assert (await app.acknowledgement(silent)).raised == {}
+
+
+async def test_a_writer_waits_for_every_store_in_sql(outbox, app):
+    """``parbake_wait`` returns once each store that is heard has applied the transaction, and false if one has not."""
+    other = pb.App(pb.Registry(), events=[outbox.source()])
+    for one in (app, other):
+        await one.drain()
+    ticket = outbox.tell("fact/1")
+    wait = "SELECT parbake_wait(%s::TEXT::XID8, '50 ms')"
+    with outbox.connect(autocommit=True) as connection:
+        assert connection.execute(wait, (str(ticket),)).fetchone() == (False,)
+        await app.drain()
+        assert connection.execute(wait, (str(ticket),)).fetchone() == (False,)
+        await other.drain()
+        assert connection.execute(wait, (str(ticket),)).fetchone() == (True,)
+        connection.execute("BEGIN")
+        own = emit(connection, "fact/2", "fact.changed")
+        with pytest.raises(psycopg.errors.RaiseException, match="own transaction"):
+            connection.execute(wait, (str(own),))
+        connection.execute("ROLLBACK")
+    await other.close()
+
+
+async def test_two_processes_raise_each_event_once(outbox, app):
+    """The second process finds the cursor moved, also if both have read the same events."""
+    other = pb.App(pb.Registry(), events=[outbox.source()], store=app.engine.store)
+    read = other.settings.events[0].read
+
+    def overtaken(cursor, limit):
+        reading = read(cursor, limit)
+        if reading.events:
+            app.sync.run(app.drain())
+        return reading
+
+    other.settings.events[0].read = overtaken
+    outbox.tell("fact/1")
+    before = await app.stamp()
+    assert await other.drain() is None
+    assert (await app.stamp()).sequence == before.sequence + 1
+    assert await app.drain() is None
+    await other.close()
+
+
+async def test_a_role_needs_no_right_to_write(server, outbox):
+    """A reader may SELECT and call one function, and a writer without any right on the outbox is not needed."""
+    with outbox.connect() as connection:
+        connection.execute(f"CREATE ROLE reader_{outbox.name} LOGIN")
+        connection.execute(
+            "GRANT SELECT ON parbake_outbox, parbake_outbox_gone, parbake_reader, parbake_capture "
+            f"TO reader_{outbox.name}"
+        )
+    outbox.tell("fact/1")
+    address = psycopg.conninfo.make_conninfo(outbox.address, user=f"reader_{outbox.name}")
+    app = pb.App(pb.Registry(), events=[PostgresqlSource(address, families=["fact"], views=[])])
+    assert set((await app.drain()).raised) == {"fact/1", "fact/*"}
+    with outbox.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM parbake_reader").fetchone() == (1,)
+        connection.execute(f"REVOKE SELECT ON parbake_outbox FROM reader_{outbox.name}")
+    with pytest.raises(pb.errors.SourceError, match="permission denied for table parbake_outbox"):
+        await app.drain()
+    await app.close()
+
+
+def test_ids_that_a_crash_gives_again_are_read(own_server):
+    """Transactions that a crash has undone are forgotten: the ids that are given again hide no new row."""
+    source = PostgresqlSource(own_server.address, families=["fact"], views=[])
+    with psycopg.connect(own_server.address) as connection:
+        connection.execute("CREATE TABLE noise(n INT)")
+        connection.commit()
+        connection.execute("SET synchronous_commit = on")
+        emit(connection, "fact/lasting", "fact.changed")
+        connection.commit()
+        told, cursor = subjects(source)
+        assert told == ["fact/lasting"]
+        connection.execute("SET synchronous_commit = off")
+        lost = [emit(connection, f"fact/{n}", "fact.changed") for n in range(30) if connection.commit() is None]
+        connection.commit()
+        told, cursor = subjects(source, cursor, limit=100)
+        assert len(told) == 30
+    own_server.restart()
+    with psycopg.connect(own_server.address) as connection:
+        again = emit(connection, "fact/again", "fact.changed")
+        connection.commit()
+    assert again <= lost[-1], "the server has not given an id again, so that this test proves nothing"
+    with contextlib.suppress(pb.errors.SourceError):
+        source.read(cursor, 1)  # its connection has ended
+    told, cursor = subjects(source, cursor)
+    assert "fact/again" in told
+    assert subjects(source, cursor)[0] == []
+    source.close()
+
+
+def test_a_crash_of_one_backend_counts_as_a_restart(own_server):
+    """The server recovers although its first process stays the same; what it lost meanwhile is not trusted."""
+    source = PostgresqlSource(own_server.address, families=["fact"], views=[])
+    reset = "SELECT stats_reset FROM pg_stat_wal"
+    before = own_server.sql(reset)
+    with psycopg.connect(own_server.address) as connection:
+        emit(connection, "fact/1", "fact.changed")
+        connection.commit()
+        _, cursor = subjects(source)
+        lost = [emit(connection, f"fact/{n}", "fact.changed") for n in range(30) if connection.commit() is None]
+        connection.commit()
+        _, cursor = subjects(source, cursor, limit=100)
+        os.kill(connection.info.backend_pid, signal.SIGKILL)
+
+    def has_recovered():
+        with contextlib.suppress(psycopg.OperationalError):
+            return own_server.sql(reset) != before
+
+    eventually(has_recovered)
+    with psycopg.connect(own_server.address) as connection:
+        again = emit(connection, "fact/again", "fact.changed")
+        connection.commit()
+    assert again <= lost[-1]
+    with contextlib.suppress(pb.errors.SourceError):
+        source.read(cursor, 1)
+    assert "fact/again" in subjects(source, cursor)[0]
+    source.close()
+
+
+async def test_an_older_copy_is_another_source(own_server):
+    """A data folder that was restored from a copy is refused, also once it has as many transactions as before."""
+    own_server.sql("ALTER SYSTEM SET synchronous_commit = on", "SELECT pg_reload_conf()")
+    source = PostgresqlSource(own_server.address, families=["fact"], views=[])
+    app = pb.App(pb.Registry(), events=[source])
+    await app.drain()
+    own_server.end()
+    copy = own_server.folder.with_name("copy")
+    shutil.copytree(own_server.folder, copy, copy_function=shutil.copy2)
+    own_server.restart()
+    for number in range(3):
+        with psycopg.connect(own_server.address) as connection:
+            emit(connection, f"fact/{number}", "fact.changed")
+        source._lasting_at = float("-inf")  # as if ten seconds had passed
+        with contextlib.suppress(pb.errors.SourceError):
+            await app.drain()
+    assert (await app.stamp()).sequence >= 3
+    own_server.kill()
+    shutil.rmtree(own_server.folder)
+    copy.rename(own_server.folder)
+    if os.geteuid() == 0:
+        for path in [own_server.folder, *own_server.folder.rglob("*")]:
+            shutil.chown(path, pg.USER, pg.USER)
+    own_server.restart()
+    for number in range(50):
+        with psycopg.connect(own_server.address) as connection:
+            emit(connection, f"fact/new{number}", "fact.changed")
+    with contextlib.suppress(pb.errors.SourceError):
+        source.read(b"", 1)
+    with pytest.raises(pb.errors.ForeignSource, match="older copy"):
+        await app.drain()
+    ack = await app.ops.restart("shop")
+    assert "fact" in ack.raised
+    assert "fact/new9" in (await app.drain()).raised
+    await app.close()
+
+
+async def test_a_promoted_standby_raises_everything(own_server):
+    """After a failover, which may have lost the last transactions, all families are raised and reading goes on."""
+    own_server.sql("ALTER SYSTEM SET synchronous_commit = on", "SELECT pg_reload_conf()")
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(pg.folder()) / "standby"
+        pg.run("pg_basebackup", "-d", own_server.address, "-D", place, "-R", "-X", "stream", "--checkpoint=fast")
+        standby = stack.enter_context(pg.postgresql(place, made=True))
+        both = psycopg.conninfo.make_conninfo(
+            "", host="127.0.0.1,127.0.0.1", port=f"{own_server.port},{standby.port}", user="postgres", dbname="postgres"
+        )
+        app = pb.App(pb.Registry(), events=[PostgresqlSource(both, families=["fact"], views=[])])
+        with psycopg.connect(own_server.address) as connection:
+            emit(connection, "fact/1", "fact.changed")
+        await app.drain()
+        eventually(lambda: standby.sql("SELECT count(*) FROM parbake_outbox") == [(1,)])
+        own_server.kill()
+        pg.run("pg_ctl", "promote", "-D", place, "-w")
+        with contextlib.suppress(pb.errors.SourceError):
+            await app.drain()
+        ack = await app.drain()
+        assert ack is None or "fact" in ack.raised
+        assert app.counters.gaps["shop"] == 1
+        with psycopg.connect(standby.address) as connection:
+            emit(connection, "fact/2", "fact.changed")
+        assert "fact/2" in (await app.drain()).raised
+        await app.close()
+
+
+async def test_an_outbox_of_another_version_is_named(outbox):
+    """Without the outbox, and with that of an earlier version, the error says which statements to execute."""
+    with outbox.connect() as connection:
+        connection.execute("DROP TABLE parbake_outbox CASCADE")
+    for table in ("", "CREATE TABLE parbake_outbox(position BIGINT PRIMARY KEY, id TEXT, subject TEXT, type TEXT)"):
+        if table:
+            with outbox.connect() as connection:
+                connection.execute(table)
+        with pytest.raises(pb.errors.SourceError, match="OUTBOX_DDL"):
+            outbox.source().read(b"", 1)

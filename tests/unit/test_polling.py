@@ -1,0 +1,56 @@
+"""The pace of the polls: short pauses after news, longer ones without, and no heartbeat more often than needed."""
+
+import asyncio
+
+from parbake.lanes.event.polling import Polling
+
+
+class Quick:
+    """A source that may be polled often."""
+
+    name = "quick"
+    pause_s = (0.001, 0.02)
+
+
+class Plain:
+    """A source that does not say how often it may be polled."""
+
+    name = "plain"
+
+
+async def polled(source, every_s, *, news=lambda _: False, for_s=0.4):
+    """Poll a source for a while; return the times of the polls, and of those with a heartbeat."""
+    now = asyncio.get_running_loop().time
+    polls, beats_at = [], []
+
+    async def drain(_, *, beats):
+        polls.append(now())
+        if beats:
+            beats_at.append(now())
+        return news(len(polls))
+
+    running = asyncio.create_task(Polling(drain, lambda: [source], every_s).run())
+    await asyncio.sleep(for_s)
+    running.cancel()
+    return polls, beats_at
+
+
+async def test_a_source_that_allows_it_is_polled_more_often_than_it_beats():
+    """Polls without news write a heartbeat at the regular interval only."""
+    polls, beats = await polled(Quick(), 0.1)
+    assert len(polls) > 2 * len(beats)
+    assert len(beats) >= 2
+
+
+async def test_a_plain_source_is_polled_at_the_regular_interval():
+    """Each of its polls writes a heartbeat."""
+    polls, beats = await polled(Plain(), 0.1)
+    assert len(polls) == len(beats)
+    assert len(polls) <= 5
+
+
+async def test_news_bring_the_shortest_pause():
+    """A source with something to tell each time is polled more often than one without."""
+    busy, _ = await polled(Quick(), 0.1, news=lambda _: True)
+    idle, _ = await polled(Quick(), 0.1)
+    assert len(busy) > 1.5 * len(idle)
