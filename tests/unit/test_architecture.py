@@ -15,7 +15,7 @@ from tests.unit.import_graph import graph, imported_names, modules
 
 import parbake as pb
 
-PACKAGES = ("parbake", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic")
+PACKAGES = ("parbake", "parbake_capture", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic")
 PUBLIC = re.compile(
     r"(parbake\.(errors|http|testing|ports\.\w+|adapters\.[a-z]\w*|stores\.[a-z]\w*|tasks\.(contract|gates|task_types)"
     r"|protocol\.(record|cause))"

@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 import pytest
 from tests.unit.import_graph import graph, imported_names, modules
 
-PACKAGES = ("parbake", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic")
+PACKAGES = ("parbake", "parbake_capture", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic")
 OWNERS = {
     "parbake_planner": "plan",
     "parbake_semantic": "semantic",
@@ -31,6 +31,7 @@ OWNERS = {
     "parbake.adapters.kafka": "kafka",
     "parbake.adapters.ray": "ray",
     "parbake.adapters.postgresql": "postgresql",
+    "parbake_capture.postgresql_triggers": "postgresql",
     "parbake.adapters._dynamodb_table": "dynamodb",
     "parbake.adapters._redis_link": "redis",
     "parbake_lab.shadow.redis_cache": "redis",

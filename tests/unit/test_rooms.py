@@ -81,7 +81,15 @@ def test_no_public_class_has_anothers_name(classes):
     assert {name: places for name, places in classes.items() if len(places) > 1} == {}
 
 
-PACKAGES = ["parbake", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic", "retail_assistant"]
+PACKAGES = [
+    "parbake",
+    "parbake_capture",
+    "parbake_lab",
+    "parbake_llm",
+    "parbake_planner",
+    "parbake_semantic",
+    "retail_assistant",
+]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -17,12 +17,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
+import msgspec
+
 from parbake.errors import SourceError
 from parbake.ports.sources import Extent, SourceEvent
 from parbake.ports.views import View
 from parbake.process import forks
 from parbake.protocol.recording import Tracker
-from parbake.protocol.tags import check_reported, family_names, raised_by
+from parbake.protocol.tags import check_reported, family, family_names, raised_by
 
 ViewT = TypeVar("ViewT")
 LOOK_S, PATIENCE_S = 0.0005, 0.25
@@ -36,6 +38,18 @@ CREATE TABLE IF NOT EXISTS parbake_outbox(
   time REAL NOT NULL
 )
 """
+CAPTURE_DDL = """
+CREATE TABLE IF NOT EXISTS parbake_capture(
+  relation TEXT NOT NULL,
+  app TEXT NOT NULL,
+  tags TEXT NOT NULL,
+  triggers TEXT NOT NULL,
+  PRIMARY KEY (relation, app)
+);
+CREATE TABLE IF NOT EXISTS parbake_format(part TEXT PRIMARY KEY, version INTEGER NOT NULL);
+INSERT OR IGNORE INTO parbake_format VALUES ('outbox', 2)
+"""
+"""The tables that ``parbake capture`` adds: what is captured, and the version of the format."""
 
 _RETRY_S = 0.005
 
@@ -107,6 +121,33 @@ def _explained(error: sqlite3.Error) -> str:
     return str(error)
 
 
+def captured_problem(connection: sqlite3.Connection, relation: str) -> str:
+    """What keeps changes of a captured table from being told; empty if nothing does.
+
+    Args:
+        connection: A connection to the file.
+        relation: The table.
+    """
+    rows = connection.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (relation,)
+    )
+    present = dict(rows.fetchall())
+    wanted = connection.execute("SELECT triggers FROM parbake_capture WHERE relation = ?", (relation,)).fetchone()[0]
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (relation,)).fetchone():
+        return f"the captured table {relation} does not exist"
+    is_whole = all(present.get(name) == made for name, made in msgspec.json.decode(wanted).items())
+    return "" if is_whole else f"the triggers of {relation} are missing or altered"
+
+
+class _Captured(NamedTuple):
+    """What is captured in a version of the schema."""
+
+    version: int
+    families: tuple[str, ...]
+    broken: tuple[str, ...]
+    trouble: str
+
+
 class _Session:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -133,6 +174,8 @@ class SqliteSource(forks.Forkable):
 
     is_gapless = True
     is_waited_for = True
+    pause_s = (0.005, 0.1)
+    """The shortest and the longest pause between two polls, in seconds."""
 
     def __init__(
         self, path: str | Path, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
@@ -151,6 +194,7 @@ class SqliteSource(forks.Forkable):
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
         self._is_closed = False
+        self._captured = _Captured(-1, (), (), "")
         self._counting, self._in_use, self._has_inherited = threading.Lock(), 0, False
         forks.watch(self)
 
@@ -214,10 +258,40 @@ class SqliteSource(forks.Forkable):
         """
         last = "SELECT seq FROM sqlite_sequence WHERE name = 'parbake_outbox'"
         with self._connection() as connection:
-            given = connection.execute(last).fetchone()
-            first = connection.execute("SELECT min(position) FROM parbake_outbox").fetchone()[0]
+            connection.execute("BEGIN")
+            try:
+                given = connection.execute(last).fetchone()
+                first = connection.execute("SELECT min(position) FROM parbake_outbox").fetchone()[0]
+                captured = self._captured_now(connection)
+            finally:
+                connection.execute("ROLLBACK")
         end = given[0] if given else 0
-        return Extent(end if first is None else first - 1, max(end, first or 0))
+        families = set(self.families)
+        return Extent(
+            end if first is None else first - 1,
+            max(end, first or 0),
+            schema=f"{captured.version}" if captured.families else "",
+            captured=tuple(families.intersection(captured.families)),
+            untold=tuple(families.intersection(captured.broken)),
+            trouble=captured.trouble,
+        )
+
+    def _captured_now(self, connection: sqlite3.Connection) -> _Captured:
+        """What is captured, looked up again whenever the schema has changed."""
+        (version,) = connection.execute("PRAGMA schema_version").fetchone()
+        if version != self._captured.version:
+            rows: list[Any] = []
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'parbake_capture'").fetchone():
+                rows = connection.execute("SELECT relation, tags FROM parbake_capture").fetchall()
+            told = [(relation, [family(tag) for tag in msgspec.json.decode(tags)]) for relation, tags in rows]
+            problems = {relation: captured_problem(connection, relation) for relation, _ in told}
+            self._captured = _Captured(
+                version,
+                tuple(name for _, names in told for name in names),
+                tuple(name for relation, names in told for name in names if problems[relation]),
+                "; ".join(problem for problem in problems.values() if problem),
+            )
+        return self._captured
 
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
         # As bytes: SQLite columns accept any value, and one invalid row must not make a page unreadable.

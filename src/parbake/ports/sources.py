@@ -31,10 +31,24 @@ class SourceEvent(msgspec.Struct, frozen=True):
 
 
 class Extent(msgspec.Struct, frozen=True):
-    """The extent of an ordered log: the last position that was removed, and the last one that was ever assigned."""
+    """The extent of an ordered log.
+
+    Attributes:
+        gone: The last position that was removed.
+        last: The last position that was ever assigned.
+        schema: The version of what fills the log by itself. When it differs from the one that a store has seen, the
+            ``captured`` families are raised, because changes may not have been told in between.
+        captured: The families of which a database tells by itself.
+        untold: Those that may change without being told at the moment.
+        trouble: Why; empty if every change is told.
+    """
 
     gone: int
     last: int
+    schema: str = ""
+    captured: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+    trouble: str = ""
 
 
 class EventSource(Protocol):

@@ -94,7 +94,7 @@ BEGIN
   ), triggers AS (
     SELECT
       t.tgrelid,
-      string_agg(concat_ws(',', t.tgname, t.tgenabled, p.oid), ' ' ORDER BY t.tgname) AS shape,
+      string_agg(concat_ws(',', t.oid, t.tgname, t.tgenabled, p.oid), ' ' ORDER BY t.tgname) AS shape,
       array_agg(md5(concat(p.prosrc, p.proconfig))) FILTER (WHERE t.tgenabled = 'A' AND p.prosecdef) AS checksums
     FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
     WHERE t.tgrelid IN (SELECT oid FROM tree) AND t.tgname LIKE 'parbake\_capture\_%'
@@ -110,7 +110,7 @@ BEGIN
     CASE WHEN count(c.oid) = 0 THEN format('the captured table %s does not exist', captured.relation) ELSE min(CASE
       WHEN c.relkind = 'f' THEN format('%s is a foreign table, whose changes no trigger sees', c.oid::REGCLASS)
       WHEN s.srrelid IS NOT NULL THEN format('%s is filled by a subscription, which fires no trigger', c.oid::REGCLASS)
-      WHEN coalesce(array_positions(triggers.checksums, captured.checksum), '{}') <> '{1,2,3,4}'
+      WHEN coalesce(cardinality(array_positions(triggers.checksums, captured.checksum)), 0) <> 4
       THEN format('the triggers of %s are missing, disabled or altered', c.oid::REGCLASS)
     END) END,
     concat(

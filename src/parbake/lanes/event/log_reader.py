@@ -57,6 +57,7 @@ class LogReader:
         self._silence_s = silence_s
         self._recognised: set[str] = set()
         self._reached: dict[str, bytes] = {}
+        self._schemas: dict[str, str] = {}
 
     async def drain(self, source: Log | Topic, before: float) -> Drained:
         """Drain a source. None of a topic's logs carries its heartbeat, because all of them must be read first.
@@ -119,6 +120,7 @@ class LogReader:
         after = done.position
         extent, rows = await asked(source, lambda: (source.extent(), source.poll(after, PAGE)))
         await self._recognise(source, done, extent)
+        acks += await self._doubted(source, extent)
         if extent.gone > after:
             acks.append(await self._bridge(source, after, extent.gone))
             after = extent.gone
@@ -136,6 +138,21 @@ class LogReader:
         if source.is_gapless and extent.last > after:  # a position given before the poll, without its event
             acks.append(await self._bridge(source, after, extent.last))
         return Drained(acks, is_heard=is_heard)
+
+    async def _doubted(self, source: EventSource, extent: Extent) -> list[Ack]:
+        """Raise the families that a database may have changed without telling of it."""
+        self._counters.untold[source.name] = extent.trouble
+        families = set(extent.untold)
+        name = f"event/schema/{source.name}"
+        is_new = self._schemas.get(source.name, "") != extent.schema
+        seen = await self._store.get(name) if is_new else None
+        if is_new and (seen or b"").decode() != extent.schema:
+            families.update(extent.captured)
+        acks = [await self._apply([Change(everything(sorted(families)), source.name)])] if families else []
+        if is_new:  # after the families were raised: if this is interrupted, they are raised again
+            await self._store.swap(name, seen, extent.schema.encode())
+            self._schemas[source.name] = extent.schema
+        return acks
 
     async def _drain_cursors(self, log: UnorderedLog, heard_at: float | None) -> Drained:
         acks: list[Ack] = []

@@ -1,0 +1,1 @@
+"""The command that installs, shows, checks and removes triggers."""

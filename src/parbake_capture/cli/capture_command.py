@@ -1,0 +1,116 @@
+"""``parbake capture``: triggers by which a database tells of its changes, whoever makes them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from parbake.cli.support.output import print_table
+from parbake_capture.opening import open_capture
+from parbake_capture.tables import Captured, CaptureState, parsed
+
+capture = typer.Typer(
+    no_args_is_help=True, help="Triggers by which a database tells of its changes, whoever makes them."
+)
+Database = Annotated[
+    str, typer.Argument(metavar="DATABASE", help="postgresql://host/database or sqlite:///shop.db; see PGPASSWORD")
+]
+AppLabel = Annotated[str, typer.Option("--app", help="whose tags these are, if several apps capture one table")]
+Apply = Annotated[bool, typer.Option("--apply", help="execute the statements instead of printing them")]
+
+
+@capture.command(
+    epilog="Example: parbake capture install postgresql://127.0.0.1/shop --table policies:policy/{id} --apply"
+)
+def install(
+    database: Database,
+    *,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(help="a table and its tags, such as prices:product/{asin},catalog; repeatable"),
+    ] = None,
+    app: AppLabel = "app",
+    apply: Apply = False,
+) -> None:
+    """Print or execute the statements that capture tables; without --table, those that put missing triggers back.
+
+    {asin} is the value of that column. A table without tags is told by its own name and primary key. The statements
+    may be executed again.
+    """
+    tables = list(map(parsed, table or []))
+    with contextlib.closing(open_capture(database)) as opened:
+        statements = opened.install(tables, app=app)
+        if not apply:
+            _print(statements)
+            return
+        opened.run(statements)
+        _show(_named(opened.states(), tables))
+
+
+@capture.command(epilog="Example: parbake capture show sqlite:///shop.db")
+def show(database: Database) -> None:
+    """Show the captured tables, their tags, and what keeps their changes from being told."""
+    with contextlib.closing(open_capture(database)) as opened:
+        _show(opened.states())
+
+
+@capture.command(epilog="Example: parbake capture check postgresql://127.0.0.1/shop")
+def check(database: Database) -> None:
+    """Check that the triggers of all captured tables are whole; the exit status is 1 if they are not."""
+    with contextlib.closing(open_capture(database)) as opened:
+        states = opened.states()
+    wrong = [state for state in states if state.problem]
+    if not states:
+        typer.echo("nothing is captured")
+    elif not wrong:
+        typer.echo(f"all changes of {', '.join(dict.fromkeys(s.table.relation for s in states))} are told")
+    else:
+        _show(wrong)
+        raise typer.Exit(1)
+
+
+@capture.command(epilog="Example: parbake capture remove sqlite:///shop.db --table policies --apply")
+def remove(
+    database: Database,
+    *,
+    table: Annotated[list[str] | None, typer.Option(help="a table; all of the app without it; repeatable")] = None,
+    app: AppLabel = "app",
+    apply: Apply = False,
+) -> None:
+    """Print or execute the statements that end the capture of tables. Their changes have to be emitted from then on."""
+    with contextlib.closing(open_capture(database)) as opened:
+        statements = opened.remove(table or [], app=app)
+        if not apply:
+            _print(statements)
+            return
+        opened.run(statements)
+        typer.echo("removed")
+
+
+def _print(statements: Sequence[str]) -> None:
+    for statement in statements:
+        typer.echo(f"{statement.strip().removesuffix(';')};")
+    typer.echo(
+        "-- nothing was executed: run this again with --apply, or give the statements to psql or sqlite3", err=True
+    )
+
+
+def _named(states: Sequence[CaptureState], tables: Sequence[Captured]) -> list[CaptureState]:
+    """The states of some tables, or all of them."""
+    names = {table.relation.rpartition(".")[2] for table in tables}
+    return [s for s in states if not names or s.table.relation.rpartition(".")[2].strip('"') in names]
+
+
+def _show(states: Sequence[CaptureState]) -> None:
+    if not states:
+        typer.echo("nothing is captured")
+        return
+    table = Table("table", "app", "tags", "state")
+    for captured, app, problem in states:
+        table.add_row(*map(escape, (captured.relation, app, ", ".join(captured.tags), problem or "told")))
+    print_table(table)

@@ -1,0 +1,326 @@
+"""Capture on PostgreSQL: statement triggers on a table and each of its partitions, whose function fills the outbox.
+
+A statement fires the triggers of the table that it names, with all rows that it changed in the tables below. So each
+partition needs triggers of its own for statements that name it. They fire always, also for what a replica applies, and
+run with the rights of their owner, so that a writer needs none. A trigger never fails a writer: if it cannot tell the
+rows, it raises the family.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parbake.adapters.postgresql import OUTBOX_DDL, TIMEOUT_S
+from parbake.errors import BadInput, MissingDependency, SourceError
+from parbake_capture.tables import LIMIT, Captured, CaptureState, pieces
+
+if TYPE_CHECKING:
+    import psycopg
+
+_LOCK_S = 5
+"""Longest wait for a table's lock, in seconds. Writers queue behind it meanwhile."""
+_PLAIN = (
+    "smallint", "integer", "bigint", "text", "character varying", "name", "uuid", "date", "oid",
+)  # fmt: skip
+"""Types whose text is the same in PostgreSQL and in Python."""
+_MEMBERS = """
+WITH RECURSIVE tree(oid) AS (
+  SELECT %s::OID UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = tree.oid
+)
+SELECT c.oid::REGCLASS::TEXT, c.relkind FROM tree JOIN pg_class c USING (oid) ORDER BY c.oid
+"""
+_COLUMNS = """
+SELECT
+  a.attname, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL), t.typtype = 'e',
+  coalesce(NOT c.collisdeterministic, false), coalesce(a.attnum = ANY(i.indkey), false)
+FROM pg_attribute a
+JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_collation c ON c.oid = a.attcollation
+LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
+WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+_FUNCTION = (Path(__file__).parent / "sql" / "postgresql_function.sql").read_text()
+_KINDS = {
+    "v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index",
+    "c": "a type",
+}  # fmt: skip
+
+
+class PostgresqlCapture:
+    """The triggers of one PostgreSQL database (see :class:`parbake_capture.tables.Capture`).
+
+    The outbox is in the first schema of the search path.
+    """
+
+    def __init__(self, conninfo: str) -> None:
+        """Connect; raises :class:`SourceError` if the database cannot be reached."""
+        try:
+            import psycopg
+        except ModuleNotFoundError as error:
+            raise MissingDependency.of("capture on PostgreSQL", "postgresql", field="psycopg") from error
+        self._client = psycopg
+        with self._failures():
+            self._connection: psycopg.Connection[Any] = psycopg.connect(
+                conninfo, autocommit=True, connect_timeout=TIMEOUT_S, target_session_attrs="primary"
+            )
+            (self._schema,) = self._one("SELECT quote_ident(current_schema())")
+
+    def install(self, tables: Sequence[Captured], *, app: str) -> list[str]:
+        with self._failures():
+            wanted = {self._resolved(table.relation): table for table in tables}
+            known = self._known()
+            broken = {
+                state.table.relation: state.table for state in self.states() if state.problem and state.app == app
+            }
+            wanted = wanted or broken
+            found = [f"SET LOCAL lock_timeout = '{_LOCK_S}s'", OUTBOX_DDL]
+            for relation, table in wanted.items():
+                own = self._completed(relation, table)
+                others = {name: tags for name, tags in known.get(relation, {}).items() if name != app}
+                found += self._installed(relation, {**others, app: own.tags})
+        return found
+
+    def remove(self, relations: Sequence[str], *, app: str) -> list[str]:
+        with self._failures():
+            known = {relation: apps for relation, apps in self._known().items() if app in apps}
+            named = {self._canonical(relation) or relation for relation in relations} or known.keys()
+            for relation in named:
+                if relation not in known:
+                    captured = ", ".join(known) or "none"
+                    raise BadInput(
+                        f"--table {relation}: {app!r} has not captured it (captured: {captured})", field="--table"
+                    )
+            found = [f"SET LOCAL lock_timeout = '{_LOCK_S}s'"]
+            for relation in named:
+                left = {name: tags for name, tags in known[relation].items() if name != app}
+                found += self._removed(relation, app) if not left else self._installed(relation, left, leaves=app)
+        return found
+
+    def states(self) -> list[CaptureState]:
+        with self._failures():
+            if not self._has_outbox():
+                return []
+            problems = dict(self._all("SELECT relation, coalesce(problem, '') FROM parbake_capture_states()"))
+            rows = self._all("SELECT relation, app, tags FROM parbake_capture ORDER BY relation, app")
+            return [
+                CaptureState(table, app, problems[table.relation] or self._lacking(table))
+                for table, app in ((Captured(relation, tuple(tags)), app) for relation, app, tags in rows)
+            ]
+
+    def _lacking(self, table: Captured) -> str:
+        """What is said of a table whose tags name a column that it has lost."""
+        columns = {row[0] for row in self._all(_COLUMNS, self._oid(table.relation))}
+        gone = [name for name in table.columns if name not in columns]
+        return f"it has no column {gone[0]!r} any more, so that each change raises whole families" if gone else ""
+
+    def run(self, statements: Sequence[str]) -> None:
+        with self._failures(), self._connection.transaction():
+            for statement in statements:
+                self._connection.execute(statement.encode())
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except self._client.errors.LockNotAvailable as error:
+            raise SourceError(
+                f"a table was locked for more than {_LOCK_S} s: end the transaction that holds it, and try again",
+                field="DATABASE",
+            ) from error
+        except self._client.errors.InsufficientPrivilege as error:
+            raise SourceError(
+                f"{error.diag.message_primary}: capture needs a role that owns the tables and may create in the schema",
+                field="DATABASE",
+            ) from error
+        except self._client.Error as error:
+            raise SourceError(f"the database refuses: {error}", field="DATABASE") from error
+
+    def _one(self, statement: str, *values: Any) -> Any:
+        return self._connection.execute(statement.encode(), values or None).fetchone()
+
+    def _all(self, statement: str, *values: Any) -> list[Any]:
+        return self._connection.execute(statement.encode(), values or None).fetchall()
+
+    def _has_outbox(self) -> bool:
+        return bool(self._one("SELECT to_regclass('parbake_capture') IS NOT NULL")[0])
+
+    def _known(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The tags by table and app."""
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        if self._has_outbox():
+            for relation, app, tags in self._all("SELECT relation, app, tags FROM parbake_capture"):
+                found.setdefault(relation, {})[app] = tuple(tags)
+        return found
+
+    def _canonical(self, relation: str) -> str | None:
+        """The quoted name of a table with its schema; ``None`` if there is none."""
+        found = self._one(
+            "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c "
+            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)",
+            relation,
+        )
+        return str(found[0]) if found else None
+
+    def _resolved(self, relation: str) -> str:
+        """The name of a table that can be captured."""
+        name = self._canonical(relation)
+        if name is None:
+            raise BadInput(f"--table {relation}: there is no such table", field="--table")
+        members = self._all(_MEMBERS, self._oid(name))
+        for member, kind in members:
+            if kind not in ("r", "p"):
+                raise BadInput(
+                    f"--table {relation}: {member} is {_KINDS.get(kind, 'not a table')}, whose changes no trigger "
+                    "sees; capture the tables from which it is made",
+                    field="--table",
+                )
+        filled = "SELECT s.srrelid::REGCLASS::TEXT FROM pg_subscription_rel s WHERE s.srrelid = to_regclass(%s)"
+        for member, _ in members:
+            if self._one(filled, member):
+                raise BadInput(
+                    f"--table {relation}: {member} is filled by a subscription, which fires no statement trigger; "
+                    "capture it where it is written",
+                    field="--table",
+                )
+        return name
+
+    def _oid(self, relation: str) -> int:
+        (found,) = self._one("SELECT to_regclass(%s)::OID", relation)
+        return int(found)
+
+    def _completed(self, relation: str, table: Captured) -> Captured:
+        """A table whose templates are checked against its columns, or made from its primary key."""
+        columns = {name: rest for name, *rest in self._all(_COLUMNS, self._oid(relation))}
+        keys = [name for name, (_, _, _, is_key) in columns.items() if is_key]
+        own = relation.partition(".")[2].strip('"')
+        tags = table.tags or ((f"{own}/" + "/".join(f"{{{name}}}" for name in keys),) if keys else ())
+        if not tags:
+            raise BadInput(
+                f"--table {relation}: it has no primary key; name the columns of the tag, as in {own}:{own}/{{id}}, or "
+                f"only a family, as in {own}:{own}",
+                field="--table",
+            )
+        found = Captured(relation, tags)
+        for name in found.columns:
+            self._check_column(relation, name, columns)
+        return found
+
+    def _check_column(self, relation: str, name: str, columns: dict[str, Any]) -> None:
+        if name not in columns:
+            known = ", ".join(columns)
+            raise BadInput(f"--table {relation}: it has no column {name!r} (it has {known})", field="--table")
+        kind, is_enum, is_loose, _ = columns[name]
+        if is_loose or not (is_enum or kind in _PLAIN):
+            why = "compares texts that differ as equal" if is_loose else f"is of type {kind}"
+            raise BadInput(
+                f"--table {relation}: column {name!r} {why}, so that its text may differ from the one that a view "
+                "names; use another column, or only a family",
+                field="--table",
+            )
+
+    def _function(self, relation: str) -> str:
+        number = blake2b(relation.encode(), digest_size=4).hexdigest()
+        return f"{self._schema}.parbake_capture_{number}"
+
+    def _trigger(self, event: str) -> str:
+        return f"parbake_capture_{blake2b(self._schema.encode(), digest_size=3).hexdigest()}_{event.lower()}"
+
+    def _installed(self, relation: str, apps: dict[str, tuple[str, ...]], *, leaves: str = "") -> list[str]:
+        """The statements that capture a table for some apps.
+
+        Args:
+            relation: The table.
+            apps: The tags of each app.
+            leaves: An app that does not capture it any more.
+        """
+        table = Captured(relation, tuple(dict.fromkeys(tag for tags in apps.values() for tag in tags)))
+        function = self._function(relation)
+        found = [_body(function, self._schema, table)]
+        for member, _ in self._all(_MEMBERS, self._oid(relation)):
+            found += [self._create(member, function, event) for event in ("INSERT", "UPDATE", "DELETE", "TRUNCATE")]
+            found.append(
+                f"ALTER TABLE ONLY {member}"
+                + ",".join(
+                    f" ENABLE ALWAYS TRIGGER {self._trigger(event)}"
+                    for event in ("INSERT", "UPDATE", "DELETE", "TRUNCATE")
+                )
+            )
+        checksum = f"(SELECT md5(concat(prosrc, proconfig)) FROM pg_proc WHERE oid = '{function}()'::REGPROCEDURE)"
+        found += [
+            f"DELETE FROM {self._schema}.parbake_capture WHERE relation = {_text(relation)} AND app = {_text(app)}"
+            for app in (*apps, leaves)
+        ]
+        found += [
+            f"INSERT INTO {self._schema}.parbake_capture VALUES ({_text(relation)}, {_text(app)}, {_array(tags)}, "
+            f"{checksum})"
+            for app, tags in apps.items()
+        ]
+        return [*found, self._raised(table)]
+
+    def _create(self, member: str, function: str, event: str) -> str:
+        seen = {
+            "INSERT": "REFERENCING NEW TABLE AS new_rows", "DELETE": "REFERENCING OLD TABLE AS old_rows",
+            "UPDATE": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+        }.get(event, "")  # fmt: skip
+        return (
+            f"CREATE OR REPLACE TRIGGER {self._trigger(event)} AFTER {event} ON {member} {seen} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+        )
+
+    def _removed(self, relation: str, app: str) -> list[str]:
+        return [
+            f"DROP FUNCTION IF EXISTS {self._function(relation)}() CASCADE",
+            f"DELETE FROM {self._schema}.parbake_capture WHERE relation = {_text(relation)} AND app = {_text(app)}",
+        ]
+
+    def _raised(self, table: Captured) -> str:
+        """What happened before is unknown, so that each family is raised once."""
+        return (
+            f"INSERT INTO {self._schema}.parbake_outbox(subject, type) "
+            f"SELECT family, 'capture.bulk' FROM unnest({_array(table.families)}) AS family"
+        )
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _array(values: Sequence[str]) -> str:
+    return f"ARRAY[{', '.join(map(_text, values))}]::TEXT[]"
+
+
+def _tag(template: str) -> str:
+    """The expression for a tag of a row ``r``; its family if a column is null, or all of them are empty."""
+    parts = [_text(part) if kind == "text" else f'r."{part}"::TEXT' for kind, part in pieces(template)]
+    whole, slash, _ = template.partition("/")
+    if not slash:
+        return _text(template)
+    return f"coalesce(nullif({' || '.join(parts)}, {_text(whole + slash)}), {_text(whole)})"
+
+
+def _body(function: str, schema: str, table: Captured) -> str:
+    """The statement that creates the function which all triggers of a table call.
+
+    Args:
+        function: The function's name.
+        schema: The schema of the outbox.
+        table: The table.
+    """
+    tags = list(map(_tag, table.tags))
+    filled = {
+        "function": function,
+        "schema": schema,
+        "tag": tags[0] if len(tags) == 1 else f"unnest(ARRAY[{', '.join(tags)}])",
+        "columns": ", ".join(f'"{name}"' for name in table.columns) or "1",
+        "most": str(LIMIT + 1),
+        "families": _array(table.families),
+    }
+    return re.sub(r"<(\w+)>", lambda found: filled[found[1]], _FUNCTION)

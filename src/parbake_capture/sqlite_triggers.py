@@ -1,0 +1,245 @@
+"""Capture on SQLite: row triggers on a table, which fill the outbox.
+
+SQLite has no statement triggers, so that a statement over many rows writes many events. ``INSERT OR REPLACE`` and
+``UPDATE OR REPLACE`` delete rows without firing a delete trigger (https://www.sqlite.org/lang_conflict.html), unless
+the connection sets ``recursive_triggers``. The rows that a statement is about to replace are therefore looked up
+before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from parbake.adapters.sqlite import CAPTURE_DDL, OUTBOX_DDL, captured_problem
+from parbake.errors import BadInput, SourceError
+from parbake.protocol.tags import family
+from parbake_capture.tables import Captured, CaptureState, pieces
+
+_OURS = "type = 'trigger' AND tbl_name = ? AND name LIKE 'parbake\\_capture\\_%' ESCAPE '\\'"
+_KINDS = ("insert", "update", "delete", "replace", "replace_by_update")
+_TOLD = (
+    "INSERT INTO parbake_outbox(id, subject, type, time) "
+    "SELECT lower(hex(randomblob(16))), {tag}, '{kind}', (julianday('now') - 2440587.5) * 86400.0{rows};"
+)
+
+
+class SqliteCapture:
+    """The triggers of one SQLite file (see :class:`parbake_capture.tables.Capture`)."""
+
+    def __init__(self, url: str) -> None:
+        """Open the file; raises :class:`SourceError` if there is none, or if it is not a database."""
+        path = Path(unquote(urlsplit(url).path.removeprefix("/")))
+        if not path.is_file():
+            raise SourceError(
+                f"{path} is not a file; a relative path has three slashes: sqlite:///shop.db", field="DATABASE"
+            )
+        with self._failures():
+            self._connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+            self._connection.execute("PRAGMA schema_version")
+
+    def install(self, tables: Sequence[Captured], *, app: str) -> list[str]:
+        with self._failures():
+            known = self._known()
+            broken = [state.table for state in self.states() if state.problem and state.app == app]
+            found = [OUTBOX_DDL, *CAPTURE_DDL.strip().split(";\n")]
+            for table in tables or broken:
+                own = self._completed(table)
+                others = {name: tags for name, tags in known.get(own.relation, {}).items() if name != app}
+                found += self._installed(own.relation, {**others, app: own.tags})
+        return found
+
+    def remove(self, relations: Sequence[str], *, app: str) -> list[str]:
+        with self._failures():
+            known = {relation: apps for relation, apps in self._known().items() if app in apps}
+            found: list[str] = []
+            for relation in relations or known:
+                if relation not in known:
+                    captured = ", ".join(known) or "none"
+                    raise BadInput(
+                        f"--table {relation}: {app!r} has not captured it (captured: {captured})", field="--table"
+                    )
+                left = {name: tags for name, tags in known[relation].items() if name != app}
+                found += self._installed(relation, left) if left else self._cleared(relation)
+        return found
+
+    def states(self) -> list[CaptureState]:
+        with self._failures():
+            if not self._has_capture():
+                return []
+            rows = self._connection.execute("SELECT relation, app, tags FROM parbake_capture ORDER BY relation, app")
+            return [
+                CaptureState(
+                    Captured(relation, tuple(msgspec.json.decode(tags))),
+                    app,
+                    captured_problem(self._connection, relation),
+                )
+                for relation, app, tags in rows.fetchall()
+            ]
+
+    def run(self, statements: Sequence[str]) -> None:
+        with self._failures():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                for statement in statements:
+                    self._connection.execute(statement)
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise SourceError(f"the database refuses: {error}", field="DATABASE") from error
+
+    def _has_capture(self) -> bool:
+        found = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'parbake_capture'"
+        return self._connection.execute(found).fetchone() is not None
+
+    def _known(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        if self._has_capture():
+            for relation, app, tags in self._connection.execute("SELECT relation, app, tags FROM parbake_capture"):
+                found.setdefault(relation, {})[app] = tuple(msgspec.json.decode(tags))
+        return found
+
+    def _completed(self, table: Captured) -> Captured:
+        """A table whose templates are checked against its columns, or made from its primary key."""
+        found = self._connection.execute(
+            "SELECT name, type, sql FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')",
+            (table.relation,),
+        ).fetchone()
+        if found is None:
+            raise BadInput(f"--table {table.relation}: there is no such table", field="--table")
+        name, kind, made = found
+        if kind == "view" or made.upper().startswith("CREATE VIRTUAL"):
+            what = "a view" if kind == "view" else "a virtual table"
+            raise BadInput(
+                f"--table {name}: {what} can have no such trigger; capture the tables from which it is made",
+                field="--table",
+            )
+        columns = self._connection.execute("SELECT name, pk FROM pragma_table_xinfo(?)", (name,)).fetchall()
+        keys = [column for column, place in sorted(columns, key=lambda row: row[1]) if place]
+        tags = table.tags or ((f"{name}/" + "/".join(f"{{{key}}}" for key in keys),) if keys else ())
+        if not tags:
+            raise BadInput(
+                f"--table {name}: it has no primary key; name the columns of the tag, as in {name}:{name}/{{id}}, or "
+                f"only a family, as in {name}:{name}",
+                field="--table",
+            )
+        own = Captured(name, tags)
+        for column in own.columns:
+            if column not in (known for known, _ in columns):
+                listed = ", ".join(known for known, _ in columns)
+                raise BadInput(f"--table {name}: it has no column {column!r} (it has {listed})", field="--table")
+            if column in self._loose(name):
+                raise BadInput(
+                    f"--table {name}: column {column!r} compares texts that differ as equal, so that its text may "
+                    "differ from the one that a view names; use another column, or only a family",
+                    field="--table",
+                )
+        return own
+
+    def _loose(self, name: str) -> set[str]:
+        """The columns of a table with an index by another collation than the bytes."""
+        rows = self._connection.execute(
+            "SELECT x.name FROM pragma_index_list(?) i, pragma_index_xinfo(i.name) x "
+            "WHERE x.key AND x.coll <> 'BINARY' AND x.name IS NOT NULL",
+            (name,),
+        )
+        return {row[0] for row in rows}
+
+    def _keys(self, name: str) -> list[list[str]]:
+        """The unique keys of a table, each a list of columns; indexes on expressions are left out."""
+        pk = self._connection.execute(
+            "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (name,)
+        ).fetchall()
+        found = [[row[0] for row in pk]] if pk else []
+        listed = self._connection.execute('SELECT name FROM pragma_index_list(?) WHERE "unique"', (name,)).fetchall()
+        for (index,) in listed:
+            columns = [row[0] for row in self._connection.execute("SELECT name FROM pragma_index_info(?)", (index,))]
+            if all(columns) and columns not in found:
+                found.append(columns)
+        return found
+
+    def _installed(self, relation: str, apps: dict[str, tuple[str, ...]]) -> list[str]:
+        table = Captured(relation, tuple(dict.fromkeys(tag for tags in apps.values() for tag in tags)))
+        conflicts = " OR ".join(
+            "(" + " AND ".join(f"r.{_quoted(column)} = NEW.{_quoted(column)}" for column in key) + ")"
+            for key in self._keys(relation)
+        )
+        triggers = {
+            "insert": ("AFTER INSERT", [_told(tag, "NEW") for tag in table.tags]),
+            "update": ("AFTER UPDATE", [_told(tag, row) for tag in table.tags for row in ("OLD", "NEW")]),
+            "delete": ("AFTER DELETE", [_told(tag, "OLD") for tag in table.tags]),
+        }
+        if conflicts:
+            rows = f" FROM {_quoted(relation)} AS r WHERE {conflicts}"
+            replaced = [_told(tag, "r", rows) for tag in table.tags if "{" in tag]
+            triggers |= {"replace": ("BEFORE INSERT", replaced), "replace_by_update": ("BEFORE UPDATE", replaced)}
+        made = [
+            f"CREATE TRIGGER {_quoted(name)} {when} ON {_quoted(relation)} BEGIN {' '.join(told)} END"
+            for name, (when, told) in ((_name(relation, kind), both) for kind, both in triggers.items())
+            if told
+        ]
+        found = [*self._cleared(relation), *made]
+        found += [
+            f"INSERT INTO parbake_capture SELECT {_text(relation)}, {_text(app)}, "
+            f"{_text(msgspec.json.encode(tags).decode())}, json_group_object(name, sql) FROM sqlite_master "
+            f"WHERE {_OURS.replace('?', _text(relation))}"
+            for app, tags in apps.items()
+        ]
+        # What happened before is unknown, so that each family is raised once.
+        return [*found, *(_TOLD.format(tag=_text(name), kind="capture.bulk", rows="") for name in table.families)]
+
+    def _cleared(self, relation: str) -> list[str]:
+        """The statements that drop the triggers of a table, also of one that had its name before."""
+        former = tuple(_name(relation, kind) for kind in _KINDS)
+        names = self._connection.execute(
+            f"SELECT name FROM sqlite_master WHERE {_OURS} OR (type = 'trigger' AND name IN (?, ?, ?, ?, ?))",
+            (relation, *former),
+        )
+        dropped = [f"DROP TRIGGER {_quoted(name)}" for (name,) in names.fetchall()]
+        return [*dropped, f"DELETE FROM parbake_capture WHERE relation = {_text(relation)}"]
+
+
+def _name(relation: str, kind: str) -> str:
+    return f"parbake_capture_{relation}_{kind}"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _told(template: str, row: str, rows: str = "") -> str:
+    """The statement that writes the event for one tag of a row; its family if a value is no number and no text.
+
+    Args:
+        template: The template of the tag.
+        row: The name of the row in the trigger.
+        rows: Where the row comes from, if it is not the one that fires the trigger.
+    """
+    name = family(template)
+    if "/" not in template:
+        return _TOLD.format(tag=_text(name), kind="capture.bulk", rows=rows)
+    columns = [f"{row}.{_quoted(part)}" for kind, part in pieces(template) if kind == "column"]
+    parts = [_text(part) if kind == "text" else f"{row}.{_quoted(part)}" for kind, part in pieces(template)]
+    plain = " AND ".join(f"typeof({column}) IN ('integer', 'text')" for column in columns) or "1"
+    entity = " || ".join(parts)
+    tag = f"CASE WHEN {plain} AND {entity} <> {_text(name + '/')} THEN {entity} ELSE {_text(name)} END"
+    return _TOLD.format(tag=tag, kind="capture.changed", rows=rows)

@@ -1,0 +1,118 @@
+"""What is captured: a table, and the tags that a change of one of its rows raises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from parbake.errors import BadInput
+from parbake.protocol.tags import check_tag, family, placeholders
+
+LIMIT = 1000
+"""A statement that raises more tags than this raises their families, each once."""
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+
+
+class Captured(NamedTuple):
+    """A table and the templates of its tags, such as ``policy/{id}``; ``{id}`` is the value of a column."""
+
+    relation: str
+    tags: tuple[str, ...]
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of the tags."""
+        return tuple(dict.fromkeys(map(family, self.tags)))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the templates name."""
+        return tuple(dict.fromkeys(name for tag in self.tags for name in placeholders(tag)))
+
+
+class CaptureState(NamedTuple):
+    """A captured table, the app that asked for it, and what keeps its changes from being told, if something does."""
+
+    table: Captured
+    app: str
+    problem: str
+
+
+class Capture(Protocol):
+    """The triggers of one database. A method that changes them returns statements; :meth:`run` executes them."""
+
+    def install(self, tables: Sequence[Captured], *, app: str) -> list[str]:
+        """The statements that capture tables.
+
+        Args:
+            tables: The tables; those of the app whose triggers are not whole if there are none.
+            app: The name of the app. Several apps may capture one table, each with tags of its own.
+
+        Raises:
+            BadInput: A table cannot be captured, or has no such column.
+        """
+        ...
+
+    def remove(self, relations: Sequence[str], *, app: str) -> list[str]:
+        """The statements that end the capture of tables by an app.
+
+        Args:
+            relations: The tables; all that the app has captured if there are none.
+            app: The name of the app.
+
+        Raises:
+            BadInput: The app has not captured such a table.
+        """
+        ...
+
+    def states(self) -> list[CaptureState]:
+        """All captured tables."""
+        ...
+
+    def run(self, statements: Sequence[str]) -> None:
+        """Execute statements in one transaction."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
+        ...
+
+
+def parsed(text: str) -> Captured:
+    """Read a table with its tags, as in ``prices:product/{asin},catalog``.
+
+    Args:
+        text: The table, a colon, and the templates, separated by commas. Without templates the tags have the table's
+            name and its primary key.
+
+    Raises:
+        BadInput: It is not of that form.
+    """
+    relation, _, listed = text.partition(":")
+    tags = tuple(tag.strip() for tag in listed.split(",") if tag.strip())
+    if not relation.strip():
+        raise BadInput(f"--table {text[:80]!r} names no table: write policies:policy/{{id}}", field="--table")
+    for tag in tags:
+        _check_template(tag)
+    return Captured(relation.strip(), tags)
+
+
+def _check_template(template: str) -> None:
+    """Raise :class:`BadInput` unless a template makes tags."""
+    is_plain = "{{" not in template and "}}" not in template and "{" not in family(template)
+    if not (is_plain and all(map(_COLUMN.fullmatch, placeholders(template)))):
+        raise BadInput(
+            f"--table: {template[:80]!r} is not a template: write a family, a slash and columns in braces, such as "
+            "policy/{id}",
+            field="--table",
+        )
+    check_tag("".join(text if kind == "text" else "x" for kind, text in pieces(template)), field="--table")
+
+
+def pieces(template: str) -> list[tuple[str, str]]:
+    """The parts of a template: ``("text", "policy/")`` and ``("column", "id")``."""
+    found: list[tuple[str, str]] = []
+    for text, name in re.findall(r"([^{}]+)|\{([^{}]*)\}", template):
+        found.append(("text", text) if text else ("column", name))
+    return found

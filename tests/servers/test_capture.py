@@ -1,0 +1,282 @@
+"""``parbake capture`` on PostgreSQL: whoever changes a row, and however, its tags are raised, and a gap is noticed."""
+
+import contextlib
+
+import psycopg
+import pytest
+from tests.servers import pg
+from tests.unit.commands import invoke
+
+import parbake as pb
+from parbake.adapters.postgresql import PostgresqlSource
+from parbake.testing.source_suite import told_by
+from parbake_capture.postgresql_triggers import PostgresqlCapture
+from parbake_capture.tables import LIMIT, parsed
+
+TABLES = """
+CREATE TABLE policies(id TEXT PRIMARY KEY, days INT);
+CREATE TABLE notes(id INT PRIMARY KEY, policy TEXT REFERENCES policies ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE stock(shop INT, item TEXT, n INT, PRIMARY KEY (shop, item)) PARTITION BY RANGE (shop);
+CREATE TABLE stock_1 PARTITION OF stock FOR VALUES FROM (0) TO (100);
+CREATE TABLE stock_2 PARTITION OF stock FOR VALUES FROM (100) TO (200) PARTITION BY RANGE (shop);
+CREATE TABLE stock_2a PARTITION OF stock_2 FOR VALUES FROM (100) TO (150);
+INSERT INTO policies VALUES ('a', 1), ('b', 2), ('white space', 3);
+INSERT INTO notes VALUES (1, 'a'), (2, 'b');
+INSERT INTO stock VALUES (1, 'pen', 5), (101, 'pen', 6);
+"""
+CAPTURED = ("policies:policy/{id},catalog", "notes", "stock:stock/{shop}-{item}")
+CHANGES = {
+    "INSERT INTO policies VALUES ('c', 1), ('d', 2)": "policy/c policy/d catalog",
+    "UPDATE policies SET days = 9 WHERE id = 'a'": "policy/a catalog",
+    "UPDATE policies SET id = 'e' WHERE id = 'a'": "policy/a policy/e catalog note/1",
+    "UPDATE policies SET days = 9 WHERE id = 'white space'": "policy/white%20space catalog",
+    "DELETE FROM policies WHERE id = 'a'": "policy/a catalog note/1",
+    "INSERT INTO policies VALUES ('a', 7) ON CONFLICT (id) DO UPDATE SET days = 7": "policy/a catalog",
+    "INSERT INTO policies VALUES ('a', 7) ON CONFLICT DO NOTHING": "",
+    "MERGE INTO policies p USING (VALUES ('a'), ('n')) v(id) ON p.id = v.id WHEN MATCHED THEN DELETE "
+    "WHEN NOT MATCHED THEN INSERT VALUES (v.id, 1)": "policy/a policy/n catalog note/1",
+    "WITH gone AS (DELETE FROM policies WHERE id = 'b' RETURNING id) INSERT INTO policies SELECT id || 'x' FROM gone": (
+        "policy/b policy/bx catalog note/2"
+    ),
+    "TRUNCATE policies CASCADE": "policy catalog note",
+    "UPDATE policies SET days = 1 WHERE false": "",
+    "COPY policies FROM PROGRAM 'printf \"y\\t1\\nz\\t2\\n\"'": "policy/y policy/z catalog",
+    f"INSERT INTO policies SELECT 'n' || n, n FROM generate_series(1, {LIMIT + 1}) n": "policy catalog",
+    "INSERT INTO policies VALUES ('', 1)": "policy catalog",
+    "INSERT INTO stock VALUES (2, 'ink', 1), (120, 'ink', 1)": "stock/2-ink stock/120-ink",
+    "INSERT INTO stock_1 VALUES (3, 'ink', 1)": "stock/3-ink",
+    "INSERT INTO stock_2 VALUES (130, 'ink', 1)": "stock/130-ink",
+    "UPDATE stock_2a SET n = 0": "stock/101-pen",
+    "UPDATE stock SET shop = 102 WHERE shop = 1": "stock/1-pen stock/102-pen",
+    "DELETE FROM ONLY stock_1": "stock/1-pen",
+    "TRUNCATE stock_2a": "stock",
+    "DO $$BEGIN UPDATE policies SET days = 3 WHERE id = 'a'; BEGIN UPDATE policies SET days = 1 WHERE id = 'b'; "
+    "RAISE 'no'; EXCEPTION WHEN OTHERS THEN NULL; END; END$$": "policy/a catalog",
+    "SET session_replication_role = replica; UPDATE policies SET days = 4 WHERE id = 'a'; "
+    "SET session_replication_role = origin": "policy/a catalog",
+    "SET ROLE stranger; UPDATE policies SET days = 4 WHERE id = 'a'; RESET ROLE": "policy/a catalog",
+}
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Return a server."""
+    with pg.folder() as place, pg.postgresql(place / "data", "max_prepared_transactions=5") as started:
+        started.sql("CREATE ROLE stranger")
+        yield started
+
+
+class Shop:
+    """A database with the tables, captured."""
+
+    numbers = iter(range(1, 1000))
+
+    def __init__(self, server):
+        """Create it."""
+        self.name = f"shop{next(self.numbers)}"
+        server.sql(f"CREATE DATABASE {self.name}")
+        self.address = f"postgresql://postgres@127.0.0.1:{server.port}/{self.name}"
+        self.connection = psycopg.connect(self.address, autocommit=True)
+        self.connection.execute(TABLES)
+        self.connection.execute("GRANT UPDATE, SELECT ON policies TO stranger")
+        self.capture(*CAPTURED)
+        self.source = PostgresqlSource(self.address, families=["policy", "catalog", "note", "stock"], views=[])
+        self.cursor = None
+
+    def capture(self, *tables, app="app"):
+        """Capture tables."""
+        capture = PostgresqlCapture(self.address)
+        with contextlib.closing(capture):
+            named = [parsed(text.replace("notes", "notes:note/{id}")) for text in tables]
+            capture.run(capture.install(named, app=app))
+
+    def told(self, statement=""):
+        """Run statements one by one; return the subjects told since, and the trouble."""
+        for one in filter(None, map(str.strip, [statement] if "$$" in statement else statement.split(";"))):
+            self.connection.execute(one)
+        page = self.source.read(self.cursor or b"", 1)
+        events, self.cursor = told_by(self.source, self.cursor)
+        return {event.subject.replace(" ", "%20") for event in events}, page.trouble
+
+
+@pytest.fixture
+def shop(server):
+    """Return a fresh shop whose outbox is read."""
+    made = Shop(server)
+    made.told()
+    yield made
+    made.source.close()
+    made.connection.close()
+
+
+def test_every_way_to_change_a_row_is_told(server):
+    """Each statement raises the tags of the rows that it has changed, before and after, and no other tag."""
+    wrong = {}
+    template = Shop(server)
+    template.connection.close()
+    for statement, expected in CHANGES.items():
+        copied = f"copy{next(Shop.numbers)}"
+        server.sql(f"CREATE DATABASE {copied} TEMPLATE {template.name}")
+        shop = Shop.__new__(Shop)
+        shop.address, shop.cursor = template.address.replace(template.name, copied), None
+        shop.source = PostgresqlSource(shop.address, families=["policy", "catalog", "note", "stock"], views=[])
+        with psycopg.connect(shop.address, autocommit=True) as shop.connection:
+            shop.told()
+            told, trouble = shop.told(statement)
+        shop.source.close()
+        server.sql(f"DROP DATABASE {copied}")
+        if (told, trouble) != (set(expected.split()), ""):
+            wrong[statement] = told, trouble
+    assert wrong == {}
+
+
+def test_a_prepared_transaction_is_told_when_it_is_committed(shop):
+    """Capture works with PREPARE TRANSACTION, which NOTIFY would forbid."""
+    shop.connection.execute("BEGIN")
+    shop.connection.execute("UPDATE policies SET days = 5 WHERE id = 'a'")
+    shop.connection.execute("PREPARE TRANSACTION 'one'")
+    assert shop.told() == (set(), "")
+    assert shop.told("COMMIT PREPARED 'one'") == ({"policy/a", "catalog"}, "")
+
+
+@pytest.mark.parametrize(
+    ("statement", "family", "problem"),
+    [
+        ("CREATE TABLE stock_3 PARTITION OF stock FOR VALUES FROM (200) TO (300)", "stock", "triggers of stock_3"),
+        ("DROP TRIGGER {trigger} ON policies", "policy", "triggers of policies"),
+        ("ALTER TABLE policies DISABLE TRIGGER ALL", "policy", "triggers of policies"),
+        ("ALTER TABLE policies ENABLE TRIGGER {trigger}", "policy", "triggers of policies"),
+        ("ALTER FUNCTION {function}() SECURITY INVOKER", "policy", "triggers of policies"),
+        ("ALTER TABLE policies RENAME TO old; CREATE TABLE policies(id TEXT)", "policy", "triggers of policies"),
+        ("DROP TABLE policies CASCADE", "policy", "does not exist"),
+    ],
+)
+async def test_a_gap_raises_the_family_until_it_is_closed(shop, statement, family, problem):
+    """While changes could go untold, each poll raises the family, and servers say why; reinstalling ends it."""
+    (trigger,) = shop.connection.execute(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = 'policies'::REGCLASS AND tgname LIKE 'parbake%insert'"
+    ).fetchone()
+    (function,) = shop.connection.execute(
+        "SELECT tgfoid::REGPROC::TEXT FROM pg_trigger WHERE tgname = %s AND tgrelid = 'policies'::REGCLASS", (trigger,)
+    ).fetchone()
+    app = pb.App(pb.Registry(), events=[shop.source], worker="none")
+    await app.drain()
+    for one in statement.format(trigger=trigger, function=function).split(";"):
+        shop.connection.execute(one)
+    for _ in range(2):
+        ack = await app.drain()
+        assert family in ack.raised
+    (condition,) = [one for one in (await app.ready()).conditions if one.kind == "changes_untold"]
+    assert problem in condition.message
+    if "DROP TABLE" not in statement:
+        shop.capture()
+        assert family in (await app.drain()).raised
+        assert app.counters.untold["shop"] == ""
+        assert await app.drain() is None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE policies ALTER days TYPE INT USING days + 1",
+        "ALTER TABLE policies ADD gift BOOLEAN DEFAULT true",
+        "ALTER TABLE policies DROP days",
+        "ALTER TABLE stock DETACH PARTITION stock_1",
+    ],
+)
+def test_a_change_of_a_table_itself_raises_its_family_once(shop, statement):
+    """What changes rows without a statement on rows is seen in the catalog, also by a reader that was away."""
+    told, trouble = shop.told(statement)
+    assert told & {"policy", "stock"}
+    assert trouble == ""
+    assert shop.told() == (set(), "")
+
+
+@pytest.mark.parametrize("statement", ["VACUUM FULL policies", "ANALYZE policies", "CREATE INDEX ON policies(days)"])
+def test_maintenance_raises_nothing(shop, statement):
+    """What changes no row raises no tag."""
+    assert shop.told(statement) == (set(), "")
+
+
+def test_a_renamed_column_fails_no_writer(shop):
+    """The writer goes on, the family is raised instead of the row's tag, and the check names the column."""
+    shop.told("ALTER TABLE policies RENAME id TO name")
+    told, _ = shop.told("UPDATE policies SET days = 8 WHERE name = 'a'")
+    assert {"policy", "catalog"} <= told
+    checked = invoke("capture", "capture", "check", shop.address)
+    assert (checked.exit_code, "no column 'id' any more" in checked.output) == (1, True)
+    shop.capture("policies:policy/{name}")
+    shop.told()
+    assert shop.told("UPDATE policies SET days = 9 WHERE name = 'a'") == ({"policy/a"}, "")
+
+
+def test_two_apps_capture_one_table(shop):
+    """Each app's tags are told; an app hears its own families only; the last to leave removes the triggers."""
+    shop.capture("policies:rule/{id}", app="other")
+    shop.told()
+    assert shop.told("UPDATE policies SET days = 8 WHERE id = 'a'") == ({"policy/a", "catalog"}, "")
+    other = PostgresqlSource(shop.address, families=["rule"], views=[])
+    assert "rule/a" in {event.subject for event in told_by(other)[0]}
+    other.close()
+    for app in ("app", "other"):
+        removed = invoke("capture", "capture", "remove", shop.address, "--app", app, "--table", "policies", "--apply")
+        assert removed.exit_code == 0
+    shop.told()
+    assert shop.told("UPDATE policies SET days = 9 WHERE id = 'a'") == (set(), "")
+
+
+@pytest.mark.parametrize(
+    ("table", "made", "message"),
+    [
+        ("nowhere:policy/{id}", "", "no such table"),
+        ("policies:policy/{name}", "", "no column 'name' (it has id, days)"),
+        ("shown:policy/{id}", "CREATE VIEW shown AS SELECT * FROM policies", "is a view"),
+        ("log", "CREATE TABLE log(at TIMESTAMPTZ)", "no primary key"),
+        ("log:log/{at}", "CREATE TABLE log(at TIMESTAMPTZ)", "is of type timestamp with time zone"),
+        ("tag:tag/{name}", "CREATE TABLE tag(name CHAR(5))", "is of type character"),
+        (
+            "loose:loose/{name}",
+            """CREATE COLLATION near (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+            CREATE TABLE loose(name TEXT COLLATE near)""",
+            "compares texts that differ as equal",
+        ),
+    ],
+)
+def test_what_cannot_be_captured_is_refused(shop, table, made, message):
+    """A table without a key, a view, an unknown column, and a column whose text is ambiguous are named."""
+    with contextlib.suppress(psycopg.errors.FeatureNotSupported):
+        for one in filter(None, made.split(";")):
+            shop.connection.execute(one)
+        with pytest.raises(pb.BadInput) as refused:
+            shop.capture(table)
+        assert message in str(refused.value)
+
+
+def test_a_role_without_rights_is_told_what_it_lacks(shop):
+    """A role that does not own the table gets one sentence, and nothing is changed."""
+    shop.connection.execute("ALTER ROLE stranger LOGIN")
+    address = shop.address.replace("postgres@", "stranger@")
+    refused = invoke("capture", "capture", "install", address, "--table", "policies:policy/{id}", "--apply")
+    assert refused.exit_code == 1
+    assert "capture needs a role that owns the tables" in str(refused.exception)
+
+
+def test_nothing_is_executed_without_being_told_to(shop):
+    """The command prints statements that psql could run, and changes nothing; they do what the command would do."""
+    shop.connection.execute("CREATE TABLE extra(id INT PRIMARY KEY)")
+    printed = invoke("capture", "capture", "install", shop.address, "--table", "extra:note/x{id}")
+    assert printed.exit_code == 0
+    assert shop.told("INSERT INTO extra VALUES (1)") == (set(), "")
+    with shop.connection.transaction():
+        shop.connection.execute(printed.stdout.encode())
+    shop.told()
+    assert shop.told("INSERT INTO extra VALUES (2)") == ({"note/x2"}, "")
+
+
+def test_a_busy_table_is_not_waited_for_long(shop, monkeypatch):
+    """A table that somebody holds makes the command give up soon, because writers would queue behind it."""
+    monkeypatch.setattr("parbake_capture.postgresql_triggers._LOCK_S", 0.1)
+    with psycopg.connect(shop.address) as holder:
+        holder.execute("UPDATE policies SET days = 1")
+        with pytest.raises(pb.errors.SourceError, match="locked for more than"):
+            shop.capture("policies:policy/{id}")
