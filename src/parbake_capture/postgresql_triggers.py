@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parbake.adapters.postgresql import OUTBOX_DDL, TIMEOUT_S
 from parbake.errors import BadInput, MissingDependency, SourceError
-from parbake_capture.tables import LIMIT, Captured, CaptureState, pieces
+from parbake_capture.tables import LIMIT, Captured, CaptureState, ambiguous, completed, left_by, pieces, sql_text
 
 if TYPE_CHECKING:
     import psycopg
@@ -87,18 +87,10 @@ class PostgresqlCapture:
 
     def remove(self, relations: Sequence[str], *, app: str) -> list[str]:
         with self._failures():
-            known = {relation: apps for relation, apps in self._known().items() if app in apps}
-            named = {self._canonical(relation) or relation for relation in relations} or known.keys()
-            for relation in named:
-                if relation not in known:
-                    captured = ", ".join(known) or "none"
-                    raise BadInput(
-                        f"--table {relation}: {app!r} has not captured it (captured: {captured})", field="--table"
-                    )
+            named = [self._canonical(relation) or relation for relation in relations]
             found = [f"SET LOCAL lock_timeout = '{_LOCK_S}s'"]
-            for relation in named:
-                left = {name: tags for name, tags in known[relation].items() if name != app}
-                found += self._removed(relation, app) if not left else self._installed(relation, left, leaves=app)
+            for relation, left in left_by(app, named, self._known()).items():
+                found += self._installed(relation, left) if left else self._removed(relation)
         return found
 
     def states(self) -> list[CaptureState]:
@@ -200,31 +192,14 @@ class PostgresqlCapture:
         """A table whose templates are checked against its columns, or made from its primary key."""
         columns = {name: rest for name, *rest in self._all(_COLUMNS, self._oid(relation))}
         keys = [name for name, (_, _, _, is_key) in columns.items() if is_key]
-        own = relation.partition(".")[2].strip('"')
-        tags = table.tags or ((f"{own}/" + "/".join(f"{{{name}}}" for name in keys),) if keys else ())
-        if not tags:
-            raise BadInput(
-                f"--table {relation}: it has no primary key; name the columns of the tag, as in {own}:{own}/{{id}}, or "
-                f"only a family, as in {own}:{own}",
-                field="--table",
-            )
-        found = Captured(relation, tags)
+        found = completed(table, relation, columns=list(columns), keys=keys)
         for name in found.columns:
-            self._check_column(relation, name, columns)
+            kind, is_enum, is_loose, _ = columns[name]
+            if is_loose:
+                raise ambiguous(relation, name, "compares texts that differ as equal")
+            if not is_enum and kind not in _PLAIN:
+                raise ambiguous(relation, name, f"is of type {kind}")
         return found
-
-    def _check_column(self, relation: str, name: str, columns: dict[str, Any]) -> None:
-        if name not in columns:
-            known = ", ".join(columns)
-            raise BadInput(f"--table {relation}: it has no column {name!r} (it has {known})", field="--table")
-        kind, is_enum, is_loose, _ = columns[name]
-        if is_loose or not (is_enum or kind in _PLAIN):
-            why = "compares texts that differ as equal" if is_loose else f"is of type {kind}"
-            raise BadInput(
-                f"--table {relation}: column {name!r} {why}, so that its text may differ from the one that a view "
-                "names; use another column, or only a family",
-                field="--table",
-            )
 
     def _function(self, relation: str) -> str:
         number = blake2b(relation.encode(), digest_size=4).hexdigest()
@@ -233,14 +208,8 @@ class PostgresqlCapture:
     def _trigger(self, event: str) -> str:
         return f"parbake_capture_{blake2b(self._schema.encode(), digest_size=3).hexdigest()}_{event.lower()}"
 
-    def _installed(self, relation: str, apps: dict[str, tuple[str, ...]], *, leaves: str = "") -> list[str]:
-        """The statements that capture a table for some apps.
-
-        Args:
-            relation: The table.
-            apps: The tags of each app.
-            leaves: An app that does not capture it any more.
-        """
+    def _installed(self, relation: str, apps: Mapping[str, tuple[str, ...]]) -> list[str]:
+        """The statements that capture a table for some apps."""
         table = Captured(relation, tuple(dict.fromkeys(tag for tags in apps.values() for tag in tags)))
         function = self._function(relation)
         found = [_body(function, self._schema, table)]
@@ -254,13 +223,10 @@ class PostgresqlCapture:
                 )
             )
         checksum = f"(SELECT md5(concat(prosrc, proconfig)) FROM pg_proc WHERE oid = '{function}()'::REGPROCEDURE)"
+        known, name = f"{self._schema}.parbake_capture", sql_text(relation)
+        found.append(f"DELETE FROM {known} WHERE relation = {name}")
         found += [
-            f"DELETE FROM {self._schema}.parbake_capture WHERE relation = {_text(relation)} AND app = {_text(app)}"
-            for app in (*apps, leaves)
-        ]
-        found += [
-            f"INSERT INTO {self._schema}.parbake_capture VALUES ({_text(relation)}, {_text(app)}, {_array(tags)}, "
-            f"{checksum})"
+            f"INSERT INTO {known} VALUES ({name}, {sql_text(app)}, {_array(tags)}, {checksum})"
             for app, tags in apps.items()
         ]
         return [*found, self._raised(table)]
@@ -275,10 +241,10 @@ class PostgresqlCapture:
             f"FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
         )
 
-    def _removed(self, relation: str, app: str) -> list[str]:
+    def _removed(self, relation: str) -> list[str]:
         return [
             f"DROP FUNCTION IF EXISTS {self._function(relation)}() CASCADE",
-            f"DELETE FROM {self._schema}.parbake_capture WHERE relation = {_text(relation)} AND app = {_text(app)}",
+            f"DELETE FROM {self._schema}.parbake_capture WHERE relation = {sql_text(relation)}",
         ]
 
     def _raised(self, table: Captured) -> str:
@@ -289,21 +255,17 @@ class PostgresqlCapture:
         )
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
 def _array(values: Sequence[str]) -> str:
-    return f"ARRAY[{', '.join(map(_text, values))}]::TEXT[]"
+    return f"ARRAY[{', '.join(map(sql_text, values))}]::TEXT[]"
 
 
 def _tag(template: str) -> str:
     """The expression for a tag of a row ``r``; its family if a column is null, or all of them are empty."""
-    parts = [_text(part) if kind == "text" else f'r."{part}"::TEXT' for kind, part in pieces(template)]
+    parts = [sql_text(part) if kind == "text" else f'r."{part}"::TEXT' for kind, part in pieces(template)]
     whole, slash, _ = template.partition("/")
     if not slash:
-        return _text(template)
-    return f"coalesce(nullif({' || '.join(parts)}, {_text(whole + slash)}), {_text(whole)})"
+        return sql_text(template)
+    return f"coalesce(nullif({' || '.join(parts)}, {sql_text(whole + slash)}), {sql_text(whole)})"
 
 
 def _body(function: str, schema: str, table: Captured) -> str:

@@ -19,7 +19,7 @@ import msgspec
 from parbake.adapters.sqlite import CAPTURE_DDL, OUTBOX_DDL, captured_problem
 from parbake.errors import BadInput, SourceError
 from parbake.protocol.tags import family
-from parbake_capture.tables import Captured, CaptureState, pieces
+from parbake_capture.tables import Captured, CaptureState, ambiguous, completed, left_by, pieces, sql_text
 
 _OURS = "type = 'trigger' AND tbl_name = ? AND name LIKE 'parbake\\_capture\\_%' ESCAPE '\\'"
 _KINDS = ("insert", "update", "delete", "replace", "replace_by_update")
@@ -56,15 +56,8 @@ class SqliteCapture:
 
     def remove(self, relations: Sequence[str], *, app: str) -> list[str]:
         with self._failures():
-            known = {relation: apps for relation, apps in self._known().items() if app in apps}
             found: list[str] = []
-            for relation in relations or known:
-                if relation not in known:
-                    captured = ", ".join(known) or "none"
-                    raise BadInput(
-                        f"--table {relation}: {app!r} has not captured it (captured: {captured})", field="--table"
-                    )
-                left = {name: tags for name, tags in known[relation].items() if name != app}
+            for relation, left in left_by(app, relations, self._known()).items():
                 found += self._installed(relation, left) if left else self._cleared(relation)
         return found
 
@@ -131,24 +124,9 @@ class SqliteCapture:
             )
         columns = self._connection.execute("SELECT name, pk FROM pragma_table_xinfo(?)", (name,)).fetchall()
         keys = [column for column, place in sorted(columns, key=lambda row: row[1]) if place]
-        tags = table.tags or ((f"{name}/" + "/".join(f"{{{key}}}" for key in keys),) if keys else ())
-        if not tags:
-            raise BadInput(
-                f"--table {name}: it has no primary key; name the columns of the tag, as in {name}:{name}/{{id}}, or "
-                f"only a family, as in {name}:{name}",
-                field="--table",
-            )
-        own = Captured(name, tags)
-        for column in own.columns:
-            if column not in (known for known, _ in columns):
-                listed = ", ".join(known for known, _ in columns)
-                raise BadInput(f"--table {name}: it has no column {column!r} (it has {listed})", field="--table")
-            if column in self._loose(name):
-                raise BadInput(
-                    f"--table {name}: column {column!r} compares texts that differ as equal, so that its text may "
-                    "differ from the one that a view names; use another column, or only a family",
-                    field="--table",
-                )
+        own = completed(table, name, columns=[column for column, _ in columns], keys=keys)
+        for column in self._loose(name).intersection(own.columns):
+            raise ambiguous(name, column, "compares texts that differ as equal")
         return own
 
     def _loose(self, name: str) -> set[str]:
@@ -195,13 +173,13 @@ class SqliteCapture:
         ]
         found = [*self._cleared(relation), *made]
         found += [
-            f"INSERT INTO parbake_capture SELECT {_text(relation)}, {_text(app)}, "
-            f"{_text(msgspec.json.encode(tags).decode())}, json_group_object(name, sql) FROM sqlite_master "
-            f"WHERE {_OURS.replace('?', _text(relation))}"
+            f"INSERT INTO parbake_capture SELECT {sql_text(relation)}, {sql_text(app)}, "
+            f"{sql_text(msgspec.json.encode(tags).decode())}, json_group_object(name, sql) FROM sqlite_master "
+            f"WHERE {_OURS.replace('?', sql_text(relation))}"
             for app, tags in apps.items()
         ]
         # What happened before is unknown, so that each family is raised once.
-        return [*found, *(_TOLD.format(tag=_text(name), kind="capture.bulk", rows="") for name in table.families)]
+        return [*found, *(_TOLD.format(tag=sql_text(name), kind="capture.bulk", rows="") for name in table.families)]
 
     def _cleared(self, relation: str) -> list[str]:
         """The statements that drop the triggers of a table, also of one that had its name before."""
@@ -211,15 +189,11 @@ class SqliteCapture:
             (relation, *former),
         )
         dropped = [f"DROP TRIGGER {_quoted(name)}" for (name,) in names.fetchall()]
-        return [*dropped, f"DELETE FROM parbake_capture WHERE relation = {_text(relation)}"]
+        return [*dropped, f"DELETE FROM parbake_capture WHERE relation = {sql_text(relation)}"]
 
 
 def _name(relation: str, kind: str) -> str:
     return f"parbake_capture_{relation}_{kind}"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _quoted(name: str) -> str:
@@ -236,10 +210,10 @@ def _told(template: str, row: str, rows: str = "") -> str:
     """
     name = family(template)
     if "/" not in template:
-        return _TOLD.format(tag=_text(name), kind="capture.bulk", rows=rows)
+        return _TOLD.format(tag=sql_text(name), kind="capture.bulk", rows=rows)
     columns = [f"{row}.{_quoted(part)}" for kind, part in pieces(template) if kind == "column"]
-    parts = [_text(part) if kind == "text" else f"{row}.{_quoted(part)}" for kind, part in pieces(template)]
+    parts = [sql_text(part) if kind == "text" else f"{row}.{_quoted(part)}" for kind, part in pieces(template)]
     plain = " AND ".join(f"typeof({column}) IN ('integer', 'text')" for column in columns) or "1"
     entity = " || ".join(parts)
-    tag = f"CASE WHEN {plain} AND {entity} <> {_text(name + '/')} THEN {entity} ELSE {_text(name)} END"
+    tag = f"CASE WHEN {plain} AND {entity} <> {sql_text(name + '/')} THEN {entity} ELSE {sql_text(name)} END"
     return _TOLD.format(tag=tag, kind="capture.changed", rows=rows)
