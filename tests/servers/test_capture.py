@@ -280,3 +280,41 @@ def test_a_busy_table_is_not_waited_for_long(shop, monkeypatch):
         holder.execute("UPDATE policies SET days = 1")
         with pytest.raises(pb.errors.SourceError, match="locked for more than"):
             shop.capture("policies:policy/{id}")
+
+
+async def test_a_table_that_nobody_tells_of_is_named(shop, caplog):
+    """A server names it at its start, also behind a view of the database, until it is captured."""
+
+    class Offers(pb.View):
+        families = ("policy",)
+
+        def terms(self, name):
+            self.entity(f"policy/{name}")
+            return self.rows("SELECT days, percent FROM offers JOIN stock ON true WHERE id = :id", id=name)
+
+    class Live(pb.View):
+        families = ()
+
+        def left(self):
+            return self.rows("SELECT n FROM counters")
+
+    shop.connection.execute(
+        "CREATE TABLE discounts(policy TEXT PRIMARY KEY, percent INT); CREATE TABLE counters(n INT)"
+    )
+    shop.connection.execute(
+        "CREATE VIEW offers AS SELECT p.*, percent FROM policies p JOIN discounts d ON d.policy = p.id"
+    )
+    source = PostgresqlSource(shop.address, families=["policy", "stock"], views=[Offers, Live])
+    (sentence,) = source.untold()
+    assert "the view" in sentence
+    assert "reads the table discounts" in sentence
+    app = pb.App(pb.Registry(), sources=[source], worker="none")
+    async with app.serving():
+        assert "reads the table discounts" in caplog.text
+    await app.close()
+    by_hand = PostgresqlSource(shop.address, families=["policy"], views=[Offers], by_hand=["discounts"])
+    assert by_hand.untold() == []
+    shop.capture("discounts:policy/{policy}")
+    assert source.untold() == []
+    source.close()
+    by_hand.close()

@@ -264,6 +264,25 @@ async def test_a_writer_waits_for_every_store_in_sql(outbox, app):
     await other.close()
 
 
+async def test_a_request_waits_for_a_transaction_that_it_names(outbox, app):
+    """``after="shop:<transaction>"`` polls until it is applied; one that is open or unknown is refused at once."""
+    with outbox.connect() as connection:
+        ticket = emit(connection, "fact/1", "fact.changed")
+        with pytest.raises(pb.errors.NotAcknowledged):
+            async with app.request(after=f"shop:{ticket}"):
+                pass
+    before = await app.stamp()
+    async with app.request(after=f"shop:{ticket}"):
+        assert (await app.stamp()).sequence == before.sequence + 1
+    for unknown, error in ((f"shop:{ticket + 10**9}", pb.errors.NotAcknowledged), ("store:1", pb.BadInput)):
+        with pytest.raises(error):
+            async with app.request(after=unknown):
+                pass
+    with pytest.raises(pb.BadInput, match="at most 16"):
+        async with app.request(after=",".join(f"shop:{n}" for n in range(17))):
+            pass
+
+
 async def test_two_processes_raise_each_event_once(outbox, app):
     """The second process finds the cursor moved, also if both have read the same events."""
     other = pb.App(pb.Registry(), events=[outbox.source()], store=app.engine.store)

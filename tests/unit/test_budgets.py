@@ -11,8 +11,8 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 18_240,
-    "src/parbake_capture": 590,
+    "src/parbake": 18_380,
+    "src/parbake_capture": 600,
     "src/parbake_lab": 1_240,
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_491,

@@ -202,3 +202,28 @@ def test_a_database_that_cannot_be_captured_is_named(url):
     assert failed.exit_code == 1
     assert "secret" not in str(failed.exception)
     assert isinstance(failed.exception, pb.errors.ParbakeError)
+
+
+def test_a_table_that_nobody_tells_of_is_named(tmp_path):
+    """A table that a view reads is named until it is captured or emitted by hand, also behind a database view."""
+
+    class Offers(pb.View):
+        families = ("policy",)
+
+        def terms(self, name):
+            self.entity(f"policy/{name}")
+            return [self.rows(f"SELECT {column} FROM offers, pairs WHERE id = :id", id=name) for column in ("days",)]
+
+    shop = Shop(tmp_path / "shop.db")
+    shop.connection.executescript(
+        "CREATE TABLE discounts(policy TEXT PRIMARY KEY, percent INT);"
+        "CREATE VIEW offers AS SELECT p.*, percent FROM policies p JOIN discounts d ON d.policy = p.id"
+    )
+    source = SqliteSource(shop.path, families=["policy"], views=[Offers])
+    (sentence,) = source.untold()
+    assert "reads the table discounts" in sentence
+    assert SqliteSource(shop.path, families=["policy"], views=[Offers], by_hand=["discounts"]).untold() == []
+    shop.capture("discounts:policy/{policy}")
+    assert source.untold() == []
+    source.close()
+    shop.connection.close()

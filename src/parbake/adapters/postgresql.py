@@ -2,7 +2,7 @@
 
 Writers do not wait for each other: an outbox row takes no lock, and nothing is sent to a listener, because ``NOTIFY``
 takes a lock of the whole server until the commit and makes ``PREPARE TRANSACTION`` fail. How such an outbox is read
-without missing a row: :mod:`parbake.adapters._postgresql_outbox`. Needs PostgreSQL 14 or later.
+without missing a row: :mod:`parbake.adapters._postgresql.outbox`. Needs PostgreSQL 14 or later.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from parbake.adapters import _postgresql_outbox as outbox
-from parbake.adapters._postgresql_outbox import Primary
+from parbake.adapters._postgresql import outbox
+from parbake.adapters._postgresql.outbox import Primary
 from parbake.errors import MissingDependency, SourceError
 from parbake.ports.sources import LogPage, SourceEvent
-from parbake.ports.views import View
+from parbake.ports.views import View, untold
 from parbake.process import forks
 from parbake.protocol.recording import Tracker
 from parbake.protocol.tags import check_reported, family_names, raised_by
@@ -29,7 +29,19 @@ if TYPE_CHECKING:
 
 ViewT = TypeVar("ViewT")
 TIMEOUT_S = 10
-OUTBOX_DDL = (Path(__file__).parent / "sql" / "postgresql_outbox_2.sql").read_text()
+OUTBOX_DDL = (Path(outbox.__file__).parent / "sql" / "postgresql_outbox_2.sql").read_text()
+_TABLES_OF_VIEWS = """
+WITH RECURSIVE reads(name, oid) AS (
+  SELECT relname, oid FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND pg_table_is_visible(oid)
+  UNION
+  SELECT reads.name, d.refobjid FROM reads
+  JOIN pg_rewrite r ON r.ev_class = reads.oid
+  JOIN pg_depend d ON d.objid = r.oid AND d.refclassid = 'pg_class'::REGCLASS AND d.refobjid <> r.ev_class
+)
+SELECT reads.name, array_agg(DISTINCT c.relname) FROM reads JOIN pg_class c ON c.oid = reads.oid
+WHERE c.relkind IN ('r', 'p') AND c.relnamespace <> 'pg_catalog'::REGNAMESPACE
+  AND c.relname NOT LIKE 'parbake\\_%' GROUP BY reads.name
+"""
 _REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, make_interval(secs => %s), %s)"
 _REPORT_S, _LASTING_S = 2.0, 10.0
 """Seconds between two reports without news, and between two reports that outlast a crash."""
@@ -122,7 +134,13 @@ class PostgresqlSource(forks.Forkable):
     """The shortest and the longest pause between two polls, in seconds."""
 
     def __init__(
-        self, conninfo: str, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
+        self,
+        conninfo: str,
+        *,
+        families: Collection[str],
+        views: Collection[type[View]],
+        name: str = "shop",
+        by_hand: Collection[str] = (),
     ) -> None:
         """Create the source, without connecting yet.
 
@@ -131,8 +149,11 @@ class PostgresqlSource(forks.Forkable):
             families: The tag families whose changes the outbox reports.
             views: The views that the source provides.
             name: The source's name.
+            by_hand: The tables whose writers emit. Where others are captured, a table that a view reads is named at
+                the start unless it is captured or is one of these.
         """
         self.name = name
+        self._by_hand = frozenset(by_hand)
         self.families = family_names(families, of=f"source {name!r}")
         self._conninfo = conninfo
         self._views = frozenset(views)
@@ -193,6 +214,14 @@ class PostgresqlSource(forks.Forkable):
         with self._connection() as (connection, _):
             rows = connection.execute(outbox.TOLD, (str(ticket),)).fetchall()
         return [SourceEvent(*row) for row in rows]
+
+    def untold(self) -> list[str]:
+        """Name the tables that views read and of whose changes nobody tells; blocking."""
+        with self._connection() as (connection, _):
+            captured = connection.execute("SELECT DISTINCT relation FROM parbake_capture").fetchall()
+            rows = connection.execute(_TABLES_OF_VIEWS).fetchall()
+        plain = {relation.rpartition(".")[2].strip('"') for (relation,) in captured}
+        return untold(self._views, plain, self._by_hand, {name: set(tables) for name, tables in rows})
 
     def report(self, cursor: bytes, silence_s: float, *, has_news: bool) -> None:
         """Report progress at once if there is news, and else every two seconds.

@@ -21,7 +21,7 @@ import msgspec
 
 from parbake.errors import SourceError
 from parbake.ports.sources import Extent, SourceEvent
-from parbake.ports.views import View
+from parbake.ports.views import View, tables_read, untold
 from parbake.process import forks
 from parbake.protocol.recording import Tracker
 from parbake.protocol.tags import check_reported, family, family_names, raised_by
@@ -178,7 +178,13 @@ class SqliteSource(forks.Forkable):
     """The shortest and the longest pause between two polls, in seconds."""
 
     def __init__(
-        self, path: str | Path, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
+        self,
+        path: str | Path,
+        *,
+        families: Collection[str],
+        views: Collection[type[View]],
+        name: str = "shop",
+        by_hand: Collection[str] = (),
     ) -> None:
         """Create the source, without connecting yet.
 
@@ -187,8 +193,11 @@ class SqliteSource(forks.Forkable):
             families: The tag families whose changes the outbox reports.
             views: The views that the source provides.
             name: The source's name.
+            by_hand: The tables whose writers emit. Where others are captured, a table that a view reads is named at
+                the start unless it is captured or is one of these.
         """
         self.name = name
+        self._by_hand = frozenset(by_hand)
         self.families = family_names(families, of=f"source {name!r}")
         self._path = Path(path)
         self._views = frozenset(views)
@@ -275,6 +284,22 @@ class SqliteSource(forks.Forkable):
             untold=tuple(families.intersection(captured.broken)),
             trouble=captured.trouble,
         )
+
+    def untold(self) -> list[str]:
+        """Name the tables that views read and of whose changes nobody tells; blocking."""
+        with self._connection() as connection:
+            listed = connection.execute(
+                "SELECT name, type, sql FROM sqlite_master WHERE type IN ('table', 'view') "
+                "AND name NOT LIKE 'parbake\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+            ).fetchall()
+            tables = {name for name, kind, _ in listed if kind == "table"}
+            reads = {name: {name} for name in tables}
+            for name, kind, made in listed:  # a view is listed behind those that it was made of
+                if kind == "view":
+                    reads[name] = {table for one in tables_read(made) for table in reads.get(one, ())}
+            has_capture = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'parbake_capture'").fetchone()
+            rows = connection.execute("SELECT relation FROM parbake_capture").fetchall() if has_capture else []
+        return untold(self._views, {relation for (relation,) in rows}, self._by_hand, reads)
 
     def _captured_now(self, connection: sqlite3.Connection) -> _Captured:
         """What is captured, looked up again whenever the schema has changed."""

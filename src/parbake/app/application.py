@@ -18,6 +18,7 @@ from parbake.app.settings import Batch, Durability, Settings
 from parbake.app.sync import After, SyncApp, scope_of
 from parbake.errors import BadInput, StoreError, StoreUnreachable
 from parbake.lanes.batch.lane import Run, joined
+from parbake.lanes.event.log_reader import warn_of_untold
 from parbake.lanes.event.polling import Polling
 from parbake.lanes.worker.readiness import Ready
 from parbake.ports.cloudevents import CloudEvent
@@ -322,6 +323,7 @@ class App:
             await engine.store.stamp()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._polling.once(), _FIRST_POLL_S)
+            await asyncio.wait_for(warn_of_untold(engine.binder.sources), _FIRST_POLL_S)
         return engine
 
     async def _poll(self, only: Log | Topic | None, *, beats: bool) -> bool:

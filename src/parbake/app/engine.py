@@ -222,6 +222,7 @@ class Engine:
         )
         reader = LogReader(applier, silence_s=settings.silence_limit_s)
         self.ingest = Ingest(applier, reader, self.binder.heard, self.recovery)
+        self.tickets.caught_up = self.ingest.caught_up
         self.parking = Parking(self.store)
 
     def _open_lanes(self, settings: Settings) -> None:

@@ -13,7 +13,7 @@ from parbake.app.application import App
 from parbake.cli.support.load_app import AppName, load, once
 from parbake.cli.support.output import print_table
 from parbake.errors import ParbakeError
-from parbake.lanes.event.log_reader import logs_of, recognise
+from parbake.lanes.event.log_reader import logs_of, recognise, untold_by
 from parbake.lanes.event.recovery import FileJournal
 from parbake.ports.event_log import Applied
 from parbake.ports.store import Store
@@ -104,7 +104,8 @@ async def _asked(app: App, heard: Sequence[Any]) -> list[Finding]:
     found = list(map(_problem, problems.found))
     for source in heard:
         try:
-            await _ask(source, None if problems.found else store)
+            told = await _ask(source, None if problems.found else store)
+            found += [("warning", f"source {source.name}", sentence) for sentence in told]
         except Exception as error:  # noqa: BLE001 - whatever a driver raises, the other sources are asked, too
             found.append(("error", f"source {source.name}", str(error)))
     if store is not None and store is not named:
@@ -112,10 +113,15 @@ async def _asked(app: App, heard: Sequence[Any]) -> list[Finding]:
     return found
 
 
-async def _ask(source: Any, store: Store | None) -> None:
-    """Read a little of each log of a source, and ask whether it is the one that the store was built from."""
+async def _ask(source: Any, store: Store | None) -> list[str]:
+    """Read a little of each log of a source, and ask whether it is the one that the store was built from.
+
+    Returns:
+        A sentence for each table that a view reads and of whose changes nobody tells.
+    """
     try:
         for log in await logs_of(source):
             await recognise(log, Applied() if store is None else await store.applied(log.name))
+        return await untold_by(source)
     finally:
         await aside(source.close)

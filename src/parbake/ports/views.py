@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import CodeType
 from typing import Any, ClassVar, Protocol
 
 from parbake.errors import DeclarationError
 from parbake.protocol.recording import Tracker
 from parbake.protocol.tags import family as family_of
+
+_READS = re.compile(r"\b(?:FROM|JOIN)\s+(?:ONLY\s+|LATERAL\s+)?((?:[\w\".]+)(?:\s*,\s*[\w\".]+)*)", re.IGNORECASE)
+"""The names behind FROM and JOIN."""
 
 
 class Session(Protocol):
@@ -164,3 +169,51 @@ def _noted(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _END: Any = object()
+
+
+def tables_read(statement: str) -> set[str]:
+    """The names behind FROM and JOIN in a statement, without schema and quotes; some may be no tables."""
+    listed = [name for found in _READS.findall(statement) for name in found.split(",")]
+    return {name.strip().rpartition(".")[2].strip('"') for name in listed}
+
+
+def untold(
+    views: Collection[type[View]], captured: Collection[str], by_hand: Collection[str], views_of: Mapping[str, set[str]]
+) -> list[str]:
+    """A sentence for each table that a view reads and whose changes nobody tells; none if nothing is captured.
+
+    Args:
+        views: The views. One that has no families reads what has no events.
+        captured: The tables whose changes are told by triggers.
+        by_hand: The tables of which writers tell themselves.
+        views_of: The tables of the database, each with itself, and its views, each with the tables that it reads.
+    """
+    told = {*captured, *by_hand}
+    found: list[str] = []
+    for view in views if captured else ():
+        names = {name for statement in _statements(view) for name in tables_read(statement)} if view.families else set()
+        read = {table for name in names for table in views_of.get(name, ())}
+        found += [
+            f"the view {view.__qualname__} reads the table {table}, and nothing tells of its changes: capture it with "
+            f"'parbake capture install', or, if its writers emit, name it in by_hand= of the source"
+            for table in sorted(read - told)
+        ]
+    return found
+
+
+def _statements(view: type[View]) -> Iterator[str]:
+    """The texts in the code of a view's methods."""
+    for kind in view.__mro__:
+        for method in vars(kind).values() if issubclass(kind, View) and kind is not View else ():
+            code = getattr(getattr(method, "__wrapped__", method), "__code__", None)
+            if code is not None:
+                yield from _texts(code)
+
+
+def _texts(code: CodeType) -> Iterator[str]:
+    constants: tuple[Any, ...] = code.co_consts
+    for constant in constants:
+        if isinstance(constant, str):
+            yield constant
+        elif isinstance(constant, CodeType):
+            yield from _texts(constant)

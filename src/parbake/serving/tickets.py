@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from parbake.errors import BadInput, StoreError
 from parbake.ports.event_log import Ack
 from parbake.ports.store import Store
 from parbake.process.flight import Flights
-from parbake.protocol.acks import NO_ACKS, Acks, Seal, merged, read_tickets
+from parbake.protocol.acks import MAX_TICKET, NO_ACKS, Acks, Seal, merged, read_tickets
 from parbake.serving import request as scope
 from parbake.serving.request import Deadline, Request
 
@@ -29,6 +30,9 @@ LOOK_AGAIN_S = 0.2
 SURE_S = 10.0
 """Seconds for which a process signs before it checks that the store still has this key."""
 TRIES = 5
+_TRANSACTION = re.compile(r"(?P<source>[\w./-]{1,128}):(?P<number>\d{1,18})")
+_MOST_TRANSACTIONS = 16
+"""The greatest number of transactions that one request waits for."""
 
 
 class Tickets:
@@ -41,6 +45,8 @@ class Tickets:
         self._incarnation = 0
         self._sure_until = self._look_from = float("-inf")
         self._looks: Flights[None] = Flights(scope.detached)
+        self.caught_up: Callable[[str, int], Awaitable[None]] | None = None
+        """Waits until a transaction, or a position, of a source is applied; set once the sources are open."""
 
     async def sealed(self, ack: Ack) -> Ack:
         """Add the store's seal to an acknowledgement.
@@ -64,8 +70,19 @@ class Tickets:
     async def read(self, text: str, *, field: str = "after") -> Acks:
         """Verify tickets, separated by commas, and return their acknowledgements.
 
-        Raises :class:`BadInput` naming ``field`` for a ticket that was not signed with the store's key.
+        A ticket such as ``shop:1234`` names a transaction of a source, for writers who know nothing of this store. It
+        is not signed: what it names is waited for, and adds no acknowledgement.
+
+        Args:
+            text: The tickets.
+            field: The name to use in messages.
+
+        Raises:
+            BadInput: A ticket was not signed with the store's key.
+            NotAcknowledged: A transaction is unknown, or has not ended.
         """
+        if text and ":" in text and self.caught_up is not None:
+            text = await self._waited(text, self.caught_up, field)
         if not text:
             return NO_ACKS
         seal = self._seal
@@ -81,6 +98,26 @@ class Tickets:
                 field=field,
             )
         return found
+
+    async def _waited(self, text: str, caught_up: Callable[[str, int], Awaitable[None]], field: str) -> str:
+        """Wait for the transactions among some tickets; return the other tickets.
+
+        Args:
+            text: The tickets.
+            caught_up: Waits for one.
+            field: The name to use in messages.
+        """
+        parts = dict.fromkeys(part.strip() for part in text[: MAX_TICKET + 1].split(","))
+        named = [found for part in parts if (found := _TRANSACTION.fullmatch(part))]
+        if len(named) > _MOST_TRANSACTIONS:
+            raise BadInput(
+                f"{field} names {len(named)} transactions, and at most {_MOST_TRANSACTIONS} are waited for; send the "
+                "last ones",
+                field=field,
+            )
+        for found in named:
+            await caught_up(found["source"], int(found["number"]))
+        return ",".join(part for part in parts if not _TRANSACTION.fullmatch(part))
 
     async def carry(self, request: Request, texts: Sequence[str]) -> None:
         """Verify tickets and add their acknowledgements to a request, within its deadline."""

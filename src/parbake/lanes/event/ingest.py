@@ -19,8 +19,10 @@ from parbake.lanes.event.recovery import Recovery
 from parbake.ports.cloudevents import CloudEvent, read_time
 from parbake.ports.event_log import Ack, Change
 from parbake.ports.sources import Log, Topic, UnorderedLog
+from parbake.process.flight import Flights
 from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
 from parbake.protocol.tags import check_tag, family, raised_by
+from parbake.serving.request import detached
 
 _log = logging.getLogger("parbake.ingest")
 
@@ -38,6 +40,7 @@ class Ingest:
         self._counters, self._tickets, self._unknown = applier.counters, applier.tickets, applier.unknown
         self._reader = reader
         self._sources = tuple(sources)
+        self._polls: Flights[Ack | None] = Flights(detached)
         names = [source.name for source in self._sources]
         for name in names:
             if names.count(name) > 1:
@@ -153,14 +156,41 @@ class Ingest:
             NotAcknowledged: The event is not applied yet.
             SourceError: There is no such source, or it does not hold the event any more.
         """
-        parts = [part for source in self._sources for part in await logs_of(source) if name in ("", part.name)]
-        if len(parts) != 1:
-            raise SourceError(f"{name!r} names {len(parts) or 'none'} of this app's sources", field="source")
-        rows = await self._reader.told(parts[0], position)
+        rows = await self._reader.told(await self._log(name), position)
         tags = tuple(dict.fromkeys(tag for row in rows for tag in raised_by(row.subject, row.type)))
         marks = (await self._store.look_again(bond(b"", 0.0, Meta(Tags(tags))))).marks
         stamp = min((unpack_stamp(marks[tag]) for tag in tags if tag in marks), default=Stamp(0, 0))
         return await self._tickets.sealed(Ack(stamp, dict.fromkeys(tags, stamp.sequence)))
+
+    async def caught_up(self, name: str, position: int) -> None:
+        """Wait until an event, or a transaction, is applied, and poll its source for it.
+
+        Args:
+            name: The source.
+            position: Where the event stands in it, or the id of its transaction.
+
+        Raises:
+            BadInput: There is no such source.
+            NotAcknowledged: The source has no such event, or the transaction has not ended.
+            SourceError: The source cannot be read.
+        """
+        if name not in {part.name for source in self._sources for part in await logs_of(source)}:
+            raise BadInput(f"after names {name!r}, which is no source of this app", field="after")
+        log = await self._log(name)
+        for _ in range(2):  # a poll that runs already may have begun before the transaction ended
+            if await self._reader.is_applied(log, position):
+                return
+            await self._polls.join(log.name, lambda: self._drain(self.named(log.name), beats=False))
+        if not await self._reader.is_applied(log, position):
+            raise NotAcknowledged(
+                f"{name} does not know {position}, or its transaction has not ended: send it again soon"
+            )
+
+    async def _log(self, name: str) -> Log:
+        parts = [part for source in self._sources for part in await logs_of(source) if name in ("", part.name)]
+        if len(parts) != 1:
+            raise SourceError(f"{name!r} names {len(parts) or 'none'} of this app's sources", field="source")
+        return parts[0]
 
     async def restart(self, name: str) -> Ack:
         """Read a source from its beginning again, after raising all its families, because the lost events are unknown.

@@ -7,6 +7,7 @@ An ordered log (:class:`parbake.ports.sources.EventSource`) is read by positions
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -101,18 +102,22 @@ class LogReader:
             NotAcknowledged: They are not applied yet.
             SourceError: The log does not hold the position any more, or cannot be read.
         """
-        done = await self._store.applied(log.name)
+        if not await self.is_applied(log, position):
+            what = "transaction" if isinstance(log, UnorderedLog) else "the event at position"
+            raise NotAcknowledged(f"{what} {position} of {log.name} is not applied yet, or has not ended")
         if isinstance(log, UnorderedLog):
-            cursors = (done.cursor, self._reached.get(log.name, b""))
-            if not any(log.covers(cursor, position) for cursor in cursors):
-                raise NotAcknowledged(f"transaction {position} of {log.name} is not applied yet, or has not ended")
             return await asked(log, log.told, position)
-        if done.position < position:
-            raise NotAcknowledged(f"the event at position {position} of {log.name} is not applied yet")
         rows: list[SourceEvent] = await asked(log, log.poll, position - 1, 1)
         if not rows or rows[0].position != position:
             raise SourceError(f"{log.name} does not hold position {position} any more", field="position")
         return rows
+
+    async def is_applied(self, log: Log, position: int) -> bool:
+        """Whether the store has applied a transaction of a log, or the event at a position."""
+        done = await self._store.applied(log.name)
+        if isinstance(log, UnorderedLog):
+            return any(log.covers(cursor, position) for cursor in (done.cursor, self._reached.get(log.name, b"")))
+        return done.position >= position
 
     async def _drain_positions(self, source: EventSource, heard_at: float | None) -> Drained:
         done, acks = await self._store.applied(source.name), list[Ack]()
@@ -251,6 +256,21 @@ async def logs_of(source: Log | Topic) -> Sequence[Log]:
         raise
     except Exception as error:
         raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
+
+
+async def untold_by(source: Any) -> list[str]:
+    """What a source says of tables that its views read and of whose changes nobody tells; nothing if it cannot say."""
+    untold = getattr(source, "untold", None)
+    with contextlib.suppress(SourceError):
+        return await asked(source, untold) if untold is not None else []
+    return []
+
+
+async def warn_of_untold(sources: Iterable[Any]) -> None:
+    """Log a warning for each table that views read and of whose changes nobody tells."""
+    for source in sources:
+        for sentence in await untold_by(source):
+            _log.warning("source %s: %s", source.name, sentence)
 
 
 async def recognise(log: Log, done: Applied) -> None:
