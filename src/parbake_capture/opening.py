@@ -22,7 +22,7 @@ def open_capture(url: str) -> Capture:
     if scheme == "sqlite":
         from parbake_capture.sqlite_triggers import SqliteCapture
 
-        return SqliteCapture(url)
+        return SqliteCapture.from_url(url)
     shown = without_credentials(url)
     raise BadInput(
         f"{shown!r} is not a database that can be captured: write postgresql://host/database or sqlite:///shop.db",

@@ -24,27 +24,33 @@ from parbake_capture.tables import Captured, CaptureState, ambiguous, completed,
 _OURS = "type = 'trigger' AND tbl_name = ? AND name LIKE 'parbake\\_capture\\_%' ESCAPE '\\'"
 _KINDS = ("insert", "update", "delete", "replace", "replace_by_update")
 _TOLD = (
-    "INSERT INTO parbake_outbox(id, subject, type, time) "
-    "SELECT lower(hex(randomblob(16))), {tag}, '{kind}', (julianday('now') - 2440587.5) * 86400.0{rows};"
+    "INSERT INTO parbake_outbox(id, subject, type, time) SELECT lower(hex(randomblob(16))), tag, '{kind}', "
+    "(julianday('now') - 2440587.5) * 86400.0 FROM ({tags});"
 )
 
 
 class SqliteCapture:
     """The triggers of one SQLite file (see :class:`parbake_capture.tables.Capture`)."""
 
-    def __init__(self, url: str) -> None:
-        """Open the file; raises :class:`SourceError` if there is none, or if it is not a database."""
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Use a connection in autocommit mode (``isolation_level=None``)."""
+        self._connection = connection
+
+    @classmethod
+    def from_url(cls, url: str) -> SqliteCapture:
+        """Open a file; raises :class:`SourceError` if there is none, or if it is not a database."""
         path = Path(unquote(urlsplit(url).path.removeprefix("/")))
         if not path.is_file():
             raise SourceError(
                 f"{path} is not a file; a relative path has three slashes: sqlite:///shop.db", field="DATABASE"
             )
-        with self._failures():
-            self._connection = sqlite3.connect(path, timeout=10, isolation_level=None)
-            self._connection.execute("PRAGMA schema_version")
+        with _failures():
+            connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+            connection.execute("PRAGMA schema_version")
+        return cls(connection)
 
     def install(self, tables: Sequence[Captured], *, app: str) -> list[str]:
-        with self._failures():
+        with _failures():
             known = self._known()
             broken = [state.table for state in self.states() if state.problem and state.app == app]
             found = [OUTBOX_DDL, *CAPTURE_DDL.strip().split(";\n")]
@@ -55,14 +61,14 @@ class SqliteCapture:
         return found
 
     def remove(self, relations: Sequence[str], *, app: str) -> list[str]:
-        with self._failures():
+        with _failures():
             found: list[str] = []
             for relation, left in left_by(app, relations, self._known()).items():
                 found += self._installed(relation, left) if left else self._cleared(relation)
         return found
 
     def states(self) -> list[CaptureState]:
-        with self._failures():
+        with _failures():
             if not self._has_capture():
                 return []
             rows = self._connection.execute("SELECT relation, app, tags FROM parbake_capture ORDER BY relation, app")
@@ -76,7 +82,7 @@ class SqliteCapture:
             ]
 
     def run(self, statements: Sequence[str]) -> None:
-        with self._failures():
+        with _failures():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 for statement in statements:
@@ -88,13 +94,6 @@ class SqliteCapture:
 
     def close(self) -> None:
         self._connection.close()
-
-    @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise SourceError(f"the database refuses: {error}", field="DATABASE") from error
 
     def _has_capture(self) -> bool:
         found = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'parbake_capture'"
@@ -158,13 +157,18 @@ class SqliteCapture:
             for key in self._keys(relation)
         )
         triggers = {
-            "insert": ("AFTER INSERT", [_told(tag, "NEW") for tag in table.tags]),
-            "update": ("AFTER UPDATE", [_told(tag, row) for tag in table.tags for row in ("OLD", "NEW")]),
-            "delete": ("AFTER DELETE", [_told(tag, "OLD") for tag in table.tags]),
+            "insert": ("AFTER INSERT", [_told(tag, _of(tag, "NEW")) for tag in table.tags]),
+            "update": (
+                "AFTER UPDATE",
+                [_told(tag, f"{_of(tag, 'OLD')} UNION {_of(tag, 'NEW')}") for tag in table.tags],
+            ),
+            "delete": ("AFTER DELETE", [_told(tag, _of(tag, "OLD")) for tag in table.tags]),
         }
         if conflicts:
-            rows = f" FROM {_quoted(relation)} AS r WHERE {conflicts}"
-            replaced = [_told(tag, "r", rows) for tag in table.tags if "{" in tag]
+            rows = f"FROM {_quoted(relation)} AS r WHERE {conflicts}"
+            replaced = [
+                _told(tag, f"{_of(tag, 'r')} {rows} EXCEPT {_of(tag, 'NEW')}") for tag in table.tags if "{" in tag
+            ]
             triggers |= {"replace": ("BEFORE INSERT", replaced), "replace_by_update": ("BEFORE UPDATE", replaced)}
         made = [
             f"CREATE TRIGGER {_quoted(name)} {when} ON {_quoted(relation)} BEGIN {' '.join(told)} END"
@@ -179,7 +183,7 @@ class SqliteCapture:
             for app, tags in apps.items()
         ]
         # What happened before is unknown, so that each family is raised once.
-        return [*found, *(_TOLD.format(tag=sql_text(name), kind="capture.bulk", rows="") for name in table.families)]
+        return [*found, *(_told(name, f"SELECT {sql_text(name)} AS tag") for name in table.families)]
 
     def _cleared(self, relation: str) -> list[str]:
         """The statements that drop the triggers of a table, also of one that had its name before."""
@@ -200,20 +204,26 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _told(template: str, row: str, rows: str = "") -> str:
-    """The statement that writes the event for one tag of a row; its family if a value is no number and no text.
+def _told(template: str, tags: str) -> str:
+    """The statement that writes an event for each of the tags that a query finds."""
+    return _TOLD.format(kind="capture.changed" if "/" in template else "capture.bulk", tags=tags)
 
-    Args:
-        template: The template of the tag.
-        row: The name of the row in the trigger.
-        rows: Where the row comes from, if it is not the one that fires the trigger.
-    """
-    name = family(template)
+
+def _of(template: str, row: str) -> str:
+    """The query for the tag of a row; its family if a value is no number and no text."""
+    name = sql_text(family(template))
     if "/" not in template:
-        return _TOLD.format(tag=sql_text(name), kind="capture.bulk", rows=rows)
+        return f"SELECT {name} AS tag"
     columns = [f"{row}.{_quoted(part)}" for kind, part in pieces(template) if kind == "column"]
     parts = [sql_text(part) if kind == "text" else f"{row}.{_quoted(part)}" for kind, part in pieces(template)]
     plain = " AND ".join(f"typeof({column}) IN ('integer', 'text')" for column in columns) or "1"
     entity = " || ".join(parts)
-    tag = f"CASE WHEN {plain} AND {entity} <> {sql_text(name + '/')} THEN {entity} ELSE {sql_text(name)} END"
-    return _TOLD.format(tag=tag, kind="capture.changed", rows=rows)
+    return f"SELECT CASE WHEN {plain} AND {entity} <> {name} || '/' THEN {entity} ELSE {name} END AS tag"
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise SourceError(f"the database refuses: {error}", field="DATABASE") from error

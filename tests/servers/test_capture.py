@@ -312,9 +312,9 @@ async def test_a_table_that_nobody_tells_of_is_named(shop, caplog):
     async with app.serving():
         assert "reads the table discounts" in caplog.text
     await app.close()
-    by_hand = PostgresqlSource(shop.address, families=["policy"], views=[Offers], by_hand=["discounts"])
-    assert by_hand.untold() == []
+    uncaptured = PostgresqlSource(shop.address, families=["policy"], views=[Offers], uncaptured=["discounts"])
+    assert uncaptured.untold() == []
     shop.capture("discounts:policy/{policy}")
     assert source.untold() == []
     source.close()
-    by_hand.close()
+    uncaptured.close()

@@ -12,12 +12,12 @@ FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
     "src/parbake": 18_380,
-    "src/parbake_capture": 600,
+    "src/parbake_capture": 620,
     "src/parbake_lab": 1_240,
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_491,
     "src/parbake_semantic": 3_000,
-    "assistant/src": 17_515,
+    "assistant/src": 17_530,
     "tools/provider_box": 550,
     "tools/simulator": 2_750,
 }

@@ -222,7 +222,7 @@ def test_a_table_that_nobody_tells_of_is_named(tmp_path):
     source = SqliteSource(shop.path, families=["policy"], views=[Offers])
     (sentence,) = source.untold()
     assert "reads the table discounts" in sentence
-    assert SqliteSource(shop.path, families=["policy"], views=[Offers], by_hand=["discounts"]).untold() == []
+    assert SqliteSource(shop.path, families=["policy"], views=[Offers], uncaptured=["discounts"]).untold() == []
     shop.capture("discounts:policy/{policy}")
     assert source.untold() == []
     source.close()

@@ -41,4 +41,4 @@ def test_a_missing_client_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", absent)
     source = PostgresqlSource("postgresql://", families=["fact"], views=[])
     with pytest.raises(pb.errors.MissingDependency, match=r"\.\[postgresql\]"):
-        source.poll(0, 1)
+        source.read(b"", 1)

@@ -57,7 +57,7 @@ from retail_assistant.recs import recs_tasks as recs
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.taste_view import History
 from retail_assistant.settings import CALL_TOOLS, ModelTime, Settings, from_environment
-from retail_assistant.shop import queries, schema
+from retail_assistant.shop import captured, queries, schema
 from retail_assistant.shop.connections import PerThread, writers
 from retail_assistant.shop.schema import connect
 from retail_assistant.understand.names import lexicon
@@ -131,14 +131,18 @@ def build(
     return pb.App(
         ALL,
         store=settings.store_url,
-        sources=[SqliteSource(shop, families=FAMILIES, views=(*VIEWS, History, profile.Purchases))],
+        sources=[
+            SqliteSource(
+                shop, families=FAMILIES, views=(*VIEWS, History, profile.Purchases), uncaptured=captured.UNCAPTURED
+            )
+        ],
         open=["session"],  # the page itself reports it when a shopper arrives
         resources=resources,
         clock=wall,
         plugins=[Ledger(settings.data / "ledger.db", book=settings.book), Planner(), Prompts()],
         alerts=alerts,
         off=json.loads(meta.get("off", "{}")),
-        # Every write of the shop is one transaction with its outbox row, so that each can be replayed.
+        # Every change of the shop is one transaction with its outbox row, so that each can be replayed.
         durability=pb.Durability(journal=settings.data / "rollbacks.jsonl", replayable=True),
     )
 

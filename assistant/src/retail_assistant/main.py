@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
-from parbake.adapters.sqlite import emit
 from parbake.http import listen, run_http
 from retail_assistant.settings import Settings, from_environment
 from retail_assistant.shop import trade
@@ -206,7 +205,6 @@ def prepare(settings: Settings) -> None:
 
 
 def _generate(settings: Settings, shop: Path, bars: Any) -> None:
-    from retail_assistant.shop.schema import connect
     from retail_assistant.world import estimate_size, generate
 
     sizes: dict[str, Any] = {"products": settings.products, "shoppers": settings.shoppers}
@@ -214,9 +212,6 @@ def _generate(settings: Settings, shop: Path, bars: Any) -> None:
     print(f"generating a shop of {settings.shoppers:,} shoppers, about {size.bytes / 1e6:.0f} MB in {shop}", flush=True)
     aside = shop.with_suffix(".new")
     generate(aside, seed=settings.seed, now=time.time(), progress=_follow(bars), **sizes)
-    with contextlib.closing(connect(aside)) as conn:
-        # The first outbox row names this shop: a store that was built from another one is refused.
-        emit(conn, "product", "shop.bulk")
     aside.rename(shop)
 
 

@@ -140,7 +140,7 @@ class PostgresqlSource(forks.Forkable):
         families: Collection[str],
         views: Collection[type[View]],
         name: str = "shop",
-        by_hand: Collection[str] = (),
+        uncaptured: Collection[str] = (),
     ) -> None:
         """Create the source, without connecting yet.
 
@@ -149,11 +149,11 @@ class PostgresqlSource(forks.Forkable):
             families: The tag families whose changes the outbox reports.
             views: The views that the source provides.
             name: The source's name.
-            by_hand: The tables whose writers emit. Where others are captured, a table that a view reads is named at
-                the start unless it is captured or is one of these.
+            uncaptured: The tables that views may read although no trigger tells of them, because their writers emit, or
+                because their changes outdate nothing. Where tables are captured, any other one is named at the start.
         """
         self.name = name
-        self._by_hand = frozenset(by_hand)
+        self._uncaptured = frozenset(uncaptured)
         self.families = family_names(families, of=f"source {name!r}")
         self._conninfo = conninfo
         self._views = frozenset(views)
@@ -221,7 +221,7 @@ class PostgresqlSource(forks.Forkable):
             captured = connection.execute("SELECT DISTINCT relation FROM parbake_capture").fetchall()
             rows = connection.execute(_TABLES_OF_VIEWS).fetchall()
         plain = {relation.rpartition(".")[2].strip('"') for (relation,) in captured}
-        return untold(self._views, plain, self._by_hand, {name: set(tables) for name, tables in rows})
+        return untold(self._views, plain, self._uncaptured, {name: set(tables) for name, tables in rows})
 
     def report(self, cursor: bytes, silence_s: float, *, has_news: bool) -> None:
         """Report progress at once if there is news, and else every two seconds.

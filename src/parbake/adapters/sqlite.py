@@ -184,7 +184,7 @@ class SqliteSource(forks.Forkable):
         families: Collection[str],
         views: Collection[type[View]],
         name: str = "shop",
-        by_hand: Collection[str] = (),
+        uncaptured: Collection[str] = (),
     ) -> None:
         """Create the source, without connecting yet.
 
@@ -193,11 +193,11 @@ class SqliteSource(forks.Forkable):
             families: The tag families whose changes the outbox reports.
             views: The views that the source provides.
             name: The source's name.
-            by_hand: The tables whose writers emit. Where others are captured, a table that a view reads is named at
-                the start unless it is captured or is one of these.
+            uncaptured: The tables that views may read although no trigger tells of them, because their writers emit, or
+                because their changes outdate nothing. Where tables are captured, any other one is named at the start.
         """
         self.name = name
-        self._by_hand = frozenset(by_hand)
+        self._uncaptured = frozenset(uncaptured)
         self.families = family_names(families, of=f"source {name!r}")
         self._path = Path(path)
         self._views = frozenset(views)
@@ -299,7 +299,7 @@ class SqliteSource(forks.Forkable):
                     reads[name] = {table for one in tables_read(made) for table in reads.get(one, ())}
             has_capture = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'parbake_capture'").fetchone()
             rows = connection.execute("SELECT relation FROM parbake_capture").fetchall() if has_capture else []
-        return untold(self._views, {relation for (relation,) in rows}, self._by_hand, reads)
+        return untold(self._views, {relation for (relation,) in rows}, self._uncaptured, reads)
 
     def _captured_now(self, connection: sqlite3.Connection) -> _Captured:
         """What is captured, looked up again whenever the schema has changed."""

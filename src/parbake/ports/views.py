@@ -178,24 +178,27 @@ def tables_read(statement: str) -> set[str]:
 
 
 def untold(
-    views: Collection[type[View]], captured: Collection[str], by_hand: Collection[str], views_of: Mapping[str, set[str]]
+    views: Collection[type[View]],
+    captured: Collection[str],
+    uncaptured: Collection[str],
+    views_of: Mapping[str, set[str]],
 ) -> list[str]:
     """A sentence for each table that a view reads and whose changes nobody tells; none if nothing is captured.
 
     Args:
         views: The views. One that has no families reads what has no events.
         captured: The tables whose changes are told by triggers.
-        by_hand: The tables of which writers tell themselves.
+        uncaptured: The tables of which no trigger need tell.
         views_of: The tables of the database, each with itself, and its views, each with the tables that it reads.
     """
-    told = {*captured, *by_hand}
+    told = {*captured, *uncaptured}
     found: list[str] = []
     for view in views if captured else ():
         names = {name for statement in _statements(view) for name in tables_read(statement)} if view.families else set()
         read = {table for name in names for table in views_of.get(name, ())}
         found += [
             f"the view {view.__qualname__} reads the table {table}, and nothing tells of its changes: capture it with "
-            f"'parbake capture install', or, if its writers emit, name it in by_hand= of the source"
+            "'parbake capture install', or, if its writers emit or no change matters, name it in uncaptured="
             for table in sorted(read - told)
         ]
     return found

@@ -97,9 +97,7 @@ async def test_the_same_yes_does_nothing_after_a_minute(desk):
 async def test_a_proposal_names_the_price_that_is_paid(desk):
     """With a promotion running, the question states the reduced price as well."""
     desk.conn.execute("DELETE FROM promotions")
-    records.put_promotion(
-        desk.conn, "sale", now=NOW, title="Sale", category="*", percent=40, starts_at=NOW - 9, ends_at=NOW + 9
-    )
+    records.put_promotion(desk.conn, "sale", title="Sale", category="*", percent=40, starts_at=NOW - 9, ends_at=NOW + 9)
     text, _ = await desk.ask(ADD, user=ME)
     assert "€3.59 with 40 % off €5.99 each, to your cart?" in text
 

@@ -90,7 +90,7 @@ async def test_a_product_that_is_delisted_between_two_turns(desk):
     text, made = await desk.ask("show me a cooking book")
     gone = made["cards"][0]
     price = desk.shop.money(desk.shop.cents(gone["asin"]))
-    records.delist(desk.conn, gone["asin"], now=NOW)
+    records.delist(desk.conn, gone["asin"])
     history = [{"role": "user", "content": "show me a cooking book"}, {"role": "assistant", "content": text}]
     for question in ("how much is the first one?", "add the first one to my cart"):
         text, made = await desk.ask(question, history=history, user="u00003")
@@ -103,7 +103,7 @@ async def test_an_action_on_a_product_that_is_delisted_before_the_yes(desk):
     product = nils(desk)
     question = f"add {product.title} as {product.format} to my cart"
     asked, _ = await desk.ask(question, user="u00003")
-    records.delist(desk.conn, product.asin, now=NOW)
+    records.delist(desk.conn, product.asin)
     history = [{"role": "user", "content": question}, {"role": "assistant", "content": asked}]
     text, _ = await desk.ask("yes", history=history, user="u00003")
     assert "Done" not in text

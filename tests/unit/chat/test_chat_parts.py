@@ -67,7 +67,7 @@ async def test_the_follower_keeps_the_index_in_step(desk):
         r[0] for r in desk.conn.execute("SELECT asin FROM products WHERE listed = 1 ORDER BY asin LIMIT 2")
     )
     before = {hit.asin: hit.cosine for hit in index.search(np.ones(384, np.float32), 100)}
-    records.delist(desk.conn, gone, now=NOW)
+    records.delist(desk.conn, gone)
     records.put_product(desk.conn, changed, description="About submarines and whales.", now=NOW)
     await app.drain()
     await follower.step()
@@ -134,7 +134,7 @@ async def test_a_product_means_itself_and_what_is_asked_for_beside_it(desk):
     assert meant(desk, asin=asin) == [(2, "paperback")]
     assert meant(desk, asin=asin, form="digital") == [(2, "digital")]
     assert meant(desk, asin=asin, volume=3) == [(3, "digital"), (3, "paperback")]
-    records.delist(desk.conn, asin, now=NOW)
+    records.delist(desk.conn, asin)
     assert meant(desk, asin=asin) == meant(desk, asin=asin, form="digital") == []
 
 
@@ -146,7 +146,7 @@ async def test_a_line_is_all_that_is_sold_under_a_title(desk):
     assert {o.product.series for o in named} == {series(desk)}
     assert volumes(named) == sorted({o.product.volume for o in named})
     gone = asin_of(desk, 3, "paperback")
-    records.delist(desk.conn, gone, now=NOW)
+    records.delist(desk.conn, gone)
     assert {o.asin for o in named} - {o.asin for o in subjects.line(Subject("", "shown", asin))} == {gone}
 
 
@@ -182,7 +182,7 @@ async def test_a_card_shows_what_is_sold_now(desk):
     assert (card.price, card.in_stock) == (desk.shop.price(product.asin), True)
     records.set_inventory(desk.conn, product.asin, 0)
     assert not cards([product.asin], desk.shop)[0].in_stock
-    records.delist(desk.conn, product.asin, now=NOW)
+    records.delist(desk.conn, product.asin)
     assert cards([product.asin], desk.shop) == ()
 
 

@@ -135,7 +135,7 @@ async def test_recommendations_that_there_was_no_time_to_refine_are_filtered_all
     sold_out, bought, delisted, *left = first
     records.set_inventory(desk.conn, sold_out, 0)
     records.add_purchase(desk.conn, shopper="u00003", asin=bought, now=NOW + 5)
-    records.delist(desk.conn, delisted, now=NOW + 5)
+    records.delist(desk.conn, delisted)
     _, made = await desk.ask("Recommend me something", user="u00003", metadata={"page": left[0]})
     cards = [card["asin"] for card in made["cards"]]
     assert len(cards) == len(first)

@@ -87,7 +87,7 @@ async def test_a_changed_policy_changes_what_is_charged(desk):
 async def test_what_no_policy_lists_is_not_charged(desk):
     """Without a fee in any policy nothing is charged for delivery, and the cart names no price for it."""
     await filled(desk, (BOOK, 1, 1000))
-    records.delete_policy(desk.conn, "shipping", now=NOW)
+    records.delete_policy(desk.conn, "shipping")
     found = await summary(desk)
     assert (found["cents"], found["delivery"]) == (1000, None)
     assert (await ordered(desk, 1000))["delivery_cents"] == 0

@@ -75,7 +75,7 @@ async def test_the_address_of_an_order_is_not_changed_here(desk, put, volumes, t
 async def test_without_a_rule_the_order_page_is_named(desk, put, volumes):
     """A shop whose policies state nothing of a change of address sends its shopper to the order page."""
     put("N77001", volumes[1], state="placed")
-    records.delete_policy(desk.conn, "shipping", now=NOW)
+    records.delete_policy(desk.conn, "shipping")
     text, _ = await desk.ask("Change the address of order N77001", user=ME)
     assert "I cannot change its address for you here. " + ELSEWHERE.partition(", or")[0] in text
 

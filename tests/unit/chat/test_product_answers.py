@@ -219,7 +219,7 @@ async def test_a_price_is_promised_only_with_the_shoppers_own_promotion(desk):
     """A word of the question that is also a segment's does not promise a price that the shopper is not charged."""
     desk.conn.execute("DELETE FROM promotions")
     records.put_promotion(
-        desk.conn, "vips", now=NOW, title="Club: 40 % off for VIPs", category="*", segment="vip", percent=40,
+        desk.conn, "vips", title="Club: 40 % off for VIPs", category="*", segment="vip", percent=40,
         starts_at=NOW - 9, ends_at=NOW + 900,
     )  # fmt: skip
     await desk.http.app.drain()

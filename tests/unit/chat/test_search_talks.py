@@ -46,7 +46,7 @@ async def test_a_price_limit_counts_what_is_paid(desk, without_promotions):
     desk.conn.execute("UPDATE prices SET cents = 1000")
     records.put_promotion(
         desk.conn, "p", title="Cooking week: 60 % off", category="cooking", percent=60, starts_at=NOW - 9,
-        ends_at=NOW + 999, now=NOW,
+        ends_at=NOW + 999,
     )  # fmt: skip
     text, made = await desk.ask("books by Petra Sato up to 5 euros")
     assert text.startswith("I found no books by Petra Sato up to €5.00 in stock without a promotion.")
@@ -112,7 +112,7 @@ async def test_promotions_are_talked_about(desk):
     """The best of the promotions is named; when that of a genre ends, and whether it needs a code, goes on from it."""
     records.put_promotion(
         desk.conn, "p", title="Cooking week: 60 % off", category="cooking", percent=60, starts_at=NOW - 9,
-        ends_at=NOW + 999, now=NOW,
+        ends_at=NOW + 999,
     )  # fmt: skip
     await desk.http.app.drain()
     await desk.http.app.ops.run_due()

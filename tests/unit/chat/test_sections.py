@@ -121,7 +121,7 @@ async def test_a_changed_policy_is_found_as_it_holds_now(desk):
     records.put_policy(desk.conn, "zeppelins", title="Zeppelins", body=body, create=True, now=NOW)
     await desk.http.app.drain()
     assert await best(desk, text) == (["zeppelins#zeppelins", *(await best(desk, text))[0][1:]], True)
-    records.delete_policy(desk.conn, "zeppelins", now=NOW)
+    records.delete_policy(desk.conn, "zeppelins")
     await desk.http.app.drain()
     assert "zeppelins#zeppelins" not in (await best(desk, text))[0]
 

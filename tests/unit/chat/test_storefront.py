@@ -24,7 +24,7 @@ async def got(desk, path, **params):
 def promote(desk, genre, percent=20, **fields):
     """Start a promotion that runs now."""
     records.put_promotion(
-        desk.conn, "test", now=NOW, title="Test sale: off", category=genre, percent=percent,
+        desk.conn, "test", title="Test sale: off", category=genre, percent=percent,
         starts_at=NOW - 10, ends_at=NOW + 1000, **fields,
     )  # fmt: skip
 
@@ -184,7 +184,7 @@ async def test_a_promotion_counts_for_the_shopper_it_is_for(desk):
 async def test_a_product_that_is_not_sold_has_no_page(desk):
     """An unknown and a delisted product get 404."""
     asin = desk.product().asin
-    records.delist(desk.conn, asin, now=NOW)
+    records.delist(desk.conn, asin)
     for name in (asin, "NOPE"):
         missing = await desk.client.get(f"/shop/products/{name}/page")
         assert (missing.status_code, missing.json()["field"]) == (404, "asin")
@@ -225,7 +225,7 @@ async def test_free_delivery_follows_its_policy(desk):
     assert (exactly["cents"], exactly["missing"]) == (390, "€0.01")
     await desk.client.put("/shop/policies/shipping", json={"facts": {"free_over_eur": 50}})
     assert (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["delivery"]["free_over"] == "€50.00"
-    records.delete_policy(desk.conn, "shipping", now=NOW)
+    records.delete_policy(desk.conn, "shipping")
     assert (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["delivery"] is None
 
 

@@ -41,9 +41,7 @@ async def test_price_stock_and_promotion_of_suggestions_are_live(desk):
     records.set_live(desk.conn, first["asin"], cents=200, quantity=3, now=NOW)
     records.set_inventory(desk.conn, second["asin"], 0)
     desk.conn.execute("DELETE FROM promotions")
-    records.put_promotion(
-        desk.conn, "p", now=NOW, title="Half", category="*", percent=50, starts_at=NOW - 9, ends_at=NOW + 9
-    )
+    records.put_promotion(desk.conn, "p", title="Half", category="*", percent=50, starts_at=NOW - 9, ends_at=NOW + 9)
     await desk.http.app.drain()
     found = {item["asin"]: item for item in (await suggested(desk, asin))["products"]}
     assert second["asin"] not in found
@@ -79,7 +77,7 @@ async def test_a_shopper_without_a_past_gets_suggestions(desk, user):
 async def test_a_product_that_is_not_sold_has_no_suggestions(desk):
     """An unknown and a delisted product get 404."""
     asin = desk.product().asin
-    records.delist(desk.conn, asin, now=NOW)
+    records.delist(desk.conn, asin)
     for name in (asin, "NOPE"):
         answer = await desk.client.get(f"/shop/products/{name}/suggestions")
         assert (answer.status_code, answer.json()["field"]) == (404, "asin")

@@ -176,9 +176,7 @@ async def test_each_edition_has_its_own_reduced_price(desk):
         "SELECT title, genre FROM products WHERE listed = 1 GROUP BY title, genre HAVING count(*) = 2 ORDER BY title"
     )
     title, genre = desk.conn.execute(pairs).fetchone()
-    records.put_promotion(
-        desk.conn, "p", now=NOW, title="Half", category=genre, percent=50, starts_at=NOW - 9, ends_at=NOW + 9
-    )
+    records.put_promotion(desk.conn, "p", title="Half", category=genre, percent=50, starts_at=NOW - 9, ends_at=NOW + 9)
     await desk.http.app.drain()
     editions = desk.conn.execute(
         "SELECT asin, format FROM products WHERE title = ? AND listed = 1", (title,)

@@ -195,7 +195,7 @@ async def test_evidence_follows_a_change_and_a_delisting(app, conn):
     asin = conn.execute("SELECT asin FROM products WHERE listed = 1").fetchone()[0]
     assert (await app.serve(knowledge.evidence, f"product/{asin}")).value
     assert (await app.serve(knowledge.product_embeddings, asin)).value
-    records.delist(conn, asin, now=NOW)
+    records.delist(conn, asin)
     records.put_policy(conn, "returns", facts={"window_days": 45}, now=NOW)
     await app.drain()
     assert (await app.serve(knowledge.evidence, f"product/{asin}")).value is None
@@ -210,8 +210,8 @@ async def test_offers_start_and_end_by_the_clock(app, conn, clock):
     conn.execute("DELETE FROM promotions")
     genre = conn.execute("SELECT genre FROM products WHERE listed = 1").fetchone()[0]
     at = {"starts_at": NOW + 100, "ends_at": NOW + 200}
-    records.put_promotion(conn, "all", title="All", percent=10, now=NOW, **at)
-    records.put_promotion(conn, "vip", title="Vip", percent=30, segment="vip", category=genre, now=NOW, **at)
+    records.put_promotion(conn, "all", title="All", percent=10, **at)
+    records.put_promotion(conn, "vip", title="Vip", percent=30, segment="vip", category=genre, **at)
     await app.drain()
 
     async def ids(audience):

@@ -64,7 +64,7 @@ def test_a_policy_whose_id_has_a_dot_fills_its_slots(conn, live):
 
 def test_a_delisted_product_is_not_sold(conn, live, asin):
     """A delisted product is not found, and its title slot is not filled."""
-    records.delist(conn, asin, now=NOW)
+    records.delist(conn, asin)
     assert live.product(asin) is None
     assert live.fill("title", asin) is None
 
@@ -115,7 +115,7 @@ def test_products_are_found_by_their_title_with_the_present_price(conn, live, as
 def test_offers_come_in_the_order_in_which_they_are_asked_for(conn, live):
     """Products are returned as they were named, each once, without those that are not sold."""
     first, second, gone = (o.asin for o in live.find(Conditions())[:3])
-    records.delist(conn, gone, now=NOW)
+    records.delist(conn, gone)
     assert [o.asin for o in live.offers([second, gone, first, second, "NOPE"])] == [second, first]
 
 
@@ -138,7 +138,7 @@ def test_amounts_days_and_reductions_are_slots(conn, live, asin, slot, text):
     """Slots hold amounts, days, reduced prices and copies; what cannot be computed is not filled."""
     records.set_price(conn, asin, 1000, now=NOW)
     records.set_inventory(conn, asin, 5)
-    records.put_promotion(conn, "px", title="X", percent=25, starts_at=NOW - 1, ends_at=NOW + 1, now=NOW)
+    records.put_promotion(conn, "px", title="X", percent=25, starts_at=NOW - 1, ends_at=NOW + 1)
     kind, _, name = slot.partition(" ")
     assert live.fill(kind, name.format(asin=asin)) == text
 
@@ -160,10 +160,10 @@ def checked(live, sentence, sources=(), **members):
 def test_a_reply_states_a_percentage_only_as_a_slot(conn, live):
     """The percentage of a promotion leaves as its present value; one that is written out leaves only if it is that."""
     times = {"starts_at": NOW - 1, "ends_at": NOW + 1}
-    records.put_promotion(conn, "px", title="X", percent=11, now=NOW, **times)
+    records.put_promotion(conn, "px", title="X", percent=11, **times)
     assert checked(live, "You save {{percent:px}}.").text == "You save 11 %."
     assert checked(live, "You save 11 %.").violation == "ungrounded percent: 11"
-    records.put_promotion(conn, "px", percent=12, now=NOW, **times)
+    records.put_promotion(conn, "px", percent=12, **times)
     assert checked(live, "You save {{percent:px}}.").text == "You save 12 %."
     assert checked(live, "You save {{percent:px}}, which is 11 %.").text == ""
 

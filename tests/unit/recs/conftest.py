@@ -104,7 +104,7 @@ def built(tmp_path_factory) -> Path:
     generate(folder / "shop.db", seed=7, now=NOW, products=200, shoppers=400, messages=4_000)
     conn = schema.connect(folder / "shop.db")
     popular = conn.execute("SELECT asin FROM purchases GROUP BY asin ORDER BY COUNT(*) DESC, asin LIMIT 1").fetchone()
-    records.delist(conn, popular[0], now=NOW)
+    records.delist(conn, popular[0])
     conn.close()
     asyncio.run(build(folder))
     return folder

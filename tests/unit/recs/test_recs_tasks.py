@@ -188,7 +188,7 @@ async def test_stock_and_listing_are_live(floor):
     shopper = floor.keen()
     first, second, *_ = await shown(floor, shopper)
     records.set_inventory(floor.conn, first, 0)
-    records.delist(floor.conn, second, now=NOW)
+    records.delist(floor.conn, second)
     assert not {first, second} & set(await shown(floor, shopper))
 
 

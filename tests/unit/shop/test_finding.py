@@ -135,7 +135,7 @@ def test_the_limit_cuts_the_list(fixed, offers):
 def test_delisted_and_sold_out_products(shop, now):
     """A delisted product is never found, a sold-out one only if that is asked for."""
     gone, sold_out = (o.asin for o in find(shop, Conditions())[:2])
-    records.delist(shop, gone, now=now)
+    records.delist(shop, gone)
     records.set_inventory(shop, sold_out, 0)
     both = Conditions(asins=[gone, sold_out])
     assert find(shop, both) == []
@@ -206,7 +206,7 @@ def test_words_of_policies_and_of_delisted_products_find_nothing(told, now):
     """Only products on sale are found by their words."""
     records.put_policy(told, "pets", title="Pets", body="## Zeppelins\nNo hovercrafts.", create=True, now=now)
     assert with_words(told, ["hovercraft"]) == set()
-    records.delist(told, "T2", now=now)
+    records.delist(told, "T2")
     assert with_words(told, ["zeppelin"]) == {"T1"}
 
 

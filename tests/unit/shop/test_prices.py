@@ -25,9 +25,7 @@ def promote(shop, now, asin):
 
     def one(name, percent, *, category=genre, segment="all", starts=-10, ends=10):
         times = {"starts_at": now + starts, "ends_at": now + ends}
-        records.put_promotion(
-            shop, name, title=name, category=category, segment=segment, percent=percent, now=now, **times
-        )
+        records.put_promotion(shop, name, title=name, category=category, segment=segment, percent=percent, **times)
 
     return one
 

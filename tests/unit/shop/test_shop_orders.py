@@ -38,8 +38,9 @@ def put(shop, now, asins):
 
 
 def outbox(conn):
-    """Return position, subject and type of every event."""
-    return conn.execute("SELECT position, subject, type FROM parbake_outbox ORDER BY position").fetchall()
+    """Return position and subject of every event about a shopper, apart from the one of the new shop."""
+    statement = "SELECT position, subject FROM parbake_outbox WHERE subject LIKE 'user/%' ORDER BY position"
+    return conn.execute(statement).fetchall()
 
 
 def stocks(conn, asins):
@@ -56,7 +57,7 @@ def test_an_order_is_stored_with_its_lines(shop, now, put, asins):
     assert [(line.asin, line.quantity, line.cents) for line in found.lines] == [(asins[0], 2, 500), (asins[1], 1, 1250)]
     assert found.titles == [queries.get_product(shop, asin).title for asin in asins]
     assert found.cents == 2250
-    assert outbox(shop) == [(position, f"user/{MINE}", "user.changed")]
+    assert outbox(shop) == [(position, f"user/{MINE}")]
 
 
 def test_an_order_that_is_stored_again_is_changed(shop, now, put, asins):
@@ -154,7 +155,7 @@ def test_a_cancelled_order_puts_its_copies_back(shop, now, put, asins):
     found = orders.get_order(shop, MINE, "X1")
     assert (found.state, found.changed_at) == ("cancelled", now + 5)
     assert stocks(shop, asins) == [before[0] + 2, before[1] + 1]
-    assert outbox(shop)[-1] == (position, f"user/{MINE}", "user.changed")
+    assert outbox(shop)[-1] == (position, f"user/{MINE}")
 
 
 @pytest.mark.parametrize("state", [state for state in ORDER_STATES if state != "placed"])
@@ -186,7 +187,7 @@ def test_the_return_of_a_delivered_order_is_started(shop, now, put, asins):
     position = orders.start_return(shop, MINE, "X1", now=now + 7)
     found = orders.get_order(shop, MINE, "X1")
     assert (found.state, found.changed_at) == ("returning", now + 7)
-    assert outbox(shop)[-1] == (position, f"user/{MINE}", "user.changed")
+    assert outbox(shop)[-1] == (position, f"user/{MINE}")
     assert stocks(shop, asins) == before
 
 
@@ -235,7 +236,7 @@ def test_an_order_is_sent_back_within_the_window_of_the_policy(shop, now, put, d
     if refused:
         with pytest.raises(OrderClosed, match="too late to return order X1"):
             orders.start_return(shop, MINE, "X1", now=later)
-        records.delete_policy(shop, "returns", now=now)
+        records.delete_policy(shop, "returns")
     orders.start_return(shop, MINE, "X1", now=later)
     assert orders.get_order(shop, MINE, "X1").state == "returning"
 
@@ -377,5 +378,5 @@ def test_a_checkout_is_written_as_a_whole_or_not_at_all(shop, now, asins):
     assert [shop.execute(f"SELECT * FROM {table}").fetchall() for table in WRITTEN_BY_A_CHECKOUT] == before
     shop.execute("DROP TRIGGER stuck")
     position = orders.check_out(shop, MINE, total_cents=2000 * len(asins), now=now)
-    assert outbox(shop)[-1] == (position, f"user/{MINE}", "user.changed")
+    assert (position, f"user/{MINE}") in outbox(shop)
     assert orders.get_order(shop, MINE, orders.number_at(position)).cents == 2000 * len(asins)

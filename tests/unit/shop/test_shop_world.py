@@ -34,8 +34,9 @@ PATTERNS = [p for one in (*questions(), *chatter().values()) for p in one.patter
 
 
 def _dump(path):
+    """The statements that make a file, without its events, which have ids and times of their own."""
     with contextlib.closing(sqlite3.connect(path)) as conn:
-        return list(conn.iterdump())
+        return [line for line in conn.iterdump() if not line.startswith('INSERT INTO "parbake_outbox"')]
 
 
 def _plain(text):
@@ -69,7 +70,7 @@ def test_sizes(shop, built):
     for name, count in size.rows.items():
         assert 0.5 * count <= found[name] <= 1.5 * count, name
     assert 0.6 * size.bytes <= built.stat().st_size <= 1.6 * size.bytes
-    assert shop.execute("SELECT count(*) FROM parbake_outbox").fetchone() == (0,)
+    assert shop.execute("SELECT count(*) FROM parbake_outbox WHERE subject LIKE '%/%'").fetchone() == (0,)
 
 
 def test_history_is_consistent(shop, now):

@@ -78,7 +78,7 @@ class CheckoutRoutes:
 
         def write(conn: Conn) -> int:
             if body.in_return is not None:
-                return orders.want_in_return(conn, user, number, body.in_return, now=now)
+                return orders.want_in_return(conn, user, number, body.in_return)
             return orders.change_address(conn, user, number, body.address or "", now=now)
 
         position = await commit(

@@ -143,8 +143,8 @@ class PolicyRoutes:
 
     async def delete_policy(self, request: HttpRequest) -> JsonResponse[Written]:
         """Remove a policy."""
-        name, now = request.parameters["id"], self._file.now()
-        return await self._file.write(request, lambda c: records.delete_policy(c, name, now=now))
+        name = request.parameters["id"]
+        return await self._file.write(request, lambda c: records.delete_policy(c, name))
 
 
 class ProductRoutes:
@@ -194,8 +194,8 @@ class ProductRoutes:
 
     async def delist(self, request: HttpRequest) -> JsonResponse[Written]:
         """Take a product off sale."""
-        asin, now = request.parameters["asin"], self._file.now()
-        return await self._file.write(request, lambda c: records.delist(c, asin, now=now))
+        asin = request.parameters["asin"]
+        return await self._file.write(request, lambda c: records.delist(c, asin))
 
     async def put_price(self, request: HttpRequest, *, body: PriceBody) -> JsonResponse[Written]:
         """Set a price: live, so it raises no tag."""
@@ -220,13 +220,12 @@ class ProductRoutes:
     async def put_promotion(self, request: HttpRequest, *, body: PromotionBody) -> JsonResponse[Written]:
         """Add or change a promotion."""
         fields, name = _given(body), request.parameters["id"]
-        now = self._file.now()
-        return await self._file.write(request, lambda c: records.put_promotion(c, name, now=now, **fields))
+        return await self._file.write(request, lambda c: records.put_promotion(c, name, **fields))
 
     async def delete_promotion(self, request: HttpRequest) -> JsonResponse[Written]:
         """Remove a promotion."""
-        name, now = request.parameters["id"], self._file.now()
-        return await self._file.write(request, lambda c: records.delete_promotion(c, name, now=now))
+        name = request.parameters["id"]
+        return await self._file.write(request, lambda c: records.delete_promotion(c, name))
 
 
 class ShopperRoutes:

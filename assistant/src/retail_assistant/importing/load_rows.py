@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 import parbake as pb
-from parbake.adapters.sqlite import emit
 from retail_assistant.importing import read
 from retail_assistant.importing.import_rows import (
     TABLES,
@@ -32,6 +31,7 @@ from retail_assistant.importing.import_rows import (
     epoch,
 )
 from retail_assistant.shop import checks, index, trade
+from retail_assistant.shop.captured import capture
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.policies import Policy, check_body, check_facts
 from retail_assistant.shop.schema import ORDER_STATES, SEGMENTS, connect, create, transaction
@@ -110,7 +110,7 @@ def load(tables: Rows, target: Path, *, words: Trade = _PLAIN) -> Report:
             meta = {"now": repr(time.time()), "off": json.dumps(report.off)}
             conn.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(meta.items()))
             trade.save(conn, words)
-            emit(conn, "product", "shop.bulk")
+        capture(conn)
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except BaseException:
         conn.close()

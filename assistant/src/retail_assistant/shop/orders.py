@@ -18,6 +18,7 @@ import msgspec
 from parbake.adapters.sqlite import emit
 from retail_assistant.shop import checks
 from retail_assistant.shop.bills import Line, Sending, bill, delivery_terms
+from retail_assistant.shop.captured import last_change
 from retail_assistant.shop.errors import (
     BadValue,
     EmptyCart,
@@ -191,7 +192,7 @@ def put_order(
             checks.integer(quantity, "quantity", least=1, most=LARGEST_QUANTITY)
             checks.integer(cents, "cents", least=0, most=LARGEST_CENTS)
             conn.execute("INSERT INTO order_lines VALUES (?, ?, ?, ?)", (number, asin, quantity, cents))
-        return _changed(conn, shopper, now)
+        return last_change(conn)
 
 
 def check_out(
@@ -281,9 +282,9 @@ def _place(
     conn: sqlite3.Connection, shopper: str, lines: Sequence[Line], *, delivery: int, points: int, now: float
 ) -> int:
     """Store a new order with its outbox row, after whose position it is named; return that position."""
-    position = _changed(conn, shopper, now)
+    position = emit(conn, f"user/{shopper}", "user.changed", now=now)
     while conn.execute("SELECT 1 FROM orders WHERE number = ?", (number_at(position),)).fetchone():
-        position = _changed(conn, shopper, now)  # an imported order has that number
+        position = emit(conn, f"user/{shopper}", "user.changed", now=now)  # an imported order has that number
     number = number_at(position)
     conn.execute(
         "INSERT INTO orders (number, shopper, placed_at, state, delivery, points, changed_at)"
@@ -314,9 +315,9 @@ def cancel(conn: sqlite3.Connection, shopper: str, number: str, *, now: float) -
         order = get_order(conn, shopper, number)
         _move(conn, order, "cancelled", CAN_CANCEL, now)
         for line in order.lines:
-            take_back(conn, shopper, line.asin, copies=line.quantity, sold_at=order.placed_at, now=now)
+            take_back(conn, shopper, line.asin, copies=line.quantity, sold_at=order.placed_at)
         conn.execute(_TAKE_POINTS, (order.number, shopper))
-        return _changed(conn, shopper, now)
+        return last_change(conn)
 
 
 def start_return(conn: sqlite3.Connection, shopper: str, number: str, *, now: float) -> int:
@@ -335,7 +336,7 @@ def start_return(conn: sqlite3.Connection, shopper: str, number: str, *, now: fl
             case NoReturn.TOO_LATE:
                 raise OrderClosed(f"it is too late to return order {order.number}", field="number")
         _move(conn, order, "returning", CAN_RETURN, now)
-        return _changed(conn, shopper, now)
+        return last_change(conn)
 
 
 def checked_address(address: str) -> str:
@@ -366,10 +367,10 @@ def change_address(conn: sqlite3.Connection, shopper: str, number: str, address:
         if not (text := checked_address(address)):
             raise BadValue("address: expected one", field="address")
         conn.execute("UPDATE orders SET address = ?, changed_at = ? WHERE number = ?", (text, now, order.number))
-        return _changed(conn, shopper, now)
+        return last_change(conn)
 
 
-def want_in_return(conn: sqlite3.Connection, shopper: str, number: str, wanted: str, *, now: float) -> int:
+def want_in_return(conn: sqlite3.Connection, shopper: str, number: str, wanted: str) -> int:
     """Say what is wanted for an order that is on its way back: the money, or a new copy.
 
     Raises:
@@ -383,7 +384,7 @@ def want_in_return(conn: sqlite3.Connection, shopper: str, number: str, wanted: 
         if order.state != "returning":
             raise OrderClosed(f"order {order.number} is {order.state}, and not on its way back", field="number")
         conn.execute("UPDATE orders SET in_return = ? WHERE number = ?", (wanted, order.number))
-        return _changed(conn, shopper, now)
+        return last_change(conn)
 
 
 def return_window(conn: sqlite3.Connection) -> float | None:
@@ -400,10 +401,6 @@ def _move(conn: sqlite3.Connection, order: Order, state: str, allowed: frozenset
     if order.state not in allowed:
         raise OrderClosed(f"order {order.number} is {order.state}", field="number")
     conn.execute("UPDATE orders SET state = ?, changed_at = ? WHERE number = ?", (state, now, order.number))
-
-
-def _changed(conn: sqlite3.Connection, shopper: str, now: float) -> int:
-    return emit(conn, f"user/{shopper}", "user.changed", now=now)
 
 
 def _orders(conn: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> list[Order]:

@@ -14,8 +14,8 @@ from typing import TypedDict, Unpack
 
 import msgspec
 
-from parbake.adapters.sqlite import emit
 from retail_assistant.shop import checks, index
+from retail_assistant.shop.captured import last_change
 from retail_assistant.shop.errors import BadValue, NotBought, OutOfStock, UnknownProduct
 from retail_assistant.shop.policies import Fact, Policy, check_body, check_facts, placeholders
 from retail_assistant.shop.prices import charges
@@ -80,16 +80,16 @@ def put_policy(
             (policy_id, policy.title, policy.body, json.dumps(policy.facts), policy.updated_at),
         )
         index.replace(conn, "policy", policy_id, index.policy_documents(policy))
-        return emit(conn, f"policy/{policy_id}", "policy.changed" if known else "policy.created", now=now)
+        return last_change(conn)
 
 
-def delete_policy(conn: sqlite3.Connection, policy_id: str, *, now: float) -> int:
+def delete_policy(conn: sqlite3.Connection, policy_id: str) -> int:
     """Remove a policy, its text and its facts; return the position."""
     with transaction(conn):
         get_policy(conn, policy_id)
         conn.execute("DELETE FROM policies WHERE id = ?", (policy_id,))
         index.replace(conn, "policy", policy_id, [])
-        return emit(conn, f"policy/{policy_id}", "policy.deleted", now=now)
+        return last_change(conn)
 
 
 def _merge_policy(
@@ -142,14 +142,7 @@ def put_product(
             _store_price(conn, asin, cents, now)
         if old is None or quantity is not None:
             _store_quantity(conn, asin, quantity or 0)
-        return emit(conn, f"product/{asin}", _product_event(old, product), now=now)
-
-
-def _product_event(old: tuple[int] | None, new: Product) -> str:
-    was_listed = old is not None and bool(old[0])
-    if new.listed and not was_listed:
-        return "product.created"
-    return "product.deleted" if was_listed and not new.listed else "product.changed"
+        return last_change(conn)
 
 
 def _merge_product(conn: sqlite3.Connection, asin: str, fields: ProductFields, *, is_new: bool, now: float) -> Product:
@@ -195,19 +188,17 @@ def _store_product(conn: sqlite3.Connection, p: Product) -> None:
     index.replace(conn, "product", p.asin, [document] if p.listed else [])
 
 
-def delist(conn: sqlite3.Connection, asin: str, *, now: float) -> int:
+def delist(conn: sqlite3.Connection, asin: str) -> int:
     """Take a product off sale; its rows stay, so that past purchases keep their meaning."""
     with transaction(conn):
         product = msgspec.structs.replace(get_product(conn, asin), listed=False)
         _store_product(conn, product)
-        return emit(conn, f"product/{asin}", "product.deleted", now=checks.moment(now, "now"))
+        return last_change(conn)
 
 
 def put_promotion(
     conn: sqlite3.Connection,
     promotion_id: str,
-    *,
-    now: float,
     **fields: Unpack[PromotionFields],
 ) -> int:
     """Change a promotion's given fields, or add a new one (category ``*`` and segment ``all`` unless given)."""
@@ -220,7 +211,7 @@ def put_promotion(
             "INSERT OR REPLACE INTO promotions VALUES (?, ?, ?, ?, ?, ?, ?)",
             (p.id, p.title, p.category, p.segment, p.percent, p.starts_at, p.ends_at),
         )
-        return emit(conn, f"promotion/{promotion_id}", f"promotion.{'changed' if known else 'created'}", now=now)
+        return last_change(conn)
 
 
 def _merge_promotion(old: Promotion | None, promotion_id: str, fields: PromotionFields) -> Promotion:
@@ -252,12 +243,12 @@ def _check_promotion(conn: sqlite3.Connection, p: Promotion) -> None:
         raise BadValue("category: send '*' or the genre of a product", field="category")
 
 
-def delete_promotion(conn: sqlite3.Connection, promotion_id: str, *, now: float) -> int:
+def delete_promotion(conn: sqlite3.Connection, promotion_id: str) -> int:
     """Remove a promotion."""
     with transaction(conn):
         get_promotion(conn, promotion_id)
         conn.execute("DELETE FROM promotions WHERE id = ?", (promotion_id,))
-        return emit(conn, f"promotion/{promotion_id}", "promotion.deleted", now=now)
+        return last_change(conn)
 
 
 def set_live(
@@ -336,7 +327,7 @@ def add_purchase(conn: sqlite3.Connection, *, shopper: str, asin: str, now: floa
         paid = _present_cents(conn, shopper, asin, now) if cents is None else checks.integer(cents, "cents", least=0)
         sell(conn, shopper, asin, copies=1, cents=paid, now=now)
         conn.execute("DELETE FROM carts WHERE shopper = ? AND asin = ?", (shopper, asin))
-        return emit(conn, f"user/{shopper}", "user.changed", now=now)
+        return last_change(conn)
 
 
 def sell(conn: sqlite3.Connection, shopper: str, asin: str, *, copies: int, cents: int, now: float) -> None:
@@ -352,7 +343,7 @@ def sell(conn: sqlite3.Connection, shopper: str, asin: str, *, copies: int, cent
     conn.executemany(purchase, [(shopper, asin, now, cents)] * copies)
 
 
-def take_back(conn: sqlite3.Connection, shopper: str, asin: str, *, copies: int, sold_at: float, now: float) -> None:
+def take_back(conn: sqlite3.Connection, shopper: str, asin: str, *, copies: int, sold_at: float) -> None:
     """Put copies into the stock and remove as many purchases of the moment, in the caller's open transaction.
 
     Without such purchases, as for an imported order, only the stock changes. At 0, a time that nobody knows, there are
@@ -367,7 +358,6 @@ def take_back(conn: sqlite3.Connection, shopper: str, asin: str, *, copies: int,
     )
     if gone.rowcount and not _has_bought(conn, shopper, asin):
         conn.execute("DELETE FROM reviews WHERE shopper = ? AND asin = ? AND ts >= ?", (shopper, asin, sold_at))
-        emit(conn, f"reviews/{asin}", "reviews.changed", now=now)
 
 
 def _has_bought(conn: sqlite3.Connection, shopper: str, asin: str) -> bool:
@@ -413,7 +403,7 @@ def add_review(
             "INSERT INTO reviews (asin, shopper, rating, body, ts) VALUES (?, ?, ?, ?, ?)",
             (asin, shopper, rating, body, now),
         )
-        return emit(conn, f"reviews/{asin}", "reviews.changed", now=now)
+        return last_change(conn)
 
 
 def ensure_shopper(conn: sqlite3.Connection, shopper: str, now: float) -> None:

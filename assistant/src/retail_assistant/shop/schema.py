@@ -1,8 +1,7 @@
 """The shop's tables, and how a connection to them is opened.
 
-Times are epoch seconds, money is integer cents. ``prices``, ``inventory``, ``carts``, ``views``, ``explorations``,
-``accounts``, ``proposals`` and complaints that withdraw nothing are written without an outbox row; every other write
-adds its row to ``parbake_outbox`` in the same transaction.
+Times are epoch seconds, money is integer cents. Triggers write an outbox row for each change of the tables in
+:mod:`retail_assistant.shop.captured`, in the same transaction. A complaint that withdraws an answer emits one.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 from parbake.adapters.sqlite import OUTBOX_DDL, keep_in_wal
 from retail_assistant.shop.errors import NotAShop
 
-SCHEMA_VERSION = "10"
+SCHEMA_VERSION = "11"
 SEGMENTS = ("all", "new", "regular", "vip")
 ORDER_STATES = ("placed", "packed", "shipped", "delivered", "cancelled", "returning", "returned")
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from retail_assistant.shop import index, schema, trade
 from retail_assistant.shop.bills import Line, bill, delivery_terms
+from retail_assistant.shop.captured import capture
 from retail_assistant.shop.errors import BadValue
 from retail_assistant.shop.policies import Policy, check_body
 from retail_assistant.world import draws
@@ -48,7 +49,8 @@ def generate(
 ) -> None:
     """Write a shop file, and replace an existing one. The same arguments give the same rows.
 
-    ``now`` (epoch seconds) is the end of the generated ``days``. The outbox starts empty. Raises
+    ``now`` (epoch seconds) is the end of the generated ``days``. The outbox begins with one event
+    for each captured family. Raises
     :class:`BadValue` for a size that is not positive.
     """
     sizes = {"products": products, "shoppers": shoppers, "days": days, "messages": messages}
@@ -64,6 +66,7 @@ def generate(
         _prepare(conn)
         _fill(conn, seed, now, sizes, progress or _silent)
         _finish(conn, {"seed": seed, "now": now, **sizes}, progress or _silent)
+        capture(conn)
     _publish(aside, target)
 
 
