@@ -187,16 +187,18 @@ def write(connection: Connection, pending: Pending, batch: tuple[str, int], now:
     hour = int(now // 3600)
     connection.executemany("INSERT INTO answers VALUES (?, ?, ?, NULL) ON CONFLICT DO NOTHING", sorted(pending.answers))
     connection.executemany("INSERT INTO prompts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", pending.prompts)
-    connection.executemany(_COUNT, [(*place, *counts) for place, counts in sorted(pending.heat.items())])
+    reads = [(*place, *counts) for place, counts in sorted(pending.heat.items())]
     entries: list[LedgerEntry] = []
     written = 0
     for row in pending.rows:
-        if row.is_run:  # it may replace one of this batch, which is found in the table
+        if row.is_run:  # it may replace one of this batch, whose reads count, too
             connection.executemany(_INSERT, entries[written:])
-            written = len(entries)
+            connection.executemany(_COUNT, reads)
+            written, reads = len(entries), []
             entries += _ended(connection, row)
         entries.append(row)
     connection.executemany(_INSERT, entries[written:])
+    connection.executemany(_COUNT, reads)
     connection.executemany(_ADD, [(*place, *used) for place, used in sorted(_sums(pending, entries, hour).items())])
     connection.executemany(_PACE, [(hour, int(on), len(took), sum(took)) for on, took in sorted(pending.paces.items())])
 
