@@ -2,10 +2,12 @@
 
 import os
 import random
+import re
 import signal
 import sqlite3
 import threading
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -48,6 +50,7 @@ from parbake_planner.ledger.focus_export import as_csv
 from parbake_planner.ledger.ledger_writer import LedgerWriter
 
 DAY_S = 86_400
+GUIDE = (Path(__file__).parents[2] / "docs/howto/costs.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -373,24 +376,34 @@ def test_foreign_tables_are_refused(opened, url):
         opened(url)
 
 
-def test_a_role_needs_the_rights_of_the_guide(opened, url, admin):
-    """A role that may create nothing is refused, and with a schema of its own it keeps a ledger."""
-    admin.execute("DROP ROLE IF EXISTS clerk")
-    admin.execute("CREATE ROLE clerk LOGIN")
-    as_clerk = url.replace("//postgres:@", "//clerk@").replace("//postgres@", "//clerk@")
-    assert as_clerk != url
+@pytest.fixture
+def roles(url, admin):
+    """Return the URL of the database for each of two roles without rights, which end with the test."""
+    for role in ("courier", "clerk"):
+        admin.execute(f"CREATE ROLE {role} LOGIN")
+    yield [url.replace("//postgres:@", f"//{role}@") for role in ("courier", "clerk")]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY courier, clerk")
+    admin.execute("DROP ROLE courier, clerk")
+
+
+def test_roles_need_the_rights_of_the_guide(opened, url, roles):
+    """A role that may create nothing is refused; with the statements of the guide, two roles write to one ledger."""
     with pytest.raises(pb.errors.StoreError, match=r"may not be used .*permission denied.*create the schema") as caught:
-        opened(as_clerk)
+        opened(roles[0])
     assert caught.value.field == "ledger"
+    owns, grants = re.findall(r"^```sql\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
     with psycopg.connect(url, autocommit=True) as owner:
-        owner.execute("CREATE SCHEMA parbake_ledger AUTHORIZATION clerk")
-        ledger = opened(as_clerk)
+        owner.execute(owns)
+        ledgers = [opened(roles[0])]
+        owner.execute(grants)
+        ledgers.append(opened(roles[1]))
+    for ledger in ledgers:
         ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored", cpu_s=0.0)
         assert ledger.settle()
-        assert [row[5] for row in ledger.hourly()] == [1]
+    assert [row[5] for row in ledgers[1].hourly()] == [2]
+    for ledger in ledgers:
         ledger.close()
-        owner.execute("DROP SCHEMA parbake_ledger CASCADE")
-    admin.execute("DROP ROLE clerk")
 
 
 @pytest.mark.parametrize(
