@@ -264,16 +264,37 @@ def test_rows_wait_for_a_database_that_is_away(opened, url, admin, caplog, monke
     eventually(lambda: ledger.settle() and late.settle())
     assert ([row[5] for row in ledger.hourly()], ledger.heat("faq")) == ([4], {b"k": 3})
     told_of = [record.getMessage() for record in caplog.records if record.name == "parbake_planner.ledger"]
-    assert [line.count("cannot be written") for line in told_of].count(1) == 2  # of each of the two
-    assert sum("cannot be read" in line for line in told_of) == 1
-    assert sum("can be written again" in line for line in told_of) == 2
-    assert sum("can be read again" in line for line in told_of) == 1
+    assert sum("until it can be written again" in line for line in told_of) == 2  # of each of the two
+    assert sum("until it can be read again" in line for line in told_of) == 1
+    assert sum("is written again" in line for line in told_of) == 2
+    assert sum("is read again" in line for line in told_of) == 1
     assert len(told_of) == 6
+
+
+def test_what_waits_counts_in_its_own_hour(opened, url, admin, world, monkeypatch):  # noqa: F811  # the fixture
+    """What was used while the database was away is written later, in the hours in which it was used."""
+    monkeypatch.setattr(postgresql_database.PostgresqlDatabase, "pause_s", 0.05)
+    ledger, began = opened(url), int(world.clock.now() // 3600)
+    admin.execute("ALTER DATABASE costs ALLOW_CONNECTIONS false")
+    cut(admin)
+    try:
+        for _ in range(2):
+            ledger.live("said", 0.5, 0.25)
+            ledger.paced(is_batch_on=True, p95_s=0.5)
+            ledger._counters.served("faq", b"k", "fresh", "batch", 0.001)
+            assert not ledger.settle()
+            world.clock.advance(3600)
+    finally:
+        admin.execute("ALTER DATABASE costs ALLOW_CONNECTIONS true")
+    eventually(ledger.settle)
+    assert [row[:2] for row in ledger.pace(since=0)] == [(began, 1), (began + 1, 1)]
+    assert [(row[0], row[5]) for row in ledger.hourly()] == [(began, 1), (began + 1, 1)]
+    assert ledger.by_the_hour("faq", since=0) == [(began, 1, 0), (began + 1, 1, 0)]
 
 
 def test_a_bounded_number_of_entries_waits(opened, url, monkeypatch):
     """Beyond the bound, the oldest entries are dropped; the newest are written later."""
-    monkeypatch.setattr(recording, "MOST_PENDING", 10)
+    monkeypatch.setattr(recording, "MOST_HELD", 10)
     ledger = opened(url)
     ledger._using.acquire()  # as a write that takes long
     for number in range(50):

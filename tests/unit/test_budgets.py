@@ -14,7 +14,7 @@ PACKAGES = {
     "src/parbake": 17_836,
     "src/parbake_lab": 1_240,
     "src/parbake_llm": 7_100,
-    "src/parbake_planner": 3_702,
+    "src/parbake_planner": 3_695,
     "src/parbake_semantic": 3_000,
     "assistant/src": 17_515,
     "tools/provider_box": 550,

@@ -161,6 +161,6 @@ class LedgerReader:
         """Log that something has begun to fail or works again, but not each failure."""
         before, self._troubles[doing] = self._troubles.get(doing, ""), trouble
         if trouble and not before:
-            _log.error("the ledger cannot be %s: %s; its rows wait, and the lanes continue without it", doing, trouble)
+            _log.error("%s; until it can be %s again, rows wait and the lanes continue without it", trouble, doing)
         elif before and not trouble:
-            _log.warning("the ledger %s can be %s again", self.database.name, doing)
+            _log.warning("the ledger %s is %s again", self.database.name, doing)

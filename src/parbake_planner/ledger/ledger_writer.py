@@ -25,19 +25,9 @@ from parbake.ports.usage import Usage
 from parbake.process import forks
 from parbake.process.counters import Counters
 from parbake.protocol.cause import OVERDUE, Reason
-from parbake.values.redaction import one_line
 from parbake_planner.ledger.database import Connection, database_at
 from parbake_planner.ledger.ledger_reader import LedgerReader
-from parbake_planner.ledger.rows import (
-    MOST_PENDING,
-    PREFIX,
-    UNREPORTED,
-    LedgerEntry,
-    Pending,
-    PromptRequest,
-    trim,
-    write,
-)
+from parbake_planner.ledger.rows import MOST_HELD, PREFIX, UNREPORTED, LedgerEntry, Pending, PromptRequest, trim, write
 from parbake_planner.ledger.schema import prepare
 
 _FLUSH_S = 0.5
@@ -62,7 +52,7 @@ class LedgerWriter(LedgerReader, forks.Forkable):
         """
         super().__init__(database_at(address), clock)
         self._counters = counters
-        self._noted: deque[Callable[[Pending], None]] = deque(maxlen=MOST_PENDING)
+        self._noted: deque[Callable[[Pending], None]] = deque(maxlen=MOST_HELD)
         self._stop = threading.Event()
         self._asked = threading.Event()
         self._written = threading.Condition()
@@ -199,7 +189,7 @@ class LedgerWriter(LedgerReader, forks.Forkable):
 
     def paced(self, is_batch_on: bool, p95_s: float) -> None:  # noqa: FBT001 - a callback's own order
         """Record the p95 latency of the last seconds' requests, in seconds, and whether a batch run was active."""
-        self._noted.append(lambda pending: pending.paces[is_batch_on].append(p95_s))
+        self._noted.append(lambda pending: pending.paces[pending.hour, is_batch_on].append(p95_s))
 
     def live(self, task: str, seconds: float, cpu_s: float) -> None:
         """Add to the usage of live tasks and refines. A row for each would cost as much as some of them.
@@ -274,7 +264,7 @@ class LedgerWriter(LedgerReader, forks.Forkable):
             self._flush()
         except (*self.database.passing, StoreError) as error:
             self._disconnect()
-            self._report("written", str(error) if isinstance(error, StoreError) else one_line(error))
+            self._report("written", str(error if isinstance(error, StoreError) else self.database.refused(error)))
         except Exception:  # noqa: BLE001 - a row that no table can hold must not end the recording of the others
             self._disconnect()
             _log.exception("the ledger cannot store some rows; they are dropped")
@@ -307,6 +297,7 @@ class LedgerWriter(LedgerReader, forks.Forkable):
 
     def _gather(self) -> None:
         pending, at = self._pending, self._clock.now()
+        pending.hour = int(at // 3600)
         while self._noted:
             self._noted.popleft()(pending)
         for task, (key, verdict, lane, seconds), count in self._counters.drain_samples():

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from parbake_planner.ledger.database import Connection
 
 ENTRIES_KEPT = 200_000
-MOST_PENDING = 1_000_000
+MOST_HELD = 1_000_000
+"""Entries of a kind that are held in memory until they are written; the oldest beyond them are dropped."""
 DAYS_KEPT = 35
 ANSWERS_KEPT, ANSWERS_DAYS_KEPT = 200_000, 7
 _MINUTES_A_DAY = 1440
@@ -132,16 +133,18 @@ class Pending:
     Attributes:
         rows: The rows.
         heat: Serves by minute, task and key, and how many of them a batch run had prepared.
-        paces: p95 latencies in seconds, with and without an active batch run.
-        live: Usage of live tasks: calls, seconds and CPU seconds.
+        hour: The current hour since the epoch.
+        paces: p95 latencies in seconds, by the hour, with and without an active batch run.
+        live: Usage of live tasks by hour and task: calls, seconds and CPU seconds.
         answers: Answers: id, time in epoch seconds, and document.
         prompts: Requests with a declared prefix.
     """
 
     rows: list[LedgerEntry] = field(default_factory=list)
     heat: dict[tuple[int, str, bytes], tuple[int, int]] = field(default_factory=dict)
-    paces: defaultdict[bool, list[float]] = field(default_factory=lambda: defaultdict(list))
-    live: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+    hour: int = 0
+    paces: defaultdict[tuple[int, bool], list[float]] = field(default_factory=lambda: defaultdict(list))
+    live: dict[tuple[int, str], tuple[int, float, float]] = field(default_factory=dict)
     answers: list[tuple[str, float, bytes]] = field(default_factory=list)
     prompts: list[PromptRequest] = field(default_factory=list)
 
@@ -157,15 +160,15 @@ class Pending:
             seconds: Its seconds.
             cpu_s: Its CPU seconds.
         """
-        calls, before_s, before_cpu_s = self.live.get(task, (0, 0.0, 0.0))
-        self.live[task] = (calls + 1, before_s + seconds, before_cpu_s + cpu_s)
+        calls, before_s, before_cpu_s = self.live.get((self.hour, task), (0, 0.0, 0.0))
+        self.live[self.hour, task] = (calls + 1, before_s + seconds, before_cpu_s + cpu_s)
 
     def forget(self) -> None:
         """Drop the oldest entries if writing has failed for long."""
-        del self.rows[: max(0, len(self.rows) - MOST_PENDING)]
-        del self.prompts[: max(0, len(self.prompts) - MOST_PENDING)]
+        del self.rows[: max(0, len(self.rows) - MOST_HELD)]
+        del self.prompts[: max(0, len(self.prompts) - MOST_HELD)]
         del self.answers[: max(0, len(self.answers) - ANSWERS_KEPT)]
-        for key in list(self.heat)[: max(0, len(self.heat) - MOST_PENDING)]:
+        for key in list(self.heat)[: max(0, len(self.heat) - MOST_HELD)]:
             del self.heat[key]
 
 
@@ -184,7 +187,6 @@ def write(connection: Connection, pending: Pending, batch: tuple[str, int], now:
     """
     if not connection.execute(_BATCH, (*batch, now)).rowcount:
         return
-    hour = int(now // 3600)
     connection.executemany("INSERT INTO answers VALUES (?, ?, ?, NULL) ON CONFLICT DO NOTHING", sorted(pending.answers))
     connection.executemany("INSERT INTO prompts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", pending.prompts)
     reads = [(*place, *counts) for place, counts in sorted(pending.heat.items())]
@@ -199,8 +201,9 @@ def write(connection: Connection, pending: Pending, batch: tuple[str, int], now:
         entries.append(row)
     connection.executemany(_INSERT, entries[written:])
     connection.executemany(_COUNT, reads)
-    connection.executemany(_ADD, [(*place, *used) for place, used in sorted(_sums(pending, entries, hour).items())])
-    connection.executemany(_PACE, [(hour, int(on), len(took), sum(took)) for on, took in sorted(pending.paces.items())])
+    connection.executemany(_ADD, [(*place, *used) for place, used in sorted(_sums(pending, entries).items())])
+    paces = sorted(pending.paces.items())
+    connection.executemany(_PACE, [(hour, int(on), len(took), sum(took)) for (hour, on), took in paces])
 
 
 def trim(connection: Connection, may_trim: str, now: float) -> None:
@@ -248,11 +251,11 @@ def _ended(connection: Connection, run: LedgerEntry) -> list[LedgerEntry]:
     return [LedgerEntry(run.ts, "waste", run.task, b"", "batch", "replaced", rows=wasted, trigger=trigger, plan=plan)]
 
 
-def _sums(pending: Pending, entries: list[LedgerEntry], hour: int) -> dict[tuple[Any, ...], list[Any]]:
-    """What to add to the hours: the sums of all entries, and the usage of live tasks in this hour."""
+def _sums(pending: Pending, entries: list[LedgerEntry]) -> dict[tuple[Any, ...], list[Any]]:
+    """What to add to the hours: the sums of all entries, and the usage of live tasks."""
     sums = {
         (hour, "compute", task, "realtime", ""): [calls, seconds, cpu_s, calls, 0, *_NO_TOKENS]
-        for task, (calls, seconds, cpu_s) in pending.live.items()
+        for (hour, task), (calls, seconds, cpu_s) in pending.live.items()
     }
     for row in entries:
         if row.kind not in _UNSUMMED:
