@@ -57,9 +57,8 @@ class Shop:
             connection.execute("INSERT INTO fact VALUES ('shared', 'old')")
         connection.close()
         source = SqliteSource(self._path, families=["fact"], views=[Facts])
-        self.app = pb.App(
-            tasks, store=store, sources=[source], plugins=[Ledger(folder / "ledger.sqlite")], silence_limit="1h"
-        )  # fmt: skip
+        ledger = Ledger(os.environ.get("LEDGER", folder / "ledger.sqlite"))
+        self.app = pb.App(tasks, store=store, sources=[source], plugins=[ledger], silence_limit="1h")
         self.shown = self.app.sync  # created before any fork, as a web application's module does
 
     def change(self, name, value):

@@ -26,7 +26,7 @@ from parbake_planner.ledger.costs import EXAMPLE, CostBook
 if TYPE_CHECKING:
     from parbake_llm.caching.decision import PromptPlan
     from parbake_llm.watching.explaining import Traffic
-    from parbake_planner.ledger.sqlite_ledger import LedgerFile
+    from parbake_planner.ledger.ledger_writer import LedgerWriter
 
 
 class PromptDesk:
@@ -42,7 +42,7 @@ class PromptDesk:
         """Watch the app's generators; tokens are booked if an earlier plugin offers a ledger."""
         self._parts = parts
         books = parts.found(LEDGER)
-        self._ledger: LedgerFile | None = books.file if books else None
+        self._ledger: LedgerWriter | None = books.file if books else None
         self._book = books.book if books else EXAMPLE
         self.meter = TokenMeter(parts.clock, self._ledger)
         self.adopted_plans = Adoptions(parts.store, parts.clock, self._ledger)

@@ -20,8 +20,9 @@ from parbake_planner.ledger.answer_table import Answer, AnswerTable
 from parbake_planner.ledger.answers import Answers
 from parbake_planner.ledger.break_evens import BreakEven, break_evens
 from parbake_planner.ledger.costs import EXAMPLE, Cost, CostBook, Owned, costs, read_book
+from parbake_planner.ledger.database import checked_address
 from parbake_planner.ledger.focus_export import charges
-from parbake_planner.ledger.sqlite_ledger import LedgerFile
+from parbake_planner.ledger.ledger_writer import LedgerWriter
 from parbake_planner.planned import PLANS
 from parbake_planner.traffic import learn
 
@@ -39,11 +40,11 @@ class Books:
         answers: The recorded answers: look one up by the id that its client received, or complain about it.
     """
 
-    def __init__(self, path: Path, book: CostBook, parts: Parts) -> None:
-        """Open the file at ``path``, and hear of everything that costs something."""
+    def __init__(self, path: Path | str, book: CostBook, parts: Parts) -> None:
+        """Open the file or the database at ``path``, and hear of everything that costs something."""
         self.book = book
         self._parts = parts
-        self.file = LedgerFile(path, parts.counters, parts.clock)
+        self.file = LedgerWriter(path, parts.counters, parts.clock)
         parts.on.close.append(self.file.close)
         parts.on.flush.append(self.file.settle)
         parts.on.hear(self.file)
@@ -103,7 +104,9 @@ LEDGER: Port[Books] = Port("ledger", "parbake_planner.Ledger(path)")
 
 
 class Ledger(Plugin[Books]):
-    """Records what each computation, miss and token cost, in an SQLite file, and the answers that were given.
+    """Records what each computation, miss and token cost, and the answers that were given.
+
+    The ledger is an SQLite file, or a PostgreSQL database that several hosts share (``pip install '.[postgresql]'``).
 
     It also orders refreshes by how often keys are read, and learns when traffic is low. Name it before the plugins that
     read it.
@@ -113,18 +116,17 @@ class Ledger(Plugin[Books]):
         """Keep the settings.
 
         Args:
-            path: The SQLite file; it is created if it does not exist.
+            path: The SQLite file, which is created if it does not exist, or the URL of a PostgreSQL database, such as
+                ``postgresql://shop@db.example/costs``.
             book: A dated cost book, or its path; by default an example that prices CPU time only.
 
         Raises:
-            BadInput: The path is not one, or the book cannot be read.
+            BadInput: It is neither a path nor such a URL, or the book cannot be read.
         """
-        if not isinstance(path, str | PathLike) or not str(path):
-            raise BadInput(f"ledger={path!r}: expected the path of an SQLite file", field="ledger")
-        self.path, self.book = Path(path), priced(book)
+        self.path, self.book = checked_address(path), priced(book)
 
     def open(self, parts: Parts) -> Books:
-        """Open the file; see :class:`parbake.Plugin`."""
+        """Open the file or the database; see :class:`parbake.Plugin`."""
         books = Books(self.path, self.book, parts)
         parts.offer(LEDGER, books)
         parts.offer(HEAT, books.file)

@@ -21,8 +21,8 @@ from parbake_planner.planned import PLANS
 
 if TYPE_CHECKING:
     from parbake_planner.breakeven import Prices
+    from parbake_planner.ledger.ledger_writer import LedgerWriter
     from parbake_planner.ledger.reversals import Reversals
-    from parbake_planner.ledger.sqlite_ledger import LedgerFile
     from parbake_planner.plan import Decision
 
 _REVERSE_EVERY_S = 3600.0
@@ -40,7 +40,7 @@ class Plans:
         """Plan from the ledger, if an earlier plugin offers one."""
         self._parts = parts
         books = parts.found(LEDGER)
-        self._ledger: LedgerFile | None = books.file if books else None
+        self._ledger: LedgerWriter | None = books.file if books else None
         self._book = books.book if books else EXAMPLE
         self.adopted_plans = Adoptions(parts.store, parts.clock, self._ledger)
         parts.on.worker.append(self._reverse_forever)

@@ -98,14 +98,20 @@ class Shop:
 
 
 @pytest.fixture
-async def opening(world, tmp_path):
+def place():
+    """Return the settings that name the ledger; by default it is in the folder of the test."""
+    return {}
+
+
+@pytest.fixture
+async def opening(world, tmp_path, place):
     """Return a function that opens a shop with a generator; every shop is closed at the end."""
     opened = []
     world.put("a", "one")
     world.put("b", "two")
 
     async def open_(generator=None, **options):
-        shop = Shop(world, tmp_path, generator or Model("priced", Usage(uncached=100, output=10)), **options)
+        shop = Shop(world, tmp_path, generator or Model("priced", Usage(uncached=100, output=10)), **place | options)
         opened.append(shop)
         await shop.app.drain()
         return shop
@@ -315,8 +321,8 @@ async def test_a_ledger_that_is_locked_holds_up_nobody_else(opening, tmp_path, m
 
 async def test_old_answers_are_forgotten(opening, monkeypatch):
     """Answers past the retention time, or beyond the maximum number, are deleted; the newest are kept."""
-    monkeypatch.setattr("parbake_planner.ledger.sqlite_ledger.TRIM_EVERY", 1)
-    monkeypatch.setattr("parbake_planner.ledger.sqlite_ledger.TRIM_AT", 0)
+    monkeypatch.setattr("parbake_planner.ledger.ledger_writer.TRIM_EVERY", 1)
+    monkeypatch.setattr("parbake_planner.ledger.ledger_writer.TRIM_AT", 0)
     monkeypatch.setattr("parbake_planner.ledger.rows.ANSWERS_KEPT", 2)
     shop = await opening()
     old = await shop.answer()

@@ -20,6 +20,7 @@ OWNERS = {
     "parbake_planner.cli.front_picture": "plots",
     "parbake_planner.cli.plan_command": "plan",
     "parbake_planner.cli.costs_command": "plan",
+    "parbake_planner.ledger.postgresql_database": "postgresql",
     "parbake.http.connection": "http",
     "parbake.http.server": "http",
     "parbake_semantic.embedders.minilm": "embeddings",

@@ -15,15 +15,15 @@ from parbake.process.counters import Counters
 from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.record import Stamp
 from parbake_planner import Ledger
+from parbake_planner.ledger import ledger_writer as recording
 from parbake_planner.ledger import rows
-from parbake_planner.ledger import sqlite_ledger as recording
-from parbake_planner.ledger.sqlite_ledger import LedgerFile
+from parbake_planner.ledger.ledger_writer import LedgerWriter
 
 
 @pytest.fixture
 def ledger(tmp_path, world):
     """Return a ledger in a folder that does not exist yet."""
-    made = LedgerFile(tmp_path / "deep" / "ledger.sqlite", Counters(), world.clock)
+    made = LedgerWriter(tmp_path / "deep" / "ledger.sqlite", Counters(), world.clock)
     yield made
     made.close()
 
@@ -32,6 +32,12 @@ def run(task, rows, took_s, *, trigger="", **more):
     """Return the report of a promoted run of one task."""
     built = BuiltTask(task, 1, rows, 0, took_s, **more)
     return Run(trigger, 0.0, took_s, Stamp(1, 1), (built,))
+
+
+def told(ledger, query):
+    """Return the rows of a query."""
+    with ledger.connected() as connection:
+        return connection.execute(query).fetchall()
 
 
 def test_hours_are_summed_by_kind_task_and_lane(ledger):
@@ -52,17 +58,16 @@ def test_hours_are_summed_by_kind_task_and_lane(ledger):
     assert len(hours) == 5
 
 
-def test_a_row_names_no_key(ledger, tmp_path):
+def test_a_row_names_no_key(ledger):
     """A row holds a hash of the key and not the key, which may be personal data."""
     ledger.computed("faq", b"sann@example.com", "realtime", 0.5, outcome="stored", cpu_s=0.0)
     ledger.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
-        ((key,),) = connection.execute("SELECT key FROM spending")
+    ((key,),) = told(ledger, "SELECT key FROM spending")
     assert len(key) == 8
     assert b"ann" not in key
 
 
-def test_rows_are_bounded_and_their_sums_stay(ledger, monkeypatch, tmp_path):
+def test_rows_are_bounded_and_their_sums_stay(ledger, monkeypatch):
     """Old rows are deleted beyond a limit, and the hourly sums keep their amounts."""
     monkeypatch.setattr(rows, "ENTRIES_KEPT", 10)
     monkeypatch.setattr(recording, "TRIM_EVERY", 1)
@@ -70,12 +75,11 @@ def test_rows_are_bounded_and_their_sums_stay(ledger, monkeypatch, tmp_path):
     for _ in range(50):
         ledger.computed("faq", b"k", "realtime", 1.0, outcome="stored", cpu_s=0.0)
     ledger.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
-        assert connection.execute("SELECT COUNT(*) FROM spending").fetchone() == (10,)
+    assert told(ledger, "SELECT COUNT(*) FROM spending") == [(10,)]
     assert [row[5] for row in ledger.hourly()] == [50]
 
 
-def test_runs_are_kept_for_their_time(ledger, monkeypatch, tmp_path):
+def test_runs_are_kept_for_their_time(ledger, monkeypatch):
     """Rows of runs are kept beyond that limit, because waste is computed from them later."""
     monkeypatch.setattr(rows, "ENTRIES_KEPT", 3)
     monkeypatch.setattr(recording, "TRIM_EVERY", 1)
@@ -84,29 +88,24 @@ def test_runs_are_kept_for_their_time(ledger, monkeypatch, tmp_path):
     for _ in range(50):
         ledger.missed("faq", b"k", "missing", Reason(Cause.NEVER_COMPUTED))
     ledger.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
-        kinds = [kind for (kind,) in connection.execute("SELECT kind FROM spending ORDER BY rowid")]
+    kinds = [kind for (kind,) in told(ledger, "SELECT kind FROM spending ORDER BY rowid")]
     assert kinds == ["compute", "miss", "miss", "miss"]
 
 
-def test_a_run_says_what_chose_its_keys(ledger, tmp_path):
+def test_a_run_says_what_chose_its_keys(ledger):
     """A run's row has its trigger, the plan's strategy, the mean chance of its keys and the threshold."""
     ledger.ran(run("faq", 10, 2.0, trigger="schedule", pick=Pick("per key", (b"a",), p_hat=0.4, theta=0.05)))
     ledger.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
-        (found,) = connection.execute("SELECT trigger, plan, p_hat, theta FROM spending")
+    (found,) = told(ledger, "SELECT trigger, plan, p_hat, theta FROM spending")
     assert found == ("schedule", "per key", 0.4, 0.05)
 
 
-def test_reads_are_sampled_as_rows(world, tmp_path):
+def test_reads_are_sampled_as_rows(ledger):
     """Reads are sampled into few rows, each with the number of reads it stands for; reads are not costs."""
-    counters = Counters()
-    ledger = LedgerFile(tmp_path / "ledger.sqlite", counters, world.clock)
     for _ in range(300):
-        counters.served("faq", b"k", "fresh", "batch", 0.001)
+        ledger._counters.served("faq", b"k", "fresh", "batch", 0.001)
     ledger.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection, connection:
-        found = connection.execute("SELECT kind, lane, outcome, seconds, rows FROM spending").fetchall()
+    found = told(ledger, "SELECT kind, lane, outcome, seconds, rows FROM spending")
     assert sum(row[-1] for row in found) == 300
     assert {row[:4] for row in found} == {("serve", "batch", "fresh", 0.001)}
     assert len(found) <= 3
@@ -121,7 +120,7 @@ def test_a_ledger_of_an_earlier_version_is_continued(world, tmp_path):
         )
         old.execute("INSERT INTO serves VALUES (?, 'faq', x'01', 5)", (int(world.clock.now() // 60),))
     counters = Counters()
-    ledger = LedgerFile(tmp_path / "ledger.sqlite", counters, world.clock)
+    ledger = LedgerWriter(tmp_path / "ledger.sqlite", counters, world.clock)
     counters.served("faq", b"\x01", "fresh", "batch", 0.001)
     ledger.close()
     assert ledger.serves() == {"faq": 6}
@@ -201,7 +200,7 @@ def no_room():
 def test_a_ledger_that_cannot_be_written_is_not_called_foreign(tmp_path, world):
     """If the disk is full, the error states that, and does not ask to move the file away."""
     with no_room(), pytest.raises(pb.errors.StoreError, match=r"cannot be written \(disk I/O error\)") as caught:
-        LedgerFile(tmp_path / "ledger.sqlite", Counters(), world.clock)
+        LedgerWriter(tmp_path / "ledger.sqlite", Counters(), world.clock)
     assert caught.value.field == "ledger"
     assert "move it away" not in str(caught.value)
 
@@ -212,7 +211,7 @@ def test_a_ledger_that_cannot_be_opened_is_named(tmp_path, world, path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(pb.errors.StoreError, match=f"{path}.* cannot be ") as caught:
-        LedgerFile(tmp_path / path, Counters(), world.clock)
+        LedgerWriter(tmp_path / path, Counters(), world.clock)
     assert caught.value.field == "ledger"
     assert "no ledger" not in str(caught.value)
 
@@ -224,5 +223,5 @@ def test_a_file_that_is_no_ledger_is_called_so(tmp_path, world):
         other.execute("CREATE TABLE spending(amount)")
     for name, says in (("text", "file is not a database"), ("other", "no such column")):
         with pytest.raises(pb.errors.StoreError, match=f"{name} is not a ledger \\({says}.*; move it away") as caught:
-            LedgerFile(tmp_path / name, Counters(), world.clock)
+            LedgerWriter(tmp_path / name, Counters(), world.clock)
         assert caught.value.field == "ledger"

@@ -15,8 +15,8 @@ from parbake_llm.caching.strategy_names import BLOCK
 from parbake_llm.prefix import is_prefix
 from parbake_planner.adopted import AdoptedPlan
 from parbake_planner.ledger.costs import CostBook
+from parbake_planner.ledger.ledger_writer import LedgerWriter
 from parbake_planner.ledger.rows import PromptRequest
-from parbake_planner.ledger.sqlite_ledger import LedgerFile
 from parbake_planner.prices import Rate
 
 if TYPE_CHECKING:
@@ -28,7 +28,13 @@ DAYS = 28
 
 
 async def plan_prefix(
-    bound: BoundTask, generator: str, book: CostBook, ledger: LedgerFile | None, now: float, *, rules: CacheRules | None
+    bound: BoundTask,
+    generator: str,
+    book: CostBook,
+    ledger: LedgerWriter | None,
+    now: float,
+    *,
+    rules: CacheRules | None,
 ) -> PromptPlan:
     """Plan a prefix from the requests of the last weeks, without adopting the plan.
 

@@ -16,7 +16,7 @@ from parbake_llm.prefix_caches.reconciled import Reconciliation
 from parbake_llm.watching.places import cache_of
 from parbake_llm.watching.prompt_watch import PromptWatch, Sent
 from parbake_llm.watching.shares import split
-from parbake_planner.ledger.sqlite_ledger import LedgerFile
+from parbake_planner.ledger.ledger_writer import LedgerWriter
 
 BATCH, PREFIX_LANE = "batch", "prefix"
 """The lanes in which what a cached prefix costs is booked: batch tokens have a price of their own."""
@@ -25,7 +25,7 @@ BATCH, PREFIX_LANE = "batch", "prefix"
 class TokenMeter:
     """Watches the requests that tasks send to generators."""
 
-    def __init__(self, clock: Clock, ledger: LedgerFile | None = None) -> None:
+    def __init__(self, clock: Clock, ledger: LedgerWriter | None = None) -> None:
         """Begin with empty caches; ``ledger`` keeps what is used."""
         self.watch = PromptWatch()
         self._clock = clock

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Literal
 
@@ -17,7 +16,8 @@ import msgspec
 from parbake.errors import BadInput, StoreError
 from parbake.ports.usage import Usage
 from parbake.serving.request import Step
-from parbake_planner.ledger.sqlite_ledger import LedgerFile
+from parbake_planner.ledger.database import Connection
+from parbake_planner.ledger.ledger_writer import LedgerWriter
 
 _ID_BYTES = 16
 _SHORTEST_ID, _LONGEST_ID = 16, 64
@@ -28,7 +28,7 @@ Standing = Literal["first", "repeated", "one too many", "unknown"]
 
 
 class LedgerBusy(StoreError):
-    """Another program holds the lock of the ledger's file."""
+    """The ledger is locked by another program, or does not answer."""
 
     headers = (("retry-after", "1"),)
 
@@ -65,9 +65,9 @@ def new_id() -> str:
 
 
 class AnswerTable:
-    """The answers in a ledger's file. All methods except :meth:`keep` block."""
+    """The answers in a ledger. All methods except :meth:`keep` block."""
 
-    def __init__(self, ledger: LedgerFile) -> None:
+    def __init__(self, ledger: LedgerWriter) -> None:
         self._ledger = ledger
 
     def keep(self, answer: Answer) -> None:
@@ -94,7 +94,7 @@ class AnswerTable:
             is over its limit, ``unknown`` if the answer has been deleted in the meantime.
         """
         with self._opened() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(self._ledger.database.alone)
             marked = connection.execute(
                 "UPDATE answers SET complained_at = ? WHERE id = ? AND complained_at IS NULL", (now, answer.id)
             )
@@ -119,10 +119,10 @@ class AnswerTable:
             connection.execute("DELETE FROM complaints WHERE answer = ?", (answer.id,))
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """A connection to the file, after all queued rows have been written."""
+    def _opened(self) -> Iterator[Connection]:
+        """A connection to the ledger, after all queued rows have been written."""
         if not self._ledger.settle(timeout_s=SETTLE_S):
-            raise LedgerBusy("the ledger is locked by another program; try again", field="ledger")
+            raise LedgerBusy("the ledger is locked by another program, or does not answer; try again", field="ledger")
         with self._ledger.connected(timeout_s=SETTLE_S) as connection:
             yield connection
 

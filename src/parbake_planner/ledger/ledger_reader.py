@@ -1,29 +1,39 @@
-"""Reads the ledger's SQLite file: reads per key, usage by the hour, and requests to generators. All of it blocks."""
+"""Reads a ledger: reads per key, usage by the hour, and requests to generators. All of it blocks."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import sqlite3
 import threading
+import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from parbake.errors import StoreError
+from parbake.errors import StoreError, StoreUnreachable
 from parbake.ports.clock import Clock
+from parbake.values.redaction import one_line
+from parbake_planner.ledger.database import Connection, LedgerDatabase
 from parbake_planner.ledger.rows import PromptRequest
 
 _log = logging.getLogger("parbake_planner.ledger")
+_LANE_S = 2.0
+"""Seconds for which a lane waits for the ledger, which it can do without."""
+_SERVES = "CAST(SUM(count) AS BIGINT)"
 
 
 class LedgerReader:
-    """Reads one ledger's file."""
+    """Reads one ledger.
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        """Read ``path``, as of the time that ``clock`` shows."""
-        self._path, self._clock = path, clock
+    Attributes:
+        database: Where it is kept.
+    """
+
+    def __init__(self, database: LedgerDatabase, clock: Clock) -> None:
+        """Read ``database``, as of the time that ``clock`` shows."""
+        self.database, self._clock = database, clock
         self._using = threading.Lock()
+        self._troubles: dict[str, str] = {}
+        self._away_until, self._why_away = float("-inf"), ""
 
     def prompts(self, prefix: str, generator: str, *, days: int) -> list[PromptRequest]:
         """The requests of the last days with a prefix, to one generator, ordered by time; blocking.
@@ -34,19 +44,20 @@ class LedgerReader:
             days: How far to look back.
         """
         since = self._clock.now() - days * 86_400
-        statement = "SELECT * FROM prompts WHERE prefix = ? AND generator = ? AND ts >= ? ORDER BY ts"
-        return [PromptRequest(*row) for row in self._read(statement, (prefix, generator, since))]
+        statement = "SELECT * FROM prompts WHERE prefix = ? AND generator = ? AND ts >= ? ORDER BY ts, rowid"
+        rows, size = self._read(statement, (prefix, generator, since)), len(PromptRequest._fields)
+        return [PromptRequest(*row[:size]) for row in rows]  # behind them PostgreSQL has the number of the row
 
     def heat(self, task: str, *, minutes: int = 60) -> dict[bytes, int]:
         """Count the serves of each key of a task in the last minutes; blocking. Empty if nothing is recorded."""
         since = int(self._clock.now() // 60) - minutes
-        statement = "SELECT key, SUM(count) FROM serves WHERE task = ? AND minute >= ? GROUP BY key"
+        statement = f"SELECT key, {_SERVES} FROM serves WHERE task = ? AND minute >= ? GROUP BY key ORDER BY key"  # noqa: S608 - of ours
         return dict(self._read_or_nothing(statement, (task, since)))
 
     def requests(self, task: str, *, days: int) -> list[tuple[int, bytes, int]]:
         """Rows of (minute since the epoch, key, count) for the last days, ordered by time; blocking."""
         since = int(self._clock.now() // 60) - days * 1440
-        statement = "SELECT minute, key, count FROM serves WHERE task = ? AND minute >= ? ORDER BY minute"
+        statement = "SELECT minute, key, count FROM serves WHERE task = ? AND minute >= ? ORDER BY minute, key"
         return self._read(statement, (task, since))
 
     def traffic(self, *, days: int) -> dict[int, int]:
@@ -55,7 +66,7 @@ class LedgerReader:
         The keys are minutes since the epoch. Minutes without a request are absent.
         """
         since = int(self._clock.now() // 60) - days * 1440
-        statement = "SELECT minute, SUM(count) FROM serves WHERE minute >= ? GROUP BY minute"
+        statement = f"SELECT minute, {_SERVES} FROM serves WHERE minute >= ? GROUP BY minute ORDER BY minute"  # noqa: S608 - of ours
         return dict(self._read_or_nothing(statement, (since,)))
 
     def hourly(self, *, since: float = 0.0) -> list[tuple[Any, ...]]:
@@ -67,12 +78,12 @@ class LedgerReader:
             Rows of (hour since the epoch, kind, task, lane, model, calls, seconds, cpu_s, rows, bytes), followed by the
             :data:`~parbake_planner.ledger.rows.TOKEN_KINDS`.
         """
-        statement = "SELECT * FROM hourly WHERE hour >= ? ORDER BY hour"
+        statement = "SELECT * FROM hourly WHERE hour >= ? ORDER BY hour, kind, task, lane, model"
         return self._read(statement, (int(since // 3600),))
 
     def serves(self, *, since: float = 0.0) -> dict[str, int]:
         """Count the serves of each task, from the whole hour of ``since`` (epoch seconds) on; blocking."""
-        statement = "SELECT task, SUM(count) FROM serves WHERE minute >= ? GROUP BY task"
+        statement = f"SELECT task, {_SERVES} FROM serves WHERE minute >= ? GROUP BY task ORDER BY task"  # noqa: S608 - of ours
         return dict(self._read(statement, (int(since // 3600) * 60,)))
 
     def runs(self, *, since: float) -> dict[str, int]:
@@ -84,13 +95,13 @@ class LedgerReader:
         """Rows of (hour since the epoch, serves, serves that had to be computed first) for a task; blocking."""
         served = dict(
             self._read(
-                "SELECT minute / 60, SUM(count) FROM serves WHERE task = ? AND minute >= ? GROUP BY minute / 60",
+                f"SELECT minute / 60, {_SERVES} FROM serves WHERE task = ? AND minute >= ? GROUP BY minute / 60",  # noqa: S608 - of ours
                 (task, int(since // 3600) * 60),
             )
         )
         statement = (
-            "SELECT hour, SUM(calls) FROM hourly WHERE task = ? AND kind IN ('miss', 'expire') AND hour >= ? "
-            "GROUP BY hour"
+            "SELECT hour, CAST(SUM(calls) AS BIGINT) FROM hourly "
+            "WHERE task = ? AND kind IN ('miss', 'expire') AND hour >= ? GROUP BY hour"
         )
         missed = dict(self._read(statement, (task, int(since // 3600))))
         return [(hour, count, min(count, missed.get(hour, 0))) for hour, count in sorted(served.items())]
@@ -100,27 +111,56 @@ class LedgerReader:
 
         Blocking.
         """
-        statement = "SELECT hour, batch, samples, seconds / samples FROM pace WHERE hour >= ? ORDER BY hour"
+        statement = "SELECT hour, batch, samples, seconds / samples FROM pace WHERE hour >= ? ORDER BY hour, batch"
         return self._read(statement, (int(since // 3600),))
 
-    def _read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+    def _read(self, statement: str, parameters: tuple[Any, ...] = (), *, timeout_s: float = 10.0) -> list[Any]:
         """Run a query. Raises :class:`StoreError` if it fails, so that an error is not mistaken for an empty result."""
-        with self.connected() as connection:
+        with self.connected(timeout_s=timeout_s) as connection:
             return connection.execute(statement, parameters).fetchall()
 
     @contextlib.contextmanager
-    def connected(self, *, timeout_s: float = 10.0) -> Iterator[sqlite3.Connection]:
-        """Open a connection that no child process inherits; blocking. SQLite's errors become :class:`StoreError`."""
+    def connected(self, *, timeout_s: float = 10.0) -> Iterator[Connection]:
+        """Open a connection that no child process inherits; blocking. The driver's errors become :class:`StoreError`.
+
+        Args:
+            timeout_s: For how many seconds to wait for the database, and for the ledger's thread.
+        """
+        if not self._using.acquire(timeout=timeout_s):
+            raise StoreError(f"the ledger {self.database.name} does not answer its writer; try again", field="ledger")
         try:
-            place = f"{self._path.resolve().as_uri()}?mode=rw"  # must not create the file
-            with self._using, contextlib.closing(sqlite3.connect(place, uri=True, timeout=timeout_s)) as connection:
+            with contextlib.closing(self._connect(timeout_s=timeout_s)) as connection:
                 yield connection
-        except sqlite3.Error as error:
-            raise StoreError(f"the ledger {self._path} cannot be used ({error})", field="ledger") from error
+        except self.database.errors as error:
+            why = f"the ledger {self.database.name} cannot be used ({one_line(error)})"
+            raise StoreError(why, field="ledger") from error
+        finally:
+            self._using.release()
+
+    def _connect(self, *, timeout_s: float, is_new: bool = False) -> Connection:
+        """Connect, unless that failed a moment ago: who waits for a host that is away holds up the others."""
+        if time.monotonic() < self._away_until:
+            raise StoreUnreachable(self._why_away, field="ledger")
+        try:
+            return self.database.connect(timeout_s=timeout_s, is_new=is_new)
+        except self.database.errors as error:
+            self._away_until = time.monotonic() + self.database.pause_s
+            self._why_away = str(self.database.refused(error))
+            raise
 
     def _read_or_nothing(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
         try:
-            return self._read(statement, parameters)
+            found = self._read(statement, parameters, timeout_s=_LANE_S)
         except StoreError as error:
-            _log.error("%s; the batch and event lanes continue without the ledger", error)
+            self._report("read", str(error))
             return []
+        self._report("read")
+        return found
+
+    def _report(self, doing: str, trouble: str = "") -> None:
+        """Log that something has begun to fail or works again, but not each failure."""
+        before, self._troubles[doing] = self._troubles.get(doing, ""), trouble
+        if trouble and not before:
+            _log.error("%s; until it can be %s again, rows wait and the lanes continue without it", trouble, doing)
+        elif before and not trouble:
+            _log.warning("the ledger %s is %s again", self.database.name, doing)

@@ -1,14 +1,16 @@
-"""The ledger's SQLite tables: one row per event, hourly sums, and serves per minute."""
+"""What a ledger's tables hold: one row per event, hourly sums, and serves per minute; how it is written and trimmed."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from parbake_planner.ledger.database import Connection
+
 ENTRIES_KEPT = 200_000
-_MOST_PENDING = 1_000_000
+MOST_HELD = 1_000_000
+"""Entries of a kind that are held in memory until they are written; the oldest beyond them are dropped."""
 DAYS_KEPT = 35
 ANSWERS_KEPT, ANSWERS_DAYS_KEPT = 200_000, 7
 _MINUTES_A_DAY = 1440
@@ -20,56 +22,22 @@ UNREPORTED = "unreported"
 _SUMMED = ("calls", "seconds", "cpu_s", "rows", "bytes", *TOKEN_KINDS)
 _UNSUMMED = frozenset({"event", "serve"})
 """Kinds that are not summed as usage: events have no task, and serves are counted separately (rows are samples)."""
-_COUNT_0 = "INTEGER NOT NULL DEFAULT 0"
-_COLUMNS = {
-    "spending": {
-        "ts": "REAL", "kind": "TEXT", "task": "TEXT", "key": "BLOB", "lane": "TEXT", "outcome": "TEXT",
-        "seconds": "REAL", "cpu_s": "REAL", "rows": "INTEGER", "bytes": "INTEGER", "model": "TEXT", "input": "INTEGER",
-        "output": "INTEGER", "cached": "INTEGER", "trigger": "TEXT", "plan": "TEXT", "p_hat": "REAL", "theta": "REAL",
-        "written": _COUNT_0, "written_hour": _COUNT_0, "reasoning": _COUNT_0,
-    },
-    "hourly": {
-        "hour": "INTEGER", "kind": "TEXT", "task": "TEXT", "lane": "TEXT", "model": "TEXT", "calls": "INTEGER",
-        "seconds": "REAL", "cpu_s": "REAL", "rows": "INTEGER", "bytes": "INTEGER", "input": "INTEGER",
-        "output": "INTEGER", "cached": "INTEGER", "written": _COUNT_0, "written_hour": _COUNT_0, "reasoning": _COUNT_0,
-    },
-    "serves": {
-        "minute": "INTEGER", "task": "TEXT", "key": "BLOB", "count": "INTEGER", "ahead": "INTEGER NOT NULL DEFAULT 0",
-    },
-    "pace": {"hour": "INTEGER", "batch": "INTEGER", "samples": "INTEGER", "seconds": "REAL"},
-    "answers": {"id": "TEXT", "at": "REAL", "document": "BLOB", "complained_at": "REAL"},
-    "complaints": {"at": "REAL", "task": "TEXT", "answer": "TEXT"},
-    "prompts": {
-        "ts": "REAL", "prefix": "TEXT", "generator": "TEXT", "session": "BLOB", "digest": "TEXT",
-        "prefix_tokens": "INTEGER", "stable_tokens": "INTEGER", "tokens": "INTEGER",
-    },
-}  # fmt: skip
-_KEYS = {
-    "hourly": "hour, kind, task, lane, model",
-    "serves": "minute, task, key",
-    "pace": "hour, batch",
-    "answers": "id",
-}
-_INDEXES = (
-    "CREATE INDEX IF NOT EXISTS spending_task ON spending(task, ts)",
-    "CREATE INDEX IF NOT EXISTS serves_task ON serves(task, minute)",
-    "CREATE INDEX IF NOT EXISTS answers_at ON answers(at)",
-    "CREATE INDEX IF NOT EXISTS complaints_at ON complaints(at)",
-    "CREATE INDEX IF NOT EXISTS prompts_prefix ON prompts(prefix, ts)",
-)
-_INSERT = f"INSERT INTO spending VALUES ({','.join('?' * len(_COLUMNS['spending']))})"  # noqa: S608 - names of ours
-_ADD = (
-    f"INSERT INTO hourly VALUES ({','.join('?' * len(_COLUMNS['hourly']))}) "  # noqa: S608 - names of ours
-    "ON CONFLICT(hour, kind, task, lane, model) DO UPDATE SET "
-    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMMED)
+_BATCH = (
+    "INSERT INTO writers VALUES (?, ?, ?) ON CONFLICT(id) DO UPDATE SET batch = excluded.batch, at = excluded.at "
+    "WHERE writers.batch < excluded.batch"
 )
 _COUNT = (
     "INSERT INTO serves VALUES (?,?,?,?,?) ON CONFLICT(minute, task, key) DO UPDATE SET "
-    "count = count + excluded.count, ahead = ahead + excluded.ahead"
+    "count = serves.count + excluded.count, ahead = serves.ahead + excluded.ahead"
+)
+_ADD = (
+    f"INSERT INTO hourly VALUES (?,?,?,?,?{',?' * len(_SUMMED)}) "  # noqa: S608 - names of ours
+    "ON CONFLICT(hour, kind, task, lane, model) DO UPDATE SET "
+    + ", ".join(f"{name} = hourly.{name} + excluded.{name}" for name in _SUMMED)
 )
 _PACE = (
     "INSERT INTO pace VALUES (?,?,?,?) ON CONFLICT(hour, batch) DO UPDATE SET "
-    "samples = samples + excluded.samples, seconds = seconds + excluded.seconds"
+    "samples = pace.samples + excluded.samples, seconds = pace.seconds + excluded.seconds"
 )
 _NO_TOKENS = (0,) * len(TOKEN_KINDS)
 _RUN = "kind = 'compute' AND lane = 'batch'"
@@ -131,6 +99,9 @@ class LedgerEntry(NamedTuple):
         return (self.kind, self.lane) == ("compute", "batch")
 
 
+_INSERT = f"INSERT INTO spending VALUES (?{',?' * (len(LedgerEntry._fields) - 1)})"  # noqa: S608 - names of ours
+
+
 class PromptRequest(NamedTuple):
     """One request to a generator with a declared prefix.
 
@@ -155,21 +126,6 @@ class PromptRequest(NamedTuple):
     tokens: int
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Create the tables, or add the columns that an older file lacks."""
-    for table, columns in _COLUMNS.items():
-        named = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-        key = f", PRIMARY KEY({_KEYS[table]})) WITHOUT ROWID" if table in _KEYS else ")"
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {table}({named}{key}")
-        known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-        # Only tables of an earlier parbake; a foreign table is left as it is.
-        if known == set(list(columns)[: len(known)]):
-            for name in list(columns)[len(known) :]:
-                connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
-    for statement in _INDEXES:
-        connection.execute(statement)
-
-
 @dataclass
 class Pending:
     """Entries that have been recorded but not written yet.
@@ -177,16 +133,18 @@ class Pending:
     Attributes:
         rows: The rows.
         heat: Serves by minute, task and key, and how many of them a batch run had prepared.
-        paces: p95 latencies in seconds, with and without an active batch run.
-        live: Usage of live tasks: calls, seconds and CPU seconds.
+        hour: The current hour since the epoch.
+        paces: p95 latencies in seconds, by the hour, with and without an active batch run.
+        live: Usage of live tasks by hour and task: calls, seconds and CPU seconds.
         answers: Answers: id, time in epoch seconds, and document.
         prompts: Requests with a declared prefix.
     """
 
     rows: list[LedgerEntry] = field(default_factory=list)
     heat: dict[tuple[int, str, bytes], tuple[int, int]] = field(default_factory=dict)
-    paces: defaultdict[bool, list[float]] = field(default_factory=lambda: defaultdict(list))
-    live: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+    hour: int = 0
+    paces: defaultdict[tuple[int, bool], list[float]] = field(default_factory=lambda: defaultdict(list))
+    live: dict[tuple[int, str], tuple[int, float, float]] = field(default_factory=dict)
     answers: list[tuple[str, float, bytes]] = field(default_factory=list)
     prompts: list[PromptRequest] = field(default_factory=list)
 
@@ -202,43 +160,62 @@ class Pending:
             seconds: Its seconds.
             cpu_s: Its CPU seconds.
         """
-        calls, before_s, before_cpu_s = self.live.get(task, (0, 0.0, 0.0))
-        self.live[task] = (calls + 1, before_s + seconds, before_cpu_s + cpu_s)
+        calls, before_s, before_cpu_s = self.live.get((self.hour, task), (0, 0.0, 0.0))
+        self.live[self.hour, task] = (calls + 1, before_s + seconds, before_cpu_s + cpu_s)
 
     def forget(self) -> None:
         """Drop the oldest entries if writing has failed for long."""
-        del self.rows[: max(0, len(self.rows) - _MOST_PENDING)]
-        del self.prompts[: max(0, len(self.prompts) - _MOST_PENDING)]
+        del self.rows[: max(0, len(self.rows) - MOST_HELD)]
+        del self.prompts[: max(0, len(self.prompts) - MOST_HELD)]
         del self.answers[: max(0, len(self.answers) - ANSWERS_KEPT)]
-        for key in list(self.heat)[: max(0, len(self.heat) - _MOST_PENDING)]:
+        for key in list(self.heat)[: max(0, len(self.heat) - MOST_HELD)]:
             del self.heat[key]
 
 
-def write(connection: sqlite3.Connection, pending: Pending, now: float) -> None:
-    """Write rows, their sums, and the serves by minute.
+def write(connection: Connection, pending: Pending, batch: tuple[str, int], now: float) -> None:
+    """Write rows, their sums, and the serves by minute, unless this batch was written before.
+
+    A commit may succeed although its answer is lost. The number of a writer's last batch is therefore kept in the same
+    transaction. Rows that several hosts add to are written last and in one order, so that no two hosts wait for each
+    other, and those that wait do so for a short time.
 
     Args:
         connection: The ledger's database, in a transaction.
         pending: What to write.
+        batch: The writer's name, and the number of its batch.
         now: The current time, in epoch seconds.
     """
-    hour = int(now // 3600)
-    connection.executemany(_PACE, [(hour, is_on, len(took), sum(took)) for is_on, took in pending.paces.items()])
-    connection.executemany(_COUNT, [(*place, *counts) for place, counts in pending.heat.items()])
-    connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, NULL)", pending.answers)
+    if not connection.execute(_BATCH, (*batch, now)).rowcount:
+        return
+    connection.executemany("INSERT INTO answers VALUES (?, ?, ?, NULL) ON CONFLICT DO NOTHING", sorted(pending.answers))
     connection.executemany("INSERT INTO prompts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", pending.prompts)
-    for task, (calls, seconds, cpu_s) in pending.live.items():
-        connection.execute(_ADD, (hour, "compute", task, "realtime", "", calls, seconds, cpu_s, calls, 0, *_NO_TOKENS))
+    reads = [(*place, *counts) for place, counts in sorted(pending.heat.items())]
+    entries: list[LedgerEntry] = []
+    written = 0
     for row in pending.rows:
-        ended = _ended(connection, row) if row.is_run else None
-        for entry in (ended, row) if ended else (row,):
-            connection.execute(_INSERT, entry)
-            if entry.kind not in _UNSUMMED:
-                connection.execute(_ADD, _summed(entry))
+        if row.is_run:  # it may replace one of this batch, whose reads count, too
+            connection.executemany(_INSERT, entries[written:])
+            connection.executemany(_COUNT, reads)
+            written, reads = len(entries), []
+            entries += _ended(connection, row)
+        entries.append(row)
+    connection.executemany(_INSERT, entries[written:])
+    connection.executemany(_COUNT, reads)
+    connection.executemany(_ADD, [(*place, *used) for place, used in sorted(_sums(pending, entries).items())])
+    paces = sorted(pending.paces.items())
+    connection.executemany(_PACE, [(hour, int(on), len(took), sum(took)) for (hour, on), took in paces])
 
 
-def trim(connection: sqlite3.Connection, now: float) -> None:
-    """Delete rows beyond the limit and rows that are too old; rows of runs are kept for their own time."""
+def trim(connection: Connection, may_trim: str, now: float) -> None:
+    """Delete rows beyond the limit and rows that are too old; rows of runs are kept for their own time.
+
+    Args:
+        connection: The ledger's database, in a transaction.
+        may_trim: A query whose answer is false while another host does this.
+        now: The current time, in epoch seconds.
+    """
+    if not connection.execute(may_trim).fetchone()[0]:
+        return
     oldest = now - DAYS_KEPT * _MINUTES_A_DAY * 60
     connection.execute(
         f"DELETE FROM spending WHERE rowid <= (SELECT MAX(rowid) FROM spending) - ? AND NOT ({_RUN})",  # noqa: S608 - of ours
@@ -246,6 +223,7 @@ def trim(connection: sqlite3.Connection, now: float) -> None:
     )
     connection.execute("DELETE FROM spending WHERE ts < ?", (oldest,))
     connection.execute("DELETE FROM serves WHERE minute < ?", (int(oldest // 60),))
+    connection.execute("DELETE FROM writers WHERE at < ?", (oldest,))
     connection.execute("DELETE FROM pace WHERE hour < ?", (int(oldest // 3600),))
     since = now - ANSWERS_DAYS_KEPT * _MINUTES_A_DAY * 60
     newest = connection.execute("SELECT at FROM answers ORDER BY at DESC LIMIT 1 OFFSET ?", (ANSWERS_KEPT,)).fetchone()
@@ -256,24 +234,33 @@ def trim(connection: sqlite3.Connection, now: float) -> None:
     )
 
 
-def _ended(connection: sqlite3.Connection, run: LedgerEntry) -> LedgerEntry | None:
+def _ended(connection: Connection, run: LedgerEntry) -> list[LedgerEntry]:
     """The waste of the run that this one replaces: its rows minus the keys that were served from it."""
     before = connection.execute(
         f"SELECT ts, rows, trigger, plan FROM spending WHERE task = ? AND {_RUN} AND ts <= ? ORDER BY ts DESC LIMIT 1",  # noqa: S608 - of ours
         (run.task, run.ts),
     ).fetchone()
     if before is None:
-        return None
+        return []
     began, made, trigger, plan = before
     served = connection.execute(
         "SELECT COUNT(DISTINCT key) FROM serves WHERE task = ? AND ahead > 0 AND minute BETWEEN ? AND ?",
         (run.task, int(began // 60), int(run.ts // 60)),
     ).fetchone()[0]
     wasted = max(0, made - served)
-    return LedgerEntry(run.ts, "waste", run.task, b"", "batch", "replaced", rows=wasted, trigger=trigger, plan=plan)
+    return [LedgerEntry(run.ts, "waste", run.task, b"", "batch", "replaced", rows=wasted, trigger=trigger, plan=plan)]
 
 
-def _summed(row: LedgerEntry) -> tuple[Any, ...]:
-    tokens = (getattr(row, name) for name in TOKEN_KINDS)
-    used = (row.seconds, row.cpu_s, row.rows, row.bytes)
-    return (int(row.ts // 3600), row.kind, row.task, row.lane, row.model, 1, *used, *tokens)
+def _sums(pending: Pending, entries: list[LedgerEntry]) -> dict[tuple[Any, ...], list[Any]]:
+    """What to add to the hours: the sums of all entries, and the usage of live tasks."""
+    sums = {
+        (hour, "compute", task, "realtime", ""): [calls, seconds, cpu_s, calls, 0, *_NO_TOKENS]
+        for (hour, task), (calls, seconds, cpu_s) in pending.live.items()
+    }
+    for row in entries:
+        if row.kind not in _UNSUMMED:
+            used = (1, *(getattr(row, name) for name in _SUMMED[1:]))
+            place = (int(row.ts // 3600), row.kind, row.task, row.lane, row.model)
+            known = sums.get(place)
+            sums[place] = list(used) if known is None else [a + b for a, b in zip(known, used, strict=True)]
+    return sums

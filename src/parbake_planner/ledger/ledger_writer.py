@@ -1,4 +1,4 @@
-"""The ledger: what each computation, miss, expiry, event and token cost, in an SQLite file written by a thread.
+"""The ledger: what each computation, miss, expiry, event and token cost, in a database that a thread writes.
 
 Serves are counted per task, key and minute; a row per serve would cost more than the serve. Nothing here is on the
 request path: the hooks append to a queue, and the thread drains it twice a second. Rows are summed by the hour as they
@@ -9,49 +9,62 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
-import sqlite3
 import threading
 import time
+import uuid
+from collections import deque
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from parbake.adapters.sqlite import keep_in_wal
-from parbake.errors import StoreError
+from parbake.errors import StoreError, StoreUnreachable
 from parbake.lanes.batch.lane import Run
 from parbake.ports.clock import Clock
 from parbake.ports.usage import Usage
 from parbake.process import forks
 from parbake.process.counters import Counters
 from parbake.protocol.cause import OVERDUE, Reason
+from parbake_planner.ledger.database import Connection, database_at
 from parbake_planner.ledger.ledger_reader import LedgerReader
-from parbake_planner.ledger.rows import PREFIX, UNREPORTED, LedgerEntry, Pending, PromptRequest, prepare, trim, write
+from parbake_planner.ledger.rows import MOST_HELD, PREFIX, UNREPORTED, LedgerEntry, Pending, PromptRequest, trim, write
+from parbake_planner.ledger.schema import prepare
 
 _FLUSH_S = 0.5
 TRIM_EVERY, TRIM_AT = 1_000, 1
 """Number of flushes between two deletions of old rows; at the usual load, the same number of minutes."""
-_OF_THE_FILE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR})
-"""SQLite's error codes for a file that is not a database, is damaged, or has other tables."""
 _log = logging.getLogger("parbake_planner.ledger")
 
 
-class LedgerFile(LedgerReader, forks.Forkable):
+class LedgerWriter(LedgerReader, forks.Forkable):
     """Records costs. It hears what :class:`parbake.ports.observers.Observers` says."""
 
-    def __init__(self, path: Path, counters: Counters, clock: Clock) -> None:
-        """Open a ledger; its thread writes to ``path``. Serves by key come from ``counters``."""
-        super().__init__(path, clock)
+    def __init__(self, address: Path | str, counters: Counters, clock: Clock) -> None:
+        """Open a ledger, and start the thread that writes to it. A server that does not answer is waited for.
+
+        Args:
+            address: The path of a file or the URL of a database; see :class:`parbake_planner.Ledger`.
+            counters: Has the serves by key.
+            clock: The source of wall time.
+
+        Raises:
+            StoreError: The file or the database cannot be used, or holds something else.
+        """
+        super().__init__(database_at(address), clock)
         self._counters = counters
-        self._noted: queue.SimpleQueue[Callable[[Pending], None]] = queue.SimpleQueue()
+        self._noted: deque[Callable[[Pending], None]] = deque(maxlen=MOST_HELD)
         self._stop = threading.Event()
         self._asked = threading.Event()
         self._written = threading.Condition()
-        self._pending = Pending()
+        self._pending, self._sent = Pending(), Pending()
+        self._name, self._number = uuid.uuid4().hex, 0
         self._flushes = 0
         self._is_written = True
-        self._connection: sqlite3.Connection | None = self._open()
+        self._connection: Connection | None = None
+        try:
+            self._connection = self._open()
+        except StoreUnreachable as error:
+            self._report("written", str(error))
         counters.count_keys()
         forks.watch(self)
         self._thread = threading.Thread(target=self._work, name="parbake-ledger", daemon=True)
@@ -116,7 +129,7 @@ class LedgerFile(LedgerReader, forks.Forkable):
         """
         hashed = _hashed(session.encode()) if session else b""
         asked = PromptRequest(self._clock.now(), prefix, model, hashed, digest, *tokens)
-        self._noted.put(lambda pending: pending.prompts.append(asked))
+        self._noted.append(lambda pending: pending.prompts.append(asked))
 
     def cache_missed(self, prefix: str, model: str, cause: str) -> None:
         """Record a request that a provider's cache did not read as far as it could.
@@ -176,7 +189,7 @@ class LedgerFile(LedgerReader, forks.Forkable):
 
     def paced(self, is_batch_on: bool, p95_s: float) -> None:  # noqa: FBT001 - a callback's own order
         """Record the p95 latency of the last seconds' requests, in seconds, and whether a batch run was active."""
-        self._noted.put(lambda pending: pending.paces[is_batch_on].append(p95_s))
+        self._noted.append(lambda pending: pending.paces[pending.hour, is_batch_on].append(p95_s))
 
     def live(self, task: str, seconds: float, cpu_s: float) -> None:
         """Add to the usage of live tasks and refines. A row for each would cost as much as some of them.
@@ -186,7 +199,7 @@ class LedgerFile(LedgerReader, forks.Forkable):
             seconds: Duration, in seconds.
             cpu_s: CPU seconds.
         """
-        self._noted.put(lambda pending: pending.used_live(task, seconds, cpu_s))
+        self._noted.append(lambda pending: pending.used_live(task, seconds, cpu_s))
 
     def answered(self, answer_id: str, at: float, document: bytes) -> None:
         """Queue an answer; it is stored for some days.
@@ -196,7 +209,7 @@ class LedgerFile(LedgerReader, forks.Forkable):
             at: Time of the answer, in epoch seconds.
             document: The encoded answer.
         """
-        self._noted.put(lambda pending: pending.answers.append((answer_id, at, document)))
+        self._noted.append(lambda pending: pending.answers.append((answer_id, at, document)))
 
     def settle(self, *, timeout_s: float = 10.0) -> bool:
         """Wait until everything recorded before this call is written, and return whether it is; blocking."""
@@ -217,55 +230,45 @@ class LedgerFile(LedgerReader, forks.Forkable):
 
     def _note(self, kind: str, task: str, **what: Any) -> None:
         entry = LedgerEntry(self._clock.now(), kind, task, **what)
-        self._noted.put(lambda pending: pending.rows.append(entry))
+        self._noted.append(lambda pending: pending.rows.append(entry))
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
+        """Connect, and check the tables; raises :class:`StoreError` that says what to do."""
         with contextlib.ExitStack() as opened:
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                connected = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
-                connection = opened.enter_context(contextlib.closing(connected))
-                keep_in_wal(connection)
-                connection.execute("PRAGMA synchronous=NORMAL")
-                prepare(connection)
-            except (OSError, sqlite3.DatabaseError) as error:
-                raise self._refused(error) from error
+                connection = opened.enter_context(contextlib.closing(self._connect(timeout_s=10.0, is_new=True)))
+                prepare(connection, self.database)
+            except self.database.errors as error:
+                raise self.database.refused(error) from error
             opened.pop_all()
         return connection
-
-    def _refused(self, error: OSError | sqlite3.DatabaseError) -> StoreError:
-        """Make an error that distinguishes a problem of the file from one of the disk or of another process."""
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is not None and code & 0xFF in _OF_THE_FILE:
-            return StoreError(f"{self._path} is not a ledger ({error}); move it away", field="ledger")
-        why = error.strerror if isinstance(error, OSError) else error
-        return StoreError(
-            f"the ledger {self._path} cannot be written ({why}); make room for it, make the folder writable, or name "
-            "another file",
-            field="ledger",
-        )
 
     def _work(self) -> None:
         while True:
             self._asked.wait(_FLUSH_S)
             self._asked.clear()
             stopping = self._stop.is_set()
-            try:
-                with self._using:
-                    self._flush()
-            except (sqlite3.OperationalError, StoreError) as error:
-                _log.error("the ledger could not be written; it will be retried: %s", error)
-            except Exception:  # noqa: BLE001 - a row that no table can hold must not end the recording of the others
-                _log.exception("the ledger cannot store some rows; they are dropped")
-                self._pending = Pending()
+            with self._using:
+                self._try_to_flush()
+                if stopping:
+                    self._disconnect()
             with self._written:
-                self._is_written = not self._pending
+                self._is_written = not self._sent and not self._pending
                 self._flushes += 1
                 self._written.notify_all()
             if stopping:
-                with self._using:
-                    self._disconnect()
                 return
+
+    def _try_to_flush(self) -> None:
+        try:
+            self._flush()
+        except (*self.database.passing, StoreError) as error:
+            self._disconnect()
+            self._report("written", str(error if isinstance(error, StoreError) else self.database.refused(error)))
+        except Exception:  # noqa: BLE001 - a row that no table can hold must not end the recording of the others
+            self._disconnect()
+            _log.exception("the ledger cannot store some rows; they are dropped")
+            self._sent = Pending()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -274,23 +277,29 @@ class LedgerFile(LedgerReader, forks.Forkable):
 
     def _flush(self) -> None:
         self._gather()
-        if not self._pending:
+        if not self._sent and not self._pending:
             return
         now = self._clock.now()
-        if self._connection is not None and not self._path.exists():
-            _log.error("the ledger %s is gone; a new one is created", self._path)
+        if self._connection is not None and self.database.is_gone():
+            _log.error("the ledger %s is gone; a new one is created", self.database.name)
             self._disconnect()
         connection = self._connection = self._connection or self._open()
-        with connection:
-            write(connection, self._pending, now)
-            if self._flushes % TRIM_EVERY == TRIM_AT:
-                trim(connection, now)
-        self._pending = Pending()  # removed only after it has been written
+        while self._sent or self._pending:
+            if not self._sent:  # a batch stays as it is until it is known to be written
+                self._sent, self._pending, self._number = self._pending, Pending(), self._number + 1
+            with connection:
+                write(connection, self._sent, (self._name, self._number), now)
+            self._sent = Pending()
+        self._report("written")
+        if self._flushes % TRIM_EVERY == TRIM_AT:
+            with connection:
+                trim(connection, self.database.may_trim, now)
 
     def _gather(self) -> None:
         pending, at = self._pending, self._clock.now()
-        while not self._noted.empty():
-            self._noted.get()(pending)
+        pending.hour = int(at // 3600)
+        while self._noted:
+            self._noted.popleft()(pending)
         for task, (key, verdict, lane, seconds), count in self._counters.drain_samples():
             pending.rows.append(LedgerEntry(at, "serve", task, _hashed(key), lane, verdict, seconds, rows=count))
         minute = int(at // 60)
