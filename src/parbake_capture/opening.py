@@ -1,12 +1,14 @@
-"""Opens the database of a URL for capture."""
+"""Opens the database of a URL for capture, and captures tables in one call."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 from urllib.parse import urlsplit
 
 from parbake.errors import BadInput
 from parbake.values.redaction import without_credentials
-from parbake_capture.tables import Capture
+from parbake_capture.tables import Capture, parsed
 
 
 def open_capture(url: str) -> Capture:
@@ -15,7 +17,8 @@ def open_capture(url: str) -> Capture:
     Raises :class:`BadInput` for any other.
     """
     scheme = urlsplit(url).scheme
-    if scheme in ("postgresql", "postgres"):
+    is_conninfo = not scheme and re.match(r"\s*\w+\s*=", url) is not None  # libpq's other form, "host=... dbname=..."
+    if scheme in ("postgresql", "postgres") or is_conninfo:
         from parbake_capture.postgresql_triggers import PostgresqlCapture
 
         return PostgresqlCapture(url)
@@ -28,3 +31,19 @@ def open_capture(url: str) -> Capture:
         f"{shown!r} is not a database that can be captured: write postgresql://host/database or sqlite:///shop.db",
         field="DATABASE",
     )
+
+
+def install(url: str, *tables: str, app: str = "app") -> None:
+    """Install the triggers of some tables, as ``parbake capture install --apply`` does; it may be repeated.
+
+    Args:
+        url: The database, such as ``postgresql://127.0.0.1/shop`` or ``sqlite:///shop.db``.
+        tables: Each a table with its tags, such as ``prices:product/{asin},catalog``.
+        app: The name of the app whose tags these are.
+
+    Raises:
+        BadInput: A table cannot be captured.
+        SourceError: The database cannot be reached, or refuses.
+    """
+    with contextlib.closing(open_capture(url)) as capture:
+        capture.run(capture.install(list(map(parsed, tables)), app=app))

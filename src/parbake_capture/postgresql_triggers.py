@@ -229,7 +229,7 @@ class PostgresqlCapture:
             f"INSERT INTO {known} VALUES ({name}, {sql_text(app)}, {_array(tags)}, {checksum})"
             for app, tags in apps.items()
         ]
-        return [*found, self._raised(table)]
+        return [*found, *self._raised(table)]
 
     def _create(self, member: str, function: str, event: str) -> str:
         seen = {
@@ -247,12 +247,13 @@ class PostgresqlCapture:
             f"DELETE FROM {self._schema}.parbake_capture WHERE relation = {sql_text(relation)}",
         ]
 
-    def _raised(self, table: Captured) -> str:
-        """What happened before is unknown, so that each family is raised once."""
-        return (
+    def _raised(self, table: Captured) -> list[str]:
+        """What happened before is unknown to who has read the outbox, so that each family is raised once."""
+        raised = (
             f"INSERT INTO {self._schema}.parbake_outbox(subject, type) "
             f"SELECT family, 'capture.bulk' FROM unnest({_array(table.families)}) AS family"
         )
+        return [raised] if self._has_outbox() else []
 
 
 def _array(values: Sequence[str]) -> str:

@@ -69,7 +69,7 @@ class SqliteCapture:
 
     def states(self) -> list[CaptureState]:
         with _failures():
-            if not self._has_capture():
+            if not self._has("parbake_capture"):
                 return []
             rows = self._connection.execute("SELECT relation, app, tags FROM parbake_capture ORDER BY relation, app")
             return [
@@ -95,13 +95,13 @@ class SqliteCapture:
     def close(self) -> None:
         self._connection.close()
 
-    def _has_capture(self) -> bool:
-        found = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'parbake_capture'"
-        return self._connection.execute(found).fetchone() is not None
+    def _has(self, table: str) -> bool:
+        found = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return self._connection.execute(found, (table,)).fetchone() is not None
 
     def _known(self) -> dict[str, dict[str, tuple[str, ...]]]:
         found: dict[str, dict[str, tuple[str, ...]]] = {}
-        if self._has_capture():
+        if self._has("parbake_capture"):
             for relation, app, tags in self._connection.execute("SELECT relation, app, tags FROM parbake_capture"):
                 found.setdefault(relation, {})[app] = tuple(msgspec.json.decode(tags))
         return found
@@ -182,8 +182,9 @@ class SqliteCapture:
             f"WHERE {_OURS.replace('?', sql_text(relation))}"
             for app, tags in apps.items()
         ]
-        # What happened before is unknown, so that each family is raised once.
-        return [*found, *(_told(name, f"SELECT {sql_text(name)} AS tag") for name in table.families)]
+        if self._has("parbake_outbox"):  # what happened before is unknown to who has read it
+            found += [_told(name, f"SELECT {sql_text(name)} AS tag") for name in table.families]
+        return found
 
     def _cleared(self, relation: str) -> list[str]:
         """The statements that drop the triggers of a table, also of one that had its name before."""

@@ -18,6 +18,7 @@ from tests.unit.commands import invoke
 from tests.waiting import HANGS_S
 
 import parbake as pb
+import parbake_capture
 from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, emit
 from parbake.testing.source_suite import Facts, Seen, SourceSuite
 
@@ -190,7 +191,7 @@ def test_the_guide_works_as_written(server, tmp_path, monkeypatch):
         connection.execute(tables)
         lacking = invoke("pg_shop", "check", "pg_shop:app")
         assert (lacking.exit_code, "outbox is missing" in lacking.output) == (1, True)
-        connection.execute(OUTBOX_DDL)
+        parbake_capture.install(address, "policies:policy/{id}")
         assert invoke("pg_shop", "check", "pg_shop:app").output == "nothing is wrong\n"
         del sys.modules["pg_shop"]  # the command has closed its app
         app = importlib.import_module("pg_shop").app

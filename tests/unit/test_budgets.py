@@ -11,17 +11,17 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 18_380,
+    "src/parbake": 18_450,
     "src/parbake_capture": 620,
     "src/parbake_lab": 1_240,
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_695,
     "src/parbake_semantic": 3_000,
-    "assistant/src": 17_530,
+    "assistant/src": 17_565,
     "tools/provider_box": 550,
     "tools/simulator": 2_750,
 }
-"""The most lines of code of each package; ADRs 21 to 33 say why a number was raised."""
+"""The most lines of code of each package; ADRs 21 to 34 say why a number was raised."""
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}
 """Decorators of declarations, and a task whose parameters are its inputs."""

@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             import_shop(settings, options.folder, trade.checked(vars(options)))
         elif options.command == "account":
             put_account(settings, options.shopper)
+        elif options.command == "migrate":
+            migrate(settings, apply=options.apply)
         else:
             prepare(settings)
     except pb.ParbakeError as error:
@@ -92,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         help="give a shopper a passphrase to sign in with, read from the standard input",
     )
     account.add_argument("shopper", help="the shopper's name")
+    migrating = commands.add_parser(
+        "migrate",
+        epilog="Example: RETAIL_HOME=data retail-assistant migrate --apply",
+        help="bring a shop file of the version before to the present one; prints the statements without --apply",
+    )
+    migrating.add_argument("--apply", action="store_true", help="execute the statements")
     commands.add_parser(
         "prepare",
         epilog="Example: RETAIL_SHOPPERS=1000000 retail-assistant prepare",
@@ -153,6 +161,20 @@ def put_account(settings: Settings, shopper: str) -> None:
     with contextlib.closing(schema.connect(settings.data / "shop.db", make=False)) as conn:
         schema.check(conn)
         accounts.put_account(conn, shopper, passphrase, now=time.time())
+
+
+def migrate(settings: Settings, *, apply: bool) -> None:
+    """Print or execute the statements that bring the shop file to the present version."""
+    from retail_assistant.shop import captured, schema
+
+    with contextlib.closing(schema.connect(settings.data / "shop.db", make=False)) as conn:
+        statements = captured.migration(conn)
+        if apply and statements:
+            captured.execute(conn, statements)
+    if not statements:
+        print("nothing is to be migrated")
+    else:
+        print("migrated" if apply else ";\n".join(statements) + ";")
 
 
 def _ways_in(settings: Settings, address: str, tests: Sequence[str]) -> list[str]:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 ViewT = TypeVar("ViewT")
 TIMEOUT_S = 10
-OUTBOX_DDL = (Path(outbox.__file__).parent / "sql" / "postgresql_outbox_2.sql").read_text()
+_SQL, _VERSION = Path(outbox.__file__).parent / "sql", 2
+OUTBOX_DDL = (_SQL / f"postgresql_outbox_{_VERSION}.sql").read_text()
 _TABLES_OF_VIEWS = """
 WITH RECURSIVE reads(name, oid) AS (
   SELECT relname, oid FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND pg_table_is_visible(oid)
@@ -45,7 +46,7 @@ WHERE c.relkind IN ('r', 'p') AND c.relnamespace <> 'pg_catalog'::REGNAMESPACE
 _REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, make_interval(secs => %s), %s)"
 _REPORT_S, _LASTING_S = 2.0, 10.0
 """Seconds between two reports without news, and between two reports that outlast a crash."""
-_LACKING = ("parbake_outbox", "parbake_capture", "parbake_reader", "parbake_report")
+_LACKING = ("parbake_outbox", "parbake_capture", "parbake_reader", "parbake_report", '"xid"')
 _TOKEN = re.compile(
     r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|::|:([A-Za-z_]\w*)|%""",
     re.DOTALL,
@@ -100,6 +101,54 @@ def prune(connection: psycopg.Connection[Any], *, forget: str = "7 days") -> int
         (upto,),
     )
     return deleted
+
+
+def migration(conninfo: str) -> list[str]:
+    """The statements that bring the outbox of a database to the present version; none if it has that, or no outbox.
+
+    Raises :class:`SourceError` if the database cannot be reached, or if its outbox is of a later version.
+    """
+    kind = (
+        "SELECT to_regclass('parbake_outbox') IS NOT NULL, EXISTS (SELECT FROM pg_attribute "
+        "WHERE attrelid = to_regclass('parbake_outbox') AND attname = 'xid' AND NOT attisdropped)"
+    )
+    with _migrating(conninfo) as connection:
+        exists, is_present = connection.execute(kind).fetchone() or (False, False)
+        if is_present:
+            (version,) = connection.execute("SELECT version FROM parbake_format WHERE part = 'outbox'").fetchone() or (
+                2,
+            )
+            if version > _VERSION:
+                raise SourceError(
+                    f"the outbox has version {version}, and this parbake knows {_VERSION}", field="DATABASE"
+                )
+    if not exists or is_present:
+        return []
+    # What was deleted under the earlier version is unknown now, so that each store raises all families once.
+    return [
+        (_SQL / "postgresql_outbox_1_to_2.sql").read_text(),
+        OUTBOX_DDL,
+        "INSERT INTO parbake_outbox_gone DEFAULT VALUES;",
+    ]
+
+
+def run_migration(conninfo: str, statements: Sequence[str]) -> None:
+    """Execute the statements of a migration in one transaction; raises :class:`SourceError` if the database refuses."""
+    with _migrating(conninfo) as connection, connection.transaction():
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+@contextlib.contextmanager
+def _migrating(conninfo: str) -> Iterator[psycopg.Connection[Any]]:
+    client = _client()
+    try:
+        with client.connect(
+            conninfo, autocommit=True, connect_timeout=TIMEOUT_S, target_session_attrs="primary"
+        ) as connection:
+            yield connection
+    except client.Error as error:
+        raise SourceError(f"the outbox cannot be migrated: {error}", field="DATABASE") from error
 
 
 def translate(statement: str, names: Collection[str]) -> str:
@@ -272,7 +321,10 @@ class PostgresqlSource(forks.Forkable):
         if isinstance(error, errors.UndefinedTable | errors.UndefinedFunction | errors.UndefinedColumn) and any(
             name in why for name in _LACKING
         ):
-            why = "its outbox is missing or of an earlier version: execute parbake.adapters.postgresql.OUTBOX_DDL"
+            why = (
+                "its outbox is missing or of an earlier version: run 'parbake capture install' or 'parbake migrate' "
+                "on it, or execute parbake.adapters.postgresql.OUTBOX_DDL"
+            )
         return SourceError(f"source {self.name!r}: {why}", field=self.name)
 
     def _connect(self, client: Any) -> _Connection:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from parbake.cli import check_command, materialize_command, quarantine_command, tasks_command
+from parbake.cli import check_command, materialize_command, migrate_command, quarantine_command, tasks_command
 from parbake.cli.events_command import events
 from parbake.cli.materialize_command import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, runs
 from parbake.cli.support import ending
@@ -35,6 +35,7 @@ cli = typer.Typer(cls=CommandsWithAdded, add_completion=False, no_args_is_help=T
 cli.add_typer(events, name="events")
 cli.command(epilog=check_command.EPILOG)(check_command.check)
 cli.command(epilog=materialize_command.EPILOG)(materialize_command.materialize)
+cli.command(epilog=migrate_command.EPILOG)(migrate_command.migrate)
 cli.command(epilog=quarantine_command.EPILOG)(quarantine_command.quarantine)
 cli.command(epilog=tasks_command.EPILOG)(tasks_command.tasks)
 cli.command(epilog=RUNS_EPILOG)(runs)

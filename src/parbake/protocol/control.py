@@ -8,7 +8,7 @@ import msgspec
 
 from parbake.errors import BlessingConflict, PromotionConflict, RunLost, UnknownResource
 from parbake.protocol.cause import Cause, Reason
-from parbake.protocol.record import FORMAT, INCARNATION_BYTES, Stamp
+from parbake.protocol.record import INCARNATION_BYTES, Stamp
 
 RETAINED = 3
 _RUNNING_LIMIT = 64
@@ -23,6 +23,11 @@ Number = Callable[[int], int]
 def task_name(ref: str) -> str:
     """The name in a task's ref, ``name@version``."""
     return ref.partition("@")[0]
+
+
+STORE_FORMAT, READ_FORMATS = 4, (3, 4)
+"""The format of new stores, and those that this version reads. Format 4 adds cursors of sources to format 3. A store of
+format 3 becomes one of format 4 when it gets its first cursor, which an earlier version would misread."""
 
 
 class Pointer(msgspec.Struct, frozen=True, array_like=True):
@@ -71,7 +76,7 @@ class Control(msgspec.Struct, frozen=True):
         host: The copy of the data to which the incarnation belongs.
         ancestry: The incarnations of this data since the floor, in packed form, its own last; empty if not recorded.
         quarantined: Tasks (without version) with complaints, including released ones.
-        format: The format of the store's records.
+        format: The format of the store; see :data:`STORE_FORMAT`.
     """
 
     incarnation: int
@@ -84,7 +89,7 @@ class Control(msgspec.Struct, frozen=True):
     host: str = ""
     ancestry: tuple[bytes, ...] = ()
     quarantined: dict[str, Quarantine] = {}
-    format: int = FORMAT
+    format: int = STORE_FORMAT
 
     def pointer(self, task: str) -> int:
         """The current generation of a task; 0 if it has none."""

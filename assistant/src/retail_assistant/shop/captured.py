@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import cast
 
+from parbake_capture import Captured
 from parbake_capture.sqlite_triggers import SqliteCapture
-from parbake_capture.tables import Captured
+from retail_assistant.shop.schema import SCHEMA_VERSION, check, version
 
 TABLES = (
     Captured("orders", ("user/{shopper}",)),
@@ -19,12 +21,31 @@ TABLES = (
 UNCAPTURED = ("complaints", "explorations", "meta", "shoppers", "views")
 """Tables that views read and no trigger tells of. An answer that complaints withdraw is emitted by hand, the shop's own
 words come with a new file, and the rest outdates nothing at once."""
+_BEFORE = "10"
+"""The version of shop files without triggers."""
 
 
 def capture(conn: sqlite3.Connection) -> None:
     """Install the triggers in a shop file; raises each family once, so do it after the first rows are written."""
-    triggers = SqliteCapture(conn)
-    triggers.run(triggers.install(TABLES, app="shop"))
+    execute(conn, SqliteCapture(conn).install(TABLES, app="shop"))
+
+
+def migration(conn: sqlite3.Connection) -> list[str]:
+    """The statements that bring a shop file to the present version; none if it has that.
+
+    Raises:
+        NotAShop: It is no shop file, or one of another version than the present one and the one before.
+    """
+    if version(conn) != _BEFORE:
+        check(conn)
+        return []
+    stated = f"UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'"  # noqa: S608  # our own number
+    return [*SqliteCapture(conn).install(TABLES, app="shop"), stated]
+
+
+def execute(conn: sqlite3.Connection, statements: Sequence[str]) -> None:
+    """Execute statements in one transaction."""
+    SqliteCapture(conn).run(statements)
 
 
 def last_change(conn: sqlite3.Connection) -> int:

@@ -226,15 +226,24 @@ def create(conn: sqlite3.Connection) -> None:
     conn.execute("INSERT OR IGNORE INTO meta VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
 
 
-def check(conn: sqlite3.Connection) -> None:
-    """Raise :class:`NotAShop` unless the file is a shop of this schema version."""
+def version(conn: sqlite3.Connection) -> str:
+    """The schema version of a shop file; raises :class:`NotAShop` if it has no shop tables."""
     try:
         row = conn.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
     except sqlite3.DatabaseError as error:
         raise NotAShop("the file has no shop tables; generate or import a shop first", field="path") from error
-    if row is None or row[0] != SCHEMA_VERSION:
-        found = "none" if row is None else row[0]
-        raise NotAShop(f"shop schema version {found}, need {SCHEMA_VERSION}; generate the shop again", field="path")
+    return "none" if row is None else str(row[0])
+
+
+def check(conn: sqlite3.Connection) -> None:
+    """Raise :class:`NotAShop` unless the file is a shop of this schema version."""
+    found = version(conn)
+    if found != SCHEMA_VERSION:
+        raise NotAShop(
+            f"shop schema version {found}, need {SCHEMA_VERSION}; run 'retail-assistant migrate --apply', or "
+            "generate the shop again",
+            field="path",
+        )
 
 
 @contextmanager

@@ -222,9 +222,11 @@ class Page:
             if kind not in (_CHANGED, _WHOLE) or subject.partition("/")[0] in families
         ]
         doubtful = self._doubtful(before, cursor, is_restarted=is_restarted) & {*families}
-        events += [SourceEvent(0, "", family, _WHOLE) for family in sorted(doubtful)]
-        if self._is_gone and before.seen != _NOTHING:  # a store that has read nothing has missed nothing
+        if self._is_gone and before.seen == _NOTHING:  # what was deleted may be newer than what the store holds
+            doubtful = {*families}
+        elif self._is_gone:
             lost = "rows of parbake_outbox were deleted before they were read"
+        events += [SourceEvent(0, "", family, _WHOLE) for family in sorted(doubtful)]
         trouble = "; ".join(
             problem for _, told, problem, _ in self.states if problem and not {*families}.isdisjoint(told)
         )
@@ -238,8 +240,9 @@ class Page:
         found = {family for _, families, problem, _ in self.states if problem for family in families}
         for relation in {*before.states, *after.states}:
             old, new = before.states.get(relation, ""), after.states.get(relation, "")
+            is_altered = old != new and before.seen != _NOTHING  # a new store has read each event since the install
             is_emptied = is_restarted and " unlogged " in new
-            if old != new or is_emptied:
+            if is_altered or is_emptied:
                 found.update(family for state in (old, new) if state for family in state.split()[0].split(","))
         return found
 

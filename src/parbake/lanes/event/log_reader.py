@@ -125,7 +125,7 @@ class LogReader:
         after = done.position
         extent, rows = await asked(source, lambda: (source.extent(), source.poll(after, PAGE)))
         await self._recognise(source, done, extent)
-        acks += await self._doubted(source, extent)
+        acks += await self._doubted(source, extent, is_new=not done.position)
         if extent.gone > after:
             acks.append(await self._bridge(source, after, extent.gone))
             after = extent.gone
@@ -144,17 +144,23 @@ class LogReader:
             acks.append(await self._bridge(source, after, extent.last))
         return Drained(acks, is_heard=is_heard)
 
-    async def _doubted(self, source: EventSource, extent: Extent) -> list[Ack]:
-        """Raise the families that a database may have changed without telling of it."""
+    async def _doubted(self, source: EventSource, extent: Extent, *, is_new: bool) -> list[Ack]:
+        """Raise the families that a database may have changed without telling of it.
+
+        Args:
+            source: The log.
+            extent: Its extent, with what is captured.
+            is_new: Whether the store has applied nothing of it yet. It reads each event since the install, then.
+        """
         self._counters.untold[source.name] = extent.trouble
         families = set(extent.untold)
         name = f"event/schema/{source.name}"
-        is_new = self._schemas.get(source.name, "") != extent.schema
-        seen = await self._store.get(name) if is_new else None
-        if is_new and (seen or b"").decode() != extent.schema:
+        is_other = self._schemas.get(source.name, "") != extent.schema
+        seen = await self._store.get(name) if is_other else None
+        if is_other and not (is_new and seen is None) and (seen or b"").decode() != extent.schema:
             families.update(extent.captured)
         acks = [await self._apply([Change(everything(sorted(families)), source.name)])] if families else []
-        if is_new:  # after the families were raised: if this is interrupted, they are raised again
+        if is_other:  # after the families were raised: if this is interrupted, they are raised again
             await self._store.swap(name, seen, extent.schema.encode())
             self._schemas[source.name] = extent.schema
         return acks

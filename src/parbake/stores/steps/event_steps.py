@@ -10,7 +10,7 @@ import msgspec
 from parbake.errors import StoreError
 from parbake.ports.event_log import Ack, Advance, Applied, Change, Move, Parked, Raised, Step
 from parbake.ports.records import StoreState
-from parbake.protocol.control import SEQUENCE_LIMIT, Control, renumber
+from parbake.protocol.control import SEQUENCE_LIMIT, STORE_FORMAT, Control, renumber
 from parbake.protocol.record import Stamp
 from parbake.stores.steps.item_names import APPLIED, BEATS, LOG, RING, SEEN, SEQUENCE, mark_key, parked_key
 from parbake.stores.steps.lookups import Get
@@ -85,7 +85,7 @@ class StoreSteps(RecordSteps):
         """
         at, control = self.stamp()
         is_sane = True
-        if isinstance(advance, Move) and not self._moved(advance):
+        if isinstance(advance, Move) and not self._moved(advance, control):
             return Ack(at, {}, trusted=control.is_trusted)
         if isinstance(advance, Advance):
             changes = self._unapplied(changes, advance)
@@ -117,10 +117,12 @@ class StoreSteps(RecordSteps):
         control = self.save(renumber(control))
         return StoreState(Stamp(control.incarnation, 0), control)
 
-    def _moved(self, move: Move) -> bool:
+    def _moved(self, move: Move, control: Control) -> bool:
         """Move a source's cursor; ``False`` if another process has moved it since the changes were read."""
         if applied(self._get, move.source).cursor != move.after:
             return False
+        if control.format != STORE_FORMAT:  # earlier versions would read the cursor as a position
+            self.save(msgspec.structs.replace(control, format=STORE_FORMAT))
         self._txn.put(APPLIED + move.source.encode(), _CURSOR + move.cursor)
         return True
 

@@ -12,8 +12,8 @@ import msgspec
 from parbake.errors import DamagedRecord, ForeignStore
 from parbake.ports.records import Lookup, RecordSnapshot, StoreState
 from parbake.protocol.check import newness
-from parbake.protocol.control import Control
-from parbake.protocol.record import FORMAT, Header, Record, Stamp, decode, split
+from parbake.protocol.control import READ_FORMATS, Control
+from parbake.protocol.record import Header, Record, Stamp, decode, split
 from parbake.stores.steps.item_names import BEATS, CONTROL, SEQUENCE, base_key, base_of, overlay_of
 
 _UNHEARD: Mapping[str, float] = {}
@@ -65,12 +65,13 @@ _as_format = msgspec.msgpack.Decoder(_Format).decode
 
 
 def _of_this_format(raw: bytes) -> bytes:
-    """Return a stored control record if the store's records have this version's format."""
+    """Return a stored control record if this version reads the format of the store."""
     found = _as_format(raw).format
-    if found != FORMAT:
+    if found not in READ_FORMATS:
         raise ForeignStore(
-            f"this store was created by another version of parbake: its records have format {found}, and this "
-            f"version uses {FORMAT}; choose another store=, or delete this one to have everything computed again",
+            f"this store was created by another version of parbake: it has format {found}, and this version reads "
+            f"{' and '.join(map(str, READ_FORMATS))}; choose another store=, or delete this one to have everything "
+            "computed again",
             field="store",
         )
     return raw
