@@ -303,6 +303,16 @@ async def test_two_processes_raise_each_event_once(outbox, app):
     await other.close()
 
 
+async def test_one_source_serves_two_stores(outbox, source):
+    """The reports of one store are not taken for those of another that reads by the same source."""
+    for subject in ("fact/1", "fact/2"):
+        app = pb.App(pb.Registry(), events=[source])
+        outbox.tell(subject)
+        assert subject in (await app.drain()).raised
+        outbox.tell(f"{subject}x")
+        assert f"{subject}x" in (await app.drain()).raised
+
+
 async def test_a_role_needs_no_right_to_write(server, outbox):
     """A reader may SELECT and call one function, and a writer without any right on the outbox is not needed."""
     with outbox.connect() as connection:
@@ -394,7 +404,7 @@ async def test_an_older_copy_is_another_source(own_server):
     for number in range(3):
         with psycopg.connect(own_server.address) as connection:
             emit(connection, f"fact/{number}", "fact.changed")
-        source._lasting_at = float("-inf")  # as if ten seconds had passed
+        next(iter(source._reports.values())).lasting_at = float("-inf")  # as if ten seconds had passed
         with contextlib.suppress(pb.errors.SourceError):
             await app.drain()
     assert (await app.stamp()).sequence >= 3

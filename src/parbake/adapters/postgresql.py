@@ -12,6 +12,7 @@ import queue
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -176,6 +177,15 @@ class _Connection(NamedTuple):
     server: Primary
 
 
+@dataclass(slots=True)
+class _Reports:
+    """What a store has reported: when, when so that it outlasts a crash, and the number of that report."""
+
+    at: float = float("-inf")
+    lasting_at: float = float("-inf")
+    serial: int = 0
+
+
 class PostgresqlSource(forks.Forkable):
     """Views and outbox of one PostgreSQL database (see :class:`parbake.ports.sources.UnorderedSource`)."""
 
@@ -207,7 +217,7 @@ class PostgresqlSource(forks.Forkable):
         self._conninfo = conninfo
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
-        self._serial, self._reported_at, self._lasting_at = 0, 0.0, 0.0
+        self._reports: dict[str, _Reports] = {}
         forks.watch(self)
 
     def after_fork_in_child(self) -> None:
@@ -254,7 +264,8 @@ class PostgresqlSource(forks.Forkable):
         page = outbox.Page(row, limit)
         page.judged(before, name=self.name)
         is_restarted = known is not None and known.server != server
-        return page.reading(before, self.families, lost=lost, is_restarted=is_restarted, serial=self._serial)
+        serial = self._reports.get(before.reader, _Reports()).serial
+        return page.reading(before, self.families, lost=lost, is_restarted=is_restarted, serial=serial)
 
     def covers(self, cursor: bytes, ticket: int) -> bool:
         return outbox.covers(cursor, ticket, name=self.name)
@@ -282,16 +293,19 @@ class PostgresqlSource(forks.Forkable):
         """
         now = time.monotonic()
         known = outbox.decode(cursor, name=self.name)
-        if known is None or not (has_news or now - self._reported_at > _REPORT_S):
+        if known is None:
             return
-        is_lasting = now - self._lasting_at > _LASTING_S
+        last = self._reports.setdefault(known.reader, _Reports())
+        if not has_news and now - last.at < _REPORT_S:
+            return
+        is_lasting = now - last.lasting_at > _LASTING_S
         with self._connection() as (connection, _):
             row = connection.execute(
                 _REPORT, (known.reader, known.serial, known.seen, silence_s, is_lasting), prepare=True
             ).fetchone()
-        self._reported_at = now
+        last.at = now
         if row and is_lasting:
-            self._serial, self._lasting_at = row[0], now
+            last.serial, last.lasting_at = row[0], now
 
     def close(self) -> None:
         with contextlib.suppress(queue.Empty):
