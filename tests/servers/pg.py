@@ -60,9 +60,7 @@ class Postgresql(Process):
         settings = ["max_connections=200", "shared_buffers=32MB", "dynamic_shared_memory_type=mmap", *settings]
         place = ["-D", str(folder), "-h", "127.0.0.1", "-p", str(self.port), "-k", str(folder)]
         command = [programs() / "postgres", *place, *(word for one in settings for word in ("-c", one))]
-        self._log = (Path(tempfile.gettempdir()) / f"pg-{self.port}.log") if os.environ.get("PG_LOG") else None
-        out = self._log.open("ab") if self._log else subprocess.DEVNULL
-        super().__init__(command, stdout=out, stderr=out, cwd="/", **as_user())
+        super().__init__(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **as_user())
 
     def _start(self):
         super()._start()
@@ -93,9 +91,11 @@ class Postgresql(Process):
     def kill(self):
         """Kill the server and wait until none of its processes holds its memory."""
         super().kill()
-        for line in _processes_in(self.folder):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(line, signal.SIGKILL)
+        while left := list(_processes_in(self.folder)):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.002)
 
     def end(self):
         """Shut it down as an administrator does."""

@@ -9,6 +9,7 @@ import signal
 import psycopg
 import pytest
 from tests.servers import pg
+from tests.waiting import until
 
 from parbake.adapters.postgresql_store import PostgresqlItems
 from parbake.stores import open_store
@@ -161,10 +162,9 @@ async def test_a_promoted_standby_is_another_copy(opened, place, server):
         items = await opened(both)
         await items.put([(b"ca", b"1")])
         before = items.host
-        while standby.sql("SELECT to_regclass('parbake.parbake_items')::text") == [(None,)]:
-            await asyncio.sleep(0.01)
-        while not standby.sql("SELECT 1 FROM parbake.parbake_items WHERE name = 'ca'"):
-            await asyncio.sleep(0.01)
+        replayed = "SELECT pg_last_wal_replay_lsn() - '0/0'"
+        (written,) = server.sql("SELECT pg_current_wal_flush_lsn() - '0/0'")
+        await until(lambda: standby.sql(replayed)[0] >= written)
         server.kill()
         standby.sql("SELECT pg_promote()")
         assert await items.fetch([b"ca"]) == [b"1"]
@@ -185,14 +185,13 @@ async def test_a_recovery_from_the_archive_is_another_copy(opened, place, server
     with (place / "data" / "postgresql.auto.conf").open("a") as file:
         file.write("restore_command = 'false'\n")
     server.restart()
-    while server.sql("SELECT pg_is_in_recovery()") == [(True,)]:
-        await asyncio.sleep(0.01)
+    await until(lambda: server.sql("SELECT pg_is_in_recovery()") == [(False,)])
     assert await items.fetch([b"ca"]) == [b"1"]
     assert items.host != before
 
 
 async def test_rows_from_elsewhere_are_another_copy(opened, server):
-    """A dump of an earlier state that was loaded into the tables is noticed, by a process that goes on and a new one."""
+    """A dump of an earlier state that was loaded into the tables is noticed, also by a process that goes on."""
     items = await opened(server.address)
     await items.put([(b"ca", b"old")])
     before = items.host

@@ -37,7 +37,10 @@ _SERVER = b"""SELECT pg_is_in_recovery(), current_setting('server_version_num'):
   coalesce((SELECT (extract(epoch FROM stats_reset) * 1000000)::bigint FROM pg_stat_bgwriter), 0),
   CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0' END,
   (SELECT redo_lsn - '0/0' FROM pg_control_checkpoint())"""
-_LAYOUT = b"""SELECT to_regnamespace($1) IS NOT NULL, to_regclass('parbake_store') IS NOT NULL,
+_LAYOUT = b"""SELECT to_regnamespace($1) IS NOT NULL,
+  CASE WHEN to_regnamespace($1) IS NOT NULL THEN has_schema_privilege($1, 'USAGE') END,
+  CASE WHEN to_regclass('parbake_store') IS NOT NULL THEN EXISTS (SELECT FROM pg_attribute
+    WHERE attrelid = to_regclass('parbake_store') AND attname = 'format' AND atttypid = 'integer'::regtype) END,
   (SELECT relkind::text || relpersistence::text FROM pg_class WHERE oid = to_regclass('parbake_items')),
   (SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum) FROM pg_attribute
     WHERE attrelid = to_regclass('parbake_items') AND attnum > 0 AND NOT attisdropped)"""
@@ -135,20 +138,39 @@ def _must_be_fit(address: StoreAddress, row: Sequence[str]) -> bool:
 
 async def _find_or_create(wire: Wire, address: StoreAddress, layout: Sequence[str]) -> None:
     """Create missing tables, and reject tables that are not parbake's."""
-    has_schema, has_format, kind, columns = layout
-    if kind and (kind[0] != "r" or columns != "name bytea, value bytea" or has_format != "t"):
-        raise _foreign(address, "a parbake_items that is not a store's")
+    has_schema, may_use, has_format, kind, columns = layout
+    if may_use == "f":
+        raise forbidden(address, f"{address.shown}: permission denied for schema {address.schema}")
+    if has_format == "f" or (kind and (kind[0] != "r" or columns != "name bytea, value bytea" or not has_format)):
+        raise _foreign(address, "tables named parbake_store or parbake_items that are not a store's")
     if kind[1:] == "u" and not address.is_durability_the_servers:
         raise StoreError(
             f"{address.shown}: parbake_items is unlogged, so that a crash empties it; execute ALTER TABLE "
             f"{address.schema}.parbake_items SET LOGGED, or accept it with ?durability=server",
             field="store.durability",
         )
-    if has_format == "t" and kind:
+    if has_format and kind:
         return
     schema = "" if has_schema == "t" else f'CREATE SCHEMA IF NOT EXISTS "{address.schema}";'
     lock = f"SELECT pg_advisory_xact_lock(hashtext('parbake store {address.schema}'));"
     await wire.script(f"BEGIN; {lock} {schema} {_script()}; COMMIT".encode())
+
+
+def forbidden(address: StoreAddress, told: str) -> StoreError:
+    """The error for a role without rights, which names them.
+
+    Args:
+        address: The store.
+        told: What the server refused.
+    """
+    schema, role = address.schema, address.connect.get("user") or "the role"
+    return StoreError(
+        f"{told}. Let an owner execute: GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT, INSERT, UPDATE, DELETE "
+        f"ON {schema}.parbake_items TO {role}; GRANT SELECT ON {schema}.parbake_store TO {role}; GRANT EXECUTE ON "
+        f"FUNCTION {schema}.parbake_commit TO {role}. To create the tables, it needs GRANT CREATE ON DATABASE, or "
+        "CREATE on the schema",
+        field="store.user",
+    )
 
 
 def _script() -> str:

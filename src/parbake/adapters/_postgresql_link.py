@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from parbake.adapters._postgresql_copies import SeenPosition
-from parbake.adapters._postgresql_greeting import StoreAddress, greet
+from parbake.adapters._postgresql_greeting import StoreAddress, forbidden, greet
 from parbake.adapters._postgresql_wire import ServerSaid, Wire, psycopg
 from parbake.errors import StoreError, StoreFull, StoreUnreachable
 from parbake.process import forks
@@ -184,7 +184,7 @@ class Link(forks.Forkable):
         if code == "53100":
             return StoreFull(f"{shown}: its disk is full; nothing was written", field="store.disk")
         if code == "42501":
-            return StoreError(f"{told}. {self._grants()}", field="store.user")
+            return forbidden(self.address, told)
         if code == "25006":
             return StoreError(f"{shown} has become read-only; point the store at its primary", field="store.role")
         if code in {"XX001", "XX002"}:
@@ -197,15 +197,6 @@ class Link(forks.Forkable):
             return StoreUnreachable(f"{shown} did not answer within {self.address.timeout_s:g} s", field="store")
         is_lost = code in _GONE or code[:2] in {"08", "57"} or code == "53300"
         return (Broken if is_lost else StoreError)(told, field="store")
-
-    def _grants(self) -> str:
-        schema, role = self.address.schema, self.address.connect.get("user") or "the role"
-        return (
-            f"Let an owner execute: GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT, INSERT, UPDATE, DELETE ON "
-            f"{schema}.parbake_items TO {role}; GRANT SELECT ON {schema}.parbake_store TO {role}; GRANT EXECUTE ON "
-            f"FUNCTION {schema}.parbake_commit TO {role}. To create the tables, the role needs GRANT CREATE ON "
-            f"DATABASE, or CREATE on the schema"
-        )
 
     def _told(self, error: Exception) -> str:
         text = " ".join(str(error).split())

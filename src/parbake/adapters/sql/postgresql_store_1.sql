@@ -45,7 +45,11 @@ BEGIN
       END IF;
       is_refused := kind & 1 = 1 AND held IS DISTINCT FROM expected[i];
       EXIT locking WHEN is_refused;
-      EXIT WHEN held IS NOT NULL OR kind = 2 AND written[i] IS NULL;
+      EXIT WHEN held IS NOT NULL;
+      IF kind = 2 AND written[i] IS NULL THEN
+        kinds := set_byte(kinds, i - 1, 0);
+        EXIT;
+      END IF;
       INSERT INTO parbake_items VALUES (names[i], coalesce(written[i], '')) ON CONFLICT DO NOTHING;
       IF FOUND THEN
         kinds := set_byte(kinds, i - 1, kind | made);
