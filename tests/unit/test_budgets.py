@@ -11,14 +11,14 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 17_836,
+    "src/parbake": 18_534,
     "src/parbake_lab": 1_240,
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_491,
     "src/parbake_semantic": 3_000,
     "assistant/src": 17_515,
     "tools/provider_box": 550,
-    "tools/simulator": 2_750,
+    "tools/simulator": 2_908,
 }
 """The most lines of code of each package; ADRs 21 to 32 say why a number was raised."""
 PARAMETERS, METHODS = 8, 20

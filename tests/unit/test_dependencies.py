@@ -31,6 +31,7 @@ OWNERS = {
     "parbake.adapters.kafka": "kafka",
     "parbake.adapters.ray": "ray",
     "parbake.adapters.postgresql": "postgresql",
+    "parbake.adapters._postgresql_wire": "postgresql",
     "parbake.adapters._dynamodb_table": "dynamodb",
     "parbake.adapters._redis_link": "redis",
     "parbake_lab.shadow.redis_cache": "redis",

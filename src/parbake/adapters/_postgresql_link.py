@@ -28,11 +28,11 @@ _GONE = {"42P01", "42883", "42703", "3F000", "26000", "0A000"}
 """The tables or the prepared statements are not what they were when the connection was made."""
 
 
-class Broken(StoreUnreachable):
+class WireBroken(StoreUnreachable):
     """The connection ended before the answer came. The statement may or may not have been executed."""
 
 
-class Elsewhere(StoreError):
+class OtherCopy(StoreError):
     """The data is not the expected copy; nothing was written."""
 
 
@@ -59,7 +59,7 @@ class _Pool:
         self.close_idle()
 
 
-class Link(forks.Forkable):
+class StoreLink(forks.Forkable):
     """Bounded connection pools, one per event loop.
 
     ``host`` names the copy of the data that the newest connection reached. What a loop reads over an older connection
@@ -86,7 +86,7 @@ class Link(forks.Forkable):
         return await self._call(work, tries=2)
 
     async def write(self, work: Callable[[Wire], Awaitable[T]], *, host: str = "") -> T:
-        """Write on a connection, and only to the copy ``host`` if it is given, else raise :class:`Elsewhere`."""
+        """Write on a connection, and only to the copy ``host`` if it is given, else raise :class:`OtherCopy`."""
         return await self._call(work, tries=1, host=host)
 
     async def _call(self, work: Callable[[Wire], Awaitable[T]], *, tries: int, host: str = "") -> T:
@@ -97,7 +97,7 @@ class Link(forks.Forkable):
                     tries -= 1
                     try:
                         return await self._once(pool, work, host)
-                    except Broken:
+                    except WireBroken:
                         pool.close_idle()  # after a restart of the server, all idle connections are broken
                         if not tries:
                             raise
@@ -109,9 +109,9 @@ class Link(forks.Forkable):
     async def _once(self, pool: _Pool, work: Callable[[Wire], Awaitable[T]], host: str) -> T:
         wire = await self._obtain(pool)
         try:
-            self._must_be(wire, host, Elsewhere)
+            self._must_be(wire, host, OtherCopy)
             found = await work(wire)
-            self._must_be(wire, self.host, Broken)
+            self._must_be(wire, self.host, WireBroken)
         except (psycopg.Error, ServerSaid, OSError) as error:
             wire.close()
             raise self._failure(error) from None  # drop the cause: its text may contain the password
@@ -196,7 +196,7 @@ class Link(forks.Forkable):
         if code == "57014":
             return StoreUnreachable(f"{shown} did not answer within {self.address.timeout_s:g} s", field="store")
         is_lost = code in _GONE or code[:2] in {"08", "57"} or code == "53300"
-        return (Broken if is_lost else StoreError)(told, field="store")
+        return (WireBroken if is_lost else StoreError)(told, field="store")
 
     def _told(self, error: Exception) -> str:
         text = " ".join(str(error).split())

@@ -36,7 +36,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from urllib.parse import parse_qsl, quote, urlencode
 
 from parbake.adapters._postgresql_greeting import COPY, StoreAddress
-from parbake.adapters._postgresql_link import Broken, Elsewhere, Link
+from parbake.adapters._postgresql_link import OtherCopy, StoreLink, WireBroken
 from parbake.adapters._postgresql_wire import PGresult, Wire, array, conninfo_to_dict, psycopg
 from parbake.errors import StoreError
 from parbake.stores.steps.item_steps import Commit, Items
@@ -83,7 +83,7 @@ class PostgresqlItems(Items):
 
     def __init__(self, address: StoreAddress) -> None:
         """Create the driver; it connects at the first use."""
-        self._link = Link(address, _STATEMENTS)
+        self._link = StoreLink(address, _STATEMENTS)
 
     @classmethod
     def from_url(cls, url: str) -> PostgresqlItems:
@@ -141,7 +141,7 @@ class PostgresqlItems(Items):
                 if name == COPY:
                     self._link.seen.advance(_position(value(n, 2)))
             if found.get(COPY) != wire.host.encode():
-                raise Broken(f"{self._link.address.shown}: the data was replaced; try again", field="store")
+                raise WireBroken(f"{self._link.address.shown}: the data was replaced; try again", field="store")
             return found
 
         found = await self._link.read(ask)
@@ -167,13 +167,13 @@ class PostgresqlItems(Items):
             done, position = await wire.together((b"commit", parameters), (b"position", ()))
             answer = done.get_value(0, 0)
             if answer is None:
-                raise Elsewhere("the data was replaced", field="store")
+                raise OtherCopy("the data was replaced", field="store")
             self._link.seen.advance(_position(position.get_value(0, 0)))
             return answer == b"\1"
 
         try:
             return await self._link.write(ask, host=commit.host)
-        except Elsewhere:
+        except OtherCopy:
             return False
 
     async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
