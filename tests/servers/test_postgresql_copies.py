@@ -5,11 +5,12 @@ import contextlib
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import psycopg
 import pytest
 from tests.servers import pg
-from tests.waiting import until
+from tests.waiting import eventually, until
 
 from parbake.adapters.postgresql_store import PostgresqlItems
 from parbake.stores import open_store
@@ -84,13 +85,14 @@ async def test_what_loses_nothing_keeps_the_copy(opened, server):
 
 def kill_a_backend(server):
     """Kill one of the server's processes, whereupon the server ends all others and recovers."""
+    others = server.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'parbake'")
     with psycopg.connect(server.address, autocommit=True) as connection:
         (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone()
         os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(psycopg.OperationalError):
             connection.execute("SELECT 1")
-    while not server.answers():
-        pass
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for (pid,) in others))
+    eventually(server.answers)
 
 
 @pytest.mark.parametrize("is_ahead", [False, True], ids=["behind", "ahead"])

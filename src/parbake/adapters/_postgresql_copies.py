@@ -67,7 +67,9 @@ class SeenPosition:
         self._began = ""
 
     def arrive(self, name: CopyName, server: ServerState) -> None:
-        """Note a new connection."""
+        """Note a new connection, unless another one has found a later copy in the meantime."""
+        if name.number < self.number:
+            return
         if name.number != self.number:
             self.number, self.position = name.number, 0
         self._began = server.began

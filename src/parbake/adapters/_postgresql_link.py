@@ -68,7 +68,7 @@ class StoreLink(forks.Forkable):
 
     def __init__(self, address: StoreAddress, statements: Mapping[bytes, bytes]) -> None:
         self.address, self.host = address, ""
-        self.seen = SeenPosition()
+        self._seen = SeenPosition()
         self._statements = statements
         self._begin()
         forks.watch(self)
@@ -81,6 +81,16 @@ class StoreLink(forks.Forkable):
         forks.abandon(self._pools)
         self._begin()
 
+    def advance(self, wire: Wire, position: int) -> None:
+        """Note how far the server's log is on disk.
+
+        Args:
+            wire: The connection to the server.
+            position: The position in the log, in bytes.
+        """
+        if wire.host == self.host:
+            self._seen.advance(position)
+
     async def read(self, work: Callable[[Wire], Awaitable[T]]) -> T:
         """Read on a connection, and once more on another if it broke."""
         return await self._call(work, tries=2)
@@ -90,8 +100,8 @@ class StoreLink(forks.Forkable):
         return await self._call(work, tries=1, host=host)
 
     async def _call(self, work: Callable[[Wire], Awaitable[T]], *, tries: int, host: str = "") -> T:
+        pool = self._pools.here()
         try:
-            pool = self._pools.here()
             async with asyncio.timeout(self.address.timeout_s), pool.free:
                 while True:
                     tries -= 1
@@ -102,6 +112,7 @@ class StoreLink(forks.Forkable):
                         if not tries:
                             raise
         except TimeoutError:
+            pool.close_idle()  # if the server is out of reach, no connection to it will answer
             raise StoreUnreachable(
                 f"{self.address.shown} did not answer within {self.address.timeout_s:g} s", field="store"
             ) from None
@@ -163,7 +174,7 @@ class StoreLink(forks.Forkable):
         except (psycopg.Error, OSError) as error:
             raise self._refused(error) from None
         try:
-            self.host = wire.host = await greet(wire, self.address, self.seen, self._statements)
+            self.host = wire.host = await greet(wire, self.address, self._seen, self._statements)
         except (psycopg.Error, ServerSaid, OSError) as error:
             wire.close()
             raise self._failure(error) from None
@@ -181,8 +192,8 @@ class StoreLink(forks.Forkable):
     def _failure(self, error: Exception) -> StoreError:
         shown, told = self.address.shown, self._told(error)
         code = error.code if isinstance(error, ServerSaid) else getattr(error, "sqlstate", None) or "08000"
-        if code == "53100":
-            return StoreFull(f"{shown}: its disk is full; nothing was written", field="store.disk")
+        if code == "53100" or "No space left on device" in told:  # without room for its log, the server ends
+            return StoreFull(f"{told}: the server's disk is full; nothing was written", field="store.disk")
         if code == "42501":
             return forbidden(self.address, told)
         if code == "25006":

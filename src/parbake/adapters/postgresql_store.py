@@ -139,7 +139,7 @@ class PostgresqlItems(Items):
                 name = value(n, 0)
                 found[name] = value(n, 1)
                 if name == COPY:
-                    self._link.seen.advance(_position(value(n, 2)))
+                    self._link.advance(wire, _position(value(n, 2)))
             if found.get(COPY) != wire.host.encode():
                 raise WireBroken(f"{self._link.address.shown}: the data was replaced; try again", field="store")
             return found
@@ -168,7 +168,7 @@ class PostgresqlItems(Items):
             answer = done.get_value(0, 0)
             if answer is None:
                 raise OtherCopy("the data was replaced", field="store")
-            self._link.seen.advance(_position(position.get_value(0, 0)))
+            self._link.advance(wire, _position(position.get_value(0, 0)))
             return answer == b"\1"
 
         try:
