@@ -23,10 +23,11 @@ class PostgresqlUnderFault:
         programs()
         self.data, self.port = home / "data", port
         home.mkdir()
-        for folder in (home, home.parent, home.parent.parent):  # the server's user has to reach it
-            folder.chmod(0o755)
         if os.geteuid() == 0:
             shutil.chown(home, USER, USER)
+            for folder in home.parents:  # the server's user has to reach it
+                if not folder.stat().st_mode & 0o001:
+                    folder.chmod(folder.stat().st_mode | 0o011)
         make(self.data)
 
     async def start(self) -> None:

@@ -127,12 +127,23 @@ def rows_per_second(port: int, processes: int) -> float:
     return rows * processes / (max(end for _, end in times) - min(start for start, _ in times))
 
 
+def bytes_per_row(port: int) -> float:
+    """What a row of the generations takes, with its index entry."""
+    with psycopg.connect(address(port), autocommit=True) as client:
+        client.execute("VACUUM parbake.parbake_items")
+        (size, rows) = client.execute(
+            "SELECT pg_total_relation_size('parbake.parbake_items'), count(*) FROM parbake.parbake_items"
+        ).fetchone() or (0, 1)
+    return float(size / rows)
+
+
 def main() -> None:
     """Measure and report."""
     with serving() as port:
         times = asyncio.run(reads(port))
         events, updates = asyncio.run(acknowledgements(port))
         rates = {n: rows_per_second(port, n) for n in (1, PROCESSES)}
+        size = bytes_per_row(port)
     bare = times["bare"]
     rows: list[tuple[object, ...]] = [
         (label, t.p50_us, t.p99_us, f"{t.p50_us / bare.p50_us:.2f} x")
@@ -144,9 +155,10 @@ def main() -> None:
     ratio, rate = times["store"].p50_us / bare.p50_us, rates[PROCESSES]
     figures = {f"{name}_{what}": getattr(t, what) for name, t in times.items() for what in ("p50_us", "p99_us")}
     figures |= {"ratio": ratio, "touch_p50_us": percentile(events, 50) * 1e6}
-    figures |= {"update_p50_us": percentile(updates, 50) * 1e6}
+    figures |= {"update_p50_us": percentile(updates, 50) * 1e6, "bytes_per_row": size}
     figures |= {f"rows_per_second_{n}": found for n, found in rates.items()}
-    print(f"{_reads.READS:,} reads each; {', '.join(f'{r:,.0f} rows/s by {n}' for n, r in rates.items())}\n")
+    print(f"{_reads.READS:,} reads each; {', '.join(f'{r:,.0f} rows/s by {n}' for n, r in rates.items())}")
+    print(f"{size:,.0f} bytes a row, with its index entry\n")
     goals = [
         Goal("Store.read p50 to a bare SELECT of the same rows", ratio, "times", "<= 1.3", met=ratio <= 1.3),
         Goal("rows written by two processes", rate, "rows/s", ">= 30,000", met=rate >= 30_000),

@@ -1,6 +1,8 @@
 """PostgreSQL servers of a test's own, on a free local port: started, killed, copied and promoted."""
 
+import atexit
 import contextlib
+import functools
 import os
 import pwd
 import shutil
@@ -49,6 +51,16 @@ def run(program, *words, **options):
     subprocess.run(command, check=True, capture_output=True, timeout=HANGS_S, cwd="/", **as_user(), **options)
 
 
+@functools.cache
+def _new_data():
+    """Make a data folder once, since a copy of it is made faster."""
+    place = contextlib.ExitStack()
+    atexit.register(place.close)
+    made = place.enter_context(folder()) / "new"
+    run("initdb", "-D", made, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+    return made
+
+
 class Postgresql(Process):
     """A server with its own data folder; durable unless ``settings`` say otherwise."""
 
@@ -56,7 +68,7 @@ class Postgresql(Process):
         """``settings`` are such as ``fsync=off``; with ``made`` the folder holds data already."""
         self.folder, self.port, self.settings = folder, free_port(), settings
         if not made:
-            run("initdb", "-D", folder, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+            subprocess.run(["cp", "-a", _new_data(), folder], check=True)
         settings = ["max_connections=200", "shared_buffers=32MB", "dynamic_shared_memory_type=mmap", *settings]
         place = ["-D", str(folder), "-h", "127.0.0.1", "-p", str(self.port), "-k", str(folder)]
         command = [programs() / "postgres", *place, *(word for one in settings for word in ("-c", one))]
