@@ -1,6 +1,5 @@
 """What a PostgreSQL store refuses, and what its errors say: servers, tables, roles, disks and URLs."""
 
-import asyncio
 import sys
 
 import pytest
@@ -115,26 +114,6 @@ async def test_a_full_disk_is_named_and_reads_go_on(pg_items, pg_server, pg_sche
         assert caught.value.field == "store.disk"
     assert await pg_items.fetch([b"ca", b"cb"]) == [b"1", None]
     await pg_items.remove([b"ca"])
-
-
-async def test_a_damaged_page_is_an_error_that_says_so(pg_opened, pg_schema):
-    """What the server's own checksums refuse is an error for what is on that page, and other items are read."""
-    with pg.folder() as folder, pg.postgresql(folder / "data") as server:
-        items = await pg_opened(server.address, schema=pg_schema)
-        if server.sql("SHOW data_checksums") == [("off",)]:
-            pytest.skip("this version of PostgreSQL makes no checksums by default")
-        await items.put([(b"o%03d" % n, b"x" * 1000) for n in range(100)])
-        (path,) = server.sql("CHECKPOINT", f"SELECT pg_relation_filepath('{pg_schema}.parbake_items')")[0]
-        server.end()
-        with (folder / "data" / path).open("r+b") as file:
-            file.seek(5 * 8192 + 4000)
-            file.write(b"damage")
-        server.restart()
-        found = await asyncio.gather(*(items.fetch([b"o%03d" % n]) for n in range(100)), return_exceptions=True)
-        errors = [each for each in found if isinstance(each, StoreError)]
-        assert 0 < len(errors) < 20
-        assert all(error.field == "store.damage" and "page is damaged" in str(error) for error in errors)
-        assert [each for each in found if each not in errors] == [[b"x" * 1000]] * (100 - len(errors))
 
 
 async def test_a_password_is_used_and_never_shown(pg_opened, monkeypatch):

@@ -205,20 +205,6 @@ async def test_a_first_open_by_many_makes_one_store(pg_opened, pg_server, pg_sch
     assert len({items.host for items in everybody}) == 1
 
 
-async def test_a_record_whose_bytes_changed_is_computed_again(pg_server, pg_schema):
-    """A bit that flipped in a stored value counts as missing, and is overwritten."""
-    app, fact = counting(f"{pg_server.address}?schema={pg_schema}")
-    assert (await app.serve(fact, "a")).value == 1
-    pg_server.sql(
-        f"UPDATE {pg_schema}.parbake_items SET value = set_bit(value, length(value) * 4, 1 - get_bit(value, "
-        "length(value) * 4)) WHERE substr(name, 1, 1) = 'o'"
-    )
-    assert (await app.serve(fact, "a")).value == 2
-    assert (await app.serve(fact, "a")).value == 2
-    assert dict(app.counters.damaged) == {"fact": 1}
-    await app.close()
-
-
 async def test_both_schemes_and_a_socket_reach_the_server(pg_opened, pg_server, pg_schema):
     """``postgres://`` is the same, and ``host`` may be a folder with a socket."""
     other = pg_server.address.replace("postgresql://", "postgres://")

@@ -21,7 +21,9 @@ from parbake.stores.steps.record_steps import numbers
 
 FORMAT, _OLDEST = 1, 14
 COPY = b"\0"
-"""The name of the item that names the copy; no other item's name begins like this."""
+"""The name of the item that names the copy; items of the store never begin like this."""
+DAMAGE = b"\0damage"
+"""The name of an item that whoever meets a damaged page makes."""
 _TRIES = 5
 _SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 _SESSION = b"""SELECT set_config('search_path', $1, false), set_config('statement_timeout', $2, false),
@@ -50,7 +52,21 @@ _STATEMENTS = {
     b"name": b"""INSERT INTO parbake_items AS item
       VALUES ('\\x00', $1::bytea || convert_to(pg_current_xact_id()::xid::text, 'UTF8'))
       ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value WHERE item.value = $2""",
+    b"damage": b"INSERT INTO parbake_items VALUES ('\\x0064616d616765', '') ON CONFLICT DO NOTHING",
 }
+_SET_ASIDE = """DO $$
+DECLARE is_damaged BOOLEAN;
+BEGIN
+  BEGIN
+    is_damaged := EXISTS (SELECT FROM parbake_items WHERE name = '\\x0064616d616765')
+      OR coalesce((SELECT length(value) FROM parbake_items WHERE name = '\\x00') = 0, false);
+  EXCEPTION WHEN data_corrupted OR index_corrupted THEN
+    is_damaged := true;
+  END;
+  IF is_damaged THEN
+    ALTER TABLE parbake_items RENAME TO {aside};
+  END IF;
+END $$"""
 _log = logging.getLogger("parbake.postgresql")
 _number = numbers()
 
@@ -151,9 +167,29 @@ async def _find_or_create(wire: Wire, address: StoreAddress, layout: Sequence[st
         )
     if has_format and kind:
         return
-    schema = "" if has_schema == "t" else f'CREATE SCHEMA IF NOT EXISTS "{address.schema}";'
-    lock = f"SELECT pg_advisory_xact_lock(hashtext('parbake store {address.schema}'));"
-    await wire.script(f"BEGIN; {lock} {schema} {_script()}; COMMIT".encode())
+    schema = "" if has_schema == "t" else f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"'
+    await _alone(wire, address, schema)
+
+
+async def set_aside(wire: Wire, address: StoreAddress) -> str:
+    """Rename a damaged table and make an empty one, unless another worker has; returns the new name.
+
+    Args:
+        wire: A connection that was not greeted, because that may need what is damaged.
+        address: The store.
+    """
+    aside = f"parbake_items_damaged_{_number(0)}"
+    await wire.query((_SESSION, [f'"{address.schema}"'.encode(), b"0"]))
+    await _alone(wire, address, _SET_ASIDE.format(aside=aside))
+    (found,) = await wire.query((b"SELECT to_regclass($1)", [aside.encode()]))
+    return text(found.get_value(0, 0))
+
+
+async def _alone(wire: Wire, address: StoreAddress, statement: str) -> None:
+    """Execute a statement and make missing tables, while no other process does this."""
+    lock = f"SELECT pg_advisory_xact_lock(hashtext('parbake store {address.schema}'))"
+    script = (resources.files("parbake.adapters") / "sql" / f"postgresql_store_{FORMAT}.sql").read_text()
+    await wire.script(f"BEGIN; {lock}; {statement}; {script}; COMMIT".encode())
 
 
 def forbidden(address: StoreAddress, told: str) -> StoreError:
@@ -171,10 +207,6 @@ def forbidden(address: StoreAddress, told: str) -> StoreError:
         "CREATE on the schema",
         field="store.user",
     )
-
-
-def _script() -> str:
-    return (resources.files("parbake.adapters") / "sql" / f"postgresql_store_{FORMAT}.sql").read_text()
 
 
 def _foreign(address: StoreAddress, what: str) -> ForeignStore:

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from parbake.adapters._postgresql_copies import SeenPosition
-from parbake.adapters._postgresql_greeting import StoreAddress, forbidden, greet
+from parbake.adapters._postgresql_greeting import StoreAddress, forbidden, greet, set_aside
 from parbake.adapters._postgresql_wire import ServerSaid, Wire, psycopg
-from parbake.errors import StoreError, StoreFull, StoreUnreachable
+from parbake.errors import DamagedStore, StoreError, StoreFull, StoreUnreachable
 from parbake.process import forks
 from parbake.process.loops import PerLoop
 from parbake.values.backoff import Backoff
@@ -125,12 +125,36 @@ class StoreLink(forks.Forkable):
             self._must_be(wire, self.host, WireBroken)
         except (psycopg.Error, ServerSaid, OSError) as error:
             wire.close()
-            raise self._failure(error) from None  # drop the cause: its text may contain the password
+            failure = self._failure(error)
+            if isinstance(failure, DamagedStore):
+                await self._tell_of_damage()
+            raise failure from None  # drop the cause: its text may contain the password
         except BaseException:
             wire.close()
             raise
         pool.give_back(wire)
         return found
+
+    async def _tell_of_damage(self) -> None:
+        """Leave a mark for a worker; without one, the damage is an error for what is on the page."""
+        with contextlib.suppress(StoreError, ServerSaid, psycopg.Error):
+            wire = await self._connected()
+            with contextlib.closing(wire):
+                await wire.ask(b"damage")
+
+    async def set_aside(self) -> str:
+        """Replace a damaged table by an empty one; returns what the damaged one is called now, if that was done."""
+        try:
+            async with asyncio.timeout(self.address.timeout_s):
+                wire = await Wire.connect(self.address.connect)
+                with contextlib.closing(wire):
+                    return await set_aside(wire, self.address)
+        except TimeoutError:
+            raise StoreUnreachable(
+                f"{self.address.shown} is damaged and cannot be replaced in time", field="store"
+            ) from None
+        except (psycopg.Error, ServerSaid, OSError) as error:
+            raise self._failure(error) from None
 
     def _must_be(self, wire: Wire, host: str, error: type[StoreError]) -> None:
         if host and wire.host != host:
@@ -199,10 +223,8 @@ class StoreLink(forks.Forkable):
         if code == "25006":
             return StoreError(f"{shown} has become read-only; point the store at its primary", field="store.role")
         if code in {"XX001", "XX002"}:
-            return StoreError(
-                f"{told}: a page is damaged; restore the database, or drop the schema {self.address.schema} to have "
-                "everything computed again",
-                field="store.damage",
+            return DamagedStore(
+                f"{told}: a page is damaged; a worker sets the table aside, and an empty one follows", field="store"
             )
         if code == "57014":
             return StoreUnreachable(f"{shown} did not answer within {self.address.timeout_s:g} s", field="store")

@@ -35,10 +35,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from urllib.parse import parse_qsl, quote, urlencode
 
-from parbake.adapters._postgresql_greeting import COPY, StoreAddress
+from parbake.adapters._postgresql_greeting import COPY, DAMAGE, StoreAddress
 from parbake.adapters._postgresql_link import OtherCopy, StoreLink, WireBroken
 from parbake.adapters._postgresql_wire import PGresult, Wire, array, conninfo_to_dict, psycopg
-from parbake.errors import StoreError
+from parbake.errors import DamagedStore, StoreError, StoreUnreachable
 from parbake.stores.steps.item_steps import Commit, Items
 from parbake.stores.steps.optimistic import OptimisticStore
 
@@ -70,9 +70,9 @@ _EXPECTED, _WRITTEN = 1, 2
 _LONGER_THAN_ANY = 4096
 
 
-def open_url(url: str) -> OptimisticStore:
+def open_url(url: str) -> PostgresqlStore:
     """Create the store for a URL, without connecting yet; raises :class:`StoreError` if the URL is invalid."""
-    return OptimisticStore(PostgresqlItems.from_url(url))
+    return PostgresqlStore(PostgresqlItems.from_url(url))
 
 
 class PostgresqlItems(Items):
@@ -214,6 +214,18 @@ class PostgresqlItems(Items):
                 return counted
             least = last + b"\0"
 
+    async def heal(self) -> str:
+        """Replace a table of which somebody met a damaged page; see :meth:`parbake.ports.store.Store.heal`."""
+        try:
+            (mark,) = await self.fetch([DAMAGE])
+        except DamagedStore:
+            mark = b""
+        except StoreUnreachable:
+            return ""
+        aside = "" if mark is None else await self._link.set_aside()
+        shown = self._link.address.shown
+        return aside and f"{shown} was damaged: its table is now {aside}, and an empty one is in its place"
+
     async def close(self) -> None:
         """Close every connection."""
         await self._link.close()
@@ -231,6 +243,15 @@ class PostgresqlItems(Items):
 
 async def _nothing(_: Wire) -> None:
     """Do nothing: the connection was checked when it was made."""
+
+
+class PostgresqlStore(OptimisticStore):
+    """A store in a PostgreSQL database, which a worker replaces if a page of it is damaged."""
+
+    items: PostgresqlItems
+
+    async def heal(self) -> str:
+        return await self.items.heal()
 
 
 def _position(raw: bytes | None) -> int:
