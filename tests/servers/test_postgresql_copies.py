@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.waiting import eventually, until
 from parbake.adapters.postgresql_store import PostgresqlItems
 from parbake.stores import open_store
 from parbake.stores.steps.item_steps import Commit
+
+GUIDE = (Path(__file__).parents[2] / "docs/howto/stores.md").read_text()
 
 
 @pytest.fixture
@@ -221,6 +224,17 @@ async def test_an_emptied_store_is_another_copy(opened, server, statement):
     assert await items.fetch([b"ca"]) == [None]
     assert items.host != before
     assert await items.commit(Commit({b"ca": None}, {b"ca": b"2"}, items.host))
+
+
+async def test_an_operator_can_say_that_the_data_is_another_copy(opened, server):
+    """The statement of the guide keeps the items, and a process that goes on follows."""
+    (statement,) = re.findall(r"^(DELETE FROM .*);$", GUIDE, re.MULTILINE)
+    items = await opened(server.address)
+    await items.put([(b"ca", b"1")])
+    before = items.host
+    server.sql(statement)
+    assert await items.fetch([b"ca"]) == [b"1"]
+    assert items.host != before
 
 
 async def test_an_unlogged_table_needs_consent(opened, server):

@@ -1,6 +1,8 @@
 """What a PostgreSQL store refuses, and what its errors say: servers, tables, roles, disks and URLs."""
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from tests.servers import pg
@@ -11,6 +13,7 @@ from parbake.errors import ForeignStore, MissingDependency, StoreError, StoreFul
 from parbake.stores import open_store
 from parbake.stores.steps.item_steps import Commit
 
+GUIDE = (Path(__file__).parents[2] / "docs/howto/stores.md").read_text()
 PASSWORD = "hunter2-geheim"
 
 
@@ -86,6 +89,9 @@ async def test_a_role_needs_few_grants_and_is_told_which(pg_opened, pg_server, p
         await pg_opened(address, schema=pg_schema)
     assert caught.value.field == "store.user"
     told = str(caught.value).partition("execute: ")[2].partition(". To create")[0]
+    (block, *_) = re.findall(r"^```sql\n(GRANT.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    of_guide = re.sub(r"\bshop\b", f"{pg_schema}_app", re.sub(r"\bparbake\b", pg_schema, block))
+    assert of_guide.split(";\n")[:-1] == told.split("; ")
     pg_server.sql(f"REVOKE EXECUTE ON FUNCTION {pg_schema}.parbake_commit FROM public", *told.split("; "))
     store = open_store(f"{address}?schema={pg_schema}")
     generation, _, _ = await store.begin()

@@ -12,7 +12,7 @@ import warnings
 import psycopg
 import pytest
 from tests import prefork
-from tests.waiting import HANGS_S, as_far_as_it_gets
+from tests.waiting import HANGS_S, as_far_as_it_gets, until
 
 import parbake as pb
 from parbake.adapters.postgresql_store import PostgresqlItems
@@ -143,6 +143,37 @@ async def test_absent_items_are_guarded_like_others(pg_opened, pg_server, pg_sch
         await asyncio.gather(*(claim(items, n) for n in range(2) for items in both[n : n + 1]))
     assert sum(made.values()) > 0
     assert await both[0].fetch([b"g0", b"g1", b"ga"]) == [None, None, None]
+
+
+async def test_items_that_are_only_read_are_guarded(pg_opened, pg_server, pg_schema):
+    """Of two commits that each read what the other writes, only one is made, whether the items exist or not."""
+    both = [await pg_opened(pg_server.address, schema=pg_schema) for _ in range(2)]
+    names = (b"ga", b"gb")
+    for turn in range(60):
+        value = b"0" if turn % 2 else None
+        await both[0].commit(Commit({}, dict.fromkeys(names, value)))
+        seen = dict.fromkeys(names, value)
+        done = await asyncio.gather(
+            *(items.commit(Commit(seen, {name: b"1"})) for items, name in zip(both, names, strict=True))
+        )
+        assert sorted(done) == [False, True]
+        assert (await both[0].fetch(names)).count(b"1") == 1
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+@pytest.mark.parametrize("writes", [{b"gz": b"1"}, {b"ga": b"1"}, {b"ga": None}], ids=["read", "written", "deleted"])
+async def test_an_absence_waits_for_who_makes_the_item(pg_items, pg_server, pg_schema, end, writes):
+    """A commit that expects an item to be absent fails if it is made meanwhile, and succeeds if that is undone."""
+    with psycopg.connect(pg_server.address, autocommit=True) as other:
+        other.execute("BEGIN")
+        other.execute(f"INSERT INTO {pg_schema}.parbake_items VALUES ('ga', 'other')")
+        task = asyncio.create_task(pg_items.commit(Commit({b"ga": None}, writes)))
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'parbake'"
+        await until(lambda: pg_server.sql(waiting))
+        other.execute(end)
+        assert await task == (end == "ROLLBACK")
+    found = await pg_items.fetch([b"ga", b"gz"])
+    assert found == ([b"other", None] if end == "COMMIT" else [writes.get(b"ga"), writes.get(b"gz")])
 
 
 async def test_crossing_writers_neither_deadlock_nor_lose_a_write(pg_opened, pg_server, pg_schema):
