@@ -51,6 +51,13 @@ class PostgresqlUnderFault:
                 _send(pid, signal.SIGKILL)
             time.sleep(0.002)
 
+    def clear_away(self) -> None:
+        """End it so that nothing of it stays in the system's shared memory, as it would after a kill."""
+        if self._process.poll() is None:
+            self.send(signal.SIGCONT)
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(60)
+
     def send(self, number: signal.Signals) -> None:
         """Suspend all its processes, or let them go on."""
         for pid in self._pids():
@@ -68,7 +75,7 @@ class PostgresqlUnderFault:
         await asyncio.to_thread(self._copy, older)
         await self.start()
         await asyncio.sleep(after_s)
-        self.kill()
+        self.clear_away()
         shutil.rmtree(self.data)
         older.rename(self.data)
         await self.start()

@@ -182,7 +182,7 @@ class World:
         for client in self.clients:
             await client.aclose()
         if self.postgresql is not None:
-            self.postgresql.kill()
+            self.postgresql.clear_away()
         if self.kind != "lmdb":
             await self.proxy.stop()
         self._database.close()

@@ -21,6 +21,10 @@ USER = "pgserver"
 """PostgreSQL refuses to run as root; this is the user that the wheel with the server makes for that."""
 
 
+_MAPPED = ("-c", "dynamic_shared_memory_type=mmap")
+"""A server that is killed would leave other kinds of shared memory behind."""
+
+
 def programs() -> Path:
     """The folder of the server's programs, which the server's user may run."""
     if given := os.environ.get("PARBAKE_TEST_POSTGRESQL"):
@@ -60,7 +64,7 @@ def make(folder: Path) -> None:
 def command(folder: Path, port: int) -> list[str]:
     """The words that start a server: its settings are its defaults, so it syncs each commit."""
     words = ["-D", str(folder), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
-    return [str(programs() / "postgres"), *words, "-c", "shared_buffers=128MB"]
+    return [str(programs() / "postgres"), *words, "-c", "shared_buffers=128MB", *_MAPPED]
 
 
 def answers(port: int) -> bool:

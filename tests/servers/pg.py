@@ -115,6 +115,13 @@ class Postgresql(Process):
             self.process.send_signal(signal.SIGINT)
             self.process.wait(HANGS_S)
 
+    def clear_away(self):
+        """End it so that nothing of it stays in the system's shared memory, as it would after a kill."""
+        if not self.is_running:
+            self._start()
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(HANGS_S)
+
     def restart(self):
         """Start it again, after killing it if it runs."""
         self.kill()
@@ -146,4 +153,4 @@ def postgresql(place, *settings, made=False):
     try:
         yield server
     finally:
-        server.kill()
+        server.clear_away()

@@ -109,7 +109,7 @@ async def test_an_older_folder_is_another_copy(opened, place, server, is_ahead):
     copied(place, "older")
     server.restart()
     assert await items.commit(Commit({b"ca": b"kept"}, {b"ca": b"lost"}))
-    server.kill()
+    server.clear_away()
     put_back(place, "older")
     server.restart()
     if is_ahead:
@@ -132,7 +132,7 @@ async def test_all_who_notice_agree(opened, place, server):
     server.restart()
     await everybody[0].put([(b"ca", b"lost")])
     await asyncio.gather(*(items.fetch([b"ca"]) for items in everybody))
-    server.kill()
+    server.clear_away()
     put_back(place, "older")
     server.restart()
     await asyncio.gather(*(items.fetch([b"ca"]) for items in everybody))
@@ -151,7 +151,7 @@ async def test_an_older_name_is_another_copy(opened, place, server):
     server.sql("TRUNCATE parbake.parbake_items")
     assert await items.fetch([b"ca"]) == [None]
     second = items.host
-    server.kill()
+    server.clear_away()
     put_back(place, "older")
     server.restart()
     await items.fetch([b"ca"])
@@ -209,6 +209,18 @@ async def test_rows_from_elsewhere_are_another_copy(opened, server):
     assert other.host != before
     assert await items.fetch([b"ca"]) == [b"old"]
     assert items.host == other.host
+
+
+async def test_a_database_made_of_another_is_another_copy(opened, server):
+    """A database that was copied as a template has all rows as they were, and lacks what was written since."""
+    items = await opened(server.address)
+    await items.put([(b"ca", b"1")])
+    before = items.host
+    await items.close()
+    server.sql("CREATE DATABASE cloned TEMPLATE postgres", dbname="template1")
+    clone = await opened(server.address.removesuffix("postgres") + "cloned")
+    assert await clone.fetch([b"ca"]) == [b"1"]
+    assert clone.host != before
 
 
 @pytest.mark.parametrize(
@@ -274,7 +286,7 @@ async def test_a_store_trusts_nothing_on_another_copy(place, server):
     copied(place, "older")
     server.restart()
     await store.swap("a", None, b"lost")
-    server.kill()
+    server.clear_away()
     put_back(place, "older")
     server.restart()
     _, after = await store.stamp()

@@ -16,7 +16,7 @@ class ServerState(msgspec.Struct, frozen=True):
     """What a new connection has learned of its server.
 
     Attributes:
-        system: The identifier of the cluster, which every physical copy shares.
+        system: The identifiers of the cluster, which every physical copy shares, and of the database in it.
         timeline: The number of its history; a promotion and a recovery to a point in time begin another.
         began: When the server was started.
         reset: When its statistics were reset, which a crash of one of its processes also does.

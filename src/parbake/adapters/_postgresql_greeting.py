@@ -33,7 +33,8 @@ _SESSION = b"""SELECT set_config('search_path', $1, false), set_config('statemen
   set_config('enable_bitmapscan', 'off', false)"""
 _SERVER = b"""SELECT pg_is_in_recovery(), current_setting('server_version_num')::int / 10000,
   current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
-  (SELECT system_identifier FROM pg_control_system()),
+  (SELECT system_identifier FROM pg_control_system()) || '.' ||
+    (SELECT oid FROM pg_database WHERE datname = current_database()),
   CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_flush_lsn()) END,
   (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
   coalesce((SELECT (extract(epoch FROM stats_reset) * 1000000)::bigint FROM pg_stat_bgwriter), 0),

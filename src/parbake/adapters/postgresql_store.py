@@ -11,8 +11,8 @@ PostgreSQL 14 or later.
 Which copy of the data is it? Nothing that PostgreSQL reports changes exactly when acknowledged writes may be missing.
 So the data names its copy in a row, with the server's identity at that time, and every new connection compares:
 
-- The cluster's identifier or its timeline is another: a standby was promoted, the data was recovered to a point in
-  time, or a dump was loaded elsewhere.
+- The cluster's identifier, the database's, or the timeline is another: a standby was promoted, the data was recovered
+  to a point in time, a dump was loaded elsewhere, or the database is a copy made by ``CREATE DATABASE ... TEMPLATE``.
 - The row was written by another transaction than it says: a dump, a copy of the table or a replica by logical
   replication was loaded in its place.
 - The row is missing: the table is new, was emptied, or was unlogged when the server crashed.
