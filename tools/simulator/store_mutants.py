@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace as changed
 
+from parbake.adapters._postgresql.copies import SeenPosition
 from parbake.lanes.event import log_reader
 from parbake.lanes.event.ingest import Ingest
 from parbake.lanes.event.log_reader import Drained, LogReader
@@ -290,3 +291,40 @@ def event_not_atomic(stack: ExitStack) -> None:
         return await commit(self, Commit({}, marks))
 
     method(stack, SimItems, "commit", piecemeal)
+
+
+@mutant
+def older_copy_believed(stack: ExitStack) -> None:
+    """An older copy of a database is taken for the one before it, although its log ends before what was seen."""
+    method(stack, SeenPosition, "_kept", lambda self, _: self.position)
+
+
+@mutant
+def regrown_log_believed(stack: ExitStack) -> None:
+    """An older copy is taken for the one before it, because its log has grown again since its start."""
+    method(stack, SeenPosition, "_kept", lambda _, server: server.position)
+
+
+@mutant
+def older_name_believed(stack: ExitStack) -> None:
+    """A copy whose name is older than a name that was seen is taken for a newer one."""
+    what_is_lost = SeenPosition.what_is_lost
+
+    def forgetful(self: SeenPosition, found: Any, *args: Any, **options: Any) -> str:
+        if found is not None and found.number < self.number:
+            self.number = 0
+        return what_is_lost(self, found, *args, **options)
+
+    method(stack, SeenPosition, "what_is_lost", forgetful)
+
+
+@mutant
+def promotion_not_noticed(stack: ExitStack) -> None:
+    """A promoted standby is taken for the primary, because the name of the copy came with the data."""
+    what_is_lost = SeenPosition.what_is_lost
+
+    def trusting(self: SeenPosition, found: Any, writer: str, server: Any, **options: Any) -> str:
+        found = found and changed(found, timeline=server.timeline)
+        return what_is_lost(self, found, writer, server, **options)
+
+    method(stack, SeenPosition, "what_is_lost", trusting)
