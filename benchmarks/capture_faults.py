@@ -1,9 +1,9 @@
 """Reads right after captured changes, while every part is killed: is one ever older than the change?
 
-Two servers share a store; the changes are made by plain SQL on PostgreSQL. Each round commits a change and reads it from
-a random server: with the transaction as a ticket, at once or a moment later, or after ``parbake_wait``. All the time a
-random part is killed and started again: a server, PostgreSQL, one of its processes, or a connection. A round counts if
-its change was committed and its read was answered.
+Two servers share a store; the changes are made by plain SQL on PostgreSQL. Each round commits a change and reads it
+from a random server: with the transaction as a ticket, at once or a moment later, or after ``parbake_wait``. All the
+time a random part is killed and started again: a server, PostgreSQL, one of its processes, or a connection. A round
+counts if its change was committed and its read was answered.
 """
 
 from __future__ import annotations
