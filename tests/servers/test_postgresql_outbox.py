@@ -14,6 +14,7 @@ from tests.servers import pg
 from tests.waiting import eventually
 
 import parbake as pb
+from parbake.adapters import postgresql
 from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, emit, prune
 from parbake.testing.source_suite import told_by
 
@@ -311,6 +312,20 @@ async def test_one_source_serves_two_stores(outbox, source):
         assert subject in (await app.drain()).raised
         outbox.tell(f"{subject}x")
         assert f"{subject}x" in (await app.drain()).raised
+
+
+def test_a_source_that_is_closed_during_a_poll_keeps_no_connection(outbox, monkeypatch):
+    """The connection of a poll that is under way is closed when the poll ends."""
+    source = outbox.source()
+    page = postgresql.outbox.resumed
+
+    def closed_meanwhile(*arguments, **named):
+        source.close()
+        return page(*arguments, **named)
+
+    monkeypatch.setattr(postgresql.outbox, "resumed", closed_meanwhile)
+    source.read(b"", 1)
+    assert source._idle.empty()
 
 
 async def test_a_role_needs_no_right_to_write(server, outbox):

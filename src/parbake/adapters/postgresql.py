@@ -218,6 +218,7 @@ class PostgresqlSource(forks.Forkable):
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
         self._reports: dict[str, _Reports] = {}
+        self._is_closed = False
         forks.watch(self)
 
     def after_fork_in_child(self) -> None:
@@ -308,6 +309,10 @@ class PostgresqlSource(forks.Forkable):
             last.serial, last.lasting_at = row[0], now
 
     def close(self) -> None:
+        self._is_closed = True
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().to.close()
@@ -323,12 +328,14 @@ class PostgresqlSource(forks.Forkable):
             yield connection
         except psycopg.Error as error:
             connection.to.close()
-            self.close()  # after a restart of the server, all idle connections are broken
+            self._drop_idle()  # after a restart of the server, all idle connections are broken
             raise self._failed(psycopg, error) from error
         except BaseException:
             connection.to.close()
             raise
         self._idle.put(connection)
+        if self._is_closed:  # meanwhile, such as during a poll
+            self._drop_idle()
 
     def _failed(self, client: Any, error: Exception) -> SourceError:
         why, errors = str(error), client.errors
