@@ -6,25 +6,30 @@ import asyncio
 from contextlib import ExitStack
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace as changed
 
 from parbake.adapters._postgresql.copies import SeenPosition
 from parbake.lanes.event import log_reader
 from parbake.lanes.event.ingest import Ingest
 from parbake.lanes.event.log_reader import Drained, LogReader
-from parbake.ports.event_log import Ack, Advance, Change
+from parbake.ports.event_log import Ack, Advance, Change, Move
+from parbake.ports.sources import LogPage
 from parbake.protocol import control as generations
 from parbake.protocol.control import Control, Number, Promotion
 from parbake.protocol.record import Stamp
 from parbake.serving.read import Resolver
+from parbake.stores.steps import event_steps
 from parbake.stores.steps import item_names as names
 from parbake.stores.steps.base_store import EngineStore
+from parbake.stores.steps.event_steps import StoreSteps
 from parbake.stores.steps.item_steps import Commit
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.stores.steps.record_steps import RecordSteps, Txn
 from simulator.patches import everywhere, method, mutant
-from simulator.processes.sim_sources import SimSource
+from simulator.processes.sim_sources import SimSource, SimUnorderedSource
 from simulator.processes.sim_stores import SimItems
+from simulator.world.system_of_record import Snapshot
 from simulator.world.world_state import SimJournal
 
 DELAY_S = 0.05
@@ -222,6 +227,37 @@ def heartbeat_before_end(stack: ExitStack) -> None:
 
     method(stack, SimSource, "poll", one_by_one)
     everywhere(stack, log_reader.reaches_end, lambda *_: True)
+
+
+@mutant
+def cursor_moved_blindly(stack: ExitStack) -> None:
+    """The cursor of a source moves although another process has moved it since the events were read."""
+    moved = StoreSteps._moved
+
+    def blind(self: Any, move: Move, control: Control) -> bool:
+        before = event_steps.applied(self._get, move.source).cursor
+        return moved(self, changed(move, after=before), control)
+
+    method(stack, StoreSteps, "_moved", blind)
+
+
+@mutant
+def snapshot_as_position(stack: ExitStack) -> None:
+    """A transaction that was still running when the outbox was read counts as read, if its id is lower."""
+    method(stack, Snapshot, "shows", lambda self, transaction: transaction < self.upper)
+
+
+@mutant
+def cursor_before_its_pages(stack: ExitStack) -> None:
+    """The cursor moves behind all pages of a scan with the first of them."""
+    read = SimUnorderedSource.read
+
+    def at_once(self: Any, cursor: bytes, limit: int) -> LogPage:
+        page = read(self, cursor, limit)
+        behind = msgspec.msgpack.encode((self._system.snapshot(), None, 0))
+        return changed(page, cursor=behind, is_end=True)
+
+    method(stack, SimUnorderedSource, "read", at_once)
 
 
 @mutant

@@ -44,10 +44,10 @@ SELECT reads.name, array_agg(DISTINCT c.relname) FROM reads JOIN pg_class c ON c
 WHERE c.relkind IN ('r', 'p') AND c.relnamespace <> 'pg_catalog'::REGNAMESPACE
   AND c.relname NOT LIKE 'parbake\\_%' GROUP BY reads.name
 """
-_REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, make_interval(secs => %s), %s)"
+_REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, %s, make_interval(secs => %s), %s)"
 _REPORT_S, _LASTING_S = 2.0, 10.0
 """Seconds between two reports without news, and between two reports that outlast a crash."""
-_LACKING = ("parbake_outbox", "parbake_capture", "parbake_reader", "parbake_report", '"xid"')
+_LACKING = ("parbake_outbox", "parbake_capture", "parbake_reader", "parbake_report", "parbake_run", '"xid"')
 _TOKEN = re.compile(
     r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|::|:([A-Za-z_]\w*)|%""",
     re.DOTALL,
@@ -85,10 +85,11 @@ def prune(connection: psycopg.Connection[Any], *, forget: str = "7 days") -> int
     execute = connection.execute
     execute("DELETE FROM parbake_reader WHERE heard < now() - %s::INTERVAL", (forget,))
     # All that is visible in each snapshot: below the lowest upper bound, without what some store saw running.
+    # After a crash, ids that a snapshot shows may be given again: such reports say nothing of what came since.
     found = execute(
         "SELECT min(pg_snapshot_xmax(seen)::TEXT::NUMERIC)::TEXT, "
         "array_to_string(ARRAY(SELECT DISTINCT running FROM parbake_reader, pg_snapshot_xip(seen) AS running "
-        "ORDER BY running), ',') FROM parbake_reader"
+        "ORDER BY running), ',') FROM parbake_reader HAVING bool_and(run = parbake_run())"
     ).fetchone()
     if found is None or found[0] is None:
         return 0
@@ -269,7 +270,18 @@ class PostgresqlSource(forks.Forkable):
         return page.reading(before, self.families, lost=lost, is_restarted=is_restarted, serial=serial)
 
     def covers(self, cursor: bytes, ticket: int) -> bool:
-        return outbox.covers(cursor, ticket, name=self.name)
+        """Whether a transaction is visible in a cursor's snapshot, on the server as it is now.
+
+        Args:
+            cursor: The cursor.
+            ticket: The transaction's id.
+        """
+        known = outbox.decode(cursor, name=self.name)
+        if known is None:
+            return False
+        with self._connection() as (connection, server):
+            connection.execute("SELECT 1")  # a connection from before a crash does not answer
+        return outbox.covers(known, ticket, server)
 
     def told(self, ticket: int) -> list[SourceEvent]:
         with self._connection() as (connection, _):
@@ -302,7 +314,9 @@ class PostgresqlSource(forks.Forkable):
         is_lasting = now - last.lasting_at > _LASTING_S
         with self._connection() as (connection, _):
             row = connection.execute(
-                _REPORT, (known.reader, known.serial, known.seen, silence_s, is_lasting), prepare=True
+                _REPORT,
+                (known.reader, known.serial, known.seen, known.server.run, silence_s, is_lasting),
+                prepare=True,
             ).fetchone()
         last.at = now
         if row and is_lasting:

@@ -15,7 +15,7 @@ from simulator.processes.oracle_hook import OracleHook
 from simulator.processes.run_numbers import NumberedOptimisticStore, NumberedSimStore, number_runs
 from simulator.processes.sim_cache import cache_for
 from simulator.processes.sim_copies import SimCopies
-from simulator.processes.sim_sources import SimSource
+from simulator.processes.sim_sources import SimSource, SimUnorderedSource
 from simulator.processes.sim_stores import SimItems
 from simulator.world.copied_disk import CopiedDisk
 from simulator.world.later_program import later_tasks
@@ -118,7 +118,7 @@ class Process(ProcessState):
             store=self.store(),
             sources=[
                 SimSource(self.world.policies, [Policies], self),
-                SimSource(self.world.shop, [Products, Tastes, Memos, Offers], self),
+                SimUnorderedSource(self.world.shop, [Products, Tastes, Memos, Offers], self),
             ],
             open=["memo"],
             resources={Pace: self},
