@@ -13,16 +13,14 @@ from parbake.adapters._postgresql.copies import SeenPosition
 from parbake.lanes.event import log_reader
 from parbake.lanes.event.ingest import Ingest
 from parbake.lanes.event.log_reader import Drained, LogReader
-from parbake.ports.event_log import Ack, Advance, Change, Move
+from parbake.ports.event_log import Ack, Advance, Change
 from parbake.ports.sources import LogPage
 from parbake.protocol import control as generations
 from parbake.protocol.control import Control, Number, Promotion
 from parbake.protocol.record import Stamp
 from parbake.serving.read import Resolver
-from parbake.stores.steps import event_steps
 from parbake.stores.steps import item_names as names
 from parbake.stores.steps.base_store import EngineStore
-from parbake.stores.steps.event_steps import StoreSteps
 from parbake.stores.steps.item_steps import Commit
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.stores.steps.record_steps import RecordSteps, Txn
@@ -227,18 +225,6 @@ def heartbeat_before_end(stack: ExitStack) -> None:
 
     method(stack, SimSource, "poll", one_by_one)
     everywhere(stack, log_reader.reaches_end, lambda *_: True)
-
-
-@mutant
-def cursor_moved_blindly(stack: ExitStack) -> None:
-    """The cursor of a source moves although another process has moved it since the events were read."""
-    moved = StoreSteps._moved
-
-    def blind(self: Any, move: Move, control: Control) -> bool:
-        before = event_steps.applied(self._get, move.source).cursor
-        return moved(self, changed(move, after=before), control)
-
-    method(stack, StoreSteps, "_moved", blind)
 
 
 @mutant
