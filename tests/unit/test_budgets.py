@@ -11,7 +11,7 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 19_250,
+    "src/parbake": 19_248,
     "src/parbake_capture": 620,
     "src/parbake_lab": 1_240,
     "src/parbake_llm": 7_100,

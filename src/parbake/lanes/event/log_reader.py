@@ -6,10 +6,8 @@ An ordered log (:class:`parbake.ports.sources.EventSource`) is read by positions
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -28,8 +26,6 @@ T = TypeVar("T")
 PAGE = 1000
 SKEW_S = 5.0
 """Seconds. An event whose time lies further in the future comes from a wrong clock."""
-_OVERTAKEN_S = 0.01
-"""Longest pause, in seconds, after another process has applied the same events first."""
 _log = logging.getLogger("parbake.ingest")
 
 
@@ -175,9 +171,8 @@ class LogReader:
             if changes:
                 move = Move(log.name, cursor, batch.cursor, heard_at if batch.is_end else None)
                 ack = await self._apply(changes, move)
-                if not ack.raised:  # another process has read on; what it has not read is read again
-                    await asyncio.sleep(_OVERTAKEN_S * random.random())  # noqa: S311  # spreads the processes
-                    continue
+                if not ack.raised:
+                    continue  # another process has read on; what it has not read is read again
                 acks.append(ack)
             elif not cursor:  # from now on the store has a name in the database, and its progress is reported
                 await self._store.apply([], now=self._clock.now(), advance=Move(log.name, cursor, batch.cursor))
