@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from _postgresql import USER, address, answers, as_user, command, make, programs
+from _postgresql import address, answers, command, make
+from tests.servers.pg import USER, as_user, programs
 
 
 class PostgresqlUnderFault:

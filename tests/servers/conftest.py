@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 from tests.servers import launch, pg
+from tests.servers.opening import opening
 
 from parbake.adapters.postgresql_store import PostgresqlItems
 
@@ -66,17 +67,8 @@ def pg_schema():
 @pytest.fixture
 async def pg_opened():
     """Return a function that opens items by URL and closes them after the test."""
-    everything = []
-
-    async def open_items(url, **options):
-        items = PostgresqlItems.from_url(url + "?" + "&".join(f"{name}={value}" for name, value in options.items()))
-        everything.append(items)
-        await items.open()
-        return items
-
-    yield open_items
-    for items in everything:
-        await items.close()
+    async with opening(PostgresqlItems) as open_items:
+        yield open_items
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from tests import prefork
 from tests.servers import launch
+from tests.servers.opening import opening
 
 from parbake.adapters import _dynamodb_layout as layout
 from parbake.adapters.dynamodb import MAX_ITEMS, DynamoItems, open_url
@@ -68,19 +69,13 @@ def refuse(request, **_):
 @pytest.fixture
 async def opened(dynamodb_endpoint):
     """Return a function that opens items of a table and closes them after the test."""
-    everything = []
+    async with opening(DynamoItems) as open_items:
 
-    async def open_items(table, **options):
-        options = {"endpoint": dynamodb_endpoint, "create": "true", **options}
-        query = "&".join(f"{name}={value}" for name, value in options.items())
-        items = DynamoItems.from_url(f"dynamodb://{REGION}/{table}?{query}")
-        everything.append(items)
-        await items.open()
-        return items
+        async def open_table(table, **options):
+            options = {"endpoint": dynamodb_endpoint, "create": "true", **options}
+            return await open_items(f"dynamodb://{REGION}/{table}", **options)
 
-    yield open_items
-    for items in everything:
-        await items.close()
+        yield open_table
 
 
 @pytest.fixture

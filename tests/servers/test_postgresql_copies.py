@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.servers import pg
+from tests.servers.opening import opening
 from tests.waiting import eventually, until
 
 from parbake.adapters.postgresql_store import PostgresqlItems
@@ -37,17 +38,8 @@ def server(place):
 @pytest.fixture
 async def opened():
     """Return a function that opens items by URL and closes them after the test."""
-    everything = []
-
-    async def open_items(url):
-        items = PostgresqlItems.from_url(url)
-        everything.append(items)
-        await items.open()
-        return items
-
-    yield open_items
-    for items in everything:
-        await items.close()
+    async with opening(PostgresqlItems) as open_items:
+        yield open_items
 
 
 def copied(place, name):

@@ -193,7 +193,7 @@ async def test_rows_deleted_unread_raise_everything_once(outbox, app, statement)
 
 
 async def test_an_outbox_is_pruned_of_what_every_store_has_applied(outbox, app):
-    """Only rows that both stores have applied are deleted, which is no gap; a new store raises everything."""
+    """Only rows that both stores have applied are deleted. Neither sees a gap, and a new store raises everything."""
     other = pb.App(pb.Registry(), events=[outbox.source()])
     outbox.tell("fact/1", "fact/2")
     await app.drain()

@@ -10,6 +10,7 @@ import warnings
 import pytest
 from tests import prefork
 from tests.servers import launch
+from tests.servers.opening import opening
 from tests.waiting import HANGS_S, as_far_as_it_gets
 
 import parbake as pb
@@ -57,17 +58,8 @@ class TestStoreOnRedis(StoreSuite):
 @pytest.fixture
 async def opened():
     """Return a function that opens items by URL and closes them after the test."""
-    everything = []
-
-    async def open_items(url, **options):
-        items = RedisItems.from_url(url + "?" + "&".join(f"{name}={value}" for name, value in options.items()))
-        everything.append(items)
-        await items.open()
-        return items
-
-    yield open_items
-    for items in everything:
-        await items.close()
+    async with opening(RedisItems) as open_items:
+        yield open_items
 
 
 @pytest.fixture

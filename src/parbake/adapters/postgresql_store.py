@@ -24,22 +24,22 @@ So the data names its copy in a row, with the server's identity at that time, an
 Whoever finds one of these writes a row with a higher number, on the condition that nobody else did, and all processes
 follow. A server that keeps its settings and its disk loses nothing in a crash, and its copy stays the same.
 
-What cannot be noticed: an older copy that is put in place while no process is there that has seen more; two primaries
-at once, until a connection is made anew; and a page that was overwritten.
+Three things are not noticed. An older copy replaces the data while no process runs that has seen more. Two servers act
+as the primary, and a process keeps its connection to the first. A page is overwritten by an older version of itself.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import parse_qsl, quote, urlencode
 
 from parbake.adapters._postgresql.greeting import COPY, DAMAGE, StoreAddress
 from parbake.adapters._postgresql.link import OtherCopy, StoreLink, WireBroken
 from parbake.adapters._postgresql.wire import PGresult, Wire, array, conninfo_to_dict, psycopg
 from parbake.errors import DamagedStore, StoreError, StoreUnreachable
-from parbake.stores.steps.item_steps import Commit, Items
+from parbake.stores.steps.item_steps import Commit, Items, chunks, end_of
 from parbake.stores.steps.optimistic import OptimisticStore
 
 _PASSWORD_VARIABLE = "PARBAKE_POSTGRESQL_PASSWORD"  # noqa: S105  # the name of the variable
@@ -181,7 +181,7 @@ class PostgresqlItems(Items):
 
         Rows are written in the order of their names, so that writers of the same names do not deadlock.
         """
-        for chunk in _chunks(rows):
+        for chunk in chunks(sorted(dict(rows).items()), most_rows=_CHUNK_ROWS, most_bytes=_CHUNK_BYTES):
             if len(chunk) < _COPIED_ROWS or not await self._copied(chunk):
                 names, values = zip(*chunk, strict=True)
                 await self._write(b"put", array(names), array(values))
@@ -300,19 +300,5 @@ def _number(options: Mapping[str, str], name: str, default: float, most: float) 
 
 
 def _end(prefix: bytes) -> bytes:
-    """The least name after every name with a prefix."""
-    kept = prefix.rstrip(b"\xff")
-    return kept[:-1] + bytes([kept[-1] + 1]) if kept else b"\xff" * _LONGER_THAN_ANY
-
-
-def _chunks(rows: Sequence[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    chunk: list[tuple[bytes, bytes]] = []
-    size = 0
-    for name, value in sorted(dict(rows).items()):
-        if chunk and (len(chunk) == _CHUNK_ROWS or size + len(value) > _CHUNK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append((name, value))
-        size += len(value)
-    if chunk:
-        yield chunk
+    """A bound just after every name with a prefix."""
+    return end_of(prefix) or b"\xff" * _LONGER_THAN_ANY

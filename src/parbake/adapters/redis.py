@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from parbake.adapters._redis_library import LIBRARY, VERSION
 from parbake.adapters._redis_link import Command, Elsewhere, Link, ServerAddress, UnknownFunction, parse_url
 from parbake.errors import ForeignStore, StoreError
 from parbake.stores.steps.item_names import is_listed
-from parbake.stores.steps.item_steps import Commit, Items
+from parbake.stores.steps.item_steps import Commit, Items, chunks, end_of
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.values.schemes import url_options
 
@@ -113,7 +113,7 @@ class RedisItems(Items):
 
     async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         """Write at most 1,000 rows and about 4 MiB per request."""
-        for chunk in _chunks(rows):
+        for chunk in chunks(rows, most_rows=_CHUNK_ROWS, most_bytes=_CHUNK_BYTES):
             await self.commit(Commit({}, dict(chunk)))
 
     async def remove(self, names: Collection[bytes]) -> None:
@@ -202,18 +202,5 @@ def _address(url: str, options: dict[str, str]) -> ServerAddress:
 
 def _end(prefix: bytes) -> bytes:
     """The bound for ZRANGE just after every name with a prefix."""
-    kept = prefix.rstrip(b"\xff")
-    return b"(" + kept[:-1] + bytes([kept[-1] + 1]) if kept else b"+"
-
-
-def _chunks(rows: Sequence[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    chunk: list[tuple[bytes, bytes]] = []
-    size = 0
-    for name, value in rows:
-        if chunk and (len(chunk) == _CHUNK_ROWS or size + len(value) > _CHUNK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append((name, value))
-        size += len(value)
-    if chunk:
-        yield chunk
+    end = end_of(prefix)
+    return b"+" if end is None else b"(" + end

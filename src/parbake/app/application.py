@@ -328,7 +328,7 @@ class App:
 
     async def _poll(self, only: Log | Topic | None, *, beats: bool) -> bool:
         ack = await self.engine.ingest.drain(only, beats=beats)
-        # While something changes untold, each poll raises its families; that is no reason to poll more often.
+        # A captured table without whole triggers makes each poll raise its families. Such polls find no news.
         return ack is not None and not self.engine.counters.untold.get(only.name if only else "")
 
     async def close(self) -> None:

@@ -96,7 +96,7 @@ def _print(statements: Sequence[str]) -> None:
     for statement in statements:
         typer.echo(f"{statement.strip().removesuffix(';')};")
     typer.echo(
-        "-- nothing was executed: run this again with --apply, or give the statements to psql or sqlite3", err=True
+        "-- nothing was executed: run this again with --apply, or execute it in one transaction (psql -1)", err=True
     )
 
 

@@ -34,7 +34,7 @@ def migration(conn: sqlite3.Connection) -> list[str]:
     """The statements that bring a shop file to the present version; none if it has that.
 
     Raises:
-        NotAShop: It is no shop file, or one of another version than the present one and the one before.
+        NotAShop: The file is not a shop, or has a version that cannot be migrated.
     """
     if version(conn) != _BEFORE:
         check(conn)

@@ -44,7 +44,7 @@ class CopyName(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, raw: bytes) -> CopyName | None:
-        """Read a row's value; ``None`` if it is no name of a copy."""
+        """Decode the value of the row that names a copy; ``None`` if it cannot be decoded."""
         words = raw.decode(errors="replace").split(" ")
         if len(words) != 1 + len(cls.__struct_fields__) or words[0] != _KIND:
             return None

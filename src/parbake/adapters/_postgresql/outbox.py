@@ -215,7 +215,7 @@ class Page:
             serial: The number of the last report of this process that outlasts a crash.
         """
         cursor = self._after(before, serial)
-        # What another app captures is not told here, and is no misspelt family.
+        # Events that another app captures are left out. Their families would look misspelt here.
         events = [
             SourceEvent(position, told or f"{xid}.{position}", subject, kind, at=at)
             for position, xid, told, subject, kind, at in self.rows

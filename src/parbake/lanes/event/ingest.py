@@ -138,8 +138,7 @@ class Ingest:
 
     async def applied(self) -> dict[str, int]:
         """The last applied position of each ordered log, by name; an outbox may be pruned up to it."""
-        parts = [part for source in self._sources for part in await logs_of(source)]
-        ordered = [part.name for part in parts if not isinstance(part, UnorderedLog)]
+        ordered = [part.name for _, part in await self._logs() if not isinstance(part, UnorderedLog)]
         return {name: (await self._store.applied(name)).position for name in ordered}
 
     async def acknowledgement(self, position: int, name: str = "") -> Ack:
@@ -174,23 +173,28 @@ class Ingest:
             NotAcknowledged: The source has no such event, or the transaction has not ended.
             SourceError: The source cannot be read.
         """
-        if name not in {part.name for source in self._sources for part in await logs_of(source)}:
-            raise BadInput(f"after names {name!r}, which is no source of this app", field="after")
-        log = await self._log(name)
+        found = [pair for pair in await self._logs() if pair[1].name == name]
+        if not found:
+            raise BadInput(f"after= names {name!r}, but this app has no such source", field="after")
+        ((source, log),) = found
         for _ in range(2):  # a poll that runs already may have begun before the transaction ended
             if await self._reader.is_applied(log, position):
                 return
-            await self._polls.join(log.name, lambda: self._drain(self.named(log.name), beats=False))
+            await self._polls.join(log.name, lambda: self._drain(source, beats=False))
         if not await self._reader.is_applied(log, position):
             raise NotAcknowledged(
                 f"{name} does not know {position}, or its transaction has not ended: send it again soon"
             )
 
     async def _log(self, name: str) -> Log:
-        parts = [part for source in self._sources for part in await logs_of(source) if name in ("", part.name)]
+        parts = [part for _, part in await self._logs() if name in ("", part.name)]
         if len(parts) != 1:
             raise SourceError(f"{name!r} names {len(parts) or 'none'} of this app's sources", field="source")
         return parts[0]
+
+    async def _logs(self) -> list[tuple[Log | Topic, Log]]:
+        """Each log with the source that it is a part of, which is itself unless it is one of a topic."""
+        return [(source, part) for source in self._sources for part in await logs_of(source)]
 
     async def restart(self, name: str) -> Ack:
         """Read a source from its beginning again, after raising all its families, because the lost events are unknown.

@@ -112,8 +112,10 @@ class LogReader:
         """Whether the store has applied a transaction of a log, or the event at a position."""
         done = await self._store.applied(log.name)
         if isinstance(log, UnorderedLog):
-            cursors = {done.cursor, self._reached.get(log.name, b"")}
-            return any([await asked(log, log.covers, cursor, position) for cursor in cursors])
+            for cursor in (done.cursor, self._reached.get(log.name, b"")):
+                if await asked(log, log.covers, cursor, position):
+                    return True
+            return False
         return done.position >= position
 
     async def _drain_positions(self, source: EventSource, heard_at: float | None) -> Drained:
@@ -166,30 +168,30 @@ class LogReader:
         acks: list[Ack] = []
         while True:
             cursor = (await self._store.applied(log.name)).cursor
-            batch: LogPage = await asked(log, log.read, cursor, PAGE)
-            changes = self._changes(log, batch)
+            page: LogPage = await asked(log, log.read, cursor, PAGE)
+            changes = self._changes(log, page)
             if changes:
-                move = Move(log.name, cursor, batch.cursor, heard_at if batch.is_end else None)
+                move = Move(log.name, cursor, page.cursor, heard_at if page.is_end else None)
                 ack = await self._apply(changes, move)
                 if not ack.raised:
                     continue  # another process has read on; what it has not read is read again
                 acks.append(ack)
             elif not cursor:  # from now on the store has a name in the database, and its progress is reported
-                await self._store.apply([], now=self._clock.now(), advance=Move(log.name, cursor, batch.cursor))
+                await self._store.apply([], now=self._clock.now(), advance=Move(log.name, cursor, page.cursor))
                 continue
-            if batch.is_end:
-                self._reached[log.name] = batch.cursor
-                report = partial(log.report, batch.cursor, self._silence_s, has_news=bool(acks))
+            if page.is_end:
+                self._reached[log.name] = page.cursor
+                report = partial(log.report, page.cursor, self._silence_s, has_news=bool(acks))
                 await asked(log, report)
                 return Drained(acks, is_heard=bool(changes) and heard_at is not None)
 
-    def _changes(self, log: UnorderedLog, batch: LogPage) -> list[Change]:
-        self._counters.untold[log.name] = batch.trouble
-        self._count_skew(row.at for row in batch.events)
-        changes = [self._change(log, row) for row in batch.events]
-        if batch.lost:
+    def _changes(self, log: UnorderedLog, page: LogPage) -> list[Change]:
+        self._counters.untold[log.name] = page.trouble
+        self._count_skew(row.at for row in page.events)
+        changes = [self._change(log, row) for row in page.events]
+        if page.lost:
             self._counters.gaps[log.name] += 1
-            _log.error("source %s: %s; raising all its families", log.name, batch.lost)
+            _log.error("source %s: %s; raising all its families", log.name, page.lost)
             changes.append(Change(everything(log.families), log.name))
         return changes
 

@@ -82,8 +82,8 @@ class Polling:
 
     async def _repeat(self, source: _Polled) -> NoReturn:
         now = asyncio.get_running_loop().time
-        longest_s = min(self._every_s, getattr(source, "pause_s", (0.0, self._every_s))[1])
-        shortest_s = min(longest_s, getattr(source, "pause_s", (longest_s, 0.0))[0])
+        allowed = getattr(source, "pause_s", (self._every_s, self._every_s))
+        shortest_s, longest_s = (min(self._every_s, pause) for pause in allowed)
         pause_s, beat_at = shortest_s, float("-inf")
         while True:
             began, has_news = now(), False

@@ -7,7 +7,7 @@ driver stays small.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -88,3 +88,31 @@ class Items(Protocol):
     async def close(self) -> None:
         """Disconnect."""
         ...
+
+
+def chunks(
+    rows: Iterable[tuple[bytes, bytes]], *, most_rows: int, most_bytes: int
+) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Cut rows into parts for one request each; a single row may be larger than a part.
+
+    Args:
+        rows: The rows.
+        most_rows: The greatest number of rows in a part.
+        most_bytes: The greatest sum of the lengths of their values.
+    """
+    chunk: list[tuple[bytes, bytes]] = []
+    size = 0
+    for name, value in rows:
+        if chunk and (len(chunk) == most_rows or size + len(value) > most_bytes):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((name, value))
+        size += len(value)
+    if chunk:
+        yield chunk
+
+
+def end_of(prefix: bytes) -> bytes | None:
+    """The least name that is greater than every name with a prefix; ``None`` if there is none."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1]) if kept else None

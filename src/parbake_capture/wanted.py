@@ -1,0 +1,84 @@
+"""What apps want of a table: the tags of each, checked against the table's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from parbake.errors import BadInput
+from parbake_capture.tables import Captured
+
+Known = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""The tags of each app, by table."""
+
+
+def completed(table: Captured, relation: str, *, columns: Sequence[str], keys: Sequence[str]) -> Captured:
+    """A table whose templates name its columns; without templates, its tags are made of its primary key.
+
+    Args:
+        table: The table as it was named.
+        relation: The name by which the database knows it.
+        columns: Its columns.
+        keys: Those of its primary key.
+
+    Raises:
+        BadInput: A template names another column, or there are neither templates nor a key.
+    """
+    own = relation.rpartition(".")[2].strip('"')
+    tags = table.tags or ((f"{own}/" + "/".join(f"{{{key}}}" for key in keys),) if keys else ())
+    if not tags:
+        raise BadInput(
+            f"--table {relation}: it has no primary key; name the columns of the tag, as in {own}:{own}/{{id}}, or "
+            f"only a family, as in {own}:{own}",
+            field="--table",
+        )
+    found = Captured(relation, tags)
+    for name in found.columns:
+        if name not in columns:
+            listed = ", ".join(columns)
+            raise BadInput(f"--table {relation}: it has no column {name!r} (it has {listed})", field="--table")
+    return found
+
+
+def ambiguous(relation: str, column: str, why: str) -> BadInput:
+    """The error for a column whose text in the database may differ from the one that a view names.
+
+    Args:
+        relation: The table.
+        column: The column.
+        why: What is wrong with it.
+    """
+    return BadInput(
+        f"--table {relation}: column {column!r} {why}, so that its text may differ from the one that a view names; use "
+        "another column, or only a family",
+        field="--table",
+    )
+
+
+def left_by(app: str, relations: Sequence[str], known: Known) -> dict[str, dict[str, tuple[str, ...]]]:
+    """The tags that other apps keep, by table, when an app leaves some tables, or all.
+
+    Args:
+        app: The app that leaves.
+        relations: The tables that it leaves; all if there are none.
+        known: The tags of each app, by table.
+
+    Raises:
+        BadInput: The app has not captured such a table.
+    """
+    own = [relation for relation, apps in known.items() if app in apps]
+    for relation in relations:
+        if relation not in own:
+            captured = ", ".join(own) or "none"
+            raise BadInput(f"--table {relation}: {app!r} has not captured it (captured: {captured})", field="--table")
+    return {
+        relation: {name: tags for name, tags in known[relation].items() if name != app}
+        for relation in dict.fromkeys(relations or own)
+    }
+
+
+def by_table(rows: Iterable[tuple[str, str, Iterable[str]]]) -> Known:
+    """The tags of each app by table, from rows of a table, an app and its tags."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for relation, app, tags in rows:
+        found.setdefault(relation, {})[app] = tuple(tags)
+    return found
