@@ -26,14 +26,15 @@ app = pb.App(pb.Registry(), events=["kafka://{CLOSED}/t?families=f"])
 asyncio.run(app.drain())
 """
 POSTGRESQL = f"""
+import asyncio
 from importlib import resources
 
 import parbake as pb
 import parbake.adapters.postgresql_store
-from parbake.adapters.postgresql import PostgresqlSource
 
-assert (resources.files("parbake.adapters") / "sql/postgresql_store_1.sql").is_file()
-PostgresqlSource("postgresql://{CLOSED}/shop", families=["f"], views=[]).poll(0, 1)
+assert (resources.files("parbake.adapters._postgresql") / "sql/postgresql_store_1.sql").is_file()
+app = pb.App(pb.Registry(), events=["postgresql://{CLOSED}/shop?families=f"])
+asyncio.run(app.drain())
 """
 DYNAMODB = f"dynamodb://eu-west-1/t?endpoint=http://{CLOSED}&timeout_s=1"
 OPENAI = f"OpenAIGenerator(model='m', api_key='k', base_url='http://{CLOSED}/v1')"
