@@ -35,6 +35,7 @@ OWNERS = {
     "parbake_capture.postgresql_triggers": "postgresql",
     "parbake.adapters._dynamodb_table": "dynamodb",
     "parbake.adapters._redis_link": "redis",
+    "parbake_lab.prove.postgresql_copy": "postgresql",
     "parbake_lab.shadow.redis_cache": "redis",
     "parbake.testing": "testing",
 }

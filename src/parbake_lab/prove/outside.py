@@ -1,0 +1,119 @@
+"""What tasks read beside their views while they compute: files, services, and environment variables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import parbake
+
+_PACKAGES = ("site-packages", "dist-packages")
+_PLACES = [place for name, place in sysconfig.get_paths().items() if name != "data"]
+_OWN = tuple(os.path.realpath(place) for place in (*_PLACES, str(Path(parbake.__file__).parent)))
+"""Where the interpreter and installed packages are."""
+_MACHINE = ("/dev/", "/proc/", "/sys/", "/usr/share/zoneinfo", "/etc/localtime")
+_LOADERS = ("<frozen importlib", "<frozen zipimport")
+_READERS = ("linecache.py", f"importlib{os.sep}metadata{os.sep}__init__.py")
+"""Modules that read what is installed."""
+_ENVIRON = (os.__file__, "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
+_FILES = ("open", "os.listdir", "os.scandir", "sqlite3.connect")
+_SERVICES: Mapping[str, int] = {"socket.connect": 1, "socket.getaddrinfo": 0, "subprocess.Popen": 0}
+"""For each event of the interpreter, the place of the argument that says what is reached."""
+
+
+class Outside:
+    """Notes what is read within the functions of some tasks, on whichever thread they run."""
+
+    def __init__(self, tasks: Mapping[CodeType, str]) -> None:
+        """Know the tasks, by the code of their functions."""
+        self._tasks = tasks
+        self.turn = 0
+        """The number of the computation that runs."""
+        self._turns: dict[tuple[str, str], set[int]] = {}
+        self._written: set[str] = set()
+
+    @property
+    def found(self) -> list[tuple[str, str]]:
+        """The names of tasks, each with what it reads, such as ``the file rates.json``.
+
+        What is read in one computation only, a process loads once and keeps: that is a part of the program, like the
+        text of its modules.
+        """
+        return [one for one, turns in self._turns.items() if len(turns) > 1]
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Note what is read until the end."""
+        _hook()
+        kind: Any = type(os.environ)
+        taken = kind.__getitem__
+        _watching.append(self)
+        kind.__getitem__ = _noted(taken)  # reading a variable raises no event
+        try:
+            yield
+        finally:
+            kind.__getitem__ = taken
+            _watching.remove(self)
+
+    def event(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """Hear of an event of the interpreter."""
+        if name in _FILES and isinstance(arguments[0], str | bytes | os.PathLike):
+            path = os.path.realpath(os.fsdecode(arguments[0]))
+            if name == "open" and _writes(*arguments[1:3]):
+                self._written.add(path)
+            elif path not in self._written and not path.startswith((*_OWN, *_MACHINE)):
+                self._note(f"the file {path}")
+        elif name in _SERVICES:
+            self._note(f"{'the program' if 'Popen' in name else 'the service'} {arguments[_SERVICES[name]]}")
+
+    def variable(self, name: str) -> None:
+        """Hear that an environment variable was read."""
+        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the documented way to look at callers
+        while frame and frame.f_code.co_filename.endswith(_ENVIRON):
+            frame = frame.f_back
+        place = os.path.realpath(frame.f_code.co_filename) if frame else ""
+        if not place.startswith(_OWN) and not any(part in place for part in _PACKAGES):
+            self._note(f"the environment variable {name}")
+
+    def _note(self, what: str) -> None:
+        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the documented way to look at callers
+        while frame is not None:
+            if frame.f_code.co_filename.startswith(_LOADERS) or frame.f_code.co_filename.endswith(_READERS):
+                return
+            if frame.f_code in self._tasks:
+                self._turns.setdefault((self._tasks[frame.f_code], what), set()).add(self.turn)
+                return
+            frame = frame.f_back
+
+
+_watching: list[Outside] = []
+_hooked: list[bool] = []
+
+
+def _hook() -> None:
+    """Listen to the interpreter; a hook cannot be removed, so there is one, which mostly does nothing."""
+    if not _hooked:
+        _hooked.append(True)
+        sys.addaudithook(lambda name, arguments: _watching[-1].event(name, arguments) if _watching else None)
+
+
+def _noted(taken: Callable[[Any, str], str]) -> Callable[[Any, str], str]:
+    def read(environment: Any, name: str) -> str:
+        if _watching:
+            _watching[-1].variable(name)
+        return taken(environment, name)
+
+    return read
+
+
+def _writes(mode: str | None, flags: int | None) -> bool:
+    """Whether a file is opened only to be written, or anew."""
+    if isinstance(mode, str):
+        return any(letter in mode for letter in "wxa")
+    return isinstance(flags, int) and flags & os.O_ACCMODE == os.O_WRONLY
