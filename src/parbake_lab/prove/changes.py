@@ -20,6 +20,8 @@ _ROWS, _OTHERS, _LISTED = 6, 4, 200
 """Rows that a result is made of, and other rows, that are changed for one query; and how many are listed."""
 _PEERS = 3
 """Values of other rows that a column is set to."""
+_FAR, _DAYS = 100_000, (1, -1, 4000, -4000)
+"""How far numbers and dates are moved."""
 Kind = Literal["updated", "deleted", "inserted"]
 
 
@@ -29,7 +31,7 @@ class Change(NamedTuple):
     Attributes:
         table: The table.
         kind: What happens.
-        row: The row; of an insertion, the one that is copied.
+        rows: The row; of an insertion, the one that is copied. Only deletions may take several.
         column: The column; empty unless a value is updated.
         value: Its new value.
         values: The values of a new row that are not copied.
@@ -38,7 +40,7 @@ class Change(NamedTuple):
 
     table: Table
     kind: Kind
-    row: Row | None
+    rows: Sequence[Row]
     column: str = ""
     value: Any = None
     values: Mapping[str, Any] = {}
@@ -47,16 +49,17 @@ class Change(NamedTuple):
     @property
     def what(self) -> str:
         """The column, or what happens to the row."""
-        return self.column or f"(row {self.kind})"
+        return self.column or f"(row{'s' if len(self.rows) > 1 else ''} {self.kind})"
 
     def apply(self, copy: Copy) -> None:
         """Make the change, which the database may refuse."""
         if self.kind == "inserted":
-            copy.insert(self.table, self.row, self.values)
-        elif self.row is not None and self.kind == "deleted":
-            copy.delete(self.table, self.row)
-        elif self.row is not None:
-            copy.update(self.table, self.row, self.column, self.value)
+            copy.insert(self.table, self.rows[0] if self.rows else None, self.values)
+        for row in self.rows if self.kind != "inserted" else ():
+            if self.kind == "deleted":
+                copy.delete(self.table, row)
+            else:
+                copy.update(self.table, row, self.column, self.value)
 
 
 class Changes:
@@ -87,13 +90,15 @@ class Changes:
         within, beside = self._drawn(table, made_of, _ROWS), self._drawn(table, others, _OTHERS)
         equal = {column: self._equal(column, part, rest) for column in {one.column for one in part.compared}}
         for row in within:
-            yield Change(table, "deleted", row)
+            yield Change(table, "deleted", [row])
+        if len(loose := [row for row in made_of if self._is_loose(table, row)]) > 1:
+            yield Change(table, "deleted", loose)  # one of many may not be missed
         yield from self._insertions(table, within or beside, equal)
         for row, is_within in (*((row, True) for row in within), *((row, False) for row in beside)):
             for name in (name for name in part.columns if not table.columns[name].is_key):
                 known = [one[name] for one in (*self._copy.pool(table), *made_of) if one[name] is not None]
                 for value in self._values(table.columns[name], row[name], known, equal.get(name, ())):
-                    yield Change(table, "updated", row, name, value, is_within=is_within)
+                    yield Change(table, "updated", [row], name, value, is_within=is_within)
 
     def _made_of(self, part: TableRead) -> list[Row]:
         """The rows of a table that the result is made of, as far as that is known."""
@@ -158,9 +163,9 @@ class Changes:
             for chosen in itertools.islice(itertools.product(*(equal[name][:_PEERS] for name in names)), 4):
                 matching = dict(zip(names, chosen, strict=True))
                 for base in bases:
-                    yield Change(table, "inserted", row, values={**base, **matching})
+                    yield Change(table, "inserted", [row] if row else [], values={**base, **matching})
             for base in bases:
-                yield Change(table, "inserted", row, values=base)
+                yield Change(table, "inserted", [row] if row else [], values=base)
 
     def _fresh(self, table: Table, column: Column, row: Row | None) -> Any:
         """A value that no row has yet."""
@@ -199,44 +204,36 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
 
 
 def _ends(values: Sequence[Any]) -> list[Any]:
-    """Values before the first and behind the last one."""
+    """Values near the first and the last one, and beyond them."""
     try:
-        low, high = min(values), max(values)
+        return [*_altered(max(values)), *_altered(min(values))]
     except (TypeError, ValueError):
         return []
-    return [*_altered(high)[:1], *_lowered(low)]
-
-
-def _lowered(value: Any) -> list[Any]:
-    if isinstance(value, dt.date):
-        return [value - dt.timedelta(days=1)]
-    return [value - 1] if isinstance(value, int | float | decimal.Decimal) and not isinstance(value, bool) else []
 
 
 def _altered(value: Any) -> list[Any]:
-    """A value that is a little different, and has the same form."""
+    """Values of the same form: one that is a little different, and for numbers and dates some that are far away."""
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int | float | decimal.Decimal):
-        return [value + 1, *([1 - value] if value in (0, 1) else [])]
+        return [value + 1, *([1 - value] if value in (0, 1) else []), value - 1, value + _FAR, value - _FAR]
     if isinstance(value, dt.date):
-        return [value + dt.timedelta(days=1)]
+        return [value + dt.timedelta(days=days) for days in _DAYS]
     if isinstance(value, dict | list):
-        return [json.dumps(_deeper(value))]
-    return [_text(value)] if isinstance(value, str) else []
+        return [json.dumps(_deeper(value)), _deeper(value)]
+    return _texts(value) if isinstance(value, str) else []
 
 
-def _text(value: str) -> str:
-    for read, write in (
-        (json.loads, lambda found: json.dumps(_deeper(found))),
-        (dt.date.fromisoformat, lambda found: (found + dt.timedelta(days=1)).isoformat()),
-        (dt.datetime.fromisoformat, lambda found: (found + dt.timedelta(days=1)).isoformat()),
-    ):
+def _texts(value: str) -> list[Any]:
+    for kind in (dt.date, dt.datetime):
         try:
-            return str(write(read(value)))
+            return [one.isoformat() for one in _altered(kind.fromisoformat(value))]
         except (ValueError, OverflowError):
             continue
-    return f"{value}~"
+    try:
+        return [json.dumps(_deeper(json.loads(value)))]
+    except ValueError:
+        return [f"{value}~"]
 
 
 def _deeper(value: Any) -> Any:

@@ -38,14 +38,14 @@ class Table:
         ref: How statements name it.
         columns: Its columns by name, without those that are computed.
         row_id: What identifies a row if there is no primary key.
-        is_triggered: Whether it has triggers, which may write to the outbox.
+        is_told: Whether it has triggers of others that write to the outbox.
     """
 
     name: str
     ref: str
     columns: Mapping[str, Column]
     row_id: str
-    is_triggered: bool = False
+    is_told: bool = False
 
     @property
     def key(self) -> list[str]:
@@ -67,6 +67,8 @@ class Copy(ABC):
     """A copy of one source's database, on one connection, within one transaction that is never committed."""
 
     dialect: str
+    functions: Sequence[str] = ()
+    """The functions of the database's users, which may read any table."""
     refusals: type[Exception]
     """What is raised if the database refuses a change."""
     overriding = ""
@@ -92,7 +94,7 @@ class Copy(ABC):
         with contextlib.closing(open_capture(place)) as opened:
             if tables:
                 opened.run(opened.install(tables, app="prove"))
-            for state in opened.states():
+            for state in (state for state in opened.states() if not state.problem):
                 name = plain(state.table.relation)
                 self.templates[name] = (*self.templates.get(name, ()), *state.table.tags)
 
@@ -142,8 +144,7 @@ class Copy(ABC):
     def found(self, table: Table, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows of a table that a statement lists by :meth:`Table.listed`; none if it fails."""
         try:
-            with self.undone():
-                rows = self.rows(statement, parameters or {})
+            rows = self.rows(statement, parameters or {})
         except self.refusals:
             return []
         return [dict(zip(table.all, row, strict=True)) for row in rows if row[0] is not None]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
-from types import CodeType, FrameType
 from typing import Any
 
 import parbake
@@ -27,37 +28,32 @@ _SERVICES: Mapping[str, int] = {"socket.connect": 1, "socket.getaddrinfo": 0, "s
 """For each event of the interpreter, the place of the argument that says what is reached."""
 
 
-class Outside:
-    """Notes what is read within the functions of some tasks, on whichever thread they run."""
+_task: ContextVar[str] = ContextVar("task", default="")
+"""The task whose computation is watched; threads to which a context is passed on belong to it."""
 
-    def __init__(self, tasks: Mapping[CodeType, str]) -> None:
-        """Know the tasks, by the code of their functions."""
-        self._tasks = tasks
-        self.turn = 0
-        """The number of the computation that runs."""
-        self._turns: dict[tuple[str, str], set[int]] = {}
+
+class Outside:
+    """Notes what tasks read while they compute, on whichever thread."""
+
+    def __init__(self) -> None:
+        """Watch nothing yet."""
+        self.found: dict[tuple[str, str], None] = {}
+        """The names of tasks, each with what it read, such as ``the file rates.json``."""
         self._written: set[str] = set()
 
-    @property
-    def found(self) -> list[tuple[str, str]]:
-        """The names of tasks, each with what it reads, such as ``the file rates.json``.
-
-        What is read in one computation only, a process loads once and keeps: that is a part of the program, like the
-        text of its modules.
-        """
-        return [one for one, turns in self._turns.items() if len(turns) > 1]
-
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """Note what is read until the end."""
+    def of(self, task: str) -> Iterator[None]:
+        """Note what a task reads within."""
         _hook()
         kind: Any = type(os.environ)
         taken = kind.__getitem__
         _watching.append(self)
         kind.__getitem__ = _noted(taken)  # reading a variable raises no event
+        token = _task.set(task)
         try:
             yield
         finally:
+            _task.reset(token)
             kind.__getitem__ = taken
             _watching.remove(self)
 
@@ -74,38 +70,41 @@ class Outside:
 
     def variable(self, name: str) -> None:
         """Hear that an environment variable was read."""
-        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the documented way to look at callers
-        while frame and frame.f_code.co_filename.endswith(_ENVIRON):
+        frame = inspect.currentframe()
+        while frame and frame.f_code.co_filename.endswith((__file__, *_ENVIRON)):
             frame = frame.f_back
         place = os.path.realpath(frame.f_code.co_filename) if frame else ""
         if not place.startswith(_OWN) and not any(part in place for part in _PACKAGES):
             self._note(f"the environment variable {name}")
 
     def _note(self, what: str) -> None:
-        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the documented way to look at callers
+        """Note what the task reads, unless a module is being imported, or looks up what is installed."""
+        frame = inspect.currentframe()
         while frame is not None:
             if frame.f_code.co_filename.startswith(_LOADERS) or frame.f_code.co_filename.endswith(_READERS):
                 return
-            if frame.f_code in self._tasks:
-                self._turns.setdefault((self._tasks[frame.f_code], what), set()).add(self.turn)
-                return
             frame = frame.f_back
+        self.found[_task.get(), what] = None
 
 
 _watching: list[Outside] = []
 _hooked: list[bool] = []
 
 
+def _is_watched() -> bool:
+    return bool(_watching and _task.get())
+
+
 def _hook() -> None:
     """Listen to the interpreter; a hook cannot be removed, so there is one, which mostly does nothing."""
     if not _hooked:
         _hooked.append(True)
-        sys.addaudithook(lambda name, arguments: _watching[-1].event(name, arguments) if _watching else None)
+        sys.addaudithook(lambda name, arguments: _watching[-1].event(name, arguments) if _is_watched() else None)
 
 
 def _noted(taken: Callable[[Any, str], str]) -> Callable[[Any, str], str]:
     def read(environment: Any, name: str) -> str:
-        if _watching:
+        if _is_watched():
             _watching[-1].variable(name)
         return taken(environment, name)
 

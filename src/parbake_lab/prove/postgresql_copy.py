@@ -25,7 +25,8 @@ SELECT
   (SELECT ARRAY[p.relname, pa.attname]::TEXT[] FROM pg_constraint f JOIN pg_class p ON p.oid = f.confrelid
    JOIN pg_attribute pa ON pa.attrelid = p.oid AND pa.attnum = f.confkey[array_position(f.conkey, a.attnum)]
    WHERE f.conrelid = c.oid AND f.contype = 'f' AND a.attnum = ANY(f.conkey) LIMIT 1),
-  EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+  EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+          WHERE t.tgrelid = c.oid AND p.prosrc LIKE '%parbake_outbox%')
 FROM pg_class c
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 LEFT JOIN pg_index k ON k.indrelid = c.oid AND k.indisprimary
@@ -36,6 +37,10 @@ ORDER BY pg_table_is_visible(c.oid), c.oid, a.attnum
 _VIEWS = """
 SELECT relname, pg_get_viewdef(oid) FROM pg_class
 WHERE relkind IN ('v', 'm') AND relnamespace::REGNAMESPACE::TEXT NOT IN ('pg_catalog', 'information_schema')
+"""
+_FUNCTIONS = """
+SELECT proname FROM pg_proc
+WHERE pronamespace::REGNAMESPACE::TEXT NOT IN ('pg_catalog', 'information_schema') AND proname NOT LIKE 'parbake\\_%'
 """
 
 
@@ -63,6 +68,7 @@ class PostgresqlCopy(Copy):
             self._connection = psycopg.connect(place, autocommit=True, connect_timeout=TIMEOUT_S)
             self._connection.execute(OUTBOX_DDL.encode())
             super().__init__(source.name, self._url(place), source.uncaptured, tables)
+            self.functions = [row[0] for row in self.execute(_FUNCTIONS)]
             self._connection.execute("BEGIN")
             self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:

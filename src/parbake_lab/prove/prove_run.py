@@ -169,7 +169,7 @@ class _Run:
         self._app, self._copies, self._limits = app, copies, limits
         self._rng = random.Random(limits.seed)  # noqa: S311 - a sample must be drawn again the same way
         self._bounds = self._chosen()
-        self._outside = Outside({b.task.fn.__code__: b.name for b in self._bounds if hasattr(b.task.fn, "__code__")})
+        self._outside = Outside()
         self._computing = Computing(app, copies, reads, self._outside, self._rng)
         self._proof = Proof()
         self._seen: dict[tuple[Any, ...], int] = {}
@@ -178,10 +178,9 @@ class _Run:
     async def judge(self, progress: Callable[[int, int], None]) -> Proof:
         """Judge a sample of the values of each task."""
         values: list[ProvedValue] = []
-        with self._outside.watched():
-            for number, bound in enumerate(self._bounds, 1):
-                values += await self._values(bound, max(2, self._limits.sample // len(self._bounds)))
-                progress(number, len(self._bounds))
+        for number, bound in enumerate(self._bounds, 1):
+            values += await self._values(bound, max(2, self._limits.sample // len(self._bounds)))
+            progress(number, len(self._bounds))
         self._proof.values = len(values)
         for name, what in self._outside.found:
             self._note_outside(self._app.engine.tasks[name], what)
@@ -250,9 +249,9 @@ class _Run:
     def _is_told(self, value: ProvedValue, read: Read, part: TableRead) -> bool:
         """Whether something tells of a table; if not, that is noted once."""
         copy, name = read.copy, part.table.name
-        if name in copy.templates or (part.table.is_triggered and name not in copy.uncaptured):
+        if name in copy.templates or (part.table.is_told and name not in copy.uncaptured):
             return True
-        if read.view.families and name not in copy.uncaptured:
+        if read.view.families and name not in copy.uncaptured and not part.is_guess:
             self._note_untold(value, read, part)
         return False
 
@@ -300,10 +299,10 @@ class _Run:
 
     async def _is_of_order(self, value: ProvedValue, read: Read, change: Change, new: Record | None) -> bool:
         """Whether the value also comes out so if the row is written again as it is, which may move it to the end."""
-        if change.kind != "updated" or change.row is None or new is None:
+        if change.kind != "updated" or new is None:
             return False
         with read.copy.undone():
-            read.copy.update(change.table, change.row, change.column, change.row[change.column])
+            change._replace(value=change.rows[0][change.column]).apply(read.copy)
             again = await self._again(value)
         return again is not None and same(value.bound, again, new)
 
@@ -317,15 +316,14 @@ class _Run:
     def _note(self, value: ProvedValue, read: Read, change: Change, raised: frozenset[str], new: Record | None) -> None:
         table = change.table
         self._found.add((read.place, table.name, change.what))
-        row = {name: change.row[name] for name in table.key} if change.row else {}
-        row |= {name: change.values[name] for name in table.key if name in change.values}
+        row = {**(change.rows[0] if change.rows else {}), **change.values}
         finding = Finding(
             value.bound.name,
             str(value.key),
             read.place,
             f"{table.name}.{change.what}" if change.column else f"{table.name} {change.what}",
             _fix(value.bound, read, change, raised),
-            ", ".join(f"{name}={one}" for name, one in row.items()),
+            ", ".join(f"{name}={row[name]}" for name in table.key if name in row),
             shown(value.bound, value.record),
             shown(value.bound, new),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -34,8 +34,7 @@ class Read(NamedTuple):
     def differs(self) -> bool:
         """Whether the query finds something else now."""
         try:
-            with self.copy.undone():
-                return list(self.copy.rows(self.statement, self.parameters)) != list(self.rows)
+            return list(self.copy.rows(self.statement, self.parameters)) != list(self.rows)
         except self.copy.refusals:
             return True
 
@@ -89,8 +88,9 @@ class _Noting:
 
 def _method() -> str:
     """The outermost method of a view that is running; the view's wrappers of methods are looked for."""
-    found, frame = "rows", sys._getframe()  # noqa: SLF001 - the documented way to look at callers
-    while (frame := frame.f_back) is not None:  # type: ignore[assignment]  # it ends at the first frame
+    found, frame = "rows", inspect.currentframe()
+    while frame is not None:
         if frame.f_code.co_filename == views.__file__ and "method" in frame.f_locals:
             found = frame.f_locals["method"].__name__
+        frame = frame.f_back
     return found

@@ -81,11 +81,12 @@ class SqliteCopy(Copy):
         )
 
     def _tables(self) -> Iterator[Table]:
-        triggered = {row[0] for row in self.execute("SELECT tbl_name FROM sqlite_master WHERE type = 'trigger'")}
+        telling = "SELECT tbl_name FROM sqlite_master WHERE type = 'trigger' AND sql LIKE '%parbake_outbox%'"
+        told = {row[0] for row in self.execute(telling)}
         for name, made in self._named("table"):
             if not made.upper().startswith("CREATE VIRTUAL"):
                 columns = {column.name: column for column in self._columns(name)}
-                yield Table(name, quoted(name), columns, "rowid", name in triggered)
+                yield Table(name, quoted(name), columns, "rowid", name in told)
 
     def _columns(self, table: str) -> Iterator[Column]:
         refers = {

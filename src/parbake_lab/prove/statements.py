@@ -32,12 +32,14 @@ class TableRead(NamedTuple):
         columns: The columns that it reads.
         rows: The statement that lists the rows that the result is made of; empty if it is not known.
         compared: What its columns have to equal.
+        is_guess: Whether it is only possible that the statement reads the table.
     """
 
     table: Table
     columns: tuple[str, ...]
     rows: str = ""
     compared: tuple[Compared, ...] = ()
+    is_guess: bool = False
 
 
 def sqlglot() -> Any:
@@ -62,8 +64,14 @@ def reads_of(statement: str, copy: Copy) -> tuple[TableRead, ...]:
         found = []
     seen = {read.table.name for read in found}
     named = {table.name for table in map(copy.tables.get, map(str.lower, tables_read(statement))) if table}
-    rest = [copy.tables[name.lower()] for name in sorted(named - seen)]
-    return (*found, *(TableRead(table, tuple(table.columns)) for table in rest))
+    # What a function or a full-text index reads is not known.
+    is_open = not seen | named or any(f"{name}(" in statement for name in copy.functions)
+    rest = {table.name: table for table in copy.tables.values() if table.name not in seen}
+    found += [TableRead(table, tuple(table.columns)) for name, table in rest.items() if name in named]
+    guessed = [
+        TableRead(t, tuple(t.columns), is_guess=True) for name, t in rest.items() if is_open and name not in named
+    ]
+    return (*found, *guessed)
 
 
 def _qualified(statement: str, copy: Copy) -> Any:
@@ -98,11 +106,11 @@ class _Scope:
             return
         for alias, table in self._tables.items():
             if alias in self._scope.sources:
-                columns = [c.name for c in self._scope.columns if c.table in (alias, "")]
+                columns = [c.name.lower() for c in self._scope.columns if c.table in (alias, "")]
                 known = {name.lower(): name for name in table.columns}
-                read = dict.fromkeys(known[name.lower()] for name in columns if name.lower() in known)
-                if any(column.is_star for column in self._scope.expression.selects):
-                    read = dict.fromkeys(table.columns)
+                read = dict.fromkeys(known[name] for name in columns if name in known)
+                if any(c.is_star for c in self._scope.expression.selects) or not known.keys() >= set(columns):
+                    read = dict.fromkeys(table.columns)  # such as of a whole row, or of what is computed from it
                 yield TableRead(table, tuple(read), self._rows(alias, table), tuple(self._compared(alias, table)))
 
     def _rows(self, alias: str, table: Table) -> str:

@@ -63,7 +63,7 @@ class Computing:
             app: The app.
             copies: The copies.
             reads: Where the sources note each query.
-            outside: Hears of each computation.
+            outside: Watches them.
             rng: What draws keys.
         """
         self._app, self._copies, self._reads, self._outside, self._rng = app, copies, reads, outside, rng
@@ -75,7 +75,6 @@ class Computing:
             ParbakeError: It cannot be computed.
         """
         self._reads.clear()
-        self._outside.turn += 1
         (found,) = await self._app.engine.resolver.computer.compute(bound, [key], NO_CONTEXT)
         if problem := bound.unreadable(found.record):
             raise ComputeFailed(f"{bound.name}: the value of {key!r}: {problem}", field=bound.name)
@@ -90,13 +89,15 @@ class Computing:
     async def value(self, bound: BoundTask, key: Any) -> ProvedValue | str:
         """A value that comes out twice alike; or why it cannot be judged.
 
-        From the second time on its inputs are in the store, so that only what its own task reads is noted. An input
-        may be of another type before it was stored, so there is a third time.
+        From the second time on its inputs are in the store, so that only what its own task reads is noted. What was
+        loaded once is in memory then, like the text of modules. An input may be of another type before it was stored,
+        so there is a third time.
         """
         try:
             before, _ = await self.compute(bound, key)
             for _ in range(2):
-                record, reads = await self.compute(bound, key)
+                with self._outside.of(bound.name):
+                    record, reads = await self.compute(bound, key)
                 if same(bound, before, record):
                     return ProvedValue(bound, key, record, reads)
                 before = record
