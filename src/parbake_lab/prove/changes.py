@@ -91,8 +91,12 @@ class Changes:
         equal = {column: self._equal(column, part, rest) for column in {one.column for one in part.compared}}
         for row in within:
             yield Change(table, "deleted", [row])
-        if len(loose := [row for row in made_of if self._is_loose(table, row)]) > 1:
-            yield Change(table, "deleted", loose)  # one of many may not be missed
+        loose = [row for row in made_of if self._is_loose(table, row)]
+        if len(loose) > 1:  # one of many may not be missed
+            yield Change(table, "deleted", loose)
+            for name in (name for name in part.columns if not table.columns[name].is_key):
+                for value in _altered(loose[0][name]):
+                    yield Change(table, "updated", loose, name, value)
         yield from self._insertions(table, within or beside, equal)
         for row, is_within in (*((row, True) for row in within), *((row, False) for row in beside)):
             for name in (name for name in part.columns if not table.columns[name].is_key):

@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -39,6 +40,9 @@ class Outside:
         """Watch nothing yet."""
         self.found: dict[tuple[str, str], None] = {}
         """The names of tasks, each with what it read, such as ``the file rates.json``."""
+        self.older: set[int | None] = set()
+        """The threads that ran before the task was computed."""
+        self._name = ""
         self._written: set[str] = set()
 
     @contextlib.contextmanager
@@ -49,6 +53,7 @@ class Outside:
         taken = kind.__getitem__
         _watching.append(self)
         kind.__getitem__ = _noted(taken)  # reading a variable raises no event
+        self._name, self.older = task, {thread.ident for thread in threading.enumerate()}
         token = _task.set(task)
         try:
             yield
@@ -84,7 +89,7 @@ class Outside:
             if frame.f_code.co_filename.startswith(_LOADERS) or frame.f_code.co_filename.endswith(_READERS):
                 return
             frame = frame.f_back
-        self.found[_task.get(), what] = None
+        self.found[self._name, what] = None
 
 
 _watching: list[Outside] = []
@@ -92,7 +97,8 @@ _hooked: list[bool] = []
 
 
 def _is_watched() -> bool:
-    return bool(_watching and _task.get())
+    """Whether this thread works for a task: it has its context, or began while the task was computed."""
+    return bool(_watching) and bool(_task.get() or threading.get_ident() not in _watching[-1].older)
 
 
 def _hook() -> None:

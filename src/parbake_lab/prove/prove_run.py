@@ -302,7 +302,8 @@ class _Run:
         if change.kind != "updated" or new is None:
             return False
         with read.copy.undone():
-            change._replace(value=change.rows[0][change.column]).apply(read.copy)
+            for row in change.rows:
+                read.copy.update(change.table, row, change.column, row[change.column])
             again = await self._again(value)
         return again is not None and same(value.bound, again, new)
 

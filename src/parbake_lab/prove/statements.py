@@ -81,9 +81,17 @@ def _qualified(statement: str, copy: Copy) -> Any:
     views = {name: glot.parse_one(made, dialect=copy.dialect) for name, made in copy.views.items()}
     tree = glot.exp.expand(tree, views, dialect=copy.dialect)
     schema = {t.name: {c.name: c.kind or "text" for c in t.columns.values()} for t in copy.tables.values()}
-    return glot.optimizer.qualify.qualify(
-        tree, schema=schema, dialect=copy.dialect, validate_qualify_columns=False, quote_identifiers=False
-    )
+    try:
+        return glot.optimizer.qualify.qualify(
+            tree.copy(),
+            schema=schema,
+            dialect=copy.dialect,
+            validate_qualify_columns=False,
+            allow_partial_qualification=True,
+            quote_identifiers=False,
+        )
+    except glot.errors.SqlglotError:
+        return tree  # its columns may be of any of its tables
 
 
 class _Scope:
@@ -106,10 +114,11 @@ class _Scope:
             return
         for alias, table in self._tables.items():
             if alias in self._scope.sources:
-                columns = [c.name.lower() for c in self._scope.columns if c.table in (alias, "")]
                 known = {name.lower(): name for name in table.columns}
-                read = dict.fromkeys(known[name] for name in columns if name in known)
-                if any(c.is_star for c in self._scope.expression.selects) or not known.keys() >= set(columns):
+                own = [c for c in self._scope.columns if c.table in (alias, "")]
+                read = dict.fromkeys(known[c.name.lower()] for c in own if c.name.lower() in known)
+                is_whole = any(c.name == alias or (c.table and c.name.lower() not in known) for c in own)
+                if is_whole or any(c.is_star for c in self._scope.expression.selects):
                     read = dict.fromkeys(table.columns)  # such as of a whole row, or of what is computed from it
                 yield TableRead(table, tuple(read), self._rows(alias, table), tuple(self._compared(alias, table)))
 
@@ -140,7 +149,7 @@ class _Scope:
             if one.key == "in" and one.args.get("query"):
                 sides += one.args["query"].selects
             for own in sides:
-                if isinstance(own, self._exp.Column) and own.table == alias and own.name.lower() in known:
+                if isinstance(own, self._exp.Column) and own.table in (alias, "") and own.name.lower() in known:
                     for other in sides:
                         if other is not own and (found := self._operand(known[own.name.lower()], other)):
                             yield found
