@@ -211,7 +211,7 @@ def _ends(values: Sequence[Any]) -> list[Any]:
     """Values near the first and the last one, and beyond them."""
     try:
         return [*_altered(max(values)), *_altered(min(values))]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, ArithmeticError):  # such as of texts and numbers together
         return []
 
 
@@ -222,7 +222,7 @@ def _altered(value: Any) -> list[Any]:
     if isinstance(value, int | float | decimal.Decimal):
         return [value + 1, *([1 - value] if value in (0, 1) else []), value - 1, value + _FAR, value - _FAR]
     if isinstance(value, dt.date):
-        return [value + dt.timedelta(days=days) for days in _DAYS]
+        return [value + dt.timedelta(days=days) for days in _DAYS if 1 < value.year + days // 365 < dt.MAXYEAR]
     if isinstance(value, dict | list):
         return [json.dumps(_deeper(value)), _deeper(value)]
     return _texts(value) if isinstance(value, str) else []

@@ -69,7 +69,7 @@ class Copy(ABC):
     dialect: str
     functions: Sequence[str] = ()
     """The functions of the database's users, which may read any table."""
-    refusals: type[Exception]
+    refusals: tuple[type[Exception], ...]
     """What is raised if the database refuses a change."""
     overriding = ""
     """What lets an INSERT name a column that the database fills by itself."""

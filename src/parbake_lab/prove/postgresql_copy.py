@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -48,7 +49,7 @@ class PostgresqlCopy(Copy):
     """A copy of a database at the same server, or a database that was given as a copy."""
 
     dialect = "postgres"
-    refusals = psycopg.Error
+    refusals = (psycopg.Error, OverflowError, ValueError)
     overriding = "OVERRIDING SYSTEM VALUE"
 
     def __init__(self, source: PostgresqlSource, tables: Sequence[Captured], given: str = "") -> None:
@@ -62,7 +63,7 @@ class PostgresqlCopy(Copy):
         Raises:
             SourceError: The database cannot be copied; or the given one cannot be reached.
         """
-        self._source, self._made = source, ""
+        self._source, self._made, self._lock = source, "", threading.Lock()
         place = given or self._copied()
         try:
             self._connection = psycopg.connect(place, autocommit=True, connect_timeout=TIMEOUT_S)
@@ -104,7 +105,7 @@ class PostgresqlCopy(Copy):
         return cursor.fetchall() if cursor.description else []
 
     def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        with self._connection.transaction():  # a savepoint: an error would end the whole transaction
+        with self._lock, self._connection.transaction():  # a savepoint: an error would end the whole transaction
             return self._connection.execute(translate(statement, parameters).encode(), parameters).fetchall()
 
     @contextlib.contextmanager

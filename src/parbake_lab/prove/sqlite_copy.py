@@ -19,7 +19,7 @@ class SqliteCopy(Copy):
     """A copy in a temporary file."""
 
     dialect = "sqlite"
-    refusals = sqlite3.Error
+    refusals = (sqlite3.Error, OverflowError, ValueError)
 
     def __init__(self, source: SqliteSource, tables: Sequence[Captured]) -> None:
         """Copy the file of a source; raises :class:`SourceError` if it cannot be read.

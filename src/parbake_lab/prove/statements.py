@@ -55,12 +55,11 @@ def sqlglot() -> Any:
 @lru_cache(maxsize=4096)
 def reads_of(statement: str, copy: Copy) -> tuple[TableRead, ...]:
     """How a statement reads each table; all columns of the tables that it names, if it cannot be parsed."""
-    glot = sqlglot()
     try:
         tree = _qualified(statement, copy)
-        scopes = glot.optimizer.scope.traverse_scope(tree)
+        scopes = sqlglot().optimizer.scope.traverse_scope(tree)
         found = [read for scope in scopes for read in _Scope(scope, tree, copy).reads()]
-    except (glot.errors.SqlglotError, RecursionError):
+    except Exception:  # noqa: BLE001 - whatever the parser stumbles over, the names of the tables are known
         found = []
     seen = {read.table.name for read in found}
     named = {table.name for table in map(copy.tables.get, map(str.lower, tables_read(statement))) if table}
