@@ -1,7 +1,7 @@
 """What ``parbake prove`` finds: omissions planted into three apps, and false alarms on apps that leave nothing out.
 
-The apps are in ``_prove_apps``: policies and a catalogue on SQLite, deliveries on PostgreSQL. Apps that leave nothing out
-are these three, the one of the tutorial, and the retail assistant over a small generated shop.
+The apps are in ``_prove_apps``: policies and a catalogue on SQLite, deliveries on PostgreSQL. Apps that leave nothing
+out are these three, the one of the tutorial, and the retail assistant over a small generated shop.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
-import os
 import re
 import sys
 import tempfile
@@ -30,9 +29,6 @@ from parbake_lab.prove.prove_run import Proof, ProveLimits, prove
 
 HERE = Path(__file__).parent
 APPS = ("policy_shop", "catalogue", "deliveries")
-ASSISTANT = (
-    "retrieval_blocks", "shopper_profile", "review_summary", "trending", "similar_items", "bank_answers", "faq_answers",
-)  # fmt: skip
 Place = Callable[[], Any]
 
 
@@ -148,9 +144,9 @@ def assistant(folder: Path) -> pb.App:
     from retail_assistant.world import generate
 
     home = folder / "shop"
-    generate(home, seed=1, products=120, shoppers=60, days=20)
-    os.environ["RETAIL_HOME"] = str(home)
-    return build(from_environment())
+    home.mkdir()
+    generate(home / "shop.db", now=time.time(), products=120, shoppers=80, days=30, messages=400)
+    return build(from_environment({"RETAIL_HOME": str(home)}))
 
 
 def main() -> None:

@@ -115,24 +115,17 @@ class Catalogue(pb.View):
     def has_promotions(self, brand: int) -> bool:
         self.whole_set("product")
         self.whole_set("promotion")
-        return bool(
-            self.rows(
-                "SELECT EXISTS (SELECT 1 FROM promotions m WHERE m.product IN (SELECT id FROM products WHERE brand = :b))",
-                b=brand,
-            )[0][0]
-        )
+        statement = "SELECT count(*) FROM promotions m WHERE m.product IN (SELECT id FROM products WHERE brand = :b)"
+        return self.rows(statement, b=brand)[0][0] > 0
 
     def newest(self, brand: int) -> list[str]:
         """The two newest products of a brand in each category."""
         self.whole_set("product")
-        return [
-            row[0]
-            for row in self.rows(
-                "WITH ranked AS (SELECT title, category, row_number() OVER (PARTITION BY category ORDER BY added DESC, id) "
-                "AS place FROM products WHERE brand = :b) SELECT title FROM ranked WHERE place <= 2 ORDER BY category, place",
-                b=brand,
-            )
-        ]
+        statement = (
+            "WITH ranked AS (SELECT title, category, row_number() OVER (PARTITION BY category ORDER BY added DESC, id) "
+            "AS place FROM products WHERE brand = :b) SELECT title FROM ranked WHERE place < 3 ORDER BY category, place"
+        )
+        return [row[0] for row in self.rows(statement, b=brand)]
 
 
 class Opinions(pb.View):

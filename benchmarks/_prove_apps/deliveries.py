@@ -1,5 +1,7 @@
 """Deliveries on PostgreSQL: types, constraints, views of the database, and several schemas of keys."""
 
+import json
+
 import psycopg
 
 import parbake as pb
@@ -39,7 +41,7 @@ def create(address: str) -> None:
         for city, country in cities:
             db.execute("INSERT INTO depots(city, country) VALUES (%s, %s)", (city, country))
         for number, code in enumerate(("post", "fast", "bike", "usual")):
-            extra = '{"insured": %d, "tags": ["a"]}' % (number * 100)
+            extra = json.dumps({"insured": number * 100, "tags": ["a"]})
             db.execute("INSERT INTO carriers VALUES (%s, %s, %s, %s)", (code, code.title(), 24 + 12 * number, extra))
             for zone in range(1, 4):
                 if (number + zone) % 4:

@@ -71,10 +71,8 @@ PLANTED = (
     ),
     Omission(
         "set as entity", CATALOGUE,
-        'self.whole_set("product")\n        return [\n            row[0]\n            for row in self.rows(\n'
-        '                "WITH',
-        'self.entity(f"product/{brand}")\n        return [\n            row[0]\n            for row in self.rows(\n'
-        '                "WITH',
+        'self.whole_set("product")\n        statement = (\n            "WITH',
+        'self.entity(f"product/{brand}")\n        statement = (\n            "WITH',
     ),
     Omission(
         "set as entity", DELIVERIES,
@@ -158,7 +156,7 @@ PLANTED = (
     Omission("file", CATALOGUE, "part = round(", f"part = len({_FILE}) + round("),
     Omission(
         "file", DELIVERIES, "return list(found) if found", f"return [*found, {_FILE}] if found",
-        also=(("import psycopg\n", "from pathlib import Path\n\nimport psycopg\n"),),
+        also=(("import json\n", "import json\nfrom pathlib import Path\n"),),
     ),
     Omission(
         "environment", SHOP, 'return f"{found.value} ', 'return os.environ.get("SHOP_GREETING", "") + f"{found.value} ',
@@ -172,6 +170,6 @@ PLANTED = (
     Omission(
         "environment", DELIVERIES, "    return [parcels.depot(depot), ",
         '    return ["SHOP_LANG" in os.environ and "x" or "", parcels.depot(depot), ',
-        also=(("import psycopg\n", "import os\n\nimport psycopg\n"),),
+        also=(("import json\n", "import json\nimport os\n"),),
     ),
 )  # fmt: skip

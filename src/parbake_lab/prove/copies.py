@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from parbake.protocol.tags import family, raised_by
 from parbake_capture.opening import open_capture
 from parbake_capture.tables import Captured
 
-MOST_ROWS = 500
+_MOST_ROWS = 500
 """How many rows of a table are looked at, at most, to pick from."""
 Row = Mapping[str, Any]
 
@@ -115,6 +115,15 @@ class Copy(ABC):
     def undone(self) -> contextlib.AbstractContextManager[None]:
         """Undo at the end what is changed within."""
 
+    @contextlib.contextmanager
+    def closed_if_it_fails(self) -> Iterator[None]:
+        """Leave nothing open behind an error."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
     @abstractmethod
     def close(self) -> None:
         """Disconnect, and delete the copy if it was made here."""
@@ -138,7 +147,7 @@ class Copy(ABC):
     def pool(self, table: Table) -> list[Row]:
         """Rows of a table before any change, to pick from and to take values from."""
         if table.name not in self._pools:
-            self._pools[table.name] = self.found(table, f"SELECT {table.listed()} FROM {table.ref} LIMIT {MOST_ROWS}")
+            self._pools[table.name] = self.found(table, f"SELECT {table.listed()} FROM {table.ref} LIMIT {_MOST_ROWS}")
         return self._pools[table.name]
 
     def found(self, table: Table, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
@@ -153,6 +162,11 @@ class Copy(ABC):
         """Set one column of one row."""
         where, values = self._where(table, row)
         self.execute(f"UPDATE {table.ref} SET {quoted(column)} = ? WHERE {where}", (value, *values))
+
+    def rewrite(self, table: Table, row: Row, column: str) -> None:
+        """Write one row as it is, which may move it."""
+        where, values = self._where(table, row)
+        self.execute(f"UPDATE {table.ref} SET {quoted(column)} = {quoted(column)} WHERE {where}", values)
 
     def delete(self, table: Table, row: Row) -> None:
         """Delete one row."""

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import Jsonb
 
 from parbake.adapters.postgresql import OUTBOX_DDL, TIMEOUT_S, PostgresqlSource, translate
 from parbake.errors import SourceError
@@ -67,11 +68,12 @@ class PostgresqlCopy(Copy):
         place = given or self._copied()
         try:
             self._connection = psycopg.connect(place, autocommit=True, connect_timeout=TIMEOUT_S)
-            self._connection.execute(OUTBOX_DDL.encode())
-            super().__init__(source.name, self._url(place), source.uncaptured, tables)
-            self.functions = [row[0] for row in self.execute(_FUNCTIONS)]
-            self._connection.execute("BEGIN")
-            self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            with self.closed_if_it_fails():
+                self._connection.execute(OUTBOX_DDL.encode())
+                super().__init__(source.name, self._url(place), source.uncaptured, tables)
+                self.functions = [row[0] for row in self.execute(_FUNCTIONS)]
+                self._connection.execute("BEGIN")
+                self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
             shown = without_credentials(given)
             raise SourceError(f"--copy {shown}: it cannot be used: {error}", field="copy") from error
@@ -101,7 +103,8 @@ class PostgresqlCopy(Copy):
         return place if "://" in place else f"postgresql://?{urlencode(conninfo_to_dict(place))}"
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        cursor = self._connection.execute(statement.replace("?", "%s").encode(), values or None)
+        given = [Jsonb(value) if isinstance(value, dict) else value for value in values]
+        cursor = self._connection.execute(statement.replace("?", "%s").encode(), given or None)
         return cursor.fetchall() if cursor.description else []
 
     def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:

@@ -201,9 +201,13 @@ class _Run:
 
     async def _values(self, bound: BoundTask, most: int) -> list[ProvedValue]:
         """Values of a task that can be judged; why others cannot is noted once for the task."""
+        written = self._limits.keys.get(bound.name, ())
+        given = [bound.keys.from_text(key) for key in written]
+        if None in given:
+            raise BadInput(f"--key {bound.name}={written[given.index(None)]}: it is no {bound.keys.kind}", field="key")
         try:
             await self._computing.train([bound.task])
-            keys = await self._computing.keys(bound, self._limits.keys.get(bound.name, ()), most)
+            keys = await self._computing.keys(bound, given, most)
         except ParbakeError as error:
             self._proof.unproved[bound.name] = f"it cannot be computed: {error}"
             return []
@@ -220,7 +224,8 @@ class _Run:
 
     def _note_outside(self, bound: BoundTask, what: str) -> None:
         """Note what a task reads without a view, unless its contract has a family that may stand for it."""
-        told = {name for copy in self._copies for name in copy.families}
+        told = {name for one in self._app.engine.tasks.values() for name in one.reach.viewed}
+        told.update(name for copy in self._copies for name in copy.families)
         unviewed = [i for i in bound.contract.invalidated_by if i.family not in bound.reach.viewed]
         if any(item.strength == "ignore" or item.family not in told for item in unviewed):
             return
@@ -234,7 +239,7 @@ class _Run:
         """Change what a query of a value reads."""
         shape = (value.bound.name, read.place, read.statement, bool(read.rows))
         self._seen[shape] = self._seen.get(shape, 0) + 1
-        if self._seen[shape] > _VALUES or self._ignores(value.bound, read.view.families, read):
+        if self._seen[shape] > _VALUES:
             return
         parts = reads_of(read.statement, read.copy)
         changes = Changes(read, value.tags, self._rng)
@@ -251,7 +256,8 @@ class _Run:
         copy, name = read.copy, part.table.name
         if name in copy.templates or (part.table.is_told and name not in copy.uncaptured):
             return True
-        if read.view.families and name not in copy.uncaptured and not part.is_guess:
+        is_declared = not read.view.families or self._ignores(value.bound, read.view.families, read)
+        if not is_declared and name not in copy.uncaptured and not part.is_guess:
             self._note_untold(value, read, part)
         return False
 
@@ -303,7 +309,7 @@ class _Run:
             return False
         with read.copy.undone():
             for row in change.rows:
-                read.copy.update(change.table, row, change.column, row[change.column])
+                read.copy.rewrite(change.table, row, change.column)
             again = await self._again(value)
         return again is not None and same(value.bound, again, new)
 

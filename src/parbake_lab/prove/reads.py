@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 from parbake.ports import views
-from parbake.ports.sources import Extent, Source, SourceEvent
+from parbake.ports.sources import Extent, OrderedSource, Source, SourceEvent
 from parbake.ports.views import View
 from parbake.protocol.recording import Tracker
 from parbake_lab.prove.copies import Copy
@@ -39,7 +39,7 @@ class Read(NamedTuple):
             return True
 
 
-class CopySource:
+class CopySource(OrderedSource):
     """A source of views on a copy, whose log of events is empty."""
 
     is_gapless = True
@@ -52,8 +52,12 @@ class CopySource:
             copy: The copy.
             reads: Where each query is noted.
         """
-        self.name, self.families = source.name, source.families
+        self.name = source.name
         self._source, self._copy, self._reads = source, copy, reads
+
+    @property
+    def families(self) -> Collection[str]:
+        return self._source.families
 
     def provides(self, view: type[Any]) -> bool:
         return self._source.provides(view)

@@ -28,10 +28,10 @@ class SqliteCopy(Copy):
             source: The source.
             tables: Further tables to capture on the copy.
         """
-        self._folder = tempfile.TemporaryDirectory(prefix="parbake-prove-")
-        path = Path(self._folder.name) / "copy.db"
         if not source.path.is_file():
             raise SourceError(f"source {source.name!r}: {source.path} does not exist", field=source.name)
+        self._folder = tempfile.TemporaryDirectory(prefix="parbake-prove-")
+        path = Path(self._folder.name) / "copy.db"
         try:
             with (
                 contextlib.closing(sqlite3.connect(f"{source.path.resolve().as_uri()}?mode=ro", uri=True)) as original,
@@ -41,10 +41,12 @@ class SqliteCopy(Copy):
                 copy.execute("PRAGMA journal_mode=WAL")
                 copy.execute(OUTBOX_DDL)
         except sqlite3.Error as error:
+            self._folder.cleanup()
             raise SourceError(f"source {source.name!r} cannot be copied: {error}", field=source.name) from error
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA foreign_keys=ON")
-        super().__init__(source.name, f"sqlite:///{path}", source.uncaptured, tables)
+        with self.closed_if_it_fails():
+            super().__init__(source.name, f"sqlite:///{path}", source.uncaptured, tables)
         self._connection.execute("BEGIN IMMEDIATE")
         self._last = self._position()
 

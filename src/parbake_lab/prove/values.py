@@ -105,16 +105,16 @@ class Computing:
             return f"it cannot be computed: {error}"
         return "it varies by itself"
 
-    async def keys(self, bound: BoundTask, given: Sequence[str], most: int) -> list[Any]:
+    async def keys(self, bound: BoundTask, given: Sequence[Any], most: int) -> list[Any]:
         """Keys to judge: those that were given; else of those that ``keys=`` lists, or of those that tables suggest."""
         task = bound.task
         if isinstance(task, ModelTask):
             return [""]
         if given:
-            return [key for key in map(bound.keys.from_text, given) if key is not None]
+            return list(given)
         listed = [key async for key in self._listed(bound)] or self._suggested(bound)
-        found = list({bound.keys.encode(key): key for key in listed}.values())
-        drawn = self._rng.sample(found, min(len(found), most))
+        different = list({bound.keys.encode(key): key for key in listed}.values())
+        drawn = self._rng.sample(different, min(len(different), most))
         return [*drawn, *([NOBODY] if bound.keys.kind == "str" and drawn else [])]
 
     async def _listed(self, bound: BoundTask) -> AsyncIterator[Any]:
