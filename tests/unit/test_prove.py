@@ -249,6 +249,48 @@ def test_what_varies_by_itself_is_not_judged(path):
     assert (proof.findings, proof.unproved) == ([], {"answer": "it varies by itself"})
 
 
+def test_what_changes_with_the_time_is_no_finding(path):
+    """A value that later differs without a change, such as an age in minutes, is no finding."""
+    captured(path)
+    calls = []
+
+    def read(self, key):
+        calls.append(key)
+        self.rows("SELECT days FROM policies")
+        return own(self, key), len(calls) > 6  # each of three values is computed twice before a row is changed
+
+    assert proved(app_of(path, read)).findings == []
+    assert len(calls) > 6
+
+
+def test_triggers_of_others_tell_too(path):
+    """A trigger of the app's own that writes to the outbox is heeded, and found where it tells too little."""
+    captured(path, TABLES[1:])
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "CREATE TRIGGER told AFTER UPDATE OF note ON policies BEGIN INSERT INTO parbake_outbox(id, subject, type, "
+            "time) VALUES (hex(randomblob(8)), 'policy/' || NEW.id, 'policy.changed', 0); END"
+        )
+    db.close()
+
+    def read(self, key):
+        self.entity(f"policy/{key}")
+        return self.rows("SELECT note FROM policies WHERE id = :id", id=key)
+
+    assert "policies.note" not in places(proved(app_of(path, read)))
+    found = next(f for f in proved(app_of(path, own)).findings if f.what == "policies.days")
+    assert found.fix == "capture policies, or emit an event wherever it is written"
+
+
+def test_broken_triggers_tell_nothing(path):
+    """Where a trigger of a captured table is missing, the changes that it would have told are found."""
+    captured(path)
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TRIGGER parbake_capture_policies_update")
+    db.close()
+    assert places(proved(app_of(path, own))) == {"policies.days"}
+
+
 def test_a_task_that_fails_is_not_judged(path):
     """A task that cannot be computed is named with the reason, and ends nothing."""
     captured(path)

@@ -227,7 +227,7 @@ class _Run:
         told = {name for one in self._app.engine.tasks.values() for name in one.reach.viewed}
         told.update(name for copy in self._copies for name in copy.families)
         unviewed = [i for i in bound.contract.invalidated_by if i.family not in bound.reach.viewed]
-        if any(item.strength == "ignore" or item.family not in told for item in unviewed):
+        if any(item.family not in told for item in unviewed):
             return
         fix = (
             "declare a family for it: pb.fence('config') in invalidated_by, 'config' in App(open=...), and "
@@ -293,7 +293,7 @@ class _Run:
             new = await self._again(value)
             if (new is None and change.kind != "deleted") or (new and same(value.bound, value.record, new)):
                 return True
-        if not await self._is_of_order(value, seen, change, new):
+        if await self._is_shown(value, seen, change):
             self._note(value, seen, change, raised, new)
         return True
 
@@ -303,15 +303,16 @@ class _Run:
         except ParbakeError:
             return None
 
-    async def _is_of_order(self, value: ProvedValue, read: Read, change: Change, new: Record | None) -> bool:
-        """Whether the value also comes out so if the row is written again as it is, which may move it to the end."""
-        if change.kind != "updated" or new is None:
-            return False
+    async def _is_shown(self, value: ProvedValue, read: Read, change: Change) -> bool:
+        """Whether it was the change: without it, or if the rows are written as they are, the value is the same.
+
+        Otherwise it changes with the time, or with the order of rows, which a row that is written leaves.
+        """
         with read.copy.undone():
-            for row in change.rows:
+            for row in change.rows if change.kind == "updated" else ():
                 read.copy.rewrite(change.table, row, change.column)
             again = await self._again(value)
-        return again is not None and same(value.bound, again, new)
+        return again is not None and same(value.bound, again, value.record)
 
     def _ignores(self, bound: BoundTask, tags: Iterable[str], read: Read) -> bool:
         """Whether the contract ignores the families of some tags that the view has, or all of them if it has none."""
@@ -341,7 +342,8 @@ def _fix(bound: BoundTask, read: Read, change: Change, raised: frozenset[str]) -
     """The line that would have outdated the value."""
     if not raised:
         return f"capture {change.table.name}, or emit an event wherever it is written"
-    name = family(min(raised))
+    families = sorted(set(map(family, raised)), key=lambda name: (name not in read.view.families, name))
+    name = families[0]
     template = next((t for t in read.copy.templates.get(change.table.name, ()) if family(t) == name), name)
     is_one = change.is_within and change.kind == "updated" and "/" in template
     line = f'self.entity(f"{template}")' if is_one else f'self.whole_set("{name}")'
