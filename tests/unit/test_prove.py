@@ -5,6 +5,7 @@ import json
 import os
 import random
 import sqlite3
+import threading
 
 import pytest
 from typer.testing import CliRunner
@@ -28,7 +29,7 @@ CREATE TABLE policies(
 );
 CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE visits(policy TEXT, count INTEGER);
-CREATE VIEW long AS SELECT id, days FROM policies WHERE days > 20;
+CREATE VIEW assets AS SELECT id, days FROM policies WHERE days > 20;
 INSERT INTO regions VALUES ('eu', 'Europe'), ('us', 'America');
 INSERT INTO policies VALUES ('returns', 'eu', 30, NULL), ('gifts', 'us', 10, 'x'), ('default', 'eu', 7, NULL);
 INSERT INTO settings VALUES ('tone', 'kind'), ('unit', 'days');
@@ -111,7 +112,7 @@ def averaged(self, key):
 def longest(self, key):
     """Read a view of the database, and name one policy."""
     self.entity(f"policy/{key}")
-    return self.rows("SELECT id FROM long ORDER BY days DESC LIMIT 1")
+    return self.rows("SELECT id FROM assets ORDER BY days DESC LIMIT 1")
 
 
 def nested(self, key):
@@ -310,6 +311,14 @@ def test_keys_are_found_in_the_tables(path):
     assert proof.values == 4
 
 
+class Thread(threading.Thread):
+    """A thread that begins at once, and has the context of nobody."""
+
+    def __init__(self, run):
+        super().__init__(target=run)
+        self.start()
+
+
 def outside(read):
     """Return a method that also reads something beside the view."""
     return lambda self, key: (own(self, key), read())
@@ -320,6 +329,11 @@ def outside(read):
     [
         (lambda place: place.read_text(), "reads the file {place}"),
         (lambda place: sorted(place.parent.iterdir()), "reads the file {place.parent}"),
+        (
+            lambda place: sqlite3.connect(f"file:{place}?mode=ro", uri=True).close(),
+            "reads the file {place}",
+        ),
+        (lambda place: Thread(place.read_text).join(), "reads the file {place}"),
         (lambda place: os.environ.get("SHOP_LANG"), "reads the environment variable SHOP_LANG"),
         (lambda place: "SHOP_LANG" in os.environ, "reads the environment variable SHOP_LANG"),
     ],
@@ -342,6 +356,7 @@ def test_what_is_read_once_or_by_libraries_is_not(path, tmp_path):
         if not kept:
             kept.append(place.read_text())
         (tmp_path / "log.txt").write_text("x")
+        sqlite3.connect(":memory:").close()
         return kept, (tmp_path / "log.txt").read_text()
 
     assert proved(app_of(path, outside(read))).findings == []

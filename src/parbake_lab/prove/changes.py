@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from parbake.errors import ParbakeError
 from parbake.protocol.tags import family, read_entity, spelled
-from parbake_lab.prove.copies import Column, Copy, Row, Table
+from parbake_lab.prove.copies import Column, Copy, Row, Table, quoted
 from parbake_lab.prove.reads import Read
 from parbake_lab.prove.statements import Compared, TableRead
 
@@ -82,7 +82,7 @@ class Changes:
             part: How the query reads the table.
             rest: How it reads its tables.
         """
-        table, made_of = part.table, self._made_of(part)
+        table, made_of = part.table, self._made_of(part, rest)
         ids = {_id(table, row) for row in made_of}
         others = [row for row in self._copy.pool(table) if _id(table, row) not in ids]
         if not any(self._is_loose(table, row) for row in (*made_of, *others)) and (made_of or others):
@@ -104,13 +104,25 @@ class Changes:
                 for value in self._values(table.columns[name], row[name], known, equal.get(name, ())):
                     yield Change(table, "updated", [row], name, value, is_within=is_within)
 
-    def _made_of(self, part: TableRead) -> list[Row]:
+    def _made_of(self, part: TableRead, rest: Sequence[TableRead] = ()) -> list[Row]:
         """The rows of a table that the result is made of, as far as that is known."""
         found = self._copy.found(part.table, part.rows, self._read.parameters) if part.rows else []
-        if not found:
-            wanted = {one.column: self._known(one) for one in part.compared if one.other is None}
-            found = [r for r in self._copy.pool(part.table) if wanted and all(r[c] == v for c, v in wanted.items())]
+        found = found or self._alike(part, rest)
         return self._rng.sample(found, _LISTED) if len(found) > _LISTED else found
+
+    def _alike(self, part: TableRead, rest: Sequence[TableRead]) -> list[Row]:
+        """The rows of a table whose columns equal what the query compares them with."""
+        table, given = part.table, dict[str, Any]()
+        wanted = {one.column: self._equal(one.column, part, rest)[:_PEERS] for one in part.compared}
+        terms = []
+        for column, values in wanted.items():
+            names = [f"v{len(given) + number}" for number in range(len(values))]
+            given.update(zip(names, values, strict=True))
+            terms.append(f"{quoted(column)} IN ({', '.join(f':{name}' for name in names)})")
+        if not terms or not all(wanted.values()):
+            return []
+        where = " AND ".join(terms)
+        return self._copy.found(table, f"SELECT {table.listed()} FROM {table.ref} WHERE {where}", given)
 
     def _known(self, one: Compared) -> Any:
         return self._read.parameters.get(one.parameter) if one.parameter else one.literal
@@ -125,7 +137,7 @@ class Changes:
                 name, place = one.other
                 for other in (o for o in rest if o.table.name == name and place in o.table.columns):
                     found += [row[place] for row in self._made_of(other)[:_PEERS]]
-        return list(dict.fromkeys(v for v in found if isinstance(v, str | int | float)))
+        return _distinct([value for value in found if value is not None])
 
     def _is_loose(self, table: Table, row: Row) -> bool:
         """Whether a change of the row would not outdate the value, by what is known of the triggers."""

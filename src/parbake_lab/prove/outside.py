@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import parbake
 
@@ -65,7 +66,10 @@ class Outside:
     def event(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Hear of an event of the interpreter."""
         if name in _FILES and isinstance(arguments[0], str | bytes | os.PathLike):
-            path = os.path.realpath(os.fsdecode(arguments[0]))
+            place = os.fsdecode(arguments[0])
+            if name == "sqlite3.connect" and place in ("", ":memory:"):
+                return
+            path = os.path.realpath(urlsplit(place).path if place.startswith("file:") else place)
             if name == "open" and _writes(*arguments[1:3]):
                 self._written.add(path)
             elif path not in self._written and not path.startswith((*_OWN, *_MACHINE)):

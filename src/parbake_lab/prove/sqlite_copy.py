@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -108,4 +109,6 @@ class SqliteCopy(Copy):
             )  # fmt: skip
 
     def _views(self) -> dict[str, str]:
-        return {name: made[made.upper().index(" AS") + 3 :].strip() for name, made in self._named("view")}
+        return {
+            name: re.split(r"\sAS\s", made, maxsplit=1, flags=re.IGNORECASE)[1] for name, made in self._named("view")
+        }
