@@ -385,8 +385,13 @@ def test_a_parser_that_is_missing_is_named(monkeypatch, path):
 def test_wrong_options_are_named(path):
     """An unknown task, table or key, and a database that is not there, are errors that name the option."""
     app = app_of(path, own)
-    for limits in ({"tasks": ["nothing"]}, {"tables": [parsed("nothing:policy/{id}")]}):
-        with pytest.raises(BadInput, match="nothing"):
+    for word, limits in (
+        ("--task nothing", {"tasks": ["nothing"]}),
+        ("--table nothing", {"tables": [parsed("nothing:policy/{id}")]}),
+        ("no column 'nothing'", {"tables": [parsed("policies:policy/{nothing}")]}),
+        ("--copy", {"copy": "postgresql://127.0.0.1/nothing"}),
+    ):
+        with pytest.raises(BadInput, match=word):
             proved(app, **limits)
     path.unlink()
     with pytest.raises(SourceError, match=r"shop\.db"):

@@ -20,6 +20,7 @@ from parbake.errors import BadInput, ParbakeError
 from parbake.protocol.record import Record
 from parbake.protocol.tags import family
 from parbake.serving.bound import BoundTask
+from parbake.tasks.task_types import ModelTask
 from parbake.testing import FakeClock
 from parbake_capture.tables import Captured
 from parbake_lab.prove.changes import Change, Changes
@@ -127,6 +128,9 @@ async def prove(app: pb.App, limits: ProveLimits, *, progress: Callable[[int, in
 
 def _copies(settings: Settings, limits: ProveLimits, stack: ExitStack) -> list[Copy]:
     found: list[Copy] = []
+    servers = sum(isinstance(source, PostgresqlSource) for source in settings.sources)
+    if limits.copy and servers != 1:
+        raise BadInput(f"--copy: it stands for one PostgreSQL source, and the app has {servers}; omit it", field="copy")
     for source in settings.sources:
         if isinstance(source, SqliteSource):
             found.append(SqliteCopy(source, limits.tables))
@@ -205,6 +209,8 @@ class _Run:
         given = [bound.keys.from_text(key) for key in written]
         if None in given:
             raise BadInput(f"--key {bound.name}={written[given.index(None)]}: it is no {bound.keys.kind}", field="key")
+        if given and isinstance(bound.task, ModelTask):
+            raise BadInput(f"--key {bound.name}={written[0]}: a model has no key", field="key")
         try:
             await self._computing.train([bound.task])
             keys = await self._computing.keys(bound, given, most)
