@@ -36,6 +36,9 @@ _VALUES = 8
 _VAIN = 6
 """The changes of one column that change what a query finds, but not the value, after which it is left alone."""
 
+_AGAIN = 20
+"""How often a value is computed again after changes, at most, on average."""
+
 
 class Finding(msgspec.Struct, frozen=True):
     """An omission: what changes untold, for which value it was seen, and the line that tells of it.
@@ -83,7 +86,7 @@ class ProveLimits:
     """What is judged, and how much.
 
     Attributes:
-        sample: How many values are judged, at most.
+        sample: How many values are judged, at most; it also bounds how many are computed again.
         seed: What decides which keys and rows are drawn.
         tasks: The names of the tasks; all stored ones if there are none.
         keys: The keys of some tasks, as a person writes them.
@@ -178,6 +181,7 @@ class _Run:
         self._proof = Proof()
         self._seen: dict[tuple[Any, ...], int] = {}
         self._found: set[tuple[str, ...]] = set()
+        self._again_left = _AGAIN * limits.sample
 
     async def judge(self, progress: Callable[[int, int], None]) -> Proof:
         """Judge a sample of the values of each task."""
@@ -247,6 +251,9 @@ class _Run:
         self._seen[shape] = self._seen.get(shape, 0) + 1
         if self._seen[shape] > _VALUES:
             return
+        if self._again_left <= 0:
+            self._proof.unproved[read.place] = "other changes took all computations: raise --sample, or name a --task"
+            return
         parts = reads_of(read.statement, read.copy)
         changes = Changes(read, value.tags, self._rng)
         for part in parts:
@@ -304,6 +311,7 @@ class _Run:
         return True
 
     async def _again(self, value: ProvedValue) -> Record | None:
+        self._again_left -= 1
         try:
             return (await self._computing.compute(value.bound, value.key))[0]
         except ParbakeError:
