@@ -12,7 +12,6 @@ import msgspec
 
 import parbake as pb
 from parbake.adapters import open_events
-from parbake.adapters.log import LogSink
 from parbake.adapters.postgresql import PostgresqlSource
 from parbake.adapters.sqlite import SqliteSource
 from parbake.app.settings import Settings
@@ -162,7 +161,6 @@ def _proved(settings: Settings, sources: Sequence[CopySource]) -> pb.App:
         plugins=[StandIn()],
         open=[*settings.open, *(name for one in heard for name in one.families)],
         clock=FakeClock(settings.clock.now()),
-        alerts=[LogSink()],
         off=settings.off,
         worker="none",
         batch=pb.Batch(throttle=None),
