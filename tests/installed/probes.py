@@ -57,5 +57,6 @@ PROBES = {
     "kafka": (KAFKA, "SourceError"),
     "usearch": ("import parbake_semantic.cache.index, usearch.index; print('used')", "used"),
     "plots": ("import matplotlib; print('used')", "used"),
+    "prove": ("from parbake_lab.prove.statements import sqlglot; sqlglot(); print('used')", "used"),
     "testing": ("import parbake.testing.executor_suite, parbake.testing.store_suite; print('used')", "used"),
 }

@@ -13,7 +13,7 @@ FUNCTION_P90, FUNCTION_MAX = 25, 60
 PACKAGES = {
     "src/parbake": 19_248,
     "src/parbake_capture": 620,
-    "src/parbake_lab": 1_240,
+    "src/parbake_lab": 2_500,
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_695,
     "src/parbake_semantic": 3_000,

@@ -36,6 +36,7 @@ OWNERS = {
     "parbake.adapters._postgresql.wire": "postgresql",
     "parbake.adapters._dynamodb_table": "dynamodb",
     "parbake.adapters._redis_link": "redis",
+    "parbake_lab.prove.postgresql_copy": "postgresql",
     "parbake_lab.shadow.redis_cache": "redis",
     "parbake.testing": "testing",
 }

@@ -213,9 +213,9 @@ class PostgresqlSource(forks.Forkable):
                 because their changes outdate nothing. Where tables are captured, any other one is named at the start.
         """
         self.name = name
-        self._uncaptured = frozenset(uncaptured)
+        self.uncaptured = frozenset(uncaptured)
         self.families = family_names(families, of=f"source {name!r}")
-        self._conninfo = conninfo
+        self.conninfo = conninfo
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
         self._reports: dict[str, _Reports] = {}
@@ -294,7 +294,7 @@ class PostgresqlSource(forks.Forkable):
             captured = connection.execute("SELECT DISTINCT relation FROM parbake_capture").fetchall()
             rows = connection.execute(_TABLES_OF_VIEWS).fetchall()
         plain = {relation.rpartition(".")[2].strip('"') for (relation,) in captured}
-        return untold(self._views, plain, self._uncaptured, {name: set(tables) for name, tables in rows})
+        return untold(self._views, plain, self.uncaptured, {name: set(tables) for name, tables in rows})
 
     def report(self, cursor: bytes, silence_s: float, *, has_news: bool) -> None:
         """Report progress at once if there is news, and else every two seconds.
@@ -366,7 +366,7 @@ class PostgresqlSource(forks.Forkable):
         """Connect to the primary; a replica may lag behind an acknowledged event."""
         try:
             connection = client.connect(
-                self._conninfo, autocommit=True, connect_timeout=TIMEOUT_S, target_session_attrs="primary"
+                self.conninfo, autocommit=True, connect_timeout=TIMEOUT_S, target_session_attrs="primary"
             )
         except client.Error as error:
             raise SourceError(f"source {self.name!r} cannot be reached: {error}", field=self.name) from error

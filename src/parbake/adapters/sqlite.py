@@ -197,9 +197,9 @@ class SqliteSource(forks.Forkable):
                 because their changes outdate nothing. Where tables are captured, any other one is named at the start.
         """
         self.name = name
-        self._uncaptured = frozenset(uncaptured)
+        self.uncaptured = frozenset(uncaptured)
         self.families = family_names(families, of=f"source {name!r}")
-        self._path = Path(path)
+        self.path = Path(path)
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
         self._is_closed = False
@@ -299,7 +299,7 @@ class SqliteSource(forks.Forkable):
                     reads[name] = {table for one in tables_read(made) for table in reads.get(one, ())}
             has_capture = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'parbake_capture'").fetchone()
             rows = connection.execute("SELECT relation FROM parbake_capture").fetchall() if has_capture else []
-        return untold(self._views, {relation for (relation,) in rows}, self._uncaptured, reads)
+        return untold(self._views, {relation for (relation,) in rows}, self.uncaptured, reads)
 
     def _captured_now(self, connection: sqlite3.Connection) -> _Captured:
         """What is captured, looked up again whenever the schema has changed."""
@@ -371,7 +371,7 @@ class SqliteSource(forks.Forkable):
 
     def _file(self) -> tuple[int, int]:
         try:
-            found = os.stat(self._path)  # noqa: PTH116 - every read does it, and pathlib's takes longer
+            found = os.stat(self.path)  # noqa: PTH116 - every read does it, and pathlib's takes longer
         except OSError:
             return 0, 0
         return found.st_dev, found.st_ino
@@ -386,15 +386,15 @@ class SqliteSource(forks.Forkable):
     def _connect(self) -> sqlite3.Connection:
         if self._has_inherited:
             raise SourceError(
-                f"source {self.name!r}: this process was forked while its parent was reading {self._path}, and SQLite "
+                f"source {self.name!r}: this process was forked while its parent was reading {self.path}, and SQLite "
                 "cannot lock it here then; fork while no task is being computed",
                 field=self.name,
             )
-        if not self._path.is_file():
-            what = "is not a file" if self._path.exists() else "does not exist"
-            raise SourceError(f"source {self.name!r}: {self._path} {what}", field=self.name)
+        if not self.path.is_file():
+            what = "is not a file" if self.path.exists() else "does not exist"
+            raise SourceError(f"source {self.name!r}: {self.path} {what}", field=self.name)
         try:
-            uri = f"{self._path.resolve().as_uri()}?mode=ro"
+            uri = f"{self.path.resolve().as_uri()}?mode=ro"
             return sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise SourceError(f"source {self.name!r}: {error}", field=self.name) from error

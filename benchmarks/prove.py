@@ -1,0 +1,185 @@
+"""What ``parbake prove`` finds: omissions planted into three apps, and false alarms on apps that leave nothing out.
+
+The apps are in ``_prove_apps``: policies and a catalogue on SQLite, deliveries on PostgreSQL. Apps that leave nothing
+out are these three, the one of the tutorial, and the retail assistant over a small generated shop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, chdir, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from _prove_apps.omissions import PLANTED, Omission
+from _report import Goal, report, show
+
+import parbake as pb
+from parbake_capture.tables import parsed
+from parbake_lab.prove.prove_run import Proof, ProveLimits, prove
+
+HERE = Path(__file__).parent
+APPS = ("policy_shop", "catalogue", "deliveries")
+Place = Callable[[], Any]
+
+
+def loaded(app: str, folder: Path, omission: Omission | None = None) -> ModuleType:
+    """The module of an app, with an omission planted into its text."""
+    text = (HERE / "_prove_apps" / f"{app}.py").read_text()
+    for old, new in ((omission.old, omission.new), *omission.also) if omission else ():
+        if old not in text:
+            raise SystemExit(f"{app} has no {old!r}")
+        text = text.replace(old, new, 1)
+    path = folder / f"{app}_{time.monotonic_ns()}.py"
+    path.write_text(text)
+    (folder / "notes.txt").write_text("a note")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{path} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def judged(app: pb.App, **limits: Any) -> Proof:
+    """What is found in an app."""
+    return asyncio.run(prove(app, ProveLimits(**limits), progress=lambda _done, _total: None))
+
+
+@contextmanager
+def servers(stack: ExitStack) -> Iterator[Place]:
+    """A PostgreSQL server, and what makes an empty database there."""
+    sys.path.insert(0, str(HERE.parent))
+    from tests.servers.pg import folder, postgresql
+
+    server = stack.enter_context(postgresql(stack.enter_context(folder()), "fsync=off"))
+    count = iter(range(10_000))
+
+    def made() -> str:
+        name = f"deliveries_{next(count)}"
+        server.sql(f"CREATE DATABASE {name}")
+        return server.address.removesuffix("/postgres") + f"/{name}"
+
+    yield made
+
+
+@dataclass
+class Tally:
+    """How many omissions of a kind were planted and found, and which were not."""
+
+    planted: int = 0
+    found: int = 0
+    missed: list[str] = field(default_factory=list)
+
+
+def plant(omissions: Sequence[Omission], folder: Path, place: Place) -> tuple[dict[str, Tally], float]:
+    """Plant each omission by itself, and look whether something is found."""
+    tallies: dict[str, Tally] = {}
+    started = time.perf_counter()
+    for omission in omissions:
+        made = place() if omission.app == "deliveries" else folder / f"{time.monotonic_ns()}.db"
+        module = loaded(omission.app, folder, omission)
+        module.create(made)
+        proof = judged(module.build(made))
+        tally = tallies.setdefault(omission.kind, Tally())
+        tally.planted += 1
+        tally.found += bool(proof.findings)
+        if not proof.findings:
+            tally.missed.append(f"{omission.app}: {omission.old.strip()[:60]}")
+    return tallies, time.perf_counter() - started
+
+
+def clean(folder: Path, place: Place, *, has_assistant: bool) -> Iterator[tuple[str, Proof, float]]:
+    """Judge apps that leave nothing out."""
+    for app in APPS:
+        made = place() if app == "deliveries" else folder / f"{app}.db"
+        module = loaded(app, folder)
+        module.create(made)
+        started = time.perf_counter()
+        yield app, judged(module.build(made)), time.perf_counter() - started
+    started = time.perf_counter()
+    yield (
+        "the tutorial's app",
+        judged(tutorial(folder), tables=[parsed("zones:zone/{name}")]),
+        time.perf_counter() - started,
+    )
+    if has_assistant:
+        app = assistant(folder)
+        started = time.perf_counter()
+        yield "the retail assistant", judged(app, sample=150), time.perf_counter() - started
+
+
+def tutorial(folder: Path) -> pb.App:
+    """The app that the tutorial builds."""
+    page = (HERE.parent / "docs" / "tutorial.md").read_text()
+    path = folder / "delivery.py"
+    path.write_text("\n".join(re.findall(r"```python delivery.py\n(.*?)```", page, re.DOTALL)))
+    spec = importlib.util.spec_from_file_location("delivery", path)
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{path} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    with chdir(folder):
+        spec.loader.exec_module(module)
+        module.DATABASE = str(folder / "courier.db")
+        module.create()
+        module.source.path = folder / "courier.db"
+    app: pb.App = module.app
+    return app
+
+
+def assistant(folder: Path) -> pb.App:
+    """The retail assistant over a small generated shop."""
+    from retail_assistant.compose import build
+    from retail_assistant.settings import from_environment
+    from retail_assistant.world import generate
+
+    home = folder / "shop"
+    home.mkdir()
+    generate(home / "shop.db", now=time.time(), products=120, shoppers=80, days=30, messages=400)
+    return build(from_environment({"RETAIL_HOME": str(home)}))
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="plant only omissions of this app or kind")
+    parser.add_argument("--without-assistant", action="store_true", help="leave the retail assistant out")
+    chosen = parser.parse_args()
+    omissions = [one for one in PLANTED if chosen.only in ("", one.app, one.kind)]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="prove-")))
+        place = stack.enter_context(servers(stack))
+        tallies, took = plant(omissions, folder, place)
+        alarms = list(clean(folder, place, has_assistant=not chosen.without_assistant))
+    for kind, tally in tallies.items():
+        for missed in tally.missed:
+            sys.stdout.write(f"not found: {kind} in {missed}\n")
+    for name, proof, _ in alarms:
+        for finding in proof.findings:
+            sys.stdout.write(f"false alarm in {name}: {finding}\n")
+    show(["app that leaves nothing out", "values", "changes", "not judged", "alarms", "s"],
+         [[name, p.values, p.changes, len(p.unproved), len(p.findings), s] for name, p, s in alarms])  # fmt: skip
+    planted, found = sum(t.planted for t in tallies.values()), sum(t.found for t in tallies.values())
+    share, wrong = 100.0 * found / max(1, planted), sum(len(p.findings) for _, p, _ in alarms)
+    figures = {f"found: {kind}": 100.0 * t.found / t.planted for kind, t in tallies.items()}
+    figures |= {f"seconds: {name}": s for name, _, s in alarms} | {"seconds per omission": took / max(1, planted)}
+    goals = [
+        Goal("planted omissions found", share, "%", ">= 95", share >= 95),
+        Goal("false alarms", wrong, "", "= 0", wrong == 0),
+    ]
+    rows = [[kind, t.planted, t.found] for kind, t in tallies.items()]
+    report("prove", ["omission", "planted", "found"], rows, figures=figures, goals=goals)
+
+
+if __name__ == "__main__":
+    main()

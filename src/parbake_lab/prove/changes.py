@@ -1,0 +1,262 @@
+"""Which changes of single rows could show that a value depends on more than it says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import itertools
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from parbake.errors import ParbakeError
+from parbake.protocol.tags import family, read_entity, spelled
+from parbake_lab.prove.copies import Column, Copy, Row, Table, quoted
+from parbake_lab.prove.reads import Read
+from parbake_lab.prove.statements import Compared, TableRead
+
+_ROWS, _OTHERS, _LISTED = 6, 4, 200
+"""Rows that a result is made of, and other rows, that are changed for one query; and how many are listed."""
+_PEERS = 3
+"""Values of other rows that a column is set to."""
+_FAR, _DAYS = 100_000, (1, -1, 4000, -4000)
+"""How far numbers and dates are moved."""
+Kind = Literal["updated", "deleted", "inserted"]
+
+
+class Change(NamedTuple):
+    """A change of one row: a column with its new value, the row's deletion, or a new row with some values of its own.
+
+    Attributes:
+        table: The table.
+        kind: What happens.
+        rows: The row; of an insertion, the one that is copied. Only deletions may take several.
+        column: The column; empty unless a value is updated.
+        value: Its new value.
+        values: The values of a new row that are not copied.
+        is_within: Whether the result is made of the row.
+    """
+
+    table: Table
+    kind: Kind
+    rows: Sequence[Row]
+    column: str = ""
+    value: Any = None
+    values: Mapping[str, Any] = {}
+    is_within: bool = True
+
+    @property
+    def what(self) -> str:
+        """The column, or what happens to the row."""
+        return self.column or f"(row{'s' if len(self.rows) > 1 else ''} {self.kind})"
+
+    def apply(self, copy: Copy) -> None:
+        """Make the change, which the database may refuse."""
+        if self.kind == "inserted":
+            copy.insert(self.table, self.rows[0] if self.rows else None, self.values)
+        for row in self.rows if self.kind != "inserted" else ():
+            if self.kind == "deleted":
+                copy.delete(self.table, row)
+            else:
+                copy.update(self.table, row, self.column, self.value)
+
+
+class Changes:
+    """Picks changes for one query of a value."""
+
+    def __init__(self, read: Read, tags: frozenset[str], rng: random.Random) -> None:
+        """Know the query, and the tags that outdate the value.
+
+        Args:
+            read: The query.
+            tags: The tags.
+            rng: What draws rows and values.
+        """
+        self._read, self._copy, self._tags, self._rng = read, read.copy, tags, rng
+
+    def of(self, part: TableRead, rest: Sequence[TableRead]) -> Iterator[Change]:
+        """The changes of one table, those first that are most likely to show something.
+
+        Args:
+            part: How the query reads the table.
+            rest: How it reads its tables.
+        """
+        table, made_of = part.table, self._made_of(part, rest)
+        ids = {_id(table, row) for row in made_of}
+        others = [row for row in self._copy.pool(table) if _id(table, row) not in ids]
+        if not any(self._is_loose(table, row) for row in (*made_of, *others)) and (made_of or others):
+            return
+        within, beside = self._drawn(table, made_of, _ROWS), self._drawn(table, others, _OTHERS)
+        equal = {column: self._equal(column, part, rest) for column in {one.column for one in part.compared}}
+        for row in within:
+            yield Change(table, "deleted", [row])
+        loose = [row for row in made_of if self._is_loose(table, row)]
+        if len(loose) > 1:  # one of many may not be missed
+            yield Change(table, "deleted", loose)
+            for name in (name for name in part.columns if not table.columns[name].is_key):
+                for value in _altered(loose[0][name]):
+                    yield Change(table, "updated", loose, name, value)
+        yield from self._insertions(table, within or beside, equal)
+        for row, is_within in (*((row, True) for row in within), *((row, False) for row in beside)):
+            for name in (name for name in part.columns if not table.columns[name].is_key):
+                known = [one[name] for one in (*self._copy.pool(table), *made_of) if one[name] is not None]
+                for value in self._values(table.columns[name], row[name], known, equal.get(name, ())):
+                    yield Change(table, "updated", [row], name, value, is_within=is_within)
+
+    def _made_of(self, part: TableRead, rest: Sequence[TableRead] = ()) -> list[Row]:
+        """The rows of a table that the result is made of, as far as that is known."""
+        found = self._copy.found(part.table, part.rows, self._read.parameters) if part.rows else []
+        found = found or self._alike(part, rest)
+        return self._rng.sample(found, _LISTED) if len(found) > _LISTED else found
+
+    def _alike(self, part: TableRead, rest: Sequence[TableRead]) -> list[Row]:
+        """The rows of a table whose columns equal what the query compares them with."""
+        table, given = part.table, dict[str, Any]()
+        wanted = {one.column: self._equal(one.column, part, rest)[:_PEERS] for one in part.compared}
+        terms = []
+        for column, values in wanted.items():
+            names = [f"v{len(given) + number}" for number in range(len(values))]
+            given.update(zip(names, values, strict=True))
+            terms.append(f"{quoted(column)} IN ({', '.join(f':{name}' for name in names)})")
+        if not terms or not all(wanted.values()):
+            return []
+        where = " AND ".join(terms)
+        return self._copy.found(table, f"SELECT {table.listed()} FROM {table.ref} WHERE {where}", given)
+
+    def _known(self, one: Compared) -> Any:
+        return self._read.parameters.get(one.parameter) if one.parameter else one.literal
+
+    def _equal(self, column: str, part: TableRead, rest: Sequence[TableRead]) -> list[Any]:
+        """The values that would make a column match."""
+        found: list[Any] = []
+        for one in part.compared:
+            if one.column == column and one.other is None:
+                found.append(self._known(one))
+            elif one.column == column and one.other is not None:
+                name, place = one.other
+                for other in (o for o in rest if o.table.name == name and place in o.table.columns):
+                    found += [row[place] for row in self._made_of(other)[:_PEERS]]
+        return _distinct([value for value in found if value is not None])
+
+    def _is_loose(self, table: Table, row: Row) -> bool:
+        """Whether a change of the row would not outdate the value, by what is known of the triggers."""
+        return not any(
+            self._tags.intersection(_raised(template, row)) for template in self._copy.templates.get(table.name, ())
+        )
+
+    def _drawn(self, table: Table, rows: Sequence[Row], most: int) -> list[Row]:
+        """Some rows, among them one that the tags cover; most of them are not covered."""
+        loose: list[Row] = []
+        bound: list[Row] = []
+        for row in self._rng.sample(rows, len(rows)):
+            (loose if self._is_loose(table, row) else bound).append(row)
+        return [*loose[: most - 1], *bound[:1]]
+
+    def _values(self, column: Column, old: Any, known: Sequence[Any], equal: Sequence[Any]) -> Iterator[Any]:
+        """New values for a column: those that match, those of other rows, a little more, the ends, none."""
+        drawn = self._rng.sample(known, min(len(known), 4 * _PEERS))
+        candidates = [*equal, *_altered(old), *_distinct(drawn)[:_PEERS], *_ends(known)]
+        for value in (*_distinct(candidates), *([None] if column.is_nullable and old is not None else ())):
+            if value != old:
+                yield value
+
+    def _insertions(self, table: Table, rows: Sequence[Row], equal: Mapping[str, Sequence[Any]]) -> Iterator[Change]:
+        """New rows: copies with another key, and with values that match what the query looks for."""
+        own = [column for column in table.columns.values() if column.is_key]
+        unique = [column for column in table.columns.values() if column.is_unique and not column.is_key]
+        names = [name for name, values in equal.items() if values]
+        for row in (*rows[:2], *rows[-1:]) or (None,):
+            fresh = {c.name: self._fresh(table, c, row) for c in (*own, *unique)}
+            rest = {c.name: self._fresh(table, c, None) for c in table.columns.values()} if row is None else {}
+            referring = {
+                c.name: self._referred(c) for c in table.columns.values() if c.parent and (c in own or not row)
+            }
+            bases = [
+                {**rest, **{c.name: fresh[c.name] for c in (*own, *one)}} for one in (unique, *([u] for u in unique))
+            ]
+            bases += [{**base, **referring} for base in bases] if referring else []
+            for chosen in itertools.islice(itertools.product(*(equal[name][:_PEERS] for name in names)), 4):
+                matching = dict(zip(names, chosen, strict=True))
+                for base in bases:
+                    yield Change(table, "inserted", [row] if row else [], values={**base, **matching})
+            for base in bases:
+                yield Change(table, "inserted", [row] if row else [], values=base)
+
+    def _fresh(self, table: Table, column: Column, row: Row | None) -> Any:
+        """A value that no row has yet."""
+        known = [one[column.name] for one in self._copy.pool(table) if one[column.name] is not None]
+        like = row[column.name] if row is not None else next(iter(known), None)
+        if isinstance(like, int | float | decimal.Decimal) and not isinstance(like, bool):
+            return max(known, default=0) + 1
+        if like is None:
+            return 1 if any(word in column.kind for word in ("int", "num", "real", "float")) else "new"
+        return f"{like}~new" if isinstance(like, str) else like
+
+    def _referred(self, column: Column) -> Any:
+        """A value that a foreign key may have."""
+        name, place = column.parent or ("", "")
+        table = self._copy.tables.get(name.lower())
+        rows = self._copy.pool(table) if table else []
+        return self._rng.choice(rows)[place] if rows else None
+
+
+def _raised(template: str, row: Row) -> tuple[str, ...]:
+    """The tags that a change of a row raises by a template, as a value that it binds would have them."""
+    name = family(template)
+    try:
+        return (f"{name}/*", *(read_entity(spelled(template.format_map(row)))[:1] if "/" in template else (name,)))
+    except (KeyError, ParbakeError):
+        return (f"{name}/*", name)
+
+
+def _id(table: Table, row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in table.key)
+
+
+def _distinct(values: Sequence[Any]) -> list[Any]:
+    """Values without repetition, also of those that cannot be hashed."""
+    return list({repr(value): value for value in values}.values())
+
+
+def _ends(values: Sequence[Any]) -> list[Any]:
+    """Values near the first and the last one, and beyond them."""
+    try:
+        return [*_altered(max(values)), *_altered(min(values))]
+    except (TypeError, ValueError, ArithmeticError):  # such as of texts and numbers together
+        return []
+
+
+def _altered(value: Any) -> list[Any]:
+    """Values of the same form: one that is a little different, and for numbers and dates some that are far away."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int | float | decimal.Decimal):
+        return [value + 1, *([1 - value] if value in (0, 1) else []), value - 1, value + _FAR, value - _FAR]
+    if isinstance(value, dt.date):
+        return [value + dt.timedelta(days=days) for days in _DAYS if 1 < value.year + days // 365 < dt.MAXYEAR]
+    if isinstance(value, dict | list):
+        return [json.dumps(_deeper(value)), _deeper(value)]
+    return _texts(value) if isinstance(value, str) else []
+
+
+def _texts(value: str) -> list[Any]:
+    for kind in (dt.date, dt.datetime):
+        try:
+            return [one.isoformat() for one in _altered(kind.fromisoformat(value))]
+        except (ValueError, OverflowError):
+            continue
+    try:
+        return [json.dumps(_deeper(json.loads(value)))]
+    except ValueError:
+        return [f"{value}~"]
+
+
+def _deeper(value: Any) -> Any:
+    """A value of JSON in which each number and each text is a little different."""
+    if isinstance(value, dict):
+        return {name: _deeper(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_deeper(one) for one in value]
+    found = _altered(value) if not isinstance(value, str) else [f"{value}~"]
+    return found[0] if found else value
