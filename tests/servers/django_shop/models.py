@@ -21,3 +21,9 @@ class Note(models.Model):
     """Something that nobody captures."""
 
     text = models.TextField()
+
+
+class Special(Topic):
+    """A topic with a table of its own beside that of its parent."""
+
+    at = models.DateTimeField(null=True)

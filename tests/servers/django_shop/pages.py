@@ -28,9 +28,10 @@ def page(request, slug):
     """Show a policy, or change it first."""
     if request.method == "POST":
         Policy.objects.filter(slug=slug).update(days=request.POST["days"])
-        if request.POST.get("fail"):
-            transaction.set_rollback(True)
-    return HttpResponse(engines["django"].from_string(PAGE).render({"slug": slug, "policy": Lazily(slug)}))
+    text = engines["django"].from_string(PAGE).render({"slug": slug, "policy": Lazily(slug)})
+    if request.POST.get("fail"):
+        transaction.set_rollback(True)
+    return HttpResponse(text)
 
 
 async def slow_page(request, slug):

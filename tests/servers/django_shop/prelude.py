@@ -1,24 +1,31 @@
 """The names that the code of a test may use."""
 
 import contextlib
-import datetime
+import datetime as dt
 import decimal
+import os
 import threading
 import time
 import uuid
 
+import asgiref.sync
+from django.conf import settings
 from django.core.cache import cache, caches
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
-from django.test import Client
+from django.db.models import F
+from django.test import AsyncClient, Client, override_settings
 from tests.servers.django_shop import pages
 from tests.servers.django_shop.models import Note, Policy, Topic
 
-from parbake.contrib.django import runtime
+import parbake
+from parbake.contrib.django import project, runtime
+from parbake.errors import BadInput
 
 __all__ = [
-    "Client", "Note", "Policy", "Topic", "acked", "cache", "caches", "call_command", "client", "connection",
-    "contextlib", "datetime", "decimal", "pages", "runtime", "shown", "threading", "time", "transaction", "uuid",
+    "AsyncClient", "BadInput", "Client", "CommandError", "F", "Note", "Policy", "Topic", "acked", "asgiref", "cache",
+    "caches", "call_command", "client", "connection", "contextlib", "decimal", "dt", "os", "override_settings", "pages",
+    "parbake", "project", "runtime", "settings", "shown", "threading", "time", "transaction", "uuid",
 ]  # fmt: skip
 client = Client()
 

@@ -15,12 +15,15 @@ else:
 if os.environ.get("DJANGO_ISOLATION"):
     DATABASES["default"]["OPTIONS"] = {"isolation_level": int(os.environ["DJANGO_ISOLATION"])}
 DATABASES["default"]["ATOMIC_REQUESTS"] = bool(os.environ.get("DJANGO_ATOMIC"))
+if os.environ.get("DJANGO_ELSEWHERE"):  # a database whose changes cannot be captured
+    DATABASES["elsewhere"] = {"ENGINE": "tests.servers.django_shop.elsewhere", "NAME": os.environ["DJANGO_ELSEWHERE"]}
+    DATABASE_ROUTERS = ["tests.servers.django_shop.elsewhere.router.Router"]
 SECRET_KEY = "a test"
 ALLOWED_HOSTS = ["*"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 ROOT_URLCONF = "tests.servers.django_shop.pages"
-INSTALLED_APPS = ["parbake.contrib.django", "tests.servers.django_shop"]
+INSTALLED_APPS = ["parbake.contrib.django", "tests.servers.django_shop", "tests.servers.django_shop.elsewhere"]
 MIDDLEWARE = ["parbake.contrib.django.middleware.FencedRequests"]
 PARBAKE = {
     "store": os.environ.get("DJANGO_STORE", "memory://"),

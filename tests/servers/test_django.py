@@ -1,0 +1,518 @@
+"""A shop on Django: fenced entries on PostgreSQL and SQLite, in LMDB and Valkey, whoever writes, in two processes."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from typing import NamedTuple
+
+import pytest
+from tests.servers import pg
+from tests.servers.django_shop.child import ROOT, Child, children
+
+from parbake.errors import ParbakeError
+
+WRITES = {
+    "save": "p = Policy.objects.get(slug='returns'); p.days = 1; p.save()",
+    "update": "Policy.objects.filter(slug='returns').update(days=1)",
+    "expression": "Policy.objects.update(days=F('days') * 0 + 1)",
+    "bulk_update": """
+        p = Policy.objects.get(slug='returns')
+        p.days = 1
+        Policy.objects.bulk_update([p], ["days"])
+    """,
+    "upsert": """
+        Policy.objects.bulk_create(
+            [Policy(slug="returns", days=1)], update_conflicts=True, unique_fields=["slug"], update_fields=["days"]
+        )
+    """,
+    "raw SQL": """
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE django_shop_policy SET days = %s WHERE slug = %s", [1, "returns"])
+    """,
+    "a savepoint": """
+        with transaction.atomic():
+            with contextlib.suppress(ValueError), transaction.atomic():
+                Policy.objects.update(days=5)
+                raise ValueError
+            with transaction.atomic():
+                Policy.objects.filter(slug="returns").update(days=1)
+    """,
+}
+
+
+class Shop(NamedTuple):
+    """Two processes of a shop, and what executes SQL beside them."""
+
+    one: Child
+    two: Child
+    sql: object
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Run a PostgreSQL."""
+    with pg.folder() as folder, pg.postgresql(folder, "fsync=off") as found:
+        yield found
+
+
+def by_hand(path):
+    """Return what executes SQL in an SQLite file, as the command of that name does."""
+
+    def execute(statement):
+        with sqlite3.connect(path, timeout=20) as connection:
+            connection.execute(statement)
+        connection.close()
+
+    return execute
+
+
+@pytest.fixture(scope="module", params=["postgresql-lmdb", "postgresql-valkey", "sqlite-lmdb"])
+def processes(request, server, shared_valkey, tmp_path_factory):
+    """Run the processes on each pair of a database and a store."""
+    folder = tmp_path_factory.mktemp("shop")
+    database, store = request.param.split("-")
+    named = {
+        "DJANGO_STORE": f"{shared_valkey.url}?prefix={database}" if store == "valkey" else f"lmdb://{folder}/store"
+    }
+    sql = by_hand(folder / "shop.db")
+    if database == "postgresql":
+        server.sql(f"CREATE DATABASE {store}")
+        named |= {"DJANGO_DATABASE": f"port:{server.port}", "DJANGO_NAME": store}
+        sql = lambda statement: server.sql(statement, dbname=store)  # noqa: E731  # the same form as the other
+    else:
+        named["DJANGO_DATABASE"] = str(folder / "shop.db")
+    with children(2, **named) as (one, two):
+        if database == "sqlite":
+            one('connection.cursor().execute("PRAGMA journal_mode=WAL").fetchall()')
+        yield Shop(one, two, sql)
+
+
+@pytest.fixture
+def shop(processes):
+    """Put one policy into the shop, and see its page in both processes."""
+    processes.one("""
+        Policy.objects.all().delete()
+        Topic.objects.all().delete()
+        Policy.objects.create(slug="returns", days=30)
+        acked()
+    """)
+    assert processes.one("shown()") == ["30 days", True]
+    assert processes.two("shown()") == ["30 days", False]
+    return processes
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_no_page_shows_what_a_write_has_outdated(shop, write):
+    """Once a change is acknowledged, neither process shows the row from before it, however it was written."""
+    shop.one(WRITES[write])
+    shop.one("acked()")
+    assert shop.two("shown()") == ["1 days", True]
+    assert shop.one("shown()") == ["1 days", False]
+
+
+def test_a_change_by_hand_is_told_and_a_rolled_back_one_is_not(shop):
+    """A statement that no Python code executes outdates the page; a transaction that is rolled back does not."""
+    shop.sql("UPDATE django_shop_policy SET days = 2 WHERE slug = 'returns'")
+    shop.one("acked()")
+    assert shop.two("shown()") == ["2 days", True]
+    shop.one("""
+        with transaction.atomic():
+            Policy.objects.update(days=3)
+            transaction.set_rollback(True)
+        acked()
+    """)
+    assert shop.two("shown()") == ["2 days", False]
+
+
+def test_a_cascade_tells_of_each_row_that_goes_with_another(shop):
+    """Deleting a topic outdates what was cached of its policies."""
+    shop.one("""
+        topic = Topic.objects.create(name="post")
+        Policy.objects.create(slug="post", days=3, topic=topic)
+        acked()
+        count = lambda: cache.get_or_set("posts", Policy.objects.filter(topic=topic).count, tags=[f"topic/{topic.pk}"])
+        one = lambda: cache.get_or_set("post", Policy.objects.filter(slug="post").exists, tags=["policy/post"])
+    """)
+    assert shop.one("[count(), one()]") == [1, True]
+    shop.one("topic_id = topic.pk; topic.delete(); acked(); topic.pk = topic_id")
+    assert shop.one("[count(), one()]") == [0, False]
+
+
+def test_a_client_sees_its_own_change_in_every_process(shop):
+    """The response to a POST waits for the acknowledgement, shows the new row itself, and carries a ticket."""
+    for days in range(40, 45):
+        posted = shop.one(
+            f'r = client.post("/policy/returns", {{"days": {days}}}); [r.content.decode(), r["parbake-after"]]'
+        )
+        assert posted[0] == f"{days} days"
+        assert posted[1].startswith("default:")
+        assert shop.two("shown()")[0] == f"{days} days"
+    assert shop.one('client.cookies["parbake-after"].value') == posted[1]
+    assert (
+        shop.two(f'client.get("/policy/returns", headers={{"parbake-after": {posted[1]!r}}}).content.decode()')
+        == "44 days"
+    )
+    assert shop.two('client.get("/policy/returns", headers={"parbake-after": "default:9:x:y"}).status_code') == 200
+
+
+def test_a_transaction_sees_its_own_rows_and_stores_none_of_them(shop):
+    """Within a transaction that has written, a page is rendered from its rows, and nobody else gets to see them."""
+    inside = shop.one("""
+        with transaction.atomic():
+            Policy.objects.update(days=7)
+            inside = [shown(), shown()]
+            cache.set("dirty", 7, tags=["policy"])
+            transaction.set_rollback(True)
+        inside
+    """)
+    assert inside == [["7 days", True], ["7 days", True]]
+    assert shop.one("[shown(), cache.get('dirty')]") == [["30 days", False], None]
+
+
+def test_a_value_from_before_a_change_is_not_served_although_it_is_stored_after_it(shop):
+    """A row changes between the computation of a value and its storing, by ``get_or_set`` and by ``set`` after a miss."""
+    first = shop.one("""
+        def slow():
+            days = Policy.objects.get(slug="returns").days
+            Policy.objects.update(days=50)
+            acked()
+            return days
+        [cache.get_or_set("race", slow, tags=["policy/returns"]), cache.get("race")]
+    """)
+    assert first == [30, None]
+    second = shop.one("""
+        assert cache.get("bare") is None
+        days = Policy.objects.get(slug="returns").days
+        Policy.objects.update(days=51)
+        acked()
+        cache.set("bare", days, tags=["policy/returns"])
+        cache.set("bare", days, tags=["policy/returns"])  # the miss still counts
+        bare = cache.get("bare")
+        cache.set("bare", Policy.objects.get(slug="returns").days, tags=["policy/returns"])
+        [days, bare, cache.get("bare")]
+    """)
+    assert second == [50, None, 51]
+
+
+def test_coroutines_remember_their_own_misses(shop):
+    """Of two coroutines that compute a key, the one that began before the change does not store the old value."""
+    assert shop.one("""
+        import asyncio
+
+        async def work(before, after, value):
+            assert await cache.aget("mine") is None
+            before and before.set()
+            after and await after.wait()
+            await cache.aset("mine", value, tags=["policy/returns"])
+
+        async def both():
+            begun, ended = asyncio.Event(), asyncio.Event()
+            old = asyncio.create_task(work(begun, ended, "old"))
+            await begun.wait()
+            await Policy.objects.filter(slug="returns").aupdate(days=3)
+            await asgiref.sync.sync_to_async(acked)()
+            await asyncio.create_task(work(None, None, "new"))
+            found = [await cache.aget("mine")]
+            ended.set()
+            await old
+            return [*found, await cache.aget("mine")]
+
+        asyncio.run(both())
+    """) == ["new", "new"]
+    assert shop.one("""
+        async def pages_of():
+            found = [await AsyncClient().get("/slow/returns") for _ in range(2)]
+            await AsyncClient().post("/policy/returns", {"days": 8})
+            return [each.content.decode() for each in [*found, await AsyncClient().get("/slow/returns")]]
+
+        asyncio.run(pages_of())
+    """) == ["3 days", "3 days", "8 days"]
+
+
+def test_a_fragment_is_outdated_by_what_outdates_one_within_it(shop):
+    """An outer fragment without tags of its own goes with the inner one."""
+    shop.one("""
+        from django.template import engines
+        page = engines["django"].from_string(
+            '{% load parbake %}{% fenced 60 "outer" by "x" %}<{% fenced 60 "inner" "policy/{slug}" %}{{ p.days }}'
+            '{% endfenced %}>{% endfenced %}'
+        )
+        render = lambda: page.render({"slug": "returns", "p": pages.Lazily("returns")})
+    """)
+    assert shop.one("[render(), render()]") == ["<30>", "<30>"]
+    shop.one("Policy.objects.update(days=4); acked()")
+    assert shop.one("[render(), render()]") == ["<4>", "<4>"]
+
+
+def test_the_caches_keep_to_django_s_interface(shop):
+    """Timeouts, versions, prefixes, counters, and whatever else Django's own backends do."""
+    shop.one(SEMANTICS)
+
+
+SEMANTICS = """
+import math
+from django.utils.safestring import SafeString, mark_safe
+cache.clear()
+values = {
+    "text": "päß", "none": None, "int": -5, "large": 2**80, "float": 1.5, "true": True, "bytes": b"\\x00", "list": [1, [2]],
+    "tuple": (1, (2, "x")), "set": {1, 2}, "frozen": frozenset({3}), "dict": {"a": {1: "b", (2, 3): None}},
+    "decimal": decimal.Decimal("1.10"), "uuid": uuid.UUID(int=5), "date": dt.date(2024, 2, 29),
+    "naive": dt.datetime(2024, 2, 29, 12), "aware": dt.datetime(2024, 2, 29, 12, tzinfo=dt.timezone.utc),
+    "time": dt.time(12, 30), "delta": dt.timedelta(days=-1, microseconds=7), "safe": mark_safe("<b>"),
+}
+assert cache.set_many(values) == []
+found = cache.get_many([*values, "absent"])
+assert found == values, found
+assert {k: type(v) for k, v in found.items()} == {k: type(v) for k, v in values.items()}
+for bad in (Policy(), object(), Policy.objects.all(), threading.Lock()):
+    try:
+        cache.set("bad", bad)
+    except BadInput as error:
+        assert "not pickled" in str(error), error
+    else:
+        raise AssertionError(bad)
+try:
+    cache.set("k", 1, tags=["polcy/1"])
+except BadInput as error:
+    assert "polcy" in str(error)
+assert cache.get("k") is None and cache.get("k", 7) == 7 and not cache.has_key("k") and "k" not in cache
+cache.set("k", None)
+assert cache.get("k", 7) is None and "k" in cache and cache.get_or_set("k", 1) is None
+cache.set("k", 1)
+assert cache.add("k", 2) is False and cache.get("k") == 1
+assert cache.add("new", 2) is True and cache.get("new") == 2
+assert cache.delete("new") is True and cache.delete("new") is False and cache.get("new") is None
+assert cache.add("new", 3) is True and cache.get("new") == 3
+cache.set("k", 1, version=2)
+cache.set("k", 5)
+assert (cache.get("k"), cache.get("k", version=2), cache.get("k", version=3)) == (5, 1, None)
+assert cache.incr_version("k", version=2) == 3 and cache.get("k", version=3) == 1 and cache.get("k", version=2) is None
+assert cache.decr_version("k", version=3) == 2 and cache.get("k", version=2) == 1
+assert cache.incr("k", 10) == 15 and cache.decr("k") == 14 and cache.get("k") == 14
+for missing in (cache.incr, cache.incr_version):
+    try:
+        missing("absent")
+    except ValueError:
+        pass
+    else:
+        raise AssertionError(missing)
+assert cache.touch("absent", 5) is False
+cache.set("short", 1, 0.3)
+cache.set("long", 1, 0.3)
+cache.set("never", 1, None)
+assert cache.touch("long", 60) is True and cache.touch("never", 0.3) is True
+cache.set("gone", 1)
+cache.set("gone", 2, 0)
+cache.set("less", 1, -1)
+assert cache.get("gone") is None and cache.get("less") is None and cache.add("less", 1, 0) is True
+assert cache.get_or_set("made", lambda: 9) == 9 == cache.get_or_set("made", lambda: 8)
+time.sleep(0.4)
+assert (cache.get("short"), cache.get("long"), cache.get("never")) == (None, 1, None)
+assert cache.add("short", 2) and cache.get("short") == 2
+other = caches["other"]
+assert other.get("k") is None
+other.set("k", "other")
+long = "x" * 240
+cache.set(long, 1)
+cache.set(long[:-1] + "y", 2)
+assert (cache.get(long), cache.get(long[:-1] + "y")) == (1, 2)
+cache.delete_many(["k", "absent"])
+assert cache.get("k") is None
+cache.clear()
+assert cache.get(long) is None and cache.get("long") is None and other.get("k") == "other"
+cache.set("k", 1)
+assert cache.get("k") == 1
+cache.set("fenced", 1, tags=["rate/EUR"])
+assert cache.touch("fenced") and cache.incr("fenced") == 2 and cache.incr_version("fenced") == 2
+parbake.contrib.django.touch("rate/EUR")
+assert cache.get("fenced", version=2) is None
+"""
+
+
+def test_one_of_many_adds_a_key_and_no_increment_is_lost(shop):
+    """Two processes with four threads each add and increment the same keys at the same time."""
+    shop.one('cache.clear(); cache.set("hits", 0)')
+    work = """
+        def race():
+            for number in range(10):
+                won.append(cache.add(f"lock-{number}", 1))
+                Note.objects.none()
+                cache.incr("hits")
+        won = []
+        threads = [threading.Thread(target=race) for _ in range(4)]
+        [thread.start() for thread in threads] and None
+    """
+    for process in (shop.one, shop.two):
+        process(work)
+    won = [process("[thread.join() for thread in threads]; sum(won)") for process in (shop.one, shop.two)]
+    assert sum(won) == 10
+    assert shop.one('cache.get("hits")') == 80
+
+
+def test_children_of_a_fork_poll_for_themselves(shop):
+    """A child of a fork sees a change that the parent makes after the fork, without being told."""
+    assert (
+        shop.two("""
+        shown()
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            connection.close()
+            code = 1
+            with contextlib.suppress(Exception):
+                os.read(read, 1)
+                deadline = time.monotonic() + 20
+                while shown()[0] != "77 days" and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                code = int(shown()[0] != "77 days")
+            os._exit(code)
+        None
+    """)
+        is None
+    )
+    shop.one("Policy.objects.update(days=77)")
+    assert shop.two("os.write(write, b'x'); os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])") == 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "read committed", "repeatable read"])
+def test_requests_in_transactions_store_nothing_that_is_older_than_their_stamp(kind, server, tmp_path):
+    """With ATOMIC_REQUESTS entries are stored and fenced, also where a transaction reads a snapshot."""
+    named = {"DJANGO_ATOMIC": "1", "DJANGO_STORE": f"lmdb://{tmp_path}/store"}
+    if kind == "sqlite":
+        named["DJANGO_DATABASE"] = str(tmp_path / "shop.db")
+    else:
+        name = kind.replace(" ", "_")
+        server.sql(f"CREATE DATABASE {name}")
+        named |= {"DJANGO_DATABASE": f"port:{server.port}", "DJANGO_NAME": name}
+        named |= {"DJANGO_ISOLATION": "3"} if kind == "repeatable read" else {}
+    with children(2, **named) as (one, two):
+        one("""
+            connection.vendor == "sqlite" and connection.cursor().execute("PRAGMA journal_mode=WAL").fetchall()
+            Policy.objects.create(slug="returns", days=30)
+            acked()
+        """)
+        assert one("[shown(), shown()]") == [["30 days", True], ["30 days", False]]
+        assert one('client.post("/policy/returns", {"days": 31}).content.decode()') == "31 days"
+        assert two("[shown(), shown()]") == [["31 days", True], ["31 days", False]]
+        assert one('client.post("/policy/returns", {"days": 32, "fail": 1}).content.decode()') == "32 days"
+        assert two("shown()") == ["31 days", False]
+        # A snapshot from before a change, and a miss from after it.
+        two('transaction.set_autocommit(False); Policy.objects.get(slug="returns").days')
+        one("Policy.objects.update(days=33); acked()")
+        stored = two("""
+            days = cache.get_or_set("old", lambda: Policy.objects.get(slug="returns").days, tags=["policy/returns"])
+            transaction.rollback()
+            transaction.set_autocommit(True)
+            [days, cache.get("old", "nothing")]
+        """)
+        assert stored == ([33, 33] if kind == "read committed" else [31, "nothing"])
+
+
+def test_migrate_installs_once_and_a_missing_trigger_is_found(server, tmp_path):
+    """The second ``migrate`` changes nothing, ``--check`` fails without a trigger, and the command puts it back."""
+    server.sql("CREATE DATABASE again")
+    named = {
+        "DJANGO_DATABASE": f"port:{server.port}",
+        "DJANGO_NAME": "again",
+        "DJANGO_STORE": f"lmdb://{tmp_path}/store",
+    }
+    with children(1, **named) as (one,):
+        one("""
+            import io
+            def told(*words, **named):
+                out = io.StringIO()
+                try:
+                    call_command(*words, stdout=out, **named)
+                except CommandError as error:
+                    return str(error)
+                return out.getvalue()
+        """)
+        before = server.sql("SELECT count(*) FROM parbake_outbox", dbname="again")
+        one('call_command("migrate", run_syncdb=True, verbosity=0)')
+        assert server.sql("SELECT count(*) FROM parbake_outbox", dbname="again") == before
+        whole = "all changes of django_shop_policy, django_shop_topic are told\n"
+        assert one('told("parbake_capture", "--check")') == whole
+        assert one('told("parbake_capture")') == "nothing to change\n"
+        server.sql(
+            "DO $$ DECLARE t RECORD; BEGIN FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid = "
+            "'django_shop_policy'::REGCLASS AND NOT tgisinternal LOOP "
+            "EXECUTE format('DROP TRIGGER %I ON django_shop_policy', t.tgname); END LOOP; END $$",
+            dbname="again",
+        )
+        assert "django_shop_policy" in one('told("parbake_capture", "--check")')
+        assert one('told("parbake_capture")') == "changed: django_shop_policy\n"
+        assert one('told("parbake_capture", "--check")') == whole
+        kept = '{**settings.PARBAKE, "capture": {"django_shop.Policy": ["policy/{id}"]}}'
+        changed = one(f'with override_settings(PARBAKE={kept}): found = told("parbake_capture")\nfound')
+        assert changed == "changed: django_shop_policy, django_shop_topic\n"
+
+
+WRONG = {
+    "E001": ["5", "{'tables': {}}", "{'capture': []}", "{'families': ['Not One']}", "{'keep': 'long'}"],
+    "E002": ["{'capture': {'django_shop.Polcy': ['policy']}}", "{'capture': {'Policy': ['policy']}}"],
+    "E003": ["{'capture': {'django_shop.Policy': 'policy'}}", "{'capture': {'django_shop.Policy': ['po/{id']}}"],
+    "E004": ["{'capture': {'django_shop.Policy': ['policy/{nummer}']}}"],
+    "E005": ["{'capture': {'django_shop.Special': ['special/{at}']}}"],
+    "E006": ["{'capture': {'elsewhere.Thing': ['thing/{id}']}}"],
+}
+
+
+def test_a_wrong_setting_is_an_error_of_the_checks(tmp_path):
+    """``manage.py check`` names each mistake: form, model, template, field, type and database."""
+    with children(1, DJANGO_DATABASE=str(tmp_path / "shop.db"), DJANGO_ELSEWHERE=str(tmp_path / "else.db")) as (one,):
+        one("""
+            def checked(found):
+                with override_settings(PARBAKE=found):
+                    return [each.id.removeprefix("parbake.") for each in project.check()]
+        """)
+        assert one("[project.check(), call_command('check')]") == [[], None]
+        for number, settings in WRONG.items():
+            for each in settings:
+                assert (each, one(f"checked({each})")) == (each, [number])
+        assert (
+            one(
+                "checked({'capture': {'django_shop.Special': ['special/{pk}'], 'django_shop.Policy': ['t/{topic_id}']}})"
+            )
+            == []
+        )
+
+
+def test_the_worker_polls_and_ends_when_it_is_told_to(tmp_path):
+    """``manage.py parbake_worker`` acknowledges a change that no other process polls for, and ends at SIGTERM."""
+    with children(1, DJANGO_DATABASE=str(tmp_path / "shop.db"), DJANGO_STORE=f"lmdb://{tmp_path}/store") as (one,):
+        one('Policy.objects.create(slug="returns")')
+        environment = {
+            **os.environ, "DJANGO_SETTINGS_MODULE": "tests.servers.django_shop.settings",
+            "DJANGO_DATABASE": str(tmp_path / "shop.db"), "DJANGO_STORE": f"lmdb://{tmp_path}/store",
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        }  # fmt: skip
+        command = [sys.executable, "-m", "django", "parbake_worker"]
+        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        try:
+            assert worker.stdout.readline() == "the worker runs\n"
+            assert (
+                one("""
+                app = runtime.made()  # of a process that does not poll
+                until = time.monotonic() + 30
+                while not app.sync.run(app.ops.applied())["default"] and time.monotonic() < until:
+                    time.sleep(0.05)
+                applied = app.sync.run(app.ops.applied())["default"]
+                app.sync.close()
+                applied
+            """)
+                > 0
+            )
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(30) == 0
+            worker.stdout.close()
+
+
+def test_without_django_the_error_names_the_extra(monkeypatch):
+    """Importing the room without Django says which extra brings it."""
+    monkeypatch.setitem(sys.modules, "django", None)
+    monkeypatch.delitem(sys.modules, "parbake.contrib.django", raising=False)
+    with pytest.raises(ParbakeError, match=r"'\.\[django\]'"):
+        import parbake.contrib.django  # noqa: F401  # the import is what fails
