@@ -449,6 +449,55 @@ def test_migrate_installs_once_and_a_missing_trigger_is_found(server, tmp_path):
         assert changed == "changed: django_shop_policy, django_shop_topic\n"
 
 
+def test_a_runner_of_tests_drops_its_database(server, tmp_path):
+    """A test database is polled while it exists and dropped at the end, and a transaction per test hides nothing."""
+    server.sql("CREATE DATABASE runner")
+    named = {"DJANGO_DATABASE": f"port:{server.port}", "DJANGO_NAME": "runner", "DJANGO_STORE": "memory://"}
+    with children(1, **named) as (one,):
+        assert one("""
+            from django.test import TestCase
+            from django.test.utils import setup_databases, teardown_databases
+
+            seen = [cache.get("app")]  # polls the other database
+            old = setup_databases(0, False)
+            Policy.objects.create(slug="returns", days=1)
+            acked()
+            seen += [shown(), shown()]
+
+            class Case(TestCase):
+                def runTest(self):
+                    seen.append(shown())
+                    Policy.objects.update(days=2)
+                    seen.append(client.post("/policy/returns", {"days": 3}).content.decode())
+                    seen.append(shown())
+
+            Case().debug()
+            seen += [shown(), str(runtime._runtime.app.settings.sources[0]._conninfo).count("test_runner")]
+            teardown_databases(old, 0)
+            seen
+        """) == [
+            None,
+            ["1 days", True],
+            ["1 days", False],
+            ["1 days", False],
+            "3 days",
+            ["3 days", True],
+            ["1 days", False],
+            1,
+        ]
+    assert server.sql("SELECT count(*) FROM pg_database WHERE datname = 'test_runner'") == [(0,)]
+
+
+def test_a_database_in_memory_is_never_cached(tmp_path):
+    """Entries with tags are computed each time on an SQLite in memory, and others are kept."""
+    with children(1, DJANGO_DATABASE=":memory:", DJANGO_STORE=f"lmdb://{tmp_path}/store") as (one,):
+        assert one("""
+            Policy.objects.create(slug="returns", days=1)
+            cache.set("plain", 5)
+            [shown(), shown(), client.post("/policy/returns", {"days": 3}).content.decode(), cache.get("plain")]
+        """) == [["1 days", True], ["1 days", True], "3 days", 5]
+
+
 WRONG = {
     "E001": ["5", "{'tables': {}}", "{'capture': []}", "{'families': ['Not One']}", "{'keep': 'long'}"],
     "E002": ["{'capture': {'django_shop.Polcy': ['policy']}}", "{'capture': {'Policy': ['policy']}}"],

@@ -32,7 +32,6 @@ class Entries:
         """Use the store of an app; caches of different locations share nothing."""
         self._app = app
         self.tag = spelled(f"{runtime.FAMILY}/{location}")
-        self.tags = app.bonds
 
     @property
     def _parts(self) -> Parts:

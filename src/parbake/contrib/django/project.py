@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -67,9 +68,16 @@ def captured(alias: str = "") -> list[Capturing]:
     return [each for each in found if alias in ("", each.alias)]
 
 
-def aliases() -> list[str]:
+@functools.cache
+def aliases() -> tuple[str, ...]:
     """Return the databases with captured models."""
-    return list(dict.fromkeys(each.alias for each in captured()))
+    return tuple(dict.fromkeys(each.alias for each in captured()))
+
+
+def is_polled(alias: str) -> bool:
+    """Whether a poller can reach a database: one that SQLite keeps in memory has a single connection."""
+    connection = connections[alias]
+    return connection.vendor != "sqlite" or not connection.is_in_memory_db()
 
 
 def check(**_: Any) -> list[checks.CheckMessage]:

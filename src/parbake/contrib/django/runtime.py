@@ -6,6 +6,8 @@ import asyncio
 import atexit
 import functools
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from django.db import connections
 
@@ -59,10 +61,24 @@ def app() -> App:
         return found
     with _runtime.lock:
         found = _runtime.app = _runtime.app or made()
+        for alias in project.aliases():
+            _close_with(connections[alias].creation)
         if _runtime.polling is None:
             _runtime.polling = found.sync.run(_polling(found))
             _at_the_end()
         return found
+
+
+def _close_with(creation: Any) -> None:
+    """Disconnect before a runner of tests makes or drops its database, which PostgreSQL refuses meanwhile."""
+    for name in ("create_test_db", "destroy_test_db"):
+        if name not in vars(creation):
+            setattr(creation, name, functools.partial(_closed_before, getattr(creation, name)))
+
+
+def _closed_before(step: Callable[..., Any], *words: Any, **named: Any) -> Any:
+    close()
+    return step(*words, **named)
 
 
 @functools.cache
@@ -73,11 +89,13 @@ def _at_the_end() -> None:
 
 def made() -> App:
     """Make an app of the settings, without polling."""
+    aliases = [alias for alias in project.aliases() if project.is_polled(alias)]
+    silent = set(project.aliases()).difference(aliases)
     return App(
         Registry(),
         store=project.told("store"),
-        sources=[_source(alias) for alias in project.aliases()],
-        open=[FAMILY, *project.told("families")],
+        sources=[_source(alias) for alias in aliases],
+        open=[FAMILY, *project.told("families"), *(name for alias in silent for name in _families(alias))],
         plugins=[Keeper(seconds(project.told("keep"), field="keep"))],
         worker="none",
     )
@@ -85,6 +103,7 @@ def made() -> App:
 
 def close() -> None:
     """Stop polling and close the app; the next use makes another one."""
+    project.aliases.cache_clear()
     with _runtime.lock:
         found, polling = _runtime.app, _runtime.polling
         _runtime.app = _runtime.polling = None
@@ -96,8 +115,7 @@ def close() -> None:
 
 def _source(alias: str) -> Source:
     """Return the database of an alias as a source of that name."""
-    families = [name for each in project.captured(alias) for name in each.table.families]
-    families = list(dict.fromkeys(families))
+    families = _families(alias)
     if connections[alias].vendor == "postgresql":
         from parbake.adapters.postgresql import PostgresqlSource
 
@@ -105,6 +123,11 @@ def _source(alias: str) -> Source:
     from parbake.adapters.sqlite import SqliteSource
 
     return SqliteSource(connections[alias].settings_dict["NAME"], families=families, views=[], name=alias)
+
+
+def _families(alias: str) -> list[str]:
+    """Return the families that the captured models of a database raise."""
+    return list(dict.fromkeys(name for each in project.captured(alias) for name in each.table.families))
 
 
 async def _polling(app: App) -> asyncio.Task[None]:

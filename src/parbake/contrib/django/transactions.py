@@ -6,14 +6,18 @@ snapshot is as old as that snapshot, so that a stamp from within the transaction
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connections
 
 from parbake.contrib.django import project
 
-_STATE = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('transaction_isolation')"
+_log = logging.getLogger("parbake.django")
+_STATES = {
+    "postgresql": "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('transaction_isolation')"
+}
 _TICKETS = {
     "postgresql": "SELECT pg_current_xact_id()::TEXT",  # a new transaction, whose id is above those that have ended
     "sqlite": "SELECT max(position) FROM parbake_outbox",
@@ -30,7 +34,7 @@ class Situation(NamedTuple):
 
 def situation(aliases: Sequence[str]) -> Situation:
     """Look at the transactions of this thread on some databases."""
-    found = [_look(connections[alias]) for alias in aliases if is_open(alias)]
+    found = [_look(connections[alias]) for alias in aliases if is_open(alias) or not project.is_polled(alias)]
     return Situation(any(each.has_written for each in found), any(each.is_snapshot for each in found))
 
 
@@ -48,9 +52,9 @@ def may_read_snapshots(alias: str) -> bool:
 
 def ticket(aliases: Sequence[str]) -> str:
     """Return what stands for all that this thread has committed on some databases; empty if it used none of them."""
-    used = [connections[alias] for alias in aliases if connections[alias].connection is not None and not is_open(alias)]
-    found = [(each.alias, _asked(each, _TICKETS[each.vendor])[0]) for each in used]
-    return ",".join(f"{alias}:{number}" for alias, number in found if number is not None)
+    used = [alias for alias in aliases if connections[alias].connection is not None and not is_open(alias)]
+    found = [(alias, _asked(connections[alias], _TICKETS)) for alias in used if project.is_polled(alias)]
+    return ",".join(f"{alias}:{row[0]}" for alias, row in found if row is not None and row[0] is not None)
 
 
 def watch(*, connection: Any, **_: Any) -> None:
@@ -69,19 +73,27 @@ def _begun(execute: Callable[..., Any], sql: Any, params: Any, many: bool, conte
 
 
 def _look(connection: Any) -> Situation:
-    if connection.needs_rollback:
+    if connection.needs_rollback or not project.is_polled(connection.alias):
         return Situation(has_written=True)
     if connection.vendor == "sqlite":
         return Situation(connection.connection.total_changes != getattr(connection, _SINCE, None), is_snapshot=True)
-    has_written, isolation = _asked(connection, _STATE)
-    return Situation(has_written, isolation in ("repeatable read", "serializable"))
+    row = _asked(connection, _STATES)
+    if row is None:
+        return Situation(has_written=True)
+    return Situation(row[0], row[1] in ("repeatable read", "serializable"))
 
 
-def _asked(connection: Any, statement: str) -> Any:
-    """Ask the database itself, so that a project which counts its queries does not see this one."""
+def _asked(connection: Any, statements: Mapping[str, str]) -> Any:
+    """Ask the database itself, so that a project which counts its queries does not see this one.
+
+    Returns a row; ``None`` if the database refuses, so that no response fails because of it.
+    """
     cursor = connection.connection.cursor()
     try:
-        cursor.execute(statement)
+        cursor.execute(statements[connection.vendor])
         return cursor.fetchone()
+    except connection.Database.Error as error:
+        _log.warning("%s could not be asked: %s", connection.alias, error)
+        return None
     finally:
         cursor.close()
