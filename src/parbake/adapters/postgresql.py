@@ -308,15 +308,15 @@ class PostgresqlSource(forks.Forkable):
             last.serial, last.lasting_at = row[0], now
 
     def close(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._idle.get_nowait().to.close()
+        """Disconnect. A connection that is in use in another thread is closed after its use."""
+        before, self._idle = self._idle, queue.SimpleQueue()
+        _close_all(before)
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[_Connection]:
-        psycopg = _client()
+        psycopg, idle = _client(), self._idle
         try:
-            connection = self._idle.get_nowait()
+            connection = idle.get_nowait()
         except queue.Empty:
             connection = self._connect(psycopg)
         try:
@@ -328,7 +328,9 @@ class PostgresqlSource(forks.Forkable):
         except BaseException:
             connection.to.close()
             raise
-        self._idle.put(connection)
+        idle.put(connection)
+        if idle is not self._idle:
+            _close_all(idle)
 
     def _failed(self, client: Any, error: Exception) -> SourceError:
         why, errors = str(error), client.errors
@@ -354,6 +356,12 @@ class PostgresqlSource(forks.Forkable):
         except client.Error as error:
             connection.close()
             raise self._failed(client, error) from error
+
+
+def _close_all(idle: queue.SimpleQueue[_Connection]) -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            idle.get_nowait().to.close()
 
 
 def _client() -> Any:
