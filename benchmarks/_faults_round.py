@@ -131,11 +131,14 @@ async def play(world: World, number: int, seed: int) -> Round:
 def judge(found: Round, before: int, after: int) -> None:
     """Note what is wrong with a history."""
     found.violations += behind(found.events)
-    if found.fault.endswith(" valkey") and after <= before:
-        found.violations.append(f"the restart was not noticed: incarnation {before}, then {after}")
-    # Named values are told by no outbox: what a shortened file has lost of them is lost.
+    may_have_lost = found.fault.endswith(" valkey") or found.fault == "set back postgresql"
+    if may_have_lost and after <= before:
+        found.violations.append(f"the loss was not noticed: incarnation {before}, then {after}")
+    if found.store == "postgresql" and not may_have_lost and after != before:
+        found.violations.append(f"nothing was lost, and the store was given up: incarnation {before}, then {after}")
+    # Named values are told by no outbox: what the store has lost of them is lost.
     cas = [event for event in found.events if event.op in ("get", "swap")]
-    if found.fault != "truncate valkey" and not is_linearizable(cas):
+    if found.fault not in {"truncate valkey", "set back postgresql"} and not is_linearizable(cas):
         found.violations.append("compare-and-set: no order of the operations explains their outcomes")
 
 

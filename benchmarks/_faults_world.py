@@ -1,4 +1,4 @@
-"""Real processes to be harmed: two servers and a worker over one store, and a Valkey server behind a proxy of ours."""
+"""Real processes to be harmed: two servers and a worker over one store, whose server is behind a proxy of ours."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from _faults_postgresql import PostgresqlUnderFault
 from _valkey import installed
 
 from parbake.adapters.sqlite import OUTBOX_DDL, emit
@@ -132,6 +133,7 @@ class World:
         """Start nothing yet."""
         self.kind, self.home, self._deaf = kind, home, deaf
         self.valkey: Process | None = None
+        self.postgresql: PostgresqlUnderFault | None = None
         self.committed = dict.fromkeys(KEYS, 0)
         self.acknowledged_to = self.lost = 0
         self._writing = asyncio.Lock()
@@ -148,6 +150,8 @@ class World:
         store = f"lmdb://{self.home}/store"
         if self.kind == "valkey":
             store = f"redis://127.0.0.1:{await self._start_valkey()}?timeout_s=2"
+        elif self.kind == "postgresql":
+            store = f"postgresql://postgres@127.0.0.1:{await self._start_postgresql()}/postgres?timeout_s=2"
         environment = {**os.environ, "FAULTS_HOME": str(self.home), "FAULTS_STORE": store}
         environment |= {"FAULTS_DEAF": "1"} if self._deaf else {}
         parbake = [sys.executable, "-m", "parbake"]
@@ -177,7 +181,9 @@ class World:
                 process.kill()
         for client in self.clients:
             await client.aclose()
-        if self.valkey is not None:
+        if self.postgresql is not None:
+            self.postgresql.clear_away()
+        if self.kind != "lmdb":
             await self.proxy.stop()
         self._database.close()
 
@@ -229,11 +235,23 @@ class World:
         self.valkey.start()
         await until(self._valkey_answers)
         if cut_bytes:
-            self.lost += max(0, acknowledged_to - await self._applied())
+            self.lost += max(0, acknowledged_to - await self._applied(f"redis://127.0.0.1:{self._port}"))
             self.proxy.mend()
 
-    async def _applied(self) -> int:
-        store = open_store(f"redis://127.0.0.1:{self._port}")
+    async def _start_postgresql(self) -> int:
+        self.postgresql = PostgresqlUnderFault(self.home / "postgresql", free_port())
+        await self.postgresql.start()
+        self.proxy = Proxy(self.postgresql.port)
+        return await self.proxy.start()
+
+    async def set_postgresql_back(self, after_s: float) -> None:
+        """Put an older copy of its data in place, and count what had been acknowledged and is lost."""
+        assert self.postgresql is not None
+        await self.postgresql.set_back(after_s)
+        self.lost += max(0, self.acknowledged_to - await self._applied(self.postgresql.url))
+
+    async def _applied(self, url: str) -> int:
+        store = open_store(url)
         try:
             return (await store.applied("shop")).position
         finally:
@@ -250,6 +268,8 @@ async def strike(world: World, fault: str, rng: random.Random) -> None:
     elif fault == "kill worker":
         world.worker.kill()
         world.worker.start()
+    elif fault.endswith("postgresql"):
+        await harm_postgresql(world, fault, rng)
     elif fault == "pause server":
         world.servers[n].send(signal.SIGSTOP)
         await asyncio.sleep(rng.uniform(0.1, 2.0))
@@ -264,8 +284,26 @@ async def strike(world: World, fault: str, rng: random.Random) -> None:
         world.proxy.mend()
 
 
+async def harm_postgresql(world: World, fault: str, rng: random.Random) -> None:
+    """Do one kind of harm to the store's server."""
+    server = world.postgresql
+    assert server is not None
+    if fault == "kill postgresql":
+        await server.restart()
+    elif fault == "pause postgresql":
+        server.send(signal.SIGSTOP)
+        await asyncio.sleep(rng.uniform(0.1, 2.0))
+        server.send(signal.SIGCONT)
+    else:
+        await world.set_postgresql_back(rng.uniform(0.3, 1.5))
+
+
 # A server's start takes long, so the shorter faults are drawn more often.
 FAULTS = {
     "lmdb": ("kill server", "kill worker", "pause server", "pause server"),
     "valkey": ("kill server", "kill worker", "pause server", "kill valkey", "cut connections", "truncate valkey"),
-}
+    "postgresql": (
+        "kill server", "kill worker", "pause server", "kill postgresql", "pause postgresql", "cut connections",
+        "set back postgresql",
+    ),
+}  # fmt: skip

@@ -8,8 +8,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
+import shutil
 import statistics
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +29,7 @@ from tests.servers import pg
 
 import parbake as pb
 from parbake.adapters.postgresql import emit
+from parbake.app.plugin import Parts
 
 COLUMNS = ("what", "figure", "unit")
 SMALL, TURNS = 400, 7
@@ -44,7 +48,7 @@ def main() -> None:
     figures: dict[str, float] = {}
     goals: list[Goal] = []
     with (
-        pg.folder() as place,
+        on_disk() as place,
         pg.postgresql(place / "data", "max_prepared_transactions=5", "shared_buffers=256MB") as server,
     ):
         world = World(server)
@@ -60,18 +64,20 @@ def main() -> None:
             Goal("tags of families that no statement touched", told.false, "tags", "0", told.false == 0),
         ]
         figures |= missed_by_orms(server)
-        trigger_us, bulk = statements(world), bulk_ratio(world)
+        trigger_us, one_us, bulk = statements(world, 10) / 10, statements(world, 1), bulk_ratio(world)
         emitting = beside_an_open_transaction(world)
-        acked = asyncio.run(acknowledged(server, world, options.commits))
+        acked = asyncio.run(acknowledged(world, options.commits))
         held = asyncio.run(beside_forgotten(server, world))
         rate = throughput(server, world, options.seconds)
         world.close()
     figures |= {
-        "trigger_us": trigger_us, "bulk_ratio": bulk, "emit_ms": emitting, "acked_p50_ms": percentile(acked, 50),
+        "trigger_us_per_row_of_ten": trigger_us, "trigger_us_of_one_row": one_us,
+        "bulk_ratio": bulk, "emit_ms": emitting, "acked_p50_ms": percentile(acked, 50),
         "acked_p99_ms": percentile(acked, 99), "held_p99_ms": percentile(held, 99), "throughput_ratio": rate,
     }  # fmt: skip
     goals += [
-        Goal("a trigger, per statement of one row", trigger_us, "us", "<= 15", trigger_us <= 15),
+        Goal("a trigger, per row of statements of ten rows", trigger_us, "us", "<= 15", trigger_us <= 15),
+        Goal("a trigger, per statement of one row", one_us, "us", "<= 15", one_us <= 15),
         Goal("a statement of 100,000 rows over an uncaptured one", bulk, "x", "<= 1.3", bulk <= 1.3),
         Goal("emit beside an open transaction, p99", emitting, "ms", "<= 5", emitting <= 5),
         Goal("commit to acknowledged, p50", figures["acked_p50_ms"], "ms", "<= 10", figures["acked_p50_ms"] <= 10),
@@ -84,6 +90,16 @@ def main() -> None:
     report("capture", COLUMNS, rows, figures=figures, goals=goals)
 
 
+@contextlib.contextmanager
+def on_disk() -> Iterator[Path]:
+    """A folder on a disk, where a commit takes what it takes, and not in memory."""
+    with tempfile.TemporaryDirectory(prefix="pg", dir="/var/tmp") as made:
+        if os.geteuid() == 0:
+            pg.programs()  # makes the server's user
+            shutil.chown(made, pg.USER, pg.USER)
+        yield Path(made)
+
+
 def timed(run: Callable[[int], object], count: int) -> float:
     """Seconds per call."""
     started = time.perf_counter()
@@ -92,16 +108,19 @@ def timed(run: Callable[[int], object], count: int) -> float:
     return (time.perf_counter() - started) / count
 
 
-def statements(world: World) -> float:
-    """What a trigger adds to a statement of one row, in microseconds: the median of alternating turns."""
+def statements(world: World, rows: int) -> float:
+    """What a trigger adds to a statement of so many rows, in microseconds: the median of alternating turns."""
     execute = world.connection.execute
     execute("SET synchronous_commit = off")
     execute("INSERT INTO plain(id) SELECT 's' || n FROM generate_series(1, 1000) n ON CONFLICT DO NOTHING")
     execute("INSERT INTO policies(id) SELECT 's' || n FROM generate_series(1, 1000) n ON CONFLICT DO NOTHING")
-    texts = {name: f"UPDATE {name} SET days = days + 1 WHERE id = %s".encode() for name in ("plain", "policies")}
+    texts = {name: f"UPDATE {name} SET days = days + 1 WHERE id = ANY(%s)".encode() for name in ("plain", "policies")}
+
+    def some(number: int) -> list[str]:
+        return [f"s{(number * rows + n) % 1000 + 1}" for n in range(rows)]
 
     def turn(name: str) -> float:
-        return timed(lambda number: execute(texts[name], (f"s{number % 1000 + 1}",), prepare=True), SMALL)
+        return timed(lambda number: execute(texts[name], (some(number),), prepare=True), SMALL)
 
     pairs = [(turn("plain"), turn("policies")) for _ in range(3 * TURNS)]
     execute("RESET synchronous_commit")
@@ -154,21 +173,30 @@ def _writing(world: World, commits: int, per_s: float) -> Iterator[dict[str, flo
     thread.join()
 
 
-async def acknowledged(server: pg.Postgresql, world: World, commits: int, per_s: float = 40.0) -> list[float]:
+class Acknowledged(pb.Plugin[dict[str, float]]):
+    """When each tag was raised first."""
+
+    def open(self, parts: Parts) -> dict[str, float]:
+        """Hear of each acknowledged event."""
+        raised: dict[str, float] = {}
+
+        def heard(tags: dict[str, int], **_: object) -> None:
+            now = time.perf_counter()
+            for tag in tags:
+                raised.setdefault(tag, now)
+
+        parts.on.event.append(heard)
+        return raised
+
+
+async def acknowledged(world: World, commits: int, per_s: float = 40.0) -> list[float]:
     """Milliseconds from the return of each commit to its acknowledgement by an app that polls as it does by default."""
-    raised: dict[str, float] = {}
-
-    def heard(tags: dict[str, int], **_: object) -> None:
-        now = time.perf_counter()
-        for tag in tags:
-            raised.setdefault(tag, now)
-
-    app = pb.App(pb.Registry(), events=[world.source], worker="none")
+    app = pb.App(pb.Registry(), events=[world.source], worker="none", plugins=[Acknowledged()])
     await app.drain()
-    app.engine.ingest._reader._apply.__self__._on_event += (heard,)  # the hook of a plugin
+    raised = app.plugins[Acknowledged]
     with _writing(world, commits, per_s) as done:
         async with app.serving():
-            while len(done) < commits or not done.keys() <= raised.keys():
+            while len(done) < commits or not done.keys() <= raised.keys():  # noqa: ASYNC110  # a thread writes
                 await asyncio.sleep(0.05)
     return [max(0.0, raised[tag] - at) * 1e3 for tag, at in done.items()]
 
@@ -181,7 +209,7 @@ async def beside_forgotten(server: pg.Postgresql, world: World) -> list[float]:
         forgotten.execute(statement.encode())
     with psycopg.connect(world.address) as still:
         emit(still, "policy/held", "policy.changed")
-        took = await acknowledged(server, world, 400, 20.0)
+        took = await acknowledged(world, 400, 20.0)
         still.rollback()
     forgotten.execute("ROLLBACK PREPARED 'forgotten'")
     forgotten.close()
@@ -189,7 +217,7 @@ async def beside_forgotten(server: pg.Postgresql, world: World) -> list[float]:
 
 
 def throughput(server: pg.Postgresql, world: World, seconds: float) -> float:
-    """Commits per second of eight captured writers over those of uncaptured ones, beside a writer that waits for ever."""
+    """Commits per second of eight captured writers over uncaptured ones, beside a writer that waits for ever."""
 
     def rate(table: str) -> float:
         ends, counts = time.monotonic() + seconds, [0] * 8

@@ -1,9 +1,9 @@
 """Reads right after captured changes, while every part is killed: is one ever older than the change?
 
-Two servers share a store; the changes are made by plain SQL on PostgreSQL. Each round commits a change and reads it from a
-random server: with the transaction as a ticket, after ``parbake_wait``, or after the acknowledgement that a poll brings. All
-the time a random part is killed and started again: a server, PostgreSQL, one of its processes, or a writer within its
-transaction. A round counts if its change was committed and its read was answered.
+Two servers share a store; the changes are made by plain SQL on PostgreSQL. Each round commits a change and reads it
+from a random server: with the transaction as a ticket, at once or a moment later, or after ``parbake_wait``. All the
+time a random part is killed and started again: a server, PostgreSQL, one of its processes, or a connection. A round
+counts if its change was committed and its read was answered.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import parbake_capture
 
 HERE = Path(__file__).parent
 ROWS, TABLE = 20, "CREATE TABLE facts(id TEXT PRIMARY KEY, n BIGINT NOT NULL DEFAULT 0)"
-WAYS = ("ticket", "parbake_wait", "ticket after a poll")
+WAYS = ("ticket", "parbake_wait", "ticket a moment later")
 
 
 class Rounds:
@@ -88,7 +88,7 @@ class Changer:
             (has_all,) = self._connected().execute("SELECT parbake_wait(%s::TEXT::XID8)", (str(ticket),)).fetchone()
             if not has_all:
                 return
-        elif way == "ticket after a poll":
+        elif way == "ticket a moment later":
             time.sleep(self._rng.random() * 0.01)
         address = self._rng.choice(self._world.addresses)
         answer = client.post(f"{address}/v1/serve/fact", json={"key": key}, headers=headers)

@@ -75,6 +75,7 @@ ADAPTED = [
     ("parbake.stores.lmdb", "LmdbStore"),
     ("parbake.adapters.redis", "RedisItems"),
     ("parbake.adapters.dynamodb", "DynamoItems"),
+    ("parbake.adapters.postgresql_store", "PostgresqlItems"),
     ("parbake.stores.steps.optimistic", "OptimisticStore"),
     ("parbake.adapters.sqlite", "SqliteSource"),
     ("parbake.adapters.sqlite", "emit"),
@@ -119,6 +120,8 @@ VARIABLES = {
     "PARBAKE_TOKEN": "The token of operators, at least 16 characters. Without it every program on the machine is one.",
     "PARBAKE_TOKEN_FILE": "A file that holds the token. Set this or `PARBAKE_TOKEN`.",
     "PARBAKE_REDIS_PASSWORD": "The password of the Redis or Valkey server, if it is not in the store's URL.",
+    "PARBAKE_POSTGRESQL_PASSWORD": "The password of the PostgreSQL server with the store, if it is neither in the "
+    "store's URL nor in a variable or a file of libpq.",
     "PARBAKE_TASK_THREADS": "How many `def` tasks run at once in a process, for each level, and for each source "
     "among those that read sources: tasks without inputs are "
     "on level 0, tasks that read them on level 1, and so on. "
@@ -193,7 +196,7 @@ PLUGGED = [
 ]
 URLS = [
     "parbake.stores.memory", "parbake.stores.lmdb", "parbake.adapters.redis", "parbake.adapters.dynamodb",
-    "parbake.adapters.kafka",
+    "parbake.adapters.postgresql_store", "parbake.adapters.kafka",
 ]  # fmt: skip
 METRICS = """`GET /metrics` of a server, and `parbake worker APP --metrics-port PORT` on loopback, answer in the text
 format of Prometheus. A histogram has `_bucket`, `_sum` and `_count`; all times are in seconds.

@@ -50,7 +50,8 @@ def missed_by_orms(server: pg.Postgresql) -> dict[str, float]:
                 by_hooks += len(expected - hooked.tags)
                 hooked.tags.clear()
             found |= {
-                f"{name}_tags": tags, f"{name}_missed_by_triggers": by_triggers, f"{name}_missed_by_its_hooks": by_hooks,
+                f"{name}_tags": tags, f"{name}_missed_by_triggers": by_triggers,
+                f"{name}_missed_by_its_hooks": by_hooks,
             }  # fmt: skip
     source.close()
     return found
@@ -80,14 +81,15 @@ def _django(port: int, hooked: Hooked) -> Iterator[set[str]]:
     from django.conf import settings
 
     database = {
-        "ENGINE": "django.db.backends.postgresql", "NAME": "orms", "USER": "postgres", "HOST": "127.0.0.1", "PORT": port,
+        "ENGINE": "django.db.backends.postgresql", "NAME": "orms", "USER": "postgres", "HOST": "127.0.0.1",
+        "PORT": port,
     }  # fmt: skip
     settings.configure(DATABASES={"default": database}, INSTALLED_APPS=[], USE_TZ=True)
     django.setup()
     from django.db import connection, models, transaction
     from django.db.models import F, signals
 
-    class Policy(models.Model):
+    class Policy(models.Model):  # noqa: DJ008  # it is never shown
         id = models.TextField(primary_key=True)
         days = models.IntegerField(default=0)
 
@@ -120,7 +122,7 @@ def _django(port: int, hooked: Hooked) -> Iterator[set[str]]:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE policies SET days = 3 WHERE id = ANY(%s)", [names])
     yield _tags(names)
-    rows.filter(id__in=names)._raw_delete(rows.db)
+    rows.filter(id__in=names)._raw_delete(rows.db)  # noqa: SLF001  # how Django deletes without signals
     yield _tags(names)
     rows.filter(id__in=_names("db")).delete()
     yield _tags(_names("db"))

@@ -26,9 +26,13 @@ app = pb.App(pb.Registry(), events=["kafka://{CLOSED}/t?families=f"])
 asyncio.run(app.drain())
 """
 POSTGRESQL = f"""
+from importlib import resources
+
 import parbake as pb
+import parbake.adapters.postgresql_store
 from parbake.adapters.postgresql import PostgresqlSource
 
+assert (resources.files("parbake.adapters") / "sql/postgresql_store_1.sql").is_file()
 PostgresqlSource("postgresql://{CLOSED}/shop", families=["f"], views=[]).poll(0, 1)
 """
 DYNAMODB = f"dynamodb://eu-west-1/t?endpoint=http://{CLOSED}&timeout_s=1"

@@ -1,7 +1,11 @@
 """Servers that the tests of a module share."""
 
+import itertools
+
 import pytest
-from tests.servers import launch
+from tests.servers import launch, pg
+
+from parbake.adapters.postgresql_store import PostgresqlItems
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +37,49 @@ def aws_environment(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
+
+
+POSTGRESQL_SCHEMAS = (f"t{n}" for n in itertools.count(1))
+
+
+@pytest.fixture(scope="module")
+def shared_postgresql():
+    """Return a running server; tests use different schemas."""
+    with pg.folder() as folder, pg.postgresql(folder / "data") as server:
+        yield server
+
+
+@pytest.fixture
+def pg_server(shared_postgresql):
+    """Return the shared server, and restart it if the test has killed it."""
+    yield shared_postgresql
+    if not shared_postgresql.is_running:
+        shared_postgresql.restart()
+
+
+@pytest.fixture
+def pg_schema():
+    """Return a schema that nothing uses yet."""
+    return next(POSTGRESQL_SCHEMAS)
+
+
+@pytest.fixture
+async def pg_opened():
+    """Return a function that opens items by URL and closes them after the test."""
+    everything = []
+
+    async def open_items(url, **options):
+        items = PostgresqlItems.from_url(url + "?" + "&".join(f"{name}={value}" for name, value in options.items()))
+        everything.append(items)
+        await items.open()
+        return items
+
+    yield open_items
+    for items in everything:
+        await items.close()
+
+
+@pytest.fixture
+async def pg_items(pg_opened, pg_server, pg_schema):
+    """Return an open driver."""
+    return await pg_opened(pg_server.address, schema=pg_schema)

@@ -1,6 +1,8 @@
 """PostgreSQL servers of a test's own, on a free local port: started, killed, copied and promoted."""
 
+import atexit
 import contextlib
+import functools
 import os
 import pwd
 import shutil
@@ -49,6 +51,16 @@ def run(program, *words, **options):
     subprocess.run(command, check=True, capture_output=True, timeout=HANGS_S, cwd="/", **as_user(), **options)
 
 
+@functools.cache
+def _new_data():
+    """Make a data folder once, since a copy of it is made faster."""
+    place = contextlib.ExitStack()
+    atexit.register(place.close)
+    made = place.enter_context(folder()) / "new"
+    run("initdb", "-D", made, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+    return made
+
+
 class Postgresql(Process):
     """A server with its own data folder; durable unless ``settings`` say otherwise."""
 
@@ -56,13 +68,11 @@ class Postgresql(Process):
         """``settings`` are such as ``fsync=off``; with ``made`` the folder holds data already."""
         self.folder, self.port, self.settings = folder, free_port(), settings
         if not made:
-            run("initdb", "-D", folder, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+            subprocess.run(["cp", "-a", _new_data(), folder], check=True)
         settings = ["max_connections=200", "shared_buffers=32MB", "dynamic_shared_memory_type=mmap", *settings]
         place = ["-D", str(folder), "-h", "127.0.0.1", "-p", str(self.port), "-k", str(folder)]
         command = [programs() / "postgres", *place, *(word for one in settings for word in ("-c", one))]
-        self._log = (Path(tempfile.gettempdir()) / f"pg-{self.port}.log") if os.environ.get("PG_LOG") else None
-        out = self._log.open("ab") if self._log else subprocess.DEVNULL
-        super().__init__(command, stdout=out, stderr=out, cwd="/", **as_user())
+        super().__init__(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **as_user())
 
     def _start(self):
         super()._start()
@@ -93,15 +103,24 @@ class Postgresql(Process):
     def kill(self):
         """Kill the server and wait until none of its processes holds its memory."""
         super().kill()
-        for line in _processes_in(self.folder):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(line, signal.SIGKILL)
+        while left := list(_processes_in(self.folder)):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.002)
 
     def end(self):
         """Shut it down as an administrator does."""
         if self.is_running:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(HANGS_S)
+
+    def clear_away(self):
+        """End it so that nothing of it stays in the system's shared memory, as it would after a kill."""
+        if not self.is_running:
+            self._start()
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(HANGS_S)
 
     def restart(self):
         """Start it again, after killing it if it runs."""
@@ -134,4 +153,4 @@ def postgresql(place, *settings, made=False):
     try:
         yield server
     finally:
-        server.kill()
+        server.clear_away()

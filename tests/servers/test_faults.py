@@ -1,4 +1,4 @@
-"""A few rounds of the fault benchmark: servers, workers, Valkey and connections fail under load."""
+"""A few rounds of the fault benchmark: servers, workers, the store's server and connections fail under load."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 from tests.waiting import HANGS_S
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "faults.py"
-pytestmark = pytest.mark.skipif(
+needs_valkey = pytest.mark.skipif(
     not (shutil.which("valkey-server") or shutil.which("redis-server")),
     reason="neither valkey-server nor redis-server is installed (Debian: apt-get install valkey-server)",
 )
@@ -35,6 +35,7 @@ def folder():
         yield Path(made)
 
 
+@needs_valkey
 @pytest.mark.parametrize("rounds", [4, pytest.param(8, marks=pytest.mark.slow)])
 def test_no_fault_breaks_the_promise(folder, rounds):
     """With kills, pauses, cuts and losses no read is older than what was acknowledged before it began."""
@@ -45,6 +46,17 @@ def test_no_fault_breaks_the_promise(folder, rounds):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("rounds", [3, pytest.param(12, marks=pytest.mark.slow)])
+def test_no_fault_of_postgresql_breaks_the_promise(folder, rounds):
+    """No crash of the store's server loses anything, and an older copy of its data is noticed before it is read."""
+    figures, printed = play(folder, "--stores", "postgresql", "--rounds", str(rounds), "--seed", "22")
+    assert figures["violations"] == 0, printed
+    assert figures["rounds"] == rounds, printed
+    assert figures["reads"] > 0, printed
+    assert list(folder.iterdir()) == []
+
+
+@needs_valkey
 def test_a_fence_that_is_off_is_found(folder):
     """With a planted task without invalidation the benchmark finds violations and keeps the history."""
     figures, printed = play(folder, "--rounds", "2", "--seed", "7", "--plant")

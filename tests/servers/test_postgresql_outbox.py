@@ -14,6 +14,7 @@ from tests.servers import pg
 from tests.waiting import eventually
 
 import parbake as pb
+from parbake.adapters import postgresql
 from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, emit, prune
 from parbake.testing.source_suite import told_by
 
@@ -313,6 +314,20 @@ async def test_one_source_serves_two_stores(outbox, source):
         assert f"{subject}x" in (await app.drain()).raised
 
 
+def test_a_source_that_is_closed_during_a_poll_keeps_no_connection(outbox, monkeypatch):
+    """The connection of a poll that is under way is closed when the poll ends."""
+    source = outbox.source()
+    page = postgresql.outbox.resumed
+
+    def closed_meanwhile(*arguments, **named):
+        source.close()
+        return page(*arguments, **named)
+
+    monkeypatch.setattr(postgresql.outbox, "resumed", closed_meanwhile)
+    source.read(b"", 1)
+    assert source._idle.empty()
+
+
 async def test_a_role_needs_no_right_to_write(server, outbox):
     """A reader may SELECT and call one function, and a writer without any right on the outbox is not needed."""
     with outbox.connect() as connection:
@@ -334,7 +349,7 @@ async def test_a_role_needs_no_right_to_write(server, outbox):
 
 
 def test_ids_that_a_crash_gives_again_are_read(own_server):
-    """Transactions that a crash has undone are forgotten: the ids that are given again hide no new row."""
+    """The ids of transactions that a crash has undone are given again, and hide no new row from anybody who asks."""
     source = PostgresqlSource(own_server.address, families=["fact"], views=[])
     with psycopg.connect(own_server.address) as connection:
         connection.execute("CREATE TABLE noise(n INT)")
@@ -344,20 +359,30 @@ def test_ids_that_a_crash_gives_again_are_read(own_server):
         connection.commit()
         told, cursor = subjects(source)
         assert told == ["fact/lasting"]
+        source.report(cursor, 60.0, has_news=True)
         connection.execute("SET synchronous_commit = off")
         lost = [emit(connection, f"fact/{n}", "fact.changed") for n in range(30) if connection.commit() is None]
         connection.commit()
         told, cursor = subjects(source, cursor, limit=100)
         assert len(told) == 30
+        assert source.covers(cursor, lost[-1])
     own_server.restart()
     with psycopg.connect(own_server.address) as connection:
         again = emit(connection, "fact/again", "fact.changed")
         connection.commit()
-    assert again <= lost[-1], "the server has not given an id again, so that this test proves nothing"
-    with contextlib.suppress(pb.errors.SourceError):
-        source.read(cursor, 1)  # its connection has ended
-    told, cursor = subjects(source, cursor)
-    assert "fact/again" in told
+        assert again <= lost[-1], "the server has not given an id again, so that this test proves nothing"
+        with contextlib.suppress(pb.errors.SourceError):
+            source.covers(cursor, again)  # its connection has ended
+        assert not source.covers(cursor, again)
+        wait = "SELECT parbake_wait(%s::TEXT::XID8, '50 ms')"
+        assert connection.execute(wait, (str(again),)).fetchone() == (False,)
+        assert prune(connection) == 0
+        told, cursor = subjects(source, cursor)
+        assert "fact/again" in told
+        assert source.covers(cursor, again)
+        source.report(cursor, 60.0, has_news=True)
+        assert connection.execute(wait, (str(again),)).fetchone() == (True,)
+        assert prune(connection) > 0
     assert subjects(source, cursor)[0] == []
     source.close()
 

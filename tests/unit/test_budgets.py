@@ -11,7 +11,7 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 19_415,
+    "src/parbake": 20_236,
     "src/parbake_capture": 620,
     "src/parbake_lab": 1_240,
     "src/parbake_llm": 7_100,
@@ -19,7 +19,7 @@ PACKAGES = {
     "src/parbake_semantic": 3_000,
     "assistant/src": 17_565,
     "tools/provider_box": 550,
-    "tools/simulator": 2_750,
+    "tools/simulator": 2_970,
 }
 """The most lines of code of each package; ADRs 21 to 36 say why a number was raised."""
 PARAMETERS, METHODS = 8, 20

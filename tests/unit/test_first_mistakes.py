@@ -42,7 +42,7 @@ def test_an_error_of_a_driver_is_the_error_that_clients_know():
 
 def test_an_unknown_scheme_is_answered_with_the_known_ones():
     """A mistyped URL shows which stores there are."""
-    with pytest.raises(pb.errors.StoreError, match="there are dynamodb, lmdb, memory, redis"):
+    with pytest.raises(pb.errors.StoreError, match="there are dynamodb, lmdb, memory, postgres, postgresql, redis"):
         open_store("reds://localhost")
 
 

@@ -32,7 +32,12 @@ def simulate(
     seeds: Annotated[int, typer.Option(help="histories per kind of store")] = 200,
     start: Annotated[int, typer.Option(help="the first seed; by default a random one", show_default=False)] = -1,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 1,
-    store: Annotated[str, typer.Option(help="kind of store: atomic, single (item by item) or both")] = "both",
+    store: Annotated[
+        str,
+        typer.Option(
+            help="kind of store: atomic, single (item by item), copied (set back), both of the first two, or all"
+        ),
+    ] = "all",
     mutant: Annotated[
         str, typer.Option(help="plant a known fault, which must be found; 'all' plants each in turn")
     ] = "",
@@ -61,9 +66,10 @@ def _simulate(seeds: int, start: int, jobs: int, store: str, *, mutant: str, rep
 
 
 def _kinds(store: str) -> list[str]:
-    if store != "both" and store not in campaign.MODELS:
-        raise BadInput(f"--store {store} must be atomic, single or both", field="store")
-    return list(campaign.MODELS) if store == "both" else [store]
+    several = {"both": ["atomic", "single"], "all": list(campaign.MODELS)}
+    if store not in {*several, *campaign.MODELS}:
+        raise BadInput(f"--store {store} must be atomic, single, copied, both or all", field="store")
+    return several.get(store, [store])
 
 
 def _search(kinds: list[str], seeds: range, jobs: int, mutant: str, record: Path | None) -> None:

@@ -20,8 +20,11 @@ from simulator.history import History, play
 from simulator.processes.oracle import Tally
 from simulator.world.world_state import StoreModel
 
-MODELS: dict[str, tuple[StoreModel, ...]] = {"atomic": ("embedded", "snapshot"), "single": ("single",)}
-"""The two kinds of stores: a read is one snapshot (embedded, or on a server), or reads every item on its own."""
+MODELS: dict[str, tuple[StoreModel, ...]] = {
+    "atomic": ("embedded", "snapshot"), "single": ("single",), "copied": ("copied",),
+}  # fmt: skip
+"""The kinds of stores: a read is one snapshot (embedded, or on a server), or reads every item on its own, or is one
+snapshot of a server that may be set back to an older copy of its data."""
 CHUNK = 10
 
 

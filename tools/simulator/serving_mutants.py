@@ -25,7 +25,7 @@ from parbake.serving.read import Resolver
 from parbake.stores.steps.base_store import EngineStore
 from parbake.tasks.contract import Contract
 from simulator.patches import everywhere, method, mutant
-from simulator.processes.sim_sources import SimSource
+from simulator.processes.sim_sources import SimViews
 from simulator.world.system_of_record import SourceSnapshot
 
 LAG_S = 0.3
@@ -158,7 +158,7 @@ def replica_read(stack: ExitStack) -> None:
     def lagging(self: Any) -> SourceSnapshot:
         return SourceSnapshot(*self._system.at(asyncio.get_running_loop().time() - LAG_S))
 
-    method(stack, SimSource, "snapshot", lagging)
+    method(stack, SimViews, "snapshot", lagging)
 
 
 @mutant

@@ -6,12 +6,15 @@ import asyncio
 from contextlib import ExitStack
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace as changed
 
+from parbake.adapters._postgresql.copies import SeenPosition
 from parbake.lanes.event import log_reader
 from parbake.lanes.event.ingest import Ingest
 from parbake.lanes.event.log_reader import Drained, LogReader
 from parbake.ports.event_log import Ack, Advance, Change
+from parbake.ports.sources import LogPage
 from parbake.protocol import control as generations
 from parbake.protocol.control import Control, Number, Promotion
 from parbake.protocol.record import Stamp
@@ -22,8 +25,9 @@ from parbake.stores.steps.item_steps import Commit
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.stores.steps.record_steps import RecordSteps, Txn
 from simulator.patches import everywhere, method, mutant
-from simulator.processes.sim_sources import SimSource
+from simulator.processes.sim_sources import SimSource, SimUnorderedSource
 from simulator.processes.sim_stores import SimItems
+from simulator.world.system_of_record import Snapshot
 from simulator.world.world_state import SimJournal
 
 DELAY_S = 0.05
@@ -224,6 +228,25 @@ def heartbeat_before_end(stack: ExitStack) -> None:
 
 
 @mutant
+def snapshot_as_position(stack: ExitStack) -> None:
+    """A transaction that was still running when the outbox was read counts as read, if its id is lower."""
+    method(stack, Snapshot, "shows", lambda self, transaction: transaction < self.upper)
+
+
+@mutant
+def cursor_before_its_pages(stack: ExitStack) -> None:
+    """The cursor moves behind all pages of a scan with the first of them."""
+    read = SimUnorderedSource.read
+
+    def at_once(self: Any, cursor: bytes, limit: int) -> LogPage:
+        page = read(self, cursor, limit)
+        behind = msgspec.msgpack.encode((self._system.snapshot(), None, 0))
+        return changed(page, cursor=behind, is_end=True)
+
+    method(stack, SimUnorderedSource, "read", at_once)
+
+
+@mutant
 def dedupe_before_apply(stack: ExitStack) -> None:
     """An event is marked as seen in one commit and applied in the next."""
     apply = EngineStore._apply
@@ -290,3 +313,40 @@ def event_not_atomic(stack: ExitStack) -> None:
         return await commit(self, Commit({}, marks))
 
     method(stack, SimItems, "commit", piecemeal)
+
+
+@mutant
+def older_copy_believed(stack: ExitStack) -> None:
+    """An older copy of a database is taken for the one before it, although its log ends before what was seen."""
+    method(stack, SeenPosition, "_kept", lambda self, _: self.position)
+
+
+@mutant
+def regrown_log_believed(stack: ExitStack) -> None:
+    """An older copy is taken for the one before it, because its log has grown again since its start."""
+    method(stack, SeenPosition, "_kept", lambda _, server: server.position)
+
+
+@mutant
+def older_name_believed(stack: ExitStack) -> None:
+    """A copy whose name is older than a name that was seen is taken for a newer one."""
+    what_is_lost = SeenPosition.what_is_lost
+
+    def forgetful(self: SeenPosition, found: Any, *args: Any, **options: Any) -> str:
+        if found is not None and found.number < self.number:
+            self.number = 0
+        return what_is_lost(self, found, *args, **options)
+
+    method(stack, SeenPosition, "what_is_lost", forgetful)
+
+
+@mutant
+def promotion_not_noticed(stack: ExitStack) -> None:
+    """A promoted standby is taken for the primary, because the name of the copy came with the data."""
+    what_is_lost = SeenPosition.what_is_lost
+
+    def trusting(self: SeenPosition, found: Any, writer: str, server: Any, **options: Any) -> str:
+        found = found and changed(found, timeline=server.timeline)
+        return what_is_lost(self, found, writer, server, **options)
+
+    method(stack, SeenPosition, "what_is_lost", trusting)

@@ -44,10 +44,10 @@ SELECT reads.name, array_agg(DISTINCT c.relname) FROM reads JOIN pg_class c ON c
 WHERE c.relkind IN ('r', 'p') AND c.relnamespace <> 'pg_catalog'::REGNAMESPACE
   AND c.relname NOT LIKE 'parbake\\_%' GROUP BY reads.name
 """
-_REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, make_interval(secs => %s), %s)"
+_REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, %s, make_interval(secs => %s), %s)"
 _REPORT_S, _LASTING_S = 2.0, 10.0
 """Seconds between two reports without news, and between two reports that outlast a crash."""
-_LACKING = ("parbake_outbox", "parbake_capture", "parbake_reader", "parbake_report", '"xid"')
+_LACKING = ("parbake_outbox", "parbake_capture", "parbake_reader", "parbake_report", "parbake_run", '"xid"')
 _TOKEN = re.compile(
     r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|::|:([A-Za-z_]\w*)|%""",
     re.DOTALL,
@@ -85,10 +85,11 @@ def prune(connection: psycopg.Connection[Any], *, forget: str = "7 days") -> int
     execute = connection.execute
     execute("DELETE FROM parbake_reader WHERE heard < now() - %s::INTERVAL", (forget,))
     # All that is visible in each snapshot: below the lowest upper bound, without what some store saw running.
+    # After a crash, ids that a snapshot shows may be given again: such reports say nothing of what came since.
     found = execute(
         "SELECT min(pg_snapshot_xmax(seen)::TEXT::NUMERIC)::TEXT, "
         "array_to_string(ARRAY(SELECT DISTINCT running FROM parbake_reader, pg_snapshot_xip(seen) AS running "
-        "ORDER BY running), ',') FROM parbake_reader"
+        "ORDER BY running), ',') FROM parbake_reader HAVING bool_and(run = parbake_run())"
     ).fetchone()
     if found is None or found[0] is None:
         return 0
@@ -218,6 +219,7 @@ class PostgresqlSource(forks.Forkable):
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
         self._reports: dict[str, _Reports] = {}
+        self._is_closed = False
         forks.watch(self)
 
     def after_fork_in_child(self) -> None:
@@ -268,7 +270,18 @@ class PostgresqlSource(forks.Forkable):
         return page.reading(before, self.families, lost=lost, is_restarted=is_restarted, serial=serial)
 
     def covers(self, cursor: bytes, ticket: int) -> bool:
-        return outbox.covers(cursor, ticket, name=self.name)
+        """Whether a transaction is visible in a cursor's snapshot, on the server as it is now.
+
+        Args:
+            cursor: The cursor.
+            ticket: The transaction's id.
+        """
+        known = outbox.decode(cursor, name=self.name)
+        if known is None:
+            return False
+        with self._connection() as (connection, server):
+            connection.execute("SELECT 1")  # a connection from before a crash does not answer
+        return outbox.covers(known, ticket, server)
 
     def told(self, ticket: int) -> list[SourceEvent]:
         with self._connection() as (connection, _):
@@ -301,36 +314,42 @@ class PostgresqlSource(forks.Forkable):
         is_lasting = now - last.lasting_at > _LASTING_S
         with self._connection() as (connection, _):
             row = connection.execute(
-                _REPORT, (known.reader, known.serial, known.seen, silence_s, is_lasting), prepare=True
+                _REPORT,
+                (known.reader, known.serial, known.seen, known.server.run, silence_s, is_lasting),
+                prepare=True,
             ).fetchone()
         last.at = now
         if row and is_lasting:
             last.serial, last.lasting_at = row[0], now
 
     def close(self) -> None:
-        """Disconnect. A connection that is in use in another thread is closed after its use."""
-        before, self._idle = self._idle, queue.SimpleQueue()
-        _close_all(before)
+        self._is_closed = True
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().to.close()
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[_Connection]:
-        psycopg, idle = _client(), self._idle
+        psycopg = _client()
         try:
-            connection = idle.get_nowait()
+            connection = self._idle.get_nowait()
         except queue.Empty:
             connection = self._connect(psycopg)
         try:
             yield connection
         except psycopg.Error as error:
             connection.to.close()
-            self.close()  # after a restart of the server, all idle connections are broken
+            self._drop_idle()  # after a restart of the server, all idle connections are broken
             raise self._failed(psycopg, error) from error
         except BaseException:
             connection.to.close()
             raise
-        idle.put(connection)
-        if idle is not self._idle:
-            _close_all(idle)
+        self._idle.put(connection)
+        if self._is_closed:  # meanwhile, such as during a poll
+            self._drop_idle()
 
     def _failed(self, client: Any, error: Exception) -> SourceError:
         why, errors = str(error), client.errors
@@ -356,12 +375,6 @@ class PostgresqlSource(forks.Forkable):
         except client.Error as error:
             connection.close()
             raise self._failed(client, error) from error
-
-
-def _close_all(idle: queue.SimpleQueue[_Connection]) -> None:
-    with contextlib.suppress(queue.Empty):
-        while True:
-            idle.get_nowait().to.close()
 
 
 def _client() -> Any:

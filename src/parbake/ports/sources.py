@@ -129,7 +129,17 @@ class UnorderedLog(Protocol):
         ...
 
     def covers(self, cursor: bytes, ticket: int) -> bool:
-        """Whether everything that a transaction told lies before a cursor."""
+        """Whether everything that a transaction told lies before a cursor; blocking.
+
+        Asks the log's database whether the cursor still means the same there, because a crash may have changed that.
+
+        Args:
+            cursor: The cursor.
+            ticket: The transaction's id.
+
+        Raises:
+            SourceError: The log cannot be read.
+        """
         ...
 
     def told(self, ticket: int) -> list[SourceEvent]:

@@ -18,6 +18,8 @@ STORES = Schemes(
         "redis": "parbake.adapters.redis",
         "rediss": "parbake.adapters.redis",
         "dynamodb": "parbake.adapters.dynamodb",
+        "postgresql": "parbake.adapters.postgresql_store",
+        "postgres": "parbake.adapters.postgresql_store",
     },
     setting="store",
     example="lmdb:///var/lib/shop",

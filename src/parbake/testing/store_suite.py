@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from parbake.errors import PromotionConflict, StoreError, UnknownResource
-from parbake.ports.event_log import Advance, Applied, Change, Parked
+from parbake.ports.event_log import Advance, Applied, Change, Move, Parked
 from parbake.ports.records import RecordSnapshots
 from parbake.ports.store import Store
 from parbake.protocol.cause import Cause, Reason
@@ -162,6 +162,21 @@ class StoreSuite(ABC):
         assert set(overlap.raised) == {"policy/3", "policy/*"}
         assert (await store.applied("shop")).position == 3
         assert (await store.applied("other")).position == 0
+        await store.close()
+
+    async def test_a_cursor_moves_only_from_where_the_changes_were_read(self, tmp_path: Path) -> None:
+        """Changes that were read behind another cursor are not applied, and bring no heartbeat; a rewind drops it."""
+        store = self.open_store(tmp_path)
+        change = [Change(("policy/1", "policy/*"), "shop", "1")]
+        assert (await store.apply(change, now=1.0, advance=Move("shop", b"", b"one"))).raised
+        overtaken = await store.apply(change, now=2.0, advance=Move("shop", b"", b"two", heard_at=2.0))
+        assert overtaken.raised == {}
+        assert (await store.applied("shop")) == Applied(cursor=b"one")
+        assert "shop" not in (await store.read(TASK, b"k")).heartbeats
+        assert (await store.apply([], now=3.0, advance=Move("shop", b"one", b"\xff\0", heard_at=3.0))).raised == {}
+        assert (await store.applied("shop")) == Applied(cursor=b"\xff\0")
+        await store.rewind("shop", ["policy"], now=4.0)
+        assert (await store.applied("shop")) == Applied()
         await store.close()
 
     async def test_changes_after_a_position_that_was_lost_are_refused(self, tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from simulator.processes.oracle import Oracle
 from simulator.processes.oracle_hook import OracleHook
 from simulator.processes.run_numbers import NumberedOptimisticStore, NumberedSimStore, number_runs
 from simulator.processes.sim_cache import cache_for
-from simulator.processes.sim_sources import SimSource
+from simulator.processes.sim_copies import SimCopies
+from simulator.processes.sim_sources import SimSource, SimUnorderedSource
 from simulator.processes.sim_stores import SimItems
+from simulator.world.copied_disk import CopiedDisk
 from simulator.world.later_program import later_tasks
 from simulator.world.limits import HEARTBEAT_S, SILENCE_S
 from simulator.world.process_state import ProcessState
@@ -116,7 +118,7 @@ class Process(ProcessState):
             store=self.store(),
             sources=[
                 SimSource(self.world.policies, [Policies], self),
-                SimSource(self.world.shop, [Products, Tastes, Memos, Offers], self),
+                SimUnorderedSource(self.world.shop, [Products, Tastes, Memos, Offers], self),
             ],
             open=["memo"],
             resources={Pace: self},
@@ -136,7 +138,10 @@ class Process(ProcessState):
         """Connect to the simulated store of this history."""
         if self.world.store_model == "embedded":
             return NumberedSimStore(self.world, self.world.disk, self)
-        items = SimItems(self.world.disk, self, is_snapshot=self.world.store_model == "snapshot")
+        disk = self.world.disk
+        items = SimItems(disk, self, is_snapshot=self.world.store_model == "snapshot")
+        if isinstance(disk, CopiedDisk):
+            items = SimCopies(disk, self)
         return NumberedOptimisticStore(self.world, items, number=self.number, random=self.rng.random)
 
     async def _lead(self, app: SimApp) -> None:

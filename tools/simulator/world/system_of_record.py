@@ -30,6 +30,18 @@ class OutboxRow(msgspec.Struct, frozen=True):
     kind: str
     tags: tuple[str, ...]
     at: float
+    transaction: int
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """Which transactions are visible: those below ``upper`` that are not ``running``."""
+
+    upper: int = 1
+    running: tuple[int, ...] = ()
+
+    def shows(self, transaction: int) -> bool:
+        """Whether a transaction is visible."""
+        return transaction < self.upper and transaction not in self.running
 
 
 class SystemOfRecord:
@@ -48,6 +60,7 @@ class SystemOfRecord:
         self.earlier: list[tuple[float, dict[str, Fact], dict[str, int]]] = []
         self.outbox: list[OutboxRow] = []
         self.is_feed_down = False
+        self._begun, self._next = [1, 2, 3], 4
 
     def commit(self, version: int, subject: str, kind: str, now: float) -> OutboxRow:
         """Change one entity, or with kind ``bulk`` a whole family, in one transaction with the outbox row.
@@ -64,10 +77,22 @@ class SystemOfRecord:
         for tag in touched:
             self.facts[tag] = Fact(version, exists=kind != "deleted", at=now)
         self.sets[family] = version
-        row = OutboxRow(len(self.outbox) + 1, version, subject, kind, (*touched, f"{family}/*"), now)
+        row = OutboxRow(
+            len(self.outbox) + 1, version, subject, kind, (*touched, f"{family}/*"), now, self._transaction(version)
+        )
         if family in self.told:
             self.outbox.append(row)
         return row
+
+    def snapshot(self) -> Snapshot:
+        """Which transactions are visible now."""
+        return Snapshot(self._next, tuple(sorted(self._begun)))
+
+    def _transaction(self, version: int) -> int:
+        """The id of a transaction that commits now; every third one has begun long before."""
+        self._begun.append(self._next)
+        self._next += 1
+        return self._begun.pop(0 if version % 3 == 0 else -1)
 
     @property
     def tags(self) -> list[str]:

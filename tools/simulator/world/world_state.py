@@ -7,12 +7,13 @@ import random
 from importlib.util import find_spec
 from typing import Literal
 
+from simulator.world.copied_disk import CopiedDisk
 from simulator.world.disk import Disk
 from simulator.world.fault_selection import FaultSelection
 from simulator.world.sim_tasks import EPOCH, KEYS
 from simulator.world.system_of_record import OFFERS, SystemOfRecord
 
-StoreModel = Literal["embedded", "snapshot", "single"]
+StoreModel = Literal["embedded", "snapshot", "single", "copied"]
 BUSY = 0.06
 """The share of histories in which every key is read twice as often."""
 HONOURED = 0.8
@@ -56,7 +57,7 @@ class World:
         self.shop = SystemOfRecord("shop", dict.fromkeys(("product", OFFERS, "taste", "memo"), KEYS), told=told)
         self.systems = (self.policies, self.shop)
         self.acked_to = {system.name: 0 for system in self.systems}
-        self.disk = Disk()
+        self.disk = CopiedDisk(seed) if store_model == "copied" else Disk()
         self.journal = SimJournal()
         self.faults = FaultSelection(self.rng)
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])

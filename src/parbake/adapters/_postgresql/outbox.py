@@ -29,9 +29,9 @@ IDENTITY = """
 SELECT
   (SELECT system_identifier::TEXT FROM pg_control_system()),
   left(pg_walfile_name(pg_current_wal_lsn()), 8),
-  concat(pg_postmaster_start_time(), (SELECT stats_reset FROM pg_stat_wal))
+  parbake_run()
 """
-"""Which server this is. The third value changes with each start and each crash, after which statistics begin anew."""
+"""Which server this is. The third value changes with each start and each crash."""
 READ = (Path(__file__).parent / "sql" / "postgresql_outbox_read.sql").read_text()
 TOLD = """
 SELECT position, coalesce(id, ''), subject, type FROM parbake_outbox WHERE xid = %s::TEXT::XID8 ORDER BY position
@@ -247,18 +247,18 @@ class Page:
         return found
 
 
-def covers(raw: bytes, ticket: int, *, name: str) -> bool:
-    """Whether a transaction is visible in a cursor's snapshot.
+def covers(cursor: Cursor, ticket: int, server: Primary) -> bool:
+    """Whether a transaction is visible in a cursor's snapshot, or in the one that outlasts a crash if there was one.
 
     Args:
-        raw: The cursor's bytes.
+        cursor: The cursor.
         ticket: The transaction's id.
-        name: The name of the source.
+        server: The server as it is now.
     """
-    cursor = decode(raw, name=name)
-    if cursor is None:
+    if (cursor.server.system, cursor.server.timeline) != (server.system, server.timeline):
         return False
-    _, upper, running = cursor.seen.split(":")
+    snapshot = cursor.seen if cursor.server.run == server.run else cursor.lasting
+    _, upper, running = snapshot.split(":")
     return ticket < int(upper) and str(ticket) not in running.split(",")
 
 

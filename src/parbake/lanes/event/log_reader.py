@@ -116,7 +116,8 @@ class LogReader:
         """Whether the store has applied a transaction of a log, or the event at a position."""
         done = await self._store.applied(log.name)
         if isinstance(log, UnorderedLog):
-            return any(log.covers(cursor, position) for cursor in (done.cursor, self._reached.get(log.name, b"")))
+            cursors = {done.cursor, self._reached.get(log.name, b"")}
+            return any([await asked(log, log.covers, cursor, position) for cursor in cursors])
         return done.position >= position
 
     async def _drain_positions(self, source: EventSource, heard_at: float | None) -> Drained:

@@ -59,11 +59,18 @@ CREATE OR REPLACE TRIGGER parbake_outbox_deleted AFTER DELETE ON parbake_outbox
 CREATE OR REPLACE TRIGGER parbake_outbox_truncated AFTER TRUNCATE ON parbake_outbox
   FOR EACH STATEMENT EXECUTE FUNCTION parbake_outbox_note_gone();
 
+-- Changes with each start of the server and with each crash, after which statistics begin anew. A crash gives ids of
+-- transactions again whose end was not on disk, so that a snapshot says nothing about a later run.
+CREATE OR REPLACE FUNCTION parbake_run() RETURNS TEXT LANGUAGE sql STABLE AS $run$
+  SELECT concat(pg_postmaster_start_time(), (SELECT stats_reset FROM pg_catalog.pg_stat_wal))
+$run$;
+
 -- How far each store has read. Stores report here, so that parbake_wait() and a restored copy can be judged.
 CREATE TABLE IF NOT EXISTS parbake_reader(
   reader TEXT PRIMARY KEY,
   serial BIGINT NOT NULL,
   seen PG_SNAPSHOT NOT NULL,
+  run TEXT NOT NULL,
   heard TIMESTAMPTZ NOT NULL,
   silence INTERVAL NOT NULL
 );
@@ -129,16 +136,14 @@ $state$;
 
 -- A store reports how far it has read, and gets a number that rises. If "is_lasting", the report survives a crash.
 CREATE OR REPLACE FUNCTION parbake_report(
-  reader TEXT, serial BIGINT, seen PG_SNAPSHOT, silence INTERVAL, is_lasting BOOLEAN
+  reader TEXT, serial BIGINT, seen PG_SNAPSHOT, run TEXT, silence INTERVAL, is_lasting BOOLEAN
 ) RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER AS $report$
 BEGIN
-  IF NOT is_lasting THEN
-    SET LOCAL synchronous_commit = off;
-  END IF;
-  INSERT INTO parbake_reader AS known VALUES (reader, serial + 1, seen, clock_timestamp(), silence)
+  PERFORM set_config('synchronous_commit', CASE WHEN is_lasting THEN 'on' ELSE 'off' END, true);
+  INSERT INTO parbake_reader AS known VALUES (reader, serial + 1, seen, run, clock_timestamp(), silence)
   ON CONFLICT ON CONSTRAINT parbake_reader_pkey DO UPDATE
-    SET serial = greatest(known.serial, parbake_report.serial) + 1, seen = excluded.seen, heard = excluded.heard,
-      silence = excluded.silence
+    SET serial = greatest(known.serial, parbake_report.serial) + 1, seen = excluded.seen, run = excluded.run,
+      heard = excluded.heard, silence = excluded.silence
   RETURNING known.serial INTO serial;
   RETURN serial;
 END
@@ -150,6 +155,7 @@ CREATE OR REPLACE FUNCTION parbake_wait(ticket XID8, patience INTERVAL DEFAULT '
 LANGUAGE plpgsql SECURITY DEFINER AS $wait$
 DECLARE
   until TIMESTAMPTZ := clock_timestamp() + patience;
+  now_run TEXT := parbake_run();
 BEGIN
   IF ticket = pg_current_xact_id_if_assigned() THEN
     RAISE EXCEPTION 'parbake_wait(%) waits for its own transaction', ticket
@@ -158,7 +164,7 @@ BEGIN
   LOOP
     IF NOT EXISTS (
       SELECT FROM parbake_reader r
-      WHERE r.heard + r.silence > clock_timestamp() AND NOT pg_visible_in_snapshot(ticket, r.seen)
+      WHERE r.heard + r.silence > clock_timestamp() AND NOT (r.run = now_run AND pg_visible_in_snapshot(ticket, r.seen))
     ) THEN
       RETURN true;
     END IF;
@@ -176,7 +182,7 @@ DECLARE
   name TEXT;
 BEGIN
   FOREACH name IN ARRAY ARRAY[
-    'parbake_outbox_note_gone()', 'parbake_report(TEXT, BIGINT, PG_SNAPSHOT, INTERVAL, BOOLEAN)',
+    'parbake_outbox_note_gone()', 'parbake_report(TEXT, BIGINT, PG_SNAPSHOT, TEXT, INTERVAL, BOOLEAN)',
     'parbake_wait(XID8, INTERVAL)'
   ] LOOP
     EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
