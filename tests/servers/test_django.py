@@ -1,18 +1,12 @@
 """A shop on Django: fenced entries on PostgreSQL and SQLite, in LMDB and Valkey, whoever writes, in two processes."""
 
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 from typing import NamedTuple
 
 import pytest
-from tests.servers import pg
-from tests.servers.django_shop.child import ROOT, Child, children
+from tests.servers.django_shop.child import Child, children
 
-from parbake.errors import ParbakeError
-
+pytestmark = pytest.mark.xdist_group("django")
 WRITES = {
     "save": "p = Policy.objects.get(slug='returns'); p.days = 1; p.save()",
     "update": "Policy.objects.filter(slug='returns').update(days=1)",
@@ -50,13 +44,6 @@ class Shop(NamedTuple):
     sql: object
 
 
-@pytest.fixture(scope="module")
-def server():
-    """Run a PostgreSQL."""
-    with pg.folder() as folder, pg.postgresql(folder, "fsync=off") as found:
-        yield found
-
-
 def by_hand(path):
     """Return what executes SQL in an SQLite file, as the command of that name does."""
 
@@ -69,7 +56,7 @@ def by_hand(path):
 
 
 @pytest.fixture(scope="module", params=["postgresql-lmdb", "postgresql-valkey", "sqlite-lmdb"])
-def processes(request, server, shared_valkey, tmp_path_factory):
+def processes(request, shared_postgresql, shared_valkey, tmp_path_factory):
     """Run the processes on each pair of a database and a store."""
     folder = tmp_path_factory.mktemp("shop")
     database, store = request.param.split("-")
@@ -78,9 +65,9 @@ def processes(request, server, shared_valkey, tmp_path_factory):
     }
     sql = by_hand(folder / "shop.db")
     if database == "postgresql":
-        server.sql(f"CREATE DATABASE {store}")
-        named |= {"DJANGO_DATABASE": f"port:{server.port}", "DJANGO_NAME": store}
-        sql = lambda statement: server.sql(statement, dbname=store)  # noqa: E731  # the same form as the other
+        shared_postgresql.sql(f"CREATE DATABASE {store}")
+        named |= {"DJANGO_DATABASE": f"port:{shared_postgresql.port}", "DJANGO_NAME": store}
+        sql = lambda statement: shared_postgresql.sql(statement, dbname=store)  # noqa: E731  # the same form as the other
     else:
         named["DJANGO_DATABASE"] = str(folder / "shop.db")
     with children(2, **named) as (one, two):
@@ -375,189 +362,3 @@ def test_children_of_a_fork_poll_for_themselves(shop):
     )
     shop.one("Policy.objects.update(days=77)")
     assert shop.two("os.write(write, b'x'); os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])") == 0
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "read committed", "repeatable read"])
-def test_requests_in_transactions_store_nothing_that_is_older_than_their_stamp(kind, server, tmp_path):
-    """With ATOMIC_REQUESTS entries are stored and fenced, also where a transaction reads a snapshot."""
-    named = {"DJANGO_ATOMIC": "1", "DJANGO_STORE": f"lmdb://{tmp_path}/store"}
-    if kind == "sqlite":
-        named["DJANGO_DATABASE"] = str(tmp_path / "shop.db")
-    else:
-        name = kind.replace(" ", "_")
-        server.sql(f"CREATE DATABASE {name}")
-        named |= {"DJANGO_DATABASE": f"port:{server.port}", "DJANGO_NAME": name}
-        named |= {"DJANGO_ISOLATION": "3"} if kind == "repeatable read" else {}
-    with children(2, **named) as (one, two):
-        one("""
-            connection.vendor == "sqlite" and connection.cursor().execute("PRAGMA journal_mode=WAL").fetchall()
-            Policy.objects.create(slug="returns", days=30)
-            acked()
-        """)
-        assert one("[shown(), shown()]") == [["30 days", True], ["30 days", False]]
-        assert one('client.post("/policy/returns", {"days": 31}).content.decode()') == "31 days"
-        assert two("[shown(), shown()]") == [["31 days", True], ["31 days", False]]
-        assert one('client.post("/policy/returns", {"days": 32, "fail": 1}).content.decode()') == "32 days"
-        assert two("shown()") == ["31 days", False]
-        # A snapshot from before a change, and a miss from after it.
-        two('open = transaction.atomic(); open.__enter__(); Policy.objects.get(slug="returns").days')
-        one("Policy.objects.update(days=33); acked()")
-        stored = two("""
-            days = cache.get_or_set("old", lambda: Policy.objects.get(slug="returns").days, tags=["policy/returns"])
-            open.__exit__(None, None, None)
-            [days, cache.get("old", "nothing")]
-        """)
-        assert stored == ([33, 33] if kind == "read committed" else [31, "nothing"])
-
-
-def test_migrate_installs_once_and_a_missing_trigger_is_found(server, tmp_path):
-    """The second ``migrate`` changes nothing, ``--check`` fails without a trigger, and the command puts it back."""
-    server.sql("CREATE DATABASE again")
-    named = {
-        "DJANGO_DATABASE": f"port:{server.port}",
-        "DJANGO_NAME": "again",
-        "DJANGO_STORE": f"lmdb://{tmp_path}/store",
-    }
-    with children(1, **named) as (one,):
-        one("""
-            import io
-            def told(*words, **named):
-                out = io.StringIO()
-                try:
-                    call_command(*words, stdout=out, **named)
-                except CommandError as error:
-                    return str(error)
-                return out.getvalue()
-        """)
-        before = server.sql("SELECT count(*) FROM parbake_outbox", dbname="again")
-        one('call_command("migrate", run_syncdb=True, verbosity=0)')
-        assert server.sql("SELECT count(*) FROM parbake_outbox", dbname="again") == before
-        whole = "all changes of django_shop_policy, django_shop_topic are told\n"
-        assert one('told("parbake_capture", "--check")') == whole
-        assert one('told("parbake_capture")') == "nothing to change\n"
-        server.sql(
-            "DO $$ DECLARE t RECORD; BEGIN FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid = "
-            "'django_shop_policy'::REGCLASS AND NOT tgisinternal LOOP "
-            "EXECUTE format('DROP TRIGGER %I ON django_shop_policy', t.tgname); END LOOP; END $$",
-            dbname="again",
-        )
-        assert "django_shop_policy" in one('told("parbake_capture", "--check")')
-        assert one('told("parbake_capture")') == "changed: django_shop_policy\n"
-        assert one('told("parbake_capture", "--check")') == whole
-        kept = '{**settings.PARBAKE, "capture": {"django_shop.Policy": ["policy/{id}"]}}'
-        changed = one(f'with override_settings(PARBAKE={kept}): found = told("parbake_capture")\nfound')
-        assert changed == "changed: django_shop_policy, django_shop_topic\n"
-
-
-def test_a_runner_of_tests_drops_its_database(server, tmp_path):
-    """A test database is polled while it exists and dropped at the end, and a transaction per test hides nothing."""
-    server.sql("CREATE DATABASE runner")
-    named = {"DJANGO_DATABASE": f"port:{server.port}", "DJANGO_NAME": "runner", "DJANGO_STORE": "memory://"}
-    with children(1, **named) as (one,):
-        assert one("""
-            from django.test import TestCase
-            from django.test.utils import setup_databases, teardown_databases
-
-            seen = [cache.get("app")]  # polls the other database
-            old = setup_databases(0, False)
-            Policy.objects.create(slug="returns", days=1)
-            acked()
-            seen += [shown(), shown()]
-
-            class Case(TestCase):
-                def runTest(self):
-                    seen.append(shown())
-                    Policy.objects.update(days=2)
-                    seen.append(client.post("/policy/returns", {"days": 3}).content.decode())
-                    seen.append(shown())
-
-            Case().debug()
-            seen += [shown(), str(runtime._runtime.app.settings.sources[0]._conninfo).count("test_runner")]
-            teardown_databases(old, 0)
-            seen
-        """) == [
-            None,
-            ["1 days", True],
-            ["1 days", False],
-            ["1 days", False],
-            "3 days",
-            ["3 days", True],
-            ["1 days", False],
-            1,
-        ]
-    assert server.sql("SELECT count(*) FROM pg_database WHERE datname = 'test_runner'") == [(0,)]
-
-
-def test_a_database_in_memory_is_never_cached(tmp_path):
-    """Entries with tags are computed each time on an SQLite in memory, and others are kept."""
-    with children(1, DJANGO_DATABASE=":memory:", DJANGO_STORE=f"lmdb://{tmp_path}/store") as (one,):
-        assert one("""
-            Policy.objects.create(slug="returns", days=1)
-            cache.set("plain", 5)
-            [shown(), shown(), client.post("/policy/returns", {"days": 3}).content.decode(), cache.get("plain")]
-        """) == [["1 days", True], ["1 days", True], "3 days", 5]
-
-
-WRONG = {
-    "E001": ["5", "{'tables': {}}", "{'capture': []}", "{'families': ['Not One']}", "{'keep': 'long'}"],
-    "E002": ["{'capture': {'django_shop.Polcy': ['policy']}}", "{'capture': {'Policy': ['policy']}}"],
-    "E003": ["{'capture': {'django_shop.Policy': 'policy'}}", "{'capture': {'django_shop.Policy': ['po/{id']}}"],
-    "E004": ["{'capture': {'django_shop.Policy': ['policy/{nummer}']}}"],
-    "E005": ["{'capture': {'django_shop.Special': ['special/{at}']}}"],
-    "E006": ["{'capture': {'elsewhere.Thing': ['thing/{id}']}}"],
-}
-
-
-def test_a_wrong_setting_is_an_error_of_the_checks(tmp_path):
-    """``manage.py check`` names each mistake: form, model, template, field, type and database."""
-    with children(1, DJANGO_DATABASE=str(tmp_path / "shop.db"), DJANGO_ELSEWHERE=str(tmp_path / "else.db")) as (one,):
-        one("""
-            def checked(found):
-                with override_settings(PARBAKE=found):
-                    return [each.id.removeprefix("parbake.") for each in project.check()]
-        """)
-        assert one("[project.check(), call_command('check')]") == [[], None]
-        for number, settings in WRONG.items():
-            for each in settings:
-                assert (each, one(f"checked({each})")) == (each, [number])
-        right = {"django_shop.Special": ["special/{pk}"], "django_shop.Policy": ["t/{topic_id}"]}
-        assert one(f"checked({{'capture': {right}}})") == []
-
-
-def test_the_worker_polls_and_ends_when_it_is_told_to(tmp_path):
-    """``manage.py parbake_worker`` acknowledges a change that no other process polls for, and ends at SIGTERM."""
-    with children(1, DJANGO_DATABASE=str(tmp_path / "shop.db"), DJANGO_STORE=f"lmdb://{tmp_path}/store") as (one,):
-        one('Policy.objects.create(slug="returns")')
-        environment = {
-            **os.environ, "DJANGO_SETTINGS_MODULE": "tests.servers.django_shop.settings",
-            "DJANGO_DATABASE": str(tmp_path / "shop.db"), "DJANGO_STORE": f"lmdb://{tmp_path}/store",
-            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]),
-        }  # fmt: skip
-        command = [sys.executable, "-m", "django", "parbake_worker"]
-        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-        try:
-            assert worker.stdout.readline() == "the worker runs\n"
-            assert (
-                one("""
-                app = runtime.made()  # of a process that does not poll
-                until = time.monotonic() + 30
-                while not app.sync.run(app.ops.applied())["default"] and time.monotonic() < until:
-                    time.sleep(0.05)
-                applied = app.sync.run(app.ops.applied())["default"]
-                app.sync.close()
-                applied
-            """)
-                > 0
-            )
-        finally:
-            worker.send_signal(signal.SIGTERM)
-            assert worker.wait(30) == 0
-            worker.stdout.close()
-
-
-def test_without_django_the_error_names_the_extra(monkeypatch):
-    """Importing the room without Django says which extra brings it."""
-    monkeypatch.setitem(sys.modules, "django", None)
-    monkeypatch.delitem(sys.modules, "parbake.contrib.django", raising=False)
-    with pytest.raises(ParbakeError, match=r"'\.\[django\]'"):
-        import parbake.contrib.django  # noqa: F401  # the import is what fails
