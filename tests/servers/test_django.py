@@ -339,6 +339,43 @@ def test_one_of_many_adds_a_key_and_no_increment_is_lost(shop):
     assert shop.one('cache.get("hits")') == 80
 
 
+def test_no_reader_ever_gets_less_than_what_was_acknowledged(shop):
+    """While a row changes forty times, threads of two processes compute and store it, and none gets an older one."""
+    for process in (shop.one, shop.two):
+        process("""
+            def days():
+                return cache.get_or_set("days", Lazily("returns").now, tags=["policy/returns"])
+
+            class Lazily(pages.Lazily):
+                def now(self):
+                    return self.days
+
+            def read():
+                while not ended:
+                    least = known[0]
+                    reads.append((least, days()))
+                connection.close()
+
+            known, reads, ended = [0], [], []
+            threads = [threading.Thread(target=read) for _ in range(2)]
+        """)
+    shop.one("Policy.objects.update(days=0); acked()")
+    shop.two("[thread.start() for thread in threads] and None")
+    found = shop.one("""
+        [thread.start() for thread in threads]
+        for number in range(1, 41):
+            Policy.objects.update(days=number)
+            acked()
+            known[0] = number
+        ended.append(True)
+        [thread.join() for thread in threads]
+        [len(reads), [pair for pair in reads if pair[1] < pair[0]]]
+    """)
+    shop.two("ended.append(True); [thread.join() for thread in threads] and None")
+    assert found[0] > 40
+    assert found[1] == []
+
+
 def test_children_of_a_fork_poll_for_themselves(shop):
     """A child of a fork sees a change that the parent makes after the fork, without being told."""
     assert (
