@@ -15,8 +15,8 @@ from tests.waiting import HANGS_S, eventually
 
 PAGE = Path(__file__).parents[1] / "docs/tutorial.md"
 LAST_PART = "\n## 10. "
-BLOCK = re.compile(r"(<!-- eventually -->\s+)?^```(\w+) ?([\w.]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-STAYS = re.compile(r"\bparbake (serve|worker)\b")
+BLOCK = re.compile(r"(<!-- eventually -->\s+)?^```(\w+) ?([\w./]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+STAYS = re.compile(r"\bparbake (serve|worker)\b|manage\.py runserver|-m uvicorn")
 
 
 class Step(NamedTuple):
@@ -114,8 +114,8 @@ class Reader:
         log = self.folder.parent / f"{len(self.started)}.log"
         with log.open("w") as file:
             process = subprocess.Popen(
-                ["bash", "-c", text.replace("parbake", "exec parbake")], cwd=self.folder, env=self.environment,
-                stdout=file, stderr=file,
+                ["bash", "-c", re.sub(r"\b(?=parbake |python -?m)", "exec ", text)], cwd=self.folder,
+                env=self.environment, stdout=file, stderr=file,
             )  # fmt: skip
         self.started.append((process, log))
         if shown:

@@ -51,6 +51,7 @@ PROBES = {
     "anthropic": (GENERATES.format(generator=ANTHROPIC), "ProviderError"),
     "bedrock": (GENERATES.format(generator=BEDROCK), "ProviderError"),
     "openai": (GENERATES.format(generator=OPENAI), "ProviderError"),
+    "django": ("from parbake.contrib.django.packing import packed, unpacked; print(unpacked(packed((1,))))", "(1,)"),
     "postgresql": (POSTGRESQL, "SourceError"),
     "redis": (STORES.format(url=f"redis://{CLOSED}/0"), "Connect call failed"),
     "dynamodb": (STORES.format(url=DYNAMODB), "StoreError"),

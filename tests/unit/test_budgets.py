@@ -12,6 +12,7 @@ FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
     "src/parbake": 19_248,
+    "src/parbake/contrib": 983,
     "src/parbake_capture": 620,
     "src/parbake_lab": 2_500,
     "src/parbake_llm": 7_100,
@@ -21,7 +22,10 @@ PACKAGES = {
     "tools/provider_box": 550,
     "tools/simulator": 2_970,
 }
-"""The most lines of code of each package; ADRs 21 to 36 say why a number was raised."""
+"""The most lines of code of each package, without packages within it that have a line of their own.
+
+ADRs 21 to 36 say why a number was raised.
+"""
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}
 """Decorators of declarations, and a task whose parameters are its inputs."""
@@ -92,7 +96,9 @@ def code_lines(path):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_does_not_grow(root, package):
     """The lines of code of each package stay below its cap."""
-    assert sum(map(code_lines, (root / package).rglob("*.py"))) <= PACKAGES[package]
+    within = [root / other for other in PACKAGES if other.startswith(package + "/")]
+    files = [path for path in (root / package).rglob("*.py") if not any(map(path.is_relative_to, within))]
+    assert sum(map(code_lines, files)) <= PACKAGES[package]
 
 
 def test_functions_have_few_parameters(source_files):

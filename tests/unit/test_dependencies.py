@@ -38,6 +38,7 @@ OWNERS = {
     "parbake.adapters._redis_link": "redis",
     "parbake_lab.prove.postgresql_copy": "postgresql",
     "parbake_lab.shadow.redis_cache": "redis",
+    "parbake.contrib.django": "django",
     "parbake.testing": "testing",
 }
 """The extra that brings what a room, or a module of it, imports beside the base dependencies."""
@@ -50,10 +51,11 @@ STARTED_WITHOUT_EXTRAS = (
 )
 
 
-COMES_WITH = {"boto3": {"botocore"}, "redis": {"hiredis"}}
+COMES_WITH = {"boto3": {"botocore"}, "django": {"asgiref"}, "redis": {"hiredis"}}
 """Packages that a requirement brings under another name."""
 OPTIONAL = {
     "parbake.adapters._child": {"threadpoolctl"},
+    "parbake.contrib.django.capturing": {"psycopg"},
     "parbake.values.codecs.numpy": {"numpy"},
     "parbake.values.codecs.pydantic": {"pydantic", "pydantic_core"},
 }

@@ -54,6 +54,24 @@ async def test_what_lies_below_the_floor_is_swept(shop):
     assert await app.engine.housekeeping.step() == 0
 
 
+async def test_what_a_plugin_keeps_is_left_alone(tmp_path):
+    """The floor also follows the greatest age of the records that a plugin keeps in the store."""
+
+    class Keeps(pb.Plugin[None]):
+        def open(self, parts):
+            parts.keeps_s = 9000.0
+
+    world = World(tmp_path)
+    app = world.app(pb.Registry(), plugins=[Keeps()])
+    world.put("a", "1")
+    await app.drain()
+    world.clock.advance(9000 + MARGIN_S - 1)
+    assert await app.engine.housekeeping.step() == 0
+    world.clock.advance(2)
+    assert await app.engine.housekeeping.step() > 0
+    await app.close()
+
+
 async def test_a_store_in_doubt_is_not_swept(shop):
     """Nothing is removed while the incarnation is not blessed, because outboxes have yet to be replayed."""
     world, app, fact = shop

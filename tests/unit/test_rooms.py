@@ -10,7 +10,7 @@ from tests.unit.import_graph import circles, graph, modules, room_graph
 import parbake as pb
 
 LOOSE, FRONT_DOOR, METHODS = 3, 35, 20
-ROOMS, ARROWS = 16, 76
+ROOMS, ARROWS = 17, 84
 """At most, where a room and the rooms within it count as one."""
 FILES_IN_A_ROOM = 16
 ADAPTERS = {"adapters", "generators"}
@@ -77,8 +77,8 @@ def test_the_graph_of_rooms_does_not_grow(found):
 
 
 def test_no_public_class_has_anothers_name(classes):
-    """No two public classes have the same name."""
-    assert {name: places for name, places in classes.items() if len(places) > 1} == {}
+    """No two public classes have the same name, apart from Django's commands, which it finds by that name."""
+    assert {name: places for name, places in classes.items() if len(places) > 1 and name != "Command"} == {}
 
 
 PACKAGES = [

@@ -259,7 +259,7 @@ class Engine:
         self.reporting = LoadReports(self.board, self.counters, self.on.paced)
         self.quarantines = Quarantines(self.store, settings.clock, self.notifier, self.recovery)
         self.healing = Healing(self.store)
-        self.housekeeping = Housekeeping(self.store, self.tasks.values(), settings.clock)
+        self.housekeeping = Housekeeping(self.store, self.tasks.values(), settings.clock, self.parts.keeps_s)
         self.watch = SlaWatch(self.store, self.tasks.values(), settings.clock, self.notifier)
         self.worker_watch = WorkerWatch(self.workers, settings.worker, self.counters)
         conditions = Conditions(

@@ -106,6 +106,8 @@ class Parts:
         """What the core can do for a plugin once the app is open."""
         self.on = Observers()
         """What the plugin hears."""
+        self.keeps_s = 0.0
+        """The greatest age, in seconds, of records that plugins keep in the store: the sweep leaves them that long."""
         self._binder = binder
         self._offers: dict[str, Any] = {}
         self._lacked: set[str] = set()

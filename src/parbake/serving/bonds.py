@@ -13,7 +13,7 @@ from parbake.protocol.acks import joined
 from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.check import killed_by, longest_silence
 from parbake.protocol.listening import listener, listening
-from parbake.protocol.record import Meta, Record, bond
+from parbake.protocol.record import Header, Meta, Record, bond
 from parbake.protocol.recording import Recording
 from parbake.protocol.tags import check_tag, family
 from parbake.serving.request import current
@@ -103,13 +103,20 @@ class Bonds:
     def reason_at_once(self, record: Record, sla_s: float) -> Reason | None:
         """Why the record is not valid any more; ``None`` while it is. Works in an embedded store, from any thread."""
         lookup = self._review(record) if self._review is not None else None
-        return Reason(Cause.STORE_UNTRUSTED) if lookup is None else self._judged(record, lookup, sla_s)
+        return Reason(Cause.STORE_UNTRUSTED) if lookup is None else self.judged(record, lookup, sla_s)
 
     async def reason(self, record: Record, sla_s: float) -> Reason | None:
         """Do the same as :meth:`reason_at_once`, for every store."""
-        return self._judged(record, await self._store.look_again(record), sla_s)
+        return self.judged(record, await self._store.look_again(record), sla_s)
 
-    def _judged(self, record: Record, lookup: Lookup, sla_s: float) -> Reason | None:
+    def judged(self, record: Header, lookup: Lookup, sla_s: float) -> Reason | None:
+        """Do the same with what was read together with the record.
+
+        Args:
+            record: The record, or its header.
+            lookup: What it is judged by.
+            sla_s: The greatest age in seconds.
+        """
         now, request = self._clock.now(), current()
         marks = joined(lookup.marks, request.acks) if request is not None and request.acks else lookup.marks
         if reason := killed_by(record, lookup.control, marks, now=now):

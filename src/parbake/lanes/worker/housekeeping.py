@@ -25,13 +25,21 @@ _log = logging.getLogger("parbake.housekeeping")
 class Housekeeping:
     """Raises the floor, at a distance of the longest age that any contract allows, and deletes the items below it."""
 
-    def __init__(self, store: Store, bound_tasks: Iterable[BoundTask], clock: Clock) -> None:
-        """The floor lags by the longest SLA, including the time that a fallback adds."""
+    def __init__(self, store: Store, bound_tasks: Iterable[BoundTask], clock: Clock, keeps_s: float = 0.0) -> None:
+        """Let the floor lag by the longest SLA, including the time that a fallback adds.
+
+        Args:
+            store: The store.
+            bound_tasks: The stored tasks.
+            clock: The source of wall time.
+            keeps_s: The greatest age, in seconds, of the records that plugins keep in the store.
+        """
         self._store = store
         self._clock = clock
         known = list(bound_tasks)
         self._refs = {bound.ref for bound in known}
-        self._longest_s = max((_longest(bound.contract) for bound in known), default=0.0) + MARGIN_S
+        self._longest_s = max((_longest(bound.contract) for bound in known), default=0.0)
+        self._longest_s = max(self._longest_s, keeps_s) + MARGIN_S
 
     async def step(self) -> int:
         """Retire task refs that no program uses any more, and raise the floor as far as the contracts allow.

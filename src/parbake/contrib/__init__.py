@@ -1,0 +1,1 @@
+"""How is it used inside of another framework? A room for each."""

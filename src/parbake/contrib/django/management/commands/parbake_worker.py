@@ -1,0 +1,31 @@
+"""``manage.py parbake_worker``: polls the outboxes, and sweeps what nothing may serve any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from parbake.app.application import App
+from parbake.cli.support import ending
+from parbake.contrib.django import runtime
+
+
+class Command(BaseCommand):
+    """Runs the worker until it is told to end."""
+
+    help = "Polls the outboxes and sweeps the store until told to end. Web processes poll, too; one worker is enough."
+
+    def handle(self, **_: Any) -> None:
+        """Run until SIGINT or SIGTERM."""
+        with ending.handling_signals():
+            self.stdout.write("the worker runs")
+            self.stdout.flush()
+            ending.run(_work(runtime.made()))
+
+
+async def _work(app: App) -> None:
+    try:
+        await app.work()
+    finally:
+        await app.close()

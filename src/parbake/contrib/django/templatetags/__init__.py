@@ -1,0 +1,1 @@
+"""The tag library of templates."""
