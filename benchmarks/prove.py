@@ -24,7 +24,7 @@ from _prove_apps.omissions import PLANTED, Omission
 from _report import Goal, report, show
 
 import parbake as pb
-from parbake_capture.tables import parsed
+from parbake_capture.opening import install
 from parbake_lab.prove.prove_run import Proof, ProveLimits, prove
 
 HERE = Path(__file__).parent
@@ -108,11 +108,7 @@ def clean(folder: Path, place: Place, *, has_assistant: bool) -> Iterator[tuple[
         started = time.perf_counter()
         yield app, judged(module.build(made)), time.perf_counter() - started
     started = time.perf_counter()
-    yield (
-        "the tutorial's app",
-        judged(tutorial(folder), tables=[parsed("zones:zone/{name}")]),
-        time.perf_counter() - started,
-    )
+    yield "the tutorial's app", judged(tutorial(folder)), time.perf_counter() - started
     if has_assistant:
         app = assistant(folder)
         started = time.perf_counter()
@@ -132,6 +128,7 @@ def tutorial(folder: Path) -> pb.App:
         spec.loader.exec_module(module)
         module.DATABASE = str(folder / "courier.db")
         module.create()
+        install(f"sqlite:///{folder / 'courier.db'}", "zones:zone/{name}")
         module.source.path = folder / "courier.db"
     app: pb.App = module.app
     return app

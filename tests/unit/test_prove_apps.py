@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from parbake_capture.tables import parsed
+from parbake_capture.opening import install
 from parbake_lab.prove.prove_run import ProveLimits, prove
 
 pytest.importorskip("sqlglot")
@@ -20,7 +20,7 @@ def proved(app, **limits):
 
 
 def test_the_tutorial_leaves_nothing_out(root, tmp_path, monkeypatch):
-    """The zones, whose writers emit, are named by --table; the trips are read by a view without families."""
+    """The zones are captured, as on the page; the trips are read by a view without families."""
     monkeypatch.chdir(tmp_path)
     page = (root / "docs/tutorial.md").read_text()
     (tmp_path / "delivery.py").write_text("\n".join(re.findall(r"```python delivery.py\n(.*?)```", page, re.DOTALL)))
@@ -28,7 +28,8 @@ def test_the_tutorial_leaves_nothing_out(root, tmp_path, monkeypatch):
     delivery = importlib.import_module("delivery")
     monkeypatch.delitem(sys.modules, "delivery")
     delivery.create()
-    proof = proved(delivery.app, tables=[parsed("zones:zone/{name}")])
+    install("sqlite:///courier.db", "zones:zone/{name}")
+    proof = proved(delivery.app)
     assert (proof.findings, proof.unproved) == ([], {})
     assert proof.values == 5  # the model, three zones, and one that does not exist
     assert not (tmp_path / "data").exists()  # the app's own store
