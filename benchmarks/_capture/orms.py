@@ -1,20 +1,21 @@
 """The same changes by Django and SQLAlchemy, seen by triggers and by what their own caches hook into.
 
-The hooks are Django's signals, on which caches such as django-cacheops rely, and the session events of SQLAlchemy. Bulk
-writes and raw SQL pass by both; the figure says how many tags they miss.
+The hooks are Django's signals and the session events of SQLAlchemy. Bulk writes and raw SQL pass by both; the figure
+says how many tags they miss. Beside them stands django-cacheops itself, with the queries that it still answers with
+old values.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 
+from _peers import run
 from tests.servers import pg
 
 import parbake_capture
+from _capture.django_ways import django_ways, names, policy_model
 from parbake.adapters.postgresql import PostgresqlSource
 
-COUNT = 50
 TABLE = "CREATE TABLE policies(id TEXT PRIMARY KEY, days INT NOT NULL DEFAULT 0)"
 
 
@@ -31,7 +32,7 @@ class Hooked:
 
 
 def missed_by_orms(server: pg.Postgresql) -> dict[str, float]:
-    """The tags that triggers and hooks miss of changes by each ORM; nothing for one that is not installed."""
+    """The tags that triggers and hooks miss of changes by each ORM, and the outdated answers of django-cacheops."""
     server.sql("CREATE DATABASE orms")
     address = f"postgresql://postgres@127.0.0.1:{server.port}/orms"
     server.sql(TABLE, dbname="orms")
@@ -39,22 +40,21 @@ def missed_by_orms(server: pg.Postgresql) -> dict[str, float]:
     source = PostgresqlSource(address, families=["policy"], views=[])
     found: dict[str, float] = {}
     for name, ways in (("django", _django), ("sqlalchemy", _sqlalchemy)):
-        with contextlib.suppress(ModuleNotFoundError):
-            by_triggers = by_hooks = tags = 0
-            cursor = _told(source, b"")[1]
-            hooked = Hooked()
-            for expected in ways(server.port, hooked):
-                told, cursor = _told(source, cursor)
-                tags += len(expected)
-                by_triggers += len(expected - told)
-                by_hooks += len(expected - hooked.tags)
-                hooked.tags.clear()
-            found |= {
-                f"{name}_tags": tags, f"{name}_missed_by_triggers": by_triggers,
-                f"{name}_missed_by_its_hooks": by_hooks,
-            }  # fmt: skip
+        by_triggers = by_hooks = tags = 0
+        cursor = _told(source, b"")[1]
+        hooked = Hooked()
+        for expected in ways(server.port, hooked):
+            told, cursor = _told(source, cursor)
+            tags += len(expected)
+            by_triggers += len(expected - told)
+            by_hooks += len(expected - hooked.tags)
+            hooked.tags.clear()
+        found |= {
+            f"{name}_tags": tags, f"{name}_missed_by_triggers": by_triggers, f"{name}_missed_by_its_hooks": by_hooks,
+        }  # fmt: skip
     source.close()
-    return found
+    cacheops = run("missed_by_cacheops.py", str(server.port))
+    return found | {"cacheops_queries": cacheops["queries"], "cacheops_outdated": cacheops["missed"]}
 
 
 def _told(source: PostgresqlSource, cursor: bytes) -> tuple[set[str], bytes]:
@@ -67,65 +67,21 @@ def _told(source: PostgresqlSource, cursor: bytes) -> tuple[set[str], bytes]:
             return found, cursor
 
 
-def _names(way: str) -> list[str]:
-    return [f"{way}{number}" for number in range(COUNT)]
-
-
 def _tags(names: list[str]) -> set[str]:
     return {f"policy/{name}" for name in names}
 
 
 def _django(port: int, hooked: Hooked) -> Iterator[set[str]]:
     """Write in each way that Django has; yield the tags that each should raise."""
-    import django
-    from django.conf import settings
+    from django.db import connection
+    from django.db.models import signals
 
-    database = {
-        "ENGINE": "django.db.backends.postgresql", "NAME": "orms", "USER": "postgres", "HOST": "127.0.0.1",
-        "PORT": port,
-    }  # fmt: skip
-    settings.configure(DATABASES={"default": database}, INSTALLED_APPS=[], USE_TZ=True)
-    django.setup()
-    from django.db import connection, models, transaction
-    from django.db.models import F, signals
-
-    class Policy(models.Model):  # noqa: DJ008  # it is never shown
-        id = models.TextField(primary_key=True)
-        days = models.IntegerField(default=0)
-
-        class Meta:
-            app_label, db_table, managed = "shop", "policies", False
-
+    policy = policy_model(port)
     for signal in (signals.post_save, signals.post_delete):
-        signal.connect(lambda instance, **_: hooked.hear(instance.pk), sender=Policy, weak=False)
-    rows = Policy.objects
-    names = _names("d")
-    for name in names:
-        rows.create(id=name)
-    yield _tags(names)
-    rows.filter(id__in=names).update(days=F("days") + 1)
-    yield _tags(names)
-    rows.bulk_create([Policy(id=name) for name in _names("db")])
-    yield _tags(_names("db"))
-    rows.bulk_create([Policy(id=name, days=2) for name in names], update_conflicts=True, update_fields=["days"],
-                     unique_fields=["id"])  # fmt: skip
-    yield _tags(names)
-    found = list(rows.filter(id__in=names))
-    for one in found:
-        one.days = 9
-    rows.bulk_update(found, ["days"])
-    yield _tags(names)
-    with transaction.atomic(), contextlib.suppress(ZeroDivisionError), transaction.atomic():
-        rows.filter(id="d0").update(days=1)
-        raise ZeroDivisionError
-    yield set()
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE policies SET days = 3 WHERE id = ANY(%s)", [names])
-    yield _tags(names)
-    rows.filter(id__in=names)._raw_delete(rows.db)  # noqa: SLF001  # how Django deletes without signals
-    yield _tags(names)
-    rows.filter(id__in=_names("db")).delete()
-    yield _tags(_names("db"))
+        signal.connect(lambda instance, **_: hooked.hear(instance.pk), sender=policy, weak=False)
+    for _, changed, write in django_ways(policy):
+        write()
+        yield _tags(changed)
     connection.close()
 
 
@@ -147,32 +103,32 @@ def _sqlalchemy(port: int, hooked: Hooked) -> Iterator[set[str]]:
     hear: Callable[..., None] = lambda _mapper, _connection, target: hooked.hear(target.id)  # noqa: E731  # a listener
     for event in ("after_insert", "after_update", "after_delete"):
         sa.event.listen(Policy, event, hear)
-    names, table = _names("s"), Policy.__table__
+    ours, table = names("s"), Policy.__table__
     with Session(engine) as session:
-        session.add_all([Policy(id=name) for name in names])
+        session.add_all([Policy(id=name) for name in ours])
         session.commit()
-        yield _tags(names)
+        yield _tags(ours)
         for one in session.scalars(sa.select(Policy)):
             one.days = 4
         session.commit()
-        yield _tags(names)
-        session.execute(sa.update(Policy).where(Policy.id.in_(names)).values(days=5))
+        yield _tags(ours)
+        session.execute(sa.update(Policy).where(Policy.id.in_(ours)).values(days=5))
         session.commit()
-        yield _tags(names)
-        session.bulk_insert_mappings(Policy, [{"id": name, "days": 1} for name in _names("sb")])
+        yield _tags(ours)
+        session.bulk_insert_mappings(Policy, [{"id": name, "days": 1} for name in names("sb")])
         session.commit()
-        yield _tags(_names("sb"))
+        yield _tags(names("sb"))
     with engine.begin() as connection:
-        connection.execute(sa.insert(table), [{"id": name, "days": 1} for name in _names("sc")])
-    yield _tags(_names("sc"))
+        connection.execute(sa.insert(table), [{"id": name, "days": 1} for name in names("sc")])
+    yield _tags(names("sc"))
     with engine.begin() as connection:
-        connection.execute(insert(table).values([{"id": n, "days": 2} for n in names]).on_conflict_do_nothing())
-        connection.execute(sa.update(table).where(table.c.id.in_(names)).values(days=table.c.days + 1))
-    yield _tags(names)
+        connection.execute(insert(table).values([{"id": n, "days": 2} for n in ours]).on_conflict_do_nothing())
+        connection.execute(sa.update(table).where(table.c.id.in_(ours)).values(days=table.c.days + 1))
+    yield _tags(ours)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE policies SET days = 0 WHERE id LIKE 's%'"))
-    yield _tags(names) | _tags(_names("sb")) | _tags(_names("sc"))
+    yield _tags(ours) | _tags(names("sb")) | _tags(names("sc"))
     with engine.begin() as connection:
-        connection.execute(sa.delete(table).where(table.c.id.in_(names)))
-    yield _tags(names)
+        connection.execute(sa.delete(table).where(table.c.id.in_(ours)))
+    yield _tags(ours)
     engine.dispose()

@@ -33,7 +33,7 @@ def checksum_ignored(stack: ExitStack) -> None:
 @mutant
 def cache_unfenced(stack: ExitStack) -> None:
     """A semantic cache serves its answers without checking for changes."""
-    method(stack, Bonds, "_judged", lambda *_: None)
+    method(stack, Bonds, "judged", lambda *_: None)
 
 
 @mutant
