@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows to change in all ways together")
     parser.add_argument("--commits", type=int, default=2_000, help="commits whose acknowledgement is timed")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement of throughput")
+    parser.add_argument("--held-s", type=float, default=600.0, help="seconds for which a transaction stays open")
     parser.add_argument("--data", help="unused; other benchmarks read a data set")
     options = parser.parse_args()
     figures: dict[str, float] = {}
@@ -67,13 +68,14 @@ def main() -> None:
         trigger_us, one_us, bulk = statements(world, 10) / 10, statements(world, 1), bulk_ratio(world)
         emitting = beside_an_open_transaction(world)
         acked = asyncio.run(acknowledged(world, options.commits))
-        held = asyncio.run(beside_forgotten(server, world))
+        held = asyncio.run(beside_forgotten(server, world, options.held_s))
         rate = throughput(server, world, options.seconds)
         world.close()
     figures |= {
         "trigger_us_per_row_of_ten": trigger_us, "trigger_us_of_one_row": one_us,
         "bulk_ratio": bulk, "emit_ms": emitting, "acked_p50_ms": percentile(acked, 50),
-        "acked_p99_ms": percentile(acked, 99), "held_p99_ms": percentile(held, 99), "throughput_ratio": rate,
+        "acked_p99_ms": percentile(acked, 99), "held_s": options.held_s, "held_p99_ms": percentile(held, 99),
+        "throughput_ratio": rate,
     }  # fmt: skip
     goals += [
         Goal("a trigger, per row of statements of ten rows", trigger_us, "us", "<= 15", trigger_us <= 15),
@@ -82,8 +84,8 @@ def main() -> None:
         Goal("emit beside an open transaction, p99", emitting, "ms", "<= 5", emitting <= 5),
         Goal("commit to acknowledged, p50", figures["acked_p50_ms"], "ms", "<= 10", figures["acked_p50_ms"] <= 10),
         Goal("commit to acknowledged, p99", figures["acked_p99_ms"], "ms", "<= 30", figures["acked_p99_ms"] <= 30),
-        Goal("the same beside a forgotten transaction, p99", figures["held_p99_ms"], "ms", "<= 100",
-             figures["held_p99_ms"] <= 100),
+        Goal(f"beside a transaction of {options.held_s:.0f} s and a forgotten one, p99", figures["held_p99_ms"], "ms",
+             "<= 100", figures["held_p99_ms"] <= 100),
         Goal("commits/s of 8 captured writers over uncaptured ones", rate, "x", ">= 0.9", rate >= 0.9),
     ]  # fmt: skip
     rows = [(what.replace("_", " "), value, "") for what, value in figures.items()]
@@ -201,15 +203,15 @@ async def acknowledged(world: World, commits: int, per_s: float = 40.0) -> list[
     return [max(0.0, raised[tag] - at) * 1e3 for tag, at in done.items()]
 
 
-async def beside_forgotten(server: pg.Postgresql, world: World) -> list[float]:
-    """The same beside a transaction that is open all the time, and one that was prepared in another database."""
+async def beside_forgotten(server: pg.Postgresql, world: World, held_s: float) -> list[float]:
+    """The same beside a transaction that is open for so long, and one that was prepared in another database."""
     server.sql("CREATE DATABASE other", "SELECT 1")
     forgotten = psycopg.connect(server.address, dbname="other", autocommit=True)
     for statement in ("CREATE TABLE t(n INT)", "BEGIN", "INSERT INTO t VALUES (1)", "PREPARE TRANSACTION 'forgotten'"):
         forgotten.execute(statement.encode())
     with psycopg.connect(world.address) as still:
         emit(still, "policy/held", "policy.changed")
-        took = await acknowledged(world, 400, 20.0)
+        took = await acknowledged(world, round(20.0 * held_s), 20.0)
         still.rollback()
     forgotten.execute("ROLLBACK PREPARED 'forgotten'")
     forgotten.close()
