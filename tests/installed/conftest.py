@@ -14,10 +14,13 @@ PYTHONS = environments.pythons()
 
 
 def pytest_generate_tests(metafunc):
-    """Run each test with a ``python`` on every interpreter, or on one if it is marked ``one_python``."""
+    """Run each test with a ``python`` on every interpreter, or on the oldest or the newest, as it is marked."""
     if "python" in metafunc.fixturenames:
-        one = metafunc.definition.get_closest_marker("one_python")
-        versions = list(PYTHONS)[:1] if one else list(PYTHONS)
+        versions = list(PYTHONS)
+        if metafunc.definition.get_closest_marker("one_python"):
+            versions = versions[:1]
+        elif metafunc.definition.get_closest_marker("newest_python"):
+            versions = versions[-1:]
         metafunc.parametrize("python", [PYTHONS[v] for v in versions], ids=versions)
 
 

@@ -53,6 +53,7 @@ def installed(make_environment, wheel):
     return install
 
 
+@pytest.mark.one_python
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("extra", LIGHT)
 def test_the_wheel_works_with_each_extra(installed, wheel, python, extra):
@@ -64,6 +65,19 @@ def test_the_wheel_works_with_each_extra(installed, wheel, python, extra):
     if extra not in SERVES:
         one_line(environment.parbake("serve", "shop:app"), "pip install '.[http]'")
         environment.install(f"{wheel}[{extra},http]" if extra else f"{wheel}[http]")
+    assert serve_and_work(environment) == ["30 days", "14 days"]
+
+
+@pytest.mark.newest_python
+@pytest.mark.timeout(600)
+def test_the_wheel_works_with_all_light_extras_at_once(installed, python):
+    """On the newest Python the packages of all extras agree, and each adapter finds its client."""
+    extras = [extra for extra in LIGHT if extra not in ("", "testing")]
+    environment = installed(python, ",".join(extras))
+    look_around(environment, "all of them")
+    plan(environment, has_numpy=True)
+    for extra in extras:
+        probe(environment, extra)
     assert serve_and_work(environment) == ["30 days", "14 days"]
 
 
