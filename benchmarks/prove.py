@@ -1,7 +1,9 @@
-"""What ``parbake prove`` finds: omissions planted into three apps, and false alarms on apps that leave nothing out.
+"""What ``parbake prove`` finds: omissions planted into six apps, and false alarms on apps that leave nothing out.
 
-The apps are in ``_prove_apps``: policies and a catalogue on SQLite, deliveries on PostgreSQL. Apps that leave nothing
-out are these three, the one of the tutorial, and the retail assistant over a small generated shop.
+The apps are in ``_prove_apps``: policies and a catalogue on SQLite, deliveries on PostgreSQL. Those in ``unseen`` and
+their omissions were written by people who had not read ``prove``: a clinic and a library on SQLite, energy on
+PostgreSQL. Apps that leave nothing out are these six, the one of the tutorial, and the retail assistant over a small
+generated shop.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from _prove_apps.omissions import PLANTED, Omission
+from _prove_apps.unseen import open_half
 from _report import Goal, report, show
 
 import parbake as pb
@@ -28,13 +31,16 @@ from parbake_capture.opening import install
 from parbake_lab.prove.prove_run import Proof, ProveLimits, prove
 
 HERE = Path(__file__).parent
-APPS = ("policy_shop", "catalogue", "deliveries")
+OWN, UNSEEN = ("policy_shop", "catalogue", "deliveries"), ("clinic", "library", "energy")
+ON_POSTGRESQL = {"deliveries", "energy"}
+SETS = {"own": PLANTED, "open": open_half.PLANTED}
 Place = Callable[[], Any]
 
 
 def loaded(app: str, folder: Path, omission: Omission | None = None) -> ModuleType:
     """The module of an app, with an omission planted into its text."""
-    text = (HERE / "_prove_apps" / f"{app}.py").read_text()
+    place = HERE / "_prove_apps" / ("unseen" if app in UNSEEN else "") / f"{app}.py"
+    text = place.read_text()
     for old, new in ((omission.old, omission.new), *omission.also) if omission else ():
         if old not in text:
             raise SystemExit(f"{app} has no {old!r}")
@@ -62,7 +68,7 @@ def servers(stack: ExitStack) -> Iterator[Place]:
     sys.path.insert(0, str(HERE.parent))
     from tests.servers.pg import folder, postgresql
 
-    server = stack.enter_context(postgresql(stack.enter_context(folder()), "fsync=off"))
+    server = stack.enter_context(postgresql(stack.enter_context(folder()) / "data", "fsync=off"))
     count = iter(range(10_000))
 
     def made() -> str:
@@ -71,6 +77,13 @@ def servers(stack: ExitStack) -> Iterator[Place]:
         return server.address.removesuffix("/postgres") + f"/{name}"
 
     yield made
+
+
+def empty(app: str, folder: Path, place: Place) -> str:
+    """Where an app's new database is, or will be; each is in a folder of its own, as files may stand beside it."""
+    if app in ON_POSTGRESQL:
+        return str(place())
+    return str(Path(tempfile.mkdtemp(dir=folder)) / f"{app}.db")
 
 
 @dataclass
@@ -87,8 +100,8 @@ def plant(omissions: Sequence[Omission], folder: Path, place: Place) -> tuple[di
     tallies: dict[str, Tally] = {}
     started = time.perf_counter()
     for omission in omissions:
-        made = place() if omission.app == "deliveries" else folder / f"{time.monotonic_ns()}.db"
         module = loaded(omission.app, folder, omission)
+        made = empty(omission.app, folder, place)
         module.create(made)
         proof = judged(module.build(made))
         tally = tallies.setdefault(omission.kind, Tally())
@@ -101,9 +114,9 @@ def plant(omissions: Sequence[Omission], folder: Path, place: Place) -> tuple[di
 
 def clean(folder: Path, place: Place, *, has_assistant: bool) -> Iterator[tuple[str, Proof, float]]:
     """Judge apps that leave nothing out."""
-    for app in APPS:
-        made = place() if app == "deliveries" else folder / f"{app}.db"
+    for app in (*OWN, *UNSEEN):
         module = loaded(app, folder)
+        made = empty(app, folder, place)
         module.create(made)
         started = time.perf_counter()
         yield app, judged(module.build(made)), time.perf_counter() - started
@@ -150,14 +163,18 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="plant only omissions of this app or kind")
+    parser.add_argument("--set", choices=SETS, help="plant the omissions of this set only")
+    parser.add_argument("--without-clean", action="store_true", help="judge no app that leaves nothing out")
     parser.add_argument("--without-assistant", action="store_true", help="leave the retail assistant out")
     chosen = parser.parse_args()
-    omissions = [one for one in PLANTED if chosen.only in ("", one.app, one.kind)]
+    sets = [chosen.set] if chosen.set else list(SETS)
+    omissions = [one for name in sets for one in SETS[name] if chosen.only in ("", one.app, one.kind)]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="prove-")))
         place = stack.enter_context(servers(stack))
         tallies, took = plant(omissions, folder, place)
-        alarms = list(clean(folder, place, has_assistant=not chosen.without_assistant))
+        judging = () if chosen.without_clean else clean(folder, place, has_assistant=not chosen.without_assistant)
+        alarms = list(judging)
     for kind, tally in tallies.items():
         for missed in tally.missed:
             sys.stdout.write(f"not found: {kind} in {missed}\n")
