@@ -63,13 +63,16 @@ def left_by(app: str, relations: Sequence[str], known: Known) -> dict[str, dict[
         known: The tags of each app, by table.
 
     Raises:
-        BadInput: The app has not captured such a table.
+        BadInput: The app has not captured such a table, or none.
     """
     own = [relation for relation, apps in known.items() if app in apps]
     for relation in relations:
         if relation not in own:
             captured = ", ".join(own) or "none"
             raise BadInput(f"--table {relation}: {app!r} has not captured it (captured: {captured})", field="--table")
+    if not own:
+        apps = ", ".join(sorted({name for known_apps in known.values() for name in known_apps})) or "none"
+        raise BadInput(f"--app {app}: no table is captured for {app!r} (apps that have some: {apps})", field="--app")
     return {
         relation: {name: tags for name, tags in known[relation].items() if name != app}
         for relation in dict.fromkeys(relations or own)

@@ -58,6 +58,16 @@ CHANGES = {
 }
 
 
+BLIND = """
+BEGIN; ALTER TABLE policies DISABLE TRIGGER USER; UPDATE policies SET days = 9;
+DO $$ DECLARE t TEXT; BEGIN
+FOR t IN SELECT tgname FROM pg_trigger WHERE tgname LIKE 'parbake%' AND tgrelid = 'policies'::REGCLASS LOOP
+EXECUTE format('ALTER TABLE policies ENABLE ALWAYS TRIGGER %I', t);
+END LOOP; END $$; COMMIT
+"""
+"""Triggers that are off for a moment, within one transaction."""
+
+
 @pytest.fixture(scope="module")
 def server():
     """Return a server."""
@@ -182,6 +192,7 @@ async def test_a_gap_raises_the_family_until_it_is_closed(shop, statement, famil
         "ALTER TABLE policies ADD gift BOOLEAN DEFAULT true",
         "ALTER TABLE policies DROP days",
         "ALTER TABLE stock DETACH PARTITION stock_1",
+        BLIND,
     ],
 )
 def test_a_change_of_a_table_itself_raises_its_family_once(shop, statement):
@@ -280,6 +291,26 @@ def test_a_busy_table_is_not_waited_for_long(shop, monkeypatch):
         holder.execute("UPDATE policies SET days = 1")
         with pytest.raises(pb.errors.SourceError, match="locked for more than"):
             shop.capture("policies:policy/{id}")
+
+
+async def test_a_table_that_an_app_declares_is_never_untold(shop):
+    """A source that names its captured tables raises the families of those whose triggers are gone or raise less."""
+    declared = {"policies": ["policy/{id}", "catalog"], "stock": ["stock/{item}"]}
+    source = PostgresqlSource(shop.address, families=shop.source.families, views=[], captured=declared)
+    app = pb.App(pb.Registry(), events=[source], worker="none")
+    for _ in range(3):
+        ack = await app.drain()
+    assert {name.partition("/")[0] for name in ack.raised} == {"stock"}
+    assert "changes of stock as this app declares it" in app.counters.untold["shop"]
+    capture = PostgresqlCapture(shop.address)
+    with contextlib.closing(capture):
+        capture.run(capture.remove([], app="app"))
+        with pytest.raises(pb.errors.BadInput, match="no table is captured for 'other'"):
+            capture.remove([], app="other")
+    for _ in range(3):
+        ack = await app.drain()
+    assert {name.partition("/")[0] for name in ack.raised} == {"stock", "policy", "catalog"}
+    await app.close()
 
 
 async def test_a_table_that_nobody_tells_of_is_named(shop, caplog):

@@ -204,6 +204,24 @@ def test_a_database_that_cannot_be_captured_is_named(url):
     assert isinstance(failed.exception, pb.errors.ParbakeError)
 
 
+async def test_a_table_that_an_app_declares_is_never_untold(shop):
+    """A source that names its captured tables raises the families of those whose triggers are gone or raise less."""
+    declared = {"policies": ["policy/{id}", "catalog"], "pairs": ["pair/{a}"]}
+    source = SqliteSource(shop.path, families=["policy", "catalog", "note", "pair"], views=[], captured=declared)
+    app = pb.App(pb.Registry(), events=[source], worker="none")
+    for _ in range(3):
+        ack = await app.drain()
+    assert {name.partition("/")[0] for name in ack.raised} == {"pair"}
+    assert "changes of pairs as this app declares it" in app.counters.untold["shop"]
+    with contextlib.closing(open_capture(f"sqlite:///{shop.path}")) as capture:
+        capture.run(capture.remove([], app="app"))
+    for _ in range(3):
+        ack = await app.drain()
+    assert {name.partition("/")[0] for name in ack.raised} == {"pair", "policy", "catalog"}
+    assert invoke("capture", "capture", "remove", f"sqlite:///{shop.path}", "--apply").exit_code == 1
+    await app.close()
+
+
 def test_a_table_that_nobody_tells_of_is_named(tmp_path):
     """A table that a view reads is named until it is captured or emitted by hand, also behind a database view."""
 

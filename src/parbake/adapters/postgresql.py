@@ -201,6 +201,7 @@ class PostgresqlSource(forks.Forkable):
         views: Collection[type[View]],
         name: str = "shop",
         uncaptured: Collection[str] = (),
+        captured: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         """Create the source, without connecting yet.
 
@@ -211,9 +212,12 @@ class PostgresqlSource(forks.Forkable):
             name: The source's name.
             uncaptured: The tables that views may read although no trigger tells of them, because their writers emit, or
                 because their changes outdate nothing. Where tables are captured, any other one is named at the start.
+            captured: The tables whose changes triggers must tell, each with the templates of its tags as ``parbake
+                capture`` has them. While a table lacks them, its families are raised with every poll.
         """
         self.name = name
         self.uncaptured = frozenset(uncaptured)
+        self._wanted = {**captured} if captured else {}
         self.families = family_names(families, of=f"source {name!r}")
         self.conninfo = conninfo
         self._views = frozenset(views)
@@ -267,7 +271,7 @@ class PostgresqlSource(forks.Forkable):
         page.judged(before, name=self.name)
         is_restarted = known is not None and known.server != server
         serial = self._reports.get(before.reader, _Reports()).serial
-        return page.reading(before, self.families, lost=lost, is_restarted=is_restarted, serial=serial)
+        return page.reading(before, self.families, self._wanted, lost=lost, is_restarted=is_restarted, serial=serial)
 
     def covers(self, cursor: bytes, ticket: int) -> bool:
         """Whether a transaction is visible in a cursor's snapshot, on the server as it is now.
@@ -366,7 +370,11 @@ class PostgresqlSource(forks.Forkable):
         """Connect to the primary; a replica may lag behind an acknowledged event."""
         try:
             connection = client.connect(
-                self.conninfo, autocommit=True, connect_timeout=TIMEOUT_S, target_session_attrs="primary"
+                self.conninfo,
+                autocommit=True,
+                connect_timeout=TIMEOUT_S,
+                target_session_attrs="primary",
+                fallback_application_name="parbake",
             )
         except client.Error as error:
             raise SourceError(f"source {self.name!r} cannot be reached: {error}", field=self.name) from error

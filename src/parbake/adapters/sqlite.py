@@ -21,7 +21,7 @@ import msgspec
 
 from parbake.errors import SourceError
 from parbake.ports.sources import Extent, SourceEvent
-from parbake.ports.views import View, tables_read, untold
+from parbake.ports.views import View, families_not_captured, said_of_not_captured, tables_read, untold
 from parbake.process import forks
 from parbake.protocol.recording import Tracker
 from parbake.protocol.tags import check_reported, family, family_names, raised_by
@@ -185,6 +185,7 @@ class SqliteSource(forks.Forkable):
         views: Collection[type[View]],
         name: str = "shop",
         uncaptured: Collection[str] = (),
+        captured: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         """Create the source, without connecting yet.
 
@@ -195,9 +196,12 @@ class SqliteSource(forks.Forkable):
             name: The source's name.
             uncaptured: The tables that views may read although no trigger tells of them, because their writers emit, or
                 because their changes outdate nothing. Where tables are captured, any other one is named at the start.
+            captured: The tables whose changes triggers must tell, each with the templates of its tags as ``parbake
+                capture`` has them. While a table lacks them, its families are raised with every poll.
         """
         self.name = name
         self.uncaptured = frozenset(uncaptured)
+        self._wanted = {**captured} if captured else {}
         self.families = family_names(families, of=f"source {name!r}")
         self.path = Path(path)
         self._views = frozenset(views)
@@ -308,13 +312,18 @@ class SqliteSource(forks.Forkable):
             rows: list[Any] = []
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'parbake_capture'").fetchone():
                 rows = connection.execute("SELECT relation, tags FROM parbake_capture").fetchall()
-            told = [(relation, [family(tag) for tag in msgspec.json.decode(tags)]) for relation, tags in rows]
+            told = [(relation, msgspec.json.decode(tags)) for relation, tags in rows]
             problems = {relation: captured_problem(connection, relation) for relation, _ in told}
+            every: dict[str, list[str]] = {}
+            for relation, tags in told:
+                every.setdefault(relation, []).extend(tags)
+            lacking = families_not_captured(self._wanted, every)
+            broken = {family(tag) for relation, tags in told for tag in tags if problems[relation]}
             self._captured = _Captured(
                 version,
-                tuple(name for _, names in told for name in names),
-                tuple(name for relation, names in told for name in names if problems[relation]),
-                "; ".join(problem for problem in problems.values() if problem),
+                tuple(family(tag) for _, tags in told for tag in tags),
+                tuple(broken.union(*lacking.values())),
+                "; ".join([*filter(None, problems.values()), *map(said_of_not_captured, lacking)]),
             )
         return self._captured
 

@@ -204,6 +204,30 @@ def untold(
     return found
 
 
+def families_not_captured(
+    wanted: Mapping[str, Collection[str]], told: Mapping[str, Collection[str]]
+) -> dict[str, set[str]]:
+    """The tables whose triggers do not raise all that is wanted, each with the families that may change untold.
+
+    Args:
+        wanted: The templates of the tags by table, as the owner of the source declares them.
+        told: Those that triggers raise, by table; its name may have a schema before it.
+    """
+    known: dict[str, set[str]] = {}
+    for relation, tags in told.items():
+        known.setdefault(relation.rpartition(".")[2].strip('"'), set()).update(tags)
+    return {
+        table: {family_of(tag) for tag in tags}
+        for table, tags in wanted.items()
+        if not known.get(table, set()) >= {*tags}
+    }
+
+
+def said_of_not_captured(table: str) -> str:
+    """What keeps the changes of a table from being told whose triggers are not the wanted ones."""
+    return f"no trigger tells of the changes of {table} as this app declares it"
+
+
 def _statements(view: type[View]) -> Iterator[str]:
     """The texts in the code of a view's methods."""
     for kind in view.__mro__:

@@ -20,6 +20,7 @@ import msgspec
 
 from parbake.errors import ForeignSource
 from parbake.ports.sources import LogPage, SourceEvent
+from parbake.ports.views import families_not_captured, said_of_not_captured
 
 _CHANGED, _WHOLE = "capture.changed", "capture.bulk"
 """The types of the events that triggers and this module write. They are not of one app: other apps skip them."""
@@ -86,7 +87,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 _VERSION = 1
 _decode = msgspec.msgpack.Decoder(Cursor).decode
 _rows = msgspec.json.Decoder(list[tuple[int, int, str, str, str, float]]).decode
-_states = msgspec.json.Decoder(list[tuple[str, list[str], str, str]]).decode
+_states = msgspec.json.Decoder(list[tuple[str, list[str], str, str, list[str]]]).decode
 
 
 def decode(raw: bytes, *, name: str) -> Cursor | None:
@@ -182,7 +183,7 @@ class Page:
     def _after(self, cursor: Cursor, serial: int) -> Cursor:
         scan = cursor.scan
         upto, lsn = (scan.upto, scan.lsn) if scan else (self.seen, self.lsn)
-        states = {relation: f"{','.join(families)} {state}" for relation, families, _, state in self.states}
+        states = {relation: f"{','.join(families)} {state}" for relation, families, _, state, _ in self.states}
         if self.is_full:
             position, xid = self.rows[-1][:2]
             return msgspec.structs.replace(cursor, states=states, scan=_Scan(upto, lsn, xid, position))
@@ -203,13 +204,21 @@ class Page:
         )
 
     def reading(
-        self, before: Cursor, families: Collection[str], *, lost: str, is_restarted: bool, serial: int
+        self,
+        before: Cursor,
+        families: Collection[str],
+        captured: Mapping[str, Collection[str]],
+        *,
+        lost: str,
+        is_restarted: bool,
+        serial: int,
     ) -> LogPage:
         """What this page tells.
 
         Args:
             before: The cursor that it was read after.
             families: The families of the source. Captured events of others are for other apps.
+            captured: The tables whose changes triggers must tell, with the tags.
             lost: Why events may be missing, if the caller knows.
             is_restarted: Whether the server was started since the store's cursor was made.
             serial: The number of the last report of this process that outlasts a crash.
@@ -221,23 +230,23 @@ class Page:
             for position, xid, told, subject, kind, at in self.rows
             if kind not in (_CHANGED, _WHOLE) or subject.partition("/")[0] in families
         ]
-        doubtful = self._doubtful(before, cursor, is_restarted=is_restarted) & {*families}
+        lacking = families_not_captured(captured, {relation: tags for relation, *_, tags in self.states})
+        doubtful = self._doubtful(before, cursor, is_restarted=is_restarted).union(*lacking.values()) & {*families}
         if self._is_gone and before.seen == _NOTHING:  # what was deleted may be newer than what the store holds
             doubtful = {*families}
         elif self._is_gone:
             lost = "rows of parbake_outbox were deleted before they were read"
         events += [SourceEvent(0, "", family, _WHOLE) for family in sorted(doubtful)]
-        trouble = "; ".join(
-            problem for _, told, problem, _ in self.states if problem and not {*families}.isdisjoint(told)
-        )
+        problems = [why for _, told, why, *_ in self.states if why and not {*families}.isdisjoint(told)]
+        problems += map(said_of_not_captured, lacking)
         return LogPage(
             events, msgspec.msgpack.encode(cursor), is_end=not self.is_full and before.scan is None, lost=lost,
-            trouble=trouble,
+            trouble="; ".join(problems),
         )  # fmt: skip
 
     def _doubtful(self, before: Cursor, after: Cursor, *, is_restarted: bool) -> set[str]:
         """The families whose captured tables may have changed untold: altered, uncovered, or emptied by a crash."""
-        found = {family for _, families, problem, _ in self.states if problem for family in families}
+        found = {family for _, families, problem, *_ in self.states if problem for family in families}
         for relation in {*before.states, *after.states}:
             old, new = before.states.get(relation, ""), after.states.get(relation, "")
             is_altered = old != new and before.seen != _NOTHING  # a new store has read each event since the install

@@ -86,13 +86,15 @@ CREATE TABLE IF NOT EXISTS parbake_capture(
 
 -- The state of each captured table: everything that could change its rows, or what is told of them, without a trigger.
 -- "problem" says what keeps a change from being told now; "state" changes whenever something may have kept one before.
-CREATE OR REPLACE FUNCTION parbake_capture_states()
-RETURNS TABLE(relation TEXT, families TEXT[], problem TEXT, state TEXT) LANGUAGE plpgsql STABLE AS $state$
+DROP FUNCTION IF EXISTS parbake_capture_states();
+CREATE FUNCTION parbake_capture_states()
+RETURNS TABLE(relation TEXT, families TEXT[], problem TEXT, state TEXT, tags TEXT[]) LANGUAGE plpgsql STABLE AS $state$
 BEGIN
   RETURN QUERY WITH RECURSIVE captured AS (
     SELECT
       c.relation, max(c.checksum) AS checksum,
-      array_agg(DISTINCT split_part(tag, '/', 1) ORDER BY split_part(tag, '/', 1)) AS families
+      array_agg(DISTINCT split_part(tag, '/', 1) ORDER BY split_part(tag, '/', 1)) AS families,
+      array_agg(DISTINCT tag) AS tags
     FROM parbake_capture c, unnest(c.tags) AS tag GROUP BY c.relation
   ), tree(root, oid) AS (
     SELECT c.relation, to_regclass(c.relation)::OID FROM captured c WHERE to_regclass(c.relation) IS NOT NULL
@@ -101,7 +103,7 @@ BEGIN
   ), triggers AS (
     SELECT
       t.tgrelid,
-      string_agg(concat_ws(',', t.oid, t.tgname, t.tgenabled, p.oid), ' ' ORDER BY t.tgname) AS shape,
+      string_agg(concat_ws(',', t.oid, t.tgname, t.tgenabled, t.xmin, p.oid, p.xmin), ' ' ORDER BY t.tgname) AS shape,
       array_agg(md5(concat(p.prosrc, p.proconfig))) FILTER (WHERE t.tgenabled = 'A' AND p.prosecdef) AS checksums
     FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
     WHERE t.tgrelid IN (SELECT oid FROM tree) AND t.tgname LIKE 'parbake\_capture\_%'
@@ -123,14 +125,15 @@ BEGIN
     concat(
       CASE WHEN bool_or(c.relpersistence = 'u') THEN 'unlogged ' END,
       md5(string_agg(concat_ws('|', c.oid, c.relkind, triggers.shape, columns.shape), ';' ORDER BY c.oid))
-    )
+    ),
+    captured.tags
   FROM captured
   LEFT JOIN tree ON tree.root = captured.relation
   LEFT JOIN pg_catalog.pg_class c ON c.oid = tree.oid
   LEFT JOIN triggers ON triggers.tgrelid = c.oid
   LEFT JOIN columns ON columns.attrelid = c.oid
   LEFT JOIN pg_catalog.pg_subscription_rel s ON s.srrelid = c.oid
-  GROUP BY captured.relation, captured.families;
+  GROUP BY captured.relation, captured.families, captured.tags;
 END
 $state$;
 
