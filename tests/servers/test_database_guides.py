@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("guide", ["django", "sqlalchemy"])
 def test_a_reader_gets_what_the_guide_shows(guide, pg_server, tmp_path):
     """Each block is written to its file, and each command prints the output shown."""
-    pg_server.sql(f"CREATE ROLE {guide} LOGIN", f"CREATE DATABASE {guide} OWNER {guide}")
+    pg_server.sql(f"CREATE ROLE {guide} LOGIN CREATEDB", f"CREATE DATABASE {guide} OWNER {guide}")
     http = str(free_port())
     swaps = {"5432": str(pg_server.port), "--noreload 8000": f"--noreload {http}", "--port 8000": f"--port {http}"}
     names = {f'"{name}": "shop"': f'"{name}": "{guide}"' for name in ("USER", "NAME")}

@@ -134,7 +134,7 @@ def test_a_client_sees_its_own_change_in_every_process(shop):
             f'r = client.post("/policy/returns", {{"days": {days}}}); [r.content.decode(), r["parbake-after"]]'
         )
         assert posted[0] == f"{days} days"
-        assert posted[1].startswith("default:")
+        assert posted[1].startswith("default.")
         assert shop.two("shown()")[0] == f"{days} days"
     assert shop.one('client.cookies["parbake-after"].value') == posted[1]
     found = shop.one("""
@@ -146,7 +146,7 @@ def test_a_client_sees_its_own_change_in_every_process(shop):
         found
     """)
     assert found == [None] * 10
-    for ticket in (posted[1], "default:9:x:y"):
+    for ticket in (posted[1], "default.1:9:x:y"):
         sent = f'headers={{"parbake-after": {ticket!r}}}'
         assert shop.two(f'client.get("/policy/returns", {sent}).content.decode()') == "69 days"
 

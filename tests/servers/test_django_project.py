@@ -78,11 +78,11 @@ def test_migrate_installs_once_and_a_missing_trigger_is_found(shared_postgresql,
             dbname="again",
         )
         assert "django_shop_policy" in one('told("parbake_capture", "--check")')
-        assert one('told("parbake_capture")') == "changed: django_shop_policy\n"
+        assert one('told("parbake_capture")') == "captured: django_shop_policy\n"
         assert one('told("parbake_capture", "--check")') == whole
         kept = '{**settings.PARBAKE, "capture": {"django_shop.Policy": ["policy/{id}"]}}'
         changed = one(f'with override_settings(PARBAKE={kept}): found = told("parbake_capture")\nfound')
-        assert changed == "changed: django_shop_policy, django_shop_topic\n"
+        assert changed == "captured: django_shop_policy; not captured any more: django_shop_topic\n"
 
 
 def test_a_runner_of_tests_drops_its_database(shared_postgresql, tmp_path):
@@ -177,9 +177,9 @@ def test_the_worker_polls_and_ends_when_it_is_told_to(tmp_path):
                 one("""
                 app = runtime.made()  # of a process that does not poll
                 until = time.monotonic() + 30
-                while not app.sync.run(app.ops.applied())["default"] and time.monotonic() < until:
+                while not app.sync.run(app.ops.applied())[project.source_name("default")] and time.monotonic() < until:
                     time.sleep(0.05)
-                applied = app.sync.run(app.ops.applied())["default"]
+                applied = app.sync.run(app.ops.applied())[project.source_name("default")]
                 app.sync.close()
                 applied
             """)

@@ -34,6 +34,16 @@ def page(request, slug):
     return HttpResponse(text)
 
 
+between = lambda: None  # noqa: E731  # a test puts there what happens after a row was read
+
+
+def early_page(request, slug):
+    """Read a row, as most views do, before a template that caches what it shows."""
+    policy = Policy.objects.get(slug=slug)
+    between()
+    return HttpResponse(engines["django"].from_string(PAGE).render({"slug": slug, "policy": policy}))
+
+
 async def slow_page(request, slug):
     """Show a policy from a coroutine."""
     from django.core.cache import cache
@@ -48,4 +58,8 @@ async def slow_page(request, slug):
     return HttpResponse(f"{found} days")
 
 
-urlpatterns = [path("policy/<slug:slug>", page), path("slow/<slug:slug>", slow_page)]
+urlpatterns = [
+    path("policy/<slug:slug>", page),
+    path("early/<slug:slug>", early_page),
+    path("slow/<slug:slug>", slow_page),
+]

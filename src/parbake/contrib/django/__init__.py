@@ -10,6 +10,14 @@ except ModuleNotFoundError as error:
     raise MissingDependency.of("parbake.contrib.django", "django", field="django") from error
 
 
+def drain() -> None:
+    """Wait until all that is committed is acknowledged, such as in a test that has written and reads a page next."""
+    from parbake.contrib.django import runtime
+
+    app = runtime.app()
+    app.sync.run(app.drain())
+
+
 def touch(*tags: str) -> None:
     """Raise tags of ``PARBAKE["families"]`` after a change outside of the database; durable when it returns.
 

@@ -18,8 +18,15 @@ Place = tuple[str, bytes]
 
 
 class Asked(NamedTuple):
-    """A request: the stamp from before its transactions, if it may need one, and whether it may use fenced entries."""
+    """A request.
 
+    Attributes:
+        is_handled: Whether there is one, so that values with tags are as old as its begin.
+        early: The stamp of its begin, before it read any row; without one such values are not stored.
+        is_blind: Whether it may not use fenced entries.
+    """
+
+    is_handled: bool = False
     early: Stamp | None = None
     is_blind: bool = False
 

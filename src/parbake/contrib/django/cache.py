@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
 from typing import Any
 
@@ -14,9 +15,9 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from msgspec.structs import replace
 
 from parbake.contrib.django import asking, project, runtime, transactions
-from parbake.contrib.django.entries import Entries
+from parbake.contrib.django.entries import UNAVAILABLE, Entries
 from parbake.contrib.django.packing import packed, unpacked
-from parbake.errors import StoreError
+from parbake.errors import BadInput, StoreError
 from parbake.process.trouble import Trouble
 from parbake.protocol.record import Record, Stamp
 from parbake.protocol.recording import Recording
@@ -41,7 +42,17 @@ class FencedCache(BaseCache):
 
     @property
     def _entries(self) -> Entries:
-        return Entries(runtime.app(), self._location)
+        return Entries(self._location)
+
+    def _worked(self) -> None:
+        """Note that the store could be used."""
+        runtime.breaker.worked()
+        self._trouble.is_over()
+
+    def _failed(self, error: Exception) -> None:
+        """Note that it could not be used, so that callers do without it for a moment."""
+        runtime.breaker.failed()
+        self._trouble.met(str(error))
 
     def _name(self, key: str, version: int | None) -> bytes:
         """Return the name of an entry in the store, which has a digest in place of a long key."""
@@ -62,12 +73,7 @@ class FencedCache(BaseCache):
         """Return the values of those keys that have one which may be used."""
         names = {key: self._name(key, version) for key in keys}
         entries = self._entries
-        try:
-            records = entries.read(list(dict.fromkeys(names.values())))
-            self._trouble.is_over()
-        except StoreError as error:
-            self._trouble.met(str(error))
-            records = {}
+        records = self._read(entries, list(dict.fromkeys(names.values())))
         found = {key: records[name] for key, name in names.items() if name in records}
         if any(map(entries.is_fenced, found.values())) and self._must_compute():
             found = {key: record for key, record in found.items() if not entries.is_fenced(record)}
@@ -80,6 +86,18 @@ class FencedCache(BaseCache):
             entries.tell(record)
         self._miss(entries, [name for key, name in names.items() if key not in values])
         return values
+
+    def _read(self, entries: Entries, names: Sequence[bytes]) -> dict[bytes, Record]:
+        """Return the entries that may be served; none while the store cannot be used."""
+        if runtime.breaker.is_open():
+            return {}
+        try:
+            records = entries.read(names)
+        except UNAVAILABLE as error:
+            self._failed(error)
+            return {}
+        self._worked()
+        return records
 
     def _must_compute(self) -> bool:
         """Whether this thread may not use what others have stored: it sees rows that nobody else sees."""
@@ -97,12 +115,15 @@ class FencedCache(BaseCache):
         state = transactions.situation(project.aliases())
         if state.has_written:
             return None
-        if state.is_snapshot:
-            return asking.request().early
+        request = asking.request()
+        if request.is_handled or state.is_snapshot:  # rows may have been read before the cache was asked
+            return request.early
+        if runtime.breaker.is_open():
+            return None
         try:
             return entries.stamp()
-        except StoreError as error:
-            self._trouble.met(str(error))
+        except UNAVAILABLE as error:
+            self._failed(error)
             return None
 
     def _timeout_s(self, timeout: Any) -> float:
@@ -119,6 +140,8 @@ class FencedCache(BaseCache):
             timeout: Its timeout in seconds.
             tags: What fences it.
         """
+        if isinstance(tags, str):
+            raise BadInput(f"tags={tags!r} is one text: write a list, such as tags=['policy/7']", field="tags")
         entries.check(tags)
         payload = packed(value)
         recording = self._recording(entries, name, is_fenced=bool(tags))
@@ -146,8 +169,8 @@ class FencedCache(BaseCache):
     ) -> None:
         """Store a value.
 
-        A value with tags has the stamp of the miss before it, in this thread or coroutine. Without a miss it has the
-        stamp of this call, and must not be older.
+        A value with tags has the stamp of the request that is handled. Outside of a request it has that of the miss
+        before it, in this thread or coroutine, and without a miss that of this call; it must not be older.
 
         Args:
             key: The key.
@@ -179,6 +202,8 @@ class FencedCache(BaseCache):
         if self._timeout_s(timeout) <= 0:
             self.delete_many(data, version)
             return []
+        if runtime.breaker.is_open():
+            return list(data)
         entries = self._entries
         try:
             made = {
@@ -188,8 +213,8 @@ class FencedCache(BaseCache):
             for record in made.values():
                 entries.tell(record)
             entries.put_several({name: record for name, record in made.items() if record is not None})
-        except StoreError as error:
-            self._trouble.met(str(error))
+        except UNAVAILABLE as error:
+            self._failed(error)
             return list(data)
         return []
 
@@ -241,11 +266,19 @@ class FencedCache(BaseCache):
             return found
         if callable(default):
             entries = self._entries
-            with entries.listening(asking.recalled((entries.tag, self._name(key, version)))):
+            with self._listening(entries, asking.recalled((entries.tag, self._name(key, version)))):
                 default = default()
         if default is not nothing:
             self.set(key, default, timeout, version, tags)
         return default
+
+    @staticmethod
+    def _listening(entries: Entries, recording: Recording | None) -> AbstractContextManager[None]:
+        """Add what is read through the cache in the block to a recording, if the store can be used."""
+        try:
+            return entries.listening(recording)
+        except UNAVAILABLE:
+            return nullcontext()
 
     def touch(self, key: str, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         """Give an entry another timeout; returns whether there is one.

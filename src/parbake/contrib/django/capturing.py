@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
 
 from django.core.management.base import CommandError
 from django.db import connections
 
 from parbake.contrib.django import project
 from parbake.errors import ParbakeError
-from parbake_capture.tables import Capture, CaptureState
+from parbake_capture.tables import Capture, Captured, CaptureState
 
 APP = "django"
 """Whose tags these are, for tables that other apps capture, too."""
@@ -27,13 +27,30 @@ def conninfo(alias: str) -> str:
     return made.make_conninfo(**{name: value for name, value in given.items() if name in known})
 
 
-def install(alias: str) -> list[str]:
+class Changes(NamedTuple):
+    """The tables whose triggers were installed, and those whose triggers were removed."""
+
+    installed: list[str]
+    removed: list[str]
+
+    def __str__(self) -> str:
+        """Name them."""
+        said = [f"captured: {', '.join(self.installed)}"] if self.installed else []
+        return "; ".join([*said, f"not captured any more: {', '.join(self.removed)}"] if self.removed else said)
+
+
+def install(alias: str, *, is_removal: bool = False) -> Changes:
     """Install the triggers that a database lacks, remove those that the project does not name any more.
 
-    Returns the tables whose triggers were changed. Raises :class:`CommandError` if the database refuses.
+    Args:
+        alias: The database.
+        is_removal: Whether to remove all triggers of the project instead.
+
+    Raises:
+        CommandError: The database refuses, or an entry names a view of the database.
     """
     there = set(connections[alias].introspection.table_names())
-    wanted = {each.name: each.table for each in project.captured(alias) if each.name in there}
+    wanted = {} if is_removal else _wanted(alias, there)
     with _opened(alias) as capture:
         known = _known(capture)
         lacking = [name for name, table in wanted.items() if not _is_whole(known.get(name), table.tags)]
@@ -43,7 +60,25 @@ def install(alias: str) -> list[str]:
             statements += capture.remove([known[name].table.relation for name in gone], app=APP)
         if statements:
             capture.run(statements)
-    return [*lacking, *gone]
+    return Changes(lacking, gone)
+
+
+def _wanted(alias: str, tables: Collection[str]) -> dict[str, Captured]:
+    captured = project.captured(alias)
+    views = set(connections[alias].introspection.table_names(include_views=True)).difference(tables)
+    for each in captured:
+        if each.name in views:
+            raise CommandError(
+                f"PARBAKE['capture']: {each.name} is a view of the database, which no trigger sees. Capture the models "
+                "whose tables it reads, and give them the same tags."
+            )
+    return {each.name: each.table for each in captured if each.name in tables}
+
+
+def has_triggers(alias: str) -> bool:
+    """Whether anything was ever captured on a database."""
+    connection = connections[alias]
+    return connection.vendor in ("postgresql", "sqlite") and "parbake_capture" in connection.introspection.table_names()
 
 
 def problems(alias: str) -> list[str]:
@@ -59,19 +94,20 @@ def problems(alias: str) -> list[str]:
     return found
 
 
-def after_migrate(*, using: str, verbosity: int = 1, **_: Any) -> None:
+def after_migrate(*, using: str, verbosity: int = 1, stdout: Any = None, **_: Any) -> None:
     """Install what is missing after ``migrate``.
 
     Args:
         using: The database that was migrated.
         verbosity: How much ``migrate`` tells; 0 for nothing.
+        stdout: Where it tells it.
         _: What else the signal says.
     """
-    if using not in project.aliases():
+    if using not in project.aliases() and not has_triggers(using):
         return
-    changed = install(using)
+    changed = str(install(using))
     if changed and verbosity:
-        print(f"  Changes are captured: {', '.join(changed)}")  # noqa: T201  # as migrate tells of its steps
+        print(f"  Changes of tables are {changed}", file=stdout)  # as migrate tells of its steps
 
 
 @contextlib.contextmanager

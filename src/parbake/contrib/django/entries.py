@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from parbake.app.application import App
 from parbake.app.plugin import Parts
-from parbake.contrib.django import runtime
+from parbake.contrib.django import project, runtime
+from parbake.errors import SourceError, StoreError
 from parbake.ports.records import Lookup, RecordSnapshots
 from parbake.ports.store import Store
 from parbake.protocol.control import Control
@@ -19,7 +21,11 @@ from parbake.protocol.record import Meta, Record, Stamp, Tags, bond
 from parbake.protocol.recording import Recording
 from parbake.protocol.tags import spelled
 
+UNAVAILABLE = (StoreError, SourceError)
+"""What keeps a cache from being used for a while, so that values are computed."""
 _TRIES = 20
+_PATIENCE_S = 2.0
+T = TypeVar("T")
 
 
 class Entries:
@@ -28,10 +34,20 @@ class Entries:
     Every entry is fenced by a tag of its cache, so that raising that tag clears the cache.
     """
 
-    def __init__(self, app: App, location: str) -> None:
-        """Use the store of an app; caches of different locations share nothing."""
-        self._app = app
-        self.tag = spelled(f"{runtime.FAMILY}/{location}")
+    def __init__(self, location: str) -> None:
+        """Caches of different locations share nothing, and neither do projects with databases of different names."""
+        self.tag = spelled(f"{runtime.FAMILY}/{location}@{project.identity()}")
+
+    @property
+    def _app(self) -> App:
+        return runtime.app()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine of the app; raises :class:`StoreError` if it takes too long."""
+        try:
+            return self._app.sync.run(asyncio.wait_for(work, _PATIENCE_S))
+        except TimeoutError as error:
+            raise StoreError(f"the store does not answer within {_PATIENCE_S:.0f} s", field="store") from error
 
     @property
     def _parts(self) -> Parts:
@@ -48,7 +64,7 @@ class Entries:
 
     def stamp(self) -> Stamp:
         """Return the store's counter, to be read before a value is computed."""
-        return self._app.sync.run(self._parts.store.stamp())[0]
+        return self._run(self._parts.store.stamp())[0]
 
     def recording(self, stamp: Stamp) -> Recording:
         """Return what collects the reads of a computation that begins after a stamp was read."""
@@ -89,7 +105,7 @@ class Entries:
         if isinstance(store, RecordSnapshots):
             found = {key: self._glimpsed(store, key) for key in keys}
         else:
-            found = self._app.sync.run(self._looked_up(store, keys))
+            found = self._run(self._looked_up(store, keys))
         return {key: record for key, record in found.items() if record is not None}
 
     def _glimpsed(self, store: RecordSnapshots, key: bytes) -> Record | None:
@@ -114,11 +130,11 @@ class Entries:
 
     def put(self, key: bytes, record: Record) -> bool:
         """Store an entry, unless one with a later stamp is stored; returns whether it was stored."""
-        return self._app.sync.run(self._put(key, record))
+        return self._run(self._put(key, record))
 
     def put_several(self, records: Mapping[bytes, Record]) -> None:
         """Store entries; each as :meth:`put` does."""
-        self._app.sync.run(self._put_several(records))
+        self._run(self._put_several(records))
 
     async def _put_several(self, records: Mapping[bytes, Record]) -> None:
         await asyncio.gather(*(self._put(key, record) for key, record in records.items()))
@@ -146,11 +162,11 @@ class Entries:
             new: What replaces it.
         """
         least = replace(new, stamp=stored.stamp, computed_at=math.nextafter(stored.computed_at, math.inf))
-        return self._app.sync.run(self._parts.store.write(self.tag, key, least, now=self.now()))
+        return self._run(self._parts.store.write(self.tag, key, least, now=self.now()))
 
     def add(self, key: bytes, record: Record) -> bool:
         """Store an entry if none is stored that may be served; of several at once, one succeeds."""
-        return self._app.sync.run(self._add(key, record))
+        return self._run(self._add(key, record))
 
     async def _add(self, key: bytes, record: Record) -> bool:
         store = self._parts.store
@@ -176,7 +192,7 @@ class Entries:
 
     def clear(self) -> None:
         """Delete all entries."""
-        self._app.sync.run(self._app.touch(self.tag))
+        self._run(self._app.touch(self.tag))
 
 
 def _first(control: Control) -> bytes:

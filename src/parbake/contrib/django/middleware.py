@@ -10,6 +10,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.core import signing
 
 from parbake.contrib.django import asking, project, runtime, transactions
+from parbake.contrib.django.entries import UNAVAILABLE, Entries
 from parbake.errors import ParbakeError
 
 _log = logging.getLogger("parbake.django")
@@ -60,25 +61,28 @@ class FencedRequests:
 
 
 def _opened(request: Any) -> asking.Asked:
-    """Wait for the client's ticket, and take the stamp that transactions with a snapshot need.
+    """Wait for the client's ticket, and take the stamp of what the request will compute.
 
-    An unsafe request uses no fenced entries, so that it sees its own changes before they are acknowledged.
+    A view may read its rows long before a template asks the cache, so that the stamp of the miss would be too new. An
+    unsafe request uses no fenced entries, so that it sees its own changes before they are acknowledged.
     """
     text = _ticket_of(request)
-    aliases = project.aliases()
-    early = None
-    if any(map(transactions.may_read_snapshots, aliases)) and not any(map(transactions.is_open, aliases)):
-        early = _stamp()
     is_seen = not text or _waited(text)
-    return asking.Asked(early, is_blind=not is_seen or request.method not in _SAFE)
+    early = None if any(map(transactions.is_open, project.aliases())) else _stamp()
+    return asking.Asked(is_handled=True, early=early, is_blind=not is_seen or request.method not in _SAFE)
 
 
 def _stamp() -> Any:
-    app = runtime.app()
-    try:
-        return app.sync.run(app.stamp())
-    except ParbakeError:  # the cache says so when it is asked
+    if runtime.breaker.is_open():
         return None
+    try:
+        found = Entries("").stamp()
+    except UNAVAILABLE as error:
+        runtime.breaker.failed()
+        _log.debug("a request begins without the store: %s", error)
+        return None
+    runtime.breaker.worked()
+    return found
 
 
 def _closed(request: Any, response: Any) -> Any:
@@ -106,9 +110,15 @@ def _ticket_of(request: Any) -> str:
 
 def _waited(ticket: str) -> bool:
     """Wait until the transactions of a ticket are acknowledged; returns whether they are."""
+    if runtime.breaker.is_open():
+        return False
     try:
         with runtime.app().sync.request(_WAIT, after=ticket):
-            return True
+            pass
     except ParbakeError as error:
+        if isinstance(error, UNAVAILABLE):
+            runtime.breaker.failed()
         _log.debug("a change could not be waited for: %s", error)
         return False
+    runtime.breaker.worked()
+    return True

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from django.apps import apps
@@ -24,6 +25,7 @@ from django.db import connections, router
 
 from parbake.errors import ParbakeError
 from parbake.protocol.tags import is_family
+from parbake.stores import open_store
 from parbake.values.duration import seconds
 from parbake_capture.tables import Captured, parsed, pieces
 
@@ -33,6 +35,9 @@ _WHOLE = {"AutoField", "BigAutoField", "SmallAutoField", "IntegerField", "BigInt
 _TEXTS = {"CharField", "TextField", "SlugField", "FilePathField", "DateField"}
 _PLAIN = {"postgresql": _WHOLE | _TEXTS | {"UUIDField"}, "sqlite": _WHOLE | _TEXTS}
 """The fields whose text is the same in the database and in Python. SQLite keeps a UUID without its hyphens."""
+
+
+_MIDDLEWARE = "parbake.contrib.django.middleware.FencedRequests"
 
 
 class Capturing(NamedTuple):
@@ -74,6 +79,18 @@ def aliases() -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.alias for each in captured()))
 
 
+@functools.cache
+def identity() -> str:
+    """Return what tells the databases of this project apart from others that use the same store, such as a test's."""
+    names = [f"{alias}={connections[alias].settings_dict['NAME']}" for alias in aliases()]
+    return blake2b("\n".join(names).encode(), digest_size=4).hexdigest()
+
+
+def source_name(alias: str) -> str:
+    """Return the name of a database as a source of the store."""
+    return f"{alias}.{identity()}"
+
+
 def is_polled(alias: str) -> bool:
     """Whether a poller can reach a database: one that SQLite keeps in memory has a single connection."""
     connection = connections[alias]
@@ -86,7 +103,21 @@ def check(**_: Any) -> list[checks.CheckMessage]:
         _check_form()
     except _Wrong as error:
         return [error.message]
-    return list(_wrong_entries())
+    return [*_wrong_entries(), *_wrong_store(), *_wrong_middleware()]
+
+
+def _wrong_store() -> Iterator[checks.CheckMessage]:
+    try:
+        open_store(told("store"))
+    except ParbakeError as error:
+        yield checks.Error(f"PARBAKE['store']: {error}", id="parbake.E007")
+
+
+def _wrong_middleware() -> Iterator[checks.CheckMessage]:
+    if told("capture") and _MIDDLEWARE not in settings.MIDDLEWARE:
+        said = f"{_MIDDLEWARE} is missing in MIDDLEWARE."
+        hint = "Put it first. Without it a page may be cached with rows from before a change."
+        yield checks.Warning(said, hint=hint, id="parbake.W001")
 
 
 def _wrong_entries() -> Iterator[checks.CheckMessage]:

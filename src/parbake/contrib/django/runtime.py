@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import logging
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from django.db import connections
 
 from parbake.app.application import App
 from parbake.app.plugin import Parts, Plugin
 from parbake.contrib.django import capturing, project
+from parbake.contrib.django.breaker import Breaker
+from parbake.errors import ForeignSource
 from parbake.ports.sources import Source
 from parbake.process import forks
 from parbake.tasks.registry import Registry
 from parbake.values.duration import seconds
 
+_log = logging.getLogger("parbake.django")
+T = TypeVar("T")
 FAMILY = "django.cache"
 """The family of the tags by which caches are cleared."""
 
@@ -52,6 +57,8 @@ class _Runtime(forks.Forkable):
 
 
 _runtime = _Runtime()
+breaker = Breaker()
+"""Whether the store can be used."""
 
 
 def app() -> App:
@@ -64,7 +71,7 @@ def app() -> App:
         for alias in project.aliases():
             _close_with(connections[alias].creation)
         if _runtime.polling is None:
-            _runtime.polling = found.sync.run(_polling(found))
+            _runtime.polling = found.sync.run(accepting(found, lambda: _polling(found)))
             _at_the_end()
         return found
 
@@ -104,6 +111,8 @@ def made() -> App:
 def close() -> None:
     """Stop polling and close the app; the next use makes another one."""
     project.aliases.cache_clear()
+    project.identity.cache_clear()
+    breaker.worked()
     with _runtime.lock:
         found, polling = _runtime.app, _runtime.polling
         _runtime.app = _runtime.polling = None
@@ -115,19 +124,42 @@ def close() -> None:
 
 def _source(alias: str) -> Source:
     """Return the database of an alias as a source of that name."""
-    families = _families(alias)
+    options: dict[str, Any] = {
+        "families": _families(alias),
+        "views": [],
+        "name": project.source_name(alias),
+        "captured": {each.name: each.table.tags for each in project.captured(alias)},
+    }
     if connections[alias].vendor == "postgresql":
         from parbake.adapters.postgresql import PostgresqlSource
 
-        return PostgresqlSource(capturing.conninfo(alias), families=families, views=[], name=alias)
+        return PostgresqlSource(capturing.conninfo(alias), **options)
     from parbake.adapters.sqlite import SqliteSource
 
-    return SqliteSource(connections[alias].settings_dict["NAME"], families=families, views=[], name=alias)
+    return SqliteSource(connections[alias].settings_dict["NAME"], **options)
 
 
 def _families(alias: str) -> list[str]:
     """Return the families that the captured models of a database raise."""
     return list(dict.fromkeys(name for each in project.captured(alias) for name in each.table.families))
+
+
+async def accepting(app: App, run: Callable[[], Awaitable[T]]) -> T:
+    """Run what reads the databases, and begin again with one that was restored from a copy or made anew.
+
+    Elsewhere somebody decides on that. Here it costs only what is cached, whose families are raised.
+
+    Args:
+        app: The app.
+        run: What to run.
+    """
+    for _ in app.settings.sources:
+        try:
+            return await run()
+        except ForeignSource as error:
+            _log.warning("%s is another database than before: all that is cached of it is outdated", error.field)
+            await app.ops.restart(error.field or "")
+    return await run()
 
 
 async def _polling(app: App) -> asyncio.Task[None]:

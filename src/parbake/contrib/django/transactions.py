@@ -44,17 +44,13 @@ def is_open(alias: str) -> bool:
     return connection.connection is not None and (connection.in_atomic_block or not connection.autocommit)
 
 
-def may_read_snapshots(alias: str) -> bool:
-    """Whether transactions of a database may read a snapshot, so that a stamp must be taken before they begin."""
-    connection = connections[alias]
-    return connection.vendor == "sqlite" or "isolation_level" in connection.settings_dict["OPTIONS"]
-
-
 def ticket(aliases: Sequence[str]) -> str:
     """Return what stands for all that this thread has committed on some databases; empty if it used none of them."""
     used = [alias for alias in aliases if connections[alias].connection is not None and not is_open(alias)]
     found = [(alias, _asked(connections[alias], _TICKETS)) for alias in used if project.is_polled(alias)]
-    return ",".join(f"{alias}:{row[0]}" for alias, row in found if row is not None and row[0] is not None)
+    return ",".join(
+        f"{project.source_name(alias)}:{row[0]}" for alias, row in found if row is not None and row[0] is not None
+    )
 
 
 def watch(*, connection: Any, **_: Any) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from hashlib import blake2b
 from typing import Any
+from uuid import UUID
 
 from django.core.cache import caches
 from django.template import Library, Node, TemplateSyntaxError, Variable, VariableDoesNotExist
+from django.template.defaulttags import CsrfTokenNode
 from django.utils.safestring import SafeString
 
 register = Library()
@@ -41,6 +44,8 @@ class FencedNode(Node):
             timeout = float(timeout)
         cache = caches[self._cache.resolve(context) if self._cache else "default"]
         tags = [_filled(str(tag.resolve(context)), context) for tag in self._tags]
+        if not all(tags):  # nothing could outdate the fragment
+            return self.nodelist.render(context)
         by = [str(each.resolve(context)) for each in self._by]
         name = str(self._name.resolve(context))
         digest = blake2b(repr((tags, by)).encode(), digest_size=16).hexdigest()
@@ -65,10 +70,14 @@ def fenced(parser: Any, token: Any) -> FencedNode:
         token: The tag.
 
     Raises:
-        TemplateSyntaxError: There is no timeout or no name.
+        TemplateSyntaxError: There is no timeout or no name, a tag has blanks, or the fragment has a user's token.
     """
     nodes = parser.parse(("endfenced",))
     parser.delete_first_token()
+    if nodes.get_nodes_by_type(CsrfTokenNode):
+        raise TemplateSyntaxError(
+            "{% csrf_token %} is a user's own: put it outside of {% fenced %}, which all users see"
+        )
     words = token.split_contents()[1:]
     cache = None
     if words and words[-1].startswith("using="):
@@ -76,19 +85,33 @@ def fenced(parser: Any, token: Any) -> FencedNode:
     end = words.index("by") if "by" in words else len(words)
     if end < 2:  # noqa: PLR2004  # a timeout and a name
         raise TemplateSyntaxError('{% fenced %} needs a timeout and a name: {% fenced 600 "policy" "policy/{id}" %}')
+    for word in words[2:end]:
+        if re.search(r"\s", _BRACES.sub("", word)):
+            raise TemplateSyntaxError(f"{{% fenced %}}: {word} has a blank: write each tag in quotes of its own")
     timeout, name, *tags = map(parser.compile_filter, words[:end])
     by = [parser.compile_filter(word) for word in words[end + 1 :]]
     return FencedNode(nodes, timeout, name, tags=tags, by=by, cache=cache)
 
 
 def _filled(tag: str, context: Any) -> str:
-    """Return a tag with the values of its variables; raises :class:`TemplateSyntaxError` for one that is missing."""
+    """Return a tag with the values of its variables; empty if one of them is.
 
-    def value(found: re.Match[str]) -> str:
-        try:
-            text = str(Variable(found[1]).resolve(context))
-        except VariableDoesNotExist as error:
-            raise TemplateSyntaxError(f"{{% fenced %}}: the tag {tag!r} names {found[1]!r}: {error}") from error
-        return text
+    Raises :class:`TemplateSyntaxError` for a variable that is missing, or whose text no trigger would tell.
+    """
+    values = {name: _value(tag, name, context) for name in _BRACES.findall(tag)}
+    return _BRACES.sub(lambda found: values[found[1]], tag) if all(values.values()) else ""
 
-    return _BRACES.sub(value, tag)
+
+def _value(tag: str, name: str, context: Any) -> str:
+    try:
+        value = Variable(name).resolve(context)
+    except VariableDoesNotExist as error:
+        raise TemplateSyntaxError(f"{{% fenced %}}: the tag {tag!r} names {name!r}: {error}") from error
+    if value is None:
+        return ""
+    if not isinstance(value, str | int | UUID | date):
+        raise TemplateSyntaxError(
+            f"{{% fenced %}}: the tag {tag!r} names {name!r}, a {type(value).__name__}: name a field of it, such as "
+            f"{{{name}.pk}}"
+        )
+    return str(value)

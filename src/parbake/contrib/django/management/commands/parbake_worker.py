@@ -26,6 +26,6 @@ class Command(BaseCommand):
 
 async def _work(app: App) -> None:
     try:
-        await app.work()
+        await runtime.accepting(app, app.work)
     finally:
         await app.close()
