@@ -85,3 +85,22 @@ def contract(**changes):
         "owner": "team",
     }
     return settings | changes
+
+
+def reading(view, method, *items, batched=False):
+    """Declare a task that reads one key with a method of a view."""
+    tasks = pb.Registry()
+    settings = contract(invalidated_by=list(items))
+    if batched:
+
+        @tasks.artifact(**settings)
+        def value(keys: pb.Keys[str], *, facts: pb.Source[view]) -> dict[str, str]:
+            return {key: str(method(facts, key)) for key in keys}
+
+    else:
+
+        @tasks.artifact(**settings)
+        def value(key: str, *, facts: pb.Source[view]) -> str:
+            return str(method(facts, key))
+
+    return tasks, value

@@ -1,14 +1,11 @@
 """A contract must cover every family that its task reads, or the app does not open."""
 
-import logging
-
 import pytest
-from tests.unit.shopfloor import Facts, contract
+from tests.unit.shopfloor import Facts, contract, reading
 
 import parbake as pb
 from parbake.protocol.record import Stamp
 from parbake.protocol.recording import Recording, from_templates
-from parbake.serving.compute import MANY_KEYS
 from parbake.serving.strays import Strays, stray_families
 from parbake.stores.memory import MemoryStore
 from parbake.tasks.contract import Contract
@@ -58,25 +55,6 @@ class Careless(pb.View):
 
 class Undeclared(pb.View):
     """A view that does not declare its families."""
-
-
-def reading(view, method, *items, batched=False):
-    """Declare a task that reads one key with a method of a view."""
-    tasks = pb.Registry()
-    settings = contract(invalidated_by=list(items))
-    if batched:
-
-        @tasks.artifact(**settings)
-        def value(keys: pb.Keys[str], *, facts: pb.Source[view]) -> dict[str, str]:
-            return {key: str(method(facts, key)) for key in keys}
-
-    else:
-
-        @tasks.artifact(**settings)
-        def value(key: str, *, facts: pb.Source[view]) -> str:
-            return str(method(facts, key))
-
-    return tasks, value
 
 
 @pytest.mark.parametrize("items", [[], [pb.fence("fcat")], [pb.fence("policy"), pb.refresh("user")]])
@@ -267,38 +245,6 @@ async def test_the_event_lane_refreshes_keys_that_a_template_does_not_name(world
     await app.engine.events.step()
     served = await app.serve(value, "a")
     assert (served.value, served.lane, served.verdict) == ("one new", "event", pb.Verdict.FRESH)
-
-
-async def test_in_a_batch_each_key_is_bound_by_its_own_entity_and_by_what_was_shared(world):
-    """A change of one key's entity outdates that key; a change of a shared entity outdates all keys."""
-
-    def both(view, key):
-        return f"{view.get(key)} {view.get('common')}"
-
-    tasks, value = reading(Facts, both, pb.fence("fact/{key}"), batched=True)
-    app = world.app(tasks)
-    for name in ("a", "b", "common"):
-        world.put(name, "old")
-    await app.drain()
-    await app.materialize(value, keys=["a", "b"])
-    assert [(await app.serve(value, key)).lane for key in "ab"] == ["batch", "batch"]
-    world.put("a", "new")
-    await app.drain()
-    assert [(await app.serve(value, key)).lane for key in "ba"] == ["batch", "realtime"]
-    world.put("common", "new")
-    await app.drain()
-    assert [(await app.serve(value, key)).value for key in "ab"] == ["new new", "old new"]
-
-
-async def test_what_binds_very_many_keys_at_once_is_warned_of_once(world, caplog):
-    """If reads bind all keys of a large chunk, one warning names the family, and a second run logs none."""
-    tasks, value = reading(Facts, lambda view, key: len(view.names()), pb.fence("fact/{key}"), batched=True)
-    app = world.app(tasks)
-    await app.drain()
-    with caplog.at_level(logging.WARNING, "parbake.compute"):
-        for _ in range(2):
-            await app.materialize(value, keys=[f"k{n}" for n in range(MANY_KEYS)], anew=True)
-    assert [r.getMessage()[:43] for r in caplog.records] == ["value: its reads of fact bind all 64 keys o"]
 
 
 async def test_a_family_is_ignored_by_its_own_reads_only(world):

@@ -186,7 +186,7 @@ class Computer:
         cost = (time.perf_counter() - before) / max(1, len(keys))
         absent = Absent("no row computed")
         read = keys if recording.direct else ()  # without reads through views, all keys are bound alike
-        named = {tag for key in read for tag in from_templates(bound.contract, bound.names(key))}
+        named = _own_tags(bound, read)
         await self._strays.note(bound.ref, stray_families(bound.contract, recording, named))
         self._warn_of_shared(bound, len(keys), recording, named)
         reach = replace(bound.reach, siblings=named)
@@ -320,6 +320,16 @@ class _Call:
         if self._tags is None:
             self._tags = sealing.tags({})
         return self._tags
+
+
+def _own_tags(bound: BoundTask, keys: Sequence[Any]) -> set[str]:
+    """The tags of templates that bind one key of a call and no other.
+
+    There are none of a family that the contract also names as a whole: a key may then read another key's entity.
+    """
+    whole = {item.family for item in bound.contract.binding if not item.is_template}
+    found = {tag for key in keys for tag in from_templates(bound.contract, bound.names(key))}
+    return {tag for tag in found if family(tag) not in whole}
 
 
 def _seal(bound: BoundTask, key: Any, result: Any, made: _Call) -> Computed:
