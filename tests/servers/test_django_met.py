@@ -229,3 +229,14 @@ def test_a_lost_folder_of_the_store_fails_no_page(named, tmp_path):
         one('Policy.objects.create(slug="returns", days=30)')
         assert [one("shown()"), one("shown()")] == [["30 days", True]] * 2
     shutil.rmtree(tmp_path / "store", ignore_errors=True)
+
+
+def test_the_database_of_the_shop_may_be_its_store(named, shared_postgresql):
+    """Rows, outbox and entries in one PostgreSQL database: two processes share pages and see a change by hand."""
+    own = f"postgresql://postgres@127.0.0.1:{shared_postgresql.port}/{named['DJANGO_NAME']}?schema=cached"
+    with children(2, **{**named, "DJANGO_STORE": own}) as (one, two):
+        one('Policy.objects.create(slug="returns", days=30); acked()')
+        assert [one("shown()"), two("shown()")] == [["30 days", True], ["30 days", False]]
+        shared_postgresql.sql("UPDATE django_shop_policy SET days = 3", dbname=named["DJANGO_NAME"])
+        one("acked()")
+        assert [two("shown()"), one("shown()")] == [["3 days", True], ["3 days", False]]
