@@ -215,7 +215,9 @@ class PostgresqlCapture:
         """The statements that capture a table for some apps."""
         table = Captured(relation, tuple(dict.fromkeys(tag for tags in apps.values() for tag in tags)))
         function = self._function(relation)
-        found = [_body(function, self._schema, table)]
+        kinds = {name: kind for name, kind, *_ in self._all(_COLUMNS, self._oid(relation))}
+        has_dates = any(kinds.get(name) == "date" for name in table.columns)
+        found = [_body(function, self._schema, table, has_dates=has_dates)]
         for member, _ in self._all(_MEMBERS, self._oid(relation)):
             found += [self._create(member, function, event) for event in _SEEN]
             enabled = ", ".join(f"ENABLE ALWAYS TRIGGER {self._trigger(event)}" for event in _SEEN)
@@ -263,17 +265,19 @@ def _tag(template: str) -> str:
     return f"coalesce(nullif({' || '.join(parts)}, {sql_text(whole + slash)}), {sql_text(whole)})"
 
 
-def _body(function: str, schema: str, table: Captured) -> str:
+def _body(function: str, schema: str, table: Captured, *, has_dates: bool) -> str:
     """The statement that creates the function which all triggers of a table call.
 
     Args:
         function: The function's name.
         schema: The schema of the outbox.
         table: The table.
+        has_dates: Whether a tag has a date, whose text depends on a setting of the writer.
     """
     tags = list(map(_tag, table.tags))
     filled = {
         "function": function,
+        "settings": "SET datestyle = 'ISO'" if has_dates else "",
         "schema": schema,
         "tag": tags[0] if len(tags) == 1 else f"unnest(ARRAY[{', '.join(tags)}])",
         "columns": ", ".join(f'"{name}"' for name in table.columns) or "1",

@@ -293,6 +293,29 @@ def test_a_busy_table_is_not_waited_for_long(shop, monkeypatch):
             shop.capture("policies:policy/{id}")
 
 
+def test_the_writer_has_no_say_in_the_text_of_a_date(shop):
+    """A tag has a date in ISO form, also if the writer's session writes dates in another one."""
+    shop.connection.execute("CREATE TABLE days(day DATE, n INT)")
+    shop.capture("days:day/{day}")
+    shop.source.close()
+    shop.source = PostgresqlSource(shop.address, families=["day"], views=[])
+    shop.told()
+    told, _ = shop.told("SET datestyle = 'German'; INSERT INTO days VALUES ('24.12.2026', 1)")
+    assert told == {"day/2026-12-24"}
+
+
+def test_a_sequence_that_a_restore_left_behind_is_set_right(shop):
+    """Writers fail while the outbox gives positions twice, and the installation ends that."""
+    shop.connection.execute("UPDATE policies SET days = 1")
+    (last,) = shop.connection.execute("SELECT max(position) FROM parbake_outbox").fetchone()
+    shop.connection.execute(f"ALTER SEQUENCE parbake_outbox_position_seq RESTART WITH {last}")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        shop.connection.execute("UPDATE policies SET days = 2")
+    shop.capture(*CAPTURED)
+    told, _ = shop.told("UPDATE policies SET days = 3 WHERE id = 'a'")
+    assert "policy/a" in told
+
+
 async def test_a_table_that_an_app_declares_is_never_untold(shop):
     """A source that names its captured tables raises the families of those whose triggers are gone or raise less."""
     declared = {"policies": ["policy/{id}", "catalog"], "stock": ["stock/{item}"]}

@@ -91,6 +91,34 @@ def test_a_database_that_is_restored_or_made_again_costs_what_is_cached_and_no_p
         assert [one("shown()"), one("shown()")] == [["4 days", True], ["4 days", False]]
 
 
+def test_a_database_that_is_replaced_under_a_running_process_is_read_anew(named, shared_postgresql):
+    """An older copy is put in its place: nothing cached from before is shown, and pages are cached again soon."""
+    name = named["DJANGO_NAME"]
+    with children(1, **named) as (one,):
+        one('Policy.objects.create(slug="returns", days=30); acked()')
+        one("connection.close(); runtime.close()")
+        shared_postgresql.sql(f"CREATE DATABASE {name}_copy TEMPLATE {name}")
+        for days in (1, 2, 3):
+            one(f"Policy.objects.update(days={days}); acked()")
+        assert one("[shown(), shown()]") == [["3 days", True], ["3 days", False]]
+        shared_postgresql.sql(f"DROP DATABASE {name} WITH (FORCE)", f"ALTER DATABASE {name}_copy RENAME TO {name}")
+        found = one("""
+            connection.close()
+            began, seen, outdated_s = time.monotonic(), [], 0
+            while seen != ["30 days", False] and time.monotonic() < began + 60:
+                with contextlib.suppress(Exception):  # its connections were ended
+                    seen = shown()
+                    outdated_s = time.monotonic() - began if seen[0] == "3 days" else outdated_s
+                time.sleep(0.05)
+            [seen, outdated_s]
+        """)
+        assert found[0] == ["30 days", False]
+        assert found[1] < 15  # and not the 30 seconds of a source that is silent
+        shared_postgresql.sql("UPDATE django_shop_policy SET days = 5", dbname=name)
+        one("acked()")
+        assert one("shown()") == ["5 days", True]
+
+
 def test_two_databases_share_a_store_and_nothing_in_it(named, shared_postgresql):
     """A runner of tests, whose database has another name, does not fail over a server's store, nor read its pages."""
     shared_postgresql.sql(f"CREATE DATABASE {named['DJANGO_NAME']}_test")
@@ -172,9 +200,28 @@ def test_requests_do_not_wait_for_a_store_that_is_down(shared_postgresql, tmp_pa
             """) == ["30 days", False]
 
 
+@pytest.mark.parametrize("begin", ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"])
+def test_a_transaction_that_a_statement_begins_is_one_too(named, begin):
+    """Rows that a raw transaction has written are cached for nobody, and it uses nothing that others have cached."""
+    with children(1, **named) as (one,):
+        found = one(f"""
+            Policy.objects.create(slug="returns", days=30)
+            acked()
+            days = lambda: Policy.objects.get(slug="returns").days
+            with connection.cursor() as cursor:
+                cursor.execute({begin!r})
+                cursor.execute("UPDATE django_shop_policy SET days = -1")
+                inside = cache.get_or_set("days", days, tags=["policy"])
+                cursor.execute("ROLLBACK")
+            [inside, cache.get("days"), cache.get_or_set("days", days, tags=["policy"]), cache.get("days")]
+        """)
+        assert found == [-1, None, 30, 30]
+
+
 WRONG_TAGS = {
     '{% fenced 60 "a" "policy/{slug} topic" %}{% endfenced %}': "has a blank: write each tag in quotes of its own",
-    '{% fenced 60 "a" "policy/{p}" %}{% endfenced %}': "name a field of it, such as {p.pk}",
+    '{% fenced 60 "a" "policy/{p}" %}{% endfenced %}': "such as {p.pk}, or {p_id}",
+    '{% fenced 60 "a" "policy" by user.pk %}{% endfenced %}': "'by user.pk' would show one fragment to all",
     '{% fenced 60 "a" "policy" %}<form>{% csrf_token %}</form>{% endfenced %}': "a user's own",
 }
 

@@ -11,9 +11,9 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 19_285,
-    "src/parbake/contrib": 1_150,
-    "src/parbake_capture": 622,
+    "src/parbake": 19_300,
+    "src/parbake/contrib": 1_180,
+    "src/parbake_capture": 625,
     "src/parbake_lab": 2_500,
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_695,

@@ -29,7 +29,10 @@ async def polled(source, every_s, *, news=lambda _: False, for_s=0.4):
             beats_at.append(now())
         return news(len(polls))
 
-    running = asyncio.create_task(Polling(drain, lambda: [source], every_s).run())
+    async def distrust(_):
+        raise AssertionError
+
+    running = asyncio.create_task(Polling(drain, lambda: [source], every_s, distrust).run())
     await asyncio.sleep(for_s)
     running.cancel()
     return polls, beats_at

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from tests.unit.shopfloor import Facts, contract
+from tests.waiting import until
 
 import parbake as pb
 
@@ -44,6 +45,32 @@ async def test_an_older_copy_in_the_place_of_a_source_is_noticed(app, world, tmp
     replace(world.path, copy)
     with pytest.raises(pb.errors.ForeignSource):
         await app.drain()
+
+
+async def test_a_running_process_serves_nothing_that_an_older_copy_may_have_outdated(app, world, tmp_path):
+    """While the polls find another source than before, they raise its families, so that values are computed."""
+    copy = tmp_path / "copy.sqlite"
+    with world.connected() as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(world.path, copy)
+    world.put("a", "second")
+    await app.drain()
+    async with app.serving():
+        assert (await app.serve(app.fact, "a")).value == "second"
+        replace(world.path, copy)
+        for value in ("first", "third"):
+            if value != "first":
+                world.put("a", value)  # nobody reads this outbox
+            await until(served(app, value))
+
+
+def served(app, value):
+    """Return a check of what is served."""
+
+    async def look():
+        return (await app.serve(app.fact, "a")).value == value
+
+    return look
 
 
 async def test_a_newer_copy_in_the_place_of_a_source_goes_on(app, world, tmp_path):

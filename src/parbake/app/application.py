@@ -113,7 +113,12 @@ class App:
         self.tasks = tasks
         self.counters = Counters()
         self._opening = Opening(checked, self.counters)
-        self._polling = Polling(self._poll, lambda: self.engine.binder.heard, checked.heartbeat_s)
+        self._polling = Polling(
+            self._poll,
+            lambda: self.engine.binder.heard,
+            checked.heartbeat_s,
+            self._distrust,
+        )
         self.ops = Operations(self._opening, self._polling)
         self.plugins = Plugins(checked.plugins, lambda: self.engine.plugins)
         """What each plugin offers to users, by its class: ``app.plugins[Ledger].costs()``."""
@@ -325,6 +330,9 @@ class App:
             await asyncio.wait_for(self._polling.once(), _FIRST_POLL_S)
             await asyncio.wait_for(warn_of_untold(engine.binder.sources), _FIRST_POLL_S)
         return engine
+
+    async def _distrust(self, source: Log | Topic) -> None:
+        await self.engine.ingest.distrust(source)
 
     async def _poll(self, only: Log | Topic | None, *, beats: bool) -> bool:
         ack = await self.engine.ingest.drain(only, beats=beats)

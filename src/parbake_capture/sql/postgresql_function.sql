@@ -1,6 +1,6 @@
 -- The function that all triggers of one captured table call. What stands in < > is filled in.
 CREATE OR REPLACE FUNCTION <function>() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, <schema>, pg_temp AS $parbake$
+SET search_path = pg_catalog, <schema>, pg_temp <settings> AS $parbake$
 DECLARE
   tags TEXT[];
 BEGIN

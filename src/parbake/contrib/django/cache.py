@@ -154,10 +154,9 @@ class FencedCache(BaseCache):
         recalled = asking.recalled((entries.tag, name))
         if not is_fenced and (recalled is None or recalled.inherited.keys() == {entries.tag}):
             return entries.recording(entries.stamp())
-        if transactions.situation(project.aliases()).has_written:
-            return None
         stamp = None if recalled else self._stamp(entries)
-        return asking.since((entries.tag, name), None if stamp is None else entries.recording(stamp))
+        since = asking.since((entries.tag, name), None if stamp is None else entries.recording(stamp))
+        return None if transactions.situation(project.aliases()).has_written else since
 
     def set(
         self,

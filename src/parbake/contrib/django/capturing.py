@@ -39,12 +39,13 @@ class Changes(NamedTuple):
         return "; ".join([*said, f"not captured any more: {', '.join(self.removed)}"] if self.removed else said)
 
 
-def install(alias: str, *, is_removal: bool = False) -> Changes:
+def install(alias: str, *, is_removal: bool = False, is_repair: bool = False) -> Changes:
     """Install the triggers that a database lacks, remove those that the project does not name any more.
 
     Args:
         alias: The database.
         is_removal: Whether to remove all triggers of the project instead.
+        is_repair: Whether to set the outbox right, also if no trigger is missing.
 
     Raises:
         CommandError: The database refuses, or an entry names a view of the database.
@@ -55,7 +56,9 @@ def install(alias: str, *, is_removal: bool = False) -> Changes:
         known = _known(capture)
         lacking = [name for name, table in wanted.items() if not _is_whole(known.get(name), table.tags)]
         gone = [name for name in known if name not in wanted and name in there]
-        statements = capture.install([wanted[name] for name in lacking], app=APP) if lacking else []
+        statements = (
+            capture.install([wanted[name] for name in lacking], app=APP) if lacking or (wanted and is_repair) else []
+        )
         if gone:
             statements += capture.remove([known[name].table.relation for name in gone], app=APP)
         if statements:

@@ -35,7 +35,7 @@ class Entries:
     """
 
     def __init__(self, location: str) -> None:
-        """Caches of different locations share nothing, and neither do projects with databases of different names."""
+        """Caches of different locations share nothing, and neither do projects on different databases."""
         self.tag = spelled(f"{runtime.FAMILY}/{location}@{project.identity()}")
 
     @property

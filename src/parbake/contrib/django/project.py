@@ -81,8 +81,11 @@ def aliases() -> tuple[str, ...]:
 
 @functools.cache
 def identity() -> str:
-    """Return what tells the databases of this project apart from others that use the same store, such as a test's."""
-    names = [f"{alias}={connections[alias].settings_dict['NAME']}" for alias in aliases()]
+    """Return what tells the databases of this project from others that share its store, such as those of tests."""
+    places = [connections[alias].settings_dict for alias in aliases()]
+    names = [
+        f"{place['HOST']}:{place['PORT']}/{place['NAME']}?{place['OPTIONS'].get('service', '')}" for place in places
+    ]
     return blake2b("\n".join(names).encode(), digest_size=4).hexdigest()
 
 

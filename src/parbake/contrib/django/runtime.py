@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import functools
 import logging
 import threading
@@ -16,7 +17,7 @@ from parbake.app.application import App
 from parbake.app.plugin import Parts, Plugin
 from parbake.contrib.django import capturing, project
 from parbake.contrib.django.breaker import Breaker
-from parbake.errors import ForeignSource
+from parbake.errors import ForeignSource, ParbakeError
 from parbake.ports.sources import Source
 from parbake.process import forks
 from parbake.tasks.registry import Registry
@@ -162,6 +163,17 @@ async def accepting(app: App, run: Callable[[], Awaitable[T]]) -> T:
     return await run()
 
 
+async def accept_others(app: App) -> None:
+    """Accept a database that is replaced while the process runs; until then each poll raises its families."""
+    while True:
+        await asyncio.sleep(1)
+        for name, trouble in list(app.engine.counters.source_troubles.items()):
+            if isinstance(trouble, ForeignSource):
+                _log.warning("%s is another database than before: all that is cached of it is outdated", name)
+                with contextlib.suppress(ParbakeError):  # it is tried again
+                    await app.ops.restart(name)
+
+
 async def _polling(app: App) -> asyncio.Task[None]:
     """Begin to poll, and return once each source was looked at; raises what ends the start."""
     begun = asyncio.Event()
@@ -169,7 +181,7 @@ async def _polling(app: App) -> asyncio.Task[None]:
     async def poll() -> None:
         async with app.serving():
             begun.set()
-            await asyncio.Event().wait()
+            await accept_others(app)
 
     task = asyncio.create_task(poll())
     start = asyncio.create_task(begun.wait())

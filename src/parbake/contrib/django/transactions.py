@@ -41,7 +41,16 @@ def situation(aliases: Sequence[str]) -> Situation:
 def is_open(alias: str) -> bool:
     """Whether this thread has a transaction open on a database."""
     connection = connections[alias]
-    return connection.connection is not None and (connection.in_atomic_block or not connection.autocommit)
+    if connection.connection is None:
+        return False
+    return connection.in_atomic_block or not connection.autocommit or _has_begun(connection)
+
+
+def _has_begun(connection: Any) -> bool:
+    """Whether a transaction was begun without Django, by a statement."""
+    if connection.vendor == "sqlite":
+        return bool(connection.connection.in_transaction)
+    return bool(int(connection.connection.info.transaction_status))  # 0 stands for none in both versions of psycopg
 
 
 def ticket(aliases: Sequence[str]) -> str:

@@ -90,6 +90,10 @@ class Ingest:
         known = ", ".join(sorted(source.name for source in self._sources)) or "none"
         return SourceError(f"no source is named {name!r}; there are {known}", field="source")
 
+    async def distrust(self, source: Log | Topic) -> None:
+        """Raise all families of a source, because it is not the one that it was, and its changes are not read."""
+        await self._apply([Change(everything(source.families), source.name)])
+
     async def drain(self, only: Log | Topic | None = None, *, beats: bool = True) -> Ack | None:
         """Poll every source, or one, to its end and apply it all; the heartbeat carries the time before the poll.
 

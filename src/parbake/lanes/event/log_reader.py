@@ -211,6 +211,7 @@ class LogReader:
         try:
             await _recognise(source, done, extent)
         except ForeignSource:
+            self._recognised.discard(source.name)  # it may reach the position again with other events
             if await self._store.applied(source.name) == done:
                 raise
             return  # another process has accepted the log meanwhile (:meth:`restart`)

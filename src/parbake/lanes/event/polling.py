@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn, Protocol
 
 from parbake.errors import ForeignSource, ParbakeError
@@ -32,7 +33,8 @@ class Polling:
     A source may say between which pauses it is polled. Each event brings the shortest pause, and each poll without one
     a longer pause. A heartbeat is not written more often than at the regular interval.
 
-    A source that cannot be polled gets no heartbeat. After the silence limit its families are not trusted any more.
+    A source that cannot be polled gets no heartbeat. After the silence limit its families are not trusted any more. One
+    that is found to be another than before is distrusted at once, with every poll.
     """
 
     def __init__(
@@ -40,9 +42,18 @@ class Polling:
         drain: Drain,
         sources: Callable[[], Sequence[Log | Topic]],
         every_s: float,
+        distrust: Callable[[Log | Topic], Awaitable[None]],
     ) -> None:
-        """Poll ``sources`` with ``drain``; ``every_s`` is the pause between two heartbeats, in seconds."""
+        """Poll nothing yet.
+
+        Args:
+            drain: What polls.
+            sources: What to poll.
+            every_s: The pause between two heartbeats, in seconds.
+            distrust: What raises the families of a source.
+        """
         self._drain = drain
+        self._distrust = distrust
         self._sources = sources
         self._every_s = every_s
         self._troubles: dict[str, Trouble] = {}
@@ -92,9 +103,15 @@ class Polling:
                 has_news = await self._once(source, beats=beats)
             except ForeignSource as error:  # it refuses a start; a running process goes on with its other sources
                 self._trouble(source).met(str(error))
+                await self._raised(source)
             beat_at = began if beats else beat_at
             pause_s = shortest_s if has_news else min(longest_s, pause_s * _SLOWER)
             await asyncio.sleep(pause_s)
+
+    async def _raised(self, source: _Polled) -> None:
+        with contextlib.suppress(ParbakeError):  # it is tried again with the next poll
+            if source is not None:
+                await self._distrust(source)
 
     def _trouble(self, source: _Polled) -> Trouble:
         what = "polling the sources" if source is None else f"polling {source.name}"

@@ -16,6 +16,9 @@ CREATE TABLE IF NOT EXISTS parbake_outbox(
   type TEXT NOT NULL,
   time DOUBLE PRECISION NOT NULL DEFAULT extract(epoch FROM clock_timestamp())
 );
+-- A dump that was restored over the database may have left the sequence behind.
+SELECT setval(pg_get_serial_sequence('parbake_outbox', 'position'), max(position)) FROM parbake_outbox
+HAVING max(position) > coalesce(pg_sequence_last_value(pg_get_serial_sequence('parbake_outbox', 'position')::REGCLASS), 0);
 CREATE INDEX IF NOT EXISTS parbake_outbox_xid ON parbake_outbox(xid, position);
 
 CREATE OR REPLACE FUNCTION parbake_outbox_stamp() RETURNS trigger LANGUAGE plpgsql AS $stamp$

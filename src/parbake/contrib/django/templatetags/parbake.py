@@ -12,7 +12,7 @@ from uuid import UUID
 from django.core.cache import caches
 from django.template import Library, Node, TemplateSyntaxError, Variable, VariableDoesNotExist
 from django.template.defaulttags import CsrfTokenNode
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeData, SafeString
 
 register = Library()
 _BRACES = re.compile(r"\{([^{}]+)\}")
@@ -46,7 +46,7 @@ class FencedNode(Node):
         tags = [_filled(str(tag.resolve(context)), context) for tag in self._tags]
         if not all(tags):  # nothing could outdate the fragment
             return self.nodelist.render(context)
-        by = [str(each.resolve(context)) for each in self._by]
+        by = [_told_apart(each, context) for each in self._by]
         name = str(self._name.resolve(context))
         digest = blake2b(repr((tags, by)).encode(), digest_size=16).hexdigest()
         found = cache.get_or_set(
@@ -111,7 +111,20 @@ def _value(tag: str, name: str, context: Any) -> str:
         return ""
     if not isinstance(value, str | int | UUID | date):
         raise TemplateSyntaxError(
-            f"{{% fenced %}}: the tag {tag!r} names {name!r}, a {type(value).__name__}: name a field of it, such as "
-            f"{{{name}.pk}}"
+            f"{{% fenced %}}: the tag {tag!r} names {name!r}, a {type(value).__name__}: name the field that "
+            f"PARBAKE names, such as {{{name}.pk}}, or {{{name}_id}} for the column of a foreign key"
         )
     return str(value)
+
+
+def _told_apart(by: Any, context: Any) -> tuple[bool, str]:
+    """Return what tells fragments apart; raises :class:`TemplateSyntaxError` for a variable that is missing."""
+    if isinstance(by.var, Variable):
+        try:
+            by.var.resolve(context)
+        except VariableDoesNotExist as error:
+            raise TemplateSyntaxError(
+                f"{{% fenced %}}: 'by {by.token}' would show one fragment to all: {error}"
+            ) from error
+    value = by.resolve(context)
+    return isinstance(value, SafeData), str(value)

@@ -27,7 +27,7 @@ class Command(BaseCommand):
         if not options["check"]:
             is_removal = options["remove"]
             known = [alias for alias in connections if alias in aliases or capturing.has_triggers(alias)]
-            changed = [str(capturing.install(alias, is_removal=is_removal)) for alias in known]
+            changed = [str(capturing.install(alias, is_removal=is_removal, is_repair=True)) for alias in known]
             self.stdout.write("; ".join(filter(None, changed)) or "nothing to change")
             return
         found = [problem for alias in aliases for problem in capturing.problems(alias)]

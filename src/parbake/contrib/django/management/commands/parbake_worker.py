@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from parbake.app.application import App
 from parbake.cli.support import ending
 from parbake.contrib.django import runtime
+from parbake.errors import ParbakeError
 
 
 class Command(BaseCommand):
@@ -21,11 +23,16 @@ class Command(BaseCommand):
         with ending.handling_signals():
             self.stdout.write("the worker runs")
             self.stdout.flush()
-            ending.run(_work(runtime.made()))
+            try:
+                ending.run(_work(runtime.made()))
+            except ParbakeError as error:
+                raise CommandError(str(error)) from error
 
 
 async def _work(app: App) -> None:
+    watching = asyncio.create_task(runtime.accept_others(app))
     try:
         await runtime.accepting(app, app.work)
     finally:
+        watching.cancel()
         await app.close()
