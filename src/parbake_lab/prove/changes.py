@@ -59,7 +59,7 @@ class Change(NamedTuple):
             if self.kind == "deleted":
                 copy.delete(self.table, row)
             else:
-                copy.update(self.table, row, self.column, self.value)
+                copy.update(self.table, row, {self.column: self.value})
 
 
 class Changes:
@@ -95,7 +95,7 @@ class Changes:
         if len(loose) > 1:  # one of many may not be missed
             yield Change(table, "deleted", loose)
             for name in (name for name in part.columns if not table.columns[name].is_key):
-                for value in _altered(loose[0][name]):
+                for value in altered(loose[0][name]):
                     yield Change(table, "updated", loose, name, value)
         yield from self._insertions(table, within or beside, equal)
         for row, is_within in (*((row, True) for row in within), *((row, False) for row in beside)):
@@ -156,7 +156,7 @@ class Changes:
     def _values(self, column: Column, old: Any, known: Sequence[Any], equal: Sequence[Any]) -> Iterator[Any]:
         """New values for a column: those that match, those of other rows, a little more, the ends, none."""
         drawn = self._rng.sample(known, min(len(known), 4 * _PEERS))
-        candidates = [*equal, *_altered(old), *_distinct(drawn)[:_PEERS], *_ends(known)]
+        candidates = [*equal, *altered(old), *_distinct(drawn)[:_PEERS], *_ends(known)]
         for value in (*_distinct(candidates), *([None] if column.is_nullable and old is not None else ())):
             if value != old:
                 yield value
@@ -198,7 +198,7 @@ class Changes:
         name, place = column.parent or ("", "")
         table = self._copy.tables.get(name.lower())
         rows = self._copy.pool(table) if table else []
-        return self._rng.choice(rows)[place] if rows else None
+        return self._rng.choice(rows)[place if place in rows[0] else table.key[0]] if table and rows else None
 
 
 def _raised(template: str, row: Row) -> tuple[str, ...]:
@@ -222,12 +222,12 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
 def _ends(values: Sequence[Any]) -> list[Any]:
     """Values near the first and the last one, and beyond them."""
     try:
-        return [*_altered(max(values)), *_altered(min(values))]
+        return [*altered(max(values)), *altered(min(values))]
     except (TypeError, ValueError, ArithmeticError):  # such as of texts and numbers together
         return []
 
 
-def _altered(value: Any) -> list[Any]:
+def altered(value: Any) -> list[Any]:
     """Values of the same form: one that is a little different, and for numbers and dates some that are far away."""
     if isinstance(value, bool):
         return [not value]
@@ -243,7 +243,7 @@ def _altered(value: Any) -> list[Any]:
 def _texts(value: str) -> list[Any]:
     for kind in (dt.date, dt.datetime):
         try:
-            return [one.isoformat() for one in _altered(kind.fromisoformat(value))]
+            return [one.isoformat() for one in altered(kind.fromisoformat(value))]
         except (ValueError, OverflowError):
             continue
     try:
@@ -258,5 +258,5 @@ def _deeper(value: Any) -> Any:
         return {name: _deeper(one) for name, one in value.items()}
     if isinstance(value, list):
         return [_deeper(one) for one in value]
-    found = _altered(value) if not isinstance(value, str) else [f"{value}~"]
+    found = altered(value) if not isinstance(value, str) else [f"{value}~"]
     return found[0] if found else value

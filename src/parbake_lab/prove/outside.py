@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import parbake
+from parbake_lab.prove.drivers import Call, connecting, database_of
 
 _PACKAGES = ("site-packages", "dist-packages")
 _PLACES = [place for name, place in sysconfig.get_paths().items() if name != "data"]
@@ -57,7 +58,8 @@ class Outside:
         self._name, self.older = task, {thread.ident for thread in threading.enumerate()}
         token = _task.set(task)
         try:
-            yield
+            with connecting(self.connection):
+                yield
         finally:
             _task.reset(token)
             kind.__getitem__ = taken
@@ -76,6 +78,13 @@ class Outside:
                 self._note(f"the file {path}")
         elif name in _SERVICES:
             self._note(f"{'the program' if 'Popen' in name else 'the service'} {arguments[_SERVICES[name]]}")
+
+    def connection(self, call: Call) -> Call:
+        """Hear that a driver connects to a database; the interpreter tells of SQLite itself."""
+        if call.driver != "sqlite3" and _is_watched():
+            name = database_of(call).get("dbname", "") if call.driver.startswith("psycopg") else ""
+            self._note(f"the database {name} by {call.driver}".replace("  ", " "))
+        return call
 
     def variable(self, name: str) -> None:
         """Hear that an environment variable was read."""

@@ -18,6 +18,7 @@ from parbake.errors import SourceError
 from parbake.values.redaction import without_credentials
 from parbake_capture.tables import Captured
 from parbake_lab.prove.copies import Column, Copy, Table
+from parbake_lab.prove.drivers import Call, database_of
 
 _COLUMNS = """
 SELECT
@@ -65,15 +66,15 @@ class PostgresqlCopy(Copy):
             SourceError: The database cannot be copied; or the given one cannot be reached.
         """
         self._source, self._made, self._lock = source, "", threading.Lock()
-        place = given or self._copied()
+        self.is_given, self._place = bool(given), given or self._copied()
+        place = self._place
         try:
             self._connection = psycopg.connect(place, autocommit=True, connect_timeout=TIMEOUT_S)
             with self.closed_if_it_fails():
                 self._connection.execute(OUTBOX_DDL.encode())
                 super().__init__(source.name, self._url(place), source.uncaptured, tables)
                 self.functions = [row[0] for row in self.execute(_FUNCTIONS)]
-                self._connection.execute("BEGIN")
-                self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                self._begin()
         except psycopg.Error as error:
             shown = without_credentials(given)
             raise SourceError(f"--copy {shown}: it cannot be used: {error}", field="copy") from error
@@ -101,6 +102,21 @@ class PostgresqlCopy(Copy):
     @staticmethod
     def _url(place: str) -> str:
         return place if "://" in place else f"postgresql://?{urlencode(conninfo_to_dict(place))}"
+
+    def _begin(self) -> None:
+        self._connection.execute("BEGIN")
+        self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+    def led(self, call: Call) -> Call | None:
+        if not call.driver.startswith("psycopg"):
+            return None
+        reached, own = database_of(call), conninfo_to_dict(self._source.conninfo)
+        if any(reached.get(name) != own.get(name) for name in ("host", "port", "dbname")):
+            return None
+        return call._replace(named={**call.named, "dbname": conninfo_to_dict(self._place)["dbname"]})
+
+    def attempt(self) -> contextlib.AbstractContextManager[object]:
+        return self._connection.transaction()
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         given = [Jsonb(value) if isinstance(value, dict) else value for value in values]

@@ -1,0 +1,226 @@
+"""Which keys of a task are judged: listed ones, those that others read, and those that find rows."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import inspect
+import itertools
+import json
+import random
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from typing import Any
+
+import parbake as pb
+from parbake.serving.bind import NO_CONTEXT
+from parbake.serving.bound import BoundTask
+from parbake.tasks.task_types import Artifact, ModelTask
+from parbake_lab.prove.copies import Copy
+from parbake_lab.prove.reads import Read
+from parbake_lab.prove.statements import reads_of
+from parbake_lab.prove.values import Computing
+
+_MOST_KEYS = 2000
+NOBODY = "no-such-key"
+"""A key that is asked for in vain: what was not found has to be outdated, too."""
+_MARKS = ("1", "2", "nobody", "nothing")
+_PROBES, _CANDIDATES, _HITS = 4, 200, 30
+"""Keys that are computed to learn what their parts stand for; rows of a view that are looked at, and values kept."""
+_NUMBER = "987654321"
+"""A value that no query finds anything for."""
+_SPLITTING = {"partition", "rpartition", "split", "rsplit"}
+
+
+class Keys:
+    """Finds keys of an app's tasks."""
+
+    def __init__(self, app: pb.App, copies: Sequence[Copy], computing: Computing, rng: random.Random) -> None:
+        """Use an app whose sources are the copies.
+
+        Args:
+            app: The app.
+            copies: The copies.
+            computing: Computes keys, to learn what they stand for.
+            rng: What draws keys.
+        """
+        self._app, self._copies, self._computing, self._rng = app, copies, computing, rng
+
+    async def of(self, bound: BoundTask, given: Sequence[Any], most: int) -> list[Any]:
+        """Keys to judge: those that were given; else of those that ``keys=`` lists, or of those that tables suggest.
+
+        Args:
+            bound: The task.
+            given: The keys that were given.
+            most: How many to draw.
+        """
+        if isinstance(bound.task, ModelTask):
+            return [""]
+        if given:
+            return list(given)
+        listed = [key async for key in self._listed(bound)] or await self._learnt(bound, self._suggested(bound))
+        drawn = self._drawn(bound, listed, most)
+        return [*drawn, *([NOBODY] if bound.keys.kind == "str" and drawn else [])]
+
+    async def read_by_others(self, bound: BoundTask, known: Collection[Any], most: int) -> list[Any]:
+        """Keys that were computed because another task reads them.
+
+        Args:
+            bound: The task.
+            known: Keys that are judged already.
+            most: How many to draw.
+        """
+        if isinstance(bound.task, ModelTask):
+            return []
+        stored = [raw async for raw, _ in self._app.engine.store.scan(bound.ref)]
+        found = [
+            bound.keys.decode(raw, b"") for raw in stored if raw[:1] != b"h"
+        ]  # the store knows hashes of long ones
+        return self._drawn(bound, [key for key in found if key not in known], most)
+
+    def partners(self, bound: BoundTask, key: Any, tags: Collection[str]) -> list[Any]:
+        """Other keys whose own tags bind the value of a key.
+
+        Args:
+            bound: The task.
+            key: The key.
+            tags: The tags that bind its value.
+        """
+        families = {item.family for item in bound.contract.binding if item.is_template}
+        words = [word for name, _, word in (tag.partition("/") for tag in tags) if name in families]
+        return [other for other in map(bound.keys.from_word, words) if other is not None and other != key]
+
+    def _drawn(self, bound: BoundTask, keys: Sequence[Any], most: int) -> list[Any]:
+        different = list({bound.keys.encode(key): key for key in keys}.values())
+        return self._rng.sample(different, min(len(different), most))
+
+    async def _learnt(self, bound: BoundTask, start: Sequence[Any]) -> list[Any]:
+        """Keys for which the queries of a task find something; those that tables suggest if it cannot be learnt.
+
+        A key may consist of two parts, which the task takes apart. What a part stands for is seen in the queries: a
+        parameter that equals it is set to values of the tables that the query reads.
+        """
+        if bound.keys.kind not in ("str", "int"):
+            return list(start)
+        found: list[str] = []
+        for mark in ("", *_marks_of(bound.task.fn)):
+            found = await self._composed(bound, mark, [str(key) for key in start]) or found
+        keys = [key for key in map(bound.keys.from_text, found) if key is not None]
+        return keys or list(start) or [key for key in [bound.keys.from_text(_MARKS[0])] if key is not None]
+
+    async def _composed(self, bound: BoundTask, mark: str, start: Sequence[str]) -> list[str]:
+        """Keys of one part, or of two parts with a mark between them; none if nothing is learnt."""
+        first = [*self._rng.sample(start, min(len(start), _PROBES)), _MARKS[0], _MARKS[2]]
+        parts = [first, [_MARKS[1], _MARKS[3]]] if mark else [first]
+        learnt: set[int] = set()
+        pairs: list[str] = []
+        for _ in range(2 * len(parts)):
+            before = len(learnt)
+            combined = list(itertools.product(*(part[: _PROBES + 2] for part in parts)))
+            for chosen in self._rng.sample(combined, min(len(combined), 2 * _PROBES)):
+                for read in await self._computing.probe(bound, mark.join(chosen)):
+                    for place in {0, len(parts) - 1} - learnt:
+                        if hits := self._hits(read, chosen[place]):
+                            parts[place] = hits
+                            learnt.add(place)
+                    if learnt == {0} and mark:
+                        pairs += [mark.join((chosen[0], leaf)) for row in read.rows for leaf in _leaves(row)]
+            if len(learnt) in (before, len(parts)):
+                break
+        if len(learnt) < len(parts):
+            return pairs if 0 in learnt else []
+        return [mark.join(self._rng.choice(part) for part in parts) for _ in range(_HITS)] if mark else parts[0]
+
+    def _hits(self, read: Read, part: str) -> list[str]:
+        """The values for which a query finds something, in place of a part of a key that is its parameter."""
+        name = next((name for name, value in read.parameters.items() if str(value) == part), "")
+        kind = type(read.parameters.get(name))
+        if kind not in (str, int):
+            return []
+        vain = self._found(read, name, kind(_NUMBER))
+        values = (value for value in self._candidates(read) if kind is str or value.lstrip("-").isdigit())
+        hits = (value for value in values if self._found(read, name, kind(value)) not in (vain, None))
+        return list(itertools.islice(hits, _HITS))
+
+    def _candidates(self, read: Read) -> list[str]:
+        """Values of each column of the tables and views that a query reads, also within JSON."""
+        copy, found = read.copy, dict[str, None]()
+        pools = [[row.values() for row in copy.pool(p.table)] for p in reads_of(read.statement, copy) if not p.is_guess]
+        named = [name for name in copy.views if name in read.statement]
+        pools += [list(copy.rows(f"SELECT * FROM {name} LIMIT {_CANDIDATES}", {})) for name in named]
+        for pool in pools:
+            for values in zip(*pool, strict=True):
+                different = list(dict.fromkeys(leaf for value in values for leaf in _leaves(value)))
+                found.update(dict.fromkeys(self._rng.sample(different, min(len(different), _HITS))))
+        return list(found)
+
+    @staticmethod
+    def _found(read: Read, name: str, value: Any) -> Any:
+        try:
+            return list(read.copy.rows(read.statement, {**read.parameters, name: value}))
+        except read.copy.refusals:
+            return None
+
+    async def _listed(self, bound: BoundTask) -> AsyncIterator[Any]:
+        """The keys that a task lists."""
+        lister = bound.task.list_keys if isinstance(bound.task, Artifact) else None
+        if lister is None:
+            return
+        found: list[Any] = []
+        computer = self._app.engine.resolver.computer
+
+        def take(keys: Any) -> None:
+            found.extend(key for key, _ in zip(keys, range(_MOST_KEYS), strict=False))
+
+        async def later(**named: Any) -> None:
+            take(await lister.fn(**named))
+
+        wrapped = later if inspect.iscoroutinefunction(lister.fn) else lambda **named: take(lister.fn(**named))
+        await computer.invoke(dataclasses.replace(lister, fn=wrapped), (), await computer.begin(NO_CONTEXT), {})
+        for key in found:
+            yield bound.keys.check(key)
+
+    def _suggested(self, bound: BoundTask) -> list[Any]:
+        """What tables hold in columns that fill the contract's templates, or else are named like the key, or tag."""
+        items = bound.contract.invalidated_by
+        names = {name for key in bound.key_names for name in (key, f"{key}_id")}
+        ways = (
+            self._column_values(tags={f"{item.family}/{{}}" for item in items if item.is_template}),
+            self._column_values(names=names),
+            self._column_values(tags={f"{item.family}/{{}}" for item in items}),
+        )
+        found = ([k for v in way if (k := bound.keys.from_text(str(v))) is not None] for way in ways)
+        return next(filter(None, found), [])
+
+    def _column_values(self, *, tags: Collection[str] = (), names: Collection[str] = ()) -> Iterator[Any]:
+        """The values of columns that have some names, or that are all that some tags are made of."""
+        for copy in self._copies:
+            for table in copy.tables.values():
+                made = copy.templates.get(table.name, ())
+                for column in table.columns:
+                    if column in names or any(tag.replace(f"{{{column}}}", "{}") in tags for tag in made):
+                        yield from (row[column] for row in copy.pool(table) if row[column] is not None)
+
+
+def _marks_of(fn: Any) -> list[str]:
+    """The signs at which a function may take its key apart."""
+    code = inspect.unwrap(fn).__code__
+    if not _SPLITTING.intersection(code.co_names):
+        return []
+    return [one for one in code.co_consts if isinstance(one, str) and len(one) == 1 and not one.isalnum()]
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """The texts, whole numbers and dates within a value."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _leaves(one)
+    elif isinstance(value, dt.date):
+        yield value.isoformat()
+    elif isinstance(value, str | int) and not isinstance(value, bool):
+        yield str(value)
