@@ -288,7 +288,7 @@ class _Run:
         """
         with read.copy.undone():
             for row in change.rows if change.kind == "updated" else ():
-                read.copy.rewrite(change.table, row, change.column)
+                read.copy.rewrite(change.table, row, change.column or next(iter(change.values)))
             again = await self._again(value)
         return again is not None and same(value.bound, again, value.record)
 
@@ -327,7 +327,10 @@ class _Run:
 
 def _what(change: Change) -> tuple[str, str]:
     """What was changed, and the row."""
-    table, row = change.table, {**(change.rows[0] if change.rows else {}), **change.values}
+    table, row = (
+        change.table,
+        {**(change.rows[0] if change.rows else {}), **(change.values if change.kind == "inserted" else {})},
+    )
     what = f"{table.name}.{change.what}" if change.column else f"{table.name} {change.what}"
     return what, ", ".join(f"{name}={row[name]}" for name in table.key if name in row)
 
