@@ -72,8 +72,6 @@ class Copy(ABC):
     """The functions of the database's users, which may read any table."""
     refusals: tuple[type[Exception], ...]
     """What is raised if the database refuses a change."""
-    is_given = False
-    """Whether it was there before, and stays."""
     overriding = ""
     """What lets an INSERT name a column that the database fills by itself."""
 
@@ -124,7 +122,7 @@ class Copy(ABC):
 
     @contextlib.contextmanager
     def committed(self) -> Iterator[None]:
-        """Commit what was changed, and begin another transaction at the end."""
+        """Keep what was changed, so that others see it, and begin another transaction at the end."""
         self.execute("COMMIT")
         try:
             yield

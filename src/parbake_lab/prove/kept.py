@@ -49,7 +49,7 @@ class Keeping:
         async with AsyncExitStack() as stack:
             stack.enter_context(connecting(self._led))
             for change in (_next, _a_little):
-                with self._changed(stack, change):
+                with self._changed(change):
                     loaded = self._anew().settings
                 programs = [await self._program(settings, stack) for settings in (self._settings, loaded)]
                 self._asked = {program: {} for program in programs}
@@ -62,17 +62,14 @@ class Keeping:
         """A connection to the original is made to the copy."""
         return next((led for led in (copy.led(call) for copy in self._copies) if led), call)
 
-    def _changed(self, stack: AsyncExitStack, change: _Changed) -> ExitStack:
+    def _changed(self, change: _Changed) -> ExitStack:
         """Change the rows of all tables; they are committed within, so that a program that begins can read them."""
         within = ExitStack()
         for copy in self._copies:
-            if copy.is_given:
-                stack.enter_context(copy.undone())
             for table in copy.tables.values():
                 if table.name in copy.templates and table.name not in copy.uncaptured:
                     _change(copy, table, change)
-            if not copy.is_given:
-                within.enter_context(copy.committed())
+            within.enter_context(copy.committed())
         return within
 
     async def _program(self, settings: Settings, stack: AsyncExitStack) -> Computing:

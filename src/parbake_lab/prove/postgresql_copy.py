@@ -66,8 +66,8 @@ class PostgresqlCopy(Copy):
             SourceError: The database cannot be copied; or the given one cannot be reached.
         """
         self._source, self._made, self._lock = source, "", threading.Lock()
-        self.is_given, self._place = bool(given), given or self._copied()
-        place = self._place
+        self._within: list[tuple[str, Sequence[Any]]] = []
+        place = self._place = given or self._copied()
         try:
             self._connection = psycopg.connect(place, autocommit=True, connect_timeout=TIMEOUT_S)
             with self.closed_if_it_fails():
@@ -104,8 +104,20 @@ class PostgresqlCopy(Copy):
         return place if "://" in place else f"postgresql://?{urlencode(conninfo_to_dict(place))}"
 
     def _begin(self) -> None:
+        self._within = []
         self._connection.execute("BEGIN")
         self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        self._connection.execute("SAVEPOINT change")
+
+    @contextlib.contextmanager
+    def committed(self) -> Iterator[None]:
+        if self._made:
+            with super().committed():
+                yield
+        else:  # its rows stay as they are
+            self._within = []
+            self._connection.execute("SAVEPOINT change")
+            yield
 
     def led(self, call: Call) -> Call | None:
         if not call.driver.startswith("psycopg"):
@@ -121,16 +133,32 @@ class PostgresqlCopy(Copy):
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         given = [Jsonb(value) if isinstance(value, dict) else value for value in values]
         cursor = self._connection.execute(statement.replace("?", "%s").encode(), given or None)
-        return cursor.fetchall() if cursor.description else []
+        if cursor.description:
+            return cursor.fetchall()
+        self._within.append((statement, values))
+        return []
 
     def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        with self._lock, self._connection.transaction():  # a savepoint: an error would end the whole transaction
-            return self._connection.execute(translate(statement, parameters).encode(), parameters).fetchall()
+        with self._lock:
+            try:
+                return self._connection.execute(translate(statement, parameters).encode(), parameters).fetchall()
+            except psycopg.Error:  # it ends what the transaction can do, so that the changes are made again
+                made = self._within
+                self._undo()
+                for change in made:
+                    self.execute(*change)
+                raise
+
+    def _undo(self) -> None:
+        self._within = []
+        self._connection.execute("ROLLBACK TO change")
 
     @contextlib.contextmanager
     def undone(self) -> Iterator[None]:
-        with self._connection.transaction(force_rollback=True):
+        try:
             yield
+        finally:
+            self._undo()
 
     def told(self) -> list[tuple[str, str]]:
         return self.execute("SELECT subject, type FROM parbake_outbox WHERE xid = pg_current_xact_id()")
