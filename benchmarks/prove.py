@@ -191,8 +191,10 @@ def main() -> None:
             sys.stdout.write(f"{name}: {one.task} depends on {one.family}, which it ignores ({one.reason})\n")
         for what, why in proof.unproved.items():
             sys.stdout.write(f"{name}: not judged: {what}: {why}\n")
-    show(["app that leaves nothing out", "values", "changes", "not judged", "ignored", "alarms", "s"],
-         [[name, p.values, p.changes, len(p.unproved), len(p.ignored), len(p.findings), s] for name, p, s in alarms])  # fmt: skip
+    judged_apps = [
+        [name, p.values, p.changes, len(p.unproved), len(p.ignored), len(p.findings), s] for name, p, s in alarms
+    ]
+    show(["app that leaves nothing out", "values", "changes", "not judged", "ignored", "alarms", "s"], judged_apps)
     planted, found = sum(t.planted for t in tallies.values()), sum(t.found for t in tallies.values())
     share, wrong = 100.0 * found / max(1, planted), sum(len(p.findings) for _, p, _ in alarms)
     figures = {f"found: {kind}": 100.0 * t.found / t.planted for kind, t in tallies.items()}

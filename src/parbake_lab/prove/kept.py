@@ -83,6 +83,7 @@ class Keeping:
 
     async def _compared(self, value: ProvedValue, running: Computing, fresh: Computing) -> Finding | None:
         """Compute a value by both, and once more if they differ."""
+        old = new = None
         for _ in range(2):
             old, new = [await self._computed(program, value) for program in (running, fresh)]
             if old is None or new is None or same(value.bound, old, new):

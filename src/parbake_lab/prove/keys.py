@@ -9,12 +9,13 @@ import inspect
 import itertools
 import json
 import random
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import parbake as pb
 from parbake.serving.bind import NO_CONTEXT
 from parbake.serving.bound import BoundTask
+from parbake.tasks.roles import Role
 from parbake.tasks.task_types import Artifact, ModelTask
 from parbake_lab.prove.copies import Copy
 from parbake_lab.prove.reads import Read
@@ -22,8 +23,10 @@ from parbake_lab.prove.statements import reads_of
 from parbake_lab.prove.values import Computing
 
 _MOST_KEYS = 2000
-NOBODY = "no-such-key"
-"""A key that is asked for in vain: what was not found has to be outdated, too."""
+_NOBODY: Mapping[str, Any] = {"str": "no-such-key", "int": 987_654_321}
+"""Keys that are asked for in vain: what was not found has to be outdated, too."""
+_CHOICE = 4
+"""How many times more keys are looked at than are judged."""
 _MARKS = ("1", "2", "nobody", "nothing")
 _PROBES, _CANDIDATES, _HITS = 4, 200, 30
 """Keys that are computed to learn what their parts stand for; rows of a view that are looked at, and values kept."""
@@ -59,8 +62,20 @@ class Keys:
         if given:
             return list(given)
         listed = [key async for key in self._listed(bound)] or await self._learnt(bound, self._suggested(bound))
-        drawn = self._drawn(bound, listed, most)
-        return [*drawn, *([NOBODY] if bound.keys.kind == "str" and drawn else [])]
+        drawn = await self._different(bound, self._drawn(bound, listed, _CHOICE * most), most)
+        nobody = _NOBODY.get(bound.keys.kind)
+        return [*drawn, *([nobody] if nobody is not None and drawn else [])]
+
+    async def _different(self, bound: BoundTask, keys: list[Any], most: int) -> list[Any]:
+        """Keys that let a task ask different queries, or ask them in vain. Resources are not called to choose."""
+        if len(keys) <= most or bound.task.of(Role.RESOURCE):
+            return keys[:most]
+        groups: dict[frozenset[tuple[str, bool]], list[Any]] = {}
+        for key in keys:
+            asked = await self._computing.probe(bound, key)
+            groups.setdefault(frozenset((read.statement, bool(read.rows)) for read in asked), []).append(key)
+        rounds = itertools.zip_longest(*groups.values())
+        return [key for one in rounds for key in one if key is not None][:most]
 
     async def read_by_others(self, bound: BoundTask, known: Collection[Any], most: int) -> list[Any]:
         """Keys that were computed because another task reads them.
@@ -100,10 +115,11 @@ class Keys:
         A key may consist of two parts, which the task takes apart. What a part stands for is seen in the queries: a
         parameter that equals it is set to values of the tables that the query reads.
         """
-        if bound.keys.kind not in ("str", "int"):
+        task = bound.task
+        if bound.keys.kind not in ("str", "int") or not isinstance(task, Artifact):
             return list(start)
         found: list[str] = []
-        for mark in ("", *_marks_of(bound.task.fn)):
+        for mark in ("", *_marks_of(task)):
             found = await self._composed(bound, mark, [str(key) for key in start]) or found
         keys = [key for key in map(bound.keys.from_text, found) if key is not None]
         return keys or list(start) or [key for key in [bound.keys.from_text(_MARKS[0])] if key is not None]
@@ -118,7 +134,7 @@ class Keys:
             before = len(learnt)
             combined = list(itertools.product(*(part[: _PROBES + 2] for part in parts)))
             for chosen in self._rng.sample(combined, min(len(combined), 2 * _PROBES)):
-                for read in await self._computing.probe(bound, mark.join(chosen)):
+                for read in await self._computing.probe(bound, bound.keys.from_text(mark.join(chosen))):
                     for place in {0, len(parts) - 1} - learnt:
                         if hits := self._hits(read, chosen[place]):
                             parts[place] = hits
@@ -202,12 +218,15 @@ class Keys:
                         yield from (row[column] for row in copy.pool(table) if row[column] is not None)
 
 
-def _marks_of(fn: Any) -> list[str]:
-    """The signs at which a function may take its key apart."""
-    code = inspect.unwrap(fn).__code__
-    if not _SPLITTING.intersection(code.co_names):
-        return []
-    return [one for one in code.co_consts if isinstance(one, str) and len(one) == 1 and not one.isalnum()]
+def _marks_of(task: Artifact[Any, Any]) -> list[str]:
+    """The signs at which a task, what it calls in its module, or one of its views may take a key apart."""
+    fn: Any = inspect.unwrap(task.fn)
+    called = [fn.__globals__.get(name) for name in fn.__code__.co_names]
+    methods = [method for one in task.of(Role.SOURCE) for method in vars(one.type).values()]
+    functions: list[Any] = [inspect.unwrap(one) for one in (fn, *called, *methods) if inspect.isfunction(one)]
+    splitting = [one.__code__ for one in functions if _SPLITTING.intersection(one.__code__.co_names)]
+    texts = [one for code in splitting for one in code.co_consts if isinstance(one, str)]
+    return list(dict.fromkeys(text for text in texts if len(text) == 1 and not text.isalnum()))
 
 
 def _leaves(value: Any) -> Iterator[str]:

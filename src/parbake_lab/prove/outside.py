@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -103,6 +104,12 @@ class Outside:
                 return
             frame = frame.f_back
         self.found[self._name, what] = None
+
+
+def is_of_app(module: ModuleType) -> bool:
+    """Whether a module is no part of the interpreter or of an installed package."""
+    place = os.path.realpath(getattr(module, "__file__", None) or os.devnull)
+    return place.endswith(".py") and not place.startswith(_OWN) and not any(part in place for part in _PACKAGES)
 
 
 _watching: list[Outside] = []

@@ -89,13 +89,21 @@ def reads_of(statement: str, copy: Copy) -> tuple[TableRead, ...]:
     seen = {read.table.name for read in found}
     named = {table.name for table in map(copy.tables.get, map(str.lower, tables_read(statement))) if table}
     # What a function or a full-text index reads is not known.
-    is_open = not seen | named or any(f"{name}(" in statement for name in copy.functions)
+    is_open = not seen | named or any(f"{name}(" in _spelled_out(statement, copy) for name in copy.functions)
     rest = {table.name: table for table in copy.tables.values() if table.name not in seen}
     found += [TableRead(table, tuple(table.columns)) for name, table in rest.items() if name in named]
     guessed = [
         TableRead(t, tuple(t.columns), is_guess=True) for name, t in rest.items() if is_open and name not in named
     ]
     return (*found, *guessed)
+
+
+def _spelled_out(statement: str, copy: Copy) -> str:
+    """A statement together with the queries behind the views that it names, directly or through others."""
+    found, rest = statement, dict(copy.views)
+    while named := [name for name in rest if name in found]:
+        found = " ".join([found, *(rest.pop(name) for name in named)])
+    return found
 
 
 def _qualified(statement: str, copy: Copy) -> Any:

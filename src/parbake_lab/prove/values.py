@@ -74,13 +74,13 @@ class Computing:
                 raise ComputeFailed(f"{bound.name}: the value of {one.key!r}: {problem}", field=bound.name)
         return [one.record for one in computed]
 
-    async def probe(self, bound: BoundTask, text: str) -> list[Read]:
-        """What is read for a key, as a person writes it, until that fails."""
-        key = bound.keys.from_text(text)
+    async def probe(self, bound: BoundTask, key: Any) -> list[Read]:
+        """What is read for a key, until that fails; nothing if the key is ``None``."""
+        self._reads.clear()
         if key is not None:
             with contextlib.suppress(ParbakeError):
                 await self.together(bound, [key])
-        return list(self._reads) if key is not None else []
+        return list(self._reads)
 
     async def train(self, tasks: Sequence[Task]) -> None:
         """Train the models that tasks read."""
