@@ -29,7 +29,7 @@ from _report import Goal, report, show
 
 import parbake as pb
 from parbake_capture.opening import install
-from parbake_lab.prove.findings import Proof
+from parbake_lab.prove.proof import Proof
 from parbake_lab.prove.prove_run import ProveLimits, prove
 
 HERE = Path(__file__).parent

@@ -14,7 +14,8 @@ import parbake as pb
 from parbake.errors import BadInput, MissingDependency, SourceError
 from parbake_capture.tables import parsed
 from parbake_lab.cli import prove_command
-from parbake_lab.prove import findings, prove_report, statements
+from parbake_lab.prove import proof as proofs
+from parbake_lab.prove import prove_report, statements
 
 pytest.importorskip("sqlglot")
 
@@ -400,4 +401,4 @@ def test_the_command_names_wrong_options(command, words):
 
 def test_the_summary_counts():
     """The summary says how much was judged."""
-    assert prove_report.summary(findings.Proof(values=2, changes=5)) == "2 values, 5 changes, 0 omissions"
+    assert prove_report.summary(proofs.Proof(values=2, changes=5)) == "2 values, 5 changes, 0 omissions"

@@ -23,15 +23,6 @@ Heard = Callable[[Call], Call]
 """Called with each call; returns the call that is made instead."""
 
 
-def database_of(call: Call) -> dict[str, Any]:
-    """What a call of a driver of PostgreSQL says about the database, such as its host and name."""
-    from psycopg.conninfo import conninfo_to_dict
-
-    words = ("host", "port", "dbname")
-    given = call.named.get("conninfo") or call.named.get("dsn") or next(iter(call.arguments), "")
-    return conninfo_to_dict(given, **{name: call.named[name] for name in words if name in call.named})
-
-
 @contextlib.contextmanager
 def connecting(heard: Heard) -> Iterator[None]:
     """Let something hear of each connection that the drivers which are loaded open within."""

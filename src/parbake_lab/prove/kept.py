@@ -15,15 +15,15 @@ from parbake_lab.prove.changes import altered
 from parbake_lab.prove.copied_app import app_over
 from parbake_lab.prove.copies import Copy, Row, Table
 from parbake_lab.prove.drivers import Call, connecting
-from parbake_lab.prove.findings import Finding
+from parbake_lab.prove.proof import Finding
 from parbake_lab.prove.reads import Read
 from parbake_lab.prove.values import Computing, ProvedValue, same, shown
 
 Anew = Callable[[], pb.App]
 """Loads the program anew, as if it had been restarted, and returns its app."""
 _FIX = (
-    "read it within the task, by a view; or declare a family for it: pb.fence('config') in invalidated_by, 'config' "
-    "in App(open=...), and app.touch('config') after a restart; or pb.ignore('config', 'why it may be old')"
+    "read it within the task, by a view; or pb.ignore('config', 'why it may be old until a restart') with 'config' in "
+    "App(open=...)"
 )
 
 

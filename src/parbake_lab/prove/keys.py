@@ -17,7 +17,6 @@ from parbake.serving.bind import NO_CONTEXT
 from parbake.serving.bound import BoundTask
 from parbake.tasks.roles import Role
 from parbake.tasks.task_types import Artifact, ModelTask
-from parbake_lab.prove.copies import Copy
 from parbake_lab.prove.reads import Read
 from parbake_lab.prove.statements import reads_of
 from parbake_lab.prove.values import Computing
@@ -38,16 +37,15 @@ _SPLITTING = {"partition", "rpartition", "split", "rsplit"}
 class Keys:
     """Finds keys of an app's tasks."""
 
-    def __init__(self, app: pb.App, copies: Sequence[Copy], computing: Computing, rng: random.Random) -> None:
+    def __init__(self, app: pb.App, computing: Computing, rng: random.Random) -> None:
         """Use an app whose sources are the copies.
 
         Args:
             app: The app.
-            copies: The copies.
             computing: Computes keys, to learn what they stand for.
             rng: What draws keys.
         """
-        self._app, self._copies, self._computing, self._rng = app, copies, computing, rng
+        self._app, self._computing, self._rng = app, computing, rng
 
     async def of(self, bound: BoundTask, given: Sequence[Any], most: int) -> list[Any]:
         """Keys to judge: those that were given; else of those that ``keys=`` lists, or of those that tables suggest.
@@ -61,7 +59,7 @@ class Keys:
             return [""]
         if given:
             return list(given)
-        listed = [key async for key in self._listed(bound)] or await self._learnt(bound, self._suggested(bound))
+        listed = [key async for key in self._listed(bound)] or await self._learnt(bound)
         drawn = await self._different(bound, self._drawn(bound, listed, _CHOICE * most), most)
         nobody = _NOBODY.get(bound.keys.kind)
         return [*drawn, *([nobody] if nobody is not None and drawn else [])]
@@ -109,30 +107,27 @@ class Keys:
         different = list({bound.keys.encode(key): key for key in keys}.values())
         return self._rng.sample(different, min(len(different), most))
 
-    async def _learnt(self, bound: BoundTask, start: Sequence[Any]) -> list[Any]:
-        """Keys for which the queries of a task find something; those that tables suggest if it cannot be learnt.
+    async def _learnt(self, bound: BoundTask) -> list[Any]:
+        """Keys for which the queries of a task find something; just some key if it cannot be learnt.
 
         A key may consist of two parts, which the task takes apart. What a part stands for is seen in the queries: a
         parameter that equals it is set to values of the tables that the query reads.
         """
         task = bound.task
-        if bound.keys.kind not in ("str", "int") or not isinstance(task, Artifact):
-            return list(start)
         found: list[str] = []
-        for mark in ("", *_marks_of(task)):
-            found = await self._composed(bound, mark, [str(key) for key in start]) or found
-        keys = [key for key in map(bound.keys.from_text, found) if key is not None]
-        return keys or list(start) or [key for key in [bound.keys.from_text(_MARKS[0])] if key is not None]
+        if isinstance(task, Artifact) and bound.keys.kind in ("str", "int"):
+            for mark in ("", *_marks_of(task)):
+                found = await self._composed(bound, mark) or found
+        return [key for key in map(bound.keys.from_text, found or _MARKS[:1]) if key is not None]
 
-    async def _composed(self, bound: BoundTask, mark: str, start: Sequence[str]) -> list[str]:
+    async def _composed(self, bound: BoundTask, mark: str) -> list[str]:
         """Keys of one part, or of two parts with a mark between them; none if nothing is learnt."""
-        first = [*self._rng.sample(start, min(len(start), _PROBES)), _MARKS[0], _MARKS[2]]
-        parts = [first, [_MARKS[1], _MARKS[3]]] if mark else [first]
+        parts = [[_MARKS[0], _MARKS[2]], [_MARKS[1], _MARKS[3]]][: 2 if mark else 1]
         learnt: set[int] = set()
         pairs: list[str] = []
         for _ in range(2 * len(parts)):
             before = len(learnt)
-            combined = list(itertools.product(*(part[: _PROBES + 2] for part in parts)))
+            combined = list(itertools.product(*(part[:_PROBES] for part in parts)))
             for chosen in self._rng.sample(combined, min(len(combined), 2 * _PROBES)):
                 for read in await self._computing.probe(bound, bound.keys.from_text(mark.join(chosen))):
                     for place in {0, len(parts) - 1} - learnt:
@@ -195,27 +190,6 @@ class Keys:
         await computer.invoke(dataclasses.replace(lister, fn=wrapped), (), await computer.begin(NO_CONTEXT), {})
         for key in found:
             yield bound.keys.check(key)
-
-    def _suggested(self, bound: BoundTask) -> list[Any]:
-        """What tables hold in columns that fill the contract's templates, or else are named like the key, or tag."""
-        items = bound.contract.invalidated_by
-        names = {name for key in bound.key_names for name in (key, f"{key}_id")}
-        ways = (
-            self._column_values(tags={f"{item.family}/{{}}" for item in items if item.is_template}),
-            self._column_values(names=names),
-            self._column_values(tags={f"{item.family}/{{}}" for item in items}),
-        )
-        found = ([k for v in way if (k := bound.keys.from_text(str(v))) is not None] for way in ways)
-        return next(filter(None, found), [])
-
-    def _column_values(self, *, tags: Collection[str] = (), names: Collection[str] = ()) -> Iterator[Any]:
-        """The values of columns that have some names, or that are all that some tags are made of."""
-        for copy in self._copies:
-            for table in copy.tables.values():
-                made = copy.templates.get(table.name, ())
-                for column in table.columns:
-                    if column in names or any(tag.replace(f"{{{column}}}", "{}") in tags for tag in made):
-                        yield from (row[column] for row in copy.pool(table) if row[column] is not None)
 
 
 def _marks_of(task: Artifact[Any, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import parbake
-from parbake_lab.prove.drivers import Call, connecting, database_of
+from parbake_lab.prove.drivers import Call, connecting
 
 _PACKAGES = ("site-packages", "dist-packages")
 _PLACES = [place for name, place in sysconfig.get_paths().items() if name != "data"]
@@ -83,8 +83,7 @@ class Outside:
     def connection(self, call: Call) -> Call:
         """Hear that a driver connects to a database; the interpreter tells of SQLite itself."""
         if call.driver != "sqlite3" and _is_watched():
-            name = database_of(call).get("dbname", "") if call.driver.startswith("psycopg") else ""
-            self._note(f"the database {name} by {call.driver}".replace("  ", " "))
+            self._note(f"a database by {call.driver}")
         return call
 
     def variable(self, name: str) -> None:

@@ -18,7 +18,7 @@ from parbake.errors import SourceError
 from parbake.values.redaction import without_credentials
 from parbake_capture.tables import Captured
 from parbake_lab.prove.copies import Column, Copy, Table
-from parbake_lab.prove.drivers import Call, database_of
+from parbake_lab.prove.drivers import Call
 
 _COLUMNS = """
 SELECT
@@ -41,6 +41,7 @@ _VIEWS = """
 SELECT relname, pg_get_viewdef(oid) FROM pg_class
 WHERE relkind IN ('v', 'm') AND relnamespace::REGNAMESPACE::TEXT NOT IN ('pg_catalog', 'information_schema')
 """
+_REACHED = ("host", "port", "dbname")
 _FUNCTIONS = """
 SELECT proname FROM pg_proc
 WHERE pronamespace::REGNAMESPACE::TEXT NOT IN ('pg_catalog', 'information_schema') AND proname NOT LIKE 'parbake\\_%'
@@ -122,8 +123,9 @@ class PostgresqlCopy(Copy):
     def led(self, call: Call) -> Call | None:
         if not call.driver.startswith("psycopg"):
             return None
-        reached, own = database_of(call), conninfo_to_dict(self._source.conninfo)
-        if any(reached.get(name) != own.get(name) for name in ("host", "port", "dbname")):
+        own, given = conninfo_to_dict(self._source.conninfo), {name: call.named.get(name) for name in _REACHED}
+        reached = conninfo_to_dict(next(iter(call.arguments), call.named.get("conninfo", "")), **given)
+        if any(reached.get(name) != own.get(name) for name in _REACHED):
             return None
         return call._replace(named={**call.named, "dbname": conninfo_to_dict(self._place)["dbname"]})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from rich.table import Table
 
-from parbake_lab.prove.findings import Proof
+from parbake_lab.prove.proof import Proof
 
 
 def tables(proof: Proof) -> list[Table]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,10 +19,10 @@ from parbake_capture.tables import Captured
 from parbake_lab.prove.changes import Change, Changes
 from parbake_lab.prove.copied_app import app_over, copied
 from parbake_lab.prove.copies import Copy
-from parbake_lab.prove.findings import Finding, Ignored, Proof
 from parbake_lab.prove.kept import Anew, Keeping
 from parbake_lab.prove.keys import Keys
 from parbake_lab.prove.outside import Outside
+from parbake_lab.prove.proof import Finding, Ignored, Proof
 from parbake_lab.prove.reads import Read
 from parbake_lab.prove.statements import TableRead, reads_of, sqlglot
 from parbake_lab.prove.values import VARIES, Computing, ProvedValue, same, shown
@@ -103,7 +103,7 @@ class _Run:
         self._bounds = self._chosen()
         self._outside = Outside()
         self._computing = Computing(app, reads, self._outside)
-        self._keys = Keys(app, copies, self._computing, self._rng)
+        self._keys = Keys(app, self._computing, self._rng)
         self.values: list[ProvedValue] = []
         self._proof = Proof()
         self._seen: dict[tuple[Any, ...], int] = {}
@@ -134,7 +134,7 @@ class _Run:
         """Compare the program with one that is loaded anew; afterwards the copies are not used any more."""
         try:
             async for finding in keeping.findings():
-                if not self._is_accounted(self._app.engine.tasks[finding.task]):
+                if not self._is_accounted(self._app.engine.tasks[finding.task], {"ignore"}):
                     self._proof.findings.append(finding)
         except Exception as error:  # noqa: BLE001 - a program may refuse to be loaded twice in any way
             self._proof.unproved["what the program keeps"] = f"it cannot be loaded anew: {described(error)}"
@@ -188,12 +188,12 @@ class _Run:
         made = {bound.keys.encode(key): record for key, record in zip(keys, records, strict=False)}
         return [replace(v, record=made.get(bound.keys.encode(v.key), v.record)) for v in values]
 
-    def _is_accounted(self, bound: BoundTask) -> bool:
-        """Whether the contract has a family that may stand for what no view reads."""
+    def _is_accounted(self, bound: BoundTask, by: Collection[str] = ("fence", "refresh", "ignore")) -> bool:
+        """Whether the contract has a family, of some strengths, that may stand for what no view reads."""
         told = {name for one in self._app.engine.tasks.values() for name in one.reach.viewed}
         told.update(name for copy in self._copies for name in copy.families)
         unviewed = [i for i in bound.contract.invalidated_by if i.family not in bound.reach.viewed]
-        return any(item.family not in told for item in unviewed)
+        return any(item.family not in told and item.strength in by for item in unviewed)
 
     def _note_outside(self, bound: BoundTask, what: str) -> None:
         """Note what a task reads without a view, unless its contract accounts for it."""
@@ -268,10 +268,7 @@ class _Run:
             if (new is None and change.kind != "deleted") or (new and same(value.bound, value.record, new)):
                 return True
         if await self._is_shown(value, seen, change):
-            if ignored:
-                self._note_ignored(value, seen, change, ignored, new)
-            else:
-                self._note(value, seen, change, raised, new)
+            self._note(value, seen, change, raised, new=new, ignored=ignored)
         return True
 
     async def _again(self, value: ProvedValue) -> Record | None:
@@ -305,24 +302,22 @@ class _Run:
         self._vain[place] = self._vain.get(place, 0) + 1
         return self._vain[place] <= _IGNORED and any((bound.name, name) not in self._found for name in ignored)
 
-    def _note_ignored(
-        self, value: ProvedValue, read: Read, change: Change, families: Iterable[str], new: Record | None
-    ) -> None:
+    def _note(
+        self, value: ProvedValue, read: Read, change: Change, raised: frozenset[str], *, new: Record | None,
+        ignored: frozenset[str],
+    ) -> None:  # fmt: skip
+        """Note an omission, or that a value depends on families that its contract ignores."""
         bound = value.bound
-        reasons = {item.family: item.reason for item in bound.contract.invalidated_by}
-        for name in families:
-            self._found.add((bound.name, name))
-            old, later = shown(bound, value.record), shown(bound, new)
-            what, row = _what(change)
-            found = Ignored(bound.name, str(value.key), name, reasons[name], read.place, what, row, old, later)
-            self._proof.ignored.append(found)
-
-    def _note(self, value: ProvedValue, read: Read, change: Change, raised: frozenset[str], new: Record | None) -> None:
-        self._found.add((read.place, change.table.name, change.what))
+        old, later = shown(bound, value.record), shown(bound, new)
         what, row = _what(change)
-        fix, old = _fix(value.bound, read, change, raised), shown(value.bound, value.record)
-        later = shown(value.bound, new)
-        self._proof.findings.append(Finding(value.bound.name, str(value.key), read.place, what, fix, row, old, later))
+        told = (bound.name, str(value.key), read.place, what)
+        if not ignored:
+            self._found.add((read.place, change.table.name, change.what))
+            self._proof.findings.append(Finding(*told, _fix(bound, read, change, raised), row, old, later))
+        reasons = {item.family: item.reason for item in bound.contract.invalidated_by}
+        for name in sorted(ignored):
+            self._found.add((bound.name, name))
+            self._proof.ignored.append(Ignored(*told, "", row, old, later, name, reasons[name]))
 
 
 def _what(change: Change) -> tuple[str, str]:

@@ -31,30 +31,16 @@ class Finding(msgspec.Struct, frozen=True):
     new: str = ""
 
 
-class Ignored(msgspec.Struct, frozen=True):
+class Ignored(Finding, frozen=True):
     """A value that changes with a family that its contract ignores, which may be what the contract means.
 
     Attributes:
-        task: The task.
-        key: The key of the value.
         family: The family.
         reason: Why the contract ignores it.
-        where: The view with its method.
-        what: What was changed.
-        row: The row that was changed.
-        old: The value that is served on.
-        new: The value as it is computed after the change.
     """
 
-    task: str
-    key: str
-    family: str
-    reason: str
-    where: str
-    what: str
-    row: str
-    old: str
-    new: str
+    family: str = ""
+    reason: str = ""
 
 
 @dataclass
