@@ -31,7 +31,7 @@ FOUND = 1
 def prove(
     app: AppName,
     *,
-    sample: Annotated[int, typer.Option(help="values to judge, at most, of all tasks together")] = 200,
+    sample: Annotated[int, typer.Option(help="values to judge, at most, of all tasks together")] = 300,
     task: Annotated[list[str] | None, typer.Option(help="judge only this task; repeatable")] = None,
     key: Annotated[
         list[str] | None, typer.Option(help="task=key: judge this key, for a task without keys=; repeatable")

@@ -8,7 +8,7 @@ import decimal
 import itertools
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from parbake.errors import ParbakeError
@@ -66,34 +66,37 @@ class Change(NamedTuple):
 class Changes:
     """Picks changes for one query of a value."""
 
-    def __init__(self, read: Read, tags: frozenset[str], rng: random.Random) -> None:
-        """Know the query, and the tags that outdate the value.
+    def __init__(self, read: Read, is_outdated: Callable[[Collection[str]], bool], rng: random.Random) -> None:
+        """Know the query, and which tags outdate the value.
 
         Args:
             read: The query.
-            tags: The tags.
+            is_outdated: Whether some tags outdate the value.
             rng: What draws rows and values.
         """
-        self._read, self._copy, self._tags, self._rng = read, read.copy, tags, rng
+        self._read, self._copy, self._is_outdated, self._rng = read, read.copy, is_outdated, rng
 
-    def of(self, part: TableRead, rest: Sequence[TableRead]) -> Iterator[Change]:
+    def of(self, part: TableRead, rest: Sequence[TableRead], *, is_brief: bool = False) -> Iterator[Change]:
         """The changes of one table, those first that are most likely to show something.
 
         Args:
             part: How the query reads the table.
             rest: How it reads its tables.
+            is_brief: Whether only what the result is made of is changed, all of it at once.
         """
         table, made_of = part.table, self._made_of(part, rest)
         ids = {_id(table, row) for row in made_of}
         others = [row for row in self._copy.pool(table) if _id(table, row) not in ids]
         if not any(self._is_loose(table, row) for row in (*made_of, *others)) and (made_of or others):
             return
+        names = [name for name in part.columns if not table.columns[name].is_key]
+        yield from self._of_many(table, [row for row in made_of if self._is_loose(table, row)], names)
+        if is_brief:
+            return
         within, beside = self._drawn(table, made_of, _ROWS), self._drawn(table, others, _OTHERS)
         fitting = {name: self._fitting(name, part, rest) for name in dict.fromkeys(o.column for o in part.compared)}
         for row in within:
             yield Change(table, "deleted", [row])
-        names = [name for name in part.columns if not table.columns[name].is_key]
-        yield from self._of_many(table, [row for row in made_of if self._is_loose(table, row)], names)
         free = {name: values for name, values in fitting.items() if not table.columns[name].is_key}
         for row, values in itertools.product(beside, _combined(free) if len(free) > 1 else ()):
             yield Change(table, "updated", [row], values=values, is_within=False)
@@ -106,17 +109,23 @@ class Changes:
     @staticmethod
     def _of_many(table: Table, rows: Sequence[Row], names: Sequence[str]) -> Iterator[Change]:
         """Changes of all rows that a result is made of, as one of many may not be missed."""
-        if len(rows) > 1:
+        if rows:
             yield Change(table, "deleted", rows)
-            for name in names:
-                for value in altered(rows[0][name]):
-                    yield Change(table, "updated", rows, name, value)
+        for name in names if rows else ():
+            for value in altered(rows[0][name]):
+                yield Change(table, "updated", rows, name, value)
 
     def _made_of(self, part: TableRead, rest: Sequence[TableRead] = ()) -> list[Row]:
         """The rows of a table that the result is made of, as far as that is known."""
         found = self._copy.found(part.table, part.rows, self._read.parameters) if part.rows else []
-        found = found or self._alike(part, rest)
+        found = found or (self._mentioned(part.table) if part.is_guess else self._alike(part, rest))
         return self._rng.sample(found, _LISTED) if len(found) > _LISTED else found
+
+    def _mentioned(self, table: Table) -> list[Row]:
+        """The rows of a table that hold a parameter of the query, or a part of its result."""
+        values = [*self._read.parameters.values(), *(value for row in self._read.rows for value in row)]
+        texts = {str(value) for value in values if isinstance(value, str | int) and not isinstance(value, bool)}
+        return [row for row in self._copy.pool(table) if texts.intersection(map(str, row.values()))]
 
     def _alike(self, part: TableRead, rest: Sequence[TableRead]) -> list[Row]:
         """The rows of a table whose columns equal what the query compares them with."""
@@ -156,9 +165,8 @@ class Changes:
 
     def _is_loose(self, table: Table, row: Row) -> bool:
         """Whether a change of the row would not outdate the value, by what is known of the triggers."""
-        return not any(
-            self._tags.intersection(_raised(template, row)) for template in self._copy.templates.get(table.name, ())
-        )
+        templates = self._copy.templates.get(table.name, ())
+        return not self._is_outdated([tag for template in templates for tag in _raised(template, row)])
 
     def _drawn(self, table: Table, rows: Sequence[Row], most: int) -> list[Row]:
         """Some rows, among them one that the tags cover; most of them are not covered."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import parbake as pb
@@ -21,18 +22,24 @@ VARIES = "it varies by itself"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ProvedValue:
-    """A value that came out twice alike, with the tags that outdate it and what its task read itself."""
+    """A value that came out twice alike, with what its task read itself."""
 
     bound: BoundTask
     key: Any
     record: Record
     reads: Sequence[Read]
+    together: Record | None = None
+    """Its record from a call with other keys, which may be bound by other tags."""
 
-    @property
-    def tags(self) -> frozenset[str]:
-        """The tags that outdate it."""
-        tags = self.record.meta.tags
-        return frozenset((*tags.fences, *(tag for tag, _ in tags.refreshes)))
+    @functools.cached_property
+    def tags(self) -> list[frozenset[str]]:
+        """The tags that outdate it, for each way in which it was computed."""
+        found = [record.meta.tags for record in (self.record, self.together) if record]
+        return [frozenset((*one.fences, *(tag for tag, _ in one.refreshes))) for one in found]
+
+    def is_outdated(self, raised: Collection[str]) -> bool:
+        """Whether tags outdate it, whichever way it was computed."""
+        return all(tags.intersection(raised) for tags in self.tags)
 
 
 class Computing:
