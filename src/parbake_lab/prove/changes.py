@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from parbake.errors import ParbakeError
 from parbake.protocol.tags import family, read_entity, spelled
-from parbake_lab.prove.copies import Column, Copy, Row, Table, quoted
+from parbake_lab.prove.copies import Column, Copy, Row, Table
 from parbake_lab.prove.reads import Read
 from parbake_lab.prove.statements import Compared, TableRead
 
@@ -84,7 +84,7 @@ class Changes:
             rest: How it reads its tables.
             is_brief: Whether only what the result is made of is changed, all of it at once.
         """
-        table, made_of = part.table, self._made_of(part, rest)
+        table, made_of = part.table, self._made_of(part)
         ids = {_id(table, row) for row in made_of}
         others = [row for row in self._copy.pool(table) if _id(table, row) not in ids]
         if not any(self._is_loose(table, row) for row in (*made_of, *others)) and (made_of or others):
@@ -115,10 +115,10 @@ class Changes:
             for value in altered(rows[0][name]):
                 yield Change(table, "updated", rows, name, value)
 
-    def _made_of(self, part: TableRead, rest: Sequence[TableRead] = ()) -> list[Row]:
+    def _made_of(self, part: TableRead) -> list[Row]:
         """The rows of a table that the result is made of, as far as that is known."""
         found = self._copy.found(part.table, part.rows, self._read.parameters) if part.rows else []
-        found = found or (self._mentioned(part.table) if part.is_guess else self._alike(part, rest))
+        found = found or self._mentioned(part.table)
         return self._rng.sample(found, _LISTED) if len(found) > _LISTED else found
 
     def _mentioned(self, table: Table) -> list[Row]:
@@ -126,20 +126,6 @@ class Changes:
         values = [*self._read.parameters.values(), *(value for row in self._read.rows for value in row)]
         texts = {str(value) for value in values if isinstance(value, str | int) and not isinstance(value, bool)}
         return [row for row in self._copy.pool(table) if texts.intersection(map(str, row.values()))]
-
-    def _alike(self, part: TableRead, rest: Sequence[TableRead]) -> list[Row]:
-        """The rows of a table whose columns equal what the query compares them with."""
-        table, given = part.table, dict[str, Any]()
-        wanted = {o.column: self._values_of(o, rest)[:_PEERS] for o in part.compared if o.sign == "="}
-        terms = []
-        for column, values in wanted.items():
-            names = [f"v{len(given) + number}" for number in range(len(values))]
-            given.update(zip(names, values, strict=True))
-            terms.append(f"{quoted(column)} IN ({', '.join(f':{name}' for name in names)})")
-        if not terms or not all(wanted.values()):
-            return []
-        where = " AND ".join(terms)
-        return self._copy.found(table, f"SELECT {table.listed()} FROM {table.ref} WHERE {where}", given)
 
     def _values_of(self, one: Compared, rest: Sequence[TableRead]) -> list[Any]:
         """What a column is compared with."""

@@ -104,6 +104,10 @@ class Copy(ABC):
         """The families of which triggers tell."""
         return {family(tag) for tags in self.templates.values() for tag in tags}
 
+    def tells_of(self, table: Table) -> bool:
+        """Whether triggers tell of the changes of a table."""
+        return table.name in self.templates or (table.is_told and table.name not in self.uncaptured)
+
     @abstractmethod
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """Run a statement of ours, with question marks for its values; returns its rows."""

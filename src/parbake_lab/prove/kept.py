@@ -67,7 +67,7 @@ class Keeping:
         within = ExitStack()
         for copy in self._copies:
             for table in copy.tables.values():
-                if table.name in copy.templates and table.name not in copy.uncaptured:
+                if copy.tells_of(table) and table.name not in copy.uncaptured:
                     _change(copy, table, change)
             within.enter_context(copy.committed())
         return within
@@ -126,8 +126,12 @@ def _a_little(rows: Sequence[Row], number: int, column: str) -> Any:
 
 
 def _change(copy: Copy, table: Table, change: _Changed) -> None:
-    """Change every column that is no key and refers to nothing; one by one where the database refuses it together."""
-    free = [c.name for c in table.columns.values() if not (c.is_key or c.parent)]
+    """Change every column that may have any value; one by one where the database refuses it together.
+
+    References change only to other rows of another table: a hierarchy could become a ring.
+    """
+    columns = [column for column in table.columns.values() if not column.is_key]
+    free = [c.name for c in columns if not c.parent or (change is _next and c.parent[0] != table.name)]
     rows = copy.pool(table)
     for number, row in enumerate(rows):
         values = {name: change(rows, number, name) for name in free}

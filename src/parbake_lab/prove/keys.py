@@ -86,9 +86,7 @@ class Keys:
         if isinstance(bound.task, ModelTask):
             return []
         stored = [raw async for raw, _ in self._app.engine.store.scan(bound.ref)]
-        found = [
-            bound.keys.decode(raw, b"") for raw in stored if raw[:1] != b"h"
-        ]  # the store knows hashes of long ones
+        found = [bound.keys.decode(raw, b"") for raw in stored if raw[:1] != b"h"]  # long ones are hashed
         return self._drawn(bound, [key for key in found if key not in known], most)
 
     def partners(self, bound: BoundTask, key: Any, tags: Collection[str]) -> list[Any]:

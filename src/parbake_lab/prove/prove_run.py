@@ -225,7 +225,7 @@ class _Run:
     def _is_told(self, value: ProvedValue, read: Read, part: TableRead) -> bool:
         """Whether something tells of a table; if not, that is noted once."""
         copy, name = read.copy, part.table.name
-        if name in copy.templates or (part.table.is_told and name not in copy.uncaptured):
+        if copy.tells_of(part.table):
             return True
         is_declared = not read.view.families or self._ignored(value.bound, read.view.families, read)
         if not is_declared and name not in copy.uncaptured and not part.is_guess:
@@ -260,7 +260,9 @@ class _Run:
                 return False
             seen = next((one for one in value.reads if one.copy is copy and one.differs()), None)
             ignored = self._ignored(value.bound, raised, seen) if seen else frozenset()
-            if seen is None or (ignored and not self._may_matter(value.bound, ignored, change)):
+            if seen is None or (seen.place, change.table.name, change.what) in self._found:
+                return False
+            if ignored and not self._may_matter(value.bound, ignored, change):
                 return False
             new = await self._again(value)
             if (new is None and change.kind != "deleted") or (new and same(value.bound, value.record, new)):
@@ -320,10 +322,8 @@ class _Run:
 
 def _what(change: Change) -> tuple[str, str]:
     """What was changed, and the row."""
-    table, row = (
-        change.table,
-        {**(change.rows[0] if change.rows else {}), **(change.values if change.kind == "inserted" else {})},
-    )
+    table, row = change.table, dict(change.rows[0] if change.rows else {})
+    row.update(change.values if change.kind == "inserted" else {})
     what = f"{table.name}.{change.what}" if change.column else f"{table.name} {change.what}"
     return what, ", ".join(f"{name}={row[name]}" for name in table.key if name in row)
 
