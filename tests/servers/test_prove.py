@@ -82,6 +82,11 @@ class Parcels(pb.View):
         self.entity(f"parcel/{parcel}")
         return self.rows("SELECT count(*), coalesce(sum(grams), 0) FROM heavy")
 
+    def divided(self, parcel: int) -> list:
+        """Leave out a parcel; the query fails for one of its weights."""
+        self.entity(f"parcel/{parcel}")
+        return self.rows("SELECT 100 / (grams - 151) FROM parcels WHERE id = 2")
+
     def called(self, parcel: int) -> list:
         """Leave out what a function of the database reads."""
         self.entity(f"parcel/{parcel}")
@@ -116,6 +121,7 @@ def found_in(address, method, beside=str, anew=None, **limits):
         ("whole", set()),
         ("joined", {"depots.hours", "parcels.depot"}),
         ("weighed", {"parcels.grams"}),
+        ("divided", {"parcels.grams"}),
         ("called", {"depots.city"}),
     ],
 )

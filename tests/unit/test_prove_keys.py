@@ -71,6 +71,24 @@ def test_a_task_whose_key_stands_for_nothing_is_judged(path):
     assert (proof.values, proof.unproved) == (2, {})
 
 
+def with_region(self, key):
+    """Read a policy, and only if it is there its region, which is not named."""
+    self.entity(f"policy/{key}")
+    found = self.rows("SELECT region FROM policies WHERE id = :id", id=key)
+    return found and self.rows("SELECT name FROM regions WHERE code = :code", code=found[0][0])
+
+
+def test_keys_that_ask_something_else_are_chosen(path):
+    """Of many keys for which a task asks the same, few are judged, and the one for which it asks more is among them."""
+
+    def listed() -> list[str]:
+        return [*(f"none{number}" for number in range(15)), "gifts"]
+
+    proof = proved(app_of(path, with_region, keys=listed), sample=4)
+    assert proof.values == 5
+    assert "regions.name" in places(proof)
+
+
 class Days(pb.View):
     """Reads days; it names a policy by a wrong entity."""
 
