@@ -14,7 +14,7 @@ PACKAGES = {
     "src/parbake": 19_248,
     "src/parbake/contrib": 983,
     "src/parbake_capture": 620,
-    "src/parbake_lab": 2_984,
+    "src/parbake_lab": 2_991,
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_695,
     "src/parbake_semantic": 3_000,

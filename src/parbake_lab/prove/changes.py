@@ -84,7 +84,7 @@ class Changes:
             rest: How it reads its tables.
             is_brief: Whether only what the result is made of is changed, all of it at once.
         """
-        table, made_of = part.table, self._made_of(part)
+        table, made_of = part.table, self._made_of(part, rest)
         ids = {_id(table, row) for row in made_of}
         others = [row for row in self._copy.pool(table) if _id(table, row) not in ids]
         if not any(self._is_loose(table, row) for row in (*made_of, *others)) and (made_of or others):
@@ -115,10 +115,10 @@ class Changes:
             for value in altered(rows[0][name]):
                 yield Change(table, "updated", rows, name, value)
 
-    def _made_of(self, part: TableRead) -> list[Row]:
+    def _made_of(self, part: TableRead, rest: Sequence[TableRead] = ()) -> list[Row]:
         """The rows of a table that the result is made of, as far as that is known."""
         found = self._copy.found(part.table, part.rows, self._read.parameters) if part.rows else []
-        found = found or self._mentioned(part.table)
+        found = found or (self._mentioned(part.table) if part.is_guess else self._alike(part, rest))
         return self._rng.sample(found, _LISTED) if len(found) > _LISTED else found
 
     def _mentioned(self, table: Table) -> list[Row]:
@@ -126,6 +126,15 @@ class Changes:
         values = [*self._read.parameters.values(), *(value for row in self._read.rows for value in row)]
         texts = {str(value) for value in values if isinstance(value, str | int) and not isinstance(value, bool)}
         return [row for row in self._copy.pool(table) if texts.intersection(map(str, row.values()))]
+
+    def _alike(self, part: TableRead, rest: Sequence[TableRead]) -> list[Row]:
+        """The rows of a table whose columns equal what the query compares them with."""
+        wanted = {one.column: self._values_of(one, rest)[:_PEERS] for one in part.compared if one.sign == "="}
+        if not wanted or not all(wanted.values()):
+            return []
+        texts = {column: set(map(str, values)) for column, values in wanted.items()}
+        rows = self._copy.pool(part.table)
+        return [row for row in rows if all(str(row[column]) in known for column, known in texts.items())]
 
     def _values_of(self, one: Compared, rest: Sequence[TableRead]) -> list[Any]:
         """What a column is compared with."""

@@ -34,7 +34,7 @@ _VAIN = 6
 
 _AGAIN = 20
 """How often a value is computed again after changes, at most, on average."""
-_IGNORED = 12
+_IGNORED = 48
 """The changes of one column that a contract ignores, for one task, after which it is taken not to matter."""
 _TOGETHER = 60
 """The keys that a task which takes several is called with, at most."""
