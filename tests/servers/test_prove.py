@@ -82,29 +82,35 @@ class Parcels(pb.View):
         self.entity(f"parcel/{parcel}")
         return self.rows("SELECT count(*), coalesce(sum(grams), 0) FROM heavy")
 
+    def divided(self, parcel: int) -> list:
+        """Leave out a parcel; the query fails for one of its weights."""
+        self.entity(f"parcel/{parcel}")
+        return self.rows("SELECT 100 / (grams - 151) FROM parcels WHERE id = 2")
+
     def called(self, parcel: int) -> list:
         """Leave out what a function of the database reads."""
         self.entity(f"parcel/{parcel}")
         return self.rows("SELECT city_of(depot) FROM parcels WHERE id = :id", id=parcel)
 
 
-def app_of(address, method):
-    """Return an app with a task for one method of the view, without keys=."""
+def app_of(address, method, beside=str):
+    """Return an app with a task for one method of the view, without keys=; ``beside`` returns what else it reads."""
     tasks = pb.Registry()
 
     @tasks.artifact(invalidated_by=[pb.fence("parcel"), pb.fence("depot")], freshness_sla="1d",
                     fallback_if_stale=pb.Recompute(), owner="parcels")  # fmt: skip
     def label(parcel: int, *, parcels: pb.Source[Parcels]) -> str:
-        return str(getattr(parcels, method)(parcel))
+        return f"{getattr(parcels, method)(parcel)}{beside()}"
 
     source = PostgresqlSource(address, families=["parcel", "depot"], views=[Parcels], name="parcels")
     return pb.App(tasks, sources=[source])
 
 
-def found_in(address, method, **limits):
+def found_in(address, method, beside=str, anew=None, **limits):
     """Return the places of what is left out in a method, and the number of values that were judged."""
     limits = ProveLimits(keys={"label": ["1", "2", "3"]}, **limits)
-    proof = asyncio.run(prove(app_of(address, method), limits, progress=lambda done, total: None))
+    app = app_of(address, method, beside)
+    proof = asyncio.run(prove(app, limits, progress=lambda done, total: None, anew=anew))
     assert proof.unproved == {}
     return {finding.what for finding in proof.findings}, proof.values
 
@@ -115,6 +121,7 @@ def found_in(address, method, **limits):
         ("whole", set()),
         ("joined", {"depots.hours", "parcels.depot"}),
         ("weighed", {"parcels.grams"}),
+        ("divided", {"parcels.grams"}),
         ("called", {"depots.city"}),
     ],
 )
@@ -130,6 +137,35 @@ def test_what_is_left_out_is_found_on_a_copy(address, method, places):
         assert connection.execute("SELECT * FROM parcels ORDER BY id").fetchall() == before
         left = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'parbake_prove%'").fetchall()
     assert left == []
+
+
+def cities(address):
+    """Read the cities over a connection of one's own."""
+    with psycopg.connect(address) as connection:
+        return connection.execute("SELECT city FROM depots ORDER BY id").fetchall()
+
+
+def test_a_connection_of_a_task_is_found(address):
+    """A task that connects to a database by itself is found, although the driver raises no event about it."""
+    assert found_in(address, "whole", lambda: cities(address))[0] == {"reads a database by psycopg"}
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_what_a_program_loads_at_its_start_is_found(server, address, is_given):
+    """What the program read when it began is found, unless the copy is a given one, whose rows stay as they are."""
+    copy, name = f"copy{next(numbers)}", psycopg.conninfo.conninfo_to_dict(address)["dbname"]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {copy} TEMPLATE {name}")
+    given = server.removesuffix("/postgres") + f"/{copy}"
+    first = cities(address)
+
+    def anew():
+        begun = cities(address)
+        return app_of(address, "whole", lambda: begun)
+
+    found, _ = found_in(address, "whole", lambda: first, anew, copy=given if is_given else "")
+    assert found == (set() if is_given else {"the program keeps what it read before"})
+    assert cities(given) == first
 
 
 def test_a_copy_may_be_given(server, address):

@@ -14,7 +14,7 @@ PACKAGES = {
     "src/parbake": 19_300,
     "src/parbake/contrib": 1_180,
     "src/parbake_capture": 625,
-    "src/parbake_lab": 2_500,
+    "src/parbake_lab": 2_991,
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_695,
     "src/parbake_semantic": 3_000,

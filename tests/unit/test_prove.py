@@ -1,6 +1,5 @@
 """``parbake prove`` finds what views and contracts leave out, and nothing where they leave out nothing."""
 
-import asyncio
 import json
 import os
 import random
@@ -8,81 +7,23 @@ import sqlite3
 import threading
 
 import pytest
+from tests.unit.proved_shop import TABLES, app_of, captured, made, places, proved
 from typer.testing import CliRunner
 
 import parbake as pb
-from parbake.adapters.sqlite import OUTBOX_DDL, SqliteSource
 from parbake.errors import BadInput, MissingDependency, SourceError
-from parbake_capture.sqlite_triggers import SqliteCapture
 from parbake_capture.tables import parsed
 from parbake_lab.cli import prove_command
-from parbake_lab.prove import prove_report, prove_run, statements
-from parbake_lab.prove.prove_run import ProveLimits, prove
+from parbake_lab.prove import proof as proofs
+from parbake_lab.prove import prove_report, statements
 
 pytest.importorskip("sqlglot")
-TERMS = {"freshness_sla": "1d", "fallback_if_stale": pb.Recompute(), "owner": "support"}
-TABLES = ("policies:policy/{id}", "regions:region/{code}", "settings:setting/{name}")
-SCHEMA = """
-CREATE TABLE regions(code TEXT PRIMARY KEY, name TEXT NOT NULL);
-CREATE TABLE policies(
-  id TEXT PRIMARY KEY, region TEXT NOT NULL REFERENCES regions(code), days INTEGER NOT NULL CHECK (days > 0), note TEXT
-);
-CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE visits(policy TEXT, count INTEGER);
-CREATE VIEW assets AS SELECT id, days FROM policies WHERE days > 20;
-INSERT INTO regions VALUES ('eu', 'Europe'), ('us', 'America');
-INSERT INTO policies VALUES ('returns', 'eu', 30, NULL), ('gifts', 'us', 10, 'x'), ('default', 'eu', 7, NULL);
-INSERT INTO settings VALUES ('tone', 'kind'), ('unit', 'days');
-INSERT INTO visits VALUES ('returns', 3);
-"""
 
 
 @pytest.fixture
 def path(tmp_path):
     """Return a shop's file without triggers."""
-    found = tmp_path / "shop.db"
-    with sqlite3.connect(found) as db:
-        db.executescript(OUTBOX_DDL + ";" + SCHEMA)
-    db.close()
-    return found
-
-
-def captured(path, tables=TABLES):
-    """Capture the tables of a file."""
-    db = sqlite3.connect(path, isolation_level=None)
-    capture = SqliteCapture(db)
-    capture.run(capture.install(list(map(parsed, tables)), app="shop"))
-    db.close()
-
-
-def every_policy() -> list[str]:
-    """Return the keys."""
-    return ["returns", "gifts"]
-
-
-def app_of(path, read, *, families=("policy", "region", "setting"), by=None, keys=every_policy, **source):
-    """Return an app with one task, which returns what a method of a view reads for a key."""
-    view = type("Policies", (pb.View,), {"families": families, "read": read})
-    tasks = pb.Registry()
-
-    def answer(policy, *, policies):
-        return str(policies.read(policy))
-
-    answer.__annotations__ = {"policy": str, "policies": pb.Source[view], "return": str}
-    by = [pb.fence(name) for name in families] if by is None else by
-    tasks.artifact(invalidated_by=by, keys=keys, **TERMS)(answer)
-    names = ["policy", "region", "setting"]
-    return pb.App(tasks, sources=[SqliteSource(path, families=names, views=[view], **source)])
-
-
-def proved(app, **limits):
-    """Return what is found in an app."""
-    return asyncio.run(prove(app, ProveLimits(**limits), progress=lambda done, total: None))
-
-
-def places(proof):
-    """Return what changes, of each finding."""
-    return {finding.what for finding in proof.findings}
+    return made(tmp_path)
 
 
 def own(self, key):
@@ -215,11 +156,29 @@ def test_tables_can_be_named_where_nothing_is_captured(path):
     assert places(proved(app_of(path, averaged), tables=list(map(parsed, TABLES)))) >= {"policies.days"}
 
 
-def test_an_ignored_family_is_no_finding(path):
-    """What the contract ignores may change without outdating the value."""
-    captured(path)
+def ignoring(path):
+    """Return an app whose contract ignores the regions."""
     by = [pb.fence("policy"), pb.ignore("region", "its name does not matter"), pb.fence("setting")]
-    assert proved(app_of(path, joined, by=by)).findings == []
+    return app_of(path, joined, by=by)
+
+
+def test_an_ignored_family_is_no_finding(path):
+    """What the contract ignores may change without outdating the value; that the value changes is told with why."""
+    captured(path)
+    proof = proved(ignoring(path))
+    assert proof.findings == []
+    (found,) = proof.ignored
+    assert (found.family, found.reason, found.where) == ("region", "its name does not matter", "Policies.joined")
+    assert found.what == "regions.name"
+    assert found.old != found.new
+    assert prove_report.summary(proof).endswith("0 omissions, 1 ignored")
+
+
+def test_an_ignored_family_that_does_not_matter_is_not_told(path):
+    """A family that is ignored and does not change the value appears nowhere."""
+    captured(path)
+    by = [pb.fence("policy"), pb.ignore("region", "it is not shown"), pb.fence("setting")]
+    assert proved(app_of(path, own, by=by)).ignored == []
 
 
 def test_a_view_without_families_hides_a_captured_table(path):
@@ -422,6 +381,16 @@ def test_the_command_fails_if_it_is_told_to(command, tmp_path):
     assert run(command).exit_code == 0
 
 
+def test_the_command_fails_for_what_is_ignored_if_it_is_told_to(monkeypatch, path):
+    """With --fail-ignored, a value that depends on what its contract ignores is a failure; with --fail it is none."""
+    captured(path)
+    monkeypatch.setattr(prove_command, "load", lambda _: type("Http", (), {"app": ignoring(path)}))
+    found = run("shop:app", "--fail")
+    assert found.exit_code == 0, found.output
+    assert "ignored, and the value changes" in found.output
+    assert run("shop:app", "--fail-ignored").exit_code == 1
+
+
 @pytest.mark.parametrize("words", [["--sample", "0"], ["--key", "returns"], ["--table", ":x"]])
 def test_the_command_names_wrong_options(command, words):
     """A value that an option cannot have is an error that names the option."""
@@ -432,4 +401,4 @@ def test_the_command_names_wrong_options(command, words):
 
 def test_the_summary_counts():
     """The summary says how much was judged."""
-    assert prove_report.summary(prove_run.Proof(values=2, changes=5)) == "2 values, 5 changes, 0 omissions"
+    assert prove_report.summary(proofs.Proof(values=2, changes=5)) == "2 values, 5 changes, 0 omissions"

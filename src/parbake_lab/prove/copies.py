@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from parbake.protocol.tags import family, raised_by
 from parbake_capture.opening import open_capture
 from parbake_capture.tables import Captured
+from parbake_lab.prove.drivers import Call
 
 _MOST_ROWS = 500
 """How many rows of a table are looked at, at most, to pick from."""
@@ -103,6 +104,10 @@ class Copy(ABC):
         """The families of which triggers tell."""
         return {family(tag) for tags in self.templates.values() for tag in tags}
 
+    def tells_of(self, table: Table) -> bool:
+        """Whether triggers tell of the changes of a table."""
+        return table.name in self.templates or (table.is_told and table.name not in self.uncaptured)
+
     @abstractmethod
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """Run a statement of ours, with question marks for its values; returns its rows."""
@@ -114,6 +119,27 @@ class Copy(ABC):
     @abstractmethod
     def undone(self) -> contextlib.AbstractContextManager[None]:
         """Undo at the end what is changed within."""
+
+    def attempt(self) -> contextlib.AbstractContextManager[object]:
+        """Undo what is changed within if that fails."""
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def committed(self) -> Iterator[None]:
+        """Keep what was changed, so that others see it, and begin another transaction at the end."""
+        self.execute("COMMIT")
+        try:
+            yield
+        finally:
+            self._begin()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Begin the transaction."""
+
+    @abstractmethod
+    def led(self, call: Call) -> Call | None:
+        """A connection to the original, led to the copy; ``None`` for one to another database."""
 
     @contextlib.contextmanager
     def closed_if_it_fails(self) -> Iterator[None]:
@@ -158,10 +184,11 @@ class Copy(ABC):
             return []
         return [dict(zip(table.all, row, strict=True)) for row in rows if row[0] is not None]
 
-    def update(self, table: Table, row: Row, column: str, value: Any) -> None:
-        """Set one column of one row."""
-        where, values = self._where(table, row)
-        self.execute(f"UPDATE {table.ref} SET {quoted(column)} = ? WHERE {where}", (value, *values))
+    def update(self, table: Table, row: Row, values: Mapping[str, Any]) -> None:
+        """Set some columns of one row."""
+        where, ids = self._where(table, row)
+        setting = ", ".join(f"{quoted(column)} = ?" for column in values)
+        self.execute(f"UPDATE {table.ref} SET {setting} WHERE {where}", (*values.values(), *ids))
 
     def rewrite(self, table: Table, row: Row, column: str) -> None:
         """Write one row as it is, which may move it."""

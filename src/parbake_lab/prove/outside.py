@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
 import parbake
+from parbake_lab.prove.drivers import Call, connecting
 
 _PACKAGES = ("site-packages", "dist-packages")
 _PLACES = [place for name, place in sysconfig.get_paths().items() if name != "data"]
@@ -57,7 +59,8 @@ class Outside:
         self._name, self.older = task, {thread.ident for thread in threading.enumerate()}
         token = _task.set(task)
         try:
-            yield
+            with connecting(self.connection):
+                yield
         finally:
             _task.reset(token)
             kind.__getitem__ = taken
@@ -77,6 +80,12 @@ class Outside:
         elif name in _SERVICES:
             self._note(f"{'the program' if 'Popen' in name else 'the service'} {arguments[_SERVICES[name]]}")
 
+    def connection(self, call: Call) -> Call:
+        """Hear that a driver connects to a database; the interpreter tells of SQLite itself."""
+        if call.driver != "sqlite3" and _is_watched():
+            self._note(f"a database by {call.driver}")
+        return call
+
     def variable(self, name: str) -> None:
         """Hear that an environment variable was read."""
         frame = inspect.currentframe()
@@ -94,6 +103,12 @@ class Outside:
                 return
             frame = frame.f_back
         self.found[self._name, what] = None
+
+
+def is_of_app(module: ModuleType) -> bool:
+    """Whether a module is no part of the interpreter or of an installed package."""
+    place = os.path.realpath(getattr(module, "__file__", None) or os.devnull)
+    return place.endswith(".py") and not place.startswith(_OWN) and not any(part in place for part in _PACKAGES)
 
 
 _watching: list[Outside] = []

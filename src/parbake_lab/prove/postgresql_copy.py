@@ -18,6 +18,7 @@ from parbake.errors import SourceError
 from parbake.values.redaction import without_credentials
 from parbake_capture.tables import Captured
 from parbake_lab.prove.copies import Column, Copy, Table
+from parbake_lab.prove.drivers import Call
 
 _COLUMNS = """
 SELECT
@@ -40,6 +41,7 @@ _VIEWS = """
 SELECT relname, pg_get_viewdef(oid) FROM pg_class
 WHERE relkind IN ('v', 'm') AND relnamespace::REGNAMESPACE::TEXT NOT IN ('pg_catalog', 'information_schema')
 """
+_REACHED = ("host", "port", "dbname")
 _FUNCTIONS = """
 SELECT proname FROM pg_proc
 WHERE pronamespace::REGNAMESPACE::TEXT NOT IN ('pg_catalog', 'information_schema') AND proname NOT LIKE 'parbake\\_%'
@@ -65,15 +67,15 @@ class PostgresqlCopy(Copy):
             SourceError: The database cannot be copied; or the given one cannot be reached.
         """
         self._source, self._made, self._lock = source, "", threading.Lock()
-        place = given or self._copied()
+        self._within: list[tuple[str, Sequence[Any]]] = []
+        place = self._place = given or self._copied()
         try:
             self._connection = psycopg.connect(place, autocommit=True, connect_timeout=TIMEOUT_S)
             with self.closed_if_it_fails():
                 self._connection.execute(OUTBOX_DDL.encode())
                 super().__init__(source.name, self._url(place), source.uncaptured, tables)
                 self.functions = [row[0] for row in self.execute(_FUNCTIONS)]
-                self._connection.execute("BEGIN")
-                self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                self._begin()
         except psycopg.Error as error:
             shown = without_credentials(given)
             raise SourceError(f"--copy {shown}: it cannot be used: {error}", field="copy") from error
@@ -102,19 +104,63 @@ class PostgresqlCopy(Copy):
     def _url(place: str) -> str:
         return place if "://" in place else f"postgresql://?{urlencode(conninfo_to_dict(place))}"
 
+    def _begin(self) -> None:
+        self._within = []
+        self._connection.execute("BEGIN")
+        self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        self._connection.execute("SAVEPOINT change")
+
+    @contextlib.contextmanager
+    def committed(self) -> Iterator[None]:
+        if self._made:
+            with super().committed():
+                yield
+        else:  # its rows stay as they are
+            self._within = []
+            self._connection.execute("SAVEPOINT change")
+            yield
+
+    def led(self, call: Call) -> Call | None:
+        if not call.driver.startswith("psycopg"):
+            return None
+        own, given = conninfo_to_dict(self._source.conninfo), {name: call.named.get(name) for name in _REACHED}
+        reached = conninfo_to_dict(next(iter(call.arguments), call.named.get("conninfo", "")), **given)
+        if any(reached.get(name) != own.get(name) for name in _REACHED):
+            return None
+        return call._replace(named={**call.named, "dbname": conninfo_to_dict(self._place)["dbname"]})
+
+    def attempt(self) -> contextlib.AbstractContextManager[object]:
+        return self._connection.transaction()
+
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         given = [Jsonb(value) if isinstance(value, dict) else value for value in values]
         cursor = self._connection.execute(statement.replace("?", "%s").encode(), given or None)
-        return cursor.fetchall() if cursor.description else []
+        if cursor.description:
+            return cursor.fetchall()
+        self._within.append((statement, values))
+        return []
 
     def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        with self._lock, self._connection.transaction():  # a savepoint: an error would end the whole transaction
-            return self._connection.execute(translate(statement, parameters).encode(), parameters).fetchall()
+        with self._lock:
+            try:
+                return self._connection.execute(translate(statement, parameters).encode(), parameters).fetchall()
+            except psycopg.Error:  # it ends what the transaction can do, so that the changes are made again
+                made = self._within
+                self._undo()
+                for change in made:
+                    self.execute(*change)
+                raise
+
+    def _undo(self) -> None:
+        self._within = []
+        self._connection.execute("ROLLBACK TO change")
 
     @contextlib.contextmanager
     def undone(self) -> Iterator[None]:
-        with self._connection.transaction(force_rollback=True):
+        try:
             yield
+        finally:
+            self._undo()
 
     def told(self) -> list[tuple[str, str]]:
         return self.execute("SELECT subject, type FROM parbake_outbox WHERE xid = pg_current_xact_id()")

@@ -31,6 +31,11 @@ class Read(NamedTuple):
         """The view and its method."""
         return f"{self.view.__qualname__}.{self.method}"
 
+    @property
+    def query(self) -> tuple[str, str]:
+        """The statement with its parameters, to compare."""
+        return self.statement, repr(sorted(self.parameters.items()))
+
     def differs(self) -> bool:
         """Whether the query finds something else now."""
         try:

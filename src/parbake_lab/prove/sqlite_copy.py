@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from parbake.adapters.sqlite import OUTBOX_DDL, SqliteSource
 from parbake.errors import SourceError
 from parbake_capture.tables import Captured
 from parbake_lab.prove.copies import Column, Copy, Table, quoted
+from parbake_lab.prove.drivers import Call
 
 
 class SqliteCopy(Copy):
@@ -32,7 +35,8 @@ class SqliteCopy(Copy):
         if not source.path.is_file():
             raise SourceError(f"source {source.name!r}: {source.path} does not exist", field=source.name)
         self._folder = tempfile.TemporaryDirectory(prefix="parbake-prove-")
-        path = Path(self._folder.name) / "copy.db"
+        self._original, path = source.path, Path(self._folder.name) / "copy.db"
+        self._path = path
         try:
             with (
                 contextlib.closing(sqlite3.connect(f"{source.path.resolve().as_uri()}?mode=ro", uri=True)) as original,
@@ -48,8 +52,20 @@ class SqliteCopy(Copy):
         self._connection.execute("PRAGMA foreign_keys=ON")
         with self.closed_if_it_fails():
             super().__init__(source.name, f"sqlite:///{path}", source.uncaptured, tables)
+        self._begin()
+
+    def _begin(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         self._last = self._position()
+
+    def led(self, call: Call) -> Call | None:
+        given = call.named.get("database", next(iter(call.arguments), ""))
+        place = os.fsdecode(given) if isinstance(given, str | bytes | os.PathLike) else ""
+        path = urlsplit(place).path if place.startswith("file:") else place
+        if call.driver != "sqlite3" or os.path.realpath(path) != os.path.realpath(self._original):
+            return None
+        named = {**call.named, "database": place.replace(path, str(self._path))}
+        return call._replace(arguments=(), named=named) if not call.arguments[1:] else None
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         return self._connection.execute(statement, values).fetchall()
@@ -93,7 +109,7 @@ class SqliteCopy(Copy):
 
     def _columns(self, table: str) -> Iterator[Column]:
         refers = {
-            row[0]: (row[1], row[2] or row[0])
+            row[0]: (row[1], row[2] or "")
             for row in self.execute('SELECT "from", "table", "to" FROM pragma_foreign_key_list(?)', (table,))
         }
         unique = {

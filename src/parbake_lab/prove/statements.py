@@ -15,10 +15,35 @@ _SHAPES = ("group", "having", "distinct", "order", "limit", "offset")
 """The clauses that decide which rows of a result are seen, or in which form."""
 
 
+_SIGNS = {
+    "eq": "=",
+    "in": "=",
+    "is": "=",
+    "like": "~",
+    "ilike": "~",
+    "neq": "<>",
+    "gt": ">",
+    "gte": ">=",
+    "lt": "<",
+    "lte": "<=",
+}
+_TURNED = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
+_DENIED = {"=": "<>", "~": "<>", "<>": "=", ">": "<=", ">=": "<", "<": ">=", "<=": ">"}
+
+
 class Compared(NamedTuple):
-    """A column that has to equal something: a parameter, a literal, or a column of another table."""
+    """A column that is compared with something: a parameter, a literal, or a column of another table.
+
+    Attributes:
+        column: The column.
+        sign: How; ``~`` if only something that is made of the column or the other side is equal.
+        parameter: The parameter.
+        literal: The literal; ``None`` stands for NULL.
+        other: The table and the column.
+    """
 
     column: str
+    sign: str
     parameter: str = ""
     literal: str | float | None = None
     other: tuple[str, str] | None = None
@@ -64,13 +89,21 @@ def reads_of(statement: str, copy: Copy) -> tuple[TableRead, ...]:
     seen = {read.table.name for read in found}
     named = {table.name for table in map(copy.tables.get, map(str.lower, tables_read(statement))) if table}
     # What a function or a full-text index reads is not known.
-    is_open = not seen | named or any(f"{name}(" in statement for name in copy.functions)
+    is_open = not seen | named or any(f"{name}(" in _spelled_out(statement, copy) for name in copy.functions)
     rest = {table.name: table for table in copy.tables.values() if table.name not in seen}
     found += [TableRead(table, tuple(table.columns)) for name, table in rest.items() if name in named]
     guessed = [
         TableRead(t, tuple(t.columns), is_guess=True) for name, t in rest.items() if is_open and name not in named
     ]
     return (*found, *guessed)
+
+
+def _spelled_out(statement: str, copy: Copy) -> str:
+    """A statement together with the queries behind the views that it names, directly or through others."""
+    found, rest = statement, dict(copy.views)
+    while named := [name for name in rest if name in found]:
+        found = " ".join([found, *(rest.pop(name) for name in named)])
+    return found
 
 
 def _qualified(statement: str, copy: Copy) -> Any:
@@ -141,17 +174,27 @@ class _Scope:
         return str(select.transform(as_written).sql(dialect=self._copy.dialect))
 
     def _compared(self, alias: str, table: Table) -> Iterator[Compared]:
-        """What the columns of one table have to equal."""
+        """What the columns of one table are compared with."""
         known = {name.lower(): name for name in table.columns}
-        for one in self._scope.expression.find_all(self._exp.EQ, self._exp.In):
-            sides = [one.this, *one.args.get("expressions", ())] if one.key == "in" else [one.this, one.expression]
+        for one, sign, other in self._comparisons():
+            columns = [one] if isinstance(one, self._exp.Column) else list(one.find_all(self._exp.Column))
+            for own in columns if len(columns) == 1 and not one.find(self._exp.Select) else ():
+                if own.table in (alias, "") and own.name.lower() in known:
+                    is_plain = one is own or sign != "="
+                    yield from self._operand(known[own.name.lower()], sign if is_plain else "~", other)
+
+    def _comparisons(self) -> Iterator[tuple[Any, str, Any]]:
+        """The sides of each comparison, from both ends."""
+        for one in self._scope.expression.find_all(self._exp.Predicate):
+            others = [(_SIGNS.get(one.key, ""), other) for other in (*one.args.get("expressions", ()), one.expression)]
+            if one.key == "between":
+                others = [(">=", one.args["low"]), ("<=", one.args["high"])]
             if one.key == "in" and one.args.get("query"):
-                sides += one.args["query"].selects
-            for own in sides:
-                if isinstance(own, self._exp.Column) and own.table in (alias, "") and own.name.lower() in known:
-                    for other in sides:
-                        if other is not own and (found := self._operand(known[own.name.lower()], other)):
-                            yield found
+                others = [("=", other) for other in one.args["query"].selects]
+            for sign, other in ((sign, other.unalias()) for sign, other in others if sign and other):
+                meant = _DENIED[sign] if isinstance(one.parent, self._exp.Not) else sign
+                yield one.this, meant, other
+                yield other, _TURNED.get(meant, meant), one.this
 
     def _named(self, column: Any) -> Table | None:
         """The table of a column, also of a query within this one."""
@@ -159,15 +202,19 @@ class _Scope:
         within = (source for source in self._tree.find_all(self._exp.Table) if source.alias_or_name == column.table)
         return own or next((t for t in (self._copy.tables.get(s.name.lower()) for s in within) if t), None)
 
-    def _operand(self, column: str, other: Any) -> Compared | None:
-        if isinstance(other, self._exp.Placeholder):
-            return Compared(column, parameter=other.name)
-        if isinstance(other, self._exp.Literal):
-            return Compared(column, literal=other.this if other.is_string else float(other.this))
-        other = other.unalias()
-        if isinstance(other, self._exp.Column) and (table := self._named(other)):
-            return Compared(column, other=(table.name, other.name))
-        return None
+    def _operand(self, column: str, sign: str, other: Any) -> Iterator[Compared]:
+        while isinstance(other, self._exp.Cast | self._exp.Paren):
+            other = other.this
+        if isinstance(other, self._exp.Null):
+            yield Compared(column, sign)
+        elif isinstance(other, self._exp.Literal):
+            yield Compared(column, sign, literal=other.this if other.is_string else float(other.this))
+        elif isinstance(other, self._exp.Column):
+            if table := self._named(other):
+                yield Compared(column, sign, other=(table.name, other.name))
+        elif given := other.find(self._exp.Placeholder):
+            is_plain = other is given or sign != "="
+            yield Compared(column, sign if is_plain else "~", parameter=given.name)
 
 
 def _within(inner: Any, outer: Any) -> Any:

@@ -1,72 +1,63 @@
-"""The values that are judged: which keys of which tasks, computed on the copies without a change."""
+"""The values that are judged, computed on the copies without a change."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import inspect
-import random
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+import functools
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import parbake as pb
-from parbake.app.plugin import Parts, Plugin
 from parbake.errors import ComputeFailed, ParbakeError
 from parbake.protocol.record import Record
 from parbake.serving.bind import NO_CONTEXT
 from parbake.serving.bound import BoundTask
-from parbake.tasks.task_types import Artifact, ModelTask, Task
-from parbake_lab.prove.copies import Copy
+from parbake.tasks.task_types import ModelTask, Task
 from parbake_lab.prove.outside import Outside
 from parbake_lab.prove.reads import Read
 
-_MOST_KEYS = 2000
-NOBODY = "no-such-key"
-"""A key that is asked for in vain: what was not found has to be outdated, too."""
+VARIES = "it varies by itself"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ProvedValue:
-    """A value that came out twice alike, with the tags that outdate it and what its task read itself."""
+    """A value that came out twice alike, with what its task read itself."""
 
     bound: BoundTask
     key: Any
     record: Record
     reads: Sequence[Read]
+    together: Record | None = None
+    """Its record from a call with other keys, which may be bound by other tags."""
 
-    @property
-    def tags(self) -> frozenset[str]:
-        """The tags that outdate it."""
-        tags = self.record.meta.tags
-        return frozenset((*tags.fences, *(tag for tag, _ in tags.refreshes)))
+    @functools.cached_property
+    def tags(self) -> list[frozenset[str]]:
+        """The tags that outdate it, for each way in which it was computed."""
+        found = [record.meta.tags for record in (self.record, self.together) if record]
+        return [frozenset((*one.fences, *(tag for tag, _ in one.refreshes))) for one in found]
 
-
-class StandIn(Plugin[None]):
-    """Stands in for the plugins of an app, of which its tasks need that they are there."""
-
-    def open(self, parts: Parts) -> None:
-        tasks = [bound.task for bound in parts.tasks.values()]
-        choices = [task.schedule.choice for task in tasks if task.schedule]
-        kinds = [task.kind for task in tasks if isinstance(task, Artifact)]
-        for port in {*(one.port for one in choices if one), *(one.needs for one in kinds if one and one.needs)}:
-            parts.offer(port, self)
+    def is_outdated(self, raised: Collection[str]) -> bool:
+        """Whether tags outdate it, whichever way it was computed."""
+        return all(tags.intersection(raised) for tags in self.tags)
 
 
 class Computing:
     """Computes values of an app on the copies."""
 
-    def __init__(
-        self, app: pb.App, copies: Sequence[Copy], reads: list[Read], outside: Outside, rng: random.Random
-    ) -> None:
+    def __init__(self, app: pb.App, reads: list[Read], outside: Outside | None = None) -> None:
         """Use an app whose sources are the copies.
 
         Args:
             app: The app.
-            copies: The copies.
             reads: Where the sources note each query.
-            outside: Watches them.
-            rng: What draws keys.
+            outside: Watches what tasks read without a view.
         """
-        self._app, self._copies, self._reads, self._outside, self._rng = app, copies, reads, outside, rng
+        self._app, self._reads, self._outside = app, reads, outside
+
+    def bound(self, name: str) -> BoundTask:
+        """The app's task of a name."""
+        return self._app.engine.tasks[name]
 
     async def compute(self, bound: BoundTask, key: Any) -> tuple[Record, list[Read]]:
         """Compute one key; returns its record, and what was read for it.
@@ -74,11 +65,29 @@ class Computing:
         Raises:
             ParbakeError: It cannot be computed.
         """
+        (record,) = await self.together(bound, [key])
+        return record, list(self._reads)
+
+    async def together(self, bound: BoundTask, keys: Sequence[Any]) -> list[Record]:
+        """Compute some keys, in one call if the task takes several; returns their records.
+
+        Raises:
+            ParbakeError: They cannot be computed.
+        """
         self._reads.clear()
-        (found,) = await self._app.engine.resolver.computer.compute(bound, [key], NO_CONTEXT)
-        if problem := bound.unreadable(found.record):
-            raise ComputeFailed(f"{bound.name}: the value of {key!r}: {problem}", field=bound.name)
-        return found.record, list(self._reads)
+        computed = await self._app.engine.resolver.computer.compute(bound, keys, NO_CONTEXT)
+        for one in computed:
+            if problem := bound.unreadable(one.record):
+                raise ComputeFailed(f"{bound.name}: the value of {one.key!r}: {problem}", field=bound.name)
+        return [one.record for one in computed]
+
+    async def probe(self, bound: BoundTask, key: Any) -> list[Read]:
+        """What is read for a key, until that fails; nothing if the key is ``None``."""
+        self._reads.clear()
+        if key is not None:
+            with contextlib.suppress(ParbakeError):
+                await self.together(bound, [key])
+        return list(self._reads)
 
     async def train(self, tasks: Sequence[Task]) -> None:
         """Train the models that tasks read."""
@@ -96,66 +105,14 @@ class Computing:
         try:
             before, _ = await self.compute(bound, key)
             for _ in range(2):
-                with self._outside.of(bound.name):
+                with self._outside.of(bound.name) if self._outside else contextlib.nullcontext():
                     record, reads = await self.compute(bound, key)
                 if same(bound, before, record):
                     return ProvedValue(bound, key, record, reads)
                 before = record
         except ParbakeError as error:
             return f"it cannot be computed: {error}"
-        return "it varies by itself"
-
-    async def keys(self, bound: BoundTask, given: Sequence[Any], most: int) -> list[Any]:
-        """Keys to judge: those that were given; else of those that ``keys=`` lists, or of those that tables suggest."""
-        task = bound.task
-        if isinstance(task, ModelTask):
-            return [""]
-        if given:
-            return list(given)
-        listed = [key async for key in self._listed(bound)] or self._suggested(bound)
-        different = list({bound.keys.encode(key): key for key in listed}.values())
-        drawn = self._rng.sample(different, min(len(different), most))
-        return [*drawn, *([NOBODY] if bound.keys.kind == "str" and drawn else [])]
-
-    async def _listed(self, bound: BoundTask) -> AsyncIterator[Any]:
-        """The keys that a task lists."""
-        lister = bound.task.list_keys if isinstance(bound.task, Artifact) else None
-        if lister is None:
-            return
-        found: list[Any] = []
-        computer = self._app.engine.resolver.computer
-
-        def take(keys: Any) -> None:
-            found.extend(key for key, _ in zip(keys, range(_MOST_KEYS), strict=False))
-
-        async def later(**named: Any) -> None:
-            take(await lister.fn(**named))
-
-        wrapped = later if inspect.iscoroutinefunction(lister.fn) else lambda **named: take(lister.fn(**named))
-        await computer.invoke(dataclasses.replace(lister, fn=wrapped), (), await computer.begin(NO_CONTEXT), {})
-        for key in found:
-            yield bound.keys.check(key)
-
-    def _suggested(self, bound: BoundTask) -> list[Any]:
-        """What tables hold in columns that fill the contract's templates, or else are named like the key, or tag."""
-        items = bound.contract.invalidated_by
-        names = {name for key in bound.key_names for name in (key, f"{key}_id")}
-        ways = (
-            self._column_values(tags={f"{item.family}/{{}}" for item in items if item.is_template}),
-            self._column_values(names=names),
-            self._column_values(tags={f"{item.family}/{{}}" for item in items}),
-        )
-        found = ([k for v in way if (k := bound.keys.from_text(str(v))) is not None] for way in ways)
-        return next(filter(None, found), [])
-
-    def _column_values(self, *, tags: Collection[str] = (), names: Collection[str] = ()) -> Iterator[Any]:
-        """The values of columns that have some names, or that are all that some tags are made of."""
-        for copy in self._copies:
-            for table in copy.tables.values():
-                made = copy.templates.get(table.name, ())
-                for column in table.columns:
-                    if column in names or any(tag.replace(f"{{{column}}}", "{}") in tags for tag in made):
-                        yield from (row[column] for row in copy.pool(table) if row[column] is not None)
+        return VARIES
 
 
 def same(bound: BoundTask, one: Record, other: Record) -> bool:
