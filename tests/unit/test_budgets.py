@@ -14,7 +14,7 @@ PACKAGES = {
     "src/parbake": 19_300,
     "src/parbake/contrib": 1_180,
     "src/parbake_capture": 625,
-    "src/parbake_lab": 2_991,
+    "src/parbake_lab": 3_016,
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_695,
     "src/parbake_semantic": 3_000,
@@ -24,7 +24,7 @@ PACKAGES = {
 }
 """The most lines of code of each package, without packages within it that have a line of their own.
 
-ADRs 21 to 36 say why a number was raised.
+ADRs 21 to 37 say why a number was raised.
 """
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}

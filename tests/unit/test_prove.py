@@ -288,6 +288,7 @@ def outside(read):
     [
         (lambda place: place.read_text(), "reads the file {place}"),
         (lambda place: sorted(place.parent.iterdir()), "reads the file {place.parent}"),
+        (lambda place: place.with_suffix(".none").exists(), "reads the file {place.parent}/{place.stem}.none"),
         (
             lambda place: sqlite3.connect(f"file:{place}?mode=ro", uri=True).close(),
             "reads the file {place}",

@@ -121,6 +121,24 @@ def test_keys_that_other_tasks_read_are_judged(path):
     assert ("days", "no. ") in {(one.task, one.key[:4]) for one in found.findings}
 
 
+def of_region(self, key):
+    """Return the policies of a region; name nothing of them where there are none."""
+    self.entity(f"region/{key}")
+    found = self.rows("SELECT id FROM policies WHERE region = :code ORDER BY id", code=key)
+    if found:
+        self.whole_set("policy")
+    return found
+
+
+def test_keys_to_which_rows_may_refer_are_judged_although_none_does(path):
+    """A region without policies is a key, so that a policy of it that is new is seen."""
+    with sqlite3.connect(path) as db:
+        db.execute("INSERT INTO regions VALUES ('asia', 'Asia')")
+    db.close()
+    found = proved(app_of(path, of_region, keys=None)).findings
+    assert ("asia", "policies (row inserted)") in {(one.key, one.what) for one in found}
+
+
 class Shared(pb.View):
     """Reads a policy and the default one, and names both."""
 

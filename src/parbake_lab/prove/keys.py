@@ -27,7 +27,7 @@ _NOBODY: Mapping[str, Any] = {"str": "no-such-key", "int": 987_654_321}
 _CHOICE = 4
 """How many times more keys are looked at than are judged."""
 _MARKS = ("1", "2", "nobody", "nothing")
-_PROBES, _CANDIDATES, _HITS = 4, 200, 30
+_PROBES, _CANDIDATES, _HITS, _ORPHANS = 4, 200, 30, 4
 """Keys that are computed to learn what their parts stand for; rows of a view that are looked at, and values kept."""
 _NUMBER = "987654321"
 """A value that no query finds anything for."""
@@ -68,10 +68,10 @@ class Keys:
         """Keys that let a task ask different queries, or ask them in vain. Resources are not called to choose."""
         if len(keys) <= most or bound.task.of(Role.RESOURCE):
             return keys[:most]
-        groups: dict[frozenset[tuple[str, bool]], list[Any]] = {}
+        groups: dict[frozenset[Any], list[Any]] = {}
         for key in keys:
             asked = await self._computing.probe(bound, key)
-            groups.setdefault(frozenset((read.statement, bool(read.rows)) for read in asked), []).append(key)
+            groups.setdefault(frozenset(map(_shape, asked)), []).append(key)
         rounds = itertools.zip_longest(*groups.values())
         return [key for one in rounds for key in one if key is not None][:most]
 
@@ -141,15 +141,22 @@ class Keys:
         return [mark.join(self._rng.choice(part) for part in parts) for _ in range(_HITS)] if mark else parts[0]
 
     def _hits(self, read: Read, part: str) -> list[str]:
-        """The values for which a query finds something, in place of a part of a key that is its parameter."""
+        """The values for which a query finds something, in place of a part of a key that is its parameter.
+
+        At the end stand a few to which columns refer, and for which it finds nothing yet.
+        """
         name = next((name for name, value in read.parameters.items() if str(value) == part), "")
         kind = type(read.parameters.get(name))
         if kind not in (str, int):
             return []
         vain = self._found(read, name, kind(_NUMBER))
         values = (value for value in self._candidates(read) if kind is str or value.lstrip("-").isdigit())
-        hits = (value for value in values if self._found(read, name, kind(value)) not in (vain, None))
-        return list(itertools.islice(hits, _HITS))
+        found = (value for value in values if self._found(read, name, kind(value)) not in (vain, None))
+        hits = list(itertools.islice(found, _HITS))
+        referred = sorted(self._referred(read)) if hits else []
+        values = (value for value in self._rng.sample(referred, len(referred)) if kind is str or value.isdigit())
+        orphans = (value for value in values if self._found(read, name, kind(value)) == vain)
+        return [*hits, *itertools.islice(orphans, _ORPHANS)]
 
     def _candidates(self, read: Read) -> list[str]:
         """Values of each column of the tables and views that a query reads, also within JSON."""
@@ -162,6 +169,16 @@ class Keys:
                 different = list(dict.fromkeys(leaf for value in values for leaf in _leaves(value)))
                 found.update(dict.fromkeys(self._rng.sample(different, min(len(different), _HITS))))
         return list(found)
+
+    @staticmethod
+    def _referred(read: Read) -> set[str]:
+        """Values to which the columns that a query compares may refer, so that it may find nothing for them yet."""
+        parts = reads_of(read.statement, read.copy)
+        columns = [part.table.columns.get(one.column) for part in parts for one in part.compared if one.parameter]
+        parents = [column.parent for column in columns if column and column.parent]
+        pools = [(read.copy.tables.get(name.lower()), place) for name, place in parents]
+        rows = [(row, place) for table, place in pools if table for row in read.copy.pool(table)]
+        return {str(row[place]) for row, place in rows if place in row}
 
     @staticmethod
     def _found(read: Read, name: str, value: Any) -> Any:
@@ -188,6 +205,13 @@ class Keys:
         await computer.invoke(dataclasses.replace(lister, fn=wrapped), (), await computer.begin(NO_CONTEXT), {})
         for key in found:
             yield bound.keys.check(key)
+
+
+def _shape(read: Read) -> tuple[str, bool, frozenset[str]]:
+    """A query, whether it found something, and the tables whose rows its result is made of."""
+    parts = [part for part in reads_of(read.statement, read.copy) if part.rows]
+    used = {part.rows for part in parts if read.copy.found(part.table, part.rows, read.parameters)}
+    return read.statement, bool(read.rows), frozenset(used)
 
 
 def _marks_of(task: Artifact[Any, Any]) -> list[str]:

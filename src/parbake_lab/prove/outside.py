@@ -27,6 +27,8 @@ _LOADERS = ("<frozen importlib", "<frozen zipimport")
 _READERS = ("linecache.py", f"importlib{os.sep}metadata{os.sep}__init__.py")
 """Modules that read what is installed."""
 _ENVIRON = (os.__file__, "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
+_LOOKS = (f"{os.sep}genericpath.py", f"{os.sep}pathlib.py", f"{os.sep}pathlib{os.sep}_local.py", *_ENVIRON)
+"""Modules between a program and what it asks the system."""
 _FILES = ("open", "os.listdir", "os.scandir", "sqlite3.connect")
 _SERVICES: Mapping[str, int] = {"socket.connect": 1, "socket.getaddrinfo": 0, "subprocess.Popen": 0}
 """For each event of the interpreter, the place of the argument that says what is reached."""
@@ -53,9 +55,10 @@ class Outside:
         """Note what a task reads within."""
         _hook()
         kind: Any = type(os.environ)
-        taken = kind.__getitem__
+        taken, stat = kind.__getitem__, os.stat
         _watching.append(self)
-        kind.__getitem__ = _noted(taken)  # reading a variable raises no event
+        kind.__getitem__ = _noted(taken, Outside.variable)  # reading a variable raises no event
+        os.stat = _noted(stat, Outside.looked)  # neither does whether there is a file
         self._name, self.older = task, {thread.ident for thread in threading.enumerate()}
         token = _task.set(task)
         try:
@@ -63,22 +66,25 @@ class Outside:
                 yield
         finally:
             _task.reset(token)
-            kind.__getitem__ = taken
+            kind.__getitem__, os.stat = taken, stat
             _watching.remove(self)
 
     def event(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Hear of an event of the interpreter."""
         if name in _FILES and isinstance(arguments[0], str | bytes | os.PathLike):
-            place = os.fsdecode(arguments[0])
-            if name == "sqlite3.connect" and place in ("", ":memory:"):
-                return
-            path = os.path.realpath(urlsplit(place).path if place.startswith("file:") else place)
-            if name == "open" and _writes(*arguments[1:3]):
-                self._written.add(path)
-            elif path not in self._written and not path.startswith((*_OWN, *_MACHINE)):
-                self._note(f"the file {path}")
+            self._file(os.fsdecode(arguments[0]), is_written=name == "open" and _writes(*arguments[1:3]))
         elif name in _SERVICES:
             self._note(f"{'the program' if 'Popen' in name else 'the service'} {arguments[_SERVICES[name]]}")
+
+    def _file(self, place: str, *, is_written: bool = False) -> None:
+        """Note a file, unless it is the program's own work, or a part of what is installed."""
+        if place in ("", ":memory:"):  # SQLite's
+            return
+        path = os.path.realpath(urlsplit(place).path if place.startswith("file:") else place)
+        if is_written:
+            self._written.add(path)
+        elif path not in self._written and not path.startswith((*_OWN, *_MACHINE)):
+            self._note(f"the file {path}")
 
     def connection(self, call: Call) -> Call:
         """Hear that a driver connects to a database; the interpreter tells of SQLite itself."""
@@ -86,14 +92,15 @@ class Outside:
             self._note(f"a database by {call.driver}")
         return call
 
-    def variable(self, name: str) -> None:
+    def variable(self, _: object, name: str) -> None:
         """Hear that an environment variable was read."""
-        frame = inspect.currentframe()
-        while frame and frame.f_code.co_filename.endswith((__file__, *_ENVIRON)):
-            frame = frame.f_back
-        place = os.path.realpath(frame.f_code.co_filename) if frame else ""
-        if not place.startswith(_OWN) and not any(part in place for part in _PACKAGES):
+        if _is_asked_by_app(_ENVIRON):
             self._note(f"the environment variable {name}")
+
+    def looked(self, path: object, **_: object) -> None:
+        """Hear that somebody looked whether there is a file."""
+        if isinstance(path, str | bytes | os.PathLike) and _is_asked_by_app(_LOOKS):
+            self._file(os.fsdecode(path))
 
     def _note(self, what: str) -> None:
         """Note what the task reads, unless a module is being imported, or looks up what is installed."""
@@ -127,13 +134,24 @@ def _hook() -> None:
         sys.addaudithook(lambda name, arguments: _watching[-1].event(name, arguments) if _is_watched() else None)
 
 
-def _noted(taken: Callable[[Any, str], str]) -> Callable[[Any, str], str]:
-    def read(environment: Any, name: str) -> str:
-        if _is_watched():
-            _watching[-1].variable(name)
-        return taken(environment, name)
+def _is_asked_by_app(between: tuple[str, ...]) -> bool:
+    """Whether the caller is no part of the interpreter or of a package, leaving out what stands between."""
+    frame = inspect.currentframe()
+    while frame and frame.f_code.co_filename.endswith((__file__, *between)):
+        frame = frame.f_back
+    place = os.path.realpath(frame.f_code.co_filename) if frame else ""
+    return not place.startswith(_OWN) and not any(part in place for part in _PACKAGES)
 
-    return read
+
+def _noted(taken: Callable[..., Any], hear: Callable[..., None]) -> Callable[..., Any]:
+    """Return a function that lets what watches hear of its calls."""
+
+    def called(*arguments: Any, **named: Any) -> Any:
+        if _is_watched():
+            hear(_watching[-1], *arguments, **named)
+        return taken(*arguments, **named)
+
+    return called
 
 
 def _writes(mode: str | None, flags: int | None) -> bool:
