@@ -253,16 +253,18 @@ class PostgresqlCapture:
 
 
 def _array(values: Sequence[str]) -> str:
-    return f"ARRAY[{', '.join(map(sql_text, values))}]::TEXT[]"
+    return f"ARRAY[{', '.join(map(sql_text, values))}]::pg_catalog.TEXT[]"
 
 
 def _tag(template: str) -> str:
     """The expression for a tag of a row ``r``; its family if a column is null, or all of them are empty."""
-    parts = [sql_text(part) if kind == "text" else f'r."{part}"::TEXT' for kind, part in pieces(template)]
+    parts = [sql_text(part) if kind == "text" else f'r."{part}"::pg_catalog.TEXT' for kind, part in pieces(template)]
     whole, slash, _ = template.partition("/")
     if not slash:
         return sql_text(template)
-    return f"coalesce(nullif({' || '.join(parts)}, {sql_text(whole + slash)}), {sql_text(whole)})"
+    made = " OPERATOR(pg_catalog.||) ".join(parts)  # nullif() would look its operator up in the search path
+    is_empty = f"{made} OPERATOR(pg_catalog.=) {sql_text(whole + slash)}"
+    return f"coalesce(CASE WHEN {is_empty} THEN {sql_text(whole)} ELSE {made} END, {sql_text(whole)})"
 
 
 def _body(function: str, schema: str, table: Captured, *, has_dates: bool) -> str:
@@ -279,7 +281,7 @@ def _body(function: str, schema: str, table: Captured, *, has_dates: bool) -> st
         "function": function,
         "settings": "SET datestyle = 'ISO'" if has_dates else "",
         "schema": schema,
-        "tag": tags[0] if len(tags) == 1 else f"unnest(ARRAY[{', '.join(tags)}])",
+        "tag": tags[0] if len(tags) == 1 else f"pg_catalog.unnest(ARRAY[{', '.join(tags)}])",
         "columns": ", ".join(f'"{name}"' for name in table.columns) or "1",
         "most": str(LIMIT + 1),
         "families": _array(table.families),

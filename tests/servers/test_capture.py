@@ -304,16 +304,35 @@ def test_the_writer_has_no_say_in_the_text_of_a_date(shop):
     assert told == {"day/2026-12-24"}
 
 
-def test_a_sequence_that_a_restore_left_behind_is_set_right(shop):
-    """Writers fail while the outbox gives positions twice, and the installation ends that."""
-    shop.connection.execute("UPDATE policies SET days = 1")
-    (last,) = shop.connection.execute("SELECT max(position) FROM parbake_outbox").fetchone()
-    shop.connection.execute(f"ALTER SEQUENCE parbake_outbox_position_seq RESTART WITH {last}")
-    with pytest.raises(psycopg.errors.UniqueViolation):
-        shop.connection.execute("UPDATE policies SET days = 2")
-    shop.capture(*CAPTURED)
-    told, _ = shop.told("UPDATE policies SET days = 3 WHERE id = 'a'")
-    assert "policy/a" in told
+def test_a_sequence_that_a_restore_left_behind_does_no_harm(shop):
+    """An outbox that gives positions again fails no writer, and each change is told."""
+    shop.connection.execute("ALTER SEQUENCE parbake_outbox_position_seq RESTART")
+    for _ in range(2):
+        told, _ = shop.told("UPDATE policies SET days = days + 1 WHERE id = 'a'")
+        assert "policy/a" in told
+
+
+HOSTILE = """
+CREATE SCHEMA evil AUTHORIZATION stranger;
+SET ROLE stranger;
+CREATE FUNCTION evil.hear(TEXT, TEXT) RETURNS BOOLEAN LANGUAGE plpgsql AS $$ BEGIN RAISE 'heard'; END $$;
+CREATE OPERATOR evil.= (LEFTARG = TEXT, RIGHTARG = TEXT, FUNCTION = evil.hear);
+CREATE OPERATOR evil.<> (LEFTARG = TEXT, RIGHTARG = TEXT, FUNCTION = evil.hear);
+CREATE FUNCTION evil.strpos(TEXT, TEXT) RETURNS INT LANGUAGE plpgsql AS $$ BEGIN RAISE 'heard'; END $$;
+CREATE FUNCTION evil.cardinality(TEXT[]) RETURNS INT LANGUAGE plpgsql AS $$ BEGIN RAISE 'heard'; END $$;
+CREATE FUNCTION evil.pg_current_xact_id() RETURNS XID8 LANGUAGE plpgsql AS $$ BEGIN RAISE 'heard'; END $$;
+CREATE TABLE evil.parbake_outbox(subject TEXT, type TEXT);
+CREATE DOMAIN evil.text AS TEXT CHECK (false);
+SET search_path = evil, pg_catalog, public;
+"""
+
+
+def test_a_writer_lets_nothing_of_its_own_run_with_the_rights_of_the_owner(shop):
+    """Functions, operators and types that stand first in a writer's search path are not what the trigger calls."""
+    shop.connection.execute(HOSTILE)
+    told, _ = shop.told("UPDATE public.policies SET days = 9 WHERE id OPERATOR(pg_catalog.=) 'a'")
+    assert told == {"policy/a", "catalog"}
+    assert shop.connection.execute("SELECT count(*) FROM evil.parbake_outbox").fetchone() == (0,)
 
 
 async def test_a_table_that_an_app_declares_is_never_untold(shop):

@@ -1,17 +1,18 @@
 -- The function that all triggers of one captured table call. What stands in < > is filled in.
-CREATE OR REPLACE FUNCTION <function>() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, <schema>, pg_temp <settings> AS $parbake$
+-- It runs with its owner's rights and with the writer's search path, which costs less than one of its own. Every name is
+-- therefore spelled with its schema, operators too.
+CREATE OR REPLACE FUNCTION <function>() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER <settings> AS $parbake$
 DECLARE
-  tags TEXT[];
+  tags pg_catalog.TEXT[];
 BEGIN
-  IF TG_OP <> 'TRUNCATE' THEN
+  IF TG_OP OPERATOR(pg_catalog.<>) 'TRUNCATE' THEN
     BEGIN
-      IF TG_OP = 'INSERT' THEN
-        SELECT array_agg(tag) INTO tags FROM (SELECT DISTINCT <tag> AS tag FROM new_rows AS r LIMIT <most>) AS told;
-      ELSIF TG_OP = 'DELETE' THEN
-        SELECT array_agg(tag) INTO tags FROM (SELECT DISTINCT <tag> AS tag FROM old_rows AS r LIMIT <most>) AS told;
+      IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+        SELECT pg_catalog.array_agg(tag) INTO tags FROM (SELECT DISTINCT <tag> AS tag FROM new_rows AS r LIMIT <most>) AS told;
+      ELSIF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
+        SELECT pg_catalog.array_agg(tag) INTO tags FROM (SELECT DISTINCT <tag> AS tag FROM old_rows AS r LIMIT <most>) AS told;
       ELSE
-        SELECT array_agg(tag) INTO tags FROM (
+        SELECT pg_catalog.array_agg(tag) INTO tags FROM (
           SELECT DISTINCT <tag> AS tag FROM (
             SELECT <columns> FROM old_rows UNION ALL SELECT <columns> FROM new_rows
           ) AS r LIMIT <most>
@@ -24,11 +25,12 @@ BEGIN
       tags := NULL;
     END;
   END IF;
-  IF tags IS NULL OR cardinality(tags) >= <most> THEN
+  IF tags IS NULL OR pg_catalog.cardinality(tags) OPERATOR(pg_catalog.>=) <most> THEN
     tags := <families>;
   END IF;
-  INSERT INTO parbake_outbox(subject, type)
-  SELECT tag, CASE WHEN strpos(tag, '/') > 0 THEN 'capture.changed' ELSE 'capture.bulk' END FROM unnest(tags) AS tag;
+  INSERT INTO <schema>.parbake_outbox(subject, type)
+  SELECT tag, CASE WHEN pg_catalog.strpos(tag, '/') OPERATOR(pg_catalog.>) 0 THEN 'capture.changed' ELSE 'capture.bulk' END
+  FROM pg_catalog.unnest(tags) AS tag;
   RETURN NULL;
 END
 $parbake$

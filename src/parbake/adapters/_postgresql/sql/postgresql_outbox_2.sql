@@ -9,21 +9,18 @@ INSERT INTO parbake_format VALUES ('outbox', 2) ON CONFLICT (part) DO NOTHING;
 
 -- The events. The reader finds a row by its transaction, so a writer never chooses xid or position.
 CREATE TABLE IF NOT EXISTS parbake_outbox(
-  position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  position BIGINT GENERATED ALWAYS AS IDENTITY,
   xid XID8 NOT NULL DEFAULT pg_current_xact_id(),
   id TEXT,
   subject TEXT NOT NULL,
   type TEXT NOT NULL,
-  time DOUBLE PRECISION NOT NULL DEFAULT extract(epoch FROM clock_timestamp())
+  time DOUBLE PRECISION NOT NULL DEFAULT extract(epoch FROM clock_timestamp()),
+  PRIMARY KEY (xid, position) -- a sequence that a restored dump has left behind gives positions again, and that is no harm
 );
--- A dump that was restored over the database may have left the sequence behind.
-SELECT setval(pg_get_serial_sequence('parbake_outbox', 'position'), max(position)) FROM parbake_outbox
-HAVING max(position) > coalesce(pg_sequence_last_value(pg_get_serial_sequence('parbake_outbox', 'position')::REGCLASS), 0);
-CREATE INDEX IF NOT EXISTS parbake_outbox_xid ON parbake_outbox(xid, position);
 
 CREATE OR REPLACE FUNCTION parbake_outbox_stamp() RETURNS trigger LANGUAGE plpgsql AS $stamp$
 BEGIN
-  NEW.xid := pg_current_xact_id();
+  NEW.xid := pg_catalog.pg_current_xact_id();
   RETURN NEW;
 END
 $stamp$;
