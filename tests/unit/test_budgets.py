@@ -13,7 +13,7 @@ FUNCTION_P90, FUNCTION_MAX = 25, 60
 PACKAGES = {
     "src/parbake": 19_300,
     "src/parbake/contrib": 1_180,
-    "src/parbake_capture": 625,
+    "src/parbake_capture": 627,
     "src/parbake_lab": 3_016,
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_695,
