@@ -22,6 +22,17 @@ PROGRAMS = os.environ.get("PARBAKE_TEST_POSTGRESQL")
 """The folder of other programs than those of the wheel."""
 
 
+@functools.cache
+def owner():
+    """Return the server's user, who is made if need be. Another process of tests may do that at the same time."""
+    for _ in range(100):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(USER)
+        if subprocess.run(["useradd", "-s", "/bin/bash", USER], check=False, capture_output=True).returncode:
+            time.sleep(0.1)
+    return pwd.getpwnam(USER)
+
+
 def programs():
     """Return the folder of the server's programs, which the server's user may run."""
     if PROGRAMS:
@@ -30,7 +41,7 @@ def programs():
 
     found = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
     if os.geteuid() == 0:
-        utils.ensure_user_exists(USER)
+        owner()
         utils.ensure_prefix_permissions(found)
         utils.ensure_folder_permissions(found, 0o055)
         utils.ensure_folder_permissions(found.parent / "lib", 0o044)
@@ -41,8 +52,7 @@ def as_user():
     """Return what ``subprocess`` needs to run a program as the server's user."""
     if os.geteuid():
         return {}
-    found = pwd.getpwnam(USER)
-    return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+    return {"user": owner().pw_uid, "group": owner().pw_gid, "extra_groups": []}
 
 
 def run(program, *words, **options):
@@ -142,7 +152,7 @@ def folder():
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # avoids a slow disk
     with tempfile.TemporaryDirectory(prefix="pg", dir=memory) as made:
         if os.geteuid() == 0:
-            shutil.chown(made, USER, USER)
+            shutil.chown(made, owner().pw_uid, owner().pw_gid)
         yield Path(made)
 
 

@@ -261,7 +261,7 @@ def test_check_names_a_store_that_cannot_be_used_and_a_missing_middleware(named)
     with children(1, **named) as (one,):
         found = one("""
             found = []
-            for changed in ({"PARBAKE": {**settings.PARBAKE, "store": "file:///x"}}, {"MIDDLEWARE": []}):
+            for changed in ({"PARBAKE": {**settings.PARBAKE, "store": "nowhere://x"}}, {"MIDDLEWARE": []}):
                 with override_settings(**changed):
                     found += [each.id for each in project.check()]
             found

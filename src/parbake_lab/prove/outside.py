@@ -27,7 +27,8 @@ _LOADERS = ("<frozen importlib", "<frozen zipimport")
 _READERS = ("linecache.py", f"importlib{os.sep}metadata{os.sep}__init__.py")
 """Modules that read what is installed."""
 _ENVIRON = (os.__file__, "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
-_LOOKS = (f"{os.sep}genericpath.py", f"{os.sep}pathlib.py", f"{os.sep}pathlib{os.sep}_local.py", *_ENVIRON)
+_PATHS = ("genericpath.py", "pathlib.py", f"pathlib{os.sep}_abc.py", f"pathlib{os.sep}_local.py")
+_LOOKS = (*(os.sep + place for place in _PATHS), "<frozen genericpath>", *_ENVIRON)
 """Modules between a program and what it asks the system."""
 _FILES = ("open", "os.listdir", "os.scandir", "sqlite3.connect")
 _SERVICES: Mapping[str, int] = {"socket.connect": 1, "socket.getaddrinfo": 0, "subprocess.Popen": 0}
