@@ -187,20 +187,38 @@ async def test_a_recovery_from_the_archive_is_another_copy(opened, place, server
     assert items.host != before
 
 
-async def test_rows_from_elsewhere_are_another_copy(opened, server):
-    """A dump of an earlier state that was loaded into the tables is noticed, also by a process that goes on."""
+LOADED = "INSERT INTO parbake.parbake_items SELECT * FROM dump"
+RESTORED = {
+    "truncated": ["TRUNCATE parbake.parbake_items", LOADED],
+    "deleted": ["DELETE FROM parbake.parbake_items", LOADED],
+    "overwritten": [f"{LOADED} ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value"],
+    "renamed": [
+        "DROP TABLE parbake.parbake_items", "ALTER TABLE dump SET SCHEMA parbake",
+        "ALTER TABLE parbake.dump RENAME TO parbake_items",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+async def test_rows_from_elsewhere_are_another_copy(opened, server, is_written):
+    """A dump of an earlier state that was loaded in any way is noticed by the next read or write of a process."""
     items = await opened(server.address)
-    await items.put([(b"ca", b"old")])
-    before = items.host
-    server.sql("CREATE TABLE dump AS SELECT * FROM parbake.parbake_items")
-    await items.put([(b"ca", b"lost")])
-    server.sql(
-        "BEGIN", "TRUNCATE parbake.parbake_items", "INSERT INTO parbake.parbake_items SELECT * FROM dump", "COMMIT"
-    )
+    for way, statements in RESTORED.items():
+        await items.put([(b"ca", b"old")])
+        before = items.host
+        server.sql(
+            "DROP TABLE IF EXISTS dump",
+            "CREATE TABLE dump (LIKE parbake.parbake_items INCLUDING ALL)",
+            "INSERT INTO dump SELECT * FROM parbake.parbake_items",
+        )
+        await items.put([(b"ca", b"lost")])
+        server.sql("BEGIN", *statements, "COMMIT")
+        if is_written:
+            assert await items.commit(Commit({}, {b"ca": b"new"}, before)) is False, way
+        assert await items.fetch([b"ca"]) == [b"old"]
+        assert items.host != before, way
     other = await opened(server.address)
-    assert other.host != before
-    assert await items.fetch([b"ca"]) == [b"old"]
-    assert items.host == other.host
+    assert other.host == items.host
 
 
 async def test_a_database_made_of_another_is_another_copy(opened, server):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from parbake.adapters._postgresql import outbox
+from parbake.adapters._postgresql.connecting import parameters
 from parbake.adapters._postgresql.outbox import Primary
 from parbake.errors import MissingDependency, SourceError
 from parbake.ports.sources import LogPage, SourceEvent
@@ -34,14 +35,15 @@ _SQL, _VERSION = Path(outbox.__file__).parent / "sql", 2
 OUTBOX_DDL = (_SQL / f"postgresql_outbox_{_VERSION}.sql").read_text()
 _TABLES_OF_VIEWS = """
 WITH RECURSIVE reads(name, oid) AS (
-  SELECT relname, oid FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND pg_table_is_visible(oid)
+  SELECT relname, oid FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(oid)
   UNION
   SELECT reads.name, d.refobjid FROM reads
+  JOIN pg_class v ON v.oid = reads.oid AND v.relkind = 'v'  -- what a materialized view shows changes with its REFRESH
   JOIN pg_rewrite r ON r.ev_class = reads.oid
   JOIN pg_depend d ON d.objid = r.oid AND d.refclassid = 'pg_class'::REGCLASS AND d.refobjid <> r.ev_class
 )
 SELECT reads.name, array_agg(DISTINCT c.relname) FROM reads JOIN pg_class c ON c.oid = reads.oid
-WHERE c.relkind IN ('r', 'p') AND c.relnamespace <> 'pg_catalog'::REGNAMESPACE
+WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relnamespace <> 'pg_catalog'::REGNAMESPACE
   AND c.relname NOT LIKE 'parbake\\_%' GROUP BY reads.name
 """
 _REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, %s, make_interval(secs => %s), %s)"
@@ -143,14 +145,27 @@ def run_migration(conninfo: str, statements: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _migrating(conninfo: str) -> Iterator[psycopg.Connection[Any]]:
-    client = _client()
+    psycopg = _client()
     try:
-        with client.connect(
-            conninfo, autocommit=True, connect_timeout=TIMEOUT_S, target_session_attrs="primary"
-        ) as connection:
+        with connected(conninfo, field="DATABASE") as connection:
             yield connection
-    except client.Error as error:
+    except psycopg.Error as error:
         raise SourceError(f"the outbox cannot be migrated: {error}", field="DATABASE") from error
+
+
+def connected(conninfo: str, *, field: str) -> psycopg.Connection[Any]:
+    """Connect to a primary, because a replica may lag behind an acknowledged event; without a transaction.
+
+    Args:
+        conninfo: A libpq URL or string.
+        field: What an error names that says the URL cannot be read. Other errors are the client's.
+    """
+    # Texts are text also where a database has no encoding (SQL_ASCII), and would come as bytes.
+    settings: dict[str, Any] = {
+        **parameters(conninfo, field=field, kind=SourceError), "connect_timeout": TIMEOUT_S,
+        "target_session_attrs": "primary", "client_encoding": "utf8", "fallback_application_name": "parbake",
+    }  # fmt: skip
+    return cast("psycopg.Connection[Any]", _client().connect("", autocommit=True, **settings))
 
 
 def translate(statement: str, names: Collection[str]) -> str:
@@ -355,8 +370,8 @@ class PostgresqlSource(forks.Forkable):
         if self._is_closed:  # meanwhile, such as during a poll
             self._drop_idle()
 
-    def _failed(self, client: Any, error: Exception) -> SourceError:
-        why, errors = str(error), client.errors
+    def _failed(self, psycopg: Any, error: Exception) -> SourceError:
+        why, errors = str(error), psycopg.errors
         if isinstance(error, errors.UndefinedTable | errors.UndefinedFunction | errors.UndefinedColumn) and any(
             name in why for name in _LACKING
         ):
@@ -366,23 +381,16 @@ class PostgresqlSource(forks.Forkable):
             )
         return SourceError(f"source {self.name!r}: {why}", field=self.name)
 
-    def _connect(self, client: Any) -> _Connection:
-        """Connect to the primary; a replica may lag behind an acknowledged event."""
+    def _connect(self, psycopg: Any) -> _Connection:
         try:
-            connection = client.connect(
-                self.conninfo,
-                autocommit=True,
-                connect_timeout=TIMEOUT_S,
-                target_session_attrs="primary",
-                fallback_application_name="parbake",
-            )
-        except client.Error as error:
+            connection = connected(self.conninfo, field=self.name)
+        except psycopg.Error as error:
             raise SourceError(f"source {self.name!r} cannot be reached: {error}", field=self.name) from error
         try:
-            return _Connection(connection, Primary(*connection.execute(outbox.IDENTITY).fetchone()))
-        except client.Error as error:
+            return _Connection(connection, Primary(*connection.execute(outbox.IDENTITY).fetchone() or ()))
+        except psycopg.Error as error:
             connection.close()
-            raise self._failed(client, error) from error
+            raise self._failed(psycopg, error) from error
 
 
 def _client() -> Any:

@@ -35,9 +35,10 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import parse_qsl, quote, urlencode
 
+from parbake.adapters._postgresql.connecting import parameters
 from parbake.adapters._postgresql.greeting import COPY, DAMAGE, StoreAddress
 from parbake.adapters._postgresql.link import OtherCopy, StoreLink, WireBroken
-from parbake.adapters._postgresql.wire import PGresult, Wire, array, conninfo_to_dict, psycopg
+from parbake.adapters._postgresql.wire import PGresult, Wire, array, psycopg
 from parbake.errors import DamagedStore, StoreError, StoreUnreachable
 from parbake.stores.steps.item_steps import Commit, Items, chunks, end_of
 from parbake.stores.steps.optimistic import OptimisticStore
@@ -53,8 +54,8 @@ _SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 _LISTED = b"FROM parbake_items WHERE name >= $1 AND name < $2 ORDER BY name LIMIT $3::bigint"
 _COUNTED = b"(SELECT name " + _LISTED + b") AS page"
 _STATEMENTS = {
-    b"fetch": b"""SELECT name, value, CASE WHEN name = '\\x00' THEN pg_current_wal_flush_lsn() END
-      FROM parbake_items WHERE name = ANY($1::bytea[])""",
+    b"fetch": b"""SELECT name, value, CASE WHEN name = '\\x00' THEN pg_current_wal_flush_lsn() END,
+      CASE WHEN name = '\\x00' THEN xmin END FROM parbake_items WHERE name = ANY($1::bytea[])""",
     b"commit": b"SELECT parbake_commit($1, $2, $3, $4, $5)",
     b"position": b"SELECT pg_current_wal_flush_lsn()",
     b"put": b"""INSERT INTO parbake_items SELECT name, value FROM unnest($1::bytea[], $2::bytea[]) AS new(name, value)
@@ -135,12 +136,14 @@ class PostgresqlItems(Items):
         async def ask(wire: Wire) -> dict[bytes | None, bytes | None]:
             value = (rows := await wire.ask(b"fetch", array([COPY, *names]))).get_value
             found: dict[bytes | None, bytes | None] = {}
+            writer = 0
             for n in range(rows.ntuples):
                 name = value(n, 0)
                 found[name] = value(n, 1)
                 if name == COPY:
-                    self._link.advance(wire, _position(value(n, 2)))
-            if found.get(COPY) != wire.host.encode():
+                    self._link.advance(wire, _number_in(value(n, 2)))
+                    writer = _number_in(value(n, 3))
+            if found.get(COPY) != wire.host.encode() or not wire.host.endswith(f" {writer}"):
                 raise WireBroken(f"{self._link.address.shown}: the data was replaced; try again", field="store")
             return found
 
@@ -168,7 +171,7 @@ class PostgresqlItems(Items):
             answer = done.get_value(0, 0)
             if answer is None:
                 raise OtherCopy("the data was replaced", field="store")
-            self._link.advance(wire, _position(position.get_value(0, 0)))
+            self._link.advance(wire, _number_in(position.get_value(0, 0)))
             return answer == b"\1"
 
         try:
@@ -254,7 +257,8 @@ class PostgresqlStore(OptimisticStore):
         return await self.items.heal()
 
 
-def _position(raw: bytes | None) -> int:
+def _number_in(raw: bytes | None) -> int:
+    """A position of the log, or the id of a transaction."""
     return int.from_bytes(raw or b"", "big")
 
 
@@ -264,15 +268,7 @@ def _bytes(rows: PGresult, row: int, column: int) -> bytes:
 
 def _parameters(url: str) -> Mapping[str, str]:
     """The parameters of libpq in a URL."""
-    try:
-        found = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-    except psycopg.Error:
-        # The message quotes nothing: a supposed host or port may be a part of a password.
-        raise StoreError(
-            "the store's URL cannot be read; write postgresql://user:password@host:port/database, and percent-encode "
-            "what a URL does not allow in a password",
-            field="store",
-        ) from None
+    found = parameters(url, field="store", kind=StoreError)
     if (password := os.environ.get(_PASSWORD_VARIABLE)) and "password" not in found:
         found["password"] = password
     if "," in found.get("host", ""):

@@ -28,7 +28,8 @@ _NOTHING = "1:1:"
 """The snapshot in which no transaction is visible."""
 IDENTITY = """
 SELECT
-  (SELECT system_identifier::TEXT FROM pg_control_system()),
+  (SELECT system_identifier FROM pg_control_system()) || '.' ||
+    (SELECT oid FROM pg_database WHERE datname = current_database()),
   left(pg_walfile_name(pg_current_wal_lsn()), 8),
   parbake_run()
 """

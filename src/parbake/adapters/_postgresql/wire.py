@@ -18,13 +18,12 @@ from parbake.errors import MissingDependency
 try:
     import psycopg
     from psycopg import pq
-    from psycopg.conninfo import conninfo_to_dict
     from psycopg.pq.abc import PGresult
 except ImportError as missing:
     raise MissingDependency.of("a PostgreSQL store", "postgresql", field="psycopg") from missing
 
 Parameter = bytes | None
-__all__ = ["PGresult", "ServerSaid", "Wire", "array", "conninfo_to_dict", "psycopg", "text"]
+__all__ = ["PGresult", "ServerSaid", "Wire", "array", "psycopg", "text"]
 _BYTEA, _BINARY = 17, 1
 _HEAD, _LENGTH = struct.Struct("!iiiii"), struct.Struct("!i")
 _NULL = _LENGTH.pack(-1)

@@ -1,6 +1,29 @@
 -- The outbox of a PostgreSQL source, version 2. The statements may run again.
 -- Nothing here takes a lock that another writer waits for, and nothing orders the writers: see postgresql.py.
 
+DO $guard$
+DECLARE
+  own NAME := current_schema();
+  other NAME;
+BEGIN
+  SELECT relnamespace::REGNAMESPACE INTO other FROM pg_catalog.pg_class WHERE oid = to_regclass('parbake_outbox');
+  IF other <> own THEN
+    RAISE EXCEPTION 'the schema % has an outbox, which a second one in the schema % would hide', other, own
+      USING HINT = 'let the search_path begin with the schema that has the outbox, or leave that schema out of it';
+  END IF;
+  IF other IS NOT NULL AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass('parbake_outbox') AND attname = 'xid'
+  ) THEN
+    RAISE EXCEPTION 'the outbox is of version 1' USING HINT = 'bring it to version 2 with "parbake migrate"';
+  END IF;
+  IF to_regclass('parbake_format') IS NOT NULL THEN
+    IF EXISTS (SELECT FROM parbake_format WHERE part = 'outbox' AND version > 2) THEN
+      RAISE EXCEPTION 'the outbox is of a version after 2' USING HINT = 'use the version of parbake that has made it';
+    END IF;
+  END IF;
+END
+$guard$;
+
 CREATE TABLE IF NOT EXISTS parbake_format(
   part TEXT PRIMARY KEY,
   version INT NOT NULL
@@ -58,6 +81,8 @@ CREATE OR REPLACE TRIGGER parbake_outbox_deleted AFTER DELETE ON parbake_outbox
   REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION parbake_outbox_note_gone();
 CREATE OR REPLACE TRIGGER parbake_outbox_truncated AFTER TRUNCATE ON parbake_outbox
   FOR EACH STATEMENT EXECUTE FUNCTION parbake_outbox_note_gone();
+ALTER TABLE parbake_outbox ENABLE ALWAYS TRIGGER parbake_outbox_stamp, ENABLE ALWAYS TRIGGER parbake_outbox_deleted,
+  ENABLE ALWAYS TRIGGER parbake_outbox_truncated;
 
 -- Changes with each start of the server and with each crash, after which statistics begin anew. A crash gives ids of
 -- transactions again whose end was not on disk, so that a snapshot says nothing about a later run.
@@ -84,8 +109,9 @@ CREATE TABLE IF NOT EXISTS parbake_capture(
   PRIMARY KEY (relation, app)
 );
 
--- The state of each captured table: everything that could change its rows, or what is told of them, without a trigger.
--- "problem" says what keeps a change from being told now; "state" changes whenever something may have kept one before.
+-- The state of each captured table, and of the outbox, on which all families depend: everything that could change rows,
+-- or what is told of them, without a trigger. "problem" says what keeps a change from being told now; "state" changes
+-- whenever something may have kept one before.
 DROP FUNCTION IF EXISTS parbake_capture_states();
 CREATE FUNCTION parbake_capture_states()
 RETURNS TABLE(relation TEXT, families TEXT[], problem TEXT, state TEXT, tags TEXT[]) LANGUAGE plpgsql STABLE AS $state$
@@ -96,10 +122,10 @@ BEGIN
       array_agg(DISTINCT split_part(tag, '/', 1) ORDER BY split_part(tag, '/', 1)) AS families,
       array_agg(DISTINCT tag) AS tags
     FROM parbake_capture c, unnest(c.tags) AS tag GROUP BY c.relation
-  ), tree(root, oid) AS (
-    SELECT c.relation, to_regclass(c.relation)::OID FROM captured c WHERE to_regclass(c.relation) IS NOT NULL
+  ), tree(root, oid, is_leaving) AS (
+    SELECT c.relation, to_regclass(c.relation)::OID, false FROM captured c WHERE to_regclass(c.relation) IS NOT NULL
     UNION
-    SELECT root, inhrelid FROM pg_catalog.pg_inherits JOIN tree ON inhparent = tree.oid
+    SELECT root, inhrelid, inhdetachpending FROM pg_catalog.pg_inherits JOIN tree ON inhparent = tree.oid
   ), triggers AS (
     SELECT
       t.tgrelid,
@@ -109,7 +135,9 @@ BEGIN
     WHERE t.tgrelid IN (SELECT oid FROM tree) AND t.tgname LIKE 'parbake\_capture\_%'
     GROUP BY t.tgrelid
   ), columns AS (
-    SELECT attrelid, string_agg(concat_ws(',', attnum, attname, atttypid, xmin), ' ' ORDER BY attnum) AS shape
+    SELECT attrelid, string_agg(concat_ws(',', attnum, attname, atttypid, xmin, CASE WHEN atttypid >= 16384 THEN (
+      SELECT string_agg(concat(e.oid, e.xmin), ' ' ORDER BY e.oid) FROM pg_catalog.pg_enum e WHERE e.enumtypid = atttypid
+    ) END), ' ' ORDER BY attnum) AS shape
     FROM pg_catalog.pg_attribute WHERE attrelid IN (SELECT oid FROM tree) AND attnum > 0
     GROUP BY attrelid
   )
@@ -124,7 +152,7 @@ BEGIN
     END) END,
     concat(
       CASE WHEN bool_or(c.relpersistence = 'u') THEN 'unlogged ' END,
-      md5(string_agg(concat_ws('|', c.oid, c.relkind, triggers.shape, columns.shape), ';' ORDER BY c.oid))
+      md5(string_agg(concat_ws('|', c.oid, c.relkind, is_leaving, triggers.shape, columns.shape), ';' ORDER BY c.oid))
     ),
     captured.tags
   FROM captured
@@ -133,7 +161,26 @@ BEGIN
   LEFT JOIN triggers ON triggers.tgrelid = c.oid
   LEFT JOIN columns ON columns.attrelid = c.oid
   LEFT JOIN pg_catalog.pg_subscription_rel s ON s.srrelid = c.oid
-  GROUP BY captured.relation, captured.families, captured.tags;
+  GROUP BY captured.relation, captured.families, captured.tags
+  UNION ALL
+  SELECT
+    'parbake_outbox',
+    (SELECT array_agg(DISTINCT family) FROM captured, unnest(captured.families) AS family),
+    CASE
+      WHEN c.relrowsecurity THEN 'row security may hide rows of parbake_outbox'
+      WHEN own.rules > 0 THEN 'a rule may keep rows out of parbake_outbox'
+      WHEN own.whole <> 3 THEN 'the triggers of parbake_outbox are missing or disabled'
+    END,
+    md5(concat_ws('|', c.oid, c.relrowsecurity, own.rules, own.shape)),
+    '{}'
+  FROM pg_catalog.pg_class c, LATERAL (
+    SELECT
+      count(*) FILTER (WHERE t.tgenabled = 'A') AS whole,
+      string_agg(concat_ws(',', t.oid, t.tgenabled, t.xmin), ' ' ORDER BY t.tgname) AS shape,
+      (SELECT count(*) FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS rules
+    FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname LIKE 'parbake\_outbox\_%'
+  ) AS own
+  WHERE c.oid = to_regclass('parbake_outbox') AND EXISTS (SELECT FROM captured);
 END
 $state$;
 
@@ -160,6 +207,9 @@ DECLARE
   until TIMESTAMPTZ := clock_timestamp() + patience;
   now_run TEXT := parbake_run();
 BEGIN
+  IF ticket IS NULL THEN
+    RAISE EXCEPTION 'parbake_wait() needs the id of a transaction, and was given NULL';
+  END IF;
   IF ticket = pg_current_xact_id_if_assigned() THEN
     RAISE EXCEPTION 'parbake_wait(%) waits for its own transaction', ticket
       USING HINT = 'commit first, and call it in the next transaction';

@@ -31,7 +31,10 @@ DECLARE
   is_refused BOOLEAN := false;
   made CONSTANT INTEGER := 4;
 BEGIN
-  IF copy IS DISTINCT FROM (SELECT value FROM parbake_items WHERE name = '\x00') AND copy IS NOT NULL THEN
+  IF copy IS NOT NULL AND NOT EXISTS (
+    SELECT FROM parbake_items
+    WHERE name = '\x00' AND value = copy AND split_part(convert_from(value, 'UTF8'), ' ', 7) = xmin::TEXT
+  ) THEN
     RETURN NULL;
   END IF;
   <<locking>>
