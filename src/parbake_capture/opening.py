@@ -36,6 +36,8 @@ def open_capture(url: str) -> Capture:
 def install(url: str, *tables: str, app: str = "app") -> None:
     """Install the triggers of some tables, as ``parbake capture install --apply`` does; it may be repeated.
 
+    A table that is captured keeps the tags that it has.
+
     Args:
         url: The database, such as ``postgresql://127.0.0.1/shop`` or ``sqlite:///shop.db``.
         tables: Each a table with its tags, such as ``prices:product/{asin},catalog``.

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parbake.adapters.postgresql import OUTBOX_DDL, TIMEOUT_S
+from parbake.adapters.postgresql import OUTBOX_DDL, connected
 from parbake.errors import BadInput, MissingDependency, SourceError
 from parbake_capture.tables import LIMIT, Captured, CaptureState, pieces, sql_text
-from parbake_capture.wanted import Known, ambiguous, by_table, completed, left_by
+from parbake_capture.wanted import Known, ambiguous, by_table, completed, gathered, left_by
 
 if TYPE_CHECKING:
     import psycopg
 
+_OUTBOX = "parbake_outbox"
 _LOCK_S = 5
 """Longest wait for a table's lock, in seconds. Writers queue behind it meanwhile."""
 _PLAIN = (
@@ -58,6 +60,12 @@ _KINDS = {
     "c": "a type",
 }  # fmt: skip
 
+_INSTEAD = {
+    "v": "capture the tables from which it is made",
+    "m": "write its tag to the outbox in the transaction of its REFRESH",
+    "f": "write its tag to the outbox when you know of a change, or give its values a short freshness_sla",
+}
+
 
 class PostgresqlCapture:
     """The triggers of one PostgreSQL database (see :class:`parbake_capture.tables.Capture`).
@@ -73,24 +81,18 @@ class PostgresqlCapture:
             raise MissingDependency.of("capture on PostgreSQL", "postgresql", field="psycopg") from error
         self._client = psycopg
         with self._failures():
-            self._connection: psycopg.Connection[Any] = psycopg.connect(
-                conninfo, autocommit=True, connect_timeout=TIMEOUT_S, target_session_attrs="primary"
-            )
+            self._connection: psycopg.Connection[Any] = connected(conninfo, field="DATABASE")
             (self._schema,) = self._one("SELECT quote_ident(current_schema())")
 
-    def install(self, tables: Sequence[Captured], *, app: str) -> list[str]:
+    def install(self, tables: Sequence[Captured], *, app: str, replaces: bool = False) -> list[str]:
         with self._failures():
-            wanted = {self._resolved(table.relation): table for table in tables}
-            known = self._known()
-            broken = {
-                state.table.relation: state.table for state in self.states() if state.problem and state.app == app
-            }
-            wanted = wanted or broken
+            broken = [state.table for state in self.states() if state.problem and state.app == app]
+            wanted = [(self._resolved(table.relation), table) for table in tables or broken]
+            if not wanted:
+                self._must_have_its_outbox()
             found = [f"SET LOCAL lock_timeout = '{_LOCK_S}s'", OUTBOX_DDL]
-            for relation, table in wanted.items():
-                own = self._completed(relation, table)
-                others = {name: tags for name, tags in known.get(relation, {}).items() if name != app}
-                found += self._installed(relation, {**others, app: own.tags})
+            for relation, apps in gathered(wanted, self._known(), app, self._completed, replaces=replaces).items():
+                found += self._installed(relation, apps)
         return found
 
     def remove(self, relations: Sequence[str], *, app: str) -> list[str]:
@@ -105,12 +107,34 @@ class PostgresqlCapture:
         with self._failures():
             if not self._has_outbox():
                 return []
-            problems = dict(self._all("SELECT relation, coalesce(problem, '') FROM parbake_capture_states()"))
+            problems = self._problems()
             rows = self._all("SELECT relation, app, tags FROM parbake_capture ORDER BY relation, app")
             return [
-                CaptureState(table, app, problems[table.relation] or self._lacking(table))
+                CaptureState(table, app, problems[table.relation] or problems[_OUTBOX] or self._lacking(table))
                 for table, app in ((Captured(relation, tuple(tags)), app) for relation, app, tags in rows)
             ]
+
+    def _problems(self) -> Mapping[str, str]:
+        """What keeps the changes of each captured table from being told, and the rows of the outbox from being read."""
+        found: dict[str, str] = defaultdict(str)
+        if self._one("SELECT to_regproc('parbake_capture_states') IS NULL")[0]:
+            found[_OUTBOX] = "a function of the outbox is missing"
+        else:
+            found.update(self._all("SELECT relation, coalesce(problem, '') FROM parbake_capture_states()"))
+        return found
+
+    def _must_have_its_outbox(self) -> None:
+        """Raise :class:`BadInput` if the database has outboxes, but none where this role's search path begins."""
+        held = (
+            "SELECT quote_ident(nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = %s"
+        )
+        schemas = [schema for (schema,) in self._all(f"{held} AND relkind = 'r' ORDER BY 1", _OUTBOX)]
+        if schemas and self._schema not in schemas:
+            raise BadInput(
+                f"nothing is captured in the schema {self._schema}, with which the search_path begins, but there "
+                f"is an outbox in {', '.join(schemas)}: let the search_path begin with that schema",
+                field="DATABASE",
+            )
 
     def _lacking(self, table: Captured) -> str:
         """What is said of a table whose tags name a column that it has lost."""
@@ -174,7 +198,7 @@ class PostgresqlCapture:
             if kind not in ("r", "p"):
                 raise BadInput(
                     f"--table {relation}: {member} is {_KINDS.get(kind, 'not a table')}, whose changes no trigger "
-                    "sees; capture the tables from which it is made",
+                    f"sees; {_INSTEAD.get(kind, 'name the tables that views read')}",
                     field="--table",
                 )
         filled = "SELECT s.srrelid::REGCLASS::TEXT FROM pg_subscription_rel s WHERE s.srrelid = to_regclass(%s)"
@@ -191,12 +215,12 @@ class PostgresqlCapture:
         (found,) = self._one("SELECT to_regclass(%s)::OID", relation)
         return int(found)
 
-    def _completed(self, relation: str, table: Captured) -> Captured:
+    def _completed(self, relation: str, table: Captured, before: Sequence[str]) -> Captured:
         """A table whose templates are checked against its columns, or made from its primary key."""
         columns = {name: rest for name, *rest in self._all(_COLUMNS, self._oid(relation))}
         keys = [name for name, (_, _, _, is_key) in columns.items() if is_key]
-        found = completed(table, relation, columns=list(columns), keys=keys)
-        for name in found.columns:
+        found = completed(table, relation, columns=list(columns), keys=keys, before=before)
+        for name in columns.keys() & found.columns:
             kind, is_enum, is_loose, _ = columns[name]
             if is_loose:
                 raise ambiguous(relation, name, "compares texts that differ as equal")

@@ -20,7 +20,7 @@ from parbake.adapters.sqlite import CAPTURE_DDL, OUTBOX_DDL, captured_problem
 from parbake.errors import BadInput, SourceError
 from parbake.protocol.tags import family
 from parbake_capture.tables import Captured, CaptureState, pieces, sql_text
-from parbake_capture.wanted import Known, ambiguous, by_table, completed, left_by
+from parbake_capture.wanted import Known, ambiguous, by_table, completed, gathered, left_by
 
 _OURS = "type = 'trigger' AND tbl_name = ? AND name LIKE 'parbake\\_capture\\_%' ESCAPE '\\'"
 _KINDS = ("insert", "update", "delete", "replace", "replace_by_update")
@@ -50,15 +50,13 @@ class SqliteCapture:
             connection.execute("PRAGMA schema_version")
         return cls(connection)
 
-    def install(self, tables: Sequence[Captured], *, app: str) -> list[str]:
+    def install(self, tables: Sequence[Captured], *, app: str, replaces: bool = False) -> list[str]:
         with _failures():
-            known = self._known()
             broken = [state.table for state in self.states() if state.problem and state.app == app]
+            wanted = [(self._resolved(table.relation), table) for table in tables or broken]
             found = [OUTBOX_DDL, *CAPTURE_DDL.strip().split(";\n")]
-            for table in tables or broken:
-                own = self._completed(table)
-                others = {name: tags for name, tags in known.get(own.relation, {}).items() if name != app}
-                found += self._installed(own.relation, {**others, app: own.tags})
+            for name, apps in gathered(wanted, self._known(), app, self._completed, replaces=replaces).items():
+                found += self._installed(name, apps)
         return found
 
     def remove(self, relations: Sequence[str], *, app: str) -> list[str]:
@@ -106,14 +104,14 @@ class SqliteCapture:
         rows = self._connection.execute("SELECT relation, app, tags FROM parbake_capture")
         return by_table((relation, app, msgspec.json.decode(tags)) for relation, app, tags in rows)
 
-    def _completed(self, table: Captured) -> Captured:
-        """A table whose templates are checked against its columns, or made from its primary key."""
+    def _resolved(self, relation: str) -> str:
+        """The name of a table that can be captured."""
         found = self._connection.execute(
             "SELECT name, type, sql FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')",
-            (table.relation,),
+            (relation,),
         ).fetchone()
         if found is None:
-            raise BadInput(f"--table {table.relation}: there is no such table", field="--table")
+            raise BadInput(f"--table {relation}: there is no such table", field="--table")
         name, kind, made = found
         if kind == "view" or made.upper().startswith("CREATE VIRTUAL"):
             what = "a view" if kind == "view" else "a virtual table"
@@ -121,9 +119,13 @@ class SqliteCapture:
                 f"--table {name}: {what} can have no such trigger; capture the tables from which it is made",
                 field="--table",
             )
+        return str(name)
+
+    def _completed(self, name: str, table: Captured, before: Sequence[str]) -> Captured:
+        """A table whose templates are checked against its columns, or made from its primary key."""
         columns = self._connection.execute("SELECT name, pk FROM pragma_table_xinfo(?)", (name,)).fetchall()
         keys = [column for column, place in sorted(columns, key=lambda row: row[1]) if place]
-        own = completed(table, name, columns=[column for column, _ in columns], keys=keys)
+        own = completed(table, name, columns=[column for column, _ in columns], keys=keys, before=before)
         for column in self._loose(name).intersection(own.columns):
             raise ambiguous(name, column, "compares texts that differ as equal")
         return own

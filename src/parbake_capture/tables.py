@@ -42,12 +42,13 @@ class CaptureState(NamedTuple):
 class Capture(Protocol):
     """The triggers of one database. A method that changes them returns statements; :meth:`run` executes them."""
 
-    def install(self, tables: Sequence[Captured], *, app: str) -> list[str]:
-        """The statements that capture tables.
+    def install(self, tables: Sequence[Captured], *, app: str, replaces: bool = False) -> list[str]:
+        """The statements that capture tables, which keep the tags that they have.
 
         Args:
             tables: The tables; those of the app whose triggers are not whole if there are none.
             app: The name of the app. Several apps may capture one table, each with tags of its own.
+            replaces: Whether the app raises only the tags that are named now.
 
         Raises:
             BadInput: A table cannot be captured, or has no such column.

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from parbake.errors import BadInput
+from parbake.protocol.tags import family, placeholders
 from parbake_capture.tables import Captured
 
 Known = Mapping[str, Mapping[str, tuple[str, ...]]]
 """The tags of each app, by table."""
 
 
-def completed(table: Captured, relation: str, *, columns: Sequence[str], keys: Sequence[str]) -> Captured:
+def gathered(
+    tables: Iterable[tuple[str, Captured]],
+    known: Known,
+    app: str,
+    complete: Callable[[str, Captured, tuple[str, ...]], Captured],
+    *,
+    replaces: bool,
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """The tags of each app, by table, once an app has captured some tables. It keeps the tags that it has.
+
+    Args:
+        tables: The tables, each with the name by which the database knows it; one may be named several times.
+        known: The tags of each app now.
+        app: The app.
+        complete: Checks a table, and adds the tags that it has, which are given to it.
+        replaces: Whether the app has only the tags that are named now.
+    """
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for relation, table in tables:
+        if relation not in found:
+            found[relation] = {a: tags for a, tags in known.get(relation, {}).items() if not (replaces and a == app)}
+        apps = found[relation]
+        apps[app] = complete(relation, table, apps.get(app, ())).tags
+    return found
+
+
+def completed(
+    table: Captured, relation: str, *, columns: Collection[str], keys: Sequence[str], before: Sequence[str]
+) -> Captured:
     """A table whose templates name its columns; without templates, its tags are made of its primary key.
 
     Args:
@@ -19,6 +48,7 @@ def completed(table: Captured, relation: str, *, columns: Sequence[str], keys: S
         relation: The name by which the database knows it.
         columns: Its columns.
         keys: Those of its primary key.
+        before: The tags that it has, which it keeps. One whose column is gone gives way to another of its family.
 
     Raises:
         BadInput: A template names another column, or there are neither templates nor a key.
@@ -36,7 +66,8 @@ def completed(table: Captured, relation: str, *, columns: Sequence[str], keys: S
         if name not in columns:
             listed = ", ".join(columns)
             raise BadInput(f"--table {relation}: it has no column {name!r} (it has {listed})", field="--table")
-    return found
+    kept = [tag for tag in before if {*placeholders(tag)}.issubset(columns) or family(tag) not in found.families]
+    return Captured(relation, tuple(dict.fromkeys((*kept, *tags))))
 
 
 def ambiguous(relation: str, column: str, why: str) -> BadInput:

@@ -22,6 +22,8 @@ def migrate(
     Stop the servers and workers of the earlier version first. Stores, ledgers and SQLite outboxes need no migration:
     the present version reads those of the version before, and changes them where it has to.
     """
+    if not database.strip():
+        raise BadInput("name a database: postgresql://host/database", field="DATABASE")
     if database.startswith("sqlite:"):
         raise BadInput("an outbox in SQLite needs no migration: this version reads it as it is", field="DATABASE")
     statements = migration(database)

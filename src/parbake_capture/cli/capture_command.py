@@ -35,16 +35,17 @@ def install(
         typer.Option(help="a table and its tags, such as prices:product/{asin},catalog; repeatable"),
     ] = None,
     app: AppLabel = "app",
+    replace: Annotated[bool, typer.Option("--replace", help="raise only the tags that are named now")] = False,
     apply: Apply = False,
 ) -> None:
     """Print or execute the statements that capture tables; without --table, those that put missing triggers back.
 
-    {asin} is the value of that column. A table without tags is told by its own name and primary key. The statements
-    may be executed again.
+    {asin} is the value of that column. A table without tags is told by its own name and primary key. A table that is
+    captured keeps its tags. The statements may be executed again.
     """
     tables = list(map(parsed, table or []))
     with contextlib.closing(open_capture(database)) as opened:
-        statements = opened.install(tables, app=app)
+        statements = opened.install(tables, app=app, replaces=replace)
         if not apply:
             _print(statements)
             return
@@ -61,13 +62,14 @@ def show(database: Database) -> None:
 
 @capture.command(epilog="Example: parbake capture check postgresql://127.0.0.1/shop")
 def check(database: Database) -> None:
-    """Check that the triggers of all captured tables are whole; the exit status is 1 if they are not."""
+    """Check that the triggers of all captured tables are whole; the exit status is 1 if not, or if there are none."""
     with contextlib.closing(open_capture(database)) as opened:
         states = opened.states()
     wrong = [state for state in states if state.problem]
     if not states:
-        typer.echo("nothing is captured")
-    elif not wrong:
+        typer.echo("nothing is captured: see parbake capture install --help")
+        raise typer.Exit(1)
+    if not wrong:
         typer.echo(f"all changes of {', '.join(dict.fromkeys(s.table.relation for s in states))} are told")
     else:
         _show(wrong)

@@ -57,7 +57,9 @@ def install(alias: str, *, is_removal: bool = False, is_repair: bool = False) ->
         lacking = [name for name, table in wanted.items() if not _is_whole(known.get(name), table.tags)]
         gone = [name for name in known if name not in wanted and name in there]
         statements = (
-            capture.install([wanted[name] for name in lacking], app=APP) if lacking or (wanted and is_repair) else []
+            capture.install([wanted[name] for name in lacking], app=APP, replaces=True)
+            if lacking or (wanted and is_repair)
+            else []
         )
         if gone:
             statements += capture.remove([known[name].table.relation for name in gone], app=APP)
