@@ -419,6 +419,8 @@ def test_roles_need_the_rights_of_the_guide(opened, url, roles):
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute(owns)
         ledgers = [opened(roles[0])]
+        with pytest.raises(pb.errors.StoreError, match="may not be used"):
+            opened(roles[1])
         owner.execute(grants)
         ledgers.append(opened(roles[1]))
     for ledger in ledgers:
@@ -431,7 +433,7 @@ def test_roles_need_the_rights_of_the_guide(opened, url, roles):
 
 @pytest.mark.parametrize(
     "address",
-    ["postgresql://shop:hunter2@127.0.0.1:1/costs", "postgresql://127.0.0.1:1/costs?password=hunter2",
+    ["postgresql://shop:hunter2@127.0.0.1:1/costs", "postgresql://shop:x@hunter2@127.0.0.1:1/costs", "postgresql://127.0.0.1:1/costs?password=hunter2",
      "postgresql://shop:hunter2@127.0.0.1:1/costs?unknown=1", "postgresql://shop:hunter2@[::1:1/costs",
      "mysql://shop:hunter2@db/costs"],
 )  # fmt: skip

@@ -11,12 +11,12 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 19_312,
+    "src/parbake": 19_319,
     "src/parbake/contrib": 1_180,
     "src/parbake_capture": 667,
     "src/parbake_lab": 3_017,
     "src/parbake_llm": 7_100,
-    "src/parbake_planner": 3_695,
+    "src/parbake_planner": 3_697,
     "src/parbake_semantic": 3_000,
     "assistant/src": 17_565,
     "tools/provider_box": 550,

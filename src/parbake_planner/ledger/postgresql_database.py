@@ -10,8 +10,8 @@ from collections.abc import Generator, Sequence
 from typing import Any, TypeVar, cast
 
 import psycopg
+from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.errors import DuplicateObject, InsufficientPrivilege, UndefinedColumn, UndefinedTable, WrongObjectType
 
 from parbake.errors import BadInput, StoreError, StoreUnreachable
 from parbake.values.redaction import one_line
@@ -39,7 +39,7 @@ class PostgresqlDatabase:
     remedy = f"rename its schema {_SCHEMA}, or name another database"
     errors = (psycopg.Error,)
     passing = (
-        psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, InsufficientPrivilege, UndefinedTable,
+        pg.OperationalError, pg.InterfaceError, pg.InternalError, pg.InsufficientPrivilege, pg.UndefinedTable,
     )  # fmt: skip
     alone = f"SELECT pg_advisory_xact_lock({_ALONE})"
     may_trim = f"SELECT pg_try_advisory_xact_lock({_TRIM})"
@@ -53,8 +53,10 @@ class PostgresqlDatabase:
         """Read the URL, as libpq does; raises :class:`BadInput` if it cannot be read."""
         try:
             given = conninfo_to_dict(url)
-        except psycopg.Error:  # its message may show a password
-            raise BadInput("ledger: the URL of its database cannot be read by libpq", field="ledger") from None
+        except psycopg.Error:
+            given = {}
+        if not given or "@" in str(given.get("host", "")):  # what is shown could be a part of a password
+            raise BadInput("ledger: the URL of its database cannot be read by libpq", field="ledger")
         self._settings: dict[str, Any] = {**_OPTIONS, **given}
         place = f"{given.get('host', '')}:{given.get('port', '')}".rstrip(":")
         self.name = f"postgresql://{place}/{given.get('dbname', '')}"
@@ -73,10 +75,10 @@ class PostgresqlDatabase:
     def refused(self, error: Exception) -> StoreError:
         """Make the error for a database that cannot be opened: is it a right, other tables, or the server?"""
         why = one_line(error)
-        if isinstance(error, InsufficientPrivilege):
+        if isinstance(error, pg.InsufficientPrivilege | pg.InvalidSchemaName):  # a schema that it may not use
             to_do = f"create the schema {_SCHEMA} for its role, or grant the role the tables"
             return StoreError(f"the ledger {self.name} may not be used ({why}); {to_do}", field="ledger")
-        if isinstance(error, UndefinedColumn | UndefinedTable | WrongObjectType | DuplicateObject):
+        if isinstance(error, pg.UndefinedColumn | pg.UndefinedTable | pg.WrongObjectType | pg.DuplicateObject):
             return StoreError(f"{self.name} is not a ledger ({why}); {self.remedy}", field="ledger")
         return StoreUnreachable(f"the ledger {self.name} cannot be reached ({why})", field="ledger")
 

@@ -221,7 +221,11 @@ class StoreLink(forks.Forkable):
         if code == "42501":
             return forbidden(self.address, told)
         if code == "25006":
-            return StoreError(f"{shown} has become read-only; point the store at its primary", field="store.role")
+            return StoreError(
+                f"{shown} is read-only for this role; point the store at its primary, or see the role's setting "
+                "default_transaction_read_only",
+                field="store.role",
+            )
         if code in {"XX001", "XX002"}:
             return DamagedStore(
                 f"{told}: a page is damaged; a worker sets the table aside, and an empty one follows", field="store"

@@ -220,5 +220,8 @@ class Ingest:
 def _acknowledged(ack: Ack) -> Ack:
     """Return an acknowledgement from a trusted incarnation; refuse any other, because a further loss could undo it."""
     if not ack.trusted:
-        raise NotAcknowledged("the store is being recovered after a loss: the event is raised; publish it again soon")
+        raise NotAcknowledged(
+            "the store is being recovered after a loss, which a server, a worker or drain() ends: the event is raised; "
+            "publish it again soon"
+        )
     return ack
