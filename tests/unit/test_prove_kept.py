@@ -45,7 +45,9 @@ def program(path, by=None):
 def test_what_a_module_keeps_is_found(path):
     """Rows that a view reads once and keeps in a dictionary are named with the query that is not asked any more."""
     load = program(path)
-    (found,) = proved(load(), load).findings
+    findings = proved(load(), load).findings
+    assert len(findings) == 1, findings
+    (found,) = findings
     assert (found.task, found.where) == ("answer", "Policies.read")
     assert found.what == f"{KEPT}the rows of SELECT name FROM regions WHERE code = :code"
     assert found.old != found.new
