@@ -79,7 +79,7 @@ class Outside:
 
     def _file(self, place: str, *, is_written: bool = False) -> None:
         """Note a file, unless it is the program's own work, or a part of what is installed."""
-        if place in ("", ":memory:"):  # SQLite's
+        if place in ("", ":memory:", "<unknown>"):  # SQLite's, and where the interpreter looks for code without a file
             return
         path = os.path.realpath(urlsplit(place).path if place.startswith("file:") else place)
         if is_written:
