@@ -1,6 +1,7 @@
 """``parbake prove`` finds nothing in the tutorial's app and in a small demo shop, which leave nothing out."""
 
 import asyncio
+import gc
 import importlib
 import re
 import sys
@@ -29,8 +30,9 @@ def test_the_tutorial_leaves_nothing_out(root, tmp_path, monkeypatch):
     delivery = importlib.import_module("delivery")
     monkeypatch.delitem(sys.modules, "delivery")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # a short page leaves its connection to the interpreter
+        warnings.simplefilter("ignore", ResourceWarning)  # a short page leaves its connection to the collector
         delivery.create()
+        gc.collect()
     install("sqlite:///courier.db", "zones:zone/{name}")
     proof = proved(delivery.app)
     assert (proof.findings, proof.unproved) == ([], {})
