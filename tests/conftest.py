@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items):
     """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: (not _is_long_search(item), _rank(_tier(item))))
+    items.sort(key=lambda item: (not _is_slowest(item), not _is_long_search(item), _rank(_tier(item))))
 
 
 def _group(item):
@@ -44,6 +44,11 @@ def _tier(item):
 
 def _rank(tier):
     return FIRST.index(tier) if tier in FIRST else len(FIRST)
+
+
+def _is_slowest(item):
+    """The stand-in for DynamoDB answers one request at a time, and one process waits for it."""
+    return _group(item) == "acceptance on dynamodb"
 
 
 def _is_long_search(item):
