@@ -20,7 +20,7 @@ PACKAGES = {
     "src/parbake_semantic": 3_000,
     "assistant/src": 17_565,
     "tools/provider_box": 550,
-    "tools/simulator": 2_970,
+    "tools/simulator": 2_971,
 }
 """The most lines of code of each package, without packages within it that have a line of their own.
 

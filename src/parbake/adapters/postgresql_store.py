@@ -24,8 +24,10 @@ So the data names its copy in a row, with the server's identity at that time, an
 Whoever finds one of these writes a row with a higher number, on the condition that nobody else did, and all processes
 follow. A server that keeps its settings and its disk loses nothing in a crash, and its copy stays the same.
 
-Three things are not noticed. An older copy replaces the data while no process runs that has seen more. Two servers act
-as the primary, and a process keeps its connection to the first. A page is overwritten by an older version of itself.
+Four things are not noticed. An older copy replaces the data while no process runs that has seen more. An older copy
+replaces the data, its log grows beyond what was seen, and the server is started again, all before a process that has
+seen more connects. Two servers act as the primary, and a process keeps its connection to the first. A page is
+overwritten by an older version of itself.
 """
 
 from __future__ import annotations
