@@ -1,8 +1,9 @@
-"""A shop in a PostgreSQL database whose tables are captured."""
+"""A shop in a PostgreSQL database whose tables are captured, and the fixtures ``server`` and ``shop``."""
 
 import contextlib
 
 import psycopg
+import pytest
 from tests.servers import pg
 
 from parbake.adapters.postgresql import PostgresqlSource
@@ -24,9 +25,9 @@ INSERT INTO stock VALUES (1, 'pen', 5), (101, 'pen', 6);
 CAPTURED = ("policies:policy/{id},catalog", "notes", "stock:stock/{shop}-{item}")
 
 
-@contextlib.contextmanager
-def running():
-    """Yield a server with a role that has no rights."""
+@pytest.fixture(scope="module")
+def server():
+    """Return a server with a role that has no rights."""
     with pg.folder() as place, pg.postgresql(place / "data", "max_prepared_transactions=5") as started:
         started.sql("CREATE ROLE stranger")
         yield started
@@ -65,9 +66,9 @@ class Shop:
         return {event.subject.replace(" ", "%20") for event in events}, page.trouble
 
 
-@contextlib.contextmanager
-def captured(server):
-    """Yield a fresh shop whose outbox is read."""
+@pytest.fixture
+def shop(server):
+    """Return a fresh shop whose outbox is read."""
     made = Shop(server)
     made.told()
     yield made

@@ -4,7 +4,8 @@ import contextlib
 
 import psycopg
 import pytest
-from tests.servers.captured_shop import Shop, captured, running
+from tests.servers import captured_shop
+from tests.servers.captured_shop import Shop
 from tests.unit.commands import invoke
 
 import parbake as pb
@@ -56,18 +57,7 @@ END LOOP; END $$; COMMIT
 """Triggers that are off for a moment, within one transaction."""
 
 
-@pytest.fixture(scope="module")
-def server():
-    """Return a server."""
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def shop(server):
-    """Return a fresh shop whose outbox is read."""
-    with captured(server) as made:
-        yield made
+server, shop = captured_shop.server, captured_shop.shop
 
 
 def test_every_way_to_change_a_row_is_told(server):

@@ -4,7 +4,7 @@ import contextlib
 
 import psycopg
 import pytest
-from tests.servers.captured_shop import captured, running
+from tests.servers import captured_shop
 from tests.unit.commands import invoke
 
 import parbake as pb
@@ -16,18 +16,7 @@ from parbake_capture.tables import parsed
 CHANGE = "UPDATE policies SET days = days + 1 WHERE id = 'a'"
 
 
-@pytest.fixture(scope="module")
-def server():
-    """Return a server."""
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def shop(server):
-    """Return a fresh shop whose outbox is read."""
-    with captured(server) as made:
-        yield made
+server, shop = captured_shop.server, captured_shop.shop
 
 
 def install(shop, *words):

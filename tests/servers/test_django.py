@@ -325,7 +325,7 @@ assert cache.get("fenced", version=2) is None
 
 def test_the_caches_keep_to_the_interface(shop):
     """Timeouts, versions, prefixes, counters, and whatever else Django's own backends do."""
-    shop.one(SEMANTICS)
+    assert shop.one(f"{SEMANTICS}\n'all held'") == "all held"
 
 
 def test_one_of_many_adds_a_key_and_no_increment_is_lost(shop):

@@ -8,16 +8,6 @@ from tests.servers import launch
 from tests.servers.django_shop.child import children
 
 pytestmark = pytest.mark.xdist_group("django")
-TOLD = """
-    import io
-    def told(*words, **named):
-        out = io.StringIO()
-        try:
-            call_command(*words, stdout=out, **named)
-        except CommandError as error:
-            return str(error)
-        return out.getvalue()
-"""
 
 
 @pytest.fixture
@@ -53,7 +43,6 @@ def test_a_row_that_a_view_reads_before_its_template_is_as_old_as_the_request(na
 def test_a_model_whose_triggers_are_missing_is_never_cached(named, shared_postgresql):
     """Without triggers that raise the tags of the setting, pages are computed; with them, pages are cached."""
     with children(2, **named) as (one, two):
-        one(TOLD)
         one('Policy.objects.create(slug="returns", days=30); acked()')
         assert [two("shown()"), two("shown()")] == [["30 days", True], ["30 days", False]]
         fewer = '{**settings.PARBAKE, "capture": {"django_shop.Topic": ["topic/{pk}"]}}'  # another release
@@ -139,7 +128,6 @@ def test_an_emptied_setting_and_a_command_remove_the_triggers(named, shared_post
         return shared_postgresql.sql(query, dbname=named["DJANGO_NAME"])[0][0]
 
     with children(1, **named) as (one,):
-        one(TOLD)
         assert triggers() == 8
         empty = '{**settings.PARBAKE, "capture": {}}'
         said = one(f'with override_settings(PARBAKE={empty}): found = told("migrate")\nfound')
@@ -154,7 +142,6 @@ def test_an_emptied_setting_and_a_command_remove_the_triggers(named, shared_post
 def test_a_view_of_the_database_is_refused(named, shared_postgresql):
     """``migrate`` names a captured model whose table is a view, and the cache serves nothing of it."""
     with children(1, **named) as (one,):
-        one(TOLD)
         name = named["DJANGO_NAME"]
         shared_postgresql.sql("DROP TABLE django_shop_note", dbname=name)
         shared_postgresql.sql("CREATE VIEW django_shop_note AS SELECT 1 AS id, 'x' AS text", dbname=name)

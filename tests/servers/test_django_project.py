@@ -55,16 +55,6 @@ def test_migrate_installs_once_and_a_missing_trigger_is_found(shared_postgresql,
         "DJANGO_STORE": f"lmdb://{tmp_path}/store",
     }
     with children(1, **named) as (one,):
-        one("""
-            import io
-            def told(*words, **named):
-                out = io.StringIO()
-                try:
-                    call_command(*words, stdout=out, **named)
-                except CommandError as error:
-                    return str(error)
-                return out.getvalue()
-        """)
         before = shared_postgresql.sql("SELECT count(*) FROM parbake_outbox", dbname="again")
         one('call_command("migrate", run_syncdb=True, verbosity=0)')
         assert shared_postgresql.sql("SELECT count(*) FROM parbake_outbox", dbname="again") == before

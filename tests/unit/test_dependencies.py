@@ -33,7 +33,7 @@ OWNERS = {
     "parbake.adapters.ray": "ray",
     "parbake.adapters.postgresql": "postgresql",
     "parbake_capture.postgresql_triggers": "postgresql",
-    "parbake.adapters._postgresql.connecting": "postgresql",
+    "parbake.adapters._postgresql.conninfo": "postgresql",
     "parbake.adapters._postgresql.wire": "postgresql",
     "parbake.adapters._dynamodb_table": "dynamodb",
     "parbake.adapters._redis_link": "redis",

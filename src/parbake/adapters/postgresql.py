@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from parbake.adapters._postgresql import outbox
-from parbake.adapters._postgresql.connecting import parameters
+from parbake.adapters._postgresql.conninfo import parameters
 from parbake.adapters._postgresql.outbox import Primary
 from parbake.errors import MissingDependency, SourceError
 from parbake.ports.sources import LogPage, SourceEvent

@@ -37,7 +37,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import parse_qsl, quote, urlencode
 
-from parbake.adapters._postgresql.connecting import parameters
+from parbake.adapters._postgresql.conninfo import parameters
 from parbake.adapters._postgresql.greeting import COPY, DAMAGE, StoreAddress
 from parbake.adapters._postgresql.link import OtherCopy, StoreLink, WireBroken
 from parbake.adapters._postgresql.wire import PGresult, Wire, array, psycopg

@@ -136,7 +136,7 @@ def _hook() -> None:
 
 
 def _is_asked_by_app(between: tuple[str, ...]) -> bool:
-    """Whether the caller is no part of the interpreter or of a package, leaving out what stands between."""
+    """Whether the app's own code asks. Frames of the modules ``between`` are skipped on the way to the caller."""
     frame = inspect.currentframe()
     while frame and frame.f_code.co_filename.endswith((__file__, *between)):
         frame = frame.f_back

@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import decimal
+import io
 import os
 import threading
 import time
@@ -25,15 +26,24 @@ from parbake.errors import BadInput
 __all__ = [
     "AsyncClient", "BadInput", "Client", "CommandError", "F", "Note", "Policy", "Topic", "acked", "asgiref", "cache",
     "caches", "call_command", "client", "connection", "contextlib", "decimal", "dt", "os", "override_settings", "pages",
-    "parbake", "project", "runtime", "settings", "shown", "threading", "time", "transaction", "uuid",
+    "parbake", "project", "runtime", "settings", "shown", "threading", "time", "told", "transaction", "uuid",
 ]  # fmt: skip
 client = Client()
 
 
 def acked():
     """Wait until all that is committed is acknowledged."""
-    app = runtime.app()
-    app.sync.run(app.drain())
+    parbake.contrib.django.drain()
+
+
+def told(*words, **named):
+    """Return what a command of the project prints, or its error."""
+    out = io.StringIO()
+    try:
+        call_command(*words, stdout=out, **named)
+    except CommandError as error:
+        return str(error)
+    return out.getvalue()
 
 
 def shown(slug="returns"):

@@ -146,7 +146,7 @@ def _families(alias: str) -> list[str]:
 
 
 async def accepting(app: App, run: Callable[[], Awaitable[T]]) -> T:
-    """Run what reads the databases, and begin again with one that was restored from a copy or made anew.
+    """Run the app, and read a database from its beginning that was restored from a copy or made anew.
 
     Elsewhere somebody decides on that. Here it costs only what is cached, whose families are raised.
 
@@ -158,8 +158,7 @@ async def accepting(app: App, run: Callable[[], Awaitable[T]]) -> T:
         try:
             return await run()
         except ForeignSource as error:
-            _log.warning("%s is another database than before: all that is cached of it is outdated", error.field)
-            await app.ops.restart(error.field or "")
+            await _accept(app, error.field or "")
     return await run()
 
 
@@ -169,9 +168,14 @@ async def accept_others(app: App) -> None:
         await asyncio.sleep(1)
         for name, trouble in list(app.engine.counters.source_troubles.items()):
             if isinstance(trouble, ForeignSource):
-                _log.warning("%s is another database than before: all that is cached of it is outdated", name)
                 with contextlib.suppress(ParbakeError):  # it is tried again
-                    await app.ops.restart(name)
+                    await _accept(app, name)
+
+
+async def _accept(app: App, name: str) -> None:
+    """Raise all families of a database, and read it from its beginning."""
+    _log.warning("%s is another database than before: all that is cached of it is outdated", name)
+    await app.ops.restart(name)
 
 
 async def _polling(app: App) -> asyncio.Task[None]:

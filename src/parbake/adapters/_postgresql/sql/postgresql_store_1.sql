@@ -31,7 +31,7 @@ DECLARE
   is_refused BOOLEAN := false;
   made CONSTANT INTEGER := 4;
 BEGIN
-  IF copy IS NOT NULL AND NOT EXISTS (
+  IF copy IS NOT NULL AND NOT EXISTS ( -- the last word of the copy's name is the transaction that wrote the row
     SELECT FROM parbake_items
     WHERE name = '\x00' AND value = copy AND split_part(convert_from(value, 'UTF8'), ' ', 7) = xmin::TEXT
   ) THEN
