@@ -16,6 +16,7 @@ from tests.waiting import eventually, until
 
 from parbake.adapters.postgresql_store import PostgresqlItems
 from parbake.stores import open_store
+from parbake.stores.steps.item_names import SEQUENCE
 from parbake.stores.steps.item_steps import Commit
 
 GUIDE = (Path(__file__).parents[2] / "docs/howto/stores.md").read_text()
@@ -113,6 +114,27 @@ async def test_an_older_folder_is_another_copy(opened, place, server, is_ahead):
     third = await opened(server.address)
     assert third.host == items.host
     assert not await other.commit(Commit({}, {b"ca": b"1"}, before))
+
+
+@pytest.mark.parametrize("who", ["writes", "reads"])
+async def test_an_older_folder_that_others_wrote_to_is_another_copy(opened, place, server, who):
+    """The log has grown beyond what was seen before the last start; the counter tells who wrote or read the event."""
+    writer, reader = await opened(server.address), await opened(server.address)
+    server.end()
+    copied(place, "older")
+    server.restart()
+    assert await writer.commit(Commit({SEQUENCE: None}, {SEQUENCE: (1).to_bytes(8, "big")}))
+    await reader.fetch([b"ca"])
+    server.clear_away()
+    put_back(place, "older")
+    server.restart()
+    server.sql("CREATE TABLE filler AS SELECT generate_series(1, 100000)")
+    server.end()
+    server.restart()
+    items = writer if who == "writes" else reader
+    before = items.host
+    assert await items.fetch([SEQUENCE]) == [None]
+    assert items.host != before
 
 
 async def test_all_who_notice_agree(opened, place, server):

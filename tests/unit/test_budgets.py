@@ -11,7 +11,7 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 19_319,
+    "src/parbake": 19_327,
     "src/parbake/contrib": 1_180,
     "src/parbake_capture": 667,
     "src/parbake_lab": 3_017,
@@ -20,7 +20,7 @@ PACKAGES = {
     "src/parbake_semantic": 3_000,
     "assistant/src": 17_565,
     "tools/provider_box": 550,
-    "tools/simulator": 2_971,
+    "tools/simulator": 2_977,
 }
 """The most lines of code of each package, without packages within it that have a line of their own.
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from parbake.adapters._postgresql.copies import CopyName, SeenPosition, ServerState
+from parbake.adapters._postgresql.copies import CopyName, FoundData, SeenPosition, ServerState
 
 SERVER = ServerState("7714", 1, "100", "50", 1000, 900)
 changed = msgspec.structs.replace
@@ -14,6 +14,7 @@ def seen():
     """Return what a process has seen that is connected to the server."""
     found = SeenPosition()
     found.arrive(named(), SERVER)
+    found.advance(0, 7)
     return found
 
 
@@ -22,9 +23,9 @@ def named(number=5):
     return CopyName(number, "7714", 1, "100", "50", "42")
 
 
-def lost(seen, name, server=SERVER, *, writer="42", is_durable=True):
+def lost(seen, name, server=SERVER, *, writer="42", counter=7, is_durable=True):
     """Say what may be lost."""
-    return seen.what_is_lost(name, writer, server, is_durable=is_durable)
+    return seen.what_is_lost(FoundData(name, writer, counter), server, is_durable=is_durable)
 
 
 def test_a_name_is_read_as_it_was_written(seen):
@@ -55,6 +56,15 @@ def test_the_same_copy_is_the_same_after_a_crash(seen):
 def test_another_server_or_an_older_log_is_another_copy(seen, server, told):
     """After a restart the log counts as it was at the start, however much it has grown since."""
     assert told in lost(seen, named(), server)
+
+
+def test_a_counter_that_went_back_is_another_copy(seen):
+    """So an older copy is noticed to whose log others wrote before the last start; a new copy counts anew."""
+    server = changed(SERVER, began="300", position=9000, checkpoint=9000)
+    assert "gone back" in lost(seen, named(), server, counter=6)
+    assert lost(seen, named(), server, counter=8) == ""
+    seen.arrive(named(6), server)
+    assert lost(seen, named(6), server, counter=0) == ""
 
 
 def test_a_name_that_is_missing_copied_or_older_is_another_copy(seen):

@@ -328,12 +328,19 @@ def regrown_log_believed(stack: ExitStack) -> None:
 
 
 @mutant
+def counter_not_compared(stack: ExitStack) -> None:
+    """An older copy is taken for the one before it, because others wrote to it before its server's last start."""
+    advance = SeenPosition.advance
+    method(stack, SeenPosition, "advance", lambda self, position, _: advance(self, position, 0))
+
+
+@mutant
 def older_name_believed(stack: ExitStack) -> None:
     """A copy whose name is older than a name that was seen is taken for a newer one."""
     what_is_lost = SeenPosition.what_is_lost
 
     def forgetful(self: SeenPosition, found: Any, *args: Any, **options: Any) -> str:
-        if found is not None and found.number < self.number:
+        if found.name is not None and found.name.number < self.number:
             self.number = 0
         return what_is_lost(self, found, *args, **options)
 
@@ -345,8 +352,8 @@ def promotion_not_noticed(stack: ExitStack) -> None:
     """A promoted standby is taken for the primary, because the name of the copy came with the data."""
     what_is_lost = SeenPosition.what_is_lost
 
-    def trusting(self: SeenPosition, found: Any, writer: str, server: Any, **options: Any) -> str:
-        found = found and changed(found, timeline=server.timeline)
-        return what_is_lost(self, found, writer, server, **options)
+    def trusting(self: SeenPosition, found: Any, server: Any, **options: Any) -> str:
+        name = found.name and changed(found.name, timeline=server.timeline)
+        return what_is_lost(self, changed(found, name=name), server, **options)
 
     method(stack, SeenPosition, "what_is_lost", trusting)

@@ -18,16 +18,15 @@ So the data names its copy in a row, with the server's identity at that time, an
 - The row is missing: the table is new, was emptied, or was unlogged when the server crashed.
 - The row is older than one that this process knows, or the server's log has not come as far as this process has seen:
   an older copy of the data folder or of its disk was put in place. After a restart the log is compared as it was at
-  the server's start, because it grows again. Every read, and the end of every commit, says how far the log is on disk.
+  the server's start, because it grows again; and because others may have written to an older copy before that start,
+  the store's counter must not have gone back either. Every read, and the end of every commit, tells both.
 - The server was started or has crashed since, if it does not write each commit to disk (``durability=server``).
 
 Whoever finds one of these writes a row with a higher number, on the condition that nobody else did, and all processes
 follow. A server that keeps its settings and its disk loses nothing in a crash, and its copy stays the same.
 
-Four things are not noticed. An older copy replaces the data while no process runs that has seen more. An older copy
-replaces the data, its log grows beyond what was seen, and the server is started again, all before a process that has
-seen more connects. Two servers act as the primary, and a process keeps its connection to the first. A page is
-overwritten by an older version of itself.
+Three things are not noticed. An older copy replaces the data while no process runs that has seen more. Two servers act
+as the primary, and a process keeps its connection to the first. A page is overwritten by an older version of itself.
 """
 
 from __future__ import annotations
@@ -42,6 +41,7 @@ from parbake.adapters._postgresql.greeting import COPY, DAMAGE, StoreAddress
 from parbake.adapters._postgresql.link import OtherCopy, StoreLink, WireBroken
 from parbake.adapters._postgresql.wire import PGresult, Wire, array, psycopg
 from parbake.errors import DamagedStore, StoreError, StoreUnreachable
+from parbake.stores.steps.item_names import SEQUENCE
 from parbake.stores.steps.item_steps import Commit, Items, chunks, end_of
 from parbake.stores.steps.optimistic import OptimisticStore
 
@@ -59,7 +59,7 @@ _STATEMENTS = {
     b"fetch": b"""SELECT name, value, CASE WHEN name = '\\x00' THEN pg_current_wal_flush_lsn() END,
       CASE WHEN name = '\\x00' THEN xmin END FROM parbake_items WHERE name = ANY($1::bytea[])""",
     b"commit": b"SELECT parbake_commit($1, $2, $3, $4, $5)",
-    b"position": b"SELECT pg_current_wal_flush_lsn()",
+    b"position": b"SELECT pg_current_wal_flush_lsn(), (SELECT value FROM parbake_items WHERE name = 'q')",
     b"put": b"""INSERT INTO parbake_items SELECT name, value FROM unnest($1::bytea[], $2::bytea[]) AS new(name, value)
       ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value""",
     b"remove": b"""WITH doomed AS MATERIALIZED (
@@ -136,15 +136,15 @@ class PostgresqlItems(Items):
             return []
 
         async def ask(wire: Wire) -> dict[bytes | None, bytes | None]:
-            value = (rows := await wire.ask(b"fetch", array([COPY, *names]))).get_value
+            value = (rows := await wire.ask(b"fetch", array([COPY, SEQUENCE, *names]))).get_value
             found: dict[bytes | None, bytes | None] = {}
-            writer = 0
+            position = writer = 0
             for n in range(rows.ntuples):
                 name = value(n, 0)
                 found[name] = value(n, 1)
                 if name == COPY:
-                    self._link.advance(wire, _number_in(value(n, 2)))
-                    writer = _number_in(value(n, 3))
+                    position, writer = _number_in(value(n, 2)), _number_in(value(n, 3))
+            self._link.advance(wire, position, _number_in(found.get(SEQUENCE)))
             if found.get(COPY) != wire.host.encode() or not wire.host.endswith(f" {writer}"):
                 raise WireBroken(f"{self._link.address.shown}: the data was replaced; try again", field="store")
             return found
@@ -173,7 +173,7 @@ class PostgresqlItems(Items):
             answer = done.get_value(0, 0)
             if answer is None:
                 raise OtherCopy("the data was replaced", field="store")
-            self._link.advance(wire, _number_in(position.get_value(0, 0)))
+            self._link.advance(wire, _number_in(position.get_value(0, 0)), _number_in(position.get_value(0, 1)))
             return answer == b"\1"
 
         try:

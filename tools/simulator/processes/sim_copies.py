@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 
-from parbake.adapters._postgresql.copies import CopyName, SeenPosition
+from parbake.adapters._postgresql.copies import CopyName, FoundData, SeenPosition
 from parbake.errors import StoreUnreachable
+from parbake.stores.steps.item_names import SEQUENCE
 from parbake.stores.steps.item_steps import Commit
 from simulator.processes.sim_stores import SimItems
 from simulator.world.copied_disk import COPY, CopiedDisk
@@ -30,15 +31,15 @@ class SimCopies(SimItems):
         await self._connected()
 
     async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
-        """Read all items at one moment, together with the name of the copy and the position of the log."""
+        """Read all items at one moment, with the name of the copy, the counter and the position of the log."""
         for _ in range(TRIES):
             await self._connected()
             await self._process.reach_store()
-            session, seen_as = self._copied.session, self._copied.position
+            session, position, counter = self._copied.session, self._copied.position, self._counter()
             found = [self._disk.get(name) for name in [COPY, *names]]
             await self._process.hear_store()
             if session == self._session and found[0] == self.host.encode():
-                self._seen.advance(seen_as)
+                self._seen.advance(position, counter)
                 return found[1:]
             self._session = 0
         raise StoreUnreachable("the server is restarted again and again", field="store")
@@ -54,9 +55,9 @@ class SimCopies(SimItems):
             self._session = 0
             return False
         done = self._commit(Commit(commit.expected, commit.writes))
-        position = self._copied.position
+        position, counter = self._copied.position, self._counter()
         await self._process.hear_store()
-        self._seen.advance(position)
+        self._seen.advance(position, counter)
         return done
 
     async def _connected(self) -> None:
@@ -73,10 +74,11 @@ class SimCopies(SimItems):
             await self._process.reach_store()
             if session != disk.session:
                 return
-            raw = disk.get(COPY)
+            raw, counter = disk.get(COPY), self._counter()
             await self._process.hear_store()
             name = CopyName.parse(raw) if raw else None
-            lost = before.what_is_lost(name, name.writer if name else "", state, is_durable=True)
+            data = FoundData(name, name.writer if name else "", counter)
+            lost = before.what_is_lost(data, state, is_durable=True)
             lost = lost or self._must_wait(before)
             if name is not None and not lost:
                 self._seen.arrive(name, state)
@@ -95,6 +97,9 @@ class SimCopies(SimItems):
         if any(seen.number for seen in self._copied.knowing.values()):
             raise StoreUnreachable("an older copy was put in place, and nobody has noticed yet", field="store")
         return "the operator says so"
+
+    def _counter(self) -> int:
+        return int.from_bytes(self._disk.get(SEQUENCE) or b"", "big")
 
     def _name(self, name: CopyName) -> None:
         self._disk.put(COPY, name.encode())

@@ -19,9 +19,7 @@ class CopiedDisk(Disk):
     """A failover also changes the timeline; a restart loses nothing; an older copy looks like the one before it.
 
     ``session`` numbers the server's lives: a connection of an earlier one is broken. ``knowing`` holds what the running
-    processes have seen. Only they can notice an older copy, so it is put in place only if each has seen more. Nor can
-    they notice one whose log grows beyond that and which is then started again before anybody connects, so such a
-    start finds the log as it was when the copy was put in place.
+    processes have seen. Only they can notice an older copy, so it is put in place only if each has seen more.
     """
 
     def __init__(self, seed: int) -> None:
@@ -52,10 +50,9 @@ class CopiedDisk(Disk):
             del self._ends[-lost:]
             self.position = self._ends[-1] if self._ends else 0
         self.timeline += kind == "promoted"
-        is_started_again = self.is_unnoticed and kind == "restarted"
-        self.is_unnoticed = kind == "set back" or is_started_again
+        self.is_unnoticed = kind == "set back" or (self.is_unnoticed and kind == "restarted")
         self.session += 1
-        self.checkpoint = self.checkpoint if is_started_again else self.position
+        self.checkpoint = self.position
         self.position += CHECKPOINT + self._rng.choice([0, ELSEWHERE])
         self.host = f"host {self.session} {kind}"
         return lost

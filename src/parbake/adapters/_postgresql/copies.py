@@ -1,8 +1,9 @@
 """Which copy of its data a PostgreSQL store has reached, and whether it may lack what was acknowledged.
 
 The data holds a row that names its copy: a number that grows with every copy, and how the server looked when the row
-was written. Whoever connects compares the row with the server and with what its process has seen. If they disagree,
-acknowledged writes may be missing, and the row is replaced by that of a new copy. Pure; the simulator uses it, too.
+was written. Whoever connects compares the row and the store's counter with the server and with what its process has
+seen. If they disagree, acknowledged writes may be missing, and the row is replaced by that of a new copy. Pure; the
+simulator uses it, too.
 """
 
 from __future__ import annotations
@@ -59,11 +60,25 @@ class CopyName(msgspec.Struct, frozen=True):
         return " ".join(map(str, (_KIND, *words))).encode()
 
 
+class FoundData(msgspec.Struct, frozen=True):
+    """What a new connection has read in the data.
+
+    Attributes:
+        name: The name of the copy; ``None`` if there is none, or it cannot be decoded.
+        writer: The transaction that did write the name's row.
+        counter: The store's counter, which grows with every event.
+    """
+
+    name: CopyName | None
+    writer: str = ""
+    counter: int = 0
+
+
 class SeenPosition:
-    """What one process has seen of the data: the copy's number, and how far the server's log was on disk."""
+    """What one process has seen of the data: the copy's number, how far the server's log was on disk, the counter."""
 
     def __init__(self) -> None:
-        self.number = self.position = 0
+        self.number = self.position = self.counter = 0
         self._began = ""
 
     def arrive(self, name: CopyName, server: ServerState) -> None:
@@ -71,34 +86,34 @@ class SeenPosition:
         if name.number < self.number:
             return
         if name.number != self.number:
-            self.number, self.position = name.number, 0
+            self.number, self.position, self.counter = name.number, 0, 0
         self._began = server.began
-        self.advance(server.position)
+        self.advance(server.position, 0)
 
-    def advance(self, position: int) -> None:
-        """Note how far the log is on disk."""
-        self.position = max(self.position, position)
+    def advance(self, position: int, counter: int) -> None:
+        """Note how far the log is on disk, and the store's counter."""
+        self.position, self.counter = max(self.position, position), max(self.counter, counter)
 
-    def what_is_lost(self, found: CopyName | None, writer: str, server: ServerState, *, is_durable: bool) -> str:
+    def what_is_lost(self, found: FoundData, server: ServerState, *, is_durable: bool) -> str:
         """Say why acknowledged writes may be missing; empty if this is the copy that was seen before.
 
         Args:
-            found: The name in the data.
-            writer: The transaction that did write the name's row.
+            found: What was read in the data.
             server: The server that was reached.
             is_durable: Whether the server keeps what it has acknowledged if it crashes.
         """
-        if found is None:
+        name = found.name
+        if name is None:
             return "it is new or was emptied"
-        if (found.system, found.timeline) != (server.system, server.timeline):
+        if (name.system, name.timeline) != (server.system, server.timeline):
             return "it was promoted, recovered or copied"
-        if found.writer != writer:
+        if name.writer != found.writer:
             return "its rows were loaded from elsewhere"
-        if not is_durable and (found.began, found.reset) != (server.began, server.reset):
+        if not is_durable and (name.began, name.reset) != (server.began, server.reset):
             return "it was restarted, and does not keep everything over a crash"
-        if found.number < self.number:
+        if name.number < self.number:
             return "it is older than what this process has seen"
-        if found.number == self.number and self._kept(server) < self.position:
+        if name.number == self.number and (self._kept(server) < self.position or found.counter < self.counter):
             return "it has gone back behind what this process has seen"
         return ""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.adapters._postgresql.copies import CopyName, SeenPosition, ServerState
+from parbake.adapters._postgresql.copies import CopyName, FoundData, SeenPosition, ServerState
 from parbake.adapters._postgresql.wire import PGresult, Wire, text
 from parbake.errors import ForeignStore, StoreError
 from parbake.stores.steps.record_steps import numbers
@@ -49,7 +49,8 @@ _LAYOUT = b"""SELECT to_regnamespace($1) IS NOT NULL,
     WHERE attrelid = to_regclass('parbake_items') AND attnum > 0 AND NOT attisdropped)"""
 _STATEMENTS = {
     b"copy": b"""SELECT (SELECT format FROM parbake_store), (SELECT value FROM parbake_items WHERE name = '\\x00'),
-      (SELECT xmin::text FROM parbake_items WHERE name = '\\x00')""",
+      (SELECT xmin::text FROM parbake_items WHERE name = '\\x00'),
+      (SELECT value FROM parbake_items WHERE name = 'q')""",
     b"name": b"""INSERT INTO parbake_items AS item
       VALUES ('\\x00', $1::bytea || convert_to(pg_current_xact_id()::xid::text, 'UTF8'))
       ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value WHERE item.value = $2""",
@@ -111,23 +112,25 @@ async def greet(wire: Wire, address: StoreAddress, seen: SeenPosition, statement
     system, file, began, reset, position, checkpoint = row[5:]
     server = ServerState(system, int(file[:8], 16), began, reset, int(position), int(checkpoint))
     for _ in range(_TRIES):
-        raw, writer = await _read_copy(wire, address)
-        name = CopyName.parse(raw) if raw else None
-        lost = before.what_is_lost(name, writer, server, is_durable=is_durable)
-        if name is not None and not lost:
-            seen.arrive(name, server)
+        raw, data = await _read_copy(wire, address)
+        lost = before.what_is_lost(data, server, is_durable=is_durable)
+        if data.name is not None and not lost:
+            seen.arrive(data.name, server)
             return text(raw)
         if raw is not None:
             _log.warning("%s may lack what it has acknowledged: %s", address.shown, lost)
-        await wire.ask(b"name", seen.name_after(name, server, _number(0)).encode(), raw)
+        await wire.ask(b"name", seen.name_after(data.name, server, _number(0)).encode(), raw)
     raise StoreError(f"{address.shown}: several processes disagree about which copy of the data this is", field="store")
 
 
-async def _read_copy(wire: Wire, address: StoreAddress) -> tuple[bytes | None, str]:
-    found = await wire.ask(b"copy")
-    if int.from_bytes(found.get_value(0, 0) or b"", "big") != FORMAT:
+async def _read_copy(wire: Wire, address: StoreAddress) -> tuple[bytes | None, FoundData]:
+    """The row that names the copy, and what the data says."""
+    value = (await wire.ask(b"copy")).get_value
+    if int.from_bytes(value(0, 0) or b"", "big") != FORMAT:
         raise _foreign(address, "a store of a format that this version does not know")
-    return found.get_value(0, 1), text(found.get_value(0, 2))
+    raw = value(0, 1)
+    counter = int.from_bytes(value(0, 3) or b"", "big")
+    return raw, FoundData(CopyName.parse(raw) if raw else None, text(value(0, 2)), counter)
 
 
 def _must_be_fit(address: StoreAddress, row: Sequence[str]) -> bool:

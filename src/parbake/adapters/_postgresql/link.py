@@ -81,15 +81,16 @@ class StoreLink(forks.Forkable):
         forks.abandon(self._pools)
         self._begin()
 
-    def advance(self, wire: Wire, position: int) -> None:
-        """Note how far the server's log is on disk.
+    def advance(self, wire: Wire, position: int, counter: int) -> None:
+        """Note how far the server's log is on disk, and how far the store has counted.
 
         Args:
             wire: The connection to the server.
             position: The position in the log, in bytes.
+            counter: The store's counter.
         """
         if wire.host == self.host:
-            self._seen.advance(position)
+            self._seen.advance(position, counter)
 
     async def read(self, work: Callable[[Wire], Awaitable[T]]) -> T:
         """Read on a connection, and once more on another if it broke."""
