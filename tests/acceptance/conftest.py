@@ -25,7 +25,7 @@ from tests.servers import launch
 from tests.waiting import HANGS_S
 
 SIZES = {"RETAIL_PRODUCTS": "400", "RETAIL_SHOPPERS": "800"}
-SMALL = {"RETAIL_PRODUCTS": "150", "RETAIL_SHOPPERS": "150"}
+SMALL = {"RETAIL_PRODUCTS": "60", "RETAIL_SHOPPERS": "40"}
 """A shop for servers, one of which answers one request at a time."""
 NO_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
