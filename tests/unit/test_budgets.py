@@ -11,7 +11,7 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 19_327,
+    "src/parbake": 19_440,
     "src/parbake/contrib": 1_180,
     "src/parbake_capture": 667,
     "src/parbake_lab": 3_017,

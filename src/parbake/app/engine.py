@@ -28,6 +28,7 @@ from parbake.lanes.event.unknown_families import UnknownFamilies
 from parbake.lanes.event.work_claims import WorkClaims
 from parbake.lanes.worker.board import WorkerBoard
 from parbake.lanes.worker.conditions import Conditions
+from parbake.lanes.worker.freshness import heard, report
 from parbake.lanes.worker.healing import Healing
 from parbake.lanes.worker.health_watch import HealthWatch
 from parbake.lanes.worker.housekeeping import Housekeeping
@@ -145,6 +146,9 @@ class Engine:
             stored=lambda bound: self.resolver.stored(bound),  # noqa: PLW0108  # it does not exist yet
             listed=lambda bound: self.batch.listed(bound),  # noqa: PLW0108  # it does not exist yet
             quarantined=lambda: self.quarantines.all(),  # noqa: PLW0108  # it does not exist yet
+            freshness=lambda most_keys: report(self, most_keys),
+            sources=lambda: heard(self),
+            ready=lambda: self.readiness.look(),  # noqa: PLW0108  # it does not exist yet
             bound=self.bound_task,
             is_throttled=settings.batch.throttle is not None,
         )

@@ -13,7 +13,7 @@ from parbake.lanes.batch.lane import Run
 from parbake.lanes.batch.runs import State
 from parbake.lanes.event.parking import Retried
 from parbake.lanes.event.polling import Polling
-from parbake.lanes.worker.freshness import FreshnessRow, report
+from parbake.lanes.worker.freshness import FreshnessRow, SourceRow, heard, report
 from parbake.ports.alerts import Alert
 from parbake.ports.event_log import Ack, Parked, Raised
 from parbake.ports.executors import Executor
@@ -143,3 +143,7 @@ class Operations:
     async def freshness(self) -> list[FreshnessRow]:
         """Return for each task its SLA, the ages of its stored values, the stale share, and its last and next run."""
         return await report(self._opening.opened())
+
+    async def sources(self) -> list[SourceRow]:
+        """Return for each source when it was last read to its end, and how long that is ago."""
+        return await heard(self._opening.opened())

@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeVar, cast
 
 from parbake.errors import BadInput, DeclarationError
 from parbake.lanes.batch.choosing import RefreshPolicy
+from parbake.lanes.worker.freshness import FreshnessRow, SourceRow
+from parbake.lanes.worker.readiness import Ready
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
 from parbake.ports.event_log import Ack
@@ -160,6 +162,9 @@ class Core:
         stored: Iterates over the keys and values of a task that may be served now.
         listed: Counts the different keys that a task's ``keys=`` lists now; ``None`` for a task without ``keys=``.
         quarantined: Returns the quarantines, by the name of the task.
+        freshness: Reports the ages of each task's values, from at most so many of its keys.
+        sources: Reports when each source was last read to its end.
+        ready: Says what degrades the servers of the store.
         bound: Returns a compiled task; raises :class:`parbake.errors.UnknownTask` if the app does not have it.
         is_throttled: Whether batch work gives way to requests.
     """
@@ -169,6 +174,9 @@ class Core:
     stored: Callable[[BoundTask], AsyncIterator[tuple[Any, Any]]]
     listed: Callable[[BoundTask], Awaitable[int | None]]
     quarantined: Callable[[], Awaitable[Mapping[str, Quarantine]]]
+    freshness: Callable[[int], Awaitable[list[FreshnessRow]]]
+    sources: Callable[[], Awaitable[list[SourceRow]]]
+    ready: Callable[[], Awaitable[Ready]]
     bound: Callable[[Stored], BoundTask]
     is_throttled: bool
 

@@ -11,16 +11,20 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from parbake.cli import check_command, materialize_command, migrate_command, quarantine_command, tasks_command
+from parbake.cli import (
+    check_command,
+    freshness_command,
+    materialize_command,
+    migrate_command,
+    quarantine_command,
+    tasks_command,
+)
 from parbake.cli.events_command import events
 from parbake.cli.materialize_command import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, runs
 from parbake.cli.support import ending
 from parbake.cli.support.added import CommandsWithAdded
 from parbake.cli.support.load_app import AppName, load, must_last, once, stored
-from parbake.cli.support.output import print_table
-from parbake.cli.tasks_command import words
 from parbake.errors import ComputeFailed, GateFailed, ParbakeError
 from parbake.http.server import DRAIN_S, address_of, check_installed, listen, run
 from parbake.values.redaction import one_line
@@ -34,6 +38,7 @@ _HELP = "Serve, build and inspect the tasks of an app: computed ahead, after eve
 cli = typer.Typer(cls=CommandsWithAdded, add_completion=False, no_args_is_help=True, help=_HELP)
 cli.add_typer(events, name="events")
 cli.command(epilog=check_command.EPILOG)(check_command.check)
+cli.command(epilog=freshness_command.EPILOG)(freshness_command.freshness)
 cli.command(epilog=materialize_command.EPILOG)(materialize_command.materialize)
 cli.command(epilog=migrate_command.EPILOG)(migrate_command.migrate)
 cli.command(epilog=quarantine_command.EPILOG)(quarantine_command.quarantine)
@@ -133,17 +138,6 @@ async def _outlived(parent: int, lanes: asyncio.Task[None]) -> None:
         done, _ = await asyncio.wait([lanes], timeout=1.0)
         if done:
             await lanes
-
-
-@cli.command(epilog="Example: parbake freshness shop:app")
-def freshness(app: AppName) -> None:
-    """Show the ages of each task's values beside its SLA."""
-    application = load(app).app
-    table = Table("task", "owner", "keys", "SLA s", "age p50 s", "age max s", "stale", "behind")
-    for row in once(application, application.ops.freshness()):
-        told = (row.keys, row.freshness_sla_s, row.age_p50_s, row.age_max_s, row.stale_share, row.watermark_lag)
-        table.add_row(row.task, row.owner, *map(words, told))
-    print_table(table)
 
 
 @cli.command(epilog="Example: parbake rollback shop:app candidates")

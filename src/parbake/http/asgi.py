@@ -18,7 +18,7 @@ from parbake.http import routes
 from parbake.http.admission import Admission
 from parbake.http.leaving import Leaving, Rounds
 from parbake.http.openapi import document
-from parbake.http.operators import NEW_TAGS, TOKEN, Operators, TagQuota
+from parbake.http.operators import NEW_TAGS, SESSION, TOKEN, Operators, TagQuota
 from parbake.http.overload import Intake, Overloaded
 from parbake.http.reading import Message, Receive, headers_of, read_body
 from parbake.http.refusals import ServerEnds, error_for_client
@@ -97,10 +97,10 @@ class HttpApp:
         """
         self.app = app
         self.admission = Admission(hosts)
-        self.operators = Operators(secret_of(os.environ, TOKEN) if token is None else token)
+        self.operators = Operators(secret_of(os.environ, TOKEN) if token is None else token, app.settings.clock.now)
         added = [route for plugin in app.settings.plugins for route in _routes_of(plugin, app)]
         own = [
-            *routes.for_app(app, TagQuota(new_tags, app.settings.clock)),
+            *routes.for_app(app, TagQuota(new_tags, app.settings.clock), self.operators),
             *added,
             Route("GET", "/v1/openapi.json", self._openapi),
         ]
@@ -212,11 +212,11 @@ class HttpApp:
         return self._intake.turned_away(time.perf_counter()).response
 
     def _is_of_operator(self, scope: Message) -> bool:
-        """Whether a request carries the operator token. Operators do not wait: they may be about to end an overload."""
-        if not self.operators.are_known or all(name != b"authorization" for name, _ in scope["headers"]):
+        """Whether a request is an operator's. Operators do not wait: they may be about to end an overload."""
+        if not self.operators.are_known or not any(map(_identifies, scope["headers"])):
             return False
         try:
-            return self.operators.knows(headers_of(scope["headers"]))
+            return self.operators.may(headers_of(scope["headers"]))
         except ParbakeError:
             return False
 
@@ -264,6 +264,7 @@ class HttpApp:
         try:
             endpoint = self._router.find(request)
             request.is_operator = self.operators.knows(request.headers)
+            request.may_operate = self.operators.may(request.headers)
             if endpoint.route.access == "operators":
                 self.operators.check(request.headers)
             request.body = await read_body(request.headers, receive)
@@ -278,6 +279,12 @@ class HttpApp:
     def _problem(self, request: HttpRequest, error: ParbakeError) -> Response:
         members = self._error_members(request, error) if self._error_members else {}
         return problem(error, **members)
+
+
+def _identifies(header: tuple[bytes, bytes]) -> bool:
+    """Whether a header may carry the operator token or a session."""
+    name, value = header
+    return name == b"authorization" or (name == b"cookie" and SESSION.encode() in value)
 
 
 def _leaving(scope: Message, send: Send) -> Callable[[], bool]:

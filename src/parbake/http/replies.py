@@ -142,3 +142,9 @@ class Cleared(msgspec.Struct):
 
     task: str
     cleared: bool
+
+
+class Session(msgspec.Struct):
+    """For how many seconds a browser keeps an operator's session; 0 once it has ended."""
+
+    lasts_s: int

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from parbake.errors import BadInput, UnknownResource, UnknownTask
-from parbake.http.operators import TOKEN, TagQuota
+from parbake.http.admission import is_loopback, name_of
+from parbake.http.operators import SESSION, SESSION_S, TOKEN, Operators, TagQuota
 from parbake.http.refusals import NotAuthorized
 from parbake.http.replies import (
     Cleared,
@@ -26,6 +27,7 @@ from parbake.http.replies import (
     ReadyReply,
     RunProgress,
     ServedReply,
+    Session,
     TaskRuns,
     TaskTable,
 )
@@ -88,6 +90,12 @@ class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True):
     age_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
+class SessionBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /v1/session``."""
+
+    token: str
+
+
 class ParkedArguments(msgspec.Struct, forbid_unknown_fields=True):
     """The query string of ``GET /v1/events/parked``: the greatest number of events."""
 
@@ -103,8 +111,8 @@ class ReadyArguments(msgspec.Struct, forbid_unknown_fields=True):
 class EngineRoutes:
     """The handlers for one app."""
 
-    def __init__(self, app: App, quota: TagQuota) -> None:
-        self._app, self._quota = app, quota
+    def __init__(self, app: App, quota: TagQuota, operators: Operators) -> None:
+        self._app, self._quota, self._operators = app, quota, operators
         self._looking = asyncio.Lock()
         self._look_again_at = 0.0
         self._ages: list[FreshnessRow] = []
@@ -230,6 +238,18 @@ class EngineRoutes:
         await self._app.ops.clear(task)
         return json_response(Cleared(task.name, cleared=True))
 
+    async def sign_in(self, request: HttpRequest, *, body: SessionBody) -> JsonResponse[Session]:
+        """Begin an operator's session in a browser, which sends the cookie of the answer from then on."""
+        told = json_response(Session(SESSION_S))
+        told.headers = (("set-cookie", _cookie(self._operators.sign_in(body.token), SESSION_S, request)),)
+        return told
+
+    async def sign_out(self, request: HttpRequest) -> JsonResponse[Session]:
+        """Make the browser forget its session."""
+        told = json_response(Session(0))
+        told.headers = (("set-cookie", _cookie("", 0, request)),)
+        return told
+
     async def metrics(self, _: HttpRequest) -> Response:
         """The counters in Prometheus' text format."""
         from parbake.adapters.prometheus import render  # imports the client at the first scrape
@@ -237,9 +257,21 @@ class EngineRoutes:
         return Response(render(self._app.counters, self._app.engine.on.metrics), content_type=METRICS)
 
 
-def for_app(app: App, quota: TagQuota) -> list[Route]:
-    """The engine's routes for an app; ``quota`` limits the new tags of events."""
-    handlers = EngineRoutes(app, quota)
+def _cookie(value: str, age_s: int, request: HttpRequest) -> str:
+    """The cookie of a session. Only a browser on this machine, or one that uses TLS, keeps it."""
+    secure = "" if is_loopback(name_of(request.headers.get("host", ""))) else "; Secure"
+    return f"{SESSION}={value}; Path={request.root or '/'}; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}"
+
+
+def for_app(app: App, quota: TagQuota, operators: Operators) -> list[Route]:
+    """The engine's routes for an app.
+
+    Args:
+        app: The app.
+        quota: Limits the new tags of events.
+        operators: Begins sessions.
+    """
+    handlers = EngineRoutes(app, quota, operators)
     return [
         Route("GET", "/healthz", handlers.healthz),
         Route("GET", "/readyz", handlers.readyz, statuses=(200, 503)),
@@ -253,6 +285,8 @@ def for_app(app: App, quota: TagQuota) -> list[Route]:
         Route("GET", "/v1/feedback", handlers.quarantined, "operators"),
         Route("POST", "/v1/feedback", handlers.feedback, statuses=(202,)),
         Route("DELETE", "/v1/feedback/{task}", handlers.clear, "operators"),
+        Route("POST", "/v1/session", handlers.sign_in),
+        Route("DELETE", "/v1/session", handlers.sign_out),
         Route("GET", "/metrics", handlers.metrics, produces=(METRICS,)),
     ]
 

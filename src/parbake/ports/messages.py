@@ -41,9 +41,10 @@ PROBLEM = "application/problem+json"
 class HttpRequest:
     """One request, with its body read.
 
-    ``parameters`` are the path's placeholders. ``is_operator`` says whether it carries the operator token. ``root`` is
-    the path under which another application has mounted this one. ``client`` is the address of whoever connected, which
-    is the proxy's behind one; empty if the server does not tell it.
+    ``parameters`` are the path's placeholders. ``is_operator`` says whether it carries the operator token,
+    ``may_operate`` whether it may use the routes of operators: with the token, with the session of a browser, or
+    because no token is set. ``root`` is the path under which another application has mounted this one. ``client`` is
+    the address of whoever connected, which is the proxy's behind one; empty if the server does not tell it.
     """
 
     method: str
@@ -53,6 +54,7 @@ class HttpRequest:
     query: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     is_operator: bool = False
+    may_operate: bool = False
     root: str = ""
     client: str = ""
 

@@ -36,7 +36,7 @@ UNUSABLE: frozenset[Kind] = frozenset({"store_silent", "store_damaged", "store_o
 """Conditions that hide all others."""
 _SETTLES_S = 3.0
 """A store that has just begun to answer, or was replaced, holds old heartbeats until the sources were polled again."""
-_NOTHING = bond(b"", 0.0, Meta(Tags(())))
+NOTHING = bond(b"", 0.0, Meta(Tags(())))
 """A record without tags: it is only read to see the control record and the heartbeats."""
 
 
@@ -98,7 +98,7 @@ class Conditions:
     async def look(self) -> Sighting:
         """Return all conditions as they are now."""
         try:
-            lookup = await self._store.look_again(_NOTHING)
+            lookup = await self._store.look_again(NOTHING)
             workers = None if self._workers.setting == "none" else await self._workers.look()
             unknown = await self._unknown.names()
         except StoreError as error:

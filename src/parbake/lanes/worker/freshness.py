@@ -1,4 +1,4 @@
-"""The freshness report: for each task its SLA, the ages of its values, the stale share, and the next run."""
+"""The freshness report: for each task its SLA, the ages of its values and its runs; for each source its lag."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from parbake.lanes.batch.fingerprint import is_of_other_code
+from parbake.lanes.worker.conditions import NOTHING
 from parbake.protocol.check import is_pending, killed_by
 from parbake.protocol.record import unpack_stamp
 from parbake.values.statistics import percentile
@@ -39,15 +40,36 @@ class FreshnessRow(msgspec.Struct, frozen=True):
     breached_since: float | None
 
 
-async def report(engine: Any) -> list[FreshnessRow]:
-    """One row per stored task of an engine; ages in seconds, from at most 20,000 of its keys."""
+class SourceRow(msgspec.Struct, frozen=True):
+    """When a source was last read to its end, in epoch seconds, and how long that is ago; ``None`` before the first."""
+
+    source: str
+    families: tuple[str, ...]
+    heard_at: float | None
+    lag_s: float | None
+
+
+async def report(engine: Any, most_keys: int = _MAX_SCANNED) -> list[FreshnessRow]:
+    """One row per stored task of an engine.
+
+    Args:
+        engine: The opened engine.
+        most_keys: From how many keys of a task the ages are taken, in the order of the keys.
+    """
     control = await engine.schedule.look()
-    return [await _row(engine, bound, control) for bound in engine.tasks.values()]
+    return [await _row(engine, bound, control, most_keys) for bound in engine.tasks.values()]
 
 
-async def _row(engine: Any, bound: BoundTask, control: Control) -> FreshnessRow:
+async def heard(engine: Any) -> list[SourceRow]:
+    """One row per source of an engine."""
+    times, now = (await engine.store.look_again(NOTHING)).heartbeats, engine.clock.now()
+    rows = [(s.name, tuple(sorted(s.families)), times.get(s.name)) for s in engine.binder.heard]
+    return [SourceRow(*row, None if row[-1] is None else max(0.0, now - row[-1])) for row in rows]
+
+
+async def _row(engine: Any, bound: BoundTask, control: Control, most_keys: int) -> FreshnessRow:
     now = engine.clock.now()
-    ages, stale, lag = await _scan(engine.store, bound, now)
+    ages, stale, lag = await _scan(engine.store, bound, now, most_keys)
     pointer = control.pointers.get(bound.ref)
     slot = engine.schedule.next_run(control, bound) if bound.task.schedule else None
     breached = pointer is not None and now - pointer.started_at > bound.contract.freshness_sla_s
@@ -70,7 +92,7 @@ async def _row(engine: Any, bound: BoundTask, control: Control) -> FreshnessRow:
     )
 
 
-async def _scan(store: Store, bound: BoundTask, now: float) -> tuple[list[float], int, int]:
+async def _scan(store: Store, bound: BoundTask, now: float, most_keys: int) -> tuple[list[float], int, int]:
     """Sorted ages, how many keys have no servable record, and how many tag raises the worst one is behind."""
     ages: list[float] = []
     stale = lag = 0
@@ -85,6 +107,6 @@ async def _scan(store: Store, bound: BoundTask, now: float) -> tuple[list[float]
         if not alive or is_pending(newest, lookup.marks):
             behind = max((unpack_stamp(m).sequence for m in lookup.marks.values()), default=0)
             lag = max(lag, behind - newest.as_of.sequence)
-        if len(ages) == _MAX_SCANNED:
+        if len(ages) == most_keys:
             break
     return ages, stale, lag
