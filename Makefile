@@ -12,7 +12,7 @@ TEST_ENV := $(CLEAN_ENV) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 IN_TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 COMPILE := $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
-EXTRAS := --extra anthropic --extra http --extra embeddings --extra llama --extra openai --extra postgresql --extra redis
+EXTRAS := --extra anthropic --extra console --extra http --extra embeddings --extra llama --extra openai --extra postgresql --extra redis
 PROJECTS := pyproject.toml assistant/pyproject.toml --no-emit-package parbake
 # `make demo` does without these; the client of DynamoDB alone weighs 34 MB.
 DEV_EXTRAS := $(EXTRAS) --extra bedrock --extra dynamodb --extra kafka --extra prove --extra ray --extra usearch

@@ -15,6 +15,7 @@ NOTES = {
 }
 API_PACKAGES = [
     ("`parbake_planner`", "parbake_planner", "Costs, plans and triggers. See [the guide](../howto/costs.md)."),
+    ("`parbake_console`", "parbake_console", "Pages in a browser. See [the guide](../howto/console.md)."),
     ("`parbake_semantic`", "parbake_semantic",
      "Question banks and semantic caches. It needs the extra `semantic`. See [the guide](../howto/semantic-cache.md)."),
     ("`parbake_semantic.guard`", "parbake_semantic.guard", "What may leave in a generated reply."),

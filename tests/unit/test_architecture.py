@@ -15,12 +15,20 @@ from tests.unit.import_graph import graph, imported_names, modules
 
 import parbake as pb
 
-PACKAGES = ("parbake", "parbake_capture", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic")
+PACKAGES = (
+    "parbake",
+    "parbake_capture",
+    "parbake_console",
+    "parbake_lab",
+    "parbake_llm",
+    "parbake_planner",
+    "parbake_semantic",
+)
 PUBLIC = re.compile(
     r"(parbake\.(errors|http|testing|ports\.\w+|adapters\.[a-z]\w*|stores\.[a-z]\w*|tasks\.(contract|gates|task_types)"
     r"|protocol\.(record|cause))"
     r"|parbake_llm\.(ports|generators)\.[a-z]\w*|parbake_semantic(\.guard|\.embedder|\.embedders\.[a-z]\w*)?"
-    r"|parbake_planner\.(ledger\.(answers|answer_table)|breakeven)|parbake_capture|parbake_capture\.[a-z]\w*|parbake_llm|parbake_planner)(\.\w+)?$"
+    r"|parbake_planner\.(ledger\.(answers|answer_table)|breakeven)|parbake_capture|parbake_capture\.[a-z]\w*|parbake_console|parbake_llm|parbake_planner)(\.\w+)?$"
 )
 """What users import besides the names of the package itself."""
 LAZY = {"lmdb", "numpy", "prometheus_client", "rich", "typer", "uvicorn"}

@@ -9,8 +9,17 @@ from importlib.metadata import packages_distributions
 import pytest
 from tests.unit.import_graph import graph, imported_names, modules
 
-PACKAGES = ("parbake", "parbake_capture", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic")
+PACKAGES = (
+    "parbake",
+    "parbake_capture",
+    "parbake_console",
+    "parbake_lab",
+    "parbake_llm",
+    "parbake_planner",
+    "parbake_semantic",
+)
 OWNERS = {
+    "parbake_console": "console",
     "parbake_planner": "plan",
     "parbake_semantic": "semantic",
     "parbake_semantic.cache.index": "usearch",

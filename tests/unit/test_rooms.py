@@ -84,6 +84,7 @@ def test_no_public_class_has_anothers_name(classes):
 PACKAGES = [
     "parbake",
     "parbake_capture",
+    "parbake_console",
     "parbake_lab",
     "parbake_llm",
     "parbake_planner",

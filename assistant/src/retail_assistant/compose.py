@@ -18,6 +18,7 @@ from parbake.adapters.webhook import WebhookSink
 from parbake.http import HttpApp
 from parbake.ports.alerts import AlertSink
 from parbake.ports.clock import Clock as ClockPort
+from parbake_console import Console
 from parbake_llm import Prompts
 from parbake_llm.generators.anthropic import AnthropicGenerator
 from parbake_llm.generators.bedrock import BedrockGenerator
@@ -139,7 +140,7 @@ def build(
         open=["session"],  # the page itself reports it when a shopper arrives
         resources=resources,
         clock=wall,
-        plugins=[Ledger(settings.data / "ledger.db", book=settings.book), Planner(), Prompts()],
+        plugins=[Ledger(settings.data / "ledger.db", book=settings.book), Planner(), Prompts(), Console()],
         alerts=alerts,
         off=json.loads(meta.get("off", "{}")),
         # Every change of the shop is one transaction with its outbox row, so that each can be replayed.

@@ -144,7 +144,7 @@ class Cleared(msgspec.Struct):
     cleared: bool
 
 
-class Session(msgspec.Struct):
+class SignedIn(msgspec.Struct):
     """For how many seconds a browser keeps an operator's session; 0 once it has ended."""
 
     lasts_s: int

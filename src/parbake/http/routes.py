@@ -27,7 +27,7 @@ from parbake.http.replies import (
     ReadyReply,
     RunProgress,
     ServedReply,
-    Session,
+    SignedIn,
     TaskRuns,
     TaskTable,
 )
@@ -238,15 +238,15 @@ class EngineRoutes:
         await self._app.ops.clear(task)
         return json_response(Cleared(task.name, cleared=True))
 
-    async def sign_in(self, request: HttpRequest, *, body: SessionBody) -> JsonResponse[Session]:
+    async def sign_in(self, request: HttpRequest, *, body: SessionBody) -> JsonResponse[SignedIn]:
         """Begin an operator's session in a browser, which sends the cookie of the answer from then on."""
-        told = json_response(Session(SESSION_S))
+        told = json_response(SignedIn(SESSION_S))
         told.headers = (("set-cookie", _cookie(self._operators.sign_in(body.token), SESSION_S, request)),)
         return told
 
-    async def sign_out(self, request: HttpRequest) -> JsonResponse[Session]:
+    async def sign_out(self, request: HttpRequest) -> JsonResponse[SignedIn]:
         """Make the browser forget its session."""
-        told = json_response(Session(0))
+        told = json_response(SignedIn(0))
         told.headers = (("set-cookie", _cookie("", 0, request)),)
         return told
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -22,6 +23,8 @@ from parbake_planner.ledger.ledger_writer import LedgerWriter
 _ID_BYTES = 16
 _SHORTEST_ID, _LONGEST_ID = 16, 64
 AN_HOUR_S = 3600.0
+_LOOKED_AT = 5000
+"""How many answers a word is looked for in."""
 SETTLE_S = 1.0
 """Seconds to wait for another writer of the ledger."""
 Standing = Literal["first", "repeated", "one too many", "unknown"]
@@ -80,6 +83,13 @@ class AnswerTable:
             row = connection.execute("SELECT document FROM answers WHERE id = ?", (answer_id,)).fetchone()
         return None if row is None else msgspec.json.decode(row[0], type=Answer)
 
+    def newest(self, limit: int, word: str = "") -> list[Answer]:
+        """The newest answers, the last one first, of those that have ``word`` in what was noted of them."""
+        with self._opened() as connection:
+            rows = connection.execute("SELECT document FROM answers ORDER BY at DESC LIMIT ?", (_LOOKED_AT,))
+            answers = (msgspec.json.decode(document, type=Answer) for (document,) in rows)
+            return list(islice((answer for answer in answers if not word or _mentions(answer, word)), limit))
+
     def complain(self, answer: Answer, tasks: Collection[str], *, now: float, an_hour: int) -> Standing:
         """Record a complaint about an answer, durably.
 
@@ -125,6 +135,11 @@ class AnswerTable:
             raise LedgerBusy("the ledger is locked by another program, or does not answer; try again", field="ledger")
         with self._ledger.connected(timeout_s=SETTLE_S) as connection:
             yield connection
+
+
+def _mentions(answer: Answer, word: str) -> bool:
+    tasks = (step.task for step in answer.steps)
+    return any(word in text for text in (answer.subject, answer.lane, *answer.sources, *answer.refusals, *tasks))
 
 
 def checked_id(answer_id: str) -> str:

@@ -1,0 +1,156 @@
+"""The geometry of the pictures: points of SVG polygons and lines, in the units of a picture's view box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+
+import msgspec
+
+_WIDTH, _HEIGHT = 240.0, 40.0
+"""The view box of a band."""
+PLOT_WIDTH, _PLOT_HEIGHT = 320.0, 140.0
+_MOST = 2.0
+"""How many SLAs a band shows; what is older is cut off at the top."""
+_GAP = 3
+"""A pause that is this many times as long as the usual one is a gap."""
+_ROOM = 1.2
+"""A plot shows this much more than the greatest of its points."""
+
+
+class Band(msgspec.Struct, frozen=True):
+    """The ages of a task's values against its SLA, over the last hour.
+
+    Attributes:
+        areas: Polygons between the age of half of the values and the greatest age, one for each time without a gap.
+        sla_y: The height of the line that stands for the SLA.
+    """
+
+    areas: tuple[str, ...]
+    sla_y: float
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The ages at one time, in seconds: how long ago, half of the values, the oldest; ``None`` without a value."""
+
+    ago_s: float
+    half_s: float | None
+    most_s: float | None
+
+
+def band(readings: Sequence[Reading], *, sla_s: float, past_s: float) -> Band:
+    """Draw ages against an SLA. A time without a reading that is much longer than usual is left empty.
+
+    Args:
+        readings: The ages, the oldest first.
+        sla_s: The SLA, in seconds.
+        past_s: What the picture's width stands for, in seconds.
+    """
+
+    def y(age_s: float) -> float:
+        return _HEIGHT * (1 - min(age_s / sla_s, _MOST) / _MOST)
+
+    areas: list[str] = []
+    for part in _without_gaps(readings):
+        over = [(_x(r.ago_s, past_s), y(r.most_s or 0.0)) for r in part]
+        under = [(_x(r.ago_s, past_s), y(r.half_s or 0.0)) for r in part]
+        areas.append(_points([*over, *reversed(under)]))
+    return Band(tuple(areas), y(sla_s))
+
+
+def line(values: Sequence[tuple[float, float]], *, most: float, past_s: float) -> str:
+    """Draw values over time.
+
+    Args:
+        values: Seconds before now, and the value.
+        most: The value at the top.
+        past_s: What the picture's width stands for, in seconds.
+    """
+    return _points([(_x(ago_s, past_s), _HEIGHT * (1 - min(value / most, 1.0))) for ago_s, value in values])
+
+
+class BreakEvenPlot(msgspec.Struct, frozen=True):
+    """What a day costs by the reads of that day: computed ahead, and on request.
+
+    Attributes:
+        reads: The reads a day at the right edge.
+        usd: The US dollars a day at the top.
+        ahead: The line of the task computed ahead.
+        asked: The line of the task computed on request.
+        even_x: Where both cost the same; ``None`` if that is beyond the picture or never.
+        even_y: The height of that point.
+        today_x: The reads of a day as they are now.
+        ahead_y: What these cost ahead.
+        asked_y: What these cost on request.
+    """
+
+    reads: float
+    usd: float
+    ahead: str
+    asked: str
+    even_x: float | None
+    even_y: float
+    today_x: float
+    ahead_y: float
+    asked_y: float
+
+
+def break_even_plot(
+    *, runs_usd: float, request_usd: float, serve_usd: float, even: float | None, today: float
+) -> BreakEvenPlot:
+    """Draw both costs of a day by its reads.
+
+    Args:
+        runs_usd: What the runs of a day cost, in US dollars.
+        request_usd: What computing one read costs.
+        serve_usd: What a stored read costs.
+        even: The reads a day at which both cost the same; ``None`` if they never do.
+        today: The reads of a day as they are now.
+    """
+    reads = max(1.0, _ROOM * max(even or 0.0, today))
+    top = _ROOM * max(runs_usd + reads * serve_usd, min(reads * request_usd, 4 * runs_usd + today * request_usd)) or 1.0
+
+    def at(count: float, usd: float) -> tuple[float, float]:
+        return PLOT_WIDTH * count / reads, _PLOT_HEIGHT * (1 - min(usd / top, 1.0))
+
+    def ahead(count: float) -> float:
+        return runs_usd + count * serve_usd
+
+    last = min(reads, top / request_usd) if request_usd else reads
+    even_at = None if even is None else at(even, ahead(even))
+    return BreakEvenPlot(
+        reads=reads,
+        usd=top,
+        ahead=_points([at(0, ahead(0)), at(reads, ahead(reads))]),
+        asked=_points([at(0, 0), at(last, last * request_usd)]),
+        even_x=None if even_at is None else even_at[0],
+        even_y=0.0 if even_at is None else even_at[1],
+        today_x=at(today, 0)[0],
+        ahead_y=at(today, ahead(today))[1],
+        asked_y=at(today, today * request_usd)[1],
+    )
+
+
+def _x(ago_s: float, past_s: float) -> float:
+    return _WIDTH * (1 - min(ago_s, past_s) / past_s)
+
+
+def _points(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _without_gaps(readings: Sequence[Reading]) -> list[list[Reading]]:
+    pauses = [before.ago_s - after.ago_s for before, after in pairwise(readings)]
+    gap_s = _GAP * median(pauses) if pauses else 0.0
+    parts: list[list[Reading]] = []
+    before: Reading | None = None
+    for one in readings:
+        if one.most_s is None:
+            before = None
+            continue
+        if before is None or before.ago_s - one.ago_s > gap_s:
+            parts.append([])
+        parts[-1].append(one)
+        before = one
+    return parts

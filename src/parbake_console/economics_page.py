@@ -1,0 +1,117 @@
+"""The page *Economics*: what does each lane cost, who pays, and what should be computed ahead?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from parbake.tasks.task_types import Artifact
+from parbake_console.advice import Verdict, verdicts
+from parbake_console.wording import NONE, count, span, usd
+from parbake_planner.books import Books
+from parbake_planner.breakeven import DAY
+from parbake_planner.ledger.costs import BATCH, EXAMPLE, Cost, summed
+
+if TYPE_CHECKING:
+    from parbake.app.application import App
+
+_LANES = {BATCH: "ahead", "event": "on events", "realtime": "on request", "serve": "reads", "prefix": "cached prefixes"}
+"""The lanes of the ledger as the page names them; what is only counted, such as misses, is left out."""
+
+
+class CostLine(msgspec.Struct, frozen=True):
+    """What one task, owner or lane cost, in words; ``part`` is its share of everything, 0 to 1."""
+
+    name: str
+    owner: str
+    ahead: str
+    event: str
+    asked: str
+    serves: str
+    wasted: str
+    usd: str
+    part: float
+    unpriced: str
+
+
+class EconomicsPage(msgspec.Struct, frozen=True):
+    """What the page shows."""
+
+    since: str
+    total: str
+    wasted: str
+    verdicts: Sequence[Verdict]
+    tasks: Sequence[CostLine]
+    owners: Sequence[CostLine]
+    lanes: Sequence[CostLine]
+    covers: str
+    is_example: bool
+    prices: str
+    unpriced: str
+
+
+async def economics_page(app: App, books: Books, *, since: str, since_s: float) -> EconomicsPage:
+    """Price what was used.
+
+    Args:
+        app: The app.
+        books: Its ledger.
+        since: How far back to look, in words.
+        since_s: The same in seconds.
+    """
+    costs, evens = await books.costs(since_s=since_s), await books.break_evens()
+    covered_s = await asyncio.to_thread(_covered_s, books, app.settings.clock.now())
+    total = sum(cost.usd for cost in costs)
+    tasks = [task for task in app.tasks if isinstance(task, Artifact)]
+    recent = costs if since_s == DAY else await books.costs(since_s=DAY)
+    return EconomicsPage(
+        since=since,
+        total=usd(total),
+        wasted=usd(sum(cost.wasted_usd for cost in costs)),
+        verdicts=verdicts(tasks, recent, evens, serve=books.book.serve, covered_s=covered_s),
+        tasks=_lines(costs, "task", total),
+        owners=_lines(costs, "owner", total),
+        lanes=[replace(one, name=_LANES[one.name]) for one in _lines(costs, "lane", total) if one.name in _LANES],
+        covers=span(covered_s),
+        is_example=books.book is EXAMPLE,
+        prices=f"{books.book.source or 'the prices of the ledger'}, {books.book.as_of}",
+        unpriced=", ".join(sorted({part for cost in costs for part in cost.unpriced.split(", ")} - {""})),
+    )
+
+
+def _covered_s(books: Books, now: float) -> float:
+    """How much of the last day the ledger knows, in seconds."""
+    minutes = books.file.traffic(days=1)
+    return min(DAY, max(0.0, now - min(minutes) * 60)) if minutes else 0.0
+
+
+def _lines(costs: Sequence[Cost], by: str, total: float) -> list[CostLine]:
+    """One line for each task, owner or lane, the dearest first."""
+    lanes: dict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+    owners = {cost.task: cost.owner for cost in costs}
+    for cost in costs:
+        lanes[getattr(cost, by)][cost.lane] += cost.usd
+    found = []
+    for row in summed(costs, by):
+        name = getattr(row, by)
+        of = lanes[name]
+        found.append(
+            CostLine(
+                name=name,
+                owner=owners.get(name, "") if by == "task" else "",
+                ahead=usd(of[BATCH]),
+                event=usd(of["event"]),
+                asked=usd(of["realtime"]),
+                serves=count(row.serves),
+                wasted=f"{count(row.wasted)} rows, {usd(row.wasted_usd)}" if row.wasted else NONE,
+                usd=usd(row.usd),
+                part=row.usd / total if total else 0.0,
+                unpriced=row.unpriced,
+            )
+        )
+    return found

@@ -1,0 +1,112 @@
+"""The console of the demo in a browser: signing in, looking an answer up, and whether everybody can use it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from cluster import KEY, Server
+from playwright.sync_api import Page, expect
+from tests.browser.steps import NAMELESS, NARROW, SCREENS, TOO_WIDE, TWICE, Opening
+
+PAGES = ["freshness", "economics", "answers"]
+BY_KEYBOARD = ["Skip to the content", "Freshness", "Economics", "Answers", "Sign out"]
+
+
+def sign_in(page: Page, key: str = KEY) -> None:
+    """Open the console and give the token."""
+    page.goto(f"{page.url.rstrip('/')}/console")
+    page.get_by_label("Operator token").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+
+
+@pytest.fixture
+def console(opened: Opening) -> Callable[..., Page]:
+    """Return a function that opens the console and signs in."""
+
+    def opening(width: int = 1280, **options: str) -> Page:
+        page = opened(width, 844 if width < NARROW else 860, **options)
+        sign_in(page)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Freshness")
+        return page
+
+    return opening
+
+
+def to(page: Page, name: str) -> None:
+    """Follow the menu to a page."""
+    page.get_by_role("navigation").get_by_role("link", name=name.capitalize()).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name.capitalize())
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_everybody_can_use_each_page(console: Callable[..., Page], width: int, scheme: str) -> None:
+    """In no page and no size axe finds anything, nothing is wider than the screen, and everything has a name."""
+    page = console(width, color_scheme=scheme)
+    for name in PAGES:
+        to(page, name)
+        found = Axe().run(page).response["violations"]
+        assert [(each["id"], node["html"]) for each in found for node in each["nodes"]] == [], name
+        assert page.evaluate(TOO_WIDE) <= 0, name
+        assert page.evaluate(NAMELESS) == []
+        assert page.evaluate(TWICE) == []
+
+
+def test_a_wrong_token_is_said(opened: Opening) -> None:
+    """The page stays, says that this is not the token, and lets one try again."""
+    page = opened()
+    sign_in(page, "not-the-key-of-the-tests")
+    expect(page.get_by_role("status")).to_have_text("this is not the operator token")
+    page.get_by_label("Operator token").fill(KEY)
+    page.get_by_label("Operator token").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Freshness")
+
+
+def test_who_signs_out_sees_nothing_any_more(console: Callable[..., Page]) -> None:
+    """After it, every page leads to the sign-in."""
+    page = console()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    page.goto(page.url.replace("sign-in", "economics"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+def test_an_answer_is_looked_up_and_marked_as_stale(console: Callable[..., Page], server: Server) -> None:
+    """From the newest answers to one, what it states, and a complaint with its effect."""
+    server.chat("What is the return window?")
+    page = console()
+    to(page, "answers")
+    page.get_by_role("searchbox").fill("policy/returns")
+    page.get_by_role("button", name="Look up").click()
+    page.get_by_role("table").get_by_role("link").first.click()
+    expect(page.locator(".summary")).to_contain_text("it states policy/returns")
+    expect(page.get_by_role("region", name="What it was made of")).to_contain_text("faq_answers")
+    page.get_by_label("What is wrong").fill("the window is longer now")
+    page.get_by_role("button", name="Mark as stale").click()
+    expect(page.get_by_role("status")).to_have_text(re.compile("computed again: .*policy/returns"))
+
+
+def test_it_is_used_without_a_mouse(console: Callable[..., Page]) -> None:
+    """The tabulator passes the menu in its order, and the first stop leads past it."""
+    page = console()
+    for name in BY_KEYBOARD:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == name
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Answers")
+
+
+def test_a_page_comes_up_to_date_by_itself(console: Callable[..., Page], server: Server) -> None:
+    """A task that an operator puts in quarantine appears as such without a reload; the place of the scroll stays."""
+    page = console()
+    page.evaluate("window.isTheSame = true")
+    body = {"task": "review_summaries", "reason": "a star too many"}
+    assert server.client.post("/v1/feedback", json=body).status_code == 202
+    try:
+        expect(page.get_by_role("main")).to_contain_text("review_summaries is in quarantine: a star too many")
+        assert page.evaluate("window.isTheSame")
+    finally:
+        server.client.delete("/v1/feedback/review_summaries")

@@ -1,0 +1,74 @@
+"""The page *Answers*: how one is found, what it says of it, and how it is marked as stale."""
+
+import pytest
+
+PATH = "/console/answers"
+BOTH = ["shipping", "returns"]
+
+
+@pytest.fixture
+def answered(shop):
+    """Return a function that gives an answer and records it."""
+
+    async def give(subject, *, sources=("fact/c",), refusals=()):
+        async with shop.app.request() as scope:
+            served = await shop.app.serve(shop.asked, "c")
+            return shop.ledger.answers.note(
+                scope, lane=served.lane, subject=subject, sources=sources, refusals=refusals
+            )
+
+    return give
+
+
+async def test_an_answer_is_found_by_its_id(shop, answered):
+    """The page says what it was made of, what it states, what was refused, and what it cost."""
+    one = await answered("returns", refusals=["a closer question was about <b>another</b> shop"])
+    shop.world.clock.advance(120)
+    page = await shop.seen(f"{PATH}?word={one.id}")
+    assert "given 2m ago; computed on request" in page
+    assert "it states fact/c" in page
+    assert "asked fresh realtime" in page
+    assert "a closer question was about <b>another</b> shop" in page
+    assert "Mark as stale" in page
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("", ["shipping", "returns"]),
+        ("ship", ["shipping"]),
+        ("fact/c", ["shipping", "returns"]),
+        ("asked", ["shipping", "returns"]),
+    ],
+)
+async def test_the_newest_are_found_by_a_word(shop, answered, word, found):
+    """A part of a subject, a tag or a task finds its answers, the newest first; no word finds all."""
+    await answered("returns")
+    shop.world.clock.advance(1)
+    await answered("shipping")
+    page = await shop.seen(f"{PATH}?word={word}")
+    assert [name for name in page.split() if name in ("returns", "shipping")] == found
+
+
+@pytest.mark.parametrize("word", ["nothing like this", "0" * 32, "<script>alert(1)</script>"])
+async def test_what_is_not_found_is_said(shop, answered, word):
+    """An id that was never given, and a word in no answer, are named as text."""
+    await answered("returns")
+    async with shop.browser() as browser:
+        answer = await browser.get(PATH, params={"word": word})
+    assert "no answer of the last days has this id" in answer.text
+    assert "<script>alert" not in answer.text
+
+
+async def test_an_answer_is_marked_as_stale(shop, answered):
+    """What the page sends makes the answer's sources be computed again, and a second time it has no effect."""
+    one = await answered("returns")
+    before = await shop.app.stamp()
+    async with shop.browser() as browser:
+        page = (await browser.get(f"{PATH}?word={one.id}")).text
+        assert f'data-answer="{one.id}"' in page
+        told = await browser.post("/v1/feedback", json={"answer_id": one.id, "reason": "it is wrong"})
+        again = await browser.post("/v1/feedback", json={"answer_id": one.id, "reason": "it is wrong"})
+    assert (told.json()["effect"], told.json()["touched"]) == ("computed again", ["fact/c"])
+    assert again.json()["effect"] == "complained of before"
+    assert await shop.app.stamp() > before

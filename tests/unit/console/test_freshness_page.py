@@ -1,0 +1,125 @@
+"""The page *Freshness*: what it says of tasks, sources and runs, and what it keeps of the last hour."""
+
+import contextlib
+
+import pytest
+
+import parbake as pb
+from parbake.errors import StoreUnreachable
+from parbake_console import history as looking
+from parbake_console.history import KEPT_S
+
+PATH = "/console/freshness"
+
+
+async def test_a_task_that_was_never_built_is_told(shop):
+    """So is that no worker runs; a task without values is empty, and both sentences have begun."""
+    page = await shop.seen(PATH)
+    assert "ahead has no generation yet: requests compute it" in page
+    assert "asked search empty nothing is stored: every read computes" in page
+
+
+async def test_a_breach_begins_and_is_over(shop):
+    """A task whose last run is older than its SLA is first in the table; a run ends that, and both times are kept."""
+    await shop.app.materialize(shop.ahead)
+    await shop.after(0)
+    assert "no breach in 2 tasks" in await shop.seen(PATH)
+    await shop.after(5400)
+    page = await shop.seen(PATH)
+    assert "1 in breach of 2 tasks" in page
+    assert "the last run is 30m over the SLA" in page
+    assert page.index("ahead catalog breach") < page.index("asked search")
+    await shop.app.materialize(shop.ahead)
+    await shop.after(60)
+    page = await shop.seen(PATH)
+    assert "no breach in 2 tasks" in page
+    assert page.index("over: ahead is in breach of its SLA") < page.rindex("ahead is in breach of its SLA")
+
+
+async def test_a_failed_run_says_why(shop):
+    """The reason stands beside the task, as text: markup in it is not interpreted."""
+    await shop.app.materialize(shop.ahead)
+    shop.world.put("c", "broken")
+    await shop.app.drain()
+    with contextlib.suppress(pb.ParbakeError):
+        await shop.app.materialize(shop.ahead)
+    async with shop.browser() as browser:
+        raw = (await browser.get(PATH)).text
+    assert "&lt;i&gt;the model file is missing&lt;/i&gt;" in raw
+    assert "<i>" not in raw
+
+
+async def test_a_quarantine_is_told_with_its_reason(shop):
+    """Whoever is on call sees that a complaint has stopped the task, and what it said."""
+    await shop.app.materialize(shop.ahead)
+    await shop.app.ops.complain(shop.ahead, "it names <b>last year's</b> price")
+    await shop.after(1)
+    page = await shop.seen(PATH)
+    assert "quarantined somebody complained" in page
+    assert "ahead is in quarantine: it names <b>last year's</b> price" in page
+
+
+async def test_a_source_that_is_silent_is_told(shop, world):
+    """Its lag grows, and the greatest lag of the hour stays known after it was heard again."""
+    await shop.after(0)
+    world.clock.advance(240)
+    await shop.history.look()
+    page = await shop.seen(PATH)
+    assert "4m / 4m" in page
+    await shop.after(20)
+    assert "0s / 4m" in await shop.seen(PATH)
+
+
+async def test_an_hour_is_kept_and_no_more(shop):
+    """Looks that are older than an hour are forgotten."""
+    for _ in range(30):
+        await shop.after(240)
+    assert len(shop.history.samples) == KEPT_S / 240 + 1
+    assert "the last hour, of which 1h is known" in await shop.seen(PATH)
+
+
+async def test_a_page_does_not_look_more_often_than_every_few_seconds(shop):
+    """Whoever reloads, or many who look at once, cost one look."""
+    for _ in range(5):
+        await shop.seen(PATH)
+    assert len(shop.history.samples) == 1
+
+
+async def test_a_store_that_does_not_answer_is_no_error(shop, monkeypatch):
+    """The page says so and shows what was known; the look after it goes on."""
+    await shop.app.materialize(shop.ahead)
+    await shop.after(0)
+
+    async def away(*_):
+        raise StoreUnreachable("the store went away", field="store")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("parbake.app.engine.report", away)
+        await shop.after(60)
+        page = await shop.seen(PATH)
+    assert "store not read the store went away" in page
+    assert "ahead catalog" in page
+    await shop.after(60)
+    assert "store not read" not in await shop.seen(PATH)
+
+
+async def test_a_server_looks_by_itself_and_seldom(shop, monkeypatch):
+    """It begins when the server does; the pause is a multiple of what a look takes, and at least some seconds."""
+    pauses = []
+
+    class Enough(Exception):
+        pass
+
+    async def sleep(pause_s):
+        pauses.append(pause_s)
+        if len(pauses) == 2:
+            raise Enough
+
+    monkeypatch.setattr(looking.asyncio, "sleep", sleep)
+    times = iter([0.0, 0.001, 10.0, 11.0])
+    monkeypatch.setattr(looking, "perf_counter", lambda: next(times))
+    with pytest.raises(Enough):
+        await shop.history.run()
+    assert pauses == [looking.PAUSE_S, 50.0]
+    assert len(shop.history.samples) == 2
+    assert shop.history.run in shop.app.engine.on.server
