@@ -307,26 +307,37 @@ def _demo_variables() -> list[str]:
 
 def metrics() -> str:
     """What ``GET /metrics`` shows."""
-    from parbake.adapters.prometheus import _Collector
+    from parbake.adapters.prometheus import MEASURED, _Collector
     from parbake.process.counters import Counters
+    from parbake_console.monitoring.gauges import gauges
+    from parbake_planner.spent import Spending
 
     counters = Counters()
     counters.workers = 0
-    rows = []
-    for family in _Collector(counters, ()).collect():
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = ", ".join(f"`{label}`" for label in family._labelnames)  # noqa: SLF001 - the client offers no other way
-        rows.append((f"`{name}`", family.type, labels, f"{family.documentation} {texts.METRIC_NOTES.get(name, '')}"))
+    counters.measured = dict.fromkeys(MEASURED, lambda: 0.0)
+    own = _Collector(counters, ()).collect()
     labels = [(f"`{name}`", meaning) for name, meaning in texts.LABELS.items()]
     return "\n".join(
         [
             "# Metrics\n",
             texts.METRICS,
-            _table(("metric", "type", "labels", ""), rows),
+            _metric_table(own),
+            "\n## Metrics of the plugins\n",
+            texts.PLUGIN_METRICS,
+            _metric_table([*gauges((), (), {}), *Spending().metrics()]),
             "\n## Labels\n",
             _table(("label", ""), labels),
         ]
     )
+
+
+def _metric_table(families: Iterable[Any]) -> str:
+    rows = []
+    for family in families:
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in family._labelnames)  # noqa: SLF001 - the client offers no other way
+        rows.append((f"`{name}`", family.type, labels, f"{family.documentation} {texts.METRIC_NOTES.get(name, '')}"))
+    return _table(("metric", "type", "labels", ""), rows)
 
 
 def causes() -> str:

@@ -100,13 +100,14 @@ ADAPTED = [
     ("parbake.adapters.log", "LogSink"),
     ("parbake.adapters.webhook", "WebhookSink"),
 ]
-CLI = """`APP` is `module:attribute`, such as `shop:app`, found from the current folder. Every command has `--help`.
+CLI = """`APP` is `module:attribute`, such as `shop:app`, found from the current folder. It may be left out of every
+command where `parbake.toml` [names the app](../howto/first-hour.md#settings-of-a-project). Every command has `--help`.
 An error is one line on standard error and exit status 1. Status 2 means that the command line itself is wrong, 130
 that the command was interrupted, and 143 that it was terminated before its work was done.
 """
 HTTP = """What `parbake serve` and `parbake.http.HttpApp` answer. `GET /v1/openapi.json` has the same as an OpenAPI
 3.1 document, with your own routes. `GET` routes answer `HEAD` too. Routes for `operators` ask for the operator token
-once one is set; see [the guide](../howto/http.md#operators). Each request may carry tickets in the header
+once one is set; see [the guide](../howto/http.md#who-may-do-what). Each request may carry tickets in the header
 `parbake-after`. The routes of costs and answers are those of `Ledger`, the one of triggers that of `Planner`, and the
 one of prompts that of `Prompts`: an app without that plugin answers 404.
 """
@@ -118,8 +119,15 @@ process rather than to an app.
 """
 VARIABLE = r"(?:PARBAKE|OPENAI|ANTHROPIC|AWS|BEDROCK)_[A-Z0-9_]+"
 VARIABLES = {
+    "PARBAKE_APP": "The app of commands that are given none; it wins over `app` of `parbake.toml`.",
+    "PARBAKE_STORE": "The URL of the store that commands use in place of the app's, if the app was given a URL.",
+    "PARBAKE_LOG_LEVEL": "The least level that commands log: `debug`, `info`, `warning` (default) or `error`.",
+    "PARBAKE_LOG_FORMAT": "`text` (default), or `json` for one object a line with `time`, `level`, `logger` and "
+    "`message`.",
     "PARBAKE_TOKEN": "The token of operators, at least 16 characters. Without it every program on the machine is one.",
     "PARBAKE_TOKEN_FILE": "A file that holds the token. Set this or `PARBAKE_TOKEN`.",
+    "PARBAKE_KEYS_FILE": "The file with API keys, as hashes; `parbake keys` changes it.",
+    "PARBAKE_ACTIONS_FILE": "The file to which each action of an operator is appended, as a line of JSON.",
     "PARBAKE_REDIS_PASSWORD": "The password of the Redis or Valkey server, if it is not in the store's URL.",
     "PARBAKE_POSTGRESQL_PASSWORD": "The password of the PostgreSQL server with the store, if it is neither in the "
     "store's URL nor in a variable or a file of libpq.",
@@ -202,7 +210,12 @@ URLS = [
 METRICS = """`GET /metrics` of a server, and `parbake worker APP --metrics-port PORT` on loopback, answer in the text
 format of Prometheus. A histogram has `_bucket`, `_sum` and `_count`; all times are in seconds.
 """
+PLUGIN_METRICS = """The console has the ages, runs and sources of its last look, which a server takes every 15 seconds
+or more. The ledger has what all processes together have used since midnight (UTC). Every server of a store shows the
+same, so take the greatest of them, such as `max by (task) (parbake_stale_share)`, and not the sum. A worker shows none.
+"""
 METRIC_NOTES = {
+    "parbake_requests_total": "Requests that were turned away are not among them.",
     "parbake_misses_total": "The causes are those of [the page about causes](causes.md).",
     "parbake_workers": "A process that watches no worker does not show it.",
     "parbake_worker_silence_seconds": "A process that watches no worker does not show it.",
@@ -211,8 +224,18 @@ LABELS = {
     "task": "The name of the task.",
     "verdict": "`fresh`, `degraded`, `stale`, `missing` or `unknown`: see [the glossary](glossary.md).",
     "lane": "`batch`, `event` or `realtime`: where the value was computed.",
-    "outcome": "How a computation ended; for leases `held`, `shared` or `unleased`.",
+    "outcome": "How a computation ended; for leases `held`, `shared` or `unleased`; for the newest run `promoted`, "
+    "`refused` (by a gate, or by another run) or `failed`.",
     "cause": "Why the read fell back.",
+    "route": "The path of the route, such as `/v1/serve/{task}`; `none` if no route was found.",
+    "status": "`2xx`, `3xx`, `4xx` or `5xx`.",
+    "model": "The name of the generator; empty for what needs none.",
+    "kind": "What degrades the servers, as `/readyz?verbose` names it; of tokens `input`, `output`, `cached`, "
+    "`written`, `written_hour` or `reasoning`.",
+    "about": "The task, the source or the family that is concerned; else `store` or `worker`.",
+    "role": "`server` or `worker`.",
+    "version": "The version of parbake.",
+    "python": "The version of Python.",
     "batch": "`on` while a batch run was under way, else `off`.",
     "source": "The name of the source, or of a topic's partition.",
     "family": "The part of the tag before the slash.",

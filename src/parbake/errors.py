@@ -209,6 +209,10 @@ class RunInProgress(ParbakeError):
     status = 409
 
 
+class ServerFailed(ParbakeError):
+    """A server process could not start, and has said why."""
+
+
 class PortTaken(ParbakeError):
     """Another process listens on the port."""
 

@@ -9,11 +9,16 @@ import msgspec
 
 from parbake.errors import BadInput, UnknownResource
 from parbake.ports.clock import Clock
-from parbake_console.wording import NONE, clock_time, count, span, usd
+from parbake.serving.request import Step
+from parbake_console.wording import LANES, NONE, clock_time, count, lane, span, usd
 from parbake_planner.books import Books
-from parbake_planner.ledger.answer_table import Answer
+from parbake_planner.ledger.answer_table import REFUSED, Answer
 
 _SHOWN = 50
+_AT_ONCE_S = 1.0
+"""A value that is no older than this, beside the time that it took, was computed for the answer."""
+_MEANT = {words: name for name, words in LANES.items()} | {"refused": REFUSED}
+"""Words of the pages that the ledger has another name for."""
 
 
 class StepLine(msgspec.Struct, frozen=True):
@@ -21,8 +26,7 @@ class StepLine(msgspec.Struct, frozen=True):
 
     task: str
     verdict: str
-    lane: str
-    age: str
+    origin: str
     took: str
     stamp: int
     reason: str
@@ -49,27 +53,31 @@ class AnswersPage(msgspec.Struct, frozen=True):
     word: str
     found: AnswerLine | None = None
     newest: Sequence[AnswerLine] = ()
+    older: float | None = None
     trouble: str = ""
 
 
-async def answers_page(books: Books, clock: Clock, *, word: str) -> AnswersPage:
+async def answers_page(books: Books, clock: Clock, *, word: str, before: float | None = None) -> AnswersPage:
     """Look up an answer by its id, or the newest answers by a word.
 
     Args:
         books: The ledger.
         clock: The clock.
-        word: An answer's id; or a part of a subject, a tag, a task, a lane or a refusal; empty for all answers.
+        word: An answer's id; a part of a subject, a tag or a refusal; a task, a lane, or ``refused``; empty for all.
+        before: Only answers from before this time, in epoch seconds.
     """
     now = clock.now()
-    if word:
+    if word and before is None:
         try:
             return AnswersPage(word, found=_answer(await books.answers.find(word), now))
         except (BadInput, UnknownResource):
             pass  # it is not an id, so it is a word to look for
-    newest = await asyncio.to_thread(books.answers.newest, _SHOWN, word)
+    meant = _MEANT.get(word, word)
+    newest = await asyncio.to_thread(books.answers.newest, _SHOWN, meant, before=before)
     if word and not newest:
         return AnswersPage(word, trouble=f"no answer of the last days has this id, or {word!r} in it")
-    return AnswersPage(word, newest=[_answer(one, now) for one in newest])
+    older = newest[-1].at if len(newest) == _SHOWN else None
+    return AnswersPage(word, newest=[_answer(one, now) for one in newest], older=older)
 
 
 def _answer(answer: Answer, now: float) -> AnswerLine:
@@ -77,39 +85,45 @@ def _answer(answer: Answer, now: float) -> AnswerLine:
     tokens = NONE
     if used is not None and used.input is not None and used.output is not None:
         tokens = f"{count(used.input)} in, {count(used.output)} out"
+    steps = [StepLine(s.task, s.verdict, _origin(s), f"{s.ms:,.1f} ms", s.stamp, s.reason) for s in answer.steps]
     return AnswerLine(
         id=answer.id,
         at=clock_time(answer.at, now),
-        lane=answer.lane,
+        lane=lane(answer.lane),
         subject=answer.subject,
         sources=answer.sources,
         refusals=answer.refusals,
-        steps=[
-            StepLine(s.task, s.verdict, _lane(s.lane, s.over), span(s.age_s), f"{s.ms:,.1f} ms", s.stamp, s.reason)
-            for s in answer.steps
-        ],
+        steps=steps,
         tokens=tokens,
         cost=usd(answer.cost_usd),
         sentence=_sentence(answer, now),
     )
 
 
-def _lane(lane: str, over: str | None) -> str:
-    return f"{lane}, over {over}" if over else lane
+def _is_computed(step: Step) -> bool:
+    """Whether a value was computed for this answer, and not stored before."""
+    return step.lane == "realtime" and step.age_s <= step.ms / 1000 + _AT_ONCE_S
+
+
+def _origin(step: Step) -> str:
+    if _is_computed(step):
+        return "computed for this answer" + (f", over a value computed {lane(step.over)}" if step.over else "")
+    return f"stored, computed {lane(step.lane)} {span(step.age_s)} before"
 
 
 def _sentence(answer: Answer, now: float) -> str:
     """Where an answer came from, in a sentence."""
-    stored = [step for step in answer.steps if step.lane != "realtime"]
-    oldest = max((step.age_s for step in stored), default=None)
-    parts = [f"given {span(now - answer.at)} ago"]
-    parts.append(
-        "computed on request" if answer.lane == "realtime" else f"from what the {answer.lane} lane had computed"
-    )
-    if oldest is not None:
-        parts.append(f"its oldest stored part was {span(oldest)} old")
+    stored = [step for step in answer.steps if not _is_computed(step)]
+    computed = len(answer.steps) - len(stored)
+    parts = [
+        f"given {span(now - answer.at)} ago",
+        f"{len(stored)} of its parts were stored, and {computed} computed for it",
+    ]
+    if stored:
+        oldest = max(stored, key=lambda step: step.age_s)
+        parts.append(f"the oldest stored one, {oldest.task}, was {span(oldest.age_s)} old")
     if answer.sources:
         parts.append(f"it states {', '.join(answer.sources)}")
-    if answer.refusals:
-        parts.append(f"{len(answer.refusals)} closer matches were refused")
+    if refused := len(answer.refusals):
+        parts.append("one closer match was refused" if refused == 1 else f"{refused} closer matches were refused")
     return "; ".join(parts)

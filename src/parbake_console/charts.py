@@ -96,38 +96,32 @@ class BreakEvenPlot(msgspec.Struct, frozen=True):
     asked_y: float
 
 
-def break_even_plot(
-    *, runs_usd: float, request_usd: float, serve_usd: float, even: float | None, today: float
-) -> BreakEvenPlot:
+def break_even_plot(*, runs_usd: float, request_usd: float, even: float | None, today: float) -> BreakEvenPlot:
     """Draw both costs of a day by its reads.
 
     Args:
         runs_usd: What the runs of a day cost, in US dollars.
-        request_usd: What computing one read costs.
-        serve_usd: What a stored read costs.
+        request_usd: What one read costs then, in the mean.
         even: The reads a day at which both cost the same; ``None`` if they never do.
         today: The reads of a day as they are now.
     """
     reads = max(1.0, _ROOM * max(even or 0.0, today))
-    top = _ROOM * max(runs_usd + reads * serve_usd, min(reads * request_usd, 4 * runs_usd + today * request_usd)) or 1.0
+    top = _ROOM * max(runs_usd, min(reads * request_usd, 4 * runs_usd + today * request_usd)) or 1.0
 
     def at(count: float, usd: float) -> tuple[float, float]:
         return PLOT_WIDTH * count / reads, _PLOT_HEIGHT * (1 - min(usd / top, 1.0))
 
-    def ahead(count: float) -> float:
-        return runs_usd + count * serve_usd
-
     last = min(reads, top / request_usd) if request_usd else reads
-    even_at = None if even is None else at(even, ahead(even))
+    even_at = None if even is None else at(even, runs_usd)
     return BreakEvenPlot(
         reads=reads,
         usd=top,
-        ahead=_points([at(0, ahead(0)), at(reads, ahead(reads))]),
+        ahead=_points([at(0, runs_usd), at(reads, runs_usd)]),
         asked=_points([at(0, 0), at(last, last * request_usd)]),
         even_x=None if even_at is None else even_at[0],
         even_y=0.0 if even_at is None else even_at[1],
         today_x=at(today, 0)[0],
-        ahead_y=at(today, ahead(today))[1],
+        ahead_y=at(today, runs_usd)[1],
         asked_y=at(today, today * request_usd)[1],
     )
 

@@ -11,16 +11,16 @@ import msgspec
 from msgspec.structs import replace
 
 from parbake.tasks.task_types import Artifact
-from parbake_console.advice import Verdict, verdicts
-from parbake_console.wording import NONE, count, span, usd
+from parbake_console.advice import Known, Verdict, verdicts
+from parbake_console.wording import LANES, NONE, count, span, usd
 from parbake_planner.books import Books
 from parbake_planner.breakeven import DAY
-from parbake_planner.ledger.costs import BATCH, EXAMPLE, Cost, summed
+from parbake_planner.ledger.costs import BATCH, EXAMPLE, NOBODY, Cost, summed
 
 if TYPE_CHECKING:
     from parbake.app.application import App
 
-_LANES = {BATCH: "ahead", "event": "on events", "realtime": "on request", "serve": "reads", "prefix": "cached prefixes"}
+_LANES = {**LANES, "serve": "reads of stored values", "prefix": "cached prefixes"}
 """The lanes of the ledger as the page names them; what is only counted, such as misses, is left out."""
 
 
@@ -32,6 +32,7 @@ class CostLine(msgspec.Struct, frozen=True):
     ahead: str
     event: str
     asked: str
+    read: str
     serves: str
     wasted: str
     usd: str
@@ -46,38 +47,54 @@ class EconomicsPage(msgspec.Struct, frozen=True):
     total: str
     wasted: str
     verdicts: Sequence[Verdict]
+    saves: str
+    a_day: str
     tasks: Sequence[CostLine]
     owners: Sequence[CostLine]
     lanes: Sequence[CostLine]
     covers: str
+    is_whole: bool
     is_example: bool
     prices: str
     unpriced: str
 
 
-async def economics_page(app: App, books: Books, *, since: str, since_s: float) -> EconomicsPage:
+async def economics_page(
+    app: App, books: Books, *, failing: frozenset[str], since: str, since_s: float
+) -> EconomicsPage:
     """Price what was used.
 
     Args:
         app: The app.
         books: Its ledger.
+        failing: The tasks whose runs fail.
         since: How far back to look, in words.
         since_s: The same in seconds.
     """
-    costs, evens = await books.costs(since_s=since_s), await books.break_evens()
+    costs = await books.costs(since_s=since_s)
     covered_s = await asyncio.to_thread(_covered_s, books, app.settings.clock.now())
     total = sum(cost.usd for cost in costs)
-    tasks = [task for task in app.tasks if isinstance(task, Artifact)]
-    recent = costs if since_s == DAY else await books.costs(since_s=DAY)
+    known = Known(
+        costs=costs if since_s == DAY else await books.costs(since_s=DAY),
+        evens={even.task: even for even in await books.break_evens()},
+        on_request=await books.on_request(),
+        failing=failing,
+        serve=books.book.serve,
+        covered_s=covered_s,
+    )
+    found = verdicts([task for task in app.tasks if isinstance(task, Artifact)], known)
     return EconomicsPage(
         since=since,
         total=usd(total),
         wasted=usd(sum(cost.wasted_usd for cost in costs)),
-        verdicts=verdicts(tasks, recent, evens, serve=books.book.serve, covered_s=covered_s),
+        verdicts=found,
+        saves=usd(sum(one.saves for one in found)),
+        a_day=usd(sum(cost.usd for cost in known.costs) * known.scale) if known.scale else "",
         tasks=_lines(costs, "task", total),
         owners=_lines(costs, "owner", total),
         lanes=[replace(one, name=_LANES[one.name]) for one in _lines(costs, "lane", total) if one.name in _LANES],
         covers=span(covered_s),
+        is_whole=covered_s >= DAY,
         is_example=books.book is EXAMPLE,
         prices=f"{books.book.source or 'the prices of the ledger'}, {books.book.as_of}",
         unpriced=", ".join(sorted({part for cost in costs for part in cost.unpriced.split(", ")} - {""})),
@@ -102,11 +119,12 @@ def _lines(costs: Sequence[Cost], by: str, total: float) -> list[CostLine]:
         of = lanes[name]
         found.append(
             CostLine(
-                name=name,
+                name="no owner" if name == NOBODY else name,
                 owner=owners.get(name, "") if by == "task" else "",
                 ahead=usd(of[BATCH]),
                 event=usd(of["event"]),
                 asked=usd(of["realtime"]),
+                read=usd(of["serve"]),
                 serves=count(row.serves),
                 wasted=f"{count(row.wasted)} rows, {usd(row.wasted_usd)}" if row.wasted else NONE,
                 usd=usd(row.usd),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from parbake.errors import StoreError
 from parbake.lanes.batch.runs import PROMOTED, State
 from parbake.lanes.worker.freshness import FreshnessRow, SourceRow
-from parbake.tasks.task_types import Stored
 from parbake_console.charts import Band, Reading, band, line
-from parbake_console.history import KEPT_S, Change, History
+from parbake_console.history import KEPT_S, History, Incident
 from parbake_console.wording import clock_time, count, share, span
 
 if TYPE_CHECKING:
@@ -52,17 +50,27 @@ class SourceLine(msgspec.Struct, frozen=True):
     is_silent: bool
 
 
+class IncidentLine(msgspec.Struct, frozen=True):
+    """Something that was not as it should be, in words; ``ended`` is empty while it goes on."""
+
+    sentence: str
+    began: str
+    ended: str
+    lasted: str
+
+
 class FreshnessPage(msgspec.Struct, frozen=True):
     """What the page shows."""
 
     at: str
-    in_breach: int
+    counts: Sequence[tuple[str, int]]
     tasks: Sequence[TaskBand]
     sources: Sequence[SourceLine]
     sentences: Sequence[str]
-    changes: Sequence[tuple[str, Change]]
+    incidents: Sequence[IncidentLine]
     trouble: str
     covers: str
+    pause: str
 
 
 async def freshness_page(app: App, history: History) -> FreshnessPage:
@@ -74,33 +82,30 @@ async def freshness_page(app: App, history: History) -> FreshnessPage:
     """
     await history.fresh()
     now = app.settings.clock.now()
-    runs = await _runs(app)
     in_quarantine = {one.about for one in history.conditions if one.kind == "quarantined"}
-    bands = [_task(row, history, runs.get(row.task, State()), row.task in in_quarantine, now) for row in history.rows]
+    bands = [_task(row, history, row.task in in_quarantine, now) for row in history.rows]
     silent = {one.about for one in history.conditions if one.kind == "source_silent"}
     covers = now - history.samples[0].at if history.samples else 0.0
     return FreshnessPage(
         at=clock_time(history.at, now),
-        in_breach=sum(one.state == "breach" for one in bands),
+        counts=[(state, found) for state in _ORDER if (found := sum(one.state == state for one in bands))],
         tasks=sorted(bands, key=lambda one: (_ORDER.index(one.state), one.task)),
         sources=[_source(row, history, row.source in silent, now) for row in history.sources],
         sentences=[one.message for one in history.conditions],
-        changes=[(clock_time(one.at, now), one) for one in history.changes],
+        incidents=[_incident(one, now) for one in sorted(history.incidents, key=lambda one: one.ended is not None)],
         trouble=history.trouble,
         covers=span(min(covers, KEPT_S)),
+        pause=span(history.pause_s),
     )
 
 
-async def _runs(app: App) -> Mapping[str, State]:
-    """The runs of each task that has a schedule; none while the store cannot be read."""
-    scheduled = [task for task in app.tasks if isinstance(task, Stored) and task.schedule is not None]
-    try:
-        return {task.name: await app.ops.runs(task) for task in scheduled}
-    except StoreError:
-        return {}
+def _incident(one: Incident, now: float) -> IncidentLine:
+    ended = "" if one.ended is None else clock_time(one.ended, now)
+    return IncidentLine(one.sentence, clock_time(one.began, now), ended, span((one.ended or now) - one.began))
 
 
-def _task(row: FreshnessRow, history: History, runs: State, is_in_quarantine: bool, now: float) -> TaskBand:  # noqa: FBT001  # of one caller
+def _task(row: FreshnessRow, history: History, is_in_quarantine: bool, now: float) -> TaskBand:  # noqa: FBT001  # of one caller
+    runs = history.runs.get(row.task, State())
     readings = [
         Reading(now - sample.at, age.half_s, age.most_s)
         for sample in history.samples
@@ -121,8 +126,8 @@ def _task(row: FreshnessRow, history: History, runs: State, is_in_quarantine: bo
         band=band(readings, sla_s=row.freshness_sla_s, past_s=KEPT_S),
         last_run=clock_time(row.last_run, now),
         next_run="due" if row.next_run is not None and row.next_run <= now else clock_time(row.next_run, now),
-        next_why=row.next_run_why or "",
-        rows_done=f"{under_way.standing(now)}: {count(done)} rows so far" if under_way else "",
+        next_why=row.next_run_why or "" if row.next_run is not None and row.next_run <= now else "",
+        rows_done=f"a run goes on: {count(done)} rows so far" if under_way and not under_way.failure else "",
     )
 
 
@@ -135,7 +140,8 @@ def _state(row: FreshnessRow, runs: State, is_in_quarantine: bool, now: float) -
         late = span(now - row.breached_since)
         return "breach", f"the last run is {late} over the SLA" + (f"; {failed}" if failed else "")
     if failed:
-        return "failed", failed
+        due = "" if row.last_run is None else clock_time(row.last_run + row.freshness_sla_s, now)
+        return "failed", f"{failed}; in breach at {due} unless a run succeeds" if due else failed
     if not row.keys:
         return "empty", "nothing is stored: every read computes"
     if row.stale_share:
@@ -146,7 +152,7 @@ def _state(row: FreshnessRow, runs: State, is_in_quarantine: bool, now: float) -
 def _failure(runs: State) -> str:
     """Why the newest run has failed; empty if it has not."""
     if runs.under_way is not None:
-        return f"its run has stopped: {runs.under_way.failure}" if runs.under_way.failure else ""
+        return f"its run fails: {runs.under_way.failure}" if runs.under_way.failure else ""
     newest = runs.ended[0] if runs.ended else None
     return f"its last run was not promoted: {newest.outcome}" if newest and newest.outcome != PROMOTED else ""
 

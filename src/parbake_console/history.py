@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from statistics import median
 from time import perf_counter
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from parbake.app.plugin import Core
 from parbake.errors import StoreError
+from parbake.lanes.batch.runs import State
 from parbake.lanes.worker.conditions import Condition
 from parbake.lanes.worker.freshness import FreshnessRow, SourceRow
 from parbake.ports.clock import Clock
+from parbake.serving.bound import BoundTask
 from parbake.values.redaction import one_line
+from parbake_console.monitoring.gauges import gauges
 
 KEPT_S = 3600.0
 """How far back the pages look."""
@@ -28,7 +36,12 @@ _PAUSES_A_LOOK = 50
 """A pause is at least this many times as long as the look before it."""
 _KEYS = 300
 """From how many keys of a task the ages are taken."""
-_MOST_CHANGES = 200
+_MOST_INCIDENTS = 200
+_USUAL_AT_START = {"not_built", "worker_silent"}
+"""What a server always finds if it starts before its worker."""
+_SPAN = r"(?:\d+(?:ms|[dhms]))+"
+_FOR, _LAST_HEARD = re.compile(f" for {_SPAN}"), re.compile(f"was last heard {_SPAN} ago")
+"""How long something had lasted when it was noticed, which an incident tells by its times."""
 _log = logging.getLogger("parbake.console")
 
 
@@ -48,13 +61,17 @@ class Sample(msgspec.Struct, frozen=True):
     lags: Mapping[str, float]
 
 
-class Change(msgspec.Struct, frozen=True):
-    """Something that began or ended: when (epoch seconds), of which task or source, and a sentence."""
+class Incident(msgspec.Struct, frozen=True):
+    """Something that was not as it should be: its kind, of which task or source, a sentence, from when until when.
 
-    at: float
+    Times are epoch seconds. ``ended`` is ``None`` while it goes on.
+    """
+
+    kind: str
     about: str
     sentence: str
-    is_over: bool
+    began: float
+    ended: float | None = None
 
 
 class History:
@@ -62,25 +79,40 @@ class History:
 
     Attributes:
         samples: The looks of the last hour, the oldest first.
-        changes: What began or ended, the newest first.
+        incidents: What was or is not as it should be, the newest first.
         rows: The freshness of each task at the last look.
         sources: The sources at the last look.
+        runs: The runs of each task that has a schedule, at the last look.
         conditions: What degrades the servers of the store.
         trouble: Why the last look could not read the store; empty if it could.
     """
 
-    def __init__(self, core: Core, clock: Clock) -> None:
-        """Look through ``core``, at the times that ``clock`` shows."""
+    def __init__(self, core: Core, clock: Clock, tasks: Iterable[BoundTask]) -> None:
+        """Look at ``tasks`` through ``core``, at the times that ``clock`` shows."""
         self._core, self._clock = core, clock
+        self._scheduled = [bound for bound in tasks if bound.task.schedule]
         self._looking = asyncio.Lock()
         self.samples: deque[Sample] = deque()
-        self.changes: deque[Change] = deque(maxlen=_MOST_CHANGES)
+        self.incidents: deque[Incident] = deque(maxlen=_MOST_INCIDENTS)
         self.rows: Sequence[FreshnessRow] = ()
         self.sources: Sequence[SourceRow] = ()
+        self.runs: Mapping[str, State] = {}
         self.conditions: Sequence[Condition] = ()
         self.trouble = ""
         self.at = 0.0
-        self._known: dict[tuple[str, str], Change] | None = None
+        self._ignored: set[tuple[str, str]] | None = None
+        self._open: dict[tuple[str, str], Incident] = {}
+
+    @property
+    def pause_s(self) -> float:
+        """The usual time between two looks, in seconds."""
+        pauses = [after.at - before.at for before, after in pairwise(self.samples)]
+        return median(pauses) if pauses else PAUSE_S
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """The tasks whose runs failed at the last look."""
+        return frozenset(one.about for (kind, _), one in self._open.items() if kind == "run")
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -104,11 +136,16 @@ class History:
         try:
             self.conditions = (await self._core.ready()).conditions
             self.rows, self.sources = await self._core.freshness(_KEYS), await self._core.sources()
+            self.runs = {bound.name: await self._core.runs(bound) for bound in self._scheduled}
             self.trouble = ""
             self._keep()
         except StoreError as error:
             self.trouble = one_line(error)
         self._compare(self.at)
+
+    def metrics(self) -> list[Any]:
+        """Return what was seen last; see :class:`parbake.ports.observers.Observers`."""
+        return list(gauges(self.rows, self.sources, self.runs))
 
     def _keep(self) -> None:
         ages = {row.task: Age(row.age_p50_s, row.age_max_s, row.stale_share) for row in self.rows}
@@ -119,16 +156,31 @@ class History:
 
     def _compare(self, now: float) -> None:
         """Note what has begun and what is over since the look before."""
-        found: dict[tuple[str, str], Change] = {
-            (c.kind, c.about): Change(now, c.about, c.message, is_over=False) for c in self.conditions
-        }
+        found = {(one.kind, one.about): one for one in self._wrong(now)}
+        if self._ignored is None:
+            self._ignored = {name for name in found if name[0] in _USUAL_AT_START}
+        self._ignored &= found.keys()
+        for name in found.keys() - self._open.keys() - self._ignored:
+            self._open[name] = found[name]
+            self.incidents.appendleft(found[name])
+        for name in self._open.keys() - found.keys():
+            self._end(self._open.pop(name), now)
+
+    def _wrong(self, now: float) -> Iterator[Incident]:
+        """What is not as it should be now."""
+        for condition in self.conditions:
+            told = _LAST_HEARD.sub("is not heard", _FOR.sub("", condition.message))
+            yield Incident(condition.kind, condition.about, told, now)
         for row in self.rows:
             if row.breached_since is not None:
-                since = max(row.breached_since, now - KEPT_S)
-                message = f"{row.task} is in breach of its SLA"
-                found["breach", row.task] = Change(since, row.task, message, is_over=False)
-        known = found if self._known is None else self._known
-        self.changes.extendleft(change for name, change in found.items() if self._known is None or name not in known)
-        over = [change for name, change in known.items() if name not in found]
-        self.changes.extendleft(Change(now, one.about, f"over: {one.sentence}", is_over=True) for one in over)
-        self._known = {name: known.get(name, change) for name, change in found.items()}
+                began = max(row.breached_since, now - KEPT_S)
+                yield Incident("breach", row.task, f"{row.task} is in breach of its SLA", began)
+        for task, state in self.runs.items():
+            if state.under_way is not None and state.under_way.failure:
+                told = f"the run of {task} fails: {state.under_way.failure}"
+                yield Incident("run", task, told, state.under_way.started_at)
+
+    def _end(self, one: Incident, now: float) -> None:
+        """Note when an incident was over."""
+        if one in self.incidents:  # it may be one of those that are forgotten
+            self.incidents[self.incidents.index(one)] = replace(one, ended=now)

@@ -15,7 +15,10 @@ _POLICY = (
 """A page runs the script of this package and no other, speaks to its own server, and is shown in no frame."""
 HTML = "text/html"
 ROOT = "/console"
-_TITLES = {"freshness": "Freshness", "economics": "Economics", "answers": "Answers"}
+_TITLES = {
+    "freshness": "Freshness", "economics": "Economics", "answers": "Answers", "events": "Events", "tasks": "Tasks",
+    "triggers": "Triggers",
+}  # fmt: skip
 """The pages by the last part of their path, in the order of the menu."""
 _HERE = resources.files("parbake_console")
 _TYPES = {"css": "text/css", "js": "text/javascript"}

@@ -11,7 +11,8 @@ NONE = "-"
 _DAY_S, _LONG_S = 86_400.0, 7200.0
 """The seconds of a day; and the span from which on seconds say nothing."""
 _MANY = 10
-_TENTH, _CENT, _THOUSANDTH, _SMALL = 0.1, 0.01, 0.001, 0.000_001
+_TENTH, _CENT, _SMALL = 0.1, 0.01, 0.0001
+LANES = {"batch": "ahead", "event": "after an event", "realtime": "on request"}
 
 
 def span(value_s: float | None) -> str:
@@ -38,14 +39,18 @@ def clock_time(at: float | None, now: float) -> str:
 
 
 def usd(value: float | None) -> str:
-    """An amount of US dollars, with as many digits as it needs."""
+    """An amount of US dollars, with cents or with hundredths of cents, so that amounts can be compared at a glance."""
     if value is None:
         return NONE
     size = abs(value)
     if size == 0:
         return "$0"
-    digits = 2 if size >= _TENTH else 4 if size >= _THOUSANDTH else 6
-    return f"<${_SMALL:.6f}" if size < _SMALL else f"${value:,.{digits}f}"
+    return f"${value:,.2f}" if size >= 1 else f"${value:.4f}" if size >= _SMALL else f"<${_SMALL}"
+
+
+def lane(name: str) -> str:
+    """A lane as the pages call it, wherever it is named."""
+    return LANES.get(name, name)
 
 
 def count(value: float) -> str:

@@ -148,4 +148,4 @@ class Prompts(Plugin[PromptDesk]):
             """Prompt prefixes: parts, breakpoints, expected and met cache reads, cost, and what providers may hold."""
             return json_response(await app.plugins[Prompts].report())
 
-        return [Route("GET", "/v1/prompts", prompts, "operators")]
+        return [Route("GET", "/v1/prompts", prompts, "operate")]

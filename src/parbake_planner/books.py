@@ -24,9 +24,11 @@ from parbake_planner.ledger.database import checked_address
 from parbake_planner.ledger.focus_export import charges
 from parbake_planner.ledger.ledger_writer import LedgerWriter
 from parbake_planner.planned import PLANS
+from parbake_planner.spent import Spending
 from parbake_planner.traffic import learn
 
 A_DAY_S, _A_WEEK_S = 86_400.0, 604_800.0
+_COUNTS_S = 60.0
 DAYS = 28
 """How far back the traffic is looked at."""
 
@@ -44,6 +46,8 @@ class Books:
         """Open the file or the database at ``path``, and hear of everything that costs something."""
         self.book = book
         self._parts = parts
+        self._counted: dict[str, int] = {}
+        self._count_again_at = float("-inf")
         self.file = LedgerWriter(path, parts.counters, parts.clock)
         parts.on.close.append(self.file.close)
         parts.on.flush.append(self.file.settle)
@@ -51,6 +55,13 @@ class Books:
         parts.on.live.append(self.file.live)
         parts.on.paced.append(self.file.paced)
         parts.on.ran.append(self.file.ran)
+        spending = Spending()
+        parts.on.metrics.append(spending.metrics)
+
+        async def look() -> None:
+            await spending.run(self.file, book, parts.clock)
+
+        parts.on.server.append(look)
         self.answers = Answers(
             AnswerTable(self.file), parts.clock, parts.tasks, parts.known,
             book=book, touch=parts.core.touch, send=parts.core.send,
@@ -80,6 +91,19 @@ class Books:
         runs = await asyncio.to_thread(self.file.runs, since=now - _A_WEEK_S)
         today = await asyncio.to_thread(self.file.serves, since=now - A_DAY_S)
         return break_evens(await self.costs(since_s=_A_WEEK_S), windows, runs, today, self.book.serve)
+
+    async def on_request(self) -> dict[str, int]:
+        """Return how often each task would be computed in a day if it were computed on request only.
+
+        A value that was computed is stored for its SLA, so that further reads of its key compute nothing. It is counted
+        in the reads of the last day, at most once a minute; changes that outdate values are not.
+        """
+        now = self._parts.clock.now()
+        if now >= self._count_again_at:
+            slas = {bound.name: bound.contract.freshness_sla_s for bound in self._parts.tasks.values()}
+            self._counted = await asyncio.to_thread(self.file.spans, slas, since=now - A_DAY_S)
+            self._count_again_at = now + _COUNTS_S
+        return self._counted
 
     async def charges(self, book: CostBook | None = None, *, since_s: float = A_DAY_S) -> list[dict[str, Any]]:
         """Return the costs by the hour, in the columns of FOCUS 1.2 (:mod:`parbake_planner.ledger.focus_export`).
@@ -138,9 +162,9 @@ class Ledger(Plugin[Books]):
         """The routes about costs and answers."""
         routes = _Routes(app)
         return [
-            Route("GET", "/v1/costs", routes.costs, "operators"),
-            Route("GET", "/v1/costs/break-even", routes.break_evens, "operators"),
-            Route("GET", "/v1/answers/{answer_id}", routes.answer),
+            Route("GET", "/v1/costs", routes.costs, "operate"),
+            Route("GET", "/v1/costs/break-even", routes.break_evens, "operate"),
+            Route("GET", "/v1/answers/{answer_id}", routes.answer, "feedback"),
         ]
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from parbake.app.plugin import Parts, Plugin
 from parbake.ports.messages import HttpRequest, JsonResponse, Route, json_response
+from parbake.process import actions
 from parbake.process.loops import forever
 from parbake.tasks.task_types import Stored
 from parbake_planner.adopted import AdoptedPlan, Adoptions
@@ -62,7 +63,10 @@ class Plans:
 
     async def adopt(self, task: Stored, decision: Decision) -> AdoptedPlan:
         """Follow a plan from the task's next run on, and return it as it is recorded."""
-        return await self.adopted_plans.adopt(self._parts.core.bound(task), decision)
+        before = await self.adopted(task)
+        plan = await self.adopted_plans.adopt(self._parts.core.bound(task), decision)
+        self._note("adopt", task.name, before, plan)
+        return plan
 
     async def adopted(self, task: Stored) -> tuple[AdoptedPlan, ...]:
         """Return the plans that a task has followed, the current one first; empty before the first."""
@@ -70,7 +74,10 @@ class Plans:
 
     async def unadopt(self, task: Stored) -> AdoptedPlan:
         """Make a task follow its previous plan again, and return that plan."""
-        return await self.adopted_plans.rollback(self._parts.core.bound(task))
+        before = await self.adopted(task)
+        plan = await self.adopted_plans.rollback(self._parts.core.bound(task))
+        self._note("unadopt", task.name, before, plan)
+        return plan
 
     async def triggers(
         self,
@@ -103,7 +110,11 @@ class Plans:
         Raises:
             BadInput: The proposal names another action, which only a person can take.
         """
-        return await self._reversals().apply(proposal)
+        bound = self._parts.tasks.get(proposal.task)
+        before = await self.adopted_plans.history(bound) if bound else ()
+        plan = await self._reversals().apply(proposal)
+        self._note(proposal.trigger, proposal.task, before, plan)
+        return plan
 
     async def reverse(self) -> None:
         """Apply the proposals for tasks that are declared with ``reverses=True``."""
@@ -113,6 +124,10 @@ class Plans:
         """Apply proposals every hour, beginning after the first hour."""
         await asyncio.sleep(_REVERSE_EVERY_S)
         await forever(self.reverse, _REVERSE_EVERY_S, what="the look at the triggers", log=_log)
+
+    def _note(self, what: str, task: str, before: Sequence[AdoptedPlan], after: AdoptedPlan) -> None:
+        was = before[0].strategy if before else ""
+        actions.note(what, task, before=was, after=after.strategy, now=self._parts.clock.now)
 
     def _reversals(self) -> Reversals:
         from parbake_planner.ledger.reversals import Reversals
@@ -149,4 +164,4 @@ class Planner(Plugin[Plans]):
             """Proposals to reverse a decision, with their evidence; nothing is changed."""
             return json_response(ProposalTable(list(await app.plugins[Planner].triggers())))
 
-        return [Route("GET", "/v1/triggers", triggers, "operators")]
+        return [Route("GET", "/v1/triggers", triggers, "operate")]

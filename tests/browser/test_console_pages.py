@@ -11,8 +11,8 @@ from cluster import KEY, Server
 from playwright.sync_api import Page, expect
 from tests.browser.steps import NAMELESS, NARROW, SCREENS, TOO_WIDE, TWICE, Opening
 
-PAGES = ["freshness", "economics", "answers"]
-BY_KEYBOARD = ["Skip to the content", "Freshness", "Economics", "Answers", "Sign out"]
+PAGES = ["freshness", "economics", "answers", "events", "tasks", "triggers"]
+BY_KEYBOARD = ["Skip to the content", *map(str.capitalize, PAGES), "Sign out"]
 
 
 def sign_in(page: Page, key: str = KEY) -> None:
@@ -58,7 +58,7 @@ def test_a_wrong_token_is_said(opened: Opening) -> None:
     """The page stays, says that this is not the token, and lets one try again."""
     page = opened()
     sign_in(page, "not-the-key-of-the-tests")
-    expect(page.get_by_role("status")).to_have_text("this is not the operator token")
+    expect(page.get_by_role("status")).to_have_text("this is neither the operator token nor a key that holds")
     page.get_by_label("Operator token").fill(KEY)
     page.get_by_label("Operator token").press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Freshness")
@@ -88,6 +88,21 @@ def test_an_answer_is_looked_up_and_marked_as_stale(console: Callable[..., Page]
     expect(page.get_by_role("status")).to_have_text(re.compile("computed again: .*policy/returns"))
 
 
+def test_a_button_asks_and_does(console: Callable[..., Page]) -> None:
+    """Quarantine from the page asks for a reason; with one it is done and shown, and without one nothing is sent."""
+    page = console()
+    to(page, "tasks")
+    put_in = page.get_by_role("button", name="Put review_summaries in quarantine")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    put_in.click()
+    expect(put_in).to_be_visible()
+    page.once("dialog", lambda dialog: dialog.accept("a star too many"))
+    put_in.click()
+    expect(page.get_by_role("main")).to_contain_text("quarantined a star too many")
+    page.get_by_role("button", name="Clear the quarantine of review_summaries").click()
+    expect(put_in).to_be_visible()
+
+
 def test_it_is_used_without_a_mouse(console: Callable[..., Page]) -> None:
     """The tabulator passes the menu in its order, and the first stop leads past it."""
     page = console()
@@ -96,7 +111,7 @@ def test_it_is_used_without_a_mouse(console: Callable[..., Page]) -> None:
         assert page.evaluate("document.activeElement.textContent") == name
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Answers")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Triggers")
 
 
 def test_a_page_comes_up_to_date_by_itself(console: Callable[..., Page], server: Server) -> None:

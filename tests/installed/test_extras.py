@@ -36,7 +36,7 @@ EXTRAS = list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["o
 LIGHT = ["", *(extra for extra in EXTRAS if extra not in HEAVY)]
 PLANS = {"embeddings", "plan", "plots", "semantic", "usearch"}
 """Extras that bring numpy."""
-SERVES = {"http"}
+SERVES = {"console", "http"}
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.waiting import HANGS_S
 import parbake as pb
 import parbake_capture
 from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, emit
+from parbake.cli.support import examination
 from parbake.testing.source_suite import Facts, Seen, SourceSuite
 
 GUIDE = (Path(__file__).parents[2] / "docs/howto/postgresql.md").read_text()
@@ -114,6 +115,14 @@ def test_a_connection_that_was_cut_is_replaced(database, source):
     with pytest.raises(pb.errors.SourceError):
         source.read(b"", 1)
     assert source.read(b"", 1).events == []
+
+
+async def test_the_clock_of_the_database_can_be_compared(source):
+    """``parbake doctor`` reads the time of the server, which is this machine's."""
+    app = pb.App(pb.Registry(), sources=[source])
+    found = [one async for one in examination._clocks(app)]
+    await app.close()
+    assert [(one.state, one.about) for one in found] == [("ok", "clock")]
 
 
 async def test_an_app_over_postgresql_keeps_its_contract(database, source):

@@ -12,6 +12,7 @@ from tests.waiting import HANGS_S, until
 import parbake as pb
 from parbake.adapters._alert_queue import AlertQueue
 from parbake.adapters.log import LogSink
+from parbake.adapters.prometheus import render
 from parbake.adapters.webhook import WebhookSink
 from parbake.lanes.worker.notifier import Notifier
 from parbake.ports.alerts import Alert
@@ -188,6 +189,24 @@ async def test_a_sink_that_hangs_does_not_stop_who_alerts():
     going.set()
     await notifier.close()
     assert taken == ["store_silent", "source_silent", "disk_full"]
+
+
+async def test_alerts_that_are_not_delivered_are_counted(moody, tmp_path, monkeypatch):
+    """What waits in a queue and what a sink has refused is in the metrics, until the queue is delivered."""
+    monkeypatch.setattr("parbake.adapters._alert_queue.BACKOFF", Backoff(0.01, 0.01))
+    monkeypatch.setattr("parbake.adapters.webhook.LOOK_AGAIN_S", 0.05)
+    queued, bare = WebhookSink(moody.url, queue=tmp_path / "alerts.db"), WebhookSink(moody.url)
+    app = pb.App(pb.Registry(), alerts=[queued, bare])
+
+    def has(line):
+        return line in render(app.counters).decode().splitlines()
+
+    await app.ops.alert(ALERT)
+    await until(lambda: has("parbake_alerts_waiting 1.0") and has("parbake_alerts_lost_total 1.0"))
+    moody.is_in_the_mood = True
+    await until(lambda: has("parbake_alerts_waiting 0.0"))
+    await empty(tmp_path / "alerts.db")
+    await app.close()
 
 
 async def empty(path):

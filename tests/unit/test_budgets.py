@@ -11,13 +11,13 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 19_440,
+    "src/parbake": 20_560,
     "src/parbake/contrib": 1_180,
     "src/parbake_capture": 667,
-    "src/parbake_console": 800,
+    "src/parbake_console": 1_520,
     "src/parbake_lab": 3_017,
     "src/parbake_llm": 7_100,
-    "src/parbake_planner": 3_730,
+    "src/parbake_planner": 3_830,
     "src/parbake_semantic": 3_000,
     "assistant/src": 17_565,
     "tools/provider_box": 550,
@@ -25,7 +25,7 @@ PACKAGES = {
 }
 """The most lines of code of each package, without packages within it that have a line of their own.
 
-ADRs 21 to 39 say why a number was raised.
+ADRs 21 to 43 say why a number was raised.
 """
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}
@@ -129,8 +129,8 @@ def parameters(node):
 
 
 def is_exempt(name, node):
-    """Whether a function declares tasks or is a command."""
-    is_command = any(".command(" in ast.unparse(each) for each in node.decorator_list)
+    """Whether a function declares tasks, or is a command, whose parameters are options."""
+    is_command = "typer.Option" in ast.unparse(node.args)
     return is_command or name.rpartition(".")[2] in DECLARES
 
 

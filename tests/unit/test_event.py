@@ -97,6 +97,18 @@ async def test_the_first_event_refreshes_at_once(lane, world):
     assert lane.calls == ["a"]
 
 
+async def test_keys_that_wait_for_a_refresh_are_counted(lane, world, ticks):
+    """A key that is debounced stands in the backlog until it was refreshed."""
+    await lane.warm(world, "a")
+    for _ in range(2):
+        await lane.change(world, "a")
+        await lane.step()
+    assert b"parbake_refresh_backlog 1.0" in render(lane.app.counters)
+    ticks.now += 0.11
+    await lane.step()
+    assert b"parbake_refresh_backlog 0.0" in render(lane.app.counters)
+
+
 async def test_followers_are_debounced(lane, world, ticks):
     """Events within the debounce time are handled by one refresh after it."""
     await lane.warm(world, "a")

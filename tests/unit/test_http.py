@@ -161,6 +161,26 @@ async def test_the_overviews_answer(client):
     assert document["paths"]["/v1/serve/{task}"]["post"]["summary"] == "Serve a task by name."
 
 
+async def test_answers_are_counted_by_route_and_status(client):
+    """The label is the template of the route, so that no client adds labels; probes are not counted."""
+    await client.post("/v1/serve/fact", json={"key": "a"})
+    await client.post("/v1/serve/nothing", json={"key": "a"})
+    await client.get("/no/such/path")
+    await client.get("/healthz")
+    await client.get("/v1/tasks", headers={"host": "elsewhere.example"})
+    text = (await client.get("/metrics")).text
+    assert sorted(re.findall(r"^parbake_requests_total\{(.+)\} (.+)$", text, re.MULTILINE)) == [
+        ('route="/v1/serve/{task}",status="2xx"', "1.0"),
+        ('route="/v1/serve/{task}",status="4xx"', "1.0"),
+        ('route="none",status="4xx"', "2.0"),
+    ]
+    assert "parbake_request_wait_seconds_count 4.0" in text
+    assert "parbake_requests_in_flight 0.0" in text
+    assert re.search(
+        r'^parbake_build_info\{python="3\.\d+\.\d+\S*",role="server",version="\S+"\} 1\.0$', text, re.MULTILINE
+    )
+
+
 BAD = [
     ("POST", "/v1/serve/nothing", {"key": "a"}, 404, "task"),
     ("POST", "/v1/serve/train", {"key": "a"}, 404, "task"),

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 from tests.unit.shopfloor import contract
-from tests.waiting import HANGS_S
+from tests.waiting import HANGS_S, until
 
 import parbake as pb
-from parbake.process.loops import PerLoop
+from parbake.process.loops import _LAG_EVERY_S, PerLoop, measure_lag
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.item_suite import DictItems
 
@@ -44,6 +45,20 @@ class Slow:
 def store(request, tmp_path):
     """Return each kind of store in turn."""
     return STORES[request.param](tmp_path)
+
+
+async def test_a_loop_that_is_held_up_is_late():
+    """What holds up the loop is measured: the lag is as long as a turn lasted."""
+    lags = []
+    measuring = asyncio.create_task(measure_lag(lags.append))
+    await until(lambda: lags)
+    lags.clear()
+    began = time.perf_counter()
+    time.sleep(3 * _LAG_EVERY_S)  # noqa: ASYNC251  # what is measured
+    held_s = time.perf_counter() - began
+    await until(lambda: lags)
+    measuring.cancel()
+    assert lags[0] >= held_s - _LAG_EVERY_S - 0.05
 
 
 async def test_synchronous_code_waits_for_no_computation_of_the_loop_that_it_holds_up(store):

@@ -49,7 +49,7 @@ async def own(_):
 
 def served(app, **options):
     """Return the app over HTTP, with an application's route for operators."""
-    return HttpApp(app, [Route("POST", "/own", own, "operators")], **options)
+    return HttpApp(app, [Route("POST", "/own", own, "operate")], **options)
 
 
 async def ask(http, method, path, body=None, *, token=None):

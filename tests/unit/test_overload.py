@@ -72,6 +72,19 @@ async def test_a_request_that_has_waited_for_too_long_is_turned_away(intake):
     assert b"parbake_requests_turned_away_total 1.0" in render(intake.counters)
 
 
+async def test_requests_in_flight_are_those_that_run_or_wait(intake):
+    """The gauge counts requests that were let in and those that wait for their turn."""
+    now = perf_counter()
+    assert all(intake.lets_in(now, now) for _ in range(4))
+    waiting = asyncio.create_task(intake.enter(now, stays))
+    await as_far_as_it_gets()
+    running = intake._running
+    assert f"parbake_requests_in_flight {running + len(intake._waiting)}.0".encode() in render(intake.counters)
+    assert running + len(intake._waiting) == 5
+    intake.leave(0.01)
+    await waiting
+
+
 async def test_a_few_requests_are_never_turned_away(intake):
     """Where only a few ask, they are late because the machine is busy otherwise: all are answered, however late."""
     intake._is_overloaded = True

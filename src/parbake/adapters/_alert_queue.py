@@ -119,6 +119,13 @@ class AlertQueue(forks.Forkable):
             (next_at,) = connection.execute(_NEXT).fetchone()
         return None if next_at is None else max(0.0, next_at - time.time())
 
+    def count(self) -> int:
+        """How many alerts wait."""
+        if not self._path.exists():
+            return 0
+        with self._opened() as connection:
+            return int(connection.execute("SELECT count(*) FROM alerts").fetchone()[0])
+
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """One transaction."""

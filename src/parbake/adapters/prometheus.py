@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -12,10 +15,24 @@ from parbake.errors import PortTaken
 from parbake.ports.observers import gathered
 from parbake.process.counters import Counters, Histogram
 
+MEASURED = {
+    "parbake_requests_in_flight": (
+        GaugeMetricFamily, "Requests that wait for their turn or are being answered, without those of operators."
+    ),
+    "parbake_refresh_backlog": (GaugeMetricFamily, "Keys that wait for a refresh in this worker."),
+    "parbake_alerts_waiting": (
+        GaugeMetricFamily, "Alerts not delivered yet: of this process, and in the queue of the webhook."
+    ),
+    "parbake_alerts_lost": (
+        CounterMetricFamily, "Alerts that a sink refused; a webhook with a queue sends them again instead."
+    ),
+}  # fmt: skip
+"""The kind and the meaning of each metric of :attr:`parbake.process.counters.Counters.measured`."""
+
 
 class _Collector:
-    def __init__(self, counters: Counters, added: Iterable[Families]) -> None:
-        self._counters, self._added = counters, tuple(added)
+    def __init__(self, counters: Counters, added: Iterable[Families], role: str = "server") -> None:
+        self._counters, self._added, self._role = counters, tuple(added), role
 
     def collect(self) -> Iterator[Metric]:
         counters = self._counters
@@ -53,6 +70,7 @@ class _Collector:
             leases.add_metric(outcome, count)
         yield leases
         yield from self._events()
+        yield from self._process()
         for families in gathered(self._added):
             yield from families
 
@@ -79,6 +97,28 @@ class _Collector:
             refreshed.add_metric([task], _buckets(histogram), histogram.total_s)
         yield refreshed
         yield from self._troubles()
+
+    def _process(self) -> Iterator[Metric]:
+        counters = self._counters
+        says = "Answers by the template of their route and the class of their status, without probes and scrapes."
+        answers = CounterMetricFamily("parbake_requests", says, labels=["route", "status"])
+        for (route, digit), count in list(counters.responses.items()):
+            answers.add_metric([route, f"{digit}xx"], count)
+        yield answers
+        histograms = [
+            ("parbake_request_wait_seconds", "Time that a request waits until it is let in.", counters.waits),
+            ("parbake_event_loop_lag_seconds", "How late the event loop is, measured some times a second.",
+             counters.loop_lag),
+        ]  # fmt: skip
+        for name, says, histogram in histograms:
+            yield HistogramMetricFamily(name, says, _buckets(histogram), histogram.total_s)
+        for name, measure in list(counters.measured.items()):
+            kind, says = MEASURED[name]
+            yield kind(name, says, value=measure())
+        says = "1 for each process, with its role and the versions of parbake and of Python."
+        built = GaugeMetricFamily("parbake_build_info", says, labels=["role", "version", "python"])
+        built.add_metric([self._role, _version(), platform.python_version()], 1)
+        yield built
 
     def _troubles(self) -> Iterator[Metric]:
         counters = self._counters
@@ -110,6 +150,11 @@ class _Collector:
             yield family
 
 
+@cache
+def _version() -> str:
+    return version("parbake")
+
+
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
     total, buckets = 0, []
     for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
@@ -124,7 +169,7 @@ Families = Callable[[], Iterable[Metric]]
 
 def render(counters: Counters, added: Iterable[Families] = ()) -> bytes:
     """The text that ``GET /metrics`` answers with; ``added`` are the metrics of plugins."""
-    return generate_latest(_registry(counters, added))
+    return generate_latest(_registry(counters, added, "server"))
 
 
 @contextlib.contextmanager
@@ -140,7 +185,7 @@ def exposed(counters: Counters, port: int, added: Iterable[Families] = ()) -> It
         PortTaken: Another program uses the port.
     """
     try:
-        server, thread = start_http_server(port, addr="127.0.0.1", registry=_registry(counters, added))
+        server, thread = start_http_server(port, addr="127.0.0.1", registry=_registry(counters, added, "worker"))
     except (OSError, OverflowError) as error:
         raise PortTaken.at("127.0.0.1", port, error, field="metrics_port") from error
     try:
@@ -151,7 +196,7 @@ def exposed(counters: Counters, port: int, added: Iterable[Families] = ()) -> It
         thread.join()
 
 
-def _registry(counters: Counters, added: Iterable[Families]) -> CollectorRegistry:
+def _registry(counters: Counters, added: Iterable[Families], role: str) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(_Collector(counters, added))
+    registry.register(_Collector(counters, added, role))
     return registry

@@ -20,6 +20,8 @@ from parbake.values.checks import check_app_name, check_whole
 from parbake.values.redaction import one_line
 
 TRIES = 3
+_STORE = "PARBAKE_STORE"
+"""The variable by which a command was given another store than the app's: the cluster must open the same."""
 OWN = "local"
 """Ray's word for a new cluster; without an address it joins the one that it started last on the machine, if any."""
 
@@ -84,6 +86,7 @@ class RayExecutor:
         ray = _ray()
         where = [str(Path.cwd()), *(entry for entry in sys.path if entry)]
         variables = {**dict.fromkeys(_child.BLAS, "1"), "PYTHONPATH": os.pathsep.join(dict.fromkeys(where))}
+        variables |= {name: os.environ[name] for name in (_STORE,) if name in os.environ}
         options: dict[str, Any] = {
             "address": self._address, "runtime_env": {"env_vars": variables}, "log_to_driver": False,
         }  # fmt: skip

@@ -52,6 +52,8 @@ class WebhookSink(AlertSink, forks.Forkable):
         self._url = url
         self._queue = None if queue is None else AlertQueue(Path(queue))
         self._trouble = Trouble("the delivery of an alert", _log)
+        self.waiting = 0
+        """How many alerts were in the queue when its thread last looked."""
         self.after_fork_in_child()
         forks.watch(self)
         if self._queue is not None:
@@ -103,7 +105,7 @@ class WebhookSink(AlertSink, forks.Forkable):
             try:
                 while (alert := queue.claim()) is not None:
                     self._deliver(queue, alert)
-                pause_s = queue.pause_s()
+                pause_s, self.waiting = queue.pause_s(), queue.count()
             except sqlite3.Error as error:
                 self._trouble.met(str(error))
                 pause_s = None

@@ -27,7 +27,7 @@ from parbake.ports.observers import Progress, attended
 from parbake.ports.sources import Log, Source, Topic
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
-from parbake.process.loops import beside
+from parbake.process.loops import beside, measure_lag
 from parbake.process.system_clock import SystemClock
 from parbake.protocol.acks import NO_ACKS
 from parbake.protocol.listening import listener
@@ -294,7 +294,8 @@ class App:
         that the first request does not have to.
         """
         engine = await self._start()
-        watches = (engine.watch.run(), engine.health.run(), engine.reporting.run())
+        lag = measure_lag(engine.counters.loop_lag.add)
+        watches = (engine.watch.run(), engine.health.run(), engine.reporting.run(), lag)
         added = (attended(start) for start in engine.on.server)
         async with beside(self._polling.run(), engine.warmup.run(warm), *watches, *added, *others):
             yield self
@@ -312,7 +313,11 @@ class App:
         await engine.workers.join()
         others = (engine.workers.run(), engine.events.run(), engine.watch.run(), engine.housekeeping.run())
         async with beside(
-            engine.healing.run(), self._polling.run(), *others, *(attended(start) for start in engine.on.worker)
+            engine.healing.run(),
+            self._polling.run(),
+            measure_lag(engine.counters.loop_lag.add),
+            *others,
+            *(attended(start) for start in engine.on.worker),
         ):
             await engine.schedule.run(promoted)
 

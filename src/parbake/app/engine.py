@@ -148,6 +148,7 @@ class Engine:
             quarantined=lambda: self.quarantines.all(),  # noqa: PLW0108  # it does not exist yet
             freshness=lambda most_keys: report(self, most_keys),
             sources=lambda: heard(self),
+            runs=lambda bound: self.batch.runs.state(bound.ref),
             ready=lambda: self.readiness.look(),  # noqa: PLW0108  # it does not exist yet
             bound=self.bound_task,
             is_throttled=settings.batch.throttle is not None,
@@ -244,7 +245,9 @@ class Engine:
             policies=self.policies,
         )
         of = settings.store if isinstance(settings.store, str) else type(settings.store).__name__
-        self.notifier = Notifier(settings.alerts or [LogSink()], of)
+        self.notifier = notifier = Notifier(settings.alerts or [LogSink()], of)
+        self.counters.measured["parbake_alerts_waiting"] = lambda: notifier.waiting
+        self.counters.measured["parbake_alerts_lost"] = lambda: notifier.lost
         off_peak = OffPeak(settings.clock, settings.batch.windows, self.parts.found(WINDOWS))
         self.schedule = Schedule(self.batch, self.tasks.values(), settings.clock, self.notifier, off_peak)
         self.workers = WorkerBoard(self.store, settings.clock)

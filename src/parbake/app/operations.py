@@ -18,6 +18,7 @@ from parbake.ports.alerts import Alert
 from parbake.ports.event_log import Ack, Parked, Raised
 from parbake.ports.executors import Executor
 from parbake.ports.observers import Progress
+from parbake.process import actions
 from parbake.process.loops import beside
 from parbake.protocol.control import Quarantine
 from parbake.protocol.record import Stamp
@@ -38,6 +39,10 @@ class Operations:
         current = self._opening.settings
         batch = dataclasses.replace(current.batch, executor=executor)
         self._opening.reconfigure(dataclasses.replace(current, batch=batch))
+
+    def use_store(self, store: str) -> None:
+        """Keep values in the store at a URL, whatever ``App(store=...)`` says. Call it before the app is used."""
+        self._opening.reconfigure(dataclasses.replace(self._opening.settings, store=store))
 
     async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
         """Run every batch task that is due, once; sources are polled meanwhile.
@@ -68,8 +73,10 @@ class Operations:
         built_with = [bound.ref for bound in chain[1:]]
         # A journal that cannot be written must refuse the rollback before it is made.
         await engine.recovery.note_withdrawn()
+        before = await self.generation(task)
         generation = await engine.store.rollback(task.ref, self._opening.settings.clock.now(), built_with)
         await engine.recovery.note_withdrawn()
+        self._note("rollback", task.name, before=f"generation {before}", after=f"generation {generation}")
         return generation
 
     async def generation(self, task: Stored) -> int:
@@ -89,12 +96,16 @@ class Operations:
             age_s: The age of the value in seconds, if known.
         """
         engine = self._opening.opened()
-        return await engine.quarantines.complain(engine.bound_task(task), reason, age_s=age_s)
+        entry = await engine.quarantines.complain(engine.bound_task(task), reason, age_s=age_s)
+        self._note("quarantine", task.name, after=entry.reason)
+        return entry
 
     async def clear(self, task: Stored) -> None:
         """End a task's quarantine. Values stored before now stay dead."""
         engine = self._opening.opened()
+        entry = (await engine.quarantines.all()).get(task.name)
         await engine.quarantines.clear(engine.bound_task(task))
+        self._note("clear", task.name, before=entry.reason if entry else "")
 
     async def quarantined(self) -> Mapping[str, Quarantine]:
         """Return the quarantines, by the name of the task."""
@@ -122,11 +133,19 @@ class Operations:
             UnknownResource: The named event is not parked.
         """
         only = (source, position) if source else None
-        return await self._opening.opened().parking.retry(self._opening.settings.clock.now(), only)
+        done = await self._opening.opened().parking.retry(self._opening.settings.clock.now(), only)
+        told = f"{done.understood} read, {len(done.kept)} still parked"
+        self._note("retry", f"{source} at {position}" if source else "all parked events", after=told)
+        return done
 
     async def restart(self, source: str) -> Ack:
         """Read a source (or one partition) from its beginning again, after raising all its families."""
-        return await self._opening.opened().ingest.restart(source)
+        ack = await self._opening.opened().ingest.restart(source)
+        self._note("restart", source, after="read from its beginning")
+        return ack
+
+    def _note(self, what: str, about: str, *, before: str = "", after: str = "") -> None:
+        actions.note(what, about, before=before, after=after, now=self._opening.settings.clock.now)
 
     async def raised_since(self, stamp: Stamp, *, limit: int = 500) -> list[Raised]:
         """Return at most ``limit`` entries of the event log after a stamp, oldest first."""

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from parbake.errors import BadInput, DeclarationError
 from parbake.lanes.batch.choosing import RefreshPolicy
+from parbake.lanes.batch.runs import State
 from parbake.lanes.worker.freshness import FreshnessRow, SourceRow
 from parbake.lanes.worker.readiness import Ready
 from parbake.ports.alerts import Alert
@@ -164,6 +165,7 @@ class Core:
         quarantined: Returns the quarantines, by the name of the task.
         freshness: Reports the ages of each task's values, from at most so many of its keys.
         sources: Reports when each source was last read to its end.
+        runs: Returns the record of a task's last runs, without the finished partitions of one under way.
         ready: Says what degrades the servers of the store.
         bound: Returns a compiled task; raises :class:`parbake.errors.UnknownTask` if the app does not have it.
         is_throttled: Whether batch work gives way to requests.
@@ -176,6 +178,7 @@ class Core:
     quarantined: Callable[[], Awaitable[Mapping[str, Quarantine]]]
     freshness: Callable[[int], Awaitable[list[FreshnessRow]]]
     sources: Callable[[], Awaitable[list[SourceRow]]]
+    runs: Callable[[BoundTask], Awaitable[State]]
     ready: Callable[[], Awaitable[Ready]]
     bound: Callable[[Stored], BoundTask]
     is_throttled: bool

@@ -48,7 +48,9 @@ def check(
             raise typer.Exit(2) from error
         found = [_problem(error), ("", "app", "cannot be imported because of that, so nothing else was checked")]
     else:
-        found = _found(application, offline=offline)
+        found, heard = declared(application)
+        if not offline:
+            found += once(application, asked(application, heard))
     if not found:
         typer.echo("nothing is wrong")
         return
@@ -64,7 +66,15 @@ def _problem(error: ParbakeError) -> Finding:
     return "error", error.field or "app", str(error)
 
 
-def _found(app: App, *, offline: bool) -> list[Finding]:
+def declared(app: App) -> tuple[list[Finding], Sequence[Any]]:
+    """What opening an app and its declarations show.
+
+    Args:
+        app: The app.
+
+    Returns:
+        The findings, and the sources and topics to ask.
+    """
     found: list[Finding] = []
     heard: Sequence[Any]
     try:
@@ -72,8 +82,7 @@ def _found(app: App, *, offline: bool) -> list[Finding]:
     except ParbakeError as error:
         found += map(_problem, (error, *error.others))
         heard = [s for s in (*app.settings.sources, *app.settings.events) if not isinstance(s, str)]
-    found += _declared(app, heard)
-    return found if offline else found + once(app, _asked(app, heard))
+    return [*found, *_declared(app, heard)], heard
 
 
 def _declared(app: App, heard: Sequence[Any]) -> Iterator[Finding]:
@@ -91,8 +100,13 @@ def _declared(app: App, heard: Sequence[Any]) -> Iterator[Finding]:
         yield "warning", name, f"is off: {reason}"
 
 
-async def _asked(app: App, heard: Sequence[Any]) -> list[Finding]:
-    """What the store, the journal and the sources say, also those of an app that cannot be opened."""
+async def asked(app: App, heard: Sequence[Any]) -> list[Finding]:
+    """What the store, the journal and the sources say, also those of an app that cannot be opened; closes the sources.
+
+    Args:
+        app: The app.
+        heard: The sources and topics.
+    """
     problems, journal = Problems(), app.settings.durability.log
     named, store = app.settings.store, None
     with problems:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import importlib.metadata
-import logging
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -14,34 +14,44 @@ import typer
 
 from parbake.cli import (
     check_command,
+    dev_command,
+    doctor_command,
     freshness_command,
+    init_command,
     materialize_command,
     migrate_command,
     quarantine_command,
+    serve_command,
     tasks_command,
 )
 from parbake.cli.events_command import events
+from parbake.cli.keys_command import keys
 from parbake.cli.materialize_command import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, runs
 from parbake.cli.support import ending
 from parbake.cli.support.added import CommandsWithAdded
 from parbake.cli.support.load_app import AppName, load, must_last, once, stored
+from parbake.cli.support.log_lines import set_up_log
+from parbake.cli.support.settings_file import project_settings
 from parbake.errors import ComputeFailed, GateFailed, ParbakeError
-from parbake.http.server import DRAIN_S, address_of, check_installed, listen, run
+from parbake.process.actions import ACTOR
 from parbake.values.redaction import one_line
 
 if TYPE_CHECKING:
     from parbake.app.application import App
 
-_CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "openai", "urllib3")
-"""Clients whose logs of each request have its whole address, which may hold secrets."""
 _HELP = "Serve, build and inspect the tasks of an app: computed ahead, after events, or on request."
-cli = typer.Typer(cls=CommandsWithAdded, add_completion=False, no_args_is_help=True, help=_HELP)
+cli = typer.Typer(cls=CommandsWithAdded, no_args_is_help=True, help=_HELP)
 cli.add_typer(events, name="events")
+cli.add_typer(keys, name="keys")
 cli.command(epilog=check_command.EPILOG)(check_command.check)
+cli.command(epilog=dev_command.EPILOG)(dev_command.dev)
+cli.command(epilog=doctor_command.EPILOG)(doctor_command.doctor)
 cli.command(epilog=freshness_command.EPILOG)(freshness_command.freshness)
+cli.command(epilog=init_command.EPILOG)(init_command.init)
 cli.command(epilog=materialize_command.EPILOG)(materialize_command.materialize)
 cli.command(epilog=migrate_command.EPILOG)(migrate_command.migrate)
 cli.command(epilog=quarantine_command.EPILOG)(quarantine_command.quarantine)
+cli.command(epilog=serve_command.EPILOG)(serve_command.serve)
 cli.command(epilog=tasks_command.EPILOG)(tasks_command.tasks)
 cli.command(epilog=RUNS_EPILOG)(runs)
 
@@ -50,6 +60,13 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001 - the signature that typ
     if asked:
         typer.echo(f"parbake {importlib.metadata.version('parbake')}")
         raise typer.Exit
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the user has no name here, as in some containers
+        return f"user {os.getuid()}"
 
 
 @cli.callback()
@@ -61,41 +78,9 @@ def _setup(
     ] = False,
 ) -> None:
     """Run before every command."""
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for client in _CLIENTS:
-        logging.getLogger(client).setLevel(logging.WARNING)
-
-
-@cli.command(epilog="Example: parbake serve shop:app --port 8000 --allow-host shop.example")
-def serve(
-    app: AppName,
-    *,
-    host: Annotated[str, typer.Option(help="address to bind")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 8000,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="a name that clients reach the server by, besides the address bound and loopback's; repeat"),
-    ] = None,
-    drain: Annotated[
-        float, typer.Option(min=0, help="seconds that running requests have after the signal to end")
-    ] = DRAIN_S,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="serve other machines although no operator token is set")
-    ] = False,
-) -> None:
-    """Serve an app over HTTP until told to end; PARBAKE_TOKEN is the token that operators send."""
-    check_installed()
-    with ending.handling_signals():
-        bound = listen(host, port)
-        application = load(app)
-        application.admission.allow(allow_host or [])
-        address = address_of(bound)
-
-        def announce() -> None:
-            typer.echo(f"serving {app} at {address}", err=True)
-
-        run(application, bound, started=announce, insecure=insecure, drain_s=drain)
+    ACTOR.set(f"{_user()} at the command line")
+    chosen = project_settings()
+    set_up_log("info" if verbose else chosen.log_level, chosen.log_format)
 
 
 @cli.command(epilog="Example: parbake worker shop:app --processes 2 --metrics-port 9100")

@@ -11,14 +11,13 @@ import tarfile
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 import typer
 from rich.table import Table
 
 from parbake.app.application import App
-from parbake.cli.support.load_app import AppName, load, once
+from parbake.cli.support.load_app import AppName, load, once, place_of_missing_store
 from parbake.cli.support.output import console
 from parbake.errors import BadInput, StoreError
 from parbake.tasks.task_table import TaskRow
@@ -56,9 +55,8 @@ def tasks(
 
 def _described(app: App) -> list[TaskRow]:
     """The table with data from the store; without them if there is no store yet or it does not respond."""
-    url = app.settings.store if isinstance(app.settings.store, str) else ""
-    place = urlsplit(url)
-    if place.scheme in ("", "memory") or (place.scheme == "lmdb" and not Path(place.netloc + place.path).exists()):
+    store = app.settings.store
+    if not isinstance(store, str) or store.startswith("memory:") or place_of_missing_store(app) is not None:
         return app.classify()
     try:
         return once(app, app.ops.describe())

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 from parbake.app.plugin import Plugin
 from parbake.errors import DeclarationError, ParbakeError
 from parbake.http import routes
-from parbake.http.admission import Admission
+from parbake.http.access.admission import Admission
+from parbake.http.access.callers import SESSION, TOKEN, Callers, check
+from parbake.http.access.key_file import KEYS_FILE
+from parbake.http.access.tag_quota import NEW_TAGS, TagQuota
 from parbake.http.leaving import Leaving, Rounds
 from parbake.http.openapi import document
-from parbake.http.operators import NEW_TAGS, SESSION, TOKEN, Operators, TagQuota
 from parbake.http.overload import Intake, Overloaded
 from parbake.http.reading import Message, Receive, headers_of, read_body
 from parbake.http.refusals import ServerEnds, error_for_client
@@ -35,6 +37,8 @@ from parbake.ports.messages import (
     json_response,
     problem,
 )
+from parbake.process.actions import ACTOR
+from parbake.process.counters import NO_ROUTE
 from parbake.protocol.acks import NO_ACKS
 from parbake.serving.request import Scope
 from parbake.values.secret_settings import secret_of
@@ -97,10 +101,11 @@ class HttpApp:
         """
         self.app = app
         self.admission = Admission(hosts)
-        self.operators = Operators(secret_of(os.environ, TOKEN) if token is None else token, app.settings.clock.now)
+        secret = secret_of(os.environ, TOKEN) if token is None else token
+        self.callers = Callers(secret, os.environ.get(KEYS_FILE, ""), now=app.settings.clock.now)
         added = [route for plugin in app.settings.plugins for route in _routes_of(plugin, app)]
         own = [
-            *routes.for_app(app, TagQuota(new_tags, app.settings.clock), self.operators),
+            *routes.for_app(app, TagQuota(new_tags, app.settings.clock), self.callers),
             *added,
             Route("GET", "/v1/openapi.json", self._openapi),
         ]
@@ -123,7 +128,7 @@ class HttpApp:
         """
         if unknown := set(paths) - {route.path for route in self._own}:
             raise DeclarationError(f"there is no route {min(unknown)!r} to reserve", field="paths")
-        self._own = [route._replace(access="operators") if route.path in paths else route for route in self._own]
+        self._own = [route._replace(access="operate") if route.path in paths else route for route in self._own]
         self._router = Router([*self._own, *self._extra])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -195,6 +200,7 @@ class HttpApp:
                 await send_response(error.response, scope, send)
                 return
             began = time.perf_counter()
+        self.app.counters.waits.add(began - arrived)
         try:
             await self._handle(method, path, scope, receive, send, since=since)
         finally:
@@ -213,10 +219,10 @@ class HttpApp:
 
     def _is_of_operator(self, scope: Message) -> bool:
         """Whether a request is an operator's. Operators do not wait: they may be about to end an overload."""
-        if not self.operators.are_known or not any(map(_identifies, scope["headers"])):
+        if not self.callers.are_known or not any(map(_identifies, scope["headers"])):
             return False
         try:
-            return self.operators.may(headers_of(scope["headers"]))
+            return self.callers.of(headers_of(scope["headers"])).may("operate")
         except ParbakeError:
             return False
 
@@ -231,6 +237,7 @@ class HttpApp:
             self.admission.check(method, request.path, headers)
             acks = await self.app.engine.tickets.read(headers[AFTER], field=AFTER) if AFTER in headers else NO_ACKS
         except ParbakeError as error:
+            self.app.counters.responses[NO_ROUTE, error.status // 100] += 1
             await send_response(self._problem(request, error), scope, send)
             return
         leaving = Leaving(receive, self._rounds)
@@ -261,19 +268,25 @@ class HttpApp:
             _log.warning("the lifespan was not started, so this app's sources are not polled; see HttpApp.lifespan")
 
     async def _answer(self, request: HttpRequest, receive: Receive, leaving: Leaving) -> Response:
+        route = NO_ROUTE
         try:
             endpoint = self._router.find(request)
-            request.is_operator = self.operators.knows(request.headers)
-            request.may_operate = self.operators.may(request.headers)
-            if endpoint.route.access == "operators":
-                self.operators.check(request.headers)
+            route = endpoint.route.path
+            request.caller = self.callers.of(request.headers)
+            check(request.caller, endpoint.route.access)
             request.body = await read_body(request.headers, receive)
             leaving.look()
-            response = await endpoint.answer(request)
+            before = ACTOR.set(request.caller.name or "anybody")
+            try:
+                response = await endpoint.answer(request)
+            finally:
+                ACTOR.reset(before)
             # Check that it can be sent, while an error can still be sent instead.
             _lines(response.content_type, response.headers)
         except Exception as error:  # noqa: BLE001 - a request that fails must not end the server
-            return self._problem(request, error_for_client(error, during=f"{request.method} {request.path}"))
+            response = self._problem(request, error_for_client(error, during=f"{request.method} {request.path}"))
+        if route not in _UNCOUNTED:
+            self.app.counters.responses[route, response.status // 100] += 1
         return response
 
     def _problem(self, request: HttpRequest, error: ParbakeError) -> Response:
@@ -282,7 +295,7 @@ class HttpApp:
 
 
 def _identifies(header: tuple[bytes, bytes]) -> bool:
-    """Whether a header may carry the operator token or a session."""
+    """Whether a header may carry the operator token, a key or a session."""
     name, value = header
     return name == b"authorization" or (name == b"cookie" and SESSION.encode() in value)
 

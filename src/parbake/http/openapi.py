@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from parbake.http.access.callers import OPEN
 from parbake.http.endpoints import Endpoint
 from parbake.ports.messages import AFTER, JSON, PROBLEM, HeaderField, Route
 from parbake.protocol.acks import MAX_TICKET
 
-_OPERATOR = {"type": "http", "scheme": "bearer", "description": "The operator token, if the server has one."}
+_KEY = {"type": "http", "scheme": "bearer", "description": "The operator token, or a key with the scope."}
 _AFTER = HeaderField(
     "Tickets of acknowledged events, separated by commas: no value from before these events is served.",
     Annotated[str, Meta(pattern=r"^[\w=-]*( *, *[\w=-]*)*$", max_length=MAX_TICKET)],
@@ -49,7 +50,7 @@ def document(endpoints: Iterable[Endpoint], *, title: str = "parbake", root: str
         "paths": paths,
         "components": {
             "schemas": {"Problem": _problem_schema(), **schemas},
-            "securitySchemes": {"operator": _OPERATOR},
+            "securitySchemes": {"key": _KEY},
         },
     }
 
@@ -71,7 +72,8 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Any], arguments: Mappin
         "responses": {**{str(status): answer for status in route.statuses}, "default": _problem()},
     }
     if route.access != "anybody":
-        operation["security"] = [{"operator": []}]
+        needed = {"key": [route.access]}
+        operation["security"] = [{}, needed] if route.access in OPEN else [needed]
     if consumed := endpoint.consumes:
         content = {kind: {"schema": schemas[repr(body)]} for kind, body in consumed.items()}
         operation["requestBody"] = {"content": content, "required": True}

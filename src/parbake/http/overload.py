@@ -83,6 +83,7 @@ class Intake:
     def __init__(self, counters: Counters) -> None:
         """Let in nothing yet; ``counters`` count what is turned away."""
         self._counters = counters
+        counters.measured["parbake_requests_in_flight"] = lambda: self._running + len(self._waiting)
         self._limit = self._limit_at_tick = FIRST_LIMIT
         self._running = self._came = 0
         self._waiting: deque[_Waiting] = deque()

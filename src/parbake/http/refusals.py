@@ -1,4 +1,4 @@
-"""Errors that the server itself raises, and which errors clients may see."""
+"""Errors that the server itself raises about a request or its own end, and which errors clients may see."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from parbake.errors import BodyTooLarge, ComputeFailed, DeadlineExceeded, ParbakeError, RequestError
 from parbake.values.redaction import one_line
 
-JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
-"""The types that a body may have."""
 _log = logging.getLogger("parbake.http")
 
 
@@ -25,53 +23,10 @@ class Malformed(RequestError):
     status = 400
 
 
-class UnknownHost(RequestError):
-    """The request names a host that this server does not serve (RFC 9110, 15.5.20)."""
-
-    status = 421
-
-
-class CrossSiteWrite(RequestError):
-    """A browser sent the request on behalf of a page of another site."""
-
-    status = 403
-    title = "Cross-site write"
-
-
-class NotAuthorized(RequestError):
-    """The request is for operators only and does not carry the operator token (RFC 6750, 3)."""
-
-    status = 401
-    headers = (("www-authenticate", 'Bearer realm="parbake"'),)
-
-
-class UnsupportedType(RequestError):
-    """The body's declared type is not JSON."""
-
-    status = 415
-    title = "Unsupported media type"
-    headers = (("accept", ", ".join(JSON_TYPES)),)
-
-
 class HeadersTooLarge(RequestError):
     """The headers are too many or too long (RFC 6585, 5)."""
 
     status = 431
-
-
-class TooManyNewTags(RequestError):
-    """Events bring more tags that were never raised than a minute may; nothing was written (RFC 6585, 4)."""
-
-    status = 429
-
-    def __init__(self, limit: int, after_s: int) -> None:
-        """Create the error; ``limit`` are the new tags of a minute, and ``after_s`` the seconds to wait."""
-        super().__init__(
-            f"these events bring more than {limit} tags a minute that were never raised before; send them again in "
-            f"{after_s} s, or raise HttpApp(new_tags=...)",
-            field="subject",
-        )
-        self.headers = (("retry-after", str(after_s)),)
 
 
 class TooSlow(RequestError):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from parbake.errors import BadInput, UnknownResource, UnknownTask
-from parbake.http.admission import is_loopback, name_of
-from parbake.http.operators import SESSION, SESSION_S, TOKEN, Operators, TagQuota
-from parbake.http.refusals import NotAuthorized
+from parbake.http.access.admission import is_loopback, name_of
+from parbake.http.access.callers import SESSION, SESSION_S, TOKEN, Callers
+from parbake.http.access.denials import NotAuthorized
+from parbake.http.access.tag_quota import TagQuota
 from parbake.http.replies import (
     Cleared,
     FreshnessTable,
@@ -111,8 +112,8 @@ class ReadyArguments(msgspec.Struct, forbid_unknown_fields=True):
 class EngineRoutes:
     """The handlers for one app."""
 
-    def __init__(self, app: App, quota: TagQuota, operators: Operators) -> None:
-        self._app, self._quota, self._operators = app, quota, operators
+    def __init__(self, app: App, quota: TagQuota, callers: Callers) -> None:
+        self._app, self._quota, self._callers = app, quota, callers
         self._looking = asyncio.Lock()
         self._look_again_at = 0.0
         self._ages: list[FreshnessRow] = []
@@ -213,7 +214,7 @@ class EngineRoutes:
             raise BadInput("give the answer_id of a reply, or a task", field="answer_id")
         if body.answer_id:
             return json_response(await self._app.engine.answers.complain(body.answer_id, body.reason), 202)
-        if not request.is_operator:
+        if not (request.caller.name and request.caller.may("operate")):
             raise NotAuthorized(
                 f"only operators may complain about a whole task: send {TOKEN} as authorization: Bearer, or give the "
                 "answer_id of a reply instead of a task",
@@ -239,9 +240,9 @@ class EngineRoutes:
         return json_response(Cleared(task.name, cleared=True))
 
     async def sign_in(self, request: HttpRequest, *, body: SessionBody) -> JsonResponse[SignedIn]:
-        """Begin an operator's session in a browser, which sends the cookie of the answer from then on."""
+        """Begin a session in a browser with the operator token or a key; it sends the cookie from then on."""
         told = json_response(SignedIn(SESSION_S))
-        told.headers = (("set-cookie", _cookie(self._operators.sign_in(body.token), SESSION_S, request)),)
+        told.headers = (("set-cookie", _cookie(self._callers.sign_in(body.token), SESSION_S, request)),)
         return told
 
     async def sign_out(self, request: HttpRequest) -> JsonResponse[SignedIn]:
@@ -263,31 +264,31 @@ def _cookie(value: str, age_s: int, request: HttpRequest) -> str:
     return f"{SESSION}={value}; Path={request.root or '/'}; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}"
 
 
-def for_app(app: App, quota: TagQuota, operators: Operators) -> list[Route]:
+def for_app(app: App, quota: TagQuota, callers: Callers) -> list[Route]:
     """The engine's routes for an app.
 
     Args:
         app: The app.
         quota: Limits the new tags of events.
-        operators: Begins sessions.
+        callers: Begins sessions.
     """
-    handlers = EngineRoutes(app, quota, operators)
+    handlers = EngineRoutes(app, quota, callers)
     return [
         Route("GET", "/healthz", handlers.healthz),
         Route("GET", "/readyz", handlers.readyz, statuses=(200, 503)),
-        Route("POST", "/v1/serve/{task}", handlers.serve),
-        Route("POST", "/v1/events", handlers.events, "operators", statuses=(202,), consumes=EVENTS, headers=_BINARY),
-        Route("GET", "/v1/events/parked", handlers.parked, "operators"),
-        Route("POST", "/v1/events/parked/retry", handlers.retry, "operators"),
-        Route("GET", "/v1/tasks", handlers.tasks),
-        Route("GET", "/v1/freshness", handlers.freshness),
-        Route("GET", "/v1/runs/{task}", handlers.runs, "operators"),
-        Route("GET", "/v1/feedback", handlers.quarantined, "operators"),
-        Route("POST", "/v1/feedback", handlers.feedback, statuses=(202,)),
-        Route("DELETE", "/v1/feedback/{task}", handlers.clear, "operators"),
+        Route("POST", "/v1/serve/{task}", handlers.serve, "serve"),
+        Route("POST", "/v1/events", handlers.events, "events", statuses=(202,), consumes=EVENTS, headers=_BINARY),
+        Route("GET", "/v1/events/parked", handlers.parked, "operate"),
+        Route("POST", "/v1/events/parked/retry", handlers.retry, "operate"),
+        Route("GET", "/v1/tasks", handlers.tasks, "serve"),
+        Route("GET", "/v1/freshness", handlers.freshness, "serve"),
+        Route("GET", "/v1/runs/{task}", handlers.runs, "operate"),
+        Route("GET", "/v1/feedback", handlers.quarantined, "operate"),
+        Route("POST", "/v1/feedback", handlers.feedback, "feedback", statuses=(202,)),
+        Route("DELETE", "/v1/feedback/{task}", handlers.clear, "operate"),
         Route("POST", "/v1/session", handlers.sign_in),
         Route("DELETE", "/v1/session", handlers.sign_out),
-        Route("GET", "/metrics", handlers.metrics, produces=(METRICS,)),
+        Route("GET", "/metrics", handlers.metrics, "metrics", produces=(METRICS,)),
     ]
 
 

@@ -9,10 +9,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from parbake.errors import BadInput, MissingDependency, PortTaken
-from parbake.http.operators import TOKEN, TOKEN_FILE
+from parbake.http.access.callers import TOKEN, TOKEN_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from parbake.http.asgi import HttpApp
 
@@ -46,6 +46,7 @@ def run(
     application: HttpApp,
     bound: socket.socket,
     *,
+    also: Sequence[socket.socket] = (),
     started: Callable[[], None] | None = None,
     insecure: bool = False,
     drain_s: float = DRAIN_S,
@@ -55,6 +56,7 @@ def run(
     Args:
         application: The application.
         bound: The socket from :func:`listen`; the app accepts its address as a host.
+        also: Further sockets to serve, such as one of this process alone.
         started: Called once the app has started and requests are answered.
         insecure: Serve other machines without an operator token, so that every client may write.
         drain_s: Seconds that running requests have after the signal to end.
@@ -69,7 +71,8 @@ def run(
 
     application.on_started = started
     application.warm = (*application.warm, _freeze)
-    application.admission.allow(_reached_by(bound))
+    for served in (bound, *also):
+        application.admission.allow(_reached_by(served))
     # A failure of the start is raised below and need not be logged as well.
     logging.getLogger("uvicorn.error").addFilter(lambda _: application.startup_failure is None)
     config = uvicorn.Config(
@@ -77,7 +80,7 @@ def run(
         server_header=False, proxy_headers=False, date_header=False, timeout_graceful_shutdown=drain_s,
     )  # fmt: skip
     try:
-        Server(config).run(sockets=[bound])
+        Server(config).run(sockets=[bound, *also])
     except SystemExit:
         if application.startup_failure is not None:
             raise application.startup_failure from None
@@ -93,7 +96,7 @@ async def _freeze() -> None:
 
 def _check_reach(application: HttpApp, bound: socket.socket, *, insecure: bool) -> None:
     address = bound.getsockname()[0]
-    if not (application.operators.are_known or insecure or ip_address(address).is_loopback):
+    if not (application.callers.are_known or insecure or ip_address(address).is_loopback):
         raise BadInput(
             f"other machines can reach {address} and could write: set {TOKEN} (or {TOKEN_FILE}) to a token that "
             "operators send, or use --insecure",

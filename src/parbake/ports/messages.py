@@ -37,14 +37,34 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 
 
+Scope = Literal["serve", "events", "feedback", "metrics", "operate", "console", "act_as"]
+"""What a key may do: read values, publish events, complain about answers, read metrics, operate the app (runs, costs,
+quarantine, parked events), look at the console, and act for any shopper of an application."""
+Access = Literal["anybody", Scope]
+"""Who may use a route: anybody, or who has a key with a scope. Without any key on the server, that is everybody."""
+
+
+class Caller(NamedTuple):
+    """Who sends a request: a name, which is empty for nobody in particular, and what that allows."""
+
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, access: str) -> bool:
+        """Whether the caller may use what needs a scope, or what anybody may use."""
+        return access == "anybody" or access in self.scopes
+
+
+NOBODY = Caller("", frozenset())
+
+
 @dataclass(slots=True)
 class HttpRequest:
     """One request, with its body read.
 
-    ``parameters`` are the path's placeholders. ``is_operator`` says whether it carries the operator token,
-    ``may_operate`` whether it may use the routes of operators: with the token, with the session of a browser, or
-    because no token is set. ``root`` is the path under which another application has mounted this one. ``client`` is
-    the address of whoever connected, which is the proxy's behind one; empty if the server does not tell it.
+    ``parameters`` are the path's placeholders. ``caller`` is who sends it, as far as that is known. ``root`` is the
+    path under which another application has mounted this one. ``client`` is the address of whoever connected, which is
+    the proxy's behind one; empty if the server does not tell it.
     """
 
     method: str
@@ -53,8 +73,7 @@ class HttpRequest:
     body: bytes
     query: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
-    is_operator: bool = False
-    may_operate: bool = False
+    caller: Caller = NOBODY
     root: str = ""
     client: str = ""
 
@@ -120,8 +139,6 @@ class JsonResponse(Response, Generic[Body_co]):
 
 Handler = Callable[..., Awaitable[Response]]
 """Takes a request and, by name, its JSON ``body`` and its query string's ``arguments`` as the annotated types."""
-Access = Literal["anybody", "operators"]
-"""``operators`` admits all requests as long as no operator token is set."""
 
 
 class HeaderField(NamedTuple):

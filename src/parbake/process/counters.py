@@ -6,7 +6,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from parbake.errors import SourceError
@@ -22,6 +22,7 @@ _NOTED = 256
 _SAMPLES = 1_000
 """Samples of a task between two drains."""
 BATCH = "batch"
+NO_ROUTE = "none"
 Read = tuple[bytes, str, str, float]
 """Key, verdict, lane and seconds of a read."""
 MAX_FAMILIES = 50
@@ -155,6 +156,8 @@ class Counters:
 
     def __init__(self) -> None:
         self._by_key = False
+        self.measured: dict[str, Callable[[], float]] = {}
+        """What is asked for at each scrape, by the name of its metric."""
         self.restart()
 
     def count_keys(self) -> None:
@@ -171,6 +174,10 @@ class Counters:
         self.damaged: Counter[str] = Counter()
         self.leases: Counter[tuple[str, str]] = Counter()
         self.requests = Requests()
+        self.responses: Counter[tuple[str, int]] = Counter()
+        """Answers by the path of their route (:data:`NO_ROUTE` without one), and the first digit of their status."""
+        self.waits = Histogram()
+        self.loop_lag = Histogram()
         self.events = 0
         self.duplicates = 0
         self.tags_raised: Counter[str] = Counter()

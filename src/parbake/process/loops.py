@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from time import perf_counter  # uvloop's own clock stands still while a turn lasts
 from typing import Any, Generic, NoReturn, TypeVar
 
 from parbake.process.trouble import Trouble
 from parbake.values.redaction import one_line
 
 T = TypeVar("T")
+_LAG_EVERY_S = 0.25
 
 
 async def forever(step: Callable[[], Awaitable[object]], every_s: float, *, what: str, log: logging.Logger) -> NoReturn:
@@ -38,6 +40,14 @@ async def forever(step: Callable[[], Awaitable[object]], every_s: float, *, what
             trouble.met(one_line(error))
         if has_more is not True:
             await asyncio.sleep(every_s)
+
+
+async def measure_lag(add: Callable[[float], None]) -> NoReturn:
+    """Measure by how many seconds the running loop is late, some times a second until cancelled, and ``add`` them."""
+    while True:
+        due = perf_counter() + _LAG_EVERY_S
+        await asyncio.sleep(_LAG_EVERY_S)
+        add(max(0.0, perf_counter() - due))
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-// Signs in and out, marks an answer as stale, and brings pages that live up to date.
+// Signs in and out, sends what buttons say, marks an answer as stale, and brings pages that live up to date.
 
 const api = document.body.dataset.api;
 const told = document.getElementById("told");
@@ -45,6 +45,27 @@ onSubmit("complain", async (form) => {
 document.getElementById("sign-out")?.addEventListener("click", async () => {
   await send("DELETE", "/v1/session");
   location.assign(`${api}/console/sign-in`);
+});
+
+// Buttons that send something; one may ask for a word first.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-send]");
+  if (!button) return;
+  const [method, path] = button.dataset.send.split(" ");
+  const body = button.dataset.body ? JSON.parse(button.dataset.body) : undefined;
+  if (button.dataset.ask) {
+    const word = prompt(button.dataset.question);
+    if (!word) return;
+    body[button.dataset.ask] = word;
+  }
+  button.disabled = true;
+  try {
+    await send(method, path, body);
+    location.reload();
+  } catch (error) {
+    told.textContent = error.message;
+    button.disabled = false;
+  }
 });
 
 // A page that lives is fetched again, unless nobody looks at it, or somebody holds on to a part of it.

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from parbake.errors import BadInput
-from parbake.http.operators import TOKEN, TOKEN_FILE
+from parbake.http.access.callers import TOKEN, TOKEN_FILE
 from parbake.values.redaction import without_credentials
 from parbake_lab.audit.read_judge import Expectation, ServerAnswer
 

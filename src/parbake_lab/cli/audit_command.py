@@ -13,7 +13,7 @@ import typer
 from parbake.cli.support.output import console, must_be_writable
 from parbake.cli.support.output import write as write_file
 from parbake.errors import BadInput
-from parbake.http.operators import TOKEN
+from parbake.http.access.callers import TOKEN
 from parbake.values.secret_settings import secret_of
 from parbake_lab.audit import audit_report as report
 from parbake_lab.audit.audit_client import Client, Publisher

@@ -23,6 +23,8 @@ from parbake_planner.ledger.ledger_writer import LedgerWriter
 _ID_BYTES = 16
 _SHORTEST_ID, _LONGEST_ID = 16, 64
 AN_HOUR_S = 3600.0
+REFUSED = "\0refused"
+"""Stands for answers with a refusal, where a word is looked for."""
 _LOOKED_AT = 5000
 """How many answers a word is looked for in."""
 SETTLE_S = 1.0
@@ -83,10 +85,12 @@ class AnswerTable:
             row = connection.execute("SELECT document FROM answers WHERE id = ?", (answer_id,)).fetchone()
         return None if row is None else msgspec.json.decode(row[0], type=Answer)
 
-    def newest(self, limit: int, word: str = "") -> list[Answer]:
+    def newest(self, limit: int, word: str = "", *, before: float | None = None) -> list[Answer]:
         """The newest answers, the last one first, of those that have ``word`` in what was noted of them."""
+        until = float("inf") if before is None else before
         with self._opened() as connection:
-            rows = connection.execute("SELECT document FROM answers ORDER BY at DESC LIMIT ?", (_LOOKED_AT,))
+            statement = "SELECT document FROM answers WHERE at < ? ORDER BY at DESC LIMIT ?"
+            rows = connection.execute(statement, (until, _LOOKED_AT))
             answers = (msgspec.json.decode(document, type=Answer) for (document,) in rows)
             return list(islice((answer for answer in answers if not word or _mentions(answer, word)), limit))
 
@@ -138,6 +142,8 @@ class AnswerTable:
 
 
 def _mentions(answer: Answer, word: str) -> bool:
+    if word == REFUSED:
+        return bool(answer.refusals)
     tasks = (step.task for step in answer.steps)
     return any(word in text for text in (answer.subject, answer.lane, *answer.sources, *answer.refusals, *tasks))
 

@@ -137,14 +137,16 @@ class Answers:
         """
         return await self._find(checked_id(answer_id))
 
-    def newest(self, limit: int, word: str = "") -> list[Answer]:
+    def newest(self, limit: int, word: str = "", *, before: float | None = None) -> list[Answer]:
         """Return the newest answers, the last one first; blocking.
 
         Args:
             limit: The greatest number of answers.
-            word: Only those that have this in their subject, lane, sources or refusals, or in the name of a task.
+            word: Only those that have this in their subject, lane, sources or refusals, or in the name of a task;
+                :data:`~parbake_planner.ledger.answer_table.REFUSED` for those with a refusal.
+            before: Only those from before this time, in epoch seconds.
         """
-        return self._table.newest(limit, word)
+        return self._table.newest(limit, word, before=before)
 
     async def complain(self, answer_id: str, reason: str) -> AnswerComplaint:
         """Touch the sources of an answer, once per answer, so that they are computed again, and notify the owners.

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parbake.errors import StoreError, StoreUnreachable
@@ -85,6 +85,27 @@ class LedgerReader:
         """Count the serves of each task, from the whole hour of ``since`` (epoch seconds) on; blocking."""
         statement = f"SELECT task, {_SERVES} FROM serves WHERE minute >= ? GROUP BY task ORDER BY task"  # noqa: S608 - of ours
         return dict(self._read(statement, (int(since // 3600) * 60,)))
+
+    def spans(self, lengths: Mapping[str, float], *, since: float) -> dict[str, int]:
+        """Count in how many spans of time each task's keys were read, from the whole hour of ``since`` on; blocking.
+
+        That is how often a task would be computed whose values are stored for so long after each computation.
+
+        Args:
+            lengths: The length of a span by task, in seconds; other tasks are left out.
+            since: Begin, in epoch seconds.
+        """
+        minutes = [(task, max(1, int(length_s // 60))) for task, length_s in sorted(lengths.items())]
+        if not minutes:
+            return {}
+        cases = " ".join("WHEN ? THEN minute / ?" for _ in minutes)
+        statement = (
+            "SELECT task, COUNT(*) FROM (SELECT DISTINCT task, key, "  # noqa: S608 - of ours
+            f"CASE task {cases} END AS span FROM serves WHERE minute >= ?) AS spans "
+            "WHERE span IS NOT NULL GROUP BY task"
+        )
+        parameters = [word for pair in minutes for word in pair]
+        return dict(self._read(statement, (*parameters, int(since // 3600) * 60)))
 
     def runs(self, *, since: float) -> dict[str, int]:
         """Count the batch runs of each task, from the whole hour of ``since`` (epoch seconds) on; blocking."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from parbake.app.application import App
 from parbake.cli.support.load_app import found_at, once
 from parbake.cli.support.output import console
+from parbake.cli.support.settings_file import APP, app_of_project
 from parbake.errors import BadInput
 from parbake.http.asgi import HttpApp
 from parbake.serving.bind import Lazy
@@ -24,7 +25,10 @@ faq = typer.Typer(no_args_is_help=True, help="Look into a question bank.")
 Where = Annotated[
     str,
     typer.Argument(
-        metavar="APP", help="module:attribute of an App with a task that returns a BankSnapshot, or of a QuestionBank"
+        metavar=APP,
+        default_factory=app_of_project,
+        show_default=False,
+        help="module:attribute of an App with a task that returns a BankSnapshot, or of a QuestionBank",
     ),
 ]
 TaskName = Annotated[str, typer.Option("--task", help="the task that returns the bank, if there are several")]

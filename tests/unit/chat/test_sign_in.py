@@ -176,7 +176,7 @@ async def test_keys_are_kept_where_only_their_owner_reads_them(desk):
     for name in ("operators.key", "sessions.key"):
         assert (desk.folder / name).stat().st_mode & 0o777 == 0o600
     again = compose.http_app(Settings(desk.folder), clock=FakeClock(NOW))
-    assert again.operators.knows({"authorization": f"Bearer {desk.key}"})
+    assert again.callers.of({"authorization": f"Bearer {desk.key}"}).may("act_as")
     await again.app.close()
     kept = (desk.folder / "sessions.key").read_bytes()
     stored = [path.read_bytes() for path in (desk.folder / "store").rglob("*") if path.is_file()]

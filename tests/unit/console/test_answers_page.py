@@ -1,5 +1,8 @@
 """The page *Answers*: how one is found, what it says of it, and how it is marked as stale."""
 
+import html
+import re
+
 import pytest
 
 PATH = "/console/answers"
@@ -25,11 +28,48 @@ async def test_an_answer_is_found_by_its_id(shop, answered):
     one = await answered("returns", refusals=["a closer question was about <b>another</b> shop"])
     shop.world.clock.advance(120)
     page = await shop.seen(f"{PATH}?word={one.id}")
-    assert "given 2m ago; computed on request" in page
+    assert "given 2m ago; 0 of its parts were stored, and 1 computed for it" in page
     assert "it states fact/c" in page
-    assert "asked fresh realtime" in page
+    assert "one closer match was refused" in page
+    assert "asked fresh computed for this answer" in page
     assert "a closer question was about <b>another</b> shop" in page
     assert "Mark as stale" in page
+
+
+async def test_a_stored_part_is_told_from_a_computed_one(shop, answered):
+    """A value that an earlier request had computed is stored, and the page says how old it was then."""
+    await answered("returns")
+    await shop.after(782)
+    one = await answered("again")
+    page = await shop.seen(f"{PATH}?word={one.id}")
+    assert "1 of its parts were stored, and 0 computed for it; the oldest stored one, asked, was 13m2s old" in page
+    assert "asked fresh stored, computed on request 13m2s before" in page
+
+
+async def test_older_answers_are_a_page_further(shop, answered, monkeypatch):
+    """A full page ends with a link to the answers before it, and the last page with none."""
+    monkeypatch.setattr("parbake_console.answers_page._SHOWN", 2)
+    for name in ("first", "second", "third"):
+        await answered(name)
+        shop.world.clock.advance(1)
+    async with shop.browser() as browser:
+        newest = (await browser.get(PATH)).text
+        older = html.unescape(re.search(r'<a href="([^"]+)">Older answers', newest)[1])
+        oldest = (await browser.get(older)).text
+    assert [name for name in ("first", "second", "third") if name in newest] == ["second", "third"]
+    assert "first" in oldest
+    assert "Older answers" not in oldest
+
+
+async def test_answers_are_found_by_the_words_of_the_pages(shop, answered):
+    """Lanes are found by the names that the pages give them, and answers with refusals by one word."""
+    await answered("plain")
+    await answered("doubtful", refusals=["a closer one"])
+    assert "plain" in await shop.seen(f"{PATH}?word=on request")
+    assert "no answer of the last days" in await shop.seen(f"{PATH}?word=ahead")
+    refused = await shop.seen(f"{PATH}?word=refused")
+    assert "doubtful" in refused
+    assert "plain" not in refused
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The page *Freshness*: what it says of tasks, sources and runs, and what it keeps of the last hour."""
 
 import contextlib
+import re
 
 import pytest
 
@@ -13,31 +14,33 @@ PATH = "/console/freshness"
 
 
 async def test_a_task_that_was_never_built_is_told(shop):
-    """So is that no worker runs; a task without values is empty, and both sentences have begun."""
+    """A task without values is empty. What a server always finds before its worker starts is no incident."""
     page = await shop.seen(PATH)
     assert "ahead has no generation yet: requests compute it" in page
-    assert "asked search empty nothing is stored: every read computes" in page
+    assert "search cost answers empty nothing is stored: every read computes" in page
+    assert "Incidents since this server started None." in page
 
 
 async def test_a_breach_begins_and_is_over(shop):
     """A task whose last run is older than its SLA is first in the table; a run ends that, and both times are kept."""
     await shop.app.materialize(shop.ahead)
     await shop.after(0)
-    assert "no breach in 2 tasks" in await shop.seen(PATH)
+    assert "in breach" not in await shop.seen(PATH)
     await shop.after(5400)
     page = await shop.seen(PATH)
-    assert "1 in breach of 2 tasks" in page
+    assert "1 in breach 1 empty of 2 stored tasks" in page
     assert "the last run is 30m over the SLA" in page
-    assert page.index("ahead catalog breach") < page.index("asked search")
+    assert page.index("ahead catalog") < page.index("asked search")
+    assert re.search(r"ahead is in breach of its SLA \d\d:\d\d:\d\d goes on 30m$", page)
     await shop.app.materialize(shop.ahead)
     await shop.after(60)
     page = await shop.seen(PATH)
-    assert "no breach in 2 tasks" in page
-    assert page.index("over: ahead is in breach of its SLA") < page.rindex("ahead is in breach of its SLA")
+    assert "1 in breach" not in page
+    assert re.search(r"ahead is in breach of its SLA \d\d:\d\d:\d\d \d\d:\d\d:\d\d 31m$", page)
 
 
 async def test_a_failed_run_says_why(shop):
-    """The reason stands beside the task, as text: markup in it is not interpreted."""
+    """The reason stands beside the task and among the incidents, as text, with the time of the breach to come."""
     await shop.app.materialize(shop.ahead)
     shop.world.put("c", "broken")
     await shop.app.drain()
@@ -47,6 +50,11 @@ async def test_a_failed_run_says_why(shop):
         raw = (await browser.get(PATH)).text
     assert "&lt;i&gt;the model file is missing&lt;/i&gt;" in raw
     assert "<i>" not in raw
+    page = await shop.seen(PATH)
+    assert "failed its run fails: " in page
+    assert "in breach at " in page
+    assert re.search(r"the run of ahead fails: .* goes on", page)
+    assert shop.history.failing == {"ahead"}
 
 
 async def test_a_quarantine_is_told_with_its_reason(shop):

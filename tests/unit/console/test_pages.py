@@ -10,7 +10,7 @@ import parbake as pb
 from parbake.http import HttpApp
 from parbake_console import Console
 
-PAGES = ["/console/freshness", "/console/economics", "/console/answers"]
+PAGES = [f"/console/{name}" for name in ("freshness", "economics", "answers", "events", "tasks", "triggers")]
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/console/answers?word=c"])
@@ -19,7 +19,7 @@ async def test_a_stranger_is_sent_to_the_sign_in(shop, path):
     async with shop.browser(token=TOKEN) as browser:
         answer = await browser.get(path)
         assert (answer.status_code, answer.headers["location"], answer.text) == (303, "/console/sign-in", "")
-        assert "Operator token" in (await browser.get("/console/sign-in")).text
+        assert "Operator token, or a key" in (await browser.get("/console/sign-in")).text
         await browser.post("/v1/session", json={"token": TOKEN})
         assert (await browser.get(path)).status_code == 200
         assert "You are signed in" in (await browser.get("/console/sign-in")).text
@@ -61,13 +61,13 @@ async def test_no_other_file_is_served(shop, name):
         assert (await browser.get(f"/console/static/{name}")).status_code == 404
 
 
-async def test_an_app_without_a_ledger_says_what_is_missing(world):
-    """Economics and answers then show the line to write; freshness works."""
+@pytest.mark.parametrize(("path", "missing"), [("economics", "Ledger"), ("answers", "Ledger"), ("triggers", "Planner")])
+async def test_an_app_without_a_plugin_says_which_is_missing(world, path, missing):
+    """The page then shows the line to write; the other pages work."""
     app = world.app(pb.Registry(), plugins=[Console()])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(HttpApp(app)), base_url="http://localhost") as browser:
-        for path in PAGES[1:]:
-            assert "parbake_planner.Ledger(" in (await browser.get(path)).text
-        assert "in 0 tasks" in (await browser.get(PAGES[0])).text
+        assert f"parbake_planner.{missing}(" in (await browser.get(f"/console/{path}")).text
+        assert "of 0 stored tasks" in (await browser.get(PAGES[0])).text
     await app.close()
 
 

@@ -83,7 +83,7 @@ class ChatRoutes:
         """The routes: everybody may chat, and only operators may erase what is kept of a shopper."""
         return [
             Route("POST", PATH, self.complete, produces=("application/json", EVENT_STREAM)),
-            Route("DELETE", "/v1/chat/shoppers/{user}", self.forget, "operators"),
+            Route("DELETE", "/v1/chat/shoppers/{user}", self.forget, "operate"),
         ]
 
     async def forget(self, request: HttpRequest) -> JsonResponse[Forgotten]:

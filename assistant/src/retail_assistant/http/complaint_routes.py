@@ -48,9 +48,9 @@ class ComplaintRoutes:
     def routes(self) -> list[Route]:
         """The routes: shoppers may complain, and only operators may list complaints and restore answers."""
         return [
-            Route("GET", "/shop/complaints", self.list, "operators"),
+            Route("GET", "/shop/complaints", self.list, "operate"),
             Route("POST", "/shop/complaints", self.complain, statuses=WRITTEN_NEW),
-            Route("DELETE", "/shop/complaints/{answer}", self.restore, "operators", statuses=WRITTEN),
+            Route("DELETE", "/shop/complaints/{answer}", self.restore, "operate", statuses=WRITTEN),
         ]
 
     async def list(self, _: HttpRequest) -> JsonResponse[ComplaintList]:

@@ -61,7 +61,7 @@ def write(
     path: str,
     handler: Handler,
     statuses: tuple[int, ...] = WRITTEN,
-    access: Literal["anybody", "operators"] = "operators",
+    access: Literal["anybody", "operate"] = "operate",
 ) -> Route:
     """A route that writes, once per key.
 

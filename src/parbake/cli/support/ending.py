@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -59,6 +60,14 @@ def handling_signals(undone: str = "") -> Iterator[None]:
 
 def _terminate(*_: object) -> NoReturn:
     sys.exit(_TERMINATED)
+
+
+def end_after(parent: int) -> None:
+    """Send SIGTERM to this process once the one that started it has ended, and again while it has not ended."""
+    while True:
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1.0)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

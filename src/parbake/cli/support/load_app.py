@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import logging
 import sys
 import traceback
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import typer
 
 from parbake.app.application import App
+from parbake.cli.support.settings_file import APP, app_of_project, project_settings
 from parbake.errors import BadInput, DeclarationError, ParbakeError
 from parbake.http.asgi import HttpApp
 from parbake.process.signals import is_of_a_signal
@@ -22,7 +25,16 @@ from parbake.values.redaction import one_line
 
 T = TypeVar("T")
 _PACKAGE = Path(__file__).parents[2]
-AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
+AppName = Annotated[
+    str,
+    typer.Argument(
+        metavar=APP,
+        default_factory=app_of_project,
+        show_default=False,
+        help="module:attribute of an App, such as shop:app; by default the app that parbake.toml names",
+    ),
+]
+_log = logging.getLogger("parbake.cli")
 
 
 def find(where: str, *, field: str) -> Any:
@@ -58,8 +70,9 @@ def _explained(where: str, field: str, what: str, look: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if is_of_a_signal(error):  # a signal ended the process in the meantime
             raise
+        place = "" if isinstance(error, SyntaxError) else f" ({_place(error)})"  # its text has the place already
         raise BadInput(
-            f"{field}={where!r}: {what} raised {one_line(error)} ({_place(error)}); {look} shows all of it", field=field
+            f"{field}={where!r}: {what} raised {one_line(error)}{place}; {look} shows all of it", field=field
         ) from error
 
 
@@ -83,12 +96,17 @@ def stored(task: Task) -> Stored:
 
 
 def found_at(where: str) -> Any:
-    """Return the object at ``module:attribute``; a function without arguments is called first."""
+    """Return the object at ``module:attribute``; a function without arguments is called first.
+
+    An app gets the store that the project's settings name, if they name one.
+    """
     found = find(where, field="APP")
     if callable(found) and not isinstance(found, App | HttpApp):
         module, _, name = where.partition(":")
         with _explained(where, "APP", f"calling {name}", f"python -c 'import {module}; {module}.{name}()'"):
-            return found()
+            found = found()
+    if (store := project_settings().store) and isinstance(found, App | HttpApp):
+        _use_store(found if isinstance(found, App) else found.app, store)
     return found
 
 
@@ -110,6 +128,28 @@ def load(where: str) -> HttpApp:
     if not isinstance(found, HttpApp):
         raise BadInput(f"APP={where!r} must be an App or an HttpApp", field="APP")
     return found
+
+
+def place_of_missing_store(app: App) -> Path | None:
+    """The folder of an LMDB store that nobody has made yet; ``None`` for any other store."""
+    url = urlsplit(app.settings.store if isinstance(app.settings.store, str) else "")
+    folder = Path(unquote(url.netloc + url.path))
+    return folder if url.scheme == "lmdb" and not folder.exists() else None
+
+
+def _use_store(app: App, url: str) -> None:
+    if app.settings.store == url:
+        return
+    if not isinstance(app.settings.store, str):
+        _log.warning("the setting store is not used: this app was given a store, and not the URL of one")
+        return
+    try:
+        app.ops.use_store(url)
+    except RuntimeError as error:
+        raise BadInput(
+            f"store={url!r} cannot be set: the app's module uses the app while it is imported; use it in a function",
+            field="store",
+        ) from error
 
 
 def once(app: App, work: Awaitable[T]) -> T:

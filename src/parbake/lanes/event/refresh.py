@@ -83,6 +83,7 @@ class Refreshing:
         self._counters = counters
         self._claims = claims
         self._due: dict[Name, Due] = {}
+        counters.measured["parbake_refresh_backlog"] = self._due.__len__
         self._last_run: dict[Name, float] = {}
 
     @property

@@ -29,6 +29,13 @@ class Notifier:
         self._sent: dict[str, tuple[str, float]] = {}
         self._outgoing: deque[Alert] = deque()
         self._sending: asyncio.Task[None] | None = None
+        self.lost = 0
+        """How often a sink has failed."""
+
+    @property
+    def waiting(self) -> int:
+        """How many alerts are not delivered yet: here, and in the queues of sinks."""
+        return len(self._outgoing) + sum(getattr(sink, "waiting", 0) for sink in self._sinks)
 
     async def send(self, alert: Alert) -> None:
         """Send an alert to all sinks, unless this process has just sent the same; never raises an error of a sink.
@@ -58,6 +65,7 @@ class Notifier:
                 try:
                     await sink.send(alert)
                 except Exception:  # noqa: BLE001 - whatever a sink raises, the others must get the alert
+                    self.lost += 1
                     _log.exception("alert sink %s failed", type(sink).__name__)
 
     def over(self, kind: str, task: str, owner: str) -> None:

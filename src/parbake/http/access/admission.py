@@ -13,7 +13,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from parbake.errors import BadInput
-from parbake.http.refusals import JSON_TYPES, CrossSiteWrite, UnknownHost, UnsupportedType
+from parbake.http.access.denials import JSON_TYPES, CrossSiteWrite, UnknownHost, UnsupportedType
 
 _OPEN_TO_ALL = frozenset({"/healthz", "/readyz"})
 """Paths without a host check: probes use any address, and the answers contain nothing sensitive."""

@@ -5,7 +5,7 @@ import pytest
 
 import parbake as pb
 from parbake.http import HttpApp, Route, json_response
-from parbake.http.operators import SESSION, SESSION_S, Operators
+from parbake.http.access.callers import SESSION, SESSION_S, Callers
 from parbake.testing import FakeClock
 
 TOKEN = "correct-horse-battery"
@@ -19,14 +19,14 @@ def clock():
 
 async def own(request):
     """Tell how the request is seen."""
-    return json_response({"is_operator": request.is_operator, "may_operate": request.may_operate})
+    return json_response({"name": request.caller.name, "acts": request.caller.may("act_as")})
 
 
 @pytest.fixture
 async def browser(clock):
     """Yield a client that keeps cookies, like a browser, of a server with a token."""
     app = pb.App(pb.Registry(), clock=clock)
-    http = HttpApp(app, [Route("GET", "/own", own, "operators")], token=TOKEN, hosts=["shop.example"])
+    http = HttpApp(app, [Route("GET", "/own", own, "operate")], token=TOKEN, hosts=["shop.example"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://localhost") as client:
         yield client
     await app.close()
@@ -38,10 +38,10 @@ async def sign_in(browser, token=TOKEN):
 
 
 async def test_a_session_opens_what_is_for_operators(browser):
-    """The cookie opens the route; who has it may operate, but does not vouch for others as the token does."""
+    """The cookie opens the route; who has it may operate, but does not act for others as the token does."""
     assert (await browser.get("/own")).status_code == 401
     assert (await sign_in(browser)).json() == {"lasts_s": SESSION_S}
-    assert (await browser.get("/own")).json() == {"is_operator": False, "may_operate": True}
+    assert (await browser.get("/own")).json() == {"name": "operator", "acts": False}
     await browser.delete("/v1/session")
     assert (await browser.get("/own")).status_code == 401
 
@@ -76,13 +76,14 @@ async def test_scripts_and_other_sites_do_not_get_the_cookie(browser):
 
 def test_nobody_makes_a_cookie_without_the_token(clock):
     """A later end, another token, damage and nonsense are all refused; a server without a token asks for none."""
-    operators = Operators(TOKEN, clock.now)
-    cookie = operators.sign_in(TOKEN)
-    until, _, signed = cookie.partition(".")
-    assert operators.may({"cookie": f"a=b; {SESSION}={cookie}"})
-    other = Operators("another-horse-battery", clock.now).sign_in("another-horse-battery")
-    later, cut = f"{int(until) + 1}.{signed}", f"{until}.{signed[:-1]}"
-    wrong = [later, cut, f"{until}.", signed, "", ".", "1" * 9000, f"-1.{signed}", f"{cookie}é", other]
-    assert not any(operators.may({"cookie": f"{SESSION}={value}"}) for value in wrong)
-    assert not operators.may({"cookie": f"x{SESSION}={cookie}"})
-    assert Operators(None).may({})
+    callers = Callers(TOKEN, now=clock.now)
+    cookie = callers.sign_in(TOKEN)
+    identity, until, signed = cookie.split(".")
+    assert callers.of({"cookie": f"a=b; {SESSION}={cookie}"}).may("operate")
+    other = Callers("another-horse-battery", now=clock.now).sign_in("another-horse-battery")
+    later, cut = f"{identity}.{int(until) + 1}.{signed}", f"{identity}.{until}.{signed[:-1]}"
+    bare = [f"{until}.{signed}", f"{identity}.{until}.", signed, "", ".", "..", "1" * 9000, f"{identity}.-1.{signed}"]
+    for value in [*bare, later, cut, other, f"{cookie}é", f"nobody.{until}.{signed}"]:
+        assert not callers.of({"cookie": f"{SESSION}={value}"}).may("operate"), value
+    assert not callers.of({"cookie": f"x{SESSION}={cookie}"}).may("operate")
+    assert Callers().of({}).may("operate")

@@ -1,0 +1,169 @@
+"""API keys: a file of hashes, which says who may do what and until when.
+
+Keys stand in a file and not in the store: a store may be emptied, and nobody could operate it then. The file holds no
+secret. Of a key it has the SHA-256 hash, which is safe because a key is 256 random bits and no passphrase.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import get_args
+
+import msgspec
+
+from parbake.errors import BadInput
+from parbake.ports.messages import Scope
+from parbake.values.redaction import one_line
+
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+KEYS_FILE = "PARBAKE_KEYS_FILE"
+_PREFIX, _ID_BYTES, _SECRET_BYTES = "pbk", 4, 32
+_LONGEST_NAME = 60
+_LOOK_S = 1.0
+"""How often a server looks whether the file has changed, in seconds; so long a revoked key may still be good."""
+_log = logging.getLogger("parbake.keys")
+
+
+class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One key, without its secret.
+
+    Attributes:
+        id: What tells it from other keys; it is a part of the key, and no secret.
+        name: Whose it is. Several keys may have one name, as while one replaces another.
+        scopes: What it may do.
+        sha256: The hash of the key, in hexadecimal digits.
+        made_at: When it was made, in epoch seconds.
+        until: When it ends, in epoch seconds; ``None`` for never.
+    """
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    sha256: str
+    made_at: float
+    until: float | None = None
+
+
+class KeyTable(msgspec.Struct, forbid_unknown_fields=True):
+    """The content of the file."""
+
+    keys: list[ApiKey] = []
+
+
+class KeyFile:
+    """The keys in a file. A server reads it again when it has changed; a command changes it."""
+
+    def __init__(self, path: Path, now: Callable[[], float]) -> None:
+        """Know the file, without reading it.
+
+        Args:
+            path: The file.
+            now: Returns the current time, in epoch seconds.
+        """
+        self.path, self._now = path, now
+        self._known: dict[str, ApiKey] = {}
+        self._seen: tuple[int, ...] = ()
+        self._look_at = float("-inf")
+
+    def read(self) -> list[ApiKey]:
+        """Read the keys; raises :class:`BadInput` if the file cannot be read."""
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=KeyTable).keys
+        except (OSError, msgspec.DecodeError) as error:
+            raise BadInput(f"{KEYS_FILE}={self.path}: cannot be read ({one_line(error)})", field=KEYS_FILE) from error
+
+    def owner_of(self, sent: str) -> ApiKey | None:
+        """Return the key that was sent; ``None`` if it is not among those that hold now."""
+        prefix, _, rest = sent.partition("_")
+        found = self._keys().get(rest.partition("_")[0]) if prefix == _PREFIX else None
+        return found if found is not None and hmac.compare_digest(_hash(sent), found.sha256) else None
+
+    def by_id(self, identity: str) -> ApiKey | None:
+        """Return the key of an id, if it holds now."""
+        return self._keys().get(identity)
+
+    def add(self, name: str, scopes: Sequence[str], *, until: float | None = None) -> str:
+        """Make a key, and return it. It is shown once: the file has only its hash.
+
+        Args:
+            name: Whose it is.
+            scopes: What it may do.
+            until: When it ends, in epoch seconds.
+
+        Raises:
+            BadInput: The name or a scope is not valid, or the file cannot be changed.
+        """
+        if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+            raise BadInput(f"NAME must have 1 to {_LONGEST_NAME} printable characters", field="name")
+        known: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope in scopes)
+        if not scopes or len(known) < len(set(scopes)):
+            raise BadInput(f"--scope must be one or more of {', '.join(SCOPES)}", field="scope")
+        identity = secrets.token_hex(_ID_BYTES)
+        made = f"{_PREFIX}_{identity}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+        with self._changing() as keys:
+            keys.append(ApiKey(identity, name, known, _hash(made), self._now(), until))
+        return made
+
+    def end(self, which: str, *, at: float) -> list[ApiKey]:
+        """Let the keys of a name or of an id end, and return them as they were.
+
+        Args:
+            which: A name or an id.
+            at: When they end, in epoch seconds. Those that end earlier stay as they are.
+
+        Raises:
+            BadInput: There is no such key that holds longer.
+        """
+        with self._changing() as keys:
+            ended = [key for key in keys if which in (key.name, key.id) and (key.until is None or key.until > at)]
+            if not ended:
+                raise BadInput(f"{which!r} is neither the name nor the id of a key that holds", field="which")
+            keys[:] = [msgspec.structs.replace(key, until=at) if key in ended else key for key in keys]
+        return ended
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[list[ApiKey]]:
+        """Read the keys, and replace the file by what the body has made of them, while no other command does."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.with_name(f"{self.path.name}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                keys = self.read() if self.path.exists() else []
+                yield keys
+                aside = self.path.with_name(f"{self.path.name}.new")
+                aside.touch(mode=0o600)
+                with aside.open("wb") as file:
+                    file.write(msgspec.json.format(msgspec.json.encode(KeyTable(keys)), indent=2) + b"\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(self.path)
+        except OSError as error:
+            raise BadInput(f"{KEYS_FILE}={self.path}: cannot be changed ({error})", field=KEYS_FILE) from error
+
+    def _keys(self) -> dict[str, ApiKey]:
+        """The keys that hold now, by id. If the file cannot be read, those that were read last."""
+        if monotonic() >= self._look_at:
+            self._look_at = monotonic() + _LOOK_S
+            try:
+                found = self.path.stat()
+                seen = (found.st_mtime_ns, found.st_size, found.st_ino)
+                if seen != self._seen:
+                    self._known = {key.id: key for key in self.read()}
+                    self._seen = seen
+            except (OSError, BadInput) as error:
+                _log.warning("the keys that were read last stay good: %s", one_line(error))
+        now = self._now()
+        return {name: key for name, key in self._known.items() if key.until is None or now < key.until}
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
