@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from parbake.tasks.task_types import Stored
-from parbake_console.charts import BreakEvenPlot, break_even_plot
-from parbake_console.wording import count, span, usd
+from parbake_console.charts import BreakEvenPlot, Computations, break_even_plot
+from parbake_console.wording import count, share, span, unit_usd, usd
 from parbake_planner.breakeven import DAY
 from parbake_planner.ledger.break_evens import BreakEven
 from parbake_planner.ledger.costs import BATCH, Cost
@@ -27,7 +27,7 @@ class Known(msgspec.Struct, frozen=True):
     Attributes:
         costs: What each task has cost in each lane.
         evens: What a run and a request of a task have cost, where both were measured, by task.
-        on_request: How often each task would have been computed on request only, by task.
+        on_request: How often a day each task would be computed at most on request only, by task.
         failing: The tasks whose runs fail.
         serve: What a stored read costs, in US dollars.
         covered_s: How much of the day is recorded, in seconds; it is taken for the whole day.
@@ -35,7 +35,7 @@ class Known(msgspec.Struct, frozen=True):
 
     costs: Sequence[Cost]
     evens: Mapping[str, BreakEven]
-    on_request: Mapping[str, int]
+    on_request: Mapping[str, float]
     failing: frozenset[str]
     serve: float
     covered_s: float
@@ -58,6 +58,7 @@ class Verdict(msgspec.Struct, frozen=True):
         owner: Who pays.
         now: Where it is computed now.
         advice: ``move``, ``keep``, ``measure`` or ``idle``.
+        to: Where to move it; empty if it is not to be moved.
         sentence: What to do, and why.
         saves: What that saves in a day, in US dollars; 0 if it saves nothing or that is not known.
         plot: The break-even, if both lanes were measured.
@@ -72,6 +73,7 @@ class Verdict(msgspec.Struct, frozen=True):
     advice: str
     sentence: str
     saves: float = 0.0
+    to: str = ""
     plot: BreakEvenPlot | None = None
     figures: Mapping[str, str] = {}
     most_reads: str = ""
@@ -107,46 +109,51 @@ def _verdict(task: Stored, known: Known) -> Verdict:
 def _measured(task: Stored, known: Known) -> Verdict:
     """Compare the lanes, and runs as seldom as the SLA allows, at the reads of a day as they are now."""
     even, event = known.evens[task.name], known.of(task.name, "event")
-    reads, serves = even.today * known.scale, even.today * known.scale * known.serve
-    computed = min(known.on_request.get(task.name, even.today) * known.scale, reads)
-    event_usd = event.usd * known.scale if event else 0.0
+    reads = even.today * known.scale
+    computed = min(known.on_request.get(task.name, reads), reads)
     again = min(event.rows * known.scale, reads) if event else 0.0
-    run_a_day = even.run_usd * DAY
-    every = f"ahead, every {span(even.window_s)}"
-    options = {every: run_a_day / even.window_s + event_usd + serves}
+    beside = reads * known.serve + (event.usd * known.scale if event else 0.0)
+    runs_usd = even.run_usd * DAY / even.window_s
+    now = f"ahead, every {span(even.window_s)}"
+    options = {now: runs_usd + beside}
     if (longest_s := _longest_s(task)) >= _LONGER * even.window_s:
-        options[f"ahead, every {span(longest_s)}"] = run_a_day / longest_s + event_usd + serves
-    options["on request"] = (computed + again) * even.request_usd + serves
-    best = min(options, key=lambda name: options[name])
-    is_kept = options[every] <= options[best] * (1 + _ALIKE)
-    share = computed / reads if reads else 1.0
-    runs_usd = run_a_day / even.window_s
-    needed = runs_usd / (share * even.request_usd) if share * even.request_usd else None
+        options[f"ahead, every {span(longest_s)}"] = even.run_usd * DAY / longest_s + beside
+    options["on request"] = (computed + again) * even.request_usd + reads * known.serve
+    best = _chosen(options, now)
+    computations = Computations.through(reads, computed)
+    needed = computations.reads_for(runs_usd / even.request_usd) if even.request_usd else None
+    plot = break_even_plot(
+        runs_usd=runs_usd, once_usd=even.request_usd, computations=computations, even=needed, today=reads
+    )
     costs = "; ".join(f"{name} {usd(amount)}" for name, amount in options.items())
-    told = f"A day costs: {costs}. "
-    told += "Keep it as it is." if is_kept else f"Compute it {best}."
-    plot = break_even_plot(runs_usd=runs_usd, request_usd=share * even.request_usd, even=needed, today=reads)
     return Verdict(
         task=task.name,
         owner=task.contract.owner,
-        now=every,
-        advice="keep" if is_kept else "move",
-        sentence=told,
-        saves=0.0 if is_kept else options[every] - options[best],
+        now=now,
+        advice="keep" if best == now else "move",
+        to="" if best == now else best,
+        sentence=f"A day costs: {costs}.",
+        saves=options[now] - options[best],
         plot=plot,
         most_reads=count(plot.reads),
         most_usd=usd(plot.usd),
         figures={
             "reads a day": count(reads),
-            "of them computed, on request": count(computed),
+            "of them computed, on request, at most": count(computed),
             "again after events": count(again),
             "reads from which runs pay": "never" if needed is None else count(needed),
-            "one run": usd(even.run_usd),
-            "one computation on request": usd(even.request_usd),
+            "one run": unit_usd(even.run_usd),
+            "one computation on request": unit_usd(even.request_usd),
             "SLA": span(task.contract.freshness_sla_s),
             "wait for a computation": _wait(known.of(task.name, "realtime")),
         },
     )
+
+
+def _chosen(options: Mapping[str, float], now: str) -> str:
+    """The cheapest option; of those that cost about as much, the one that changes least: they are listed so."""
+    enough = min(options.values()) + _ALIKE * options[now]
+    return next(name for name, amount in options.items() if amount <= enough)
 
 
 def _longest_s(task: Stored) -> float:
@@ -175,8 +182,10 @@ def _unmeasured(task: Stored, known: Known) -> Verdict:
     if not known.scale:
         return told("measure", f"Less than {span(LEAST_S)} is recorded, which is too little to compare lanes by.")
     if asked is not None and task.schedule is None:
-        day = asked.usd * known.scale
-        return told("keep", f"Computed on request {count(asked.rows)} times, which costs {usd(day)} a day at most.")
+        event = known.of(task.name, "event")
+        times, day = asked.rows + (event.rows if event else 0), asked.usd + (event.usd if event else 0.0)
+        told_of = f"It is computed {count(times * known.scale)} times a day, which costs {usd(day * known.scale)}."
+        return told("keep", f"{told_of} Runs could save no more than that.")
     if ahead is None or not ahead.rows:
         return told("measure", "It is declared to be computed ahead, and no run has computed it.")
     return _estimated(task, known, ahead)
@@ -184,17 +193,26 @@ def _unmeasured(task: Stored, known: Known) -> Verdict:
 
 def _estimated(task: Stored, known: Known, ahead: Cost) -> Verdict:
     """Compare the runs of a task that no request has computed with requests that cost as much as a row of a run."""
-    serves = known.of(task.name, "serve")
-    reads, runs_usd = (serves.serves if serves else 0) * known.scale, ahead.usd * known.scale
-    computed = min(known.on_request.get(task.name, 0) * known.scale, reads)
-    asked_usd = computed * ahead.usd / ahead.rows
-    now = f"ahead, every {span(task.schedule.period_s)}" if task.schedule else "on request"
+    serves, period_s = known.of(task.name, "serve"), task.schedule.period_s if task.schedule else DAY
+    reads = (serves.serves if serves else 0) * known.scale
+    computed = min(known.on_request.get(task.name, reads), reads)
+    runs_usd = ahead.usd / max(1, ahead.calls) * DAY / period_s
+    now = f"ahead, every {span(period_s)}"
+    options = {now: runs_usd, "on request": computed * ahead.usd / ahead.rows}
+    best = _chosen(options, now)
     sentence = (
-        f"Only runs have computed it, for {usd(runs_usd)} a day. On request its {count(reads)} reads a day would cost "
-        f"about {usd(asked_usd)}, if one costs as much as a row of a run."
+        f"A day costs: {now} {usd(runs_usd)}; on request about {usd(options['on request'])}, if each of at most "
+        f"{count(computed)} computations costs as much as a row of a run: no request has computed it yet."
     )
     if ahead.wasted:
-        sentence += f" {count(ahead.wasted)} of its {count(ahead.rows)} rows were replaced before anybody read them."
-    is_kept = asked_usd >= (1 - _ALIKE) * runs_usd
-    advice, saves = ("keep", 0.0) if is_kept else ("move", runs_usd - asked_usd)
-    return Verdict(task.name, task.contract.owner, now, advice, sentence, saves)
+        share_of = share(ahead.wasted / ahead.rows)
+        sentence += f" {share_of} of the rows of its runs were replaced before anybody read them."
+    return Verdict(
+        task=task.name,
+        owner=task.contract.owner,
+        now=now,
+        advice="keep" if best == now else "move",
+        to="" if best == now else best,
+        sentence=sentence,
+        saves=options[now] - options[best],
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
@@ -15,6 +16,8 @@ _MOST = 2.0
 """How many SLAs a band shows; what is older is cut off at the top."""
 _GAP = 3
 """A pause that is this many times as long as the usual one is a gap."""
+_STEPS, _HALVINGS, _FAR = 32, 60, 20
+"""Parts of a curve; how exactly it is found; and how many times the reads of now a picture shows at most."""
 _ROOM = 1.2
 """A plot shows this much more than the greatest of its points."""
 
@@ -70,6 +73,41 @@ def line(values: Sequence[tuple[float, float]], *, most: float, past_s: float) -
     return _points([(_x(ago_s, past_s), _HEIGHT * (1 - min(value / most, 1.0))) for ago_s, value in values])
 
 
+class Computations(msgspec.Struct, frozen=True):
+    """How many of a day's reads compute, if a value is stored after each computation.
+
+    ``capacity`` is how often all keys together can be computed in a day: ``keys x day / SLA``. Reads that hit them at
+    random compute ``capacity x (1 - exp(-reads / capacity))`` times.
+    """
+
+    capacity: float
+
+    @classmethod
+    def through(cls, reads: float, computed: float) -> Computations:
+        """Return the curve on which so many reads of a day compute so often; found by halving."""
+        if computed >= reads:
+            return cls(math.inf)
+        low, high = computed, max(1.0, computed)
+        while cls(high).of(reads) < computed:
+            high *= 2
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if cls(middle).of(reads) < computed else (low, middle)
+        return cls(high)
+
+    def of(self, reads: float) -> float:
+        """The computations of so many reads of a day."""
+        if not self.capacity:
+            return 0.0
+        return reads if math.isinf(self.capacity) else -self.capacity * math.expm1(-reads / self.capacity)
+
+    def reads_for(self, computed: float) -> float | None:
+        """The reads of a day that compute so often; ``None`` if no number of them does."""
+        if computed >= self.capacity:
+            return None
+        return computed if math.isinf(self.capacity) else -self.capacity * math.log1p(-computed / self.capacity)
+
+
 class BreakEvenPlot(msgspec.Struct, frozen=True):
     """What a day costs by the reads of that day: computed ahead, and on request.
 
@@ -78,11 +116,11 @@ class BreakEvenPlot(msgspec.Struct, frozen=True):
         usd: The US dollars a day at the top.
         ahead: The line of the task computed ahead.
         asked: The line of the task computed on request.
-        even_x: Where both cost the same; ``None`` if that is beyond the picture or never.
+        even_x: Where both cost the same; ``None`` if they never do.
         even_y: The height of that point.
         today_x: The reads of a day as they are now.
-        ahead_y: What these cost ahead.
-        asked_y: What these cost on request.
+        ahead_y: What runs cost.
+        asked_y: What the reads of now cost on request.
     """
 
     reads: float
@@ -96,33 +134,39 @@ class BreakEvenPlot(msgspec.Struct, frozen=True):
     asked_y: float
 
 
-def break_even_plot(*, runs_usd: float, request_usd: float, even: float | None, today: float) -> BreakEvenPlot:
+def break_even_plot(
+    *, runs_usd: float, once_usd: float, computations: Computations, even: float | None, today: float
+) -> BreakEvenPlot:
     """Draw both costs of a day by its reads.
 
     Args:
         runs_usd: What the runs of a day cost, in US dollars.
-        request_usd: What one read costs then, in the mean.
+        once_usd: What one computation on request costs.
+        computations: How many of a day's reads compute.
         even: The reads a day at which both cost the same; ``None`` if they never do.
         today: The reads of a day as they are now.
     """
-    reads = max(1.0, _ROOM * max(even or 0.0, today))
-    top = _ROOM * max(runs_usd, min(reads * request_usd, 4 * runs_usd + today * request_usd)) or 1.0
+    reads = max(1.0, _ROOM * today, min(_ROOM * (even or 0.0), _FAR * today))
+
+    def asked(count: float) -> float:
+        return computations.of(count) * once_usd
+
+    top = _ROOM * max(runs_usd, asked(reads)) or 1.0
 
     def at(count: float, usd: float) -> tuple[float, float]:
-        return PLOT_WIDTH * count / reads, _PLOT_HEIGHT * (1 - min(usd / top, 1.0))
+        return PLOT_WIDTH * count / reads, _PLOT_HEIGHT * (1 - usd / top)
 
-    last = min(reads, top / request_usd) if request_usd else reads
-    even_at = None if even is None else at(even, runs_usd)
+    is_shown = even is not None and even <= reads
     return BreakEvenPlot(
         reads=reads,
         usd=top,
         ahead=_points([at(0, runs_usd), at(reads, runs_usd)]),
-        asked=_points([at(0, 0), at(last, last * request_usd)]),
-        even_x=None if even_at is None else even_at[0],
-        even_y=0.0 if even_at is None else even_at[1],
+        asked=_points([at(reads * n / _STEPS, asked(reads * n / _STEPS)) for n in range(_STEPS + 1)]),
+        even_x=at(even, 0)[0] if even is not None and is_shown else None,
+        even_y=at(0, runs_usd)[1],
         today_x=at(today, 0)[0],
-        ahead_y=at(today, runs_usd)[1],
-        asked_y=at(today, today * request_usd)[1],
+        ahead_y=at(0, runs_usd)[1],
+        asked_y=at(today, asked(today))[1],
     )
 
 

@@ -57,6 +57,7 @@ class IncidentLine(msgspec.Struct, frozen=True):
     began: str
     ended: str
     lasted: str
+    until: float
 
 
 class FreshnessPage(msgspec.Struct, frozen=True):
@@ -101,7 +102,8 @@ async def freshness_page(app: App, history: History) -> FreshnessPage:
 
 def _incident(one: Incident, now: float) -> IncidentLine:
     ended = "" if one.ended is None else clock_time(one.ended, now)
-    return IncidentLine(one.sentence, clock_time(one.began, now), ended, span((one.ended or now) - one.began))
+    until = one.ended or now
+    return IncidentLine(one.sentence, clock_time(one.began, now), ended, span(until - one.began), until)
 
 
 def _task(row: FreshnessRow, history: History, is_in_quarantine: bool, now: float) -> TaskBand:  # noqa: FBT001  # of one caller
@@ -141,7 +143,7 @@ def _state(row: FreshnessRow, runs: State, is_in_quarantine: bool, now: float) -
         return "breach", f"the last run is {late} over the SLA" + (f"; {failed}" if failed else "")
     if failed:
         due = "" if row.last_run is None else clock_time(row.last_run + row.freshness_sla_s, now)
-        return "failed", f"{failed}; in breach at {due} unless a run succeeds" if due else failed
+        return "failed", f"{failed}; in breach of its SLA at {due} unless a run succeeds" if due else failed
     if not row.keys:
         return "empty", "nothing is stored: every read computes"
     if row.stale_share:

@@ -39,13 +39,18 @@ def clock_time(at: float | None, now: float) -> str:
 
 
 def usd(value: float | None) -> str:
-    """An amount of US dollars, with cents or with hundredths of cents, so that amounts can be compared at a glance."""
+    """An amount of US dollars, with cents, or with hundredths of cents below ten cents."""
     if value is None:
         return NONE
     size = abs(value)
     if size == 0:
         return "$0"
-    return f"${value:,.2f}" if size >= 1 else f"${value:.4f}" if size >= _SMALL else f"<${_SMALL}"
+    return f"${value:,.2f}" if size >= _TENTH else f"${value:.4f}" if size >= _SMALL else f"<${_SMALL}"
+
+
+def unit_usd(value: float) -> str:
+    """What one thing costs in US dollars, with three digits, however little that is."""
+    return f"${value:.3g}" if value >= _SMALL else f"${value:.2e}" if value else "$0"
 
 
 def lane(name: str) -> str:

@@ -46,7 +46,7 @@ class Books:
         """Open the file or the database at ``path``, and hear of everything that costs something."""
         self.book = book
         self._parts = parts
-        self._counted: dict[str, int] = {}
+        self._counted: dict[str, float] = {}
         self._count_again_at = float("-inf")
         self.file = LedgerWriter(path, parts.counters, parts.clock)
         parts.on.close.append(self.file.close)
@@ -92,16 +92,18 @@ class Books:
         today = await asyncio.to_thread(self.file.serves, since=now - A_DAY_S)
         return break_evens(await self.costs(since_s=_A_WEEK_S), windows, runs, today, self.book.serve)
 
-    async def on_request(self) -> dict[str, int]:
-        """Return how often each task would be computed in a day if it were computed on request only.
+    async def on_request(self) -> dict[str, float]:
+        """Return how often a day each task would be computed at most if it were computed on request only.
 
-        A value that was computed is stored for its SLA, so that further reads of its key compute nothing. It is counted
-        in the reads of the last day, at most once a minute; changes that outdate values are not.
+        A value that was computed is stored for its SLA, so that further reads of its key compute nothing until then.
+        The keys are those of the span of the last day, as long as the SLA, in which most were read. Changes that
+        outdate values are not counted.
         """
         now = self._parts.clock.now()
         if now >= self._count_again_at:
             slas = {bound.name: bound.contract.freshness_sla_s for bound in self._parts.tasks.values()}
-            self._counted = await asyncio.to_thread(self.file.spans, slas, since=now - A_DAY_S)
+            keys = await asyncio.to_thread(self.file.keys_in_a_span, slas, since=now - A_DAY_S)
+            self._counted = {task: count * max(1.0, A_DAY_S / slas[task]) for task, count in keys.items()}
             self._count_again_at = now + _COUNTS_S
         return self._counted
 

@@ -86,23 +86,21 @@ class LedgerReader:
         statement = f"SELECT task, {_SERVES} FROM serves WHERE minute >= ? GROUP BY task ORDER BY task"  # noqa: S608 - of ours
         return dict(self._read(statement, (int(since // 3600) * 60,)))
 
-    def spans(self, lengths: Mapping[str, float], *, since: float) -> dict[str, int]:
-        """Count in how many spans of time each task's keys were read, from the whole hour of ``since`` on; blocking.
-
-        That is how often a task would be computed whose values are stored for so long after each computation.
+    def keys_in_a_span(self, lengths: Mapping[str, float], *, since: float) -> dict[str, int]:
+        """Count how many keys of each task were read in the fullest span of time, from an hour on; blocking.
 
         Args:
             lengths: The length of a span by task, in seconds; other tasks are left out.
-            since: Begin, in epoch seconds.
+            since: Begin, in epoch seconds; the whole hour counts.
         """
         minutes = [(task, max(1, int(length_s // 60))) for task, length_s in sorted(lengths.items())]
         if not minutes:
             return {}
         cases = " ".join("WHEN ? THEN minute / ?" for _ in minutes)
         statement = (
-            "SELECT task, COUNT(*) FROM (SELECT DISTINCT task, key, "  # noqa: S608 - of ours
-            f"CASE task {cases} END AS span FROM serves WHERE minute >= ?) AS spans "
-            "WHERE span IS NOT NULL GROUP BY task"
+            "SELECT task, MAX(keys) FROM (SELECT task, span, COUNT(*) AS keys FROM (SELECT DISTINCT task, key, "  # noqa: S608 - of ours
+            f"CASE task {cases} END AS span FROM serves WHERE minute >= ?) AS found "
+            "WHERE span IS NOT NULL GROUP BY task, span) AS spans GROUP BY task"
         )
         parameters = [word for pair in minutes for word in pair]
         return dict(self._read(statement, (*parameters, int(since // 3600) * 60)))

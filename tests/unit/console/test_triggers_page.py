@@ -80,5 +80,5 @@ async def test_what_is_not_proposed_any_more_is_refused(app, browser):
 async def test_without_a_proposal_the_page_says_what_was_looked_for(shop):
     """An app without planned tasks and without evidence has two sentences instead of tables."""
     page = await shop.seen(PATH)
-    assert "Nothing: no complaint, no low share of hits" in page
+    assert "No trigger has fired." in page
     assert "No task is declared with refresh=planned()" in page
