@@ -179,6 +179,16 @@ def test_each_process_is_reached_at_a_port_of_its_own(serve):
     assert set.union(*found) == both
 
 
+def test_a_client_that_keeps_its_connection_reaches_another_process(serve):
+    """After two thousand requests the answer ends the connection, and the next one may be taken by another process."""
+    server = serve("--processes", "2")
+    server.all_of(2)
+    with httpx.Client(timeout=HANGS_S) as client:
+        answers = [client.get(f"{server.url}/who") for _ in range(2001)]
+    assert [n for n, answer in enumerate(answers) if answer.headers.get("connection") == "close"] == [1999]
+    assert len({answer.json() for answer in answers[:2000]}) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [(("--processes", "0"), "processes"), (("--processes", "1", "--own-ports", "70000"), "own-ports")],

@@ -20,6 +20,8 @@ from parbake.http.server import DRAIN_S, address_of, check_installed, listen, ru
 
 EPILOG = "Example: parbake serve shop:app --port 8000 --processes 4 --allow-host shop.example"
 _LAST_PORT = 65_535
+_MOST_REQUESTS = 2_000
+"""Requests of one connection to one of several processes. A client that kept it would never reach another one."""
 
 
 def serve(
@@ -65,6 +67,8 @@ def serve(
         application.admission.allow(allow_host or [])
         if require_key:
             application.callers.require_keys()
+        if inherited:
+            application.most_requests = _MOST_REQUESTS
         address = address_of(bound)
 
         def announce() -> None:

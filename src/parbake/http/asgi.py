@@ -16,7 +16,7 @@ from parbake.app.plugin import Plugin
 from parbake.errors import DeclarationError, ParbakeError
 from parbake.http import routes
 from parbake.http.access.admission import Admission
-from parbake.http.access.callers import SESSION, TOKEN, Callers, check
+from parbake.http.access.callers import OPEN, SESSION, TOKEN, Callers, check
 from parbake.http.access.key_file import KEYS_FILE
 from parbake.http.access.tag_quota import NEW_TAGS, TagQuota
 from parbake.http.leaving import Leaving, Rounds
@@ -30,6 +30,7 @@ from parbake.ports.messages import (
     ARRIVED,
     PROTECTION,
     WHOLE,
+    Caller,
     Handler,
     HttpRequest,
     Response,
@@ -117,6 +118,8 @@ class HttpApp:
         self.warm = tuple(warm)
         self._intake, self._rounds = Intake(app.counters), Rounds()
         self._has_lifespan = False
+        self.most_requests: int | None = None
+        """Requests of one connection, after which it ends; ``None`` for any number."""
         self.on_started: Callable[[], None] | None = None
         self.startup_failure: ParbakeError | None = None
 
@@ -272,15 +275,18 @@ class HttpApp:
         try:
             endpoint = self._router.find(request)
             route = endpoint.route.path
-            request.caller = self.callers.of(request.headers)
-            check(request.caller, endpoint.route.access)
+            access = endpoint.route.access
+            request.caller = caller = (
+                self.callers.of(request.headers) if self.callers.are_known else self.callers.anybody
+            )
+            if access != "anybody" and access not in caller.scopes:
+                check(caller, access)
             request.body = await read_body(request.headers, receive)
             leaving.look()
-            before = ACTOR.set(request.caller.name or "anybody")
-            try:
+            if access in OPEN and not caller.name:  # nobody in particular does nothing there that would be recorded
                 response = await endpoint.answer(request)
-            finally:
-                ACTOR.reset(before)
+            else:
+                response = await _acting(caller, endpoint.answer(request))
             # Check that it can be sent, while an error can still be sent instead.
             _lines(response.content_type, response.headers)
         except Exception as error:  # noqa: BLE001 - a request that fails must not end the server
@@ -292,6 +298,15 @@ class HttpApp:
     def _problem(self, request: HttpRequest, error: ParbakeError) -> Response:
         members = self._error_members(request, error) if self._error_members else {}
         return problem(error, **members)
+
+
+async def _acting(caller: Caller, answer: Awaitable[Response]) -> Response:
+    """Await an answer while what is done counts as done by whoever has sent the request."""
+    before = ACTOR.set(caller.name or "anybody")
+    try:
+        return await answer
+    finally:
+        ACTOR.reset(before)
 
 
 def _identifies(header: tuple[bytes, bytes]) -> bool:

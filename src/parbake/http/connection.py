@@ -31,8 +31,6 @@ HEAD_S = 10.0
 """Seconds for a request's line and headers, from the start of the connection or the end of the previous answer."""
 BODY_S = 30.0
 """Seconds for a request's body."""
-_MOST_REQUESTS = 2_000
-"""Requests of one connection. A client that keeps it for ever would never reach another process or host."""
 _UNREAD_S = 30.0
 """Seconds within which a slow client must continue to read."""
 LINGER_S = 2.0
@@ -67,7 +65,7 @@ class Connection(HttpToolsProtocol):
         self._read_since = 0
         self._is_refused = False
         self._is_ending = False
-        self._requests = 0
+        self._left = getattr(self.app, "most_requests", None)
         self._unanswered: list[Any] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -130,9 +128,9 @@ class Connection(HttpToolsProtocol):
         self._phase = "body"
         if not self._is_refused:
             super().on_headers_complete()
-            self._requests += 1
-            is_last = self._is_ending or self._requests >= _MOST_REQUESTS
-            self.cycle.keep_alive = self.cycle.keep_alive and not is_last
+            if self._left is not None:
+                self._left -= 1
+            self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending and self._left != 0
             self.scope["extensions"] = _EXTENSIONS
             self.scope[ARRIVED] = perf_counter()  # type: ignore[literal-required]  # uvicorn's type knows no further key
             if self._unanswered:

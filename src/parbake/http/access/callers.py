@@ -66,27 +66,25 @@ class Callers:
         self._keys = KeyFile(Path(keys), now) if keys else None
         if self._keys is not None:
             self._keys.read()
-        self._anybody = Caller("", OPEN if self.are_known else _IN_BROWSER)
-
-    @property
-    def are_known(self) -> bool:
+        self.are_known = self._digest is not None or self._keys is not None
         """Whether a token or a file of keys is set."""
-        return self._digest is not None or self._keys is not None
+        self.anybody = Caller("", OPEN if self.are_known else _IN_BROWSER)
+        """Who has no key, and what that allows."""
 
     def require_keys(self) -> None:
         """Open nothing to who has no key, also no values; raises :class:`BadInput` if nobody has one."""
         if not self.are_known:
             raise BadInput(f"keys are required, but neither {TOKEN} nor {KEYS_FILE} is set", field=TOKEN)
-        self._anybody = NOBODY
+        self.anybody = NOBODY
 
     def of(self, headers: Mapping[str, str]) -> Caller:
         """Return who has sent a request, by its headers."""
         if not self.are_known:
-            return self._anybody
+            return self.anybody
         scheme, _, sent = headers.get("authorization", "").partition(" ")
         known = self._of_bearer(sent.strip()) if scheme.lower() == "bearer" else None
         known = known or self._of_session(_session_in(headers))
-        return self._anybody if known is None else Caller(known.name, known.scopes | self._anybody.scopes)
+        return self.anybody if known is None else Caller(known.name, known.scopes | self.anybody.scopes)
 
     def sign_in(self, key: str) -> str:
         """Begin a session of :data:`SESSION_S` seconds; returns the value of its cookie.
