@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.shopfloor import World
 
+from parbake.process.actions import ACTOR
 from parbake_semantic.embedders.minilm import MiniLm
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,12 @@ def source_files():
 def embedder():
     """Return the real embedder; a text takes about 3 ms."""
     return MiniLm()
+
+
+@pytest.fixture(autouse=True)
+def nobody_in_particular():
+    """Forget who has acted in this process before: a command that ran in it has named its user."""
+    ACTOR.set("the program")
 
 
 @pytest.fixture

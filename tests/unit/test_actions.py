@@ -11,13 +11,7 @@ import parbake as pb
 from parbake.http import HttpApp
 from parbake.http.access.key_file import KEYS_FILE, KeyFile
 from parbake.process import actions
-from parbake.process.actions import ACTIONS_FILE, ACTOR, Action
-
-
-@pytest.fixture(autouse=True)
-def nobody_in_particular():
-    """Forget who has acted in this process before."""
-    ACTOR.set("the program")
+from parbake.process.actions import ACTIONS_FILE, Action
 
 
 @pytest.fixture
