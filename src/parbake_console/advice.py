@@ -8,12 +8,12 @@ import msgspec
 
 from parbake.tasks.task_types import Stored
 from parbake_console.charts import BreakEvenPlot, Computations, break_even_plot
-from parbake_console.wording import count, share, span, unit_usd, usd
+from parbake_console.wording import NONE, count, share, span, unit_usd, usd
 from parbake_planner.breakeven import DAY
 from parbake_planner.ledger.break_evens import BreakEven
 from parbake_planner.ledger.costs import BATCH, Cost
 
-LEAST_S = 1800.0
+_LEAST_S = 1800.0
 """From less than this, the reads of a day are not estimated."""
 _ALIKE = 0.1
 """Two costs that differ by less than this share are called alike."""
@@ -43,7 +43,7 @@ class Known(msgspec.Struct, frozen=True):
     @property
     def scale(self) -> float:
         """How many times a day contains what is recorded; 0 if that is too little to tell."""
-        return DAY / self.covered_s if self.covered_s >= LEAST_S else 0.0
+        return DAY / self.covered_s if self.covered_s >= _LEAST_S else 0.0
 
     def of(self, task: str, lane: str) -> Cost | None:
         """What a task has cost in a lane."""
@@ -119,21 +119,14 @@ def _measured(task: Stored, known: Known) -> Verdict:
     if (longest_s := _longest_s(task)) >= _LONGER * even.window_s:
         options[f"ahead, every {span(longest_s)}"] = even.run_usd * DAY / longest_s + beside
     options["on request"] = (computed + again) * even.request_usd + reads * known.serve
-    best = _chosen(options, now)
     computations = Computations.through(reads, computed)
     needed = computations.reads_for(runs_usd / even.request_usd) if even.request_usd else None
     plot = break_even_plot(
         runs_usd=runs_usd, once_usd=even.request_usd, computations=computations, even=needed, today=reads
     )
     costs = "; ".join(f"{name} {usd(amount)}" for name, amount in options.items())
-    return Verdict(
-        task=task.name,
-        owner=task.contract.owner,
-        now=now,
-        advice="keep" if best == now else "move",
-        to="" if best == now else best,
-        sentence=f"A day costs: {costs}.",
-        saves=options[now] - options[best],
+    return msgspec.structs.replace(
+        _decided(task, options, now, f"A day costs: {costs}."),
         plot=plot,
         most_reads=count(plot.reads),
         most_usd=usd(plot.usd),
@@ -150,10 +143,12 @@ def _measured(task: Stored, known: Known) -> Verdict:
     )
 
 
-def _chosen(options: Mapping[str, float], now: str) -> str:
-    """The cheapest option; of those that cost about as much, the one that changes least: they are listed so."""
+def _decided(task: Stored, options: Mapping[str, float], now: str, sentence: str) -> Verdict:
+    """Choose the cheapest option; of those that cost about as much, the one that changes least: they are listed so."""
     enough = min(options.values()) + _ALIKE * options[now]
-    return next(name for name, amount in options.items() if amount <= enough)
+    best = next(name for name, amount in options.items() if amount <= enough)
+    advice, to = ("keep", "") if best == now else ("move", best)
+    return Verdict(task.name, task.contract.owner, now, advice, sentence, options[now] - options[best], to)
 
 
 def _longest_s(task: Stored) -> float:
@@ -163,7 +158,7 @@ def _longest_s(task: Stored) -> float:
 
 
 def _wait(asked: Cost | None) -> str:
-    return f"{1000 * asked.seconds / asked.rows:,.1f} ms" if asked is not None and asked.rows else "-"
+    return f"{1000 * asked.seconds / asked.rows:,.1f} ms" if asked is not None and asked.rows else NONE
 
 
 def _unmeasured(task: Stored, known: Known) -> Verdict:
@@ -171,8 +166,8 @@ def _unmeasured(task: Stored, known: Known) -> Verdict:
     ahead, asked = known.of(task.name, BATCH), known.of(task.name, "realtime")
     now = f"ahead, every {span(task.schedule.period_s)}" if task.schedule else "on request"
 
-    def told(advice: str, sentence: str, saves: float = 0.0) -> Verdict:
-        return Verdict(task.name, task.contract.owner, now, advice, sentence, saves)
+    def told(advice: str, sentence: str) -> Verdict:
+        return Verdict(task.name, task.contract.owner, now, advice, sentence)
 
     if ahead is None and asked is None:
         return told("idle", "Nothing was spent on it in the last day.")
@@ -180,26 +175,27 @@ def _unmeasured(task: Stored, known: Known) -> Verdict:
     if unpriced:
         return told("measure", f"There is no price for {unpriced}: add it to the cost book of the ledger.")
     if not known.scale:
-        return told("measure", f"Less than {span(LEAST_S)} is recorded, which is too little to compare lanes by.")
+        return told("measure", f"Less than {span(_LEAST_S)} is recorded, which is too little to compare lanes by.")
     if asked is not None and task.schedule is None:
         event = known.of(task.name, "event")
         times, day = asked.rows + (event.rows if event else 0), asked.usd + (event.usd if event else 0.0)
         told_of = f"It is computed {count(times * known.scale)} times a day, which costs {usd(day * known.scale)}."
         return told("keep", f"{told_of} Runs could save no more than that.")
+    if task.schedule is None:
+        return told("measure", "Only runs that somebody has started have computed it, and no request.")
     if ahead is None or not ahead.rows:
         return told("measure", "It is declared to be computed ahead, and no run has computed it.")
-    return _estimated(task, known, ahead)
+    return _estimated(task, known, ahead, task.schedule.period_s)
 
 
-def _estimated(task: Stored, known: Known, ahead: Cost) -> Verdict:
+def _estimated(task: Stored, known: Known, ahead: Cost, period_s: float) -> Verdict:
     """Compare the runs of a task that no request has computed with requests that cost as much as a row of a run."""
-    serves, period_s = known.of(task.name, "serve"), task.schedule.period_s if task.schedule else DAY
+    serves = known.of(task.name, "serve")
     reads = (serves.serves if serves else 0) * known.scale
     computed = min(known.on_request.get(task.name, reads), reads)
     runs_usd = ahead.usd / max(1, ahead.calls) * DAY / period_s
     now = f"ahead, every {span(period_s)}"
     options = {now: runs_usd, "on request": computed * ahead.usd / ahead.rows}
-    best = _chosen(options, now)
     sentence = (
         f"A day costs: {now} {usd(runs_usd)}; on request about {usd(options['on request'])}, if each of at most "
         f"{count(computed)} computations costs as much as a row of a run: no request has computed it yet."
@@ -207,12 +203,4 @@ def _estimated(task: Stored, known: Known, ahead: Cost) -> Verdict:
     if ahead.wasted:
         share_of = share(ahead.wasted / ahead.rows)
         sentence += f" {share_of} of the rows of its runs were replaced before anybody read them."
-    return Verdict(
-        task=task.name,
-        owner=task.contract.owner,
-        now=now,
-        advice="keep" if best == now else "move",
-        to="" if best == now else best,
-        sentence=sentence,
-        saves=options[now] - options[best],
-    )
+    return _decided(task, options, now, sentence)

@@ -16,7 +16,7 @@ from parbake_planner.ledger.answer_table import REFUSED, Answer
 
 _SHOWN = 50
 _AT_ONCE_S = 1.0
-"""A value that is no older than this, beside the time that it took, was computed for the answer."""
+"""A value counts as computed for the answer if its age exceeds the time that it took by no more than these seconds."""
 _MEANT = {words: name for name, words in LANES.items()} | {"refused": REFUSED}
 """Words of the pages that the ledger has another name for."""
 

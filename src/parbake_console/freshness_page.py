@@ -84,14 +84,14 @@ async def freshness_page(app: App, history: History) -> FreshnessPage:
     await history.fresh()
     now = app.settings.clock.now()
     in_quarantine = {one.about for one in history.conditions if one.kind == "quarantined"}
-    bands = [_task(row, history, row.task in in_quarantine, now) for row in history.rows]
+    bands = [_task(row, history, now, is_in_quarantine=row.task in in_quarantine) for row in history.rows]
     silent = {one.about for one in history.conditions if one.kind == "source_silent"}
     covers = now - history.samples[0].at if history.samples else 0.0
     return FreshnessPage(
         at=clock_time(history.at, now),
         counts=[(state, found) for state in _ORDER if (found := sum(one.state == state for one in bands))],
         tasks=sorted(bands, key=lambda one: (_ORDER.index(one.state), one.task)),
-        sources=[_source(row, history, row.source in silent, now) for row in history.sources],
+        sources=[_source(row, history, now, is_silent=row.source in silent) for row in history.sources],
         sentences=[one.message for one in history.conditions],
         incidents=[_incident(one, now) for one in sorted(history.incidents, key=lambda one: one.ended is not None)],
         trouble=history.trouble,
@@ -106,14 +106,14 @@ def _incident(one: Incident, now: float) -> IncidentLine:
     return IncidentLine(one.sentence, clock_time(one.began, now), ended, span(until - one.began), until)
 
 
-def _task(row: FreshnessRow, history: History, is_in_quarantine: bool, now: float) -> TaskBand:  # noqa: FBT001  # of one caller
+def _task(row: FreshnessRow, history: History, now: float, *, is_in_quarantine: bool) -> TaskBand:
     runs = history.runs.get(row.task, State())
     readings = [
         Reading(now - sample.at, age.half_s, age.most_s)
         for sample in history.samples
         if (age := sample.ages.get(row.task)) is not None
     ]
-    state, sentence = _state(row, runs, is_in_quarantine, now)
+    state, sentence = _state(row, runs, now, is_in_quarantine=is_in_quarantine)
     under_way = runs.under_way
     done = sum(part.rows for part in under_way.finished.values()) if under_way else 0
     return TaskBand(
@@ -133,7 +133,7 @@ def _task(row: FreshnessRow, history: History, is_in_quarantine: bool, now: floa
     )
 
 
-def _state(row: FreshnessRow, runs: State, is_in_quarantine: bool, now: float) -> tuple[str, str]:  # noqa: FBT001  # of one caller
+def _state(row: FreshnessRow, runs: State, now: float, *, is_in_quarantine: bool) -> tuple[str, str]:
     """The state of a task, and what it means for who reads its values."""
     failed = _failure(runs)
     if is_in_quarantine:
@@ -159,7 +159,7 @@ def _failure(runs: State) -> str:
     return f"its last run was not promoted: {newest.outcome}" if newest and newest.outcome != PROMOTED else ""
 
 
-def _source(row: SourceRow, history: History, is_silent: bool, now: float) -> SourceLine:  # noqa: FBT001  # of one caller
+def _source(row: SourceRow, history: History, now: float, *, is_silent: bool) -> SourceLine:
     lags = [(now - s.at, s.lags[row.source]) for s in history.samples if row.source in s.lags]
     most = max((lag for _, lag in lags), default=0.0)
     return SourceLine(

@@ -1,7 +1,7 @@
 """What has happened in the last hour: the ages of each task's values, the lag of each source, and what began or ended.
 
 Each server looks for itself while it runs, and keeps what it saw in memory. A look reads a few hundred keys of each
-task. The pauses between looks are so long that looking takes two hundredths of a core at most.
+task. The pauses between looks are so long that looking takes two hundredths of the time at most.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
-from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ from parbake.lanes.batch.runs import State
 from parbake.lanes.worker.conditions import Condition
 from parbake.lanes.worker.freshness import FreshnessRow, SourceRow
 from parbake.ports.clock import Clock
+from parbake.process.loops import sparingly
 from parbake.serving.bound import BoundTask
 from parbake.values.redaction import one_line
 from parbake_console.monitoring.gauges import gauges
@@ -32,8 +32,6 @@ from parbake_console.monitoring.gauges import gauges
 KEPT_S = 3600.0
 """How far back the pages look."""
 PAUSE_S = 15.0
-_PAUSES_A_LOOK = 50
-"""A pause is at least this many times as long as the look before it."""
 _KEYS = 300
 """From how many keys of a task the ages are taken."""
 _MOST_INCIDENTS = 200
@@ -46,11 +44,10 @@ _log = logging.getLogger("parbake.console")
 
 
 class Age(msgspec.Struct, frozen=True):
-    """The ages of a task's values at one time, in seconds (``None`` without a value), and the share that is stale."""
+    """The ages of a task's values at one time, in seconds: half of the values, the oldest; ``None`` without a value."""
 
     half_s: float | None
     most_s: float | None
-    stale_share: float
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -116,22 +113,23 @@ class History:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while True:
-            began = perf_counter()
-            await self.look()
-            await asyncio.sleep(max(PAUSE_S, _PAUSES_A_LOOK * (perf_counter() - began)))
+        await sparingly(self.look, PAUSE_S, what="the look of the console", log=_log)
 
     async def fresh(self) -> None:
         """Look now; if the last look is recent, only at what degrades the servers."""
         async with self._looking:
             if self._clock.now() - self.at >= PAUSE_S:
-                await self.look()
+                await self._look()
             else:
                 self.conditions = (await self._core.ready()).conditions
                 self._compare(self._clock.now())
 
     async def look(self) -> None:
-        """Look once. A store that cannot be read is noted, and is no error here."""
+        """Look once. If the store cannot be read, :attr:`trouble` says why, and what was seen before stays."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         self.at = self._clock.now()
         try:
             self.conditions = (await self._core.ready()).conditions
@@ -148,7 +146,7 @@ class History:
         return list(gauges(self.rows, self.sources, self.runs))
 
     def _keep(self) -> None:
-        ages = {row.task: Age(row.age_p50_s, row.age_max_s, row.stale_share) for row in self.rows}
+        ages = {row.task: Age(row.age_p50_s, row.age_max_s) for row in self.rows}
         lags = {row.source: row.lag_s for row in self.sources if row.lag_s is not None}
         self.samples.append(Sample(self.at, ages, lags))
         while self.samples[0].at < self.at - KEPT_S:

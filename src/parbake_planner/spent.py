@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from parbake.ports.clock import Clock
-from parbake.process.loops import forever
+from parbake.process.loops import sparingly
 from parbake_planner.ledger.costs import CostBook, lines
 from parbake_planner.ledger.ledger_reader import LedgerReader
 from parbake_planner.ledger.rows import TOKEN_KINDS
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from prometheus_client.core import CounterMetricFamily
 
 _DAY_S = 86_400.0
-_PAUSE_S, _PAUSES_A_LOOK = 15.0, 50
-"""The pause between two looks, in seconds; it is at least this many times as long as the look before it."""
+_PAUSE_S = 15.0
+"""The least pause between two looks, in seconds."""
 _log = logging.getLogger("parbake_planner.ledger")
 
 
@@ -41,11 +40,9 @@ class Spending:
         """
 
         async def step() -> None:
-            began = perf_counter()
             await asyncio.to_thread(self.look, ledger, book, since=clock.now() // _DAY_S * _DAY_S)
-            await asyncio.sleep(_PAUSES_A_LOOK * (perf_counter() - began))
 
-        await forever(step, _PAUSE_S, what="the look at the ledger for the metrics", log=_log)
+        await sparingly(step, _PAUSE_S, what="the look at the ledger for the metrics", log=_log)
 
     def look(self, ledger: LedgerReader, book: CostBook, *, since: float) -> None:
         """Add up the day; blocking.

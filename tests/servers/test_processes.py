@@ -155,8 +155,9 @@ def test_no_process_outlives_one_that_was_killed(serve):
     server = serve("--processes", "2")
     processes = server.all_of(2)
     server.process.kill()
-    server.process.wait(timeout=HANGS_S)
+    assert server.process.wait(timeout=HANGS_S) == -signal.SIGKILL
     eventually(lambda: not any(map(is_alive, processes)))
+    assert server.who() == 0
 
 
 def test_an_app_that_cannot_start_is_told_once(serve, tmp_path):

@@ -3,6 +3,17 @@
 import ast
 from functools import cache
 
+PACKAGES = (
+    "parbake",
+    "parbake_capture",
+    "parbake_console",
+    "parbake_lab",
+    "parbake_llm",
+    "parbake_planner",
+    "parbake_semantic",
+)
+"""The packages below ``src``."""
+
 
 def modules(source_root, package):
     """Return each module of ``package`` with its file, by dotted name."""

@@ -90,7 +90,7 @@ async def test_a_file_that_cannot_be_written_does_not_undo_the_action(app, place
 
 
 def test_the_newest_actions_are_read_first(place):
-    """Lines that somebody has damaged are left out, and a missing file is no action."""
+    """Lines that somebody has damaged are left out, and a missing file reads as an empty one."""
     assert actions.read(place, 5) == []
     for n in range(4):
         actions.note("test", str(n))

@@ -11,19 +11,10 @@ import tokenize
 from pathlib import Path
 
 import pytest
-from tests.unit.import_graph import graph, imported_names, modules
+from tests.unit.import_graph import PACKAGES, graph, imported_names, modules
 
 import parbake as pb
 
-PACKAGES = (
-    "parbake",
-    "parbake_capture",
-    "parbake_console",
-    "parbake_lab",
-    "parbake_llm",
-    "parbake_planner",
-    "parbake_semantic",
-)
 PUBLIC = re.compile(
     r"(parbake\.(errors|http|testing|ports\.\w+|adapters\.[a-z]\w*|stores\.[a-z]\w*|tasks\.(contract|gates|task_types)"
     r"|protocol\.(record|cause))"

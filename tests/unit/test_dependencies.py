@@ -7,17 +7,8 @@ from functools import cache
 from importlib.metadata import packages_distributions
 
 import pytest
-from tests.unit.import_graph import graph, imported_names, modules
+from tests.unit.import_graph import PACKAGES, graph, imported_names, modules
 
-PACKAGES = (
-    "parbake",
-    "parbake_capture",
-    "parbake_console",
-    "parbake_lab",
-    "parbake_llm",
-    "parbake_planner",
-    "parbake_semantic",
-)
 OWNERS = {
     "parbake_console": "console",
     "parbake_planner": "plan",

@@ -157,13 +157,14 @@ def test_both_end_with_a_command_that_was_killed(started):
     dev.line("server | serving")
     eventually(lambda: len(dev.children()) == 2)
     left = dev.children()
+    assert not any(map(has_ended, left))
     dev.process.kill()
     dev.process.wait(HANGS_S)
     eventually(lambda: all(map(has_ended, left)))
 
 
 def test_only_files_of_the_project_are_watched(tmp_path, monkeypatch):
-    """Hidden folders, environments and caches are skipped; a folder that is removed meanwhile is no error."""
+    """Hidden folders, environments and caches are skipped, and so is a link that leads nowhere."""
     for name in ("shop.py", "lib/deep.py", ".hidden/a.py", "venv/a.py", "__pycache__/a.py", "lib/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")

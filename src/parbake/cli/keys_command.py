@@ -26,7 +26,7 @@ keys = typer.Typer(no_args_is_help=True, help="Make, list, replace and revoke th
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="whose key it is")],
     scope: Annotated[list[str] | None, typer.Option(help=f"what it may do; repeat: {', '.join(SCOPES)}")] = None,
-    until: Annotated[str, typer.Option(help="how long it holds, such as 90d; for ever by default")] = "",
+    until: Annotated[str, typer.Option(help="how long the key is valid, such as 90d; without end by default")] = "",
     file: File = None,
 ) -> None:
     """Make a key, and print it once: the file has only its hash."""

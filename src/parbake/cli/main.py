@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import getpass
 import importlib.metadata
@@ -103,26 +102,15 @@ def worker(
             from parbake.adapters.prometheus import exposed  # imports the client only if needed
 
             stack.enter_context(exposed(application.counters, metrics_port, application.engine.on.metrics))
-        ending.run(_work(application, parent))
-        ending.leave(0)  # the parent has ended
+        ending.end_with(parent)
+        ending.run(_work(application))
 
 
-async def _work(application: App, parent: int) -> None:
-    lanes = asyncio.create_task(application.work())
+async def _work(application: App) -> None:
     try:
-        await (_outlived(parent, lanes) if parent else lanes)
+        await application.work()
     finally:
-        lanes.cancel()
-        await asyncio.gather(lanes, return_exceptions=True)
         await application.close()
-
-
-async def _outlived(parent: int, lanes: asyncio.Task[None]) -> None:
-    """Return when the parent process has ended, or raise what ended the lanes."""
-    while os.getppid() == parent:
-        done, _ = await asyncio.wait([lanes], timeout=1.0)
-        if done:
-            await lanes
 
 
 @cli.command(epilog="Example: parbake rollback shop:app candidates")

@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -55,8 +54,7 @@ def serve(
 ) -> None:
     """Serve an app over HTTP until told to end; PARBAKE_TOKEN is the token that operators send."""
     check_installed()
-    if parent:
-        threading.Thread(target=ending.end_after, args=(parent,), daemon=True).start()
+    ending.end_with(parent)
     if processes > 1 or own_ports:
         own = [listen("127.0.0.1", own_ports + number) for number in range(processes if own_ports else 0)]
         _serve_many(app, listen(host, port), own, count=processes, drain_s=drain)

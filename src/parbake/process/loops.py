@@ -17,6 +17,7 @@ from parbake.process.trouble import Trouble
 from parbake.values.redaction import one_line
 
 T = TypeVar("T")
+_PAUSES_A_STEP = 50
 _LAG_EVERY_S = 0.25
 
 
@@ -40,6 +41,26 @@ async def forever(step: Callable[[], Awaitable[object]], every_s: float, *, what
             trouble.met(one_line(error))
         if has_more is not True:
             await asyncio.sleep(every_s)
+
+
+async def sparingly(
+    step: Callable[[], Awaitable[object]], least_s: float, *, what: str, log: logging.Logger
+) -> NoReturn:
+    """Call a step like :func:`forever`, with pauses so long that it takes two hundredths of the time at most.
+
+    Args:
+        step: What to do.
+        least_s: The least pause between two calls, in seconds.
+        what: What the step does, for the log.
+        log: See :func:`forever`.
+    """
+
+    async def paced() -> None:
+        began = perf_counter()
+        await step()
+        await asyncio.sleep(max(0.0, _PAUSES_A_STEP * (perf_counter() - began) - least_s))
+
+    await forever(paced, least_s, what=what, log=log)
 
 
 async def measure_lag(add: Callable[[float], None]) -> NoReturn:

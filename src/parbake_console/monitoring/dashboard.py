@@ -132,7 +132,7 @@ def _lanes(seen: Watched) -> Iterator[Panel]:
     hits = f"1 - ({rate('parbake_misses_total', 'task')} or 0 * {reads}) / clamp_min({reads}, 0.001)"
     yield Panel("Reads by lane of the value", "ops", {"{{lane}}": rate("parbake_serves_total", "lane")})
     yield Panel("Reads that did not fall back (cache hits)", "percentunit", {"{{task}}": hits})
-    yield Panel("Time of a read, p99", "s", {"{{task}}": _slowest(seen, "parbake_serve_seconds", "task")})
+    yield Panel("Time of a read, p99", "s", {"{{task}}": seen.slowest("parbake_serve_seconds", "task")})
     computes = {"{{lane}}, {{outcome}}": rate("parbake_computes_total", "lane, outcome")}
     yield Panel("Computations on request and after events", "ops", computes)
     ago = f"time() - {task('parbake_run_last_success_timestamp_seconds')}"
@@ -156,8 +156,8 @@ def _events(seen: Watched) -> Iterator[Panel]:
     of = seen.of
     events = {"acknowledged": f"sum(rate({of('parbake_events_total')}[5m]))"}
     yield Panel("Batches of events", "ops", events)
-    yield Panel("Time until an event is durable, p99", "s", {"p99": _slowest(seen, "parbake_event_seconds")})
-    fresh = _slowest(seen, "parbake_time_to_fresh_seconds", "task")
+    yield Panel("Time until an event is durable, p99", "s", {"p99": seen.slowest("parbake_event_seconds")})
+    fresh = seen.slowest("parbake_time_to_fresh_seconds", "task")
     yield Panel("Time from an event until its values are fresh, p99", "s", {"{{task}}": fresh})
     yield Panel("Keys that wait for a refresh", "short", {"keys": f"sum({of('parbake_refresh_backlog')})"})
     lags = {source: f"max({of('parbake_source_lag_seconds', source=source)})" for source in seen.sources}
@@ -185,12 +185,12 @@ def _requests(seen: Watched) -> Iterator[Panel]:
     shed = f"sum(rate({of('parbake_requests_turned_away_total')}[5m]))"
     yield Panel("Requests turned away by an overload", "reqps", {"turned away": shed})
     took = {
-        "batch {{batch}}": _slowest(seen, "parbake_request_seconds", "batch"),
-        "of it waiting": _slowest(seen, "parbake_request_wait_seconds"),
+        "batch {{batch}}": seen.slowest("parbake_request_seconds", "batch"),
+        "of it waiting": seen.slowest("parbake_request_wait_seconds"),
     }
     yield Panel("Time of a request, p99", "s", took)
     yield Panel("Requests in flight", "short", {"{{instance}}": of("parbake_requests_in_flight")})
-    lag = _slowest(seen, "parbake_event_loop_lag_seconds", "instance")
+    lag = seen.slowest("parbake_event_loop_lag_seconds", "instance")
     yield Panel("Lag of the event loop, p99", "s", {"{{instance}}": lag})
     builds = f"count by (role, version, python) ({of('parbake_build_info')})"
     yield Panel("Processes by version", "short", {"{{role}}, parbake {{version}}, Python {{python}}": builds})
@@ -215,9 +215,3 @@ def _costs(seen: Watched) -> Iterator[Panel]:
     tokens = f"max by (task, lane, model, kind) (increase({seen.of('parbake_tokens_total')}[1h]))"
     yield Panel("Tokens in an hour by task", "short", {"{{task}}, {{kind}}": f"sum by (task, kind) ({tokens})"})
     yield Panel("Tokens in an hour by model", "short", {"{{model}}, {{kind}}": f"sum by (model, kind) ({tokens})"})
-
-
-def _slowest(seen: Watched, histogram: str, by: str = "") -> str:
-    """The time that one in a hundred takes longer than, in seconds."""
-    labels = f"le, {by}" if by else "le"
-    return f"histogram_quantile(0.99, sum by ({labels}) (rate({seen.of(f'{histogram}_bucket')}[5m])))"

@@ -75,6 +75,11 @@ class Watched(NamedTuple):
         chosen = {"job": self.job, **labels}
         return metric + "{" + ",".join(f"{name}={json.dumps(value)}" for name, value in chosen.items()) + "}"
 
+    def slowest(self, histogram: str, by: str = "") -> str:
+        """Return an expression of the seconds that one in a hundred takes longer than, by a label or of all."""
+        labels = f"le, {by}" if by else "le"
+        return f"histogram_quantile(0.99, sum by ({labels}) (rate({self.of(f'{histogram}_bucket')}[5m])))"
+
 
 def watched(app: App, job: str) -> Watched:
     """Return what there is to watch in an app, which is not opened for it.
@@ -166,7 +171,7 @@ def _of_processes(seen: Watched, owner: str) -> Iterator[AlertingRule]:
     shed = f"sum(rate({seen.of('parbake_requests_turned_away_total')}[5m]))"
     answered = f"sum(rate({seen.of('parbake_requests_total')}[5m]))"
     failed = f"(sum(rate({seen.of('parbake_requests_total', status='5xx')}[5m])) or vector(0))"
-    lag = f"histogram_quantile(0.99, sum by (le) (rate({seen.of('parbake_event_loop_lag_seconds_bucket')}[5m])))"
+    lag = seen.slowest("parbake_event_loop_lag_seconds")
     waiting, lost = seen.of("parbake_alerts_waiting"), seen.of("parbake_alerts_lost_total")
     parked = seen.of("parbake_events_parked_total")
     found = (

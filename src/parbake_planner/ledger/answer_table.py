@@ -90,7 +90,7 @@ class AnswerTable:
         until = float("inf") if before is None else before
         with self._opened() as connection:
             statement = "SELECT document FROM answers WHERE at < ? ORDER BY at DESC LIMIT ?"
-            rows = connection.execute(statement, (until, _LOOKED_AT))
+            rows = connection.execute(statement, (until, _LOOKED_AT if word else limit))
             answers = (msgspec.json.decode(document, type=Answer) for (document,) in rows)
             return list(islice((answer for answer in answers if not word or _mentions(answer, word)), limit))
 

@@ -1,5 +1,6 @@
 """The page *Freshness*: what it says of tasks, sources and runs, and what it keeps of the last hour."""
 
+import asyncio
 import contextlib
 import re
 
@@ -7,14 +8,14 @@ import pytest
 
 import parbake as pb
 from parbake.errors import StoreUnreachable
-from parbake_console import history as looking
-from parbake_console.history import KEPT_S
+from parbake.process import loops
+from parbake_console.history import KEPT_S, PAUSE_S
 
 PATH = "/console/freshness"
 
 
 async def test_a_task_that_was_never_built_is_told(shop):
-    """A task without values is empty. What a server always finds before its worker starts is no incident."""
+    """A task without values is empty. The page leaves out what a server always finds before its worker starts."""
     page = await shop.seen(PATH)
     assert "ahead has no generation yet: requests compute it" in page
     assert "empty nothing is stored: every read computes" in page
@@ -112,22 +113,40 @@ async def test_a_store_that_does_not_answer_is_no_error(shop, monkeypatch):
 
 
 async def test_a_server_looks_by_itself_and_seldom(shop, monkeypatch):
-    """It begins when the server does; the pause is a multiple of what a look takes, and at least some seconds."""
+    """It begins when the server does; the pauses add up to a multiple of what a look takes, and to some seconds."""
     pauses = []
 
-    class Enough(Exception):
+    class Enough(BaseException):
         pass
 
     async def sleep(pause_s):
         pauses.append(pause_s)
-        if len(pauses) == 2:
+        if len(pauses) == 4:
             raise Enough
 
-    monkeypatch.setattr(looking.asyncio, "sleep", sleep)
     times = iter([0.0, 0.001, 10.0, 11.0])
-    monkeypatch.setattr(looking, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(loops.asyncio, "sleep", sleep)
+    monkeypatch.setattr(loops, "perf_counter", lambda: next(times))
     with pytest.raises(Enough):
         await shop.history.run()
-    assert pauses == [looking.PAUSE_S, 50.0]
+    assert [pauses[0] + pauses[1], pauses[2] + pauses[3]] == [PAUSE_S, 50.0]
     assert len(shop.history.samples) == 2
     assert shop.history.run in shop.app.engine.on.server
+
+
+async def test_an_error_of_a_look_does_not_end_the_looks(shop, monkeypatch, caplog):
+    """What nobody foresaw is logged once, and the look after it succeeds."""
+    rounds = []
+
+    async def look():
+        rounds.append(len(rounds))
+        if rounds[-1] == 0:
+            raise ZeroDivisionError
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(shop.history, "look", look)
+    monkeypatch.setattr("parbake_console.history.PAUSE_S", 0.0)
+    with pytest.raises(asyncio.CancelledError):
+        await shop.history.run()
+    assert rounds == [0, 1]
+    assert "the look of the console" in caplog.text

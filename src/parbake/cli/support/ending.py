@@ -62,7 +62,13 @@ def _terminate(*_: object) -> NoReturn:
     sys.exit(_TERMINATED)
 
 
-def end_after(parent: int) -> None:
+def end_with(parent: int) -> None:
+    """End this process by SIGTERM once ``parent``, which started it, has ended; 0 for none. Returns at once."""
+    if parent:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: int) -> None:
     """Send SIGTERM to this process once the one that started it has ended, and again while it has not ended."""
     while True:
         if os.getppid() != parent:

@@ -146,7 +146,7 @@ def _families(alias: str) -> list[str]:
 
 
 async def accepting(app: App, run: Callable[[], Awaitable[T]]) -> T:
-    """Run the app, and read a database from its beginning that was restored from a copy or made anew.
+    """Run the app. If a database was restored from a copy or made anew, read it from its beginning.
 
     Elsewhere somebody decides on that. Here it costs only what is cached, whose families are raised.
 

@@ -84,12 +84,14 @@ class KeyFile:
     def owner_of(self, sent: str) -> ApiKey | None:
         """Return the key that was sent; ``None`` if it is not among those that hold now."""
         prefix, _, rest = sent.partition("_")
-        found = self._keys().get(rest.partition("_")[0]) if prefix == _PREFIX else None
+        found = self.by_id(rest.partition("_")[0]) if prefix == _PREFIX else None
         return found if found is not None and hmac.compare_digest(_hash(sent), found.sha256) else None
 
     def by_id(self, identity: str) -> ApiKey | None:
         """Return the key of an id, if it holds now."""
-        return self._keys().get(identity)
+        self._refresh()
+        found = self._known.get(identity)
+        return found if found is not None and (found.until is None or self._now() < found.until) else None
 
     def add(self, name: str, scopes: Sequence[str], *, until: float | None = None) -> str:
         """Make a key, and return it. It is shown once: the file has only its hash.
@@ -149,8 +151,8 @@ class KeyFile:
         except OSError as error:
             raise BadInput(f"{KEYS_FILE}={self.path}: cannot be changed ({error})", field=KEYS_FILE) from error
 
-    def _keys(self) -> dict[str, ApiKey]:
-        """The keys that hold now, by id. If the file cannot be read, those that were read last."""
+    def _refresh(self) -> None:
+        """Read the file if it has changed. If it cannot be read, the keys stay that were read last."""
         if monotonic() >= self._look_at:
             self._look_at = monotonic() + _LOOK_S
             try:
@@ -161,8 +163,6 @@ class KeyFile:
                     self._seen = seen
             except (OSError, BadInput) as error:
                 _log.warning("the keys that were read last stay good: %s", one_line(error))
-        now = self._now()
-        return {name: key for name, key in self._known.items() if key.until is None or now < key.until}
 
 
 def _hash(key: str) -> str:
