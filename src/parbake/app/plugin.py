@@ -23,6 +23,7 @@ from parbake.ports.event_log import Ack
 from parbake.ports.messages import Route
 from parbake.ports.observers import Observers
 from parbake.ports.offers import Port
+from parbake.ports.personal import PersonalData
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.protocol.control import Quarantine
@@ -111,6 +112,8 @@ class Parts:
         """What the plugin hears."""
         self.keeps_s = 0.0
         """The greatest age, in seconds, of records that plugins keep in the store: the sweep leaves them that long."""
+        self.personal: list[PersonalData] = []
+        """The places that keep something about people, in the order of their erasure: sources of truth first."""
         self._binder = binder
         self._offers: dict[str, Any] = {}
         self._lacked: set[str] = set()
