@@ -21,7 +21,10 @@ from parbake.stores.lmdb import LmdbStore
 def opened(folder, *, map_size=16 << 20):
     """Open an environment with its writer."""
     with lmdb.open(str(folder), map_size=map_size) as env:
-        writer = Writer(lambda: env, folder, lambda error: StoreError(str(error), field="store"), room=map_size)
+        writer = Writer(
+            lambda: env, folder, lambda error: StoreError(str(error), field="store"),
+            room=map_size, is_in_place=lambda: True, follow=lambda: None,
+        )  # fmt: skip
         try:
             yield env, writer
         finally:

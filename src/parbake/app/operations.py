@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from parbake.app import erasure
 from parbake.app.engine import Opening
+from parbake.app.erasure import ErasedPerson, KeptPerson
 from parbake.lanes.batch.fingerprint import is_of_other_code
 from parbake.lanes.batch.lane import Run
 from parbake.lanes.batch.runs import State
@@ -143,6 +145,33 @@ class Operations:
         ack = await self._opening.opened().ingest.restart(source)
         self._note("restart", source, after="read from its beginning")
         return ack
+
+    async def export(self, subject: str) -> KeptPerson:
+        """Return everything that the app keeps about a person: rows of each place, and stored values.
+
+        Args:
+            subject: The person's id, of at least four characters.
+        """
+        found = await erasure.export(self._opening.opened(), subject)
+        self._note("export", "a person", after=f"{sum(map(len, found.places.values()))} tables")
+        return found
+
+    async def erase(self, subject: str, *, at_once: bool = False, progress: Progress | None = None) -> ErasedPerson:
+        """Erase what the app keeps about a person; see ``docs/howto/privacy.md``. A second call finds nothing.
+
+        Args:
+            subject: The person's id, of at least four characters.
+            at_once: Whether to delete the watermarks of the person's tags now, and not by the sweep. Every stored value
+                is then computed again.
+            progress: Called with the name of a model that is computed again, the rows done, and the rows in all.
+        """
+        async with beside(self._polling.later()):
+            now = self._opening.settings.clock.now()
+            done = await erasure.erase(self._opening.opened(), subject, now=now, at_once=at_once, progress=progress)
+        rows = sum(sum(tables.values()) for tables in done.places.values())
+        # The id is not noted, because this line stays.
+        self._note("erase", "a person", before=f"{rows} rows, {done.items} items")
+        return done
 
     def _note(self, what: str, about: str, *, before: str = "", after: str = "") -> None:
         actions.note(what, about, before=before, after=after, now=self._opening.settings.clock.now)

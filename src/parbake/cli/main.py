@@ -19,6 +19,7 @@ from parbake.cli import (
     init_command,
     materialize_command,
     migrate_command,
+    personal_command,
     quarantine_command,
     serve_command,
     tasks_command,
@@ -45,6 +46,8 @@ cli.add_typer(keys, name="keys")
 cli.command(epilog=check_command.EPILOG)(check_command.check)
 cli.command(epilog=dev_command.EPILOG)(dev_command.dev)
 cli.command(epilog=doctor_command.EPILOG)(doctor_command.doctor)
+cli.command(epilog=personal_command.ERASE_EPILOG)(personal_command.erase)
+cli.command(epilog=personal_command.EXPORT_EPILOG)(personal_command.export)
 cli.command(epilog=freshness_command.EPILOG)(freshness_command.freshness)
 cli.command(epilog=init_command.EPILOG)(init_command.init)
 cli.command(epilog=materialize_command.EPILOG)(materialize_command.materialize)

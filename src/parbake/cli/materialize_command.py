@@ -18,7 +18,7 @@ from parbake.adapters.local import LocalExecutor
 from parbake.adapters.ray import RayExecutor
 from parbake.cli.support import ending
 from parbake.cli.support.load_app import AppName, load, must_last, once, stored
-from parbake.cli.support.output import moment, must_be_writable, print_table, progress, write
+from parbake.cli.support.output import moment, must_be_writable, on_bars, print_table, progress, write
 from parbake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -111,16 +111,9 @@ def _key(application: App, task: Stored, text: str) -> Any:
 async def _run(application: App, task: Stored, keys: Sequence[Any] | None, *, anew: bool) -> Run:
     """Run a task with a progress bar for each artifact."""
     with progress(_Rate()) as bars:
-        ids: dict[str, Any] = {}
-
-        def show(name: str, done: int, total: int) -> None:
-            if name not in ids:
-                ids[name] = bars.add_task(name, total=total, first=done)
-            bars.update(ids[name], completed=done, total=total)
-
         try:
             await application.drain()
-            return await application.materialize(task, keys=keys, progress=show, anew=anew)
+            return await application.materialize(task, keys=keys, progress=on_bars(bars), anew=anew)
         finally:
             await application.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from parbake.ports.event_log import EventLog
@@ -26,6 +27,24 @@ class Store(Records, Generations, EventLog, NamedValues, Protocol):
         :class:`parbake.errors.StoreError` if the data cannot be replaced.
         """
         return ""
+
+    async def erase(self, words: Collection[bytes]) -> int:
+        """Delete what contains one of some words: records, entries of lists, parked events, and tags in the event log.
+
+        It is safe, because a value that is missing is computed again. Watermarks stay: without one, a computation that
+        began before could store what was erased. The sweep deletes them once no contract allows such a value.
+
+        Args:
+            words: The words, as bytes of UTF-8.
+
+        Returns:
+            How many items were deleted or changed.
+        """
+        ...
+
+    async def compact(self) -> None:
+        """Leave nothing of deleted items in the store's files, as far as the store has files of its own."""
+        return
 
     async def close(self) -> None:
         """Release the store."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import lmdb
 import msgspec
 
 from parbake.errors import DamagedStore, ForeignStore, StoreError, StoreFull
-from parbake.protocol.control import Control, Number
+from parbake.protocol.control import Control, Number, renumber
 from parbake.stores._lmdb_place import DAMAGE, StorePlace
 from parbake.stores._lmdb_writer import LmdbTxn, check_room
 from parbake.stores.steps.item_names import CONTROL
@@ -19,6 +21,8 @@ from parbake.stores.steps.lookups import Parsed
 from parbake.stores.steps.record_steps import RecordSteps, numbers
 
 _MAGIC = (b"m", b"parbake-store-2")
+_TOGETHER = 1000
+"""How many items of a store are written to a new file at once."""
 _LEAST_RESERVE = 16 << 20
 """Bytes of the map that only deletions may use: a thousand of them at once, and the list of free pages."""
 
@@ -70,6 +74,34 @@ def opened(place: StorePlace, map_size: int) -> lmdb.Environment:
         env.close()
         raise
     return env
+
+
+def rewrite(env: lmdb.Environment, place: StorePlace, folder: Path) -> None:
+    """Write the items of a store to a new folder, without anything that was deleted, and put that in its place.
+
+    A file cannot be cleaned in place: deleted items stay in free pages, in the gaps of pages, and in the keys of inner
+    pages. Other writers wait until the new file is in place, so nothing is lost. It is a new incarnation, so that every
+    reader notices it.
+
+    Args:
+        env: The store.
+        place: Its place, locked.
+        folder: The new folder.
+    """
+    folder.mkdir(parents=True)
+    with env.begin(write=True) as txn:
+        with contextlib.closing(lmdb.open(str(folder), map_size=env.info()["map_size"], sync=False)) as fresh:
+            with txn.cursor() as cursor:
+                items = iter(cursor)
+                while page := list(itertools.islice(items, _TOGETHER)):
+                    with fresh.begin(write=True) as into, into.cursor() as writing:
+                        writing.putmulti(page, append=True)
+            control = msgspec.msgpack.decode(txn.get(CONTROL) or b"", type=Control)
+            host = f"inode {(folder / 'data.mdb').stat().st_ino}"
+            with fresh.begin(write=True) as into:
+                RecordSteps(LmdbTxn(into), Parsed()).save(msgspec.structs.replace(renumber(control), host=host))
+            fresh.sync(True)  # noqa: FBT003  # its only parameter, which has no name
+        place.swap(folder)
 
 
 def _numbers_above(noted: int) -> Number:

@@ -13,6 +13,7 @@ import fcntl
 import logging
 import mmap
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +141,17 @@ class StorePlace:
             self.write(before, damaged)
             raise
         return aside
+
+    def swap(self, fresh: Path) -> None:
+        """Put a folder in the place of the store's own, and delete that one."""
+        aside = self.folder.with_name(f"{self.folder.name}.replaced-{time.time_ns()}")
+        self.folder.rename(aside)
+        try:
+            fresh.rename(self.folder)
+        except OSError:
+            aside.rename(self.folder)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _descends(control: Control, incarnation: int) -> bool:

@@ -47,6 +47,10 @@ Outcome: TypeAlias = tuple[Any, BaseException | None]
 """A step's result, or its error."""
 
 
+class _MovedError(lmdb.Error):
+    """Another file has taken the place of the one that a transaction has begun to write to."""
+
+
 def check_room(env: lmdb.Environment, txn: lmdb.Transaction[bytes], room: int) -> None:
     """Raise ``MapFullError`` if a transaction takes more pages than there were, and more than there is room for.
 
@@ -72,13 +76,22 @@ class Writer:
     """Commits steps in the order in which they arrive. They are durable when the call returns."""
 
     def __init__(
-        self, env: Callable[[], lmdb.Environment], path: Path, failure: Callable[[lmdb.Error], StoreError], *, room: int
+        self,
+        env: Callable[[], lmdb.Environment],
+        path: Path,
+        failure: Callable[[lmdb.Error], StoreError],
+        *,
+        room: int,
+        is_in_place: Callable[[], bool],
+        follow: Callable[[], None],
     ) -> None:
         """Start the thread.
 
         Args:
             env: Returns the environment; called before each commit.
             path: The store's folder, for messages.
+            is_in_place: Whether the environment's file is the one in the folder.
+            follow: Opens the file that has taken its place; raises :class:`StoreError` if there is none.
             failure: Returns the error to raise for one of LMDB's.
             room: How many bytes may be in use; only deletions may go beyond.
         """
@@ -86,6 +99,7 @@ class Writer:
         self._env = env
         self._path = path
         self._failure = failure
+        self._is_in_place, self._follow = is_in_place, follow
         self._turn = threading.Lock()
         # LMDB has one writer at a time. With one thread, waiting writers do not block the default pool.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="parbake-lmdb")
@@ -145,6 +159,7 @@ class Writer:
         """Run steps and commit them with one sync; ``None`` if LMDB failed and nothing was written."""
         try:
             with self._turn, self._env().begin(write=True) as txn:
+                self._check_place()
                 return [self._within(txn, step) for step in steps]
         except lmdb.Error:
             return None
@@ -164,14 +179,29 @@ class Writer:
     def _stepped(self, step: Callable[[LmdbTxn], T], parent: lmdb.Transaction[bytes] | None = None) -> T:
         env = self._env()
         with env.begin(parent=parent, write=True) as txn:
+            if parent is None:
+                self._check_place()
             found = step(LmdbTxn(txn))
             check_room(env, txn, self._room)
             return found
 
+    def _check_place(self) -> None:
+        """Raise unless the file is in its place.
+
+        It is looked at while this process has the lock, because a rewriting holds the lock until its file is in place.
+        Without this, a commit that waited for the lock would be lost with the old file.
+        """
+        if not self._is_in_place():
+            raise _MovedError("another file has its place")
+
     def _alone(self, step: Callable[[LmdbTxn], T]) -> T:
         try:
             with self._turn:
-                return self._stepped(step)
+                try:
+                    return self._stepped(step)
+                except _MovedError:
+                    self._follow()
+                    return self._stepped(step)
         except lmdb.MapFullError as error:
             raise StoreFull(
                 f"{self._path} has reached its map size of {self._room} bytes; nothing was written. Open it with "

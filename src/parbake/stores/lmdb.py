@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import shutil
 import sys
 import threading
 import time
@@ -30,7 +31,7 @@ from parbake.errors import DamagedStore, OutdatedStore, StoreError, StoreUnreach
 from parbake.ports.records import Lookup, RecordSnapshot, StoreState
 from parbake.process import forks
 from parbake.protocol.record import Record
-from parbake.stores._lmdb_opening import damaged, opened
+from parbake.stores._lmdb_opening import damaged, opened, rewrite
 from parbake.stores._lmdb_place import DAMAGE, StorePlace
 from parbake.stores._lmdb_writer import Writer
 from parbake.stores.steps import lookups
@@ -98,12 +99,24 @@ class LmdbStore(EngineStore, forks.Forkable):
         self._host, self._note = 0, self._place.note
         self._leave()
         self._changing = threading.Lock()
-        self._writer = Writer(self._opened, path, self._failure, room=map_size)
+        self._writer = self._new_writer()
         try:
             self._opened(is_created=True)
         except (DamagedStore, OutdatedStore) as error:
             _log.error("%s", error)
         forks.watch(self)
+
+    def _new_writer(self) -> Writer:
+        return Writer(
+            self._opened, self.path, self._failure,
+            room=self._map_size, is_in_place=self._is_in_place, follow=self._must_be_in_place,
+        )  # fmt: skip
+
+    def _is_in_place(self) -> bool:
+        try:
+            return self._place.found() == self._host
+        except OSError:
+            return False
 
     def _opened(self, *, is_created: bool = False) -> lmdb.Environment:
         """The environment, reopened if a fork closed it or another store has taken its place."""
@@ -157,7 +170,7 @@ class LmdbStore(EngineStore, forks.Forkable):
             self._env, self._seen = None, _NONE
         forks.abandon(self._writer)
         self._changing = threading.Lock()
-        self._writer = Writer(self._opened, self.path, self._failure, room=self._map_size)
+        self._writer = self._new_writer()
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         if self._note[0] != self._seen:
@@ -287,6 +300,29 @@ class LmdbStore(EngineStore, forks.Forkable):
         finally:
             self._writer.go_on()
         return f"{self.path} was damaged: it is now {aside}, and an empty store is in its place"
+
+    async def compact(self) -> None:
+        """Rewrite the file, and put the new one in its place. Every process opens it at its next use."""
+        self._must_be_in_place()
+        await asyncio.to_thread(self._rewrite)
+
+    def _rewrite(self) -> None:
+        fresh = self.path.with_name(f"{self.path.name}.rewritten-{time.time_ns()}")
+        self._writer.pause()
+        try:
+            with self._changing, self._place.locked():
+                if self._env is not None:
+                    rewrite(self._env, self._place, fresh)
+                    self._leave()
+                    self._open(is_created=False)
+        except (OSError, lmdb.Error) as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise StoreError(
+                f"{self.path} cannot be rewritten ({error}); its folder needs room for a second file of its size",
+                field="store",
+            ) from error
+        finally:
+            self._writer.go_on()
 
     def _failure(self, error: lmdb.Error) -> StoreError:
         """Return the error to raise for one of LMDB's, and let a worker know if a page is damaged."""

@@ -7,7 +7,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from parbake.process.about import ABOUT
+
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_IDS = ("request", "answer", "event", "trace_id", "span_id")
+"""What a record may say that it is about."""
 _CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "openai", "urllib3")
 """Clients whose logs of each request have its whole address, which may hold secrets."""
 
@@ -15,7 +19,8 @@ _CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "op
 class JsonLines(logging.Formatter):
     """Writes a record as a JSON object with ``time``, ``level``, ``logger`` and ``message``.
 
-    A traceback stands in the message, behind its text.
+    A traceback stands in the message, behind its text. What the line is about stands behind that, as far as it is known:
+    ``request``, ``answer`` and ``event`` are ids, and a plugin may add ``trace_id`` and ``span_id``.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -26,6 +31,10 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": super().format(record),
         }
+        about = ABOUT.get()
+        said |= about.ids() if about is not None else {}
+        own = {name: getattr(record, name, None) for name in _IDS}
+        said |= {name: found for name, found in own.items() if isinstance(found, str) and found}
         return msgspec.json.encode(said).decode()
 
 

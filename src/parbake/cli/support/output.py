@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -49,6 +51,22 @@ def progress(*columns: ProgressColumn) -> Progress:
         TextColumn("left"), TimeRemainingColumn(),
         console=Console(stderr=True),
     )  # fmt: skip
+
+
+def on_bars(bars: Progress) -> Callable[[str, int, int], None]:
+    """Return what shows the progress of work by its name, its amount done, and its total, with a bar for each name.
+
+    Args:
+        bars: The display.
+    """
+    ids: dict[str, TaskID] = {}
+
+    def show(name: str, done: int, total: int) -> None:
+        if name not in ids:
+            ids[name] = bars.add_task(name, total=total, first=done)
+        bars.update(ids[name], completed=done, total=total)
+
+    return show
 
 
 def must_be_writable(**files: Path | None) -> None:

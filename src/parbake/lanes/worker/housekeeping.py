@@ -38,8 +38,9 @@ class Housekeeping:
         self._clock = clock
         known = list(bound_tasks)
         self._refs = {bound.ref for bound in known}
-        self._longest_s = max((_longest(bound.contract) for bound in known), default=0.0)
-        self._longest_s = max(self._longest_s, keeps_s) + MARGIN_S
+        longest_s = max((_longest(bound.contract) for bound in known), default=0.0)
+        self.longest_s = max(longest_s, keeps_s) + MARGIN_S
+        """After how many seconds no contract allows a value to be served, so that what bound it may go."""
 
     async def step(self) -> int:
         """Retire task refs that no program uses any more, and raise the floor as far as the contracts allow.
@@ -51,7 +52,7 @@ class Housekeeping:
 
     async def _retire(self, control: Control) -> int:
         """Delete the generations of task refs that this program lacks, if no run was promoted to them for long."""
-        since = self._clock.now() - max(RETIRED_S, self._longest_s)
+        since = self._clock.now() - max(RETIRED_S, self.longest_s)
         pointers = control.pointers.items()
         retired = [ref for ref, pointer in pointers if ref not in self._refs and pointer.promoted_at < since]
         if not retired or not control.is_trusted:
@@ -62,7 +63,7 @@ class Housekeeping:
 
     async def _raise(self, control: Control) -> int:
         floor = Stamp(int.from_bytes(control.floor[:8], "big"), int.from_bytes(control.floor[8:], "big"))
-        to = await self._newest_before(floor, self._clock.now() - self._longest_s)
+        to = await self._newest_before(floor, self._clock.now() - self.longest_s)
         if not control.is_trusted or to <= floor:
             return 0
         removed = await self._store.raise_floor(to)

@@ -108,12 +108,34 @@ class EngineStore(Store, ABC):
 
     async def sweep(self, abandoned: Collection[int], retired: Collection[str] = ()) -> int:
         kept, end = await self._take(lambda steps: steps.abandon(abandoned, retired))
-        removed, start = 0, names.BASE
-        # Generations from ``end`` on have begun since.
-        while (rows := await self._range(names.BASE, start, 1)) and (number := names.generation_of(rows[0][0])) < end:
-            start = names.base_of(number + 1)
+        removed = 0
+        async for number in self._generations():
+            if number >= end:  # it has begun since
+                break
             if number not in kept:
                 removed += await self._drop_generation(number)
+        return removed
+
+    async def _generations(self) -> AsyncIterator[int]:
+        """The numbers of all generations that have rows, ascending."""
+        start = names.BASE
+        while rows := await self._range(names.BASE, start, 1):
+            number = names.generation_of(rows[0][0])
+            start = names.base_of(number + 1)
+            yield number
+
+    async def erase(self, words: Collection[bytes]) -> int:
+        removed = 0
+        rows = [names.base_of(number) async for number in self._generations()]
+        for prefix in (*rows, names.OVERLAY, names.ENTRY, names.PARKED):
+            async for page in self._pages(prefix):
+                doomed = [name for name, raw in page if names.mentions(name + raw, words)]
+                await self._remove(doomed)
+                removed += len(doomed)
+        async for page in self._pages(names.LOG):
+            named = [(name, raw) for name, raw in page if names.mentions(raw, words)]
+            await self._put([(name, events.without(raw, words)) for name, raw in named])
+            removed += len(named)
         return removed
 
     async def _drop_generation(self, generation: int) -> int:

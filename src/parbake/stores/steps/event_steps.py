@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -12,7 +12,7 @@ from parbake.ports.event_log import Ack, Advance, Applied, Change, Move, Parked,
 from parbake.ports.records import StoreState
 from parbake.protocol.control import SEQUENCE_LIMIT, STORE_FORMAT, Control, renumber
 from parbake.protocol.record import Stamp
-from parbake.stores.steps.item_names import APPLIED, BEATS, LOG, RING, SEEN, SEQUENCE, mark_key, parked_key
+from parbake.stores.steps.item_names import APPLIED, BEATS, LOG, RING, SEEN, SEQUENCE, mark_key, mentions, parked_key
 from parbake.stores.steps.lookups import Get
 from parbake.stores.steps.record_steps import RecordSteps
 
@@ -104,7 +104,7 @@ class StoreSteps(RecordSteps):
                 raised[tag] = sequence
             if change.parked is not None:
                 self.park(change.parked)
-            self._txn.put(LOG + mark, msgspec.msgpack.encode(Raised(stamp, change.tags, now)))
+            self._txn.put(LOG + mark, msgspec.msgpack.encode(Raised(stamp, change.tags, now, change.trace)))
             if sequence > SEEN_LIMIT:
                 self._txn.delete(LOG + Stamp(control.incarnation, sequence - SEEN_LIMIT).pack())
         if changes:
@@ -233,3 +233,15 @@ class StoreSteps(RecordSteps):
         beats[source] = max(at, known) if is_sane else at
         self._txn.put(BEATS, msgspec.msgpack.encode(beats))
         return is_sane
+
+
+def without(entry: bytes, words: Collection[bytes]) -> bytes:
+    """An entry of the event log without the tags that contain one of some words.
+
+    Args:
+        entry: The encoded entry.
+        words: The words, as bytes of UTF-8.
+    """
+    raised = msgspec.msgpack.decode(entry, type=Raised)
+    tags = tuple(tag for tag in raised.tags if not mentions(tag.encode(), words))
+    return msgspec.msgpack.encode(msgspec.structs.replace(raised, tags=tags))

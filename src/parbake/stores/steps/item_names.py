@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 
 from parbake.protocol.record import STAMP_AT, WATERMARK
@@ -67,6 +68,16 @@ def is_below(name: bytes, raw: bytes, floor: bytes) -> bool:
         floor: The floor, as an encoded stamp.
     """
     return raw <= floor if name[:1] == MARK else raw[STAMP_AT] < floor
+
+
+def mentions(raw: bytes, words: Collection[bytes]) -> bool:
+    """Whether an item contains one of some words anywhere.
+
+    Args:
+        raw: The item's name and value.
+        words: The words, as bytes of UTF-8.
+    """
+    return any(word in raw for word in words)
 
 
 def parked_key(source: str, position: int) -> bytes:

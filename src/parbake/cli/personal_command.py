@@ -1,0 +1,71 @@
+"""``parbake export`` and ``parbake erase``: what an app keeps about a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+
+from parbake.app.erasure import ErasedPerson
+from parbake.cli.support.load_app import AppName, load, must_last, once
+from parbake.cli.support.output import moment, must_be_writable, on_bars, print_table, progress, write
+
+EXPORT_EPILOG = "Example: parbake export shop:app --subject u00009 --out u00009.json"
+ERASE_EPILOG = "Example: parbake erase shop:app --subject u00009"
+Subject = Annotated[str, typer.Option(metavar="ID", help="the person's id, as the keys of the app's tasks have it")]
+
+
+def export(
+    app: AppName,
+    subject: Subject,
+    out: Annotated[Path | None, typer.Option(help="write the JSON to a file, which only you can read")] = None,
+) -> None:
+    """Print everything that the app keeps about a person, as JSON."""
+    must_be_writable(out=out)
+    application = load(app).app
+    found = msgspec.json.format(msgspec.json.encode(once(application, application.ops.export(subject))))
+    if out is None:
+        typer.echo(found)
+        return
+    out.touch(mode=0o600)
+    write("out", out, found)
+
+
+def erase(
+    app: AppName,
+    subject: Subject,
+    *,
+    at_once: Annotated[
+        bool,
+        typer.Option("--at-once", help="delete the watermarks now, too; every stored value is then computed again"),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Erase what the app keeps about a person: in every place that a plugin names, and in the store."""
+    application = load(app).app
+    must_last(application)
+    if not yes:
+        typer.confirm(f"Erase everything about {subject}? This cannot be undone", abort=True, err=True)
+    with progress() as bars:
+        done = once(application, application.ops.erase(subject, at_once=at_once, progress=on_bars(bars)))
+    if as_json:
+        typer.echo(msgspec.json.encode(done))
+    else:
+        _print(done)
+
+
+def _print(done: ErasedPerson) -> None:
+    table = Table("where", "what", "erased")
+    for place, tables in done.places.items():
+        for name, rows in tables.items():
+            table.add_row(place, name, f"{rows:,}")
+    table.add_row("store", "items", f"{done.items:,}")
+    for model in done.models:
+        table.add_row("store", f"model {model}", "computed again")
+    print_table(table)
+    if done.tags_until is not None:
+        typer.echo(f"the watermarks of the person's tags go with the sweep, by {moment(done.tags_until)}")

@@ -1,0 +1,145 @@
+"""What an app keeps about a person is exported, and erased: in its places, its store, its models, and its files."""
+
+import json
+import sqlite3
+
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+from parbake.adapters.sqlite import emit
+from parbake.ports.personal import ErasedRows
+
+CANARY, OTHER = "zqcanary7781", "somebody-else"
+
+
+class FactsOfPeople:
+    """The facts, each of which is about a person, in the database of the small world."""
+
+    name = "facts"
+
+    def __init__(self, world):
+        """Remember the world."""
+        self._world = world
+
+    def export(self, subject):
+        """Return the facts about a person."""
+        with self._world.connected() as connection:
+            rows = connection.execute("SELECT name, value FROM fact WHERE name = ?", (subject,)).fetchall()
+        return {"fact": [{"name": name, "value": value} for name, value in rows]}
+
+    def erase(self, subject, mentions):
+        """Delete the facts about a person, and what the outbox says about them once it was read."""
+        with self._world.connected() as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            gone = connection.execute("DELETE FROM fact WHERE name = ?", (subject,)).rowcount
+            if gone:
+                emit(connection, f"fact/{subject}", "fact.deleted")
+            else:
+                connection.execute("DELETE FROM parbake_outbox WHERE subject LIKE '%' || ?", (subject,))
+        with self._world.connected() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return ErasedRows({"fact": gone}, (f"alias-of-{subject}",))
+
+
+class People(pb.Plugin):
+    """Names the places."""
+
+    def __init__(self, *places):
+        """Remember the places."""
+        self._places = places
+
+    def open(self, parts):
+        """Name them."""
+        parts.personal.extend(self._places)
+
+
+@pytest.fixture
+async def app(world, tmp_path):
+    """Return an app with a value for each person, and a model of all of them, in an LMDB file."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+        return f"{facts.get(key)} alias-of-{key}" if facts.get(key) else "nobody"
+
+    @tasks.model(**contract(), refresh=pb.every("30m"))
+    def names(*, facts: pb.Source[Facts]) -> list[str]:
+        return facts.names()
+
+    opened = world.app(tasks, store=f"lmdb://{tmp_path}/store?map_size=16MiB", plugins=[People(FactsOfPeople(world))])
+    for name in (CANARY, OTHER):
+        world.put(name, f"the secret of {name}")
+    await opened.drain()
+    await opened.materialize(tasks["names"])
+    for name in (CANARY, OTHER):
+        await opened.serve(tasks["fact"], name)
+    yield opened
+    await opened.close()
+
+
+def files_with(folder, word):
+    """Return the files in a folder that contain a word."""
+    return [path.name for path in folder.rglob("*") if path.is_file() and word.encode() in path.read_bytes()]
+
+
+async def test_an_export_has_every_row_and_every_value(app):
+    """The rows of each place, and the stored values that name the person, in values that JSON has; of nobody else."""
+    found = await app.ops.export(CANARY)
+    assert found.places == {"facts": {"fact": [{"name": CANARY, "value": f"the secret of {CANARY}"}]}}
+    assert [(value.task, value.key) for value in found.values] == [("fact", CANARY)]
+    assert OTHER not in str(found)
+
+
+async def test_nothing_is_left_in_any_file(app, tmp_path):
+    """Rows, values, models and old generations are gone from every file, and what others have stays."""
+    assert files_with(tmp_path, CANARY)
+    done = await app.ops.erase(CANARY, at_once=True)
+    assert done.places == {"facts": {"fact": 1}}
+    assert (done.models, done.tags_until) == (("names",), None)
+    assert files_with(tmp_path, CANARY) == []
+    assert (await app.serve(app.tasks["fact"], OTHER)).value == f"the secret of {OTHER} alias-of-{OTHER}"
+    assert (await app.serve(app.tasks["fact"], CANARY)).value == "nobody"
+    assert await app.model(app.tasks["names"]) == [OTHER]
+
+
+async def test_watermarks_stay_until_the_sweep(app, world, tmp_path):
+    """Without ``at_once`` only the name of the tag is left, and the sweep deletes it at the time that was told."""
+    done = await app.ops.erase(CANARY)
+    assert done.tags_until > world.clock.now()
+    again = await app.ops.erase(CANARY)
+    assert (again.places, again.items, again.models) == ({"facts": {"fact": 0}}, 0, ())
+    world.clock.advance(done.tags_until - world.clock.now() + 1)
+    await app.touch("fact/any")
+    world.clock.advance(done.tags_until)
+    await app.engine.housekeeping.step()
+    await app.engine.store.compact()
+    assert files_with(tmp_path, CANARY) == []
+
+
+async def test_values_from_before_are_not_served_while_they_are_erased(app, world):
+    """Once the row is gone and acknowledged, a value that was computed before is not served, even if it is stored."""
+    place = FactsOfPeople(world)
+    place.erase(CANARY, ())
+    await app.drain()
+    assert (await app.serve(app.tasks["fact"], CANARY)).value == "nobody"
+
+
+@pytest.mark.parametrize("subject", ["", "u1", None])
+async def test_an_id_that_is_too_short_erases_nothing(app, subject, world):
+    """An id that would be found everywhere is refused before anything is touched."""
+    with pytest.raises(pb.BadInput, match="at least 4 characters") as raised:
+        await app.ops.erase(subject)
+    assert raised.value.field == "subject"
+    with sqlite3.connect(world.path) as connection:
+        assert connection.execute("SELECT count(*) FROM fact").fetchone() == (2,)
+
+
+async def test_the_log_of_actions_has_no_id(app, tmp_path, monkeypatch):
+    """Who erased somebody is noted, but not whom: that line stays."""
+    monkeypatch.setenv("PARBAKE_ACTIONS_FILE", str(tmp_path / "actions.jsonl"))
+    await app.ops.export(CANARY)
+    await app.ops.erase(CANARY)
+    lines = [json.loads(line) for line in (tmp_path / "actions.jsonl").read_text().splitlines()]
+    assert [(line["what"], line["about"]) for line in lines] == [("export", "a person"), ("erase", "a person")]
+    assert CANARY not in str(lines)
