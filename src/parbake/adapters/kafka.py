@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from parbake.errors import BadInput, MissingDependency, SourceError
-from parbake.ports.cloudevents import MAX_EVENT, CloudEvent, from_attributes, read_time, structured
+from parbake.ports.cloudevents import MAX_EVENT, CloudEvent, from_attributes, read_time, structured, trace_of
 from parbake.ports.sources import Extent, SourceEvent
 from parbake.process import forks
 from parbake.process.portal import Portal
@@ -206,7 +206,8 @@ def read(record: Any) -> SourceEvent:
         event = _event(attributes if is_binary else None, value)
     except BadInput as error:
         return SourceEvent(position, "", "", "", at=record.timestamp / 1000, problem=str(error), raw=raw[:MAX_EVENT])
-    return SourceEvent(position, event.id, event.subject, event.type, event.source, read_time(event.time), raw=raw)
+    at, trace = read_time(event.time), trace_of(event)
+    return SourceEvent(position, event.id, event.subject, event.type, event.source, at, raw=raw, trace=trace)
 
 
 def _event(attributes: Mapping[str, str] | None, value: bytes) -> CloudEvent:

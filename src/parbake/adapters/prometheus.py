@@ -196,6 +196,17 @@ def exposed(counters: Counters, port: int, added: Iterable[Families] = ()) -> It
         thread.join()
 
 
+def families(counters: Counters, added: Iterable[Families], role: str) -> Iterable[Metric]:
+    """All metrics as they are now, for another exporter.
+
+    Args:
+        counters: What is counted.
+        added: The metrics of plugins.
+        role: What the process is: ``server`` or ``worker``.
+    """
+    return _Collector(counters, added, role).collect()
+
+
 def _registry(counters: Counters, added: Iterable[Families], role: str) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(_Collector(counters, added, role))

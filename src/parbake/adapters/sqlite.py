@@ -107,10 +107,10 @@ def prune(connection: sqlite3.Connection, upto: int) -> int:
     return connection.execute("DELETE FROM parbake_outbox WHERE position <= ?", (upto,)).rowcount
 
 
-def _event(position: int, *raw: bytes) -> SourceEvent:
+def _event(position: int, at: float | None, *raw: bytes) -> SourceEvent:
     try:
         told, subject, event_type = (value.decode() for value in raw)
-        return SourceEvent(position, told, subject, event_type)
+        return SourceEvent(position, told, subject, event_type, at=at or 0.0)
     except UnicodeDecodeError as error:
         return SourceEvent(position, "", "", "", problem=f"not UTF-8: {error}", raw=b" ".join(raw))
 
@@ -330,8 +330,8 @@ class SqliteSource(forks.Forkable):
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
         # As bytes: SQLite columns accept any value, and one invalid row must not make a page unreadable.
         statement = (
-            "SELECT position, CAST(id AS BLOB), CAST(subject AS BLOB), CAST(type AS BLOB) FROM parbake_outbox "
-            "WHERE position > ? ORDER BY position LIMIT ?"
+            "SELECT position, CAST(time AS REAL), CAST(id AS BLOB), CAST(subject AS BLOB), CAST(type AS BLOB) "
+            "FROM parbake_outbox WHERE position > ? ORDER BY position LIMIT ?"
         )
         with self._connection() as connection:
             return [_event(*row) for row in connection.execute(statement, (after, limit))]

@@ -208,7 +208,7 @@ class Engine:
             wraps=wraps_of(self.parts),
         )
         self.bonds = Bonds(self.store, settings.clock, self.known, self.resolver.silent)
-        self.realtime = Realtime(self.resolver, self.tasks, self.counters, self.on.live)
+        self.realtime = Realtime(self.resolver, self.tasks, self.counters, self.on)
         self.warmup = Warmup(self.store, self.binder, self.resolver, self.tasks.values())
         self.answers = self.parts.found(ANSWERS) or NoAnswers()
 
@@ -224,6 +224,7 @@ class Engine:
             counters=self.counters,
             unknown=self.unknown,
             tickets=self.tickets,
+            applying=self.on.applying,
         )
         reader = LogReader(applier, silence_s=settings.silence_limit_s)
         self.ingest = Ingest(applier, reader, self.binder.heard, self.recovery)
@@ -259,6 +260,7 @@ class Engine:
             self._heat,
             counters=self.counters,
             claims=WorkClaims(self.store, settings.clock, self.workers),
+            refreshing=self.on.refreshing,
         )
 
     def _open_watches(self, settings: Settings) -> None:

@@ -38,6 +38,8 @@ from parbake.ports.messages import (
     json_response,
     problem,
 )
+from parbake.ports.observers import begun, tell
+from parbake.process.about import ABOUT, About
 from parbake.process.actions import ACTOR
 from parbake.process.counters import NO_ROUTE
 from parbake.protocol.acks import NO_ACKS
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 
 ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Send = Callable[[Message], Awaitable[None]]
+REQUEST_ID = "x-request-id"
+"""The header with the id of a request, in requests and in answers."""
 _UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes and scrapes are not measured: their durations say nothing about how long users wait."""
 COUNTED = "parbake.counted"
@@ -232,21 +236,35 @@ class HttpApp:
     async def _handle(
         self, method: str, path: str, scope: Message, receive: Receive, send: Send, *, since: float
     ) -> None:
-        root = scope.get("root_path", "")
-        client = (scope.get("client") or ("",))[0]
-        request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root, client=client)
+        about, before = About(), ABOUT.get()
+        ABOUT.set(about)
+        try:
+            root = scope.get("root_path", "")
+            client = (scope.get("client") or ("",))[0]
+            query = scope["query_string"].decode("latin-1")
+            request = HttpRequest(method, path, {}, b"", query, root=root, client=client)
+            await self._handle_about(about, request, scope, receive, send, since=since)
+        finally:
+            ABOUT.set(before)
+
+    async def _handle_about(
+        self, about: About, request: HttpRequest, scope: Message, receive: Receive, send: Send, *, since: float
+    ) -> None:
         try:
             request.headers = headers = headers_of(scope["headers"])
-            self.admission.check(method, request.path, headers)
+            about.given = headers.get(REQUEST_ID, "")
+            self.admission.check(request.method, request.path, headers)
             acks = await self.app.engine.tickets.read(headers[AFTER], field=AFTER) if AFTER in headers else NO_ACKS
         except ParbakeError as error:
             self.app.counters.responses[NO_ROUTE, error.status // 100] += 1
             await send_response(self._problem(request, error), scope, send)
             return
-        leaving = Leaving(receive, self._rounds)
+        leaving, ends, status = Leaving(receive, self._rounds), self._begun(request), 0
         try:
             with Scope(acks=acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it is sent
-                await send_response(await self._answer(request, receive, leaving), scope, send)
+                response = await self._answer(request, receive, leaving)
+                await send_response(response, scope, send)
+                status = response.status
         except asyncio.CancelledError:
             if leaving.has_left and not _is_cancelled_again():
                 return
@@ -254,8 +272,15 @@ class HttpApp:
                 raise
         finally:
             leaving.end()
+            tell(ends, status)
         if request.path not in _UNCOUNTED:
             self.app.counters.requests.add(time.perf_counter() - since)
+
+    def _begun(self, request: HttpRequest) -> Sequence[Callable[..., None]]:
+        """Tell the plugins that a request begins."""
+        if request.path in _UNCOUNTED or not (hears := self.app.engine.on.request):
+            return ()
+        return begun(hears, request)
 
     async def _is_told_of_end(self, request: HttpRequest, scope: Message, send: Send) -> bool:
         """Answer a request that parbake's own server cancelled at its shutdown; ``False`` under any other server."""
@@ -274,7 +299,7 @@ class HttpApp:
         route = NO_ROUTE
         try:
             endpoint = self._router.find(request)
-            route = endpoint.route.path
+            request.route = route = endpoint.route.path
             access = endpoint.route.access
             request.caller = caller = (
                 self.callers.of(request.headers) if self.callers.are_known else self.callers.anybody
@@ -345,10 +370,12 @@ async def send_response(response: Response, scope: Message, send: Send) -> None:
     if (
         whole is not None
         and response.stream is None
-        and await whole["send"](send, response.status, head_of(response), body)
+        and await whole["send"](send, response.status, head_of(response) + _id_line(response), body)
     ):
         return
     headers = [*_headers(response.content_type, response.headers)]
+    if line := _id_line(response):
+        headers.append((REQUEST_ID.encode(), line.partition(b": ")[2].rstrip()))
     if response.stream is None:
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
@@ -365,6 +392,14 @@ async def send_response(response: Response, scope: Message, send: Send) -> None:
 def head_of(response: Response) -> bytes:
     """The lines of the headers of an answer in one part; raises :class:`ValueError` for a line break in one."""
     return _lines(response.content_type, response.headers) + b"content-length: %d\r\n" % len(response.body)
+
+
+def _id_line(response: Response) -> bytes:
+    """The line of the header with the request's id; empty outside of requests, and if the answer names one itself."""
+    about = ABOUT.get()
+    if about is None or any(name.lower() == REQUEST_ID for name, _ in response.headers):
+        return b""
+    return b"%s: %s\r\n" % (REQUEST_ID.encode(), about.request.encode())
 
 
 @lru_cache(256)

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterable
 
 from parbake.errors import BodyTooLarge, ComputeFailed, DeadlineExceeded, ParbakeError, RequestError
+from parbake.process.about import ABOUT
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.http")
@@ -82,7 +83,8 @@ def error_for_client(error: Exception, *, during: str) -> ParbakeError:
         return error
     if isinstance(error, TimeoutError):  # a handler's own limit, such as asyncio.timeout
         return DeadlineExceeded("the time that this route gives itself has passed")
-    number = secrets.token_hex(8)
+    about = ABOUT.get()
+    number = secrets.token_hex(8) if about is None else about.request
     frames = "".join(traceback.format_tb((error.__cause__ or error).__traceback__))
     _log.error("request %s: %s failed: %s\n%s", number, during, one_line(error), frames)
     why = f"the server's log has why, under request {number}"

@@ -60,6 +60,7 @@ _BINARY = {
     "ce-type": HeaderField("Its type.", Annotated[str, msgspec.Meta(min_length=1)]),
     "ce-subject": HeaderField("What has changed: the tag that it raises."),
     "ce-specversion": HeaderField("The version of CloudEvents.", Literal["1.0"]),
+    "ce-traceparent": HeaderField("The trace that it belongs to (W3C Trace Context)."),
     "ce-time": HeaderField("When it happened (RFC 3339).", Annotated[dt.datetime, msgspec.Meta(tz=True)]),
 }
 

@@ -6,6 +6,7 @@ An event's ``subject`` is its tag and the last word of its ``type`` is what happ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -23,9 +24,14 @@ MAX_EVENT = 64 * 1024
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 
+_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
 
 class CloudEvent(msgspec.Struct, frozen=True):
-    """The attributes that parbake uses; ``source`` and ``id`` together identify an event."""
+    """The attributes that parbake uses; ``source`` and ``id`` together identify an event.
+
+    ``traceparent`` is that of the extension for distributed tracing: the trace that the event belongs to.
+    """
 
     id: str
     source: str
@@ -33,11 +39,17 @@ class CloudEvent(msgspec.Struct, frozen=True):
     subject: str
     specversion: str = "1.0"
     time: str | None = None
+    traceparent: str | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:
         """The tags it raises; raises :class:`BadInput` naming ``subject`` or ``type``."""
         return raised_by(self.subject, self.type)
+
+
+def trace_of(event: CloudEvent) -> str:
+    """The trace that an event belongs to; empty if it has none, or one that nobody can read."""
+    return event.traceparent if event.traceparent and _TRACE.fullmatch(event.traceparent) else ""
 
 
 def parse(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
@@ -46,7 +58,7 @@ def parse(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
     if kind == BATCH:
         return _checked(_decode(body, list[CloudEvent]))
     if "ce-id" in headers or "ce-type" in headers:
-        names = ("id", "source", "type", "subject", "specversion", "time")
+        names = ("id", "source", "type", "subject", "specversion", "time", "traceparent")
         attributes = {name: unquote(headers[f"ce-{name}"]) for name in names if f"ce-{name}" in headers}
         return _checked([_convert(attributes)])
     return _checked([_decode(body, CloudEvent)])

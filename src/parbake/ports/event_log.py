@@ -28,13 +28,16 @@ class Parked(msgspec.Struct, frozen=True):
 class Change(msgspec.Struct, frozen=True):
     """One event as the store applies it: the tags it raises, and for dedupe the CloudEvent's (source, id).
 
-    An event that cannot be read is ``parked`` in the same commit.
+    An event that cannot be read is ``parked`` in the same commit. ``trace`` is the ``traceparent`` that it belongs to,
+    which the event log keeps, and ``at`` is when it took effect, in epoch seconds (0 if unknown).
     """
 
     tags: tuple[str, ...]
     source: str = ""
     id: str = ""
     parked: Parked | None = None
+    trace: str = ""
+    at: float = 0.0
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -142,11 +145,12 @@ Step = Advance | Move
 
 
 class Raised(msgspec.Struct, frozen=True, array_like=True):
-    """One entry of the store's event log: a change with its stamp, its tags and its time."""
+    """One entry of the store's event log: a change with its stamp, its tags, its time, and its trace if it has one."""
 
     stamp: Stamp
     tags: tuple[str, ...]
     at: float
+    trace: str = ""
 
 
 class EventLog(Protocol):

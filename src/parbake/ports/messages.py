@@ -64,7 +64,8 @@ class HttpRequest:
 
     ``parameters`` are the path's placeholders. ``caller`` is who sends it, as far as that is known. ``root`` is the
     path under which another application has mounted this one. ``client`` is the address of whoever connected, which is
-    the proxy's behind one; empty if the server does not tell it.
+    the proxy's behind one; empty if the server does not tell it. ``route`` is the path of the route that answers, once
+    it is found.
     """
 
     method: str
@@ -76,6 +77,7 @@ class HttpRequest:
     caller: Caller = NOBODY
     root: str = ""
     client: str = ""
+    route: str = ""
 
     @property
     def arguments(self) -> dict[str, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from parbake.errors import DeclarationError
@@ -13,6 +14,8 @@ from parbake.errors import DeclarationError
 T = TypeVar("T")
 _log = logging.getLogger("parbake.plugins")
 
+End = Callable[..., None] | None
+"""What an observer of something that lasts is to be told at the end, if anything."""
 Progress = Callable[[str, int, int], None]
 """Called with the name of the work, the amount done, and the total."""
 
@@ -40,6 +43,25 @@ class Observers:
         worker: Coroutine functions that run as long as a worker works. One that raises is logged, and has ended.
         lacking: Called for readiness: what a server needs before it takes requests, as sentences.
         metrics: Called for each scrape; returns metrics as the package ``prometheus_client`` has them.
+        answered: ``(served, seconds)``, after each read and each live task or refine: the
+            :class:`parbake.tasks.served.Served`, and how long it took.
+        request: Begins with each HTTP request, but for probes, scrapes and what an overload turns away: ``(request)``,
+            the :class:`parbake.ports.messages.HttpRequest`. It ends, after the last byte, with the ``(status)`` of the
+            answer; 0 if nobody was there any more to take one.
+        computing: Begins with each computation on request or after an event: ``(task, lane, keys)``, with the number
+            of keys. It ends with the ``(outcome)``, as ``computed`` has it, or that of a live task or a refine:
+            ``returned``, ``failed`` or ``cancelled``.
+        applying: Begins before changes are applied: ``(changes)``, a list of
+            :class:`parbake.ports.event_log.Change`, of which any may be replaced by one with another ``trace``. It ends
+            with the ``(ack)``, or ``None`` if they could not be applied.
+        refreshing: Begins before values are computed that events have outdated: ``(task, events)``, with the trace of
+            each event and when it was raised, in epoch seconds. Only events with a trace are told. It ends with the
+            ``(outcome)``: ``fresh`` or ``failed``.
+        carried: Called before a computation that others may share gets a context of its own; returns what is called in
+            that context.
+
+    What ``request``, ``computing``, ``applying`` and ``refreshing`` call returns what is called at the end, in the same
+    context, or ``None``.
     """
 
     served: list[Callable[..., None]] = field(default_factory=list)
@@ -55,6 +77,12 @@ class Observers:
     worker: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     lacking: list[Callable[[], Iterable[str]]] = field(default_factory=list)
     metrics: list[Callable[[], Iterable[Any]]] = field(default_factory=list)
+    answered: list[Callable[[Any, float], None]] = field(default_factory=list)
+    request: list[Callable[[Any], End]] = field(default_factory=list)
+    computing: list[Callable[[str, str, int], End]] = field(default_factory=list)
+    applying: list[Callable[[list[Any]], End]] = field(default_factory=list)
+    refreshing: list[Callable[[str, Sequence[tuple[str, float]]], End]] = field(default_factory=list)
+    carried: list[Callable[[], Callable[[], object]]] = field(default_factory=list)
 
     def check(self) -> None:
         """Raise :class:`DeclarationError` for an async function that is called plainly, or the other way round."""
@@ -96,6 +124,22 @@ def gathered(observers: Iterable[Callable[[], T]]) -> list[T]:
     found: list[T] = []
     tell([lambda ask=ask: found.append(ask()) for ask in observers])
     return found
+
+
+def begun(observers: Sequence[Callable[..., End]], *what: Any) -> list[Callable[..., None]]:
+    """Tell each observer that something begins.
+
+    Args:
+        observers: The callbacks. One that fails is logged and hears nothing of the end.
+        what: Their arguments.
+
+    Returns:
+        What to call at the end, for the last observer first.
+    """
+    if not observers:
+        return []
+    ends = gathered([partial(begin, *what) for begin in observers])
+    return [end for end in reversed(ends) if end is not None]
 
 
 async def attended(start: Callable[[], Awaitable[None]]) -> None:

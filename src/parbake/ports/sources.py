@@ -16,8 +16,8 @@ ViewT = TypeVar("ViewT")
 class SourceEvent(msgspec.Struct, frozen=True):
     """One event of an ordered log, such as a row of an outbox.
 
-    ``source`` and ``at`` (epoch seconds, 0 if unknown) are the event's own attributes, if it has them. If an event
-    could not be read, ``problem`` says why, and ``raw`` holds its bytes for a later retry.
+    ``source``, ``at`` (epoch seconds, 0 if unknown) and ``trace`` (its ``traceparent``) are the event's own attributes,
+    if it has them. If an event could not be read, ``problem`` says why, and ``raw`` holds its bytes for a later retry.
     """
 
     position: int
@@ -28,6 +28,7 @@ class SourceEvent(msgspec.Struct, frozen=True):
     at: float = 0.0
     problem: str = ""
     raw: bytes = b""
+    trace: str = ""
 
 
 class Extent(msgspec.Struct, frozen=True):

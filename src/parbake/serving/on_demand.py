@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeAlias
 
 from parbake.errors import ComputeFailed, StoreFull
 from parbake.ports.clock import Clock
-from parbake.ports.observers import tell
+from parbake.ports.observers import Observers, begun, tell
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.process.flight import Flights
@@ -38,20 +39,21 @@ class OnDemand:
         clock: Clock,
         *,
         counters: Counters,
-        computed: Sequence[Callable[..., None]],
+        on: Observers,
         turns: Turns,
         look: Look,
     ) -> None:
         """``look`` returns the stored record of a key if it may be served in a context.
 
-        ``counters`` and ``computed`` are called after each computation; see :class:`parbake.ports.observers.Observers`.
+        ``counters`` and ``on`` hear of each computation.
         """
         self._store = store
         self._computer = computer
         self._clock = clock
-        self._counters, self._computed = counters, (counters.computed, *computed)
+        self._counters, self._computed = counters, (counters.computed, *on.computed)
+        self._computing = tuple(on.computing)
         self._look = look
-        self._flights: Flights[Computed | None] = Flights(scope.detached)
+        self._flights: Flights[Computed | None] = Flights(partial(scope.detached, tuple(on.carried)))
         self.turns = turns
 
     async def get(self, bound: BoundTask, key: Any, context: Context) -> Computed | Judged:
@@ -104,6 +106,7 @@ class OnDemand:
             keys: The keys, checked.
             context: The context of the request; its lane is stored with the records.
         """
+        ends = begun(self._computing, bound.name, context.lane, len(keys))
         started, outcome, cpu_s = perf_counter(), "failed", 0.0
         try:
             with metering() as spent:
@@ -120,6 +123,7 @@ class OnDemand:
             for key in keys:
                 raw = bound.keys.encode(key)
                 tell(self._computed, bound.name, raw, context.lane, took, outcome=outcome, cpu_s=cpu_s)
+            tell(ends, outcome)
         return results
 
     async def _written(self, bound: BoundTask, computed: Computed, context: Context) -> str:

@@ -78,16 +78,15 @@ class Resolver:
         self._glimpse = store.glimpse if isinstance(store, RecordSnapshots) else None
         self._clock = clock
         self._counters, self._reads = counters, counters.reads
-        self._served, self._missed = tuple(on.served), (counters.missed, *on.missed)
+        self._served, self._answered, self._missed = tuple(on.served), tuple(on.answered), (counters.missed, *on.missed)
+        self._is_heard = bool(self._served or self._answered)
         self._bound_tasks = bound_tasks
         self._silence_limit_s = silence_limit_s
         self._sources = binder.heard
         self.models = ModelReads(store, clock, self._judge_model)
         self.computer = Computer(store, binder, clock, lambda: self, wraps)
         turns = Turns(store, clock, counters)
-        self.demand = OnDemand(
-            store, self.computer, clock, counters=counters, computed=on.computed, turns=turns, look=self._look
-        )
+        self.demand = OnDemand(store, self.computer, clock, counters=counters, on=on, turns=turns, look=self._look)
 
     def serve_now(self, bound: BoundTask, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
         """Serve a key at once if the store returns its record without waiting and the record may be served as it is.
@@ -152,8 +151,9 @@ class Resolver:
         verdict = _FRESH if served.verdict is Verdict.FRESH else str(served.verdict)  # nearly every read
         took = perf_counter() - started
         self._reads[bound.name].add(raw, verdict, served.lane, took)
-        if self._served:
+        if self._is_heard:
             tell(self._served, bound.name, raw, verdict, served.lane, took)
+            tell(self._answered, served, took)
 
     async def _resolve(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
         if not is_bounded():

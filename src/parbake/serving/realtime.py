@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
 from parbake.errors import NotMaterialized
-from parbake.ports.observers import tell
+from parbake.ports.observers import Observers, begun, tell
 from parbake.process.counters import Counters
 from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.listening import listener, listening
@@ -29,8 +29,6 @@ from parbake.tasks.roles import Role
 from parbake.tasks.served import Served
 from parbake.tasks.task_types import LiveTask, Refine, Task
 
-Used = Callable[[str, float, float], None]
-"""Called for each computation at request time, with the task, its seconds, and its CPU seconds."""
 _UNMETERED: contextlib.AbstractContextManager[Spent | None] = contextlib.nullcontext()
 
 
@@ -49,7 +47,7 @@ class Realtime:
         resolver: Resolver,
         bound_tasks: Mapping[str, BoundTask],
         counters: Counters,
-        live: Sequence[Used] = (),
+        on: Observers,
     ) -> None:
         """Share the resolver's computer and tasks.
 
@@ -57,9 +55,10 @@ class Realtime:
             resolver: Reads the bases of refines.
             bound_tasks: The stored tasks by name.
             counters: Count the answers and computations.
-            live: Called with the usage of each computation.
+            on: Hear of each computation, and what it used.
         """
-        self._hears, self._counters = tuple(live), counters
+        self._hears, self._answered, self._computing = tuple(on.live), tuple(on.answered), tuple(on.computing)
+        self._counters = counters
         self._resolver = resolver
         self._computer: Computer = resolver.computer
         self._bound_tasks = bound_tasks
@@ -104,7 +103,9 @@ class Realtime:
         return msgspec.structs.replace(base, task=task.name, verdict=Verdict.DEGRADED, reason=str(why), cause=why.cause)
 
     def _counted(self, served: Served[Any], began: float) -> Served[Any]:
-        self._counters.answered(served.task, served.verdict.value, served.lane, time.perf_counter() - began)
+        took = time.perf_counter() - began
+        self._counters.answered(served.task, served.verdict.value, served.lane, took)
+        tell(self._answered, served, took)
         return served
 
     async def live(self, task: LiveTask[Any, Any], live: Mapping[str, Any]) -> Served[Any]:
@@ -149,6 +150,7 @@ class Realtime:
 
     async def _used(self, task: Task, work: Awaitable[Any]) -> Any:
         """Count a computation, and report what it used if anybody listens."""
+        ends = begun(self._computing, task.name, "realtime", 1)
         started, outcome = time.perf_counter(), "failed"
         with metering() if self._hears else _UNMETERED as spent:
             try:
@@ -162,6 +164,7 @@ class Realtime:
                 self._counters.computed(task.name, b"", "realtime", took, outcome=outcome)
                 if spent is not None:
                     tell(self._hears, task.name, took, spent.cpu_s)
+                tell(ends, outcome)
         return value
 
 

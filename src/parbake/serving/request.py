@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from time import monotonic
@@ -13,7 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from parbake.errors import DeadlineExceeded
+from parbake.ports.observers import gathered
 from parbake.ports.usage import Usage
+from parbake.process.about import ABOUT
 from parbake.protocol.acks import NO_ACKS, Acks, merged
 from parbake.tasks.task_types import Task
 
@@ -134,11 +136,18 @@ def payer() -> Request | None:
     return _current.get() or _payer.get()
 
 
-def detached() -> Context:
-    """A context without the request's deadline and values, for work that others may share; the request still pays."""
+def detached(carried: Iterable[Callable[[], Callable[[], object]]] = ()) -> Context:
+    """A context without the request's deadline and values, for work that others may share; the request still pays.
+
+    ``carried`` is what plugins take along; see :class:`parbake.ports.observers.Observers`.
+    """
     context = Context()
     if (request := payer()) is not None:
         context.run(_payer.set, request)
+    if (about := ABOUT.get()) is not None:
+        context.run(ABOUT.set, about)
+    for put in gathered(carried):
+        context.run(put)
     return context
 
 

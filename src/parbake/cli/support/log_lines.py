@@ -19,8 +19,8 @@ _CLIENTS = ("anthropic", "boto3", "botocore", "httpcore", "httpx", "httpx2", "op
 class JsonLines(logging.Formatter):
     """Writes a record as a JSON object with ``time``, ``level``, ``logger`` and ``message``.
 
-    A traceback stands in the message, behind its text. What the line is about stands behind that, as far as it is known:
-    ``request``, ``answer`` and ``event`` are ids, and a plugin may add ``trace_id`` and ``span_id``.
+    A traceback stands in the message, behind its text. Behind that stand the ids of what the line is about, as far as
+    they are known: ``request``, ``answer``, ``event``, and with a plugin that traces ``trace_id`` and ``span_id``.
     """
 
     def format(self, record: logging.LogRecord) -> str:

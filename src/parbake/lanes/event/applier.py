@@ -10,7 +10,7 @@ import msgspec
 from parbake.lanes.event.unknown_families import UnknownFamilies
 from parbake.ports.clock import Clock
 from parbake.ports.event_log import Ack, Change, Step
-from parbake.ports.observers import tell
+from parbake.ports.observers import End, begun, tell
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.protocol.tags import family
@@ -29,18 +29,19 @@ class Applier:
         counters: Counters,
         unknown: UnknownFamilies,
         tickets: Tickets,
+        applying: Sequence[Callable[[list[Change]], End]] = (),
     ) -> None:
         """Apply nothing yet.
 
         ``unknown`` knows the families that some task or source declares, and notes others. ``tickets`` seals the
-        acknowledgements.
+        acknowledgements. ``on_event`` and ``applying`` hear of events; see :class:`parbake.ports.observers.Observers`.
         """
         self.store = store
         self.clock = clock
         self.counters = counters
         self.unknown = unknown
         self.tickets = tickets
-        self._on_event = tuple(on_event)
+        self._on_event, self._applying = tuple(on_event), tuple(applying)
 
     async def apply(self, changes: Sequence[Change], step: Step | None = None) -> Ack:
         """Raise the tags of changes; returns once that is durable.
@@ -49,10 +50,12 @@ class Applier:
             changes: The changes.
             step: How far they take their source, if they come from one.
         """
-        started = time.perf_counter()
-        ack = await self.store.apply(changes, now=self.clock.now(), advance=step)
-        took = time.perf_counter() - started
-        tell(self._on_event, ack.raised, duplicates=ack.duplicates, seconds=took)
+        traced = [*changes]
+        ends, ack = begun(self._applying, traced), None
+        try:
+            ack = await self._applied(traced, step)
+        finally:
+            tell(ends, ack)
         ack = await self.tickets.sealed(ack)
         unknown = sorted({family(tag) for tag in ack.raised} - self.unknown.known)
         if not unknown:
@@ -60,3 +63,10 @@ class Applier:
         self.counters.unknown(unknown)
         await self.unknown.note(unknown)
         return msgspec.structs.replace(ack, unknown=tuple(unknown))
+
+    async def _applied(self, changes: Sequence[Change], step: Step | None) -> Ack:
+        started = time.perf_counter()
+        ack = await self.store.apply(changes, now=self.clock.now(), advance=step)
+        took = time.perf_counter() - started
+        tell(self._on_event, ack.raised, duplicates=ack.duplicates, seconds=took)
+        return ack

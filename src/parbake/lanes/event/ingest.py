@@ -16,9 +16,10 @@ from parbake.lanes.event.applier import Applier
 from parbake.lanes.event.log_reader import LogReader, logs_of, skewed
 from parbake.lanes.event.parking import everything
 from parbake.lanes.event.recovery import Recovery
-from parbake.ports.cloudevents import CloudEvent, read_time
+from parbake.ports.cloudevents import CloudEvent, read_time, trace_of
 from parbake.ports.event_log import Ack, Change
 from parbake.ports.sources import Log, Topic, UnorderedLog
+from parbake.process.about import ABOUT
 from parbake.process.flight import Flights
 from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
 from parbake.protocol.tags import check_tag, family, raised_by
@@ -51,8 +52,13 @@ class Ingest:
 
         Raises :class:`NotAcknowledged` while the store is being recovered after a loss.
         """
-        self._counters.clock_skew += skewed((read_time(event.time) for event in events), self._clock.now())
-        return _acknowledged(await self._apply([Change(e.tags, e.source, e.id) for e in events]))
+        at = [read_time(event.time) for event in events]
+        self._counters.clock_skew += skewed(at, self._clock.now())
+        if (about := ABOUT.get()) is not None and len(events) == 1:
+            about.event = events[0].id
+        told = zip(events, at, strict=True)
+        changes = [Change(e.tags, e.source, e.id, trace=trace_of(e), at=when) for e, when in told]
+        return _acknowledged(await self._apply(changes))
 
     async def new_tags(self, events: Sequence[CloudEvent]) -> int:
         """How many of the tags that events raise were never raised in this store."""

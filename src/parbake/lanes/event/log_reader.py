@@ -223,11 +223,13 @@ class LogReader:
         problem = row.problem
         if not problem:
             try:
-                return Change(raised_by(row.subject, row.type), row.source or log.name, row.id)
+                tags, told_by = raised_by(row.subject, row.type), row.source or log.name
+                return Change(tags, told_by, row.id, trace=row.trace, at=row.at)
             except (ParbakeError, TypeError) as error:  # a column may hold anything
                 problem = str(error)
         self._counters.parked += 1
-        _log.error("%s, position %d: %s; parked, raising all its families", log.name, row.position, problem)
+        said, about = "%s, position %d: %s; parked, raising all its families", {"event": row.id}
+        _log.error(said, log.name, row.position, problem, extra=about)
         return parked_change(log, row, problem, self._clock.now())
 
     def _count_skew(self, times: Iterable[float]) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from parbake.lanes.event.refresh import Heat, Refreshing
 from parbake.lanes.event.work_claims import WorkClaims
 from parbake.ports.clock import Clock
 from parbake.ports.event_log import Raised
+from parbake.ports.observers import End
 from parbake.ports.records import Lookup
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
@@ -48,14 +49,20 @@ class EventLane:
         *,
         counters: Counters | None = None,
         claims: WorkClaims | None = None,
+        refreshing: Sequence[Callable[..., End]] = (),
     ) -> None:
-        """``heat`` returns how often each key of a task was served lately; ``claims`` share the keys among workers."""
+        """``heat`` returns how often each key of a task was served lately; ``claims`` share the keys among workers.
+
+        ``refreshing`` hear of refreshes; see :class:`parbake.ports.observers.Observers`.
+        """
         self._store = store
         artifacts = [p for p in bound_tasks if isinstance(p.task, Artifact)]
         self._bound = {p.ref: bound_by(p.task) for p in artifacts}
         self._wishes = {p.ref: p.task.prefetch for p in artifacts if isinstance(p.task, Artifact) and not p.off}
         self._bound_tasks = [p for p in artifacts if self._bound[p.ref] or self._wishes.get(p.ref)]
-        self._refreshing = Refreshing(store, demand, clock, heat, counters=counters or Counters(), claims=claims)
+        self._refreshing = Refreshing(
+            store, demand, clock, heat, counters=counters or Counters(), claims=claims, hears=refreshing
+        )
         self._strays = Strays(store)
         self._read_to = Stamp(0, 0)
         self._cursor: bytes | None = None
@@ -117,7 +124,7 @@ class EventLane:
 
     async def _enqueue(self, entries: list[Raised]) -> None:
         stamps = {tag: entry.stamp for entry in entries for tag in entry.tags}
-        raised_at = {entry.stamp: entry.at for entry in entries}
+        raised = {entry.stamp: entry for entry in entries}
         families = {family(tag) for tag in stamps}
         for bound in self._bound_tasks:
             for item in self._bound[bound.ref]:
@@ -125,12 +132,12 @@ class EventLane:
                     continue
                 touched = {t: s for t, s in stamps.items() if family(t) == item.family}
                 async for key, stamp in self._targets(bound, item, touched):
-                    self._refreshing.outdated(bound, key, (stamp, raised_at[stamp]), item.debounce_s)
+                    self._refreshing.outdated(bound, key, raised[stamp], item.debounce_s)
                 await asyncio.sleep(0)
             for item in self._wishes.get(bound.ref, ()):
                 touched = {t: s for t, s in stamps.items() if family(t) == item.family}
                 for key, stamp in _named(bound, item, touched):
-                    self._refreshing.wished(bound, key, (stamp, raised_at[stamp]))
+                    self._refreshing.wished(bound, key, raised[stamp])
 
     async def _targets(
         self, bound: BoundTask, item: Invalidation, touched: Mapping[str, Stamp]

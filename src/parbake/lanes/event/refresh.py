@@ -13,6 +13,8 @@ from typing import Any
 
 from parbake.lanes.event.work_claims import KeyPart, WorkClaims, part_of
 from parbake.ports.clock import Clock
+from parbake.ports.event_log import Raised
+from parbake.ports.observers import End, begun, tell
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.process.signals import is_ours
@@ -51,6 +53,7 @@ class Due:
     at: float
     stamp: Stamp
     raised_at: float
+    trace: str = ""
     attempts: int = 0
     is_outdated: bool = True
     is_wished: bool = False
@@ -73,15 +76,19 @@ class Refreshing:
         *,
         counters: Counters,
         claims: WorkClaims | None = None,
+        hears: Sequence[Callable[..., End]] = (),
     ) -> None:
-        """``heat`` returns how often each key of a task was served lately; leave out ``claims`` for a single worker."""
+        """``heat`` returns how often each key of a task was served lately; leave out ``claims`` for a single worker.
+
+        ``hears`` are told of the refreshes of traced events; see :class:`parbake.ports.observers.Observers`.
+        """
         self._store = store
         self._demand = demand
         self._clock = clock
         self._heat = heat
         self._troubles: dict[str, Trouble] = {}
         self._counters = counters
-        self._claims = claims
+        self._claims, self._hears = claims, tuple(hears)
         self._due: dict[Name, Due] = {}
         counters.measured["parbake_refresh_backlog"] = self._due.__len__
         self._last_run: dict[Name, float] = {}
@@ -91,32 +98,31 @@ class Refreshing:
         """Whether no key waits for a refresh."""
         return not self._due
 
-    def outdated(self, bound: BoundTask, key: Any, event: tuple[Stamp, float], debounce_s: float) -> None:
+    def outdated(self, bound: BoundTask, key: Any, event: Raised, debounce_s: float) -> None:
         """Queue a key whose value is older than an event.
 
         Args:
             bound: The task.
             key: The key.
-            event: The event's stamp, and when it was raised by the loop's clock.
+            event: The event.
             debounce_s: How long to wait for further events, in seconds.
         """
-        stamp, raised_at = event
-        due = Due(bound, key, monotonic(), stamp, raised_at)
+        due = Due(bound, key, monotonic(), event.stamp, event.at, event.trace)
         due.at = max(due.at, self._last_run.get(due.name, 0.0) + debounce_s)
         before = self._due.get(due.name)
         if before is not None:
-            due.raised_at, due.is_wished = before.raised_at, before.is_wished
+            due.raised_at, due.is_wished, due.trace = before.raised_at, before.is_wished, before.trace or due.trace
         self._due[due.name] = due
 
-    def wished(self, bound: BoundTask, key: Any, event: tuple[Stamp, float]) -> None:
+    def wished(self, bound: BoundTask, key: Any, event: Raised) -> None:
         """Queue a key that will be asked for soon, by an event that outdates nothing.
 
         Args:
             bound: The task.
             key: The key.
-            event: The event's stamp, and when it was raised by the loop's clock.
+            event: The event.
         """
-        due = Due(bound, key, monotonic(), *event, is_outdated=False)
+        due = Due(bound, key, monotonic(), event.stamp, event.at, event.trace, is_outdated=False)
         self._due.setdefault(due.name, due).is_wished = True
 
     async def work(self) -> bool:
@@ -183,7 +189,7 @@ class Refreshing:
             if not needed:
                 return
             self._note_run(needed)
-            await self._demand.refresh(bound, [due.key for due in needed], Context(lane="event"))
+            await self._refreshed(bound, needed)
         except BaseException as error:
             if is_ours(error):
                 raise
@@ -215,8 +221,17 @@ class Refreshing:
         if not await self._needs(due):
             return
         self._note_run([due])
-        await self._demand.refresh(due.bound, [due.key], Context(lane="event"))
+        await self._refreshed(due.bound, [due])
         self._note_refreshed(due.bound, [due])
+
+    async def _refreshed(self, bound: BoundTask, group: Sequence[Due]) -> None:
+        traced = [(due.trace, due.raised_at) for due in group if due.trace] if self._hears else []
+        ends, outcome = begun(self._hears, bound.name, traced) if traced else (), "failed"
+        try:
+            await self._demand.refresh(bound, [due.key for due in group], Context(lane="event"))
+            outcome = "fresh"
+        finally:
+            tell(ends, outcome)
 
     async def _needs(self, due: Due) -> bool:
         """Whether no stored value is as new as the event. A key that was never computed waits for its first request."""
