@@ -19,7 +19,7 @@ PACKAGES = {
     "src/parbake_llm": 7_100,
     "src/parbake_planner": 3_830,
     "src/parbake_semantic": 3_000,
-    "assistant/src": 17_565,
+    "assistant/src": 17_765,
     "tools/provider_box": 550,
     "tools/simulator": 2_977,
 }

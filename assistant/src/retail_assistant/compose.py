@@ -60,8 +60,10 @@ from retail_assistant.recs.taste_view import History
 from retail_assistant.settings import CALL_TOOLS, ModelTime, Settings, from_environment
 from retail_assistant.shop import captured, queries, schema
 from retail_assistant.shop.connections import PerThread, writers
+from retail_assistant.shop.retention import Privacy
 from retail_assistant.shop.schema import connect
 from retail_assistant.understand.names import lexicon
+from retail_assistant.understand.plain_words import bare
 from retail_assistant.vouching import operators_key
 
 FAMILIES = ("policy", "product", "promotion", "user", "reviews", "faq")
@@ -129,6 +131,7 @@ def build(
     alerts: list[AlertSink] = [LogSink()]
     if settings.webhook:
         alerts.append(WebhookSink(settings.webhook, queue=settings.data / "alerts.db"))
+    ledger = Ledger(settings.data / "ledger.db", book=settings.book)
     return pb.App(
         ALL,
         store=settings.store_url,
@@ -140,7 +143,8 @@ def build(
         open=["session"],  # the page itself reports it when a shopper arrives
         resources=resources,
         clock=wall,
-        plugins=[Ledger(settings.data / "ledger.db", book=settings.book), Planner(), Prompts(), Console()],
+        # What the others keep about a shopper was made of what the first one erases.
+        plugins=[Privacy(shop, bare), ledger, Planner(), Prompts(), Console()],
         alerts=alerts,
         off=json.loads(meta.get("off", "{}")),
         # Every change of the shop is one transaction with its outbox row, so that each can be replayed.
@@ -214,6 +218,8 @@ def http_app(
     shop: LiveShop = app.settings.resources[LiveShop]
     understanding = Understanding(app, shop)
     assistant = Assistant(app, shop, app.settings.resources[PerThread], understanding, model=model_use(settings))
+    if privacy := app.plugins.settings(Privacy):
+        privacy.places.append(assistant.sessions)
     vouching = settings.vouching.kept_in(settings.data)
     identity = Identity(vouching, Limits(settings.rates))
     follower = IndexFollower(app, knowledge.product_embeddings, app.settings.resources[ProductIndex])

@@ -6,11 +6,13 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import msgspec
 
 import parbake_semantic.guard
+from parbake.ports.personal import ErasedRows
 from retail_assistant.answers.actions import CANNOT_ADD, NOT_YET, WHICH_EDITION
 from retail_assistant.answers.comparing import in_focus
 from retail_assistant.answers.correcting import NO
@@ -24,6 +26,7 @@ from retail_assistant.chat.turn import Turn
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.shop.policies import Policy, Section
+from retail_assistant.shop.voices import spelled
 from retail_assistant.understand.ask import Ask, Kind
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.hearing import hear
@@ -59,8 +62,10 @@ class Sessions:
     """The states of conversations in this process, by shopper and session, for :data:`KEPT_S` after their last reply.
 
     At most :data:`KEPT` are kept, and the oldest are dropped first. A conversation that is not here is read again out
-    of its messages, so that another process answers it alike.
+    of its messages, so that another process answers it alike. It is a place that keeps something about people.
     """
+
+    name = "conversations"
 
     def __init__(self, now: Callable[[], float]) -> None:
         """Start empty; ``now`` is in epoch seconds."""
@@ -89,13 +94,20 @@ class Sessions:
             while len(self._kept) > KEPT or self._is_over(next(iter(self._kept.values()))):
                 self._kept.popitem(last=False)
 
-    def erase(self, shopper: str) -> int:
-        """Forget all conversations of a shopper, however the name is capitalised; return how many there were."""
+    def export(self, subject: str) -> dict[str, list[dict[str, Any]]]:
+        """Return the conversations of a shopper; see :class:`parbake.ports.personal.PersonalData`."""
         with self._lock:
-            gone = [key for key in self._kept if key[0].lower() == shopper.lower()]
+            found = [(session, one) for (name, session), one in self._kept.items() if spelled(name) == spelled(subject)]
+        return {self.name: [{"session": name, "at": one.at, **msgspec.to_builtins(one.said)} for name, one in found]}
+
+    def erase(self, subject: str, mentions: Collection[str] = ()) -> ErasedRows:
+        """Forget all conversations of a shopper, however the name is capitalised, and count them."""
+        del mentions
+        with self._lock:
+            gone = [key for key in self._kept if spelled(key[0]) == spelled(subject)]
             for key in gone:
                 del self._kept[key]
-        return len(gone)
+        return ErasedRows({self.name: len(gone)})
 
     def _is_over(self, one: Remembered) -> bool:
         return self._now() - one.at > KEPT_S

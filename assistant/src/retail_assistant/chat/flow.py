@@ -110,7 +110,8 @@ class Assistant:
 
     async def forget(self, shopper: str) -> Forgotten:
         """Erase what this process and the shop keep of a shopper's messages."""
-        return Forgotten(self.sessions.erase(shopper), await self._notebook.forget(shopper))
+        gone = self.sessions.erase(shopper).rows[self.sessions.name]
+        return Forgotten(gone, await self._notebook.forget(shopper))
 
     async def reply(self, turn: Turn, request: pb.Request) -> Reply:
         """Answer a turn within a request's scope."""

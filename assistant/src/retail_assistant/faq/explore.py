@@ -10,7 +10,8 @@ from parbake.ports.clock import Clock
 from retail_assistant.faq.compile import is_shareable
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import ShopError
-from retail_assistant.shop.explorations import forget_explorations, note_exploration
+from retail_assistant.shop.explorations import note_exploration
+from retail_assistant.shop.personal import forget, names_of
 from retail_assistant.shop.voices import is_named
 
 _MOST_WAITING = 100
@@ -45,7 +46,7 @@ class Notebook:
     async def forget(self, shopper: str) -> int:
         """Delete what a shopper's questions were, also those still queued; return how many there were."""
         await self.settle()
-        return await self._writers.write(lambda conn: forget_explorations(conn, shopper))
+        return await self._writers.write(lambda conn: forget(conn, names_of(conn, shopper), ["explorations"]).total())
 
     async def _write(self, shopper: str, text: str, answer: str) -> None:
         now = self._clock.now()

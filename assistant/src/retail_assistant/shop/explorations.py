@@ -28,9 +28,3 @@ def note_exploration(conn: sqlite3.Connection, *, shopper: str, text: str, answe
         )
         conn.execute("DELETE FROM explorations WHERE id <= ?", ((found.lastrowid or 0) - EXPLORATIONS_KEPT,))
     return True
-
-
-def forget_explorations(conn: sqlite3.Connection, shopper: str) -> int:
-    """Delete a shopper's recorded questions, however the name is capitalised; return how many there were."""
-    with transaction(conn):
-        return conn.execute("DELETE FROM explorations WHERE shopper = ? COLLATE NOCASE", (shopper,)).rowcount

@@ -202,9 +202,9 @@ def connect(
 ) -> sqlite3.Connection:
     """Open a shop file for reading and writing, in autocommit mode; ``make`` says whether to create a missing one.
 
-    Every commit is synced to disk (WAL, ``synchronous=FULL``), foreign keys are enforced, and the connection waits up
-    to ``wait_s`` for a locked file. With ``any_thread`` several threads may use the connection, one at a time. Raises
-    :class:`NotAShop` for a file that is not SQLite.
+    Every commit is synced to disk (WAL, ``synchronous=FULL``), foreign keys are enforced, what is deleted is
+    overwritten, and the connection waits up to ``wait_s`` for a locked file. With ``any_thread`` several threads may
+    use the connection, one at a time. Raises :class:`NotAShop` for a file that is not SQLite.
     """
     where = path if make else f"{Path(path).resolve().as_uri()}?mode=rw"
     conn = sqlite3.connect(where, uri=not make, timeout=wait_s, isolation_level=None, check_same_thread=not any_thread)
@@ -212,6 +212,7 @@ def connect(
         keep_in_wal(conn, within_s=wait_s)
         conn.execute("PRAGMA synchronous=FULL")
         conn.execute("PRAGMA foreign_keys=ON")
+        conn.execute("PRAGMA secure_delete=ON")  # what a shopper deletes or changes does not stay in free space
     except sqlite3.DatabaseError as error:
         conn.close()
         if isinstance(error, sqlite3.OperationalError):
