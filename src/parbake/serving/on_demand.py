@@ -161,4 +161,4 @@ def flight_of(bound: BoundTask, raw: bytes, context: Context) -> Hashable:
 def _check_type(bound: BoundTask, computed: Computed) -> None:
     """Raise an error unless a record decodes as the task's type; otherwise every later read would fail on it."""
     if problem := bound.unreadable(computed.record):
-        raise ComputeFailed(f"{bound.name}: the value of {computed.key!r}: {problem}", field=bound.name)
+        raise ComputeFailed(f"{bound.name}: the value of a key: {problem}", field=bound.name)

@@ -252,9 +252,9 @@ class Refreshing:
     def _retry(self, due: Due, why: str) -> None:
         """Queue the key again. After the last attempt it is left to the fence, which serves no old value meanwhile."""
         name = due.bound.name
-        self._troubles.setdefault(name, Trouble(f"the refresh of {name}", _log)).met(f"key {due.key!r}: {why}")
+        self._troubles.setdefault(name, Trouble(f"the refresh of {name}", _log)).met(why)  # a key may be a person's
         if due.attempts >= _ATTEMPTS:
-            _log.debug("%s(%r): refresh given up after %d attempts: %s", name, due.key, due.attempts, why)
+            _log.debug("%s: a key's refresh is given up after %d attempts: %s", name, due.attempts, why)
             return
         due.at = monotonic() + BACKOFF.pause_s(due.attempts)
         due.attempts += 1
