@@ -23,6 +23,7 @@ from parbake_planner.ledger.costs import EXAMPLE, Cost, CostBook, Owned, costs, 
 from parbake_planner.ledger.database import checked_address
 from parbake_planner.ledger.focus_export import charges
 from parbake_planner.ledger.ledger_writer import LedgerWriter
+from parbake_planner.ledger.personal import LedgerOfPeople
 from parbake_planner.planned import PLANS
 from parbake_planner.spent import Spending
 from parbake_planner.traffic import learn
@@ -62,9 +63,10 @@ class Books:
             await spending.run(self.file, book, parts.clock)
 
         parts.on.server.append(look)
+        parts.personal.append(LedgerOfPeople(self.file, parts.tasks))
         self.answers = Answers(
             AnswerTable(self.file), parts.clock, parts.tasks, parts.known,
-            book=book, touch=parts.core.touch, send=parts.core.send,
+            book=book, store=parts.store, touch=parts.core.touch, send=parts.core.send,
         )  # fmt: skip
 
     def load(self, now: float) -> Load:

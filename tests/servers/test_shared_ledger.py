@@ -49,6 +49,7 @@ from parbake_planner.ledger import ledger_writer as recording
 from parbake_planner.ledger import postgresql_database
 from parbake_planner.ledger.focus_export import as_csv
 from parbake_planner.ledger.ledger_writer import LedgerWriter
+from parbake_planner.ledger.told import told_between
 
 DAY_S = 86_400
 GUIDE = (Path(__file__).parents[2] / "docs/howto/costs.md").read_text()
@@ -375,10 +376,24 @@ def kept(request, tmp_path, opened):
 def test_another_format_is_refused(kept, opened):
     """A ledger of a later version is not opened; the error names the setting and what to do."""
     address, change = kept
-    change("UPDATE ledger_format SET version = 2")
-    with pytest.raises(pb.errors.StoreError, match=r"has format 2, .* reads format 1: install the version") as caught:
+    change("UPDATE ledger_format SET version = 3")
+    with pytest.raises(pb.errors.StoreError, match=r"has format 3, .* reads format 2: install the version") as caught:
         opened(address)
     assert caught.value.field == "ledger"
+
+
+def test_a_ledger_of_the_format_before_gets_what_it_lacks(kept, opened):
+    """A ledger of format 1 keeps its rows, and answers are indexed from then on."""
+    address, change = kept
+    change("INSERT INTO complaints VALUES (1.0, 'fact', 'answer')")
+    for table in ("told_tags", "told"):
+        change(f"DROP TABLE {table}")
+    change("UPDATE ledger_format SET version = 1")
+    ledger = opened(address)
+    with ledger.connected() as connection:
+        assert connection.execute("SELECT version FROM ledger_format").fetchall() == [(2,)]
+        assert connection.execute("SELECT task FROM complaints").fetchall() == [("fact",)]
+        assert told_between(connection, "fact/a", 0, 9) == []
 
 
 @pytest.mark.parametrize("other", ["pace(hour BIGINT)", "pace(hour TEXT, batch TEXT, samples TEXT, seconds TEXT)"])

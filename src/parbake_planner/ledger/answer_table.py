@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -19,6 +19,7 @@ from parbake.ports.usage import Usage
 from parbake.serving.request import Step
 from parbake_planner.ledger.database import Connection
 from parbake_planner.ledger.ledger_writer import LedgerWriter
+from parbake_planner.ledger.told import Stated, ToldBefore, told_between
 
 _ID_BYTES = 16
 _SHORTEST_ID, _LONGEST_ID = 16, 64
@@ -75,9 +76,15 @@ class AnswerTable:
     def __init__(self, ledger: LedgerWriter) -> None:
         self._ledger = ledger
 
-    def keep(self, answer: Answer) -> None:
-        """Queue an answer; the ledger's thread writes it shortly after."""
-        self._ledger.answered(answer.id, answer.at, msgspec.json.encode(answer))
+    def keep(self, answer: Answer, *, to: str, incarnation: int, stated: Sequence[Stated]) -> None:
+        """Queue an answer; the ledger's thread writes it shortly after. See :meth:`LedgerWriter.answered`."""
+        document = msgspec.json.encode(answer)
+        self._ledger.answered(answer.id, answer.at, document, to=to, incarnation=incarnation, stated=stated)
+
+    def told_between(self, tag: str, since: int, before: int) -> list[ToldBefore]:
+        """The answers that may have stated a tag as of a sequence of a range; see the function of this name."""
+        with self._opened() as connection:
+            return told_between(connection, tag, since, before)
 
     def find(self, answer_id: str) -> Answer | None:
         """Look up an answer; ``None`` if the id was never given out or the answer is too old."""

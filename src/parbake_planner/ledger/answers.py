@@ -1,4 +1,4 @@
-"""Records answers, looks them up, and takes complaints about them.
+"""Records answers, looks them up, takes complaints about them, and finds those that a change has outdated.
 
 An answer is recorded under the id that the client received, and that id identifies it later. A complaint about one
 answer does not stop a task, unlike an operator's quarantine (:mod:`parbake.lanes.worker.quarantine`). Otherwise one
@@ -19,19 +19,24 @@ from parbake.lanes.worker.quarantine import LONGEST_REASON
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
 from parbake.ports.event_log import Ack
+from parbake.ports.store import Store
 from parbake.ports.usage import Usage
 from parbake.process.threads import in_ledger_thread
+from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
 from parbake.protocol.tags import check_tag, family
+from parbake.protocol.verdict import Verdict
 from parbake.serving.bound import BoundTask
 from parbake.serving.request import Request
 from parbake.values.redaction import visible
 from parbake_planner.ledger.answer_table import AN_HOUR_S, Answer, AnswerTable, checked_id, new_id
 from parbake_planner.ledger.costs import NOBODY, CostBook, cost_of
+from parbake_planner.ledger.told import Stated
 
 COMPLAINTS_AN_HOUR = 10
 """How many complaints about a task's answers have an effect within an hour."""
 _NO_TASK = ""
 """The name that complaints count against if no task with an owner took part in the answer."""
+_FRESH = Verdict.FRESH.value
 Effect = Literal["computed again", "noted", "complained of before", "too many complaints"]
 
 
@@ -53,8 +58,24 @@ class AnswerComplaint(msgspec.Struct, frozen=True):
     ticket: str = ""
 
 
+class RecalledAnswer(msgspec.Struct, frozen=True):
+    """An answer that stated something which was changed afterwards.
+
+    Attributes:
+        answer_id: The id that the client received.
+        recipient: Who got it, as the application names them; empty if it does not.
+        at: When it was told, in epoch seconds.
+        sequence: The sequence of the store as of which it was told, or the oldest one if that is not known.
+    """
+
+    answer_id: str
+    recipient: str
+    at: float
+    sequence: int
+
+
 class Answers:
-    """Records answers and takes complaints about them."""
+    """Records answers, takes complaints about them, and finds those that changes have outdated."""
 
     def __init__(
         self,
@@ -64,6 +85,7 @@ class Answers:
         known: Collection[str],
         *,
         book: CostBook,
+        store: Store,
         touch: Callable[[Sequence[str]], Awaitable[Ack]],
         send: Callable[[Alert], Awaitable[None]],
     ) -> None:
@@ -75,6 +97,7 @@ class Answers:
             bound_tasks: The tasks of the app, compiled, by name.
             known: The tag families that the app knows.
             book: Prices for the cost of an answer.
+            store: Knows when each tag was last raised.
             touch: Raises tags.
             send: Sends an alert.
         """
@@ -83,6 +106,7 @@ class Answers:
         self._bound_tasks = bound_tasks
         self._known = known
         self._book = book
+        self._store = store
         self._touch = touch
         self._send = send
         self._told_until: dict[str, float] = {}
@@ -96,6 +120,8 @@ class Answers:
         subject: str = "",
         sources: Iterable[str] = (),
         refusals: Iterable[str] = (),
+        recipient: str = "",
+        as_of: Stamp | None = None,
     ) -> Answer:
         """Record the tasks, sources and costs of an answer, at the end of the request that computed it.
 
@@ -106,6 +132,9 @@ class Answers:
             subject: What the answer is about, if the application has a name for it. Never the customer's text.
             sources: The tags of what the answer states.
             refusals: Why closer matches were not served.
+            recipient: Who receives it, as the application names them, so that :meth:`recall` can tell.
+            as_of: The store's counter before the request's first read (:meth:`parbake.App.stamp`). By default the
+                stamps of what was served, so that more answers may be recalled than were wrong, but no fewer.
 
         Returns:
             The answer with its tokens and its cost.
@@ -125,8 +154,51 @@ class Answers:
             usage=_tokens(request),
             cost_usd=self._cost(request, now),
         )
-        self._table.keep(answer)
+        stated = [Stated(tag, *self._told_as_of(request, tag, as_of)) for tag in tags]
+        self._table.keep(answer, to=recipient, incarnation=as_of.incarnation if as_of else 0, stated=stated)
         return answer
+
+    async def recall(self, tag: str, *, since: int, before: int | None = None) -> list[RecalledAnswer]:
+        """Find the answers that stated what a tag stands for, and told what is not true any more, ordered by time.
+
+        An answer from just before a change was acknowledged may be among them although it told the new value already.
+
+        Args:
+            tag: The tag, such as ``policy/returns``.
+            since: The sequence from which on answers are looked for: that of the change that brought the wrong value.
+            before: The sequence of the change that ended it; by default of the last change.
+
+        Raises:
+            BadInput: It is not a tag of a family that the app knows.
+            UnknownResource: The tag was not raised for so long that the store does not know when; give ``before``.
+        """
+        (tag,) = self._checked([tag], field="tag")
+        if before is None:
+            mark = (await self._store.look_again(bond(b"", 0.0, Meta(Tags((tag,)))))).marks.get(tag)
+            if mark is None:
+                raise UnknownResource(
+                    f"{tag}: the store does not know of a change; give the sequence of one as before", field="before"
+                )
+            before = unpack_stamp(mark).sequence
+        control = (await self._store.stamp()).control
+        lived = {0, control.incarnation, *(int.from_bytes(one, "big") for one in control.ancestry)}
+        found = await in_ledger_thread(self._table.told_between, tag, since, before)
+        return [RecalledAnswer(t.answer, t.recipient, t.at, t.sequence) for t in found if t.incarnation in lived]
+
+    def _told_as_of(self, request: Request, tag: str, as_of: Stamp | None) -> tuple[int, int]:
+        """The oldest and the newest sequence as of which an answer may state a tag.
+
+        The fence holds fresh values to the present: they are as of the request's beginning, or newer. Others may be
+        older, and so may those of a task that ignores the tag's family; they are as of their own stamps.
+        """
+        begins = [as_of.sequence] if as_of else []
+        late = [s.stamp for s in request.steps if as_of is None or s.verdict != _FRESH or self._ignores(s.task, tag)]
+        return min([*begins, *late], default=0), max([*begins, *(step.stamp for step in request.steps)], default=0)
+
+    def _ignores(self, task: str, tag: str) -> bool:
+        bound = self._bound_tasks.get(task)
+        items = bound.contract.invalidated_by if bound else ()
+        return any(item.strength == "ignore" and item.family == family(tag) for item in items)
 
     async def find(self, answer_id: str) -> Answer:
         """Look up an answer.
@@ -186,7 +258,7 @@ class Answers:
         await self._tell("complained", tasks, message, now, about=answer.id)
         return AnswerComplaint(answer.id, "computed again" if ack else "noted", tags, ack.ticket if ack else "")
 
-    def _checked(self, sources: Iterable[str]) -> tuple[str, ...]:
+    def _checked(self, sources: Iterable[str], *, field: str = "sources") -> tuple[str, ...]:
         """Check that each source is a tag that can be touched, and return the sources."""
         if isinstance(sources, str):
             raise BadInput(f"sources={sources!r}: expected a list of tags, such as [{sources!r}]", field="sources")
@@ -194,10 +266,8 @@ class Answers:
         for tag in tags:
             if not isinstance(tag, str) or "{" in tag or family(tag) not in self._known:
                 known = ", ".join(sorted(self._known)) or "none"
-                raise BadInput(
-                    f"sources: {tag!r} is not a tag of a family that the app knows ({known})", field="sources"
-                )
-            check_tag(tag, field="sources")
+                raise BadInput(f"{field}: {tag!r} is not a tag of a family that the app knows ({known})", field=field)
+            check_tag(tag, field=field)
         return tags
 
     async def _find(self, answer_id: str) -> Answer:

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from parbake_planner.ledger.database import Connection, database_at
 from parbake_planner.ledger.ledger_reader import LedgerReader
 from parbake_planner.ledger.rows import MOST_HELD, PREFIX, UNREPORTED, LedgerEntry, Pending, PromptRequest, trim, write
 from parbake_planner.ledger.schema import prepare
+from parbake_planner.ledger.told import Numbers, Stated, Told
 
 _FLUSH_S = 0.5
 TRIM_EVERY, TRIM_AT = 1_000, 1
@@ -58,6 +59,7 @@ class LedgerWriter(LedgerReader, forks.Forkable):
         self._written = threading.Condition()
         self._pending, self._sent = Pending(), Pending()
         self._name, self._number = uuid.uuid4().hex, 0
+        self._numbers = Numbers(self._name)
         self._flushes = 0
         self._is_written = True
         self._connection: Connection | None = None
@@ -90,7 +92,7 @@ class LedgerWriter(LedgerReader, forks.Forkable):
             outcome: How the computation ended.
             cpu_s: CPU seconds.
         """
-        self._note("compute", task, key=_hashed(key), lane=lane, outcome=outcome, seconds=seconds, cpu_s=cpu_s, rows=1)
+        self._note("compute", task, key=hashed(key), lane=lane, outcome=outcome, seconds=seconds, cpu_s=cpu_s, rows=1)
 
     def spent(self, task: str, lane: str, model: str, usage: Usage) -> None:
         """Record the tokens of a generation, if the generator reported them.
@@ -127,8 +129,8 @@ class LedgerWriter(LedgerReader, forks.Forkable):
             digest: The hash of the prefix's bytes.
             tokens: The tokens of the prefix, of prefix and conversation, and of the whole input.
         """
-        hashed = _hashed(session.encode()) if session else b""
-        asked = PromptRequest(self._clock.now(), prefix, model, hashed, digest, *tokens)
+        conversation = hashed(session.encode()) if session else b""
+        asked = PromptRequest(self._clock.now(), prefix, model, conversation, digest, *tokens)
         self._noted.append(lambda pending: pending.prompts.append(asked))
 
     def cache_missed(self, prefix: str, model: str, cause: str) -> None:
@@ -164,7 +166,7 @@ class LedgerWriter(LedgerReader, forks.Forkable):
             reason: Why it was not served.
         """
         kind = "expire" if reason.cause in OVERDUE else "miss"
-        self._note(kind, task, key=_hashed(key), lane=verdict, outcome=str(reason))
+        self._note(kind, task, key=hashed(key), lane=verdict, outcome=str(reason))
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
         """Record an acknowledged event.
@@ -201,15 +203,33 @@ class LedgerWriter(LedgerReader, forks.Forkable):
         """
         self._noted.append(lambda pending: pending.used_live(task, seconds, cpu_s))
 
-    def answered(self, answer_id: str, at: float, document: bytes) -> None:
-        """Queue an answer; it is stored for some days.
+    def answered(
+        self,
+        answer_id: str,
+        at: float,
+        document: bytes,
+        *,
+        to: str,
+        incarnation: int,
+        stated: Sequence[Stated],
+    ) -> None:
+        """Queue an answer; it is stored for some days, and what it has told for longer.
 
         Args:
             answer_id: The answer's id.
             at: Time of the answer, in epoch seconds.
             document: The encoded answer.
+            to: Who got it, as the application names them.
+            incarnation: The incarnation of the store that the sequences count in.
+            stated: The tags that it states.
         """
-        self._noted.append(lambda pending: pending.answers.append((answer_id, at, document)))
+
+        def note(pending: Pending) -> None:  # in the ledger's thread, so that numbers differ
+            pending.answers.append((answer_id, at, document))
+            if stated:
+                pending.told.append(Told(self._numbers.next(at), answer_id, to, incarnation, tuple(stated)))
+
+        self._noted.append(note)
 
     def settle(self, *, timeout_s: float = 10.0) -> bool:
         """Wait until everything recorded before this call is written, and return whether it is; blocking."""
@@ -301,7 +321,7 @@ class LedgerWriter(LedgerReader, forks.Forkable):
         while self._noted:
             self._noted.popleft()(pending)
         for task, (key, verdict, lane, seconds), count in self._counters.drain_samples():
-            pending.rows.append(LedgerEntry(at, "serve", task, _hashed(key), lane, verdict, seconds, rows=count))
+            pending.rows.append(LedgerEntry(at, "serve", task, hashed(key), lane, verdict, seconds, rows=count))
         minute = int(at // 60)
         for (task, key), (count, ahead) in self._counters.drain_heat().items():
             known, known_ahead = pending.heat.get((minute, task, key), (0, 0))
@@ -309,6 +329,6 @@ class LedgerWriter(LedgerReader, forks.Forkable):
         pending.forget()
 
 
-def _hashed(key: bytes) -> bytes:
+def hashed(key: bytes) -> bytes:
     """Hash a key. The hash shows which rows have the same key, but does not reveal the key."""
     return blake2b(key, digest_size=8).digest()

@@ -72,6 +72,12 @@ class PostgresqlDatabase:
     def set_up(self, connection: Session) -> None:
         """Do nothing: all connections are alike."""
 
+    def overwrite_deleted(self, connection: Session) -> None:
+        """Do nothing: the server's files are its own; see ``docs/howto/privacy.md``."""
+
+    def compact(self, connection: Session) -> None:
+        """Do nothing, for the same reason."""
+
     def refused(self, error: Exception) -> StoreError:
         """Make the error for a database that cannot be opened: is it a right, other tables, or the server?"""
         why = one_line(error)

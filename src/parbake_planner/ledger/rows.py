@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from parbake_planner.ledger.database import Connection
+from parbake_planner.ledger.told import Told, trim_told, write_told
 
 ENTRIES_KEPT = 200_000
 MOST_HELD = 1_000_000
@@ -138,6 +139,7 @@ class Pending:
         live: Usage of live tasks by hour and task: calls, seconds and CPU seconds.
         answers: Answers: id, time in epoch seconds, and document.
         prompts: Requests with a declared prefix.
+        told: What the answers have stated.
     """
 
     rows: list[LedgerEntry] = field(default_factory=list)
@@ -147,10 +149,11 @@ class Pending:
     live: dict[tuple[int, str], tuple[int, float, float]] = field(default_factory=dict)
     answers: list[tuple[str, float, bytes]] = field(default_factory=list)
     prompts: list[PromptRequest] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.rows or self.heat or self.paces or self.live or self.answers or self.prompts)
+        return bool(self.rows or self.heat or self.paces or self.live or self.answers or self.prompts or self.told)
 
     def used_live(self, task: str, seconds: float, cpu_s: float) -> None:
         """Add to the usage of a live task.
@@ -168,6 +171,7 @@ class Pending:
         del self.rows[: max(0, len(self.rows) - MOST_HELD)]
         del self.prompts[: max(0, len(self.prompts) - MOST_HELD)]
         del self.answers[: max(0, len(self.answers) - ANSWERS_KEPT)]
+        del self.told[: max(0, len(self.told) - MOST_HELD)]
         for key in list(self.heat)[: max(0, len(self.heat) - MOST_HELD)]:
             del self.heat[key]
 
@@ -188,6 +192,7 @@ def write(connection: Connection, pending: Pending, batch: tuple[str, int], now:
     if not connection.execute(_BATCH, (*batch, now)).rowcount:
         return
     connection.executemany("INSERT INTO answers VALUES (?, ?, ?, NULL) ON CONFLICT DO NOTHING", sorted(pending.answers))
+    write_told(connection, pending.told)
     connection.executemany("INSERT INTO prompts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", pending.prompts)
     reads = [(*place, *counts) for place, counts in sorted(pending.heat.items())]
     entries: list[LedgerEntry] = []
@@ -229,6 +234,7 @@ def trim(connection: Connection, may_trim: str, now: float) -> None:
     newest = connection.execute("SELECT at FROM answers ORDER BY at DESC LIMIT 1 OFFSET ?", (ANSWERS_KEPT,)).fetchone()
     connection.execute("DELETE FROM answers WHERE at <= ?", (max(since, newest[0]) if newest else since,))
     connection.execute("DELETE FROM complaints WHERE at < ?", (since,))
+    trim_told(connection, now)
     connection.execute(
         "DELETE FROM prompts WHERE ts < ? OR rowid <= (SELECT MAX(rowid) FROM prompts) - ?", (oldest, ENTRIES_KEPT)
     )

@@ -57,6 +57,15 @@ class SqliteDatabase:
         keep_in_wal(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
 
+    def overwrite_deleted(self, connection: sqlite3.Connection) -> None:
+        """Make a connection overwrite what it deletes."""
+        connection.execute("PRAGMA secure_delete=ON")
+
+    def compact(self, connection: sqlite3.Connection) -> None:
+        """Leave nothing in the file and its log of what was deleted, also before."""
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def refused(self, error: Exception) -> StoreError:
         """Make the error for a database that cannot be opened: is it the file, the disk, or another process?"""
         code = getattr(error, "sqlite_errorcode", None)

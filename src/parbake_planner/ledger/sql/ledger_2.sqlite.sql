@@ -1,4 +1,4 @@
--- Format 1 of the ledger, for SQLite. Each column has a line of its own, and each statement ends at the end of a line.
+-- Format 2 of the ledger, for SQLite. Each column has a line of its own, and each statement ends at the end of a line.
 CREATE TABLE IF NOT EXISTS spending(
   ts REAL,
   kind TEXT,
@@ -68,6 +68,21 @@ CREATE TABLE IF NOT EXISTS complaints(
   task TEXT,
   answer TEXT
 );
+CREATE TABLE IF NOT EXISTS told(
+  number INTEGER,
+  answer TEXT,
+  recipient TEXT,
+  incarnation INTEGER,
+  tags BLOB,
+  PRIMARY KEY(number)
+);
+CREATE TABLE IF NOT EXISTS told_tags(
+  tag INTEGER,
+  sequence INTEGER,
+  number INTEGER,
+  span INTEGER,
+  PRIMARY KEY(tag, sequence, number)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS prompts(
   ts REAL,
   prefix TEXT,
@@ -92,4 +107,4 @@ CREATE INDEX IF NOT EXISTS prompts_prefix ON prompts(prefix, ts);
 CREATE TABLE IF NOT EXISTS ledger_format(
   version INTEGER
 );
-INSERT INTO ledger_format SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM ledger_format);
+INSERT INTO ledger_format SELECT 2 WHERE NOT EXISTS (SELECT 1 FROM ledger_format);

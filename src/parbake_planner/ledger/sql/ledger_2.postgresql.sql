@@ -1,4 +1,4 @@
--- Format 1 of the ledger, for PostgreSQL. Each column has a line of its own, and each statement ends at the end of a line.
+-- Format 2 of the ledger, for PostgreSQL. Each column has a line of its own, and each statement ends at the end of a line.
 -- The collation orders texts as SQLite does. The role needs no right to create the schema if it exists.
 DO $$ BEGIN IF to_regnamespace('parbake_ledger') IS NULL THEN CREATE SCHEMA parbake_ledger; END IF; END $$;
 CREATE TABLE IF NOT EXISTS spending(
@@ -71,6 +71,21 @@ CREATE TABLE IF NOT EXISTS complaints(
   task TEXT COLLATE "C",
   answer TEXT COLLATE "C"
 );
+CREATE TABLE IF NOT EXISTS told(
+  number BIGINT,
+  answer TEXT COLLATE "C",
+  recipient TEXT COLLATE "C",
+  incarnation BIGINT,
+  tags BYTEA,
+  PRIMARY KEY(number)
+);
+CREATE TABLE IF NOT EXISTS told_tags(
+  tag BIGINT,
+  sequence BIGINT,
+  number BIGINT,
+  span BIGINT,
+  PRIMARY KEY(tag, sequence, number)
+);
 CREATE TABLE IF NOT EXISTS prompts(
   ts DOUBLE PRECISION,
   prefix TEXT COLLATE "C",
@@ -96,4 +111,4 @@ CREATE INDEX IF NOT EXISTS prompts_prefix ON prompts(prefix, ts);
 CREATE TABLE IF NOT EXISTS ledger_format(
   version BIGINT
 );
-INSERT INTO ledger_format SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM ledger_format);
+INSERT INTO ledger_format SELECT 2 WHERE NOT EXISTS (SELECT 1 FROM ledger_format);

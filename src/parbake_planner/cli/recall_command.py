@@ -1,0 +1,114 @@
+"""``parbake recall``: which answers told what is not true any more, and a webhook for each."""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from parbake.adapters.webhook import WebhookSink
+from parbake.app.application import App
+from parbake.cli.support.load_app import AppName, load, once
+from parbake.cli.support.output import moment, print_table, progress
+from parbake.errors import BadInput
+from parbake.ports.event_log import Raised
+from parbake.protocol.record import Stamp
+from parbake_planner.books import Ledger
+from parbake_planner.ledger.answers import RecalledAnswer
+
+WEBHOOK = "PARBAKE_RECALL_WEBHOOK"
+EPILOG = "Example: parbake recall shop:app policy/returns --since 1042 --webhook"
+command = typer.Typer(add_completion=False)
+_SHOWN = 20
+_PAGE = 500
+
+
+@command.command(epilog=EPILOG)
+def recall(
+    app: AppName,
+    tag: Annotated[str, typer.Argument(help="what was told, such as policy/returns")],
+    *,
+    since: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="SEQ", help="the change that brought the wrong value; without: list them"),
+    ] = None,
+    before: Annotated[
+        int | None, typer.Option(min=0, metavar="SEQ", help="the change that ended it; by default the last one")
+    ] = None,
+    webhook: Annotated[bool, typer.Option("--webhook", help=f"post each answer to the URL in {WEBHOOK}")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, a line for each answer")] = False,
+) -> None:
+    """Find the answers that told what is not true any more, and who received them."""
+    application = load(app).app
+    sink = _sink() if webhook else None
+    if since is None:
+        _list_changes(tag, once(application, _changes(application, tag)))
+        return
+    found = once(application, _recalled(application, tag, since, before, sink))
+    if as_json:
+        for one in found:
+            typer.echo(msgspec.json.encode(one))
+        return
+    table = Table("answer", "recipient", "told at", "as of")
+    for one in found:
+        table.add_row(escape(one.answer_id), escape(one.recipient) or "-", moment(one.at), str(one.sequence))
+    print_table(table)
+    typer.echo(f"{len(found):,} answers told {tag} as it is not any more", err=True)
+
+
+def _sink() -> WebhookSink:
+    url = os.environ.get(WEBHOOK, "")
+    if not url.startswith(("http://", "https://")):
+        raise BadInput(f"--webhook: set {WEBHOOK} to the http or https URL that gets each answer", field=WEBHOOK)
+    return WebhookSink(url)
+
+
+async def _recalled(
+    application: App, tag: str, since: int, before: int | None, sink: WebhookSink | None
+) -> list[RecalledAnswer]:
+    await application.drain()
+    found = await application.plugins[Ledger].answers.recall(tag, since=since, before=before)
+    if sink is None:
+        return found
+    with progress() as bars:
+        for done, one in enumerate(bars.track(found, description="webhook")):
+            body = msgspec.json.encode(
+                {"type": "answer.recalled", "tag": tag, "since": since, **msgspec.to_builtins(one)}
+            )
+            key = blake2b(f"{tag} {since} {before} {one.answer_id}".encode(), digest_size=16).hexdigest()
+            try:
+                await sink.post(body, key=key)
+            except OSError as error:
+                raise BadInput(
+                    f"{WEBHOOK}: it took {done} of {len(found)} answers, and then failed ({type(error).__name__}); run "
+                    "the command again, which sends them again with the same idempotency-key",
+                    field=WEBHOOK,
+                ) from error
+    return found
+
+
+async def _changes(application: App, tag: str) -> list[Raised]:
+    """The last changes of a tag that the event log has, oldest first."""
+    await application.drain()
+    found: list[Raised] = []
+    after = Stamp(0, 0)
+    while page := await application.ops.raised_since(after, limit=_PAGE):
+        found += [raised for raised in page if tag in raised.tags]
+        after = page[-1].stamp
+    return found[-_SHOWN:]
+
+
+def _list_changes(tag: str, changes: list[Raised]) -> None:
+    if not changes:
+        typer.echo(f"the event log has no change of {tag}", err=True)
+        return
+    table = Table("SEQ", "changed at")
+    for raised in changes:
+        table.add_row(str(raised.stamp.sequence), moment(raised.at))
+    print_table(table)
+    typer.echo("give the SEQ of the change that brought the wrong value as --since", err=True)
