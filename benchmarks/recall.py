@@ -1,4 +1,4 @@
-"""Recall over a million answers and a thousand changes: does each recall find all who were told its value, and only them?
+"""Recall over a million answers and a thousand changes: is everybody found who was told the value, and nobody else?
 
 The answers go through the ledger of an app, and the changes through its store. Each answer states one to five of the
 tags, most often the frequent ones. A dictionary in memory knows which version of each tag an answer told.
@@ -86,6 +86,8 @@ async def measure(folder: Path, answers: int, changes: int) -> dict[str, float]:
     app = shop(folder)
     who, ended = await tell(app, answers, changes)
     book, took = app.plugins[Ledger], []
+    if not await asyncio.to_thread(book.file.settle, timeout_s=60):
+        raise SystemExit("the ledger does not keep up")
     found = right = wanted = 0
     for tag, since, before in track(ended, description="recalls", transient=True):
         began = time.perf_counter()
@@ -104,7 +106,7 @@ def main() -> None:
     """Measure, and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--answers", type=int, default=1_000_000)
-    parser.add_argument("--changes", type=int, default=1_000)
+    parser.add_argument("--changes", type=int, default=1_300, help="those with a later one of their tag count")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="parbake-recall-") as folder:
         figures = asyncio.run(measure(Path(folder), options.answers, options.changes))

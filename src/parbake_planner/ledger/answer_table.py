@@ -30,6 +30,8 @@ _LOOKED_AT = 5000
 """How many answers a word is looked for in."""
 SETTLE_S = 1.0
 """Seconds to wait for another writer of the ledger."""
+PATIENT_S = 60.0
+"""Seconds to wait for it where an operator waits."""
 Standing = Literal["first", "repeated", "one too many", "unknown"]
 
 
@@ -83,7 +85,7 @@ class AnswerTable:
 
     def told_between(self, tag: str, since: int, before: int) -> list[ToldBefore]:
         """The answers that may have stated a tag as of a sequence of a range; see the function of this name."""
-        with self._opened() as connection:
+        with self._opened(PATIENT_S) as connection:
             return told_between(connection, tag, since, before)
 
     def find(self, answer_id: str) -> Answer | None:
@@ -140,12 +142,26 @@ class AnswerTable:
             connection.execute("DELETE FROM complaints WHERE answer = ?", (answer.id,))
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[Connection]:
-        """A connection to the ledger, after all queued rows have been written."""
-        if not self._ledger.settle(timeout_s=SETTLE_S):
-            raise LedgerBusy("the ledger is locked by another program, or does not answer; try again", field="ledger")
-        with self._ledger.connected(timeout_s=SETTLE_S) as connection:
+    def _opened(self, timeout_s: float = SETTLE_S) -> Iterator[Connection]:
+        with settled(self._ledger, timeout_s) as connection:
             yield connection
+
+
+@contextlib.contextmanager
+def settled(ledger: LedgerWriter, timeout_s: float) -> Iterator[Connection]:
+    """A connection to a ledger, after all queued rows have been written; blocking.
+
+    Args:
+        ledger: The ledger.
+        timeout_s: For how many seconds to wait for them, and for the database.
+
+    Raises:
+        LedgerBusy: They were not written in time.
+    """
+    if not ledger.settle(timeout_s=timeout_s):
+        raise LedgerBusy("the ledger is locked by another program, or does not answer; try again", field="ledger")
+    with ledger.connected(timeout_s=timeout_s) as connection:
+        yield connection
 
 
 def _mentions(answer: Answer, word: str) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 from parbake.errors import RequestError
 from parbake.ports.personal import ErasedRows
 from parbake.serving.bound import BoundTask
-from parbake_planner.ledger.answer_table import SETTLE_S, LedgerBusy
+from parbake_planner.ledger.answer_table import PATIENT_S, settled
 from parbake_planner.ledger.database import Connection
 from parbake_planner.ledger.ledger_writer import LedgerWriter, hashed
 from parbake_planner.ledger.told import forget_told, told_to
@@ -26,15 +26,13 @@ class LedgerOfPeople:
         self._ledger, self._bound_tasks = ledger, bound_tasks
 
     def export(self, subject: str) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        self._settle()
-        with self._ledger.connected() as connection:
+        with settled(self._ledger, PATIENT_S) as connection:
             answers = self._answers(connection, (subject,))
         return {"answers": [msgspec.json.decode(document) for _, document in answers]}
 
     def erase(self, subject: str, mentions: Collection[str]) -> ErasedRows:
         words = (subject, *mentions)
-        self._settle()
-        with self._ledger.connected() as connection:
+        with settled(self._ledger, PATIENT_S) as connection:
             self._ledger.database.overwrite_deleted(connection)  # type: ignore[arg-type]  # a connection of this database
             with connection:
                 connection.execute(self._ledger.database.alone)
@@ -76,7 +74,3 @@ class LedgerOfPeople:
                 yield name, hashed(bound.keys.encode(bound.keys.check(subject)))
             except RequestError:
                 continue
-
-    def _settle(self) -> None:
-        if not self._ledger.settle(timeout_s=SETTLE_S):
-            raise LedgerBusy("the ledger is locked by another program, or does not answer; try again", field="ledger")
