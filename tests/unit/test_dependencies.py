@@ -40,6 +40,7 @@ OWNERS = {
     "parbake_lab.prove.postgresql_copy": "postgresql",
     "parbake_lab.shadow.redis_cache": "redis",
     "parbake.contrib.django": "django",
+    "parbake.contrib.opentelemetry": "opentelemetry",
     "parbake.testing": "testing",
 }
 """The extra that brings what a room, or a module of it, imports beside the base dependencies."""

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import urllib.error
 import urllib.request
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from parbake.adapters._alert_queue import AlertQueue, Waiting
 from parbake.errors import ParbakeError
 from parbake.ports.alerts import Alert, AlertSink
 from parbake.process import forks
+from parbake.process.outgoing import along
 from parbake.process.trouble import Trouble
 
 TIMEOUT_S = 5.0
@@ -80,12 +82,21 @@ class WebhookSink(AlertSink, forks.Forkable):
         """
         body = msgspec.json.encode(alert)
         if self._queue is None:
-            await asyncio.to_thread(self._post, body)
+            await self.post(body)
             return
         queue = self._queue
         await asyncio.to_thread(self._add, queue, body)
         self._start()
         self._added.set()
+
+    async def post(self, body: bytes, *, key: str = "") -> None:
+        """Post any JSON document once, without the queue; raises ``OSError`` if it was not taken within five seconds.
+
+        Args:
+            body: The document.
+            key: The same for a document that may be sent twice; sent as ``idempotency-key``.
+        """
+        await asyncio.to_thread(self._post, body, key=key)
 
     def _add(self, queue: AlertQueue, body: bytes) -> None:
         if (alert := queue.add(body)) is not None:
@@ -123,7 +134,7 @@ class WebhookSink(AlertSink, forks.Forkable):
             self._trouble.is_over()
 
     def _post(self, body: bytes, *, key: str = "") -> None:
-        headers = {"content-type": "application/json", **({"idempotency-key": key} if key else {})}
+        headers = {"content-type": "application/json", **({"idempotency-key": key} if key else {}), **along()}
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked at construction
             self._url, data=body, headers=headers, method="POST"
         )
@@ -143,7 +154,8 @@ class WebhookSink(AlertSink, forks.Forkable):
             except Exception as error:  # noqa: BLE001 - it is raised again below
                 failed.append(error)
 
-        posting = threading.Thread(target=post, name="parbake-webhook-post", daemon=True)
+        # The thread knows what goes along with the call: a first try is made for whoever alerts, later ones for nobody.
+        posting = threading.Thread(target=copy_context().run, args=(post,), name="parbake-webhook-post", daemon=True)
         posting.start()
         posting.join(2 * TIMEOUT_S)
         if posting.is_alive():

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Send = Callable[[Message], Awaitable[None]]
-REQUEST_ID = "x-request-id"
+_REQUEST_ID = "x-request-id"
 """The header with the id of a request, in requests and in answers."""
 _UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes and scrapes are not measured: their durations say nothing about how long users wait."""
@@ -252,7 +252,7 @@ class HttpApp:
     ) -> None:
         try:
             request.headers = headers = headers_of(scope["headers"])
-            about.given = headers.get(REQUEST_ID, "")
+            about.given = headers.get(_REQUEST_ID, "")
             self.admission.check(request.method, request.path, headers)
             acks = await self.app.engine.tickets.read(headers[AFTER], field=AFTER) if AFTER in headers else NO_ACKS
         except ParbakeError as error:
@@ -375,7 +375,7 @@ async def send_response(response: Response, scope: Message, send: Send) -> None:
         return
     headers = [*_headers(response.content_type, response.headers)]
     if line := _id_line(response):
-        headers.append((REQUEST_ID.encode(), line.partition(b": ")[2].rstrip()))
+        headers.append((_REQUEST_ID.encode(), line.partition(b": ")[2].rstrip()))
     if response.stream is None:
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
@@ -397,9 +397,9 @@ def head_of(response: Response) -> bytes:
 def _id_line(response: Response) -> bytes:
     """The line of the header with the request's id; empty outside of requests, and if the answer names one itself."""
     about = ABOUT.get()
-    if about is None or any(name.lower() == REQUEST_ID for name, _ in response.headers):
+    if about is None or any(name.lower() == _REQUEST_ID for name, _ in response.headers):
         return b""
-    return b"%s: %s\r\n" % (REQUEST_ID.encode(), about.request.encode())
+    return b"%s: %s\r\n" % (_REQUEST_ID.encode(), about.request.encode())
 
 
 @lru_cache(256)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+from parbake.process.outgoing import along
 from parbake_llm.generators._hosted.anthropic_endpoint import MODEL, AnthropicEndpoint
 from parbake_llm.generators._hosted.anthropic_messages import MessageReply
 from parbake_llm.generators._hosted.clients.sdk_client import SdkClient
@@ -59,7 +60,10 @@ class AnthropicGenerator(AnthropicEndpoint, Hosted[SdkClient]):
         reply = MessageReply(self.name)
         body = self._body(prompt, max_tokens) | {"stream": True} | self._compared(prompt.session)
         async with await self._client.here().messages.create(
-            **body, extra_body=self._options or None, timeout=self._client.timeout(attempt.left())
+            **body,
+            extra_headers=along(),
+            extra_body=self._options or None,
+            timeout=self._client.timeout(attempt.left()),
         ) as events:
             attempt.is_open = True
             async for event in events:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
+from parbake.process.outgoing import along
 from parbake_llm.generators._hosted.chat import StreamReply
 from parbake_llm.generators._hosted.clients.sdk_client import SdkClient
 from parbake_llm.generators._hosted.clients.sdk_errors import document
@@ -25,7 +26,11 @@ class OpenAIGenerator(OpenAIEndpoint, Hosted[SdkClient]):
         body, extra = chat_request(prompt, self.rules, self._caching)
         body |= {"model": self.model, self._length_field(): max_tokens, "extra_body": self._options | extra or None}
         async with await self._client.here().chat.completions.create(
-            **body, stream=True, stream_options={"include_usage": True}, timeout=self._client.timeout(attempt.left())
+            **body,
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_headers=along(),
+            timeout=self._client.timeout(attempt.left()),
         ) as chunks:
             attempt.is_open = True
             async for chunk in chunks:

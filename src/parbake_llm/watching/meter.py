@@ -103,6 +103,7 @@ class Metered:
             meter: What the requests are reported to.
         """
         self.name = generator.name
+        self.model, self.provider = getattr(generator, "model", ""), getattr(generator, "provider", "")
         self.calls_tools = bool(getattr(generator, "calls_tools", False))
         self._generator = generator
         self._task, self._lane, self._meter = task, lane, meter

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 AHEAD = 64
@@ -57,11 +58,12 @@ class _Handover:
 async def handed_over(read: Callable[[], Iterable[Any]]) -> AsyncGenerator[Any, None]:
     """Iterate in a thread of its own over what ``read`` returns, and yield each item in the loop.
 
-    When the reader leaves, the thread ends at its next item. It is a daemon: a silent peer does not hold up an exit.
+    The thread has the caller's context variables. When the reader leaves, it ends at its next item. It is a daemon: a
+    silent peer does not hold up an exit.
     An error in the thread is raised here.
     """
     handover = _Handover(asyncio.get_running_loop())
-    threading.Thread(target=handover.run, args=(read,), name="parbake-bedrock", daemon=True).start()
+    threading.Thread(target=copy_context().run, args=(handover.run, read), name="parbake-bedrock", daemon=True).start()
     try:
         while not isinstance(item := await handover.queue.get(), _End):
             handover.room.release()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from parbake.errors import MissingDependency
+from parbake.process.outgoing import along
 from parbake_llm.generators._hosted.clients import CONNECT_S
 from parbake_llm.generators._hosted.clients.aws_errors import cause_of_aws
 from parbake_llm.generators._hosted.clients.failures import FailureCause
@@ -129,4 +130,11 @@ class AwsClients(ProviderClient):
 
         self._session = self._session or self._boto3.session.Session(**self._arguments)
         config = Config(connect_timeout=CONNECT_S, read_timeout=silence, retries={"total_max_attempts": 1}, **options)
-        return self._session.client(service, endpoint_url=url, config=config)
+        client = self._session.client(service, endpoint_url=url, config=config)
+        client.meta.events.register("before-call", _go_along)
+        return client
+
+
+def _go_along(params: Any, **_: Any) -> None:
+    """Add the headers that go along with a call, before it is signed."""
+    params["headers"].update(along())

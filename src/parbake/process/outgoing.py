@@ -5,10 +5,10 @@ A generator or a sink belongs to no app, so what is added is added to the calls 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
-from parbake.ports.observers import gathered
-
+_log = logging.getLogger("parbake.plugins")
 _added: list[Callable[[], Mapping[str, str]]] = []
 
 
@@ -29,4 +29,10 @@ def adding(headers: Callable[[], Mapping[str, str]]) -> Callable[[], None]:
 
 def along() -> dict[str, str]:
     """The headers that go along with a call that is made now; nothing if nobody adds any."""
-    return {name: value for found in gathered(_added) for name, value in found.items()}
+    found: dict[str, str] = {}
+    for headers in tuple(_added):
+        try:
+            found |= headers()
+        except Exception:  # noqa: BLE001 - whatever is to be added, the call itself is made
+            _log.exception("headers could not be added to a call")
+    return found
