@@ -11,13 +11,13 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 20_560,
+    "src/parbake": 20_900,
     "src/parbake/contrib": 1_180,
     "src/parbake_capture": 667,
     "src/parbake_console": 1_520,
     "src/parbake_lab": 3_017,
     "src/parbake_llm": 7_100,
-    "src/parbake_planner": 3_830,
+    "src/parbake_planner": 4_150,
     "src/parbake_semantic": 3_000,
     "assistant/src": 17_765,
     "tools/provider_box": 550,

@@ -250,7 +250,7 @@ def test_the_command_lists_changes_and_posts_each_answer(told_shop, hook, monkey
     for _ in range(2):
         words = ("--since", str(since), "--json", "--webhook")
         found = invoke("told_shop", "recall", "told_shop:app", "policy/returns", *words)
-        assert json.loads(found.stdout)["answer_id"] == answer
+        assert json.loads(found.stdout)[0]["answer_id"] == answer
     (key, body), (again, _) = Hook.taken
     assert key == again
     assert (body["type"], body["tag"], body["recipient"]) == ("answer.recalled", "policy/returns", "ada")

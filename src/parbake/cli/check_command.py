@@ -11,7 +11,7 @@ from rich.table import Table
 
 from parbake.app.application import App
 from parbake.cli.support.load_app import AppName, load, once
-from parbake.cli.support.output import print_table
+from parbake.cli.support.output import AsJson, print_json, print_table
 from parbake.errors import ParbakeError
 from parbake.lanes.event.log_reader import logs_of, recognise, untold_by
 from parbake.lanes.event.recovery import FileJournal
@@ -33,6 +33,7 @@ def check(
     *,
     offline: Annotated[bool, typer.Option("--offline", help="ask neither the store nor the sources")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="count warnings as errors")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check contracts, families, extras, sources and the store of an app.
 
@@ -51,15 +52,22 @@ def check(
         found, heard = declared(application)
         if not offline:
             found += once(application, asked(application, heard))
+    _show(list(dict.fromkeys(found)), as_json=as_json)  # a store that cannot be opened is met twice
+    if (strict and found) or any(kind == "error" for kind, _, _ in found):
+        raise typer.Exit(1)
+
+
+def _show(found: Sequence[Finding], *, as_json: bool) -> None:
+    if as_json:
+        print_json([{"kind": kind, "about": about, "message": message} for kind, about, message in found])
+        return
     if not found:
         typer.echo("nothing is wrong")
         return
     table = Table("", "about", "what is wrong")
-    for kind, about, message in dict.fromkeys(found):  # a store that cannot be opened is met twice
-        table.add_row(kind, escape(about), escape(message))
+    for finding in found:
+        table.add_row(*map(escape, finding))
     print_table(table)
-    if strict or any(kind == "error" for kind, _, _ in found):
-        raise typer.Exit(1)
 
 
 def _problem(error: ParbakeError) -> Finding:

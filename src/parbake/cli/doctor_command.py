@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from typing import Annotated
 
-import msgspec
 import typer
 
 from parbake.app.application import App
 from parbake.cli import check_command
 from parbake.cli.support.examination import Finding, examined
 from parbake.cli.support.load_app import AppName, load, once, place_of_missing_store
+from parbake.cli.support.output import AsJson, print_json
 from parbake.errors import MissingDependency, ParbakeError
 from parbake.http.access.callers import TOKEN
 from parbake.http.asgi import HttpApp
@@ -21,11 +20,7 @@ from parbake.http.server import check_installed
 EPILOG = "Example: parbake doctor shop:app --json"
 
 
-def doctor(
-    app: AppName,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="print the findings as JSON")] = False,
-) -> None:
+def doctor(app: AppName, *, as_json: AsJson = False) -> None:
     """Look at an app, its store, sources and workers, and say what is wrong and what to do.
 
     Nothing is changed: no store is made, no event is applied and no run is started. The exit status is 1 if anything is
@@ -33,7 +28,7 @@ def doctor(
     """
     found = _findings(app)
     if as_json:
-        typer.echo(msgspec.json.encode({"findings": found}))
+        print_json({"findings": found})
     else:
         for one in found:
             typer.echo(f"{one.state:<7}  {one.about}: {'; '.join(filter(None, (one.message, one.advice)))}")

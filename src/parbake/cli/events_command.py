@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
+import msgspec
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from parbake.app.application import App
 from parbake.cli.support.load_app import AppName, load, must_last, once
-from parbake.cli.support.output import print_table
+from parbake.cli.support.output import AsJson, print_json, print_table
 from parbake.errors import BadInput
 from parbake.ports.cloudevents import CloudEvent
 from parbake.ports.event_log import Ack, Parked
@@ -41,9 +42,17 @@ def publish(
 
 
 @events.command(epilog="Example: parbake events parked shop:app")
-def parked(app: AppName, limit: Annotated[int, typer.Option(min=1, help="how many to show")] = 50) -> None:
+def parked(
+    app: AppName,
+    limit: Annotated[int, typer.Option(min=1, help="how many to show")] = 50,
+    *,
+    as_json: AsJson = False,
+) -> None:
     """Show the parked events, with the reason why each could not be read."""
     found = _with(app, lambda application: application.ops.parked(limit))
+    if as_json:
+        print_json([{**msgspec.structs.asdict(one), "event": one.event.decode(errors="replace")} for one in found])
+        return
     _show(found)
     if not found:
         typer.echo("nothing is parked")

@@ -11,7 +11,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from parbake.cli.support.output import moment, print_table
+from parbake.cli.support.output import AsJson, moment, print_json, print_table
 from parbake.errors import BadInput
 from parbake.http.access.key_file import KEYS_FILE, SCOPES, ApiKey, KeyFile
 from parbake.process import actions
@@ -38,16 +38,12 @@ def add(
 
 
 @keys.command("list", epilog="Example: parbake keys list --file keys.json")
-def list_(
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    file: File = None,
-) -> None:
+def list_(*, as_json: AsJson = False, file: File = None) -> None:
     """Show whose keys there are, what they may do, and which have ended."""
     found = _file(file).read()
     if as_json:
         rows = [{k: v for k, v in msgspec.structs.asdict(key).items() if k != "sha256"} for key in found]
-        typer.echo(msgspec.json.encode({"keys": rows}))
+        print_json({"keys": rows})
         return
     table = Table("name", "id", "scopes", "made", "until")
     for key in found:

@@ -18,7 +18,16 @@ from parbake.adapters.local import LocalExecutor
 from parbake.adapters.ray import RayExecutor
 from parbake.cli.support import ending
 from parbake.cli.support.load_app import AppName, load, must_last, once, stored
-from parbake.cli.support.output import moment, must_be_writable, on_bars, print_table, progress, write
+from parbake.cli.support.output import (
+    AsJson,
+    moment,
+    must_be_writable,
+    on_bars,
+    print_json,
+    print_table,
+    progress,
+    write,
+)
 from parbake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -70,6 +79,7 @@ def materialize(
     anew: Annotated[
         bool, typer.Option("--anew", help="begin a new run instead of continuing an interrupted one")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a task's batch lane now, with the tasks promoted together with it; an interrupted run is continued."""
     must_be_writable(report=report)
@@ -87,6 +97,11 @@ def materialize(
             if (executor := application.settings.batch.executor) is not None:
                 asyncio.run(executor.close())
             raise
+    if report is not None:
+        write("report", report, msgspec.json.format(msgspec.json.encode(run)) + b"\n")
+    if as_json:
+        print_json(run)
+        return
     if run.is_continued:
         typer.echo("an interrupted run was continued")
     for built in run.built:
@@ -95,8 +110,6 @@ def materialize(
         typer.echo(
             f"{built.task}: generation {built.generation}, {built.rows} rows{absent} in {built.took_s:.1f} s{kept}"
         )
-    if report is not None:
-        write("report", report, msgspec.json.format(msgspec.json.encode(run)) + b"\n")
 
 
 def _key(application: App, task: Stored, text: str) -> Any:
@@ -118,10 +131,13 @@ async def _run(application: App, task: Stored, keys: Sequence[Any] | None, *, an
             await application.close()
 
 
-def runs(app: AppName, task: TaskName) -> None:
+def runs(app: AppName, task: TaskName, *, as_json: AsJson = False) -> None:
     """Show the last runs of a task with their outcomes and reasons."""
     application = load(app).app
     state = once(application, application.ops.runs(stored(application.tasks[task])))
+    if as_json:
+        print_json(state)
+        return
     table = Table("began", "took s", "trigger", "generation", "rows", "absent", "partitions", "kept", "outcome")
     if state.under_way is not None:
         held = state.under_way

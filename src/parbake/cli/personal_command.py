@@ -11,7 +11,16 @@ from rich.table import Table
 
 from parbake.app.erasure import ErasedPerson
 from parbake.cli.support.load_app import AppName, load, must_last, once
-from parbake.cli.support.output import moment, must_be_writable, on_bars, print_table, progress, write
+from parbake.cli.support.output import (
+    AsJson,
+    moment,
+    must_be_writable,
+    on_bars,
+    print_json,
+    print_table,
+    progress,
+    write,
+)
 
 EXPORT_EPILOG = "Example: parbake export shop:app --subject u00009 --out u00009.json"
 ERASE_EPILOG = "Example: parbake erase shop:app --subject u00009"
@@ -43,7 +52,7 @@ def erase(
         typer.Option("--at-once", help="delete the watermarks now, too; every stored value is then computed again"),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Erase what the app keeps about a person: in every place that a plugin names, and in the store."""
     application = load(app).app
@@ -53,7 +62,7 @@ def erase(
     with progress() as bars:
         done = once(application, application.ops.erase(subject, at_once=at_once, progress=on_bars(bars)))
     if as_json:
-        typer.echo(msgspec.json.encode(done))
+        print_json(done)
     else:
         _print(done)
 

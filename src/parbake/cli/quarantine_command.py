@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.cli.support.load_app import AppName, load, must_last, once, stored
-from parbake.cli.support.output import moment, print_table
+from parbake.cli.support.output import AsJson, moment, print_json, print_table
 from parbake.errors import BadInput
 from parbake.protocol.control import Quarantine
 from parbake.values.duration import humanize
@@ -22,6 +22,8 @@ def quarantine(
     clear: Annotated[str, typer.Option(metavar="TASK", help="serve this task from the store again")] = "",
     put: Annotated[str, typer.Option(metavar="TASK", help="stop serving stored values of this task")] = "",
     reason: Annotated[str, typer.Option(help="with --put: what was wrong")] = "by its owner",
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Show which tasks are in quarantine after a complaint; put one in, or clear one."""
     if clear and put:
@@ -38,6 +40,9 @@ def quarantine(
         return dict(await application.ops.quarantined())
 
     found = once(application, work())
+    if as_json:
+        print_json(found)
+        return
     if not found:
         typer.echo("nothing is in quarantine")
         return

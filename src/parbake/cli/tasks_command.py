@@ -18,7 +18,7 @@ from rich.table import Table
 
 from parbake.app.application import App
 from parbake.cli.support.load_app import AppName, load, once, place_of_missing_store
-from parbake.cli.support.output import console
+from parbake.cli.support.output import AsJson, console, print_json
 from parbake.errors import BadInput, StoreError
 from parbake.tasks.task_table import TaskRow
 
@@ -33,14 +33,22 @@ Rows = dict[str, dict[str, Any]]
 def tasks(
     app: AppName,
     diff: Annotated[str, typer.Option(metavar="REV", help="show what has changed since a git revision")] = "",
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Show the classification table, or what the code changes in contracts since a revision."""
     application = load(app).app
     rows = application.classify() if diff else _described(application)
     screen = console()
+    if as_json and not diff:
+        print_json(rows)
+        return
     if diff:
         before, after = _at(diff, app), {row.task: msgspec.to_builtins(row) for row in rows}
         changes = list(_changes(before, after))
+        if as_json:
+            print_json([dict(zip(("task", "what", "before", "now"), change, strict=True)) for change in changes])
+            return
         table = Table("task", "what", f"at {diff}", "now")
         for change in changes:
             table.add_row(*change)

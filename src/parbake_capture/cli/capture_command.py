@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from parbake.cli.support.output import print_table
+from parbake.cli.support.output import AsJson, print_json, print_table
 from parbake_capture.opening import open_capture
 from parbake_capture.tables import Captured, CaptureState, parsed
 
@@ -54,10 +54,14 @@ def install(
 
 
 @capture.command(epilog="Example: parbake capture show sqlite:///shop.db")
-def show(database: Database) -> None:
+def show(database: Database, *, as_json: AsJson = False) -> None:
     """Show the captured tables, their tags, and what keeps their changes from being told."""
     with contextlib.closing(open_capture(database)) as opened:
-        _show(opened.states())
+        states = opened.states()
+    if as_json:
+        print_json([{**state.table._asdict(), "app": state.app, "problem": state.problem} for state in states])
+    else:
+        _show(states)
 
 
 @capture.command(epilog="Example: parbake capture check postgresql://127.0.0.1/shop")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from parbake.cli.materialize_command import TaskName
 from parbake.cli.support.load_app import AppName, load, must_last, once, stored
-from parbake.cli.support.output import print_table
+from parbake.cli.support.output import AsJson, print_json, print_table
 from parbake.errors import BadInput
 from parbake_llm.caching.strategy_names import PLANNED, WARM
 from parbake_llm.care.prompt_report import PromptReport, PromptRow
@@ -40,7 +40,7 @@ def explain(
     conversations: Annotated[int, typer.Option(help="conversations at the same time")] = Traffic().conversations,
     turns: Annotated[int, typer.Option(help="turns of each")] = Traffic().turns,
     gap: Annotated[float, typer.Option(help="seconds between two turns of one")] = Traffic().gap_s,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON, as GET /v1/prompts")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show blocks, breakpoints, tokens, expected hits, and the cost against a naive order."""
     application = load(app).app
@@ -48,7 +48,7 @@ def explain(
     given = None if tools is None else _tools(tools)
     found = once(application, application.plugins[Prompts].report(_read(book), traffic=traffic, tools=given))
     if as_json:
-        typer.echo(msgspec.json.encode(found).decode())
+        print_json(found)
         return
     _show(found)
 
@@ -65,6 +65,7 @@ def planned(
     generator: Annotated[str, typer.Option(help="with --book: the generator whose requests are planned")] = "",
     adopt: Annotated[bool, typer.Option("--adopt", help="with --book: follow the new plan")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="return to the previous plan")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the plans that a prefix follows and followed; make one from its requests, adopt it, or roll back."""
     if adopt and book is None:
@@ -91,7 +92,7 @@ def planned(
             if adopt:
                 typer.echo(f"adopted: {(await desk.adopt(found, made)).strategy}")
         without = "follows no plan: breakpoints follow the volatility of its blocks"
-        show_history(task, await desk.adopted(found), without)
+        show_history(task, await desk.adopted(found), without, as_json=as_json)
 
     once(application, work())
 

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from parbake.cli.support.load_app import AppName, load, once
-from parbake.cli.support.output import must_be_writable, print_table, write
+from parbake.cli.support.output import AsJson, must_be_writable, print_json, print_table, write
 from parbake.errors import BadInput, MissingDependency
 from parbake.values.duration import seconds
 from parbake_planner.books import Ledger, priced
@@ -35,6 +35,7 @@ def costs(
     focus: Annotated[
         Path | None, typer.Option(help="write what each hour cost to this file, in the columns of FOCUS 1.2, as CSV")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what was spent: measured CPU seconds and tokens, priced by a book."""
     must_be_writable(csv=csv, parquet=parquet, focus=focus)
@@ -61,6 +62,9 @@ def costs(
         write("focus", focus, as_csv(hours))
     if parquet is not None and as_parquet is not None:
         write("parquet", parquet, as_parquet)
+    if as_json:
+        print_json(rows)
+        return
     if priced_by is EXAMPLE:
         typer.echo(f"prices: {EXAMPLE.source} (${EXAMPLE.cpu_hour} an hour); yours: --book FILE")
     _show(rows)

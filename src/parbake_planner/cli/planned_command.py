@@ -14,7 +14,7 @@ from rich.table import Table
 from parbake.app.application import App
 from parbake.cli.materialize_command import TaskName
 from parbake.cli.support.load_app import AppName, load, must_last, once, stored
-from parbake.cli.support.output import moment, print_table
+from parbake.cli.support.output import AsJson, moment, print_json, print_table
 from parbake.errors import BadInput
 from parbake.tasks.task_table import classify
 from parbake.tasks.task_types import Stored
@@ -42,6 +42,7 @@ def planned(
         bool, typer.Option("--adopt", help="with --prices: follow the new plan from the next run on")
     ] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="return to the previous plan")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the plans that a refresh=planned() task follows and followed; make, adopt, or roll back one."""
     if adopt and prices is None:
@@ -54,7 +55,8 @@ def planned(
     if adopt or rollback:
         must_last(application)
     found = stored(application.tasks[task])
-    once(application, _work(application, found, prices, hits, adopt=adopt, rollback=rollback))
+    history = once(application, _work(application, found, prices, hits, adopt=adopt, rollback=rollback))
+    show_history(found.name, history, _without_plan(found), as_json=as_json)
 
 
 def _without_plan(task: Stored) -> str:
@@ -66,7 +68,7 @@ def _without_plan(task: Stored) -> str:
 
 async def _work(
     application: App, task: Stored, prices: Path | None, hits: float | None, *, adopt: bool, rollback: bool
-) -> None:
+) -> Sequence[AdoptedPlan]:
     plans = application.plugins[Planner]
     if rollback:
         typer.echo(f"{task.name} follows: {(await plans.unadopt(task)).strategy}")
@@ -76,17 +78,21 @@ async def _work(
         show(decision)
         if adopt:
             typer.echo(f"adopted: {(await plans.adopt(task, decision)).strategy}")
-    show_history(task.name, await plans.adopted(task), _without_plan(task))
+    return await plans.adopted(task)
 
 
-def show_history(task: str, history: Sequence[AdoptedPlan], without: str) -> None:
+def show_history(task: str, history: Sequence[AdoptedPlan], without: str, *, as_json: bool = False) -> None:
     """Print the plans that a task follows and followed, or what holds without any.
 
     Args:
         task: The task's name.
         history: The plans, the current one first.
         without: What holds without a plan.
+        as_json: Whether to print JSON.
     """
+    if as_json:
+        print_json(history)
+        return
     if not history:
         typer.echo(f"{task} {without}")
         return

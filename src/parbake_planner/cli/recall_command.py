@@ -14,7 +14,7 @@ from rich.table import Table
 from parbake.adapters.webhook import WebhookSink
 from parbake.app.application import App
 from parbake.cli.support.load_app import AppName, load, once
-from parbake.cli.support.output import moment, print_table, progress
+from parbake.cli.support.output import AsJson, moment, print_json, print_table, progress
 from parbake.errors import BadInput
 from parbake.ports.event_log import Raised
 from parbake.protocol.record import Stamp
@@ -41,18 +41,17 @@ def recall(
         int | None, typer.Option(min=0, metavar="SEQ", help="the change that ended it; by default the last one")
     ] = None,
     webhook: Annotated[bool, typer.Option("--webhook", help=f"post each answer to the URL in {WEBHOOK}")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON, a line for each answer")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the answers that told what is not true any more, and who received them."""
     application = load(app).app
     sink = _sink() if webhook else None
     if since is None:
-        _list_changes(tag, once(application, _changes(application, tag)))
+        _list_changes(tag, once(application, _changes(application, tag)), as_json=as_json)
         return
     found = once(application, _recalled(application, tag, since, before, sink))
     if as_json:
-        for one in found:
-            typer.echo(msgspec.json.encode(one))
+        print_json(found)
         return
     table = Table("answer", "recipient", "told at", "as of")
     for one in found:
@@ -103,7 +102,10 @@ async def _changes(application: App, tag: str) -> list[Raised]:
     return found[-_SHOWN:]
 
 
-def _list_changes(tag: str, changes: list[Raised]) -> None:
+def _list_changes(tag: str, changes: list[Raised], *, as_json: bool) -> None:
+    if as_json:
+        print_json([{"sequence": raised.stamp.sequence, "at": raised.at} for raised in changes])
+        return
     if not changes:
         typer.echo(f"the event log has no change of {tag}", err=True)
         return

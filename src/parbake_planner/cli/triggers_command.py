@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.cli.support.load_app import AppName, load, must_last, once
-from parbake.cli.support.output import print_table
+from parbake.cli.support.output import AsJson, print_json, print_table
 from parbake.errors import BadInput
 from parbake_planner.books import priced
 from parbake_planner.breakeven import Prices, read_prices
@@ -37,6 +37,7 @@ def triggers(
     floor: Annotated[float, typer.Option(min=0, max=1, help="the least hit rate")] = 0.6,
     switching: Annotated[float, typer.Option(min=0, help="the one-time cost of a change, in US dollars")] = 0.0,
     apply: Annotated[str, typer.Option(metavar="TASK", help="apply the proposal for this task")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Show reasons to reverse a decision, with their evidence; nothing is changed without --apply."""
     today = dt.datetime.now(dt.UTC).date()
@@ -54,7 +55,11 @@ def triggers(
             await _apply(application, found, apply)
         return found
 
-    _show(once(application, work()))
+    proposed = once(application, work())
+    if as_json:
+        print_json(proposed)
+    else:
+        _show(proposed)
 
 
 async def _apply(application: App, found: list[Proposal], task: str) -> None:

@@ -21,6 +21,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.event_log import Ack
 from parbake.ports.store import Store
 from parbake.ports.usage import Usage
+from parbake.process.about import ABOUT
 from parbake.process.threads import in_ledger_thread
 from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
 from parbake.protocol.tags import check_tag, family
@@ -156,6 +157,8 @@ class Answers:
         )
         stated = [Stated(tag, *self._told_as_of(request, tag, as_of)) for tag in tags]
         self._table.keep(answer, to=recipient, incarnation=as_of.incarnation if as_of else 0, stated=stated)
+        if (about := ABOUT.get()) is not None:
+            about.answer = answer.id
         return answer
 
     async def recall(self, tag: str, *, since: int, before: int | None = None) -> list[RecalledAnswer]:

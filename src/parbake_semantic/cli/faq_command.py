@@ -10,7 +10,7 @@ from rich.table import Table
 
 from parbake.app.application import App
 from parbake.cli.support.load_app import found_at, once
-from parbake.cli.support.output import console
+from parbake.cli.support.output import AsJson, console, print_json
 from parbake.cli.support.settings_file import APP, app_of_project
 from parbake.errors import BadInput
 from parbake.http.asgi import HttpApp
@@ -37,15 +37,21 @@ ERRORS = (0.01, 0.02, 0.05, 0.1)
 
 
 @faq.command(epilog="Example: parbake faq inspect retail_assistant.compose:served")
-def inspect(app: Where, task: TaskName = "") -> None:
+def inspect(app: Where, task: TaskName = "", *, as_json: AsJson = False) -> None:
     """Show the answers of a bank with their wordings, and the certainty that it requires."""
     found = _bank(app, task)
     snapshot = found.snapshot()
-    bank, table = snapshot.bank, Table("answer", "wordings", "such as", "state")
+    bank, rows = snapshot.bank, []
     for at, answer in enumerate(bank.answers):
         wordings = [alias for owner, alias in zip(bank.owner_of, bank.aliases, strict=True) if owner == at]
         state = "unanswered" if answer in snapshot.unanswered else "demoted" if answer in snapshot.demoted else "served"
-        table.add_row(answer, str(len(wordings)), wordings[0], state)
+        rows.append({"answer": answer, "wordings": len(wordings), "such as": wordings[0], "state": state})
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("answer", "wordings", "such as", "state")
+    for row in rows:
+        table.add_row(*map(str, row.values()))
     console().print(table)
     answers = len(bank.answers) - len(snapshot.unanswered)
     typer.echo(f"{answers} answers, {len(bank.aliases)} wordings, embedded by {bank.model_hash}")
@@ -60,10 +66,15 @@ def explain(
     app: Where,
     question: Annotated[str, typer.Argument(help="as a user would type it")],
     task: TaskName = "",
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Say why a question is answered from the bank, or why it is not."""
     bank = _bank(app, task, audits=0.0)
     found = bank.explain(question, scope=bank.scope)
+    if as_json:
+        print_json(found)
+        return
     verdict, match = found.verdict, found.verdict.match
     typer.echo(f"answered with {verdict.answer}" if verdict.answer else f"not answered: {verdict.reason}")
     if match is None:
@@ -87,6 +98,8 @@ def calibrate(
         float | None, typer.Option(help="share of questions that the bank has no answer to; the bank's own by default")
     ] = None,
     picture: Picture = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Show what share of questions a bank answers under several bounds; nothing is changed."""
     from parbake.cli.support.pictures import must_be_picture
@@ -97,14 +110,17 @@ def calibrate(
         must_be_picture(picture)
     bank = _bank(app, task)
     found = outlook(bank.snapshot(), ERRORS, bank.bound.prior if prior is None else prior)
+    if picture is not None:
+        draw_bounds(picture, found)
+    if as_json:
+        print_json(found.calibrations)
+        return
     table = Table("wrong answers allowed", "threshold", "questions answered")
     for made in found.calibrations:
         least = "bank too small" if made.least is None else f"{made.chance:.1%} sure"
         table.add_row(f"{made.bound.error:.0%} of served", least, f"{made.expected:.1%}")
     console().print(table)
     typer.echo(f"learned from {found.calibrations[0].rows} wordings left out, {found.prior:.0%} of them out of scope")
-    if picture is not None:
-        draw_bounds(picture, found)
 
 
 def _features(found: Explanation) -> Table:

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from parbake.cli.support.output import print_table
+from parbake.cli.support.output import AsJson, print_json, print_table
 from parbake.errors import MissingDependency, UnknownResource
 from parbake_semantic.model_files import LOCK, MODEL_FILES, MODELS, ModelFile, file_hash, files_of, installed
 
@@ -29,8 +30,11 @@ _OTHER_HASH, _NO_CONNECTION = "DO NOT MATCH THE HASHES", "connection broken by"
 
 
 @models.command("list", epilog="Example: parbake models list")
-def show() -> None:
+def show(*, as_json: AsJson = False) -> None:
     """Show the models that parbake knows, what needs them, and whether they are installed."""
+    if as_json:
+        print_json([{**asdict(file), "installed": _is_right(file)} for file in MODEL_FILES])
+        return
     table = Table("model", "file", "of the package", "MB", "needed by", "installed")
     for file in MODEL_FILES:
         is_there = "no" if installed(file) is None else "yes" if _is_right(file) else "damaged"

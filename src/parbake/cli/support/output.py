@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,6 +24,8 @@ from rich.table import Table
 
 from parbake.errors import BadInput
 
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+"""The option of every command that shows something."""
 WIDTH = 200
 """Columns of a table that is not written to a terminal."""
 
@@ -33,6 +38,15 @@ def console() -> Console:
 def print_table(table: Table) -> None:
     """Print a table to the standard output."""
     console().print(table)
+
+
+def print_json(found: Any) -> None:
+    """Print what a command has found as JSON, on one line.
+
+    Args:
+        found: Structs, or what JSON has.
+    """
+    typer.echo(msgspec.json.encode(found))
 
 
 def moment(at: float) -> str:
