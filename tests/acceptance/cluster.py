@@ -145,7 +145,7 @@ class Cluster:
         """Set up the folder and the environment without starting a process."""
         self.home = home
         self.clock = FileClock(home / "clock")
-        self._environment = {
+        self.environment = {
             **os.environ,
             "RETAIL_HOME": str(home),
             "TEST_CLOCK": str(home / "clock"),
@@ -157,11 +157,11 @@ class Cluster:
 
     def server(self) -> Server:
         """Start a server."""
-        return self._keep(Server(self._environment))
+        return self._keep(Server(self.environment))
 
     def worker(self) -> Process:
         """Start a worker."""
-        return self._keep(Process(["worker", APP], self._environment))
+        return self._keep(Process(["worker", APP], self.environment))
 
     def stop(self) -> None:
         """End every process that was started."""
