@@ -258,7 +258,7 @@ async def test_a_failed_task_is_a_503_that_names_it(client, world, shop, caplog)
     assert (answer.status_code, answer.json()["field"]) == (503, "fact")
     number = re.search(r"under request ([0-9a-f]{16})$", answer.json()["detail"])[1]
     assert PASSWORD not in answer.text
-    assert f"request {number}: POST /v1/serve/fact failed: fact: ValueError: secret detail" in caplog.text
+    assert f"request {number}: POST /v1/serve/{{task}} failed: fact: ValueError: secret detail" in caplog.text
     assert "in fact" in caplog.text, "the frames are there"
     assert PASSWORD not in caplog.text
 

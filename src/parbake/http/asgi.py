@@ -315,7 +315,7 @@ class HttpApp:
             # Check that it can be sent, while an error can still be sent instead.
             _lines(response.content_type, response.headers)
         except Exception as error:  # noqa: BLE001 - a request that fails must not end the server
-            response = self._problem(request, error_for_client(error, during=f"{request.method} {request.path}"))
+            response = self._problem(request, error_for_client(error, during=f"{request.method} {route}"))
         if route not in _UNCOUNTED:
             self.app.counters.responses[route, response.status // 100] += 1
         return response

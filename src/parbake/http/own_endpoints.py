@@ -63,6 +63,7 @@ async def answer_problem(request: Any, error: Exception) -> Any:
     Returns:
         An ASGI application that sends the answer, which both frameworks take as a response.
     """
-    shown = error_for_client(error, during=f"{request.method} {request.url.path}")
+    route = getattr(request.scope.get("route"), "path", "an endpoint")  # the path itself may name a person
+    shown = error_for_client(error, during=f"{request.method} {route}")
     response = problem(shown)
     return lambda scope, _, send: send_response(response, scope, send)

@@ -77,7 +77,7 @@ def error_for_client(error: Exception, *, during: str) -> ParbakeError:
 
     Args:
         error: What was raised.
-        during: What failed, for the log: a method and a path.
+        during: What failed, for the log: a method and the path of a route, without what a client has put into it.
     """
     if isinstance(error, ParbakeError) and not isinstance(error, ComputeFailed):
         return error

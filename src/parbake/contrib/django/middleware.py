@@ -92,7 +92,8 @@ def _closed(request: Any, response: Any) -> Any:
     ticket = transactions.ticket(project.aliases())
     if ticket:
         if not _waited(ticket):
-            _log.warning("the changes of %s %s are not acknowledged yet", request.method, request.path)
+            route = getattr(request.resolver_match, "route", "")  # the path itself may name a person
+            _log.warning("the changes of %s %s are not acknowledged yet", request.method, route)
         signed = _signer.sign(ticket)
         response[NAME] = signed
         response.set_cookie(NAME, signed, max_age=_LASTS_S, httponly=True, samesite="Lax", secure=request.is_secure())
