@@ -124,7 +124,7 @@ async def test_what_does_not_decode_is_not_promoted(world):
     def word(key: str) -> str:
         return 7
 
-    with pytest.raises(pb.errors.GateFailed, match="'a' does not decode"):
+    with pytest.raises(pb.errors.GateFailed, match="the value of a key does not decode"):
         await world.app(tasks).materialize(word, keys=["a"])
 
 

@@ -204,6 +204,6 @@ def _key(bound: BoundTask, raw: bytes) -> Any:
 def _check(bound: BoundTask, computed: Computed) -> None:
     """Raise an error unless every input answered and the value decodes as the task's type."""
     if not computed.storable:
-        raise ComputeFailed(f"{bound.name}: an input of {computed.key!r} refused to answer", field=bound.name)
+        raise ComputeFailed(f"{bound.name}: an input of a key refused to answer", field=bound.name)
     if problem := bound.unreadable(computed.record):
-        raise GateFailed(f"{bound.name}: the value of {computed.key!r} does not decode ({problem})", field=bound.name)
+        raise GateFailed(f"{bound.name}: the value of a key does not decode ({problem})", field=bound.name)
