@@ -2,10 +2,11 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 8000
+PROCESSES ?= 1
 RUN := .venv/bin/python -m
 PATHS := $(wildcard src assistant/src tests benchmarks scripts tools conftest.py)
 # Tests choose their own ports, and a make inside a test must not join this one.
-CLEAN_ENV := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PORT
+CLEAN_ENV := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PORT -u PROCESSES
 # Two processes of tests share two cores: threads for linear algebra would spin for each other.
 TEST_ENV := $(CLEAN_ENV) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # The order of the tests puts long ones first; xdist would put groups of few tests last, and one process would wait.
@@ -26,11 +27,11 @@ setup:  ## make .venv match the lock files, with what tests and checks need
 	@scripts/preflight.sh $(PYTHON)
 	@scripts/venv.sh $(PYTHON) .venv dev
 
-demo:  ## serve the shopping assistant (PORT=8000, DEMO_TOKEN= for operators, LLM= extractive, llama or openai, BOOK= prices.json or example)
+demo:  ## serve the shopping assistant (PORT=8000, PROCESSES=1, DEMO_TOKEN= for operators, LLM= extractive, llama or openai, BOOK= prices.json or example)
 	@scripts/preflight.sh $(PYTHON)
 	@scripts/venv.sh $(PYTHON) .venv runtime
 	@if [ -n "$$DEMO_TOKEN" ]; then export PARBAKE_TOKEN="$$DEMO_TOKEN"; fi; \
-		exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS .venv/bin/retail-assistant demo --port $(PORT)
+		exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS .venv/bin/retail-assistant demo --port $(PORT) --processes $(PROCESSES)
 
 test: check  ## set up, check, and run every test that is not slow; none needs root (ARGS= goes to pytest)
 	@$(TEST_ENV) $(RUN) pytest $(IN_TWO) -m "not slow" $(ARGS)

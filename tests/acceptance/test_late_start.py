@@ -35,14 +35,16 @@ def test_a_server_over_a_ten_days_old_store_is_ready_and_answers(cluster: Cluste
 
 @pytest.mark.slow
 def test_the_demo_prepares_once(tmp_path: Path) -> None:
-    """The demo's worker ends with it on any signal, and a restart generates nothing again."""
+    """The demo's processes end with it on any signal, and a restart generates nothing again."""
     sizes = {"RETAIL_PRODUCTS": "200", "RETAIL_SHOPPERS": "200", "RETAIL_HOME": str(tmp_path / "data")}
     first, again, last = (
         _start_and_stop({**os.environ, **sizes}, end) for end in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
     )
     assert [run.status for run in (first, again, last)] == [0, 130, -signal.SIGKILL]
+    both = _start_and_stop({**os.environ, **sizes}, signal.SIGTERM, "--processes", "2")
+    assert both.status == 0
     assert "generating" in first.said
-    assert "generating" not in again.said + last.said
+    assert "generating" not in again.said + last.said + both.said
 
 
 def test_a_taken_port_is_said_and_ends_with_1(tmp_path: Path) -> None:
@@ -66,9 +68,9 @@ class Run(NamedTuple):
     status: int
 
 
-def _start_and_stop(environment: dict[str, str], end: signal.Signals) -> Run:
-    """Start a demo as a background job, end it when it is ready, and wait until its worker has ended."""
-    command = [sys.executable, "-m", "retail_assistant", "demo", "--port", "0"]
+def _start_and_stop(environment: dict[str, str], end: signal.Signals, *words: str) -> Run:
+    """Start a demo as a background job, end it when it is ready, and wait until its processes have ended."""
+    command = [sys.executable, "-m", "retail_assistant", "demo", "--port", "0", *words]
     said = ""
     with born_with(signal.SIG_IGN):
         demo = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -81,8 +83,9 @@ def _start_and_stop(environment: dict[str, str], end: signal.Signals) -> Run:
                     break
             else:
                 raise AssertionError("the demo never said that it is ready")
-            (worker,) = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+            children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
         finally:
             demo.send_signal(end)
-    eventually(lambda: not Path(f"/proc/{worker}/cmdline").exists() or not Path(f"/proc/{worker}/cmdline").read_text())
+    for place in [Path(f"/proc/{child}/cmdline") for child in children]:
+        eventually(lambda place=place: not place.exists() or not place.read_text())
     return Run(said, demo.returncode)

@@ -8,15 +8,18 @@ import contextlib
 import getpass
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import parbake as pb
-from parbake.http import listen, run_http
+from parbake.http import ServerProcesses, listen, run_http, server_command
 from retail_assistant.settings import Settings, from_environment
 from retail_assistant.shop import trade
 from retail_assistant.shop.trade import Trade
@@ -24,7 +27,9 @@ from retail_assistant.supervisor import Supervisor
 from retail_assistant.vouching import OF_SERVER, operators_key
 
 READY_LOOK_S = 0.1
-WORKED = "retail_assistant.compose:worked"
+SERVED, WORKED = "retail_assistant.compose:served", "retail_assistant.compose:worked"
+DRAIN_S = 10.0
+"""Seconds that running requests of several server processes have after the signal to end."""
 TEST_SHOPPERS = ("u00001", "u00003", "u00007")
 """Shoppers of a generated shop with an account for trying it out."""
 TOURIST = "u00007"
@@ -37,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         settings = from_environment()
         if options.command == "demo":
-            run_demo(settings, options.host, options.port, options.allow_host)
+            run_demo(settings, options.host, options.port, options.allow_host, processes=options.processes)
         elif options.command == "import":
             import_shop(settings, options.folder, trade.checked(vars(options)))
         elif options.command == "account":
@@ -76,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="a name that browsers reach the demo by, besides the address bound and loopback's; repeat for more",
     )
+    demo.add_argument("--processes", type=int, default=1, help="server processes that accept from one socket (1)")
     load = commands.add_parser(
         "import",
         epilog="Example: retail-assistant import --from exports --currency $ --item tool --shop 'garden shop'",
@@ -108,10 +114,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()) -> None:
-    """Serve, with a worker process; the port is bound before anything slow starts."""
+def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = (), *, processes: int = 1) -> None:
+    """Serve, with a worker process; the port is bound before anything slow starts.
+
+    Args:
+        settings: The settings.
+        host: The address to bind.
+        port: The port; 0 takes a free one.
+        hosts: Further names that browsers reach the demo by.
+        processes: How many server processes accept from the port.
+    """
     from retail_assistant.compose import check, http_app
 
+    if processes < 1:
+        raise pb.BadInput(f"--processes {processes}: expected at least 1", field="processes")
     started = time.perf_counter()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if a script starts it behind ``&``
     with listen(host, port) as bound:
@@ -120,19 +136,51 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
         tests = add_test_accounts(settings)
         address = f"http://{host}:{bound.getsockname()[1]}"
 
-        async def announce(app: pb.App) -> None:
+        def announce() -> None:
+            print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
+            print("\n".join(_ways_in(settings, address, tests)), flush=True)
+
+        async def announce_later(app: pb.App) -> None:
             while True:
                 found = await app.ready()
                 if found.is_ready and all(condition.kind != "worker_silent" for condition in found.conditions):
                     break
                 await asyncio.sleep(READY_LOOK_S)
-            print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
-            print("\n".join(_ways_in(settings, address, tests)), flush=True)
+            announce()
 
-        served = http_app(settings, beside=[announce], hosts=hosts)
         command = [sys.executable, "-m", "parbake", "worker", WORKED, "--parent", str(os.getpid())]
         with Supervisor(command, _child_environment(settings)):
-            run_http(served, bound)
+            if processes == 1:
+                run_http(http_app(settings, beside=[announce_later], hosts=hosts), bound)
+            else:
+                _serve_many(settings, bound, hosts, processes, announce)
+
+
+def _serve_many(
+    settings: Settings, bound: socket.socket, hosts: Sequence[str], count: int, announce: Callable[[], None]
+) -> None:
+    """Serve in several processes, and announce it once they answer."""
+
+    def wait() -> None:
+        while not _is_ready(bound):
+            time.sleep(READY_LOOK_S)
+        announce()
+
+    names = [word for name in hosts for word in ("--allow-host", name)]
+    os.environ.update(_child_environment(settings))
+    server = ServerProcesses(server_command(["serve", SERVED, *names]), bound, (), count=count, drain_s=DRAIN_S)
+    server.run(threading.Thread(target=wait, name="readiness", daemon=True).start)
+    signal.raise_signal(signal.SIGTERM)  # which says whether the worker was the reason
+
+
+def _is_ready(bound: socket.socket) -> bool:
+    """Whether a server is ready and hears of a worker."""
+    port = bound.getsockname()[1]
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as reply:  # our own
+            return b"worker_silent" not in reply.read()
+    except OSError:
+        return False
 
 
 def add_test_accounts(settings: Settings) -> list[str]:

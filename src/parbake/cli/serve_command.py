@@ -14,7 +14,7 @@ import typer
 from parbake.cli.support import ending
 from parbake.cli.support.load_app import AppName, load
 from parbake.errors import ServerFailed
-from parbake.http.processes import ServerProcesses
+from parbake.http.processes import ServerProcesses, server_command
 from parbake.http.server import DRAIN_S, address_of, check_installed, listen, run
 
 EPILOG = "Example: parbake serve shop:app --port 8000 --processes 4 --allow-host shop.example"
@@ -80,17 +80,12 @@ def serve(
 
 
 def _serve_many(app: str, shared: socket.socket, own: Sequence[socket.socket], *, count: int, drain_s: float) -> None:
-    """Start this command again for each process, with its sockets. The last of several equal options counts."""
-
-    def command(served: Sequence[int], tells: int) -> list[str]:
-        sockets = [word for number in served for word in ("--socket", str(number))]
-        start = [sys.executable, "-m", "parbake", *sys.argv[1:], *sockets]
-        return [*start, "--tells", str(tells), "--parent", str(os.getpid()), "--processes", "1", "--own-ports", "0"]
+    """Start this command again for each process, with its sockets."""
 
     def announce() -> None:
         typer.echo(f"serving {app} at {address_of(shared)} with {count} processes", err=True)
 
     try:
-        ServerProcesses(command, shared, own, count=count, drain_s=drain_s).run(announce)
+        ServerProcesses(server_command(sys.argv[1:]), shared, own, count=count, drain_s=drain_s).run(announce)
     except ServerFailed:
         raise typer.Exit(1) from None  # the process has said why

@@ -2,6 +2,7 @@
 
 from parbake.http.asgi import HttpApp
 from parbake.http.own_endpoints import MeasuredRequests, answer_problem
+from parbake.http.processes import ServerProcesses, server_command
 from parbake.http.refusals import error_for_client
 from parbake.http.server import listen
 from parbake.http.server import run as run_http
@@ -28,6 +29,7 @@ __all__ = [
     "MeasuredRequests",
     "Response",
     "Route",
+    "ServerProcesses",
     "answer_problem",
     "error_for_client",
     "json_response",
@@ -35,4 +37,5 @@ __all__ = [
     "problem",
     "run_http",
     "secret_of",
+    "server_command",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,21 @@ _GRACE_S = 5.0
 _log = logging.getLogger("parbake.http")
 Command = Callable[[Sequence[int], int], Sequence[str]]
 """Returns the command line of a process that serves file descriptors, and writes to another once it does."""
+
+
+def server_command(words: Sequence[str]) -> Command:
+    """Make the command lines of the processes of a server.
+
+    Args:
+        words: The words of a command that serves in one process, such as ``["serve", "shop:app"]``.
+    """
+
+    def command(served: Sequence[int], tells: int) -> list[str]:
+        sockets = [word for number in served for word in ("--socket", str(number))]
+        start = [sys.executable, "-m", "parbake", *words, *sockets]  # the last of several equal options counts
+        return [*start, "--tells", str(tells), "--parent", str(os.getpid()), "--processes", "1", "--own-ports", "0"]
+
+    return command
 
 
 @dataclass(slots=True)
