@@ -117,14 +117,14 @@ async def test_a_run_that_failed_a_gate_leaves_nothing_behind(chain):
 
 
 async def test_what_does_not_decode_is_not_promoted(world):
-    """A run with a value of the wrong type is not promoted, and the error names the key."""
+    """A run with a value of the wrong type is not promoted, and the error says which task it is of."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))
     def word(key: str) -> str:
         return 7
 
-    with pytest.raises(pb.errors.GateFailed, match="the value of a key does not decode"):
+    with pytest.raises(pb.errors.GateFailed, match="word: the value of a key does not decode"):
         await world.app(tasks).materialize(word, keys=["a"])
 
 

@@ -1,5 +1,7 @@
 """The state of a conversation, kept by its session or read again out of its messages: both give the same replies."""
 
+import json
+
 import pytest
 
 from retail_assistant.answers.draft import Draft
@@ -8,6 +10,7 @@ from retail_assistant.chat.turn import Turn
 from retail_assistant.shop import queries, records
 from retail_assistant.shop.explorations import note_exploration
 from retail_assistant.shop.finding import Conditions
+from retail_assistant.shop.retention import Privacy
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
 from retail_assistant.understand.wishes import Wishes
@@ -188,6 +191,23 @@ def test_a_shopper_is_forgotten(sessions):
     assert sessions.erase(ME).rows == {"conversations": 2}
     assert sessions.recall(turn()) is None
     assert sessions.recall(turn(shopper="u00004")) == SAID
+
+
+def test_what_is_remembered_of_a_shopper_is_told(sessions, now):
+    """Each state of a shopper is told by its session, in values that JSON has, and none of others."""
+    wishes = Wishes(genres=frozenset({"thriller"}))
+    sessions.keep(turn("t"), Dialogue(focus="B1", wishes=wishes), "It is a book.")
+    sessions.keep(turn(shopper="u00004"), SAID, "It is a book.")
+    ((told,),) = json.loads(json.dumps(sessions.export(ME.upper()))).values()
+    assert (told["session"], told["at"], told["focus"], told["wishes"]["genres"]) == ("t", now.at, "B1", ["thriller"])
+
+
+async def test_a_server_erases_the_shop_first_and_then_what_it_remembers(desk):
+    """A server has both places, and a conversation is forgotten by the one that a command has not."""
+    await desk.ask("do you have a fantasy?", user=ME, metadata={"session": "s"})
+    shop, conversations = desk.http.app.plugins[Privacy]
+    assert (shop.name, conversations.name) == ("shop", "conversations")
+    assert conversations.erase(ME).rows == {"conversations": 1}
 
 
 THRILLERS = Wishes(genres=frozenset({"thriller"}))

@@ -1,5 +1,6 @@
 """What the shop's file keeps about a shopper: all of it is told, and after it was erased nothing of it is left."""
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -7,9 +8,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.waiting import until
 
 import parbake as pb
 from parbake.adapters.sqlite import SqliteSource
+from parbake.testing import FakeClock
 from retail_assistant.shop import accounts, complaints, personal, records, retention, schema
 from retail_assistant.shop.errors import ShopBusy
 from retail_assistant.shop.explorations import note_exploration
@@ -275,3 +278,19 @@ def test_what_is_old_is_deleted(shop):
     }.items():
         assert shop.execute(f"SELECT count(*) FROM {table}").fetchone() == (rows,), table
     assert shop.execute("SELECT position FROM parbake_outbox").fetchall() == [(ended + 1,)]
+
+
+async def test_a_worker_deletes_what_is_old_and_goes_on_after_a_failure(shop, path, caplog, monkeypatch):
+    """A worker deletes at its start and each day; a file that cannot be written is logged and tried again."""
+    planted(shop, "written", at=NOW - 2 * DAY_S)
+    app = pb.App(pb.Registry(), clock=FakeClock(NOW), plugins=[retention.Privacy(path, str.lower)])
+    assert [place.name for place in app.plugins[retention.Privacy]] == ["shop"]
+    (tidy,) = app.engine.on.worker
+    monkeypatch.setattr(retention, "DAY_S", 0.0)
+    path.rename(path.with_suffix(".away"))
+    working = asyncio.create_task(tidy())
+    await until(lambda: "could not be deleted today" in caplog.text)
+    path.with_suffix(".away").rename(path)
+    await until(lambda: not shop.execute("SELECT count(*) FROM written").fetchone()[0])
+    working.cancel()
+    await app.close()
