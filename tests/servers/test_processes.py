@@ -180,6 +180,18 @@ def test_each_process_is_reached_at_a_port_of_its_own(serve):
     assert set.union(*found) == both
 
 
+def test_the_keeper_says_how_many_processes_run(serve):
+    """Behind the ports of the processes their keeper answers probes, and counts one that is gone until it is back."""
+    port = free_port()
+    server = serve("--processes", "2", "--own-ports", str(port))
+    both, seen, keeper = server.all_of(2), [], f"http://127.0.0.1:{port + 2}/healthz"
+    assert httpx.get(keeper).json() == {"processes": 2, "running": 2}
+    os.kill(min(both), signal.SIGKILL)
+    while seen[-2:] != [1, 2]:  # without a pause, because it is gone for a second only
+        seen += {httpx.get(keeper, timeout=HANGS_S).json()["running"]} - set(seen[-1:])
+        assert len(seen) < 5
+
+
 def test_a_client_that_keeps_its_connection_reaches_another_process(serve):
     """After two thousand requests the answer ends the connection, and the next one may be taken by another process."""
     server = serve("--processes", "2")

@@ -42,7 +42,9 @@ def serve(
     own_ports: Annotated[
         int,
         typer.Option(
-            min=0, max=_LAST_PORT, help="process N is also at this port of 127.0.0.1 plus N, to be scraped; 0 for none"
+            min=0,
+            max=_LAST_PORT,
+            help="process N is also at this port of 127.0.0.1 plus N, and their keeper behind them",
         ),
     ] = 0,
     insecure: Annotated[
@@ -56,7 +58,7 @@ def serve(
     check_installed()
     ending.end_with(parent)
     if processes > 1 or own_ports:
-        own = [listen("127.0.0.1", own_ports + number) for number in range(processes if own_ports else 0)]
+        own = [listen("127.0.0.1", own_ports + number) for number in range(processes + 1 if own_ports else 0)]
         _serve_many(app, listen(host, port), own, count=processes, drain_s=drain)
         return
     with ending.handling_signals():
@@ -80,12 +82,14 @@ def serve(
 
 
 def _serve_many(app: str, shared: socket.socket, own: Sequence[socket.socket], *, count: int, drain_s: float) -> None:
-    """Start this command again for each process, with its sockets."""
+    """Start this command again for each process, with its sockets; the last one of its own is this process's."""
 
     def announce() -> None:
         typer.echo(f"serving {app} at {address_of(shared)} with {count} processes", err=True)
 
     try:
-        ServerProcesses(server_command(sys.argv[1:]), shared, own, count=count, drain_s=drain_s).run(announce)
+        command = server_command(sys.argv[1:])
+        health = own[count] if own else None
+        ServerProcesses(command, shared, own[:count], count=count, drain_s=drain_s, health=health).run(announce)
     except ServerFailed:
         raise typer.Exit(1) from None  # the process has said why

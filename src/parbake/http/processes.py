@@ -6,6 +6,7 @@ cannot start, it says so once. A process that ends is started again after a paus
 
 from __future__ import annotations
 
+import http.server
 import logging
 import os
 import select
@@ -13,9 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from parbake.errors import ServerFailed
 from parbake.values.backoff import Backoff
@@ -57,6 +61,27 @@ class _Place:
     again_at: float = 0.0
 
 
+class _Health(http.server.BaseHTTPRequestHandler):
+    """Says how many processes run: 200 if one does, and 503 if none does."""
+
+    look: Callable[[], int]
+    count: int
+    timeout = 5.0
+
+    def do_GET(self) -> None:
+        """Answer, whatever the path."""
+        running = type(self).look()
+        body = msgspec.json.encode({"processes": self.count, "running": running})
+        self.send_response(200 if running else 503)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing, as servers do for their probes."""
+
+
 class ServerProcesses:
     """Keeps a number of server processes running until a signal comes.
 
@@ -64,7 +89,14 @@ class ServerProcesses:
     """
 
     def __init__(
-        self, command: Command, shared: socket.socket, own: Sequence[socket.socket], *, count: int, drain_s: float
+        self,
+        command: Command,
+        shared: socket.socket,
+        own: Sequence[socket.socket],
+        *,
+        count: int,
+        drain_s: float,
+        health: socket.socket | None = None,
     ) -> None:
         """Store what to start.
 
@@ -74,7 +106,9 @@ class ServerProcesses:
             own: A further socket for each process, or none.
             count: How many processes to keep.
             drain_s: Seconds that running requests have after a signal.
+            health: A socket at which this process says how many of them run.
         """
+        self._health = health
         self._command, self._shared, self._own, self._drain_s = command, shared, own, drain_s
         self._places = [_Place(number) for number in range(count)]
         self._is_ending = False
@@ -86,6 +120,8 @@ class ServerProcesses:
             ServerFailed: The first process could not start; it has said why.
         """
         before = {number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT)}
+        if self._health is not None:
+            threading.Thread(target=self._tell, args=(self._health,), name="parbake-health", daemon=True).start()
         try:
             self._start_first()
             if not self._is_ending:
@@ -97,6 +133,18 @@ class ServerProcesses:
             self._stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _tell(self, bound: socket.socket) -> None:
+        """Answer probes until the process ends."""
+        told = {"look": staticmethod(self._running), "count": len(self._places)}
+        handler = type("Health", (_Health,), told)
+        server = http.server.ThreadingHTTPServer(bound.getsockname(), handler, bind_and_activate=False)
+        server.socket.close()
+        server.socket = bound
+        server.serve_forever()
+
+    def _running(self) -> int:
+        return sum(place.process is not None for place in self._places)
 
     def _end(self, *_: object) -> None:
         self._is_ending = True
