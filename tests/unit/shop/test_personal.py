@@ -220,7 +220,7 @@ def test_others_write_while_much_is_erased(shop, path, place, monkeypatch):
     monkeypatch.setattr(personal, "BATCH", 50)
     monkeypatch.setitem(personal._ERASES, "views", personal._statements("views"))
     records.ensure_shopper(shop, ME, NOW)
-    shop.executemany("INSERT INTO views (shopper, asin, ts) VALUES (?, ?, ?)", [(ME, asin_of(shop), NOW)] * 2_000)
+    shop.executemany("INSERT INTO views (shopper, asin, ts) VALUES (?, ?, ?)", [(ME, asin_of(shop), NOW)] * 500)
     done, written = threading.Event(), 0
     erasing = threading.Thread(target=lambda: (place.erase(ME), done.set()))
     erasing.start()
