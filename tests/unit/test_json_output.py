@@ -92,3 +92,14 @@ def test_a_report_on_a_terminal_is_a_table(shop):
     """Without ``--json`` people get a table."""
     assert Path("json_shop.py").exists()
     assert "fact" in invoke("json_shop", "tasks", "json_shop:app").stdout
+
+
+def test_runs_and_events_by_hand_are_among_the_actions(shop, monkeypatch):
+    """Who has run a task or published an event at the command line is noted, with what has become of it."""
+    monkeypatch.setenv("PARBAKE_ACTIONS_FILE", str(shop / "actions.jsonl"))
+    for words in (["materialize", "json_shop:app", "fact"], ["events", "publish", "json_shop:app", "fact/a"]):
+        assert invoke("json_shop", *words).exit_code == 0
+    done = [json.loads(line) for line in (shop / "actions.jsonl").read_text().splitlines()]
+    assert [(one["what"], one["about"]) for one in done] == [("materialize", "fact"), ("publish", "fact/a")]
+    assert [one["after"].split(" ")[0] for one in done] == ["generation", "fact/a"]
+    assert all("at the command line" in one["who"] for one in done)

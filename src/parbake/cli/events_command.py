@@ -18,6 +18,7 @@ from parbake.cli.support.output import AsJson, print_json, print_table
 from parbake.errors import BadInput
 from parbake.ports.cloudevents import CloudEvent
 from parbake.ports.event_log import Ack, Parked
+from parbake.process import actions
 
 T = TypeVar("T")
 SHOWN = 80
@@ -36,7 +37,9 @@ def publish(
 
     async def published(application: App) -> Ack:
         must_last(application)
-        return await application.publish(event)
+        ack = await application.publish(event)
+        actions.note("publish", subject, after=", ".join(f"{tag} at {at}" for tag, at in ack.raised.items()))
+        return ack
 
     _acknowledge(_with(app, published))
 

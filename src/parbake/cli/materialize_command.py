@@ -29,6 +29,7 @@ from parbake.cli.support.output import (
     write,
 )
 from parbake.errors import BadInput
+from parbake.process import actions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +127,11 @@ async def _run(application: App, task: Stored, keys: Sequence[Any] | None, *, an
     with progress(_Rate()) as bars:
         try:
             await application.drain()
-            return await application.materialize(task, keys=keys, progress=on_bars(bars), anew=anew)
+            before = await application.ops.generation(task)
+            run = await application.materialize(task, keys=keys, progress=on_bars(bars), anew=anew)
+            after = await application.ops.generation(task)
+            actions.note("materialize", task.name, before=f"generation {before}", after=f"generation {after}")
+            return run
         finally:
             await application.close()
 
