@@ -8,7 +8,8 @@ from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
 from parbake.adapters.sqlite import emit
-from parbake.ports.personal import ErasedRows
+from parbake.app import erasure
+from parbake.app.personal import ErasedRows
 
 CANARY, OTHER = "zqcanary7781", "somebody-else"
 
@@ -52,6 +53,12 @@ class People(pb.Plugin):
     def open(self, parts):
         """Name them."""
         parts.personal.extend(self._places)
+
+
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch):
+    """Let rounds follow each other at once."""
+    monkeypatch.setattr(erasure, "PAUSE_S", 0.0)
 
 
 @pytest.fixture
@@ -123,6 +130,25 @@ async def test_values_from_before_are_not_served_while_they_are_erased(app, worl
     place.erase(CANARY, ())
     await app.drain()
     assert (await app.serve(app.tasks["fact"], CANARY)).value == "nobody"
+
+
+async def test_what_others_write_meanwhile_is_erased_too(app, world, monkeypatch):
+    """Rounds follow until nothing more is found: a refresh that ends late is erased; endless ones are an error."""
+    late, erase = [2], app.engine.store.erase
+
+    async def erase_and_write(words):
+        found = await erase(words)
+        if late[0]:
+            late[0] -= 1
+            await app.serve(app.tasks["fact"], CANARY)
+        return found
+
+    monkeypatch.setattr(app.engine.store, "erase", erase_and_write)
+    await app.ops.erase(CANARY)
+    assert not [key async for key, _ in app.stored(app.tasks["fact"]) if key == CANARY]
+    late[0] = 99
+    with pytest.raises(pb.errors.StoreError, match="something still writes"):
+        await app.ops.erase(CANARY)
 
 
 @pytest.mark.parametrize("subject", ["", "u1", None])

@@ -12,6 +12,7 @@ from tests.unit.commands import invoke
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.app import erasure
 from parbake_planner import Ledger
 from parbake_planner.ledger import told
 
@@ -152,12 +153,13 @@ async def test_what_is_old_or_too_much_is_deleted(teller, monkeypatch):
     assert await teller.recalled("a", wrong) == []
 
 
-async def test_a_person_is_erased_from_the_ledger(teller, tmp_path):
+async def test_a_person_is_erased_from_the_ledger(teller, tmp_path, monkeypatch):
     """Answers that they received or that name them, reads of their key, and events about them go; others stay."""
     await teller.change("zqcanary7781", "theirs")
     await teller.tell(["zqcanary7781"], recipient="zqcanary7781")
     gone = await teller.tell(["a"], recipient="zqcanary7781")
     kept = await teller.tell(["a"], recipient="somebody-else")
+    monkeypatch.setattr(erasure, "PAUSE_S", 0.0)
     exported = await teller.app.ops.export("zqcanary7781")
     assert len(exported.places["ledger"]["answers"]) == 2
     done = await teller.app.ops.erase("zqcanary7781")
@@ -172,6 +174,7 @@ async def test_a_person_is_erased_from_the_ledger(teller, tmp_path):
 
 APP = """
 import parbake as pb
+from parbake.app import erasure
 from parbake_planner import Ledger
 
 tasks = pb.Registry()

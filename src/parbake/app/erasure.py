@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from parbake.app.engine import Engine
-from parbake.errors import BadInput
+from parbake.errors import BadInput, StoreError
 from parbake.ports.observers import Progress
 from parbake.ports.records import Lookup
 from parbake.protocol.record import encode
@@ -18,6 +18,14 @@ from parbake.tasks.task_types import ModelTask
 
 SHORTEST = 4
 """Fewest characters of an id. A shorter one occurs in many values that have nothing to do with the person."""
+
+
+PAUSE_S = 1.0
+"""Seconds between two rounds of an erasure."""
+_QUIET_ROUNDS, _MOST_ROUNDS = 2, 20
+"""How many rounds in a row must find nothing, and how many there are at most."""
+Rows = Mapping[str, Mapping[str, int]]
+"""Numbers of rows by place and table."""
 
 
 class ErasedPerson(msgspec.Struct, frozen=True):
@@ -80,8 +88,9 @@ async def erase(
     """Erase what an app keeps about a person. A second call finds nothing.
 
     The places come first, because values are computed from them. Once their changes are acknowledged, no value from
-    before them is served. Then models that have learnt from the person are computed again, every item of the store that
-    names the person is deleted, and the files are left without what was deleted.
+    before them is served. Then models that have learnt from the person are computed again, and every item of the store
+    that names the person is deleted. Rounds follow until nothing more is found, because other processes write what they
+    still hold. In the end the files are left without what was deleted.
 
     Args:
         engine: The opened app.
@@ -92,12 +101,13 @@ async def erase(
 
     Raises:
         BadInput: The id is too short to be found.
+        StoreError: Other processes write values that name the person again and again.
     """
     _words(subject, ())
-    first, mentions = await _erase_places(engine, subject, ())
+    rows, mentions = await _erase_places(engine, subject, (), {})
     await engine.ingest.drain(None)
     # What could only go once its change was acknowledged, such as a row of an outbox, goes now.
-    later, mentions = await _erase_places(engine, subject, mentions)
+    rows, mentions = await _erase_places(engine, subject, mentions, rows)
     words = _words(subject, mentions)
     until: float | None = now + engine.housekeeping.longest_s
     if at_once:
@@ -109,27 +119,47 @@ async def erase(
         async for run in engine.batch.materialize(bound, progress=progress, anew=True):
             engine.note(run)
     items = await engine.store.erase(words)
+    rows, more = await _erase_until_quiet(engine, subject, mentions, rows)
     await engine.store.compact()
-    await engine.ingest.drain(None)  # a store that was rewritten is served from again once this was read
-    return ErasedPerson(_added(first, later), items, tuple(bound.name for bound in models), until)
+    return ErasedPerson(rows, items + more, tuple(bound.name for bound in models), until)
+
+
+async def _erase_until_quiet(engine: Engine, subject: str, mentions: Collection[str], rows: Rows) -> tuple[Rows, int]:
+    """Erase again until nothing more is found; returns the rows of all calls, and how many items of the store went.
+
+    Workers refresh what the events name, and servers write what they have noted, within a second or so.
+    """
+    items = quiet = 0
+    for _ in range(_MOST_ROUNDS):
+        await asyncio.sleep(PAUSE_S)
+        before = items + _total(rows)
+        rows, mentions = await _erase_places(engine, subject, mentions, rows)
+        items += await engine.store.erase(_words(subject, mentions))
+        quiet = quiet + 1 if items + _total(rows) == before else 0
+        if quiet == _QUIET_ROUNDS:
+            return rows, items
+    raise StoreError(
+        "something still writes values that name the person; end what asks for them, and erase again", field="subject"
+    )
 
 
 async def _erase_places(
-    engine: Engine, subject: str, mentions: Collection[str]
-) -> tuple[dict[str, Mapping[str, int]], tuple[str, ...]]:
+    engine: Engine, subject: str, mentions: Collection[str], before: Rows
+) -> tuple[Rows, tuple[str, ...]]:
+    """Call each place once; returns the rows of all calls together, and all mentions."""
     rows, named = {}, dict.fromkeys(mentions)
     for place in engine.parts.personal:
         erased = await asyncio.to_thread(place.erase, subject, tuple(named))
-        rows[place.name] = erased.rows
+        known = before.get(place.name, {})
+        rows[place.name] = {
+            table: known.get(table, 0) + erased.rows.get(table, 0) for table in {**known, **erased.rows}
+        }
         named.update(dict.fromkeys(erased.mentions))
     return rows, tuple(named)
 
 
-def _added(first: Mapping[str, Mapping[str, int]], later: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    return {
-        place: {table: rows.get(table, 0) + later[place].get(table, 0) for table in {**rows, **later[place]}}
-        for place, rows in first.items()
-    }
+def _total(rows: Rows) -> int:
+    return sum(sum(tables.values()) for tables in rows.values())
 
 
 async def _is_to_forget(engine: Engine, bound: BoundTask, words: Collection[bytes]) -> bool:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from parbake.app.personal import PersonalData
 from parbake.errors import BadInput, DeclarationError
 from parbake.lanes.batch.choosing import RefreshPolicy
 from parbake.lanes.batch.runs import State
@@ -23,7 +24,6 @@ from parbake.ports.event_log import Ack
 from parbake.ports.messages import Route
 from parbake.ports.observers import Observers
 from parbake.ports.offers import Port
-from parbake.ports.personal import PersonalData
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.protocol.control import Quarantine

@@ -21,7 +21,7 @@ from parbake.protocol.record import Stamp
 from parbake_planner.books import Ledger
 from parbake_planner.ledger.answers import RecalledAnswer
 
-WEBHOOK = "PARBAKE_RECALL_WEBHOOK"
+_WEBHOOK = "PARBAKE_RECALL_WEBHOOK"
 EPILOG = "Example: parbake recall shop:app policy/returns --since 1042 --webhook"
 command = typer.Typer(add_completion=False)
 _SHOWN = 20
@@ -40,7 +40,7 @@ def recall(
     before: Annotated[
         int | None, typer.Option(min=0, metavar="SEQ", help="the change that ended it; by default the last one")
     ] = None,
-    webhook: Annotated[bool, typer.Option("--webhook", help=f"post each answer to the URL in {WEBHOOK}")] = False,
+    webhook: Annotated[bool, typer.Option("--webhook", help=f"post each answer to the URL in {_WEBHOOK}")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find the answers that told what is not true any more, and who received them."""
@@ -61,9 +61,9 @@ def recall(
 
 
 def _sink() -> WebhookSink:
-    url = os.environ.get(WEBHOOK, "")
+    url = os.environ.get(_WEBHOOK, "")
     if not url.startswith(("http://", "https://")):
-        raise BadInput(f"--webhook: set {WEBHOOK} to the http or https URL that gets each answer", field=WEBHOOK)
+        raise BadInput(f"--webhook: set {_WEBHOOK} to the http or https URL that gets each answer", field=_WEBHOOK)
     return WebhookSink(url)
 
 
@@ -84,9 +84,9 @@ async def _recalled(
                 await sink.post(body, key=key)
             except OSError as error:
                 raise BadInput(
-                    f"{WEBHOOK}: it took {done} of {len(found)} answers, and then failed ({type(error).__name__}); run "
-                    "the command again, which sends them again with the same idempotency-key",
-                    field=WEBHOOK,
+                    f"{_WEBHOOK}: it took {done} of {len(found)} answers, and then failed ({type(error).__name__}); "
+                    "run the command again, which sends them again with the same idempotency-key",
+                    field=_WEBHOOK,
                 ) from error
     return found
 

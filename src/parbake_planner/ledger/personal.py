@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from parbake.app.personal import ErasedRows
 from parbake.errors import RequestError
-from parbake.ports.personal import ErasedRows
 from parbake.serving.bound import BoundTask
 from parbake_planner.ledger.answer_table import PATIENT_S, settled
 from parbake_planner.ledger.database import Connection
@@ -17,7 +17,7 @@ from parbake_planner.ledger.told import forget_told, told_to
 
 
 class LedgerOfPeople:
-    """The rows of a ledger by the person that they are about; see :class:`parbake.ports.personal.PersonalData`."""
+    """The rows of a ledger by the person that they are about; see :class:`parbake.app.personal.PersonalData`."""
 
     name = "ledger"
 

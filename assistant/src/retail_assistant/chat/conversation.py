@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 import parbake_semantic.guard
-from parbake.ports.personal import ErasedRows
+from parbake.app.personal import ErasedRows
 from retail_assistant.answers.actions import CANNOT_ADD, NOT_YET, WHICH_EDITION
 from retail_assistant.answers.comparing import in_focus
 from retail_assistant.answers.correcting import NO
@@ -95,7 +95,7 @@ class Sessions:
                 self._kept.popitem(last=False)
 
     def export(self, subject: str) -> dict[str, list[dict[str, Any]]]:
-        """Return the conversations of a shopper; see :class:`parbake.ports.personal.PersonalData`."""
+        """Return the conversations of a shopper; see :class:`parbake.app.personal.PersonalData`."""
         with self._lock:
             found = [(session, one) for (name, session), one in self._kept.items() if spelled(name) == spelled(subject)]
         return {self.name: [{"session": name, "at": one.at, **msgspec.to_builtins(one.said)} for name, one in found]}

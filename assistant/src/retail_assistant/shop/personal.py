@@ -17,7 +17,7 @@ from typing import Any
 
 import parbake_semantic.guard
 from parbake.adapters.sqlite import emit
-from parbake.ports.personal import ErasedRows
+from parbake.app.personal import ErasedRows
 from retail_assistant.shop.errors import ShopBusy
 from retail_assistant.shop.schema import connect, transaction
 from retail_assistant.shop.voices import spelled
@@ -99,7 +99,7 @@ def names_of(conn: sqlite3.Connection, shopper: str) -> list[str]:
 
 
 class ShopRecords:
-    """The shop's file as a place that keeps something about people (:class:`parbake.ports.personal.PersonalData`)."""
+    """The shop's file as a place that keeps something about people (:class:`parbake.app.personal.PersonalData`)."""
 
     name = "shop"
 

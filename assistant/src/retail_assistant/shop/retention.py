@@ -11,7 +11,7 @@ from pathlib import Path
 
 import parbake as pb
 from parbake.adapters.sqlite import prune
-from parbake.ports.personal import PersonalData
+from parbake.app.personal import PersonalData
 from retail_assistant.shop import complaints, once
 from retail_assistant.shop.personal import BATCH, WAIT_S, ShopRecords
 from retail_assistant.shop.schema import connect, transaction

@@ -1,4 +1,4 @@
-"""The port of places that keep something about people: what they know of a person is exported, and erased."""
+"""The places that keep something about people: what they know of a person is exported, and erased."""
 
 from __future__ import annotations
 
