@@ -129,13 +129,13 @@ def answers_with_a_trace(server: Server, asin: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_shopper_leaves_no_trace(cluster: Cluster) -> None:
     """After the command the shopper's id and texts are in no file, no answer of a GET route and no line of a log."""
     server, worker = cluster.server(), cluster.worker()
     shopper = Shopper(server)
     shopper.do_everything()
     eventually(lambda: server.serve("candidates", ME)["lane"] == "event")
-    worker.stop()  # it would build the models at the same time
     shopper.end()
     server.serve("candidates", LATER)
     eventually(lambda: "ledger.db" in files_with(cluster.home, LATER))  # the server has written what was before it, too
