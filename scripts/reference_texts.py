@@ -108,8 +108,10 @@ that the command was interrupted, and 143 that it was terminated before its work
 HTTP = """What `parbake serve` and `parbake.http.HttpApp` answer. `GET /v1/openapi.json` has the same as an OpenAPI
 3.1 document, with your own routes. `GET` routes answer `HEAD` too. Routes for `operators` ask for the operator token
 once one is set; see [the guide](../howto/http.md#who-may-do-what). Each request may carry tickets in the header
-`parbake-after`. The routes of costs and answers are those of `Ledger`, the one of triggers that of `Planner`, and the
-one of prompts that of `Prompts`: an app without that plugin answers 404.
+`parbake-after`, and an id in `x-request-id` (128 letters, digits and `_.:=+/-` at most). Each answer, apart from what
+an overload turns away, has that id, or one that the server made; the log names it. The routes of costs and answers are
+those of `Ledger`, the one of triggers that of `Planner`, and the one of prompts that of `Prompts`: an app without that
+plugin answers 404.
 """
 PROBLEMS = """An error is a problem document (RFC 9457) with `type`, `title`, `status`, `detail` and `field`. The
 table also holds the errors that only code sees; they have a status in case one reaches a client.
@@ -120,10 +122,13 @@ process rather than to an app.
 VARIABLE = r"(?:PARBAKE|OPENAI|ANTHROPIC|AWS|BEDROCK)_[A-Z0-9_]+"
 VARIABLES = {
     "PARBAKE_APP": "The app of commands that are given none; it wins over `app` of `parbake.toml`.",
+    "PARBAKE_RECALL_TOKEN": "The bearer token that it sends there, if it needs one.",
+    "PARBAKE_RECALL_TOKEN_FILE": "A file that holds it. Set this or `PARBAKE_RECALL_TOKEN`.",
+    "PARBAKE_RECALL_WEBHOOK": "Where `parbake recall --webhook` posts each answer.",
     "PARBAKE_STORE": "The URL of the store that commands use in place of the app's, if the app was given a URL.",
     "PARBAKE_LOG_LEVEL": "The least level that commands log: `debug`, `info`, `warning` (default) or `error`.",
     "PARBAKE_LOG_FORMAT": "`text` (default), or `json` for one object a line with `time`, `level`, `logger` and "
-    "`message`.",
+    "`message`, and the ids of the request, the answer, the event and the trace that it is about, if there are any.",
     "PARBAKE_TOKEN": "The token of operators, at least 16 characters. Without it every program on the machine is one.",
     "PARBAKE_TOKEN_FILE": "A file that holds the token. Set this or `PARBAKE_TOKEN`.",
     "PARBAKE_KEYS_FILE": "The file with API keys, as hashes; `parbake keys` changes it.",
@@ -202,6 +207,7 @@ PLUGGED = [
     ("parbake_planner.books", "Ledger"),
     ("parbake_planner.plans", "Planner"),
     ("parbake_llm.prompts_plugin", "Prompts"),
+    ("parbake.contrib.opentelemetry.telemetry", "OpenTelemetry"),
 ]
 URLS = [
     "parbake.stores.memory", "parbake.stores.lmdb", "parbake.adapters.redis", "parbake.adapters.dynamodb",
@@ -225,7 +231,7 @@ LABELS = {
     "verdict": "`fresh`, `degraded`, `stale`, `missing` or `unknown`: see [the glossary](glossary.md).",
     "lane": "`batch`, `event` or `realtime`: where the value was computed.",
     "outcome": "How a computation ended; for leases `held`, `shared` or `unleased`; for the newest run `promoted`, "
-    "`refused` (by a gate, or by another run) or `failed`.",
+    "`refused` (by a gate, or by another run) or `failed`; of a semantic cache `hit` or `miss`.",
     "cause": "Why the read fell back.",
     "route": "The path of the route, such as `/v1/serve/{task}`; `none` if no route was found.",
     "status": "`2xx`, `3xx`, `4xx` or `5xx`.",

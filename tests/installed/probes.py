@@ -41,6 +41,14 @@ OPENAI = f"OpenAIGenerator(model='m', api_key='k', base_url='http://{CLOSED}/v1'
 ANTHROPIC = f"AnthropicGenerator(api_key='k', base_url='http://{CLOSED}')"
 BEDROCK = f"BedrockGenerator(model='m', account=AwsAccount('eu-west-1', 'k', 's'), endpoint_url='http://{CLOSED}')"
 
+TRACED = """
+import parbake as pb
+from parbake.contrib.opentelemetry import OpenTelemetry
+
+app = pb.App(pb.Registry(), plugins=[OpenTelemetry()])
+print("traced by", app.plugins[OpenTelemetry])
+app.sync.close()
+"""
 PROBES = {
     "semantic": ("import parbake_semantic; print(parbake_semantic.Bound(0.01))", "0.01"),
     "embeddings": (
@@ -52,6 +60,7 @@ PROBES = {
     "bedrock": (GENERATES.format(generator=BEDROCK), "ProviderError"),
     "openai": (GENERATES.format(generator=OPENAI), "ProviderError"),
     "django": ("from parbake.contrib.django.packing import packed, unpacked; print(unpacked(packed((1,))))", "(1,)"),
+    "opentelemetry": (TRACED, "traced"),
     "postgresql": (POSTGRESQL, "SourceError"),
     "redis": (STORES.format(url=f"redis://{CLOSED}/0"), "Connect call failed"),
     "dynamodb": (STORES.format(url=DYNAMODB), "StoreError"),

@@ -11,12 +11,13 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 20_900,
+    "src/parbake": 21_140,
     "src/parbake/contrib": 1_180,
+    "src/parbake/contrib/opentelemetry": 410,
     "src/parbake_capture": 667,
-    "src/parbake_console": 1_520,
+    "src/parbake_console": 1_950,
     "src/parbake_lab": 3_017,
-    "src/parbake_llm": 7_100,
+    "src/parbake_llm": 7_110,
     "src/parbake_planner": 4_150,
     "src/parbake_semantic": 3_000,
     "assistant/src": 17_765,
@@ -25,7 +26,7 @@ PACKAGES = {
 }
 """The most lines of code of each package, without packages within it that have a line of their own.
 
-ADRs 21 to 43 say why a number was raised.
+ADRs 21 to 47 say why a number was raised.
 """
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}

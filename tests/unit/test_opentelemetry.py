@@ -24,12 +24,13 @@ from parbake.adapters.webhook import WebhookSink
 from parbake.cli.support.log_lines import JsonLines
 from parbake.contrib.opentelemetry import OpenTelemetry, TraceIds, event_spans
 from parbake.contrib.opentelemetry.instruments import Instruments
-from parbake.http import HttpApp
+from parbake.http import HttpApp, Response
 from parbake.ports.alerts import Alert
 from parbake.ports.cloudevents import CloudEvent
 from parbake.ports.usage import Usage
 from parbake.process.outgoing import along
 from parbake.testing import FakeClock
+from parbake_planner import Ledger
 
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, UNSAMPLED = (f"00-{TRACE}-{CALLER}-{flag}" for flag in ("01", "00"))
@@ -57,12 +58,12 @@ class Scripted:
 class Traced:
     """An app with the plugin, and what was exported."""
 
-    def __init__(self, world):
+    def __init__(self, world, **settings):
         self.exporter, self.reader, self.generator = InMemorySpanExporter(), InMemoryMetricReader(), Scripted()
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         meters = MeterProvider([self.reader], shutdown_on_exit=False)
-        self.plugin = OpenTelemetry(tracer_provider=provider, meter_provider=meters)
+        self.plugin = OpenTelemetry(tracer_provider=provider, meter_provider=meters, **settings)
         self.tracer = provider.get_tracer("a caller")
         self.tasks = pb.Registry()
         self.fact = self._declare()
@@ -152,6 +153,29 @@ async def test_a_request_that_is_not_sampled_has_no_span(traced, client):
     await client.post("/v1/serve/finer", json={"key": "a", "live": {"words": "hi"}}, headers={"traceparent": UNSAMPLED})
     assert traced.exporter.get_finished_spans() == ()
     assert re.fullmatch(rf"00-{TRACE}-[0-9a-f]{{16}}-00", traced.generator.went_along["traceparent"])
+
+
+async def test_what_is_not_drawn_is_not_asked_about(world):
+    """With a share of 0, requests and events have spans only if they have a trace already."""
+    traced = Traced(world, share=0)
+    transport = httpx.ASGITransport(HttpApp(traced.app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        world.put("a", "one")
+        await traced.app.drain()
+        await client.post("/v1/serve/fact", json={"key": "a"})
+        assert traced.exporter.get_finished_spans() == ()
+        await client.post("/v1/events", json={**EVENT, "traceparent": SAMPLED})
+        assert traced.named().keys() == {"event", "apply"}
+        await client.post("/v1/serve/fact", json={"key": "a"}, headers={"traceparent": SAMPLED})
+        assert "serve fact" in traced.named()
+    await traced.app.close()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, True, "1", float("nan")])
+def test_a_share_is_a_number_from_0_to_1(share):
+    """Anything else is refused with the name of the setting."""
+    with pytest.raises(pb.BadInput, match=r"share=.* must be a number from 0 to 1"):
+        OpenTelemetry(share=share)
 
 
 async def test_probes_and_scrapes_are_not_traced(traced, client):
@@ -358,6 +382,25 @@ async def noted(families):
     logging.getLogger("a test").warning("unknown: %s", families)
 
 
+async def test_lines_name_the_answer_that_was_noted(world, tmp_path, lines):
+    """A line that is logged after an answer was recorded has its id, without any tracing."""
+
+    async def told(_):
+        async with app.request() as scope:
+            noted = app.plugins[Ledger].answers.note(scope)
+        logging.getLogger("a test").warning("told")
+        return Response(noted.id.encode())
+
+    app = world.app(pb.Registry(), plugins=[Ledger(tmp_path / "ledger.db")])
+    transport = httpx.ASGITransport(HttpApp(app, [("GET", "/told", told)]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.get("/told")
+    (line,) = [line for line in lines if line["logger"] == "a test"]
+    assert (line["answer"], line["request"]) == (answer.text, answer.headers["x-request-id"])
+    assert "trace_id" not in line
+    await app.close()
+
+
 @pytest.mark.parametrize("given", ["", "two words", "x" * 200, "a\u00e9"])
 async def test_an_id_that_is_not_well_formed_is_replaced(client, given):
     """A request without an id, or with one that could not stand in a log, gets another one."""
@@ -428,6 +471,7 @@ async def test_instruments_observe_what_a_scrape_shows(traced, client):
                 shown = {key: value for key, value in scraped(traced.app).items() if key not in lag}
                 assert {key: value for key, value in found.items() if key not in lag} == shown
     await traced.app.close()
+    assert traced.reader.get_metrics_data() is not None  # what the close has flushed
     assert traced.reader.get_metrics_data() is None
 
 

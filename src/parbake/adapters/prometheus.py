@@ -124,6 +124,11 @@ class _Collector:
         counters = self._counters
         says = "Requests that got 503 because the server was overloaded."
         yield CounterMetricFamily("parbake_requests_turned_away", says, value=counters.turned_away)
+        says = "Questions to semantic caches of the app, by outcome: hit or miss."
+        asked = CounterMetricFamily("parbake_semantic_cache_questions", says, labels=["outcome"])
+        for outcome, count in list(counters.asked.items()):
+            asked.add_metric([outcome], count)
+        yield asked
         says = "What degrades all servers of the store, as this process sees it; 1 while it lasts."
         degraded = GaugeMetricFamily("parbake_degraded", says, labels=["kind", "about"])
         for condition in counters.degraded:

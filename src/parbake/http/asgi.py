@@ -259,7 +259,9 @@ class HttpApp:
             self.app.counters.responses[NO_ROUTE, error.status // 100] += 1
             await send_response(self._problem(request, error), scope, send)
             return
-        leaving, ends, status = Leaving(receive, self._rounds), self._begun(request), 0
+        leaving, status = Leaving(receive, self._rounds), 0
+        hears = self.app.engine.on.request if request.path not in _UNCOUNTED else ()
+        ends = begun(hears, request) if hears else ()
         try:
             with Scope(acks=acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it is sent
                 response = await self._answer(request, receive, leaving)
@@ -272,15 +274,10 @@ class HttpApp:
                 raise
         finally:
             leaving.end()
-            tell(ends, status)
+            if ends:
+                tell(ends, status)
         if request.path not in _UNCOUNTED:
             self.app.counters.requests.add(time.perf_counter() - since)
-
-    def _begun(self, request: HttpRequest) -> Sequence[Callable[..., None]]:
-        """Tell the plugins that a request begins."""
-        if request.path in _UNCOUNTED or not (hears := self.app.engine.on.request):
-            return ()
-        return begun(hears, request)
 
     async def _is_told_of_end(self, request: HttpRequest, scope: Message, send: Send) -> bool:
         """Answer a request that parbake's own server cancelled at its shutdown; ``False`` under any other server."""

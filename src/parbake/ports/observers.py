@@ -6,7 +6,6 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 from parbake.errors import DeclarationError
@@ -136,10 +135,16 @@ def begun(observers: Sequence[Callable[..., End]], *what: Any) -> list[Callable[
     Returns:
         What to call at the end, for the last observer first.
     """
-    if not observers:
-        return []
-    ends = gathered([partial(begin, *what) for begin in observers])
-    return [end for end in reversed(ends) if end is not None]
+    ends: list[Callable[..., None]] = []
+    for begin in observers:
+        try:
+            end = begin(*what)
+        except (Exception, SystemExit):  # noqa: BLE001  # as in tell, without its cost: each request comes here
+            _log.exception("an observer failed: %s", _named(begin))
+        else:
+            if end is not None:
+                ends.insert(0, end)
+    return ends
 
 
 async def attended(start: Callable[[], Awaitable[None]]) -> None:

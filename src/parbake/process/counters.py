@@ -192,6 +192,8 @@ class Counters:
         self.untold: dict[str, str] = {}
         """What keeps a source from telling every change, by the name of the source; empty if nothing does."""
         self.turned_away = 0
+        self.asked: Counter[str] = Counter()
+        """Questions to semantic caches by outcome: ``hit`` or ``miss``."""
         self.store_full = ""
         self.degraded: tuple[tuple[str, str], ...] = ()
         self.workers: int | None = None

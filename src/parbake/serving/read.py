@@ -152,7 +152,8 @@ class Resolver:
         took = perf_counter() - started
         self._reads[bound.name].add(raw, verdict, served.lane, took)
         if self._is_heard:
-            tell(self._served, bound.name, raw, verdict, served.lane, took)
+            if self._served:
+                tell(self._served, bound.name, raw, verdict, served.lane, took)
             tell(self._answered, served, took)
 
     async def _resolve(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from parbake.errors import BadInput
+from parbake.process.counters import Counters
 from parbake.protocol.record import Record
 from parbake.values.duration import Duration
 from parbake_semantic.cache.bonding import Bonding, Fenced, Judge
@@ -112,6 +113,7 @@ class SemanticCache(Generic[T]):
     ) -> None:
         self._embedder, self._policy, self._same = embedder, policy, same
         self._bonding = Bonding(app, freshness_sla)
+        self._counters: Counters = getattr(app, "counters", None) or Counters()  # those of an app are its metrics
         self._vetoes, self._verifier, self._capacity = checked(vetoes), verifier, capacity
         self._shelves: dict[Scope, ScopedStore[T]] = {}
         self._model = embedder.model_hash  # the model that made the shelves' vectors
@@ -184,10 +186,13 @@ class SemanticCache(Generic[T]):
     def _looked(self, question: str, scope: Scope, judge: Judge) -> _Look[T]:
         try:
             look = self._look(question, scope)
-            return look if look.answer is None else _if_it_holds(look, look.answer, judge)
+            look = look if look.answer is None else _if_it_holds(look, look.answer, judge)
         except Exception:  # noqa: BLE001 - a veto, a policy, an embedder, a store: the question can still be answered
             _log.exception("the semantic cache failed; a fresh answer is computed")
-            return _Look("cache_failed")
+            look = _Look("cache_failed")
+        with self._lock:
+            self._counters.asked["miss" if _hit(look) is None else "hit"] += 1
+        return look
 
     def _look(self, question: str, scope: Scope) -> _Look[T]:
         asked = screen(question, self._vetoes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from random import random
 from time import time_ns
 from typing import Any
 
@@ -25,9 +26,9 @@ _W3C = TraceContextTextMapPropagator()
 class EventSpans:
     """Makes the spans of events."""
 
-    def __init__(self, tracer: Tracer) -> None:
-        """Make nothing yet."""
-        self._tracer = tracer
+    def __init__(self, tracer: Tracer, share: float) -> None:
+        """Make nothing yet; ``share`` is that of the events without a trace for which the tracer is asked."""
+        self._tracer, self._share = tracer, share
 
     def hear(self, on: Observers) -> None:
         """Listen to an app."""
@@ -37,7 +38,10 @@ class EventSpans:
     def applying(self, changes: list[Change]) -> End:
         """Begin the span of each event, which the refreshes after it find in the event log."""
         began, traced = time_ns(), list[tuple[Span, Change]]()
+        is_within = get_current_span().get_span_context().is_valid
         for number, change in enumerate(changes[:MOST]):
+            if not (change.trace or is_within) and random() >= self._share:  # noqa: S311 - no secret
+                continue
             span = self._event(change, began)
             if span.is_recording():
                 headers: dict[str, str] = {}

@@ -74,7 +74,7 @@ class Instruments:
                 self._seen, self._told = self._now(), set()
             self._told.add(name)
             figures = self._seen.get(name)
-        return [Observation(value, labels) for labels, value in figures.values] if figures else []
+        return [Observation(float(value), labels) for labels, value in figures.values] if figures else []
 
     def _now(self) -> dict[str, _Figures]:
         found: dict[str, _Figures] = {}

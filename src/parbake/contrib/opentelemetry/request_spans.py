@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from random import random
 from time import time_ns
 from typing import Any
 
@@ -23,14 +24,16 @@ _SERVER_ERROR = 500
 class RequestSpans:
     """Makes the spans of requests. Of a request that is not sampled, only the span itself is made."""
 
-    def __init__(self, tracer: Tracer, propagator: TextMapPropagator, slas: Mapping[str, float]) -> None:
+    def __init__(self, tracer: Tracer, propagator: TextMapPropagator, slas: Mapping[str, float], share: float) -> None:
         """Make nothing yet.
 
         Args:
             tracer: Makes the spans.
             propagator: Reads the trace that a request belongs to.
             slas: The SLA of each stored task, in seconds.
+            share: The share of the requests without a trace for which the tracer is asked.
         """
+        self._share = share
         self._tracer, self._propagator, self._slas = tracer, propagator, slas
         self._fields = frozenset(propagator.fields)
 
@@ -44,15 +47,18 @@ class RequestSpans:
     def request(self, request: HttpRequest) -> End:
         """Begin the span of a request, within the trace that its headers name, or that the application has begun."""
         parent = get_current()
-        if not self._fields.isdisjoint(request.headers) and not get_current_span().get_span_context().is_valid:
-            parent = self._propagator.extract(request.headers, parent)
+        if not parent or not get_current_span(parent).get_span_context().is_valid:  # mostly there is nothing at all
+            if not self._fields.isdisjoint(request.headers):
+                parent = self._propagator.extract(request.headers, parent)
+            elif random() >= self._share:  # noqa: S311 - no secret
+                return None
         method = request.method if request.method in _METHODS else "_OTHER"
         span = self._tracer.start_span(method, parent, SpanKind.SERVER, {"http.request.method": method})
         return partial(_answered, request, span, attach(set_span_in_context(span, parent)))
 
     def answered(self, served: Served[Any], seconds: float) -> None:
         """Make the span of a task that was served, afterwards."""
-        if not get_current_span().is_recording():
+        if not (here := get_current()) or not get_current_span(here).is_recording():
             return
         attributes: dict[str, str | float] = {
             "parbake.task": served.task,
