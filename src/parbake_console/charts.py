@@ -18,6 +18,8 @@ _GAP = 3
 """A pause that is this many times as long as the usual one is a gap."""
 _STEPS, _HALVINGS, _FAR = 32, 60, 20
 """Parts of a curve; how exactly it is found; and how many times the reads of now a picture shows at most."""
+_MOST_POINTS = 160
+"""Points of a curve that is drawn from many."""
 _ROOM = 1.2
 """A plot shows this much more than the greatest of its points."""
 
@@ -192,3 +194,50 @@ def _without_gaps(readings: Sequence[Reading]) -> list[list[Reading]]:
         parts[-1].append(one)
         before = one
     return parts
+
+
+class OutlookPlot(msgspec.Struct, frozen=True):
+    """Which errors a bank makes by the share of questions that it answers.
+
+    Attributes:
+        wrong: The line of the share of its answers that are wrong.
+        limit: The line of the upper limit of that share.
+        top: The share of wrong answers at the top.
+        promised_y: The height of the promised share.
+        expected_x: Where the bank works; ``None`` if it answers known wordings only.
+        covered_x: The share of questions that it has answered; ``None`` if none was asked.
+    """
+
+    wrong: str
+    limit: str
+    top: float
+    promised_y: float
+    expected_x: float | None
+    covered_x: float | None
+
+
+def outlook_plot(
+    points: Sequence[tuple[float, float, float]], *, promised: float, expected: float | None, covered: float | None
+) -> OutlookPlot:
+    """Draw the wrong answers of a bank by the share of questions that it answers.
+
+    Args:
+        points: The share answered, the share of these answers that is wrong, and the upper limit of that; rising.
+        promised: The share of wrong answers that is allowed.
+        expected: The share of questions that it should answer.
+        covered: The share of questions that it has answered.
+    """
+    top = _MOST * promised
+    some = [*points[:: max(1, len(points) // _MOST_POINTS)], *points[-1:]]
+
+    def at(answered: float, share: float) -> tuple[float, float]:
+        return PLOT_WIDTH * answered, _PLOT_HEIGHT * (1 - min(share / top, 1.0))
+
+    return OutlookPlot(
+        wrong=_points([at(answered, wrong) for answered, wrong, _ in some]),
+        limit=_points([at(answered, limit) for answered, _, limit in some]),
+        top=top,
+        promised_y=at(0, promised)[1],
+        expected_x=None if expected is None else PLOT_WIDTH * expected,
+        covered_x=None if covered is None else PLOT_WIDTH * covered,
+    )

@@ -12,6 +12,7 @@ from parbake.errors import BadInput, ContractError
 from parbake.http import HttpRequest, JsonResponse, Response, Route, json_response
 from parbake.values.duration import seconds
 from parbake_console.answers_page import answers_page
+from parbake_console.bank_page import Outlooks, bank_page
 from parbake_console.economics_page import economics_page
 from parbake_console.events_page import events_page
 from parbake_console.freshness_page import freshness_page
@@ -46,6 +47,7 @@ class Console(Plugin[History]):
             Route("GET", f"{ROOT}/freshness", views.freshness, produces=(HTML,)),
             Route("GET", f"{ROOT}/economics", views.economics, produces=(HTML,)),
             Route("GET", f"{ROOT}/answers", views.answers, produces=(HTML,)),
+            Route("GET", f"{ROOT}/bank", views.bank, produces=(HTML,)),
             Route("GET", f"{ROOT}/events", views.events, produces=(HTML,)),
             Route("GET", f"{ROOT}/tasks", views.tasks, produces=(HTML,)),
             Route("GET", f"{ROOT}/triggers", views.triggers, produces=(HTML,)),
@@ -87,6 +89,7 @@ class _Views:
 
     def __init__(self, app: Any, pages: Pages) -> None:
         self._app, self._pages = app, pages
+        self._outlooks = Outlooks()
 
     async def first(self, request: HttpRequest) -> Response:
         """The way to the first page."""
@@ -128,6 +131,11 @@ class _Views:
             lambda books: answers_page(books, clock, word=word, before=arguments.before),
             needs=Ledger,
         )
+
+    async def bank(self, request: HttpRequest) -> Response:
+        """What each bank of questions answers, what it promises, and why it refuses; and what caches answer."""
+        books = self._app.plugins.get(Ledger)
+        return await self._shown(request, "bank", lambda: bank_page(self._app, books, self._outlooks))
 
     async def events(self, request: HttpRequest) -> Response:
         """The newest changes, the events that could not be read, and what operators have done."""

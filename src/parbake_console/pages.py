@@ -16,8 +16,8 @@ _POLICY = (
 HTML = "text/html"
 ROOT = "/console"
 _TITLES = {
-    "freshness": "Freshness", "economics": "Economics", "answers": "Answers", "events": "Events", "tasks": "Tasks",
-    "triggers": "Triggers",
+    "freshness": "Freshness", "economics": "Economics", "answers": "Answers", "bank": "Bank and cache",
+    "events": "Events", "tasks": "Tasks", "triggers": "Triggers",
 }  # fmt: skip
 """The pages by the last part of their path, in the order of the menu."""
 _HERE = resources.files("parbake_console")

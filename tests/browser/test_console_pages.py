@@ -11,8 +11,9 @@ from cluster import KEY, Server
 from playwright.sync_api import Page, expect
 from tests.browser.steps import NAMELESS, NARROW, SCREENS, TOO_WIDE, TWICE, Opening
 
-PAGES = ["freshness", "economics", "answers", "events", "tasks", "triggers"]
-BY_KEYBOARD = ["Skip to the content", *map(str.capitalize, PAGES), "Sign out"]
+PAGES = ["freshness", "economics", "answers", "bank", "events", "tasks", "triggers"]
+TITLES = {name: name.capitalize() for name in PAGES} | {"bank": "Bank and cache"}
+BY_KEYBOARD = ["Skip to the content", *TITLES.values(), "Sign out"]
 
 
 def sign_in(page: Page, key: str = KEY) -> None:
@@ -37,8 +38,8 @@ def console(opened: Opening) -> Callable[..., Page]:
 
 def to(page: Page, name: str) -> None:
     """Follow the menu to a page."""
-    page.get_by_role("navigation").get_by_role("link", name=name.capitalize()).click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(name.capitalize())
+    page.get_by_role("navigation").get_by_role("link", name=TITLES[name]).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(TITLES[name])
 
 
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
@@ -91,6 +92,20 @@ def test_an_answer_is_looked_up_and_marked_as_stale(console: Callable[..., Page]
     told = page.get_by_role("status")
     expect(told).to_have_text(re.compile("computed again: "))
     assert "policy/returns" in told.inner_text()
+
+
+def test_a_refusal_leads_to_an_answer(console: Callable[..., Page], server: Server) -> None:
+    """The page of the bank shows coverage, its picture and the reasons, and a reason leads to an answer with it."""
+    server.chat("What is the return window?")
+    server.chat("do you sell ebooks")
+    page = console()
+    to(page, "bank")
+    expect(page.get_by_role("main")).to_contain_text("newest questions that it was asked")
+    expect(page.get_by_role("img", name=re.compile("^faq_bank: the share of wrong answers"))).to_be_visible()
+    reasons = page.get_by_role("region", name="Why questions were not answered from it")
+    reasons.get_by_role("link", name="the newest with unsure").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Answers")
+    expect(page.get_by_role("main")).to_contain_text("unsure")
 
 
 def test_a_button_asks_and_does(console: Callable[..., Page], server: Server) -> None:

@@ -26,6 +26,8 @@ _SHORTEST_ID, _LONGEST_ID = 16, 64
 AN_HOUR_S = 3600.0
 REFUSED = "\0refused"
 """Stands for answers with a refusal, where a word is looked for."""
+COMPLAINED = "\0complained"
+"""Stands for answers that somebody complained of."""
 _LOOKED_AT = 5000
 """How many answers a word is looked for in."""
 SETTLE_S = 1.0
@@ -98,7 +100,8 @@ class AnswerTable:
         """The newest answers, the last one first, of those that have ``word`` in what was noted of them."""
         until = float("inf") if before is None else before
         with self._opened() as connection:
-            statement = "SELECT document FROM answers WHERE at < ? ORDER BY at DESC LIMIT ?"
+            only = "AND complained_at IS NOT NULL " if word == COMPLAINED else ""
+            statement = f"SELECT document FROM answers WHERE at < ? {only}ORDER BY at DESC LIMIT ?"  # noqa: S608 - of ours
             rows = connection.execute(statement, (until, _LOOKED_AT if word else limit))
             answers = (msgspec.json.decode(document, type=Answer) for (document,) in rows)
             return list(islice((answer for answer in answers if not word or _mentions(answer, word)), limit))
@@ -165,8 +168,8 @@ def settled(ledger: LedgerWriter, timeout_s: float) -> Iterator[Connection]:
 
 
 def _mentions(answer: Answer, word: str) -> bool:
-    if word == REFUSED:
-        return bool(answer.refusals)
+    if word in (REFUSED, COMPLAINED):
+        return word == COMPLAINED or bool(answer.refusals)
     tasks = (step.task for step in answer.steps)
     return any(word in text for text in (answer.subject, answer.lane, *answer.sources, *answer.refusals, *tasks))
 

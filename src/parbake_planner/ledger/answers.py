@@ -218,7 +218,8 @@ class Answers:
         Args:
             limit: The greatest number of answers.
             word: Only those that have this in their subject, lane, sources or refusals, or in the name of a task;
-                :data:`~parbake_planner.ledger.answer_table.REFUSED` for those with a refusal.
+                :data:`~parbake_planner.ledger.answer_table.REFUSED` for those with a refusal, and ``COMPLAINED`` of
+                the same module for those that somebody complained of.
             before: Only those from before this time, in epoch seconds.
         """
         return self._table.newest(limit, word, before=before)

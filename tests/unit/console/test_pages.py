@@ -10,7 +10,7 @@ import parbake as pb
 from parbake.http import HttpApp
 from parbake_console import Console
 
-PAGES = [f"/console/{name}" for name in ("freshness", "economics", "answers", "events", "tasks", "triggers")]
+PAGES = [f"/console/{name}" for name in ("freshness", "economics", "answers", "bank", "events", "tasks", "triggers")]
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/console/answers?word=c"])
