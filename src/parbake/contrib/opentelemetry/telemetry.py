@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.propagators.textmap import TextMapPropagator, default_setter
 from opentelemetry.trace import Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -23,6 +24,7 @@ from parbake.process import outgoing
 
 _NAME = "parbake"
 """The name of the instrumentation scope."""
+_SETTER: Any = default_setter  # its type does not fit the API's own parameter
 _FLUSH_MS = 5000
 """The most milliseconds that an end waits until spans, and then metrics, are sent."""
 
@@ -92,5 +94,5 @@ class OpenTelemetry(Plugin[Tracer]):
     def _injected(self) -> dict[str, str]:
         """The headers that carry the current trace on."""
         headers: dict[str, str] = {}
-        self._propagator.inject(headers)
+        self._propagator.inject(headers, setter=_SETTER)
         return headers

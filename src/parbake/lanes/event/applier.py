@@ -51,11 +51,11 @@ class Applier:
             step: How far they take their source, if they come from one.
         """
         traced = [*changes]
-        ends, ack = begun(self._applying, traced), None
+        ends, told = begun(self._applying, traced), None
         try:
-            ack = await self._applied(traced, step)
+            ack = told = await self._applied(traced, step)
         finally:
-            tell(ends, ack)
+            tell(ends, told)
         ack = await self.tickets.sealed(ack)
         unknown = sorted({family(tag) for tag in ack.raised} - self.unknown.known)
         if not unknown:
