@@ -17,6 +17,7 @@ from parbake_console.economics_page import economics_page
 from parbake_console.events_page import events_page
 from parbake_console.freshness_page import freshness_page
 from parbake_console.history import History
+from parbake_console.newest_changes import NewestChanges
 from parbake_console.pages import HTML, ROOT, Pages, moved, static
 from parbake_console.tasks_page import tasks_page
 from parbake_console.triggers_page import proposal_of, triggers_page
@@ -33,7 +34,9 @@ class Console(Plugin[History]):
 
     def open(self, parts: Parts) -> History:
         """Look at the app as long as a server runs; see :class:`parbake.Plugin`."""
-        history = History(parts.core, parts.clock, parts.tasks.values())
+        changes = NewestChanges(parts.store, parts.clock, parts.tasks.values())
+        history = History(parts.core, parts.clock, parts.tasks.values(), changes)
+        parts.on.applying.append(changes.applying)
         parts.on.server.append(history.run)
         parts.on.metrics.append(history.metrics)
         return history
@@ -139,7 +142,7 @@ class _Views:
 
     async def events(self, request: HttpRequest) -> Response:
         """The newest changes, the events that could not be read, and what operators have done."""
-        return await self._shown(request, "events", lambda: events_page(self._app))
+        return await self._shown(request, "events", lambda: events_page(self._app, self._app.plugins[Console]))
 
     async def tasks(self, request: HttpRequest) -> Response:
         """What is promised of each task, in which lanes it may be computed, and which are in quarantine."""

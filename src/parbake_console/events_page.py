@@ -6,28 +6,35 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from parbake.errors import StoreError
+from parbake.ports.event_log import Raised
 from parbake.process import actions
-from parbake.protocol.record import Stamp
-from parbake.values.redaction import one_line
-from parbake_console.wording import clock_time, span
+from parbake.protocol.tags import family
+from parbake.values.redaction import one_line, visible
+from parbake_console.history import History
+from parbake_console.newest_changes import NewestChanges
+from parbake_console.wording import clock_time, lane, span
+from parbake_planner.ledger.costs import BATCH
 
 if TYPE_CHECKING:
     from parbake.app.application import App
 
-_SHOWN, _PARKED_SHOWN, _TEXT_SHOWN = 100, 50, 200
+_SHOWN, _PARKED_SHOWN, _TEXT_SHOWN, _NAME_SHOWN = 100, 50, 200, 80
 
 
 class EventLine(msgspec.Struct, frozen=True):
-    """One change that was applied: when, its number, and the tags that it raised."""
+    """One change that was applied: when, its number, where it came from, its tags, and when a value was fresh again."""
 
     at: str
     number: int
+    source: str
     tags: Sequence[str]
+    fresh: str
 
 
 class ParkedLine(msgspec.Struct, frozen=True):
@@ -59,32 +66,71 @@ class EventsPage(msgspec.Struct, frozen=True):
     actions: Sequence[ActionLine] = ()
     actions_file: str = ""
     last: str = ""
+    summary: str = ""
     trouble: str = ""
 
 
-async def events_page(app: App) -> EventsPage:
+async def events_page(app: App, history: History) -> EventsPage:
     """Read the newest changes, the parked events, and the actions in the file of this server.
 
     Args:
         app: The app.
+        history: What this server has seen.
     """
     now = app.settings.clock.now()
     file = os.environ.get(actions.ACTIONS_FILE, "")
     done = await asyncio.to_thread(actions.read, Path(file), _SHOWN) if file else []
     lines = [ActionLine(clock_time(a.at, now), a.who, a.what, a.about, a.before, a.after) for a in done]
     try:
-        stamp = await app.stamp()
-        since = Stamp(stamp.incarnation, max(0, stamp.sequence - _SHOWN))
-        raised = (await app.ops.raised_since(since, limit=_SHOWN))[::-1]
+        await history.fresh()
+        raised = (await history.changes.newest())[::-1]
         parked = await app.ops.parked(_PARKED_SHOWN)
     except StoreError as error:
         return EventsPage(actions=lines, actions_file=file, trouble=one_line(error))
     return EventsPage(
-        events=[EventLine(clock_time(one.at, now), one.stamp.sequence, one.tags) for one in raised],
+        events=[_event(one, history, now) for one in raised],
         parked=[ParkedLine(clock_time(p.at, now), p.source, p.position, p.reason, _text(p.event)) for p in parked],
         actions=lines,
         actions_file=file,
         last=span(now - raised[0].at) if raised else "",
+        summary=_summary(history.changes),
+    )
+
+
+def _event(one: Raised, history: History, now: float) -> EventLine:
+    at, source = clock_time(one.at, now), _source(one, history)
+    return EventLine(at, one.stamp.sequence, source, one.tags, _fresh(one, history.changes))
+
+
+def _source(one: Raised, history: History) -> str:
+    """Where a change came from: as this server has applied it, or by its families, if another process did."""
+    families = {family(tag) for tag in one.tags}
+    told = history.changes.sources.get(one.stamp.sequence)
+    if told is not None:
+        return visible(told, _NAME_SHOWN) or "touched, by no source"
+    names = [row.source for row in history.sources if families.intersection(row.families)]
+    return f"another process; probably {' or '.join(names)}" if names else "another process"
+
+
+def _fresh(one: Raised, changes: NewestChanges) -> str:
+    if (fresh := changes.fresh.get(one.stamp)) is not None:
+        return f"after {_took(fresh.after_s)}: {fresh.task}, {'by a run' if fresh.lane == BATCH else lane(fresh.lane)}"
+    if one.at < changes.began:
+        return "from before this server"
+    waits = changes.waiting.get(one.stamp)
+    return f"not yet: {waits} waits for a read or its refresh" if waits else "nothing stored depends on it"
+
+
+def _took(after_s: float) -> str:
+    return f"{1000 * after_s:,.0f} ms" if after_s < 1 else span(after_s)
+
+
+def _summary(changes: NewestChanges) -> str:
+    took = [one.after_s for one in changes.fresh.values()]
+    return (
+        f"Of {len(took)} changes a first value is fresh again, half of them within {_took(median(took))}."
+        if took
+        else ""
     )
 
 

@@ -28,6 +28,7 @@ from parbake.process.loops import sparingly
 from parbake.serving.bound import BoundTask
 from parbake.values.redaction import one_line
 from parbake_console.monitoring.gauges import gauges
+from parbake_console.newest_changes import NewestChanges
 
 KEPT_S = 3600.0
 """How far back the pages look."""
@@ -81,12 +82,14 @@ class History:
         sources: The sources at the last look.
         runs: The runs of each task that has a schedule, at the last look.
         conditions: What degrades the servers of the store.
+        changes: The newest changes, and when values were fresh again.
         trouble: Why the last look could not read the store; empty if it could.
     """
 
-    def __init__(self, core: Core, clock: Clock, tasks: Iterable[BoundTask]) -> None:
-        """Look at ``tasks`` through ``core``, at the times that ``clock`` shows."""
+    def __init__(self, core: Core, clock: Clock, tasks: Iterable[BoundTask], changes: NewestChanges) -> None:
+        """Look at ``tasks`` through ``core``, at the times of ``clock``; ``changes`` are the newest ones."""
         self._core, self._clock = core, clock
+        self.changes = changes
         self._scheduled = [bound for bound in tasks if bound.task.schedule]
         self._looking = asyncio.Lock()
         self.samples: deque[Sample] = deque()
@@ -135,6 +138,7 @@ class History:
             self.conditions = (await self._core.ready()).conditions
             self.rows, self.sources = await self._core.freshness(_KEYS), await self._core.sources()
             self.runs = {bound.name: await self._core.runs(bound) for bound in self._scheduled}
+            await self.changes.look()
             self.trouble = ""
             self._keep()
         except StoreError as error:

@@ -7,10 +7,12 @@ import re
 
 import pytest
 from tests.unit.console.conftest import TOKEN
+from tests.unit.shopfloor import Facts, reading
 
 import parbake as pb
 from parbake.errors import StoreUnreachable
 from parbake.process.actions import ACTIONS_FILE
+from parbake_console import Console
 
 EVENTS, TASKS = "/console/events", "/console/tasks"
 
@@ -22,7 +24,84 @@ async def test_the_newest_changes_are_shown(shop, world):
     world.clock.advance(90)
     page = await shop.seen(EVENTS)
     assert "The last one was applied 1m30s ago" in page
-    assert page.index("2 fact/a") < page.index("1 fact/c")
+    assert page.index("2 facts fact/a") < page.index("1 facts fact/c")
+
+
+async def test_the_source_of_a_change_is_shown(shop):
+    """A source is named; a change by hand has none; of what another process applied only its families tell."""
+    await shop.app.touch("fact/x")
+    page = await shop.seen(EVENTS)
+    assert "2 touched, by no source fact/x" in page
+    assert "1 facts fact/c" in page
+    shop.history.changes.sources.clear()
+    assert "1 another process; probably facts fact/c" in await shop.seen(EVENTS)
+
+
+async def test_sources_are_kept_for_a_number_of_changes(shop, monkeypatch):
+    """However many changes there are, the oldest ones are forgotten."""
+    monkeypatch.setattr("parbake_console.newest_changes._MOST_SOURCES", 3)
+    for number in range(5):
+        await shop.app.touch(f"fact/{number}")
+    assert list(shop.history.changes.sources) == [4, 5, 6]
+
+
+async def test_the_time_to_fresh_is_that_of_the_first_value(shop, world):
+    """A change waits while a value is outdated, and is fresh again with the first computation after it, by a read."""
+    await shop.app.materialize(shop.ahead)
+    world.put("c", "two")
+    await shop.app.drain()
+    await shop.after(20)
+    assert "2 facts fact/c fact/* not yet: ahead waits for a read or its refresh" in await shop.seen(EVENTS)
+    assert re.search(r"1 facts fact/c fact/\* after \d+ ms: ahead, by a run", await shop.seen(EVENTS))
+    await shop.app.serve(shop.ahead, "c")
+    await shop.after(20)
+    page = await shop.seen(EVENTS)
+    assert "2 facts fact/c fact/* after 20s: ahead, on request" in page
+    assert "Of 2 changes a first value is fresh again, half of them within 10s." in page
+
+
+async def test_a_refresh_of_a_worker_is_seen_in_the_store(shop, world):
+    """What the event lane computes is read from the store, whoever computes it, and a later run does not change it."""
+    await shop.app.materialize(shop.ahead)
+    await shop.app.engine.events.step()
+    world.put("c", "two")
+    await shop.app.drain()
+    while await shop.app.engine.events.step():
+        pass
+    await shop.after(300)
+    told = re.compile(r"2 facts fact/c fact/\* after \d+ ms: ahead, after an event")
+    assert told.search(await shop.seen(EVENTS))
+    await shop.app.materialize(shop.ahead)
+    await shop.after(20)
+    assert told.search(await shop.seen(EVENTS))
+
+
+async def test_what_no_value_depends_on_is_said(shop, world):
+    """A change of something that nothing stored has read waits for nothing, and one before the start is not judged."""
+    await shop.app.materialize(shop.ahead)
+    shop.history.changes.began = world.clock.now() + 1
+    world.clock.advance(1)
+    await shop.app.touch("fact/unread")
+    page = await shop.seen(EVENTS)
+    assert "2 touched, by no source fact/unread fact/* nothing stored depends on it" in page
+    assert "1 facts fact/c fact/* from before this server" in page
+
+
+@pytest.mark.parametrize(("item", "scans"), [("fact/{key}", 0), ("fact", 1)])
+async def test_a_tag_that_names_its_key_reads_only_that(world, monkeypatch, item, scans):
+    """With a template, one record is read for a change; without one, the first records of the task."""
+    tasks, value = reading(Facts, Facts.get, pb.fence(item))
+    app = world.app(tasks, plugins=[Console()], store="memory://")
+    world.put("c", "one")
+    await app.drain()
+    await app.serve(value, "c")
+    changes, seen = app.plugins[Console].changes, []
+    scan = app.engine.store.scan
+    monkeypatch.setattr(app.engine.store, "scan", lambda ref: seen.append(ref) or scan(ref))
+    await changes.look()
+    assert len(seen) == scans
+    assert [(one.task, one.lane) for one in changes.fresh.values()] == [("value", "realtime")]
+    await app.close()
 
 
 async def test_a_parked_event_is_read_again_by_its_button(shop, world):
@@ -60,7 +139,7 @@ async def test_a_store_that_does_not_answer_is_told(shop, monkeypatch, path):
     async def away(*_, **__):
         raise StoreUnreachable("the store went away", field="store")
 
-    monkeypatch.setattr(shop.app, "stamp", away)
+    monkeypatch.setattr(shop.history.changes, "newest", away)
     monkeypatch.setattr(shop.app.ops, "describe", away)
     page = await shop.seen(path)
     assert "store not read the store went away" in page
