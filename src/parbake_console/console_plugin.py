@@ -8,17 +8,18 @@ from typing import Any
 import msgspec
 
 from parbake.app.plugin import Parts, Plugin
-from parbake.errors import BadInput, ContractError
+from parbake.errors import BadInput, ContractError, UnknownResource
 from parbake.http import HttpRequest, JsonResponse, Response, Route, json_response
 from parbake.values.duration import seconds
 from parbake_console.answers_page import answers_page
 from parbake_console.bank_page import Outlooks, bank_page
-from parbake_console.economics_page import economics_page
+from parbake_console.economics_page import Spent, economics_page, measured_prices
 from parbake_console.events_page import events_page
 from parbake_console.freshness_page import freshness_page
 from parbake_console.history import History
 from parbake_console.newest_changes import NewestChanges
 from parbake_console.pages import HTML, ROOT, Pages, moved, static
+from parbake_console.plan_comparison import PlanComparisons, planned_tasks
 from parbake_console.tasks_page import tasks_page
 from parbake_console.triggers_page import proposal_of, triggers_page
 from parbake_planner.books import Ledger
@@ -56,6 +57,7 @@ class Console(Plugin[History]):
             Route("GET", f"{ROOT}/triggers", views.triggers, produces=(HTML,)),
             Route("POST", f"{ROOT}/triggers", views.apply, "operate"),
             Route("DELETE", f"{ROOT}/plans/{{task}}", views.undo, "operate"),
+            Route("POST", f"{ROOT}/plans/{{task}}/comparison", views.compare, "operate"),
             Route("GET", f"{ROOT}/static/{{name}}", static, produces=("text/css", "text/javascript")),
         ]
 
@@ -87,12 +89,19 @@ class Followed(msgspec.Struct):
     strategy: str
 
 
+class Compared(msgspec.Struct):
+    """A task whose plan is compared with its alternatives, and whether that has ended."""
+
+    task: str
+    is_done: bool
+
+
 class _Views:
     """Answers the pages of one app. Who may not look is sent to the page where one signs in."""
 
     def __init__(self, app: Any, pages: Pages) -> None:
         self._app, self._pages = app, pages
-        self._outlooks = Outlooks()
+        self._outlooks, self._comparisons = Outlooks(), PlanComparisons()
 
     async def first(self, request: HttpRequest) -> Response:
         """The way to the first page."""
@@ -118,9 +127,10 @@ class _Views:
             lambda books: economics_page(
                 self._app,
                 books,
+                self._app.plugins.get(Planner),
+                Spent(arguments.since, since_s),
                 failing=self._app.plugins[Console].failing,
-                since=arguments.since,
-                since_s=since_s,
+                comparisons=self._comparisons,
             ),
             needs=Ledger,
         )
@@ -157,6 +167,16 @@ class _Views:
         plans = self._app.plugins[Planner]
         plan = await plans.apply(await proposal_of(plans, body.trigger, body.task))
         return json_response(Followed(body.task, plan.strategy))
+
+    async def compare(self, request: HttpRequest) -> JsonResponse[Compared]:
+        """Replay the plan of a task and its alternatives with its own requests; wait for that at most ten seconds."""
+        plans, books = self._app.plugins[Planner], self._app.plugins[Ledger]
+        name = request.parameters["task"]
+        task = next((task for task in planned_tasks(self._app) if task.name == name), None)
+        if task is None:
+            raise UnknownResource("no task of this name is declared with refresh=planned()", field="task")
+        prices = await measured_prices(books, task)
+        return json_response(Compared(task.name, await self._comparisons.start(self._app, plans, task, prices)))
 
     async def undo(self, request: HttpRequest) -> JsonResponse[Followed]:
         """Let a task follow its previous plan again."""

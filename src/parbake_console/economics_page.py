@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
 
 from parbake.tasks.task_types import Artifact
 from parbake_console.advice import Known, Verdict, verdicts
+from parbake_console.plan_comparison import PlanCard, PlanComparisons, prices_of
+from parbake_console.prefix_savings import PrefixLine, prefix_savings
 from parbake_console.wording import LANES, NONE, count, span, usd
 from parbake_planner.books import Books
-from parbake_planner.breakeven import DAY
-from parbake_planner.ledger.costs import BATCH, EXAMPLE, NOBODY, Cost, summed
+from parbake_planner.breakeven import DAY, Prices
+from parbake_planner.ledger.costs import BATCH, EXAMPLE, NOBODY, Cost, lines, summed
 
 if TYPE_CHECKING:
     from parbake.app.application import App
+    from parbake_planner.plans import Plans
 
 _LANES = {**LANES, "serve": "reads of stored values", "prefix": "cached prefixes"}
 """The lanes of the ledger as the page names them; what is only counted, such as misses, is left out."""
@@ -57,20 +60,32 @@ class EconomicsPage(msgspec.Struct, frozen=True):
     is_example: bool
     prices: str
     unpriced: str
+    plans: Sequence[PlanCard]
+    prefixes: Sequence[PrefixLine]
+    prefixes_saved: str
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What the page is asked for: how far back to look, in words and in seconds."""
+
+    since: str
+    since_s: float
 
 
 async def economics_page(
-    app: App, books: Books, *, failing: frozenset[str], since: str, since_s: float
+    app: App, books: Books, plans: Plans | None, asked: Spent, *, failing: frozenset[str], comparisons: PlanComparisons
 ) -> EconomicsPage:
     """Price what was used.
 
     Args:
         app: The app.
         books: Its ledger.
+        plans: What its planner offers, if it has one.
+        asked: How far back to look.
         failing: The tasks whose runs fail.
-        since: How far back to look, in words.
-        since_s: The same in seconds.
+        comparisons: The plans that were compared with their alternatives.
     """
+    since, since_s = asked.since, asked.since_s
     costs = await books.costs(since_s=since_s)
     covered_s = await asyncio.to_thread(_covered_s, books, app.settings.clock.now())
     total = sum(cost.usd for cost in costs)
@@ -82,6 +97,7 @@ async def economics_page(
         serve=books.book.serve,
         covered_s=covered_s,
     )
+    prefixes, saved = await asyncio.to_thread(_prefixes, books, app.settings.clock.now() - since_s)
     found = verdicts([task for task in app.tasks if isinstance(task, Artifact)], known)
     return EconomicsPage(
         since=since,
@@ -98,7 +114,26 @@ async def economics_page(
         is_example=books.book is EXAMPLE,
         prices=f"{books.book.source or 'the prices of the ledger'}, {books.book.as_of}",
         unpriced=", ".join(sorted({part for cost in costs for part in cost.unpriced.split(", ")} - {""})),
+        plans=await comparisons.cards(app, plans, known.costs, known.evens, known.serve) if plans else (),
+        prefixes=prefixes,
+        prefixes_saved=usd(saved),
     )
+
+
+async def measured_prices(books: Books, task: Artifact[Any, Any]) -> Prices | None:
+    """Return what a task has cost in the last day; ``None`` if it was not computed both ahead and on request.
+
+    Args:
+        books: The ledger.
+        task: The task.
+    """
+    costs = await books.costs(since_s=DAY)
+    evens = {even.task: even for even in await books.break_evens()}
+    return prices_of(task, costs, evens, books.book.serve)
+
+
+def _prefixes(books: Books, since: float) -> tuple[Sequence[PrefixLine], float]:
+    return prefix_savings(lines(books.file, books.book, since=since), books.book)
 
 
 def _covered_s(books: Books, now: float) -> float:
