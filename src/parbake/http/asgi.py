@@ -372,7 +372,7 @@ async def send_response(response: Response, scope: Message, send: Send) -> None:
         return
     headers = [*_headers(response.content_type, response.headers)]
     if line := _id_line(response):
-        headers.append((_REQUEST_ID.encode(), line.partition(b": ")[2].rstrip()))
+        headers.append((_REQUEST_ID.encode(), line[len(_REQUEST_ID) + 2 : -2]))
     if response.stream is None:
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
@@ -394,9 +394,9 @@ def head_of(response: Response) -> bytes:
 def _id_line(response: Response) -> bytes:
     """The line of the header with the request's id; empty outside of requests, and if the answer names one itself."""
     about = ABOUT.get()
-    if about is None or any(name.lower() == _REQUEST_ID for name, _ in response.headers):
+    if about is None or (response.headers and any(name.lower() == _REQUEST_ID for name, _ in response.headers)):
         return b""
-    return b"%s: %s\r\n" % (_REQUEST_ID.encode(), about.request.encode())
+    return b"x-request-id: " + about.request.encode() + b"\r\n"
 
 
 @lru_cache(256)

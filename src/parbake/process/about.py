@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextvars import ContextVar
+from random import getrandbits
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:=+/-]{0,127}")
 """Ids of requests that are taken over from who sends them: what logs and headers hold without being quoted."""
@@ -30,7 +30,7 @@ class About:
         """The request's id: the given one if it is well-formed, otherwise one that is made now."""
         if not self._request:
             is_given = self.given and _WELL_FORMED.fullmatch(self.given)
-            self._request = self.given if is_given else os.urandom(8).hex()
+            self._request = self.given if is_given else f"{getrandbits(64):016x}"  # a name, and no secret
         return self._request
 
     def ids(self) -> dict[str, str]:
