@@ -13,7 +13,6 @@ from parbake.errors import MissingDependency, NotMaterialized, StoreError
 from parbake.tasks.task_types import ModelTask, Stored, Task
 from parbake.values.redaction import one_line
 from parbake_console.charts import OutlookPlot, outlook_plot
-from parbake_console.wording import NONE, count, share, span
 from parbake_planner.books import Books
 from parbake_planner.ledger.answer_table import COMPLAINED, Answer
 
@@ -27,63 +26,35 @@ _PATIENT_S = 0.5
 _ERRORS = (0.01, 0.02, 0.05, 0.1)
 _FEWEST = 2
 """Of fewer answers nothing can be calibrated."""
-UNNOTED = "no reason noted"
-_MEANS = {
-    "unsure": "the match is less certain than required",
-    "audit": "withheld on purpose, to compare it with a fresh answer",
-    "unanswered": "the bank knows the question and has no answer to it",
-    "demoted": "the answer was withdrawn after complaints",
-    "bank_too_small": "no certainty keeps the promise with so few wordings",
-    "not_calibrated": "the bank was never calibrated",
-    "scope_differs": "asked in another language or by another audience",
-    "model_changed": "the bank was made with another embedding model",
-    "own_state": "about the person who asks",
-    "live_data": "about something that changes all the time",
-    "context_dependent": "means nothing without what was said before",
-    "numbers_differ": "another number than in the nearest wording",
-    "polarity_differs": "asks for the opposite of the nearest wording",
-    "several_questions": "more than one question",
-    "injection": "an instruction instead of a question",
-    "guard": "the answer's text was not released",
-    "stale": "the stored answer may not be served now",
-    UNNOTED: "the app has noted no refusal",
-}
-"""What reasons mean, as far as they are parbake's own; an app has further ones."""
-
-
-class RefusalLine(msgspec.Struct, frozen=True):
-    """One reason for which questions were not answered from a bank; ``example`` is the id of such an answer."""
-
-    reason: str
-    means: str
-    count: str
-    part: float
-    share: str
-    example: str
-
-
-class WithdrawnLine(msgspec.Struct, frozen=True):
-    """An answer that is withheld, or that somebody complained of; ``example`` is the id of the answer complained of."""
-
-    answer: str
-    why: str
-    complaints: int
-    example: str
+_UNNOTED = "no reason noted"
 
 
 class BankPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One bank, in words. Without ``figures`` there is none, and ``sentence`` says why."""
+    """One bank. Without a ``snapshot`` there is none, and ``trouble`` says why.
+
+    Attributes:
+        task: The bank's task.
+        trouble: Why it cannot be shown.
+        snapshot: The bank.
+        asked: What it was asked.
+        reasons: Why it did not answer: the reason, how many answers have it, and the id of the newest one.
+        withdrawn: Answers that are withheld or were complained of: the name, why it is withheld, complaints, an id.
+        withheld: How many answers are withheld.
+        plot: The picture of its errors.
+        bounds: What it would answer under several bounds.
+        is_drawn_soon: Whether both are being computed.
+    """
 
     task: str
-    sentence: str
-    covered: float = 0.0
-    figures: Sequence[tuple[str, str]] = ()
-    calibration: Sequence[tuple[str, str]] = ()
-    refusals: Sequence[RefusalLine] = ()
-    withdrawn: Sequence[WithdrawnLine] = ()
+    trouble: str = ""
+    snapshot: Any = None
+    asked: Asked | None = None
+    reasons: Sequence[tuple[str, int, str]] = ()
+    withdrawn: Sequence[tuple[str, str, int, str]] = ()
+    withheld: int = 0
     plot: OutlookPlot | None = None
+    bounds: Sequence[Any] = ()
     is_drawn_soon: bool = False
-    bounds: Sequence[tuple[str, str, str]] = ()
 
 
 class BankPage(msgspec.Struct, frozen=True):
@@ -102,9 +73,14 @@ class Asked(msgspec.Struct, frozen=True):
     since_s: float | None = None
 
     @property
-    def covered(self) -> float:
-        """The share that the bank answered, 0 to 1."""
-        return len(self.answered) / len(self.all) if self.all else 0.0
+    def covered(self) -> float | None:
+        """The share that the bank answered, 0 to 1; ``None`` if nothing was asked."""
+        return len(self.answered) / len(self.all) if self.all else None
+
+    @property
+    def stored(self) -> int:
+        """How many of its answers were computed ahead or after an event."""
+        return sum(one.lane != "realtime" for one in self.answered)
 
 
 class Outlooks:
@@ -169,22 +145,20 @@ async def _bank(
             if isinstance(reader, Stored):
                 withheld |= await _absences(app, reader, snapshot.answered)
     except (NotMaterialized, StoreError) as error:
-        return BankPart(task=task.name, sentence=one_line(error))
+        return BankPart(task=task.name, trouble=one_line(error))
     asked = _asked(newest, {reader.name for reader in readers}, {*snapshot.answered}, app.settings.clock.now())
-    made, found = snapshot.calibration, None
-    if made is not None and len(snapshot.bank.answers) >= _FEWEST:
-        found = await outlooks.of(task.name, snapshot)
+    can_be_drawn = snapshot.calibration is not None and len(snapshot.bank.answers) >= _FEWEST
+    found = await outlooks.of(task.name, snapshot) if can_be_drawn else None
     return BankPart(
         task=task.name,
-        sentence=_sentence(asked),
-        covered=asked.covered,
-        figures=_figures(snapshot, withheld, asked),
-        calibration=_calibration(snapshot),
-        refusals=_refusals(asked),
+        snapshot=snapshot,
+        asked=asked,
+        reasons=_reasons(asked),
         withdrawn=_withdrawn(withheld, [one for one in complained if one.subject in snapshot.bank.answers]),
-        plot=_plot(found, snapshot, asked),
-        is_drawn_soon=found is None and made is not None and len(snapshot.bank.answers) >= _FEWEST,
-        bounds=_bounds(found),
+        withheld=len(withheld),
+        plot=_plot(found, snapshot.calibration, asked),
+        bounds=found.calibrations if found else (),
+        is_drawn_soon=found is None and can_be_drawn,
     )
 
 
@@ -211,93 +185,35 @@ def _asked(newest: Sequence[Answer], readers: set[str], answers: set[str], now: 
     return Asked(asked, [one for one in asked if one.subject in answers], since_s)
 
 
-def _sentence(asked: Asked) -> str:
-    if not asked.all:
-        return "No question that it was asked is recorded."
-    return (
-        f"It answered {share(asked.covered)} of the {count(len(asked.all))} newest questions that it was asked, "
-        f"the oldest of them {span(asked.since_s)} ago."
-    )
-
-
-def _figures(snapshot: BankSnapshot, withheld: Mapping[str, str], asked: Asked) -> list[tuple[str, str]]:
-    stored = sum(one.lane != "realtime" for one in asked.answered)
-    return [
-        ("answers", count(len(snapshot.bank.answers) - len(snapshot.unanswered))),
-        ("of them withheld", count(len(withheld))),
-        ("known questions without an answer", count(len(snapshot.unanswered))),
-        ("wordings", count(len(snapshot.bank.aliases))),
-        ("questions asked", count(len(asked.all))),
-        ("answered from it", count(len(asked.answered))),
-        ("of them computed ahead or after an event", count(stored)),
-    ]
-
-
-def _calibration(snapshot: BankSnapshot) -> list[tuple[str, str]]:
-    made = snapshot.calibration
-    if made is None:
-        return [("calibration", "none: only known wordings are answered")]
-    per = "its answers" if made.bound.per == "served" else "all questions"
-    return [
-        ("wrong answers promised", f"at most {share(made.bound.error)} of {per}, 95 % sure"),
-        ("if questions without an answer are", share(made.bound.prior)),
-        ("certainty required", "known wordings only" if made.least is None else _certainty(made)),
-        ("questions it should answer", share(made.expected)),
-        ("learned from wordings left out", count(made.rows)),
-    ]
-
-
-def _refusals(asked: Asked) -> list[RefusalLine]:
+def _reasons(asked: Asked) -> list[tuple[str, int, str]]:
     """Why questions were not answered from the bank, the most frequent reason first; an answer may have several."""
     counts: Counter[str] = Counter()
     example: dict[str, str] = {}
     answered = {one.id for one in asked.answered}
     for one in asked.all:
         if one.id not in answered:
-            for reason in {why.partition(":")[0] for why in one.refusals} or {UNNOTED}:
+            for reason in {why.partition(":")[0] for why in one.refusals} or {_UNNOTED}:
                 counts[reason] += 1
                 example.setdefault(reason, one.id)
-    missed = len(asked.all) - len(answered)
-    return [
-        RefusalLine(why, _MEANS.get(why, "a reason of the app"), count(n), n / missed, share(n / missed), example[why])
-        for why, n in counts.most_common()
-    ]
+    return [(reason, number, example[reason]) for reason, number in counts.most_common()]
 
 
-def _withdrawn(withheld: Mapping[str, str], complained: Sequence[Answer]) -> list[WithdrawnLine]:
-    of: dict[str, list[Answer]] = {name: [] for name in withheld}
+def _withdrawn(withheld: Mapping[str, str], complained: Sequence[Answer]) -> list[tuple[str, str, int, str]]:
+    of: dict[str, list[str]] = {name: [] for name in withheld}
     for one in complained:
-        of.setdefault(one.subject, []).append(one)
-    return [
-        WithdrawnLine(name, withheld.get(name, ""), len(found), found[0].id if found else "")
-        for name, found in of.items()
-    ]
+        of.setdefault(one.subject, []).append(one.id)
+    return [(name, withheld.get(name, ""), len(ids), ids[0] if ids else "") for name, ids in of.items()]
 
 
-def _plot(found: Any, snapshot: BankSnapshot, asked: Asked) -> OutlookPlot | None:
-    made = snapshot.calibration
+def _plot(found: Any, made: Calibration | None, asked: Asked) -> OutlookPlot | None:
     if found is None or made is None:
         return None
     return outlook_plot(
         list(zip(found.answered.tolist(), found.wrong.tolist(), found.limit.tolist(), strict=True)),
         promised=made.bound.error,
         expected=made.expected if made.least is not None else None,
-        covered=asked.covered if asked.all else None,
+        covered=asked.covered,
     )
-
-
-def _bounds(found: Any) -> list[tuple[str, str, str]]:
-    """Each bound that could be promised: the error, the certainty that it requires, and the share it would answer."""
-    if found is None:
-        return []
-    return [
-        (share(made.bound.error), NONE if made.least is None else _certainty(made), share(made.expected))
-        for made in found.calibrations
-    ]
-
-
-def _certainty(made: Calibration) -> str:
-    return f"{100 * made.chance:.1f} %"
 
 
 def _reason_of(payload: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from parbake.tasks.task_types import Artifact
 from parbake_console.advice import Known, Verdict, verdicts
 from parbake_console.plan_comparison import PlanCard, PlanComparisons, prices_of
-from parbake_console.prefix_savings import PrefixLine, prefix_savings
-from parbake_console.wording import LANES, NONE, count, span, usd
+from parbake_console.prefix_savings import PrefixSums, prefix_savings
+from parbake_console.wording import LANES, span, usd
 from parbake_planner.books import Books
 from parbake_planner.breakeven import DAY, Prices
-from parbake_planner.ledger.costs import BATCH, EXAMPLE, NOBODY, Cost, lines, summed
+from parbake_planner.ledger.costs import EXAMPLE, NOBODY, Cost, lines, summed
 
 if TYPE_CHECKING:
     from parbake.app.application import App
@@ -28,19 +28,13 @@ _LANES = {**LANES, "serve": "reads of stored values", "prefix": "cached prefixes
 
 
 class CostLine(msgspec.Struct, frozen=True):
-    """What one task, owner or lane cost, in words; ``part`` is its share of everything, 0 to 1."""
+    """What one task, owner or lane cost: all of it, and by lane, in US dollars; ``part`` is its share, 0 to 1."""
 
     name: str
     owner: str
-    ahead: str
-    event: str
-    asked: str
-    read: str
-    serves: str
-    wasted: str
-    usd: str
+    cost: Cost
+    lanes: Mapping[str, float]
     part: float
-    unpriced: str
 
 
 class EconomicsPage(msgspec.Struct, frozen=True):
@@ -61,8 +55,7 @@ class EconomicsPage(msgspec.Struct, frozen=True):
     prices: str
     unpriced: str
     plans: Sequence[PlanCard]
-    prefixes: Sequence[PrefixLine]
-    prefixes_saved: str
+    prefixes: Mapping[str, PrefixSums]
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -97,7 +90,6 @@ async def economics_page(
         serve=books.book.serve,
         covered_s=covered_s,
     )
-    prefixes, saved = await asyncio.to_thread(_prefixes, books, app.settings.clock.now() - since_s)
     found = verdicts([task for task in app.tasks if isinstance(task, Artifact)], known)
     return EconomicsPage(
         since=since,
@@ -115,8 +107,7 @@ async def economics_page(
         prices=f"{books.book.source or 'the prices of the ledger'}, {books.book.as_of}",
         unpriced=", ".join(sorted({part for cost in costs for part in cost.unpriced.split(", ")} - {""})),
         plans=await comparisons.cards(app, plans, known.costs, known.evens, known.serve) if plans else (),
-        prefixes=prefixes,
-        prefixes_saved=usd(saved),
+        prefixes=await asyncio.to_thread(_prefixes, books, app.settings.clock.now() - since_s),
     )
 
 
@@ -132,7 +123,7 @@ async def measured_prices(books: Books, task: Artifact[Any, Any]) -> Prices | No
     return prices_of(task, costs, evens, books.book.serve)
 
 
-def _prefixes(books: Books, since: float) -> tuple[Sequence[PrefixLine], float]:
+def _prefixes(books: Books, since: float) -> dict[str, PrefixSums]:
     return prefix_savings(lines(books.file, books.book, since=since), books.book)
 
 
@@ -145,26 +136,11 @@ def _covered_s(books: Books, now: float) -> float:
 def _lines(costs: Sequence[Cost], by: str, total: float) -> list[CostLine]:
     """One line for each task, owner or lane, the dearest first."""
     lanes: dict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
-    owners = {cost.task: cost.owner for cost in costs}
+    owners = {cost.task: cost.owner for cost in costs} if by == "task" else {}
     for cost in costs:
         lanes[getattr(cost, by)][cost.lane] += cost.usd
-    found = []
-    for row in summed(costs, by):
-        name = getattr(row, by)
-        of = lanes[name]
-        found.append(
-            CostLine(
-                name="no owner" if name == NOBODY else name,
-                owner=owners.get(name, "") if by == "task" else "",
-                ahead=usd(of[BATCH]),
-                event=usd(of["event"]),
-                asked=usd(of["realtime"]),
-                read=usd(of["serve"]),
-                serves=count(row.serves),
-                wasted=f"{count(row.wasted)} rows, {usd(row.wasted_usd)}" if row.wasted else NONE,
-                usd=usd(row.usd),
-                part=row.usd / total if total else 0.0,
-                unpriced=row.unpriced,
-            )
-        )
-    return found
+    return [
+        CostLine("no owner" if name == NOBODY else name, owners.get(name, ""), row, lanes[name], row.usd / (total or 1))
+        for row in summed(costs, by)
+        for name in (getattr(row, by),)
+    ]

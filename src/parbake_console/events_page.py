@@ -12,60 +12,29 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from parbake.errors import StoreError
-from parbake.ports.event_log import Raised
+from parbake.ports.event_log import Parked, Raised
 from parbake.process import actions
 from parbake.protocol.tags import family
 from parbake.values.redaction import one_line, visible
 from parbake_console.history import History
 from parbake_console.newest_changes import NewestChanges
-from parbake_console.wording import clock_time, lane, span
+from parbake_console.wording import lane, span
 from parbake_planner.ledger.costs import BATCH
 
 if TYPE_CHECKING:
     from parbake.app.application import App
 
-_SHOWN, _PARKED_SHOWN, _TEXT_SHOWN, _NAME_SHOWN = 100, 50, 200, 80
-
-
-class EventLine(msgspec.Struct, frozen=True):
-    """One change that was applied: when, its number, where it came from, its tags, and when a value was fresh again."""
-
-    at: str
-    number: int
-    source: str
-    tags: Sequence[str]
-    fresh: str
-
-
-class ParkedLine(msgspec.Struct, frozen=True):
-    """One event that could not be read: since when, where it stands, why, and its beginning."""
-
-    at: str
-    source: str
-    position: int
-    reason: str
-    text: str
-
-
-class ActionLine(msgspec.Struct, frozen=True):
-    """One action of an operator, in words."""
-
-    at: str
-    who: str
-    what: str
-    about: str
-    before: str
-    after: str
+_SHOWN, _PARKED_SHOWN, _NAME_SHOWN = 100, 50, 80
 
 
 class EventsPage(msgspec.Struct, frozen=True):
-    """What the page shows."""
+    """What the page shows, as of ``now``: changes with their sources and when a value was fresh again, and the rest."""
 
-    events: Sequence[EventLine] = ()
-    parked: Sequence[ParkedLine] = ()
-    actions: Sequence[ActionLine] = ()
-    actions_file: str = ""
-    last: str = ""
+    now: float
+    done: Sequence[actions.Action]
+    actions_file: str
+    changes: Sequence[tuple[Raised, str, str]] = ()
+    parked: Sequence[Parked] = ()
     summary: str = ""
     trouble: str = ""
 
@@ -77,29 +46,16 @@ async def events_page(app: App, history: History) -> EventsPage:
         app: The app.
         history: What this server has seen.
     """
-    now = app.settings.clock.now()
-    file = os.environ.get(actions.ACTIONS_FILE, "")
+    now, file = app.settings.clock.now(), os.environ.get(actions.ACTIONS_FILE, "")
     done = await asyncio.to_thread(actions.read, Path(file), _SHOWN) if file else []
-    lines = [ActionLine(clock_time(a.at, now), a.who, a.what, a.about, a.before, a.after) for a in done]
     try:
         await history.fresh()
         raised = (await history.changes.newest())[::-1]
         parked = await app.ops.parked(_PARKED_SHOWN)
     except StoreError as error:
-        return EventsPage(actions=lines, actions_file=file, trouble=one_line(error))
-    return EventsPage(
-        events=[_event(one, history, now) for one in raised],
-        parked=[ParkedLine(clock_time(p.at, now), p.source, p.position, p.reason, _text(p.event)) for p in parked],
-        actions=lines,
-        actions_file=file,
-        last=span(now - raised[0].at) if raised else "",
-        summary=_summary(history.changes),
-    )
-
-
-def _event(one: Raised, history: History, now: float) -> EventLine:
-    at, source = clock_time(one.at, now), _source(one, history)
-    return EventLine(at, one.stamp.sequence, source, one.tags, _fresh(one, history.changes))
+        return EventsPage(now, done, file, trouble=one_line(error))
+    told = [(one, _source(one, history), _fresh(one, history.changes)) for one in raised]
+    return EventsPage(now, done, file, told, parked, _summary(history.changes))
 
 
 def _source(one: Raised, history: History) -> str:
@@ -132,7 +88,3 @@ def _summary(changes: NewestChanges) -> str:
         if took
         else ""
     )
-
-
-def _text(event: bytes) -> str:
-    return event[:_TEXT_SHOWN].decode(errors="replace")

@@ -7,6 +7,7 @@ from typing import Any
 
 from parbake.errors import MissingDependency, UnknownResource
 from parbake.http import HttpRequest, Response
+from parbake_console.wording import clock_time, count, share, span, usd
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -46,6 +47,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._templates.filters |= {"amount": count, "moment": clock_time, "share": share, "span": span, "usd": usd}
 
     def page(self, request: HttpRequest, name: str, *, status: int = 200, **what: Any) -> Response:
         """Fill the template of a page.

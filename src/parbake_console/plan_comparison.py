@@ -11,12 +11,11 @@ import msgspec
 from parbake.errors import BadInput, ParbakeError
 from parbake.tasks.task_types import Artifact
 from parbake.values.redaction import one_line
-from parbake_console.wording import clock_time, count, span, usd
+from parbake_console.wording import clock_time
 from parbake_planner.adopted import DAYS, AdoptedPlan
 from parbake_planner.breakeven import DAY, Prices
 from parbake_planner.ledger.break_evens import BreakEven
 from parbake_planner.ledger.costs import BATCH, Cost
-from parbake_planner.strategies import ALL, LAZY, PER_KEY, PER_KEY_EVENTS, REAL_TIME
 
 if TYPE_CHECKING:
     from parbake.app.application import App
@@ -27,35 +26,30 @@ _MOST_WINDOWS = 1000
 """A server replays no task with more windows beside its requests."""
 _PATIENT_S = 10.0
 """How long the button waits for what it has started."""
-_MEANS = {
-    REAL_TIME: "nothing ahead, nothing kept",
-    LAZY: "nothing ahead; what was read is kept",
-    ALL: "every key ahead",
-    PER_KEY: "the keys ahead that will be read",
-    PER_KEY_EVENTS: "the same, and more after events",
-}
-
-
-class PlanOption(msgspec.Struct, frozen=True):
-    """One strategy: what it does, what a day costs in words, its part of the dearest, and what is said of it."""
-
-    name: str
-    means: str
-    usd: str
-    part: float
-    remark: str
 
 
 class PlanCard(msgspec.Struct, frozen=True):
-    """The plan of one task, in words. ``can_compare`` says whether the button may start a comparison."""
+    """The plan of one task.
+
+    Attributes:
+        task: The task's name.
+        current: The plan that it follows, if one was adopted.
+        since: Since when, in words.
+        decision: The replayed strategies, if it was compared.
+        at: When that was, in words.
+        trouble: Why it cannot be compared, or was not.
+        is_running: Whether it is being compared.
+        can_compare: Whether the button may start a comparison.
+    """
 
     task: str
-    follows: str
+    current: AdoptedPlan | None
     since: str
-    adopted: str
-    sentence: str
-    options: Sequence[PlanOption] = ()
-    can_compare: bool = False
+    decision: Any
+    at: str
+    trouble: str
+    is_running: bool
+    can_compare: bool
 
 
 class PlanComparisons:
@@ -116,23 +110,18 @@ class PlanComparisons:
         self, app: App, task: Artifact[Any, Any], adopted: Sequence[AdoptedPlan], measured: Prices | None
     ) -> PlanCard:
         now, current = app.settings.clock.now(), adopted[0] if adopted else None
-        follows = current.strategy if current else LAZY
-        prices = _prices(adopted, measured)
-        why_not = _why_not(task, prices)
-        sentence, options = why_not or "Not compared yet.", list[PlanOption]()
-        running = self._running.get(task.name)
-        if running is not None and not running.done():
-            sentence = "It is being compared; open the page again in a moment."
-        elif task.name in self._made:
-            at, made = self._made[task.name]
-            if isinstance(made, str):
-                sentence = f"It cannot be compared: {made}."
-            else:
-                sentence, options = _told(made, clock_time(at, now)), _options(made, follows)
+        running, why_not = self._running.get(task.name), _why_not(task, _prices(adopted, measured))
+        at, made = self._made.get(task.name, (None, why_not))
         return PlanCard(
-            task.name, follows, clock_time(current.adopted_at if current else None, now), _adopted(current), sentence,
-            options, not why_not,
-        )  # fmt: skip
+            task=task.name,
+            current=current,
+            since=clock_time(current.adopted_at if current else None, now),
+            decision=None if isinstance(made, str) else made,
+            at=clock_time(at, now),
+            trouble=made if isinstance(made, str) else "",
+            is_running=running is not None and not running.done(),
+            can_compare=not why_not,
+        )
 
 
 def planned_tasks(app: App) -> list[Artifact[Any, Any]]:
@@ -167,38 +156,7 @@ def _prices(adopted: Sequence[AdoptedPlan], measured: Prices | None) -> Prices |
 def _why_not(task: Artifact[Any, Any], prices: Prices | None) -> str:
     """Why a task cannot be compared here; empty if it can."""
     if DAYS * DAY / task.contract.freshness_sla_s > _MOST_WINDOWS:
-        return f"Its SLA is too short to replay {DAYS} days in a server: use parbake planned on another machine."
+        return f"its SLA is too short to replay {DAYS} days in a server: use parbake planned"
     if prices is None:
-        return "It has no prices: it was not computed both ahead and on request, and follows no plan that has some."
+        return "it was not computed both ahead and on request, and follows no plan that has prices"
     return ""
-
-
-def _adopted(current: AdoptedPlan | None) -> str:
-    """What a plan was expected to cost when it was adopted."""
-    of = current.evidence if current else {}
-    if "usd_per_day" not in of:
-        return ""
-    best = of.get("best_simple_usd_per_day")
-    return f"When it was adopted, {usd(of['usd_per_day'])} a day were expected; the best simple rule: {usd(best)}."
-
-
-def _told(made: Decision, at: str) -> str:
-    notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in made.notes)
-    return (
-        f"Replayed at {at} over windows of {span(made.width)} with {count(made.requests_a_day)} requests a day to "
-        f"{count(made.keys)} keys: {made.reason}.{notes}"
-    )
-
-
-def _options(made: Decision, follows: str) -> list[PlanOption]:
-    most = max(outcome.per_day for outcome in made.outcomes.values()) or 1.0
-    found = []
-    for name, outcome in sorted(made.outcomes.items(), key=lambda item: item[1].per_day):
-        remarks = [
-            *(["followed"] if name == follows else []),
-            *(["recommended"] if name == made.recommended else []),
-            *(["rests on an assumption"] if name in made.assumed else []),
-        ]
-        part = outcome.per_day / most
-        found.append(PlanOption(name, _MEANS.get(name, ""), usd(outcome.per_day), part, ", ".join(remarks)))
-    return found
