@@ -18,7 +18,7 @@ from parbake_planner.ledger.answer_table import COMPLAINED, Answer
 
 if TYPE_CHECKING:
     from parbake.app.application import App
-    from parbake_semantic import BankSnapshot, Calibration
+    from parbake_semantic import BankSnapshot, Calibration, Scope
 
 _LOOKED_AT, _MOST_COMPLAINTS, _MOST_KEYS = 5000, 500, 1000
 _PATIENT_S = 0.5
@@ -58,11 +58,23 @@ class BankPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BankPage(msgspec.Struct, frozen=True):
-    """What the page shows; ``missing`` says what is not installed."""
+    """What the page shows.
+
+    Attributes:
+        banks: The banks.
+        has_ledger: Whether it is recorded what was asked.
+        missing: What is not installed.
+        caches: How many questions each semantic cache stores, by scope.
+        hits: How many questions to them got a stored answer since this process started.
+        misses: Why the others got none, the most frequent reason first.
+    """
 
     banks: Sequence[BankPart] = ()
     has_ledger: bool = False
     missing: str = ""
+    caches: Sequence[Mapping[Scope, int]] = ()
+    hits: int = 0
+    misses: Sequence[tuple[str, int]] = ()
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -126,7 +138,13 @@ async def bank_page(app: App, books: Books | None, outlooks: Outlooks) -> BankPa
         return BankPage(missing="pip install 'parbake[semantic]'")
     tasks = [task for task in app.tasks if isinstance(task, ModelTask) and task.value_type is BankSnapshot]
     newest, complained = await asyncio.to_thread(_noted, books) if books and tasks else ([], [])
-    return BankPage([await _bank(app, task, newest, complained, outlooks) for task in tasks], books is not None)
+    return BankPage(
+        banks=[await _bank(app, task, newest, complained, outlooks) for task in tasks],
+        has_ledger=books is not None,
+        caches=sorted((cache.stored for cache in app.counters.caches), key=lambda stored: -sum(stored.values())),
+        hits=app.counters.asked[""],
+        misses=[(reason, number) for reason, number in app.counters.asked.most_common() if reason],
+    )
 
 
 def _noted(books: Books) -> tuple[list[Answer], list[Answer]]:

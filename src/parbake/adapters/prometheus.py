@@ -126,7 +126,8 @@ class _Collector:
         yield CounterMetricFamily("parbake_requests_turned_away", says, value=counters.turned_away)
         says = "Questions to semantic caches of the app, by outcome: hit or miss."
         asked = CounterMetricFamily("parbake_semantic_cache_questions", says, labels=["outcome"])
-        for outcome, count in list(counters.asked.items()):
+        hits, questions = counters.asked[""], counters.asked.total()
+        for outcome, count in (("hit", hits), ("miss", questions - hits)) if questions else ():
             asked.add_metric([outcome], count)
         yield asked
         says = "What degrades all servers of the store, as this process sees it; 1 while it lasts."

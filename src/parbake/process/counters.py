@@ -8,6 +8,8 @@ from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
+from weakref import WeakSet
 
 from parbake.errors import SourceError
 from parbake.protocol.cause import Cause, Reason
@@ -158,6 +160,8 @@ class Counters:
         self._by_key = False
         self.measured: dict[str, Callable[[], float]] = {}
         """What is asked for at each scrape, by the name of its metric."""
+        self.caches: WeakSet[Any] = WeakSet()
+        """The semantic caches that the questions are asked of."""
         self.restart()
 
     def count_keys(self) -> None:
@@ -193,7 +197,7 @@ class Counters:
         """What keeps a source from telling every change, by the name of the source; empty if nothing does."""
         self.turned_away = 0
         self.asked: Counter[str] = Counter()
-        """Questions to semantic caches by outcome: ``hit`` or ``miss``."""
+        """Questions to semantic caches by the reason why none of their answers was served; empty for a hit."""
         self.store_full = ""
         self.degraded: tuple[tuple[str, str], ...] = ()
         self.workers: int | None = None

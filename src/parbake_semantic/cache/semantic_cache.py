@@ -114,6 +114,7 @@ class SemanticCache(Generic[T]):
         self._embedder, self._policy, self._same = embedder, policy, same
         self._bonding = Bonding(app, freshness_sla)
         self._counters: Counters = getattr(app, "counters", None) or Counters()  # those of an app are its metrics
+        self._counters.caches.add(self)
         self._vetoes, self._verifier, self._capacity = checked(vetoes), verifier, capacity
         self._shelves: dict[Scope, ScopedStore[T]] = {}
         self._model = embedder.model_hash  # the model that made the shelves' vectors
@@ -176,6 +177,11 @@ class SemanticCache(Generic[T]):
         if reply.stored is not None:
             reply.stored.is_demoted = True
 
+    @property
+    def stored(self) -> dict[Scope, int]:
+        """How many questions are stored for each scope that has asked."""
+        return {scope: len(shelf.questions) for scope, shelf in list(self._shelves.items())}
+
     def _shelf(self, scope: Scope) -> ScopedStore[T]:
         if self._model != self._embedder.model_hash:
             self._shelves, self._model = {}, self._embedder.model_hash
@@ -191,7 +197,7 @@ class SemanticCache(Generic[T]):
             _log.exception("the semantic cache failed; a fresh answer is computed")
             look = _Look("cache_failed")
         with self._lock:
-            self._counters.asked["miss" if _hit(look) is None else "hit"] += 1
+            self._counters.asked[look.reason] += 1
         return look
 
     def _look(self, question: str, scope: Scope) -> _Look[T]:

@@ -185,6 +185,24 @@ async def test_without_semantic_matching_the_page_says_what_is_missing(shop, mon
     assert "Semantic matching is not installed here" in await shop.seen(PATH)
 
 
+async def test_caches_of_the_app_are_counted(shop):
+    """Hits and the reasons of misses of all caches of the app stand there, and what each of them stores."""
+    assert "This process has no semantic cache" in await shop.seen(PATH)
+    caches = [parbake_semantic.SemanticCache(Words(), app=shop.app, policy=lambda: parbake_semantic.fixed(0.8))] * 2
+    caches[1] = parbake_semantic.SemanticCache(Words(), app=shop.app)
+
+    async def answer(question):
+        return (await shop.app.serve(shop.asked, "c")).value
+
+    assert "No question was asked yet." in await shop.seen(PATH)
+    for question in ("please explain topicaa", "please explain topicaa", "topicbb please", "my phone is 555 123 4567"):
+        await caches[0].ask_async(question, answer)
+    page = await shop.seen(PATH)
+    assert "25 % of 4 questions got a stored answer." in page
+    assert "A cache with 2 stored questions of 1 scope A cache with 0 stored questions of 0 scopes" in page
+    assert "empty_cache nothing is stored yet 1 33 %" in page
+
+
 def test_the_picture_is_cut_off_at_twice_the_promise():
     """The promised error is at half the height, and greater ones at the top; many points become few."""
     plot = outlook_plot([(n / 1000, n / 1000, 1.0) for n in range(1001)], promised=0.1, expected=0.5, covered=None)
