@@ -17,7 +17,6 @@ from parbake_console.economics_page import Spent, economics_page, measured_price
 from parbake_console.events_page import events_page
 from parbake_console.freshness_page import freshness_page
 from parbake_console.history import History
-from parbake_console.newest_changes import NewestChanges
 from parbake_console.pages import HTML, ROOT, Pages, moved, static
 from parbake_console.plan_comparison import PlanComparisons, planned_tasks
 from parbake_console.tasks_page import tasks_page
@@ -35,9 +34,8 @@ class Console(Plugin[History]):
 
     def open(self, parts: Parts) -> History:
         """Look at the app as long as a server runs; see :class:`parbake.Plugin`."""
-        changes = NewestChanges(parts.store, parts.clock, parts.tasks.values())
-        history = History(parts.core, parts.clock, parts.tasks.values(), changes)
-        parts.on.applying.append(changes.applying)
+        history = History(parts)
+        parts.on.applying.append(history.changes.applying)
         parts.on.server.append(history.run)
         parts.on.metrics.append(history.metrics)
         return history

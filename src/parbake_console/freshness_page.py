@@ -51,13 +51,17 @@ class SourceLine(msgspec.Struct, frozen=True):
 
 
 class IncidentLine(msgspec.Struct, frozen=True):
-    """Something that was not as it should be, in words; ``ended`` is empty while it goes on."""
+    """Something that was not as it should be, in words; ``ended`` is empty while it goes on.
+
+    ``reads`` is what reads got meanwhile: the task, what happened, and how often.
+    """
 
     sentence: str
     began: str
     ended: str
     lasted: str
     until: float
+    reads: Sequence[tuple[str, str, int]]
 
 
 class FreshnessPage(msgspec.Struct, frozen=True):
@@ -103,7 +107,7 @@ async def freshness_page(app: App, history: History) -> FreshnessPage:
 def _incident(one: Incident, now: float) -> IncidentLine:
     ended = "" if one.ended is None else clock_time(one.ended, now)
     until = one.ended or now
-    return IncidentLine(one.sentence, clock_time(one.began, now), ended, span(until - one.began), until)
+    return IncidentLine(one.sentence, clock_time(one.began, now), ended, span(until - one.began), until, one.reads)
 
 
 def _task(row: FreshnessRow, history: History, now: float, *, is_in_quarantine: bool) -> TaskBand:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -18,15 +18,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from parbake.app.plugin import Core
+from parbake.app.plugin import Parts
 from parbake.errors import StoreError
 from parbake.lanes.batch.runs import State
 from parbake.lanes.worker.conditions import Condition
 from parbake.lanes.worker.freshness import FreshnessRow, SourceRow
-from parbake.ports.clock import Clock
 from parbake.process.loops import sparingly
-from parbake.serving.bound import BoundTask
 from parbake.values.redaction import one_line
+from parbake_console.effects import between, tally
 from parbake_console.monitoring.gauges import gauges
 from parbake_console.newest_changes import NewestChanges
 
@@ -63,6 +62,10 @@ class Incident(msgspec.Struct, frozen=True):
     """Something that was not as it should be: its kind, of which task or source, a sentence, from when until when.
 
     Times are epoch seconds. ``ended`` is ``None`` while it goes on.
+
+    Attributes:
+        tasks: The tasks that it concerns; empty for all.
+        reads: What reads of this process got meanwhile: the task, what happened, and how often.
     """
 
     kind: str
@@ -70,6 +73,8 @@ class Incident(msgspec.Struct, frozen=True):
     sentence: str
     began: float
     ended: float | None = None
+    tasks: tuple[str, ...] = ()
+    reads: tuple[tuple[str, str, int], ...] = ()
 
 
 class History:
@@ -86,10 +91,11 @@ class History:
         trouble: Why the last look could not read the store; empty if it could.
     """
 
-    def __init__(self, core: Core, clock: Clock, tasks: Iterable[BoundTask], changes: NewestChanges) -> None:
-        """Look at ``tasks`` through ``core``, at the times of ``clock``; ``changes`` are the newest ones."""
-        self._core, self._clock = core, clock
-        self.changes = changes
+    def __init__(self, parts: Parts) -> None:
+        """Look at an app through its parts."""
+        tasks = parts.tasks.values()
+        self._core, self._clock, self._counters = parts.core, parts.clock, parts.counters
+        self.changes = NewestChanges(parts.store, parts.clock, tasks)
         self._scheduled = [bound for bound in tasks if bound.task.schedule]
         self._looking = asyncio.Lock()
         self.samples: deque[Sample] = deque()
@@ -102,6 +108,7 @@ class History:
         self.at = 0.0
         self._ignored: set[tuple[str, str]] | None = None
         self._open: dict[tuple[str, str], Incident] = {}
+        self._before: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
 
     @property
     def pause_s(self) -> float:
@@ -162,27 +169,29 @@ class History:
         if self._ignored is None:
             self._ignored = {name for name in found if name[0] in _USUAL_AT_START}
         self._ignored &= found.keys()
+        so_far = tally(self._counters)
         for name in found.keys() - self._open.keys() - self._ignored:
-            self._open[name] = found[name]
+            self._open[name], self._before[name] = found[name], so_far
             self.incidents.appendleft(found[name])
-        for name in self._open.keys() - found.keys():
-            self._end(self._open.pop(name), now)
+        for name, one in list(self._open.items()):
+            ended = None if name in found else now
+            changed = replace(one, ended=ended, reads=between(self._before[name], so_far, one.tasks))
+            if one in self.incidents:  # it may be one of those that are forgotten
+                self.incidents[self.incidents.index(one)] = changed
+            self._open[name] = changed
+            if ended is not None:
+                del self._open[name], self._before[name]
 
     def _wrong(self, now: float) -> Iterator[Incident]:
         """What is not as it should be now."""
         for condition in self.conditions:
             told = _LAST_HEARD.sub("is not heard", _FOR.sub("", condition.message))
-            yield Incident(condition.kind, condition.about, told, now)
+            yield Incident(condition.kind, condition.about, told, now, tasks=condition.tasks)
         for row in self.rows:
             if row.breached_since is not None:
                 began = max(row.breached_since, now - KEPT_S)
-                yield Incident("breach", row.task, f"{row.task} is in breach of its SLA", began)
+                yield Incident("breach", row.task, f"{row.task} is in breach of its SLA", began, tasks=(row.task,))
         for task, state in self.runs.items():
             if state.under_way is not None and state.under_way.failure:
                 told = f"the run of {task} fails: {state.under_way.failure}"
-                yield Incident("run", task, told, state.under_way.started_at)
-
-    def _end(self, one: Incident, now: float) -> None:
-        """Note when an incident was over."""
-        if one in self.incidents:  # it may be one of those that are forgotten
-            self.incidents[self.incidents.index(one)] = replace(one, ended=now)
+                yield Incident("run", task, told, state.under_way.started_at, tasks=(task,))

@@ -18,7 +18,7 @@ from parbake_planner import Ledger, Planner
 TOKEN = "correct-horse-battery"
 OPEN = {"serve", "feedback", "metrics"}
 EVENT = {"specversion": "1.0", "id": "1", "source": "s", "type": "fact.changed", "subject": "fact/a"}
-PAGES = {f"/console/{name}" for name in ("freshness", "economics", "answers", "events", "tasks", "triggers")}
+PAGES = {f"/console/{name}" for name in ("freshness", "economics", "answers", "bank", "events", "tasks", "triggers")}
 """They send a browser to the page where one signs in."""
 BODIES = {
     ("POST", "/v1/events"): EVENT,

@@ -9,6 +9,8 @@ import pytest
 import parbake as pb
 from parbake.errors import StoreUnreachable
 from parbake.process import loops
+from parbake.process.counters import Counters
+from parbake_console.effects import between, tally
 from parbake_console.history import KEPT_S, PAUSE_S
 
 PATH = "/console/freshness"
@@ -32,12 +34,51 @@ async def test_a_breach_begins_and_is_over(shop):
     assert "1 in breach 1 empty of 2 stored tasks" in page
     assert "the last run is 30m over the SLA" in page
     assert page.index("ahead catalog") < page.index("asked search")
-    assert re.search(r"ahead is in breach of its SLA \d\d:\d\d:\d\d goes on 30m of that time", page)
+    assert re.search(r"ahead is in breach of its SLA \d\d:\d\d:\d\d goes on 30m as promised of that time", page)
     await shop.app.materialize(shop.ahead)
     await shop.after(60)
     page = await shop.seen(PATH)
     assert "1 in breach" not in page
-    assert re.search(r"ahead is in breach of its SLA \d\d:\d\d:\d\d \d\d:\d\d:\d\d 31m of that time", page)
+    assert re.search(r"ahead is in breach of its SLA \d\d:\d\d:\d\d \d\d:\d\d:\d\d 31m as promised of that time", page)
+
+
+async def test_an_incident_tells_what_reads_got_meanwhile(shop):
+    """Reads of the task in breach that computed are counted while it lasts; those of others, and of before, are not."""
+    await shop.app.materialize(shop.ahead)
+    await shop.app.serve(shop.asked, "c")
+    await shop.after(5400)
+    for key in ("c", "d", "e"):
+        await shop.app.serve(shop.ahead, key)
+        await shop.app.serve(shop.asked, key)
+    assert re.search(
+        r"ahead is in breach of its SLA .* goes on 30m ahead: 3 computed on request", await shop.seen(PATH)
+    )
+    await shop.app.materialize(shop.ahead)
+    await shop.after(60)
+    await shop.app.serve(shop.ahead, "f")
+    page = await shop.seen(PATH)
+    assert "ahead: 3 computed on request" in page
+    assert "asked: " not in page
+
+
+def test_what_was_not_promised_is_counted_by_task():
+    """Degraded, late and missing values count; fresh ones and runs do not; others' tasks are left out."""
+    counters = Counters()
+    before = tally(counters)
+    for verdict in ("fresh", "degraded", "degraded", "stale", "missing", "unknown"):
+        counters.served("a", b"k", verdict, "batch", 0.001)
+    counters.computed("a", b"k", "batch", 0.1, outcome="stored")
+    counters.computed("b", b"k", "realtime", 0.1, outcome="failed")
+    after = tally(counters)
+    assert between(before, after, ["a"])[0] == ("a", "served degraded", 2)
+    assert {what for _, what, _ in between(before, after, ["a"])} == {
+        "served degraded",
+        "served late",
+        "without a value",
+        "in doubt",
+    }
+    assert between(before, after, ["b"]) == (("b", "computed on request", 1),)
+    assert len(between(before, after, [])) == 5
 
 
 async def test_a_failed_run_says_why(shop):
