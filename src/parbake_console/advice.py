@@ -61,10 +61,11 @@ class Verdict(msgspec.Struct, frozen=True):
         to: Where to move it; empty if it is not to be moved.
         sentence: What to do, and why.
         saves: What that saves in a day, in US dollars; 0 if it saves nothing or that is not known.
-        plot: The break-even, if both lanes were measured.
+        plot: The break-even, if the cost of both lanes is known or can be estimated.
         figures: The figures behind it, in words.
         most_reads: The reads a day at the right edge of the plot, in words.
         most_usd: The amount at its top, in words.
+        is_estimated: Whether a computation on request is taken to cost as much as a row of a run.
     """
 
     task: str
@@ -78,6 +79,7 @@ class Verdict(msgspec.Struct, frozen=True):
     figures: Mapping[str, str] = {}
     most_reads: str = ""
     most_usd: str = ""
+    is_estimated: bool = False
 
     @property
     def saved(self) -> str:
@@ -119,27 +121,32 @@ def _measured(task: Stored, known: Known) -> Verdict:
     if (longest_s := _longest_s(task)) >= _LONGER * even.window_s:
         options[f"ahead, every {span(longest_s)}"] = even.run_usd * DAY / longest_s + beside
     options["on request"] = (computed + again) * even.request_usd + reads * known.serve
-    computations = Computations.through(reads, computed)
-    needed = computations.reads_for(runs_usd / even.request_usd) if even.request_usd else None
-    plot = break_even_plot(
-        runs_usd=runs_usd, once_usd=even.request_usd, computations=computations, even=needed, today=reads
-    )
     costs = "; ".join(f"{name} {usd(amount)}" for name, amount in options.items())
+    figures = {
+        "again after events": count(again),
+        "one run": unit_usd(even.run_usd),
+        "wait for a computation": _wait(known.of(task.name, "realtime")),
+    }
+    verdict = msgspec.structs.replace(_decided(task, options, now, f"A day costs: {costs}."), figures=figures)
+    return _drawn(verdict, task, runs_usd=runs_usd, once_usd=even.request_usd, reads=reads, computed=computed)
+
+
+def _drawn(
+    verdict: Verdict, task: Stored, *, runs_usd: float, once_usd: float, reads: float, computed: float
+) -> Verdict:
+    """Add the picture of runs against requests, and the figures behind it."""
+    computations = Computations.through(reads, computed)
+    needed = computations.reads_for(runs_usd / once_usd) if once_usd else None
+    plot = break_even_plot(runs_usd=runs_usd, once_usd=once_usd, computations=computations, even=needed, today=reads)
+    figures = {
+        "reads a day": count(reads),
+        "of them computed, on request, at most": count(computed),
+        "reads from which runs pay": "never" if needed is None else count(needed),
+        "one computation on request": unit_usd(once_usd),
+        "SLA": span(task.contract.freshness_sla_s),
+    }
     return msgspec.structs.replace(
-        _decided(task, options, now, f"A day costs: {costs}."),
-        plot=plot,
-        most_reads=count(plot.reads),
-        most_usd=usd(plot.usd),
-        figures={
-            "reads a day": count(reads),
-            "of them computed, on request, at most": count(computed),
-            "again after events": count(again),
-            "reads from which runs pay": "never" if needed is None else count(needed),
-            "one run": unit_usd(even.run_usd),
-            "one computation on request": unit_usd(even.request_usd),
-            "SLA": span(task.contract.freshness_sla_s),
-            "wait for a computation": _wait(known.of(task.name, "realtime")),
-        },
+        verdict, plot=plot, most_reads=count(plot.reads), most_usd=usd(plot.usd), figures=figures | {**verdict.figures}
     )
 
 
@@ -203,4 +210,6 @@ def _estimated(task: Stored, known: Known, ahead: Cost, period_s: float) -> Verd
     if ahead.wasted:
         share_of = share(ahead.wasted / ahead.rows)
         sentence += f" {share_of} of the rows of its runs were replaced before anybody read them."
-    return _decided(task, options, now, sentence)
+    verdict = msgspec.structs.replace(_decided(task, options, now, sentence), is_estimated=True)
+    once_usd = ahead.usd / ahead.rows
+    return _drawn(verdict, task, runs_usd=runs_usd, once_usd=once_usd, reads=reads, computed=computed)

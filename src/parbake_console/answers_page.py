@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -12,9 +13,10 @@ from parbake.ports.clock import Clock
 from parbake.serving.request import Step
 from parbake_console.wording import LANES, NONE, clock_time, count, lane, span, usd
 from parbake_planner.books import Books
+from parbake_planner.breakeven import DAY
 from parbake_planner.ledger.answer_table import REFUSED, Answer
 
-_SHOWN = 50
+_SHOWN, _COUNTED = 50, 10_000
 _AT_ONCE_S = 1.0
 """A value counts as computed for the answer if its age exceeds the time that it took by no more than these seconds."""
 _MEANT = {words: name for name, words in LANES.items()} | {"refused": REFUSED}
@@ -48,13 +50,25 @@ class AnswerLine(msgspec.Struct, frozen=True):
 
 
 class AnswersPage(msgspec.Struct, frozen=True):
-    """What the page shows: one answer, or the newest ones that a word was found in, and what could not be found."""
+    """What the page shows: one answer, or the newest ones that a word was found in, and what could not be found.
+
+    Attributes:
+        word: What was looked for.
+        found: The answer with this id.
+        newest: The newest answers.
+        older: The time before which there are older ones, in epoch seconds.
+        trouble: What could not be found.
+        hours: Each hour of the last day, the oldest first: its name, its answers, and those with a refusal.
+        counted: From how many answers these are counted, if there are more.
+    """
 
     word: str
     found: AnswerLine | None = None
     newest: Sequence[AnswerLine] = ()
     older: float | None = None
     trouble: str = ""
+    hours: Sequence[tuple[int, int, int]] = ()
+    counted: int = 0
 
 
 async def answers_page(books: Books, clock: Clock, *, word: str, before: float | None = None) -> AnswersPage:
@@ -73,11 +87,24 @@ async def answers_page(books: Books, clock: Clock, *, word: str, before: float |
         except (BadInput, UnknownResource):
             pass  # it is not an id, so it is a word to look for
     meant = _MEANT.get(word, word)
-    newest = await asyncio.to_thread(books.answers.newest, _SHOWN, meant, before=before)
-    if word and not newest:
+    is_first = not word and before is None
+    looked_at = await asyncio.to_thread(books.answers.newest, _COUNTED if is_first else _SHOWN, meant, before=before)
+    if word and not looked_at:
         return AnswersPage(word, trouble=f"no answer of the last days has this id, or {word!r} in it")
-    older = newest[-1].at if len(newest) == _SHOWN else None
-    return AnswersPage(word, newest=[_answer(one, now) for one in newest], older=older)
+    newest = looked_at[:_SHOWN]
+    return AnswersPage(
+        word,
+        newest=[_answer(one, now) for one in newest],
+        older=newest[-1].at if len(newest) == _SHOWN else None,
+        hours=_by_hour(looked_at, now) if is_first and looked_at else (),
+        counted=_COUNTED if len(looked_at) == _COUNTED and looked_at[-1].at > now - DAY else 0,
+    )
+
+
+def _by_hour(answers: Sequence[Answer], now: float) -> list[tuple[int, int, int]]:
+    given = Counter(int(one.at // 3600) for one in answers)
+    refused = Counter(int(one.at // 3600) for one in answers if one.refusals)
+    return [(hour % 24, given[hour], refused[hour]) for hour in range(int(now // 3600) - 23, int(now // 3600) + 1)]
 
 
 def _answer(answer: Answer, now: float) -> AnswerLine:

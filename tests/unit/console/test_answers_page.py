@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from parbake_console.answers_page import answers_page
+
 PATH = "/console/answers"
 BOTH = ["shipping", "returns"]
 
@@ -44,6 +46,23 @@ async def test_a_stored_part_is_told_from_a_computed_one(shop, answered):
     page = await shop.seen(f"{PATH}?word={one.id}")
     assert "1 of its parts were stored, and 0 computed for it; the oldest stored one, asked, was 13m2s old" in page
     assert "asked fresh stored, computed on request 13m2s before" in page
+
+
+async def test_the_last_day_is_shown_by_hour(shop, answered, monkeypatch):
+    """Answers and those with a refusal are counted by the hour; older ones are left out, and a limit is told."""
+    await answered("long ago")
+    shop.world.clock.advance(26 * 3600)
+    await answered("plain")
+    shop.world.clock.advance(3600)
+    await answered("doubtful", refusals=["unsure"])
+    await answered("plain")
+    page = await answers_page(shop.ledger, shop.world.clock, word="")
+    assert [(given, refused) for _, given, refused in page.hours[-3:]] == [(0, 0), (1, 0), (2, 1)]
+    assert (len(page.hours), page.hours[-1][0]) == (24, int(shop.world.clock.now() // 3600) % 24)
+    assert "3 answers, 1 of them with a refusal. Hours are UTC." in await shop.seen(PATH)
+    monkeypatch.setattr("parbake_console.answers_page._COUNTED", 2)
+    assert "Only the newest 2 are counted" in await shop.seen(PATH)
+    assert "by hour" not in await shop.seen(f"{PATH}?word=plain")
 
 
 async def test_older_answers_are_a_page_further(shop, answered, monkeypatch):

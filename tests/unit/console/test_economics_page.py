@@ -123,6 +123,9 @@ def test_a_task_that_only_runs_compute_is_estimated(advise):
     assert (few.advice, few.saved) == ("move", "$9.95 a day")
     assert "90 % of the rows of its runs were replaced before anybody read them" in few.sentence
     assert (many.advice, many.saved, many.to) == ("keep", "", "")
+    assert (few.is_estimated, few.figures["one computation on request"]) == (True, "$0.01")
+    assert few.plot.asked_y > few.plot.ahead_y
+    assert advise(spent[0], on_request=5)["planned"].plot.today_x == 0.0
 
 
 def test_what_is_not_known_is_said(advise):
