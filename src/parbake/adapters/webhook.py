@@ -89,14 +89,15 @@ class WebhookSink(AlertSink, forks.Forkable):
         self._start()
         self._added.set()
 
-    async def post(self, body: bytes, *, key: str = "") -> None:
+    async def post(self, body: bytes, *, key: str = "", token: str = "") -> None:
         """Post any JSON document once, without the queue; raises ``OSError`` if it was not taken within five seconds.
 
         Args:
             body: The document.
             key: The same for a document that may be sent twice; sent as ``idempotency-key``.
+            token: Sent as the bearer token of ``authorization``.
         """
-        await asyncio.to_thread(self._post, body, key=key)
+        await asyncio.to_thread(self._post, body, key=key, token=token)
 
     def _add(self, queue: AlertQueue, body: bytes) -> None:
         if (alert := queue.add(body)) is not None:
@@ -133,8 +134,9 @@ class WebhookSink(AlertSink, forks.Forkable):
             queue.delivered(alert)
             self._trouble.is_over()
 
-    def _post(self, body: bytes, *, key: str = "") -> None:
-        headers = {"content-type": "application/json", **({"idempotency-key": key} if key else {}), **along()}
+    def _post(self, body: bytes, *, key: str = "", token: str = "") -> None:
+        given = {"idempotency-key": key, "authorization": token and f"Bearer {token}"}
+        headers = {"content-type": "application/json", **{k: v for k, v in given.items() if v}, **along()}
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked at construction
             self._url, data=body, headers=headers, method="POST"
         )

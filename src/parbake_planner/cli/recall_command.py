@@ -18,10 +18,11 @@ from parbake.cli.support.output import AsJson, moment, print_json, print_table, 
 from parbake.errors import BadInput
 from parbake.ports.event_log import Raised
 from parbake.protocol.record import Stamp
+from parbake.values.secret_settings import secret_of
 from parbake_planner.books import Ledger
 from parbake_planner.ledger.answers import RecalledAnswer
 
-_WEBHOOK = "PARBAKE_RECALL_WEBHOOK"
+_WEBHOOK, _TOKEN = "PARBAKE_RECALL_WEBHOOK", "PARBAKE_RECALL_TOKEN"
 EPILOG = "Example: parbake recall shop:app policy/returns --since 1042 --webhook"
 command = typer.Typer(add_completion=False)
 _SHOWN = 20
@@ -74,6 +75,7 @@ async def _recalled(
     found = await application.plugins[Ledger].answers.recall(tag, since=since, before=before)
     if sink is None:
         return found
+    token = secret_of(os.environ, _TOKEN) or ""
     with progress() as bars:
         for done, one in enumerate(bars.track(found, description="webhook")):
             body = msgspec.json.encode(
@@ -81,7 +83,7 @@ async def _recalled(
             )
             key = blake2b(f"{tag} {since} {before} {one.answer_id}".encode(), digest_size=16).hexdigest()
             try:
-                await sink.post(body, key=key)
+                await sink.post(body, key=key, token=token)
             except OSError as error:
                 raise BadInput(
                     f"{_WEBHOOK}: it took {done} of {len(found)} answers, and then failed ({type(error).__name__}); "

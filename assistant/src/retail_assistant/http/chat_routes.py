@@ -12,6 +12,7 @@ import msgspec
 import parbake as pb
 from parbake.http import HttpRequest, JsonResponse, Response, Route, error_for_client, json_response
 from parbake.ports.usage import Usage
+from parbake.protocol.record import Stamp
 from parbake_planner import Ledger
 from parbake_planner.ledger.answer_table import Answer
 from retail_assistant.chat.flow import Assistant
@@ -19,7 +20,7 @@ from retail_assistant.chat.turn import Forgotten, Reply, Turn
 from retail_assistant.http.identity import Identity
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.checks import has_control_characters
-from retail_assistant.shop.voices import ANONYMOUS
+from retail_assistant.shop.voices import ANONYMOUS, is_named
 
 MAX_MESSAGE = 8_000
 MAX_HISTORY = 20
@@ -99,6 +100,7 @@ class ChatRoutes:
         if body.stream:
             return Response(content_type=EVENT_STREAM, stream=self._stream(turn))
         answer_id, started = self._identity.receipts.new(turn.shopper), time.perf_counter()
+        as_of = await self._as_of()
         async with self._app.request(self._assistant.time.reply_s) as scope:
             reply = await self._assistant.reply(turn, scope)
         choice = {
@@ -108,7 +110,7 @@ class ChatRoutes:
             "logprobs": None,
         }
         document = _envelope("chat.completion", answer_id, [choice])
-        answer = self._noted(answer_id, reply, scope)
+        answer = self._noted(answer_id, reply, scope, turn.shopper, as_of)
         document["usage"] = _usage(answer.usage)
         document["parbake"] = _made_of(reply, answer, scope, time.perf_counter() - started)
         return json_response(document)
@@ -116,6 +118,7 @@ class ChatRoutes:
     async def _stream(self, turn: Turn) -> AsyncIterator[bytes]:
         answer_id, started, reply = self._identity.receipts.new(turn.shopper), time.perf_counter(), None
         yield _chunk(answer_id, {"role": "assistant", "content": ""})
+        as_of = await self._as_of()
         async with self._app.request(self._assistant.time.reply_s) as scope:
             try:
                 async for said in self._assistant.stream(turn, scope):
@@ -130,13 +133,20 @@ class ChatRoutes:
                 return
         if reply is None:
             raise AssertionError("a stream ends with the reply")
-        answer = self._noted(answer_id, reply, scope)
+        answer = self._noted(answer_id, reply, scope, turn.shopper, as_of)
         made_of = _made_of(reply, answer, scope, time.perf_counter() - started)
         yield _chunk(answer_id, {}, finish="stop", usage=_usage(answer.usage), parbake=made_of)
         yield b"data: [DONE]\n\n"
 
-    def _noted(self, answer_id: str, reply: Reply, scope: pb.Request) -> Answer:
-        """Record the sources and steps of a reply, under the id that its client has."""
+    async def _as_of(self) -> Stamp | None:
+        """The store's counter before the first read of a reply; ``None`` if the store cannot say."""
+        try:
+            return await self._app.stamp()
+        except pb.ParbakeError:
+            return None
+
+    def _noted(self, answer_id: str, reply: Reply, scope: pb.Request, shopper: str, as_of: Stamp | None) -> Answer:
+        """Record the sources and steps of a reply, and who got it, under the id that its client has."""
         return self._app.plugins[Ledger].answers.note(
             scope,
             answer_id=answer_id,
@@ -144,6 +154,8 @@ class ChatRoutes:
             subject=reply.faq,
             sources=reply.sources,
             refusals=reply.refusals,
+            recipient=shopper if is_named(shopper) else "",
+            as_of=as_of,
         )
 
     def _turn(self, request: HttpRequest, body: ChatBody) -> Turn:

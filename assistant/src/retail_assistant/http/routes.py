@@ -14,6 +14,7 @@ from retail_assistant.http.checkout import CheckoutRoutes, changed_total
 from retail_assistant.http.complaint_routes import ComplaintRoutes
 from retail_assistant.http.identity import Identity
 from retail_assistant.http.listing import ListingRoutes
+from retail_assistant.http.notice_routes import NoticeRoutes
 from retail_assistant.http.page import page_routes
 from retail_assistant.http.shop_routes import shop_routes
 from retail_assistant.http.sign_in import SignInRoutes
@@ -44,6 +45,7 @@ def all_routes(
         CheckoutRoutes(app, writers, identity),
         SuggestionRoutes(app, live, writers, identity),
         ComplaintRoutes(app, writers, rules, identity),
+        NoticeRoutes(app, live, writers, identity),
     )
     routes = [*page_routes(live.trade), *shop_routes(app, writers, identity)]
     return routes + [route for room in rooms for route in room.routes()]

@@ -36,7 +36,7 @@ _EVENTS = "subject IN (SELECT 'user/' || value FROM json_each(:names))"
 _IN_PARTS = ("queries", "explorations", "complaints", "reviews", "views", "purchases", "orders")
 """Tables in which a shopper may have many rows."""
 WHOSE = {
-    **dict.fromkeys(("proposals", "carts", "accounts", *_IN_PARTS), _BY_SHOPPER),
+    **dict.fromkeys(("proposals", "notices", "carts", "accounts", *_IN_PARTS), _BY_SHOPPER),
     "written": "EXISTS (SELECT 1 FROM json_each(:names) WHERE instr(written.key, value))",
     "order_lines": f"number IN (SELECT number FROM orders WHERE {_BY_SHOPPER})",  # noqa: S608 - the tables and conditions of this file
     "shoppers": f"id IN {_NAMES}",

@@ -151,6 +151,15 @@ CREATE TABLE IF NOT EXISTS accounts (
     is_test INTEGER NOT NULL CHECK (is_test IN (0, 1)),
     changed_at REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notices (
+    shopper TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    answer_id TEXT NOT NULL,
+    told_at REAL NOT NULL,
+    noted_at REAL NOT NULL,
+    seen_at REAL,
+    PRIMARY KEY (shopper, tag, answer_id)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS proposals (
     shopper TEXT NOT NULL,
     verb TEXT NOT NULL,
@@ -237,7 +246,7 @@ def version(conn: sqlite3.Connection) -> str:
 
 
 def check(conn: sqlite3.Connection) -> None:
-    """Raise :class:`NotAShop` unless the file is a shop of this schema version."""
+    """Raise :class:`NotAShop` unless the file is a shop of this schema version. A table that it lacks is added."""
     found = version(conn)
     if found != SCHEMA_VERSION:
         raise NotAShop(
@@ -245,6 +254,7 @@ def check(conn: sqlite3.Connection) -> None:
             "generate the shop again",
             field="path",
         )
+    conn.executescript(DDL)
 
 
 @contextmanager
