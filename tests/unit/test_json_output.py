@@ -41,12 +41,20 @@ SHOWN = {
     "tasks": ["json_shop:app"],
     "triggers": ["json_shop:app"],
 }
-TESTED_ELSEWHERE = {"capture show", "erase", "faq calibrate", "faq explain", "faq inspect", "prompt explain", "prompt planned"}
+TESTED_ELSEWHERE = {
+    "capture show",
+    "erase",
+    "faq calibrate",
+    "faq explain",
+    "faq inspect",
+    "prompt explain",
+    "prompt planned",
+}
 """Those that need a database, a person, a bank or a prompt."""
 NOTHING_TO_SHOW = {
     "capture check", "capture install", "capture remove", "dev", "events publish", "events restart", "events retry",
-    "init", "keys add", "keys revoke", "keys rotate", "migrate", "models fetch", "models verify", "monitoring dashboard",
-    "monitoring rules", "rollback", "serve", "worker",
+    "init", "keys add", "keys revoke", "keys rotate", "migrate", "models fetch", "models verify",
+    "monitoring dashboard", "monitoring rules", "rollback", "serve", "worker",
 }  # fmt: skip
 """What acts, or prints a file in a format of its own."""
 TO_A_FILE = {"audit", "export", "plan", "prompt plan", "prove", "shadow"}
