@@ -1,12 +1,16 @@
 """What has happened in the last hour: the ages of each task's values, the lag of each source, and what began or ended.
 
-Each server looks for itself while it runs, and keeps what it saw in memory. A look reads a few hundred keys of each
-task. The pauses between looks are so long that looking takes two hundredths of the time at most.
+Each server looks for itself while it runs. A look reads a few hundred keys of each task. The pauses between looks are
+so long that looking takes two hundredths of the time at most.
+
+One look a minute is kept in a list of the store, in the place of the one an hour before, so that a server that starts
+knows what was seen before. Several servers over one store write the same places, and see the same store.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections import Counter, deque
@@ -34,7 +38,9 @@ KEPT_S = 3600.0
 PAUSE_S = 15.0
 _KEYS = 300
 """From how many keys of a task the ages are taken."""
-_MOST_INCIDENTS = 200
+_MOST_INCIDENTS, _INCIDENTS_KEPT = 200, 50
+_LIST, _INCIDENTS, _PLACES = "console-history", b"incidents", 60
+"""Where it is kept in the store: the list, the name of the incidents in it, and how many looks."""
 _USUAL_AT_START = {"not_built", "worker_silent"}
 """What a server always finds if it starts before its worker."""
 _SPAN = r"(?:\d+(?:ms|[dhms]))+"
@@ -94,7 +100,7 @@ class History:
     def __init__(self, parts: Parts) -> None:
         """Look at an app through its parts."""
         tasks = parts.tasks.values()
-        self._core, self._clock, self._counters = parts.core, parts.clock, parts.counters
+        self._core, self._store, self._clock, self._counters = parts.core, parts.store, parts.clock, parts.counters
         self.changes = NewestChanges(parts.store, parts.clock, tasks)
         self._scheduled = [bound for bound in tasks if bound.task.schedule]
         self._looking = asyncio.Lock()
@@ -109,6 +115,8 @@ class History:
         self._ignored: set[tuple[str, str]] | None = None
         self._open: dict[tuple[str, str], Incident] = {}
         self._before: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
+        self._minute: int | None = None
+        """The last minute that was kept; ``None`` before the first look."""
 
     @property
     def pause_s(self) -> float:
@@ -142,6 +150,8 @@ class History:
     async def _look(self) -> None:
         self.at = self._clock.now()
         try:
+            if self._minute is None:
+                await self._remember()
             self.conditions = (await self._core.ready()).conditions
             self.rows, self.sources = await self._core.freshness(_KEYS), await self._core.sources()
             self.runs = {bound.name: await self._core.runs(bound) for bound in self._scheduled}
@@ -151,6 +161,31 @@ class History:
         except StoreError as error:
             self.trouble = one_line(error)
         self._compare(self.at)
+        if self._minute not in (None, int(self.at // 60)) and not self.trouble:
+            with contextlib.suppress(StoreError):  # the next look tells of it
+                await self._note()
+
+    async def _remember(self) -> None:
+        """Read what this server, or another one, has seen before."""
+        kept = await self._store.entries(_LIST)
+        with contextlib.suppress(msgspec.MsgspecError):  # of another version: the picture begins again
+            self.incidents.extend(msgspec.msgpack.decode(kept.pop(_INCIDENTS, b"\x90"), type=list[Incident]))
+            looks = [msgspec.msgpack.decode(one, type=Sample) for one in kept.values()]
+            looks = [one for one in looks if self.at - KEPT_S <= one.at < self.at]
+            self.samples.extend(sorted(looks, key=lambda one: one.at))
+        for one in self.incidents:
+            if one.ended is None:
+                self._open[one.kind, one.about] = one
+                self._before[one.kind, one.about] = before = tally(self._counters)
+                before.subtract({(task, what): number for task, what, number in one.reads})
+        self._minute = 0
+
+    async def _note(self) -> None:
+        """Keep the last look and the newest incidents."""
+        self._minute = int(self.at // 60)
+        newest = list(self.incidents)[:_INCIDENTS_KEPT]
+        await self._store.append(_LIST, b"%02d" % (self._minute % _PLACES), msgspec.msgpack.encode(self.samples[-1]))
+        await self._store.append(_LIST, _INCIDENTS, msgspec.msgpack.encode(newest))
 
     def metrics(self) -> list[Any]:
         """Return what was seen last; see :class:`parbake.ports.observers.Observers`."""
@@ -167,7 +202,7 @@ class History:
         """Note what has begun and what is over since the look before."""
         found = {(one.kind, one.about): one for one in self._wrong(now)}
         if self._ignored is None:
-            self._ignored = {name for name in found if name[0] in _USUAL_AT_START}
+            self._ignored = {name for name in found if name[0] in _USUAL_AT_START and name not in self._open}
         self._ignored &= found.keys()
         so_far = tally(self._counters)
         for name in found.keys() - self._open.keys() - self._ignored:

@@ -21,7 +21,7 @@ BOOK = CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=3600.0, source="a price list
 class Shop:
     """An app over a world, with its pages."""
 
-    def __init__(self, world, folder):
+    def __init__(self, world, folder, *, store="memory://"):
         """Declare a task that is computed ahead, one that is computed on request, and a live one."""
         tasks = pb.Registry()
 
@@ -40,7 +40,7 @@ class Shop:
 
         self.world, self.ahead, self.asked = world, ahead, asked
         self.app = world.app(
-            tasks, plugins=[Ledger(folder / "ledger.db", book=BOOK), Planner(), Console()], store="memory://"
+            tasks, plugins=[Ledger(folder / "ledger.db", book=BOOK), Planner(), Console()], store=store
         )
 
     @property

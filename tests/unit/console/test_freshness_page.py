@@ -5,6 +5,7 @@ import contextlib
 import re
 
 import pytest
+from tests.unit.console.conftest import Shop
 
 import parbake as pb
 from parbake.errors import StoreUnreachable
@@ -21,7 +22,7 @@ async def test_a_task_that_was_never_built_is_told(shop):
     page = await shop.seen(PATH)
     assert "ahead has no generation yet: requests compute it" in page
     assert "empty nothing is stored: every read computes" in page
-    assert "Incidents since this server started None." in page
+    assert "Incidents None." in page
 
 
 async def test_a_breach_begins_and_is_over(shop):
@@ -191,3 +192,69 @@ async def test_an_error_of_a_look_does_not_end_the_looks(shop, monkeypatch, capl
         await shop.history.run()
     assert rounds == [0, 1]
     assert "the look of the console" in caplog.text
+
+
+@pytest.fixture
+async def restarted(world, tmp_path):
+    """Return a function that starts a server of a shop over one store, after the one before has ended."""
+    running = []
+
+    async def start():
+        for one in running:
+            await one.app.close()
+        running[:] = [Shop(world, tmp_path, store=f"lmdb://{tmp_path / 'store'}")]
+        await running[0].app.drain()
+        return running[0]
+
+    yield start
+    for one in running:
+        await one.app.close()
+
+
+async def test_what_was_seen_survives_a_restart(restarted):
+    """The ages, an incident that goes on with its reads, and one that is over are known to the next server."""
+    shop = await restarted()
+    await shop.app.materialize(shop.ahead)
+    await shop.app.ops.complain(shop.asked, "it is wrong")
+    await shop.after(60)
+    await shop.app.ops.clear(shop.asked)
+    await shop.after(5400)
+    await shop.app.serve(shop.ahead, "c")
+    await shop.after(60)
+    await shop.after(60)
+    shop = await restarted()
+    await shop.app.serve(shop.ahead, "d")
+    await shop.after(60)
+    assert len(shop.history.samples) == 4
+    page = await shop.seen(PATH)
+    assert re.search(r"ahead is in breach of its SLA \S+ goes on 33m ahead: 2 computed on request", page)
+    assert re.search(r"asked is in quarantine: it is wrong \S+ \S+ 1h30m", page)
+    await shop.app.materialize(shop.ahead)
+    await shop.after(60)
+    assert "goes on" not in await shop.seen(PATH)
+
+
+async def test_what_is_kept_does_not_grow(shop):
+    """After an hour each minute replaces one of the hour before, and a second look of a minute writes nothing."""
+    for _ in range(150):
+        await shop.after(60)
+        await shop.after(15)
+    kept = await shop.app.engine.store.entries("console-history")
+    assert len(kept) == 61
+    appended = []
+    shop.app.engine.store.append = lambda *what: appended.append(what)
+    await shop.after(0)
+    assert appended == []
+
+
+async def test_what_cannot_be_read_or_written_disturbs_nothing(shop, monkeypatch):
+    """Entries of another version are left out, and a store that takes no entry does not fail a look."""
+    await shop.app.engine.store.append("console-history", b"07", b"\xc1 broken")
+
+    async def full(*_):
+        raise StoreUnreachable("the disk is full", field="store")
+
+    monkeypatch.setattr(shop.app.engine.store, "append", full)
+    for _ in range(3):
+        await shop.after(60)
+    assert (len(shop.history.samples), shop.history.trouble) == (3, "")
