@@ -28,7 +28,7 @@ from _report import Goal, report
 
 HERE = Path(__file__).parent
 ROUND_S, OPEN_S = 20.0, 5.0
-PAGES = ("freshness", "economics", "answers", "tasks")
+PAGES = ("freshness", "economics", "answers", "bank", "events", "tasks", "triggers")
 MOST_VIEW_S, MOST_COST = 1.5, 0.03
 
 

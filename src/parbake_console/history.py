@@ -176,8 +176,7 @@ class History:
         for one in self.incidents:
             if one.ended is None:
                 self._open[one.kind, one.about] = one
-                self._before[one.kind, one.about] = before = tally(self._counters)
-                before.subtract({(task, what): number for task, what, number in one.reads})
+                self._before[one.kind, one.about] = Counter({(task, what): -number for task, what, number in one.reads})
         self._minute = 0
 
     async def _note(self) -> None:

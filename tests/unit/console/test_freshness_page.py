@@ -227,7 +227,7 @@ async def test_what_was_seen_survives_a_restart(restarted):
     await shop.after(60)
     assert len(shop.history.samples) == 4
     page = await shop.seen(PATH)
-    assert re.search(r"ahead is in breach of its SLA \S+ goes on 33m ahead: 2 computed on request", page)
+    assert re.search(r"ahead is in breach of its SLA \S+ goes on 34m ahead: 2 computed on request", page)
     assert re.search(r"asked is in quarantine: it is wrong \S+ \S+ 1h30m", page)
     await shop.app.materialize(shop.ahead)
     await shop.after(60)
