@@ -1,6 +1,7 @@
 """The shop's routes: each write is one transaction, acknowledged with its position, and bad input writes nothing."""
 
 import asyncio
+import json
 import sqlite3
 import threading
 import time
@@ -53,6 +54,23 @@ async def test_every_write_is_acknowledged_with_its_position(desk):
             assert acked["acked"] > position
             assert acked["stamp"] > stamp
             position, stamp = acked["acked"], acked["stamp"]
+
+
+async def test_what_operators_change_is_noted_with_what_was_before(desk, tmp_path, monkeypatch):
+    """Policies, promotions and what is off sale are in the log of actions with before and after; carts never are."""
+    monkeypatch.setenv("PARBAKE_ACTIONS_FILE", str(tmp_path / "actions.jsonl"))
+    asin = desk.product().asin
+    for method, path, body, *_ in bodies(asin):
+        await desk.client.request(method, path, json=body)
+    done = [json.loads(line) for line in (tmp_path / "actions.jsonl").read_text().splitlines()]
+    about = ["policy/returns", "promotion/px", "promotion/px", f"product/{asin}"]
+    assert [(one["what"], one["about"]) for one in done] == [("shop change", tag) for tag in about]
+    policy, made, ended, delisted = done
+    assert '"window_days":30' in policy["before"]
+    assert '"window_days":45' in policy["after"]
+    assert (made["before"], ended["after"]) == ("", "")
+    assert made["after"] == ended["before"] != ""
+    assert ('"listed":true' in delisted["before"], '"listed":false' in delisted["after"]) == (True, True)
 
 
 async def test_an_arrival_is_told_and_a_name_that_is_none_is_refused(desk):

@@ -6,14 +6,19 @@ import sqlite3
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
+import msgspec
+
 import parbake as pb
 from parbake.http import Handler, HttpRequest, JsonResponse, Route
 from retail_assistant.http.acknowledged import WRITTEN, acknowledged
 from retail_assistant.http.replies import Written
 from retail_assistant.http.writes import ONCE, commit
 from retail_assistant.shop.connections import PerThread
+from retail_assistant.shop.errors import ShopError
 
 T = TypeVar("T")
+LONGEST_SAID = 1_000
+"""Characters of what was before a change, and after it, in the log of actions."""
 
 
 class ShopFile:
@@ -49,6 +54,34 @@ class ShopFile:
         """
         position = await commit(self._connections, request, write, now=self.now(), shopper=shopper)
         return await acknowledged(self.app, position, Written, status)
+
+    async def change(
+        self,
+        request: HttpRequest,
+        about: str,
+        look: Callable[[sqlite3.Connection], msgspec.Struct],
+        write: Callable[[sqlite3.Connection], int | None],
+    ) -> JsonResponse[Written]:
+        """Commit what an operator changes in what the shop states or sells, and note it among the actions.
+
+        Args:
+            request: The request that asked for it.
+            about: The tag of what is changed.
+            look: Reads it.
+            write: Writes, and returns the position of the change.
+        """
+        before = await self.read(lambda conn: _said(conn, look))
+        answer = await self.write(request, write)
+        self.app.ops.note("shop change", about, before=before, after=await self.read(lambda conn: _said(conn, look)))
+        return answer
+
+
+def _said(conn: sqlite3.Connection, look: Callable[[sqlite3.Connection], msgspec.Struct]) -> str:
+    """What is read, as JSON that is cut; empty if it is not there."""
+    try:
+        return msgspec.json.encode(look(conn)).decode()[:LONGEST_SAID]
+    except ShopError:
+        return ""
 
 
 def read(path: str, handler: Handler) -> Route:

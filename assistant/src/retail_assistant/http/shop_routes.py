@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import msgspec
@@ -139,12 +139,14 @@ class PolicyRoutes:
                 conn, name, title=body.title, body=body.body, facts=body.facts, create=arguments.create, now=now
             )
 
-        return await self._file.write(request, put)
+        return await self._file.change(request, f"policy/{name}", lambda c: queries.get_policy(c, name), put)
 
     async def delete_policy(self, request: HttpRequest) -> JsonResponse[Written]:
         """Remove a policy."""
         name = request.parameters["id"]
-        return await self._file.write(request, lambda c: records.delete_policy(c, name))
+        return await self._file.change(
+            request, f"policy/{name}", lambda c: queries.get_policy(c, name), lambda c: records.delete_policy(c, name)
+        )
 
 
 class ProductRoutes:
@@ -195,7 +197,9 @@ class ProductRoutes:
     async def delist(self, request: HttpRequest) -> JsonResponse[Written]:
         """Take a product off sale."""
         asin = request.parameters["asin"]
-        return await self._file.write(request, lambda c: records.delist(c, asin))
+        return await self._file.change(
+            request, f"product/{asin}", lambda c: queries.get_product(c, asin), lambda c: records.delist(c, asin)
+        )
 
     async def put_price(self, request: HttpRequest, *, body: PriceBody) -> JsonResponse[Written]:
         """Set a price: live, so it raises no tag."""
@@ -220,12 +224,16 @@ class ProductRoutes:
     async def put_promotion(self, request: HttpRequest, *, body: PromotionBody) -> JsonResponse[Written]:
         """Add or change a promotion."""
         fields, name = _given(body), request.parameters["id"]
-        return await self._file.write(request, lambda c: records.put_promotion(c, name, **fields))
+        return await self._promotion(request, lambda c: records.put_promotion(c, name, **fields))
 
     async def delete_promotion(self, request: HttpRequest) -> JsonResponse[Written]:
         """Remove a promotion."""
         name = request.parameters["id"]
-        return await self._file.write(request, lambda c: records.delete_promotion(c, name))
+        return await self._promotion(request, lambda c: records.delete_promotion(c, name))
+
+    async def _promotion(self, request: HttpRequest, write: Callable[[Conn], int]) -> JsonResponse[Written]:
+        name = request.parameters["id"]
+        return await self._file.change(request, f"promotion/{name}", lambda c: queries.get_promotion(c, name), write)
 
 
 class ShopperRoutes:
