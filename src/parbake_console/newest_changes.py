@@ -21,7 +21,7 @@ from parbake.protocol.tags import family, key_from_tag
 from parbake.serving.bound import BoundTask
 from parbake.tasks.task_types import Artifact
 
-NEWEST = 100
+_NEWEST = 100
 """How many changes are followed."""
 _KEYS = 300
 """How many keys of a task are looked at, unless a tag names the key."""
@@ -71,7 +71,7 @@ class NewestChanges:
     async def newest(self) -> list[Raised]:
         """Read the newest changes, the oldest first."""
         stamp, _ = await self._store.stamp()
-        return await self._store.log(Stamp(stamp.incarnation, max(0, stamp.sequence - NEWEST)), NEWEST)
+        return await self._store.log(Stamp(stamp.incarnation, max(0, stamp.sequence - _NEWEST)), _NEWEST)
 
     async def look(self) -> None:
         """Look once which changes have a value that was computed after them."""
