@@ -20,7 +20,7 @@ PACKAGES = {
     "src/parbake_llm": 7_110,
     "src/parbake_planner": 4_150,
     "src/parbake_semantic": 3_000,
-    "assistant/src": 17_920,
+    "assistant/src": 17_950,
     "tools/provider_box": 550,
     "tools/simulator": 2_977,
 }

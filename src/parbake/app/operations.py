@@ -78,7 +78,7 @@ class Operations:
         before = await self.generation(task)
         generation = await engine.store.rollback(task.ref, self._opening.settings.clock.now(), built_with)
         await engine.recovery.note_withdrawn()
-        self.note("rollback", task.name, before=f"generation {before}", after=f"generation {generation}")
+        self._note("rollback", task.name, before=f"generation {before}", after=f"generation {generation}")
         return generation
 
     async def generation(self, task: Stored) -> int:
@@ -99,7 +99,7 @@ class Operations:
         """
         engine = self._opening.opened()
         entry = await engine.quarantines.complain(engine.bound_task(task), reason, age_s=age_s)
-        self.note("quarantine", task.name, after=entry.reason)
+        self._note("quarantine", task.name, after=entry.reason)
         return entry
 
     async def clear(self, task: Stored) -> None:
@@ -107,7 +107,7 @@ class Operations:
         engine = self._opening.opened()
         entry = (await engine.quarantines.all()).get(task.name)
         await engine.quarantines.clear(engine.bound_task(task))
-        self.note("clear", task.name, before=entry.reason if entry else "")
+        self._note("clear", task.name, before=entry.reason if entry else "")
 
     async def quarantined(self) -> Mapping[str, Quarantine]:
         """Return the quarantines, by the name of the task."""
@@ -137,13 +137,13 @@ class Operations:
         only = (source, position) if source else None
         done = await self._opening.opened().parking.retry(self._opening.settings.clock.now(), only)
         told = f"{done.understood} read, {len(done.kept)} still parked"
-        self.note("retry", f"{source} at {position}" if source else "all parked events", after=told)
+        self._note("retry", f"{source} at {position}" if source else "all parked events", after=told)
         return done
 
     async def restart(self, source: str) -> Ack:
         """Read a source (or one partition) from its beginning again, after raising all its families."""
         ack = await self._opening.opened().ingest.restart(source)
-        self.note("restart", source, after="read from its beginning")
+        self._note("restart", source, after="read from its beginning")
         return ack
 
     async def export(self, subject: str) -> KeptPerson:
@@ -153,7 +153,7 @@ class Operations:
             subject: The person's id, of at least four characters.
         """
         found = await erasure.export(self._opening.opened(), subject)
-        self.note("export", "a person", after=f"{sum(map(len, found.places.values()))} tables")
+        self._note("export", "a person", after=f"{sum(map(len, found.places.values()))} tables")
         return found
 
     async def erase(self, subject: str, *, at_once: bool = False, progress: Progress | None = None) -> ErasedPerson:
@@ -170,18 +170,10 @@ class Operations:
             done = await erasure.erase(self._opening.opened(), subject, now=now, at_once=at_once, progress=progress)
         rows = sum(sum(tables.values()) for tables in done.places.values())
         # The id is not noted, because this line stays.
-        self.note("erase", "a person", before=f"{rows} rows, {done.items} items")
+        self._note("erase", "a person", before=f"{rows} rows, {done.items} items")
         return done
 
-    def note(self, what: str, about: str, *, before: str = "", after: str = "") -> None:
-        """Record an action in the log of actions, by whoever sends the present request or has started the command.
-
-        Args:
-            what: What was done, such as ``rollback``.
-            about: To what. Name no person: the line stays.
-            before: What was before, in words.
-            after: What has become of it, in words.
-        """
+    def _note(self, what: str, about: str, *, before: str = "", after: str = "") -> None:
         actions.note(what, about, before=before, after=after, now=self._opening.settings.clock.now)
 
     async def raised_since(self, stamp: Stamp, *, limit: int = 500) -> list[Raised]:

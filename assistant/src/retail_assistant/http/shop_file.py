@@ -10,6 +10,7 @@ import msgspec
 
 import parbake as pb
 from parbake.http import Handler, HttpRequest, JsonResponse, Route
+from parbake.process import actions
 from retail_assistant.http.acknowledged import WRITTEN, acknowledged
 from retail_assistant.http.replies import Written
 from retail_assistant.http.writes import ONCE, commit
@@ -72,7 +73,8 @@ class ShopFile:
         """
         before = await self.read(lambda conn: _said(conn, look))
         answer = await self.write(request, write)
-        self.app.ops.note("shop change", about, before=before, after=await self.read(lambda conn: _said(conn, look)))
+        after = await self.read(lambda conn: _said(conn, look))
+        actions.note("shop change", about, before=before, after=after, now=self.now)
         return answer
 
 
