@@ -188,4 +188,5 @@ async def test_cached_tokens_of_the_ledger_are_shown(shop, settled):
     shop.ledger.file.spent("asked", "realtime", "writer", Usage(uncached=100, output=1, cache_read=900))
     await settled()
     page = await shop.seen(PATH)
+    assert "At most $0 in that time, and of what has no price it is not known." in page
     assert "writer no price for tokens of writer 900 0 $0 $0 not known" in page
