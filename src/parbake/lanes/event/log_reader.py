@@ -228,8 +228,9 @@ class LogReader:
             except (ParbakeError, TypeError) as error:  # a column may hold anything
                 problem = str(error)
         self._counters.parked += 1
-        said, about = "%s, position %d: %s; parked, raising all its families", {"event": row.id}
-        _log.error(said, log.name, row.position, problem, extra=about)
+        # What the event holds may name a person, so that only the parked event tells why it cannot be read.
+        said = "%s, position %d: cannot be read; parked, raising all its families; see parbake events parked"
+        _log.error(said, log.name, row.position, extra={"event": row.id})
         return parked_change(log, row, problem, self._clock.now())
 
     def _count_skew(self, times: Iterable[float]) -> None:
