@@ -36,6 +36,12 @@ from tests.unit.test_ledger import (  # noqa: F401  # (the same)
     told,
 )
 from tests.unit.test_planned import PRICES
+from tests.unit.test_recall import (  # noqa: F401  # (the same)
+    teller,
+    test_a_person_is_erased_from_the_ledger,
+    test_every_change_recalls_those_that_told_its_value,
+    test_what_is_old_or_too_much_is_deleted,
+)
 from tests.waiting import HANGS_S, eventually
 
 import parbake as pb

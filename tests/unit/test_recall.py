@@ -22,7 +22,7 @@ FACTS = ("a", "b", "c")
 class Teller:
     """An app whose answers state facts, and what each of them said."""
 
-    def __init__(self, world, folder, **options):
+    def __init__(self, world, place):
         tasks = pb.Registry()
 
         @tasks.artifact(**contract())
@@ -38,7 +38,7 @@ class Teller:
             return facts.get(key)
 
         self.world, self.fact, self.late, self.old = world, fact, late, old
-        self.app = world.app(tasks, ledger=folder / "ledger.sqlite", **options)
+        self.app = world.app(tasks, **place)
         self.answers = self.app.plugins[Ledger].answers
         self.said = {}
 
@@ -64,9 +64,15 @@ class Teller:
 
 
 @pytest.fixture
-async def teller(world, tmp_path):
+def place(tmp_path):
+    """Return the setting that names the ledger."""
+    return {"ledger": tmp_path / "ledger.sqlite"}
+
+
+@pytest.fixture
+async def teller(world, place):
     """Return an app that tells facts."""
-    opened = Teller(world, tmp_path)
+    opened = Teller(world, place)
     for name in FACTS:
         await opened.change(name, "first")
     yield opened
