@@ -16,6 +16,19 @@ from tests.waiting import HANGS_S
 MOTO = Path(__file__).with_name("moto_server.py")
 
 
+def free_ports(count: int) -> int:
+    """Return the first of some free ports in a row, below those that the system gives to others."""
+    for first in range(20_000 + os.getpid() % 1_000 * 10, 31_000, 10):
+        with contextlib.ExitStack() as bound:
+            try:
+                for number in range(count):
+                    bound.enter_context(socket.create_server(("127.0.0.1", first + number)))
+            except OSError:
+                continue
+            return first
+    raise AssertionError("there are no free ports")
+
+
 def free_port():
     """Return a port that is free at the moment."""
     with socket.socket() as probe:

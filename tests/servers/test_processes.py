@@ -10,7 +10,7 @@ import threading
 
 import httpx
 import pytest
-from tests.servers.launch import free_port
+from tests.servers.launch import free_ports
 from tests.waiting import HANGS_S, eventually
 
 SHOP = """
@@ -172,7 +172,7 @@ def test_an_app_that_cannot_start_is_told_once(serve, tmp_path):
 
 def test_each_process_is_reached_at_a_port_of_its_own(serve):
     """So each can be scraped and probed; the port names the same process every time."""
-    port = free_port()
+    port = free_ports(3)
     server = serve("--processes", "2", "--own-ports", str(port))
     both = server.all_of(2)
     found = [{server.who(f"http://127.0.0.1:{port + n}") for _ in range(5)} for n in range(2)]
@@ -182,7 +182,7 @@ def test_each_process_is_reached_at_a_port_of_its_own(serve):
 
 def test_the_keeper_says_how_many_processes_run(serve):
     """Behind the ports of the processes their keeper answers probes, and counts one that is gone until it is back."""
-    port = free_port()
+    port = free_ports(3)
     server = serve("--processes", "2", "--own-ports", str(port))
     both, seen, keeper = server.all_of(2), [], f"http://127.0.0.1:{port + 2}/healthz"
     assert httpx.get(keeper).json() == {"processes": 2, "running": 2}

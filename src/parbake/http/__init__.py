@@ -16,6 +16,7 @@ from parbake.ports.messages import (
     json_response,
     problem,
 )
+from parbake.process.actions import note as note_action
 from parbake.process.buckets import Buckets
 from parbake.values.secret_settings import secret_of
 
@@ -34,6 +35,7 @@ __all__ = [
     "error_for_client",
     "json_response",
     "listen",
+    "note_action",
     "problem",
     "run_http",
     "secret_of",

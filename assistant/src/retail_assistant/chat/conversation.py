@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+import parbake as pb
 import parbake_semantic.guard
-from parbake.app.personal import ErasedRows
 from retail_assistant.answers.actions import CANNOT_ADD, NOT_YET, WHICH_EDITION
 from retail_assistant.answers.comparing import in_focus
 from retail_assistant.answers.correcting import NO
@@ -95,19 +95,19 @@ class Sessions:
                 self._kept.popitem(last=False)
 
     def export(self, subject: str) -> dict[str, list[dict[str, Any]]]:
-        """Return the conversations of a shopper; see :class:`parbake.app.personal.PersonalData`."""
+        """Return the conversations of a shopper; see :class:`parbake.PersonalData`."""
         with self._lock:
             found = [(session, one) for (name, session), one in self._kept.items() if spelled(name) == spelled(subject)]
         return {self.name: [{"session": name, "at": one.at, **msgspec.to_builtins(one.said)} for name, one in found]}
 
-    def erase(self, subject: str, mentions: Collection[str] = ()) -> ErasedRows:
+    def erase(self, subject: str, mentions: Collection[str] = ()) -> pb.ErasedRows:
         """Forget all conversations of a shopper, however the name is capitalised, and count them."""
         del mentions
         with self._lock:
             gone = [key for key in self._kept if spelled(key[0]) == spelled(subject)]
             for key in gone:
                 del self._kept[key]
-        return ErasedRows({self.name: len(gone)})
+        return pb.ErasedRows({self.name: len(gone)})
 
     def _is_over(self, one: Remembered) -> bool:
         return self._now() - one.at > KEPT_S

@@ -9,8 +9,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 import parbake as pb
-from parbake.http import Handler, HttpRequest, JsonResponse, Route
-from parbake.process import actions
+from parbake.http import Handler, HttpRequest, JsonResponse, Route, note_action
 from retail_assistant.http.acknowledged import WRITTEN, acknowledged
 from retail_assistant.http.replies import Written
 from retail_assistant.http.writes import ONCE, commit
@@ -74,7 +73,7 @@ class ShopFile:
         before = await self.read(lambda conn: _said(conn, look))
         answer = await self.write(request, write)
         after = await self.read(lambda conn: _said(conn, look))
-        actions.note("shop change", about, before=before, after=after, now=self.now)
+        note_action("shop change", about, before=before, after=after, now=self.now)
         return answer
 
 

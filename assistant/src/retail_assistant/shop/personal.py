@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import parbake as pb
 import parbake_semantic.guard
 from parbake.adapters.sqlite import emit
-from parbake.app.personal import ErasedRows
 from retail_assistant.shop.errors import ShopBusy
 from retail_assistant.shop.schema import connect, transaction
 from retail_assistant.shop.voices import spelled
@@ -99,7 +99,7 @@ def names_of(conn: sqlite3.Connection, shopper: str) -> list[str]:
 
 
 class ShopRecords:
-    """The shop's file as a place that keeps something about people (:class:`parbake.app.personal.PersonalData`)."""
+    """The shop's file as a place that keeps something about people (:class:`parbake.PersonalData`)."""
 
     name = "shop"
 
@@ -126,7 +126,7 @@ class ShopRecords:
                 for table, whose in WHOSE.items()
             }
 
-    def erase(self, subject: str, mentions: Collection[str] = ()) -> ErasedRows:
+    def erase(self, subject: str, mentions: Collection[str] = ()) -> pb.ErasedRows:
         """Erase a shopper, and at the next call of this process what told of it; that call leaves nothing in the file.
 
         The rows of the outbox that name the shopper stay until then, because every store has to read them. What comes
@@ -149,7 +149,7 @@ class ShopRecords:
                 _overwrite(conn, self._path, [*names, *texts, *before])
             last = conn.execute("SELECT IFNULL(max(seq), 0) FROM sqlite_sequence").fetchone()
             self._told[subject] = (*last, texts)
-        return ErasedRows(dict(+rows), (*names, *numbers, *texts))
+        return pb.ErasedRows(dict(+rows), (*names, *numbers, *texts))
 
 
 def _own_texts(conn: sqlite3.Connection, values: Mapping[str, Any], shortened: Callable[[str], str]) -> list[str]:
