@@ -145,6 +145,8 @@ def test_a_shopper_leaves_no_trace(cluster: Cluster) -> None:
         "accounts", "carts", "complaints", "orders", "proposals", "purchases", "reviews", "shoppers", "views",
         "written",
     }  # fmt: skip
+    keys = {row["task"]: row["keys"] for row in server.client.get("/v1/freshness").json()["tasks"]}
+    assert keys["faq_bank"] == 1, "the bank of everybody is gone, too"
     assert answers_with_a_trace(server, shopper.asin) == []
     assert server.client.get(f"/shop/orders/{ME}").json()["orders"] == []
     assert lines_with_a_trace(server, worker) == []

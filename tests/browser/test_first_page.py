@@ -155,7 +155,7 @@ def test_a_correction_is_shown_until_it_was_read(
     assert server.client.post("/shop/notices", json=recalled).json() == {"is_new": True}
     page.reload()
     notice = page.get_by_role("region", name="Correction")
-    expect(notice).to_contain_text("We told you something that was not right.")
+    expect(notice).to_contain_text("Something that we told you may not be right.")
     expect(notice).to_contain_text("September 21")
     expect(notice.locator("blockquote")).to_contain_text("30 days")
     page.screenshot(path=tmp_path / "notice.png")

@@ -11,14 +11,14 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 21_140,
+    "src/parbake": 21_230,
     "src/parbake/contrib": 1_185,
     "src/parbake/contrib/opentelemetry": 410,
     "src/parbake_capture": 675,
     "src/parbake_console": 1_950,
     "src/parbake_lab": 3_017,
     "src/parbake_llm": 7_110,
-    "src/parbake_planner": 4_150,
+    "src/parbake_planner": 4_180,
     "src/parbake_semantic": 3_000,
     "assistant/src": 17_950,
     "tools/provider_box": 550,

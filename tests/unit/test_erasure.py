@@ -9,7 +9,7 @@ from tests.unit.shopfloor import Facts, contract
 import parbake as pb
 from parbake.adapters.sqlite import emit
 from parbake.app import erasure
-from parbake.app.personal import ErasedRows
+from parbake.protocol.record import Stamp
 
 CANARY, OTHER = "zqcanary7781", "somebody-else"
 
@@ -29,6 +29,10 @@ class FactsOfPeople:
             rows = connection.execute("SELECT name, value FROM fact WHERE name = ?", (subject,)).fetchall()
         return {"fact": [{"name": name, "value": value} for name, value in rows]}
 
+    def mentions(self, subject):
+        """Return another name of a person."""
+        return pb.Mentions((f"alias-of-{subject}",))
+
     def erase(self, subject, mentions):
         """Delete the facts about a person, and what the outbox says about them once it was read."""
         with self._world.connected() as connection:
@@ -40,7 +44,7 @@ class FactsOfPeople:
                 connection.execute("DELETE FROM parbake_outbox WHERE subject LIKE '%' || ?", (subject,))
         with self._world.connected() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return ErasedRows({"fact": gone}, (f"alias-of-{subject}",))
+        return {"fact": gone}
 
 
 class People(pb.Plugin):
@@ -127,7 +131,7 @@ async def test_watermarks_stay_until_the_sweep(app, world, tmp_path):
 async def test_values_from_before_are_not_served_while_they_are_erased(app, world):
     """Once the row is gone and acknowledged, a value that was computed before is not served, even if it is stored."""
     place = FactsOfPeople(world)
-    place.erase(CANARY, ())
+    place.erase(CANARY, pb.Mentions())
     await app.drain()
     assert (await app.serve(app.tasks["fact"], CANARY)).value == "nobody"
 
@@ -136,8 +140,8 @@ async def test_what_others_write_meanwhile_is_erased_too(app, world, monkeypatch
     """Rounds follow until nothing more is found: a refresh that ends late is erased; endless ones are an error."""
     late, erase = [2], app.engine.store.erase
 
-    async def erase_and_write(words):
-        found = await erase(words)
+    async def erase_and_write(*words):
+        found = await erase(*words)
         if late[0]:
             late[0] -= 1
             await app.serve(app.tasks["fact"], CANARY)
@@ -151,10 +155,80 @@ async def test_what_others_write_meanwhile_is_erased_too(app, world, monkeypatch
         await app.ops.erase(CANARY)
 
 
+async def test_longer_ids_are_other_people(app, world):
+    """An id that another one begins with, or that stands in a longer word, brings nothing of the others out or away."""
+    for other in (f"{CANARY}1", f"x{CANARY}", f"{CANARY}-2"):
+        world.put(other, f"the secret of {other}")
+    await app.drain()
+    for other in (f"{CANARY}1", f"x{CANARY}", f"{CANARY}-2"):
+        await app.serve(app.tasks["fact"], other)
+    found = await app.ops.export(CANARY)
+    assert [value.key for value in found.values] == [CANARY]
+    await app.ops.erase(CANARY)
+    assert (await app.serve(app.tasks["fact"], f"{CANARY}1")).value == f"the secret of {CANARY}1 alias-of-{CANARY}1"
+    raised = [tag for one in await app.ops.raised_since(Stamp(0, 0)) for tag in one.tags]
+    assert f"fact/{CANARY}1" in raised
+    assert f"fact/{CANARY}" not in raised
+
+
+async def test_a_key_may_be_a_number(world, tmp_path):
+    """A person whose id is a number is exported and erased like others; a longer number is somebody else's."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def size(key: int) -> str:
+        return "M"
+
+    app = world.app(tasks)
+    for number in (4711, 47110, 1471):
+        await app.serve(size, number)
+    assert [value.key for value in (await app.ops.export("4711")).values] == [4711]
+    assert (await app.ops.erase("4711")).items == 1
+    assert sorted([key async for key, _ in app.stored(size)]) == [1471, 47110]
+    await app.close()
+
+
+async def test_a_model_that_was_computed_again_stays(app, world, monkeypatch):
+    """What others have said as well is in the new model, too, which is not erased: only older records are."""
+    place = FactsOfPeople(world)
+    monkeypatch.setattr(app.engine.parts, "personal", [place])
+    monkeypatch.setattr(place, "mentions", lambda _: pb.Mentions((CANARY,), (OTHER,)))
+    await app.ops.erase(CANARY)
+    assert await app.model(app.tasks["names"]) == [OTHER]
+
+
+async def test_an_interrupted_erasure_knows_the_mentions_again(app, world, monkeypatch, tmp_path):
+    """After a crash behind the first place, the next run still knows what it named, erases it, and forgets it."""
+    place = FactsOfPeople(world)
+    monkeypatch.setattr(app.engine.parts, "personal", [place])
+    monkeypatch.setattr(place, "mentions", lambda _: pb.Mentions((CANARY,), (f"the secret of {CANARY}",)))
+    monkeypatch.setattr(app.engine.ingest, "drain", no_more)
+    with pytest.raises(KeyboardInterrupt):
+        await app.ops.erase(CANARY)
+    monkeypatch.undo()
+    monkeypatch.setattr(erasure, "PAUSE_S", 0.0)
+    await app.ops.erase(CANARY, at_once=True)
+    assert files_with(tmp_path, f"the secret of {CANARY}") == []
+    assert files_with(tmp_path, "erasing/") == []
+
+
+async def no_more(*_):
+    """End as a signal does."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("subject", ["fact", "names", "a\nbcd", "\udcff\udcff\udcff\udcff"])
+async def test_what_is_no_id_erases_nothing(app, subject):
+    """The name of a family or a task, and what cannot be printed, is refused before anything is touched."""
+    with pytest.raises(pb.BadInput) as raised:
+        await app.ops.erase(subject)
+    assert raised.value.field == "subject"
+
+
 @pytest.mark.parametrize("subject", ["", "u1", None])
 async def test_an_id_that_is_too_short_erases_nothing(app, subject, world):
     """An id that would be found everywhere is refused before anything is touched."""
-    with pytest.raises(pb.BadInput, match="at least 4 characters") as raised:
+    with pytest.raises(pb.BadInput, match="at least 4 printable characters") as raised:
         await app.ops.erase(subject)
     assert raised.value.field == "subject"
     with sqlite3.connect(world.path) as connection:

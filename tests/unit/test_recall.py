@@ -115,6 +115,18 @@ async def test_every_change_recalls_those_that_told_its_value(teller, exact):
             assert (set(found) == said and len(found) == len(said)) if exact else set(found) >= said
 
 
+async def test_a_change_of_the_whole_family_recalls_each_of_its_tags(teller):
+    """Who was told one of its tags before all of them changed is found by the tag, and by the family."""
+    wrong = await teller.change("a", "wrong")
+    told = [await teller.tell("a"), await teller.tell("b")]
+    await teller.app.touch("fact")
+    later = await teller.tell("ab")
+    assert await teller.recalled("a", wrong) == told[:1]
+    found = [one.answer_id for one in await teller.answers.recall("fact", since=wrong)]
+    assert found == told
+    assert later not in found
+
+
 async def test_a_value_that_may_be_late_counts_as_of_its_own_time(teller):
     """A value whose refresh is pending, and one of a task that ignores the fact, told what was true when computed."""
     wrong = await teller.change("a", "wrong")
@@ -151,7 +163,7 @@ async def test_what_is_old_or_too_much_is_deleted(teller, monkeypatch):
     assert await asyncio.to_thread(ledger.settle)
     with ledger.connected() as connection, connection:
         told.trim_told(connection, teller.world.clock.now())
-        assert connection.execute("SELECT count(*) FROM told_tags").fetchone() == (6,)
+        assert connection.execute("SELECT count(*) FROM told_tags").fetchone() == (9,)  # with their family
     assert await teller.recalled("a", wrong) == kept
     with ledger.connected() as connection, connection:
         told.trim_told(connection, teller.world.clock.now() + (told.TOLD_DAYS_KEPT + 1) * 86_400)

@@ -97,7 +97,7 @@ class WebhookSink(AlertSink, forks.Forkable):
             key: The same for a document that may be sent twice; sent as ``idempotency-key``.
             token: Sent as the bearer token of ``authorization``.
         """
-        await asyncio.to_thread(self._post, body, key=key, token=token)
+        await asyncio.to_thread(self._post_in_time, body, key=key, token=token)
 
     def _add(self, queue: AlertQueue, body: bytes) -> None:
         if (alert := queue.add(body)) is not None:
@@ -146,13 +146,13 @@ class WebhookSink(AlertSink, forks.Forkable):
             refused.close()
             raise
 
-    def _post_in_time(self, body: bytes, *, key: str) -> None:
+    def _post_in_time(self, body: bytes, *, key: str, token: str = "") -> None:
         """Post with a total time limit; raises ``TimeoutError`` also for an answer that arrives byte by byte."""
         failed: list[BaseException] = []
 
         def post() -> None:
             try:
-                self._post(body, key=key)
+                self._post(body, key=key, token=token)
             except Exception as error:  # noqa: BLE001 - it is raised again below
                 failed.append(error)
 

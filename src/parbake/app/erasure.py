@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from parbake.app.engine import Engine
+from parbake.app.personal import Mentions
 from parbake.errors import BadInput, StoreError
+from parbake.ports.named_values import NamedValue
 from parbake.ports.observers import Progress
 from parbake.ports.records import Lookup
-from parbake.protocol.record import encode
+from parbake.protocol.record import Stamp, encode
 from parbake.serving.bound import BoundTask
 from parbake.tasks.task_types import ModelTask
+from parbake.values.words import Words
 
 SHORTEST = 4
-"""Fewest characters of an id. A shorter one occurs in many values that have nothing to do with the person."""
+"""Fewest characters of what is looked for in bytes. Something shorter occurs in many values of others."""
 
 
 PAUSE_S = 1.0
@@ -70,11 +74,11 @@ async def export(engine: Engine, subject: str) -> KeptPerson:
         subject: The person's id.
 
     Raises:
-        BadInput: The id is too short to be found.
+        BadInput: The id is too short, or names something else.
     """
-    words = _words(subject, ())
+    _check(engine, subject)
+    words, values = Words((subject,)), list[KeptValue]()
     places = {place.name: await asyncio.to_thread(place.export, subject) for place in engine.parts.personal}
-    values = []
     for bound in engine.tasks.values():
         if not isinstance(bound.task, ModelTask):  # it was learnt from many people
             async for raw, lookup in engine.store.scan(bound.ref):
@@ -100,42 +104,60 @@ async def erase(
         progress: Called with the name of a model, the rows done, and the rows in all.
 
     Raises:
-        BadInput: The id is too short to be found.
+        BadInput: The id is too short, or names something else.
         StoreError: Other processes write values that name the person again and again.
     """
-    _words(subject, ())
-    rows, mentions = await _erase_places(engine, subject, (), {})
+    _check(engine, subject)
+    # What stands for the person is kept until the end: after an interruption nothing else would know it.
+    kept = NamedValue(engine.store, f"erasing/{_digest(subject)}", Mentions, Mentions((subject,)))
+    found = await _mentioned(engine, subject)
+    mentions = await kept.change(lambda known: known | found)
+    rows = await _erase_places(engine, subject, mentions, {})
     await engine.ingest.drain(None)
     # What could only go once its change was acknowledged, such as a row of an outbox, goes now.
-    rows, mentions = await _erase_places(engine, subject, mentions, rows)
-    words = _words(subject, mentions)
+    rows = await _erase_places(engine, subject, mentions, rows)
+    await engine.store.withdraw(())  # the counter advances: what is computed from now on has a higher stamp
+    before = (await engine.store.stamp()).stamp
     until: float | None = now + engine.housekeeping.longest_s
     if at_once:
-        await engine.store.raise_floor((await engine.store.stamp()).stamp)
+        await engine.store.raise_floor(before)
         until = None
     # Below a new floor every model is dead; otherwise those that name the person are.
-    models = [bound for bound in engine.tasks.values() if await _is_to_forget(engine, bound, () if at_once else words)]
+    words = () if at_once else _long((*mentions.ids, *mentions.texts))
+    models = [bound for bound in engine.tasks.values() if await _is_to_forget(engine, bound, words)]
     for bound in models:
         async for run in engine.batch.materialize(bound, progress=progress, anew=True):
             engine.note(run)
-    items = await engine.store.erase(words)
-    rows, more = await _erase_until_quiet(engine, subject, mentions, rows)
+    rows, items = await _erase_until_quiet(engine, subject, mentions, before, rows)
+    await engine.store.swap(kept.name, await engine.store.get(kept.name), None)
     await engine.store.compact()
-    return ErasedPerson(rows, items + more, tuple(bound.name for bound in models), until)
+    return ErasedPerson(rows, items, tuple(bound.name for bound in models), until)
 
 
-async def _erase_until_quiet(engine: Engine, subject: str, mentions: Collection[str], rows: Rows) -> tuple[Rows, int]:
-    """Erase again until nothing more is found; returns the rows of all calls, and how many items of the store went.
+async def _mentioned(engine: Engine, subject: str) -> Mentions:
+    """What all places know to stand for a person."""
+    found = Mentions((subject,))
+    for place in engine.parts.personal:
+        found |= await asyncio.to_thread(place.mentions, subject)
+    return found
+
+
+async def _erase_until_quiet(
+    engine: Engine, subject: str, mentions: Mentions, before: Stamp, rows: Rows
+) -> tuple[Rows, int]:
+    """Erase until nothing more is found; returns the rows of all calls, and how many items of the store went.
 
     Workers refresh what the events name, and servers write what they have noted, within a second or so.
     """
-    items = quiet = 0
+    ids: tuple[str | bytes, ...] = (*_long(mentions.ids), *_number_keys(engine, subject))
+    texts = _long(mentions.texts)
+    items, quiet = await engine.store.erase(ids, texts, before), 0
     for _ in range(_MOST_ROUNDS):
         await asyncio.sleep(PAUSE_S)
-        before = items + _total(rows)
-        rows, mentions = await _erase_places(engine, subject, mentions, rows)
-        items += await engine.store.erase(_words(subject, mentions))
-        quiet = quiet + 1 if items + _total(rows) == before else 0
+        known = items + _total(rows)
+        rows = await _erase_places(engine, subject, mentions, rows)
+        items += await engine.store.erase(ids, texts, before)
+        quiet = quiet + 1 if items + _total(rows) == known else 0
         if quiet == _QUIET_ROUNDS:
             return rows, items
     raise StoreError(
@@ -143,53 +165,62 @@ async def _erase_until_quiet(engine: Engine, subject: str, mentions: Collection[
     )
 
 
-async def _erase_places(
-    engine: Engine, subject: str, mentions: Collection[str], before: Rows
-) -> tuple[Rows, tuple[str, ...]]:
-    """Call each place once; returns the rows of all calls together, and all mentions."""
-    rows, named = {}, dict.fromkeys(mentions)
+async def _erase_places(engine: Engine, subject: str, mentions: Mentions, before: Rows) -> Rows:
+    """Call each place once; returns the rows of all calls together."""
+    rows = {}
     for place in engine.parts.personal:
-        erased = await asyncio.to_thread(place.erase, subject, tuple(named))
-        known = before.get(place.name, {})
-        rows[place.name] = {
-            table: known.get(table, 0) + erased.rows.get(table, 0) for table in {**known, **erased.rows}
-        }
-        named.update(dict.fromkeys(erased.mentions))
-    return rows, tuple(named)
+        erased, known = await asyncio.to_thread(place.erase, subject, mentions), before.get(place.name, {})
+        rows[place.name] = {table: known.get(table, 0) + erased.get(table, 0) for table in {**known, **erased}}
+    return rows
 
 
 def _total(rows: Rows) -> int:
     return sum(sum(tables.values()) for tables in rows.values())
 
 
-async def _is_to_forget(engine: Engine, bound: BoundTask, words: Collection[bytes]) -> bool:
+async def _is_to_forget(engine: Engine, bound: BoundTask, words: Collection[str]) -> bool:
     """Whether the current generation of a model names one of some words; without words, whether there is one."""
     if not isinstance(bound.task, ModelTask):
         return False
     async for _, lookup in engine.store.scan(bound.ref):
-        if not words or any(_names(encode(record), words) for record in lookup.records):
+        if not words or any(word.encode() in encode(record) for record in lookup.records for word in words):
             return True
     return False
 
 
-def _values(bound: BoundTask, raw: bytes, lookup: Lookup, words: Collection[bytes]) -> list[KeptValue]:
+def _values(bound: BoundTask, raw: bytes, lookup: Lookup, words: Words) -> list[KeptValue]:
     found = []
     for record in lookup.records:
-        if _names(raw + encode(record), words):
-            key = bound.keys.decode(raw, record.meta.key)
-            value = msgspec.msgpack.decode(record.payload, ext_hook=lambda _, data: f"{len(data)} bytes")
+        key = bound.keys.decode(raw, record.meta.key)
+        value = msgspec.msgpack.decode(record.payload, ext_hook=lambda _, data: f"{len(data)} bytes")
+        tags = [tag for tag, _ in record.meta.tags.named]
+        if words.in_value([str(key), value, tags]):
             found.append(KeptValue(bound.name, key, value, record.computed_at))
     return found
 
 
-def _words(subject: str, mentions: Collection[str]) -> tuple[bytes, ...]:
-    if not isinstance(subject, str) or len(subject) < SHORTEST:
+def _check(engine: Engine, subject: str) -> None:
+    """Raise :class:`BadInput` for an id that cannot be one, or that would erase what concerns nobody."""
+    is_text = isinstance(subject, str) and subject.isprintable() and len(subject) >= SHORTEST
+    if not is_text:
         raise BadInput(
-            f"subject={subject!r}: expected an id of at least {SHORTEST} characters, because values are found by it",
+            f"subject={subject!r}: expected an id of at least {SHORTEST} printable characters, because values are "
+            "found by it",
             field="subject",
         )
-    return tuple(word.encode() for word in (subject, *mentions) if len(word) >= SHORTEST)
+    if subject in engine.known or subject in engine.tasks:
+        raise BadInput(f"subject={subject!r} is the name of a family or a task, and of no person", field="subject")
 
 
-def _names(raw: bytes, words: Collection[bytes]) -> bool:
-    return any(word in raw for word in words)
+def _number_keys(engine: Engine, subject: str) -> set[bytes]:
+    """The bytes of the person's key in tasks whose keys are not texts, such as numbers."""
+    keys = ((bound.keys, bound.keys.from_text(subject)) for bound in engine.tasks.values())
+    return {codec.encode(key) for codec, key in keys if key is not None and not isinstance(key, str)}
+
+
+def _long(words: Collection[str]) -> tuple[str, ...]:
+    return tuple(word for word in words if len(word) >= SHORTEST)
+
+
+def _digest(subject: str) -> str:
+    return blake2b(subject.encode(), digest_size=16).hexdigest()

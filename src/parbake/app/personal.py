@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 
-class ErasedRows(msgspec.Struct, frozen=True):
-    """What a place has erased.
+class Mentions(msgspec.Struct, frozen=True):
+    """What stands for a person besides the id. What any place keeps under one of these is erased, too.
 
     Attributes:
-        rows: The number of rows that are gone or have become nobody's, by table.
-        mentions: What else stands for the person, such as a mail address or the numbers of orders. What any other place
-            keeps under one of these is erased, too. They should be long enough to mean nothing else.
+        ids: Names, mail addresses, numbers of orders, ids of conversations.
+        texts: What the person has written and nobody else has.
     """
 
-    rows: Mapping[str, int]
-    mentions: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+    def __or__(self, other: Mentions) -> Mentions:
+        """Both together."""
+        ids, texts = (*self.ids, *other.ids), (*self.texts, *other.texts)
+        return Mentions(tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(texts)))
 
 
 class PersonalData(Protocol):
@@ -38,13 +42,24 @@ class PersonalData(Protocol):
         """
         ...
 
-    def erase(self, subject: str, mentions: Collection[str]) -> ErasedRows:
+    def mentions(self, subject: str) -> Mentions:
+        """Return what else stands for a person here. It is asked before anything is erased.
+
+        Args:
+            subject: The id of the person.
+        """
+        ...
+
+    def erase(self, subject: str, mentions: Mentions) -> Mapping[str, int]:
         """Erase what is kept about a person, durably, and overwrite it. A second call finds nothing and is no error.
 
         The changes are told as every writer's are, so that no value that was computed from them is served any more.
 
         Args:
             subject: The id of the person.
-            mentions: What the places before this one have named; see :class:`ErasedRows`.
+            mentions: What stands for the person, the id among it.
+
+        Returns:
+            The number of rows that are gone or have become nobody's, by table.
         """
         ...

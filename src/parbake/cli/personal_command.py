@@ -9,7 +9,8 @@ import msgspec
 import typer
 from rich.table import Table
 
-from parbake.app.erasure import ErasedPerson
+from parbake.app import erasure
+from parbake.app.erasure import ErasedPerson, KeptPerson
 from parbake.cli.support.load_app import AppName, load, must_last, once
 from parbake.cli.support.output import (
     AsJson,
@@ -21,6 +22,7 @@ from parbake.cli.support.output import (
     progress,
     write,
 )
+from parbake.errors import UnknownResource
 
 EXPORT_EPILOG = "Example: parbake export shop:app --subject u00009 --out u00009.json"
 ERASE_EPILOG = "Example: parbake erase shop:app --subject u00009"
@@ -40,6 +42,7 @@ def export(
         typer.echo(found)
         return
     out.touch(mode=0o600)
+    out.chmod(0o600)  # it may have been there
     write("out", out, found)
 
 
@@ -52,19 +55,39 @@ def erase(
         typer.Option("--at-once", help="delete the watermarks now, too; every stored value is then computed again"),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="erase also if nothing is found, as after an erasure that was interrupted")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase what the app keeps about a person: in every place that a plugin names, and in the store."""
+    """Erase what the app keeps about a person: in every place that a plugin names, and in the store.
+
+    Says first how much is found. Somebody of whom nothing is kept is an error, because it is mostly a typing error.
+    """
     application = load(app).app
     must_last(application)
-    if not yes:
-        typer.confirm(f"Erase everything about {subject}? This cannot be undone", abort=True, err=True)
-    with progress() as bars:
-        done = once(application, application.ops.erase(subject, at_once=at_once, progress=on_bars(bars)))
+
+    async def work() -> ErasedPerson:
+        found = _found(await erasure.export(application.engine, subject))
+        if not (found or again):
+            raise UnknownResource(f"nothing is kept about {subject!r}; is the id right?", field="subject")
+        if not yes:
+            typer.confirm(f"Erase {found or 'what is left'} of {subject}? This cannot be undone", abort=True, err=True)
+        with progress() as bars:
+            return await application.ops.erase(subject, at_once=at_once, progress=on_bars(bars))
+
+    done = once(application, work())
     if as_json:
         print_json(done)
     else:
         _print(done)
+
+
+def _found(kept: KeptPerson) -> str:
+    """What is kept, in words; empty if nothing is."""
+    rows = {f"{place} {table}": len(some) for place, tables in kept.places.items() for table, some in tables.items()}
+    counts = {**rows, "stored values": len(kept.values)}
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
 
 
 def _print(done: ErasedPerson) -> None:

@@ -9,6 +9,7 @@ from parbake.ports.event_log import EventLog
 from parbake.ports.generations import Generations
 from parbake.ports.named_values import NamedValues
 from parbake.ports.records import Records
+from parbake.protocol.record import Stamp
 
 
 class Store(Records, Generations, EventLog, NamedValues, Protocol):
@@ -28,14 +29,18 @@ class Store(Records, Generations, EventLog, NamedValues, Protocol):
         """
         return ""
 
-    async def erase(self, words: Collection[bytes]) -> int:
-        """Delete what contains one of some words: records, entries of lists, parked events, and tags in the event log.
+    async def erase(self, ids: Collection[str | bytes], texts: Collection[str], before: Stamp) -> int:
+        """Delete what names a person: records, entries of lists, parked events, and tags in the event log.
 
-        It is safe, because a value that is missing is computed again. Watermarks stay: without one, a computation that
-        began before could store what was erased. The sweep deletes them once no contract allows such a value.
+        Words are found anywhere in the bytes, also within longer ones. That is safe, because a value that is missing is
+        computed again. Of a record from after the person's own data was erased only the ids count: what else it has
+        comes from others. Watermarks stay: without one, a computation that began before could store what was erased.
+        The sweep deletes them once no contract allows such a value.
 
         Args:
-            words: The words, as bytes of UTF-8.
+            ids: What stands for the person: texts, and the bytes of keys that are no texts.
+            texts: What the person has written.
+            before: The store's counter after the person's own data was erased.
 
         Returns:
             How many items were deleted or changed.

@@ -418,26 +418,33 @@ class StoreSuite(ABC):
     async def test_what_names_a_person_is_erased(self, tmp_path: Path) -> None:
         """Items with a word in their name or value go, the log loses its tags, and everything else stays as it was."""
         store = self.open_store(tmp_path)
-        word = b"ada-lovelace"
+        word, told = b"ada-lovelace", b"a text of hers"
         generation = await self._generation(store, TASK, keys=(b"k", word, b"z"))
         stamp, _ = await store.stamp()
         await store.write(TASK, b"theirs", make_record(stamp, b"of " + word), now=1.0)
         await store.write(TASK, b"tagged", make_record(stamp, fences=("user/ada-lovelace",)), now=1.0)
+        await store.write(TASK, b"said", make_record(stamp, told), now=1.0)
         await store.write(TASK, b"other", make_record(stamp), now=1.0)
         for key, entry in ((b"1", word), (b"2", b"else")):
             await store.append("list", key, entry)
-        ack = await store.apply([Change(("user/ada-lovelace", "user/*")), Change(("policy/a", "policy/*"))], now=1.0)
+        others = Change(("user/ada-lovelace2", "user/*"))
+        changes = [Change(("user/ada-lovelace", "user/*")), others, Change(("policy/a", "policy/*"))]
+        ack = await store.apply(changes, now=1.0)
         for position, event in ((1, b"{" + word), (2, b"{")):
             await store.park(Parked("shop", position, "unreadable", 1.0, event))
-        assert await store.erase([word, b"unheard-of"]) == 6
-        assert await store.erase([word]) == 0
+        names = (["ada-lovelace", "unheard-of"], ["a text of hers"], ack.stamp)
+        await store.write(TASK, b"new", make_record(ack.stamp, told), now=1.0)  # of others, who say the same
+        await store.write(TASK, b"later", make_record(ack.stamp, b"again of " + word), now=1.0)
+        assert await store.erase(*names) == 8
+        assert await store.erase(*names) == 0
         await store.compact()
         found = [key async for key, _ in store.scan(TASK)]
-        assert sorted(found) == [b"k", b"other", b"z"]
+        assert sorted(found) == [b"k", b"new", b"other", b"z"]
         assert (await store.read(TASK, word, generation=generation)).records == ()
         assert await store.entries("list") == {b"2": b"else"}
         assert [parked.position for parked in await store.parked(10)] == [2]
-        assert [raised.tags for raised in await store.log(Stamp(0, 0), 10)] == [("user/*",), ("policy/a", "policy/*")]
+        logged = [raised.tags for raised in await store.log(Stamp(0, 0), 10)]
+        assert logged == [("user/*",), others.tags, ("policy/a", "policy/*")]
         record = make_record(ack.stamp, fences=("user/ada-lovelace",))
         assert (await store.look_again(record)).marks["user/ada-lovelace"]  # what begins before must not come back
         await store.close()

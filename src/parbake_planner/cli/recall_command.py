@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from hashlib import blake2b
 from typing import Annotated
+from urllib.error import HTTPError
 
 import msgspec
 import typer
@@ -18,6 +19,7 @@ from parbake.cli.support.output import AsJson, moment, print_json, print_table, 
 from parbake.errors import BadInput
 from parbake.ports.event_log import Raised
 from parbake.protocol.record import Stamp
+from parbake.protocol.tags import family
 from parbake.values.secret_settings import secret_of
 from parbake_planner.books import Ledger
 from parbake_planner.ledger.answers import RecalledAnswer
@@ -25,7 +27,7 @@ from parbake_planner.ledger.answers import RecalledAnswer
 _WEBHOOK, _TOKEN = "PARBAKE_RECALL_WEBHOOK", "PARBAKE_RECALL_TOKEN"
 EPILOG = "Example: parbake recall shop:app policy/returns --since 1042 --webhook"
 command = typer.Typer(add_completion=False)
-_SHOWN = 20
+_SHOWN, _LAST = 20, (1 << 63) - 1
 _PAGE = 500
 
 
@@ -36,10 +38,13 @@ def recall(
     *,
     since: Annotated[
         int | None,
-        typer.Option(min=0, metavar="SEQ", help="the change that brought the wrong value; without: list them"),
+        typer.Option(
+            min=0, max=_LAST, metavar="SEQ", help="the change that brought the wrong value; without: list them"
+        ),
     ] = None,
     before: Annotated[
-        int | None, typer.Option(min=0, metavar="SEQ", help="the change that ended it; by default the last one")
+        int | None,
+        typer.Option(min=0, max=_LAST, metavar="SEQ", help="the change that ended it; by default the last one"),
     ] = None,
     webhook: Annotated[bool, typer.Option("--webhook", help=f"post each answer to the URL in {_WEBHOOK}")] = False,
     as_json: AsJson = False,
@@ -76,6 +81,8 @@ async def _recalled(
     if sink is None:
         return found
     token = secret_of(os.environ, _TOKEN) or ""
+    if not (token.isascii() and token.isprintable()):
+        raise BadInput(f"{_TOKEN} must have printable ASCII characters only", field=_TOKEN)
     with progress() as bars:
         for done, one in enumerate(bars.track(found, description="webhook")):
             body = msgspec.json.encode(
@@ -86,11 +93,16 @@ async def _recalled(
                 await sink.post(body, key=key, token=token)
             except OSError as error:
                 raise BadInput(
-                    f"{_WEBHOOK}: it took {done} of {len(found)} answers, and then failed ({type(error).__name__}); "
+                    f"{_WEBHOOK}: it took {done} of {len(found)} answers, and then failed ({_why(error)}); "
                     "run the command again, which sends them again with the same idempotency-key",
                     field=_WEBHOOK,
                 ) from error
     return found
+
+
+def _why(error: OSError) -> str:
+    """Why a webhook failed, without its address."""
+    return f"status {error.code}" if isinstance(error, HTTPError) else type(error).__name__
 
 
 async def _changes(application: App, tag: str) -> list[Raised]:
@@ -99,7 +111,7 @@ async def _changes(application: App, tag: str) -> list[Raised]:
     found: list[Raised] = []
     after = Stamp(0, 0)
     while page := await application.ops.raised_since(after, limit=_PAGE):
-        found += [raised for raised in page if tag in raised.tags]
+        found += [raised for raised in page if tag in raised.tags or family(tag) in raised.tags]
         after = page[-1].stamp
     return found[-_SHOWN:]
 

@@ -155,7 +155,8 @@ class Answers:
             usage=_tokens(request),
             cost_usd=self._cost(request, now),
         )
-        stated = [Stated(tag, *self._told_as_of(request, tag, as_of)) for tag in tags]
+        whole = [*tags, *(family(tag) for tag in tags)]  # a change of the whole family recalls each of them
+        stated = [Stated(tag, *self._told_as_of(request, tag, as_of)) for tag in dict.fromkeys(whole)]
         self._table.keep(answer, to=recipient, incarnation=as_of.incarnation if as_of else 0, stated=stated)
         if (about := ABOUT.get()) is not None:
             about.answer = answer.id
@@ -167,7 +168,7 @@ class Answers:
         An answer from just before a change was acknowledged may be among them although it told the new value already.
 
         Args:
-            tag: The tag, such as ``policy/returns``.
+            tag: The tag, such as ``policy/returns``; or a family, for everything in it.
             since: The sequence from which on answers are looked for: that of the change that brought the wrong value.
             before: The sequence of the change that ended it; by default of the last change.
 
@@ -177,7 +178,9 @@ class Answers:
         """
         (tag,) = self._checked([tag], field="tag")
         if before is None:
-            mark = (await self._store.look_again(bond(b"", 0.0, Meta(Tags((tag,)))))).marks.get(tag)
+            both = tuple(dict.fromkeys((tag, family(tag))))  # a change of the whole family changes each of its tags
+            marks = (await self._store.look_again(bond(b"", 0.0, Meta(Tags(both))))).marks
+            mark = max(marks.values(), default=None)
             if mark is None:
                 raise UnknownResource(
                     f"{tag}: the store does not know of a change; give the sequence of one as before", field="before"

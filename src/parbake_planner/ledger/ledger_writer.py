@@ -226,8 +226,7 @@ class LedgerWriter(LedgerReader, forks.Forkable):
 
         def note(pending: Pending) -> None:  # in the ledger's thread, so that numbers differ
             pending.answers.append((answer_id, at, document))
-            if stated:
-                pending.told.append(Told(self._numbers.next(at), answer_id, to, incarnation, tuple(stated)))
+            pending.told.append(Told(self._numbers.next(at), answer_id, to, incarnation, tuple(stated)))
 
         self._noted.append(note)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from parbake.app.personal import ErasedRows
+from parbake.app.personal import Mentions
 from parbake.errors import RequestError
 from parbake.serving.bound import BoundTask
+from parbake.values.words import Words
 from parbake_planner.ledger.answer_table import PATIENT_S, settled
 from parbake_planner.ledger.database import Connection
 from parbake_planner.ledger.ledger_writer import LedgerWriter, hashed
@@ -27,11 +28,20 @@ class LedgerOfPeople:
 
     def export(self, subject: str) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         with settled(self._ledger, PATIENT_S) as connection:
-            answers = self._answers(connection, (subject,))
-        return {"answers": [msgspec.json.decode(document) for _, document in answers]}
+            answers, words = self._answers(connection, (subject,)), Words((subject,))
+            reads = connection.execute("SELECT task, key, minute, count FROM serves").fetchall()
+        theirs = [(task, minute, count) for task, key, minute, count in reads if words.in_value(_readable(key))]
+        return {
+            "answers": [msgspec.json.decode(document) for _, document in answers],
+            "serves": [{"task": task, "at": minute * 60, "count": count} for task, minute, count in theirs],
+        }
 
-    def erase(self, subject: str, mentions: Collection[str]) -> ErasedRows:
-        words = (subject, *mentions)
+    def mentions(self, subject: str) -> Mentions:
+        del subject
+        return Mentions()
+
+    def erase(self, subject: str, mentions: Mentions) -> Mapping[str, int]:
+        words = (subject, *mentions.ids, *mentions.texts)
         with settled(self._ledger, PATIENT_S) as connection:
             self._ledger.database.overwrite_deleted(connection)  # type: ignore[arg-type]  # a connection of this database
             with connection:
@@ -39,21 +49,21 @@ class LedgerOfPeople:
                 rows = self._erase(connection, subject, words)
             if any(rows.values()):
                 self._ledger.database.compact(connection)  # type: ignore[arg-type]  # (the same)
-        return ErasedRows(rows)
+        return rows
 
     def _erase(self, connection: Connection, subject: str, words: Sequence[str]) -> dict[str, int]:
-        ids = [answer for answer, _ in self._answers(connection, words)]
+        ids, named = [answer for answer, _ in self._answers(connection, words)], Words(words)
         told = told_to(connection, words, ids)
         forget_told(connection, [(number, tags) for _, number, tags in told])
         for statement in ("DELETE FROM answers WHERE id = ?", "DELETE FROM complaints WHERE answer = ?"):
             connection.executemany(statement, [(answer,) for answer in ids])
         texts = connection.execute("SELECT rowid, task, outcome FROM spending").fetchall()
-        named = [(row,) for row, *some in texts if any(word in (text or "") for word in words for text in some)]
-        connection.executemany("DELETE FROM spending WHERE rowid = ?", named)
+        spent = [(row,) for row, *some in texts if named.in_value(some)]
+        connection.executemany("DELETE FROM spending WHERE rowid = ?", spent)
         connection.executemany("DELETE FROM prompts WHERE session = ?", [(hashed(word.encode()),) for word in words])
-        rows = {"answers": len(ids), "told": len(told), "spending": len(named), "serves": 0}
+        rows = {"answers": len(ids), "told": len(told), "spending": len(spent), "serves": 0}
         read = connection.execute("SELECT DISTINCT task, key FROM serves").fetchall()
-        theirs = [key for key in read if any(word.encode() in bytes(key[1]) for word in words)]
+        theirs = [key for key in read if named.in_value(_readable(key[1]))]
         for table, keys in (("serves", theirs), ("spending", self._keys(subject))):
             statement = f"DELETE FROM {table} WHERE task = ? AND key = ?"  # noqa: S608  # one of the two above
             rows[table] += sum(connection.execute(statement, key).rowcount for key in keys)
@@ -61,11 +71,17 @@ class LedgerOfPeople:
 
     def _answers(self, connection: Connection, words: Sequence[str]) -> list[tuple[str, bytes]]:
         """The answers that name somebody, or that went to them: their ids and documents."""
-        sought = [word.encode() for word in words]
+        named, raw = Words(words), [msgspec.json.encode(word)[1:-1] for word in words]
         received = {answer for answer, _, _ in told_to(connection, words, ())}
         rows = connection.execute("SELECT id, document FROM answers")
         documents = ((answer, bytes(document)) for answer, document in rows)
-        return [row for row in documents if row[0] in received or any(word in row[1] for word in sought)]
+        return [
+            (answer, document)
+            for answer, document in documents
+            if answer in received
+            # Few documents have the bytes at all, so few have to be decoded.
+            or (any(word in document for word in raw) and named.in_value(msgspec.json.decode(document)))
+        ]
 
     def _keys(self, subject: str) -> Iterator[tuple[str, bytes]]:
         """The hash of the person's key in each task that the id alone is a key of."""
@@ -74,3 +90,11 @@ class LedgerOfPeople:
                 yield name, hashed(bound.keys.encode(bound.keys.check(subject)))
             except RequestError:
                 continue
+
+
+def _readable(key: bytes) -> Any:
+    """A key as it was given; ``None`` if it was stored as a hash because it is long."""
+    kind, raw = bytes(key[:1]), bytes(key[1:])
+    if kind == b"s":
+        return raw.decode()
+    return str(msgspec.msgpack.decode(raw)) if kind == b"m" else None

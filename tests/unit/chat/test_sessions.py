@@ -161,7 +161,7 @@ def test_a_conversation_without_a_session_is_not_kept(sessions):
     """Nothing is kept or recalled for a conversation that its client did not name."""
     sessions.keep(turn(session=""), SAID, "It is a book.")
     assert sessions.recall(turn(session="")) is None
-    assert sessions.erase(ME).rows == {"conversations": 0}
+    assert sessions.erase(ME) == {"conversations": 0}
 
 
 @pytest.mark.parametrize(("later", "is_kept"), [(KEPT_S, True), (KEPT_S + 1, False)])
@@ -188,7 +188,7 @@ def test_a_shopper_is_forgotten(sessions):
     for session in ("s", "t"):
         sessions.keep(turn(session), SAID, "It is a book.")
     sessions.keep(turn(shopper="u00004"), SAID, "It is a book.")
-    assert sessions.erase(ME).rows == {"conversations": 2}
+    assert sessions.erase(ME) == {"conversations": 2}
     assert sessions.recall(turn()) is None
     assert sessions.recall(turn(shopper="u00004")) == SAID
 
@@ -207,7 +207,7 @@ async def test_a_server_erases_the_shop_first_and_then_what_it_remembers(desk):
     await desk.ask("do you have a fantasy?", user=ME, metadata={"session": "s"})
     shop, conversations = desk.http.app.plugins[Privacy]
     assert (shop.name, conversations.name) == ("shop", "conversations")
-    assert conversations.erase(ME).rows == {"conversations": 1}
+    assert conversations.erase(ME) == {"conversations": 1}
 
 
 THRILLERS = Wishes(genres=frozenset({"thriller"}))
@@ -256,7 +256,7 @@ def test_a_state_that_is_over_is_not_kept_in_memory(sessions, now):
     sessions.keep(turn(session="old"), SAID, "It is a book.")
     now.at += KEPT_S + 1
     sessions.keep(turn(session="new"), SAID, "It is a book.")
-    assert sessions.erase(ME).rows == {"conversations": 1}
+    assert sessions.erase(ME) == {"conversations": 1}
 
 
 async def test_what_is_kept_of_a_shopper_is_erased_over_http(desk):

@@ -6,7 +6,7 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -100,14 +100,19 @@ class Sessions:
             found = [(session, one) for (name, session), one in self._kept.items() if spelled(name) == spelled(subject)]
         return {self.name: [{"session": name, "at": one.at, **msgspec.to_builtins(one.said)} for name, one in found]}
 
-    def erase(self, subject: str, mentions: Collection[str] = ()) -> pb.ErasedRows:
+    def mentions(self, subject: str) -> pb.Mentions:
+        """Return what else stands for a shopper: nothing that the shop's file does not know."""
+        del subject
+        return pb.Mentions()
+
+    def erase(self, subject: str, mentions: pb.Mentions | None = None) -> dict[str, int]:
         """Forget all conversations of a shopper, however the name is capitalised, and count them."""
         del mentions
         with self._lock:
             gone = [key for key in self._kept if spelled(key[0]) == spelled(subject)]
             for key in gone:
                 del self._kept[key]
-        return pb.ErasedRows({self.name: len(gone)})
+        return {self.name: len(gone)}
 
     def _is_over(self, one: Remembered) -> bool:
         return self._now() - one.at > KEPT_S

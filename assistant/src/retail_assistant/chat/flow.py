@@ -110,7 +110,7 @@ class Assistant:
 
     async def forget(self, shopper: str) -> Forgotten:
         """Erase what this process and the shop keep of a shopper's messages."""
-        gone = self.sessions.erase(shopper).rows[self.sessions.name]
+        gone = self.sessions.erase(shopper)[self.sessions.name]
         return Forgotten(gone, await self._notebook.forget(shopper))
 
     async def reply(self, turn: Turn, request: pb.Request) -> Reply:

@@ -111,7 +111,7 @@ class ShopRecords:
             shortened: Returns a question as the bank of questions has it.
         """
         self._path, self._shortened = path, shortened
-        self._told: dict[str, tuple[int, list[str]]] = {}
+        self._told: dict[str, int] = {}
 
     def export(self, subject: str) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         """Return the rows of a shopper by table, without the salt and the hash of the passphrase."""
@@ -126,30 +126,33 @@ class ShopRecords:
                 for table, whose in WHOSE.items()
             }
 
-    def erase(self, subject: str, mentions: Collection[str] = ()) -> pb.ErasedRows:
+    def mentions(self, subject: str) -> pb.Mentions:
+        """Return the spellings of a shopper's name, the numbers of orders, and texts that nobody else has written."""
+        with contextlib.closing(connect(self._path, make=False)) as conn:
+            values = {"names": json.dumps(names := names_of(conn, subject))}
+            numbers = [number for (number,) in conn.execute(_NUMBERS, values)]
+            return pb.Mentions((*names, *numbers), tuple(_own_texts(conn, values, self._shortened)))
+
+    def erase(self, subject: str, mentions: pb.Mentions) -> dict[str, int]:
         """Erase a shopper, and at the next call of this process what told of it; that call leaves nothing in the file.
 
-        The rows of the outbox that name the shopper stay until then, because every store has to read them. What comes
-        as ``mentions`` is not looked for: some of it was typed by people, and might be another shopper's name.
+        The rows of the outbox that name the shopper stay until then, because every store has to read them. Rows are not
+        looked for by ``mentions``: some of it was typed by people, and might be another shopper's name.
 
         Raises:
             ShopBusy: Another program has read the file for so long that its log still has what was erased.
         """
-        del mentions
         with contextlib.closing(connect(self._path, wait_s=WAIT_S, make=False)) as conn:
             values: dict[str, Any] = {"names": json.dumps(names := names_of(conn, subject))}
-            texts = _own_texts(conn, values, self._shortened)
-            numbers = [number for (number,) in conn.execute(_NUMBERS, values)]
             rows = forget(conn, names)
             for name in names if rows else ():
                 emit(conn, f"user/{name}", "user.deleted")
-            upto, before = self._told.pop(subject, (0, []))
+            upto = self._told.get(subject, 0)
             rows["parbake_outbox"] = conn.execute(_HIDES, values | {"upto": upto}).rowcount
             if upto:
-                _overwrite(conn, self._path, [*names, *texts, *before])
-            last = conn.execute("SELECT IFNULL(max(seq), 0) FROM sqlite_sequence").fetchone()
-            self._told[subject] = (*last, texts)
-        return pb.ErasedRows(dict(+rows), (*names, *numbers, *texts))
+                _overwrite(conn, self._path, [*names, *mentions.texts])
+            (self._told[subject],) = conn.execute("SELECT IFNULL(max(seq), 0) FROM sqlite_sequence").fetchone()
+        return dict(+rows)
 
 
 def _own_texts(conn: sqlite3.Connection, values: Mapping[str, Any], shortened: Callable[[str], str]) -> list[str]:

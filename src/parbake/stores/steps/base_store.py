@@ -15,13 +15,14 @@ from parbake.ports.records import Lookup, StoreState
 from parbake.ports.store import Store
 from parbake.protocol import control as rules
 from parbake.protocol.control import Control, Promotion, Quarantine
-from parbake.protocol.record import Record, Stamp, encode
+from parbake.protocol.record import STAMP_AT, Record, Stamp, encode
 from parbake.stores.steps import event_steps as events
 from parbake.stores.steps import item_names as names
 from parbake.stores.steps import lookups
 from parbake.stores.steps.event_steps import StoreSteps
 from parbake.stores.steps.lookups import Get, Parsed
 from parbake.stores.steps.record_steps import Txn
+from parbake.values.words import Words
 
 T = TypeVar("T")
 PAGE = 500
@@ -124,18 +125,26 @@ class EngineStore(Store, ABC):
             start = names.base_of(number + 1)
             yield number
 
-    async def erase(self, words: Collection[bytes]) -> int:
-        removed = 0
+    async def erase(self, ids: Collection[str | bytes], texts: Collection[str], before: Stamp) -> int:
+        since, removed = before.pack(), 0
+        named, told = names.as_bytes(ids), names.as_bytes((*ids, *texts))
         rows = [names.base_of(number) async for number in self._generations()]
         for prefix in (*rows, names.OVERLAY, names.ENTRY, names.PARKED):
+            is_record = prefix not in (names.ENTRY, names.PARKED)
             async for page in self._pages(prefix):
-                doomed = [name for name, raw in page if names.mentions(name + raw, words)]
+                doomed = [
+                    name
+                    for name, raw in page
+                    if names.mentions(name + raw, named if is_record and raw[STAMP_AT] >= since else told)
+                ]
                 await self._remove(doomed)
                 removed += len(doomed)
+        words = Words(one for one in ids if isinstance(one, str))
         async for page in self._pages(names.LOG):
-            named = [(name, raw) for name, raw in page if names.mentions(raw, words)]
-            await self._put([(name, events.without(raw, words)) for name, raw in named])
-            removed += len(named)
+            kept = [(name, events.without(raw, words)) for name, raw in page if names.mentions(raw, named)]
+            changed = [(name, entry) for name, entry in kept if entry is not None]
+            await self._put(changed)
+            removed += len(changed)
         return removed
 
     async def _drop_generation(self, generation: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -12,9 +12,10 @@ from parbake.ports.event_log import Ack, Advance, Applied, Change, Move, Parked,
 from parbake.ports.records import StoreState
 from parbake.protocol.control import SEQUENCE_LIMIT, STORE_FORMAT, Control, renumber
 from parbake.protocol.record import Stamp
-from parbake.stores.steps.item_names import APPLIED, BEATS, LOG, RING, SEEN, SEQUENCE, mark_key, mentions, parked_key
+from parbake.stores.steps.item_names import APPLIED, BEATS, LOG, RING, SEEN, SEQUENCE, mark_key, parked_key
 from parbake.stores.steps.lookups import Get
 from parbake.stores.steps.record_steps import RecordSteps
+from parbake.values.words import Words
 
 SEEN_LIMIT = 100_000
 COMMON_ITEMS = 5
@@ -235,13 +236,13 @@ class StoreSteps(RecordSteps):
         return is_sane
 
 
-def without(entry: bytes, words: Collection[bytes]) -> bytes:
-    """An entry of the event log without the tags that contain one of some words.
+def without(entry: bytes, words: Words) -> bytes | None:
+    """An entry of the event log without the tags that have one of some words; ``None`` if it has none.
 
     Args:
         entry: The encoded entry.
-        words: The words, as bytes of UTF-8.
+        words: The words.
     """
     raised = msgspec.msgpack.decode(entry, type=Raised)
-    tags = tuple(tag for tag in raised.tags if not mentions(tag.encode(), words))
-    return msgspec.msgpack.encode(msgspec.structs.replace(raised, tags=tags))
+    tags = tuple(tag for tag in raised.tags if not words.in_text(tag))
+    return None if tags == raised.tags else msgspec.msgpack.encode(msgspec.structs.replace(raised, tags=tags))

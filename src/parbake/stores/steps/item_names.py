@@ -70,6 +70,11 @@ def is_below(name: bytes, raw: bytes, floor: bytes) -> bool:
     return raw <= floor if name[:1] == MARK else raw[STAMP_AT] < floor
 
 
+def as_bytes(words: Collection[str | bytes]) -> list[bytes]:
+    """Words as they stand in items; bytes as they are."""
+    return [word if isinstance(word, bytes) else word.encode() for word in words]
+
+
 def mentions(raw: bytes, words: Collection[bytes]) -> bool:
     """Whether an item contains one of some words anywhere.
 

@@ -32,8 +32,8 @@ function shown(notice, shopper) {
   const box = make(
     "section",
     { class: "correction", "aria-label": `Correction: ${about}` },
-    make("p", {}, make("strong", {}, "We told you something that was not right."), ` On ${when} we answered you about: ${about}. `,
-      notice.now ? "This is what holds:" : "Please ask again before you rely on it."),
+    make("p", {}, make("strong", {}, "Something that we told you may not be right."), ` On ${when} we answered you about: ${about}, which has been corrected since. `,
+      notice.now ? "What holds now:" : "Please ask again before you rely on it."),
     notice.now ? make("blockquote", { tabindex: "0" }, notice.now) : null,
     make("div", { class: "actions" }, read, notice.about ? again : null),
   );
