@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from parbake import errors as errors
     from parbake.app.application import App
     from parbake.app.cached import cached
-    from parbake.app.personal import Mentions, PersonalData
     from parbake.app.plugin import Parts, Plugin
     from parbake.app.settings import Batch, Durability
     from parbake.errors import BadInput, NotMaterialized, ParbakeError
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "app.application": "App",
     "app.cached": "cached",
-    "app.personal": "Mentions PersonalData",
     "app.plugin": "Parts Plugin",
     "app.settings": "Batch Durability",
     "errors": "BadInput NotMaterialized ParbakeError",
@@ -63,8 +61,8 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "GIVEN", "Absent", "App", "BadInput", "Batch", "Durability", "Gates", "Input", "Keys", "Lazy", "Live", "Mentions",
-    "Model", "NotMaterialized", "ParbakeError", "Parts", "PersonalData", "Plugin", "Reader", "Recompute", "Refuse",
-    "Registry", "Request", "Resource", "ServeStale", "Served", "Source", "Use", "Value", "Verdict", "View", "cached",
-    "every", "fence", "ignore", "refresh", "remaining_s",
+    "GIVEN", "Absent", "App", "BadInput", "Batch", "Durability", "Gates", "Input", "Keys", "Lazy", "Live", "Model",
+    "NotMaterialized", "ParbakeError", "Parts", "Plugin", "Reader", "Recompute", "Refuse", "Registry", "Request",
+    "Resource", "ServeStale", "Served", "Source", "Use", "Value", "Verdict", "View", "cached", "every", "fence",
+    "ignore", "refresh", "remaining_s",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from tests.unit.shopfloor import Facts, contract
 import parbake as pb
 from parbake.adapters.sqlite import emit
 from parbake.app import erasure
+from parbake.ports.offers import Mentions
 from parbake.protocol.record import Stamp
 
 CANARY, OTHER = "zqcanary7781", "somebody-else"
@@ -31,7 +32,7 @@ class FactsOfPeople:
 
     def mentions(self, subject):
         """Return another name of a person."""
-        return pb.Mentions((f"alias-of-{subject}",))
+        return Mentions((f"alias-of-{subject}",))
 
     def erase(self, subject, mentions):
         """Delete the facts about a person, and what the outbox says about them once it was read."""
@@ -131,7 +132,7 @@ async def test_watermarks_stay_until_the_sweep(app, world, tmp_path):
 async def test_values_from_before_are_not_served_while_they_are_erased(app, world):
     """Once the row is gone and acknowledged, a value that was computed before is not served, even if it is stored."""
     place = FactsOfPeople(world)
-    place.erase(CANARY, pb.Mentions())
+    place.erase(CANARY, Mentions())
     await app.drain()
     assert (await app.serve(app.tasks["fact"], CANARY)).value == "nobody"
 
@@ -192,7 +193,7 @@ async def test_a_model_that_was_computed_again_stays(app, world, monkeypatch):
     """What others have said as well is in the new model, too, which is not erased: only older records are."""
     place = FactsOfPeople(world)
     monkeypatch.setattr(app.engine.parts, "personal", [place])
-    monkeypatch.setattr(place, "mentions", lambda _: pb.Mentions((CANARY,), (OTHER,)))
+    monkeypatch.setattr(place, "mentions", lambda _: Mentions((CANARY,), (OTHER,)))
     await app.ops.erase(CANARY)
     assert await app.model(app.tasks["names"]) == [OTHER]
 
@@ -201,7 +202,7 @@ async def test_an_interrupted_erasure_knows_the_mentions_again(app, world, monke
     """After a crash behind the first place, the next run still knows what it named, erases it, and forgets it."""
     place = FactsOfPeople(world)
     monkeypatch.setattr(app.engine.parts, "personal", [place])
-    monkeypatch.setattr(place, "mentions", lambda _: pb.Mentions((CANARY,), (f"the secret of {CANARY}",)))
+    monkeypatch.setattr(place, "mentions", lambda _: Mentions((CANARY,), (f"the secret of {CANARY}",)))
     monkeypatch.setattr(app.engine.ingest, "drain", no_more)
     with pytest.raises(KeyboardInterrupt):
         await app.ops.erase(CANARY)

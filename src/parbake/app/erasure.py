@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from parbake.app.engine import Engine
-from parbake.app.personal import Mentions
 from parbake.errors import BadInput, StoreError
 from parbake.ports.named_values import NamedValue
 from parbake.ports.observers import Progress
+from parbake.ports.offers import Mentions
 from parbake.ports.records import Lookup
 from parbake.protocol.record import Stamp, encode
 from parbake.serving.bound import BoundTask

@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from parbake.app.personal import PersonalData
 from parbake.errors import BadInput, DeclarationError
 from parbake.lanes.batch.choosing import RefreshPolicy
 from parbake.lanes.batch.runs import State
@@ -23,7 +22,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.event_log import Ack
 from parbake.ports.messages import Route
 from parbake.ports.observers import Observers
-from parbake.ports.offers import Port
+from parbake.ports.offers import PersonalData, Port
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.protocol.control import Quarantine

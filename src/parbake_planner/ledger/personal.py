@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from parbake.app.personal import Mentions
 from parbake.errors import RequestError
+from parbake.ports.offers import Mentions
 from parbake.serving.bound import BoundTask
 from parbake.values.words import Words
 from parbake_planner.ledger.answer_table import PATIENT_S, settled
@@ -18,7 +18,7 @@ from parbake_planner.ledger.told import forget_told, told_to
 
 
 class LedgerOfPeople:
-    """The rows of a ledger by the person that they are about; see :class:`parbake.app.personal.PersonalData`."""
+    """The rows of a ledger by the person that they are about; see :class:`parbake.ports.offers.PersonalData`."""
 
     name = "ledger"
 

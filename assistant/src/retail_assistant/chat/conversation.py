@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-import parbake as pb
 import parbake_semantic.guard
+from parbake.ports.offers import Mentions
 from retail_assistant.answers.actions import CANNOT_ADD, NOT_YET, WHICH_EDITION
 from retail_assistant.answers.comparing import in_focus
 from retail_assistant.answers.correcting import NO
@@ -95,17 +95,17 @@ class Sessions:
                 self._kept.popitem(last=False)
 
     def export(self, subject: str) -> dict[str, list[dict[str, Any]]]:
-        """Return the conversations of a shopper; see :class:`parbake.PersonalData`."""
+        """Return the conversations of a shopper; see :class:`parbake.ports.offers.PersonalData`."""
         with self._lock:
             found = [(session, one) for (name, session), one in self._kept.items() if spelled(name) == spelled(subject)]
         return {self.name: [{"session": name, "at": one.at, **msgspec.to_builtins(one.said)} for name, one in found]}
 
-    def mentions(self, subject: str) -> pb.Mentions:
+    def mentions(self, subject: str) -> Mentions:
         """Return what else stands for a shopper: nothing that the shop's file does not know."""
         del subject
-        return pb.Mentions()
+        return Mentions()
 
-    def erase(self, subject: str, mentions: pb.Mentions | None = None) -> dict[str, int]:
+    def erase(self, subject: str, mentions: Mentions | None = None) -> dict[str, int]:
         """Forget all conversations of a shopper, however the name is capitalised, and count them."""
         del mentions
         with self._lock:

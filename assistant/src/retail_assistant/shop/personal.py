@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import parbake as pb
 import parbake_semantic.guard
 from parbake.adapters.sqlite import emit
+from parbake.ports.offers import Mentions
 from retail_assistant.shop.errors import ShopBusy
 from retail_assistant.shop.schema import connect, transaction
 from retail_assistant.shop.voices import spelled
@@ -99,7 +99,7 @@ def names_of(conn: sqlite3.Connection, shopper: str) -> list[str]:
 
 
 class ShopRecords:
-    """The shop's file as a place that keeps something about people (:class:`parbake.PersonalData`)."""
+    """The shop's file as a place that keeps something about people (:class:`parbake.ports.offers.PersonalData`)."""
 
     name = "shop"
 
@@ -126,14 +126,14 @@ class ShopRecords:
                 for table, whose in WHOSE.items()
             }
 
-    def mentions(self, subject: str) -> pb.Mentions:
+    def mentions(self, subject: str) -> Mentions:
         """Return the spellings of a shopper's name, the numbers of orders, and texts that nobody else has written."""
         with contextlib.closing(connect(self._path, make=False)) as conn:
             values = {"names": json.dumps(names := names_of(conn, subject))}
             numbers = [number for (number,) in conn.execute(_NUMBERS, values)]
-            return pb.Mentions((*names, *numbers), tuple(_own_texts(conn, values, self._shortened)))
+            return Mentions((*names, *numbers), tuple(_own_texts(conn, values, self._shortened)))
 
-    def erase(self, subject: str, mentions: pb.Mentions) -> dict[str, int]:
+    def erase(self, subject: str, mentions: Mentions) -> dict[str, int]:
         """Erase a shopper, and at the next call of this process what told of it; that call leaves nothing in the file.
 
         The rows of the outbox that name the shopper stay until then, because every store has to read them. Rows are not

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import parbake as pb
 from parbake.adapters.sqlite import prune
+from parbake.ports.offers import PersonalData
 from retail_assistant.shop import complaints, once
 from retail_assistant.shop.personal import BATCH, WAIT_S, ShopRecords
 from retail_assistant.shop.schema import connect, transaction
@@ -51,7 +52,7 @@ def prune_shop(conn: sqlite3.Connection, *, now: float, events_until: float = 0.
     return done
 
 
-class Privacy(pb.Plugin[list[pb.PersonalData]]):
+class Privacy(pb.Plugin[list[PersonalData]]):
     """Lets ``parbake export`` and ``parbake erase`` reach what is kept about shoppers, and a worker delete what is old.
 
     ``places`` are where something is kept, in the order in which they are erased; the first one is the shop's file.
@@ -60,9 +61,9 @@ class Privacy(pb.Plugin[list[pb.PersonalData]]):
     def __init__(self, shop: Path, shortened: Callable[[str], str]) -> None:
         """``shop`` is the file; ``shortened`` returns a question as the bank of questions has it."""
         self._shop = shop
-        self.places: list[pb.PersonalData] = [ShopRecords(shop, shortened)]
+        self.places: list[PersonalData] = [ShopRecords(shop, shortened)]
 
-    def open(self, parts: pb.Parts) -> list[pb.PersonalData]:
+    def open(self, parts: pb.Parts) -> list[PersonalData]:
         """Name the places, and begin to delete with a worker; see :class:`parbake.Plugin`."""
 
         async def tidy() -> None:
