@@ -108,10 +108,10 @@ that the command was interrupted, and 143 that it was terminated before its work
 HTTP = """What `parbake serve` and `parbake.http.HttpApp` answer. `GET /v1/openapi.json` has the same as an OpenAPI
 3.1 document, with your own routes. `GET` routes answer `HEAD` too. Routes for `operators` ask for the operator token
 once one is set; see [the guide](../howto/http.md#who-may-do-what). Each request may carry tickets in the header
-`parbake-after`, and an id in `x-request-id` (128 letters, digits and `_.:=+/-` at most). Each answer, apart from what
-an overload turns away, has that id, or one that the server made; the log names it. The routes of costs and answers are
-those of `Ledger`, the one of triggers that of `Planner`, and the one of prompts that of `Prompts`: an app without that
-plugin answers 404.
+`parbake-after`, and an id in `x-request-id` (128 letters, digits and `_.:=+/-` at most). Errors have that id, or one
+that the server made, and so have answers that the log, a trace or the client knows by an id. The routes of costs and
+answers are those of `Ledger`, the one of triggers that of `Planner`, and the one of prompts that of `Prompts`: an app
+without that plugin answers 404.
 """
 PROBLEMS = """An error is a problem document (RFC 9457) with `type`, `title`, `status`, `detail` and `field`. The
 table also holds the errors that only code sees; they have a status in case one reaches a client.

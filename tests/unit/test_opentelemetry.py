@@ -401,9 +401,19 @@ async def test_lines_name_the_answer_that_was_noted(world, tmp_path, lines):
     await app.close()
 
 
-@pytest.mark.parametrize("given", ["", "two words", "x" * 200, "a\u00e9"])
+async def test_an_answer_has_an_id_that_leads_somewhere(world):
+    """An error has the id that the log has; an answer that no line, no span and no client knows by an id has none."""
+    app = world.app(pb.Registry())
+    transport = httpx.ASGITransport(HttpApp(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        assert "x-request-id" not in (await client.get("/v1/tasks")).headers
+        assert re.fullmatch("[0-9a-f]{16}", (await client.get("/nowhere")).headers["x-request-id"])
+    await app.close()
+
+
+@pytest.mark.parametrize("given", ["two words", "x" * 200, "a\u00e9"])
 async def test_an_id_that_is_not_well_formed_is_replaced(client, given):
-    """A request without an id, or with one that could not stand in a log, gets another one."""
+    """A request with an id that could not stand in a log gets another one."""
     answer = await client.get("/v1/tasks", headers={"x-request-id": given.encode()})
     assert re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
 

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache, partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from parbake.app.plugin import Plugin
@@ -236,20 +237,10 @@ class HttpApp:
     async def _handle(
         self, method: str, path: str, scope: Message, receive: Receive, send: Send, *, since: float
     ) -> None:
-        about, before = About(), ABOUT.get()
-        ABOUT.set(about)
-        try:
-            root = scope.get("root_path", "")
-            client = (scope.get("client") or ("",))[0]
-            query = scope["query_string"].decode("latin-1")
-            request = HttpRequest(method, path, {}, b"", query, root=root, client=client)
-            await self._handle_about(about, request, scope, receive, send, since=since)
-        finally:
-            ABOUT.set(before)
-
-    async def _handle_about(
-        self, about: About, request: HttpRequest, scope: Message, receive: Receive, send: Send, *, since: float
-    ) -> None:
+        ABOUT.set(about := About())  # each request has a context of its own, or is followed by one that sets it again
+        root = scope.get("root_path", "")
+        client = (scope.get("client") or ("",))[0]
+        request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root, client=client)
         try:
             request.headers = headers = headers_of(scope["headers"])
             about.given = headers.get(_REQUEST_ID, "")
@@ -392,9 +383,12 @@ def head_of(response: Response) -> bytes:
 
 
 def _id_line(response: Response) -> bytes:
-    """The line of the header with the request's id; empty outside of requests, and if the answer names one itself."""
+    """The line of the header with the request's id; empty if it leads nowhere, or if the answer names one itself."""
     about = ABOUT.get()
-    if about is None or (response.headers and any(name.lower() == _REQUEST_ID for name, _ in response.headers)):
+    # An id that nobody has named, and that no line and no span has, would lead nowhere.
+    if about is None or not (about.is_named or response.status >= HTTPStatus.BAD_REQUEST):
+        return b""
+    if response.headers and any(name.lower() == _REQUEST_ID for name, _ in response.headers):
         return b""
     return b"x-request-id: " + about.request.encode() + b"\r\n"
 

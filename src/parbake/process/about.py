@@ -19,11 +19,7 @@ class About:
         event: The id of the event that it publishes; empty if there is none, or several.
     """
 
-    __slots__ = ("_request", "answer", "event", "given")
-
-    def __init__(self) -> None:
-        """Know nothing yet."""
-        self.given = self.answer = self.event = self._request = ""
+    given = answer = event = _request = ""
 
     @property
     def request(self) -> str:
@@ -32,6 +28,11 @@ class About:
             is_given = self.given and _WELL_FORMED.fullmatch(self.given)
             self._request = self.given if is_given else f"{getrandbits(64):016x}"  # a name, and no secret
         return self._request
+
+    @property
+    def is_named(self) -> bool:
+        """Whether somebody has named the request, or has asked for its id, as a line of the log or a span does."""
+        return bool(self._request or self.given)
 
     def ids(self) -> dict[str, str]:
         """The ids that are known, by what they belong to."""

@@ -54,6 +54,8 @@ class RequestSpans:
                 return None
         method = request.method if request.method in _METHODS else "_OTHER"
         span = self._tracer.start_span(method, parent, SpanKind.SERVER, {"http.request.method": method})
+        if span.is_recording() and (about := ABOUT.get()) is not None:
+            span.set_attribute("parbake.request", about.request)  # at once, so that the answer has it, too
         return partial(_answered, request, span, attach(set_span_in_context(span, parent)))
 
     def answered(self, served: Served[Any], seconds: float) -> None:
@@ -101,8 +103,6 @@ def _answered(request: HttpRequest, span: Span, token: Any, status: int) -> None
     if request.route:
         attributes["http.route"] = request.route
         span.update_name(f"{request.method} {request.route}")
-    if (about := ABOUT.get()) is not None:
-        attributes["parbake.request"] = about.request
     if status:
         attributes["http.response.status_code"] = status
     if not status or status >= _SERVER_ERROR:
