@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
+from _server import running
 
 SIZES = {"RETAIL_PRODUCTS": "2000", "RETAIL_SHOPPERS": "2000"}
 KEY, BACKEND_KEY = "the-operators-of-benchmarks", "the-backend-of-benchmarks"
@@ -41,18 +40,10 @@ def serving(home: str, *, app: str = APP, **settings: str) -> Iterator[tuple[int
 
     Gives its process number and its address, once it answers.
     """
-    command = [sys.executable, "-m", "parbake", "serve", app, "--port", "0"]
-    with subprocess.Popen(command, env=environment(home) | settings, stderr=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stderr is not None
-            found = next(filter(None, (re.search(r"http://127\.0\.0\.1:\d+", line) for line in server.stderr)), None)
-            if found is None:
-                raise SystemExit("the server did not start")
-            with contextlib.closing(Client(found[0])) as client:
-                client.wait()
-            yield server.pid, found[0]
-        finally:
-            server.terminate()
+    with running(app, environment=environment(home) | settings) as server:
+        with contextlib.closing(Client(server.address)) as client:
+            client.wait()
+        yield server.pid, server.address
 
 
 @contextlib.contextmanager
@@ -64,12 +55,6 @@ def working(home: str) -> Iterator[None]:
             yield
         finally:
             worker.terminate()
-
-
-def cpu_s(pid: int) -> float:
-    """User and system seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def change_beside(asks: Sequence[Callable[[], None]], change: Callable[[threading.Event], None]) -> None:

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 
 from _report import Goal, percentile, report
-from _shop import Client, cpu_s, prepare, serving
+from _server import cpu_s
+from _shop import Client, prepare, serving
 
 from retail_assistant.settings import from_environment
 

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from pathlib import Path
 from _console_app import APP, TASKS
 from _http_load import closed_loop
 from _report import Goal, report
+from _server import running
 
 HERE = Path(__file__).parent
 ROUND_S, OPEN_S = 20.0, 5.0
@@ -36,17 +36,8 @@ MOST_VIEW_S, MOST_COST = 1.5, 0.03
 def served(folder: str, keys: int, *, console: bool) -> Iterator[int]:
     """Run a server on the last core, and yield its port."""
     env = {**os.environ, **_settings(folder, keys), "CONSOLE_IS_ON": "1" if console else ""}
-    command = ["taskset", "-c", "0", sys.executable, "-m", "parbake", "serve", APP, "--port", "0"]
-    with subprocess.Popen(command, cwd=HERE, env=env, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            line = ""
-            while process.stderr is not None and not (found := re.search(r"http://127\.0\.0\.1:(\d+)", line)):
-                line = process.stderr.readline()
-                if not line:
-                    raise SystemExit("the server did not start")
-            yield int(found[1])
-        finally:
-            process.terminate()
+    with running(APP, environment=env, folder=HERE, core=0) as server:
+        yield server.port
 
 
 def _settings(folder: str, keys: int) -> dict[str, str]:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import re
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 
 from _report import Goal, report
-from _shop import APP, Client, cpu_s, environment, prepare
+from _server import cpu_s, running
+from _shop import APP, Client, environment, prepare
 
 ROUNDS, CHATS, CONNECTIONS, WARM = 7, 100, 4, 40
 LEAST = 0.95
@@ -35,21 +34,12 @@ QUESTIONS = (
 @contextlib.contextmanager
 def served(home: str, count: int) -> Iterator[tuple[list[int], str]]:
     """Run a server with some processes; gives the numbers of the processes that answer, and the address."""
-    command = [sys.executable, "-m", "parbake", "serve", APP, "--port", "0", "--processes", str(count)]
-    with subprocess.Popen(command, env=environment(home), stderr=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stderr is not None
-            found = next(filter(None, (re.search(r"http://127\.0\.0\.1:\d+", line) for line in server.stderr)), None)
-            if found is None:
-                raise SystemExit("the server did not start")
-            threading.Thread(target=server.stderr.read, daemon=True).start()
-            for _ in range(2 * count):
-                with contextlib.closing(Client(found[0])) as client:
-                    client.wait()
-            children = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True, check=False)
-            yield [int(pid) for pid in children.stdout.split()] or [server.pid], found[0]
-        finally:
-            server.terminate()
+    with running(APP, "--processes", str(count), environment=environment(home)) as server:
+        for _ in range(2 * count):
+            with contextlib.closing(Client(server.address)) as client:
+                client.wait()
+        children = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True, check=False)
+        yield [int(pid) for pid in children.stdout.split()] or [server.pid], server.address
 
 
 def asked(address: str, chats: int, numbers: Iterator[int]) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import _peers
 from _http_load import closed_loop
 from _report import Goal, report
-from _shop import cpu_s
+from _server import cpu_s
 from rich.progress import track
 
 HERE = Path(__file__).parent

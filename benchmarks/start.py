@@ -21,8 +21,9 @@ from pathlib import Path
 from statistics import median
 
 from _report import Goal, report
+from _server import cpu_s
 from _shop import KEYS as SECRETS
-from _shop import Client, cpu_s, prepare, serving
+from _shop import Client, prepare, serving
 
 import parbake as pb
 from parbake.testing import FileClock

@@ -12,19 +12,16 @@ import asyncio
 import contextlib
 import itertools
 import os
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple
 
 from _http_load import CONNECTIONS, answer_of, posted
 from _report import Goal, report
+from _server import Running, cpu_s, running
 from _tracing_app import APP, KEYS
 
 HERE = Path(__file__).parent
@@ -33,22 +30,11 @@ SAMPLED = {"1 %": (0.01, ""), "1 % by the SDK": (0.01, "1"), "all": (1.0, "")}
 """The share of the requests that is sampled, and whether the sampler of the SDK chooses them."""
 
 
-class Server(NamedTuple):
-    """A running server."""
-
-    port: int
-    pid: int
-
-    def cpu_s(self) -> float:
-        """The CPU seconds of all its threads so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def cpu_us(self, seconds: float) -> float:
-        """The CPU microseconds of a request, over some seconds."""
-        before = self.cpu_s()
-        done = asyncio.run(answers(self.port, seconds))
-        return (self.cpu_s() - before) / done * 1e6
+def cpu_us(server: Running, seconds: float) -> float:
+    """The CPU microseconds of a request, over some seconds."""
+    before = cpu_s(server.pid)
+    done = asyncio.run(answers(server.port, seconds))
+    return (cpu_s(server.pid) - before) / done * 1e6
 
 
 async def answers(port: int, seconds: float) -> int:
@@ -69,30 +55,21 @@ async def answers(port: int, seconds: float) -> int:
 
 
 @contextlib.contextmanager
-def served(folder: str, *, share: float | None, by_sdk: str = "") -> Iterator[Server]:
+def served(folder: str, *, share: float | None, by_sdk: str = "") -> Iterator[Running]:
     """Run a server on the first core, which samples a share of the requests or has no plugin."""
     own = {
         "TRACING_FOLDER": folder, "TRACING_IS_ON": "" if share is None else "1", "TRACING_SHARE": str(share or 0),
         "TRACING_BY_SDK": by_sdk,
     }  # fmt: skip
-    command = ["taskset", "-c", "0", sys.executable, "-m", "parbake", "serve", APP, "--port", "0"]
-    with subprocess.Popen(command, cwd=HERE, env={**os.environ, **own}, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            line = ""
-            while process.stderr is not None and not (found := re.search(r"http://127\.0\.0\.1:(\d+)", line)):
-                line = process.stderr.readline()
-                if not line:
-                    raise SystemExit("the server did not start")
-            yield Server(int(found[1]), process.pid)
-        finally:
-            process.terminate()
+    with running(APP, environment={**os.environ, **own}, folder=HERE, core=0) as server:
+        yield server
 
 
-def pairs_of(traced: Server, plain: Server, rounds: int, seconds: float) -> list[tuple[float, float]]:
+def pairs_of(traced: Running, plain: Running, rounds: int, seconds: float) -> list[tuple[float, float]]:
     """The CPU time of both servers in each round; the one that begins alternates."""
     found = []
     for number in range(rounds):
-        both = {server: server.cpu_us(seconds) for server in ((traced, plain) if number % 2 else (plain, traced))}
+        both = {server: cpu_us(server, seconds) for server in ((traced, plain) if number % 2 else (plain, traced))}
         found.append((both[traced], both[plain]))
     return found
 
@@ -111,10 +88,10 @@ def main() -> None:
     os.sched_setaffinity(0, {1})  # the servers have the other core
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder, served(folder, share=None) as plain:
-        plain.cpu_us(8.0)  # every value is computed and stored
+        cpu_us(plain, 8.0)  # every value is computed and stored
         for name, (share, by_sdk) in SAMPLED.items():
             with served(folder, share=share, by_sdk=by_sdk) as traced:
-                traced.cpu_us(2.0)
+                cpu_us(traced, 2.0)
                 found[name] = pairs_of(traced, plain, asked.rounds, asked.seconds)
     costs = {name: cost_of(pairs) for name, pairs in found.items()}
     medians = {name: [statistics.median(of) for of in zip(*pairs, strict=True)] for name, pairs in found.items()}

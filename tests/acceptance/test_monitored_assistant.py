@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cluster import APP, HERE, Cluster, Process, Server
 from tests.servers.launch import free_port
-from tests.servers.test_monitoring import answered, has_data, queries_in
+from tests.servers.test_monitoring import answered, find_data, queries_in
 from tests.waiting import HANGS_S, eventually
 
 ASKED = ("What is your return window?", "Recommend me a book", "What is popular?", "which promotions run?", "hello")
@@ -56,21 +56,15 @@ def prometheus(cluster: Cluster, server: Server, worker: str, tmp_path: Path) ->
 def test_every_query_of_the_assistant_finds_data(server: Server, prometheus: str, tmp_path: Path) -> None:
     """While shoppers ask, guests look around and a policy changes, each query has a number; but for tokens."""
     panels, rules = queries_in(tmp_path)
-    missing = {name: query for name, query in {**panels, **rules}.items() if OF_MODELS not in query}
-    assert len(missing) > 150
+    wanted = {name: query for name, query in {**panels, **rules}.items() if OF_MODELS not in query}
+    assert len(wanted) > 150
     days = iter(range(1, 1000))
 
-    def all_found() -> bool:
+    def shop() -> None:
         for question in ASKED:
             server.chat(question, user="u00003")
         server.serve("shopper_profile", "u00003")
         assert answered(f"{server.url}/shop/products")  # of a guest, whom an overload would let wait
         server.put("/shop/policies/returns", {"facts": {"window_days": 20 + next(days) % 20}})
-        for name in [name for name, query in missing.items() if has_data(prometheus, query)]:
-            del missing[name]
-        return not missing
 
-    try:
-        eventually(all_found)
-    except AssertionError:
-        pytest.fail(f"no data: {missing}")
+    find_data(prometheus, wanted, shop)

@@ -290,6 +290,22 @@ def has_data(prometheus, query):
     return any(not math.isnan(float(one["value"][1])) for one in result)
 
 
+def find_data(prometheus, queries, act):
+    """Act as clients do until each query has found data; fails with those that never did."""
+    missing = dict(queries)
+
+    def all_found():
+        act()
+        for name in [name for name, query in missing.items() if has_data(prometheus, query)]:
+            del missing[name]
+        return not missing
+
+    try:
+        eventually(all_found)
+    except AssertionError:
+        pytest.fail(f"no data: {missing}")
+
+
 def busy(shop, server):
     """Read both tasks, as a client would, and change a fact."""
     for task in ("ahead", "asked"):
@@ -306,16 +322,7 @@ def test_every_query_finds_data(shop, scraped):
     missing = {**panels, **rules}
     assert len(missing) == len(panels) + len(rules)
 
-    def all_found():
-        busy(shop, server)
-        for name in [name for name, query in missing.items() if has_data(prometheus, query)]:
-            del missing[name]
-        return not missing
-
-    try:
-        eventually(all_found)
-    except AssertionError:
-        pytest.fail(f"no data: {missing}")
+    find_data(prometheus, missing, lambda: busy(shop, server))
 
 
 def test_prometheus_evaluates_every_rule_and_nothing_is_critical(shop, scraped):

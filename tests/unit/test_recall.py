@@ -147,7 +147,7 @@ async def test_a_value_that_may_be_late_counts_as_of_its_own_time(teller):
     ],
 )
 async def test_a_tag_that_nothing_was_told_of_is_an_error(teller, tag, error, field):
-    """A family that the app does not know, a text that is no tag, and a tag that was never raised are named."""
+    """The error names the field for an unknown family, for a malformed tag, and for a tag that was never raised."""
     with pytest.raises(error) as caught:
         await teller.answers.recall(tag, since=0)
     assert caught.value.field == field

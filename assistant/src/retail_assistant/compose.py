@@ -158,7 +158,7 @@ def shop_meta(path: Path) -> dict[str, str]:
         return {}
     conn = connect(path)
     try:
-        schema.check(conn)
+        schema.complete(conn)
         return queries.get_meta(conn)
     finally:
         conn.close()

@@ -20,10 +20,8 @@ from parbake.serving.bound import BoundTask
 from parbake.tasks.task_types import ModelTask
 from parbake.values.words import Words
 
-SHORTEST = 4
+_SHORTEST = 4
 """Fewest characters of what is looked for in bytes. Something shorter occurs in many values of others."""
-
-
 PAUSE_S = 1.0
 """Seconds between two rounds of an erasure."""
 _QUIET_ROUNDS, _MOST_ROUNDS = 2, 20
@@ -201,10 +199,9 @@ def _values(bound: BoundTask, raw: bytes, lookup: Lookup, words: Words) -> list[
 
 def _check(engine: Engine, subject: str) -> None:
     """Raise :class:`BadInput` for an id that cannot be one, or that would erase what concerns nobody."""
-    is_text = isinstance(subject, str) and subject.isprintable() and len(subject) >= SHORTEST
-    if not is_text:
+    if not (isinstance(subject, str) and subject.isprintable() and len(subject) >= _SHORTEST):
         raise BadInput(
-            f"subject={subject!r}: expected an id of at least {SHORTEST} printable characters, because values are "
+            f"subject={subject!r}: expected an id of at least {_SHORTEST} printable characters, because values are "
             "found by it",
             field="subject",
         )
@@ -219,7 +216,7 @@ def _number_keys(engine: Engine, subject: str) -> set[bytes]:
 
 
 def _long(words: Collection[str]) -> tuple[str, ...]:
-    return tuple(word for word in words if len(word) >= SHORTEST)
+    return tuple(word for word in words if len(word) >= _SHORTEST)
 
 
 def _digest(subject: str) -> str:

@@ -131,7 +131,7 @@ class PersonalData(Protocol):
         ...
 
     def erase(self, subject: str, mentions: Mentions) -> Mapping[str, int]:
-        """Erase what is kept about a person, durably, and overwrite it. A second call finds nothing and is no error.
+        """Erase what is kept about a person, durably, and overwrite it. It is called again until it finds nothing.
 
         The changes are told as every writer's are, so that no value that was computed from them is served any more.
 

@@ -38,7 +38,7 @@ class Store(Records, Generations, EventLog, NamedValues, Protocol):
         The sweep deletes them once no contract allows such a value.
 
         Args:
-            ids: What stands for the person: texts, and the bytes of keys that are no texts.
+            ids: The person's names, as texts. A key that is a number is given as its bytes in the store.
             texts: What the person has written.
             before: The store's counter after the person's own data was erased.
 

@@ -89,6 +89,13 @@ class KeyCodec:
         return None
 
 
+def key_text(raw: bytes) -> str | None:
+    """Return a key of any task as text, from its store bytes; ``None`` if it is stored as a hash because it is long."""
+    if raw[:1] == b"h":
+        return None
+    return raw[1:].decode() if raw[:1] == b"s" else str(msgspec.msgpack.decode(raw[1:]))
+
+
 def _plain(kind: Any) -> Any:
     """The run-time class behind ``NewType``s."""
     while hasattr(kind, "__supertype__"):

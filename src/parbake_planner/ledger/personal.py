@@ -9,7 +9,7 @@ import msgspec
 
 from parbake.errors import RequestError
 from parbake.ports.offers import Mentions
-from parbake.serving.bound import BoundTask
+from parbake.serving.bound import BoundTask, key_text
 from parbake.values.words import Words
 from parbake_planner.ledger.answer_table import PATIENT_S, settled
 from parbake_planner.ledger.database import Connection
@@ -30,7 +30,7 @@ class LedgerOfPeople:
         with settled(self._ledger, PATIENT_S) as connection:
             answers, words = self._answers(connection, (subject,)), Words((subject,))
             reads = connection.execute("SELECT task, key, minute, count FROM serves").fetchall()
-        theirs = [(task, minute, count) for task, key, minute, count in reads if words.in_value(_readable(key))]
+        theirs = [(task, minute, count) for task, key, minute, count in reads if words.in_value(key_text(bytes(key)))]
         return {
             "answers": [msgspec.json.decode(document) for _, document in answers],
             "serves": [{"task": task, "at": minute * 60, "count": count} for task, minute, count in theirs],
@@ -63,7 +63,7 @@ class LedgerOfPeople:
         connection.executemany("DELETE FROM prompts WHERE session = ?", [(hashed(word.encode()),) for word in words])
         rows = {"answers": len(ids), "told": len(told), "spending": len(spent), "serves": 0}
         read = connection.execute("SELECT DISTINCT task, key FROM serves").fetchall()
-        theirs = [key for key in read if named.in_value(_readable(key[1]))]
+        theirs = [key for key in read if named.in_value(key_text(bytes(key[1])))]
         for table, keys in (("serves", theirs), ("spending", self._keys(subject))):
             statement = f"DELETE FROM {table} WHERE task = ? AND key = ?"  # noqa: S608  # one of the two above
             rows[table] += sum(connection.execute(statement, key).rowcount for key in keys)
@@ -90,11 +90,3 @@ class LedgerOfPeople:
                 yield name, hashed(bound.keys.encode(bound.keys.check(subject)))
             except RequestError:
                 continue
-
-
-def _readable(key: bytes) -> Any:
-    """A key as it was given; ``None`` if it was stored as a hash because it is long."""
-    kind, raw = bytes(key[:1]), bytes(key[1:])
-    if kind == b"s":
-        return raw.decode()
-    return str(msgspec.msgpack.decode(raw)) if kind == b"m" else None

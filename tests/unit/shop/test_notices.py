@@ -38,7 +38,7 @@ def test_of_each_tag_the_last_answer_is_told(shop):
 
 
 def test_old_notices_are_deleted(shop):
-    """A notice of more than 35 days ago goes with the next one; a name that is none is refused."""
+    """Noting one deletes those of more than 35 days ago, and a name with a line break is refused."""
     notices.note(shop, "u1", TOLD, now=200.0)
     notices.note(shop, "u2", TOLD, now=200.0 + notices.KEPT_S + 1)
     assert notices.unseen(shop, "u1") == []
@@ -47,10 +47,10 @@ def test_old_notices_are_deleted(shop):
 
 
 def test_a_shop_of_before_gets_the_table(tmp_path):
-    """A shop file of this version that lacks the table gets it when it is checked."""
+    """A shop file of this version that lacks the table gets it when the app is composed."""
     conn = schema.connect(tmp_path / "shop.db")
     schema.create(conn)
     conn.execute("DROP TABLE notices")
-    schema.check(conn)
+    schema.complete(conn)
     assert notices.unseen(conn, "u1") == []
     conn.close()

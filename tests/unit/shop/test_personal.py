@@ -106,7 +106,7 @@ def left(path):
 
 
 def test_every_table_is_a_shoppers_or_nobodys(shop):
-    """A new table has to say whose its rows are, before anything can be kept in it for ever."""
+    """Each table of the shop is listed as a shopper's or as nobody's, so that a new one is not forgotten."""
     assert WHOSE.keys() | NOBODYS == tables(shop)
     assert WHOSE.keys() & NOBODYS == set()
 

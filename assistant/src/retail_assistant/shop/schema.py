@@ -246,7 +246,7 @@ def version(conn: sqlite3.Connection) -> str:
 
 
 def check(conn: sqlite3.Connection) -> None:
-    """Raise :class:`NotAShop` unless the file is a shop of this schema version. A table that it lacks is added."""
+    """Raise :class:`NotAShop` unless the file is a shop of this schema version."""
     found = version(conn)
     if found != SCHEMA_VERSION:
         raise NotAShop(
@@ -254,6 +254,11 @@ def check(conn: sqlite3.Connection) -> None:
             "generate the shop again",
             field="path",
         )
+
+
+def complete(conn: sqlite3.Connection) -> None:
+    """Check a shop file, and create the tables that one of this version may lack, because they came later."""
+    check(conn)
     conn.executescript(DDL)
 
 

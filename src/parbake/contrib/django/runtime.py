@@ -146,7 +146,7 @@ def _families(alias: str) -> list[str]:
 
 
 async def accepting(app: App, run: Callable[[], Awaitable[T]]) -> T:
-    """Run the app. If a database was restored from a copy or made anew, read it from its beginning.
+    """Run the app. A database that was restored from a copy, or created again, is read from its beginning.
 
     Elsewhere somebody decides on that. Here it costs only what is cached, whose families are raised.
 
