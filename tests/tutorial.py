@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.signals import born_with
 from tests.waiting import HANGS_S, eventually
 
 PAGE = Path(__file__).parents[1] / "docs/tutorial.md"
@@ -112,7 +113,7 @@ class Reader:
 
     def _start(self, text, shown):
         log = self.folder.parent / f"{len(self.started)}.log"
-        with log.open("w") as file:
+        with log.open("w") as file, born_with(signal.SIG_DFL):
             process = subprocess.Popen(
                 ["bash", "-c", re.sub(r"\b(?=parbake |python -?m)", "exec ", text)], cwd=self.folder,
                 env=self.environment, stdout=file, stderr=file,
