@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from parbake_semantic.bank.explorations import Explorations
     from parbake_semantic.bank.question_bank import QuestionBank
     from parbake_semantic.bank.snapshot import BankReply, BankSnapshot, Explanation
-    from parbake_semantic.cache.semantic_cache import Reply, SemanticCache
+    from parbake_semantic.cache.semantic_cache import Reply, SemanticCache, Statistics
+    from parbake_semantic.cache.streaming import Form, Stream
     from parbake_semantic.policies.adaptive import AdaptivePolicy
     from parbake_semantic.policies.calibrate import Bound, Calibration, calibrate
     from parbake_semantic.policies.policy import CalibratedPolicy, FixedPolicy, Match, Policy, fixed
@@ -36,6 +37,7 @@ _LAZY = {
     "Explanation": "parbake_semantic.bank.snapshot",
     "Explorations": "parbake_semantic.bank.explorations",
     "FixedPolicy": "parbake_semantic.policies.policy",
+    "Form": "parbake_semantic.cache.streaming",
     "Match": "parbake_semantic.policies.policy",
     "Matcher": "parbake_semantic.bank.compiled",
     "Policy": "parbake_semantic.policies.policy",
@@ -44,6 +46,8 @@ _LAZY = {
     "Scope": "parbake_semantic.text.audience",
     "Screened": "parbake_semantic.text.veto",
     "SemanticCache": "parbake_semantic.cache.semantic_cache",
+    "Statistics": "parbake_semantic.cache.semantic_cache",
+    "Stream": "parbake_semantic.cache.streaming",
     "VETOES": "parbake_semantic.text.veto",
     "Verifier": "parbake_semantic.text.audience",
     "Veto": "parbake_semantic.text.veto",
@@ -80,6 +84,7 @@ __all__ = [
     "Explanation",
     "Explorations",
     "FixedPolicy",
+    "Form",
     "Match",
     "Matcher",
     "Policy",
@@ -88,6 +93,8 @@ __all__ = [
     "Scope",
     "Screened",
     "SemanticCache",
+    "Statistics",
+    "Stream",
     "Verifier",
     "Veto",
     "Vocabulary",

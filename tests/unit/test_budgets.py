@@ -11,7 +11,7 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 21_230,
+    "src/parbake": 21_300,
     "src/parbake/contrib": 1_185,
     "src/parbake/contrib/opentelemetry": 410,
     "src/parbake_capture": 675,
@@ -19,7 +19,7 @@ PACKAGES = {
     "src/parbake_lab": 3_017,
     "src/parbake_llm": 7_110,
     "src/parbake_planner": 4_180,
-    "src/parbake_semantic": 3_000,
+    "src/parbake_semantic": 3_700,
     "assistant/src": 17_950,
     "tools/provider_box": 550,
     "tools/simulator": 2_977,

@@ -8,11 +8,10 @@ from tests.unit.embedders import Words
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.protocol.cause import Cause, Reason
+from parbake.process.system_clock import SystemClock
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
-from parbake_semantic import AdaptivePolicy, SemanticCache, fixed
-from parbake_semantic.cache.bonding import Bonding
+from parbake_semantic import AdaptivePolicy, Scope, SemanticCache, fixed
 
 RETURNS, SHIPPING = "how long may topicaa be returned", "what does shipping of topicbb cost"
 
@@ -173,11 +172,10 @@ async def test_equal_answers_of_different_facts_end_apart(desk):
 
 async def test_two_wordings_of_one_answer_are_one_and_end_together(desk):
     """Wordings with the same answer from the same facts share it, and one change outdates it for both."""
-    cache = SemanticCache(Words(), app=desk.app, policy=AdaptivePolicy)
+    cache = SemanticCache(Words(), app=desk.app, name="learning", policy=AdaptivePolicy)
     first = await cache.ask_async(RETURNS, desk.answering("returns"))
     near = await cache.ask_async(RETURNS + " please", desk.answering("returns"))
-    assert near.stored is not None
-    assert near.stored is first.stored
+    assert near.stored.entry.group == first.stored.entry.group
     await desk.change("returns", "10 days")
     for question in (RETURNS, RETURNS + " please"):
         assert (await cache.ask_async(question, desk.answering("returns"))).value == "10 days"
@@ -196,7 +194,7 @@ async def test_a_question_whose_answer_has_ended_keeps_what_was_learnt_about_it(
         def observe(self, match, *, right):
             seen.append((match.alias, right))
 
-    cache = SemanticCache(Words(), app=desk.app, policy=Watching)
+    cache = SemanticCache(Words(), app=desk.app, name="watching", policy=Watching)
     for _ in range(8):
         await cache.ask_async(RETURNS + " please", desk.answering("returns"))
         await cache.ask_async(RETURNS, desk.answering("returns"))
@@ -219,7 +217,7 @@ async def test_a_near_question_renews_the_stored_one(desk):
 async def test_an_answer_ends_by_age(world):
     """An answer past ``freshness_sla``, by the app's clock, is made again."""
     desk = Desk(world)
-    cache = SemanticCache(Words(), app=desk.app, freshness_sla="10m", policy=lambda: fixed(0.8))
+    cache = SemanticCache(Words(), app=desk.app, name="aging", freshness_sla="10m", policy=lambda: fixed(0.8))
     await desk.app.drain()
     await cache.ask_async(RETURNS, desk.answering("returns"))
     world.clock.advance(601)
@@ -322,13 +320,12 @@ async def test_a_store_that_does_not_answer_costs_no_answer(desk, monkeypatch):
 
 
 async def test_answers_that_nobody_has_any_more_are_let_go(desk):
-    """After a hundred changes of one fact, the cache holds one answer."""
+    """After a hundred changes of one fact, the store holds one answer."""
     for n in range(100):
         await desk.change("returns", f"value {n}")
         await desk.cache.ask_async(RETURNS, desk.answering("returns"))
-    (shelf,) = desk.cache._shelves.values()
-    assert sum(answer is not None for answer in shelf._answers) == 1
-    assert len(shelf._places) == 1
+    assert desk.cache.stored == {Scope(): 1}
+    assert len([key async for key, _ in desk.app.engine.store.scan(desk.cache._shared._entries.place)]) == 1
 
 
 async def test_in_a_request_a_live_value_from_before_is_computed_again(desk):
@@ -371,7 +368,7 @@ async def test_an_answer_as_old_as_its_age_still_holds(world):
     """An answer exactly as old as ``freshness_sla`` is served; an older one is made again."""
     desk = Desk(world)
     await desk.app.drain()
-    cache = SemanticCache(Words(), app=desk.app, freshness_sla="10m", policy=lambda: fixed(0.8))
+    cache = SemanticCache(Words(), app=desk.app, name="aging", freshness_sla="10m", policy=lambda: fixed(0.8))
     await cache.ask_async(RETURNS, desk.answering("returns"))
     world.clock.advance(600)
     await desk.app.drain()
@@ -380,17 +377,16 @@ async def test_an_answer_as_old_as_its_age_still_holds(world):
     assert (await cache.ask_async(RETURNS, desk.answering("returns"))).reason == "past_sla"
 
 
-def test_without_an_app_an_age_is_the_same_bound():
+def test_without_an_app_an_age_is_the_same_bound(monkeypatch):
     """Without an app, an answer past ``freshness_sla`` is refused with that age as the reason."""
     clock = FakeClock()
-    bonding = Bonding(None, "10m", clock)
-    with bonding.recorded([]) as made:
-        clock.advance(100)
-    judge = bonding.judge()
-    clock.advance(500)
-    assert judge(made.bond) is None
+    monkeypatch.setattr(SystemClock, "now", lambda _: clock.now())
+    cache = SemanticCache(Words(), freshness_sla="10m", policy=lambda: fixed(0.8))
+    assert cache.ask(RETURNS, str).reason == "empty_cache"
+    clock.advance(600)
+    assert cache.ask(RETURNS, str).is_hit
     clock.advance(0.5)
-    assert judge(made.bond) == Reason(Cause.PAST_SLA, "10m")
+    assert cache.ask(RETURNS, str).reason == "past_sla"
 
 
 @pytest.mark.parametrize("is_asked_before", [False, True])
@@ -443,7 +439,7 @@ async def test_a_stored_task_inherits_the_tags_of_an_answer(world):
 
 async def test_an_answer_is_bound_by_the_answers_that_it_is_made_of(desk):
     """An answer that asks another cache is bound by the inner answer, on a miss and on a hit."""
-    outer = SemanticCache(Words(), app=desk.app, freshness_sla="1h", policy=lambda: fixed(0.8))
+    outer = SemanticCache(Words(), app=desk.app, name="outer", freshness_sla="1h", policy=lambda: fixed(0.8))
 
     async def answer(question):
         inner = await desk.cache.ask_async(RETURNS, desk.answering("returns"))

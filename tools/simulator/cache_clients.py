@@ -14,7 +14,7 @@ from parbake.protocol.acks import NO_ACKS, Acks
 from parbake.serving import request as scope
 from parbake.tasks.task_types import Artifact
 from simulator.processes.oracle import Oracle
-from simulator.processes.sim_cache import TOPICS, WORDINGS, ask
+from simulator.processes.sim_cache import TOPICS, WORDINGS
 from simulator.processes.sim_process import Process
 from simulator.sim_clients import Clients
 from simulator.world.later_program import made_by
@@ -79,7 +79,7 @@ class CacheClients:
         read = self._oracle.begin(process, task, key)
         try:
             async with scope.Scope(DEADLINE_S, acks):
-                reply = await ask(cache, app, question, answer)
+                reply = await cache.ask_async(question, answer)
         except ParbakeError as error:
             self._world.say(f"{process.name} {question} failed: {error}")
             return

@@ -231,6 +231,11 @@ class Engine:
         self.tickets.caught_up = self.ingest.caught_up
         self.parking = Parking(self.store)
 
+    def _keeps_s(self) -> float:
+        """The greatest age of what plugins and caches keep in the store, in seconds."""
+        kept: list[float] = [cache.keeps_s for cache in self.counters.caches]
+        return max(self.parts.keeps_s, *kept, 0.0)
+
     def _open_lanes(self, settings: Settings) -> None:
         """Create the parts that compute ahead and on events."""
         self.board = LoadBoard(self.store, settings.clock)
@@ -268,7 +273,7 @@ class Engine:
         self.reporting = LoadReports(self.board, self.counters, self.on.paced)
         self.quarantines = Quarantines(self.store, settings.clock, self.notifier, self.recovery)
         self.healing = Healing(self.store)
-        self.housekeeping = Housekeeping(self.store, self.tasks.values(), settings.clock, self.parts.keeps_s)
+        self.housekeeping = Housekeeping(self.store, self.tasks.values(), settings.clock, self._keeps_s)
         self.watch = SlaWatch(self.store, self.tasks.values(), settings.clock, self.notifier)
         self.worker_watch = WorkerWatch(self.workers, settings.worker, self.counters)
         conditions = Conditions(

@@ -1,4 +1,4 @@
-"""Small values that lanes keep in the store under a name, changed only by compare-and-swap, and lists that grow."""
+"""Small values that lanes keep in the store by name, changed only by compare-and-swap, and lists and logs that grow."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from parbake.errors import StoreError
+from parbake.protocol.record import Stamp
 
 T = TypeVar("T")
 TRIES = 20
+NOTED = 100_000
+"""How many entries of a log are kept."""
 
 
 class NamedValues(Protocol):
-    """The port of small named values, which are replaced only by compare-and-swap, and of lists of entries."""
+    """The port of small named values, which are replaced only by compare-and-swap, and of lists and logs."""
 
     async def get(self, name: str) -> bytes | None:
         """Read a small named value, such as a cursor; ``None`` if there is none."""
@@ -50,6 +53,26 @@ class NamedValues(Protocol):
 
     async def clear(self, name: str) -> None:
         """Delete a list."""
+        ...
+
+    async def note(self, name: str, entry: bytes) -> Stamp:
+        """Add an entry to a log at the next place, and forget the one :data:`NOTED` places before it.
+
+        Args:
+            name: The name of the log, which no list has.
+            entry: The entry.
+
+        Returns:
+            Its place: the store's incarnation, and the number of the entry.
+        """
+        ...
+
+    async def noted(self, name: str, after: Stamp, limit: int) -> list[tuple[Stamp, bytes]]:
+        """At most ``limit`` entries of a log behind a place, oldest first, each with its place.
+
+        Whoever follows a log reads on from the last place. If the next entry's number is not one higher, entries are
+        missing: they were forgotten, or the store has lost them.
+        """
         ...
 
 

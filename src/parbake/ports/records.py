@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -81,6 +81,15 @@ class Records(Protocol):
             task: The ref of the task.
             generation: The number of the generation.
             rows: Each key's bytes with its record.
+        """
+        ...
+
+    async def forget(self, task: str, keys: Collection[bytes]) -> None:
+        """Delete event or on-demand results, whatever they are; a key without one is passed over.
+
+        Args:
+            task: The ref of the task.
+            keys: The bytes of the keys.
         """
         ...
 

@@ -161,7 +161,7 @@ class Counters:
         self.measured: dict[str, Callable[[], float]] = {}
         """What is asked for at each scrape, by the name of its metric."""
         self.caches: WeakSet[Any] = WeakSet()
-        """The semantic caches that the questions are asked of."""
+        """The semantic caches that the questions are asked of. ``keeps_s`` of each is how long its answers stay."""
         self.restart()
 
     def count_keys(self) -> None:

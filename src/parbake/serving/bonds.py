@@ -28,7 +28,9 @@ class Bonds:
 
     def __init__(self, store: Store, clock: Clock, known: Collection[str], silent: Silent) -> None:
         """``known`` are the families that tags may name; ``silent`` returns the silent families with their silence."""
-        self._store, self._clock, self._known, self._silent = store, clock, frozenset(known), silent
+        self.store, self.clock = store, clock
+        """What bound values may be kept in, and the source of wall time."""
+        self._known, self._silent = frozenset(known), silent
         self._review = store.review if isinstance(store, RecordSnapshots) else None
 
     async def begin(self) -> Recording:
@@ -36,9 +38,9 @@ class Bonds:
 
         What the running task has read before may influence the answer, so these reads bind it, too.
         """
-        stamp, _ = await self._store.stamp()
-        recording = Recording(stamp, origin=self._store)
-        if (outer := listener()) is not None and outer.origin is self._store:
+        stamp, _ = await self.store.stamp()
+        recording = Recording(stamp, origin=self.store)
+        if (outer := listener()) is not None and outer.origin is self.store:
             recording.join(outer)
         return recording
 
@@ -47,10 +49,10 @@ class Bonds:
         outer = listener()
         if outer is None:
             return
-        if record is None or outer.origin is not self._store:
+        if record is None or outer.origin is not self.store:
             outer.complete = False
         else:
-            outer.artifact("", record, now=self._clock.now())
+            outer.artifact("", record, now=self.clock.now())
 
     def listening(self, recording: Recording) -> AbstractContextManager[None]:
         """Record in ``recording`` all reads through the app within the block."""
@@ -93,7 +95,7 @@ class Bonds:
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return self._clock.now()
+        return self.clock.now()
 
     @property
     def is_immediate(self) -> bool:
@@ -107,7 +109,7 @@ class Bonds:
 
     async def reason(self, record: Record, sla_s: float) -> Reason | None:
         """Do the same as :meth:`reason_at_once`, for every store."""
-        return self.judged(record, await self._store.look_again(record), sla_s)
+        return self.judged(record, await self.store.look_again(record), sla_s)
 
     def judged(self, record: Header, lookup: Lookup, sla_s: float) -> Reason | None:
         """Do the same with what was read together with the record.
@@ -117,7 +119,7 @@ class Bonds:
             lookup: What it is judged by.
             sla_s: The greatest age in seconds.
         """
-        now, request = self._clock.now(), current()
+        now, request = self.clock.now(), current()
         marks = joined(lookup.marks, request.acks) if request is not None and request.acks else lookup.marks
         if reason := killed_by(record, lookup.control, marks, now=now):
             return reason

@@ -11,7 +11,7 @@ Run by pytest with pytest-asyncio in its automatic mode.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.check import is_pending, killed_by, newness
 from parbake.protocol.control import Pointer, Promotion
 from parbake.protocol.record import Meta, Record, Stamp, Tags
+from parbake.testing.named_values_suite import NamedValuesSuite
 
 TASK = "task@1"
 
@@ -48,7 +49,7 @@ def make_record(
     return Record(stamp.pack(), computed_at, float("inf"), "batch", absent=False, meta=meta, payload=payload)
 
 
-class StoreSuite(ABC):
+class StoreSuite(NamedValuesSuite):
     """The conformance suite of :class:`parbake.ports.store.Store`; a subclass opens an empty store."""
 
     @abstractmethod
@@ -244,20 +245,6 @@ class StoreSuite(ABC):
         assert (await store.read(TASK, b"k")).marks["policy/a"] == ack.stamp.pack()
         await store.close()
 
-    async def test_a_named_value_is_swapped_only_from_what_it_was(self, tmp_path: Path) -> None:
-        """Cursors and alert states are compared and swapped."""
-        store = self.open_store(tmp_path)
-        assert await store.get("cursor") is None
-        assert await store.swap("cursor", None, b"1")
-        assert not await store.swap("cursor", None, b"2")
-        assert await store.swap("cursor", b"1", b"")
-        assert await store.get("cursor") == b""
-        assert not await store.swap("cursor", b"1", None)
-        assert await store.swap("cursor", b"", None)
-        assert await store.get("cursor") is None
-        assert await store.swap("cursor", None, None)
-        await store.close()
-
     async def test_heartbeats_only_move_forward(self, tmp_path: Path) -> None:
         """A late report of an earlier poll changes nothing."""
         store = self.open_store(tmp_path)
@@ -326,19 +313,15 @@ class StoreSuite(ABC):
         assert len(await store.parked(10)) == 2
         await store.close()
 
-    async def test_a_list_grows_by_entries_and_is_cleared_as_a_whole(self, tmp_path: Path) -> None:
-        """Entries are read by key, whatever their number; another list is left alone."""
+    async def test_forgotten_records_are_gone(self, tmp_path: Path) -> None:
+        """A record that is forgotten is not read any more, others stay, and a key without a record does no harm."""
         store = self.open_store(tmp_path)
-        await store.stamp()  # the first use of a store is a look at its control record
-        for n in range(20):
-            await store.append("runs/a", b"\0%d\xff" % n, b"%d" % n)
-        await store.append("runs/a", b"\x003\xff", b"again")
-        await store.append("runs/ab", b"k", b"other")
-        expected = {b"\0%d\xff" % n: b"%d" % n for n in range(20)} | {b"\x003\xff": b"again"}
-        assert await store.entries("runs/a") == expected
-        await store.clear("runs/a")
-        assert await store.entries("runs/a") == {}
-        assert await store.entries("runs/ab") == {b"k": b"other"}
+        stamp, _ = await store.stamp()
+        for key in (b"a", b"b", b"c"):
+            assert await store.write(TASK, key, make_record(stamp), now=1.0)
+        await store.forget(TASK, [b"a", b"none", b"c"])
+        assert [len((await store.read(TASK, key)).records) for key in (b"a", b"b", b"c")] == [0, 1, 0]
+        assert await store.write(TASK, b"a", make_record(stamp), now=1.0)
         await store.close()
 
     async def test_a_generation_is_read_once_promoted(self, tmp_path: Path) -> None:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
+from parbake.app.application import App
 from parbake.errors import BadInput, StoreError
-from parbake.ports.clock import Clock
-from parbake.process.system_clock import SystemClock
-from parbake.protocol.cause import Cause, Reason
-from parbake.protocol.record import Meta, Record, Stamp, Tags, bond
+from parbake.ports.records import Lookup
+from parbake.ports.store import Store
+from parbake.protocol.cause import Reason
+from parbake.protocol.record import Header, Record, Tags
 from parbake.protocol.recording import Recording
-from parbake.values.duration import Duration, humanize, seconds
+from parbake.tasks.registry import Registry
+from parbake.values.duration import Duration, seconds
+from parbake_semantic.cache.driving import Driver
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-Judge = Callable[[Record], Reason | None]
-"""Return the reason why an answer is not valid any more, or ``None``. It is called in a thread that may block."""
 
 
 class AppBonds(Protocol):
     """The part of an app that binds values outside its store."""
+
+    @property
+    def store(self) -> Store:
+        """The app's store."""
+        ...
 
     async def begin(self) -> Recording:
         """Read the stamp before anything else is read."""
@@ -58,15 +64,17 @@ class AppBonds(Protocol):
 
     @property
     def is_immediate(self) -> bool:
-        """Whether records can be judged without waiting."""
+        """Whether reads of the store return at once."""
         ...
 
-    def reason_at_once(self, record: Record, sla_s: float) -> Reason | None:
-        """Judge a record without waiting."""
-        ...
+    def judged(self, record: Header, lookup: Lookup, sla_s: float) -> Reason | None:
+        """Judge a record by what was read in one snapshot with it.
 
-    async def reason(self, record: Record, sla_s: float) -> Reason | None:
-        """Judge a record."""
+        Args:
+            record: The record, or its header.
+            lookup: What it is judged by.
+            sla_s: The greatest age in seconds.
+        """
         ...
 
 
@@ -97,12 +105,13 @@ class NewAnswer:
 
     def __init__(self) -> None:
         self.bond: Record | None = None
+        self.took_s = 0.0
 
 
 class Bonding:
-    """Binds answers by an app's fence and by age, or by age alone if there is no app."""
+    """Binds answers by an app's fence and by age."""
 
-    def __init__(self, app: Fenced | None, freshness_sla: Duration | None, clock: Clock | None = None) -> None:
+    def __init__(self, app: Fenced | None, freshness_sla: Duration | None) -> None:
         """Create the binding. Raises :class:`BadInput` if neither an app nor an age would ever invalidate an answer."""
         if app is None and freshness_sla is None:
             raise BadInput(
@@ -113,75 +122,46 @@ class Bonding:
         if app is not None and (isinstance(app, type) or not hasattr(type(app), "bonds")):
             raise BadInput(f"app={app!r} is not an app: give the cache pb.App(...) itself, not its .sync", field="app")
         self.sla_s = float("inf") if freshness_sla is None else seconds(freshness_sla, field="freshness_sla")
-        self._app, self._clock = app, clock or SystemClock()
+        self.app: Fenced = App(Registry(), worker="none") if app is None else app
+        self._hears_changes = app is not None
         self._has_warned = False
 
     def check(self, tags: Sequence[str]) -> None:
         """Raise :class:`BadInput` for tags that would have no effect."""
         if not tags:
             return
-        if self._app is None:
+        if not self._hears_changes:
             raise BadInput("tags= needs app=, which is notified of their changes", field="tags")
-        self._app.bonds.check(tags)
-
-    @contextlib.contextmanager
-    def recorded(self, tags: Sequence[str]) -> Iterator[NewAnswer]:
-        """Record the reads through the app while an answer is computed within the context."""
-        app = self._app
-        recording = None if app is None else app.sync.run(_or_none(app.bonds.begin()))
-        with self._noted(recording, tags) as made:
-            yield made
+        self.app.bonds.check(tags)
 
     @contextlib.asynccontextmanager
-    async def recorded_async(self, tags: Sequence[str]) -> AsyncIterator[NewAnswer]:
-        """Like :meth:`recorded`, on the app's event loop."""
-        recording = None if self._app is None else await _or_none(self._app.bonds.begin())
-        with self._noted(recording, tags) as made:
+    async def recorded(self, tags: Sequence[str], driver: Driver) -> AsyncIterator[NewAnswer]:
+        """Record the reads through the app while an answer is computed within the context.
+
+        Args:
+            tags: Further tags that the answer depends on.
+            driver: How to wait.
+        """
+        bonds, made = self.app.bonds, NewAnswer()
+        recording = await driver.write(_or_none(bonds.begin()))
+        began = time.perf_counter()
+        listening = contextlib.nullcontext() if recording is None else bonds.listening(recording)
+        with listening if self._hears_changes else contextlib.nullcontext():
+            started = bonds.now()
             yield made
-
-    @contextlib.contextmanager
-    def _noted(self, recording: Recording | None, tags: Sequence[str]) -> Iterator[NewAnswer]:
-        made, app = NewAnswer(), self._app
-        if app is None:
-            made.bond = self._by_age()
-            yield made
-            return
-        with contextlib.nullcontext() if recording is None else app.bonds.listening(recording):
-            started = app.bonds.now()
-            yield made
-        self._bind(made, app.bonds, recording, (tags, started))
-
-    def judge(self, loop: asyncio.AbstractEventLoop | None = None) -> Judge:
-        """A judge of answers for use in a thread; ``loop`` is the app's event loop, if it runs on one."""
-        app = self._app
-        if app is None:
-            return self._too_old
-        bonds, sla_s = app.bonds, self.sla_s
-        if bonds.is_immediate:
-            return lambda record: bonds.reason_at_once(record, sla_s)
-        if loop is None:
-            return lambda record: app.sync.run(bonds.reason(record, sla_s))
-        return lambda record: asyncio.run_coroutine_threadsafe(bonds.reason(record, sla_s), loop).result()
-
-    def _by_age(self) -> Record:
-        return bond(Stamp(0, 0).pack(), self._clock.now(), Meta(Tags()))
-
-    def _too_old(self, record: Record) -> Reason | None:
-        is_late = self._clock.now() - record.computed_at > self.sla_s
-        return Reason(Cause.PAST_SLA, humanize(self.sla_s)) if is_late else None
+        made.took_s = time.perf_counter() - began
+        record = None if recording is None else bonds.seal(recording, tags, started)
+        if self._hears_changes:
+            bonds.tell(record)
+        self._bind(made, record)
 
     def tell(self, record: Record) -> None:
         """Bind the task that asks the cache, if any, by the answer that it receives."""
-        if self._app is not None:
-            self._app.bonds.tell(record)
+        if self._hears_changes:
+            self.app.bonds.tell(record)
 
-    def _bind(
-        self, made: NewAnswer, bonds: AppBonds, recording: Recording | None, with_what: tuple[Sequence[str], float]
-    ) -> None:
-        """Bind a fresh answer and the task that asked for it. An answer that nothing could invalidate is not stored."""
-        tags, started = with_what
-        record = None if recording is None else bonds.seal(recording, tags, started)
-        bonds.tell(record)
+    def _bind(self, made: NewAnswer, record: Record | None) -> None:
+        """Bind a fresh answer. One that nothing could invalidate is not stored."""
         if record is None or self.sla_s != float("inf") or record.meta.tags != Tags():
             made.bond = record
         elif not self._has_warned:

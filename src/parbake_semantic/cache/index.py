@@ -14,7 +14,7 @@ import numpy as np
 from parbake_semantic.text.arrays import Floats, Places, Vectors
 
 EXACT_UP_TO = 10_000
-_FIRST_ROOM = 256
+_FIRST_ROOM = 8
 _LINKS, _EFFORT_ADDING, _EFFORT_SEARCHING = 16, 64, 96  # recall of 99 % for 64 neighbours among a million
 
 
@@ -34,6 +34,10 @@ class Brute:
             self.rows = np.concatenate([self.rows, np.empty_like(self.rows)])
         self.rows[self.size] = vector
         self.size += 1
+
+    def put(self, place: int, vector: Vectors | None) -> None:
+        """Replace the vector at a position; ``None`` leaves zeros, which are near to nothing."""
+        self.rows[place] = 0.0 if vector is None else vector
 
     def nearest(self, vector: Vectors, count: int) -> tuple[Places, Floats, Vectors]:
         """Positions, cosines and vectors of the at most ``count`` nearest vectors, unordered."""
@@ -65,11 +69,17 @@ class Graph:
         self._index.add(self.size, vector, threads=1)
         self.size += 1
 
+    def put(self, place: int, vector: Vectors | None) -> None:
+        """Replace the vector at a position; ``None`` removes it."""
+        self._index.remove(place)
+        if vector is not None:
+            self._index.add(place, vector, threads=1)
+
     def nearest(self, vector: Vectors, count: int) -> tuple[Places, Floats, Vectors]:
         """Positions, cosines and vectors of at most ``count`` vectors, nearly always the nearest, unordered."""
         places = self._index.search(vector, count, threads=1).keys
         found = np.asarray(self._index.get(places)).astype(np.float32)
-        found /= np.linalg.norm(found, axis=1, keepdims=True)
+        found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.float32(1e-9))  # removed ones are zeros
         return places.astype(np.intp), (found @ vector).astype(np.float64), found
 
 
@@ -103,8 +113,18 @@ class Nearest:
         if 2 * self.size > self._exact_up_to:
             self._move(self._brute)
 
+    def put(self, place: int, vector: Vectors | None) -> None:
+        """Replace the vector at a position; ``None`` removes it, and another vector may be put there later."""
+        if self._brute is not None:
+            self._brute.put(place, vector)
+        if self._graph is not None and place < self._graph.size:
+            self._graph.put(place, vector)
+
     def nearest(self, vector: Vectors, count: int) -> tuple[Places, Floats, Vectors]:
-        """Positions, cosines and vectors of the at most ``count`` nearest vectors, unordered."""
+        """Positions, cosines and vectors of the at most ``count`` nearest vectors, unordered.
+
+        A removed vector may be among them.
+        """
         index = self._brute or self._graph
         assert index is not None  # noqa: S101  # one of the two always exists
         return index.nearest(vector, count)

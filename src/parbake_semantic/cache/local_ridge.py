@@ -36,13 +36,14 @@ class Neighbours:
         """
         self._most = most
         self._index = Nearest(dimensions, exact_up_to)
-        self._owner: list[int] = []
+        self._owner: list[str] = []
         self._aliases: list[str] = []
-        self._counts: dict[int, int] = {}
+        self._free: list[int] = []
+        self._counts: dict[str, int] = {}
 
     def __len__(self) -> int:
         """Number of stored questions."""
-        return len(self._owner)
+        return len(self._owner) - len(self._free)
 
     def checked(self, vector: object) -> Vectors:
         """The vector as a row of unit length; raises :class:`parbake.BadInput` if it cannot be used."""
@@ -52,56 +53,75 @@ class Neighbours:
         row: Vectors = rows[0]
         return row
 
-    def answer_of(self, row: int) -> int:
-        """The answer of a stored question."""
-        return self._owner[row]
+    def has_room(self, answer: str) -> bool:
+        """Whether an answer may have one more question."""
+        return self._most is None or self._counts.get(answer, 0) < self._most
 
-    def add(self, vector: Vectors, answer: int, alias: str) -> int | None:
+    def add(self, vector: Vectors, answer: str, alias: str) -> int | None:
         """Store a question.
 
         Args:
             vector: Its unit vector, shape (dimensions,).
-            answer: The number of its answer.
+            answer: The name of its answer.
             alias: Its text.
 
         Returns:
             The row; ``None`` if the answer already has the greatest number of questions.
         """
-        if self._most is not None and self._counts.get(answer, 0) >= self._most:
+        if not self.has_room(answer):
             return None
-        self._index.add(vector)
-        self._owner.append(answer)
-        self._aliases.append(alias)
+        if self._free:
+            row = self._free.pop()
+            self._index.put(row, vector)
+            self._owner[row], self._aliases[row] = answer, alias
+        else:
+            row = len(self._owner)
+            self._index.add(vector)
+            self._owner.append(answer)
+            self._aliases.append(alias)
         self._counts[answer] = self._counts.get(answer, 0) + 1
-        return len(self._owner) - 1
+        return row
 
-    def give(self, row: int, answer: int) -> None:
+    def give(self, row: int, answer: str) -> None:
         """Assign a stored question to another answer."""
-        self._counts[self._owner[row]] -= 1
+        self._uncount(self._owner[row])
         self._owner[row] = answer
         self._counts[answer] = self._counts.get(answer, 0) + 1
 
-    def count(self, answer: int) -> int:
-        """Number of stored questions of an answer."""
-        return self._counts.get(answer, 0)
+    def remove(self, row: int) -> None:
+        """Remove a stored question; its row is given to another one."""
+        self._uncount(self._owner[row])
+        self._owner[row] = self._aliases[row] = ""
+        self._index.put(row, None)
+        self._free.append(row)
+
+    def _uncount(self, answer: str) -> None:
+        self._counts[answer] -= 1
+        if not self._counts[answer]:
+            del self._counts[answer]
 
     def match(self, vector: Vectors, ranking: Ranking = "head") -> Match | None:
-        """The best answer (its number, as text) for a unit vector; ``None`` if nothing is stored."""
-        if not self._owner:
+        """The best answer for a unit vector; ``None`` if nothing is stored."""
+        if not len(self):
             return None
         places, cosines, near = self._index.nearest(vector, _NEIGHBOURS)
+        if self._free:
+            kept = np.array([bool(self._owner[i]) for i in places])
+            places, cosines, near = places[kept], cosines[kept], near[kept]
+            if not len(places):
+                return None
         owner = [self._owner[i] for i in places]
         answers = list(dict.fromkeys(owner))
         group = np.array([answers.index(o) for o in owner])
         counts = [self._counts[a] for a in answers]
-        scores = _scores(cosines, near, group, np.array(counts) / len(self._owner))
+        scores = _scores(cosines, near, group, np.array(counts) / len(self))
         closest = np.full(len(answers), -1.0)
         np.maximum.at(closest, group, cosines)
         best = int((scores if ranking == "head" else closest).argmax())
         mass = np.bincount(group, np.exp(SHARPNESS * (cosines - 1.0)))
         first = int(np.where(group == best, cosines, -2.0).argmax())
         return Match(
-            str(answers[best]),
+            answers[best],
             float(scores[best]),
             _margin(scores, best),
             float(closest[best]),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import threading
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar, Unpack
 
 import msgspec
 
@@ -14,24 +13,31 @@ from parbake.errors import BadInput
 from parbake.process.counters import Counters
 from parbake.protocol.record import Record
 from parbake.values.duration import Duration
-from parbake_semantic.cache.bonding import Bonding, Fenced, Judge
-from parbake_semantic.cache.scoped_store import CachedAnswer, ScopedStore
+from parbake_semantic.cache.bonding import Bonding, Fenced, NewAnswer
+from parbake_semantic.cache.driving import Driver, InThread, OnLoop, finish
+from parbake_semantic.cache.entries import Entries
+from parbake_semantic.cache.entry import WITHDRAWN, Entry, Found, group_of, key_of, packed
+from parbake_semantic.cache.local_ridge import Neighbours
+from parbake_semantic.cache.options import Options, settings_of
+from parbake_semantic.cache.shared import Shared
+from parbake_semantic.cache.streaming import Form, Stream, passed_on, replayed
+from parbake_semantic.cache.view import View
 from parbake_semantic.embedder import Embedder
 from parbake_semantic.policies.adaptive import AdaptivePolicy
 from parbake_semantic.policies.policy import Match, Policy
-from parbake_semantic.text.arrays import Vectors
-from parbake_semantic.text.audience import Scope, Verifier, verified
-from parbake_semantic.text.veto import VETOES, Screened, Veto, checked, is_personal, screen, veto
+from parbake_semantic.policies.ridge import MAX_ALIASES
+from parbake_semantic.text.arrays import Vectors, unit_rows
+from parbake_semantic.text.audience import Scope, verified
+from parbake_semantic.text.veto import Screened, is_personal, screen, veto
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-CAPACITY = 100_000
-EVERYONE = Scope()
-
-
-def equal(known: object, fresh: object) -> bool:
-    """Whether two answers are equal and of the same type, because ``1`` and ``True`` say different things."""
-    return type(known) is type(fresh) and bool(known == fresh)
+C = TypeVar("C")
+_KEPT_S = 30 * 86_400.0
+"""How long answers stay in the store at most, in seconds."""
+_TRIES = 8
+"""How often a match is looked for again because its answer is not in the store any more."""
+_EVERYONE = Scope()
 
 
 class Reply(msgspec.Struct, Generic[T], frozen=True):
@@ -43,7 +49,7 @@ class Reply(msgspec.Struct, Generic[T], frozen=True):
     value: T
     reason: str
     match: Match | None = None
-    stored: CachedAnswer[T] | None = None
+    stored: Found[T] | None = None
 
     @property
     def is_hit(self) -> bool:
@@ -51,52 +57,82 @@ class Reply(msgspec.Struct, Generic[T], frozen=True):
         return not self.reason
 
 
+class Statistics(msgspec.Struct, frozen=True):
+    """What a process has seen of a cache.
+
+    Attributes:
+        asked: Its questions by the reason why the cache did not answer; empty for a hit.
+        answers: How many answers are stored.
+        size: Their bytes in the store.
+        dropped: How many answers it has dropped because the cache was full.
+        saved_s: The seconds that the answers of its hits took to compute.
+    """
+
+    asked: Mapping[str, int]
+    answers: int = 0
+    size: int = 0
+    dropped: int = 0
+    saved_s: float = 0.0
+
+    @property
+    def hits(self) -> int:
+        """How many questions the cache has answered."""
+        return self.asked.get("", 0)
+
+
 class _Look(msgspec.Struct, Generic[T], frozen=True):
     """The result of a lookup.
 
     Attributes:
         reason: Why the cache does not answer; empty for a hit.
-        shelf: The store of the scope.
-        answer: The answer that a fresh one is compared with.
+        key: The question's key.
+        found: The stored answer, which is served, or with which a fresh one is compared.
         match: The nearest stored question.
-        vector: The question's vector; ``None`` if the question must not be stored (unless ``is_known``).
+        vector: The question's unit vector; ``None`` if the question must not be stored.
         learns: Whether the policy itself refused the match and therefore learns from the comparison.
-        is_known: Whether the text is stored already.
-        renews: The stored question whose answer would have been served if it were not outdated. It gets the fresh
-            answer, too.
+        renews: The entry that would have been served if it were not outdated. It gets the fresh answer, too.
     """
 
     reason: str
-    shelf: ScopedStore[T] | None = None
-    answer: CachedAnswer[T] | None = None
+    key: bytes = b""
+    found: Found[T] | None = None
     match: Match | None = None
     vector: Any = None
     learns: bool = False
-    is_known: bool = False
-    renews: str = ""
+    renews: Found[T] | None = None
 
 
 class SemanticCache(Generic[T]):
     """Answers a question with the stored answer to a question of the same meaning. Thread-safe.
 
-    With an app, an answer keeps the app's promise: once a change of its data is acknowledged, it is not served again.
-    The answering function's reads through the app (``app.serve``, or its tasks) bind the answer. ``tags=`` adds
-    dependencies that only the caller knows.
+    Answers are kept in the app's store, so that they outlast the process, and all processes of the app share them and
+    what they have learnt. Once a change of an answer's data is acknowledged, no process serves it again. The answering
+    function's reads through the app (``app.serve``, or its tasks) bind the answer. ``tags=`` adds dependencies that
+    only the caller knows.
 
-    Values are stored and returned without copying: treat them as immutable. When the embedder's ``model_hash`` changes,
-    the cache starts empty again. If the embedder or ``same`` fails, that is logged and the question is answered
-    afresh. Only an error of your answer function is raised.
+    If the embedder, the store or ``same`` fails, that is logged and the question is answered afresh. Only an error of
+    your answer function is raised.
 
     Args:
-        embedder: Makes unit vectors (see :class:`parbake_semantic.embedder.Embedder`).
-        app: The app whose changes invalidate answers; without one, ``freshness_sla`` is required.
-        freshness_sla: The greatest age of an answer; unlimited by default if there is an app.
-        policy: Makes the policy of each scope; by default at most 1 % of requests get a wrong answer.
+        embedder: Makes unit vectors (see :class:`parbake_semantic.embedder.Embedder`). Answers that were stored with
+            another ``model_hash`` are not seen.
+        app: The app whose changes invalidate answers, and whose store keeps them; without one, ``freshness_sla`` is
+            required, and answers are kept in memory.
+        name: The cache's name in the store: small letters, digits, ``_``, ``.`` and ``-``. Processes that share
+            answers give one name.
+        freshness_sla: The greatest age of an answer. By default, with an app, answers stay for 30 days.
+        answers: The type of the answers. By default, what msgpack returns as it was: texts, numbers, lists, dicts.
+        policy: Makes the policy; by default at most 1 % of requests get a wrong answer.
         same: Whether two answers say the same, which is how the cache learns. Equality by default; use a judge in
             production.
         vetoes: Hard refusals, see :mod:`parbake_semantic.text.veto`.
         verifier: A second check before a hit is served. If it fails, the hit is not served.
-        capacity: Questions per scope; when it is reached, nothing more is stored.
+        capacity: The greatest number of answers. Beyond it, those go first whose hits save the least per byte.
+        max_bytes: The greatest sum of their sizes in the store, such as ``"1GiB"``.
+
+    Raises:
+        BadInput: A setting is invalid; the error names it.
+        DeclarationError: Answers of the type cannot be stored.
     """
 
     def __init__(
@@ -104,24 +140,36 @@ class SemanticCache(Generic[T]):
         embedder: Embedder,
         *,
         app: Fenced | None = None,
+        name: str = "answers",
         freshness_sla: Duration | None = None,
         policy: Callable[[], Policy] = AdaptivePolicy,
-        same: Callable[[T, T], bool] = equal,
-        vetoes: Sequence[Veto] = VETOES,
-        verifier: Verifier | None = None,
-        capacity: int = CAPACITY,
+        **options: Unpack[Options],
     ) -> None:
-        self._embedder, self._policy, self._same = embedder, policy, same
+        """Check and keep the settings; nothing is read before the first question."""
+        self._embedder, self._policy = embedder, policy
         self._bonding = Bonding(app, freshness_sla)
-        self._counters: Counters = getattr(app, "counters", None) or Counters()  # those of an app are its metrics
-        self._counters.caches.add(self)
-        self._vetoes, self._verifier, self._capacity = checked(vetoes), verifier, capacity
-        self._shelves: dict[Scope, ScopedStore[T]] = {}
-        self._model = embedder.model_hash  # the model that made the shelves' vectors
-        self._lock = threading.Lock()
+        self._settings = settings_of(name, options)
+        counters: Counters = getattr(self._bonding.app, "counters", None) or Counters()
+        if any(cache.name == name for cache in counters.caches):
+            raise BadInput(f"the app has a cache named {name!r} already: give this one another name=", field="name")
+        counters.caches.add(self)  # those of an app are its metrics
+        self._counters = counters
+        self._asked: Counter[str] = Counter()
+        self._model = ""
+        self._current: Shared[T] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in the store."""
+        return self._settings.name
+
+    @property
+    def keeps_s(self) -> float:
+        """How long answers stay in the store, in seconds."""
+        return min(self._bonding.sla_s, _KEPT_S)
 
     def ask(
-        self, question: str, answer: Callable[[str], T], *, tags: Sequence[str] = (), scope: Scope = EVERYONE
+        self, question: str, answer: Callable[[str], T], *, tags: Sequence[str] = (), scope: Scope = _EVERYONE
     ) -> Reply[T]:
         """Return the stored answer or ``answer(question)``. Errors of ``answer`` are raised, and nothing is stored.
 
@@ -131,16 +179,11 @@ class SemanticCache(Generic[T]):
             tags: What a fresh answer depends on besides what it reads through the app, such as ``policy/returns``.
             scope: Who asks.
         """
-        self._bonding.check(tags)
-        judge = self._bonding.judge()
-        look = self._looked(question, scope, judge)
-        hit = _hit(look)
-        if hit is not None:
-            self._bonding.tell(hit.bond)
-            return hit.reply
-        with self._bonding.recorded(tags) as made:
-            value = answer(question)
-        return self._learned(question, look, (value, made.bond), judge)
+
+        async def answered(asked: str) -> T:
+            return answer(asked)
+
+        return finish(self._answered(question, answered, tags, scope, self._in_thread()))
 
     async def ask_async(
         self,
@@ -148,9 +191,9 @@ class SemanticCache(Generic[T]):
         answer: Callable[[str], Awaitable[T]],
         *,
         tags: Sequence[str] = (),
-        scope: Scope = EVERYONE,
+        scope: Scope = _EVERYONE,
     ) -> Reply[T]:
-        """Like :meth:`ask`, for a coroutine function. Embedding, lookup and ``same`` run in a thread.
+        """Like :meth:`ask`, for a coroutine function. Embedding, matching and ``same`` run in a thread.
 
         Args:
             question: The question.
@@ -158,141 +201,244 @@ class SemanticCache(Generic[T]):
             tags: What a fresh answer depends on besides what it reads through the app, such as ``policy/returns``.
             scope: Who asks.
         """
+        return await self._answered(question, answer, tags, scope, OnLoop())
+
+    async def stream(
+        self,
+        question: str,
+        answer: Callable[[str], AsyncIterator[C]],
+        *,
+        form: Form[T, C],
+        tags: Sequence[str] = (),
+        scope: Scope = _EVERYONE,
+    ) -> Stream[C]:
+        """Like :meth:`ask_async`, for an answer that comes piece by piece.
+
+        A fresh answer is passed on as it comes, and stored when it is complete and all pieces were taken. One that
+        fails or is cut short is not stored.
+
+        Args:
+            question: The question.
+            answer: Gives the pieces of a fresh answer.
+            form: How pieces make an answer, and an answer pieces.
+            tags: What a fresh answer depends on besides what it reads through the app, such as ``policy/returns``.
+            scope: Who asks.
+        """
+        driver = OnLoop()
         self._bonding.check(tags)
-        judge = self._bonding.judge(asyncio.get_running_loop())
-        look = await asyncio.to_thread(self._looked, question, scope, judge)
-        hit = _hit(look)
-        if hit is not None:
-            self._bonding.tell(hit.bond)
-            return hit.reply
-        async with self._bonding.recorded_async(tags) as made:
+        look = await self._looked(question, scope, driver)
+        if look.found is not None and not look.reason:
+            self._bonding.tell(look.found.bond)
+            return Stream("", replayed(form.pieces(look.found.value)))
+
+        async def store(take: Callable[[], Awaitable[list[C]]]) -> None:
+            async with self._bonding.recorded(tags, driver) as made:
+                value = form.whole(await take())
+            await self._learned(_Fresh(question, scope, value, made), look, driver)
+
+        return Stream(look.reason, passed_on(answer(question), store))
+
+    async def _answered(
+        self,
+        question: str,
+        answer: Callable[[str], Awaitable[T]],
+        tags: Sequence[str],
+        scope: Scope,
+        driver: Driver,
+    ) -> Reply[T]:
+        self._bonding.check(tags)
+        look = await self._looked(question, scope, driver)
+        if look.found is not None and not look.reason:
+            self._bonding.tell(look.found.bond)
+            return Reply(look.found.value, "", look.match, look.found)
+        async with self._bonding.recorded(tags, driver) as made:
             value = await answer(question)
-        return await asyncio.to_thread(self._learned, question, look, (value, made.bond), judge)
+        return await self._learned(_Fresh(question, scope, value, made), look, driver)
 
     def demote(self, reply: Reply[T]) -> None:
-        """Stop serving the answer in this reply after a complaint, for all questions.
+        """Stop serving the answer in this reply after a complaint, in all processes, for all questions of its scope.
 
-        This holds for a hit and for a fresh answer. For an answer that was not stored, nothing has to be done.
+        This holds for a hit and for a fresh answer. For an answer that was not stored, nothing has to be done. The
+        same answer is not stored again while the facts that it was made from hold.
         """
         if reply.stored is not None:
-            reply.stored.is_demoted = True
+            finish(self._shared.withdraw(reply.stored.entry, reply.stored.bond, self._in_thread()))
+
+    async def demote_async(self, reply: Reply[T]) -> None:
+        """Like :meth:`demote`, on an event loop."""
+        if reply.stored is not None:
+            await self._shared.withdraw(reply.stored.entry, reply.stored.bond, OnLoop())
+
+    def clear(self) -> None:
+        """Stop serving all answers, in all processes. What was learnt about questions is kept."""
+        finish(self._shared.clear(self._in_thread()))
+
+    @property
+    def statistics(self) -> Statistics:
+        """What this process has seen of the cache since it started."""
+        shared = self._current
+        if shared is None:
+            return Statistics(Counter(self._asked))
+        return Statistics(Counter(self._asked), len(shared), shared.size, shared.dropped, shared.saved_s)
 
     @property
     def stored(self) -> dict[Scope, int]:
-        """How many questions are stored for each scope that has asked."""
-        return {scope: len(shelf.questions) for scope, shelf in list(self._shelves.items())}
+        """How many questions are stored for each scope, as far as this process knows."""
+        return {} if self._current is None else self._current.counts
 
-    def _shelf(self, scope: Scope) -> ScopedStore[T]:
-        if self._model != self._embedder.model_hash:
-            self._shelves, self._model = {}, self._embedder.model_hash
-        if scope not in self._shelves:
-            self._shelves[scope] = ScopedStore(self._policy(), self._embedder.dimensions, self._capacity)
-        return self._shelves[scope]
+    def _in_thread(self) -> InThread:
+        app = self._bonding.app
+        return InThread(app.sync.run, reads_at_once=app.bonds.is_immediate)
 
-    def _looked(self, question: str, scope: Scope, judge: Judge) -> _Look[T]:
+    @property
+    def _shared(self) -> Shared[T]:
+        """What belongs to the embedder's present model."""
+        model, dimensions = self._embedder.model_hash, self._embedder.dimensions
+        found = self._current
+        if found is None or self._model != model:
+            policy = self._policy()
+            most = MAX_ALIASES if policy.adds_aliases else None
+            limits, values = self._settings, self._settings.values
+            view = View(lambda: Neighbours(dimensions, most), most=limits.most, most_bytes=limits.most_bytes)
+            made_by = (model, str(dimensions), values.shape)
+            entries = Entries[T](self._bonding.app.bonds, self.name, made_by, values, self._bonding.sla_s)
+            found = Shared(entries, view, policy)
+            self._current, self._model = found, model
+        return found
+
+    async def _looked(self, question: str, scope: Scope, driver: Driver) -> _Look[T]:
         try:
-            look = self._look(question, scope)
-            look = look if look.answer is None else _if_it_holds(look, look.answer, judge)
+            look = await self._look(question, scope, driver)
         except Exception:  # noqa: BLE001 - a veto, a policy, an embedder, a store: the question can still be answered
             _log.exception("the semantic cache failed; a fresh answer is computed")
             look = _Look("cache_failed")
-        with self._lock:
-            self._counters.asked[look.reason] += 1
+        self._counters.asked[look.reason] += 1
+        self._asked[look.reason] += 1
         return look
 
-    def _look(self, question: str, scope: Scope) -> _Look[T]:
-        asked = screen(question, self._vetoes)
+    async def _look(self, question: str, scope: Scope, driver: Driver) -> _Look[T]:
+        asked = screen(question, self._settings.vetoes)
         reason = asked.refusal or ("personal" if is_personal(question) else "")
         if reason:
             return _Look(reason)
-        with self._lock:
-            shelf = self._shelf(scope)
-            place = shelf.exact(question)
-            if place is not None:
-                exact = Match(str(place), 1.0, 1.0, 1.0, question, is_exact=True)
-                return _Look("", shelf, shelf.at(place), exact, is_known=True)
+        shared, key = self._shared, key_of(scope, question)
+        exact = await shared.read(key, driver)
+        if exact is not None:
+            return _repeated(exact, shared)
+        await shared.follow(driver)
+        vector = await driver.compute(lambda: self._embedded(question))
+        if isinstance(vector, str):
+            return _Look(vector)
+        return await self._matched(_Question(asked, scope, key, vector), shared, driver)
+
+    async def _matched(self, question: _Question, shared: Shared[T], driver: Driver) -> _Look[T]:
+        """Look for the nearest question whose entry is still in the store, and judge the match."""
+        for _ in range(_TRIES):
+            match = await driver.compute(lambda: shared.match(question.scope, question.vector))
+            if match is None:
+                break
+            look = await self._judged(question, match, shared, driver)
+            if look is not None:
+                return look
+        return _Look("empty_cache", question.key, vector=question.vector)
+
+    def _embedded(self, question: str) -> Vectors | str:
+        """The question's unit vector, or the reason why there is none."""
         try:
-            vector = shelf.questions.checked(self._embedder.embed([question]))
+            rows = unit_rows(self._embedder.embed([question]), dimensions=self._embedder.dimensions, field="vector")
         except BadInput:
-            return _Look("bad_embedding")
+            return "bad_embedding"
         except Exception:  # noqa: BLE001 - any error: the question can still be answered
             _log.exception("the embedder failed; a fresh answer is computed")
-            return _Look("embedder_failed")
-        with self._lock:
-            match = shelf.questions.match(vector, shelf.policy.ranking)
-            return self._judge(asked, shelf, match, vector)
+            return "embedder_failed"
+        row: Vectors = rows[0]
+        return row if len(rows) == 1 else "bad_embedding"
 
-    def _judge(self, question: Screened, shelf: ScopedStore[T], match: Match | None, vector: Vectors) -> _Look[T]:
-        if match is None:
-            return _Look("empty_cache", shelf, vector=vector)
-        answer = shelf.at(int(match.answer))
-        if answer.is_demoted:
-            return _Look("demoted", shelf, answer, match, vector)
-        reason = veto(question, match.alias, self._vetoes)
+    async def _judged(self, question: _Question, match: Match, shared: Shared[T], driver: Driver) -> _Look[T] | None:
+        """Judge a match; ``None`` if its entry is not in the store any more."""
+        key, vector = question.key, question.vector
+        reason = veto(question.asked, match.alias, self._settings.vetoes)
         if reason:
-            return _Look(reason, shelf, match=match, vector=vector)
-        reason = shelf.policy.refusal(match)
-        if reason:
-            return _Look(reason, shelf, answer, match, vector, learns=True)
-        reason = verified(self._verifier, question.text, match.alias)
-        return _Look(reason or "", shelf, answer, match, vector)
+            return _Look(reason, key, match=match, vector=vector)
+        near = key_of(question.scope, match.alias)
+        found = await shared.read(near, driver)
+        if found is None:
+            shared.drop(near)
+            return None
+        if found.is_withdrawn:
+            return _Look(WITHDRAWN, key, found, match, vector)
+        refusal = shared.policy.refusal(match)
+        verifier = self._settings.verifier
+        reason = refusal or await driver.compute(lambda: verified(verifier, question.asked.text, match.alias))
+        if found.reason:  # it is outdated: neither served nor compared
+            return _Look(reason or found.reason, key, None, match, vector, renews=None if reason else found)
+        if not reason:
+            shared.hit(found)
+        return _Look(reason or "", key, found, match, vector, learns=refusal is not None)
 
-    def _learned(self, question: str, look: _Look[T], made: tuple[T, Record | None], judge: Judge) -> Reply[T]:
-        value, bond = made
-        if bond is None or look.shelf is None or (look.vector is None and not look.is_known):
-            return Reply(value, look.reason, look.match)
+    async def _learned(self, fresh: _Fresh[T], look: _Look[T], driver: Driver) -> Reply[T]:
+        reply = Reply(fresh.value, look.reason, look.match)
+        if fresh.made.bond is None or look.vector is None:
+            return reply
         try:
-            return self._learn(question, look, CachedAnswer(value, bond), judge)
+            return await self._learn(fresh, fresh.made.bond, look, driver)
         except Exception:  # noqa: BLE001 - the answer is returned, whatever its comparison or a policy raises
             _log.exception("an answer could not be stored; it is returned anyway")
-            return Reply(value, look.reason, look.match)
+            return reply
 
-    def _learn(self, question: str, look: _Look[T], fresh: CachedAnswer[T], judge: Judge) -> Reply[T]:
+    async def _learn(self, fresh: _Fresh[T], bond: Record, look: _Look[T], driver: Driver) -> Reply[T]:
         """Compare a fresh answer with the one that was not served, and store the question."""
-        shelf, known = look.shelf, look.answer
-        assert shelf is not None  # noqa: S101  # checked by the caller
-        right = None if known is None else self._compared(known.value, fresh.value)
+        shared, known, value = self._shared, look.found, fresh.value
+        right = None if known is None else await driver.compute(lambda: self._compared(known.value, value))
         if look.learns and look.match is not None and right is not None:
-            shelf.policy.observe(look.match, right=right)
-        if right and not shelf.policy.adds_aliases:
-            return Reply(fresh.value, look.reason, look.match, known)
-        with self._lock:
-            place = known.place if right and known is not None and known.is_bound_like(fresh) else None
-            if place is None:  # an answer from other facts is invalidated with those facts
-                place = shelf.place_of(fresh, lambda equal: judge(equal.bond) is None)
-            stored = shelf.store(question, look.vector, place)
-            if look.renews:
-                shelf.store(look.renews, None, place)
-        return Reply(fresh.value, look.reason, look.match, stored or (known if right else None))
+            await shared.observe(look.match, right=right, driver=driver)
+        if right and not shared.policy.adds_aliases:
+            return Reply(value, look.reason, look.match, known)
+        raw = self._settings.values.encode(value)
+        if raw is None:
+            return Reply(value, look.reason, look.match)
+        facts = bond.meta.tags.fences
+        group = group_of(fresh.scope, raw, facts)
+        if right and known is not None and known.is_made_from(facts):  # it ends with the same facts
+            group = known.entry.group
+        entry = Entry(fresh.question, fresh.scope, group, packed(look.vector), raw)
+        is_stored = await shared.store(look.key, entry, bond, fresh.made.took_s, driver)
+        if is_stored and look.renews is not None:
+            renewed = msgspec.structs.replace(look.renews.entry, group=group, value=raw)
+            await shared.store(look.renews.key, renewed, bond, fresh.made.took_s, driver)
+        kept = Found(look.key, entry, value, bond, "") if is_stored else known if right else None
+        return Reply(value, look.reason, look.match, kept)
 
     def _compared(self, known: T, fresh: T) -> bool | None:
         try:
-            return bool(self._same(known, fresh))
+            return bool(self._settings.same(known, fresh))
         except Exception:  # noqa: BLE001 - the answer is returned even if the judge fails
             _log.exception("same= raised on two answers (arrays need same=numpy.array_equal); nothing is learned")
             return None
 
 
-def _if_it_holds(look: _Look[T], answer: CachedAnswer[T], judge: Judge) -> _Look[T]:
-    """The same lookup; or, if the answer is outdated, one that neither serves nor compares it."""
-    reason = judge(answer.bond)
-    if reason is None:
-        return look
-    replaced = msgspec.structs.replace(look, answer=None, learns=False)
-    if look.reason:
-        return replaced
-    renews = look.match.alias if look.match is not None else ""
-    return msgspec.structs.replace(replaced, reason=reason.cause.value, renews=renews)
+def _repeated(exact: Found[T], shared: Shared[T]) -> _Look[T]:
+    """The look of a text that is stored."""
+    if not exact.reason:
+        shared.hit(exact)
+    kept = exact if not exact.reason or exact.is_withdrawn else None
+    match = Match(exact.entry.group, 1.0, 1.0, 1.0, exact.entry.question, is_exact=True)
+    return _Look(exact.reason, exact.key, kept, match, exact.entry.unpacked())
 
 
-class _Hit(msgspec.Struct, Generic[T], frozen=True):
-    """A reply from the cache and its bond."""
+class _Question(msgspec.Struct, frozen=True):
+    """A question that was read: its screened text, its scope, its key and its unit vector."""
 
-    reply: Reply[T]
-    bond: Record
+    asked: Screened
+    scope: Scope
+    key: bytes
+    vector: Any
 
 
-def _hit(look: _Look[T]) -> _Hit[T] | None:
-    if look.reason or look.answer is None:
-        return None
-    return _Hit(Reply(look.answer.value, "", look.match, look.answer), look.answer.bond)
+class _Fresh(msgspec.Struct, Generic[T], frozen=True):
+    """A question with its new answer, and what that was made from."""
+
+    question: str
+    scope: Scope
+    value: T
+    made: NewAnswer

@@ -12,24 +12,21 @@ from __future__ import annotations
 import random
 import threading
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
 from parbake.errors import BadInput
 from parbake.values.logistic import sigmoid
 from parbake_semantic.policies.calibrate import Bound
+from parbake_semantic.policies.learnt import WINDOW, Learnt, Seen
 from parbake_semantic.policies.policy import Match, Ranking
-from parbake_semantic.policies.quadratic import Quadratic
-from parbake_semantic.policies.risk import lowest_threshold
 
 AUDITS = 0.02
-WINDOW = 4_000
-_FIRST, _EVERY = 200, 250
+_TOGETHER = 50
+"""How many explored matches are learnt from together; the greatest number that the end of a process loses."""
 _DOUBT = 2.0  # how much more likely an audit becomes per probability of being wrong
 _MOST_AUDITS = 0.5
-
-Row = tuple[tuple[float, ...], float | None, str]
-"""Features, whether the match was wrong (``None`` if it was served), and the answer."""
 
 
 class AdaptivePolicy:
@@ -53,18 +50,19 @@ class AdaptivePolicy:
             raise BadInput(f"audits must be above 0 and at most 1; got {audits}", field="audits")
         self.bound = bound or Bound(0.01, per="request")
         self.audits = audits
+        self.is_shared = False
+        """Whether a cache learns from what was noted, together with other processes."""
         self._random = random.Random(seed)  # noqa: S311  # chooses what is explored; not security-relevant
-        self._known: deque[Row] = deque(maxlen=WINDOW)
-        self._last: deque[Row] = deque(maxlen=WINDOW)
-        self._model: tuple[Quadratic, float | None] | None = None
-        self._until_next = _FIRST
+        self._learnt = Learnt()
+        self._seen: deque[Seen] = deque(maxlen=WINDOW)
+        self._explored = 0
         self._lock = threading.Lock()
 
     def refusal(self, match: Match) -> str | None:
         """Return ``learning``, ``bank_too_small``, ``unsure`` or ``audit``, or ``None`` if the match may be served."""
-        if self._model is None:
+        model, least = self._learnt.model, self._learnt.least
+        if model is None:
             return "learning"
-        model, least = self._model
         if least is None:
             return "bank_too_small"
         odds = float(model.log_odds(np.array([match.features]))[0])
@@ -74,44 +72,43 @@ class AdaptivePolicy:
         with self._lock:
             if self._random.random() < min(_MOST_AUDITS, self.audits / 2.0 + _DOUBT * doubt):
                 return "audit"
-            self._last.append((match.features, None, match.answer))
+            self._seen.append((match.features, None, match.answer))
         return None
 
     def observe(self, match: Match, *, right: bool) -> None:
-        """Learn how a match that was not served compares with the fresh answer. Every 250th call refits the model.
+        """Note how a match that was not served compares with the fresh answer.
+
+        Every 250th call fits the model again, unless a cache does that for all processes.
 
         Args:
             match: The match.
             right: Whether its answer says the same as the fresh one.
         """
-        row: Row = (match.features, float(not right), match.answer)
         with self._lock:
-            self._known.append(row)
-            self._last.append(row)
-            self._until_next -= 1
-            if self._until_next > 0:
-                return
-            self._until_next = _EVERY
-            known, last = list(self._known), list(self._last)
-        self._model = _learned(known, last, self.bound) or self._model
+            self._seen.append((match.features, float(not right), match.answer))
+            self._explored += 1
+        if self.is_due and not self.is_shared:
+            learnt = self._learnt.plus(self.drain())
+            self.take(learnt.fitted(self.bound) if learnt.is_due else learnt)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there is enough that was not learnt from yet."""
+        return self._explored >= _TOGETHER
 
-def _learned(known: list[Row], last: list[Row], bound: Bound) -> tuple[Quadratic, float | None] | None:
-    wrong = np.array([outcome == 1.0 for _, outcome, _ in known])
-    if wrong.all() or not wrong.any():
-        return None
-    model = Quadratic.fit(np.array([features for features, _, _ in known]), ~wrong)
-    odds = model.log_odds(np.array([features for features, _, _ in last]))
-    guessed = 1.0 - sigmoid(odds)
-    errors = np.array([g if o is None else o for g, (_, o, _) in zip(guessed, last, strict=True)])
-    clusters = np.unique([answer for _, _, answer in last], return_inverse=True)[1]
-    least = lowest_threshold(
-        odds,
-        errors,
-        np.ones(len(last)),
-        clusters,
-        error=bound.error,
-        per=bound.per,
-        fixed=False,  # new answers keep coming
-    )
-    return model, None if least is None else max(0.0, least)  # never serve what is more likely wrong than right
+    def drain(self) -> list[Seen]:
+        """Return and forget the matches that were not learnt from yet, to be added to what was learnt."""
+        with self._lock:
+            seen, self._explored = list(self._seen), 0
+            self._seen.clear()
+        return seen
+
+    def restore(self, seen: Sequence[Seen]) -> None:
+        """Note matches again that :meth:`drain` returned, because they could not be added."""
+        with self._lock:
+            self._seen.extendleft(reversed(seen))
+            self._explored += sum(one[1] is not None for one in seen)
+
+    def take(self, learnt: Learnt) -> None:
+        """Decide by what was learnt, by all processes together, from now on."""
+        self._learnt = learnt

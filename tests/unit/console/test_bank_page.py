@@ -189,7 +189,7 @@ async def test_caches_of_the_app_are_counted(shop):
     """Hits and the reasons of misses of all caches of the app stand there, and what each of them stores."""
     assert "This process has no semantic cache" in await shop.seen(PATH)
     caches = [parbake_semantic.SemanticCache(Words(), app=shop.app, policy=lambda: parbake_semantic.fixed(0.8))] * 2
-    caches[1] = parbake_semantic.SemanticCache(Words(), app=shop.app)
+    caches[1] = parbake_semantic.SemanticCache(Words(), app=shop.app, name="other")
 
     async def answer(question):
         return (await shop.app.serve(shop.asked, "c")).value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
@@ -25,22 +25,28 @@ _log = logging.getLogger("parbake.housekeeping")
 class Housekeeping:
     """Raises the floor, at a distance of the longest age that any contract allows, and deletes the items below it."""
 
-    def __init__(self, store: Store, bound_tasks: Iterable[BoundTask], clock: Clock, keeps_s: float = 0.0) -> None:
+    def __init__(
+        self, store: Store, bound_tasks: Iterable[BoundTask], clock: Clock, keeps_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
         """Let the floor lag by the longest SLA, including the time that a fallback adds.
 
         Args:
             store: The store.
             bound_tasks: The stored tasks.
             clock: The source of wall time.
-            keeps_s: The greatest age, in seconds, of the records that plugins keep in the store.
+            keeps_s: Returns the greatest age, in seconds, of the records that plugins and caches keep in the store.
         """
         self._store = store
         self._clock = clock
         known = list(bound_tasks)
         self._refs = {bound.ref for bound in known}
-        longest_s = max((_longest(bound.contract) for bound in known), default=0.0)
-        self.longest_s = max(longest_s, keeps_s) + MARGIN_S
+        self._longest_s = max((_longest(bound.contract) for bound in known), default=0.0)
+        self._keeps_s = keeps_s
+
+    @property
+    def longest_s(self) -> float:
         """After how many seconds no contract allows a value to be served, so that what bound it may go."""
+        return max(self._longest_s, self._keeps_s()) + MARGIN_S
 
     async def step(self) -> int:
         """Retire task refs that no program uses any more, and raise the floor as far as the contracts allow.

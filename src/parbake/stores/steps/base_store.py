@@ -15,7 +15,7 @@ from parbake.ports.records import Lookup, StoreState
 from parbake.ports.store import Store
 from parbake.protocol import control as rules
 from parbake.protocol.control import Control, Promotion, Quarantine
-from parbake.protocol.record import STAMP_AT, Record, Stamp, encode
+from parbake.protocol.record import STAMP_AT, Record, Stamp, encode, unpack_stamp
 from parbake.stores.steps import event_steps as events
 from parbake.stores.steps import item_names as names
 from parbake.stores.steps import lookups
@@ -224,6 +224,17 @@ class EngineStore(Store, ABC):
     async def clear(self, name: str) -> None:
         async for page in self._pages(names.entries_of(name)):
             await self._remove([item for item, _ in page])
+
+    async def note(self, name: str, entry: bytes) -> Stamp:
+        return await self._take(lambda steps: steps.note(name, entry))
+
+    async def noted(self, name: str, after: Stamp, limit: int) -> list[tuple[Stamp, bytes]]:
+        prefix = names.entries_of(name)
+        rows = await self._range(prefix, prefix + after.pack() + b"\0", limit)
+        return [(unpack_stamp(item[len(prefix) :]), entry) for item, entry in rows]
+
+    async def forget(self, task: str, keys: Collection[bytes]) -> None:
+        await self._remove([names.overlay_key(task, key) for key in keys])
 
     async def look_again(self, record: Record) -> Lookup:
         return await self._look(lambda get: lookups.look_again(get, self._parsed, record))

@@ -12,7 +12,9 @@ MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = WATERMARK, b"o", b"b", 
 RING = b"k"
 """Prefix of the ring that records which event was parked as the n-th."""
 ENTRY = b"r"
-"""Prefix of the entries of lists."""
+"""Prefix of the entries of lists and logs."""
+NOTES = b"\0"
+"""Prefix of the names under which logs count their entries; no name of a caller begins so."""
 LISTED = (OVERLAY, BASE, LOG, MARK, PARKED, ENTRY)
 _TASKS_KEPT = 1024
 

@@ -15,13 +15,23 @@ import msgspec
 
 from parbake.errors import DamagedRecord, StoreError
 from parbake.ports.generations import NewGeneration
+from parbake.ports.named_values import NOTED
 from parbake.ports.records import StoreState
 from parbake.protocol import control as rules
 from parbake.protocol.check import killed_by, may_replace, newness
 from parbake.protocol.control import Control, Number, Promotion, Quarantine
 from parbake.protocol.record import FUTURE_S, Record, Stamp, decode, encode
 from parbake.stores.steps import lookups
-from parbake.stores.steps.item_names import CONTROL, NAMED, SEQUENCE, base_key, is_below, overlay_key
+from parbake.stores.steps.item_names import (
+    CONTROL,
+    NAMED,
+    NOTES,
+    SEQUENCE,
+    base_key,
+    entries_of,
+    is_below,
+    overlay_key,
+)
 from parbake.stores.steps.lookups import Parsed
 
 _NUMBERS_SPREAD = 1 << 20
@@ -245,3 +255,19 @@ class RecordSteps:
         elif expected is not None:
             self._txn.delete(item)
         return True
+
+    def note(self, name: str, entry: bytes) -> Stamp:
+        """Add an entry to a log, and return its place.
+
+        Args:
+            name: The name of the log.
+            entry: The entry.
+        """
+        incarnation, counter, entries = self.stamp()[0].incarnation, NAMED + NOTES + name.encode(), entries_of(name)
+        number = 1 + int.from_bytes(self._get(counter) or b"", "big")
+        place = Stamp(incarnation, number)
+        self._txn.put(counter, number.to_bytes(8, "big"))
+        self._txn.put(entries + place.pack(), entry)
+        if number > NOTED:
+            self._txn.delete(entries + Stamp(incarnation, number - NOTED).pack())
+        return place

@@ -1,0 +1,372 @@
+"""A semantic cache that several processes share through the app's store: each app here stands for a process."""
+
+import asyncio
+import dataclasses
+import random
+import time
+
+import numpy as np
+import pytest
+from tests.unit.embedders import TOPICS, Words
+from tests.unit.test_fenced_cache import Desk
+
+import parbake as pb
+from parbake.errors import DeclarationError
+from parbake.protocol.record import Stamp
+from parbake.stores.memory import MemoryStore
+from parbake.stores.steps import record_steps
+from parbake.stores.steps.optimistic import OptimisticStore
+from parbake.testing.item_suite import DictItems
+from parbake_semantic import AdaptivePolicy, Bound, Scope, SemanticCache, fixed
+from parbake_semantic.cache.streaming import Form
+
+QUESTION, NEAR = "how long may topicaa be returned", "how long may topicaa be returned please"
+
+
+class Processes:
+    """Apps over one store, each with a cache."""
+
+    def __init__(self, store, embedder=Words, **options):
+        """Share a store; ``options`` are those of the caches."""
+        self._store, self._embedder = store, embedder
+        self._options = {"policy": lambda: fixed(0.8)} | options
+        self.apps = []
+
+    def start(self, **options):
+        """Return the cache of another process."""
+        app = pb.App(pb.Registry(), store=self._store, open=["policy"])
+        self.apps.append(app)
+        return SemanticCache(self._embedder(), app=app, **(self._options | options))
+
+    def touch(self, *tags):
+        """Acknowledge a change."""
+        app = self.apps[0]
+        return app.sync.run(app.touch(*tags))
+
+    def close(self):
+        """End all of them."""
+        for app in self.apps:
+            app.sync.close()
+
+
+def on_a_server():
+    """Return a store behind a network: reads of it wait."""
+    return OptimisticStore(DictItems())
+
+
+@pytest.fixture(params=[MemoryStore, on_a_server], ids=["embedded", "on a server"])
+def processes(request):
+    """Return processes with a store of each kind."""
+    found = Processes(request.param())
+    yield found
+    found.close()
+
+
+def ask(cache, question, value, tags=("policy/returns",), **options):
+    """Ask with a given answer."""
+    return cache.ask(question, lambda _: value, tags=tags, **options)
+
+
+def test_an_answer_is_shared_with_every_process(processes):
+    """What one process stores is a hit in another, for the same text at once and for a near one."""
+    one, two = processes.start(), processes.start()
+    assert ask(two, "what is topicbb", "b").reason == "empty_cache"
+    assert ask(one, QUESTION, "30 days").reason == "cosine_below_threshold"
+    assert (ask(two, QUESTION, "?").value, ask(two, QUESTION, "?").is_hit) == ("30 days", True)
+    two._shared._followed_at = float("-inf")  # a store on a server is followed twenty times a second
+    assert (ask(two, NEAR, "?").value, ask(two, NEAR, "?").is_hit) == ("30 days", True)
+
+
+def test_a_change_ends_an_answer_in_every_process(processes):
+    """After an acknowledged change no process serves what was made from it, and each keeps the others."""
+    one, two = processes.start(), processes.start()
+    ask(one, QUESTION, "30 days")
+    ask(one, "what does topicbb cost", "4 euros", tags=["policy/shipping"])
+    assert ask(two, QUESTION, "?").is_hit
+    processes.touch("policy/returns")
+    for cache in (one, two):
+        assert ask(cache, "what does topicbb cost", "?").is_hit
+    assert (ask(two, QUESTION, "14 days").value, ask(one, QUESTION, "?").value) == ("14 days", "14 days")
+
+
+def test_answers_outlast_the_process(tmp_path):
+    """A process that starts later finds the answers, by a near question too, and no change from meanwhile is lost."""
+    store = f"lmdb://{tmp_path}/store"
+    first = Processes(store)
+    cache = first.start()
+    ask(cache, QUESTION, "30 days")
+    ask(cache, "what does topicbb cost", "4 euros", tags=["policy/shipping"])
+    first.close()
+    second = Processes(store)
+    cache = second.start()
+    second.touch("policy/shipping")
+    assert ask(cache, NEAR, "?").value == "30 days"
+    assert ask(cache, "what does topicbb cost", "5 euros").value == "5 euros"
+    second.close()
+
+
+def test_a_complaint_holds_in_every_process(processes):
+    """A withdrawn answer is served by no process, nor stored again, until the facts that it was made from change."""
+    one, two = processes.start(), processes.start()
+    ask(one, QUESTION, "wrong")
+    hit = ask(two, QUESTION, "?")
+    two.demote(hit)
+    for cache in (one, two):
+        assert ask(cache, QUESTION, "wrong").reason == "demoted"
+        assert ask(cache, QUESTION, "wrong").reason == "demoted"
+    processes.touch("policy/returns")
+    ask(one, QUESTION, "wrong")
+    assert ask(two, QUESTION, "?").is_hit
+    assert ask(two, QUESTION, "?", scope=Scope(tenant="other")).reason == "empty_cache"
+
+
+def test_a_complaint_wins_over_an_answer_that_is_being_made(processes):
+    """An answer that is computed while an equal one is withdrawn is not served afterwards."""
+    one, two = processes.start(), processes.start()
+    first = ask(one, QUESTION, "wrong")
+
+    def slow(_question):
+        one.demote(first)
+        return "wrong"
+
+    assert two.ask("how long may topiccc be returned", slow, tags=["policy/returns"]).value == "wrong"
+    assert not ask(two, "how long may topiccc be returned", "right").is_hit
+
+
+async def test_complaints_and_clearing_work_on_an_event_loop():
+    """``demote_async`` withdraws an answer, and another process sees it at once."""
+    store = MemoryStore()
+    apps = [pb.App(pb.Registry(), store=store, open=["policy"]) for _ in range(2)]
+    one, two = (SemanticCache(Words(), app=app, policy=lambda: fixed(0.8)) for app in apps)
+
+    async def answer(_question):
+        await asyncio.sleep(0)
+        return "wrong"
+
+    reply = await one.ask_async(QUESTION, answer, tags=["policy"])
+    assert (await two.ask_async(QUESTION, answer, tags=["policy"])).is_hit
+    await one.demote_async(reply)
+    assert (await two.ask_async(QUESTION, answer, tags=["policy"])).reason == "demoted"
+
+
+def test_a_cleared_cache_serves_nothing_in_any_process(processes):
+    """After ``clear`` every process answers afresh, and new answers are stored."""
+    one, two = processes.start(), processes.start()
+    ask(one, QUESTION, "30 days")
+    two.clear()
+    assert ask(one, QUESTION, "14 days").reason == "tag_changed"
+    assert ask(two, QUESTION, "?").value == "14 days"
+
+
+def test_what_one_process_drops_no_process_serves(processes):
+    """A full cache drops what saves least, in the store too, and another process gives the question to its model."""
+    one, two = processes.start(capacity=2), processes.start(capacity=2)
+    topics = [f"what is {topic} please" for topic in TOPICS[:6]]
+    for question in topics:
+        ask(one, question, question)
+    left = [row.entry.question for row in processes.apps[0].sync.iterate(one._shared._entries.all())]
+    assert len(left) == 2
+    for question in set(topics) - set(left):
+        assert not ask(two, question, question).is_hit
+
+
+def test_answers_take_no_more_bytes_than_allowed():
+    """The sum of the sizes in the store stays below ``max_bytes``."""
+    found = Processes(MemoryStore(), max_bytes="4KiB")
+    cache = found.start()
+    for topic in TOPICS:
+        ask(cache, f"what is {topic} please", topic * 100)
+    rows = found.apps[0].sync.iterate(cache._shared._entries.all())
+    sizes = [one.size for one in rows]
+    assert sizes
+    assert sum(sizes) <= 4096
+    assert cache._shared.size == sum(sizes)
+    found.close()
+
+
+DETAILS = [f"{first}{rest}" for first in "bdfgklmnprst" for rest in ("ona", "eri", "ulo")]
+
+
+def stream(*caches, asks, seed):
+    """Ask caches in turn: questions of one topic are near to each other, and have one answer but for their weight."""
+    rng, wrong, hits = random.Random(seed), 0, 0
+    for n in range(asks):
+        topic, word = rng.choice(TOPICS), rng.choice(("cost", "weigh", "need", "offer", "mean"))
+        question = f"what does {topic} {word} {rng.choice(DETAILS)} {rng.choice(DETAILS)}"
+        right = f"{topic} weighs 3 kg" if word == "weigh" else topic
+        reply = caches[n % len(caches)].ask(question, lambda _, right=right: right, tags=["policy/returns"])
+        hits += reply.is_hit
+        wrong += reply.is_hit and reply.value != right
+    return hits, wrong
+
+
+def test_processes_learn_together():
+    """Two processes serve nearly as much as one that is asked the same, within one bound, and a new one knows it."""
+    options = {"policy": lambda: AdaptivePolicy(Bound(0.05, per="request"))}
+    alone, together = Processes(MemoryStore(), **options), Processes(MemoryStore(), **options)
+    hits, _ = stream(alone.start(), asks=900, seed=1)
+    shared, wrong = stream(together.start(), together.start(), asks=900, seed=1)
+    assert shared >= 0.8 * hits
+    assert wrong <= 0.05 * 900
+    late = together.start()
+    assert ask(late, "what does topicaa cost bona deri", "?").reason != "learning"
+    for found in (alone, together):
+        found.close()
+
+
+@dataclasses.dataclass
+class Told:
+    """An answer with a source."""
+
+    text: str
+    source: str
+
+
+def test_answers_have_the_type_that_was_declared(processes):
+    """A declared type comes back as it was; another type and another model have entries of their own."""
+    one, two = processes.start(answers=Told), processes.start(answers=Told)
+    ask(one, QUESTION, Told("30 days", "terms"))
+    assert ask(two, QUESTION, None).value == Told("30 days", "terms")
+    assert ask(processes.start(), QUESTION, "text").value == "text"
+    processes._embedder = lambda: Words("other model")
+    assert ask(processes.start(answers=Told), QUESTION, Told("new", "")).value.text == "new"
+    with pytest.raises(DeclarationError, match="cannot be stored"):
+        processes.start(answers=threading_type())
+
+
+def threading_type():
+    """Return a type that nothing can store."""
+    import threading
+
+    return threading.Lock
+
+
+@pytest.mark.parametrize("value", [Told("a", "b"), ("a", "b"), {1, 2}, np.zeros(2)], ids=str)
+def test_what_would_come_back_as_something_else_is_not_stored(processes, caplog, value):
+    """Without ``answers=``, a value that msgpack would change is returned, not stored, and the log says what to do."""
+    cache = processes.start()
+    for _ in range(2):
+        reply = ask(cache, QUESTION, value)
+        assert reply.value is value
+        assert reply.stored is None
+    assert caplog.text.count("give the cache answers=") == 1
+
+
+def test_what_was_erased_is_no_hit_anywhere(processes):
+    """An entry that the store has erased is served by no process, by a near question neither."""
+    one, two = processes.start(), processes.start()
+    ask(one, QUESTION, "as Erika Mustermann wrote")
+    assert ask(two, QUESTION, "?").is_hit
+    app = processes.apps[0]
+    app.sync.run(app.engine.store.erase(["Mustermann"], (), Stamp(0, 0)))
+    for cache in (one, two):
+        assert ask(cache, NEAR, "x", scope=Scope()).value == "x"
+        app.sync.run(app.engine.store.erase(["topicaa"], (), Stamp(0, 0)))
+
+
+def test_a_process_that_was_away_for_long_reads_everything_again(monkeypatch, processes):
+    """If entries of the log are gone, all entries are read again, and none is missed."""
+    monkeypatch.setattr(record_steps, "NOTED", 3)
+    one, two = processes.start(), processes.start()
+    ask(two, "what is topictt please", "t")
+    for topic in TOPICS[:8]:
+        ask(one, f"what is {topic} please", topic)
+    two._shared._followed_at = float("-inf")
+    for topic in TOPICS[:8]:
+        assert ask(two, f"now what is {topic} please", "?").value == topic
+
+
+def test_two_caches_of_an_app_have_two_names(processes):
+    """A second cache of one name in one process is refused, and so is what is no name."""
+    cache = processes.start()
+    with pytest.raises(pb.BadInput, match="another name="):
+        SemanticCache(Words(), app=processes.apps[0])
+    with pytest.raises(pb.BadInput, match="small letters"):
+        SemanticCache(Words(), app=processes.apps[0], name="My cache")
+    other = SemanticCache(Words(), app=processes.apps[0], name="other", policy=lambda: fixed(0.8))
+    ask(cache, QUESTION, "one")
+    assert ask(other, QUESTION, "two").value == "two"
+
+
+TEXT = Form("".join, lambda text: text.split(" "))
+
+
+async def pieces(*given, fails=False):
+    """Give pieces, one at a time; then fail, if wanted."""
+    for piece in given:
+        await asyncio.sleep(0)
+        yield piece
+    if fails:
+        raise RuntimeError("cut")
+
+
+async def taken(stream):
+    """Take all pieces of a stream."""
+    return [piece async for piece in stream]
+
+
+@pytest.fixture
+def streaming():
+    """Return a cache for answers in pieces."""
+    app = pb.App(pb.Registry(), open=["policy"])
+    yield SemanticCache(Words(), app=app, policy=lambda: fixed(0.8))
+    app.sync.close()
+
+
+async def test_an_answer_in_pieces_is_passed_on_and_given_in_pieces_again(streaming):
+    """Pieces come as they are made; the whole is stored, and serves streams and plain questions alike."""
+    made = await streaming.stream(QUESTION, lambda _: pieces("30 ", "days"), form=TEXT, tags=["policy"])
+    assert (made.is_hit, await taken(made)) == (False, ["30 ", "days"])
+    again = await streaming.stream(NEAR, lambda _: pieces("?"), form=TEXT, tags=["policy"])
+    assert (again.is_hit, again.reason, await taken(again)) == (True, "", ["30", "days"])
+    assert streaming.ask(QUESTION, lambda _: "?", tags=["policy"]).value == "30 days"
+    assert streaming.statistics.hits == 2
+    assert streaming.statistics.answers == 1
+
+
+async def test_a_stream_that_fails_or_is_cut_is_not_stored(streaming):
+    """An error reaches the caller behind the pieces before it; neither that nor an abandoned stream is stored."""
+    failing = await streaming.stream(QUESTION, lambda _: pieces("30 ", fails=True), form=TEXT, tags=["policy"])
+    with pytest.raises(RuntimeError, match="cut"):
+        await taken(failing)
+    left = await streaming.stream(QUESTION, lambda _: pieces(*"abc" * 100), form=TEXT, tags=["policy"])
+    iterator = aiter(left)
+    assert await anext(iterator) == "a"
+    await iterator.aclose()
+    await asyncio.sleep(0.01)
+    assert (await streaming.stream(QUESTION, lambda _: pieces("x"), form=TEXT, tags=["policy"])).reason == "empty_cache"
+
+
+async def test_what_a_stream_reads_binds_it(world):
+    """A stream that reads through the app ends with a change of what it read, and its caller's own reads do not."""
+    desk = Desk(world)
+    await desk.app.drain()
+
+    async def answer(_question):
+        yield (await desk.app.serve(desk.tasks["fact"], "returns")).value
+
+    made = await desk.cache.stream(QUESTION, answer, form=TEXT)
+    async for _ in made:
+        await desk.app.serve(desk.tasks["fact"], "shipping")
+    await desk.change("shipping", "new shipping")
+    assert (await desk.cache.stream(QUESTION, answer, form=TEXT)).is_hit
+    await desk.change("returns", "new returns")
+    assert await taken(await desk.cache.stream(QUESTION, answer, form=TEXT)) == ["new returns"]
+    await desk.app.close()
+
+
+def test_statistics_say_what_hits_have_saved(processes):
+    """Hits, refusals by reason, and the seconds that the answers of hits took."""
+    cache = processes.start()
+    assert cache.statistics.answers == 0
+
+    def slow(_question):
+        time.sleep(0.02)
+        return "30 days"
+
+    cache.ask(QUESTION, slow, tags=["policy"])
+    for _ in range(3):
+        assert ask(cache, QUESTION, "?").is_hit
+    found = cache.statistics
+    assert (found.hits, found.asked["empty_cache"], found.answers) == (3, 1, 1)
+    assert 0.06 <= found.saved_s <= 1.0
