@@ -38,7 +38,7 @@ def measure(data: Questions) -> list[Row]:
         rows.append(_row("bank, exact repeat", size, lambda t, _, m=matcher: m.exact(t), known))
         cache = Neighbours(vectors.shape[1], None)
         for i in range(size):
-            cache.add(vectors[i], i % answers, texts[i])
+            cache.add(vectors[i], str(i % answers), texts[i])
         rows.append(_row("cache, lookup", size, lambda _, v, c=cache: c.match(v), asked))
     return rows
 
@@ -56,7 +56,7 @@ def large(data: Questions, size: int) -> list[Row]:
         adding = []
         for i in range(len(texts)):
             before = time.perf_counter()
-            cache.add(vectors[i], (start + i) % answers, texts[i])
+            cache.add(vectors[i], str((start + i) % answers), texts[i])
             adding.append(1e3 * (time.perf_counter() - before))
         if start % (50 * ASKED) == 0:
             print(f"\rstored {len(cache):,} of {size:,}", end="", file=sys.stderr)

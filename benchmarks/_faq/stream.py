@@ -86,5 +86,5 @@ def run(data: Questions, seed: int, name: str) -> Run:
             policy.observe(match, right=right)
             if right and not policy.adds_aliases:
                 continue
-        cache.add(vector, answer, str(number))
+        cache.add(vector, str(answer), str(number))
     return Run(100.0 * hits / len(known), 100.0 * wrong / len(known), len(cache))

@@ -67,7 +67,7 @@ def test_matches_are_the_same_by_either_search():
     caches = Neighbours(32, None, exact_up_to=100), Neighbours(32, None)
     for i, vector in enumerate(vectors):
         for cache in caches:
-            cache.add(vector, i % 30, str(i))
+            cache.add(vector, str(i % 30), str(i))
     same = 0
     for vector in asked:
         by_graph, exact = (cache.match(vector) for cache in caches)

@@ -85,6 +85,7 @@ class Entries(Generic[T]):
         self.place = f"cache:{name}@{kind}"
         self._tag = f"{_FAMILY}/{name}@{kind}"
         self._bonds, self._store, self._values, self._sla_s = bonds, bonds.store, values, sla_s
+        self._glimpse = self._store.glimpse if isinstance(self._store, RecordSnapshots) else None
         self._writer = secrets.token_bytes(_WRITER)
 
     def learnt(self) -> NamedValue[Learnt]:
@@ -102,7 +103,7 @@ class Entries(Generic[T]):
 
     async def read(self, key: bytes) -> Found[T] | None:
         """Read an entry, and judge it in the same snapshot; ``None`` if there is none that can be read."""
-        found = self._store.glimpse(self.place, key) if isinstance(self._store, RecordSnapshots) else None
+        found = None if self._glimpse is None else self._glimpse(self.place, key)
         if found is not None:
             head, lookup = found.header, Lookup(found.control, (), found.marks, found.heartbeats)
             stamp, at, until = head.stamp, head.computed_at, head.valid_until

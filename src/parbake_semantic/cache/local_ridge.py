@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.linalg.lapack import sposv
 
 from parbake.errors import BadInput
 from parbake_semantic.cache.index import EXACT_UP_TO, Nearest
@@ -111,8 +112,9 @@ class Neighbours:
             if not len(places):
                 return None
         owner = [self._owner[i] for i in places]
-        answers = list(dict.fromkeys(owner))
-        group = np.array([answers.index(o) for o in owner])
+        number: dict[str, int] = {}
+        group = np.array([number.setdefault(one, len(number)) for one in owner])
+        answers = list(number)
         counts = [self._counts[a] for a in answers]
         scores = _scores(cosines, near, group, np.array(counts) / len(self))
         closest = np.full(len(answers), -1.0)
@@ -133,13 +135,18 @@ class Neighbours:
 
 
 def _scores(cosines: Floats, near: Vectors, group: Places, shares: Floats) -> Floats:
-    kernel = np.exp(GAIN * ((near @ near.T).astype(np.float64) - 1.0))
-    kernel.flat[:: len(kernel) + 1] += RIDGE
-    weights = np.linalg.solve(kernel, np.exp(GAIN * (cosines - 1.0)))
+    kernel = near @ near.T
+    kernel -= 1.0
+    kernel *= GAIN
+    np.exp(kernel, out=kernel)
+    kernel.flat[:: len(kernel) + 1] += RIDGE  # so that it is positive definite
+    weights = sposv(kernel, np.exp(GAIN * (cosines - 1.0)))[1].astype(np.float64)
     found: Floats = np.bincount(group, weights, len(shares)) + shares * (1.0 - weights.sum())
     return found
 
 
 def _margin(values: Floats | Sequence[float], best: int) -> float:
-    others = np.delete(values, best)
-    return float(values[best] - others.max()) if len(others) else 1.0
+    if len(values) == 1:
+        return 1.0
+    second, first = np.partition(values, -2)[-2:]
+    return float(values[best] - (second if values[best] == first else first))

@@ -421,9 +421,13 @@ def _repeated(exact: Found[T], shared: Shared[T]) -> _Look[T]:
     """The look of a text that is stored."""
     if not exact.reason:
         shared.hit(exact)
+        return _Look("", exact.key, exact, _exact(exact))
     kept = exact if not exact.reason or exact.is_withdrawn else None
-    match = Match(exact.entry.group, 1.0, 1.0, 1.0, exact.entry.question, is_exact=True)
-    return _Look(exact.reason, exact.key, kept, match, exact.entry.unpacked())
+    return _Look(exact.reason, exact.key, kept, _exact(exact), exact.entry.unpacked())
+
+
+def _exact(found: Found[T]) -> Match:
+    return Match(found.entry.group, 1.0, 1.0, 1.0, found.entry.question, is_exact=True)
 
 
 class _Question(msgspec.Struct, frozen=True):
