@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from parbake_semantic.bank.explorations import Explorations
     from parbake_semantic.bank.question_bank import QuestionBank
     from parbake_semantic.bank.snapshot import BankReply, BankSnapshot, Explanation
-    from parbake_semantic.cache.semantic_cache import Reply, SemanticCache, Statistics
+    from parbake_semantic.cache.asked import Asked, Handling, Reply
+    from parbake_semantic.cache.semantic_cache import SemanticCache, Statistics
     from parbake_semantic.cache.streaming import Form, Stream
     from parbake_semantic.policies.adaptive import AdaptivePolicy
     from parbake_semantic.policies.calibrate import Bound, Calibration, calibrate
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "AdaptivePolicy": "parbake_semantic.policies.adaptive",
+    "Asked": "parbake_semantic.cache.asked",
     "Bank": "parbake_semantic.bank.compiled",
     "BankReply": "parbake_semantic.bank.snapshot",
     "BankSnapshot": "parbake_semantic.bank.snapshot",
@@ -38,11 +40,12 @@ _LAZY = {
     "Explorations": "parbake_semantic.bank.explorations",
     "FixedPolicy": "parbake_semantic.policies.policy",
     "Form": "parbake_semantic.cache.streaming",
+    "Handling": "parbake_semantic.cache.asked",
     "Match": "parbake_semantic.policies.policy",
     "Matcher": "parbake_semantic.bank.compiled",
     "Policy": "parbake_semantic.policies.policy",
     "QuestionBank": "parbake_semantic.bank.question_bank",
-    "Reply": "parbake_semantic.cache.semantic_cache",
+    "Reply": "parbake_semantic.cache.asked",
     "Scope": "parbake_semantic.text.audience",
     "Screened": "parbake_semantic.text.veto",
     "SemanticCache": "parbake_semantic.cache.semantic_cache",
@@ -75,6 +78,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "VETOES",
     "AdaptivePolicy",
+    "Asked",
     "Bank",
     "BankReply",
     "BankSnapshot",
@@ -85,6 +89,7 @@ __all__ = [
     "Explorations",
     "FixedPolicy",
     "Form",
+    "Handling",
     "Match",
     "Matcher",
     "Policy",

@@ -19,10 +19,10 @@ PACKAGES = {
     "src/parbake_lab": 3_017,
     "src/parbake_llm": 7_110,
     "src/parbake_planner": 4_180,
-    "src/parbake_semantic": 3_700,
+    "src/parbake_semantic": 3_900,
     "assistant/src": 17_950,
     "tools/provider_box": 550,
-    "tools/simulator": 2_977,
+    "tools/simulator": 3_000,
 }
 """The most lines of code of each package, without packages within it that have a line of their own.
 

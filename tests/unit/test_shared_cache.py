@@ -17,7 +17,7 @@ from parbake.stores.memory import MemoryStore
 from parbake.stores.steps import record_steps
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.item_suite import DictItems
-from parbake_semantic import AdaptivePolicy, Bound, Scope, SemanticCache, fixed
+from parbake_semantic import AdaptivePolicy, Bound, Handling, Scope, SemanticCache, fixed
 from parbake_semantic.cache.streaming import Form
 
 QUESTION, NEAR = "how long may topicaa be returned", "how long may topicaa be returned please"
@@ -370,3 +370,54 @@ def test_statistics_say_what_hits_have_saved(processes):
     found = cache.statistics
     assert (found.hits, found.asked["empty_cache"], found.answers) == (3, 1, 1)
     assert 0.06 <= found.saved_s <= 1.0
+
+
+async def test_a_caller_answers_in_steps_of_its_own(world):
+    """``begin`` looks up; what is read while listening binds the answer that ``finish`` stores."""
+    desk = Desk(world)
+    await desk.app.drain()
+    asked = await desk.cache.begin(QUESTION)
+    assert (asked.reply, asked.reason) == (None, "empty_cache")
+    with asked.listening():
+        value = (await desk.app.serve(desk.tasks["fact"], "returns")).value
+    assert (await asked.finish(value)).value == value
+    again = await desk.cache.begin(QUESTION)
+    assert again.reply is not None
+    assert again.age_s == 0.0
+    await desk.change("returns", "new returns")
+    assert (await desk.cache.begin(QUESTION)).reason == "tag_changed"
+    await desk.app.close()
+
+
+async def test_one_question_can_be_handled_otherwise(world):
+    """A question can be kept from being looked up or stored, and say how old an answer may be or become."""
+    app = world.app(pb.Registry(), open=["policy"])
+    cache = SemanticCache(Words(), app=app, freshness_sla="1h", policy=lambda: fixed(0.8))
+
+    async def told(value, **handling):
+        asked = await cache.begin(QUESTION, handling=Handling(**handling))
+        return (asked.reason, (asked.reply or await asked.finish(value)).value)
+
+    assert await told("a", stores=False) == ("empty_cache", "a")
+    assert await told("b", ttl_s=60.0) == ("empty_cache", "b")
+    assert await told("?") == ("", "b")
+    world.clock.advance(1.0)
+    assert await told("c", looks_up=False, ttl_s=60.0) == ("bypassed", "c")
+    world.clock.advance(30.0)
+    assert await told("d", max_age_s=20.0, stores=False) == ("past_max_age", "d")
+    assert await told("?", max_age_s=40.0) == ("", "c")
+    world.clock.advance(31.0)
+    assert await told("e") == ("valid_until_passed", "e")
+    await app.close()
+
+
+def test_without_an_embedder_only_repeated_texts_are_hits():
+    """A cache without an embedder needs no vectors, and forgets like any other."""
+    app = pb.App(pb.Registry(), open=["policy"])
+    cache = SemanticCache(None, app=app, capacity=2)
+    assert ask(cache, QUESTION, "30 days").reason == "not_stored"
+    assert ask(cache, QUESTION + "?", "?").value == "30 days"
+    assert ask(cache, NEAR, "other").reason == "not_stored"
+    ask(cache, "what is topicbb", "b")
+    assert cache.statistics.answers == 2
+    app.sync.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import ExitStack
+from typing import Any
 from unittest import mock
 
 import msgspec
@@ -34,6 +35,32 @@ def checksum_ignored(stack: ExitStack) -> None:
 def cache_unfenced(stack: ExitStack) -> None:
     """A semantic cache serves its answers without checking for changes."""
     method(stack, Bonds, "judged", lambda *_: None)
+
+
+async def _nothing(*_: object, **__: object) -> None:
+    """Do nothing, in place of something."""
+
+
+@mutant
+def complaint_in_one_process(stack: ExitStack) -> None:
+    """A complaint about a cached answer raises no tag, so that the answer is served on."""
+    from parbake_semantic.cache.entries import Entries
+
+    whole = Entries.withdraw
+
+    async def halved(entries: Any, *given: Any) -> None:
+        with mock.patch.object(entries._store, "apply", _nothing):
+            await whole(entries, *given)
+
+    method(stack, Entries, "withdraw", halved)
+
+
+@mutant
+def complaint_forgotten(stack: ExitStack) -> None:
+    """A complaint about a cached answer leaves no record, so that the same answer is stored again."""
+    from parbake_semantic.cache.entries import Entries
+
+    method(stack, Entries, "is_withdrawn", _nothing)
 
 
 @mutant

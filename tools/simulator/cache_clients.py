@@ -6,27 +6,57 @@ An answer is a task's value, and the oracle judges it like any read.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from parbake.errors import ParbakeError
 from parbake.protocol.acks import NO_ACKS, Acks
 from parbake.serving import request as scope
+from parbake.stores.steps import item_names as names
 from parbake.tasks.task_types import Artifact
 from simulator.processes.oracle import Oracle
 from simulator.processes.sim_cache import TOPICS, WORDINGS
 from simulator.processes.sim_process import Process
 from simulator.sim_clients import Clients
+from simulator.world.disk import Disk
 from simulator.world.later_program import made_by
 from simulator.world.limits import DEADLINE_S
 from simulator.world.sim_tasks import FENCED
 from simulator.world.virtual_loop import sleep
 from simulator.world.world_state import World
 
+if TYPE_CHECKING:
+    from parbake_semantic.cache.asked import Reply
+    from parbake_semantic.cache.entry import Found
+
+COMPLAINTS = 0.1
+"""The chance that a client complains of an answer."""
 HOW_OFTEN = 0.4
 """The chance that a client asks a question in one step."""
 REFUSED = ""
 """The answer if the app had no value to serve, or the value is absent for a reason without provenance."""
+
+
+class Complaint:
+    """An acknowledged complaint. While what it stands on is as it was, nobody may serve the answer."""
+
+    def __init__(self, disk: Disk, place: str, stored: Found[str]) -> None:
+        """Note what the complaint stands on: the copy of the store, its record, and the marks of the answer's facts."""
+        from parbake_semantic.cache.entry import facts_of  # only histories with caches need numpy
+
+        facts = facts_of(stored.bond, stored.entry.group)
+        self._items = [names.overlay_key(place, stored.entry.group.encode()), *map(names.mark_key, facts)]
+        self._stamp, self._was = stored.bond.stamp, self._is(disk)
+
+    def _is(self, disk: Disk) -> tuple[str, list[bytes | None]]:
+        return disk.host, [disk.get(name) for name in self._items]
+
+    def stands(self, disk: Disk) -> bool:
+        """Whether the complaint still holds."""
+        host, items = self._is(disk)
+        has_facts = all(mark is None or mark <= self._stamp for mark in items[1:])
+        return has_facts and items[0] is not None and (host, items) == self._was
 
 
 class CacheClients:
@@ -38,6 +68,8 @@ class CacheClients:
         self._oracle = oracle
         self._processes = processes
         self._clients = clients
+        self._complaints: dict[str, Complaint] = {}
+        """Those that were acknowledged, by the group of the answer."""
 
     async def act(self) -> None:
         """Ask a question a few times; often its subject changes in between."""
@@ -76,7 +108,7 @@ class CacheClients:
                 return REFUSED
             return msgspec.json.encode(made).decode()
 
-        read = self._oracle.begin(process, task, key)
+        read, withdrawn = self._oracle.begin(process, task, key), {**self._complaints}.get
         try:
             async with scope.Scope(DEADLINE_S, acks):
                 reply = await cache.ask_async(question, answer)
@@ -85,3 +117,21 @@ class CacheClients:
             return
         self._world.say(f"{process.name} {question} -> {reply.reason or 'hit'} {reply.value}")
         self._oracle.answered(read, reply.value, is_hit=reply.is_hit)
+        complaint = withdrawn(reply.stored.entry.group) if reply.stored else None
+        if reply.is_hit and complaint is not None and complaint.stands(self._world.disk):
+            self._oracle.violate("I13 complaint", f"{question} got {reply.value}, which was withdrawn")
+        if reply.stored is not None and self._world.rng.random() < COMPLAINTS:
+            await self._complain(process, reply)
+
+    async def _complain(self, process: Process, reply: Reply[str]) -> None:
+        """Withdraw an answer, and remember that if it was acknowledged."""
+        assert process.cache is not None
+        assert reply.stored is not None
+        try:
+            await process.cache.demote_async(reply)
+        except ParbakeError as error:
+            self._world.say(f"{process.name} could not withdraw {reply.value}: {error}")
+            return
+        self._world.say(f"{process.name} has withdrawn {reply.value}")
+        place = process.cache._shared._entries._withdrawn
+        self._complaints[reply.stored.entry.group] = Complaint(self._world.disk, place, reply.stored)

@@ -72,6 +72,11 @@ class NamedValues(Protocol):
 
         Whoever follows a log reads on from the last place. If the next entry's number is not one higher, entries are
         missing: they were forgotten, or the store has lost them.
+
+        Args:
+            name: The name of the log.
+            after: The place.
+            limit: The greatest number of entries.
         """
         ...
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from parbake.app.application import App
 from parbake.errors import BadInput, StoreError
@@ -100,12 +99,11 @@ class Fenced(Protocol):
         ...
 
 
-class NewAnswer:
-    """A new answer and its bond; ``bond`` is ``None`` if nothing could invalidate it, and it is then not stored."""
+class Begun(NamedTuple):
+    """An answer that is being computed: what it reads, and when it began, in epoch seconds."""
 
-    def __init__(self) -> None:
-        self.bond: Record | None = None
-        self.took_s = 0.0
+    recording: Recording
+    at: float
 
 
 class Bonding:
@@ -134,42 +132,51 @@ class Bonding:
             raise BadInput("tags= needs app=, which is notified of their changes", field="tags")
         self.app.bonds.check(tags)
 
-    @contextlib.asynccontextmanager
-    async def recorded(self, tags: Sequence[str], driver: Driver) -> AsyncIterator[NewAnswer]:
-        """Record the reads through the app while an answer is computed within the context.
+    async def begin(self, driver: Driver) -> Begun | None:
+        """Begin an answer. ``None`` if the store does not respond: the answer cannot be bound then.
 
         Args:
-            tags: Further tags that the answer depends on.
             driver: How to wait.
         """
-        bonds, made = self.app.bonds, NewAnswer()
-        recording = await driver.write(_or_none(bonds.begin()))
-        began = time.perf_counter()
-        listening = contextlib.nullcontext() if recording is None else bonds.listening(recording)
-        with listening if self._hears_changes else contextlib.nullcontext():
-            started = bonds.now()
-            yield made
-        made.took_s = time.perf_counter() - began
-        record = None if recording is None else bonds.seal(recording, tags, started)
+        recording = await driver.write(_or_none(self.app.bonds.begin()))
+        return None if recording is None else Begun(recording, self.now())
+
+    def listening(self, begun: Begun) -> AbstractContextManager[None]:
+        """Record the reads through the app within the context, in which the answer is computed."""
+        return self.app.bonds.listening(begun.recording) if self._hears_changes else contextlib.nullcontext()
+
+    def seal(self, begun: Begun, tags: Sequence[str]) -> Record | None:
+        """Bind an answer, and the task that asked for it.
+
+        Args:
+            begun: Its computation.
+            tags: What it depends on besides what was recorded.
+
+        Returns:
+            Its record, without a value; ``None`` if nothing could invalidate it, and it is then not stored.
+        """
+        bonds = self.app.bonds
+        record = bonds.seal(begun.recording, tags, begun.at)
         if self._hears_changes:
             bonds.tell(record)
-        self._bind(made, record)
+        if record is None or self.sla_s != float("inf") or record.meta.tags != Tags():
+            return record
+        if not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "an answer read nothing through the app and has no tags=, so no change could invalidate it: it is not "
+                "stored; name what it depends on, or give the cache a freshness_sla="
+            )
+        return None
 
     def tell(self, record: Record) -> None:
         """Bind the task that asks the cache, if any, by the answer that it receives."""
         if self._hears_changes:
             self.app.bonds.tell(record)
 
-    def _bind(self, made: NewAnswer, record: Record | None) -> None:
-        """Bind a fresh answer. One that nothing could invalidate is not stored."""
-        if record is None or self.sla_s != float("inf") or record.meta.tags != Tags():
-            made.bond = record
-        elif not self._has_warned:
-            self._has_warned = True
-            _log.warning(
-                "an answer read nothing through the app and has no tags=, so no change could invalidate it: it is not "
-                "stored; name what it depends on, or give the cache a freshness_sla="
-            )
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.app.bonds.now()
 
 
 async def _or_none(begin: Coroutine[Any, Any, Recording]) -> Recording | None:

@@ -27,7 +27,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
         question: The question.
         scope: For whom the answer holds.
         group: Names all answers of the scope that say the same, for the policy and for complaints.
-        vector: The question's unit vector, as float16.
+        vector: The question's unit vector, as float16; empty in a cache without an embedder.
         value: The answer, encoded.
     """
 
@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     def unpacked(self) -> Vectors:
         """The question's unit vector, shape (dimensions,)."""
         found: Vectors = np.frombuffer(self.vector, np.float16).astype(np.float32)
-        found /= np.linalg.norm(found)
+        found /= np.linalg.norm(found) or 1.0
         return found
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg.lapack import sposv
+from scipy.linalg import get_lapack_funcs
 
 from parbake.errors import BadInput
 from parbake_semantic.cache.index import EXACT_UP_TO, Nearest
@@ -21,6 +21,7 @@ from parbake_semantic.policies.ridge import GAIN, MAX_ALIASES, RIDGE
 from parbake_semantic.text.arrays import Floats, Places, Vectors, unit_rows
 
 _NEIGHBOURS = 64
+(_solve,) = get_lapack_funcs(("posv",), dtype=np.float32)
 
 
 class Neighbours:
@@ -140,7 +141,7 @@ def _scores(cosines: Floats, near: Vectors, group: Places, shares: Floats) -> Fl
     kernel *= GAIN
     np.exp(kernel, out=kernel)
     kernel.flat[:: len(kernel) + 1] += RIDGE  # so that it is positive definite
-    weights = sposv(kernel, np.exp(GAIN * (cosines - 1.0)))[1].astype(np.float64)
+    weights = _solve(kernel, np.exp(GAIN * (cosines - 1.0)))[1].astype(np.float64)
     found: Floats = np.bincount(group, weights, len(shares)) + shares * (1.0 - weights.sum())
     return found
 

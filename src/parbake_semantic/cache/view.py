@@ -23,11 +23,11 @@ _LEAST_COST_S = 0.001
 
 
 class _Row:
-    """An entry in the view: where its vector is, and what it is worth."""
+    """An entry in the view: where its vector is, if it has one, and what it is worth."""
 
     __slots__ = ("cost_s", "hits", "key", "place", "row", "scope", "size", "worth")
 
-    def __init__(self, key: bytes, scope: Scope, row: int, place: int) -> None:
+    def __init__(self, key: bytes, scope: Scope, row: int | None, place: int) -> None:
         self.key, self.scope, self.row, self.place = key, scope, row, place
         self.size, self.cost_s, self.hits, self.worth = 0, 0.0, 1, 0.0
 
@@ -77,18 +77,21 @@ class View:
         known = self._rows.get(one.key) or self._added(one.key, one.entry)
         if known is None:
             return
-        self._scopes[known.scope].give(known.row, one.entry.group)
+        if known.row is not None:
+            self._scopes[known.scope].give(known.row, one.entry.group)
         self.size += one.size - known.size
         known.size, known.cost_s = one.size, one.cost_s
         self._weigh(known)
 
     def _added(self, key: bytes, entry: Entry) -> _Row | None:
-        neighbours = self._scopes.get(entry.scope)
-        if neighbours is None:
-            neighbours = self._scopes[entry.scope] = self._neighbours()
-        row = neighbours.add(entry.unpacked(), entry.group, entry.question)
-        if row is None:
-            return None
+        row = None
+        if entry.vector:
+            neighbours = self._scopes.get(entry.scope)
+            if neighbours is None:
+                neighbours = self._scopes[entry.scope] = self._neighbours()
+            row = neighbours.add(entry.unpacked(), entry.group, entry.question)
+            if row is None:
+                return None
         found = self._rows[key] = _Row(key, entry.scope, row, len(self._places))
         self._places.append(found)
         return found
@@ -109,10 +112,11 @@ class View:
         if last is not known:
             self._places[known.place], last.place = last, known.place
         self.size -= known.size
-        neighbours = self._scopes[known.scope]
-        neighbours.remove(known.row)
-        if not len(neighbours):
-            del self._scopes[known.scope]
+        if known.row is not None:
+            neighbours = self._scopes[known.scope]
+            neighbours.remove(known.row)
+            if not len(neighbours):
+                del self._scopes[known.scope]
 
     def shrink(self) -> list[bytes]:
         """Remove entries until the limits hold, those that are worth least; returns their keys."""

@@ -1,0 +1,280 @@
+"""One question on its way: it is looked up, and if it needs a fresh answer, that is learnt from and stored."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from parbake.errors import BadInput
+from parbake.protocol.record import Record
+from parbake_semantic.cache.bonding import Begun, Bonding
+from parbake_semantic.cache.driving import Driver
+from parbake_semantic.cache.entry import WITHDRAWN, Entry, Found, group_of, key_of, packed
+from parbake_semantic.cache.options import Settings
+from parbake_semantic.cache.shared import Shared
+from parbake_semantic.embedder import Embedder
+from parbake_semantic.policies.policy import Match
+from parbake_semantic.text.arrays import Vectors, unit_rows
+from parbake_semantic.text.audience import Scope, verified
+from parbake_semantic.text.veto import Screened, is_personal, screen, veto
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+_TRIES = 8
+"""How often a match is looked for again because its answer is not in the store any more."""
+_NO_VECTOR: Vectors = np.zeros(0, np.float32)
+
+
+class Handling(msgspec.Struct, frozen=True):
+    """How one question is to be handled, beyond the settings of its cache.
+
+    Attributes:
+        looks_up: Whether a stored answer may be served.
+        stores: Whether a fresh answer may be stored.
+        max_age_s: How old a stored answer may be, in seconds.
+        ttl_s: For how many seconds a fresh answer may be served.
+    """
+
+    looks_up: bool = True
+    stores: bool = True
+    max_age_s: float = math.inf
+    ttl_s: float = math.inf
+
+
+USUAL = Handling()
+
+
+class Reply(msgspec.Struct, Generic[T], frozen=True):
+    """A value and its origin. ``reason`` says why it does not come from the cache, and is empty for a hit.
+
+    ``match`` is the nearest stored question, if there is one. ``stored`` is the stored answer, if the cache stores it.
+    """
+
+    value: T
+    reason: str
+    match: Match | None = None
+    stored: Found[T] | None = None
+
+    @property
+    def is_hit(self) -> bool:
+        """Whether the value comes from the cache."""
+        return not self.reason
+
+
+class _Look(msgspec.Struct, Generic[T], frozen=True):
+    """The result of a lookup.
+
+    Attributes:
+        reason: Why the cache does not answer; empty for a hit.
+        key: The question's key.
+        found: The stored answer, which is served, or with which a fresh one is compared.
+        match: The nearest stored question.
+        vector: The question's unit vector; ``None`` if the question must not be stored.
+        learns: Whether the policy itself refused the match and therefore learns from the comparison.
+        renews: The entry that would have been served if it were not outdated. It gets the fresh answer, too.
+    """
+
+    reason: str
+    key: bytes = b""
+    found: Found[T] | None = None
+    match: Match | None = None
+    vector: Any = None
+    learns: bool = False
+    renews: Found[T] | None = None
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a cache answers questions with.
+
+    Attributes:
+        embedder: Makes vectors; without one, only repeated texts are hits.
+        settings: The settings of the cache.
+        bonding: Binds answers.
+        shared: Returns what the processes share.
+    """
+
+    embedder: Embedder | None
+    settings: Settings
+    bonding: Bonding
+    shared: Callable[[], Shared[Any]]
+
+
+class Asked(Generic[T]):
+    """A question that was looked up.
+
+    Attributes:
+        reply: The reply from the cache; ``None`` if the question needs a fresh answer.
+        reason: Why the cache does not answer; empty for a hit.
+        age_s: How old the stored answer is, in seconds.
+    """
+
+    def __init__(self, means: Means, question: str, scope: Scope, handling: Handling, driver: Driver) -> None:
+        """Prepare a question; :meth:`look` looks it up."""
+        self._means, self._driver = means, driver
+        self._question, self._scope, self._handling = question, scope, handling
+        self._look: _Look[T] = _Look("")
+        self._begun: Begun | None = None
+        self.reply: Reply[T] | None = None
+        self.reason = ""
+        self.age_s = 0.0
+
+    async def look(self) -> None:
+        """Look the question up. Whatever fails is logged, and then the question needs a fresh answer."""
+        bonding = self._means.bonding
+        try:
+            look = await self._looked()
+        except Exception:  # noqa: BLE001 - a veto, a policy, an embedder, a store: the question can still be answered
+            _log.exception("the semantic cache failed; a fresh answer is computed")
+            look = _Look("cache_failed")
+        self._look, self.reason = look, look.reason
+        if look.found is not None and not look.reason:
+            self._means.shared().hit(look.found)
+            self.age_s = max(0.0, bonding.now() - look.found.bond.computed_at)
+            bonding.tell(look.found.bond)
+            self.reply = Reply(look.found.value, "", look.match, look.found)
+        else:
+            self._begun = await bonding.begin(self._driver)
+
+    def listening(self) -> AbstractContextManager[None]:
+        """Record what is read through the app in the block, in which the fresh answer is computed."""
+        return contextlib.nullcontext() if self._begun is None else self._means.bonding.listening(self._begun)
+
+    async def finish(self, value: T, *, tags: Sequence[str] = (), cost_s: float | None = None) -> Reply[T]:
+        """Learn from a fresh answer, and store it.
+
+        Args:
+            value: The answer.
+            tags: What it depends on besides what was recorded.
+            cost_s: How many seconds it took; by default those since the question was looked up.
+        """
+        look, reply = self._look, Reply(value, self._look.reason, self._look.match)
+        made = None if self._begun is None else self._means.bonding.seal(self._begun, tags)
+        if made is None or look.vector is None or not self._handling.stores:
+            return reply
+        began = made.computed_at
+        until = min(made.valid_until, began + self._handling.ttl_s)
+        try:
+            took_s = max(0.0, self._means.bonding.now() - began) if cost_s is None else cost_s
+            return await self._learn(value, replace(made, valid_until=until), took_s)
+        except Exception:  # noqa: BLE001 - the answer is returned, whatever its comparison or a policy raises
+            _log.exception("an answer could not be stored; it is returned anyway")
+            return reply
+
+    async def _looked(self) -> _Look[T]:
+        question, vetoes = self._question, self._means.settings.vetoes
+        asked = screen(question, vetoes)
+        reason = asked.refusal or ("personal" if is_personal(question) else "")
+        if reason:
+            return _Look(reason)
+        shared, key = self._means.shared(), key_of(self._scope, question)
+        exact = await shared.read(key, self._driver) if self._handling.looks_up else None
+        if exact is not None:
+            return self._repeated(exact)
+        if self._means.embedder is None:
+            return _Look("not_stored" if self._handling.looks_up else "bypassed", key, vector=_NO_VECTOR)
+        await shared.follow(self._driver)
+        vector = await self._driver.compute(lambda: self._embedded(question))
+        if isinstance(vector, str):
+            return _Look(vector)
+        if not self._handling.looks_up:
+            return _Look("bypassed", key, vector=vector)
+        return await self._matched(asked, key, vector)
+
+    def _repeated(self, exact: Found[T]) -> _Look[T]:
+        """The look of a text that is stored."""
+        match = Match(exact.entry.group, 1.0, 1.0, 1.0, exact.entry.question, is_exact=True)
+        if not (reason := self._reason(exact)):
+            return _Look("", exact.key, exact, match)
+        return _Look(reason, exact.key, exact if exact.is_withdrawn else None, match, exact.entry.unpacked())
+
+    def _reason(self, found: Found[T]) -> str:
+        """Why a stored answer may not be served to whoever asks."""
+        is_late = self._means.bonding.now() - found.bond.computed_at > self._handling.max_age_s
+        return found.reason or ("past_max_age" if is_late else "")
+
+    def _embedded(self, question: str) -> Vectors | str:
+        """The question's unit vector, or the reason why there is none."""
+        embedder = self._means.embedder
+        assert embedder is not None  # noqa: S101  # checked by the caller
+        try:
+            rows = unit_rows(embedder.embed([question]), dimensions=embedder.dimensions, field="vector")
+        except BadInput:
+            return "bad_embedding"
+        except Exception:  # noqa: BLE001 - any error: the question can still be answered
+            _log.exception("the embedder failed; a fresh answer is computed")
+            return "embedder_failed"
+        row: Vectors = rows[0]
+        return row if len(rows) == 1 else "bad_embedding"
+
+    async def _matched(self, asked: Screened, key: bytes, vector: Vectors) -> _Look[T]:
+        """Look for the nearest question whose entry is still in the store, and judge the match."""
+        shared = self._means.shared()
+        for _ in range(_TRIES):
+            match = await self._driver.compute(lambda: shared.match(self._scope, vector))
+            if match is None:
+                break
+            look = await self._judged(asked, match)
+            if look is not None:
+                return replace(look, key=key, vector=vector)
+        return _Look("empty_cache", key, vector=vector)
+
+    async def _judged(self, asked: Screened, match: Match) -> _Look[T] | None:
+        """Judge a match; ``None`` if its entry is not in the store any more."""
+        shared, settings = self._means.shared(), self._means.settings
+        reason = veto(asked, match.alias, settings.vetoes)
+        if reason:
+            return _Look(reason, match=match)
+        near = key_of(self._scope, match.alias)
+        found: Found[T] | None = await shared.read(near, self._driver)
+        if found is None:
+            shared.drop(near)
+            return None
+        if found.is_withdrawn:
+            return _Look(WITHDRAWN, found=found, match=match)
+        refusal = shared.policy.refusal(match)
+        check = settings.verifier
+        reason = refusal or await self._driver.compute(lambda: verified(check, asked.text, match.alias)) or ""
+        if why := self._reason(found):  # it is outdated: neither served nor compared
+            return _Look(reason or why, match=match, renews=None if reason else found)
+        return _Look(reason, found=found, match=match, learns=refusal is not None)
+
+    async def _learn(self, value: T, bond: Record, took_s: float) -> Reply[T]:
+        """Compare a fresh answer with the one that was not served, and store the question."""
+        shared, look, driver = self._means.shared(), self._look, self._driver
+        known = look.found
+        right = None if known is None else await driver.compute(lambda: self._compared(known.value, value))
+        if look.learns and look.match is not None and right is not None:
+            await shared.observe(look.match, right=right, driver=driver)
+        if right and not shared.policy.adds_aliases:
+            return Reply(value, look.reason, look.match, known)
+        raw = self._means.settings.values.encode(value)
+        if raw is None:
+            return Reply(value, look.reason, look.match)
+        facts = bond.meta.tags.fences
+        group = group_of(self._scope, raw, facts)
+        if right and known is not None and known.is_made_from(facts):  # it ends with the same facts
+            group = known.entry.group
+        entry = Entry(self._question, self._scope, group, packed(look.vector), raw)
+        is_stored = await shared.store(look.key, entry, bond, took_s, driver)
+        if is_stored and look.renews is not None:
+            renewed = replace(look.renews.entry, group=group, value=raw)
+            await shared.store(look.renews.key, renewed, bond, took_s, driver)
+        kept = Found(look.key, entry, value, bond, "") if is_stored else known if right else None
+        return Reply(value, look.reason, look.match, kept)
+
+    def _compared(self, known: T, fresh: T) -> bool | None:
+        try:
+            return bool(self._means.settings.same(known, fresh))
+        except Exception:  # noqa: BLE001 - the answer is returned even if the judge fails
+            _log.exception("same= raised on two answers (arrays need same=numpy.array_equal); nothing is learned")
+            return None
