@@ -123,6 +123,7 @@ VARIABLE = r"(?:PARBAKE|OPENAI|ANTHROPIC|AWS|BEDROCK)_[A-Z0-9_]+"
 VARIABLES = {
     "PARBAKE_APP": "The app of commands that are given none; it wins over `app` of `parbake.toml`.",
     "PARBAKE_RECALL_TOKEN": "The bearer token that it sends there; `PARBAKE_RECALL_TOKEN_FILE` may name a file of it.",
+    "PARBAKE_PROXY_BYPASS": "`1` makes `parbake proxy` pass every request on, without its cache.",
     "PARBAKE_RECALL_WEBHOOK": "Where `parbake recall --webhook` posts each answer.",
     "PARBAKE_STORE": "The URL of the store that commands use in place of the app's, if the app was given a URL.",
     "PARBAKE_LOG_LEVEL": "The least level that commands log: `debug`, `info`, `warning` (default) or `error`.",

@@ -9,7 +9,15 @@ import tomllib
 import pytest
 from environments import ROOT, ask, clean_environment, eventually
 
-OTHERS = ("parbake_capture", "parbake_console", "parbake_lab", "parbake_llm", "parbake_planner", "parbake_semantic")
+OTHERS = (
+    "parbake_capture",
+    "parbake_console",
+    "parbake_lab",
+    "parbake_llm",
+    "parbake_planner",
+    "parbake_proxy",
+    "parbake_semantic",
+)
 ABSENT = "import importlib.util as u; print(*[n for n in {} if u.find_spec(n)])"
 
 

@@ -24,7 +24,7 @@ PAST = [line.split() for line in Path(__file__).with_name("seeds.txt").read_text
 QUICK = """
 no_fence stamp_after_inputs tags_not_inherited input_not_fenced input_under_its_own_strength replica_read
 entity_event_skips_set bulk_skips_entities soft_fence last_write_wins valid_until_ignored promote_apart
-ack_before_durable collapse_inherited checksum_ignored cache_unfenced shapes_share_a_place complaint_in_one_process
+ack_before_durable collapse_inherited checksum_ignored cache_unfenced shapes_share_a_place
 """.split()
 
 

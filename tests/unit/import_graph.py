@@ -10,6 +10,7 @@ PACKAGES = (
     "parbake_lab",
     "parbake_llm",
     "parbake_planner",
+    "parbake_proxy",
     "parbake_semantic",
 )
 """The packages below ``src``."""

@@ -19,7 +19,7 @@ PUBLIC = re.compile(
     r"(parbake\.(errors|http|testing|ports\.\w+|adapters\.[a-z]\w*|stores\.[a-z]\w*|tasks\.(contract|gates|task_types)"
     r"|protocol\.(record|cause))"
     r"|parbake_llm\.(ports|generators)\.[a-z]\w*|parbake_semantic(\.guard|\.embedder|\.embedders\.[a-z]\w*)?"
-    r"|parbake_planner\.(ledger\.(answers|answer_table)|breakeven)|parbake_capture|parbake_capture\.[a-z]\w*|parbake_console|parbake_llm|parbake_planner)(\.\w+)?$"
+    r"|parbake_planner\.(ledger\.(answers|answer_table)|breakeven)|parbake_capture|parbake_capture\.[a-z]\w*|parbake_console|parbake_llm|parbake_planner|parbake_proxy)(\.\w+)?$"
 )
 """What users import besides the names of the package itself."""
 LAZY = {"lmdb", "numpy", "prometheus_client", "rich", "typer", "uvicorn"}

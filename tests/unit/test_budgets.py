@@ -11,7 +11,7 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 21_300,
+    "src/parbake": 21_320,
     "src/parbake/contrib": 1_185,
     "src/parbake/contrib/opentelemetry": 410,
     "src/parbake_capture": 675,
@@ -19,6 +19,7 @@ PACKAGES = {
     "src/parbake_lab": 3_017,
     "src/parbake_llm": 7_110,
     "src/parbake_planner": 4_180,
+    "src/parbake_proxy": 1_100,
     "src/parbake_semantic": 3_900,
     "assistant/src": 17_950,
     "tools/provider_box": 550,
@@ -26,7 +27,7 @@ PACKAGES = {
 }
 """The most lines of code of each package, without packages within it that have a line of their own.
 
-ADRs 21 to 47 say why a number was raised.
+ADRs 21 to 49 say why a number was raised.
 """
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}

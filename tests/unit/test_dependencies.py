@@ -12,6 +12,7 @@ from tests.unit.import_graph import PACKAGES, graph, imported_names, modules
 OWNERS = {
     "parbake_console": "console",
     "parbake_planner": "plan",
+    "parbake_proxy": "proxy",
     "parbake_semantic": "semantic",
     "parbake_semantic.cache.index": "usearch",
     "parbake.values.logistic": "semantic",

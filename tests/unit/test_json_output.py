@@ -54,7 +54,7 @@ TESTED_ELSEWHERE = {
 NOTHING_TO_SHOW = {
     "capture check", "capture install", "capture remove", "dev", "events publish", "events restart", "events retry",
     "init", "keys add", "keys revoke", "keys rotate", "migrate", "models fetch", "models verify",
-    "monitoring dashboard", "monitoring rules", "rollback", "serve", "worker",
+    "monitoring dashboard", "monitoring rules", "rollback", "proxy", "serve", "worker",
 }  # fmt: skip
 """What acts, or prints a file in a format of its own."""
 TO_A_FILE = {"audit", "export", "plan", "prompt plan", "prove", "shadow"}

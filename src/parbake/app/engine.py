@@ -150,6 +150,7 @@ class Engine:
             sources=lambda: heard(self),
             runs=lambda bound: self.batch.runs.state(bound.ref),
             ready=lambda: self.readiness.look(),  # noqa: PLW0108  # it does not exist yet
+            bonds=lambda: self.bonds,
             bound=self.bound_task,
             is_throttled=settings.batch.throttle is not None,
         )

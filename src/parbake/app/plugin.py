@@ -27,6 +27,7 @@ from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.protocol.control import Quarantine
 from parbake.serving.bind import Binder
+from parbake.serving.bonds import Bonds
 from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Wrap
 from parbake.tasks.registry import Registry
@@ -169,6 +170,7 @@ class Core:
         sources: Reports when each source was last read to its end.
         runs: Returns the record of a task's last runs, without the finished partitions of one under way.
         ready: Says what degrades the servers of the store.
+        bonds: Returns what binds values outside the store's tasks, such as those of a cache.
         bound: Returns a compiled task; raises :class:`parbake.errors.UnknownTask` if the app does not have it.
         is_throttled: Whether batch work gives way to requests.
     """
@@ -182,6 +184,7 @@ class Core:
     sources: Callable[[], Awaitable[list[SourceRow]]]
     runs: Callable[[BoundTask], Awaitable[State]]
     ready: Callable[[], Awaitable[Ready]]
+    bonds: Callable[[], Bonds]
     bound: Callable[[Stored], BoundTask]
     is_throttled: bool
 

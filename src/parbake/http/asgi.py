@@ -294,7 +294,7 @@ class HttpApp:
             )
             if access != "anybody" and access not in caller.scopes:
                 check(caller, access)
-            request.body = await read_body(request.headers, receive)
+            request.body = await read_body(request.headers, receive, endpoint.route.max_body)
             leaving.look()
             if access in OPEN and not caller.name:  # nobody in particular does nothing there that would be recorded
                 response = await endpoint.answer(request)

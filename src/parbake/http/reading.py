@@ -38,8 +38,13 @@ def headers_too_large() -> HeadersTooLarge:
     )
 
 
-async def read_body(headers: Mapping[str, str], receive: Receive) -> bytes:
+async def read_body(headers: Mapping[str, str], receive: Receive, limit: int = MAX_BODY) -> bytes:
     """Read the whole body.
+
+    Args:
+        headers: The request's headers.
+        receive: The ``receive`` of ASGI.
+        limit: The greatest size, in bytes.
 
     Raises:
         BadInput: The declared length is not a number.
@@ -49,9 +54,10 @@ async def read_body(headers: Mapping[str, str], receive: Receive) -> bytes:
     declared = headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdigit() and len(declared) < 20):  # noqa: PLR2004 - as many as 2**64 has
         raise BadInput("content-length must be a number", field="content-length")
-    if int(declared) > READ_ANYWAY or (int(declared) > MAX_BODY and "expect" in headers):
-        raise _not_read()
-    body = b""
+    most = max(limit, READ_ANYWAY)
+    if int(declared) > most or (int(declared) > limit and "expect" in headers):
+        raise _not_read(limit)
+    parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
@@ -59,16 +65,16 @@ async def read_body(headers: Mapping[str, str], receive: Receive) -> bytes:
             raise ClientLeft("the client closed the connection before its request was complete")
         chunk = cast("bytes", message.get("body", b""))
         size += len(chunk)
-        if size <= MAX_BODY:
-            body += chunk
-        elif size > READ_ANYWAY:
-            raise _not_read()
+        if size <= limit:
+            parts.append(chunk)
+        elif size > most:
+            raise _not_read(limit)
         if not message.get("more_body"):
             break
-    if max(size, int(declared)) > MAX_BODY:
-        raise too_large()
-    return body
+    if max(size, int(declared)) > limit:
+        raise too_large(limit)
+    return b"".join(parts)
 
 
-def _not_read() -> BodyNotRead:
-    return BodyNotRead(str(too_large()), field="body")
+def _not_read(limit: int) -> BodyNotRead:
+    return BodyNotRead(str(too_large(limit)), field="body")

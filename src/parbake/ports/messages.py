@@ -169,6 +169,7 @@ class Route(NamedTuple):
         produces: The media types of those answers.
         consumes: The types of bodies by media type, for a handler that reads the body itself.
         headers: Request headers that the handler reads.
+        max_body: The greatest size of a body, in bytes.
     """
 
     method: str
@@ -179,6 +180,7 @@ class Route(NamedTuple):
     produces: tuple[str, ...] = (JSON,)
     consumes: Mapping[str, Any] = MappingProxyType({})
     headers: Mapping[str, HeaderField] = MappingProxyType({})
+    max_body: int = MAX_BODY
 
 
 def json_response(value: T, status: int = 200, *, codecs: Iterable[Codec] = ()) -> JsonResponse[T]:
@@ -211,6 +213,6 @@ def problem(error: ParbakeError, /, **members: Any) -> Response:
     return Response(msgspec.json.encode(document), error.status, PROBLEM, headers=error.headers)
 
 
-def too_large() -> BodyTooLarge:
-    """Make the error for a body over the limit."""
-    return BodyTooLarge(f"the body is larger than {MAX_BODY // 1024} KiB", field="body")
+def too_large(limit: int = MAX_BODY) -> BodyTooLarge:
+    """Make the error for a body over a limit in bytes."""
+    return BodyTooLarge(f"the body is larger than {limit // 1024} KiB", field="body")

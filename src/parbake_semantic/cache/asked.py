@@ -18,6 +18,7 @@ from parbake.errors import BadInput
 from parbake.protocol.record import Record
 from parbake_semantic.cache.bonding import Begun, Bonding
 from parbake_semantic.cache.driving import Driver
+from parbake_semantic.cache.driving import finish as at_once
 from parbake_semantic.cache.entry import WITHDRAWN, Entry, Found, group_of, key_of, packed
 from parbake_semantic.cache.options import Settings
 from parbake_semantic.cache.shared import Shared
@@ -145,30 +146,58 @@ class Asked(Generic[T]):
         else:
             self._begun = await bonding.begin(self._driver)
 
+    @property
+    def id(self) -> str:
+        """Names the answer for complaints: the key of its entry in hexadecimal digits; empty if there can be none."""
+        stored = None if self.reply is None else self.reply.stored
+        return (self._look.key if stored is None else stored.key).hex()
+
+    @property
+    def valid_s(self) -> float:
+        """For how many seconds the stored answer may still be served, unless something changes."""
+        stored = None if self.reply is None else self.reply.stored
+        if stored is None:
+            return 0.0
+        bonding = self._means.bonding
+        return max(0.0, min(bonding.sla_s - self.age_s, stored.bond.valid_until - bonding.now()))
+
     def listening(self) -> AbstractContextManager[None]:
         """Record what is read through the app in the block, in which the fresh answer is computed."""
         return contextlib.nullcontext() if self._begun is None else self._means.bonding.listening(self._begun)
 
-    async def finish(self, value: T, *, tags: Sequence[str] = (), cost_s: float | None = None) -> Reply[T]:
+    async def finish(
+        self, value: T, *, tags: Sequence[str] = (), cost_s: float | None = None, ttl_s: float = math.inf
+    ) -> Reply[T]:
         """Learn from a fresh answer, and store it.
 
         Args:
             value: The answer.
             tags: What it depends on besides what was recorded.
             cost_s: How many seconds it took; by default those since the question was looked up.
+            ttl_s: For how many seconds it may be served, if less than the handling says.
         """
         look, reply = self._look, Reply(value, self._look.reason, self._look.match)
         made = None if self._begun is None else self._means.bonding.seal(self._begun, tags)
         if made is None or look.vector is None or not self._handling.stores:
             return reply
         began = made.computed_at
-        until = min(made.valid_until, began + self._handling.ttl_s)
+        until = min(made.valid_until, began + min(ttl_s, self._handling.ttl_s))
         try:
             took_s = max(0.0, self._means.bonding.now() - began) if cost_s is None else cost_s
             return await self._learn(value, replace(made, valid_until=until), took_s)
         except Exception:  # noqa: BLE001 - the answer is returned, whatever its comparison or a policy raises
             _log.exception("an answer could not be stored; it is returned anyway")
             return reply
+
+    def finish_sync(self, value: T, *, tags: Sequence[str] = (), ttl_s: float = math.inf) -> Reply[T]:
+        """Like :meth:`finish`, for a question that was begun with ``begin_sync``.
+
+        Args:
+            value: The answer.
+            tags: What it depends on besides what was recorded.
+            ttl_s: For how many seconds it may be served, if less than the handling says.
+        """
+        return at_once(self.finish(value, tags=tags, ttl_s=ttl_s))
 
     async def _looked(self) -> _Look[T]:
         question, vetoes = self._question, self._means.settings.vetoes

@@ -224,6 +224,16 @@ class SemanticCache(Generic[T]):
         self._asked[asked.reason] += 1
         return asked
 
+    def begin_sync(self, question: str, *, scope: Scope = _EVERYONE, handling: Handling = USUAL) -> Asked[T]:
+        """Like :meth:`begin`, for synchronous code, which ends with ``asked.finish_sync(...)``.
+
+        Args:
+            question: The question.
+            scope: Who asks.
+            handling: How this question is to be handled.
+        """
+        return finish(self.begin(question, scope=scope, handling=handling, driver=self._in_thread()))
+
     def demote(self, reply: Reply[T]) -> None:
         """Stop serving the answer in this reply after a complaint, in all processes, for all questions of its scope.
 
@@ -237,6 +247,30 @@ class SemanticCache(Generic[T]):
         """Like :meth:`demote`, on an event loop."""
         if reply.stored is not None:
             await self._shared.withdraw(reply.stored.entry, reply.stored.bond, OnLoop())
+
+    async def withdraw(self, key: bytes) -> bool:
+        """Like :meth:`demote_async`, by the key of a stored answer; ``False`` if there is none."""
+        found = await self._shared.read(key, OnLoop())
+        if found is None:
+            return False
+        await self._shared.withdraw(found.entry, found.bond, OnLoop())
+        return True
+
+    def check(self, tags: Sequence[str]) -> None:
+        """Raise :class:`parbake.BadInput` for tags that would have no effect."""
+        self._bonding.check(tags)
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._bonding.now()
+
+    async def warm(self) -> None:
+        """Read what is stored, so that no question has to wait for it."""
+        await self._shared.follow(OnLoop())
+
+    async def clear_async(self) -> None:
+        """Like :meth:`clear`, on an event loop."""
+        await self._shared.clear(OnLoop())
 
     def clear(self) -> None:
         """Stop serving all answers, in all processes. What was learnt about questions is kept."""

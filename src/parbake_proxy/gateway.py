@@ -1,0 +1,243 @@
+"""Answers requests: from the cache if that may be, otherwise by the provider, whose answer is then stored."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from parbake.errors import BadInput, ParbakeError
+from parbake.ports.messages import HttpRequest, Response
+from parbake_proxy.savings import Account
+from parbake_proxy.switch import Switch, Tenants
+from parbake_proxy.upstream import Answer, Upstream
+from parbake_proxy.wire.dialect import Dialect, Document, NoQuestion, Question
+from parbake_proxy.wire.events import Events
+from parbake_proxy.wishes import Wishes, wishes_of
+from parbake_semantic.cache.asked import Asked
+from parbake_semantic.cache.semantic_cache import SemanticCache
+from parbake_semantic.text.audience import Scope
+
+_log = logging.getLogger("parbake.proxy")
+_STORED_S = 5.0
+"""How long a question waits for answers of its scope that are being stored."""
+_DRAINED_S = 10.0
+_BYPASSED = "bypassed"
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """A request whose question was looked up.
+
+    Attributes:
+        dialect: Its protocol.
+        body: The request.
+        question: Its question.
+        scope: Who asks.
+        wishes: How it is to be handled.
+    """
+
+    dialect: Any
+    body: Document
+    question: Question
+    scope: Scope
+    wishes: Wishes
+
+
+class Gateway:
+    """Answers the requests of a proxy.
+
+    Attributes:
+        cache: The cache.
+        switch: Whether it is used.
+        account: What was spent and saved.
+    """
+
+    def __init__(
+        self, cache: SemanticCache[Document], upstream: Upstream, account: Account, switch: Switch, tenants: Tenants
+    ) -> None:
+        """Answer with a cache and a provider.
+
+        Args:
+            cache: The cache.
+            upstream: The provider.
+            account: Counts what is spent and saved.
+            switch: Whether the cache is used.
+            tenants: Names those who ask.
+        """
+        self.cache, self.account, self.switch = cache, account, switch
+        self._upstream, self._tenants = upstream, tenants
+        self._storing: defaultdict[Scope, set[asyncio.Task[None]]] = defaultdict(set)
+
+    async def forward(self, request: HttpRequest) -> Response:
+        """Pass a request on without the cache."""
+        self.account.outcomes["passed_on"] += 1
+        return await self._passed_on(request, request.body, "passed_on", "passed_on")
+
+    async def ask(self, request: HttpRequest, dialect: Dialect) -> Response:
+        """Answer a request of a protocol.
+
+        Args:
+            request: The request.
+            dialect: The protocol.
+
+        Raises:
+            BadInput: A wish about the cache is not valid, or a tag is of no family of the app.
+            UpstreamFailed: The provider cannot be reached.
+        """
+        try:
+            body = msgspec.json.decode(request.body, type=Document)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return await self.forward(request)  # the provider says what is wrong with it
+        wishes = wishes_of(body, request.headers)
+        sent = request.body if wishes.body is None else msgspec.json.encode(wishes.body)
+        reason, exchange = "", None
+        try:
+            exchange = await self._exchange(request, dialect, body, wishes)
+        except NoQuestion as why:
+            reason = str(why)
+        if exchange is None:
+            self.account.outcomes[reason] += 1
+            return await self._passed_on(request, sent, "bypass", reason, (dialect, body))
+        self.cache.check(wishes.tags)
+        await self._stored(exchange.scope)
+        asked = await self.cache.begin(exchange.question.text, scope=exchange.scope, handling=wishes.handling)
+        self.account.outcomes[asked.reason] += 1
+        if asked.reply is not None:
+            return self._hit(exchange, asked)
+        return await self._fresh(request, sent, exchange, asked)
+
+    async def _exchange(self, request: HttpRequest, dialect: Dialect, body: Document, wishes: Wishes) -> Exchange:
+        if await self.switch.is_on():
+            raise NoQuestion(_BYPASSED)
+        question = dialect.question(body)
+        tenant = await self._tenants.name([request.headers.get(name, "") for name in dialect.credentials])
+        context = msgspec.msgpack.encode((dialect.path, wishes.namespace, question.context))
+        scope = Scope(tenant=tenant, extra=blake2b(context, digest_size=16).hexdigest())
+        return Exchange(dialect, body, question, scope, wishes)
+
+    def _hit(self, exchange: Exchange, asked: Asked[Document]) -> Response:
+        dialect: Dialect = exchange.dialect
+        assert asked.reply is not None  # noqa: S101  # checked by the caller
+        answer = dialect.again(asked.reply.value, self.cache.now())
+        self.account.add("saved", dialect.provider, exchange.question.model, dialect.usage(answer))
+        match = asked.reply.match
+        detail = "repeated" if match is None or match.is_exact else "near"
+        headers = (
+            ("age", str(int(asked.age_s))),
+            ("cache-status", f"parbake; hit; ttl={int(min(asked.valid_s, 2**31))}; detail={detail}"),
+            ("x-parbake-cache", "hit"),
+            ("x-parbake-answer", asked.id),
+        )
+        if exchange.body.get("stream") is True:
+            stream = _given(dialect, answer, exchange.body)
+            return Response(stream=stream, content_type="text/event-stream", headers=headers)
+        return Response(msgspec.json.encode(answer), headers=headers)
+
+    async def _fresh(self, request: HttpRequest, sent: bytes, exchange: Exchange, asked: Asked[Document]) -> Response:
+        answer = await self._upstream.send(request, sent)
+        headers = (*_miss(asked.reason), *((("x-parbake-answer", asked.id),) if asked.id else ()))
+        if answer.is_stream:
+            return answer.response(headers, stream=self._streamed(answer, exchange, asked))
+        body = await answer.read()
+        document = _document(body) if answer.status == HTTPStatus.OK else None
+        if document is not None:
+            self._made(exchange, asked, document)
+        return answer.response(headers, body=body)
+
+    async def _streamed(self, answer: Answer, exchange: Exchange, asked: Asked[Document]) -> AsyncIterator[bytes]:
+        """Pass a stream on as it comes; one that ends by itself is stored."""
+        events = Events()
+        async for chunk in answer.chunks():
+            events.feed(chunk)
+            yield chunk
+        document = exchange.dialect.whole(events.all) if events.is_whole and answer.status == HTTPStatus.OK else None
+        if document is not None:
+            self._made(exchange, asked, document)
+
+    def _made(self, exchange: Exchange, asked: Asked[Document], document: Document) -> None:
+        """Count an answer, and store it beside what goes on."""
+        dialect: Dialect = exchange.dialect
+        self.account.add("spent", dialect.provider, exchange.question.model, dialect.usage(document))
+        if not dialect.is_complete(document) or not exchange.wishes.handling.stores:
+            return
+
+        async def store() -> None:
+            try:
+                await asked.finish(document, tags=exchange.wishes.tags)
+            except ParbakeError:
+                _log.exception("an answer could not be stored")
+
+        tasks = self._storing[exchange.scope]
+        task = asyncio.create_task(store())
+        tasks.add(task)
+        task.add_done_callback(lambda done: self._has_stored(exchange.scope, done))
+
+    def _has_stored(self, scope: Scope, task: asyncio.Task[None]) -> None:
+        tasks = self._storing.get(scope, set())
+        tasks.discard(task)
+        if not tasks:
+            self._storing.pop(scope, None)
+
+    async def _stored(self, scope: Scope) -> None:
+        """Wait until answers of a scope that this process has passed on are stored, so that a repetition finds them."""
+        if tasks := self._storing.get(scope):
+            await asyncio.wait(tasks, timeout=_STORED_S)
+
+    async def attend(self) -> None:
+        """Run until cancelled, and then wait until all answers are stored and the connections closed."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if tasks := [task for tasks in self._storing.values() for task in tasks]:
+                await asyncio.wait(tasks, timeout=_DRAINED_S)
+            await self._upstream.close()
+
+    async def _passed_on(
+        self, request: HttpRequest, sent: bytes, why: str, reason: str, told: tuple[Dialect, Document] | None = None
+    ) -> Response:
+        """Pass a request on, and count its tokens if it is of a known protocol."""
+        answer = await self._upstream.send(request, sent)
+        headers = (("cache-status", f"parbake; fwd=bypass; detail={reason}"), ("x-parbake-cache", why))
+        if answer.is_stream:
+            return answer.response(headers, stream=answer.chunks())
+        body = await answer.read()
+        document = _document(body) if told is not None and answer.status == HTTPStatus.OK else None
+        if told is not None and document is not None:
+            dialect, asked = told
+            self.account.add("spent", dialect.provider, str(asked.get("model", "")), dialect.usage(document))
+        return answer.response(headers, body=body)
+
+    async def withdraw(self, answer: str) -> bool:
+        """Withdraw an answer by its id, after a complaint; ``False`` if it is not stored.
+
+        Raises:
+            BadInput: It is no id.
+        """
+        try:
+            key = bytes.fromhex(answer)
+        except ValueError as error:
+            raise BadInput("answer must be the value of an x-parbake-answer header", field="answer") from error
+        return await self.cache.withdraw(key)
+
+
+def _miss(reason: str) -> tuple[tuple[str, str], ...]:
+    return ("cache-status", f"parbake; fwd=miss; detail={reason}"), ("x-parbake-cache", "miss")
+
+
+async def _given(dialect: Dialect, answer: Document, body: Document) -> AsyncIterator[bytes]:
+    for piece in dialect.pieces(answer, body):
+        yield piece
+
+
+def _document(body: bytes) -> Document | None:
+    try:
+        found: Document = msgspec.json.decode(body, type=Document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found

@@ -1,0 +1,195 @@
+"""The plugin that puts a provider of models behind an app's server: ``App(plugins=[Proxy("https://..."), ...])``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from parbake.app.plugin import Parts, Plugin
+from parbake.errors import BadInput, UnknownResource
+from parbake.ports.messages import HttpRequest, JsonResponse, Response, Route, json_response
+from parbake.process import actions
+from parbake.serving.bonds import Bonds
+from parbake.values.duration import Duration, seconds
+from parbake_planner.books import LEDGER
+from parbake_planner.prices import Book, checked, decoded
+from parbake_proxy.agreement import Agreement
+from parbake_proxy.gateway import Gateway
+from parbake_proxy.savings import Account, Statement
+from parbake_proxy.switch import Switch, Tenants
+from parbake_proxy.upstream import Upstream
+from parbake_proxy.wire.anthropic_messages import AnthropicMessages
+from parbake_proxy.wire.dialect import Dialect, Document
+from parbake_proxy.wire.openai_chat import OpenAiChat
+from parbake_semantic.cache.semantic_cache import SemanticCache
+from parbake_semantic.embedder import Embedder
+from parbake_semantic.policies.adaptive import AdaptivePolicy
+from parbake_semantic.policies.calibrate import Bound
+from parbake_semantic.policies.policy import fixed
+
+_BYPASS = "PARBAKE_PROXY_BYPASS"
+"""The variable that makes a proxy pass every request on."""
+_MAX_BODY = 64 * 1024 * 1024
+"""The greatest request that is passed on, in bytes: pictures and files are sent within it."""
+_PRODUCED = ("application/json", "text/event-stream")
+_PASSED_ON = (
+    ("POST", "/v1/completions"), ("POST", "/v1/embeddings"), ("POST", "/v1/responses"), ("POST", "/v1/moderations"),
+    ("POST", "/v1/messages/count_tokens"), ("GET", "/v1/models"), ("GET", "/v1/models/{model}"),
+)  # fmt: skip
+
+
+class Complaint(msgspec.Struct):
+    """A complaint: the answer's id, as the header ``x-parbake-answer`` had it."""
+
+    answer: str
+
+
+class Bypass(msgspec.Struct):
+    """Whether the cache is bypassed."""
+
+    on: bool
+
+
+class Proxy(Plugin[Gateway]):
+    """Answers repeated questions of a provider's clients from a semantic cache in the app's store.
+
+    Args:
+        upstream: The provider's address, with or without ``/v1``.
+        embedder: Makes the vectors of questions; without one, only repeated texts are answered.
+        freshness_sla: How old an answer may be.
+        error: The allowed share of requests with a wrong answer.
+        cosine: Serve the nearest question from this cosine on, instead of learning a threshold.
+        prices: The path of a price book, for dollars.
+        name: The cache's name in the store.
+
+    Raises:
+        BadInput: A setting is invalid.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        embedder: Embedder | None = None,
+        freshness_sla: Duration = "1h",
+        error: float = 0.01,
+        cosine: float | None = None,
+        prices: Path | None = None,
+        name: str = "proxy",
+    ) -> None:
+        """Check and keep the settings."""
+        if not upstream.startswith(("http://", "https://")):
+            raise BadInput(
+                f"upstream={upstream[:80]!r} must be an address such as https://provider/v1", field="upstream"
+            )
+        self._upstream, self._embedder, self._sla, self._name = upstream, embedder, freshness_sla, name
+        self._policy = (
+            partial(AdaptivePolicy, Bound(error, per="request")) if cosine is None else partial(fixed, cosine)
+        )
+        self._policy()
+        self._prices = None if prices is None else checked(decoded(prices, Book), today=dt.datetime.now(dt.UTC).date())
+        self._dialects: Sequence[Dialect] = (OpenAiChat(), AnthropicMessages())
+
+    def open(self, parts: Parts) -> Gateway:
+        """Open the gateway; see :class:`parbake.Plugin`."""
+        parts.keeps_s = max(parts.keeps_s, seconds(self._sla, field="freshness_sla"))
+        cache = SemanticCache[Document](
+            self._embedder,
+            app=_Fence(parts),
+            name=self._name,
+            freshness_sla=self._sla,
+            policy=self._policy,
+            same=Agreement(self._embedder),
+        )
+        today = lambda: dt.datetime.fromtimestamp(parts.clock.now(), dt.UTC).date()  # noqa: E731  # one use
+        account = Account(self._prices, today, parts.found(LEDGER))
+        switch = Switch(parts.store, parts.clock, is_always_on=os.environ.get(_BYPASS, "") not in ("", "0"))
+        gateway = Gateway(cache, Upstream(self._upstream), account, switch, Tenants(parts.store))
+        parts.on.server.append(gateway.attend)
+        parts.on.metrics.append(account.metrics)
+        return gateway
+
+    def routes(self, app: Any) -> Sequence[Route]:
+        """The provider's routes, and those for operators; see :class:`parbake.Plugin`."""
+        own = _Routes(app)
+        asked = [
+            Route("POST", one.path, partial(own.ask, one), produces=_PRODUCED, max_body=_MAX_BODY)
+            for one in self._dialects
+        ]
+        passed_on = [Route(method, path, own.forward, max_body=_MAX_BODY) for method, path in _PASSED_ON]
+        return [
+            *asked,
+            *passed_on,
+            Route("GET", "/v1/proxy", own.statement, "operate"),
+            Route("PUT", "/v1/proxy/bypass", own.bypass, "operate"),
+            Route("POST", "/v1/proxy/complaints", own.complain, "feedback"),
+            Route("DELETE", "/v1/proxy/answers", own.clear, "operate", statuses=(204,)),
+        ]
+
+
+class _Fence:
+    """The part of an app that a cache needs, which exists once the app is open."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts, self.counters = parts, parts.counters
+
+    @property
+    def bonds(self) -> Bonds:
+        """What binds answers."""
+        return self._parts.core.bonds()
+
+    @property
+    def sync(self) -> Any:
+        """Nothing: a gateway runs on the event loop of its server."""
+        raise NotImplementedError
+
+
+class _Routes:
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    @property
+    def _gateway(self) -> Gateway:
+        found: Gateway = self._app.plugins[Proxy]
+        return found
+
+    async def ask(self, dialect: Dialect, request: HttpRequest) -> Response:
+        """Answer a question from the cache, or pass it on and store its answer."""
+        return await self._gateway.ask(request, dialect)
+
+    async def forward(self, request: HttpRequest) -> Response:
+        """Pass a request on to the provider."""
+        return await self._gateway.forward(request)
+
+    async def statement(self, _: HttpRequest) -> JsonResponse[Statement]:
+        """What this process has spent at the provider and saved by hits since it started."""
+        return json_response(self._gateway.account.statement())
+
+    async def bypass(self, _: HttpRequest, *, body: Bypass) -> JsonResponse[Bypass]:
+        """Stop to use the cache in all processes, or use it again."""
+        before = await self._gateway.switch.is_on()
+        await self._gateway.switch.set(on=body.on)
+        self._note("bypass", str(before), str(body.on))
+        return json_response(body)
+
+    async def complain(self, _: HttpRequest, *, body: Complaint) -> JsonResponse[Complaint]:
+        """Withdraw an answer in all processes; 404 if it is not stored."""
+        if not await self._gateway.withdraw(body.answer):
+            raise UnknownResource("no answer of this id is stored", field="answer")
+        self._note("withdraw", "", body.answer)
+        return json_response(body)
+
+    async def clear(self, _: HttpRequest) -> Response:
+        """Withdraw all answers, in all processes."""
+        await self._gateway.cache.clear_async()
+        self._note("withdraw", "", "all answers")
+        return Response(status=204)
+
+    def _note(self, what: str, before: str, after: str) -> None:
+        actions.note(what, "proxy", before=before, after=after, now=self._app.settings.clock.now)

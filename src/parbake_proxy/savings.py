@@ -1,0 +1,130 @@
+"""What the proxy has spent and saved since it started, in tokens, and in dollars where prices are known."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from parbake.errors import BadInput
+from parbake.ports.usage import Usage
+from parbake_planner.books import Books
+from parbake_planner.prices import Book, Tokens, call_cost
+
+_KINDS = ("uncached", "output", "cache_read", "cache_write", "cache_write_hour")
+
+
+class Sums(msgspec.Struct, frozen=True):
+    """Calls of one model, with their tokens and what they cost.
+
+    Attributes:
+        provider: The provider's name.
+        model: The model's name.
+        calls: The number of calls.
+        tokens: Tokens by kind; see :class:`parbake.ports.usage.Usage`.
+        usd: US dollars; ``None`` without a price for the model.
+    """
+
+    provider: str
+    model: str
+    calls: int
+    tokens: dict[str, int]
+    usd: float | None
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """What was spent, and what would have been spent for the hits.
+
+    Attributes:
+        outcomes: Requests by what came of them: ``hit``, or the reason why the provider was asked.
+        spent: The calls of the provider, by model.
+        saved: The hits, by model.
+    """
+
+    outcomes: dict[str, int]
+    spent: list[Sums]
+    saved: list[Sums]
+
+
+class Account:
+    """Counts calls and hits. Thread-safe."""
+
+    def __init__(self, prices: Book | None, today: Callable[[], dt.date], ledger: Books | None) -> None:
+        """Count nothing yet.
+
+        Args:
+            prices: The prices, if they are known.
+            today: Returns the date of the prices.
+            ledger: Records what is spent, if the app has one.
+        """
+        self._prices, self._today, self._ledger = prices, today, ledger
+        self._lock = threading.Lock()
+        self._calls: dict[str, Counter[tuple[str, str]]] = {"spent": Counter(), "saved": Counter()}
+        self._tokens: dict[str, Counter[tuple[str, str, str]]] = {"spent": Counter(), "saved": Counter()}
+        self.outcomes: Counter[str] = Counter()
+
+    def add(self, side: str, provider: str, model: str, usage: Usage) -> None:
+        """Count a call.
+
+        Args:
+            side: ``spent`` or ``saved``.
+            provider: The provider's name.
+            model: The model's name.
+            usage: The tokens.
+        """
+        if side == "spent" and self._ledger is not None:
+            self._ledger.file.spent("proxy", "realtime", model, usage)
+        with self._lock:
+            self._calls[side][provider, model] += 1
+            for kind in _KINDS:
+                self._tokens[side][provider, model, kind] += getattr(usage, kind) or 0
+
+    def statement(self) -> Statement:
+        """What was spent and saved so far."""
+        with self._lock:
+            calls = {side: dict(found) for side, found in self._calls.items()}
+            tokens = {side: Counter(found) for side, found in self._tokens.items()}
+            outcomes = dict(self.outcomes)
+        return Statement(outcomes, *(self._sums(calls[side], tokens[side]) for side in ("spent", "saved")))
+
+    def _sums(self, calls: dict[tuple[str, str], int], tokens: Counter[tuple[str, str, str]]) -> list[Sums]:
+        made = []
+        for (provider, model), number in sorted(calls.items()):
+            of = {kind: tokens[provider, model, kind] for kind in _KINDS}
+            made.append(Sums(provider, model, number, of, self._usd(provider, model, of)))
+        return made
+
+    def _usd(self, provider: str, model: str, of: dict[str, int]) -> float | None:
+        if self._prices is None:
+            return None
+        try:
+            rate = self._prices.rate(provider, model, on=self._today())
+            counts = {("input" if kind == "uncached" else kind): number for kind, number in of.items()}
+            return call_cost(rate, Tokens(**counts))
+        except BadInput:
+            return None
+
+    def metrics(self) -> Iterable[Any]:
+        """The same as metrics, for a scrape."""
+        from prometheus_client.core import CounterMetricFamily
+
+        found = self.statement()
+        says = "Requests to the proxy by what came of them: hit, or the reason why the provider was asked."
+        requests = CounterMetricFamily("parbake_proxy_requests", says, labels=["outcome"])
+        for outcome, number in found.outcomes.items():
+            requests.add_metric([outcome or "hit"], number)
+        says = "Tokens of the proxy's requests by model and kind: spent at the provider, or saved by hits."
+        tokens = CounterMetricFamily("parbake_proxy_tokens", says, labels=["side", "model", "kind"])
+        says = "US dollars of the proxy's requests by model, where its price is known: spent, or saved by hits."
+        usd = CounterMetricFamily("parbake_proxy_usd", says, labels=["side", "model"])
+        for side, sums in (("spent", found.spent), ("saved", found.saved)):
+            for one in sums:
+                for kind, number in one.tokens.items():
+                    tokens.add_metric([side, one.model, kind], number)
+                if one.usd is not None:
+                    usd.add_metric([side, one.model], one.usd)
+        return [requests, tokens, usd]

@@ -1,0 +1,139 @@
+"""The provider behind the proxy: requests go there as they came, with the caller's own credentials."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from parbake.errors import MissingDependency, ParbakeError
+from parbake.ports.messages import HttpRequest, Response
+from parbake.values.redaction import without_credentials
+
+_CONNECT_S, _READ_S = 10.0, 600.0
+_MOST_CONNECTIONS = 1_000
+_HOP = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+     "upgrade", "content-length"}
+)  # fmt: skip
+"""Headers of one connection (RFC 9110, 7.6.1), and the length, which is set anew."""
+_NOT_SENT = _HOP | {"host", "accept-encoding", "cookie", "cache-control", "expect"}
+_NOT_RETURNED = _HOP | {"content-encoding", "set-cookie", "date", "server", "content-type"}
+_OWN = "parbake-"
+
+
+class UpstreamFailed(ParbakeError):
+    """The provider cannot be reached, or breaks off."""
+
+    title = "The provider behind the proxy failed"
+    status = HTTPStatus.BAD_GATEWAY
+
+
+class Upstream:
+    """Sends requests to a provider."""
+
+    def __init__(self, url: str) -> None:
+        """Know the provider; the connections are made when they are needed.
+
+        Args:
+            url: Its address, with or without ``/v1`` at the end.
+        """
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self._client: Any = None
+
+    async def send(self, request: HttpRequest, body: bytes) -> Answer:
+        """Send a request, and return its answer as soon as that begins.
+
+        Args:
+            request: The request of the caller.
+            body: What is sent as its body.
+
+        Raises:
+            UpstreamFailed: The provider cannot be reached.
+        """
+        client, httpx = self._opened()
+        query = f"?{request.query}" if request.query else ""
+        sent = client.build_request(
+            request.method, f"{self.url}{request.path}{query}", headers=_to_send(request), content=body
+        )
+        try:
+            return Answer(await client.send(sent, stream=True), httpx.HTTPError)
+        except httpx.HTTPError as error:
+            raise _failed(self.url, error) from error
+
+    def _opened(self) -> tuple[Any, Any]:
+        try:
+            import httpx
+        except ModuleNotFoundError as error:
+            raise MissingDependency.of("the proxy", "proxy", field="httpx") from error
+        if self._client is None:
+            limits = httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_MOST_CONNECTIONS)
+            timeout = httpx.Timeout(_READ_S, connect=_CONNECT_S)
+            self._client = httpx.AsyncClient(timeout=timeout, limits=limits, follow_redirects=False, trust_env=False)
+        return self._client, httpx
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+
+class Answer:
+    """The beginning of a provider's answer."""
+
+    def __init__(self, answer: Any, failure: type[Exception]) -> None:
+        """Take over an answer of ``httpx``; ``failure`` is what reading it may raise."""
+        self._answer, self._failure = answer, failure
+        self.status: int = answer.status_code
+        self.content_type: str = answer.headers.get("content-type", "application/octet-stream")
+        self.headers = _returned(answer.headers)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is a stream of events."""
+        return self.content_type.startswith("text/event-stream")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes of the body as they arrive; raises :class:`UpstreamFailed` if the provider breaks off."""
+        try:
+            async for chunk in self._answer.aiter_bytes():
+                yield chunk
+        except self._failure as error:
+            raise _failed(str(self._answer.url), error) from error
+        finally:
+            await self._answer.aclose()
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    def response(self, headers: tuple[tuple[str, str], ...], **body: Any) -> Response:
+        """The answer for the caller.
+
+        Args:
+            headers: Further headers.
+            body: ``body`` or ``stream``.
+        """
+        return Response(status=self.status, content_type=self.content_type, headers=(*self.headers, *headers), **body)
+
+
+def _to_send(request: HttpRequest) -> dict[str, str]:
+    """The headers for the provider. A key that opens the proxy itself stays here."""
+    kept = {
+        name: value for name, value in request.headers.items() if name not in _NOT_SENT and not name.startswith(_OWN)
+    }
+    if request.caller.name:
+        kept.pop("authorization", None)
+    return {**kept, "accept-encoding": "identity"}
+
+
+def _returned(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in headers.items() if name.lower() not in _NOT_RETURNED)
+
+
+def _failed(url: str, error: Exception) -> UpstreamFailed:
+    where = without_credentials(url)
+    return UpstreamFailed(
+        f"the provider at {where} does not answer ({type(error).__name__}); try again", field="upstream"
+    )

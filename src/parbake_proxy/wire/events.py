@@ -1,0 +1,60 @@
+"""Server-sent events, as far as providers send them (WHATWG HTML, 9.2)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+_TOO_LONG = 4 * 1024 * 1024
+
+
+class Event(NamedTuple):
+    """An event of a stream: its data, decoded; ``None`` for data that is not JSON, such as the end of a stream."""
+
+    data: Any
+    raw: bytes
+
+
+class Events:
+    """Collects the events of a stream from its bytes."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._size = 0
+        self.all: list[Event] = []
+        self.is_whole = True
+        """Whether no event was too long to be kept."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._size += len(data)
+        if self._size > _TOO_LONG:
+            self.is_whole, self._rest = False, b""
+            self.all.clear()
+            return
+        blocks = (self._rest + data).replace(b"\r\n", b"\n").split(b"\n\n")
+        self._rest = blocks.pop()
+        for block in blocks:
+            lines = [line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:")]
+            if lines:
+                raw = b"\n".join(lines)
+                self.all.append(Event(_decoded(raw), raw))
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def sent(document: Any, name: str = "") -> bytes:
+    """Encode an event.
+
+    Args:
+        document: Its data.
+        name: Its type; empty for none.
+    """
+    head = b"event: " + name.encode() + b"\n" if name else b""
+    return head + b"data: " + msgspec.json.encode(document) + b"\n\n"

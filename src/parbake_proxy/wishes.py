@@ -1,0 +1,103 @@
+"""How the sender of a request wants it to be handled: LiteLLM's cache controls, Cache-Control, tags."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from parbake.errors import BadInput
+from parbake_proxy.wire.dialect import Document
+from parbake_semantic.cache.asked import Handling
+
+_TAGS = "parbake-tags"
+"""The header with the tags of a request, separated by commas."""
+
+
+class Wishes(msgspec.Struct, frozen=True):
+    """How a request is to be handled.
+
+    Attributes:
+        handling: Whether it is looked up and stored, and for how long.
+        namespace: Keeps its answers apart from those of other namespaces.
+        tags: What its answer depends on.
+        body: The request without what is for the proxy only; ``None`` if it is as it was sent.
+    """
+
+    handling: Handling
+    namespace: str
+    tags: tuple[str, ...]
+    body: Document | None
+
+
+def wishes_of(body: Document, headers: Mapping[str, str]) -> Wishes:
+    """Read the wishes in a request.
+
+    ``cache`` of the body has LiteLLM's controls: ``ttl``, ``s-maxage``, ``no-cache``, ``no-store``, ``namespace``.
+    ``metadata.parbake.tags`` and the header ``parbake-tags`` name tags. The header ``cache-control`` may say
+    ``no-cache``, ``no-store`` and ``max-age`` (RFC 9111, 5.2.1).
+
+    Args:
+        body: The request.
+        headers: Its headers.
+
+    Raises:
+        BadInput: A wish is not valid; the error names its field.
+    """
+    rest = dict(body)
+    cache = rest.pop("cache") if isinstance(rest.get("cache"), dict) else {}
+    said = _cache_control(headers.get("cache-control", ""))
+    handling = Handling(
+        looks_up=not (_flag(cache, "no-cache") or "no-cache" in said),
+        stores=not (_flag(cache, "no-store") or "no-store" in said),
+        max_age_s=min(_seconds(cache, "s-maxage"), _seconds(cache, "s-max-age"), _seconds(said, "max-age")),
+        ttl_s=_seconds(cache, "ttl"),
+    )
+    namespace = cache.get("namespace", "")
+    if not isinstance(namespace, str):
+        raise BadInput("cache.namespace must be a text", field="cache.namespace")
+    tags = [tag.strip() for tag in headers.get(_TAGS, "").split(",") if tag.strip()] + _own_tags(rest)
+    return Wishes(handling, namespace, tuple(tags), None if rest == body else rest)
+
+
+def _own_tags(body: Document) -> list[str]:
+    """Take ``metadata.parbake`` out of a request, and return its tags."""
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict) or "parbake" not in metadata:
+        return []
+    own, others = metadata["parbake"], {name: value for name, value in metadata.items() if name != "parbake"}
+    if others:
+        body["metadata"] = others
+    else:
+        del body["metadata"]
+    tags = own.get("tags", []) if isinstance(own, dict) else None
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise BadInput("metadata.parbake.tags must be a list of tags, such as ['policy/returns']", field="metadata")
+    return tags
+
+
+def _cache_control(header: str) -> dict[str, Any]:
+    parts = (part.strip().partition("=") for part in header.lower().split(",") if part.strip())
+    return {name.strip(): value.strip('" ') for name, _, value in parts}
+
+
+def _flag(wishes: Mapping[str, Any], name: str) -> bool:
+    found = wishes.get(name, False)
+    if not isinstance(found, bool):
+        raise BadInput(f"cache.{name} must be true or false; got {repr(found)[:40]}", field=f"cache.{name}")
+    return found
+
+
+def _seconds(wishes: Mapping[str, Any], name: str) -> float:
+    found = wishes.get(name)
+    if found is None:
+        return math.inf
+    try:
+        seconds = math.nan if isinstance(found, bool) else float(found)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not seconds >= 0.0:
+        raise BadInput(f"cache.{name} must be a number of seconds; got {repr(found)[:40]}", field=f"cache.{name}")
+    return seconds
