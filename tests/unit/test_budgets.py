@@ -20,7 +20,7 @@ PACKAGES = {
     "src/parbake_llm": 7_110,
     "src/parbake_planner": 4_180,
     "src/parbake_proxy": 1_100,
-    "src/parbake_semantic": 3_900,
+    "src/parbake_semantic": 4_080,
     "assistant/src": 17_950,
     "tools/provider_box": 550,
     "tools/simulator": 3_000,

@@ -14,6 +14,9 @@ OWNERS = {
     "parbake_planner": "plan",
     "parbake_proxy": "proxy",
     "parbake_semantic": "semantic",
+    "parbake_semantic.adapters.langchain": "langchain",
+    "parbake_semantic.adapters.langgraph": "langgraph",
+    "parbake_semantic.adapters.litellm": "litellm",
     "parbake_semantic.cache.index": "usearch",
     "parbake.values.logistic": "semantic",
     "parbake.cli.support.pictures": "plots",
@@ -54,7 +57,12 @@ STARTED_WITHOUT_EXTRAS = (
 )
 
 
-COMES_WITH = {"boto3": {"botocore"}, "django": {"asgiref"}, "redis": {"hiredis"}}
+COMES_WITH = {
+    "boto3": {"botocore"},
+    "django": {"asgiref"},
+    "langchain-core": {"langchain_core"},
+    "redis": {"hiredis"},
+}
 """Packages that a requirement brings under another name."""
 OPTIONAL = {
     "parbake.adapters._child": {"threadpoolctl"},
