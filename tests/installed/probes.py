@@ -41,6 +41,13 @@ OPENAI = f"OpenAIGenerator(model='m', api_key='k', base_url='http://{CLOSED}/v1'
 ANTHROPIC = f"AnthropicGenerator(api_key='k', base_url='http://{CLOSED}')"
 BEDROCK = f"BedrockGenerator(model='m', account=AwsAccount('eu-west-1', 'k', 's'), endpoint_url='http://{CLOSED}')"
 
+SLOT = """
+import parbake_semantic
+from parbake_semantic.adapters.{library} import {name}
+
+{name}(parbake_semantic.SemanticCache(None, freshness_sla="1h"))
+print("used")
+"""
 TRACED = """
 import parbake as pb
 from parbake.contrib.opentelemetry import OpenTelemetry
@@ -66,6 +73,9 @@ PROBES = {
     "dynamodb": (STORES.format(url=DYNAMODB), "StoreError"),
     "kafka": (KAFKA, "SourceError"),
     "usearch": ("import parbake_semantic.cache.index, usearch.index; print('used')", "used"),
+    "langchain": (SLOT.format(library="langchain", name="LangChainCache"), "used"),
+    "langgraph": (SLOT.format(library="langgraph", name="LangGraphCache"), "used"),
+    "litellm": (SLOT.format(library="litellm", name="LiteLLMCache"), "used"),
     "plots": ("import matplotlib; print('used')", "used"),
     "prove": ("from parbake_lab.prove.statements import sqlglot; sqlglot(); print('used')", "used"),
     "testing": ("import parbake.testing.executor_suite, parbake.testing.store_suite; print('used')", "used"),

@@ -32,8 +32,10 @@ def answer(name: str) -> str:
 app = pb.App(tasks, store=f"lmdb://{HERE}/store")
 """
 HEAVY = ("ray", "dynamodb")
+SLOTS = ("langchain", "langgraph", "litellm")
+"""Extras whose adapters test_adapters.py uses; here they are installed with the others only."""
 EXTRAS = list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
-LIGHT = ["", *(extra for extra in EXTRAS if extra not in HEAVY)]
+LIGHT = ["", *(extra for extra in EXTRAS if extra not in (*HEAVY, *SLOTS))]
 PLANS = {"embeddings", "plan", "plots", "semantic", "usearch"}
 """Extras that bring numpy."""
 SERVES = {"console", "http"}
@@ -72,7 +74,7 @@ def test_the_wheel_works_with_each_extra(installed, wheel, python, extra):
 @pytest.mark.timeout(600)
 def test_the_wheel_works_with_all_light_extras_at_once(installed, python):
     """On the newest Python the packages of all extras agree, and each adapter finds its client."""
-    extras = [extra for extra in LIGHT if extra not in ("", "testing")]
+    extras = [extra for extra in (*LIGHT, *SLOTS) if extra not in ("", "testing")]
     environment = installed(python, ",".join(extras))
     look_around(environment, "all of them")
     plan(environment, has_numpy=True)
