@@ -16,7 +16,7 @@ COMPILE := $(RUN) uv pip compile --quiet --universal --python-version 3.11 --gen
 EXTRAS := --extra anthropic --extra console --extra http --extra embeddings --extra llama --extra openai --extra postgresql --extra redis
 PROJECTS := pyproject.toml assistant/pyproject.toml --no-emit-package parbake
 # `make demo` does without these; the client of DynamoDB alone weighs 34 MB.
-DEV_EXTRAS := $(EXTRAS) --extra bedrock --extra dynamodb --extra kafka --extra opentelemetry --extra prove --extra ray --extra usearch
+DEV_EXTRAS := $(EXTRAS) --extra bedrock --extra dynamodb --extra kafka --extra opentelemetry --extra prove --extra proxy --extra ray --extra usearch
 
 .PHONY: help setup demo test slow installed test-fast check reference bench simulate mutants lock clean
 

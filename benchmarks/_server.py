@@ -38,8 +38,24 @@ def running(
         folder: Where it runs.
         core: The only core that it may use.
     """
+    with started("serve", app, "--port", "0", *words, environment=environment, folder=folder, core=core) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def started(
+    *words: str, environment: Mapping[str, str], folder: Path | None = None, core: int | None = None
+) -> Iterator[Running]:
+    """Run a command of parbake that serves, as :func:`running` does.
+
+    Args:
+        words: The words of the command.
+        environment: The whole environment.
+        folder: Where it runs.
+        core: The only core that it may use.
+    """
     pinned = [] if core is None else ["taskset", "-c", str(core)]
-    command = [*pinned, sys.executable, "-m", "parbake", "serve", app, "--port", "0", *words]
+    command = [*pinned, sys.executable, "-m", "parbake", *words]
     with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr is not None

@@ -37,9 +37,18 @@ class Upstream:
 
         Args:
             url: Its address, with or without ``/v1`` at the end.
+
+        Raises:
+            MissingDependency: The client is not installed.
         """
+        try:
+            import aiohttp
+            from yarl import URL
+        except ModuleNotFoundError as error:
+            raise MissingDependency.of("the proxy", "proxy", field="aiohttp") from error
         self.url = url.rstrip("/").removesuffix("/v1")
-        self._client: Any = None
+        self._library, self._address = aiohttp, URL
+        self._session: Any = None
 
     async def send(self, request: HttpRequest, body: bytes) -> Answer:
         """Send a request, and return its answer as soon as that begins.
@@ -51,41 +60,41 @@ class Upstream:
         Raises:
             UpstreamFailed: The provider cannot be reached.
         """
-        client, httpx = self._opened()
         query = f"?{request.query}" if request.query else ""
-        sent = client.build_request(
-            request.method, f"{self.url}{request.path}{query}", headers=_to_send(request), content=body
-        )
+        address = self._address(f"{self.url}{request.path}{query}", encoded=True)
+        failures = (self._library.ClientError, TimeoutError)
         try:
-            return Answer(await client.send(sent, stream=True), httpx.HTTPError)
-        except httpx.HTTPError as error:
+            answer = await self._opened().request(
+                request.method, address, headers=_to_send(request), data=body or None, allow_redirects=False
+            )
+        except failures as error:
             raise _failed(self.url, error) from error
+        return Answer(answer, failures)
 
-    def _opened(self) -> tuple[Any, Any]:
-        try:
-            import httpx
-        except ModuleNotFoundError as error:
-            raise MissingDependency.of("the proxy", "proxy", field="httpx") from error
-        if self._client is None:
-            limits = httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_MOST_CONNECTIONS)
-            timeout = httpx.Timeout(_READ_S, connect=_CONNECT_S)
-            self._client = httpx.AsyncClient(timeout=timeout, limits=limits, follow_redirects=False, trust_env=False)
-        return self._client, httpx
+    def _opened(self) -> Any:
+        if self._session is None:
+            library = self._library
+            timeout = library.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)
+            connector = library.TCPConnector(limit=_MOST_CONNECTIONS)
+            self._session = library.ClientSession(
+                connector=connector, timeout=timeout, trust_env=False, cookie_jar=library.DummyCookieJar()
+            )
+        return self._session
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
 
 class Answer:
     """The beginning of a provider's answer."""
 
-    def __init__(self, answer: Any, failure: type[Exception]) -> None:
-        """Take over an answer of ``httpx``; ``failure`` is what reading it may raise."""
-        self._answer, self._failure = answer, failure
-        self.status: int = answer.status_code
+    def __init__(self, answer: Any, failures: tuple[type[Exception], ...]) -> None:
+        """Take over an answer of ``aiohttp``; ``failures`` are what reading it may raise."""
+        self._answer, self._failures = answer, failures
+        self.status: int = answer.status
         self.content_type: str = answer.headers.get("content-type", "application/octet-stream")
         self.headers = _returned(answer.headers)
 
@@ -97,12 +106,12 @@ class Answer:
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes of the body as they arrive; raises :class:`UpstreamFailed` if the provider breaks off."""
         try:
-            async for chunk in self._answer.aiter_bytes():
+            async for chunk in self._answer.content.iter_any():
                 yield chunk
-        except self._failure as error:
+        except self._failures as error:
             raise _failed(str(self._answer.url), error) from error
         finally:
-            await self._answer.aclose()
+            self._answer.close() if not self._answer.content.at_eof() else self._answer.release()
 
     async def read(self) -> bytes:
         """The whole body."""

@@ -34,7 +34,7 @@ class Proxies:
         self.running.append(process)
         lines = []
         threading.Thread(target=lambda: lines.extend(iter(process.stderr.readline, "")), daemon=True).start()
-        found = eventually(lambda: re.search(r" at (http://\S+)/v1", "".join(lines)) or process.poll() is not None)
+        found = eventually(lambda: re.search(r" at (http://\S+)/v1,", "".join(lines)) or process.poll() is not None)
         assert found is not True, "".join(lines)
         return found[1]
 

@@ -68,7 +68,7 @@ def proxy(
         address = address_of(bound)
 
         def announce() -> None:
-            typer.echo(f"serving {upstream} at {address}/v1", err=True)
+            typer.echo(f"serving at {address}/v1, in front of {upstream}", err=True)
 
         run(application, bound, started=announce, insecure=insecure, drain_s=DRAIN_S)
 
