@@ -171,7 +171,7 @@ async def race(http: aiohttp.ClientSession, models: str, proxies: Proxies, round
         for address in (proxies.at[0].address, proxies.at[1].address):
             answer = (await ask(http, address, question)).text
             old += not answer.startswith(f"new{number}|")
-        await change(http, told, rounds + number)
+        await change(http, proxies.at[0].address, rounds + number)
         print(f"\rround {number + 1:,} of {rounds:,}", end="", file=sys.stderr)
     print("\r", end="", file=sys.stderr)
     return old
