@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from parbake_semantic.bank.question_bank import QuestionBank
     from parbake_semantic.bank.snapshot import BankReply, BankSnapshot, Explanation
     from parbake_semantic.cache.asked import Asked, Handling, Reply
+    from parbake_semantic.cache.seeding import Known
     from parbake_semantic.cache.semantic_cache import SemanticCache, Statistics
     from parbake_semantic.cache.streaming import Form, Stream
     from parbake_semantic.policies.adaptive import AdaptivePolicy
@@ -41,6 +42,7 @@ _LAZY = {
     "FixedPolicy": "parbake_semantic.policies.policy",
     "Form": "parbake_semantic.cache.streaming",
     "Handling": "parbake_semantic.cache.asked",
+    "Known": "parbake_semantic.cache.seeding",
     "Match": "parbake_semantic.policies.policy",
     "Matcher": "parbake_semantic.bank.compiled",
     "Policy": "parbake_semantic.policies.policy",
@@ -90,6 +92,7 @@ __all__ = [
     "FixedPolicy",
     "Form",
     "Handling",
+    "Known",
     "Match",
     "Matcher",
     "Policy",

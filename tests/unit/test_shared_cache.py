@@ -17,7 +17,7 @@ from parbake.stores.memory import MemoryStore
 from parbake.stores.steps import record_steps
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.item_suite import DictItems
-from parbake_semantic import AdaptivePolicy, Bound, Handling, Scope, SemanticCache, fixed
+from parbake_semantic import AdaptivePolicy, Bound, Handling, Known, Scope, SemanticCache, fixed
 from parbake_semantic.cache.streaming import Form
 
 QUESTION, NEAR = "how long may topicaa be returned", "how long may topicaa be returned please"
@@ -421,3 +421,49 @@ def test_without_an_embedder_only_repeated_texts_are_hits():
     ask(cache, "what is topicbb", "b")
     assert cache.statistics.answers == 2
     app.sync.close()
+
+
+def wordings(topic, count):
+    """Return wordings of one question."""
+    verbs, ends = ("what does", "how would", "please explain what", "tell me what"), ("cost", "offer", "mean", "need")
+    return [f"{verbs[n % 4]} {topic} {ends[n // 4 % 4]} {DETAILS[n % len(DETAILS)]}" for n in range(count)]
+
+
+def test_known_questions_are_answered_from_the_first_question_on(processes):
+    """Seeded wordings are hits, unseen ones too, in every process; a change of a fact ends its answer only."""
+    options = {"policy": lambda: AdaptivePolicy(Bound(0.05, per="request"))}
+    one, two = processes.start(**options), processes.start(**options)
+    known = [Known(f"{topic} it is", wordings(topic, 16), [f"policy/{topic}"]) for topic in TOPICS]
+    made = one.seed(known)
+    assert made is not None
+    assert made.least is not None
+    assert ask(two, wordings("topicaa", 1)[0], "?").value == "topicaa it is"
+    two._shared._followed_at = float("-inf")
+    replies = [ask(two, f"say what {topic} may offer lona", "?") for topic in TOPICS]
+    assert sum(reply.is_hit for reply in replies) >= 14
+    assert all(reply.value == f"{topic} it is" for topic, reply in zip(TOPICS, replies, strict=True) if reply.is_hit)
+    processes.touch("policy/topicaa")
+    assert ask(one, wordings("topicaa", 1)[0], "new").value == "new"
+    assert ask(one, wordings("topicbb", 1)[0], "?").value == "topicbb it is"
+
+
+def test_what_cannot_be_seeded_is_refused(processes):
+    """A text that is no question, one text instead of a list, and an answer that nothing ends are refused."""
+    cache = processes.start()
+    for known, field in (
+        (Known("a", ["?!"], ["policy"]), "wordings"),
+        (Known("a", "what is topicaa", ["policy"]), "wordings"),
+        (Known("a", ["what is topicaa"], ["unknown"]), "tags"),
+        (Known("a", ["what is topicaa"]), "value"),
+        (Known({1}, ["what is topicaa"], ["policy"]), "value"),
+    ):
+        with pytest.raises(pb.BadInput) as caught:
+            cache.seed([known])
+        assert caught.value.field == field
+
+
+async def test_seeding_works_on_an_event_loop():
+    """``seed_async`` stores known questions, also for a policy that learns nothing."""
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.8))
+    assert await cache.seed_async([Known("30 days", [QUESTION])]) is None
+    assert cache.ask(NEAR, lambda _: "?").value == "30 days"

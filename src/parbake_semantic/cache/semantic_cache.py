@@ -17,11 +17,13 @@ from parbake_semantic.cache.driving import Driver, InThread, OnLoop, finish
 from parbake_semantic.cache.entries import Entries
 from parbake_semantic.cache.local_ridge import Neighbours
 from parbake_semantic.cache.options import Options, settings_of
+from parbake_semantic.cache.seeding import Known, seed
 from parbake_semantic.cache.shared import Shared
 from parbake_semantic.cache.streaming import Form, Stream, passed_on, replayed
 from parbake_semantic.cache.view import View
 from parbake_semantic.embedder import Embedder
 from parbake_semantic.policies.adaptive import AdaptivePolicy
+from parbake_semantic.policies.calibrate import Calibration
 from parbake_semantic.policies.policy import Policy
 from parbake_semantic.policies.ridge import MAX_ALIASES
 from parbake_semantic.text.audience import Scope
@@ -217,8 +219,7 @@ class SemanticCache(Generic[T]):
             handling: How this question is to be handled.
             driver: How to wait; on the running event loop by default.
         """
-        means = Means(self._embedder, self._settings, self._bonding, lambda: self._shared)
-        asked = Asked[T](means, question, scope, handling, driver or OnLoop())
+        asked = Asked[T](self._means(), question, scope, handling, driver or OnLoop())
         await asked.look()
         self._counters.asked[asked.reason] += 1
         self._asked[asked.reason] += 1
@@ -233,6 +234,32 @@ class SemanticCache(Generic[T]):
             handling: How this question is to be handled.
         """
         return finish(self.begin(question, scope=scope, handling=handling, driver=self._in_thread()))
+
+    def seed(self, known: Sequence[Known[T]], *, scope: Scope = _EVERYONE) -> Calibration | None:
+        """Store known questions with their answers, and let the policy learn from their wordings.
+
+        Questions like them are then answered at once, within the policy's bound: twenty wordings per answer let it
+        serve as much as it would after some hundred questions. Once a fact of an answer has changed, the question is
+        answered afresh, like any other.
+
+        Args:
+            known: The answers with their wordings.
+            scope: For whom they hold.
+
+        Returns:
+            What was learnt; ``None`` if the policy learns nothing from wordings.
+
+        Raises:
+            BadInput: A wording cannot be a question, an answer cannot be stored, or nothing could outdate it.
+        """
+        return finish(seed(self._means(), known, scope, self._in_thread()))
+
+    async def seed_async(self, known: Sequence[Known[T]], *, scope: Scope = _EVERYONE) -> Calibration | None:
+        """Like :meth:`seed`, on an event loop."""
+        return await seed(self._means(), known, scope, OnLoop())
+
+    def _means(self) -> Means:
+        return Means(self._embedder, self._settings, self._bonding, lambda: self._shared)
 
     def demote(self, reply: Reply[T]) -> None:
         """Stop serving the answer in this reply after a complaint, in all processes, for all questions of its scope.

@@ -6,6 +6,8 @@ import threading
 from functools import partial
 from typing import Generic, TypeVar
 
+from msgspec.structs import replace
+
 from parbake.ports.named_values import NamedValue
 from parbake.protocol.record import Record, Stamp
 from parbake_semantic.cache.driving import Driver, finish
@@ -13,6 +15,7 @@ from parbake_semantic.cache.entries import Entries, Stored
 from parbake_semantic.cache.entry import Entry, Found
 from parbake_semantic.cache.view import View
 from parbake_semantic.policies.adaptive import AdaptivePolicy
+from parbake_semantic.policies.calibrate import Calibration
 from parbake_semantic.policies.learnt import Learnt
 from parbake_semantic.policies.policy import Match, Policy
 from parbake_semantic.text.arrays import Vectors
@@ -173,6 +176,13 @@ class Shared(Generic[T]):
             fitted = await driver.compute(partial(learnt.fitted, policy.bound))
             learnt = await driver.write(self._learnt.change(lambda known: known.with_model_of(fitted)))
         policy.take(learnt)
+        await driver.write(self._entries.tell_learnt())
+
+    async def begin_with(self, before: Calibration, driver: Driver) -> None:
+        """Judge by what was learnt from known questions, in all processes, until enough was learnt from others."""
+        learnt = await driver.write(self._learnt.change(lambda known: replace(known, before=before)))
+        if isinstance(self.policy, AdaptivePolicy):
+            self.policy.take(learnt)
         await driver.write(self._entries.tell_learnt())
 
     async def _take_learnt(self, driver: Driver) -> None:

@@ -17,10 +17,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from parbake.errors import BadInput
-from parbake.values.logistic import sigmoid
+from parbake.values.logistic import Logistic, sigmoid
 from parbake_semantic.policies.calibrate import Bound
 from parbake_semantic.policies.learnt import WINDOW, Learnt, Seen
 from parbake_semantic.policies.policy import Match, Ranking
+from parbake_semantic.policies.quadratic import Quadratic
 
 AUDITS = 0.02
 _TOGETHER = 50
@@ -60,7 +61,10 @@ class AdaptivePolicy:
 
     def refusal(self, match: Match) -> str | None:
         """Return ``learning``, ``bank_too_small``, ``unsure`` or ``audit``, or ``None`` if the match may be served."""
-        model, least = self._learnt.model, self._learnt.least
+        model: Quadratic | Logistic | None = self._learnt.model
+        least, before = self._learnt.least, self._learnt.before
+        if model is None and before is not None:
+            model, least = before.model, before.least
         if model is None:
             return "learning"
         if least is None:

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from parbake.values.logistic import sigmoid
-from parbake_semantic.policies.calibrate import Bound
+from parbake_semantic.policies.calibrate import Bound, Calibration
 from parbake_semantic.policies.features import FEATURES
 from parbake_semantic.policies.quadratic import Quadratic
 from parbake_semantic.policies.risk import lowest_threshold
@@ -65,6 +65,7 @@ class Learnt(msgspec.Struct, frozen=True, array_like=True):
         until_fit: After how many explored matches the model is to be fitted again.
         model: The probability of being right, if there was enough to learn from.
         least: The lowest log odds at which a match is served; ``None`` if no threshold holds the bound.
+        before: What was learnt from known questions, by which matches are judged until there is a model.
     """
 
     explored: Rows = Rows()
@@ -72,6 +73,7 @@ class Learnt(msgspec.Struct, frozen=True, array_like=True):
     until_fit: int = _FIRST
     model: Quadratic | None = None
     least: float | None = None
+    before: Calibration | None = None
 
     @property
     def is_due(self) -> bool:

@@ -1,0 +1,111 @@
+"""Fills a cache with known questions, so that it answers from its first question on.
+
+The wordings are stored like answers that were computed. From them the policy learns what it would otherwise learn from
+the first few hundred questions: each wording is matched without itself and without its answer, as in
+:mod:`parbake_semantic.policies.calibrate`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import numpy as np
+
+from parbake.errors import BadInput
+from parbake_semantic.cache.asked import Means
+from parbake_semantic.cache.driving import Driver
+from parbake_semantic.cache.entry import Entry, group_of, key_of, packed
+from parbake_semantic.policies import ridge
+from parbake_semantic.policies.adaptive import AdaptivePolicy
+from parbake_semantic.policies.calibrate import Calibration, calibrate
+from parbake_semantic.text.arrays import Vectors, unit_rows
+from parbake_semantic.text.audience import Scope
+from parbake_semantic.text.normalize import unusable
+
+T = TypeVar("T")
+_MOST_CALIBRATED = 2_000
+"""How many wordings the policy learns from at most: fitting takes the cube of their number."""
+
+
+class Known(msgspec.Struct, Generic[T], frozen=True):
+    """A known answer with wordings of its question.
+
+    Attributes:
+        value: The answer.
+        wordings: How the question is asked; the policy learns from answers with several.
+        tags: What the answer depends on, such as ``policy/returns``.
+    """
+
+    value: T
+    wordings: Sequence[str]
+    tags: Sequence[str] = ()
+
+
+async def seed(means: Means, known: Sequence[Known[Any]], scope: Scope, driver: Driver) -> Calibration | None:
+    """Store known questions, and let the policy learn from them.
+
+    Args:
+        means: What the cache answers with.
+        known: The answers with their wordings.
+        scope: For whom they hold.
+        driver: How to wait.
+
+    Returns:
+        What was learnt; ``None`` if the policy learns nothing from wordings.
+
+    Raises:
+        BadInput: A wording cannot be a question, an answer cannot be stored, or nothing could outdate it.
+    """
+    for one in known:
+        _check(one)
+        means.bonding.check(one.tags)
+    begun = await means.bonding.begin(driver)
+    texts = [text for one in known for text in one.wordings]
+    vectors = await driver.compute(lambda: _embedded(means, texts))
+    shared, at = means.shared(), 0
+    for one in known:
+        made = None if begun is None else means.bonding.seal(begun, one.tags)
+        raw = means.settings.values.encode(one.value)
+        if made is None or raw is None:
+            raise BadInput(
+                f"value={repr(one.value)[:60]} cannot be stored: give tags= or the cache a freshness_sla=, "
+                "and answers= for a type of your own",
+                field="value",
+            )
+        group = group_of(scope, raw, made.meta.tags.fences)
+        for text in one.wordings:
+            entry = Entry(text, scope, group, packed(vectors[at]), raw)
+            await shared.store(key_of(scope, text), entry, made, 0.0, driver)
+            at += 1
+    if not isinstance(shared.policy, AdaptivePolicy) or means.embedder is None:
+        return None
+    bound, model = shared.policy.bound, means.embedder.model_hash
+    made_of = await driver.compute(lambda: _calibrated(known, vectors, bound, model))
+    await shared.begin_with(made_of, driver)
+    return made_of
+
+
+def _check(known: Known[Any]) -> None:
+    if isinstance(known.wordings, str):
+        raise BadInput(f"wordings must be a list of texts; got {known.wordings[:60]!r}", field="wordings")
+    for text in known.wordings:
+        if reason := unusable(text):
+            raise BadInput(f"wordings: {text[:60]!r} cannot be a question: {reason}", field="wordings")
+
+
+def _embedded(means: Means, texts: list[str]) -> Vectors:
+    if means.embedder is None or not texts:
+        return np.zeros((len(texts), 0), np.float32)
+    return unit_rows(means.embedder.embed(texts), dimensions=means.embedder.dimensions)
+
+
+def _calibrated(known: Sequence[Known[Any]], vectors: Vectors, bound: Any, model: str) -> Calibration:
+    owner = np.repeat(np.arange(len(known)), [len(one.wordings) for one in known])
+    if len(owner) > _MOST_CALIBRATED:
+        rows = np.sort(random.Random(0).sample(range(len(owner)), _MOST_CALIBRATED))  # noqa: S311  # a sample
+        owner, vectors = np.unique(owner[rows], return_inverse=True)[1], vectors[rows]
+    head = ridge.fit(vectors, owner, int(owner.max(initial=-1)) + 1)
+    return calibrate(head, bound, model_hash=model)
