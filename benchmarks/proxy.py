@@ -31,6 +31,7 @@ from _server import Running, started
 ASKED, SEEN = 600, 200
 KEYS, REQUESTS, TOGETHER = 1_000, 100_000, 16
 ROUNDS, KILL_EVERY = 1_000, 50
+OVERLOADED = 503
 TAG = {"parbake-tags": "policy/returns"}
 
 
@@ -85,9 +86,12 @@ class Sent(NamedTuple):
 async def send(http: aiohttp.ClientSession, method: str, url: str, body: object, **headers: str) -> tuple[Any, Any]:
     """Send a document; gives the document that comes back, and its headers."""
     named = {"content-type": "application/json"} | headers
-    async with http.request(method, url, data=json.dumps(body), headers=named) as answer:
-        answer.raise_for_status()
-        return json.loads(await answer.read()), answer.headers
+    while True:
+        async with http.request(method, url, data=json.dumps(body), headers=named) as answer:
+            if answer.status != OVERLOADED:
+                answer.raise_for_status()
+                return json.loads(await answer.read()), answer.headers
+        await asyncio.sleep(0.05)  # as the clients of providers do
 
 
 async def ask(http: aiohttp.ClientSession, address: str, question: str, key: str = "key") -> Sent:

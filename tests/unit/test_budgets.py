@@ -20,14 +20,14 @@ PACKAGES = {
     "src/parbake_llm": 7_110,
     "src/parbake_planner": 4_180,
     "src/parbake_proxy": 1_100,
-    "src/parbake_semantic": 4_080,
+    "src/parbake_semantic": 4_200,
     "assistant/src": 17_950,
     "tools/provider_box": 550,
     "tools/simulator": 3_000,
 }
 """The most lines of code of each package, without packages within it that have a line of their own.
 
-ADRs 21 to 49 say why a number was raised.
+ADRs 21 to 50 say why a number was raised.
 """
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}

@@ -58,6 +58,7 @@ STARTED_WITHOUT_EXTRAS = (
 
 
 COMES_WITH = {
+    "aiohttp": {"yarl"},
     "boto3": {"botocore"},
     "django": {"asgiref"},
     "langchain-core": {"langchain_core"},
