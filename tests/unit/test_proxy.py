@@ -270,6 +270,7 @@ async def test_what_is_spent_and_saved_is_counted(front):
     assert found["saved"][0]["usd"] is None
     metrics = (await front.http.get("/metrics")).text
     assert 'parbake_proxy_requests_total{outcome="hit"} 3.0' in metrics
+    assert 'parbake_semantic_cache_answers{cache="proxy"} 2.0' in metrics
 
 
 async def test_a_repetition_waits_for_the_answer_that_is_being_stored(front):

@@ -15,6 +15,12 @@ from parbake.errors import PortTaken
 from parbake.ports.observers import gathered
 from parbake.process.counters import Counters, Histogram
 
+_CACHES: tuple[tuple[str, type[GaugeMetricFamily | CounterMetricFamily], str], ...] = (
+    ("parbake_semantic_cache_answers", GaugeMetricFamily, "Answers in a semantic cache, as this process knows it."),
+    ("parbake_semantic_cache_bytes", GaugeMetricFamily, "Bytes of the answers in a semantic cache."),
+    ("parbake_semantic_cache_dropped", CounterMetricFamily, "Answers that were dropped because the cache was full."),
+    ("parbake_semantic_cache_saved_seconds", CounterMetricFamily, "Seconds that the answers of hits took to compute."),
+)
 MEASURED = {
     "parbake_requests_in_flight": (
         GaugeMetricFamily, "Requests that wait for their turn or are being answered, without those of operators."
@@ -130,6 +136,12 @@ class _Collector:
         for outcome, count in (("hit", hits), ("miss", questions - hits)) if questions else ():
             asked.add_metric([outcome], count)
         yield asked
+        kept = [family(name, says, labels=["cache"]) for name, family, says in _CACHES]
+        for one in counters.caches:
+            found = one.statistics
+            for each, value in zip(kept, (found.answers, found.size, found.dropped, found.saved_s), strict=True):
+                each.add_metric([one.name], value)
+        yield from kept
         says = "What degrades all servers of the store, as this process sees it; 1 while it lasts."
         degraded = GaugeMetricFamily("parbake_degraded", says, labels=["kind", "about"])
         for condition in counters.degraded:
