@@ -14,6 +14,7 @@ from parbake_semantic.text.audience import Scope
 
 try:
     from langgraph.cache.base import BaseCache  # pyright: ignore[reportMissingImports]  # an extra brings it
+    from langgraph.checkpoint.serde import jsonplus  # pyright: ignore[reportMissingImports]  # (the same)
 except ModuleNotFoundError as error:
     raise MissingDependency.of("the cache for LangGraph", "langgraph", field=str(error.name)) from error
 
@@ -30,12 +31,12 @@ class LangGraphCache(BaseCache):
     Args:
         cache: Where results are kept; it needs no embedder.
         tags: Returns what a result depends on, from the node's name and what it wrote, by channel.
-        serde: The serializer; LangGraph's own by default.
+        serde: The serializer; by default LangGraph's own, which does not fall back to pickle.
     """
 
     def __init__(self, cache: SemanticCache[Any], *, tags: _TagsOf | None = None, serde: Any = None) -> None:
         """Take the cache."""
-        super().__init__(serde=serde)
+        super().__init__(serde=serde or jsonplus.JsonPlusSerializer(pickle_fallback=False))
         self._cache, self._calls, self._tags_of = cache, Calls(cache), tags
 
     def get(self, keys: Sequence[_Key]) -> dict[_Key, Any]:
