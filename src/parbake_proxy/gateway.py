@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.errors import BadInput, ParbakeError
+from parbake.errors import BadInput, ParbakeError, StoreError
 from parbake.ports.messages import HttpRequest, Response
 from parbake_proxy.savings import Account
 from parbake_proxy.switch import Switch, Tenants
@@ -101,6 +101,9 @@ class Gateway:
             exchange = await self._exchange(request, dialect, body, wishes)
         except NoQuestion as why:
             reason = str(why)
+        except StoreError as error:
+            _log.warning("the store does not answer, so the request is passed on: %s", error)
+            reason = "store_failed"
         if exchange is None:
             self.account.outcomes[reason] += 1
             return await self._passed_on(request, sent, "bypass", reason, (dialect, body))

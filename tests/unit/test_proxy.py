@@ -277,3 +277,35 @@ async def test_a_repetition_waits_for_the_answer_that_is_being_stored(front):
     """Questions at once each ask the provider; one that follows an answer finds it stored."""
     await asyncio.gather(*(front.chat() for _ in range(3)))
     assert (await front.chat()).headers["x-parbake-cache"] == "hit"
+
+
+async def test_a_store_that_is_down_costs_hits_only(front, monkeypatch):
+    """While the store does not answer, every request goes to the provider."""
+    await front.chat()
+
+    async def down(*_):
+        raise pb.errors.StoreError("down", field="store")
+
+    store = front.app.engine.store
+    for name in ("get", "read", "stamp"):
+        monkeypatch.setattr(store, name, down)
+    monkeypatch.setattr(front.app.plugins[Proxy].switch, "_looked_at", float("-inf"))
+    answer = await front.chat()
+    assert (answer.status_code, text(answer)) == (200, QUESTION.upper())
+    assert answer.headers["cache-status"] == "parbake; fwd=bypass; detail=store_failed"
+
+
+async def test_a_key_that_opens_the_proxy_does_not_go_to_the_provider():
+    """The operator token is for the proxy: the provider does not get it."""
+    token = "operator-token-0123456789"
+    with ModelServer() as models:
+        app = pb.App(pb.Registry(), plugins=[Proxy(models.url)], worker="none")
+        served = HttpApp(app, token=token)
+        transport = httpx.ASGITransport(served)
+        async with served.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            found = Front(models, app, http)
+            await found.chat(headers={"authorization": f"Bearer {token}"})
+            assert (await http.put("/v1/proxy/bypass", json={"on": True})).status_code == 401
+            await found.chat()
+    assert "authorization" not in models.asked[0]["headers"]
+    assert models.asked[1]["headers"]["authorization"] == KEY["authorization"]
