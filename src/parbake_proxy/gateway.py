@@ -110,7 +110,7 @@ class Gateway:
         self.cache.check(wishes.tags)
         await self._stored(exchange.scope)
         asked = await self.cache.begin(exchange.question.text, scope=exchange.scope, handling=wishes.handling)
-        self.account.outcomes[asked.reason] += 1
+        self.account.outcomes[asked.reason or "hit"] += 1
         if asked.reply is not None:
             return self._hit(exchange, asked)
         return await self._fresh(request, sent, exchange, asked)

@@ -116,7 +116,7 @@ class Account:
         says = "Requests to the proxy by what came of them: hit, or the reason why the provider was asked."
         requests = CounterMetricFamily("parbake_proxy_requests", says, labels=["outcome"])
         for outcome, number in found.outcomes.items():
-            requests.add_metric([outcome or "hit"], number)
+            requests.add_metric([outcome], number)
         says = "Tokens of the proxy's requests by model and kind: spent at the provider, or saved by hits."
         tokens = CounterMetricFamily("parbake_proxy_tokens", says, labels=["side", "model", "kind"])
         says = "US dollars of the proxy's requests by model, where its price is known: spent, or saved by hits."

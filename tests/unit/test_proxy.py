@@ -260,7 +260,7 @@ async def test_what_is_spent_and_saved_is_counted(front):
     await front.message()
     await front.message()
     found = (await front.http.get("/v1/proxy")).json()
-    assert found["outcomes"] == {"empty_cache": 2, "": 3}
+    assert found["outcomes"] == {"empty_cache": 2, "hit": 3}
     sums = {(side, one["provider"]): (one["calls"], one["tokens"]["output"]) for side in ("spent", "saved")
             for one in found[side]}  # fmt: skip
     assert sums[("spent", "openai")] == (1, 5)
