@@ -36,7 +36,8 @@ class Processes:
         """Return the cache of another process."""
         app = pb.App(pb.Registry(), store=self._store, open=["policy"])
         self.apps.append(app)
-        return SemanticCache(self._embedder(), app=app, **(self._options | options))
+        embedder = options.pop("embedder", self._embedder)
+        return SemanticCache(embedder and embedder(), app=app, **(self._options | options))
 
     def touch(self, *tags):
         """Acknowledge a change."""
@@ -421,6 +422,15 @@ def test_without_an_embedder_only_repeated_texts_are_hits():
     ask(cache, "what is topicbb", "b")
     assert cache.statistics.answers == 2
     app.sync.close()
+
+
+def test_processes_without_an_embedder_keep_one_limit(processes):
+    """Also without vectors a process knows what others have stored, and keeps the limit with them."""
+    one, two = processes.start(embedder=None, capacity=2), processes.start(embedder=None, capacity=2)
+    for cache, topic in ((one, "topicaa"), (one, "topicbb"), (two, "topiccc"), (two, "topicdd")):
+        two._shared._followed_at = float("-inf")
+        ask(cache, f"what is {topic}", topic)
+    assert len(list(processes.apps[0].sync.iterate(one._shared._entries.all()))) == 2
 
 
 def wordings(topic, count):

@@ -61,9 +61,12 @@ def proxy(
     async def warm() -> None:
         await app.plugins[Proxy].cache.warm()
 
+    async def sweep() -> None:  # there is no worker that does it
+        await app.engine.housekeeping.run()
+
     with ending.handling_signals():
         bound = listen(host, port)
-        application = HttpApp(app, warm=[warm])
+        application = HttpApp(app, warm=[warm], beside=[sweep])
         application.admission.allow(allow_host or [])
         address = address_of(bound)
 

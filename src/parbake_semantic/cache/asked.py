@@ -209,9 +209,9 @@ class Asked(Generic[T]):
         exact = await shared.read(key, self._driver) if self._handling.looks_up else None
         if exact is not None:
             return self._repeated(exact)
+        await shared.follow(self._driver)
         if self._means.embedder is None:
             return _Look("not_stored" if self._handling.looks_up else "bypassed", key, vector=_NO_VECTOR)
-        await shared.follow(self._driver)
         vector = await self._driver.compute(lambda: self._embedded(question))
         if isinstance(vector, str):
             return _Look(vector)
