@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ import numpy as np
 
 from parbake.errors import BadInput, MissingDependency
 from parbake_planner.forecast.request_log import RequestLog, checked
+from parbake_planner.forecast.text_files import LogFile, opened
 
 KEY, TIMESTAMP, _SIGNAL = "key", "timestamp", "signal"
 MILLISECONDS = 1e11
 """Epoch seconds of the year 5138; a greater number is in milliseconds."""
 NO = frozenset(("", "0", "false", "no", "request"))
-_REPORT_EVERY = 100_000
+REPORT_EVERY = 100_000
+"""Rows between two reports of progress."""
 Progress = Callable[[int, int], None]
 """Called with the bytes that are done and their total."""
 
@@ -36,7 +38,7 @@ class _Rows:
 
 
 def read(path: Path, *, now: float, population: int | None = None, progress: Progress | None = None) -> RequestLog:
-    """Read a log: Parquet if the name ends in ``.parquet``, otherwise CSV with a header.
+    """Read a log: Parquet if the name ends in ``.parquet``, otherwise CSV with a header, also packed with gzip.
 
     Times are epoch seconds, epoch milliseconds or ISO 8601. Either all ISO times have a UTC offset, or none has (they
     are UTC then).
@@ -57,13 +59,8 @@ def read(path: Path, *, now: float, population: int | None = None, progress: Pro
     if path.suffix.lower() in (".parquet", ".pq"):
         return _parquet(path, now=now, population=population)
     rows = _Rows()
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            _fill(rows, csv.reader(file), path, progress)
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror or error}", field="log") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path}: not a CSV file in UTF-8 ({error})", field="log") from error
+    with opened(path, field="log") as file:
+        _fill(rows, file, path, progress)
     return checked(
         np.frombuffer(rows.key, dtype=np.int32) if rows.key else np.empty(0, np.int32),
         np.frombuffer(rows.time, dtype=np.float64) if rows.time else np.empty(0),
@@ -72,14 +69,14 @@ def read(path: Path, *, now: float, population: int | None = None, progress: Pro
     )  # fmt: skip
 
 
-def _fill(rows: _Rows, lines: Iterator[list[str]], path: Path, progress: Progress | None) -> None:
+def _fill(rows: _Rows, file: LogFile, path: Path, progress: Progress | None) -> None:
+    lines = csv.reader(file.text())
     header = [name.strip().lower() for name in next(lines, [])]
     for name in (KEY, TIMESTAMP):
         if name not in header:
             raise BadInput(f"{path}: no column {name!r}; the header is {','.join(header) or 'missing'}", field="log")
     key_at, time_at = header.index(KEY), header.index(TIMESTAMP)
     signal_at = header.index(_SIGNAL) if _SIGNAL in header else None
-    size, read_bytes = path.stat().st_size, 0
     codes, keys, times, signals = rows.codes, rows.key, rows.time, rows.signal
     for number, line in enumerate(lines, start=2):
         if not line:
@@ -94,9 +91,8 @@ def _fill(rows: _Rows, lines: Iterator[list[str]], path: Path, progress: Progres
         times.append(_seconds(text, rows.zones, path, number))
         keys.append(codes.setdefault(name, len(codes)))
         signals.append(flag)
-        read_bytes += len(name) + len(text) + 2
-        if progress and number % _REPORT_EVERY == 0:
-            progress(min(read_bytes, size), size)
+        if progress and number % REPORT_EVERY == 0:
+            progress(file.done(), file.size)
 
 
 def _seconds(text: str, zones: set[str], path: Path, number: int) -> float:
