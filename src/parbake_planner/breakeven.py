@@ -242,8 +242,13 @@ def expected_cost(rate: Rate, usage: CallUsage, *, cached_share: float, processi
     return found
 
 
-def read_prices(path: Path, *, today: dt.date) -> Prices:
+def read_prices(path: Path, *, today: dt.date, measured: float | None = None) -> Prices:
     """Read a task's prices from a file.
+
+    Args:
+        path: The file.
+        today: The current date.
+        measured: What one computation costs according to a log, in US dollars, if the file does not say it.
 
     Raises:
         BadInput: The file cannot be read, is dated in the future, or lacks a price.
@@ -261,6 +266,7 @@ def read_prices(path: Path, *, today: dt.date) -> Prices:
             on_demand = expected_cost(rate, usage, cached_share=usage.cached_share)
         if batch is None:
             batch = expected_cost(rate, usage, cached_share=usage.ahead_cached_share, processing=usage.ahead)
+    on_demand = measured if on_demand is None else on_demand
     for name, value in (("on_demand", on_demand), ("batch", batch)):
         if value is None:
             raise BadInput(

@@ -1,4 +1,4 @@
-"""``parbake plan``: what to compute ahead, from a request log and prices alone."""
+"""``parbake plan``: what to compute ahead, from a log and prices alone."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from parbake.cli.support.output import console, progress
+from parbake.cli.support.output import console, on_bars, progress, write
 from parbake.errors import BadInput, MissingDependency
 from parbake.values.duration import seconds
 from parbake_planner.cli.plan_files import check_files, write_json
+from parbake_planner.cli.wording import money, span, unit_prices, unready
 from parbake_planner.strategies import ALL, REAL_TIME
 
 if TYPE_CHECKING:
     from parbake_planner.breakeven import Prices
-    from parbake_planner.forecast.request_log import RequestLog
+    from parbake_planner.logs.read_requests import LogRead
     from parbake_planner.per_key import EventCoverage
     from parbake_planner.plan import Decision
 
@@ -28,32 +29,49 @@ _MOST_KEYS = 100_000_000
 """With this many keys, the replay's state fits into a few gigabytes."""
 EPILOG = "Example: parbake plan requests.csv --sla 6h --prices prices.json --keys 5000000 --picture front.svg"
 command = typer.Typer(add_completion=False)
-_NEEDED = {
-    "prices": "your prices (add --prices FILE, JSON as in docs/explanation/economics.md)",
-    "keys": "the number of keys, including those without a request (add --keys N; the log names {keys:,})",
-}
-"""What a recommendation needs besides the log, and the option that provides it."""
 _PRECISION = 0.5
-Log = Annotated[Path, typer.Argument(metavar="LOG", help="CSV or Parquet: key,timestamp[,signal]")]
+_ANY = 1e9
+"""Stands for a price that is measured in a log, until that is read."""
+Log = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LOG", help="CSV or Parquet with key,timestamp[,signal]; or a log that you have, see --format"
+    ),
+]
+_PriceFile = Annotated[
+    Path | None,
+    typer.Option(help="the task's prices, as JSON; without, an example's are shown and nothing is recommended"),
+]
+_Keys = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=_MOST_KEYS,
+        help="how many keys there are, including those without a request; without, nothing is recommended",
+    ),
+]
+_Kind = Annotated[
+    str,
+    typer.Option(
+        "--format", help="the kind of log: table, access, litellm or langfuse; told by its content if missing"
+    ),
+]
+_KeyPattern = Annotated[
+    str | None,
+    typer.Option(
+        help="access log: a regular expression with one group, the key, over a line such as GET /a?b=1 HTTP/1.1; the "
+        "path by default"
+    ),
+]
 
 
 @command.command(epilog=EPILOG)
 def plan(
     log: Log,
     *,
-    prices: Annotated[
-        Path | None,
-        typer.Option(help="the task's prices, as JSON; without, an example's are shown and nothing is recommended"),
-    ] = None,
+    prices: _PriceFile = None,
     sla: Annotated[str, typer.Option(help="how long a result stays valid, such as 15m, 6h or 7d")] = "6h",
-    keys: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=_MOST_KEYS,
-            help="how many keys there are, including those without a request; without, nothing is recommended",
-        ),
-    ] = None,
+    keys: _Keys = None,
     coverage: Annotated[
         float | None, typer.Option(help="assume an event lane: the share of sessions that a signal announces, 0 to 1")
     ] = None,
@@ -65,44 +83,50 @@ def plan(
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="write the plan to this file, as JSON")] = None,
     picture: Annotated[Path | None, typer.Option(help="draw cost against hits; .svg or .png")] = None,
+    page: Annotated[Path | None, typer.Option(help="write one page for a meeting to this file, as HTML")] = None,
+    kind: _Kind = "",
+    key_pattern: _KeyPattern = None,
 ) -> None:
     """Replay a request log under every strategy; recommend what to compute ahead, with the reason and the cost.
 
-    Needs --prices and --keys to recommend anything.
+    Reads access logs of nginx and Apache, spend logs of LiteLLM and exports of Langfuse, too. Needs --prices and
+    --keys to recommend anything.
     """
     try:
         from parbake_planner.cli.front_picture import DOLLARS, draw_front
+        from parbake_planner.cli.meeting_page import meeting_page
         from parbake_planner.plan import Assumptions, make
     except ImportError as missing:
         raise MissingDependency.of("planning", "plan", field="numpy") from missing
-    check_files(log, "log", json=json, picture=picture)
-    priced = _prices(prices)
+    check_files(log, "log", json=json, picture=picture, page=page)
+    priced = _prices(prices, _ANY)
     if coverage is not None and priced.near_line is None:
         raise BadInput(f"--coverage {coverage}: the prices must have near_line, the cost of computing on an event")
     sla_s, lane = seconds(sla, field="sla"), _lane(coverage, precision)
     with progress() as bars:
-        ids: dict[str, Any] = {}
-
-        def move(name: str, done: int, total: int) -> None:
-            if name not in ids:
-                ids[name] = bars.add_task(name, total=total)
-            bars.update(ids[name], completed=done, total=total)
-
-        requests = _read(log, keys, lambda done, total: move("reading (bytes)", done, total))
-        found = make(requests, priced, sla_s=sla_s, assumed=Assumptions(events=lane), progress=move, hits=hits)
+        move = on_bars(bars)
+        read = _read(log, keys, kind, key_pattern, lambda done, total: move("reading (bytes)", done, total))
+        priced = _prices(prices, read.usd)
+        found = make(read.log, priced, sla_s=sla_s, assumed=Assumptions(events=lane), progress=move, hits=hits)
     lacking = [name for name, given in (("prices", prices), ("keys", keys)) if given is None]
+    is_measured = prices is not None and _prices(prices, _ANY) != priced
     show(found, missing=lacking)
+    for line in _measured(read, is_used=is_measured):
+        typer.echo(line)
     if json is not None:
-        write_json(json, as_json(found, missing=lacking))
+        write_json(json, as_json(found, missing=lacking) | {"log": _as_read(read, is_used=is_measured)})
+    if page is not None:
+        text = meeting_page(found, read, log.name, missing=lacking, is_measured=is_measured)
+        write("page", page, text.encode())
     if picture is not None:
         unit = DOLLARS if prices is not None else f"{DOLLARS} at the example's prices, not yours"
         draw_front(picture, found.front, recommended="" if lacking else found.recommended, unit=unit)
 
 
-def _prices(path: Path | None) -> Prices:
+def _prices(path: Path | None, measured: float | None) -> Prices:
     from parbake_planner.breakeven import STORY, read_prices
 
-    return STORY if path is None else read_prices(path, today=dt.datetime.now(dt.UTC).date())
+    return STORY if path is None else read_prices(path, today=dt.datetime.now(dt.UTC).date(), measured=measured)
 
 
 def _lane(coverage: float | None, precision: float | None) -> EventCoverage | None:
@@ -119,10 +143,25 @@ def _lane(coverage: float | None, precision: float | None) -> EventCoverage | No
     return EventCoverage(coverage, precision)
 
 
-def _read(path: Path, keys: int | None, progress: Any) -> RequestLog:
-    from parbake_planner.forecast.log_file import read
+def _read(path: Path, keys: int | None, kind: str, key_pattern: str | None, progress: Any) -> LogRead:
+    from parbake_planner.logs.read_requests import read_requests
 
-    return read(path, now=time.time(), population=keys, progress=progress)
+    return read_requests(path, now=time.time(), given=kind, key_pattern=key_pattern, population=keys, progress=progress)
+
+
+def _measured(read: LogRead, *, is_used: bool) -> list[str]:
+    """What the log says about costs."""
+    if read.usd is None:
+        return []
+    use = "that is the price on request" if is_used else "a file of --prices without on_demand takes it from here"
+    return [f"measured in the log: {read.measured:,} computations, ${money(read.usd)} each in the median; {use}"]
+
+
+def _as_read(read: LogRead, *, is_used: bool) -> dict[str, Any]:
+    return {
+        "format": read.kind, "rows": read.rows, "skipped": read.skipped, "median_usd": read.usd,
+        "measured": read.measured, "spent_usd": read.spent, "is_median_used": is_used,
+    }  # fmt: skip
 
 
 def show(plan: Decision, *, missing: Sequence[str] = ()) -> None:
@@ -130,15 +169,15 @@ def show(plan: Decision, *, missing: Sequence[str] = ()) -> None:
 
     Args:
         plan: The plan.
-        missing: The parts of :data:`NEEDED` that were not given; if there are any, nothing is recommended.
+        missing: What was not given, ``prices`` or ``keys``; if anything, nothing is recommended.
     """
     screen = console()
     for note in plan.notes:
         typer.echo(f"note: {note}")
     if "prices" in missing:
-        typer.echo(f"note: at the example's prices, not yours: {_unit_prices(plan.prices)}")
+        typer.echo(f"note: at the example's prices, not yours: {unit_prices(plan.prices)}")
     keys = "1 key" if plan.keys == 1 else f"{plan.keys:,} keys"
-    title = f"{keys}, {plan.requests_a_day:,.0f} requests a day, results valid for {_span(plan.width)}"
+    title = f"{keys}, {plan.requests_a_day:,.0f} requests a day, results valid for {span(plan.width)}"
     table = Table("strategy", "$/day", "95 % interval", "key hit", "fresh", "accepted", "stale", "p95 ms", "wasted",
                   "QACPI", title=title, title_justify="left")  # fmt: skip
     for name, outcome in plan.outcomes.items():
@@ -146,11 +185,11 @@ def show(plan: Decision, *, missing: Sequence[str] = ()) -> None:
         fresh, stale = outcome.share(outcome.fresh_hits), outcome.share(outcome.stale)
         shares = (outcome.share(outcome.key_hits), fresh, fresh - stale, stale)
         table.add_row(
-            name + marks, _money(outcome.per_day), f"{_money(interval.low)} to {_money(interval.high)}",
+            name + marks, money(outcome.per_day), f"{money(interval.low)} to {money(interval.high)}",
             *(f"{share:.3f}" for share in shares), f"{outcome.p95_s(plan.prices) * 1000:.0f}",
             f"{outcome.wasted / outcome.ahead:.1%}" if outcome.ahead else "-", f"{index(plan, name):.2f}",
         )  # fmt: skip
-    table.add_row("nobody can do better than", _money(plan.bound), *[""] * 8)
+    table.add_row("nobody can do better than", money(plan.bound), *[""] * 8)
     screen.print(table)
     for line in [unready(plan, missing), *assumed(plan)] if missing else words(plan):
         typer.echo(line)
@@ -170,11 +209,6 @@ def index(plan: Decision, name: str) -> float:
     return qacpi(measured(name), measured("real-time"))
 
 
-def unready(plan: Decision, missing: Sequence[str]) -> str:
-    """Why nothing is recommended, and which options change that."""
-    return "nothing is recommended without " + " and ".join(_NEEDED[name].format(keys=plan.keys) for name in missing)
-
-
 def assumed(plan: Decision) -> list[str]:
     """Remarks on strategies that rest on an assumption."""
     return [
@@ -185,8 +219,8 @@ def assumed(plan: Decision) -> list[str]:
 
 def words(plan: Decision) -> list[str]:
     """The recommendation in words."""
-    volume, here, ahead = plan.break_even, f"{plan.requests_a_day:,.0f}", _span(plan.width)
-    everything, none = (_money(plan.outcomes[name].per_day) for name in (ALL, REAL_TIME))
+    volume, here, ahead = plan.break_even, f"{plan.requests_a_day:,.0f}", span(plan.width)
+    everything, none = (money(plan.outcomes[name].per_day) for name in (ALL, REAL_TIME))
     lines = [
         f"recommended: {plan.recommended}",
         f"because: {plan.reason}",
@@ -231,19 +265,3 @@ def as_json(plan: Decision, *, missing: Sequence[str] = ()) -> dict[str, Any]:
         "hits_asked_for": plan.hits, "second_for_hits": plan.second, "assumed": list(plan.assumed),
         "notes": list(plan.notes), "front": plan.front,
     }  # fmt: skip
-
-
-def _unit_prices(prices: Prices) -> str:
-    parts = (("on request", prices.on_demand), ("a serve", prices.serve), ("in batch", prices.batch))
-    return ", ".join(f"${value:g} {name}" for name, value in (*parts, ("stored", prices.write)))
-
-
-def _money(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - cents do not matter there
-
-
-def _span(seconds_long: float) -> str:
-    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds_long >= unit:
-            return f"{seconds_long / unit:g} {name}"
-    return f"{seconds_long:g} s"
