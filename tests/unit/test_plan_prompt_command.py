@@ -90,7 +90,7 @@ def test_without_prices_nothing_is_adopted(trace, tmp_path):
 def test_a_trace_without_repeats_is_said_to_have_none(tmp_path, book):
     """Nothing is cached where nothing repeats, and that is the reason given."""
     path = tmp_path / "trace.csv"
-    path.write_text("timestamp,input_tokens\n" + "".join(f"{at},2000\n" for at in range(50)))
+    path.write_text("timestamp,session,input_tokens\n" + "".join(f"{at},s{at},2000\n" for at in range(50)))
     done = run(path, "--book", book(RATE | CACHED))
     assert "adopted: no caching" in done.output
     assert "no request repeats an earlier prefix" in done.output

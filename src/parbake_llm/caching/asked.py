@@ -53,10 +53,12 @@ class PromptTrace:
     Attributes:
         requests: The requests.
         notes: Remarks on the file, for people.
+        knows_prefixes: Whether anything tells which requests begin alike.
     """
 
     requests: tuple[Asked, ...]
     notes: tuple[str, ...] = ()
+    knows_prefixes: bool = True
 
     @property
     def span_s(self) -> float:
@@ -141,7 +143,8 @@ def traced(rows: Sequence[TraceRow], *, size: int = TOKENS_A_BLOCK, notes: Seque
     moved = sum(one is not other for one, other in zip(rows, ordered, strict=True))
     if moved:
         said.append(f"the rows were not in order of time; {moved:,} of them were moved")
-    if all(row.ids is None and row.session is None for row in rows):
+    knows_prefixes = any(row.ids is not None or row.session is not None for row in rows)
+    if not knows_prefixes:
         said.append("the trace has neither hash_ids nor a session: no request is known to repeat another")
     elif all(row.ids is None for row in rows):
         said.append("a request is taken to repeat its session's last prompt and reply, if it is at least as long")
@@ -152,7 +155,7 @@ def traced(rows: Sequence[TraceRow], *, size: int = TOKENS_A_BLOCK, notes: Seque
             "stands for more tokens, state how many (--tokens-per-block)"
         )
     numbering = _Numbering(size)
-    return PromptTrace(tuple(numbering.asked(row) for row in ordered), tuple(said))
+    return PromptTrace(tuple(numbering.asked(row) for row in ordered), tuple(said), knows_prefixes)
 
 
 class _Numbering:

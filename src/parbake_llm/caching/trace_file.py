@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from parbake.errors import BadInput
 from parbake_llm.caching.asked import MOST_TOKENS, TOKENS_A_BLOCK, PromptTrace, TraceRow, traced
+from parbake_planner.forecast.text_files import opened
+from parbake_planner.logs.records import HEAD
 
 Unit = Literal["s", "ms"]
 _TIME = ("timestamp", "timestamp_s", "timestamp_ms", "time", "arrived_at")
@@ -22,12 +24,12 @@ _IDS = ("hash_ids",)
 """Names of columns, in lower case. A column of the first names must be there; the others may be missing."""
 MILLISECONDS = 1e11
 """Epoch seconds of the year 5138; a greater number is in milliseconds."""
-_MOST_ROWS = 5_000_000
-LINES = (".jsonl", ".ndjson")
+MOST_ROWS = 5_000_000
+"""More requests are refused."""
 
 
 def read_trace(path: Path, *, size: int = TOKENS_A_BLOCK, unit: Unit | None = None) -> PromptTrace:
-    """Read a trace: JSON Lines if the name ends in ``.jsonl`` or ``.ndjson``, otherwise CSV with a header.
+    """Read a trace: JSON Lines if it begins as JSON, otherwise CSV with a header; also packed with gzip.
 
     Times are ISO 8601 or numbers. A number is in milliseconds if ``unit`` or the column's name says so, if it is too
     great for seconds since 1970, or if the columns are those of Mooncake's traces (``input_length`` and ``hash_ids``);
@@ -42,14 +44,10 @@ def read_trace(path: Path, *, size: int = TOKENS_A_BLOCK, unit: Unit | None = No
         BadInput: The file cannot be read, is empty, lacks a column, or has a row that cannot be used; the error names
             the column and the row.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            records = _json_lines(file, path) if path.suffix.lower() in LINES else _table(file, path)
-            return _read(records, path, size, unit)
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror or error}", field="trace") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path}: not a text file of rows in UTF-8 ({error})", field="trace") from error
+    with opened(path, field="trace") as file:
+        is_json = file.head(HEAD).lstrip().startswith((b"{", b"["))
+        records = _json_lines(file.text(), path) if is_json else _table(file.text(), path)
+        return _read(records, path, size, unit)
 
 
 def _read(records: Iterator[tuple[int, Mapping[str, Any]]], path: Path, size: int, unit: Unit | None) -> PromptTrace:
@@ -58,8 +56,8 @@ def _read(records: Iterator[tuple[int, Mapping[str, Any]]], path: Path, size: in
     for number, record in records:
         columns = columns or _Columns(record, path, unit)
         rows.append(columns.row(record, number))
-        if len(rows) > _MOST_ROWS:
-            raise BadInput(f"{path}: more than {_MOST_ROWS:,} requests; give a shorter trace", field="trace")
+        if len(rows) > MOST_ROWS:
+            raise BadInput(f"{path}: more than {MOST_ROWS:,} requests; give a shorter trace", field="trace")
     return traced(rows, size=size, notes=columns.notes() if columns else ())
 
 

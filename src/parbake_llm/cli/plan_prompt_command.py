@@ -16,6 +16,7 @@ from rich.table import Table
 from parbake.cli.support.output import console, progress
 from parbake.errors import BadInput, MissingDependency
 from parbake_llm.caching.strategy_names import NONE
+from parbake_llm.cli.blind_trace import show_blind
 from parbake_planner.cli.plan_files import check_files, write_json
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def plan(
         Path,
         typer.Argument(
             metavar="TRACE",
-            help="CSV or .jsonl with timestamp, input_tokens, output_tokens, and session or hash_ids",
+            help="CSV or JSON Lines with timestamp, input_tokens, output_tokens, and session or hash_ids; or a log "
+            "that you have, see --format",
         ),
     ],
     *,
@@ -56,13 +58,20 @@ def plan(
     minimum: Annotated[
         int, typer.Option(min=0, help="the least number of tokens of a prefix that the model caches")
     ] = 1024,
+    kind: Annotated[
+        str,
+        typer.Option("--format", help="the kind of log: trace, litellm or langfuse; told by its content if missing"),
+    ] = "",
     json: Annotated[Path | None, typer.Option("--json", help="write the plan to this file, as JSON")] = None,
     picture: Annotated[Path | None, typer.Option(help="draw each policy's saving; .svg or .png")] = None,
 ) -> None:
-    """Replay a trace of model requests under every way to use the provider's cache; adopt one if it surely pays."""
+    """Replay a trace of model requests under every way to use the provider's cache; adopt one if it surely pays.
+
+    Reads spend logs of LiteLLM and generations of Langfuse, too.
+    """
     try:
+        from parbake_llm.caching.call_logs import read_any_trace
         from parbake_llm.caching.decision import make_prompt_plan
-        from parbake_llm.caching.trace_file import read_trace
     except ImportError as missing:
         raise MissingDependency.of("planning", "plan", field="numpy") from missing
     check_files(trace, "trace", json=json, picture=picture)
@@ -70,7 +79,12 @@ def plan(
         raise BadInput("--provider and --model choose a price from --book FILE, which is missing", field="book")
 
     prices = _prices(book, provider, model, minimum)
-    requests = read_trace(trace, size=tokens_per_block, unit=_unit(unit))
+    requests = read_any_trace(trace, size=tokens_per_block, unit=_unit(unit), given=kind)
+    if not requests.knows_prefixes:
+        said = show_blind(requests, prices, minimum=minimum, is_example=book is None)
+        if json is not None:
+            write_json(json, said)
+        return
     with progress() as bars:
         bar = bars.add_task("replaying", total=None)
         found = make_prompt_plan(
