@@ -477,3 +477,20 @@ async def test_seeding_works_on_an_event_loop():
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.8))
     assert await cache.seed_async([Known("30 days", [QUESTION])]) is None
     assert cache.ask(NEAR, lambda _: "?").value == "30 days"
+
+
+def test_a_complaint_about_an_old_answer_lasts_as_long_as_about_a_new_one(world):
+    """What is withdrawn today is not stored again tomorrow, however old the answer was; a change of a fact ends that."""
+    app = world.app(pb.Registry(), open=["policy"], store=MemoryStore())
+    cache = SemanticCache(Words(), app=app, policy=lambda: fixed(0.8))
+    first = ask(cache, QUESTION, "wrong")
+    store, before = app.engine.store, app.sync.run(app.stamp())
+    app.sync.run(app.touch("policy/shipping"))
+    cache.demote(first)
+    app.sync.run(store.raise_floor(Stamp(before.incarnation, before.sequence + 1)))  # as a sweep does
+    for _ in range(2):
+        assert not ask(cache, QUESTION, "wrong").is_hit
+    app.sync.run(app.touch("policy/returns"))
+    ask(cache, QUESTION, "wrong")
+    assert ask(cache, QUESTION, "?").is_hit
+    app.sync.close()

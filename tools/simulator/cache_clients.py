@@ -12,9 +12,11 @@ import msgspec
 
 from parbake.errors import ParbakeError
 from parbake.protocol.acks import NO_ACKS, Acks
+from parbake.protocol.record import STAMP_AT
 from parbake.serving import request as scope
 from parbake.stores.steps import item_names as names
 from parbake.tasks.task_types import Artifact
+from simulator.processes.invariants import as_control
 from simulator.processes.oracle import Oracle
 from simulator.processes.sim_cache import TOPICS, WORDINGS
 from simulator.processes.sim_process import Process
@@ -47,7 +49,7 @@ class Complaint:
 
         facts = facts_of(stored.bond, stored.entry.group)
         self._items = [names.overlay_key(place, stored.entry.group.encode()), *map(names.mark_key, facts)]
-        self._stamp, self._was = stored.bond.stamp, self._is(disk)
+        self._was = self._is(disk)
 
     def _is(self, disk: Disk) -> tuple[str, list[bytes | None]]:
         return disk.host, [disk.get(name) for name in self._items]
@@ -55,8 +57,11 @@ class Complaint:
     def stands(self, disk: Disk) -> bool:
         """Whether the complaint still holds."""
         host, items = self._is(disk)
-        has_facts = all(mark is None or mark <= self._stamp for mark in items[1:])
-        return has_facts and items[0] is not None and (host, items) == self._was
+        record, *marks = items
+        if record is None or (host, items) != self._was:
+            return False
+        floor = as_control(disk.get(names.CONTROL) or b"").floor
+        return all(mark is None or mark <= record[STAMP_AT] for mark in (floor, *marks))
 
 
 class CacheClients:
