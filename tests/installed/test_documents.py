@@ -52,15 +52,33 @@ def groups():
     return [(*needed, codes) for needed, codes in merged.items()]
 
 
-GROUPS = groups()
+def is_heavy(group):
+    """Whether what a group installs takes so long that one interpreter has to do."""
+    return any("litellm" in words for words in group[0])
+
+
+GROUPS = [group for group in groups() if not is_heavy(group)]
+HEAVY = [group for group in groups() if is_heavy(group)]
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("group", GROUPS, ids=["; ".join(installs) for installs, *_ in GROUPS])
 def test_examples_run_where_their_text_installs_them(make_environment, clone, python, group):
     """Each Python block succeeds, after those before it in its document, in an environment without other packages."""
+    run(group, make_environment(python), clone)
+
+
+@pytest.mark.one_python
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("group", HEAVY, ids=["; ".join(installs) for installs, *_ in HEAVY])
+def test_examples_of_other_libraries_run_where_their_text_installs_them(make_environment, clone, python, group):
+    """The same for pages that install large libraries of others."""
+    run(group, make_environment(python), clone)
+
+
+def run(group, environment, clone):
+    """Run the examples of a group in an environment."""
     installs, models, shops, codes = group
-    environment = make_environment(python)
     for words in installs:
         environment.install(*shlex.split(words), cwd=clone)
     for name in models:
