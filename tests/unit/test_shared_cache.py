@@ -480,7 +480,7 @@ async def test_seeding_works_on_an_event_loop():
 
 
 def test_a_complaint_about_an_old_answer_lasts_as_long_as_about_a_new_one(world):
-    """What is withdrawn today is not stored again tomorrow, however old the answer was; a change of a fact ends that."""
+    """What was withdrawn is not stored again, however old the answer was, until a fact of it changes."""
     app = world.app(pb.Registry(), open=["policy"], store=MemoryStore())
     cache = SemanticCache(Words(), app=app, policy=lambda: fixed(0.8))
     first = ask(cache, QUESTION, "wrong")
