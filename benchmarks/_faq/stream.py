@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import _peers
 import numpy as np
@@ -21,7 +22,8 @@ from parbake_semantic.policies.ridge import MAX_ALIASES
 ERRORS = (0.01, 0.02, 0.05)
 
 
-PEERS = ("gptcache", "redisvl")
+PEERS = ("redisvl", "langchain", "litellm", "coalent")
+CHANGES = 50
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,28 @@ def order(data: Questions, seed: int) -> Places:
     return np.random.default_rng(seed).permutation(len(data.texts))
 
 
-def peers(data: Questions, seeds: int) -> dict[str, list[Run]]:
-    """The same questions in the same orders, with the same vectors, asked of each peer, by its name and version."""
-    found = {}
+def changes(data: Questions, seed: int) -> Places:
+    """The labels whose sources change in an order, one after the other."""
+    return np.random.default_rng([seed, CHANGES]).integers(len(data.answers), size=CHANGES)
+
+
+def asked_of(peer: str, data: Questions, seeds: int, *options: str) -> dict[str, Any]:
+    """What a peer says that did the same questions in the same orders, with the same vectors."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "stream.npz"
         orders = np.stack([order(data, seed) for seed in range(seeds)])
-        np.savez(file, vectors=data.vectors, answers=answers(data), orders=orders)
-        for peer in PEERS:
-            made = _peers.run(f"stream_{peer}.py", str(file), timeout_s=3_600.0)
-            runs = [Run(r["hits"], r["wrong"], int(r["stored"])) for r in made["runs"]]
-            found[f"{made['name']} {made['version']}, {made['used']}"] = runs
+        told = np.stack([changes(data, seed) for seed in range(seeds)])
+        np.savez(file, vectors=data.vectors, answers=answers(data), orders=orders, changes=told)
+        return _peers.run(f"stream_{peer}.py", str(file), *options, timeout_s=3_600.0)
+
+
+def peers(data: Questions, seeds: int) -> dict[str, list[Run]]:
+    """The runs of each peer, by its name and version."""
+    found = {}
+    for peer in PEERS:
+        made = asked_of(peer, data, seeds)
+        runs = [Run(r["hits"], r["wrong"], int(r["stored"])) for r in made["runs"]]
+        found[f"{made['name']} {made['version']}, {made['used']}"] = runs
     return found
 
 

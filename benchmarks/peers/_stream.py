@@ -1,57 +1,77 @@
-"""The stream of the FAQ benchmark, for a peer's cache: asked each question once, told the answer when it has none."""
+"""The streams of the benchmarks ``faq`` and ``compare``, for a peer's cache.
+
+What is asked comes in a file: vectors, labels, orders, the changes of each order, and whether thresholds are tried.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from _report import percentile
+from _replay import Cache, Replay, race
 from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Cache:
-    """A peer's cache: ``get`` the answer that is served for a question's number, if any; ``put`` its fresh answer."""
+class Peer:
+    """A cache to compare with.
 
-    get: Callable[[int], str | None]
-    put: Callable[[int, str], None]
+    Attributes:
+        name: What it is called.
+        version: The installed one.
+        used: How it is set up in the comparison.
+        told: Which of its calls says that a source has changed.
+        opened: Makes an empty cache for unit vectors (questions, dimensions), with a similarity from which answers are
+            served, or with the one that it is used with.
+        tried: Other similarities to try.
+    """
+
+    name: str
+    version: str
+    used: str
+    told: str
+    opened: Callable[[Vectors, float | None], AbstractContextManager[Cache]]
+    tried: Sequence[float] = ()
 
 
-Opened = Callable[[NDArray[np.float32]], AbstractContextManager[Cache]]
-"""Makes an empty cache for unit vectors (questions, dimensions), which the number of a question leads to."""
-
-
-def main(name: str, version: str, used: str, opened: Opened) -> None:
+def main(peer: Peer) -> None:
     """Replay every order of the file that is named on the command line, and print one JSON line."""
     options = argparse.ArgumentParser()
     options.add_argument("file")
-    with np.load(options.parse_args().file) as data:
-        vectors, answers, orders = data["vectors"], data["answers"], data["orders"]
+    options.add_argument("--all", action="store_true", help="also with changes, with a race, and at other thresholds")
+    given = options.parse_args()
+    with np.load(given.file) as data:
+        vectors, labels, orders, changes = (data[k] for k in ("vectors", "answers", "orders", "changes"))
+    tables = labels.tolist(), orders.tolist(), changes.tolist()
+    made: dict[str, Any] = {"name": peer.name, "version": peer.version, "used": peer.used, "told": peer.told}
+    made["runs"] = _runs(peer, vectors, None, tables, changing=False)
+    if given.all:
+        made["changing"] = _runs(peer, vectors, None, tables, changing=True)
+        made["tried"] = {t: _runs(peer, vectors, t, tables, changing=False) for t in peer.tried}
+        with peer.opened(vectors, None) as cache:
+            made["race"] = race(cache, tables[0])
+    sys.stdout.write(json.dumps(made) + "\n")
+
+
+def _runs(
+    peer: Peer,
+    vectors: Vectors,
+    threshold: float | None,
+    tables: tuple[list[int], list[list[int]], list[list[int]]],
+    *,
+    changing: bool,
+) -> list[dict[str, float]]:
+    labels, orders, changes = tables
     runs = []
-    for order in orders:
-        with opened(vectors) as cache:
-            runs.append(replay(cache, order.tolist(), [str(a) for a in answers]))
-    sys.stdout.write(json.dumps({"name": name, "version": version, "used": used, "runs": runs}) + "\n")
-
-
-def replay(cache: Cache, order: list[int], answers: list[str]) -> dict[str, float]:
-    """Per cent of all questions that were served, and served a wrong answer; ms per ``get``, the median."""
-    hits = wrong = 0
-    taken = []
-    for number in order:
-        before = time.perf_counter()
-        found = cache.get(number)
-        taken.append(1e3 * (time.perf_counter() - before))
-        if found is None:
-            cache.put(number, answers[number])
-            continue
-        hits += 1
-        wrong += found != answers[number]
-    share = 100.0 / len(order)
-    return {"hits": share * hits, "wrong": share * wrong, "stored": len(order) - hits, "p50_ms": percentile(taken, 50)}
+    for order, changed in zip(orders, changes, strict=True):
+        with peer.opened(vectors, threshold) as cache:
+            runs.append(Replay(cache, labels).play(order, changed if changing else ()))
+    return runs

