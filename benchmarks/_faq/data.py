@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,14 @@ class Questions:
     def has_split(self) -> bool:
         """Whether the data says itself which questions are for testing."""
         return bool(self.is_test.any())
+
+    def sampled(self, count: int) -> Questions:
+        """So many of the questions, drawn at random."""
+        chosen = np.sort(np.random.default_rng(0).permutation(len(self.texts))[:count])
+        texts = [self.texts[at] for at in chosen]
+        return replace(
+            self, texts=texts, vectors=self.vectors[chosen], labels=self.labels[chosen], is_test=self.is_test[chosen]
+        )
 
 
 def banking77(folder: Path, embedder: Embedder) -> Questions:
