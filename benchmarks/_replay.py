@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ class Replay:
     def __init__(self, cache: Cache, labels: Sequence[int]) -> None:
         self._cache = cache
         self._labels = labels
-        self._versions = dict.fromkeys(labels, 0)
+        self._versions: Counter[int] = Counter()
         self._stored: list[int] = []
         self._taken: list[float] = []
         self._random = random.Random(0)

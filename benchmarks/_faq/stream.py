@@ -22,7 +22,7 @@ from parbake_semantic.policies.ridge import MAX_ALIASES
 ERRORS = (0.01, 0.02, 0.05)
 
 
-PEERS = ("redisvl", "langchain", "litellm", "coalent")
+PEERS = ("redisvl", "litellm", "langchain", "coalent")
 CHANGES = 50
 
 

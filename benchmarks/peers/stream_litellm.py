@@ -14,7 +14,7 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no look at the network at
 sys.modules["litellm.proxy.proxy_server"] = None  # type: ignore[assignment]
 
 import litellm  # noqa: E402
-from _redis import ONE, searching  # noqa: E402
+from _redis import searching  # noqa: E402
 from _replay import Cache, halves  # noqa: E402
 from _stream import Peer, Vectors, main  # noqa: E402
 
@@ -62,4 +62,4 @@ def opened(vectors: Vectors, threshold: float | None) -> Iterator[Cache]:
 
 if __name__ == "__main__":
     version = importlib.metadata.version("litellm")
-    main(Peer("LiteLLM", version, f"redis-semantic at {DOCUMENTED:g}, as documented", "none; a TTL", opened, ONE))
+    main(Peer("LiteLLM", version, f"redis-semantic at {DOCUMENTED:g}, as documented", "none; a TTL", opened))

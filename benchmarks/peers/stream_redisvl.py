@@ -6,7 +6,7 @@ import contextlib
 import importlib.metadata
 from collections.abc import Iterator
 
-from _redis import TRIED, searching
+from _redis import searching
 from _replay import Cache, halves
 from _stream import Peer, Vectors, main
 from redisvl.extensions.cache.llm import SemanticCache
@@ -14,6 +14,7 @@ from redisvl.query import FilterQuery
 from redisvl.query.filter import Tag
 from redisvl.utils.vectorize import CustomVectorizer
 
+TRIED = (0.94, 0.93, 0.92, 0.915, 0.8)
 LABEL = {"name": "label", "type": "tag"}
 
 
