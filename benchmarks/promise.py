@@ -201,7 +201,7 @@ def main() -> None:
         rows.append((seed, one[QUESTIONS], *hits, 100.0 * one[WRONG] / one[QUESTIONS], one[OUTDATED], one[CHANGED]))
     wrong = [100.0 * one[WRONG] / one[QUESTIONS] for one in fenced]
     spread = statistics.stdev(wrong) / len(wrong) ** 0.5 if len(wrong) > 1 else 0.0
-    upper = statistics.mean(wrong) + (student.ppf(0.95, len(wrong) - 1) * spread if spread else 0.0)
+    upper = float(statistics.mean(wrong) + (student.ppf(0.95, len(wrong) - 1) * spread if spread else 0.0))
     ratio = statistics.median(one[HIT] / other[HIT] for one, other in zip(fenced, plain, strict=True))
     total = [sum(one[at] for one in fenced) for at in range(7)]
     alive = 100.0 * total[ALIVE] / max(1, total[LOOKED_AT])
@@ -221,7 +221,7 @@ def main() -> None:
         "questions": float(total[QUESTIONS]),
         "changes": float(total[CHANGED]),
         "outdated": float(total[OUTDATED]),
-        "wrong_upper": float(upper),
+        "wrong_upper": upper,
         "wrong": statistics.mean(wrong),
         "hits_ratio": ratio,
         "survive": alive,

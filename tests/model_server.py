@@ -118,7 +118,8 @@ def _openai(made, body):
             chunk({"content": made.split(" ")[-1]})
         ]
     pieces += [chunk({}, finish)]
-    if (body.get("stream_options") or {}).get("include_usage"):
+    options = body.get("stream_options")
+    if isinstance(options, dict) and options.get("include_usage"):
         pieces += [_event(head | {"object": "chat.completion.chunk", "choices": [], "usage": usage})]
     return whole, [*pieces, b"data: [DONE]\n\n"]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no look at the network at its import
 # Each embedding looks for the router of a proxy: none is installed, and this says so at once.
-sys.modules["litellm.proxy.proxy_server"] = None  # type: ignore[assignment]
+sys.modules["litellm.proxy.proxy_server"] = None  # type: ignore[assignment]  # as Python marks a module that must not be imported
 
-import litellm  # noqa: E402
-from _redis import searching  # noqa: E402
-from _replay import Cache, halves  # noqa: E402
-from _stream import Peer, Vectors, main  # noqa: E402
+import litellm  # noqa: E402  # after the line above
+from _redis import searching  # noqa: E402  # (the same)
+from _replay import Cache, halves  # noqa: E402  # (the same)
+from _stream import Peer, Vectors, main  # noqa: E402  # (the same)
 
 DOCUMENTED = 0.8
 MODEL = "a-model"
@@ -29,7 +29,7 @@ class Known(litellm.CustomLLM):
         super().__init__()
         self._rows = rows
 
-    def embedding(self, model: str, input: str | list[str], **_: Any) -> litellm.EmbeddingResponse:  # noqa: A002
+    def embedding(self, model: str, input: str | list[str], **_: Any) -> litellm.EmbeddingResponse:  # noqa: A002  # the name is the base's
         """Their vectors."""
         texts = [input] if isinstance(input, str) else input
         rows = [self._rows[int(text) if text.isdigit() else 0] for text in texts]

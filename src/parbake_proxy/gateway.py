@@ -7,16 +7,17 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from hashlib import blake2b
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
 from parbake.errors import BadInput, ParbakeError, StoreError
 from parbake.ports.messages import HttpRequest, Response
+from parbake_proxy import answers
+from parbake_proxy.answers import Told
 from parbake_proxy.savings import Account
 from parbake_proxy.switch import Switch, Tenants
-from parbake_proxy.upstream import Answer, Upstream
+from parbake_proxy.upstream import Answer, Upstream, telling
 from parbake_proxy.wire.dialect import Dialect, Document, NoQuestion, Question
 from parbake_proxy.wire.events import Events
 from parbake_proxy.wishes import Wishes, wishes_of
@@ -77,7 +78,12 @@ class Gateway:
     async def forward(self, request: HttpRequest) -> Response:
         """Pass a request on without the cache."""
         self.account.outcomes["passed_on"] += 1
-        return await self._passed_on(request, request.body, "passed_on", "passed_on")
+        sent = request.body
+        if b'"cache"' in sent or b'"parbake"' in sent:
+            body = _document(sent)
+            wishes = None if body is None else wishes_of(body, request.headers)
+            sent = sent if wishes is None or wishes.body is None else msgspec.json.encode(wishes.body)
+        return await self._passed_on(request, sent, "passed_on", "passed_on")
 
     async def ask(self, request: HttpRequest, dialect: Dialect) -> Response:
         """Answer a request of a protocol.
@@ -90,9 +96,8 @@ class Gateway:
             BadInput: A wish about the cache is not valid, or a tag is of no family of the app.
             UpstreamFailed: The provider cannot be reached.
         """
-        try:
-            body = msgspec.json.decode(request.body, type=Document)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body = _document(request.body)
+        if body is None:
             return await self.forward(request)  # the provider says what is wrong with it
         wishes = wishes_of(body, request.headers)
         sent = request.body if wishes.body is None else msgspec.json.encode(wishes.body)
@@ -107,7 +112,7 @@ class Gateway:
         if exchange is None:
             self.account.outcomes[reason] += 1
             return await self._passed_on(request, sent, "bypass", reason, (dialect, body))
-        self.cache.check(wishes.tags)
+        self.cache.check(wishes.handling.tags)
         await self._stored(exchange.scope)
         asked = await self.cache.begin(exchange.question.text, scope=exchange.scope, handling=wishes.handling)
         self.account.outcomes[asked.reason or "hit"] += 1
@@ -118,9 +123,15 @@ class Gateway:
     async def _exchange(self, request: HttpRequest, dialect: Dialect, body: Document, wishes: Wishes) -> Exchange:
         if await self.switch.is_on():
             raise NoQuestion(_BYPASSED)
+        if not isinstance(body.get("stream", False), bool) or not isinstance(body.get("stream_options") or {}, dict):
+            raise NoQuestion("unusual_request")
         question = dialect.question(body)
-        tenant = await self._tenants.name([request.headers.get(name, "") for name in dialect.credentials])
-        context = msgspec.msgpack.encode((dialect.path, wishes.namespace, question.context))
+        shaping = (dialect.path, request.query, wishes.namespace, question.context)
+        try:
+            context = msgspec.msgpack.encode(shaping)
+        except (OverflowError, TypeError, ValueError):  # a number that no other format has
+            raise NoQuestion("unusual_request") from None
+        tenant = await self._tenants.name(telling(request.headers))
         scope = Scope(tenant=tenant, extra=blake2b(context, digest_size=16).hexdigest())
         return Exchange(dialect, body, question, scope, wishes)
 
@@ -144,13 +155,14 @@ class Gateway:
 
     async def _fresh(self, request: HttpRequest, sent: bytes, exchange: Exchange, asked: Asked[Document]) -> Response:
         answer = await self._upstream.send(request, sent)
-        headers = (*_miss(asked.reason), *((("x-parbake-answer", asked.id),) if asked.id else ()))
+        named = (("x-parbake-answer", asked.id),) if asked.id else ()
         if answer.is_stream:
-            return answer.response(headers, stream=self._streamed(answer, exchange, asked))
+            stream = self._streamed(answer, exchange, asked)
+            return answer.response((*_miss(asked.reason), *named), stream=stream)
         body = await answer.read()
-        document = _document(body) if answer.status == HTTPStatus.OK else None
-        if document is not None:
-            self._made(exchange, asked, document)
+        told = answers.plain(exchange.dialect, answer.status, body)
+        is_stored = told is not None and self._made(exchange, asked, told)
+        headers = (*_miss(asked.reason, stored=True), *named) if is_stored else _miss(asked.reason)
         return answer.response(headers, body=body)
 
     async def _streamed(self, answer: Answer, exchange: Exchange, asked: Asked[Document]) -> AsyncIterator[bytes]:
@@ -159,27 +171,26 @@ class Gateway:
         async for chunk in answer.chunks():
             events.feed(chunk)
             yield chunk
-        document = exchange.dialect.whole(events.all) if events.is_whole and answer.status == HTTPStatus.OK else None
-        if document is not None:
-            self._made(exchange, asked, document)
+        told = answers.streamed(exchange.dialect, answer.status, events)
+        if told is not None:
+            self._made(exchange, asked, told)
 
-    def _made(self, exchange: Exchange, asked: Asked[Document], document: Document) -> None:
-        """Count an answer, and store it beside what goes on."""
-        dialect: Dialect = exchange.dialect
-        self.account.add("spent", dialect.provider, exchange.question.model, dialect.usage(document))
-        if not dialect.is_complete(document) or not exchange.wishes.handling.stores:
-            return
+    def _made(self, exchange: Exchange, asked: Asked[Document], told: Told) -> bool:
+        """Count an answer, and store it beside what goes on; returns whether it is stored."""
+        self.account.add("spent", exchange.dialect.provider, exchange.question.model, told.usage)
+        if not told.is_complete or not exchange.wishes.handling.stores or not asked.id:
+            return False
 
         async def store() -> None:
             try:
-                await asked.finish(document, tags=exchange.wishes.tags)
+                await asked.finish(told.document)
             except ParbakeError:
                 _log.exception("an answer could not be stored")
 
-        tasks = self._storing[exchange.scope]
         task = asyncio.create_task(store())
-        tasks.add(task)
+        self._storing[exchange.scope].add(task)
         task.add_done_callback(lambda done: self._has_stored(exchange.scope, done))
+        return True
 
     def _has_stored(self, scope: Scope, task: asyncio.Task[None]) -> None:
         tasks = self._storing.get(scope, set())
@@ -208,13 +219,21 @@ class Gateway:
         answer = await self._upstream.send(request, sent)
         headers = (("cache-status", f"parbake; fwd=bypass; detail={reason}"), ("x-parbake-cache", why))
         if answer.is_stream:
-            return answer.response(headers, stream=answer.chunks())
+            return answer.response(headers, stream=self._counted(answer, told))
         body = await answer.read()
-        document = _document(body) if told is not None and answer.status == HTTPStatus.OK else None
-        if told is not None and document is not None:
-            dialect, asked = told
-            self.account.add("spent", dialect.provider, str(asked.get("model", "")), dialect.usage(document))
+        if told is not None and (found := answers.plain(told[0], answer.status, body)) is not None:
+            self.account.add("spent", told[0].provider, str(told[1].get("model", "")), found.usage)
         return answer.response(headers, body=body)
+
+    async def _counted(self, answer: Answer, told: tuple[Dialect, Document] | None) -> AsyncIterator[bytes]:
+        """Pass a stream on as it comes, and count its tokens if it is of a known protocol."""
+        events = Events()
+        async for chunk in answer.chunks():
+            if told is not None:
+                events.feed(chunk)
+            yield chunk
+        if told is not None and (found := answers.streamed(told[0], answer.status, events)) is not None:
+            self.account.add("spent", told[0].provider, str(told[1].get("model", "")), found.usage)
 
     async def withdraw(self, answer: str) -> bool:
         """Withdraw an answer by its id, after a complaint; ``False`` if it is not stored.
@@ -226,11 +245,14 @@ class Gateway:
             key = bytes.fromhex(answer)
         except ValueError as error:
             raise BadInput("answer must be the value of an x-parbake-answer header", field="answer") from error
+        if pending := [task for tasks in self._storing.values() for task in tasks]:  # it may be among them
+            await asyncio.wait(pending, timeout=_STORED_S)
         return await self.cache.withdraw(key)
 
 
-def _miss(reason: str) -> tuple[tuple[str, str], ...]:
-    return ("cache-status", f"parbake; fwd=miss; detail={reason}"), ("x-parbake-cache", "miss")
+def _miss(reason: str, *, stored: bool = False) -> tuple[tuple[str, str], ...]:
+    kept = "; stored" if stored else ""
+    return ("cache-status", f"parbake; fwd=miss{kept}; detail={reason}"), ("x-parbake-cache", "miss")
 
 
 async def _given(dialect: Dialect, answer: Document, body: Document) -> AsyncIterator[bytes]:

@@ -38,10 +38,8 @@ _BYPASS = "PARBAKE_PROXY_BYPASS"
 _MAX_BODY = 64 * 1024 * 1024
 """The greatest request that is passed on, in bytes: pictures and files are sent within it."""
 _PRODUCED = ("application/json", "text/event-stream")
-_PASSED_ON = (
-    ("POST", "/v1/completions"), ("POST", "/v1/embeddings"), ("POST", "/v1/responses"), ("POST", "/v1/moderations"),
-    ("POST", "/v1/messages/count_tokens"), ("GET", "/v1/models"), ("GET", "/v1/models/{model}"),
-)  # fmt: skip
+_PASSED_ON = ("/v1/{a}", "/v1/{a}/{b}", "/v1/{a}/{b}/{c}", "/v1/{a}/{b}/{c}/{d}")
+"""What the proxy has no other route for goes to the provider as it is."""
 
 
 class Complaint(msgspec.Struct):
@@ -106,6 +104,7 @@ class Proxy(Plugin[Gateway]):
             freshness_sla=self._sla,
             policy=self._policy,
             same=Agreement(self._embedder),
+            form=str.strip,  # prompts may be code
         )
         today = lambda: dt.datetime.fromtimestamp(parts.clock.now(), dt.UTC).date()  # noqa: E731  # one use
         account = Account(self._prices, today, parts.found(LEDGER))
@@ -122,7 +121,8 @@ class Proxy(Plugin[Gateway]):
             Route("POST", one.path, partial(own.ask, one), produces=_PRODUCED, max_body=_MAX_BODY)
             for one in self._dialects
         ]
-        passed_on = [Route(method, path, own.forward, max_body=_MAX_BODY) for method, path in _PASSED_ON]
+        methods = ("GET", "POST", "DELETE")
+        passed_on = [Route(each, path, own.forward, max_body=_MAX_BODY) for path in _PASSED_ON for each in methods]
         return [
             *asked,
             *passed_on,

@@ -15,6 +15,8 @@ from parbake.ports.usage import Usage
 from parbake_planner.books import Books
 from parbake_planner.prices import Book, Tokens, call_cost
 
+_MOST, _LONGEST = 100, 80
+"""How many models are counted by name, and how much of a name is kept: clients choose the names."""
 _KINDS = ("uncached", "output", "cache_read", "cache_write", "cache_write_hour")
 
 
@@ -76,9 +78,12 @@ class Account:
             model: The model's name.
             usage: The tokens.
         """
+        model = model[:_LONGEST]
         if side == "spent" and self._ledger is not None:
             self._ledger.file.spent("proxy", "realtime", model, usage)
         with self._lock:
+            if (provider, model) not in self._calls[side] and len(self._calls[side]) >= _MOST:
+                model = "other"
             self._calls[side][provider, model] += 1
             for kind in _KINDS:
                 self._tokens[side][provider, model, kind] += getattr(usage, kind) or 0

@@ -58,7 +58,7 @@ class Tenants:
 
     async def name(self, credentials: Sequence[str]) -> str:
         """The name of whoever has these credentials; empty for who has none."""
-        if not any(credentials):
+        if not credentials:
             return ""
         if not self._salt:
             await self._store.swap(_SALT, None, secrets.token_bytes(32))

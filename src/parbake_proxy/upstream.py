@@ -19,7 +19,15 @@ _HOP = frozenset(
 """Headers of one connection (RFC 9110, 7.6.1), and the length, which is set anew."""
 _NOT_SENT = _HOP | {"host", "accept-encoding", "cookie", "cache-control", "expect"}
 _NOT_RETURNED = _HOP | {"content-encoding", "set-cookie", "date", "server", "content-type"}
-_OWN = "parbake-"
+_NOT_RETURNED |= {"age", "cache-status", "cache-control", "content-security-policy"}
+_OWN = ("parbake-", "x-parbake-")
+_HARMLESS = _NOT_SENT | {
+    "accept", "accept-language", "content-type", "user-agent", "origin", "referer", "priority", "dnt",
+    "idempotency-key", "x-request-id", "traceparent", "tracestate", "baggage", "sentry-trace", "forwarded", "via",
+    "x-real-ip",
+}  # fmt: skip
+"""Headers that do not say who asks, and do not shape the answer."""
+_HARMLESS_BEGIN = ("parbake-", "x-parbake-", "x-stainless-", "x-forwarded-", "sec-")
 
 
 class UpstreamFailed(ParbakeError):
@@ -101,7 +109,7 @@ class Answer:
     @property
     def is_stream(self) -> bool:
         """Whether it is a stream of events."""
-        return self.content_type.startswith("text/event-stream")
+        return self.content_type.lower().startswith("text/event-stream")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes of the body as they arrive; raises :class:`UpstreamFailed` if the provider breaks off."""
@@ -127,6 +135,12 @@ class Answer:
         return Response(status=self.status, content_type=self.content_type, headers=(*self.headers, *headers), **body)
 
 
+def telling(headers: Mapping[str, str]) -> list[str]:
+    """The headers that may say who asks or shape the answer: all that are not known to do neither."""
+    names = sorted(name for name in headers if name not in _HARMLESS and not name.startswith(_HARMLESS_BEGIN))
+    return [f"{name}: {headers[name]}" for name in names]
+
+
 def _to_send(request: HttpRequest) -> dict[str, str]:
     """The headers for the provider. A key that opens the proxy itself stays here."""
     kept = {
@@ -138,7 +152,8 @@ def _to_send(request: HttpRequest) -> dict[str, str]:
 
 
 def _returned(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in headers.items() if name.lower() not in _NOT_RETURNED)
+    kept = ((name.lower(), value) for name, value in headers.items())
+    return tuple((name, value) for name, value in kept if name not in _NOT_RETURNED and not name.startswith(_OWN))
 
 
 def _failed(url: str, error: Exception) -> UpstreamFailed:

@@ -22,13 +22,11 @@ class Wishes(msgspec.Struct, frozen=True):
     Attributes:
         handling: Whether it is looked up and stored, and for how long.
         namespace: Keeps its answers apart from those of other namespaces.
-        tags: What its answer depends on.
         body: The request without what is for the proxy only; ``None`` if it is as it was sent.
     """
 
     handling: Handling
     namespace: str
-    tags: tuple[str, ...]
     body: Document | None
 
 
@@ -49,17 +47,18 @@ def wishes_of(body: Document, headers: Mapping[str, str]) -> Wishes:
     rest = dict(body)
     cache = rest.pop("cache") if isinstance(rest.get("cache"), dict) else {}
     said = _cache_control(headers.get("cache-control", ""))
+    tags = [tag.strip() for tag in headers.get(_TAGS, "").split(",") if tag.strip()] + _own_tags(rest)
     handling = Handling(
         looks_up=not (_flag(cache, "no-cache") or "no-cache" in said),
         stores=not (_flag(cache, "no-store") or "no-store" in said),
         max_age_s=min(_seconds(cache, "s-maxage"), _seconds(cache, "s-max-age"), _seconds(said, "max-age")),
         ttl_s=_seconds(cache, "ttl"),
+        tags=tuple(tags),
     )
     namespace = cache.get("namespace", "")
     if not isinstance(namespace, str):
         raise BadInput("cache.namespace must be a text", field="cache.namespace")
-    tags = [tag.strip() for tag in headers.get(_TAGS, "").split(",") if tag.strip()] + _own_tags(rest)
-    return Wishes(handling, namespace, tuple(tags), None if rest == body else rest)
+    return Wishes(handling, namespace, None if rest == body else rest)
 
 
 def _own_tags(body: Document) -> list[str]:

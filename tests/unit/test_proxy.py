@@ -5,7 +5,7 @@ import json
 
 import httpx
 import pytest
-from tests.model_server import ModelServer
+from tests.model_server import ModelServer, _event
 from tests.unit.embedders import Words
 
 import parbake as pb
@@ -64,7 +64,7 @@ async def test_a_repeated_and_a_near_question_are_answered_from_the_cache(front)
     again, near = await front.chat(), await front.chat(QUESTION + " please")
     assert [text(one) for one in (first, again, near)] == [QUESTION.upper()] * 3
     assert len(front.models.asked) == 1
-    assert first.headers["cache-status"] == "parbake; fwd=miss; detail=empty_cache"
+    assert first.headers["cache-status"] == "parbake; fwd=miss; stored; detail=empty_cache"
     assert first.headers["x-ratelimit-remaining"] == "7"
     assert again.headers["cache-status"].startswith("parbake; hit; ttl=3")
     assert again.headers["cache-status"].endswith("detail=repeated")
@@ -309,3 +309,84 @@ async def test_a_key_that_opens_the_proxy_does_not_go_to_the_provider():
             await found.chat()
     assert "authorization" not in models.asked[0]["headers"]
     assert models.asked[1]["headers"]["authorization"] == KEY["authorization"]
+
+
+async def test_an_answer_without_the_tags_of_a_request_is_not_given_to_it(front):
+    """Who names a tag gets no answer that a change of it would leave, and an old answer is not served after one."""
+    await front.chat()
+    tagged = KEY | {"parbake-tags": "policy/returns"}
+    assert "tags_differ" in (await front.chat(headers=tagged)).headers["cache-status"]
+    assert (await front.chat(headers=tagged)).headers["x-parbake-cache"] == "hit"
+    await front.app.touch("policy/returns")
+    assert (await front.chat(headers=tagged)).headers["x-parbake-cache"] == "miss"
+
+
+@pytest.mark.parametrize("name", ["x-api-key", "x-goog-api-key", "openai-organization", "x-workspace"])
+async def test_any_header_that_may_name_the_asker_keeps_answers_apart(front, name):
+    """Headers that are not known to be harmless, and the query, are part of whom an answer is for."""
+    for value in "ab":
+        assert (await front.chat(headers={name: value})).headers["x-parbake-cache"] == "miss"
+    body = {"model": "small", "messages": [{"role": "user", "content": QUESTION}]}
+    for query in ("?key=a", "?key=b"):
+        answer = await front.http.post(f"/v1/chat/completions{query}", json=body)
+        assert answer.headers["x-parbake-cache"] == "miss"
+    harmless = {name: "a", "user-agent": "other", "x-stainless-retry-count": "1", "traceparent": "00-1-2-01"}
+    assert (await front.chat(headers=harmless)).headers["x-parbake-cache"] == "hit"
+
+
+async def test_texts_that_differ_in_a_letter_or_a_space_are_other_texts():
+    """Without an embedder only the same text is a repetition: prompts may be code."""
+    with ModelServer(lambda body: body["messages"][-1]["content"]) as models:
+        app = pb.App(pb.Registry(), plugins=[Proxy(models.url)], worker="none")
+        served = HttpApp(app)
+        transport = httpx.ASGITransport(served)
+        async with served.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            found = Front(models, app, http)
+            for asked in ("is fooBar right", "is foobar right", "for x in y:\n    print(x)", "for x in y:\nprint(x)"):
+                assert text(await found.chat(asked)) == asked
+
+
+async def test_a_complaint_right_after_the_answer_holds(front):
+    """A complaint waits for the answer that is being stored, and withdraws it."""
+    for n in range(10):
+        question = f"what is topic{chr(97 + n) * 2} about"
+        first = await front.chat(question)
+        complaint = {"answer": first.headers["x-parbake-answer"]}
+        assert (await front.http.post("/v1/proxy/complaints", json=complaint)).status_code == 200
+        assert (await front.chat(question)).headers["x-parbake-cache"] == "miss"
+
+
+ODD = [
+    {"choices": ["x"]}, {"choices": [{"message": [1], "finish_reason": "stop"}]}, {"usage": [1]}, {"usage": "many"},
+    {"content": ["x"]}, {"type": "message", "stop_reason": "end_turn", "content": [{"type": "text"}]}, {"choices": []},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+async def test_an_answer_of_another_shape_is_passed_on_and_not_stored(front, monkeypatch, odd):
+    """Whatever the provider answers reaches the client, plainly and in a stream, and is asked for again."""
+    monkeypatch.setattr("tests.model_server._openai", lambda *_: (odd, [_event(odd), b"data: [DONE]\n\n"]))
+    monkeypatch.setattr("tests.model_server._anthropic", lambda *_: (odd, [_event(odd)]))
+    for ask in (front.chat, front.message):
+        for stream in (False, True, False):
+            answer = await ask(stream=stream)
+            assert answer.status_code == 200
+            assert (events(answer) if stream else [answer.json()]) == [odd]
+            assert answer.headers["x-parbake-cache"] == "miss"
+
+
+@pytest.mark.parametrize("body", [{"seed": 2**70}, {"stream": "yes"}, {"stream_options": [1]}], ids=str)
+async def test_an_unusual_request_is_passed_on(front, body):
+    """A request that the cache cannot handle goes to the provider, also if its question is stored."""
+    await front.chat()
+    answer = await front.chat(**body)
+    assert answer.headers["cache-status"] == "parbake; fwd=bypass; detail=unusual_request"
+    assert len(front.models.asked) == 2
+
+
+async def test_other_routes_of_the_provider_pass_without_the_wishes(front):
+    """Routes that the proxy does not know go to the provider, without what was meant for the proxy."""
+    body = {"model": "m", "messages": [{"content": "x"}], "cache": {"ttl": 1}, "metadata": {"parbake": {"tags": []}}}
+    await front.http.post("/v1/images/generations", json=body, headers=KEY)
+    assert front.models.asked[0]["path"] == "/v1/images/generations"
+    assert front.models.asked[0].keys() & {"cache", "metadata"} == set()

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from tests.unit.cache_processes import DETAILS, NEAR, QUESTION, Processes, ask, on_a_server
 from tests.unit.embedders import TOPICS, Words
 from tests.unit.test_fenced_cache import Desk
 
@@ -15,44 +16,7 @@ from parbake.errors import DeclarationError
 from parbake.protocol.record import Stamp
 from parbake.stores.memory import MemoryStore
 from parbake.stores.steps import record_steps
-from parbake.stores.steps.optimistic import OptimisticStore
-from parbake.testing.item_suite import DictItems
-from parbake_semantic import AdaptivePolicy, Bound, Handling, Known, Scope, SemanticCache, fixed
-from parbake_semantic.cache.streaming import Form
-
-QUESTION, NEAR = "how long may topicaa be returned", "how long may topicaa be returned please"
-
-
-class Processes:
-    """Apps over one store, each with a cache."""
-
-    def __init__(self, store, embedder=Words, **options):
-        """Share a store; ``options`` are those of the caches."""
-        self._store, self._embedder = store, embedder
-        self._options = {"policy": lambda: fixed(0.8)} | options
-        self.apps = []
-
-    def start(self, **options):
-        """Return the cache of another process."""
-        app = pb.App(pb.Registry(), store=self._store, open=["policy"])
-        self.apps.append(app)
-        embedder = options.pop("embedder", self._embedder)
-        return SemanticCache(embedder and embedder(), app=app, **(self._options | options))
-
-    def touch(self, *tags):
-        """Acknowledge a change."""
-        app = self.apps[0]
-        return app.sync.run(app.touch(*tags))
-
-    def close(self):
-        """End all of them."""
-        for app in self.apps:
-            app.sync.close()
-
-
-def on_a_server():
-    """Return a store behind a network: reads of it wait."""
-    return OptimisticStore(DictItems())
+from parbake_semantic import AdaptivePolicy, Bound, Handling, Scope, SemanticCache, fixed
 
 
 @pytest.fixture(params=[MemoryStore, on_a_server], ids=["embedded", "on a server"])
@@ -61,11 +25,6 @@ def processes(request):
     found = Processes(request.param())
     yield found
     found.close()
-
-
-def ask(cache, question, value, tags=("policy/returns",), **options):
-    """Ask with a given answer."""
-    return cache.ask(question, lambda _: value, tags=tags, **options)
 
 
 def test_an_answer_is_shared_with_every_process(processes):
@@ -86,7 +45,7 @@ def test_a_change_ends_an_answer_in_every_process(processes):
     assert ask(two, QUESTION, "?").is_hit
     processes.touch("policy/returns")
     for cache in (one, two):
-        assert ask(cache, "what does topicbb cost", "?").is_hit
+        assert ask(cache, "what does topicbb cost", "?", tags=["policy/shipping"]).is_hit
     assert (ask(two, QUESTION, "14 days").value, ask(one, QUESTION, "?").value) == ("14 days", "14 days")
 
 
@@ -183,9 +142,6 @@ def test_answers_take_no_more_bytes_than_allowed():
     assert sum(sizes) <= 4096
     assert cache._shared.size == sum(sizes)
     found.close()
-
-
-DETAILS = [f"{first}{rest}" for first in "bdfgklmnprst" for rest in ("ona", "eri", "ulo")]
 
 
 def stream(*caches, asks, seed):
@@ -289,73 +245,6 @@ def test_two_caches_of_an_app_have_two_names(processes):
     assert ask(other, QUESTION, "two").value == "two"
 
 
-TEXT = Form("".join, lambda text: text.split(" "))
-
-
-async def pieces(*given, fails=False):
-    """Give pieces, one at a time; then fail, if wanted."""
-    for piece in given:
-        await asyncio.sleep(0)
-        yield piece
-    if fails:
-        raise RuntimeError("cut")
-
-
-async def taken(stream):
-    """Take all pieces of a stream."""
-    return [piece async for piece in stream]
-
-
-@pytest.fixture
-def streaming():
-    """Return a cache for answers in pieces."""
-    app = pb.App(pb.Registry(), open=["policy"])
-    yield SemanticCache(Words(), app=app, policy=lambda: fixed(0.8))
-    app.sync.close()
-
-
-async def test_an_answer_in_pieces_is_passed_on_and_given_in_pieces_again(streaming):
-    """Pieces come as they are made; the whole is stored, and serves streams and plain questions alike."""
-    made = await streaming.stream(QUESTION, lambda _: pieces("30 ", "days"), form=TEXT, tags=["policy"])
-    assert (made.is_hit, await taken(made)) == (False, ["30 ", "days"])
-    again = await streaming.stream(NEAR, lambda _: pieces("?"), form=TEXT, tags=["policy"])
-    assert (again.is_hit, again.reason, await taken(again)) == (True, "", ["30", "days"])
-    assert streaming.ask(QUESTION, lambda _: "?", tags=["policy"]).value == "30 days"
-    assert streaming.statistics.hits == 2
-    assert streaming.statistics.answers == 1
-
-
-async def test_a_stream_that_fails_or_is_cut_is_not_stored(streaming):
-    """An error reaches the caller behind the pieces before it; neither that nor an abandoned stream is stored."""
-    failing = await streaming.stream(QUESTION, lambda _: pieces("30 ", fails=True), form=TEXT, tags=["policy"])
-    with pytest.raises(RuntimeError, match="cut"):
-        await taken(failing)
-    left = await streaming.stream(QUESTION, lambda _: pieces(*"abc" * 100), form=TEXT, tags=["policy"])
-    iterator = aiter(left)
-    assert await anext(iterator) == "a"
-    await iterator.aclose()
-    await asyncio.sleep(0.01)
-    assert (await streaming.stream(QUESTION, lambda _: pieces("x"), form=TEXT, tags=["policy"])).reason == "empty_cache"
-
-
-async def test_what_a_stream_reads_binds_it(world):
-    """A stream that reads through the app ends with a change of what it read, and its caller's own reads do not."""
-    desk = Desk(world)
-    await desk.app.drain()
-
-    async def answer(_question):
-        yield (await desk.app.serve(desk.tasks["fact"], "returns")).value
-
-    made = await desk.cache.stream(QUESTION, answer, form=TEXT)
-    async for _ in made:
-        await desk.app.serve(desk.tasks["fact"], "shipping")
-    await desk.change("shipping", "new shipping")
-    assert (await desk.cache.stream(QUESTION, answer, form=TEXT)).is_hit
-    await desk.change("returns", "new returns")
-    assert await taken(await desk.cache.stream(QUESTION, answer, form=TEXT)) == ["new returns"]
-    await desk.app.close()
-
-
 def test_statistics_say_what_hits_have_saved(processes):
     """Hits, refusals by reason, and the seconds that the answers of hits took."""
     cache = processes.start()
@@ -433,52 +322,6 @@ def test_processes_without_an_embedder_keep_one_limit(processes):
     assert len(list(processes.apps[0].sync.iterate(one._shared._entries.all()))) == 2
 
 
-def wordings(topic, count):
-    """Return wordings of one question."""
-    verbs, ends = ("what does", "how would", "please explain what", "tell me what"), ("cost", "offer", "mean", "need")
-    return [f"{verbs[n % 4]} {topic} {ends[n // 4 % 4]} {DETAILS[n % len(DETAILS)]}" for n in range(count)]
-
-
-def test_known_questions_are_answered_from_the_first_question_on(processes):
-    """Seeded wordings are hits, unseen ones too, in every process; a change of a fact ends its answer only."""
-    options = {"policy": lambda: AdaptivePolicy(Bound(0.05, per="request"))}
-    one, two = processes.start(**options), processes.start(**options)
-    known = [Known(f"{topic} it is", wordings(topic, 16), [f"policy/{topic}"]) for topic in TOPICS]
-    made = one.seed(known)
-    assert made is not None
-    assert made.least is not None
-    assert ask(two, wordings("topicaa", 1)[0], "?").value == "topicaa it is"
-    two._shared._followed_at = float("-inf")
-    replies = [ask(two, f"say what {topic} may offer lona", "?") for topic in TOPICS]
-    assert sum(reply.is_hit for reply in replies) >= 14
-    assert all(reply.value == f"{topic} it is" for topic, reply in zip(TOPICS, replies, strict=True) if reply.is_hit)
-    processes.touch("policy/topicaa")
-    assert ask(one, wordings("topicaa", 1)[0], "new").value == "new"
-    assert ask(one, wordings("topicbb", 1)[0], "?").value == "topicbb it is"
-
-
-def test_what_cannot_be_seeded_is_refused(processes):
-    """A text that is no question, one text instead of a list, and an answer that nothing ends are refused."""
-    cache = processes.start()
-    for known, field in (
-        (Known("a", ["?!"], ["policy"]), "wordings"),
-        (Known("a", "what is topicaa", ["policy"]), "wordings"),
-        (Known("a", ["what is topicaa"], ["unknown"]), "tags"),
-        (Known("a", ["what is topicaa"]), "value"),
-        (Known({1}, ["what is topicaa"], ["policy"]), "value"),
-    ):
-        with pytest.raises(pb.BadInput) as caught:
-            cache.seed([known])
-        assert caught.value.field == field
-
-
-async def test_seeding_works_on_an_event_loop():
-    """``seed_async`` stores known questions, also for a policy that learns nothing."""
-    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.8))
-    assert await cache.seed_async([Known("30 days", [QUESTION])]) is None
-    assert cache.ask(NEAR, lambda _: "?").value == "30 days"
-
-
 def test_a_complaint_about_an_old_answer_lasts_as_long_as_about_a_new_one(world):
     """What was withdrawn is not stored again, however old the answer was, until a fact of it changes."""
     app = world.app(pb.Registry(), open=["policy"], store=MemoryStore())
@@ -494,3 +337,33 @@ def test_a_complaint_about_an_old_answer_lasts_as_long_as_about_a_new_one(world)
     ask(cache, QUESTION, "wrong")
     assert ask(cache, QUESTION, "?").is_hit
     app.sync.close()
+
+
+def test_an_answer_is_served_only_to_who_names_nothing_else(processes):
+    """An answer that a change of the asker's tags would not outdate is not served to that asker."""
+    cache = processes.start()
+    ask(cache, QUESTION, "old", tags=["policy/shipping"])
+    assert ask(cache, QUESTION, "?", tags=["policy/shipping"]).is_hit
+    for question in (QUESTION, NEAR):
+        assert ask(cache, question, "new", tags=["policy/returns"]).reason in ("tags_differ", "")
+    assert ask(cache, QUESTION, "?", tags=["policy/returns"]).value == "new"
+    processes.touch("policy/returns")
+    assert ask(cache, QUESTION, "newer", tags=["policy/returns"]).value == "newer"
+
+
+def test_a_renewed_answer_keeps_what_had_ended_it(processes):
+    """A near question without tags that renews an answer leaves the answer's own tags on it."""
+    cache = processes.start()
+    ask(cache, QUESTION, "1", tags=["policy/returns"])
+    processes.touch("policy/returns")
+    assert ask(cache, NEAR, "2", tags=["policy/shipping"]).reason in ("tag_changed", "tags_differ")
+    processes.touch("policy/returns")
+    assert not ask(cache, QUESTION, "3", tags=()).is_hit
+
+
+def test_texts_can_be_compared_to_the_letter():
+    """With ``form=str.strip`` case and white space within a text make another question."""
+    cache = SemanticCache(None, freshness_sla="1h", form=str.strip)
+    for text in ("print( x )", "print(x)", "is fooBar right", "is foobar right"):
+        assert cache.ask(text, lambda asked: asked).value == text
+    assert cache.ask(" print(x)\n", lambda _: "?").value == "print(x)"

@@ -21,7 +21,6 @@ class AnthropicMessages:
 
     provider = "anthropic"
     path = "/v1/messages"
-    credentials = ("x-api-key", "authorization")
 
     def question(self, body: Document) -> Question:
         """Read the question of a request; raises :class:`NoQuestion`."""
@@ -32,7 +31,7 @@ class AnthropicMessages:
     def is_complete(self, answer: Document) -> bool:
         """Whether a whole answer may be stored."""
         content = answer.get("content")
-        is_text = isinstance(content, list) and bool(content) and all(part.get("type") == "text" for part in content)
+        is_text = isinstance(content, list) and bool(content) and all(map(_is_text, content))
         has_ended = answer.get("type") == "message" and answer.get("stop_reason") in _COMPLETE
         return is_text and has_ended and not any(part.get("citations") for part in answer["content"])
 
@@ -93,6 +92,10 @@ class AnthropicMessages:
             cache_write=counted(told, "cache_creation_input_tokens") if minutes is None else minutes,
             cache_write_hour=hour,
         )
+
+
+def _is_text(part: Any) -> bool:
+    return part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def _add(content: list[Any], data: Document) -> None:

@@ -44,11 +44,6 @@ class Dialect(Protocol):
         """The path of its requests."""
         ...
 
-    @property
-    def credentials(self) -> Sequence[str]:
-        """The headers that say who asks."""
-        ...
-
     def question(self, body: Document) -> Question:
         """Read the question of a request; raises :class:`NoQuestion` for one that cannot be answered from a cache."""
         ...

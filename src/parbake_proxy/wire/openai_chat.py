@@ -27,12 +27,11 @@ class OpenAiChat:
 
     provider = "openai"
     path = "/v1/chat/completions"
-    credentials = ("authorization", "api-key", "openai-organization", "openai-project")
 
     def question(self, body: Document) -> Question:
         """Read the question of a request; raises :class:`NoQuestion`."""
         last, earlier = last_of(body)
-        if body.get("n", 1) != 1:
+        if body.get("n") not in (None, 1):
             raise NoQuestion("several_choices")
         shaping = {name: value for name, value in body.items() if name not in _UNSHAPING}
         rest = {name: value for name, value in last.items() if name != "content"}
@@ -58,7 +57,9 @@ class OpenAiChat:
                 return None
             found = {**data, **found, "usage": data.get("usage") or found.get("usage")}
             for choice in data.get("choices") or ():
-                delta = choice.get("delta") or {}
+                delta = choice.get("delta")
+                if not isinstance(delta, dict):
+                    delta, is_more = {}, True
                 others = any(delta[name] for name in delta.keys() - _PLAIN)
                 is_more = is_more or others or bool(choice.get("index") or choice.get("logprobs"))
                 text += delta.get("content") or ""

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from parbake_semantic.cache.asked import USUAL, Asked, Handling
 from parbake_semantic.cache.semantic_cache import SemanticCache
 from parbake_semantic.text.audience import Scope
@@ -108,7 +110,9 @@ class Calls:
         """
         if request is None:
             return None
-        asked = self._cache.begin_sync(request.question, scope=request.scope, handling=request.handling)
+        asked = self._cache.begin_sync(
+            request.question, scope=request.scope, handling=replace(request.handling, tags=request.tags)
+        )
         return self._looked(asked, request, objects)
 
     async def look_up_async(self, request: Request | None, *objects: object) -> Any:
@@ -120,7 +124,9 @@ class Calls:
         """
         if request is None:
             return None
-        asked = await self._cache.begin(request.question, scope=request.scope, handling=request.handling)
+        asked = await self._cache.begin(
+            request.question, scope=request.scope, handling=replace(request.handling, tags=request.tags)
+        )
         return self._looked(asked, request, objects)
 
     def store(self, answer: Any, *objects: object, tags: _Tags = (), ttl_s: float = math.inf) -> None:

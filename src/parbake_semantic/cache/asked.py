@@ -19,7 +19,7 @@ from parbake.protocol.record import Record
 from parbake_semantic.cache.bonding import Begun, Bonding
 from parbake_semantic.cache.driving import Driver
 from parbake_semantic.cache.driving import finish as at_once
-from parbake_semantic.cache.entry import WITHDRAWN, Entry, Found, group_of, key_of, packed
+from parbake_semantic.cache.entry import WITHDRAWN, Entry, Found, facts_of, group_of, key_of, packed
 from parbake_semantic.cache.options import Settings
 from parbake_semantic.cache.shared import Shared
 from parbake_semantic.embedder import Embedder
@@ -43,12 +43,15 @@ class Handling(msgspec.Struct, frozen=True):
         stores: Whether a fresh answer may be stored.
         max_age_s: How old a stored answer may be, in seconds.
         ttl_s: For how many seconds a fresh answer may be served.
+        tags: What an answer depends on besides what is recorded. A stored answer that none of their changes would
+            outdate is not served.
     """
 
     looks_up: bool = True
     stores: bool = True
     max_age_s: float = math.inf
     ttl_s: float = math.inf
+    tags: tuple[str, ...] = ()
 
 
 USUAL = Handling()
@@ -177,7 +180,11 @@ class Asked(Generic[T]):
             ttl_s: For how many seconds it may be served, if less than the handling says.
         """
         look, reply = self._look, Reply(value, self._look.reason, self._look.match)
-        made = None if self._begun is None else self._means.bonding.seal(self._begun, tags)
+        made = (
+            None
+            if self._begun is None
+            else self._means.bonding.seal(self._begun, [*dict.fromkeys((*self._handling.tags, *tags))])
+        )
         if made is None or look.vector is None or not self._handling.stores:
             return reply
         began = made.computed_at
@@ -205,7 +212,7 @@ class Asked(Generic[T]):
         reason = asked.refusal or ("personal" if is_personal(question) else "")
         if reason:
             return _Look(reason)
-        shared, key = self._means.shared(), key_of(self._scope, question)
+        shared, key = self._means.shared(), self._key_of(question)
         exact = await shared.read(key, self._driver) if self._handling.looks_up else None
         if exact is not None:
             return self._repeated(exact)
@@ -219,6 +226,9 @@ class Asked(Generic[T]):
             return _Look("bypassed", key, vector=vector)
         return await self._matched(asked, key, vector)
 
+    def _key_of(self, text: str) -> bytes:
+        return key_of(self._scope, self._means.settings.form(text))
+
     def _repeated(self, exact: Found[T]) -> _Look[T]:
         """The look of a text that is stored."""
         match = Match(exact.entry.group, 1.0, 1.0, 1.0, exact.entry.question, is_exact=True)
@@ -228,8 +238,10 @@ class Asked(Generic[T]):
 
     def _reason(self, found: Found[T]) -> str:
         """Why a stored answer may not be served to whoever asks."""
+        if found.reason or found.lacks(self._handling.tags):
+            return found.reason or "tags_differ"
         is_late = self._means.bonding.now() - found.bond.computed_at > self._handling.max_age_s
-        return found.reason or ("past_max_age" if is_late else "")
+        return "past_max_age" if is_late else ""
 
     def _embedded(self, question: str) -> Vectors | str:
         """The question's unit vector, or the reason why there is none."""
@@ -263,7 +275,7 @@ class Asked(Generic[T]):
         reason = veto(asked, match.alias, settings.vetoes)
         if reason:
             return _Look(reason, match=match)
-        near = key_of(self._scope, match.alias)
+        near = self._key_of(match.alias)
         found: Found[T] | None = await shared.read(near, self._driver)
         if found is None:
             shared.drop(near)
@@ -297,7 +309,10 @@ class Asked(Generic[T]):
         is_stored = await shared.store(look.key, entry, bond, took_s, driver)
         if is_stored and look.renews is not None:
             renewed = replace(look.renews.entry, group=group, value=raw)
-            await shared.store(look.renews.key, renewed, bond, took_s, driver)
+            both = dict.fromkeys((*facts, *facts_of(look.renews.bond, look.renews.entry.group)))
+            tags = replace(bond.meta.tags, fences=tuple(both))  # what has ended it before ends it again
+            bound = replace(bond, meta=replace(bond.meta, tags=tags))
+            await shared.store(look.renews.key, renewed, bound, took_s, driver)
         kept = Found(look.key, entry, value, bond, "") if is_stored else known if right else None
         return Reply(value, look.reason, look.match, kept)
 

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 
 from parbake.protocol.record import Record
+from parbake.protocol.tags import family, spelled
 from parbake_semantic.text.arrays import Vectors
 from parbake_semantic.text.audience import Scope
-from parbake_semantic.text.normalize import normalize
 
 T = TypeVar("T")
 WITHDRAWN = "demoted"
@@ -65,6 +65,11 @@ class Found(msgspec.Struct, Generic[T], frozen=True):
         """Whether facts of a new answer are those that this one was made from."""
         return facts_of(self.bond, self.entry.group) == tuple(facts)
 
+    def lacks(self, tags: Sequence[str]) -> bool:
+        """Whether a change of some of these tags would leave it as it is."""
+        fences = self.bond.meta.tags.fences
+        return not all(spelled(tag) in fences or f"{family(tag)}/*" in fences for tag in tags)
+
     @property
     def is_withdrawn(self) -> bool:
         """Whether a complaint has withdrawn it."""
@@ -76,9 +81,9 @@ def packed(vector: Vectors) -> bytes:
     return vector.astype(np.float16).tobytes()
 
 
-def key_of(scope: Scope, question: str) -> bytes:
-    """The key of a question: equal for the same text in the same scope only."""
-    return blake2b(msgspec.msgpack.encode((scope, normalize(question))), digest_size=_KEY).digest()
+def key_of(scope: Scope, text: str) -> bytes:
+    """The key of a question, given in the form in which its cache compares texts: equal in the same scope only."""
+    return blake2b(msgspec.msgpack.encode((scope, text)), digest_size=_KEY).digest()
 
 
 def group_of(scope: Scope, value: bytes, facts: Sequence[str]) -> str:

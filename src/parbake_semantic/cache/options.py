@@ -12,6 +12,7 @@ from parbake.errors import BadInput
 from parbake.values.sizes import size_bytes
 from parbake_semantic.cache.values import Values
 from parbake_semantic.text.audience import Verifier
+from parbake_semantic.text.normalize import normalize
 from parbake_semantic.text.veto import VETOES, Veto, checked
 
 _CAPACITY, _MAX_BYTES = 100_000, "1GiB"
@@ -23,6 +24,7 @@ class Options(TypedDict, total=False):
 
     answers: Any
     same: Callable[[Any, Any], bool]
+    form: Callable[[str], str]
     vetoes: Sequence[Veto]
     verifier: Verifier | None
     capacity: int
@@ -37,6 +39,7 @@ class Settings:
         name: The cache's name in the store.
         values: Encodes and decodes answers.
         same: Whether two answers say the same.
+        form: Brings texts into the form in which they are repetitions of each other.
         vetoes: Hard refusals.
         verifier: A second check before a hit is served.
         most: The greatest number of answers.
@@ -46,6 +49,7 @@ class Settings:
     name: str
     values: Values
     same: Callable[[Any, Any], bool]
+    form: Callable[[str], str]
     vetoes: tuple[Veto, ...]
     verifier: Verifier | None
     most: int
@@ -78,6 +82,7 @@ def settings_of(name: str, options: Options) -> Settings:
         name,
         Values(options.get("answers")),
         options.get("same", equal),
+        options.get("form", normalize),
         checked(options.get("vetoes", VETOES)),
         options.get("verifier"),
         most,

@@ -78,7 +78,7 @@ async def seed(means: Means, known: Sequence[Known[Any]], scope: Scope, driver: 
         group = group_of(scope, raw, made.meta.tags.fences)
         for text in one.wordings:
             entry = Entry(text, scope, group, packed(vectors[at]), raw)
-            await shared.store(key_of(scope, text), entry, made, 0.0, driver)
+            await shared.store(key_of(scope, means.settings.form(text)), entry, made, 0.0, driver)
             at += 1
     if not isinstance(shared.policy, AdaptivePolicy) or means.embedder is None:
         return None

@@ -81,6 +81,8 @@ class SemanticCache(Generic[T]):
         policy: Makes the policy; by default at most 1 % of requests get a wrong answer.
         same: Whether two answers say the same, which is how the cache learns. Equality by default; use a judge in
             production.
+        form: Brings texts into the form in which one repeats another. By default case, white space and the signs at
+            the end do not matter; ``str.strip`` lets them matter, for texts that may be code.
         vetoes: Hard refusals, see :mod:`parbake_semantic.text.veto`.
         verifier: A second check before a hit is served. If it fails, the hit is not served.
         capacity: The greatest number of answers. Beyond it, those go first whose hits save the least per byte.
@@ -132,20 +134,21 @@ class SemanticCache(Generic[T]):
         Args:
             question: The question.
             answer: Computes a fresh answer.
-            tags: What a fresh answer depends on besides what it reads through the app, such as ``policy/returns``.
+            tags: What the answer depends on besides what it reads through the app, such as ``policy/returns``. A stored
+                answer that does not depend on them is not served.
             scope: Who asks.
         """
 
         async def answered() -> Reply[T]:
-            asked = await self.begin(question, scope=scope, driver=driver)
+            asked = await self.begin(question, scope=scope, handling=handling, driver=driver)
             if asked.reply is not None:
                 return asked.reply
             with asked.listening():
                 value = answer(question)
-            return await asked.finish(value, tags=tags)
+            return await asked.finish(value)
 
         self._bonding.check(tags)
-        driver = self._in_thread()
+        handling, driver = Handling(tags=tuple(tags)), self._in_thread()
         return finish(answered())
 
     async def ask_async(
@@ -161,16 +164,17 @@ class SemanticCache(Generic[T]):
         Args:
             question: The question.
             answer: Computes a fresh answer.
-            tags: What a fresh answer depends on besides what it reads through the app, such as ``policy/returns``.
+            tags: What the answer depends on besides what it reads through the app, such as ``policy/returns``. A stored
+                answer that does not depend on them is not served.
             scope: Who asks.
         """
         self._bonding.check(tags)
-        asked = await self.begin(question, scope=scope)
+        asked = await self.begin(question, scope=scope, handling=Handling(tags=tuple(tags)))
         if asked.reply is not None:
             return asked.reply
         with asked.listening():
             value = await answer(question)
-        return await asked.finish(value, tags=tags)
+        return await asked.finish(value)
 
     async def stream(
         self,
@@ -190,18 +194,19 @@ class SemanticCache(Generic[T]):
             question: The question.
             answer: Gives the pieces of a fresh answer.
             form: How pieces make an answer, and an answer pieces.
-            tags: What a fresh answer depends on besides what it reads through the app, such as ``policy/returns``.
+            tags: What the answer depends on besides what it reads through the app, such as ``policy/returns``. A stored
+                answer that does not depend on them is not served.
             scope: Who asks.
         """
         self._bonding.check(tags)
-        asked = await self.begin(question, scope=scope)
+        asked = await self.begin(question, scope=scope, handling=Handling(tags=tuple(tags)))
         if asked.reply is not None:
             return Stream("", replayed(form.pieces(asked.reply.value)))
 
         async def store(take: Callable[[], Awaitable[list[C]]]) -> None:
             with asked.listening():
                 pieces = await take()
-            await asked.finish(form.whole(pieces), tags=tags)
+            await asked.finish(form.whole(pieces))
 
         return Stream(asked.reason, passed_on(answer(question), store))
 

@@ -1,0 +1,74 @@
+"""Reads what a provider has answered. An answer of an unknown shape is passed on all the same, and not stored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import NamedTuple
+
+import msgspec
+
+from parbake.ports.usage import Usage
+from parbake_proxy.wire.dialect import Dialect, Document
+from parbake_proxy.wire.events import Event, Events
+
+_log = logging.getLogger("parbake.proxy")
+
+
+class Told(NamedTuple):
+    """What a provider has answered.
+
+    Attributes:
+        document: The whole answer.
+        usage: Its tokens.
+        is_complete: Whether it may be stored and given again.
+    """
+
+    document: Document
+    usage: Usage
+    is_complete: bool
+
+
+def plain(dialect: Dialect, status: int, body: bytes) -> Told | None:
+    """Read an answer in one part; ``None`` for what is none.
+
+    Args:
+        dialect: The protocol.
+        status: The status of the response.
+        body: Its body.
+    """
+    return _told(dialect, status, lambda: msgspec.json.decode(body, type=Document))
+
+
+def streamed(dialect: Dialect, status: int, events: Events) -> Told | None:
+    """Read an answer of a stream that has ended; ``None`` for what is none.
+
+    Args:
+        dialect: The protocol.
+        status: The status of the response.
+        events: The events of the stream.
+    """
+    seen: Sequence[Event] = events.all
+    return _told(dialect, status, lambda: dialect.whole(seen) if events.is_whole else None)
+
+
+def _told(dialect: Dialect, status: int, read: Callable[[], Document | None]) -> Told | None:
+    if status != HTTPStatus.OK:
+        return None
+    try:
+        document = read()
+        if document is None:
+            return None
+        return Told(
+            document, dialect.usage(document), dialect.is_complete(document) and _can_be_given(dialect, document)
+        )
+    except Exception as error:  # noqa: BLE001 - whatever its shape is, the client gets it as it came
+        _log.info("an answer of the provider has another shape than %s: %s", dialect.path, error)
+        return None
+
+
+def _can_be_given(dialect: Dialect, document: Document) -> bool:
+    """Whether it can be given again in both forms; raises for most shapes that it cannot."""
+    again = dialect.again(document, 0.0)
+    return bool(msgspec.json.encode(again)) and all(dialect.pieces(again, {}))
