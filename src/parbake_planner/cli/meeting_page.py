@@ -158,7 +158,7 @@ def _assumptions(plan: Decision, found: LogRead, *, has_prices: bool, is_measure
 
 def _usd(value: float) -> str:
     """Dollars for a meeting: without cents where they do not matter."""
-    return f"${value:,.0f}" if value >= 100 else f"${value:,.2f}" if value >= 1 else f"${value:.2g}"  # noqa: PLR2004
+    return f"${value:,.0f}" if value >= 100 else f"${value:,.2f}" if value >= 1 else f"${value:.2g}"  # noqa: PLR2004  # (as said)
 
 
 def _sentence(words: str) -> str:
