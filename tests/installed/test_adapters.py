@@ -3,7 +3,7 @@
 import pytest
 from environments import ROOT
 
-LIBRARIES = ("litellm", "langchain", "langgraph")
+LIBRARIES = ("litellm", "langchain", "langgraph", "proxy")
 ASKS = ROOT / "tests/installed/adapters"
 LOCAL = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LANGSMITH_TRACING": "false"}
 """The libraries ask nobody but the box."""
