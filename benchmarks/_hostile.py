@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import inspect
 import pkgutil
@@ -13,6 +14,8 @@ from re import _constants as op  # type: ignore[attr-defined]  # the standard li
 from re import _parser as parser  # type: ignore[attr-defined]  # as above
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
+
+from parbake.errors import MissingDependency
 
 LENGTH = 1_000
 """As much of a text as is read."""
@@ -28,8 +31,12 @@ _WORDS = re.compile(r"[a-z]{2,}")
 _SEPARATORS = (" ", " ", " ", ", ", "-", ".", "? ", " #", "/", "\n")
 _SIGNS = ("1", "12", "1,000", "1.5", "\u20ac5", "5 euros", "10 %", "#A1234", "W00012", "?", "x", "don't", "<b>")
 _CATEGORIES = {
-    op.CATEGORY_DIGIT: "1", op.CATEGORY_SPACE: " ", op.CATEGORY_WORD: "a", op.CATEGORY_NOT_WORD: "-",
-    op.CATEGORY_NOT_DIGIT: "b", op.CATEGORY_NOT_SPACE: "c",
+    op.CATEGORY_DIGIT: "1",
+    op.CATEGORY_SPACE: " ",
+    op.CATEGORY_WORD: "a",
+    op.CATEGORY_NOT_WORD: "-",
+    op.CATEGORY_NOT_DIGIT: "b",
+    op.CATEGORY_NOT_SPACE: "c",
 }  # fmt: skip
 
 
@@ -146,7 +153,8 @@ def _modules(packages: tuple[str, ...]) -> Iterator[ModuleType]:
         package = importlib.import_module(name)
         yield package
         for each in pkgutil.walk_packages(package.__path__, f"{name}."):
-            yield importlib.import_module(each.name)
+            with contextlib.suppress(MissingDependency):  # an adapter to a library that is not installed
+                yield importlib.import_module(each.name)
 
 
 def _within(value: Any, seen: dict[int, Any]) -> Iterator[re.Pattern[str]]:
