@@ -72,6 +72,7 @@ PROBES = {
     "redis": (STORES.format(url=f"redis://{CLOSED}/0"), "Connect call failed"),
     "dynamodb": (STORES.format(url=DYNAMODB), "StoreError"),
     "kafka": (KAFKA, "SourceError"),
+    "proxy": ("from parbake_proxy import Proxy; import aiohttp; Proxy('http://127.0.0.1:1'); print('used')", "used"),
     "usearch": ("import parbake_semantic.cache.index, usearch.index; print('used')", "used"),
     "langchain": (SLOT.format(library="langchain", name="LangChainCache"), "used"),
     "langgraph": (SLOT.format(library="langgraph", name="LangGraphCache"), "used"),

@@ -36,9 +36,9 @@ SLOTS = ("langchain", "langgraph", "litellm")
 """Extras whose adapters test_adapters.py uses; here they are installed with the others only."""
 EXTRAS = list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 LIGHT = ["", *(extra for extra in EXTRAS if extra not in (*HEAVY, *SLOTS))]
-PLANS = {"embeddings", "plan", "plots", "semantic", "usearch"}
+PLANS = {"embeddings", "plan", "plots", "proxy", "semantic", "usearch"}
 """Extras that bring numpy."""
-SERVES = {"console", "http"}
+SERVES = {"console", "http", "proxy"}
 
 
 @pytest.fixture

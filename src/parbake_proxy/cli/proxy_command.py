@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from parbake.app.application import App
 from parbake.cli.support import ending
-from parbake.errors import BadInput
+from parbake.errors import BadInput, MissingDependency
 from parbake.http.asgi import HttpApp
 from parbake.http.server import DRAIN_S, address_of, check_installed, listen, run
 from parbake.tasks.registry import Registry
-from parbake_proxy.proxy_plugin import Proxy
-from parbake_semantic.embedder import Embedder
+
+if TYPE_CHECKING:
+    from parbake_semantic.embedder import Embedder
 
 EPILOG = (
     "Example: parbake proxy --upstream https://provider.example/v1 --family policy --store lmdb:///var/lib/answers; "
@@ -48,6 +49,10 @@ def proxy(
     PARBAKE_PROXY_BYPASS=1 passes everything on. Clients send their own keys, which go to the provider and are not kept.
     """
     check_installed()
+    try:  # the command is listed without its packages
+        from parbake_proxy.proxy_plugin import Proxy
+    except ModuleNotFoundError as missing:
+        raise MissingDependency.of("the proxy", "proxy", field=str(missing.name)) from missing
     made = Proxy(
         upstream,
         embedder=_embedder(embedder),
