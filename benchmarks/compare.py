@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,9 +26,8 @@ from statistics import mean
 from typing import Any
 
 import _peers
-import numpy as np
 from _faq import stream
-from _faq.data import Questions, banking77
+from _faq.data import Known, Questions, banking77
 from _replay import Cache, Compute, Replay, race
 from _report import Goal, report, show
 from threadpoolctl import threadpool_limits
@@ -41,19 +40,6 @@ SHARED = Path(os.environ.get("PARBAKE_DATA") or Path(__file__).parents[2] / "sha
 SEEDS = 2
 ALLOWED = 1.0
 """Per cent of requests that may be answered wrongly; also the default bound of parbake's policy."""
-
-
-class Known:
-    """The vectors of the questions, which were made before."""
-
-    model_hash, dimensions = "minilm-known", 384
-
-    def __init__(self, data: Questions) -> None:
-        self._vectors = dict(zip(data.texts, data.vectors, strict=True))
-
-    def embed(self, texts: Sequence[str]) -> Any:
-        """Rows of the questions."""
-        return np.stack([self._vectors[text] for text in texts])
 
 
 @contextlib.contextmanager

@@ -22,8 +22,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from _faq.data import Questions, banking77
+from _faq.data import Known, Questions, banking77
 from _report import Goal, report
 from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
@@ -55,19 +54,6 @@ class Board(NamedTuple):
 
 
 QUESTIONS, HIT, WRONG, OUTDATED, CHANGED, LOOKED_AT, ALIVE = range(7)
-
-
-class Known:
-    """The vectors of the questions, which were made before."""
-
-    model_hash, dimensions = "minilm-known", 384
-
-    def __init__(self, data: Questions) -> None:
-        self._vectors = dict(zip(data.texts, data.vectors, strict=True))
-
-    def embed(self, texts: list[str]) -> Any:
-        """Rows of the texts."""
-        return np.stack([self._vectors[text] for text in texts])
 
 
 def plan(data: Questions, seed: int, asked: int) -> list[int]:

@@ -1,6 +1,6 @@
 """Coalent's ``SemanticCache``, read by units (one stored answer per hit), with vectors made before.
 
-Its default path gives a text packed from the claims of many units to a model, which is no answer that can be judged.
+By default it hands a model one text made of many claims. Such a text cannot be judged as an answer.
 The answer is its source's text as it is, so that no model takes part; and only questions have vectors, so that
 questions are matched with questions.
 """

@@ -31,7 +31,7 @@ class Told(NamedTuple):
 
 
 def plain(dialect: Dialect, status: int, body: bytes) -> Told | None:
-    """Read an answer in one part; ``None`` for what is none.
+    """Read an answer in one part; ``None`` if the response has no answer that can be read.
 
     Args:
         dialect: The protocol.
@@ -42,7 +42,7 @@ def plain(dialect: Dialect, status: int, body: bytes) -> Told | None:
 
 
 def streamed(dialect: Dialect, status: int, events: Events) -> Told | None:
-    """Read an answer of a stream that has ended; ``None`` for what is none.
+    """Read an answer of a stream that has ended; ``None`` if the stream has no answer that can be read.
 
     Args:
         dialect: The protocol.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from hashlib import blake2b
 from typing import Any
 
@@ -157,23 +157,13 @@ class Gateway:
         answer = await self._upstream.send(request, sent)
         named = (("x-parbake-answer", asked.id),) if asked.id else ()
         if answer.is_stream:
-            stream = self._streamed(answer, exchange, asked)
+            stream = _heard(answer, exchange.dialect, lambda told: self._made(exchange, asked, told))
             return answer.response((*_miss(asked.reason), *named), stream=stream)
         body = await answer.read()
         told = answers.plain(exchange.dialect, answer.status, body)
         is_stored = told is not None and self._made(exchange, asked, told)
         headers = (*_miss(asked.reason, stored=True), *named) if is_stored else _miss(asked.reason)
         return answer.response(headers, body=body)
-
-    async def _streamed(self, answer: Answer, exchange: Exchange, asked: Asked[Document]) -> AsyncIterator[bytes]:
-        """Pass a stream on as it comes; one that ends by itself is stored."""
-        events = Events()
-        async for chunk in answer.chunks():
-            events.feed(chunk)
-            yield chunk
-        told = answers.streamed(exchange.dialect, answer.status, events)
-        if told is not None:
-            self._made(exchange, asked, told)
 
     def _made(self, exchange: Exchange, asked: Asked[Document], told: Told) -> bool:
         """Count an answer, and store it beside what goes on; returns whether it is stored."""
@@ -218,28 +208,25 @@ class Gateway:
         """Pass a request on, and count its tokens if it is of a known protocol."""
         answer = await self._upstream.send(request, sent)
         headers = (("cache-status", f"parbake; fwd=bypass; detail={reason}"), ("x-parbake-cache", why))
-        if answer.is_stream:
-            return answer.response(headers, stream=self._counted(answer, told))
-        body = await answer.read()
-        if told is not None and (found := answers.plain(told[0], answer.status, body)) is not None:
-            self.account.add("spent", told[0].provider, str(told[1].get("model", "")), found.usage)
-        return answer.response(headers, body=body)
+        if told is None:
+            return answer.response(headers, stream=answer.chunks())
+        dialect, model = told[0], str(told[1].get("model", ""))
 
-    async def _counted(self, answer: Answer, told: tuple[Dialect, Document] | None) -> AsyncIterator[bytes]:
-        """Pass a stream on as it comes, and count its tokens if it is of a known protocol."""
-        events = Events()
-        async for chunk in answer.chunks():
-            if told is not None:
-                events.feed(chunk)
-            yield chunk
-        if told is not None and (found := answers.streamed(told[0], answer.status, events)) is not None:
-            self.account.add("spent", told[0].provider, str(told[1].get("model", "")), found.usage)
+        def count(found: Told) -> None:
+            self.account.add("spent", dialect.provider, model, found.usage)
+
+        if answer.is_stream:
+            return answer.response(headers, stream=_heard(answer, dialect, count))
+        body = await answer.read()
+        if (found := answers.plain(dialect, answer.status, body)) is not None:
+            count(found)
+        return answer.response(headers, body=body)
 
     async def withdraw(self, answer: str) -> bool:
         """Withdraw an answer by its id, after a complaint; ``False`` if it is not stored.
 
         Raises:
-            BadInput: It is no id.
+            BadInput: The text is not an id.
         """
         try:
             key = bytes.fromhex(answer)
@@ -253,6 +240,17 @@ class Gateway:
 def _miss(reason: str, *, stored: bool = False) -> tuple[tuple[str, str], ...]:
     kept = "; stored" if stored else ""
     return ("cache-status", f"parbake; fwd=miss{kept}; detail={reason}"), ("x-parbake-cache", "miss")
+
+
+async def _heard(answer: Answer, dialect: Dialect, hear: Callable[[Told], object]) -> AsyncIterator[bytes]:
+    """Pass a stream on as it comes, and tell of its answer once it has ended by itself."""
+    events = Events()
+    async for chunk in answer.chunks():
+        events.feed(chunk)
+        yield chunk
+    told = answers.streamed(dialect, answer.status, events)
+    if told is not None:
+        hear(told)
 
 
 async def _given(dialect: Dialect, answer: Document, body: Document) -> AsyncIterator[bytes]:

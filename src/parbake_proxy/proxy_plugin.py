@@ -146,8 +146,8 @@ class _Fence:
 
     @property
     def sync(self) -> Any:
-        """Nothing: a gateway runs on the event loop of its server."""
-        raise NotImplementedError
+        """Raise :class:`RuntimeError`: a gateway runs on the event loop of its server, where nothing may wait."""
+        raise RuntimeError("the proxy's cache is asked on the event loop of its server only")
 
 
 class _Routes:

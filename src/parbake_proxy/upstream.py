@@ -77,7 +77,7 @@ class Upstream:
             )
         except failures as error:
             raise _failed(self.url, error) from error
-        return Answer(answer, failures)
+        return Answer(answer, failures, self.url)
 
     def _opened(self) -> Any:
         if self._session is None:
@@ -99,9 +99,15 @@ class Upstream:
 class Answer:
     """The beginning of a provider's answer."""
 
-    def __init__(self, answer: Any, failures: tuple[type[Exception], ...]) -> None:
-        """Take over an answer of ``aiohttp``; ``failures`` are what reading it may raise."""
-        self._answer, self._failures = answer, failures
+    def __init__(self, answer: Any, failures: tuple[type[Exception], ...], url: str) -> None:
+        """Take over an answer.
+
+        Args:
+            answer: The answer of ``aiohttp``.
+            failures: What reading it may raise.
+            url: The provider's address, without the request's query, which may hold a key.
+        """
+        self._answer, self._failures, self._url = answer, failures, url
         self.status: int = answer.status
         self.content_type: str = answer.headers.get("content-type", "application/octet-stream")
         self.headers = _returned(answer.headers)
@@ -117,7 +123,7 @@ class Answer:
             async for chunk in self._answer.content.iter_any():
                 yield chunk
         except self._failures as error:
-            raise _failed(str(self._answer.url), error) from error
+            raise _failed(self._url, error) from error
         finally:
             self._answer.close() if not self._answer.content.at_eof() else self._answer.release()
 

@@ -65,7 +65,7 @@ HEAVY = [group for group in groups() if is_heavy(group)]
 @pytest.mark.parametrize("group", GROUPS, ids=["; ".join(installs) for installs, *_ in GROUPS])
 def test_examples_run_where_their_text_installs_them(make_environment, clone, python, group):
     """Each Python block succeeds, after those before it in its document, in an environment without other packages."""
-    run(group, make_environment(python), clone)
+    assert failures(group, make_environment(python), clone) == []
 
 
 @pytest.mark.one_python
@@ -73,23 +73,18 @@ def test_examples_run_where_their_text_installs_them(make_environment, clone, py
 @pytest.mark.parametrize("group", HEAVY, ids=["; ".join(installs) for installs, *_ in HEAVY])
 def test_examples_of_other_libraries_run_where_their_text_installs_them(make_environment, clone, python, group):
     """The same for pages that install large libraries of others."""
-    run(group, make_environment(python), clone)
+    assert failures(group, make_environment(python), clone) == []
 
 
-def run(group, environment, clone):
-    """Run the examples of a group in an environment."""
+def failures(group, environment, clone):
+    """Run the examples of a group in an environment, and return what was said by those that failed."""
     installs, models, shops, codes = group
     for words in installs:
         environment.install(*shlex.split(words), cwd=clone)
-    for name in models:
-        done = environment.parbake("models", "fetch", name, timeout=600)
-        assert done.returncode == 0, done.stderr
-    for command in shops:
-        done = environment.python("-m", "retail_assistant", command, timeout=300)
-        assert done.returncode == 0, done.stderr
-    for name, code in codes:
-        done = environment.python("-c", code, timeout=300)
-        assert done.returncode == 0, f"{name}: {done.stderr}"
+    done = [(name, environment.parbake("models", "fetch", name, timeout=600)) for name in models]
+    done += [(command, environment.python("-m", "retail_assistant", command, timeout=300)) for command in shops]
+    done += [(name, environment.python("-c", code, timeout=300)) for name, code in codes]
+    return [f"{name}: {one.stderr}" for name, one in done if one.returncode]
 
 
 def command_lines():

@@ -112,7 +112,7 @@ def test_known_questions_are_answered_from_the_first_question_on(processes):
 
 
 def test_what_cannot_be_seeded_is_refused(processes):
-    """A text that is no question, one text instead of a list, and an answer that nothing ends are refused."""
+    """Seeding refuses a text without words, one text in place of a list, and an answer that would never end."""
     cache = processes.start()
     for known, field in (
         (Known("a", ["?!"], ["policy"]), "wordings"),

@@ -204,7 +204,7 @@ async def test_a_stream_that_breaks_off_is_not_stored(front):
 
 
 async def test_other_requests_and_errors_pass_as_they_are(front):
-    """Models, embeddings and a body that is no JSON reach the provider; its status and body come back."""
+    """Requests for models and embeddings reach the provider, and its answers come back unchanged."""
     assert (await front.http.get("/v1/models")).json()["data"][0]["id"] == "small"
     made = await front.http.post("/v1/embeddings", json={"model": "e", "input": "x"}, headers=KEY)
     assert made.json()["data"][0]["embedding"] == [1.0]
@@ -390,3 +390,12 @@ async def test_other_routes_of_the_provider_pass_without_the_wishes(front):
     await front.http.post("/v1/images/generations", json=body, headers=KEY)
     assert front.models.asked[0]["path"] == "/v1/images/generations"
     assert front.models.asked[0].keys() & {"cache", "metadata"} == set()
+
+
+async def test_a_key_in_the_query_is_not_shown_when_the_provider_breaks_off(front):
+    """The error of a broken stream names the provider without the query of the request."""
+    front.models.cut = True
+    body = {"model": "small", "messages": [{"role": "user", "content": QUESTION}], "stream": True}
+    with pytest.raises(Exception, match="provider") as caught:
+        await front.http.post("/v1/chat/completions?key=secret-of-one", json=body)
+    assert "secret-of-one" not in str(caught.value)

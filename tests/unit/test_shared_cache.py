@@ -234,7 +234,7 @@ def test_a_process_that_was_away_for_long_reads_everything_again(monkeypatch, pr
 
 
 def test_two_caches_of_an_app_have_two_names(processes):
-    """A second cache of one name in one process is refused, and so is what is no name."""
+    """An app refuses a second cache of the same name, and a name with other signs than it allows."""
     cache = processes.start()
     with pytest.raises(pb.BadInput, match="another name="):
         SemanticCache(Words(), app=processes.apps[0])

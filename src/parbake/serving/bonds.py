@@ -31,7 +31,8 @@ class Bonds:
         self.store, self.clock = store, clock
         """What bound values may be kept in, and the source of wall time."""
         self._known, self._silent = frozenset(known), silent
-        self._review = store.review if isinstance(store, RecordSnapshots) else None
+        self.is_immediate = isinstance(store, RecordSnapshots)
+        """Whether reads of the store return at once: it is embedded."""
 
     async def begin(self) -> Recording:
         """Start a recording. Its stamp is read before anything else.
@@ -97,22 +98,17 @@ class Bonds:
         """Seconds since the epoch."""
         return self.clock.now()
 
-    @property
-    def is_immediate(self) -> bool:
-        """Whether :meth:`reason_at_once` may be asked: the store is embedded."""
-        return self._review is not None
-
-    def reason_at_once(self, record: Record, sla_s: float) -> Reason | None:
-        """Why the record is not valid any more; ``None`` while it is. Works in an embedded store, from any thread."""
-        lookup = self._review(record) if self._review is not None else None
-        return Reason(Cause.STORE_UNTRUSTED) if lookup is None else self.judged(record, lookup, sla_s)
-
     async def reason(self, record: Record, sla_s: float) -> Reason | None:
-        """Do the same as :meth:`reason_at_once`, for every store."""
+        """Why the record is not valid any more; ``None`` while it is.
+
+        Args:
+            record: The record.
+            sla_s: The greatest age in seconds.
+        """
         return self.judged(record, await self.store.look_again(record), sla_s)
 
     def judged(self, record: Header, lookup: Lookup, sla_s: float) -> Reason | None:
-        """Do the same with what was read together with the record.
+        """Do the same as :meth:`reason` with what was read together with the record.
 
         Args:
             record: The record, or its header.

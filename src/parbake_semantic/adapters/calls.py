@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from parbake_semantic.cache.asked import USUAL, Asked, Handling
+from parbake_semantic.cache.driving import finish
 from parbake_semantic.cache.semantic_cache import SemanticCache
 from parbake_semantic.text.audience import Scope
 
@@ -138,9 +139,7 @@ class Calls:
             tags: What it depends on besides the tags of the request.
             ttl_s: For how many seconds it may be served.
         """
-        call = self._take(objects)
-        if call is not None and answer is not None:
-            call.asked.finish_sync(answer, tags=(*call.tags, *tags), ttl_s=ttl_s)
+        finish(self.store_async(answer, *objects, tags=tags, ttl_s=ttl_s))
 
     async def store_async(self, answer: Any, *objects: object, tags: _Tags = (), ttl_s: float = math.inf) -> None:
         """Like :meth:`store`, on an event loop.

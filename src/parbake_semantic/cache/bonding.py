@@ -66,6 +66,15 @@ class AppBonds(Protocol):
         """Whether reads of the store return at once."""
         ...
 
+    async def reason(self, record: Record, sla_s: float) -> Reason | None:
+        """Judge a record by a new snapshot.
+
+        Args:
+            record: The record.
+            sla_s: The greatest age in seconds.
+        """
+        ...
+
     def judged(self, record: Header, lookup: Lookup, sla_s: float) -> Reason | None:
         """Judge a record by what was read in one snapshot with it.
 

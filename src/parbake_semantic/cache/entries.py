@@ -160,7 +160,7 @@ class Entries(Generic[T]):
         """
         facts = bond(made.stamp, self._bonds.now(), Meta(Tags(facts_of(made, group))))
         stamp, _ = await self._store.stamp()  # before the facts are looked at
-        held = self._bonds.judged(facts, await self._store.look_again(facts), inf) is None
+        held = await self._bonds.reason(facts, inf) is None
         record = replace(facts, stamp=stamp.pack()) if held else facts
         await self._store.write(self._withdrawn, group.encode(), record, now=self._bonds.now())
         await self._store.apply((Change((self._group_tag(group),)),), now=self._bonds.now())

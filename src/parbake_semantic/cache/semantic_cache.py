@@ -140,15 +140,14 @@ class SemanticCache(Generic[T]):
         """
 
         async def answered() -> Reply[T]:
-            asked = await self.begin(question, scope=scope, handling=handling, driver=driver)
+            asked = await self._begun(question, tags, scope, driver)
             if asked.reply is not None:
                 return asked.reply
             with asked.listening():
                 value = answer(question)
             return await asked.finish(value)
 
-        self._bonding.check(tags)
-        handling, driver = Handling(tags=tuple(tags)), self._in_thread()
+        driver = self._in_thread()
         return finish(answered())
 
     async def ask_async(
@@ -168,8 +167,7 @@ class SemanticCache(Generic[T]):
                 answer that does not depend on them is not served.
             scope: Who asks.
         """
-        self._bonding.check(tags)
-        asked = await self.begin(question, scope=scope, handling=Handling(tags=tuple(tags)))
+        asked = await self._begun(question, tags, scope, OnLoop())
         if asked.reply is not None:
             return asked.reply
         with asked.listening():
@@ -198,8 +196,7 @@ class SemanticCache(Generic[T]):
                 answer that does not depend on them is not served.
             scope: Who asks.
         """
-        self._bonding.check(tags)
-        asked = await self.begin(question, scope=scope, handling=Handling(tags=tuple(tags)))
+        asked = await self._begun(question, tags, scope, OnLoop())
         if asked.reply is not None:
             return Stream("", replayed(form.pieces(asked.reply.value)))
 
@@ -209,6 +206,10 @@ class SemanticCache(Generic[T]):
             await asked.finish(form.whole(pieces))
 
         return Stream(asked.reason, passed_on(answer(question), store))
+
+    async def _begun(self, question: str, tags: Sequence[str], scope: Scope, driver: Driver) -> Asked[T]:
+        self._bonding.check(tags)
+        return await self.begin(question, scope=scope, handling=Handling(tags=tuple(tags)), driver=driver)
 
     async def begin(
         self, question: str, *, scope: Scope = _EVERYONE, handling: Handling = USUAL, driver: Driver | None = None

@@ -65,7 +65,8 @@ class Shared(Generic[T]):
 
     async def follow(self, driver: Driver) -> None:
         """Take note of what other processes have stored and learnt. The first call reads everything."""
-        if self._place is None:
+        place = self._place
+        if place is None:
             await self._join(driver)
             return
         if not self._entries.is_immediate:
@@ -73,7 +74,7 @@ class Shared(Generic[T]):
             if 0.0 <= now - self._followed_at < _FOLLOWED_S:
                 return
             self._followed_at = now
-        news = await driver.read(self._entries.news(self._place))
+        news = await driver.read(self._entries.news(place))
         if not news.is_whole:
             self._place = None
             await self._join(driver)

@@ -1,7 +1,6 @@
 """Asks a provider with LangChain's ChatOpenAI, whose cache is parbake's, and retrieves documents."""
 
 import asyncio
-import threading
 
 from both_box import BothBox
 from langchain_core.documents import Document
@@ -96,15 +95,7 @@ async def asynchronous():
     first, is_fresh = await ask_async(chat)
     assert is_fresh
     assert await ask_async(chat) == (first, False)
-    began, may_end, slow = threading.Event(), threading.Event(), [True]
-
-    def during():
-        if slow:
-            slow.pop()
-            began.set()
-            assert may_end.wait(60)
-
-    box.answers(during)
+    began, may_end = box.hold_first()
     await app.touch(TAG)
     old = asyncio.create_task(ask_async(chat))
     assert await asyncio.to_thread(began.wait, 60)

@@ -1,7 +1,6 @@
 """Asks a provider with LiteLLM, whose cache is parbake's."""
 
 import asyncio
-import threading
 
 import litellm
 from both_box import BothBox
@@ -107,15 +106,7 @@ async def asynchronous():
 
 async def overtaken():
     """An answer that was being made during a change is not stored, not even beside an equal call that began later."""
-    began, may_end, slow = threading.Event(), threading.Event(), [True]
-
-    def during():
-        if slow:
-            slow.pop()
-            began.set()
-            assert may_end.wait(60)
-
-    box.answers(during)
+    began, may_end = box.hold_first()
     await app.touch(TAG)
     old = asyncio.create_task(ask_async())
     assert await asyncio.to_thread(began.wait, 60)

@@ -1,6 +1,7 @@
 """The provider box, which also answers requests that do not stream."""
 
 import json
+import threading
 
 from parbake_llm.testing import ProviderBox
 from parbake_llm.testing.server import BoxHandler
@@ -47,3 +48,16 @@ class BothBox(ProviderBox):
             return f"answer {len(self.requests)}"
 
         self.reply(numbered)
+
+    def hold_first(self):
+        """Hold the next answer back; returns an event that its making has begun, and one that lets it go on."""
+        began, may_end, slow = threading.Event(), threading.Event(), [True]
+
+        def during():
+            if slow:
+                slow.pop()
+                began.set()
+                assert may_end.wait(60)
+
+        self.answers(during)
+        return began, may_end
