@@ -188,7 +188,7 @@ def main() -> None:
     wrong = [100.0 * one[WRONG] / one[QUESTIONS] for one in fenced]
     spread = statistics.stdev(wrong) / len(wrong) ** 0.5 if len(wrong) > 1 else 0.0
     upper = float(statistics.mean(wrong) + (student.ppf(0.95, len(wrong) - 1) * spread if spread else 0.0))
-    ratio = statistics.median(one[HIT] / other[HIT] for one, other in zip(fenced, plain, strict=True))
+    ratio = statistics.median(one[HIT] / max(1, other[HIT]) for one, other in zip(fenced, plain, strict=True))
     total = [sum(one[at] for one in fenced) for at in range(7)]
     alive = 100.0 * total[ALIVE] / max(1, total[LOOKED_AT])
     goals = [
