@@ -1,5 +1,6 @@
 """What an app keeps about a person is exported, and erased: in its places, its store, its models, and its files."""
 
+import contextlib
 import json
 import sqlite3
 
@@ -232,7 +233,7 @@ async def test_an_id_that_is_too_short_erases_nothing(app, subject, world):
     with pytest.raises(pb.BadInput, match="at least 4 printable characters") as raised:
         await app.ops.erase(subject)
     assert raised.value.field == "subject"
-    with sqlite3.connect(world.path) as connection:
+    with contextlib.closing(sqlite3.connect(world.path)) as connection:
         assert connection.execute("SELECT count(*) FROM fact").fetchone() == (2,)
 
 
