@@ -87,9 +87,9 @@ class Environment:
         subprocess.run([python, "-m", "venv", path], check=True, env=clean_environment())
 
     def install(self, *requirements, cwd=None):
-        """Install with the environment's pip, as the documents say."""
-        command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", self._limits]
-        done = self.python(*command, *requirements, cwd=cwd, timeout=600)
+        """Install with the environment's pip, as the documents say; what is imported is compiled when it is."""
+        options = ["--quiet", "--disable-pip-version-check", "--no-compile", "--constraint", self._limits]
+        done = self.python("-m", "pip", "install", *options, *requirements, cwd=cwd, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
         assert DEVELOPMENT.isdisjoint(self.distributions() - {"pytest", "pytest-asyncio"})
 
