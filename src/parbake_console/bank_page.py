@@ -119,9 +119,8 @@ class Outlooks:
 def _looked_out(snapshot: BankSnapshot) -> Any:
     from parbake_semantic.bank.bounds_report import outlook
 
-    made = snapshot.calibration
-    assert made is not None  # noqa: S101  # the caller looked
-    return outlook(snapshot, sorted({*_ERRORS, made.bound.error}), made.bound.prior)
+    bound = snapshot.calibration.bound
+    return outlook(snapshot, sorted({*_ERRORS, bound.error}), bound.prior)
 
 
 async def bank_page(app: App, books: Books | None, outlooks: Outlooks) -> BankPage:
@@ -158,14 +157,14 @@ async def _bank(
     try:
         snapshot: BankSnapshot = await app.model(task)
         readers = [other for other in app.tasks if task in other.inputs]
-        withheld = dict.fromkeys(snapshot.demoted, "demoted in the bank")
+        withheld: dict[str, str] = {}
         for reader in readers:
             if isinstance(reader, Stored):
                 withheld |= await _absences(app, reader, snapshot.answered)
     except (NotMaterialized, StoreError) as error:
         return BankPart(task=task.name, trouble=one_line(error))
     asked = _asked(newest, {reader.name for reader in readers}, {*snapshot.answered}, app.settings.clock.now())
-    can_be_drawn = snapshot.calibration is not None and len(snapshot.bank.answers) >= _FEWEST
+    can_be_drawn = len(snapshot.bank.answers) >= _FEWEST
     found = await outlooks.of(task.name, snapshot) if can_be_drawn else None
     return BankPart(
         task=task.name,

@@ -1,4 +1,4 @@
-"""Which stored answer may a question get? A question bank, a cache that fills with use, and rules for matches.
+"""Which stored answer may a question get? A cache that fills with use, questions compiled ahead, rules for matches.
 
 The guard of replies is :mod:`parbake_semantic.guard`, which needs none of the numeric packages.
 """
@@ -15,7 +15,8 @@ from parbake_semantic.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from parbake_semantic.bank.compiled import Bank, Matcher, compile_bank
     from parbake_semantic.bank.explorations import Explorations
-    from parbake_semantic.bank.question_bank import QuestionBank
+    from parbake_semantic.bank.questions import compile_questions
+    from parbake_semantic.bank.reader import BankReader
     from parbake_semantic.bank.snapshot import BankReply, BankSnapshot, Explanation
     from parbake_semantic.cache.asked import Asked, Handling, Reply
     from parbake_semantic.cache.seeding import Known
@@ -32,6 +33,7 @@ _LAZY = {
     "AdaptivePolicy": "parbake_semantic.policies.adaptive",
     "Asked": "parbake_semantic.cache.asked",
     "Bank": "parbake_semantic.bank.compiled",
+    "BankReader": "parbake_semantic.bank.reader",
     "BankReply": "parbake_semantic.bank.snapshot",
     "BankSnapshot": "parbake_semantic.bank.snapshot",
     "Bound": "parbake_semantic.policies.calibrate",
@@ -46,7 +48,6 @@ _LAZY = {
     "Match": "parbake_semantic.policies.policy",
     "Matcher": "parbake_semantic.bank.compiled",
     "Policy": "parbake_semantic.policies.policy",
-    "QuestionBank": "parbake_semantic.bank.question_bank",
     "Reply": "parbake_semantic.cache.asked",
     "Scope": "parbake_semantic.text.audience",
     "Screened": "parbake_semantic.text.veto",
@@ -58,6 +59,7 @@ _LAZY = {
     "Veto": "parbake_semantic.text.veto",
     "calibrate": "parbake_semantic.policies.calibrate",
     "compile_bank": "parbake_semantic.bank.compiled",
+    "compile_questions": "parbake_semantic.bank.questions",
     "fixed": "parbake_semantic.policies.policy",
     "is_personal": "parbake_semantic.text.veto",
     "screen": "parbake_semantic.text.veto",
@@ -82,6 +84,7 @@ __all__ = [
     "AdaptivePolicy",
     "Asked",
     "Bank",
+    "BankReader",
     "BankReply",
     "BankSnapshot",
     "Bound",
@@ -96,7 +99,6 @@ __all__ = [
     "Match",
     "Matcher",
     "Policy",
-    "QuestionBank",
     "Reply",
     "Scope",
     "Screened",
@@ -108,6 +110,7 @@ __all__ = [
     "Vocabulary",
     "calibrate",
     "compile_bank",
+    "compile_questions",
     "fixed",
     "is_personal",
     "screen",

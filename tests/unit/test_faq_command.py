@@ -22,20 +22,21 @@ tasks = pb.Registry()
 @tasks.model(freshness_sla="24h", refresh=pb.every("12h"), invalidated_by=[], fallback_if_stale=pb.Recompute(),
              owner="support", why="wordings change slowly")
 def questions(*, embedder: pb.Resource[Embedder]) -> parbake_semantic.BankSnapshot:
-    made = parbake_semantic.QuestionBank(embedder, bound=parbake_semantic.Bound(error=0.4, prior=0.0))
-    for answer, stem in (("reset", "how do i reset my password"), ("close", "can you delete my account")):
-        made.add(answer, [f"{stem} {word}" for word in "please now today again quickly fast here there".split()])
-    made.calibrate()
-    return made.snapshot()
+    words = "please now today again quickly fast here there".split()
+    stems = {"reset": "how do i reset my password", "close": "can you delete my account"}
+    wordings = {answer: [f"{stem} {word}" for word in words] for answer, stem in stems.items()}
+    return parbake_semantic.compile_questions(
+        embedder, wordings, bound=parbake_semantic.Bound(error=0.4, prior=0.0)
+    )
 
 app = pb.App(tasks, store="lmdb://STORE", resources={Embedder: Letters()})
-empty = parbake_semantic.QuestionBank(Letters())
-known = parbake_semantic.QuestionBank(Letters())
-known.add("reset", ["how do i reset my password"])
-known.refuse("unborn", ["will you ever sell shoes"])
-known.calibrate()
-waiting = parbake_semantic.QuestionBank(Letters())
-waiting.add("reset", ["how do i reset my password"])
+
+def read(answers, unanswered):
+    made = parbake_semantic.compile_questions(Letters(), answers, unanswered=unanswered)
+    return parbake_semantic.BankReader(made, Letters())
+
+empty = read({}, {})
+known = read({"reset": ["how do i reset my password"]}, {"unborn": ["will you ever sell shoes"]})
 """
 
 
@@ -98,15 +99,10 @@ def test_inspect_tells_known_questions_without_an_answer_apart(where):
     assert "1 answers, 2 wordings" in shown
 
 
-def test_inspect_names_wordings_that_do_not_count_yet(where):
-    """``inspect`` states how many wordings were added since the last calibration."""
-    assert "1 wordings were added since it was calibrated" in faq("inspect", "bank_app:waiting").output
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["inspect", "bank_app:tasks"], "must be an App or a QuestionBank"),
+        (["inspect", "bank_app:tasks"], "must be an App or a BankReader"),
         (["inspect", "bank_app:app", "--task", "nothing"], "this app has: questions"),
         (["calibrate", "bank_app:app", "--picture", "x.gif"], ".svg or .png"),
         (["calibrate", "bank_app:app", "--picture", "nowhere/x.svg"], "the folder nowhere does not exist"),

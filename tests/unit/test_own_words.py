@@ -6,7 +6,16 @@ import pytest
 
 import parbake as pb
 import parbake_semantic
-from parbake_semantic import Explorations, QuestionBank, Vocabulary, is_personal, screen, veto, vetoes_for
+from parbake_semantic import (
+    BankReader,
+    Explorations,
+    Vocabulary,
+    compile_questions,
+    is_personal,
+    screen,
+    veto,
+    vetoes_for,
+)
 from parbake_semantic.guard import unsupported
 
 GARDEN = """
@@ -107,7 +116,7 @@ def test_personal_is_what_the_vocabulary_calls_a_customers_own(garden):
 
 def test_a_bank_screens_a_question_again_that_was_screened_with_other_words(garden):
     """A bank with the words of a field does not trust a screening without them."""
-    bank = QuestionBank(Flat(), vetoes=vetoes_for(garden))
+    bank = BankReader(compile_questions(Flat(), {}), Flat(), vetoes=vetoes_for(garden))
     assert bank.ask(screen("is my hedge planted")).reason == "own_state"
     assert bank.ask(screen("is my hedge planted", vetoes_for(garden))).reason == "own_state"
 

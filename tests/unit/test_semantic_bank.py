@@ -8,12 +8,13 @@ from tests.unit.embedders import TOPICS, Words
 import parbake as pb
 from parbake_semantic import (
     AdaptivePolicy,
+    BankReader,
     Bound,
     Explorations,
     Match,
-    QuestionBank,
     Scope,
     Veto,
+    compile_questions,
     fixed,
     is_personal,
     screen,
@@ -24,13 +25,18 @@ FORMS = (
 ).split("|")
 
 
-def filled(**options):
-    """Return a calibrated bank of 20 distinct answers with seven wordings each."""
-    bank = QuestionBank(Words(), audits=0.0, **{"bound": Bound(0.05), **options})
-    for topic in TOPICS:
-        bank.add(topic, [form.format(topic) for form in FORMS])
-    bank.calibrate()
-    return bank
+WORDINGS = {topic: [form.format(topic) for form in FORMS] for topic in TOPICS}
+
+
+def compiled(embedder=None, *, answers=WORDINGS, **options):
+    """Return a bank of 20 distinct answers with seven wordings each, or of other answers."""
+    return compile_questions(embedder or Words(), answers, **{"bound": Bound(0.05), **options})
+
+
+def filled(scope=None, **options):
+    """Return a reader of a bank of 20 answers."""
+    embedder = Words()
+    return BankReader(compiled(embedder, scope=scope), embedder, **{"audits": 0.0, **options})
 
 
 @pytest.fixture(scope="module")
@@ -78,57 +84,48 @@ def test_bad_input_has_a_defined_reason(bank, question, reason):
 
 
 @pytest.mark.parametrize("broken", [[np.nan] * 48, [0.0] * 48, [1.0] * 3, [np.inf] + [0.0] * 47])
-def test_a_broken_embedding_is_refused_and_never_stored(broken):
-    """An invalid vector refuses a question, and adding a wording with it fails without a change."""
+def test_vectors_that_cannot_be_used_are_refused(broken):
+    """An invalid vector refuses a question, and compiling with it fails."""
     bank = filled()
     bank._embedder.broken = broken
     assert bank.ask("explain the topiccc thing").reason == "bad_embedding"
-    before = bank.aliases
     with pytest.raises(pb.BadInput):
-        bank.add("topicaa", ["one more wording"])
-    assert bank.aliases == before
+        compiled(bank._embedder)
+    with pytest.raises(pb.BadInput):
+        compiled(vectors={FORMS[0].format("topicaa"): broken})
 
 
 def test_a_bank_that_is_too_small_says_so_but_knows_its_own_wordings():
     """A bank too small to calibrate serves exact wordings only, and gives its size as the reason."""
-    bank = QuestionBank(Words(), audits=0.0)
-    assert bank.ask("how does topicaa work").reason == "not_calibrated"
-    bank.calibrate()
-    assert bank.ask("how does topicaa work").reason == "empty_bank"
-    bank.add("a", ["how does topicaa work"])
-    bank.add("b", ["how does topicbb work"])
-    assert bank.calibrate().least is None
-    assert bank.ask("how does topicaa actually work").reason == "bank_too_small"
-    assert bank.ask("How does topicaa work?").answer == "a"
+    empty = BankReader(compiled(answers={}), Words(), audits=0.0)
+    assert empty.ask("how does topicaa work").reason == "empty_bank"
+    made = compiled(answers={"a": ["how does topicaa work"], "b": ["how does topicbb work"]})
+    assert made.calibration.least is None
+    small = BankReader(made, Words(), audits=0.0)
+    assert small.ask("how does topicaa actually work").reason == "bank_too_small"
+    assert small.ask("How does topicaa work?").answer == "a"
 
 
-def test_another_model_refuses_until_it_is_recalibrated():
-    """After a model change the bank refuses until ``calibrate`` embeds all wordings again."""
+def test_another_model_refuses_every_question():
+    """After a model change the bank refuses until it is compiled again."""
     bank = filled()
     bank._embedder.model_hash = "other words"
     assert bank.ask("how does topicaa work").reason == "model_changed"
-    assert bank.calibrate().model_hash == "other words"
-    assert bank.ask("could somebody explain topicbb topicbb").answer == "topicbb"
+    again = BankReader(compiled(bank._embedder), bank._embedder, audits=0.0)
+    assert again.snapshot.calibration.model_hash == "other words"
+    assert again.ask("could somebody explain topicbb topicbb").answer == "topicbb"
 
 
-def test_removing_works_at_once_even_after_the_model_changed():
-    """A removed wording is not an exact match, and removing does not hide a model change."""
-    bank = filled()
-    assert bank.remove("HOW does topicaa work") == 1
-    assert bank.remove("HOW does topicaa work") == 0
-    assert not bank.ask("how does topicaa work").match.is_exact
-    bank._embedder.model_hash = "other words"
-    bank.remove("please explain topicaa")
-    assert bank.ask("what is topicaa").reason == "model_changed"
-
-
-def test_a_complaint_demotes_at_once_until_restored():
-    """A demoted answer is not served until it is restored."""
-    bank = filled()
-    bank.complain("topicaa")
-    assert bank.ask("how does topicaa work").reason == "demoted"
-    bank.restore("topicaa")
-    assert bank.ask("how does topicaa work").answer == "topicaa"
+def test_only_wordings_without_a_vector_are_embedded():
+    """Vectors that the caller has are used, and a wording of two answers is embedded once."""
+    embedder, seen = Words(), []
+    real = embedder.embed
+    embedder.embed = lambda texts: seen.extend(texts) or real(texts)
+    wordings = WORDINGS["topicaa"]
+    had = dict(zip(wordings, real(wordings), strict=True))
+    shared = {"topicaa": [*wordings, "another wording of both"], "topicbb": ["another wording of both"]}
+    compiled(embedder, answers=shared, vectors=had)
+    assert seen == ["another wording of both"]
 
 
 @pytest.mark.parametrize("field", ["tenant", "locale", "channel", "tier", "extra"])
@@ -140,28 +137,17 @@ def test_nothing_crosses_a_scope(field):
     assert bank.ask("how does topicaa work").reason == "scope_differs"
 
 
-def test_a_bank_survives_bytes_and_refuses_others():
-    """A bank that is read back answers the same; invalid bytes are refused without a change."""
+def test_a_bank_that_was_stored_answers_the_same():
+    """A bank that is read back from msgpack, as a store keeps it, answers the same."""
     bank = filled(scope=Scope(tenant="t"))
-    bank.complain("topiccc")
-    data = bank.to_bytes()
-    again = QuestionBank(Words(), audits=0.0)
-    for bad in (b"", b"garbage", data[:-100], data.replace(b"vectors", b"victors"), data.replace(b"how", b"h\xffw")):
-        with pytest.raises(pb.BadInput):
-            again.load(bad)
-    again.load(data)
+    data = msgspec.msgpack.encode(bank.snapshot)
+    again = BankReader(msgspec.msgpack.decode(data, type=type(bank.snapshot)), Words(), audits=0.0)
     for question in ("how does topicaa work", "could somebody explain topicbb topicbb", "what is topiccc", "no such"):
         ours, theirs = (b.ask(question, scope=Scope(tenant="t")) for b in (bank, again))
         assert ours == theirs
 
 
-def changed(bank, **fields):
-    """Return a snapshot of a bank with other fields."""
-    snapshot = bank.snapshot()
-    return msgspec.structs.replace(snapshot, bank=msgspec.structs.replace(snapshot.bank, **fields))
-
-
-SOUND = filled(bound=Bound(0.05)).snapshot().bank
+SOUND = compiled().bank
 COUNT = len(SOUND.aliases)
 
 
@@ -181,82 +167,47 @@ COUNT = len(SOUND.aliases)
     ids=lambda fields: next(iter(fields)),
 )
 def test_a_bank_whose_arrays_do_not_fit_is_refused(fields):
-    """A snapshot with inconsistent arrays is refused and changes nothing."""
-    bank = filled()
+    """A snapshot with inconsistent arrays cannot be read."""
+    snapshot = compiled()
     with pytest.raises(pb.BadInput):
-        bank.take(changed(bank, **fields))
-    assert bank.ask("how does topicaa work").answer == "topicaa"
+        BankReader(msgspec.structs.replace(snapshot, bank=msgspec.structs.replace(SOUND, **fields)), Words())
 
 
-@pytest.mark.parametrize("data", [None, 7, "text"])
-def test_what_is_no_bytes_is_no_bank(data):
-    """``load`` refuses anything that is not bytes."""
-    with pytest.raises(pb.BadInput):
-        QuestionBank(Words()).load(data)
+def test_a_bank_of_other_dimensions_is_refused():
+    """An embedder that claims the bank's model but makes shorter vectors cannot read it."""
+    embedder = Words()
+    embedder.dimensions = 7
+    with pytest.raises(pb.BadInput, match="48 dimensions, the embedder's 7"):
+        BankReader(compiled(), embedder)
 
 
 def test_a_calibration_of_other_features_is_refused():
     """A calibration with too few coefficients is refused."""
-    bank = filled()
-    snapshot = bank.snapshot()
+    snapshot = compiled()
     short = msgspec.structs.replace(snapshot.calibration.model, coefficients=(1.0,))
     made = msgspec.structs.replace(snapshot.calibration, model=short)
     with pytest.raises(pb.BadInput, match="coefficients"):
-        bank.take(msgspec.structs.replace(snapshot, calibration=made))
-
-
-def test_damaged_bytes_are_no_bank():
-    """A bank with any changed byte is refused."""
-    data = bytearray(filled().to_bytes())
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        damaged = data.copy()
-        damaged[int(rng.integers(len(data)))] ^= int(rng.integers(1, 256))
-        with pytest.raises(pb.BadInput):
-            QuestionBank(Words()).load(bytes(damaged))
+        BankReader(msgspec.structs.replace(snapshot, calibration=made), Words())
 
 
 def test_a_question_is_either_answered_or_known_without_an_answer():
-    """A name with wordings of one kind refuses wordings of the other until they are removed."""
-    bank = filled()
-    with pytest.raises(pb.BadInput, match="remove them first"):
-        bank.refuse("topicaa", ["is topicaa dangerous"])
-    bank.refuse("shoes", [])
-    bank.refuse("hats", ["do you sell hats"])
-    with pytest.raises(pb.BadInput, match="remove its wordings first"):
-        bank.add("hats", ["which hats do you sell"])
-    bank.remove("do you sell hats")
-    bank.add("hats", ["which hats do you sell"])
-    bank.add("shoes", ["which shoes do you sell"])
-    bank.calibrate()
-    assert bank.ask("which hats do you sell").answer == "hats"
-    assert bank.ask("which shoes do you sell").answer == "shoes"
+    """A name cannot be an answer and a question without one; one without wordings is left out."""
+    with pytest.raises(pb.BadInput, match="'hats' is among answers, too") as raised:
+        compiled(answers={"hats": ["which hats do you sell"]}, unanswered={"hats": ["do you sell hats"]})
+    assert raised.value.field == "unanswered"
+    assert compiled(unanswered={"shoes": []}).unanswered == ()
 
 
+@pytest.mark.parametrize("field", ["answers", "unanswered"])
 @pytest.mark.parametrize(
     ("answer", "wordings"),
-    [(None, ["how"]), ("", ["how"]), (5, ["how"]), ("\ud800", ["how"]), ("a", "how does it work")],
+    [(None, ["how"]), ("", ["how"]), (5, ["how"]), ("\ud800", ["how"]), ("a", "how does it work"), ("a", ["42"])],
 )
-def test_what_is_no_answer_or_no_list_is_refused(answer, wordings):
-    """An invalid answer name, or a string instead of a list of wordings, is refused."""
-    bank = QuestionBank(Words())
-    for enter in (bank.add, bank.refuse):
-        with pytest.raises(pb.BadInput):
-            enter(answer, wordings)
-    if answer != "a":
-        with pytest.raises(pb.BadInput):
-            bank.complain(answer)
-
-
-def test_what_was_refused_and_not_compiled_leaves_no_ghost():
-    """Saved bytes hold only compiled questions, so a refused question that was not compiled can be added."""
-    bank, again = filled(), filled()
-    bank.refuse("hats", ["do you sell hats"])
-    again.load(bank.to_bytes())
-    assert again.snapshot().unanswered == ()
-    again.add("hats", ["which hats do you sell"])
-    again.calibrate()
-    assert again.ask("which hats do you sell").answer == "hats"
+def test_what_is_no_answer_or_no_question_is_refused(field, answer, wordings):
+    """An invalid answer name, a string instead of a list of wordings, or a wording without words is refused."""
+    with pytest.raises(pb.BadInput) as raised:
+        compiled(**{"answers": {}, field: {answer: wordings}})
+    assert raised.value.field == field
 
 
 def test_a_veto_that_raises_is_a_refusal():
@@ -269,7 +220,7 @@ def test_a_veto_that_raises_is_a_refusal():
 
 
 def test_a_veto_that_is_not_a_veto_is_refused_where_it_is_given():
-    """``vetoes=`` refuses a tuple when the bank is made."""
+    """``vetoes=`` refuses a tuple when the reader is made."""
     with pytest.raises(pb.BadInput, match="vetoes must contain"):
         filled(vetoes=[("mine", lambda _question, _alias: True)])
 
@@ -291,65 +242,31 @@ def test_an_embedder_that_fails_costs_unknown_wordings_only():
 
 
 def test_a_known_question_without_an_answer_is_refused():
-    """A question known as unanswered is refused, exactly and by similarity, also after a round trip."""
-    bank, plain = QuestionBank(Words(), audits=0.0, bound=Bound(0.05)), filled()
-    for topic in TOPICS:
-        enter = bank.refuse if topic in TOPICS[:10] else bank.add
-        enter(topic, [form.format(topic) for form in FORMS])
-    bank.calibrate()
-    again = QuestionBank(Words(), audits=0.0)
-    again.load(bank.to_bytes())
-    for one in (bank, again):
-        assert one.ask("how does topicaa work").reason == "unanswered"
-        assert one.ask("could somebody explain topicaa topicaa").reason == "unanswered"
-        assert one.ask("could somebody explain topicll topicll").answer == "topicll"
-        assert one.snapshot().answered == TOPICS[10:]
-    assert bank.calibration.expected == pytest.approx(plain.calibration.expected / 2, abs=0.05)
-
-
-def broken_verifier(_question, _alias):
-    """Raise, as a model that is down."""
-    raise RuntimeError("down")
-
-
-@pytest.mark.parametrize(
-    ("verifier", "reason"),
-    [
-        (broken_verifier, "verifier_failed"),
-        (lambda q, a: False, "verifier_refused"),
-        (lambda q, a: "yes", "verifier_refused"),
-        (lambda q, a: True, ""),
-    ],
-)
-def test_a_verifier_fails_closed(verifier, reason):
-    """Only ``True`` from the verifier accepts a match; an exception or another value refuses it."""
-    assert filled(verifier=verifier).ask("could somebody explain topicbb topicbb").reason == reason
+    """A question known as unanswered is refused, exactly and by similarity, and lowers what the bank expects."""
+    known, refused = ({topic: WORDINGS[topic] for topic in part} for part in (TOPICS[10:], TOPICS[:10]))
+    snapshot = compiled(answers=known, unanswered=refused)
+    bank = BankReader(snapshot, Words(), audits=0.0)
+    assert bank.ask("how does topicaa work").reason == "unanswered"
+    assert bank.ask("could somebody explain topicaa topicaa").reason == "unanswered"
+    assert bank.ask("could somebody explain topicll topicll").answer == "topicll"
+    assert snapshot.answered == TOPICS[10:]
+    assert snapshot.calibration.expected == pytest.approx(compiled().calibration.expected / 2, abs=0.05)
 
 
 def test_audits_withhold_their_share():
     """With an audit share of one half, half of the new wordings are withheld, and no exact repeat."""
-    bank = filled()
-    bank._audits = 0.5
+    bank = filled(audits=0.5)
     reasons = [bank.ask("could somebody explain topicbb topicbb").reason for _ in range(400)]
     assert 150 < reasons.count("audit") < 250
     assert {bank.ask("how does topicaa work").reason for _ in range(50)} == {""}
 
 
-def test_an_exploration_becomes_an_alias_only_for_several_shoppers():
-    """A right exploration by three different shoppers becomes an alias; repeated or wrong ones do not."""
-    bank = filled()
-    bank._audits = 1.0
+def test_a_question_may_become_a_wording_once_several_shoppers_asked_it():
+    """A question counts when three different shoppers have asked it, once; repeats by one do not count."""
+    waiting = Explorations()
     question = "could somebody explain topicbb topicbb"
-    verdict = bank.ask(question)
-    assert verdict.reason == "audit"
-    for user in ("ann", "ann", "ann", "bob"):
-        assert not bank.explored(question, verdict, right=True, user=user)
-    for user in ("cid", "dan", "eve"):
-        assert not bank.explored(question, verdict, right=False, user=user)
-    assert bank.explored(question, verdict, right=True, user="cid")
-    assert ("topicbb", question) in bank.aliases
-    bank.calibrate()
-    assert bank.ask(question).match.is_exact
+    noted = [waiting.note(question, "topicbb", user) for user in ("ann", "ann", "ann", "bob", "cid", "dan")]
+    assert noted == [False, False, False, False, True, False]
 
 
 def test_one_shopper_in_several_spellings_is_one():

@@ -1,4 +1,4 @@
-"""The bank's replies and explanations, and the bank as bytes."""
+"""A bank of known questions as a task returns it, and its replies and explanations."""
 
 from __future__ import annotations
 
@@ -36,24 +36,26 @@ class Explanation(msgspec.Struct, frozen=True):
 
     question: str
     verdict: BankReply
-    calibration: Calibration | None
+    calibration: Calibration
     nearest: tuple[Near, ...] = ()
 
 
 class BankSnapshot(msgspec.Struct, frozen=True):
-    """The complete state of a bank: the result of a model task, and the content of the stored bytes (msgpack).
+    """A compiled bank, which a model task returns.
 
-    ``demoted`` answers have had complaints. ``unanswered`` are questions that the bank recognises but has no answer to.
+    Attributes:
+        scope: For whom the answers hold; questions from another scope are refused.
+        bank: The answers with their wordings.
+        calibration: How certain a match must be.
+        unanswered: The questions that the bank recognizes but has no answer to.
     """
 
     scope: Scope
     bank: Bank
-    calibration: Calibration | None = None
-    demoted: tuple[str, ...] = ()
+    calibration: Calibration
     unanswered: tuple[str, ...] = ()
 
     @property
     def answered(self) -> list[str]:
         """The answers that may be served, in the bank's order."""
-        withheld = {*self.demoted, *self.unanswered}
-        return [answer for answer in self.bank.answers if answer not in withheld]
+        return [answer for answer in self.bank.answers if answer not in self.unanswered]

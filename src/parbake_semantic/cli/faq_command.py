@@ -19,7 +19,7 @@ from parbake.tasks.task_types import ModelTask
 from parbake_semantic.embedder import Embedder
 
 if TYPE_CHECKING:
-    from parbake_semantic import BankSnapshot, Explanation, QuestionBank
+    from parbake_semantic import BankReader, BankSnapshot, Explanation
 
 faq = typer.Typer(no_args_is_help=True, help="Look into a question bank.")
 Where = Annotated[
@@ -28,7 +28,7 @@ Where = Annotated[
         metavar=APP,
         default_factory=app_of_project,
         show_default=False,
-        help="module:attribute of an App with a task that returns a BankSnapshot, or of a QuestionBank",
+        help="module:attribute of an App with a task that returns a BankSnapshot, or of a BankReader",
     ),
 ]
 TaskName = Annotated[str, typer.Option("--task", help="the task that returns the bank, if there are several")]
@@ -39,12 +39,11 @@ ERRORS = (0.01, 0.02, 0.05, 0.1)
 @faq.command(epilog="Example: parbake faq inspect retail_assistant.compose:served")
 def inspect(app: Where, task: TaskName = "", *, as_json: AsJson = False) -> None:
     """Show the answers of a bank with their wordings, and the certainty that it requires."""
-    found = _bank(app, task)
-    snapshot = found.snapshot()
+    snapshot = _reader(app, task).snapshot
     bank, rows = snapshot.bank, []
     for at, answer in enumerate(bank.answers):
         wordings = [alias for owner, alias in zip(bank.owner_of, bank.aliases, strict=True) if owner == at]
-        state = "unanswered" if answer in snapshot.unanswered else "demoted" if answer in snapshot.demoted else "served"
+        state = "unanswered" if answer in snapshot.unanswered else "served"
         rows.append({"answer": answer, "wordings": len(wordings), "such as": wordings[0], "state": state})
     if as_json:
         print_json(rows)
@@ -55,9 +54,6 @@ def inspect(app: Where, task: TaskName = "", *, as_json: AsJson = False) -> None
     console().print(table)
     answers = len(bank.answers) - len(snapshot.unanswered)
     typer.echo(f"{answers} answers, {len(bank.aliases)} wordings, embedded by {bank.model_hash}")
-    waiting = len(found.aliases) - len(bank.aliases)
-    if waiting > 0:
-        typer.echo(f"{waiting} wordings were added since it was calibrated: they count from the next calibrate()")
     typer.echo(_threshold(snapshot))
 
 
@@ -70,8 +66,8 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say why a question is answered from the bank, or why it is not."""
-    bank = _bank(app, task, audits=0.0)
-    found = bank.explain(question, scope=bank.scope)
+    reader = _reader(app, task)
+    found = reader.explain(question, scope=reader.snapshot.scope)
     if as_json:
         print_json(found)
         return
@@ -83,7 +79,7 @@ def explain(
     if match.is_exact:
         typer.echo("this wording is known: no embedding is needed")
         return
-    typer.echo(_threshold(bank.snapshot()))
+    typer.echo(_threshold(reader.snapshot))
     table = Table("nearest wordings", "answer", "cosine")
     for near in found.nearest:
         table.add_row(near.alias, near.answer, f"{near.cosine:.3f}")
@@ -108,8 +104,8 @@ def calibrate(
 
     if picture is not None:
         must_be_picture(picture)
-    bank = _bank(app, task)
-    found = outlook(bank.snapshot(), ERRORS, bank.bound.prior if prior is None else prior)
+    snapshot = _reader(app, task).snapshot
+    found = outlook(snapshot, ERRORS, snapshot.calibration.bound.prior if prior is None else prior)
     if picture is not None:
         draw_bounds(picture, found)
     if as_json:
@@ -140,27 +136,23 @@ def _features(found: Explanation) -> Table:
 
 def _threshold(snapshot: BankSnapshot) -> str:
     made = snapshot.calibration
-    if made is None:
-        return "not calibrated: only known wordings are answered, and only under a fixed policy"
     allowed = f"at most {made.bound.error:.1%} wrong per {made.bound.per}, {made.bound.prior:.0%} out of scope"
     if made.least is None:
         return f"{allowed}: the bank is too small to promise that; only known wordings are answered"
     return f"{allowed}: answers that are {made.chance:.1%} sure; expected to answer {made.expected:.1%}"
 
 
-def _bank(where: str, task: str, *, audits: float = 0.0) -> QuestionBank:
-    """The bank at ``module:attribute``: the bank itself, or the last result of an app's model task."""
-    from parbake_semantic import QuestionBank
+def _reader(where: str, task: str) -> BankReader:
+    """The reader at ``module:attribute``, or one of the last result of an app's model task, which withholds nothing."""
+    from parbake_semantic import BankReader
 
     found = found_at(where)
-    if isinstance(found, QuestionBank):
+    if isinstance(found, BankReader):
         return found
     application = found.app if isinstance(found, HttpApp) else found
     if not isinstance(application, App):
-        raise BadInput(f"APP={where!r} must be an App or a QuestionBank", field="APP")
-    bank = QuestionBank(_embedder(application), audits=audits)
-    bank.take(once(application, _current(application, task)))
-    return bank
+        raise BadInput(f"APP={where!r} must be an App or a BankReader", field="APP")
+    return BankReader(once(application, _current(application, task)), _embedder(application), audits=0.0)
 
 
 async def _current(application: App, name: str) -> BankSnapshot:

@@ -6,7 +6,7 @@ import pytest
 import parbake as pb
 import parbake_semantic
 import parbake_semantic.guard
-from parbake_semantic.bank import question_bank
+from parbake_semantic.bank import reader
 from parbake_semantic.text import veto
 from retail_assistant.answers.guardrails import Checked
 from retail_assistant.recs.refining import Moment
@@ -45,7 +45,7 @@ async def test_a_message_is_screened_once_in_each_wording(desk, message, monkeyp
         screened.append(question)
         return screen(question, vetoes)
 
-    for room in (veto, question_bank, parbake_semantic):
+    for room in (veto, reader, parbake_semantic):
         monkeypatch.setattr(room, "screen", counted)
     await desk.ask(message)
     assert message in screened

@@ -132,7 +132,7 @@ ELSEWHERE = Conversation(("How do gift cards work?",))
 @pytest.mark.parametrize(("said", "decides"), [(HEARD, True), (ELSEWHERE, False), (Conversation(), False)])
 def test_a_question_that_the_conversation_decides_is_not_learnt_from(said, decides, reason):
     """The refusal is "conversation" and adds nothing to learn from; other refusals are kept."""
-    desk = Desk(parbake_semantic.QuestionBank, Vocabulary(BANK))
+    desk = Desk(parbake_semantic.BankReader, Vocabulary(BANK))
     verdict = parbake_semantic.BankReply(None, reason, parbake_semantic.Match(ANSWER, 0.9, 0.5, 0.9, ALIAS))
     question = "What is your return window abroad?"
     match = desk.judge(verdict, question, parbake_semantic.screen(question), said)

@@ -25,14 +25,13 @@ class Helpdesk:
 
         @tasks.model(**contract(refresh=pb.every("10m")))
         def bank(*, facts: pb.Source[Facts]) -> parbake_semantic.BankSnapshot:
-            made = parbake_semantic.QuestionBank(Words(), bound=parbake_semantic.Bound(error=0.4, prior=0.0))
-            for topic in TOPICS:
-                made.add(topic, [f"please explain {topic} {word}" for word in ("now", "again", "today", "here")])
-            made.refuse("shoes", ["do you sell topicshoes", "topicshoes please"])
-            for answer in filter(None, [facts.get("demoted")]):
-                made.complain(answer)
-            made.calibrate()
-            return made.snapshot()
+            words = ("now", "again", "today", "here")
+            return parbake_semantic.compile_questions(
+                Words(),
+                {topic: [f"please explain {topic} {word}" for word in words] for topic in TOPICS},
+                unanswered={"shoes": ["do you sell topicshoes", "topicshoes please"]},
+                bound=parbake_semantic.Bound(error=0.4, prior=0.0),
+            )
 
         def answers(*, bank: parbake_semantic.BankSnapshot = pb.Model(bank)) -> list[str]:
             return bank.answered
@@ -135,18 +134,16 @@ async def test_reasons_of_the_app_are_shown_as_text(desk):
 
 
 async def test_withdrawn_answers_are_listed(desk):
-    """An answer that is demoted in the bank, one stored as missing, and one that is served in spite of a complaint."""
-    desk.world.put("demoted", "topicaa")
+    """An answer that is stored as missing, and one that is served in spite of a complaint."""
     desk.world.put("topicbb", "withdrawn")
     await desk.built()
     one = await desk.asked(subject="topiccc")
     await desk.app.plugins[Ledger].answers.complain(one.id, "it is wrong")
     raw = await desk.raw()
     page = text_of(raw)
-    assert "topicaa demoted in the bank 0 -" in page
     assert "topicbb texts: shoppers complained of it 0 -" in page
     assert "topiccc no: it is served 1 the newest" in page
-    assert "of them withheld 2" in page
+    assert "of them withheld 1" in page
     assert f"/console/answers?word={one.id}" in raw
 
 

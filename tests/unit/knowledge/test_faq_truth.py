@@ -35,8 +35,7 @@ class Shop:
         log = [LoggedQuery(text, count, tag, intent) for (text, tag, intent), count in Counter(told).items()]
         policies = [Policy(p.id, p.title, p.body, p.facts, NOW) for p in policy_texts()]
         self.snapshot = compile_faq(log, [], policies, embedder)
-        self.bank = parbake_semantic.QuestionBank(embedder, audits=0.0)
-        self.bank.take(self.snapshot)
+        self.bank = parbake_semantic.BankReader(self.snapshot, embedder, audits=0.0)
         self.desk = Desk(self.bank, Vocabulary(self.snapshot.bank))
         self.logged = {bare(text): tag for text, tag, _ in told if tag}
         self.held_out = dict(self._unused(random.Random(seed)))

@@ -307,9 +307,7 @@ def test_a_shop_without_policies_has_an_empty_bank(log, embedder):
 
 def ask(snapshot, embedder, question):
     """Return the answer that a bank serves, if any."""
-    bank = parbake_semantic.QuestionBank(embedder, audits=0.0)
-    bank.take(snapshot)
-    return bank.ask(question, scope=SCOPE).answer
+    return parbake_semantic.BankReader(snapshot, embedder, audits=0.0).ask(question, scope=SCOPE).answer
 
 
 def test_a_question_whose_two_best_sections_are_alike_is_left_out(embedder):

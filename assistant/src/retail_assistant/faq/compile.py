@@ -16,8 +16,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 import parbake_semantic
 import parbake_semantic.guard
 from parbake_semantic.embedder import Embedder
@@ -74,7 +72,14 @@ def compile_faq(
         aliases[name] = [first, *seeds[name], *others, *confirmed[name]]
     refused = {UNANSWERED + s.id: [s.title.lower()] for s in sections if s.id not in aliases}
     refused |= {UNANSWERED + name.lstrip(UNANSWERED): texts for name, texts in asked.items() if aliases}
-    return _calibrated(aliases, refused, dict(zip((w.text for w in wordings), vectors, strict=True)), embedder)
+    return parbake_semantic.compile_questions(
+        embedder,
+        _usable(aliases),
+        unanswered=_usable(refused),
+        bound=BOUND,
+        scope=SCOPE,
+        vectors=dict(zip((w.text for w in wordings), vectors, strict=True)),
+    )
 
 
 def _clustered(wordings: Sequence[LoggedQuery], vectors: Any) -> list[LoggedQuery]:
@@ -99,27 +104,12 @@ def _asked(wordings: Iterable[LoggedQuery], sections: Mapping[str, str]) -> dict
     return {name: texts[name] for name in sorted(traffic, key=lambda name: -traffic[name])}
 
 
-def _calibrated(
-    aliases: Mapping[str, Sequence[str]],
-    refused: Mapping[str, Sequence[str]],
-    known: dict[str, Any],
-    embedder: Embedder,
-) -> parbake_semantic.BankSnapshot:
-    """Fit a bank that answers ``aliases`` and refuses ``refused``; ``known`` are embeddings that exist already."""
-    entries = {name: found for name, texts in {**aliases, **refused}.items() if (found := _usable(texts))}
-    new = list(dict.fromkeys(text for texts in entries.values() for text in texts if text not in known))
-    known |= dict(zip(new, embedder.embed(new), strict=True))
-    bank = parbake_semantic.QuestionBank(embedder, bound=BOUND, scope=SCOPE, vetoes=VETOES)
-    for name, texts in entries.items():
-        enter = bank.refuse if name in refused else bank.add
-        enter(name, texts, vectors=np.stack([known[text] for text in texts]))
-    bank.calibrate()
-    return bank.snapshot()
-
-
-def _usable(texts: Iterable[str]) -> list[str]:
+def _usable(named: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     """The texts that can be questions, each once. Wordings from a policy may be too long for a question."""
-    return [t for t in dict.fromkeys(texts) if parbake_semantic.unusable(t) is None]
+    texts = {
+        name: [t for t in dict.fromkeys(found) if parbake_semantic.unusable(t) is None] for name, found in named.items()
+    }
+    return {name: found for name, found in texts.items() if found}
 
 
 def is_shareable(text: str) -> bool:

@@ -44,7 +44,7 @@ class FaqMatch(msgspec.Struct, frozen=True):
 class Desk(msgspec.Struct, frozen=True):
     """A bank that is ready for questions, and the words that distinguish its sections."""
 
-    bank: parbake_semantic.QuestionBank
+    bank: parbake_semantic.BankReader
     vocabulary: Vocabulary
 
     def judge(
@@ -93,9 +93,7 @@ _desks = PerBank[Desk]()
 
 
 def _desk(snapshot: parbake_semantic.BankSnapshot, embedder: Embedder) -> Desk:
-    bank = parbake_semantic.QuestionBank(embedder, vetoes=VETOES)
-    bank.take(snapshot)
-    return Desk(bank, Vocabulary(snapshot.bank))
+    return Desk(parbake_semantic.BankReader(snapshot, embedder, vetoes=VETOES), Vocabulary(snapshot.bank))
 
 
 @tasks.live(why="Each question is matched in its own wording")
