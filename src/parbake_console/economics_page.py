@@ -43,6 +43,7 @@ class EconomicsPage(msgspec.Struct, frozen=True):
     since: str
     total: str
     wasted: str
+    saved: str
     verdicts: Sequence[Verdict]
     saves: str
     a_day: str
@@ -95,6 +96,7 @@ async def economics_page(
         since=since,
         total=usd(total),
         wasted=usd(sum(cost.wasted_usd for cost in costs)),
+        saved=usd(sum(cost.saved_usd for cost in costs)) if any(cost.saved for cost in costs) else "",
         verdicts=found,
         saves=usd(sum(one.saves for one in found)),
         a_day=usd(sum(cost.usd for cost in known.costs) * known.scale) if known.scale else "",

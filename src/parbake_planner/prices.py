@@ -95,6 +95,11 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return max(in_force, key=lambda r: r.since)
 
 
+def read_rates(path: Path) -> Book:
+    """Read a book of prices as of today; raises :class:`BadInput` that names the invalid field."""
+    return checked(decoded(path, Book), today=dt.datetime.now(dt.UTC).date())
+
+
 def checked(book: Book, *, today: dt.date) -> Book:
     """Return the book if it is valid.
 

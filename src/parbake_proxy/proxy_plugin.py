@@ -18,7 +18,7 @@ from parbake.process import actions
 from parbake.serving.bonds import Bonds
 from parbake.values.duration import Duration, seconds
 from parbake_planner.books import LEDGER
-from parbake_planner.prices import Book, checked, decoded
+from parbake_planner.prices import read_rates
 from parbake_proxy.agreement import Agreement
 from parbake_proxy.gateway import Gateway
 from parbake_proxy.savings import Account, Statement
@@ -91,7 +91,7 @@ class Proxy(Plugin[Gateway]):
             partial(AdaptivePolicy, Bound(error, per="request")) if cosine is None else partial(fixed, cosine)
         )
         self._policy()
-        self._prices = None if prices is None else checked(decoded(prices, Book), today=dt.datetime.now(dt.UTC).date())
+        self._prices = None if prices is None else read_rates(prices)
         self._dialects: Sequence[Dialect] = (OpenAiChat(), AnthropicMessages())
 
     def open(self, parts: Parts) -> Gateway:

@@ -61,7 +61,7 @@ class Account:
         Args:
             prices: The prices, if they are known.
             today: Returns the date of the prices.
-            ledger: Records what is spent, if the app has one.
+            ledger: Records both for all processes, if the app has one.
         """
         self._prices, self._today, self._ledger = prices, today, ledger
         self._lock = threading.Lock()
@@ -79,8 +79,9 @@ class Account:
             usage: The tokens.
         """
         model = model[:_LONGEST]
-        if side == "spent" and self._ledger is not None:
-            self._ledger.file.spent("proxy", "realtime", model, usage)
+        if self._ledger is not None:
+            note = self._ledger.file.spent if side == "spent" else self._ledger.file.saved
+            note("proxy", "realtime", model, usage)
         with self._lock:
             if (provider, model) not in self._calls[side] and len(self._calls[side]) >= _MOST:
                 model = "other"

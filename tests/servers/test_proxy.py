@@ -123,6 +123,21 @@ def test_two_proxies_share_answers_changes_and_what_is_withdrawn(proxies, models
     assert eventually(lambda: ask(one)[1] == "bypass")
 
 
+def test_the_ledger_has_what_all_proxies_saved_also_those_that_ended(proxies):
+    """What a proxy that was ended has saved and what another one has saved are one sum."""
+    one, two = (proxies.start("--ledger", "ledger.db") for _ in range(2))
+    for url in (one, one, two):
+        ask(url)
+    proxies.running[0].send_signal(signal.SIGTERM)
+    proxies.running[0].wait(HANGS_S)
+
+    def saved():
+        (cost,) = httpx.get(f"{two}/v1/costs", timeout=HANGS_S).json()["costs"] or [{}]
+        return cost.get("saved")
+
+    assert eventually(lambda: saved() == 2)
+
+
 def test_an_answer_from_before_a_change_is_never_served_after_it(proxies, models):
     """An answer that the provider is making while a change is acknowledged is served to nobody who asks later."""
     one, two = proxies.start(), proxies.start()

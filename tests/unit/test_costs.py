@@ -99,6 +99,24 @@ async def test_all_that_is_spent_is_attributed(shop):
     assert not any(row.unpriced for row in rows.values())
 
 
+async def test_what_was_saved_is_told_apart_from_what_was_spent(shop):
+    """Tokens that a stored answer saved are priced, and are in no sum of what was spent, hourly charges included."""
+    file = shop.plugins[Ledger].file
+    usage = Usage(uncached=800, output=100, cache_read=200)
+    file.spent("asked", "realtime", "writer", usage)
+    for _ in range(3):
+        file.saved("asked", "realtime", "writer", usage)
+    file.saved("asked", "realtime", "unknown", usage)
+    await asyncio.to_thread(file.settle)
+    (row,) = await shop.plugins[Ledger].costs(book())
+    each = (800 + 200 * 0.1) / 1e6 + 100 * 10 / 1e6
+    assert (row.usd, row.output, row.calls) == (pytest.approx(each), 100, 0)
+    assert (row.saved, row.saved_usd, row.unpriced) == (4, pytest.approx(3 * each), "tokens of unknown")
+    charges = await shop.plugins[Ledger].charges(book())
+    assert sum(charge["BilledCost"] for charge in charges) == pytest.approx(each)
+    await shop.close()
+
+
 def counted(ledger, serves):
     """Wait until the ledger has written this many serves, which count for the minute of the write."""
     eventually(lambda: sum(ledger.serves().values()) == serves)

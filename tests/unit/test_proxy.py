@@ -1,15 +1,21 @@
 """The gateway in front of a provider: what it answers from the cache, and that everything else goes on as it came."""
 
 import asyncio
+import datetime as dt
 import json
+from contextlib import asynccontextmanager
 
 import httpx
+import msgspec
 import pytest
 from tests.model_server import ModelServer, _event
 from tests.unit.embedders import Words
 
 import parbake as pb
 from parbake.http import HttpApp
+from parbake_planner import Ledger
+from parbake_planner.ledger.costs import CostBook
+from parbake_planner.prices import Book, Rate, read_rates
 from parbake_proxy import Proxy
 
 KEY = {"authorization": "Bearer key-of-one"}
@@ -35,16 +41,23 @@ class Front:
         return await self.http.post("/v1/messages", json=made, headers=headers or {"x-api-key": "key-of-one"})
 
 
-@pytest.fixture
-async def front():
-    """Return an open gateway."""
+@asynccontextmanager
+async def fronted(*, plugins=(), **options):
+    """Open a gateway in front of a model server."""
     with ModelServer() as models:
-        proxy = Proxy(models.url, embedder=Words(), cosine=0.8)
-        app = pb.App(pb.Registry(), open=["policy"], plugins=[proxy], worker="none")
+        proxy = Proxy(models.url, embedder=Words(), cosine=0.8, **options)
+        app = pb.App(pb.Registry(), open=["policy"], plugins=[*plugins, proxy], worker="none")
         served = HttpApp(app)
         transport = httpx.ASGITransport(served)
         async with served.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
             yield Front(models, app, http)
+
+
+@pytest.fixture
+async def front():
+    """Return an open gateway."""
+    async with fronted() as found:
+        yield found
 
 
 def text(answer):
@@ -271,6 +284,24 @@ async def test_what_is_spent_and_saved_is_counted(front):
     metrics = (await front.http.get("/metrics")).text
     assert 'parbake_proxy_requests_total{outcome="hit"} 3.0' in metrics
     assert 'parbake_semantic_cache_answers{cache="proxy"} 2.0' in metrics
+
+
+async def test_a_ledger_records_what_is_spent_and_saved(tmp_path):
+    """The ledger prices the provider's calls and, apart from them, what the hits would have cost."""
+    rate = Rate(provider="openai", model="small", since=dt.date(2020, 1, 1), input=1.0, output=10.0, cache_read=0.5)
+    prices = tmp_path / "prices.json"
+    prices.write_bytes(msgspec.json.encode(Book(as_of=dt.date(2026, 11, 1), rates=(rate,))))
+    ledger = Ledger(tmp_path / "ledger.db", book=CostBook.of_models(read_rates(prices)))
+    async with fronted(plugins=[ledger], prices=prices) as found:
+        for _ in range(3):
+            await found.chat()
+        told = (await found.http.get("/v1/proxy")).json()
+        await asyncio.to_thread(found.app.plugins[Ledger].file.settle)
+        (cost,) = (await found.http.get("/v1/costs")).json()["costs"]
+    assert (cost["task"], cost["lane"], cost["saved"], cost["unpriced"]) == ("proxy", "realtime", 2, "")
+    assert cost["usd"] == pytest.approx(told["spent"][0]["usd"])
+    assert cost["saved_usd"] == pytest.approx(told["saved"][0]["usd"])
+    assert cost["saved_usd"] == pytest.approx(2 * cost["usd"])
 
 
 async def test_a_repetition_waits_for_the_answer_that_is_being_stored(front):

@@ -82,6 +82,9 @@ def _show(rows: list[Cost]) -> None:
     print_table(table)
     wasted = sum(row.wasted_usd for row in rows)
     typer.echo(f"in all: ${total:.6f}, of which ${wasted:.6f} for values that nobody requested")
+    if saved := sum(row.saved for row in rows):
+        usd = sum(row.saved_usd for row in rows)
+        typer.echo(f"saved: ${usd:.6f} by {saved:,} answers of generators that were given again")
 
 
 def _sent(row: Cost) -> int:

@@ -17,7 +17,7 @@ from parbake.errors import BadInput
 from parbake.ports.usage import Usage
 from parbake.serving.request import GeneratorCall
 from parbake_planner.ledger.ledger_reader import LedgerReader
-from parbake_planner.ledger.rows import TOKEN_KINDS, UNREPORTED
+from parbake_planner.ledger.rows import SAVED, TOKEN_KINDS, UNREPORTED
 from parbake_planner.prices import Book, Processing, Tokens, call_cost, checked, decoded
 
 HOUR = 3600
@@ -25,7 +25,7 @@ _PRICED_KINDS = tuple(name for name in TOKEN_KINDS if name != "reasoning")
 NOBODY = "nobody"
 BY = ("task", "lane", "owner", "plan")
 _USED = ("calls", "seconds", "cpu_s", "rows", "bytes", *TOKEN_KINDS)
-_OF_A_LANE = ("compute", "tokens", "waste", UNREPORTED)
+_OF_A_LANE = ("compute", "tokens", "waste", SAVED, UNREPORTED)
 """Kinds whose rows have a lane; for misses and expiries the kind stands in its place."""
 BATCH = "batch"
 
@@ -56,6 +56,16 @@ class CostBook(Book, frozen=True, kw_only=True, forbid_unknown_fields=True):
     serve: float = 0.0
     generators: dict[str, Offer] = {}  # noqa: RUF012  # msgspec copies the default for each book
 
+    @classmethod
+    def of_models(cls, book: Book) -> CostBook:
+        """Price tokens only, for generators that have the names of the models.
+
+        Args:
+            book: The prices of the models.
+        """
+        offers = {rate.model: Offer(provider=rate.provider, model=rate.model) for rate in book.rates}
+        return cls(as_of=book.as_of, source=book.source, rates=book.rates, cpu_hour=0.0, generators=offers)
+
 
 EXAMPLE = CostBook(as_of=dt.date(2026, 11, 1), cpu_hour=0.04, source="an example: a core of a rented machine")
 """The default book: it prices CPU only, not tokens."""
@@ -66,6 +76,9 @@ class Cost(msgspec.Struct, frozen=True):
 
     ``wasted`` counts rows of batch runs that a later run replaced before they were served, in the hour of the
     replacement. ``wasted_usd`` is what that many rows of the task cost. The current run is not judged yet.
+
+    ``saved`` counts requests that a stored answer of a generator answered, and ``saved_usd`` is what these would have
+    cost. Neither is part of ``usd``.
     """
 
     task: str
@@ -87,6 +100,8 @@ class Cost(msgspec.Struct, frozen=True):
     usd: float = 0.0
     wasted: int = 0
     wasted_usd: float = 0.0
+    saved: int = 0
+    saved_usd: float = 0.0
     unpriced: str = ""
 
 
@@ -110,6 +125,11 @@ class Line(msgspec.Struct, frozen=True):
     def is_waste(self) -> bool:
         """Whether the line only reports waste; its cost is in the lines of the computations."""
         return self.kind == "waste"
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether its cost was spent, and is in no other line."""
+        return self.kind not in ("waste", SAVED)
 
 
 class Owned(msgspec.Struct, frozen=True):
@@ -144,7 +164,7 @@ def lines(ledger: LedgerReader, book: CostBook, *, since: float = 0.0) -> Iterat
     """
     for hour, kind, task, lane, model, *numbers in ledger.hourly(since=since):
         used: dict[str, float] = dict(zip(_USED, numbers, strict=True))
-        if kind == "tokens" or (kind == "waste" and model):
+        if kind in ("tokens", SAVED) or (kind == "waste" and model):
             usd, list_usd, missing = _tokens(book, model, hour, lane, _sold(used))
         else:
             usd = list_usd = used["cpu_s"] / HOUR * book.cpu_hour
@@ -183,16 +203,19 @@ def costs(ledger: LedgerReader, book: CostBook, owners: Mapping[str, Owned], *, 
         if line.is_waste:
             of.update({"wasted": int(line.used["rows"]), "wasted_usd": line.usd})
             continue
+        unpriced[line.task, line.lane] |= {line.unpriced} - {""}
+        if line.kind == SAVED:
+            of.update({"saved": int(line.used["calls"]), "saved_usd": line.usd})
+            continue
         calls = 0 if line.kind in ("tokens", UNREPORTED) else line.used["calls"]
         of.update({**line.used, "calls": calls, "usd": line.usd})
-        unpriced[line.task, line.lane] |= {line.unpriced} - {""}
     for task, count in ledger.serves(since=since).items():
         sums[task, "serve"].update({"serves": count, "usd": count * book.serve})
     each = _usd_a_row(ledger, book) if any(of["wasted"] for of in sums.values()) else {}
     made = []
     for (task, lane), of in sums.items():
         own = owners.get(task, Owned(NOBODY))
-        numbers = {name: of[name] for name in ("usd", "wasted", "serves", *_USED)}
+        numbers = {name: of[name] for name in ("usd", "wasted", "saved", "saved_usd", "serves", *_USED)}
         spent = Cost(task, lane, own.owner, own.plan, **numbers, unpriced=", ".join(sorted(unpriced[task, lane])))
         wasted_usd = of["wasted_usd"] or spent.wasted * each.get(task, 0.0)
         made.append(msgspec.structs.replace(spent, wasted_usd=wasted_usd))
@@ -204,7 +227,7 @@ def _usd_a_row(ledger: LedgerReader, book: CostBook) -> dict[str, float]:
     usd: Counter[str] = Counter()
     rows: Counter[str] = Counter()
     for line in lines(ledger, book):
-        if line.lane == BATCH and not line.is_waste:
+        if line.lane == BATCH and line.is_spent:
             usd[line.task] += line.usd  # type: ignore[assignment]  # Counter's stub knows only int
             rows[line.task] += int(line.used["rows"])
     return {task: usd[task] / count for task, count in rows.items() if count}

@@ -60,7 +60,7 @@ def charges(
         if line.kind == "tokens":
             for name, part in by_token_kind(line, book):
                 yield _charge(part, _tokens_sold(name, part, book), book, owners)
-        elif not line.is_waste and line.used["cpu_s"]:
+        elif line.is_spent and line.used["cpu_s"]:
             yield _charge(line, Sold(_CPU_UNIT, "CPU time", line.used["cpu_s"] / HOUR), book, owners)
     for task in ledger.serves(since=since):
         for hour, count, _ in ledger.by_the_hour(task, since=since):

@@ -27,7 +27,17 @@ from parbake.process.counters import Counters
 from parbake.protocol.cause import OVERDUE, Reason
 from parbake_planner.ledger.database import Connection, database_at
 from parbake_planner.ledger.ledger_reader import LedgerReader
-from parbake_planner.ledger.rows import MOST_HELD, PREFIX, UNREPORTED, LedgerEntry, Pending, PromptRequest, trim, write
+from parbake_planner.ledger.rows import (
+    MOST_HELD,
+    PREFIX,
+    SAVED,
+    UNREPORTED,
+    LedgerEntry,
+    Pending,
+    PromptRequest,
+    trim,
+    write,
+)
 from parbake_planner.ledger.schema import prepare
 from parbake_planner.ledger.told import Numbers, Stated, Told
 
@@ -103,8 +113,22 @@ class LedgerWriter(LedgerReader, forks.Forkable):
             model: The generator's name.
             usage: The tokens.
         """
+        self._note_tokens("tokens", task, lane, model, usage)
+
+    def saved(self, task: str, lane: str, model: str, usage: Usage) -> None:
+        """Record the tokens of an answer that was given again instead of being generated anew.
+
+        Args:
+            task: Who was asked.
+            lane: The lane that it was asked in.
+            model: The generator's name.
+            usage: The tokens that the answer took when it was generated.
+        """
+        self._note_tokens(SAVED, task, lane, model, usage)
+
+    def _note_tokens(self, kind: str, task: str, lane: str, model: str, usage: Usage) -> None:
         self._note(
-            "tokens", task, lane=lane, model=model, input=usage.uncached or 0, output=usage.output or 0,
+            kind, task, lane=lane, model=model, input=usage.uncached or 0, output=usage.output or 0,
             cached=usage.cache_read or 0, written=usage.cache_write or 0,
             written_hour=usage.cache_write_hour or 0, reasoning=usage.reasoning or 0,
         )  # fmt: skip

@@ -111,7 +111,9 @@ class _Spent:
         for line in lines(ledger, book, since=self.begin):
             if line.unpriced:
                 self._unpriced.add(line.task)
-            if line.lane == BATCH and not line.is_waste:
+            if not line.is_spent:
+                continue
+            if line.lane == BATCH:
                 self.batch[line.task, _day(line.hour)] += line.usd
             elif line.lane == _ON_REQUEST:
                 self._requests[line.task] += line.usd

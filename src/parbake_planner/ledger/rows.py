@@ -18,6 +18,8 @@ _MINUTES_A_DAY = 1440
 TOKEN_KINDS = ("input", "output", "cached", "written", "written_hour", "reasoning")
 PREFIX = "prefix"
 """The lane of what a prompt's cached prefix costs."""
+SAVED = "saved"
+"""The kind of a request that was answered without its generator; its tokens were not spent."""
 UNREPORTED = "unreported"
 """The kind of a request of which no tokens were reported, so that nobody knows what it cost."""
 _SUMMED = ("calls", "seconds", "cpu_s", "rows", "bytes", *TOKEN_KINDS)
@@ -49,8 +51,9 @@ class LedgerEntry(NamedTuple):
 
     Attributes:
         ts: Time, in epoch seconds.
-        kind: ``compute``, ``tokens``, ``miss``, ``expire``, ``event``, ``waste``, ``serve``, ``cache_miss`` of a
-            provider's cache, or ``unreported`` tokens of a request.
+        kind: ``compute``, ``tokens``, ``saved`` tokens of a request that was answered without its generator,
+            ``miss``, ``expire``, ``event``, ``waste``, ``serve``, ``cache_miss`` of a provider's cache, or
+            ``unreported`` tokens of a request.
         task: The task's name.
         key: Hash of the key.
         lane: The lane.

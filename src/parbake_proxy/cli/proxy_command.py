@@ -15,6 +15,7 @@ from parbake.http.server import DRAIN_S, address_of, check_installed, listen, ru
 from parbake.tasks.registry import Registry
 
 if TYPE_CHECKING:
+    from parbake_planner.books import Ledger
     from parbake_semantic.embedder import Embedder
 
 EPILOG = (
@@ -37,6 +38,9 @@ def proxy(
     error: Annotated[float, typer.Option(help="share of requests that may get a wrong answer")] = 0.01,
     cosine: Annotated[float | None, typer.Option(help="serve from this cosine on, instead of learning")] = None,
     prices: Annotated[Path | None, typer.Option(help="a price book, for dollars: see docs/howto/costs.md")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(help="an SQLite file or postgresql:// that records what was spent and saved")
+    ] = None,
     host: Annotated[str, typer.Option(help="address to bind")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 8100,
     allow_host: Annotated[list[str] | None, typer.Option(help="a name that clients reach it by; repeat")] = None,
@@ -61,7 +65,7 @@ def proxy(
         cosine=cosine,
         prices=prices,
     )
-    app = App(Registry(), store=store, open=family or [], plugins=[made], worker="none")
+    app = App(Registry(), store=store, open=family or [], plugins=[*_ledger(ledger, prices), made], worker="none")
 
     async def warm() -> None:
         await app.plugins[Proxy].cache.warm()
@@ -79,6 +83,16 @@ def proxy(
             typer.echo(f"serving at {address}/v1, in front of {upstream}", err=True)
 
         run(application, bound, started=announce, insecure=insecure, drain_s=DRAIN_S)
+
+
+def _ledger(address: str | None, prices: Path | None) -> list[Ledger]:
+    from parbake_planner.books import Ledger
+    from parbake_planner.ledger.costs import CostBook
+    from parbake_planner.prices import read_rates
+
+    if address is None:
+        return []
+    return [Ledger(address, book=None if prices is None else CostBook.of_models(read_rates(prices)))]
 
 
 def _embedder(name: str) -> Embedder | None:

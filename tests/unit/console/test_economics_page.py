@@ -4,6 +4,7 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
+from parbake.ports.usage import Usage
 from parbake_console.advice import Known, verdicts
 from parbake_console.charts import PLOT_WIDTH, Computations, break_even_plot
 from parbake_planner.ledger.break_evens import BreakEven
@@ -181,6 +182,16 @@ async def test_what_was_spent_is_shown_by_task_owner_and_lane(shop, settled):
     assert "ahead catalog $" in by_task
     assert "asked search" in by_task
     assert by_task.index("By owner") < by_task.index("By lane") < by_task.rindex("on request")
+
+
+async def test_what_stored_answers_saved_is_told_if_there_is_any(shop, settled):
+    """The page says nothing of answers that were given again until there is one, and does not add it to the sum."""
+    assert "given again" not in await shop.seen(PATH)
+    shop.ledger.file.saved("proxy", "realtime", "small", Usage(uncached=1000, output=100))
+    await settled()
+    page = await shop.seen(PATH)
+    assert "instead of being generated anew, saved $" in page
+    assert "$0 were spent in that time" in page
 
 
 async def test_how_often_requests_would_compute_is_counted_in_the_reads(shop, settled):
