@@ -348,6 +348,26 @@ def test_an_answer_is_served_only_to_who_names_nothing_else(processes):
     assert ask(cache, QUESTION, "newer", tags=["policy/returns"]).value == "newer"
 
 
+def test_askers_who_name_different_tags_for_one_text_share_its_answer(processes):
+    """The second asker's answer ends with the tags of both, and answers each of them until one of the tags changes."""
+    cache = processes.start()
+    tags = ["policy/returns"], ["policy/shipping"]
+    assert [ask(cache, QUESTION, str(n), tags=tags[n % 2]).value for n in range(4)] == ["0", "1", "1", "1"]
+    for changed in ("policy/shipping", "policy/returns"):
+        processes.touch(changed)
+        assert ask(cache, QUESTION, changed, tags=["policy/shipping"]).value == changed
+        ask(cache, QUESTION, changed, tags=["policy/returns"])
+
+
+def test_askers_who_name_ever_new_tags_do_not_bind_an_answer_by_all_of_them(processes):
+    """An answer is bound by so many tags at most; beyond that it is bound by those of the last asker only."""
+    cache = processes.start()
+    for n in range(70):
+        ask(cache, QUESTION, str(n), tags=[f"policy/{n}"])
+    processes.touch("policy/0")
+    assert ask(cache, QUESTION, "?", tags=["policy/69"]).is_hit
+
+
 def test_a_renewed_answer_keeps_what_had_ended_it(processes):
     """A near question without tags that renews an answer leaves the answer's own tags on it."""
     cache = processes.start()

@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 _TRIES = 8
 """How often a match is looked for again because its answer is not in the store any more."""
+_MOST_FACTS = 64
+"""An answer with so many tags is not bound by those of yet another asker, too."""
 _NO_VECTOR: Vectors = np.zeros(0, np.float32)
 
 
@@ -84,7 +86,8 @@ class _Look(msgspec.Struct, Generic[T], frozen=True):
         match: The nearest stored question.
         vector: The question's unit vector; ``None`` if the question must not be stored.
         learns: Whether the policy itself refused the match and therefore learns from the comparison.
-        renews: The entry that would have been served if it were not outdated. It gets the fresh answer, too.
+        renews: The entry that would have been served if it were not outdated, or if it had the tags of the asker. It
+            gets the fresh answer, too, and what has ended it ends that again.
     """
 
     reason: str
@@ -234,7 +237,10 @@ class Asked(Generic[T]):
         match = Match(exact.entry.group, 1.0, 1.0, 1.0, exact.entry.question, is_exact=True)
         if not (reason := self._reason(exact)):
             return _Look("", exact.key, exact, match)
-        return _Look(reason, exact.key, exact if exact.is_withdrawn else None, match, exact.entry.unpacked())
+        found = exact if exact.is_withdrawn else None
+        is_shared = reason == "tags_differ" and len(exact.bond.meta.tags.fences) < _MOST_FACTS
+        renews = exact if is_shared else None
+        return _Look(reason, exact.key, found, match, exact.entry.unpacked(), renews=renews)
 
     def _reason(self, found: Found[T]) -> str:
         """Why a stored answer may not be served to whoever asks."""
@@ -292,7 +298,9 @@ class Asked(Generic[T]):
     async def _learn(self, value: T, bond: Record, took_s: float) -> Reply[T]:
         """Compare a fresh answer with the one that was not served, and store the question."""
         shared, look, driver = self._means.shared(), self._look, self._driver
-        known = look.found
+        known, renews = look.found, look.renews
+        if renews is not None and renews.key == look.key:
+            bond, renews = _ended_also(bond, renews), None
         right = None if known is None else await driver.compute(lambda: self._compared(known.value, value))
         if look.learns and look.match is not None and right is not None:
             await shared.observe(look.match, right=right, driver=driver)
@@ -307,12 +315,9 @@ class Asked(Generic[T]):
             group = known.entry.group
         entry = Entry(self._question, self._scope, group, packed(look.vector), raw)
         is_stored = await shared.store(look.key, entry, bond, took_s, driver)
-        if is_stored and look.renews is not None:
-            renewed = replace(look.renews.entry, group=group, value=raw)
-            both = dict.fromkeys((*facts, *facts_of(look.renews.bond, look.renews.entry.group)))
-            tags = replace(bond.meta.tags, fences=tuple(both))  # what has ended it before ends it again
-            bound = replace(bond, meta=replace(bond.meta, tags=tags))
-            await shared.store(look.renews.key, renewed, bound, took_s, driver)
+        if is_stored and renews is not None:
+            renewed = replace(renews.entry, group=group, value=raw)
+            await shared.store(renews.key, renewed, _ended_also(bond, renews), took_s, driver)
         kept = Found(look.key, entry, value, bond, "") if is_stored else known if right else None
         return Reply(value, look.reason, look.match, kept)
 
@@ -322,3 +327,9 @@ class Asked(Generic[T]):
         except Exception:  # noqa: BLE001 - the answer is returned even if the judge fails
             _log.exception("same= raised on two answers (arrays need same=numpy.array_equal); nothing is learned")
             return None
+
+
+def _ended_also(bond: Record, by: Found[Any]) -> Record:
+    """The record of an answer that also ends with the facts of another one."""
+    fences = dict.fromkeys((*bond.meta.tags.fences, *facts_of(by.bond, by.entry.group)))
+    return replace(bond, meta=replace(bond.meta, tags=replace(bond.meta.tags, fences=tuple(fences))))
