@@ -14,6 +14,7 @@ import redis
 from tests.waiting import HANGS_S, eventually
 from typer.testing import CliRunner
 
+import parbake as pb
 from parbake.cli.main import cli
 from parbake_lab.shadow.caches import DECODERS, UndecodableError
 from parbake_lab.shadow.redis_cache import ALLOWED, ForbiddenCommandError, RedisCache, check
@@ -114,6 +115,35 @@ def test_a_sample_is_bounded_and_repeats_with_its_seed(client, run, shadowed):
         drawn.append(cache.sample(7, until=time.monotonic() + HANGS_S))
         cache.close()
     assert sorted(drawn[0]) == sorted(drawn[1])
+
+
+def test_requests_of_a_log_are_looked_up_under_the_keys_of_the_cache(client, run, tmp_path):
+    """A log's keys become the cache's by ``--key``; requests are weighed, missing ones counted, and nothing listed."""
+    fill(client, 2, stale=1)  # faq:0 is stale, faq:1 is not, and faq:2 is missing
+    asked = ["0"] * 60 + ["1"] * 20 + ["2"] * 20
+    rows = "".join(f"{key},{1_700_000_000 + n}\n" for n, key in enumerate(asked))
+    (tmp_path / "log.csv").write_text("key,timestamp\n" + rows)
+    client.config_resetstat()
+    words = ("--log", "log.csv", "--key", "faq:{key}", "--sample", "1000", "--seed", "3", "--ttl", "4600")
+    status, found = run(*words, "--fail-over", "0.5")
+    assert (status, found["keys_drawn"], found["sampled"]) == (3, 3, 1000)
+    assert found["key_outcomes"] == {"different": 1, "equal": 1, "missing": 1}
+    assert found["stale_share"] == pytest.approx(0.75, abs=0.05)
+    assert found["outcomes"]["missing"] == pytest.approx(200, abs=50)
+    assert found["examples"][0]["key"] == "faq:0"
+    assert "SCAN" not in sent(client)
+    assert client.info("commandstats")["cmdstat_get"]["calls"] == 4  # each key once, and the stale one again
+
+
+def test_a_server_that_refuses_is_one_clear_error(shadowed, client, tmp_path, monkeypatch):
+    """With a log, too, a server that does not let the user in is an error that names the cache."""
+    monkeypatch.chdir(tmp_path)
+    client.execute_command("ACL", "SETUSER", "nobody", "on", ">word", "~*", "-@all")
+    (tmp_path / "log.csv").write_text("key,timestamp\nk,1700000000\n")
+    words = ["shadow", f"redis://nobody:wrong@127.0.0.1:{shadowed}/0", "--recompute", "json:dumps", "--log", "log.csv"]
+    error = CliRunner().invoke(cli, words).exception
+    assert isinstance(error, pb.BadInput), error
+    assert error.field == "CACHE"
 
 
 def test_the_server_sees_reads_only(client, run):

@@ -16,7 +16,7 @@ PACKAGES = {
     "src/parbake/contrib/opentelemetry": 410,
     "src/parbake_capture": 675,
     "src/parbake_console": 1_950,
-    "src/parbake_lab": 3_017,
+    "src/parbake_lab": 3_115,
     "src/parbake_llm": 7_242,
     "src/parbake_planner": 4_910,
     "src/parbake_proxy": 1_100,

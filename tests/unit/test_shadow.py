@@ -5,6 +5,7 @@ import dataclasses
 import math
 import threading
 import time
+from collections import Counter
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from parbake_lab.shadow import CurrentValue
 from parbake_lab.shadow.caches import CacheEntry, UndecodableError
 from parbake_lab.shadow.compare import difference, normal
 from parbake_lab.shadow.findings import Finding, Price, summarize, wilson
+from parbake_lab.shadow.logged_requests import draw
 from parbake_lab.shadow.shadow_report import as_json, seconds, short, tables
 from parbake_lab.shadow.shadow_run import ShadowLimits, Style, shadow
 
@@ -113,6 +115,65 @@ def test_a_summary_counts_only_what_could_be_compared():
     ]
 
 
+HOT = [
+    Finding("hot", "different", "$", recompute_s=1.0, age_s=5.0, drawn=90),
+    *(Finding(f"cold {n}", "equal", recompute_s=1.0, age_s=7.0) for n in range(9)),
+    Finding("later", "different", "$", recompute_s=1.0, drawn=1),
+    Finding("gone", "missing", drawn=20),
+    Finding("raises", "failed", "ValueError", recompute_s=1.0, drawn=3),
+]
+"""A hot key that is stale, and cold keys of which one is; 123 requests for 13 keys."""
+
+
+def test_a_summary_of_requests_counts_answers_and_computations_apart():
+    """Shares and the cost of stale answers count each request; times, recomputes and their costs count each key."""
+    summary = summarize(HOT, Price(recompute=0.5, stale=2.0))
+    assert (summary.sampled, summary.compared, summary.stale_share) == (123, 100, 0.91)
+    assert (summary.stale_low, summary.stale_high) == wilson(91, 100)
+    assert summary.outcomes == {"different": 91, "equal": 9, "missing": 20, "failed": 3}
+    assert summary.key_outcomes == {"different": 2, "equal": 9, "missing": 1, "failed": 1}
+    assert (summary.cost_stale, summary.cost_recompute_all, summary.cost_unneeded) == (182.0, 6.0, 4.5)
+    assert (summary.unneeded_share, summary.recompute_total_s) == (pytest.approx(9 / 11), 12.0)
+    assert (summary.age_all.count, summary.age_stale.count, summary.recompute.count) == (10, 1, 12)
+    assert [problem.count for problem in summary.problems] == [1]
+    assert [example.key for example in summarize(HOT[::-1], Price()).examples] == ["hot", "later"]
+
+
+def test_a_report_of_requests_says_which_figure_counts_what():
+    """The table has a column for requests and one for keys, and the JSON names what its counts are."""
+    summary = summarize(HOT, Price(recompute=0.5, stale=2.0))
+    rows = rows_of(summary, keys=14, requests=140)
+    assert rows[0] == ["123 of 140 drawn requests looked at, and 13 of their 14 different keys"]
+    assert ["", "requests", "keys"] in rows
+    assert ["missing (the cache has no answer)", "20", "1"] in rows
+    assert ["different: stale", "91 of 100, 91.00% (95 % interval 83.77% to 95.19%)", "2 of 11"] in rows
+    assert ["recomputing each key once costs", "", "6"] in rows
+    assert ["the stale answers cost", "182", ""] in rows
+    assert ["hot", "90", "$", "5 s", "not known"] in rows
+    found = msgspec.json.decode(as_json(summary, cache="redis://somewhere", keys=14, requests=140))
+    assert (found["counts"], found["requests_drawn"], found["keys_drawn"]) == ("requests", 140, 14)
+
+
+def test_a_report_of_keys_does_not_speak_of_requests():
+    """Where keys were drawn, the table has one column of figures, and the JSON says that it counts keys."""
+    summary = summarize([msgspec.structs.replace(finding, drawn=1) for finding in HOT], Price(stale=2.0))
+    rows = rows_of(summary, keys=13)
+    assert ["different: stale", "2 of 11, 18.18% (95 % interval 5.14% to 47.70%)"] in rows
+    assert ["the stale answers cost", "4"] in rows
+    assert "request" not in str(rows)
+    found = msgspec.json.decode(as_json(summary, cache="redis://somewhere", keys=13))
+    assert (found["counts"], found["requests_drawn"], found["outcomes"]) == ("keys", None, found["key_outcomes"])
+
+
+def rows_of(summary, **drawn):
+    """Return the title, the heads and the cells of every table."""
+    found = []
+    for table in tables(summary, **drawn):
+        found += [[table.title], [column.header for column in table.columns]]
+        found += map(list, zip(*(column.cells for column in table.columns), strict=True))
+    return found
+
+
 def test_a_summary_of_nothing_claims_nothing():
     """Without findings the interval is 0 to 1, and the tables and the JSON can be made."""
     summary = summarize([], Price())
@@ -131,13 +192,13 @@ def test_times_and_keys_are_shown_shortly():
 
 
 class Played:
-    """A cache in memory in which some keys have another value at the second read."""
+    """A cache in memory in which some keys have another value at the second read; it may have drawn requests."""
 
-    def __init__(self, entries, *, moves=()):
-        self.entries, self.moves, self.reads = entries, moves, []
+    def __init__(self, entries, *, moves=(), drawn=()):
+        self.entries, self.moves, self.reads, self.drawn = entries, moves, [], drawn
 
     def sample(self, count, *, until):
-        return list(self.entries)[:count]
+        return list(self.drawn or self.entries)[:count]
 
     def read(self, key):
         self.reads.append(key)
@@ -237,3 +298,56 @@ async def test_a_hung_recompute_ends_with_the_time():
     )
     is_over.set()
     assert (run.keys, [finding.key for finding in run.findings]) == (2, ["a"])
+
+
+async def test_a_key_of_many_requests_is_computed_once():
+    """Each key is read and recomputed once, however often it was drawn, and its finding counts the draws."""
+    drawn, computed = ["hot", "cold", *["hot"] * 8], []
+    cache = Played({"hot": CacheEntry(1), "cold": CacheEntry("cold")}, drawn=drawn)
+
+    def recompute(key):
+        computed.append(key)
+        return key
+
+    run = await shadow(cache, recompute, msgspec.structs.replace(FAST, parallel=3), HIDDEN)
+    assert (run.drawn, run.keys, sorted(computed)) == (10, 2, ["cold", "hot"])
+    assert {finding.key: finding.drawn for finding in run.findings} == {"hot": 9, "cold": 1}
+    assert Counter(cache.reads) == {"hot": 2, "cold": 1}  # the second read is for what differs
+
+
+async def test_requests_beyond_the_time_do_not_count():
+    """At the timeout only the draws before it count, so that keys that are drawn often do not weigh too much."""
+    is_over = threading.Event()
+    entries = {"hot": CacheEntry("hot"), "hangs": CacheEntry("hangs"), "cold": CacheEntry("cold")}
+    cache = Played(entries, drawn=["hot", "hot", "hangs", "hot", "hot", "cold"])
+    limits = ShadowLimits(sample=6, rate=1000, timeout_s=2)
+    run = await shadow(cache, lambda key: is_over.wait(HANGS_S) if key == "hangs" else key, limits, HIDDEN)
+    is_over.set()
+    assert (run.drawn, run.keys) == (6, 3)
+    assert [(finding.key, finding.drawn) for finding in run.findings] == [("hot", 2)]
+
+
+def table_log(folder, *rows):
+    """Write a log with a row every second: a key, or a key with a signal."""
+    lines = (f"{row if ',' in row else row + ','},{1_700_000_000 + n}" for n, row in enumerate(rows))
+    (folder / "log.csv").write_text("\n".join(["key,signal,timestamp", *lines]) + "\n")
+    return folder / "log.csv"
+
+
+def test_each_request_of_a_log_is_equally_likely(tmp_path):
+    """Keys are drawn as often as they are requested, with replacement; signals are no requests."""
+    log = table_log(tmp_path, *["hot"] * 9, "cold", *["silent,yes"] * 50)
+    drawn = draw(log, 2000, key="faq:{key}", seed=1)
+    counts = Counter(drawn.keys)
+    assert set(counts) == {"faq:hot", "faq:cold"}
+    assert (counts.total(), counts["faq:hot"]) == (2000, pytest.approx(1800, abs=70))
+    assert not drawn.are_encoded
+    assert draw(log, 2000, key="faq:{key}", seed=1) == drawn
+    assert draw(log, 2000, key="faq:{key}", seed=2) != drawn
+
+
+def test_a_gap_of_a_log_is_told_without_what_a_plan_does(tmp_path):
+    """A note about a gap does not say that windows are left out, because every request can be drawn."""
+    log = table_log(tmp_path, *["k"] * 10_000)
+    log.write_text(log.read_text() + "k,,1700100000\n")
+    assert draw(log, 1).notes == ("1 gaps without any request, 1.0 d in all",)

@@ -7,6 +7,8 @@ import json
 import sys
 import threading
 import time
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -56,7 +58,7 @@ def cache(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     handler = type("Handler", (Cache,), {"entries": {}, "asked": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         handler.url = f"http://127.0.0.1:{server.server_address[1]}/cache/{{key}}"
         yield handler
@@ -139,8 +141,117 @@ def test_a_gate_is_not_passed_where_nothing_was_compared(run, cache, tmp_path):
     assert run(cache.url, *words).exit_code == 2
 
 
+def asked_log(folder, counts):
+    """Write a log in which each key is asked for so many times, and return its name."""
+    keys = [key for key, count in counts.items() for _ in range(count)]
+    rows = "".join(f"{key},{1_700_000_000 + n}\n" for n, key in enumerate(keys))
+    (folder / "log.csv").write_text("key,timestamp\n" + rows)
+    return "log.csv"
+
+
+COLD = [f"cold {n}" for n in range(9)]
+LOGGED = ("--recompute", "shop:recompute", "--decode", "text", "--rate", "10000", "--seed", "7", "--report", "out.json")
+
+
+def hot_and_stale(cache, folder):
+    """Fill a cache with nine fresh keys and a stale one, which makes 90 % of the requests of the log that is named."""
+    cache.entries |= {key.replace(" ", "%20"): (200, f"text of {key}".encode(), {}) for key in COLD}
+    cache.entries["hot"] = (200, b"old", {})
+    return asked_log(folder, {"hot": 81, **dict.fromkeys(COLD, 1)})
+
+
+def test_requests_of_a_log_are_weighed_as_they_are_asked(run, cache, tmp_path):
+    """A stale key with 90 % of the requests makes 90 % of them stale, though it is one key of ten, read once."""
+    log = hot_and_stale(cache, tmp_path)
+    result = run(cache.url, "--log", log, "--sample", "2000", *LOGGED, "--stale-cost", "2", "--cost-per-recompute", "1")
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["counts"], found["requests_drawn"], found["sampled"], found["keys_drawn"]) == (
+        "requests", 2000, 2000, 10,
+    )  # fmt: skip
+    assert found["stale_share"] == pytest.approx(0.9, abs=0.03)
+    assert found["stale_low"] < 0.9 < found["stale_high"] < found["stale_low"] + 0.04
+    assert found["key_outcomes"] == {"different": 1, "equal": 9}
+    assert found["cost_stale"] == 2 * found["outcomes"]["different"]
+    assert (found["cost_recompute_all"], found["unneeded_share"]) == (10, 0.9)
+    reads = Counter(path for _, path, _ in cache.asked)
+    assert max(reads.values()) <= 3  # whether the cache can be reached, the comparison, and again where it differs
+    assert "2000 of 2000 drawn requests looked at, and 10 of their 10 different keys" in result.output
+    assert "1 of 10" in result.output
+
+
+def test_a_gate_counts_requests_of_a_log(run, cache, tmp_path):
+    """With ``--log`` the share of requests decides: 90 % is too stale at a limit that 10 % of the keys would pass."""
+    log = hot_and_stale(cache, tmp_path)
+    assert run(cache.url, "--log", log, *LOGGED, "--fail-over", "0.5").exit_code == 3
+    names = keys(tmp_path, "hot", *COLD)
+    assert run(cache.url, "--keys", names, *LOGGED, "--fail-over", "0.5").exit_code == 0
+
+
+def test_a_gate_is_not_passed_where_the_cache_answers_no_request(run, cache, tmp_path):
+    """Requests that the cache would not have answered are missing, and prove nothing: the gate ends with status 2."""
+    log = asked_log(tmp_path, {"a": 3, "b": 1})
+    assert run(cache.url, "--log", log, "--sample", "40", *LOGGED, "--fail-over", "0.1").exit_code == 2
+    assert json.loads((tmp_path / "out.json").read_text())["outcomes"] == {"missing": 40}
+
+
+LINES = """\
+1.2.3.4 - - [14/Nov/2023:10:00:00 +0000] "GET /item/7?from=mail HTTP/1.1" 200 5 "-" "x"
+1.2.3.4 - - [14/Nov/2023:10:00:01 +0000] "GET /item/caf%C3%A9 HTTP/1.1" 200 5 "-" "x"
+1.2.3.4 - - [14/Nov/2023:10:00:02 +0000] "POST /item/7 HTTP/1.1" 200 5 "-" "x"
+1.2.3.4 - - [14/Nov/2023:10:00:03 +0000] "GET /gone HTTP/1.1" 404 5 "-" "x"
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "pattern", "asked"),
+    [
+        ("{key}", None, ["/item/7", "/item/caf%C3%A9"]),
+        ("/{key}", None, ["/item/7", "/item/caf%C3%A9"]),
+        ("/cache{key}", None, ["/cache/item/7", "/cache/item/caf%C3%A9"]),
+        ("/cache/{key}?raw=1", None, ["/cache/item/7?raw=1", "/cache/item/caf%C3%A9?raw=1"]),
+        ("/v2/{key}", "^GET /item/([^ ?]+)", ["/v2/7", "/v2/caf%C3%A9"]),
+        ("{key}", "^GET ([^ ]+)", ["/item/7?from=mail", "/item/caf%C3%A9"]),
+    ],
+)
+def test_keys_of_an_access_log_are_asked_for_as_the_log_has_them(run, cache, place, pattern, asked):
+    """A path of an access log is not encoded again, wherever the address has it, and the note says what is left out."""
+    Path("access.log").write_text(LINES)
+    words = () if pattern is None else ("--key-pattern", pattern)
+    result = run(cache.url.replace("/cache/{key}", place), "--log", "access.log", *words, *LOGGED)
+    assert result.exit_code == 0, result.output
+    assert {path for _, path, _ in cache.asked} == set(asked)
+    assert "note: read as an access log" in result.stderr
+    assert "note: left out: 1 (not a GET), 1 (not successful)" in result.stderr
+
+
+def test_a_path_is_recomputed_as_the_log_has_it(run, cache, tmp_path):
+    """The recompute gets the key that stands in the address, which is the whole path."""
+    (tmp_path / "access.log").write_text(LINES)
+    cache.entries["/item/7"] = (200, b"text of /item/7", {})
+    assert run(cache.url.replace("/cache/{key}", "{key}"), "--log", "access.log", *LOGGED).exit_code == 0
+    assert json.loads((tmp_path / "out.json").read_text())["key_outcomes"] == {"equal": 1, "missing": 1}
+
+
+@pytest.mark.parametrize(
+    ("key", "asked"),
+    [
+        ("item/7", "/item/7"),
+        ("@elsewhere.example/", "/@elsewhere.example/"),
+        (".elsewhere.example/", "/.elsewhere.example/"),
+        ("/a b#c", "/a%20b%23c"),
+    ],
+)
+def test_a_key_does_not_lead_to_another_host(run, cache, tmp_path, key, asked):
+    """A key after the host is a path of that host, whatever it contains."""
+    result = run(cache.url.replace("/cache/{key}", "{key}"), "--keys", keys(tmp_path, key), *LOGGED)
+    assert result.exit_code == 0, result.output
+    assert {path for _, path, _ in cache.asked} == {asked}
+
+
 HTTP = ("http://127.0.0.1:9/{key}", "--keys", "keys.txt")
 REDIS = ("redis://127.0.0.1:9/0",)
+LOG = ("--log", "log.csv")
 
 
 @pytest.mark.parametrize(
@@ -176,6 +287,22 @@ REDIS = ("redis://127.0.0.1:9/0",)
         (("http://[::1/{key}", "--keys", "keys.txt"), "CACHE"),
         (("ftp://u:geheim@127.0.0.1/{key}",), "CACHE"),
         (REDIS, "CACHE"),  # nobody answers
+        ((*HTTP, *LOG), "keys"),
+        ((*REDIS, *LOG), "CACHE"),  # nobody answers
+        ((HTTP[0], *LOG), "CACHE"),  # nobody answers
+        ((*REDIS, *LOG, "--pattern", "faq:*"), "pattern"),
+        ((*REDIS, *LOG, "--keys", "keys.txt"), "keys"),
+        ((*REDIS, *LOG, "--key", "faq:"), "key"),
+        ((*REDIS, *LOG, "--key", ""), "key"),
+        ((HTTP[0], *LOG, "--key", "faq:{key}"), "key"),
+        ((*REDIS, "--key", "faq:{key}"), "key"),
+        ((*REDIS, "--format", "table"), "format"),
+        ((*REDIS, *LOG, "--format", "ledger"), "format"),
+        ((*HTTP, "--key-pattern", "(.)"), "key_pattern"),
+        ((*REDIS, *LOG, "--key-pattern", "(.)"), "key_pattern"),
+        ((*REDIS, *LOG, "--report", "log.csv"), "report"),
+        ((*REDIS, "--log", "missing.csv"), "log"),
+        ((*REDIS, "--log", "empty.txt"), "log"),
     ],
 )
 def test_a_wrong_option_is_named(run, tmp_path, monkeypatch, words, field):
@@ -183,6 +310,7 @@ def test_a_wrong_option_is_named(run, tmp_path, monkeypatch, words, field):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     keys(tmp_path, "k")
     (tmp_path / "empty.txt").write_text("\n")
+    asked_log(tmp_path, {"k": 2})
     chosen = () if "--recompute" in words else ("--recompute", "shop:recompute")
     error = run(*words, *chosen).exception
     assert isinstance(error, pb.BadInput), error
@@ -209,3 +337,12 @@ def test_a_missing_client_is_named_with_its_extra(run, monkeypatch):
     error = run(*REDIS, "--recompute", "shop:recompute").exception
     assert isinstance(error, pb.errors.MissingDependency)
     assert "'.[redis]'" in str(error)
+
+
+def test_a_missing_reader_of_logs_is_named_with_its_extra(run, tmp_path, monkeypatch):
+    """Without numpy, which reads logs, the error names the extra to install."""
+    monkeypatch.delitem(sys.modules, "parbake_planner.logs.read_requests", raising=False)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    error = run(*REDIS, "--log", asked_log(tmp_path, {"k": 1}), "--recompute", "shop:recompute").exception
+    assert isinstance(error, pb.errors.MissingDependency)
+    assert (error.field, "'.[plan]'" in str(error)) == ("numpy", True)

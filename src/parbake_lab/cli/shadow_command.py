@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 
-from parbake.cli.support.output import console, must_be_writable, write
+from parbake.cli.support.output import console, must_be_writable, on_bars, progress, write
 from parbake.errors import BadInput
 from parbake.values.redaction import without_credentials
 from parbake_lab.cli.options import function, must_be_positive, with_bar
@@ -17,6 +19,7 @@ from parbake_lab.shadow import shadow_report as report
 from parbake_lab.shadow.caches import DECODERS, Cache
 from parbake_lab.shadow.findings import Price, ShadowSummary, summarize
 from parbake_lab.shadow.http_cache import HttpCache
+from parbake_lab.shadow.logged_requests import DrawnRequests, draw
 from parbake_lab.shadow.redis_cache import RedisCache
 from parbake_lab.shadow.shadow_run import ShadowLimits, ShadowRun, Style, lines_of
 from parbake_lab.shadow.shadow_run import shadow as run_shadow
@@ -25,6 +28,8 @@ EPILOG = "Example: parbake shadow redis://127.0.0.1:6379/0 --recompute shop:reco
 command = typer.Typer(add_completion=False)
 STALE, UNKNOWN = 3, 2
 """Exit statuses: ``--fail-over`` was exceeded; with it, nothing could be compared."""
+_LOGGED = "{key}"
+"""Stands for the key in the log."""
 CacheUrl = Annotated[str, typer.Argument(metavar="CACHE", help="redis://host:port/db, or http://host/path/{key}")]
 
 
@@ -35,7 +40,11 @@ def shadow(
     recompute: Annotated[str, typer.Option(help="module:function, called with a key; def or async def")],
     pattern: Annotated[str, typer.Option(help="Redis: which keys, as SCAN's MATCH takes it")] = "*",
     keys: Annotated[Path | None, typer.Option(help="HTTP: a file with one key a line")] = None,
-    sample: Annotated[int, typer.Option(help="keys to look at, at most")] = 500,
+    log: Annotated[Path | None, typer.Option(help="draw requests from a log that parbake plan can read")] = None,
+    kind: Annotated[str, typer.Option("--format", help="the kind of the log, as plan takes it")] = "",
+    key_pattern: Annotated[str | None, typer.Option(help="access log: what its key is, as plan takes it")] = None,
+    key: Annotated[str, typer.Option(help="Redis: the cache's key, made of the log's {key}")] = _LOGGED,
+    sample: Annotated[int, typer.Option(help="keys to look at, at most; with --log, requests to draw")] = 500,
     decode: Annotated[str, typer.Option(help="how values are stored: json, text or msgpack")] = "json",
     rate: Annotated[float, typer.Option(help="recomputes per second, at most")] = 50.0,
     parallel: Annotated[int, typer.Option(help="recomputes at once, at most")] = 1,
@@ -51,7 +60,10 @@ def shadow(
     seed: Annotated[int | None, typer.Option(help="draw the same sample again")] = None,
     show_values: Annotated[bool, typer.Option("--show-values", help="print values of keys that differ")] = False,
 ) -> None:
-    """Compare a sample of an existing cache, strictly read-only, with values recomputed now."""
+    """Compare a sample of an existing cache, strictly read-only, with values recomputed now.
+
+    With --log, the sample is of requests, so that a key counts as often as it is asked for.
+    """
     must_be_positive(sample=sample, rate=rate, parallel=parallel, timeout=timeout)
     _check_optional(
         tolerance=tolerance, ttl=ttl, cost_per_recompute=cost_per_recompute, stale_cost=stale_cost, fail_over=fail_over
@@ -59,16 +71,20 @@ def shadow(
     limits = ShadowLimits(sample=sample, rate=rate, parallel=parallel, timeout_s=timeout)
     style = Style(tolerance=tolerance, keep_bytes=decode == "msgpack", show_values=show_values)
     must_be_writable(report=report_file)
+    _check_log(log, report_file, key, format=kind, key_pattern=key_pattern)
     value_of = function(recompute, field="recompute")
-    opened = open_cache(cache, pattern=pattern, keys=keys, decode=decode, ttl=ttl, seed=seed)
+    drawing = (
+        None if log is None else partial(draw, log, sample, kind=kind, key_pattern=key_pattern, key=key, seed=seed)
+    )
+    opened = open_cache(cache, pattern=pattern, keys=keys, decode=decode, ttl=ttl, seed=seed, key=key, drawing=drawing)
     try:
         run = with_bar("comparing", lambda show: run_shadow(opened, value_of, limits, style, progress=show))
     finally:
         opened.close()
     summary = summarize(run.findings, Price(cost_per_recompute, stale_cost))
-    _show(summary, run, cache, report_file)
+    _show(summary, run, cache, report_file, requests=None if log is None else run.drawn)
     if fail_over is not None and not summary.compared:
-        typer.echo("--fail-over: no key was compared, so nothing is known", err=True)
+        typer.echo("--fail-over: nothing could be compared, so nothing is known", err=True)
         raise typer.Exit(UNKNOWN)
     if fail_over is not None and summary.stale_low > fail_over:
         raise typer.Exit(STALE)
@@ -76,7 +92,7 @@ def shadow(
 
 def open_cache(
     url: str, *, pattern: str = "*", keys: Path | None = None, decode: str = "json", ttl: float | None = None,
-    seed: int | None = None,
+    seed: int | None = None, key: str = _LOGGED, drawing: Callable[..., DrawnRequests] | None = None,
 ) -> Cache:  # fmt: skip
     """Create the reader for a cache's address.
 
@@ -87,6 +103,8 @@ def open_cache(
         decode: How values are stored: ``json``, ``text`` or ``msgpack``.
         ttl: Redis: the TTL that entries are stored with, in seconds.
         seed: Seed of the random sample.
+        key: Redis: the cache's key for a ``{key}`` of the log.
+        drawing: Draws requests from a log, see :func:`draw`; called only if the options fit together.
 
     Raises:
         BadInput: An option does not fit the address; the error names it.
@@ -99,28 +117,54 @@ def open_cache(
         raise BadInput(f"CACHE={without_credentials(url)!r} is not an address", field="CACHE") from None
     if scheme in ("redis", "rediss", "unix"):
         if keys is not None:
-            raise BadInput("--keys is only for an HTTP cache; for Redis, use --pattern", field="keys")
-        return RedisCache(url, DECODERS[decode], pattern=pattern, ttl_s=ttl, seed=seed)
+            raise BadInput("--keys is only for an HTTP cache; for Redis, use --pattern or --log", field="keys")
+        if drawing and pattern != "*":
+            raise BadInput("--pattern and --log both say what is read; give one of them", field="pattern")
+        drawn = _drawn(drawing).keys if drawing else ()
+        return RedisCache(url, DECODERS[decode], pattern=pattern, ttl_s=ttl, seed=seed, drawn=drawn)
     if scheme in ("http", "https"):
-        if keys is None:
-            raise BadInput("--keys is missing: an HTTP cache cannot list its keys", field="keys")
         if pattern != "*":
-            raise BadInput("--pattern is only for Redis; for an HTTP cache, use --keys", field="pattern")
-        return HttpCache(url, _read_keys(keys), DECODERS[decode], seed=seed)
+            raise BadInput("--pattern is only for Redis; for an HTTP cache, use --keys or --log", field="pattern")
+        if key != _LOGGED:
+            raise BadInput("--key is only for Redis; the address of an HTTP cache has {key}", field="key")
+        if drawing and keys is not None:
+            raise BadInput("--keys and --log both say what is read; give one of them", field="keys")
+        found = _drawn(drawing) if drawing else DrawnRequests(_read_keys(keys))
+        return HttpCache(url, found.keys, DECODERS[decode], seed=seed, are_encoded=found.are_encoded)
     raise BadInput(
         f"CACHE={without_credentials(url)!r} must begin with redis://, rediss://, unix://, http:// or https://",
         field="CACHE",
     )
 
 
-def _read_keys(path: Path) -> list[str]:
+def _drawn(drawing: Callable[..., DrawnRequests]) -> DrawnRequests:
+    with progress() as bars:
+        drawn = drawing(progress=partial(on_bars(bars), "reading (bytes)"))
+    for note in drawn.notes:
+        typer.echo(f"note: {note}", err=True)
+    return drawn
+
+
+def _read_keys(path: Path | None) -> list[str]:
+    if path is None:
+        raise BadInput("--keys is missing: an HTTP cache cannot list its keys; give --keys or --log", field="keys")
     try:
-        found = list(lines_of(path.read_text(encoding="utf-8")))
+        found = list(dict.fromkeys(lines_of(path.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"--keys {path}: {error}", field="keys") from error
     if not found:
         raise BadInput(f"--keys {path} contains no key", field="keys")
     return found
+
+
+def _check_log(log: Path | None, report_file: Path | None, key: str, **options: str | None) -> None:
+    for name, value in {**options, "key": key != _LOGGED}.items():
+        if log is None and value:
+            raise BadInput(f"--{name.replace('_', '-')} is about a log; give the log with --log", field=name)
+    if _LOGGED not in key:
+        raise BadInput(f"--key {key!r} must contain {{key}}, which stands for the key in the log", field="key")
+    if log is not None and report_file is not None and report_file.resolve() == log.resolve():
+        raise BadInput(f"--report {report_file} is the log itself; choose another file", field="report")
 
 
 def _check_optional(**options: float | None) -> None:
@@ -132,11 +176,12 @@ def _check_optional(**options: float | None) -> None:
         raise BadInput(f"--fail-over {share} must be a share, 0 to 1", field="fail_over")
 
 
-def _show(summary: ShadowSummary, run: ShadowRun, url: str, report_file: Path | None) -> None:
+def _show(summary: ShadowSummary, run: ShadowRun, url: str, report_file: Path | None, *, requests: int | None) -> None:
     screen = console()
-    for table in report.tables(summary, keys=run.keys):
+    for table in report.tables(summary, keys=run.keys, requests=requests):
         screen.print(table, markup=False)
     if len(run.findings) < run.keys:
         typer.echo(f"the time was up after {len(run.findings)} of {run.keys} keys (--timeout)", err=True)
     if report_file is not None:
-        write("report", report_file, report.as_json(summary, cache=without_credentials(url), keys=run.keys))
+        found = report.as_json(summary, cache=without_credentials(url), keys=run.keys, requests=requests)
+        write("report", report_file, found)

@@ -31,8 +31,9 @@ class Cache(Protocol):
     """A cache, read-only. One key at a time; calls come from threads."""
 
     def sample(self, count: int, *, until: float) -> list[str]:
-        """Up to ``count`` random keys; stops at ``until`` (monotonic seconds).
+        """Up to ``count`` random keys, or as many requests of a log; stops at ``until`` (monotonic seconds).
 
+        Of requests it returns the key of each, so that a key may be there more than once.
         Raises :class:`parbake.errors.BadInput` that names ``CACHE`` if the cache cannot be reached.
         """
         ...

@@ -22,7 +22,8 @@ class Finding(msgspec.Struct, frozen=True):
 
     ``age_s`` is how long the entry has been in the cache. ``idle_s`` is how long it was not read, so it is at least
     that old. ``wrong_for_s`` is how long the truth has been different. ``detail`` says where the values differ, or why
-    one is missing. ``cached`` and ``truth`` are recorded for a differing key if values may be shown.
+    one is missing. ``cached`` and ``truth`` are recorded for a differing key if values may be shown. ``drawn`` is how
+    often the key was drawn, which is more than once only if requests were drawn.
     """
 
     key: str
@@ -35,10 +36,11 @@ class Finding(msgspec.Struct, frozen=True):
     message: str = ""
     cached: str = ""
     truth: str = ""
+    drawn: int = 1
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One kind of problem: how often it occurred, and the first key with its message."""
+    """One kind of problem: how many keys have it, and the first of them with its message."""
 
     what: str
     count: int
@@ -63,10 +65,16 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class ShadowSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole run. Shares are 0 to 1; ``stale_share`` is relative to the keys that could be compared."""
+    """The whole run. Shares are 0 to 1.
+
+    ``sampled``, ``outcomes``, ``compared``, the stale share with its interval, and ``cost_stale`` count what was drawn,
+    which may be requests. Everything else counts each key once, because it is computed once. ``stale_share`` is
+    relative to ``compared``, and ``unneeded_share`` to the keys that could be compared.
+    """
 
     sampled: int
     outcomes: dict[str, int]
+    key_outcomes: dict[str, int]
     compared: int
     stale_share: float
     stale_low: float
@@ -92,22 +100,26 @@ def spread(values: Sequence[float | None]) -> Spread:
 
 
 def summarize(findings: Sequence[Finding], price: Price) -> ShadowSummary:
-    """Count the outcomes of a comparison, and estimate from them the share of stale entries and what they cost.
+    """Count the outcomes of a comparison, and estimate from them the share of stale answers and what they cost.
 
     Args:
-        findings: What each sampled entry came to.
+        findings: What each sampled key came to.
         price: What a recomputation and a stale answer cost.
     """
-    outcomes = Counter(f.outcome for f in findings)
-    stale = [f for f in findings if f.outcome == "different"]
-    compared = outcomes["equal"] + len(stale)
-    low, high = wilson(len(stale), compared)
+    outcomes, keys = Counter[str](), Counter[str]()
+    for f in findings:
+        outcomes[f.outcome] += f.drawn
+        keys[f.outcome] += 1
+    stale = sorted((f for f in findings if f.outcome == "different"), key=lambda f: -f.drawn)
+    compared = outcomes["equal"] + outcomes["different"]
+    low, high = wilson(outcomes["different"], compared)
     took = [f.recompute_s for f in findings if f.recompute_s is not None]
     return ShadowSummary(
-        sampled=len(findings),
-        outcomes={outcome: count for outcome, count in outcomes.items()},  # noqa: C416  # the type's keys are wider than the counter's
+        sampled=outcomes.total(),
+        outcomes=dict(outcomes),
+        key_outcomes=dict(keys),
         compared=compared,
-        stale_share=_share(len(stale), compared),
+        stale_share=_share(outcomes["different"], compared),
         stale_low=low,
         stale_high=high,
         age_all=spread([f.age_s for f in findings]),
@@ -116,10 +128,10 @@ def summarize(findings: Sequence[Finding], price: Price) -> ShadowSummary:
         wrong_for=spread([f.wrong_for_s for f in stale]),
         recompute=spread(took),
         recompute_total_s=sum(took),
-        unneeded_share=_share(outcomes["equal"], compared),
+        unneeded_share=_share(keys["equal"], keys["equal"] + len(stale)),
         cost_recompute_all=_times(price.recompute, len(took)),
-        cost_unneeded=_times(price.recompute, outcomes["equal"]),
-        cost_stale=_times(price.stale, len(stale)),
+        cost_unneeded=_times(price.recompute, keys["equal"]),
+        cost_stale=_times(price.stale, outcomes["different"]),
         problems=_problems(findings),
         examples=stale[:EXAMPLES],
     )

@@ -22,6 +22,8 @@ _BODY_AT_MOST = 8 << 20
 ABSENT = (404, 410, 504)
 """Statuses for "not cached"; a proxy answers 504 if it would have to fetch the value from its origin."""
 _HEADERS = {"User-Agent": "parbake-shadow", "Cache-Control": "only-if-cached"}  # the check must not fill the cache
+_IN_ADDRESSES = "/%?&=:@!$'()*+,;~"
+"""What a key may contain that is part of an address already."""
 _UNREACHABLE = (OSError, http.client.HTTPException)
 
 
@@ -39,14 +41,31 @@ class HttpCache:
     The caller lists the keys.
     """
 
-    def __init__(self, template: str, keys: Sequence[str], decode: Decode, *, seed: int | None = None) -> None:
-        """Create the cache. Raises :class:`BadInput` if the address has no ``{key}``."""
+    def __init__(
+        self, template: str, keys: Sequence[str], decode: Decode, *, seed: int | None = None, are_encoded: bool = False
+    ) -> None:
+        """Create the cache.
+
+        Args:
+            template: The address, with ``{key}``. Where that follows the host, a key is a path.
+            keys: The keys, or the key of each request.
+            decode: Converts bytes to a value.
+            seed: Seed of the random sample.
+            are_encoded: Whether keys are parts of addresses already; paths are, too. Others are percent-encoded.
+
+        Raises:
+            BadInput: The address has no ``{key}``, or has a user.
+        """
         shown = without_credentials(template)
         if "{key}" not in template:
             raise BadInput(f"CACHE={shown!r} must contain {{key}}, because it is an HTTP cache", field="CACHE")
-        if "@" in urllib.parse.urlsplit(template).netloc:  # the client would send all of it to the resolver
+        host = urllib.parse.urlsplit(template).netloc
+        if "@" in host:  # the client would send all of it to the resolver
             raise BadInput(f"CACHE={shown!r}: a user or password in the address is not sent", field="CACHE")
-        self._template, self._keys, self._decode = template, list(dict.fromkeys(keys)), decode
+        if host.endswith("{key}"):  # a key begins a path, and never changes the host
+            template, are_encoded = template.replace("{key}", "/{key}", 1), True
+        self._template, self._keys, self._decode = template, keys, decode
+        self._safe = _IN_ADDRESSES if are_encoded else ""
         self._random = random.Random(seed)  # noqa: S311 - a sample needs no secret
         self._opener = urllib.request.build_opener(_NoRedirect)
 
@@ -77,7 +96,8 @@ class HttpCache:
         return CacheEntry(decoded(self._decode, body), _age_s(headers, time.time()))
 
     def _get(self, key: str) -> tuple[bytes, email.message.Message]:
-        url = self._template.replace("{key}", urllib.parse.quote(key, safe=""))
+        quoted = urllib.parse.quote(key, safe=self._safe)
+        url = self._template.replace("/{key}", "/" + quoted.removeprefix("/")).replace("{key}", quoted)
         request = urllib.request.Request(url, headers=_HEADERS, method="GET")  # noqa: S310 - http or https: see open_cache
         with self._opener.open(request, timeout=TIMEOUT_S) as response:
             if response.status != 200:  # noqa: PLR2004 - only a full answer is a value

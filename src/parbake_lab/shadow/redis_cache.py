@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from parbake.errors import BadInput, MissingDependency
@@ -54,8 +54,9 @@ class RedisCache:
     """The keys of one database that match a pattern (see :class:`parbake_lab.shadow.caches.Cache`)."""
 
     def __init__(
-        self, url: str, decode: Decode, *, pattern: str = "*", ttl_s: float | None = None, seed: int | None = None
-    ) -> None:
+        self, url: str, decode: Decode, *, pattern: str = "*", ttl_s: float | None = None, seed: int | None = None,
+        drawn: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         """Create the cache, without connecting yet.
 
         Args:
@@ -64,12 +65,13 @@ class RedisCache:
             pattern: The pattern of the keys.
             ttl_s: The TTL that entries are stored with, in seconds. The remaining TTL then gives their age.
             seed: Seed of the random sample.
+            drawn: The keys of requests, if these are drawn already; then no keys are listed.
 
         Raises:
             BadInput: The address is invalid.
             MissingDependency: The client is not installed.
         """
-        self._decode, self._pattern, self._ttl_s = decode, pattern, ttl_s
+        self._decode, self._pattern, self._ttl_s, self._drawn = decode, pattern, ttl_s, drawn
         self._random = random.Random(seed)  # noqa: S311 - a sample needs no secret
         self._lock = threading.Lock()
         self._client, self._errors = _connect(url)
@@ -78,11 +80,13 @@ class RedisCache:
     def sample(self, count: int, *, until: float) -> list[str]:
         """See :class:`parbake_lab.shadow.caches.Cache`. Scans, and samples from the keys found (at most 200,000)."""
         try:
-            seen = self._scan(until)
+            if self._drawn:  # the list needs no server, but one that cannot be reached is told before any key is read
+                self._evidence("PTTL", self._drawn[0].encode(errors="surrogateescape"))
+            seen = self._drawn or self._scan(until)
         except self._errors.ConnectionError as error:
             raise BadInput(f"CACHE cannot be reached: {error}", field="CACHE") from error
         except self._errors.RedisError as error:
-            raise BadInput(f"CACHE refuses to be listed: {error}", field="CACHE") from error
+            raise BadInput(f"CACHE cannot be read: {error}", field="CACHE") from error
         return self._random.sample(seen, min(count, len(seen)))
 
     def _scan(self, until: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""Checks a sample of a cache's keys with one recompute each, within limits of rate and time."""
+"""Checks a sample of keys or requests with one recompute for each key, within limits of rate and time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,7 +24,7 @@ _SHOWN_AT_MOST = 200
 
 
 class ShadowLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of a run: keys, recomputes per second, parallel recomputes, and seconds in total."""
+    """Limits of a run: keys or requests, recomputes per second, parallel recomputes, and seconds in total."""
 
     sample: int = 500
     rate: float = 50.0
@@ -40,8 +41,13 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShadowRun(msgspec.Struct, frozen=True):
-    """The findings, and the number of sampled keys. There are fewer findings than keys if the time was up."""
+    """The findings, how many keys or requests were drawn, and how many different keys these are.
 
+    There are fewer findings than keys if the time was up. A draw counts in a finding only if it was reached by then, so
+    that keys that were drawn often do not count too much.
+    """
+
+    drawn: int
     keys: int
     findings: list[Finding]
 
@@ -49,33 +55,36 @@ class ShadowRun(msgspec.Struct, frozen=True):
 async def shadow(
     cache: Cache, recompute: Recompute, limits: ShadowLimits, style: Style, *, progress: Progress | None = None
 ) -> ShadowRun:
-    """Sample keys and check each. A failed recompute is a finding; only errors of the sampling are raised.
+    """Draw a sample, and check each key once. A failed recompute is a finding; only errors of the sampling are raised.
 
     Args:
         cache: The cache under test.
         recompute: Computes the current value for a key.
         limits: Limits of the run.
         style: How values are compared.
-        progress: Called with the keys done and their total.
+        progress: Called with the keys done and the total of different keys.
     """
     until = time.monotonic() + limits.timeout_s
-    keys = await asyncio.to_thread(cache.sample, limits.sample, until=until)
+    drawn = await asyncio.to_thread(cache.sample, limits.sample, until=until)
     findings: list[Finding] = []
-    pace, todo = RequestPace(limits.rate), iter(keys)
+    pace, todo, keys, times = RequestPace(limits.rate), iter(drawn), len(set(drawn)), Counter[str]()
 
     async def work() -> None:
         for key in todo:
+            times[key] += 1
+            if times[key] > 1:
+                continue
             await pace.turn()
             findings.append(await _look(cache, recompute, key, style))
             if progress:
-                progress(len(findings), len(keys))
+                progress(len(findings), keys)
 
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout_at(asyncio.get_running_loop().time() + until - time.monotonic()):
             async with asyncio.TaskGroup() as group:
                 for _ in range(limits.parallel):
                     group.create_task(work())
-    return ShadowRun(len(keys), findings)
+    return ShadowRun(len(drawn), keys, [msgspec.structs.replace(f, drawn=times[f.key]) for f in findings])
 
 
 class RequestPace:
