@@ -86,10 +86,17 @@ class Environment:
         self.work.mkdir()
         subprocess.run([python, "-m", "venv", path], check=True, env=clean_environment())
 
-    def install(self, *requirements, cwd=None):
-        """Install with the environment's pip, as the documents say; what is imported is compiled when it is."""
-        options = ["--quiet", "--disable-pip-version-check", "--no-compile", "--constraint", self._limits]
-        done = self.python("-m", "pip", "install", *options, *requirements, cwd=cwd, timeout=600)
+    def install(self, *requirements, cwd=None, with_pip=False):
+        """Install what pip would install, in a fraction of its time; or with the environment's pip, as users do."""
+        options = ["--quiet", "--constraint", self._limits, *requirements]
+        if with_pip:
+            done = self.python("-m", "pip", "install", "--disable-pip-version-check", *options, cwd=cwd, timeout=600)
+        else:
+            command = [sys.executable, "-m", "uv", "pip", "install", "--python", self.path / "bin/python", *options]
+            done = subprocess.run(
+                command, cwd=cwd or self.work, env=clean_environment(), capture_output=True, text=True, timeout=600,
+                check=False, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert DEVELOPMENT.isdisjoint(self.distributions() - {"pytest", "pytest-asyncio"})
 
