@@ -17,7 +17,7 @@ API_PACKAGES = [
     ("`parbake_planner`", "parbake_planner", "Costs, plans and triggers. See [the guide](../howto/costs.md)."),
     ("`parbake_console`", "parbake_console", "Pages in a browser. See [the guide](../howto/console.md)."),
     ("`parbake_semantic`", "parbake_semantic",
-     "A semantic cache and compiled questions; needs the extra `semantic`. See [the guide](../howto/semantic-cache.md)."),
+     "A cache and compiled questions; needs the extra `semantic`. See [the guide](../howto/semantic-cache.md)."),
     ("`parbake_semantic.guard`", "parbake_semantic.guard", "What may leave in a generated reply."),
     ("`parbake_llm`", "parbake_llm",
      "How a prompt is written, so that a provider can hold its beginning. See [the guide](../howto/prompts.md)."),
