@@ -348,6 +348,28 @@ def test_an_answer_is_served_only_to_who_names_nothing_else(processes):
     assert ask(cache, QUESTION, "newer", tags=["policy/returns"]).value == "newer"
 
 
+@pytest.mark.parametrize("whole", ["policy", "policy/*"])
+def test_an_answer_about_one_entity_is_not_served_to_who_names_its_family(processes, whole):
+    """Who names a family gets no answer that a change of another entity of the family would not outdate."""
+    cache = processes.start()
+    ask(cache, QUESTION, "old", tags=["policy/returns"])
+    assert ask(cache, QUESTION, "new", tags=[whole]).value == "new"
+    assert ask(cache, QUESTION, "?", tags=["policy/returns"]).is_hit
+    processes.touch("policy/shipping")
+    assert ask(cache, QUESTION, "newer", tags=[whole]).value == "newer"
+
+
+def test_an_answer_that_was_withdrawn_stays_so_for_who_names_further_tags(processes):
+    """The same answer to the same question, made from further facts, is not stored while the complaint holds."""
+    cache = processes.start()
+    cache.demote(ask(cache, QUESTION, "wrong", tags=["policy/returns"]))
+    for tags in (["policy/returns", "policy/shipping"], ["policy/returns"], ["policy/shipping"]):
+        assert not ask(cache, QUESTION, "wrong", tags=tags).is_hit
+    assert ask(cache, NEAR, "wrong", tags=["policy/shipping"]).reason
+    assert ask(cache, QUESTION, "right", tags=["policy/returns"]).reason
+    assert ask(cache, QUESTION, "?", tags=["policy/returns"]).value == "right"
+
+
 def test_askers_who_name_different_tags_for_one_text_share_its_answer(processes):
     """The second asker's answer ends with the tags of both, and answers each of them until one of the tags changes."""
     cache = processes.start()

@@ -306,6 +306,8 @@ class Asked(Generic[T]):
             await shared.observe(look.match, right=right, driver=driver)
         if right and not shared.policy.adds_aliases:
             return Reply(value, look.reason, look.match, known)
+        if right and known is not None and known.is_withdrawn and await shared.is_withdrawn(known.entry.group, driver):
+            return Reply(value, look.reason, look.match)  # also if this one was made from further facts
         raw = self._means.settings.values.encode(value)
         if raw is None:
             return Reply(value, look.reason, look.match)

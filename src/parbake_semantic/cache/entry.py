@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from parbake.protocol.record import Record
-from parbake.protocol.tags import family, spelled
+from parbake.protocol.tags import family, named
 from parbake_semantic.text.arrays import Vectors
 from parbake_semantic.text.audience import Scope
 
@@ -68,7 +68,7 @@ class Found(msgspec.Struct, Generic[T], frozen=True):
     def lacks(self, tags: Sequence[str]) -> bool:
         """Whether a change of some of these tags would leave it as it is."""
         fences = self.bond.meta.tags.fences
-        return not all(spelled(tag) in fences or f"{family(tag)}/*" in fences for tag in tags)
+        return not all(f"{family(tag)}/*" in fences or all(one in fences for one in named(tag)) for tag in tags)
 
     @property
     def is_withdrawn(self) -> bool:

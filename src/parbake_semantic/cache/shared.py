@@ -141,7 +141,7 @@ class Shared(Generic[T]):
         """
         with self._lock:
             has_room = self._view.has_room(entry.scope, entry.group, key)
-        if not has_room or await driver.read(self._entries.is_withdrawn(entry.group)):
+        if not has_room or await self.is_withdrawn(entry.group, driver):
             return False
         stored = await driver.write(self._entries.write(key, entry, made, cost_s))
         if stored is None:  # one from newer facts is stored
@@ -153,6 +153,10 @@ class Shared(Generic[T]):
             await driver.write(self._entries.forget(dropped))
         self.dropped += len(dropped)
         return True
+
+    async def is_withdrawn(self, group: str, driver: Driver) -> bool:
+        """Whether a complaint about the answers of a group holds: the facts have not changed since."""
+        return await driver.read(self._entries.is_withdrawn(group))
 
     async def withdraw(self, entry: Entry, bond: Record, driver: Driver) -> None:
         """Withdraw the answers of an entry's group, everywhere and at once."""
