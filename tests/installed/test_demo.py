@@ -25,11 +25,13 @@ def demo(request, tmp_path_factory):
 
 
 def pytest_generate_tests(metafunc):
-    """Run the demo on each interpreter."""
+    """Run the demo on each interpreter, or on the newest, as a test is marked."""
     from conftest import PYTHONS
 
     if "demo" in metafunc.fixturenames:
-        metafunc.parametrize("demo", list(PYTHONS.values()), ids=list(PYTHONS), indirect=True, scope="module")
+        is_once = metafunc.definition.get_closest_marker("newest_python")
+        pythons = dict(list(PYTHONS.items())[-1:] if is_once else PYTHONS)
+        metafunc.parametrize("demo", list(pythons.values()), ids=list(pythons), indirect=True, scope="module")
 
 
 def names(text):
@@ -119,6 +121,7 @@ time.time = lambda: now() - 7200
 """
 
 
+@pytest.mark.newest_python
 @pytest.mark.timeout(400)
 def test_a_run_that_is_due_is_made_by_the_worker(demo, tmp_path):
     """Over a shop that was prepared two hours ago, the demo's worker makes the hourly run."""

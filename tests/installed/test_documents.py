@@ -61,6 +61,7 @@ GROUPS = [group for group in groups() if not is_heavy(group)]
 HEAVY = [group for group in groups() if is_heavy(group)]
 
 
+@pytest.mark.newest_python  # `make test` runs them on the oldest
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("group", GROUPS, ids=["; ".join(installs) for installs, *_ in GROUPS])
 def test_examples_run_where_their_text_installs_them(make_environment, clone, python, group):
