@@ -15,6 +15,7 @@ NOTES = {
 }
 API_PACKAGES = [
     ("`parbake_planner`", "parbake_planner", "Costs, plans and triggers. See [the guide](../howto/costs.md)."),
+    ("`parbake_proxy`", "parbake_proxy", "A cache in front of a provider. See [the guide](../howto/proxy.md)."),
     ("`parbake_console`", "parbake_console", "Pages in a browser. See [the guide](../howto/console.md)."),
     ("`parbake_semantic`", "parbake_semantic",
      "A cache and compiled questions; needs the extra `semantic`. See [the guide](../howto/semantic-cache.md)."),

@@ -95,11 +95,6 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return max(in_force, key=lambda r: r.since)
 
 
-def read_rates(path: Path) -> Book:
-    """Read a book of prices as of today; raises :class:`BadInput` that names the invalid field."""
-    return checked(decoded(path, Book), today=dt.datetime.now(dt.UTC).date())
-
-
 def checked(book: Book, *, today: dt.date) -> Book:
     """Return the book if it is valid.
 
@@ -149,14 +144,20 @@ def call_cost(rate: Rate, tokens: Tokens, *, processing: Processing = "standard"
     return standard / MILLION * (1.0 if processing == "standard" else _multiplier(rate, processing))
 
 
-def decoded(path: Path, kind: type[T]) -> T:
-    """Read a JSON file into a struct; raises :class:`BadInput` that says what is wrong with it."""
+def decoded(path: Path, kind: type[T], *, option: str = "prices") -> T:
+    """Read a JSON file into a struct; raises :class:`BadInput` that says what is wrong with it.
+
+    Args:
+        path: The file.
+        kind: The type.
+        option: The option that names the file.
+    """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
-        raise BadInput(f"--prices {path}: {error.strerror or error}", field="prices") from error
+        raise BadInput(f"--{option} {path}: {error.strerror or error}", field=option) from error
     except msgspec.DecodeError as error:
-        raise BadInput(f"--prices {path}: {error}", field="prices") from error
+        raise BadInput(f"--{option} {path}: {error}", field=option) from error
 
 
 def _multiplier(rate: Rate, name: str) -> float:

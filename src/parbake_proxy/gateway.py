@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -28,6 +29,8 @@ from parbake_semantic.text.audience import Scope
 _log = logging.getLogger("parbake.proxy")
 _STORED_S = 5.0
 """How long a question waits for answers of its scope that are being stored."""
+_ELSEWHERE_S = 0.25
+"""Within this time an answer that another process has passed on is stored, if it is."""
 _DRAINED_S = 10.0
 _BYPASSED = "bypassed"
 
@@ -81,8 +84,9 @@ class Gateway:
         sent = request.body
         if b'"cache"' in sent or b'"parbake"' in sent:
             body = _document(sent)
-            wishes = None if body is None else wishes_of(body, request.headers)
-            sent = sent if wishes is None or wishes.body is None else msgspec.json.encode(wishes.body)
+            with contextlib.suppress(BadInput):  # it may be a word of the provider's own
+                wishes = None if body is None else wishes_of(body, request.headers)
+                sent = sent if wishes is None or wishes.body is None else msgspec.json.encode(wishes.body)
         return await self._passed_on(request, sent, "passed_on", "passed_on")
 
     async def ask(self, request: HttpRequest, dialect: Dialect) -> Response:
@@ -112,7 +116,12 @@ class Gateway:
         if exchange is None:
             self.account.outcomes[reason] += 1
             return await self._passed_on(request, sent, "bypass", reason, (dialect, body))
-        self.cache.check(wishes.handling.tags)
+        try:
+            self.cache.check(wishes.handling.tags)
+        except BadInput as error:
+            raise BadInput(
+                f"{error}; a proxy knows the families of --family, or of App(open=[...])", field="tags"
+            ) from error
         await self._stored(exchange.scope)
         asked = await self.cache.begin(exchange.question.text, scope=exchange.scope, handling=wishes.handling)
         self.account.outcomes[asked.reason or "hit"] += 1
@@ -161,12 +170,11 @@ class Gateway:
             return answer.response((*_miss(asked.reason), *named), stream=stream)
         body = await answer.read()
         told = answers.plain(exchange.dialect, answer.status, body)
-        is_stored = told is not None and self._made(exchange, asked, told)
-        headers = (*_miss(asked.reason, stored=True), *named) if is_stored else _miss(asked.reason)
-        return answer.response(headers, body=body)
+        may_be_stored = told is not None and self._made(exchange, asked, told)
+        return answer.response((*_miss(asked.reason), *named) if may_be_stored else _miss(asked.reason), body=body)
 
     def _made(self, exchange: Exchange, asked: Asked[Document], told: Told) -> bool:
-        """Count an answer, and store it beside what goes on; returns whether it is stored."""
+        """Count an answer, and begin to store it beside what goes on, if it may be; returns whether it may."""
         self.account.add("spent", exchange.dialect.provider, exchange.question.model, told.usage)
         if not told.is_complete or not exchange.wishes.handling.stores or not asked.id:
             return False
@@ -234,12 +242,14 @@ class Gateway:
             raise BadInput("answer must be the value of an x-parbake-answer header", field="answer") from error
         if pending := [task for tasks in self._storing.values() for task in tasks]:  # it may be among them
             await asyncio.wait(pending, timeout=_STORED_S)
+        if await self.cache.withdraw(key):
+            return True
+        await asyncio.sleep(_ELSEWHERE_S)  # another process may have passed it on just now
         return await self.cache.withdraw(key)
 
 
-def _miss(reason: str, *, stored: bool = False) -> tuple[tuple[str, str], ...]:
-    kept = "; stored" if stored else ""
-    return ("cache-status", f"parbake; fwd=miss{kept}; detail={reason}"), ("x-parbake-cache", "miss")
+def _miss(reason: str) -> tuple[tuple[str, str], ...]:
+    return ("cache-status", f"parbake; fwd=miss; detail={reason}"), ("x-parbake-cache", "miss")
 
 
 async def _heard(answer: Answer, dialect: Dialect, hear: Callable[[Told], object]) -> AsyncIterator[bytes]:

@@ -18,7 +18,7 @@ from parbake.process import actions
 from parbake.serving.bonds import Bonds
 from parbake.values.duration import Duration, seconds
 from parbake_planner.books import LEDGER
-from parbake_planner.prices import read_rates
+from parbake_planner.ledger.costs import read_prices
 from parbake_proxy.agreement import Agreement
 from parbake_proxy.gateway import Gateway
 from parbake_proxy.savings import Account, Statement
@@ -63,7 +63,7 @@ class Proxy(Plugin[Gateway]):
         freshness_sla: How old an answer may be.
         error: The allowed share of requests with a wrong answer.
         cosine: Serve the nearest question from this cosine on, instead of learning a threshold.
-        prices: The path of a price book, for dollars.
+        prices: The path of a price book, for dollars. Its providers are ``openai`` and ``anthropic``, by the protocol.
         name: The cache's name in the store.
 
     Raises:
@@ -91,7 +91,7 @@ class Proxy(Plugin[Gateway]):
             partial(AdaptivePolicy, Bound(error, per="request")) if cosine is None else partial(fixed, cosine)
         )
         self._policy()
-        self._prices = None if prices is None else read_rates(prices)
+        self._prices = None if prices is None else read_prices(prices, today=dt.datetime.now(dt.UTC).date())
         self._dialects: Sequence[Dialect] = (OpenAiChat(), AnthropicMessages())
 
     def open(self, parts: Parts) -> Gateway:

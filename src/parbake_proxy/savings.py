@@ -13,8 +13,11 @@ import msgspec
 from parbake.errors import BadInput
 from parbake.ports.usage import Usage
 from parbake_planner.books import Books
+from parbake_planner.ledger.ledger_writer import LedgerWriter
 from parbake_planner.prices import Book, Tokens, call_cost
 
+_TASK, _LANE = "proxy", "realtime"
+"""What the ledger records the calls as."""
 _MOST, _LONGEST = 100, 80
 """How many models are counted by name, and how much of a name is kept: clients choose the names."""
 _KINDS = ("uncached", "output", "cache_read", "cache_write", "cache_write_hour")
@@ -80,14 +83,22 @@ class Account:
         """
         model = model[:_LONGEST]
         if self._ledger is not None:
-            note = self._ledger.file.spent if side == "spent" else self._ledger.file.saved
-            note("proxy", "realtime", model, usage)
+            self._note(self._ledger.file, side, f"{provider}/{model}", usage)
         with self._lock:
             if (provider, model) not in self._calls[side] and len(self._calls[side]) >= _MOST:
                 model = "other"
             self._calls[side][provider, model] += 1
             for kind in _KINDS:
                 self._tokens[side][provider, model, kind] += getattr(usage, kind) or 0
+
+    def _note(self, file: LedgerWriter, side: str, generator: str, usage: Usage) -> None:
+        if usage.input is None or usage.output is None:
+            file.unreported(_TASK, _LANE, generator)
+        if side == "saved":
+            file.saved(_TASK, _LANE, generator, usage)
+            return
+        file.live(_TASK, 0.0, 0.0)
+        file.spent(_TASK, _LANE, generator, usage)
 
     def statement(self) -> Statement:
         """What was spent and saved so far."""
@@ -124,13 +135,13 @@ class Account:
         for outcome, number in found.outcomes.items():
             requests.add_metric([outcome], number)
         says = "Tokens of the proxy's requests by model and kind: spent at the provider, or saved by hits."
-        tokens = CounterMetricFamily("parbake_proxy_tokens", says, labels=["side", "model", "kind"])
+        tokens = CounterMetricFamily("parbake_proxy_tokens", says, labels=["side", "provider", "model", "kind"])
         says = "US dollars of the proxy's requests by model, where its price is known: spent, or saved by hits."
-        usd = CounterMetricFamily("parbake_proxy_usd", says, labels=["side", "model"])
+        usd = CounterMetricFamily("parbake_proxy_usd", says, labels=["side", "provider", "model"])
         for side, sums in (("spent", found.spent), ("saved", found.saved)):
             for one in sums:
                 for kind, number in one.tokens.items():
-                    tokens.add_metric([side, one.model, kind], number)
+                    tokens.add_metric([side, one.provider, one.model, kind], number)
                 if one.usd is not None:
-                    usd.add_metric([side, one.model], one.usd)
+                    usd.add_metric([side, one.provider, one.model], one.usd)
         return [requests, tokens, usd]

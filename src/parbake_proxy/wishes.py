@@ -15,6 +15,8 @@ from parbake_semantic.cache.asked import Handling
 _TAGS = "parbake-tags"
 """The header with the tags of a request, separated by commas."""
 
+_CONTROLS = frozenset({"ttl", "s-maxage", "s-max-age", "no-cache", "no-store", "namespace", "use-cache"})
+
 
 class Wishes(msgspec.Struct, frozen=True):
     """How a request is to be handled.
@@ -33,7 +35,8 @@ class Wishes(msgspec.Struct, frozen=True):
 def wishes_of(body: Document, headers: Mapping[str, str]) -> Wishes:
     """Read the wishes in a request.
 
-    ``cache`` of the body has LiteLLM's controls: ``ttl``, ``s-maxage``, ``no-cache``, ``no-store``, ``namespace``.
+    ``cache`` of the body has LiteLLM's controls: ``ttl``, ``s-maxage``, ``no-cache``, ``no-store``, ``namespace``
+    and ``use-cache``.
     ``metadata.parbake.tags`` and the header ``parbake-tags`` name tags. The header ``cache-control`` may say
     ``no-cache``, ``no-store`` and ``max-age`` (RFC 9111, 5.2.1).
 
@@ -45,12 +48,13 @@ def wishes_of(body: Document, headers: Mapping[str, str]) -> Wishes:
         BadInput: A wish is not valid; the error names its field.
     """
     rest = dict(body)
-    cache = rest.pop("cache") if isinstance(rest.get("cache"), dict) else {}
+    cache = _controls(rest.pop("cache", None))
     said = _cache_control(headers.get("cache-control", ""))
     tags = [tag.strip() for tag in headers.get(_TAGS, "").split(",") if tag.strip()] + _own_tags(rest)
+    is_off = cache.get("use-cache") is not None and not _flag(cache, "use-cache")
     handling = Handling(
-        looks_up=not (_flag(cache, "no-cache") or "no-cache" in said),
-        stores=not (_flag(cache, "no-store") or "no-store" in said),
+        looks_up=not (is_off or _flag(cache, "no-cache") or "no-cache" in said),
+        stores=not (is_off or _flag(cache, "no-store") or "no-store" in said),
         max_age_s=min(_seconds(cache, "s-maxage"), _seconds(cache, "s-max-age"), _seconds(said, "max-age")),
         ttl_s=_seconds(cache, "ttl"),
         tags=tuple(tags),
@@ -59,6 +63,18 @@ def wishes_of(body: Document, headers: Mapping[str, str]) -> Wishes:
     if not isinstance(namespace, str):
         raise BadInput("cache.namespace must be a text", field="cache.namespace")
     return Wishes(handling, namespace, None if rest == body else rest)
+
+
+def _controls(cache: Any) -> Mapping[str, Any]:
+    """The cache controls of a request: one that is misspelt must not be taken for none."""
+    if cache is None:
+        return {}
+    if not isinstance(cache, dict):
+        raise BadInput(f"cache must be an object, such as {{'ttl': 60}}; got {repr(cache)[:40]}", field="cache")
+    if unknown := cache.keys() - _CONTROLS:
+        name = min(unknown)
+        raise BadInput(f"cache.{name[:40]} is none of {', '.join(sorted(_CONTROLS))}", field=f"cache.{name[:40]}")
+    return cache
 
 
 def _own_tags(body: Document) -> list[str]:

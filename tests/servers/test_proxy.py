@@ -123,6 +123,19 @@ def test_two_proxies_share_answers_changes_and_what_is_withdrawn(proxies, models
     assert eventually(lambda: ask(one)[1] == "bypass")
 
 
+def test_another_proxy_takes_a_complaint_right_after_the_answer(proxies):
+    """A complaint that another process gets while the answer is still being stored withdraws it."""
+    one, two = proxies.start(), proxies.start()
+    for number in range(10):
+        question = f"how long may topic{chr(97 + number)} be returned"
+        body = {"model": "small", "messages": [{"role": "user", "content": question}]}
+        answer = httpx.post(f"{one}/v1/chat/completions", json=body, timeout=HANGS_S)
+        complaint = {"answer": answer.headers["x-parbake-answer"]}
+        httpx.post(f"{two}/v1/proxy/complaints", json=complaint, timeout=HANGS_S).raise_for_status()
+        again = httpx.post(f"{one}/v1/chat/completions", json=body, timeout=HANGS_S)
+        assert again.headers["x-parbake-cache"] == "miss"
+
+
 def test_the_ledger_has_what_all_proxies_saved_also_those_that_ended(proxies):
     """What a proxy that was ended has saved and what another one has saved are one sum."""
     one, two = (proxies.start("--ledger", "ledger.db") for _ in range(2))

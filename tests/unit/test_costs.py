@@ -21,10 +21,10 @@ from parbake.ports.usage import Usage
 from parbake_llm.ports.generator import Delta, Generator
 from parbake_llm.ports.prompts import Prompt
 from parbake_planner import Ledger
-from parbake_planner.ledger.costs import CostBook, Offer, costs, price, read_book, summed
+from parbake_planner.ledger.costs import CostBook, Offer, costs, price, read_book, read_prices, summed
 from parbake_planner.ledger.focus_export import COLUMNS
 from parbake_planner.ledger.rows import TOKEN_KINDS
-from parbake_planner.prices import Rate
+from parbake_planner.prices import Book, Rate
 
 TODAY = dt.date(2026, 11, 25)
 GUIDE = Path(__file__).parents[2] / "docs/howto/costs.md"
@@ -97,6 +97,25 @@ async def test_all_that_is_spent_is_attributed(shop):
     assert rows["burnt", "realtime"].usd == pytest.approx(rows["burnt", "realtime"].cpu_s)
     assert rows["burnt", "realtime"].cpu_s > 0.001
     assert not any(row.unpriced for row in rows.values())
+
+
+def test_prices_of_models_are_read_from_either_book(tmp_path):
+    """A book of rates and a cost book name each model by its provider, and an error names the file and the option."""
+    path = tmp_path / "prices.json"
+    rate = Rate(provider="maker", model="small", since=dt.date(2020, 1, 1), input=1.0, output=10.0)
+    offer = Offer(provider="maker", model="small")
+    for made in (Book(as_of=TODAY, rates=(rate,)), book()):
+        path.write_bytes(msgspec.json.encode(made))
+        read = read_prices(path, today=TODAY)
+        assert read.generators == {"maker/small": offer} | getattr(made, "generators", {})
+        assert read.cpu_hour == getattr(made, "cpu_hour", 0.0)
+        with pytest.raises(pb.BadInput, match=rf"^--prices {path}: as_of=.* in the future"):
+            read_prices(path, today=dt.date(2020, 1, 1))
+    path.write_text('{"rates": []}')
+    with pytest.raises(pb.BadInput, match=f"^--prices {path}: .*as_of"):
+        read_prices(path, today=TODAY)
+    with pytest.raises(pb.BadInput, match=f"^--book {path}: "):
+        read_book(path, today=TODAY)
 
 
 async def test_what_was_saved_is_told_apart_from_what_was_spent(shop):

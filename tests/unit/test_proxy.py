@@ -14,8 +14,8 @@ from tests.unit.embedders import Words
 import parbake as pb
 from parbake.http import HttpApp
 from parbake_planner import Ledger
-from parbake_planner.ledger.costs import CostBook
-from parbake_planner.prices import Book, Rate, read_rates
+from parbake_planner.ledger.costs import read_prices
+from parbake_planner.prices import Book, Rate
 from parbake_proxy import Proxy
 
 KEY = {"authorization": "Bearer key-of-one"}
@@ -77,7 +77,7 @@ async def test_a_repeated_and_a_near_question_are_answered_from_the_cache(front)
     again, near = await front.chat(), await front.chat(QUESTION + " please")
     assert [text(one) for one in (first, again, near)] == [QUESTION.upper()] * 3
     assert len(front.models.asked) == 1
-    assert first.headers["cache-status"] == "parbake; fwd=miss; stored; detail=empty_cache"
+    assert first.headers["cache-status"] == "parbake; fwd=miss; detail=empty_cache"
     assert first.headers["x-ratelimit-remaining"] == "7"
     assert again.headers["cache-status"].startswith("parbake; hit; ttl=3")
     assert again.headers["cache-status"].endswith("detail=repeated")
@@ -162,6 +162,8 @@ async def test_a_change_ends_what_its_tags_name(front):
     [
         ({"cache": {"ttl": "soon"}}, "cache.ttl"),
         ({"cache": {"no-store": 1}}, "cache.no-store"),
+        ({"cache": {"no_store": True}}, "cache.no_store"),
+        ({"cache": "no-store"}, "cache"),
         ({"cache": {"namespace": 1}}, "cache.namespace"),
         ({"metadata": {"parbake": {"tags": "policy"}}}, "metadata"),
         ({"metadata": {"parbake": {"tags": ["unknown/x"]}}}, "tags"),
@@ -284,21 +286,26 @@ async def test_what_is_spent_and_saved_is_counted(front):
     metrics = (await front.http.get("/metrics")).text
     assert 'parbake_proxy_requests_total{outcome="hit"} 3.0' in metrics
     assert 'parbake_semantic_cache_answers{cache="proxy"} 2.0' in metrics
+    of_calls = 'parbake_proxy_tokens_total{kind="output",model="small",provider="%s",side="spent"}'
+    assert all(metrics.count(of_calls % one) == 1 for one in ("openai", "anthropic"))
 
 
 async def test_a_ledger_records_what_is_spent_and_saved(tmp_path):
     """The ledger prices the provider's calls and, apart from them, what the hits would have cost."""
     rate = Rate(provider="openai", model="small", since=dt.date(2020, 1, 1), input=1.0, output=10.0, cache_read=0.5)
+    other = msgspec.structs.replace(rate, provider="anthropic", input=90.0)  # one name at two providers
     prices = tmp_path / "prices.json"
-    prices.write_bytes(msgspec.json.encode(Book(as_of=dt.date(2026, 11, 1), rates=(rate,))))
-    ledger = Ledger(tmp_path / "ledger.db", book=CostBook.of_models(read_rates(prices)))
+    prices.write_bytes(msgspec.json.encode(Book(as_of=dt.date(2026, 11, 1), rates=(rate, other))))
+    ledger = Ledger(tmp_path / "ledger.db", book=read_prices(prices, today=dt.date(2026, 11, 28)))
     async with fronted(plugins=[ledger], prices=prices) as found:
         for _ in range(3):
             await found.chat()
+        assert (await found.chat("how long may topicbb be kept", stream=True)).text
         told = (await found.http.get("/v1/proxy")).json()
         await asyncio.to_thread(found.app.plugins[Ledger].file.settle)
         (cost,) = (await found.http.get("/v1/costs")).json()["costs"]
-    assert (cost["task"], cost["lane"], cost["saved"], cost["unpriced"]) == ("proxy", "realtime", 2, "")
+    assert (cost["task"], cost["lane"], cost["calls"], cost["saved"]) == ("proxy", "realtime", 2, 2)
+    assert cost["unpriced"] == "requests of openai/small without reported tokens"
     assert cost["usd"] == pytest.approx(told["spent"][0]["usd"])
     assert cost["saved_usd"] == pytest.approx(told["saved"][0]["usd"])
     assert cost["saved_usd"] == pytest.approx(2 * cost["usd"])

@@ -10,6 +10,7 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -58,12 +59,14 @@ class CostBook(Book, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @classmethod
     def of_models(cls, book: Book) -> CostBook:
-        """Price tokens only, for generators that have the names of the models.
+        """Price tokens only, for generators that are named ``PROVIDER/MODEL``.
 
         Args:
             book: The prices of the models.
         """
-        offers = {rate.model: Offer(provider=rate.provider, model=rate.model) for rate in book.rates}
+        offers = {
+            f"{rate.provider}/{rate.model}": Offer(provider=rate.provider, model=rate.model) for rate in book.rates
+        }
         return cls(as_of=book.as_of, source=book.source, rates=book.rates, cpu_hour=0.0, generators=offers)
 
 
@@ -141,16 +144,43 @@ class Owned(msgspec.Struct, frozen=True):
 
 def read_book(path: Path, *, today: dt.date) -> CostBook:
     """Read a cost book; raises :class:`BadInput` that names the invalid field."""
-    book = decoded(path, CostBook)
-    checked(book, today=today)
+    return _sound(decoded(path, CostBook, option="book"), f"--book {path}", today)
+
+
+def read_prices(path: Path, *, today: dt.date) -> CostBook:
+    """Read prices of models, from a cost book or from a book that has nothing but ``rates``.
+
+    Args:
+        path: The file.
+        today: The date, after which no price may be.
+
+    Returns:
+        A cost book in which each model is also a generator with the name ``PROVIDER/MODEL``.
+
+    Raises:
+        BadInput: The file cannot be read, or a price in it is not valid; the error names the field.
+    """
+    kind: type[Book] = CostBook if "cpu_hour" in decoded(path, dict[str, Any]) else Book
+    found = decoded(path, kind)
+    made = CostBook.of_models(found)
+    if isinstance(found, CostBook):
+        made = msgspec.structs.replace(found, generators=made.generators | found.generators)
+    return _sound(made, f"--prices {path}", today)
+
+
+def _sound(book: CostBook, where: str, today: dt.date) -> CostBook:
+    try:
+        checked(book, today=today)
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}", field=error.field) from error
     for name in ("cpu_hour", "serve"):
         if not 0 <= getattr(book, name) < float("inf"):
-            raise BadInput(f"--book {path}: {name}={getattr(book, name)} must not be negative", field=name)
+            raise BadInput(f"{where}: {name}={getattr(book, name)} must not be negative", field=name)
     known = {rate.name for rate in book.rates}
     for name, offer in book.generators.items():
         if (offer.provider, offer.model, offer.context) not in known:
             said = f"{offer.provider} {offer.model} ({offer.context})"
-            raise BadInput(f"--book {path}: generators.{name}: rates has no {said}", field="generators")
+            raise BadInput(f"{where}: generators.{name}: rates has no {said}", field="generators")
     return book
 
 

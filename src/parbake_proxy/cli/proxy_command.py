@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,7 @@ def proxy(
     embedder: Annotated[str, typer.Option(help="minilm, or none: then only repeated texts are answered")] = "minilm",
     error: Annotated[float, typer.Option(help="share of requests that may get a wrong answer")] = 0.01,
     cosine: Annotated[float | None, typer.Option(help="serve from this cosine on, instead of learning")] = None,
-    prices: Annotated[Path | None, typer.Option(help="a price book, for dollars: see docs/howto/costs.md")] = None,
+    prices: Annotated[Path | None, typer.Option(help="a price book, for dollars: see docs/howto/proxy.md")] = None,
     ledger: Annotated[
         str | None, typer.Option(help="an SQLite file or postgresql:// that records what was spent and saved")
     ] = None,
@@ -87,12 +88,12 @@ def proxy(
 
 def _ledger(address: str | None, prices: Path | None) -> list[Ledger]:
     from parbake_planner.books import Ledger
-    from parbake_planner.ledger.costs import CostBook
-    from parbake_planner.prices import read_rates
+    from parbake_planner.ledger.costs import read_prices
 
     if address is None:
         return []
-    return [Ledger(address, book=None if prices is None else CostBook.of_models(read_rates(prices)))]
+    today = dt.datetime.now(dt.UTC).date()
+    return [Ledger(address, book=None if prices is None else read_prices(prices, today=today))]
 
 
 def _embedder(name: str) -> Embedder | None:
