@@ -22,6 +22,9 @@ tasks = pb.Registry()
 @tasks.model(freshness_sla="24h", refresh=pb.every("12h"), invalidated_by=[], fallback_if_stale=pb.Recompute(),
              owner="support", why="wordings change slowly")
 def questions(*, embedder: pb.Resource[Embedder]) -> parbake_semantic.BankSnapshot:
+    return compiled(embedder)
+
+def compiled(embedder):
     words = "please now today again quickly fast here there".split()
     stems = {"reset": "how do i reset my password", "close": "can you delete my account"}
     wordings = {answer: [f"{stem} {word}" for word in words] for answer, stem in stems.items()}
@@ -30,6 +33,15 @@ def questions(*, embedder: pb.Resource[Embedder]) -> parbake_semantic.BankSnapsh
     )
 
 app = pb.App(tasks, store="lmdb://STORE", resources={Embedder: Letters()})
+
+own = pb.Registry()
+
+@own.model(freshness_sla="24h", refresh=pb.every("12h"), invalidated_by=[], fallback_if_stale=pb.Recompute(),
+           owner="support", why="wordings change slowly")
+def own_questions() -> parbake_semantic.BankSnapshot:
+    return compiled(Letters())
+
+without = pb.App(own, store="lmdb://STORE-own")
 
 def read(answers, unanswered):
     made = parbake_semantic.compile_questions(Letters(), answers, unanswered=unanswered)
@@ -46,8 +58,9 @@ def where(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bank")
     (folder / "bank_app.py").write_text(APP.replace("STORE", str(folder / "store")))
     sys.path.insert(0, str(folder))
-    done = invoke("bank_app", "materialize", "bank_app:app", "questions")
-    assert done.exit_code == 0, done.output
+    for app, task in ("app", "questions"), ("without", "own_questions"):
+        done = invoke("bank_app", "materialize", f"bank_app:{app}", task)
+        assert done.exit_code == 0, done.output
     yield folder
     sys.path.remove(str(folder))
     sys.modules.pop("bank_app", None)
@@ -88,8 +101,26 @@ def test_calibrate_shows_every_bound_as_table_and_picture(where, tmp_path, suffi
     done = faq("calibrate", "bank_app:app", "--prior", 0.2, "--picture", picture)
     assert done.exit_code == 0, done.output
     assert "bank too small" in done.output
-    assert "20% of them out of scope" in done.output
+    words = (
+        "learned from 16 wordings, each left out alone and with its answer; 20% of questions are expected to have no"
+    )
+    assert words in done.output
     assert picture.read_bytes()[:5] in (b"<?xml", b"\x89PNG\r")
+
+
+def test_calibrate_without_a_prior_leaves_out_single_wordings_only(where):
+    """If every question has an answer, ``calibrate`` says that no answer was left out."""
+    shown = faq("calibrate", "bank_app:app").output
+    assert "learned from 16 wordings, each left out alone; 0% of questions are expected to have no answer" in shown
+
+
+def test_a_bank_of_an_app_without_an_embedder_can_be_read(where):
+    """``inspect`` and ``calibrate`` need no embedder, and ``explain`` says how to give the app one."""
+    assert "2 answers, 16 wordings, embedded by letters" in faq("inspect", "bank_app:without").output
+    assert "learned from 16 wordings" in faq("calibrate", "bank_app:without").output
+    done = faq("explain", "bank_app:without", "how do i reset my password")
+    assert done.exit_code == 1
+    assert "write App(resources={parbake_semantic.embedder.Embedder: ...})" in str(done.exception)
 
 
 def test_inspect_tells_known_questions_without_an_answer_apart(where):

@@ -191,22 +191,87 @@ def test_a_calibration_of_other_features_is_refused():
 
 
 def test_a_question_is_either_answered_or_known_without_an_answer():
-    """A name cannot be an answer and a question without one; one without wordings is left out."""
+    """A name cannot be an answer and a question without one."""
     with pytest.raises(pb.BadInput, match="'hats' is among answers, too") as raised:
         compiled(answers={"hats": ["which hats do you sell"]}, unanswered={"hats": ["do you sell hats"]})
     assert raised.value.field == "unanswered"
-    assert compiled(unanswered={"shoes": []}).unanswered == ()
 
 
 @pytest.mark.parametrize("field", ["answers", "unanswered"])
 @pytest.mark.parametrize(
     ("answer", "wordings"),
-    [(None, ["how"]), ("", ["how"]), (5, ["how"]), ("\ud800", ["how"]), ("a", "how does it work"), ("a", ["42"])],
+    [(None, ["how"]), ("", ["how"]), (5, ["how"]), ("\ud800", ["how"]), ("a", "how does it work"), ("a", ["42"])]
+    + [("a", wrong) for wrong in (5, None, [5], [None], b"how does it work")],
 )
 def test_what_is_no_answer_or_no_question_is_refused(field, answer, wordings):
-    """An invalid answer name, a string instead of a list of wordings, or a wording without words is refused."""
+    """An invalid answer name, anything but a list of wordings, or a wording without words is refused."""
     with pytest.raises(pb.BadInput) as raised:
         compiled(**{"answers": {}, field: {answer: wordings}})
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize("field", ["answers", "unanswered"])
+@pytest.mark.parametrize("make", [list, lambda: (text for text in ["how does it work"])])
+def test_no_answer_is_lost_for_want_of_wordings(field, make):
+    """An answer whose wordings are an empty list or a generator is refused by its name."""
+    with pytest.raises(pb.BadInput, match="'shoes' must have a list of one or more texts") as raised:
+        compiled(**{"answers": WORDINGS, field: {"shoes": make()}})
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("answers", wrong) for wrong in (None, ["how does it work"], "abc")],
+        *[("unanswered", wrong) for wrong in (["how does it work"], "abc")],
+        *[("embedder", wrong) for wrong in (None, "minilm", Words)],
+        ("bound", 0.05),
+        ("scope", "de"),
+        ("vectors", np.zeros((2, 48))),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_by_its_name(field, value):
+    """An argument of ``compile_questions`` that has another type is named in one sentence."""
+    given = {"embedder": Words(), "answers": WORDINGS, field: value}
+    with pytest.raises(pb.BadInput, match=f"^{field}=.* must be an? ") as raised:
+        compile_questions(**given)
+    assert raised.value.field == field
+
+
+def test_vectors_of_another_number_or_length_are_refused():
+    """An embedder that returns too few rows is refused, and so is a given vector of another length, by its wording."""
+    embedder = Words()
+    embedder.embed = lambda texts: Words().embed(texts[1:])
+    with pytest.raises(pb.BadInput, match="embedder must return 140 rows") as raised:
+        compiled(embedder)
+    assert raised.value.field == "embedder"
+    with pytest.raises(pb.BadInput, match="'what is topicaa' must have the shape") as raised:
+        compiled(vectors={"what is topicaa": [1.0, 0.0]})
+    assert raised.value.field == "vectors"
+
+
+def test_a_wording_of_two_answers_is_known_for_neither():
+    """A wording of two answers is allowed, and neither answers it as a known wording."""
+    bank = BankReader(compiled(answers={topic: [*WORDINGS[topic], "who is it"] for topic in TOPICS}), Words())
+    assert bank.recall("who is it") is None
+    assert bank.recall("what is topicaa").answer == "topicaa"
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: Bound(error="x"), "error"),
+        (lambda: Bound(prior=None), "prior"),
+        (lambda: fixed("x"), "cosine"),
+        (lambda: filled(audits=2), "audits"),
+        (lambda: filled(audits="x"), "audits"),
+        (lambda: BankReader(compiled(), "minilm"), "embedder"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_where_it_is_given(make, field):
+    """A number outside its range, or a text in its place, is refused with its name."""
+    with pytest.raises(pb.BadInput, match=f"^{field}=") as raised:
+        make()
     assert raised.value.field == field
 
 

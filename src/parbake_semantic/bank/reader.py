@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from parbake.errors import BadInput
+from parbake.values.checks import check_number
 from parbake_semantic.bank.compiled import Matcher
 from parbake_semantic.bank.snapshot import BankReply, BankSnapshot, Explanation, Near
 from parbake_semantic.embedder import Embedder
 from parbake_semantic.policies.adaptive import AUDITS
 from parbake_semantic.policies.features import FEATURES
 from parbake_semantic.policies.policy import CalibratedPolicy, Match
+from parbake_semantic.text.arrays import check_embedder
 from parbake_semantic.text.audience import Scope
 from parbake_semantic.text.veto import VETOES, Screened, Veto, checked, screen, veto
 
@@ -31,7 +33,7 @@ class BankReader:
         seed: Chooses which are withheld.
 
     Raises:
-        BadInput: The bank's arrays do not fit each other or the embedder.
+        BadInput: The bank's arrays do not fit each other or the embedder, or an argument is invalid.
     """
 
     def __init__(
@@ -43,6 +45,9 @@ class BankReader:
         audits: float = AUDITS,
         seed: int = 0,
     ) -> None:
+        check_embedder(embedder)
+        share = "a number from 0 to 1"
+        check_number(audits, field="audits", error=BadInput, expected=share, fits=lambda given: 0.0 <= given <= 1.0)
         self.snapshot = snapshot
         self._embedder, self._vetoes, self._audits = embedder, checked(vetoes), audits
         self._random = random.Random(seed)  # noqa: S311  # chooses audits; not security-relevant

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 from parbake.errors import BadInput
 from parbake.values.sizes import size_bytes
 from parbake_semantic.cache.values import Values
+from parbake_semantic.text.arrays import must_be
 from parbake_semantic.text.audience import Verifier
 from parbake_semantic.text.normalize import normalize
 from parbake_semantic.text.veto import VETOES, Veto, checked
@@ -78,13 +79,16 @@ def settings_of(name: str, options: Options) -> Settings:
     most = options.get("capacity", _CAPACITY)
     if not isinstance(most, int) or most < 1:
         raise BadInput(f"capacity={most!r} must be a whole number of at least 1", field="capacity")
+    same, form, verifier = options.get("same", equal), options.get("form", normalize), options.get("verifier")
+    for field, given in (("same", same), ("form", form), ("verifier", verifier or equal)):
+        must_be(given, Callable, field=field, expected="a function")
     return Settings(
         name,
         Values(options.get("answers")),
-        options.get("same", equal),
-        options.get("form", normalize),
+        same,
+        form,
         checked(options.get("vetoes", VETOES)),
-        options.get("verifier"),
+        verifier,
         most,
         size_bytes(options.get("max_bytes", _MAX_BYTES), field="max_bytes", error=BadInput),
     )

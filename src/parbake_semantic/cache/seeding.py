@@ -8,7 +8,7 @@ the first few hundred questions: each wording is matched without itself and with
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -21,9 +21,8 @@ from parbake_semantic.cache.entry import Entry, group_of, key_of, packed
 from parbake_semantic.policies import ridge
 from parbake_semantic.policies.adaptive import AdaptivePolicy
 from parbake_semantic.policies.calibrate import Calibration, calibrate
-from parbake_semantic.text.arrays import Vectors, unit_rows
+from parbake_semantic.text.arrays import Vectors, check_wordings, embedded, must_be
 from parbake_semantic.text.audience import Scope
-from parbake_semantic.text.normalize import unusable
 
 T = TypeVar("T")
 _MOST_CALIBRATED = 2_000
@@ -57,10 +56,11 @@ async def seed(means: Means, known: Sequence[Known[Any]], scope: Scope, driver: 
         What was learnt; ``None`` if the policy learns nothing from wordings.
 
     Raises:
-        BadInput: A wording cannot be a question, an answer cannot be stored, or nothing could outdate it.
+        BadInput: A wording cannot be a question or belongs to two answers, an answer has no wordings or cannot be
+            stored, or nothing could outdate it.
     """
+    _check(known, means.settings.form)
     for one in known:
-        _check(one)
         means.bonding.check(one.tags)
     begun = await means.bonding.begin(driver)
     texts = [text for one in known for text in one.wordings]
@@ -88,18 +88,21 @@ async def seed(means: Means, known: Sequence[Known[Any]], scope: Scope, driver: 
     return made_of
 
 
-def _check(known: Known[Any]) -> None:
-    if isinstance(known.wordings, str):
-        raise BadInput(f"wordings must be a list of texts; got {known.wordings[:60]!r}", field="wordings")
-    for text in known.wordings:
-        if reason := unusable(text):
-            raise BadInput(f"wordings: {text[:60]!r} cannot be a question: {reason}", field="wordings")
+def _check(known: Sequence[Known[Any]], form: Callable[[str], str]) -> None:
+    must_be(known, Collection, field="known", expected="a list of Known objects")
+    owners: dict[str, int] = {}
+    for at, one in enumerate(known):
+        must_be(one, Known, field="known", expected="a Known, such as Known(answer, [wording])")
+        check_wordings(one.wordings, field="wordings", of=repr(one.value)[:60])
+        for text in one.wordings:
+            if owners.setdefault(form(text), at) != at:
+                raise BadInput(f"wordings: {text[:60]!r} is in two Known; leave it in one of them", field="wordings")
 
 
 def _embedded(means: Means, texts: list[str]) -> Vectors:
     if means.embedder is None or not texts:
         return np.zeros((len(texts), 0), np.float32)
-    return unit_rows(means.embedder.embed(texts), dimensions=means.embedder.dimensions)
+    return embedded(means.embedder, texts)
 
 
 def _calibrated(known: Sequence[Known[Any]], vectors: Vectors, bound: Any, model: str) -> Calibration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar, Unpack
@@ -26,6 +27,7 @@ from parbake_semantic.policies.adaptive import AdaptivePolicy
 from parbake_semantic.policies.calibrate import Calibration
 from parbake_semantic.policies.policy import Policy
 from parbake_semantic.policies.ridge import MAX_ALIASES
+from parbake_semantic.text.arrays import check_embedder, must_be
 from parbake_semantic.text.audience import Scope
 
 T = TypeVar("T")
@@ -104,6 +106,9 @@ class SemanticCache(Generic[T]):
         **options: Unpack[Options],
     ) -> None:
         """Check and keep the settings; nothing is read before the first question."""
+        if embedder is not None:
+            check_embedder(embedder)
+        must_be(policy, Callable, field="policy", expected="a function: write policy=lambda: fixed(0.9)")
         self._embedder, self._policy = embedder, policy
         self._bonding = Bonding(app, freshness_sla)
         self._settings = settings_of(name, options)
@@ -137,7 +142,12 @@ class SemanticCache(Generic[T]):
             tags: What the answer depends on besides what it reads through the app, such as ``policy/returns``. A stored
                 answer that does not depend on them is not served.
             scope: Who asks.
+
+        Raises:
+            BadInput: ``answer`` is a coroutine function, or a tag would have no effect.
         """
+        if inspect.iscoroutinefunction(answer):
+            raise BadInput("answer must be a plain function; await ask_async for a coroutine function", field="answer")
 
         async def answered() -> Reply[T]:
             asked = await self._begun(question, tags, scope, driver)
@@ -256,7 +266,8 @@ class SemanticCache(Generic[T]):
             What was learnt; ``None`` if the policy learns nothing from wordings.
 
         Raises:
-            BadInput: A wording cannot be a question, an answer cannot be stored, or nothing could outdate it.
+            BadInput: A wording cannot be a question or belongs to two answers, an answer has no wordings or cannot be
+                stored, or nothing could outdate it.
         """
         return finish(seed(self._means(), known, scope, self._in_thread()))
 

@@ -39,7 +39,7 @@ ERRORS = (0.01, 0.02, 0.05, 0.1)
 @faq.command(epilog="Example: parbake faq inspect retail_assistant.compose:served")
 def inspect(app: Where, task: TaskName = "", *, as_json: AsJson = False) -> None:
     """Show the answers of a bank with their wordings, and the certainty that it requires."""
-    snapshot = _reader(app, task).snapshot
+    snapshot = _found(app, task)[0]
     bank, rows = snapshot.bank, []
     for at, answer in enumerate(bank.answers):
         wordings = [alias for owner, alias in zip(bank.owner_of, bank.aliases, strict=True) if owner == at]
@@ -104,7 +104,7 @@ def calibrate(
 
     if picture is not None:
         must_be_picture(picture)
-    snapshot = _reader(app, task).snapshot
+    snapshot = _found(app, task)[0]
     found = outlook(snapshot, ERRORS, snapshot.calibration.bound.prior if prior is None else prior)
     if picture is not None:
         draw_bounds(picture, found)
@@ -116,7 +116,9 @@ def calibrate(
         least = "bank too small" if made.least is None else f"{made.chance:.1%} sure"
         table.add_row(f"{made.bound.error:.0%} of served", least, f"{made.expected:.1%}")
     console().print(table)
-    typer.echo(f"learned from {found.calibrations[0].rows} wordings left out, {found.prior:.0%} of them out of scope")
+    left_out = "alone and with its answer" if found.prior else "alone"
+    learnt = f"learned from {len(snapshot.bank.aliases)} wordings, each left out {left_out}"
+    typer.echo(f"{learnt}; {found.prior:.0%} of questions are expected to have no answer")
 
 
 def _features(found: Explanation) -> Table:
@@ -146,13 +148,21 @@ def _reader(where: str, task: str) -> BankReader:
     """The reader at ``module:attribute``, or one of the last result of an app's model task, which withholds nothing."""
     from parbake_semantic import BankReader
 
+    snapshot, found = _found(where, task)
+    return found if isinstance(found, BankReader) else BankReader(snapshot, _embedder(found), audits=0.0)
+
+
+def _found(where: str, task: str) -> tuple[BankSnapshot, App | BankReader]:
+    """The bank at ``module:attribute``, and the app or the reader that has it."""
+    from parbake_semantic import BankReader
+
     found = found_at(where)
     if isinstance(found, BankReader):
-        return found
+        return found.snapshot, found
     application = found.app if isinstance(found, HttpApp) else found
     if not isinstance(application, App):
         raise BadInput(f"APP={where!r} must be an App or a BankReader", field="APP")
-    return BankReader(once(application, _current(application, task)), _embedder(application), audits=0.0)
+    return once(application, _current(application, task)), application
 
 
 async def _current(application: App, name: str) -> BankSnapshot:
@@ -170,5 +180,6 @@ async def _current(application: App, name: str) -> BankSnapshot:
 def _embedder(application: App) -> Any:
     found = application.settings.resources.get(Embedder)
     if found is None:
-        raise BadInput("this app must have a resource of type Embedder to read a question", field="APP")
+        needs = "to explain a question, the app needs the embedder that made the bank"
+        raise BadInput(f"{needs}: write App(resources={{parbake_semantic.embedder.Embedder: ...}})", field="APP")
     return found.build() if isinstance(found, Lazy) else found

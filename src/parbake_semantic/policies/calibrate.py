@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from parbake.errors import BadInput
+from parbake.values.checks import check_number
 from parbake.values.logistic import Logistic, sigmoid
 from parbake_semantic.policies.features import features, gather
 from parbake_semantic.policies.quadratic import PENALTY
@@ -46,10 +47,9 @@ class Bound(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not 0.0 < self.error < 1.0:
-            raise BadInput(f"error must be between 0 and 1; got {self.error}", field="error")
-        if not 0.0 <= self.prior < 1.0:
-            raise BadInput(f"prior must be at least 0 and below 1; got {self.prior}", field="prior")
+        between, below = "a number between 0 and 1", "a number of at least 0 and below 1"
+        check_number(self.error, field="error", error=BadInput, expected=between, fits=lambda share: 0.0 < share < 1.0)
+        check_number(self.prior, field="prior", error=BadInput, expected=below, fits=lambda share: 0.0 <= share < 1.0)
         if self.per not in ("served", "request"):
             raise BadInput(f"per must be 'served' or 'request'; got {self.per!r}", field="per")
 

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from parbake.errors import BadInput
+from parbake.values.checks import check_number
 from parbake.values.logistic import sigmoid
 from parbake_semantic.policies.calibrate import Calibration
 
@@ -88,8 +89,8 @@ class FixedPolicy(msgspec.Struct, frozen=True):
 
 def fixed(cosine: float) -> FixedPolicy:
     """The usual rule: serve the answer of the nearest stored question if its cosine is high enough."""
-    if not -1.0 <= cosine <= 1.0:
-        raise BadInput(f"cosine must be between -1 and 1; got {cosine}", field="cosine")
+    expected = "a number from -1 to 1"
+    check_number(cosine, field="cosine", error=BadInput, expected=expected, fits=lambda given: -1.0 <= given <= 1.0)
     return FixedPolicy(score=float("-inf"), margin=float("-inf"), cosine=cosine, ranking="cosine")
 
 
