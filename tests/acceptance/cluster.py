@@ -21,13 +21,16 @@ HERE = Path(__file__).parent
 APP = "app_under_test:app"
 KEY = "the-key-of-the-tests"
 """The operators' key, which may act for any shopper."""
+_HANGS = pytest.mark.timeout(3600)  # this includes the first batch runs on a server
 ON_EVERY_STORE = [
     pytest.mark.parametrize(
         "store", ["lmdb", "valkey", pytest.param("dynamodb", marks=pytest.mark.slow)], indirect=True, scope="module"
     ),
-    pytest.mark.timeout(3600),  # this includes the first batch runs on a server
+    _HANGS,
 ]
 """Marks the tests of a module that show the same on the embedded store and on both kinds of server."""
+ON_TWO_STORES = [pytest.mark.parametrize("store", ["lmdb", "valkey"], indirect=True, scope="module"), _HANGS]
+"""Marks the tests of a module that show the same on the embedded store and on one kind of server."""
 
 
 class Process:

@@ -1,6 +1,6 @@
 """A session prepares one shop for each kind of store, and each test module gets a copy of it with its store.
 
-A module runs on every store that it is parametrised with (``ON_EVERY_STORE`` of ``cluster``).
+A module runs on every store that it is parametrised with (``ON_EVERY_STORE`` and ``ON_TWO_STORES`` of ``cluster``).
 """
 
 from __future__ import annotations

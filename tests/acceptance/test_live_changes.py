@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from cluster import ON_EVERY_STORE, Cluster, Server
+from cluster import ON_TWO_STORES, Cluster, Server
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.usefixtures("worker"), *ON_EVERY_STORE]
+pytestmark = [pytest.mark.usefixtures("worker"), *ON_TWO_STORES]
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster import ON_EVERY_STORE, Chat, Process, Server
+from cluster import ON_TWO_STORES, Chat, Process, Server
 from tests.waiting import eventually
 
-pytestmark = ON_EVERY_STORE
+pytestmark = ON_TWO_STORES
 
 SHOPPER, OTHER = "u00007", "u00008"
 QUESTION = "Can you recommend me something to read?"

@@ -15,7 +15,7 @@ from simulator.catalogue import applied, names, what_is_wrong
 from simulator.processes import invariants
 from simulator.world.world_state import World
 
-FEW, MANY = 60, int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "200"))
+FEW, MANY = 60, int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "150"))
 FEWER = {"atomic": 1, "single": 1, "copied": 1.5}
 """What differs in the last kind is only how losses are noticed."""
 JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else max(1, min(2, os.cpu_count() or 1))
