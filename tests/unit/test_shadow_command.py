@@ -139,6 +139,10 @@ def test_a_gate_is_not_passed_where_nothing_was_compared(run, cache, tmp_path):
     cache.entries |= {"raises": (200, b'"old"', {})}
     words = ("--recompute", "shop:recompute", "--keys", keys(tmp_path, "raises"), "--fail-over", "0.1")
     assert run(cache.url, *words).exit_code == 2
+    result = run(cache.url, *words[:-2])
+    assert result.exit_code == 0
+    assert "nothing could be compared, so nothing is known" in result.stderr
+    assert "0.00%" not in result.output
 
 
 def asked_log(folder, counts):
@@ -198,6 +202,7 @@ def test_a_gate_is_not_passed_where_the_cache_answers_no_request(run, cache, tmp
 LINES = """\
 1.2.3.4 - - [14/Nov/2023:10:00:00 +0000] "GET /item/7?from=mail HTTP/1.1" 200 5 "-" "x"
 1.2.3.4 - - [14/Nov/2023:10:00:01 +0000] "GET /item/caf%C3%A9 HTTP/1.1" 200 5 "-" "x"
+1.2.3.4 - - [14/Nov/2023:10:00:01 +0000] "GET /item/caf\\xC3\\xA9 HTTP/1.1" 200 5 "-" "x"
 1.2.3.4 - - [14/Nov/2023:10:00:02 +0000] "POST /item/7 HTTP/1.1" 200 5 "-" "x"
 1.2.3.4 - - [14/Nov/2023:10:00:03 +0000] "GET /gone HTTP/1.1" 404 5 "-" "x"
 """
@@ -215,7 +220,10 @@ LINES = """\
     ],
 )
 def test_keys_of_an_access_log_are_asked_for_as_the_log_has_them(run, cache, place, pattern, asked):
-    """A path of an access log is not encoded again, wherever the address has it, and the note says what is left out."""
+    """A path of an access log is not encoded again, wherever the address has it, and the note says what is left out.
+
+    A byte that the log has escaped is asked for as an address has it.
+    """
     Path("access.log").write_text(LINES)
     words = () if pattern is None else ("--key-pattern", pattern)
     result = run(cache.url.replace("/cache/{key}", place), "--log", "access.log", *words, *LOGGED)

@@ -16,7 +16,7 @@ from parbake.errors import DeclarationError
 from parbake.protocol.record import Stamp
 from parbake.stores.memory import MemoryStore
 from parbake.stores.steps import record_steps
-from parbake_semantic import AdaptivePolicy, Bound, Handling, Scope, SemanticCache, fixed
+from parbake_semantic import AdaptivePolicy, Bound, Handling, Known, Scope, SemanticCache, fixed
 
 
 @pytest.fixture(params=[MemoryStore, on_a_server], ids=["embedded", "on a server"])
@@ -368,6 +368,34 @@ def test_an_answer_that_was_withdrawn_stays_so_for_who_names_further_tags(proces
     assert ask(cache, NEAR, "wrong", tags=["policy/shipping"]).reason
     assert ask(cache, QUESTION, "right", tags=["policy/returns"]).reason
     assert ask(cache, QUESTION, "?", tags=["policy/returns"]).value == "right"
+
+
+def test_a_list_that_is_seeded_at_each_start_does_not_bring_back_what_has_changed(processes):
+    """A question that has an answer keeps it, outdated or not: who seeds the same list again does not know better."""
+    one, two = processes.start(), processes.start()
+    known = [Known("30 days", [QUESTION], ["policy/returns"])]
+    one.seed(known)
+    assert ask(two, QUESTION, "?", tags=["policy/returns"]).value == "30 days"
+    processes.touch("policy/returns")
+    processes.start().seed(known)
+    assert not ask(two, QUESTION, "14 days", tags=["policy/returns"]).is_hit
+    processes.start().seed(known)
+    assert ask(one, QUESTION, "?", tags=["policy/returns"]).value == "14 days"
+
+
+def test_answers_that_were_read_before_a_change_are_not_served_after_it(processes):
+    """A seed with the stamp from before its answers were read ends with changes since then, and replaces older ones."""
+    cache = processes.start()
+    before = processes.apps[0].sync.run(processes.apps[0].stamp())
+    cache.seed([Known("30 days", [QUESTION], ["policy/returns"])])
+    processes.touch("policy/returns")
+    cache.seed([Known("30 days", [QUESTION], ["policy/returns"])], as_of=before)
+    assert not cache.begin_sync(QUESTION).reply
+    now = processes.apps[0].sync.run(processes.apps[0].stamp())
+    cache.seed([Known("14 days", [QUESTION], ["policy/returns"])], as_of=now)
+    assert ask(cache, QUESTION, "?", tags=["policy/returns"]).value == "14 days"
+    with pytest.raises(pb.BadInput, match="stamp"):
+        cache.seed([Known("14 days", [QUESTION], ["policy/returns"])], as_of=5)
 
 
 def test_askers_who_name_different_tags_for_one_text_share_its_answer(processes):

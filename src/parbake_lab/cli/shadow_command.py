@@ -28,6 +28,7 @@ EPILOG = "Example: parbake shadow redis://127.0.0.1:6379/0 --recompute shop:reco
 command = typer.Typer(add_completion=False)
 STALE, UNKNOWN = 3, 2
 """Exit statuses: ``--fail-over`` was exceeded; with it, nothing could be compared."""
+_NOTHING = "nothing could be compared, so nothing is known: are these the keys of the cache (--pattern, --keys, --key)?"
 _LOGGED = "{key}"
 """Stands for the key in the log."""
 CacheUrl = Annotated[str, typer.Argument(metavar="CACHE", help="redis://host:port/db, or http://host/path/{key}")]
@@ -84,7 +85,6 @@ def shadow(
     summary = summarize(run.findings, Price(cost_per_recompute, stale_cost))
     _show(summary, run, cache, report_file, requests=None if log is None else run.drawn)
     if fail_over is not None and not summary.compared:
-        typer.echo("--fail-over: nothing could be compared, so nothing is known", err=True)
         raise typer.Exit(UNKNOWN)
     if fail_over is not None and summary.stale_low > fail_over:
         raise typer.Exit(STALE)
@@ -182,6 +182,8 @@ def _show(summary: ShadowSummary, run: ShadowRun, url: str, report_file: Path | 
         screen.print(table, markup=False)
     if len(run.findings) < run.keys:
         typer.echo(f"the time was up after {len(run.findings)} of {run.keys} keys (--timeout)", err=True)
+    if not summary.compared:
+        typer.echo(_NOTHING, err=True)
     if report_file is not None:
         found = report.as_json(summary, cache=without_credentials(url), keys=run.keys, requests=requests)
         write("report", report_file, found)

@@ -81,7 +81,7 @@ class RedisCache:
         """See :class:`parbake_lab.shadow.caches.Cache`. Scans, and samples from the keys found (at most 200,000)."""
         try:
             if self._drawn:  # the list needs no server, but one that cannot be reached is told before any key is read
-                self._evidence("PTTL", self._drawn[0].encode(errors="surrogateescape"))
+                self._ask("TYPE", self._drawn[0].encode(errors="surrogateescape"))
             seen = self._drawn or self._scan(until)
         except self._errors.ConnectionError as error:
             raise BadInput(f"CACHE cannot be reached: {error}", field="CACHE") from error

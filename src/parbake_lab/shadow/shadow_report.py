@@ -13,7 +13,7 @@ from parbake_lab.shadow.findings import Finding, ShadowSummary, Spread
 _KEY_AT_MOST = 60
 LABELS = {
     "missing": "missing (the cache has no answer)",
-    "undecodable": "undecodable",
+    "undecodable": "could not be read or decoded",
     "failed": "recompute failed",
     "unsettled": "unsettled (the cache changed meanwhile)",
     "equal": "equal",
@@ -56,7 +56,8 @@ def _rows(summary: ShadowSummary) -> Iterator[tuple[str, str, str]]:
         if outcome in total:
             yield label, str(total[outcome]), str(of_keys[outcome])
     interval = f"{summary.stale_share:.2%} (95 % interval {summary.stale_low:.2%} to {summary.stale_high:.2%})"
-    share, stale = f"{total.get('different', 0)} of {summary.compared}, {interval}", of_keys.get("different", 0)
+    said = interval if summary.compared else "nothing could be compared"
+    share, stale = f"{total.get('different', 0)} of {summary.compared}, {said}", of_keys.get("different", 0)
     yield "different: stale", share, f"{stale} of {stale + of_keys.get('equal', 0)}"
     times = {
         "age of all entries": summary.age_all,
@@ -71,7 +72,7 @@ def _rows(summary: ShadowSummary) -> Iterator[tuple[str, str, str]]:
 
 
 def _costs(summary: ShadowSummary) -> Iterator[tuple[str, str, str]]:
-    unneeded = f"{summary.unneeded_share:.1%} of those compared"
+    unneeded = f"{summary.unneeded_share:.1%} of those compared" if summary.compared else "not known"
     yield "recomputing each key once takes", "", f"{summary.recompute_total_s:.3g} s"
     if summary.cost_recompute_all is None:
         yield "recomputes that were not needed", "", unneeded

@@ -106,7 +106,7 @@ async def _look(cache: Cache, recompute: Recompute, key: str, style: Style) -> F
     try:
         entry = await asyncio.to_thread(cache.read, key)
     except UndecodableError as error:
-        return Finding(key, "undecodable", str(error))
+        return Finding(key, "undecodable", str(error), message=str(error.__cause__ or ""))
     if entry is None:
         return Finding(key, "missing")
     started = time.perf_counter()

@@ -15,6 +15,8 @@ _LINE = re.compile(
     r"\[(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d:\d\d:\d\d) ([+-]\d{4})\] "
     r'"((?:[^"\\]|\\.)*+)" (\d{3}) (?:\d+|-)(?=\s|$)'
 )
+_ESCAPED = re.compile(r"\\x([0-9A-Fa-f]{2})")
+"""How nginx and Apache write a byte that is not printable; in an address it is percent-encoded."""
 _MONTHS = {
     name: f"{at:02}" for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1)
 }
@@ -58,7 +60,7 @@ class AccessLines:
             raise Unusable("not UTF-8") from None
         if found is None:
             raise Unusable("not a line of an access log")
-        request, status = found[6], int(found[7])
+        request, status = _ESCAPED.sub(r"%\1", found[6]), int(found[7])
         if not request.startswith("GET "):
             raise Unusable("not a GET")
         if status // 100 != 2 and status != _UNCHANGED:  # noqa: PLR2004 - the statuses of success

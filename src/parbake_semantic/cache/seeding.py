@@ -7,24 +7,30 @@ the first few hundred questions: each wording is matched without itself and with
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
 import numpy as np
 
 from parbake.errors import BadInput
+from parbake.protocol.cause import Cause
+from parbake.protocol.record import Stamp
 from parbake_semantic.cache.asked import Means
 from parbake_semantic.cache.driving import Driver
 from parbake_semantic.cache.entry import Entry, group_of, key_of, packed
+from parbake_semantic.cache.options import Settings
 from parbake_semantic.policies import ridge
 from parbake_semantic.policies.adaptive import AdaptivePolicy
 from parbake_semantic.policies.calibrate import Calibration, calibrate
 from parbake_semantic.text.arrays import Vectors, check_wordings, embedded, must_be
 from parbake_semantic.text.audience import Scope
+from parbake_semantic.text.veto import is_personal, screen
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 _MOST_CALIBRATED = 2_000
 """How many wordings the policy learns from at most: fitting takes the cube of their number."""
 
@@ -43,7 +49,9 @@ class Known(msgspec.Struct, Generic[T], frozen=True):
     tags: Sequence[str] = ()
 
 
-async def seed(means: Means, known: Sequence[Known[Any]], scope: Scope, driver: Driver) -> Calibration | None:
+async def seed(
+    means: Means, known: Sequence[Known[Any]], scope: Scope, driver: Driver, *, as_of: Stamp | None = None
+) -> Calibration | None:
     """Store known questions, and let the policy learn from them.
 
     Args:
@@ -51,6 +59,7 @@ async def seed(means: Means, known: Sequence[Known[Any]], scope: Scope, driver: 
         known: The answers with their wordings.
         scope: For whom they hold.
         driver: How to wait.
+        as_of: The app's stamp from before the answers were read.
 
     Returns:
         What was learnt; ``None`` if the policy learns nothing from wordings.
@@ -59,10 +68,13 @@ async def seed(means: Means, known: Sequence[Known[Any]], scope: Scope, driver: 
         BadInput: A wording cannot be a question or belongs to two answers, an answer has no wordings or cannot be
             stored, or nothing could outdate it.
     """
-    _check(known, means.settings.form)
+    must_be(as_of, Stamp | None, field="as_of", expected="a stamp, as app.stamp() returns it")
+    _check(known, means.settings)
     for one in known:
         means.bonding.check(one.tags)
     begun = await means.bonding.begin(driver)
+    if begun is not None and as_of is not None:
+        begun.recording.stamp = as_of
     texts = [text for one in known for text in one.wordings]
     vectors = await driver.compute(lambda: _embedded(means, texts))
     shared, at = means.shared(), 0
@@ -77,9 +89,11 @@ async def seed(means: Means, known: Sequence[Known[Any]], scope: Scope, driver: 
             )
         group = group_of(scope, raw, made.meta.tags.fences)
         for text in one.wordings:
-            entry = Entry(text, scope, group, packed(vectors[at]), raw)
-            await shared.store(key_of(scope, means.settings.form(text)), entry, made, 0.0, driver)
+            entry, key = Entry(text, scope, group, packed(vectors[at]), raw), key_of(scope, means.settings.form(text))
             at += 1
+            stored = None if as_of is not None else await shared.read(key, driver)
+            if stored is None or stored.reason == Cause.PAST_SLA.value:  # else it knows of a change, maybe
+                await shared.store(key, entry, made, 0.0, driver)
     if not isinstance(shared.policy, AdaptivePolicy) or means.embedder is None:
         return None
     bound, model = shared.policy.bound, means.embedder.model_hash
@@ -88,15 +102,21 @@ async def seed(means: Means, known: Sequence[Known[Any]], scope: Scope, driver: 
     return made_of
 
 
-def _check(known: Sequence[Known[Any]], form: Callable[[str], str]) -> None:
+def _check(known: Sequence[Known[Any]], settings: Settings) -> None:
     must_be(known, Collection, field="known", expected="a list of Known objects")
     owners: dict[str, int] = {}
+    never: dict[str, str] = {}
     for at, one in enumerate(known):
         must_be(one, Known, field="known", expected="a Known, such as Known(answer, [wording])")
         check_wordings(one.wordings, field="wordings", of=repr(one.value)[:60])
         for text in one.wordings:
-            if owners.setdefault(form(text), at) != at:
+            if owners.setdefault(settings.form(text), at) != at:
                 raise BadInput(f"wordings: {text[:60]!r} is in two Known; leave it in one of them", field="wordings")
+            if refusal := screen(text, settings.vetoes).refusal or ("personal" if is_personal(text) else ""):
+                never[text] = refusal
+    for text, refusal in list(never.items())[:1]:
+        more = f", and {len(never) - 1} more" if len(never) > 1 else ""
+        _log.warning("the cache never answers %r (%s)%s: such wordings are stored in vain", text[:60], refusal, more)
 
 
 def _embedded(means: Means, texts: list[str]) -> Vectors:

@@ -11,6 +11,7 @@ import msgspec
 
 from parbake.errors import BadInput
 from parbake.process.counters import Counters
+from parbake.protocol.record import Stamp
 from parbake.values.duration import Duration
 from parbake_semantic.cache.asked import USUAL, Asked, Handling, Means, Reply
 from parbake_semantic.cache.bonding import Bonding, Fenced
@@ -251,16 +252,20 @@ class SemanticCache(Generic[T]):
         """
         return finish(self.begin(question, scope=scope, handling=handling, driver=self._in_thread()))
 
-    def seed(self, known: Sequence[Known[T]], *, scope: Scope = _EVERYONE) -> Calibration | None:
+    def seed(
+        self, known: Sequence[Known[T]], *, scope: Scope = _EVERYONE, as_of: Stamp | None = None
+    ) -> Calibration | None:
         """Store known questions with their answers, and let the policy learn from their wordings.
 
         Questions like them are then answered at once, within the policy's bound: twenty wordings per answer let it
         serve as much as it would after some hundred questions. Once a fact of an answer has changed, the question is
-        answered afresh, like any other.
+        answered afresh, like any other. A question that has an answer already, outdated or not, keeps it.
 
         Args:
             known: The answers with their wordings.
             scope: For whom they hold.
+            as_of: What ``app.stamp()`` returned before the answers were read. They then end with changes since that,
+                and replace answers from before. By default they count as read now.
 
         Returns:
             What was learnt; ``None`` if the policy learns nothing from wordings.
@@ -269,11 +274,13 @@ class SemanticCache(Generic[T]):
             BadInput: A wording cannot be a question or belongs to two answers, an answer has no wordings or cannot be
                 stored, or nothing could outdate it.
         """
-        return finish(seed(self._means(), known, scope, self._in_thread()))
+        return finish(seed(self._means(), known, scope, self._in_thread(), as_of=as_of))
 
-    async def seed_async(self, known: Sequence[Known[T]], *, scope: Scope = _EVERYONE) -> Calibration | None:
+    async def seed_async(
+        self, known: Sequence[Known[T]], *, scope: Scope = _EVERYONE, as_of: Stamp | None = None
+    ) -> Calibration | None:
         """Like :meth:`seed`, on an event loop."""
-        return await seed(self._means(), known, scope, OnLoop())
+        return await seed(self._means(), known, scope, OnLoop(), as_of=as_of)
 
     def _means(self) -> Means:
         return Means(self._embedder, self._settings, self._bonding, lambda: self._shared)

@@ -170,8 +170,10 @@ async def _current(application: App, name: str) -> BankSnapshot:
 
     banks = [t for t in application.tasks if isinstance(t, ModelTask) and t.value_type is BankSnapshot]
     chosen = [t for t in banks if t.name == name] if name else banks
+    if not banks:
+        raise BadInput("this app has no bank: no model task of it returns a BankSnapshot", field="APP")
     if len(chosen) != 1:
-        names = ", ".join(t.name for t in banks) or "none"
+        names = ", ".join(t.name for t in banks)
         raise BadInput(f"--task {name!r} must be the task that returns the bank; this app has: {names}", field="task")
     model: BankSnapshot = await application.model(chosen[0])
     return model
