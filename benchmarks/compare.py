@@ -53,8 +53,11 @@ def opened(data: Questions, seed: int) -> Iterator[Cache]:
         labels = stream.answers(data)
 
         def ask(number: int, compute: Compute) -> tuple[str, bool]:
-            reply = cache.ask(data.texts[number], lambda _: compute(), tags=[f"source/{labels[number]}"])
-            return reply.value, reply.is_hit
+            asked = cache.begin_sync(data.texts[number])
+            if asked.reply is not None:
+                return asked.reply.value, True
+            value = compute()  # only this tells the source: tags at the lookup would tell the answer
+            return asked.finish_sync(value, tags=[f"source/{labels[number]}"]).value, False
 
         def tell(label: int, _: str) -> None:  # from another thread, as another request would
             changed = threading.Thread(target=lambda: app.sync.run(app.touch(f"source/{label}")))

@@ -394,6 +394,19 @@ def test_the_adaptive_policy_keeps_its_bound_on_average(error):
     assert np.mean([hits for hits, _ in found]) > error
 
 
+def test_the_adaptive_policy_serves_where_no_match_was_ever_wrong():
+    """If all matches are right, most are served once there are enough of them for the bound, and no earlier."""
+    policy, rng, served = AdaptivePolicy(Bound(0.01, per="request"), seed=1), np.random.default_rng(1), []
+    for _ in range(1_000):
+        score = 0.6 + 0.4 * float(rng.random())
+        match = Match(str(rng.integers(40)), score, score, score, "entry", score, score)
+        served.append(policy.refusal(match) is None)
+        if not served[-1]:
+            policy.observe(match, right=True)
+    assert sum(served[:300]) == 0
+    assert sum(served[600:]) > 0.8 * 400
+
+
 def test_the_adaptive_policy_serves_nothing_before_it_has_learned():
     """If no match is ever right, the policy keeps learning and serves nothing."""
     policy = AdaptivePolicy()

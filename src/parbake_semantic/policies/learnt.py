@@ -95,11 +95,13 @@ class Learnt(msgspec.Struct, frozen=True, array_like=True):
         return replace(self, until_fit=_EVERY, model=other.model, least=other.least) if self.is_due else self
 
     def fitted(self, bound: Bound) -> Learnt:
-        """The same with a model of these matches. It stays as it was if all or none were right."""
+        """The same with a model of these matches. It stays as it was if none of them were right."""
         features, outcomes, _ = self.explored.columns()
         wrong: Flags = outcomes == 1.0
-        if wrong.all() or not wrong.any():
+        if wrong.all():
             return replace(self, until_fit=_EVERY)
+        if not wrong.any():  # nothing can be fitted without an error: the least near match stands for one
+            wrong[features[:, FEATURES.index("cosine")].argmin()] = True
         model = Quadratic.fit(features, ~wrong)
         features, outcomes, answers = self.last.columns()
         odds = model.log_odds(features)
