@@ -66,6 +66,9 @@ class Proxy(Plugin[Gateway]):
         prices: The path of a price book, for dollars. Its providers are ``openai`` and ``anthropic``, by the protocol.
         name: The cache's name in the store.
 
+    Attributes:
+        prices: The prices that were read; ``None`` without any.
+
     Raises:
         BadInput: A setting is invalid.
     """
@@ -91,7 +94,7 @@ class Proxy(Plugin[Gateway]):
             partial(AdaptivePolicy, Bound(error, per="request")) if cosine is None else partial(fixed, cosine)
         )
         self._policy()
-        self._prices = None if prices is None else read_prices(prices, today=dt.datetime.now(dt.UTC).date())
+        self.prices = None if prices is None else read_prices(prices, today=dt.datetime.now(dt.UTC).date())
         self._dialects: Sequence[Dialect] = (OpenAiChat(), AnthropicMessages())
 
     def open(self, parts: Parts) -> Gateway:
@@ -107,7 +110,7 @@ class Proxy(Plugin[Gateway]):
             form=str.strip,  # prompts may be code
         )
         today = lambda: dt.datetime.fromtimestamp(parts.clock.now(), dt.UTC).date()  # noqa: E731  # one use
-        account = Account(self._prices, today, parts.found(LEDGER))
+        account = Account(self.prices, today, parts.found(LEDGER))
         switch = Switch(parts.store, parts.clock, is_always_on=os.environ.get(_BYPASS, "") not in ("", "0"))
         gateway = Gateway(cache, Upstream(self._upstream), account, switch, Tenants(parts.store))
         parts.on.server.append(gateway.attend)

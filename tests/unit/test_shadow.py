@@ -335,7 +335,7 @@ def table_log(folder, *rows):
 
 
 def test_each_request_of_a_log_is_equally_likely(tmp_path):
-    """Keys are drawn as often as they are requested, with replacement; signals are no requests."""
+    """The draw takes a key as often as the log requests it, with replacement, and leaves out the rows of signals."""
     log = table_log(tmp_path, *["hot"] * 9, "cold", *["silent,yes"] * 50)
     drawn = draw(log, 2000, key="faq:{key}", seed=1)
     counts = Counter(drawn.keys)

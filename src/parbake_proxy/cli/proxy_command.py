@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from parbake.tasks.registry import Registry
 
 if TYPE_CHECKING:
     from parbake_planner.books import Ledger
+    from parbake_planner.ledger.costs import CostBook
     from parbake_semantic.embedder import Embedder
 
 EPILOG = (
@@ -66,7 +66,7 @@ def proxy(
         cosine=cosine,
         prices=prices,
     )
-    app = App(Registry(), store=store, open=family or [], plugins=[*_ledger(ledger, prices), made], worker="none")
+    app = App(Registry(), store=store, open=family or [], plugins=[*_ledger(ledger, made.prices), made], worker="none")
 
     async def warm() -> None:
         await app.plugins[Proxy].cache.warm()
@@ -86,14 +86,10 @@ def proxy(
         run(application, bound, started=announce, insecure=insecure, drain_s=DRAIN_S)
 
 
-def _ledger(address: str | None, prices: Path | None) -> list[Ledger]:
+def _ledger(address: str | None, prices: CostBook | None) -> list[Ledger]:
     from parbake_planner.books import Ledger
-    from parbake_planner.ledger.costs import read_prices
 
-    if address is None:
-        return []
-    today = dt.datetime.now(dt.UTC).date()
-    return [Ledger(address, book=None if prices is None else read_prices(prices, today=today))]
+    return [] if address is None else [Ledger(address, book=prices)]
 
 
 def _embedder(name: str) -> Embedder | None:

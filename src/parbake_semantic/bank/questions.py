@@ -12,8 +12,9 @@ from parbake_semantic.bank.compiled import compile_with_head
 from parbake_semantic.bank.snapshot import BankSnapshot
 from parbake_semantic.embedder import Embedder
 from parbake_semantic.policies.calibrate import Bound, calibrate
-from parbake_semantic.text.arrays import check_embedder, check_wordings, embedded, must_be, unit_rows
+from parbake_semantic.text.arrays import unit_rows
 from parbake_semantic.text.audience import Scope
+from parbake_semantic.text.given import check_embedder, check_wordings, embedded, must_be
 
 Wordings = Mapping[str, Sequence[str]]
 
@@ -78,7 +79,6 @@ def _embedded(embedder: Embedder, aliases: Sequence[tuple[str, str]], known: Map
 
 
 def _given(known: Mapping[str, Any], text: str, dimensions: int) -> Any:
-    shape = np.shape(known[text])
-    if shape != (dimensions,):
+    if (shape := np.shape(known[text])) != (dimensions,):
         raise BadInput(f"vectors: {text[:60]!r} must have the shape ({dimensions},); got {shape}", field="vectors")
     return known[text]

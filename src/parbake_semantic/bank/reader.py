@@ -15,8 +15,8 @@ from parbake_semantic.embedder import Embedder
 from parbake_semantic.policies.adaptive import AUDITS
 from parbake_semantic.policies.features import FEATURES
 from parbake_semantic.policies.policy import CalibratedPolicy, Match
-from parbake_semantic.text.arrays import check_embedder
 from parbake_semantic.text.audience import Scope
+from parbake_semantic.text.given import check_embedder
 from parbake_semantic.text.veto import VETOES, Screened, Veto, checked, screen, veto
 
 _log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from parbake_semantic.embedder import Embedder
 from parbake_semantic.policies.policy import Match
 from parbake_semantic.text.arrays import Vectors, unit_rows
 from parbake_semantic.text.audience import Scope, verified
-from parbake_semantic.text.veto import Screened, is_personal, screen, veto
+from parbake_semantic.text.veto import Screened, barred, screen, veto
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -212,8 +212,7 @@ class Asked(Generic[T]):
     async def _looked(self) -> _Look[T]:
         question, vetoes = self._question, self._means.settings.vetoes
         asked = screen(question, vetoes)
-        reason = asked.refusal or ("personal" if is_personal(question) else "")
-        if reason:
+        if reason := barred(asked):
             return _Look(reason)
         shared, key = self._means.shared(), self._key_of(question)
         exact = await shared.read(key, self._driver) if self._handling.looks_up else None
@@ -238,8 +237,7 @@ class Asked(Generic[T]):
         if not (reason := self._reason(exact)):
             return _Look("", exact.key, exact, match)
         found = exact if exact.is_withdrawn else None
-        is_shared = reason == "tags_differ" and len(exact.bond.meta.tags.fences) < _MOST_FACTS
-        renews = exact if is_shared else None
+        renews = exact if reason == "tags_differ" and len(exact.bond.meta.tags.fences) < _MOST_FACTS else None
         return _Look(reason, exact.key, found, match, exact.entry.unpacked(), renews=renews)
 
     def _reason(self, found: Found[T]) -> str:

@@ -11,8 +11,8 @@ from typing import Any, TypedDict
 from parbake.errors import BadInput
 from parbake.values.sizes import size_bytes
 from parbake_semantic.cache.values import Values
-from parbake_semantic.text.arrays import must_be
 from parbake_semantic.text.audience import Verifier
+from parbake_semantic.text.given import must_be
 from parbake_semantic.text.normalize import normalize
 from parbake_semantic.text.veto import VETOES, Veto, checked
 

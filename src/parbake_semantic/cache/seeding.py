@@ -25,9 +25,10 @@ from parbake_semantic.cache.options import Settings
 from parbake_semantic.policies import ridge
 from parbake_semantic.policies.adaptive import AdaptivePolicy
 from parbake_semantic.policies.calibrate import Calibration, calibrate
-from parbake_semantic.text.arrays import Vectors, check_wordings, embedded, must_be
+from parbake_semantic.text.arrays import Vectors
 from parbake_semantic.text.audience import Scope
-from parbake_semantic.text.veto import is_personal, screen
+from parbake_semantic.text.given import check_wordings, embedded, must_be
+from parbake_semantic.text.veto import barred, screen
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ async def seed(
         begun.recording.stamp = as_of
     texts = [text for one in known for text in one.wordings]
     vectors = await driver.compute(lambda: _embedded(means, texts))
-    shared, at = means.shared(), 0
+    shared, rows = means.shared(), iter(vectors)
     for one in known:
         made = None if begun is None else means.bonding.seal(begun, one.tags)
         raw = means.settings.values.encode(one.value)
@@ -89,8 +90,7 @@ async def seed(
             )
         group = group_of(scope, raw, made.meta.tags.fences)
         for text in one.wordings:
-            entry, key = Entry(text, scope, group, packed(vectors[at]), raw), key_of(scope, means.settings.form(text))
-            at += 1
+            entry, key = Entry(text, scope, group, packed(next(rows)), raw), key_of(scope, means.settings.form(text))
             stored = None if as_of is not None else await shared.read(key, driver)
             if stored is None or stored.reason == Cause.PAST_SLA.value:  # else it knows of a change, maybe
                 await shared.store(key, entry, made, 0.0, driver)
@@ -105,18 +105,17 @@ async def seed(
 def _check(known: Sequence[Known[Any]], settings: Settings) -> None:
     must_be(known, Collection, field="known", expected="a list of Known objects")
     owners: dict[str, int] = {}
-    never: dict[str, str] = {}
+    never: list[tuple[str, str]] = []
     for at, one in enumerate(known):
         must_be(one, Known, field="known", expected="a Known, such as Known(answer, [wording])")
         check_wordings(one.wordings, field="wordings", of=repr(one.value)[:60])
         for text in one.wordings:
             if owners.setdefault(settings.form(text), at) != at:
                 raise BadInput(f"wordings: {text[:60]!r} is in two Known; leave it in one of them", field="wordings")
-            if refusal := screen(text, settings.vetoes).refusal or ("personal" if is_personal(text) else ""):
-                never[text] = refusal
-    for text, refusal in list(never.items())[:1]:
-        more = f", and {len(never) - 1} more" if len(never) > 1 else ""
-        _log.warning("the cache never answers %r (%s)%s: such wordings are stored in vain", text[:60], refusal, more)
+            if refusal := barred(screen(text, settings.vetoes)):
+                never.append((text[:60], refusal))
+    if never:
+        _log.warning("the cache never answers %d of the wordings, such as %r (%s)", len(never), *never[0])
 
 
 def _embedded(means: Means, texts: list[str]) -> Vectors:

@@ -28,8 +28,8 @@ from parbake_semantic.policies.adaptive import AdaptivePolicy
 from parbake_semantic.policies.calibrate import Calibration
 from parbake_semantic.policies.policy import Policy
 from parbake_semantic.policies.ridge import MAX_ALIASES
-from parbake_semantic.text.arrays import check_embedder, must_be
 from parbake_semantic.text.audience import Scope
+from parbake_semantic.text.given import check_embedder, must_be
 
 T = TypeVar("T")
 C = TypeVar("C")

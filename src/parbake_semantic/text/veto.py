@@ -168,6 +168,11 @@ VETOES = vetoes_for(NEUTRAL)
 """The vetoes of general English."""
 
 
+def barred(asked: Screened) -> str:
+    """The reason why no shared answer may be given to a screened question; empty if one may."""
+    return asked.refusal or ("personal" if is_personal(asked.text) else "")
+
+
 def is_personal(text: str, vocabulary: Vocabulary = NEUTRAL) -> bool:
     """Whether a text is about one person: an address, a long number, the state of their own affairs.
 
