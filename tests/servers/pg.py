@@ -20,6 +20,11 @@ USER = "pgserver"
 """PostgreSQL refuses to run as root; this is the user that the wheel with the server makes for that."""
 PROGRAMS = os.environ.get("PARBAKE_TEST_POSTGRESQL")
 """The folder of other programs than those of the wheel."""
+BEGIN_RUN_EARLIER = """
+UPDATE parbake_run_start
+SET run = parbake_run(), noted = clock_timestamp() - INTERVAL '1 day', writer = pg_current_xact_id()
+"""
+"""Lets the present run of a server be one that was noticed long ago, so that no earlier one is waited for."""
 
 
 @functools.cache
@@ -59,6 +64,13 @@ def run(program, *words, **options):
     """Run one of the server's programs to its end."""
     command = [programs() / program, *map(str, words)]
     subprocess.run(command, check=True, capture_output=True, timeout=HANGS_S, cwd="/", **as_user(), **options)
+
+
+def output(program, *words):
+    """Run one of the server's programs to its end, and return what it printed."""
+    command = [programs() / program, *map(str, words)]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=HANGS_S, cwd="/", text=True, **as_user())
+    return done.stdout
 
 
 @functools.cache

@@ -1,0 +1,378 @@
+-- The outbox of a PostgreSQL source, version 3. The statements may run again, and then change nothing.
+-- Nothing here takes a lock that another writer waits for, and nothing orders the writers: see postgresql.py.
+
+DO $guard$
+DECLARE
+  own NAME := current_schema();
+  other NAME;
+BEGIN
+  SELECT relnamespace::REGNAMESPACE INTO other FROM pg_catalog.pg_class WHERE oid = to_regclass('parbake_outbox');
+  IF other <> own THEN
+    RAISE EXCEPTION 'the schema % has an outbox, which a second one in the schema % would hide', other, own
+      USING HINT = 'let the search_path begin with the schema that has the outbox, or leave that schema out of it';
+  END IF;
+  IF other IS NOT NULL AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass('parbake_outbox') AND attname = 'xid'
+  ) THEN
+    RAISE EXCEPTION 'the outbox is of version 1' USING HINT = 'bring it to version 3 with "parbake migrate"';
+  END IF;
+  IF to_regclass('parbake_format') IS NOT NULL THEN
+    IF EXISTS (SELECT FROM parbake_format WHERE part = 'outbox' AND version < 3) THEN
+      RAISE EXCEPTION 'the outbox is of version 2' USING HINT = 'bring it to version 3 with "parbake migrate"';
+    END IF;
+    IF EXISTS (SELECT FROM parbake_format WHERE part = 'outbox' AND version > 3) THEN
+      RAISE EXCEPTION 'the outbox is of a version after 3' USING HINT = 'use the version of parbake that has made it';
+    END IF;
+  END IF;
+END
+$guard$;
+
+CREATE TABLE IF NOT EXISTS parbake_format(
+  part TEXT PRIMARY KEY,
+  version INT NOT NULL
+);
+INSERT INTO parbake_format VALUES ('outbox', 3) ON CONFLICT (part) DO NOTHING;
+
+-- The events. The reader finds a row by its transaction, so a writer never chooses xid or position.
+CREATE TABLE IF NOT EXISTS parbake_outbox(
+  position BIGINT GENERATED ALWAYS AS IDENTITY,
+  xid XID8 NOT NULL DEFAULT pg_current_xact_id(),
+  id TEXT,
+  subject TEXT NOT NULL,
+  type TEXT NOT NULL,
+  time DOUBLE PRECISION NOT NULL DEFAULT extract(epoch FROM clock_timestamp()),
+  PRIMARY KEY (xid, position) -- a sequence that a restored dump has left behind gives positions again, and that is no harm
+);
+
+-- What was deleted: the rows of each transaction that is visible in "upto"; all rows where it is null.
+CREATE TABLE IF NOT EXISTS parbake_outbox_gone(
+  xid XID8 NOT NULL DEFAULT pg_current_xact_id(),
+  upto PG_SNAPSHOT
+);
+CREATE INDEX IF NOT EXISTS parbake_outbox_gone_xid ON parbake_outbox_gone(xid);
+
+-- The functions and triggers that stamp rows and note what was deleted. Each is made only where it differs, because a
+-- trigger or a function that is made again looks to readers as if it had been away.
+DO $install$
+DECLARE
+  own TEXT := quote_ident(current_schema());
+  search_path TEXT := format('pg_catalog, %s, pg_temp', own);
+  bodies TEXT[][] := ARRAY[
+    ARRAY['parbake_outbox_stamp', $stamp$
+BEGIN
+  NEW.xid := pg_catalog.pg_current_xact_id();
+  RETURN NEW;
+END
+$stamp$],
+    ARRAY['parbake_outbox_note_gone', $note$
+DECLARE
+  pruned PG_SNAPSHOT := nullif(current_setting('parbake.pruned', true), '')::PG_SNAPSHOT;
+  last NUMERIC;
+BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    INSERT INTO parbake_outbox_gone(upto) VALUES (NULL);
+    RETURN NULL;
+  END IF;
+  SELECT max(xid::TEXT::NUMERIC) INTO last FROM gone;
+  IF last IS NULL THEN
+    RETURN NULL;
+  END IF;
+  IF pruned IS NULL OR EXISTS (SELECT FROM gone WHERE NOT pg_visible_in_snapshot(xid, pruned)) THEN
+    pruned := format('%1$s:%1$s:', last + 1)::PG_SNAPSHOT;
+  END IF;
+  INSERT INTO parbake_outbox_gone(upto) VALUES (pruned);
+  RETURN NULL;
+END
+$note$]];
+  triggers TEXT[][] := ARRAY[
+    ARRAY['parbake_outbox_stamp', '7',
+      'BEFORE INSERT ON parbake_outbox FOR EACH ROW WHEN (NEW.xid <> pg_current_xact_id()) '
+      'EXECUTE FUNCTION parbake_outbox_stamp()'],
+    ARRAY['parbake_outbox_deleted', '8',
+      'AFTER DELETE ON parbake_outbox REFERENCING OLD TABLE AS gone FOR EACH STATEMENT '
+      'EXECUTE FUNCTION parbake_outbox_note_gone()'],
+    ARRAY['parbake_outbox_truncated', '32',
+      'AFTER TRUNCATE ON parbake_outbox FOR EACH STATEMENT EXECUTE FUNCTION parbake_outbox_note_gone()']];
+  part TEXT[];
+BEGIN
+  FOREACH part SLICE 1 IN ARRAY bodies LOOP
+    IF NOT EXISTS (
+      SELECT FROM pg_catalog.pg_proc
+      WHERE oid = to_regprocedure(part[1] || '()') AND prosrc = part[2] AND prosecdef
+        AND proconfig = ARRAY['search_path=' || search_path]
+    ) THEN
+      EXECUTE format(
+        'CREATE OR REPLACE FUNCTION %I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = %s AS %L',
+        part[1], search_path, part[2]
+      );
+    END IF;
+  END LOOP;
+  FOREACH part SLICE 1 IN ARRAY triggers LOOP
+    IF NOT EXISTS (
+      SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+      WHERE t.tgrelid = to_regclass('parbake_outbox') AND t.tgname = part[1] AND t.tgenabled = 'A'
+        AND t.tgtype = part[2]::INT2 AND p.pronamespace::REGNAMESPACE = own::REGNAMESPACE
+        AND strpos(part[3], p.proname || '()') > 0
+        AND (t.tgqual IS NOT NULL) = (strpos(part[3], 'WHEN (') > 0)
+        AND coalesce(t.tgoldtable, '') = CASE WHEN strpos(part[3], 'AS gone') > 0 THEN 'gone' ELSE '' END
+    ) THEN
+      EXECUTE format('CREATE OR REPLACE TRIGGER %I %s', part[1], part[3]);
+      EXECUTE format('ALTER TABLE parbake_outbox ENABLE ALWAYS TRIGGER %I', part[1]);
+    END IF;
+  END LOOP;
+END
+$install$;
+
+-- What the owner of the database may change: "max_silence" is the longest time for which a store may trust itself
+-- without a report, and parbake_wait() waits so long after each start of the server.
+CREATE TABLE IF NOT EXISTS parbake_setting(
+  name TEXT PRIMARY KEY,
+  value INTERVAL NOT NULL
+);
+INSERT INTO parbake_setting VALUES ('max_silence', '2 min') ON CONFLICT (name) DO NOTHING;
+
+-- Names the run of the server, its timeline and this copy of the database. It changes with each start and each crash,
+-- after which statistics begin anew. A crash gives ids of transactions again whose end was not on disk, so that a
+-- snapshot says nothing about a later run.
+CREATE OR REPLACE FUNCTION parbake_run() RETURNS TEXT LANGUAGE sql STABLE AS $run$
+  SELECT concat_ws(
+    '.', extract(epoch FROM pg_postmaster_start_time()), extract(epoch FROM (SELECT stats_reset FROM pg_catalog.pg_stat_wal)),
+    left(pg_walfile_name(pg_current_wal_lsn()), 8), (SELECT system_identifier FROM pg_control_system()),
+    (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+  )
+$run$;
+
+-- The run of the server that was noticed last, and when. "writer" is the transaction that wrote the row: a row that was
+-- loaded from a dump names another one.
+CREATE TABLE IF NOT EXISTS parbake_run_start(
+  is_only BOOLEAN PRIMARY KEY DEFAULT true CHECK (is_only),
+  run TEXT NOT NULL,
+  noted TIMESTAMPTZ NOT NULL,
+  writer XID8 NOT NULL
+);
+INSERT INTO parbake_run_start VALUES (true, parbake_run(), clock_timestamp(), pg_current_xact_id())
+ON CONFLICT (is_only) DO NOTHING;
+
+-- How far each store has read. Stores report here, so that parbake_wait() and a restored copy can be judged. "number"
+-- grows with each report of a store; "writer" is as in parbake_run_start.
+CREATE TABLE IF NOT EXISTS parbake_reader(
+  store TEXT PRIMARY KEY,
+  number BIGINT NOT NULL,
+  seen PG_SNAPSHOT NOT NULL,
+  run TEXT NOT NULL,
+  heard TIMESTAMPTZ NOT NULL,
+  silence INTERVAL NOT NULL,
+  writer XID8 NOT NULL
+);
+
+-- Which tables raise which tags by themselves ("parbake capture"); several apps may name one table.
+CREATE TABLE IF NOT EXISTS parbake_capture(
+  relation TEXT NOT NULL,
+  app TEXT NOT NULL,
+  tags TEXT[] NOT NULL,
+  checksum TEXT NOT NULL,
+  PRIMARY KEY (relation, app)
+);
+
+-- The state of each captured table, and of the outbox, on which all families depend: everything that could change rows,
+-- or what is told of them, without a trigger. "problem" says what keeps a change from being told now; "state" changes
+-- whenever something may have kept one before.
+DROP FUNCTION IF EXISTS parbake_capture_states();
+CREATE FUNCTION parbake_capture_states()
+RETURNS TABLE(relation TEXT, families TEXT[], problem TEXT, state TEXT, tags TEXT[]) LANGUAGE plpgsql STABLE AS $state$
+BEGIN
+  RETURN QUERY WITH RECURSIVE captured AS (
+    SELECT
+      c.relation, max(c.checksum) AS checksum,
+      array_agg(DISTINCT split_part(tag, '/', 1) ORDER BY split_part(tag, '/', 1)) AS families,
+      array_agg(DISTINCT tag) AS tags
+    FROM parbake_capture c, unnest(c.tags) AS tag GROUP BY c.relation
+  ), tree(root, oid, is_leaving) AS (
+    SELECT c.relation, to_regclass(c.relation)::OID, false FROM captured c WHERE to_regclass(c.relation) IS NOT NULL
+    UNION
+    SELECT root, inhrelid, inhdetachpending FROM pg_catalog.pg_inherits JOIN tree ON inhparent = tree.oid
+  ), triggers AS (
+    SELECT
+      t.tgrelid,
+      string_agg(concat_ws(',', t.oid, t.tgname, t.tgenabled, t.xmin, p.oid, p.xmin), ' ' ORDER BY t.tgname) AS shape,
+      array_agg(md5(concat(p.prosrc, p.proconfig))) FILTER (WHERE t.tgenabled = 'A' AND p.prosecdef) AS checksums
+    FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgrelid IN (SELECT oid FROM tree) AND t.tgname LIKE 'parbake\_capture\_%'
+    GROUP BY t.tgrelid
+  ), columns AS (
+    SELECT attrelid, string_agg(concat_ws(',', attnum, attname, atttypid, xmin, CASE WHEN atttypid >= 16384 THEN (
+      SELECT string_agg(concat(e.oid, e.xmin), ' ' ORDER BY e.oid) FROM pg_catalog.pg_enum e WHERE e.enumtypid = atttypid
+    ) END), ' ' ORDER BY attnum) AS shape
+    FROM pg_catalog.pg_attribute WHERE attrelid IN (SELECT oid FROM tree) AND attnum > 0
+    GROUP BY attrelid
+  )
+  SELECT
+    captured.relation,
+    captured.families,
+    CASE WHEN count(c.oid) = 0 THEN format('the captured table %s does not exist', captured.relation) ELSE min(CASE
+      WHEN c.relkind = 'f' THEN format('%s is a foreign table, whose changes no trigger sees', c.oid::REGCLASS)
+      WHEN s.srrelid IS NOT NULL THEN format('%s is filled by a subscription, which fires no trigger', c.oid::REGCLASS)
+      WHEN coalesce(cardinality(array_positions(triggers.checksums, captured.checksum)), 0) <> 4
+      THEN format('the triggers of %s are missing, disabled or altered', c.oid::REGCLASS)
+    END) END,
+    concat(
+      CASE WHEN bool_or(c.relpersistence = 'u') THEN 'unlogged ' END,
+      md5(string_agg(concat_ws('|', c.oid, c.relkind, is_leaving, triggers.shape, columns.shape), ';' ORDER BY c.oid))
+    ),
+    captured.tags
+  FROM captured
+  LEFT JOIN tree ON tree.root = captured.relation
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = tree.oid
+  LEFT JOIN triggers ON triggers.tgrelid = c.oid
+  LEFT JOIN columns ON columns.attrelid = c.oid
+  LEFT JOIN pg_catalog.pg_subscription_rel s ON s.srrelid = c.oid
+  GROUP BY captured.relation, captured.families, captured.tags
+  UNION ALL
+  SELECT
+    'parbake_outbox',
+    (SELECT array_agg(DISTINCT family) FROM captured, unnest(captured.families) AS family),
+    CASE
+      WHEN c.relrowsecurity THEN 'row security may hide rows of parbake_outbox'
+      WHEN own.rules > 0 THEN 'a rule may keep rows out of parbake_outbox'
+      WHEN own.whole <> 3 THEN 'the triggers of parbake_outbox are missing or disabled'
+    END,
+    md5(concat_ws('|', c.oid, c.relrowsecurity, own.rules, own.shape)),
+    '{}'
+  FROM pg_catalog.pg_class c, LATERAL (
+    SELECT
+      count(*) FILTER (WHERE t.tgenabled = 'A') AS whole,
+      string_agg(concat_ws(',', t.oid, t.tgenabled, t.xmin, p.oid, p.xmin), ' ' ORDER BY t.tgname) AS shape,
+      (SELECT count(*) FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS rules
+    FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND t.tgname LIKE 'parbake\_outbox\_%'
+  ) AS own
+  WHERE c.oid = to_regclass('parbake_outbox') AND EXISTS (SELECT FROM captured);
+END
+$state$;
+
+-- Whether a row was written by the transaction that it names, at the top level of it, and not loaded from a dump. The
+-- system column has the last 32 bits only.
+CREATE OR REPLACE FUNCTION parbake_is_own(row_xmin XID, writer XID8) RETURNS BOOLEAN LANGUAGE sql IMMUTABLE AS $own$
+  SELECT row_xmin::TEXT::BIGINT = writer::TEXT::NUMERIC % 4294967296
+$own$;
+
+-- When the present run was noticed; NULL until that is known. Never waits for another session that notes the same.
+CREATE OR REPLACE FUNCTION parbake_run_noted(now_run TEXT) RETURNS TIMESTAMPTZ LANGUAGE plpgsql SECURITY DEFINER AS $noted$
+DECLARE
+  noted_at TIMESTAMPTZ;
+BEGIN
+  SELECT noted INTO noted_at FROM parbake_run_start
+  WHERE run = now_run AND parbake_is_own(xmin, writer) AND noted <= clock_timestamp();
+  IF noted_at IS NOT NULL OR pg_is_in_recovery() OR current_setting('transaction_read_only')::BOOLEAN
+    OR current_setting('transaction_isolation') <> 'read committed' THEN
+    RETURN noted_at;
+  END IF;
+  PERFORM FROM parbake_run_start FOR UPDATE SKIP LOCKED;
+  IF FOUND THEN
+    UPDATE parbake_run_start SET run = now_run, noted = clock_timestamp(), writer = pg_current_xact_id()
+    WHERE NOT (run = now_run AND parbake_is_own(xmin, writer) AND noted <= clock_timestamp());
+  END IF;
+  RETURN NULL;
+END
+$noted$;
+
+-- A store reports how far it has read; returns the highest number that was reported under its name. If "is_lasting", the
+-- report survives a crash. A store that has gone back to an earlier state reports a number that another state of it has
+-- reported with another snapshot.
+CREATE OR REPLACE FUNCTION parbake_report(
+  store TEXT, number BIGINT, seen PG_SNAPSHOT, run TEXT, silence INTERVAL, is_lasting BOOLEAN
+) RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER AS $report$
+DECLARE
+  known parbake_reader;
+  longest INTERVAL := (SELECT value FROM parbake_setting WHERE name = 'max_silence');
+BEGIN
+  IF run <> parbake_run() THEN
+    RAISE EXCEPTION 'the server was started again since the snapshot of this report';
+  END IF;
+  IF silence > longest OR longest IS NULL THEN
+    RAISE EXCEPTION 'a store may trust itself for %, and this database allows %', silence, longest
+      USING ERRCODE = 'PB002';
+  END IF;
+  PERFORM parbake_run_noted(run);
+  PERFORM set_config('synchronous_commit', CASE WHEN is_lasting THEN 'on' ELSE 'off' END, true);
+  INSERT INTO parbake_reader AS r VALUES (store, number, seen, run, clock_timestamp(), silence, pg_current_xact_id())
+  ON CONFLICT ON CONSTRAINT parbake_reader_pkey DO UPDATE SET
+    number = greatest(r.number, excluded.number),
+    seen = CASE WHEN excluded.number >= r.number THEN excluded.seen ELSE r.seen END,
+    run = CASE WHEN excluded.number >= r.number THEN excluded.run ELSE r.run END,
+    heard = excluded.heard, silence = greatest(excluded.silence, CASE WHEN r.heard + r.silence > excluded.heard THEN r.silence END),
+    writer = excluded.writer
+  WHERE excluded.number <> r.number OR excluded.seen::TEXT = r.seen::TEXT;
+  SELECT r.* INTO known FROM parbake_reader r
+  WHERE r.store = parbake_report.store AND r.writer = pg_current_xact_id();
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'another state of the store % has reported number %', store, number USING ERRCODE = 'PB001';
+  END IF;
+  IF NOT EXISTS (SELECT FROM parbake_reader r WHERE r.store = parbake_report.store AND parbake_is_own(r.xmin, r.writer)) THEN
+    RAISE EXCEPTION 'a report is made in a transaction of its own, and not in a savepoint';
+  END IF;
+  RETURN known.number;
+END
+$report$;
+
+-- A store that nobody will read again, such as one in memory that is being closed, takes its row away.
+CREATE OR REPLACE FUNCTION parbake_leave(store TEXT) RETURNS VOID LANGUAGE sql SECURITY DEFINER AS $leave$
+  DELETE FROM parbake_reader r WHERE r.store = parbake_leave.store
+$leave$;
+
+-- Wait until every store that may trust what it holds has applied a transaction that has ended.
+--   true   each such store has applied it. A store that was silent for longer than it may trust itself does not count.
+--   false  the time is over.
+--   NULL   no store has reported in this run of the server; whoever must not go on treats it as false.
+-- A store that reported to an earlier run, or to another copy of the database, may trust itself without being known
+-- here. So until the longest silence has passed since this run was noticed, the answer is neither true nor NULL.
+CREATE OR REPLACE FUNCTION parbake_wait(ticket XID8, patience INTERVAL DEFAULT '10 s') RETURNS BOOLEAN
+LANGUAGE plpgsql SECURITY DEFINER AS $wait$
+DECLARE
+  until TIMESTAMPTZ := clock_timestamp() + patience;
+  now_run TEXT := parbake_run();
+BEGIN
+  IF ticket IS NULL THEN
+    RAISE EXCEPTION 'parbake_wait() needs the id of a transaction, and was given NULL';
+  END IF;
+  IF ticket = pg_current_xact_id_if_assigned() THEN
+    RAISE EXCEPTION 'parbake_wait(%) waits for its own transaction', ticket
+      USING HINT = 'commit first, and call it in the next transaction';
+  END IF;
+  LOOP
+    IF parbake_run_noted(now_run) + (SELECT value FROM parbake_setting WHERE name = 'max_silence') < clock_timestamp() THEN
+      IF NOT EXISTS (SELECT FROM parbake_reader r WHERE r.run = now_run AND parbake_is_own(r.xmin, r.writer)) THEN
+        RETURN NULL;
+      END IF;
+      IF NOT EXISTS (
+        SELECT FROM parbake_reader r
+        WHERE r.heard + r.silence > clock_timestamp()
+          AND NOT (r.run = now_run AND parbake_is_own(r.xmin, r.writer) AND pg_visible_in_snapshot(ticket, r.seen))
+      ) THEN
+        RETURN true;
+      END IF;
+    END IF;
+    IF clock_timestamp() > until THEN
+      RETURN false;
+    END IF;
+    PERFORM pg_sleep(0.002);
+  END LOOP;
+END
+$wait$;
+
+-- What runs with its owner's rights finds tables in one schema only, and reports are for readers alone: whoever may
+-- report could answer for a store that has read nothing. "parbake capture install --reader ROLE" grants it.
+DO $pin$
+DECLARE
+  name TEXT;
+BEGIN
+  FOREACH name IN ARRAY ARRAY[
+    'parbake_run_noted(TEXT)', 'parbake_report(TEXT, BIGINT, PG_SNAPSHOT, TEXT, INTERVAL, BOOLEAN)',
+    'parbake_leave(TEXT)', 'parbake_wait(XID8, INTERVAL)'
+  ] LOOP
+    EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
+    IF name NOT LIKE 'parbake_wait%' THEN
+      EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
+    END IF;
+  END LOOP;
+END
+$pin$;
