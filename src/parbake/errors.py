@@ -25,6 +25,7 @@
     |  |- BlessingConflict   409  the store lost data again while its outboxes were replayed
     |- SourceError           503  a system of record cannot be read
     |  |- ForeignSource           the store was built from another outbox
+    |  |- StoreWentBack           the source knows a later state of the store than the store itself
     |- NotAcknowledged       503  committed at the source, not yet raised in the store
     |- NotMaterialized       503  a model that no batch run has produced yet
     |- ComputeFailed         503  a task's function raised
@@ -172,6 +173,10 @@ class SourceError(ParbakeError):
 
 class ForeignSource(SourceError):
     """The store was built from another outbox than the source's, so its content says nothing about this source."""
+
+
+class StoreWentBack(SourceError):
+    """The store has reported more to a source than it knows now, as after the restore of an older copy of the store."""
 
 
 class NotAcknowledged(ParbakeError):

@@ -53,10 +53,10 @@ def test_a_second_outbox_hides_none(shop):
 
 def test_an_outbox_of_another_version_is_left_alone(shop):
     """An install changes neither a later outbox nor one that has to be migrated first."""
-    shop.connection.execute("UPDATE parbake_format SET version = 3")
-    with pytest.raises(psycopg.errors.RaiseException, match="of a version after 2"):
+    shop.connection.execute("UPDATE parbake_format SET version = 4")
+    with pytest.raises(psycopg.errors.RaiseException, match="of a version after 3"):
         shop.connection.execute(OUTBOX_DDL)
-    with pytest.raises(pb.errors.SourceError, match="has version 3"):
+    with pytest.raises(pb.errors.SourceError, match="has version 4"):
         migration(shop.address)
     shop.connection.execute("DROP TABLE parbake_outbox, parbake_format CASCADE; CREATE TABLE parbake_outbox(id TEXT)")
     with pytest.raises(psycopg.errors.RaiseException, match="of version 1"):

@@ -15,12 +15,11 @@ from tests.servers import pg
 from tests.waiting import eventually, until
 
 import parbake as pb
-from parbake.adapters import postgresql as reports
+from parbake.adapters._postgresql import reports
 from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, emit
 from parbake.errors import ParbakeError, SourceError
 from parbake.tasks.served import Verdict
 
-pytestmark = pytest.mark.xfail(strict=False, reason="parbake_wait does not hold there yet", run=False)
 SILENCE_S, REPORT_S = 0.4, 0.3
 MAX_SILENCE = "1200 ms"
 """More than a store's silence and twice the pause between its reports."""
@@ -148,8 +147,9 @@ async def drained(app):
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr(reports, "_REPORT_S", REPORT_S)
-    monkeypatch.setattr(reports, "_LASTING_S", 0.0)
+    monkeypatch.setattr(reports, "REPORT_S", REPORT_S)
+    monkeypatch.setattr(reports, "LASTING_S", 0.0)
+    monkeypatch.setattr(reports, "CLOCKS_APART_S", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -460,7 +460,7 @@ async def test_two_states_of_one_store_do_not_share_a_name(database, tmp_path):
     shutil.copytree(tmp_path / "store", tmp_path / "copy")
     async with reading(database, store=store) as app, reading(database, store=f"lmdb://{tmp_path}/copy") as copy:
         for one in (app, copy, app, copy):
-            next(iter(one.source._reports.values()), reports._Reports()).tried_at = float("-inf")
+            next(iter(one.source._reports.values()), reports.Reports()).tried_at = float("-inf")
             await drained(one)
         assert database.sql("SELECT count(*) FROM parbake_reader") == [(2,)]
         _, ticket = database.change()

@@ -11,6 +11,7 @@ import time
 import psycopg
 import pytest
 from tests.servers import pg
+from tests.servers.pg import BEGIN_RUN_EARLIER
 from tests.waiting import eventually
 
 import parbake as pb
@@ -259,6 +260,7 @@ async def test_a_writer_waits_for_every_store_in_sql(outbox, app):
     ticket = outbox.tell("fact/1")
     wait = "SELECT parbake_wait(%s::TEXT::XID8, '50 ms')"
     with outbox.connect(autocommit=True) as connection:
+        connection.execute(BEGIN_RUN_EARLIER)
         assert connection.execute(wait, (str(ticket),)).fetchone() == (False,)
         await app.drain()
         assert connection.execute(wait, (str(ticket),)).fetchone() == (False,)
@@ -343,6 +345,7 @@ async def test_a_role_needs_no_right_to_write(server, outbox):
             "GRANT SELECT ON parbake_outbox, parbake_outbox_gone, parbake_reader, parbake_capture "
             f"TO reader_{outbox.name}"
         )
+        connection.execute(f"GRANT EXECUTE ON FUNCTION parbake_report TO reader_{outbox.name}")
     outbox.tell("fact/1")
     address = psycopg.conninfo.make_conninfo(outbox.address, user=f"reader_{outbox.name}")
     app = pb.App(pb.Registry(), events=[PostgresqlSource(address, families=["fact"], views=[])])
@@ -388,6 +391,9 @@ def test_ids_that_a_crash_gives_again_are_read(own_server):
         assert "fact/again" in told
         assert source.covers(cursor, again)
         source.report(cursor, 60.0, has_news=True)
+        connection.commit()
+        connection.execute(BEGIN_RUN_EARLIER)
+        connection.commit()
         assert connection.execute(wait, (str(again),)).fetchone() == (True,)
         assert prune(connection) > 0
     assert subjects(source, cursor)[0] == []

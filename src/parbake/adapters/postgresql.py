@@ -12,13 +12,15 @@ import queue
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+import msgspec
 
 from parbake.adapters._postgresql import outbox
 from parbake.adapters._postgresql.conninfo import parameters
 from parbake.adapters._postgresql.outbox import Primary
+from parbake.adapters._postgresql.reports import Reports, trusted_for_s
 from parbake.errors import MissingDependency, SourceError
 from parbake.ports.sources import LogPage, SourceEvent
 from parbake.ports.views import View, untold
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 ViewT = TypeVar("ViewT")
 TIMEOUT_S = 10
-_SQL, _VERSION = Path(outbox.__file__).parent / "sql", 2
+_SQL = Path(outbox.__file__).parent / "sql"
+_VERSION = 3
 OUTBOX_DDL = (_SQL / f"postgresql_outbox_{_VERSION}.sql").read_text()
 _TABLES_OF_VIEWS = """
 WITH RECURSIVE reads(name, oid) AS (
@@ -47,9 +50,12 @@ WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relnamespace <> 'pg_catalog'::REGN
   AND c.relname NOT LIKE 'parbake\\_%' GROUP BY reads.name
 """
 _REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, %s, make_interval(secs => %s), %s)"
-_REPORT_S, _LASTING_S = 2.0, 10.0
-"""Seconds between two reports without news, and between two reports that outlast a crash."""
-_LACKING = ("parbake_outbox", "parbake_capture", "parbake_reader", "parbake_report", "parbake_run", '"xid"')
+_ANOTHER_STATE, _TOO_SILENT = "PB001", "PB002"
+"""Why the database refuses a report: the store is in an earlier state, or it trusts itself for too long."""
+_LACKING = (
+    "parbake_outbox", "parbake_capture", "parbake_reader", "parbake_report", "parbake_run", '"xid"', '"store"',
+    '"number"',
+)  # fmt: skip
 _TOKEN = re.compile(
     r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|::|:([A-Za-z_]\w*)|%""",
     re.DOTALL,
@@ -117,23 +123,25 @@ def migration(conninfo: str) -> list[str]:
         "WHERE attrelid = to_regclass('parbake_outbox') AND attname = 'xid' AND NOT attisdropped)"
     )
     with _migrating(conninfo) as connection:
-        exists, is_present = connection.execute(kind).fetchone() or (False, False)
-        if is_present:
-            (version,) = connection.execute("SELECT version FROM parbake_format WHERE part = 'outbox'").fetchone() or (
-                2,
-            )
-            if version > _VERSION:
-                raise SourceError(
-                    f"the outbox has version {version}, and this parbake knows {_VERSION}", field="DATABASE"
-                )
-    if not exists or is_present:
+        exists, has_transactions = connection.execute(kind).fetchone() or (False, False)
+        if not exists:
+            return []
+        version = 1
+        if has_transactions:
+            format_row = connection.execute("SELECT version FROM parbake_format WHERE part = 'outbox'").fetchone()
+            version = format_row[0] if format_row else 2
+    if version > _VERSION:
+        raise SourceError(f"the outbox has version {version}, and this parbake knows {_VERSION}", field="DATABASE")
+    if version == _VERSION:
         return []
-    # What was deleted under the earlier version is unknown now, so that each store raises all families once.
-    return [
-        (_SQL / "postgresql_outbox_1_to_2.sql").read_text(),
-        OUTBOX_DDL,
-        "INSERT INTO parbake_outbox_gone DEFAULT VALUES;",
-    ]
+    if version == 1:
+        # What was deleted under the earlier version is unknown now, so that each store raises all families once.
+        return [
+            (_SQL / "postgresql_outbox_1_to_2.sql").read_text(),
+            OUTBOX_DDL,
+            "INSERT INTO parbake_outbox_gone DEFAULT VALUES;",
+        ]
+    return [(_SQL / "postgresql_outbox_2_to_3.sql").read_text(), OUTBOX_DDL]
 
 
 def run_migration(conninfo: str, statements: Sequence[str]) -> None:
@@ -193,15 +201,6 @@ class _Connection(NamedTuple):
     server: Primary
 
 
-@dataclass(slots=True)
-class _Reports:
-    """What a store has reported: when, when so that it outlasts a crash, and the number of that report."""
-
-    at: float = float("-inf")
-    lasting_at: float = float("-inf")
-    serial: int = 0
-
-
 class PostgresqlSource(forks.Forkable):
     """Views and outbox of one PostgreSQL database (see :class:`parbake.ports.sources.UnorderedSource`)."""
 
@@ -237,7 +236,7 @@ class PostgresqlSource(forks.Forkable):
         self.conninfo = conninfo
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
-        self._reports: dict[str, _Reports] = {}
+        self._reports: dict[str, Reports] = {}
         self._is_closed = False
         forks.watch(self)
 
@@ -285,8 +284,16 @@ class PostgresqlSource(forks.Forkable):
         page = outbox.Page(row, limit)
         page.judged(before, name=self.name)
         is_restarted = known is not None and known.server != server
-        serial = self._reports.get(before.reader, _Reports()).serial
-        return page.reading(before, self.families, self._wanted, lost=lost, is_restarted=is_restarted, serial=serial)
+        reports = self._reports.get(before.reader, Reports())
+        return page.reading(
+            before,
+            self.families,
+            self._wanted,
+            lost=lost,
+            is_restarted=is_restarted,
+            serial=reports.serial,
+            is_report_due=reports.is_due(server.run, time.monotonic()),
+        )
 
     def covers(self, cursor: bytes, ticket: int) -> bool:
         """Whether a transaction is visible in a cursor's snapshot, on the server as it is now.
@@ -316,30 +323,52 @@ class PostgresqlSource(forks.Forkable):
         return untold(self._views, plain, self.uncaptured, {name: set(tables) for name, tables in rows})
 
     def report(self, cursor: bytes, silence_s: float, *, has_news: bool) -> None:
-        """Report progress at once if there is news, and else every two seconds.
+        """Report progress at once if there is news, and else every two seconds; see the port.
 
         Args:
-            cursor: The cursor behind what was applied.
-            silence_s: After how many seconds without a report nobody waits for this store.
+            cursor: A cursor that the store keeps.
+            silence_s: For how many seconds after a heartbeat the store trusts what it holds.
             has_news: Whether events were applied since the last report.
         """
-        now = time.monotonic()
         known = outbox.decode(cursor, name=self.name)
         if known is None:
             return
-        last = self._reports.setdefault(known.reader, _Reports())
-        if not has_news and now - last.at < _REPORT_S:
+        reports = self._reports.setdefault(known.reader, Reports())
+        now = time.monotonic()
+        if not has_news and not reports.is_due(known.server.run, now):
+            if reports.error is not None:
+                raise reports.error
             return
-        is_lasting = now - last.lasting_at > _LASTING_S
+        is_lasting = reports.must_last(now)
+        values = (
+            known.reader, known.number, known.seen, known.server.run, trusted_for_s(silence_s), is_lasting,
+        )  # fmt: skip
+        try:
+            with self._connection() as (connection, _):
+                (number,) = connection.execute(_REPORT, values, prepare=True).fetchone() or (0,)
+            if number > known.number:
+                raise outbox.went_back(self.name, f"number {number} was reported, and it knows {known.number}")
+        except SourceError as error:
+            reports.note(known.server.run, now, error=error)
+            raise
+        reports.note(known.server.run, now, lasting_number=number if is_lasting else 0)
+
+    def may_beat(self, cursor: bytes) -> bool:
+        known = outbox.decode(cursor, name=self.name)
+        if known is None:
+            return False
+        return self._reports.get(known.reader, Reports()).may_beat(known.server.run, time.monotonic())
+
+    def renewed(self, cursor: bytes) -> bytes:
+        known = outbox.decode(cursor, name=self.name)
+        return b"" if known is None else msgspec.msgpack.encode(outbox.renewed(known))
+
+    def leave(self, cursor: bytes) -> None:
+        known = outbox.decode(cursor, name=self.name)
+        if known is None:
+            return
         with self._connection() as (connection, _):
-            row = connection.execute(
-                _REPORT,
-                (known.reader, known.serial, known.seen, known.server.run, silence_s, is_lasting),
-                prepare=True,
-            ).fetchone()
-        last.at = now
-        if row and is_lasting:
-            last.serial, last.lasting_at = row[0], now
+            connection.execute("SELECT parbake_leave(%s)", (known.reader,))
 
     def close(self) -> None:
         self._is_closed = True
@@ -370,16 +399,32 @@ class PostgresqlSource(forks.Forkable):
         if self._is_closed:  # meanwhile, such as during a poll
             self._drop_idle()
 
-    def _failed(self, psycopg: Any, error: Exception) -> SourceError:
-        why, errors = str(error), psycopg.errors
-        if isinstance(error, errors.UndefinedTable | errors.UndefinedFunction | errors.UndefinedColumn) and any(
-            name in why for name in _LACKING
+    def _failed(self, psycopg: Any, error: Any) -> SourceError:
+        errors = psycopg.errors
+        code = getattr(error, "sqlstate", None)
+        reason = str(error)
+        if code in (_ANOTHER_STATE, _TOO_SILENT):
+            reason = error.diag.message_primary  # without the lines of the function
+        if code == _ANOTHER_STATE:
+            return outbox.went_back(self.name, reason)
+        if code == _TOO_SILENT:
+            reason = (
+                f"{reason}: lower silence_limit, or raise what the database allows with 'parbake capture install "
+                "DATABASE --max-silence 10m --apply'"
+            )
+        elif isinstance(error, errors.InsufficientPrivilege) and "parbake_report" in reason:
+            reason = (
+                f"{reason}: this server may not report how far it has read, so that writers cannot wait for it and it "
+                "trusts nothing that it holds; grant it with 'parbake capture install DATABASE --reader ROLE --apply'"
+            )
+        elif isinstance(error, errors.UndefinedTable | errors.UndefinedFunction | errors.UndefinedColumn) and any(
+            name in reason for name in _LACKING
         ):
-            why = (
+            reason = (
                 "its outbox is missing or of an earlier version: run 'parbake capture install' or 'parbake migrate' "
                 "on it, or execute parbake.adapters.postgresql.OUTBOX_DDL"
             )
-        return SourceError(f"source {self.name!r}: {why}", field=self.name)
+        return SourceError(f"source {self.name!r}: {reason}", field=self.name)
 
     def _connect(self, psycopg: Any) -> _Connection:
         try:

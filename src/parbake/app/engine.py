@@ -298,6 +298,8 @@ class Engine:
     async def close(self) -> None:
         """End running computations, send the last alerts, then close the plugins, the sources and the store."""
         await self.resolver.demand.close()
+        if isinstance(self.store, MemoryStore):
+            await self.ingest.leave()
         await self.notifier.close()
         await asyncio.to_thread(close_all, self.on)
         for source in self.binder.heard:

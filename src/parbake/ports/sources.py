@@ -93,6 +93,7 @@ class LogPage(msgspec.Struct, frozen=True):
         is_end: Whether everything is told that had taken effect when this page was begun.
         lost: Why events may be missing, so that all families of the source must be raised; empty if none are.
         trouble: What keeps the log from telling every change, for the people on call; empty if nothing does.
+        is_report_due: Whether the cursor must be kept although there are no events, because it has to be reported.
     """
 
     events: list[SourceEvent]
@@ -100,6 +101,7 @@ class LogPage(msgspec.Struct, frozen=True):
     is_end: bool
     lost: str = ""
     trouble: str = ""
+    is_report_due: bool = False
 
 
 @runtime_checkable
@@ -125,6 +127,7 @@ class UnorderedLog(Protocol):
 
         Raises:
             ForeignSource: The cursor was made by another log, or by a later state of this one.
+            StoreWentBack: The store has reported a later cursor than this one.
             SourceError: The log cannot be read.
         """
         ...
@@ -150,11 +153,41 @@ class UnorderedLog(Protocol):
     def report(self, cursor: bytes, silence_s: float, *, has_news: bool) -> None:
         """Tell the log's database that a store has applied everything before a cursor; blocking.
 
+        A heartbeat of the log may be written only if this call has succeeded, or :meth:`may_beat` says so. A store
+        that cannot report thus stops trusting what it holds, because writers cannot wait for it.
+
         Args:
-            cursor: The cursor.
-            silence_s: After how many seconds without a report nobody has to wait for this store, because it does not
-                trust what it holds then.
+            cursor: A cursor that the store keeps durably.
+            silence_s: For how many seconds after a heartbeat the store trusts what it holds.
             has_news: Whether events were applied since the last report; otherwise a report may be left out.
+
+        Raises:
+            StoreWentBack: The store has reported a later cursor than this one.
+            SourceError: The database cannot be reached, or refuses the report.
+        """
+        ...
+
+    def may_beat(self, cursor: bytes) -> bool:
+        """Whether this process has reported under the cursor's name so lately that a heartbeat may be written.
+
+        Args:
+            cursor: The cursor that the store keeps.
+        """
+        ...
+
+    def renewed(self, cursor: bytes) -> bytes:
+        """A cursor at the same place under another name, for a store that has gone back to an earlier state.
+
+        Args:
+            cursor: The cursor that the store keeps.
+        """
+        ...
+
+    def leave(self, cursor: bytes) -> None:
+        """Tell the log's database that nobody will read under the cursor's name again; blocking.
+
+        Args:
+            cursor: The last cursor that was reported.
 
         Raises:
             SourceError: The database cannot be reached.

@@ -15,6 +15,8 @@ from parbake.process import forks
 from parbake.protocol.record import Record
 from parbake.stores.steps import lookups
 from parbake.stores.steps.base_store import EngineStore
+from parbake.stores.steps.event_steps import StoreSteps
+from parbake.stores.steps.item_names import APPLIED
 from parbake.stores.steps.lookups import Get
 from parbake.stores.steps.record_steps import RecordSteps, Txn, numbers
 
@@ -91,8 +93,13 @@ class MemoryStore(EngineStore, forks.Forkable):
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Release the lock of the copy."""
+        """Release the lock of the copy, and read sources without an order anew.
+
+        The parent goes on reporting to their databases under the name in the cursor, and writers wait for it. This
+        copy takes a name of its own, and trusts nothing that such a source fences before it has reported.
+        """
         self._lock = threading.Lock()
+        StoreSteps(self._map, self._parsed).forget_cursors(self._map.range(APPLIED, APPLIED, len(self._map.values)))
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         with self._lock:

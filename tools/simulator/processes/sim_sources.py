@@ -121,6 +121,18 @@ class SimUnorderedSource(SimViews):
             has_news: Whether events were applied since the last report.
         """
 
+    def may_beat(self, cursor: bytes) -> bool:
+        """Whether a heartbeat may be written; always, because nobody waits for a simulated store."""
+        del cursor
+        return True
+
+    def renewed(self, cursor: bytes) -> bytes:
+        """Return the cursor, which has no name."""
+        return cursor
+
+    def leave(self, cursor: bytes) -> None:
+        """Do nothing, because no report was kept."""
+
 
 def _event(name: str, row: OutboxRow) -> SourceEvent:
     return SourceEvent(row.position, f"{name}-{row.position}", row.subject, f"sim.{row.kind}")

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.errors import ForeignSource
+from parbake.errors import ForeignSource, StoreWentBack
 from parbake.ports.sources import LogPage, SourceEvent
 from parbake.ports.views import families_not_captured, said_of_not_captured
 
@@ -71,6 +71,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
         reader: The name under which this store reports to the database.
         serial: The number of a report that outlasts a crash.
         scan: A scan that has not told all of its rows yet.
+        number: The number under which this cursor is reported. Each later cursor of the store has a higher one.
     """
 
     version: int
@@ -83,9 +84,11 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     reader: str
     serial: int
     scan: _Scan | None = None
+    number: int = 0
 
 
-_VERSION = 1
+_VERSION, _WITHOUT_NUMBERS = 2, 1
+"""The version of new cursors, and the one before, whose reports had numbers that the store did not keep."""
 _decode = msgspec.msgpack.Decoder(Cursor).decode
 _rows = msgspec.json.Decoder(list[tuple[int, int, str, str, str, float]]).decode
 _states = msgspec.json.Decoder(list[tuple[str, list[str], str, str, list[str]]]).decode
@@ -107,7 +110,7 @@ def decode(raw: bytes, *, name: str) -> Cursor | None:
         cursor = _decode(raw)
     except msgspec.DecodeError:
         cursor = None
-    if cursor is None or cursor.version != _VERSION:
+    if cursor is None or cursor.version not in (_VERSION, _WITHOUT_NUMBERS):
         raise foreign(name, "its cursor is of another version of parbake")
     return cursor
 
@@ -128,7 +131,8 @@ def resumed(cursor: Cursor | None, server: Primary, *, name: str) -> tuple[Curso
     if cursor.server.system != server.system:
         raise foreign(name, f"it is the system {server.system}, not {cursor.server.system}")
     if cursor.server.timeline != server.timeline:
-        return _begun(server, cursor.reader), "another server has taken over, which may lack the last transactions"
+        begun = msgspec.structs.replace(_begun(server, cursor.reader), version=cursor.version, number=cursor.number)
+        return begun, "another server has taken over, which may lack the last transactions"
     if cursor.server.run != server.run:
         lasting = {"seen": cursor.lasting, "lsn": cursor.lasting_lsn, "scan": None}
         return msgspec.structs.replace(cursor, server=server, **lasting), ""
@@ -138,6 +142,16 @@ def resumed(cursor: Cursor | None, server: Primary, *, name: str) -> tuple[Curso
 def _begun(server: Primary, reader: str) -> Cursor:
     """A cursor before everything on a server."""
     return Cursor(_VERSION, server, _NOTHING, 0, _NOTHING, 0, {}, reader, 0)
+
+
+def renewed(cursor: Cursor) -> Cursor:
+    """A cursor at the same place that is reported under another name."""
+    return msgspec.structs.replace(cursor, version=_VERSION, reader=uuid.uuid4().hex, serial=0, number=0)
+
+
+def went_back(name: str, why: str) -> StoreWentBack:
+    """The error for a store that is in an earlier state than one that it has reported."""
+    return StoreWentBack(f"source {name!r}: the store has gone back to an earlier state: {why}", field=name)
 
 
 def foreign(name: str, why: str) -> ForeignSource:
@@ -163,31 +177,39 @@ class Page:
 
     def __init__(self, row: Any, limit: int) -> None:
         """Decode an answer to a query for at most ``limit`` rows."""
-        self.seen, self.lsn, self.flushed, self._is_gone, serial, states, rows = row
-        self._serial: int = serial or 0
+        self.seen, self.lsn, self.flushed, self._is_gone, number, states, rows = row
+        self._reported: int = number or 0
         self.states = _states(states) if states else []
         self.rows = _rows(rows) if rows else []
         self.is_full = len(self.rows) == limit
 
     def judged(self, cursor: Cursor, *, name: str) -> None:
-        """Raise :class:`ForeignSource` unless the server has everything that the cursor knows to be on its disk.
+        """Raise an error unless server and store both have everything that the other one knows them to have had.
 
         Args:
             cursor: The cursor that the page was read after.
             name: The name of the source.
+
+        Raises:
+            ForeignSource: The server lacks what the cursor knows to be on its disk.
+            StoreWentBack: The store has reported more than it knows now. A report follows the commit of its cursor.
         """
         if _upper(self.seen) < _upper(cursor.lasting) or self.flushed < cursor.lasting_lsn:
             raise foreign(name, "it has lost transactions that were applied, as after the restore of an older copy")
-        if self._serial < cursor.serial:
+        if self._reported < cursor.serial:
             raise foreign(name, "it has lost a report of this store, as after the restore of an older copy")
+        if self._reported > cursor.number and cursor.version != _WITHOUT_NUMBERS:
+            raise went_back(name, f"it reported number {self._reported}, and knows {cursor.number}")
 
     def _after(self, cursor: Cursor, serial: int) -> Cursor:
         scan = cursor.scan
         upto, lsn = (scan.upto, scan.lsn) if scan else (self.seen, self.lsn)
         states = {relation: f"{','.join(families)} {state}" for relation, families, _, state, _ in self.states}
+        number = max(cursor.number, self._reported) + 1
+        cursor = msgspec.structs.replace(cursor, version=_VERSION, states=states, number=number)
         if self.is_full:
             position, xid = self.rows[-1][:2]
-            return msgspec.structs.replace(cursor, states=states, scan=_Scan(upto, lsn, xid, position))
+            return msgspec.structs.replace(cursor, scan=_Scan(upto, lsn, xid, position))
         lasting, lasting_lsn = cursor.lasting, cursor.lasting_lsn
         if self.flushed >= lsn:
             lasting, lasting_lsn = upto, lsn
@@ -199,7 +221,6 @@ class Page:
             lsn=lsn,
             lasting=lasting,
             lasting_lsn=lasting_lsn,
-            states=states,
             scan=None,
             serial=max(serial, cursor.serial),
         )
@@ -213,6 +234,7 @@ class Page:
         lost: str,
         is_restarted: bool,
         serial: int,
+        is_report_due: bool,
     ) -> LogPage:
         """What this page tells.
 
@@ -223,6 +245,7 @@ class Page:
             lost: Why events may be missing, if the caller knows.
             is_restarted: Whether the server was started since the store's cursor was made.
             serial: The number of the last report of this process that outlasts a crash.
+            is_report_due: Whether this process has to report again although there may be no events.
         """
         cursor = self._after(before, serial)
         # Events that another app captures are left out. Their families would look misspelt here.
@@ -242,7 +265,7 @@ class Page:
         problems += map(said_of_not_captured, lacking)
         return LogPage(
             events, msgspec.msgpack.encode(cursor), is_end=not self.is_full and before.scan is None, lost=lost,
-            trouble="; ".join(problems),
+            trouble="; ".join(problems), is_report_due=is_report_due,
         )  # fmt: skip
 
     def _doubtful(self, before: Cursor, after: Cursor, *, is_restarted: bool) -> set[str]:

@@ -5,6 +5,7 @@ Outboxes, partitions of a broker, CloudEvents over HTTP and ``touch`` all use th
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import cast
@@ -221,6 +222,14 @@ class Ingest:
                 ]
                 return await self._tickets.sealed(cast("Ack", Ack.together(acks)))
         raise self._unnamed(name)
+
+    async def leave(self) -> None:
+        """Let nobody wait for a store that ends with this process. It trusts nothing before its name is forgotten."""
+        logs = [source for source in self._sources if isinstance(source, UnorderedLog)]
+        for log in logs:
+            if (await self._store.applied(log.name)).cursor:
+                await self._store.rewind(log.name, everything(log.families), now=self._clock.now())
+        await asyncio.to_thread(self._reader.leave, logs)
 
 
 def _acknowledged(ack: Ack) -> Ack:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from parbake.errors import ForeignSource, NotAcknowledged, ParbakeError, SourceError
+from parbake.errors import ForeignSource, NotAcknowledged, ParbakeError, SourceError, StoreWentBack
 from parbake.lanes.event.applier import Applier
 from parbake.lanes.event.parking import everything, parked_change
 from parbake.ports.event_log import Ack, Advance, Applied, Change, Move
@@ -54,6 +54,7 @@ class LogReader:
         self._silence_s = silence_s
         self._recognised: set[str] = set()
         self._reached: dict[str, bytes] = {}
+        self._reported: dict[str, bytes] = {}
         self._schemas: dict[str, str] = {}
 
     async def drain(self, source: Log | Topic, before: float) -> Drained:
@@ -168,22 +169,51 @@ class LogReader:
         acks: list[Ack] = []
         while True:
             cursor = (await self._store.applied(log.name)).cursor
-            page: LogPage = await asked(log, log.read, cursor, PAGE)
-            changes = self._changes(log, page)
-            if changes:
-                move = Move(log.name, cursor, page.cursor, heard_at if page.is_end else None)
-                ack = await self._apply(changes, move)
-                if not ack.raised:
-                    continue  # another process has read on; what it has not read is read again
-                acks.append(ack)
-            elif not cursor:  # from now on the store has a name in the database, and its progress is reported
-                await self._store.apply([], now=self._clock.now(), advance=Move(log.name, cursor, page.cursor))
-                continue
-            if page.is_end:
+            try:
+                page: LogPage = await asked(log, log.read, cursor, PAGE)
+                changes = self._changes(log, page)
+                is_heard = False
+                if changes or acks or page.is_report_due or not (cursor and page.is_end):
+                    is_heard = heard_at is not None and page.is_end and log.may_beat(cursor)
+                    ack = await self._move(changes, Move(log.name, cursor, page.cursor, heard_at if is_heard else None))
+                    if ack is None:
+                        continue  # another process has read on; what it has not read is read again
+                    cursor = page.cursor
+                    acks += [ack] if changes else []
+                if not page.is_end:
+                    continue
                 self._reached[log.name] = page.cursor
-                report = partial(log.report, page.cursor, self._silence_s, has_news=bool(acks))
-                await asked(log, report)
-                return Drained(acks, is_heard=bool(changes) and heard_at is not None)
+                await asked(log, partial(log.report, cursor, self._silence_s, has_news=bool(acks)))
+            except StoreWentBack as error:
+                await self._renew(log, cursor, error)
+                continue
+            self._reported[log.name] = cursor
+            return Drained(acks, is_heard=is_heard)
+
+    async def _move(self, changes: Sequence[Change], move: Move) -> Ack | None:
+        """Apply changes and move the cursor; ``None`` if another process has moved it since the changes were read."""
+        if changes:
+            ack = await self._apply(changes, move)
+            return ack if ack.raised else None
+        ack = await self._store.apply([], now=self._clock.now(), advance=move)
+        return ack if (await self._store.applied(move.source)).cursor == move.cursor else None
+
+    async def _renew(self, log: UnorderedLog, cursor: bytes, error: StoreWentBack) -> None:
+        """Trust nothing in a store that knows less than it has reported, and report under another name from now on."""
+        control = (await self._store.stamp()).control
+        if (await self._store.applied(log.name)).cursor != cursor:
+            return  # another process has moved it meanwhile, and the report was this process's only
+        _log.error("%s; nothing that it holds is trusted until the outboxes were read again", error)
+        await self._store.distrust_store(control.incarnation)
+        await self._store.apply([], now=self._clock.now(), advance=Move(log.name, cursor, log.renewed(cursor)))
+
+    def leave(self, logs: Iterable[Log | Topic]) -> None:
+        """Tell logs that nobody will read for this store again; blocking. A log that cannot be reached is left out."""
+        for log in logs:
+            cursor = self._reported.pop(log.name, b"")
+            if cursor and isinstance(log, UnorderedLog):
+                with contextlib.suppress(SourceError):
+                    log.leave(cursor)
 
     def _changes(self, log: UnorderedLog, page: LogPage) -> list[Change]:
         self._counters.untold[log.name] = page.trouble

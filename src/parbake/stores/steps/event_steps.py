@@ -149,13 +149,31 @@ class StoreSteps(RecordSteps):
     def rewind(self, source: str, tags: Sequence[str], now: float) -> Ack:
         """Drop a source's applied position, and raise tags to cover the events that the source may replay.
 
+        The heartbeat is dropped, too: until the source was read to its end again, nothing is known of it.
+
         Args:
             source: The source's name.
             tags: The tags to raise.
             now: The current time, in epoch seconds.
         """
-        self._txn.delete(APPLIED + source.encode())
+        self._forget_source(source)
         return self.apply([Change(tuple(tags))], now, None)
+
+    def forget_cursors(self, applied_items: Sequence[tuple[bytes, bytes]]) -> None:
+        """Forget how far sources without an order were read, and their heartbeats.
+
+        Args:
+            applied_items: The items that say how far sources were read, each with its name.
+        """
+        for name, raw in applied_items:
+            if raw.startswith(_CURSOR):
+                self._forget_source(name.removeprefix(APPLIED).decode())
+
+    def _forget_source(self, source: str) -> None:
+        self._txn.delete(APPLIED + source.encode())
+        beats = dict(self._parsed.beats(self._get(BEATS)))
+        if beats.pop(source, None) is not None:
+            self._txn.put(BEATS, msgspec.msgpack.encode(beats))
 
     def park(self, parked: Parked) -> None:
         """Store an event that cannot be read. The event parked 10,000 events earlier is dropped."""

@@ -13,7 +13,7 @@ SELECT
       )
     )
   ),
-  (SELECT max(serial) FROM parbake_reader WHERE reader = %(reader)s),
+  (SELECT number FROM parbake_reader WHERE store = %(reader)s),
   (
     SELECT json_agg(json_build_array(relation, families, coalesce(problem, ''), state, tags))::TEXT
     FROM parbake_capture_states()
