@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import uuid
 from collections.abc import Iterator
 from unittest import mock
 
@@ -33,11 +35,15 @@ def _virtual_now() -> float:
 @contextlib.contextmanager
 def compressed_time() -> Iterator[None]:
     """Let product code that reads the monotonic clock, or idles for milliseconds, run in virtual time."""
+    names = map(uuid.UUID, (f"{number:032x}" for number in itertools.count(1)))
     with (
         mock.patch("parbake.serving.request.monotonic", _virtual_now),
         mock.patch("parbake.lanes.event.queue.IDLE_S", 0.15),
         mock.patch("parbake.lanes.worker.schedule.RETRY_AFTER_S", 1.0),
         mock.patch("parbake.lanes.worker.schedule.LOOK_AGAIN_S", 0.5),
+        mock.patch("parbake.adapters._postgresql.outbox.uuid.uuid4", side_effect=names),
+        mock.patch("parbake.adapters._postgresql.reports.REPORT_S", 0.5),
+        mock.patch("parbake.adapters._postgresql.reports.LASTING_S", 0.0),
     ):
         yield
 

@@ -23,6 +23,7 @@ from simulator.world.sim_tasks import FENCED, SERVED
 from simulator.world.system_of_record import OFFERS
 from simulator.world.virtual_loop import sleep
 from simulator.world.world_state import World
+from simulator.writers import Writers
 
 STEPS = 90
 STEP_S = 0.06
@@ -46,6 +47,8 @@ class Timeline:
         self._clients = Clients(world, self.oracle, self.processes, self._faults)
         self._cache_clients = CacheClients(world, self.oracle, self.processes, self._clients)
 
+        self._writers = Writers(world, self.oracle, self.processes, self._clients)
+
     async def play(self) -> None:
         """Play the history, then end all faults and check that everything recovers."""
         self._faults.settle()
@@ -60,10 +63,13 @@ class Timeline:
             acts.append(loop.create_task(self._clients.act()))
             if world.has_caches:
                 acts.append(loop.create_task(self._cache_clients.act()))
+            if world.readers is not None:
+                acts.append(loop.create_task(self._writers.act()))
             self._damage.strike()
             await sleep(world.rng.random() * 2 * STEP_S)
         await asyncio.gather(*acts)
         await self._faults.heal()
+        await self._writers.heal()
         await sleep(SILENCE_S + 2 * HEARTBEAT_S)
         await self._check_liveness()
 

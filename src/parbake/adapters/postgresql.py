@@ -21,7 +21,7 @@ from parbake.adapters._postgresql import outbox
 from parbake.adapters._postgresql.conninfo import parameters
 from parbake.adapters._postgresql.outbox import Primary
 from parbake.adapters._postgresql.reports import Reports, trusted_for_s
-from parbake.errors import MissingDependency, SourceError
+from parbake.errors import MissingDependency, SourceError, StoreWentBack
 from parbake.ports.sources import LogPage, SourceEvent
 from parbake.ports.views import View, untold
 from parbake.process import forks
@@ -50,6 +50,7 @@ WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relnamespace <> 'pg_catalog'::REGN
   AND c.relname NOT LIKE 'parbake\\_%' GROUP BY reads.name
 """
 _REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, %s, make_interval(secs => %s), %s)"
+_DELETE_RETIRED = "DELETE FROM parbake_reader WHERE is_retired AND heard < now() - INTERVAL '1 year'"
 _ANOTHER_STATE, _TOO_SILENT = "PB001", "PB002"
 """Why the database refuses a report: the store is in an earlier state, or it trusts itself for too long."""
 _LACKING = (
@@ -87,17 +88,24 @@ def prune(connection: psycopg.Connection[Any], *, forget: str = "7 days") -> int
 
     Args:
         connection: A connection with the right to delete.
-        forget: After how long a store that reports nothing is forgotten, as an interval of PostgreSQL. If it comes back
-            after rows were deleted that it has not read, all families of the source are raised for it.
+        forget: After how long a store that reports nothing is retired, as an interval of PostgreSQL. If it comes back
+            after rows were deleted that it has not read, all families of the source are raised for it. A year after
+            its last report its row is deleted, and the store is refused.
     """
     execute = connection.execute
-    execute("DELETE FROM parbake_reader WHERE heard < now() - %s::INTERVAL", (forget,))
+    execute(
+        "UPDATE parbake_reader SET is_retired = true, writer = pg_current_xact_id() "
+        "WHERE NOT is_retired AND heard < now() - %s::INTERVAL",
+        (forget,),
+    )
+    execute(_DELETE_RETIRED)
     # All that is visible in each snapshot: below the lowest upper bound, without what some store saw running.
     # After a crash, ids that a snapshot shows may be given again: such reports say nothing of what came since.
     found = execute(
         "SELECT min(pg_snapshot_xmax(seen)::TEXT::NUMERIC)::TEXT, "
         "array_to_string(ARRAY(SELECT DISTINCT running FROM parbake_reader, pg_snapshot_xip(seen) AS running "
-        "ORDER BY running), ',') FROM parbake_reader HAVING bool_and(run = parbake_run())"
+        "WHERE NOT is_retired ORDER BY running), ',') "
+        "FROM parbake_reader WHERE NOT is_retired HAVING bool_and(run = parbake_run())"
     ).fetchone()
     if found is None or found[0] is None:
         return 0
@@ -348,6 +356,8 @@ class PostgresqlSource(forks.Forkable):
                 (number,) = connection.execute(_REPORT, values, prepare=True).fetchone() or (0,)
             if number > known.number:
                 raise outbox.went_back(self.name, f"number {number} was reported, and it knows {known.number}")
+        except StoreWentBack:
+            raise  # a report of the store's present state is due at once
         except SourceError as error:
             reports.note(known.server.run, now, error=error)
             raise

@@ -298,13 +298,17 @@ class Engine:
     async def close(self) -> None:
         """End running computations, send the last alerts, then close the plugins, the sources and the store."""
         await self.resolver.demand.close()
-        if isinstance(self.store, MemoryStore):
-            await self.ingest.leave()
+        await self.leave_sources()
         await self.notifier.close()
         await asyncio.to_thread(close_all, self.on)
         for source in self.binder.heard:
             await asyncio.to_thread(source.close)
         await self.store.close()
+
+    async def leave_sources(self) -> None:
+        """Let nobody wait for a store that ends with this process. Any other store may be served by another one."""
+        if isinstance(self.store, MemoryStore):
+            await self.ingest.leave()
 
     def note(self, run: Run) -> None:
         """Tell the plugins of a promoted run."""

@@ -153,8 +153,8 @@ class UnorderedLog(Protocol):
     def report(self, cursor: bytes, silence_s: float, *, has_news: bool) -> None:
         """Tell the log's database that a store has applied everything before a cursor; blocking.
 
-        A heartbeat of the log may be written only if this call has succeeded, or :meth:`may_beat` says so. A store
-        that cannot report thus stops trusting what it holds, because writers cannot wait for it.
+        A heartbeat of the log may be written only for a poll that began when :meth:`may_beat` was true. A store that
+        cannot report thus stops trusting what it holds, because writers cannot wait for it.
 
         Args:
             cursor: A cursor that the store keeps durably.
@@ -168,7 +168,7 @@ class UnorderedLog(Protocol):
         ...
 
     def may_beat(self, cursor: bytes) -> bool:
-        """Whether this process has reported under the cursor's name so lately that a heartbeat may be written.
+        """Whether this process has reported under the cursor's name so lately that a poll which begins now may beat.
 
         Args:
             cursor: The cursor that the store keeps.

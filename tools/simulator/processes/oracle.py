@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,7 @@ from simulator.world.later_program import made_by
 from simulator.world.limits import DEADLINE_S, SILENCE_S, TOLERATED_S
 from simulator.world.process_state import ProcessState
 from simulator.world.sim_tasks import FENCED, TOLERANT, SimValue
-from simulator.world.system_of_record import OutboxRow
+from simulator.world.system_of_record import OutboxRow, SystemOfRecord
 from simulator.world.world_state import World
 
 RECENT_STEPS = 10
@@ -48,7 +48,16 @@ class Read(msgspec.Struct):
     model: int
     withdrawn: frozenset[int]
     turn: int
+    restores: int
     missed: bool = False
+
+
+class Position(NamedTuple):
+    """How much of a system of record is committed: rows of its outbox, and changes that are in no outbox."""
+
+    restores: int
+    rows: int
+    unreported: int
 
 
 class Tally(msgspec.Struct):
@@ -145,22 +154,35 @@ class Oracle:
             self.raised_at_step.pop(tag, None)  # so that the newest tags come last
             self.raised_at_step[tag] = self.world.step
 
-    def position(self) -> dict[str, int]:
-        """The length of each outbox now."""
-        return {system.name: len(system.outbox) for system in self.world.systems}
+    def position(self) -> dict[str, Position]:
+        """How much of each system is committed now."""
+        return {s.name: Position(s.restores, len(s.outbox), len(s.unreported)) for s in self.world.systems}
 
-    def drained(self, upto: dict[str, int]) -> None:
-        """Record that all events up to these positions are acknowledged."""
+    def drained(self, upto: dict[str, Position]) -> None:
+        """Record that all changes up to these positions are acknowledged, unless the system has gone back meanwhile."""
         acked_to = self.world.acked_to
         for system in self.world.systems:
-            for row in system.outbox[acked_to[system.name] : upto[system.name]]:
+            until = upto.get(system.name)
+            if until is None or until.restores != system.restores:
+                continue
+            for row in (*system.outbox[acked_to[system.name] : until.rows], *system.unreported[: until.unreported]):
                 self.acknowledge(row)
-            acked_to[system.name] = max(acked_to[system.name], upto[system.name])
+            acked_to[system.name] = max(acked_to[system.name], until.rows)
+
+    def went_back(self, system: SystemOfRecord) -> None:
+        """Record that a system of record was put back: what it lost was never changed."""
+        self.world.acked_to[system.name] = min(self.world.acked_to[system.name], len(system.outbox))
+        for tag, fact in system.facts.items():
+            self.acked[tag] = min(fact.version, self.acked.get(tag, 0))
+        for name, version in system.sets.items():
+            self.acked[f"{name}/*"] = min(version, self.acked.get(f"{name}/*", 0))
 
     def acknowledge(self, row: OutboxRow) -> None:
-        """Record that this change was acknowledged to a client."""
+        """Record that this change was acknowledged to a client. What its system has lost meanwhile never was."""
+        system = self.world.system_of(row.subject)
         for tag in row.tags:
-            self.acked[tag] = max(row.version, self.acked.get(tag, 0))
+            version = min(row.version, system.version_of(tag))
+            self.acked[tag] = max(version, self.acked.get(tag, 0))
 
     def promoted(self, run: int) -> None:
         """Record that a client was told that a run's model was promoted.
@@ -208,7 +230,12 @@ class Oracle:
         latest = now - 2 * self.world.faults.clock_error_s - 0.01
         due, in_doubt = self._due(latest - SILENCE_S), self._due(latest - TOLERATED_S)
         withdrawn = frozenset(self.withdrawn)
-        return Read(process, task, key, now, dict(self.acked), due, in_doubt, self.model, withdrawn, self.turns)
+        acked, restores = dict(self.acked), self._restores
+        return Read(process, task, key, now, acked, due, in_doubt, self.model, withdrawn, self.turns, restores)
+
+    @property
+    def _restores(self) -> int:
+        return sum(system.restores for system in self.world.systems)
 
     def _due(self, before: float) -> dict[str, int]:
         """The latest version of each tag that a read must show, even if its source was not heard since the commit."""
@@ -274,6 +301,8 @@ class Oracle:
             self.violate("I7 deadline", f"{read.task}({read.key}) ended {late:.2f} s after its deadline")
 
     def _check_age(self, read: Read, tag: str, version: int) -> None:
+        if read.restores != self._restores:  # what had been acknowledged when it began may be gone
+            return
         if version < read.acked.get(tag, 0):
             self.violate(
                 "I1 freshness",

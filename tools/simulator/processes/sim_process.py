@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from parbake.app.application import App
 from parbake.app.settings import Batch, Durability
-from parbake.errors import ParbakeError
+from parbake.errors import ForeignSource, ParbakeError
 from parbake.ports.event_log import Ack
 from simulator.processes.oracle import Oracle
 from simulator.processes.oracle_hook import OracleHook
 from simulator.processes.run_numbers import NumberedOptimisticStore, NumberedSimStore, number_runs
 from simulator.processes.sim_cache import cache_for
 from simulator.processes.sim_copies import SimCopies
+from simulator.processes.sim_reporting_source import SimReportingSource
 from simulator.processes.sim_sources import SimSource, SimUnorderedSource
 from simulator.processes.sim_stores import SimItems
 from simulator.world.copied_disk import CopiedDisk
@@ -41,7 +42,7 @@ class SimApp(App):
         """Drain, and report as acknowledged what was committed before this call."""
         before = self.oracle.position()
         ack = await super().drain(source)
-        self.oracle.drained(before)
+        self.oracle.drained({name: at for name, at in before.items() if source in ("", name)})
         return ack
 
 
@@ -116,10 +117,7 @@ class Process(ProcessState):
         app = SimApp(
             self.program,
             store=self.store(),
-            sources=[
-                SimSource(self.world.policies, [Policies], self),
-                SimUnorderedSource(self.world.shop, [Products, Tastes, Memos, Offers], self),
-            ],
+            sources=[SimSource(self.world.policies, [Policies], self), self._shop()],
             open=["memo"],
             resources={Pace: self},
             clock=_Clock(self),
@@ -133,6 +131,12 @@ class Process(ProcessState):
         app.oracle = self.oracle
         number_runs(app, self.world, self.oracle)
         return app
+
+    def _shop(self) -> SimUnorderedSource | SimReportingSource:
+        views = [Products, Tastes, Memos, Offers]
+        if self.world.readers is None:
+            return SimUnorderedSource(self.world.shop, views, self)
+        return SimReportingSource(self.world.shop, views, self, self.world.readers)
 
     def store(self) -> Any:
         """Connect to the simulated store of this history."""
@@ -155,6 +159,9 @@ class Process(ProcessState):
         except asyncio.CancelledError:
             return
         except ParbakeError as error:
+            if isinstance(error, ForeignSource) and self.world.shop.restores:  # a start is refused until it is accepted
+                self.is_alive = False
+                return
             self.oracle.violate("I5 liveness", f"{self.name} has ended: {error}")
 
 

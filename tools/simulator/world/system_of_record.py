@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -44,6 +44,17 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
         return transaction < self.upper and transaction not in self.running
 
 
+class SavedSystem(NamedTuple):
+    """An older copy of a system of record."""
+
+    facts: dict[str, Fact]
+    sets: dict[str, int]
+    outbox: list[OutboxRow]
+    unreported: list[OutboxRow]
+    begun: list[int]
+    next_transaction: int
+
+
 class SystemOfRecord:
     """One system of record. Versions count the commits of all systems, so that they can be compared."""
 
@@ -59,7 +70,11 @@ class SystemOfRecord:
         self.sets = dict.fromkeys(entities, 0)
         self.earlier: list[tuple[float, dict[str, Fact], dict[str, int]]] = []
         self.outbox: list[OutboxRow] = []
+        self.unreported: list[OutboxRow] = []
         self.is_feed_down = False
+        self.triggers_state = "1"
+        self.triggers_problem = ""
+        self.restores = 0
         self._begun, self._next = [1, 2, 3], 4
 
     def commit(self, version: int, subject: str, kind: str, now: float) -> OutboxRow:
@@ -80,9 +95,42 @@ class SystemOfRecord:
         row = OutboxRow(
             len(self.outbox) + 1, version, subject, kind, (*touched, f"{family}/*"), now, self._transaction(version)
         )
-        if family in self.told:
+        if family in self.told and self.triggers_problem:
+            self.unreported.append(row)
+        elif family in self.told:
             self.outbox.append(row)
         return row
+
+    def switch_triggers(self, *, are_on: bool) -> None:
+        """Switch the triggers off or on. A database tells later that this was done, but not what changed meanwhile."""
+        self.triggers_problem = "" if are_on else "the triggers are off"
+        self.triggers_state = f"{int(self.triggers_state) + 1}"
+
+    def saved(self) -> SavedSystem:
+        """A copy of everything that is on the system's disk."""
+        return SavedSystem(
+            dict(self.facts), dict(self.sets), list(self.outbox), list(self.unreported), list(self._begun), self._next
+        )
+
+    def put_back(self, saved: SavedSystem) -> None:
+        """Replace everything by an older copy. Ids of transactions are given again, versions are not."""
+        self.facts = dict(saved.facts)
+        self.sets = dict(saved.sets)
+        self.outbox = list(saved.outbox)
+        self.unreported = list(saved.unreported)
+        self._begun = list(saved.begun)
+        self._next = saved.next_transaction
+        self.restores += 1
+
+    def version_of(self, tag: str) -> int:
+        """The present version of an entity, or of a family as a whole."""
+        fact = self.facts.get(tag)
+        return fact.version if fact else self.sets[tag.removesuffix("/*")]
+
+    @property
+    def length_of_log(self) -> int:
+        """How much the system has written, in a unit that grows with each transaction."""
+        return self._next
 
     def snapshot(self) -> Snapshot:
         """Which transactions are visible now."""

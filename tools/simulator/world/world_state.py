@@ -10,6 +10,7 @@ from typing import Literal
 from simulator.world.copied_disk import CopiedDisk
 from simulator.world.disk import Disk
 from simulator.world.fault_selection import FaultSelection
+from simulator.world.reader_table import ReaderTable
 from simulator.world.sim_tasks import EPOCH, KEYS
 from simulator.world.system_of_record import OFFERS, SystemOfRecord
 
@@ -22,6 +23,10 @@ TWO_PROGRAMS = 0.3
 """The share of histories in which each process runs either version of the program."""
 WITH_CACHES = 0.25 if find_spec("numpy") else 0.0
 """The share of histories in which servers have a semantic cache, which needs numpy."""
+
+
+WITH_WAITERS = 0.25
+"""The share of histories in which writers wait for all stores in the database, and the database goes back."""
 
 
 class SimJournal:
@@ -67,6 +72,8 @@ class World:
         self.honours_leases = self._is_drawn("leases", HONOURED)
         self.has_two_programs = self._is_drawn("programs", TWO_PROGRAMS)
         self.has_caches = self._is_drawn("asking", WITH_CACHES)
+        has_waiters = not self.has_caches and self._is_drawn("waiting", WITH_WAITERS)
+        self.readers = ReaderTable() if has_waiters else None
 
     def _is_drawn(self, what: str, share: float) -> bool:
         """Draw with separate random numbers, so that all other draws are the same as without this one."""

@@ -135,7 +135,7 @@ class Ingest:
             self._counters.source_troubles.pop(source.name, None)
             acks += drained.acks
             is_sane = not drained.clock_skew
-            if beats and not drained.is_heard:
+            if beats and drained.may_beat and not drained.is_heard:
                 is_sane = await self._store.beat(source.name, before, now=self._clock.now())
             if not is_sane:
                 self._counters.clock_skew += 1

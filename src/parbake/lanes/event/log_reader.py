@@ -30,10 +30,17 @@ _log = logging.getLogger("parbake.ingest")
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """The acknowledgements from draining a source; ``is_heard`` says that a commit carried its heartbeat."""
+    """The acknowledgements from draining a source.
+
+    Attributes:
+        acks: The acknowledgements.
+        is_heard: Whether a commit carried the heartbeat of the source.
+        may_beat: Whether its heartbeat may be written.
+    """
 
     acks: list[Ack]
     is_heard: bool = False
+    may_beat: bool = True
 
     @property
     def clock_skew(self) -> bool:
@@ -166,15 +173,22 @@ class LogReader:
         return acks
 
     async def _drain_cursors(self, log: UnorderedLog, heard_at: float | None) -> Drained:
+        """Read a log to its end, and report.
+
+        A heartbeat is written only if the store had reported before the poll began. Otherwise a writer could have been
+        told that nobody waits for this store, and the heartbeat would make it trust what it held before that change.
+        """
         acks: list[Ack] = []
+        rounds = 0
         while True:
             cursor = (await self._store.applied(log.name)).cursor
+            may_beat = heard_at is not None and log.may_beat(cursor)
             try:
                 page: LogPage = await asked(log, log.read, cursor, PAGE)
                 changes = self._changes(log, page)
                 is_heard = False
                 if changes or acks or page.is_report_due or not (cursor and page.is_end):
-                    is_heard = heard_at is not None and page.is_end and log.may_beat(cursor)
+                    is_heard = may_beat and page.is_end
                     ack = await self._move(changes, Move(log.name, cursor, page.cursor, heard_at if is_heard else None))
                     if ack is None:
                         continue  # another process has read on; what it has not read is read again
@@ -188,7 +202,9 @@ class LogReader:
                 await self._renew(log, cursor, error)
                 continue
             self._reported[log.name] = cursor
-            return Drained(acks, is_heard=is_heard)
+            if may_beat or heard_at is None or rounds > 1:
+                return Drained(acks, is_heard=is_heard, may_beat=may_beat)
+            rounds += 1
 
     async def _move(self, changes: Sequence[Change], move: Move) -> Ack | None:
         """Apply changes and move the cursor; ``None`` if another process has moved it since the changes were read."""

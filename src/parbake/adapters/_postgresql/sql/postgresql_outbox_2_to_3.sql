@@ -6,6 +6,7 @@ ALTER TABLE parbake_reader RENAME reader TO store;
 ALTER TABLE parbake_reader RENAME serial TO number;
 ALTER TABLE parbake_reader ADD writer XID8 NOT NULL DEFAULT '0';
 ALTER TABLE parbake_reader ALTER writer DROP DEFAULT;
+ALTER TABLE parbake_reader ADD is_retired BOOLEAN NOT NULL DEFAULT false;
 CREATE TABLE IF NOT EXISTS parbake_setting(name TEXT PRIMARY KEY, value INTERVAL NOT NULL);
 INSERT INTO parbake_setting
 SELECT 'max_silence', greatest(INTERVAL '2 min', 1.1 * max(silence) + INTERVAL '10 s') FROM parbake_reader

@@ -154,7 +154,8 @@ INSERT INTO parbake_run_start VALUES (true, parbake_run(), clock_timestamp(), pg
 ON CONFLICT (is_only) DO NOTHING;
 
 -- How far each store has read. Stores report here, so that parbake_wait() and a restored copy can be judged. "number"
--- grows with each report of a store; "writer" is as in parbake_run_start.
+-- grows with each report of a store; "writer" is as in parbake_run_start. A retired store is not waited for, and its row
+-- stays, so that it is known again if it comes back.
 CREATE TABLE IF NOT EXISTS parbake_reader(
   store TEXT PRIMARY KEY,
   number BIGINT NOT NULL,
@@ -162,7 +163,8 @@ CREATE TABLE IF NOT EXISTS parbake_reader(
   run TEXT NOT NULL,
   heard TIMESTAMPTZ NOT NULL,
   silence INTERVAL NOT NULL,
-  writer XID8 NOT NULL
+  writer XID8 NOT NULL,
+  is_retired BOOLEAN NOT NULL DEFAULT false
 );
 
 -- Which tables raise which tags by themselves ("parbake capture"); several apps may name one table.
@@ -300,7 +302,7 @@ BEGIN
     seen = CASE WHEN excluded.number >= r.number THEN excluded.seen ELSE r.seen END,
     run = CASE WHEN excluded.number >= r.number THEN excluded.run ELSE r.run END,
     heard = excluded.heard, silence = greatest(excluded.silence, CASE WHEN r.heard + r.silence > excluded.heard THEN r.silence END),
-    writer = excluded.writer
+    writer = excluded.writer, is_retired = false
   WHERE excluded.number <> r.number OR excluded.seen::TEXT = r.seen::TEXT;
   SELECT r.* INTO known FROM parbake_reader r
   WHERE r.store = parbake_report.store AND r.writer = pg_current_xact_id();
@@ -340,12 +342,12 @@ BEGIN
   END IF;
   LOOP
     IF parbake_run_noted(now_run) + (SELECT value FROM parbake_setting WHERE name = 'max_silence') < clock_timestamp() THEN
-      IF NOT EXISTS (SELECT FROM parbake_reader r WHERE r.run = now_run AND parbake_is_own(r.xmin, r.writer)) THEN
+      IF NOT EXISTS (SELECT FROM parbake_reader r WHERE r.run = now_run AND parbake_is_own(r.xmin, r.writer) AND NOT r.is_retired) THEN
         RETURN NULL;
       END IF;
       IF NOT EXISTS (
         SELECT FROM parbake_reader r
-        WHERE r.heard + r.silence > clock_timestamp()
+        WHERE r.heard + r.silence > clock_timestamp() AND NOT r.is_retired
           AND NOT (r.run = now_run AND parbake_is_own(r.xmin, r.writer) AND pg_visible_in_snapshot(ticket, r.seen))
       ) THEN
         RETURN true;
