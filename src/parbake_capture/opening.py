@@ -36,7 +36,8 @@ def open_capture(url: str) -> Capture:
 def install(url: str, *tables: str, app: str = "app") -> None:
     """Install the triggers of some tables, as ``parbake capture install --apply`` does; it may be repeated.
 
-    A table that is captured keeps the tags that it has.
+    A table that is captured keeps the tags that it has, and what is there already is not made again. Without tables,
+    the triggers of the app that are not whole are put back.
 
     Args:
         url: The database, such as ``postgresql://127.0.0.1/shop`` or ``sqlite:///shop.db``.
@@ -48,4 +49,10 @@ def install(url: str, *tables: str, app: str = "app") -> None:
         SourceError: The database cannot be reached, or refuses.
     """
     with contextlib.closing(open_capture(url)) as capture:
-        capture.run(capture.install(list(map(parsed, tables)), app=app))
+        if tables:
+            capture.run(capture.install(list(map(parsed, tables)), app=app))
+            return
+        repair = capture.repair(app=app)
+        capture.run(repair.statements)
+        if repair.refused:
+            raise BadInput("; ".join(repair.refused), field="tables")

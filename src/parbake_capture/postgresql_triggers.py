@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from parbake.adapters.postgresql import OUTBOX_DDL, connected
 from parbake.errors import BadInput, MissingDependency, SourceError
-from parbake_capture.tables import LIMIT, Captured, CaptureState, pieces, sql_text
-from parbake_capture.wanted import Known, ambiguous, by_table, completed, gathered, left_by
+from parbake.protocol.tag_parts import postgresql_part
+from parbake_capture import postgresql_readers
+from parbake_capture.tables import LIMIT, Captured, CaptureState, Reader, Repair, pieces, sql_text
+from parbake_capture.wanted import Known, ambiguous, by_table, completed, gathered, left_by, repaired
 
 if TYPE_CHECKING:
     import psycopg
@@ -54,6 +56,15 @@ _SEEN = {
     "TRUNCATE": "",
 }
 """The rows that a trigger of each event sees."""
+_WHOLE_TRIGGERS = """
+SELECT t.tgname,
+  CASE t.tgtype WHEN 4 THEN 'INSERT' WHEN 8 THEN 'DELETE' WHEN 16 THEN 'UPDATE' WHEN 32 THEN 'TRUNCATE' END,
+  t.tgoldtable, t.tgnewtable
+FROM pg_trigger t
+WHERE t.tgrelid = %s AND t.tgenabled = 'A' AND t.tgfoid = to_regprocedure(%s) AND t.tgtype IN (4, 8, 16, 32)
+  AND t.tgqual IS NULL AND t.tgattr = ''
+"""
+"""Statement triggers that fire after an event, always, and for every column."""
 _FUNCTION = (Path(__file__).parent / "sql" / "postgresql_function.sql").read_text()
 _KINDS = {
     "v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index",
@@ -86,14 +97,16 @@ class PostgresqlCapture:
 
     def install(self, tables: Sequence[Captured], *, app: str, replaces: bool = False) -> list[str]:
         with self._failures():
-            broken = [state.table for state in self.states() if state.problem and state.app == app]
-            wanted = [(self._resolved(table.relation), table) for table in tables or broken]
+            wanted = [(self._resolved(table.relation), table) for table in tables]
             if not wanted:
                 self._must_have_its_outbox()
             found = [f"SET LOCAL lock_timeout = '{_LOCK_S}s'", OUTBOX_DDL]
             for relation, apps in gathered(wanted, self._known(), app, self._completed, replaces=replaces).items():
                 found += self._installed(relation, apps)
         return found
+
+    def repair(self, *, app: str) -> Repair:
+        return repaired(self, app=app)
 
     def remove(self, relations: Sequence[str], *, app: str) -> list[str]:
         with self._failures():
@@ -113,6 +126,21 @@ class PostgresqlCapture:
                 CaptureState(table, app, problems[table.relation] or problems[_OUTBOX] or self._lacking(table))
                 for table, app in ((Captured(relation, tuple(tags)), app) for relation, app, tags in rows)
             ]
+
+    def grant(self, roles: Sequence[str]) -> list[str]:
+        with self._failures():
+            return postgresql_readers.granted(self._all, self._schema, roles)
+
+    def allow_silence(self, limit_s: float) -> list[str]:
+        return postgresql_readers.silence_allowed(self._schema, limit_s)
+
+    def readers(self) -> list[Reader]:
+        with self._failures():
+            return postgresql_readers.listed(self._all) if self._has_outbox() else []
+
+    def retire(self, store: str) -> list[str]:
+        with self._failures():
+            return postgresql_readers.retired(self._all, self._schema, store)
 
     def _problems(self) -> Mapping[str, str]:
         """What keeps the changes of each captured table from being told, and the rows of the outbox from being read."""
@@ -236,16 +264,25 @@ class PostgresqlCapture:
         return f"parbake_capture_{blake2b(self._schema.encode(), digest_size=3).hexdigest()}_{event.lower()}"
 
     def _installed(self, relation: str, apps: Mapping[str, tuple[str, ...]]) -> list[str]:
-        """The statements that capture a table for some apps."""
+        """The statements that capture a table for some apps; none if it is captured for them already.
+
+        What is there is not made again: a trigger or a function that was made again looks to readers as if it had been
+        away, and they raise its families.
+        """
         table = Captured(relation, tuple(dict.fromkeys(tag for tags in apps.values() for tag in tags)))
         function = self._function(relation)
-        kinds = {name: kind for name, kind, *_ in self._all(_COLUMNS, self._oid(relation))}
-        has_dates = any(kinds.get(name) == "date" for name in table.columns)
-        found = [_body(function, self._schema, table, has_dates=has_dates)]
+        types = {name: kind for name, kind, *_ in self._all(_COLUMNS, self._oid(relation))}
+        body = _body(self._schema, table, types)
+        found: list[str] = []
+        if not self._has_function(function, body):
+            found.append(
+                f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+                f"AS $parbake${body}$parbake$"
+            )
         for member, _ in self._all(_MEMBERS, self._oid(relation)):
-            found += [self._create(member, function, event) for event in _SEEN]
-            enabled = ", ".join(f"ENABLE ALWAYS TRIGGER {self._trigger(event)}" for event in _SEEN)
-            found.append(f"ALTER TABLE ONLY {member} {enabled}")
+            found += self._missing_triggers(member, function)
+        if not found and self._apps_of(relation) == dict(apps):
+            return []
         checksum = f"(SELECT md5(concat(prosrc, proconfig)) FROM pg_proc WHERE oid = '{function}()'::REGPROCEDURE)"
         known, name = f"{self._schema}.parbake_capture", sql_text(relation)
         found.append(f"DELETE FROM {known} WHERE relation = {name}")
@@ -254,6 +291,42 @@ class PostgresqlCapture:
             for app, tags in apps.items()
         ]
         return [*found, *self._raised(table)]
+
+    def _apps_of(self, relation: str) -> dict[str, tuple[str, ...]]:
+        """The tags for which each app has captured a table, if the triggers are those that were installed."""
+        if not self._has_outbox():
+            return {}
+        rows = self._all(
+            "SELECT c.app, c.tags FROM parbake_capture c WHERE c.relation = %s AND c.checksum = "
+            "(SELECT md5(concat(prosrc, proconfig)) FROM pg_proc WHERE oid = to_regprocedure(%s))",
+            relation,
+            f"{self._function(relation)}()",
+        )
+        return {app: tuple(tags) for app, tags in rows}
+
+    def _has_function(self, function: str, body: str) -> bool:
+        found = self._one(
+            "SELECT prosrc = %s AND prosecdef AND proconfig IS NULL FROM pg_proc WHERE oid = to_regprocedure(%s)",
+            body,
+            f"{function}()",
+        )
+        return bool(found and found[0])
+
+    def _missing_triggers(self, member: str, function: str) -> list[str]:
+        """The statements for those triggers of a table or partition that are missing, altered or disabled."""
+        whole = {
+            name
+            for name, event, old_table, new_table in self._all(_WHOLE_TRIGGERS, self._oid(member), f"{function}()")
+            if f"OLD TABLE AS {old_table}" in _SEEN[event] + "OLD TABLE AS None"
+            and f"NEW TABLE AS {new_table}" in _SEEN[event] + "NEW TABLE AS None"
+        }
+        found: list[str] = []
+        for event in _SEEN:
+            name = self._trigger(event)
+            if name not in whole:
+                found.append(self._create(member, function, event))
+                found.append(f"ALTER TABLE ONLY {member} ENABLE ALWAYS TRIGGER {name}")
+        return found
 
     def _create(self, member: str, function: str, event: str) -> str:
         return (
@@ -280,9 +353,17 @@ def _array(values: Sequence[str]) -> str:
     return f"ARRAY[{', '.join(map(sql_text, values))}]::pg_catalog.TEXT[]"
 
 
-def _tag(template: str) -> str:
-    """The expression for a tag of a row ``r``; its family if a column is null, or all of them are empty."""
-    parts = [sql_text(part) if kind == "text" else f'r."{part}"::pg_catalog.TEXT' for kind, part in pieces(template)]
+def _tag(template: str, types: Mapping[str, str]) -> str:
+    """The expression for a tag of a row ``r``; its family if a column is null, or all of them are empty.
+
+    Args:
+        template: The template of the tag.
+        types: The type of each column.
+    """
+    parts = [
+        sql_text(part) if kind == "text" else postgresql_part(f'r."{part}"', types.get(part, ""))
+        for kind, part in pieces(template)
+    ]
     whole, slash, _ = template.partition("/")
     if not slash:
         return sql_text(template)
@@ -291,19 +372,16 @@ def _tag(template: str) -> str:
     return f"coalesce(CASE WHEN {is_empty} THEN {sql_text(whole)} ELSE {made} END, {sql_text(whole)})"
 
 
-def _body(function: str, schema: str, table: Captured, *, has_dates: bool) -> str:
-    """The statement that creates the function which all triggers of a table call.
+def _body(schema: str, table: Captured, types: Mapping[str, str]) -> str:
+    """The body of the function that all triggers of a table call.
 
     Args:
-        function: The function's name.
         schema: The schema of the outbox.
         table: The table.
-        has_dates: Whether a tag has a date, whose text depends on a setting of the writer.
+        types: The type of each column.
     """
-    tags = list(map(_tag, table.tags))
+    tags = [_tag(template, types) for template in table.tags]
     filled = {
-        "function": function,
-        "settings": "SET datestyle = 'ISO'" if has_dates else "",
         "schema": schema,
         "tag": tags[0] if len(tags) == 1 else f"pg_catalog.unnest(ARRAY[{', '.join(tags)}])",
         "columns": ", ".join(f'"{name}"' for name in table.columns) or "1",

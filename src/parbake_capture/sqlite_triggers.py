@@ -18,9 +18,10 @@ import msgspec
 
 from parbake.adapters.sqlite import CAPTURE_DDL, OUTBOX_DDL, captured_problem
 from parbake.errors import BadInput, SourceError
+from parbake.protocol.tag_parts import is_spelled_by_sqlite, sqlite_part
 from parbake.protocol.tags import family
-from parbake_capture.tables import Captured, CaptureState, pieces, sql_text
-from parbake_capture.wanted import Known, ambiguous, by_table, completed, gathered, left_by
+from parbake_capture.tables import Captured, CaptureState, Reader, Repair, pieces, sql_text
+from parbake_capture.wanted import Known, ambiguous, by_table, completed, gathered, left_by, repaired
 
 _OURS = "type = 'trigger' AND tbl_name = ? AND name LIKE 'parbake\\_capture\\_%' ESCAPE '\\'"
 _KINDS = ("insert", "update", "delete", "replace", "replace_by_update")
@@ -52,12 +53,14 @@ class SqliteCapture:
 
     def install(self, tables: Sequence[Captured], *, app: str, replaces: bool = False) -> list[str]:
         with _failures():
-            broken = [state.table for state in self.states() if state.problem and state.app == app]
-            wanted = [(self._resolved(table.relation), table) for table in tables or broken]
+            wanted = [(self._resolved(table.relation), table) for table in tables]
             found = [OUTBOX_DDL, *CAPTURE_DDL.strip().split(";\n")]
             for name, apps in gathered(wanted, self._known(), app, self._completed, replaces=replaces).items():
                 found += self._installed(name, apps)
         return found
+
+    def repair(self, *, app: str) -> Repair:
+        return repaired(self, app=app)
 
     def remove(self, relations: Sequence[str], *, app: str) -> list[str]:
         with _failures():
@@ -79,6 +82,20 @@ class SqliteCapture:
                 )
                 for relation, app, tags in rows.fetchall()
             ]
+
+    def grant(self, roles: Sequence[str]) -> list[str]:
+        if roles:
+            raise BadInput("--reader: SQLite has no roles", field="--reader")
+        return []
+
+    def allow_silence(self, limit_s: float) -> list[str]:
+        raise BadInput(f"--max-silence {limit_s:g} s: no store reports to SQLite", field="--max-silence")
+
+    def readers(self) -> list[Reader]:
+        return []
+
+    def retire(self, store: str) -> list[str]:
+        raise BadInput(f"{store!r}: no store reports to SQLite", field="STORE")
 
     def run(self, statements: Sequence[str]) -> None:
         with _failures():
@@ -218,8 +235,10 @@ def _of(template: str, row: str) -> str:
     if "/" not in template:
         return f"SELECT {name} AS tag"
     columns = [f"{row}.{_quoted(part)}" for kind, part in pieces(template) if kind == "column"]
-    parts = [sql_text(part) if kind == "text" else f"{row}.{_quoted(part)}" for kind, part in pieces(template)]
-    plain = " AND ".join(f"typeof({column}) IN ('integer', 'text')" for column in columns) or "1"
+    parts = [
+        sql_text(part) if kind == "text" else sqlite_part(f"{row}.{_quoted(part)}") for kind, part in pieces(template)
+    ]
+    plain = " AND ".join(map(is_spelled_by_sqlite, columns)) or "1"
     entity = " || ".join(parts)
     return f"SELECT CASE WHEN {plain} AND {entity} <> {name} || '/' THEN {entity} ELSE {name} END AS tag"
 

@@ -39,19 +39,42 @@ class CaptureState(NamedTuple):
     problem: str
 
 
+class Repair(NamedTuple):
+    """The statements that put missing triggers back, and why some tables cannot be captured as they are."""
+
+    statements: list[str]
+    refused: list[str]
+
+
+class Reader(NamedTuple):
+    """A store that reports how far it has read, the seconds since its last report, and what that means."""
+
+    store: str
+    age_s: float
+    state: str
+
+
 class Capture(Protocol):
     """The triggers of one database. A method that changes them returns statements; :meth:`run` executes them."""
 
     def install(self, tables: Sequence[Captured], *, app: str, replaces: bool = False) -> list[str]:
-        """The statements that capture tables, which keep the tags that they have.
+        """The statements that capture tables, which keep the tags that they have; none for what is there already.
 
         Args:
-            tables: The tables; those of the app whose triggers are not whole if there are none.
+            tables: The tables; without any, only the outbox is set right.
             app: The name of the app. Several apps may capture one table, each with tags of its own.
             replaces: Whether the app raises only the tags that are named now.
 
         Raises:
             BadInput: A table cannot be captured, or has no such column.
+        """
+        ...
+
+    def repair(self, *, app: str) -> Repair:
+        """The statements that put back the triggers of an app that are not whole, table by table.
+
+        Args:
+            app: The name of the app.
         """
         ...
 
@@ -69,6 +92,43 @@ class Capture(Protocol):
 
     def states(self) -> list[CaptureState]:
         """All captured tables."""
+        ...
+
+    def grant(self, roles: Sequence[str]) -> list[str]:
+        """The statements that let roles read the outbox and report; none for what they may already.
+
+        Args:
+            roles: The roles that servers connect as.
+
+        Raises:
+            BadInput: The database has no such role, or no roles.
+        """
+        ...
+
+    def allow_silence(self, limit_s: float) -> list[str]:
+        """The statements that set for how long a store may trust itself without a report.
+
+        Args:
+            limit_s: The limit, in seconds.
+
+        Raises:
+            BadInput: Nobody reports to this kind of database.
+        """
+        ...
+
+    def readers(self) -> list[Reader]:
+        """The stores that report to the database; none where nobody does."""
+        ...
+
+    def retire(self, store: str) -> list[str]:
+        """The statements after which nobody waits for a store.
+
+        Args:
+            store: The name under which it reported.
+
+        Raises:
+            BadInput: There is no such store, or it may still trust what it holds.
+        """
         ...
 
     def run(self, statements: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from parbake.errors import BadInput
 from parbake.protocol.tags import family, placeholders
-from parbake_capture.tables import Captured
+from parbake_capture.tables import Capture, Captured, Repair
 
 Known = Mapping[str, Mapping[str, tuple[str, ...]]]
 """The tags of each app, by table."""
@@ -36,6 +36,27 @@ def gathered(
         apps = found[relation]
         apps[app] = complete(relation, table, apps.get(app, ())).tags
     return found
+
+
+def repaired(capture: Capture, *, app: str) -> Repair:
+    """Put back the triggers of an app that are not whole. A table that cannot be captured any more stops no other.
+
+    Args:
+        capture: The database.
+        app: The name of the app.
+    """
+    statements = capture.install([], app=app)
+    refused: list[str] = []
+    for state in capture.states():
+        if not state.problem or state.app != app:
+            continue
+        try:
+            needed = capture.install([state.table], app=app)
+        except BadInput as error:
+            refused.append(str(error))
+        else:
+            statements += [statement for statement in needed if statement not in statements]
+    return Repair(statements, refused)
 
 
 def completed(

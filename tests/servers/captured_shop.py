@@ -55,7 +55,7 @@ class Shop:
         capture = PostgresqlCapture(self.address)
         with contextlib.closing(capture):
             named = [parsed(text.replace("notes", "notes:note/{id}")) for text in tables]
-            capture.run(capture.install(named, app=app))
+            capture.run(capture.install(named, app=app) if named else capture.repair(app=app).statements)
 
     def told(self, statement=""):
         """Run statements one by one; return the subjects told since, and the trouble."""

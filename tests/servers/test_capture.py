@@ -229,10 +229,11 @@ def test_nothing_is_executed_without_being_told_to(shop):
 def test_a_busy_table_is_not_waited_for_long(shop, monkeypatch):
     """A table that somebody holds makes the command give up soon, because writers would queue behind it."""
     monkeypatch.setattr("parbake_capture.postgresql_triggers._LOCK_S", 0.1)
+    shop.connection.execute("CREATE TABLE busy(id INT PRIMARY KEY)")
     with psycopg.connect(shop.address) as holder:
-        holder.execute("UPDATE policies SET days = 1")
+        holder.execute("INSERT INTO busy VALUES (1)")
         with pytest.raises(pb.errors.SourceError, match="locked for more than"):
-            shop.capture("policies:policy/{id}")
+            shop.capture("busy:note/{id}")
 
 
 def test_the_writer_has_no_say_in_the_text_of_a_date(shop):

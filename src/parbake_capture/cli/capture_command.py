@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.cli.support.output import AsJson, print_json, print_table
+from parbake.values.duration import humanize, seconds
 from parbake_capture.opening import open_capture
-from parbake_capture.tables import Captured, CaptureState, parsed
+from parbake_capture.tables import Captured, CaptureState, Repair, parsed
 
 capture = typer.Typer(
     no_args_is_help=True, help="Triggers by which a database tells of its changes, whoever makes them."
@@ -36,21 +37,70 @@ def install(
     ] = None,
     app: AppLabel = "app",
     replace: Annotated[bool, typer.Option("--replace", help="raise only the tags that are named now")] = False,
+    reader: Annotated[
+        list[str] | None, typer.Option(help="a role of PostgreSQL that servers connect as; repeatable")
+    ] = None,
+    max_silence: Annotated[
+        str, typer.Option(help="for how long a store may trust itself without a report, such as 10m; PostgreSQL only")
+    ] = "",
     apply: Apply = False,
 ) -> None:
     """Print or execute the statements that capture tables; without --table, those that put missing triggers back.
 
     {asin} is the value of that column. A table without tags is told by its own name and primary key. A table that is
-    captured keeps its tags. The statements may be executed again.
+    captured keeps its tags. Only what differs is made; executing the statements again changes nothing.
     """
     tables = list(map(parsed, table or []))
     with contextlib.closing(open_capture(database)) as opened:
-        statements = opened.install(tables, app=app, replaces=replace)
+        repair = Repair(opened.install(tables, app=app, replaces=replace), []) if tables else opened.repair(app=app)
+        statements = repair.statements
+        statements += opened.grant(reader or [])
+        statements += opened.allow_silence(seconds(max_silence, field="--max-silence")) if max_silence else []
+        for problem in repair.refused:
+            typer.echo(problem, err=True)
+        if not apply:
+            _print(statements)
+        else:
+            opened.run(statements)
+            _show(_named(opened.states(), tables))
+        if repair.refused:
+            raise typer.Exit(1)
+
+
+@capture.command(epilog="Example: parbake capture readers postgresql://127.0.0.1/shop")
+def readers(database: Database, *, as_json: AsJson = False) -> None:
+    """Show the stores that report to a database how far they have read, and when each was heard last."""
+    with contextlib.closing(open_capture(database)) as opened:
+        rows = opened.readers()
+    if as_json:
+        print_json([row._asdict() for row in rows])
+    elif not rows:
+        typer.echo("no store reports to this database")
+    else:
+        listed = Table("store", "last report", "state")
+        for row in rows:
+            listed.add_row(row.store, f"{humanize(row.age_s)} ago" if row.age_s >= 1 else "now", row.state)
+        print_table(listed)
+
+
+@capture.command(epilog="Example: parbake capture retire postgresql://127.0.0.1/shop 3f2a90c1 --apply")
+def retire(
+    database: Database,
+    store: Annotated[str, typer.Argument(metavar="STORE", help="the name that 'parbake capture readers' shows")],
+    *,
+    apply: Apply = False,
+) -> None:
+    """Let nobody wait for a store that was taken out of service, and let the outbox be pruned past it.
+
+    It is refused while the store may still trust what it holds. A store that comes back is known again.
+    """
+    with contextlib.closing(open_capture(database)) as opened:
+        statements = opened.retire(store)
         if not apply:
             _print(statements)
             return
         opened.run(statements)
-        _show(_named(opened.states(), tables))
+        typer.echo(f"{store} is retired")
 
 
 @capture.command(epilog="Example: parbake capture show sqlite:///shop.db")
@@ -99,6 +149,9 @@ def remove(
 
 
 def _print(statements: Sequence[str]) -> None:
+    if not statements:
+        typer.echo("-- nothing differs", err=True)
+        return
     for statement in statements:
         typer.echo(f"{statement.strip().removesuffix(';')};")
     typer.echo(

@@ -1,7 +1,7 @@
--- The function that all triggers of one captured table call. What stands in < > is filled in.
--- It runs with its owner's rights and with the writer's search path, which costs less than one of its own. Every name is
--- therefore spelled with its schema, operators too.
-CREATE OR REPLACE FUNCTION <function>() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER <settings> AS $parbake$
+
+-- Raises the tags of the rows that a statement has changed. What stands in angle brackets was filled in. It runs with its
+-- owner's rights and with the writer's search path, which costs less than one of its own. Every name is therefore
+-- spelled with its schema, operators too.
 DECLARE
   tags pg_catalog.TEXT[];
 BEGIN
@@ -33,4 +33,3 @@ BEGIN
   FROM pg_catalog.unnest(tags) AS tag;
   RETURN NULL;
 END
-$parbake$
