@@ -50,6 +50,7 @@ WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relnamespace <> 'pg_catalog'::REGN
   AND c.relname NOT LIKE 'parbake\\_%' GROUP BY reads.name
 """
 _REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, %s, make_interval(secs => %s), %s)"
+_LAST_REPORT = "SELECT seen::TEXT FROM parbake_reader WHERE store = %s AND run = %s"
 _DELETE_RETIRED = "DELETE FROM parbake_reader WHERE is_retired AND heard < now() - INTERVAL '1 year'"
 _ANOTHER_STATE, _TOO_SILENT = "PB001", "PB002"
 """Why the database refuses a report: the store is in an earlier state, or it trusts itself for too long."""
@@ -287,7 +288,11 @@ class PostgresqlSource(forks.Forkable):
         """Read at most ``limit`` rows of transactions that a cursor does not cover; see the port."""
         known = outbox.decode(cursor, name=self.name)
         with self._connection() as (connection, server):
-            before, lost = outbox.resumed(known, server, name=self.name)
+            reported = None
+            if known is not None and outbox.is_restarted(known, server):
+                row = connection.execute(_LAST_REPORT, (known.reader, known.server.run)).fetchone()
+                reported = row[0] if row else None
+            before, lost = outbox.resumed(known, server, reported, name=self.name)
             row = connection.execute(outbox.READ.encode(), outbox.parameters(before, limit)).fetchone()
         page = outbox.Page(row, limit)
         page.judged(before, name=self.name)

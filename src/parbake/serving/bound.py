@@ -14,7 +14,8 @@ from parbake.errors import BadInput
 from parbake.ports.views import View
 from parbake.protocol.record import Record
 from parbake.protocol.recording import Reach
-from parbake.protocol.tags import HASHED, spelled_entity
+from parbake.protocol.tag_parts import refused_type, spell_part
+from parbake.protocol.tags import HASHED, placeholders, spelled_entity
 from parbake.tasks.roles import Role
 from parbake.tasks.task_types import Artifact, Stored, Task
 from parbake.values.codecs.value_types import form_of
@@ -84,7 +85,7 @@ class KeyCodec:
         for text in dict.fromkeys((unquote(word), word)):  # a key may contain what looks encoded
             with contextlib.suppress(msgspec.ValidationError):
                 key = msgspec.convert(text, self._type, strict=False)
-                if spelled_entity(str(key)) == word:
+                if not refused_type(type(key)) and spelled_entity(spell_part(key)) == word:
                     return key
         return None
 
@@ -115,6 +116,7 @@ class BoundTask:
         self.name = task.name
         self.ref = task.ref
         self.off = off
+        self._names_keys = any(placeholders(item.template) for item in task.contract.binding)
         self.reach = Reach(frozenset(watched), _viewed_families(task))
         self.revalidates = isinstance(task, Artifact) and task.revalidates
         self.lease_s = task.lease_s if isinstance(task, Artifact) else None
@@ -139,7 +141,9 @@ class BoundTask:
 
     def names(self, key: Any) -> dict[str, str]:
         """The values of the placeholders in the contract's tag templates, for one key."""
-        return dict.fromkeys(self.key_names, str(key))
+        if type(key) is str:
+            return dict.fromkeys(self.key_names, key)
+        return dict.fromkeys(self.key_names, spell_part(key)) if self._names_keys else {}
 
 
 def _viewed_families(task: Task) -> frozenset[str]:

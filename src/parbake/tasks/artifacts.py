@@ -47,7 +47,7 @@ def make_artifact(
         name=name, fn=kind.wrap(fn) if kind else fn, parameters=parameters, why=why or first_line(fn),
         key_type=key_type, batched=batched, value_type=value_type, list_keys=_lister(name, keys), chunk=chunk,
         lease_s=None if lease is None else seconds(lease, field="lease"),
-        prefetch=wishes(name, prefetch, parameters[0].name), **settings,
+        prefetch=wishes(name, prefetch, parameters[0].name, key_type), **settings,
     )  # fmt: skip
     check_whole(chunk, field="chunk", error=ContractError, of=f"{task.name}: ")
     _check_artifact(task)
@@ -65,7 +65,7 @@ def _keyed(fn: Callable[..., Any]) -> tuple[tuple[Parameter, ...], Any, Any, boo
 
 def _check_artifact(task: Artifact[Any, Any]) -> None:
     check_kinds(task)
-    check_templates(task.name, task.contract.invalidated_by, task.parameters[0].name)
+    check_templates(task.name, task.contract.invalidated_by, task.parameters[0].name, task.key_type)
     _check_use(task)
     if task.schedule is not None and task.schedule.choice is None and task.list_keys is None:
         raise ContractError(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+import types
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from parbake.errors import BadInput, ContractError
+from parbake.protocol.tag_parts import refused_type
 from parbake.protocol.tags import check_tag, placeholders
 from parbake.tasks.contract import Invalidation
 
@@ -16,28 +18,67 @@ _NAMES_A_KEY = re.compile(r"[^{}/]+/[^{}]*\{\w+\}")
 _FAMILY = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
-def check_templates(task: str, invalidated_by: Sequence[Invalidation], key: str) -> None:
+def check_templates(task: str, invalidated_by: Sequence[Invalidation], key: str, key_type: Any = str) -> None:
     """Check that each item of ``invalidated_by`` is a family, or a template that the key fills.
 
     Args:
         task: The task's name, for the error.
         invalidated_by: The items.
         key: The name of the task's key parameter, which templates may name.
+        key_type: The type of the key.
 
     Raises:
-        ContractError: An item is not a family, and not a template over the key.
+        ContractError: An item is not a family, and not a template over the key, or the key is of a type that databases
+            spell otherwise.
     """
     for item in invalidated_by:
         _check(task, "invalidated_by", item.template, key)
+        _check_type(task, "invalidated_by", item.template, key_type)
 
 
-def wishes(task: str, prefetch: Any, key: str) -> tuple[Invalidation, ...]:
+def _check_type(task: str, field: str, template: str, key_type: Any) -> None:
+    problem = refused_key_type(key_type) if placeholders(template) else ""
+    if problem:
+        raise ContractError(f"{task}: {field}={template!r} names the key, and {problem}", field=field)
+
+
+def refused_key_type(key_type: Any) -> str:
+    """Why keys of an annotated type cannot be parts of tags; empty if they can, or if only the keys themselves tell.
+
+    Args:
+        key_type: The annotation of a key.
+    """
+    for kind in _classes_of(key_type):
+        if isinstance(kind, type) and (problem := refused_type(kind)):
+            return problem
+    return ""
+
+
+def _classes_of(key_type: Any) -> Iterator[Any]:
+    """The classes of which a key of an annotated type may be."""
+    if key_type is Any or isinstance(key_type, TypeVar):
+        return
+    if hasattr(key_type, "__supertype__"):  # a NewType
+        yield from _classes_of(key_type.__supertype__)
+    elif get_origin(key_type) in (Union, types.UnionType):
+        for member in get_args(key_type):
+            yield from _classes_of(member)
+    elif get_origin(key_type) is Literal:
+        yield from map(type, get_args(key_type))
+    elif get_origin(key_type) is Annotated:
+        yield from _classes_of(get_args(key_type)[0])
+    else:
+        yield get_origin(key_type) or key_type
+
+
+def wishes(task: str, prefetch: Any, key: str, key_type: Any = str) -> tuple[Invalidation, ...]:
     """Turn the templates of ``prefetch=`` into invalidations for the event lane.
 
     Args:
         task: The task's name, for the error.
         prefetch: The tag templates.
         key: The name of the task's key parameter.
+        key_type: The type of the key.
 
     Raises:
         ContractError: A template can never name a key.
@@ -54,6 +95,7 @@ def wishes(task: str, prefetch: Any, key: str) -> tuple[Invalidation, ...]:
                 field="prefetch",
             )
         _check(task, "prefetch", template, key, instead)
+        _check_type(task, "prefetch", template, key_type)
     return tuple(Invalidation(template, "refresh") for template in prefetch)
 
 

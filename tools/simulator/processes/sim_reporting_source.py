@@ -45,7 +45,9 @@ class SimReportingSource(SimViews):
         self._check_feed()
         known = outbox.decode(cursor, name=self.name)
         server = Primary(self.name, f"{self._table.timeline}", self._table.run)
-        before, lost = outbox.resumed(known, server, name=self.name)
+        row = self._table.rows.get(known.reader) if known is not None else None
+        reported = row.seen if row is not None and known is not None and row.run == known.server.run else None
+        before, lost = outbox.resumed(known, server, reported, name=self.name)
         most = min(limit, _PAGE)
         page = outbox.Page(self._row(before, most), most)
         page.judged(before, name=self.name)

@@ -115,12 +115,28 @@ def decode(raw: bytes, *, name: str) -> Cursor | None:
     return cursor
 
 
-def resumed(cursor: Cursor | None, server: Primary, *, name: str) -> tuple[Cursor, str]:
-    """Where to read on: the cursor on a server, and why events may be missing behind it, if they may.
+def is_restarted(cursor: Cursor | None, server: Primary) -> bool:
+    """Whether a server, or a copy of it, was started since a cursor was made.
 
     Args:
         cursor: The cursor that the store has; ``None`` at the start.
         server: The server that is read.
+    """
+    return cursor is not None and cursor.server.timeline == server.timeline and cursor.server.run != server.run
+
+
+def resumed(cursor: Cursor | None, server: Primary, reported: str | None, *, name: str) -> tuple[Cursor, str]:
+    """Where to read on: the cursor on a server, and why events may be missing behind it, if they may.
+
+    After a restart this may be an older copy of the database, which has grown again since. Ids of transactions are
+    given again then. What the copy itself knows of the store is true of it: the snapshot of its last report is of
+    transactions that the copy has, because it was written after they were.
+
+    Args:
+        cursor: The cursor that the store has; ``None`` at the start.
+        server: The server that is read.
+        reported: The snapshot in the last report of the store that the database has; ``None`` if it has none. It is
+            looked at after a restart only.
         name: The name of the source.
 
     Raises:
@@ -134,8 +150,8 @@ def resumed(cursor: Cursor | None, server: Primary, *, name: str) -> tuple[Curso
         begun = msgspec.structs.replace(_begun(server, cursor.reader), version=cursor.version, number=cursor.number)
         return begun, "another server has taken over, which may lack the last transactions"
     if cursor.server.run != server.run:
-        lasting = {"seen": cursor.lasting, "lsn": cursor.lasting_lsn, "scan": None}
-        return msgspec.structs.replace(cursor, server=server, **lasting), ""
+        seen = reported or (cursor.lasting if cursor.version == _WITHOUT_NUMBERS else _NOTHING)
+        return msgspec.structs.replace(cursor, server=server, seen=seen, lsn=cursor.lasting_lsn, scan=None), ""
     return cursor, ""
 
 
@@ -273,7 +289,8 @@ class Page:
         found = {family for _, families, problem, *_ in self.states if problem for family in families}
         for relation in {*before.states, *after.states}:
             old, new = before.states.get(relation, ""), after.states.get(relation, "")
-            is_altered = old != new and before.seen != _NOTHING  # a new store has read each event since the install
+            # A new store knows no states, and has read each event since the install.
+            is_altered = old != new and (before.seen != _NOTHING or bool(before.states))
             is_emptied = is_restarted and " unlogged " in new
             if is_altered or is_emptied:
                 found.update(family for state in (old, new) if state for family in state.split()[0].split(","))
