@@ -63,6 +63,9 @@ class Writers:
         """Let an operator accept the database as it is, as each process refuses one that has gone back."""
         self._world.shop.switch_triggers(are_on=True)
         await self._accept()
+        for process in self._processes:
+            if not process.is_alive:  # its start was refused before
+                process.start()
 
     async def _do_nothing(self) -> None:
         pass
