@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import msgspec
 
 from parbake.adapters._postgresql import outbox
+from parbake.adapters._postgresql.columns import ColumnReader
 from parbake.adapters._postgresql.conninfo import parameters
 from parbake.adapters._postgresql.outbox import Primary
 from parbake.adapters._postgresql.reports import Reports, trusted_for_s
 from parbake.errors import MissingDependency, SourceError, StoreWentBack
+from parbake.ports.row_keys import Columns
 from parbake.ports.sources import LogPage, SourceEvent
 from parbake.ports.views import View, untold
 from parbake.process import forks
@@ -196,8 +198,12 @@ def translate(statement: str, names: Collection[str]) -> str:
 
 
 class _Session:
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], columns: ColumnReader) -> None:
         self._connection = connection
+        self._columns = columns
+
+    def columns(self) -> Columns:
+        return self._columns.read(self._connection)
 
     def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
         return self._connection.execute(translate(statement, parameters).encode(), parameters).fetchall()
@@ -246,6 +252,7 @@ class PostgresqlSource(forks.Forkable):
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
         self._reports: dict[str, Reports] = {}
+        self._columns = ColumnReader()
         self._is_closed = False
         forks.watch(self)
 
@@ -280,7 +287,7 @@ class PostgresqlSource(forks.Forkable):
         with self._connection() as (connection, _):
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
-                yield cast("ViewT", cast("type[View]", view)(_Session(connection), tracker))
+                yield cast("ViewT", cast("type[View]", view)(_Session(connection, self._columns), tracker))
             finally:
                 connection.execute("ROLLBACK")
 

@@ -19,7 +19,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
+from parbake.adapters._sqlite_columns import ColumnReader
 from parbake.errors import SourceError
+from parbake.ports.row_keys import Columns
 from parbake.ports.sources import Extent, SourceEvent
 from parbake.ports.views import View, families_not_captured, said_of_not_captured, tables_read, untold
 from parbake.process import forks
@@ -149,8 +151,12 @@ class _Captured(NamedTuple):
 
 
 class _Session:
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, columns: ColumnReader) -> None:
         self._connection = connection
+        self._columns = columns
+
+    def columns(self) -> Columns:
+        return self._columns.read(self._connection)
 
     def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
         return self._connection.execute(statement, parameters).fetchall()
@@ -207,6 +213,7 @@ class SqliteSource(forks.Forkable):
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
         self._is_closed = False
+        self._columns = ColumnReader()
         self._captured = _Captured(-1, (), (), "")
         self._counting, self._in_use, self._has_inherited = threading.Lock(), 0, False
         forks.watch(self)
@@ -260,7 +267,7 @@ class SqliteSource(forks.Forkable):
         with self._connection() as connection:
             connection.execute("BEGIN")
             try:
-                yield cast("ViewT", cast("type[View]", view)(_Session(connection), tracker))
+                yield cast("ViewT", cast("type[View]", view)(_Session(connection, self._columns), tracker))
             finally:
                 connection.execute("ROLLBACK")
 

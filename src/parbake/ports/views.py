@@ -11,6 +11,7 @@ from types import CodeType
 from typing import Any, ClassVar, Protocol
 
 from parbake.errors import DeclarationError
+from parbake.ports.row_keys import NO_COLUMNS, Query, misnamed
 from parbake.protocol.recording import Tracker
 from parbake.protocol.tags import family as family_of
 
@@ -19,7 +20,11 @@ _READS = re.compile(r"\b(?:FROM|JOIN)\s+(?:ONLY\s+|LATERAL\s+)?((?:[\w\".]+)(?:\
 
 
 class Session(Protocol):
-    """One read transaction on a source's primary. Statements use ``:name`` parameters."""
+    """One read transaction on a source's primary. Statements use ``:name`` parameters.
+
+    It may have a method ``columns()``, which returns the :class:`parbake.ports.row_keys.Columns` of the database. The
+    tags that views name are then compared with the rows that they read.
+    """
 
     def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
         """All rows of a query, as tuples."""
@@ -53,19 +58,19 @@ class View:
         """Create the view; the source does that for each computation."""
         self._session = session
         self._tracker = tracker
-        self._reads = _Reads(type(self), tracker)
+        self._reads = _Reads(type(self), tracker, session)
 
     def rows(self, statement: str, **parameters: Any) -> Sequence[Any]:
         """All rows of a query, as tuples."""
         found = self._session.rows(statement, parameters)
         self._tracker.query(type(self), statement, parameters, found)
-        self._reads.ask()
+        self._reads.ask(Query(statement, parameters, found))
         return found
 
     def entity(self, tag: str) -> None:
         """Bind the result to ``family/entity``, which was read or looked up in vain."""
         self._check_declared(family_of(tag))
-        self._reads.name()
+        self._reads.name(tag)
         self._tracker.entity(tag)
 
     def whole_set(self, family: str) -> None:
@@ -89,20 +94,22 @@ _NOTES = ("rows", "entity", "whole_set")
 
 
 class _Method:
-    """One call of a view's method: whether it called ``rows``, and whether it named its reads."""
+    """One call of a view's method: whether it called ``rows``, and whether it named its reads, and how."""
 
-    __slots__ = ("asked", "named")
+    __slots__ = ("asked", "named", "queries", "tags")
 
     def __init__(self) -> None:
         self.asked = False
         self.named = False
+        self.queries: list[Query] = []
+        self.tags: list[str] = []
 
 
 class _Reads:
     """Follows a view's reads method by method, and reports rows without a tag to the tracker."""
 
-    def __init__(self, view: type[View], tracker: Tracker) -> None:
-        self._view, self._tracker = view, tracker
+    def __init__(self, view: type[View], tracker: Tracker, session: Session) -> None:
+        self._view, self._tracker, self._session = view, tracker, session
         self._outside = self._current = _Method()
 
     @property
@@ -110,11 +117,14 @@ class _Reads:
         """Whether a method of the view is running."""
         return self._current is not self._outside
 
-    def name(self) -> None:
+    def name(self, tag: str = "") -> None:
         self._current.named = True
+        if tag:
+            self._current.tags.append(tag)
 
-    def ask(self) -> None:
+    def ask(self, query: Query) -> None:
         self._current.asked = True
+        self._current.queries.append(query)
         if not self.is_within and not self._outside.named:  # the task itself called it, so no tag can follow
             self._tracker.unnamed(self._view, "rows")
 
@@ -129,6 +139,17 @@ class _Reads:
     def judge(self, method: _Method, name: str) -> None:
         if method.asked and not method.named:
             self._tracker.unnamed(self._view, name)
+        if not method.tags:
+            return
+        columns = getattr(self._session, "columns", None)
+        problem = misnamed(method.tags, method.queries, columns() if columns is not None else NO_COLUMNS)
+        if problem:
+            raise DeclarationError(
+                f"{self._view.__qualname__}.{name} {problem}: a change of the row would not outdate it. Name the value "
+                "of the row's own column (select it), compare the column with it by '=' and with its type, or bind the "
+                "whole family with self.whole_set(...)",
+                field="families",
+            )
 
 
 def _noted(method: Callable[..., Any]) -> Callable[..., Any]:
