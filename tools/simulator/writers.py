@@ -14,7 +14,7 @@ from typing import Any
 
 from parbake.errors import ForeignSource, ParbakeError, SourceError
 from simulator.processes.oracle import Oracle
-from simulator.processes.sim_process import Process
+from simulator.processes.sim_process import RESTART_S, Process
 from simulator.sim_clients import Clients
 from simulator.world.reader_table import ReaderTable, ReportRow
 from simulator.world.sim_tasks import KEYS
@@ -63,9 +63,9 @@ class Writers:
         """Let an operator accept the database as it is, as each process refuses one that has gone back."""
         self._world.shop.switch_triggers(are_on=True)
         await self._accept()
-        for process in self._processes:
-            if not process.is_alive:  # its start was refused before
-                process.start()
+        while not all(process.is_alive for process in self._processes):  # the start of one was refused before
+            await sleep(RESTART_S)
+            await self._accept()
 
     async def _do_nothing(self) -> None:
         pass

@@ -7,7 +7,6 @@ import sqlite3
 import msgspec
 
 from parbake.ports.row_keys import NO_COLUMNS, Columns
-from parbake.protocol.tags import family
 
 _DECLARED = """
 SELECT m.name, c.name, upper(c.type) FROM sqlite_master m, pragma_table_xinfo(m.name) c
@@ -36,9 +35,11 @@ class ColumnReader:
                 kinds.setdefault(table, {})[column] = _kind(declared)
             rows = []
             if connection.execute(_HAS_CAPTURE).fetchone():
-                rows = connection.execute("SELECT tags FROM parbake_capture").fetchall()
-            tags = [tag for (encoded,) in rows for tag in msgspec.json.decode(encoded, type=list[str])]
-            self._columns = Columns(kinds, frozenset(family(tag) for tag in tags if "{" in tag))
+                rows = connection.execute("SELECT relation, tags FROM parbake_capture").fetchall()
+            tags = [
+                (relation, tag) for relation, encoded in rows for tag in msgspec.json.decode(encoded, type=list[str])
+            ]
+            self._columns = Columns.of(kinds, tags)
             self._version = version
         return self._columns
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -40,14 +40,35 @@ class Columns(NamedTuple):
     Attributes:
         kinds: For each table, and each view of the database, the kind of each column: ``text``, ``integer``, ``uuid``
             or ``date``, or the name of another type.
-        captured: The families whose tags triggers spell from columns.
+        captured: The families whose tags triggers spell from columns, each with the kinds of the columns of which one
+            alone is what follows the slash.
     """
 
     kinds: Mapping[str, Mapping[str, str]]
-    captured: Collection[str]
+    captured: Mapping[str, Collection[str]]
+
+    @classmethod
+    def of(cls, kinds: Mapping[str, Mapping[str, str]], templates: Iterable[tuple[str, str]]) -> Columns:
+        """Describe a database.
+
+        Args:
+            kinds: The kinds of its columns.
+            templates: The tables that are captured, each with the template of a tag.
+        """
+        captured: dict[str, set[str]] = {}
+        for relation, template in templates:
+            if "{" not in template:
+                continue
+            own = captured.setdefault(family(template), set())
+            column = template.partition("/")[2]
+            table = relation.rpartition(".")[2].strip('"')
+            kind = kinds.get(table, {}).get(column[1:-1])
+            if column.startswith("{") and column.find("}") == len(column) - 1 and kind is not None:
+                own.add(kind)
+        return cls(kinds, captured)
 
 
-NO_COLUMNS = Columns({}, ())
+NO_COLUMNS = Columns({}, {})
 
 
 class Query(NamedTuple):
@@ -56,6 +77,19 @@ class Query(NamedTuple):
     statement: str
     parameters: Mapping[str, Any]
     rows: Sequence[Any]
+
+
+class KeyLookup(NamedTuple):
+    """What the methods of a view have read without naming tags, and what the database says of its columns."""
+
+    families: Sequence[str]
+    queries: list[Query]
+    columns: Columns
+
+
+def kind_of_key(key: Any) -> str:
+    """The kind of a column of which a key is a value; empty if there is none."""
+    return next((kind for type_, kind in _KINDS.items() if isinstance(key, type_)), "")
 
 
 def misnamed(tags: Sequence[str], queries: Sequence[Query], columns: Columns) -> str:
@@ -93,6 +127,8 @@ def _problem(tag: str, queries: Sequence[Query], columns: Columns) -> str | None
     problem = ""
     parameters = [(query, *item) for query in queries for item in query.parameters.items()]
     for query, name, value in parameters:
+        if value is not None and str(value) == part and (refused := refused_type(type(value))):
+            problem = f"names {tag!r} by {name}={value!r}: {refused}"
         if _spelled(value) != spelled_entity(part):
             continue
         is_plain, compared = _compared(query.statement, name, columns)
@@ -101,7 +137,7 @@ def _problem(tag: str, queries: Sequence[Query], columns: Columns) -> str | None
             return None
         if wrong:
             problem = f"names {tag!r}, and compares a column {wrong[0]}, with {value!r}"
-        elif not is_plain and family(tag) in columns.captured:
+        elif not is_plain:
             problem = f'names {tag!r}, and uses {name!r} otherwise than in a condition "column = :{name}"'
     spellings = [_spelled(value) for _, _, value in parameters]
     is_composed = sum(bool(text) and str(text) in part for text in spellings) > 1

@@ -11,10 +11,12 @@ from types import CodeType
 from typing import Any, ClassVar, Protocol
 
 from parbake.errors import DeclarationError
-from parbake.ports.row_keys import NO_COLUMNS, Query, misnamed
+from parbake.ports.row_keys import Columns, KeyLookup, Query, misnamed
 from parbake.protocol.recording import Tracker
 from parbake.protocol.tags import family as family_of
 
+_MOST_QUERIES = 100
+"""Of more queries than these, a view that names no tags has read more than one key."""
 _READS = re.compile(r"\b(?:FROM|JOIN)\s+(?:ONLY\s+|LATERAL\s+)?((?:[\w\".]+)(?:\s*,\s*[\w\".]+)*)", re.IGNORECASE)
 """The names behind FROM and JOIN."""
 
@@ -136,14 +138,24 @@ class _Reads:
         finally:
             self._current = outer
 
+    def _note(self, method: _Method, columns: Columns) -> None:
+        """Let the tracker know what was read without a tag, so that the tags of templates can be compared with it."""
+        lookups = getattr(self._tracker, "lookups", None)
+        if lookups is None:
+            return
+        lookup = lookups.setdefault(self._view, KeyLookup(self._view.families, [], columns))
+        if not method.named and len(lookup.queries) < _MOST_QUERIES:
+            lookup.queries.extend(method.queries)
+
     def judge(self, method: _Method, name: str) -> None:
         if method.asked and not method.named:
             self._tracker.unnamed(self._view, name)
-        if not method.tags:
+        read_columns = getattr(self._session, "columns", None)
+        if not method.queries or read_columns is None:
             return
-        columns = getattr(self._session, "columns", None)
-        problem = misnamed(method.tags, method.queries, columns() if columns is not None else NO_COLUMNS)
-        if problem:
+        columns = read_columns()
+        self._note(method, columns)
+        if problem := misnamed(method.tags, method.queries, columns):
             raise DeclarationError(
                 f"{self._view.__qualname__}.{name} {problem}: a change of the row would not outdate it. Name the value "
                 "of the row's own column (select it), compare the column with it by '=' and with its type, or bind the "

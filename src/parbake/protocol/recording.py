@@ -106,6 +106,7 @@ class Recording:
 
     ``complete`` is false if an input refused to answer. No tag stands for the refused value, so the result may be
     returned to the caller but is not stored. ``doubt`` names a silent source whose values were used nevertheless.
+    ``lookups`` is what each view has read without naming tags; views fill it in.
     """
 
     stamp: Stamp
@@ -119,6 +120,7 @@ class Recording:
     unnamed_reads: dict[type[Any], str] = field(default_factory=dict)
     complete: bool = True
     doubt: Reason | None = None
+    lookups: dict[type[Any], Any] = field(default_factory=dict)
     origin: object = None
     trace: Trace | None = None
 

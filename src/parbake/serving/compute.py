@@ -27,6 +27,7 @@ from parbake.protocol.trace import Trace
 from parbake.serving.bind import Binder, Context, Reading, TaskReader
 from parbake.serving.bound import BoundTask
 from parbake.serving.cpu_time import is_metered, metered, working
+from parbake.serving.key_spelling import check_key_spelling
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.serving.strays import Strays, stray_families
 from parbake.tasks.roles import Role
@@ -161,6 +162,7 @@ class Computer:
         arguments = () if isinstance(bound.task, ModelTask) else (key,)
         result = await self.invoke(bound.task, arguments, reading, {})
         cost = time.perf_counter() - before
+        check_key_spelling(bound, [key], recording)
         named = from_templates(bound.contract, bound.names(key)) if recording.direct else ()
         await self._strays.note(bound.ref, stray_families(bound.contract, recording, named))
         return _seal(
@@ -173,6 +175,7 @@ class Computer:
         started, before = self._clock.now(), time.perf_counter()
         asked = list(keys)  # a copy, because the function may change it
         results = await self.invoke(bound.task, (asked,), reading, {})
+        check_key_spelling(bound, keys, recording)
         if not isinstance(results, Mapping):
             raise ComputeFailed(
                 f"{bound.name} returned {type(results).__name__}, not a mapping by key", field=bound.name

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from parbake_semantic.cache.semantic_cache import SemanticCache
 
 T = TypeVar("T")
+RESTART_S = 1.0
+"""After how many virtual seconds a process that refused to start is started again."""
 
 
 class SimApp(App):
@@ -161,6 +163,9 @@ class Process(ProcessState):
         except ParbakeError as error:
             if isinstance(error, ForeignSource) and self.world.shop.restores:  # a start is refused until it is accepted
                 self.is_alive = False
+                await sleep(RESTART_S)
+                if not self.is_alive:
+                    self.start()
                 return
             self.oracle.violate("I5 liveness", f"{self.name} has ended: {error}")
 

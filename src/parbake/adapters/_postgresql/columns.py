@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from parbake.ports.row_keys import NO_COLUMNS, Columns
-from parbake.protocol.tags import family
 
 if TYPE_CHECKING:
     import psycopg
@@ -25,7 +24,7 @@ LEFT JOIN pg_collation o ON o.oid = a.attcollation
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(c.oid)
   AND c.relnamespace NOT IN ('pg_catalog'::REGNAMESPACE, 'information_schema'::REGNAMESPACE)
 """
-_TAGS = "SELECT DISTINCT unnest(tags) FROM parbake_capture"
+_TAGS = "SELECT DISTINCT relation, unnest(tags) FROM parbake_capture"
 _KEPT_S = 60.0
 """For how many seconds the columns are taken to be as they were."""
 
@@ -50,6 +49,6 @@ class ColumnReader:
                 kinds.setdefault(table, {})[column] = kind
             row = connection.execute("SELECT to_regclass('parbake_capture') IS NOT NULL").fetchone()
             tags = connection.execute(_TAGS).fetchall() if row and row[0] else []
-            self._columns = Columns(kinds, frozenset(family(tag) for (tag,) in tags if "{" in tag))
+            self._columns = Columns.of(kinds, tags)
             self._read_at = now
         return self._columns
