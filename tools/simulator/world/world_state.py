@@ -72,7 +72,8 @@ class World:
         self.honours_leases = self._is_drawn("leases", HONOURED)
         self.has_two_programs = self._is_drawn("programs", TWO_PROGRAMS)
         self.has_caches = self._is_drawn("asking", WITH_CACHES)
-        has_waiters = not self.has_caches and self._is_drawn("waiting", WITH_WAITERS)
+        # What the third kind of store adds is only how losses are noticed.
+        has_waiters = store_model != "copied" and not self.has_caches and self._is_drawn("waiting", WITH_WAITERS)
         self.readers = ReaderTable() if has_waiters else None
 
     def _is_drawn(self, what: str, share: float) -> bool:
