@@ -24,8 +24,8 @@ _JOINED = re.compile(
 )
 _QUESTION = re.compile(rf"^(?:(?:and|so|ok|okay|but|also|then|well|or)[, ]+)*{_ASKS}\b|\?\s*$", re.IGNORECASE)
 _ANNOUNCED = re.compile(r"\b(?:\d|two|three|few|couple of) (?:things|questions)\b")
-_LISTED = re.compile(rf"(?:,\s+|,?\s+and\s+)(?={_ASKS}\b)", re.IGNORECASE)
-"""Stands between things that are announced."""
+_LISTED = re.compile(rf"(?:,\s++|(?:,|(?<!\s))\s++and\s++)(?={_ASKS}\b)", re.IGNORECASE)
+"""Stands between things that are announced. A run of blanks is tried from its start only, and as a whole."""
 _WHOLE = re.compile(r"\b(?:cheaper|better|difference|compare|between|both|either)\b", re.IGNORECASE)
 _ABBREVIATED = re.compile(r"\b(vol|no|nr)\. ?(?=\d)")
 MOST = 3
