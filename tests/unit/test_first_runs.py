@@ -5,11 +5,13 @@ import threading
 
 import pytest
 from tests.unit.shopfloor import contract
+from tests.unit.test_damaged_records import flipped, spoil
 from tests.waiting import HANGS_S, until
 
 import parbake as pb
-from parbake.protocol.control import renumber
+from parbake.protocol.control import Pointer, Promotion, renumber
 from parbake.serving.model_reads import lost_model
+from parbake.stores.steps import item_names as names
 
 EVERY = pb.every("20m")
 
@@ -91,6 +93,41 @@ async def test_a_failing_batch_does_not_take_the_model_back(slow):
         await slow.app.materialize(slow.train)
     assert await slow.app.ops.generation(slow.train)
     assert told == ["train"]
+
+
+async def test_a_first_batch_that_breaks_off_is_continued_without_training_again(slow):
+    """The next run of the model continues the batch that broke off, and the run after that trains the model again."""
+    slow.door.set()
+    slow.fails = True
+    with pytest.raises(pb.errors.ComputeFailed):
+        await slow.app.materialize(slow.train)
+    slow.fails = False
+    run = await slow.app.materialize(slow.train)
+    assert (run.is_continued, [built.task for built in run.built]) == (True, ["row"])
+    assert slow.order.count("train") == 1
+    run = await slow.app.materialize(slow.train)
+    assert (run.is_continued, [built.task for built in run.built]) == (False, ["train", "row"])
+
+
+@pytest.mark.parametrize("change", ["anew", "a newer model", "a lost model"])
+async def test_a_first_batch_that_cannot_be_continued_is_built_with_a_new_model(slow, change):
+    """The model is trained again if the caller asks for it, if another one was promoted, or if it cannot be read."""
+    slow.door.set()
+    slow.fails = True
+    with pytest.raises(pb.errors.ComputeFailed):
+        await slow.app.materialize(slow.train)
+    slow.fails = False
+    store, model = slow.app.engine.store, slow.app.engine.bound_task(slow.train)
+    if change == "a newer model":
+        generation, _, control = await store.begin()
+        await store.promote(Promotion({model.ref: Pointer(generation, 0.0, 0.0)}, {}, control.incarnation))
+    elif change == "a lost model":
+        generation = await slow.app.ops.generation(slow.train)
+        await spoil(slow.app, names.base_key(generation, b"s"), flipped(-6))
+        await store.swap(lost_model(model.ref), None, str(generation).encode())
+    run = await slow.app.materialize(slow.train, anew=change == "anew")
+    assert (run.is_continued, [built.task for built in run.built]) == (False, ["train", "row"])
+    assert slow.order.count("train") == 2
 
 
 async def test_after_a_withdrawal_the_chain_is_promoted_together(slow):

@@ -198,7 +198,8 @@ class BatchLane:
         """Run a task and the tasks that are promoted with it, or continue an interrupted run.
 
         The tasks of a model that has no generation, or one that cannot be read, run one after the other, the model
-        first. Requests can then compute values with the model while the batches of its readers still run.
+        first. Requests can then compute values with the model while the batches of its readers still run. If that is
+        interrupted behind the model, the next run begins with the task that was interrupted.
 
         Args:
             bound: The task.
@@ -227,7 +228,8 @@ class BatchLane:
                 field="keys",
             )
         chosen = None if keys is None else [key_bytes(bound, key) for key in keys]
-        for part in await self._parts(chain):
+        unfinished = [] if anew else await self._unfinished(chain)
+        for part in unfinished or await self._parts(chain):
             yield await self._run(part, chosen, trigger, slot, progress or _silent, anew=anew)
 
     async def _parts(self, chain: Sequence[BoundTask]) -> list[Sequence[BoundTask]]:
@@ -245,7 +247,21 @@ class BatchLane:
         current = control.pointer(first.ref)
         if is_withdrawn or current not in (0, await self.lost(first, current)):
             return [chain]
-        return [[bound] for bound in sorted(chain, key=lambda bound: not isinstance(bound.task, ModelTask))]
+        return _one_by_one(chain)
+
+    async def _unfinished(self, chain: Sequence[BoundTask]) -> list[Sequence[BoundTask]]:
+        """Return each task that the first run of a model has not reached, alone, if one of their runs can be continued.
+
+        The model was promoted before them, so that a run of the whole chain would train it again, and throw away what
+        the interrupted run has computed.
+        """
+        control = await self.control()
+        trained = control.pointer(chain[0].ref)
+        if not isinstance(chain[0].task, ModelTask) or trained == await self.lost(chain[0], trained):
+            return []
+        parts = [part for part in _one_by_one(chain) if control.pointer(part[0].ref) < trained]
+        can_continue = [await self._opening.can_continue(part) for part in parts]
+        return parts if any(can_continue) else []
 
     async def _run(
         self,
@@ -463,6 +479,11 @@ class BatchLane:
                 part.rows, part.absent, part.partitions, part.kept_partitions, run.profiles.get(bound.ref) or Profile(),
             )  # fmt: skip
             await self.runs.end(bound.ref, ended)
+
+
+def _one_by_one(chain: Sequence[BoundTask]) -> list[Sequence[BoundTask]]:
+    """Each task alone, models first."""
+    return [[bound] for bound in sorted(chain, key=lambda bound: not isinstance(bound.task, ModelTask))]
 
 
 def _usual_size(bound: BoundTask) -> int:

@@ -77,6 +77,13 @@ class RunOpening:
                     await self._runs.forget(bound.ref, state.under_way.run)
         return await self._begin(chain, selection)
 
+    async def can_continue(self, chain: Sequence[BoundTask]) -> bool:
+        """Whether a run of all keys of just these tasks was interrupted, and :meth:`open` would continue it."""
+        states = [await self._runs.state(bound.ref) for bound in chain]
+        found = [state.under_way for state in states if state.under_way is not None]
+        control = (await self._store.stamp())[1]
+        return len(found) == len(chain) and self._can_continue(found, chain, control, b"")
+
     def _can_continue(
         self, found: Sequence[UnderWay], chain: Sequence[BoundTask], control: Control, selection: bytes
     ) -> bool:
