@@ -9,6 +9,8 @@ from tests.servers.test_providers import DIALECTS, made, replies
 from tests.waiting import HANGS_S, until
 
 from parbake.errors import FailureKind, ProviderError
+from parbake.testing import FakeClock
+from parbake_llm.generators._breaker import Breaker
 from parbake_llm.generators.anthropic import AnthropicGenerator
 from parbake_llm.generators.bedrock import BedrockGenerator
 from parbake_llm.generators.chain import Breakers, Chain
@@ -18,7 +20,7 @@ from parbake_llm.ports.prompts import Prompt
 from parbake_llm.testing import ProviderBox
 
 PROMPT = Prompt(question="What?")
-SHORT_S = 0.4
+SHORT_S, PAUSE_S = 0.4, 60.0
 NEVER_S = 10 * HANGS_S
 
 
@@ -28,6 +30,14 @@ def box():
     with ProviderBox() as found:
         found.slow_s = NEVER_S
         yield found
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return the clock by which the pauses of generators end; it stands still until the test advances it."""
+    found = FakeClock()
+    monkeypatch.setattr("parbake_llm.generators._hosted.request.Breaker", partial(Breaker, clock=found.now))
+    return found
 
 
 async def kind_of(generator, *, timeout_s=HANGS_S, within_s=HANGS_S):
@@ -41,36 +51,34 @@ async def kind_of(generator, *, timeout_s=HANGS_S, within_s=HANGS_S):
     return None
 
 
-async def works(generator):
-    """Whether a request gets its whole reply."""
+async def works_after_pause(generator, clock):
+    """Whether a request gets its whole reply after a further pause."""
+    clock.advance(PAUSE_S)
     return await kind_of(generator) is None
 
 
-async def is_asked(generator):
-    """Whether a request was made, however it ended."""
-    return await kind_of(generator) is not FailureKind.SKIPPED
-
-
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_a_provider_that_hangs_is_not_asked_for_long(dialect, box, caplog):
+async def test_a_provider_that_hangs_is_not_asked_for_long(dialect, box, clock, caplog):
     """The first requests wait for the limit of the first byte; the next ones fail at once, until a try succeeds."""
-    limits = Limits(first_s=SHORT_S, failures=2, pause_s=SHORT_S)
+    limits = Limits(first_s=SHORT_S, failures=2, pause_s=PAUSE_S)
     async with contextlib.aclosing(made(dialect, box, "slow").limited(limits)) as generator:
         assert [await kind_of(generator) for _ in range(2)] == [FailureKind.TIMEOUT] * 2
         assert {await kind_of(generator) for _ in range(20)} == {FailureKind.SKIPPED}
         box.slow_s = 0.0
-        assert await until(partial(works, generator))
+        assert await until(partial(works_after_pause, generator, clock))
         assert {await kind_of(generator) for _ in range(3)} == {None}
     told = [record.getMessage() for record in caplog.records if record.name == "parbake_llm.generators"]
-    assert told == [f"{dialect} failed, and is not asked for {SHORT_S} s at a time", f"{dialect} is asked again"]
+    assert told == [f"{dialect} failed, and is not asked for {PAUSE_S:g} s at a time", f"{dialect} is asked again"]
 
 
-async def test_one_request_tries_a_provider_that_still_hangs(box):
+async def test_one_request_tries_a_provider_that_still_hangs(box, clock):
     """After the pause a single request is made; it fails, and the next ones are skipped again."""
-    limits = Limits(first_s=SHORT_S, failures=1, pause_s=SHORT_S)
+    limits = Limits(first_s=SHORT_S, failures=1, pause_s=PAUSE_S)
     async with contextlib.aclosing(made("openai", box, "slow").limited(limits)) as generator:
         assert await kind_of(generator) is FailureKind.TIMEOUT
-        assert await until(partial(is_asked, generator))
+        assert await kind_of(generator) is FailureKind.SKIPPED
+        clock.advance(PAUSE_S)
+        assert await kind_of(generator) is FailureKind.TIMEOUT
         assert await kind_of(generator) is FailureKind.SKIPPED
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.skipping_loop import SkippingLoop
 
 from parbake.errors import DeclarationError, FailureKind, MissingDependency, ProviderError
 from parbake.ports.usage import Usage
@@ -56,23 +57,6 @@ def first_s(found, left, timeout_s):
     return found._first_s(found._members[1:], left, timeout_s)
 
 
-class Skipping(asyncio.SelectorEventLoop):
-    """An event loop that does not wait for the next timer: its clock jumps there."""
-
-    def __init__(self):
-        super().__init__()
-        self._now, look = 0.0, self._selector.select
-
-        def skip(timeout=None):
-            self._now += timeout or 0.0
-            return look(0)
-
-        self._selector.select = skip
-
-    def time(self):
-        return self._now
-
-
 def ask(generator, *, timeout_s=10.0, loop_factory=None):
     """Return the pieces of a reply."""
 
@@ -88,7 +72,7 @@ def clocked(monkeypatch):
     """Return a function that asks a chain without waiting, and returns the pieces of its reply."""
     now = SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time())
     monkeypatch.setattr("parbake_llm.generators.chain.time", now)
-    return functools.partial(ask, loop_factory=Skipping)
+    return functools.partial(ask, loop_factory=SkippingLoop)
 
 
 def text_of(deltas):
