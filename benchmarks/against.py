@@ -24,9 +24,8 @@ from _against.sides import CACHE, Side, commit_of, earlier, present
 from _report import Goal, report
 from rich.progress import Progress
 
-BASE = "1fadcc1"
-BEGUN = "9a2aade1"
-"""The last commit before the present work; move it when a piece of work is done and another begins."""
+BASE = "e1486a05"
+"""The commit with which all later work is compared."""
 MOST, MOST_WALL = 1.05, 1.25
 """What waits for the disk or for a core takes as long as others let it; one more wait costs more than a quarter."""
 LEAST = 2
@@ -69,8 +68,8 @@ FIGURES = {
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--begun", default=BEGUN, metavar="REV", help=f"where the present work began ({BEGUN})")
-    parser.add_argument("--rounds", type=int, help="rounds of the slowest parts (4; 3 if both commits differ)")
+    parser.add_argument("--begun", default=BASE, metavar="REV", help=f"a second commit, beside {BASE}")
+    parser.add_argument("--rounds", type=int, help="rounds of the slowest parts (4; 3 beside a second commit)")
     parser.add_argument(
         "--minutes", type=float, default=8, help="after which no round begins, but two of each part (8)"
     )
