@@ -95,8 +95,11 @@ class NewestChanges:
     async def _lookups(
         self, bound: BoundTask, templates: Mapping[str, str], touched: Mapping[str, object]
     ) -> AsyncIterator[Lookup]:
-        """The values that some tags may have outdated: of the keys that the tags name, or the first of the task."""
-        if all(templates[family(tag)] for tag in touched):
+        """The values that some tags may have outdated: of the keys that the tags name, or the first of the task.
+
+        A change of a whole family raises the family's own name, and names no key.
+        """
+        if all(templates[family(tag)] and tag != family(tag) for tag in touched):
             words = [key_from_tag(templates[family(tag)], tag) for tag in touched]
             for key in [bound.keys.from_word(word) for word in words if word is not None]:
                 if key is not None:

@@ -76,6 +76,23 @@ async def test_a_refresh_of_a_worker_is_seen_in_the_store(shop, world):
     assert told.search(await shop.seen(EVENTS))
 
 
+@pytest.mark.parametrize("item", ["fact/{key}", "fact"])
+async def test_a_change_of_a_whole_family_waits_for_its_values(world, item):
+    """A change that names no key outdates the values of a task whose template names keys, and is fresh again, too."""
+    tasks, value = reading(Facts, Facts.get, pb.fence(item))
+    app = world.app(tasks, plugins=[Console()], store="memory://")
+    world.put("c", "one")
+    await app.drain()
+    await app.serve(value, "c")
+    changes = app.plugins[Console].changes
+    await app.touch("fact")
+    await changes.look()
+    (stamp,) = changes.waiting
+    await app.serve(value, "c")
+    await changes.look()
+    assert stamp in changes.fresh
+
+
 async def test_what_no_value_depends_on_is_said(shop, world):
     """A change of something that nothing stored has read waits for nothing, and one before the start is not judged."""
     await shop.app.materialize(shop.ahead)
