@@ -18,7 +18,7 @@ PACKAGES = {
     "src/parbake_console": 1_950,
     "src/parbake_lab": 3_120,
     "src/parbake_llm": 7_242,
-    "src/parbake_planner": 4_920,
+    "src/parbake_planner": 4_935,
     "src/parbake_proxy": 1_100,
     "src/parbake_semantic": 4_175,
     "assistant/src": 17_950,

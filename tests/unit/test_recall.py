@@ -13,6 +13,7 @@ from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
 from parbake.app import erasure
+from parbake.protocol.tags import spelled
 from parbake_planner import Ledger
 from parbake_planner.ledger import told
 
@@ -46,7 +47,7 @@ class Teller:
         """Change a fact, and return the sequence of the change."""
         self.world.put(name, value)
         ack = await self.app.drain()
-        return ack.raised[f"fact/{name}"]
+        return ack.raised[spelled(f"fact/{name}")]
 
     async def tell(self, names, *, task=None, recipient="", exact=True):
         """Answer with some facts, and return the id."""
@@ -125,6 +126,41 @@ async def test_a_change_of_the_whole_family_recalls_each_of_its_tags(teller):
     found = [one.answer_id for one in await teller.answers.recall("fact", since=wrong)]
     assert found == told
     assert later not in found
+
+
+@pytest.mark.parametrize("whole", ["fact", "fact/*"])
+async def test_a_family_is_recalled_without_a_change_of_the_whole(teller, whole):
+    """What changed is each of its tags: whoever was told any of them before the last change is found by the family."""
+    wrong = await teller.change("a", "wrong")
+    told = [await teller.tell("a"), await teller.tell("b")]
+    await teller.change("c", "right")
+    later = await teller.tell("ab")
+    found = [one.answer_id for one in await teller.answers.recall(whole, since=wrong)]
+    assert found == told
+    assert later not in found
+
+
+@pytest.mark.parametrize("whole", ["fact", "fact/*"])
+async def test_an_answer_that_stated_a_whole_family_is_found_by_each_of_its_tags(teller, whole):
+    """Who was told all of a family was told each entity of it, and is recalled once, also if it named that as well."""
+    wrong = await teller.change("a", "wrong")
+    as_of = await teller.app.stamp()
+    async with teller.app.request() as request:
+        await teller.app.serve(teller.fact, "a")
+    alone = teller.answers.note(request, sources=[whole], as_of=as_of)
+    both = teller.answers.note(request, sources=[whole, "fact/a"], as_of=as_of)
+    await teller.change("a", "right")
+    assert await teller.recalled("a", wrong) == [alone.id, both.id]
+    assert [one.answer_id for one in await teller.answers.recall("fact", since=wrong)] == [alone.id, both.id]
+
+
+async def test_a_tag_is_recalled_in_any_spelling(teller):
+    """A tag with a space is found, whether the space is written or percent-encoded."""
+    wrong = await teller.change("a b", "wrong")
+    told = [await teller.tell(["a b"])]
+    await teller.change("a b", "right")
+    for name in ("a b", "a%20b"):
+        assert await teller.recalled(name, wrong) == told
 
 
 async def test_a_value_that_may_be_late_counts_as_of_its_own_time(teller):
@@ -275,6 +311,15 @@ def test_the_command_lists_changes_and_posts_each_answer(told_shop, hook, monkey
     (key, body), (again, _) = Hook.taken
     assert key == again
     assert (body["type"], body["tag"], body["recipient"]) == ("answer.recalled", "policy/returns", "ada")
+
+
+def test_the_changes_of_a_family_are_those_of_its_tags(told_shop):
+    """For a family the command lists every change in it, and finds the answers without being told where they end."""
+    since, answer = told_shop
+    listed = json.loads(invoke("told_shop", "recall", "told_shop:app", "policy", "--json").stdout)
+    assert [change["sequence"] for change in listed] == [since, since + 1]
+    found = invoke("told_shop", "recall", "told_shop:app", "policy", "--since", str(since), "--json")
+    assert [one["answer_id"] for one in json.loads(found.stdout)] == [answer]
 
 
 def test_a_webhook_that_fails_says_how_far_it_came(told_shop, hook, monkeypatch):

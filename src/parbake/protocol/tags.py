@@ -124,11 +124,15 @@ def read_set(name: str) -> tuple[str, ...]:
     return (f"{name}/*",)
 
 
+def is_whole(tag: str) -> bool:
+    """Whether a tag stands for a whole family: ``policy`` and ``policy/*``."""
+    return tag in (family(tag), *read_set(family(tag)))
+
+
 def named(tag: str) -> tuple[str, ...]:
     """The tags that bind a value whose task named a tag itself: an entity, or a family and therefore all of it."""
     tag = check_tag(tag)
-    name = family(tag)
-    return read_entity(tag) if tag not in (name, f"{name}/*") else read_set(name)
+    return read_set(family(tag)) if is_whole(tag) else read_entity(tag)
 
 
 def placeholders(template: str) -> list[str]:

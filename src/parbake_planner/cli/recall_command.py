@@ -19,7 +19,7 @@ from parbake.cli.support.output import AsJson, moment, print_json, print_table, 
 from parbake.errors import BadInput
 from parbake.ports.event_log import Raised
 from parbake.protocol.record import Stamp
-from parbake.protocol.tags import family
+from parbake.protocol.tags import named
 from parbake.values.secret_settings import secret_of
 from parbake_planner.books import Ledger
 from parbake_planner.ledger.answers import RecalledAnswer
@@ -34,7 +34,7 @@ _PAGE = 500
 @command.command(epilog=EPILOG)
 def recall(
     app: AppName,
-    tag: Annotated[str, typer.Argument(help="what was told, such as policy/returns")],
+    tag: Annotated[str, typer.Argument(help="what was told, such as policy/returns, or a family")],
     *,
     since: Annotated[
         int | None,
@@ -106,12 +106,12 @@ def _why(error: OSError) -> str:
 
 
 async def _changes(application: App, tag: str) -> list[Raised]:
-    """The last changes of a tag that the event log has, oldest first."""
+    """The last changes of a tag, or of anything in a family, that the event log has, oldest first."""
     await application.drain()
     found: list[Raised] = []
-    after = Stamp(0, 0)
+    after, raising = Stamp(0, 0), set(named(tag))
     while page := await application.ops.raised_since(after, limit=_PAGE):
-        found += [raised for raised in page if tag in raised.tags or family(tag) in raised.tags]
+        found += [raised for raised in page if raising.intersection(raised.tags)]
         after = page[-1].stamp
     return found[-_SHOWN:]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -85,10 +85,17 @@ class AnswerTable:
         document = msgspec.json.encode(answer)
         self._ledger.answered(answer.id, answer.at, document, to=to, incarnation=incarnation, stated=stated)
 
-    def told_between(self, tag: str, since: int, before: int) -> list[ToldBefore]:
-        """The answers that may have stated a tag as of a sequence of a range; see the function of this name."""
+    def told_between(self, tags: Iterable[str], since: int, before: int) -> list[ToldBefore]:
+        """The answers that may have stated one of some tags as of a sequence of a range; each once, ordered by time.
+
+        See the function of this name.
+        """
+        found: dict[int, ToldBefore] = {}
         with self._opened(PATIENT_S) as connection:
-            return told_between(connection, tag, since, before)
+            for tag in tags:
+                for answer in told_between(connection, tag, since, before):
+                    found[answer.number] = min(answer, found.get(answer.number, answer))
+        return [found[number] for number in sorted(found)]
 
     def find(self, answer_id: str) -> Answer | None:
         """Look up an answer; ``None`` if the id was never given out or the answer is too old."""

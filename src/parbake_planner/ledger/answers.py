@@ -24,7 +24,7 @@ from parbake.ports.usage import Usage
 from parbake.process.about import ABOUT
 from parbake.process.threads import in_ledger_thread
 from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
-from parbake.protocol.tags import check_tag, family
+from parbake.protocol.tags import check_tag, family, is_whole, named, read_set
 from parbake.protocol.verdict import Verdict
 from parbake.serving.bound import BoundTask
 from parbake.serving.request import Request
@@ -155,8 +155,8 @@ class Answers:
             usage=_tokens(request),
             cost_usd=self._cost(request, now),
         )
-        whole = [*tags, *(family(tag) for tag in tags)]  # a change of the whole family recalls each of them
-        stated = [Stated(tag, *self._told_as_of(request, tag, as_of)) for tag in dict.fromkeys(whole)]
+        indexed = dict.fromkeys(name for tag in tags for name in _index_names(tag))
+        stated = [Stated(tag, *self._told_as_of(request, tag, as_of)) for tag in indexed]
         self._table.keep(answer, to=recipient, incarnation=as_of.incarnation if as_of else 0, stated=stated)
         if (about := ABOUT.get()) is not None:
             about.answer = answer.id
@@ -178,8 +178,8 @@ class Answers:
         """
         (tag,) = self._checked([tag], field="tag")
         if before is None:
-            both = tuple(dict.fromkeys((tag, family(tag))))  # a change of the whole family changes each of its tags
-            marks = (await self._store.look_again(bond(b"", 0.0, Meta(Tags(both))))).marks
+            # A change of the whole family changes each of its tags, and a change of a tag changes the family.
+            marks = (await self._store.look_again(bond(b"", 0.0, Meta(Tags(named(tag)))))).marks
             mark = max(marks.values(), default=None)
             if mark is None:
                 raise UnknownResource(
@@ -188,7 +188,7 @@ class Answers:
             before = unpack_stamp(mark).sequence
         control = (await self._store.stamp()).control
         lived = {0, control.incarnation, *(int.from_bytes(one, "big") for one in control.ancestry)}
-        found = await in_ledger_thread(self._table.told_between, tag, since, before)
+        found = await in_ledger_thread(self._table.told_between, _searched_names(tag), since, before)
         return [RecalledAnswer(t.answer, t.recipient, t.at, t.sequence) for t in found if t.incarnation in lived]
 
     def _told_as_of(self, request: Request, tag: str, as_of: Stamp | None) -> tuple[int, int]:
@@ -266,7 +266,7 @@ class Answers:
         return AnswerComplaint(answer.id, "computed again" if ack else "noted", tags, ack.ticket if ack else "")
 
     def _checked(self, sources: Iterable[str], *, field: str = "sources") -> tuple[str, ...]:
-        """Check that each source is a tag that can be touched, and return the sources."""
+        """Check that each source is a tag that can be touched, and return the sources as events spell them."""
         if isinstance(sources, str):
             raise BadInput(f"sources={sources!r}: expected a list of tags, such as [{sources!r}]", field="sources")
         tags = tuple(sources)
@@ -274,8 +274,7 @@ class Answers:
             if not isinstance(tag, str) or "{" in tag or family(tag) not in self._known:
                 known = ", ".join(sorted(self._known)) or "none"
                 raise BadInput(f"{field}: {tag!r} is not a tag of a family that the app knows ({known})", field=field)
-            check_tag(tag, field=field)
-        return tags
+        return tuple(check_tag(tag, field=field) for tag in tags)
 
     async def _find(self, answer_id: str) -> Answer:
         found = await in_ledger_thread(self._table.find, answer_id)
@@ -299,6 +298,20 @@ class Answers:
     def _cost(self, request: Request, now: float) -> float | None:
         kept = sum((step.over or step.lane) != "realtime" for step in request.steps)
         return cost_of(self._book, at=now, cpu_s=request.cpu_s, serves=kept, generations=request.generations)
+
+
+def _index_names(tag: str) -> tuple[str, ...]:
+    """The names under which the index has an answer that states a tag.
+
+    They are the tag and its family, which every answer has that states anything of it; for a whole family ``family/*``
+    and the family.
+    """
+    return (*(read_set(family(tag)) if is_whole(tag) else (tag,)), family(tag))
+
+
+def _searched_names(tag: str) -> tuple[str, ...]:
+    """The names in the index of all answers that state what a tag stands for, or a part of it."""
+    return (family(tag),) if is_whole(tag) else (tag, *read_set(family(tag)))
 
 
 def _tokens(request: Request) -> Usage | None:

@@ -56,6 +56,18 @@ async def test_every_write_is_acknowledged_with_its_position(desk):
             position, stamp = acked["acked"], acked["stamp"]
 
 
+@pytest.mark.parametrize("tag", ["policy/returns", "policy"])
+async def test_a_notice_is_read_by_its_tag_or_its_family(desk, tag):
+    """A recall of a family notes the family, and its notice goes once the shopper has read it, like that of a tag."""
+    recalled = {"answer_id": "0" * 32, "tag": tag, "at": 1.0, "recipient": SHOPPER}
+    assert (await desk.client.post("/shop/notices", json=recalled)).json() == {"is_new": True}
+    notices = f"/shop/notices/{SHOPPER}"
+    async with desk.visitor(await desk.session(SHOPPER)) as client:
+        assert [one["tag"] for one in (await client.get(notices)).json()["notices"]] == [tag]
+        assert (await client.delete(f"{notices}/{tag}")).json() == {"is_new": True}
+        assert (await client.get(notices)).json()["notices"] == []
+
+
 async def test_what_operators_change_is_noted_with_what_was_before(desk, tmp_path, monkeypatch):
     """Policies, promotions and what is off sale are in the log of actions with before and after; carts never are."""
     monkeypatch.setenv("PARBAKE_ACTIONS_FILE", str(tmp_path / "actions.jsonl"))

@@ -61,6 +61,7 @@ class NoticeRoutes:
         return [
             Route("POST", "/shop/notices", self.note, "operate"),
             Route("GET", "/shop/notices/{user}", self.list),
+            Route("DELETE", "/shop/notices/{user}/{family}", self.see),
             Route("DELETE", "/shop/notices/{user}/{family}/{key}", self.see),
         ]
 
@@ -79,9 +80,10 @@ class NoticeRoutes:
         return json_response(NoticeList(shown))
 
     async def see(self, request: HttpRequest) -> JsonResponse[Noted]:
-        """The shopper has read what was said about a tag."""
+        """The shopper has read what was said about a tag, or about a family that was recalled as a whole."""
         shopper = self._identity.acting(request, request.parameters["user"])
-        tag, now = f"{request.parameters['family']}/{request.parameters['key']}", self._clock.now()
+        tag = "/".join(request.parameters[name] for name in ("family", "key") if name in request.parameters)
+        now = self._clock.now()
         return json_response(Noted(await self._connections.write(lambda c: notices.see(c, shopper, tag, now=now))))
 
     def _shown(self, conn: sqlite3.Connection, notice: Notice) -> ShownNotice:
