@@ -20,7 +20,7 @@ PACKAGES = {
     "src/parbake_llm": 7_242,
     "src/parbake_planner": 4_935,
     "src/parbake_proxy": 1_100,
-    "src/parbake_semantic": 4_175,
+    "src/parbake_semantic": 4_265,
     "assistant/src": 17_950,
     "tools/provider_box": 550,
     "tools/simulator": 3_700,

@@ -84,7 +84,7 @@ class _Look(msgspec.Struct, Generic[T], frozen=True):
         key: The question's key.
         found: The stored answer, which is served, or with which a fresh one is compared.
         match: The nearest stored question.
-        vector: The question's unit vector; ``None`` if the question must not be stored.
+        vector: The question's unit vector, empty if it has none; ``None`` if the question must not be stored.
         learns: Whether the policy itself refused the match and therefore learns from the comparison.
         renews: The entry that would have been served if it were not outdated, or if it had the tags of the asker. It
             gets the fresh answer, too, and what has ended it ends that again.
@@ -217,7 +217,7 @@ class Asked(Generic[T]):
         shared, key = self._means.shared(), self._key_of(question)
         exact = await shared.read(key, self._driver) if self._handling.looks_up else None
         if exact is not None:
-            return self._repeated(exact)
+            return await self._repeated(exact)
         await shared.follow(self._driver)
         if self._means.embedder is None:
             return _Look("not_stored" if self._handling.looks_up else "bypassed", key, vector=_NO_VECTOR)
@@ -231,14 +231,21 @@ class Asked(Generic[T]):
     def _key_of(self, text: str) -> bytes:
         return key_of(self._scope, self._means.settings.form(text))
 
-    def _repeated(self, exact: Found[T]) -> _Look[T]:
+    async def _repeated(self, exact: Found[T]) -> _Look[T]:
         """The look of a text that is stored."""
         match = Match(exact.entry.group, 1.0, 1.0, 1.0, exact.entry.question, is_exact=True)
         if not (reason := self._reason(exact)):
             return _Look("", exact.key, exact, match)
         found = exact if exact.is_withdrawn else None
         renews = exact if reason == "tags_differ" and len(exact.bond.meta.tags.fences) < _MOST_FACTS else None
-        return _Look(reason, exact.key, found, match, exact.entry.unpacked(), renews=renews)
+        return _Look(reason, exact.key, found, match, await self._vector_of(exact.entry), renews=renews)
+
+    async def _vector_of(self, entry: Entry) -> Vectors:
+        """The vector with which a fresh answer to a stored text is stored; one without it gets another chance."""
+        if entry.vector or self._means.embedder is None:
+            return entry.unpacked()
+        vector = await self._driver.compute(lambda: self._embedded(self._question))
+        return _NO_VECTOR if isinstance(vector, str) else vector
 
     def _reason(self, found: Found[T]) -> str:
         """Why a stored answer may not be served to whoever asks."""

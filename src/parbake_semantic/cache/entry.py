@@ -27,7 +27,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
         question: The question.
         scope: For whom the answer holds.
         group: Names all answers of the scope that say the same, for the policy and for complaints.
-        vector: The question's unit vector, as float16; empty in a cache without an embedder.
+        vector: The question's unit vector, as float16; empty in a cache without an embedder, and if the answer has so
+            many questions that this one is a hit to the letter only.
         value: The answer, encoded.
     """
 

@@ -17,6 +17,7 @@ from parbake_semantic.cache.asked import USUAL, Asked, Handling, Means, Reply
 from parbake_semantic.cache.bonding import Bonding, Fenced
 from parbake_semantic.cache.driving import Driver, InThread, OnLoop, finish
 from parbake_semantic.cache.entries import Entries
+from parbake_semantic.cache.exact_wordings import MAX_EXACT_WORDINGS
 from parbake_semantic.cache.local_ridge import Neighbours
 from parbake_semantic.cache.options import Options, settings_of
 from parbake_semantic.cache.seeding import Known, seed
@@ -88,7 +89,8 @@ class SemanticCache(Generic[T]):
             the end do not matter; ``str.strip`` lets them matter, for texts that may be code.
         vetoes: Hard refusals, see :mod:`parbake_semantic.text.veto`.
         verifier: A second check before a hit is served. If it fails, the hit is not served.
-        capacity: The greatest number of answers. Beyond it, those go first whose hits save the least per byte.
+        capacity: The greatest number of questions with an answer. Beyond it, those go first whose hits save the least
+            per byte. An answer is found by the vectors of 60 of its questions at most, and to the letter by 1,000 more.
         max_bytes: The greatest sum of their sizes in the store, such as ``"1GiB"``.
 
     Raises:
@@ -354,7 +356,12 @@ class SemanticCache(Generic[T]):
             policy = self._policy()
             most = MAX_ALIASES if policy.adds_aliases else None
             limits, values = self._settings, self._settings.values
-            view = View(lambda: Neighbours(dimensions, most), most=limits.most, most_bytes=limits.most_bytes)
+            view = View(
+                lambda: Neighbours(dimensions, most),
+                most=limits.most,
+                most_bytes=limits.most_bytes,
+                most_exact=None if embedder is None else MAX_EXACT_WORDINGS,
+            )
             made_by = (model, str(dimensions), values.shape)
             entries = Entries[T](self._bonding.app.bonds, self.name, made_by, values, self._bonding.sla_s)
             found = Shared(entries, view, policy)

@@ -129,6 +129,9 @@ class Shared(Generic[T]):
     async def store(self, key: bytes, entry: Entry, made: Record, cost_s: float, driver: Driver) -> bool:
         """Store an entry, and drop others if the cache is full.
 
+        An answer has a limited number of questions that are found by their vectors. Further ones are stored without
+        their vectors, and are hits to the letter.
+
         Args:
             key: Its key.
             entry: The question and the answer.
@@ -137,12 +140,13 @@ class Shared(Generic[T]):
             driver: How to wait.
 
         Returns:
-            ``False`` if its answer was withdrawn or has the greatest number of questions.
+            ``False`` if its answer was withdrawn.
         """
         with self._lock:
             has_room = self._view.has_room(entry.scope, entry.group, key)
-        if not has_room or await self.is_withdrawn(entry.group, driver):
+        if await self.is_withdrawn(entry.group, driver):
             return False
+        entry = entry if has_room else replace(entry, vector=b"")
         stored = await driver.write(self._entries.write(key, entry, made, cost_s))
         if stored is None:  # one from newer facts is stored
             return True

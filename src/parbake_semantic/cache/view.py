@@ -8,11 +8,13 @@ what a hit saves over its size, plus the worth of the entry that was dropped las
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from parbake_semantic.cache.entries import Stored
 from parbake_semantic.cache.entry import Entry
+from parbake_semantic.cache.exact_wordings import ExactWordings
 from parbake_semantic.cache.local_ridge import Neighbours
 from parbake_semantic.policies.policy import Match, Ranking
 from parbake_semantic.text.arrays import Vectors
@@ -23,31 +25,44 @@ _LEAST_COST_S = 0.001
 
 
 class _Row:
-    """An entry in the view: where its vector is, if it has one, and what it is worth."""
+    """An entry in the view: where its vector is, if it has one there, and what it is worth."""
 
-    __slots__ = ("cost_s", "hits", "key", "place", "row", "scope", "size", "worth")
+    __slots__ = ("cost_s", "group", "hits", "key", "place", "row", "scope", "size", "worth")
 
-    def __init__(self, key: bytes, scope: Scope, row: int | None, place: int) -> None:
-        self.key, self.scope, self.row, self.place = key, scope, row, place
+    def __init__(self, key: bytes, scope: Scope, place: int) -> None:
+        self.key, self.scope, self.place = key, scope, place
+        self.group = ""
+        self.row: int | None = None
         self.size, self.cost_s, self.hits, self.worth = 0, 0.0, 1, 0.0
 
 
 class View:
     """The entries that a process knows. Not thread-safe."""
 
-    def __init__(self, neighbours: Callable[[], Neighbours], *, most: int, most_bytes: float, seed: int = 0) -> None:
+    def __init__(
+        self,
+        neighbours: Callable[[], Neighbours],
+        *,
+        most: int,
+        most_bytes: float,
+        most_exact: int | None = None,
+        seed: int = 0,
+    ) -> None:
         """Know no entry yet.
 
         Args:
             neighbours: Makes the search for the questions of one scope.
             most: The greatest number of entries.
             most_bytes: The greatest sum of their sizes in the store.
+            most_exact: The greatest number of entries of an answer that are not found by a vector; ``None`` for no
+                limit but those of all entries.
             seed: Seed of the choice among which the entry that is worth least is dropped.
         """
         self._neighbours, self._most, self._most_bytes = neighbours, most, most_bytes
         self._scopes: dict[Scope, Neighbours] = {}
         self._rows: dict[bytes, _Row] = {}
         self._places: list[_Row] = []
+        self._exact = ExactWordings(most_exact)
         self._aged = 0.0
         self._random = random.Random(seed)  # noqa: S311  # chooses what is dropped; not security-relevant
         self.size = 0
@@ -60,7 +75,7 @@ class View:
     @property
     def counts(self) -> dict[Scope, int]:
         """Number of entries per scope."""
-        return {scope: len(found) for scope, found in list(self._scopes.items())}
+        return dict(Counter(row.scope for row in list(self._rows.values())))
 
     def match(self, scope: Scope, vector: Vectors, ranking: Ranking) -> Match | None:
         """The best match in a scope for a unit vector; ``None`` if the scope is empty."""
@@ -68,33 +83,51 @@ class View:
         return None if found is None else found.match(vector, ranking)
 
     def has_room(self, scope: Scope, group: str, key: bytes) -> bool:
-        """Whether an entry may be added: an answer has a limited number of questions."""
-        found = self._scopes.get(scope)
-        return key in self._rows or found is None or found.has_room(group)
+        """Whether an entry may be found by its vector: an answer has a limited number of such questions."""
+        found, known = self._scopes.get(scope), self._rows.get(key)
+        has_place = known is not None and known.row is not None and known.group == group
+        return found is None or has_place or found.has_room(group)
 
     def add(self, one: Stored) -> None:
-        """Add an entry, or replace the one with its key."""
-        known = self._rows.get(one.key) or self._added(one.key, one.entry)
+        """Add an entry, or replace the one with its key.
+
+        Without a vector, or beyond the number of questions of its answer, it is found by its text only.
+        """
+        known = self._rows.get(one.key)
         if known is None:
-            return
-        if known.row is not None:
-            self._scopes[known.scope].give(known.row, one.entry.group)
+            known = self._rows[one.key] = _Row(one.key, one.entry.scope, len(self._places))
+            self._places.append(known)
+        self._place(known, one.entry)
         self.size += one.size - known.size
         known.size, known.cost_s = one.size, one.cost_s
         self._weigh(known)
 
-    def _added(self, key: bytes, entry: Entry) -> _Row | None:
-        row = None
-        if entry.vector:
-            neighbours = self._scopes.get(entry.scope)
-            if neighbours is None:
-                neighbours = self._scopes[entry.scope] = self._neighbours()
-            row = neighbours.add(entry.unpacked(), entry.group, entry.question)
-            if row is None:
-                return None
-        found = self._rows[key] = _Row(key, entry.scope, row, len(self._places))
-        self._places.append(found)
-        return found
+    def _place(self, known: _Row, entry: Entry) -> None:
+        """Assign an entry to its answer, and its vector to the search if there is room."""
+        has_room = bool(entry.vector) and self.has_room(known.scope, entry.group, known.key)
+        if known.row is not None and has_room:
+            self._scopes[known.scope].give(known.row, entry.group)
+            known.group = entry.group
+            return
+        self._displace(known)
+        known.group = entry.group
+        if not has_room:
+            self._exact.use((known.scope, known.group), known.key)
+            return
+        if known.scope not in self._scopes:
+            self._scopes[known.scope] = self._neighbours()
+        known.row = self._scopes[known.scope].add(entry.unpacked(), entry.group, entry.question)
+
+    def _displace(self, known: _Row) -> None:
+        """Take an entry out of the search, or out of what is found by its text only."""
+        self._exact.remove((known.scope, known.group), known.key)
+        if known.row is None:
+            return
+        neighbours = self._scopes[known.scope]
+        neighbours.remove(known.row)
+        known.row = None
+        if not len(neighbours):
+            del self._scopes[known.scope]
 
     def hit(self, key: bytes) -> None:
         """Count a hit of an entry; one that is not known is passed over."""
@@ -102,6 +135,8 @@ class View:
         if known is not None:
             known.hits += 1
             self._weigh(known)
+            if known.row is None:
+                self._exact.use((known.scope, known.group), key)
 
     def drop(self, key: bytes) -> None:
         """Remove an entry; one that is not known is passed over."""
@@ -112,15 +147,16 @@ class View:
         if last is not known:
             self._places[known.place], last.place = last, known.place
         self.size -= known.size
-        if known.row is not None:
-            neighbours = self._scopes[known.scope]
-            neighbours.remove(known.row)
-            if not len(neighbours):
-                del self._scopes[known.scope]
+        self._displace(known)
 
     def shrink(self) -> list[bytes]:
-        """Remove entries until the limits hold, those that are worth least; returns their keys."""
-        dropped: list[bytes] = []
+        """Remove entries until the limits hold; returns their keys.
+
+        An answer loses the questions that were used least recently, and the cache those that are worth least.
+        """
+        dropped = self._exact.surplus()
+        for key in dropped:
+            self.drop(key)
         while len(self._rows) > self._most or (self.size > self._most_bytes and self._rows):
             sample = (self._random.choice(self._places) for _ in range(_SAMPLED))
             least = min(sample, key=_worth)
