@@ -163,6 +163,7 @@ COUNT = len(SOUND.aliases)
         {"shares": SOUND.shares[:-1]},
         {"owner_of": SOUND.owner_of[:-1]},
         {"owner_of": (99, *SOUND.owner_of[1:])},
+        {"further": ((99, "a wording of nothing"),)},
     ],
     ids=lambda fields: next(iter(fields)),
 )
@@ -248,6 +249,15 @@ def test_vectors_of_another_number_or_length_are_refused():
     with pytest.raises(pb.BadInput, match="'what is topicaa' must have the shape") as raised:
         compiled(vectors={"what is topicaa": [1.0, 0.0]})
     assert raised.value.field == "vectors"
+
+
+def test_every_wording_of_an_answer_is_known():
+    """Each of seventy wordings of an answer is known to the letter, and one that is another answer's, too, is not."""
+    many = [f"what is topic{first}{second} please" for first in "abcdefg" for second in "abcdefghij"]
+    reader = BankReader(compiled(answers={"many": many, "few": [*WORDINGS[TOPICS[0]], many[-1]]}), Words())
+    assert {reader.ask(wording).answer for wording in many[:-1]} == {"many"}
+    assert reader.recall(many[-1]) is None
+    assert reader.recall(WORDINGS[TOPICS[0]][0]).answer == "few"
 
 
 def test_a_wording_of_two_answers_is_known_for_neither():

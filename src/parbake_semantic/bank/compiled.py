@@ -20,7 +20,11 @@ _SQUARED_NORM = 0.05  # tolerance for the square of a unit vector's length
 
 
 class Bank(msgspec.Struct, frozen=True):
-    """A compiled bank. Arrays are float32 bytes: ``vectors`` (aliases, dimensions), ``weights`` (aliases, answers)."""
+    """A compiled bank. Arrays are float32 bytes: ``vectors`` (aliases, dimensions), ``weights`` (aliases, answers).
+
+    An answer has at most 60 aliases, which questions are compared with. ``further`` are its other wordings, which are
+    known to the letter, each with the position of its answer.
+    """
 
     model_hash: str
     answers: tuple[str, ...]
@@ -29,28 +33,34 @@ class Bank(msgspec.Struct, frozen=True):
     vectors: bytes
     weights: bytes
     shares: tuple[float, ...]
+    further: tuple[tuple[int, str], ...] = ()
 
     def places(self, answers: Collection[str]) -> list[int]:
         """The positions of those of the given answers that the bank has."""
         return [place for place, answer in enumerate(self.answers) if answer in answers]
 
     @property
-    def texts(self) -> dict[str, int]:
-        """The position of each normalized alias, for the exact-text fast path.
+    def wordings(self) -> list[tuple[int, str]]:
+        """All wordings, each with the position of its answer."""
+        return [*zip(self.owner_of, self.aliases, strict=True), *self.further]
+
+    @property
+    def texts(self) -> dict[str, tuple[int, str]]:
+        """The answer's position and the wording by its normalized text, for the exact-text fast path.
 
         A text that belongs to two answers is left out, because it is ambiguous.
         """
-        found: dict[str, int] = {}
-        for i, alias in enumerate(self.aliases):
-            text = normalize(alias)
-            same = found.setdefault(text, i)
-            if same < 0 or self.owner_of[same] != self.owner_of[i]:
-                found[text] = -1
-        return {text: i for text, i in found.items() if text and i >= 0}
+        found: dict[str, tuple[int, str]] = {}
+        ambiguous = {""}
+        for owner, wording in self.wordings:
+            text = normalize(wording)
+            if found.setdefault(text, (owner, wording))[0] != owner:
+                ambiguous.add(text)
+        return {text: known for text, known in found.items() if text not in ambiguous}
 
 
 def compile_bank(model_hash: str, aliases: Sequence[tuple[str, str]], vectors: Any) -> Bank:
-    """Fit the head on (answer, alias) pairs, with at most 60 aliases per answer.
+    """Fit the head on (answer, alias) pairs, at most 60 per answer; further ones are known to the letter.
 
     Args:
         model_hash: Identifies the embedding model.
@@ -76,7 +86,7 @@ def compile_with_head(model_hash: str, aliases: Sequence[tuple[str, str]], vecto
         raise BadInput(
             f"there must be one vector per alias; got {len(unit)} for {len(aliases)} aliases", field="vectors"
         )
-    kept = _at_most(aliases)
+    kept, further = _split(aliases)
     answers = tuple(dict.fromkeys(aliases[i][0] for i in kept))
     place = {name: i for i, name in enumerate(answers)}
     kept.sort(key=lambda i: place[aliases[i][0]])
@@ -90,6 +100,7 @@ def compile_with_head(model_hash: str, aliases: Sequence[tuple[str, str]], vecto
         head.vectors.tobytes(),
         head.alpha.astype(np.float32).tobytes(),
         tuple(float(s) for s in head.shares),
+        tuple((place[answer], wording) for answer, wording in further),
     )
     return bank, head
 
@@ -122,11 +133,11 @@ class Matcher:
 
     def exact(self, text: str) -> Match | None:
         """The answer to a known wording, found without a vector."""
-        at = self._texts.get(normalize(text))
-        if at is None:
+        known = self._texts.get(normalize(text))
+        if known is None:
             return None
-        bank = self.bank
-        return Match(bank.answers[bank.owner_of[at]], 1.0, 1.0, 1.0, bank.aliases[at], is_exact=True)
+        owner, wording = known
+        return Match(self.bank.answers[owner], 1.0, 1.0, 1.0, wording, is_exact=True)
 
     def match(self, text: str, vector: Any, ranking: Ranking = "head") -> Match | None:
         """Find the best answer to a question.
@@ -199,7 +210,9 @@ class Matcher:
 def _arrays(bank: Bank) -> tuple[Vectors, Vectors]:
     """Decode and check the vectors and weights of a bank; its bytes may have been truncated or changed."""
     count, answers = len(bank.aliases), len(bank.answers)
-    if len(bank.owner_of) != count or set(bank.owner_of) != set(range(answers)) or len(bank.shares) != answers:
+    owners = set(bank.owner_of)
+    fits = len(bank.owner_of) == count and len(bank.shares) == answers and owners.issuperset(o for o, _ in bank.further)
+    if not fits or owners != set(range(answers)):
         raise BadInput("the bank's aliases, answers and shares do not fit each other", field="bank")
     try:
         vectors = np.frombuffer(bank.vectors, np.float32).reshape(count, -1 if count else 0)
@@ -211,11 +224,14 @@ def _arrays(bank: Bank) -> tuple[Vectors, Vectors]:
     return (unit_rows(vectors, field="bank") if count else vectors), weights
 
 
-def _at_most(aliases: Sequence[tuple[str, str]]) -> list[int]:
+def _split(aliases: Sequence[tuple[str, str]]) -> tuple[list[int], list[tuple[str, str]]]:
+    """The positions of the first aliases of each answer, and the aliases beyond its limit."""
     counts: dict[str, int] = {}
-    kept = []
-    for i, (answer, _) in enumerate(aliases):
+    kept, further = [], []
+    for i, (answer, alias) in enumerate(aliases):
         counts[answer] = counts.get(answer, 0) + 1
         if counts[answer] <= MAX_ALIASES:
             kept.append(i)
-    return kept
+        else:
+            further.append((answer, alias))
+    return kept, further

@@ -35,7 +35,8 @@ def compile_questions(
     Args:
         embedder: Makes the vectors. A reader with another model refuses every question.
         answers: The wordings of each answer, by the answer's name. Start with twenty per answer; few answers
-            need more. A wording of two answers is a known wording of neither.
+            need more. Questions are compared with the first 60, and further ones are known to the letter. A wording of
+            two answers is a known wording of neither.
         unanswered: The wordings of questions without an answer, by the question's name. They are recognized and
             refused, and so is every question that is closer to them than to an answer.
         bound: The share of wrong answers that the owner allows.

@@ -42,7 +42,7 @@ def inspect(app: Where, task: TaskName = "", *, as_json: AsJson = False) -> None
     snapshot = _found(app, task)[0]
     bank, rows = snapshot.bank, []
     for at, answer in enumerate(bank.answers):
-        wordings = [alias for owner, alias in zip(bank.owner_of, bank.aliases, strict=True) if owner == at]
+        wordings = [wording for owner, wording in bank.wordings if owner == at]
         state = "unanswered" if answer in snapshot.unanswered else "served"
         rows.append({"answer": answer, "wordings": len(wordings), "such as": wordings[0], "state": state})
     if as_json:
@@ -53,7 +53,7 @@ def inspect(app: Where, task: TaskName = "", *, as_json: AsJson = False) -> None
         table.add_row(*map(str, row.values()))
     console().print(table)
     answers = len(bank.answers) - len(snapshot.unanswered)
-    typer.echo(f"{answers} answers, {len(bank.aliases)} wordings, embedded by {bank.model_hash}")
+    typer.echo(f"{answers} answers, {len(bank.wordings)} wordings, embedded by {bank.model_hash}")
     typer.echo(_threshold(snapshot))
 
 
