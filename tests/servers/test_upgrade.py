@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import gzip
 import json
 import shutil
 import sqlite3
@@ -24,6 +25,7 @@ from parbake.adapters.postgresql import PostgresqlSource
 from parbake.adapters.sqlite import SqliteSource
 from parbake.ports.event_log import Move
 from parbake_planner import Ledger
+from retail_assistant.shop import schema
 
 OUTBOX_2 = (FIXTURES / "postgresql_outbox_2.sql").read_text()
 """The outbox of version 2 with the triggers of a table ``policies``, as the version before installed them."""
@@ -171,3 +173,23 @@ async def test_an_outbox_with_triggers_of_the_version_before_is_migrated(tmp_pat
 def test_the_fixtures_are_there():
     """The files of the version before are part of the tests."""
     assert (Path(FIXTURES) / "before_copies.tar.gz").is_file()
+
+
+async def test_a_shop_of_the_version_before_is_opened(tmp_path):
+    """Its file needs no migration or is migrated, its triggers are whole, and a change of a policy is told."""
+    path = tmp_path / "shop.db"
+    path.write_bytes(gzip.decompress((FIXTURES / "before_copies_shop.db.gz").read_bytes()))
+    with contextlib.closing(schema.connect(path)) as connection:
+        schema.check(connection)
+    parbake_capture.install(f"sqlite:///{path}", app="shop")
+    with contextlib.closing(parbake_capture.open_capture(f"sqlite:///{path}")) as capture:
+        states = capture.states()
+        assert states
+        assert [state for state in states if state.problem] == []
+    app = pb.App(pb.Registry(), events=[SqliteSource(path, families=["policy"], views=[])])
+    await app.drain()
+    with contextlib.closing(sqlite3.connect(path)) as writer, writer:
+        (policy,) = writer.execute("SELECT id FROM policies LIMIT 1").fetchone()
+        writer.execute("UPDATE policies SET body = body || ' ' WHERE id = ?", (policy,))
+    assert f"policy/{policy}" in (await app.drain()).raised
+    await app.close()
