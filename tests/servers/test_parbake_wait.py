@@ -489,3 +489,29 @@ async def test_a_store_that_went_back_is_distrusted(database, tmp_path):
         assert (await app.stamp()).incarnation > incarnation
         names = database.sql("SELECT store FROM parbake_reader")
         assert len(names) == 2
+
+
+async def test_a_poll_that_began_before_a_report_revives_no_trust(database, monkeypatch):
+    """A silent store, for which nobody waits, does not trust again what it read before a change that was waited for."""
+    async with reading(database) as app:
+        await app.drain()
+        assert await served_fresh(app) == 0
+        database.answer(database.change()[1])
+        await app.drain()
+        await served_fresh(app)
+        _, silent = database.change()
+        await asyncio.to_thread(database.answer, silent)
+        read, answers = app.source.read, []
+
+        def overtaken(cursor, limit):
+            page = read(cursor, limit)
+            if not answers:
+                version, ticket = database.change()
+                answers.append((version, database.wait(ticket)))
+            return page
+
+        monkeypatch.setattr(app.source, "read", overtaken)
+        await drained(app)
+        ((version, answer),) = answers
+        assert answer is True, "the store was not silent, so that the test proves nothing"
+        assert await served_fresh(app) in (None, version)

@@ -12,7 +12,7 @@ import parbake as pb
 LOOSE, FRONT_DOOR, METHODS = 3, 35, 20
 ROOMS, ARROWS = 17, 85
 """At most, where a room and the rooms within it count as one."""
-FILES_IN_A_ROOM = 16
+FILES_IN_A_ROOM = 18
 ADAPTERS = {"adapters", "generators"}
 """Rooms whose modules are named after what they connect to: a store, a broker, a provider."""
 
@@ -41,7 +41,7 @@ def test_few_modules_stand_loose(found):
 
 
 def test_no_room_is_crowded(found):
-    """A room has at most 16 files, the command line at most 20, and the adapters at most 24."""
+    """A room has at most 18 files, the command line at most 20, and the adapters at most 24."""
     sizes = collections.Counter(path.parent for path in found.values())
     crowded = [
         f"{room}: {size}"

@@ -15,7 +15,7 @@ WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 _HAS_CAPTURE = "SELECT 1 FROM sqlite_master WHERE name = 'parbake_capture'"
 
 
-class ColumnReader:
+class SqliteColumns:
     """Reads the columns of one file again whenever its schema has changed."""
 
     def __init__(self) -> None:

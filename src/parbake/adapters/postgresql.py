@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import msgspec
 
 from parbake.adapters._postgresql import outbox
-from parbake.adapters._postgresql.columns import ColumnReader
+from parbake.adapters._postgresql.columns import PostgresqlColumns
 from parbake.adapters._postgresql.conninfo import parameters
 from parbake.adapters._postgresql.outbox import Primary
 from parbake.adapters._postgresql.reports import Reports, trusted_for_s
@@ -198,7 +198,7 @@ def translate(statement: str, names: Collection[str]) -> str:
 
 
 class _Session:
-    def __init__(self, connection: psycopg.Connection[Any], columns: ColumnReader) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], columns: PostgresqlColumns) -> None:
         self._connection = connection
         self._columns = columns
 
@@ -252,7 +252,7 @@ class PostgresqlSource(forks.Forkable):
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
         self._reports: dict[str, Reports] = {}
-        self._columns = ColumnReader()
+        self._columns = PostgresqlColumns()
         self._is_closed = False
         forks.watch(self)
 

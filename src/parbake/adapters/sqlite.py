@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
-from parbake.adapters._sqlite_columns import ColumnReader
+from parbake.adapters._sqlite_columns import SqliteColumns
 from parbake.errors import SourceError
 from parbake.ports.row_keys import Columns
 from parbake.ports.sources import Extent, SourceEvent
@@ -151,7 +151,7 @@ class _Captured(NamedTuple):
 
 
 class _Session:
-    def __init__(self, connection: sqlite3.Connection, columns: ColumnReader) -> None:
+    def __init__(self, connection: sqlite3.Connection, columns: SqliteColumns) -> None:
         self._connection = connection
         self._columns = columns
 
@@ -213,7 +213,7 @@ class SqliteSource(forks.Forkable):
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
         self._is_closed = False
-        self._columns = ColumnReader()
+        self._columns = SqliteColumns()
         self._captured = _Captured(-1, (), (), "")
         self._counting, self._in_use, self._has_inherited = threading.Lock(), 0, False
         forks.watch(self)

@@ -14,7 +14,7 @@ from typing import Any
 
 from parbake.errors import BadInput
 
-PLAIN_TYPES: tuple[type, ...] = (str, int, uuid.UUID, dt.date)
+_PLAIN_TYPES: tuple[type, ...] = (str, int, uuid.UUID, dt.date)
 """The types of keys that a tag may name."""
 _PLAIN_NAMES = "a text, an integer, a UUID or a date"
 
@@ -42,7 +42,7 @@ def refused_type(kind: type) -> str:
     """
     if issubclass(kind, enum.Enum):
         return f"{kind.__name__} is an enum, of which a column may hold the name or the value; use that text as the key"
-    if issubclass(kind, bool | dt.datetime) or not issubclass(kind, PLAIN_TYPES):
+    if issubclass(kind, bool | dt.datetime) or not issubclass(kind, _PLAIN_TYPES):
         return f"{kind.__name__} is spelled otherwise in a database; use {_PLAIN_NAMES}"
     return ""
 

@@ -37,12 +37,12 @@ def check_templates(task: str, invalidated_by: Sequence[Invalidation], key: str,
 
 
 def _check_type(task: str, field: str, template: str, key_type: Any) -> None:
-    problem = refused_key_type(key_type) if placeholders(template) else ""
+    problem = _refused_key_type(key_type) if placeholders(template) else ""
     if problem:
         raise ContractError(f"{task}: {field}={template!r} names the key, and {problem}", field=field)
 
 
-def refused_key_type(key_type: Any) -> str:
+def _refused_key_type(key_type: Any) -> str:
     """Why keys of an annotated type cannot be parts of tags; empty if they can, or if only the keys themselves tell.
 
     Args:

@@ -29,7 +29,7 @@ _KEPT_S = 60.0
 """For how many seconds the columns are taken to be as they were."""
 
 
-class ColumnReader:
+class PostgresqlColumns:
     """Reads the columns of one database at most once a minute."""
 
     def __init__(self) -> None:
