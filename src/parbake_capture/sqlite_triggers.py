@@ -9,6 +9,7 @@ before.
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from parbake.adapters.sqlite import CAPTURE_DDL, OUTBOX_DDL, captured_problem
+from parbake.adapters._sqlite_captured import captured_tables, guards, new_guard
+from parbake.adapters.sqlite import CAPTURE_DDL, OUTBOX_DDL
 from parbake.errors import BadInput, SourceError
 from parbake.protocol.tag_parts import is_spelled_by_sqlite, sqlite_part
 from parbake.protocol.tags import family
@@ -25,6 +27,10 @@ from parbake_capture.wanted import Known, ambiguous, by_table, completed, gather
 
 _OURS = "type = 'trigger' AND tbl_name = ? AND name LIKE 'parbake\\_capture\\_%' ESCAPE '\\'"
 _KINDS = ("insert", "update", "delete", "replace", "replace_by_update")
+_PIECES = re.compile(
+    r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`|\[[^\]]*\]|[\w$]+|[^\w$\s]", re.DOTALL
+)
+"""Comments, texts, quoted names, words and other characters of a statement of SQL."""
 _TOLD = (
     "INSERT INTO parbake_outbox(id, subject, type, time) SELECT lower(hex(randomblob(16))), tag, '{kind}', "
     "(julianday('now') - 2440587.5) * 86400.0 FROM ({tags});"
@@ -73,14 +79,11 @@ class SqliteCapture:
         with _failures():
             if not self._has("parbake_capture"):
                 return []
-            rows = self._connection.execute("SELECT relation, app, tags FROM parbake_capture ORDER BY relation, app")
+            said = {table.relation: table.problem or table.advice for table in captured_tables(self._connection)}
             return [
-                CaptureState(
-                    Captured(relation, tuple(msgspec.json.decode(tags))),
-                    app,
-                    captured_problem(self._connection, relation),
-                )
-                for relation, app, tags in rows.fetchall()
+                CaptureState(Captured(relation, tags), app, said[relation])
+                for relation, apps in sorted(self._known().items())
+                for app, tags in sorted(apps.items())
             ]
 
     def grant(self, roles: Sequence[str]) -> list[str]:
@@ -143,7 +146,7 @@ class SqliteCapture:
         columns = self._connection.execute("SELECT name, pk FROM pragma_table_xinfo(?)", (name,)).fetchall()
         keys = [column for column, place in sorted(columns, key=lambda row: row[1]) if place]
         own = completed(table, name, columns=[column for column, _ in columns], keys=keys, before=before)
-        for column in self._loose(name).intersection(own.columns):
+        for column in (self._loose(name) | self._collated(name)).intersection(own.columns):
             raise ambiguous(name, column, "compares texts that differ as equal")
         return own
 
@@ -155,6 +158,15 @@ class SqliteCapture:
             (name,),
         )
         return {row[0] for row in rows}
+
+    def _collated(self, name: str) -> set[str]:
+        """The columns of a table that are declared with another collation than the bytes."""
+        (made,) = self._connection.execute(
+            "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)
+        ).fetchone()
+        columns = self._connection.execute("SELECT name FROM pragma_table_xinfo(?)", (name,)).fetchall()
+        loose = collated_columns(made)
+        return {column for (column,) in columns if column.lower() in loose}
 
     def _keys(self, name: str) -> list[list[str]]:
         """The unique keys of a table, each a list of columns; indexes on expressions are left out."""
@@ -170,7 +182,37 @@ class SqliteCapture:
         return found
 
     def _installed(self, relation: str, apps: Mapping[str, tuple[str, ...]]) -> list[str]:
+        """The statements that capture a table for some apps; none if it is captured for them already.
+
+        A trigger that is there is not made again. The guard is made behind all of them, and only with the families
+        raised: who knows the guard of before, and who reads the outbox, knows that changes may have gone untold.
+        """
         table = Captured(relation, tuple(dict.fromkeys(tag for tags in apps.values() for tag in tags)))
+        wanted = self._triggers(table)
+        present = self._present(relation)
+        if self._is_installed(relation, apps) and present == wanted:
+            return []
+        found = [f"DROP TRIGGER {_quoted(name)}" for name, made in present.items() if wanted.get(name) != made]
+        found += [made for name, made in wanted.items() if present.get(name) != made]
+        found += self._forgotten(relation)
+        name = sql_text(relation)
+        found += [
+            f"INSERT INTO parbake_capture VALUES ({name}, {sql_text(app)}, {_json(tags)}, {_json(wanted)})"
+            for app, tags in apps.items()
+        ]
+        if self._has("parbake_outbox"):  # what happened before is unknown to who has read it
+            found += [_told(name, f"SELECT {sql_text(name)} AS tag") for name in table.families]
+        return [*found, f"CREATE VIEW {_quoted(new_guard(relation))} AS SELECT 1"]
+
+    def _is_installed(self, relation: str, apps: Mapping[str, tuple[str, ...]]) -> bool:
+        """Whether a table is captured for exactly these apps, and its triggers are known never to have been away."""
+        known = {table.relation: table for table in captured_tables(self._connection)}.get(relation)
+        is_whole = known is not None and not (known.problem or known.advice)
+        return is_whole and self._known().get(relation) == apps
+
+    def _triggers(self, table: Captured) -> dict[str, str]:
+        """The statements of the triggers that capture a table, by name."""
+        relation = table.relation
         conflicts = " OR ".join(
             "(" + " AND ".join(f"r.{_quoted(column)} = NEW.{_quoted(column)}" for column in key) + ")"
             for key in self._keys(relation)
@@ -189,31 +231,52 @@ class SqliteCapture:
                 _told(tag, f"{_of(tag, 'r')} {rows} EXCEPT {_of(tag, 'NEW')}") for tag in table.tags if "{" in tag
             ]
             triggers |= {"replace": ("BEFORE INSERT", replaced), "replace_by_update": ("BEFORE UPDATE", replaced)}
-        made = [
-            f"CREATE TRIGGER {_quoted(name)} {when} ON {_quoted(relation)} BEGIN {' '.join(told)} END"
-            for name, (when, told) in ((_name(relation, kind), both) for kind, both in triggers.items())
+        named = {_name(relation, kind): both for kind, both in triggers.items()}
+        return {
+            name: f"CREATE TRIGGER {_quoted(name)} {when} ON {_quoted(relation)} BEGIN {' '.join(told)} END"
+            for name, (when, told) in named.items()
             if told
-        ]
-        found = [*self._cleared(relation), *made]
-        found += [
-            f"INSERT INTO parbake_capture SELECT {sql_text(relation)}, {sql_text(app)}, "
-            f"{sql_text(msgspec.json.encode(tags).decode())}, json_group_object(name, sql) FROM sqlite_master "
-            f"WHERE {_OURS.replace('?', sql_text(relation))}"
-            for app, tags in apps.items()
-        ]
-        if self._has("parbake_outbox"):  # what happened before is unknown to who has read it
-            found += [_told(name, f"SELECT {sql_text(name)} AS tag") for name in table.families]
-        return found
+        }
 
-    def _cleared(self, relation: str) -> list[str]:
-        """The statements that drop the triggers of a table, also of one that had its name before."""
+    def _present(self, relation: str) -> dict[str, str]:
+        """The statements of the triggers of a table, and of those with their names on one that had its name before."""
         former = tuple(_name(relation, kind) for kind in _KINDS)
-        names = self._connection.execute(
-            f"SELECT name FROM sqlite_master WHERE {_OURS} OR (type = 'trigger' AND name IN (?, ?, ?, ?, ?))",
+        rows = self._connection.execute(
+            f"SELECT name, sql FROM sqlite_master WHERE {_OURS} OR (type = 'trigger' AND name IN (?, ?, ?, ?, ?))",
             (relation, *former),
         )
-        dropped = [f"DROP TRIGGER {_quoted(name)}" for (name,) in names.fetchall()]
+        return dict(rows.fetchall())
+
+    def _cleared(self, relation: str) -> list[str]:
+        """The statements that end the capture of a table."""
+        return [*(f"DROP TRIGGER {_quoted(name)}" for name in self._present(relation)), *self._forgotten(relation)]
+
+    def _forgotten(self, relation: str) -> list[str]:
+        """The statements after which it is not known that a table is captured."""
+        dropped = [f"DROP VIEW IF EXISTS {_quoted(name)}" for name in guards(self._connection, relation)]
         return [*dropped, f"DELETE FROM parbake_capture WHERE relation = {sql_text(relation)}"]
+
+
+def collated_columns(statement: str) -> set[str]:
+    """The columns, in lower case, that a CREATE TABLE declares with another collation than BINARY.
+
+    Args:
+        statement: The statement.
+    """
+    found: set[str] = set()
+    depth, column, before = 0, "", ""
+    for piece in _PIECES.findall(statement):
+        if piece.startswith(("--", "/*")):
+            continue
+        word = piece.strip("\"'`[]").lower()
+        if piece in "()":
+            depth += 1 if piece == "(" else -1
+        elif depth == 1 and before in ("(", ","):
+            column = word
+        elif depth == 1 and before == "collate" and word != "binary":
+            found.add(column)
+        before = piece.lower()
+    return found
 
 
 def _name(relation: str, kind: str) -> str:
@@ -222,6 +285,10 @@ def _name(relation: str, kind: str) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def _json(value: object) -> str:
+    return sql_text(msgspec.json.encode(value).decode())
 
 
 def _told(template: str, tags: str) -> str:

@@ -134,6 +134,10 @@ async def test_a_schema_that_changed_while_nobody_read_raises_the_families(shop)
     shop.connection.executescript(f"DROP TRIGGER parbake_capture_policies_update; UPDATE policies SET days = 5; {made}")
     shop.begin()
     assert {"policy", "catalog"} <= await shop.told()
+    assert "made again by another hand" in shop.app.counters.untold["shop"]
+    shop.capture(CAPTURED[0])
+    assert {"policy", "catalog"} <= await shop.told()
+    assert await shop.told() == set()
     assert shop.app.counters.untold["shop"] == ""
 
 

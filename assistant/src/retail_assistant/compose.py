@@ -159,6 +159,7 @@ def shop_meta(path: Path) -> dict[str, str]:
     conn = connect(path)
     try:
         schema.complete(conn)
+        captured.put_right(conn)
         return queries.get_meta(conn)
     finally:
         conn.close()

@@ -17,8 +17,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
-import msgspec
-
+from parbake.adapters._sqlite_captured import CapturedTable, captured_tables
 from parbake.adapters._sqlite_columns import SqliteColumns
 from parbake.errors import SourceError
 from parbake.ports.row_keys import Columns
@@ -26,7 +25,7 @@ from parbake.ports.sources import Extent, SourceEvent
 from parbake.ports.views import View, families_not_captured, said_of_not_captured, tables_read, untold
 from parbake.process import forks
 from parbake.protocol.recording import Tracker
-from parbake.protocol.tags import check_reported, family, family_names, raised_by
+from parbake.protocol.tags import check_reported, family_names, raised_by
 
 ViewT = TypeVar("ViewT")
 LOOK_S, PATIENCE_S = 0.0005, 0.25
@@ -123,30 +122,12 @@ def _explained(error: sqlite3.Error) -> str:
     return str(error)
 
 
-def captured_problem(connection: sqlite3.Connection, relation: str) -> str:
-    """What keeps changes of a captured table from being told; empty if nothing does.
-
-    Args:
-        connection: A connection to the file.
-        relation: The table.
-    """
-    rows = connection.execute(
-        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (relation,)
-    )
-    present = dict(rows.fetchall())
-    wanted = connection.execute("SELECT triggers FROM parbake_capture WHERE relation = ?", (relation,)).fetchone()[0]
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (relation,)).fetchone():
-        return f"the captured table {relation} does not exist"
-    is_whole = all(present.get(name) == made for name, made in msgspec.json.decode(wanted).items())
-    return "" if is_whole else f"the triggers of {relation} are missing or altered"
-
-
 class _Captured(NamedTuple):
-    """What is captured in a version of the schema."""
+    """What is captured in a version of a file's schema."""
 
-    version: int
-    families: tuple[str, ...]
-    broken: tuple[str, ...]
+    version: tuple[int, tuple[int, int]]
+    tables: tuple[CapturedTable, ...]
+    untold: tuple[str, ...]
     trouble: str
 
 
@@ -214,7 +195,7 @@ class SqliteSource(forks.Forkable):
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
         self._is_closed = False
         self._columns = SqliteColumns()
-        self._captured = _Captured(-1, (), (), "")
+        self._captured = _Captured((-1, (0, 0)), (), (), "")
         self._counting, self._in_use, self._has_inherited = threading.Lock(), 0, False
         forks.watch(self)
 
@@ -277,12 +258,12 @@ class SqliteSource(forks.Forkable):
         SQLite remembers the last position even if rows were deleted.
         """
         last = "SELECT seq FROM sqlite_sequence WHERE name = 'parbake_outbox'"
-        with self._connection() as connection:
+        with self._opened() as (connection, file):
             connection.execute("BEGIN")
             try:
                 given = connection.execute(last).fetchone()
                 first = connection.execute("SELECT min(position) FROM parbake_outbox").fetchone()[0]
-                captured = self._captured_now(connection)
+                captured = self._captured_now(connection, file)
             finally:
                 connection.execute("ROLLBACK")
         end = given[0] if given else 0
@@ -290,10 +271,13 @@ class SqliteSource(forks.Forkable):
         return Extent(
             end if first is None else first - 1,
             max(end, first or 0),
-            schema=f"{captured.version}" if captured.families else "",
-            captured=tuple(families.intersection(captured.families)),
-            untold=tuple(families.intersection(captured.broken)),
+            schema=f"{captured.version}" if captured.tables else "",
+            # A copy in place of the file may have been changed before it had triggers, and has another inode.
+            states={table.relation: f"{table.state} {file[1]}" for table in captured.tables},
+            families_by_relation={t.relation: tuple(families.intersection(t.families)) for t in captured.tables},
+            untold=tuple(families.intersection(captured.untold)),
             trouble=captured.trouble,
+            advice="; ".join(table.advice for table in captured.tables if table.advice),
         )
 
     def untold(self) -> list[str]:
@@ -312,25 +296,19 @@ class SqliteSource(forks.Forkable):
             rows = connection.execute("SELECT relation FROM parbake_capture").fetchall() if has_capture else []
         return untold(self._views, {relation for (relation,) in rows}, self.uncaptured, reads)
 
-    def _captured_now(self, connection: sqlite3.Connection) -> _Captured:
-        """What is captured, looked up again whenever the schema has changed."""
-        (version,) = connection.execute("PRAGMA schema_version").fetchone()
+    def _captured_now(self, connection: sqlite3.Connection, file: tuple[int, int]) -> _Captured:
+        """What is captured, looked up again whenever the schema or the file has changed."""
+        version = (int(connection.execute("PRAGMA schema_version").fetchone()[0]), file)
         if version != self._captured.version:
-            rows: list[Any] = []
-            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'parbake_capture'").fetchone():
-                rows = connection.execute("SELECT relation, tags FROM parbake_capture").fetchall()
-            told = [(relation, msgspec.json.decode(tags)) for relation, tags in rows]
-            problems = {relation: captured_problem(connection, relation) for relation, _ in told}
-            every: dict[str, list[str]] = {}
-            for relation, tags in told:
-                every.setdefault(relation, []).extend(tags)
-            lacking = families_not_captured(self._wanted, every)
-            broken = {family(tag) for relation, tags in told for tag in tags if problems[relation]}
+            tables = captured_tables(connection)
+            lacking = families_not_captured(self._wanted, {table.relation: list(table.tags) for table in tables})
+            broken = {name for table in tables if table.problem for name in table.families}
+            problems = [table.problem for table in tables if table.problem]
             self._captured = _Captured(
                 version,
-                tuple(family(tag) for _, tags in told for tag in tags),
+                tuple(tables),
                 tuple(broken.union(*lacking.values())),
-                "; ".join([*filter(None, problems.values()), *map(said_of_not_captured, lacking)]),
+                "; ".join([*problems, *map(said_of_not_captured, lacking)]),
             )
         return self._captured
 
@@ -350,6 +328,11 @@ class SqliteSource(forks.Forkable):
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
+        with self._opened() as opened:
+            yield opened.to
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[_Connection]:
         self._count(1)
         try:
             with self._connected() as connection:
@@ -362,10 +345,10 @@ class SqliteSource(forks.Forkable):
             self._in_use += more
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
+    def _connected(self) -> Iterator[_Connection]:
         connection = self._take()
         try:
-            yield connection.to
+            yield connection
         except sqlite3.Error as error:
             connection.to.close()
             raise SourceError(f"source {self.name!r}: {_explained(error)}", field=self.name) from error

@@ -20,12 +20,17 @@ def migrate(
     """Print or execute the statements that bring the outbox of a database to the present format.
 
     Stop the servers and workers of the earlier version first. Stores, ledgers and SQLite outboxes need no migration:
-    the present version reads those of the version before, and changes them where it has to.
+    the present version reads those of the version before, and changes them where it has to. Triggers that an earlier
+    version made on SQLite get their guards from 'parbake capture install DATABASE --apply'.
     """
     if not database.strip():
         raise BadInput("name a database: postgresql://host/database", field="DATABASE")
     if database.startswith("sqlite:"):
-        raise BadInput("an outbox in SQLite needs no migration: this version reads it as it is", field="DATABASE")
+        raise BadInput(
+            "an outbox in SQLite needs no migration: this version reads it as it is. 'parbake capture install DATABASE "
+            "--apply' gives guards to triggers of an earlier version",
+            field="DATABASE",
+        )
     statements = migration(database)
     if not statements:
         typer.echo("nothing is to be migrated")

@@ -117,7 +117,8 @@ KINDS: Mapping[str, AlertKind] = {
     ),
     "changes_untold": AlertKind(
         "A captured table can be changed without an event, because its triggers are missing, disabled or altered, or "
-        "because of how it is filled. Its families are raised with every poll meanwhile.",
+        "because of how it is filled. Its families are raised with every poll meanwhile. On SQLite also: an earlier "
+        "version made the triggers, so that each change of the schema raises their families.",
         _SERVERS,
         "The message names the table. Run `parbake capture install`, which puts the triggers back.",
     ),

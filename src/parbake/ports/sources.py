@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -37,19 +37,23 @@ class Extent(msgspec.Struct, frozen=True):
     Attributes:
         gone: The last position that was removed.
         last: The last position that was ever assigned.
-        schema: The version of what fills the log by itself. When it differs from the one that a store has seen, the
-            ``captured`` families are raised, because changes may not have been told in between.
-        captured: The families of which a database tells by itself.
-        untold: Those that may change without being told at the moment.
+        schema: Differs from what it was before if a state may differ; empty if the database fills no log by itself.
+        states: The state of each table of whose changes the database tells by itself. When it differs from the one that
+            a store has seen, its families are raised, because changes may not have been told in between.
+        families_by_relation: The families of each such table.
+        untold: Families that may change without being told at the moment.
         trouble: Why; empty if every change is told.
+        advice: What an operator should do although every change is told; empty if that is nothing.
     """
 
     gone: int
     last: int
     schema: str = ""
-    captured: tuple[str, ...] = ()
+    states: Mapping[str, str] = {}
+    families_by_relation: Mapping[str, tuple[str, ...]] = {}
     untold: tuple[str, ...] = ()
     trouble: str = ""
+    advice: str = ""
 
 
 class EventSource(Protocol):

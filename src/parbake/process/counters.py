@@ -195,6 +195,8 @@ class Counters:
         self.source_troubles: dict[str, SourceError] = {}
         self.untold: dict[str, str] = {}
         """What keeps a source from telling every change, by the name of the source; empty if nothing does."""
+        self.advice: dict[str, str] = {}
+        """What an operator should do for a source that tells every change, by its name; empty if that is nothing."""
         self.turned_away = 0
         self.asked: Counter[str] = Counter()
         """Questions to semantic caches by the reason why none of their answers was served; empty for a hit."""

@@ -141,7 +141,7 @@ def _of_source(seen: Watched, source: str, operators: str) -> Iterator[AlertingR
     """Rules for each owner of a task that a source fences, or for the operators if it fences none."""
     fenced = {b.contract.owner for b in seen.tasks if not b.fenced_throughout.isdisjoint(seen.sources[source])}
     silent = f"source {source} is silent: whether values that depend on it hold is unknown"
-    untold = f"source {source} does not tell of every change; its families are raised with every poll"
+    untold = f"source {source} does not tell of every change, or needs an installation: run parbake capture check"
     for kind, severity, summary in (("source_silent", PAGE, silent), ("changes_untold", TICKET, untold)):
         for owner in sorted(fenced) or [operators]:
             measure = _degraded(seen, kind, source)

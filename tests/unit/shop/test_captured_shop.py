@@ -1,13 +1,15 @@
 """The shop's file tells of changes by any program, and a file of the version before is migrated."""
 
 import contextlib
+import pathlib
 import sqlite3
 
 import pytest
 
 import parbake as pb
 from parbake.adapters.sqlite import SqliteSource
-from retail_assistant import main
+from parbake_capture.sqlite_triggers import SqliteCapture
+from retail_assistant import compose, main
 from retail_assistant.shop import captured, schema
 
 
@@ -41,3 +43,18 @@ def test_a_shop_of_the_version_before_is_migrated(tmp_path, monkeypatch, capsys)
         conn.execute("UPDATE meta SET value = '9' WHERE key = 'schema_version'")
         with pytest.raises(SystemExit):
             main.main(["migrate"])
+
+
+async def test_a_shop_whose_triggers_have_no_guard_gets_one_at_the_start(shop):
+    """A shop file of an earlier version gets guards, and lost triggers, when a process opens it, and only then."""
+    path = pathlib.Path(shop.execute("PRAGMA database_list").fetchone()[2])
+    guards = [row[0] for row in shop.execute("SELECT name FROM sqlite_master WHERE name GLOB 'parbake_guard_*'")]
+    assert len(guards) == len(captured.TABLES)
+    for name in guards:
+        shop.execute(f"DROP VIEW {name}")
+    shop.execute("DROP TRIGGER parbake_capture_orders_delete")
+    compose.shop_meta(path)
+    assert {state.problem for state in SqliteCapture(shop).states()} == {""}
+    (version,) = shop.execute("PRAGMA schema_version").fetchone()
+    compose.shop_meta(path)
+    assert shop.execute("PRAGMA schema_version").fetchone() == (version,)

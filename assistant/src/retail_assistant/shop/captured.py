@@ -8,7 +8,7 @@ from typing import cast
 
 from parbake_capture import Captured
 from parbake_capture.sqlite_triggers import SqliteCapture
-from retail_assistant.shop.schema import SCHEMA_VERSION, check, version
+from retail_assistant.shop.schema import SCHEMA_VERSION, check, transaction, version
 
 TABLES = (
     Captured("orders", ("user/{shopper}",)),
@@ -41,6 +41,15 @@ def migration(conn: sqlite3.Connection) -> list[str]:
         return []
     stated = f"UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'"  # noqa: S608  # our own number
     return [*SqliteCapture(conn).install(TABLES, app="shop"), stated]
+
+
+def put_right(conn: sqlite3.Connection) -> None:
+    """Put back the triggers that a shop file lacks, and the guards that an earlier version did not make."""
+    if not any(state.problem for state in SqliteCapture(conn).states()):
+        return
+    with transaction(conn):  # looks again, since several processes may start at once
+        for statement in SqliteCapture(conn).install(TABLES, app="shop"):
+            conn.execute(statement)
 
 
 def execute(conn: sqlite3.Connection, statements: Sequence[str]) -> None:

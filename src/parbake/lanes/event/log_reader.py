@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -160,15 +160,19 @@ class LogReader:
             is_new: Whether the store has applied nothing of it yet. It reads each event since the install, then.
         """
         self._counters.untold[source.name] = extent.trouble
+        self._counters.advice[source.name] = extent.advice
         families = set(extent.untold)
         name = f"event/schema/{source.name}"
-        is_other = self._schemas.get(source.name, "") != extent.schema
+        is_other = has_other_schema(self._schemas.get(source.name, ""), extent)
         seen = await self._store.get(name) if is_other else None
-        if is_other and not (is_new and seen is None) and (seen or b"").decode() != extent.schema:
-            families.update(extent.captured)
+        if is_other and not (is_new and seen is None):
+            for relation in doubted_tables(extent, states_seen(seen)):
+                families.update(extent.families_by_relation[relation])
         acks = [await self._apply([Change(everything(sorted(families)), source.name)])] if families else []
         if is_other:  # after the families were raised: if this is interrupted, they are raised again
-            await self._store.swap(name, seen, extent.schema.encode())
+            states = msgspec.json.encode(extent.states, order="sorted")
+            if states != seen:
+                await self._store.swap(name, seen, states)
             self._schemas[source.name] = extent.schema
         return acks
 
@@ -363,6 +367,37 @@ async def _recognise(log: EventSource, done: Applied, extent: Extent) -> None:
 def reaches_end(last: SourceEvent, extent: Extent) -> bool:
     """Whether an event is at or after the last position that was given before the extent was read."""
     return last.position >= extent.last
+
+
+def has_other_schema(known: str, extent: Extent) -> bool:
+    """Whether the states of tables have to be compared with those that the store has seen.
+
+    Another process may have seen states in between. They are therefore compared whenever the schema has changed, also
+    if the states are those that this process saw last.
+
+    Args:
+        known: The schema that this process saw last.
+        extent: The extent of the log.
+    """
+    return known != extent.schema
+
+
+def doubted_tables(extent: Extent, seen: Mapping[str, str]) -> set[str]:
+    """The tables that may have changed without being told.
+
+    Args:
+        extent: The extent of the log.
+        seen: The state of each table that the store has seen.
+    """
+    return {relation for relation, state in extent.states.items() if seen.get(relation) != state}
+
+
+def states_seen(value: bytes | None) -> dict[str, str]:
+    """The state of each table as a store has noted them; none if an earlier version wrote the value."""
+    try:
+        return msgspec.json.decode(value or b"{}", type=dict[str, str])
+    except msgspec.DecodeError:
+        return {}
 
 
 def _runs(rows: Sequence[SourceEvent]) -> Iterator[Sequence[SourceEvent]]:

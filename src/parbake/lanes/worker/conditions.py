@@ -150,7 +150,7 @@ class Conditions:
         for source in sources:
             trouble = self._counters.source_troubles.get(source.name)
             why = f": {one_line(trouble)}" if trouble else ""
-            if self._counters.untold.get(source.name):
+            if self._counters.untold.get(source.name) or self._counters.advice.get(source.name):
                 yield self._untold(source)
             if source.name in late:
                 since = self._since(late[source.name], is_heard=source.name in lookup.heartbeats)
@@ -164,7 +164,10 @@ class Conditions:
             yield Condition("source_silent", source.name, message, self._fenced_by(source.families))
 
     def _untold(self, source: Log | Topic) -> Condition:
-        message = f"source {source.name}: {self._counters.untold[source.name]}; its families are raised with every poll"
+        trouble = self._counters.untold.get(source.name)
+        said = [f"{trouble}; its families are raised with every poll"] if trouble else []
+        advice = self._counters.advice.get(source.name)
+        message = f"source {source.name}: {'; '.join([*said, advice] if advice else said)}"
         return Condition("changes_untold", source.name, message, self._fenced_by(source.families))
 
     def _since(self, silence_s: float, *, is_heard: bool) -> str:
