@@ -165,7 +165,7 @@ class SqliteCapture:
             "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)
         ).fetchone()
         columns = self._connection.execute("SELECT name FROM pragma_table_xinfo(?)", (name,)).fetchall()
-        loose = collated_columns(made)
+        loose = _collated_columns(made)
         return {column for (column,) in columns if column.lower() in loose}
 
     def _keys(self, name: str) -> list[list[str]]:
@@ -257,7 +257,7 @@ class SqliteCapture:
         return [*dropped, f"DELETE FROM parbake_capture WHERE relation = {sql_text(relation)}"]
 
 
-def collated_columns(statement: str) -> set[str]:
+def _collated_columns(statement: str) -> set[str]:
     """The columns, in lower case, that a CREATE TABLE declares with another collation than BINARY.
 
     Args:

@@ -369,12 +369,12 @@ def one_state_for_all(stack):
     def doubted_tables(extent, seen):
         return {*extent.states} if dict(extent.states) != seen else set()
 
-    stack.enter_context(mock.patch.object(log_reader, "doubted_tables", doubted_tables))
+    stack.enter_context(mock.patch.object(log_reader, "_doubted_tables", doubted_tables))
 
 
 def first_state_only(stack):
     """A process compares the states with what the store has seen once, when it starts."""
-    stack.enter_context(mock.patch.object(log_reader, "has_other_schema", lambda known, extent: known == ""))
+    stack.enter_context(mock.patch.object(log_reader, "_has_other_schema", lambda known, extent: known == ""))
 
 
 def planted(stack, name, replacement):

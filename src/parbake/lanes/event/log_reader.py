@@ -163,10 +163,10 @@ class LogReader:
         self._counters.advice[source.name] = extent.advice
         families = set(extent.untold)
         name = f"event/schema/{source.name}"
-        is_other = has_other_schema(self._schemas.get(source.name, ""), extent)
+        is_other = _has_other_schema(self._schemas.get(source.name, ""), extent)
         seen = await self._store.get(name) if is_other else None
         if is_other and not (is_new and seen is None):
-            for relation in doubted_tables(extent, states_seen(seen)):
+            for relation in _doubted_tables(extent, _states_seen(seen)):
                 families.update(extent.families_by_relation[relation])
         acks = [await self._apply([Change(everything(sorted(families)), source.name)])] if families else []
         if is_other:  # after the families were raised: if this is interrupted, they are raised again
@@ -369,7 +369,7 @@ def reaches_end(last: SourceEvent, extent: Extent) -> bool:
     return last.position >= extent.last
 
 
-def has_other_schema(known: str, extent: Extent) -> bool:
+def _has_other_schema(known: str, extent: Extent) -> bool:
     """Whether the states of tables have to be compared with those that the store has seen.
 
     Another process may have seen states in between. They are therefore compared whenever the schema has changed, also
@@ -382,7 +382,7 @@ def has_other_schema(known: str, extent: Extent) -> bool:
     return known != extent.schema
 
 
-def doubted_tables(extent: Extent, seen: Mapping[str, str]) -> set[str]:
+def _doubted_tables(extent: Extent, seen: Mapping[str, str]) -> set[str]:
     """The tables that may have changed without being told.
 
     Args:
@@ -392,7 +392,7 @@ def doubted_tables(extent: Extent, seen: Mapping[str, str]) -> set[str]:
     return {relation for relation, state in extent.states.items() if seen.get(relation) != state}
 
 
-def states_seen(value: bytes | None) -> dict[str, str]:
+def _states_seen(value: bytes | None) -> dict[str, str]:
     """The state of each table as a store has noted them; none if an earlier version wrote the value."""
     try:
         return msgspec.json.decode(value or b"{}", type=dict[str, str])
