@@ -14,6 +14,7 @@ from parbake.protocol.control import (
     adopt,
     begin,
     bless,
+    distrust,
     has_lived_through,
     promote,
     raise_floor,
@@ -59,6 +60,17 @@ def test_two_adoptions_of_one_state_are_two_incarnations():
     assert one.next_generation != two.next_generation
     assert has_lived_through(one, Stamp(before.incarnation, 7).pack())
     assert not has_lived_through(one, Stamp(two.incarnation, 7).pack())
+
+
+def test_a_distrusted_incarnation_is_followed_by_one_that_nobody_trusts():
+    """Its runs are lost and its generations are not numbered again, also if it was not trusted; others stay."""
+    running = begin(start(5, "one"))
+    found = distrust(running, 5, numbers())
+    assert (found.is_trusted, found.running, found.host) == (False, (), "one")
+    assert found.next_generation > running.next_generation
+    assert has_lived_through(found, Stamp(5, 7).pack())
+    assert distrust(found, found.incarnation, numbers()).incarnation > found.incarnation
+    assert distrust(found, 5, numbers()) is found
 
 
 def test_an_ancestry_goes_back_to_the_floor():

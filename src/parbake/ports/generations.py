@@ -63,6 +63,19 @@ class Generations(Protocol):
         """
         ...
 
+    async def distrust_store(self, seen: int) -> Control:
+        """Start a new incarnation, because the store lacks what it has acknowledged; returns the control record.
+
+        Call it with what only the caller knows of the store, such as a note outside it that is ahead of the store.
+        Nothing is served then before the outboxes were replayed, as after a failover. If the store is in another
+        incarnation than ``seen`` by now, nothing changes, and the caller compares again: somebody else may have called
+        this, or the counter was at its limit.
+
+        Args:
+            seen: The incarnation that was current when the caller compared.
+        """
+        ...
+
     async def raise_floor(self, to: Stamp) -> int:
         """Declare all records below a stamp dead, then delete them and the watermarks that are not needed any more.
 

@@ -138,8 +138,27 @@ def adopt(control: Control, host: str, number: Number) -> Control:
     """
     if not control.host:  # a store from before hosts were recorded, or an unused one
         return msgspec.structs.replace(control, host=host)
-    moved = msgspec.structs.replace(control, host=host, next_generation=number(control.next_generation), running=())
-    return _followed_by(moved, number(control.incarnation))
+    return _with_losses(msgspec.structs.replace(control, host=host), number)
+
+
+def distrust(control: Control, seen: int, number: Number) -> Control:
+    """Start a new incarnation, because the data lacks what somebody has seen in it; see :func:`adopt`.
+
+    That holds for an incarnation that is not trusted yet, too: its outboxes may have been replayed before the data went
+    back, and whoever did that must not bless it.
+
+    Args:
+        control: The control record of the data.
+        seen: The incarnation in which the data was found to lack something; in any other, nothing changes.
+        number: Creates numbers for incarnations.
+    """
+    return _with_losses(control, number) if control.incarnation == seen else control
+
+
+def _with_losses(control: Control, number: Number) -> Control:
+    """Start an incarnation of data that may have lost its last writes."""
+    lost = msgspec.structs.replace(control, next_generation=number(control.next_generation), running=())
+    return _followed_by(lost, number(control.incarnation))
 
 
 def _followed_by(control: Control, incarnation: int) -> Control:

@@ -277,6 +277,9 @@ class LmdbStore(EngineStore, forks.Forkable):
             self._seen = _NONE  # reads refuse, too, until it is back
             raise self._gone() from None
 
+    def _new_number(self, above: int) -> int:
+        return super()._new_number(max(above, self._note[0]))  # also above the one that was valid here before
+
     async def heal(self) -> str:
         """Set a damaged store aside, and put an empty one in its place."""
         if not self._place.note[1]:

@@ -15,7 +15,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
-from parbake.errors import PromotionConflict, StoreError, UnknownResource
+from parbake.errors import BlessingConflict, PromotionConflict, StoreError, UnknownResource
 from parbake.ports.event_log import Advance, Applied, Change, Move, Parked
 from parbake.ports.records import RecordSnapshots
 from parbake.ports.store import Store
@@ -229,6 +229,28 @@ class StoreSuite(NamedValuesSuite):
             assert not await store.write(TASK, b"k", make_record(Stamp(incarnation, 9), b"theirs"), now=1.0)
         (kept,) = (await store.read(TASK, b"k")).records
         assert kept.payload == b"ours"
+        await store.close()
+
+    async def test_a_distrusted_store_is_in_a_new_incarnation(self, tmp_path: Path) -> None:
+        """Nothing in it is trusted until that incarnation is blessed; a second call for the first one does nothing."""
+        store = self.open_store(tmp_path)
+        first = (await store.apply([Change(("policy/a",))], now=1.0)).stamp
+        assert await store.write(TASK, b"k", make_record(first), now=1.0)
+        control = await store.distrust_store(first.incarnation)
+        second, stored = await store.stamp()
+        assert stored == control == await store.distrust_store(first.incarnation)
+        assert (second.incarnation > first.incarnation, second.sequence, control.is_trusted) == (True, 1, False)
+        try:
+            await store.bless(first.incarnation, raise_floor=False)
+        except BlessingConflict:
+            pass
+        else:
+            raise AssertionError("an incarnation was blessed that the store has left")
+        third = (await store.distrust_store(second.incarnation)).incarnation
+        assert third > second.incarnation
+        assert (await store.bless(third, raise_floor=False)).is_trusted
+        lookup = await store.read(TASK, b"k")
+        assert killed_by(lookup.records[0], lookup.control, lookup.marks, now=1.0) is None
         await store.close()
 
     async def test_a_floor_of_a_lost_incarnation_is_refused(self, tmp_path: Path) -> None:

@@ -179,9 +179,12 @@ class SimStore(EngineStore):
     def _settle(self) -> None:
         """Settle after a failover, when the data is another host's; a real embedded store settles when it is opened."""
         if self._host != self._disk.host:
-            RecordSteps(self._disk, self._parsed).settle(self._disk.host, self._process.number)
+            RecordSteps(self._disk, self._parsed).settle(self._disk.host, self._new_number)
             self._disk.end_commit()
             self._host = self._disk.host
+
+    def _new_number(self, above: int) -> int:
+        return self._process.number(above)
 
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return await self._look(lambda _: self._disk.items.range(prefix, start, limit))

@@ -21,11 +21,12 @@ from parbake.stores.steps import item_names as names
 from parbake.stores.steps import lookups
 from parbake.stores.steps.event_steps import StoreSteps
 from parbake.stores.steps.lookups import Get, Parsed
-from parbake.stores.steps.record_steps import Txn
+from parbake.stores.steps.record_steps import Txn, numbers
 from parbake.values.words import Words
 
 T = TypeVar("T")
 PAGE = 500
+_number = numbers()
 READ_TRIES = 12
 """How often a read begins again because the store was settled or blessed during it."""
 
@@ -106,6 +107,13 @@ class EngineStore(Store, ABC):
 
     async def bless(self, seen: int, *, raise_floor: bool) -> Control:
         return await self._take(lambda steps: steps.bless(seen, raise_floor=raise_floor))
+
+    async def distrust_store(self, seen: int) -> Control:
+        return await self._take(lambda steps: steps.distrust(seen, self._new_number))
+
+    def _new_number(self, above: int) -> int:
+        """Create a number for an incarnation; see :data:`parbake.protocol.control.Number`."""
+        return _number(above)
 
     async def sweep(self, abandoned: Collection[int], retired: Collection[str] = ()) -> int:
         kept, end = await self._take(lambda steps: steps.abandon(abandoned, retired))

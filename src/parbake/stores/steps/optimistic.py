@@ -192,15 +192,14 @@ class OptimisticStore(EngineStore, forks.Forkable):
     async def _settle(self) -> Control:
         """Connect, start an empty store, and detect that the data is on another host."""
         await self.items.open()
-
-        def number(above: int) -> int:  # this process may remember higher numbers than a store that was wiped
-            return self._number(max(above, self._highest))
-
         self._known = await self._run(
-            lambda txn: RecordSteps(txn, self._parsed).settle(self.items.host, number), settled=False
+            lambda txn: RecordSteps(txn, self._parsed).settle(self.items.host, self._new_number), settled=False
         )
         self._highest = max(self._highest, self._known.incarnation)
         return self._known
+
+    def _new_number(self, above: int) -> int:
+        return self._number(max(above, self._highest))  # it may have seen higher ones than a store that was wiped
 
     async def _look(self, step: Callable[[Get], T]) -> T:
         return await self._run(lambda txn: step(txn.get))

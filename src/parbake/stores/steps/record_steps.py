@@ -200,6 +200,17 @@ class RecordSteps:
         """
         return self.save(rules.bless(self.stamp()[1], seen, raise_floor=raise_floor))
 
+    def distrust(self, seen: int, number: Number) -> Control:
+        """Start a new incarnation, because the store went back to an earlier state of its data.
+
+        Args:
+            seen: The incarnation in which that was noticed; in any other, nothing changes.
+            number: Creates numbers for incarnations.
+        """
+        before = self.stamp()[1]
+        after = rules.distrust(before, seen, number)
+        return before if after is before else self.save(after)
+
     def raise_floor(self, to: bytes) -> None:
         """Declare everything below a stamp dead; raises :class:`StoreError` for a stamp from a lost incarnation.
 
