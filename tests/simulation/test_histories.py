@@ -16,8 +16,8 @@ from simulator.processes import invariants
 from simulator.world.world_state import World
 
 FEW, MANY = 60, int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "150"))
-FEWER = {"atomic": 1, "single": 1, "copied": 1.5}
-"""What differs in the last kind is only how losses are noticed."""
+FEWER = {"atomic": 1, "single": 1, "copied": 1.5, "files": 1.5}
+"""What differs in the last two kinds is only how losses are noticed."""
 JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else max(1, min(2, os.cpu_count() or 1))
 """Where tests run in two processes already, each plays its own histories."""
 PAST = [line.split() for line in Path(__file__).with_name("seeds.txt").read_text().splitlines() if line[:1] != "#"]
@@ -83,7 +83,7 @@ def test_the_documentation_lists_every_mutant():
 DIGEST = """
 import hashlib
 from simulator import play
-for model, seed in (("embedded", 342), ("snapshot", 43), ("single", 512), ("copied", 26)):
+for model, seed in (("embedded", 342), ("snapshot", 43), ("single", 512), ("copied", 26), ("files", 5)):
     print(hashlib.sha256("\\n".join(play(seed, model, trace=True).trace).encode()).hexdigest())
 """
 """In each of these there is damage, a cache, two versions of the program, and servers that crash."""
@@ -102,7 +102,7 @@ def test_a_seed_plays_the_same_way_in_another_process():
         for salt in ("1", "2")
     ]
     assert traces[0] == traces[1]
-    assert len(set(traces[0].split())) == 4
+    assert len(set(traces[0].split())) == 5
 
 
 def test_a_store_that_lost_everything_can_be_judged():

@@ -11,7 +11,7 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 21_360,
+    "src/parbake": 21_500,
     "src/parbake/contrib": 1_185,
     "src/parbake/contrib/opentelemetry": 410,
     "src/parbake_capture": 675,
@@ -23,7 +23,7 @@ PACKAGES = {
     "src/parbake_semantic": 4_175,
     "assistant/src": 17_950,
     "tools/provider_box": 550,
-    "tools/simulator": 3_000,
+    "tools/simulator": 3_260,
 }
 """The most lines of code of each package, without packages within it that have a line of their own.
 

@@ -10,10 +10,11 @@ from typing import Literal
 from simulator.world.copied_disk import CopiedDisk
 from simulator.world.disk import Disk
 from simulator.world.fault_selection import FaultSelection
+from simulator.world.file_disk import FileDisk
 from simulator.world.sim_tasks import EPOCH, KEYS
 from simulator.world.system_of_record import OFFERS, SystemOfRecord
 
-StoreModel = Literal["embedded", "snapshot", "single", "copied"]
+StoreModel = Literal["embedded", "snapshot", "single", "copied", "files"]
 BUSY = 0.06
 """The share of histories in which every key is read twice as often."""
 HONOURED = 0.8
@@ -57,7 +58,7 @@ class World:
         self.shop = SystemOfRecord("shop", dict.fromkeys(("product", OFFERS, "taste", "memo"), KEYS), told=told)
         self.systems = (self.policies, self.shop)
         self.acked_to = {system.name: 0 for system in self.systems}
-        self.disk = CopiedDisk(seed) if store_model == "copied" else Disk()
+        self.disk = _disk(seed, store_model)
         self.journal = SimJournal()
         self.faults = FaultSelection(self.rng)
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
@@ -89,3 +90,9 @@ class World:
     def system_of(self, subject: str) -> SystemOfRecord:
         """The system of record that holds an entity."""
         return self.policies if subject.startswith("policy") else self.shop
+
+
+def _disk(seed: int, store_model: StoreModel) -> Disk:
+    if store_model == "files":
+        return FileDisk(seed)
+    return CopiedDisk(seed) if store_model == "copied" else Disk()
