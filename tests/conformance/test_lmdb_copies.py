@@ -1,41 +1,16 @@
 """An older copy of an LMDB store that comes back is recovered before anything in it is trusted."""
 
-import shutil
-
 import pytest
+from tests.store_files import copy_back, copy_of, copy_over, overwrite
 from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.errors import DamagedStore
 from parbake.ports.event_log import Advance, Change, Move
 from parbake.protocol.control import Pointer, Promotion, Quarantine
-from parbake.stores import open_store
 from parbake.testing.store_suite import make_record
 
 TASK = "task@1"
-NUMBERS = 2000
-"""At most this many files are created until one gets the number of a deleted one."""
-not_noticed_yet = pytest.mark.xfail(strict=True, reason="a file is known by its number alone")
-
-
-@pytest.fixture
-def place(tmp_path):
-    """Return the folder of a store."""
-    return tmp_path / "store"
-
-
-@pytest.fixture
-async def opened(place):
-    """Return a function that opens the store; what is open is closed after the test."""
-    stores = []
-
-    def open_again():
-        stores.append(open_store(f"lmdb://{place}?map_size=16MiB"))
-        return stores[-1]
-
-    yield open_again
-    for store in stores:
-        await store.close()
 
 
 async def touch(store):
@@ -117,48 +92,19 @@ async def fill(store):
     await store.quarantine("other", Quarantine(1.0, "wrong", 1.0))
 
 
-def copy_back(place, copy):
-    """Delete a store and put a copy in its place, whose file gets the number of the deleted one."""
-    number = (place / "data.mdb").stat().st_ino
-    shutil.rmtree(place)
-    place.mkdir()
-    for n in range(NUMBERS):
-        created = place / f"other{n}"
-        created.touch()
-        if created.stat().st_ino == number:
-            created.rename(place / "data.mdb")
-            break
-    for path in place.glob("other*"):
-        path.unlink()
-    (place / "data.mdb").write_bytes((copy / "data.mdb").read_bytes())
-    assert (place / "data.mdb").stat().st_ino == number
-
-
-def copy_over(place, copy):
-    """Write a copy over the file, as ``cp`` does."""
-    (place / "data.mdb").write_bytes((copy / "data.mdb").read_bytes())
-
-
-def overwrite(place, copy):
-    """Write a copy over the file without emptying it first, as ``dd conv=notrunc`` and ``rsync --inplace`` do."""
-    with (place / "data.mdb").open("r+b") as file:
-        file.write((copy / "data.mdb").read_bytes())
-
-
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("restore", [copy_back, copy_over, overwrite])
-@not_noticed_yet
-async def test_a_copy_that_lacks_a_change_is_not_trusted(place, opened, change, restore):
+async def test_a_copy_that_lacks_a_change_is_not_trusted(place, opened, change, restore, monkeypatch):
     """With all processes stopped, a copy from before an acknowledged change comes back as a new incarnation."""
     store = opened()
     await fill(store)
     await store.close()
-    shutil.copytree(place, place.with_name("copy"))
+    copy = copy_of(place)
     store = opened()
     await change(store)
     before = (await store.stamp()).control
     await store.close()
-    restore(place, place.with_name("copy"))
+    restore(place, copy, monkeypatch)
     store = opened()
     stamp, control = await store.stamp()
     assert not control.is_trusted
@@ -167,8 +113,7 @@ async def test_a_copy_that_lacks_a_change_is_not_trusted(place, opened, change, 
     assert (await store.bless(stamp.incarnation, raise_floor=True)).is_trusted
 
 
-@not_noticed_yet
-async def test_the_documented_restore_serves_nothing_old(place):
+async def test_the_documented_restore_serves_nothing_old(place, monkeypatch):
     """After rm -r and cp -r with stopped processes, a read shows what was acknowledged by a touch before."""
     tasks, days = pb.Registry(), ["30"]
 
@@ -183,12 +128,12 @@ async def test_the_documented_restore_serves_nothing_old(place):
     first = app()
     await first.serve(policy, "returns")
     await first.close()
-    shutil.copytree(place, place.with_name("copy"))
+    copy = copy_of(place)
     second = app()
     days[0] = "14"
     await second.touch("policy/returns")
     await second.close()
-    copy_back(place, place.with_name("copy"))
+    copy_back(place, copy, monkeypatch)
     third = app()
     served = await third.serve(policy, "returns")
     assert not served.has_value or served.value == "14"
@@ -206,13 +151,12 @@ USES = [lambda store: store.read(TASK, b"k"), glimpse, lambda store: store.stamp
 
 
 @pytest.mark.parametrize("use", USES)
-@not_noticed_yet
 async def test_a_file_that_is_overwritten_under_a_process_is_not_used(place, opened, use):
     """A running process refuses to read or to write a file over which an older copy was written."""
     store = opened()
     await fill(store)
-    shutil.copytree(place, place.with_name("copy"))
+    copy = copy_of(place)
     await touch(store)
-    overwrite(place, place.with_name("copy"))
+    overwrite(place, copy)
     with pytest.raises(DamagedStore):
         await use(store)

@@ -139,9 +139,20 @@ def test_an_opening_that_was_interrupted_before_it_was_witnessed_costs_nothing(f
     file.open()
     file.side[:], file.note[:] = side, note
     assert file.open().loss == ""
-    file.note[:] = note  # the note of an opening before the last two tells nothing
+    file.commit()
+    file.note[:] = note  # the note of an earlier opening tells nothing of the last one
     file.close()
     assert file.open().loss == ""
+
+
+def test_a_side_file_of_the_opening_before_is_no_witness_of_one_that_was_used(file):
+    """An opening that was interrupted before it was witnessed has committed nothing else."""
+    file.close()
+    side = list(file.side)
+    file.open()
+    file.commit()
+    file.side[:] = side
+    assert "recorded beside it" in file.open().loss
 
 
 def test_a_later_process_joins_what_was_written(file):

@@ -52,6 +52,7 @@ class Opening(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         word: The random number that names the current opening.
         base: What the store's counter is above LMDB's number of the last commit.
+        begin: The counter after the commit that began this opening.
         end: The counter at the end of the opening before.
         has_witness: Whether every process of this opening writes to the side file.
         earlier: The words of earlier openings, the last one at the end.
@@ -60,13 +61,16 @@ class Opening(msgspec.Struct, frozen=True, array_like=True):
 
     word: int
     base: int = 0
+    begin: int = 0
     end: int = 0
     has_witness: bool = True
     earlier: tuple[int, ...] = ()
     answered: int = 0
 
     def counter_in(self, word: int, counter: int) -> int | None:
-        """The counter that the store has reached in the current opening or the one before; ``None`` for any other.
+        """The counter that the store has reached in an opening; ``None`` if the opening cannot be the last one.
+
+        That is the current one, or the one before if the current one was interrupted before it was witnessed.
 
         Args:
             word: The word of the opening.
@@ -74,12 +78,10 @@ class Opening(msgspec.Struct, frozen=True, array_like=True):
         """
         if word == self.word:
             return counter
-        return self.end if word in self.earlier[-1:] else None
+        return self.end if word in self.earlier[-1:] and counter <= self.begin else None
 
     def lacks(self, witness: Witness, counter: int) -> bool:
         """Whether a witness has seen more than the store holds.
-
-        The word before the current one is the rest of an opening that was interrupted before it was witnessed.
 
         Args:
             witness: The witness.
@@ -135,6 +137,18 @@ def read_opening(txn: Txn) -> Opening | None:
     return None if raw is None else msgspec.msgpack.decode(raw, type=Opening)
 
 
+def continue_counter(txn: Txn, commits: int) -> None:
+    """Let the store's counter go on in a new file, into which the items were copied.
+
+    Args:
+        txn: A transaction on the new file.
+        commits: LMDB's number of the last commit in the file before.
+    """
+    opening = read_opening(txn)
+    if opening is not None:
+        txn.put(OPENING, msgspec.msgpack.encode(msgspec.structs.replace(opening, base=opening.base + commits)))
+
+
 def settle_opening(txn: Txn, found: FoundFile, number: Number, word: int) -> SettledOpening:
     """Begin an opening of a store, or join the one of other processes. The caller then calls :func:`witness_opening`.
 
@@ -150,7 +164,9 @@ def settle_opening(txn: Txn, found: FoundFile, number: Number, word: int) -> Set
     steps = RecordSteps(txn, Parsed())
     before = read_opening(txn)
     is_new = txn.get(CONTROL) is None
-    if before is not None and not found.is_first:
+    if not found.is_first:
+        if before is None:
+            raise OverwrittenFile
         return _join_opening(txn, steps, found, before, number)
     base = before.base if before else 0
     loss = "" if is_new else find_loss(before, base + found.commits, steps.stamp().control.host, found)
@@ -160,7 +176,7 @@ def settle_opening(txn: Txn, found: FoundFile, number: Number, word: int) -> Set
     control = steps.settle(found.identity or f"opening {word}", number)
     if loss and control.incarnation == incarnation:
         control = steps.distrust(incarnation, number)
-    opening = Opening(word, base, has_witness=found.side is not None)
+    opening = Opening(word, base, base + found.commits + 1, has_witness=found.side is not None)
     if before is not None:
         earlier = (*before.earlier, before.word)[-_REMEMBERED_WORDS:]
         end = before.base + found.commits
@@ -198,17 +214,24 @@ def find_loss(opening: Opening | None, counter: int, host: str, found: FoundFile
         return "nothing beside it tells whether it is the last state"
     if opening.lacks(found.side, counter):
         return "it is older than what is recorded beside it"
-    note = find_note(opening, found.note)
+    note = find_note(opening, counter, found.note)
     if note is not None and opening.lacks(note, counter):
         return "it is older than what this machine remembers"
     return "" if is_end_known(found.side, note) else "it was not closed, and nothing tells what came after"
 
 
-def find_note(opening: Opening, note: Witness | None) -> Witness | None:
-    """The note in memory, unless it has no word, or is of an opening before the last two, which tells nothing."""
-    if note is None or not note[WORD] or note[WORD] in opening.earlier[:-1]:
+def find_note(opening: Opening, counter: int, note: Witness | None) -> Witness | None:
+    """The note in memory, unless it has no word, or is of an earlier opening, which tells nothing of the last one.
+
+    Args:
+        opening: The store's record of its openings.
+        counter: The store's counter.
+        note: The note, if there can be one.
+    """
+    if note is None or not note[WORD]:
         return None
-    return note
+    is_earlier = note[WORD] in opening.earlier and opening.counter_in(note[WORD], counter) is None
+    return None if is_earlier else note
 
 
 def is_end_known(side: Witness, note: Witness | None) -> bool:
