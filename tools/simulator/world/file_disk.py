@@ -22,6 +22,8 @@ INODE = 7
 """The number of the file, which a copy in its place gets again."""
 WITH_MEMORY = 0.75
 """The share of histories in which processes can write notes to the memory of the machine."""
+WITH_JOURNAL = 0.0
+"""The share of histories in which the journal, which lies elsewhere, tells of the openings."""
 BACKUPS = 0.03
 """The share of commits after which somebody makes a copy of the file and of its side file."""
 
@@ -53,6 +55,7 @@ class FileDisk(Disk):
         """For each process that has opened the store, whether it is alive."""
         self._notes: dict[str, list[int]] = {}
         self._has_memory = self._rng.random() < WITH_MEMORY
+        self.has_journal = self._rng.random() < WITH_JOURNAL
         self._backups: list[Backup] = []
 
     @property
@@ -116,4 +119,4 @@ class FileDisk(Disk):
 
     def _is_unnoticeable(self, backup: Backup, *, is_restarted: bool) -> bool:
         """Whether nothing is left that has seen more than a copy of everything."""
-        return backup.is_closed and (is_restarted or not self._has_memory)
+        return backup.is_closed and (is_restarted or not self._has_memory) and not self.has_journal

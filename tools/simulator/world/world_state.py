@@ -40,6 +40,22 @@ class SimJournal:
         return list(self.generations)
 
 
+class SimOpeningJournal(SimJournal):
+    """A journal that also tells of the last opening of a store in a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opening = 0
+
+    def note_opening(self, word: int) -> None:
+        """Add an opening."""
+        self._opening = word
+
+    def last_opening(self) -> int:
+        """Return the last opening; 0 if there is none."""
+        return self._opening
+
+
 class World:
     """The random numbers, the trace, the systems of record, the disk, and what was drawn for the whole history."""
 
@@ -59,7 +75,8 @@ class World:
         self.systems = (self.policies, self.shop)
         self.acked_to = {system.name: 0 for system in self.systems}
         self.disk = _disk(seed, store_model)
-        self.journal = SimJournal()
+        is_told = isinstance(self.disk, FileDisk) and self.disk.has_journal
+        self.journal = SimOpeningJournal() if is_told else SimJournal()
         self.faults = FaultSelection(self.rng)
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
         self.slow_items_s = self.rng.choice([0.005, 0.005, 0.005, 0.05])
