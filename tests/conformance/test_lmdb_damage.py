@@ -12,31 +12,10 @@ import pytest
 from parbake.errors import DamagedStore, ForeignStore, OutdatedStore, StoreError
 from parbake.ports.event_log import Change
 from parbake.protocol.record import Stamp
-from parbake.stores import open_store
 from parbake.testing.store_suite import make_record
 
 PAGE = 4096
 ROWS = 400
-
-
-@pytest.fixture
-def place(tmp_path):
-    """Return the folder of a store."""
-    return tmp_path / "store"
-
-
-@pytest.fixture
-async def opened(place):
-    """Return a function that opens the store; what is open is closed after the test."""
-    stores = []
-
-    def open_again():
-        stores.append(open_store(f"lmdb://{place}?map_size=16MiB"))
-        return stores[-1]
-
-    yield open_again
-    for store in stores:
-        await store.close()
 
 
 async def fill(store):

@@ -23,7 +23,7 @@ def opened(folder, *, map_size=16 << 20):
     with lmdb.open(str(folder), map_size=map_size) as env:
         writer = Writer(
             lambda: env, folder, lambda error: StoreError(str(error), field="store"),
-            room=map_size, is_in_place=lambda: True, follow=lambda: None,
+            room=map_size, check=lambda _: None, on_commit=lambda: None, follow=lambda: None,
         )  # fmt: skip
         try:
             yield env, writer

@@ -174,5 +174,32 @@ def test_requests_go_on_while_a_damaged_store_is_replaced(url, tmp_path):
         one.result()
     assert traffic.outdated == []
     assert [found for found in traffic.refused if found["status"] != 503] == []
-    written = tmp_path / "alerts"
+    assert_alerted(tmp_path)
+
+
+def assert_alerted(folder):
+    """Wait until the owners were told that the store was lost."""
+    written = folder / "alerts"
     eventually(lambda: written.exists() and "store_lost" in [kind(line) for line in written.read_text().splitlines()])
+
+
+def test_nothing_old_is_served_from_a_store_that_was_overwritten(url, tmp_path):
+    """An older copy is written over the file under a server and a worker: both refuse it, and it is replaced."""
+    traffic, data = Traffic(url, tmp_path), tmp_path / "store" / "data.mdb"
+    eventually(lambda: all(map(traffic.read, NAMES)))
+    older = data.read_bytes()
+    with concurrent.futures.ThreadPoolExecutor(3) as threads:
+        running = [threads.submit(work) for work in (traffic.read_on, traffic.read_on, traffic.write_on)]
+        try:
+            eventually(lambda: all(traffic.acknowledged.values()))
+            with data.open("r+b") as file:
+                file.write(older)
+            eventually(lambda: list(tmp_path.glob("store.damaged-*")))
+            eventually(lambda: all(map(traffic.read, NAMES)))
+        finally:
+            traffic.is_over.set()
+    for one in running:
+        one.result()
+    assert traffic.outdated == []
+    assert [found for found in traffic.refused if found["status"] != 503] == []
+    assert_alerted(tmp_path)

@@ -13,11 +13,12 @@ import pytest
 from simulator import campaign, play
 from simulator.catalogue import applied, names, what_is_wrong
 from simulator.processes import invariants
+from simulator.world import file_disk
 from simulator.world.world_state import World
 
 FEW, MANY = 60, int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "150"))
-FEWER = {"atomic": 1, "single": 1, "copied": 1.5}
-"""What differs in the last kind is only how losses are noticed."""
+FEWER = {"atomic": 1, "single": 1, "copied": 1.5, "files": 1.5}
+"""What differs in the last two kinds is only how losses are noticed."""
 JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else max(1, min(2, os.cpu_count() or 1))
 """Where tests run in two processes already, each plays its own histories."""
 PAST = [line.split() for line in Path(__file__).with_name("seeds.txt").read_text().splitlines() if line[:1] != "#"]
@@ -49,6 +50,13 @@ def test_histories_leave_nothing_to_be_warned_of(kind):
     """Histories cause no warnings, not even from finalizers, which are errors here."""
     assert not campaign.run(kind, range(5_000_000, 5_000_000 + int(30 / FEWER[kind]))).failed
     gc.collect()
+
+
+@pytest.mark.xfail(strict=True, reason="no journal is told of openings yet")
+def test_a_journal_elsewhere_tells_of_a_disk_that_was_set_back(monkeypatch):
+    """A snapshot of a closed store is noticed after a restart of the machine: the journal knows a later opening."""
+    monkeypatch.setattr(file_disk, "WITH_JOURNAL", 1.0)
+    assert not campaign.run("files", range(60, 80)).failed
 
 
 @pytest.mark.parametrize(("model", "seed"), PAST)
@@ -83,7 +91,7 @@ def test_the_documentation_lists_every_mutant():
 DIGEST = """
 import hashlib
 from simulator import play
-for model, seed in (("embedded", 342), ("snapshot", 43), ("single", 512), ("copied", 26)):
+for model, seed in (("embedded", 342), ("snapshot", 43), ("single", 512), ("copied", 26), ("files", 5)):
     print(hashlib.sha256("\\n".join(play(seed, model, trace=True).trace).encode()).hexdigest())
 """
 """In each of these there is damage, a cache, two versions of the program, and servers that crash."""
@@ -102,7 +110,7 @@ def test_a_seed_plays_the_same_way_in_another_process():
         for salt in ("1", "2")
     ]
     assert traces[0] == traces[1]
-    assert len(set(traces[0].split())) == 4
+    assert len(set(traces[0].split())) == 5
 
 
 def test_a_store_that_lost_everything_can_be_judged():

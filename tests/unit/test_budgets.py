@@ -11,7 +11,7 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 22_600,
+    "src/parbake": 23_300,
     "src/parbake/contrib": 1_185,
     "src/parbake/contrib/opentelemetry": 410,
     "src/parbake_capture": 950,
@@ -23,11 +23,11 @@ PACKAGES = {
     "src/parbake_semantic": 4_265,
     "assistant/src": 17_950,
     "tools/provider_box": 550,
-    "tools/simulator": 3_700,
+    "tools/simulator": 4_100,
 }
 """The most lines of code of each package, without packages within it that have a line of their own.
 
-ADRs 21 to 50 say why a number was raised.
+ADRs 21 to 52 say why a number was raised.
 """
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}

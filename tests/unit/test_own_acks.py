@@ -1,11 +1,11 @@
 """Reads that carry their caller's acknowledgements, which hold even if the store lost the events."""
 
 import asyncio
-import shutil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.store_files import restart_machine, set_disk_back, snapshot
 from tests.unit.shopfloor import contract
 
 import parbake as pb
@@ -51,18 +51,18 @@ class Shop:
 
 @pytest.fixture
 async def restored(tmp_path):
-    """Yield a shop whose store was replaced by an older copy in place, its app, and the ack of the lost event."""
+    """Yield a shop whose whole disk was set back, which nothing can notice, its app, and the ack of the lost event."""
     shop = Shop(tmp_path / "store")
     app = shop.open()
     await app.touch("policy/warranty")  # the first acknowledgement creates the key that signs tickets
     await app.serve(shop.answer, "returns")
     await app.close()
-    file, copy = shop.folder / "data.mdb", tmp_path / "copy"
-    shutil.copyfile(file, copy)
+    files = snapshot(shop.folder)
     app, shop.days = shop.open(), "14"
     ack = await app.touch("policy/returns")
     await app.close()
-    file.write_bytes(copy.read_bytes())
+    set_disk_back(shop.folder, files)
+    restart_machine(shop.folder)
     app = shop.open()
     yield shop, app, ack
     await app.close()
@@ -104,12 +104,12 @@ async def test_a_copy_from_before_the_first_ticket_refuses_rather_than_serve_wha
     app = shop.open()
     await app.serve(shop.answer, "returns")
     await app.close()
-    file, copy = shop.folder / "data.mdb", tmp_path / "copy"
-    shutil.copyfile(file, copy)
+    files = snapshot(shop.folder)
     app, shop.days = shop.open(), "14"
     ticket = (await app.touch("policy/returns")).ticket
     await app.close()
-    file.write_bytes(copy.read_bytes())
+    set_disk_back(shop.folder, files)
+    restart_machine(shop.folder)
     app = shop.open()
     with pytest.raises(pb.BadInput, match="send the event again"):
         async with app.request(after=ticket):

@@ -35,7 +35,7 @@ def simulate(
     store: Annotated[
         str,
         typer.Option(
-            help="kind of store: atomic, single (item by item), copied (set back), both of the first two, or all"
+            help="kind of store: atomic, single (item by item), copied (set back), files, both of the first two, or all"
         ),
     ] = "all",
     mutant: Annotated[
@@ -68,7 +68,7 @@ def _simulate(seeds: int, start: int, jobs: int, store: str, *, mutant: str, rep
 def _kinds(store: str) -> list[str]:
     several = {"both": ["atomic", "single"], "all": list(campaign.MODELS)}
     if store not in {*several, *campaign.MODELS}:
-        raise BadInput(f"--store {store} must be atomic, single, copied, both or all", field="store")
+        raise BadInput(f"--store {store} must be atomic, single, copied, files, both or all", field="store")
     return several.get(store, [store])
 
 

@@ -21,10 +21,10 @@ from simulator.processes.oracle import Tally
 from simulator.world.world_state import StoreModel
 
 MODELS: dict[str, tuple[StoreModel, ...]] = {
-    "atomic": ("embedded", "snapshot"), "single": ("single",), "copied": ("copied",),
+    "atomic": ("embedded", "snapshot"), "single": ("single",), "copied": ("copied",), "files": ("files",),
 }  # fmt: skip
 """The kinds of stores: a read is one snapshot (embedded, or on a server), or reads every item on its own, or is one
-snapshot of a server that may be set back to an older copy of its data."""
+snapshot of a server that may be set back to an older copy of its data, or of a file in whose place copies are put."""
 CHUNK = 10
 
 

@@ -8,12 +8,16 @@ from collections.abc import AsyncIterator, Sequence
 
 from simulator.processes.oracle import Oracle
 from simulator.processes.sim_process import Process
+from simulator.world.file_disk import FileDisk
 from simulator.world.system_of_record import SystemOfRecord
 from simulator.world.virtual_loop import sleep
 from simulator.world.world_state import World
 
 MOST_LOST = 40
 """A failover loses fewer commits than this."""
+STOPPED = 0.5
+"""The share of restarts of all processes before which they close the store."""
+RESTART_S = 0.05
 
 
 class Faults:
@@ -24,6 +28,7 @@ class Faults:
         self.world = world
         self.oracle = oracle
         self.processes = processes
+        self._restarts: list[asyncio.Task[None]] = []
 
     def settle(self) -> None:
         """Apply the faults that last for the whole history: losses in the network and errors of the clocks."""
@@ -52,9 +57,38 @@ class Faults:
         """Let the store lose its last commits, acknowledged or not, in histories with failovers."""
         if "fail_over" not in self.world.faults.kinds:
             return
-        lost = self.world.disk.fail_over(self.world.rng.randrange(most))
+        disk, most_lost = self.world.disk, self.world.rng.randrange(most)
+        if isinstance(disk, FileDisk):
+            self._end_all(disk, is_stopped=self.world.rng.random() < STOPPED)
+        lost = disk.fail_over(most_lost)
         self.oracle.turn()
-        self.world.say(f"the store fails over and loses {lost} commits: {self.world.disk.host}")
+        self.world.say(f"the store fails over and loses {lost} commits: {disk.host}")
+
+    def _end_all(self, disk: FileDisk, *, is_stopped: bool) -> None:
+        """Stop or kill every process that runs, and start them a little later."""
+        if is_stopped:
+            disk.close()
+        ended = [process for process in self.processes if process.is_alive]
+        for process in ended:
+            process.crash()
+        self.world.say("all processes are stopped" if is_stopped else "all processes are killed")
+        self._restarts.append(asyncio.get_running_loop().create_task(self._start_all(ended)))
+
+    async def restart_all(self, disk: FileDisk) -> None:
+        """Stop every process, and start them again."""
+        self._end_all(disk, is_stopped=True)
+        await self.wait_for_restarts()
+
+    async def wait_for_restarts(self) -> None:
+        """Wait until the processes that were ended together run again."""
+        await asyncio.gather(*self._restarts)
+        self._restarts.clear()
+
+    async def _start_all(self, ended: Sequence[Process]) -> None:
+        await sleep(RESTART_S)
+        for process in ended:
+            if not process.is_alive:
+                process.start()
 
     async def _crash(self, process: Process, length: float) -> None:
         if process.is_alive:
@@ -95,6 +129,7 @@ class Faults:
     async def heal(self) -> None:
         """End every fault. A paused process stays paused to its end, because what it was doing must be over, too."""
         self.world.slow_polls_s = 0.0
+        await self.wait_for_restarts()
         for process in self.processes:
             process.network.lost_answers = process.network.lost_requests = 0.0
             process.is_cut_from_store = process.is_cut_from_sources = False

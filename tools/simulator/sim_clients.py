@@ -136,6 +136,16 @@ class Clients:
         row = self.commit(subject, kind)
         await process.run(self.tell(process, row))
 
+    async def change(self, subject: str) -> None:
+        """Change an entity and have that acknowledged, or roll a model back."""
+        process = self._alive()
+        if process is None:
+            return
+        if self.world.rng.random() < 0.2:
+            await process.run(self._withdraw(process, self.world.rng.choice(["weights", "ranked"])))
+        else:
+            await process.run(self.tell(process, self.commit(subject, "changed")))
+
     async def tell(self, process: Process, row: OutboxRow) -> Acks:
         """Drain, publish the event, or do nothing; return the acknowledgement that the client received."""
         app, told = process.app, NO_ACKS
@@ -258,7 +268,7 @@ class Clients:
         assert process.app is not None
         store = process.app.engine.store
         try:
-            await self._read_all_of(subject)
+            await self.read_all_of(subject)
             await self.tell(process, self.commit(subject, "changed"))
             floor, _ = await store.stamp()
             self.world.say(f"{process.name} raises the floor to {floor}")
@@ -267,13 +277,13 @@ class Clients:
                 with process.network.slowed(0):
                     await store.raise_floor(floor)
             else:  # a watermark that the sweep has listed is raised again
-                await self._read_all_of(subject)
+                await self.read_all_of(subject)
                 change = self.commit(subject, "changed")
                 meanwhile = [self._soon(lambda: self.tell(other, change))]
                 with process.network.slowed(10):
                     await store.raise_floor(floor)
             await asyncio.gather(*meanwhile)
-            await self._read_all_of(subject)
+            await self.read_all_of(subject)
             await self.run_batch(process, "weights")  # the model is below the floor now
         except ParbakeError as error:
             self.world.say(f"{process.name} sweep failed: {error}")
@@ -287,7 +297,7 @@ class Clients:
 
         return asyncio.get_running_loop().create_task(later())
 
-    async def _read_all_of(self, subject: str) -> None:
+    async def read_all_of(self, subject: str) -> None:
         """Read everything that a change concerns, each task on a random process."""
         family, _, entity = subject.partition("/")
         for task in dict.fromkeys(READERS[family]):

@@ -17,7 +17,9 @@ from simulator.damage import Damage
 from simulator.faults import Faults
 from simulator.processes.oracle import Oracle
 from simulator.processes.sim_process import Process
+from simulator.restores import Restores
 from simulator.sim_clients import Clients
+from simulator.world.file_disk import FileDisk
 from simulator.world.limits import HEARTBEAT_S, SILENCE_S
 from simulator.world.sim_tasks import FENCED, SERVED
 from simulator.world.system_of_record import OFFERS
@@ -45,6 +47,7 @@ class Timeline:
         self._faults = Faults(world, self.oracle, self.processes)
         self._damage = Damage(world)
         self._clients = Clients(world, self.oracle, self.processes, self._faults)
+        self._restores = Restores(world, self._clients, self._faults)
         self._cache_clients = CacheClients(world, self.oracle, self.processes, self._clients)
 
         self._writers = Writers(world, self.oracle, self.processes, self._clients)
@@ -65,6 +68,8 @@ class Timeline:
                 acts.append(loop.create_task(self._cache_clients.act()))
             if world.readers is not None:
                 acts.append(loop.create_task(self._writers.act()))
+            if isinstance(world.disk, FileDisk):
+                acts.append(loop.create_task(self._restores.act()))
             self._damage.strike()
             await sleep(world.rng.random() * 2 * STEP_S)
         await asyncio.gather(*acts)

@@ -5,15 +5,34 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import logging
 import os
+import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lmdb
 import msgspec
 
-from parbake.errors import DamagedStore, ForeignStore, StoreError, StoreFull
+from parbake.errors import ForeignStore, StoreError, StoreFull
 from parbake.protocol.control import Control, Number, renumber
+from parbake.stores._lmdb_file import MetaPages, OverwrittenError, Presence, file_identity, last_commit
+from parbake.stores._lmdb_memory import open_note
+from parbake.stores._lmdb_openings import (
+    DAMAGED,
+    INCARNATION,
+    WORD,
+    FoundFile,
+    Opening,
+    OverwrittenFile,
+    continue_counter,
+    is_overwritten,
+    read_opening,
+    settle_opening,
+    witness_close,
+    witness_commit,
+    witness_opening,
+)
 from parbake.stores._lmdb_place import DAMAGE, StorePlace
 from parbake.stores._lmdb_writer import LmdbTxn, check_room
 from parbake.stores.steps.item_names import CONTROL
@@ -23,16 +42,81 @@ from parbake.stores.steps.record_steps import RecordSteps, numbers
 _MAGIC = (b"m", b"parbake-store-2")
 _TOGETHER = 1000
 """How many items of a store are written to a new file at once."""
+_WORD_BITS = 62
+_TRIES = 100
+"""How often a file is compared while other processes commit to it."""
+_log = logging.getLogger("parbake.stores")
 _LEAST_RESERVE = 16 << 20
 """Bytes of the map that only deletions may use: a thousand of them at once, and the list of free pages."""
 
 
-def opened(place: StorePlace, map_size: int) -> lmdb.Environment:
+class OpenFile(NamedTuple):
+    """A store's file that is open in this process, with what shows this to others, and what witnesses its commits."""
+
+    env: lmdb.Environment
+    presence: Presence
+    pages: MetaPages
+    note: memoryview | None
+    opening: Opening
+    inode: int
+
+    @property
+    def counter(self) -> int:
+        """The store's counter."""
+        return self.opening.base + self.pages.last(self.env)
+
+    def check(self, txn: lmdb.Transaction[bytes], place: StorePlace) -> None:
+        """Raise :class:`OverwrittenError` unless the file is what the processes of this opening have written.
+
+        Args:
+            txn: A transaction for writing that has changed nothing yet.
+            place: The place of the store.
+        """
+        last = txn.id() - 1
+        if not self.pages.holds(last):
+            raise OverwrittenError("it was overwritten")
+        if place.has_side and is_overwritten(read_opening(LmdbTxn(txn)), self.opening.base + last, place.side):
+            raise OverwrittenError("another opening was put in its place")
+
+    def is_whole(self) -> bool:
+        """Whether the file is what LMDB believes it to be, while other processes may commit to it."""
+        with contextlib.suppress(lmdb.Error):  # a fork has closed it
+            for _ in range(_TRIES):
+                with self.env.begin() as txn:
+                    if self.pages.holds(txn.id()):
+                        return True
+            return False
+        return True
+
+    def witness_commits(self, place: StorePlace) -> None:
+        """Record beside the store, and in memory, how far it has come; raises as :meth:`check` does."""
+        if not self.pages.is_consistent():
+            raise OverwrittenError("it was overwritten during a commit")
+        while place.has_side and witness_commit(self.counter, place.side, self.note):
+            pass
+
+    def record_end(self, place: StorePlace) -> None:
+        """Record that the store is closed, unless another process has it open.
+
+        That is not recorded of a file that is not in its place, or of another opening than the one beside it.
+
+        Args:
+            place: The place of the store.
+        """
+        with place.locked(), contextlib.suppress(OSError, lmdb.Error):
+            is_noted = place.side[WORD] == self.opening.word and place.found() == self.inode
+            if is_noted and self.presence.is_alone():
+                witness_close(self.counter, place.side)
+                place.flush()
+
+
+def open_file(place: StorePlace, map_size: int, *, is_rewritten: bool = False) -> OpenFile:
     """Open or create the store in a place that is locked, and note its incarnation.
 
     Args:
         place: The place.
         map_size: How many bytes may be in use; the file may grow a little larger, for deletions.
+        is_rewritten: Whether this process itself has just put the file in place of the one that it had open.
 
     Raises:
         DamagedStore: The place held a store, and its file cannot be used any more.
@@ -40,26 +124,10 @@ def opened(place: StorePlace, map_size: int) -> lmdb.Environment:
         OutdatedStore: Another store has replaced this one.
     """
     path = place.folder
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        reserve = _LEAST_RESERVE + map_size // 16
-        env = lmdb.open(str(path), map_size=map_size + reserve, max_readers=1024, sync=True, metasync=True)
-    except (OSError, lmdb.Error) as error:
-        _check_writable(path, error)
-        if isinstance(error, lmdb.MemoryError):
-            raise StoreError(
-                f"{path}: this machine cannot map {map_size} bytes; open it with a smaller ?map_size=",
-                field="store.map_size",
-            ) from error
-        raise _unfit(place, error) from error
+    env = _open_environment(place, map_size)
     try:
         _check_size(env, path)
-        with env.begin(write=True) as txn:
-            # Its file identifies a store. A copy in its place is another file, and may lack what was acknowledged.
-            _claim(txn, place, host := f"inode {place.found()}")
-            control = RecordSteps(LmdbTxn(txn), Parsed()).settle(host, _numbers_above(place.note[0]))
-            check_room(env, txn, map_size)
-        place.write(control.incarnation, place.note[1] if place.note[1] == place.found() else 0)
+        return _settle(env, place, map_size, is_rewritten=is_rewritten)
     except lmdb.MapFullError as error:
         env.close()
         raise StoreFull(
@@ -70,10 +138,61 @@ def opened(place: StorePlace, map_size: int) -> lmdb.Environment:
         env.close()
         _check_writable(path, error)
         raise _unfit(place, error) from error
+    except OSError as error:
+        env.close()
+        _check_writable(path, error)
+        raise StoreError(f"{path} cannot be opened ({error})", field="store") from error
     except StoreError:
         env.close()
         raise
-    return env
+
+
+def _open_environment(place: StorePlace, map_size: int) -> lmdb.Environment:
+    path = place.folder
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        reserve = _LEAST_RESERVE + map_size // 16
+        return lmdb.open(str(path), map_size=map_size + reserve, max_readers=1024, sync=True, metasync=True)
+    except (OSError, lmdb.Error) as error:
+        _check_writable(path, error)
+        if isinstance(error, lmdb.MemoryError):
+            raise StoreError(
+                f"{path}: this machine cannot map {map_size} bytes; open it with a smaller ?map_size=",
+                field="store.map_size",
+            ) from error
+        raise _unfit(place, error) from error
+
+
+def _settle(env: lmdb.Environment, place: StorePlace, map_size: int, *, is_rewritten: bool) -> OpenFile:
+    """Begin an opening of the store, or join that of other processes; first in the store, then beside it."""
+    presence = Presence(place.data)
+    try:
+        is_first = presence.is_first and not is_rewritten
+        note = open_note(presence.identity) if place.has_side and presence.identity else None
+        with env.begin(write=True) as txn:
+            _check_last(txn, env, place)
+            host = _claim(txn, place, presence.identity)
+            side = place.side if place.has_side else None
+            found = FoundFile(presence.identity, last_commit(env), is_first, side, note)
+            number = _numbers_above(place.side[INCARNATION])
+            settled = settle_opening(LmdbTxn(txn), found, number, 1 + secrets.randbits(_WORD_BITS))
+            if not host:  # a store that is full must open, so that it can be swept
+                check_room(env, txn, map_size)
+        if settled.loss:
+            _log.warning("%s: %s. Nothing in it is served before its outboxes are replayed", place.folder, settled.loss)
+        if place.has_side:
+            is_damaged = place.side[DAMAGED] == place.found() and host == presence.identity
+            place.side[DAMAGED] = place.found() if is_damaged else 0
+            witness_opening(settled, place.side, note, is_first=is_first or is_rewritten)
+            place.flush()
+        presence.share()
+        return OpenFile(env, presence, MetaPages(place.data, env), note, settled.opening, place.found())
+    except OverwrittenFile as error:
+        presence.end()
+        raise OverwrittenError("it was overwritten while other processes have it open") from error
+    except BaseException:
+        presence.end()
+        raise
 
 
 def rewrite(env: lmdb.Environment, place: StorePlace, folder: Path) -> None:
@@ -81,7 +200,7 @@ def rewrite(env: lmdb.Environment, place: StorePlace, folder: Path) -> None:
 
     A file cannot be cleaned in place: deleted items stay in free pages, in the gaps of pages, and in the keys of inner
     pages. Other writers wait until the new file is in place, so nothing is lost. It is a new incarnation, so that every
-    reader notices it.
+    reader notices it. The opening goes on in it, with a counter that continues.
 
     Args:
         env: The store.
@@ -97,11 +216,17 @@ def rewrite(env: lmdb.Environment, place: StorePlace, folder: Path) -> None:
                     with fresh.begin(write=True) as into, into.cursor() as writing:
                         writing.putmulti(page, append=True)
             control = msgspec.msgpack.decode(txn.get(CONTROL) or b"", type=Control)
-            host = f"inode {(folder / 'data.mdb').stat().st_ino}"
+            host = _identity(folder / "data.mdb") or control.host
             with fresh.begin(write=True) as into:
                 RecordSteps(LmdbTxn(into), Parsed()).save(msgspec.structs.replace(renumber(control), host=host))
+                continue_counter(LmdbTxn(into), last_commit(env))
             fresh.sync(True)  # noqa: FBT003  # its only parameter, which has no name
         place.swap(folder)
+
+
+def _identity(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_identity(file.fileno())
 
 
 def _numbers_above(noted: int) -> Number:
@@ -117,18 +242,14 @@ class _TruncatedError(Exception):
 def _unfit(place: StorePlace, error: Exception) -> StoreError:
     """Return the error for a file that cannot be opened: a store was here before, or nobody knows what it is."""
     is_damage = isinstance(error, (*DAMAGE, msgspec.DecodeError, _TruncatedError))
-    if is_damage and place.note[0]:
-        place.write(place.note[0], place.found())
-        return damaged(place.folder, error)
+    if is_damage and place.side[INCARNATION]:
+        is_new = isinstance(error, OverwrittenError) and place.side[DAMAGED] != place.found()
+        place.write(place.side[INCARNATION] + is_new, place.found())  # no store has that number; see StorePlace.flag
+        return place.damaged(error)
     return ForeignStore(
         f"{place.folder} cannot be opened as a store ({error}); move it away, or point the store elsewhere",
         field="store",
     )
-
-
-def damaged(path: Path, error: Exception) -> DamagedStore:
-    """Return the error for a store with a damaged page."""
-    return DamagedStore(f"{path} is damaged ({error}); a worker sets it aside, and an empty one follows", field="store")
 
 
 def _check_writable(path: Path, error: Exception) -> None:
@@ -152,14 +273,24 @@ def _check_size(env: lmdb.Environment, path: Path) -> None:
         raise _TruncatedError(f"it has {found} of {needed} bytes")
 
 
-def _claim(txn: Any, place: StorePlace, host: str) -> None:
-    """Mark a new file as a store; reject a file with any other content, and a store that another has replaced."""
+def _check_last(txn: lmdb.Transaction[bytes], env: lmdb.Environment, place: StorePlace) -> None:
+    """Reject a file that does not name the commit that LMDB believes to be the last one, and the one before."""
+    last = txn.id() - 1
+    if last and not MetaPages(place.data, env).holds(last):
+        raise OverwrittenError("it was overwritten while processes had it open")
+
+
+def _claim(txn: Any, place: StorePlace, identity: str) -> str:
+    """Mark a new file as a store; reject a file with any other content, and a store that another has replaced.
+
+    Returns the identity of the file that the store was in; empty for a new one.
+    """
     path, found = place.folder, txn.get(_MAGIC[0])
     if found == _MAGIC[1]:
         control = msgspec.msgpack.decode(txn.get(CONTROL) or b"", type=Control)
-        if control.host == host:  # a copy, which another host has, is recovered
+        if control.host == identity:  # a copy, which is another file, is recovered
             place.must_be_valid(control)
-        return
+        return control.host
     if found is not None and found.startswith(b"parbake-store-"):
         raise ForeignStore(
             f"{path} was written by another version of parbake ({found.decode()}); move it away and let it be rebuilt",
@@ -168,3 +299,4 @@ def _claim(txn: Any, place: StorePlace, host: str) -> None:
     if txn.stat()["entries"]:
         raise ForeignStore(f"{path} holds data that parbake did not write; point the store elsewhere", field="store")
     txn.put(*_MAGIC)
+    return ""

@@ -1,9 +1,10 @@
 """The place of an LMDB store: which store there is the valid one, and how a damaged one is set aside.
 
-Beside the folder lies a file of 16 bytes, ``<folder>.incarnation``. It names the only valid incarnation, and the data
-file in which a process has found a damaged page. It is not in the folder, because a folder that is moved away and back
-would bring its own version. Every process maps the file into memory. One comparison then tells a read whether another
-store has become the valid one, so that nothing is read from a store that was set aside.
+Beside the folder lies a file of 64 bytes, ``<folder>.incarnation``. It names the only valid incarnation, the data file
+in which a process has found a damaged page, and how far the store has come (see ``_lmdb_openings``). It is not in the
+folder, because a folder that is moved away and back would bring its own version. Every process maps the file into
+memory. One comparison then tells a read whether another store has become the valid one, so that nothing is read from a
+store that was set aside.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from pathlib import Path
 
 import lmdb
 
-from parbake.errors import OutdatedStore
+from parbake.errors import DamagedStore, OutdatedStore
 from parbake.protocol.control import Control, has_lived_through
 from parbake.protocol.record import Stamp
+from parbake.stores._lmdb_openings import DAMAGED, INCARNATION
 
 DAMAGE = (
     lmdb.CorruptedError,
@@ -33,21 +35,25 @@ DAMAGE = (
     lmdb.CursorFullError,
 )
 """What LMDB raises when it finds a damaged page."""
-_SIZE = 16
+_SIZE = 64
 _NOTHING = memoryview(bytes(_SIZE)).cast("Q")
 _log = logging.getLogger("parbake.stores")
 
 
 class StorePlace:
-    """A folder, and the note beside it. Call what changes them only while the place is locked."""
+    """A folder, and the side file. Call what changes them only while the place is locked."""
 
     def __init__(self, folder: Path) -> None:
-        """Look at a place. Where nothing can be written beside the folder, no store is noted, and none set aside."""
+        """Look at a place.
+
+        Where nothing can be written beside the folder, no store is noted, none is set aside, and each opening by a
+        process that finds no other one with the store open is a new incarnation.
+        """
         self.folder = folder
         self._path = folder.with_name(folder.name + ".incarnation")
-        self._data = str(folder / "data.mdb")
-        self.note = _NOTHING
-        """The valid incarnation, and the inode of the data file that is damaged; 0 if there is none."""
+        self.data = str(folder / "data.mdb")
+        self.side = _NOTHING
+        """The numbers of the side file, by their places in :mod:`parbake.stores._lmdb_openings`."""
         self._map = mmap.mmap(-1, _SIZE)
         self._mapped = 0
 
@@ -58,7 +64,7 @@ class StorePlace:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            _log.info("%s: a damaged store cannot be set aside there: %s", self.folder, error)
+            _log.info("%s: nothing can be written beside it: %s", self.folder, error)
             yield
             return
         try:
@@ -71,33 +77,56 @@ class StorePlace:
             os.close(file)
 
     def _read(self, file: int) -> None:
-        """Map the note, again if it was deleted in the meantime."""
+        """Map the side file, again if it was deleted in the meantime, and lengthen one of an earlier version."""
         found = os.fstat(file)
         if found.st_size < _SIZE:  # written, because on a full disk a write to a hole that is mapped ends the process
             os.pwrite(file, bytes(_SIZE - found.st_size), found.st_size)
+            if os.fstat(file).st_size < _SIZE:
+                return
         if self._mapped != found.st_ino:
             self._map, self._mapped = mmap.mmap(file, _SIZE), found.st_ino
-            self.note = memoryview(self._map).cast("Q")
+            self.side = memoryview(self._map).cast("Q")
+
+    @property
+    def has_side(self) -> bool:
+        """Whether the side file can be written."""
+        return self._mapped != 0
+
+    def flush(self) -> None:
+        """Let the side file be on disk."""
+        self._map.flush()
 
     def close(self) -> None:
-        """Unmap the note."""
-        self.note, self._mapped = _NOTHING, 0
+        """Unmap the side file."""
+        self.side, self._mapped = _NOTHING, 0
         self._map = mmap.mmap(-1, _SIZE)
 
     def found(self) -> int:
         """The inode of the data file in the folder; raises ``OSError`` if there is none."""
-        return os.stat(self._data).st_ino  # noqa: PTH116  # each commit looks, and this takes a third of the time
+        return os.stat(self.data).st_ino  # noqa: PTH116  # each commit looks, and this takes a third of the time
 
     def write(self, incarnation: int, damaged: int = 0) -> None:
         """Note the valid incarnation and the damaged file, durably."""
         if self._mapped:
-            self.note[0], self.note[1] = incarnation, damaged
-            self._map.flush()
+            self.side[INCARNATION] = incarnation
+            self.side[DAMAGED] = damaged
+            self.flush()
+
+    def damaged(self, why: object) -> DamagedStore:
+        """Return the error for a store that cannot be used any more."""
+        return DamagedStore(
+            f"{self.folder} is damaged ({why}); a worker sets it aside, and an empty one follows", field="store"
+        )
 
     def must_be_valid(self, control: Control) -> None:
-        """Raise :class:`OutdatedStore` unless a store is the valid one, or has descended from it."""
-        noted = self.note[0]
+        """Raise :class:`OutdatedStore` unless a store is the valid one, or has descended from it.
+
+        Raises :class:`DamagedStore` for one that was overwritten under its processes.
+        """
+        noted = self.side[INCARNATION]
         if noted and noted != control.incarnation and not _descends(control, noted):
+            if self.side[DAMAGED] == self.found():
+                raise self.damaged("it was overwritten while processes had it open")
             raise OutdatedStore(
                 f"{self.folder} is in incarnation {control.incarnation}, but incarnation {noted} has replaced it and "
                 "may have acknowledged changes that this one lacks. Move the newer one back, or delete this one; "
@@ -108,32 +137,39 @@ class StorePlace:
     def accept(self, control: Control) -> None:
         """Let an open store be used further; raises :class:`OutdatedStore` if it is not the valid one."""
         self.must_be_valid(control)
-        if not self.note[0]:
-            self.write(control.incarnation, self.note[1])
+        if not self.side[INCARNATION]:
+            self.write(control.incarnation, self.side[DAMAGED])
 
-    def flag(self, inode: int) -> None:
-        """Note that a data file is damaged, if it is the one in the folder."""
-        if self.note[1] == inode:
+    def flag(self, inode: int, *, overwritten: int = 0) -> None:
+        """Note that a data file is damaged, if it is the one in the folder.
+
+        Args:
+            inode: The file.
+            overwritten: The incarnation that was in it, if it was overwritten. The side file gets a number that no
+                store has, so that no process reads the file any more.
+        """
+        if self.side[DAMAGED] == inode and self.side[INCARNATION] != overwritten:
             return
         with self.locked(), contextlib.suppress(OSError):
             if self.found() == inode:
-                self.write(self.note[0], inode)
+                self.write(self.side[INCARNATION] + (self.side[INCARNATION] == overwritten), inode)
 
     def set_aside(self) -> Path | None:
         """Rename the folder if its data file is damaged; returns its new path, or ``None`` if there is nothing to do.
 
-        From before the renaming until the new store is noted, the note holds a number that no store has. So no process
-        reads the damaged store once the new one can acknowledge anything. Raises ``OSError`` if it cannot be renamed.
+        From before the renaming until the new store is noted, the side file holds a number that no store has. So no
+        process reads the damaged store once the new one can acknowledge anything. Raises ``OSError`` if it cannot be
+        renamed.
         """
-        damaged, aside = self.note[1], self.folder.with_name(f"{self.folder.name}.damaged-{time.time_ns()}")
+        damaged, aside = self.side[DAMAGED], self.folder.with_name(f"{self.folder.name}.damaged-{time.time_ns()}")
         try:
             found = self.found()
         except OSError:
             found = 0  # an operator has moved it away, or a worker died after the renaming
         if not damaged or found not in (0, damaged):
-            self.write(self.note[0])
+            self.write(self.side[INCARNATION])
             return None
-        before = self.note[0]
+        before = self.side[INCARNATION]
         self.write(before + 1, damaged)
         try:
             if found:

@@ -47,7 +47,7 @@ Outcome: TypeAlias = tuple[Any, BaseException | None]
 """A step's result, or its error."""
 
 
-class _MovedError(lmdb.Error):
+class MovedError(lmdb.Error):
     """Another file has taken the place of the one that a transaction has begun to write to."""
 
 
@@ -82,7 +82,8 @@ class Writer:
         failure: Callable[[lmdb.Error], StoreError],
         *,
         room: int,
-        is_in_place: Callable[[], bool],
+        check: Callable[[lmdb.Transaction[bytes]], None],
+        on_commit: Callable[[], None],
         follow: Callable[[], None],
     ) -> None:
         """Start the thread.
@@ -90,7 +91,11 @@ class Writer:
         Args:
             env: Returns the environment; called before each commit.
             path: The store's folder, for messages.
-            is_in_place: Whether the environment's file is the one in the folder.
+            check: Raises :class:`MovedError` unless the environment's file is the one in the folder, and another error
+                of LMDB's if it must not be written to. It is called while this process has the lock, because a
+                rewriting holds the lock until its file is in place: a commit that waited for the lock would otherwise
+                be lost with the old file.
+            on_commit: Called after each commit, before its callers are answered; may raise as ``check`` does.
             follow: Opens the file that has taken its place; raises :class:`StoreError` if there is none.
             failure: Returns the error to raise for one of LMDB's.
             room: How many bytes may be in use; only deletions may go beyond.
@@ -99,7 +104,8 @@ class Writer:
         self._env = env
         self._path = path
         self._failure = failure
-        self._is_in_place, self._follow = is_in_place, follow
+        self._check, self._on_commit = check, on_commit
+        self._follow = follow
         self._turn = threading.Lock()
         # LMDB has one writer at a time. With one thread, waiting writers do not block the default pool.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="parbake-lmdb")
@@ -158,11 +164,14 @@ class Writer:
     def _together(self, steps: Sequence[Step]) -> list[Outcome] | None:
         """Run steps and commit them with one sync; ``None`` if LMDB failed and nothing was written."""
         try:
-            with self._turn, self._env().begin(write=True) as txn:
-                self._check_place()
-                return [self._within(txn, step) for step in steps]
+            with self._turn:
+                with self._env().begin(write=True) as txn:
+                    self._check(txn)
+                    outcomes = [self._within(txn, step) for step in steps]
+                self._on_commit()
         except lmdb.Error:
             return None
+        return outcomes
 
     def _within(self, parent: lmdb.Transaction[bytes], step: Step) -> Outcome:
         """Run a step in a child transaction.
@@ -180,26 +189,19 @@ class Writer:
         env = self._env()
         with env.begin(parent=parent, write=True) as txn:
             if parent is None:
-                self._check_place()
+                self._check(txn)
             found = step(LmdbTxn(txn))
             check_room(env, txn, self._room)
-            return found
-
-    def _check_place(self) -> None:
-        """Raise unless the file is in its place.
-
-        It is looked at while this process has the lock, because a rewriting holds the lock until its file is in place.
-        Without this, a commit that waited for the lock would be lost with the old file.
-        """
-        if not self._is_in_place():
-            raise _MovedError("another file has its place")
+        if parent is None:
+            self._on_commit()
+        return found
 
     def _alone(self, step: Callable[[LmdbTxn], T]) -> T:
         try:
             with self._turn:
                 try:
                     return self._stepped(step)
-                except _MovedError:
+                except MovedError:
                     self._follow()
                     return self._stepped(step)
         except lmdb.MapFullError as error:

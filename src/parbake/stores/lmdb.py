@@ -7,33 +7,39 @@ An environment must not be inherited: a child that uses it changes the slots of 
 It is therefore closed during a fork, and each of the two processes opens its own at the next use.
 
 A store with a damaged page is set aside by a worker, and all processes then open the empty one in its place; see
-``_lmdb_place``.
+``_lmdb_place``. So is a file that was overwritten while processes had it open: each read and each commit compares what
+LMDB believes to be the last commit with the file. An older copy that comes back while no process runs is noticed by the
+first one that opens it; see ``_lmdb_openings``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
+import atexit
+import contextlib
 import logging
 import shutil
-import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import lmdb
+import msgspec
 
 from parbake.errors import DamagedStore, OutdatedStore, StoreError, StoreUnreachable
 from parbake.ports.records import Lookup, RecordSnapshot, StoreState
 from parbake.process import forks
 from parbake.protocol.record import Record
-from parbake.stores._lmdb_opening import damaged, opened, rewrite
+from parbake.stores._lmdb_file import NO_WORDS, OverwrittenError, Presence
+from parbake.stores._lmdb_opening import OpenFile, open_file, rewrite
+from parbake.stores._lmdb_openings import DAMAGED, INCARNATION
 from parbake.stores._lmdb_place import DAMAGE, StorePlace
-from parbake.stores._lmdb_writer import Writer
+from parbake.stores._lmdb_reads import count_items, have_reads_ended, list_items
+from parbake.stores._lmdb_writer import MovedError, Writer
 from parbake.stores.steps import lookups
 from parbake.stores.steps.base_store import EngineStore
 from parbake.stores.steps.item_names import CONTROL
@@ -49,8 +55,15 @@ _open: dict[Path, LmdbStore] = {}
 _open_lock = threading.Lock()
 _NONE = -1
 """In place of an incarnation: no store is open."""
-LOOK_S, PATIENCE_S = 0.0005, 5.0
-"""Interval and limit, in seconds, of the wait for reads to end before a fork."""
+_UNREADABLE = lmdb.Error, msgspec.DecodeError
+
+
+@atexit.register
+def _record_ends() -> None:
+    """Record that the stores of this process end here, which needs no other part of a program that does not close."""
+    for store in list(_open.values()):
+        with contextlib.suppress(Exception):
+            store.record_end()
 
 
 @forks.in_child
@@ -95,8 +108,12 @@ class LmdbStore(EngineStore, forks.Forkable):
         self._is_closed = False
         self._place = StorePlace(path)
         self._env: lmdb.Environment | None
-        self._view: tuple[Callable[[], Any], Parsed]
-        self._host, self._note = 0, self._place.note
+        self._file: OpenFile | None
+        self._presence: Presence | None = None
+        """Of the file that was opened last; it stays while a fork has closed the environment."""
+        self._view: tuple[Callable[[], Any], Parsed, memoryview, int, int]
+        """How to begin a read, the cache of what it decodes, and where the file names its last commits."""
+        self._host, self._note = 0, self._place.side
         self._leave()
         self._changing = threading.Lock()
         self._writer = self._new_writer()
@@ -109,14 +126,22 @@ class LmdbStore(EngineStore, forks.Forkable):
     def _new_writer(self) -> Writer:
         return Writer(
             self._opened, self.path, self._failure,
-            room=self._map_size, is_in_place=self._is_in_place, follow=self._must_be_in_place,
+            room=self._map_size, check=self._check, on_commit=self._witness, follow=self._must_be_in_place,
         )  # fmt: skip
 
-    def _is_in_place(self) -> bool:
+    def _check(self, txn: lmdb.Transaction[bytes]) -> None:
+        """Raise unless the file is in its place, and is what was written to it."""
         try:
-            return self._place.found() == self._host
+            is_in_place = self._place.found() == self._host
         except OSError:
-            return False
+            is_in_place = False
+        if self._file is None or not is_in_place:
+            raise MovedError("another file has its place")
+        self._file.check(txn, self._place)
+
+    def _witness(self) -> None:
+        if self._file is not None:
+            self._file.witness_commits(self._place)
 
     def _opened(self, *, is_created: bool = False) -> lmdb.Environment:
         """The environment, reopened if a fork closed it or another store has taken its place."""
@@ -126,20 +151,27 @@ class LmdbStore(EngineStore, forks.Forkable):
                 env = self._env or self._open(is_created=is_created)
         return env
 
-    def _open(self, *, is_created: bool) -> lmdb.Environment:
+    def _open(self, *, is_created: bool, is_rewritten: bool = False) -> lmdb.Environment:
         if self._is_closed:
             raise StoreError(f"{self.path} is closed", field="store")
         if not is_created and not (self.path / "data.mdb").exists():
             raise self._gone()
-        env = opened(self._place, self._map_size)
-        self._parsed, self._host, self._env = Parsed(), self._place.found(), env
-        self._view = env.begin, self._parsed
-        self._note, self._seen = self._place.note, self._place.note[0]
-        return env
+        self._file = file = open_file(self._place, self._map_size, is_rewritten=is_rewritten)
+        if self._presence is not None:  # not earlier: a process that reopens its file is not the first to open it
+            self._presence.end()
+        self._presence = file.presence
+        self._parsed = Parsed()
+        self._host = file.inode
+        self._env = file.env
+        self._view = file.env.begin, self._parsed, file.pages.words, file.pages.even, file.pages.odd
+        self._note = self._place.side
+        self._seen = self._note[INCARNATION]
+        return file.env
 
     def _leave(self) -> None:
         """Drop the environment without closing it: a read in another thread may use it, and the last one closes it."""
-        self._env, self._seen, self._view = None, _NONE, (self._begin_again, Parsed())
+        self._env, self._file, self._seen = None, None, _NONE
+        self._view = self._begin_again, Parsed(), NO_WORDS, 0, 0
 
     def _begin_again(self) -> Any:
         self._must_be_in_place()
@@ -153,7 +185,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         if env is None:
             return
         self._env, self._seen = None, _NONE
-        if _have_ended():
+        if have_reads_ended(_READS, _WAITS):
             env.close()
         else:
             self._env, self._seen = env, seen
@@ -168,51 +200,69 @@ class LmdbStore(EngineStore, forks.Forkable):
         if self._env is not None:  # it could not be closed before, and LMDB must not open a file twice
             self._env.close()
             self._env, self._seen = None, _NONE
+        if self._presence is not None:
+            self._presence.abandon()
+            self._presence = None
+        self._leave()
         forks.abandon(self._writer)
         self._changing = threading.Lock()
         self._writer = self._new_writer()
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
-        if self._note[0] != self._seen:
+        if self._note[INCARNATION] != self._seen:
             self._must_be_in_place()
-        begin, parsed = self._view
+        begin, parsed, words, even, odd = self._view
         try:
             with begin() as txn:
-                return lookups.read(txn.get, parsed, task, key, generation)
-        except lmdb.Error as error:
+                lookup = lookups.read(txn.get, parsed, task, key, generation)
+                at = txn.id()
+                if words[odd if at & 1 else even] != at:
+                    self._check_whole(words, at)
+                return lookup
+        except _UNREADABLE as error:
             raise self._failure(error) from error
 
     def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
-        if self._note[0] != self._seen:
+        if self._note[INCARNATION] != self._seen:
             self._must_be_in_place()
-        begin, parsed = self._view
+        begin, parsed, words, even, odd = self._view
         try:
             with begin() as txn:
-                get = txn.get
-                return lookups.glimpse(get, parsed.common(get, txn.id()), task, key)
-        except lmdb.Error as error:
+                get, at = txn.get, txn.id()
+                snapshot = lookups.glimpse(get, parsed.common(get, at), task, key)
+                if words[odd if at & 1 else even] != at:
+                    self._check_whole(words, at)
+                return snapshot
+        except _UNREADABLE as error:
             raise self._failure(error) from error
 
     def review(self, record: Record) -> Lookup:
-        if self._note[0] != self._seen:
+        if self._note[INCARNATION] != self._seen:
             self._must_be_in_place()
-        begin, parsed = self._view
+        begin, parsed, words, even, odd = self._view
         try:
             with begin() as txn:
-                get = txn.get
-                return lookups.review(get, parsed.common(get, txn.id()), record)
-        except lmdb.Error as error:
+                get, at = txn.get, txn.id()
+                lookup = lookups.review(get, parsed.common(get, at), record)
+                if words[odd if at & 1 else even] != at:
+                    self._check_whole(words, at)
+                return lookup
+        except _UNREADABLE as error:
             raise self._failure(error) from error
 
     async def stamp(self) -> StoreState:
         """Read the counter and the control record; this precedes every computation, so the file is not checked."""
-        if self._note[0] != self._seen:
+        if self._note[INCARNATION] != self._seen:
             self._must_be_in_place()
-        begin, parsed = self._view
+        begin, parsed, words, even, odd = self._view
         try:
             with begin() as txn:
-                return lookups.stamp(txn.get, parsed)
-        except lmdb.Error as error:
+                state = lookups.stamp(txn.get, parsed)
+                at = txn.id()
+                if words[odd if at & 1 else even] != at:
+                    self._check_whole(words, at)
+                return state
+        except _UNREADABLE as error:
             raise self._failure(error) from error
 
     async def close(self) -> None:
@@ -225,21 +275,53 @@ class LmdbStore(EngineStore, forks.Forkable):
         forks.unwatch(self)
         self._is_closed = True
         self._writer.close()
+        await asyncio.to_thread(self.record_end)  # another process may have the place locked
         if self._env is not None:
             self._env.close()
+        self._leave()  # so that nothing keeps a deleted file on the disk
         self._place.close()
+        self._note = self._place.side
+
+    def record_end(self) -> None:
+        """Record that this process does not use the store any more; see :mod:`parbake.stores._lmdb_openings`."""
+        file, presence = self._file, self._presence
+        self._file = self._presence = None
+        if file is not None:
+            file.record_end(self._place)
+        if presence is not None:
+            presence.end()
 
     async def _look(self, step: Callable[[Get], T]) -> T:
         return self._in_snapshot(lambda txn: step(txn.get))
 
     def _in_snapshot(self, step: Callable[[Any], T]) -> T:
         self._must_be_in_place()
-        begin, _ = self._view
+        begin, _, words, even, odd = self._view
         try:
             with begin() as txn:
-                return step(txn)
-        except lmdb.Error as error:
+                found = step(txn)
+                at = txn.id()
+                if words[odd if at & 1 else even] != at:
+                    self._check_whole(words, at)
+                return found
+        except _UNREADABLE as error:
             raise self._failure(error) from error
+
+    def _check_whole(self, words: memoryview, at: int) -> None:
+        """Raise :class:`OverwrittenError` unless the file is what LMDB believes it to be.
+
+        A read compares at its end, because whoever overwrites a file begins at its start. If the file does not name the
+        commit that was read, other processes have made two commits since, or the file is another one.
+
+        Args:
+            words: Where the file names its last commits, as the read has found it.
+            at: The commit that was read.
+        """
+        file = self._file
+        if file is None or words not in (file.pages.words, NO_WORDS):
+            raise StoreError(f"{self.path} was replaced during a read; try again", field="store")
+        if not file.pages.holds(at) and not file.is_whole():
+            raise OverwrittenError("it was overwritten")
 
     async def _step(self, step: Callable[[Txn], T]) -> T:
         self._must_be_in_place()
@@ -252,22 +334,25 @@ class LmdbStore(EngineStore, forks.Forkable):
         looks at it once per heartbeat.
         """
         self._opened()
-        if (self._found(), self._note[0]) == (self._host, self._seen):
+        if (self._found(), self._note[INCARNATION]) == (self._host, self._seen):
             return
         try:
             with self._changing, self._place.locked():
                 self._take_place()
-        except lmdb.Error as error:
+        except _UNREADABLE as error:
             raise self._failure(error) from error
 
     def _take_place(self) -> None:
         if self._env is None or self._found() != self._host:
             self._leave()
             self._open(is_created=False)
+        elif self._place.side[DAMAGED] == self._host:
+            raise self._place.damaged("a process has found it overwritten")
         else:  # it was moved away and back, or another store was valid meanwhile
             with self._env.begin() as txn:
                 self._place.accept(self._parsed.control(txn.get(CONTROL) or b""))
-            self._note, self._seen = self._place.note, self._place.note[0]
+            self._note = self._place.side
+            self._seen = self._note[INCARNATION]
 
     def _found(self) -> int:
         """The file in the folder; raises :class:`StoreError` if there is none."""
@@ -278,11 +363,11 @@ class LmdbStore(EngineStore, forks.Forkable):
             raise self._gone() from None
 
     def _new_number(self, above: int) -> int:
-        return super()._new_number(max(above, self._note[0]))  # also above the one that was valid here before
+        return super()._new_number(max(above, self._note[INCARNATION]))  # also above the one that was valid here before
 
     async def heal(self) -> str:
         """Set a damaged store aside, and put an empty one in its place."""
-        if not self._place.note[1]:
+        if not self._place.side[DAMAGED]:
             return ""
         return await asyncio.to_thread(self._replace)
 
@@ -317,7 +402,7 @@ class LmdbStore(EngineStore, forks.Forkable):
                 if self._env is not None:
                     rewrite(self._env, self._place, fresh)
                     self._leave()
-                    self._open(is_created=False)
+                    self._open(is_created=False, is_rewritten=True)
         except (OSError, lmdb.Error) as error:
             shutil.rmtree(fresh, ignore_errors=True)
             raise StoreError(
@@ -327,12 +412,15 @@ class LmdbStore(EngineStore, forks.Forkable):
         finally:
             self._writer.go_on()
 
-    def _failure(self, error: lmdb.Error) -> StoreError:
-        """Return the error to raise for one of LMDB's, and let a worker know if a page is damaged."""
-        if not isinstance(error, DAMAGE):
-            return StoreError(f"{self.path}: {error}", field="store")
-        self._place.flag(self._host)
-        return damaged(self.path, error)
+    def _failure(self, error: Exception) -> StoreError:
+        """Return the error to raise for one of LMDB's, or of decoding, and let a worker know if the file is damaged."""
+        is_damage = isinstance(error, DAMAGE)
+        if is_damage or isinstance(error, msgspec.DecodeError):
+            is_overwritten = isinstance(error, OverwrittenError) or (self._file and not self._file.is_whole())
+            if is_damage or is_overwritten:
+                self._place.flag(self._host, overwritten=self._seen if is_overwritten else 0)
+                return self._place.damaged(error)
+        return StoreError(f"{self.path}: {error}", field="store")
 
     def _gone(self) -> StoreError:
         return StoreUnreachable(
@@ -342,11 +430,11 @@ class LmdbStore(EngineStore, forks.Forkable):
         )
 
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        return self._in_snapshot(lambda txn: _listed(txn, prefix, start, limit))
+        return self._in_snapshot(lambda txn: list_items(txn, prefix, start, limit))
 
     async def _count(self, prefix: bytes) -> int:
         """Count in a thread, because a generation may have millions of rows."""
-        return await asyncio.to_thread(self._in_snapshot, lambda txn: _counted(txn, prefix))
+        return await asyncio.to_thread(self._in_snapshot, lambda txn: count_items(txn, prefix))
 
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         await self._writer.put(rows)
@@ -365,50 +453,3 @@ _READS: frozenset[CodeType] = frozenset(
     for method in (LmdbStore.read, LmdbStore.glimpse, LmdbStore.review, LmdbStore.stamp, LmdbStore._in_snapshot)  # noqa: SLF001  # of this module
 )
 _WAITS = LmdbStore._must_be_in_place.__code__  # noqa: SLF001  # (the same)
-
-
-def _have_ended() -> bool:
-    """Wait until no other thread reads; ``False`` if a read has not ended in time."""
-    ends = time.monotonic() + PATIENCE_S
-    while any(_reads(frame) for frame in _other_threads()):
-        if time.monotonic() > ends:
-            return False
-        time.sleep(LOOK_S)
-    return True
-
-
-def _other_threads() -> Iterator[FrameType]:
-    """The current frame of every other thread."""
-    for thread, frame in sys._current_frames().items():  # noqa: SLF001  # documented for this kind of use
-        if thread != threading.get_ident():
-            yield frame
-
-
-def _reads(frame: FrameType | None) -> bool:
-    """Whether a thread is inside a read, and is not waiting for a fork to end before it starts one.
-
-    This avoids counting reads, which would slow each of them down too much.
-    """
-    while frame is not None and frame.f_code is not _WAITS:
-        if frame.f_code in _READS:
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _listed(txn: Any, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-    found: list[tuple[bytes, bytes]] = []
-    with txn.cursor() as cursor:
-        if cursor.set_range(max(prefix, start)):
-            for key, value in cursor:
-                if not key.startswith(prefix) or len(found) == limit:
-                    break
-                found.append((key, value))
-    return found
-
-
-def _counted(txn: Any, prefix: bytes) -> int:
-    with txn.cursor() as cursor:
-        if not cursor.set_range(prefix):
-            return 0
-        return sum(1 for _ in itertools.takewhile(lambda key: key.startswith(prefix), cursor.iternext(values=False)))

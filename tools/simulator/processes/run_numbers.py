@@ -15,6 +15,7 @@ from parbake.stores.steps.base_store import EngineStore
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.tasks.gates import Profile
 from simulator.processes.oracle import Oracle
+from simulator.processes.sim_files import SimFileStore
 from simulator.processes.sim_stores import SimStore
 from simulator.world.limits import LEASE_S
 from simulator.world.sim_tasks import current_run
@@ -37,6 +38,10 @@ class _Numbered(EngineStore):
 
 class NumberedSimStore(_Numbered, SimStore):
     """An embedded store that records runs."""
+
+
+class NumberedFileStore(_Numbered, SimFileStore):
+    """A store in a file that records runs."""
 
 
 class NumberedOptimisticStore(_Numbered, OptimisticStore):

@@ -12,13 +12,19 @@ from parbake.errors import ForeignSource, ParbakeError
 from parbake.ports.event_log import Ack
 from simulator.processes.oracle import Oracle
 from simulator.processes.oracle_hook import OracleHook
-from simulator.processes.run_numbers import NumberedOptimisticStore, NumberedSimStore, number_runs
+from simulator.processes.run_numbers import (
+    NumberedFileStore,
+    NumberedOptimisticStore,
+    NumberedSimStore,
+    number_runs,
+)
 from simulator.processes.sim_cache import cache_for
 from simulator.processes.sim_copies import SimCopies
 from simulator.processes.sim_reporting_source import SimReportingSource
 from simulator.processes.sim_sources import SimSource, SimUnorderedSource
 from simulator.processes.sim_stores import SimItems
 from simulator.world.copied_disk import CopiedDisk
+from simulator.world.file_disk import FileDisk
 from simulator.world.later_program import later_tasks
 from simulator.world.limits import HEARTBEAT_S, SILENCE_S
 from simulator.world.process_state import ProcessState
@@ -145,6 +151,8 @@ class Process(ProcessState):
         if self.world.store_model == "embedded":
             return NumberedSimStore(self.world, self.world.disk, self)
         disk = self.world.disk
+        if isinstance(disk, FileDisk):
+            return NumberedFileStore(self.world, disk, self)
         items = SimItems(disk, self, is_snapshot=self.world.store_model == "snapshot")
         if isinstance(disk, CopiedDisk):
             items = SimCopies(disk, self)

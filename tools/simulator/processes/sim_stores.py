@@ -172,9 +172,12 @@ class SimStore(EngineStore):
         await self._process.reach_store()
         self._settle()
         found = step(self._disk)
-        self._disk.end_commit()
+        self._end_commit()
         await self._process.hear_store()
         return found
+
+    def _end_commit(self) -> None:
+        self._disk.end_commit()
 
     def _settle(self) -> None:
         """Settle after a failover, when the data is another host's; a real embedded store settles when it is opened."""

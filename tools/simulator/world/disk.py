@@ -49,6 +49,11 @@ class Disk:
 
     def fail_over(self, commits: int) -> int:
         """Lose the last commits and become another host; return the number of commits that were lost."""
+        self.host = f"host {int(self.host.split()[1]) + 1}"
+        return self.undo(commits)
+
+    def undo(self, commits: int) -> int:
+        """Undo the last commits, as far as they are remembered; return their number."""
         lost = 0
         while lost < commits and self._undo:
             for key, value in self._undo.pop().items():
@@ -57,5 +62,4 @@ class Disk:
                 else:
                     self.items.put(key, value)
             lost += 1
-        self.host = f"host {int(self.host.split()[1]) + 1}"
         return lost

@@ -10,11 +10,12 @@ from typing import Literal
 from simulator.world.copied_disk import CopiedDisk
 from simulator.world.disk import Disk
 from simulator.world.fault_selection import FaultSelection
+from simulator.world.file_disk import FileDisk
 from simulator.world.reader_table import ReaderTable
 from simulator.world.sim_tasks import EPOCH, KEYS
 from simulator.world.system_of_record import OFFERS, SystemOfRecord
 
-StoreModel = Literal["embedded", "snapshot", "single", "copied"]
+StoreModel = Literal["embedded", "snapshot", "single", "copied", "files"]
 BUSY = 0.06
 """The share of histories in which every key is read twice as often."""
 HONOURED = 0.8
@@ -44,6 +45,22 @@ class SimJournal:
         return list(self.generations)
 
 
+class SimOpeningJournal(SimJournal):
+    """A journal that also tells of the last opening of a store in a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opening = 0
+
+    def note_opening(self, word: int) -> None:
+        """Add an opening."""
+        self._opening = word
+
+    def last_opening(self) -> int:
+        """Return the last opening; 0 if there is none."""
+        return self._opening
+
+
 class World:
     """The random numbers, the trace, the systems of record, the disk, and what was drawn for the whole history."""
 
@@ -62,8 +79,9 @@ class World:
         self.shop = SystemOfRecord("shop", dict.fromkeys(("product", OFFERS, "taste", "memo"), KEYS), told=told)
         self.systems = (self.policies, self.shop)
         self.acked_to = {system.name: 0 for system in self.systems}
-        self.disk = CopiedDisk(seed) if store_model == "copied" else Disk()
-        self.journal = SimJournal()
+        self.disk = _disk(seed, store_model)
+        is_told = isinstance(self.disk, FileDisk) and self.disk.has_journal
+        self.journal = SimOpeningJournal() if is_told else SimJournal()
         self.faults = FaultSelection(self.rng)
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
         self.slow_items_s = self.rng.choice([0.005, 0.005, 0.005, 0.05])
@@ -97,3 +115,9 @@ class World:
     def system_of(self, subject: str) -> SystemOfRecord:
         """The system of record that holds an entity."""
         return self.policies if subject.startswith("policy") else self.shop
+
+
+def _disk(seed: int, store_model: StoreModel) -> Disk:
+    if store_model == "files":
+        return FileDisk(seed)
+    return CopiedDisk(seed) if store_model == "copied" else Disk()

@@ -9,6 +9,8 @@ from parbake.protocol.record import STAMP_AT, WATERMARK
 
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
 MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = WATERMARK, b"o", b"b", b"e", b"a", b"s", b"n", b"p"
+OPENING = b"i"
+"""What a store in a file remembers of its openings."""
 RING = b"k"
 """Prefix of the ring that records which event was parked as the n-th."""
 ENTRY = b"r"
