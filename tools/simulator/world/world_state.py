@@ -91,7 +91,11 @@ class World:
         self.has_two_programs = self._is_drawn("programs", TWO_PROGRAMS)
         self.has_caches = self._is_drawn("asking", WITH_CACHES)
         # What the third kind of store adds is only how losses are noticed.
-        has_waiters = store_model != "copied" and not self.has_caches and self._is_drawn("waiting", WITH_WAITERS)
+        has_waiters = (
+            store_model in ("embedded", "snapshot", "single")
+            and not self.has_caches
+            and self._is_drawn("waiting", WITH_WAITERS)
+        )
         self.readers = ReaderTable() if has_waiters else None
 
     def _is_drawn(self, what: str, share: float) -> bool:
