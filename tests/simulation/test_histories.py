@@ -52,7 +52,6 @@ def test_histories_leave_nothing_to_be_warned_of(kind):
     gc.collect()
 
 
-@pytest.mark.xfail(strict=True, reason="no journal is told of openings yet")
 def test_a_journal_elsewhere_tells_of_a_disk_that_was_set_back(monkeypatch):
     """A snapshot of a closed store is noticed after a restart of the machine: the journal knows a later opening."""
     monkeypatch.setattr(file_disk, "WITH_JOURNAL", 1.0)

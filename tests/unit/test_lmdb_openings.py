@@ -242,6 +242,6 @@ def test_a_commit_is_recorded_only_upwards(file):
 
 def test_a_store_remembers_its_openings():
     """It knows its current word and the last ones, so that somebody else's note of an opening can be checked."""
-    opening = Opening(5, earlier=(3, 4), answered=9)
+    opening = Opening(5, 3, earlier=(3, 4), answered=9)
     assert [openings.remembers(opening, word) for word in (5, 4, 3, 9, 0, 6)] == [True] * 5 + [False]
     assert IS_CLOSED not in {IS_OPEN, IS_REMEMBERED}

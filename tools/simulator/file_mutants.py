@@ -42,6 +42,12 @@ def memory_not_compared(stack: ExitStack) -> None:
 
 
 @mutant
+def journal_not_compared(stack: ExitStack) -> None:
+    """A store that does not know the opening that a journal elsewhere tells of is taken for the last state."""
+    everywhere(stack, openings.remembers, lambda *_: True)
+
+
+@mutant
 def unclean_end_believed(stack: ExitStack) -> None:
     """A store that was not closed is trusted, although nothing tells what came after its last known state."""
     everywhere(stack, openings.is_end_known, lambda *_: True)

@@ -216,6 +216,7 @@ class Engine:
     def _open_ingest(self, settings: Settings) -> None:
         """Create the parts that receive changes."""
         self.recovery = Recovery(self.store, settings.durability.log, replayable=settings.durability.replayable)
+        self.recovery.confirm_opening()  # before anything is served
         self.tickets = Tickets(self.store)
         self.unknown = UnknownFamilies(self.store, settings.clock, self.known)
         applier = Applier(

@@ -46,6 +46,12 @@ class Operations:
         """Keep values in the store at a URL, whatever ``App(store=...)`` says. Call it before the app is used."""
         self._opening.reconfigure(dataclasses.replace(self._opening.settings, store=store))
 
+    def leave_journal(self) -> None:
+        """Neither read nor write the journal of ``App(durability=...)``. Call it before the app is used."""
+        current = self._opening.settings
+        durability = dataclasses.replace(current.durability, journal=None)
+        self._opening.reconfigure(dataclasses.replace(current, durability=durability))
+
     async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
         """Run every batch task that is due, once; sources are polled meanwhile.
 

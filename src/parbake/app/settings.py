@@ -63,7 +63,8 @@ class Durability:
 
     Attributes:
         journal: The log of rollbacks and quarantines outside the store: the path of a file, or a journal. A relative
-            path starts at the working directory of the process, so prefer an absolute one.
+            path starts at the working directory of the process, so prefer an absolute one. On another disk than an
+            LMDB store, it also tells that the store's whole disk was set back.
         replayable: Promises that every change is in some source's outbox, so that it can be read again.
 
     Raises:

@@ -49,6 +49,8 @@ def check(
             raise typer.Exit(2) from error
         found = [_problem(error), ("", "app", "cannot be imported because of that, so nothing else was checked")]
     else:
+        if offline:
+            application.ops.leave_journal()
         found, heard = declared(application)
         if not offline:
             found += once(application, asked(application, heard))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from parbake.protocol.control import Control, Promotion, Quarantine
@@ -114,4 +114,43 @@ class QuarantineJournal(Protocol):
 
     def quarantines(self) -> dict[str, Quarantine]:
         """The recorded quarantines that were not cleared, by task; blocking."""
+        ...
+
+
+class StoreOpening(NamedTuple):
+    """An opening of a store in a file: the number that the store shares with all its copies, and the opening's word."""
+
+    store: int
+    word: int
+
+
+@runtime_checkable
+class OpeningJournal(Protocol):
+    """An optional part of a journal: the openings of a store in a file; see :class:`RemembersOpenings`."""
+
+    def note_opening(self, opening: StoreOpening) -> None:
+        """Record an opening; durable when this returns; blocking."""
+        ...
+
+    def openings(self) -> dict[int, int]:
+        """The word of the opening that was recorded last, by the number of its store; blocking."""
+        ...
+
+
+@runtime_checkable
+class RemembersOpenings(Protocol):
+    """An optional part of a store in a file: it gives each of its openings a word, and remembers the last ones."""
+
+    def confirm_opening(self, words: Mapping[int, int]) -> StoreOpening:
+        """Start a new incarnation, unless the store has lived through the opening that somebody else remembers of it.
+
+        Args:
+            words: The words of openings, by the numbers of their stores.
+
+        Returns:
+            The current opening.
+
+        Raises:
+            StoreError: The store cannot be opened or written.
+        """
         ...

@@ -11,10 +11,12 @@ is served before its outboxes were replayed. The simulator runs this module, too
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
 
+from parbake.ports.generations import StoreOpening
 from parbake.protocol.control import Control, Number
 from parbake.stores.steps.item_names import CONTROL, OPENING
 from parbake.stores.steps.lookups import Parsed
@@ -51,6 +53,7 @@ class Opening(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         word: The random number that names the current opening.
+        store: The number that the store and all copies of it have: the word of its first opening.
         base: What the store's counter is above LMDB's number of the last commit.
         begin: The counter after the commit that began this opening.
         end: The counter at the end of the opening before.
@@ -60,6 +63,7 @@ class Opening(msgspec.Struct, frozen=True, array_like=True):
     """
 
     word: int
+    store: int
     base: int = 0
     begin: int = 0
     end: int = 0
@@ -176,7 +180,8 @@ def settle_opening(txn: Txn, found: FoundFile, number: Number, word: int) -> Set
     control = steps.settle(found.identity or f"opening {word}", number)
     if loss and control.incarnation == incarnation:
         control = steps.distrust(incarnation, number)
-    opening = Opening(word, base, base + found.commits + 1, has_witness=found.side is not None)
+    store = before.store if before else word
+    opening = Opening(word, store, base, base + found.commits + 1, has_witness=found.side is not None)
     if before is not None:
         earlier = (*before.earlier, before.word)[-_REMEMBERED_WORDS:]
         end = before.base + found.commits
@@ -309,6 +314,27 @@ def witness_close(counter: int, side: Witness) -> None:
     """
     side[COUNTER] = max(side[COUNTER], counter)
     side[END] = IS_CLOSED
+
+
+def confirm_opening(txn: Txn, words: Mapping[int, int], number: Number) -> StoreOpening:
+    """Start a new incarnation if somebody else remembers an opening that the store does not; return the current one.
+
+    That is done once for each such opening.
+
+    Args:
+        txn: A transaction on the store.
+        words: The words of openings that somebody else remembers, by the numbers of their stores.
+        number: Creates numbers for incarnations.
+    """
+    opening = read_opening(txn)
+    if opening is None:
+        raise OverwrittenFile
+    word = words.get(opening.store, 0)
+    if not remembers(opening, word):
+        steps = RecordSteps(txn, Parsed())
+        steps.distrust(steps.stamp().control.incarnation, number)
+        txn.put(OPENING, msgspec.msgpack.encode(msgspec.structs.replace(opening, answered=word)))
+    return StoreOpening(opening.store, opening.word)
 
 
 def remembers(opening: Opening, word: int) -> bool:

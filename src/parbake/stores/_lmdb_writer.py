@@ -131,6 +131,11 @@ class Writer:
         # In a commit of its own: if the rows do not fit, other steps must not be undone with them.
         await asyncio.get_running_loop().run_in_executor(self._thread, self._alone, put)
 
+    def run_now(self, step: Callable[[LmdbTxn], T]) -> T:
+        """Run and commit a step in this thread; blocking."""
+        self._must_be_open()
+        return self._alone(step)
+
     def pause(self) -> None:
         """Wait for the current commit, and start no other before :meth:`go_on`."""
         self._turn.acquire()

@@ -21,7 +21,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import CodeType
 from typing import Any, TypeVar
@@ -31,12 +31,13 @@ import lmdb
 import msgspec
 
 from parbake.errors import DamagedStore, OutdatedStore, StoreError, StoreUnreachable
+from parbake.ports.generations import StoreOpening
 from parbake.ports.records import Lookup, RecordSnapshot, StoreState
 from parbake.process import forks
 from parbake.protocol.record import Record
 from parbake.stores._lmdb_file import NO_WORDS, OverwrittenError, Presence
 from parbake.stores._lmdb_opening import OpenFile, open_file, rewrite
-from parbake.stores._lmdb_openings import DAMAGED, INCARNATION
+from parbake.stores._lmdb_openings import DAMAGED, INCARNATION, confirm_opening
 from parbake.stores._lmdb_place import DAMAGE, StorePlace
 from parbake.stores._lmdb_reads import count_items, have_reads_ended, list_items
 from parbake.stores._lmdb_writer import MovedError, Writer
@@ -361,6 +362,11 @@ class LmdbStore(EngineStore, forks.Forkable):
         except OSError:
             self._seen = _NONE  # reads refuse, too, until it is back
             raise self._gone() from None
+
+    def confirm_opening(self, words: Mapping[int, int]) -> StoreOpening:
+        """See :class:`parbake.ports.generations.RemembersOpenings`."""
+        self._must_be_in_place()
+        return self._writer.run_now(lambda txn: confirm_opening(txn, words, self._new_number))
 
     def _new_number(self, above: int) -> int:
         return super()._new_number(max(above, self._note[INCARNATION]))  # also above the one that was valid here before

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from parbake.ports.generations import StoreOpening
 from parbake.stores import _lmdb_openings as openings
 from parbake.stores._lmdb_openings import FoundFile
 from simulator.processes.sim_stores import SimStore
@@ -18,6 +21,13 @@ class SimFileStore(SimStore):
         self._file = disk
         self._base = -1
         disk.users.pop(process.name, None)
+
+    def confirm_opening(self, words: Mapping[int, int]) -> StoreOpening:
+        """See :class:`parbake.ports.generations.RemembersOpenings`."""
+        self._settle()
+        current = openings.confirm_opening(self._file, words, self._new_number)
+        self._end_commit()
+        return current
 
     def _settle(self) -> None:
         if self._base >= 0:

@@ -22,7 +22,7 @@ INODE = 7
 """The number of the file, which a copy in its place gets again."""
 WITH_MEMORY = 0.75
 """The share of histories in which processes can write notes to the memory of the machine."""
-WITH_JOURNAL = 0.0
+WITH_JOURNAL = 0.5
 """The share of histories in which the journal, which lies elsewhere, tells of the openings."""
 BACKUPS = 0.03
 """The share of commits after which somebody makes a copy of the file and of its side file."""

@@ -7,6 +7,7 @@ import random
 from importlib.util import find_spec
 from typing import Literal
 
+from parbake.ports.generations import StoreOpening
 from simulator.world.copied_disk import CopiedDisk
 from simulator.world.disk import Disk
 from simulator.world.fault_selection import FaultSelection
@@ -50,15 +51,15 @@ class SimOpeningJournal(SimJournal):
 
     def __init__(self) -> None:
         super().__init__()
-        self._opening = 0
+        self._words: dict[int, int] = {}
 
-    def note_opening(self, word: int) -> None:
+    def note_opening(self, opening: StoreOpening) -> None:
         """Add an opening."""
-        self._opening = word
+        self._words[opening.store] = opening.word
 
-    def last_opening(self) -> int:
-        """Return the last opening; 0 if there is none."""
-        return self._opening
+    def openings(self) -> dict[int, int]:
+        """Return the last opening of each store."""
+        return dict(self._words)
 
 
 class World:

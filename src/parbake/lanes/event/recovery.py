@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from parbake.errors import BadInput, StoreError
-from parbake.ports.generations import Journal, QuarantineJournal
+from parbake.errors import BadInput, DamagedStore, OutdatedStore, StoreError, StoreUnreachable
+from parbake.ports.generations import Journal, OpeningJournal, QuarantineJournal, RemembersOpenings, StoreOpening
 from parbake.ports.store import Store
 from parbake.process.writable import check_writable
 from parbake.protocol.control import Control, Quarantine
@@ -24,17 +24,22 @@ from parbake.protocol.control import Control, Quarantine
 _log = logging.getLogger("parbake.recovery")
 
 
-class _Complaint(msgspec.Struct, frozen=True):
-    """A line of the journal: a task was put in quarantine, or cleared."""
+class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of the journal: a task was put in quarantine, or cleared, or a store was opened.
+
+    A line about an opening names no task, so that an earlier version reads it as the clearing of none.
+    """
 
     task: str
     quarantine: Quarantine | None
+    opening: StoreOpening | None = None
 
 
 class FileJournal:
-    """Withdrawn generations and quarantines in a file of JSON lines; each line is synced before it counts as written.
+    """Withdrawn generations, quarantines and openings in a file of JSON lines; a line is synced before it counts.
 
-    A line is the list of the generations that are withdrawn, or an object that names a task and its quarantine.
+    A line is the list of the generations that are withdrawn, or an object that names a task and its quarantine, or the
+    opening of a store.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -59,14 +64,22 @@ class FileJournal:
 
     def note_quarantine(self, task: str, entry: Quarantine | None) -> None:
         """Add a quarantine or its end, durably; blocking. Raises as :meth:`append` does."""
-        self._write(_Complaint(task, entry))
+        self._write(_Line(task, entry))
 
     def quarantines(self) -> dict[str, Quarantine]:
         """Return the quarantines that were not cleared since, by task; blocking."""
-        last = {line.task: line.quarantine for line in self._lines() if isinstance(line, _Complaint)}
+        last = {line.task: line.quarantine for line in self._lines() if isinstance(line, _Line)}
         return {task: entry for task, entry in last.items() if entry is not None}
 
-    def _write(self, line: list[int] | _Complaint) -> None:
+    def note_opening(self, opening: StoreOpening) -> None:
+        """Add an opening, durably; blocking. Raises as :meth:`append` does."""
+        self._write(_Line("", None, opening))
+
+    def openings(self) -> dict[int, int]:
+        """Return the word of the last opening that was added of each store; blocking."""
+        return dict(line.opening for line in self._lines() if isinstance(line, _Line) and line.opening)
+
+    def _write(self, line: list[int] | _Line) -> None:
         if not self._is_ours:
             self._lines()  # refuses a file that is not a journal
             self._is_ours = True
@@ -81,7 +94,7 @@ class FileJournal:
         except OSError as error:
             raise StoreError(f"journal {self._path}: {error}", field="journal") from error
 
-    def _lines(self) -> list[list[int] | _Complaint]:
+    def _lines(self) -> list[list[int] | _Line]:
         """Return all lines that can be read. A line that a crash cut short was never acknowledged.
 
         Raises :class:`BadInput` for a file that contains lines, but no line of a journal.
@@ -97,9 +110,9 @@ class FileJournal:
             raise BadInput(f"journal={str(self._path)!r} is not a journal: name a file of its own", field="journal")
         return [line for line in found if line is not None]
 
-    def _line(self, number: int, raw: bytes) -> list[int] | _Complaint | None:
+    def _line(self, number: int, raw: bytes) -> list[int] | _Line | None:
         try:
-            return msgspec.json.decode(raw, type=list[int] | _Complaint)
+            return msgspec.json.decode(raw, type=list[int] | _Line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             _log.warning("journal %s, line %d cannot be read and is skipped: %s", self._path, number, error)
             return None
@@ -120,6 +133,26 @@ class Recovery:
         if isinstance(self._journal, FileJournal):
             await asyncio.to_thread(self._journal.check)
 
+    def confirm_opening(self) -> None:
+        """Compare the store with the opening that the journal tells of, and add the current one; blocking.
+
+        A snapshot of a disk brings a store and all that lies beside it back, but not a journal elsewhere. Raises
+        :class:`StoreError` if one of them cannot be read. A store that cannot be opened yet is compared later; nothing
+        is served from it before.
+        """
+        if not isinstance(self._journal, OpeningJournal) or not isinstance(self._store, RemembersOpenings):
+            return
+        words = self._journal.openings()
+        try:
+            current = self._store.confirm_opening(words)
+        except (DamagedStore, OutdatedStore, StoreUnreachable):
+            return
+        try:
+            if words.get(current.store) != current.word:
+                self._journal.note_opening(current)
+        except StoreError as error:  # the next opening is compared with the one before
+            _log.warning("%s", error)
+
     async def doubted(self) -> int:
         """The incarnation that waits for its blessing; 0 if the store is trusted.
 
@@ -136,6 +169,8 @@ class Recovery:
         """
         _, control = await self._store.stamp()
         if control.incarnation != self._looked_at and isinstance(self._journal, QuarantineJournal):
+            await asyncio.to_thread(self.confirm_opening)  # another store may have taken the place of the one before
+            _, control = await self._store.stamp()
             noted = await asyncio.to_thread(self._journal.quarantines)
             seen = control.incarnation
             for task, entry in noted.items():
