@@ -32,8 +32,8 @@ ADRs 21 to 52 say why a number was raised.
 PARAMETERS, METHODS = 8, 20
 DECLARES = {"artifact", "model", "prefix", "recommendations"}
 """Decorators of declarations, and a task whose parameters are its inputs."""
-WIDE = {"StoreSuite", "EngineStore"}
-"""Classes with more methods: a suite of tests, and the base of all stores."""
+WIDE = {"StoreSuite", "EngineStore", "Operations"}
+"""Classes with more methods: a suite of tests, the base of all stores, and what operators may do."""
 NOT_CODE = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER,
 }  # fmt: skip

@@ -42,6 +42,7 @@ SHOWN = {
     "triggers": ["json_shop:app"],
 }
 TESTED_ELSEWHERE = {
+    "capture readers",
     "capture show",
     "erase",
     "faq calibrate",
@@ -52,7 +53,8 @@ TESTED_ELSEWHERE = {
 }
 """Those that need a database, a person, a bank or a prompt."""
 NOTHING_TO_SHOW = {
-    "capture check", "capture install", "capture remove", "dev", "events publish", "events restart", "events retry",
+    "capture check", "capture install", "capture remove", "capture retire", "dev", "events publish",
+    "events restart", "events retry",
     "init", "keys add", "keys revoke", "keys rotate", "migrate", "models fetch", "models verify",
     "monitoring dashboard", "monitoring rules", "rollback", "proxy", "serve", "worker",
 }  # fmt: skip

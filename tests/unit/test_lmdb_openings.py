@@ -4,7 +4,16 @@ import msgspec
 import pytest
 
 from parbake.stores import _lmdb_openings as openings
-from parbake.stores._lmdb_openings import COUNTER, END, IS_CLOSED, IS_OPEN, IS_REMEMBERED, WORD, FoundFile, Opening
+from parbake.stores._lmdb_openings import (
+    COUNTER,
+    END,
+    IS_CLOSED,
+    IS_OPEN,
+    IS_REMEMBERED,
+    WORD,
+    FoundFile,
+    RecordedOpening,
+)
 from parbake.stores.memory import ByteMap
 from parbake.stores.steps.item_names import OPENING
 from parbake.stores.steps.lookups import Parsed
@@ -242,6 +251,6 @@ def test_a_commit_is_recorded_only_upwards(file):
 
 def test_a_store_remembers_its_openings():
     """It knows its current word and the last ones, so that somebody else's note of an opening can be checked."""
-    opening = Opening(5, 3, earlier=(3, 4), answered=9)
+    opening = RecordedOpening(5, 3, earlier=(3, 4), answered=9)
     assert [openings.remembers(opening, word) for word in (5, 4, 3, 9, 0, 6)] == [True] * 5 + [False]
     assert IS_CLOSED not in {IS_OPEN, IS_REMEMBERED}

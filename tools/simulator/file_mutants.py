@@ -24,12 +24,12 @@ def witnessed_only_at_openings(stack: ExitStack) -> None:
 @mutant
 def side_file_not_compared(stack: ExitStack) -> None:
     """A store that is older than what its side file says is taken for the last state."""
-    lacks = openings.Opening.lacks
+    lacks = openings.RecordedOpening.lacks
 
     def trusting(self: Any, witness: Any, counter: int) -> bool:
         return witness[openings.INCARNATION] == 0 and lacks(self, witness, counter)
 
-    method(stack, openings.Opening, "lacks", trusting)
+    method(stack, openings.RecordedOpening, "lacks", trusting)
     everywhere(stack, openings.is_overwritten, lambda *_: False)
 
 

@@ -23,8 +23,8 @@ from parbake.stores._lmdb_openings import (
     INCARNATION,
     WORD,
     FoundFile,
-    Opening,
     OverwrittenFile,
+    RecordedOpening,
     continue_counter,
     is_overwritten,
     read_opening,
@@ -57,7 +57,7 @@ class OpenFile(NamedTuple):
     presence: Presence
     pages: MetaPages
     note: memoryview | None
-    opening: Opening
+    opening: RecordedOpening
     inode: int
 
     @property

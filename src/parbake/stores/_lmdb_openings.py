@@ -48,7 +48,7 @@ class OverwrittenFile(Exception):
     """The file was overwritten while processes had it open."""
 
 
-class Opening(msgspec.Struct, frozen=True, array_like=True):
+class RecordedOpening(msgspec.Struct, frozen=True, array_like=True):
     """What a store holds about its openings, in one item.
 
     Attributes:
@@ -116,7 +116,7 @@ class FoundFile(msgspec.Struct, frozen=True):
 class SettledOpening(msgspec.Struct, frozen=True):
     """An opening that the store holds, its counter and control record, and why its incarnation is new, if it is."""
 
-    opening: Opening
+    opening: RecordedOpening
     counter: int
     control: Control
     loss: str = ""
@@ -135,10 +135,10 @@ def name_file(inode: int, birth_ns: int, generation: str = "") -> str:
     return f"file {inode} of {generation}" if generation else ""
 
 
-def read_opening(txn: Txn) -> Opening | None:
+def read_opening(txn: Txn) -> RecordedOpening | None:
     """The store's record of its openings; ``None`` in a new store, and in one of an earlier version."""
     raw = txn.get(OPENING)
-    return None if raw is None else msgspec.msgpack.decode(raw, type=Opening)
+    return None if raw is None else msgspec.msgpack.decode(raw, type=RecordedOpening)
 
 
 def continue_counter(txn: Txn, commits: int) -> None:
@@ -173,7 +173,7 @@ def settle_opening(txn: Txn, found: FoundFile, number: Number, word: int) -> Set
             raise OverwrittenFile
         return _join_opening(txn, steps, found, before, number)
     base = before.base if before else 0
-    loss = "" if is_new else find_loss(before, base + found.commits, steps.stamp().control.host, found)
+    loss = "" if is_new else _find_loss(before, base + found.commits, steps.stamp().control.host, found)
     if is_new or loss:
         base = max(base, (found.side[COUNTER] if found.side else 0) + MARGIN - found.commits)
     incarnation = 0 if is_new else steps.stamp().control.incarnation
@@ -181,7 +181,7 @@ def settle_opening(txn: Txn, found: FoundFile, number: Number, word: int) -> Set
     if loss and control.incarnation == incarnation:
         control = steps.distrust(incarnation, number)
     store = before.store if before else word
-    opening = Opening(word, store, base, base + found.commits + 1, has_witness=found.side is not None)
+    opening = RecordedOpening(word, store, base, base + found.commits + 1, has_witness=found.side is not None)
     if before is not None:
         earlier = (*before.earlier, before.word)[-_REMEMBERED_WORDS:]
         end = before.base + found.commits
@@ -190,7 +190,9 @@ def settle_opening(txn: Txn, found: FoundFile, number: Number, word: int) -> Set
     return SettledOpening(opening, base + found.commits, control, loss)
 
 
-def _join_opening(txn: Txn, steps: RecordSteps, found: FoundFile, opening: Opening, number: Number) -> SettledOpening:
+def _join_opening(
+    txn: Txn, steps: RecordSteps, found: FoundFile, opening: RecordedOpening, number: Number
+) -> SettledOpening:
     """Compare with what others have written, and leave word if this process cannot witness what it commits."""
     counter = opening.base + found.commits
     if found.side is not None and is_overwritten(opening, counter, found.side):
@@ -202,7 +204,7 @@ def _join_opening(txn: Txn, steps: RecordSteps, found: FoundFile, opening: Openi
     return SettledOpening(opening, counter, control)
 
 
-def find_loss(opening: Opening | None, counter: int, host: str, found: FoundFile) -> str:
+def _find_loss(opening: RecordedOpening | None, counter: int, host: str, found: FoundFile) -> str:
     """Say why a store that nobody has open may lack what it has acknowledged; empty if it is as it was left.
 
     Args:
@@ -225,7 +227,7 @@ def find_loss(opening: Opening | None, counter: int, host: str, found: FoundFile
     return "" if is_end_known(found.side, note) else "it was not closed, and nothing tells what came after"
 
 
-def find_note(opening: Opening, counter: int, note: Witness | None) -> Witness | None:
+def find_note(opening: RecordedOpening, counter: int, note: Witness | None) -> Witness | None:
     """The note in memory, unless it has no word, or is of an earlier opening, which tells nothing of the last one.
 
     Args:
@@ -244,7 +246,7 @@ def is_end_known(side: Witness, note: Witness | None) -> bool:
     return side[END] == IS_CLOSED or (side[END] == IS_REMEMBERED and note is not None)
 
 
-def is_overwritten(opening: Opening | None, counter: int, side: Witness) -> bool:
+def is_overwritten(opening: RecordedOpening | None, counter: int, side: Witness) -> bool:
     """Whether an open store is not what its processes have written. A side file without a word was deleted since.
 
     Args:
@@ -337,6 +339,6 @@ def confirm_opening(txn: Txn, words: Mapping[int, int], number: Number) -> Store
     return StoreOpening(opening.store, opening.word)
 
 
-def remembers(opening: Opening, word: int) -> bool:
+def remembers(opening: RecordedOpening, word: int) -> bool:
     """Whether the store knows an opening, or has answered for it."""
     return not word or word in (opening.word, opening.answered, *opening.earlier)

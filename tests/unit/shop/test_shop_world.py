@@ -34,9 +34,10 @@ PATTERNS = [p for one in (*questions(), *chatter().values()) for p in one.patter
 
 
 def _dump(path):
-    """The statements that make a file, without its events, which have ids and times of their own."""
+    """The statements that make a file, without events and guards, which have names of their own."""
+    own = ('INSERT INTO "parbake_outbox"', 'CREATE VIEW "parbake_guard_')
     with contextlib.closing(sqlite3.connect(path)) as conn:
-        return [line for line in conn.iterdump() if not line.startswith('INSERT INTO "parbake_outbox"')]
+        return [line for line in conn.iterdump() if not line.startswith(own)]
 
 
 def _plain(text):
