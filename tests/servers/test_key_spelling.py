@@ -166,6 +166,8 @@ async def test_no_key_of_sqlite_serves_an_old_value(tmp_path, column, way):
         writer.execute(sqlite.OUTBOX_DDL)
     wrong = []
     for label, (key_type, key) in KEYS.items():
+        if label == "enum" and way == "entity" and not captured:  # the program spells both the tag and the event
+            continue
         value = key.name if isinstance(key, Color) else key
         for statement in STATEMENTS:
             writer.execute("DELETE FROM facts")
