@@ -298,20 +298,6 @@ async def test_a_trigger_that_is_lost_before_an_installation_runs_is_noticed(sho
     assert await shop.raised() == set()
 
 
-async def test_a_copy_that_was_changed_before_it_had_triggers_raises_the_families(shop, tmp_path):
-    """A file that was loaded from an edited dump, and takes the place of the old one, is noticed despite its guards."""
-    await shop.raised("UPDATE policies SET days = 5")
-    with contextlib.closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
-        copy.executescript("".join(shop.connection.iterdump()).replace("'a',5", "'a',77"))
-        assert copy.execute("SELECT days FROM policies WHERE id = 'a'").fetchone() == (77,)
-        keep_in_wal(copy)
-    shop.connection.close()
-    (tmp_path / "copy.db").rename(shop.path)
-    shop.connection = sqlite3.connect(shop.path, isolation_level=None)
-    assert await shop.raised() == {"policy", "catalog", "note"}
-    assert await shop.raised() == set()
-
-
 @pytest.mark.parametrize(
     "declared",
     ["id TEXT COLLATE NOCASE", 'id TEXT NOT NULL COLLATE "rtrim"', "[id] TEXT /* , */ DEFAULT ',' collate nocase"],

@@ -272,8 +272,7 @@ class SqliteSource(forks.Forkable):
             end if first is None else first - 1,
             max(end, first or 0),
             schema=f"{captured.version}" if captured.tables else "",
-            # A copy in place of the file may have been changed before it had triggers, and has another inode.
-            states={table.relation: f"{table.state} {file[1]}" for table in captured.tables},
+            states={table.relation: table.state for table in captured.tables},
             families_by_relation={t.relation: tuple(families.intersection(t.families)) for t in captured.tables},
             untold=tuple(families.intersection(captured.untold)),
             trouble=captured.trouble,
