@@ -67,6 +67,23 @@ async def test_an_overwritten_file_is_refused_by_all_and_set_aside(place, opened
     await store.apply([Change(("policy/b",))], now=1.0)
 
 
+async def test_a_process_under_which_a_file_is_emptied_and_written_serves_nothing_old(place, opened, child):
+    """While ``cp`` writes, a process ends with SIGBUS or refuses; the next opening finds an older copy, or damage."""
+    other = child()
+    before = int(other.tell("read"))
+    copy = copy_of(place)
+    other.tell("touch")
+    copy_over(place, copy)
+    assert other.tell("read") in {"", "DamagedStore"}
+    other.kill()
+    store = opened()
+    try:
+        assert await incarnation(store) < -before
+    except DamagedStore:
+        assert await store.heal()
+        assert await incarnation(store) > before
+
+
 async def test_an_overwritten_file_is_still_refused_after_a_restart(place, opened, child):
     """What a process has found overwritten waits for a worker, whatever is in it, since it may be a mixture."""
     other = child()
