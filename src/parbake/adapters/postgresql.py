@@ -22,7 +22,7 @@ from parbake.adapters._postgresql.columns import PostgresqlColumns
 from parbake.adapters._postgresql.conninfo import parameters
 from parbake.adapters._postgresql.outbox import Primary
 from parbake.adapters._postgresql.reports import Reports, trusted_for_s
-from parbake.errors import MissingDependency, SourceError, StoreWentBack
+from parbake.errors import MissingDependency, SourceError
 from parbake.ports.row_keys import Columns
 from parbake.ports.sources import LogPage, SourceEvent
 from parbake.ports.views import View, untold
@@ -353,27 +353,15 @@ class PostgresqlSource(forks.Forkable):
         known = outbox.decode(cursor, name=self.name)
         if known is None:
             return
-        reports = self._reports.setdefault(known.reader, Reports())
-        now = time.monotonic()
-        if not has_news and not reports.is_due(known.server.run, now):
-            if reports.error is not None:
-                raise reports.error
-            return
-        is_lasting = reports.must_last(now)
-        values = (
-            known.reader, known.number, known.seen, known.server.run, trusted_for_s(silence_s), is_lasting,
-        )  # fmt: skip
-        try:
+
+        def send(is_lasting: bool) -> int:  # noqa: FBT001  # passed by position, as the only one
+            values = (known.reader, known.number, known.seen, known.server.run, trusted_for_s(silence_s), is_lasting)
             with self._connection() as (connection, _):
-                (number,) = connection.execute(_REPORT, values, prepare=True).fetchone() or (0,)
-            if number > known.number:
-                raise outbox.went_back(self.name, f"number {number} was reported, and it knows {known.number}")
-        except StoreWentBack:
-            raise  # a report of the store's present state is due at once
-        except SourceError as error:
-            reports.note(known.server.run, now, error=error)
-            raise
-        reports.note(known.server.run, now, lasting_number=number if is_lasting else 0)
+                row = connection.execute(_REPORT, values, prepare=True).fetchone()
+            return int(row[0]) if row else 0
+
+        reports = self._reports.setdefault(known.reader, Reports())
+        reports.report(known, send, time.monotonic(), has_news=has_news, source=self.name)
 
     def may_beat(self, cursor: bytes) -> bool:
         known = outbox.decode(cursor, name=self.name)

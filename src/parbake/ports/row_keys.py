@@ -78,6 +78,10 @@ class Query(NamedTuple):
     parameters: Mapping[str, Any]
     rows: Sequence[Any]
 
+    def with_few_rows(self) -> Query:
+        """The query without the rows that are looked at no more."""
+        return self._replace(rows=self.rows[: _MOST_ROWS + 1])
+
 
 class KeyLookup(NamedTuple):
     """What the methods of a view have read without naming tags, and what the database says of its columns."""

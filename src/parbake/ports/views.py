@@ -111,7 +111,9 @@ class _Reads:
     """Follows a view's reads method by method, and reports rows without a tag to the tracker."""
 
     def __init__(self, view: type[View], tracker: Tracker, session: Session) -> None:
-        self._view, self._tracker, self._session = view, tracker, session
+        self._view, self._tracker = view, tracker
+        self._read_columns: Callable[[], Columns] | None = getattr(session, "columns", None)
+        self._columns: Columns | None = None
         self._outside = self._current = _Method()
 
     @property
@@ -126,8 +128,9 @@ class _Reads:
 
     def ask(self, query: Query) -> None:
         self._current.asked = True
-        self._current.queries.append(query)
-        if not self.is_within and not self._outside.named:  # the task itself called it, so no tag can follow
+        if self.is_within:
+            self._current.queries.append(query)
+        elif not self._outside.named:  # the task itself called it, so no tag can follow
             self._tracker.unnamed(self._view, "rows")
 
     @contextlib.contextmanager
@@ -145,17 +148,20 @@ class _Reads:
             return
         lookup = lookups.setdefault(self._view, KeyLookup(self._view.families, [], columns))
         if not method.named and len(lookup.queries) < _MOST_QUERIES:
-            lookup.queries.extend(method.queries)
+            lookup.queries.extend(query.with_few_rows() for query in method.queries)
 
     def judge(self, method: _Method, name: str) -> None:
         if method.asked and not method.named:
             self._tracker.unnamed(self._view, name)
-        read_columns = getattr(self._session, "columns", None)
-        if not method.queries or read_columns is None:
+
+    def check(self, method: _Method, name: str) -> None:
+        """Compare what a method named with what it read, once it has ended without an error."""
+        if not method.queries or self._read_columns is None:
             return
-        columns = read_columns()
-        self._note(method, columns)
-        if problem := misnamed(method.tags, method.queries, columns):
+        if self._columns is None:  # they stay as they are during the transaction of the view
+            self._columns = self._read_columns()
+        self._note(method, self._columns)
+        if problem := misnamed(method.tags, method.queries, self._columns):
             raise DeclarationError(
                 f"{self._view.__qualname__}.{name} {problem}: a change of the row would not outdate it. Name the value "
                 "of the row's own column (select it), compare the column with it by '=' and with its type, or bind the "
@@ -179,8 +185,12 @@ def _noted(method: Callable[..., Any]) -> Callable[..., Any]:
                     with self._reads.within(own):
                         item = next(items, _END)
                     if item is _END:
+                        self._reads.check(own, method.__name__)
                         return
                     yield item
+            except GeneratorExit:  # what was read until here may have been used
+                self._reads.check(own, method.__name__)
+                raise
             finally:
                 items.close()
                 self._reads.judge(own, method.__name__)
@@ -194,9 +204,11 @@ def _noted(method: Callable[..., Any]) -> Callable[..., Any]:
         own = _Method()
         try:
             with self._reads.within(own):
-                return method(self, *args, **kwargs)
+                returned = method(self, *args, **kwargs)
         finally:
             self._reads.judge(own, method.__name__)
+        self._reads.check(own, method.__name__)
+        return returned
 
     return called
 

@@ -116,7 +116,7 @@ class BoundTask:
         self.name = task.name
         self.ref = task.ref
         self.off = off
-        self._names_keys = any(placeholders(item.template) for item in task.contract.binding)
+        self.key_templates = tuple(t.template for t in task.contract.binding if placeholders(t.template))
         self.reach = Reach(frozenset(watched), _viewed_families(task))
         self.revalidates = isinstance(task, Artifact) and task.revalidates
         self.lease_s = task.lease_s if isinstance(task, Artifact) else None
@@ -143,7 +143,7 @@ class BoundTask:
         """The values of the placeholders in the contract's tag templates, for one key."""
         if type(key) is str:
             return dict.fromkeys(self.key_names, key)
-        return dict.fromkeys(self.key_names, spell_part(key)) if self._names_keys else {}
+        return dict.fromkeys(self.key_names, spell_part(key)) if self.key_templates else {}
 
 
 def _viewed_families(task: Task) -> frozenset[str]:

@@ -24,10 +24,7 @@ def check_key_spelling(bound: BoundTask, keys: Sequence[Any], recording: Recordi
         DeclarationError: The key is of another type than the column that triggers spell, or finds rows that are spelled
             otherwise.
     """
-    templates = [item.template for item in bound.contract.binding if placeholders(item.template)]
-    if not templates or not recording.lookups or not keys:
-        return
-    for template in templates:
+    for template in bound.key_templates if keys else ():
         for lookup in recording.lookups.values():
             if family(template) in lookup.families:
                 _check(bound, template, keys, lookup)

@@ -10,7 +10,6 @@ import msgspec
 from parbake.adapters._postgresql import outbox
 from parbake.adapters._postgresql.outbox import Cursor, Primary
 from parbake.adapters._postgresql.reports import Reports, trusted_for_s
-from parbake.errors import SourceError, StoreWentBack
 from parbake.ports.sources import LogPage, SourceEvent
 from parbake.ports.views import View
 from simulator.processes.sim_sources import SimViews
@@ -113,24 +112,16 @@ class SimReportingSource(SimViews):
         known = outbox.decode(cursor, name=self.name)
         if known is None:
             return
-        reports = self._reports.setdefault(known.reader, Reports())
-        if not has_news and not reports.is_due(known.server.run, _now()):
-            if reports.error is not None:
-                raise reports.error
-            return
-        sent_at = _now()
-        row = ReportRow(known.number, known.seen, known.server.run, sent_at, trusted_for_s(silence_s))
-        try:
+        now = _now()
+
+        def send(is_lasting: bool) -> int:  # noqa: FBT001  # passed by position, as the only one
+            del is_lasting  # the table outlasts every crash
             self._check_feed()
-            number = self._table.report(known.reader, row)
-            if number > known.number:
-                raise outbox.went_back(self.name, f"number {number} was reported")
-        except StoreWentBack:
-            raise  # a report of the store's present state is due at once
-        except SourceError as error:
-            reports.note(known.server.run, sent_at, error=error)
-            raise
-        reports.note(known.server.run, sent_at, lasting_number=number)
+            row = ReportRow(known.number, known.seen, known.server.run, now, trusted_for_s(silence_s))
+            return self._table.report(known.reader, row)
+
+        reports = self._reports.setdefault(known.reader, Reports())
+        reports.report(known, send, now, has_news=has_news, source=self.name)
 
     def may_beat(self, cursor: bytes) -> bool:
         """Whether a heartbeat may be written."""

@@ -7,9 +7,11 @@ its silence limit, have passed since the last one: this is how long the database
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from parbake.errors import SourceError
+from parbake.adapters._postgresql.outbox import Cursor, went_back
+from parbake.errors import SourceError, StoreWentBack
 
 REPORT_S = 2.0
 """Seconds between two reports without news."""
@@ -61,10 +63,6 @@ class Reports:
         """
         return run != self.run or now - self.tried_at >= REPORT_S
 
-    def must_last(self, now: float) -> bool:
-        """Whether the next report has to outlast a crash."""
-        return now - self.lasting_at >= LASTING_S
-
     def may_beat(self, run: str, now: float) -> bool:
         """Whether a heartbeat may be written.
 
@@ -74,20 +72,41 @@ class Reports:
         """
         return self.error is None and run == self.run and now - self.at <= BEATS * REPORT_S
 
-    def note(self, run: str, sent_at: float, *, error: SourceError | None = None, lasting_number: int = 0) -> None:
-        """Note a report.
+    def report(self, cursor: Cursor, send: Callable[[bool], int], now: float, *, has_news: bool, source: str) -> None:
+        """Send a report, unless there is no news and none is due.
 
         Args:
-            run: The run of the server that it went to.
-            sent_at: When it was sent.
-            error: Why it was refused.
-            lasting_number: Its number, if it was accepted and outlasts a crash.
+            cursor: What the store keeps.
+            send: Sends it; told whether it has to outlast a crash, it returns the highest number under this name.
+            now: The time.
+            has_news: Whether events were applied since the last report.
+            source: The name of the source, for errors.
+
+        Raises:
+            StoreWentBack: Another state of the store has reported more. A report of its present state is due at once.
+            SourceError: The report was refused, now or when it was sent last.
         """
+        run = cursor.server.run
+        if not has_news and not self.is_due(run, now):
+            if self.error is not None:
+                raise self.error
+            return
+        is_lasting = now - self.lasting_at >= LASTING_S
+        try:
+            number = send(is_lasting)
+            if number > cursor.number:
+                raise went_back(source, f"number {number} was reported, and it knows {cursor.number}")
+        except StoreWentBack:
+            raise
+        except SourceError as error:
+            self.run = run
+            self.tried_at = now
+            self.error = error
+            raise
         self.run = run
-        self.tried_at = sent_at
-        self.error = error
-        if error is None:
-            self.at = sent_at
-        if lasting_number:
-            self.lasting_at = sent_at
-            self.serial = lasting_number
+        self.tried_at = now
+        self.at = now
+        self.error = None
+        if is_lasting:
+            self.lasting_at = now
+            self.serial = number
