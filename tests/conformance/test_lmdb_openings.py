@@ -150,7 +150,7 @@ async def test_a_note_of_another_user_is_not_used(place, opened, monkeypatch):
 
 
 async def test_the_last_process_records_the_end(place, opened, child):
-    """While another process has the store open, closing it is no end; a killed one ends nothing for the others."""
+    """The last process that closes the store records a clean end, and no process before it, closed or killed."""
     one, two = child(), child()
     assert side_numbers(place)[END] == IS_REMEMBERED
     one.tell("close")

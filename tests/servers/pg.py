@@ -144,6 +144,24 @@ class Postgresql(Process):
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(HANGS_S)
 
+    def copied(self):
+        """Shut it down, copy its data folder, and start it again; return the copy."""
+        self.end()
+        copy = self.folder.with_name("copy")
+        shutil.copytree(self.folder, copy, copy_function=shutil.copy2, symlinks=True)
+        self.restart()
+        return copy
+
+    def put_back(self, copy):
+        """Kill it, and start it with a copy in the place of its data folder."""
+        self.kill()
+        shutil.rmtree(self.folder)
+        copy.rename(self.folder)
+        if os.geteuid() == 0:
+            for path in [self.folder, *self.folder.rglob("*")]:
+                shutil.chown(path, USER, USER)
+        self._start()
+
     def restart(self):
         """Start it again, after killing it if it runs."""
         self.kill()

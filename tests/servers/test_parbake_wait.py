@@ -170,22 +170,13 @@ async def test_a_folder_that_is_put_back(own_server, is_stopped):
     """Under running and under stopped servers no store, known to the copy or not, is older than a "true"."""
     database = Database(own_server)
     database.begin_runs_earlier()
-    own_server.end()
-    copy = own_server.folder.with_name("copy")
-    shutil.copytree(own_server.folder, copy, copy_function=shutil.copy2, symlinks=True)
-    own_server.restart()
+    copy = own_server.copied()
     async with reading(database) as app:
         for _ in range(3):
             database.change()
             await app.drain()
         assert await served_fresh(app) == 3
-        own_server.kill()
-        shutil.rmtree(own_server.folder)
-        copy.rename(own_server.folder)
-        if os.geteuid() == 0:
-            for path in [own_server.folder, *own_server.folder.rglob("*")]:
-                shutil.chown(path, pg.USER, pg.USER)
-        own_server.restart()
+        own_server.put_back(copy)
         version, ticket = database.change()
         assert version == 1
         while (answer := database.wait(ticket)) is False:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import shutil
 import signal
 import threading
 import time
@@ -435,10 +434,7 @@ async def test_an_older_copy_is_another_source(own_server):
     source = PostgresqlSource(own_server.address, families=["fact"], views=[])
     app = pb.App(pb.Registry(), events=[source])
     await app.drain()
-    own_server.end()
-    copy = own_server.folder.with_name("copy")
-    shutil.copytree(own_server.folder, copy, copy_function=shutil.copy2)
-    own_server.restart()
+    copy = own_server.copied()
     for number in range(3):
         with psycopg.connect(own_server.address) as connection:
             emit(connection, f"fact/{number}", "fact.changed")
@@ -446,13 +442,7 @@ async def test_an_older_copy_is_another_source(own_server):
         with contextlib.suppress(pb.errors.SourceError):
             await app.drain()
     assert (await app.stamp()).sequence >= 3
-    own_server.kill()
-    shutil.rmtree(own_server.folder)
-    copy.rename(own_server.folder)
-    if os.geteuid() == 0:
-        for path in [own_server.folder, *own_server.folder.rglob("*")]:
-            shutil.chown(path, pg.USER, pg.USER)
-    own_server.restart()
+    own_server.put_back(copy)
     for number in range(50):
         with psycopg.connect(own_server.address) as connection:
             emit(connection, f"fact/new{number}", "fact.changed")

@@ -101,3 +101,5 @@ def test_the_simulated_table_answers_as_the_database_does(server, seed):
         acts = [both.report] * 3 + [both.wait] * 3 + [both.advance, both.leave, both.retire, both.load_dump]
         for _ in range(150):
             rng.choice(acts)()
+        stores = {store for (store,) in connection.execute("SELECT store FROM parbake_reader").fetchall()}
+        assert stores == set(both.table.rows)

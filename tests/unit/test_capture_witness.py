@@ -158,6 +158,7 @@ async def altered_columns_are_noticed(shop):
 async def test_triggers_that_were_away_within_a_transaction_raise_their_families(shop, rounds):
     """Each time, also twice in a row, beside another capture, and in a process that starts later."""
     await lost_triggers_are_noticed(shop, rounds)
+    assert await shop.raised() == set()
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.slow)])
@@ -321,6 +322,8 @@ async def test_a_column_that_compares_by_bytes_is_captured(shop, declared):
     """Collations of other columns, of conditions, and in comments and texts do not matter."""
     shop.connection.execute(f"CREATE TABLE strict(n INTEGER PRIMARY KEY, {declared})")
     shop.capture("strict:other/{id}")
+    captured = shop.connection.execute("SELECT relation FROM parbake_capture").fetchall()
+    assert ("strict",) in captured
 
 
 def without_order(stack):
