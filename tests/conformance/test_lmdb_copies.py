@@ -160,3 +160,23 @@ async def test_a_file_that_is_overwritten_under_a_process_is_not_used(place, ope
     overwrite(place, copy)
     with pytest.raises(DamagedStore):
         await use(store)
+
+
+@pytest.mark.parametrize("restore", [copy_back, copy_over])
+async def test_a_copy_that_its_source_finds_older_as_well_can_be_used_again(place, opened, restore, monkeypatch):
+    """The opening begins an incarnation, the source another one: after the recovery every opening takes the store."""
+    store = opened()
+    await fill(store)
+    await store.close()
+    copy = copy_of(place)
+    store = opened()
+    await touch(store)
+    await store.close()
+    restore(place, copy, monkeypatch)
+    store = opened()
+    opening = (await store.stamp()).control
+    control = await store.distrust_store(opening.incarnation)
+    assert control.incarnation > opening.incarnation
+    assert (await store.bless(control.incarnation, raise_floor=True)).is_trusted
+    await store.close()
+    assert (await opened().stamp()).control.is_trusted

@@ -135,9 +135,12 @@ class StorePlace:
             )
 
     def accept(self, control: Control) -> None:
-        """Let an open store be used further; raises :class:`OutdatedStore` if it is not the valid one."""
+        """Let an open store be used further, and note its incarnation.
+
+        Raises :class:`OutdatedStore` if it is neither the valid store nor has descended from it.
+        """
         self.must_be_valid(control)
-        if not self.side[INCARNATION]:
+        if self.side[INCARNATION] != control.incarnation:
             self.write(control.incarnation, self.side[DAMAGED])
 
     def flag(self, inode: int, *, overwritten: int = 0) -> None:

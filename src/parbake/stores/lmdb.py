@@ -34,7 +34,8 @@ from parbake.errors import DamagedStore, OutdatedStore, StoreError, StoreUnreach
 from parbake.ports.generations import StoreOpening
 from parbake.ports.records import Lookup, RecordSnapshot, StoreState
 from parbake.process import forks
-from parbake.protocol.record import Record
+from parbake.protocol.control import Control
+from parbake.protocol.record import Record, Stamp
 from parbake.stores._lmdb_file import NO_WORDS, OverwrittenError, Presence
 from parbake.stores._lmdb_opening import OpenFile, open_file, rewrite
 from parbake.stores._lmdb_openings import DAMAGED, INCARNATION, confirm_opening
@@ -370,6 +371,27 @@ class LmdbStore(EngineStore, forks.Forkable):
 
     def _new_number(self, above: int) -> int:
         return super()._new_number(max(above, self._note[INCARNATION]))  # also above the one that was valid here before
+
+    async def bless(self, seen: int, *, raise_floor: bool) -> Control:
+        await asyncio.to_thread(self._note_incarnation)
+        return await super().bless(seen, raise_floor=raise_floor)
+
+    async def raise_floor(self, to: Stamp) -> int:
+        await asyncio.to_thread(self._note_incarnation)
+        return await super().raise_floor(to)
+
+    def _note_incarnation(self) -> None:
+        """Note the current incarnation in the place, before the store forgets the earlier one that is noted there.
+
+        A process may have begun the current one while it had the store open. The place then notes one from which the
+        store has descended, as long as the store knows that.
+        """
+        self._must_be_in_place()
+        try:
+            with self._changing, self._place.locked():
+                self._take_place()
+        except _UNREADABLE as error:
+            raise self._failure(error) from error
 
     async def heal(self) -> str:
         """Set a damaged store aside, and put an empty one in its place."""
