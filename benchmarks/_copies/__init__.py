@@ -1,0 +1,1 @@
+"""Copies that come back under real servers, and stores for which a writer waits."""
