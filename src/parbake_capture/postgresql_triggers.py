@@ -1,9 +1,12 @@
-"""Capture on PostgreSQL: statement triggers on a table and each of its partitions, whose function fills the outbox.
+"""Capture on PostgreSQL: statement triggers on a table and its partitions, whose function fills the outbox.
 
 A statement fires the triggers of the table that it names, with all rows that it changed in the tables below. So each
-partition needs triggers of its own for statements that name it. They fire always, also for what a replica applies, and
-run with the rights of their owner, so that a writer needs none. A trigger never fails a writer: if it cannot tell the
-rows, it raises the family.
+partition needs triggers of its own for statements that name it, and so does each table above, if the captured table is
+a partition itself. They fire always, and run with the rights of their owner, so that a writer needs none. A trigger
+never fails a writer: if it cannot tell the rows, it raises the family.
+
+A subscription changes row by row and fires no statement trigger. For it, each table that holds rows has a trigger that
+fires for replicated changes only, and raises the families once in a transaction.
 """
 
 from __future__ import annotations
@@ -34,11 +37,17 @@ _PLAIN = (
 )  # fmt: skip
 """Types whose text is the same in PostgreSQL and in Python."""
 _MEMBERS = """
-WITH RECURSIVE tree(oid) AS (
-  SELECT %s::OID UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = tree.oid
+WITH RECURSIVE below(oid) AS (
+  SELECT %(oid)s::OID UNION SELECT inhrelid FROM pg_inherits JOIN below ON inhparent = below.oid
+), above(oid) AS (
+  SELECT inhparent FROM pg_inherits WHERE inhrelid = %(oid)s::OID
+  UNION SELECT inhparent FROM pg_inherits JOIN above ON inhrelid = above.oid
 )
-SELECT c.oid::REGCLASS::TEXT, c.relkind FROM tree JOIN pg_class c USING (oid) ORDER BY c.oid
+SELECT c.oid::REGCLASS::TEXT, c.relkind, is_above FROM (
+  SELECT oid, false FROM below UNION ALL SELECT oid, true FROM above
+) AS members(oid, is_above) JOIN pg_class c USING (oid) ORDER BY c.oid
 """
+"""The tables whose statements change rows of a table: itself, those below, and those above."""
 _COLUMNS = """
 SELECT
   a.attname, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL), t.typtype = 'e',
@@ -58,13 +67,17 @@ _SEEN = {
 """The rows that a trigger of each event sees."""
 _WHOLE_TRIGGERS = """
 SELECT t.tgname,
-  CASE t.tgtype WHEN 4 THEN 'INSERT' WHEN 8 THEN 'DELETE' WHEN 16 THEN 'UPDATE' WHEN 32 THEN 'TRUNCATE' END,
+  CASE t.tgtype
+    WHEN 4 THEN 'INSERT' WHEN 8 THEN 'DELETE' WHEN 16 THEN 'UPDATE' WHEN 32 THEN 'TRUNCATE' ELSE 'REPLICATED'
+  END,
   t.tgoldtable, t.tgnewtable
 FROM pg_trigger t
-WHERE t.tgrelid = %s AND t.tgenabled = 'A' AND t.tgfoid = to_regprocedure(%s) AND t.tgtype IN (4, 8, 16, 32)
+WHERE t.tgrelid = %s AND t.tgfoid = to_regprocedure(%s)
+  AND (t.tgenabled = 'A' AND t.tgtype IN (4, 8, 16, 32) OR t.tgenabled = 'R' AND t.tgtype = 29)
   AND t.tgqual IS NULL AND t.tgattr = ''
 """
-"""Statement triggers that fire after an event, always, and for every column."""
+"""Statement triggers that fire after an event, always, and for every column, and the one for replicated rows."""
+_REPLICATED = "replicated"
 _FUNCTION = (Path(__file__).parent / "sql" / "postgresql_function.sql").read_text()
 _KINDS = {
     "v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index",
@@ -221,8 +234,8 @@ class PostgresqlCapture:
         name = self._canonical(relation)
         if name is None:
             raise BadInput(f"--table {relation}: there is no such table", field="--table")
-        members = self._all(_MEMBERS, self._oid(name))
-        for member, kind in members:
+        members = self._members(name)
+        for member, kind, _ in members:
             if kind not in ("r", "p"):
                 raise BadInput(
                     f"--table {relation}: {member} is {_KINDS.get(kind, 'not a table')}, whose changes no trigger "
@@ -230,7 +243,7 @@ class PostgresqlCapture:
                     field="--table",
                 )
         filled = "SELECT s.srrelid::REGCLASS::TEXT FROM pg_subscription_rel s WHERE s.srrelid = to_regclass(%s)"
-        for member, _ in members:
+        for member, *_ in members:
             if self._one(filled, member):
                 raise BadInput(
                     f"--table {relation}: {member} is filled by a subscription, which fires no statement trigger; "
@@ -238,6 +251,9 @@ class PostgresqlCapture:
                     field="--table",
                 )
         return name
+
+    def _members(self, relation: str) -> list[Any]:
+        return self._connection.execute(_MEMBERS.encode(), {"oid": self._oid(relation)}).fetchall()
 
     def _oid(self, relation: str) -> int:
         (found,) = self._one("SELECT to_regclass(%s)::OID", relation)
@@ -260,8 +276,10 @@ class PostgresqlCapture:
         number = blake2b(relation.encode(), digest_size=4).hexdigest()
         return f"{self._schema}.parbake_capture_{number}"
 
-    def _trigger(self, event: str) -> str:
-        return f"parbake_capture_{blake2b(self._schema.encode(), digest_size=3).hexdigest()}_{event.lower()}"
+    def _trigger(self, event: str, captured: str) -> str:
+        """The name of a trigger; on a table above, which may have those of several captured tables, with that one."""
+        digest = blake2b(f"{self._schema} {captured}".rstrip().encode(), digest_size=3).hexdigest()
+        return f"parbake_capture_{digest}_{event.lower()}"
 
     def _installed(self, relation: str, apps: Mapping[str, tuple[str, ...]]) -> list[str]:
         """The statements that capture a table for some apps; none if it is captured for them already.
@@ -279,8 +297,8 @@ class PostgresqlCapture:
                 f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
                 f"AS $parbake${body}$parbake$"
             )
-        for member, _ in self._all(_MEMBERS, self._oid(relation)):
-            found += self._missing_triggers(member, function)
+        for member, kind, is_above in self._members(relation):
+            found += self._missing_triggers(member, function, kind, relation if is_above else "")
         if not found and self._apps_of(relation) == dict(apps):
             return []
         checksum = f"(SELECT md5(concat(prosrc, proconfig)) FROM pg_proc WHERE oid = '{function}()'::REGPROCEDURE)"
@@ -312,27 +330,37 @@ class PostgresqlCapture:
         )
         return bool(found and found[0])
 
-    def _missing_triggers(self, member: str, function: str) -> list[str]:
-        """The statements for those triggers of a table or partition that are missing, altered or disabled."""
+    def _missing_triggers(self, member: str, function: str, kind: str, captured: str) -> list[str]:
+        """The statements for those triggers of a table that are missing, altered or disabled.
+
+        Args:
+            member: The table.
+            function: The function that the triggers call.
+            kind: Whether the table holds rows, as ``pg_class.relkind``.
+            captured: The captured table, if this is one above it.
+        """
         whole = {
             name
             for name, event, old_table, new_table in self._all(_WHOLE_TRIGGERS, self._oid(member), f"{function}()")
-            if f"OLD TABLE AS {old_table}" in _SEEN[event] + "OLD TABLE AS None"
-            and f"NEW TABLE AS {new_table}" in _SEEN[event] + "NEW TABLE AS None"
+            if event == "REPLICATED"
+            or (
+                f"OLD TABLE AS {old_table}" in _SEEN[event] + "OLD TABLE AS None"
+                and f"NEW TABLE AS {new_table}" in _SEEN[event] + "NEW TABLE AS None"
+            )
         }
+        wanted = {
+            self._trigger(event, captured): (f"AFTER {event} ON {member} {seen} FOR EACH STATEMENT", "ALWAYS")
+            for event, seen in _SEEN.items()
+        }
+        if kind == "r" and not captured:
+            of_rows = f"AFTER INSERT OR UPDATE OR DELETE ON {member} FOR EACH ROW"
+            wanted[self._trigger(_REPLICATED, captured)] = (of_rows, "REPLICA")
         found: list[str] = []
-        for event in _SEEN:
-            name = self._trigger(event)
+        for name, (fires, when) in wanted.items():
             if name not in whole:
-                found.append(self._create(member, function, event))
-                found.append(f"ALTER TABLE ONLY {member} ENABLE ALWAYS TRIGGER {name}")
+                found.append(f"CREATE OR REPLACE TRIGGER {name} {fires} EXECUTE FUNCTION {function}()")
+                found.append(f"ALTER TABLE ONLY {member} ENABLE {when} TRIGGER {name}")
         return found
-
-    def _create(self, member: str, function: str, event: str) -> str:
-        return (
-            f"CREATE OR REPLACE TRIGGER {self._trigger(event)} AFTER {event} ON {member} {_SEEN[event]} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
-        )
 
     def _removed(self, relation: str) -> list[str]:
         return [

@@ -4,8 +4,9 @@ import contextlib
 
 import psycopg
 import pytest
-from tests.servers import captured_shop
+from tests.servers import captured_shop, pg
 from tests.unit.commands import invoke
+from tests.waiting import eventually
 
 import parbake_capture
 from parbake_capture.postgresql_triggers import PostgresqlCapture
@@ -135,3 +136,131 @@ def test_readers_are_granted_listed_and_retired(shop):
     assert "is retired" in invoke(*retire).output
     assert "retired" in invoke("capture", "capture", "readers", shop.address).output
     assert "no such role" in str(invoke(*install[:4], "--reader", "nobody_at_all").exception)
+
+
+ABOVE = (
+    """
+    CREATE TABLE rules_everywhere(id TEXT, days INT, region TEXT) PARTITION BY LIST (region);
+    CREATE TABLE rules PARTITION OF rules_everywhere FOR VALUES IN ('eu');
+    CREATE TABLE rules_elsewhere PARTITION OF rules_everywhere FOR VALUES IN ('us');
+    INSERT INTO rules VALUES ('a', 1, 'eu')""",
+    """
+    CREATE TABLE rules_everywhere(id TEXT, days INT);
+    CREATE TABLE rules() INHERITS (rules_everywhere);
+    INSERT INTO rules VALUES ('a', 1)""",
+)
+"""A table that is below another one: a partition, and one that inherits."""
+
+
+@pytest.mark.parametrize("tables", ABOVE)
+def test_a_statement_that_names_a_table_above_is_told(shop, tables):
+    """The captured table is a part of another one, through which its rows are changed, inserted and deleted."""
+    shop.connection.execute(tables)
+    shop.capture("rules:policy/{id}", "policies:policy/{id}")
+    shop.told()
+    assert shop.told("UPDATE rules_everywhere SET days = 2 WHERE id = 'a'") == ({"policy/a"}, "")
+    assert shop.told("UPDATE rules SET days = 3 WHERE id = 'a'") == ({"policy/a"}, "")
+    assert shop.told("DELETE FROM rules_everywhere") == ({"policy/a"}, "")
+    shop.capture("rules:policy/{id}")
+    assert shop.told() == (set(), "")
+
+
+def test_a_captured_table_that_is_attached_later_is_a_problem_until_it_is_captured_again(shop):
+    """The table above has no triggers: the families are raised with every poll, and a repair captures it."""
+    shop.connection.execute("CREATE TABLE all_policies(id TEXT NOT NULL, days INT) PARTITION BY LIST (id)")
+    shop.connection.execute("ALTER TABLE all_policies ATTACH PARTITION policies DEFAULT")
+    for _ in range(2):
+        told, trouble = shop.told("UPDATE all_policies SET days = 7 WHERE id = 'a'")
+        assert "policy" in told
+        assert "all_policies" in trouble
+    shop.capture()
+    shop.told()
+    assert shop.told("UPDATE all_policies SET days = 8 WHERE id = 'a'") == ({"policy/a", "catalog"}, "")
+
+
+def test_two_parts_of_one_table_are_captured_side_by_side(shop):
+    """The triggers of the table above tell of both, and an installation changes nothing of the other one's."""
+    shop.connection.execute(ABOVE[0])
+    shop.capture("rules:policy/{id}", "rules_elsewhere:note/{id}")
+    shop.told()
+    assert shop.told("INSERT INTO rules_everywhere VALUES ('b', 1, 'us')")[0] >= {"note/b"}
+    assert shop.told("UPDATE rules_everywhere SET days = 5 WHERE id = 'a'")[0] >= {"policy/a"}
+    assert shop.told() == (set(), "")
+
+
+SEEN_OTHERWISE = {
+    "row security": "ALTER TABLE policies ENABLE ROW LEVEL SECURITY",
+    "a policy of row security": "CREATE POLICY few ON policies USING (days > 1)",
+    "two tables whose names are swapped, and swapped back": """
+        CREATE TABLE IF NOT EXISTS other(id TEXT);
+        ALTER TABLE policies RENAME TO swapped; ALTER TABLE other RENAME TO policies;
+        ALTER TABLE policies RENAME TO other; ALTER TABLE swapped RENAME TO policies""",
+    "a label in an array": "ALTER TYPE mood RENAME VALUE 'red' TO 'crimson'",
+    "a label in a domain": "ALTER TYPE tone RENAME VALUE 'red' TO 'crimson'",
+    "a label in a composite": "ALTER TYPE shade RENAME VALUE 'red' TO 'crimson'",
+}
+"""What changes the rows that a reader finds, although no row is written."""
+
+
+def test_what_changes_rows_without_writing_them_raises_the_family(shop):
+    """Row security, a swap of names there and back, and labels within other types are noticed at the next poll."""
+    shop.connection.execute("""
+        CREATE TYPE mood AS ENUM ('red'); CREATE TYPE tone AS ENUM ('red'); CREATE TYPE shade AS ENUM ('red');
+        CREATE DOMAIN toned AS tone; CREATE TYPE shaded AS (one shade);
+        ALTER TABLE policies ADD moods mood[], ADD tones toned, ADD shades shaded""")
+    shop.told()
+    for what, statement in SEEN_OTHERWISE.items():
+        assert shop.told(statement)[0] >= {"policy", "catalog"}, what
+        assert shop.told() == (set(), ""), what
+
+
+def test_a_key_column_that_becomes_a_date_is_a_problem_until_it_is_captured_again(shop):
+    """The triggers would spell it by a setting of the writer: the family is raised, and the repair spells it alike."""
+    shop.connection.execute("CREATE TABLE days(id TEXT PRIMARY KEY, n INT); INSERT INTO days VALUES ('2026-03-05', 1)")
+    shop.capture("days:policy/{id}")
+    shop.told()
+    told, trouble = shop.told("ALTER TABLE days ALTER id TYPE DATE USING id::DATE")
+    assert "policy" in told
+    assert "another type" in trouble
+    shop.capture()
+    shop.told()
+    change = "SET DateStyle = 'SQL, DMY'; UPDATE days SET n = 2; RESET DateStyle"
+    assert shop.told(change) == ({"policy/2026-03-05"}, "")
+    told, trouble = shop.told("ALTER TABLE days ALTER id TYPE TEXT")
+    assert "policy" in told
+    assert "another type" in trouble
+
+
+def test_what_a_subscription_writes_is_told_also_if_it_is_gone_at_the_next_poll():
+    """A replicated change raises the families of its table, once in a transaction."""
+    with pg.folder() as place, pg.postgresql(place / "data", "wal_level=logical") as server:
+        server.sql("CREATE ROLE stranger")
+        away, shop = captured_shop.Shop(server), captured_shop.Shop(server)
+        shop.told()
+        away.connection.execute("CREATE PUBLICATION everything FOR TABLE policies")
+        away.connection.execute("SELECT pg_create_logical_replication_slot('fills', 'pgoutput')")
+        shop.connection.execute(
+            f"CREATE SUBSCRIPTION fills CONNECTION '{away.address}' PUBLICATION everything "
+            "WITH (create_slot = false, slot_name = 'fills', copy_data = false)"
+        )
+        away.connection.execute("UPDATE policies SET days = 77")
+        changed = "SELECT count(*) FROM policies WHERE days = 77"
+        eventually(lambda: shop.connection.execute(changed).fetchone() == (3,))
+        shop.connection.execute("DROP SUBSCRIPTION fills")
+        raised = "SELECT count(*) FROM parbake_outbox WHERE subject = 'policy'"
+        assert shop.connection.execute(raised).fetchone() == (1,)
+        assert shop.told()[0] >= {"policy", "catalog"}
+        for one in (away, shop):
+            one.source.close()
+            one.connection.close()
+
+
+def test_an_outbox_that_a_crash_would_empty_is_a_problem(shop):
+    """An unlogged outbox raises all families with every poll, also those that programs emit."""
+    told, trouble = shop.told("ALTER TABLE parbake_outbox SET UNLOGGED")
+    assert told == {"policy", "catalog", "note", "stock"}
+    assert "unlogged" in trouble
+    told, trouble = shop.told("ALTER TABLE parbake_outbox SET LOGGED")
+    assert told == {"policy", "catalog", "note", "stock"}
+    assert trouble == ""
+    assert shop.told() == (set(), "")

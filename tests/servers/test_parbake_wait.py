@@ -29,7 +29,7 @@ from tests.waiting import eventually, until
 import parbake as pb
 from parbake.adapters._postgresql import reports
 from parbake.adapters.postgresql import PostgresqlSource
-from parbake.errors import SourceError
+from parbake.errors import ParbakeError, SourceError
 from parbake.tasks.served import Verdict
 
 
@@ -347,6 +347,67 @@ async def test_two_states_of_one_store_do_not_share_a_name(database, tmp_path):
             assert database.wait(ticket) is False
             await one.drain()
         assert database.wait(ticket) is True
+
+
+async def test_a_copy_of_a_store_does_not_answer_for_it(database, tmp_path):
+    """A copy is opened while the original is cut off: a writer waits for the original until it trusts nothing."""
+    async with reading(database, store=f"lmdb://{tmp_path}/store") as app:
+        await app.drain()
+        assert await served_fresh(app) == 0
+        shutil.copytree(tmp_path / "store", tmp_path / "copy")
+        cut_off(app)
+        version, ticket = database.change()
+        async with reading(database, store=f"lmdb://{tmp_path}/copy") as copy:
+            answer = False
+            while answer is False:
+                await drained(copy)
+                answer = database.wait(ticket)
+            assert answer is True
+            assert await served_fresh(app) in (None, version)
+            assert await served_fresh(copy) == version
+
+
+async def test_a_change_that_the_database_has_lost_is_served_no_more(own_server, monkeypatch):
+    """A copy of the folder from just before a change comes back, and has grown before the next poll."""
+    monkeypatch.setattr(reports, "LASTING_S", 1000.0)
+    database = Database(own_server)
+    database.begin_runs_earlier()
+    async with reading(database) as app:
+        await app.drain()
+        assert await served_fresh(app) == 0
+        copy = own_server.copied()
+        await drained(app)
+        await app.drain()
+        version, _ = database.change()
+        await app.drain()
+        assert await served_fresh(app) == version
+        own_server.put_back(copy)
+        database.sql(*(f"CREATE TABLE filler{n} AS SELECT generate_series(1, 10000)" for n in range(20)))
+        await drained(app)
+        await app.drain()
+        assert await served_fresh(app) == 0
+
+
+async def test_a_ticket_of_a_database_that_was_put_back_is_not_that_of_the_one_before(own_server):
+    """A copy gives ids of transactions again: who passes the new one as a ticket gets what it has changed."""
+    database = Database(own_server)
+    database.begin_runs_earlier()
+    async with reading(database) as app:
+        await app.drain()
+        copy = own_server.copied()
+        await drained(app)
+        lost = []
+        for _ in range(30):
+            lost.append(database.change()[1])
+            await app.drain()
+        assert await served_fresh(app) == 30
+        own_server.put_back(copy)
+        version, ticket = database.change()
+        assert ticket <= lost[-1], "the server has not given an id again, so that this test proves nothing"
+        for _ in range(3):
+            with contextlib.suppress(ParbakeError):  # such as that this is not the source it was
+                async with app.request(after=f"shop:{ticket}"):
+                    assert (await app.serve(app.task, "a")).value == version
 
 
 async def test_a_store_that_went_back_is_distrusted(database, tmp_path):

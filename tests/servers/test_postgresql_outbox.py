@@ -234,6 +234,47 @@ async def test_a_store_that_was_forgotten_raises_everything(outbox, app):
     await other.close()
 
 
+@pytest.mark.parametrize("prunes", [1, 2, 3])
+async def test_a_store_that_was_forgotten_raises_everything_however_often_was_pruned(outbox, app, prunes):
+    """A prune that finds nothing to delete leaves the note of what was deleted before."""
+    outbox.tell("fact/1")
+    await app.drain()
+    outbox.tell("fact/2")
+    with outbox.connect() as connection:
+        connection.execute("UPDATE parbake_reader SET heard = now() - INTERVAL '8 days'")
+    other = pb.App(pb.Registry(), events=[outbox.source()])
+    await other.drain()
+    for number in range(prunes):
+        with outbox.connect() as connection:
+            assert prune(connection) == (0 if number else 2)
+        with outbox.connect() as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS unrelated(n INT)")
+        await other.drain()
+    assert set((await app.drain()).raised) == {"fact", "fact/*"}
+    await other.close()
+
+
+async def test_a_store_that_may_trust_itself_is_not_forgotten(outbox, app):
+    """A time that is shorter than the silence of a store retires no store that would serve what it holds."""
+    outbox.tell("fact/1")
+    await app.drain()
+    with outbox.connect() as connection:
+        prune(connection, forget="0 seconds")
+        assert connection.execute("SELECT is_retired FROM parbake_reader").fetchall() == [(False,)]
+
+
+async def test_an_outbox_that_was_made_again_raises_everything(outbox, app):
+    """What programs had written to the one before is unknown."""
+    outbox.tell("fact/1")
+    await app.drain()
+    outbox.tell("fact/2")
+    with outbox.connect() as connection:
+        connection.execute("DROP TABLE parbake_outbox")
+        connection.execute(OUTBOX_DDL)
+    assert set((await app.drain()).raised) == {"fact", "fact/*"}
+    assert await app.drain() is None
+
+
 async def test_a_ticket_is_the_id_of_the_transaction(outbox, app):
     """The acknowledgement of a transaction is there once it is applied, also if it told nothing of interest."""
     with outbox.connect() as connection:

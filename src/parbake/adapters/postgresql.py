@@ -52,7 +52,7 @@ WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relnamespace <> 'pg_catalog'::REGN
   AND c.relname NOT LIKE 'parbake\\_%' GROUP BY reads.name
 """
 _REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, %s, make_interval(secs => %s), %s)"
-_LAST_REPORT = "SELECT seen::TEXT FROM parbake_reader WHERE store = %s AND run = %s"
+_LAST_REPORT = "SELECT number, seen::TEXT FROM parbake_reader WHERE store = %s AND run = %s"
 _DELETE_RETIRED = "DELETE FROM parbake_reader WHERE is_retired AND heard < now() - INTERVAL '1 year'"
 _ANOTHER_STATE, _TOO_SILENT = "PB001", "PB002"
 """Why the database refuses a report: the store is in an earlier state, or it trusts itself for too long."""
@@ -91,14 +91,14 @@ def prune(connection: psycopg.Connection[Any], *, forget: str = "7 days") -> int
 
     Args:
         connection: A connection with the right to delete.
-        forget: After how long a store that reports nothing is retired, as an interval of PostgreSQL. If it comes back
-            after rows were deleted that it has not read, all families of the source are raised for it. A year after
-            its last report its row is deleted, and the store is refused.
+        forget: After how long a store that reports nothing is retired, as an interval of PostgreSQL; not before it
+            trusts nothing any more. If it comes back after rows were deleted that it has not read, all families of the
+            source are raised for it. A year after its last report its row is deleted, and the store is refused.
     """
     execute = connection.execute
     execute(
         "UPDATE parbake_reader SET is_retired = true, writer = pg_current_xact_id() "
-        "WHERE NOT is_retired AND heard < now() - %s::INTERVAL",
+        "WHERE NOT is_retired AND heard < now() - greatest(%s::INTERVAL, silence)",
         (forget,),
     )
     execute(_DELETE_RETIRED)
@@ -116,11 +116,12 @@ def prune(connection: psycopg.Connection[Any], *, forget: str = "7 days") -> int
     upto = f"{running[0] if running else upper}:{upper}:{','.join(running)}"
     execute("SELECT set_config('parbake.pruned', %s, true)", (upto,))
     deleted = execute("DELETE FROM parbake_outbox WHERE pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)", (upto,)).rowcount
-    execute(
-        "DELETE FROM parbake_outbox_gone WHERE xid <> pg_current_xact_id() "
-        "AND pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)",
-        (upto,),
-    )
+    if deleted:  # this deletion was noted, and its note tells a store that comes back of the earlier ones, too
+        execute(
+            "DELETE FROM parbake_outbox_gone WHERE xid <> pg_current_xact_id() "
+            "AND pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)",
+            (upto,),
+        )
     return deleted
 
 
@@ -297,8 +298,7 @@ class PostgresqlSource(forks.Forkable):
         with self._connection() as (connection, server):
             reported = None
             if known is not None and outbox.is_restarted(known, server):
-                row = connection.execute(_LAST_REPORT, (known.reader, known.server.run)).fetchone()
-                reported = row[0] if row else None
+                reported = connection.execute(_LAST_REPORT, (known.reader, known.server.run)).fetchone()
             before, lost = outbox.resumed(known, server, reported, name=self.name)
             row = connection.execute(outbox.READ.encode(), outbox.parameters(before, limit)).fetchone()
         page = outbox.Page(row, limit)

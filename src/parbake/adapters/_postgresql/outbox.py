@@ -24,6 +24,8 @@ from parbake.ports.views import families_not_captured, said_of_not_captured
 
 _CHANGED, _WHOLE = "capture.changed", "capture.bulk"
 """The types of the events that triggers and this module write. They are not of one app: other apps skip them."""
+_OUTBOX, _ALL = "parbake_outbox", "*"
+"""The table on whose state all families depend, and how that is written."""
 _NOTHING = "1:1:"
 """The snapshot in which no transaction is visible."""
 IDENTITY = """
@@ -125,18 +127,21 @@ def is_restarted(cursor: Cursor | None, server: Primary) -> bool:
     return cursor is not None and cursor.server.timeline == server.timeline and cursor.server.run != server.run
 
 
-def resumed(cursor: Cursor | None, server: Primary, reported: str | None, *, name: str) -> tuple[Cursor, str]:
+def resumed(
+    cursor: Cursor | None, server: Primary, reported: tuple[int, str] | None, *, name: str
+) -> tuple[Cursor, str]:
     """Where to read on: the cursor on a server, and why events may be missing behind it, if they may.
 
     After a restart this may be an older copy of the database, which has grown again since. Ids of transactions are
     given again then. What the copy itself knows of the store is true of it: the snapshot of its last report is of
-    transactions that the copy has, because it was written after they were.
+    transactions that the copy has, because it was written after they were. If the database lacks the last report that
+    the store has made, it may lack what was applied before that report, too.
 
     Args:
         cursor: The cursor that the store has; ``None`` at the start.
         server: The server that is read.
-        reported: The snapshot in the last report of the store that the database has; ``None`` if it has none. It is
-            looked at after a restart only.
+        reported: The number and the snapshot of the last report of the store that the database has; ``None`` if it
+            has none. It is looked at after a restart only.
         name: The name of the source.
 
     Raises:
@@ -150,8 +155,9 @@ def resumed(cursor: Cursor | None, server: Primary, reported: str | None, *, nam
         begun = msgspec.structs.replace(_begun(server, cursor.reader), version=cursor.version, number=cursor.number)
         return begun, "another server has taken over, which may lack the last transactions"
     if cursor.server.run != server.run:
-        seen = reported or (cursor.lasting if cursor.version == _WITHOUT_NUMBERS else _NOTHING)
-        return msgspec.structs.replace(cursor, server=server, seen=seen, lsn=cursor.lasting_lsn, scan=None), ""
+        number, seen = reported or (0, cursor.lasting if cursor.version == _WITHOUT_NUMBERS else _NOTHING)
+        lost = "" if number >= cursor.number else "it was started again, and lacks the last report of this store"
+        return msgspec.structs.replace(cursor, server=server, seen=seen, lsn=cursor.lasting_lsn, scan=None), lost
     return cursor, ""
 
 
@@ -220,7 +226,10 @@ class Page:
     def _after(self, cursor: Cursor, serial: int) -> Cursor:
         scan = cursor.scan
         upto, lsn = (scan.upto, scan.lsn) if scan else (self.seen, self.lsn)
-        states = {relation: f"{','.join(families)} {state}" for relation, families, _, state, _ in self.states}
+        states = {
+            relation: f"{_ALL if relation == _OUTBOX else ','.join(families)} {state}"
+            for relation, families, _, state, _ in self.states
+        }
         number = max(cursor.number, self._reported) + 1
         cursor = msgspec.structs.replace(cursor, version=_VERSION, states=states, number=number)
         if self.is_full:
@@ -271,13 +280,18 @@ class Page:
             if kind not in (_CHANGED, _WHOLE) or subject.partition("/")[0] in families
         ]
         lacking = families_not_captured(captured, {relation: tags for relation, *_, tags in self.states})
-        doubtful = self._doubtful(before, cursor, is_restarted=is_restarted).union(*lacking.values()) & {*families}
+        doubtful = self._doubtful(before, cursor, is_restarted=is_restarted).union(*lacking.values())
+        doubtful = {*families} if _ALL in doubtful else doubtful & {*families}
         if self._is_gone and before.seen == _NOTHING:  # what was deleted may be newer than what the store holds
             doubtful = {*families}
         elif self._is_gone:
             lost = "rows of parbake_outbox were deleted before they were read"
         events += [SourceEvent(0, "", family, _WHOLE) for family in sorted(doubtful)]
-        problems = [why for _, told, why, *_ in self.states if why and not {*families}.isdisjoint(told)]
+        problems = [
+            why
+            for relation, told, why, *_ in self.states
+            if why and (relation == _OUTBOX or not {*families}.isdisjoint(told))
+        ]
         problems += map(said_of_not_captured, lacking)
         return LogPage(
             events, msgspec.msgpack.encode(cursor), is_end=not self.is_full and before.scan is None, lost=lost,
@@ -285,8 +299,12 @@ class Page:
         )  # fmt: skip
 
     def _doubtful(self, before: Cursor, after: Cursor, *, is_restarted: bool) -> set[str]:
-        """The families whose captured tables may have changed untold: altered, uncovered, or emptied by a crash."""
+        """The families whose captured tables may have changed untold: altered, uncovered, or emptied by a crash.
+
+        For the outbox, that is :data:`_ALL`.
+        """
         found = {family for _, families, problem, *_ in self.states if problem for family in families}
+        found.update(_ALL for relation, _, problem, *_ in self.states if problem and relation == _OUTBOX)
         for relation in {*before.states, *after.states}:
             old, new = before.states.get(relation, ""), after.states.get(relation, "")
             # A new store knows no states, and has read each event since the install.
@@ -298,7 +316,9 @@ class Page:
 
 
 def covers(cursor: Cursor, ticket: int, server: Primary) -> bool:
-    """Whether a transaction is visible in a cursor's snapshot, or in the one that outlasts a crash if there was one.
+    """Whether a transaction is visible in a cursor's snapshot, which says nothing of a later run of the server.
+
+    An older copy of the database, which was started since, may have given the id of a transaction again.
 
     Args:
         cursor: The cursor.
@@ -307,8 +327,9 @@ def covers(cursor: Cursor, ticket: int, server: Primary) -> bool:
     """
     if (cursor.server.system, cursor.server.timeline) != (server.system, server.timeline):
         return False
-    snapshot = cursor.seen if cursor.server.run == server.run else cursor.lasting
-    _, upper, running = snapshot.split(":")
+    if cursor.server.run != server.run:
+        return False
+    _, upper, running = cursor.seen.split(":")
     return ticket < int(upper) and str(ticket) not in running.split(",")
 
 

@@ -123,6 +123,8 @@ class Ingest:
         failed = None
         doubted = await self._recovery.doubted()
         polled = self._sources if only is None or (doubted and only is self._sources[0]) else [only]
+        if doubted and polled is self._sources:
+            await self._reader.rename([part for _, part in await self._logs()], doubted)
         for source in polled:
             before = self._clock.now()
             try:

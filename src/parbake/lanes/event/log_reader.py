@@ -62,6 +62,8 @@ class LogReader:
         self._recognised: set[str] = set()
         self._reached: dict[str, bytes] = {}
         self._reported: dict[str, bytes] = {}
+        self._renamed: dict[str, int] = {}
+        """The incarnation for which the names of reports were chosen by this process, by log."""
         self._schemas: dict[str, str] = {}
 
     async def drain(self, source: Log | Topic, before: float) -> Drained:
@@ -224,8 +226,24 @@ class LogReader:
         if (await self._store.applied(log.name)).cursor != cursor:
             return  # another process has moved it meanwhile, and the report was this process's only
         _log.error("%s; nothing that it holds is trusted until the outboxes were read again", error)
-        await self._store.distrust_store(control.incarnation)
+        control = await self._store.distrust_store(control.incarnation)
+        self._renamed[log.name] = control.incarnation
         await self._store.apply([], now=self._clock.now(), advance=Move(log.name, cursor, log.renewed(cursor)))
+
+    async def rename(self, logs: Iterable[Log], incarnation: int) -> None:
+        """Report under other names, once: this store may be a copy, and another one reports under its names.
+
+        Args:
+            logs: The logs that are read.
+            incarnation: The incarnation that is not trusted.
+        """
+        for log in logs:
+            if not isinstance(log, UnorderedLog) or self._renamed.get(log.name) == incarnation:
+                continue
+            cursor = (await self._store.applied(log.name)).cursor
+            if cursor:
+                await self._store.apply([], now=self._clock.now(), advance=Move(log.name, cursor, log.renewed(cursor)))
+            self._renamed[log.name] = incarnation
 
     def leave(self, logs: Iterable[Log | Topic]) -> None:
         """Tell logs that nobody will read for this store again; blocking. A log that cannot be reached is left out."""

@@ -176,9 +176,10 @@ CREATE TABLE IF NOT EXISTS parbake_capture(
   PRIMARY KEY (relation, app)
 );
 
--- The state of each captured table, and of the outbox, on which all families depend: everything that could change rows,
--- or what is told of them, without a trigger. "problem" says what keeps a change from being told now; "state" changes
--- whenever something may have kept one before.
+-- The state of each captured table, and of the outbox, on which all families depend, so that none are listed for it:
+-- everything that could change rows, or what is told of them, without a trigger. "problem" says what keeps a change from
+-- being told now; "state" changes whenever something may have kept one before. A statement that names a table above a
+-- captured one changes its rows and fires the triggers of the table above only, so that it has triggers, too.
 DROP FUNCTION IF EXISTS parbake_capture_states();
 CREATE FUNCTION parbake_capture_states()
 RETURNS TABLE(relation TEXT, families TEXT[], problem TEXT, state TEXT, tags TEXT[]) LANGUAGE plpgsql STABLE AS $state$
@@ -189,24 +190,49 @@ BEGIN
       array_agg(DISTINCT split_part(tag, '/', 1) ORDER BY split_part(tag, '/', 1)) AS families,
       array_agg(DISTINCT tag) AS tags
     FROM parbake_capture c, unnest(c.tags) AS tag GROUP BY c.relation
-  ), tree(root, oid, is_leaving) AS (
+  ), below(root, oid, is_leaving) AS (
     SELECT c.relation, to_regclass(c.relation)::OID, false FROM captured c WHERE to_regclass(c.relation) IS NOT NULL
     UNION
-    SELECT root, inhrelid, inhdetachpending FROM pg_catalog.pg_inherits JOIN tree ON inhparent = tree.oid
+    SELECT root, inhrelid, inhdetachpending FROM pg_catalog.pg_inherits JOIN below ON inhparent = below.oid
+  ), above(root, oid) AS (
+    SELECT c.relation, to_regclass(c.relation)::OID FROM captured c WHERE to_regclass(c.relation) IS NOT NULL
+    UNION
+    SELECT root, inhparent FROM pg_catalog.pg_inherits JOIN above ON inhrelid = above.oid
+  ), tree AS (
+    SELECT root, oid, is_leaving FROM below UNION SELECT root, oid, false FROM above
   ), triggers AS (
     SELECT
       t.tgrelid,
       string_agg(concat_ws(',', t.oid, t.tgname, t.tgenabled, t.xmin, p.oid, p.xmin), ' ' ORDER BY t.tgname) AS shape,
-      array_agg(md5(concat(p.prosrc, p.proconfig))) FILTER (WHERE t.tgenabled = 'A' AND p.prosecdef) AS checksums
+      array_agg(md5(concat(p.prosrc, p.proconfig))) FILTER (
+        WHERE t.tgenabled = 'A' AND t.tgtype & 1 = 0 AND p.prosecdef
+      ) AS checksums,
+      string_agg(DISTINCT p.prosrc, ' ') AS sources
     FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
     WHERE t.tgrelid IN (SELECT oid FROM tree) AND t.tgname LIKE 'parbake\_capture\_%'
     GROUP BY t.tgrelid
+  ), parts(whole, oid) AS (  -- a type, and those that it is made of
+    SELECT DISTINCT atttypid, atttypid FROM pg_catalog.pg_attribute
+    WHERE attrelid IN (SELECT oid FROM tree) AND attnum > 0 AND atttypid >= 16384
+    UNION
+    SELECT parts.whole, inner_type.oid FROM parts JOIN pg_catalog.pg_type t ON t.oid = parts.oid, LATERAL (
+      SELECT unnest(ARRAY[t.typbasetype, t.typelem]) AS oid
+      UNION ALL SELECT atttypid FROM pg_catalog.pg_attribute WHERE attrelid = t.typrelid AND attnum > 0
+      UNION ALL SELECT rngsubtype FROM pg_catalog.pg_range WHERE rngtypid = t.oid
+    ) AS inner_type WHERE inner_type.oid >= 16384
+  ), labels AS (
+    SELECT parts.whole, string_agg(concat(e.oid, e.xmin), ' ' ORDER BY e.oid) AS shape
+    FROM parts JOIN pg_catalog.pg_enum e ON e.enumtypid = parts.oid GROUP BY parts.whole
   ), columns AS (
-    SELECT attrelid, string_agg(concat_ws(',', attnum, attname, atttypid, xmin, CASE WHEN atttypid >= 16384 THEN (
-      SELECT string_agg(concat(e.oid, e.xmin), ' ' ORDER BY e.oid) FROM pg_catalog.pg_enum e WHERE e.enumtypid = atttypid
-    ) END), ' ' ORDER BY attnum) AS shape
-    FROM pg_catalog.pg_attribute WHERE attrelid IN (SELECT oid FROM tree) AND attnum > 0
+    SELECT
+      attrelid, string_agg(concat_ws(',', attnum, attname, atttypid, a.xmin, labels.shape), ' ' ORDER BY attnum) AS shape,
+      array_agg(attname) FILTER (WHERE coalesce(nullif(t.typbasetype, 0), t.oid) = 'date'::REGTYPE) AS dates
+    FROM pg_catalog.pg_attribute a LEFT JOIN labels ON labels.whole = atttypid LEFT JOIN pg_catalog.pg_type t ON t.oid = atttypid
+    WHERE attrelid IN (SELECT oid FROM tree) AND attnum > 0
     GROUP BY attrelid
+  ), policies AS (  -- of row security, which hides rows from a reader
+    SELECT polrelid, string_agg(concat_ws(',', oid, xmin), ' ' ORDER BY oid) AS shape
+    FROM pg_catalog.pg_policy WHERE polrelid IN (SELECT oid FROM tree) GROUP BY polrelid
   )
   SELECT
     captured.relation,
@@ -216,10 +242,21 @@ BEGIN
       WHEN s.srrelid IS NOT NULL THEN format('%s is filled by a subscription, which fires no trigger', c.oid::REGCLASS)
       WHEN coalesce(cardinality(array_positions(triggers.checksums, captured.checksum)), 0) <> 4
       THEN format('the triggers of %s are missing, disabled or altered', c.oid::REGCLASS)
+      WHEN c.oid = to_regclass(captured.relation) AND EXISTS (
+        SELECT FROM regexp_matches(concat(triggers.sources), 'to_char\(r\."([^"]+)"', 'g') AS spelled
+        WHERE spelled[1] <> ALL(coalesce(columns.dates, '{}'))
+        UNION ALL
+        SELECT FROM unnest(columns.dates) AS date
+        WHERE array_to_string(captured.tags, ' ') LIKE '%{' || date || '}%'
+          AND strpos(triggers.sources, format('to_char(r."%s"', date)) = 0
+      ) THEN format('a column of %s has another type than when its triggers were made', c.oid::REGCLASS)
     END) END,
     concat(
       CASE WHEN bool_or(c.relpersistence = 'u') THEN 'unlogged ' END,
-      md5(string_agg(concat_ws('|', c.oid, c.relkind, is_leaving, triggers.shape, columns.shape), ';' ORDER BY c.oid))
+      md5(string_agg(concat_ws(
+        '|', c.oid, c.relkind, is_leaving, triggers.shape, columns.shape, c.relrowsecurity, c.relforcerowsecurity,
+        policies.shape, row_type.xmin  -- which changes with the name of the table
+      ), ';' ORDER BY c.oid))
     ),
     captured.tags
   FROM captured
@@ -227,18 +264,21 @@ BEGIN
   LEFT JOIN pg_catalog.pg_class c ON c.oid = tree.oid
   LEFT JOIN triggers ON triggers.tgrelid = c.oid
   LEFT JOIN columns ON columns.attrelid = c.oid
+  LEFT JOIN policies ON policies.polrelid = c.oid
+  LEFT JOIN pg_catalog.pg_type row_type ON row_type.oid = c.reltype
   LEFT JOIN pg_catalog.pg_subscription_rel s ON s.srrelid = c.oid
   GROUP BY captured.relation, captured.families, captured.tags
   UNION ALL
   SELECT
     'parbake_outbox',
-    (SELECT array_agg(DISTINCT family) FROM captured, unnest(captured.families) AS family),
+    '{}',
     CASE
+      WHEN c.relpersistence = 'u' THEN 'parbake_outbox is unlogged, so that a crash empties it'
       WHEN c.relrowsecurity THEN 'row security may hide rows of parbake_outbox'
       WHEN own.rules > 0 THEN 'a rule may keep rows out of parbake_outbox'
       WHEN own.whole <> 3 THEN 'the triggers of parbake_outbox are missing or disabled'
     END,
-    md5(concat_ws('|', c.oid, c.relrowsecurity, own.rules, own.shape)),
+    md5(concat_ws('|', c.oid, c.relpersistence, c.relrowsecurity, own.rules, own.shape)),
     '{}'
   FROM pg_catalog.pg_class c, LATERAL (
     SELECT
@@ -247,7 +287,7 @@ BEGIN
       (SELECT count(*) FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS rules
     FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND t.tgname LIKE 'parbake\_outbox\_%'
   ) AS own
-  WHERE c.oid = to_regclass('parbake_outbox') AND EXISTS (SELECT FROM captured);
+  WHERE c.oid = to_regclass('parbake_outbox');
 END
 $state$;
 
