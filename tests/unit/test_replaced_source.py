@@ -47,6 +47,26 @@ async def test_an_older_copy_in_the_place_of_a_source_is_noticed(app, world, tmp
         await app.drain()
 
 
+@pytest.mark.parametrize("changes", [1, 2, 3])
+async def test_an_older_copy_that_has_grown_again_is_noticed(app, world, tmp_path, changes):
+    """The copy reaches the position that was applied, or passes it, before the next poll: its event there is another."""
+    copy = tmp_path / "copy.sqlite"
+    with world.connected() as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(world.path, copy)
+    world.put("b", "lost")
+    await app.drain()
+    await app.drain()
+    replace(world.path, copy)
+    for number in range(changes):
+        world.put("a", f"third {number}")
+    for _ in range(2):
+        with pytest.raises(pb.errors.ForeignSource):
+            await app.drain()
+        with pytest.raises(pb.errors.ForeignSource):
+            await app.acknowledgement(2)
+
+
 async def test_a_running_process_serves_nothing_that_an_older_copy_may_have_outdated(app, world, tmp_path):
     """While the polls find another source than before, they raise its families, so that values are computed."""
     copy = tmp_path / "copy.sqlite"

@@ -126,14 +126,19 @@ class LogReader:
                 if await asked(log, log.covers, cursor, position):
                     return True
             return False
-        return done.position >= position
+        if done.position < position:
+            return False
+        if self._must_recognise(log):  # a position means something in one log only
+            await self._recognise(log, done, await asked(log, lambda: (log.extent(), _applied_last(log, done))))
+        return True
 
     async def _drain_positions(self, source: EventSource, heard_at: float | None) -> Drained:
         done, acks = await self._store.applied(source.name), list[Ack]()
         is_heard = False
         after = done.position
         extent, rows = await asked(source, lambda: (source.extent(), source.poll(after, PAGE)))
-        await self._recognise(source, done, extent)
+        if self._must_recognise(source) or extent.last < after:
+            await self._recognise(source, done, (extent, await asked(source, _applied_last, source, done)))
         acks += await self._doubted(source, extent, is_new=not done.position)
         if extent.gone > after:
             acks.append(await self._bridge(source, after, extent.gone))
@@ -272,12 +277,23 @@ class LogReader:
         change = Change(everything(source.families), source.name)
         return await self._apply([change], Advance(source.name, after, upto))
 
-    async def _recognise(self, source: EventSource, done: Applied, extent: Extent) -> None:
-        """Raise :class:`ForeignSource` unless the log is the one the store was built from."""
-        if source.name in self._recognised and extent.last >= done.position:
-            return
+    def _must_recognise(self, source: EventSource) -> bool:
+        """Whether a log has to be recognised again. A database may be replaced by an older copy at any time.
+
+        A topic is only looked at once, because that asks its servers.
+        """
+        return source.is_gapless or source.name not in self._recognised
+
+    async def _recognise(self, source: EventSource, done: Applied, read: tuple[Extent, list[SourceEvent]]) -> None:
+        """Raise :class:`ForeignSource` unless the log is the one the store was built from.
+
+        Args:
+            source: The log.
+            done: What the store has applied.
+            read: The extent of the log, and the event that it has at the position that was applied last.
+        """
         try:
-            await _recognise(source, done, extent)
+            _check_same(source, done, *read)
         except ForeignSource:
             self._recognised.discard(source.name)  # it may reach the position again with other events
             if await self._store.applied(source.name) == done:
@@ -359,19 +375,21 @@ async def recognise(log: Log, done: Applied) -> None:
     if isinstance(log, UnorderedLog):
         await asked(log, log.read, done.cursor, 1)
     else:
-        await _recognise(log, done, await asked(log, log.extent))
+        _check_same(log, done, *await asked(log, lambda: (log.extent(), _applied_last(log, done))))
 
 
-async def _recognise(log: EventSource, done: Applied, extent: Extent) -> None:
+def _applied_last(log: EventSource, done: Applied) -> list[SourceEvent]:
+    """Read the event at the position that was applied last; nothing if its id is not known; blocking."""
+    return log.poll(done.position - 1, 1) if done.position and done.event_id else []
+
+
+def _check_same(log: EventSource, done: Applied, extent: Extent, rows: Sequence[SourceEvent]) -> None:
     """Raise :class:`ForeignSource` unless an ordered log is the one that a store was built from.
 
     A log that was replaced, or restored from a copy older than what was applied, would otherwise look as if all its new
     events were already applied. The store keeps the id of the last applied event, so that all earlier ones may be
     pruned. If that event is pruned, too, the log only has to reach its position.
     """
-    rows = []
-    if extent.last >= done.position and done.event_id:
-        rows = await asked(log, log.poll, done.position - 1, 1)
     is_other = rows and rows[0].position == done.position and not rows[0].id.startswith(done.event_id)
     if extent.last < done.position or is_other:
         raise ForeignSource(
