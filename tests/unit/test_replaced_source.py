@@ -49,7 +49,7 @@ async def test_an_older_copy_in_the_place_of_a_source_is_noticed(app, world, tmp
 
 @pytest.mark.parametrize("changes", [1, 2, 3])
 async def test_an_older_copy_that_has_grown_again_is_noticed(app, world, tmp_path, changes):
-    """The copy reaches the position that was applied, or passes it, before the next poll: its event there is another."""
+    """The copy reaches the position that was applied, or passes it, before the next poll: another event is there."""
     copy = tmp_path / "copy.sqlite"
     with world.connected() as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

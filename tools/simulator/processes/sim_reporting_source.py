@@ -45,7 +45,9 @@ class SimReportingSource(SimViews):
         known = outbox.decode(cursor, name=self.name)
         server = Primary(self.name, f"{self._table.timeline}", self._table.run)
         row = self._table.rows.get(known.reader) if known is not None else None
-        reported = (row.number, row.seen) if row is not None and known is not None and row.run == known.server.run else None
+        reported = (
+            (row.number, row.seen) if row is not None and known is not None and row.run == known.server.run else None
+        )
         before, lost = outbox.resumed(known, server, reported, name=self.name)
         most = min(limit, _PAGE)
         page = outbox.Page(self._row(before, most), most)
@@ -90,7 +92,8 @@ class SimReportingSource(SimViews):
     def covers(self, cursor: bytes, ticket: int) -> bool:
         """Whether a transaction lies before a cursor."""
         known = outbox.decode(cursor, name=self.name)
-        return known is not None and shows(known.seen, ticket)
+        server = Primary(self.name, f"{self._table.timeline}", self._table.run)
+        return known is not None and outbox.covers(known, ticket, server)
 
     def told(self, ticket: int) -> list[SourceEvent]:
         """The events of one transaction."""
