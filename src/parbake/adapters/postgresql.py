@@ -54,8 +54,9 @@ WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relnamespace <> 'pg_catalog'::REGN
 _REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, %s, make_interval(secs => %s), %s)"
 _LAST_REPORT = "SELECT number, seen::TEXT FROM parbake_reader WHERE store = %s AND run = %s"
 _DELETE_RETIRED = "DELETE FROM parbake_reader WHERE is_retired AND heard < now() - INTERVAL '1 year'"
-_ANOTHER_STATE, _TOO_SILENT = "PB001", "PB002"
-"""Why the database refuses a report: the store is in an earlier state, or it trusts itself for too long."""
+_ANOTHER_STATE, _TOO_SILENT, _ANOTHER_RUN = "PB001", "PB002", "PB003"
+"""Why the database refuses a report: the store is in an earlier state, it trusts itself for too long, or the server has
+begun another run."""
 _LACKING = (
     "parbake_outbox", "parbake_capture", "parbake_reader", "parbake_report", "parbake_run", '"xid"', '"store"',
     '"number"',
@@ -413,7 +414,7 @@ class PostgresqlSource(forks.Forkable):
         errors = psycopg.errors
         code = getattr(error, "sqlstate", None)
         reason = str(error)
-        if code in (_ANOTHER_STATE, _TOO_SILENT):
+        if code in (_ANOTHER_STATE, _TOO_SILENT, _ANOTHER_RUN):
             reason = error.diag.message_primary  # without the lines of the function
         if code == _ANOTHER_STATE:
             return outbox.went_back(self.name, reason)

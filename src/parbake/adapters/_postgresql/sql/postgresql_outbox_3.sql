@@ -328,7 +328,8 @@ DECLARE
   longest INTERVAL := (SELECT value FROM parbake_setting WHERE name = 'max_silence');
 BEGIN
   IF run <> parbake_run() THEN
-    RAISE EXCEPTION 'the server was started again since the snapshot of this report';
+    RAISE EXCEPTION 'the server was started again, or its statistics were reset, since the snapshot of this report'
+      USING ERRCODE = 'PB003';
   END IF;
   IF silence > longest OR longest IS NULL THEN
     RAISE EXCEPTION 'a store may trust itself for %, and this database allows %', silence, longest
