@@ -92,7 +92,7 @@ class World:
         if door == "outbox":
             assert self._shop.wait(ticket) is True
         elif door == "touch":
-            touch(f"policy/{door}{key}", self.environment)
+            eventually(lambda: touch(f"policy/{door}{key}", self.environment), "no acknowledgement")
         else:
             eventually(lambda: self._rng.choice(self.servers).tell(f"policy/{door}{key}", number), "no acknowledgement")
         return number
@@ -190,6 +190,8 @@ def play_kind(kind: str, options: argparse.Namespace, bars: Progress) -> Tally:
                 bars.update(bar, advance=1)
         finally:
             world.close()
+            seen = world.tally
+            print(f"{kind}: {seen.rounds.total()} rounds, {len(seen.older)} older answers", file=sys.stderr, flush=True)
         return world.tally
 
 

@@ -228,6 +228,8 @@ def play_fault(fault: str, options: argparse.Namespace, bars: Progress) -> World
                 bars.update(bar, advance=1)
         finally:
             world.close()
+            count = f"{world.answers.total()} rounds, {len(world.older)} older answers"
+            print(f"{fault}: {count}", file=sys.stderr, flush=True)
     return world
 
 
