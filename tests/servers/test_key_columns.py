@@ -157,6 +157,66 @@ async def test_the_tag_of_the_row_is_served_until_its_row_changes(shop, lookup):
         assert (await app.serve(task, lookup.key)).value == [31]
 
 
+ALTERED = {
+    "integer": ("07", "7", "integer USING id::integer"),
+    "padded": ("a ", "a", "char(10)"),
+    "collated": ("A", "a", "text COLLATE loose"),
+}
+"""For each change of a column, a key that is the row's own before, the row that it finds afterwards, and the type."""
+
+
+@pytest.mark.parametrize("change", ALTERED)
+async def test_a_column_that_was_altered_is_looked_at_again_at_once(postgresql_shop, change):
+    """A key that the column took for its own before is refused as soon as the change is acknowledged."""
+    key, stored, column_type = ALTERED[change]
+    execute = postgresql_shop.execute
+    if change == "collated":
+        try:
+            execute("CREATE COLLATION loose (provider=icu, locale='und-u-ks-level2', deterministic=false)")
+        except psycopg.errors.FeatureNotSupported:
+            pytest.skip("this build of PostgreSQL has no such collations")
+    execute(
+        "CREATE TABLE plans(id TEXT PRIMARY KEY, days INTEGER)",
+        f"INSERT INTO plans VALUES ('{key}', 1), ('{stored}', 30)",
+    )
+    parbake_capture.install(postgresql_shop.address, "plans:policy/{id}")
+
+    def by_key(view, key):
+        """Compare the key with the column of the table that is altered."""
+        view.entity(f"policy/{key}")
+        return view.rows("SELECT days FROM plans WHERE id = :id", id=key)
+
+    app, task = make_app(postgresql_shop, Lookup(by_key, str, key))
+    async with opened(app):
+        assert (await app.serve(task, key)).value == [1]
+        execute(f"DELETE FROM plans WHERE id = '{key}'", f"ALTER TABLE plans ALTER id TYPE {column_type}")
+        await app.drain()
+        with pytest.raises(pb.errors.DeclarationError, match="a change of the row would not outdate it"):
+            await app.serve(task, key)
+
+
+async def test_a_table_that_is_captured_later_is_compared_at_once(postgresql_shop):
+    """A tag that no trigger raised before a table was captured is refused afterwards."""
+    postgresql_shop.execute(
+        "CREATE TABLE plans(id TEXT, name TEXT, days INT)", "INSERT INTO plans VALUES ('a', 'x', 1)"
+    )
+
+    def by_name(view, key):
+        """Compare the key with another column than the one that triggers spell later."""
+        view.entity(f"policy/{key}")
+        return view.rows("SELECT days FROM plans WHERE name = :name", name=key)
+
+    app, task = make_app(postgresql_shop, Lookup(by_name, str, "x"))
+    async with opened(app):
+        assert (await app.serve(task, "x")).value == [1]
+        parbake_capture.install(postgresql_shop.address, "plans:policy/{id}")
+        await app.drain()
+        with pytest.raises(
+            pb.errors.DeclarationError, match="compares the column 'name', while triggers spell the tag from 'id'"
+        ):
+            await app.serve(task, "x")
+
+
 def folded_names() -> list[str]:
     """List names that no row has."""
     return ["garden", "absent"]
