@@ -217,6 +217,34 @@ async def test_a_table_that_is_captured_later_is_compared_at_once(postgresql_sho
             await app.serve(task, "x")
 
 
+@pytest.mark.parametrize("column_type", ["NAME", "OID"])
+def test_a_column_that_cuts_or_wraps_keys_is_not_captured(postgresql_shop, column_type):
+    """A name is cut after 63 bytes, and an OID of -1 is 4294967295, so that a key finds a row of another spelling."""
+    postgresql_shop.execute(f"CREATE TABLE cut(id {column_type} PRIMARY KEY, days INTEGER)")
+    with pytest.raises(pb.BadInput, match=f"column 'id' is of type {column_type.lower()}"):
+        parbake_capture.install(postgresql_shop.address, "cut:policy/{id}")
+
+
+@pytest.mark.parametrize("column_type", ["NAME", "OID"])
+async def test_a_column_that_cuts_or_wraps_keys_is_not_compared_with_them(postgresql_shop, column_type):
+    """A program that writes the tags itself is refused a key that the database may cut or wrap."""
+    key = {"NAME": "x" * 70, "OID": -1}[column_type]
+    postgresql_shop.execute(
+        f"CREATE TABLE cut(id {column_type} PRIMARY KEY, days INTEGER)",
+        f"INSERT INTO cut VALUES ('{str(key)[:63]}'::{column_type}, 30)",
+    )
+
+    def by_key(view, key):
+        """Compare the key with a column that may cut or wrap it."""
+        view.entity(f"policy/{key}")
+        return view.rows("SELECT days FROM cut WHERE id = :id", id=key)
+
+    app, task = make_app(postgresql_shop, Lookup(by_key, type(key), key))
+    async with opened(app):
+        with pytest.raises(pb.errors.DeclarationError, match=f"a column of type {column_type.lower()}"):
+            await app.serve(task, key)
+
+
 def folded_names() -> list[str]:
     """List names that no row has."""
     return ["garden", "absent"]

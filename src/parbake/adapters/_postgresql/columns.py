@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _KINDS = """
 SELECT c.relname, a.attname, CASE
   WHEN NOT coalesce(o.collisdeterministic, true) THEN 'text of a collation that takes different texts as equal'
-  WHEN t.typtype = 'e' OR t.typname IN ('text', 'varchar', 'name') THEN 'text'
-  WHEN t.typname IN ('int2', 'int4', 'int8', 'oid') THEN 'integer'
+  WHEN t.typtype = 'e' OR t.typname IN ('text', 'varchar') THEN 'text'
+  WHEN t.typname IN ('int2', 'int4', 'int8') THEN 'integer'
   ELSE t.typname
 END
 FROM pg_class c
