@@ -33,7 +33,7 @@ _OUTBOX = "parbake_outbox"
 _LOCK_S = 5
 """Longest wait for a table's lock, in seconds. Writers queue behind it meanwhile."""
 _PLAIN = (
-    "smallint", "integer", "bigint", "text", "character varying", "name", "uuid", "date", "oid",
+    "smallint", "integer", "bigint", "text", "character varying", "uuid", "date",
 )  # fmt: skip
 """Types whose text is the same in PostgreSQL and in Python."""
 _MEMBERS = """

@@ -203,12 +203,20 @@ class _Session:
     def __init__(self, connection: psycopg.Connection[Any], columns: PostgresqlColumns) -> None:
         self._connection = connection
         self._columns = columns
+        self._origins: dict[str, list[bool]] = {}
 
     def columns(self) -> Columns:
         return self._columns.read(self._connection)
 
+    def origins(self, statement: str) -> Sequence[bool] | None:
+        return self._origins.get(statement)
+
     def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        return self._connection.execute(translate(statement, parameters).encode(), parameters).fetchall()
+        cursor = self._connection.execute(translate(statement, parameters).encode(), parameters)
+        result = cursor.pgresult
+        if result is not None and statement not in self._origins:
+            self._origins[statement] = [result.ftable(place) != 0 for place in range(result.nfields)]
+        return cursor.fetchall()
 
 
 class _Connection(NamedTuple):

@@ -25,7 +25,8 @@ class Session(Protocol):
     """One read transaction on a source's primary. Statements use ``:name`` parameters.
 
     It may have a method ``columns()``, which returns the :class:`parbake.ports.row_keys.Columns` of the database. The
-    tags that views name are then compared with the rows that they read.
+    tags that views name are then compared with the rows that they read. It may also have a method
+    ``origins(statement)``, which returns for each column of the rows of a query whether it is the column of a table.
     """
 
     def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
@@ -50,11 +51,19 @@ class View:
     families: ClassVar[Sequence[str]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Wrap each public method, to check that it names its reads."""
+        """Wrap each public method, also of bases that are no views, to check that it names its reads."""
         super().__init_subclass__(**kwargs)
-        for name, method in list(vars(cls).items()):
-            if inspect.isfunction(method) and not name.startswith("_") and name not in _NOTES:
-                setattr(cls, name, _noted(method))
+        names = {name for base in cls.__mro__ for name in vars(base) if not name.startswith("_")}
+        for name in names.difference(_NOTES):
+            base, method = _definition(cls, name)
+            if not inspect.isfunction(method):
+                continue
+            if base is cls or not issubclass(base, View):
+                wrapper = _noted(method)
+                wrapper.__dict__[_FROM_BASE] = base is not cls
+                setattr(cls, name, wrapper)
+            elif inspect.getattr_static(cls, name) is not method:  # a wrapper of a later base hides it
+                setattr(cls, name, method)
 
     def __init__(self, session: Session, tracker: Tracker) -> None:
         """Create the view; the source does that for each computation."""
@@ -66,7 +75,7 @@ class View:
         """All rows of a query, as tuples."""
         found = self._session.rows(statement, parameters)
         self._tracker.query(type(self), statement, parameters, found)
-        self._reads.ask(Query(statement, parameters, found))
+        self._reads.ask(statement, parameters, found)
         return found
 
     def entity(self, tag: str) -> None:
@@ -93,6 +102,17 @@ class View:
 
 
 _NOTES = ("rows", "entity", "whole_set")
+_FROM_BASE = "_parbake_from_base"
+"""Marks the wrapper of a method that a base defines which is no view, and which stays as it is."""
+
+
+def _definition(view: type[Any], name: str) -> tuple[type[Any], Any]:
+    """The class that defines an attribute of a view, and the attribute, as if no wrapper stood before it."""
+    for base in view.__mro__:
+        attribute = vars(base).get(name)
+        if attribute is not None and not getattr(attribute, _FROM_BASE, False):
+            return base, attribute
+    return view, None
 
 
 class _Method:
@@ -113,6 +133,7 @@ class _Reads:
     def __init__(self, view: type[View], tracker: Tracker, session: Session) -> None:
         self._view, self._tracker = view, tracker
         self._read_columns: Callable[[], Columns] | None = getattr(session, "columns", None)
+        self._origins: Callable[[str], Sequence[bool] | None] = getattr(session, "origins", _unknown_origins)
         self._columns: Columns | None = None
         self._outside = self._current = _Method()
 
@@ -126,10 +147,10 @@ class _Reads:
         if tag:
             self._current.tags.append(tag)
 
-    def ask(self, query: Query) -> None:
+    def ask(self, statement: str, parameters: Mapping[str, Any], rows: Sequence[Any]) -> None:
         self._current.asked = True
         if self.is_within:
-            self._current.queries.append(query)
+            self._current.queries.append(Query(statement, parameters, rows, self._origins(statement)))
         elif not self._outside.named:  # the task itself called it, so no tag can follow
             self._tracker.unnamed(self._view, "rows")
 
@@ -214,6 +235,10 @@ def _noted(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _END: Any = object()
+
+
+def _unknown_origins(_: str) -> None:
+    """Stand in for a session that does not know of which table a column of its rows is."""
 
 
 def tables_read(statement: str) -> set[str]:

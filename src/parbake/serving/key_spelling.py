@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from parbake.errors import DeclarationError
-from parbake.ports.row_keys import KeyLookup, kind_of_key, misnamed
+from parbake.ports.row_keys import KeyLookup, kind_of_key, misnamed, misnamed_by_all
 from parbake.protocol.recording import Recording
 from parbake.protocol.tags import family, placeholders
 from parbake.serving.bound import BoundTask
@@ -31,7 +31,7 @@ def check_key_spelling(bound: BoundTask, keys: Sequence[Any], recording: Recordi
 
 
 def _check(bound: BoundTask, template: str, keys: Sequence[Any], lookup: KeyLookup) -> None:
-    kinds: Collection[str] = lookup.columns.captured.get(family(template), ())
+    kinds = lookup.columns.sole_kinds(family(template))
     is_whole = template.partition("/")[2] == "{" + placeholders(template)[0] + "}"
     key = keys[0]
     if is_whole and kinds and (wrong := [kind for kind in kinds if kind != kind_of_key(key)]):
@@ -40,10 +40,9 @@ def _check(bound: BoundTask, template: str, keys: Sequence[Any], lookup: KeyLook
             f"column of type {wrong[0]}: give the key the type of the column",
             field="invalidated_by",
         )
-    if len(keys) > 1:  # of several keys, some may have no row
-        return
-    tag = template.format_map(bound.names(key))
-    if problem := misnamed([tag], lookup.queries, lookup.columns):
+    tags = [template.format_map(bound.names(key)) for key in keys]
+    compare = misnamed if len(tags) == 1 else misnamed_by_all
+    if problem := compare(tags, lookup.queries, lookup.columns):
         raise DeclarationError(
             f"invalidated_by={template!r} {problem}: a change of the row would not outdate it. Select the column of "
             "the key, compare it with the key by '=' and with its type, or fence the whole family",
