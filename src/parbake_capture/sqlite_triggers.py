@@ -56,6 +56,8 @@ class SqliteCapture:
 
     def install(self, tables: Sequence[Captured], *, app: str, replaces: bool = False) -> list[str]:
         with _failures():
+            if tables:
+                self._check_encoding()
             wanted = [(self._resolved(table.relation), table) for table in tables]
             found = [OUTBOX_DDL, *CAPTURE_DDL.strip().split(";\n")]
             for name, apps in gathered(wanted, self._known(), app, self._completed, replaces=replaces).items():
@@ -120,6 +122,16 @@ class SqliteCapture:
             return {}
         rows = self._connection.execute("SELECT relation, app, tags FROM parbake_capture")
         return by_table((relation, app, msgspec.json.decode(tags)) for relation, app, tags in rows)
+
+    def _check_encoding(self) -> None:
+        """Raise :class:`BadInput` unless texts have the bytes that tags are made of."""
+        (encoding,) = self._connection.execute("PRAGMA encoding").fetchone()
+        if encoding != "UTF-8":
+            raise BadInput(
+                f"DATABASE: its texts are in {encoding}, and tags are in UTF-8; load its dump into a new file, "
+                "which is in UTF-8 unless it says otherwise",
+                field="DATABASE",
+            )
 
     def _resolved(self, relation: str) -> str:
         """The name of a table that can be captured."""

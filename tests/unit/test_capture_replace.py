@@ -8,6 +8,7 @@ import pytest
 from tests.unit.commands import invoke
 
 import parbake as pb
+import parbake_capture
 from parbake.adapters.sqlite import SqliteSource, keep_in_wal
 from parbake_capture.opening import open_capture
 from parbake_capture.tables import parsed
@@ -346,3 +347,13 @@ async def test_a_guard_that_names_no_unique_keys_counts_as_a_problem(shop):
     install(shop.connection)
     assert await shop.raised()
     assert not await shop.raised()
+
+
+def test_a_file_in_utf_16_is_refused(file):
+    """The bytes of a text are its tag, so that an installation names the encoding that it needs."""
+    file.executescript("PRAGMA journal_mode = delete")
+    with contextlib.closing(sqlite3.connect(url_of(file)[10:] + "16", isolation_level=None)) as other:
+        other.execute("PRAGMA encoding = 'UTF-16'")
+        other.execute("CREATE TABLE policies(id TEXT PRIMARY KEY)")
+        with pytest.raises(pb.BadInput, match="UTF-16le"):
+            parbake_capture.install(url_of(other), "policies:policy/{id}")
