@@ -3,13 +3,12 @@
 SQLite has no statement triggers, so that a statement over many rows writes many events. ``INSERT OR REPLACE`` and
 ``UPDATE OR REPLACE`` delete rows without firing a delete trigger (https://www.sqlite.org/lang_conflict.html), unless
 the connection sets ``recursive_triggers``. The rows that a statement is about to replace are therefore looked up
-before.
+before, by the unique keys that the table has when the triggers are made.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,19 +17,17 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from parbake.adapters._sqlite_captured import captured_tables, guards, new_guard
+from parbake.adapters._sqlite_unique import unique_keys
 from parbake.adapters.sqlite import CAPTURE_DDL, OUTBOX_DDL
 from parbake.errors import BadInput, SourceError
 from parbake.protocol.tag_parts import is_spelled_by_sqlite, sqlite_part
 from parbake.protocol.tags import family
+from parbake_capture.sqlite_conflicts import PIECES, Conflicts, conflicts_of, quoted
 from parbake_capture.tables import Captured, CaptureState, Reader, Repair, pieces, sql_text
 from parbake_capture.wanted import Known, ambiguous, by_table, completed, gathered, left_by, repaired
 
 _OURS = "type = 'trigger' AND tbl_name = ? AND name LIKE 'parbake\\_capture\\_%' ESCAPE '\\'"
 _KINDS = ("insert", "update", "delete", "replace", "replace_by_update")
-_PIECES = re.compile(
-    r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`|\[[^\]]*\]|[\w$]+|[^\w$\s]", re.DOTALL
-)
-"""Comments, texts, quoted names, words and other characters of a statement of SQL."""
 _TOLD = (
     "INSERT INTO parbake_outbox(id, subject, type, time) SELECT lower(hex(randomblob(16))), tag, '{kind}', "
     "(julianday('now') - 2440587.5) * 86400.0 FROM ({tags});"
@@ -59,6 +56,8 @@ class SqliteCapture:
 
     def install(self, tables: Sequence[Captured], *, app: str, replaces: bool = False) -> list[str]:
         with _failures():
+            if tables:
+                self._check_encoding()
             wanted = [(self._resolved(table.relation), table) for table in tables]
             found = [OUTBOX_DDL, *CAPTURE_DDL.strip().split(";\n")]
             for name, apps in gathered(wanted, self._known(), app, self._completed, replaces=replaces).items():
@@ -124,6 +123,16 @@ class SqliteCapture:
         rows = self._connection.execute("SELECT relation, app, tags FROM parbake_capture")
         return by_table((relation, app, msgspec.json.decode(tags)) for relation, app, tags in rows)
 
+    def _check_encoding(self) -> None:
+        """Raise :class:`BadInput` unless texts have the bytes that tags are made of."""
+        (encoding,) = self._connection.execute("PRAGMA encoding").fetchone()
+        if encoding != "UTF-8":
+            raise BadInput(
+                f"DATABASE: its texts are in {encoding}, and tags are in UTF-8; load its dump into a new file, "
+                "which is in UTF-8 unless it says otherwise",
+                field="DATABASE",
+            )
+
     def _resolved(self, relation: str) -> str:
         """The name of a table that can be captured."""
         found = self._connection.execute(
@@ -168,19 +177,6 @@ class SqliteCapture:
         loose = _collated_columns(made)
         return {column for (column,) in columns if column.lower() in loose}
 
-    def _keys(self, name: str) -> list[list[str]]:
-        """The unique keys of a table, each a list of columns; indexes on expressions are left out."""
-        pk = self._connection.execute(
-            "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (name,)
-        ).fetchall()
-        found = [[row[0] for row in pk]] if pk else []
-        listed = self._connection.execute('SELECT name FROM pragma_index_list(?) WHERE "unique"', (name,)).fetchall()
-        for (index,) in listed:
-            columns = [row[0] for row in self._connection.execute("SELECT name FROM pragma_index_info(?)", (index,))]
-            if all(columns) and columns not in found:
-                found.append(columns)
-        return found
-
     def _installed(self, relation: str, apps: Mapping[str, tuple[str, ...]]) -> list[str]:
         """The statements that capture a table for some apps; none if it is captured for them already.
 
@@ -192,7 +188,7 @@ class SqliteCapture:
         present = self._present(relation)
         if self._is_installed(relation, apps) and present == wanted:
             return []
-        found = [f"DROP TRIGGER {_quoted(name)}" for name, made in present.items() if wanted.get(name) != made]
+        found = [f"DROP TRIGGER {quoted(name)}" for name, made in present.items() if wanted.get(name) != made]
         found += [made for name, made in wanted.items() if present.get(name) != made]
         found += self._forgotten(relation)
         name = sql_text(relation)
@@ -202,7 +198,8 @@ class SqliteCapture:
         ]
         if self._has("parbake_outbox"):  # what happened before is unknown to who has read it
             found += [_told(name, f"SELECT {sql_text(name)} AS tag") for name in table.families]
-        return [*found, f"CREATE VIEW {_quoted(new_guard(relation))} AS SELECT 1"]
+        keys = unique_keys(self._connection, relation).fingerprint
+        return [*found, f"CREATE VIEW {quoted(new_guard(relation))} AS SELECT '{keys}'"]
 
     def _is_installed(self, relation: str, apps: Mapping[str, tuple[str, ...]]) -> bool:
         """Whether a table is captured for exactly these apps, and its triggers are known never to have been away."""
@@ -213,28 +210,19 @@ class SqliteCapture:
     def _triggers(self, table: Captured) -> dict[str, str]:
         """The statements of the triggers that capture a table, by name."""
         relation = table.relation
-        conflicts = " OR ".join(
-            "(" + " AND ".join(f"r.{_quoted(column)} = NEW.{_quoted(column)}" for column in key) + ")"
-            for key in self._keys(relation)
-        )
         triggers = {
-            "insert": ("AFTER INSERT", [_told(tag, _of(tag, "NEW")) for tag in table.tags]),
+            "insert": ("AFTER INSERT", "", [_told(tag, _of(tag, "NEW")) for tag in table.tags]),
             "update": (
                 "AFTER UPDATE",
+                "",
                 [_told(tag, f"{_of(tag, 'OLD')} UNION {_of(tag, 'NEW')}") for tag in table.tags],
             ),
-            "delete": ("AFTER DELETE", [_told(tag, _of(tag, "OLD")) for tag in table.tags]),
-        }
-        if conflicts:
-            rows = f"FROM {_quoted(relation)} AS r WHERE {conflicts}"
-            replaced = [
-                _told(tag, f"{_of(tag, 'r')} {rows} EXCEPT {_of(tag, 'NEW')}") for tag in table.tags if "{" in tag
-            ]
-            triggers |= {"replace": ("BEFORE INSERT", replaced), "replace_by_update": ("BEFORE UPDATE", replaced)}
-        named = {_name(relation, kind): both for kind, both in triggers.items()}
+            "delete": ("AFTER DELETE", "", [_told(tag, _of(tag, "OLD")) for tag in table.tags]),
+        } | _replace_triggers(table, conflicts_of(unique_keys(self._connection, relation)))
+        named = {_name(relation, kind): parts for kind, parts in triggers.items()}
         return {
-            name: f"CREATE TRIGGER {_quoted(name)} {when} ON {_quoted(relation)} BEGIN {' '.join(told)} END"
-            for name, (when, told) in named.items()
+            name: f"CREATE TRIGGER {quoted(name)} {event} ON {quoted(relation)} {when}BEGIN {' '.join(told)} END"
+            for name, (event, when, told) in named.items()
             if told
         }
 
@@ -249,11 +237,11 @@ class SqliteCapture:
 
     def _cleared(self, relation: str) -> list[str]:
         """The statements that end the capture of a table."""
-        return [*(f"DROP TRIGGER {_quoted(name)}" for name in self._present(relation)), *self._forgotten(relation)]
+        return [*(f"DROP TRIGGER {quoted(name)}" for name in self._present(relation)), *self._forgotten(relation)]
 
     def _forgotten(self, relation: str) -> list[str]:
         """The statements after which it is not known that a table is captured."""
-        dropped = [f"DROP VIEW IF EXISTS {_quoted(name)}" for name in guards(self._connection, relation)]
+        dropped = [f"DROP VIEW IF EXISTS {quoted(name)}" for name in guards(self._connection, relation)]
         return [*dropped, f"DELETE FROM parbake_capture WHERE relation = {sql_text(relation)}"]
 
 
@@ -265,7 +253,7 @@ def _collated_columns(statement: str) -> set[str]:
     """
     found: set[str] = set()
     depth, column, before = 0, "", ""
-    for piece in _PIECES.findall(statement):
+    for piece in PIECES.findall(statement):
         if piece.startswith(("--", "/*")):
             continue
         word = piece.strip("\"'`[]").lower()
@@ -283,10 +271,6 @@ def _name(relation: str, kind: str) -> str:
     return f"parbake_capture_{relation}_{kind}"
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _json(value: object) -> str:
     return sql_text(msgspec.json.encode(value).decode())
 
@@ -296,14 +280,38 @@ def _told(template: str, tags: str) -> str:
     return _TOLD.format(kind="capture.changed" if "/" in template else "capture.bulk", tags=tags)
 
 
+def _replace_triggers(table: Captured, conflicts: Conflicts) -> dict[str, tuple[str, str, list[str]]]:
+    """The triggers for the rows that ``REPLACE`` deletes: by kind, the event, the condition and the statements.
+
+    The condition spares an ordinary statement the queries for tags, which take longer.
+    """
+    relation = quoted(table.relation)
+    tags = [tag for tag in table.tags if "{" in tag]
+    families = dict.fromkeys(map(family, tags))
+    rows = f"FROM {relation} AS r WHERE {conflicts.rows}"
+    triggers = {}
+    for kind, event, unknown, is_other in (
+        ("replace", "BEFORE INSERT", conflicts.unknown_inserted, ""),
+        ("replace_by_update", "BEFORE UPDATE", conflicts.unknown_updated, conflicts.is_other),
+    ):
+        statements = [_told(name, f"SELECT {sql_text(name)} AS tag WHERE {unknown}") for name in families if unknown]
+        conditions = [unknown] if unknown else []
+        if conflicts.rows and unknown != "1":
+            statements += [_told(tag, f"{_of(tag, 'r')} {rows} EXCEPT {_of(tag, 'NEW')}") for tag in tags]
+            among = f"({conflicts.rows}) AND {is_other}" if is_other else conflicts.rows
+            conditions.append(f"EXISTS (SELECT 1 FROM {relation} AS r WHERE {among})")
+        triggers[kind] = (event, f"WHEN {' OR '.join(conditions)} ", statements)
+    return triggers
+
+
 def _of(template: str, row: str) -> str:
     """The query for the tag of a row. It finds the family if a value is neither a whole number nor a text."""
     name = sql_text(family(template))
     if "/" not in template:
         return f"SELECT {name} AS tag"
-    columns = [f"{row}.{_quoted(part)}" for kind, part in pieces(template) if kind == "column"]
+    columns = [f"{row}.{quoted(part)}" for kind, part in pieces(template) if kind == "column"]
     parts = [
-        sql_text(part) if kind == "text" else sqlite_part(f"{row}.{_quoted(part)}") for kind, part in pieces(template)
+        sql_text(part) if kind == "text" else sqlite_part(f"{row}.{quoted(part)}") for kind, part in pieces(template)
     ]
     plain = " AND ".join(map(is_spelled_by_sqlite, columns)) or "1"
     entity = " || ".join(parts)

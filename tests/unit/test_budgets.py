@@ -14,7 +14,7 @@ PACKAGES = {
     "src/parbake": 23_300,
     "src/parbake/contrib": 1_185,
     "src/parbake/contrib/opentelemetry": 410,
-    "src/parbake_capture": 950,
+    "src/parbake_capture": 1_000,
     "src/parbake_console": 1_950,
     "src/parbake_lab": 3_120,
     "src/parbake_llm": 7_242,

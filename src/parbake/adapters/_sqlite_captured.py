@@ -3,7 +3,7 @@
 SQLite keeps no history of its triggers. But what is made gets a higher rowid in ``sqlite_master`` than all that is
 there, and neither maintenance nor a VACUUM changes the order of views and triggers. So each captured table has a view,
 its guard, which is made behind its triggers and has a random word in its name. While the guard of that name is behind
-them, none of them was made again.
+them, none of them was made again. The guard also records the unique keys for which they were made.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from parbake.adapters._sqlite_unique import keys_of_guard, unique_keys
 from parbake.protocol.tags import family
 
 
@@ -83,6 +84,16 @@ def is_in_order(triggers: Collection[int], made: Collection[int]) -> bool:
     return max(triggers, default=0) < min(made)
 
 
+def has_keys(made: Collection[str], keys: str) -> bool:
+    """Whether the triggers of a table were made for the unique keys that it has now.
+
+    Args:
+        made: The statements that make the guards.
+        keys: The fingerprint of the keys.
+    """
+    return all(keys_of_guard(statement) == keys for statement in made)
+
+
 def state_of(names: Collection[str], statement: str) -> str:
     """The state of a table whose triggers are in place.
 
@@ -106,23 +117,26 @@ def captured_tables(connection: sqlite3.Connection) -> list[CapturedTable]:
         tags[relation] += msgspec.json.decode(listed)
         triggers.setdefault(relation, msgspec.json.decode(recorded))
     return [
-        _captured(relation, tuple(dict.fromkeys(tags[relation])), wanted, schema, f"schema {version}")
+        _captured(
+            CapturedTable(relation, tuple(dict.fromkeys(tags[relation])), f"schema {version}", "", ""),
+            wanted,
+            schema,
+            unique_keys(connection, relation).fingerprint,
+        )
         for relation, wanted in triggers.items()
     ]
 
 
-def _captured(
-    relation: str, tags: tuple[str, ...], wanted: dict[str, str], schema: list[_Made], version: str
-) -> CapturedTable:
-    """The state of one table.
+def _captured(table: CapturedTable, wanted: dict[str, str], schema: list[_Made], keys: str) -> CapturedTable:
+    """Judge one table.
 
     Args:
-        relation: The table.
-        tags: The templates of its tags.
+        table: The table, with the version of the schema, which is its state if it has no guard.
         wanted: The statements of its triggers, by name.
         schema: All that is in the schema.
-        version: The version of the schema, as the state of a table without a guard.
+        keys: The fingerprint of its unique keys.
     """
+    relation = table.relation
     own = {each.name: each for each in schema if each.kind == "trigger" and each.table == relation}
     tables = [each for each in schema if each.kind == "table" and each.name == relation]
     made = _guards(schema, relation)
@@ -132,16 +146,21 @@ def _captured(
     elif any(name not in own or own[name].statement != statement for name, statement in wanted.items()):
         problem = f"the triggers of {relation} are missing or altered"
     elif not has_guard([each.name for each in made]):
-        state = version
+        state = table.state
         advice = (
             f"the triggers of {relation} have no guard, as an earlier version made them, so that each change of the "
             "schema raises its families: run 'parbake capture install DATABASE --apply'"
         )
     elif not is_in_order([own[name].rowid for name in wanted], [each.rowid for each in made]):
         problem = f"the triggers of {relation} were made again by another hand, and changes may have gone untold"
+    elif not has_keys([each.statement for each in made], keys):
+        problem = (
+            f"the unique indexes of {relation}, or the defaults of their columns, are others than those for which its "
+            "triggers were made, and rows that REPLACE deletes may go untold"
+        )
     else:
         state = state_of([each.name for each in made], tables[0].statement)
-    return CapturedTable(relation, tags, state, problem, advice)
+    return table._replace(state=state, problem=problem, advice=advice)
 
 
 def _schema(connection: sqlite3.Connection) -> list[_Made]:
