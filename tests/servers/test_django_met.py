@@ -138,13 +138,13 @@ def test_an_emptied_setting_and_a_command_remove_the_triggers(named, shared_post
         return shared_postgresql.sql(query, dbname=named["DJANGO_NAME"])[0][0]
 
     with children(1, **named) as (one,):
-        assert triggers() == 8
+        assert triggers() == 10
         empty = '{**settings.PARBAKE, "capture": {}}'
         said = one(f'with override_settings(PARBAKE={empty}): found = told("migrate")\nfound')
         assert "not captured any more: django_shop_policy, django_shop_topic" in said
         assert triggers() == 0
         one('told("parbake_capture")')
-        assert triggers() == 8
+        assert triggers() == 10
         assert one('told("parbake_capture", "--remove")').startswith("not captured any more: ")
         assert (triggers(), one('told("parbake_capture", "--remove")')) == (0, "nothing to change\n")
 

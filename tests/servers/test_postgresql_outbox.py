@@ -9,14 +9,17 @@ import time
 
 import psycopg
 import pytest
-from tests.servers import pg
+from tests.servers import pg, told_outbox
 from tests.servers.pg import BEGIN_RUN_EARLIER
+from tests.servers.told_outbox import Outbox
 from tests.waiting import eventually
 
 import parbake as pb
 from parbake.adapters import postgresql
 from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, emit, prune
 from parbake.testing.source_suite import told_by
+
+outbox, source, app = told_outbox.outbox, told_outbox.source, told_outbox.app
 
 
 @pytest.fixture(scope="module")
@@ -32,55 +35,6 @@ def own_server():
     with pg.folder() as place, pg.postgresql(place / "data", "synchronous_commit=off", "wal_writer_delay=10s") as one:
         one.sql(OUTBOX_DDL, "CHECKPOINT")
         yield one
-
-
-class Outbox:
-    """An outbox in a database of its own."""
-
-    numbers = iter(range(1, 1000))
-
-    def __init__(self, server):
-        """Create the database and its outbox."""
-        self.name = f"outbox{next(self.numbers)}"
-        server.sql(f"CREATE DATABASE {self.name}")
-        self.address = psycopg.conninfo.make_conninfo(server.address, dbname=self.name)
-        with self.connect() as connection:
-            connection.execute(OUTBOX_DDL)
-
-    def connect(self, **options):
-        """Return a connection."""
-        return psycopg.connect(self.address, **options)
-
-    def source(self, **options):
-        """Return a source that reads the outbox."""
-        return PostgresqlSource(self.address, families=["fact"], views=[], **options)
-
-    def tell(self, *subjects):
-        """Emit events in one transaction; return its ticket."""
-        with self.connect() as connection:
-            return [emit(connection, subject, "fact.changed") for subject in subjects][-1]
-
-
-@pytest.fixture
-def outbox(server):
-    """Return a fresh outbox."""
-    return Outbox(server)
-
-
-@pytest.fixture
-def source(outbox):
-    """Return a source that reads it."""
-    opened = outbox.source()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-async def app(source):
-    """Return an app that hears the outbox."""
-    opened = pb.App(pb.Registry(), events=[source])
-    yield opened
-    await opened.close()
 
 
 def subjects(source, after=None, limit=10):
@@ -197,82 +151,6 @@ async def test_rows_deleted_unread_raise_everything_once(outbox, app, statement)
     assert await app.drain() is None
     outbox.tell("fact/2")
     assert set((await app.drain()).raised) == {"fact/2", "fact/*"}
-
-
-async def test_an_outbox_is_pruned_of_what_every_store_has_applied(outbox, app):
-    """Only rows that both stores have applied are deleted. Neither sees a gap, and a new store raises everything."""
-    other = pb.App(pb.Registry(), events=[outbox.source()])
-    outbox.tell("fact/1", "fact/2")
-    await app.drain()
-    await other.drain()
-    outbox.tell("fact/3")
-    await app.drain()
-    with outbox.connect() as connection:
-        assert prune(connection) == 2
-        assert prune(connection) == 0
-    new = pb.App(pb.Registry(), events=[outbox.source()])
-    assert set((await new.drain()).raised) == {"fact/3", "fact", "fact/*"}
-    assert set((await other.drain()).raised) == {"fact/3", "fact/*"}
-    assert await app.drain() is None
-    assert not any(one.counters.gaps for one in (app, other, new))
-    for one in (other, new):
-        await one.close()
-
-
-async def test_a_store_that_was_forgotten_raises_everything(outbox, app):
-    """Rows are pruned past a store that reported nothing for too long; when it comes back, it raises all families."""
-    outbox.tell("fact/1")
-    await app.drain()
-    outbox.tell("fact/2")
-    with outbox.connect() as connection:
-        connection.execute("UPDATE parbake_reader SET heard = now() - INTERVAL '8 days'")
-    other = pb.App(pb.Registry(), events=[outbox.source()])
-    await other.drain()
-    with outbox.connect() as connection:
-        assert prune(connection) == 2
-    assert set((await app.drain()).raised) == {"fact", "fact/*"}
-    await other.close()
-
-
-@pytest.mark.parametrize("prunes", [1, 2, 3])
-async def test_a_store_that_was_forgotten_raises_everything_however_often_was_pruned(outbox, app, prunes):
-    """A prune that finds nothing to delete leaves the note of what was deleted before."""
-    outbox.tell("fact/1")
-    await app.drain()
-    outbox.tell("fact/2")
-    with outbox.connect() as connection:
-        connection.execute("UPDATE parbake_reader SET heard = now() - INTERVAL '8 days'")
-    other = pb.App(pb.Registry(), events=[outbox.source()])
-    await other.drain()
-    for number in range(prunes):
-        with outbox.connect() as connection:
-            assert prune(connection) == (0 if number else 2)
-        with outbox.connect() as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS unrelated(n INT)")
-        await other.drain()
-    assert set((await app.drain()).raised) == {"fact", "fact/*"}
-    await other.close()
-
-
-async def test_a_store_that_may_trust_itself_is_not_forgotten(outbox, app):
-    """A time that is shorter than the silence of a store retires no store that would serve what it holds."""
-    outbox.tell("fact/1")
-    await app.drain()
-    with outbox.connect() as connection:
-        prune(connection, forget="0 seconds")
-        assert connection.execute("SELECT is_retired FROM parbake_reader").fetchall() == [(False,)]
-
-
-async def test_an_outbox_that_was_made_again_raises_everything(outbox, app):
-    """What programs had written to the one before is unknown."""
-    outbox.tell("fact/1")
-    await app.drain()
-    outbox.tell("fact/2")
-    with outbox.connect() as connection:
-        connection.execute("DROP TABLE parbake_outbox")
-        connection.execute(OUTBOX_DDL)
-    assert set((await app.drain()).raised) == {"fact", "fact/*"}
-    assert await app.drain() is None
 
 
 async def test_a_ticket_is_the_id_of_the_transaction(outbox, app):
