@@ -121,7 +121,7 @@ class World:
             self._read(rng.choice(self.servers), door, key)
         if not is_running:
             self._stop()
-        self.kept.put_back(way)
+        self.kept.put_back(way, is_running=is_running)
         if not is_running:
             self._start()
         for _ in range(READS):

@@ -28,8 +28,8 @@ class Kept(Protocol):
     def copy(self, way: str) -> None:
         """Keep what is there now, so that it can be put back in a way."""
 
-    def put_back(self, way: str) -> None:
-        """Put in place what was kept."""
+    def put_back(self, way: str, *, is_running: bool) -> None:
+        """Put in place what was kept, under running servers or under stopped ones."""
 
     def close(self) -> None:
         """End its server."""
@@ -52,8 +52,9 @@ class LmdbFolder:
         del way
         self._copy = copy_of(self._place)
 
-    def put_back(self, way: str) -> None:
+    def put_back(self, way: str, *, is_running: bool) -> None:
         """Put the copy in place of the folder, or of the bytes of the file."""
+        del is_running
         if way == "cp over the file":
             copy_over(self._place, self._copy)
         elif way == "rsync --inplace":
@@ -84,8 +85,9 @@ class LmdbDisk:
         del way
         self._files = snapshot(self._place)
 
-    def put_back(self, way: str) -> None:
+    def put_back(self, way: str, *, is_running: bool) -> None:
         """Put the bytes back."""
+        del is_running
         set_disk_back(self._place, self._files)
         if way != "snapshot":
             restart_machine(self._place)
@@ -117,9 +119,9 @@ class AppendOnlyFile:
         if way.endswith("before"):
             self._server.restart()
 
-    def put_back(self, way: str) -> None:
+    def put_back(self, way: str, *, is_running: bool) -> None:
         """Start the server again with the copy."""
-        del way
+        del way, is_running
         self._server.kill()
         shutil.rmtree(self._file)
         shutil.copytree(self._file.with_name("copy"), self._file)
@@ -166,10 +168,12 @@ class PostgresqlStore:
             f"INSERT INTO dump SELECT * FROM {ITEMS}",
         )
 
-    def put_back(self, way: str) -> None:
-        """Put the copy in place."""
+    def put_back(self, way: str, *, is_running: bool) -> None:
+        """Put the copy in place, and say so if no process has seen more, as the guide asks for."""
         if way == "folder":
             self._server.put_back(self._copy)
+            if not is_running:
+                self._server.sql(f"DELETE FROM {ITEMS} WHERE name = '\\x00'")
         else:
             self._server.sql("BEGIN", *STATEMENTS[way], "COMMIT")
 
