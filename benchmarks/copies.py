@@ -117,8 +117,9 @@ class World:
             self.kept.copy(way)
             self._start()
         number = self._numbers[door, key] = self._change(door, key)
-        if rng.random() < 0.5:
-            self._read(rng.choice(self.servers), door, key)
+        readers = self.servers if self.kept.must_have_seen_more else rng.sample(self.servers, rng.randrange(2))
+        for server in readers:
+            self._read(server, door, key)
         if not is_running:
             self._stop()
         self.kept.put_back(way, is_running=is_running)

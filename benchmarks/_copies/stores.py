@@ -24,6 +24,8 @@ class Kept(Protocol):
     url: str
     ways: tuple[str, ...]
     needs_stopped_servers: bool
+    must_have_seen_more: bool
+    """Whether only a process that has read since the copy was made notices it."""
 
     def copy(self, way: str) -> None:
         """Keep what is there now, so that it can be put back in a way."""
@@ -40,6 +42,7 @@ class LmdbFolder:
 
     ways = ("rm -r, cp -r", "cp over the file", "rsync --inplace")
     needs_stopped_servers = False
+    must_have_seen_more = False
 
     def __init__(self, folder: Path) -> None:
         """The store lies in a folder."""
@@ -74,6 +77,7 @@ class LmdbDisk:
 
     ways = ("snapshot", "snapshot, machine started again")
     needs_stopped_servers = True
+    must_have_seen_more = False
 
     def __init__(self, folder: Path) -> None:
         """The store lies in a folder."""
@@ -101,6 +105,7 @@ class AppendOnlyFile:
 
     ways = ("file put back", "file put back, shut down before")
     needs_stopped_servers = False
+    must_have_seen_more = False
 
     def __init__(self, folder: Path) -> None:
         """Start a server whose data lies in a folder."""
@@ -151,6 +156,7 @@ class PostgresqlStore:
 
     ways = ("folder", "folder", *STATEMENTS)
     needs_stopped_servers = False
+    must_have_seen_more = True
 
     def __init__(self, server: Postgresql) -> None:
         """The store lies on a server."""
