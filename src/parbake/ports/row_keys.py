@@ -16,7 +16,7 @@ from functools import cached_property, partial
 from string import Formatter
 from typing import Any, NamedTuple
 
-from parbake.ports.sql_text import ColumnName, Item, Statement, read_statement
+from parbake.ports.sql_text import ColumnName, SelectItem, Statement, read_statement
 from parbake.protocol.tag_parts import refused_type, spell_part
 from parbake.protocol.tags import family, spelled_entity
 
@@ -304,7 +304,7 @@ class _Reads:
         return bool(kinds) and kinds <= _SAME_AS_TEXT
 
 
-def _is_value(item: Item, statement: Statement, *, is_of_table: bool) -> bool:
+def _is_value(item: SelectItem, statement: Statement, *, is_of_table: bool) -> bool:
     """Whether an item is the value of a column, where the database says of which table the column is, if of any."""
     return is_of_table or (item.is_value and (statement.is_compound or not item.is_itself))
 

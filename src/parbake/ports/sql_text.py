@@ -54,7 +54,7 @@ class ColumnName(NamedTuple):
     name: str
 
 
-class Item(NamedTuple):
+class SelectItem(NamedTuple):
     """An item of a select list.
 
     Attributes:
@@ -70,7 +70,7 @@ class Item(NamedTuple):
     is_text: bool
 
 
-_STARRED = Item("", is_value=True, is_itself=True, is_text=False)
+_STARRED = SelectItem("", is_value=True, is_itself=True, is_text=False)
 
 
 class Statement(NamedTuple):
@@ -94,14 +94,14 @@ class Statement(NamedTuple):
     exact: frozenset[str]
     joined: Sequence[tuple[ColumnName, ColumnName]]
     using: frozenset[str]
-    select_lists: Sequence[Sequence[Item]]
+    select_lists: Sequence[Sequence[SelectItem]]
 
     @property
     def is_compound(self) -> bool:
         """Whether it is a union, or the like, of several selects."""
         return len(self.select_lists) > 1
 
-    def items(self, width: int) -> Sequence[Item]:
+    def items(self, width: int) -> Sequence[SelectItem]:
         """The item of each column of its rows; for a compound one, the least certain of its selects.
 
         Args:
@@ -181,18 +181,18 @@ def _select_tokens(statement: str) -> Iterator[list[str]]:
         yield tokens
 
 
-def _item(text: str) -> Item:
+def _item(text: str) -> SelectItem:
     if _STAR.fullmatch(text):
         return _STARRED
     match = _ITEM.fullmatch(text)
     if match is None:
-        return Item("", is_value=False, is_itself=False, is_text=False)
+        return SelectItem("", is_value=False, is_itself=False, is_text=False)
     itself, extreme, cast, text_of = match.groups()
     column = itself or extreme or cast or text_of
-    return Item(column, is_value=True, is_itself=bool(itself), is_text=bool(cast or text_of))
+    return SelectItem(column, is_value=True, is_itself=bool(itself), is_text=bool(cast or text_of))
 
 
-def _widened(items: Sequence[Item], width: int) -> Sequence[Item]:
+def _widened(items: Sequence[SelectItem], width: int) -> Sequence[SelectItem]:
     """Replace stars so that there is an item for each column of a row."""
     stars = [position for position, item in enumerate(items) if item is _STARRED]
     if not stars:
