@@ -160,7 +160,6 @@ async def test_the_tag_of_the_row_is_served_until_its_row_changes(shop, lookup):
 ALTERED = {
     "integer": ("07", "7", "integer USING id::integer"),
     "padded": ("a ", "a", "char(10)"),
-    "collated": ("A", "a", "text COLLATE loose"),
 }
 """For each change of a column, a key that is the row's own before, the row that it finds afterwards, and the type."""
 
@@ -170,11 +169,6 @@ async def test_a_column_that_was_altered_is_looked_at_again_at_once(postgresql_s
     """A key that the column took for its own before is refused as soon as the change is acknowledged."""
     key, stored, column_type = ALTERED[change]
     execute = postgresql_shop.execute
-    if change == "collated":
-        try:
-            execute("CREATE COLLATION loose (provider=icu, locale='und-u-ks-level2', deterministic=false)")
-        except psycopg.errors.FeatureNotSupported:
-            pytest.skip("this build of PostgreSQL has no such collations")
     execute(
         "CREATE TABLE plans(id TEXT PRIMARY KEY, days INTEGER)",
         f"INSERT INTO plans VALUES ('{key}', 1), ('{stored}', 30)",
