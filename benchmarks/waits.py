@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -201,12 +202,16 @@ class World:
         self._look(key)
 
     def _dump(self) -> list[str]:
-        """Return the statements that load the present rows again."""
+        """Return the statements that load the present rows again, table by table."""
         tables = ["-t", "parbake_*", "-t", "facts"]
         printed = pg.output("pg_dump", "-d", self._shop.address(), *tables, "--data-only", "--inserts")
-        text = "".join(line for line in printed.splitlines(keepends=True) if not line.startswith("\\"))
+        inserts: dict[str, list[str]] = {}
+        for line in printed.splitlines():
+            if table := re.match(r"INSERT INTO public\.(\w+)", line):
+                inserts.setdefault(table[1], []).append(line)
         emptied = "facts, parbake_reader, parbake_run_start, parbake_setting, parbake_format, parbake_capture"
-        return [f"BEGIN; TRUNCATE {emptied}; TRUNCATE parbake_outbox, parbake_outbox_gone; {text}; COMMIT"]
+        truncated = f"TRUNCATE {emptied}; TRUNCATE parbake_outbox, parbake_outbox_gone"
+        return [truncated, *("\n".join(lines) for lines in inserts.values())]
 
     def close(self) -> None:
         """End everything."""
