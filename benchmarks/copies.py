@@ -12,7 +12,6 @@ Valkey; the folder or the rows of a PostgreSQL server that is the store. Each is
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import random
 import signal
@@ -20,18 +19,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from _copies.rounds import play_all, read_options
 from _copies.servers import Part, Server, Shop, eventually, touch
 from _copies.stores import AppendOnlyFile, Kept, LmdbDisk, LmdbFolder, PostgresqlStore
 from _report import Goal, report
-from rich.console import Console
-from rich.progress import Progress
 from tests.servers import pg
+from tests.servers.launch import Valkey
 
 DOORS = ("touch", "HTTP", "outbox")
 KEYS = 12
@@ -40,22 +39,15 @@ READS = 3
 KINDS = ("LMDB folder", "LMDB disk, journal elsewhere", "LMDB disk, database elsewhere", "Valkey", "PostgreSQL")
 
 
-@dataclass
-class Tally:
-    """What was seen of one kind of store."""
-
-    rounds: Counter[str] = field(default_factory=Counter)
-    reads: int = 0
-    without_fresh: int = 0
-    older: list[str] = field(default_factory=list)
-
-
 class World:
     """Two servers and a worker over one store, a database, and a folder of policies."""
 
     def __init__(self, kind: str, kept: Kept, shop: Shop, folder: Path, seed: int) -> None:
         """Start the servers."""
-        self.kept, self.tally = kept, Tally()
+        self.rounds = Counter[str]()
+        self.reads = self.without_fresh = 0
+        self.older: list[str] = []
+        self.kept = kept
         self._shop, self._rng, self._truth = shop, random.Random(f"{seed}/{kind}"), folder / "truth"
         self._truth.mkdir()
         self._doors = ("outbox",) if kind.endswith("database elsewhere") else DOORS
@@ -133,7 +125,7 @@ class World:
         self._start()
         for server in self.servers:
             self._must_serve(server, door, key, number, name)
-        self.tally.rounds[name] += 1
+        self.rounds[name] += 1
 
     def _stop(self) -> None:
         how = self._rng.choice((signal.SIGTERM, signal.SIGKILL))
@@ -143,12 +135,12 @@ class World:
     def _judge(self, server: Server, door: str, key: int, number: int, name: str) -> bool:
         """Read from a server, count what is older, and return whether it is right."""
         seen = self._read(server, door, key)
-        self.tally.reads += 1
+        self.reads += 1
         if seen is None:
-            self.tally.without_fresh += 1
+            self.without_fresh += 1
             return False
         if seen < number:
-            self.tally.older.append(f"{name}: {key} is {seen}, acknowledged was {number}")
+            self.older.append(f"{name}: {key} is {seen}, acknowledged was {number}")
         return seen >= number
 
     def _must_serve(self, server: Server, door: str, key: int, number: int, name: str) -> None:
@@ -163,7 +155,6 @@ class World:
         """End the servers."""
         for part in self._parts:
             part.close()
-        self.kept.close()
 
 
 def kept_of(kind: str, folder: Path, stack: contextlib.ExitStack) -> Kept:
@@ -171,68 +162,54 @@ def kept_of(kind: str, folder: Path, stack: contextlib.ExitStack) -> Kept:
     if kind == "LMDB folder":
         return LmdbFolder(folder)
     if kind == "Valkey":
-        return AppendOnlyFile(folder)
+        server = Valkey(folder)
+        stack.callback(server.kill)
+        return AppendOnlyFile(server)
     if kind == "PostgreSQL":
         place = stack.enter_context(pg.folder())
         return PostgresqlStore(stack.enter_context(pg.postgresql(place / "data")))
     return LmdbDisk(folder)
 
 
-def play_kind(kind: str, options: argparse.Namespace, bars: Progress) -> Tally:
+def play_kind(kind: str, play_rounds: Callable[[World], None], seed: int) -> World:
     """Play all rounds with one kind of store."""
-    bar = bars.add_task(kind, total=options.rounds)
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(pg.postgresql(stack.enter_context(pg.folder()) / "data"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        world = World(kind, kept_of(kind, folder, stack), Shop(source), folder, options.seed)
-        try:
-            for _ in range(options.rounds):
-                world.play()
-                bars.update(bar, advance=1)
-        finally:
-            world.close()
-            seen = world.tally
-            print(f"{kind}: {seen.rounds.total()} rounds, {len(seen.older)} older answers", file=sys.stderr, flush=True)
-        return world.tally
+        world = World(kind, kept_of(kind, folder, stack), Shop(source), folder, seed)
+        play_rounds(world)
+    return world
 
 
 def main() -> None:
     """Play the rounds, and print what was seen."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Example: make bench NAME=copies ARGS='--rounds 20 --kinds Valkey'",
-    )
-    parser.add_argument("--rounds", type=int, default=200, help="rounds with each kind of store")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kinds", default=";".join(KINDS), help="which kinds of stores, separated by semicolons")
-    options = parser.parse_args()
-    kinds, started = options.kinds.split(";"), time.monotonic()
-    with Progress(console=Console(stderr=True)) as bars, ThreadPoolExecutor(2) as pool:
-        tallies = dict(zip(kinds, pool.map(lambda kind: play_kind(kind, options, bars), kinds), strict=True))
+    options = read_options(__doc__, "make bench NAME=copies ARGS='--rounds 20 --kinds Valkey'", KINDS)
+    started = time.monotonic()
+    worlds = play_all(options, partial(play_kind, seed=options.seed))
     rows = [
-        (kind, way, count, sum(one.startswith(f"{way}:") for one in tally.older))
-        for kind, tally in tallies.items()
-        for way, count in sorted(tally.rounds.items())
+        (kind, way, count, sum(one.startswith(f"{way}:") for one in world.older))
+        for kind, world in worlds.items()
+        for way, count in sorted(world.rounds.items())
     ]
-    older = [one for tally in tallies.values() for one in tally.older]
+    older = [one for world in worlds.values() for one in world.older]
     for line in older[:10]:
         print(line)
-    rounds = sum(sum(tally.rounds.values()) for tally in tallies.values())
+    rounds = sum(world.rounds.total() for world in worlds.values())
     figures = {
         "rounds": rounds,
-        "reads": sum(tally.reads for tally in tallies.values()),
-        "without_fresh_answer": sum(tally.without_fresh for tally in tallies.values()),
+        "reads": sum(world.reads for world in worlds.values()),
+        "without_fresh_answer": sum(world.without_fresh for world in worlds.values()),
         "older": len(older),
         "seed": options.seed,
         "seconds": round(time.monotonic() - started, 1),
     }
+    wanted = options.rounds * len(worlds)
     goals = [
         Goal("answers older than an acknowledgement", len(older), "answers", "= 0", not older),
-        Goal("rounds", rounds, "rounds", f">= {options.rounds * len(kinds)}", rounds >= options.rounds * len(kinds)),
+        Goal("rounds", rounds, "rounds", f">= {wanted}", rounds >= wanted),
     ]
-    report("copies", ("store", "what came back, how it was changed", "rounds", "older answers"), rows, figures=figures,
-           goals=goals)  # fmt: skip
+    columns = ("store", "what came back, how it was changed", "rounds", "older answers")
+    report("copies", columns, rows, figures=figures, goals=goals)
 
 
 if __name__ == "__main__":

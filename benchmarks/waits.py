@@ -15,7 +15,6 @@ The limits are shortened: a store that hears nothing for a second trusts nothing
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import random
 import re
@@ -26,16 +25,16 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from _copies.rounds import play_all, read_options
 from _copies.servers import Forwarder, Server, Shop, eventually
 from _copies.tasks import SHORT_MAX_SILENCE
 from _report import Goal, report
-from rich.console import Console
-from rich.progress import Progress
 from tests.servers import pg
 
 KEYS = 6
@@ -222,36 +221,19 @@ class World:
         self._database.clear_away()
 
 
-def play_fault(fault: str, options: argparse.Namespace, bars: Progress) -> World:
+def play_fault(fault: str, play_rounds: Callable[[World], None], seed: int) -> World:
     """Play all rounds of one fault."""
-    bar = bars.add_task(fault, total=options.rounds)
     with pg.folder() as place, tempfile.TemporaryDirectory() as folder:
-        world = World(fault, Path(folder), place, options.seed)
-        try:
-            for _ in range(options.rounds):
-                world.play()
-                bars.update(bar, advance=1)
-        finally:
-            world.close()
-            count = f"{world.answers.total()} rounds, {len(world.older)} older answers"
-            print(f"{fault}: {count}", file=sys.stderr, flush=True)
+        world = World(fault, Path(folder), place, seed)
+        play_rounds(world)
     return world
 
 
 def main() -> None:
     """Play the rounds, and print what was seen."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Example: make bench NAME=waits ARGS='--rounds 20 --faults \"cut off;stopped\"'",
-    )
-    parser.add_argument("--rounds", type=int, default=200, help="rounds of each fault")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--faults", default=";".join(FAULTS), help="which faults, separated by semicolons")
-    options = parser.parse_args()
-    faults, started = options.faults.split(";"), time.monotonic()
-    with Progress(console=Console(stderr=True)) as bars, ThreadPoolExecutor(2) as pool:
-        worlds = dict(zip(faults, pool.map(lambda fault: play_fault(fault, options, bars), faults), strict=True))
+    options = read_options(__doc__, "make bench NAME=waits ARGS='--rounds 20 --kinds \"cut off;stopped\"'", FAULTS)
+    started = time.monotonic()
+    worlds = play_all(options, partial(play_fault, seed=options.seed))
     rows = [
         (fault, world.answers["true"], world.answers["NULL"], world.reads, world.without_fresh, len(world.older))
         for fault, world in worlds.items()
@@ -269,7 +251,7 @@ def main() -> None:
         "seed": options.seed,
         "seconds": round(time.monotonic() - started, 1),
     }
-    wanted = options.rounds * len(faults)
+    wanted = options.rounds * len(worlds)
     goals = [
         Goal("older values after parbake_wait was true", len(older), "answers", "= 0", not older),
         Goal("rounds", answers.total(), "rounds", f">= {wanted}", answers.total() >= wanted),

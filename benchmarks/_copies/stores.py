@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
 
 from tests.servers.launch import Valkey
 from tests.servers.pg import Postgresql
@@ -18,37 +18,33 @@ from tests.store_files import (
 )
 
 
-class Kept(Protocol):
+class Kept(ABC):
     """The data of a store."""
 
     url: str
     ways: tuple[str, ...]
-    needs_stopped_servers: bool
-    must_have_seen_more: bool
+    needs_stopped_servers = False
+    must_have_seen_more = False
     """Whether only a process that has read since the copy was made notices it."""
 
+    @abstractmethod
     def copy(self, way: str) -> None:
         """Keep what is there now, so that it can be put back in a way."""
 
+    @abstractmethod
     def put_back(self, way: str, *, is_running: bool) -> None:
         """Put in place what was kept, under running servers or under stopped ones."""
 
-    def close(self) -> None:
-        """End its server."""
 
-
-class LmdbFolder:
+class LmdbFolder(Kept):
     """The folder of an LMDB store; its side file stays what it is."""
 
     ways = ("rm -r, cp -r", "cp over the file", "rsync --inplace")
-    needs_stopped_servers = False
-    must_have_seen_more = False
 
     def __init__(self, folder: Path) -> None:
         """The store lies in a folder."""
         self._place = folder / "store"
         self.url = f"lmdb://{self._place}?map_size=64MiB"
-        self.equal_numbers = 0
 
     def copy(self, way: str) -> None:
         """Copy the folder."""
@@ -63,21 +59,15 @@ class LmdbFolder:
         elif way == "rsync --inplace":
             overwrite(self._place, self._copy)
         else:
-            number = (self._place / "data.mdb").stat().st_ino
             shutil.rmtree(self._place)
             shutil.copytree(self._copy, self._place)
-            self.equal_numbers += (self._place / "data.mdb").stat().st_ino == number
-
-    def close(self) -> None:
-        """Leave everything as it is."""
 
 
-class LmdbDisk:
+class LmdbDisk(Kept):
     """The whole disk of an LMDB store, with its side file. Its machine is started again, or goes on."""
 
     ways = ("snapshot", "snapshot, machine started again")
     needs_stopped_servers = True
-    must_have_seen_more = False
 
     def __init__(self, folder: Path) -> None:
         """The store lies in a folder."""
@@ -96,21 +86,16 @@ class LmdbDisk:
         if way != "snapshot":
             restart_machine(self._place)
 
-    def close(self) -> None:
-        """Leave everything as it is."""
 
-
-class AppendOnlyFile:
+class AppendOnlyFile(Kept):
     """The append-only file of a Valkey server."""
 
     ways = ("file put back", "file put back, shut down before")
-    needs_stopped_servers = False
-    must_have_seen_more = False
 
-    def __init__(self, folder: Path) -> None:
-        """Start a server whose data lies in a folder."""
-        self._server = Valkey(folder)
-        self._file = folder / "appendonlydir"
+    def __init__(self, server: Valkey) -> None:
+        """The store lies on a server."""
+        self._server = server
+        self._file = server.folder / "appendonlydir"
         self.url = self._server.url
 
     def copy(self, way: str) -> None:
@@ -132,10 +117,6 @@ class AppendOnlyFile:
         shutil.copytree(self._file.with_name("copy"), self._file)
         self._server.restart()
 
-    def close(self) -> None:
-        """End the server."""
-        self._server.kill()
-
 
 ITEMS = "parbake.parbake_items"
 LOADED = f"INSERT INTO {ITEMS} SELECT * FROM dump"
@@ -151,11 +132,10 @@ STATEMENTS = {
 }
 
 
-class PostgresqlStore:
+class PostgresqlStore(Kept):
     """The data of a PostgreSQL server that is a store: its folder, or its rows."""
 
     ways = ("folder", "folder", *STATEMENTS)
-    needs_stopped_servers = False
     must_have_seen_more = True
 
     def __init__(self, server: Postgresql) -> None:
@@ -182,6 +162,3 @@ class PostgresqlStore:
                 self._server.sql(f"DELETE FROM {ITEMS} WHERE name = '\\x00'")
         else:
             self._server.sql("BEGIN", *STATEMENTS[way], "COMMIT")
-
-    def close(self) -> None:
-        """Leave it running; its owner ends it."""

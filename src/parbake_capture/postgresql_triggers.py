@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 _OUTBOX = "parbake_outbox"
 _LOCK_S = 5
 """Longest wait for a table's lock, in seconds. Writers queue behind it meanwhile."""
-_PLAIN = (
-    "smallint", "integer", "bigint", "text", "character varying", "uuid", "date",
-)  # fmt: skip
+_PLAIN = ("smallint", "integer", "bigint", "text", "character varying", "uuid", "date")
 """Types whose text is the same in PostgreSQL and in Python."""
 _MEMBERS = """
 WITH RECURSIVE below(oid) AS (
@@ -77,7 +75,7 @@ WHERE t.tgrelid = %s AND t.tgfoid = to_regprocedure(%s)
   AND t.tgqual IS NULL AND t.tgattr = ''
 """
 """Statement triggers that fire after an event, always, and for every column, and the one for replicated rows."""
-_REPLICATED = "replicated"
+_REPLICATED = "REPLICATED"
 _FUNCTION = (Path(__file__).parent / "sql" / "postgresql_function.sql").read_text()
 _KINDS = {
     "v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index",
@@ -342,7 +340,7 @@ class PostgresqlCapture:
         whole = {
             name
             for name, event, old_table, new_table in self._all(_WHOLE_TRIGGERS, self._oid(member), f"{function}()")
-            if event == "REPLICATED"
+            if event == _REPLICATED
             or (
                 f"OLD TABLE AS {old_table}" in _SEEN[event] + "OLD TABLE AS None"
                 and f"NEW TABLE AS {new_table}" in _SEEN[event] + "NEW TABLE AS None"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from parbake.adapters._sqlite_columns import quoted
 from parbake.adapters._sqlite_unique import KeyColumn, UniqueKeys
 
 PIECES = re.compile(
@@ -52,11 +53,6 @@ def conflicts_of(unique: UniqueKeys) -> Conflicts:
         "1" if unique.expressions else " OR ".join(unknown),
         " OR ".join([*unknown, *is_altered]),
     )
-
-
-def quoted(name: str) -> str:
-    """A name in a statement of SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _has_literal(column: KeyColumn) -> bool:

@@ -17,12 +17,13 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from parbake.adapters._sqlite_captured import captured_tables, guards, new_guard
+from parbake.adapters._sqlite_columns import quoted
 from parbake.adapters._sqlite_unique import unique_keys
 from parbake.adapters.sqlite import CAPTURE_DDL, OUTBOX_DDL
 from parbake.errors import BadInput, SourceError
 from parbake.protocol.tag_parts import is_spelled_by_sqlite, sqlite_part
 from parbake.protocol.tags import family
-from parbake_capture.sqlite_conflicts import PIECES, Conflicts, conflicts_of, quoted
+from parbake_capture.sqlite_conflicts import PIECES, Conflicts, conflicts_of
 from parbake_capture.tables import Captured, CaptureState, Reader, Repair, pieces, sql_text
 from parbake_capture.wanted import Known, ambiguous, by_table, completed, gathered, left_by, repaired
 

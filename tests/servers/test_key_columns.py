@@ -288,7 +288,7 @@ async def test_a_template_of_many_keys_that_finds_other_spellings_is_refused(sho
 
 
 def test_a_method_of_a_base_that_is_no_view_is_followed_wherever_it_is_inherited():
-    """Each view gets the method that Python would call, and a base that is no view stays as it is."""
+    """Each view gets the method that Python would call, and its mixins keep their own methods."""
 
     class Changed(Mixin):
         def mixed(self, key):

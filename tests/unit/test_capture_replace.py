@@ -63,7 +63,7 @@ EXACT = {
         "CREATE TABLE policies(n INTEGER PRIMARY KEY, id TEXT); INSERT INTO policies VALUES (1, 'returns'), (2, 'x')",
         "INSERT OR REPLACE INTO policies(rowid, id) VALUES (1, 'new')",
     ),
-    "an integer key that is none": (
+    "a key INTEGER PRIMARY KEY DESC, which is not the rowid": (
         "CREATE TABLE policies(n INTEGER PRIMARY KEY DESC, id TEXT); INSERT INTO policies VALUES (7, 'returns')",
         "INSERT OR REPLACE INTO policies(rowid, n, id) VALUES (1, 8, 'new')",
     ),
@@ -140,13 +140,18 @@ def _rows(connection):
     return {row[0]: row for row in connection.execute("SELECT id, * FROM policies").fetchall()}
 
 
+def play(file, case, tags="policies:policy/{id}"):
+    """Capture the table of a case and run its statement; return the changed ids, and the tags that were raised."""
+    made, statement = case
+    file.executescript(made)
+    install(file, tags)
+    return change_rows(file, statement)
+
+
 @pytest.mark.parametrize("case", EXACT)
 def test_a_row_that_replace_deletes_raises_its_tag(file, case):
     """Whatever unique key REPLACE goes by, the deleted row's tag is raised, and not its family."""
-    made, statement = EXACT[case]
-    file.executescript(made)
-    install(file, "policies:policy/{id}")
-    changed, raised = change_rows(file, statement)
+    changed, raised = play(file, EXACT[case])
     assert "returns" in changed
     assert {f"policy/{key}" for key in changed} <= raised
     assert "policy" not in raised
@@ -155,10 +160,7 @@ def test_a_row_that_replace_deletes_raises_its_tag(file, case):
 @pytest.mark.parametrize("case", COARSE)
 def test_a_row_that_cannot_be_looked_up_raises_its_family(file, case):
     """Where a trigger cannot know which row REPLACE deletes, the whole family is raised."""
-    made, statement = COARSE[case]
-    file.executescript(made)
-    install(file, "policies:policy/{id},catalog")
-    changed, raised = change_rows(file, statement)
+    changed, raised = play(file, COARSE[case], "policies:policy/{id},catalog")
     assert "returns" in changed
     assert "policy" in raised
 
@@ -166,10 +168,7 @@ def test_a_row_that_cannot_be_looked_up_raises_its_family(file, case):
 @pytest.mark.parametrize("case", NARROW)
 def test_a_row_that_replaces_none_raises_no_family(file, case):
     """A statement that cannot replace a row by such a key raises the tags of its rows alone."""
-    made, statement = NARROW[case]
-    file.executescript(made)
-    install(file, "policies:policy/{id}")
-    changed, raised = change_rows(file, statement)
+    changed, raised = play(file, NARROW[case])
     assert raised == {f"policy/{key}" for key in changed}
 
 

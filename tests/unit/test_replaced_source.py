@@ -1,6 +1,7 @@
 """A database file that is moved, deleted or replaced while an app has it open."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from tests.unit.shopfloor import Facts, contract
@@ -33,13 +34,17 @@ def replace(path, copy):
     copy.replace(path)
 
 
-async def test_an_older_copy_in_the_place_of_a_source_is_noticed(app, world, tmp_path):
-    """The next poll reads the file that is at the path now, and refuses a log that lacks applied events."""
-    copy = tmp_path / "copy.sqlite"
-    world.put("b", "second")
+def copied(world):
+    """Return a copy of the database of a world, beside it."""
     with world.connected() as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copy(world.path, copy)
+    return Path(shutil.copy(world.path, world.path.with_name("copy.sqlite")))
+
+
+async def test_an_older_copy_in_the_place_of_a_source_is_noticed(app, world):
+    """The next poll reads the file that is at the path now, and refuses a log that lacks applied events."""
+    world.put("b", "second")
+    copy = copied(world)
     world.put("a", "third")
     await app.drain()
     replace(world.path, copy)
@@ -48,12 +53,9 @@ async def test_an_older_copy_in_the_place_of_a_source_is_noticed(app, world, tmp
 
 
 @pytest.mark.parametrize("changes", [1, 2, 3])
-async def test_an_older_copy_that_has_grown_again_is_noticed(app, world, tmp_path, changes):
+async def test_an_older_copy_that_has_grown_again_is_noticed(app, world, changes):
     """The copy reaches the position that was applied, or passes it, before the next poll: another event is there."""
-    copy = tmp_path / "copy.sqlite"
-    with world.connected() as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copy(world.path, copy)
+    copy = copied(world)
     world.put("b", "lost")
     await app.drain()
     await app.drain()
@@ -67,12 +69,9 @@ async def test_an_older_copy_that_has_grown_again_is_noticed(app, world, tmp_pat
             await app.acknowledgement(2)
 
 
-async def test_a_running_process_serves_nothing_that_an_older_copy_may_have_outdated(app, world, tmp_path):
+async def test_a_running_process_serves_nothing_that_an_older_copy_may_have_outdated(app, world):
     """While the polls find another source than before, they raise its families, so that values are computed."""
-    copy = tmp_path / "copy.sqlite"
-    with world.connected() as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copy(world.path, copy)
+    copy = copied(world)
     world.put("a", "second")
     await app.drain()
     async with app.serving():

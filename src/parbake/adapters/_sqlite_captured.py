@@ -84,16 +84,6 @@ def is_in_order(triggers: Collection[int], made: Collection[int]) -> bool:
     return max(triggers, default=0) < min(made)
 
 
-def _has_keys(made: Collection[str], keys: str) -> bool:
-    """Whether the triggers of a table were made for the unique keys that it has now.
-
-    Args:
-        made: The statements that make the guards.
-        keys: The fingerprint of the keys.
-    """
-    return all(keys_of_guard(statement) == keys for statement in made)
-
-
 def state_of(names: Collection[str], statement: str) -> str:
     """The state of a table whose triggers are in place.
 
@@ -153,7 +143,7 @@ def _captured(table: CapturedTable, wanted: dict[str, str], schema: list[_Made],
         )
     elif not is_in_order([own[name].rowid for name in wanted], [each.rowid for each in made]):
         problem = f"the triggers of {relation} were made again by another hand, and changes may have gone untold"
-    elif not _has_keys([each.statement for each in made], keys):
+    elif any(keys_of_guard(each.statement) != keys for each in made):
         problem = (
             f"the unique indexes of {relation}, or the defaults of their columns, are others than those for which its "
             "triggers were made, and rows that REPLACE deletes may go untold"

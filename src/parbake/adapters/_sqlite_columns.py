@@ -54,14 +54,14 @@ class SqliteColumns:
 def _kinds(connection: sqlite3.Connection, relation: str) -> Mapping[str, str]:
     """The kind of each column of a table or an SQL view."""
     kinds = {name: _kind(declared) for name, declared in connection.execute(_DECLARED, (relation,)).fetchall()}
-    names = [_quoted(name) for name in kinds]
+    names = [quoted(name) for name in kinds]
     compared = ", ".join(f"{name} = 'A' OR {name} = 'a '" for name in names)
     # The first part of a UNION gives its columns their collations. The inner LIMIT keeps a view from being computed,
     # and the outer one keeps the comparison from being moved into the parts, where it had the collation of each.
     listed = ", ".join(names)
     letters = ", ".join(["'a'"] * len(names))
     query = (
-        f"SELECT {compared} FROM (SELECT {listed} FROM (SELECT {listed} FROM {_quoted(relation)} LIMIT -1 OFFSET 0) "  # noqa: S608  # quoted names of the schema
+        f"SELECT {compared} FROM (SELECT {listed} FROM (SELECT {listed} FROM {quoted(relation)} LIMIT -1 OFFSET 0) "  # noqa: S608  # quoted names of the schema
         f"WHERE 0 UNION ALL SELECT {letters} LIMIT 1)"
     )
     is_loose = connection.execute(query).fetchone()
@@ -71,7 +71,8 @@ def _kinds(connection: sqlite3.Connection, relation: str) -> Mapping[str, str]:
     }
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as statements of SQL write it."""
     return '"' + name.replace('"', '""') + '"'
 
 

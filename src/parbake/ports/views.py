@@ -51,7 +51,7 @@ class View:
     families: ClassVar[Sequence[str]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Wrap each public method, also of bases that are no views, to check that it names its reads."""
+        """Wrap each public method, those of mixins too, to check that it names its reads."""
         super().__init_subclass__(**kwargs)
         names = {name for base in cls.__mro__ for name in vars(base) if not name.startswith("_")}
         for name in names.difference(_NOTES):
@@ -103,7 +103,7 @@ class View:
 
 _NOTES = ("rows", "entity", "whole_set")
 _FROM_BASE = "_parbake_from_base"
-"""Marks the wrapper of a method that a base defines which is no view, and which stays as it is."""
+"""Marks the wrapper of a mixin's method. The mixin itself keeps its method unwrapped."""
 
 
 def _definition(view: type[Any], name: str) -> tuple[type[Any], Any]:

@@ -24,8 +24,8 @@ from parbake.ports.views import families_not_captured, said_of_not_captured
 
 _CHANGED, _WHOLE = "capture.changed", "capture.bulk"
 """The types of the events that triggers and this module write. They are not of one app: other apps skip them."""
-_OUTBOX, _ALL = "parbake_outbox", "*"
-"""The table on whose state all families depend, and how that is written."""
+_ALL = "*"
+"""In place of families: all of them, which depend on the state of the outbox."""
 _NOTHING = "1:1:"
 """The snapshot in which no transaction is visible."""
 IDENTITY = """
@@ -226,10 +226,7 @@ class Page:
     def _after(self, cursor: Cursor, serial: int) -> Cursor:
         scan = cursor.scan
         upto, lsn = (scan.upto, scan.lsn) if scan else (self.seen, self.lsn)
-        states = {
-            relation: f"{_ALL if relation == _OUTBOX else ','.join(families)} {state}"
-            for relation, families, _, state, _ in self.states
-        }
+        states = {relation: f"{','.join(families)} {state}" for relation, families, _, state, _ in self.states}
         number = max(cursor.number, self._reported) + 1
         cursor = msgspec.structs.replace(cursor, version=_VERSION, states=states, number=number)
         if self.is_full:
@@ -287,11 +284,7 @@ class Page:
         elif self._is_gone:
             lost = "rows of parbake_outbox were deleted before they were read"
         events += [SourceEvent(0, "", family, _WHOLE) for family in sorted(doubtful)]
-        problems = [
-            why
-            for relation, told, why, *_ in self.states
-            if why and (relation == _OUTBOX or not {*families}.isdisjoint(told))
-        ]
+        problems = [why for _, told, why, *_ in self.states if why and not {*families, _ALL}.isdisjoint(told)]
         problems += map(said_of_not_captured, lacking)
         return LogPage(
             events, msgspec.msgpack.encode(cursor), is_end=not self.is_full and before.scan is None, lost=lost,
@@ -299,12 +292,8 @@ class Page:
         )  # fmt: skip
 
     def _doubtful(self, before: Cursor, after: Cursor, *, is_restarted: bool) -> set[str]:
-        """The families whose captured tables may have changed untold: altered, uncovered, or emptied by a crash.
-
-        For the outbox, that is :data:`_ALL`.
-        """
+        """The families whose captured tables may have changed untold: altered, uncovered, or emptied by a crash."""
         found = {family for _, families, problem, *_ in self.states if problem for family in families}
-        found.update(_ALL for relation, _, problem, *_ in self.states if problem and relation == _OUTBOX)
         for relation in {*before.states, *after.states}:
             old, new = before.states.get(relation, ""), after.states.get(relation, "")
             # A new store knows no states, and has read each event since the install.
@@ -325,9 +314,7 @@ def covers(cursor: Cursor, ticket: int, server: Primary) -> bool:
         ticket: The transaction's id.
         server: The server as it is now.
     """
-    if (cursor.server.system, cursor.server.timeline) != (server.system, server.timeline):
-        return False
-    if cursor.server.run != server.run:
+    if cursor.server != server:
         return False
     _, upper, running = cursor.seen.split(":")
     return ticket < int(upper) and str(ticket) not in running.split(",")

@@ -129,16 +129,23 @@ class LogReader:
         if done.position < position:
             return False
         if self._must_recognise(log):  # a position means something in one log only
-            await self._recognise(log, done, await asked(log, lambda: (log.extent(), _applied_last(log, done))))
+            await self._recognise(log, done, *await asked(log, lambda: (log.extent(), _applied_last(log, done))))
         return True
 
     async def _drain_positions(self, source: EventSource, heard_at: float | None) -> Drained:
         done, acks = await self._store.applied(source.name), list[Ack]()
         is_heard = False
         after = done.position
-        extent, rows = await asked(source, lambda: (source.extent(), source.poll(after, PAGE)))
-        if self._must_recognise(source) or extent.last < after:
-            await self._recognise(source, done, (extent, await asked(source, _applied_last, source, done)))
+        must_recognise = self._must_recognise(source)
+        extent, rows, last = await asked(
+            source,
+            lambda: (
+                source.extent(),
+                source.poll(done.position, PAGE),
+                _applied_last(source, done) if must_recognise else [],
+            ),
+        )
+        await self._recognise(source, done, extent, last)
         acks += await self._doubted(source, extent, is_new=not done.position)
         if extent.gone > after:
             acks.append(await self._bridge(source, after, extent.gone))
@@ -232,8 +239,7 @@ class LogReader:
             return  # another process has moved it meanwhile, and the report was this process's only
         _log.error("%s; nothing that it holds is trusted until the outboxes were read again", error)
         control = await self._store.distrust_store(control.incarnation)
-        self._renamed[log.name] = control.incarnation
-        await self._store.apply([], now=self._clock.now(), advance=Move(log.name, cursor, log.renewed(cursor)))
+        await self.rename([log], control.incarnation)
 
     async def rename(self, logs: Iterable[Log], incarnation: int) -> None:
         """Report under other names, once: this store may be a copy, and another one reports under its names.
@@ -284,16 +290,17 @@ class LogReader:
         """
         return source.is_gapless or source.name not in self._recognised
 
-    async def _recognise(self, source: EventSource, done: Applied, read: tuple[Extent, list[SourceEvent]]) -> None:
+    async def _recognise(self, source: EventSource, done: Applied, extent: Extent, last: Sequence[SourceEvent]) -> None:
         """Raise :class:`ForeignSource` unless the log is the one the store was built from.
 
         Args:
             source: The log.
             done: What the store has applied.
-            read: The extent of the log, and the event that it has at the position that was applied last.
+            extent: The extent of the log.
+            last: The event that it has at the position that was applied last, unless that is not looked at.
         """
         try:
-            _check_same(source, done, *read)
+            _check_same(source, done, extent, last)
         except ForeignSource:
             self._recognised.discard(source.name)  # it may reach the position again with other events
             if await self._store.applied(source.name) == done:

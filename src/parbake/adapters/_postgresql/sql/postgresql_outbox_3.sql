@@ -176,7 +176,7 @@ CREATE TABLE IF NOT EXISTS parbake_capture(
   PRIMARY KEY (relation, app)
 );
 
--- The state of each captured table, and of the outbox, on which all families depend, so that none are listed for it:
+-- The state of each captured table, and of the outbox, on which all families depend, which is written as "*":
 -- everything that could change rows, or what is told of them, without a trigger. "problem" says what keeps a change from
 -- being told now; "state" changes whenever something may have kept one before. A statement that names a table above a
 -- captured one changes its rows and fires the triggers of the table above only, so that it has triggers, too.
@@ -188,7 +188,7 @@ BEGIN
     SELECT
       c.relation, max(c.checksum) AS checksum,
       array_agg(DISTINCT split_part(tag, '/', 1) ORDER BY split_part(tag, '/', 1)) AS families,
-      array_agg(DISTINCT tag) AS tags
+      array_agg(DISTINCT tag) AS tags, string_agg(tag, ' ') AS listed
     FROM parbake_capture c, unnest(c.tags) AS tag GROUP BY c.relation
   ), below(root, oid, is_leaving) AS (
     SELECT c.relation, to_regclass(c.relation)::OID, false FROM captured c WHERE to_regclass(c.relation) IS NOT NULL
@@ -207,7 +207,7 @@ BEGIN
       array_agg(md5(concat(p.prosrc, p.proconfig))) FILTER (
         WHERE t.tgenabled = 'A' AND t.tgtype & 1 = 0 AND p.prosecdef
       ) AS checksums,
-      string_agg(DISTINCT p.prosrc, ' ') AS sources
+      string_agg(p.prosrc, ' ') AS sources
     FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
     WHERE t.tgrelid IN (SELECT oid FROM tree) AND t.tgname LIKE 'parbake\_capture\_%'
     GROUP BY t.tgrelid
@@ -226,7 +226,7 @@ BEGIN
   ), columns AS (
     SELECT
       attrelid, string_agg(concat_ws(',', attnum, attname, atttypid, a.xmin, labels.shape), ' ' ORDER BY attnum) AS shape,
-      array_agg(attname) FILTER (WHERE coalesce(nullif(t.typbasetype, 0), t.oid) = 'date'::REGTYPE) AS dates
+      array_agg(attname::TEXT) AS names, array_agg(coalesce(coalesce(nullif(t.typbasetype, 0), t.oid) = 'date'::REGTYPE, false)) AS are_dates
     FROM pg_catalog.pg_attribute a LEFT JOIN labels ON labels.whole = atttypid LEFT JOIN pg_catalog.pg_type t ON t.oid = atttypid
     WHERE attrelid IN (SELECT oid FROM tree) AND attnum > 0
     GROUP BY attrelid
@@ -243,12 +243,9 @@ BEGIN
       WHEN coalesce(cardinality(array_positions(triggers.checksums, captured.checksum)), 0) <> 4
       THEN format('the triggers of %s are missing, disabled or altered', c.oid::REGCLASS)
       WHEN c.oid = to_regclass(captured.relation) AND EXISTS (
-        SELECT FROM regexp_matches(concat(triggers.sources), 'to_char\(r\."([^"]+)"', 'g') AS spelled
-        WHERE spelled[1] <> ALL(coalesce(columns.dates, '{}'))
-        UNION ALL
-        SELECT FROM unnest(columns.dates) AS date
-        WHERE array_to_string(captured.tags, ' ') LIKE '%{' || date || '}%'
-          AND strpos(triggers.sources, format('to_char(r."%s"', date)) = 0
+        SELECT FROM unnest(columns.names, columns.are_dates) AS own(name, is_date)
+        WHERE (own.is_date AND strpos(captured.listed, '{' || own.name || '}') > 0)
+          <> (strpos(triggers.sources, 'to_char(r."' || own.name || '"') > 0)
       ) THEN format('a column of %s has another type than when its triggers were made', c.oid::REGCLASS)
     END) END,
     concat(
@@ -267,11 +264,11 @@ BEGIN
   LEFT JOIN policies ON policies.polrelid = c.oid
   LEFT JOIN pg_catalog.pg_type row_type ON row_type.oid = c.reltype
   LEFT JOIN pg_catalog.pg_subscription_rel s ON s.srrelid = c.oid
-  GROUP BY captured.relation, captured.families, captured.tags
+  GROUP BY captured.relation, captured.families, captured.tags, captured.listed
   UNION ALL
   SELECT
     'parbake_outbox',
-    '{}',
+    '{*}',
     CASE
       WHEN c.relpersistence = 'u' THEN 'parbake_outbox is unlogged, so that a crash empties it'
       WHEN c.relrowsecurity THEN 'row security may hide rows of parbake_outbox'
