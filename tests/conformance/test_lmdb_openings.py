@@ -3,13 +3,14 @@
 import contextlib
 import errno
 import os
+import shutil
 import subprocess
 import sys
 
 import lmdb
 import msgspec
 import pytest
-from tests.store_files import note_path, restart_machine, set_disk_back, side_file, side_numbers, snapshot
+from tests.store_files import copy_of, note_path, restart_machine, set_disk_back, side_file, side_numbers, snapshot
 from tests.store_process import Child, incarnation
 
 from parbake.errors import StoreError
@@ -89,6 +90,40 @@ async def test_a_snapshot_of_a_closed_store_is_told_by_memory(place, opened):
     set_disk_back(place, files)
     restart_machine(place)
     assert await incarnation(opened()) == before
+
+
+async def test_a_snapshot_from_before_another_file_was_in_place_is_told_by_memory(place, tmp_path, opened, child):
+    """The closed file that a store was in before a copy took its place lacks what was written to the copy."""
+    other = child()
+    before = int(other.tell("read"))
+    other.tell("close")
+    other.kill()
+    (tmp_path / "kept").hardlink_to(place / "data.mdb")
+    files = snapshot(place)
+    copy = copy_of(place)
+    shutil.rmtree(place)
+    copy.rename(place)
+    other = child()
+    assert other.tell("touch") == "1"
+    other.tell("close")
+    other.kill()
+    (tmp_path / "kept").replace(place / "data.mdb")
+    set_disk_back(place, files)
+    assert await incarnation(opened()) < -before
+
+
+async def test_a_snapshot_from_before_a_rewriting_is_told_by_memory(place, tmp_path, opened):
+    """The file that a running store was in before it was rewritten lacks what was written to the new one."""
+    store = opened()
+    before = await incarnation(store)
+    (tmp_path / "kept").hardlink_to(place / "data.mdb")
+    files = snapshot(place)
+    await store.compact()
+    await store.apply([Change(("policy/a",))], now=1.0)
+    await store.close()
+    (tmp_path / "kept").replace(place / "data.mdb")
+    set_disk_back(place, files)
+    assert await incarnation(opened()) < -before
 
 
 async def test_a_snapshot_after_which_nothing_was_written_is_trusted(place, opened, child):

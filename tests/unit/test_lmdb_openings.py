@@ -154,6 +154,42 @@ def test_an_opening_that_was_interrupted_before_it_was_witnessed_costs_nothing(f
     assert file.open().loss == ""
 
 
+def test_an_opening_that_was_not_witnessed_is_not_trusted_without_memory(file):
+    """A snapshot from before its witnesses were written looks like a store that was closed, whatever came after it."""
+    file.close()
+    side = list(file.side)
+    file.open()
+    copy = file.copy()
+    file.commit()
+    file.close()
+    file.put_back(copy)
+    file.side[:] = side
+    file.note = [0] * 8
+    assert "not closed" in file.open().loss
+
+
+def test_a_replaced_file_is_older_than_what_memory_knows(file):
+    """Whatever was written to the file in its place, the one that comes back lacks it; the next opening is trusted."""
+    file.close()
+    openings.retire_note(file.note)
+    assert "this machine remembers" in file.open().loss
+    file.close()
+    assert file.open().loss == ""
+
+
+def test_a_copy_in_place_of_another_file_says_which_one(file):
+    """So that the note about that file can say so; a copy elsewhere has no side file, and says nothing."""
+    file.close()
+    file.identity = openings.name_file(7, 2)
+    assert file.open().replaced == HOST
+    file.close()
+    assert file.open().replaced == ""
+    file.close()
+    file.identity = openings.name_file(7, 3)
+    file.side[:] = [0] * 8
+    assert file.open().replaced == ""
+
+
 def test_a_side_file_of_the_opening_before_is_no_witness_of_one_that_was_used(file):
     """An opening that was interrupted before it was witnessed has committed nothing else."""
     file.close()

@@ -21,7 +21,7 @@ from simulator.processes.oracle import Oracle
 from simulator.processes.sim_cache import TOPICS, WORDINGS
 from simulator.processes.sim_process import Process
 from simulator.sim_clients import Clients
-from simulator.world.disk import Disk
+from simulator.world.disk import Disk, is_as_written
 from simulator.world.later_program import made_by
 from simulator.world.limits import DEADLINE_S
 from simulator.world.sim_tasks import FENCED
@@ -58,8 +58,8 @@ class Complaint:
         """Whether the complaint still holds."""
         host, items = self._is(disk)
         record, *marks = items
-        if record is None or (host, items) != self._was:
-            return False
+        if record is None or not is_as_written(record) or (host, items) != self._was:
+            return False  # it may have been damaged before it was acknowledged
         floor = as_control(disk.get(names.CONTROL) or b"").floor
         return all(mark is None or mark <= record[STAMP_AT] for mark in (floor, *marks))
 

@@ -74,9 +74,11 @@ class Faults:
         self.world.say("all processes are stopped" if is_stopped else "all processes are killed")
         self._restarts.append(asyncio.get_running_loop().create_task(self._start_all(ended)))
 
-    async def restart_all(self, disk: FileDisk) -> None:
-        """Stop every process, and start them again."""
+    async def restart_all(self, disk: FileDisk, *, is_replaced: bool) -> None:
+        """Stop every process, and start them again, perhaps with the store in another file."""
         self._end_all(disk, is_stopped=True)
+        if is_replaced:
+            disk.replace()
         await self.wait_for_restarts()
 
     async def wait_for_restarts(self) -> None:

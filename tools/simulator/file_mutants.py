@@ -36,9 +36,8 @@ def side_file_not_compared(stack: ExitStack) -> None:
 @mutant
 def memory_not_compared(stack: ExitStack) -> None:
     """A store that was closed is trusted, although the memory of the machine knows a later state."""
-    end_known = openings.is_end_known
     everywhere(stack, openings.find_note, lambda *_: None)
-    everywhere(stack, end_known, lambda side, _: side[openings.END] != openings.IS_OPEN)
+    everywhere(stack, openings.is_end_known, lambda _, side, __: side[openings.END] != openings.IS_OPEN)
 
 
 @mutant
@@ -51,3 +50,20 @@ def journal_not_compared(stack: ExitStack) -> None:
 def unclean_end_believed(stack: ExitStack) -> None:
     """A store that was not closed is trusted, although nothing tells what came after its last known state."""
     everywhere(stack, openings.is_end_known, lambda *_: True)
+
+
+@mutant
+def replacement_not_noted(stack: ExitStack) -> None:
+    """A file that was replaced, and is put back as it was then, is taken for the last state."""
+    everywhere(stack, openings.retire_note, lambda _: None)
+
+
+@mutant
+def unwitnessed_opening_trusted(stack: ExitStack) -> None:
+    """A snapshot from between the begin of an opening and its witness is trusted as a store that was closed."""
+
+    def is_closed(_: Any, side: Any, note: Any) -> bool:
+        end = side[openings.END]
+        return end == openings.IS_CLOSED or (end == openings.IS_REMEMBERED and note is not None)
+
+    everywhere(stack, openings.is_end_known, is_closed)

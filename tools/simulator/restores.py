@@ -9,6 +9,8 @@ from simulator.world.world_state import World
 
 SHARE = 0.1
 """The share of steps in which the operator begins, unless a restore is under way already."""
+REPLACED = 0.3
+"""The share of copies of a closed store after which the store goes on in another file."""
 
 
 class Restores:
@@ -34,7 +36,7 @@ class Restores:
     async def _restore(self, disk: FileDisk, subject: str) -> None:
         await self._clients.read_all_of(subject)
         if self.world.rng.random() < 0.5:
-            await self._faults.restart_all(disk)
+            await self._faults.restart_all(disk, is_replaced=self.world.rng.random() < REPLACED)
             await self._clients.read_all_of(subject)
         else:
             disk.back_up()

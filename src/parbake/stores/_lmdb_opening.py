@@ -28,6 +28,7 @@ from parbake.stores._lmdb_openings import (
     continue_counter,
     is_overwritten,
     read_opening,
+    retire_note,
     settle_opening,
     witness_close,
     witness_commit,
@@ -176,6 +177,8 @@ def _settle(env: lmdb.Environment, place: StorePlace, map_size: int, *, is_rewri
             found = FoundFile(presence.identity, last_commit(env), is_first, side, note)
             number = _numbers_above(place.side[INCARNATION])
             settled = settle_opening(LmdbTxn(txn), found, number, 1 + secrets.randbits(_WORD_BITS))
+            if settled.replaced:
+                retire_note(open_note(settled.replaced))
             if not host:  # a store that is full must open, so that it can be swept
                 check_room(env, txn, map_size)
         if settled.loss:
@@ -195,7 +198,7 @@ def _settle(env: lmdb.Environment, place: StorePlace, map_size: int, *, is_rewri
         raise
 
 
-def rewrite(env: lmdb.Environment, place: StorePlace, folder: Path) -> None:
+def rewrite(file: OpenFile, place: StorePlace, folder: Path) -> None:
     """Write the items of a store to a new folder, without anything that was deleted, and put that in its place.
 
     A file cannot be cleaned in place: deleted items stay in free pages, in the gaps of pages, and in the keys of inner
@@ -203,10 +206,11 @@ def rewrite(env: lmdb.Environment, place: StorePlace, folder: Path) -> None:
     reader notices it. The opening goes on in it, with a counter that continues.
 
     Args:
-        env: The store.
+        file: The store.
         place: Its place, locked.
         folder: The new folder.
     """
+    env = file.env
     folder.mkdir(parents=True)
     with env.begin(write=True) as txn:
         with contextlib.closing(lmdb.open(str(folder), map_size=env.info()["map_size"], sync=False)) as fresh:
@@ -221,6 +225,7 @@ def rewrite(env: lmdb.Environment, place: StorePlace, folder: Path) -> None:
                 RecordSteps(LmdbTxn(into), Parsed()).save(msgspec.structs.replace(renumber(control), host=host))
                 continue_counter(LmdbTxn(into), last_commit(env))
             fresh.sync(True)  # noqa: FBT003  # its only parameter, which has no name
+        retire_note(file.note)
         place.swap(folder)
 
 

@@ -27,6 +27,8 @@ INCARNATION, DAMAGED, WORD, COUNTER, END = range(5)
 A note in memory has only word and counter."""
 IS_OPEN, IS_REMEMBERED, IS_CLOSED = range(3)
 """Ends of an opening: none yet; none yet, but every process of it writes to the note in memory; closed."""
+REPLACED = 1 << 63
+"""The word of a note about a file in whose place another one was put. No opening has it."""
 MARGIN = 1 << 20
 """How far a new file's counter begins above the one beside it, because a process may still record an earlier commit."""
 _REMEMBERED_WORDS = 32
@@ -114,12 +116,22 @@ class FoundFile(msgspec.Struct, frozen=True):
 
 
 class SettledOpening(msgspec.Struct, frozen=True):
-    """An opening that the store holds, its counter and control record, and why its incarnation is new, if it is."""
+    """An opening that the store holds.
+
+    Attributes:
+        opening: The store's record of its openings.
+        counter: Its counter.
+        control: Its control record.
+        loss: Why its incarnation is new; empty if it is not.
+        replaced: The identity of the file in whose place this one was put; empty if it is the same. The caller retires
+            the note about it.
+    """
 
     opening: RecordedOpening
     counter: int
     control: Control
     loss: str = ""
+    replaced: str = ""
 
 
 def name_file(inode: int, birth_ns: int, generation: str = "") -> str:
@@ -154,7 +166,9 @@ def continue_counter(txn: Txn, commits: int) -> None:
 
 
 def settle_opening(txn: Txn, found: FoundFile, number: Number, word: int) -> SettledOpening:
-    """Begin an opening of a store, or join the one of other processes. The caller then calls :func:`witness_opening`.
+    """Begin an opening of a store, or join the one of other processes.
+
+    The caller retires the note about a file that was replaced, commits, and then calls :func:`witness_opening`.
 
     Args:
         txn: A transaction on the store, which keeps others from writing.
@@ -173,7 +187,8 @@ def settle_opening(txn: Txn, found: FoundFile, number: Number, word: int) -> Set
             raise OverwrittenFile
         return _join_opening(txn, steps, found, before, number)
     base = before.base if before else 0
-    loss = "" if is_new else _find_loss(before, base + found.commits, steps.stamp().control.host, found)
+    host = "" if is_new else steps.stamp().control.host
+    loss = "" if is_new else _find_loss(before, base + found.commits, host, found)
     if is_new or loss:
         base = max(base, (found.side[COUNTER] if found.side else 0) + MARGIN - found.commits)
     incarnation = 0 if is_new else steps.stamp().control.incarnation
@@ -187,7 +202,9 @@ def settle_opening(txn: Txn, found: FoundFile, number: Number, word: int) -> Set
         end = before.base + found.commits
         opening = msgspec.structs.replace(opening, end=end, earlier=earlier, answered=before.answered)
     txn.put(OPENING, msgspec.msgpack.encode(opening))
-    return SettledOpening(opening, base + found.commits, control, loss)
+    is_known_here = found.side is not None and found.side[WORD] != 0
+    replaced = host if is_known_here and host != found.identity else ""
+    return SettledOpening(opening, base + found.commits, control, loss, replaced)
 
 
 def _join_opening(
@@ -224,7 +241,7 @@ def _find_loss(opening: RecordedOpening | None, counter: int, host: str, found: 
     note = find_note(opening, counter, found.note)
     if note is not None and opening.lacks(note, counter):
         return "it is older than what this machine remembers"
-    return "" if is_end_known(found.side, note) else "it was not closed, and nothing tells what came after"
+    return "" if is_end_known(opening, found.side, note) else "it was not closed, and nothing tells what came after"
 
 
 def find_note(opening: RecordedOpening, counter: int, note: Witness | None) -> Witness | None:
@@ -241,9 +258,20 @@ def find_note(opening: RecordedOpening, counter: int, note: Witness | None) -> W
     return None if is_earlier else note
 
 
-def is_end_known(side: Witness, note: Witness | None) -> bool:
-    """Whether the store was closed, or memory tells of all its commits: then its processes were only killed."""
-    return side[END] == IS_CLOSED or (side[END] == IS_REMEMBERED and note is not None)
+def is_end_known(opening: RecordedOpening, side: Witness, note: Witness | None) -> bool:
+    """Whether the store was closed, or memory tells of all its commits: then its processes were only killed.
+
+    If the side file tells of the end of the opening before, the last one was interrupted before it was witnessed, or a
+    snapshot was made between the two. Only memory can tell whether anything followed.
+
+    Args:
+        opening: The store's record of its openings.
+        side: The side file.
+        note: The note in memory, if it tells of the last openings.
+    """
+    if note is not None:
+        return side[END] in (IS_CLOSED, IS_REMEMBERED)
+    return side[END] == IS_CLOSED and side[WORD] == opening.word
 
 
 def is_overwritten(opening: RecordedOpening | None, counter: int, side: Witness) -> bool:
@@ -316,6 +344,16 @@ def witness_close(counter: int, side: Witness) -> None:
     """
     side[COUNTER] = max(side[COUNTER], counter)
     side[END] = IS_CLOSED
+
+
+def retire_note(note: Witness | None) -> None:
+    """Let the note about a file say that another one takes its place, so that it counts as older if it comes back.
+
+    Args:
+        note: The note in memory, if there can be one.
+    """
+    if note is not None:
+        note[WORD] = REPLACED
 
 
 def confirm_opening(txn: Txn, words: Mapping[int, int], number: Number) -> StoreOpening:

@@ -427,8 +427,8 @@ class LmdbStore(EngineStore, forks.Forkable):
         self._writer.pause()
         try:
             with self._changing, self._place.locked():
-                if self._env is not None:
-                    rewrite(self._env, self._place, fresh)
+                if self._file is not None:
+                    rewrite(self._file, self._place, fresh)
                     self._leave()
                     self._open(is_created=False, is_rewritten=True)
         except (OSError, lmdb.Error) as error:

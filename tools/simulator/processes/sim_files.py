@@ -8,7 +8,7 @@ from parbake.ports.generations import StoreOpening
 from parbake.stores import _lmdb_openings as openings
 from parbake.stores._lmdb_openings import FoundFile
 from simulator.processes.sim_stores import SimStore
-from simulator.world.file_disk import FileDisk
+from simulator.world.file_disk import BACKUPS, OPENING_BACKUPS, FileDisk
 from simulator.world.process_state import ProcessState
 
 
@@ -36,10 +36,12 @@ class SimFileStore(SimStore):
         is_first = not disk.is_in_use()
         found = FoundFile(disk.identity, disk.commits, is_first, disk.side, disk.note())
         settled = openings.settle_opening(disk, found, self._new_number, 1 + process.rng.getrandbits(62))
-        disk.end_commit()
+        if settled.replaced:
+            openings.retire_note(disk.note(settled.replaced))
+        disk.end_commit(backups=OPENING_BACKUPS if is_first else BACKUPS)
         openings.witness_opening(settled, disk.side, found.note, is_first=is_first)
         self._base = settled.opening.base
-        disk.users[process.name] = lambda: process.is_alive
+        disk.opened(process.name, lambda: process.is_alive)
 
     def _end_commit(self) -> None:
         super()._end_commit()

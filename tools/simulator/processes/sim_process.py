@@ -89,6 +89,7 @@ class Process(ProcessState):
     def start(self) -> None:
         """Start with an empty memory; in some histories with the other version of the program."""
         self.is_alive = True
+        self.starts += 1
         if self.world.has_two_programs:
             self.program = self.world.rng.choice([tasks, later_tasks])
         self.app = app = self._build()
@@ -104,10 +105,13 @@ class Process(ProcessState):
         return task
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Run a client's request in this process and return its result, or ``None`` if the process crashed.
+        """Run a client's request in this process and return its result, or ``None`` if the process has crashed.
 
         The result is also ``None`` after an error that the product does not declare; see :meth:`forget`.
         """
+        if not self.is_alive:
+            work.close()
+            return None
         try:
             return await self.spawn(work)
         except ParbakeError:
@@ -119,7 +123,8 @@ class Process(ProcessState):
         """Die at once: running tasks cannot clean up, because they reach neither the store nor a source any more."""
         self.is_alive = False
         for task in list(self.tasks):
-            task.cancel()
+            if task is not asyncio.current_task():  # the one that starts the process again
+                task.cancel()
 
     def _build(self) -> SimApp:
         app = SimApp(
@@ -170,7 +175,7 @@ class Process(ProcessState):
             return
         except ParbakeError as error:
             if isinstance(error, ForeignSource) and self.world.shop.restores:  # a start is refused until it is accepted
-                self.is_alive = False
+                self.crash()
                 await sleep(RESTART_S)
                 if not self.is_alive:
                     self.start()

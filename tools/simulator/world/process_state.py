@@ -53,6 +53,7 @@ class ProcessState:
         self.network = Network()
         self.clock_error_s = 0.0
         self.is_alive = False
+        self.starts = 0
         self.is_cut_from_store = False
         self.is_cut_from_sources = False
         self.paused_until = 0.0
@@ -72,12 +73,13 @@ class ProcessState:
         await self._travel("lost_answers", "the store's answer was lost")
 
     async def _travel(self, way: Literal["lost_requests", "lost_answers"], problem: str) -> None:
-        """Cross the network in one direction; a share of the messages is lost."""
+        """Cross the network in one direction; a share of the messages is lost, and so are those of an earlier life."""
+        life = self.starts
         if self.rng.random() < SLOW:
             await sleep(self.rng.random() * self.network.latency_s * self.network.slowdown)
         if self.paused_until:
             await self.wait_while_paused()
-        if not self.is_alive:
+        if not self.is_alive or self.starts != life:
             raise asyncio.CancelledError
         # The current share: a process that wakes after all faults have ended loses nothing.
         lost: float = getattr(self.network, way)
