@@ -37,7 +37,7 @@ from parbake.process import forks
 from parbake.protocol.control import Control
 from parbake.protocol.record import Record, Stamp
 from parbake.stores._lmdb_file import NO_WORDS, OverwrittenError, Presence
-from parbake.stores._lmdb_opening import OpenFile, open_file, rewrite
+from parbake.stores._lmdb_open_file import OpenFile, open_file, rewrite
 from parbake.stores._lmdb_openings import DAMAGED, INCARNATION, confirm_opening
 from parbake.stores._lmdb_place import DAMAGE, StorePlace
 from parbake.stores._lmdb_reads import count_items, have_reads_ended, list_items
