@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from unittest import mock
 
+from parbake.adapters._postgresql import outbox
+from parbake.adapters._postgresql.outbox import Cursor
 from simulator.patches import method, mutant
 from simulator.processes import sim_reporting_source
 from simulator.world.reader_table import ReaderTable
@@ -36,3 +38,15 @@ def report_without_writer(stack: ExitStack) -> None:
 def no_addition_for_reports(stack: ExitStack) -> None:
     """A store is waited for during its silence limit only, although heartbeats follow its last report."""
     stack.enter_context(mock.patch.object(sim_reporting_source, "trusted_for_s", lambda silence_s: silence_s))
+
+
+@mutant
+def states_of_tables_not_compared(stack: ExitStack) -> None:
+    """Triggers that were off for a while, and are on again, look as if they had been there."""
+    doubtful = outbox.Page._doubtful  # private, because nothing but a page needs it
+
+    def hidden(self: outbox.Page, before: Cursor, after: Cursor, *, is_restarted: bool) -> set[str]:
+        same = after if not before.states else before
+        return doubtful(self, same, same, is_restarted=is_restarted)
+
+    method(stack, outbox.Page, "_doubtful", hidden)
