@@ -238,3 +238,24 @@ async def test_another_process_that_goes_on_is_no_other_source(world, monkeypatc
     monkeypatch.setattr(store, "applied", before_another_drain)
     await second.drain()
     assert await second.ops.applied() == {"facts": 2}
+
+
+async def test_a_loss_that_the_recovering_poll_notices_is_recovered_by_the_same_drain(world, monkeypatch):
+    """If a source finds, while a store is recovered, that it has lost more, one drain ends with a trusted store."""
+    store = MemoryStore()
+    app, _ = lookup_task(world, store=store)
+    await app.drain()
+    world.put("a", "1")
+    await store.distrust_store((await store.stamp()).control.incarnation)
+    applied = store.apply
+
+    async def apply_after_a_loss(*args, **options):
+        monkeypatch.setattr(store, "apply", applied)
+        await store.distrust_store((await store.stamp()).control.incarnation)
+        return await applied(*args, **options)
+
+    monkeypatch.setattr(store, "apply", apply_after_a_loss)
+    ack = await app.drain()
+    assert ack is not None
+    assert ack.trusted
+    assert (await store.stamp()).control.is_trusted

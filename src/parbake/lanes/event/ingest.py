@@ -12,7 +12,7 @@ from typing import cast
 
 import msgspec
 
-from parbake.errors import BadInput, DeclarationError, NotAcknowledged, SourceError, StoreFull
+from parbake.errors import BadInput, BlessingConflict, DeclarationError, NotAcknowledged, SourceError, StoreFull
 from parbake.lanes.event.applier import Applier
 from parbake.lanes.event.log_reader import LogReader, logs_of, skewed
 from parbake.lanes.event.parking import everything
@@ -120,12 +120,28 @@ class Ingest:
 
     async def _drain(self, only: Log | Topic | None, *, beats: bool) -> Ack | None:
         acks: list[Ack] = []
+        for is_last in (False, True):
+            doubted = await self._recovery.doubted()
+            polled = self._sources if only is None or (doubted and only is self._sources[0]) else [only]
+            is_recovery = doubted and polled is self._sources
+            if is_recovery:
+                await self._reader.rename([part for _, part in await self._logs()], doubted)
+            acks += await self._poll(polled, beats=beats)
+            if not is_recovery:
+                return Ack.together(acks)
+            try:
+                await self._recovery.bless(doubted)
+                break
+            except BlessingConflict:  # a source has noticed, in this poll, that the store has lost more
+                if is_last:
+                    raise
+        return Ack.together([msgspec.structs.replace(ack, trusted=True) for ack in acks])
+
+    async def _poll(self, sources: Sequence[Log | Topic], *, beats: bool) -> list[Ack]:
+        """Poll sources to their ends; raises the first one's error after all of them were polled."""
+        acks: list[Ack] = []
         failed = None
-        doubted = await self._recovery.doubted()
-        polled = self._sources if only is None or (doubted and only is self._sources[0]) else [only]
-        if doubted and polled is self._sources:
-            await self._reader.rename([part for _, part in await self._logs()], doubted)
-        for source in polled:
+        for source in sources:
             before = self._clock.now()
             try:
                 drained = await self._reader.drain(source, before)
@@ -144,10 +160,7 @@ class Ingest:
                 _log.warning("the heartbeat of %s lies in the future: check the clocks", source.name)
         if failed is not None:
             raise failed
-        if doubted and polled is self._sources:
-            await self._recovery.bless(doubted)
-            acks = [msgspec.structs.replace(ack, trusted=True) for ack in acks]
-        return Ack.together(acks)
+        return acks
 
     async def applied(self) -> dict[str, int]:
         """The last applied position of each ordered log, by name; an outbox may be pruned up to it."""
