@@ -174,8 +174,8 @@ async def test_answers_are_counted_by_route_and_status(client):
         ('route="/v1/serve/{task}",status="4xx"', "1.0"),
         ('route="none",status="4xx"', "2.0"),
     ]
-    assert "parbake_request_wait_seconds_count 4.0" in text
-    assert "parbake_requests_in_flight 0.0" in text
+    assert "parbake_request_wait_seconds_count 5.0" in text, "the scrape is the fifth"
+    assert "parbake_requests_in_flight 1.0" in text
     assert re.search(
         r'^parbake_build_info\{python="3\.\d+\.\d+\S*",role="server",version="\S+"\} 1\.0$', text, re.MULTILINE
     )

@@ -23,8 +23,9 @@ from parbake.http.overload import (
     PATIENT_S,
     Intake,
     Overloaded,
-    _Waiting,
 )
+from parbake.http.routes import METRICS_S
+from parbake.http.waiting_line import WaitingLine, WaitingRequest, client_of
 from parbake.ports.messages import Response, Route
 from parbake.process.counters import Counters
 
@@ -203,7 +204,103 @@ async def test_a_busy_loop_is_noticed_and_forgotten(intake):
     assert await intake.enter(perf_counter() - 2 * HASTY_S, stays), "a calm server lets the same wait pass"
 
 
-async def test_health_and_operators_do_not_wait():
+async def test_clients_take_turns(intake):
+    """After each request of a client that has many, one of another client is next."""
+    intake._delay_s = 1.0
+    for _ in range(int(FIRST_LIMIT)):
+        await intake.enter(perf_counter(), stays, "crowd")
+    order = []
+
+    async def one(client):
+        await intake.enter(perf_counter(), stays, client)
+        order.append(client)
+
+    async with asyncio.TaskGroup() as group:
+        for client in ("crowd", "crowd", "crowd", "polite"):
+            group.create_task(one(client))
+        await as_far_as_it_gets()
+        for _ in range(4):
+            intake.leave(0.01, "crowd")
+    assert order == ["crowd", "polite", "crowd", "crowd"]
+
+
+async def test_a_client_that_asks_for_much_less_than_another_is_not_turned_away(intake):
+    """In an overload by one client's requests, another client's has as much time as on a calm server."""
+    intake._is_overloaded = True
+    intake._tick_soon = lambda _: None
+    intake._came = FEW + 1
+    for _ in range(int(FIRST_LIMIT)):
+        await intake.enter(perf_counter(), stays, "crowd")
+    intake._shares.measure()
+    late = perf_counter() - 0.2
+    with pytest.raises(Overloaded):
+        await intake.enter(late, stays, "crowd")
+    waiting = asyncio.create_task(intake.enter(late, stays, "polite"))
+    await as_far_as_it_gets()
+    intake.leave(0.01, "crowd")
+    assert await waiting
+    for _ in range(FEW + 1):
+        intake._waiting.add(WaitingRequest(asyncio.get_running_loop().create_future(), perf_counter(), "crowd"))
+    assert intake.has_a_chance("another")
+    assert not intake.has_a_chance("crowd")
+
+
+@pytest.mark.parametrize(
+    ("address", "same"), [("2001:db8::1", "2001:db8::ffff:2"), ("10.0.0.1", "::ffff:10.0.0.1"), ("", ""), ("x", "x")]
+)
+def test_addresses_of_one_site_are_one_client(address, same):
+    """An IPv6 network is one client, and so is an IPv4 address in either spelling."""
+    assert client_of(address) == client_of(same)
+    assert client_of(address) not in {client_of("2001:db8:0:1::1"), client_of("10.0.0.2")}
+
+
+async def test_only_so_many_probes_of_a_client_are_answered_outside_of_admission():
+    """A client that floods `/healthz` waits for its turns like everybody; the probes of another one do not."""
+    served = HttpApp(pb.App(pb.Registry()))
+
+    async def refuse(*_):
+        raise Overloaded
+
+    served._intake.enter = refuse
+    served._intake.lets_in = lambda *_: False
+
+    async def probe(address):
+        transport = httpx.ASGITransport(served, client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return (await client.get("/healthz")).status_code
+
+    flood = [await probe("10.0.0.1") for _ in range(300)]
+    assert flood[:100] == [200] * 100
+    assert flood[-1] == 503
+    assert await probe("10.0.0.2") == 200
+
+
+async def test_a_flood_of_scrapes_renders_the_metrics_once_a_second(monkeypatch):
+    """Metrics that were rendered within the last second are sent again."""
+    rendered = []
+    monkeypatch.setattr("parbake.adapters.prometheus.render", lambda *_: rendered.append(1) or b"metrics")
+    served = HttpApp(pb.App(pb.Registry()))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as client:
+        answers = [await client.get("/metrics") for _ in range(5)]
+        assert [answer.content for answer in answers] == [b"metrics"] * 5
+        assert len(rendered) == 1
+        monkeypatch.setattr("parbake.http.routes.monotonic", lambda: time.monotonic() + METRICS_S)
+        await client.get("/metrics")
+        assert len(rendered) == 2
+
+
+async def test_metrics_are_for_keys_where_there_are_any():
+    """With a token, `/metrics` is refused to who has none, and a scrape with one does not wait in an overload."""
+    served = HttpApp(pb.App(pb.Registry()), token="a-token-of-operators")
+    served._intake.lets_in = lambda *_: pytest.fail("a scrape with the token waits")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as client:
+        headers = {"authorization": "Bearer a-token-of-operators"}
+        assert (await client.get("/metrics", headers=headers)).status_code == 200
+        del served._intake.lets_in
+        assert (await client.get("/metrics")).status_code == 401
+
+
+async def test_operators_do_not_wait():
     """Probes and requests with the operator token are answered while others are turned away."""
     app = pb.App(pb.Registry())
     served = HttpApp(app, [Route("GET", "/slow", slow)], token="a-token-of-operators")
@@ -219,7 +316,7 @@ async def test_health_and_operators_do_not_wait():
         assert (refused.status_code, refused.json()["title"]) == (503, "Overloaded")
         assert refused.headers["retry-after"] in {"1", "2", "3"}
         assert (await client.get("/healthz")).status_code == 200
-        assert (await client.get("/readyz")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 503
         token = {"authorization": "Bearer a-token-of-operators"}
         assert (await client.get("/slow", headers=token)).status_code == 200
         assert (await client.get("/slow", headers={"authorization": "Bearer another"})).status_code == 503
@@ -243,11 +340,12 @@ async def test_without_a_chance_a_request_is_answered_before_it_is_begun():
         return int(head.split()[1])
 
     async with server:
-        assert await status("POST /slow") == 200
         intake = served._intake
+        intake._tick_soon = lambda _: None  # nothing ends the overload while the test runs
+        assert await status("POST /slow") == 200
         intake._is_overloaded = True
-        intake._tick_soon = intake._tick = lambda *_: None
-        intake._waiting.extend(_Waiting(loop.create_future(), perf_counter()) for _ in range(FEW + 1))
+        for _ in range(FEW + 1):
+            intake._waiting.add(WaitingRequest(loop.create_future(), perf_counter()))
         begun = []
         loop.set_task_factory(
             lambda loop, coro, **kwargs: begun.append(coro) or asyncio.Task(coro, loop=loop, **kwargs)
@@ -257,7 +355,7 @@ async def test_without_a_chance_a_request_is_answered_before_it_is_begun():
         loop.set_task_factory(None)
         assert await status("GET /healthz") == 200
         assert await status("POST /slow", "authorization: Bearer a-token-of-operators") == 200
-        intake._waiting.clear()
+        intake._waiting = WaitingLine()
         assert await status("POST /slow") == 200
         writer.close()
 

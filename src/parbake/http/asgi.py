@@ -26,6 +26,7 @@ from parbake.http.overload import Intake, Overloaded
 from parbake.http.reading import Message, Receive, headers_of, read_body
 from parbake.http.refusals import ServerEnds, error_for_client
 from parbake.http.routing import Router
+from parbake.http.waiting_line import client_of
 from parbake.ports.messages import (
     AFTER,
     ARRIVED,
@@ -42,6 +43,7 @@ from parbake.ports.messages import (
 from parbake.ports.observers import begun, tell
 from parbake.process.about import ABOUT, About
 from parbake.process.actions import ACTOR
+from parbake.process.buckets import Buckets
 from parbake.process.counters import NO_ROUTE
 from parbake.protocol.acks import NO_ACKS
 from parbake.serving.request import Scope
@@ -54,7 +56,10 @@ ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Send = Callable[[Message], Awaitable[None]]
 _REQUEST_ID = "x-request-id"
 """The header with the id of a request, in requests and in answers."""
-_UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
+_ALIVE, _METRICS = "/healthz", "/metrics"
+_PROBES_A_SECOND, _MOST_PROBES = 20.0, 100.0
+"""How many probes of ``/healthz`` each client may send outside of admission: a second, and at once."""
+_UNCOUNTED = frozenset({_ALIVE, "/readyz", _METRICS})
 """Probes and scrapes are not measured: their durations say nothing about how long users wait."""
 COUNTED = "parbake.counted"
 """The key of an ASGI scope under which a middleware of ours learns who counts the request: this list is not empty."""
@@ -122,6 +127,7 @@ class HttpApp:
         self._beside = tuple(beside)
         self.warm = tuple(warm)
         self._intake, self._rounds = Intake(app.counters), Rounds()
+        self._probes = Buckets(_PROBES_A_SECOND, _MOST_PROBES)
         self._has_lifespan = False
         self.most_requests: int | None = None
         """Requests of one connection, after which it ends; ``None`` for any number."""
@@ -196,13 +202,14 @@ class HttpApp:
         if root := scope.get("root_path", ""):  # mounted in another application under its path
             path = path.removeprefix(root) or "/"
         since = began = time.perf_counter()
-        if path in _UNCOUNTED or self._is_of_operator(scope):
+        client = client_of(_address(scope))
+        if self._is_outside(path, scope, client):
             await self._handle(method, path, scope, receive, send, since=since)
             return
         arrived = scope.get(ARRIVED, began)
-        if not self._intake.lets_in(arrived, began):
+        if not self._intake.lets_in(arrived, began, client):
             try:
-                if not await self._intake.enter(arrived, _leaving(scope, send)):
+                if not await self._intake.enter(arrived, _leaving(scope, send), client):
                     return
             except Overloaded as error:
                 await send_response(error.response, scope, send)
@@ -212,35 +219,42 @@ class HttpApp:
         try:
             await self._handle(method, path, scope, receive, send, since=since)
         finally:
-            self._intake.leave(time.perf_counter() - began)
+            self._intake.leave(time.perf_counter() - began, client)
 
     def turned_away(self, scope: Message) -> Response | None:
         """Return the answer to a request that would have to wait without a chance; ``None`` if it has to be called.
 
         A server asks this before it makes a task for the request, which would cost more than the answer.
         """
-        if not self._intake.is_full or scope["method"] == "HEAD" or scope["path"] in _UNCOUNTED:
+        if not self._intake.is_full or scope["method"] == "HEAD" or scope["path"] == _ALIVE:
             return None
-        if self._is_of_operator(scope):
+        if self._intake.has_a_chance(client_of(_address(scope))) or self._is_privileged(scope["path"], scope):
             return None
         return self._intake.turned_away(time.perf_counter()).response
 
-    def _is_of_operator(self, scope: Message) -> bool:
-        """Whether a request is an operator's. Operators do not wait: they may be about to end an overload."""
+    def _is_outside(self, path: str, scope: Message, client: str) -> bool:
+        """Whether a request does not wait for a turn. This is the whole list; `deploy.md` has it with its costs."""
+        if path == _ALIVE and not self._probes.wait_s(client):
+            return True
+        return self._is_privileged(path, scope)
+
+    def _is_privileged(self, path: str, scope: Message) -> bool:
+        """Whether a request is an operator's, who may be about to end an overload, or a scrape with a key."""
         if not self.callers.are_known or not any(map(_identifies, scope["headers"])):
             return False
         try:
-            return self.callers.of(headers_of(scope["headers"])).may("operate")
+            caller = self.callers.of(headers_of(scope["headers"]))
         except ParbakeError:
             return False
+        return caller.may("operate") or (path == _METRICS and caller.may("metrics"))
 
     async def _handle(
         self, method: str, path: str, scope: Message, receive: Receive, send: Send, *, since: float
     ) -> None:
         ABOUT.set(about := About())  # each request has a context of its own, or is followed by one that sets it again
         root = scope.get("root_path", "")
-        client = (scope.get("client") or ("",))[0]
-        request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root, client=client)
+        query = scope["query_string"].decode("latin-1")
+        request = HttpRequest(method, path, {}, b"", query, root=root, client=_address(scope))
         try:
             request.headers = headers = headers_of(scope["headers"])
             about.given = headers.get(_REQUEST_ID, "")
@@ -320,6 +334,12 @@ async def _acting(caller: Caller, answer: Awaitable[Response]) -> Response:
         return await answer
     finally:
         ACTOR.reset(before)
+
+
+def _address(scope: Message) -> str:
+    """The address that a request comes from; empty if the server does not say."""
+    found: str = (scope.get("client") or ("",))[0]
+    return found
 
 
 def _identifies(header: tuple[bytes, bytes]) -> bool:

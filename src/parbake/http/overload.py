@@ -5,6 +5,8 @@ queue cannot become a standing one (controlled delay: Nichols and Jacobson, "Con
 requests: Maurer, "Fail at Scale", 2015). How many are in progress together follows the delay of the event loop:
 more while it is small, fewer when it grows (additive increase, multiplicative decrease: Chiu and Jain, 1989).
 In an overload the newest request is next (adaptive LIFO: Maurer), so that those that are answered are answered fast.
+Clients take turns, and one that asks for much less than another is not pressed for time, so that a client that floods
+the server keeps few others from it (fair queueing: Nagle, RFC 970, 1985).
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import random
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter  # uvloop's own clock stands still while a turn lasts
-from typing import NamedTuple
 
 from parbake.errors import ParbakeError
+from parbake.http.waiting_line import ClientShares, WaitingLine, WaitingRequest
 from parbake.ports.messages import Response, problem
 from parbake.process.counters import Counters
 
@@ -70,13 +72,6 @@ class Overloaded(ParbakeError):
 _refusals: dict[tuple[str, str], Response] = {}
 
 
-class _Waiting(NamedTuple):
-    """A request that waits for its turn, since when it arrived."""
-
-    turn: asyncio.Future[None]
-    arrived: float
-
-
 class Intake:
     """Lets requests in, one event loop's. Each that :meth:`enter` lets in must :meth:`leave`."""
 
@@ -86,7 +81,7 @@ class Intake:
         counters.measured["parbake_requests_in_flight"] = lambda: self._running + len(self._waiting)
         self._limit = self._limit_at_tick = FIRST_LIMIT
         self._running = self._came = 0
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting, self._shares = WaitingLine(), ClientShares()
         self._busy = self._delay_s = self._usual_s = 0.0
         self._was_late = self._is_overloaded = False
         self._told_at = float("-inf")
@@ -95,50 +90,69 @@ class Intake:
 
     @property
     def is_full(self) -> bool:
-        """Whether more requests wait in an overload than will be answered, so that no further one has a chance."""
+        """Whether more requests wait in an overload than will be answered."""
         return self._is_overloaded and len(self._waiting) > FEW
 
-    def lets_in(self, arrived: float, now: float) -> bool:
+    def has_a_chance(self, client: str) -> bool:
+        """Whether one more request of a client may be answered: there is room, or others ask for much more."""
+        return not self.is_full or self._shares.is_modest(client, coming=1)
+
+    def lets_in(self, arrived: float, now: float, client: str = "") -> bool:
         """Let a request in at once, if it did not have to wait and there is room; otherwise it must :meth:`enter`.
 
         Args:
             arrived: When the request arrived, a time of ``perf_counter``.
             now: The time now.
+            client: Who has sent it.
         """
         self._came += 1
         self._tick_soon(now)
         if self._waiting or self._held or now - arrived >= CONTENDED_S or not self._has_room():
             return False
         self._running += 1
+        self._shares.begin(client)
         return True
 
-    async def enter(self, arrived: float, has_left: Callable[[], bool]) -> bool:
+    async def enter(self, arrived: float, has_left: Callable[[], bool], client: str = "") -> bool:
         """Wait for a turn; return ``False`` if the client leaves meanwhile, so that nothing needs to be done.
 
         Args:
             arrived: When the request arrived, a time of ``perf_counter``.
             has_left: Whether the client has closed the connection.
+            client: Who has sent it.
 
         Raises:
             Overloaded: The request has waited for too long.
         """
+        self._shares.begin(client)
+        is_in = False
+        try:
+            is_in = await self._enter(arrived, has_left, client)
+        finally:
+            if not is_in:
+                self._shares.end(client)
+        return is_in
+
+    async def _enter(self, arrived: float, has_left: Callable[[], bool], client: str) -> bool:
         now = perf_counter()
         self._tick_soon(now)
         if now - arrived >= CONTENDED_S:
             self._was_late = True
-            self._refuse_if_too_late(arrived, now)
+            self._refuse_if_too_late(arrived, now, client)
         if (self._held or now - arrived >= CONTENDED_S) and not self._waiting and self._has_room():
             await self._next_turn()
-            self._refuse_if_too_late(arrived, perf_counter())
+            self._refuse_if_too_late(arrived, perf_counter(), client)
         if has_left():
             return False
         if not self._waiting and self._has_room():
             self._running += 1
             return True
-        return await self._in_turn(arrived, has_left)
+        turn = asyncio.get_running_loop().create_future()
+        return await self._in_turn(WaitingRequest(turn, arrived, client), has_left)
 
-    def leave(self, took_s: float) -> None:
-        """End a request that was let in, and that took some seconds from then."""
+    def leave(self, took_s: float, client: str = "") -> None:
+        """End a request of a client that was let in, and that took some seconds from then."""
+        self._shares.end(client)
         self._usual_s += _WEIGHT * (took_s - self._usual_s)
         self._release()
 
@@ -150,8 +164,8 @@ class Intake:
             _log.warning("more is asked than this server can answer in time: some requests get 503")
         return Overloaded()
 
-    def _refuse_if_too_late(self, arrived: float, now: float) -> None:
-        if now - arrived > self._patience_s and self._is_crowded:
+    def _refuse_if_too_late(self, arrived: float, now: float, client: str) -> None:
+        if now - arrived > self._patience_with(client):
             raise self.turned_away(now)
 
     async def _next_turn(self) -> None:
@@ -175,9 +189,8 @@ class Intake:
         if self._waiting:
             self._next()
 
-    async def _in_turn(self, arrived: float, has_left: Callable[[], bool]) -> bool:
-        waiting = _Waiting(asyncio.get_running_loop().create_future(), arrived)
-        self._waiting.append(waiting)
+    async def _in_turn(self, waiting: WaitingRequest, has_left: Callable[[], bool]) -> bool:
+        self._waiting.add(waiting)
         try:
             await waiting.turn
         except asyncio.CancelledError:
@@ -199,10 +212,13 @@ class Intake:
         return self._running + 1 <= self._limit
 
     def _next(self) -> None:
-        """Give the next turns. In an overload the newest are first: the oldest would be late whoever came next."""
-        take = self._waiting.pop if self._is_overloaded and self._is_crowded else self._waiting.popleft
+        """Give the next turns, to one client after the other.
+
+        In an overload a client's newest is first: its oldest would be late whoever came next.
+        """
+        newest = self._is_overloaded and self._is_crowded
         while self._waiting and self._has_room():
-            turn = take().turn
+            turn = self._waiting.take(newest=newest).turn
             if not turn.done():
                 self._running += 1
                 turn.set_result(None)
@@ -212,6 +228,12 @@ class Intake:
         if not self._is_overloaded:
             return PATIENT_S
         return _HASTY_CHEAP_S if self._usual_s < _CHEAP_S else HASTY_S
+
+    def _patience_with(self, client: str) -> float:
+        """Seconds that a client's request may wait. Where others ask for much more, a client is not pressed."""
+        if not self._is_crowded:
+            return math.inf
+        return PATIENT_S if self._shares.is_modest(client) else self._patience_s
 
     @property
     def _is_crowded(self) -> bool:
@@ -237,12 +259,12 @@ class Intake:
         turns = min(_MOST_TURNS, 1 + self._delay_s / _TICK_S)
         self._busy += (1 - (1 - _WEIGHT) ** turns) * (is_busy - self._busy)
         self._is_overloaded = self._busy > (_RELIEVED if self._is_overloaded else _OVERLOADED)
-        self._was_late, patience_s = False, self._patience_s if self._is_crowded else math.inf
+        self._was_late = False
+        self._shares.measure()
+        for late in self._waiting.expire(lambda client: now - self._patience_with(client)):
+            if not late.turn.done():
+                late.turn.set_exception(self.turned_away(now))
         self._came = 0
-        while self._waiting and (self._waiting[0].turn.done() or now - self._waiting[0].arrived > patience_s):
-            turn = self._waiting.popleft().turn
-            if not turn.done():
-                turn.set_exception(self.turned_away(now))
         self._next()
         if self._running or self._waiting or self._busy > _WEIGHT:
             self._tick_soon(now)

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 _MAX_PARKED = 1000
 _EVENT_SHOWN = 2000
 _FRESHNESS_S = 2.0
+METRICS_S = 1.0
+"""Seconds for which the rendered metrics are sent again, to whoever scrapes."""
 LONGEST_KEY = 1000
 """Limit of a key as JSON, in characters; a stored key takes more space than this form."""
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -118,6 +120,7 @@ class EngineRoutes:
         self._looking = asyncio.Lock()
         self._look_again_at = 0.0
         self._ages: list[FreshnessRow] = []
+        self._metrics, self._render_again_at = b"", 0.0
 
     async def healthz(self, _: HttpRequest) -> JsonResponse[Health]:
         """Answer that the process is alive."""
@@ -253,10 +256,14 @@ class EngineRoutes:
         return told
 
     async def metrics(self, _: HttpRequest) -> Response:
-        """The counters in Prometheus' text format."""
+        """The counters in Prometheus' text format, at most a second old: rendering them takes some milliseconds."""
         from parbake.adapters.prometheus import render  # imports the client at the first scrape
 
-        return Response(render(self._app.counters, self._app.engine.on.metrics), content_type=METRICS)
+        now = monotonic()
+        if now >= self._render_again_at:
+            self._metrics = render(self._app.counters, self._app.engine.on.metrics)
+            self._render_again_at = now + METRICS_S
+        return Response(self._metrics, content_type=METRICS)
 
 
 def _cookie(value: str, age_s: int, request: HttpRequest) -> str:

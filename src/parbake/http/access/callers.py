@@ -25,7 +25,7 @@ LEAST = 16
 """Least length of a token in characters; a shorter one can be guessed."""
 _LONGEST_TIME = 20
 """Greatest number of digits of a time that is read."""
-OPEN: frozenset[str] = frozenset({"serve", "feedback", "metrics"})
+OPEN: frozenset[str] = frozenset({"serve", "feedback"})
 """What everybody may do, unless keys are required."""
 _IN_BROWSER: frozenset[str] = frozenset(SCOPES) - {"act_as"}
 """What a session may do at most: whoever has signed in does not act for others."""
