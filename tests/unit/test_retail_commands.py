@@ -1,5 +1,6 @@
 """The assistant's settings and its commands."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from parbake_llm.generators.extractive import Extractive
 from parbake_llm.generators.llama import LlamaGenerator
 from parbake_llm.generators.openai import OpenAIGenerator
 from retail_assistant import compose, main
+from retail_assistant.compose import MADE_WHILE_SERVED, build
 from retail_assistant.settings import Settings, from_environment
 from retail_assistant.shop.complaints import Rules
 
@@ -179,11 +181,25 @@ def test_prepare_makes_a_shop_and_computes_what_is_missing_once(home, monkeypatc
     monkeypatch.setenv("RETAIL_SHOPPERS", "12")
     monkeypatch.setattr("retail_assistant.settings.MiniLm", lambda **_: embedder)
     monkeypatch.setattr("retail_assistant.world.generate", small(main_generate()))
-    main.main(["prepare"])
+    main.main(["prepare", "--only-needed"])
     assert "generating a shop of 12 shoppers" in capsys.readouterr().out
     assert home.stat().st_mode & 0o777 == 0o700
+    assert not_built() == {task.name for task in MADE_WHILE_SERVED}
     main.main(["prepare"])
     assert "generating" not in capsys.readouterr().out
+    assert not_built() == set()
+
+
+def not_built():
+    """Return the names of the tasks without a generation."""
+
+    async def look():
+        app = build(from_environment())
+        found = await app.ready()
+        await app.close()
+        return {condition.about for condition in found.conditions if condition.kind == "not_built"}
+
+    return asyncio.run(look())
 
 
 def main_generate():

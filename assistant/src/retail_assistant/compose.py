@@ -87,6 +87,12 @@ ALL = recs.tasks.merge(
     reasons.tasks,
 )
 
+MADE_WHILE_SERVED = (knowledge.product_embeddings, knowledge.review_summaries, talk.talk_head)
+"""What the shop is served without at its first start: a worker makes it meanwhile.
+
+Until then products are found by their words and not by what they mean, a summary of reviews is made for the first who
+asks for it, and of what a model says only a list of words passes as talk.
+"""
 H = TypeVar("H", OpenAIGenerator, AnthropicGenerator, BedrockGenerator)
 OF_SHOPPERS = ("/v1/serve/{task}", "/v1/feedback")
 """Routes that tell, or change, what belongs to single shoppers; they have no shopper who asks."""

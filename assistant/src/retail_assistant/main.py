@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif options.command == "migrate":
             migrate(settings, apply=options.apply)
         else:
-            prepare(settings)
+            prepare(settings, only_needed=options.only_needed)
     except pb.ParbakeError as error:
         print(f"retail-assistant: {error}", file=sys.stderr)
         sys.exit(1)
@@ -106,10 +106,15 @@ def _parser() -> argparse.ArgumentParser:
         help="bring a shop file of the version before to the present one; prints the statements without --apply",
     )
     migrating.add_argument("--apply", action="store_true", help="execute the statements")
-    commands.add_parser(
+    preparing = commands.add_parser(
         "prepare",
         epilog="Example: RETAIL_SHOPPERS=1000000 retail-assistant prepare",
-        help="make a shop if there is none, and run every batch task that is due",
+        help="make a shop if there is none, and run every batch task that has never run",
+    )
+    preparing.add_argument(
+        "--only-needed",
+        action="store_true",
+        help="leave out what a worker can make while the shop is served, as the demo does",
     )
     return parser
 
@@ -255,14 +260,19 @@ def import_shop(settings: Settings, folder: Path | None, words: Trade) -> None:
 
 def _prepare_apart(settings: Settings) -> None:
     """Prepare in a process of its own: what training needs once, a server would keep for as long as it runs."""
-    command = [sys.executable, "-m", "retail_assistant", "prepare"]
+    command = [sys.executable, "-m", "retail_assistant", "prepare", "--only-needed"]
     done = subprocess.run(command, env=_child_environment(settings), check=False)  # noqa: S603  # our own command
     if done.returncode:  # it has said why
         sys.exit(done.returncode)
 
 
-def prepare(settings: Settings) -> None:
-    """Generate the shop at the first start, and compute missing generations; the worker refreshes old ones."""
+def prepare(settings: Settings, *, only_needed: bool = False) -> None:
+    """Generate the shop at the first start, and compute missing generations; the worker refreshes old ones.
+
+    Args:
+        settings: The settings.
+        only_needed: Leave :data:`~retail_assistant.compose.MADE_WHILE_SERVED` to the worker.
+    """
     try:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)  # it has orders and addresses
     except OSError as error:
@@ -271,7 +281,7 @@ def prepare(settings: Settings) -> None:
     with _bars() as bars:
         if not shop.is_file():
             _generate(settings, shop, bars)
-        asyncio.run(_materialize(settings, bars))
+        asyncio.run(_materialize(settings, bars, only_needed=only_needed))
 
 
 def _generate(settings: Settings, shop: Path, bars: Any) -> None:
@@ -285,14 +295,14 @@ def _generate(settings: Settings, shop: Path, bars: Any) -> None:
     aside.rename(shop)
 
 
-async def _materialize(settings: Settings, bars: Any) -> None:
+async def _materialize(settings: Settings, bars: Any, *, only_needed: bool) -> None:
     """Compute the missing first generations. With old ones the start is immediate, and the worker refreshes them."""
-    from retail_assistant.compose import build
+    from retail_assistant.compose import MADE_WHILE_SERVED, build
 
     app = build(settings, embedder_threads=2)
     try:
         await app.drain()
-        await app.ops.run_due(progress=_follow(bars), only_missing=True)
+        await app.ops.run_due(progress=_follow(bars), only_missing=True, leave=MADE_WHILE_SERVED if only_needed else ())
     finally:
         await app.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec.structs import replace
 
@@ -52,19 +52,24 @@ class Operations:
         durability = dataclasses.replace(current.durability, journal=None)
         self._opening.reconfigure(dataclasses.replace(current, durability=durability))
 
-    async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
+    async def run_due(
+        self, *, progress: Progress | None = None, only_missing: bool = False, leave: Collection[Stored] = ()
+    ) -> list[Run]:
         """Run every batch task that is due, once; sources are polled meanwhile.
 
         Args:
             progress: Called with the name of a task, the rows done, and the rows in all.
             only_missing: Run only the tasks without any generation.
+            leave: Tasks that do not run now, for example because a worker makes them while the others are served.
 
         Returns:
             The runs that were promoted, in the order of declaration.
         """
         engine = self._opening.opened()
         async with beside(self._polling.later()):
-            runs = await engine.schedule.run_due(progress=progress, only_missing=only_missing)
+            runs = await engine.schedule.run_due(
+                progress=progress, only_missing=only_missing, leave={task.name for task in leave}
+            )
         for run in runs:
             engine.note(run)
         return runs

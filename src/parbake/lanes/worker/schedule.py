@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,11 +125,19 @@ class Schedule:
                 self._took_s[bound.ref] = percentile(took, 95) or 0.0
         return control
 
-    async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
-        """Run everything that is due; a failed run keeps the previous generation and alerts the owner."""
+    async def run_due(
+        self, *, progress: Progress | None = None, only_missing: bool = False, leave: Collection[str] = ()
+    ) -> list[Run]:
+        """Run everything that is due; a failed run keeps the previous generation and alerts the owner.
+
+        Args:
+            progress: Called with a task's name, the rows done, and the rows in all.
+            only_missing: Leave out what has a generation.
+            leave: The names of tasks to leave out.
+        """
         runs: list[Run] = []
         async with asyncio.TaskGroup() as group:
-            await self._begin(group, runs.append, progress=progress, only_missing=only_missing)
+            await self._begin(group, runs.append, progress=progress, only_missing=only_missing, leave=leave)
         return runs
 
     async def _begin(
@@ -139,6 +147,7 @@ class Schedule:
         *,
         progress: Progress | None = None,
         only_missing: bool = False,
+        leave: Collection[str] = (),
     ) -> None:
         """Begin what is due and does not run yet.
 
@@ -151,9 +160,14 @@ class Schedule:
             done: Called with each promoted run.
             progress: Called with a task's name, the rows done, and the rows in all.
             only_missing: Leave out what has a generation.
+            leave: The names of tasks to leave out.
         """
         control = await self.look()
-        due = [one for one in self.due(control) if not (only_missing and control.pointer(one[0].ref))]
+        due = [
+            (bound, slot)
+            for bound, slot in self.due(control)
+            if bound.task.name not in leave and not (only_missing and control.pointer(bound.ref))
+        ]
         made: dict[str, _Making] = {}
         for bound, slot in due:
             covers = {one.ref for one in self._batch.chain(bound)}
