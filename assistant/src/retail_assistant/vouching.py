@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 import parbake as pb
-from parbake.http import secret_of
+from parbake.http import secret_of, stored_secret
 
 SESSION_SECRET, BACKEND_KEY = "RETAIL_SESSION_SECRET", "RETAIL_BACKEND_KEY"
 _OF_OPERATORS = ("PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE")
@@ -99,12 +99,4 @@ def _kept(path: Path) -> str:
 
     Where there is no folder yet, nothing is kept: the key is good for this process.
     """
-    made = secrets.token_urlsafe(24)
-    if not path.parent.is_dir():
-        return made
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(made)
-    except FileExistsError:
-        return path.read_text(encoding="utf-8").strip()
-    return made
+    return stored_secret(path) if path.parent.is_dir() else secrets.token_urlsafe(24)

@@ -1,7 +1,8 @@
 """API keys: a file of hashes, which says who may do what and until when.
 
-Keys stand in a file and not in the store: a store may be emptied, and nobody could operate it then. The file holds no
-secret. Of a key it has the SHA-256 hash, which is safe because a key is 256 random bits and no passphrase.
+Keys stand in a file and not in the store: a store may be emptied, and nobody could operate it then. Of a key
+the file has the SHA-256 hash, from which nobody gets a key of 256 random bits. It is secret all the same: it tells who
+has keys and what each may do, and only its owner may change it.
 """
 
 from __future__ import annotations
