@@ -128,7 +128,9 @@ class EngineRoutes:
         found = await self._app.ready()
         status = "ready" if found.is_ready else "not ready"
         tasks = msgspec.UNSET if arguments.verbose is None else found.by_task
-        document = ReadyReply(status, found.lacking, found.degraded, tasks)
+        trouble = self._callers.trouble()
+        degraded = [*found.degraded, trouble] if trouble else found.degraded
+        document = ReadyReply(status, found.lacking, degraded, tasks)
         return json_response(document, 200 if found.is_ready else 503)
 
     async def serve(self, request: HttpRequest, *, body: ServeBody) -> JsonResponse[ServedReply]:

@@ -89,6 +89,10 @@ class Callers:
         if self.are_known:
             _ = self._secret
 
+    def trouble(self) -> str:
+        """What is wrong with the keys of this server, as one sentence; empty if nothing is."""
+        return self._keys.trouble() if self._keys else ""
+
     def require_keys(self) -> None:
         """Open nothing to who has no key, also no values; raises :class:`BadInput` if nobody has one."""
         if not self.are_known:
