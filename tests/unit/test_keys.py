@@ -13,6 +13,7 @@ from tests.unit.commands import invoke
 import parbake as pb
 from parbake.http import HttpApp
 from parbake.http.access.key_file import KEYS_FILE, SCOPES, KeyFile
+from parbake.ports.messages import Caller
 from parbake.testing import FakeClock
 from parbake_console import Console
 from parbake_planner import Ledger, Planner
@@ -157,6 +158,9 @@ async def test_keys_end_when_their_file_stays_unreadable_until_it_can_be_read_ag
     assert (await ask(served, "GET", "/v1/costs", key)).status_code == 401
     assert "no key is good any more" in caplog.text
     told = (await ask(served, "GET", "/readyz")).json()["degraded"]
+    assert "keys_unreadable" in told
+    served.callers.anybody = Caller("", frozenset({"operate"}))
+    told = (await ask(served, "GET", "/readyz")).json()["degraded"]
     assert "the file of keys cannot be read: no key is good" in told
     aside.rename(keys.path)
     assert (await ask(served, "GET", "/v1/costs", key)).status_code == 200
@@ -197,7 +201,7 @@ def test_the_file_holds_no_key_and_is_its_owners(keys):
     made = [keys.add("ci", ["serve"]) for _ in range(5)]
     text = keys.path.read_text()
     assert len(set(made)) == 5
-    assert all(key not in text and key.rpartition("_")[2] not in text for key in made)
+    assert all(key not in text and key.split("_", 2)[2] not in text for key in made)
     assert stat.S_IMODE(keys.path.stat().st_mode) == 0o600
     assert not any(keys.owner_of(key[:-1] + ("A" if key[-1] != "A" else "B")) for key in made)
     assert keys.owner_of(made[0]).name == "ci"

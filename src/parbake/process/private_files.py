@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from parbake.errors import BadInput
+from parbake.values.redaction import conceal
 
 MIN_SECRET = 16
 """Least length of a secret in characters; a shorter one can be guessed."""
@@ -35,6 +36,7 @@ def stored_secret(path: Path) -> str:
         raise BadInput(message, field="secret") from error
     if len(secret) < MIN_SECRET:
         raise BadInput(f"{path}: a secret needs at least {MIN_SECRET} characters", field="secret")
+    conceal(secret)
     return secret
 
 
