@@ -64,6 +64,36 @@ def replace(path: Path, content: bytes) -> None:
     _sync(target.parent)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder for data that only its owner can read, unless there is one; that keeps its mode."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def make_file(path: Path) -> None:
+    """Make an empty file that only its owner can read, unless there is one; that keeps its mode.
+
+    The side files that SQLite makes beside a database have the mode of the database.
+    """
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        try:
+            give_to_owner_of_folder(descriptor, path)
+        finally:
+            os.close(descriptor)
+
+
+def copy_owner_and_mode(source: Path, target: Path) -> None:
+    """Give a new file or folder to the owner and group of the one whose place it takes, with its mode.
+
+    Raises:
+        OSError: This process may not give it to them.
+    """
+    before, own = source.stat(), target.stat()
+    if (before.st_uid, before.st_gid) != (own.st_uid, own.st_gid):
+        os.chown(target, before.st_uid, before.st_gid)
+    target.chmod(before.st_mode & 0o777)
+
+
 def open_lock(path: Path) -> int:
     """Open the file beside another that a process locks to change it; returns the file descriptor.
 
