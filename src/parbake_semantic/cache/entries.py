@@ -34,6 +34,7 @@ _WRITER = 8
 _PAGE = 500
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
+_DELETED_AT_ONCE = 1_000
 
 
 class News(msgspec.Struct, frozen=True):
@@ -172,8 +173,11 @@ class Entries(Generic[T]):
         return any(reason is None or reason.cause in UNTRUSTED for reason in reasons)
 
     async def clear(self) -> None:
-        """Outdate all entries, everywhere and at once."""
+        """Outdate all entries, everywhere and at once, and delete them."""
         await self._store.apply((Change((self._tag,)),), now=self._bonds.now())
+        keys = [key async for key, _ in self._store.scan(self.place)]
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            await self.forget(keys[start : start + _DELETED_AT_ONCE])
 
     async def forget(self, keys: Collection[bytes]) -> None:
         """Delete entries."""
