@@ -190,7 +190,7 @@ class _Routes:
 
     async def clear(self, _: HttpRequest) -> Response:
         """Withdraw all answers in all processes, and leave nothing of them or their questions in the store's file."""
-        await self._gateway.cache.clear_async()
+        await self._gateway.cache.erase_async()
         await self._app.engine.store.compact()
         self._note("withdraw", "", "all answers")
         return Response(status=204)

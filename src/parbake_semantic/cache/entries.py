@@ -173,8 +173,12 @@ class Entries(Generic[T]):
         return any(reason is None or reason.cause in UNTRUSTED for reason in reasons)
 
     async def clear(self) -> None:
-        """Outdate all entries, everywhere and at once, and delete them."""
+        """Outdate all entries, everywhere and at once."""
         await self._store.apply((Change((self._tag,)),), now=self._bonds.now())
+
+    async def erase(self) -> None:
+        """Outdate all entries, everywhere and at once, and delete them."""
+        await self.clear()
         keys = [key async for key, _ in self._store.scan(self.place)]
         for start in range(0, len(keys), _DELETED_AT_ONCE):
             await self.forget(keys[start : start + _DELETED_AT_ONCE])
