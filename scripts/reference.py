@@ -293,7 +293,12 @@ def variables() -> dict[str, set[str]]:
 
 
 DEMO_MODULES = ("settings", "vouching")
-KNOWN_BEFORE = {"PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE"}
+KNOWN_BEFORE = {
+    "PARBAKE_TOKEN",
+    "PARBAKE_TOKEN_FILE",
+    "PARBAKE_SESSION_SECRET",
+    "PARBAKE_SESSION_SECRET_FILE",
+}
 """Variables of the core that the demo's modules name."""
 
 

@@ -132,7 +132,12 @@ VARIABLES = {
     "`message`, and the ids of the request, the answer, the event and the trace that it is about, if there are any.",
     "PARBAKE_TOKEN": "The token of operators, at least 16 characters. Without it every program on the machine is one.",
     "PARBAKE_TOKEN_FILE": "A file that holds the token. Set this or `PARBAKE_TOKEN`.",
-    "PARBAKE_KEYS_FILE": "The file with API keys, as hashes; `parbake keys` changes it.",
+    "PARBAKE_KEYS_FILE": "The file with API keys, as hashes, which is secret; `parbake keys` changes it.",
+    "PARBAKE_SESSION_SECRET": "What signs the sessions of browsers, at least 16 characters, the same for all servers "
+    "of an app. By default it is in `session.key`, in the folder that systemd sets with `StateDirectory=`, or in "
+    "`~/.local/state/parbake`; the first server makes it.",
+    "PARBAKE_SESSION_SECRET_FILE": "The file that holds that secret, which is made if it is missing. "
+    "Set this or `PARBAKE_SESSION_SECRET`.",
     "PARBAKE_ACTIONS_FILE": "The file to which each action of an operator is appended, as a line of JSON.",
     "PARBAKE_REDIS_PASSWORD": "The password of the Redis or Valkey server, if it is not in the store's URL.",
     "PARBAKE_POSTGRESQL_PASSWORD": "The password of the PostgreSQL server with the store, if it is neither in the "

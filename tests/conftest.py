@@ -11,6 +11,9 @@ TIERS = Path(__file__).parent
 FIRST = ("simulation", "acceptance", "servers", "browser")
 """The tiers that take longest, longest first."""
 
+# No test makes a secret in the home of whoever runs it.
+os.environ.setdefault("PARBAKE_SESSION_SECRET", "a secret of tests, which signs their sessions")
+
 # Its limits on the time of an example hold for no machine that is busy.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")

@@ -189,8 +189,9 @@ class _Routes:
         return json_response(body)
 
     async def clear(self, _: HttpRequest) -> Response:
-        """Withdraw all answers, in all processes."""
-        await self._gateway.cache.clear_async()
+        """Withdraw all answers in all processes, and leave nothing of them or their questions in the store's file."""
+        await self._gateway.cache.erase_async()
+        await self._app.engine.store.compact()
         self._note("withdraw", "", "all answers")
         return Response(status=204)
 

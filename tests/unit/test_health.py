@@ -15,6 +15,7 @@ from parbake.lanes.worker.notifier import Notifier
 from parbake.ports.alerts import Alert
 from parbake.ports.event_log import Advance
 from parbake.ports.sources import Extent
+from parbake.serving.warmup import LOADING
 from parbake.stores.memory import MemoryStore
 
 
@@ -234,6 +235,22 @@ async def test_readiness_names_each_task_when_asked(shop):
     said = ["word is in quarantine: a wrong word"]
     assert short == {"status": "ready", "lacking": [], "degraded": said}
     assert long == short | {"tasks": {"word": said}}
+
+
+async def test_guests_read_no_words_of_operators(shop):
+    """Where operators have a token, ``/readyz`` tells guests the kinds alone, and operators the sentences."""
+    await shop.app.ops.complain(shop.word, "see http://10.0.0.7/tickets")
+    await shop.check()
+    shop.app.engine.warmup.lacking = ["OSError: /srv/models/secret.bin"]
+    transport = httpx.ASGITransport(HttpApp(shop.app, token="correct-horse-battery"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        guest = (await client.get("/readyz?verbose")).json()
+        operator = {"authorization": "Bearer correct-horse-battery"}
+        sentences = (await client.get("/readyz", headers=operator)).json()
+    kinds = ["quarantined"]
+    assert guest == {"status": "not ready", "lacking": [LOADING], "degraded": kinds, "tasks": {"word": kinds}}
+    assert sentences["degraded"] == ["word is in quarantine: see http://10.0.0.7/tickets"]
+    assert sentences["lacking"] == ["OSError: /srv/models/secret.bin"]
 
 
 async def test_a_misspelt_family_is_told_once(shop):

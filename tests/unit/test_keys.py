@@ -1,8 +1,10 @@
 """API keys: what each scope opens, how keys end, and what the file and the commands tell."""
 
 import json
+import os
 import re
 import stat
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +13,7 @@ from tests.unit.commands import invoke
 import parbake as pb
 from parbake.http import HttpApp
 from parbake.http.access.key_file import KEYS_FILE, SCOPES, KeyFile
+from parbake.ports.messages import Caller
 from parbake.testing import FakeClock
 from parbake_console import Console
 from parbake_planner import Ledger, Planner
@@ -128,7 +131,7 @@ async def test_a_session_does_not_act_for_others(app, keys):
 
 
 async def test_a_damaged_file_changes_nothing_until_it_is_read_again(app, keys, caplog):
-    """The keys that were read last stay good, the log says so, and a server that starts then does not."""
+    """The keys that were read last stay good for a while, the log says so, and a server that starts then does not."""
     key = keys.add("ci", ["operate"])
     served = HttpApp(app)
     assert (await ask(served, "GET", "/v1/costs", key)).status_code == 200
@@ -142,12 +145,63 @@ async def test_a_damaged_file_changes_nothing_until_it_is_read_again(app, keys, 
     assert (await ask(served, "GET", "/v1/costs", key)).status_code == 200
 
 
+async def test_keys_end_when_their_file_stays_unreadable_until_it_can_be_read_again(app, keys, monkeypatch, caplog):
+    """After a minute no key is good, /readyz and the log say so, and the keys come back with the file."""
+    now = [1000.0]
+    monkeypatch.setattr("parbake.http.access.key_file.monotonic", lambda: now[0])
+    key = keys.add("ci", ["operate"])
+    served = HttpApp(app)
+    assert (await ask(served, "GET", "/v1/costs", key)).status_code == 200
+    aside = keys.path.rename(keys.path.with_name("aside"))
+    assert (await ask(served, "GET", "/v1/costs", key)).status_code == 200
+    now[0] += 61
+    assert (await ask(served, "GET", "/v1/costs", key)).status_code == 401
+    assert "no key is good any more" in caplog.text
+    told = (await ask(served, "GET", "/readyz")).json()["degraded"]
+    assert "keys_unreadable" in told
+    served.callers.anybody = Caller("", frozenset({"operate"}))
+    told = (await ask(served, "GET", "/readyz")).json()["degraded"]
+    assert "the file of keys cannot be read: no key is good" in told
+    aside.rename(keys.path)
+    assert (await ask(served, "GET", "/v1/costs", key)).status_code == 200
+    assert not any("keys" in sentence for sentence in (await ask(served, "GET", "/readyz")).json()["degraded"])
+
+
+def test_a_change_of_the_keys_leaves_the_file_to_whom_it_belongs(keys, monkeypatch):
+    """Each change gives the new file to the owner and the group of the earlier one, with its mode."""
+    keys.add("ci", ["serve"])
+    keys.path.chmod(0o640)
+    given, stat_of = [], Path.stat
+
+    def of_another_user(path, **options):
+        seen = stat_of(path, **options)
+        return os.stat_result((*seen[:4], 4711, 4712, *seen[6:10])) if path == keys.path else seen
+
+    monkeypatch.setattr(Path, "stat", of_another_user)
+    monkeypatch.setattr(os, "fchown", lambda _, owner, group: given.append((owner, group)))
+    for change in (lambda: keys.add("cd", ["serve"]), lambda: keys.end("ci", at=0.0)):
+        given.clear()
+        change()
+        assert given == [(4711, 4712), (4711, 4712)], "the lock, then the file"
+        assert stat.S_IMODE(stat_of(keys.path).st_mode) == 0o640
+    monkeypatch.setattr(os, "fchown", refuse)
+    before = keys.path.read_bytes()
+    with pytest.raises(pb.BadInput, match="cannot be changed"):
+        keys.end("cd", at=0.0)
+    assert keys.path.read_bytes() == before
+
+
+def refuse(*_):
+    """Stand in for a kernel that gives no file to another user."""
+    raise PermissionError("only root may do that")
+
+
 def test_the_file_holds_no_key_and_is_its_owners(keys):
     """Neither the key nor its secret part is in the file, which nobody else may read; no key repeats."""
     made = [keys.add("ci", ["serve"]) for _ in range(5)]
     text = keys.path.read_text()
     assert len(set(made)) == 5
-    assert all(key not in text and key.rpartition("_")[2] not in text for key in made)
+    assert all(key not in text and key.split("_", 2)[2] not in text for key in made)
     assert stat.S_IMODE(keys.path.stat().st_mode) == 0o600
     assert not any(keys.owner_of(key[:-1] + ("A" if key[-1] != "A" else "B")) for key in made)
     assert keys.owner_of(made[0]).name == "ci"

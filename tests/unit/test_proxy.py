@@ -256,6 +256,32 @@ async def test_an_operator_bypasses_withdraws_and_clears(front):
         assert (await front.http.post("/v1/proxy/complaints", json=wrong)).status_code == status
 
 
+SECRET_QUESTION = "what is topicrosalind"
+
+
+async def test_clearing_leaves_no_question_in_the_file(tmp_path):
+    """After an operator has cleared the answers, the store's folder has neither a question nor its answer."""
+
+    def stored(word):
+        return [path.name for path in tmp_path.rglob("*") if path.is_file() and word in path.read_bytes()]
+
+    with ModelServer() as models:
+        store = f"lmdb://{tmp_path}/store?map_size=32MiB"
+        app = pb.App(pb.Registry(), plugins=[Proxy(models.url)], worker="none", store=store)
+        served = HttpApp(app)
+        transport = httpx.ASGITransport(served)
+        async with served.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            proxied = Front(models, app, http)
+            assert [(await proxied.chat(SECRET_QUESTION)).headers["x-parbake-cache"] for _ in range(2)] == [
+                "miss",
+                "hit",
+            ]
+            assert stored(b"rosalind") == ["data.mdb"]
+            assert (await http.delete("/v1/proxy/answers")).status_code == 204
+            assert (stored(b"rosalind"), stored(b"ROSALIND")) == ([], [])
+            assert (await proxied.chat(SECRET_QUESTION)).headers["x-parbake-cache"] == "miss"
+
+
 async def test_the_variable_bypasses_everything(monkeypatch):
     """With PARBAKE_PROXY_BYPASS every request goes to the provider."""
     monkeypatch.setenv("PARBAKE_PROXY_BYPASS", "1")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.waiting import HANGS_S
 
 MAIN = """
@@ -51,6 +52,20 @@ def test_a_worker_that_ends_three_times_at_once_ends_the_whole_with_its_last_lin
     assert done.stderr.count("Traceback") == 3
 
 
+@pytest.mark.parametrize(
+    "end",
+    ["os.kill(os.getpid(), signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGTERM)", "sys.exit(0)", "sys.exit(130)"],
+    ids=["killed", "terminated", "ended in order", "interrupted in order"],
+)
+def test_a_worker_that_signals_end_is_started_again_however_often(end):
+    """Ends by signals, also those that a worker handles, are no failures: the server goes on, with longer pauses."""
+    setting = COUNTED.replace("supervisor.QUICK_S = supervisor.LASTED_S = 0", "")
+    done = run(f"import os, signal, sys; {end}", body=f"five_starts.wait({HANGS_S})", setting=setting)
+    assert done.returncode == 0, done.stdout
+    pauses = [float(pause) for pause in re.findall(r"starting another in (\S+) s", done.stderr)]
+    assert pauses[:4] == [0.02, 0.04, 0.08, 0.16]
+
+
 def test_a_worker_that_ran_for_a_while_is_started_again():
     """A worker that does not end quickly is restarted each time, and its output is passed on."""
     body = f"five_starts.wait({HANGS_S})"
@@ -94,4 +109,4 @@ def test_the_worker_of_the_demo_does_not_get_the_operators_token(monkeypatch):
     )  # fmt: skip
     names = done.stderr.partition("\n")[0].split()
     assert {"PARBAKE_TASK_THREADS", "RETAIL_HOME", "PATH"} <= set(names)
-    assert not {"PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE"} & set(names)
+    assert not {"PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE", "PARBAKE_SESSION_SECRET"} & set(names)

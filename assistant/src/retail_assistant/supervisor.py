@@ -19,6 +19,8 @@ RESTART_S, LONGEST_PAUSE_S = 2.0, 60.0
 QUICK_S, LASTED_S = 30.0, 300.0
 """A worker that ends within the first time has failed at once; one that runs longer than the second has lasted."""
 TRIES = 3
+_LEAST_OF_SIGNALS = 128
+"""Programs that a signal ends in order have this status plus its number; ``subprocess`` has the negative number."""
 
 
 class WorkerFailed(pb.ParbakeError):
@@ -28,8 +30,9 @@ class WorkerFailed(pb.ParbakeError):
 class Supervisor:
     """Keeps one worker process running during the ``with`` block.
 
-    Use it in the main thread. A worker that ends three times in a row within half a minute of its start raises
+    Use it in the main thread. A worker that fails three times in a row within half a minute of its start raises
     :class:`WorkerFailed` there, and a SIGTERM raises ``SystemExit(0)``; the worker ends in both cases.
+    A worker that a signal has ended, or that has ended in order, is started again however often that happens.
 
     Args:
         command: The worker's command line.
@@ -94,7 +97,8 @@ class Supervisor:
                 return
             self._reader.join(timeout=5)  # its last line says why it ended
             lived_s = time.monotonic() - began
-            quick_ends = quick_ends + 1 if lived_s < QUICK_S else 0
+            has_failed = 0 < status < _LEAST_OF_SIGNALS  # one that a signal has ended could run
+            quick_ends = quick_ends + 1 if has_failed and lived_s < QUICK_S else 0
             pause_s = RESTART_S if lived_s >= LASTED_S else pause_s
             if quick_ends == TRIES:
                 said = self._last_line or "it said nothing"

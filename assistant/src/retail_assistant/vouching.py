@@ -16,12 +16,13 @@ from typing import Literal
 import msgspec
 
 import parbake as pb
-from parbake.http import secret_of
+from parbake.http import secret_of, stored_secret
 
 SESSION_SECRET, BACKEND_KEY = "RETAIL_SESSION_SECRET", "RETAIL_BACKEND_KEY"
 _OF_OPERATORS = ("PARBAKE_TOKEN", "PARBAKE_TOKEN_FILE")
+_OF_SESSIONS = ("PARBAKE_SESSION_SECRET", "PARBAKE_SESSION_SECRET_FILE")
 _OF_KEYS = (SESSION_SECRET, f"{SESSION_SECRET}_FILE", BACKEND_KEY, f"{BACKEND_KEY}_FILE")
-OF_SERVER = frozenset({"RETAIL_VOUCHES", *_OF_OPERATORS, *_OF_KEYS})
+OF_SERVER = frozenset({"RETAIL_VOUCHES", *_OF_OPERATORS, *_OF_SESSIONS, *_OF_KEYS})
 """Variables that only a server needs."""
 LEAST = 16
 """Characters of the shortest key."""
@@ -99,12 +100,4 @@ def _kept(path: Path) -> str:
 
     Where there is no folder yet, nothing is kept: the key is good for this process.
     """
-    made = secrets.token_urlsafe(24)
-    if not path.parent.is_dir():
-        return made
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(made)
-    except FileExistsError:
-        return path.read_text(encoding="utf-8").strip()
-    return made
+    return stored_secret(path) if path.parent.is_dir() else secrets.token_urlsafe(24)

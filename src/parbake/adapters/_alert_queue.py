@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from parbake.errors import ParbakeError
 from parbake.process import forks
+from parbake.process.private_files import make_file
 from parbake.process.writable import check_writable
 from parbake.values.backoff import Backoff
 
@@ -129,6 +130,8 @@ class AlertQueue(forks.Forkable):
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """One transaction."""
+        with contextlib.suppress(OSError):  # SQLite says what is wrong
+            make_file(self._path)
         with self._using, contextlib.closing(sqlite3.connect(self._path, timeout=5)) as connection, connection:
             connection.execute(_TABLE)
             connection.execute(_INDEX)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from parbake.errors import BadInput
+from parbake.process.private_files import make_folder
 
 EPILOG = "Example: parbake init shop"
 _PROJECT = Path(__file__).with_name("project")
@@ -27,7 +28,7 @@ def init(
         if (folder / name).exists() or (folder / name).is_symlink():
             raise BadInput(f"{folder / name} exists, so nothing was written; name an empty folder", field="FOLDER")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)  # its database and its store will be in it
         for name, text in files.items():
             with (folder / name).open("x", encoding="utf-8") as file:
                 file.write(text)

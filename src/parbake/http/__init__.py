@@ -18,6 +18,7 @@ from parbake.ports.messages import (
 )
 from parbake.process.actions import note as note_action
 from parbake.process.buckets import Buckets
+from parbake.process.private_files import stored_secret
 from parbake.values.secret_settings import secret_of
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "run_http",
     "secret_of",
     "server_command",
+    "stored_secret",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from parbake.http import routes
 from parbake.http.access.admission import Admission
 from parbake.http.access.callers import OPEN, SESSION, TOKEN, Callers, check
 from parbake.http.access.key_file import KEYS_FILE
+from parbake.http.access.session_secrets import read_secret
 from parbake.http.access.tag_quota import NEW_TAGS, TagQuota
 from parbake.http.leaving import Leaving, Rounds
 from parbake.http.openapi import document
@@ -113,7 +114,12 @@ class HttpApp:
         self.app = app
         self.admission = Admission(hosts)
         secret = secret_of(os.environ, TOKEN) if token is None else token
-        self.callers = Callers(secret, os.environ.get(KEYS_FILE, ""), now=app.settings.clock.now)
+        self.callers = Callers(
+            secret,
+            os.environ.get(KEYS_FILE, ""),
+            now=app.settings.clock.now,
+            session_secret=partial(read_secret, os.environ),
+        )
         added = [route for plugin in app.settings.plugins for route in _routes_of(plugin, app)]
         own = [
             *routes.for_app(app, TagQuota(new_tags, app.settings.clock), self.callers),
@@ -179,6 +185,7 @@ class HttpApp:
         """
         self._has_lifespan = True
         try:
+            self.callers.load_session_secret()
             async with self.app.serving(*(start() for start in self._beside), warm=self.warm):
                 yield
         finally:

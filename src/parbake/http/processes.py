@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from parbake.errors import ServerFailed
+from parbake.http.access.session_secrets import share_secret
 from parbake.values.backoff import Backoff
 
 _PAUSE = Backoff(1.0, 60.0)
@@ -120,6 +121,7 @@ class ServerProcesses:
         Raises:
             ServerFailed: The first process could not start; it has said why.
         """
+        share_secret(os.environ)
         before = {number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT)}
         if self._health is not None:
             threading.Thread(target=self._tell, args=(self._health,), name="parbake-health", daemon=True).start()

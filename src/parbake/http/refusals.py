@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from parbake.errors import BodyTooLarge, ComputeFailed, DeadlineExceeded, ParbakeError, RequestError
 from parbake.process.about import ABOUT
-from parbake.values.redaction import one_line
+from parbake.values.redaction import one_line, without_secrets
 
 _log = logging.getLogger("parbake.http")
 
@@ -85,8 +85,10 @@ def error_for_client(error: Exception, *, during: str) -> ParbakeError:
         return DeadlineExceeded("the time that this route gives itself has passed")
     about = ABOUT.get()
     number = secrets.token_hex(8) if about is None else about.request
-    frames = "".join(traceback.format_tb((error.__cause__ or error).__traceback__))
-    _log.error("request %s: %s failed: %s\n%s", number, during, one_line(error), frames)
+    frames = without_secrets("".join(traceback.format_tb((error.__cause__ or error).__traceback__)), of_errors=True)
+    _log.error(
+        "request %s: %s failed: %s\n%s", number, during, one_line(error), without_secrets(frames, of_errors=True)
+    )
     why = f"the server's log has why, under request {number}"
     if isinstance(error, ComputeFailed):
         return ComputeFailed(f"{error.field}: its computation failed; {why}", field=error.field)

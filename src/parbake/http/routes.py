@@ -67,6 +67,10 @@ _BINARY = {
 }
 
 
+_KEYS_UNREADABLE = "keys_unreadable"
+"""What guests read while a server cannot read its keys."""
+
+
 class ServeBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of ``POST /v1/serve/{task}``."""
 
@@ -126,12 +130,18 @@ class EngineRoutes:
         """Answer that the process is alive."""
         return json_response(Health("alive"))
 
-    async def readyz(self, _: HttpRequest, *, arguments: ReadyArguments) -> JsonResponse[ReadyReply]:
-        """Whether this server has loaded what it needs; lists what it lacks, and what degrades all servers alike."""
-        found = await self._app.ready()
+    async def readyz(self, request: HttpRequest, *, arguments: ReadyArguments) -> JsonResponse[ReadyReply]:
+        """Whether this server has loaded what it needs; lists what it lacks, and what degrades all servers alike.
+
+        Operators read sentences, and everybody else the kinds of what degrades.
+        """
+        found, trouble = await self._app.ready(), self._callers.trouble()
+        if not request.caller.may("operate"):
+            found, trouble = found.for_guests(), _KEYS_UNREADABLE if trouble else ""
         status = "ready" if found.is_ready else "not ready"
         tasks = msgspec.UNSET if arguments.verbose is None else found.by_task
-        document = ReadyReply(status, found.lacking, found.degraded, tasks)
+        degraded = [*found.degraded, trouble] if trouble else found.degraded
+        document = ReadyReply(status, found.lacking, degraded, tasks)
         return json_response(document, 200 if found.is_ready else 503)
 
     async def serve(self, request: HttpRequest, *, body: ServeBody) -> JsonResponse[ServedReply]:

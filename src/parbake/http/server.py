@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import logging
 import socket
+import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from parbake.errors import BadInput, MissingDependency, PortTaken
 from parbake.http.access.callers import TOKEN, TOKEN_FILE
+from parbake.http.line_limit import LineLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,11 +75,13 @@ def run(
     application.warm = (*application.warm, _freeze)
     for served in (bound, *also):
         application.admission.allow(_reached_by(served))
+    logging.getLogger("uvicorn.error").addFilter(LineLimit(time.monotonic))
     # A failure of the start is raised below and need not be logged as well.
     logging.getLogger("uvicorn.error").addFilter(lambda _: application.startup_failure is None)
     config = uvicorn.Config(
         application, http=Connection, ws="none", log_level="warning", access_log=False, lifespan="on",
         server_header=False, proxy_headers=False, date_header=False, timeout_graceful_shutdown=drain_s,
+        log_config=None,  # its lines go to the log of the program, which hides secrets
     )  # fmt: skip
     try:
         Server(config).run(sockets=[bound, *also])

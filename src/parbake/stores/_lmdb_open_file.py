@@ -15,6 +15,7 @@ import lmdb
 import msgspec
 
 from parbake.errors import ForeignStore, StoreError, StoreFull
+from parbake.process.private_files import copy_owner_and_mode, make_folder
 from parbake.protocol.control import Control, Number, renumber
 from parbake.stores._lmdb_file import MetaPages, OverwrittenError, Presence, file_identity, last_commit
 from parbake.stores._lmdb_memory import open_note
@@ -41,6 +42,8 @@ from parbake.stores.steps.lookups import Parsed
 from parbake.stores.steps.record_steps import RecordSteps, numbers
 
 _MAGIC = (b"m", b"parbake-store-2")
+_MODE = 0o600
+"""The mode of new files: only their owner can read them."""
 _TOGETHER = 1000
 """How many items of a store are written to a new file at once."""
 _WORD_BITS = 62
@@ -151,9 +154,9 @@ def open_file(place: StorePlace, map_size: int, *, is_rewritten: bool = False) -
 def _open_environment(place: StorePlace, map_size: int) -> lmdb.Environment:
     path = place.folder
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         reserve = _LEAST_RESERVE + map_size // 16
-        return lmdb.open(str(path), map_size=map_size + reserve, max_readers=1024, sync=True, metasync=True)
+        return lmdb.open(str(path), map_size=map_size + reserve, max_readers=1024, sync=True, metasync=True, mode=_MODE)
     except (OSError, lmdb.Error) as error:
         _check_writable(path, error)
         if isinstance(error, lmdb.MemoryError):
@@ -211,9 +214,11 @@ def rewrite(file: OpenFile, place: StorePlace, folder: Path) -> None:
         folder: The new folder.
     """
     env = file.env
-    folder.mkdir(parents=True)
+    folder.mkdir(mode=0o700, parents=True)
     with env.begin(write=True) as txn:
-        with contextlib.closing(lmdb.open(str(folder), map_size=env.info()["map_size"], sync=False)) as fresh:
+        with contextlib.closing(
+            lmdb.open(str(folder), map_size=env.info()["map_size"], sync=False, mode=_MODE)
+        ) as fresh:
             with txn.cursor() as cursor:
                 items = iter(cursor)
                 while page := list(itertools.islice(items, _TOGETHER)):
@@ -225,6 +230,10 @@ def rewrite(file: OpenFile, place: StorePlace, folder: Path) -> None:
                 RecordSteps(LmdbTxn(into), Parsed()).save(msgspec.structs.replace(renumber(control), host=host))
                 continue_counter(LmdbTxn(into), last_commit(env))
             fresh.sync(True)  # noqa: FBT003  # its only parameter, which has no name
+        for name in ("data.mdb", "lock.mdb"):
+            if (place.folder / name).exists():
+                copy_owner_and_mode(place.folder / name, folder / name)
+        copy_owner_and_mode(place.folder, folder)
         retire_note(file.note)
         place.swap(folder)
 

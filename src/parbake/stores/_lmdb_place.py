@@ -22,6 +22,7 @@ from pathlib import Path
 import lmdb
 
 from parbake.errors import DamagedStore, OutdatedStore
+from parbake.process.private_files import make_file, make_folder
 from parbake.protocol.control import Control, has_lived_through
 from parbake.protocol.record import Stamp
 from parbake.stores._lmdb_openings import DAMAGED, INCARNATION
@@ -61,8 +62,9 @@ class StorePlace:
     def locked(self) -> Iterator[None]:
         """Keep other processes, and other threads, from changing the place."""
         try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            make_folder(self.folder.parent)
+            make_file(self._path)
+            file = os.open(self._path, os.O_RDWR)
         except OSError as error:
             _log.info("%s: nothing can be written beside it: %s", self.folder, error)
             yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -15,12 +16,46 @@ _NAMED = re.compile(
     r"(?i)((?:password|passwd|pwd|secret|cookie|session|token|api[_-]?key|authorization)[\w-]*[\"']?\s*[:=]\s*)"
     r"(?:\"[^\"]*\"|'[^']*'|[^\s,;)}\]]+)"
 )
+_KEY = re.compile(r"\b(sk|pk|rk|pbk|ghp|gho|xox[abp])([-_])[\w-]{8,}")
+"""Keys whose beginning tells what they are."""
+_USER = re.compile(r"(?<=://)[^\s/@\"']*:[^\s\"']*@")
+"""A user with a password in an address."""
+_MIN_CHARACTERS = 8
+"""A shorter secret would be found in words that are none."""
+_SECRET_NAME = re.compile(r"(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|KEY)$")
+_concealed: set[str] = set()
 _SCHEME = re.compile(r"(?i)\b(bearer|basic) [\w.~+/=-]{8,}")
 
 
 def without_credentials(url: str) -> str:
     """An address that is safe to show. Everything before an ``@`` is removed, because it may contain a password."""
     return re.sub("//.*@", "//***@", url)
+
+
+def conceal(secret: str) -> None:
+    """Let no line of the log show a secret from now on, in this process."""
+    if len(secret) >= _MIN_CHARACTERS:
+        _concealed.add(secret)
+
+
+def conceal_environment(environment: Mapping[str, str]) -> None:
+    """Let no line of the log show the variables whose names say that they are secrets."""
+    for name, secret in environment.items():
+        if _SECRET_NAME.search(name.upper()):
+            conceal(secret)
+
+
+def without_secrets(text: str, *, of_errors: bool = False) -> str:
+    """A text of any number of lines without what is known or looks like a secret.
+
+    Args:
+        text: The text.
+        of_errors: Whether it quotes errors or source code: then also the value after a name such as ``password=`` goes.
+    """
+    for secret in sorted(_concealed, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    text = _KEY.sub(r"\1\2***", _SCHEME.sub(r"\1 ***", _USER.sub("***@", text)))
+    return _NAMED.sub(r"\1***", text) if of_errors else text
 
 
 def described(error: BaseException) -> str:
@@ -39,8 +74,7 @@ def one_line(error: BaseException) -> str:
     text = str(error) if isinstance(error, ParbakeError) else described(error)
     words = ("".join(filter(str.isprintable, word)) for word in text[: 4 * _REASON].split())
     text = " ".join(filter(None, words)).removesuffix(":")
-    text = _SCHEME.sub(r"\1 ***", _ADDRESS.sub("//***@", text))
-    text = _NAMED.sub(r"\1***", text)
+    text = without_secrets(_ADDRESS.sub("//***@", text), of_errors=True)
     return text if len(text) <= _REASON else f"{text[: _REASON - 1]}…"
 
 

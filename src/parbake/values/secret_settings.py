@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from parbake.errors import BadInput
+from parbake.values.redaction import conceal
 
 
 def secret_of(environment: Mapping[str, str], name: str) -> str | None:
@@ -19,8 +20,11 @@ def secret_of(environment: Mapping[str, str], name: str) -> str | None:
     if secret is not None and place is not None:
         raise BadInput(f"{name} and {of_file} are both set; remove one of them", field=name)
     if place is None:
+        conceal(secret or "")
         return secret
     try:
-        return Path(place).read_text(encoding="utf-8").strip()
+        secret = Path(place).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{of_file}={place}: cannot be read ({error})", field=of_file) from error
+    conceal(secret)
+    return secret

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from parbake.adapters.sqlite import keep_in_wal
 from parbake.errors import StoreError
+from parbake.process.private_files import make_file, make_folder
 
 _OF_THE_FILE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR})
 """SQLite's error codes for a file that is not a database, is damaged, or has other tables."""
@@ -48,7 +49,8 @@ class SqliteDatabase:
             is_new: Whether to create the file if it is not there, as the writer does.
         """
         if is_new:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
+            make_file(self._path)
         place = f"{self._path.resolve().as_uri()}?mode={'rwc' if is_new else 'rw'}"
         return sqlite3.connect(place, uri=True, timeout=timeout_s, check_same_thread=False)
 
@@ -56,6 +58,7 @@ class SqliteDatabase:
         """Prepare a connection for writing: others read meanwhile, and a commit does not wait for the disk."""
         keep_in_wal(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
+        self.overwrite_deleted(connection)  # also of old rows, which may quote questions
 
     def overwrite_deleted(self, connection: sqlite3.Connection) -> None:
         """Make a connection overwrite what it deletes."""

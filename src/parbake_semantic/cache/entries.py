@@ -34,6 +34,7 @@ _WRITER = 8
 _PAGE = 500
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
+_DELETED_AT_ONCE = 1_000
 
 
 class News(msgspec.Struct, frozen=True):
@@ -174,6 +175,13 @@ class Entries(Generic[T]):
     async def clear(self) -> None:
         """Outdate all entries, everywhere and at once."""
         await self._store.apply((Change((self._tag,)),), now=self._bonds.now())
+
+    async def erase(self) -> None:
+        """Outdate all entries, everywhere and at once, and delete them."""
+        await self.clear()
+        keys = [key async for key, _ in self._store.scan(self.place)]
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            await self.forget(keys[start : start + _DELETED_AT_ONCE])
 
     async def forget(self, keys: Collection[bytes]) -> None:
         """Delete entries."""

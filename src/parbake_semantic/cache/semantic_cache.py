@@ -325,6 +325,10 @@ class SemanticCache(Generic[T]):
         """Like :meth:`clear`, on an event loop."""
         await self._shared.clear(OnLoop())
 
+    async def erase_async(self) -> None:
+        """Like :meth:`clear_async`, and delete the entries; the store's ``compact`` then leaves nothing of them."""
+        await self._shared.erase(OnLoop())
+
     def clear(self) -> None:
         """Stop serving all answers, in all processes. What was learnt about questions is kept."""
         finish(self._shared.clear(self._in_thread()))

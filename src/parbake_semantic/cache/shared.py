@@ -170,6 +170,10 @@ class Shared(Generic[T]):
         """Outdate all entries, everywhere and at once."""
         await driver.write(self._entries.clear())
 
+    async def erase(self, driver: Driver) -> None:
+        """Outdate all entries, everywhere and at once, and delete them from the store."""
+        await driver.write(self._entries.erase())
+
     async def observe(self, match: Match, *, right: bool, driver: Driver) -> None:
         """Learn that a match was right or wrong; from time to time, together with the other processes."""
         self.policy.observe(match, right=right)

@@ -1,7 +1,8 @@
 """API keys: a file of hashes, which says who may do what and until when.
 
-Keys stand in a file and not in the store: a store may be emptied, and nobody could operate it then. The file holds no
-secret. Of a key it has the SHA-256 hash, which is safe because a key is 256 random bits and no passphrase.
+Keys stand in a file and not in the store: a store may be emptied, and nobody could operate it then. Of a key
+the file has the SHA-256 hash, from which nobody gets a key of 256 random bits. It is secret all the same: it tells who
+has keys and what each may do, and only its owner may change it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import msgspec
 
 from parbake.errors import BadInput
 from parbake.ports.messages import Scope
+from parbake.process import private_files
 from parbake.values.redaction import one_line
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -30,6 +32,8 @@ _PREFIX, _ID_BYTES, _SECRET_BYTES = "pbk", 4, 32
 _LONGEST_NAME = 60
 _LOOK_S = 1.0
 """How often a server looks whether the file has changed, in seconds; so long a revoked key may still be good."""
+_GRACE_S = 60.0
+"""How long the keys that were read last stay good while the file cannot be read, in seconds."""
 _log = logging.getLogger("parbake.keys")
 
 
@@ -73,6 +77,8 @@ class KeyFile:
         self._known: dict[str, ApiKey] = {}
         self._seen: tuple[int, ...] = ()
         self._look_at = float("-inf")
+        self._unreadable_since: float | None = None
+        self._has_dropped = False
 
     def read(self) -> list[ApiKey]:
         """Read the keys; raises :class:`BadInput` if the file cannot be read."""
@@ -80,6 +86,13 @@ class KeyFile:
             return msgspec.json.decode(self.path.read_bytes(), type=KeyTable).keys
         except (OSError, msgspec.DecodeError) as error:
             raise BadInput(f"{KEYS_FILE}={self.path}: cannot be read ({one_line(error)})", field=KEYS_FILE) from error
+
+    def trouble(self) -> str:
+        """What is wrong with the file, as one sentence that everybody may read; empty if nothing is."""
+        self._refresh()
+        if self._unreadable_since is None:
+            return ""
+        return f"the file of keys cannot be read: {'no key is good' if self._has_dropped else 'its keys end soon'}"
 
     def owner_of(self, sent: str) -> ApiKey | None:
         """Return the key that was sent; ``None`` if it is not among those that hold now."""
@@ -137,32 +150,45 @@ class KeyFile:
         """Read the keys, and replace the file by what the body has made of them, while no other command does."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.with_name(f"{self.path.name}.lock").open("w") as lock:
+            with os.fdopen(private_files.open_lock(self.path), "r+b") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 keys = self.read() if self.path.exists() else []
                 yield keys
-                aside = self.path.with_name(f"{self.path.name}.new")
-                aside.touch(mode=0o600)
-                with aside.open("wb") as file:
-                    file.write(msgspec.json.format(msgspec.json.encode(KeyTable(keys)), indent=2) + b"\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                aside.replace(self.path)
+                content = msgspec.json.format(msgspec.json.encode(KeyTable(keys)), indent=2) + b"\n"
+                private_files.replace(self.path, content)
         except OSError as error:
             raise BadInput(f"{KEYS_FILE}={self.path}: cannot be changed ({error})", field=KEYS_FILE) from error
 
     def _refresh(self) -> None:
-        """Read the file if it has changed. If it cannot be read, the keys stay that were read last."""
-        if monotonic() >= self._look_at:
-            self._look_at = monotonic() + _LOOK_S
-            try:
-                found = self.path.stat()
-                seen = (found.st_mtime_ns, found.st_size, found.st_ino)
-                if seen != self._seen:
-                    self._known = {key.id: key for key in self.read()}
-                    self._seen = seen
-            except (OSError, BadInput) as error:
-                _log.warning("the keys that were read last stay good: %s", one_line(error))
+        """Read the file if it has changed. If it cannot be read, the keys that were read last stay for a minute.
+
+        After that none is good: whoever cannot read the file does not learn which keys were revoked.
+        """
+        if monotonic() < self._look_at:
+            return
+        self._look_at = monotonic() + _LOOK_S
+        try:
+            found = self.path.stat()
+            # The owner and the mode count as well: they decide whether this process can read the file again.
+            seen = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+            if seen != self._seen or self._unreadable_since is not None:
+                self._known = {key.id: key for key in self.read()}
+                self._seen = seen
+        except (OSError, BadInput) as error:
+            self._on_unreadable(error)
+            return
+        if self._has_dropped:
+            _log.warning("the file of keys can be read again: its keys are good again")
+        self._unreadable_since, self._has_dropped = None, False
+
+    def _on_unreadable(self, error: Exception) -> None:
+        """Warn once that the file cannot be read, and drop the keys once that has lasted."""
+        if self._unreadable_since is None:
+            self._unreadable_since = monotonic()
+            _log.warning("the keys that were read last stay good for %g s: %s", _GRACE_S, one_line(error))
+        if monotonic() - self._unreadable_since >= _GRACE_S and not self._has_dropped:
+            self._known, self._has_dropped = {}, True
+            _log.error("no key is good any more, until the file of keys can be read: %s", one_line(error))
 
 
 def _hash(key: str) -> str:

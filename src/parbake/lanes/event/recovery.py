@@ -18,6 +18,7 @@ import msgspec
 from parbake.errors import BadInput, DamagedStore, OutdatedStore, StoreError, StoreUnreachable
 from parbake.ports.generations import Journal, OpeningJournal, QuarantineJournal, RemembersOpenings, StoreOpening
 from parbake.ports.store import Store
+from parbake.process.private_files import make_file
 from parbake.process.writable import check_writable
 from parbake.protocol.control import Control, Quarantine
 
@@ -84,6 +85,7 @@ class FileJournal:
             self._lines()  # refuses a file that is not a journal
             self._is_ours = True
         try:
+            make_file(self._path)
             with self._path.open("ab+") as file:
                 # A line that a crash has cut short is ended first, so that the next line stays separate.
                 file.seek(-1 if file.tell() else 0, os.SEEK_END)

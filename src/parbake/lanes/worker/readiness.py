@@ -12,7 +12,7 @@ import msgspec
 from parbake.lanes.worker.conditions import Condition, Conditions
 from parbake.lanes.worker.health_watch import HealthWatch
 from parbake.ports.observers import gathered
-from parbake.serving.warmup import Warmup
+from parbake.serving.warmup import LOADING, Warmup
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ class Ready(msgspec.Struct, frozen=True):
     @property
     def degraded(self) -> list[str]:
         """The conditions as sentences."""
-        return [condition.message for condition in self.conditions]
+        return list(dict.fromkeys(condition.message for condition in self.conditions))
 
     @property
     def by_task(self) -> Mapping[str, list[str]]:
@@ -38,7 +38,12 @@ class Ready(msgspec.Struct, frozen=True):
         for condition in self.conditions:
             for task in condition.tasks:
                 found.setdefault(task, []).append(condition.message)
-        return found
+        return {task: list(dict.fromkeys(messages)) for task, messages in found.items()}
+
+    def for_guests(self) -> Ready:
+        """The same in words of parbake alone: sentences may hold addresses, paths and what an operator has written."""
+        kinds = [msgspec.structs.replace(condition, message=condition.kind) for condition in self.conditions]
+        return Ready([LOADING] if self.lacking else [], kinds)
 
 
 class Readiness:

@@ -1,0 +1,93 @@
+"""Who can read what parbake writes: its owner alone, unless a file or a folder was there before."""
+
+import os
+import stat
+from contextlib import closing
+
+import pytest
+from tests.unit.commands import invoke
+
+from parbake.adapters._alert_queue import AlertQueue
+from parbake.stores.lmdb import LmdbStore
+from parbake_planner.ledger.sqlite_database import SqliteDatabase
+
+
+@pytest.fixture(autouse=True)
+def usual_umask():
+    """Let new files be readable by everybody, as on most machines."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def modes(folder):
+    """Return the modes of everything below a folder, by name."""
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*")}
+
+
+def shared(found):
+    """Return what somebody else than the owner can read."""
+    return {name: oct(mode) for name, mode in found.items() if mode & 0o077}
+
+
+async def test_a_store_can_be_read_by_its_owner_alone(tmp_path):
+    """The folder, the file, its lock and the side file are their owner's, also after a compaction."""
+    store = LmdbStore(tmp_path / "of" / "store", map_size=1 << 24)
+    await store.stamp()
+    assert {"of", "store", "data.mdb", "lock.mdb", "store.incarnation"} <= modes(tmp_path).keys()
+    assert shared(modes(tmp_path)) == {}
+    await store.compact()
+    assert shared(modes(tmp_path)) == {}
+    await store.close()
+
+
+async def test_a_folder_that_was_there_keeps_its_mode(tmp_path):
+    """A store in a folder of others leaves the folder as it is, and so does a compaction."""
+    (tmp_path / "store").mkdir(mode=0o750)
+    store = LmdbStore(tmp_path / "store", map_size=1 << 24)
+    await store.stamp()
+    (tmp_path / "store" / "data.mdb").chmod(0o640)
+    await store.compact()
+    found = modes(tmp_path)
+    assert (found["store"], found["data.mdb"]) == (0o750, 0o640)
+    await store.close()
+
+
+def test_a_ledger_can_be_read_by_its_owner_alone(tmp_path):
+    """The folder, the database and the files that SQLite makes beside it are their owner's."""
+    database = SqliteDatabase(tmp_path / "of" / "ledger.db")
+    with closing(database.connect(timeout_s=5, is_new=True)) as connection:
+        database.set_up(connection)
+        connection.execute("CREATE TABLE questions(text)")
+        connection.commit()
+        found = modes(tmp_path)
+    assert {"of", "ledger.db", "ledger.db-wal", "ledger.db-shm"} <= found.keys()
+    assert shared(found) == {}
+
+
+def test_what_a_ledger_deletes_is_not_in_its_file(tmp_path):
+    """A question that a writer deletes is overwritten, and after a checkpoint no byte of it is left."""
+    database = SqliteDatabase(tmp_path / "ledger.db")
+    with closing(database.connect(timeout_s=5, is_new=True)) as connection:
+        database.set_up(connection)
+        connection.execute("CREATE TABLE questions(text)")
+        connection.execute("INSERT INTO questions VALUES ('where does Ana Nowak live')")
+        connection.commit()
+        connection.execute("DELETE FROM questions")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert b"Nowak" not in (tmp_path / "ledger.db").read_bytes()
+
+
+def test_a_queue_of_alerts_can_be_read_by_its_owner_alone(tmp_path):
+    """The database with alerts that wait is its owner's."""
+    queue = AlertQueue(tmp_path / "alerts.db")
+    with queue._opened():
+        pass
+    assert shared(modes(tmp_path)) == {}
+
+
+def test_a_new_project_can_be_read_by_its_owner_alone(tmp_path):
+    """The folder that ``parbake init`` makes is its owner's, with all that will be in it."""
+    assert invoke("none", "init", str(tmp_path / "shop")).exit_code == 0
+    assert modes(tmp_path)["shop"] == 0o700
