@@ -19,7 +19,7 @@ from parbake_console import Console
 from parbake_planner import Ledger, Planner
 
 TOKEN = "correct-horse-battery"
-OPEN = {"serve", "feedback", "metrics"}
+OPEN = {"serve", "feedback"}
 EVENT = {"specversion": "1.0", "id": "1", "source": "s", "type": "fact.changed", "subject": "fact/a"}
 PAGES = {f"/console/{name}" for name in ("freshness", "economics", "answers", "bank", "events", "tasks", "triggers")}
 """They send a browser to the page where one signs in."""
@@ -103,7 +103,7 @@ async def test_who_has_no_key_and_who_lacks_a_scope_are_told_apart(app, keys):
     nobody, somebody = await ask(served, "GET", "/v1/costs"), await ask(served, "GET", "/v1/costs", key)
     assert (nobody.status_code, "scope operate" in nobody.json()["detail"]) == (401, True)
     assert somebody.status_code == 403
-    assert somebody.json()["detail"] == "the key of 'ci' has no scope operate; it has events, feedback, metrics, serve"
+    assert somebody.json()["detail"] == "the key of 'ci' has no scope operate; it has events, feedback, serve"
 
 
 async def test_a_key_ends_when_it_is_revoked_or_its_time_is_over(app, keys, clock):
