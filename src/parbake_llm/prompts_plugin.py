@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from parbake.app.plugin import Parts, Plugin
 from parbake.errors import ParbakeError
 from parbake.ports.messages import HttpRequest, JsonResponse, Route, json_response
+from parbake.ports.usage import is_generator
 from parbake.tasks.task_types import Stored, Task
 from parbake_llm.care.prefix_care import PrefixCare
 from parbake_llm.care.prompt_report import PromptReport, report_prompts
@@ -45,6 +44,8 @@ class PromptDesk:
         self._ledger: LedgerWriter | None = books.file if books else None
         self._book = books.book if books else EXAMPLE
         self.meter = TokenMeter(parts.clock, self._ledger)
+        if books is not None:
+            books.counts_tokens = True
         self.adopted_plans = Adoptions(parts.store, parts.clock, self._ledger)
         prefixes = [bound for bound in parts.tasks.values() if is_prefix(bound.task)]
         self.care = PrefixCare(
@@ -61,9 +62,7 @@ class PromptDesk:
 
     def _metered(self, found: Any, task: Task, lane: str) -> Any:
         """Meter a resource if it is a generator, whatever the type by which tasks ask for it."""
-        stream = getattr(found, "stream", None)
-        is_one = callable(stream) and _is_generators(getattr(stream, "__func__", stream))
-        return metered_generator(found, task.name, lane, self.meter) if is_one else found
+        return metered_generator(found, task.name, lane, self.meter) if is_generator(found) else found
 
     async def report(
         self, book: CostBook | None = None, *, traffic: Traffic | None = None, tools: Sequence[Tool] | None = None
@@ -118,15 +117,6 @@ class PromptDesk:
     async def unadopt(self, prefix: Stored) -> AdoptedPlan:
         """Make a prefix follow its previous plan again, and return that plan."""
         return await self.adopted_plans.rollback(self._parts.core.bound(prefix))
-
-
-@lru_cache(256)
-def _is_generators(stream: Callable[..., Any]) -> bool:
-    """Whether a method named ``stream`` is that of :class:`parbake_llm.ports.generator.Generator`."""
-    try:
-        return {"max_tokens", "timeout_s"} <= inspect.signature(stream).parameters.keys()
-    except ValueError:  # of a method that is not written in Python
-        return False
 
 
 class Prompts(Plugin[PromptDesk]):

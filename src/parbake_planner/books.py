@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -15,6 +16,8 @@ from parbake.app.plugin import Parts, Plugin
 from parbake.errors import BadInput, ContractError
 from parbake.ports.messages import HttpRequest, JsonResponse, Route, json_response
 from parbake.ports.offers import ANSWERS, HEAT, WINDOWS, Load, Port
+from parbake.ports.usage import is_generator
+from parbake.tasks.task_types import Task
 from parbake.values.duration import seconds
 from parbake_planner.ledger.answer_table import Answer, AnswerTable
 from parbake_planner.ledger.answers import Answers
@@ -28,6 +31,7 @@ from parbake_planner.planned import PLANS
 from parbake_planner.spent import Spending
 from parbake_planner.traffic import learn
 
+_log = logging.getLogger("parbake.ledger")
 A_DAY_S, _A_WEEK_S = 86_400.0, 604_800.0
 _COUNTS_S = 60.0
 DAYS = 28
@@ -48,6 +52,7 @@ class Books:
         self.book = book
         self._parts = parts
         self._counted: dict[str, float] = {}
+        self._uncounted: set[str] = set()
         self._count_again_at = float("-inf")
         self.file = LedgerWriter(path, parts.counters, parts.clock)
         parts.on.close.append(self.file.close)
@@ -56,6 +61,9 @@ class Books:
         parts.on.live.append(self.file.live)
         parts.on.paced.append(self.file.paced)
         parts.on.ran.append(self.file.ran)
+        self.counts_tokens = False
+        """Whether a plugin behind this one counts the tokens of generators; ``Prompts()`` does, and says so here."""
+        parts.wrap(object, self._note_uncounted)
         spending = Spending()
         parts.on.metrics.append(spending.metrics)
 
@@ -68,6 +76,19 @@ class Books:
             AnswerTable(self.file), parts.clock, parts.tasks, parts.known,
             book=book, store=parts.store, touch=parts.core.touch, send=parts.core.send,
         )  # fmt: skip
+
+    def _note_uncounted(self, resource: Any, task: Task, lane: str) -> Any:
+        """Record that a task gets a generator whose tokens nobody counts, so that its cost is not taken for 0."""
+        if not self.counts_tokens and is_generator(resource):
+            name = str(getattr(resource, "name", type(resource).__name__))
+            self.file.unreported(task.name, lane, name)
+            if task.name not in self._uncounted:
+                self._uncounted.add(task.name)
+                _log.warning(
+                    "%s gets the generator %s, and nobody counts its tokens: name parbake_llm.Prompts() behind "
+                    "Ledger(...) in plugins=", task.name, name
+                )  # fmt: skip
+        return resource
 
     def load(self, now: float) -> Load:
         """Learn from the request log when traffic is low; see :class:`parbake.ports.offers.Windows`."""

@@ -63,7 +63,8 @@ class Proxy(Plugin[Gateway]):
         freshness_sla: How old an answer may be.
         error: The allowed share of requests with a wrong answer.
         cosine: Serve the nearest question from this cosine on, instead of learning a threshold.
-        prices: The path of a price book, for dollars. Its providers are ``openai`` and ``anthropic``, by the protocol.
+        prices: The path of a price book, for dollars; by default that of the ledger. Its providers are ``openai`` and
+            ``anthropic``, by the protocol.
         name: The cache's name in the store.
 
     Attributes:
@@ -109,8 +110,7 @@ class Proxy(Plugin[Gateway]):
             same=Agreement(self._embedder),
             form=str.strip,  # prompts may be code
         )
-        today = lambda: dt.datetime.fromtimestamp(parts.clock.now(), dt.UTC).date()  # noqa: E731  # one use
-        account = Account(self.prices, today, parts.found(LEDGER))
+        account = Account(self.prices, parts.clock.now, parts.found(LEDGER))
         switch = Switch(parts.store, parts.clock, is_always_on=os.environ.get(_BYPASS, "") not in ("", "0"))
         gateway = Gateway(cache, Upstream(self._upstream), account, switch, Tenants(parts.store))
         parts.on.server.append(gateway.attend)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -10,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from parbake.errors import BadInput
 from parbake.ports.usage import Usage
 from parbake_planner.books import Books
+from parbake_planner.ledger.costs import CostBook, price_tokens
 from parbake_planner.ledger.ledger_writer import LedgerWriter
-from parbake_planner.prices import Book, Tokens, call_cost
+from parbake_planner.prices import Tokens
 
 _TASK, _LANE = "proxy", "realtime"
 """What the ledger records the calls as."""
@@ -32,6 +31,7 @@ class Sums(msgspec.Struct, frozen=True):
         calls: The number of calls.
         tokens: Tokens by kind; see :class:`parbake.ports.usage.Usage`.
         usd: US dollars; ``None`` without a price for the model.
+        unpriced: What has no price and is not in the sum, as in ``GET /v1/costs``.
     """
 
     provider: str
@@ -39,6 +39,7 @@ class Sums(msgspec.Struct, frozen=True):
     calls: int
     tokens: dict[str, int]
     usd: float | None
+    unpriced: str = ""
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -58,15 +59,15 @@ class Statement(msgspec.Struct, frozen=True):
 class Account:
     """Counts calls and hits. Thread-safe."""
 
-    def __init__(self, prices: Book | None, today: Callable[[], dt.date], ledger: Books | None) -> None:
+    def __init__(self, prices: CostBook | None, now: Callable[[], float], ledger: Books | None) -> None:
         """Count nothing yet.
 
         Args:
-            prices: The prices, if they are known.
-            today: Returns the date of the prices.
+            prices: The prices, if they are known; by default those of the ledger.
+            now: Returns the time, in epoch seconds.
             ledger: Records both for all processes, if the app has one.
         """
-        self._prices, self._today, self._ledger = prices, today, ledger
+        self._prices, self._now, self._ledger = prices or (ledger.book if ledger else None), now, ledger
         self._lock = threading.Lock()
         self._calls: dict[str, Counter[tuple[str, str]]] = {"spent": Counter(), "saved": Counter()}
         self._tokens: dict[str, Counter[tuple[str, str, str]]] = {"spent": Counter(), "saved": Counter()}
@@ -112,18 +113,15 @@ class Account:
         made = []
         for (provider, model), number in sorted(calls.items()):
             of = {kind: tokens[provider, model, kind] for kind in _KINDS}
-            made.append(Sums(provider, model, number, of, self._usd(provider, model, of)))
+            made.append(Sums(provider, model, number, of, *self._usd(provider, model, of)))
         return made
 
-    def _usd(self, provider: str, model: str, of: dict[str, int]) -> float | None:
+    def _usd(self, provider: str, model: str, of: dict[str, int]) -> tuple[float | None, str]:
         if self._prices is None:
-            return None
-        try:
-            rate = self._prices.rate(provider, model, on=self._today())
-            counts = {("input" if kind == "uncached" else kind): number for kind, number in of.items()}
-            return call_cost(rate, Tokens(**counts))
-        except BadInput:
-            return None
+            return None, ""
+        counts = Tokens(**{("input" if kind == "uncached" else kind): number for kind, number in of.items()})
+        usd, unpriced = price_tokens(self._prices, f"{provider}/{model}", counts, at=self._now(), lane=_LANE)
+        return (usd if usd or not unpriced else None), unpriced
 
     def metrics(self) -> Iterable[Any]:
         """The same as metrics, for a scrape."""

@@ -99,6 +99,24 @@ async def test_all_that_is_spent_is_attributed(shop):
     assert not any(row.unpriced for row in rows.values())
 
 
+async def test_tokens_that_nobody_counts_are_named_in_the_costs(world, tmp_path, caplog):
+    """With a ledger and without ``Prompts()``, a task that gets a generator is unpriced, and the log says why once."""
+    tasks = pb.Registry()
+
+    @tasks.live(why="only now")
+    async def said(words: pb.Live[str], *, writer: pb.Resource[Generator] = pb.GIVEN) -> str:
+        return "".join([d.text async for d in writer.stream(Prompt(question=words), max_tokens=1, timeout_s=1)])
+
+    ledger = Ledger(tmp_path / "ledger.db")
+    app = world.app(tasks, resources={Generator: Writer()}, plugins=[ledger])
+    for _ in range(2):
+        await app.serve(said, words="hello")
+    await app.close()
+    (row,) = await app.plugins[Ledger].costs(book())
+    assert row.unpriced == "requests of writer without reported tokens"
+    assert caplog.text.count("name parbake_llm.Prompts() behind Ledger(...)") == 1
+
+
 def test_prices_of_models_are_read_from_either_book(tmp_path):
     """A book of rates and a cost book name each model by its provider, and an error names the file and the option."""
     path = tmp_path / "prices.json"

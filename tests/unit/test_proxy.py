@@ -14,7 +14,7 @@ from tests.unit.embedders import Words
 import parbake as pb
 from parbake.http import HttpApp
 from parbake_planner import Ledger
-from parbake_planner.ledger.costs import read_prices
+from parbake_planner.ledger.costs import CostBook, Offer, read_prices
 from parbake_planner.prices import Book, Rate
 from parbake_proxy import Proxy
 
@@ -335,6 +335,26 @@ async def test_a_ledger_records_what_is_spent_and_saved(tmp_path):
     assert cost["usd"] == pytest.approx(told["spent"][0]["usd"])
     assert cost["saved_usd"] == pytest.approx(told["saved"][0]["usd"])
     assert cost["saved_usd"] == pytest.approx(2 * cost["usd"])
+
+
+@pytest.mark.parametrize("is_own", [True, False], ids=["of the proxy", "of the ledger"])
+async def test_the_proxy_prices_models_as_the_ledger_does(tmp_path, is_own):
+    """A cost book that names another price for a model prices both statements, also if only the ledger has it."""
+    rate = Rate(provider="contract", model="s", since=dt.date(2020, 1, 1), input=1.0, output=10.0)
+    offers = {"openai/small": Offer(provider="contract", model="s")}
+    path = tmp_path / "costs.json"
+    book = CostBook(as_of=dt.date(2026, 11, 1), rates=(rate,), cpu_hour=0.0, generators=offers)
+    path.write_bytes(msgspec.json.encode(book))
+    ledger = Ledger(tmp_path / "ledger.db", book=path)
+    async with fronted(plugins=[ledger], prices=path if is_own else None) as found:
+        await found.chat()
+        told = (await found.http.get("/v1/proxy")).json()
+        await asyncio.to_thread(found.app.plugins[Ledger].file.settle)
+        (cost,) = (await found.http.get("/v1/costs")).json()["costs"]
+    (spent,) = told["spent"]
+    assert spent["usd"] == pytest.approx(cost["usd"])
+    assert spent["unpriced"] == cost["unpriced"]
+    assert spent["usd"] > 0
 
 
 async def test_a_repetition_waits_for_the_answer_that_is_being_stored(front):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
 import msgspec
 
 
@@ -38,3 +43,20 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 def _sum(one: int | None, other: int | None) -> int | None:
     return other if one is None else one if other is None else one + other
+
+
+def is_generator(resource: object) -> bool:
+    """Whether a resource generates text: it has a method ``stream`` that takes ``max_tokens`` and ``timeout_s``.
+
+    Whatever the type by which tasks ask for it; see ``parbake_llm.ports.generator.Generator``.
+    """
+    stream = getattr(resource, "stream", None)
+    return callable(stream) and _streams_text(getattr(stream, "__func__", stream))
+
+
+@lru_cache(256)
+def _streams_text(stream: Callable[..., Any]) -> bool:
+    try:
+        return {"max_tokens", "timeout_s"} <= inspect.signature(stream).parameters.keys()
+    except ValueError:  # of a method that is not written in Python
+        return False

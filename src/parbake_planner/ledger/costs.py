@@ -143,8 +143,11 @@ class Owned(msgspec.Struct, frozen=True):
 
 
 def read_book(path: Path, *, today: dt.date) -> CostBook:
-    """Read a cost book; raises :class:`BadInput` that names the invalid field."""
-    return _sound(decoded(path, CostBook, option="book"), f"--book {path}", today)
+    """Read a cost book, in which each model is also a generator with the name ``PROVIDER/MODEL``.
+
+    Raises :class:`BadInput` that names the invalid field.
+    """
+    return _sound(_with_models(decoded(path, CostBook, option="book")), f"--book {path}", today)
 
 
 def read_prices(path: Path, *, today: dt.date) -> CostBook:
@@ -162,10 +165,13 @@ def read_prices(path: Path, *, today: dt.date) -> CostBook:
     """
     kind: type[Book] = CostBook if "cpu_hour" in decoded(path, dict[str, Any]) else Book
     found = decoded(path, kind)
-    made = CostBook.of_models(found)
-    if isinstance(found, CostBook):
-        made = msgspec.structs.replace(found, generators=made.generators | found.generators)
+    made = _with_models(found) if isinstance(found, CostBook) else CostBook.of_models(found)
     return _sound(made, f"--prices {path}", today)
+
+
+def _with_models(book: CostBook) -> CostBook:
+    """The same book, in which each model is also a generator with the name ``PROVIDER/MODEL``, unless it has one."""
+    return msgspec.structs.replace(book, generators=CostBook.of_models(book).generators | book.generators)
 
 
 def _sound(book: CostBook, where: str, today: dt.date) -> CostBook:
@@ -324,8 +330,24 @@ def price(book: CostBook, generator: str, usage: Usage, *, at: float, lane: str 
         at: When they were used, in epoch seconds.
         lane: The lane that used them.
     """
-    usd, _, missing = _tokens(book, generator, int(at // HOUR), lane, bought(usage))
+    usd, missing = price_tokens(book, generator, bought(usage), at=at, lane=lane)
     return None if missing else usd
+
+
+def price_tokens(
+    book: CostBook, generator: str, tokens: Tokens, *, at: float, lane: str = "realtime"
+) -> tuple[float, str]:
+    """Price tokens of a generator; returns US dollars, and which of them have no price and are not in the sum.
+
+    Args:
+        book: The prices.
+        generator: The generator's name.
+        tokens: The tokens.
+        at: When they were used, in epoch seconds.
+        lane: The lane that used them.
+    """
+    usd, _, missing = _tokens(book, generator, int(at // HOUR), lane, tokens)
+    return usd, missing
 
 
 def bought(usage: Usage) -> Tokens:

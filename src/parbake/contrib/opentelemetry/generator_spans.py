@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span, set_span_in_context
 
-from parbake.ports.usage import Usage
+from parbake.ports.usage import Usage, is_generator
 from parbake.tasks.task_types import Task
 
 
@@ -30,21 +29,11 @@ class GeneratorSpans:
             task: The task that gets it.
             lane: The lane that computes the task.
         """
-        stream = getattr(found, "stream", None)
-        if not callable(stream) or not _is_generators(getattr(stream, "__func__", stream)):
+        if not is_generator(found):
             return found
         made = partial(TracedGenerator, task=task.name, lane=lane, tracer=self._tracer)
         wrapped: Callable[..., Any] | None = getattr(found, "wrapped", None)
         return made(found) if wrapped is None else wrapped(made)
-
-
-@lru_cache(256)
-def _is_generators(stream: Callable[..., Any]) -> bool:
-    """Whether a method named ``stream`` is that of a generator of text."""
-    try:
-        return {"max_tokens", "timeout_s"} <= inspect.signature(stream).parameters.keys()
-    except ValueError:  # of a method that is not written in Python
-        return False
 
 
 class TracedGenerator:
