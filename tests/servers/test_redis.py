@@ -362,6 +362,19 @@ def test_a_url_that_cannot_be_meant_is_refused(url):
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize(("url", "shown", "is_tls"), [
+    ("valkey://user@127.0.0.1:1/2", "valkey://127.0.0.1:1/2", False),
+    ("valkeys://user@127.0.0.1:1/2", "valkeys://127.0.0.1:1/2", True),
+    ("unix:///run/valkey.sock?db=2", "unix:///run/valkey.sock", False),
+])  # fmt: skip
+def test_every_scheme_of_the_documentation_is_opened(url, shown, is_tls):
+    """Valkey's own schemes mean what Redis's mean, and a local socket is reached by its path."""
+    store = open_store(url)
+    address = store.items._link.address
+    assert (address.shown, address.connect["db"]) == (shown, 2)
+    assert ("connection_class" in address.connect and "SSL" in address.connect["connection_class"].__name__) == is_tls
+
+
 async def test_a_store_trusts_nothing_after_a_restart(valkey_server):
     """After a server's restart the store starts a new incarnation that is not blessed yet."""
     store = open_store(f"{valkey_server.url}?prefix={next(prefixes)}")

@@ -111,6 +111,16 @@ def test_known_questions_are_answered_from_the_first_question_on(processes):
     assert ask(one, wordings("topicbb", 1)[0], "?", tags=["policy/topicbb"]).value == "topicbb it is"
 
 
+def test_a_seed_that_proves_too_little_says_which_bound_it_would_prove(processes, caplog):
+    """Few answers hold no small bound: the log says so at once, with the bound that they hold, and that one holds."""
+    known = [Known(f"{topic} it is", wordings(topic, 16), [f"policy/{topic}"]) for topic in TOPICS[:3]]
+    made = processes.start(policy=lambda: AdaptivePolicy(Bound(0.01, per="request"))).seed(known)
+    assert made is not None
+    assert made.least is None
+    assert made.holds_from is not None
+    assert f"from {made.holds_from:.0%} on one would hold" in caplog.text
+
+
 def test_what_cannot_be_seeded_is_refused(processes):
     """Seeding refuses a text without words, one text in place of a list, and an answer that would never end."""
     cache = processes.start()

@@ -4,7 +4,8 @@ A read is one MGET, which the server answers from one snapshot. A write is one c
 Options: ``prefix`` separates several stores on one server. ``timeout_s`` bounds every call (seconds, default 5).
 ``durability=server`` accepts a server that does not sync each write to disk before it answers. The password may be in
 the environment variable ``PARBAKE_REDIS_PASSWORD`` instead of the URL. ``rediss://`` uses TLS, and
-``unix:///path?db=0`` a local socket. Each event loop of a process has its own connections, 32 at most.
+``unix:///path?db=0`` a local socket; ``valkey://`` and ``valkeys://`` mean the same as ``redis://`` and ``rediss://``.
+Each event loop of a process has its own connections, 32 at most.
 """
 
 from __future__ import annotations
@@ -191,7 +192,8 @@ def _address(url: str, options: dict[str, str]) -> ServerAddress:
         timeout_s = 0.0
     if not 0 < timeout_s <= 60:  # noqa: PLR2004  # a bound, named in the message
         raise StoreError("timeout_s is not a number of seconds, more than 0 and up to 60", field="store.timeout_s")
-    connect = parse_url(parts._replace(query="").geturl())
+    scheme = parts.scheme.replace("valkey", "redis")
+    connect = parse_url(parts._replace(scheme=scheme, query="").geturl())
     connect["db"] = int(database or 0)
     if (password := os.environ.get(_PASSWORD_VARIABLE)) and "password" not in connect:
         connect["password"] = password

@@ -63,7 +63,8 @@ async def seed(
         as_of: The app's stamp from before the answers were read.
 
     Returns:
-        What was learnt; ``None`` if the policy learns nothing from wordings.
+        What was learnt; ``None`` if the policy learns nothing from wordings. Without a ``least`` in it, only questions
+        that are worded alike are answered at first, which the log says, with the bound that would hold.
 
     Raises:
         BadInput: A wording cannot be a question or belongs to two answers, an answer has no wordings or cannot be
@@ -98,6 +99,7 @@ async def seed(
         return None
     bound, model = shared.policy.bound, means.embedder.model_hash
     made_of = await driver.compute(lambda: _calibrated(known, vectors, bound, model))
+    _warn_if_too_few(made_of)
     await shared.begin_with(made_of, driver)
     return made_of
 
@@ -122,6 +124,16 @@ def _embedded(means: Means, texts: list[str]) -> Vectors:
     if means.embedder is None or not texts:
         return np.zeros((len(texts), 0), np.float32)
     return embedded(means.embedder, texts)
+
+
+def _warn_if_too_few(made: Calibration) -> None:
+    if made.least is not None:
+        return
+    holds = "no share holds" if made.holds_from is None else f"from {made.holds_from:.0%} on one would hold"
+    _log.warning(
+        "%d wordings are too few for error=%g: only questions that are worded alike are answered, until enough others "
+        "were compared; %s. Seed more answers, or more wordings of each", made.rows // 2, made.bound.error, holds
+    )  # fmt: skip
 
 
 def _calibrated(known: Sequence[Known[Any]], vectors: Vectors, bound: Any, model: str) -> Calibration:

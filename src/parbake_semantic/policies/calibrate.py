@@ -27,6 +27,8 @@ from parbake_semantic.text.arrays import Flags, Floats, Places
 PRIOR = 0.2
 _FOLDS = 10
 _FEWEST_ANSWERS = 2
+_ERRORS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+"""The bounds that are tried if the wanted one cannot be held."""
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -54,7 +56,7 @@ class Bound(msgspec.Struct, frozen=True):
             raise BadInput(f"per must be 'served' or 'request'; got {self.per!r}", field="per")
 
 
-class Calibration(msgspec.Struct, frozen=True):
+class Calibration(msgspec.Struct, frozen=True, omit_defaults=True):
     """Estimates how likely a match is right, and holds the lowest log odds at which a match may be served.
 
     Attributes:
@@ -64,6 +66,8 @@ class Calibration(msgspec.Struct, frozen=True):
         least: The lowest log odds at which a match may be served; ``None`` if no threshold holds the bound.
         expected: The share of traffic that should be served, in [0, 1].
         rows: Number of trials it was learned from.
+        holds_from: Without a threshold, the least share of wrong answers, in (0, 1), for which there would be one;
+            ``None`` if there is none either, or if a threshold holds the bound.
     """
 
     model_hash: str
@@ -72,6 +76,7 @@ class Calibration(msgspec.Struct, frozen=True):
     least: float | None
     expected: float
     rows: int
+    holds_from: float | None = None
 
     @property
     def chance(self) -> float:
@@ -164,19 +169,20 @@ def learn(
     """
     kept, weights = found.weighted(bound.prior)
     odds = kept.odds(weights, unanswered, seed=seed)
-    least = lowest_threshold(
-        odds,
-        kept.wrong,
-        weights,
-        kept.cluster,
-        error=bound.error,
-        per=bound.per,
-    )
-    least = None if least is None else max(0.0, least)  # never serve what is more likely wrong than right
+
+    def threshold(error: float) -> float | None:
+        return lowest_threshold(odds, kept.wrong, weights, kept.cluster, error=error, per=bound.per)
+
+    least = threshold(bound.error)
+    holds_from = None
+    if least is None:
+        holds_from = next((error for error in _ERRORS if error > bound.error and threshold(error) is not None), None)
+    else:
+        least = max(0.0, least)  # never serve what is more likely wrong than right
     served = odds >= least if least is not None else np.zeros(len(odds), np.bool_)
     expected = float(weights[served].sum() / weights.sum())
     model = Logistic.fit(kept.columns, ~kept.wrong, weights, ridge=PENALTY)
-    return Calibration(model_hash, bound, model, least, expected, len(odds))
+    return Calibration(model_hash, bound, model, least, expected, len(odds), holds_from)
 
 
 def trials(head: Head) -> Trials:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+from django.core.exceptions import ImproperlyConfigured
 from msgspec.structs import replace
 
 from parbake.contrib.django import asking, project, runtime, transactions
@@ -25,6 +26,8 @@ from parbake.protocol.recording import Recording
 _log = logging.getLogger("parbake.django")
 _MAX_KEY_BYTES = 200
 _TRIES = 100
+_COUNTS = frozenset({"MAX_ENTRIES", "CULL_FREQUENCY"})
+"""Settings of Django's own backends, which may also stand outside of ``OPTIONS``."""
 
 
 class FencedCache(BaseCache):
@@ -36,6 +39,17 @@ class FencedCache(BaseCache):
     """
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
+        """Take the settings of ``CACHES``.
+
+        Raises:
+            ImproperlyConfigured: There are options, such as ``MAX_ENTRIES``, which would do nothing.
+        """
+        refused = sorted({*params.get("OPTIONS", {}), *(_COUNTS & params.keys())})
+        if refused:
+            raise ImproperlyConfigured(
+                f"CACHES: FencedCache has no option {', '.join(refused)}: leave it out. Entries end with their "
+                "timeout, and the store's own limit bounds them all, such as ?map_size= of lmdb://"
+            )
         super().__init__(params)
         self._location = location or "default"
         self._trouble = Trouble(f"the cache {self._location}", _log)
