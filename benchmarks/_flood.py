@@ -35,9 +35,12 @@ class Flooded:
 class Flood:
     """Sends requests, each of which is judged by its status and by ``is_right``."""
 
-    def __init__(self, port: int, timeout_s: float, is_right: Callable[[bytes], bool]) -> None:
-        """Open nothing yet; a request that has no answer within ``timeout_s`` has failed."""
+    def __init__(
+        self, port: int, timeout_s: float, is_right: Callable[[bytes], bool], *, source: str = "127.0.0.1"
+    ) -> None:
+        """Open nothing yet; a request that has no answer within ``timeout_s`` has failed; ``source`` is its address."""
         self._port, self._timeout_s, self._is_right = port, timeout_s, is_right
+        self._source = source
         self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def run(self, raws: Callable[[int], bytes], rate: float, seconds: float) -> Flooded:
@@ -77,7 +80,11 @@ class Flood:
     async def _ask(self, raw: bytes) -> tuple[int, bytes]:
         while self._free and self._free[-1][0].at_eof():  # the server closes what is idle for some seconds
             self._free.pop()[1].close()
-        reader, writer = self._free.pop() if self._free else await asyncio.open_connection("127.0.0.1", self._port)
+        if self._free:
+            reader, writer = self._free.pop()
+        else:
+            source = (self._source, 0)
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=source)
         try:
             writer.write(raw)
             found = await answer_of(reader)

@@ -6,6 +6,8 @@ clients get answered, one chat after the other. Then:
 chat      80 % of that rate, and 5 and 10 times, for a minute each: right answers within their deadline, of capacity;
           the 99th percentile of the answered ones beside that at 80 %; probes of /healthz meanwhile; back to normal
 serve     400 clients of ``/v1/serve`` at once, beside the peak rate
+one       one address that asks for 100 /metrics a second, and one with 16 connections that ask for one stored value
+          after the other, beside a polite client at another address that reads 20 values a second
 abandon   300 chats whose clients leave at once: how many reads the server still did for them
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -20,18 +23,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 from _flood import SHED, Flood, Flooded, probing
 from _http_load import posted
 from _report import Goal, percentile, report
-from _shop import BACKEND_KEY, prepare, serving
+from _shop import BACKEND_KEY, KEY, prepare, serving
+
+from parbake.http.routes import METRICS_S
 
 MINUTE_S, CALM_S, DEADLINE_S = 60.0, 15.0, 1.0
 TIMES = (5, 10)
 CHATS = "/v1/chat/completions"
 CLIENTS, LEAVERS = 400, 300
+SCRAPES, HOG, POLITE, POLITE_FROM = 100.0, 16, 20.0, "127.0.0.2"
 QUESTIONS = (
     "Can I return a book after three weeks?", "What does express delivery cost?", "Do you have gift cards?",
     "How long does delivery take?", "Can I pay with PayPal?",
@@ -122,8 +130,8 @@ def serve_raw(number: int) -> bytes:
     return posted("/v1/serve/titles", {"key": f"s{number % 100}"})
 
 
-async def crowd(port: int, clients: int, seconds: float) -> Flooded:
-    """Clients that ask for one key after the other."""
+async def crowd(port: int, clients: int, seconds: float, *, pauses: bool = True) -> Flooded:
+    """Clients that ask for one key after the other; after a refusal they pause for a moment, unless told not to."""
     found, until = Flooded(), time.perf_counter() + seconds
     flood = Flood(port, 30.0, bool)
 
@@ -132,27 +140,62 @@ async def crowd(port: int, clients: int, seconds: float) -> Flooded:
         while time.perf_counter() < until:
             status = await flood.one(serve_raw(number), time.perf_counter(), found)
             number += clients
-            if status == SHED:
+            if status == SHED and pauses:
                 await asyncio.sleep(0.5)
 
     await asyncio.gather(*map(one, range(clients)))
     return found
 
 
-def crowds(seconds: float, rows: Rows, goals: list[Goal]) -> None:
-    """Measure 400 clients beside four, on a server of stored values."""
+@contextlib.contextmanager
+def stored_values() -> Iterator[int]:
+    """A server of stored values on a core of its own; gives its port."""
     command = [sys.executable, Path(__file__).parent / "_serve_side.py", "parbake"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             assert server.stdout is not None
             port = int(server.stdout.readline())
             os.sched_setaffinity(server.pid, {0})
-            asyncio.run(crowd(port, 4, 2.0))
-            peak = max(len(asyncio.run(crowd(port, n, seconds / 3)).took) / (seconds / 3) for n in (4, 16, 64))
-            with probing(port, "/healthz") as probes:
-                found = asyncio.run(crowd(port, CLIENTS, seconds))
+            yield port
         finally:
             server.terminate()
+
+
+def one_address(seconds: float, rows: Rows, goals: list[Goal]) -> None:
+    """Measure a polite client beside another address that floods the server, in two ways."""
+    scrape = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+    async def flooded_by(flood: Callable[[], Coroutine[Any, Any, Flooded]]) -> tuple[Flooded, Flooded]:
+        polite = Flood(port, 30.0, bool, source=POLITE_FROM)
+        return await asyncio.gather(flood(), polite.run(serve_raw, POLITE, seconds))
+
+    floods: dict[str, Callable[[], Coroutine[Any, Any, Flooded]]] = {
+        f"{SCRAPES:.0f} scrapes/s": lambda: Flood(port, 30.0, bool).run(lambda _: scrape, SCRAPES, seconds),
+        f"{HOG} connections": lambda: crowd(port, HOG, seconds, pauses=False),
+    }
+    with stored_values() as port:
+        asyncio.run(crowd(port, 4, 2.0))
+        for name, flood in floods.items():
+            with probing(port, "/healthz") as probes:
+                _, polite = asyncio.run(flooded_by(flood))
+            share, health = len(polite.took) / int(POLITE * seconds), percentile(probes, 99)
+            slow = percentile(polite.took, 99)
+            rate, lag = len(polite.took) / seconds, percentile(polite.late, 99)
+            counts = (polite.shed, polite.failed)
+            rows.append((f"beside {name}", POLITE, rate, *counts, slow * 1000, health * 1000, 0.0, lag * 1000))
+            goals += [
+                Goal(f"{name}: polite requests answered", 100 * share, "%", ">= 95", share >= 0.95),
+                Goal(f"{name}: healthz p99", health * 1000, "ms", "<= 100", health <= 0.1),
+            ]
+
+
+def crowds(seconds: float, rows: Rows, goals: list[Goal]) -> None:
+    """Measure 400 clients beside four, on a server of stored values."""
+    with stored_values() as port:
+        asyncio.run(crowd(port, 4, 2.0))
+        peak = max(len(asyncio.run(crowd(port, n, seconds / 3)).took) / (seconds / 3) for n in (4, 16, 64))
+        with probing(port, "/healthz") as probes:
+            found = asyncio.run(crowd(port, CLIENTS, seconds))
     rate, slow = len(found.took) / seconds, percentile(found.took, 99)
     health = percentile(probes, 99)
     rows.append((f"serve, {CLIENTS}", peak, rate, found.shed, found.failed, slow * 1000, health * 1000, 0.0, 0.0))
@@ -165,9 +208,10 @@ def crowds(seconds: float, rows: Rows, goals: list[Goal]) -> None:
 
 def reads(port: int) -> int:
     """How many reads the server has served."""
-    lines = re.findall(
-        r"^parbake_serves_total\{[^}]*\} ([0-9.e+]+)$", httpx.get(f"http://127.0.0.1:{port}/metrics").text, re.MULTILINE
-    )
+    time.sleep(METRICS_S)
+    key = {"authorization": f"Bearer {KEY}"}
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", headers=key).text
+    lines = re.findall(r"^parbake_serves_total\{[^}]*\} ([0-9.e+]+)$", text, re.MULTILINE)
     return round(sum(map(float, lines)))
 
 
@@ -196,15 +240,17 @@ def abandoned(port: int, rows: Rows, goals: list[Goal]) -> None:
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=("chat", "serve", "abandon"), help="run this part")
+    parser.add_argument("--only", action="append", choices=("chat", "serve", "one", "abandon"), help="run this part")
     parser.add_argument("--seconds", type=float, default=MINUTE_S, help="length of each flood (60)")
     options = parser.parse_args()
-    parts = options.only or ["chat", "serve", "abandon"]
+    parts = options.only or ["chat", "serve", "one", "abandon"]
     rows: Rows = []
     goals: list[Goal] = []
     os.sched_setaffinity(0, {1})
     if "serve" in parts:
         crowds(min(10.0, options.seconds), rows, goals)
+    if "one" in parts:
+        one_address(min(8.0, options.seconds), rows, goals)
     if {"chat", "abandon"} & set(parts):
         with tempfile.TemporaryDirectory() as home:
             prepare(home)
