@@ -33,8 +33,6 @@ from _http_load import posted
 from _report import Goal, percentile, report
 from _shop import BACKEND_KEY, KEY, prepare, serving
 
-from parbake.http.routes import METRICS_S
-
 MINUTE_S, CALM_S, DEADLINE_S = 60.0, 15.0, 1.0
 TIMES = (5, 10)
 CHATS = "/v1/chat/completions"
@@ -208,7 +206,6 @@ def crowds(seconds: float, rows: Rows, goals: list[Goal]) -> None:
 
 def reads(port: int) -> int:
     """How many reads the server has served."""
-    time.sleep(METRICS_S)
     key = {"authorization": f"Bearer {KEY}"}
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", headers=key).text
     lines = re.findall(r"^parbake_serves_total\{[^}]*\} ([0-9.e+]+)$", text, re.MULTILINE)

@@ -1,5 +1,6 @@
 """The guide's application: FastAPI under uvicorn with a mounted parbake app."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from tests.servers.launch import free_port
 from tests.waiting import HANGS_S
 
 TEXT = "Books can be returned within 30 days."
+TOKEN = "the-token-of-operators"
 GUIDE = Path(__file__).parents[2] / "docs" / "howto" / "fastapi.md"
 
 
@@ -30,11 +32,13 @@ api.get("/policies/{name}")(policy)
     (folder / "shop.py").write_text(code)
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "shop:api", "--port", str(port), "--log-level", "info"]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PARBAKE_TOKEN": TOKEN}  # operators see the counters as they are now
+    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if "Uvicorn running" in line:
             break
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=HANGS_S) as client:
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=HANGS_S, headers=headers) as client:
         yield client
     process.terminate()
     assert "Application shutdown complete" in process.stderr.read()
