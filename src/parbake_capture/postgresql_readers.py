@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from parbake.errors import BadInput
-from parbake_capture.tables import Reader, sql_text
+from parbake_capture.postgresql_quoting import literal
+from parbake_capture.tables import Reader
 
 _TABLES = ("parbake_outbox", "parbake_outbox_gone", "parbake_reader", "parbake_capture")
 """What a reader selects from."""
@@ -91,6 +92,6 @@ def retired(query: Query, schema: str, store: str) -> list[str]:
         )
     statement = (
         f"UPDATE {schema}.parbake_reader SET is_retired = true, writer = pg_current_xact_id() "
-        f"WHERE store = {sql_text(store)} AND heard + silence < clock_timestamp()"
+        f"WHERE store = {literal(store)} AND heard + silence < clock_timestamp()"
     )
     return [statement]

@@ -3,7 +3,9 @@
 A statement fires the triggers of the table that it names, with all rows that it changed in the tables below. So each
 partition needs triggers of its own for statements that name it, and so does each table above, if the captured table is
 a partition itself. They fire always, and run with the rights of their owner, so that a writer needs none. A trigger
-never fails a writer: if it cannot tell the rows, it raises the family.
+never fails a writer: if it cannot tell the rows, it raises the family. Because of these rights nothing that another
+role may make runs in a trigger: names are looked up in the server's own schema, values are spelled by the output of
+their type and not by a cast, and nobody else may put the function on a table.
 
 A subscription changes row by row and fires no statement trigger. For it, each table that holds rows has a trigger that
 fires for replicated changes only, and raises the families once in a transaction.
@@ -23,7 +25,8 @@ from parbake.adapters.postgresql import OUTBOX_DDL, connected
 from parbake.errors import BadInput, MissingDependency, SourceError
 from parbake.protocol.tag_parts import postgresql_part
 from parbake_capture import postgresql_readers
-from parbake_capture.tables import LIMIT, Captured, CaptureState, Reader, Repair, pieces, sql_text
+from parbake_capture.postgresql_quoting import array, body, identifier, literal
+from parbake_capture.tables import LIMIT, Captured, CaptureState, Reader, Repair, pieces
 from parbake_capture.wanted import Known, ambiguous, by_table, completed, gathered, left_by, repaired
 
 if TYPE_CHECKING:
@@ -76,6 +79,8 @@ WHERE t.tgrelid = %s AND t.tgfoid = to_regprocedure(%s)
 """
 """Statement triggers that fire after an event, always, and for every column, and the one for replicated rows."""
 _REPLICATED = "REPLICATED"
+_SEARCH_PATH = "pg_catalog, pg_temp"
+"""Where a function with its owner's rights looks names up: in no schema in which others may create."""
 _FUNCTION = (Path(__file__).parent / "sql" / "postgresql_function.sql").read_text()
 _KINDS = {
     "v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index",
@@ -176,7 +181,12 @@ class PostgresqlCapture:
             )
 
     def _lacking(self, table: Captured) -> str:
-        """What is said of a table whose tags name a column that it has lost."""
+        """What is said of a table whose tags name a column that it has lost, or whose triggers are to be made again."""
+        if not self._has_present_function(table.relation):
+            return (
+                "its triggers were made by an earlier version, and run what others may make with their owner's "
+                "rights: run 'parbake capture install DATABASE --apply'"
+            )
         columns = {row[0] for row in self._all(_COLUMNS, self._oid(table.relation))}
         gone = [name for name in table.columns if name not in columns]
         return f"it has no column {gone[0]!r} any more, so that each change raises whole families" if gone else ""
@@ -288,22 +298,24 @@ class PostgresqlCapture:
         table = Captured(relation, tuple(dict.fromkeys(tag for tags in apps.values() for tag in tags)))
         function = self._function(relation)
         types = {name: kind for name, kind, *_ in self._all(_COLUMNS, self._oid(relation))}
-        body = _body(self._schema, table, types)
+        text = _body(self._schema, table, types)
         found: list[str] = []
-        if not self._has_function(function, body):
+        if not self._has_function(function, text):
             found.append(
                 f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
-                f"AS $parbake${body}$parbake$"
+                f"SET search_path = {_SEARCH_PATH} AS {body(text)}"
             )
+            found.append(f"REVOKE EXECUTE ON FUNCTION {function}() FROM PUBLIC")
         for member, kind, is_above in self._members(relation):
             found += self._missing_triggers(member, function, kind, relation if is_above else "")
         if not found and self._apps_of(relation) == dict(apps):
             return []
-        checksum = f"(SELECT md5(concat(prosrc, proconfig)) FROM pg_proc WHERE oid = '{function}()'::REGPROCEDURE)"
-        known, name = f"{self._schema}.parbake_capture", sql_text(relation)
+        oid = f"{literal(function + '()')}::REGPROCEDURE"
+        checksum = f"(SELECT md5(concat(prosrc, proconfig)) FROM pg_proc WHERE oid = {oid})"
+        known, name = f"{self._schema}.parbake_capture", literal(relation)
         found.append(f"DELETE FROM {known} WHERE relation = {name}")
         found += [
-            f"INSERT INTO {known} VALUES ({name}, {sql_text(app)}, {_array(tags)}, {checksum})"
+            f"INSERT INTO {known} VALUES ({name}, {literal(app)}, {array(tags)}, {checksum})"
             for app, tags in apps.items()
         ]
         return [*found, *self._raised(table)]
@@ -320,10 +332,20 @@ class PostgresqlCapture:
         )
         return {app: tuple(tags) for app, tags in rows}
 
-    def _has_function(self, function: str, body: str) -> bool:
+    def _has_present_function(self, relation: str) -> bool:
         found = self._one(
-            "SELECT prosrc = %s AND prosecdef AND proconfig IS NULL FROM pg_proc WHERE oid = to_regprocedure(%s)",
-            body,
+            "SELECT proconfig = ARRAY[%s::TEXT] FROM pg_proc WHERE oid = to_regprocedure(%s)",
+            f"search_path={_SEARCH_PATH}",
+            f"{self._function(relation)}()",
+        )
+        return bool(found and found[0])
+
+    def _has_function(self, function: str, text: str) -> bool:
+        found = self._one(
+            "SELECT prosrc = %s AND prosecdef AND proconfig = ARRAY[%s::TEXT] AND NOT has_function_privilege('public', "
+            "oid, 'execute') FROM pg_proc WHERE oid = to_regprocedure(%s)",
+            text,
+            f"search_path={_SEARCH_PATH}",
             f"{function}()",
         )
         return bool(found and found[0])
@@ -363,20 +385,16 @@ class PostgresqlCapture:
     def _removed(self, relation: str) -> list[str]:
         return [
             f"DROP FUNCTION IF EXISTS {self._function(relation)}() CASCADE",
-            f"DELETE FROM {self._schema}.parbake_capture WHERE relation = {sql_text(relation)}",
+            f"DELETE FROM {self._schema}.parbake_capture WHERE relation = {literal(relation)}",
         ]
 
     def _raised(self, table: Captured) -> list[str]:
         """What happened before is unknown to who has read the outbox, so that each family is raised once."""
         raised = (
             f"INSERT INTO {self._schema}.parbake_outbox(subject, type) "
-            f"SELECT family, 'capture.bulk' FROM unnest({_array(table.families)}) AS family"
+            f"SELECT family, 'capture.bulk' FROM unnest({array(table.families)}) AS family"
         )
         return [raised] if self._has_outbox() else []
-
-
-def _array(values: Sequence[str]) -> str:
-    return f"ARRAY[{', '.join(map(sql_text, values))}]::pg_catalog.TEXT[]"
 
 
 def _tag(template: str, types: Mapping[str, str]) -> str:
@@ -387,15 +405,15 @@ def _tag(template: str, types: Mapping[str, str]) -> str:
         types: The type of each column.
     """
     parts = [
-        sql_text(part) if kind == "text" else postgresql_part(f'r."{part}"', types.get(part, ""))
+        literal(part) if kind == "text" else postgresql_part(f"r.{identifier(part)}", types.get(part, ""))
         for kind, part in pieces(template)
     ]
     whole, slash, _ = template.partition("/")
     if not slash:
-        return sql_text(template)
+        return literal(template)
     made = " OPERATOR(pg_catalog.||) ".join(parts)  # nullif() would look its operator up in the search path
-    is_empty = f"{made} OPERATOR(pg_catalog.=) {sql_text(whole + slash)}"
-    return f"coalesce(CASE WHEN {is_empty} THEN {sql_text(whole)} ELSE {made} END, {sql_text(whole)})"
+    is_empty = f"{made} OPERATOR(pg_catalog.=) {literal(whole + slash)}"
+    return f"coalesce(CASE WHEN {is_empty} THEN {literal(whole)} ELSE {made} END, {literal(whole)})"
 
 
 def _body(schema: str, table: Captured, types: Mapping[str, str]) -> str:
@@ -410,8 +428,8 @@ def _body(schema: str, table: Captured, types: Mapping[str, str]) -> str:
     filled = {
         "schema": schema,
         "tag": tags[0] if len(tags) == 1 else f"pg_catalog.unnest(ARRAY[{', '.join(tags)}])",
-        "columns": ", ".join(f'"{name}"' for name in table.columns) or "1",
+        "columns": ", ".join(map(identifier, table.columns)) or "1",
         "most": str(LIMIT + 1),
-        "families": _array(table.families),
+        "families": array(table.families),
     }
     return re.sub(r"<(\w+)>", lambda found: filled[found[1]], _FUNCTION)

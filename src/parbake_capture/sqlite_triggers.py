@@ -269,7 +269,9 @@ def _collated_columns(statement: str) -> set[str]:
 
 
 def _name(relation: str, kind: str) -> str:
-    return f"parbake_capture_{relation}_{kind}"
+    """The name of a trigger, which those of no other table have: ``a_replace_by`` has another ``update`` than ``a``."""
+    is_taken = f"{relation}_{kind}".lower().endswith(f"_{_KINDS[-1]}") and kind != _KINDS[-1]
+    return f"parbake_capture_{relation}_{'at_' if is_taken else ''}{kind}"
 
 
 def _json(value: object) -> str:

@@ -6,12 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from parbake.errors import BadInput
+from parbake.errors import BadInput, ContractError
 from parbake.protocol.tags import check_tag, family, placeholders
 
 LIMIT = 1000
 """A statement that raises more tags than this raises their families, each once."""
-_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+_COLUMN = re.compile(r"[^{}\[\].!:\x00-\x1f\x7f]+")
+"""The names of columns that a template can name: those that do not read as a part of the template."""
+_TABLE = re.compile(r'((?:"(?:[^"]|"")*"|[^":])*):?(.*)', re.DOTALL)
+"""A table and its tags; a colon within quotes belongs to the table."""
 
 
 class Captured(NamedTuple):
@@ -150,7 +153,8 @@ def parsed(text: str) -> Captured:
     Raises:
         BadInput: It is not of that form.
     """
-    relation, _, listed = text.partition(":")
+    match = _TABLE.fullmatch(text)
+    relation, listed = match.groups() if match else text.partition(":")[::2]
     tags = tuple(tag.strip() for tag in listed.split(",") if tag.strip())
     if not relation.strip():
         raise BadInput(f"--table {text[:80]!r} names no table: write policies:policy/{{id}}", field="--table")
@@ -159,16 +163,39 @@ def parsed(text: str) -> Captured:
     return Captured(relation.strip(), tags)
 
 
-def _check_template(template: str) -> None:
-    """Raise :class:`BadInput` unless a template makes tags."""
-    is_plain = "{{" not in template and "}}" not in template and "{" not in family(template)
-    if not (is_plain and all(map(_COLUMN.fullmatch, placeholders(template)))):
+def is_template(text: str) -> bool:
+    """Whether a text is a template that makes tags, and that all who read it cut in the same way.
+
+    Args:
+        text: The text.
+    """
+    named = [name for kind, name in pieces(text) if kind == "column"]
+    is_plain = "{{" not in text and "}}" not in text and "{" not in family(text)
+    if not (is_plain and all(map(_COLUMN.fullmatch, named)) and _names(text) == named):
+        return False
+    try:
+        check_tag("".join(part if kind == "text" else "x" for kind, part in pieces(text)))
+    except BadInput:
+        return False
+    return True
+
+
+def _check_template(text: str) -> None:
+    """Raise :class:`BadInput` unless a template that somebody has typed makes tags."""
+    if not is_template(text):
         raise BadInput(
-            f"--table: {template[:80]!r} is not a template: write a family, a slash and columns in braces, such as "
+            f"--table: {text[:80]!r} is not a template: write a family, a slash and columns in braces, such as "
             "policy/{id}",
             field="--table",
         )
-    check_tag("".join(text if kind == "text" else "x" for kind, text in pieces(template)), field="--table")
+
+
+def _names(template: str) -> list[str]:
+    """The columns that a template names as every reader of templates takes them; none if it is malformed."""
+    try:
+        return placeholders(template)
+    except ContractError:
+        return []
 
 
 def pieces(template: str) -> list[tuple[str, str]]:

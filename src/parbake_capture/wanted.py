@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from parbake.errors import BadInput
-from parbake.protocol.tags import family, placeholders
-from parbake_capture.tables import Capture, Captured, Repair
+from parbake.protocol.table_names import table_name
+from parbake.protocol.tags import family, is_family, placeholders
+from parbake_capture.tables import Capture, Captured, Repair, is_template
 
 Known = Mapping[str, Mapping[str, tuple[str, ...]]]
 """The tags of each app, by table."""
@@ -74,14 +75,16 @@ def completed(
     Raises:
         BadInput: A template names another column, or there are neither templates nor a key.
     """
-    own = relation.rpartition(".")[2].strip('"')
+    own = table_name(relation)
     tags = table.tags or ((f"{own}/" + "/".join(f"{{{key}}}" for key in keys),) if keys else ())
+    _check(tags, relation, is_made=not table.tags)
     if not tags:
         raise BadInput(
             f"--table {relation}: it has no primary key; name the columns of the tag, as in {own}:{own}/{{id}}, or "
             f"only a family, as in {own}:{own}",
             field="--table",
         )
+    _check(before, relation)
     found = Captured(relation, tags)
     for name in found.columns:
         if name not in columns:
@@ -89,6 +92,25 @@ def completed(
             raise BadInput(f"--table {relation}: it has no column {name!r} (it has {listed})", field="--table")
     kept = [tag for tag in before if {*placeholders(tag)}.issubset(columns) or family(tag) not in found.families]
     return Captured(relation, tuple(dict.fromkeys((*kept, *tags))))
+
+
+def _check(tags: Sequence[str], relation: str, *, is_made: bool = False) -> None:
+    """Raise :class:`BadInput` unless each template makes tags.
+
+    Args:
+        tags: The templates.
+        relation: The table.
+        is_made: Whether they were made of the names of the table and of its primary key.
+    """
+    for tag in tags:
+        if is_template(tag) and (not is_made or is_family(table_name(relation))):
+            continue
+        why = "no tag can be made of its name and its primary key" if is_made else "it is no template of tags"
+        raise BadInput(
+            f"--table {relation}: {tag[:80]!r}: {why}; name its tags, as in --table '{relation}:family/{{column}}', or "
+            f"only a family, as in --table '{relation}:family' (with --replace in place of those that it has)",
+            field="--table",
+        )
 
 
 def ambiguous(relation: str, column: str, why: str) -> BadInput:

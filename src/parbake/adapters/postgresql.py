@@ -28,6 +28,7 @@ from parbake.ports.sources import LogPage, SourceEvent
 from parbake.ports.views import View, untold
 from parbake.process import forks
 from parbake.protocol.recording import Tracker
+from parbake.protocol.table_names import table_name
 from parbake.protocol.tags import check_reported, family_names, raised_by
 
 if TYPE_CHECKING:
@@ -348,7 +349,7 @@ class PostgresqlSource(forks.Forkable):
         with self._connection() as (connection, _):
             captured = connection.execute("SELECT DISTINCT relation FROM parbake_capture").fetchall()
             rows = connection.execute(_TABLES_OF_VIEWS).fetchall()
-        plain = {relation.rpartition(".")[2].strip('"') for (relation,) in captured}
+        plain = {table_name(relation) for (relation,) in captured}
         return untold(self._views, plain, self.uncaptured, {name: set(tables) for name, tables in rows})
 
     def report(self, cursor: bytes, silence_s: float, *, has_news: bool) -> None:

@@ -17,6 +17,7 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 from parbake.ports.sql_text import ColumnName, SelectItem, Statement, read_statement
+from parbake.protocol.table_names import table_name
 from parbake.protocol.tag_parts import refused_type, spell_part
 from parbake.protocol.tags import family, spelled_entity
 
@@ -50,7 +51,7 @@ class TagShape(NamedTuple):
             template: The template of the tag.
         """
         pieces = [(text, column) for text, column, *_ in Formatter().parse(template.partition("/")[2])]
-        return cls(relation.rpartition(".")[2].strip('"'), pieces)
+        return cls(table_name(relation), pieces)
 
     @property
     def is_sole(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 from parbake.errors import DeclarationError
 from parbake.ports.row_keys import Columns, KeyLookup, Query, misnamed
 from parbake.protocol.recording import Tracker
+from parbake.protocol.table_names import table_name
 from parbake.protocol.tags import family as family_of
 
 _MOST_QUERIES = 100
@@ -244,7 +245,7 @@ def _unknown_origins(_: str) -> None:
 def tables_read(statement: str) -> set[str]:
     """The names behind FROM and JOIN in a statement, without schema and quotes; some may be no tables."""
     listed = [name for found in _READS.findall(statement) for name in found.split(",")]
-    return {name.strip().rpartition(".")[2].strip('"') for name in listed}
+    return {table_name(name.strip()) for name in listed}
 
 
 def untold(
@@ -285,7 +286,7 @@ def families_not_captured(
     """
     known: dict[str, set[str]] = {}
     for relation, tags in told.items():
-        known.setdefault(relation.rpartition(".")[2].strip('"'), set()).update(tags)
+        known.setdefault(table_name(relation), set()).update(tags)
     return {
         table: {family_of(tag) for tag in tags}
         for table, tags in wanted.items()

@@ -54,9 +54,10 @@ def postgresql_part(column: str, type_name: str) -> str:
         column: The quoted column, with the name of its row.
         type_name: The name of its type, as ``format_type`` gives it.
     """
+    spelled = f"pg_catalog.concat({column})"  # by the output of its type; a cast may be a function of another role
     if type_name == "date":  # its text would depend on a setting of the writer
-        return f"pg_catalog.to_char({column}::pg_catalog.timestamp, 'YYYY-MM-DD')"
-    return f"{column}::pg_catalog.TEXT"
+        spelled = f"pg_catalog.to_char({spelled}::pg_catalog.date::pg_catalog.timestamp, 'YYYY-MM-DD')"
+    return f"CASE WHEN {column} IS NOT NULL THEN {spelled} END"
 
 
 def sqlite_part(column: str) -> str:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.cli.support.output import AsJson, print_json, print_table
+from parbake.protocol.table_names import table_name
 from parbake.values.duration import humanize, seconds
 from parbake_capture.opening import open_capture
 from parbake_capture.tables import Captured, CaptureState, Repair, parsed
@@ -161,8 +162,8 @@ def _print(statements: Sequence[str]) -> None:
 
 def _named(states: Sequence[CaptureState], tables: Sequence[Captured]) -> list[CaptureState]:
     """The states of some tables, or all of them."""
-    names = {table.relation.rpartition(".")[2] for table in tables}
-    return [s for s in states if not names or s.table.relation.rpartition(".")[2].strip('"') in names]
+    names = {table_name(table.relation).lower() for table in tables}
+    return [s for s in states if not names or table_name(s.table.relation).lower() in names]
 
 
 def _show(states: Sequence[CaptureState]) -> None:

@@ -1,7 +1,7 @@
 
 -- Raises the tags of the rows that a statement has changed. What stands in angle brackets was filled in. It runs with its
--- owner's rights and with the writer's search path, which costs less than one of its own. Every name is therefore
--- spelled with its schema, operators too.
+-- owner's rights: every name is spelled with its schema, operators too, and what is not is looked up in pg_catalog alone.
+#variable_conflict use_column
 DECLARE
   tags pg_catalog.TEXT[];
 BEGIN

@@ -12,6 +12,7 @@ from parbake.adapters.sqlite import SqliteSource
 from parbake.app.plugin import Parts, Plugin
 from parbake.app.settings import Settings
 from parbake.errors import BadInput
+from parbake.protocol.table_names import table_name
 from parbake.tasks.task_types import Artifact
 from parbake.testing import FakeClock
 from parbake_capture.tables import Captured
@@ -61,7 +62,7 @@ def copied(settings: Settings, tables: Sequence[Captured], given: str, stack: Ex
         stack.callback(found[-1].close)
     known = {name for copy in found for name in copy.tables}
     for table in tables:
-        if table.relation.rpartition(".")[2].lower() not in known:
+        if table_name(table.relation).lower() not in known:
             raise BadInput(f"--table {table.relation}: no source has such a table", field="table")
     return found
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from parbake.protocol.table_names import table_name
 from parbake.protocol.tags import family, raised_by
 from parbake_capture.opening import open_capture
 from parbake_capture.tables import Captured
@@ -221,7 +222,7 @@ class Copy(ABC):
 
 def plain(relation: str) -> str:
     """The name of a table without its schema."""
-    return relation.rpartition(".")[2].strip('"')
+    return table_name(relation)
 
 
 def quoted(name: str) -> str:

@@ -11,6 +11,7 @@ from django.db import connections
 
 from parbake.contrib.django import project
 from parbake.errors import ParbakeError
+from parbake.protocol.table_names import table_name
 from parbake_capture.tables import Capture, Captured, CaptureState
 
 APP = "django"
@@ -136,12 +137,7 @@ def _opened(alias: str) -> Iterator[Capture]:
 def _known(capture: Capture) -> dict[str, CaptureState]:
     """Return what this project has captured, by the plain name of the table."""
     found = [state for state in capture.states() if state.app == APP]
-    return {_plain(state.table.relation): state for state in found}
-
-
-def _plain(relation: str) -> str:
-    """Return the name of a table without schema and quotes."""
-    return relation.rpartition(".")[2].strip('"')
+    return {table_name(state.table.relation): state for state in found}
 
 
 def _is_whole(state: CaptureState | None, tags: tuple[str, ...]) -> bool:

@@ -3,12 +3,13 @@
 
 DO $guard$
 DECLARE
-  own NAME := current_schema();
-  other NAME;
+  own OID := (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema());
+  other OID;
 BEGIN
-  SELECT relnamespace::REGNAMESPACE INTO other FROM pg_catalog.pg_class WHERE oid = to_regclass('parbake_outbox');
+  SELECT relnamespace INTO other FROM pg_catalog.pg_class WHERE oid = to_regclass('parbake_outbox');
   IF other <> own THEN
-    RAISE EXCEPTION 'the schema % has an outbox, which a second one in the schema % would hide', other, own
+    RAISE EXCEPTION 'the schema % has an outbox, which a second one in the schema % would hide',
+      other::REGNAMESPACE, own::REGNAMESPACE
       USING HINT = 'let the search_path begin with the schema that has the outbox, or leave that schema out of it';
   END IF;
   IF other IS NOT NULL AND NOT EXISTS (
@@ -52,11 +53,13 @@ CREATE TABLE IF NOT EXISTS parbake_outbox_gone(
 CREATE INDEX IF NOT EXISTS parbake_outbox_gone_xid ON parbake_outbox_gone(xid);
 
 -- The functions and triggers that stamp rows and note what was deleted. Each is made only where it differs, because a
--- trigger or a function that is made again looks to readers as if it had been away.
+-- trigger or a function that is made again looks to readers as if it had been away. They run with their owner's rights.
+-- So they look names up where nobody else may make any, name tables with their schema, which stands for OWN below, and
+-- nobody else may put them on a table.
 DO $install$
 DECLARE
   own TEXT := quote_ident(current_schema());
-  search_path TEXT := format('pg_catalog, %s, pg_temp', own);
+  search_path TEXT := 'pg_catalog, pg_temp';
   bodies TEXT[][] := ARRAY[
     ARRAY['parbake_outbox_stamp', $stamp$
 BEGIN
@@ -70,7 +73,7 @@ DECLARE
   last NUMERIC;
 BEGIN
   IF TG_OP = 'TRUNCATE' THEN
-    INSERT INTO parbake_outbox_gone(upto) VALUES (NULL);
+    INSERT INTO OWN.parbake_outbox_gone(upto) VALUES (NULL);
     RETURN NULL;
   END IF;
   SELECT max(xid::TEXT::NUMERIC) INTO last FROM gone;
@@ -80,7 +83,7 @@ BEGIN
   IF pruned IS NULL OR EXISTS (SELECT FROM gone WHERE NOT pg_visible_in_snapshot(xid, pruned)) THEN
     pruned := format('%1$s:%1$s:', last + 1)::PG_SNAPSHOT;
   END IF;
-  INSERT INTO parbake_outbox_gone(upto) VALUES (pruned);
+  INSERT INTO OWN.parbake_outbox_gone(upto) VALUES (pruned);
   RETURN NULL;
 END
 $note$]];
@@ -96,6 +99,7 @@ $note$]];
   part TEXT[];
 BEGIN
   FOREACH part SLICE 1 IN ARRAY bodies LOOP
+    part[2] := replace(part[2], 'OWN.', own || '.');
     IF NOT EXISTS (
       SELECT FROM pg_catalog.pg_proc
       WHERE oid = to_regprocedure(part[1] || '()') AND prosrc = part[2] AND prosecdef
@@ -106,6 +110,7 @@ BEGIN
         part[1], search_path, part[2]
       );
     END IF;
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %I() FROM PUBLIC', part[1]);
   END LOOP;
   FOREACH part SLICE 1 IN ARRAY triggers LOOP
     IF NOT EXISTS (
@@ -243,9 +248,13 @@ BEGIN
       WHEN coalesce(cardinality(array_positions(triggers.checksums, captured.checksum)), 0) <> 4
       THEN format('the triggers of %s are missing, disabled or altered', c.oid::REGCLASS)
       WHEN c.oid = to_regclass(captured.relation) AND EXISTS (
-        SELECT FROM unnest(columns.names, columns.are_dates) AS own(name, is_date)
+        SELECT FROM unnest(columns.names, columns.are_dates) AS own(name, is_date),
+        LATERAL (SELECT '"' || replace(own.name, '"', '""') || '"' AS name) AS spelled
         WHERE (own.is_date AND strpos(captured.listed, '{' || own.name || '}') > 0)
-          <> (strpos(triggers.sources, 'to_char(r."' || own.name || '"') > 0)
+          <> (  -- an earlier version has written it without a function
+            strpos(triggers.sources, 'to_char(pg_catalog.concat(r.' || spelled.name || ')') > 0
+            OR strpos(triggers.sources, 'to_char(r.' || spelled.name) > 0
+          )
       ) THEN format('a column of %s has another type than when its triggers were made', c.oid::REGCLASS)
     END) END,
     concat(
@@ -294,37 +303,42 @@ CREATE OR REPLACE FUNCTION parbake_is_own(row_xmin XID, writer XID8) RETURNS BOO
   SELECT row_xmin::TEXT::BIGINT = writer::TEXT::NUMERIC % 4294967296
 $own$;
 
--- When the present run was noticed; NULL until that is known. Never waits for another session that notes the same.
-CREATE OR REPLACE FUNCTION parbake_run_noted(now_run TEXT) RETURNS TIMESTAMPTZ LANGUAGE plpgsql SECURITY DEFINER AS $noted$
+-- The functions for readers and for those who wait. They run with their owner's rights, as those above do, and reports
+-- are for readers alone: whoever may report could answer for a store that has read nothing. "parbake capture install
+-- --reader ROLE" grants it.
+DO $functions$
+DECLARE
+  own TEXT := quote_ident(current_schema());
+  made TEXT[][] := ARRAY[
+    -- When the present run was noticed; NULL until that is known. Never waits for another session that notes the same.
+    ARRAY['parbake_run_noted', $args$now_run TEXT$args$, 'TIMESTAMPTZ', $noted$
 DECLARE
   noted_at TIMESTAMPTZ;
 BEGIN
-  SELECT noted INTO noted_at FROM parbake_run_start
-  WHERE run = now_run AND parbake_is_own(xmin, writer) AND noted <= clock_timestamp();
+  SELECT noted INTO noted_at FROM OWN.parbake_run_start
+  WHERE run = now_run AND OWN.parbake_is_own(xmin, writer) AND noted <= clock_timestamp();
   IF noted_at IS NOT NULL OR pg_is_in_recovery() OR current_setting('transaction_read_only')::BOOLEAN
     OR current_setting('transaction_isolation') <> 'read committed' THEN
     RETURN noted_at;
   END IF;
-  PERFORM FROM parbake_run_start FOR UPDATE SKIP LOCKED;
+  PERFORM FROM OWN.parbake_run_start FOR UPDATE SKIP LOCKED;
   IF FOUND THEN
-    UPDATE parbake_run_start SET run = now_run, noted = clock_timestamp(), writer = pg_current_xact_id()
-    WHERE NOT (run = now_run AND parbake_is_own(xmin, writer) AND noted <= clock_timestamp());
+    UPDATE OWN.parbake_run_start SET run = now_run, noted = clock_timestamp(), writer = pg_current_xact_id()
+    WHERE NOT (run = now_run AND OWN.parbake_is_own(xmin, writer) AND noted <= clock_timestamp());
   END IF;
   RETURN NULL;
 END
-$noted$;
+$noted$],
 
--- A store reports how far it has read; returns the highest number that was reported under its name. If "is_lasting", the
--- report survives a crash. A store that has gone back to an earlier state reports a number that another state of it has
--- reported with another snapshot.
-CREATE OR REPLACE FUNCTION parbake_report(
-  store TEXT, number BIGINT, seen PG_SNAPSHOT, run TEXT, silence INTERVAL, is_lasting BOOLEAN
-) RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER AS $report$
+    -- A store reports how far it has read; returns the highest number that was reported under its name. If "is_lasting", the
+    -- report survives a crash. A store that has gone back to an earlier state reports a number that another state of it has
+    -- reported with another snapshot.
+    ARRAY['parbake_report', $args$store TEXT, number BIGINT, seen PG_SNAPSHOT, run TEXT, silence INTERVAL, is_lasting BOOLEAN$args$, 'BIGINT', $report$
 DECLARE
-  known parbake_reader;
-  longest INTERVAL := (SELECT value FROM parbake_setting WHERE name = 'max_silence');
+  known OWN.parbake_reader;
+  longest INTERVAL := (SELECT value FROM OWN.parbake_setting WHERE name = 'max_silence');
 BEGIN
-  IF run <> parbake_run() THEN
+  IF run <> OWN.parbake_run() THEN
     RAISE EXCEPTION 'the server was started again, or its statistics were reset, since the snapshot of this report'
       USING ERRCODE = 'PB003';
   END IF;
@@ -332,9 +346,9 @@ BEGIN
     RAISE EXCEPTION 'a store may trust itself for %, and this database allows %', silence, longest
       USING ERRCODE = 'PB002';
   END IF;
-  PERFORM parbake_run_noted(run);
+  PERFORM OWN.parbake_run_noted(run);
   PERFORM set_config('synchronous_commit', CASE WHEN is_lasting THEN 'on' ELSE 'off' END, true);
-  INSERT INTO parbake_reader AS r VALUES (store, number, seen, run, clock_timestamp(), silence, pg_current_xact_id())
+  INSERT INTO OWN.parbake_reader AS r VALUES (store, number, seen, run, clock_timestamp(), silence, pg_current_xact_id())
   ON CONFLICT ON CONSTRAINT parbake_reader_pkey DO UPDATE SET
     number = greatest(r.number, excluded.number),
     seen = CASE WHEN excluded.number >= r.number THEN excluded.seen ELSE r.seen END,
@@ -342,34 +356,35 @@ BEGIN
     heard = excluded.heard, silence = greatest(excluded.silence, CASE WHEN r.heard + r.silence > excluded.heard THEN r.silence END),
     writer = excluded.writer, is_retired = false
   WHERE excluded.number <> r.number OR excluded.seen::TEXT = r.seen::TEXT;
-  SELECT r.* INTO known FROM parbake_reader r
+  SELECT r.* INTO known FROM OWN.parbake_reader r
   WHERE r.store = parbake_report.store AND r.writer = pg_current_xact_id();
   IF NOT FOUND THEN
     RAISE EXCEPTION 'another state of the store % has reported number %', store, number USING ERRCODE = 'PB001';
   END IF;
-  IF NOT EXISTS (SELECT FROM parbake_reader r WHERE r.store = parbake_report.store AND parbake_is_own(r.xmin, r.writer)) THEN
+  IF NOT EXISTS (SELECT FROM OWN.parbake_reader r WHERE r.store = parbake_report.store AND OWN.parbake_is_own(r.xmin, r.writer)) THEN
     RAISE EXCEPTION 'a report is made in a transaction of its own, and not in a savepoint';
   END IF;
   RETURN known.number;
 END
-$report$;
+$report$],
 
--- A store that nobody will read again, such as one in memory that is being closed, takes its row away.
-CREATE OR REPLACE FUNCTION parbake_leave(store TEXT) RETURNS VOID LANGUAGE sql SECURITY DEFINER AS $leave$
-  DELETE FROM parbake_reader r WHERE r.store = parbake_leave.store
-$leave$;
+    -- A store that nobody will read again, such as one in memory that is being closed, takes its row away.
+    ARRAY['parbake_leave', $args$store TEXT$args$, 'VOID', $leave$
+BEGIN
+  DELETE FROM OWN.parbake_reader r WHERE r.store = parbake_leave.store;
+END
+$leave$],
 
--- Wait until every store that may trust what it holds has applied a transaction that has ended.
---   true   each such store has applied it. A store that was silent for longer than it may trust itself does not count.
---   false  the time is over.
---   NULL   no store has reported in this run of the server; whoever must not go on treats it as false.
--- A store that reported to an earlier run, or to another copy of the database, may trust itself without being known
--- here. So until the longest silence has passed since this run was noticed, the answer is neither true nor NULL.
-CREATE OR REPLACE FUNCTION parbake_wait(ticket XID8, patience INTERVAL DEFAULT '10 s') RETURNS BOOLEAN
-LANGUAGE plpgsql SECURITY DEFINER AS $wait$
+    -- Wait until every store that may trust what it holds has applied a transaction that has ended.
+    --   true   each such store has applied it. A store that was silent for longer than it may trust itself does not count.
+    --   false  the time is over.
+    --   NULL   no store has reported in this run of the server; whoever must not go on treats it as false.
+    -- A store that reported to an earlier run, or to another copy of the database, may trust itself without being known
+    -- here. So until the longest silence has passed since this run was noticed, the answer is neither true nor NULL.
+    ARRAY['parbake_wait', $args$ticket XID8, patience INTERVAL DEFAULT '10 s'$args$, 'BOOLEAN', $wait$
 DECLARE
   until TIMESTAMPTZ := clock_timestamp() + patience;
-  now_run TEXT := parbake_run();
+  now_run TEXT := OWN.parbake_run();
 BEGIN
   IF ticket IS NULL THEN
     RAISE EXCEPTION 'parbake_wait() needs the id of a transaction, and was given NULL';
@@ -379,14 +394,14 @@ BEGIN
       USING HINT = 'commit first, and call it in the next transaction';
   END IF;
   LOOP
-    IF parbake_run_noted(now_run) + (SELECT value FROM parbake_setting WHERE name = 'max_silence') < clock_timestamp() THEN
-      IF NOT EXISTS (SELECT FROM parbake_reader r WHERE r.run = now_run AND parbake_is_own(r.xmin, r.writer) AND NOT r.is_retired) THEN
+    IF OWN.parbake_run_noted(now_run) + (SELECT value FROM OWN.parbake_setting WHERE name = 'max_silence') < clock_timestamp() THEN
+      IF NOT EXISTS (SELECT FROM OWN.parbake_reader r WHERE r.run = now_run AND OWN.parbake_is_own(r.xmin, r.writer) AND NOT r.is_retired) THEN
         RETURN NULL;
       END IF;
       IF NOT EXISTS (
-        SELECT FROM parbake_reader r
+        SELECT FROM OWN.parbake_reader r
         WHERE r.heard + r.silence > clock_timestamp() AND NOT r.is_retired
-          AND NOT (r.run = now_run AND parbake_is_own(r.xmin, r.writer) AND pg_visible_in_snapshot(ticket, r.seen))
+          AND NOT (r.run = now_run AND OWN.parbake_is_own(r.xmin, r.writer) AND pg_visible_in_snapshot(ticket, r.seen))
       ) THEN
         RETURN true;
       END IF;
@@ -397,22 +412,18 @@ BEGIN
     PERFORM pg_sleep(0.002);
   END LOOP;
 END
-$wait$;
-
--- What runs with its owner's rights finds tables in one schema only, and reports are for readers alone: whoever may
--- report could answer for a store that has read nothing. "parbake capture install --reader ROLE" grants it.
-DO $pin$
-DECLARE
-  name TEXT;
+$wait$]];
+  part TEXT[];
 BEGIN
-  FOREACH name IN ARRAY ARRAY[
-    'parbake_run_noted(TEXT)', 'parbake_report(TEXT, BIGINT, PG_SNAPSHOT, TEXT, INTERVAL, BOOLEAN)',
-    'parbake_leave(TEXT)', 'parbake_wait(XID8, INTERVAL)'
-  ] LOOP
-    EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
-    IF name NOT LIKE 'parbake_wait%' THEN
-      EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
+  FOREACH part SLICE 1 IN ARRAY made LOOP
+    EXECUTE format(
+      'CREATE OR REPLACE FUNCTION %s.%I(%s) RETURNS %s LANGUAGE plpgsql SECURITY DEFINER '
+      'SET search_path = pg_catalog, pg_temp AS %L',
+      own, part[1], part[2], part[3], replace(part[4], 'OWN.', own || '.')
+    );
+    IF part[1] <> 'parbake_wait' THEN
+      EXECUTE format('REVOKE EXECUTE ON FUNCTION %s.%I FROM PUBLIC', own, part[1]);
     END IF;
   END LOOP;
 END
-$pin$;
+$functions$;
