@@ -70,6 +70,19 @@ def test_a_first_deployment_is_neither_true_nor_false(server):
     assert database.answer(ticket) is None
 
 
+@pytest.mark.parametrize("kind", ["XID8", "TEXT", "VARCHAR", "unknown"])
+def test_the_id_of_a_transaction_may_come_as_a_text(server, kind):
+    """Drivers that bind texts wait for the same transaction; a text that is no id is an error of its own."""
+    database = Database(server)
+    _, ticket = database.change()
+    given = "%s" if kind == "unknown" else f"%s::{kind}"
+    with psycopg.connect(database.address, autocommit=True) as connection:
+        wait = f"SELECT parbake_wait({given}, '0 s')"
+        assert connection.execute(wait, (str(ticket),)).fetchone()[0] is False
+        with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+            connection.execute(wait, ("soon",))
+
+
 async def test_it_is_true_once_the_store_has_applied_the_change(database):
     """A store that lags keeps the answer from being true, and what it serves then is the change."""
     async with reading(database) as app:

@@ -412,6 +412,13 @@ BEGIN
     PERFORM pg_sleep(0.002);
   END LOOP;
 END
+$wait$],
+
+    -- The same for a driver that sends the id of the transaction as a text.
+    ARRAY['parbake_wait', $args$ticket TEXT, patience INTERVAL DEFAULT '10 s'$args$, 'BOOLEAN', $wait$
+BEGIN
+  RETURN OWN.parbake_wait(ticket::XID8, patience);
+END
 $wait$]];
   part TEXT[];
 BEGIN
