@@ -13,6 +13,7 @@ from tests.unit.commands import invoke
 import parbake as pb
 from parbake.http import HttpApp
 from parbake.http.access.key_file import KEYS_FILE, SCOPES, KeyFile
+from parbake.http.access.key_watch import KeyWatch
 from parbake.ports.messages import Caller
 from parbake.testing import FakeClock
 from parbake_console import Console
@@ -165,6 +166,26 @@ async def test_keys_end_when_their_file_stays_unreadable_until_it_can_be_read_ag
     aside.rename(keys.path)
     assert (await ask(served, "GET", "/v1/costs", key)).status_code == 200
     assert not any("keys" in sentence for sentence in (await ask(served, "GET", "/readyz")).json()["degraded"])
+
+
+async def test_owners_are_alerted_when_the_keys_cannot_be_read_and_when_they_can(app, keys, monkeypatch):
+    """Each trouble is one alert to each owner, and its end another one."""
+    keys.add("ci", ["operate"])
+    served = HttpApp(app)
+    watch, sent = KeyWatch(app, served.callers), []
+
+    async def take(alert):
+        sent.append((alert.kind, alert.owner))
+
+    monkeypatch.setattr(app.ops, "alert", take)
+    await watch.look()
+    aside = keys.path.rename(keys.path.with_name("aside"))
+    for _ in range(2):
+        await watch.look()
+    aside.rename(keys.path)
+    for _ in range(2):
+        await watch.look()
+    assert sent == [("keys_unreadable", "team"), ("keys_readable", "team")]
 
 
 def test_a_change_of_the_keys_leaves_the_file_to_whom_it_belongs(keys, monkeypatch):

@@ -19,6 +19,7 @@ from parbake.http import routes
 from parbake.http.access.admission import Admission
 from parbake.http.access.callers import OPEN, SESSION, TOKEN, Callers, check
 from parbake.http.access.key_file import KEYS_FILE
+from parbake.http.access.key_watch import KeyWatch
 from parbake.http.access.session_secrets import read_secret
 from parbake.http.access.tag_quota import NEW_TAGS, TagQuota
 from parbake.http.leaving import Leaving, Rounds
@@ -186,7 +187,8 @@ class HttpApp:
         self._has_lifespan = True
         try:
             self.callers.load_session_secret()
-            async with self.app.serving(*(start() for start in self._beside), warm=self.warm):
+            beside = [*self._beside, *([KeyWatch(self.app, self.callers).run] if self.callers.are_known else [])]
+            async with self.app.serving(*(start() for start in beside), warm=self.warm):
                 yield
         finally:
             await self.app.close()

@@ -122,6 +122,12 @@ KINDS: Mapping[str, AlertKind] = {
         _SERVERS,
         "The message names the table. Run `parbake capture install`, which puts the triggers back.",
     ),
+    "keys_unreadable": AlertKind(
+        "A server cannot read its file of keys. After a minute it takes none of them any more.",
+        _SERVERS,
+        "Let the user that the server runs as read the file that `PARBAKE_KEYS_FILE` names, or put it back.",
+    ),
+    "keys_readable": AlertKind("The server reads its keys again.", _SERVERS, "Nothing.", "keys_unreadable"),
     "disk_free": AlertKind("The store takes writes again.", _SERVERS, "Nothing.", "disk_full"),
 }
 """The core's kinds of alerts; a plugin documents its own."""

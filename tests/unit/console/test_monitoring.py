@@ -20,8 +20,11 @@ from parbake_console.monitoring.dashboard import as_json, rows_of
 from parbake_console.monitoring.rules import PAGE, TICKET, as_yaml, rules_of, watched
 from parbake_planner import spent as spending
 
-UNSEEN = {"recovered", "worker_back", "source_back", "store_back", "disk_free", "store_lost"}
-"""Kinds without a rule: the end of another alert, and a loss that is over when it is noticed."""
+UNSEEN = {
+    "recovered", "worker_back", "source_back", "store_back", "disk_free", "store_lost",
+    "keys_unreadable", "keys_readable",
+}  # fmt: skip
+"""Kinds without a rule: the end of another alert, a loss that is over when it is noticed, and one server's own keys."""
 SHOP = """
 import parbake as pb
 from parbake_console import Console
