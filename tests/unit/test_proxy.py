@@ -483,3 +483,22 @@ async def test_a_key_in_the_query_is_not_shown_when_the_provider_breaks_off(fron
     with pytest.raises(Exception, match="provider") as caught:
         await front.http.post("/v1/chat/completions?key=secret-of-one", json=body)
     assert "secret-of-one" not in str(caught.value)
+
+
+async def test_an_erasure_finds_the_answers_that_name_a_person(tmp_path):
+    """``erase`` deletes stored answers whose question holds the person's id, from the file, too, and no others."""
+    with ModelServer() as models:
+        proxy = Proxy(models.url, embedder=Words(), cosine=0.8)
+        app = pb.App(pb.Registry(), store=f"lmdb://{tmp_path}/store", plugins=[proxy], worker="none")
+        served = HttpApp(app)
+        transport = httpx.ASGITransport(served)
+        async with served.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            found = Front(models, app, http)
+            for question in ("what did customer-00417 say about topicaa", "how long may topicbb be kept"):
+                assert (await found.chat(question)).headers["x-parbake-cache"] != "hit"
+                assert (await found.chat(question)).headers["x-parbake-cache"] == "hit"
+            assert (await app.ops.erase("customer-00417")).items == 1
+            assert (await found.chat("what did customer-00417 say about topicaa")).headers["x-parbake-cache"] != "hit"
+            assert (await found.chat("how long may topicbb be kept")).headers["x-parbake-cache"] == "hit"
+            await app.ops.erase("customer-00417")
+    assert not any(b"customer-00417" in path.read_bytes() for path in (tmp_path / "store").iterdir())
