@@ -257,3 +257,87 @@ async def test_a_store_that_cannot_be_set_aside_is_used_as_far_as_it_can(place, 
             await store.heal()
     assert await store.stamp() == before
     assert await store.heal()
+
+
+MAGIC_AT, PAGE_SIZE_AT, LAST_PAGE_AT = 16, 40, 136
+"""Where a meta page has the magic number, the size of a page, and the last page."""
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize(
+    ("at", "written"),
+    [
+        (0, b"\xa5" * 2 * PAGE),
+        (0, b"\xa5" * PAGE),
+        (PAGE, b"\xa5" * PAGE),
+        (0, bytes(2 * PAGE)),
+        (PAGE_SIZE_AT, b"\xa5" * (PAGE - PAGE_SIZE_AT)),
+        (LAST_PAGE_AT, b"\xa5" * 8 + b"\xff" * 8),
+        (MAGIC_AT, b"\xa5" * 8),
+        (MAGIC_AT + 4, b"\xa5" * 4),
+    ],
+    ids=["both", "first", "second", "zeros", "sizes", "last page", "magic number", "version"],
+)
+async def test_garbage_in_the_first_pages_is_damage(place, opened, at, written, is_open):
+    """Whatever stands where a file names its last commits, a worker replaces the store, or it is read on."""
+    store = opened()
+    await fill(store)
+    if not is_open:
+        await store.close()
+    with (place / "data.mdb").open("r+b") as file:
+        file.seek(at)
+        file.write(written)
+    if not is_open:
+        store = opened()
+    try:
+        await store.read("t@1", b"000")
+        await store.apply([Change(("policy/a",))], now=1.0)
+    except DamagedStore:
+        assert await store.heal()
+    assert await store.heal() == ""
+    await store.apply([Change(("policy/a",))], now=1.0)
+    assert (await store.stamp()).control.is_trusted
+
+
+async def test_a_file_that_grew_beyond_the_map_is_not_damaged(place, opened):
+    """A process whose map is smaller than what another one has written says so, and sets nothing aside."""
+    store = opened()
+    await fill(store)
+    larger = await asyncio.create_subprocess_exec(sys.executable, "-c", GROW, str(place))
+    assert await asyncio.wait_for(larger.wait(), 60) == 0
+    with pytest.raises(StoreError) as told:
+        await store.stamp()
+    assert not isinstance(told.value, DamagedStore)
+    assert await store.heal() == ""
+
+
+GROW = """
+import asyncio, sys
+from parbake.stores import open_store
+from parbake.testing.store_suite import make_record
+
+async def main():
+    store = open_store(f"lmdb://{sys.argv[1]}?map_size=256MiB")
+    stamp, _ = await store.stamp()
+    rows = [(b"%05d" % n, make_record(stamp, b"x" * 100_000)) for n in range(400)]
+    await store.write_base("t@1", 2, rows)
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_set_aside_is_discarded_and_nothing_else(place, opened):
+    """Folders of this store's that were set aside or left by a rewriting go, and those of others stay."""
+    store = opened()
+    await damage(store, place)
+    await store.heal()
+    (damaged,) = place.parent.glob("store.damaged-*")
+    left = [place.with_name("store.rewritten-1"), place.with_name("store.replaced-2")]
+    others = [place.with_name("store.damaged-by-hand"), place.with_name("store2.damaged-1"), place.with_name("xstore")]
+    for folder in (*left, *others):
+        folder.mkdir()
+    assert await store.discard() == sorted(map(str, (damaged, *left)))
+    assert await store.discard() == []
+    assert all(folder.exists() for folder in others)
+    assert (await store.stamp()).control.is_trusted

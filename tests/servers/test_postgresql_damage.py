@@ -86,6 +86,12 @@ async def test_a_worker_replaces_a_damaged_store(server):
         assert (await app.serve(fact, key)).value.startswith("2 ")
     assert (await worker.stamp()).control.incarnation > before
     assert len(server.sql("SELECT 1 FROM pg_tables WHERE tablename LIKE 'parbake_items_damaged_%'")) == 1
+    server.sql("CREATE TABLE parbake.parbake_items_damaged_by_hand()")
+    (dropped,) = await worker.discard()
+    assert dropped.startswith("parbake.parbake_items_damaged_")
+    assert await worker.discard() == []
+    assert len(server.sql("SELECT 1 FROM pg_tables WHERE tablename LIKE 'parbake_items_damaged_%'")) == 1
+    server.sql("DROP TABLE parbake.parbake_items_damaged_by_hand")
     await worker.close()
     await app.close()
 

@@ -12,6 +12,7 @@ from parbake.adapters.sqlite import emit
 from parbake.app import erasure
 from parbake.ports.offers import Mentions
 from parbake.protocol.record import Stamp
+from parbake.stores._lmdb_openings import INCARNATION
 
 CANARY, OTHER = "zqcanary7781", "somebody-else"
 
@@ -114,6 +115,18 @@ async def test_nothing_is_left_in_any_file(app, tmp_path):
     assert (await app.serve(app.tasks["fact"], OTHER)).value == f"the secret of {OTHER} alias-of-{OTHER}"
     assert (await app.serve(app.tasks["fact"], CANARY)).value == "nobody"
     assert await app.model(app.tasks["names"]) == [OTHER]
+
+
+async def test_a_store_that_was_set_aside_goes_with_the_person(app, tmp_path):
+    """An erasure deletes a damaged store that was set aside, because it has the person's values, and says so."""
+    with app.engine.store._place.locked():
+        app.engine.store._place.write(app.engine.store._note[INCARNATION], app.engine.store._host)
+    assert "damaged" in await app.engine.store.heal()
+    (aside,) = tmp_path.glob("store.damaged-*")
+    assert files_with(aside, CANARY)
+    assert (await app.ops.erase(CANARY, at_once=True)).discarded == (str(aside),)
+    assert files_with(tmp_path, CANARY) == []
+    assert not aside.exists()
 
 
 async def test_watermarks_stay_until_the_sweep(app, world, tmp_path):

@@ -231,6 +231,10 @@ class PostgresqlItems(Items):
         shown = self._link.address.shown
         return aside and f"{shown} was damaged: its table is now {aside}, and an empty one is in its place"
 
+    async def discard(self) -> list[str]:
+        """Drop the tables that were set aside; see :meth:`parbake.ports.store.Store.discard`."""
+        return await self._link.discard()
+
     async def close(self) -> None:
         """Close every connection."""
         await self._link.close()
@@ -257,6 +261,9 @@ class PostgresqlStore(OptimisticStore):
 
     async def heal(self) -> str:
         return await self.items.heal()
+
+    async def discard(self) -> list[str]:
+        return await self.items.discard()
 
 
 def _number_in(raw: bytes | None) -> int:

@@ -39,12 +39,14 @@ class ErasedPerson(msgspec.Struct, frozen=True):
         models: The models that were computed again, because they had learnt from the person.
         tags_until: When the sweep will have deleted the last watermark of the person's tags, in epoch seconds. A
             watermark is the name of a tag and a number. ``None`` if they are gone.
+        discarded: What had been set aside of the store because it was damaged, and is deleted as a whole.
     """
 
     places: Mapping[str, Mapping[str, int]]
     items: int
     models: tuple[str, ...]
     tags_until: float | None
+    discarded: tuple[str, ...] = ()
 
 
 class KeptValue(msgspec.Struct, frozen=True):
@@ -92,7 +94,8 @@ async def erase(
     The places come first, because values are computed from them. Once their changes are acknowledged, no value from
     before them is served. Then models that have learnt from the person are computed again, and every item of the store
     that names the person is deleted. Rounds follow until nothing more is found, because other processes write what they
-    still hold. In the end the files are left without what was deleted.
+    still hold. In the end the files are left without what was deleted. What was set aside of the store because it was
+    damaged is deleted as a whole, since it cannot be searched.
 
     Args:
         engine: The opened app.
@@ -129,7 +132,8 @@ async def erase(
     rows, items = await _erase_until_quiet(engine, subject, mentions, before, rows)
     await engine.store.swap(kept.name, await engine.store.get(kept.name), None)
     await engine.store.compact()
-    return ErasedPerson(rows, items, tuple(bound.name for bound in models), until)
+    discarded = tuple(await engine.store.discard())
+    return ErasedPerson(rows, items, tuple(bound.name for bound in models), until, discarded)
 
 
 async def _mentioned(engine: Engine, subject: str) -> Mentions:

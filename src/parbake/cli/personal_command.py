@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from parbake.app import erasure
@@ -98,6 +99,8 @@ def _print(done: ErasedPerson) -> None:
     table.add_row("store", "items", f"{done.items:,}")
     for model in done.models:
         table.add_row("store", f"model {model}", "computed again")
+    for name in done.discarded:
+        table.add_row("store", escape(f"set aside as damaged: {name}"), "deleted")
     print_table(table)
     if done.tags_until is not None:
         typer.echo(f"the watermarks of the person's tags go with the sweep, by {moment(done.tags_until)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from parbake.ports.event_log import EventLog
@@ -46,6 +46,13 @@ class Store(Records, Generations, EventLog, NamedValues, Protocol):
             How many items were deleted or changed.
         """
         ...
+
+    async def discard(self) -> Sequence[str]:
+        """Delete what was set aside because it was damaged, which cannot be searched for what names a person.
+
+        Returns what was deleted, by its names. Raises :class:`parbake.errors.StoreError` if something cannot be.
+        """
+        return ()
 
     async def compact(self) -> None:
         """Leave nothing of deleted items in the store's files, as far as the store has files of its own."""

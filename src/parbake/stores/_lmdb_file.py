@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 import struct
+import sys
 
 import lmdb
 
@@ -20,6 +21,10 @@ _COMMIT_AT = (16 + 4 + 4 + 8 + 8 + 2 * 48 + 8) // 8
 """Where a meta page holds the number of its commit, in words of 8 bytes: behind the head of the page, the magic number,
 the version, the address, the size of the map, two databases, and the last page."""
 _TRIES = 100
+_META = struct.Struct("=16xII16xI92xQQ")
+"""A meta page: behind its head the magic number, the version, the size of a page, the last page, and the commit."""
+_MAGIC, _LATEST = 0xBEEFC0DE, 0xFFFF
+_PAGE_SIZES = [1 << power for power in range(8, 17)]
 NO_WORDS = memoryview(bytes(8)).cast("Q")
 """In place of the words of meta pages whose layout is not known, or of a file that is not open."""
 _libc = ctypes.CDLL(None)
@@ -147,6 +152,29 @@ class MetaPages:
     def is_consistent(self) -> bool:
         """Whether the pages name two commits of which one follows the other."""
         return self.holds(self._last())
+
+
+def bytes_named(path: str) -> int:
+    """How many bytes a file must have by its own last commit; 0 if it has no meta page of LMDB's, or does not exist.
+
+    LMDB maps as much as the page says, whatever it says, so that this is compared with the file before. No file has
+    pages of a size that LMDB does not know, or a version that nobody has made.
+    """
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  # each path of a store is a text
+            first = file.read(_META.size)
+            magic, version, size, *_ = _META.unpack(first) if len(first) == _META.size else (0, 0, 0)
+            if magic != _MAGIC:
+                return 0
+            if size not in _PAGE_SIZES or version > _LATEST:
+                return sys.maxsize
+            file.seek(size)
+            second = file.read(_META.size)
+    except OSError:
+        return 0
+    found = [_META.unpack(page) for page in (first, second) if len(page) == _META.size]
+    named = [(commit, (last + 1) * size) for magic, _, _, last, commit in found if magic == _MAGIC]
+    return max(named, default=(0, 0))[1]
 
 
 def last_commit(env: lmdb.Environment) -> int:

@@ -17,7 +17,7 @@ import msgspec
 from parbake.errors import ForeignStore, StoreError, StoreFull
 from parbake.process.private_files import copy_owner_and_mode, make_folder
 from parbake.protocol.control import Control, Number, renumber
-from parbake.stores._lmdb_file import MetaPages, OverwrittenError, Presence, file_identity, last_commit
+from parbake.stores._lmdb_file import MetaPages, OverwrittenError, Presence, bytes_named, file_identity, last_commit
 from parbake.stores._lmdb_memory import open_note
 from parbake.stores._lmdb_openings import (
     DAMAGED,
@@ -92,6 +92,15 @@ class OpenFile(NamedTuple):
             return False
         return True
 
+    def is_plausible(self, path: str) -> bool:
+        """Whether the pages that name the last commits may be LMDB's, after it could not use what they say.
+
+        Args:
+            path: The file.
+        """
+        is_consistent = any(self.pages.is_consistent() for _ in range(_TRIES))  # others may commit meanwhile
+        return is_consistent and bytes_named(path) <= Path(path).stat().st_size
+
     def witness_commits(self, place: StorePlace) -> None:
         """Record beside the store, and in memory, how far it has come; raises as :meth:`check` does."""
         if not self.pages.is_consistent():
@@ -128,6 +137,7 @@ def open_file(place: StorePlace, map_size: int, *, is_rewritten: bool = False) -
         OutdatedStore: Another store has replaced this one.
     """
     path = place.folder
+    _check_named(place)
     env = _open_environment(place, map_size)
     try:
         _check_size(env, path)
@@ -277,6 +287,14 @@ def _check_writable(path: Path, error: Exception) -> None:
             f"{path} cannot be written ({error}); check its owner, its mode, and whether its disk is read-only",
             field="store",
         ) from error
+
+
+def _check_named(place: StorePlace) -> None:
+    """Reject a file whose last commit is said to have more bytes than it has, before LMDB maps as many."""
+    with contextlib.suppress(OSError):
+        found, needed = Path(place.data).stat().st_size, bytes_named(place.data)
+        if found < needed:
+            raise _unfit(place, _TruncatedError(f"its first pages do not fit its {found} bytes"))
 
 
 def _check_size(env: lmdb.Environment, path: Path) -> None:

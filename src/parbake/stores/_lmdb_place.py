@@ -14,6 +14,7 @@ import fcntl
 import logging
 import mmap
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ DAMAGE = (
 """What LMDB raises when it finds a damaged page."""
 _SIZE = 64
 _NOTHING = memoryview(bytes(_SIZE)).cast("Q")
+_LEFT = r"\.(?:damaged|replaced|rewritten)-\d+"
+"""How the names of folders end that this package has set aside, or has not come to delete."""
 _log = logging.getLogger("parbake.stores")
 
 
@@ -183,6 +186,17 @@ class StorePlace:
             self.write(before, damaged)
             raise
         return aside
+
+    def discard(self) -> list[Path]:
+        """Delete what was set aside, and what an interrupted rewriting has left; returns the folders.
+
+        Raises ``OSError`` if one cannot be deleted.
+        """
+        name = re.compile(re.escape(self.folder.name) + _LEFT)
+        found = sorted(path for path in self.folder.parent.iterdir() if name.fullmatch(path.name) and path.is_dir())
+        for path in found:
+            shutil.rmtree(path)
+        return found
 
     def swap(self, fresh: Path) -> None:
         """Put a folder in the place of the store's own, and delete that one."""

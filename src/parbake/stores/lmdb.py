@@ -417,6 +417,19 @@ class LmdbStore(EngineStore, forks.Forkable):
             self._writer.go_on()
         return f"{self.path} was damaged: it is now {aside}, and an empty store is in its place"
 
+    async def discard(self) -> list[str]:
+        """Delete the folders that were set aside, or that an interrupted rewriting has left."""
+        return await asyncio.to_thread(self._discard)
+
+    def _discard(self) -> list[str]:
+        try:
+            with self._changing, self._place.locked():
+                return list(map(str, self._place.discard()))
+        except OSError as error:
+            raise StoreError(
+                f"what was set aside of {self.path} cannot be deleted ({error}); delete it by hand", field="store"
+            ) from error
+
     async def compact(self) -> None:
         """Rewrite the file, and put the new one in its place. Every process opens it at its next use."""
         self._must_be_in_place()
@@ -448,7 +461,17 @@ class LmdbStore(EngineStore, forks.Forkable):
             if is_damage or is_overwritten:
                 self._place.flag(self._host, overwritten=self._seen if is_overwritten else 0)
                 return self._place.damaged(error)
+        elif isinstance(error, lmdb.Error) and self._has_no_commit():
+            self._place.flag(self._host, overwritten=self._seen)
+            return self._place.damaged(error)
         return StoreError(f"{self.path}: {error}", field="store")
+
+    def _has_no_commit(self) -> bool:
+        """Whether the file in its place does not name its last commits, so that LMDB refuses it in whatever words."""
+        file = self._file
+        with contextlib.suppress(OSError, ValueError):
+            return file is not None and self._place.found() == self._host and not file.is_plausible(self._place.data)
+        return False
 
     def _gone(self) -> StoreError:
         return StoreUnreachable(

@@ -51,6 +51,7 @@ async def test_news_reaches_every_sink_and_a_complaint_without_news_none(told, c
     """A complaint without a change sends no alert; a failing sink is logged, and other sinks get the alert."""
     assert await told("", "complained", "withdrawn") == [("complained", "support"), ("withdrawn", "support")]
     assert "alert sink Broken failed" in caplog.text
+    assert await told("withdrawn_again") == [("withdrawn_again", "support")]
 
 
 async def test_the_breaker_is_told_once_an_hour(told):

@@ -10,6 +10,7 @@ from retail_assistant.shop.voices import DAY_S, is_named, voice
 from .conftest import NOW
 
 KNOWN, OTHER = "u00001", "u00002"
+KNOWN_ONES = [f"u{n:05}" for n in range(1, 5)]
 
 
 @pytest.fixture
@@ -114,23 +115,66 @@ def test_restoring_what_was_withdrawn_from_nobody_else_raises_no_event(conn):
 
 def test_a_breaker_holds_what_complaints_may_withdraw_in_a_day(conn):
     """Beyond the daily number of answers a complaint is held back; repeated a day later it counts."""
-    for n in range(2):
-        complain(conn, f"a#{n}", answers_a_day=2)
-    held = complain(conn, "a#2", shopper=OTHER, answers_a_day=2)
+    for n, name in enumerate(KNOWN_ONES[:2]):
+        complain(conn, f"a#{n}", shopper=name, answers_a_day=2)
+    third = KNOWN_ONES[2]
+    held = complain(conn, "a#2", shopper=third, answers_a_day=2)
     assert held == Complaint(None, "shopper", "held_back")
-    assert complaints.has_complained(conn, OTHER, "a#2")
+    assert complaints.has_complained(conn, third, "a#2")
     assert withdrawn(conn) == ["a#0", "a#1"]
-    later = complain(conn, "a#2", shopper=OTHER, now=NOW + DAY_S, answers_a_day=2)
+    later = complain(conn, "a#2", shopper=third, now=NOW + DAY_S, answers_a_day=2)
     assert (later.applies_to, later.news) == ("everybody", "withdrawn")
 
 
 def test_the_breaker_counts_only_what_is_still_withdrawn(conn):
     """A restored answer does not count for the daily limit."""
-    for n in range(2):
-        complain(conn, f"a#{n}", answers_a_day=2)
+    for n, name in enumerate(KNOWN_ONES[:2]):
+        complain(conn, f"a#{n}", shopper=name, answers_a_day=2)
     complaints.restore(conn, "a#0", now=NOW)
-    assert complain(conn, "a#2", shopper=OTHER, answers_a_day=2).applies_to == "everybody"
-    assert complain(conn, "a#3", shopper=OTHER, answers_a_day=2).news == "held_back"
+    assert complain(conn, "a#2", shopper=KNOWN_ONES[2], answers_a_day=2).applies_to == "everybody"
+    assert complain(conn, "a#3", shopper=KNOWN_ONES[3], answers_a_day=2).news == "held_back"
+
+
+def test_one_shopper_withdraws_one_answer_a_day_from_everybody(conn):
+    """Further complaints of a known shopper within a day hold for that shopper alone, also after a restore."""
+    made = [complain(conn, f"a#{n}") for n in range(4)]
+    assert [m.applies_to for m in made] == ["everybody", "shopper", "shopper", "shopper"]
+    assert [m.news for m in made] == ["withdrawn", "complained", "complained", "complained"]
+    assert withdrawn(conn) == ["a#0"]
+    assert [found.answer for found in complaints.list_open(conn)] == [f"a#{n}" for n in range(4)]
+    assert all(complaints.has_complained(conn, KNOWN, f"a#{n}") for n in range(4))
+    complaints.restore(conn, "a#0", now=NOW)
+    assert complain(conn, "a#4").applies_to == "shopper"
+    assert complain(conn, "a#1", shopper=OTHER).applies_to == "everybody"
+    assert complain(conn, "a#2", now=NOW + DAY_S).applies_to == "everybody"
+
+
+def test_the_same_strangers_withdraw_one_answer_a_day(conn):
+    """Strangers who have withdrawn an answer together do not count for another one within a day."""
+    for answer in range(3):
+        made = [complain(conn, f"a#{answer}", shopper=name, answers_a_day=50) for name in ("x", "y", "z")]
+        assert made[-1].applies_to == ("shopper" if answer else "everybody")
+    assert withdrawn(conn) == ["a#0"]
+    fresh = [complain(conn, "a#1", shopper=name, answers_a_day=50).applies_to for name in ("u", "v", "w")]
+    assert fresh == ["shopper", "shopper", "everybody"]
+    assert complain(conn, "a#2", shopper="x", now=NOW + DAY_S, answers_a_day=50).applies_to == "everybody"
+
+
+def test_a_known_shopper_who_has_used_the_day_counts_as_one_of_several(conn):
+    """A second complaint of a known shopper within a day counts like that of a stranger."""
+    complain(conn)
+    assert [complain(conn, "a#1", shopper=name).applies_to for name in (KNOWN, "x", "y")] == [
+        "shopper", "shopper", "everybody",
+    ]  # fmt: skip
+
+
+def test_the_second_withdrawal_of_a_day_is_news_of_its_own(conn):
+    """From the second answer within a day on, the owner is told that several were withdrawn, restored or not."""
+    assert complain(conn, "a#0").news == "withdrawn"
+    complaints.restore(conn, "a#0", now=NOW)
+    assert complain(conn, "a#1", shopper=KNOWN_ONES[1]).news == "withdrawn_again"
+    assert complain(conn, "a#2", shopper=KNOWN_ONES[2]).news == "withdrawn_again"
+    assert complain(conn, "a#3", shopper=KNOWN_ONES[3], now=NOW + DAY_S).news == "withdrawn"
 
 
 def test_a_stranger_whose_complaint_was_closed_does_not_count_for_a_month(conn):

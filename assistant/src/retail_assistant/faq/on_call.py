@@ -14,6 +14,10 @@ QUIET_S = 3600.0
 _MESSAGES = {
     "complained": "a shopper whom the shop does not know complained of {answer}; it is still served to others",
     "withdrawn": "a complaint has withdrawn {answer} from the bank; DELETE /shop/complaints/{path} restores it",
+    "withdrawn_again": (
+        "a complaint has withdrawn {answer} from the bank, and it is not the first answer within a day: look whether "
+        "somebody empties the bank (GET /shop/complaints); DELETE /shop/complaints/{path} restores it"
+    ),
     "held_back": "complaints have withdrawn the greatest number of answers allowed in a day; {answer} is still served",
 }
 

@@ -1,10 +1,10 @@
 """Complaints about the bank's answers: for whom each withdraws an answer, and until when.
 
 A shopper who complains never gets that answer again, until its owner has checked it. It is withdrawn from everybody by
-one complaint of a shopper whom the shop knows, or by several strangers. A breaker limits how
-many answers complaints may withdraw in a day. When an answer's owner has checked it, its rows are closed, never
-deleted: they still count towards the quota, and a stranger whose complaint was closed does not count for that answer
-for a month.
+one complaint of a shopper whom the shop knows, or by several strangers. Nobody takes part in the withdrawal of more
+than one answer in a day, and a breaker limits how many answers complaints may withdraw in a day. When an answer's owner has
+checked it, its rows are closed, never deleted: they still count towards the quota, and a stranger whose complaint was
+closed does not count for that answer for a month.
 """
 
 from __future__ import annotations
@@ -28,9 +28,14 @@ LOOKED_AT_S = 30 * DAY_S
 _COUNTED = """SELECT shopper FROM complaints AS c
 WHERE answer = ? AND closed_at IS NULL AND shopper <> ? AND NOT EXISTS (
     SELECT 1 FROM complaints AS d WHERE d.shopper = c.shopper AND d.answer = c.answer AND d.closed_at > ?
+) AND NOT EXISTS (
+    SELECT 1 FROM complaints AS d JOIN complaints AS w ON w.answer = d.answer
+    WHERE d.shopper = c.shopper AND d.answer <> c.answer
+        AND NOT w.is_known AND w.withdrew_at > ? AND d.ts <= w.withdrew_at
 )"""
-"""The shoppers whose complaints about an answer count: named ones without a complaint that its owner closed lately."""
-News = Literal["", "complained", "withdrawn", "held_back"]
+"""The shoppers whose complaints about an answer count: named ones without a complaint that its owner closed lately, who
+have not withdrawn another answer together with others within a day."""
+News = Literal["", "complained", "withdrawn", "withdrawn_again", "held_back"]
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -103,13 +108,14 @@ def complain(
             return Complaint(None, "shopper", "complained" if is_first else "")
         if _is_tripped(conn, speaker, now - DAY_S, rules or Rules()):
             return Complaint(None, "shopper", "held_back")
+        is_only = not _count(conn, "withdrew_at > ?", now - DAY_S)
         position = emit(conn, f"faq/{answer}", "faq.changed", now=now)
         conn.execute(
             "UPDATE complaints SET withdrew_at = ?, position = ?, is_known = ?"
             " WHERE answer = ? AND shopper = ? AND closed_at IS NULL",
             (now, position, speaker.is_known, answer, speaker.name),
         )
-        return Complaint(position, "everybody", "withdrawn")
+        return Complaint(position, "everybody", "withdrawn" if is_only else "withdrawn_again")
 
 
 def restore(conn: sqlite3.Connection, answer: str, *, now: float) -> int | None:
@@ -164,9 +170,10 @@ def _note(conn: sqlite3.Connection, speaker: Voice, answer: str, answer_id: str,
 
 def _suffices(conn: sqlite3.Connection, speaker: Voice, answer: str, now: float, rules: Rules) -> bool:
     """Whether the open complaints about an answer withdraw it from everybody, this one included."""
-    if speaker.is_known:
-        return True
-    counted = {shopper for (shopper,) in conn.execute(_COUNTED, (answer, ANONYMOUS, now - LOOKED_AT_S))}
+    if speaker.is_known:  # one answer a day, restored or not: who could withdraw several would soon empty the bank
+        return not _count(conn, "shopper = ? AND is_known AND withdrew_at > ?", speaker.name, now - DAY_S)
+    values = (answer, ANONYMOUS, now - LOOKED_AT_S, now - DAY_S)
+    counted = {shopper for (shopper,) in conn.execute(_COUNTED, values)}
     return speaker.name in counted and len(counted) >= rules.strangers
 
 

@@ -69,6 +69,10 @@ BEGIN
     ALTER TABLE parbake_items RENAME TO {aside};
   END IF;
 END $$"""
+_ASIDE = b"""
+SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname ~ '^parbake_items_damaged_[0-9]+$' AND c.relkind = 'r' ORDER BY 1
+"""
 _log = logging.getLogger("parbake.postgresql")
 _number = numbers()
 
@@ -187,6 +191,20 @@ async def set_aside(wire: Wire, address: StoreAddress) -> str:
     await _alone(wire, address, _SET_ASIDE.format(aside=aside))
     (found,) = await wire.query((b"SELECT to_regclass($1)", [aside.encode()]))
     return text(found.get_value(0, 0))
+
+
+async def discard(wire: Wire, address: StoreAddress) -> list[str]:
+    """Drop the tables that were set aside; returns their names.
+
+    Args:
+        wire: A connection.
+        address: The store.
+    """
+    (found,) = await wire.query((_ASIDE, [address.schema.encode()]))
+    names = [text(found.get_value(row, 0)) for row in range(found.ntuples)]
+    if names:
+        await wire.script(f"DROP TABLE {', '.join(names)}".encode())
+    return names
 
 
 async def _alone(wire: Wire, address: StoreAddress, statement: str) -> None:

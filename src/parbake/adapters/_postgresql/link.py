@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from parbake.adapters._postgresql.copies import SeenPosition
-from parbake.adapters._postgresql.greeting import StoreAddress, forbidden, greet, set_aside
+from parbake.adapters._postgresql.greeting import StoreAddress, discard, forbidden, greet, set_aside
 from parbake.adapters._postgresql.wire import ServerSaid, Wire, psycopg
 from parbake.errors import DamagedStore, StoreError, StoreFull, StoreUnreachable
 from parbake.process import forks
@@ -153,6 +153,20 @@ class StoreLink(forks.Forkable):
         except TimeoutError:
             raise StoreUnreachable(
                 f"{self.address.shown} is damaged and cannot be replaced in time", field="store"
+            ) from None
+        except (psycopg.Error, ServerSaid, OSError) as error:
+            raise self._failure(error) from None
+
+    async def discard(self) -> list[str]:
+        """Drop the tables that were set aside; returns their names."""
+        try:
+            async with asyncio.timeout(self.address.timeout_s):
+                wire = await Wire.connect(self.address.connect)
+                with contextlib.closing(wire):
+                    return await discard(wire, self.address)
+        except TimeoutError:
+            raise StoreUnreachable(
+                f"what was set aside in {self.address.shown} cannot be dropped in time", field="store"
             ) from None
         except (psycopg.Error, ServerSaid, OSError) as error:
             raise self._failure(error) from None
