@@ -92,14 +92,17 @@ class OpenFile(NamedTuple):
             return False
         return True
 
-    def is_plausible(self, path: str) -> bool:
-        """Whether the pages that name the last commits may be LMDB's, after it could not use what they say.
+    def has_no_commit(self, place: StorePlace) -> bool:
+        """Whether the file in its place does not name its last commits, so that LMDB refuses it in whatever words.
 
         Args:
-            path: The file.
+            place: The place of the store.
         """
-        is_consistent = any(self.pages.is_consistent() for _ in range(_TRIES))  # others may commit meanwhile
-        return is_consistent and bytes_named(path) <= Path(path).stat().st_size
+        with contextlib.suppress(OSError, ValueError):
+            is_consistent = any(self.pages.is_consistent() for _ in range(_TRIES))  # others may commit meanwhile
+            is_long_enough = bytes_named(place.data) <= Path(place.data).stat().st_size
+            return place.found() == self.inode and not (is_consistent and is_long_enough)
+        return False
 
     def witness_commits(self, place: StorePlace) -> None:
         """Record beside the store, and in memory, how far it has come; raises as :meth:`check` does."""
@@ -292,7 +295,8 @@ def _check_writable(path: Path, error: Exception) -> None:
 def _check_named(place: StorePlace) -> None:
     """Reject a file whose last commit is said to have more bytes than it has, before LMDB maps as many."""
     with contextlib.suppress(OSError):
-        found, needed = Path(place.data).stat().st_size, bytes_named(place.data)
+        needed = bytes_named(place.data)  # first, because other processes may let the file grow
+        found = Path(place.data).stat().st_size
         if found < needed:
             raise _unfit(place, _TruncatedError(f"its first pages do not fit its {found} bytes"))
 

@@ -461,17 +461,10 @@ class LmdbStore(EngineStore, forks.Forkable):
             if is_damage or is_overwritten:
                 self._place.flag(self._host, overwritten=self._seen if is_overwritten else 0)
                 return self._place.damaged(error)
-        elif isinstance(error, lmdb.Error) and self._has_no_commit():
+        elif self._file is not None and self._file.has_no_commit(self._place):
             self._place.flag(self._host, overwritten=self._seen)
             return self._place.damaged(error)
         return StoreError(f"{self.path}: {error}", field="store")
-
-    def _has_no_commit(self) -> bool:
-        """Whether the file in its place does not name its last commits, so that LMDB refuses it in whatever words."""
-        file = self._file
-        with contextlib.suppress(OSError, ValueError):
-            return file is not None and self._place.found() == self._host and not file.is_plausible(self._place.data)
-        return False
 
     def _gone(self) -> StoreError:
         return StoreUnreachable(

@@ -1,10 +1,10 @@
 """Complaints about the bank's answers: for whom each withdraws an answer, and until when.
 
-A shopper who complains never gets that answer again, until its owner has checked it. It is withdrawn from everybody by
-one complaint of a shopper whom the shop knows, or by several strangers. Nobody takes part in the withdrawal of more
-than one answer in a day, and a breaker limits how many answers complaints may withdraw in a day. When an answer's owner has
-checked it, its rows are closed, never deleted: they still count towards the quota, and a stranger whose complaint was
-closed does not count for that answer for a month.
+A shopper who complains never gets that answer again, until its owner has checked it. It is withdrawn from everybody
+by one complaint of a shopper whom the shop knows, or by several strangers. Nobody takes part in the withdrawal of
+more than one answer in a day, and a breaker limits how many answers complaints may withdraw in a day. When an
+answer's owner has checked it, its rows are closed, never deleted: they still count towards the quota, and a stranger
+whose complaint was closed does not count for that answer for a month.
 """
 
 from __future__ import annotations
