@@ -380,32 +380,6 @@ async def test_a_run_that_outlasts_the_silence_limit_hears_its_sources(world):
     await app.close()
 
 
-async def test_tasks_that_are_left_out_run_later(world):
-    """``run_due(leave=...)`` runs the other tasks, and the one that was left is due afterwards."""
-    tasks = pb.Registry()
-
-    def names() -> list[str]:
-        return ["a"]
-
-    settings = contract(refresh=EVERY, keys=names, fallback_if_stale=pb.Refuse())
-
-    @tasks.artifact(**settings)
-    def needed(key: str, *, facts: pb.Source[Facts]) -> str | None:
-        return facts.get(key)
-
-    @tasks.artifact(**settings)
-    def later(key: str, *, facts: pb.Source[Facts]) -> str | None:
-        return facts.get(key)
-
-    app = world.app(tasks)
-    world.put("a", "x")
-    await app.drain()
-    runs = await app.ops.run_due(only_missing=True, leave=[later])
-    assert [built.task for run in runs for built in run.built] == ["needed"]
-    assert [built.task for run in await app.ops.run_due() for built in run.built] == ["later"]
-    await app.close()
-
-
 @pytest.mark.parametrize("listed", ["one", b"one"])
 async def test_a_text_is_no_list_of_keys(world, listed):
     """A string or bytes from ``keys=`` is refused, as it would be read as a list of its letters."""

@@ -36,6 +36,7 @@ OWNERS = {
     "parbake.adapters.kafka": "kafka",
     "parbake.adapters.ray": "ray",
     "parbake.adapters.postgresql": "postgresql",
+    "parbake_capture.postgresql_quoting": "postgresql",
     "parbake_capture.postgresql_triggers": "postgresql",
     "parbake.adapters._postgresql.conninfo": "postgresql",
     "parbake.adapters._postgresql.wire": "postgresql",

@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 import pytest
-from tests.unit.shopfloor import contract
+from tests.unit.shopfloor import Facts, contract
 from tests.unit.test_damaged_records import flipped, spoil
 from tests.waiting import HANGS_S, until
 
@@ -338,3 +338,29 @@ async def test_a_report_that_a_failover_has_made_untrue_is_withdrawn(slow):
     await store.swap(place, None, str(generation).encode())
     assert await slow.app.ops.run_due() == []
     assert await store.get(place) == b"0"
+
+
+async def test_tasks_that_are_left_out_run_later(world):
+    """``run_due(leave=...)`` runs the other tasks, and the one that was left is due afterwards."""
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return ["a"]
+
+    settings = contract(refresh=EVERY, keys=names, fallback_if_stale=pb.Refuse())
+
+    @tasks.artifact(**settings)
+    def needed(key: str, *, facts: pb.Source[Facts]) -> str | None:
+        return facts.get(key)
+
+    @tasks.artifact(**settings)
+    def later(key: str, *, facts: pb.Source[Facts]) -> str | None:
+        return facts.get(key)
+
+    app = world.app(tasks)
+    world.put("a", "x")
+    await app.drain()
+    runs = await app.ops.run_due(only_missing=True, leave=[later])
+    assert [built.task for run in runs for built in run.built] == ["needed"]
+    assert [built.task for run in await app.ops.run_due() for built in run.built] == ["later"]
+    await app.close()

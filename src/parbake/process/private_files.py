@@ -77,7 +77,7 @@ def make_file(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         try:
-            give_to_owner_of_folder(descriptor, path)
+            _give_to_owner_of_folder(descriptor, path)
         finally:
             os.close(descriptor)
 
@@ -107,7 +107,7 @@ def open_lock(path: Path) -> int:
     return descriptor
 
 
-def give_to_owner_of_folder(descriptor: int, path: Path) -> None:
+def _give_to_owner_of_folder(descriptor: int, path: Path) -> None:
     """Give a file that this process has just created to the owner of its folder, if this process may."""
     folder = path.parent.stat()
     if folder.st_uid != os.fstat(descriptor).st_uid:
@@ -131,7 +131,7 @@ def _write(path: Path, content: bytes, *, like: Path | None) -> None:
     """Write a new file to the disk that has the owner and the rights of another one."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE), "wb") as file:
         if like is None:
-            give_to_owner_of_folder(file.fileno(), path)
+            _give_to_owner_of_folder(file.fileno(), path)
         else:
             _copy_rights(like, file.fileno())
         file.write(content)

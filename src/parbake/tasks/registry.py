@@ -175,12 +175,10 @@ class Registry:
 
         Args:
             freshness_sla: The greatest age at which a value is fresh, such as ``"8h"``.
-            invalidated_by: What outdates a value besides its age: ``pb.fence``, ``pb.refresh`` and ``pb.ignore``. After
-                a change of the first two a worker computes the stored values that it outdates again, also of a task
-                without ``refresh=``; a key that was never computed waits for its first request.
+            invalidated_by: What outdates a value besides its age. Workers compute outdated values again, also without refresh=.
             fallback_if_stale: What to do with a value that may not be served.
             owner: Who is alerted when the contract is broken.
-            refresh: When the batch lane runs; by default never, which says nothing about events.
+            refresh: When the batch lane runs; by default never.
             confidence: How confidence falls with age; by default it does not.
             tolerate_silence: How long after a source was last heard its values are still served, marked ``degraded``.
             version: Increase it to compute all values again.

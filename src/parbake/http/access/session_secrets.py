@@ -15,8 +15,8 @@ from parbake.errors import BadInput
 from parbake.process.private_files import MIN_SECRET, stored_secret
 from parbake.values.secret_settings import secret_of
 
-SESSION_SECRET, SESSION_SECRET_FILE = "PARBAKE_SESSION_SECRET", "PARBAKE_SESSION_SECRET_FILE"
-FILE_NAME = "session.key"
+SESSION_SECRET, _SESSION_SECRET_FILE = "PARBAKE_SESSION_SECRET", "PARBAKE_SESSION_SECRET_FILE"
+_FILE_NAME = "session.key"
 _BYTES = 32
 _log = logging.getLogger("parbake.keys")
 
@@ -34,26 +34,26 @@ def read_secret(environment: Mapping[str, str]) -> bytes:
     """
     secret = _configured_secret(environment)
     if secret is not None:
-        return validate_secret(secret)
+        return _validate_secret(secret)
     try:
         return _of_user(environment)
     except BadInput as error:
         _log.warning(
-            "%s. Sessions end with this process, and other processes refuse them: set %s", error, SESSION_SECRET_FILE
+            "%s. Sessions end with this process, and other processes refuse them: set %s", error, _SESSION_SECRET_FILE
         )
         return secrets.token_bytes(_BYTES)
 
 
 def share_secret(environment: MutableMapping[str, str]) -> None:
     """Give the processes that inherit an environment one secret, also where no file can be made."""
-    if SESSION_SECRET not in environment and SESSION_SECRET_FILE not in environment:
+    if SESSION_SECRET not in environment and _SESSION_SECRET_FILE not in environment:
         try:
             _of_user(environment)
         except BadInput:
             environment[SESSION_SECRET] = secrets.token_urlsafe(_BYTES)
 
 
-def validate_secret(secret: str) -> bytes:
+def _validate_secret(secret: str) -> bytes:
     """Return a secret as bytes; raises :class:`BadInput` if it can be guessed."""
     if len(secret.strip()) < MIN_SECRET:
         message = f"{SESSION_SECRET}: the secret of sessions needs at least {MIN_SECRET} characters"
@@ -63,7 +63,7 @@ def validate_secret(secret: str) -> bytes:
 
 def _configured_secret(environment: Mapping[str, str]) -> str | None:
     """The secret that the environment brings or whose file it names, which is made if it is missing."""
-    place = environment.get(SESSION_SECRET_FILE)
+    place = environment.get(_SESSION_SECRET_FILE)
     if place and SESSION_SECRET not in environment:
         return stored_secret(Path(place))
     return secret_of(environment, SESSION_SECRET)
@@ -79,10 +79,10 @@ def _of_user(environment: Mapping[str, str]) -> bytes:
 def _default_path(environment: Mapping[str, str]) -> Path | None:
     """The file in the folder for the state of services (systemd), or in that of the user (XDG Base Directory)."""
     if of_service := environment.get("STATE_DIRECTORY", "").partition(":")[0]:
-        return Path(of_service) / FILE_NAME
+        return Path(of_service) / _FILE_NAME
     if of_user := environment.get("XDG_STATE_HOME"):
-        return Path(of_user) / "parbake" / FILE_NAME
+        return Path(of_user) / "parbake" / _FILE_NAME
     try:
-        return Path.home() / ".local" / "state" / "parbake" / FILE_NAME
+        return Path.home() / ".local" / "state" / "parbake" / _FILE_NAME
     except RuntimeError:  # this user has no home
         return None
