@@ -281,8 +281,7 @@ class PostgresqlCapture:
         return found
 
     def _function(self, relation: str) -> str:
-        number = blake2b(relation.encode(), digest_size=4).hexdigest()
-        return f"{self._schema}.parbake_capture_{number}"
+        return f"{self._schema}.{_function_name(relation)}"
 
     def _trigger(self, event: str, captured: str) -> str:
         """The name of a trigger; on a table above, which may have those of several captured tables, with that one."""
@@ -333,12 +332,15 @@ class PostgresqlCapture:
         return {app: tuple(tags) for app, tags in rows}
 
     def _has_present_function(self, relation: str) -> bool:
-        found = self._one(
-            "SELECT proconfig = ARRAY[%s::TEXT] FROM pg_proc WHERE oid = to_regprocedure(%s)",
+        """Whether the function of a table's triggers is not of an earlier version; it is in the outbox's schema."""
+        (is_present,) = self._one(
+            "SELECT bool_and(p.proconfig IS NOT DISTINCT FROM ARRAY[%s::TEXT]) FROM pg_proc p "
+            "JOIN pg_class c ON c.relnamespace = p.pronamespace "
+            "WHERE c.oid = to_regclass('parbake_capture') AND p.proname = %s",
             f"search_path={_SEARCH_PATH}",
-            f"{self._function(relation)}()",
+            _function_name(relation),
         )
-        return bool(found and found[0])
+        return is_present is not False
 
     def _has_function(self, function: str, text: str) -> bool:
         found = self._one(
@@ -395,6 +397,11 @@ class PostgresqlCapture:
             f"SELECT family, 'capture.bulk' FROM unnest({array(table.families)}) AS family"
         )
         return [raised] if self._has_outbox() else []
+
+
+def _function_name(relation: str) -> str:
+    """The name of the function that the triggers of a table call."""
+    return f"parbake_capture_{blake2b(relation.encode(), digest_size=4).hexdigest()}"
 
 
 def _tag(template: str, types: Mapping[str, str]) -> str:

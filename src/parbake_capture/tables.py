@@ -190,12 +190,12 @@ def _check_template(text: str) -> None:
         )
 
 
-def _names(template: str) -> list[str]:
-    """The columns that a template names as every reader of templates takes them; none if it is malformed."""
+def _names(template: str) -> list[str] | None:
+    """The columns that a template names as every reader of templates takes them; ``None`` if it is malformed."""
     try:
         return placeholders(template)
     except ContractError:
-        return []
+        return None
 
 
 def pieces(template: str) -> list[tuple[str, str]]:

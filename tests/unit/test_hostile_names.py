@@ -10,7 +10,7 @@ from parbake.adapters.sqlite import prune
 from parbake.errors import BadInput
 from parbake.protocol.table_names import table_name
 from parbake_capture.sqlite_triggers import SqliteCapture
-from parbake_capture.tables import Captured, parsed
+from parbake_capture.tables import Captured, is_template, parsed
 
 HOSTILE = [
     'x"; DROP TABLE witness; --',
@@ -134,3 +134,11 @@ def test_the_triggers_of_two_tables_never_have_one_name(file):
 def test_the_name_of_a_table_is_told_from_its_schema(relation, name):
     """A point and a quote within quotes belong to the name."""
     assert table_name(relation) == name
+
+
+@pytest.mark.parametrize(
+    "template", ["po/{id", "po/id}", "po/{", "po/{}", "po/{{id}}", "po/{a{b}}", "{id}/x", "po/{a:b}"]
+)
+def test_a_malformed_template_is_none(template):
+    """What some reader of templates would cut otherwise is refused where it is typed."""
+    assert not is_template(template)

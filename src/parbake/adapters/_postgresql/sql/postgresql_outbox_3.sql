@@ -110,7 +110,9 @@ BEGIN
         part[1], search_path, part[2]
       );
     END IF;
-    EXECUTE format('REVOKE EXECUTE ON FUNCTION %I() FROM PUBLIC', part[1]);
+    IF has_function_privilege('public', to_regprocedure(part[1] || '()'), 'execute') THEN
+      EXECUTE format('REVOKE EXECUTE ON FUNCTION %I() FROM PUBLIC', part[1]);
+    END IF;
   END LOOP;
   FOREACH part SLICE 1 IN ARRAY triggers LOOP
     IF NOT EXISTS (
