@@ -134,7 +134,7 @@ class Gateway:
             raise NoQuestion(_BYPASSED)
         if not isinstance(body.get("stream", False), bool) or not isinstance(body.get("stream_options") or {}, dict):
             raise NoQuestion("unusual_request")
-        question = dialect.question(body)
+        question = dialect.question(body if wishes.body is None else wishes.body)
         shaping = (dialect.path, request.query, wishes.namespace, question.context)
         try:
             context = msgspec.msgpack.encode(shaping)

@@ -37,6 +37,8 @@ _BYPASS = "PARBAKE_PROXY_BYPASS"
 """The variable that makes a proxy pass every request on."""
 _MAX_BODY = 64 * 1024 * 1024
 """The greatest request that is passed on, in bytes: pictures and files are sent within it."""
+_IDENTITIES = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key"})
+"""Members of requests that may name a user, and otherwise shape no answer."""
 _PRODUCED = ("application/json", "text/event-stream")
 _PASSED_ON = ("/v1/{a}", "/v1/{a}/{b}", "/v1/{a}/{b}/{c}", "/v1/{a}/{b}/{c}/{d}")
 """What the proxy has no other route for goes to the provider as it is."""
@@ -65,6 +67,8 @@ class Proxy(Plugin[Gateway]):
         cosine: Serve the nearest question from this cosine on, instead of learning a threshold.
         prices: The path of a price book, for dollars. Its providers are ``openai`` and ``anthropic``, by the protocol.
         name: The cache's name in the store.
+        shared_across: Members of requests that name a user whose answers others may get: ``user``, ``metadata``,
+            ``safety_identifier`` or ``prompt_cache_key``. By default each of them keeps answers apart.
 
     Attributes:
         prices: The prices that were read; ``None`` without any.
@@ -83,6 +87,7 @@ class Proxy(Plugin[Gateway]):
         cosine: float | None = None,
         prices: Path | None = None,
         name: str = "proxy",
+        shared_across: Sequence[str] = (),
     ) -> None:
         """Check and keep the settings."""
         if not upstream.startswith(("http://", "https://")):
@@ -95,7 +100,13 @@ class Proxy(Plugin[Gateway]):
         )
         self._policy()
         self.prices = None if prices is None else read_prices(prices, today=dt.datetime.now(dt.UTC).date())
-        self._dialects: Sequence[Dialect] = (OpenAiChat(), AnthropicMessages())
+        if isinstance(shared_across, str) or (unknown := set(shared_across) - _IDENTITIES):
+            found = shared_across if isinstance(shared_across, str) else min(unknown)
+            raise BadInput(
+                f"shared_across must be a list of {', '.join(sorted(_IDENTITIES))}; got {found!r}",
+                field="shared_across",
+            )
+        self._dialects: Sequence[Dialect] = (OpenAiChat(shared_across), AnthropicMessages(shared_across))
 
     def open(self, parts: Parts) -> Gateway:
         """Open the gateway; see :class:`parbake.Plugin`."""

@@ -21,13 +21,15 @@ _NOT_SENT = _HOP | {"host", "accept-encoding", "cookie", "cache-control", "expec
 _NOT_RETURNED = _HOP | {"content-encoding", "set-cookie", "date", "server", "content-type"}
 _NOT_RETURNED |= {"age", "cache-status", "cache-control", "content-security-policy"}
 _OWN = ("parbake-", "x-parbake-")
-_HARMLESS = _NOT_SENT | {
+_HARMLESS = _NOT_SENT - {"cookie", "proxy-authorization"} | {
     "accept", "accept-language", "content-type", "user-agent", "origin", "referer", "priority", "dnt",
-    "idempotency-key", "x-request-id", "traceparent", "tracestate", "baggage", "sentry-trace", "forwarded", "via",
-    "x-real-ip",
+    "idempotency-key", "x-request-id", "traceparent", "tracestate", "sentry-trace", "via", "x-real-ip", "sec-gpc",
+    "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port",
 }  # fmt: skip
 """Headers that do not say who asks, and do not shape the answer."""
-_HARMLESS_BEGIN = ("parbake-", "x-parbake-", "x-stainless-", "x-forwarded-", "sec-")
+_HARMLESS_BEGIN = ("parbake-", "x-parbake-", "x-stainless-", "sec-fetch-", "sec-ch-")
+_ADDRESSES = frozenset({"for", "by", "host", "proto"})
+"""The members of ``forwarded`` (RFC 7239) that name no user."""
 
 
 class UpstreamFailed(ParbakeError):
@@ -143,8 +145,16 @@ class Answer:
 
 def telling(headers: Mapping[str, str]) -> list[str]:
     """The headers that may say who asks or shape the answer: all that are not known to do neither."""
-    names = sorted(name for name in headers if name not in _HARMLESS and not name.startswith(_HARMLESS_BEGIN))
-    return [f"{name}: {headers[name]}" for name in names]
+    return [f"{name}: {headers[name]}" for name in sorted(headers) if not _is_harmless(name, headers[name])]
+
+
+def _is_harmless(name: str, value: str) -> bool:
+    if name == "forwarded":
+        members = value.lower().replace(";", ",").split(",")
+        return all(member.partition("=")[0].strip() in _ADDRESSES for member in members)
+    if name == "baggage":  # a tracer's own members, or anything that the application adds (W3C, Baggage)
+        return all(member.strip().startswith("sentry-") for member in value.split(","))
+    return name in _HARMLESS or name.startswith(_HARMLESS_BEGIN)
 
 
 def _to_send(request: HttpRequest) -> dict[str, str]:
