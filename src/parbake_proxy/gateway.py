@@ -33,6 +33,12 @@ _ELSEWHERE_S = 0.25
 """Within this time an answer that another process has passed on is stored, if it is."""
 _DRAINED_S = 10.0
 _BYPASSED = "bypassed"
+_MOST_DECODED = 1024 * 1024
+"""The greatest request of which all is decoded, in bytes. The decoder holds the event loop, from a thread, too."""
+
+
+_READ = frozenset({"cache", "metadata", "model"})
+"""The members of a large request that the proxy reads."""
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -83,7 +89,7 @@ class Gateway:
         self.account.outcomes["passed_on"] += 1
         sent = request.body
         if b'"cache"' in sent or b'"parbake"' in sent:
-            body = _document(sent)
+            body = _opened(sent)
             with contextlib.suppress(BadInput):  # it may be a word of the provider's own
                 wishes = None if body is None else wishes_of(body, request.headers)
                 sent = sent if wishes is None or wishes.body is None else msgspec.json.encode(wishes.body)
@@ -100,7 +106,7 @@ class Gateway:
             BadInput: A wish about the cache is not valid, or a tag is of no family of the app.
             UpstreamFailed: The provider cannot be reached.
         """
-        body = _document(request.body)
+        body = (_opened if len(request.body) > _MOST_DECODED else _document)(request.body)
         if body is None:
             return await self.forward(request)  # the provider says what is wrong with it
         wishes = wishes_of(body, request.headers)
@@ -132,6 +138,8 @@ class Gateway:
     async def _exchange(self, request: HttpRequest, dialect: Dialect, body: Document, wishes: Wishes) -> Exchange:
         if await self.switch.is_on():
             raise NoQuestion(_BYPASSED)
+        if len(request.body) > _MOST_DECODED:
+            raise NoQuestion("too_large")
         if not isinstance(body.get("stream", False), bool) or not isinstance(body.get("stream_options") or {}, dict):
             raise NoQuestion("unusual_request")
         question = dialect.question(body if wishes.body is None else wishes.body)
@@ -266,6 +274,18 @@ async def _heard(answer: Answer, dialect: Dialect, hear: Callable[[Told], object
 async def _given(dialect: Dialect, answer: Document, body: Document) -> AsyncIterator[bytes]:
     for piece in dialect.pieces(answer, body):
         yield piece
+
+
+def _opened(body: bytes) -> Document | None:
+    """A request of which only the members for the proxy are decoded; ``None`` for what is no JSON object."""
+    try:
+        found: Document = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        for name in found.keys() & _READ:
+            if len(found[name]) <= _MOST_DECODED:
+                found[name] = msgspec.json.decode(found[name])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found
 
 
 def _document(body: bytes) -> Document | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any
 
 from parbake.errors import MissingDependency, ParbakeError
@@ -12,6 +13,7 @@ from parbake.values.redaction import without_credentials
 
 _CONNECT_S, _READ_S = 10.0, 600.0
 _MOST_CONNECTIONS = 1_000
+_AT_ONCE = 256 * 1024
 _HOP = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
      "upgrade", "content-length"}
@@ -72,10 +74,11 @@ class Upstream:
         """
         query = f"?{request.query}" if request.query else ""
         address = self._address(f"{self.url}{request.path}{query}", encoded=True)
+        data = BytesIO(body) if len(body) > _AT_ONCE else body or None  # a large body goes out in pieces
         failures = (self._library.ClientError, TimeoutError)
         try:
             answer = await self._opened().request(
-                request.method, address, headers=_to_send(request), data=body or None, allow_redirects=False
+                request.method, address, headers=_to_send(request), data=data, allow_redirects=False
             )
         except failures as error:
             raise _failed(self.url, error) from error
