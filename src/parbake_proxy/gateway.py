@@ -177,6 +177,8 @@ class Gateway:
             stream = _heard(answer, exchange.dialect, lambda told: self._made(exchange, asked, told))
             return answer.response((*_miss(asked.reason), *named), stream=stream)
         body = await answer.read()
+        if body is None:
+            return answer.response(_miss(asked.reason), stream=answer.remainder())
         told = answers.plain(exchange.dialect, answer.status, body)
         may_be_stored = told is not None and self._made(exchange, asked, told)
         return answer.response((*_miss(asked.reason), *named) if may_be_stored else _miss(asked.reason), body=body)
@@ -234,6 +236,8 @@ class Gateway:
         if answer.is_stream:
             return answer.response(headers, stream=_heard(answer, dialect, count))
         body = await answer.read()
+        if body is None:
+            return answer.response(headers, stream=answer.remainder())
         if (found := answers.plain(dialect, answer.status, body)) is not None:
             count(found)
         return answer.response(headers, body=body)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
 from parbake.errors import MissingDependency, ParbakeError
-from parbake.ports.messages import HttpRequest, Response
+from parbake.ports.messages import PROTECTION, HttpRequest, Response
 from parbake.values.redaction import without_credentials
 
 _CONNECT_S, _READ_S = 10.0, 600.0
@@ -20,8 +21,17 @@ _HOP = frozenset(
 )  # fmt: skip
 """Headers of one connection (RFC 9110, 7.6.1), and the length, which is set anew."""
 _NOT_SENT = _HOP | {"host", "accept-encoding", "cookie", "cache-control", "expect"}
-_NOT_RETURNED = _HOP | {"content-encoding", "set-cookie", "date", "server", "content-type"}
-_NOT_RETURNED |= {"age", "cache-status", "cache-control", "content-security-policy"}
+_NOT_RETURNED = _HOP | {"date", "server", "content-type", "age", "cache-status"} | {name for name, _ in PROTECTION}
+_NOT_RETURNED |= {
+    "set-cookie", "set-cookie2", "refresh", "clear-site-data", "strict-transport-security", "alt-svc", "report-to",
+    "reporting-endpoints", "nel", "content-security-policy-report-only", "service-worker-allowed",
+    "timing-allow-origin",
+}  # fmt: skip
+"""Headers of the provider's connection, those that the proxy sets itself, and those that rule a browser's behaviour."""
+_NOT_RETURNED_BEGIN = ("parbake-", "x-parbake-", "access-control-", "cross-origin-")
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_MOST_KEPT = 16 * 1024 * 1024
+"""The greatest answer that is held as a whole, in bytes; a greater one is passed on as it comes."""
 _OWN = ("parbake-", "x-parbake-")
 _HARMLESS = _NOT_SENT - {"cookie", "proxy-authorization"} | {
     "accept", "accept-language", "content-type", "user-agent", "origin", "referer", "priority", "dnt",
@@ -90,7 +100,11 @@ class Upstream:
             timeout = library.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)
             connector = library.TCPConnector(limit=_MOST_CONNECTIONS)
             self._session = library.ClientSession(
-                connector=connector, timeout=timeout, trust_env=False, cookie_jar=library.DummyCookieJar()
+                connector=connector,
+                timeout=timeout,
+                trust_env=False,
+                cookie_jar=library.DummyCookieJar(),
+                auto_decompress=False,
             )
         return self._session
 
@@ -114,15 +128,18 @@ class Answer:
         """
         self._answer, self._failures, self._url = answer, failures, url
         self.status: int = answer.status
-        self.content_type: str = answer.headers.get("content-type", "application/octet-stream")
+        kind = _sendable(answer.headers.get("content-type", ""))
+        self.content_type = kind or "application/octet-stream"
         self.headers = _returned(answer.headers)
+        self._begun: list[bytes] = []
+        self._rest: AsyncGenerator[bytes, None] | None = None
 
     @property
     def is_stream(self) -> bool:
         """Whether it is a stream of events."""
         return self.content_type.lower().startswith("text/event-stream")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The bytes of the body as they arrive; raises :class:`UpstreamFailed` if the provider breaks off."""
         try:
             async for chunk in self._answer.content.iter_any():
@@ -132,9 +149,26 @@ class Answer:
         finally:
             self._answer.close() if not self._answer.content.at_eof() else self._answer.release()
 
-    async def read(self) -> bytes:
-        """The whole body."""
-        return b"".join([chunk async for chunk in self.chunks()])
+    async def read(self) -> bytes | None:
+        """The whole body; ``None`` if it is too long to be held: then :meth:`remainder` gives it."""
+        self._rest, size = self.chunks(), 0
+        async for chunk in self._rest:
+            self._begun.append(chunk)
+            size += len(chunk)
+            if size > _MOST_KEPT:
+                return None
+        return b"".join(self._begun)
+
+    async def remainder(self) -> AsyncIterator[bytes]:
+        """The body from its beginning, of which :meth:`read` has held a part."""
+        assert self._rest is not None  # noqa: S101  # read comes first
+        try:
+            while self._begun:
+                yield self._begun.pop(0)
+            async for chunk in self._rest:
+                yield chunk
+        finally:
+            await self._rest.aclose()
 
     def response(self, headers: tuple[tuple[str, str], ...], **body: Any) -> Response:
         """The answer for the caller.
@@ -171,8 +205,19 @@ def _to_send(request: HttpRequest) -> dict[str, str]:
 
 
 def _returned(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    kept = ((name.lower(), value) for name, value in headers.items())
-    return tuple((name, value) for name, value in kept if name not in _NOT_RETURNED and not name.startswith(_OWN))
+    kept = ((name.lower(), _sendable(value)) for name, value in headers.items())
+    return tuple(
+        (name, value)
+        for name, value in kept
+        if value is not None and name not in _NOT_RETURNED and not name.startswith(_NOT_RETURNED_BEGIN)
+    )
+
+
+def _sendable(value: str) -> str | None:
+    """A header's value by its bytes, which the client library has read as UTF-8; ``None`` with a control character."""
+    if _UNSENDABLE.search(value):
+        return None
+    return value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _failed(url: str, error: Exception) -> UpstreamFailed:
