@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
+from urllib.parse import quote, unquote
 
-from parbake.errors import MissingDependency, ParbakeError
+from parbake.errors import MissingDependency, ParbakeError, RequestError
 from parbake.ports.messages import PROTECTION, HttpRequest, Response
 from parbake.values.redaction import without_credentials
 
@@ -30,6 +31,7 @@ _NOT_RETURNED |= {
 """Headers of the provider's connection, those that the proxy sets itself, and those that rule a browser's behaviour."""
 _NOT_RETURNED_BEGIN = ("parbake-", "x-parbake-", "access-control-", "cross-origin-")
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MOST_KEPT = 16 * 1024 * 1024
 """The greatest answer that is held as a whole, in bytes; a greater one is passed on as it comes."""
 _OWN = ("parbake-", "x-parbake-")
@@ -49,6 +51,13 @@ class UpstreamFailed(ParbakeError):
 
     title = "The provider behind the proxy failed"
     status = HTTPStatus.BAD_GATEWAY
+
+
+class UnsafePath(RequestError):
+    """The path would mean another one to the provider than to the proxy."""
+
+    title = "The path cannot be passed on"
+    status = HTTPStatus.BAD_REQUEST
 
 
 class Upstream:
@@ -80,10 +89,11 @@ class Upstream:
             body: What is sent as its body.
 
         Raises:
+            UnsafePath: The path has dot segments or control characters.
             UpstreamFailed: The provider cannot be reached.
         """
         query = f"?{request.query}" if request.query else ""
-        address = self._address(f"{self.url}{request.path}{query}", encoded=True)
+        address = self._address(f"{self.url}{_path_of(request)}{query}", encoded=True)
         data = BytesIO(body) if len(body) > _AT_ONCE else body or None  # a large body goes out in pieces
         failures = (self._library.ClientError, TimeoutError)
         try:
@@ -192,6 +202,17 @@ def _is_harmless(name: str, value: str) -> bool:
     if name == "baggage":  # a tracer's own members, or anything that the application adds (W3C, Baggage)
         return all(member.strip().startswith("sentry-") for member in value.split(","))
     return name in _HARMLESS or name.startswith(_HARMLESS_BEGIN)
+
+
+def _path_of(request: HttpRequest) -> str:
+    """The path as the client has sent it; raises :class:`UnsafePath`."""
+    path = request.raw_path or quote(request.path)
+    plain = unquote(path, "latin-1")
+    if _CONTROL.search(plain):
+        raise UnsafePath("the path has a control character; leave it out", field="path")
+    if any(segment.partition(";")[0] in {".", ".."} for segment in re.split(r"[/\\]", plain)):
+        raise UnsafePath("the path has a segment '.' or '..'; send the path that it leads to", field="path")
+    return path
 
 
 def _to_send(request: HttpRequest) -> dict[str, str]:

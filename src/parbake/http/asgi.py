@@ -241,6 +241,7 @@ class HttpApp:
         root = scope.get("root_path", "")
         client = (scope.get("client") or ("",))[0]
         request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root, client=client)
+        request.raw_path = (scope.get("raw_path") or b"").decode("latin-1").removeprefix(root)
         try:
             request.headers = headers = headers_of(scope["headers"])
             about.given = headers.get(_REQUEST_ID, "")

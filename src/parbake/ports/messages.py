@@ -65,7 +65,7 @@ class HttpRequest:
     ``parameters`` are the path's placeholders. ``caller`` is who sends it, as far as that is known. ``root`` is the
     path under which another application has mounted this one. ``client`` is the address of whoever connected, which is
     the proxy's behind one; empty if the server does not tell it. ``route`` is the path of the route that answers, once
-    it is found.
+    it is found. ``raw_path`` is the path as the client has encoded it; empty if the server does not tell it.
     """
 
     method: str
@@ -78,6 +78,7 @@ class HttpRequest:
     root: str = ""
     client: str = ""
     route: str = ""
+    raw_path: str = ""
 
     @property
     def arguments(self) -> dict[str, str]:
