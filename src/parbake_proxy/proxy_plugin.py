@@ -40,7 +40,7 @@ _MAX_BODY = 64 * 1024 * 1024
 _IDENTITIES = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key"})
 """Members of requests that may name a user, and otherwise shape no answer."""
 _PRODUCED = ("application/json", "text/event-stream")
-_PASSED_ON = ("/v1/{a}", "/v1/{a}/{b}", "/v1/{a}/{b}/{c}", "/v1/{a}/{b}/{c}/{d}")
+_PASSED_ON = tuple("/v1" + "".join(f"/{{{name}}}" for name in "abcdefgh"[:length]) for length in range(1, 9))
 """What the proxy has no other route for goes to the provider as it is."""
 
 
@@ -135,7 +135,7 @@ class Proxy(Plugin[Gateway]):
             Route("POST", one.path, partial(own.ask, one), produces=_PRODUCED, max_body=_MAX_BODY)
             for one in self._dialects
         ]
-        methods = ("GET", "POST", "DELETE")
+        methods = ("GET", "POST", "PUT", "PATCH", "DELETE")
         passed_on = [Route(each, path, own.forward, max_body=_MAX_BODY) for path in _PASSED_ON for each in methods]
         return [
             *asked,

@@ -1,6 +1,7 @@
 """Paths go to the provider as they came, and none leaves what the proxy passes on."""
 
 import pytest
+from tests.model_server import _Handler
 from tests.unit.test_proxy import KEY, front  # noqa: F401  # a fixture
 
 
@@ -27,3 +28,13 @@ async def test_a_path_with_dot_segments_or_control_characters_is_refused(front, 
     assert answer.status_code == 400
     assert answer.json()["field"] == "path"
     assert front.models.asked == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_other_methods_and_longer_paths_are_passed_on(front, method, monkeypatch):  # noqa: F811
+    """A provider's route of seven segments gets each method that changes something."""
+    monkeypatch.setattr(f"tests.model_server._Handler.do_{method}", _Handler.do_POST, raising=False)
+    body = {"messages": [{"content": "x"}], "model": "m"}
+    answer = await front.http.request(method, "/v1/a/b/c/d/e/f/g", json=body, headers=KEY)
+    assert answer.status_code == 200
+    assert front.models.asked[0]["path"] == "/v1/a/b/c/d/e/f/g"
