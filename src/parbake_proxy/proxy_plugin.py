@@ -100,10 +100,9 @@ class Proxy(Plugin[Gateway]):
         )
         self._policy()
         self.prices = None if prices is None else read_prices(prices, today=dt.datetime.now(dt.UTC).date())
-        if isinstance(shared_across, str) or (unknown := set(shared_across) - _IDENTITIES):
-            found = shared_across if isinstance(shared_across, str) else min(unknown)
+        if isinstance(shared_across, str) or not _IDENTITIES.issuperset(shared_across):
             raise BadInput(
-                f"shared_across must be a list of {', '.join(sorted(_IDENTITIES))}; got {found!r}",
+                f"shared_across must be a list of {', '.join(sorted(_IDENTITIES))}; got {repr(shared_across)[:80]}",
                 field="shared_across",
             )
         self._dialects: Sequence[Dialect] = (OpenAiChat(shared_across), AnthropicMessages(shared_across))
