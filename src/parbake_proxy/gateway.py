@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from parbake.errors import BadInput, ParbakeError, StoreError
-from parbake.ports.messages import HttpRequest, Response
+from parbake.ports.messages import JSON, HttpRequest, Response
 from parbake_proxy import answers
 from parbake_proxy.answers import Told
 from parbake_proxy.savings import Account
@@ -88,7 +88,8 @@ class Gateway:
         """Pass a request on without the cache."""
         self.account.outcomes["passed_on"] += 1
         sent = request.body
-        if b'"cache"' in sent or b'"parbake"' in sent:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == JSON and (b'"cache"' in sent or b'"parbake"' in sent):
             body = _opened(sent)
             with contextlib.suppress(BadInput):  # it may be a word of the provider's own
                 wishes = None if body is None else wishes_of(body, request.headers)

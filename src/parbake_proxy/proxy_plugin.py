@@ -13,6 +13,7 @@ import msgspec
 
 from parbake.app.plugin import Parts, Plugin
 from parbake.errors import BadInput, UnknownResource
+from parbake.http.endpoints import METHODS
 from parbake.ports.messages import HttpRequest, JsonResponse, Response, Route, json_response
 from parbake.process import actions
 from parbake.serving.bonds import Bonds
@@ -134,8 +135,11 @@ class Proxy(Plugin[Gateway]):
             Route("POST", one.path, partial(own.ask, one), produces=_PRODUCED, max_body=_MAX_BODY)
             for one in self._dialects
         ]
-        methods = ("GET", "POST", "PUT", "PATCH", "DELETE")
-        passed_on = [Route(each, path, own.forward, max_body=_MAX_BODY) for path in _PASSED_ON for each in methods]
+        passed_on = [
+            Route(method, path, own.forward, max_body=_MAX_BODY, accepts_any_type=True)
+            for path in _PASSED_ON
+            for method in METHODS
+        ]
         return [
             *asked,
             *passed_on,

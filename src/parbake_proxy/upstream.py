@@ -112,6 +112,7 @@ class Upstream:
             self._session = library.ClientSession(
                 connector=connector,
                 timeout=timeout,
+                skip_auto_headers=("accept", "content-type", "user-agent"),
                 trust_env=False,
                 cookie_jar=library.DummyCookieJar(),
                 auto_decompress=False,

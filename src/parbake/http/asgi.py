@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from parbake.app.plugin import Plugin
 from parbake.errors import DeclarationError, ParbakeError
 from parbake.http import routes
-from parbake.http.access.admission import Admission
+from parbake.http.access.admission import Admission, check_type
 from parbake.http.access.callers import OPEN, SESSION, TOKEN, Callers, check
 from parbake.http.access.key_file import KEYS_FILE
 from parbake.http.access.tag_quota import NEW_TAGS, TagQuota
@@ -289,6 +289,8 @@ class HttpApp:
         try:
             endpoint = self._router.find(request)
             request.route = route = endpoint.route.path
+            if not endpoint.route.accepts_any_type:
+                check_type(request.method, request.headers)
             access = endpoint.route.access
             request.caller = caller = (
                 self.callers.of(request.headers) if self.callers.are_known else self.callers.anybody

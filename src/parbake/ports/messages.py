@@ -171,6 +171,8 @@ class Route(NamedTuple):
         consumes: The types of bodies by media type, for a handler that reads the body itself.
         headers: Request headers that the handler reads.
         max_body: The greatest size of a body, in bytes.
+        accepts_any_type: Whether a body may have any content type, also one that an HTML form can send. The check of
+            the origin stays.
     """
 
     method: str
@@ -182,6 +184,7 @@ class Route(NamedTuple):
     consumes: Mapping[str, Any] = MappingProxyType({})
     headers: Mapping[str, HeaderField] = MappingProxyType({})
     max_body: int = MAX_BODY
+    accepts_any_type: bool = False
 
 
 def json_response(value: T, status: int = 200, *, codecs: Iterable[Codec] = ()) -> JsonResponse[T]:
