@@ -23,7 +23,7 @@ from parbake.http.access.tag_quota import NEW_TAGS, TagQuota
 from parbake.http.leaving import Leaving, Rounds
 from parbake.http.openapi import document
 from parbake.http.overload import Intake, Overloaded
-from parbake.http.reading import Message, Receive, headers_of, read_body
+from parbake.http.reading import MAX_HEAD, Message, Receive, headers_of, headers_too_large, read_body
 from parbake.http.refusals import ServerEnds, error_for_client
 from parbake.http.routing import Router
 from parbake.ports.messages import (
@@ -243,6 +243,8 @@ class HttpApp:
         request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root, client=client)
         request.raw_path = (scope.get("raw_path") or b"").decode("latin-1").removeprefix(root)
         try:
+            if len(path) + len(request.query) > MAX_HEAD:  # our own server counts both before; others do not
+                raise headers_too_large()
             request.headers = headers = headers_of(scope["headers"])
             about.given = headers.get(_REQUEST_ID, "")
             self.admission.check(request.method, request.path, headers)
