@@ -32,11 +32,11 @@ _STORED_S = 5.0
 _ELSEWHERE_S = 0.25
 """Within this time an answer that another process has passed on is stored, if it is."""
 _DRAINED_S = 10.0
-_BYPASSED = "bypassed"
+_BYPASSED, _TOO_LARGE = "bypassed", "too_large"
 _MOST_DECODED = 1024 * 1024
 """The greatest request of which all is decoded, in bytes. The decoder holds the event loop, from a thread, too."""
-
-
+_MOST_SEARCHED = 16 * 1024 * 1024
+"""The greatest request in which members for the proxy are looked for, in bytes, for the same reason."""
 _READ = frozenset({"cache", "metadata", "model"})
 """The members of a large request that the proxy reads."""
 
@@ -89,7 +89,7 @@ class Gateway:
         self.account.outcomes["passed_on"] += 1
         sent = request.body
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == JSON and (b'"cache"' in sent or b'"parbake"' in sent):
+        if kind == JSON and len(sent) <= _MOST_SEARCHED and (b'"cache"' in sent or b'"parbake"' in sent):
             body = _opened(sent)
             with contextlib.suppress(BadInput):  # it may be a word of the provider's own
                 wishes = None if body is None else wishes_of(body, request.headers)
@@ -107,6 +107,9 @@ class Gateway:
             BadInput: A wish about the cache is not valid, or a tag is of no family of the app.
             UpstreamFailed: The provider cannot be reached.
         """
+        if len(request.body) > _MOST_SEARCHED:
+            self.account.outcomes[_TOO_LARGE] += 1
+            return await self._passed_on(request, request.body, "bypass", _TOO_LARGE)
         body = (_opened if len(request.body) > _MOST_DECODED else _document)(request.body)
         if body is None:
             return await self.forward(request)  # the provider says what is wrong with it
@@ -140,7 +143,7 @@ class Gateway:
         if await self.switch.is_on():
             raise NoQuestion(_BYPASSED)
         if len(request.body) > _MOST_DECODED:
-            raise NoQuestion("too_large")
+            raise NoQuestion(_TOO_LARGE)
         if not isinstance(body.get("stream", False), bool) or not isinstance(body.get("stream_options") or {}, dict):
             raise NoQuestion("unusual_request")
         question = dialect.question(body if wishes.body is None else wishes.body)

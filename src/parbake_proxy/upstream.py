@@ -94,7 +94,7 @@ class Upstream:
         """
         query = f"?{request.query}" if request.query else ""
         address = self._address(f"{self.url}{_path_of(request)}{query}", encoded=True)
-        data = BytesIO(body) if len(body) > _AT_ONCE else body or None  # a large body goes out in pieces
+        data = _Pieces(body) if len(body) > _AT_ONCE else body or None  # a large body goes out in pieces
         failures = (self._library.ClientError, TimeoutError)
         try:
             answer = await self._opened().request(
@@ -124,6 +124,17 @@ class Upstream:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+class _Pieces(BytesIO):
+    """A large body, which the client library reads in pieces. It asks for the buffer, which would copy the whole."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._body = body
+
+    def getbuffer(self) -> memoryview:
+        return memoryview(self._body)
 
 
 class Answer:

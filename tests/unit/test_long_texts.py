@@ -8,6 +8,7 @@ from tests.unit.test_proxy import KEY, front  # noqa: F401  # a fixture
 
 from parbake.values.redaction import visible
 from parbake_proxy import Proxy
+from parbake_proxy.upstream import _AT_ONCE, _Pieces
 from parbake_semantic import is_personal, screen
 from parbake_semantic.bank.explorations import Explorations
 
@@ -70,3 +71,21 @@ async def test_a_large_request_is_passed_on_as_it_is_without_the_wishes(front): 
     assert sent["top_k"] == 10**30
     assert "cache" not in sent
     assert front.app.plugins[Proxy].account.statement().spent
+
+
+async def test_a_request_of_more_than_16_mib_is_passed_on_unread(front):  # noqa: F811
+    """A request over the greater limit goes on to the letter, with what is for the proxy."""
+    body = {"model": "m", "cache": {"ttl": 1}, "messages": [{"role": "user", "content": "[" * 17_000_000}]}
+    front.models.reply = lambda _: "short"
+    answer = await front.chat(**body)
+    assert answer.headers["cache-status"] == "parbake; fwd=bypass; detail=too_large"
+    assert front.models.asked[0]["cache"] == {"ttl": 1}
+
+
+@pytest.mark.parametrize("size", [_AT_ONCE + 1, 5_000_000])
+def test_a_large_body_is_sent_without_a_copy(size):
+    """The client library sees the length and the bytes of a body, and its buffer is the body itself."""
+    body = bytes(range(250)) * (size // 250)
+    pieces = _Pieces(body)
+    assert pieces.getbuffer().obj is body
+    assert b"".join(iter(lambda: pieces.read(65_536), b"")) == body
