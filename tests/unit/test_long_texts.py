@@ -47,7 +47,7 @@ def test_a_text_of_a_million_letters_costs_no_more_than_one_at_the_limit(door, l
 
 
 @pytest.mark.parametrize("letters", WORST.values(), ids=WORST)
-async def test_a_long_question_through_the_proxy_is_passed_on_without_work(front, letters):  # noqa: F811
+async def test_a_long_question_through_the_proxy_is_passed_on_without_work(front, letters):  # noqa: F811  # a fixture
     """A question of a million letters reaches the provider for the CPU time of decoding it."""
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": letters * (MANY // len(letters))}]})
     front.models.reply = lambda _: "short"
@@ -59,7 +59,7 @@ async def test_a_long_question_through_the_proxy_is_passed_on_without_work(front
     assert time.thread_time() - began < 0.5
 
 
-async def test_a_large_request_is_passed_on_as_it_is_without_the_wishes(front):  # noqa: F811
+async def test_a_large_request_is_passed_on_as_it_is_without_the_wishes(front):  # noqa: F811  # a fixture
     """A request over the limit is not decoded: it goes on to the letter, without what is for the proxy."""
     text = "[" * 2_000_000
     body = {"model": "m", "cache": {"ttl": 1}, "messages": [{"role": "user", "content": text}], "top_k": 10**30}
@@ -73,7 +73,7 @@ async def test_a_large_request_is_passed_on_as_it_is_without_the_wishes(front): 
     assert front.app.plugins[Proxy].account.statement().spent
 
 
-async def test_a_request_of_more_than_16_mib_is_passed_on_unread(front):  # noqa: F811
+async def test_a_request_of_more_than_16_mib_is_passed_on_unread(front):  # noqa: F811  # a fixture
     """A request over the greater limit goes on to the letter, with what is for the proxy."""
     body = {"model": "m", "cache": {"ttl": 1}, "messages": [{"role": "user", "content": "[" * 17_000_000}]}
     front.models.reply = lambda _: "short"

@@ -31,7 +31,7 @@ def test_an_event_is_found_wherever_the_chunks_are_cut(end):
         assert [event.data for event in events.all] == [1, 1, 1]
 
 
-async def test_an_answer_over_the_limit_is_passed_on_and_not_stored(front, monkeypatch):  # noqa: F811
+async def test_an_answer_over_the_limit_is_passed_on_and_not_stored(front, monkeypatch):  # noqa: F811  # a fixture
     """A client gets a large answer to the letter, though the proxy does not hold it, and asks for it again."""
     monkeypatch.setattr(upstream, "_MOST_KEPT", 100_000)
     front.models.reply = lambda _: "a" * 500_000
@@ -41,7 +41,7 @@ async def test_an_answer_over_the_limit_is_passed_on_and_not_stored(front, monke
         assert answer.headers["x-parbake-cache"] == "miss"
 
 
-async def test_a_compressed_answer_is_passed_on_as_it_is(front, monkeypatch):  # noqa: F811
+async def test_a_compressed_answer_is_passed_on_as_it_is(front, monkeypatch):  # noqa: F811  # a fixture
     """An answer that was compressed unasked is not unpacked here: the client learns its form, and it is not stored."""
 
     def compressed(handler, document):

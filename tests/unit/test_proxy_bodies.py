@@ -34,7 +34,7 @@ def received(monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "body"), BODIES.values(), ids=BODIES)
-async def test_a_body_of_any_type_is_passed_on_to_the_letter(front, received, kind, body):  # noqa: F811
+async def test_a_body_of_any_type_is_passed_on_to_the_letter(front, received, kind, body):  # noqa: F811  # a fixture
     """An upload reaches the provider with its type and each of its bytes."""
     headers = KEY | ({} if kind is None else {"content-type": kind})
     for method in ("POST", "PUT"):
@@ -43,7 +43,7 @@ async def test_a_body_of_any_type_is_passed_on_to_the_letter(front, received, ki
     assert received == [("POST", kind, body), ("PUT", kind, body)]
 
 
-async def test_a_body_over_the_limit_is_refused(front, received):  # noqa: F811
+async def test_a_body_over_the_limit_is_refused(front, received):  # noqa: F811  # a fixture
     """An upload of more than 64 MiB is a 413, and the provider gets nothing of it."""
     answer = await front.http.post("/v1/files", content=b"x" * (64 * 1024 * 1024 + 1), headers=KEY)
     assert answer.status_code == 413
@@ -52,7 +52,7 @@ async def test_a_body_over_the_limit_is_refused(front, received):  # noqa: F811
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "text/plain", "application/json"])
 @pytest.mark.parametrize("sent", [{"sec-fetch-site": "cross-site"}, {"origin": "http://evil.example"}], ids=str)
-async def test_a_page_of_another_site_sends_nothing_to_the_provider(front, received, kind, sent):  # noqa: F811
+async def test_a_page_of_another_site_sends_nothing_to_the_provider(front, received, kind, sent):  # noqa: F811  # a fixture
     """Whatever its type, a body from another site's page is a 403."""
     answer = await front.http.post("/v1/files", content=b"--x--", headers={"content-type": kind} | sent)
     assert answer.status_code == 403
@@ -60,14 +60,14 @@ async def test_a_page_of_another_site_sends_nothing_to_the_provider(front, recei
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/events", "/v1/proxy/complaints"])
-async def test_own_routes_take_json_alone(front, received, path):  # noqa: F811
+async def test_own_routes_take_json_alone(front, received, path):  # noqa: F811  # a fixture
     """The routes that parbake reads itself still refuse what a form of a page can send."""
     answer = await front.http.post(path, content=b"{}", headers={"content-type": "text/plain"})
     assert answer.status_code == 415
     assert received == []
 
 
-async def test_options_is_passed_on_without_what_a_browser_asks_for(front, received):  # noqa: F811
+async def test_options_is_passed_on_without_what_a_browser_asks_for(front, received):  # noqa: F811  # a fixture
     """The provider answers OPTIONS, and its answer admits no page of another site."""
     sent = {"origin": "http://evil.example", "access-control-request-method": "POST"}
     answer = await front.http.options("/v1/files", headers=sent)

@@ -28,14 +28,14 @@ async def test_a_header_with_an_identity_keeps_answers_apart(front, name):  # no
         ("baggage", ("sentry-trace_id=1,sentry-release=2", "user.id=ann,sentry-trace_id=1", "user.id=bob")),
     ],
 )
-async def test_a_header_of_lists_is_harmless_as_far_as_its_members_are(front, name, values):  # noqa: F811
+async def test_a_header_of_lists_is_harmless_as_far_as_its_members_are(front, name, values):  # noqa: F811  # a fixture
     """Addresses and traces share answers; a further member, which may name a person, does not."""
     await front.chat()
     outcomes = [(await front.chat(headers=KEY | {name: value})).headers["x-parbake-cache"] for value in values]
     assert outcomes == ["hit", "miss", "miss"]
 
 
-async def test_the_addresses_of_a_reverse_proxy_share_answers(front):  # noqa: F811
+async def test_the_addresses_of_a_reverse_proxy_share_answers(front):  # noqa: F811  # a fixture
     """The four headers that a reverse proxy adds to each request do not cost hits."""
     await front.chat()
     added = {f"x-forwarded-{name}": "a" for name in ("for", "proto", "host", "port")}
@@ -52,7 +52,7 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("way", "name", "ann", "bob"), FIELDS)
-async def test_a_field_with_an_identity_keeps_answers_apart(front, way, name, ann, bob):  # noqa: F811
+async def test_a_field_with_an_identity_keeps_answers_apart(front, way, name, ann, bob):  # noqa: F811  # a fixture
     """Nobody gets the answer of another user whose name stands in the body."""
     outcomes = [
         (await getattr(front, way)(**body)).headers["x-parbake-cache"]
@@ -69,7 +69,7 @@ async def test_a_setting_lets_users_share_answers(way, name, ann, bob):
     assert outcomes == ["miss", "hit"]
 
 
-async def test_the_tags_in_the_metadata_are_no_identity(front):  # noqa: F811
+async def test_the_tags_in_the_metadata_are_no_identity(front):  # noqa: F811  # a fixture
     """What the proxy takes out of the metadata does not keep answers apart by itself."""
     await front.chat(metadata={"parbake": {"tags": ["policy/returns"]}})
     assert (await front.chat()).headers["x-parbake-cache"] == "hit"
