@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -69,7 +69,7 @@ class EconomicsArguments(msgspec.Struct, forbid_unknown_fields=True):
 class AnswersArguments(msgspec.Struct, forbid_unknown_fields=True):
     """The query string of ``GET /console/answers``: an answer's id or a word to look for; a time, in epoch seconds."""
 
-    word: str = ""
+    word: Annotated[str, msgspec.Meta(max_length=200)] = ""
     before: float | None = None
 
 

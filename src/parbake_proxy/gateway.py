@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from parbake.errors import BadInput, ParbakeError, StoreError
-from parbake.ports.messages import HttpRequest, Response
+from parbake.ports.messages import JSON, HttpRequest, Response
 from parbake_proxy import answers
 from parbake_proxy.answers import Told
 from parbake_proxy.savings import Account
@@ -32,7 +32,13 @@ _STORED_S = 5.0
 _ELSEWHERE_S = 0.25
 """Within this time an answer that another process has passed on is stored, if it is."""
 _DRAINED_S = 10.0
-_BYPASSED = "bypassed"
+_BYPASSED, _TOO_LARGE = "bypassed", "too_large"
+_MOST_DECODED = 1024 * 1024
+"""The greatest request of which all is decoded, in bytes. The decoder holds the event loop, from a thread, too."""
+_MOST_SEARCHED = 16 * 1024 * 1024
+"""The greatest request in which members for the proxy are looked for, in bytes, for the same reason."""
+_READ = frozenset({"cache", "metadata", "model"})
+"""The members of a large request that the proxy reads."""
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -82,8 +88,9 @@ class Gateway:
         """Pass a request on without the cache."""
         self.account.outcomes["passed_on"] += 1
         sent = request.body
-        if b'"cache"' in sent or b'"parbake"' in sent:
-            body = _document(sent)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == JSON and len(sent) <= _MOST_SEARCHED and (b'"cache"' in sent or b'"parbake"' in sent):
+            body = _opened(sent)
             with contextlib.suppress(BadInput):  # it may be a word of the provider's own
                 wishes = None if body is None else wishes_of(body, request.headers)
                 sent = sent if wishes is None or wishes.body is None else msgspec.json.encode(wishes.body)
@@ -100,7 +107,10 @@ class Gateway:
             BadInput: A wish about the cache is not valid, or a tag is of no family of the app.
             UpstreamFailed: The provider cannot be reached.
         """
-        body = _document(request.body)
+        if len(request.body) > _MOST_SEARCHED:
+            self.account.outcomes[_TOO_LARGE] += 1
+            return await self._passed_on(request, request.body, "bypass", _TOO_LARGE)
+        body = (_opened if len(request.body) > _MOST_DECODED else _document)(request.body)
         if body is None:
             return await self.forward(request)  # the provider says what is wrong with it
         wishes = wishes_of(body, request.headers)
@@ -132,9 +142,11 @@ class Gateway:
     async def _exchange(self, request: HttpRequest, dialect: Dialect, body: Document, wishes: Wishes) -> Exchange:
         if await self.switch.is_on():
             raise NoQuestion(_BYPASSED)
+        if len(request.body) > _MOST_DECODED:
+            raise NoQuestion(_TOO_LARGE)
         if not isinstance(body.get("stream", False), bool) or not isinstance(body.get("stream_options") or {}, dict):
             raise NoQuestion("unusual_request")
-        question = dialect.question(body)
+        question = dialect.question(body if wishes.body is None else wishes.body)
         shaping = (dialect.path, request.query, wishes.namespace, question.context)
         try:
             context = msgspec.msgpack.encode(shaping)
@@ -169,6 +181,8 @@ class Gateway:
             stream = _heard(answer, exchange.dialect, lambda told: self._made(exchange, asked, told))
             return answer.response((*_miss(asked.reason), *named), stream=stream)
         body = await answer.read()
+        if body is None:
+            return answer.response(_miss(asked.reason), stream=answer.remainder())
         told = answers.plain(exchange.dialect, answer.status, body)
         may_be_stored = told is not None and self._made(exchange, asked, told)
         return answer.response((*_miss(asked.reason), *named) if may_be_stored else _miss(asked.reason), body=body)
@@ -226,6 +240,8 @@ class Gateway:
         if answer.is_stream:
             return answer.response(headers, stream=_heard(answer, dialect, count))
         body = await answer.read()
+        if body is None:
+            return answer.response(headers, stream=answer.remainder())
         if (found := answers.plain(dialect, answer.status, body)) is not None:
             count(found)
         return answer.response(headers, body=body)
@@ -266,6 +282,18 @@ async def _heard(answer: Answer, dialect: Dialect, hear: Callable[[Told], object
 async def _given(dialect: Dialect, answer: Document, body: Document) -> AsyncIterator[bytes]:
     for piece in dialect.pieces(answer, body):
         yield piece
+
+
+def _opened(body: bytes) -> Document | None:
+    """A request of which only the members for the proxy are decoded; ``None`` for what is no JSON object."""
+    try:
+        found: Document = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        for name in found.keys() & _READ:
+            if len(found[name]) <= _MOST_DECODED:
+                found[name] = msgspec.json.decode(found[name])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found
 
 
 def _document(body: bytes) -> Document | None:

@@ -13,6 +13,7 @@ import msgspec
 
 from parbake.app.plugin import Parts, Plugin
 from parbake.errors import BadInput, UnknownResource
+from parbake.http.endpoints import METHODS
 from parbake.ports.messages import HttpRequest, JsonResponse, Response, Route, json_response
 from parbake.process import actions
 from parbake.serving.bonds import Bonds
@@ -37,8 +38,10 @@ _BYPASS = "PARBAKE_PROXY_BYPASS"
 """The variable that makes a proxy pass every request on."""
 _MAX_BODY = 64 * 1024 * 1024
 """The greatest request that is passed on, in bytes: pictures and files are sent within it."""
+_IDENTITIES = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key"})
+"""Members of requests that may name a user, and otherwise shape no answer."""
 _PRODUCED = ("application/json", "text/event-stream")
-_PASSED_ON = ("/v1/{a}", "/v1/{a}/{b}", "/v1/{a}/{b}/{c}", "/v1/{a}/{b}/{c}/{d}")
+_PASSED_ON = tuple("/v1" + "".join(f"/{{{name}}}" for name in "abcdefgh"[:length]) for length in range(1, 9))
 """What the proxy has no other route for goes to the provider as it is."""
 
 
@@ -66,6 +69,8 @@ class Proxy(Plugin[Gateway]):
         prices: The path of a price book, for dollars; by default that of the ledger. Its providers are ``openai`` and
             ``anthropic``, by the protocol.
         name: The cache's name in the store.
+        shared_across: Members of requests that name a user whose answers others may get: ``user``, ``metadata``,
+            ``safety_identifier`` or ``prompt_cache_key``. By default each of them keeps answers apart.
 
     Attributes:
         prices: The prices that were read; ``None`` without any.
@@ -84,6 +89,7 @@ class Proxy(Plugin[Gateway]):
         cosine: float | None = None,
         prices: Path | None = None,
         name: str = "proxy",
+        shared_across: Sequence[str] = (),
     ) -> None:
         """Check and keep the settings."""
         if not upstream.startswith(("http://", "https://")):
@@ -96,7 +102,12 @@ class Proxy(Plugin[Gateway]):
         )
         self._policy()
         self.prices = None if prices is None else read_prices(prices, today=dt.datetime.now(dt.UTC).date())
-        self._dialects: Sequence[Dialect] = (OpenAiChat(), AnthropicMessages())
+        if isinstance(shared_across, str) or not _IDENTITIES.issuperset(shared_across):
+            raise BadInput(
+                f"shared_across must be a list of {', '.join(sorted(_IDENTITIES))}; got {repr(shared_across)[:80]}",
+                field="shared_across",
+            )
+        self._dialects: Sequence[Dialect] = (OpenAiChat(shared_across), AnthropicMessages(shared_across))
 
     def open(self, parts: Parts) -> Gateway:
         """Open the gateway; see :class:`parbake.Plugin`."""
@@ -124,8 +135,11 @@ class Proxy(Plugin[Gateway]):
             Route("POST", one.path, partial(own.ask, one), produces=_PRODUCED, max_body=_MAX_BODY)
             for one in self._dialects
         ]
-        methods = ("GET", "POST", "DELETE")
-        passed_on = [Route(each, path, own.forward, max_body=_MAX_BODY) for path in _PASSED_ON for each in methods]
+        passed_on = [
+            Route(method, path, own.forward, max_body=_MAX_BODY, accepts_any_type=True)
+            for path in _PASSED_ON
+            for method in METHODS
+        ]
         return [
             *asked,
             *passed_on,

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any
+from urllib.parse import quote, unquote
 
-from parbake.errors import MissingDependency, ParbakeError
-from parbake.ports.messages import HttpRequest, Response
+from parbake.errors import MissingDependency, ParbakeError, RequestError
+from parbake.ports.messages import PROTECTION, HttpRequest, Response
 from parbake.values.redaction import without_credentials
 
 _CONNECT_S, _READ_S = 10.0, 600.0
 _MOST_CONNECTIONS = 1_000
+_AT_ONCE = 256 * 1024
 _HOP = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
      "upgrade", "content-length"}
 )  # fmt: skip
 """Headers of one connection (RFC 9110, 7.6.1), and the length, which is set anew."""
 _NOT_SENT = _HOP | {"host", "accept-encoding", "cookie", "cache-control", "expect"}
-_NOT_RETURNED = _HOP | {"content-encoding", "set-cookie", "date", "server", "content-type"}
-_NOT_RETURNED |= {"age", "cache-status", "cache-control", "content-security-policy"}
+_NOT_RETURNED = _HOP | {"date", "server", "content-type", "age", "cache-status"} | {name for name, _ in PROTECTION}
+_NOT_RETURNED |= {
+    "set-cookie", "set-cookie2", "refresh", "clear-site-data", "strict-transport-security", "alt-svc", "report-to",
+    "reporting-endpoints", "nel", "content-security-policy-report-only", "service-worker-allowed",
+    "timing-allow-origin",
+}  # fmt: skip
+"""Headers of the provider's connection, those that the proxy sets itself, and those that rule a browser's behaviour."""
+_NOT_RETURNED_BEGIN = ("parbake-", "x-parbake-", "access-control-", "cross-origin-")
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MOST_KEPT = 16 * 1024 * 1024
+"""The greatest answer that is held as a whole, in bytes; a greater one is passed on as it comes."""
 _OWN = ("parbake-", "x-parbake-")
-_HARMLESS = _NOT_SENT | {
+_HARMLESS = _NOT_SENT - {"cookie", "proxy-authorization"} | {
     "accept", "accept-language", "content-type", "user-agent", "origin", "referer", "priority", "dnt",
-    "idempotency-key", "x-request-id", "traceparent", "tracestate", "baggage", "sentry-trace", "forwarded", "via",
-    "x-real-ip",
+    "idempotency-key", "x-request-id", "traceparent", "tracestate", "sentry-trace", "via", "x-real-ip", "sec-gpc",
+    "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port",
 }  # fmt: skip
 """Headers that do not say who asks, and do not shape the answer."""
-_HARMLESS_BEGIN = ("parbake-", "x-parbake-", "x-stainless-", "x-forwarded-", "sec-")
+_HARMLESS_BEGIN = ("parbake-", "x-parbake-", "x-stainless-", "sec-fetch-", "sec-ch-")
+_ADDRESSES = frozenset({"for", "by", "host", "proto"})
+"""The members of ``forwarded`` (RFC 7239) that name no user."""
 
 
 class UpstreamFailed(ParbakeError):
@@ -35,6 +51,13 @@ class UpstreamFailed(ParbakeError):
 
     title = "The provider behind the proxy failed"
     status = HTTPStatus.BAD_GATEWAY
+
+
+class UnsafePath(RequestError):
+    """The path would mean another one to the provider than to the proxy."""
+
+    title = "The path cannot be passed on"
+    status = HTTPStatus.BAD_REQUEST
 
 
 class Upstream:
@@ -66,14 +89,16 @@ class Upstream:
             body: What is sent as its body.
 
         Raises:
+            UnsafePath: The path has dot segments or control characters.
             UpstreamFailed: The provider cannot be reached.
         """
         query = f"?{request.query}" if request.query else ""
-        address = self._address(f"{self.url}{request.path}{query}", encoded=True)
+        address = self._address(f"{self.url}{_path_of(request)}{query}", encoded=True)
+        data = _Pieces(body) if len(body) > _AT_ONCE else body or None  # a large body goes out in pieces
         failures = (self._library.ClientError, TimeoutError)
         try:
             answer = await self._opened().request(
-                request.method, address, headers=_to_send(request), data=body or None, allow_redirects=False
+                request.method, address, headers=_to_send(request), data=data, allow_redirects=False
             )
         except failures as error:
             raise _failed(self.url, error) from error
@@ -85,7 +110,12 @@ class Upstream:
             timeout = library.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)
             connector = library.TCPConnector(limit=_MOST_CONNECTIONS)
             self._session = library.ClientSession(
-                connector=connector, timeout=timeout, trust_env=False, cookie_jar=library.DummyCookieJar()
+                connector=connector,
+                timeout=timeout,
+                skip_auto_headers=("accept", "content-type", "user-agent"),
+                trust_env=False,
+                cookie_jar=library.DummyCookieJar(),
+                auto_decompress=False,
             )
         return self._session
 
@@ -94,6 +124,17 @@ class Upstream:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+class _Pieces(BytesIO):
+    """A large body, which the client library reads in pieces. It asks for the buffer, which would copy the whole."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._body = body
+
+    def getbuffer(self) -> memoryview:
+        return memoryview(self._body)
 
 
 class Answer:
@@ -109,15 +150,18 @@ class Answer:
         """
         self._answer, self._failures, self._url = answer, failures, url
         self.status: int = answer.status
-        self.content_type: str = answer.headers.get("content-type", "application/octet-stream")
+        kind = _sendable(answer.headers.get("content-type", ""))
+        self.content_type = kind or "application/octet-stream"
         self.headers = _returned(answer.headers)
+        self._begun: list[bytes] = []
+        self._rest: AsyncGenerator[bytes, None] | None = None
 
     @property
     def is_stream(self) -> bool:
         """Whether it is a stream of events."""
         return self.content_type.lower().startswith("text/event-stream")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The bytes of the body as they arrive; raises :class:`UpstreamFailed` if the provider breaks off."""
         try:
             async for chunk in self._answer.content.iter_any():
@@ -127,9 +171,26 @@ class Answer:
         finally:
             self._answer.close() if not self._answer.content.at_eof() else self._answer.release()
 
-    async def read(self) -> bytes:
-        """The whole body."""
-        return b"".join([chunk async for chunk in self.chunks()])
+    async def read(self) -> bytes | None:
+        """The whole body; ``None`` if it is too long to be held: then :meth:`remainder` gives it."""
+        self._rest, size = self.chunks(), 0
+        async for chunk in self._rest:
+            self._begun.append(chunk)
+            size += len(chunk)
+            if size > _MOST_KEPT:
+                return None
+        return b"".join(self._begun)
+
+    async def remainder(self) -> AsyncIterator[bytes]:
+        """The body from its beginning, of which :meth:`read` has held a part."""
+        assert self._rest is not None  # noqa: S101  # read comes first
+        try:
+            while self._begun:
+                yield self._begun.pop(0)
+            async for chunk in self._rest:
+                yield chunk
+        finally:
+            await self._rest.aclose()
 
     def response(self, headers: tuple[tuple[str, str], ...], **body: Any) -> Response:
         """The answer for the caller.
@@ -143,8 +204,27 @@ class Answer:
 
 def telling(headers: Mapping[str, str]) -> list[str]:
     """The headers that may say who asks or shape the answer: all that are not known to do neither."""
-    names = sorted(name for name in headers if name not in _HARMLESS and not name.startswith(_HARMLESS_BEGIN))
-    return [f"{name}: {headers[name]}" for name in names]
+    return [f"{name}: {headers[name]}" for name in sorted(headers) if not _is_harmless(name, headers[name])]
+
+
+def _is_harmless(name: str, value: str) -> bool:
+    if name == "forwarded":
+        members = value.lower().replace(";", ",").split(",")
+        return all(member.partition("=")[0].strip() in _ADDRESSES for member in members)
+    if name == "baggage":  # a tracer's own members, or anything that the application adds (W3C, Baggage)
+        return all(member.strip().startswith("sentry-") for member in value.split(","))
+    return name in _HARMLESS or name.startswith(_HARMLESS_BEGIN)
+
+
+def _path_of(request: HttpRequest) -> str:
+    """The path as the client has sent it; raises :class:`UnsafePath`."""
+    path = request.raw_path or quote(request.path)
+    plain = unquote(path, "latin-1")
+    if _CONTROL.search(plain):
+        raise UnsafePath("the path has a control character; leave it out", field="path")
+    if any(segment.partition(";")[0] in {".", ".."} for segment in re.split(r"[/\\]", plain)):
+        raise UnsafePath("the path has a segment '.' or '..'; send the path that it leads to", field="path")
+    return path
 
 
 def _to_send(request: HttpRequest) -> dict[str, str]:
@@ -158,8 +238,19 @@ def _to_send(request: HttpRequest) -> dict[str, str]:
 
 
 def _returned(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    kept = ((name.lower(), value) for name, value in headers.items())
-    return tuple((name, value) for name, value in kept if name not in _NOT_RETURNED and not name.startswith(_OWN))
+    kept = ((name.lower(), _sendable(value)) for name, value in headers.items())
+    return tuple(
+        (name, value)
+        for name, value in kept
+        if value is not None and name not in _NOT_RETURNED and not name.startswith(_NOT_RETURNED_BEGIN)
+    )
+
+
+def _sendable(value: str) -> str | None:
+    """A header's value by its bytes, which the client library has read as UTF-8; ``None`` with a control character."""
+    if _UNSENDABLE.search(value):
+        return None
+    return value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _failed(url: str, error: Exception) -> UpstreamFailed:

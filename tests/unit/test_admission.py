@@ -166,7 +166,7 @@ async def test_every_answer_protects_who_reads_it(http):
         assert answer.headers["cache-control"] == "no-store"
 
 
-async def call(http, *, headers, messages=({"type": "http.request", "body": b""},), path="/v1/serve/fact"):
+async def call(http, *, headers, messages=({"type": "http.request", "body": b""},), path="/v1/serve/fact", query=b""):
     """Send a raw ASGI request, as a server without limits would; return status, headers, body and unread messages."""
     sent, left = [], list(messages)
 
@@ -176,7 +176,7 @@ async def call(http, *, headers, messages=({"type": "http.request", "body": b""}
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": query, "headers": headers}
     await http(scope, receive, send)
     return sent[0]["status"], dict(sent[0]["headers"]), b"".join(m.get("body", b"") for m in sent[1:]), left
 
@@ -194,6 +194,16 @@ async def test_headers_have_a_limit_under_any_server(http, headers):
     status, _, body, _ = await call(http, headers=headers)
     assert status == 431
     assert b'"field":"headers"' in body
+
+
+@pytest.mark.parametrize(
+    ("path", "query"), [("/" + "a" * MAX_HEAD, b""), ("/a", b"a=" + b"%41" * MAX_HEAD)], ids=["path", "query"]
+)
+async def test_a_path_and_a_query_have_a_limit_under_any_server(http, path, query):
+    """A target of more than 64 KiB gets 431 before it is read, whichever server runs the app."""
+    status, _, body, _ = await call(http, headers=[HOST], path=path, query=query)
+    assert status == 431
+    assert b"path and query" in body
 
 
 async def test_as_many_headers_as_allowed_are_read(http):

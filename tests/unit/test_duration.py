@@ -1,10 +1,12 @@
 """Parsing and formatting of durations."""
 
 import datetime as dt
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.growth import cpu_s
 
 from parbake.errors import ContractError
 from parbake.values.duration import humanize, seconds
@@ -30,6 +32,22 @@ def test_a_malformed_or_empty_duration_names_the_field(wrong):
     with pytest.raises(ContractError, match="freshness_sla") as caught:
         seconds(wrong, field="freshness_sla")
     assert caught.value.field == "freshness_sla"
+
+
+@pytest.mark.parametrize("piece", ["1", "1.", "1h", "1m1"])
+def test_a_long_text_is_refused_without_being_read(piece):
+    """A text that is longer than any duration takes no longer than a short one, and the error shows its opening."""
+    short, long = piece * 20, piece * 20_000
+    for text in (short + "x", long + "x"):
+        with pytest.raises(ContractError) as caught:
+            seconds(text, field="since")
+    assert len(str(caught.value)) < 300
+    assert cpu_s(partial(_is_refused, long)) < 0.01 + 10 * cpu_s(partial(_is_refused, short))
+
+
+def _is_refused(text):
+    with pytest.raises(ContractError):
+        seconds(f"{text}x", field="since")
 
 
 @given(st.integers(1, 10**7))

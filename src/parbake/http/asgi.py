@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from parbake.app.plugin import Plugin
 from parbake.errors import DeclarationError, ParbakeError
 from parbake.http import routes
-from parbake.http.access.admission import Admission
+from parbake.http.access.admission import Admission, check_type
 from parbake.http.access.callers import OPEN, SESSION, TOKEN, Callers, check
 from parbake.http.access.key_file import KEYS_FILE
 from parbake.http.access.key_watch import KeyWatch
@@ -25,7 +25,7 @@ from parbake.http.access.tag_quota import NEW_TAGS, TagQuota
 from parbake.http.leaving import Leaving, Rounds
 from parbake.http.openapi import document
 from parbake.http.overload import Intake, Overloaded
-from parbake.http.reading import Message, Receive, headers_of, read_body
+from parbake.http.reading import MAX_HEAD, Message, Receive, headers_of, headers_too_large, read_body
 from parbake.http.refusals import ServerEnds, error_for_client
 from parbake.http.routing import Router
 from parbake.http.waiting_line import client_of
@@ -264,7 +264,10 @@ class HttpApp:
         root = scope.get("root_path", "")
         query = scope["query_string"].decode("latin-1")
         request = HttpRequest(method, path, {}, b"", query, root=root, client=_address(scope))
+        request.raw_path = (scope.get("raw_path") or b"").decode("latin-1").removeprefix(root)
         try:
+            if len(path) + len(request.query) > MAX_HEAD:  # our own server counts both before; others do not
+                raise headers_too_large()
             request.headers = headers = headers_of(scope["headers"])
             about.given = headers.get(_REQUEST_ID, "")
             self.admission.check(request.method, request.path, headers)
@@ -311,6 +314,8 @@ class HttpApp:
         try:
             endpoint = self._router.find(request)
             request.route = route = endpoint.route.path
+            if not endpoint.route.accepts_any_type:
+                check_type(request.method, request.headers)
             access = endpoint.route.access
             request.caller = caller = (
                 self.callers.of(request.headers) if self.callers.are_known else self.callers.anybody

@@ -10,7 +10,7 @@ from parbake.http.refusals import BodyNotRead, ClientLeft, HeadersTooLarge
 from parbake.ports.messages import MAX_BODY, too_large
 
 MAX_HEAD = 64 * 1024
-"""Limit of all headers together, in bytes."""
+"""Limit of all headers together, and of the path with the query, in bytes."""
 MAX_HEADERS = 100
 READ_ANYWAY = 16 * 1024 * 1024
 """A too large body is still read up to this size, because a client that is still sending does not see the answer."""
@@ -34,7 +34,8 @@ def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def headers_too_large() -> HeadersTooLarge:
     """Make the error for headers over the limit."""
     return HeadersTooLarge(
-        f"a request has at most {MAX_HEADERS} headers of {MAX_HEAD // 1024} KiB together", field="headers"
+        f"a request has at most {MAX_HEADERS} headers of {MAX_HEAD // 1024} KiB together, its path and query included",
+        field="headers",
     )
 
 

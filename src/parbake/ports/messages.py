@@ -65,7 +65,7 @@ class HttpRequest:
     ``parameters`` are the path's placeholders. ``caller`` is who sends it, as far as that is known. ``root`` is the
     path under which another application has mounted this one. ``client`` is the address of whoever connected, which is
     the proxy's behind one; empty if the server does not tell it. ``route`` is the path of the route that answers, once
-    it is found.
+    it is found. ``raw_path`` is the path as the client has encoded it; empty if the server does not tell it.
     """
 
     method: str
@@ -78,6 +78,7 @@ class HttpRequest:
     root: str = ""
     client: str = ""
     route: str = ""
+    raw_path: str = ""
 
     @property
     def arguments(self) -> dict[str, str]:
@@ -170,6 +171,8 @@ class Route(NamedTuple):
         consumes: The types of bodies by media type, for a handler that reads the body itself.
         headers: Request headers that the handler reads.
         max_body: The greatest size of a body, in bytes.
+        accepts_any_type: Whether a body may have any content type, also one that an HTML form can send. The check of
+            the origin stays.
     """
 
     method: str
@@ -181,6 +184,7 @@ class Route(NamedTuple):
     consumes: Mapping[str, Any] = MappingProxyType({})
     headers: Mapping[str, HeaderField] = MappingProxyType({})
     max_body: int = MAX_BODY
+    accepts_any_type: bool = False
 
 
 def json_response(value: T, status: int = 200, *, codecs: Iterable[Codec] = ()) -> JsonResponse[T]:

@@ -175,7 +175,7 @@ class Registry:
 
         Args:
             freshness_sla: The greatest age at which a value is fresh, such as ``"8h"``.
-            invalidated_by: What outdates a value besides its age. Workers compute outdated values again, also without refresh=.
+            invalidated_by: What outdates a value besides its age; workers compute it again then, also without refresh=.
             fallback_if_stale: What to do with a value that may not be served.
             owner: Who is alerted when the contract is broken.
             refresh: When the batch lane runs; by default never.

@@ -80,7 +80,8 @@ def one_line(error: BaseException) -> str:
 
 def visible(text: str, longest: int) -> str:
     """Untrusted text in a form that is safe for a terminal: printable, one line, at most ``longest`` characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:longest]
+    opening = text[: 4 * longest]  # white space goes, so that some more is read than is returned
+    return " ".join("".join(c if c.isprintable() else " " for c in opening).split())[:longest]
 
 
 def field_of(error: msgspec.ValidationError) -> str:

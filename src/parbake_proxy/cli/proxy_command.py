@@ -38,6 +38,9 @@ def proxy(
     embedder: Annotated[str, typer.Option(help="minilm, or none: then only repeated texts are answered")] = "minilm",
     error: Annotated[float, typer.Option(help="share of requests that may get a wrong answer")] = 0.01,
     cosine: Annotated[float | None, typer.Option(help="serve from this cosine on, instead of learning")] = None,
+    share_across: Annotated[
+        list[str] | None, typer.Option(help="user, metadata, ...: answer all users alike who differ in it; repeat")
+    ] = None,
     prices: Annotated[Path | None, typer.Option(help="a price book, for dollars: see docs/howto/proxy.md")] = None,
     ledger: Annotated[
         str | None, typer.Option(help="an SQLite file or postgresql:// that records what was spent and saved")
@@ -65,6 +68,7 @@ def proxy(
         error=error,
         cosine=cosine,
         prices=prices,
+        shared_across=share_across or [],
     )
     app = App(Registry(), store=store, open=family or [], plugins=[*_ledger(ledger, made.prices), made], worker="none")
 

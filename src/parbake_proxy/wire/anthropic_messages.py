@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from parbake.ports.usage import Usage
@@ -12,7 +12,7 @@ from parbake_proxy.wire.dialect import Document, Question, counted, last_of, onl
 from parbake_proxy.wire.events import Event, sent
 
 _WORD = re.compile(r"\S+\s*|\s+")
-_UNSHAPING = frozenset({"messages", "stream", "metadata", "service_tier", "cache", "cache_control"})
+_UNSHAPING = frozenset({"messages", "stream", "service_tier", "cache", "cache_control"})
 _COMPLETE = frozenset({"end_turn", "stop_sequence"})
 
 
@@ -22,10 +22,14 @@ class AnthropicMessages:
     provider = "anthropic"
     path = "/v1/messages"
 
+    def __init__(self, shared_across: Collection[str] = ()) -> None:
+        """Read questions; ``shared_across`` are further members of a request that do not keep answers apart."""
+        self._unshaping = _UNSHAPING.union(shared_across)
+
     def question(self, body: Document) -> Question:
         """Read the question of a request; raises :class:`NoQuestion`."""
         last, earlier = last_of(body)
-        shaping = {name: value for name, value in body.items() if name not in _UNSHAPING}
+        shaping = {name: value for name, value in body.items() if name not in self._unshaping}
         return Question(only_text(last.get("content")), [shaping, earlier], str(body.get("model", "")))
 
     def is_complete(self, answer: Document) -> bool:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 _TOO_LONG = 4 * 1024 * 1024
+_SEPARATOR = 3
+"""How many bytes of a separator may stand before a cut."""
 
 
 class Event(NamedTuple):
@@ -20,7 +22,8 @@ class Events:
     """Collects the events of a stream from its bytes."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._unfinished: list[bytes] = []
+        self._tail = b""
         self._size = 0
         self.all: list[Event] = []
         self.is_whole = True
@@ -30,11 +33,18 @@ class Events:
         """Take the next bytes."""
         self._size += len(data)
         if self._size > _TOO_LONG:
-            self.is_whole, self._rest = False, b""
+            self.is_whole = False
+            self._unfinished.clear()
             self.all.clear()
             return
-        blocks = (self._rest + data).replace(b"\r\n", b"\n").split(b"\n\n")
-        self._rest = blocks.pop()
+        self._unfinished.append(data)
+        window = self._tail + data
+        self._tail = window[-_SEPARATOR:]
+        if b"\n\n" not in window.replace(b"\r\n", b"\n"):
+            return
+        blocks = b"".join(self._unfinished).replace(b"\r\n", b"\n").split(b"\n\n")
+        self._unfinished = [blocks.pop()]
+        self._tail = self._unfinished[0][-_SEPARATOR:]
         for block in blocks:
             lines = [line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:")]
             if lines:

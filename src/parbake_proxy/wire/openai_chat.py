@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from parbake.ports.usage import Usage
@@ -13,9 +13,8 @@ from parbake_proxy.wire.events import Event, sent
 
 _WORD = re.compile(r"\S+\s*|\s+")
 _UNSHAPING = frozenset(
-    {"messages", "stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier",
-     "prompt_cache_key", "prompt_cache_retention", "cache"}
-)  # fmt: skip
+    {"messages", "stream", "stream_options", "store", "service_tier", "prompt_cache_retention", "cache"}
+)
 """What does not shape the answer, beside the messages, which are read on their own."""
 _PLAIN = frozenset({"role", "content"})
 _MORE = "more"
@@ -28,12 +27,16 @@ class OpenAiChat:
     provider = "openai"
     path = "/v1/chat/completions"
 
+    def __init__(self, shared_across: Collection[str] = ()) -> None:
+        """Read questions; ``shared_across`` are further members of a request that do not keep answers apart."""
+        self._unshaping = _UNSHAPING.union(shared_across)
+
     def question(self, body: Document) -> Question:
         """Read the question of a request; raises :class:`NoQuestion`."""
         last, earlier = last_of(body)
         if body.get("n") not in (None, 1):
             raise NoQuestion("several_choices")
-        shaping = {name: value for name, value in body.items() if name not in _UNSHAPING}
+        shaping = {name: value for name, value in body.items() if name not in self._unshaping}
         rest = {name: value for name, value in last.items() if name != "content"}
         return Question(only_text(last.get("content")), [shaping, earlier, rest], str(body.get("model", "")))
 

@@ -14,7 +14,7 @@ from parbake_semantic.policies.features import SCORED, SHARPNESS
 from parbake_semantic.policies.policy import Match, Ranking
 from parbake_semantic.policies.ridge import GAIN, MAX_ALIASES, Head, fit
 from parbake_semantic.text.arrays import Places, Vectors, unit_rows
-from parbake_semantic.text.normalize import normalize
+from parbake_semantic.text.normalize import MOST_LETTERS, normalize
 
 _SQUARED_NORM = 0.05  # tolerance for the square of a unit vector's length
 
@@ -133,7 +133,7 @@ class Matcher:
 
     def exact(self, text: str) -> Match | None:
         """The answer to a known wording, found without a vector."""
-        known = self._texts.get(normalize(text))
+        known = None if len(text) > MOST_LETTERS else self._texts.get(normalize(text))
         if known is None:
             return None
         owner, wording = known

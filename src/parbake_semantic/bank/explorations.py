@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Sequence
 
-from parbake_semantic.text.normalize import normalize
+from parbake_semantic.text.normalize import MOST_LETTERS, normalize
 from parbake_semantic.text.veto import VETOES, Veto, is_personal, screen
 
 FEWEST_USERS = 3
@@ -48,8 +48,8 @@ class Explorations:
         Returns:
             ``True`` once, when enough users have asked the question.
         """
-        name = normalize(user)
-        if not name or is_personal(question) or screen(question, self._vetoes).refusal:
+        name = normalize(user[:MOST_LETTERS])
+        if not name or screen(question, self._vetoes).refusal or is_personal(question):
             return False
         who = hashlib.sha256(name.encode()).digest()[:16]
         key = (normalize(question), answer)

@@ -7,7 +7,8 @@ import unicodedata
 from functools import lru_cache
 
 MOST_WORDS = 100
-_MOST_LETTERS = 1_000
+MOST_LETTERS = 1_000
+"""The length of a question, beyond which it is refused before anything else reads it."""
 
 _BEFORE, _AFTER = " ¿¡", " .,;:?"
 _PUNCTUATION = " .,;:!?\"'()[]¿¡"
@@ -90,9 +91,11 @@ def _mixes_scripts(text: str) -> bool:
 
 def unusable(text: str) -> str | None:
     """The reason code why a text cannot be a question, or ``None``."""
-    if len(text) > _MOST_LETTERS:
+    if len(text) > MOST_LETTERS:
         return "too_long"
     plain = normalize(text)
+    if len(plain) > MOST_LETTERS:  # one letter may stand for a whole sentence
+        return "too_long"
     if not plain.strip(_PUNCTUATION):
         return "empty"
     if sum(map(str.isalnum, plain)) < _FEWEST_LETTERS or not any(map(str.isalpha, plain)):

@@ -13,7 +13,7 @@ import msgspec
 
 from parbake.errors import BadInput
 from parbake_semantic.text.contradictions import negations, opposed, opposites_of, quantities
-from parbake_semantic.text.normalize import main_script, normalize, unusable, visible
+from parbake_semantic.text.normalize import MOST_LETTERS, main_script, normalize, unusable, visible
 from parbake_semantic.vocabulary import GENERAL, NEUTRAL, Vocabulary, any_of
 
 
@@ -176,12 +176,15 @@ def barred(asked: Screened) -> str:
 def is_personal(text: str, vocabulary: Vocabulary = NEUTRAL) -> bool:
     """Whether a text is about one person: an address, a long number, the state of their own affairs.
 
-    Such a text is never added to a bank from which others are answered.
+    Such a text is never added to a bank from which others are answered. A text that is too long for a question counts
+    as personal, because it is not read.
 
     Args:
         text: The text.
         vocabulary: What is a customer's own, besides general English.
     """
+    if len(text) > MOST_LETTERS:
+        return True
     plain = visible(text)
     return bool(_PERSONAL.search(plain)) or _rules(vocabulary).asks_for_own_state(plain)
 
@@ -201,7 +204,12 @@ def screen(question: str, vetoes: Sequence[Veto] = VETOES) -> Screened:
     Args:
         question: The question.
         vetoes: The vetoes to apply. Only their ``alone`` rules are used.
+
+    Returns:
+        The question with its refusal. The visible form of one that is too long is empty: it is not read.
     """
+    if len(question) > MOST_LETTERS:
+        return Screened(question, "", "too_long", tuple(vetoes))
     asked = visible(question)
     reason = unusable(question) or next((v.code for v in vetoes if v.alone is not None and v.alone(asked)), "")
     return Screened(question, asked, reason, tuple(vetoes))

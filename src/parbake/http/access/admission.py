@@ -1,4 +1,4 @@
-"""Which requests are admitted: by their host, their origin in a browser, and their body's type.
+"""Which requests are admitted: by their host and their origin in a browser, and, on most routes, their body's type.
 
 A page of any site can send requests to a server on its visitor's machine. A page whose name resolves to that machine
 ("DNS rebinding") can also read the answers. Browsers report this in ``Host``, in ``Sec-Fetch-Site`` (W3C, Fetch
@@ -64,7 +64,6 @@ class Admission:
             )
         if method not in _READS:
             _check_site(host, headers)
-            _check_type(headers)
 
 
 def _check_site(host: str, headers: Mapping[str, str]) -> None:
@@ -78,8 +77,18 @@ def _check_site(host: str, headers: Mapping[str, str]) -> None:
         raise CrossSiteWrite(f"{who} may not write here; only pages of this server and programs may", field="origin")
 
 
-def _check_type(headers: Mapping[str, str]) -> None:
-    """Reject body types that an HTML form can send. For JSON or a ``ce-`` header, a browser first asks the server."""
+def check_type(method: str, headers: Mapping[str, str]) -> None:
+    """Reject body types that an HTML form can send. For JSON or a ``ce-`` header, a browser first asks the server.
+
+    Args:
+        method: The HTTP method.
+        headers: The headers, by lower-case name.
+
+    Raises:
+        UnsupportedType: The body is not declared to be JSON.
+    """
+    if method in _READS:
+        return
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     found = headers.get("content-type", "")
     if has_body and "ce-id" not in headers and found.partition(";")[0].strip().lower() not in JSON_TYPES:
