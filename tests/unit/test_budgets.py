@@ -22,7 +22,7 @@ PACKAGES = {
     "src/parbake_proxy": 1_300,
     "src/parbake_semantic": 4_330,
     "assistant/src": 18_000,
-    "tools/provider_box": 620,
+    "tools/provider_box": 660,
     "tools/simulator": 4_100,
 }
 """The most lines of code of each package, without packages within it that have a line of their own.

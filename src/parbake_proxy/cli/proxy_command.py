@@ -72,15 +72,10 @@ def proxy(
     )
     app = App(Registry(), store=store, open=family or [], plugins=[*_ledger(ledger, made.prices), made], worker="none")
 
-    async def warm() -> None:
-        await app.plugins[Proxy].cache.warm()
-
-    async def sweep() -> None:  # there is no worker that does it
-        await app.engine.housekeeping.run()
-
     with ending.handling_signals():
         bound = listen(host, port)
-        application = HttpApp(app, warm=[warm], beside=[sweep])
+        cache, housekeeping = app.plugins[Proxy].cache, app.engine.housekeeping
+        application = HttpApp(app, warm=[cache.warm], beside=[housekeeping.run])  # there is no worker that sweeps
         application.admission.allow(allow_host or [])
         address = address_of(bound)
 
