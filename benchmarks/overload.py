@@ -31,12 +31,14 @@ import httpx
 from _flood import SHED, Flood, Flooded, probing
 from _http_load import posted
 from _report import Goal, percentile, report
+from _server import cpu_s
 from _shop import BACKEND_KEY, KEY, prepare, serving
 
 MINUTE_S, CALM_S, DEADLINE_S = 60.0, 15.0, 1.0
 TIMES = (5, 10)
 CHATS = "/v1/chat/completions"
 CLIENTS, LEAVERS = 400, 300
+PROBES, RENDERED = 2_000, 20
 SCRAPES, HOG, POLITE, POLITE_FROM = 100.0, 16, 20.0, "127.0.0.2"
 QUESTIONS = (
     "Can I return a book after three weeks?", "What does express delivery cost?", "Do you have gift cards?",
@@ -146,17 +148,38 @@ async def crowd(port: int, clients: int, seconds: float, *, pauses: bool = True)
 
 
 @contextlib.contextmanager
-def stored_values() -> Iterator[int]:
-    """A server of stored values on a core of its own; gives its port."""
+def stored_values() -> Iterator[tuple[int, int]]:
+    """A server of stored values on a core of its own; gives its port and its process number."""
     command = [sys.executable, Path(__file__).parent / "_serve_side.py", "parbake"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             assert server.stdout is not None
             port = int(server.stdout.readline())
             os.sched_setaffinity(server.pid, {0})
-            yield port
+            yield port, server.pid
         finally:
             server.terminate()
+
+
+def cpu_of_each(port: int, pid: int, path: str, count: int, *, pause_s: float = 0.0) -> float:
+    """CPU milliseconds of the server for each request of a path, one after the other on one connection."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        client.get(path)
+        before = cpu_s(pid)
+        for _ in range(count):
+            time.sleep(pause_s)
+            client.get(path)
+    return (cpu_s(pid) - before) / count * 1000
+
+
+def outside_of_admission(port: int, pid: int, goals: list[Goal]) -> None:
+    """Measure what probes and scrapes cost, which wait for no turn, also a scrape that renders the metrics."""
+    costs = {
+        "healthz": cpu_of_each(port, pid, "/healthz", PROBES),
+        "scrape of rendered metrics": cpu_of_each(port, pid, "/metrics", PROBES),
+        "scrape that renders": cpu_of_each(port, pid, "/metrics", RENDERED, pause_s=1.05),
+    }
+    goals += [Goal(f"{name}: CPU", cost, "ms", "<= 20", cost <= 20) for name, cost in costs.items()]
 
 
 def one_address(seconds: float, rows: Rows, goals: list[Goal]) -> None:
@@ -171,8 +194,9 @@ def one_address(seconds: float, rows: Rows, goals: list[Goal]) -> None:
         f"{SCRAPES:.0f} scrapes/s": lambda: Flood(port, 30.0, bool).run(lambda _: scrape, SCRAPES, seconds),
         f"{HOG} connections": lambda: crowd(port, HOG, seconds, pauses=False),
     }
-    with stored_values() as port:
+    with stored_values() as (port, pid):
         asyncio.run(crowd(port, 4, 2.0))
+        outside_of_admission(port, pid, goals)
         for name, flood in floods.items():
             with probing(port, "/healthz") as probes:
                 _, polite = asyncio.run(flooded_by(flood))
@@ -189,7 +213,7 @@ def one_address(seconds: float, rows: Rows, goals: list[Goal]) -> None:
 
 def crowds(seconds: float, rows: Rows, goals: list[Goal]) -> None:
     """Measure 400 clients beside four, on a server of stored values."""
-    with stored_values() as port:
+    with stored_values() as (port, _):
         asyncio.run(crowd(port, 4, 2.0))
         peak = max(len(asyncio.run(crowd(port, n, seconds / 3)).took) / (seconds / 3) for n in (4, 16, 64))
         with probing(port, "/healthz") as probes:

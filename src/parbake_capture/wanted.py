@@ -105,7 +105,8 @@ def _check(tags: Sequence[str], relation: str, *, is_made: bool = False) -> None
     for tag in tags:
         if is_template(tag) and (not is_made or is_family(table_name(relation))):
             continue
-        why = "no tag can be made of its name and its primary key" if is_made else "it is no template of tags"
+        of_names = "its name or its primary key has letters that a tag cannot have"
+        why = of_names if is_made else "this template makes no tags"
         raise BadInput(
             f"--table {relation}: {tag[:80]!r}: {why}; name its tags, as in --table '{relation}:family/{{column}}', or "
             f"only a family, as in --table '{relation}:family' (with --replace in place of those that it has)",

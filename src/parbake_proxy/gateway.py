@@ -285,7 +285,7 @@ async def _given(dialect: Dialect, answer: Document, body: Document) -> AsyncIte
 
 
 def _opened(body: bytes) -> Document | None:
-    """A request of which only the members for the proxy are decoded; ``None`` for what is no JSON object."""
+    """Decode only the members of a request that the proxy reads; ``None`` if the body is not a JSON object."""
     try:
         found: Document = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         for name in found.keys() & _READ:

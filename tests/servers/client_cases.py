@@ -30,7 +30,7 @@ class Case(NamedTuple):
 
 
 def case(name, call, *replies):
-    """Return a case. A reply that is none is a body of JSON."""
+    """Return a case; ``replies`` are replies, or documents that the provider answers as JSON."""
     made = [reply if isinstance(reply, EchoReply) else EchoReply(reply) for reply in replies]
     return Case(name, call, made or [EchoReply({})])
 

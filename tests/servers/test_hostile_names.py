@@ -88,7 +88,7 @@ class Database:
         return {event.subject for event in events}
 
     def nobody_gained(self):
-        """Check that nothing was dropped, and that the guest is no more than a guest."""
+        """Check that no table was dropped, and that the guest has no further rights."""
         assert self.owner.execute("SELECT count(*) FROM witness").fetchone() == (0,)
         rights = "SELECT rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles WHERE rolname = 'guest'"
         assert self.owner.execute(rights).fetchone() == (False,)

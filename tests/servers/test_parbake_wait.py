@@ -72,7 +72,7 @@ def test_a_first_deployment_is_neither_true_nor_false(server):
 
 @pytest.mark.parametrize("kind", ["XID8", "TEXT", "VARCHAR", "unknown"])
 def test_the_id_of_a_transaction_may_come_as_a_text(server, kind):
-    """Drivers that bind texts wait for the same transaction; a text that is no id is an error of its own."""
+    """A driver that binds the id as a text waits for the same transaction, and gets an error for any other text."""
     database = Database(server)
     _, ticket = database.change()
     given = "%s" if kind == "unknown" else f"%s::{kind}"

@@ -37,7 +37,7 @@ def fail():
     ],
 )
 def test_a_secret_in_an_error_is_not_logged(formatter, text):
-    """The line keeps what is no secret, and has none of what looks like one."""
+    """A line of the log hides each secret, and keeps the other words."""
     line = formatter.format(record_of(RuntimeError(text)))
     assert "hidden" not in line
     assert "RuntimeError" in line

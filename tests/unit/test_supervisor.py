@@ -58,7 +58,7 @@ def test_a_worker_that_ends_three_times_at_once_ends_the_whole_with_its_last_lin
     ids=["killed", "terminated", "ended in order", "interrupted in order"],
 )
 def test_a_worker_that_signals_end_is_started_again_however_often(end):
-    """Ends by signals, also those that a worker handles, are no failures: the server goes on, with longer pauses."""
+    """The server goes on when signals end its worker again and again, and waits longer before each restart."""
     setting = COUNTED.replace("supervisor.QUICK_S = supervisor.LASTED_S = 0", "")
     done = run(f"import os, signal, sys; {end}", body=f"five_starts.wait({HANGS_S})", setting=setting)
     assert done.returncode == 0, done.stdout

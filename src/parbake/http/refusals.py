@@ -86,9 +86,7 @@ def error_for_client(error: Exception, *, during: str) -> ParbakeError:
     about = ABOUT.get()
     number = secrets.token_hex(8) if about is None else about.request
     frames = without_secrets("".join(traceback.format_tb((error.__cause__ or error).__traceback__)), of_errors=True)
-    _log.error(
-        "request %s: %s failed: %s\n%s", number, during, one_line(error), without_secrets(frames, of_errors=True)
-    )
+    _log.error("request %s: %s failed: %s\n%s", number, during, one_line(error), frames)
     why = f"the server's log has why, under request {number}"
     if isinstance(error, ComputeFailed):
         return ComputeFailed(f"{error.field}: its computation failed; {why}", field=error.field)

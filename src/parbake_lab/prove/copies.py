@@ -90,14 +90,14 @@ class Copy(ABC):
         self.views = self._views()
         self.templates: dict[str, tuple[str, ...]] = {}
         self._pools: dict[str, list[Row]] = {}
-        self._capture(place, [table for table in tables if plain(table.relation).lower() in self.tables])
+        self._capture(place, [table for table in tables if table_name(table.relation).lower() in self.tables])
 
     def _capture(self, place: str, tables: Sequence[Captured]) -> None:
         with contextlib.closing(open_capture(place)) as opened:
             if tables:
                 opened.run(opened.install(tables, app="prove"))
             for state in (state for state in opened.states() if not state.problem):
-                name = plain(state.table.relation)
+                name = table_name(state.table.relation)
                 self.templates[name] = (*self.templates.get(name, ()), *state.table.tags)
 
     @property
@@ -218,11 +218,6 @@ class Copy(ABC):
 
     def _is(self, name: str) -> str:
         return f"{quoted(name)} = ?"
-
-
-def plain(relation: str) -> str:
-    """The name of a table without its schema."""
-    return table_name(relation)
 
 
 def quoted(name: str) -> str:

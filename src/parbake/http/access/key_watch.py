@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ class KeyWatch:
 
     async def look(self) -> None:
         """Alert each owner of a task once when the file cannot be read any more, and once when it can."""
-        trouble = await asyncio.to_thread(self._callers.trouble)
+        trouble = self._callers.trouble()  # in the loop, like requests, which read the same keys
         if bool(trouble) == self._is_alerted:
             return
         self._is_alerted = bool(trouble)
