@@ -66,9 +66,12 @@ def test_the_demo_lives_from_its_lock(demo):
     """The demo keeps one worker, follows a policy change and a purchase, and has only locked packages."""
     running, folder, address = demo
     began, (worker,) = time.monotonic(), workers(folder)
-    assert ask(f"{address}/readyz") == (200, {"status": "ready", "lacking": [], "degraded": []})
+    whole = {"status": "ready", "lacking": [], "degraded": []}
+    first = ask(f"{address}/readyz")
+    assert first in [(200, whole), (200, whole | {"degraded": ["not_built"]})], "only what is still made may be missing"
     _a_policy_is_followed(address)
     _a_purchase_is_followed(address)
+    eventually(lambda: ask(f"{address}/readyz") == (200, whole), within_s=120)
     time.sleep(max(0.0, began + STEADY_S - time.monotonic()))
     assert workers(folder) == [worker], running.output
     assert "starting another" not in running.output
