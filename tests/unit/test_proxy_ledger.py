@@ -19,10 +19,11 @@ from parbake_proxy import Proxy
 
 
 @pytest.mark.parametrize("is_own", [True, False], ids=["of the proxy", "of the ledger"])
-async def test_the_proxy_prices_models_as_the_ledger_does(tmp_path, is_own):
-    """A cost book that names another price for a model prices both statements, also if only the ledger has it."""
-    rate = Rate(provider="contract", model="s", since=dt.date(2020, 1, 1), input=1.0, output=10.0)
-    offers = {"openai/small": Offer(provider="contract", model="s")}
+@pytest.mark.parametrize("provider", ["contract", "openai"])
+async def test_the_proxy_prices_models_as_the_ledger_does(tmp_path, is_own, provider):
+    """One cost book prices both statements, by its entry for the generator or by the model; the ledger's will do."""
+    rate = Rate(provider=provider, model="small", since=dt.date(2020, 1, 1), input=1.0, output=10.0)
+    offers = {"openai/small": Offer(provider="contract", model="small")} if provider == "contract" else {}
     path = tmp_path / "costs.json"
     book = CostBook(as_of=dt.date(2026, 11, 1), rates=(rate,), cpu_hour=0.0, generators=offers)
     path.write_bytes(msgspec.json.encode(book))

@@ -143,11 +143,8 @@ class Owned(msgspec.Struct, frozen=True):
 
 
 def read_book(path: Path, *, today: dt.date) -> CostBook:
-    """Read a cost book, in which each model is also a generator with the name ``PROVIDER/MODEL``.
-
-    Raises :class:`BadInput` that names the invalid field.
-    """
-    return _sound(_with_models(decoded(path, CostBook, option="book")), f"--book {path}", today)
+    """Read a cost book; raises :class:`BadInput` that names the invalid field."""
+    return _sound(decoded(path, CostBook, option="book"), f"--book {path}", today)
 
 
 def read_prices(path: Path, *, today: dt.date) -> CostBook:
@@ -165,13 +162,10 @@ def read_prices(path: Path, *, today: dt.date) -> CostBook:
     """
     kind: type[Book] = CostBook if "cpu_hour" in decoded(path, dict[str, Any]) else Book
     found = decoded(path, kind)
-    made = _with_models(found) if isinstance(found, CostBook) else CostBook.of_models(found)
+    made = CostBook.of_models(found)
+    if isinstance(found, CostBook):
+        made = msgspec.structs.replace(found, generators=made.generators | found.generators)
     return _sound(made, f"--prices {path}", today)
-
-
-def _with_models(book: CostBook) -> CostBook:
-    """The same book, in which each model is also a generator with the name ``PROVIDER/MODEL``, unless it has one."""
-    return msgspec.structs.replace(book, generators=CostBook.of_models(book).generators | book.generators)
 
 
 def _sound(book: CostBook, where: str, today: dt.date) -> CostBook:
@@ -366,12 +360,19 @@ def _sold(used: Mapping[str, float]) -> Tokens:
     )  # fmt: skip
 
 
+def _offer_of_model(book: CostBook, generator: str) -> Offer | None:
+    """The entry of a generator that is named ``PROVIDER/MODEL``, as the proxy names them; ``None`` for other names."""
+    provider, _, model = generator.partition("/")
+    is_known = any((rate.provider, rate.model) == (provider, model) for rate in book.rates)
+    return Offer(provider=provider, model=model) if is_known else None
+
+
 def _tokens(book: CostBook, model: str, hour: int, lane: str, tokens: Tokens) -> tuple[float, float, str]:
     """The cost of a generator's tokens, their cost at standard processing, and which of them have no price.
 
     Each kind of token is priced alone, so that one without a price does not hide what the others cost.
     """
-    offer = book.generators.get(model)
+    offer = book.generators.get(model) or _offer_of_model(book, model)
     if offer is None:
         return 0.0, 0.0, f"tokens of {model}"
     day = dt.datetime.fromtimestamp(hour * HOUR, dt.UTC).date()
