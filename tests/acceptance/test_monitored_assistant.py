@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import APP, HERE, Cluster, Process, Server
+from cluster import APP, HERE, KEY, Cluster, Process, Server
 from tests.servers.launch import free_port
 from tests.servers.test_monitoring import answered, find_data, queries_in
 from tests.waiting import HANGS_S, eventually
@@ -40,6 +40,7 @@ def prometheus(cluster: Cluster, server: Server, worker: str, tmp_path: Path) ->
         subprocess.run(command, cwd=HERE, env=cluster.environment, check=True, timeout=HANGS_S)
     port, targets = free_port(), [server.url.partition("//")[2], worker]
     job = {"job_name": "parbake", "scrape_interval": "1s", "static_configs": [{"targets": targets}]}
+    job["authorization"] = {"credentials": KEY}  # servers that have a token show their metrics to nobody else
     settings = {"rule_files": [str(tmp_path / "rules.yml")], "scrape_configs": [job]}
     (tmp_path / "prometheus.yml").write_text(json.dumps(settings))
     words = ["--config.file=prometheus.yml", "--storage.tsdb.path=series", f"--web.listen-address=127.0.0.1:{port}"]
