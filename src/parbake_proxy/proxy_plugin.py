@@ -132,11 +132,11 @@ class Proxy(Plugin[Gateway]):
         """The provider's routes, and those for operators; see :class:`parbake.Plugin`."""
         own = _Routes(app)
         asked = [
-            Route("POST", one.path, partial(own.ask, one), produces=_PRODUCED, max_body=_MAX_BODY)
+            Route("POST", one.path, partial(own.ask, one), produces=_PRODUCED, max_body=_MAX_BODY, leads_away=True)
             for one in self._dialects
         ]
         passed_on = [
-            Route(method, path, own.forward, max_body=_MAX_BODY, accepts_any_type=True)
+            Route(method, path, own.forward, max_body=_MAX_BODY, accepts_any_type=True, leads_away=True)
             for path in _PASSED_ON
             for method in METHODS
         ]

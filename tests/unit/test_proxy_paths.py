@@ -38,3 +38,23 @@ async def test_other_methods_and_longer_paths_are_passed_on(front, method, monke
     answer = await front.http.request(method, "/v1/a/b/c/d/e/f/g", json=body, headers=KEY)
     assert answer.status_code == 200
     assert front.models.asked[0]["path"] == "/v1/a/b/c/d/e/f/g"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PUT", "events"), ("DELETE", "events"), ("POST", "proxy"), ("GET", "proxy/bypass"), ("POST", "proxy/answers"),
+     ("GET", "proxy/complaints"), ("DELETE", "serve/anything")],
+)  # fmt: skip
+async def test_a_path_of_the_proxys_own_never_goes_to_the_provider(front, method, path):  # noqa: F811  # a fixture
+    """With a method that the path does not support, it is refused, with its tags and keys in it."""
+    body = {"messages": [{"content": "x"}], "model": "m"}
+    answer = await front.http.request(method, f"/v1/{path}", json=body, headers=KEY)
+    assert answer.status_code == 405, answer.text
+    assert front.models.asked == []
+
+
+async def test_another_method_of_a_providers_path_is_the_providers(front, monkeypatch):  # noqa: F811  # a fixture
+    """A list of stored completions is asked for at the path of the questions."""
+    monkeypatch.setattr(_Handler, "do_GET", _Handler.do_POST, raising=False)
+    await front.http.request("GET", "/v1/chat/completions", json={"messages": [{"content": "x"}]}, headers=KEY)
+    assert front.models.asked[0]["path"] == "/v1/chat/completions"

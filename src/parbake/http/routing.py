@@ -28,6 +28,10 @@ class Router:
             seen.add(place)
         own = [(one.route, one) for one in self.endpoints]
         self._exact = {(route.method, route.path): one for route, one in own if "{" not in route.path}
+        self._methods = defaultdict[str, set[str]](set)
+        for method, path in self._exact:
+            if not self._exact[method, path].route.leads_away:
+                self._methods[path].add(method)
         self._patterns = defaultdict[int, list[_Pattern]](list)
         for route, one in own:
             if "{" in route.path:
@@ -45,19 +49,26 @@ class Router:
         if exact is not None:
             return exact
         segments = request.path.strip("/").split("/")
-        methods = set[str]()
+        methods = set(self._methods.get(request.path, ()))
+        away: tuple[Endpoint, dict[str, str]] | None = None
         for pattern in self._patterns.get(len(segments), ()):
             parameters = pattern.match(segments)
             if parameters is None:
                 continue
-            if pattern.method == request.method:
+            if pattern.endpoint.route.leads_away:
+                if pattern.method == request.method:
+                    away = away or (pattern.endpoint, parameters)
+            elif pattern.method == request.method:
                 request.parameters = parameters
                 return pattern.endpoint
-            methods.add(pattern.method)
-        methods.update(m for m, p in self._exact if p == request.path)
+            else:
+                methods.add(pattern.method)
         if methods:
             raise MethodNotAllowed(request.path, methods)
-        raise UnknownResource(f"nothing is served at {request.path[:200]}", field="path")
+        if away is None:
+            raise UnknownResource(f"nothing is served at {request.path[:200]}", field="path")
+        endpoint, request.parameters = away
+        return endpoint
 
 
 class _Pattern:

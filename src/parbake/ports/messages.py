@@ -173,6 +173,8 @@ class Route(NamedTuple):
         max_body: The greatest size of a body, in bytes.
         accepts_any_type: Whether a body may have any content type, also one that an HTML form can send. The check of
             the origin stays.
+        leads_away: Whether the path is one of a service behind the app. A path of the app's own is never that
+            service's, whatever the method.
     """
 
     method: str
@@ -185,6 +187,7 @@ class Route(NamedTuple):
     headers: Mapping[str, HeaderField] = MappingProxyType({})
     max_body: int = MAX_BODY
     accepts_any_type: bool = False
+    leads_away: bool = False
 
 
 def json_response(value: T, status: int = 200, *, codecs: Iterable[Codec] = ()) -> JsonResponse[T]:
