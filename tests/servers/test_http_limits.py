@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -30,11 +31,15 @@ def upper(word: str) -> str:
     return word.upper()
 
 
+async def echo(request):
+    return Response(request.body, content_type="text/plain")
+
+
 async def careless(request):
     return Response(b"{}", headers=(("x-said", request.arguments["said"]),))
 
 
-app = HttpApp(pb.App(tasks), [("GET", "/careless", careless)])
+app = HttpApp(pb.App(tasks), [("GET", "/careless", careless), ("POST", "/echo", echo)])
 """
 ASKED = b'{"key": "a"}'
 HEAD = b"POST /v1/serve/upper HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -44,10 +49,11 @@ REQUEST = HEAD + b"content-length: %d\r\n\r\n" % len(ASKED) + ASKED
 class Server:
     """A served app as a process."""
 
-    def __init__(self, folder, limit_s):
+    def __init__(self, folder, limit_s, *, descriptors=1024):
         """Start it with this limit for heads and bodies, and wait until it answers."""
         (folder / "limited_shop.py").write_text(SHOP)
-        command = [sys.executable, "-m", "parbake", "serve", "limited_shop:app", "--port", "0"]
+        limited = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
+        command = [*limited, sys.executable, "-m", "parbake", "serve", "limited_shop:app", "--port", "0"]
         self.process = subprocess.Popen(
             command, cwd=folder, stderr=subprocess.PIPE, text=True, env={**os.environ, "LIMIT_S": str(limit_s)}
         )
@@ -63,6 +69,25 @@ class Server:
     def is_alive(self):
         """Whether the server answers another client."""
         return httpx.get(f"http://127.0.0.1:{self.port}/healthz", timeout=HANGS_S).status_code == 200
+
+    def in_progress(self):
+        """How many requests the server handles or lets wait, this one left out."""
+        told = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=HANGS_S).text
+        (line,) = (line for line in told.splitlines() if line.startswith("parbake_requests_in_flight"))
+        return float(line.split()[-1]) - 1
+
+    @contextlib.contextmanager
+    def half_sent(self, count, head=HEAD):
+        """Open connections of one client whose requests lack the rest of their bodies."""
+        with contextlib.ExitStack() as opened:
+            made = []
+            for _ in range(count):
+                address = ("127.0.0.1", self.port)
+                one = socket.create_connection(address, timeout=HANGS_S, source_address=("127.0.0.9", 0))
+                opened.enter_context(one)
+                one.sendall(head + b"content-length: %d\r\n\r\n{" % len(ASKED))
+                made.append(one)
+            yield made
 
     def end(self):
         """End the process."""
@@ -294,6 +319,53 @@ def test_fields_of_a_trailer_are_no_headers(server):
         assert until(connection, b'"field":"host"}').startswith(b"HTTP/1.1 421 ")
         connection.sendall(bare + b"host: localhost\r\n" + body + b"content-type: application/json\r\n\r\n")
         assert until(connection, b'"field":"content-type"}').startswith(b"HTTP/1.1 415 ")
+
+
+def test_a_trailer_without_an_end_is_refused(server):
+    """A field of a trailer that goes on is not collected: after 128 KiB the request is refused."""
+    with server.connected() as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\nc\r\n" + ASKED + b"\r\n0\r\nx: ")
+        for _ in range(64):
+            connection.sendall(b"y" * 8192)
+            time.sleep(0.001)  # a packet each
+        assert all_of(connection).startswith(b"HTTP/1.1 431 ")
+    assert server.is_alive()
+
+
+def test_the_bytes_of_a_body_stay_as_they_are(server):
+    """A body with a line that names an upgrade, in one packet with its head, is not changed."""
+    body = b'\r\nupgrade: h2c\r\n{"key": "a"'
+    with server.connected() as connection:
+        head = HEAD.replace(b"/v1/serve/upper", b"/echo")
+        connection.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        assert until(connection, body[-8:]).endswith(body)
+
+
+@pytest.fixture
+def narrow(tmp_path):
+    """Serve an app in a process that may open few files."""
+    made = Server(tmp_path, HANGS_S, descriptors=320)
+    yield made
+    made.end()
+
+
+def test_half_sent_requests_of_one_client_keep_no_other_out(narrow):
+    """With as many connections as the process can have, the oldest that waits for its client makes room."""
+    with narrow.half_sent(400) as opened:
+        assert narrow.is_alive()
+        assert opened[0].recv(1) == b""
+        opened[-1].sendall(ASKED[1:])
+        assert until(opened[-1], b'"value":"A"').startswith(b"HTTP/1.1 200 ")
+
+
+def test_bodies_that_do_not_arrive_take_no_turn(server):
+    """Requests that wait for their bodies are not among those in progress, and are answered when these arrive."""
+    with server.half_sent(60, HEAD + b"expect: 100-continue\r\n") as opened:
+        assert all(until(one, b"\r\n\r\n").startswith(b"HTTP/1.1 100 ") for one in opened)
+        assert server.in_progress() == 0
+        for one in opened:
+            one.sendall(ASKED[1:])
+        assert all(until(one, b'"value":"A"').startswith(b"HTTP/1.1 200 ") for one in opened)
 
 
 @pytest.mark.parametrize("sent", [HEAD + b"x: y\r\n" * 101, b"not http at all\r\n\r\n", HEAD])

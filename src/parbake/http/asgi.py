@@ -67,6 +67,7 @@ COUNTED = "parbake.counted"
 """The key of an ASGI scope under which a middleware of ours learns who counts the request: this list is not empty."""
 _log = logging.getLogger("parbake.http")
 _NOTHING = contextlib.nullcontext()
+AwaitBody = Callable[[Awaitable[bytes]], Awaitable[bytes]]
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -225,8 +226,11 @@ class HttpApp:
                 return
             began = time.perf_counter()
         self.app.counters.waits.add(began - arrived)
+        slowly = None
+        if not _has_arrived(scope, send):
+            slowly = partial(self._intake.await_body, has_left=_leaving(scope, send), client=client)
         try:
-            await self._handle(method, path, scope, receive, send, since=since)
+            await self._handle(method, path, scope, receive, send, since=since, slowly=slowly)
         finally:
             self._intake.leave(time.perf_counter() - began, client)
 
@@ -258,8 +262,17 @@ class HttpApp:
         return caller.may("operate") or (path == _METRICS and caller.may("metrics"))
 
     async def _handle(
-        self, method: str, path: str, scope: Message, receive: Receive, send: Send, *, since: float
+        self,
+        method: str,
+        path: str,
+        scope: Message,
+        receive: Receive,
+        send: Send,
+        *,
+        since: float,
+        slowly: AwaitBody | None = None,
     ) -> None:
+        """Answer a request; ``slowly`` awaits a body that has not arrived yet."""
         ABOUT.set(about := About())  # each request has a context of its own, or is followed by one that sets it again
         root = scope.get("root_path", "")
         query = scope["query_string"].decode("latin-1")
@@ -281,7 +294,7 @@ class HttpApp:
         ends = begun(hears, request) if hears else ()
         try:
             with Scope(acks=acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it is sent
-                response = await self._answer(request, receive, leaving)
+                response = await self._answer(request, receive, leaving, slowly)
                 await send_response(response, scope, send)
                 status = response.status
         except asyncio.CancelledError:
@@ -309,7 +322,9 @@ class HttpApp:
         if self.app.settings.sources:
             _log.warning("the lifespan was not started, so this app's sources are not polled; see HttpApp.lifespan")
 
-    async def _answer(self, request: HttpRequest, receive: Receive, leaving: Leaving) -> Response:
+    async def _answer(
+        self, request: HttpRequest, receive: Receive, leaving: Leaving, slowly: AwaitBody | None
+    ) -> Response:
         route = NO_ROUTE
         try:
             endpoint = self._router.find(request)
@@ -322,7 +337,8 @@ class HttpApp:
             )
             if access != "anybody" and access not in caller.scopes:
                 check(caller, access)
-            request.body = await read_body(request.headers, receive, endpoint.route.max_body)
+            body = read_body(request.headers, receive, endpoint.route.max_body)
+            request.body = await (body if slowly is None else slowly(body))
             leaving.look()
             if access in OPEN and not caller.name:  # nobody in particular does nothing there that would be recorded
                 response = await endpoint.answer(request)
@@ -366,6 +382,12 @@ def _leaving(scope: Message, send: Send) -> Callable[[], bool]:
     """Return what tells whether the client has closed the connection; other servers cannot tell."""
     whole = scope.get("extensions", {}).get(WHOLE)
     return _stays if whole is None else partial(whole["has_left"], send)
+
+
+def _has_arrived(scope: Message, send: Send) -> bool:
+    """Whether the whole body of a request is here; other servers cannot tell."""
+    whole = scope.get("extensions", {}).get(WHOLE)
+    return whole is None or whole["has_arrived"](send)
 
 
 def _stays() -> bool:

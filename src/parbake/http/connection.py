@@ -23,8 +23,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from parbake.errors import ParbakeError
 from parbake.http.asgi import HttpApp, head_of
+from parbake.http.open_connections import OpenConnections, most_connections
 from parbake.http.reading import MAX_HEAD, MAX_HEADERS, READ_ANYWAY, Message, headers_too_large
 from parbake.http.refusals import Malformed, TooSlow
+from parbake.http.waiting_line import client_of
 from parbake.ports.messages import ARRIVED, PROTECTION, WHOLE, problem
 
 HEAD_S = 10.0
@@ -41,8 +43,8 @@ _LAST_S = 0.05
 """Seconds after that until the connection is checked again, and closed if it is idle."""
 _AT_ONCE = 2048
 """The most connections that are accepted in one turn of the event loop."""
-_PAUSE_S = 1.0
-"""Seconds until the next try to accept connections, after the process had no file descriptor left."""
+_PAUSE_S, _SHORT_PAUSE_S = 1.0, 0.05
+"""Seconds until the next try to accept connections, after the process had no file descriptor left, or no room."""
 _TAKING_S = 3.0
 """Seconds for which a server that shuts down still accepts connections that are already waiting."""
 _log = logging.getLogger("parbake.http")
@@ -54,6 +56,9 @@ _PROTECTED = "".join(f"{name}: {value}\r\n" for name, value in PROTECTION).encod
 class Connection(HttpToolsProtocol):
     """Rejects requests whose headers are too many or too long, and requests that do not arrive in time."""
 
+    all_open: OpenConnections | None = None
+    """The connections of the server, which counts this one."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Create the protocol; see uvicorn's class."""
         super().__init__(*args, **kwargs)
@@ -63,6 +68,7 @@ class Connection(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._read_since = 0
+        self._since_body = 0
         self._is_refused = False
         self._is_ending = False
         self._left = getattr(self.app, "most_requests", None)
@@ -71,12 +77,17 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Wait for the first request."""
         super().connection_made(transport)
+        self._from = client_of(self.client[0] if self.client else "")
+        if self.all_open is not None:
+            self.all_open.add(self, self._from)
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timer and end all answers in progress; uvicorn itself notifies only the last request."""
         self._forget_timer()
         self._forget_unread()
+        if self.all_open is not None:
+            self.all_open.remove(self, self._from)
         for cycle in self._unanswered:
             cycle.disconnected = not cycle.response_complete
             cycle.message_event.set()
@@ -92,16 +103,21 @@ class Connection(HttpToolsProtocol):
         if self._phase == "head" and self._read_since > 2 * MAX_HEAD:
             self._refuse(headers_too_large())  # the parser does not report an unfinished header
             return
+        if self._phase == "body" and self._since_body > 2 * MAX_HEAD:
+            self._refuse(headers_too_large())  # the parser holds a field of a trailer until that ends
+            return
         if self._phase != "body" and b"pgrade" in data.lower():
             # A server may ignore a protocol upgrade (RFC 9110, 7.8); this parser accepts no body after one.
-            data = _UPGRADE.sub(b"ignored", data)
+            head, ends, rest = data.partition(b"\r\n\r\n")
+            data = b"".join((_UPGRADE.sub(b"ignored", head), ends, rest))
+        self._since_body += len(data)
         super().data_received(data)
         if not self._is_refused and not self.transport.is_closing():
             self._expect()
 
     def on_message_begin(self) -> None:
         """Start to count."""
-        self._phase, self._head_bytes, self._read_since = "head", 0, 0
+        self._phase, self._head_bytes, self._read_since, self._since_body = "head", 0, 0, 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -158,6 +174,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Receive a part of the body."""
+        self._since_body = 0
         if not self._is_refused:
             super().on_body(body)
 
@@ -200,6 +217,15 @@ class Connection(HttpToolsProtocol):
             self._late()  # the rest of the body has not arrived
         elif not self._is_answering:
             self.transport.close()
+
+    @property
+    def keeps_waiting(self) -> bool:
+        """Whether nothing is being answered, because the client has to send something first."""
+        return self._phase != "idle" or not self._is_answering
+
+    def end(self) -> None:
+        """Close the connection at once."""
+        self.transport.abort()
 
     @property
     def _is_answering(self) -> bool:
@@ -299,7 +325,13 @@ def _has_left(send: Callable[..., Any]) -> bool:
     return isinstance(cycle, RequestResponseCycle) and cycle.disconnected
 
 
-_EXTENSIONS: Any = {WHOLE: {"send": _send_whole, "has_left": _has_left}}
+def _has_arrived(send: Callable[..., Any]) -> bool:
+    """Whether the whole body of a request has been received."""
+    cycle = getattr(send, "__self__", None)
+    return isinstance(cycle, RequestResponseCycle) and not cycle.more_body
+
+
+_EXTENSIONS: Any = {WHOLE: {"send": _send_whole, "has_left": _has_left, "has_arrived": _has_arrived}}
 
 
 class Server(uvicorn.Server):
@@ -309,6 +341,7 @@ class Server(uvicorn.Server):
         """Start the application, then accept connections."""
         await super().startup(sockets=[])
         self._connecting: set[asyncio.Task[Any]] = set()
+        self._open = OpenConnections(most_connections())
         for listening in sockets or ():
             listening.setblocking(False)  # noqa: FBT003 - the standard library's signature
             self._listen(listening)
@@ -332,14 +365,16 @@ class Server(uvicorn.Server):
     def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         for _ in range(_AT_ONCE):
+            if not self._open.have_room(len(self._connecting)) and not self._open.end_one():
+                self._pause(listening, _SHORT_PAUSE_S)  # all that are open are being answered, or come to be counted
+                return
             try:
                 accepted = listening.accept()[0]
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no file descriptor is left
                 _log.error("no connection can be accepted for a moment: %s", error)
-                loop.remove_reader(listening)
-                loop.call_later(_PAUSE_S, self._listen, listening)
+                self._pause(listening, _PAUSE_S)
                 return
             accepted.setblocking(False)  # noqa: FBT003 - the standard library's signature
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -347,9 +382,16 @@ class Server(uvicorn.Server):
             self._connecting.add(connecting)
             connecting.add_done_callback(self._connecting.discard)
 
+    def _pause(self, listening: socket.socket, for_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listening)
+        loop.call_later(for_s, self._listen, listening)
+
     def _protocol(self) -> Any:
         kind: Any = self.config.http_protocol_class
-        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        made = kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        made.all_open = self._open
+        return made
 
 
 def _have_waiting(listening: list[socket.socket]) -> bool:

@@ -16,10 +16,11 @@ import logging
 import math
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import perf_counter  # uvloop's own clock stands still while a turn lasts
 
 from parbake.errors import ParbakeError
+from parbake.http.refusals import ClientLeft
 from parbake.http.waiting_line import ClientShares, WaitingLine, WaitingRequest
 from parbake.ports.messages import Response, problem
 from parbake.process.counters import Counters
@@ -149,6 +150,30 @@ class Intake:
             return True
         turn = asyncio.get_running_loop().create_future()
         return await self._in_turn(WaitingRequest(turn, arrived, client), has_left)
+
+    async def await_body(self, body: Awaitable[bytes], has_left: Callable[[], bool], client: str = "") -> bytes:
+        """Receive the body of a request that was let in. Until it is here, another request has its place.
+
+        Args:
+            body: Receives the body.
+            has_left: Whether the client has closed the connection.
+            client: Who has sent it.
+
+        Raises:
+            ClientLeft: The client has left.
+            Overloaded: The request has waited for too long for its place.
+        """
+        self._release()
+        is_in = False
+        try:
+            received = await body
+            is_in = await self._enter(perf_counter(), has_left, client)
+        finally:
+            if not is_in:
+                self._running += 1  # whoever was let in leaves
+        if not is_in:
+            raise ClientLeft("the client closed the connection before its request was answered")
+        return received
 
     def leave(self, took_s: float, client: str = "") -> None:
         """End a request of a client that was let in, and that took some seconds from then."""
