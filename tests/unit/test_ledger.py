@@ -145,12 +145,14 @@ def test_what_cannot_be_written_is_kept_and_written_later(ledger, monkeypatch):
 
 
 def test_a_row_that_no_table_holds_ends_nothing(ledger):
-    """A row with a number too large for the table is dropped, and later rows are written."""
-    ledger.spent("faq", "realtime", "m", Usage(uncached=2**70, output=1))
+    """Rows whose model or tokens no table holds as they are get written as near as can be, and so do those beside."""
+    for model, tokens in (("m\0", 1), ("\ud800", 1), ("m" * 10_000, 1), ("m", 2**70), ("m", 10**30)):
+        ledger.spent("faq", "realtime", model, Usage(uncached=tokens, output=1))
+        ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored", cpu_s=0.0)
+        ledger.prompted("faq", model, "s", "d", (tokens, tokens, tokens))
     ledger.settle()
-    ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored", cpu_s=0.0)
-    ledger.settle()
-    assert [row[5] for row in ledger.hourly()] == [1]
+    calls = {row[4]: row[5] for row in ledger.hourly()}
+    assert calls == {"": 5, "m\ufffd": 1, "?": 1, "m" * 200: 1, "m": 2}
 
 
 def test_settling_waits_for_what_was_noted(ledger):

@@ -42,6 +42,8 @@ _PACE = (
     "INSERT INTO pace VALUES (?,?,?,?) ON CONFLICT(hour, batch) DO UPDATE SET "
     "samples = pace.samples + excluded.samples, seconds = pace.seconds + excluded.seconds"
 )
+_LONGEST, _GREATEST = 200, 2**40
+"""The longest text and the greatest number of a row. Models are named by clients, and tokens counted by providers."""
 _NO_TOKENS = (0,) * len(TOKEN_KINDS)
 _RUN = "kind = 'compute' AND lane = 'batch'"
 
@@ -130,6 +132,13 @@ class PromptRequest(NamedTuple):
     tokens: int
 
 
+def _storable(value: Any) -> Any:
+    """A value of a row as every table can hold it: shorter or smaller, and with replaced letters if need be."""
+    if isinstance(value, str):
+        return value[:_LONGEST].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    return max(-_GREATEST, min(_GREATEST, value)) if isinstance(value, int) else value
+
+
 @dataclass
 class Pending:
     """Entries that have been recorded but not written yet.
@@ -196,11 +205,14 @@ def write(connection: Connection, pending: Pending, batch: tuple[str, int], now:
         return
     connection.executemany("INSERT INTO answers VALUES (?, ?, ?, NULL) ON CONFLICT DO NOTHING", sorted(pending.answers))
     write_told(connection, pending.told)
-    connection.executemany("INSERT INTO prompts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", pending.prompts)
+    connection.executemany(
+        "INSERT INTO prompts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [tuple(map(_storable, asked)) for asked in pending.prompts],
+    )
     reads = [(*place, *counts) for place, counts in sorted(pending.heat.items())]
     entries: list[LedgerEntry] = []
     written = 0
-    for row in pending.rows:
+    for row in (LedgerEntry(*map(_storable, noted)) for noted in pending.rows):
         if row.is_run:  # it may replace one of this batch, whose reads count, too
             connection.executemany(_INSERT, entries[written:])
             connection.executemany(_COUNT, reads)
