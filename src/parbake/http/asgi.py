@@ -25,7 +25,16 @@ from parbake.http.access.tag_quota import NEW_TAGS, TagQuota
 from parbake.http.leaving import Leaving, Rounds
 from parbake.http.openapi import document
 from parbake.http.overload import Intake, Overloaded
-from parbake.http.reading import MAX_HEAD, Message, Receive, headers_of, headers_too_large, read_body
+from parbake.http.reading import (
+    MAX_HEAD,
+    HeldBody,
+    LargeBodies,
+    Message,
+    Receive,
+    headers_of,
+    headers_too_large,
+    read_body,
+)
 from parbake.http.refusals import ServerEnds, error_for_client
 from parbake.http.routing import Router
 from parbake.http.waiting_line import client_of
@@ -135,6 +144,7 @@ class HttpApp:
         self._beside = tuple(beside)
         self.warm = tuple(warm)
         self._intake, self._rounds = Intake(app.counters), Rounds()
+        self._bodies = LargeBodies()
         self._probes = Buckets(_PROBES_A_SECOND, _MOST_PROBES)
         self._has_lifespan = False
         self.most_requests: int | None = None
@@ -325,7 +335,7 @@ class HttpApp:
     async def _answer(
         self, request: HttpRequest, receive: Receive, leaving: Leaving, slowly: AwaitBody | None
     ) -> Response:
-        route = NO_ROUTE
+        route, held = NO_ROUTE, HeldBody(self._bodies, client_of(request.client))
         try:
             endpoint = self._router.find(request)
             request.route = route = endpoint.route.path
@@ -337,7 +347,7 @@ class HttpApp:
             )
             if access != "anybody" and access not in caller.scopes:
                 check(caller, access)
-            body = read_body(request.headers, receive, endpoint.route.max_body)
+            body = read_body(request.headers, receive, held, endpoint.route.max_body)
             request.body = await (body if slowly is None else slowly(body))
             leaving.look()
             if access in OPEN and not caller.name:  # nobody in particular does nothing there that would be recorded
@@ -348,6 +358,8 @@ class HttpApp:
             _lines(response.content_type, response.headers)
         except Exception as error:  # noqa: BLE001 - a request that fails must not end the server
             response = self._problem(request, error_for_client(error, during=f"{request.method} {route}"))
+        finally:
+            held.let_go()
         if route not in _UNCOUNTED:
             self.app.counters.responses[route, response.status // 100] += 1
         return response

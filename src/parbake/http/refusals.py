@@ -62,6 +62,13 @@ class ServerEnds(ParbakeError):
     headers = (("retry-after", "1"),)
 
 
+class TooManyBodies(ParbakeError):
+    """The server holds as many bytes of large bodies as it may at a time; nothing was done."""
+
+    status = 503
+    headers = (("retry-after", "1"),)
+
+
 class ClientLeft(ParbakeError):
     """The client closed the connection before its request was complete."""
 
