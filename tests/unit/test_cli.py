@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import urllib.request
+from http.client import HTTPConnection
 
 import pytest
 from tests.unit.commands import invoke
@@ -289,6 +290,14 @@ def test_a_port_that_is_taken_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortTaken) as refused:
         exposed(Counters(), taken.getsockname()[1]).__enter__()
     assert refused.value.field == "metrics_port"
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("127.0.0.1:9100", 200), ("evil.example", 421)])
+def test_a_workers_metrics_are_for_this_host(host, status):
+    """A page whose name leads to loopback gets no metrics of a worker."""
+    with exposed(Counters(), 0) as port, contextlib.closing(HTTPConnection("127.0.0.1", port, HANGS_S)) as client:
+        client.request("GET", "/metrics", headers={"host": host})
+        assert client.getresponse().status == status
 
 
 def test_errors_are_one_plain_line(monkeypatch, capsys):

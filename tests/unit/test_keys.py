@@ -266,6 +266,11 @@ class TestCommands:
         assert made not in shown
         assert newer not in shown
 
+    def test_a_name_is_listed_as_it_is(self, run):
+        """A name that looks like a style or a link is shown with all its letters."""
+        run("add", "[red]shop[/red]", "--scope", "serve")
+        assert "[red]shop[/red]" in run("list").stdout
+
     @pytest.mark.parametrize(
         ("words", "field"),
         [
@@ -274,6 +279,7 @@ class TestCommands:
             (("add", " ", "--scope", "serve"), "name"),
             (("add", "a\nb", "--scope", "serve"), "name"),
             (("add", "shop", "--scope", "serve", "--until", "soon"), "until"),
+            (("add", "shop", "--scope", "serve", "--until", ""), "until"),
             (("revoke", "nobody"), "which"),
             (("list",), KEYS_FILE),
         ],

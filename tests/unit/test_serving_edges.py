@@ -170,6 +170,14 @@ def test_a_word_that_is_no_key_is_none():
     assert codec.from_word("seven") is None
 
 
+@pytest.mark.parametrize("key", [2**64, -(2**63) - 1])
+def test_a_number_that_no_store_holds_is_refused(key):
+    """A key beyond the numbers of the stored form is the caller's mistake, named as such."""
+    with pytest.raises(pb.errors.BadInput) as refused:
+        keyed(int).place(key)
+    assert refused.value.field == "key"
+
+
 async def test_a_flight_that_has_ended_is_not_joined_any_more():
     """A caller that arrives just after a shared computation ended starts its own."""
     flights, seen = Flights(), []

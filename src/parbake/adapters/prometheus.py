@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.metadata import version
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from parbake.errors import PortTaken
 from parbake.ports.observers import gathered
 from parbake.process.counters import Counters, Histogram
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _CACHES: tuple[tuple[str, type[GaugeMetricFamily | CounterMetricFamily], str], ...] = (
     ("parbake_semantic_cache_answers", GaugeMetricFamily, "Answers in a semantic cache, as this process knows it."),
@@ -203,15 +210,42 @@ def exposed(counters: Counters, port: int, added: Iterable[Families] = ()) -> It
         PortTaken: Another program uses the port.
     """
     try:
-        server, thread = start_http_server(port, addr="127.0.0.1", registry=_registry(counters, added, "worker"))
+        answer = _for_this_host(make_wsgi_app(_registry(counters, added, "worker")))
+        server = make_server("127.0.0.1", port, answer, _ThreadingServer, _Handler)
     except (OSError, OverflowError) as error:
         raise PortTaken.at("127.0.0.1", port, error, field="metrics_port") from error
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
     try:
         yield server.server_port
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _ThreadingServer(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 10.0  # seconds that a client may keep a thread waiting
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the name of the base class
+        """Write nothing: a scrape is no news."""
+
+
+def _for_this_host(answer: WSGIApplication) -> WSGIApplication:
+    """Refuse other hosts' names: a page whose name leads to loopback could read the answers (DNS rebinding)."""
+
+    def checked(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        host, colon, port = environ.get("HTTP_HOST", "").rpartition(":")
+        if (host if colon and port.isdigit() else environ.get("HTTP_HOST", "")) not in ("127.0.0.1", "localhost"):
+            start_response("421 Misdirected Request", [("content-type", "text/plain")])
+            return [b"scrape this process by the name localhost or the address 127.0.0.1\n"]
+        return answer(environ, start_response)
+
+    return checked
 
 
 def families(counters: Counters, added: Iterable[Families], role: str) -> Iterable[Metric]:

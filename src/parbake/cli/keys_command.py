@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from parbake.cli.support.output import AsJson, moment, print_json, print_table
@@ -26,12 +27,14 @@ keys = typer.Typer(no_args_is_help=True, help="Make, list, replace and revoke th
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="whose key it is")],
     scope: Annotated[list[str] | None, typer.Option(help=f"what it may do; repeat: {', '.join(SCOPES)}")] = None,
-    until: Annotated[str, typer.Option(help="how long the key is valid, such as 90d; without end by default")] = "",
+    until: Annotated[
+        str | None, typer.Option(help="how long the key is valid, such as 90d; without end by default")
+    ] = None,
     file: File = None,
 ) -> None:
     """Make a key, and print it once: the file has only its hash."""
     known = _file(file)
-    ends = time.time() + seconds(until, field="until") if until else None
+    ends = time.time() + seconds(until, field="until") if until is not None else None
     typer.echo(known.add(name, scope or [], until=ends))
     actions.note("key added", name, after=" ".join(scope or []))
     typer.echo(f"a key of {name} is in {known.path}; it is not shown again", err=True)
@@ -47,7 +50,7 @@ def list_(*, as_json: AsJson = False, file: File = None) -> None:
         return
     table = Table("name", "id", "scopes", "made", "until")
     for key in found:
-        table.add_row(key.name, key.id, " ".join(key.scopes), moment(key.made_at), _end(key))
+        table.add_row(escape(key.name), key.id, " ".join(key.scopes), moment(key.made_at), _end(key))
     print_table(table)
 
 

@@ -42,9 +42,16 @@ class KeyCodec:
             raise BadInput(f"key of {self._task.name}: {error}", field="key") from error
 
     def encode(self, key: Any) -> bytes:
-        """Store bytes of a checked key."""
-        raw = b"s" + key.encode() if type(key) is str else b"m" + msgspec.msgpack.encode(key)
+        """Store bytes of a checked key; raises :class:`BadInput` for a number that no store holds."""
+        raw = b"s" + key.encode() if type(key) is str else b"m" + self._packed(key)
         return raw if len(raw) <= _MAX_KEY_BYTES else b"h" + blake2b(raw, digest_size=32).digest()
+
+    def _packed(self, key: Any) -> bytes:
+        try:
+            return msgspec.msgpack.encode(key)
+        except OverflowError:
+            message = f"key of {self._task.name}: a whole number lies between -2^63 and 2^64 - 1"
+            raise BadInput(message, field="key") from None
 
     def place(self, key: Any) -> bytes:
         """Store bytes of a key that was not checked yet; raises as :meth:`check` does."""
