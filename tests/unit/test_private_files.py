@@ -7,8 +7,11 @@ from contextlib import closing
 import pytest
 from tests.unit.commands import invoke
 
+import parbake as pb
 from parbake.adapters._alert_queue import AlertQueue
+from parbake.stores import open_store
 from parbake.stores.lmdb import LmdbStore
+from parbake_planner import Ledger
 from parbake_planner.ledger.sqlite_database import SqliteDatabase
 
 
@@ -91,3 +94,25 @@ def test_a_new_project_can_be_read_by_its_owner_alone(tmp_path):
     """The folder that ``parbake init`` makes is its owner's, with all that will be in it."""
     assert invoke("none", "init", str(tmp_path / "shop")).exit_code == 0
     assert modes(tmp_path)["shop"] == 0o700
+
+
+async def test_a_link_in_the_place_of_a_stores_side_file_is_not_followed(tmp_path):
+    """A link that somebody else has put beside a store leads no write into another file."""
+    other = tmp_path / "other"
+    other.write_bytes(b"a file of somebody else")
+    (tmp_path / "store.incarnation").symlink_to(other)
+    store = LmdbStore(tmp_path / "store", map_size=1 << 24)
+    await store.stamp()
+    await store.close()
+    assert other.read_bytes() == b"a file of somebody else"
+
+
+@pytest.mark.parametrize("address", ["host=127.0.0.1 password=S3KRET-1", "dbname = led password='S3KRET-1'"])
+def test_names_and_values_are_no_path_and_no_secret_is_shown(tmp_path, monkeypatch, address):
+    """A text that libpq reads is refused as a ledger and as a store, and the error has no password in it."""
+    monkeypatch.chdir(tmp_path)
+    for opens in (Ledger, open_store):
+        with pytest.raises(pb.errors.ParbakeError) as refused:
+            opens(address)
+        assert "S3KRET" not in str(refused.value)
+    assert not list(tmp_path.iterdir())

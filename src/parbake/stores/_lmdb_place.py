@@ -67,7 +67,7 @@ class StorePlace:
         try:
             make_folder(self.folder.parent)
             make_file(self._path)
-            file = os.open(self._path, os.O_RDWR)
+            file = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW)  # whoever may write here could lead it elsewhere
         except OSError as error:
             _log.info("%s: nothing can be written beside it: %s", self.folder, error)
             yield

@@ -28,8 +28,11 @@ _SCHEME = re.compile(r"(?i)\b(bearer|basic) [\w.~+/=-]{8,}")
 
 
 def without_credentials(url: str) -> str:
-    """An address that is safe to show. Everything before an ``@`` is removed, because it may contain a password."""
-    return re.sub("//.*@", "//***@", url)
+    """An address that is safe to show. Everything before an ``@`` is removed, because it may contain a password.
+
+    In a text of names and values, as libpq reads it, the password is removed.
+    """
+    return _NAMED.sub(r"\1***", re.sub("//.*@", "//***@", url))
 
 
 def conceal(secret: str) -> None:

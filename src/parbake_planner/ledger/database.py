@@ -8,6 +8,7 @@ both understand. What differs is in the files of SQL and in two classes with the
 
 from __future__ import annotations
 
+import re
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 Connection: TypeAlias = "sqlite3.Connection | Session"
 LedgerDatabase: TypeAlias = "SqliteDatabase | PostgresqlDatabase"
 _URLS = ("postgresql://", "postgres://")
+_LIBPQ = re.compile(r"(?i)\b(?:host|hostaddr|dbname|user|password|service)\s*=")
+"""How names and values begin that libpq reads: as the path of a file they would put a password into its name."""
 
 
 def checked_address(address: object) -> Path | str:
@@ -35,7 +38,7 @@ def checked_address(address: object) -> Path | str:
     text = str(address) if isinstance(address, str | PathLike) else ""
     if text.startswith(_URLS):
         return text
-    if not text or "://" in text:
+    if not text or "://" in text or _LIBPQ.search(text):
         shown = without_credentials(text) if text else address
         raise BadInput(
             f"ledger={shown!r}: expected the path of an SQLite file, or a URL that begins with {_URLS[0]}",
