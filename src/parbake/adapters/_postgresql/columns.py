@@ -23,7 +23,7 @@ SELECT c.relname, a.attname, CASE
 END
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
-  AND a.attnum OPERATOR(pg_catalog.>) 0::SMALLINT AND NOT a.attisdropped
+  AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
 JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
 LEFT JOIN pg_catalog.pg_collation o ON o.oid OPERATOR(pg_catalog.=) a.attcollation
 WHERE c.relkind OPERATOR(pg_catalog.=) ANY('{r,p,v,m,f}'::pg_catalog."char"[])
@@ -45,7 +45,7 @@ SELECT pg_catalog.concat_ws(
     FROM pg_catalog.pg_attribute
     WHERE attrelid OPERATOR(pg_catalog.=) ANY(
       ARRAY(SELECT pg_catalog.to_regclass(relation)::pg_catalog.OID FROM OWN.parbake_capture)
-    ) AND attnum OPERATOR(pg_catalog.>) 0::SMALLINT
+    ) AND attnum OPERATOR(pg_catalog.>) 0
   )
 )
 """
@@ -81,8 +81,8 @@ class PostgresqlColumns:
         """
         known, now = self._known, time.monotonic()
         execute = connection.execute
-        table = f"{path.outbox_schema}.parbake_capture"
-        has_capture = known.has_capture or bool(_value(execute(_HAS_CAPTURE, (table,))))
+        captured = f"{path.outbox_schema}.parbake_capture"
+        has_capture = known.has_capture or bool(_value(execute(_HAS_CAPTURE, (captured,))))
         state = _value(execute(path.qualify(_CAPTURED_STATE), ())) if has_capture else None
         if state != known.captured_state or now - known.read_at > _MAX_AGE_S:
             kinds: dict[str, dict[str, str]] = {}
