@@ -161,7 +161,7 @@ def migration(conninfo: str) -> list[str]:
         if not path.has_outbox:
             return []
         version = 1
-        if connection.execute(has_xid, (f"{path.outbox_schema}.parbake_outbox",)).fetchone():
+        if connection.execute(has_xid, (f"{path.outbox_schema}.parbake_outbox",)).fetchone() is not None:
             statement = path.qualify("SELECT version FROM OWN.parbake_format WHERE part = 'outbox'")
             format_row = connection.execute(statement, ()).fetchone()
             version = format_row[0] if format_row else 2
