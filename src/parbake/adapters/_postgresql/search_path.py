@@ -69,6 +69,11 @@ class CallerPath(NamedTuple):
         return f"SET LOCAL search_path = {listed}".encode()
 
 
+def read_path(connection: psycopg.Connection[Any]) -> CallerPath:
+    """The search path of a connection, and what it finds."""
+    return CallerPath(*connection.execute(_READ.encode()).fetchone() or ("", None, None, False))
+
+
 def pin(connection: psycopg.Connection[Any], *, is_local: bool = False) -> CallerPath:
     """Let a connection look names up in the server's own schema alone; returns what its path was.
 
@@ -76,7 +81,7 @@ def pin(connection: psycopg.Connection[Any], *, is_local: bool = False) -> Calle
         connection: The connection.
         is_local: Whether to do so only until the end of the open transaction.
     """
-    found = CallerPath(*connection.execute(_READ.encode()).fetchone() or ("", None, None, False))
+    found = read_path(connection)
     connection.execute(_SET, (PINNED, is_local))
     return found
 
