@@ -139,7 +139,9 @@ def _prune(execute: Callable[..., psycopg.Cursor[Any]], forget: str) -> int:
     upper, running = int(found[0]), [number for number in found[1].split(",") if number and int(number) < int(found[0])]
     upto = f"{running[0] if running else upper}:{upper}:{','.join(running)}"
     execute("SELECT set_config('parbake.pruned', %s, true)", upto)
-    deleted = execute("DELETE FROM OWN.parbake_outbox WHERE pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)", upto).rowcount
+    deleted = execute(
+        "DELETE FROM OWN.parbake_outbox WHERE pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)", upto
+    ).rowcount
     if deleted:  # this deletion was noted, and its note tells a store that comes back of the earlier ones, too
         execute(
             "DELETE FROM OWN.parbake_outbox_gone WHERE xid <> pg_current_xact_id() "
@@ -154,9 +156,7 @@ def migration(conninfo: str) -> list[str]:
 
     Raises :class:`SourceError` if the database cannot be reached, or if its outbox is of a later version.
     """
-    has_xid = (
-        "SELECT FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'xid' AND NOT attisdropped"
-    )
+    has_xid = "SELECT FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'xid' AND NOT attisdropped"
     with _migrating(conninfo) as (connection, path):
         if not path.has_outbox:
             return []

@@ -82,7 +82,7 @@ END $$"""
 _ASIDE = b"""
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relname ~ '^parbake_items_damaged_[0-9]+$' AND c.relkind = 'r' ORDER BY 1
+WHERE n.nspname = $1 AND c.relname OPERATOR(pg_catalog.~) '^parbake_items_damaged_[0-9]+$' AND c.relkind = 'r' ORDER BY 1
 """
 _log = logging.getLogger("parbake.postgresql")
 _number = numbers()
