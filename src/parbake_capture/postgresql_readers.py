@@ -11,13 +11,16 @@ from parbake_capture.tables import Reader
 
 _TABLES = ("parbake_outbox", "parbake_outbox_gone", "parbake_reader", "parbake_capture")
 """What a reader selects from."""
-_FUNCTIONS = ("parbake_report(TEXT, BIGINT, PG_SNAPSHOT, TEXT, INTERVAL, BOOLEAN)", "parbake_leave(TEXT)")
+_FUNCTIONS = (
+    "parbake_report(pg_catalog.TEXT, BIGINT, pg_catalog.PG_SNAPSHOT, pg_catalog.TEXT, INTERVAL, BOOLEAN)",
+    "parbake_leave(pg_catalog.TEXT)",
+)
 _READERS = """
 SELECT store, extract(epoch FROM clock_timestamp() - heard)::FLOAT, CASE
   WHEN is_retired THEN 'retired'
   WHEN heard + silence > clock_timestamp() THEN 'waited for'
   ELSE 'silent, trusts nothing'
-END FROM parbake_reader ORDER BY heard DESC
+END FROM OWN.parbake_reader ORDER BY heard DESC
 """
 Query = Callable[..., list[Any]]
 """Executes a query with its values, and returns the rows."""
@@ -54,7 +57,8 @@ def silence_allowed(schema: str, limit_s: float) -> list[str]:
         limit_s: The limit, in seconds.
     """
     return [
-        f"UPDATE {schema}.parbake_setting SET value = make_interval(secs => {limit_s:f}) WHERE name = 'max_silence'"
+        f"UPDATE {schema}.parbake_setting SET value = pg_catalog.make_interval(secs => {limit_s:f}) "
+        "WHERE name OPERATOR(pg_catalog.=) 'max_silence'"
     ]
 
 
@@ -79,7 +83,7 @@ def retired(query: Query, schema: str, store: str) -> list[str]:
         BadInput: There is no such store, or it may still trust what it holds.
     """
     trusted = query(
-        "SELECT extract(epoch FROM heard + silence - clock_timestamp())::FLOAT FROM parbake_reader WHERE store = %s",
+        "SELECT extract(epoch FROM heard + silence - clock_timestamp())::FLOAT FROM OWN.parbake_reader WHERE store = %s",
         store,
     )
     if not trusted:
@@ -91,7 +95,8 @@ def retired(query: Query, schema: str, store: str) -> list[str]:
             field="STORE",
         )
     statement = (
-        f"UPDATE {schema}.parbake_reader SET is_retired = true, writer = pg_current_xact_id() "
-        f"WHERE store = {literal(store)} AND heard + silence < clock_timestamp()"
+        f"UPDATE {schema}.parbake_reader SET is_retired = true, writer = pg_catalog.pg_current_xact_id() "
+        f"WHERE store OPERATOR(pg_catalog.=) {literal(store)} "
+        "AND heard OPERATOR(pg_catalog.+) silence OPERATOR(pg_catalog.<) pg_catalog.clock_timestamp()"
     )
     return [statement]

@@ -21,6 +21,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parbake.adapters._postgresql.search_path import PINNED, pin
 from parbake.adapters.postgresql import OUTBOX_DDL, connected
 from parbake.errors import BadInput, MissingDependency, SourceError
 from parbake.protocol.tag_parts import postgresql_part
@@ -38,10 +39,10 @@ _LOCK_S = 5
 _PLAIN = ("smallint", "integer", "bigint", "text", "character varying", "uuid", "date")
 """Types whose text is the same in PostgreSQL and in Python."""
 _MEMBERS = """
-WITH RECURSIVE below(oid) AS (
-  SELECT %(oid)s::OID UNION SELECT inhrelid FROM pg_inherits JOIN below ON inhparent = below.oid
+WITH RECURSIVE root(oid) AS (SELECT %s::OID), below(oid) AS (
+  SELECT oid FROM root UNION SELECT inhrelid FROM pg_inherits JOIN below ON inhparent = below.oid
 ), above(oid) AS (
-  SELECT inhparent FROM pg_inherits WHERE inhrelid = %(oid)s::OID
+  SELECT inhparent FROM pg_inherits JOIN root ON inhrelid = root.oid
   UNION SELECT inhparent FROM pg_inherits JOIN above ON inhrelid = above.oid
 )
 SELECT c.oid::REGCLASS::TEXT, c.relkind, is_above FROM (
@@ -79,8 +80,6 @@ WHERE t.tgrelid = %s AND t.tgfoid = to_regprocedure(%s)
 """
 """Statement triggers that fire after an event, always, and for every column, and the one for replicated rows."""
 _REPLICATED = "REPLICATED"
-_SEARCH_PATH = "pg_catalog, pg_temp"
-"""Where a function with its owner's rights looks names up: in no schema in which others may create."""
 _FUNCTION = (Path(__file__).parent / "sql" / "postgresql_function.sql").read_text()
 _KINDS = {
     "v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index",
@@ -97,7 +96,8 @@ _INSTEAD = {
 class PostgresqlCapture:
     """The triggers of one PostgreSQL database (see :class:`parbake_capture.tables.Capture`).
 
-    The outbox is in the first schema of the search path.
+    The outbox is in the first schema of the search path. The statements that are returned may be executed with any
+    search path that begins with it, also by hand: each function, operator and type is named with its schema.
     """
 
     def __init__(self, conninfo: str) -> None:
@@ -109,7 +109,8 @@ class PostgresqlCapture:
         self._client = psycopg
         with self._failures():
             self._connection: psycopg.Connection[Any] = connected(conninfo, field="DATABASE")
-            (self._schema,) = self._one("SELECT quote_ident(current_schema())")
+            self._path = pin(self._connection)
+            self._schema = self._path.first_schema or ""
 
     def install(self, tables: Sequence[Captured], *, app: str, replaces: bool = False) -> list[str]:
         with self._failures():
@@ -137,7 +138,7 @@ class PostgresqlCapture:
             if not self._has_outbox():
                 return []
             problems = self._problems()
-            rows = self._all("SELECT relation, app, tags FROM parbake_capture ORDER BY relation, app")
+            rows = self._all("SELECT relation, app, tags FROM OWN.parbake_capture ORDER BY relation, app")
             return [
                 CaptureState(table, app, problems[table.relation] or problems[_OUTBOX] or self._lacking(table))
                 for table, app in ((Captured(relation, tuple(tags)), app) for relation, app, tags in rows)
@@ -161,10 +162,10 @@ class PostgresqlCapture:
     def _problems(self) -> Mapping[str, str]:
         """What keeps the changes of each captured table from being told, and the rows of the outbox from being read."""
         found: dict[str, str] = defaultdict(str)
-        if self._one("SELECT to_regproc('parbake_capture_states') IS NULL")[0]:
+        if self._one("SELECT to_regprocedure(%s) IS NULL", f"{self._path.outbox_schema}.parbake_capture_states()")[0]:
             found[_OUTBOX] = "a function of the outbox is missing"
         else:
-            found.update(self._all("SELECT relation, coalesce(problem, '') FROM parbake_capture_states()"))
+            found.update(self._all("SELECT relation, coalesce(problem, '') FROM OWN.parbake_capture_states()"))
         return found
 
     def _must_have_its_outbox(self) -> None:
@@ -193,6 +194,7 @@ class PostgresqlCapture:
 
     def run(self, statements: Sequence[str]) -> None:
         with self._failures(), self._connection.transaction():
+            self._connection.execute(self._path.set_for_transaction())
             for statement in statements:
                 self._connection.execute(statement.encode())
 
@@ -217,25 +219,32 @@ class PostgresqlCapture:
             raise SourceError(f"the database refuses: {error}", field="DATABASE") from error
 
     def _one(self, statement: str, *values: Any) -> Any:
-        return self._connection.execute(statement.encode(), values or None).fetchone()
+        return self._connection.execute(self._path.qualify(statement), values).fetchone()
 
     def _all(self, statement: str, *values: Any) -> list[Any]:
-        return self._connection.execute(statement.encode(), values or None).fetchall()
+        return self._connection.execute(self._path.qualify(statement), values).fetchall()
 
     def _has_outbox(self) -> bool:
-        return bool(self._one("SELECT to_regclass('parbake_capture') IS NOT NULL")[0])
+        return bool(self._one("SELECT to_regclass(%s) IS NOT NULL", f"{self._path.outbox_schema}.parbake_capture")[0])
 
     def _known(self) -> Known:
-        return by_table(self._all("SELECT relation, app, tags FROM parbake_capture") if self._has_outbox() else ())
+        return by_table(self._all("SELECT relation, app, tags FROM OWN.parbake_capture") if self._has_outbox() else ())
 
     def _canonical(self, relation: str) -> str | None:
         """The quoted name of a table with its schema; ``None`` if there is none."""
         found = self._one(
             "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c "
-            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)",
-            relation,
+            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %s::OID",
+            self._named(relation),
         )
         return str(found[0]) if found else None
+
+    def _named(self, relation: str) -> int | None:
+        """The id of a table that the caller has named, as the caller's path finds it; ``None`` if there is none."""
+        with self._connection.transaction():
+            self._connection.execute(self._path.set_for_transaction())
+            (found,) = self._one("SELECT pg_catalog.to_regclass(%s::pg_catalog.TEXT)::pg_catalog.OID", relation)
+        return None if found is None else int(found)
 
     def _resolved(self, relation: str) -> str:
         """The name of a table that can be captured."""
@@ -261,7 +270,7 @@ class PostgresqlCapture:
         return name
 
     def _members(self, relation: str) -> list[Any]:
-        return self._connection.execute(_MEMBERS.encode(), {"oid": self._oid(relation)}).fetchall()
+        return self._all(_MEMBERS, self._oid(relation))
 
     def _oid(self, relation: str) -> int:
         (found,) = self._one("SELECT to_regclass(%s)::OID", relation)
@@ -301,18 +310,20 @@ class PostgresqlCapture:
         found: list[str] = []
         if not self._has_function(function, text):
             found.append(
-                f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
-                f"SET search_path = {_SEARCH_PATH} AS {body(text)}"
+                f"CREATE OR REPLACE FUNCTION {function}() RETURNS pg_catalog.trigger LANGUAGE plpgsql SECURITY DEFINER "
+                f"SET search_path = {PINNED} AS {body(text)}"
             )
             found.append(f"REVOKE EXECUTE ON FUNCTION {function}() FROM PUBLIC")
         for member, kind, is_above in self._members(relation):
             found += self._missing_triggers(member, function, kind, relation if is_above else "")
         if not found and self._apps_of(relation) == dict(apps):
             return []
-        oid = f"{literal(function + '()')}::REGPROCEDURE"
-        checksum = f"(SELECT md5(concat(prosrc, proconfig)) FROM pg_proc WHERE oid = {oid})"
+        checksum = (
+            "(SELECT pg_catalog.md5(pg_catalog.concat(prosrc, proconfig)) FROM pg_catalog.pg_proc "
+            f"WHERE oid OPERATOR(pg_catalog.=) {literal(function + '()')}::pg_catalog.REGPROCEDURE)"
+        )
         known, name = f"{self._schema}.parbake_capture", literal(relation)
-        found.append(f"DELETE FROM {known} WHERE relation = {name}")
+        found.append(f"DELETE FROM {known} WHERE relation OPERATOR(pg_catalog.=) {name}")
         found += [
             f"INSERT INTO {known} VALUES ({name}, {literal(app)}, {array(tags)}, {checksum})"
             for app, tags in apps.items()
@@ -324,7 +335,7 @@ class PostgresqlCapture:
         if not self._has_outbox():
             return {}
         rows = self._all(
-            "SELECT c.app, c.tags FROM parbake_capture c WHERE c.relation = %s AND c.checksum = "
+            "SELECT c.app, c.tags FROM OWN.parbake_capture c WHERE c.relation = %s AND c.checksum = "
             "(SELECT md5(concat(prosrc, proconfig)) FROM pg_proc WHERE oid = to_regprocedure(%s))",
             relation,
             f"{self._function(relation)}()",
@@ -335,9 +346,9 @@ class PostgresqlCapture:
         """Whether the function of a table's triggers is not of an earlier version; it is in the outbox's schema."""
         (is_present,) = self._one(
             "SELECT bool_and(p.proconfig IS NOT DISTINCT FROM ARRAY[%s::TEXT]) FROM pg_proc p "
-            "JOIN pg_class c ON c.relnamespace = p.pronamespace "
-            "WHERE c.oid = to_regclass('parbake_capture') AND p.proname = %s",
-            f"search_path={_SEARCH_PATH}",
+            "JOIN pg_class c ON c.relnamespace = p.pronamespace WHERE c.oid = to_regclass(%s) AND p.proname = %s",
+            f"search_path={PINNED}",
+            f"{self._path.outbox_schema}.parbake_capture",
             _function_name(relation),
         )
         return is_present is not False
@@ -347,7 +358,7 @@ class PostgresqlCapture:
             "SELECT prosrc = %s AND prosecdef AND proconfig = ARRAY[%s::TEXT] AND NOT has_function_privilege('public', "
             "oid, 'execute') FROM pg_proc WHERE oid = to_regprocedure(%s)",
             text,
-            f"search_path={_SEARCH_PATH}",
+            f"search_path={PINNED}",
             f"{function}()",
         )
         return bool(found and found[0])
@@ -387,14 +398,14 @@ class PostgresqlCapture:
     def _removed(self, relation: str) -> list[str]:
         return [
             f"DROP FUNCTION IF EXISTS {self._function(relation)}() CASCADE",
-            f"DELETE FROM {self._schema}.parbake_capture WHERE relation = {literal(relation)}",
+            f"DELETE FROM {self._schema}.parbake_capture WHERE relation OPERATOR(pg_catalog.=) {literal(relation)}",
         ]
 
     def _raised(self, table: Captured) -> list[str]:
         """What happened before is unknown to who has read the outbox, so that each family is raised once."""
         raised = (
             f"INSERT INTO {self._schema}.parbake_outbox(subject, type) "
-            f"SELECT family, 'capture.bulk' FROM unnest({array(table.families)}) AS family"
+            f"SELECT family, 'capture.bulk' FROM pg_catalog.unnest({array(table.families)}) AS family"
         )
         return [raised] if self._has_outbox() else []
 

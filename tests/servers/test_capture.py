@@ -93,12 +93,12 @@ def test_a_prepared_transaction_is_told_when_it_is_committed(shop):
 @pytest.mark.parametrize(
     ("statement", "family", "problem"),
     [
-        ("CREATE TABLE stock_3 PARTITION OF stock FOR VALUES FROM (200) TO (300)", "stock", "triggers of stock_3"),
-        ("DROP TRIGGER {trigger} ON policies", "policy", "triggers of policies"),
-        ("ALTER TABLE policies DISABLE TRIGGER ALL", "policy", "triggers of policies"),
-        ("ALTER TABLE policies ENABLE TRIGGER {trigger}", "policy", "triggers of policies"),
-        ("ALTER FUNCTION {function}() SECURITY INVOKER", "policy", "triggers of policies"),
-        ("ALTER TABLE policies RENAME TO old; CREATE TABLE policies(id TEXT)", "policy", "triggers of policies"),
+        ("CREATE TABLE stock_3 PARTITION OF stock FOR VALUES FROM (200) TO (300)", "stock", "triggers of public.stock_3"),
+        ("DROP TRIGGER {trigger} ON policies", "policy", "triggers of public.policies"),
+        ("ALTER TABLE policies DISABLE TRIGGER ALL", "policy", "triggers of public.policies"),
+        ("ALTER TABLE policies ENABLE TRIGGER {trigger}", "policy", "triggers of public.policies"),
+        ("ALTER FUNCTION {function}() SECURITY INVOKER", "policy", "triggers of public.policies"),
+        ("ALTER TABLE policies RENAME TO old; CREATE TABLE policies(id TEXT)", "policy", "triggers of public.policies"),
         ("DROP TABLE policies CASCADE", "policy", "does not exist"),
         ("ALTER TABLE parbake_outbox DISABLE TRIGGER ALL", "policy", "triggers of parbake_outbox"),
     ],

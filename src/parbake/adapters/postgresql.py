@@ -11,7 +11,7 @@ import contextlib
 import queue
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -22,6 +22,7 @@ from parbake.adapters._postgresql.columns import PostgresqlColumns
 from parbake.adapters._postgresql.conninfo import parameters
 from parbake.adapters._postgresql.outbox import Primary
 from parbake.adapters._postgresql.reports import Reports, trusted_for_s
+from parbake.adapters._postgresql.search_path import CallerPath, pin, restore
 from parbake.errors import MissingDependency, SourceError
 from parbake.ports.row_keys import Columns
 from parbake.ports.sources import LogPage, SourceEvent
@@ -38,23 +39,34 @@ ViewT = TypeVar("ViewT")
 TIMEOUT_S = 10
 _SQL = Path(outbox.__file__).parent / "sql"
 _VERSION = 3
+_NO_TRANSACTION = 0
+"""What libpq says of a connection without an open transaction (``PQTRANS_IDLE``)."""
 OUTBOX_DDL = (_SQL / f"postgresql_outbox_{_VERSION}.sql").read_text()
 _TABLES_OF_VIEWS = """
 WITH RECURSIVE reads(name, oid) AS (
-  SELECT relname, oid FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(oid)
+  SELECT relname, oid FROM pg_catalog.pg_class
+  WHERE relkind OPERATOR(pg_catalog.=) ANY('{r,p,v,m,f}'::pg_catalog."char"[]) AND pg_catalog.pg_table_is_visible(oid)
   UNION
   SELECT reads.name, d.refobjid FROM reads
-  JOIN pg_class v ON v.oid = reads.oid AND v.relkind = 'v'  -- what a materialized view shows changes with its REFRESH
-  JOIN pg_rewrite r ON r.ev_class = reads.oid
-  JOIN pg_depend d ON d.objid = r.oid AND d.refclassid = 'pg_class'::REGCLASS AND d.refobjid <> r.ev_class
+  JOIN pg_catalog.pg_class v ON v.oid OPERATOR(pg_catalog.=) reads.oid
+    AND v.relkind OPERATOR(pg_catalog.=) 'v'  -- what a materialized view shows changes with its REFRESH
+  JOIN pg_catalog.pg_rewrite r ON r.ev_class OPERATOR(pg_catalog.=) reads.oid
+  JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) r.oid
+    AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.REGCLASS
+    AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class
 )
-SELECT reads.name, array_agg(DISTINCT c.relname) FROM reads JOIN pg_class c ON c.oid = reads.oid
-WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relnamespace <> 'pg_catalog'::REGNAMESPACE
-  AND c.relname NOT LIKE 'parbake\\_%' GROUP BY reads.name
+SELECT reads.name, pg_catalog.array_agg(DISTINCT c.relname)
+FROM reads JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) reads.oid
+WHERE c.relkind OPERATOR(pg_catalog.=) ANY('{r,p,m,f}'::pg_catalog."char"[])
+  AND c.relnamespace OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.REGNAMESPACE
+  AND c.relname OPERATOR(pg_catalog.!~~) 'parbake\\_%' GROUP BY reads.name
 """
-_REPORT = "SELECT parbake_report(%s, %s, %s::PG_SNAPSHOT, %s, make_interval(secs => %s), %s)"
-_LAST_REPORT = "SELECT number, seen::TEXT FROM parbake_reader WHERE store = %s AND run = %s"
-_DELETE_RETIRED = "DELETE FROM parbake_reader WHERE is_retired AND heard < now() - INTERVAL '1 year'"
+"""It is executed with the search path of the caller, which decides what is visible; so it names its operators' schema."""
+_REPORT = (
+    "SELECT OWN.parbake_report(%s::TEXT, %s::BIGINT, %s::PG_SNAPSHOT, %s::TEXT, make_interval(secs => %s), %s::BOOLEAN)"
+)
+_LAST_REPORT = "SELECT number, seen::TEXT FROM OWN.parbake_reader WHERE store = %s AND run = %s"
+_DELETE_RETIRED = "DELETE FROM OWN.parbake_reader WHERE is_retired AND heard < now() - INTERVAL '1 year'"
 _ANOTHER_STATE, _TOO_SILENT, _ANOTHER_RUN = "PB001", "PB002", "PB003"
 """Why the database refuses a report: the store is in an earlier state, it trusts itself for too long, or the server has
 begun another run."""
@@ -80,8 +92,10 @@ def emit(connection: psycopg.Connection[Any], subject: str, event_type: str, *, 
         now: Time of the change, in epoch seconds; the current time by default.
     """
     raised_by(subject, event_type)
+    # It has the caller's search path. Nothing here is looked up in it but the table: each value is taken as its column
+    # is, and a cast from one type of the server to another is nobody else's to make.
     cursor = connection.execute(
-        "INSERT INTO parbake_outbox(subject, type, time) VALUES (%s, %s, %s) RETURNING xid::TEXT::BIGINT",
+        "INSERT INTO parbake_outbox(subject, type, time) VALUES (%s, %s, %s) RETURNING xid::pg_catalog.TEXT::BIGINT",
         (subject, event_type, time.time() if now is None else now),
     )
     row = cursor.fetchone()
@@ -97,32 +111,42 @@ def prune(connection: psycopg.Connection[Any], *, forget: str = "7 days") -> int
             trusts nothing any more. If it comes back after rows were deleted that it has not read, all families of the
             source are raised for it. A year after its last report its row is deleted, and the store is refused.
     """
-    execute = connection.execute
+    is_open = not connection.autocommit or connection.info.transaction_status != _NO_TRANSACTION
+    with contextlib.nullcontext() if is_open else connection.transaction():
+        before = pin(connection, is_local=True)
+        deleted = _prune(lambda statement, *values: connection.execute(before.qualify(statement), values), forget)
+        restore(connection, before)  # an error ends the transaction, and the setting with it
+    return deleted
+
+
+def _prune(execute: Callable[..., psycopg.Cursor[Any]], forget: str) -> int:
     execute(
-        "UPDATE parbake_reader SET is_retired = true, writer = pg_current_xact_id() "
+        "UPDATE OWN.parbake_reader SET is_retired = true, writer = pg_current_xact_id() "
         "WHERE NOT is_retired AND heard < now() - greatest(%s::INTERVAL, silence)",
-        (forget,),
+        forget,
     )
     execute(_DELETE_RETIRED)
     # All that is visible in each snapshot: below the lowest upper bound, without what some store saw running.
     # After a crash, ids that a snapshot shows may be given again: such reports say nothing of what came since.
     found = execute(
         "SELECT min(pg_snapshot_xmax(seen)::TEXT::NUMERIC)::TEXT, "
-        "array_to_string(ARRAY(SELECT DISTINCT running FROM parbake_reader, pg_snapshot_xip(seen) AS running "
+        "array_to_string(ARRAY(SELECT DISTINCT running FROM OWN.parbake_reader, pg_snapshot_xip(seen) AS running "
         "WHERE NOT is_retired ORDER BY running), ',') "
-        "FROM parbake_reader WHERE NOT is_retired HAVING bool_and(run = parbake_run())"
+        "FROM OWN.parbake_reader WHERE NOT is_retired HAVING bool_and(run = OWN.parbake_run())"
     ).fetchone()
     if found is None or found[0] is None:
         return 0
     upper, running = int(found[0]), [number for number in found[1].split(",") if number and int(number) < int(found[0])]
     upto = f"{running[0] if running else upper}:{upper}:{','.join(running)}"
-    execute("SELECT set_config('parbake.pruned', %s, true)", (upto,))
-    deleted = execute("DELETE FROM parbake_outbox WHERE pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)", (upto,)).rowcount
+    execute("SELECT set_config('parbake.pruned', %s, true)", upto)
+    deleted = execute(
+        "DELETE FROM OWN.parbake_outbox WHERE pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)", upto
+    ).rowcount
     if deleted:  # this deletion was noted, and its note tells a store that comes back of the earlier ones, too
         execute(
-            "DELETE FROM parbake_outbox_gone WHERE xid <> pg_current_xact_id() "
+            "DELETE FROM OWN.parbake_outbox_gone WHERE xid <> pg_current_xact_id() "
             "AND pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)",
-            (upto,),
+            upto,
         )
     return deleted
 
@@ -132,17 +156,14 @@ def migration(conninfo: str) -> list[str]:
 
     Raises :class:`SourceError` if the database cannot be reached, or if its outbox is of a later version.
     """
-    kind = (
-        "SELECT to_regclass('parbake_outbox') IS NOT NULL, EXISTS (SELECT FROM pg_attribute "
-        "WHERE attrelid = to_regclass('parbake_outbox') AND attname = 'xid' AND NOT attisdropped)"
-    )
-    with _migrating(conninfo) as connection:
-        exists, has_transactions = connection.execute(kind).fetchone() or (False, False)
-        if not exists:
+    has_xid = "SELECT FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'xid' AND NOT attisdropped"
+    with _migrating(conninfo) as (connection, path):
+        if not path.has_outbox:
             return []
         version = 1
-        if has_transactions:
-            format_row = connection.execute("SELECT version FROM parbake_format WHERE part = 'outbox'").fetchone()
+        if connection.execute(has_xid, (f"{path.outbox_schema}.parbake_outbox",)).fetchone() is not None:
+            statement = path.qualify("SELECT version FROM OWN.parbake_format WHERE part = 'outbox'")
+            format_row = connection.execute(statement, ()).fetchone()
             version = format_row[0] if format_row else 2
     if version > _VERSION:
         raise SourceError(f"the outbox has version {version}, and this parbake knows {_VERSION}", field="DATABASE")
@@ -160,17 +181,18 @@ def migration(conninfo: str) -> list[str]:
 
 def run_migration(conninfo: str, statements: Sequence[str]) -> None:
     """Execute the statements of a migration in one transaction; raises :class:`SourceError` if the database refuses."""
-    with _migrating(conninfo) as connection, connection.transaction():
+    with _migrating(conninfo) as (connection, path), connection.transaction():
+        connection.execute(path.set_for_transaction())
         for statement in statements:
             connection.execute(statement.encode())
 
 
 @contextlib.contextmanager
-def _migrating(conninfo: str) -> Iterator[psycopg.Connection[Any]]:
+def _migrating(conninfo: str) -> Iterator[tuple[psycopg.Connection[Any], CallerPath]]:
     psycopg = _client()
     try:
         with connected(conninfo, field="DATABASE") as connection:
-            yield connection
+            yield connection, pin(connection)
     except psycopg.Error as error:
         raise SourceError(f"the outbox cannot be migrated: {error}", field="DATABASE") from error
 
@@ -201,13 +223,14 @@ def translate(statement: str, names: Collection[str]) -> str:
 
 
 class _Session:
-    def __init__(self, connection: psycopg.Connection[Any], columns: PostgresqlColumns) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], path: CallerPath, columns: PostgresqlColumns) -> None:
         self._connection = connection
+        self._path = path
         self._columns = columns
         self._origins: dict[str, list[bool]] = {}
 
     def columns(self) -> Columns:
-        return self._columns.read(self._connection)
+        return self._columns.read(self._connection, self._path)
 
     def origins(self, statement: str) -> Sequence[bool] | None:
         return self._origins.get(statement)
@@ -221,10 +244,20 @@ class _Session:
 
 
 class _Connection(NamedTuple):
-    """A connection, and the server that it reaches, which does not change while it lasts."""
+    """A pinned connection, the server that it reaches, and its path before, which do not change while it lasts."""
 
     to: psycopg.Connection[Any]
     server: Primary
+    path: CallerPath
+
+    def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = (), **options: Any) -> Any:
+        """Execute a statement in which ``OWN`` stands for the schema of the outbox."""
+        return self.to.execute(self.path.qualify(statement), values, **options)
+
+    def begin_view(self) -> None:
+        """Begin the transaction of a view, whose statements are looked up where their author means them to be."""
+        begin = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+        self.to.execute(begin + self.path.set_for_transaction(), prepare=False)
 
 
 class PostgresqlSource(forks.Forkable):
@@ -295,22 +328,24 @@ class PostgresqlSource(forks.Forkable):
     @contextlib.contextmanager
     def open(self, view: type[ViewT], tracker: Tracker) -> Iterator[ViewT]:
         """Open a view on one snapshot; raises :class:`SourceError` if the database cannot be read."""
-        with self._connection() as (connection, _):
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        with self._connection() as connection:
+            connection.begin_view()
             try:
-                yield cast("ViewT", cast("type[View]", view)(_Session(connection, self._columns), tracker))
+                session = _Session(connection.to, connection.path, self._columns)
+                yield cast("ViewT", cast("type[View]", view)(session, tracker))
             finally:
-                connection.execute("ROLLBACK")
+                connection.to.execute("ROLLBACK")
 
     def read(self, cursor: bytes, limit: int) -> LogPage:
         """Read at most ``limit`` rows of transactions that a cursor does not cover; see the port."""
         known = outbox.decode(cursor, name=self.name)
-        with self._connection() as (connection, server):
+        with self._connection() as connection:
+            server = connection.server
             reported = None
             if known is not None and outbox.is_restarted(known, server):
                 reported = connection.execute(_LAST_REPORT, (known.reader, known.server.run)).fetchone()
             before, lost = outbox.resumed(known, server, reported, name=self.name)
-            row = connection.execute(outbox.READ.encode(), outbox.parameters(before, limit)).fetchone()
+            row = connection.execute(outbox.READ, outbox.parameters(before, limit)).fetchone()
         page = outbox.Page(row, limit)
         page.judged(before, name=self.name)
         is_restarted = known is not None and known.server != server
@@ -335,20 +370,22 @@ class PostgresqlSource(forks.Forkable):
         known = outbox.decode(cursor, name=self.name)
         if known is None:
             return False
-        with self._connection() as (connection, server):
+        with self._connection() as connection:
             connection.execute("SELECT 1")  # a connection from before a crash does not answer
-        return outbox.covers(known, ticket, server)
+        return outbox.covers(known, ticket, connection.server)
 
     def told(self, ticket: int) -> list[SourceEvent]:
-        with self._connection() as (connection, _):
+        with self._connection() as connection:
             rows = connection.execute(outbox.TOLD, (str(ticket),)).fetchall()
         return [SourceEvent(*row) for row in rows]
 
     def untold(self) -> list[str]:
         """Name the tables that views read and of whose changes nobody tells; blocking."""
-        with self._connection() as (connection, _):
-            captured = connection.execute("SELECT DISTINCT relation FROM parbake_capture").fetchall()
-            rows = connection.execute(_TABLES_OF_VIEWS).fetchall()
+        with self._connection() as connection:
+            captured = connection.execute("SELECT DISTINCT relation FROM OWN.parbake_capture").fetchall()
+            with connection.to.transaction():
+                connection.to.execute(connection.path.set_for_transaction())
+                rows = connection.to.execute(_TABLES_OF_VIEWS).fetchall()
         plain = {table_name(relation) for (relation,) in captured}
         return untold(self._views, plain, self.uncaptured, {name: set(tables) for name, tables in rows})
 
@@ -366,7 +403,7 @@ class PostgresqlSource(forks.Forkable):
 
         def send(is_lasting: bool) -> int:  # noqa: FBT001  # passed by position, as the only one
             values = (known.reader, known.number, known.seen, known.server.run, trusted_for_s(silence_s), is_lasting)
-            with self._connection() as (connection, _):
+            with self._connection() as connection:
                 row = connection.execute(_REPORT, values, prepare=True).fetchone()
             return int(row[0]) if row else 0
 
@@ -387,8 +424,8 @@ class PostgresqlSource(forks.Forkable):
         known = outbox.decode(cursor, name=self.name)
         if known is None:
             return
-        with self._connection() as (connection, _):
-            connection.execute("SELECT parbake_leave(%s)", (known.reader,))
+        with self._connection() as connection:
+            connection.execute("SELECT OWN.parbake_leave(%s::TEXT)", (known.reader,))
 
     def close(self) -> None:
         self._is_closed = True
@@ -452,7 +489,10 @@ class PostgresqlSource(forks.Forkable):
         except psycopg.Error as error:
             raise SourceError(f"source {self.name!r} cannot be reached: {error}", field=self.name) from error
         try:
-            return _Connection(connection, Primary(*connection.execute(outbox.IDENTITY).fetchone() or ()))
+            path = pin(connection)
+            return _Connection(
+                connection, Primary(*connection.execute(path.qualify(outbox.IDENTITY), ()).fetchone() or ()), path
+            )
         except psycopg.Error as error:
             connection.close()
             raise self._failed(psycopg, error) from error

@@ -58,7 +58,7 @@ _COUNTED = b"(SELECT name " + _LISTED + b") AS page"
 _STATEMENTS = {
     b"fetch": b"""SELECT name, value, CASE WHEN name = '\\x00' THEN pg_current_wal_flush_lsn() END,
       CASE WHEN name = '\\x00' THEN xmin END FROM parbake_items WHERE name = ANY($1::bytea[])""",
-    b"commit": b"SELECT parbake_commit($1, $2, $3, $4, $5)",
+    b"commit": b"SELECT parbake_commit($1::bytea, $2::bytea[], $3::bytea, $4::bytea[], $5::bytea[])",
     b"position": b"SELECT pg_current_wal_flush_lsn(), (SELECT value FROM parbake_items WHERE name = 'q')",
     b"put": b"""INSERT INTO parbake_items SELECT name, value FROM unnest($1::bytea[], $2::bytea[]) AS new(name, value)
       ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value""",

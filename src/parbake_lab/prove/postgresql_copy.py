@@ -13,39 +13,59 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import Jsonb
 
+from parbake.adapters._postgresql.search_path import read_path
 from parbake.adapters.postgresql import OUTBOX_DDL, TIMEOUT_S, PostgresqlSource, translate
 from parbake.errors import SourceError
 from parbake.values.redaction import without_credentials
 from parbake_capture.tables import Captured
-from parbake_lab.prove.copies import Column, Copy, Table
+from parbake_lab.prove.copies import Column, Copy, Table, quoted
 from parbake_lab.prove.drivers import Call
 
-_COLUMNS = """
+# The connection keeps its search path, which views and the triggers of users need. So each function, operator and type
+# of these statements is named with its schema.
+_SYSTEM = "'{pg_catalog,information_schema,pg_toast}'::pg_catalog.REGNAMESPACE[]"
+_COLUMNS = f"""
 SELECT
-  c.relname, c.oid::REGCLASS::TEXT, a.attname, format_type(a.atttypid, NULL), NOT a.attnotnull,
-  coalesce(a.attnum = ANY(k.indkey), false),
-  EXISTS (SELECT FROM pg_index u WHERE u.indrelid = c.oid AND u.indisunique AND a.attnum = ANY(u.indkey)),
-  (SELECT ARRAY[p.relname, pa.attname]::TEXT[] FROM pg_constraint f JOIN pg_class p ON p.oid = f.confrelid
-   JOIN pg_attribute pa ON pa.attrelid = p.oid AND pa.attnum = f.confkey[array_position(f.conkey, a.attnum)]
-   WHERE f.conrelid = c.oid AND f.contype = 'f' AND a.attnum = ANY(f.conkey) LIMIT 1),
-  EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-          WHERE t.tgrelid = c.oid AND p.prosrc LIKE '%parbake_outbox%')
-FROM pg_class c
-JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-LEFT JOIN pg_index k ON k.indrelid = c.oid AND k.indisprimary
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname NOT LIKE 'parbake\\_%'
-  AND c.relnamespace::REGNAMESPACE::TEXT NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-ORDER BY pg_table_is_visible(c.oid), c.oid, a.attnum
+  c.relname, c.oid::pg_catalog.REGCLASS::pg_catalog.TEXT, a.attname, pg_catalog.format_type(a.atttypid, NULL),
+  NOT a.attnotnull, coalesce(a.attnum OPERATOR(pg_catalog.=) ANY(k.indkey), false),
+  EXISTS (
+    SELECT FROM pg_catalog.pg_index u
+    WHERE u.indrelid OPERATOR(pg_catalog.=) c.oid AND u.indisunique AND a.attnum OPERATOR(pg_catalog.=) ANY(u.indkey)
+  ),
+  (
+    SELECT ARRAY[p.relname, pa.attname]::pg_catalog.TEXT[]
+    FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class p ON p.oid OPERATOR(pg_catalog.=) f.confrelid
+    JOIN pg_catalog.pg_attribute pa ON pa.attrelid OPERATOR(pg_catalog.=) p.oid
+      AND pa.attnum OPERATOR(pg_catalog.=) f.confkey[pg_catalog.array_position(f.conkey, a.attnum)]
+    WHERE f.conrelid OPERATOR(pg_catalog.=) c.oid AND f.contype OPERATOR(pg_catalog.=) 'f'
+      AND a.attnum OPERATOR(pg_catalog.=) ANY(f.conkey) LIMIT 1
+  ),
+  EXISTS (
+    SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
+    WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND p.prosrc OPERATOR(pg_catalog.~~) '%parbake_outbox%'
+  )
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
+  AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND a.attgenerated OPERATOR(pg_catalog.=) ''
+LEFT JOIN pg_catalog.pg_index k ON k.indrelid OPERATOR(pg_catalog.=) c.oid AND k.indisprimary
+WHERE c.relkind OPERATOR(pg_catalog.=) ANY('{{r,p}}'::pg_catalog."char"[]) AND NOT c.relispartition
+  AND c.relname OPERATOR(pg_catalog.!~~) 'parbake\\_%' AND c.relnamespace OPERATOR(pg_catalog.<>) ALL({_SYSTEM})
+ORDER BY pg_catalog.pg_table_is_visible(c.oid), c.oid, a.attnum
 """
-_VIEWS = """
-SELECT relname, pg_get_viewdef(oid) FROM pg_class
-WHERE relkind IN ('v', 'm') AND relnamespace::REGNAMESPACE::TEXT NOT IN ('pg_catalog', 'information_schema')
+_VIEWS = f"""
+SELECT relname, pg_catalog.pg_get_viewdef(oid) FROM pg_catalog.pg_class
+WHERE relkind OPERATOR(pg_catalog.=) ANY('{{v,m}}'::pg_catalog."char"[])
+  AND relnamespace OPERATOR(pg_catalog.<>) ALL({_SYSTEM})
 """
+_FUNCTIONS = f"""
+SELECT proname FROM pg_catalog.pg_proc
+WHERE pronamespace OPERATOR(pg_catalog.<>) ALL({_SYSTEM}) AND proname OPERATOR(pg_catalog.!~~) 'parbake\\_%'
+"""
+_TOLD = """
+SELECT subject, type FROM OWN.parbake_outbox WHERE xid OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()
+"""
+_NAME = "SELECT pg_catalog.quote_ident(pg_catalog.current_database())"
 _REACHED = ("host", "port", "dbname")
-_FUNCTIONS = """
-SELECT proname FROM pg_proc
-WHERE pronamespace::REGNAMESPACE::TEXT NOT IN ('pg_catalog', 'information_schema') AND proname NOT LIKE 'parbake\\_%'
-"""
 
 
 class PostgresqlCopy(Copy):
@@ -73,6 +93,7 @@ class PostgresqlCopy(Copy):
             self._connection = psycopg.connect(place, autocommit=True, connect_timeout=TIMEOUT_S)
             with self.closed_if_it_fails():
                 self._connection.execute(OUTBOX_DDL.encode())
+                self._path = read_path(self._connection)
                 super().__init__(source.name, self._url(place), source.uncaptured, tables)
                 self.functions = [row[0] for row in self.execute(_FUNCTIONS)]
                 self._begin()
@@ -85,7 +106,7 @@ class PostgresqlCopy(Copy):
         info, made = self._source.conninfo, f"parbake_prove_{uuid.uuid4().hex[:12]}"
         try:
             with psycopg.connect(info, connect_timeout=TIMEOUT_S) as connection:
-                (original,) = connection.execute("SELECT quote_ident(current_database())").fetchone() or ("",)
+                (original,) = connection.execute(_NAME).fetchone() or ("",)
             self._administer(f"CREATE DATABASE {made} TEMPLATE {original}")
         except psycopg.Error as error:
             raise SourceError(
@@ -163,7 +184,7 @@ class PostgresqlCopy(Copy):
             self._undo()
 
     def told(self) -> list[tuple[str, str]]:
-        return self.execute("SELECT subject, type FROM parbake_outbox WHERE xid = pg_current_xact_id()")
+        return self._connection.execute(self._path.qualify(_TOLD), ()).fetchall()
 
     def close(self) -> None:
         self._connection.close()
@@ -182,4 +203,6 @@ class PostgresqlCopy(Copy):
         return {name: made.rstrip().rstrip(";") for name, made in self.execute(_VIEWS)}
 
     def _is(self, name: str) -> str:
-        return "ctid = ?::TID" if name == "ctid" else super()._is(name)
+        if name == "ctid":
+            return "ctid OPERATOR(pg_catalog.=) ?::pg_catalog.TID"
+        return f"{quoted(name)} OPERATOR(pg_catalog.=) ?"

@@ -5,34 +5,49 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parbake.adapters._postgresql.search_path import CallerPath
 from parbake.ports.row_keys import NO_COLUMNS, Columns
 
 if TYPE_CHECKING:
     import psycopg
 
+# These are executed within the transaction of a view, with the search path of the caller, which decides what is visible.
+# So each function, operator and type is named with its schema.
 _KINDS = """
 SELECT c.relname, a.attname, CASE
   WHEN NOT coalesce(o.collisdeterministic, true) THEN 'text of a collation that takes different texts as equal'
-  WHEN t.typtype = 'e' OR t.typname IN ('text', 'varchar') THEN 'text'
-  WHEN t.typname IN ('int2', 'int4', 'int8') THEN 'integer'
-  ELSE t.typname
+  WHEN t.typtype OPERATOR(pg_catalog.=) 'e' OR t.typname OPERATOR(pg_catalog.=) ANY('{text,varchar}'::pg_catalog.NAME[])
+  THEN 'text'
+  WHEN t.typname OPERATOR(pg_catalog.=) ANY('{int2,int4,int8}'::pg_catalog.NAME[]) THEN 'integer'
+  ELSE t.typname::pg_catalog.TEXT
 END
-FROM pg_class c
-JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-JOIN pg_type t ON t.oid = a.atttypid
-LEFT JOIN pg_collation o ON o.oid = a.attcollation
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(c.oid)
-  AND c.relnamespace NOT IN ('pg_catalog'::REGNAMESPACE, 'information_schema'::REGNAMESPACE)
-"""
-_TAGS = "SELECT DISTINCT relation, unnest(tags) FROM parbake_capture"
-_HAS_CAPTURE = "SELECT to_regclass('parbake_capture') IS NOT NULL"
-_CAPTURED_STATE = """
-SELECT
-  (SELECT concat_ws(' ', count(*), sum(xmin::TEXT::BIGINT)) FROM parbake_capture) || ' ' ||
-  (
-    SELECT concat_ws(' ', count(*), sum(xmin::TEXT::BIGINT)) FROM pg_attribute
-    WHERE attrelid = ANY(ARRAY(SELECT to_regclass(relation)::OID FROM parbake_capture)) AND attnum > 0
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
+  AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
+LEFT JOIN pg_catalog.pg_collation o ON o.oid OPERATOR(pg_catalog.=) a.attcollation
+WHERE c.relkind OPERATOR(pg_catalog.=) ANY('{r,p,v,m,f}'::pg_catalog."char"[])
+  AND pg_catalog.pg_table_is_visible(c.oid) AND c.relnamespace OPERATOR(pg_catalog.<>) ALL(
+    '{pg_catalog,information_schema}'::pg_catalog.REGNAMESPACE[]
   )
+"""
+_TAGS = "SELECT DISTINCT relation, pg_catalog.unnest(tags) FROM OWN.parbake_capture"
+_HAS_CAPTURE = "SELECT pg_catalog.to_regclass(%s) IS NOT NULL"
+_CAPTURED_STATE = """
+SELECT pg_catalog.concat_ws(
+  ' ',
+  (
+    SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.sum(xmin::pg_catalog.TEXT::BIGINT))
+    FROM OWN.parbake_capture
+  ),
+  (
+    SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.sum(xmin::pg_catalog.TEXT::BIGINT))
+    FROM pg_catalog.pg_attribute
+    WHERE attrelid OPERATOR(pg_catalog.=) ANY(
+      ARRAY(SELECT pg_catalog.to_regclass(relation)::pg_catalog.OID FROM OWN.parbake_capture)
+    ) AND attnum OPERATOR(pg_catalog.>) 0
+  )
+)
 """
 """Changes whenever another transaction has written what is captured, or the columns of a captured table."""
 _MAX_AGE_S = 60.0
@@ -54,28 +69,31 @@ class PostgresqlColumns:
     def __init__(self) -> None:
         self._known = _Known(NO_COLUMNS, float("-inf"), has_capture=False, captured_state=None)
 
-    def read(self, connection: psycopg.Connection[Any]) -> Columns:
+    def read(self, connection: psycopg.Connection[Any], path: CallerPath) -> Columns:
         """The columns of tables and views, and the families that triggers spell from columns.
 
         Captured tables are looked at each time, in the snapshot of the caller's transaction. A value that is computed
         after somebody has altered a column is then never judged by the column as it was.
 
         Args:
-            connection: A connection to the database.
+            connection: A connection to the database, with the search path of the caller.
+            path: That path.
         """
         known, now = self._known, time.monotonic()
-        has_capture = known.has_capture or _read_value(connection, _HAS_CAPTURE)
-        state = _read_value(connection, _CAPTURED_STATE) if has_capture else None
+        execute = connection.execute
+        captured = f"{path.outbox_schema}.parbake_capture"
+        has_capture = known.has_capture or bool(_value(execute(_HAS_CAPTURE, (captured,))))
+        state = _value(execute(path.qualify(_CAPTURED_STATE), ())) if has_capture else None
         if state != known.captured_state or now - known.read_at > _MAX_AGE_S:
             kinds: dict[str, dict[str, str]] = {}
-            for table, column, kind in connection.execute(_KINDS).fetchall():
+            for table, column, kind in execute(_KINDS).fetchall():
                 kinds.setdefault(table, {})[column] = kind
-            tags = connection.execute(_TAGS).fetchall() if has_capture else []
+            tags = execute(path.qualify(_TAGS), ()).fetchall() if has_capture else []
             known = _Known(Columns.of(kinds, tags), now, has_capture, state)
             self._known = known
         return known.columns
 
 
-def _read_value(connection: psycopg.Connection[Any], statement: str) -> Any:
-    row = connection.execute(statement.encode()).fetchone()
+def _value(cursor: psycopg.Cursor[Any]) -> Any:
+    row = cursor.fetchone()
     return row[0] if row else None

@@ -26,33 +26,43 @@ DAMAGE = b"\0damage"
 """The name of an item that whoever meets a damaged page makes."""
 _TRIES = 5
 _SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
-_SESSION = b"""SELECT set_config('search_path', $1, false), set_config('statement_timeout', $2, false),
-  set_config('default_transaction_isolation', 'read committed', false),
-  set_config('client_min_messages', 'error', false), set_config('plan_cache_mode', 'force_generic_plan', false),
-  set_config('jit', 'off', false), set_config('enable_seqscan', 'off', false),
-  set_config('enable_bitmapscan', 'off', false)"""
+# The path of a session is the schema of the store, before which the server looks into its own. Where others may create in
+# that schema, a function or an operator of theirs would be taken if it fits better. So whatever is not called with the
+# very types of the server's own is named with its schema, and so is everything before the path is set.
+_SESSION = b"""SELECT pg_catalog.set_config('search_path', $1, false),
+  pg_catalog.set_config('statement_timeout', $2, false),
+  pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
+  pg_catalog.set_config('client_min_messages', 'error', false),
+  pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', false),
+  pg_catalog.set_config('jit', 'off', false), pg_catalog.set_config('enable_seqscan', 'off', false),
+  pg_catalog.set_config('enable_bitmapscan', 'off', false)"""
 _SERVER = b"""SELECT pg_is_in_recovery(), current_setting('server_version_num')::int / 10000,
   current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
-  (SELECT system_identifier FROM pg_control_system()) || '.' ||
-    (SELECT oid FROM pg_database WHERE datname = current_database()),
+  pg_catalog.concat((SELECT system_identifier FROM pg_control_system()), '.',
+    (SELECT oid FROM pg_database WHERE datname = current_database())),
   CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_flush_lsn()) END,
-  (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
-  coalesce((SELECT (extract(epoch FROM stats_reset) * 1000000)::bigint FROM pg_stat_bgwriter), 0),
+  (extract(epoch FROM pg_postmaster_start_time()) OPERATOR(pg_catalog.*) 1000000)::bigint,
+  coalesce(
+    (SELECT (extract(epoch FROM stats_reset) OPERATOR(pg_catalog.*) 1000000)::bigint FROM pg_stat_bgwriter), 0),
   CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0' END,
   (SELECT redo_lsn - '0/0' FROM pg_control_checkpoint())"""
-_LAYOUT = b"""SELECT to_regnamespace($1) IS NOT NULL,
-  CASE WHEN to_regnamespace($1) IS NOT NULL THEN has_schema_privilege($1, 'USAGE') END,
-  CASE WHEN to_regclass('parbake_store') IS NOT NULL THEN EXISTS (SELECT FROM pg_attribute
-    WHERE attrelid = to_regclass('parbake_store') AND attname = 'format' AND atttypid = 'integer'::regtype) END,
-  (SELECT relkind::text || relpersistence::text FROM pg_class WHERE oid = to_regclass('parbake_items')),
-  (SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum) FROM pg_attribute
-    WHERE attrelid = to_regclass('parbake_items') AND attnum > 0 AND NOT attisdropped)"""
+_LAYOUT = b"""SELECT pg_catalog.to_regnamespace($1) IS NOT NULL,
+  CASE WHEN pg_catalog.to_regnamespace($1) IS NOT NULL THEN pg_catalog.has_schema_privilege($1, 'USAGE') END,
+  CASE WHEN pg_catalog.to_regclass('parbake_store') IS NOT NULL THEN EXISTS (SELECT FROM pg_attribute
+    WHERE attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('parbake_store') AND attname = 'format'
+      AND atttypid OPERATOR(pg_catalog.=) 'integer'::regtype) END,
+  (SELECT relkind::text || relpersistence::text FROM pg_class
+    WHERE oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('parbake_items')),
+  (SELECT pg_catalog.string_agg(
+      pg_catalog.concat(attname, ' ', pg_catalog.format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)
+    FROM pg_attribute WHERE attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('parbake_items') AND attnum > 0
+      AND NOT attisdropped)"""
 _STATEMENTS = {
     b"copy": b"""SELECT (SELECT format FROM parbake_store), (SELECT value FROM parbake_items WHERE name = '\\x00'),
       (SELECT xmin::text FROM parbake_items WHERE name = '\\x00'),
       (SELECT value FROM parbake_items WHERE name = 'q')""",
     b"name": b"""INSERT INTO parbake_items AS item
-      VALUES ('\\x00', $1::bytea || convert_to(pg_current_xact_id()::xid::text, 'UTF8'))
+      VALUES ('\\x00', $1::bytea || pg_catalog.convert_to(pg_current_xact_id()::xid::text, 'UTF8'))
       ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value WHERE item.value = $2""",
     b"damage": b"INSERT INTO parbake_items VALUES ('\\x0064616d616765', '') ON CONFLICT DO NOTHING",
 }
@@ -70,8 +80,9 @@ BEGIN
   END IF;
 END $$"""
 _ASIDE = b"""
-SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relname ~ '^parbake_items_damaged_[0-9]+$' AND c.relkind = 'r' ORDER BY 1
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname OPERATOR(pg_catalog.~) '^parbake_items_damaged_[0-9]+$' AND c.relkind = 'r' ORDER BY 1
 """
 _log = logging.getLogger("parbake.postgresql")
 _number = numbers()
@@ -189,7 +200,7 @@ async def set_aside(wire: Wire, address: StoreAddress) -> str:
     aside = f"parbake_items_damaged_{_number(0)}"
     await wire.query((_SESSION, [f'"{address.schema}"'.encode(), b"0"]))
     await _alone(wire, address, _SET_ASIDE.format(aside=aside))
-    (found,) = await wire.query((b"SELECT to_regclass($1)", [aside.encode()]))
+    (found,) = await wire.query((b"SELECT pg_catalog.to_regclass($1)", [aside.encode()]))
     return text(found.get_value(0, 0))
 
 
@@ -200,7 +211,7 @@ async def discard(wire: Wire, address: StoreAddress) -> list[str]:
         wire: A connection.
         address: The store.
     """
-    (found,) = await wire.query((_ASIDE, [address.schema.encode()]))
+    _, found = await wire.query((_SESSION, [f'"{address.schema}"'.encode(), b"0"]), (_ASIDE, [address.schema.encode()]))
     names = [text(found.get_value(row, 0)) for row in range(found.ntuples)]
     if names:
         await wire.script(f"DROP TABLE {', '.join(names)}".encode())
@@ -209,7 +220,7 @@ async def discard(wire: Wire, address: StoreAddress) -> list[str]:
 
 async def _alone(wire: Wire, address: StoreAddress, statement: str) -> None:
     """Execute a statement and make missing tables, while no other process does this."""
-    lock = f"SELECT pg_advisory_xact_lock(hashtext('parbake store {address.schema}'))"
+    lock = f"SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('parbake store {address.schema}'))"
     script = (resources.files("parbake.adapters._postgresql") / "sql" / f"postgresql_store_{FORMAT}.sql").read_text()
     await wire.script(f"BEGIN; {lock}; {statement}; {script}; COMMIT".encode())
 

@@ -33,12 +33,13 @@ SELECT
   (SELECT system_identifier FROM pg_control_system()) || '.' ||
     (SELECT oid FROM pg_database WHERE datname = current_database()),
   left(pg_walfile_name(pg_current_wal_lsn()), 8),
-  parbake_run()
+  OWN.parbake_run()
 """
-"""Which server this is. The third value changes with each start and each crash."""
+"""Which server this is. The third value changes with each start and each crash. Here and below, ``OWN`` stands for the
+schema of the outbox (see :mod:`parbake.adapters._postgresql.search_path`)."""
 READ = (Path(__file__).parent / "sql" / "postgresql_outbox_read.sql").read_text()
 TOLD = """
-SELECT position, coalesce(id, ''), subject, type FROM parbake_outbox WHERE xid = %s::TEXT::XID8 ORDER BY position
+SELECT position, coalesce(id, ''), subject, type FROM OWN.parbake_outbox WHERE xid = %s::TEXT::XID8 ORDER BY position
 """
 
 

@@ -16,10 +16,14 @@ from parbake.contrib.django import project
 
 _log = logging.getLogger("parbake.django")
 _STATES = {
-    "postgresql": "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('transaction_isolation')"
+    "postgresql": (
+        "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL, "
+        "pg_catalog.current_setting('transaction_isolation')"
+    )
 }
 _TICKETS = {
-    "postgresql": "SELECT pg_current_xact_id()::TEXT",  # a new transaction, whose id is above those that have ended
+    # A new transaction, whose id is above those that have ended.
+    "postgresql": "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.TEXT",
     "sqlite": "SELECT max(position) FROM parbake_outbox",
 }
 _SINCE = "_parbake_changes_before"

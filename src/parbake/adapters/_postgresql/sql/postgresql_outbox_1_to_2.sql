@@ -9,10 +9,12 @@ DROP TABLE IF EXISTS parbake_outbox_gone;
 DROP SEQUENCE IF EXISTS parbake_outbox_position;
 ALTER TABLE parbake_outbox DROP CONSTRAINT IF EXISTS parbake_outbox_id_key;
 ALTER TABLE parbake_outbox ALTER id DROP NOT NULL;
-ALTER TABLE parbake_outbox ALTER time SET DEFAULT extract(epoch FROM clock_timestamp());
-ALTER TABLE parbake_outbox ADD xid XID8 NOT NULL DEFAULT pg_current_xact_id();
+ALTER TABLE parbake_outbox ALTER time SET DEFAULT extract(epoch FROM pg_catalog.clock_timestamp());
+ALTER TABLE parbake_outbox ADD xid pg_catalog.XID8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id();
 ALTER TABLE parbake_outbox DROP CONSTRAINT parbake_outbox_pkey;
 ALTER TABLE parbake_outbox ADD PRIMARY KEY (xid, position);
 ALTER TABLE parbake_outbox ALTER position ADD GENERATED ALWAYS AS IDENTITY;
-SELECT setval(pg_get_serial_sequence('parbake_outbox', 'position'), (SELECT max(position) + 1 FROM parbake_outbox), false)
-WHERE EXISTS (SELECT FROM parbake_outbox);
+SELECT pg_catalog.setval(
+  pg_catalog.pg_get_serial_sequence('parbake_outbox', 'position'),
+  (SELECT pg_catalog.max(position) OPERATOR(pg_catalog.+) 1 FROM parbake_outbox), false
+) WHERE EXISTS (SELECT FROM parbake_outbox);

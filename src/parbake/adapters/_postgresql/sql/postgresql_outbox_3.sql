@@ -1,35 +1,45 @@
 -- The outbox of a PostgreSQL source, version 3. The statements may run again, and then change nothing.
 -- Nothing here takes a lock that another writer waits for, and nothing orders the writers: see postgresql.py.
+--
+-- Whoever may create in a schema of the search_path may make functions, operators and types there that fit better than
+-- the server's own, and they would run with the rights of who executes this. So each block looks names up in the
+-- server's own schema alone from its first statement to its last, and what is outside of the blocks names that schema.
 
 DO $guard$
 DECLARE
-  own OID := (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema());
-  other OID;
+  path pg_catalog.TEXT := pg_catalog.current_setting('search_path');
+  own pg_catalog.NAME := pg_catalog.current_schema();
+  outbox pg_catalog.REGCLASS := pg_catalog.to_regclass('parbake_outbox');
+  other pg_catalog.NAME;
+  version INT;
 BEGIN
-  SELECT relnamespace INTO other FROM pg_catalog.pg_class WHERE oid = to_regclass('parbake_outbox');
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  SELECT n.nspname INTO other FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = outbox;
   IF other <> own THEN
     RAISE EXCEPTION 'the schema % has an outbox, which a second one in the schema % would hide',
-      other::REGNAMESPACE, own::REGNAMESPACE
+      quote_ident(other), quote_ident(own)
       USING HINT = 'let the search_path begin with the schema that has the outbox, or leave that schema out of it';
   END IF;
   IF other IS NOT NULL AND NOT EXISTS (
-    SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass('parbake_outbox') AND attname = 'xid'
+    SELECT FROM pg_attribute WHERE attrelid = outbox AND attname = 'xid'
   ) THEN
     RAISE EXCEPTION 'the outbox is of version 1' USING HINT = 'bring it to version 3 with "parbake migrate"';
   END IF;
-  IF to_regclass('parbake_format') IS NOT NULL THEN
-    IF EXISTS (SELECT FROM parbake_format WHERE part = 'outbox' AND version < 3) THEN
+  IF to_regclass(format('%I.parbake_format', own)) IS NOT NULL THEN
+    EXECUTE format('SELECT version FROM %I.parbake_format WHERE part = ''outbox''', own) INTO version;
+    IF version < 3 THEN
       RAISE EXCEPTION 'the outbox is of version 2' USING HINT = 'bring it to version 3 with "parbake migrate"';
     END IF;
-    IF EXISTS (SELECT FROM parbake_format WHERE part = 'outbox' AND version > 3) THEN
+    IF version > 3 THEN
       RAISE EXCEPTION 'the outbox is of a version after 3' USING HINT = 'use the version of parbake that has made it';
     END IF;
   END IF;
+  PERFORM set_config('search_path', path, true);
 END
 $guard$;
 
 CREATE TABLE IF NOT EXISTS parbake_format(
-  part TEXT PRIMARY KEY,
+  part pg_catalog.TEXT PRIMARY KEY,
   version INT NOT NULL
 );
 INSERT INTO parbake_format VALUES ('outbox', 3) ON CONFLICT (part) DO NOTHING;
@@ -37,18 +47,18 @@ INSERT INTO parbake_format VALUES ('outbox', 3) ON CONFLICT (part) DO NOTHING;
 -- The events. The reader finds a row by its transaction, so a writer never chooses xid or position.
 CREATE TABLE IF NOT EXISTS parbake_outbox(
   position BIGINT GENERATED ALWAYS AS IDENTITY,
-  xid XID8 NOT NULL DEFAULT pg_current_xact_id(),
-  id TEXT,
-  subject TEXT NOT NULL,
-  type TEXT NOT NULL,
-  time DOUBLE PRECISION NOT NULL DEFAULT extract(epoch FROM clock_timestamp()),
+  xid pg_catalog.XID8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+  id pg_catalog.TEXT,
+  subject pg_catalog.TEXT NOT NULL,
+  type pg_catalog.TEXT NOT NULL,
+  time DOUBLE PRECISION NOT NULL DEFAULT extract(epoch FROM pg_catalog.clock_timestamp()),
   PRIMARY KEY (xid, position) -- a sequence that a restored dump has left behind gives positions again, and that is no harm
 );
 
 -- What was deleted: the rows of each transaction that is visible in "upto"; all rows where it is null.
 CREATE TABLE IF NOT EXISTS parbake_outbox_gone(
-  xid XID8 NOT NULL DEFAULT pg_current_xact_id(),
-  upto PG_SNAPSHOT
+  xid pg_catalog.XID8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+  upto pg_catalog.PG_SNAPSHOT
 );
 CREATE INDEX IF NOT EXISTS parbake_outbox_gone_xid ON parbake_outbox_gone(xid);
 
@@ -58,9 +68,11 @@ CREATE INDEX IF NOT EXISTS parbake_outbox_gone_xid ON parbake_outbox_gone(xid);
 -- nobody else may put them on a table.
 DO $install$
 DECLARE
-  own TEXT := quote_ident(current_schema());
-  search_path TEXT := 'pg_catalog, pg_temp';
-  bodies TEXT[][] := ARRAY[
+  path pg_catalog.TEXT := pg_catalog.current_setting('search_path');
+  own pg_catalog.NAME := pg_catalog.current_schema();
+  outbox pg_catalog.TEXT := pg_catalog.format('%I.parbake_outbox', own);
+  pinned pg_catalog.TEXT := 'pg_catalog, pg_temp';
+  bodies pg_catalog.TEXT[][] := ARRAY[
     ARRAY['parbake_outbox_stamp', $stamp$
 BEGIN
   NEW.xid := pg_catalog.pg_current_xact_id();
@@ -87,53 +99,57 @@ BEGIN
   RETURN NULL;
 END
 $note$]];
-  triggers TEXT[][] := ARRAY[
+  triggers pg_catalog.TEXT[][] := ARRAY[
     ARRAY['parbake_outbox_stamp', '7',
-      'BEFORE INSERT ON parbake_outbox FOR EACH ROW WHEN (NEW.xid <> pg_current_xact_id()) '
-      'EXECUTE FUNCTION parbake_outbox_stamp()'],
+      'BEFORE INSERT ON OWN.parbake_outbox FOR EACH ROW WHEN (NEW.xid <> pg_current_xact_id()) '
+      'EXECUTE FUNCTION OWN.parbake_outbox_stamp()'],
     ARRAY['parbake_outbox_deleted', '8',
-      'AFTER DELETE ON parbake_outbox REFERENCING OLD TABLE AS gone FOR EACH STATEMENT '
-      'EXECUTE FUNCTION parbake_outbox_note_gone()'],
+      'AFTER DELETE ON OWN.parbake_outbox REFERENCING OLD TABLE AS gone FOR EACH STATEMENT '
+      'EXECUTE FUNCTION OWN.parbake_outbox_note_gone()'],
     ARRAY['parbake_outbox_truncated', '32',
-      'AFTER TRUNCATE ON parbake_outbox FOR EACH STATEMENT EXECUTE FUNCTION parbake_outbox_note_gone()']];
-  part TEXT[];
+      'AFTER TRUNCATE ON OWN.parbake_outbox FOR EACH STATEMENT EXECUTE FUNCTION OWN.parbake_outbox_note_gone()']];
+  part pg_catalog.TEXT[];
+  function pg_catalog.TEXT;
 BEGIN
+  PERFORM pg_catalog.set_config('search_path', pinned, true);
   FOREACH part SLICE 1 IN ARRAY bodies LOOP
-    part[2] := replace(part[2], 'OWN.', own || '.');
+    part[2] := replace(part[2], 'OWN.', format('%I.', own));
+    function := format('%I.%I()', own, part[1]);
     IF NOT EXISTS (
-      SELECT FROM pg_catalog.pg_proc
-      WHERE oid = to_regprocedure(part[1] || '()') AND prosrc = part[2] AND prosecdef
-        AND proconfig = ARRAY['search_path=' || search_path]
+      SELECT FROM pg_proc
+      WHERE oid = to_regprocedure(function) AND prosrc = part[2] AND prosecdef
+        AND proconfig = ARRAY['search_path=' || pinned]
     ) THEN
       EXECUTE format(
-        'CREATE OR REPLACE FUNCTION %I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = %s AS %L',
-        part[1], search_path, part[2]
+        'CREATE OR REPLACE FUNCTION %s RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = %s AS %L',
+        function, pinned, part[2]
       );
     END IF;
-    IF has_function_privilege('public', to_regprocedure(part[1] || '()'), 'execute') THEN
-      EXECUTE format('REVOKE EXECUTE ON FUNCTION %I() FROM PUBLIC', part[1]);
+    IF has_function_privilege('public', to_regprocedure(function), 'execute') THEN
+      EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', function);
     END IF;
   END LOOP;
   FOREACH part SLICE 1 IN ARRAY triggers LOOP
     IF NOT EXISTS (
-      SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
-      WHERE t.tgrelid = to_regclass('parbake_outbox') AND t.tgname = part[1] AND t.tgenabled = 'A'
-        AND t.tgtype = part[2]::INT2 AND p.pronamespace::REGNAMESPACE = own::REGNAMESPACE
+      SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+      WHERE t.tgrelid = to_regclass(outbox) AND t.tgname = part[1] AND t.tgenabled = 'A'
+        AND t.tgtype = part[2]::INT2 AND n.nspname = own
         AND strpos(part[3], p.proname || '()') > 0
         AND (t.tgqual IS NOT NULL) = (strpos(part[3], 'WHEN (') > 0)
         AND coalesce(t.tgoldtable, '') = CASE WHEN strpos(part[3], 'AS gone') > 0 THEN 'gone' ELSE '' END
     ) THEN
-      EXECUTE format('CREATE OR REPLACE TRIGGER %I %s', part[1], part[3]);
-      EXECUTE format('ALTER TABLE parbake_outbox ENABLE ALWAYS TRIGGER %I', part[1]);
+      EXECUTE format('CREATE OR REPLACE TRIGGER %I %s', part[1], replace(part[3], 'OWN.', format('%I.', own)));
+      EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', outbox, part[1]);
     END IF;
   END LOOP;
+  PERFORM set_config('search_path', path, true);
 END
 $install$;
 
 -- What the owner of the database may change: "max_silence" is the longest time for which a store may trust itself
 -- without a report, and parbake_wait() waits so long after each start of the server.
 CREATE TABLE IF NOT EXISTS parbake_setting(
-  name TEXT PRIMARY KEY,
+  name pg_catalog.TEXT PRIMARY KEY,
   value INTERVAL NOT NULL
 );
 INSERT INTO parbake_setting VALUES ('max_silence', '2 min') ON CONFLICT (name) DO NOTHING;
@@ -141,7 +157,7 @@ INSERT INTO parbake_setting VALUES ('max_silence', '2 min') ON CONFLICT (name) D
 -- Names the run of the server, its timeline and this copy of the database. It changes with each start and each crash,
 -- after which statistics begin anew. A crash gives ids of transactions again whose end was not on disk, so that a
 -- snapshot says nothing about a later run.
-CREATE OR REPLACE FUNCTION parbake_run() RETURNS TEXT LANGUAGE sql STABLE AS $run$
+CREATE OR REPLACE FUNCTION parbake_run() RETURNS pg_catalog.TEXT LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $run$
   SELECT concat_ws(
     '.', extract(epoch FROM pg_postmaster_start_time()), extract(epoch FROM (SELECT stats_reset FROM pg_catalog.pg_stat_wal)),
     left(pg_walfile_name(pg_current_wal_lsn()), 8), (SELECT system_identifier FROM pg_control_system()),
@@ -153,33 +169,34 @@ $run$;
 -- loaded from a dump names another one.
 CREATE TABLE IF NOT EXISTS parbake_run_start(
   is_only BOOLEAN PRIMARY KEY DEFAULT true CHECK (is_only),
-  run TEXT NOT NULL,
-  noted TIMESTAMPTZ NOT NULL,
-  writer XID8 NOT NULL
+  run pg_catalog.TEXT NOT NULL,
+  noted pg_catalog.TIMESTAMPTZ NOT NULL,
+  writer pg_catalog.XID8 NOT NULL
 );
-INSERT INTO parbake_run_start VALUES (true, parbake_run(), clock_timestamp(), pg_current_xact_id())
+INSERT INTO parbake_run_start
+VALUES (true, parbake_run(), pg_catalog.clock_timestamp(), pg_catalog.pg_current_xact_id())
 ON CONFLICT (is_only) DO NOTHING;
 
 -- How far each store has read. Stores report here, so that parbake_wait() and a restored copy can be judged. "number"
 -- grows with each report of a store; "writer" is as in parbake_run_start. A retired store is not waited for, and its row
 -- stays, so that it is known again if it comes back.
 CREATE TABLE IF NOT EXISTS parbake_reader(
-  store TEXT PRIMARY KEY,
+  store pg_catalog.TEXT PRIMARY KEY,
   number BIGINT NOT NULL,
-  seen PG_SNAPSHOT NOT NULL,
-  run TEXT NOT NULL,
-  heard TIMESTAMPTZ NOT NULL,
+  seen pg_catalog.PG_SNAPSHOT NOT NULL,
+  run pg_catalog.TEXT NOT NULL,
+  heard pg_catalog.TIMESTAMPTZ NOT NULL,
   silence INTERVAL NOT NULL,
-  writer XID8 NOT NULL,
+  writer pg_catalog.XID8 NOT NULL,
   is_retired BOOLEAN NOT NULL DEFAULT false
 );
 
 -- Which tables raise which tags by themselves ("parbake capture"); several apps may name one table.
 CREATE TABLE IF NOT EXISTS parbake_capture(
-  relation TEXT NOT NULL,
-  app TEXT NOT NULL,
-  tags TEXT[] NOT NULL,
-  checksum TEXT NOT NULL,
+  relation pg_catalog.TEXT NOT NULL,
+  app pg_catalog.TEXT NOT NULL,
+  tags pg_catalog.TEXT[] NOT NULL,
+  checksum pg_catalog.TEXT NOT NULL,
   PRIMARY KEY (relation, app)
 );
 
@@ -187,16 +204,18 @@ CREATE TABLE IF NOT EXISTS parbake_capture(
 -- everything that could change rows, or what is told of them, without a trigger. "problem" says what keeps a change from
 -- being told now; "state" changes whenever something may have kept one before. A statement that names a table above a
 -- captured one changes its rows and fires the triggers of the table above only, so that it has triggers, too.
-DROP FUNCTION IF EXISTS parbake_capture_states();
-CREATE FUNCTION parbake_capture_states()
-RETURNS TABLE(relation TEXT, families TEXT[], problem TEXT, state TEXT, tags TEXT[]) LANGUAGE plpgsql STABLE AS $state$
+DO $states$
+DECLARE
+  path pg_catalog.TEXT := pg_catalog.current_setting('search_path');
+  own pg_catalog.NAME := pg_catalog.current_schema();
+  body pg_catalog.TEXT := $state$
 BEGIN
   RETURN QUERY WITH RECURSIVE captured AS (
     SELECT
       c.relation, max(c.checksum) AS checksum,
       array_agg(DISTINCT split_part(tag, '/', 1) ORDER BY split_part(tag, '/', 1)) AS families,
       array_agg(DISTINCT tag) AS tags, string_agg(tag, ' ') AS listed
-    FROM parbake_capture c, unnest(c.tags) AS tag GROUP BY c.relation
+    FROM OWN.parbake_capture c, unnest(c.tags) AS tag GROUP BY c.relation
   ), below(root, oid, is_leaving) AS (
     SELECT c.relation, to_regclass(c.relation)::OID, false FROM captured c WHERE to_regclass(c.relation) IS NOT NULL
     UNION
@@ -295,13 +314,27 @@ BEGIN
       (SELECT count(*) FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS rules
     FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND t.tgname LIKE 'parbake\_outbox\_%'
   ) AS own
-  WHERE c.oid = to_regclass('parbake_outbox');
+  WHERE c.oid = to_regclass(OUTBOX);
 END
 $state$;
+BEGIN
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  body := replace(body, 'OUTBOX', quote_literal(format('%I.parbake_outbox', own)));
+  EXECUTE format('DROP FUNCTION IF EXISTS %I.parbake_capture_states()', own);
+  EXECUTE format(
+    'CREATE FUNCTION %I.parbake_capture_states() '
+    'RETURNS TABLE(relation TEXT, families TEXT[], problem TEXT, state TEXT, tags TEXT[]) LANGUAGE plpgsql STABLE '
+    'SET search_path = pg_catalog, pg_temp AS %L',
+    own, replace(body, 'OWN.', format('%I.', own))
+  );
+  PERFORM set_config('search_path', path, true);
+END
+$states$;
 
 -- Whether a row was written by the transaction that it names, at the top level of it, and not loaded from a dump. The
 -- system column has the last 32 bits only.
-CREATE OR REPLACE FUNCTION parbake_is_own(row_xmin XID, writer XID8) RETURNS BOOLEAN LANGUAGE sql IMMUTABLE AS $own$
+CREATE OR REPLACE FUNCTION parbake_is_own(row_xmin pg_catalog.XID, writer pg_catalog.XID8) RETURNS BOOLEAN
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $own$
   SELECT row_xmin::TEXT::BIGINT = writer::TEXT::NUMERIC % 4294967296
 $own$;
 
@@ -310,8 +343,9 @@ $own$;
 -- --reader ROLE" grants it.
 DO $functions$
 DECLARE
-  own TEXT := quote_ident(current_schema());
-  made TEXT[][] := ARRAY[
+  path pg_catalog.TEXT := pg_catalog.current_setting('search_path');
+  own pg_catalog.NAME := pg_catalog.current_schema();
+  made pg_catalog.TEXT[][] := ARRAY[
     -- When the present run was noticed; NULL until that is known. Never waits for another session that notes the same.
     ARRAY['parbake_run_noted', $args$now_run TEXT$args$, 'TIMESTAMPTZ', $noted$
 DECLARE
@@ -422,17 +456,19 @@ BEGIN
   RETURN OWN.parbake_wait(ticket::XID8, patience);
 END
 $wait$]];
-  part TEXT[];
+  part pg_catalog.TEXT[];
 BEGIN
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   FOREACH part SLICE 1 IN ARRAY made LOOP
     EXECUTE format(
-      'CREATE OR REPLACE FUNCTION %s.%I(%s) RETURNS %s LANGUAGE plpgsql SECURITY DEFINER '
+      'CREATE OR REPLACE FUNCTION %I.%I(%s) RETURNS %s LANGUAGE plpgsql SECURITY DEFINER '
       'SET search_path = pg_catalog, pg_temp AS %L',
-      own, part[1], part[2], part[3], replace(part[4], 'OWN.', own || '.')
+      own, part[1], part[2], part[3], replace(part[4], 'OWN.', format('%I.', own))
     );
     IF part[1] <> 'parbake_wait' THEN
-      EXECUTE format('REVOKE EXECUTE ON FUNCTION %s.%I FROM PUBLIC', own, part[1]);
+      EXECUTE format('REVOKE EXECUTE ON FUNCTION %I.%I(%s) FROM PUBLIC', own, part[1], part[2]);
     END IF;
   END LOOP;
+  PERFORM set_config('search_path', path, true);
 END
 $functions$;

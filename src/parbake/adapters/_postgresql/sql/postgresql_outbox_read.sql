@@ -5,7 +5,7 @@ SELECT
   (pg_current_wal_insert_lsn() - '0/0')::BIGINT,
   (pg_current_wal_flush_lsn() - '0/0')::BIGINT,
   EXISTS (
-    SELECT FROM parbake_outbox_gone
+    SELECT FROM OWN.parbake_outbox_gone
     WHERE NOT pg_visible_in_snapshot(xid, %(seen)s::PG_SNAPSHOT) AND (
       upto IS NULL OR pg_snapshot_xmax(upto) > pg_snapshot_xmax(%(seen)s::PG_SNAPSHOT) OR EXISTS (
         SELECT FROM pg_snapshot_xip(%(seen)s::PG_SNAPSHOT) AS running(xid)
@@ -13,17 +13,17 @@ SELECT
       )
     )
   ),
-  (SELECT number FROM parbake_reader WHERE store = %(reader)s),
+  (SELECT number FROM OWN.parbake_reader WHERE store = %(reader)s),
   (
     SELECT json_agg(json_build_array(relation, families, coalesce(problem, ''), state, tags))::TEXT
-    FROM parbake_capture_states()
+    FROM OWN.parbake_capture_states()
   ),
   (
     SELECT json_agg(json_build_array(position, xid::TEXT::BIGINT, coalesce(id, ''), subject, type, time))::TEXT FROM (
       SELECT * FROM (
-        SELECT * FROM parbake_outbox WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(%(seen)s::PG_SNAPSHOT)))
+        SELECT * FROM OWN.parbake_outbox WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(%(seen)s::PG_SNAPSHOT)))
         UNION ALL
-        SELECT * FROM parbake_outbox WHERE xid >= pg_snapshot_xmax(%(seen)s::PG_SNAPSHOT)
+        SELECT * FROM OWN.parbake_outbox WHERE xid >= pg_snapshot_xmax(%(seen)s::PG_SNAPSHOT)
       ) AS unread
       WHERE (xid, position) > (%(xid)s::TEXT::XID8, %(position)s::BIGINT)
         AND pg_visible_in_snapshot(xid, coalesce(%(upto)s::PG_SNAPSHOT, pg_current_snapshot()))

@@ -33,12 +33,12 @@ DECLARE
 BEGIN
   IF copy IS NOT NULL AND NOT EXISTS ( -- the last word of the copy's name is the transaction that wrote the row
     SELECT FROM parbake_items
-    WHERE name = '\x00' AND value = copy AND split_part(convert_from(value, 'UTF8'), ' ', 7) = xmin::TEXT
+    WHERE name = '\x00' AND value = copy AND pg_catalog.split_part(pg_catalog.convert_from(value, 'UTF8'), ' ', 7) = xmin::TEXT
   ) THEN
     RETURN NULL;
   END IF;
   <<locking>>
-  FOR i IN 1 .. cardinality(names) LOOP
+  FOR i IN 1 .. pg_catalog.cardinality(names) LOOP
     kind := get_byte(kinds, i - 1);
     LOOP
       IF kind = 1 THEN
@@ -60,7 +60,7 @@ BEGIN
       END IF;
     END LOOP;
   END LOOP;
-  FOR i IN 1 .. cardinality(names) LOOP
+  FOR i IN 1 .. pg_catalog.cardinality(names) LOOP
     kind := get_byte(kinds, i - 1);
     IF kind & made = made AND (is_refused OR written[i] IS NULL) OR kind & 2 = 2 AND NOT is_refused AND written[i] IS NULL
     THEN
