@@ -57,6 +57,33 @@ def test_a_slow_transaction_holds_nobody_up_and_is_not_missed(outbox, source):
     assert subjects(source, cursor)[0] == []
 
 
+def test_a_page_of_huge_tags_raises_their_family(outbox, source):
+    """Rows whose tags together are more than the server can put into one answer raise their families, and end there."""
+    with outbox.connect() as writer:
+        writer.execute(
+            "INSERT INTO parbake_outbox(id, subject, type) "
+            "SELECT repeat('i', 5000), 'fact/' || n || repeat(E'\\x01', 190000), 'fact.changed' "
+            "FROM generate_series(1, 1000) AS n"
+        )
+        emit(writer, "fact/after", "fact.changed")
+    events, cursor = told_by(source, None, 1000)
+    assert {(event.subject, event.type) for event in events[:-1]} == {("fact", "capture.bulk")}
+    assert events[-1].subject == "fact/after"
+    assert subjects(source, cursor)[0] == []
+
+
+@pytest.mark.parametrize("moment", ["NaN", "Infinity", "-Infinity", "1e308"])
+def test_a_time_that_is_none_holds_no_event_up(outbox, source, moment):
+    """A row whose time cannot be read is told as one of now."""
+    with outbox.connect() as writer:
+        writer.execute(
+            "INSERT INTO parbake_outbox(subject, type, time) VALUES ('fact/a', 'fact.changed', %s)", (moment,)
+        )
+    events, _ = told_by(source, None, 10)
+    assert [event.subject for event in events] == ["fact/a"]
+    assert abs(events[0].at - time.time()) < 60
+
+
 def test_a_forgotten_prepared_transaction_holds_nobody_up(server, outbox, source):
     """Rows are told beside a prepared transaction of another database, and its own rows once it is committed."""
     other = Outbox(server)

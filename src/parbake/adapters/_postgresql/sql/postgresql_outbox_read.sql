@@ -19,7 +19,15 @@ SELECT
     FROM OWN.parbake_capture_states()
   ),
   (
-    SELECT json_agg(json_build_array(position, xid::TEXT::BIGINT, coalesce(id, ''), subject, type, time))::TEXT FROM (
+    -- A page is bounded by its bytes, too: an event with a longer tag raises its family. A time that is none is now.
+    SELECT json_agg(json_build_array(
+      position,
+      xid::TEXT::BIGINT,
+      CASE WHEN octet_length(id) <= 1024 THEN id ELSE '' END,
+      CASE WHEN octet_length(subject) <= 4096 THEN subject ELSE split_part(left(subject, 200), '/', 1) END,
+      CASE WHEN octet_length(subject) <= 4096 THEN left(type, 200) ELSE 'capture.bulk' END,
+      CASE WHEN time BETWEEN 0 AND 1e12 THEN time ELSE extract(epoch FROM clock_timestamp())::DOUBLE PRECISION END
+    ))::TEXT FROM (
       SELECT * FROM (
         SELECT * FROM OWN.parbake_outbox WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(%(seen)s::PG_SNAPSHOT)))
         UNION ALL
