@@ -6,6 +6,7 @@ from parbake.http.processes import ServerProcesses, server_command
 from parbake.http.refusals import error_for_client
 from parbake.http.server import listen
 from parbake.http.server import run as run_http
+from parbake.http.waiting_line import client_of
 from parbake.ports.messages import (
     Handler,
     HeaderField,
@@ -33,6 +34,7 @@ __all__ = [
     "Route",
     "ServerProcesses",
     "answer_problem",
+    "client_of",
     "error_for_client",
     "json_response",
     "listen",

@@ -1,5 +1,6 @@
 """A shopper is who signed in: sessions, keys and proxies, and what nobody else reaches."""
 
+import asyncio
 import json
 
 import httpx
@@ -87,6 +88,30 @@ async def test_passphrases_cannot_be_tried_without_end(desk):
     answers = [await signed_in(desk, "a wrong passphrase", name) for name in names]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 2
     assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+
+
+async def test_a_machine_with_many_addresses_is_one_client(desk):
+    """A passphrase cannot be tried from one IPv6 address of a network after the other."""
+    found = []
+    for number in range(7):
+        elsewhere = httpx.ASGITransport(desk.http, client=(f"2001:db8:1:2::{number:x}", 1))
+        async with httpx.AsyncClient(transport=elsewhere, base_url="http://localhost") as client:
+            tried = {"shopper": "nobody", "passphrase": "a wrong passphrase"}
+            found.append((await client.post("/shop/sign-in", json=tried)).status_code)
+    assert found == [401] * 5 + [429] * 2
+
+
+async def test_a_burst_of_one_client_lets_others_sign_in(desk):
+    """While as many sign-ins of one client as may wait do so, another client's right passphrase is looked at."""
+    accounts.put_account(desk.conn, ME, PASSPHRASE, now=NOW)
+    elsewhere = httpx.ASGITransport(desk.http, client=("10.1.2.3", 1))
+    async with httpx.AsyncClient(transport=elsewhere, base_url="http://localhost") as client:
+        burst = [asyncio.create_task(signed_in(desk, "a wrong passphrase", f"name{number}")) for number in range(20)]
+        await asyncio.sleep(0)
+        answer = await client.post("/shop/sign-in", json={"shopper": ME, "passphrase": PASSPHRASE})
+        found = [answered.status_code for answered in await asyncio.gather(*burst)]
+    assert answer.status_code == 200
+    assert set(found) == {401, 503}
 
 
 async def test_many_names_cannot_be_tried_either(desk):

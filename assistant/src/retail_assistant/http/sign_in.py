@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
 
 import parbake as pb
-from parbake.http import HttpRequest, JsonResponse, Route, json_response
+from parbake.http import HttpRequest, JsonResponse, Route, client_of, json_response
 from retail_assistant.http.identity import Identity, cookie
 from retail_assistant.http.replies import SessionStarted, SignedIn
 from retail_assistant.shop import accounts
@@ -20,8 +21,8 @@ from retail_assistant.shop.voices import is_named
 
 AT_ONCE = 2
 """Passphrases that are hashed at the same time: each takes 50 ms of a core and 16 MB."""
-MOST_WAITING = 20
-"""Sign-ins that wait for their turn, two seconds' worth."""
+MOST_WAITING, MOST_OF_ONE = 40, 10
+"""Sign-ins that wait for their turn, of all clients and of one: a second's worth, and a quarter of one."""
 
 
 class SignInBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,7 +45,7 @@ class SignInRoutes:
     def __init__(self, app: pb.App, connections: PerThread, identity: Identity) -> None:
         """``connections`` read accounts, ``identity`` makes sessions."""
         self._app, self._connections, self._identity = app, connections, identity
-        self._hashing, self._waiting = asyncio.Semaphore(AT_ONCE), 0
+        self._hashing, self._waiting = asyncio.Semaphore(AT_ONCE), Counter[str]()
 
     def routes(self) -> list[Route]:
         """The routes: for everybody, but only a key's holder can make a session for a shopper."""
@@ -83,14 +84,18 @@ class SignInRoutes:
     async def _checked(self, request: HttpRequest, name: str, passphrase: str) -> str:
         """The shopper whose passphrase it is; only so many are hashed, and wait for it, at a time."""
         self._identity.limits.try_name(request.client, name)
-        if self._waiting >= MOST_WAITING:
+        client = client_of(request.client)
+        most = MOST_OF_ONE if self._identity.limits.tell_clients_apart else MOST_WAITING
+        if self._waiting.total() >= MOST_WAITING or self._waiting[client] >= most:
             raise ShopBusy("too many sign in at the same time; try again")
-        self._waiting += 1
+        self._waiting[client] += 1
         try:
             async with self._hashing:
                 return await self._connections.read(lambda conn: accounts.sign_in(conn, name, passphrase))
         finally:
-            self._waiting -= 1
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client]
 
     async def sign_out(self, request: HttpRequest) -> JsonResponse[SignedIn]:
         """End the browser's session."""
