@@ -9,16 +9,18 @@ import parbake
 
 SOURCES = Path(parbake.__file__).parents[1]
 TYPES = [
-    "name", "oid", "xid", "xid8", "text", "text[]", "numeric", "bigint", "integer", "smallint", "pg_snapshot", "regclass",
+    "name", "oid", "xid", "xid8", "text", "text[]", "numeric", "bigint", "integer", "smallint", "pg_snapshot",
     '"char"', "boolean", "timestamptz", "interval", "double precision", "bytea", "bytea[]", "name[]", "regnamespace",
-    "character varying", "pg_lsn", "regprocedure",
+    "character varying", "pg_lsn", "regprocedure", "regclass",
 ]  # fmt: skip
 OPERATORS = ["=", "<>", "<", ">", "<=", ">=", "||", "+", "-", "*", "/", "%", "&", "|", "~", "~~", "!~~"]
 DOMAINS = ["text", "name", "oid", "xid", "xid8", "pg_snapshot", "regclass", "timestamptz", "regprocedure", "tid"]
 MOST_ARGUMENTS = 8
-_NOTED = (
-    "'BEGIN PERFORM pg_catalog.nextval(''public.ran''); RAISE EXCEPTION ''PLANTED %, run by %'', {}, current_user; END'"
-)
+_NOTED = """'BEGIN
+  PERFORM pg_catalog.nextval(''public.ran'');
+  RAISE EXCEPTION ''PLANTED %, run by %'', {}, current_user;
+END'"""
+"""A number of a sequence is used up also in a transaction that is rolled back."""
 _OVERLOADS = """
 SELECT p.oid::regprocedure::text, p.proname, pg_get_function_identity_arguments(p.oid),
   CASE WHEN t.typtype = 'p' THEN 'text' ELSE format_type(p.prorettype, NULL) END, p.pronargs

@@ -158,6 +158,9 @@ async def test_a_captured_shop_runs_nothing_that_was_planted(shop):
     assert "policy/b" in (await app.drain()).raised
     assert (await app.serve(sentence, "a")).value == "3 days"
     assert (await app.ready()).conditions == ()
+    with source.open(Policies, None) as view:
+        assert view._session.columns().kinds["policies"] == {"id": "text", "days": "integer"}
+    assert source.untold() == []
     for is_autocommit in (False, True):
         with shop.connect(autocommit=is_autocommit) as connection:
             prune(connection)
