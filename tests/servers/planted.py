@@ -16,6 +16,16 @@ TYPES = [
 OPERATORS = ["=", "<>", "<", ">", "<=", ">=", "||", "+", "-", "*", "/", "%", "&", "|", "~", "~~", "!~~"]
 DOMAINS = ["text", "name", "oid", "xid", "xid8", "pg_snapshot", "regclass", "timestamptz", "regprocedure", "tid"]
 MOST_ARGUMENTS = 8
+OWN_OVERLOADS = [
+    ("parbake_commit", "text, text, text, text, text"),
+    ("parbake_commit", "bytea, bytea, bytea, bytea, bytea"),
+    *(("parbake_report", f"text, {kind}, pg_snapshot, text, interval, boolean") for kind in ("smallint", "integer")),
+    ("parbake_report", "name, numeric, text, name, text, text"),
+    *(("parbake_leave", kind) for kind in ("name", "varchar", "anycompatible")),
+    *(("parbake_run_noted", kind) for kind in ("name", "varchar", "anycompatible")),
+    ("parbake_is_own", "anycompatible, anycompatible"),
+]
+"""What could be taken for a function of parbake's own, in whose schema it is."""
 _NOTED = """'BEGIN
   PERFORM pg_catalog.nextval(''public.ran'');
   RAISE EXCEPTION ''PLANTED %, run by %'', {}, current_user;
@@ -84,6 +94,7 @@ def plant(address, *, is_first):
             for first in TYPES
             for second in TYPES
         ]
+        statements += [_function(name, arguments) for name, arguments in OWN_OVERLOADS]
         pairs = {(left, right) for left in TYPES for right in TYPES}
         own = [tuple(row) for row in run(_OPERATORS, (OPERATORS,)).fetchall()]
         if is_first:
