@@ -56,10 +56,8 @@ def silence_allowed(schema: str, limit_s: float) -> list[str]:
         schema: The quoted schema of the outbox.
         limit_s: The limit, in seconds.
     """
-    return [
-        f"UPDATE {schema}.parbake_setting SET value = pg_catalog.make_interval(secs => {limit_s:f}) "
-        "WHERE name OPERATOR(pg_catalog.=) 'max_silence'"
-    ]
+    value = f"pg_catalog.make_interval(secs => {limit_s:f})"
+    return [f"UPDATE {schema}.parbake_setting SET value = {value} WHERE name OPERATOR(pg_catalog.=) 'max_silence'"]
 
 
 def listed(query: Query) -> list[Reader]:
@@ -83,7 +81,8 @@ def retired(query: Query, schema: str, store: str) -> list[str]:
         BadInput: There is no such store, or it may still trust what it holds.
     """
     trusted = query(
-        "SELECT extract(epoch FROM heard + silence - clock_timestamp())::FLOAT FROM OWN.parbake_reader WHERE store = %s",
+        "SELECT extract(epoch FROM heard + silence - clock_timestamp())::FLOAT FROM OWN.parbake_reader "
+        "WHERE store = %s",
         store,
     )
     if not trusted:

@@ -9,16 +9,28 @@ import parbake
 
 SOURCES = Path(parbake.__file__).parents[1]
 TYPES = [
-    "name", "oid", "xid", "xid8", "text", "text[]", "numeric", "bigint", "integer", "smallint", "pg_snapshot", "regclass",
+    "name", "oid", "xid", "xid8", "text", "text[]", "numeric", "bigint", "integer", "smallint", "pg_snapshot",
     '"char"', "boolean", "timestamptz", "interval", "double precision", "bytea", "bytea[]", "name[]", "regnamespace",
-    "character varying", "pg_lsn", "regprocedure",
+    "character varying", "pg_lsn", "regprocedure", "regclass",
 ]  # fmt: skip
 OPERATORS = ["=", "<>", "<", ">", "<=", ">=", "||", "+", "-", "*", "/", "%", "&", "|", "~", "~~", "!~~"]
 DOMAINS = ["text", "name", "oid", "xid", "xid8", "pg_snapshot", "regclass", "timestamptz", "regprocedure", "tid"]
 MOST_ARGUMENTS = 8
-_NOTED = (
-    "'BEGIN PERFORM pg_catalog.nextval(''public.ran''); RAISE EXCEPTION ''PLANTED %, run by %'', {}, current_user; END'"
-)
+OWN_OVERLOADS = [
+    ("parbake_commit", "text, text, text, text, text"),
+    ("parbake_commit", "bytea, bytea, bytea, bytea, bytea"),
+    *(("parbake_report", f"text, {kind}, pg_snapshot, text, interval, boolean") for kind in ("smallint", "integer")),
+    ("parbake_report", "name, numeric, text, name, text, text"),
+    *(("parbake_leave", kind) for kind in ("name", "varchar", "anycompatible")),
+    *(("parbake_run_noted", kind) for kind in ("name", "varchar", "anycompatible")),
+    ("parbake_is_own", "anycompatible, anycompatible"),
+]
+"""What could be taken for a function of parbake's own, in whose schema it is."""
+_NOTED = """'BEGIN
+  PERFORM pg_catalog.nextval(''public.ran'');
+  RAISE EXCEPTION ''PLANTED %, run by %'', {}, current_user;
+END'"""
+"""A number of a sequence is used up also in a transaction that is rolled back."""
 _OVERLOADS = """
 SELECT p.oid::regprocedure::text, p.proname, pg_get_function_identity_arguments(p.oid),
   CASE WHEN t.typtype = 'p' THEN 'text' ELSE format_type(p.prorettype, NULL) END, p.pronargs
@@ -82,6 +94,7 @@ def plant(address, *, is_first):
             for first in TYPES
             for second in TYPES
         ]
+        statements += [_function(name, arguments) for name, arguments in OWN_OVERLOADS]
         pairs = {(left, right) for left in TYPES for right in TYPES}
         own = [tuple(row) for row in run(_OPERATORS, (OPERATORS,)).fetchall()]
         if is_first:

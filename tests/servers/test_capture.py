@@ -93,11 +93,7 @@ def test_a_prepared_transaction_is_told_when_it_is_committed(shop):
 @pytest.mark.parametrize(
     ("statement", "family", "problem"),
     [
-        (
-            "CREATE TABLE stock_3 PARTITION OF stock FOR VALUES FROM (200) TO (300)",
-            "stock",
-            "triggers of public.stock_3",
-        ),
+        ("CREATE TABLE stock_3 PARTITION OF stock FOR VALUES FROM (200) TO (300)", "stock", "triggers of public.stock"),
         ("DROP TRIGGER {trigger} ON policies", "policy", "triggers of public.policies"),
         ("ALTER TABLE policies DISABLE TRIGGER ALL", "policy", "triggers of public.policies"),
         ("ALTER TABLE policies ENABLE TRIGGER {trigger}", "policy", "triggers of public.policies"),

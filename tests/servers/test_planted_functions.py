@@ -87,6 +87,7 @@ class Shop:
             for statement in [TABLE, *statements]:
                 connection.execute(statement)
             connection.execute("GRANT SELECT ON policies TO reader")
+        self.name = name
         self.path = path
         assert planted.plant(mallory, is_first="pg_catalog" in path) > 5000
 
@@ -99,6 +100,15 @@ class Shop:
         """Connect with a path on which nothing is planted."""
         with psycopg.connect(self.address, autocommit=True, options="-csearch_path=pg_catalog") as connection:
             yield connection
+
+    def copied(self, server):
+        """Return the address of a copy with the same search path."""
+        name = f"{self.name}_copy"
+        server.sql(
+            f"CREATE DATABASE {name} TEMPLATE {self.name} OWNER keeper",
+            f"ALTER DATABASE {name} SET search_path = {self.path}",
+        )
+        return f"postgresql://keeper@127.0.0.1:{server.port}/{name}"
 
     def call(self, *words):
         """Run a command on the database, which has to succeed."""
@@ -158,6 +168,9 @@ async def test_a_captured_shop_runs_nothing_that_was_planted(shop):
     assert "policy/b" in (await app.drain()).raised
     assert (await app.serve(sentence, "a")).value == "3 days"
     assert (await app.ready()).conditions == ()
+    with source.open(Policies, None) as view:
+        assert view._session.columns().kinds["policies"] == {"id": "text", "days": "integer"}
+    assert source.untold() == []
     for is_autocommit in (False, True):
         with shop.connect(autocommit=is_autocommit) as connection:
             prune(connection)
@@ -178,22 +191,28 @@ async def test_a_captured_shop_runs_nothing_that_was_planted(shop):
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_migration_runs_nothing_that_was_planted(server, path, version):
     """An outbox of an earlier version is migrated, and its table is captured anew, without running anything planted."""
-    shop = Shop(server, path, (FIXTURES / f"postgresql_outbox_{version}.sql").read_text())
+    event = "INSERT INTO parbake_outbox(id, subject, type, time) VALUES ('1', 'policy/a', 'policy.changed', 1)"
+    shop = Shop(server, path, (FIXTURES / f"postgresql_outbox_{version}.sql").read_text(), event)
     shop.call("migrate", shop.address, "--apply")
     shop.capture("install", "--table", "policies:policy/{id}", "--replace", "--apply")
     shop.capture("check")
 
 
-async def test_a_proof_runs_nothing_that_was_planted(server, path):
-    """A copy is made, its rows are changed and what views read is compared, without running anything planted."""
+@pytest.mark.parametrize("is_given", [False, True])
+async def test_a_proof_runs_nothing_that_was_planted(server, path, is_given):
+    """A copy is made or given, rows are changed and what views read is compared, without running anything planted."""
     pytest.importorskip("sqlglot")
-    shop = Shop(server, path)
+    shop = Shop(server, path, "CREATE VIEW long AS SELECT id FROM policies WHERE days > 1", "CREATE TABLE bare(n INT)")
     shop.capture("install", "--table", "policies:policy/{id}", "--apply")
+    copy = shop.copied(server) if is_given else ""
     app = pb.App(tasks, sources=[PostgresqlSource(shop.address, families=["policy"], views=[Policies])])
-    limits = ProveLimits(keys={"sentence": ["a", "b"]})
+    limits = ProveLimits(keys={"sentence": ["a", "b"]}, copy=copy)
     proof = await prove(app, limits, progress=lambda done, total: None)
     assert (proof.unproved, proof.findings, proof.values) == ({}, [], 2)
     shop.must_be_untouched()
+    if is_given:  # the proof goes on where the database refuses a change
+        with psycopg.connect(copy, options="-csearch_path=pg_catalog") as connection:
+            assert not planted.has_run(connection)
 
 
 @pytest.mark.parametrize("schema", ["parbake", "public"])

@@ -23,7 +23,8 @@ CREATE TABLE parcels(
   id BIGINT PRIMARY KEY, depot INT NOT NULL REFERENCES depots(id) DEFERRABLE INITIALLY DEFERRED,
   grams NUMERIC(8, 1) NOT NULL CHECK (grams > 0), state state NOT NULL, due DATE
 );
-CREATE VIEW heavy AS SELECT id, depot, grams FROM parcels WHERE grams > 100;
+CREATE VIEW weights AS SELECT id, depot, grams FROM parcels;
+CREATE VIEW heavy AS SELECT id, depot, grams FROM weights WHERE grams > 100;
 CREATE FUNCTION city_of(number INT) RETURNS TEXT LANGUAGE sql AS 'SELECT city FROM depots WHERE id = number';
 INSERT INTO depots(city, hours) VALUES ('Bonn', '{"open": 8}'), ('Lyon', '{"open": 9}');
 INSERT INTO parcels VALUES

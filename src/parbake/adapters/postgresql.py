@@ -11,7 +11,7 @@ import contextlib
 import queue
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -21,6 +21,7 @@ from parbake.adapters._postgresql import outbox
 from parbake.adapters._postgresql.columns import PostgresqlColumns
 from parbake.adapters._postgresql.conninfo import parameters
 from parbake.adapters._postgresql.outbox import Primary
+from parbake.adapters._postgresql.pruning import delete_applied
 from parbake.adapters._postgresql.reports import Reports, trusted_for_s
 from parbake.adapters._postgresql.search_path import CallerPath, pin, restore
 from parbake.errors import MissingDependency, SourceError
@@ -61,12 +62,11 @@ WHERE c.relkind OPERATOR(pg_catalog.=) ANY('{r,p,m,f}'::pg_catalog."char"[])
   AND c.relnamespace OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.REGNAMESPACE
   AND c.relname OPERATOR(pg_catalog.!~~) 'parbake\\_%' GROUP BY reads.name
 """
-"""It is executed with the search path of the caller, which decides what is visible; so it names its operators' schema."""
+"""Executed with the search path of the caller, which decides what is visible; so its operators name their schema."""
 _REPORT = (
     "SELECT OWN.parbake_report(%s::TEXT, %s::BIGINT, %s::PG_SNAPSHOT, %s::TEXT, make_interval(secs => %s), %s::BOOLEAN)"
 )
 _LAST_REPORT = "SELECT number, seen::TEXT FROM OWN.parbake_reader WHERE store = %s AND run = %s"
-_DELETE_RETIRED = "DELETE FROM OWN.parbake_reader WHERE is_retired AND heard < now() - INTERVAL '1 year'"
 _ANOTHER_STATE, _TOO_SILENT, _ANOTHER_RUN = "PB001", "PB002", "PB003"
 """Why the database refuses a report: the store is in an earlier state, it trusts itself for too long, or the server has
 begun another run."""
@@ -114,40 +114,10 @@ def prune(connection: psycopg.Connection[Any], *, forget: str = "7 days") -> int
     is_open = not connection.autocommit or connection.info.transaction_status != _NO_TRANSACTION
     with contextlib.nullcontext() if is_open else connection.transaction():
         before = pin(connection, is_local=True)
-        deleted = _prune(lambda statement, *values: connection.execute(before.qualify(statement), values), forget)
-        restore(connection, before)  # an error ends the transaction, and the setting with it
-    return deleted
-
-
-def _prune(execute: Callable[..., psycopg.Cursor[Any]], forget: str) -> int:
-    execute(
-        "UPDATE OWN.parbake_reader SET is_retired = true, writer = pg_current_xact_id() "
-        "WHERE NOT is_retired AND heard < now() - greatest(%s::INTERVAL, silence)",
-        forget,
-    )
-    execute(_DELETE_RETIRED)
-    # All that is visible in each snapshot: below the lowest upper bound, without what some store saw running.
-    # After a crash, ids that a snapshot shows may be given again: such reports say nothing of what came since.
-    found = execute(
-        "SELECT min(pg_snapshot_xmax(seen)::TEXT::NUMERIC)::TEXT, "
-        "array_to_string(ARRAY(SELECT DISTINCT running FROM OWN.parbake_reader, pg_snapshot_xip(seen) AS running "
-        "WHERE NOT is_retired ORDER BY running), ',') "
-        "FROM OWN.parbake_reader WHERE NOT is_retired HAVING bool_and(run = OWN.parbake_run())"
-    ).fetchone()
-    if found is None or found[0] is None:
-        return 0
-    upper, running = int(found[0]), [number for number in found[1].split(",") if number and int(number) < int(found[0])]
-    upto = f"{running[0] if running else upper}:{upper}:{','.join(running)}"
-    execute("SELECT set_config('parbake.pruned', %s, true)", upto)
-    deleted = execute(
-        "DELETE FROM OWN.parbake_outbox WHERE pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)", upto
-    ).rowcount
-    if deleted:  # this deletion was noted, and its note tells a store that comes back of the earlier ones, too
-        execute(
-            "DELETE FROM OWN.parbake_outbox_gone WHERE xid <> pg_current_xact_id() "
-            "AND pg_visible_in_snapshot(xid, %s::PG_SNAPSHOT)",
-            upto,
+        deleted = delete_applied(
+            lambda statement, *values: connection.execute(before.qualify(statement), values), forget
         )
+        restore(connection, before)  # an error ends the transaction, and the setting with it
     return deleted
 
 

@@ -57,6 +57,9 @@ SELECT relname, pg_catalog.pg_get_viewdef(oid) FROM pg_catalog.pg_class
 WHERE relkind OPERATOR(pg_catalog.=) ANY('{{v,m}}'::pg_catalog."char"[])
   AND relnamespace OPERATOR(pg_catalog.<>) ALL({_SYSTEM})
 """
+_SYSTEM_FIRST = (
+    "SELECT pg_catalog.set_config('search_path', pg_catalog.concat('pg_catalog, ', %s::pg_catalog.TEXT), true)"
+)
 _FUNCTIONS = f"""
 SELECT proname FROM pg_catalog.pg_proc
 WHERE pronamespace OPERATOR(pg_catalog.<>) ALL({_SYSTEM}) AND proname OPERATOR(pg_catalog.!~~) 'parbake\\_%'
@@ -200,7 +203,12 @@ class PostgresqlCopy(Copy):
             yield Table(rows[0][0], ref, columns, "ctid", rows[0][8])
 
     def _views(self) -> dict[str, str]:
-        return {name: made.rstrip().rstrip(";") for name, made in self.execute(_VIEWS)}
+        with self._connection.transaction():
+            # The server's function itself executes a query, whose operators are found by their very types. It names
+            # tables as the path finds them, and as views do.
+            self._connection.execute(_SYSTEM_FIRST, (self._path.path or '""',))
+            rows = self.execute(_VIEWS)
+        return {name: made.rstrip().rstrip(";") for name, made in rows}
 
     def _is(self, name: str) -> str:
         if name == "ctid":

@@ -11,8 +11,8 @@ from parbake.ports.row_keys import NO_COLUMNS, Columns
 if TYPE_CHECKING:
     import psycopg
 
-# These are executed within the transaction of a view, with the search path of the caller, which decides what is visible.
-# So each function, operator and type is named with its schema.
+# These are executed within the transaction of a view, with the search path of the caller, which decides what is
+# visible. So each function, operator and type is named with its schema.
 _KINDS = """
 SELECT c.relname, a.attname, CASE
   WHEN NOT coalesce(o.collisdeterministic, true) THEN 'text of a collation that takes different texts as equal'

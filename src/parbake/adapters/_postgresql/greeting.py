@@ -26,9 +26,9 @@ DAMAGE = b"\0damage"
 """The name of an item that whoever meets a damaged page makes."""
 _TRIES = 5
 _SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
-# The path of a session is the schema of the store, before which the server looks into its own. Where others may create in
-# that schema, a function or an operator of theirs would be taken if it fits better. So whatever is not called with the
-# very types of the server's own is named with its schema, and so is everything before the path is set.
+# The path of a session is the schema of the store, before which the server looks into its own. Where others may create
+# in that schema, a function or an operator of theirs would be taken if it fits better. So whatever is not called with
+# the very types of the server's own is named with its schema, and so is everything before the path is set.
 _SESSION = b"""SELECT pg_catalog.set_config('search_path', $1, false),
   pg_catalog.set_config('statement_timeout', $2, false),
   pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
@@ -82,7 +82,8 @@ END $$"""
 _ASIDE = b"""
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relname OPERATOR(pg_catalog.~) '^parbake_items_damaged_[0-9]+$' AND c.relkind = 'r' ORDER BY 1
+WHERE n.nspname = $1 AND c.relname OPERATOR(pg_catalog.~) '^parbake_items_damaged_[0-9]+$' AND c.relkind = 'r'
+ORDER BY 1
 """
 _log = logging.getLogger("parbake.postgresql")
 _number = numbers()
