@@ -7,6 +7,7 @@ these bytes. HTTP/1.1 does not say which request an answer belongs to, so that t
 from __future__ import annotations
 
 import select
+from asyncio import AbstractEventLoop
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -29,7 +30,7 @@ class PrivateConnector(TCPConnector):
     def __init__(self, *, limit: int) -> None:
         """Make at most ``limit`` connections at the same time."""
         super().__init__(limit=limit)
-        self._factory = partial[ResponseHandler](_Protocol, loop=self._loop)
+        self._factory = partial(_protocol, self._loop)
 
     async def _get(self, key: ConnectionKey, traces: list[Any]) -> Connection | None:
         """Give a silent connection that was used before; ``None`` if there is none, so that a new one is made."""
@@ -83,3 +84,7 @@ class _Protocol(ResponseHandler):
         poll = select.poll()
         poll.register(sock.fileno(), select.POLLIN)
         return bool(poll.poll(0))
+
+
+def _protocol(loop: AbstractEventLoop) -> ResponseHandler:
+    return _Protocol(loop)

@@ -375,6 +375,25 @@ async def test_a_key_that_opens_the_proxy_does_not_go_to_the_provider():
     assert models.asked[1]["headers"]["authorization"] == KEY["authorization"]
 
 
+async def test_a_tag_of_any_letters_in_the_header_is_ended_by_its_event(front):
+    """The header's bytes are UTF-8, as a terminal sends them, so that they name what the event's JSON names."""
+    headers = {"authorization": "Bearer k", "parbake-tags": "policy/é, policy/日本".encode()}
+    for _ in range(2):
+        answer = await front.chat(headers=headers)
+    assert answer.headers["x-parbake-cache"] == "hit"
+    change = {"id": "1", "source": "shop", "type": "policy.changed", "subject": "policy/é", "specversion": "1.0"}
+    kind = {"content-type": "application/cloudevents+json"}
+    assert (await front.http.post("/v1/events", json=change, headers=kind)).status_code == 202
+    assert (await front.chat(headers=headers)).headers["x-parbake-cache"] == "miss"
+
+
+async def test_a_tag_in_the_header_that_is_not_utf8_is_refused(front):
+    """Bytes of another encoding would name a tag that no event raises, so they are a 422 that names the header."""
+    answer = await front.chat(headers={"parbake-tags": "policy/é".encode("latin-1")})
+    assert (answer.status_code, answer.json()["field"]) == (422, "parbake-tags")
+    assert front.models.asked == []
+
+
 async def test_an_answer_without_the_tags_of_a_request_is_not_given_to_it(front):
     """Who names a tag gets no answer that a change of it would leave, and an old answer is not served after one."""
     await front.chat()
