@@ -375,6 +375,40 @@ async def test_a_key_that_opens_the_proxy_does_not_go_to_the_provider():
     assert models.asked[1]["headers"]["authorization"] == KEY["authorization"]
 
 
+EVIL, PLAIN = '[{"role": "user", "content": "EVIL"}]', '[{"role": "user", "content": "what is topicaa"}]'
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        f'{{"model": "m", "messages": {EVIL}, "messages": {PLAIN}}}',
+        f'{{"model": "evil", "model": "m", "messages": {PLAIN}}}',
+        f'{{"model": "evil", "m\\u006fdel": "m", "messages": {PLAIN}}}',
+        '{"model": "m", "messages": [{"role": "user", "content": "EVIL", "content": "what is topicaa"}]}',
+        '{"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "E", "text": "what"}]}]}',
+        f'{{"model": "m", "model": "m", "messages": {PLAIN}, "stop": null}}',
+        f'{{"model": "evil", "model": "m", "messages": {PLAIN}, "user": "a\\u003ab"}}',
+    ],
+)  # fmt: skip
+async def test_a_request_with_a_repeated_name_is_not_answered_from_the_cache(front, sent):
+    """Which of two members counts is the provider's choice, so the answer is stored for nobody."""
+    kind = KEY | {"content-type": "application/json"}
+    for _ in range(2):
+        answer = await front.http.post("/v1/chat/completions", content=sent, headers=kind)
+        assert "bypass; detail=unusual_request" in answer.headers["cache-status"]
+    assert len(front.models.asked) == 2
+
+
+async def test_a_repeated_name_that_is_not_sent_changes_nothing(front):
+    """A request from which the proxy takes its own members goes on as it was read, with each name once."""
+    sent = f'{{"model": "evil", "model": "m", "messages": {PLAIN}, "cache": {{"ttl": 60}}}}'
+    kind = KEY | {"content-type": "application/json"}
+    answer = await front.http.post("/v1/chat/completions", content=sent, headers=kind)
+    assert answer.headers["x-parbake-cache"] == "miss"
+    assert (await front.chat("what is topicaa", model="m")).headers["x-parbake-cache"] == "hit"
+    assert front.models.asked[0]["model"] == "m"
+
+
 async def test_a_tag_of_any_letters_in_the_header_is_ended_by_its_event(front):
     """The header's bytes are UTF-8, as a terminal sends them, so that they name what the event's JSON names."""
     headers = {"authorization": "Bearer k", "parbake-tags": "policy/é, policy/日本".encode()}
