@@ -45,7 +45,7 @@ class Front:
 async def fronted(*, plugins=(), **options):
     """Open a gateway in front of a model server."""
     with ModelServer() as models:
-        proxy = Proxy(models.url, embedder=Words(), cosine=0.8, **options)
+        proxy = Proxy(models.url, **({"embedder": Words(), "cosine": 0.8} | options))
         app = pb.App(pb.Registry(), open=["policy"], plugins=[*plugins, proxy], worker="none")
         served = HttpApp(app)
         transport = httpx.ASGITransport(served)
@@ -373,6 +373,22 @@ async def test_a_key_that_opens_the_proxy_does_not_go_to_the_provider():
             await found.chat()
     assert "authorization" not in models.asked[0]["headers"]
     assert models.asked[1]["headers"]["authorization"] == KEY["authorization"]
+
+
+@pytest.mark.parametrize("form", ["{}\n", "    {}", "{}\u2028", "{}\x1c", "{}\u3000", "\u0085{}", "{} "])
+async def test_a_repeated_text_is_the_same_to_the_letter(form):
+    """White space at the ends of a text tells it from the text without it, because prompts may be code."""
+    async with fronted(embedder=None, cosine=None) as front:
+        for asked in (QUESTION, form.format(QUESTION)):
+            assert (await front.chat(asked)).headers["x-parbake-cache"] == "miss"
+        assert (await front.chat(form.format(QUESTION))).headers["x-parbake-cache"] == "hit"
+
+
+async def test_a_text_of_white_space_is_no_question(front):
+    """It goes to the provider, each time."""
+    for _ in range(2):
+        assert (await front.chat(" \n")).headers["x-parbake-cache"] == "miss"
+    assert len(front.models.asked) == 2
 
 
 EVIL, PLAIN = '[{"role": "user", "content": "EVIL"}]', '[{"role": "user", "content": "what is topicaa"}]'
