@@ -375,6 +375,31 @@ async def test_a_key_that_opens_the_proxy_does_not_go_to_the_provider():
     assert models.asked[1]["headers"]["authorization"] == KEY["authorization"]
 
 
+def one_part(**members):
+    """Return the messages of a question in one part with further members."""
+    return [{"role": "user", "content": [{"type": "text", "text": QUESTION} | members]}]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [one_part(language="fr"), one_part(cache_control={"type": "ephemeral"}), [one_part()[0] | {"name": "ann"}],
+     [{"role": "user", "content": QUESTION, "language": "fr"}]],
+)  # fmt: skip
+@pytest.mark.parametrize("ask", [Front.chat, Front.message])
+async def test_each_member_of_the_last_message_keeps_answers_apart(front, ask, messages):
+    """A provider may shape its answer by what stands beside a question's text, in the message or in its part."""
+    await ask(front, messages=[{"role": "user", "content": QUESTION}])
+    assert (await ask(front, messages=messages)).headers["x-parbake-cache"] == "miss"
+    assert (await ask(front, messages=messages)).headers["x-parbake-cache"] == "hit"
+
+
+@pytest.mark.parametrize("ask", [Front.chat, Front.message])
+async def test_a_text_in_one_part_is_the_same_question(front, ask):
+    """A text and a single part with this text alone share their answer."""
+    await ask(front, messages=[{"role": "user", "content": QUESTION}])
+    assert (await ask(front, messages=one_part())).headers["x-parbake-cache"] == "hit"
+
+
 @pytest.mark.parametrize("form", ["{}\n", "    {}", "{}\u2028", "{}\x1c", "{}\u3000", "\u0085{}", "{} "])
 async def test_a_repeated_text_is_the_same_to_the_letter(form):
     """White space at the ends of a text tells it from the text without it, because prompts may be code."""
