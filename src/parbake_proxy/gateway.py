@@ -139,6 +139,8 @@ class Gateway:
             raise NoQuestion(_BYPASSED)
         if len(request.body) > MOST_DECODED:
             raise NoQuestion(_TOO_LARGE)
+        if request.raw_path not in ("", dialect.path):  # the provider may read it as another one
+            raise NoQuestion("unusual_request")
         if not isinstance(body.get("stream", False), bool) or not isinstance(body.get("stream_options") or {}, dict):
             raise NoQuestion("unusual_request")
         if wishes.body is None and may_repeat_names(request.body, body):  # the provider may read another one of them
