@@ -16,6 +16,7 @@ from parbake.errors import BadInput, ParbakeError, StoreError
 from parbake.ports.messages import JSON, HttpRequest, Response
 from parbake_proxy import answers
 from parbake_proxy.answers import Told
+from parbake_proxy.request_body import MOST_DECODED, MOST_SEARCHED, decode, decode_own, may_repeat_names
 from parbake_proxy.savings import Account
 from parbake_proxy.switch import Switch, Tenants
 from parbake_proxy.upstream import Answer, Upstream, telling
@@ -33,12 +34,6 @@ _ELSEWHERE_S = 0.25
 """Within this time an answer that another process has passed on is stored, if it is."""
 _DRAINED_S = 10.0
 _BYPASSED, _TOO_LARGE = "bypassed", "too_large"
-_MOST_DECODED = 1024 * 1024
-"""The greatest request of which all is decoded, in bytes. The decoder holds the event loop, from a thread, too."""
-_MOST_SEARCHED = 16 * 1024 * 1024
-"""The greatest request in which members for the proxy are looked for, in bytes, for the same reason."""
-_READ = frozenset({"cache", "metadata", "model"})
-"""The members of a large request that the proxy reads."""
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -89,8 +84,8 @@ class Gateway:
         self.account.outcomes["passed_on"] += 1
         sent = request.body
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == JSON and len(sent) <= _MOST_SEARCHED and (b'"cache"' in sent or b'"parbake"' in sent):
-            body = _opened(sent)
+        if kind == JSON and len(sent) <= MOST_SEARCHED and (b'"cache"' in sent or b'"parbake"' in sent):
+            body = decode_own(sent)
             with contextlib.suppress(BadInput):  # it may be a word of the provider's own
                 wishes = None if body is None else wishes_of(body, request.headers)
                 sent = sent if wishes is None or wishes.body is None else msgspec.json.encode(wishes.body)
@@ -107,10 +102,10 @@ class Gateway:
             BadInput: A wish about the cache is not valid, or a tag is of no family of the app.
             UpstreamFailed: The provider cannot be reached.
         """
-        if len(request.body) > _MOST_SEARCHED:
+        if len(request.body) > MOST_SEARCHED:
             self.account.outcomes[_TOO_LARGE] += 1
             return await self._passed_on(request, request.body, "bypass", _TOO_LARGE)
-        body = (_opened if len(request.body) > _MOST_DECODED else _document)(request.body)
+        body = (decode_own if len(request.body) > MOST_DECODED else decode)(request.body)
         if body is None:
             return await self.forward(request)  # the provider says what is wrong with it
         wishes = wishes_of(body, request.headers)
@@ -142,15 +137,19 @@ class Gateway:
     async def _exchange(self, request: HttpRequest, dialect: Dialect, body: Document, wishes: Wishes) -> Exchange:
         if await self.switch.is_on():
             raise NoQuestion(_BYPASSED)
-        if len(request.body) > _MOST_DECODED:
+        if len(request.body) > MOST_DECODED:
             raise NoQuestion(_TOO_LARGE)
+        if request.raw_path not in ("", dialect.path):  # the provider may read it as another one
+            raise NoQuestion("unusual_request")
         if not isinstance(body.get("stream", False), bool) or not isinstance(body.get("stream_options") or {}, dict):
+            raise NoQuestion("unusual_request")
+        if wishes.body is None and may_repeat_names(request.body, body):  # the provider may read another one of them
             raise NoQuestion("unusual_request")
         question = dialect.question(body if wishes.body is None else wishes.body)
         shaping = (dialect.path, request.query, wishes.namespace, question.context)
         try:
             context = msgspec.msgpack.encode(shaping)
-        except (OverflowError, TypeError, ValueError):  # a number that no other format has
+        except (OverflowError, RecursionError, TypeError, ValueError):  # such as a number that no other format has
             raise NoQuestion("unusual_request") from None
         tenant = await self._tenants.name(telling(request.headers))
         scope = Scope(tenant=tenant, extra=blake2b(context, digest_size=16).hexdigest())
@@ -282,23 +281,3 @@ async def _heard(answer: Answer, dialect: Dialect, hear: Callable[[Told], object
 async def _given(dialect: Dialect, answer: Document, body: Document) -> AsyncIterator[bytes]:
     for piece in dialect.pieces(answer, body):
         yield piece
-
-
-def _opened(body: bytes) -> Document | None:
-    """Decode only the members of a request that the proxy reads; ``None`` if the body is not a JSON object."""
-    try:
-        found: Document = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        for name in found.keys() & _READ:
-            if len(found[name]) <= _MOST_DECODED:
-                found[name] = msgspec.json.decode(found[name])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return found
-
-
-def _document(body: bytes) -> Document | None:
-    try:
-        found: Document = msgspec.json.decode(body, type=Document)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return found

@@ -119,7 +119,7 @@ class Proxy(Plugin[Gateway]):
             freshness_sla=self._sla,
             policy=self._policy,
             same=Agreement(self._embedder),
-            form=str.strip,  # prompts may be code
+            form=str,  # to the letter, because prompts may be code
         )
         account = Account(self.prices, parts.clock.now, parts.found(LEDGER))
         switch = Switch(parts.store, parts.clock, is_always_on=os.environ.get(_BYPASS, "") not in ("", "0"))

@@ -75,10 +75,12 @@ class Upstream:
         try:
             import aiohttp
             from yarl import URL
+
+            from parbake_proxy.connections import PrivateConnector
         except ModuleNotFoundError as error:
             raise MissingDependency.of("the proxy", "proxy", field="aiohttp") from error
         self.url = url.rstrip("/").removesuffix("/v1")
-        self._library, self._address = aiohttp, URL
+        self._library, self._address, self._connector = aiohttp, URL, PrivateConnector
         self._session: Any = None
 
     async def send(self, request: HttpRequest, body: bytes) -> Answer:
@@ -108,7 +110,7 @@ class Upstream:
         if self._session is None:
             library = self._library
             timeout = library.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)
-            connector = library.TCPConnector(limit=_MOST_CONNECTIONS)
+            connector = self._connector(limit=_MOST_CONNECTIONS)
             self._session = library.ClientSession(
                 connector=connector,
                 timeout=timeout,

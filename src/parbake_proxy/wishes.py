@@ -50,7 +50,7 @@ def wishes_of(body: Document, headers: Mapping[str, str]) -> Wishes:
     rest = dict(body)
     cache = _controls(rest.pop("cache", None))
     said = _cache_control(headers.get("cache-control", ""))
-    tags = [tag.strip() for tag in headers.get(_TAGS, "").split(",") if tag.strip()] + _own_tags(rest)
+    tags = _header_tags(headers.get(_TAGS, "")) + _own_tags(rest)
     is_off = cache.get("use-cache") is not None and not _flag(cache, "use-cache")
     handling = Handling(
         looks_up=not (is_off or _flag(cache, "no-cache") or "no-cache" in said),
@@ -75,6 +75,15 @@ def _controls(cache: Any) -> Mapping[str, Any]:
         name = min(unknown)
         raise BadInput(f"cache.{name[:40]} is none of {', '.join(sorted(_CONTROLS))}", field=f"cache.{name[:40]}")
     return cache
+
+
+def _header_tags(sent: str) -> list[str]:
+    """The tags in a header. Its bytes, which HTTP reads as Latin-1, are UTF-8, as in the JSON of an event."""
+    try:
+        text = sent.encode("latin-1").decode()
+    except UnicodeError as error:
+        raise BadInput(f"{_TAGS} must be UTF-8", field=_TAGS) from error
+    return [tag.strip() for tag in text.split(",") if tag.strip()]
 
 
 def _own_tags(body: Document) -> list[str]:

@@ -36,6 +36,23 @@ def test_a_binary_event_is_read():
     assert event.subject == "policy/café"
 
 
+@pytest.mark.parametrize("sent", ["policy/café".encode(), b"policy/caf%C3%A9", b"policy/caf%c3\xa9"])
+def test_letters_beyond_ascii_in_a_binary_event_are_utf8(sent):
+    """However a client has sent the bytes of a tag, they name the tag that a structured event names."""
+    headers = {f"ce-{name}": value for name, value in EVENT.items()} | {"ce-subject": sent.decode("latin-1")}
+    (event,) = parse(headers, b"")
+    assert event.subject == "policy/café"
+
+
+@pytest.mark.parametrize("sent", ["policy/café", "policy/caf%E9", "policy/caf%C3"])
+def test_a_binary_event_of_another_encoding_is_refused(sent):
+    """Bytes that are not UTF-8 would raise a tag that nothing has, so they are refused by their attribute."""
+    headers = {f"ce-{name}": value for name, value in EVENT.items()} | {"ce-subject": sent}
+    with pytest.raises(BadInput) as caught:
+        parse(headers, b"")
+    assert caught.value.field == "subject"
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [

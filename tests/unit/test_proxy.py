@@ -45,7 +45,7 @@ class Front:
 async def fronted(*, plugins=(), **options):
     """Open a gateway in front of a model server."""
     with ModelServer() as models:
-        proxy = Proxy(models.url, embedder=Words(), cosine=0.8, **options)
+        proxy = Proxy(models.url, **({"embedder": Words(), "cosine": 0.8} | options))
         app = pb.App(pb.Registry(), open=["policy"], plugins=[*plugins, proxy], worker="none")
         served = HttpApp(app)
         transport = httpx.ASGITransport(served)
@@ -373,6 +373,100 @@ async def test_a_key_that_opens_the_proxy_does_not_go_to_the_provider():
             await found.chat()
     assert "authorization" not in models.asked[0]["headers"]
     assert models.asked[1]["headers"]["authorization"] == KEY["authorization"]
+
+
+def one_part(**members):
+    """Return the messages of a question in one part with further members."""
+    return [{"role": "user", "content": [{"type": "text", "text": QUESTION} | members]}]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [one_part(language="fr"), one_part(cache_control={"type": "ephemeral"}), [one_part()[0] | {"name": "ann"}],
+     [{"role": "user", "content": QUESTION, "language": "fr"}]],
+)  # fmt: skip
+@pytest.mark.parametrize("ask", [Front.chat, Front.message])
+async def test_each_member_of_the_last_message_keeps_answers_apart(front, ask, messages):
+    """A provider may shape its answer by what stands beside a question's text, in the message or in its part."""
+    await ask(front, messages=[{"role": "user", "content": QUESTION}])
+    assert (await ask(front, messages=messages)).headers["x-parbake-cache"] == "miss"
+    assert (await ask(front, messages=messages)).headers["x-parbake-cache"] == "hit"
+
+
+@pytest.mark.parametrize("ask", [Front.chat, Front.message])
+async def test_a_text_in_one_part_is_the_same_question(front, ask):
+    """A text and a single part with this text alone share their answer."""
+    await ask(front, messages=[{"role": "user", "content": QUESTION}])
+    assert (await ask(front, messages=one_part())).headers["x-parbake-cache"] == "hit"
+
+
+@pytest.mark.parametrize("form", ["{}\n", "    {}", "{}\u2028", "{}\x1c", "{}\u3000", "\u0085{}", "{} "])
+async def test_a_repeated_text_is_the_same_to_the_letter(form):
+    """White space at the ends of a text tells it from the text without it, because prompts may be code."""
+    async with fronted(embedder=None, cosine=None) as front:
+        for asked in (QUESTION, form.format(QUESTION)):
+            assert (await front.chat(asked)).headers["x-parbake-cache"] == "miss"
+        assert (await front.chat(form.format(QUESTION))).headers["x-parbake-cache"] == "hit"
+
+
+async def test_a_text_of_white_space_is_no_question(front):
+    """It goes to the provider, each time."""
+    for _ in range(2):
+        assert (await front.chat(" \n")).headers["x-parbake-cache"] == "miss"
+    assert len(front.models.asked) == 2
+
+
+EVIL, PLAIN = '[{"role": "user", "content": "EVIL"}]', '[{"role": "user", "content": "what is topicaa"}]'
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        f'{{"model": "m", "messages": {EVIL}, "messages": {PLAIN}}}',
+        f'{{"model": "evil", "model": "m", "messages": {PLAIN}}}',
+        f'{{"model": "evil", "m\\u006fdel": "m", "messages": {PLAIN}}}',
+        '{"model": "m", "messages": [{"role": "user", "content": "EVIL", "content": "what is topicaa"}]}',
+        '{"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "E", "text": "what"}]}]}',
+        f'{{"model": "m", "model": "m", "messages": {PLAIN}, "stop": null}}',
+        f'{{"model": "evil", "model": "m", "messages": {PLAIN}, "user": "a\\u003ab"}}',
+    ],
+)  # fmt: skip
+async def test_a_request_with_a_repeated_name_is_not_answered_from_the_cache(front, sent):
+    """Which of two members counts is the provider's choice, so the answer is stored for nobody."""
+    kind = KEY | {"content-type": "application/json"}
+    for _ in range(2):
+        answer = await front.http.post("/v1/chat/completions", content=sent, headers=kind)
+        assert "bypass; detail=unusual_request" in answer.headers["cache-status"]
+    assert len(front.models.asked) == 2
+
+
+async def test_a_repeated_name_that_is_not_sent_changes_nothing(front):
+    """A request from which the proxy takes its own members goes on as it was read, with each name once."""
+    sent = f'{{"model": "evil", "model": "m", "messages": {PLAIN}, "cache": {{"ttl": 60}}}}'
+    kind = KEY | {"content-type": "application/json"}
+    answer = await front.http.post("/v1/chat/completions", content=sent, headers=kind)
+    assert answer.headers["x-parbake-cache"] == "miss"
+    assert (await front.chat("what is topicaa", model="m")).headers["x-parbake-cache"] == "hit"
+    assert front.models.asked[0]["model"] == "m"
+
+
+async def test_a_tag_of_any_letters_in_the_header_is_ended_by_its_event(front):
+    """The header's bytes are UTF-8, as a terminal sends them, so that they name what the event's JSON names."""
+    headers = {"authorization": "Bearer k", "parbake-tags": "policy/é, policy/日本".encode()}
+    for _ in range(2):
+        answer = await front.chat(headers=headers)
+    assert answer.headers["x-parbake-cache"] == "hit"
+    change = {"id": "1", "source": "shop", "type": "policy.changed", "subject": "policy/é", "specversion": "1.0"}
+    kind = {"content-type": "application/cloudevents+json"}
+    assert (await front.http.post("/v1/events", json=change, headers=kind)).status_code == 202
+    assert (await front.chat(headers=headers)).headers["x-parbake-cache"] == "miss"
+
+
+async def test_a_tag_in_the_header_that_is_not_utf8_is_refused(front):
+    """Bytes of another encoding would name a tag that no event raises, so they are a 422 that names the header."""
+    answer = await front.chat(headers={"parbake-tags": "policy/é".encode("latin-1")})
+    assert (answer.status_code, answer.json()["field"]) == (422, "parbake-tags")
+    assert front.models.asked == []
 
 
 async def test_an_answer_without_the_tags_of_a_request_is_not_given_to_it(front):

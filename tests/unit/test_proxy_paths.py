@@ -53,6 +53,19 @@ async def test_a_path_of_the_proxys_own_never_goes_to_the_provider(front, method
     assert front.models.asked == []
 
 
+@pytest.mark.parametrize("path", ["chat%2Fcompletions", "chat%2fcompletions", "%63hat/completions"])
+async def test_another_spelling_of_a_path_has_no_answers_of_the_plain_one(front, path):  # noqa: F811  # a fixture
+    """To the provider it may be another route, so nothing of it is stored, and nothing stored is given to it."""
+    body = {"messages": [{"role": "user", "content": "what is topicaa"}], "model": "m"}
+    for _ in range(2):
+        answer = await front.http.post(f"/v1/{path}", json=body, headers=KEY)
+        assert "bypass; detail=unusual_request" in answer.headers["cache-status"]
+    assert [request["path"] for request in front.models.asked] == [f"/v1/{path}"] * 2
+    for expected in ("miss", "hit"):
+        answer = await front.http.post("/v1/chat/completions", json=body, headers=KEY)
+        assert answer.headers["x-parbake-cache"] == expected
+
+
 async def test_another_method_of_a_providers_path_is_the_providers(front, monkeypatch):  # noqa: F811  # a fixture
     """A list of stored completions is asked for at the path of the questions."""
     monkeypatch.setattr(_Handler, "do_GET", _Handler.do_POST, raising=False)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -59,9 +59,17 @@ def parse(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
         return _checked(_decode(body, list[CloudEvent]))
     if "ce-id" in headers or "ce-type" in headers:
         names = ("id", "source", "type", "subject", "specversion", "time", "traceparent")
-        attributes = {name: unquote(headers[f"ce-{name}"]) for name in names if f"ce-{name}" in headers}
+        attributes = {name: _attribute(name, headers[f"ce-{name}"]) for name in names if f"ce-{name}" in headers}
         return _checked([_convert(attributes)])
     return _checked([_decode(body, CloudEvent)])
+
+
+def _attribute(name: str, sent: str) -> str:
+    """An attribute in a header: percent-encoded UTF-8, or its bytes themselves, which HTTP reads as Latin-1."""
+    try:
+        return unquote_to_bytes(sent.encode("latin-1")).decode()
+    except UnicodeError as error:
+        raise BadInput(f"ce-{name} must be UTF-8, percent-encoded", field=name) from error
 
 
 def structured(body: bytes) -> CloudEvent:

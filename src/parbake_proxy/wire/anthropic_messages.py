@@ -30,7 +30,8 @@ class AnthropicMessages:
         """Read the question of a request; raises :class:`NoQuestion`."""
         last, earlier = last_of(body)
         shaping = {name: value for name, value in body.items() if name not in self._unshaping}
-        return Question(only_text(last.get("content")), [shaping, earlier], str(body.get("model", "")))
+        text, beside = only_text(last)
+        return Question(text, [shaping, earlier, beside], str(body.get("model", "")))
 
     def is_complete(self, answer: Document) -> bool:
         """Whether a whole answer may be stored."""

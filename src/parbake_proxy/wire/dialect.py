@@ -83,14 +83,24 @@ class Dialect(Protocol):
         ...
 
 
-def only_text(content: Any) -> str:
-    """The text of a message that consists of one text; raises :class:`NoQuestion` for any other."""
+def only_text(message: Document) -> tuple[str, list[Document]]:
+    """The text of a message that consists of one text, and all that stands beside it, in the message or in its part.
+
+    Raises:
+        NoQuestion: The message does not consist of one text.
+    """
+    content, beside_text = message.get("content"), Document()
     if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
         part = content[0]
         content = part.get("text") if part.get("type") == "text" else None
+        beside_text = _without(part, "type", "text")
     if not isinstance(content, str):
         raise NoQuestion("not_a_text")
-    return content
+    return content, [_without(message, "role", "content"), beside_text]
+
+
+def _without(document: Document, *names: str) -> Document:
+    return {name: value for name, value in document.items() if name not in names}
 
 
 def last_of(body: Document) -> tuple[Document, list[Any]]:

@@ -37,8 +37,8 @@ class OpenAiChat:
         if body.get("n") not in (None, 1):
             raise NoQuestion("several_choices")
         shaping = {name: value for name, value in body.items() if name not in self._unshaping}
-        rest = {name: value for name, value in last.items() if name != "content"}
-        return Question(only_text(last.get("content")), [shaping, earlier, rest], str(body.get("model", "")))
+        text, beside = only_text(last)
+        return Question(text, [shaping, earlier, beside], str(body.get("model", "")))
 
     def is_complete(self, answer: Document) -> bool:
         """Whether a whole answer may be stored."""
