@@ -162,8 +162,13 @@ class PostgresqlCapture:
     def _problems(self) -> Mapping[str, str]:
         """What keeps the changes of each captured table from being told, and the rows of the outbox from being read."""
         found: dict[str, str] = defaultdict(str)
-        if self._one("SELECT to_regprocedure(%s) IS NULL", f"{self._path.outbox_schema}.parbake_capture_states()")[0]:
-            found[_OUTBOX] = "a function of the outbox is missing"
+        is_present = "SELECT FROM pg_proc WHERE oid = to_regprocedure(%s) AND proconfig = ARRAY[%s::TEXT]"
+        function = f"{self._path.outbox_schema}.parbake_capture_states()"
+        if self._one(is_present, function, f"search_path={PINNED}") is None:
+            found[_OUTBOX] = (
+                "a function of the outbox is missing or of an earlier version: run 'parbake capture install DATABASE "
+                "--apply'"
+            )
         else:
             found.update(self._all("SELECT relation, coalesce(problem, '') FROM OWN.parbake_capture_states()"))
         return found

@@ -78,6 +78,12 @@ def plant(address, *, is_first):
             for name in sorted({name for _, name, *_ in overloads})
             for count in range(1, MOST_ARGUMENTS)
         ]
+        statements += [
+            _function(name, ", ".join(["text"] * count))
+            for name in ("concat", "concat_ws", "format", "json_build_array", "replace")
+            for count in range(1, MOST_ARGUMENTS)
+        ]
+        statements += [_function("concat_ws", f"text, {first}, {second}") for first in TYPES for second in TYPES]
         statements += [_function(name, f"{kind}") for _, name, _, _, count in overloads if count == 1 for kind in TYPES]
         statements += [
             _function(name, f"{first}, {second}")

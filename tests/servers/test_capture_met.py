@@ -73,6 +73,22 @@ def test_a_lost_function_of_the_outbox_is_put_back(shop):
     assert shop.told(CHANGE) == ({"policy/a", "catalog"}, "")
 
 
+def test_an_outbox_with_functions_of_an_earlier_version_says_what_to_do(shop):
+    """A function that looks names up in the path of its caller is named, polls say what to run, and that mends it."""
+    shop.connection.execute("ALTER FUNCTION parbake_capture_states() RESET ALL")
+    ((body,),) = shop.connection.execute("SELECT prosrc FROM pg_proc WHERE proname = 'parbake_capture_states'")
+    shop.connection.execute(
+        "CREATE OR REPLACE FUNCTION parbake_capture_states() RETURNS TABLE(relation TEXT, families TEXT[], "
+        f"problem TEXT, state TEXT, tags TEXT[]) LANGUAGE plpgsql STABLE AS $old${body.replace('public.', '')}$old$"
+    )
+    with pytest.raises(pb.errors.SourceError, match="run 'parbake capture install'"):
+        shop.told()
+    checked = invoke("capture", "capture", "check", shop.address)
+    assert (checked.exit_code, "of an earlier version" in " ".join(checked.output.split())) == (1, True)
+    install(shop)
+    assert shop.told(CHANGE) == ({"policy/a", "catalog"}, "")
+
+
 def test_a_partition_that_is_leaving_is_a_change(shop):
     """Rows of a partition that is being detached are not read any more, before it is detached."""
     other = psycopg.connect(shop.address)

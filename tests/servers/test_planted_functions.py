@@ -42,6 +42,17 @@ class Policies(pb.View):
         return dict(rows)[name]
 
 
+class Totals(pb.View):
+    """What leaves out most of what it reads."""
+
+    families = ("policy",)
+
+    def days(self, name):
+        """Return the days of all policies, and name one."""
+        self.entity(f"policy/{name}")
+        return self.rows("SELECT days FROM policies")
+
+
 tasks = pb.Registry()
 
 
@@ -205,10 +216,23 @@ async def test_a_proof_runs_nothing_that_was_planted(server, path, is_given):
     shop = Shop(server, path, "CREATE VIEW long AS SELECT id FROM policies WHERE days > 1", "CREATE TABLE bare(n INT)")
     shop.capture("install", "--table", "policies:policy/{id}", "--apply")
     copy = shop.copied(server) if is_given else ""
-    app = pb.App(tasks, sources=[PostgresqlSource(shop.address, families=["policy"], views=[Policies])])
-    limits = ProveLimits(keys={"sentence": ["a", "b"]}, copy=copy)
+    leaving = pb.Registry()
+
+    @leaving.artifact(
+        freshness_sla="24h", invalidated_by=[pb.fence("policy")], fallback_if_stale=pb.Recompute(), owner="support"
+    )
+    def total(name: str, *, policies: pb.Source[Totals]) -> str:
+        return f"{policies.days(name)} days"
+
+    app = pb.App(leaving, sources=[PostgresqlSource(shop.address, families=["policy"], views=[Totals])])
+    limits = ProveLimits(keys={"total": ["a", "b"]}, copy=copy)
     proof = await prove(app, limits, progress=lambda done, total: None)
-    assert (proof.unproved, proof.findings, proof.values) == ({}, [], 2)
+    assert proof.unproved == {}
+    assert {one.what for one in proof.findings} == {
+        "policies.days",
+        "policies (row deleted)",
+        "policies (row inserted)",
+    }
     shop.must_be_untouched()
     if is_given:  # the proof goes on where the database refuses a change
         with psycopg.connect(copy, options="-csearch_path=pg_catalog") as connection:

@@ -71,7 +71,8 @@ class CallerPath(NamedTuple):
 
 def read_path(connection: psycopg.Connection[Any]) -> CallerPath:
     """The search path of a connection, and what it finds."""
-    return CallerPath(*connection.execute(_READ.encode()).fetchone() or ("", None, None, False))
+    row = connection.execute(_READ.encode()).fetchone()
+    return CallerPath(*row) if row else CallerPath("", None, None, has_outbox=False)
 
 
 def pin(connection: psycopg.Connection[Any], *, is_local: bool = False) -> CallerPath:
