@@ -11,12 +11,12 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 23_700,
+    "src/parbake": 24_000,
     "src/parbake/contrib": 1_195,
     "src/parbake/contrib/opentelemetry": 410,
     "src/parbake_capture": 1_075,
     "src/parbake_console": 1_950,
-    "src/parbake_lab": 3_120,
+    "src/parbake_lab": 3_200,
     "src/parbake_llm": 7_242,
     "src/parbake_planner": 4_975,
     "src/parbake_proxy": 1_300,

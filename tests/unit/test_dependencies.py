@@ -39,6 +39,7 @@ OWNERS = {
     "parbake_capture.postgresql_quoting": "postgresql",
     "parbake_capture.postgresql_triggers": "postgresql",
     "parbake.adapters._postgresql.conninfo": "postgresql",
+    "parbake.adapters._postgresql.search_path": "postgresql",
     "parbake.adapters._postgresql.wire": "postgresql",
     "parbake.adapters._dynamodb_table": "dynamodb",
     "parbake.adapters._redis_link": "redis",
