@@ -26,6 +26,7 @@ class OpenConnection(Protocol):
     @property
     def keeps_waiting(self) -> bool:
         """Whether nothing is being answered on it, because its client has to send something first."""
+        ...
 
     def end(self) -> None:
         """Close it at once."""
