@@ -96,6 +96,11 @@ class Proxy(Plugin[Gateway]):
             raise BadInput(
                 f"upstream={upstream[:80]!r} must be an address such as https://provider/v1", field="upstream"
             )
+        if "@" in upstream.partition("://")[2].partition("/")[0]:
+            raise BadInput(
+                "upstream must not name a user or a password: the clients send the provider their own keys",
+                field="upstream",
+            )
         self._upstream, self._embedder, self._sla, self._name = upstream, embedder, freshness_sla, name
         self._policy = (
             partial(AdaptivePolicy, Bound(error, per="request")) if cosine is None else partial(fixed, cosine)
