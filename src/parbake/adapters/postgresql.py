@@ -221,7 +221,13 @@ class _Connection(NamedTuple):
     path: CallerPath
 
     def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = (), **options: Any) -> Any:
-        """Execute a statement in which ``OWN`` stands for the schema of the outbox."""
+        """Execute a statement.
+
+        Args:
+            statement: The statement, in which ``OWN`` stands for the schema of the outbox.
+            values: Its values.
+            options: Those of the driver.
+        """
         return self.to.execute(self.path.qualify(statement), values, **options)
 
     def begin_view(self) -> None:
