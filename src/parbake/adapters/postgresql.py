@@ -225,8 +225,8 @@ class _Connection(NamedTuple):
 
         Args:
             statement: The statement, in which ``OWN`` stands for the schema of the outbox.
-            values: Its parameters.
-            options: As psycopg has them.
+            values: Its values.
+            options: Those of the driver.
         """
         return self.to.execute(self.path.qualify(statement), values, **options)
 
