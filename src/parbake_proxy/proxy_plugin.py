@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -92,10 +93,7 @@ class Proxy(Plugin[Gateway]):
         shared_across: Sequence[str] = (),
     ) -> None:
         """Check and keep the settings."""
-        if not upstream.startswith(("http://", "https://")):
-            raise BadInput(
-                f"upstream={upstream[:80]!r} must be an address such as https://provider/v1", field="upstream"
-            )
+        _check_address(upstream)
         self._upstream, self._embedder, self._sla, self._name = upstream, embedder, freshness_sla, name
         self._policy = (
             partial(AdaptivePolicy, Bound(error, per="request")) if cosine is None else partial(fixed, cosine)
@@ -148,6 +146,21 @@ class Proxy(Plugin[Gateway]):
             Route("POST", "/v1/proxy/complaints", own.complain, "feedback"),
             Route("DELETE", "/v1/proxy/answers", own.clear, "operate", statuses=(204,)),
         ]
+
+
+def _check_address(upstream: str) -> None:
+    """Raise :class:`BadInput`, which does not show the address, if it has more than a host, a port and a path."""
+    try:
+        parts = urlsplit(upstream)
+        is_plain = bool(parts.hostname) and parts.port != 0 and not (parts.query or parts.fragment or "@" in upstream)
+    except ValueError:
+        is_plain = False
+    if not is_plain or not upstream.startswith(("http://", "https://")):
+        raise BadInput(
+            "upstream must be an address such as https://provider/v1, without a user, a password or a query: clients "
+            "send their own keys",
+            field="upstream",
+        )
 
 
 class _Fence:
