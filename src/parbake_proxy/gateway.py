@@ -16,11 +16,12 @@ from parbake.errors import BadInput, ParbakeError, StoreError
 from parbake.ports.messages import JSON, HttpRequest, Response
 from parbake_proxy import answers
 from parbake_proxy.answers import Told
+from parbake_proxy.headers import telling
 from parbake_proxy.limits import is_decodable, is_searchable
 from parbake_proxy.request_body import decode, decode_own, is_readable, may_repeat_names
 from parbake_proxy.savings import Account
 from parbake_proxy.switch import Switch, Tenants
-from parbake_proxy.upstream import Answer, Upstream, telling
+from parbake_proxy.upstream import Answer, Upstream
 from parbake_proxy.wire.dialect import Dialect, Document, NoQuestion, Question
 from parbake_proxy.wire.events import Events
 from parbake_proxy.wishes import Wishes, wishes_of

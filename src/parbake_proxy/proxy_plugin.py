@@ -14,11 +14,13 @@ import msgspec
 
 from parbake.app.plugin import Parts, Plugin
 from parbake.errors import BadInput, UnknownResource
+from parbake.http.access.callers import TOKEN
 from parbake.http.endpoints import METHODS
 from parbake.ports.messages import HttpRequest, JsonResponse, Response, Route, json_response
 from parbake.process import actions
 from parbake.serving.bonds import Bonds
 from parbake.values.duration import Duration, seconds
+from parbake.values.secret_settings import secret_of
 from parbake_planner.books import LEDGER
 from parbake_planner.ledger.costs import read_prices
 from parbake_proxy.agreement import Agreement
@@ -121,7 +123,8 @@ class Proxy(Plugin[Gateway]):
         )
         account = Account(self.prices, parts.clock.now, parts.found(LEDGER))
         switch = Switch(parts.store, parts.clock, is_always_on=os.environ.get(_BYPASS, "") not in ("", "0"))
-        gateway = Gateway(cache, Upstream(self._upstream), account, switch, Tenants(parts.store))
+        upstream = Upstream(self._upstream, token=secret_of(os.environ, TOKEN))
+        gateway = Gateway(cache, upstream, account, switch, Tenants(parts.store))
         parts.on.server.append(gateway.attend)
         parts.on.metrics.append(account.metrics)
         return gateway
