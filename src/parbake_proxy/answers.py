@@ -5,15 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
 
 from parbake.ports.usage import Usage
+from parbake_proxy.limits import is_decodable
 from parbake_proxy.wire.dialect import Dialect, Document
 from parbake_proxy.wire.events import Event, Events
 
 _log = logging.getLogger("parbake.proxy")
+_LONGEST_TEXT = 256 * 1024
+"""The longest text of an answer that is stored, in characters."""
+_MOST_PIECES = 10_000
+"""The most pieces of a stream that a stored answer may have: a piece is a word, and they are made on the event loop."""
+_LONGEST_USAGE = 64 * 1024
+
+
+class _UsageAlone(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Told(NamedTuple):
@@ -38,7 +49,7 @@ def plain(dialect: Dialect, status: int, body: bytes) -> Told | None:
         status: The status of the response.
         body: Its body.
     """
-    return _told(dialect, status, lambda: msgspec.json.decode(body, type=Document))
+    return _told(dialect, status, lambda: _decode(body))
 
 
 def streamed(dialect: Dialect, status: int, events: Events) -> Told | None:
@@ -68,7 +79,18 @@ def _told(dialect: Dialect, status: int, read: Callable[[], Document | None]) ->
         return None
 
 
+def _decode(body: bytes) -> Document | None:
+    """Decode an answer; of a long one, only its tokens are read, so that it is not stored."""
+    if is_decodable(body):
+        return msgspec.json.decode(body, type=Document)
+    usage = msgspec.json.decode(body, type=_UsageAlone).usage
+    return {"usage": msgspec.json.decode(usage)} if len(usage) <= _LONGEST_USAGE else None
+
+
 def _can_be_given(dialect: Dialect, document: Document) -> bool:
-    """Whether it can be given again in both forms; raises for most shapes that it cannot."""
+    """Whether it can be given again in both forms, by short work; raises for most shapes that it cannot."""
+    if len(dialect.text(document)) > _LONGEST_TEXT:
+        return False
     again = dialect.again(document, 0.0)
-    return bool(msgspec.json.encode(again)) and all(dialect.pieces(again, {}))
+    pieces = sum(1 for _ in islice(dialect.pieces(again, {}), _MOST_PIECES + 1))
+    return bool(msgspec.json.encode(again)) and pieces <= _MOST_PIECES

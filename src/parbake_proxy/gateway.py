@@ -16,10 +16,12 @@ from parbake.errors import BadInput, ParbakeError, StoreError
 from parbake.ports.messages import JSON, HttpRequest, Response
 from parbake_proxy import answers
 from parbake_proxy.answers import Told
-from parbake_proxy.request_body import MOST_DECODED, MOST_SEARCHED, decode, decode_own, may_repeat_names
+from parbake_proxy.headers import telling
+from parbake_proxy.limits import is_decodable, is_searchable
+from parbake_proxy.request_body import decode, decode_own, is_readable, may_repeat_names
 from parbake_proxy.savings import Account
 from parbake_proxy.switch import Switch, Tenants
-from parbake_proxy.upstream import Answer, Upstream, telling
+from parbake_proxy.upstream import Answer, Upstream
 from parbake_proxy.wire.dialect import Dialect, Document, NoQuestion, Question
 from parbake_proxy.wire.events import Events
 from parbake_proxy.wishes import Wishes, wishes_of
@@ -33,6 +35,8 @@ _STORED_S = 5.0
 _ELSEWHERE_S = 0.25
 """Within this time an answer that another process has passed on is stored, if it is."""
 _DRAINED_S = 10.0
+_AT_ONCE = 100
+"""How many pieces of an answer are given before others get their turn."""
 _BYPASSED, _TOO_LARGE = "bypassed", "too_large"
 
 
@@ -84,7 +88,7 @@ class Gateway:
         self.account.outcomes["passed_on"] += 1
         sent = request.body
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == JSON and len(sent) <= MOST_SEARCHED and (b'"cache"' in sent or b'"parbake"' in sent):
+        if kind == JSON and (b'"cache"' in sent or b'"parbake"' in sent) and is_searchable(sent):
             body = decode_own(sent)
             with contextlib.suppress(BadInput):  # it may be a word of the provider's own
                 wishes = None if body is None else wishes_of(body, request.headers)
@@ -102,10 +106,10 @@ class Gateway:
             BadInput: A wish about the cache is not valid, or a tag is of no family of the app.
             UpstreamFailed: The provider cannot be reached.
         """
-        if len(request.body) > MOST_SEARCHED:
+        if not is_readable(request.body):
             self.account.outcomes[_TOO_LARGE] += 1
             return await self._passed_on(request, request.body, "bypass", _TOO_LARGE)
-        body = (decode_own if len(request.body) > MOST_DECODED else decode)(request.body)
+        body = (decode if is_decodable(request.body) else decode_own)(request.body)
         if body is None:
             return await self.forward(request)  # the provider says what is wrong with it
         wishes = wishes_of(body, request.headers)
@@ -137,7 +141,7 @@ class Gateway:
     async def _exchange(self, request: HttpRequest, dialect: Dialect, body: Document, wishes: Wishes) -> Exchange:
         if await self.switch.is_on():
             raise NoQuestion(_BYPASSED)
-        if len(request.body) > MOST_DECODED:
+        if not is_decodable(request.body):
             raise NoQuestion(_TOO_LARGE)
         if request.raw_path not in ("", dialect.path):  # the provider may read it as another one
             raise NoQuestion("unusual_request")
@@ -231,10 +235,10 @@ class Gateway:
         headers = (("cache-status", f"parbake; fwd=bypass; detail={reason}"), ("x-parbake-cache", why))
         if told is None:
             return answer.response(headers, stream=answer.chunks())
-        dialect, model = told[0], str(told[1].get("model", ""))
+        dialect, model = told[0], told[1].get("model")
 
         def count(found: Told) -> None:
-            self.account.add("spent", dialect.provider, model, found.usage)
+            self.account.add("spent", dialect.provider, model if isinstance(model, str) else "", found.usage)
 
         if answer.is_stream:
             return answer.response(headers, stream=_heard(answer, dialect, count))
@@ -279,5 +283,7 @@ async def _heard(answer: Answer, dialect: Dialect, hear: Callable[[Told], object
 
 
 async def _given(dialect: Dialect, answer: Document, body: Document) -> AsyncIterator[bytes]:
-    for piece in dialect.pieces(answer, body):
+    for number, piece in enumerate(dialect.pieces(answer, body)):
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)  # others get their turn, also if this client takes each piece at once
         yield piece

@@ -8,16 +8,19 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from parbake.app.plugin import Parts, Plugin
 from parbake.errors import BadInput, UnknownResource
+from parbake.http.access.callers import TOKEN
 from parbake.http.endpoints import METHODS
 from parbake.ports.messages import HttpRequest, JsonResponse, Response, Route, json_response
 from parbake.process import actions
 from parbake.serving.bonds import Bonds
 from parbake.values.duration import Duration, seconds
+from parbake.values.secret_settings import secret_of
 from parbake_planner.books import LEDGER
 from parbake_planner.ledger.costs import read_prices
 from parbake_proxy.agreement import Agreement
@@ -92,15 +95,7 @@ class Proxy(Plugin[Gateway]):
         shared_across: Sequence[str] = (),
     ) -> None:
         """Check and keep the settings."""
-        if not upstream.startswith(("http://", "https://")):
-            raise BadInput(
-                f"upstream={upstream[:80]!r} must be an address such as https://provider/v1", field="upstream"
-            )
-        if "@" in upstream.partition("://")[2].partition("/")[0]:
-            raise BadInput(
-                "upstream must not name a user or a password: the clients send the provider their own keys",
-                field="upstream",
-            )
+        _check_address(upstream)
         self._upstream, self._embedder, self._sla, self._name = upstream, embedder, freshness_sla, name
         self._policy = (
             partial(AdaptivePolicy, Bound(error, per="request")) if cosine is None else partial(fixed, cosine)
@@ -128,7 +123,8 @@ class Proxy(Plugin[Gateway]):
         )
         account = Account(self.prices, parts.clock.now, parts.found(LEDGER))
         switch = Switch(parts.store, parts.clock, is_always_on=os.environ.get(_BYPASS, "") not in ("", "0"))
-        gateway = Gateway(cache, Upstream(self._upstream), account, switch, Tenants(parts.store))
+        upstream = Upstream(self._upstream, token=secret_of(os.environ, TOKEN))
+        gateway = Gateway(cache, upstream, account, switch, Tenants(parts.store))
         parts.on.server.append(gateway.attend)
         parts.on.metrics.append(account.metrics)
         return gateway
@@ -153,6 +149,21 @@ class Proxy(Plugin[Gateway]):
             Route("POST", "/v1/proxy/complaints", own.complain, "feedback"),
             Route("DELETE", "/v1/proxy/answers", own.clear, "operate", statuses=(204,)),
         ]
+
+
+def _check_address(upstream: str) -> None:
+    """Raise :class:`BadInput`, which does not show the address, if it has more than a host, a port and a path."""
+    try:
+        parts = urlsplit(upstream)
+        is_plain = bool(parts.hostname) and parts.port != 0 and not (parts.query or parts.fragment or "@" in upstream)
+    except ValueError:
+        is_plain = False
+    if not is_plain or not upstream.startswith(("http://", "https://")):
+        raise BadInput(
+            "upstream must be an address such as https://provider/v1, without a user, a password or a query: clients "
+            "send their own keys",
+            field="upstream",
+        )
 
 
 class _Fence:

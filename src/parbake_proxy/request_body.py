@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from parbake_proxy.limits import is_decodable, is_searchable
 from parbake_proxy.wire.dialect import Document
 
-MOST_DECODED = 1024 * 1024
-"""The greatest request of which all is decoded, in bytes. The decoder holds the event loop, from a thread, too."""
-MOST_SEARCHED = 16 * 1024 * 1024
-"""The greatest request in which members for the proxy are looked for, in bytes, for the same reason."""
 _READ = frozenset({"cache", "metadata", "model"})
 """The members of a large request that the proxy reads."""
+_MOST_OWN = 64 * 1024
+"""The longest of them, in bytes."""
 _COLONS = (b"\\u003a", b"\\u003A")
 """A colon as an escape in JSON."""
 
@@ -25,12 +24,17 @@ def decode(body: bytes) -> Document | None:
     return found
 
 
+def is_readable(body: bytes) -> bool:
+    """Whether the proxy reads anything of a request."""
+    return is_decodable(body) or is_searchable(body)
+
+
 def decode_own(body: bytes) -> Document | None:
     """Decode only the members of a request that the proxy reads; ``None`` if the body is not a JSON object."""
     try:
         found: Document = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         for name in found.keys() & _READ:
-            if len(found[name]) <= MOST_DECODED:
+            if len(found[name]) <= _MOST_OWN:
                 found[name] = msgspec.json.decode(found[name])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

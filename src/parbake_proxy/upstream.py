@@ -3,47 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import quote, unquote
 
 from parbake.errors import MissingDependency, ParbakeError, RequestError
-from parbake.ports.messages import PROTECTION, HttpRequest, Response
+from parbake.ports.messages import HttpRequest, Response
 from parbake.values.redaction import without_credentials
+from parbake_proxy.headers import returned, sendable, to_send
 
 _CONNECT_S, _READ_S = 10.0, 600.0
 _MOST_CONNECTIONS = 1_000
 _AT_ONCE = 256 * 1024
-_HOP = frozenset(
-    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
-     "upgrade", "content-length"}
-)  # fmt: skip
-"""Headers of one connection (RFC 9110, 7.6.1), and the length, which is set anew."""
-_NOT_SENT = _HOP | {"host", "accept-encoding", "cookie", "cache-control", "expect"}
-_NOT_RETURNED = _HOP | {"date", "server", "content-type", "age", "cache-status"} | {name for name, _ in PROTECTION}
-_NOT_RETURNED |= {
-    "set-cookie", "set-cookie2", "refresh", "clear-site-data", "strict-transport-security", "alt-svc", "report-to",
-    "reporting-endpoints", "nel", "content-security-policy-report-only", "service-worker-allowed",
-    "timing-allow-origin",
-}  # fmt: skip
-"""Headers of the provider's connection, those that the proxy sets itself, and those that rule a browser's behaviour."""
-_NOT_RETURNED_BEGIN = ("parbake-", "x-parbake-", "access-control-", "cross-origin-")
-_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_STATUSES = range(200, 600)
+"""The statuses that end a request (RFC 9110, 15)."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MOST_KEPT = 16 * 1024 * 1024
 """The greatest answer that is held as a whole, in bytes; a greater one is passed on as it comes."""
-_OWN = ("parbake-", "x-parbake-")
-_HARMLESS = _NOT_SENT - {"cookie", "proxy-authorization"} | {
-    "accept", "accept-language", "content-type", "user-agent", "origin", "referer", "priority", "dnt",
-    "idempotency-key", "x-request-id", "traceparent", "tracestate", "sentry-trace", "via", "x-real-ip", "sec-gpc",
-    "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port",
-}  # fmt: skip
-"""Headers that do not say who asks, and do not shape the answer."""
-_HARMLESS_BEGIN = ("parbake-", "x-parbake-", "x-stainless-", "sec-fetch-", "sec-ch-")
-_ADDRESSES = frozenset({"for", "by", "host", "proto"})
-"""The members of ``forwarded`` (RFC 7239) that name no user."""
 
 
 class UpstreamFailed(ParbakeError):
@@ -63,11 +41,12 @@ class UnsafePath(RequestError):
 class Upstream:
     """Sends requests to a provider."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, token: str | None = None) -> None:
         """Know the provider; the connections are made when they are needed.
 
         Args:
             url: Its address, with or without ``/v1`` at the end.
+            token: The operator token of the proxy, which is never sent.
 
         Raises:
             MissingDependency: The client is not installed.
@@ -79,7 +58,7 @@ class Upstream:
             from parbake_proxy.connections import PrivateConnector
         except ModuleNotFoundError as error:
             raise MissingDependency.of("the proxy", "proxy", field="aiohttp") from error
-        self.url = url.rstrip("/").removesuffix("/v1")
+        self.url, self._token = url.rstrip("/").removesuffix("/v1"), token
         self._library, self._address, self._connector = aiohttp, URL, PrivateConnector
         self._session: Any = None
 
@@ -92,7 +71,7 @@ class Upstream:
 
         Raises:
             UnsafePath: The path has dot segments or control characters.
-            UpstreamFailed: The provider cannot be reached.
+            UpstreamFailed: The provider cannot be reached, or answers with a status that ends no request.
         """
         query = f"?{request.query}" if request.query else ""
         address = self._address(f"{self.url}{_path_of(request)}{query}", encoded=True)
@@ -100,10 +79,16 @@ class Upstream:
         failures = (self._library.ClientError, TimeoutError)
         try:
             answer = await self._opened().request(
-                request.method, address, headers=_to_send(request), data=data, allow_redirects=False
+                request.method, address, headers=to_send(request, self._token), data=data, allow_redirects=False
             )
         except failures as error:
             raise _failed(self.url, error) from error
+        if answer.status not in _STATUSES:
+            answer.close()
+            raise UpstreamFailed(
+                f"the provider at {self.url} answers with the status {answer.status}, which ends no request",
+                field="upstream",
+            )
         return Answer(answer, failures, self.url)
 
     def _opened(self) -> Any:
@@ -152,9 +137,9 @@ class Answer:
         """
         self._answer, self._failures, self._url = answer, failures, url
         self.status: int = answer.status
-        kind = _sendable(answer.headers.get("content-type", ""))
+        kind = sendable(answer.headers.get("content-type", ""))
         self.content_type = kind or "application/octet-stream"
-        self.headers = _returned(answer.headers)
+        self.headers = returned(answer.headers)
         self._begun: list[bytes] = []
         self._rest: AsyncGenerator[bytes, None] | None = None
 
@@ -204,20 +189,6 @@ class Answer:
         return Response(status=self.status, content_type=self.content_type, headers=(*self.headers, *headers), **body)
 
 
-def telling(headers: Mapping[str, str]) -> list[str]:
-    """The headers that may say who asks or shape the answer: all that are not known to do neither."""
-    return [f"{name}: {headers[name]}" for name in sorted(headers) if not _is_harmless(name, headers[name])]
-
-
-def _is_harmless(name: str, value: str) -> bool:
-    if name == "forwarded":
-        members = value.lower().replace(";", ",").split(",")
-        return all(member.partition("=")[0].strip() in _ADDRESSES for member in members)
-    if name == "baggage":  # a tracer's own members, or anything that the application adds (W3C, Baggage)
-        return all(member.strip().startswith("sentry-") for member in value.split(","))
-    return name in _HARMLESS or name.startswith(_HARMLESS_BEGIN)
-
-
 def _path_of(request: HttpRequest) -> str:
     """The path as the client has sent it; raises :class:`UnsafePath`."""
     path = request.raw_path or quote(request.path)
@@ -227,32 +198,6 @@ def _path_of(request: HttpRequest) -> str:
     if any(segment.partition(";")[0] in {".", ".."} for segment in re.split(r"[/\\]", plain)):
         raise UnsafePath("the path has a segment '.' or '..'; send the path that it leads to", field="path")
     return path
-
-
-def _to_send(request: HttpRequest) -> dict[str, str]:
-    """The headers for the provider. A key that opens the proxy itself stays here."""
-    kept = {
-        name: value for name, value in request.headers.items() if name not in _NOT_SENT and not name.startswith(_OWN)
-    }
-    if request.caller.name:
-        kept.pop("authorization", None)
-    return {**kept, "accept-encoding": "identity"}
-
-
-def _returned(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    kept = ((name.lower(), _sendable(value)) for name, value in headers.items())
-    return tuple(
-        (name, value)
-        for name, value in kept
-        if value is not None and name not in _NOT_RETURNED and not name.startswith(_NOT_RETURNED_BEGIN)
-    )
-
-
-def _sendable(value: str) -> str | None:
-    """A header's value by its bytes, which the client library has read as UTF-8; ``None`` with a control character."""
-    if _UNSENDABLE.search(value):
-        return None
-    return value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _failed(url: str, error: Exception) -> UpstreamFailed:

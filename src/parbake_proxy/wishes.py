@@ -120,7 +120,7 @@ def _seconds(wishes: Mapping[str, Any], name: str) -> float:
         return math.inf
     try:
         seconds = math.nan if isinstance(found, bool) else float(found)
-    except (OverflowError, TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):  # an integer may be too large for a float
         seconds = math.nan
     if not seconds >= 0.0:
         raise BadInput(f"cache.{name} must be a number of seconds; got {repr(found)[:40]}", field=f"cache.{name}")

@@ -19,7 +19,7 @@ PACKAGES = {
     "src/parbake_lab": 3_200,
     "src/parbake_llm": 7_242,
     "src/parbake_planner": 4_975,
-    "src/parbake_proxy": 1_300,
+    "src/parbake_proxy": 1_350,
     "src/parbake_semantic": 4_330,
     "assistant/src": 18_000,
     "tools/provider_box": 660,

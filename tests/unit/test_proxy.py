@@ -167,6 +167,7 @@ async def test_a_change_ends_what_its_tags_name(front):
         ({"cache": "no-store"}, "cache"),
         ({"cache": {"namespace": 1}}, "cache.namespace"),
         ({"metadata": {"parbake": {"tags": "policy"}}}, "metadata"),
+        ({"cache": {"s-maxage": 10**400}}, "cache.s-maxage"),
         ({"metadata": {"parbake": {"tags": ["unknown/x"]}}}, "tags"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.test_proxy import KEY, front  # noqa: F401  # a fixture
 
 from parbake_proxy import upstream
-from parbake_proxy.upstream import _returned
+from parbake_proxy.headers import returned
 from parbake_proxy.wire.events import Events
 
 
@@ -69,12 +69,12 @@ async def test_a_compressed_answer_is_passed_on_as_it_is(front, monkeypatch):  #
 )  # fmt: skip
 def test_headers_that_rule_a_browser_do_not_come_from_the_provider(name):
     """What a provider's page may let a browser do does not hold for the proxy's address."""
-    assert _returned({name: "x", "Request-Id": "r"}) == (("request-id", "r"),)
+    assert returned({name: "x", "Request-Id": "r"}) == (("request-id", "r"),)
 
 
 def test_a_header_that_cannot_be_sent_is_left_out():
     """A control character costs the header, not the answer, and other letters go on as their bytes."""
-    assert _returned({"x-a": "a\x01b", "x-b": "a\r\nb", "x-c": "漢", "x-d": "a\tb"}) == (
+    assert returned({"x-a": "a\x01b", "x-b": "a\r\nb", "x-c": "漢", "x-d": "a\tb"}) == (
         ("x-c", "漢".encode().decode("latin-1")),
         ("x-d", "a\tb"),
     )

@@ -13,6 +13,7 @@ from parbake.errors import BadInput, MissingDependency
 from parbake.http.asgi import HttpApp
 from parbake.http.server import DRAIN_S, address_of, check_installed, listen, run
 from parbake.tasks.registry import Registry
+from parbake.values.redaction import without_credentials
 
 if TYPE_CHECKING:
     from parbake_planner.books import Ledger
@@ -80,7 +81,7 @@ def proxy(
         address = address_of(bound)
 
         def announce() -> None:
-            typer.echo(f"serving at {address}/v1, in front of {upstream}", err=True)
+            typer.echo(f"serving at {address}/v1, in front of {without_credentials(upstream)}", err=True)
 
         run(application, bound, started=announce, insecure=insecure, drain_s=DRAIN_S)
 

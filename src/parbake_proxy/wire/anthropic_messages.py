@@ -74,8 +74,8 @@ class AnthropicMessages:
         yield _event("message_start", message={**start, "usage": {**usage, "output_tokens": 0}})
         for at, part in enumerate(answer["content"]):
             yield _event("content_block_start", index=at, content_block={"type": "text", "text": ""})
-            for word in _WORD.findall(part["text"]):
-                yield _event("content_block_delta", index=at, delta={"type": "text_delta", "text": word})
+            for word in _WORD.finditer(part["text"]):
+                yield _event("content_block_delta", index=at, delta={"type": "text_delta", "text": word[0]})
             yield _event("content_block_stop", index=at)
         ended = {name: answer.get(name) for name in ("stop_reason", "stop_sequence")}
         yield _event("message_delta", delta=ended, usage={"output_tokens": usage.get("output_tokens", 0)})

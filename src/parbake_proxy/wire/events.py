@@ -6,7 +6,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from parbake_proxy.limits import is_decodable
+
 _TOO_LONG = 4 * 1024 * 1024
+_MOST_EVENTS = 20_000
+"""As many as 4 MiB have usually; they are read together when the stream ends."""
 _SEPARATOR = 3
 """How many bytes of a separator may stand before a cut."""
 
@@ -27,12 +31,12 @@ class Events:
         self._size = 0
         self.all: list[Event] = []
         self.is_whole = True
-        """Whether no event was too long to be kept."""
+        """Whether the stream was short enough to be read."""
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         self._size += len(data)
-        if self._size > _TOO_LONG:
+        if not self.is_whole or self._size > _TOO_LONG or len(self.all) > _MOST_EVENTS:
             self.is_whole = False
             self._unfinished.clear()
             self.all.clear()
@@ -54,7 +58,7 @@ class Events:
 
 def _decoded(raw: bytes) -> Any:
     try:
-        return msgspec.json.decode(raw)
+        return msgspec.json.decode(raw) if is_decodable(raw) else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

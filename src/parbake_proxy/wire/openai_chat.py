@@ -85,8 +85,8 @@ class OpenAiChat:
             return sent({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]})
 
         yield chunk({"role": "assistant", "content": ""})
-        for word in _WORD.findall(self.text(answer)):
-            yield chunk({"content": word})
+        for word in _WORD.finditer(self.text(answer)):
+            yield chunk({"content": word[0]})
         yield chunk({}, "stop")
         if (body.get("stream_options") or {}).get("include_usage") and answer.get("usage"):
             yield sent({**head, "choices": [], "usage": answer["usage"]})

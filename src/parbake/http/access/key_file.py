@@ -28,7 +28,9 @@ from parbake.values.redaction import one_line
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 KEYS_FILE = "PARBAKE_KEYS_FILE"
-_PREFIX, _ID_BYTES, _SECRET_BYTES = "pbk", 4, 32
+PREFIX = "pbk"
+"""What keys begin with."""
+_ID_BYTES, _SECRET_BYTES = 4, 32
 _LONGEST_NAME = 60
 _LOOK_S = 1.0
 """How often a server looks whether the file has changed, in seconds; so long a revoked key may still be good."""
@@ -97,7 +99,7 @@ class KeyFile:
     def owner_of(self, sent: str) -> ApiKey | None:
         """Return the key that was sent; ``None`` if it is not among those that hold now."""
         prefix, _, rest = sent.partition("_")
-        found = self.by_id(rest.partition("_")[0]) if prefix == _PREFIX else None
+        found = self.by_id(rest.partition("_")[0]) if prefix == PREFIX else None
         return found if found is not None and hmac.compare_digest(_hash(sent), found.sha256) else None
 
     def by_id(self, identity: str) -> ApiKey | None:
@@ -123,7 +125,7 @@ class KeyFile:
         if not scopes or len(known) < len(set(scopes)):
             raise BadInput(f"--scope must be one or more of {', '.join(SCOPES)}", field="scope")
         identity = secrets.token_hex(_ID_BYTES)
-        made = f"{_PREFIX}_{identity}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+        made = f"{PREFIX}_{identity}_{secrets.token_urlsafe(_SECRET_BYTES)}"
         with self._changing() as keys:
             keys.append(ApiKey(identity, name, known, _hash(made), self._now(), until))
         return made

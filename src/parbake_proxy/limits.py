@@ -1,0 +1,22 @@
+"""How much of a body is decoded. The decoder holds the event loop, from a thread, too, so it gets 50 ms at most."""
+
+from __future__ import annotations
+
+MOST_DECODED = 1024 * 1024
+"""The longest JSON that is decoded, in bytes."""
+_MOST_NESTED = 64 * 1024
+"""The most objects and lists in it: each takes more time than its bytes tell."""
+_MOST_SEARCHED = 16 * 1024 * 1024
+"""The longest JSON of which single members are decoded, in bytes; the others are only skipped."""
+_MOST_COLONS = 32 * 1024
+"""The most colons in it, and so the most members that are skipped."""
+
+
+def is_decodable(data: bytes) -> bool:
+    """Whether all of a JSON is decoded."""
+    return len(data) <= MOST_DECODED and data.count(b"[") + data.count(b"{") <= _MOST_NESTED
+
+
+def is_searchable(data: bytes) -> bool:
+    """Whether single members of a JSON are decoded."""
+    return len(data) <= _MOST_SEARCHED and data.count(b":") <= _MOST_COLONS
