@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MOST_DECODED = 1024 * 1024
+_MOST_DECODED = 1024 * 1024
 """The longest JSON that is decoded, in bytes."""
 _MOST_NESTED = 64 * 1024
 """The most objects and lists in it: each takes more time than its bytes tell."""
@@ -14,7 +14,7 @@ _MOST_COLONS = 32 * 1024
 
 def is_decodable(data: bytes) -> bool:
     """Whether all of a JSON is decoded."""
-    return len(data) <= MOST_DECODED and data.count(b"[") + data.count(b"{") <= _MOST_NESTED
+    return len(data) <= _MOST_DECODED and data.count(b"[") + data.count(b"{") <= _MOST_NESTED
 
 
 def is_searchable(data: bytes) -> bool:

@@ -16,7 +16,9 @@ _PARAMS = {
     "objective": "lambdarank", "num_leaves": 16, "learning_rate": 0.2, "min_data_in_leaf": 40, "lambda_l2": 5.0,
     "feature_fraction": 0.8, "seed": 7, "deterministic": True, "force_row_wise": True, "num_threads": 2, "verbose": -1,
 }  # fmt: skip
-_STEPS = 12
+_MOST_STEPS = 12
+# Newton's error is squared with each step: after one as small as this, nothing is left that a score would show.
+_SMALL_STEP = 1e-6
 _RIDGE = 1.0
 
 
@@ -54,10 +56,13 @@ def _train_linear(found: Examples) -> list[float]:
     spread[spread == 0] = 1.0
     scaled = np.column_stack(((rows - rows.mean(axis=0)) / spread, np.ones(len(rows))))
     weights: Floats = np.zeros(scaled.shape[1])
-    for _ in range(_STEPS):
+    for _ in range(_MOST_STEPS):
         chance = 1.0 / (1.0 + np.exp(-scaled @ weights))
         curve = (scaled.T * (each * chance * (1.0 - chance))) @ scaled + _RIDGE * np.eye(len(weights))
-        weights += np.linalg.solve(curve, scaled.T @ (each * (found.labels - chance)) - _RIDGE * weights)
+        step = np.linalg.solve(curve, scaled.T @ (each * (found.labels - chance)) - _RIDGE * weights)
+        weights += step
+        if np.abs(step).max() < _SMALL_STEP:
+            break
     return [float(w) for w in weights[:-1] / spread]
 
 
