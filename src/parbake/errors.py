@@ -16,6 +16,7 @@
     |  |- StoreUnreachable        its server does not answer
     |  |  |- DamagedStore         a page of its file is damaged
     |  |  |- OutdatedStore        an earlier store has come back in place of the current one
+    |  |  |- TooManyWithoutStore  the store is away, and its sources have enough to do
     |  |- StoreFull               the map is full; names the setting that enlarges it
     |  |- ForeignStore            the file is corrupt, or was not written by parbake
     |  |- OtherStore              a process of an executor has opened another store than its run
@@ -130,6 +131,12 @@ class DamagedStore(StoreUnreachable):
 
 class OutdatedStore(StoreUnreachable):
     """A store has come back that another one had replaced: it may lack changes that the other has acknowledged."""
+
+
+class TooManyWithoutStore(StoreUnreachable):
+    """The store is away, and as many values are computed from their sources already as may be at once; ask again."""
+
+    headers = (("retry-after", "1"),)
 
 
 class StoreFull(StoreError):

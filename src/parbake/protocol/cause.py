@@ -36,6 +36,7 @@ class Cause(StrEnum):
     REFRESH_PENDING = "refresh_pending"
     BUDGET_EXCEEDED = "budget_exceeded"
     INPUT_MISSING = "input_missing"
+    WITHOUT_STORE = "without_store"
 
 
 UNTRUSTED = frozenset({Cause.SOURCE_SILENT, Cause.STORE_UNTRUSTED})
@@ -68,6 +69,7 @@ _SENTENCES = {
     Cause.REFRESH_PENDING: "refresh pending",
     Cause.BUDGET_EXCEEDED: "refine budget of {about} exceeded",
     Cause.INPUT_MISSING: "{about}",
+    Cause.WITHOUT_STORE: "computed from its sources, because the store does not answer",
 }
 
 
@@ -82,3 +84,15 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
 
     def __str__(self) -> str:
         return _SENTENCES[self.cause].format(about=self.about)
+
+
+def graver_doubt(one: Reason | None, other: Reason | None) -> Reason | None:
+    """The doubt that says more of two: a value that was computed without the store is right, but in no store.
+
+    Args:
+        one: A doubt, or ``None``.
+        other: Another one.
+    """
+    if one is None or (other is not None and one.cause is Cause.WITHOUT_STORE):
+        return other or one
+    return one

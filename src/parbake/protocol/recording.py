@@ -7,17 +7,19 @@ for its readers.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from parbake.errors import DeclarationError
-from parbake.protocol.cause import Reason
+from parbake.protocol.cause import Cause, Reason, graver_doubt
 from parbake.protocol.record import Built, Record, Stamp, Tags
 from parbake.protocol.tags import family, named, read_entity, read_set
 from parbake.protocol.trace import Trace
 
 MAX_TAGS = 8
+_away = itertools.count(1)
 
 
 class Tracker(Protocol):
@@ -105,8 +107,8 @@ class Recording:
     """One computation's reads. ``stamp`` was read before the first of them, in the store ``origin``.
 
     ``complete`` is false if an input refused to answer. No tag stands for the refused value, so the result may be
-    returned to the caller but is not stored. ``doubt`` names a silent source whose values were used nevertheless.
-    ``lookups`` is what each view has read without naming tags; views fill it in.
+    returned to the caller but is not stored. ``doubt`` names a silent source whose values were used nevertheless, or
+    says that the store was away. ``lookups`` is what each view has read without naming tags; views fill it in.
     """
 
     stamp: Stamp
@@ -123,6 +125,18 @@ class Recording:
     lookups: dict[type[Any], Any] = field(default_factory=dict)
     origin: object = None
     trace: Trace | None = None
+
+    @classmethod
+    def without_store(cls, trace: Trace | None = None) -> Recording:
+        """A recording that begins while the store is away: without a stamp, nothing can be bound by it, now or later.
+
+        It has no ``origin``, so that no other recording takes over what it contains.
+
+        Args:
+            trace: Records its queries.
+        """
+        # The stamps differ, so that no program takes a value for another one that was computed without the store.
+        return cls(Stamp(0, next(_away)), complete=False, doubt=Reason(Cause.WITHOUT_STORE), trace=trace)
 
     def entity(self, tag: str) -> None:
         """Record that an entity was read, or looked up and not found."""
@@ -177,6 +191,7 @@ class Recording:
 
         Reads from another store are not bound by this store's tags.
         """
+        self.doubt = graver_doubt(self.doubt, other.doubt)
         if other.origin is not self.origin:
             self.complete = False
             return
@@ -194,7 +209,6 @@ class Recording:
         self.valid_until = min(self.valid_until, other.valid_until)
         self.inputs_age_s = max(self.inputs_age_s, other.inputs_age_s)
         self.complete = self.complete and other.complete
-        self.doubt = self.doubt or other.doubt
 
     def unnamed(self, view: type[Any], method: str) -> None:
         """Record that a view returned rows without naming their entity or set."""

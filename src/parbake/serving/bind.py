@@ -31,7 +31,8 @@ class Context:
 
     ``also_fenced`` are the families its consumers fence; ``pointers`` the unpromoted generations of the run it is part
     of (task ref -> generation); ``acks`` the acknowledgements that the caller has received; ``tolerated_s`` the longest
-    silence of a source, in seconds, that all its consumers tolerate.
+    silence of a source, in seconds, that all its consumers tolerate. ``is_without_store`` says that the store was away
+    when somebody who asks for it began, and ``has_turn`` that the computation which asks may load its sources.
     """
 
     also_fenced: frozenset[str] = frozenset()
@@ -39,6 +40,13 @@ class Context:
     lane: str = "realtime"
     acks: Acks = field(default_factory=dict)
     tolerated_s: float = float("inf")
+    is_without_store: bool = False
+    has_turn: bool = False
+
+    @property
+    def may_do_without_store(self) -> bool:
+        """Whether values may be computed without the store: for a request, but not for what is kept."""
+        return self.lane == "realtime" and not self.pointers
 
 
 NO_CONTEXT = Context()
@@ -137,6 +145,11 @@ class Binder:
             if isinstance(found, Lazy):
                 found = self.resources[kind] = found.build()
             return found
+
+    def sources_of(self, task: Task) -> frozenset[str]:
+        """The names of the sources that a task reads, itself or through the tasks that it may read."""
+        own = {self._source_of(parameter).name for parameter in task.of(Role.SOURCE)}
+        return frozenset(own).union(*map(self.sources_of, task.may_read))
 
     def pool_of(self, task: Task) -> Pool:
         """The threads that a task is called in: those of its height, and of the sources that it reads."""

@@ -7,18 +7,19 @@ import copy
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
 import msgspec
 
-from parbake.errors import ComputeFailed, DeclarationError, ParbakeError
+from parbake.errors import ComputeFailed, DeclarationError, ParbakeError, StoreError
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.signals import is_of_a_signal, is_ours
 from parbake.process.threads import Escaped, in_thread
 from parbake.protocol.cause import Reason
+from parbake.protocol.control import Control
 from parbake.protocol.listening import listening
 from parbake.protocol.record import Lane, Meta, Record, Tags
 from parbake.protocol.recording import Reach, Recording, Sealing, from_templates
@@ -37,6 +38,8 @@ from parbake.values.redaction import described
 
 MANY_KEYS = 64
 """From this number of keys in one call on, a warning is logged if one tag binds all of them."""
+_NO_CONTROL = Control(0, 0)
+"""What is known without the store: no model has a generation."""
 _log = logging.getLogger("parbake.compute")
 
 
@@ -108,6 +111,10 @@ class Computer:
         self._strays = Strays(store)
         self._warned: defaultdict[str, set[str]] = defaultdict(set)
 
+    def sources_of(self, task: Task) -> frozenset[str]:
+        """The names of the sources that a task reads, itself or through others."""
+        return self._binder.sources_of(task)
+
     def choosing(self, choice: ResourceChoice) -> Computer:
         """The same computer, except for a resource that functions get. Inputs are computed by the original one."""
         found = copy.copy(self)
@@ -144,16 +151,28 @@ class Computer:
             context: What the computation was asked within.
             trace: Records its queries, if the value may later be kept because they return the same rows.
         """
-        stamp, control = await self._store.stamp()
-        recording = Recording(stamp, origin=self._store, trace=trace)
+        found = await self._begun(context, trace)
         if self.choice is not None:
-            self.choice.begun(recording)
-        return Reading(recording, control, context)
+            self.choice.begun(found.recording)
+        return found
+
+    async def _begun(self, context: Context, trace: Trace | None) -> Reading:
+        """Read the stamp, or find that the store is away; that is decided here, before the first input, for good."""
+        if not context.is_without_store:
+            try:
+                stamp, control = await self._store.stamp()
+            except StoreError:
+                if not context.may_do_without_store:
+                    raise
+                context = replace(context, is_without_store=True)
+            else:
+                return Reading(Recording(stamp, origin=self._store, trace=trace), control, context)
+        return Reading(Recording.without_store(trace), _NO_CONTROL, context)
 
     async def _single(self, bound: BoundTask, key: Any, context: Context) -> Computed:
         reading = await self.begin(context, Trace() if bound.revalidates else None)
         recording = reading.recording
-        if bound.revalidates:
+        if bound.revalidates and not reading.context.is_without_store:
             probe = Recording(recording.stamp, trace=Trace())
             kept = await self._revalidation.kept(bound, key, reading._replace(recording=probe), self._inputs())
             if kept is not None:
@@ -164,7 +183,7 @@ class Computer:
         cost = time.perf_counter() - before
         check_key_spelling(bound, [key], recording)
         named = from_templates(bound.contract, bound.names(key)) if recording.direct else ()
-        await self._strays.note(bound.ref, stray_families(bound.contract, recording, named))
+        await self._note_strays(bound, recording, named)
         return _seal(
             bound, key, result, _Call(bound, recording, bound.reach, started=started, cost=cost, lane=context.lane)
         )
@@ -190,11 +209,16 @@ class Computer:
         absent = Absent("no row computed")
         read = keys if recording.direct else ()  # without reads through views, all keys are bound alike
         named = _own_tags(bound, read)
-        await self._strays.note(bound.ref, stray_families(bound.contract, recording, named))
+        await self._note_strays(bound, recording, named)
         self._warn_of_shared(bound, len(keys), recording, named)
         reach = replace(bound.reach, siblings=named)
         made = _Call(bound, recording, reach, started=started, cost=cost, lane=context.lane)
         return [_seal(bound, key, results.get(key, absent), made) for key in keys]
+
+    async def _note_strays(self, bound: BoundTask, recording: Recording, named: Collection[str]) -> None:
+        """Note tags outside of the templates, before a record with them is written."""
+        if recording.complete:
+            await self._strays.note(bound.ref, stray_families(bound.contract, recording, named))
 
     def _warn_of_shared(self, bound: BoundTask, keys: int, recording: Recording, named: set[str]) -> None:
         """Log once if a tag was read for many keys together, because one change then outdates all of them."""

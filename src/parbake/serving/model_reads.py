@@ -14,7 +14,7 @@ from parbake.errors import NotMaterialized
 from parbake.ports.clock import Clock
 from parbake.ports.records import Lookup, RecordSnapshots
 from parbake.ports.store import Store
-from parbake.protocol.cause import FOR_GOOD
+from parbake.protocol.cause import FOR_GOOD, graver_doubt
 from parbake.protocol.control import Control
 from parbake.protocol.record import Record
 from parbake.protocol.recording import Recording
@@ -68,8 +68,11 @@ class ModelReads:
             context: What the computation was asked within; a run reads its own unpromoted generation.
 
         Raises:
-            NotMaterialized: No generation was promoted, or the current one is older than its contract allows.
+            NotMaterialized: No generation was promoted, or the current one is older than its contract allows, or the
+                computation began while the store was away.
         """
+        if context.is_without_store:
+            raise NotMaterialized(f"{bound.name} is kept in the store, which does not answer", field=bound.name)
         generation = context.pointers.get(bound.ref) or control.pointer(bound.ref)
         if not generation:
             name = bound.name
@@ -88,7 +91,7 @@ class ModelReads:
                 raise await self._lost(bound, generation, str(judgement.reason))
             raise NotMaterialized(f"{bound.name}: {judgement.reason}", field=bound.name)
         recording.artifact(bound.ref, record, now=self._clock.now())
-        recording.doubt = recording.doubt or judgement.doubt
+        recording.doubt = graver_doubt(recording.doubt, judgement.doubt)
         recording.model(bound.ref, generation)
         return self._decoded(bound, generation, record, lookup.control.incarnation)
 

@@ -8,7 +8,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any, TypeAlias
 
-from parbake.errors import ComputeFailed, StoreFull
+from parbake.errors import ComputeFailed, StoreError, StoreFull
 from parbake.ports.clock import Clock
 from parbake.ports.observers import Observers, begun, tell
 from parbake.ports.store import Store
@@ -23,6 +23,7 @@ from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.cpu_time import metering
 from parbake.serving.lease import Turns
+from parbake.serving.source_turns import SourceTurns
 
 _log = logging.getLogger("parbake.demand")
 Judged: TypeAlias = tuple[Record, Judgement]
@@ -53,6 +54,7 @@ class OnDemand:
         self._counters, self._computed = counters, (counters.computed, *on.computed)
         self._computing = tuple(on.computing)
         self._look = look
+        self._source_turns = SourceTurns(computer.sources_of)
         self._flights: Flights[Computed | None] = Flights(partial(scope.detached, tuple(on.carried)))
         self.turns = turns
 
@@ -73,7 +75,7 @@ class OnDemand:
             computed, leads = await self._flights.join(flight, lambda: self._in_turn(bound, key, raw, context))
             if computed is not None and (leads or began_later):
                 return computed
-            stored = await self._look(bound, raw, context)
+            stored = None if context.is_without_store else await self._look(bound, raw, context)
             if stored is not None:
                 return stored
             began_later = True
@@ -88,6 +90,8 @@ class OnDemand:
 
     async def _in_turn(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> Computed | None:
         """Compute once this process has the lease; ``None`` if another process has stored a servable value."""
+        if context.is_without_store:
+            return await self._without_store(bound, key, context)
 
         async def is_there() -> bool:
             return await self._look(bound, raw, context) is not None
@@ -96,6 +100,14 @@ class OnDemand:
             if not is_left_to_do:
                 return None
             (computed,) = await self.refresh(bound, [key], context)
+            return computed
+
+    async def _without_store(self, bound: BoundTask, key: Any, context: Context) -> Computed:
+        """Compute from the sources, as many at once as they can bear; no other process can be waited for."""
+        if bound.lease_s is not None:
+            self._counters.leases[bound.name, "unleased"] += 1
+        async with self._source_turns.turn(bound.task, context) as holding:
+            (computed,) = await self.refresh(bound, [key], holding)
             return computed
 
     async def refresh(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
@@ -127,7 +139,10 @@ class OnDemand:
         return results
 
     async def _written(self, bound: BoundTask, computed: Computed, context: Context) -> str:
-        """Write a result and return the outcome. In a full store, a value computed for a request is served unstored."""
+        """Write a result and return the outcome.
+
+        Where the store is full or away, a value that was computed for a request is served unstored.
+        """
         try:
             raw = bound.keys.encode(computed.key)
             is_stored = await self._store.write(bound.ref, raw, computed.record, now=self._clock.now())
@@ -140,6 +155,10 @@ class OnDemand:
                 "%s: served without being stored, so the next request computes it again: %s", bound.name, error
             )
             return "unstored"
+        except StoreError:
+            if not context.may_do_without_store:
+                raise
+            return "unstored"
         return "stored" if is_stored else "rejected"
 
 
@@ -151,11 +170,14 @@ def flight_of(bound: BoundTask, raw: bytes, context: Context) -> Hashable:
     Args:
         bound: The task.
         raw: The key's bytes.
-        context: The strengths, pointers, acknowledgements and tolerance that the key was asked for under.
+        context: The strengths, pointers, acknowledgements and tolerance that the key was asked for under, and whether
+            the store was away.
     """
     binding = bound.fenced_throughout | context.also_fenced
     acks = tuple(ack for ack in context.acks.items() if family(ack[0]) in binding) if bound.task.inputs else ()
-    return bound.ref, raw, context.also_fenced, tuple(context.pointers.items()), acks, context.tolerated_s
+    place = bound.ref, raw, context.also_fenced, tuple(context.pointers.items()), acks, context.tolerated_s
+    # A computation that has its turn must not wait for one that waits for a turn.
+    return (*place, context.has_turn) if context.is_without_store else place
 
 
 def _check_type(bound: BoundTask, computed: Computed) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 import msgspec
 
-from parbake.errors import ComputeFailed, NotMaterialized
+from parbake.errors import ComputeFailed, NotMaterialized, StoreError, TooManyWithoutStore
 from parbake.ports.clock import Clock
 from parbake.ports.observers import Observers, tell
 from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots
@@ -17,11 +18,11 @@ from parbake.ports.sources import Log, Topic
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.protocol.acks import NO_ACKS, Acks, joined
-from parbake.protocol.cause import OVERDUE, Cause, Reason
+from parbake.protocol.cause import OVERDUE, UNTRUSTED, Cause, Reason, graver_doubt
 from parbake.protocol.check import is_pending, killed_by, longest_silence, newness
 from parbake.protocol.control import Control
 from parbake.protocol.listening import LISTENER, listener
-from parbake.protocol.record import Header, Record
+from parbake.protocol.record import Header, Record, Stamp
 from parbake.protocol.recording import Recording
 from parbake.protocol.verdict import SERVABLE, Judgement, Verdict, doubted, judge
 from parbake.serving.bind import NO_CONTEXT, Binder, Context
@@ -47,7 +48,8 @@ _decode_reason = msgspec.msgpack.Decoder(str).decode
 class ReadResult(msgspec.Struct, frozen=True):
     """The result of a read: the answer, and the records that bind it, by task ref (none if it was refused).
 
-    ``doubt`` names the silent source if changes of the answer may not have been heard.
+    ``doubt`` names the silent source if changes of the answer may not have been heard, or says that it was computed
+    without the store.
     """
 
     served: Served[Any]
@@ -143,7 +145,7 @@ class Resolver:
             recording.complete = False
             return
         recording.complete = recording.complete and bool(found.bound)
-        recording.doubt = recording.doubt or found.doubt
+        recording.doubt = graver_doubt(recording.doubt, found.doubt)
         for ref, record in found.bound:
             recording.artifact(ref, record, now=self._clock.now())
 
@@ -163,6 +165,21 @@ class Resolver:
             return await self._look_and_judge(bound, key, raw, context)
 
     async def _look_and_judge(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
+        """Serve what the store has; while it is away, compute from the sources what the contract lets compute."""
+        if not context.is_without_store:
+            try:
+                return await self._from_store(bound, key, raw, context)
+            except TooManyWithoutStore:
+                raise
+            except StoreError:
+                if not context.may_do_without_store:
+                    raise
+            context = replace(context, is_without_store=True)
+        away = Reason(Cause.WITHOUT_STORE)
+        tell(self._missed, bound.name, raw, Verdict.UNKNOWN.value, away)
+        return await self._fall_back(bound, key, None, Judgement(Verdict.UNKNOWN, 0.0, away), context)
+
+    async def _from_store(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
         lookup = await self._store.read(bound.ref, raw, generation=context.pointers.get(bound.ref, 0))
         if lookup.damaged:
             self._counters.damaged[bound.name] += lookup.damaged
@@ -266,7 +283,7 @@ class Resolver:
         if bound.off:
             judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.OFF, f"{bound.name} is off: {bound.off}"))
             if not isinstance(fallback, Use):
-                return await self._refused(bound, judgement)
+                return await self._refused(bound, judgement, context)
             return await self._use(bound, key, fallback, judgement, context)
         if judgement.verdict is Verdict.MISSING and isinstance(fallback, Use):
             try:
@@ -287,7 +304,7 @@ class Resolver:
             return await self._on_demand(bound, key, context)
         if isinstance(fallback, Use):
             return await self._use(bound, key, fallback, judgement, context)
-        return await self._refused(bound, judgement)
+        return await self._refused(bound, judgement, context)
 
     def _overdue_within(self, bound: BoundTask, record: Record, judgement: Judgement) -> bool:
         """Whether a stale record is only overdue, not killed, and still within the contract's extra time."""
@@ -303,8 +320,8 @@ class Resolver:
         if not isinstance(made, Computed):
             return await self._from_record(bound, key, *made, context)
         if made.record.absent:
-            if made.doubt is not None:
-                return await self._refused(bound, Judgement(Verdict.UNKNOWN, 0.0, made.doubt))
+            if made.doubt is not None and made.doubt.cause in UNTRUSTED:
+                return await self._refused(bound, Judgement(Verdict.UNKNOWN, 0.0, made.doubt), context)
             return await self._absent(bound, key, made.record, context)
         confidence = bound.contract.confidence.c0 if bound.contract.confidence else 1.0
         judgement = Judgement(Verdict.FRESH, confidence)
@@ -344,7 +361,7 @@ class Resolver:
     ) -> ReadResult:
         """Serve another task's value under this task's name, with the reason."""
         if not isinstance(fallback.task, Artifact):  # it has no key: whoever asks serves that task instead
-            return await self._refused(bound, judgement, f"use {fallback.task.name}: ")
+            return await self._refused(bound, judgement, context, f"use {fallback.task.name}: ")
         other = self._bound_tasks[fallback.task.name]
         other_key = other.keys.check(fallback.key(key) if fallback.key else key)
         found = await self.serve(other, other_key, context)
@@ -353,9 +370,11 @@ class Resolver:
         served = msgspec.structs.replace(found.served, task=bound.name, verdict=verdict, reason=reason, cause=cause)
         return ReadResult(served, found.bound, found.doubt)
 
-    async def _refused(self, bound: BoundTask, judgement: Judgement, prefix: str = "") -> ReadResult:
+    async def _refused(
+        self, bound: BoundTask, judgement: Judgement, context: Context, prefix: str = ""
+    ) -> ReadResult:
         """Return an answer without a value, with the present stamp. ``prefix`` is put before the reason's sentence."""
-        stamp, _ = await self._store.stamp()
+        stamp = Stamp(0, 0) if context.is_without_store else (await self._store.stamp())[0]
         reason, cause = _said(judgement)
         served: Served[Any] = Served(
             bound.name, None, judgement.verdict, "realtime", stamp=stamp, reason=prefix + reason, confidence=0.0,
