@@ -5,11 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from simulator import byte_mutants, contract_mutants, file_mutants, serving_mutants, store_mutants, waiting_mutants
+from simulator import (
+    away_mutants,
+    byte_mutants,
+    contract_mutants,
+    file_mutants,
+    serving_mutants,
+    store_mutants,
+    waiting_mutants,
+)
 from simulator.patches import mutants_by_name
 
 __all__ = [
-    "applied", "byte_mutants", "contract_mutants", "file_mutants", "names", "serving_mutants", "store_mutants",
+    "applied", "away_mutants", "byte_mutants", "contract_mutants", "file_mutants", "names", "serving_mutants", "store_mutants",
     "waiting_mutants",
     "what_is_wrong",
 ]  # each of the modules registers its own mutants when it is imported  # fmt: skip

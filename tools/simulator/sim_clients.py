@@ -111,11 +111,11 @@ class Clients:
         try:
             async with scope.Scope(DEADLINE_S, acks):
                 served = await process.app.serve(stored, key)
-        except DeadlineExceeded:
-            self.oracle.failed(read)
+        except DeadlineExceeded as error:
+            self.oracle.failed(read, error)
         except ParbakeError as error:
             self.world.say(f"{process.name} {task}({key}) failed: {error}")
-            self.oracle.failed(read)
+            self.oracle.failed(read, error)
         else:
             self.world.say(
                 f"{process.name} {task}({key}) -> {served.verdict} {served.value or served.reason} {served.stamp}"

@@ -69,7 +69,7 @@ _SENTENCES = {
     Cause.REFRESH_PENDING: "refresh pending",
     Cause.BUDGET_EXCEEDED: "refine budget of {about} exceeded",
     Cause.INPUT_MISSING: "{about}",
-    Cause.WITHOUT_STORE: "computed from its sources, because the store does not answer",
+    Cause.WITHOUT_STORE: "the store does not answer",
 }
 
 

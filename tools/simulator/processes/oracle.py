@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from parbake.errors import StoreError
 from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.control import Control
 from parbake.tasks.served import Served
@@ -22,7 +23,7 @@ from simulator.processes.single_flight import SingleFlightInvariant
 from simulator.world.later_program import made_by
 from simulator.world.limits import DEADLINE_S, SILENCE_S, TOLERATED_S
 from simulator.world.process_state import ProcessState
-from simulator.world.sim_tasks import FENCED, TOLERANT, SimValue
+from simulator.world.sim_tasks import FENCED, NEEDS_NO_MODEL, TOLERANT, SimValue
 from simulator.world.system_of_record import OutboxRow, SystemOfRecord
 from simulator.world.world_state import World
 
@@ -61,7 +62,10 @@ class Position(NamedTuple):
 
 
 class Tally(msgspec.Struct):
-    """The counts of one history. Caches were ``asked`` some questions, and had ``kept`` the answers to some of them."""
+    """The counts of one history. Caches were ``asked`` some questions, and had ``kept`` the answers to some of them.
+
+    Reads that were answered while the store was ``away`` are not counted among the ``reads``.
+    """
 
     reads: int = 0
     hits: int = 0
@@ -71,6 +75,7 @@ class Tally(msgspec.Struct):
     computed: int = 0
     asked: int = 0
     kept: int = 0
+    away: int = 0
 
 
 reading: ContextVar[Read | None] = ContextVar("simulated_read", default=None)
@@ -250,16 +255,20 @@ class Oracle:
 
     def returned(self, read: Read, served: Served[Any]) -> None:
         """End a read, and judge the value that it returned."""
-        self.tally.reads += 1
+        is_away = served.cause is Cause.WITHOUT_STORE or served.stamp.incarnation == 0
+        self.tally.reads += not is_away
+        self.tally.away += is_away
         self._check_deadline(read)
         try:
             made = made_by(served)
         except msgspec.DecodeError:
             self.tally.refused += 1
+            if is_away and read.task in NEEDS_NO_MODEL:
+                self.violate("I13 away", f"{read.task}({read.key}) is refused: {served.reason}")
             if served.cause is Cause.ABSENT:
                 self.violate("I10 damage", f"{read.task}({read.key}) is absent for a reason that no task gave")
             return
-        self.tally.hits += not read.missed
+        self.tally.hits += not (read.missed or is_away)
         step = self.world.step
         self.tally.recent += any(step - self.raised_at_step.get(t, -99) <= RECENT_STEPS for t in made.reads)
         self._check_made(read, made, in_doubt=served.cause is Cause.SOURCE_SILENT)
@@ -290,9 +299,11 @@ class Oracle:
                 self._check_age(read, tag, version)
         self._check_lineage(read, made)
 
-    def failed(self, read: Read) -> None:
-        """End a read with an error, and check its deadline."""
+    def failed(self, read: Read, error: Exception) -> None:
+        """End a read with an error, and check its deadline. A store that is away is none for what can be computed."""
         self.tally.failed += 1
+        if isinstance(error, StoreError) and read.task in NEEDS_NO_MODEL:
+            self.violate("I13 away", f"{read.task}({read.key}) failed: {error}")
         self._check_deadline(read)
 
     def _check_deadline(self, read: Read) -> None:

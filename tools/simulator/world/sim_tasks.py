@@ -355,6 +355,9 @@ FENCED: dict[str, frozenset[str]] = {
 TOLERANT = frozenset({"note", "offer"})
 """The tasks whose values may be served while their source is silent, marked."""
 
+NEEDS_NO_MODEL = frozenset({"note", "digest", "memo", "soft", "loose", "strict", "offer"})
+"""The artifacts that can be computed while the store is away."""
+
 SERVED: dict[str, Sequence[str]] = {
     "note": KEYS,
     "digest": ("all",),
