@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from parbake.ports.usage import Usage
-from parbake_proxy.limits import is_decodable
+from parbake_proxy.limits import decode_json, is_decodable
 from parbake_proxy.wire.dialect import Dialect, Document
 from parbake_proxy.wire.events import Event, Events
 
@@ -82,9 +82,9 @@ def _told(dialect: Dialect, status: int, read: Callable[[], Document | None]) ->
 def _decode(body: bytes) -> Document | None:
     """Decode an answer; of a long one, only its tokens are read, so that it is not stored."""
     if is_decodable(body):
-        return msgspec.json.decode(body, type=Document)
+        return msgspec.convert(decode_json(body), Document)
     usage = msgspec.json.decode(body, type=_UsageAlone).usage
-    return {"usage": msgspec.json.decode(usage)} if len(usage) <= _LONGEST_USAGE else None
+    return {"usage": decode_json(usage)} if len(usage) <= _LONGEST_USAGE else None
 
 
 def _can_be_given(dialect: Dialect, document: Document) -> bool:

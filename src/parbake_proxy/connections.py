@@ -1,7 +1,9 @@
-"""Connections to the provider, which all callers share: one on which anything came unasked is never used again.
+"""Connections to the provider: one on which anything came unasked is never used again, nor one of another caller.
 
 A provider, or a gateway before it, may send more than the length that its answer names, and a caller may have chosen
-these bytes. HTTP/1.1 does not say which request an answer belongs to, so that they would answer the next request.
+these bytes. HTTP/1.1 does not say which request an answer belongs to, so that they would answer the next request. Most
+of them are noticed. Those that come while the next request is under way cannot be, so that request has to be one with
+the same headers that tell who asks.
 """
 
 from __future__ import annotations
@@ -14,14 +16,26 @@ from typing import Any
 
 from aiohttp import StreamReader, TCPConnector
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
+
+from parbake_proxy.headers import telling
 
 _QUIET_S = 0.05
 """How long a connection rests before its next request, in seconds: the rest of an answer arrives within that time."""
 _FINAL = 200
 """From this status on, an answer is the last one to its request (RFC 9110, 15)."""
+
+
+class PrivateRequest(ClientRequest):
+    """A request that shares its connection only with requests whose headers tell of the same caller."""
+
+    @property
+    def connection_key(self) -> ConnectionKey:
+        """What is equal for requests that may share a connection."""
+        who = telling({name.lower(): value for name, value in self.headers.items()})
+        return super().connection_key._replace(proxy_headers_hash=hash(tuple(who)))
 
 
 class PrivateConnector(TCPConnector):
@@ -43,7 +57,17 @@ class PrivateConnector(TCPConnector):
                 return None  # the others were used later
             else:
                 return connection
+        self._make_room()
         return None
+
+    def _make_room(self) -> None:
+        """End the connections that rest longest where as many rest as may be in use: each caller has its own."""
+        resting = sum(map(len, self._conns.values()))
+        for key in list(self._conns):
+            while self._conns[key] and resting >= self.limit:
+                protocol, _ = self._conns[key].popleft()
+                protocol.close()
+                resting -= 1
 
 
 class _Protocol(ResponseHandler):

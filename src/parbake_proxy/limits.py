@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 _MOST_DECODED = 1024 * 1024
 """The longest JSON that is decoded, in bytes."""
 _MOST_NESTED = 64 * 1024
@@ -10,6 +14,11 @@ _MOST_SEARCHED = 16 * 1024 * 1024
 """The longest JSON of which single members are decoded, in bytes; the others are only skipped."""
 _MOST_COLONS = 32 * 1024
 """The most colons in it, and so the most members that are skipped."""
+
+
+# Without the hook, the decoder takes 12 us for a number such as 1e308, which is a second for half a megabyte.
+decode_json = msgspec.json.Decoder(Any, float_hook=float).decode
+"""Decode a JSON of which :func:`is_decodable` is true."""
 
 
 def is_decodable(data: bytes) -> bool:

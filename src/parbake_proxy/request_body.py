@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from parbake_proxy.limits import is_decodable, is_searchable
+from parbake_proxy.limits import decode_json, is_decodable, is_searchable
 from parbake_proxy.wire.dialect import Document
 
 _READ = frozenset({"cache", "metadata", "model"})
@@ -18,10 +18,10 @@ _COLONS = (b"\\u003a", b"\\u003A")
 def decode(body: bytes) -> Document | None:
     """Decode a request; ``None`` if the body is not a JSON object."""
     try:
-        found: Document = msgspec.json.decode(body, type=Document)
+        found = decode_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return found
+    return found if isinstance(found, dict) else None
 
 
 def is_readable(body: bytes) -> bool:
@@ -35,7 +35,7 @@ def decode_own(body: bytes) -> Document | None:
         found: Document = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         for name in found.keys() & _READ:
             if len(found[name]) <= _MOST_OWN:
-                found[name] = msgspec.json.decode(found[name])
+                found[name] = decode_json(found[name])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return found

@@ -55,11 +55,12 @@ class Upstream:
             import aiohttp
             from yarl import URL
 
-            from parbake_proxy.connections import PrivateConnector
+            from parbake_proxy.connections import PrivateConnector, PrivateRequest
         except ModuleNotFoundError as error:
             raise MissingDependency.of("the proxy", "proxy", field="aiohttp") from error
         self.url, self._token = url.rstrip("/").removesuffix("/v1"), token
         self._library, self._address, self._connector = aiohttp, URL, PrivateConnector
+        self._request_class = PrivateRequest
         self._session: Any = None
 
     async def send(self, request: HttpRequest, body: bytes) -> Answer:
@@ -98,6 +99,7 @@ class Upstream:
             connector = self._connector(limit=_MOST_CONNECTIONS)
             self._session = library.ClientSession(
                 connector=connector,
+                request_class=self._request_class,
                 timeout=timeout,
                 skip_auto_headers=("accept", "content-type", "user-agent"),
                 trust_env=False,

@@ -185,27 +185,29 @@ async def test_a_cancelled_read_leaves_no_answer_behind(opened, url):
         assert await items.fetch([b"c%d" % n]) == [b"%d" % n]
 
 
-async def test_the_functions_are_loaded_again_when_they_are_gone(opened, url):
-    """Flushed server functions are loaded again at the next write."""
+async def test_the_scripts_are_sent_again_when_they_are_gone(opened, url):
+    """Scripts that the server does not know are sent with the next write."""
     items = await opened(url, prefix=next(prefixes))
-    await items._link.read("FUNCTION", "FLUSH")
+    await items._link.read("SCRIPT", "FLUSH")
     assert await items.commit(Commit({b"ca": None}, {b"ca": b"1"}))
-    await items._link.read("FUNCTION", "FLUSH")
+    await items._link.read("SCRIPT", "FLUSH")
     await items.remove([b"ca"])
     assert await items.fetch([b"ca"]) == [None]
 
 
-async def test_an_older_library_is_replaced_and_a_newer_one_kept(opened, url):
-    """Opening replaces an older function library and keeps a newer one."""
-    from parbake.adapters._redis_library import LIBRARY, VERSION
-
+async def test_a_library_of_functions_changes_no_write(opened, url):
+    """Whoever may load functions, as for a store beside this one, changes nothing of what this store's writes do."""
     items = await opened(url, prefix=next(prefixes))
-    for other, expected in ((0, VERSION), (VERSION + 1, VERSION + 1)):
-        changed = LIBRARY.replace(f"VERSION = {VERSION}", f"VERSION = {other}")
-        await items._link.read("FUNCTION", "LOAD", "REPLACE", changed)
-        await items.open()
-        assert await items._link.read("FCALL_RO", "parbake_version", 0) == expected
-    await items._link.read("FUNCTION", "LOAD", "REPLACE", LIBRARY)
+    planted = "#!lua name=parbake\n" + "".join(
+        f"redis.register_function('{name}', function() return 1 end)\n" for name in ("parbake_commit", "parbake_remove")
+    )
+    await items._link.read("FUNCTION", "LOAD", "REPLACE", planted)
+    assert await items.commit(Commit({b"ca": None}, {b"ca": b"1"}))
+    assert not await items.commit(Commit({b"ca": None}, {b"ca": b"2"}))
+    assert await items.fetch([b"ca"]) == [b"1"]
+    await items.remove([b"ca"])
+    assert await items.fetch([b"ca"]) == [None]
+    await items._link.read("FUNCTION", "FLUSH")
 
 
 async def test_stores_of_two_prefixes_do_not_meet(opened, url):
@@ -283,9 +285,9 @@ async def test_a_user_without_the_rights_is_told_so(opened, tmp_path):
     """The error names the command that the user may not run."""
     with launch.valkey(tmp_path) as server:
         admin = await opened(server.url)
-        await admin._link.read("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~*", "&*", "+@all", "-fcall")
+        await admin._link.read("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~*", "&*", "+@all", "-evalsha")
         items = await opened(server.url.replace("://", f"://app:{PASSWORD}@"))
-        with pytest.raises(StoreError, match="fcall") as caught:
+        with pytest.raises(StoreError, match="evalsha") as caught:
             await items.commit(Commit({}, {b"ca": b"1"}))
         assert caught.value.field == "store.user"
 

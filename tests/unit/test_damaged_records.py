@@ -7,6 +7,7 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.errors import ForeignStore
 from parbake.lanes.worker.freshness import report
 from parbake.protocol.cause import Cause
 from parbake.stores.steps import item_names as names
@@ -216,3 +217,15 @@ async def test_a_store_of_the_format_before_is_refused_plainly(world, tmp_path, 
     assert caught.value.field == "store"
     assert calls == []
     await app.close()
+
+
+@pytest.mark.parametrize("name", [names.CONTROL, names.BEATS], ids=["control", "heartbeats"])
+@pytest.mark.parametrize("kind", ["memory", "lmdb"])
+async def test_a_store_whose_common_records_are_damaged_says_what_to_do(world, tmp_path, kind, name):
+    """What is no record of ours is an error of the store that names the way out, and not an unexpected one."""
+    tasks, fact, _ = declared()
+    app = await opened(world, {"memory": "memory://", "lmdb": f"lmdb://{tmp_path}/s"}[kind], tasks)
+    await app.serve(fact, "a")
+    await spoil(app, name, lambda _: b"\xff" * 40)
+    with pytest.raises(ForeignStore, match="delete the store"):
+        await app.serve(fact, "a")

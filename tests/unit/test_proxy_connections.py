@@ -77,9 +77,10 @@ async def upstream(provider, monkeypatch):
     await made.close()
 
 
-async def body_of(upstream):
-    """Ask once, and return the body of the answer."""
-    answer = await upstream.send(HttpRequest("GET", "/v1/files/a", {}, b""), b"")
+async def body_of(upstream, key="one"):
+    """Ask once, with a key for the provider, and return the body of the answer."""
+    headers = {"authorization": f"Bearer {key}"}
+    answer = await upstream.send(HttpRequest("GET", "/v1/files/a", headers, b""), b"")
     return await answer.read()
 
 
@@ -139,3 +140,19 @@ async def test_a_connection_rests_before_it_is_used_again(provider, upstream, mo
     send_late(provider, OTHER)
     assert await asking == b"mine"
     assert len(provider.sockets) == 2
+
+
+async def test_callers_with_other_keys_share_no_connection(provider, upstream):
+    """What comes too late to be noticed answers the same caller at most: another key has another connection."""
+    asked = [await body_of(upstream, key) for key in ("one", "two", "one", "two")]
+    assert asked == [b"ok", b"mine", b"mine", b"mine"]
+    assert len(provider.sockets) == 2
+
+
+async def test_connections_of_many_callers_are_not_kept(provider, upstream, monkeypatch):
+    """A caller who invents keys leaves no more connections behind than may be in use at the same time."""
+    monkeypatch.setattr("parbake_proxy.upstream._MOST_CONNECTIONS", 3)
+    for number in range(8):
+        await body_of(upstream, f"key {number}")
+    assert len(upstream._session.connector._conns) >= 3  # it keeps a key for each
+    assert sum(map(len, upstream._session.connector._conns.values())) <= 3

@@ -21,6 +21,7 @@ BODIES = {
     "lists": ASKED + b'"x": [' + b"[]," * (MIB // 4) + b"0]}",
     "many lists": ASKED + b'"x": [' + b"[]," * (5 * MIB) + b"0]}",
     "numbers": ASKED + b'"x": [' + b"1," * (MIB // 3) + b"0]}",
+    "numbers with exponents": ASKED + b'"x": [' + b"1e308," * (MIB // 6 - 64) + b"0]}",
     "members of one name": ASKED + b'"x":1,' * 2_000_000 + b'"x":1}',
 }
 ANSWERS = {"words": "a " * 125_000, "letters": "a" * (2 * MIB), "few words": "a " * 10_001}

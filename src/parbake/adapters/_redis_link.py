@@ -54,8 +54,8 @@ class Broken(StoreUnreachable):
     """The connection ended before the answer came. The command may or may not have been executed."""
 
 
-class UnknownFunction(StoreError):
-    """The server does not have the function that was called; nothing was done."""
+class UnknownScript(StoreError):
+    """The server does not have the script that was called; nothing was done."""
 
 
 class Elsewhere(StoreError):
@@ -269,8 +269,8 @@ class Link(forks.Forkable):
             return StoreFull(f"{shown} has reached its maxmemory; nothing was written", field="store.maxmemory")
         if isinstance(error, exceptions.ReadOnlyError):
             return StoreError(f"{shown} has become a replica; point the store at its primary", field="store.role")
-        if isinstance(error, exceptions.ResponseError) and "function not found" in text.lower():
-            return UnknownFunction(f"{shown} lacks parbake's function", field="store")
+        if isinstance(error, exceptions.NoScriptError):
+            return UnknownScript(f"{shown} lacks parbake's script", field="store")
         if isinstance(error, exceptions.NoPermissionError):
             return StoreError(f"{shown} does not permit what the store needs ({text})", field="store.user")
         if isinstance(error, exceptions.TimeoutError):  # the library's own, while it connects

@@ -1,6 +1,6 @@
 """``redis://[user[:password]@]host[:port][/db]?prefix=parbake``: a store on a Redis or Valkey server.
 
-A read is one MGET, which the server answers from one snapshot. A write is one call of a function inside the server.
+A read is one MGET, which the server answers from one snapshot. A write is one call of a script inside the server.
 Options: ``prefix`` separates several stores on one server. ``timeout_s`` bounds every call (seconds, default 5).
 ``durability=server`` accepts a server that does not sync each write to disk before it answers. The password may be in
 the environment variable ``PARBAKE_REDIS_PASSWORD`` instead of the URL. ``rediss://`` uses TLS, and
@@ -16,8 +16,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from parbake.adapters._redis_library import LIBRARY, VERSION
-from parbake.adapters._redis_link import Command, Elsewhere, Link, ServerAddress, UnknownFunction, parse_url
+from parbake.adapters._redis_link import Elsewhere, Link, ServerAddress, UnknownScript, parse_url
+from parbake.adapters._redis_scripts import COMMIT, REMOVE, Script
 from parbake.errors import ForeignStore, StoreError
 from parbake.stores.steps.item_names import is_listed
 from parbake.stores.steps.item_steps import Commit, Items, chunks, end_of
@@ -70,7 +70,7 @@ class RedisItems(Items):
         return self._link.host
 
     async def open(self) -> None:
-        """Connect, reject an unfit server, claim the prefix, and install missing functions on the server."""
+        """Connect, reject an unfit server, and claim the prefix."""
         found = await self._link.read("SET", self._mark, _FORMAT, "NX", "GET")
         if found not in {None, _FORMAT}:
             raise ForeignStore(
@@ -78,12 +78,6 @@ class RedisItems(Items):
                 "point the store elsewhere or choose another ?prefix=",
                 field="store",
             )
-        try:
-            known = await self._link.read("FCALL_RO", "parbake_version", 0)
-        except UnknownFunction:
-            known = 0
-        if known < VERSION:
-            await self._load()
 
     async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
         """Read with one MGET: one round trip and one snapshot."""
@@ -94,7 +88,7 @@ class RedisItems(Items):
         return found
 
     async def commit(self, commit: Commit) -> bool:
-        """Commit with one function call.
+        """Commit with one call of a script.
 
         If its answer is lost, the call raises, and it is not known whether it wrote.
         """
@@ -108,7 +102,7 @@ class RedisItems(Items):
             what = b"d" if value is None else b"p"
             arguments += (what.upper() if is_listed(name) else what, value or b"")
         try:
-            return bool(await self._function("parbake_commit", keys, arguments, host=commit.host))
+            return bool(await self._run(COMMIT, keys, arguments, host=commit.host))
         except Elsewhere:
             return False
 
@@ -122,7 +116,7 @@ class RedisItems(Items):
         ordered = list(names)
         for at in range(0, len(ordered), _CHUNK_ROWS):
             keys = [self._index, *(self._key + name for name in ordered[at : at + _CHUNK_ROWS])]
-            await self._function("parbake_remove", keys, [len(self._key)])
+            await self._run(REMOVE, keys, [len(self._key)])
 
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """List names from the index and then read their values; a name that is deleted in between is left out.
@@ -153,18 +147,14 @@ class RedisItems(Items):
         """Close every connection."""
         await self._link.close()
 
-    async def _function(
-        self, name: str, keys: Sequence[bytes], arguments: Sequence[bytes | int], host: str = ""
+    async def _run(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes | int], host: str = ""
     ) -> Any:
-        command: Command = ["FCALL", name, len(keys), *keys, *arguments]
+        given = (len(keys), *keys, *arguments)
         try:
-            return (await self._link.call([command], host=host))[0]
-        except UnknownFunction:  # the functions were flushed, or a failover reached a server without them
-            await self._load()
-            return (await self._link.call([command], host=host))[0]
-
-    async def _load(self) -> None:
-        await self._link.call([["FUNCTION", "LOAD", "REPLACE", LIBRARY]])
+            return (await self._link.call([["EVALSHA", script.hash, *given]], host=host))[0]
+        except UnknownScript:  # after a restart, or a failover, or where somebody has flushed the scripts
+            return (await self._link.call([["EVAL", script.text, *given]], host=host))[0]
 
 
 def _split(url: str) -> Any:

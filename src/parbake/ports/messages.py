@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType, UnionType
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -104,13 +105,20 @@ class HttpRequest:
     def json(self, kind: type[T]) -> T:
         """The body as a type; raises :class:`BadInput` that names the invalid field."""
         try:
-            return msgspec.json.decode(self.body, type=kind)
+            found: T = _decoder(kind)(self.body)  # type: ignore[arg-type]  # a type is hashable, except to mypy
         except msgspec.ValidationError as error:
             raise BadInput(str(error), field=field_of(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadInput(f"malformed JSON: {error}", field="body") from error
         except RecursionError as error:
             raise BadInput("the JSON is nested too deeply", field="body") from error
+        return found
+
+
+@lru_cache(256)
+def _decoder(kind: Hashable) -> Callable[[bytes], Any]:
+    """The decoder of a type. Without the hook, an untyped number such as 1e308 takes 12 us, which holds the loop."""
+    return msgspec.json.Decoder(cast("Any", kind), float_hook=float).decode
 
 
 def _is_many(kind: Any) -> bool:

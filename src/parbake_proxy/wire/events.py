@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from parbake_proxy.limits import is_decodable
+from parbake_proxy.limits import decode_json, is_decodable
 
 _TOO_LONG = 4 * 1024 * 1024
 _MOST_EVENTS = 20_000
@@ -58,7 +58,7 @@ class Events:
 
 def _decoded(raw: bytes) -> Any:
     try:
-        return msgspec.json.decode(raw) if is_decodable(raw) else None
+        return decode_json(raw) if is_decodable(raw) else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -95,7 +95,7 @@ class FencedCache(BaseCache):
         for key, record in found.items():
             try:
                 values[key] = unpacked(record.payload)
-            except (msgspec.DecodeError, ValueError):  # written by another version
+            except msgspec.DecodeError:  # written by another version
                 continue
             entries.tell(record)
         self._miss(entries, [name for key, name in names.items() if key not in values])

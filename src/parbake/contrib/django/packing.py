@@ -40,11 +40,16 @@ def packed(value: Any) -> bytes:
         return _encode(_plain(value))
     except RecursionError as error:
         raise BadInput("the value contains itself, or is nested too deeply to be cached", field="value") from error
+    except ValueError as error:  # a number of more digits than Python writes, or half a character
+        raise BadInput(f"the value cannot be cached: {error}", field="value") from error
 
 
 def unpacked(raw: bytes) -> Any:
-    """Decode a value; raises :class:`msgspec.DecodeError` for bytes of another version."""
-    return _decode(raw)
+    """Decode a value; raises :class:`msgspec.DecodeError` for bytes of another version, or of another writer."""
+    try:
+        return _decode(raw)
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise msgspec.DecodeError(f"not a cached value: {type(error).__name__}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -39,10 +39,13 @@ class Parsed:
         return kept
 
     def control(self, raw: bytes) -> Control:
-        """Decode the control record; raises :class:`ForeignStore` for a store of another format."""
+        """Decode the control record; raises :class:`ForeignStore` for a store of another format, or a damaged one."""
         kept = self._control
         if kept is None or kept[0] != raw:
-            kept = self._control = (raw, self._as_control(_of_this_format(raw)))
+            try:
+                kept = self._control = (raw, self._as_control(_of_this_format(raw)))
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise _damaged("control record", error) from error
         return kept[1]
 
     def beats(self, raw: bytes | None) -> Mapping[str, float]:
@@ -51,8 +54,19 @@ class Parsed:
             return _UNHEARD
         kept = self._beats
         if kept is None or kept[0] != raw:
-            kept = self._beats = (raw, self._as_beats(raw))
+            try:
+                kept = self._beats = (raw, self._as_beats(raw))
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise _damaged("record of heartbeats", error) from error
         return kept[1]
+
+
+def _damaged(what: str, error: Exception) -> ForeignStore:
+    return ForeignStore(
+        f"the store's {what} cannot be read ({error}), so nothing in the store can be trusted; delete the store to "
+        "have everything computed again, and look who else writes to it",
+        field="store",
+    )
 
 
 class _Format(msgspec.Struct):
