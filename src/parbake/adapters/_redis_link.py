@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -118,24 +119,25 @@ class Link(forks.Forkable):
         forks.abandon(self._pools)
         self._begin()
 
-    async def read(self, *command: bytes | str | int) -> Any:
+    async def read(self, *command: bytes | str | int, within_s: float = math.inf) -> Any:
         """Send a read, and retry it once if the connection broke.
 
-        The answer comes from the server that ``host`` names.
+        The answer comes from the server that ``host`` names. Raises :class:`StoreError` within ``within_s`` seconds.
         """
         try:
-            return (await self.call([command]))[0]
+            return (await self.call([command], within_s=within_s))[0]
         except Broken:
-            return (await self.call([command]))[0]
+            return (await self.call([command], within_s=within_s))[0]
 
-    async def call(self, commands: Sequence[Command], *, host: str = "") -> list[Any]:
+    async def call(self, commands: Sequence[Command], *, host: str = "", within_s: float = math.inf) -> list[Any]:
         """Send commands together, once, and only to the server ``host`` if it is given.
 
-        Raises :class:`StoreError` within ``timeout_s`` seconds.
+        Raises :class:`StoreError` within ``within_s`` seconds, or those of the address if they are fewer.
         """
+        within_s = min(within_s, self.address.timeout_s)
         try:
             pool = self._pools.here()
-            async with asyncio.timeout(self.address.timeout_s), pool.free:
+            async with asyncio.timeout(within_s), pool.free:
                 connection = await self._obtain(pool)
                 try:
                     if host and _host_of(connection) != host:
@@ -146,7 +148,7 @@ class Link(forks.Forkable):
                     await pool.give_back(connection)
         except TimeoutError:
             raise StoreUnreachable(
-                f"{self.address.shown} did not answer within {self.address.timeout_s:g} s", field="store"
+                f"{self.address.shown} did not answer within {within_s:g} s", field="store"
             ) from None
         except (exceptions.RedisError, OSError) as error:
             raise self._failure(error) from None  # drop the cause: its text may contain the password

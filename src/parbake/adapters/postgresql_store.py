@@ -42,7 +42,7 @@ from parbake.adapters._postgresql.link import OtherCopy, StoreLink, WireBroken
 from parbake.adapters._postgresql.wire import PGresult, Wire, array, psycopg
 from parbake.errors import DamagedStore, StoreError, StoreUnreachable
 from parbake.stores.steps.item_names import SEQUENCE
-from parbake.stores.steps.item_steps import Commit, Items, chunks, end_of
+from parbake.stores.steps.item_steps import FETCH_S, Commit, Items, chunks, end_of
 from parbake.stores.steps.optimistic import OptimisticStore
 
 _PASSWORD_VARIABLE = "PARBAKE_POSTGRESQL_PASSWORD"  # noqa: S105  # the name of the variable
@@ -149,7 +149,7 @@ class PostgresqlItems(Items):
                 raise WireBroken(f"{self._link.address.shown}: the data was replaced; try again", field="store")
             return found
 
-        found = await self._link.read(ask)
+        found = await self._link.read(ask, within_s=FETCH_S)
         return [found.get(name) for name in names]
 
     async def commit(self, commit: Commit) -> bool:

@@ -1,7 +1,8 @@
 """``redis://[user[:password]@]host[:port][/db]?prefix=parbake``: a store on a Redis or Valkey server.
 
 A read is one MGET, which the server answers from one snapshot. A write is one call of a script inside the server.
-Options: ``prefix`` separates several stores on one server. ``timeout_s`` bounds every call (seconds, default 5).
+Options: ``prefix`` separates several stores on one server. ``timeout_s`` bounds every call (seconds, default 5); what
+requests wait for is bounded by one second in any case.
 ``durability=server`` accepts a server that does not sync each write to disk before it answers. The password may be in
 the environment variable ``PARBAKE_REDIS_PASSWORD`` instead of the URL. ``rediss://`` uses TLS, and
 ``unix:///path?db=0`` a local socket; ``valkey://`` and ``valkeys://`` mean the same as ``redis://`` and ``rediss://``.
@@ -20,7 +21,7 @@ from parbake.adapters._redis_link import Elsewhere, Link, ServerAddress, Unknown
 from parbake.adapters._redis_scripts import COMMIT, REMOVE, Script
 from parbake.errors import ForeignStore, StoreError
 from parbake.stores.steps.item_names import is_listed
-from parbake.stores.steps.item_steps import Commit, Items, chunks, end_of
+from parbake.stores.steps.item_steps import FETCH_S, Commit, Items, chunks, end_of
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.values.schemes import url_options
 
@@ -71,7 +72,7 @@ class RedisItems(Items):
 
     async def open(self) -> None:
         """Connect, reject an unfit server, and claim the prefix."""
-        found = await self._link.read("SET", self._mark, _FORMAT, "NX", "GET")
+        found = await self._link.read("SET", self._mark, _FORMAT, "NX", "GET", within_s=FETCH_S)
         if found not in {None, _FORMAT}:
             raise ForeignStore(
                 f"{self._link.address.shown} holds {self._mark.decode()} in a format this version does not know; "
@@ -84,7 +85,7 @@ class RedisItems(Items):
         if not names:
             return []
         key = self._key
-        found: list[bytes | None] = await self._link.read("MGET", *[key + name for name in names])
+        found: list[bytes | None] = await self._link.read("MGET", *[key + name for name in names], within_s=FETCH_S)
         return found
 
     async def commit(self, commit: Commit) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, TypeAlias
 
-from parbake.errors import ComputeFailed, StoreError, StoreFull
+from parbake.errors import ComputeFailed, ForeignStore, StoreError, StoreFull
 from parbake.ports.clock import Clock
 from parbake.ports.observers import Observers, begun, tell
 from parbake.ports.store import Store
@@ -25,6 +26,8 @@ from parbake.serving.cpu_time import metering
 from parbake.serving.lease import Turns
 from parbake.serving.source_turns import SourceTurns
 
+WRITE_S = 1.0
+"""For how many seconds a request waits for its value to be stored."""
 _log = logging.getLogger("parbake.demand")
 Judged: TypeAlias = tuple[Record, Judgement]
 Look = Callable[[BoundTask, bytes, Context], Awaitable[Judged | None]]
@@ -145,7 +148,9 @@ class OnDemand:
         """
         try:
             raw = bound.keys.encode(computed.key)
-            is_stored = await self._store.write(bound.ref, raw, computed.record, now=self._clock.now())
+            # A request waits for its value to be stored, but not for a store that has gone away meanwhile.
+            async with asyncio.timeout(WRITE_S if context.may_do_without_store else None):
+                is_stored = await self._store.write(bound.ref, raw, computed.record, now=self._clock.now())
             self._counters.store_full = ""
         except StoreFull as error:
             self._counters.store_full = str(error)
@@ -155,8 +160,8 @@ class OnDemand:
                 "%s: served without being stored, so the next request computes it again: %s", bound.name, error
             )
             return "unstored"
-        except StoreError:
-            if not context.may_do_without_store:
+        except (StoreError, TimeoutError) as error:
+            if isinstance(error, ForeignStore) or not context.may_do_without_store:
                 raise
             return "unstored"
         return "stored" if is_stored else "rejected"

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.errors import ComputeFailed, NotMaterialized, StoreError, TooManyWithoutStore
+from parbake.errors import ComputeFailed, ForeignStore, NotMaterialized, StoreError, TooManyWithoutStore
 from parbake.ports.clock import Clock
 from parbake.ports.observers import Observers, tell
 from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots
@@ -105,7 +105,10 @@ class Resolver:
             return None
         started = perf_counter()
         raw = bound.keys.place(key)
-        found = self._glimpse(bound.ref, raw)
+        try:
+            found = self._glimpse(bound.ref, raw)
+        except StoreError:  # :meth:`serve` does what the contract says of a store that is away
+            return None
         if found is None or found.header.absent:
             return None
         now = self._clock.now()
@@ -169,7 +172,7 @@ class Resolver:
         if not context.is_without_store:
             try:
                 return await self._from_store(bound, key, raw, context)
-            except TooManyWithoutStore:
+            except (ForeignStore, TooManyWithoutStore):
                 raise
             except StoreError:
                 if not context.may_do_without_store:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
@@ -92,18 +93,21 @@ class StoreLink(forks.Forkable):
         if wire.host == self.host:
             self._seen.advance(position, counter)
 
-    async def read(self, work: Callable[[Wire], Awaitable[T]]) -> T:
-        """Read on a connection, and once more on another if it broke."""
-        return await self._call(work, tries=2)
+    async def read(self, work: Callable[[Wire], Awaitable[T]], *, within_s: float = math.inf) -> T:
+        """Read on a connection, and once more on another if it broke; for at most ``within_s`` seconds."""
+        return await self._call(work, tries=2, within_s=within_s)
 
     async def write(self, work: Callable[[Wire], Awaitable[T]], *, host: str = "") -> T:
         """Write on a connection, and only to the copy ``host`` if it is given, else raise :class:`OtherCopy`."""
         return await self._call(work, tries=1, host=host)
 
-    async def _call(self, work: Callable[[Wire], Awaitable[T]], *, tries: int, host: str = "") -> T:
+    async def _call(
+        self, work: Callable[[Wire], Awaitable[T]], *, tries: int, host: str = "", within_s: float = math.inf
+    ) -> T:
         pool = self._pools.here()
+        within_s = min(within_s, self.address.timeout_s)
         try:
-            async with asyncio.timeout(self.address.timeout_s), pool.free:
+            async with asyncio.timeout(within_s), pool.free:
                 while True:
                     tries -= 1
                     try:
@@ -115,7 +119,7 @@ class StoreLink(forks.Forkable):
         except TimeoutError:
             pool.close_idle()  # if the server is out of reach, no connection to it will answer
             raise StoreUnreachable(
-                f"{self.address.shown} did not answer within {self.address.timeout_s:g} s", field="store"
+                f"{self.address.shown} did not answer within {within_s:g} s", field="store"
             ) from None
 
     async def _once(self, pool: _Pool, work: Callable[[Wire], Awaitable[T]], host: str) -> T:

@@ -13,6 +13,10 @@ from typing import Protocol
 import msgspec
 
 
+FETCH_S = 1.0
+"""For how many seconds a fetch waits for the server."""
+
+
 class Commit(msgspec.Struct, frozen=True):
     """Writes that are made atomically, and only if every item of ``expected`` still has that value.
 
@@ -52,7 +56,10 @@ class Items(Protocol):
         ...
 
     async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
-        """Read items, in order; names may repeat. Reads go to the primary and are never stale."""
+        """Read items, in order; names may repeat. Reads go to the primary and are never stale.
+
+        Requests wait for it, and are answered without the store afterwards. So it fails after :data:`FETCH_S` seconds.
+        """
         ...
 
     async def commit(self, commit: Commit) -> bool:

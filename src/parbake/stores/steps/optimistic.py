@@ -22,6 +22,7 @@ from parbake.protocol import control as rules
 from parbake.protocol.control import Control, Number
 from parbake.protocol.record import Record
 from parbake.stores.steps import lookups
+from parbake.stores.steps.answering_items import AnsweringItems
 from parbake.stores.steps.base_store import READ_TRIES, EngineStore, changed_too_often
 from parbake.stores.steps.item_names import BEATS, CONTROL, SEQUENCE, base_key, overlay_key
 from parbake.stores.steps.item_steps import Commit, Items
@@ -83,6 +84,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
         self._random = random
         super().__init__()
         self.items = items
+        self._server = AnsweringItems(items)
         self.commit_limit = items.commit_limit
         self._number = number or numbers()
         self._highest = 0
@@ -139,7 +141,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
             return got, got[BEATS]
         now = asyncio.get_running_loop().time()
         if now > self._heard_at + _HEARD_S:
-            (self._heard,), self._heard_at = await self.items.fetch([BEATS]), now
+            (self._heard,), self._heard_at = await self._server.fetch([BEATS]), now
         before = self._heard
         got = await self._fetch(names)
         now = asyncio.get_running_loop().time()
@@ -187,11 +189,11 @@ class OptimisticStore(EngineStore, forks.Forkable):
         return not is_moved and rules.is_same_trust(before, after)
 
     async def close(self) -> None:
-        await self.items.close()
+        await self._server.close()
 
     async def _settle(self) -> Control:
         """Connect, start an empty store, and detect that the data is on another host."""
-        await self.items.open()
+        await self._server.open()
         self._known = await self._run(
             lambda txn: RecordSteps(txn, self._parsed).settle(self.items.host, self._new_number), settled=False
         )
@@ -218,7 +220,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
             attempt, result = await self._attempt(step, settled=settled)
             if not attempt.writes:
                 return result
-            if await self.items.commit(Commit(attempt.expected, attempt.writes, host)):
+            if await self._server.commit(Commit(attempt.expected, attempt.writes, host)):
                 return result
             await asyncio.sleep(BACKOFF.pause_s(n) * self._random())
         raise StoreError(f"a write conflicted with a newer one {TRIES} times in a row; try again", field="store")
@@ -248,7 +250,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
                 fetched |= await self._fetch(list(attempt.wanted)[:1])
 
     async def _fetch(self, names: Sequence[bytes]) -> dict[bytes, bytes | None]:
-        return dict(zip(names, await self.items.fetch(names), strict=True))
+        return dict(zip(names, await self._server.fetch(names), strict=True))
 
     async def _several(self, items: Collection[bytes]) -> dict[bytes, bytes]:
         """Read with one fetch, on every kind of store: no item depends on another."""
@@ -260,17 +262,17 @@ class OptimisticStore(EngineStore, forks.Forkable):
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         if self._known is None:
             await self._settle()
-        return await self.items.range(prefix, start, limit)
+        return await self._server.range(prefix, start, limit)
 
     async def _count(self, prefix: bytes) -> int:
         if self._known is None:
             await self._settle()
-        return await self.items.count(prefix)
+        return await self._server.count(prefix)
 
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         if rows:
-            await self.items.put(rows)
+            await self._server.put(rows)
 
     async def _remove(self, names: Collection[bytes]) -> None:
         if names:
-            await self.items.remove(names)
+            await self._server.remove(names)

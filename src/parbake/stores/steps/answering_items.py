@@ -1,0 +1,90 @@
+"""The items of a server that may be away: after two failures calls fail at once, and one a second tries again.
+
+A request that meets a store which does not answer waits for it once, and not for each of its reads. Writes fail as
+well: nothing is acknowledged by a process that cannot reach the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TypeVar
+
+from parbake.errors import StoreUnreachable
+from parbake.stores.steps.item_steps import Commit, Items
+
+T = TypeVar("T")
+FAILURES = 2
+"""After how many failures in a row a server counts as away."""
+TRY_AGAIN_S = 1.0
+
+
+class AnsweringItems(Items):
+    """A driver's items as long as their server answers."""
+
+    def __init__(self, items: Items) -> None:
+        """Count no failure yet."""
+        self.items = items
+        self.is_snapshot, self.commit_limit = items.is_snapshot, items.commit_limit
+        self._failures = 0
+        self._try_at = 0.0
+        self._why = ""
+
+    @property
+    def host(self) -> str:
+        """See :class:`Items`."""
+        return self.items.host
+
+    async def open(self) -> None:
+        """See :class:`Items`."""
+        await self._asked(self.items.open)
+
+    async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
+        """See :class:`Items`."""
+        return await self._asked(lambda: self.items.fetch(names))
+
+    async def commit(self, commit: Commit) -> bool:
+        """See :class:`Items`."""
+        return await self._asked(lambda: self.items.commit(commit))
+
+    async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """See :class:`Items`."""
+        await self._asked(lambda: self.items.put(rows))
+
+    async def remove(self, names: Collection[bytes]) -> None:
+        """See :class:`Items`."""
+        await self._asked(lambda: self.items.remove(names))
+
+    async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """See :class:`Items`.
+
+        Args:
+            prefix: The prefix of the names.
+            start: The first name.
+            limit: The greatest number of items.
+        """
+        return await self._asked(lambda: self.items.range(prefix, start, limit))
+
+    async def count(self, prefix: bytes) -> int:
+        """See :class:`Items`."""
+        return await self._asked(lambda: self.items.count(prefix))
+
+    async def close(self) -> None:
+        """See :class:`Items`."""
+        await self.items.close()
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the server, unless it counts as away and was tried within the last second."""
+        if self._failures >= FAILURES:
+            now = asyncio.get_running_loop().time()
+            if now < self._try_at:
+                raise StoreUnreachable(f"{self._why}; it is tried again every second", field="store")
+            self._try_at = now + TRY_AGAIN_S
+        try:
+            found = await ask()
+        except StoreUnreachable as error:
+            self._failures += 1
+            self._why = str(error)
+            raise
+        self._failures = 0
+        return found
