@@ -464,9 +464,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         elif self._file is not None and self._file.has_no_commit(self._place):
             self._place.flag(self._host, overwritten=self._seen)
             return self._place.damaged(error)
-        if isinstance(error, UnreadableCommonRecord):
-            return error
-        return StoreError(f"{self.path}: {error}", field="store")
+        return error if isinstance(error, UnreadableCommonRecord) else StoreError(f"{self.path}: {error}", field="store")
 
     def _gone(self) -> StoreError:
         return StoreUnreachable(
