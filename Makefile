@@ -31,7 +31,7 @@ demo:  ## serve the shopping assistant (PORT=8000, PROCESSES=1, DEMO_TOKEN= for 
 	@scripts/preflight.sh $(PYTHON)
 	@scripts/venv.sh $(PYTHON) .venv runtime
 	@if [ -n "$$DEMO_TOKEN" ]; then export PARBAKE_TOKEN="$$DEMO_TOKEN"; fi; \
-		exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS .venv/bin/retail-assistant demo --port $(PORT) --processes $(PROCESSES)
+		exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u DEMO_TOKEN .venv/bin/retail-assistant demo --port $(PORT) --processes $(PROCESSES)
 
 test: check  ## set up, check, and run every test that is not slow; none needs root (ARGS= goes to pytest)
 	@$(TEST_ENV) $(RUN) pytest $(IN_TWO) -m "not slow" $(ARGS)

@@ -148,6 +148,24 @@ def test_requests_come_one_after_the_other_or_together(server):
     assert answers.count(b"HTTP/1.1 422") == 1
 
 
+def test_a_flood_of_pipelined_requests_is_not_parsed(server):
+    """Of thousands of requests in one packet, the first ones are answered, and nobody else waits for the rest."""
+    with server.connected() as connection, contextlib.suppress(ConnectionError):
+        began = time.monotonic()
+        connection.sendall(b"GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n" * 8_000)
+        assert server.is_alive()
+        assert time.monotonic() - began < SOON_S
+        assert 1 <= all_of(connection).count(b"HTTP/1.1 404") <= 65
+
+
+def test_a_body_in_tiny_chunks_is_refused(server):
+    """A chunk of a byte costs as much as a large one: a flood of them is refused."""
+    with server.connected() as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 40_000)
+        assert status_of(all_of(connection)) == (400, "body")
+    assert server.is_alive()
+
+
 @pytest.mark.parametrize(
     "headers",
     [b"x-same: y\r\n" * 200_000, b"x-long: " + b"y" * 1_700_000, b"x-%d: y\r\n" * 101 % tuple(range(101))],

@@ -12,7 +12,7 @@ FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
     "src/parbake": 24_000,
-    "src/parbake/contrib": 1_195,
+    "src/parbake/contrib": 1_205,
     "src/parbake/contrib/opentelemetry": 410,
     "src/parbake_capture": 1_075,
     "src/parbake_console": 1_950,

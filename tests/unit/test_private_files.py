@@ -9,6 +9,7 @@ from tests.unit.commands import invoke
 
 import parbake as pb
 from parbake.adapters._alert_queue import AlertQueue
+from parbake.process import private_files
 from parbake.stores import open_store
 from parbake.stores.lmdb import LmdbStore
 from parbake_planner import Ledger
@@ -116,3 +117,49 @@ def test_names_and_values_are_no_path_and_no_secret_is_shown(tmp_path, monkeypat
             opens(address)
         assert "S3KRET" not in str(refused.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """Return a file that is changed under a lock beside it, and another file, which is nobody else's."""
+    (tmp_path / "keys.json").write_text("{}")
+    victim = tmp_path / "theirs"
+    victim.write_text("secret")
+    victim.chmod(0o600)
+    return tmp_path / "keys.json", victim
+
+
+def test_a_link_in_the_place_of_a_lock_is_not_followed(locked):
+    """Where somebody has put a link to another file, the lock is refused, and that file keeps its owner."""
+    path, victim = locked
+    path.with_name("keys.json.lock").symlink_to(victim)
+    with pytest.raises(OSError, match="Too many levels"):
+        private_files.open_lock(path)
+    path.with_name("keys.json.lock").unlink()
+    os.mkfifo(path.with_name("keys.json.lock"))
+    with pytest.raises(OSError, match="it is no file"):
+        private_files.open_lock(path)
+    assert victim.read_text() == "secret"
+
+
+def test_a_lock_that_is_there_keeps_its_owner(locked, monkeypatch):
+    """Only a lock that was made just now is given away: another name of somebody's file is not."""
+    path, victim = locked
+    os.link(victim, path.with_name("keys.json.lock"))
+    given = []
+    monkeypatch.setattr(os, "fchown", lambda *to: given.append(to))
+    os.close(private_files.open_lock(path))
+    assert given == []
+
+
+def test_a_link_of_another_user_is_not_replaced(locked, monkeypatch):
+    """A file that another user has linked to may be anybody's; one's own link leads to where it should."""
+    path, victim = locked
+    linked = path.with_name("linked.json")
+    linked.symlink_to(victim)
+    private_files.replace(linked, b"mine")
+    assert victim.read_text() == "mine"
+    os.lchown(linked, 4321, 4321) if os.geteuid() == 0 else monkeypatch.setattr(os, "geteuid", lambda: 4321)
+    with pytest.raises(OSError, match="a link of another user"):
+        private_files.replace(linked, b"theirs")
+    assert victim.read_text() == "mine"

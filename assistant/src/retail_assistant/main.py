@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
-from parbake.http import ServerProcesses, listen, run_http, server_command
+from parbake.http import ServerProcesses, address_of, listen, run_http, server_command
 from retail_assistant.settings import Settings, from_environment
 from retail_assistant.shop import trade
 from retail_assistant.shop.trade import Trade
@@ -139,7 +139,7 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
         check(settings)
         _prepare_apart(settings)
         tests = add_test_accounts(settings)
-        address = f"http://{host}:{bound.getsockname()[1]}"
+        address = address_of(bound)
 
         def announce() -> None:
             print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
@@ -180,9 +180,8 @@ def _serve_many(
 
 def _is_ready(bound: socket.socket) -> bool:
     """Whether a server is ready and hears of a worker."""
-    port = bound.getsockname()[1]
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as reply:  # our own
+        with urllib.request.urlopen(address_of(bound) + "/readyz", timeout=5) as reply:  # noqa: S310  # our own
             return b"worker_silent" not in reply.read()
     except OSError:
         return False
@@ -253,8 +252,15 @@ def import_shop(settings: Settings, folder: Path | None, words: Trade) -> None:
     source = folder or Path(os.environ.get("PARBAKE_DATA") or "")
     if str(source) in ("", "."):
         raise pb.BadInput("which folder? pass --from, or set PARBAKE_DATA", field="from")
-    tables = tau.tables_of(source) if tau.is_tau(source) else load_rows.tables_of(source)
-    report = load_rows.load(tables, settings.data / "shop.db", words=words)
+    target = settings.data / "shop.db"
+    if tau.is_tau(source):
+        try:
+            report = load_rows.load(tau.tables_of(source), target, words=words)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            what = f"{source} has the files of tau-bench, but not their shape"
+            raise pb.BadInput(f"{what} ({type(error).__name__}: {error})", field="from") from error
+    else:
+        report = load_rows.load(load_rows.tables_of(source), target, words=words)
     print("\n".join(report.lines()))
 
 

@@ -4,7 +4,7 @@ from parbake.http.asgi import HttpApp
 from parbake.http.own_endpoints import MeasuredRequests, answer_problem
 from parbake.http.processes import ServerProcesses, server_command
 from parbake.http.refusals import error_for_client
-from parbake.http.server import listen
+from parbake.http.server import address_of, listen
 from parbake.http.server import run as run_http
 from parbake.http.waiting_line import client_of
 from parbake.ports.messages import (
@@ -33,6 +33,7 @@ __all__ = [
     "Response",
     "Route",
     "ServerProcesses",
+    "address_of",
     "answer_problem",
     "client_of",
     "error_for_client",

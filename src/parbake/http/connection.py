@@ -41,6 +41,10 @@ _ENDING_S = 1.0
 """Seconds for which a server that shuts down still answers requests that are being received."""
 _LAST_S = 0.05
 """Seconds after that until the connection is checked again, and closed if it is idle."""
+_MOST_UNANSWERED = 64
+"""The most requests that a client may send on a connection before the first of them is answered."""
+_PIECES, _PIECE_BYTES = 64, 64
+"""The pieces of a chunked body that may arrive together: so many, and one more for so many bytes on the wire."""
 _AT_ONCE = 2048
 """The most connections that are accepted in one turn of the event loop."""
 _PAUSE_S, _SHORT_PAUSE_S = 1.0, 0.05
@@ -73,6 +77,7 @@ class Connection(HttpToolsProtocol):
         self._is_ending = False
         self._left = getattr(self.app, "most_requests", None)
         self._unanswered: list[Any] = []
+        self._most_pieces = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Wait for the first request."""
@@ -111,6 +116,7 @@ class Connection(HttpToolsProtocol):
             head, ends, rest = data.partition(b"\r\n\r\n")
             data = b"".join((_UPGRADE.sub(b"ignored", head), ends, rest))
         self._since_body += len(data)
+        self._most_pieces = _PIECES + len(data) // _PIECE_BYTES
         super().data_received(data)
         if not self._is_refused and not self.transport.is_closing():
             self._expect()
@@ -141,6 +147,11 @@ class Connection(HttpToolsProtocol):
         if self.parser is not None and self.parser.should_upgrade():
             self._refuse(Malformed("this server speaks HTTP/1.1 only: leave out upgrade", field="upgrade"))
         self._check_target()
+        if self._unanswered:
+            self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
+            if len(self._unanswered) >= _MOST_UNANSWERED:
+                what = f"more than {_MOST_UNANSWERED} requests came before the first of them was answered"
+                self._end_reading(Malformed(f"{what}; wait for answers, or use more connections", field="request"))
         self._phase = "body"
         if not self._is_refused:
             super().on_headers_complete()
@@ -149,8 +160,6 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending and self._left != 0
             self.scope["extensions"] = _EXTENSIONS
             self.scope[ARRIVED] = perf_counter()  # type: ignore[literal-required]  # uvicorn's type knows no further key
-            if self._unanswered:
-                self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
             self._unanswered.append(self.cycle)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -175,6 +184,9 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Receive a part of the body."""
         self._since_body = 0
+        self._most_pieces -= 1
+        if self._most_pieces < 0:
+            self._end_reading(Malformed("the body comes in too small chunks; send larger ones", field="body"))
         if not self._is_refused:
             super().on_body(body)
 
@@ -251,6 +263,11 @@ class Connection(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _end_reading(self, error: ParbakeError) -> None:
+        """Refuse a request, and parse nothing more of what has arrived."""
+        self._refuse(error)
+        raise error
 
     def _refuse(self, error: ParbakeError) -> None:
         """Answer with a problem document, if no other answer is being sent, and close the connection."""

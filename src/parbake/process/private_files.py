@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from parbake.errors import BadInput
@@ -53,7 +55,7 @@ def replace(path: Path, content: bytes) -> None:
     Raises:
         OSError: It cannot be written, or cannot be given to the owner of the file before; that file stays then.
     """
-    target = path.resolve()
+    target = _resolved(path)
     aside = target.with_name(f"{target.name}.new")
     aside.unlink(missing_ok=True)
     try:
@@ -99,12 +101,28 @@ def open_lock(path: Path) -> int:
 
     The lock belongs to the owner of the file, so that commands of root and of that owner can follow each other.
     """
-    target = path.resolve()
-    descriptor = os.open(target.with_name(f"{target.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+    target = _resolved(path)
+    lock = target.with_name(f"{target.name}.lock")
     before = (target if target.exists() else target.parent).stat()
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    except FileExistsError:
+        # Whoever owns the folder may have put a link there, or another kind of file: nothing of it is changed.
+        descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "it is no file", str(lock)) from None
+        return descriptor
     with contextlib.suppress(PermissionError):
         os.fchown(descriptor, before.st_uid, before.st_gid)
     return descriptor
+
+
+def _resolved(path: Path) -> Path:
+    """The file that a path leads to; raises :class:`OSError` for a link that another user has made."""
+    if path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
+        raise OSError(errno.EPERM, "it is a link of another user", str(path))
+    return path.resolve()
 
 
 def _give_to_owner_of_folder(descriptor: int, path: Path) -> None:

@@ -11,6 +11,8 @@ from pyarrow import parquet
 import parbake as pb
 from retail_assistant.importing import load_rows, read, tau
 from retail_assistant.importing.import_rows import epoch
+from retail_assistant.main import import_shop
+from retail_assistant.settings import Settings
 from retail_assistant.shop import schema
 from retail_assistant.shop.trade import Trade
 
@@ -379,3 +381,15 @@ def test_a_broken_tau_file_is_refused(content, tmp_path):
     (tmp_path / "orders.json").write_text(content)
     with pytest.raises(pb.BadInput, match=r"orders\.json cannot be read"):
         tau.tables_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", '{"o1": {"status": "delivered"}}', '{"o1": 5}'], ids=["list", "lacking", "number"]
+)
+def test_a_tau_file_of_another_shape_is_refused(content, tmp_path):
+    """A folder with the names of the data set's files, and other contents, is refused in one sentence."""
+    tau_folder(tmp_path)
+    (tmp_path / "orders.json").write_text(content)
+    with pytest.raises(pb.BadInput, match="has the files of tau-bench, but not their shape"):
+        import_shop(Settings(data=tmp_path / "shop"), tmp_path, Trade())
+    assert not (tmp_path / "shop" / "shop.db").exists()

@@ -1,6 +1,7 @@
 """Orders and points of an imported shop."""
 
 import json
+import os
 
 import pytest
 
@@ -45,6 +46,17 @@ def test_several_lines_of_one_product_become_one(loaded):
     assert [(line.asin, line.quantity) for line in orders.get_order(conn, "s1", "N1").lines] == [("A2", 4)]
 
 
+def test_only_the_owner_can_read_an_imported_shop(tmp_path):
+    """A shop has orders and addresses: its folder and its files are for their owner alone."""
+    before = os.umask(0o022)
+    try:
+        load_rows.load({"products": PRODUCTS, "orders": [ORDER], "order_lines": LINES}, tmp_path / "new" / "shop.db")
+    finally:
+        os.umask(before)
+    made = [tmp_path / "new", *(tmp_path / "new").iterdir()]
+    assert [path.name for path in made if path.stat().st_mode & 0o077] == []
+
+
 def test_the_sign_before_a_number_is_not_part_of_it(loaded):
     """An order "#N1" and its lines have the number N1, however each is written."""
     report, conn = loaded(orders=[ORDER | {"number": "#N1"}], order_lines=LINES)
@@ -67,6 +79,9 @@ def test_points_are_imported(loaded):
         ("order_lines", LINES[0] | {"number": "N9"}, "'N9' does not belong to an accepted order"),
         ("order_lines", LINES[0] | {"asin": "A9"}, "'A9' does not belong to an accepted product"),
         ("order_lines", LINES[0] | {"quantity": 0}, "quantity: send a whole number from 1"),
+        ("order_lines", LINES[0] | {"quantity": 1_000_001}, "quantity: send a whole number from 1 to 1000000"),
+        ("orders", ORDER | {"number": "N2", "placed_at": 1_796_277_000_000}, "milliseconds are divided by 1,000"),
+        ("orders", ORDER | {"number": "N2", "placed_at": 1e300}, "is not a time in epoch seconds"),
         ("order_lines", LINES[0] | {"price": -1}, "must not be negative"),
         ("shoppers", {"id": "s9", "points": -1}, "points: send a whole number from 0"),
     ],

@@ -7,10 +7,10 @@ absent. Tasks that need them are then switched off, and the report says so.
 from __future__ import annotations
 
 import datetime as dt
-import math
 
 import msgspec
 
+from retail_assistant.shop.checks import END_OF_TIME
 from retail_assistant.shop.policies import Fact
 
 
@@ -139,6 +139,6 @@ def epoch(value: str | float | None) -> float | None:
     except ValueError:
         parsed = dt.datetime.fromisoformat(str(value))
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.UTC)).timestamp()
-    if not math.isfinite(seconds):
-        raise ValueError(f"{value} is not a time")
+    if not abs(seconds) < END_OF_TIME:
+        raise ValueError(f"{value} is not a time in epoch seconds; milliseconds are divided by 1,000 first")
     return seconds

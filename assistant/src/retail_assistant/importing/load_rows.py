@@ -98,9 +98,10 @@ def load(tables: Rows, target: Path, *, words: Trade = _PLAIN) -> Report:
     """
     if target.exists():
         raise pb.BadInput(f"{target} exists; move it away, or name another RETAIL_HOME", field="RETAIL_HOME")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     aside = target.with_suffix(".building")
     aside.unlink(missing_ok=True)
+    aside.touch(mode=0o600)  # it has orders and addresses
     conn = connect(aside)
     try:
         create(conn)
@@ -240,7 +241,7 @@ class _Loader:
             raise ValueError(f"number {row.number!r} does not belong to an accepted order")
         if row.asin not in self._asins:
             raise ValueError(f"asin {row.asin!r} does not belong to an accepted product")
-        checks.integer(row.quantity, "quantity", least=1)
+        checks.integer(row.quantity, "quantity", least=1, most=checks.MOST_COPIES)
         # Several lines of one product are one line with so many copies.
         self._conn.execute(
             "INSERT INTO order_lines VALUES (?, ?, ?, ?)"

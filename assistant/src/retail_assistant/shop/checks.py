@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -12,6 +11,10 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Among them are those that turn the direction of text, so that something else is shown than what is stored."""
 MAX_INTEGER = 2**53 - 1
+MOST_COPIES = 1_000_000
+"""The most copies of a product in a line of an order."""
+END_OF_TIME = 253_402_300_800
+"""The first second of the year 10000, which no calendar here has."""
 
 
 def identifier(value: str, field: str) -> str:
@@ -50,9 +53,9 @@ def integer(value: int, field: str, *, least: int, most: int = MAX_INTEGER) -> i
 
 
 def moment(value: float, field: str) -> float:
-    """Return a finite time in epoch seconds."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadValue(f"{field}: send a time in epoch seconds", field=field)
+    """Return a time in epoch seconds that a calendar has a day for."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < END_OF_TIME:
+        raise BadValue(f"{field}: send a time in epoch seconds, not in milliseconds", field=field)
     return float(value)
 
 

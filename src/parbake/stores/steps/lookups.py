@@ -45,7 +45,7 @@ class Parsed:
             try:
                 kept = self._control = (raw, self._as_control(_of_this_format(raw)))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise _damaged("control record", error) from error
+                raise UnreadableCommonRecord.of("control record", error) from error
         return kept[1]
 
     def beats(self, raw: bytes | None) -> Mapping[str, float]:
@@ -57,16 +57,26 @@ class Parsed:
             try:
                 kept = self._beats = (raw, self._as_beats(raw))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise _damaged("record of heartbeats", error) from error
+                raise UnreadableCommonRecord.of("record of heartbeats", error) from error
         return kept[1]
 
 
-def _damaged(what: str, error: Exception) -> ForeignStore:
-    return ForeignStore(
-        f"the store's {what} cannot be read ({error}), so nothing in the store can be trusted; delete the store to "
-        "have everything computed again, and look who else writes to it",
-        field="store",
-    )
+class UnreadableCommonRecord(ForeignStore):
+    """A record by which all others are judged is damaged, or was written by somebody else."""
+
+    @classmethod
+    def of(cls, what: str, error: Exception) -> UnreadableCommonRecord:
+        """Make the error.
+
+        Args:
+            what: The record.
+            error: Why it cannot be decoded.
+        """
+        return cls(
+            f"the store's {what} cannot be read ({error}), so nothing in the store can be trusted; delete the store to "
+            "have everything computed again, and look who else writes to it",
+            field="store",
+        )
 
 
 class _Format(msgspec.Struct):
