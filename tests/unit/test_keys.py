@@ -202,6 +202,7 @@ def test_a_change_of_the_keys_leaves_the_file_to_whom_it_belongs(keys, monkeypat
     monkeypatch.setattr(os, "fchown", lambda _, owner, group: given.append((owner, group)))
     for change in (lambda: keys.add("cd", ["serve"]), lambda: keys.end("ci", at=0.0)):
         given.clear()
+        keys.path.with_name("keys.json.lock").unlink()
         change()
         assert given == [(4711, 4712), (4711, 4712)], "the lock, then the file"
         assert stat.S_IMODE(stat_of(keys.path).st_mode) == 0o640

@@ -45,7 +45,7 @@ from parbake.stores._lmdb_writer import MovedError, Writer
 from parbake.stores.steps import lookups
 from parbake.stores.steps.base_store import EngineStore
 from parbake.stores.steps.item_names import CONTROL
-from parbake.stores.steps.lookups import Get, Parsed, UnreadableCommonRecord
+from parbake.stores.steps.lookups import Get, Parsed, UnreadableState
 from parbake.stores.steps.record_steps import Txn
 from parbake.values.schemes import url_options
 from parbake.values.sizes import size_bytes
@@ -57,7 +57,7 @@ _open: dict[Path, LmdbStore] = {}
 _open_lock = threading.Lock()
 _NONE = -1
 """In place of an incarnation: no store is open."""
-_UNREADABLE = lmdb.Error, msgspec.DecodeError, UnreadableCommonRecord
+_UNREADABLE = lmdb.Error, msgspec.DecodeError, UnreadableState
 
 
 @atexit.register
@@ -456,7 +456,7 @@ class LmdbStore(EngineStore, forks.Forkable):
     def _failure(self, error: Exception) -> StoreError:
         """Return the error to raise for one of LMDB's, or of decoding, and let a worker know if the file is damaged."""
         is_damage = isinstance(error, DAMAGE)
-        if is_damage or isinstance(error, msgspec.DecodeError | UnreadableCommonRecord):
+        if is_damage or isinstance(error, msgspec.DecodeError | UnreadableState):
             is_overwritten = isinstance(error, OverwrittenError) or (self._file and not self._file.is_whole())
             if is_damage or is_overwritten:
                 self._place.flag(self._host, overwritten=self._seen if is_overwritten else 0)
@@ -464,7 +464,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         elif self._file is not None and self._file.has_no_commit(self._place):
             self._place.flag(self._host, overwritten=self._seen)
             return self._place.damaged(error)
-        return error if isinstance(error, UnreadableCommonRecord) else StoreError(f"{self.path}: {error}", field="store")
+        return error if isinstance(error, UnreadableState) else StoreError(f"{self.path}: {error}", field="store")
 
     def _gone(self) -> StoreError:
         return StoreUnreachable(

@@ -45,7 +45,7 @@ class Parsed:
             try:
                 kept = self._control = (raw, self._as_control(_of_this_format(raw)))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise UnreadableCommonRecord.of("control record", error) from error
+                raise UnreadableState.of("control record", error) from error
         return kept[1]
 
     def beats(self, raw: bytes | None) -> Mapping[str, float]:
@@ -57,15 +57,15 @@ class Parsed:
             try:
                 kept = self._beats = (raw, self._as_beats(raw))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise UnreadableCommonRecord.of("record of heartbeats", error) from error
+                raise UnreadableState.of("record of heartbeats", error) from error
         return kept[1]
 
 
-class UnreadableCommonRecord(ForeignStore):
+class UnreadableState(ForeignStore):
     """A record by which all others are judged is damaged, or was written by somebody else."""
 
     @classmethod
-    def of(cls, what: str, error: Exception) -> UnreadableCommonRecord:
+    def of(cls, what: str, error: Exception) -> UnreadableState:
         """Make the error.
 
         Args:
