@@ -110,7 +110,9 @@ class DynamoItems(Items, forks.Forkable):
             async with asyncio.timeout(FETCH_S):
                 return await self._fetched(names)
         except TimeoutError:
-            raise StoreUnreachable(f"{self._address.shown} did not answer within {FETCH_S:g} s", field="store") from None
+            raise StoreUnreachable(
+                f"{self._address.shown} did not answer within {FETCH_S:g} s", field="store"
+            ) from None
 
     async def _fetched(self, names: Sequence[bytes]) -> list[bytes | None]:
         await self._learn_buckets(names)

@@ -373,9 +373,7 @@ class Resolver:
         served = msgspec.structs.replace(found.served, task=bound.name, verdict=verdict, reason=reason, cause=cause)
         return ReadResult(served, found.bound, found.doubt)
 
-    async def _refused(
-        self, bound: BoundTask, judgement: Judgement, context: Context, prefix: str = ""
-    ) -> ReadResult:
+    async def _refused(self, bound: BoundTask, judgement: Judgement, context: Context, prefix: str = "") -> ReadResult:
         """Return an answer without a value, with the present stamp. ``prefix`` is put before the reason's sentence."""
         stamp = Stamp(0, 0) if context.is_without_store else (await self._store.stamp())[0]
         reason, cause = _said(judgement)

@@ -18,7 +18,7 @@ from parbake.errors import BadInput, StoreError
 from parbake.ports.event_log import Ack
 from parbake.ports.store import Store
 from parbake.process.flight import Flights
-from parbake.protocol.acks import MAX_TICKET, NO_ACKS, Acks, Seal, merged, read_tickets
+from parbake.protocol.acks import MAX_TICKET, NO_ACKS, Acks, Seal, merged, read_tickets, read_unchecked
 from parbake.serving import request as scope
 from parbake.serving.request import Deadline, Request
 
@@ -45,8 +45,11 @@ class Tickets:
         self._incarnation = 0
         self._sure_until = self._look_from = float("-inf")
         self._looks: Flights[None] = Flights(scope.detached)
-        self.caught_up: Callable[[str, int], Awaitable[None]] | None = None
-        """Waits until a transaction, or a position, of a source is applied; set once the sources are open."""
+        self.caught_up: Callable[[str, int], Awaitable[Acks]] | None = None
+        """Waits until a transaction, or a position, of a source is applied; set once the sources are open.
+
+        While the store is away it returns what the transaction has told, as acknowledgements.
+        """
 
     async def sealed(self, ack: Ack) -> Ack:
         """Add the store's seal to an acknowledgement.
@@ -81,14 +84,18 @@ class Tickets:
             BadInput: A ticket was not signed with the store's key.
             NotAcknowledged: A transaction is unknown, or has not ended.
         """
+        named = NO_ACKS
         if text and ":" in text and self.caught_up is not None:
-            text = await self._waited(text, self.caught_up, field)
+            text, named = await self._waited(text, self.caught_up, field)
         if not text:
-            return NO_ACKS
+            return named
         seal = self._seal
         found = read_tickets(text, seal, field=field)
         if found is None:
-            await self._look()
+            try:
+                await self._look()
+            except StoreError:  # what it tells counts for the reads of this request, should the store come back
+                return merged((named, read_unchecked(text)))
             if self._seal is not seal:
                 found = read_tickets(text, self._seal, field=field)
         if found is None:
@@ -97,10 +104,12 @@ class Tickets:
                 "send the event again and use the ticket in its answer",
                 field=field,
             )
-        return found
+        return merged((named, found)) if named else found
 
-    async def _waited(self, text: str, caught_up: Callable[[str, int], Awaitable[None]], field: str) -> str:
-        """Wait for the transactions among some tickets; return the other tickets.
+    async def _waited(
+        self, text: str, caught_up: Callable[[str, int], Awaitable[Acks]], field: str
+    ) -> tuple[str, Acks]:
+        """Wait for the transactions among some tickets; return the other tickets, and what must be seen without a wait.
 
         Args:
             text: The tickets.
@@ -115,9 +124,8 @@ class Tickets:
                 "last ones",
                 field=field,
             )
-        for found in named:
-            await caught_up(found["source"], int(found["number"]))
-        return ",".join(part for part in parts if not _TRANSACTION.fullmatch(part))
+        told = [await caught_up(found["source"], int(found["number"])) for found in named]
+        return ",".join(part for part in parts if not _TRANSACTION.fullmatch(part)), merged(told)
 
     async def carry(self, request: Request, texts: Sequence[str]) -> None:
         """Verify tickets and add their acknowledgements to a request, within its deadline."""

@@ -12,7 +12,17 @@ from typing import cast
 
 import msgspec
 
-from parbake.errors import BadInput, BlessingConflict, DeclarationError, NotAcknowledged, SourceError, StoreFull
+from parbake.errors import (
+    BadInput,
+    BlessingConflict,
+    DeclarationError,
+    ForeignStore,
+    NotAcknowledged,
+    PromotionConflict,
+    SourceError,
+    StoreError,
+    StoreFull,
+)
 from parbake.lanes.event.applier import Applier
 from parbake.lanes.event.log_reader import LogReader, logs_of, skewed
 from parbake.lanes.event.parking import everything
@@ -22,6 +32,7 @@ from parbake.ports.event_log import Ack, Change
 from parbake.ports.sources import Log, Topic, UnorderedLog
 from parbake.process.about import ABOUT
 from parbake.process.flight import Flights
+from parbake.protocol.acks import HIGHEST, NO_ACKS, Acks
 from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
 from parbake.protocol.tags import check_tag, family, raised_by
 from parbake.serving.request import detached
@@ -187,12 +198,17 @@ class Ingest:
         stamp = min((unpack_stamp(marks[tag]) for tag in tags if tag in marks), default=Stamp(0, 0))
         return await self._tickets.sealed(Ack(stamp, dict.fromkeys(tags, stamp.sequence)))
 
-    async def caught_up(self, name: str, position: int) -> None:
+    async def caught_up(self, name: str, position: int) -> Acks:
         """Wait until an event, or a transaction, is applied, and poll its source for it.
+
+        Where the store is away, the source is asked whether it has ended.
 
         Args:
             name: The source.
             position: Where the event stands in it, or the id of its transaction.
+
+        Returns:
+            Nothing if it is applied. While the store is away, what it has told, above every stored value.
 
         Raises:
             BadInput: There is no such source.
@@ -203,14 +219,19 @@ class Ingest:
         if not found:
             raise BadInput(f"after= names {name!r}, but this app has no such source", field="after")
         ((source, log),) = found
-        for _ in range(2):  # a poll that runs already may have begun before the transaction ended
+        try:
+            for _ in range(2):  # a poll that runs already may have begun before the transaction ended
+                if await self._reader.is_applied(log, position):
+                    return NO_ACKS
+                await self._polls.join(log.name, lambda: self._drain(source, beats=False))
             if await self._reader.is_applied(log, position):
-                return
-            await self._polls.join(log.name, lambda: self._drain(source, beats=False))
-        if not await self._reader.is_applied(log, position):
-            raise NotAcknowledged(
-                f"{name} does not know {position}, or its transaction has not ended: send it again soon"
-            )
+                return NO_ACKS
+        except (ForeignStore, PromotionConflict):
+            raise
+        except StoreError:
+            if rows := await self._reader.told_without_store(log, position):
+                return dict.fromkeys((tag for row in rows for tag in raised_by(row.subject, row.type)), HIGHEST)
+        raise NotAcknowledged(f"{name} does not know {position}, or its transaction has not ended: send it again soon")
 
     async def _log(self, name: str) -> Log:
         parts = [part for _, part in await self._logs() if name in ("", part.name)]

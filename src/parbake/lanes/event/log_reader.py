@@ -118,6 +118,17 @@ class LogReader:
             raise SourceError(f"{log.name} does not hold position {position} any more", field="position")
         return rows
 
+    async def told_without_store(self, log: Log, position: int) -> list[SourceEvent]:
+        """The events of a transaction, or the one at a position, as the log tells them now; nothing if there are none.
+
+        Raises:
+            SourceError: The log cannot be read.
+        """
+        if isinstance(log, UnorderedLog):
+            return await asked(log, log.told, position)
+        rows: list[SourceEvent] = await asked(log, log.poll, position - 1, 1)
+        return [row for row in rows if row.position == position]
+
     async def is_applied(self, log: Log, position: int) -> bool:
         """Whether the store has applied a transaction of a log, or the event at a position."""
         done = await self._store.applied(log.name)

@@ -12,7 +12,6 @@ from typing import Protocol
 
 import msgspec
 
-
 FETCH_S = 1.0
 """For how many seconds a fetch waits for the server."""
 

@@ -1,0 +1,87 @@
+"""A store whose server does not answer fails at once, and is tried again once a second."""
+
+import asyncio
+
+import pytest
+
+from parbake.errors import StoreError, StoreUnreachable
+from parbake.stores.steps import answering_items
+from parbake.stores.steps.answering_items import AnsweringItems
+from parbake.stores.steps.item_steps import Commit
+
+ASKED = {
+    "open": lambda items: items.open(),
+    "fetch": lambda items: items.fetch([b"a"]),
+    "commit": lambda items: items.commit(Commit({}, {})),
+    "put": lambda items: items.put([(b"a", b"1")]),
+    "remove": lambda items: items.remove([b"a"]),
+    "range": lambda items: items.range(b"a", b"a", 1),
+    "count": lambda items: items.count(b"a"),
+}
+
+
+class Driver:
+    """A driver whose calls fail with an error, if it has one; ``calls`` counts them."""
+
+    is_snapshot, commit_limit, host = True, 10, "one"
+
+    def __init__(self):
+        """Answer at first."""
+        self.error, self.calls = None, 0
+
+    async def _called(self, *_):
+        self.calls += 1
+        if self.error is not None:
+            raise self.error
+
+    open = fetch = commit = put = remove = range = count = _called
+
+
+@pytest.fixture
+def items():
+    """Return a driver, and its items as a store uses them."""
+    driver = Driver()
+    return driver, AnsweringItems(driver)
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+async def test_after_two_failures_calls_fail_at_once(items, ask):
+    """Reads and writes do not reach a server that has failed twice, and say why."""
+    driver, answering = items
+    driver.error = StoreUnreachable("no answer", field="store")
+    for _ in range(2):
+        with pytest.raises(StoreUnreachable):
+            await ask(answering)
+    driver.calls = 0
+    with pytest.raises(StoreUnreachable):  # the first try of the second
+        await ask(answering)
+    for _ in range(20):
+        with pytest.raises(StoreUnreachable, match="no answer; it is tried again every second"):
+            await ask(answering)
+    assert driver.calls == 1
+
+
+async def test_a_server_that_is_back_is_used_at_the_next_try(items, monkeypatch):
+    """One call a second tries, and when it succeeds, all do."""
+    monkeypatch.setattr(answering_items, "TRY_AGAIN_S", 0.05)
+    driver, answering = items
+    driver.error = StoreUnreachable("no answer", field="store")
+    for _ in range(3):
+        with pytest.raises(StoreUnreachable):
+            await answering.fetch([b"a"])
+    driver.error = None
+    with pytest.raises(StoreUnreachable):
+        await answering.fetch([b"a"])
+    await asyncio.sleep(0.06)
+    await answering.fetch([b"a"])
+    await answering.fetch([b"a"])
+
+
+async def test_other_errors_are_answers(items):
+    """A server that refuses a call has answered: nothing is held back."""
+    driver, answering = items
+    driver.error = StoreError("refused", field="store")
+    for _ in range(5):
+        with pytest.raises(StoreError):
+            await answering.fetch([b"a"])
+    assert driver.calls == 5
