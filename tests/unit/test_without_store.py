@@ -1,4 +1,4 @@
-"""While the store is away, requests are answered from the sources: never older, never kept, and not too many at once."""
+"""While the store is away, requests are answered from the sources: never older, never kept, not too many at once."""
 
 import asyncio
 
@@ -6,6 +6,7 @@ import httpx
 import pytest
 from tests.unit.away import AwayStore
 from tests.unit.shopfloor import Facts, contract
+from tests.waiting import until
 
 import parbake as pb
 from parbake.errors import ForeignStore, NotMaterialized, StoreFull, StoreUnreachable, TooManyWithoutStore
@@ -139,7 +140,7 @@ async def test_nothing_of_it_is_stored_though_the_store_returns(world, shop):
     shop.store.is_away = True
     shop.gate.clear()
     asking = asyncio.ensure_future(shop.app.serve(shop.late, "a"))
-    await reached(lambda: shop.calls == ["a", "a"])
+    await until(lambda: shop.calls == ["a", "a"])
     world.put("a", "14")
     shop.store.is_away = False
     await shop.app.drain()
@@ -153,7 +154,7 @@ async def test_an_input_without_a_stamp_keeps_its_reader_out_of_the_store(world,
     shop.gate.clear()
     asking = asyncio.ensure_future(shop.app.serve(shop.late, "b"))
     world.put("b", "30")
-    await reached(lambda: "b" in shop.calls)  # the reader has its stamp
+    await until(lambda: "b" in shop.calls)  # the reader has its stamp
     shop.store.is_away = True
     shop.gate.set()
     assert (await asking).value in ("late 30", "late None")
@@ -168,7 +169,7 @@ async def test_a_request_takes_only_what_began_after_it(world, shop):
     shop.store.is_away = True
     shop.gate.clear()
     first = asyncio.ensure_future(shop.app.serve(shop.fact, "a"))
-    await reached(lambda: len(shop.calls) == 2)
+    await until(lambda: len(shop.calls) == 2)
     world.put("a", "14")
     others = [asyncio.ensure_future(shop.app.serve(shop.fact, "a")) for _ in range(20)]
     await asyncio.sleep(0.01)
@@ -185,7 +186,7 @@ async def test_sources_are_not_drowned(shop, monkeypatch):
     shop.gate.clear()
     room = 2 + 2 * MOST_WAITING
     asking = [asyncio.ensure_future(shop.app.serve(shop.fact, f"k{n}")) for n in range(room + 5)]
-    await reached(lambda: sum(one.done() for one in asking) == 5 and len(shop.calls) == 1 + 2)
+    await until(lambda: sum(one.done() for one in asking) == 5 and len(shop.calls) == 1 + 2)
     await asyncio.sleep(0.05)
     assert len(shop.calls) == 1 + 2, "the others wait"
     shop.gate.set()
@@ -213,7 +214,7 @@ async def test_over_http_a_refusal_says_when_to_ask_again(shop, monkeypatch):
         asking = [
             asyncio.ensure_future(client.post("/v1/serve/fact", json={"key": f"k{n}"})) for n in range(2 + MOST_WAITING)
         ]
-        await reached(lambda: any(one.done() for one in asking))
+        await until(lambda: any(one.done() for one in asking))
         shop.gate.set()
         answers = await asyncio.gather(*asking)
     refused = [one for one in answers if one.status_code == 503]
@@ -276,7 +277,7 @@ async def test_a_value_is_served_though_it_cannot_be_stored(world, shop):
     await shop.app.drain()
     shop.gate.clear()
     asking = asyncio.ensure_future(shop.app.serve(shop.fact, "c"))
-    await reached(lambda: "c" in shop.calls)
+    await until(lambda: "c" in shop.calls)
     shop.store.is_away = True
     shop.gate.set()
     assert (await asking).value == "1"
@@ -287,7 +288,7 @@ async def test_a_cached_answer_is_not_bound_to_it(world, shop):
     world.put("b", "30")
     cache = SemanticCache(None, app=shop.app, name="answers")
 
-    async def answer():
+    async def answer(_question):
         shop.store.is_away = True
         found = (await shop.app.serve(shop.fact, "b")).value
         shop.store.is_away = False
@@ -303,10 +304,3 @@ async def test_a_full_store_is_still_no_store_that_is_away(shop):
     shop.store.is_away = True
     with pytest.raises(StoreFull):
         await shop.app.touch("fact/a")
-
-
-async def reached(condition):
-    """Wait until a condition holds."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
