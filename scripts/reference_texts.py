@@ -264,6 +264,7 @@ CAUSES = {
     "off": "The task cannot run here: `App(off=...)` names it, with the reason.",
     "compute_failed": "The task's function raised; the sentence names the error.",
     "tag_changed": "A tag that fences the value was raised after the value was computed.",
+    "without_store": "The store does not answer, so it was computed from the sources, or the contract refuses that.",
     "source_silent": "The source of a family was not polled to its end for longer than `silence_limit`.",
     "store_untrusted": "The store may have lost its last writes, and its outboxes are not replayed yet.",
     "below_floor": "The value is older than what a recovery or a sweep of the store vouches for.",

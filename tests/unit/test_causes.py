@@ -37,7 +37,9 @@ STORED = [
     *KILLED, *sorted(OVERDUE), *sorted(UNTRUSTED), Cause.REFRESH_PENDING, Cause.CONFIDENCE_FALLEN, Cause.NEVER_COMPUTED,
     Cause.ABSENT,
 ]  # fmt: skip
-ELSEWHERE = {Cause.OFF, Cause.COMPUTE_FAILED, Cause.BUDGET_EXCEEDED, Cause.INPUT_MISSING, Cause.DAMAGED}
+ELSEWHERE = {
+    Cause.OFF, Cause.COMPUTE_FAILED, Cause.BUDGET_EXCEEDED, Cause.INPUT_MISSING, Cause.DAMAGED, Cause.WITHOUT_STORE,
+}  # fmt: skip
 """Causes that no whole record has; each has a test of its own below, damage in ``test_damaged_records``."""
 
 

@@ -130,9 +130,15 @@ class Link(forks.Forkable):
             return (await self.call([command], within_s=within_s))[0]
 
     async def call(self, commands: Sequence[Command], *, host: str = "", within_s: float = math.inf) -> list[Any]:
-        """Send commands together, once, and only to the server ``host`` if it is given.
+        """Send commands together, once.
 
-        Raises :class:`StoreError` within ``within_s`` seconds, or those of the address if they are fewer.
+        Args:
+            commands: The commands.
+            host: The server that they are for; by default the one that answers.
+            within_s: The most seconds that it may take, if the address allows as many.
+
+        Raises:
+            StoreError: The server does not answer in time, or is another one.
         """
         within_s = min(within_s, self.address.timeout_s)
         try:

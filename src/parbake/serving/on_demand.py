@@ -26,7 +26,7 @@ from parbake.serving.cpu_time import metering
 from parbake.serving.lease import Turns
 from parbake.serving.source_turns import SourceTurns
 
-WRITE_S = 1.0
+_WRITE_S = 1.0
 """For how many seconds a request waits for its value to be stored."""
 _log = logging.getLogger("parbake.demand")
 Judged: TypeAlias = tuple[Record, Judgement]
@@ -149,7 +149,7 @@ class OnDemand:
         try:
             raw = bound.keys.encode(computed.key)
             # A request waits for its value to be stored, but not for a store that has gone away meanwhile.
-            async with asyncio.timeout(WRITE_S if context.may_do_without_store else None):
+            async with asyncio.timeout(_WRITE_S if context.may_do_without_store else None):
                 is_stored = await self._store.write(bound.ref, raw, computed.record, now=self._clock.now())
             self._counters.store_full = ""
         except StoreFull as error:
