@@ -65,7 +65,7 @@ CREATE INDEX IF NOT EXISTS parbake_outbox_gone_xid ON parbake_outbox_gone(xid);
 -- The functions and triggers that stamp rows and note what was deleted. Each is made only where it differs, because a
 -- trigger or a function that is made again looks to readers as if it had been away. They run with their owner's rights.
 -- So they look names up where nobody else may make any, name tables with their schema, which stands for OWN below, and
--- nobody else may put them on a table.
+-- nobody else may put them on a table. OWN stands in no literal, and is replaced once: a schema may have any name.
 DO $install$
 DECLARE
   path pg_catalog.TEXT := pg_catalog.current_setting('search_path');
@@ -314,12 +314,13 @@ BEGIN
       (SELECT count(*) FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS rules
     FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND t.tgname LIKE 'parbake\_outbox\_%'
   ) AS own
-  WHERE c.oid = to_regclass(OUTBOX);
+  WHERE c.relname = 'parbake_outbox' AND c.relnamespace = (  -- in the schema of the table that is named here
+    SELECT typnamespace FROM pg_catalog.pg_type WHERE oid = pg_typeof(NULL::OWN.parbake_capture)::OID
+  );
 END
 $state$;
 BEGIN
   PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-  body := replace(body, 'OUTBOX', quote_literal(format('%I.parbake_outbox', own)));
   EXECUTE format('DROP FUNCTION IF EXISTS %I.parbake_capture_states()', own);
   EXECUTE format(
     'CREATE FUNCTION %I.parbake_capture_states() '
