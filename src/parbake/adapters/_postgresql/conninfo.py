@@ -27,7 +27,7 @@ def parameters(conninfo: str, *, field: str, kind: type[ParbakeError]) -> dict[s
         found = {}
     if (conninfo.strip() and not found) or _holds_a_password(conninfo, found):
         raise kind(
-            "the database's URL cannot be read; write postgresql://user:password@host:port/database, and "
+            f"{field}: the database's URL cannot be read; write postgresql://user:password@host:port/database, and "
             "percent-encode what a URL does not allow in a password",
             field=field,
         )
