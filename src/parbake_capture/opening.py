@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from urllib.parse import urlsplit
 
 from parbake.errors import BadInput
 from parbake.values.redaction import without_credentials
@@ -16,7 +15,8 @@ def open_capture(url: str) -> Capture:
 
     Raises :class:`BadInput` for any other.
     """
-    scheme = urlsplit(url).scheme
+    named = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]*):", url)
+    scheme = named[1].lower() if named else ""
     is_conninfo = not scheme and re.match(r"\s*\w+\s*=", url) is not None  # libpq's other form, "host=... dbname=..."
     if scheme in ("postgresql", "postgres") or is_conninfo:
         from parbake_capture.postgresql_triggers import PostgresqlCapture

@@ -21,7 +21,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parbake.adapters._postgresql.search_path import PINNED, pin
+from parbake.adapters._postgresql.search_path import PINNED, pin_own
 from parbake.adapters.postgresql import OUTBOX_DDL, connected
 from parbake.errors import BadInput, MissingDependency, SourceError
 from parbake.protocol.tag_parts import postgresql_part
@@ -109,10 +109,11 @@ class PostgresqlCapture:
         self._client = psycopg
         with self._failures():
             self._connection: psycopg.Connection[Any] = connected(conninfo, field="DATABASE")
-            self._path = pin(self._connection)
+            self._path = pin_own(self._connection, field="DATABASE")
             self._schema = self._path.first_schema or ""
 
     def install(self, tables: Sequence[Captured], *, app: str, replaces: bool = False) -> list[str]:
+        self._path.refuse_strangers(field="DATABASE", is_installing=True)
         with self._failures():
             wanted = [(self._resolved(table.relation), table) for table in tables]
             if not wanted:
@@ -198,6 +199,7 @@ class PostgresqlCapture:
         return f"it has no column {gone[0]!r} any more, so that each change raises whole families" if gone else ""
 
     def run(self, statements: Sequence[str]) -> None:
+        self._path.refuse_strangers(field="DATABASE", is_installing=True)
         with self._failures(), self._connection.transaction():
             self._connection.execute(self._path.set_for_transaction())
             for statement in statements:

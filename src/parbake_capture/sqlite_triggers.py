@@ -12,7 +12,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import msgspec
 
@@ -23,6 +23,7 @@ from parbake.adapters.sqlite import CAPTURE_DDL, OUTBOX_DDL
 from parbake.errors import BadInput, SourceError
 from parbake.protocol.tag_parts import is_spelled_by_sqlite, sqlite_part
 from parbake.protocol.tags import family
+from parbake.values.schemes import split_url
 from parbake_capture.sqlite_conflicts import PIECES, Conflicts, conflicts_of
 from parbake_capture.tables import Captured, CaptureState, Reader, Repair, pieces, sql_text
 from parbake_capture.wanted import Known, ambiguous, by_table, completed, gathered, left_by, repaired
@@ -45,7 +46,7 @@ class SqliteCapture:
     @classmethod
     def from_url(cls, url: str) -> SqliteCapture:
         """Open a file; raises :class:`SourceError` if there is none, or if it is not a database."""
-        path = Path(unquote(urlsplit(url).path.removeprefix("/")))
+        path = Path(unquote(split_url(url, setting="DATABASE", error=BadInput).path.removeprefix("/")))
         if not path.is_file():
             raise SourceError(
                 f"{path} is not a file; a relative path has three slashes: sqlite:///shop.db", field="DATABASE"

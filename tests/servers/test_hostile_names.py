@@ -6,8 +6,9 @@ import psycopg
 import pytest
 from psycopg import sql
 from tests.servers import pg
+from tests.servers.test_formats import FIXTURES
 
-from parbake.adapters.postgresql import PostgresqlSource, prune
+from parbake.adapters.postgresql import PostgresqlSource, migration, prune, run_migration
 from parbake.errors import BadInput
 from parbake.testing.source_suite import told_by
 from parbake_capture.postgresql_triggers import PostgresqlCapture
@@ -27,8 +28,11 @@ HOSTILE = [
     "select",
     "Größe x/y * ,",
     "x" * 63,
+    "OWN.x",
+    "OWN.'||null); perform public.evil(); --",
+    "OWN.OUTBOX <schema>.OWN.",
 ]
-TEMPLATES_OF_KEYS = [name for name in HOSTILE if ":" not in name]
+TEMPLATES_OF_KEYS = [name for name in HOSTILE if ":" not in name and "." not in name]
 """A column of each of these names is the key of a table."""
 
 
@@ -121,6 +125,7 @@ def test_a_hostile_name_is_a_name_in_every_statement(server, name):
             capture.run(capture.grant(["re'ad\"er; DROP TABLE witness"]))
             assert capture.install([table], app="a'pp") == capture.install([], app="a'pp")
         assert database.told() == {"safe"}
+        assert migration(database.conninfo) == []
         with database.owner.transaction():
             prune(database.owner)
         with database.capturing() as capture:
@@ -129,6 +134,26 @@ def test_a_hostile_name_is_a_name_in_every_statement(server, name):
         database.told()
         database.run("DELETE FROM {}.{}", name, name, by=database.guest)
         assert database.told() == set()
+        database.nobody_gained()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_an_outbox_in_a_schema_of_a_hostile_name_is_migrated(server, name):
+    """An outbox of the version before is brought to the present one, and is polled, whatever its schema is called."""
+    with contextlib.closing(Database(server, name)) as database:
+        database.run("CREATE TABLE policies(id TEXT PRIMARY KEY, days INT)")
+        outbox, _, _ = (
+            (FIXTURES / "postgresql_outbox_2.sql").read_text().partition("\nCREATE OR REPLACE FUNCTION public.")
+        )
+        database.owner.execute(outbox)
+        run_migration(database.conninfo, migration(database.conninfo))
+        assert migration(database.conninfo) == []
+        database.capture(Captured("policies", ("safe/{id}",)))
+        database.told()
+        database.run("INSERT INTO policies VALUES ('new', 1)")
+        assert database.told() == {"safe/new"}
+        with database.capturing() as capture:
+            assert {state.problem for state in capture.states() if "policies" in state.table.relation} == {""}
         database.nobody_gained()
 
 

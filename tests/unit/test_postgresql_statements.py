@@ -1,11 +1,12 @@
 """Translation of a view's statement parameters for psycopg."""
 
 import builtins
+import re
 
 import pytest
 
 import parbake as pb
-from parbake.adapters.postgresql import PostgresqlSource, translate
+from parbake.adapters.postgresql import OUTBOX_DDL, PostgresqlSource, translate
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,15 @@ def test_a_missing_client_says_what_to_install(monkeypatch):
     source = PostgresqlSource("postgresql://", families=["fact"], views=[])
     with pytest.raises(pb.errors.MissingDependency, match=r"\.\[postgresql\]"):
         source.read(b"", 1)
+
+
+def test_the_schema_of_the_outbox_is_put_once_and_into_no_literal():
+    """A schema of any name is put into a body by one replacement, and never between quotes, which it could end."""
+    replaced = re.findall(r"replace\([^()]*, '([A-Z]\w*\.?)', ([^()]*\([^()]*\))\)", OUTBOX_DDL)
+    assert replaced == [("OWN.", "format('%I.', own)")] * 4
+    blocks = [found[2] for found in re.finditer(r"\$(\w+)\$(.*?)\$\1\$", OUTBOX_DDL, re.DOTALL)]
+    bodies = [found[2] for block in blocks for found in re.finditer(r"\$(\w+)\$(.*?)\$\1\$", block, re.DOTALL)]
+    assert sum("OWN." in body for body in bodies) >= 5
+    for body in bodies:
+        without_comments = re.sub(r"--[^\n]*", "", body)
+        assert [literal for literal in re.findall(r"'(?:[^']|'')*'", without_comments) if "OWN" in literal] == []

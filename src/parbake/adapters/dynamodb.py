@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
-from urllib.parse import urlsplit
 
 from parbake.adapters import _dynamodb_layout as layout
 from parbake.adapters._dynamodb_layout import Manifest, Place, place_of
@@ -31,7 +30,7 @@ from parbake.process import forks
 from parbake.stores.steps.item_names import BASE
 from parbake.stores.steps.item_steps import FETCH_S, Commit, Items
 from parbake.stores.steps.optimistic import OptimisticStore
-from parbake.values.schemes import url_options
+from parbake.values.schemes import split_url, url_options
 
 __all__ = ["MAX_ITEMS", "DynamoItems", "open_url"]
 
@@ -78,7 +77,7 @@ class DynamoItems(Items, forks.Forkable):
     @classmethod
     def from_url(cls, url: str) -> DynamoItems:
         """Parse a URL; see the module."""
-        parts = urlsplit(url)
+        parts = split_url(url, setting="store", error=StoreError)
         where = parts.netloc + parts.path
         if not _URL.fullmatch(where):
             raise StoreError("store must be a URL such as dynamodb://eu-central-1/shop", field="store")

@@ -16,7 +16,7 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -26,6 +26,8 @@ from parbake.ports.sources import Extent, SourceEvent
 from parbake.process import forks
 from parbake.process.portal import Portal
 from parbake.protocol.tags import family_names
+from parbake.values.redaction import without_credentials
+from parbake.values.schemes import split_url
 
 T = TypeVar("T")
 REQUEST_S = 3.0
@@ -40,13 +42,14 @@ _OPTIONS = {"families", "name"}
 
 def open_url(url: str) -> KafkaTopic:
     """The topic at a URL; ``families`` are the tag families whose changes it reports, separated by commas."""
-    parts = urlsplit(url)
+    parts = split_url(url, setting="events", error=SourceError)
     options = parse_qs(parts.query)
     topic = parts.path.strip("/")
     families = [family for text in options.get("families", []) for family in text.split(",") if family]
     if not parts.netloc or not topic or "/" in topic or not families or set(options) - _OPTIONS:
         raise SourceError(
-            f"events={url!r}: expected kafka://host:port/topic?families=policy,product (and at most name=)",
+            f"events={without_credentials(url)!r}: expected "
+            "kafka://host:port/topic?families=policy,product (and at most name=)",
             field="events",
         )
     return KafkaTopic(parts.netloc, topic, families=families, name=options.get("name", [""])[0])

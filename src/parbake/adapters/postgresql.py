@@ -23,7 +23,7 @@ from parbake.adapters._postgresql.conninfo import parameters
 from parbake.adapters._postgresql.outbox import Primary
 from parbake.adapters._postgresql.pruning import delete_applied
 from parbake.adapters._postgresql.reports import Reports, trusted_for_s
-from parbake.adapters._postgresql.search_path import CallerPath, pin, restore
+from parbake.adapters._postgresql.search_path import CallerPath, pin, pin_own, restore
 from parbake.errors import MissingDependency, SourceError
 from parbake.ports.row_keys import Columns
 from parbake.ports.sources import LogPage, SourceEvent
@@ -114,10 +114,15 @@ def prune(connection: psycopg.Connection[Any], *, forget: str = "7 days") -> int
     is_open = not connection.autocommit or connection.info.transaction_status != _NO_TRANSACTION
     with contextlib.nullcontext() if is_open else connection.transaction():
         before = pin(connection, is_local=True)
+        try:
+            before.refuse_strangers(field="connection")
+        except SourceError:
+            restore(connection, before)
+            raise
         deleted = delete_applied(
             lambda statement, *values: connection.execute(before.qualify(statement), values), forget
         )
-        restore(connection, before)  # an error ends the transaction, and the setting with it
+        restore(connection, before)  # an error of the server ends the transaction, and the setting with it
     return deleted
 
 
@@ -162,7 +167,7 @@ def _migrating(conninfo: str) -> Iterator[tuple[psycopg.Connection[Any], CallerP
     psycopg = _client()
     try:
         with connected(conninfo, field="DATABASE") as connection:
-            yield connection, pin(connection)
+            yield connection, pin_own(connection, field="DATABASE", is_installing=True)
     except psycopg.Error as error:
         raise SourceError(f"the outbox cannot be migrated: {error}", field="DATABASE") from error
 
@@ -465,7 +470,7 @@ class PostgresqlSource(forks.Forkable):
         except psycopg.Error as error:
             raise SourceError(f"source {self.name!r} cannot be reached: {error}", field=self.name) from error
         try:
-            path = pin(connection)
+            path = pin_own(connection, field=self.name)
             return _Connection(
                 connection, Primary(*connection.execute(path.qualify(outbox.IDENTITY), ()).fetchone() or ()), path
             )

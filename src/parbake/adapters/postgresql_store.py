@@ -44,6 +44,7 @@ from parbake.errors import DamagedStore, StoreError, StoreUnreachable
 from parbake.stores.steps.item_names import SEQUENCE
 from parbake.stores.steps.item_steps import FETCH_S, Commit, Items, chunks, end_of
 from parbake.stores.steps.optimistic import OptimisticStore
+from parbake.values.redaction import names_of_options
 
 _PASSWORD_VARIABLE = "PARBAKE_POSTGRESQL_PASSWORD"  # noqa: S105  # the name of the variable
 _COMMIT_ITEMS = 2000
@@ -95,9 +96,10 @@ class PostgresqlItems(Items):
         options = dict(parse_qsl(query, keep_blank_values=True))
         ours = {name: options.pop(name) for name in _OPTIONS & options.keys()}
         known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
-        if unknown := ", ".join(sorted(options.keys() - known)):
+        if unknown := options.keys() - known:
             raise StoreError(
-                f"{unknown} is not an option; the options are {', '.join(sorted(_OPTIONS))}, and those of libpq",
+                f"{names_of_options(unknown)} is not an option; the options are {', '.join(sorted(_OPTIONS))}, and "
+                "those of libpq",
                 field="store",
             )
         schema = ours.get("schema", "parbake")

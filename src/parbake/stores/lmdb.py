@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import CodeType
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import lmdb
 import msgspec
@@ -47,7 +47,7 @@ from parbake.stores.steps.base_store import EngineStore
 from parbake.stores.steps.item_names import CONTROL
 from parbake.stores.steps.lookups import Get, Parsed, UnreadableState
 from parbake.stores.steps.record_steps import Txn
-from parbake.values.schemes import url_options
+from parbake.values.schemes import split_url, url_options
 from parbake.values.sizes import size_bytes
 
 T = TypeVar("T")
@@ -79,10 +79,10 @@ def open_url(url: str) -> LmdbStore:
 
     Raises :class:`StoreError` if the URL is invalid.
     """
-    parts = urlsplit(url)
+    parts = split_url(url, setting="store", error=StoreError)
     options = url_options(parts.query, {"map_size"}, setting="store", error=StoreError)
     if not parts.netloc + parts.path.strip("/"):
-        raise StoreError(f"{url} must name a folder, as in lmdb:///var/lib/shop or lmdb://folder", field="store")
+        raise StoreError("lmdb:// must name a folder, as in lmdb:///var/lib/shop or lmdb://folder", field="store")
     path = Path(unquote(parts.netloc + parts.path)).resolve()
     size = size_bytes(options.get("map_size", str(DEFAULT_MAP)), field="store.map_size", error=StoreError)
     with _open_lock:

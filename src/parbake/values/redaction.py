@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -18,8 +18,16 @@ _NAMED = re.compile(
 )
 _KEY = re.compile(r"\b(sk|pk|rk|pbk|ghp|gho|xox[abp])([-_])[\w-]{8,}")
 """Keys whose beginning tells what they are."""
-_USER = re.compile(r"(?<=://)[^\s/@\"']*:[^\s\"']*@")
-"""A user with a password in an address."""
+_USER = re.compile(r"(:/{1,2})[^\s/@\"']*:[^\s\"']*@")
+"""A user with a password in an address, also in one that lacks a slash."""
+_UP_TO_USER = re.compile(r"(?s)\A(\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?/{1,2})?.*@")
+"""What an address has before its last ``@``, apart from its scheme."""
+_OPTION = re.compile(
+    r"(?is)((?:\A|[\s?&])[\w-]*(?:pas|pwd|pw\b|secret|token|key|cred)[\w-]*\s*=\s*)"
+    r"(?:'(?:[^'\\]|\\.)*(?:'|\Z)|(?:\\.|[^\s\\])+)"
+)
+"""A password among names and values, as libpq reads them, or among the options of an address, also if its name is
+misspelt."""
 _MIN_CHARACTERS = 8
 """A shorter secret would be found in words that are none."""
 _SECRET_NAME = re.compile(r"(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|KEY)$")
@@ -28,11 +36,18 @@ _SCHEME = re.compile(r"(?i)\b(bearer|basic) [\w.~+/=-]{8,}")
 
 
 def without_credentials(url: str) -> str:
-    """An address that is safe to show. Everything before an ``@`` is removed, because it may contain a password.
+    """An address that is safe to show. Everything between its scheme and the last ``@`` may be a part of a password.
 
-    In a text of names and values, as libpq reads it, the password is removed.
+    So this is removed, also if the address has no slashes, or none where they belong. In a text of names and values, as
+    libpq reads it, and among the options of an address, the password is removed.
     """
-    return _NAMED.sub(r"\1***", re.sub("//.*@", "//***@", url))
+    return _NAMED.sub(r"\1***", _OPTION.sub(r"\1***", _UP_TO_USER.sub(lambda found: f"{found[1] or ''}***@", url)))
+
+
+def names_of_options(names: Iterable[str]) -> str:
+    """Names of unknown options, to show. With an ``@`` they are what a password has behind a question mark."""
+    listed = ", ".join(sorted(names))
+    return "***" if "@" in listed else listed
 
 
 def conceal(secret: str) -> None:
@@ -57,7 +72,7 @@ def without_secrets(text: str, *, of_errors: bool = False) -> str:
     """
     for secret in sorted(_concealed, key=len, reverse=True):
         text = text.replace(secret, "***")
-    text = _KEY.sub(r"\1\2***", _SCHEME.sub(r"\1 ***", _USER.sub("***@", text)))
+    text = _KEY.sub(r"\1\2***", _SCHEME.sub(r"\1 ***", _USER.sub(r"\1***@", text)))
     return _NAMED.sub(r"\1***", text) if of_errors else text
 
 

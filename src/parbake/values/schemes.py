@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from parbake.errors import DeclarationError, ParbakeError
-from parbake.values.redaction import without_credentials
+from parbake.values.redaction import names_of_options, without_credentials
 
 
 def entry_points(group: str) -> Any:
@@ -43,9 +43,25 @@ def url_options(query: str, known: Collection[str], *, setting: str, error: type
         error: The class of error to raise for an option that is not known.
     """
     options = {name: values[-1] for name, values in parse_qs(query).items()}
-    if unknown := ", ".join(sorted(options.keys() - set(known))):
-        raise error(f"{unknown} is not an option; the options are {', '.join(sorted(known))}", field=setting)
+    if unknown := options.keys() - set(known):
+        raise error(
+            f"{names_of_options(unknown)} is not an option; the options are {', '.join(sorted(known))}", field=setting
+        )
     return options
+
+
+def split_url(url: str, *, setting: str, error: type[ParbakeError]) -> SplitResult:
+    """Split an adapter's URL.
+
+    Args:
+        url: The URL.
+        setting: The name of the setting that holds the URL, for the error.
+        error: The class of error to raise for one that cannot be split, such as one with an open bracket.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise error(f"{setting}={without_credentials(url)!r} is not a URL", field=setting) from None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from parbake.errors import BadInput
 from parbake.values.redaction import without_credentials
+from parbake.values.schemes import split_url
 from parbake_lab.shadow.caches import CacheEntry, Decode, UndecodableError, decoded
 
 TIMEOUT_S = 5.0
@@ -59,7 +60,7 @@ class HttpCache:
         shown = without_credentials(template)
         if "{key}" not in template:
             raise BadInput(f"CACHE={shown!r} must contain {{key}}, because it is an HTTP cache", field="CACHE")
-        host = urllib.parse.urlsplit(template).netloc
+        host = split_url(template, setting="CACHE", error=BadInput).netloc
         if "@" in host:  # the client would send all of it to the resolver
             raise BadInput(f"CACHE={shown!r}: a user or password in the address is not sent", field="CACHE")
         if host.endswith("{key}"):  # a key begins a path, and never changes the host

@@ -28,6 +28,9 @@ _URLS = ("postgresql://", "postgres://")
 _LIBPQ = re.compile(r"(?i)\b(?:host|hostaddr|dbname|user|password|service)\s*=")
 """How names and values begin that libpq reads: as the path of a file they would put a password into its name."""
 
+_MALFORMED = re.compile(r"(?s)(?![A-Za-z]:[/\\])(?:[A-Za-z][A-Za-z0-9+.-]+:/|/{0,2}[^/\\]*:.*@)")
+"""How an address begins that lacks slashes; a drive of Windows has one letter."""
+
 
 def checked_address(address: object) -> Path | str:
     """Return the path of an SQLite file, or the URL of a database as it was given.
@@ -38,7 +41,7 @@ def checked_address(address: object) -> Path | str:
     text = str(address) if isinstance(address, str | PathLike) else ""
     if text.startswith(_URLS):
         return text
-    if not text or "://" in text or _LIBPQ.search(text):
+    if not text or "://" in text or _LIBPQ.search(text) or _MALFORMED.match(text):
         shown = without_credentials(text) if text else address
         raise BadInput(
             f"ledger={shown!r}: expected the path of an SQLite file, or a URL that begins with {_URLS[0]}",

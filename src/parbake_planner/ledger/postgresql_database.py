@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.conninfo import conninfo_to_dict
 
+from parbake.adapters._postgresql.conninfo import parameters
 from parbake.errors import BadInput, StoreError, StoreUnreachable
 from parbake.values.redaction import one_line
 
@@ -51,12 +51,7 @@ class PostgresqlDatabase:
 
     def __init__(self, url: str) -> None:
         """Read the URL, as libpq does; raises :class:`BadInput` if it cannot be read."""
-        try:
-            given = conninfo_to_dict(url)
-        except psycopg.Error:
-            given = {}
-        if not given or "@" in str(given.get("host", "")):  # what is shown could be a part of a password
-            raise BadInput("ledger: the URL of its database cannot be read by libpq", field="ledger")
+        given = parameters(url, field="ledger", kind=BadInput)
         self._settings: dict[str, Any] = {**_OPTIONS, **given}
         place = f"{given.get('host', '')}:{given.get('port', '')}".rstrip(":")
         self.name = f"postgresql://{place}/{given.get('dbname', '')}"

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from parbake.adapters._postgresql.copies import CopyName, FoundData, SeenPosition, ServerState
+from parbake.adapters._postgresql.owners import STORE, STORE_FUNCTIONS, said_of_strangers, strangers
 from parbake.adapters._postgresql.wire import PGresult, Wire, text
 from parbake.errors import ForeignStore, StoreError
 from parbake.stores.steps.record_steps import numbers
@@ -56,7 +57,8 @@ _LAYOUT = b"""SELECT pg_catalog.to_regnamespace($1) IS NOT NULL,
   (SELECT pg_catalog.string_agg(
       pg_catalog.concat(attname, ' ', pg_catalog.format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)
     FROM pg_attribute WHERE attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('parbake_items') AND attnum > 0
-      AND NOT attisdropped)"""
+      AND NOT attisdropped),
+  """ + strangers("pg_catalog.to_regnamespace($1)::pg_catalog.oid", STORE, STORE_FUNCTIONS).encode()
 _STATEMENTS = {
     b"copy": b"""SELECT (SELECT format FROM parbake_store), (SELECT value FROM parbake_items WHERE name = '\\x00'),
       (SELECT xmin::text FROM parbake_items WHERE name = '\\x00'),
@@ -174,9 +176,10 @@ def _must_be_fit(address: StoreAddress, row: Sequence[str]) -> bool:
 
 async def _find_or_create(wire: Wire, address: StoreAddress, layout: Sequence[str]) -> None:
     """Create missing tables, and reject tables that are not parbake's."""
-    has_schema, may_use, has_format, kind, columns = layout
+    has_schema, may_use, has_format, kind, columns = layout[:5]
     if may_use == "f":
         raise forbidden(address, f"{address.shown}: permission denied for schema {address.schema}")
+    _refuse_strangers(address, layout)
     if has_format == "f" or (kind and (kind[0] != "r" or columns != "name bytea, value bytea" or not has_format)):
         raise _foreign(address, "tables named parbake_store or parbake_items that are not a store's")
     if kind[1:] == "u" and not address.is_durability_the_servers:
@@ -191,6 +194,22 @@ async def _find_or_create(wire: Wire, address: StoreAddress, layout: Sequence[st
     await _alone(wire, address, schema)
 
 
+def _refuse_strangers(address: StoreAddress, layout: Sequence[str]) -> None:
+    """Reject tables and functions of a role that need not be trusted, before any of them is used.
+
+    Whoever uses a store need not be whoever has created it. So where only roles that were named may create in the
+    schema, each of them is trusted to have created a whole store.
+    """
+    _, _, has_format, kind, _, found, is_open = layout
+    is_whole = bool(has_format and kind)
+    if found and not (is_whole and is_open == "f"):
+        to_do = "choose another schema with ?schema="
+        if is_whole:
+            to_do += f", or let not everybody create in it (REVOKE CREATE ON SCHEMA {address.schema} FROM PUBLIC)"
+        said = said_of_strangers(found, address.schema, to_do=to_do)
+        raise ForeignStore(f"{address.shown}: {said}", field="store.schema")
+
+
 async def set_aside(wire: Wire, address: StoreAddress) -> str:
     """Rename a damaged table and make an empty one, unless another worker has; returns the new name.
 
@@ -199,7 +218,10 @@ async def set_aside(wire: Wire, address: StoreAddress) -> str:
         address: The store.
     """
     aside = f"parbake_items_damaged_{_number(0)}"
-    await wire.query((_SESSION, [f'"{address.schema}"'.encode(), b"0"]))
+    _, layout = await wire.query(
+        (_SESSION, [f'"{address.schema}"'.encode(), b"0"]), (_LAYOUT, [address.schema.encode()])
+    )
+    _refuse_strangers(address, _texts(layout))
     await _alone(wire, address, _SET_ASIDE.format(aside=aside))
     (found,) = await wire.query((b"SELECT pg_catalog.to_regclass($1)", [aside.encode()]))
     return text(found.get_value(0, 0))

@@ -1,9 +1,9 @@
 -- The outbox of a PostgreSQL source, version 3. The statements may run again, and then change nothing.
 -- Nothing here takes a lock that another writer waits for, and nothing orders the writers: see postgresql.py.
 --
--- Whoever may create in a schema of the search_path may make functions, operators and types there that fit better than
--- the server's own, and they would run with the rights of who executes this. So each block looks names up in the
--- server's own schema alone from its first statement to its last, and what is outside of the blocks names that schema.
+-- Whoever may create in a schema of the search_path may make functions, operators and types there that fit better than the
+-- server's own, and they would run with the rights of who executes this. So each block looks names up in the server's own
+-- schema alone from its first statement to its last, and what is outside of the blocks names that schema.
 
 DO $guard$
 DECLARE
@@ -12,17 +12,41 @@ DECLARE
   outbox pg_catalog.REGCLASS := pg_catalog.to_regclass('parbake_outbox');
   other pg_catalog.NAME;
   version INT;
+  strangers pg_catalog.TEXT;
 BEGIN
   PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  -- What somebody else has made under a name of the outbox would run its triggers with the rights of who executes this.
+  SELECT string_agg(format('%I of the role %I', found.name, pg_get_userbyid(found.owner)), ', ' ORDER BY found.name)
+  INTO strangers
+  FROM pg_namespace n, LATERAL (
+    SELECT relname AS name, relowner AS owner FROM pg_class WHERE relnamespace = n.oid AND relname = ANY(
+      '{parbake_format,parbake_outbox,parbake_outbox_gone,parbake_outbox_gone_xid,parbake_setting,parbake_run_start,'
+      'parbake_reader,parbake_capture}'::NAME[])
+    UNION ALL
+    SELECT proname, proowner FROM pg_proc
+    WHERE pronamespace = n.oid AND (proname ~ '^parbake_capture_[0-9a-f]{8}$' AND pronargs = 0 OR oid = ANY(ARRAY(
+      SELECT to_regprocedure(format('%I.%s', own, signature))::OID FROM unnest(ARRAY[
+        'parbake_outbox_stamp()', 'parbake_outbox_note_gone()', 'parbake_run()', 'parbake_capture_states()',
+        'parbake_is_own(xid,xid8)', 'parbake_run_noted(text)', 'parbake_leave(text)',
+        'parbake_report(text,int8,pg_snapshot,text,interval,bool)', 'parbake_wait(xid8,interval)',
+        'parbake_wait(text,interval)']) AS signature)))
+  ) AS found
+  WHERE n.nspname = own AND found.owner <> n.nspowner AND found.owner NOT IN (
+    SELECT oid FROM pg_roles WHERE rolsuper OR rolname = current_user
+    UNION ALL SELECT datdba FROM pg_database WHERE datname = current_database()
+  );
+  IF strangers IS NOT NULL THEN
+    RAISE EXCEPTION 'the schema % holds %, who is not this role, a superuser, or the owner of the database or of the schema',
+      quote_ident(own), strangers USING HINT = 'its triggers, rules, policies and functions would run with the rights of '
+        'this role: drop it, or let the search_path begin with another schema';
+  END IF;
   SELECT n.nspname INTO other FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = outbox;
   IF other <> own THEN
     RAISE EXCEPTION 'the schema % has an outbox, which a second one in the schema % would hide',
       quote_ident(other), quote_ident(own)
       USING HINT = 'let the search_path begin with the schema that has the outbox, or leave that schema out of it';
   END IF;
-  IF other IS NOT NULL AND NOT EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = outbox AND attname = 'xid'
-  ) THEN
+  IF other IS NOT NULL AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = outbox AND attname = 'xid') THEN
     RAISE EXCEPTION 'the outbox is of version 1' USING HINT = 'bring it to version 3 with "parbake migrate"';
   END IF;
   IF to_regclass(format('%I.parbake_format', own)) IS NOT NULL THEN
@@ -65,7 +89,7 @@ CREATE INDEX IF NOT EXISTS parbake_outbox_gone_xid ON parbake_outbox_gone(xid);
 -- The functions and triggers that stamp rows and note what was deleted. Each is made only where it differs, because a
 -- trigger or a function that is made again looks to readers as if it had been away. They run with their owner's rights.
 -- So they look names up where nobody else may make any, name tables with their schema, which stands for OWN below, and
--- nobody else may put them on a table.
+-- nobody else may put them on a table. OWN stands in no literal, and is replaced once: a schema may have any name.
 DO $install$
 DECLARE
   path pg_catalog.TEXT := pg_catalog.current_setting('search_path');
@@ -314,12 +338,13 @@ BEGIN
       (SELECT count(*) FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS rules
     FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND t.tgname LIKE 'parbake\_outbox\_%'
   ) AS own
-  WHERE c.oid = to_regclass(OUTBOX);
+  WHERE c.relname = 'parbake_outbox' AND c.relnamespace = (  -- in the schema of the table that is named here
+    SELECT typnamespace FROM pg_catalog.pg_type WHERE oid = pg_typeof(NULL::OWN.parbake_capture)::OID
+  );
 END
 $state$;
 BEGIN
   PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-  body := replace(body, 'OUTBOX', quote_literal(format('%I.parbake_outbox', own)));
   EXECUTE format('DROP FUNCTION IF EXISTS %I.parbake_capture_states()', own);
   EXECUTE format(
     'CREATE FUNCTION %I.parbake_capture_states() '
