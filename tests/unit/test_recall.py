@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import ClassVar
 
 import pytest
+from tests.unit.away import AwayStore
 from tests.unit.commands import invoke
 from tests.unit.shopfloor import Facts, contract
 
@@ -91,6 +92,22 @@ async def test_those_that_told_the_wrong_value_are_recalled(teller):
     found = await teller.answers.recall("fact/a", since=wrong)
     assert [(one.answer_id, one.recipient) for one in found] == [(told[0], "ada"), (told[1], "grace")]
     assert {one.sequence for one in found} == {wrong}
+
+
+async def test_those_told_while_the_store_was_away_are_listed_apart(world, place):
+    """An answer without a sequence is found by its tags and named as such; no other tag finds it."""
+    store = AwayStore()
+    teller = Teller(world, {**place, "store": store})
+    wrong = await teller.change("a", "wrong")
+    store.is_away = True
+    away = await teller.tell("a", recipient="ada", exact=False)
+    store.is_away = False
+    told = await teller.tell("a", recipient="grace")
+    await teller.change("a", "right")
+    found = await teller.answers.recall("fact/a", since=wrong)
+    assert [(one.answer_id, one.is_without_store) for one in found] == [(away, True), (told, False)]
+    assert await teller.recalled("b", wrong, before=wrong + 1) == []
+    await teller.app.close()
 
 
 @pytest.mark.parametrize("exact", [True, False])

@@ -30,6 +30,7 @@ from parbake.process.counters import Counters
 from parbake.process.loops import beside, measure_lag
 from parbake.process.system_clock import SystemClock
 from parbake.protocol.acks import NO_ACKS
+from parbake.protocol.cause import Cause
 from parbake.protocol.listening import listener
 from parbake.protocol.record import Stamp
 from parbake.protocol.recording import Recording
@@ -177,7 +178,8 @@ class App:
             took = (time.perf_counter() - started) * 1000
             sequence = served.stamp.sequence
             verdict, lane, over = served.verdict.value, served.lane, served.over
-            step = scope.Step(served.task, verdict, lane, served.age_s, took, sequence, served.reason, over)
+            is_away = served.cause is Cause.WITHOUT_STORE
+            step = scope.Step(served.task, verdict, lane, served.age_s, took, sequence, served.reason, over, is_away)
             request.steps.append(step)
         return served
 

@@ -25,7 +25,8 @@ T = TypeVar("T")
 class Step(msgspec.Struct, frozen=True):
     """One task that was served within a request; the field names give the units of time.
 
-    ``over`` is the lane of the base that a refine has refined.
+    ``over`` is the lane of the base that a refine has refined. ``is_without_store`` says that the store was away, so
+    that ``stamp`` means nothing.
     """
 
     task: str
@@ -36,6 +37,7 @@ class Step(msgspec.Struct, frozen=True):
     stamp: int
     reason: str = ""
     over: str | None = None
+    is_without_store: bool = False
 
 
 @dataclass(slots=True)

@@ -59,11 +59,27 @@ def recall(
     if as_json:
         print_json(found)
         return
+    known = [one for one in found if not one.is_without_store]
     table = Table("answer", "recipient", "told at", "as of")
-    for one in found:
-        table.add_row(escape(one.answer_id), escape(one.recipient) or "-", moment(one.at), str(one.sequence))
+    for one in known:
+        table.add_row(*_named(one), str(one.sequence))
     print_table(table)
-    typer.echo(f"{len(found):,} answers told {tag} as it is not any more", err=True)
+    typer.echo(f"{len(known):,} answers told {tag} as it is not any more", err=True)
+    if len(known) < len(found):
+        apart = Table("answer", "recipient", "told at, without the store")
+        for one in found:
+            if one.is_without_store:
+                apart.add_row(*_named(one))
+        print_table(apart)
+        typer.echo(
+            f"{len(found) - len(known):,} more told {tag} while the store was away: compare when they were told with "
+            "when it was changed",
+            err=True,
+        )
+
+
+def _named(one: RecalledAnswer) -> tuple[str, str, str]:
+    return escape(one.answer_id), escape(one.recipient) or "-", moment(one.at)
 
 
 def _sink() -> WebhookSink:

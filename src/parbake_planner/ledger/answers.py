@@ -31,7 +31,7 @@ from parbake.serving.request import Request
 from parbake.values.redaction import visible
 from parbake_planner.ledger.answer_table import AN_HOUR_S, Answer, AnswerTable, checked_id, new_id
 from parbake_planner.ledger.costs import NOBODY, CostBook, cost_of
-from parbake_planner.ledger.told import Stated
+from parbake_planner.ledger.told import LAST_SEQUENCE, WITHOUT_STORE, Stated
 
 COMPLAINTS_AN_HOUR = 10
 """How many complaints about a task's answers have an effect within an hour."""
@@ -67,12 +67,14 @@ class RecalledAnswer(msgspec.Struct, frozen=True):
         recipient: Who got it, as the application names them; empty if it does not.
         at: When it was told, in epoch seconds.
         sequence: The sequence of the store as of which it was told, or the oldest one if that is not known.
+        is_without_store: Whether the store was away. Then only its time says whether it was told before the change.
     """
 
     answer_id: str
     recipient: str
     at: float
     sequence: int
+    is_without_store: bool = False
 
 
 class Answers:
@@ -156,8 +158,13 @@ class Answers:
             cost_usd=self._cost(request, now),
         )
         indexed = dict.fromkeys(name for tag in tags for name in _index_names(tag))
-        stated = [Stated(tag, *self._told_as_of(request, tag, as_of)) for tag in indexed]
-        self._table.keep(answer, to=recipient, incarnation=as_of.incarnation if as_of else 0, stated=stated)
+        if any(step.is_without_store for step in request.steps):
+            incarnation = WITHOUT_STORE
+            stated = [Stated(tag, 0, LAST_SEQUENCE) for tag in indexed]
+        else:
+            incarnation = as_of.incarnation if as_of else 0
+            stated = [Stated(tag, *self._told_as_of(request, tag, as_of)) for tag in indexed]
+        self._table.keep(answer, to=recipient, incarnation=incarnation, stated=stated)
         if (about := ABOUT.get()) is not None:
             about.answer = answer.id
         return answer
@@ -166,6 +173,7 @@ class Answers:
         """Find the answers that stated what a tag stands for, and told what is not true any more, ordered by time.
 
         An answer from just before a change was acknowledged may be among them although it told the new value already.
+        So may any that stated the tag while the store was away, which says so.
 
         Args:
             tag: The tag, such as ``policy/returns``; or a family, for everything in it.
@@ -187,9 +195,13 @@ class Answers:
                 )
             before = unpack_stamp(mark).sequence
         control = (await self._store.stamp()).control
-        lived = {0, control.incarnation, *(int.from_bytes(one, "big") for one in control.ancestry)}
+        lived = {0, WITHOUT_STORE, control.incarnation, *(int.from_bytes(one, "big") for one in control.ancestry)}
         found = await in_ledger_thread(self._table.told_between, _searched_names(tag), since, before)
-        return [RecalledAnswer(t.answer, t.recipient, t.at, t.sequence) for t in found if t.incarnation in lived]
+        return [
+            RecalledAnswer(t.answer, t.recipient, t.at, t.sequence, t.incarnation == WITHOUT_STORE)
+            for t in found
+            if t.incarnation in lived
+        ]
 
     def _told_as_of(self, request: Request, tag: str, as_of: Stamp | None) -> tuple[int, int]:
         """The oldest and the newest sequence as of which an answer may state a tag.

@@ -20,6 +20,9 @@ _OF_A_MICROSECOND = 1 << 10
 """Numbers within a microsecond, so that two processes hardly ever use the same."""
 _TOGETHER = 500
 """How many rows one statement deletes."""
+WITHOUT_STORE = -1
+"""The incarnation of an answer that was told while the store was away: it counts in no store's sequences."""
+LAST_SEQUENCE = (1 << 62) - 1
 _Places = tuple[tuple[int, int], ...]
 
 
