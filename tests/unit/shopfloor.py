@@ -70,7 +70,7 @@ class World:
 
     def app(self, tasks, *, ledger=None, book=None, **options):
         """Return an app over this world, with its store in memory; with every plugin if it has a ledger."""
-        settings = {"sources": [self.source], "clock": self.clock}
+        settings = {"sources": [self.source], "clock": self.clock, "silence_limit": "30s"}
         if ledger is not None:
             settings["plugins"] = [Ledger(ledger, book=book), Planner(), Prompts()]
         return pb.App(tasks, **(settings | options))

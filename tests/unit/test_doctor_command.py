@@ -260,7 +260,7 @@ def test_parked_events_and_quarantines_are_named(desk):
     ("ahead_s", "about", "found"),
     [
         (3600, "clock", ("problem", "the heartbeat of desk is 1h ahead of this machine")),
-        (-3600, "polling of desk", ("warning", "it was last read 1h ago, and is not trusted after 30s")),
+        (-3600, "polling of desk", ("warning", "it was last read 1h ago, and is not trusted after 1m")),
     ],
 )
 def test_a_heartbeat_of_another_time_is_named(desk, monkeypatch, ahead_s, about, found):

@@ -228,3 +228,22 @@ async def test_a_source_that_hangs_delays_no_start_and_no_other_source(world, tm
         door.set()
         await app.close()
         second.close()
+
+
+async def test_a_source_may_be_silent_for_a_minute_by_default(world):
+    """A managed database fails over within a minute, in which its values are served; after that they are unknown."""
+    shop = pb.Registry()
+
+    @shop.artifact(**contract())
+    def one(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key)
+
+    app = pb.App(shop, sources=[world.source], clock=world.clock)
+    world.put("a", "30")
+    await app.drain()
+    await app.serve(one, "a")
+    world.clock.advance(59)
+    assert (await app.serve(one, "a")).age_s == pytest.approx(59)
+    world.clock.advance(2)
+    assert (await app.serve(one, "a")).age_s == 0
+    await app.close()

@@ -104,7 +104,7 @@ class App:
             clock=options.get("clock") or SystemClock(),
             alerts=settings.sinks(options.get("alerts", ())),
             plugins=settings.checked_plugins(plugins),
-            silence_limit_s=seconds(options.get("silence_limit", "30s"), field="silence_limit"),
+            silence_limit_s=seconds(options.get("silence_limit", "60s"), field="silence_limit"),
             heartbeat_s=seconds(options.get("heartbeat", "1s"), field="heartbeat"),
             off=settings.tasks_off(options.get("off"), tasks),
             batch=settings.checked_group(options.get("batch", Batch()), Batch, field="batch"),
