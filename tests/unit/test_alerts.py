@@ -296,3 +296,15 @@ async def test_the_log_names_task_and_owner(caplog):
     """The log sink writes an alert with its kind, message and owner."""
     await LogSink().send(ALERT)
     assert "stale: faq is 2h old (owner: support)" in caplog.text
+
+
+async def test_processes_that_share_a_queue_tell_of_a_trouble_once(moody, tmp_path):
+    """Two servers of a machine see one outage: its owner hears once that it began, and once that it is over."""
+    moody.is_in_the_mood = True
+    sinks = [WebhookSink(moody.url, queue=tmp_path / "alerts.db") for _ in range(2)]
+    kinds = ["store_silent", "store_back", "store_silent"]
+    for kind in kinds:
+        for sink in sinks:
+            await sink.send(Alert(kind, "", "team", kind, 1.0, "app/store/team"))
+    assert await asyncio.to_thread(heard, moody, 3) == kinds
+    assert AlertQueue(tmp_path / "alerts.db").count() == 0

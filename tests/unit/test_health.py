@@ -193,8 +193,29 @@ async def test_a_lost_store_is_told_and_serves_on(shop, caplog):
         ("store_lost", "shelves"),
         ("store_lost", "words"),
     ]
-    assert [record.getMessage() for record in caplog.records if "lost its data" in record.getMessage()]
+    assert [record.getMessage() for record in caplog.records if "was emptied" in record.getMessage()]
     assert (await shop.app.serve(shop.word, "a")).value == "a"
+
+
+@pytest.mark.parametrize("is_emptied", [True, False])
+async def test_the_end_of_an_outage_says_what_was_kept(shop, is_emptied):
+    """Each owner is told once that the store is back, when it is trusted again, and whether its values are there."""
+    shop.store.error = StoreUnreachable("cache:6379 did not answer", field="store")
+    await shop.check(times=3)
+    if is_emptied:
+        shop.store.__init__()
+    shop.store.error = None
+    await shop.check()
+    await shop.app.drain()
+    await shop.check(times=3)
+    told = [alert for alert in shop.heard.alerts if alert.owner == "words"]
+    assert [alert.kind for alert in told] == ["store_silent", "store_back"]
+    kept = "it has kept its values"
+    gone = "the store was emptied, replaced or set back to an older copy, so its values are gone"
+    assert (
+        f"resolved: the store does not answer: cache:6379 did not answer; {gone if is_emptied else kept}"
+        in told[1].message
+    )
 
 
 async def test_a_full_store_is_named_and_told(shop):
@@ -221,7 +242,7 @@ async def test_what_is_degraded_is_in_the_metrics_and_in_the_log_once(shop, capl
         await shop.check(times=3)
     assert [record.getMessage() for record in caplog.records] == [
         "degraded: word is in quarantine: a wrong word",
-        "over: quarantined of word",
+        "resolved: quarantined of word",
     ]
 
 
@@ -302,7 +323,7 @@ async def test_an_unknown_family_is_over_once_no_event_has_named_it_for_long(sho
     with monkeypatch.context() as later, caplog.at_level(logging.WARNING, logger="parbake.health"):
         later.setattr("parbake.lanes.event.unknown_families.UNKNOWN_S", -1.0)
         assert (await shop.check(times=2)).conditions == ()
-    assert [record.getMessage() for record in caplog.records] == ["over: unknown_family of fcat"]
+    assert [record.getMessage() for record in caplog.records] == ["resolved: unknown_family of fcat"]
     await misspell("b")
     assert [condition.kind for condition in (await shop.check()).conditions] == ["unknown_family"]
 
@@ -323,8 +344,8 @@ async def test_an_outage_of_the_store_ends_nothing_that_is_seen_through_it(shop,
     assert [record.getMessage() for record in caplog.records] == [
         "degraded: the store does not answer: gone",
         "degraded: the store is damaged: torn",
-        "over: store_silent of store",
-        "over: store_damaged of store",
+        "resolved: store_silent of store",
+        "resolved: store_damaged of store",
     ]
     assert {alert.kind for alert in shop.heard.alerts} == {"store_silent", "store_damaged", "store_back"}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from parbake.errors import ParbakeError
+from parbake.ports.alerts import REPEATED_S
 from parbake.process import forks
 from parbake.process.private_files import make_file
 from parbake.process.writable import check_writable
@@ -40,6 +41,11 @@ ON alerts (nullif(json_extract(CAST(body AS TEXT), '$.dedupe_key'), ''), at)"""
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS alerts"
     " (id TEXT PRIMARY KEY, body BLOB NOT NULL, at REAL NOT NULL, tries INTEGER NOT NULL, next_at REAL NOT NULL)"
+)
+_TOLD = "CREATE TABLE IF NOT EXISTS told (trouble TEXT PRIMARY KEY, kind TEXT NOT NULL, at REAL NOT NULL)"
+_TELL = (
+    "INSERT INTO told VALUES (?, ?, ?) ON CONFLICT (trouble) DO UPDATE SET kind = excluded.kind, at = excluded.at"
+    " WHERE told.kind <> excluded.kind OR abs(told.at - excluded.at) >= ?"
 )
 
 
@@ -73,13 +79,23 @@ class AlertQueue(forks.Forkable):
         """Replace the lock, which a thread may hold that does not exist here."""
         self._using = threading.Lock()
 
-    def add(self, body: bytes) -> Waiting | None:
+    def add(self, body: bytes, *, trouble: str = "", kind: str = "") -> Waiting | None:
         """Store an alert durably and claim it for a first attempt; if there are too many, the oldest are dropped.
 
-        Returns the alert; ``None`` if an earlier one of the same trouble waits, so that this one has to wait, too.
+        Args:
+            body: The alert.
+            trouble: What it is about, the same for all processes that share the file; empty if nothing tells.
+            kind: Its kind.
+
+        Returns:
+            The alert; ``None`` if an earlier one of the same trouble waits, so that this one has to wait, too, or if
+            another process has just told of the trouble.
         """
         now, alert = time.time(), Waiting(uuid.uuid4().hex, body, 0)
         with self._opened() as connection:
+            if trouble and not connection.execute(_TELL, (trouble, kind, now, REPEATED_S)).rowcount:
+                return None
+            connection.execute("DELETE FROM told WHERE at < ?", (now - KEPT_S,))
             connection.execute("INSERT INTO alerts VALUES (?, ?, ?, 1, ?)", (alert.id, body, now, now + CLAIMED_S))
             is_first = connection.execute(_FIRST + " AND waiting.id = ?", (alert.id,)).fetchone() is not None
             if not is_first:
@@ -135,4 +151,5 @@ class AlertQueue(forks.Forkable):
         with self._using, contextlib.closing(sqlite3.connect(self._path, timeout=5)) as connection, connection:
             connection.execute(_TABLE)
             connection.execute(_INDEX)
+            connection.execute(_TOLD)
             yield connection

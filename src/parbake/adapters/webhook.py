@@ -46,8 +46,9 @@ class WebhookSink(AlertSink, forks.Forkable):
         Args:
             url: Where alerts are posted.
             queue: An SQLite file, for this webhook only, in which alerts wait until they are delivered, for at most a
-                day. It outlives the process, and the processes of one machine may share it. Each alert carries an
-                ``idempotency-key``, because it may arrive twice. Without a queue an alert is posted once.
+                day. It outlives the process, and the processes of one machine may share it: then they tell of one
+                trouble once. Each alert carries an ``idempotency-key``, because it may arrive twice. Without a queue
+                each process posts an alert once.
         """
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             raise ParbakeError("the alert webhook must be an http or https URL", field="alerts.webhook")
@@ -85,7 +86,7 @@ class WebhookSink(AlertSink, forks.Forkable):
             await self.post(body)
             return
         queue = self._queue
-        await asyncio.to_thread(self._add, queue, body)
+        await asyncio.to_thread(self._add, queue, body, alert)
         self._start()
         self._added.set()
 
@@ -99,9 +100,9 @@ class WebhookSink(AlertSink, forks.Forkable):
         """
         await asyncio.to_thread(self._post_in_time, body, key=key, token=token)
 
-    def _add(self, queue: AlertQueue, body: bytes) -> None:
-        if (alert := queue.add(body)) is not None:
-            self._deliver(queue, alert)
+    def _add(self, queue: AlertQueue, body: bytes, alert: Alert) -> None:
+        if (waiting := queue.add(body, trouble=alert.dedupe_key, kind=alert.kind)) is not None:
+            self._deliver(queue, waiting)
 
     def _start(self) -> None:
         """Start one thread that delivers the waiting alerts, including those of processes that have ended."""

@@ -47,6 +47,8 @@ class AlertSink(Protocol):
         ...
 
 
+REPEATED_S = 900.0
+"""Seconds after which the same alert is sent again."""
 _WORKER, _SERVERS = "the worker", "each server, once"
 KINDS: Mapping[str, AlertKind] = {
     "stale": AlertKind(
@@ -86,7 +88,12 @@ KINDS: Mapping[str, AlertKind] = {
     ),
     "source_back": AlertKind("The source is read to its end again.", _SERVERS, "Nothing.", "source_silent"),
     "store_silent": AlertKind("The store does not answer.", _SERVERS, "Look at the store's server and at the network."),
-    "store_back": AlertKind("The store answers again.", _SERVERS, "Nothing.", "store_silent"),
+    "store_back": AlertKind(
+        "The store answers again, and is trusted. The message says whether what it held was kept.",
+        _SERVERS,
+        "Nothing.",
+        "store_silent",
+    ),
     "store_damaged": AlertKind(
         "The control record of the store lies on a damaged page, so nothing can be read until a worker replaces it.",
         _SERVERS,
@@ -98,10 +105,12 @@ KINDS: Mapping[str, AlertKind] = {
         "Move the current store back, or delete the earlier one and restart every process to begin with an empty one.",
     ),
     "store_lost": AlertKind(
-        "The store has lost data: it was emptied, replaced or restored from a copy. Values are computed again.",
+        "What the store held was discarded, and is computed again: the store was emptied, replaced or set back, or it "
+        "was restarted and nothing proves that it has kept its last changes. The message says which. After an outage "
+        "that was told, `store_back` says it instead.",
         _SERVERS,
-        "Find out who emptied it. Requests compute meanwhile, so watch the load on models and databases. What reads a "
-        "model gets 503 `Not materialized` until a worker has trained it again.",
+        "If it was emptied or set back, find out by whom. Requests compute meanwhile, so watch the load on models and "
+        "databases. What reads a model gets 503 `Not materialized` until a worker has trained it again.",
     ),
     "disk_full": AlertKind(
         "The store has no room: events are not acknowledged, and computed values are served without being stored.",

@@ -46,6 +46,7 @@ class HealthWatch:
         self._control: Control | None = None
         self._known: dict[tuple[str, str], Condition] = {}
         self._silent_workers: Condition | None = None
+        self._outage: Condition | None = None
         self.seen: Sighting | None = None
         """The last look; ``None`` in a process that does not watch."""
 
@@ -69,8 +70,11 @@ class HealthWatch:
             _log.log(logging.INFO if is_usual else logging.WARNING, "degraded: %s", condition.message)
             await self._alert(condition.kind, condition, condition.message)
         for condition in ended:
-            _log.warning("over: %s of %s", condition.kind, condition.about)
-            await self._alert(_ENDINGS.get(condition.kind, ""), condition, f"over: {condition.message}")
+            _log.warning("resolved: %s of %s", condition.kind, condition.about)
+            if condition.kind == "store_silent":
+                self._outage = condition  # it is over when the store is trusted again, and it is known what was kept
+            else:
+                await self._alert(_ENDINGS.get(condition.kind, ""), condition, f"resolved: {condition.message}")
         await self._look_for_loss(self.seen.control)
         await self._look_for_workers(self.seen)
 
@@ -95,19 +99,40 @@ class HealthWatch:
             await self._send("worker_back", tasks, "a worker has reported again", _WORKER)
 
     async def _look_for_loss(self, control: Control | None) -> None:
-        """Alert once a store that has lost data is in use again."""
+        """Alert once a store that was away, or whose values were discarded, is trusted again."""
         if control is None or not control.is_trusted:
             return
         before, self._control = self._control, control
-        if before is None or before.incarnation == control.incarnation:
-            return
-        is_discarded = control.floor >= Stamp(control.incarnation, 0).pack()
-        if is_discarded or not has_lived_through(control, Stamp(before.incarnation, 0).pack()):
-            message = "the store has lost its data: values are computed again, on request until the batches have run"
-            _log.error(message)
-            await self._send("store_lost", self._bound_tasks, message, f"store_lost/{control.incarnation}")
+        outage, self._outage = self._outage, None
+        lost = "" if before is None else _what_is_lost(before, control)
+        if lost:
+            _log.error(lost)
+        if outage is not None:
+            await self._alert("store_back", outage, f"resolved: {outage.message}; {lost or 'it has kept its values'}")
+        elif lost:
+            await self._send("store_lost", self._bound_tasks, lost, f"store_lost/{control.incarnation}")
 
     async def _send(self, kind: str, tasks: Iterable[str], message: str, about: str) -> None:
         """Send one alert to each owner of the tasks."""
         for owner in sorted({self._bound_tasks[task].contract.owner for task in tasks}):
             await self._notifier.send(Alert(kind, "", owner, message, self._clock.now(), f"{about}/{owner}"))
+
+
+def _what_is_lost(before: Control, control: Control) -> str:
+    """What of a store's values was discarded since an earlier look, and why; empty if they were kept.
+
+    Args:
+        before: The control record that was seen before.
+        control: The present one.
+    """
+    if before.incarnation == control.incarnation:
+        return ""
+    again = "they are computed again, on request until the batches have run"
+    if not has_lived_through(control, Stamp(before.incarnation, 0).pack()):
+        return f"the store was emptied, replaced or set back to an older copy, so its values are gone: {again}"
+    if control.floor >= Stamp(control.incarnation, 0).pack():
+        return (
+            "the store was restarted or replaced, and nothing proves that it has kept its last changes, so its values "
+            f"were discarded: {again}"
+        )
+    return ""

@@ -10,10 +10,8 @@ from hashlib import blake2b
 
 import msgspec
 
-from parbake.ports.alerts import KINDS, Alert, AlertSink
+from parbake.ports.alerts import KINDS, REPEATED_S, Alert, AlertSink
 
-_REPEATED_S = 900.0
-"""Seconds after which the same alert is sent again. Each process remembers its own, because a store may be lost."""
 _WAIT_S, _CLOSE_S = 0.1, 10.0
 """Seconds that a sender waits for sinks, and that a process that ends does."""
 _log = logging.getLogger("parbake.alerts")
@@ -26,7 +24,7 @@ class Notifier:
         """Send to ``sinks``, one after the other; ``of`` tells alerts of this app's store from those of others."""
         self._sinks = tuple(sinks)
         self._of = blake2b(of.encode(), digest_size=4).hexdigest()  # the address of a store may have a password
-        self._sent: dict[str, tuple[str, float]] = {}
+        self._sent: dict[str, tuple[str, float]] = {}  # of this process, because the store may be what is lost
         self._outgoing: deque[Alert] = deque()
         self._sending: asyncio.Task[None] | None = None
         self.lost = 0
@@ -45,7 +43,7 @@ class Notifier:
         """
         alert = alert if alert.dedupe_key else msgspec.structs.replace(alert, dedupe_key=_key(alert))
         kind, at = self._sent.get(alert.dedupe_key, ("", 0.0))
-        if kind == alert.kind and abs(alert.at - at) < _REPEATED_S:
+        if kind == alert.kind and abs(alert.at - at) < REPEATED_S:
             return
         self._sent[alert.dedupe_key] = alert.kind, alert.at
         self._outgoing.append(msgspec.structs.replace(alert, dedupe_key=f"{self._of}/{alert.dedupe_key}"))
