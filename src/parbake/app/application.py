@@ -69,6 +69,8 @@ class App:
         clock: The source of wall time; by default the system's clock.
         alerts: Where alerts to owners go; by default to the log.
         silence_limit: A source that was not polled to its end for this long is not trusted.
+        endpoint_timeout: How long a read may take within an HTTP endpoint, yours or parbake's, that sets no deadline
+            by :meth:`request`; 10 seconds by default, and no limit if it is ``None``.
         heartbeat: The pause between two polls of the sources.
         off: The tasks that cannot run here, by name, with the reason.
         batch: How batch runs are computed, and when.
@@ -105,6 +107,7 @@ class App:
             alerts=settings.sinks(options.get("alerts", ())),
             plugins=settings.checked_plugins(plugins),
             silence_limit_s=seconds(options.get("silence_limit", "60s"), field="silence_limit"),
+            endpoint_timeout_s=settings.endpoint_timeout(options.get("endpoint_timeout", settings.ENDPOINT_TIMEOUT)),
             heartbeat_s=seconds(options.get("heartbeat", "1s"), field="heartbeat"),
             off=settings.tasks_off(options.get("off"), tasks),
             batch=settings.checked_group(options.get("batch", Batch()), Batch, field="batch"),

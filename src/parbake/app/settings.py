@@ -25,7 +25,7 @@ from parbake.protocol.tags import is_family
 from parbake.tasks.registry import Registry
 from parbake.tasks.task_types import Stored
 from parbake.values.checks import check_flag, check_object
-from parbake.values.duration import Duration
+from parbake.values.duration import Duration, seconds
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class Settings:
     alerts: tuple[AlertSink, ...]
     plugins: tuple[Plugin[Any], ...]
     silence_limit_s: float
+    endpoint_timeout_s: float
     heartbeat_s: float
     off: Mapping[str, str]
     batch: Batch
@@ -109,12 +110,21 @@ class Options(TypedDict, total=False):
     clock: Clock | None
     alerts: Sequence[AlertSink]
     silence_limit: Duration
+    endpoint_timeout: Duration | None
     heartbeat: Duration
     off: Mapping[str, str] | None
     batch: Batch
     durability: Durability
     worker: WorkerSetting
     strict: bool
+
+
+ENDPOINT_TIMEOUT = "10s"
+
+
+def endpoint_timeout(given: Duration | None) -> float:
+    """Return the limit in seconds for the reads of an endpoint, infinite for ``None``; raises :class:`BadInput`."""
+    return float("inf") if given is None else seconds(given, field="endpoint_timeout")
 
 
 def unknown(name: str) -> BadInput:

@@ -57,7 +57,7 @@ from parbake.process.actions import ACTOR
 from parbake.process.buckets import Buckets
 from parbake.process.counters import NO_ROUTE
 from parbake.protocol.acks import NO_ACKS
-from parbake.serving.request import Scope
+from parbake.serving.request import Patience, Scope
 from parbake.values.secret_settings import secret_of
 
 if TYPE_CHECKING:
@@ -304,7 +304,8 @@ class HttpApp:
         ends = begun(hears, request) if hears else ()
         try:
             with Scope(acks=acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it is sent
-                response = await self._answer(request, receive, leaving, slowly)
+                with Patience(self.app.settings.endpoint_timeout_s):
+                    response = await self._answer(request, receive, leaving, slowly)
                 await send_response(response, scope, send)
                 status = response.status
         except asyncio.CancelledError:

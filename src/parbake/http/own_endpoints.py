@@ -9,11 +9,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from parbake.app.settings import ENDPOINT_TIMEOUT, endpoint_timeout
 from parbake.http.asgi import COUNTED, Send, send_response
 from parbake.http.reading import Message, Receive
 from parbake.http.refusals import error_for_client
 from parbake.ports.messages import problem
 from parbake.process.counters import Counters
+from parbake.serving.request import Patience
+from parbake.values.duration import Duration
 
 _Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
@@ -21,17 +24,20 @@ _Application = Callable[[Message, Receive, Send], Awaitable[None]]
 class MeasuredRequests:
     """A middleware by which the requests of all endpoints count, those of a mounted app only once.
 
-    Batch work gives way to requests that count, and ``parbake_request_seconds`` shows them.
+    Batch work gives way to requests that count, and ``parbake_request_seconds`` shows them. A read that sets no
+    deadline by ``app.request`` ends after ``timeout``, so that an endpoint does not hang with its database.
     """
 
-    def __init__(self, app: _Application, counters: Counters) -> None:
+    def __init__(self, app: _Application, counters: Counters, timeout: Duration | None = ENDPOINT_TIMEOUT) -> None:
         """Create the middleware.
 
         Args:
             app: The application around which it stands; frameworks pass it.
             counters: The counters of the app whose batch work is to give way: ``app.counters``.
+            timeout: How long a read of an endpoint may take; ``None`` for no limit.
         """
         self._application, self._counters = app, counters
+        self._timeout_s = endpoint_timeout(timeout)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Measure a request until its answer is sent. One that is cancelled does not count."""
@@ -42,7 +48,8 @@ class MeasuredRequests:
         scope[COUNTED] = counted
         since = time.perf_counter()
         try:
-            await self._application(scope, receive, send)
+            with Patience(self._timeout_s):
+                await self._application(scope, receive, send)
         except Exception:
             self._add(since, counted)
             raise

@@ -126,6 +126,7 @@ def _is_being_cancelled() -> bool:
 _current: ContextVar[Request | None] = ContextVar("parbake_request", default=None)
 _payer: ContextVar[Request | None] = ContextVar("parbake_payer", default=None)
 _budget: ContextVar[float | None] = ContextVar("parbake_budget", default=None)
+_patience: ContextVar[float] = ContextVar("parbake_patience", default=float("inf"))
 
 
 def current() -> Request | None:
@@ -221,19 +222,45 @@ class Budget:
             _budget.reset(self._token)
 
 
+class Patience:
+    """Limits each read in its block to some seconds, unless it has a deadline or a budget of its own.
+
+    A class for the same reason as :class:`Budget`: every request to an endpoint opens one.
+    """
+
+    __slots__ = ("_seconds", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        """Nothing runs yet; infinite seconds limit nothing."""
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        """Begin to limit."""
+        self._token = _patience.set(self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        _patience.reset(self._token)
+
+
 def remaining_s() -> float:
-    """Seconds left of the running task's budget or the request's deadline; infinite when there is none."""
+    """Seconds left of the running task's budget or the request's deadline, or else what the endpoint grants a read.
+
+    They are infinite when nothing limits it.
+    """
     scope, end = _current.get(), _budget.get()
     deadline = None if scope is None else scope.deadline
     if deadline is not None and (end is None or deadline < end):
         end = deadline
-    return float("inf") if end is None else end - monotonic()
+    return _patience.get() if end is None else end - monotonic()
 
 
 def is_bounded() -> bool:
-    """Whether the running code has a time limit: a task's budget, or the deadline of its request."""
+    """Whether the running code has a time limit: a task's budget, its request's deadline, its endpoint's patience."""
     scope = _current.get()
-    return _budget.get() is not None or (scope is not None and scope.deadline is not None)
+    if scope is not None and scope.deadline is not None:
+        return True
+    return _budget.get() is not None or _patience.get() != float("inf")
 
 
 class Deadline:
