@@ -14,6 +14,8 @@ import msgspec
 
 from parbake.errors import BadInput, ParbakeError, StoreError
 from parbake.ports.messages import JSON, HttpRequest, Response
+from parbake.process.trouble import Trouble
+from parbake.values.redaction import one_line
 from parbake_proxy import answers
 from parbake_proxy.answers import Told
 from parbake_proxy.headers import telling
@@ -81,6 +83,7 @@ class Gateway:
         """
         self.cache, self.account, self.switch = cache, account, switch
         self._upstream, self._tenants = upstream, tenants
+        self._trouble = Trouble("the look into the store, so that requests are passed on,", _log)
         self._storing: defaultdict[Scope, set[asyncio.Task[None]]] = defaultdict(set)
 
     async def forward(self, request: HttpRequest) -> Response:
@@ -120,8 +123,10 @@ class Gateway:
         except NoQuestion as why:
             reason = str(why)
         except StoreError as error:
-            _log.warning("the store does not answer, so the request is passed on: %s", error)
+            self._trouble.met(one_line(error))
             reason = "store_failed"
+        else:
+            self._trouble.is_over()
         if exchange is None:
             self.account.outcomes[reason] += 1
             return await self._passed_on(request, sent, "bypass", reason, (dialect, body))

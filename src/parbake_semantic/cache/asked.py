@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from parbake.errors import BadInput
+from parbake.errors import BadInput, StoreError
 from parbake.protocol.record import Record
+from parbake.values.redaction import one_line
 from parbake_semantic.cache.bonding import Begun, Bonding
 from parbake_semantic.cache.driving import Driver
 from parbake_semantic.cache.driving import finish as at_once
@@ -140,7 +141,10 @@ class Asked(Generic[T]):
         bonding = self._means.bonding
         try:
             look = await self._looked()
-        except Exception:  # noqa: BLE001 - a veto, a policy, an embedder, a store: the question can still be answered
+        except StoreError as error:
+            bonding.trouble.met(one_line(error))
+            look = _Look("cache_failed")
+        except Exception:  # noqa: BLE001 - a veto, a policy, an embedder: the question can still be answered
             _log.exception("the semantic cache failed; a fresh answer is computed")
             look = _Look("cache_failed")
         self._look, self.reason = look, look.reason
@@ -195,6 +199,9 @@ class Asked(Generic[T]):
         try:
             took_s = max(0.0, self._means.bonding.now() - began) if cost_s is None else cost_s
             return await self._learn(value, replace(made, valid_until=until), took_s)
+        except StoreError as error:
+            self._means.bonding.trouble.met(one_line(error))
+            return reply
         except Exception:  # noqa: BLE001 - the answer is returned, whatever its comparison or a policy raises
             _log.exception("an answer could not be stored; it is returned anyway")
             return reply

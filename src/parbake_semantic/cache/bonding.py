@@ -12,11 +12,13 @@ from parbake.app.application import App
 from parbake.errors import BadInput, StoreError
 from parbake.ports.records import Lookup
 from parbake.ports.store import Store
+from parbake.process.trouble import Trouble
 from parbake.protocol.cause import Reason
 from parbake.protocol.record import Header, Record, Tags
 from parbake.protocol.recording import Recording
 from parbake.tasks.registry import Registry
 from parbake.values.duration import Duration, seconds
+from parbake.values.redaction import one_line
 from parbake_semantic.cache.driving import Driver
 
 _log = logging.getLogger(__name__)
@@ -132,6 +134,8 @@ class Bonding:
         self.app: Fenced = App(Registry(), worker="none") if app is None else app
         self._hears_changes = app is not None
         self._has_warned = False
+        self.trouble = Trouble("the use of a semantic cache's store", _log)
+        """Answers are computed and not kept while it lasts."""
 
     def check(self, tags: Sequence[str]) -> None:
         """Raise :class:`BadInput` for tags that would have no effect."""
@@ -147,8 +151,17 @@ class Bonding:
         Args:
             driver: How to wait.
         """
-        recording = await driver.write(_or_none(self.app.bonds.begin()))
+        recording = await driver.write(self._begun())
         return None if recording is None else Begun(recording, self.now())
+
+    async def _begun(self) -> Recording | None:
+        try:
+            recording = await self.app.bonds.begin()
+        except StoreError as error:
+            self.trouble.met(one_line(error))
+            return None
+        self.trouble.is_over()
+        return recording
 
     def listening(self, begun: Begun) -> AbstractContextManager[None]:
         """Record the reads through the app within the context, in which the answer is computed."""
@@ -186,11 +199,3 @@ class Bonding:
     def now(self) -> float:
         """Seconds since the epoch."""
         return self.app.bonds.now()
-
-
-async def _or_none(begin: Coroutine[Any, Any, Recording]) -> Recording | None:
-    try:
-        return await begin
-    except StoreError:
-        _log.exception("the store does not respond; this answer is returned but not stored")
-        return None
