@@ -27,14 +27,18 @@ class Driver:
 
     def __init__(self):
         """Answer at first."""
-        self.error, self.calls = None, 0
+        self.error, self.calls, self.takes_s = None, 0, 0.0
 
     async def _called(self, *_):
         self.calls += 1
+        await asyncio.sleep(self.takes_s)
         if self.error is not None:
             raise self.error
 
     open = fetch = commit = put = remove = range = count = _called
+
+    async def close(self):
+        """Hold nothing."""
 
 
 @pytest.fixture
@@ -46,34 +50,48 @@ def items():
 
 @pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
 async def test_after_two_failures_calls_fail_at_once(items, ask):
-    """Reads and writes do not reach a server that has failed twice, and say why."""
+    """Reads and writes do not reach a server that has failed twice, and say why; one probe looks for it."""
     driver, answering = items
     driver.error = StoreUnreachable("no answer", field="store")
     for _ in range(2):
         with pytest.raises(StoreUnreachable):
             await ask(answering)
     driver.calls = 0
-    with pytest.raises(StoreUnreachable):  # the first try of the second
-        await ask(answering)
     for _ in range(20):
         with pytest.raises(StoreUnreachable, match="no answer; it is tried again every second"):
             await ask(answering)
+        await asyncio.sleep(0)
     assert driver.calls == 1
+    await answering.close()
 
 
-async def test_a_server_that_is_back_is_used_at_the_next_try(items, monkeypatch):
-    """One call a second tries, and when it succeeds, all do."""
+async def test_a_failure_that_took_long_is_enough(items, monkeypatch):
+    """A server that hangs costs the first who ask a wait, and nobody else."""
+    monkeypatch.setattr(answering_items, "FETCH_S", 0.02)
+    driver, answering = items
+    driver.error, driver.takes_s = StoreUnreachable("no answer", field="store"), 0.02
+    with pytest.raises(StoreUnreachable, match=r"^no answer$"):
+        await answering.fetch([b"a"])
+    with pytest.raises(StoreUnreachable, match="tried again"):
+        await answering.fetch([b"a"])
+    await answering.close()
+
+
+@pytest.mark.parametrize("refusal", [None, StoreError("refused", field="store")], ids=["well", "refusing"])
+async def test_a_server_that_is_back_is_used_after_the_next_probe(items, monkeypatch, refusal):
+    """No call waits for the probe; once it was answered, calls reach the server, whatever that says."""
     monkeypatch.setattr(answering_items, "TRY_AGAIN_S", 0.05)
     driver, answering = items
     driver.error = StoreUnreachable("no answer", field="store")
     for _ in range(3):
         with pytest.raises(StoreUnreachable):
             await answering.fetch([b"a"])
-    driver.error = None
+    await asyncio.sleep(0.06)
+    driver.error = refusal
     with pytest.raises(StoreUnreachable):
         await answering.fetch([b"a"])
-    await asyncio.sleep(0.06)
-    await answering.fetch([b"a"])
+    await asyncio.sleep(0.01)
+    driver.error = None
     await answering.fetch([b"a"])
 
 

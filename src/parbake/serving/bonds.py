@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from parbake.errors import BadInput, DeclarationError
+from parbake.errors import BadInput, DeclarationError, ForeignStore, StoreError
 from parbake.ports.clock import Clock
 from parbake.ports.records import Lookup, RecordSnapshots
 from parbake.ports.store import Store
@@ -37,9 +37,15 @@ class Bonds:
     async def begin(self) -> Recording:
         """Start a recording. Its stamp is read before anything else.
 
-        What the running task has read before may influence the answer, so these reads bind it, too.
+        What the running task has read before may influence the answer, so these reads bind it, too. While the store is
+        away, nothing binds it, and it cannot be sealed.
         """
-        stamp, _ = await self.store.stamp()
+        try:
+            stamp, _ = await self.store.stamp()
+        except ForeignStore:
+            raise
+        except StoreError:
+            return Recording.without_store()
         recording = Recording(stamp, origin=self.store)
         if (outer := listener()) is not None and outer.origin is self.store:
             recording.join(outer)

@@ -160,6 +160,9 @@ class Bonding:
         except StoreError as error:
             self.trouble.met(one_line(error))
             return None
+        if recording.origin is None:
+            self.trouble.met("it does not answer")
+            return None
         self.trouble.is_over()
         return recording
 

@@ -174,9 +174,13 @@ class IndexFollower:
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        is_behind = False
         while True:
             try:
                 await self.step()
             except pb.ParbakeError as error:
-                _log.warning("the index could not follow: %s", error)
+                _log.log(logging.DEBUG if is_behind else logging.WARNING, "the index cannot follow: %s", error)
+                is_behind = True
+            else:
+                is_behind = False
             await asyncio.sleep(POLL_S)

@@ -1,7 +1,7 @@
-"""The items of a server that may be away: after two failures calls fail at once, and one a second tries again.
+"""The items of a server that may be away: after two failures calls fail at once, and a probe a second tries again.
 
-A request that meets a store which does not answer waits for it once, and not for each of its reads. Writes fail as
-well: nothing is acknowledged by a process that cannot reach the store.
+A request that meets a store which does not answer waits for it once, and not for each of its reads; later ones do not
+wait at all. Writes fail as well: nothing is acknowledged by a process that cannot reach the store.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
-from parbake.errors import StoreUnreachable
-from parbake.stores.steps.item_steps import Commit, Items
+from parbake.errors import StoreError, StoreUnreachable
+from parbake.stores.steps.item_steps import FETCH_S, Commit, Items
 
 T = TypeVar("T")
 FAILURES = 2
-"""After how many failures in a row a server counts as away."""
+"""After how many failures in a row a server counts as away; one that has taken half of a fetch's time counts twice."""
 TRY_AGAIN_S = 1.0
 
 
@@ -29,6 +29,7 @@ class AnsweringItems(Items):
         self._failures = 0
         self._try_at = 0.0
         self._why = ""
+        self._probing: asyncio.Task[None] | None = None
 
     @property
     def host(self) -> str:
@@ -71,20 +72,35 @@ class AnsweringItems(Items):
 
     async def close(self) -> None:
         """See :class:`Items`."""
+        if self._probing is not None:
+            self._probing.cancel()
         await self.items.close()
 
     async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask the server, unless it counts as away and was tried within the last second."""
+        """Ask the server, unless it counts as away."""
+        now = asyncio.get_running_loop().time()
         if self._failures >= FAILURES:
-            now = asyncio.get_running_loop().time()
-            if now < self._try_at:
-                raise StoreUnreachable(f"{self._why}; it is tried again every second", field="store")
-            self._try_at = now + TRY_AGAIN_S
+            if now >= self._try_at:
+                self._try_at = now + TRY_AGAIN_S
+                self._probing = asyncio.get_running_loop().create_task(self._probe())
+            raise StoreUnreachable(f"{self._why}; it is tried again every second", field="store")
         try:
             found = await ask()
         except StoreUnreachable as error:
-            self._failures += 1
+            took_s = asyncio.get_running_loop().time() - now
+            self._failures += 1 if took_s < FETCH_S / 2 else 2
             self._why = str(error)
             raise
         self._failures = 0
         return found
+
+    async def _probe(self) -> None:
+        """Look whether the server answers again; nobody waits for it."""
+        try:
+            await self.items.open()
+        except StoreUnreachable as error:
+            self._why = str(error)
+        except StoreError:
+            self._failures = 0  # it answers, and the next call learns what it says
+        else:
+            self._failures = 0

@@ -84,7 +84,6 @@ class OptimisticStore(EngineStore, forks.Forkable):
         self._random = random
         super().__init__()
         self.items = items
-        self._server = AnsweringItems(items)
         self.commit_limit = items.commit_limit
         self._number = number or numbers()
         self._highest = 0
@@ -93,6 +92,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
         forks.watch(self)
 
     def _begin(self) -> None:
+        self._server = AnsweringItems(self.items)
         self._known: Control | None = None
         self._applying = PerLoop(asyncio.Lock)
         self._heard: bytes | None = None
