@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from parbake.errors import StoreError, StoreUnreachable
+from parbake.errors import DamagedStore, OutdatedStore, StoreError, StoreUnreachable
 from parbake.stores.steps import answering_items
 from parbake.stores.steps.answering_items import AnsweringItems
 from parbake.stores.steps.item_steps import Commit
@@ -95,10 +95,11 @@ async def test_a_server_that_is_back_is_used_after_the_next_probe(items, monkeyp
     await answering.fetch([b"a"])
 
 
-async def test_other_errors_are_answers(items):
-    """A server that refuses a call has answered: nothing is held back."""
+@pytest.mark.parametrize("kind", [StoreError, DamagedStore, OutdatedStore])
+async def test_other_errors_are_answers(items, kind):
+    """A server that refuses a call, or has met a damaged page, has answered: nothing is held back."""
     driver, answering = items
-    driver.error = StoreError("refused", field="store")
+    driver.error = kind("refused", field="store")
     for _ in range(5):
         with pytest.raises(StoreError):
             await answering.fetch([b"a"])

@@ -11,14 +11,14 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 24_300,
+    "src/parbake": 24_400,
     "src/parbake/contrib": 1_205,
     "src/parbake/contrib/opentelemetry": 410,
     "src/parbake_capture": 1_075,
     "src/parbake_console": 1_950,
     "src/parbake_lab": 3_200,
     "src/parbake_llm": 7_242,
-    "src/parbake_planner": 4_975,
+    "src/parbake_planner": 5_020,
     "src/parbake_proxy": 1_350,
     "src/parbake_semantic": 4_330,
     "assistant/src": 18_000,

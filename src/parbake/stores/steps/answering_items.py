@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
-from parbake.errors import StoreError, StoreUnreachable
+from parbake.errors import DamagedStore, OutdatedStore, StoreError, StoreUnreachable
 from parbake.stores.steps.item_steps import FETCH_S, Commit, Items
 
 T = TypeVar("T")
@@ -86,6 +86,8 @@ class AnsweringItems(Items):
             raise StoreUnreachable(f"{self._why}; it is tried again every second", field="store")
         try:
             found = await ask()
+        except (DamagedStore, OutdatedStore):  # the server answers: what it holds is at fault
+            raise
         except StoreUnreachable as error:
             took_s = asyncio.get_running_loop().time() - now
             self._failures += 1 if took_s < FETCH_S / 2 else 2

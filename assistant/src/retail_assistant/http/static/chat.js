@@ -31,6 +31,7 @@ export function startChat() {
       put(message);
     }
   });
+  el("send").disabled = false; // before this, a click would send the form to nowhere
   el("new-chat").addEventListener("click", restart);
   el("chat-toggle").addEventListener("click", () => open(!el("chat").classList.contains("is-open")));
   document.addEventListener("keydown", (event) => {
