@@ -25,10 +25,10 @@ from parbake.adapters import _dynamodb_layout as layout
 from parbake.adapters._dynamodb_layout import Manifest, Place, place_of
 from parbake.adapters._dynamodb_table import MAX_ITEMS, READ_AT_ONCE, WRITTEN_AT_ONCE, Table, TableAddress
 from parbake.adapters._dynamodb_wire import Check, ItemChange, StoredItem
-from parbake.errors import StoreError, StoreUnreachable
+from parbake.errors import StoreError
 from parbake.process import forks
 from parbake.stores.steps.item_names import BASE
-from parbake.stores.steps.item_steps import FETCH_S, Commit, Items
+from parbake.stores.steps.item_steps import Commit, Items
 from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.values.schemes import split_url, url_options
 
@@ -105,15 +105,6 @@ class DynamoItems(Items, forks.Forkable):
         """Read consistently, up to 100 items per request; requests happen at different moments."""
         if not names:
             return []
-        try:
-            async with asyncio.timeout(FETCH_S):
-                return await self._fetched(names)
-        except TimeoutError:
-            raise StoreUnreachable(
-                f"{self._address.shown} did not answer within {FETCH_S:g} s", field="store"
-            ) from None
-
-    async def _fetched(self, names: Sequence[bytes]) -> list[bytes | None]:
         await self._learn_buckets(names)
         places = {name: place_of(name, self._buckets) for name in names}
         found = await self._read(list(dict.fromkeys(places.values())))
