@@ -57,8 +57,8 @@ class Items(Protocol):
     async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
         """Read items, in order; names may repeat. Reads go to the primary and are never stale.
 
-        Requests wait for it, and are answered without the store afterwards. So it fails after :data:`FETCH_S` seconds, if
-        the driver's client can tell so soon.
+        Requests wait for it, and are answered without the store afterwards. So it fails after :data:`FETCH_S` seconds,
+        if the driver's client can tell so soon.
         """
         ...
 
