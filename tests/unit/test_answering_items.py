@@ -104,3 +104,20 @@ async def test_other_errors_are_answers(items, kind):
         with pytest.raises(StoreError):
             await answering.fetch([b"a"])
     assert driver.calls == 5
+
+
+async def test_a_process_that_was_late_itself_asks_again(items, monkeypatch):
+    """An answer that this process was too busy to see in time says nothing of the server."""
+    monkeypatch.setattr(answering_items, "FETCH_S", 0.02)
+    driver, answering = items
+
+    async def late(names):
+        driver.calls += 1
+        if driver.calls == 1:
+            await asyncio.sleep(0.05)
+            raise StoreUnreachable("no answer", field="store")
+        return names
+
+    driver.fetch = late
+    assert await answering.fetch([b"a"]) == [b"a"]
+    assert driver.calls == 2

@@ -92,7 +92,7 @@ async def test_the_follower_outlives_a_store_that_fails(desk, monkeypatch, caplo
     monkeypatch.setattr(follower, "step", step)
     with pytest.raises(KeyboardInterrupt):
         await follower.run()
-    assert "the index could not follow: gone" in caplog.text
+    assert "the index cannot follow: gone" in caplog.text
 
 
 def meant(desk, *, volume=None, form=None, asin=""):

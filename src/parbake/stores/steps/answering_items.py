@@ -17,6 +17,8 @@ T = TypeVar("T")
 FAILURES = 2
 """After how many failures in a row a server counts as away; one that has taken half of a fetch's time counts twice."""
 TRY_AGAIN_S = 1.0
+_LATE = 1.25
+"""A fetch that fails later than after so many times its time was not ended in time, so that the server may answer."""
 
 
 class AnsweringItems(Items):
@@ -42,7 +44,7 @@ class AnsweringItems(Items):
 
     async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
         """See :class:`Items`."""
-        return await self._asked(lambda: self.items.fetch(names))
+        return await self._asked(lambda: self._fetched(names))
 
     async def commit(self, commit: Commit) -> bool:
         """See :class:`Items`."""
@@ -75,6 +77,16 @@ class AnsweringItems(Items):
         if self._probing is not None:
             self._probing.cancel()
         await self.items.close()
+
+    async def _fetched(self, names: Sequence[bytes]) -> list[bytes | None]:
+        """Fetch, and once more if this process was too late to see an answer in time, because its loop was held."""
+        began = asyncio.get_running_loop().time()
+        try:
+            return await self.items.fetch(names)
+        except StoreUnreachable:
+            if asyncio.get_running_loop().time() - began < _LATE * FETCH_S:
+                raise
+        return await self.items.fetch(names)
 
     async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask the server, unless it counts as away."""
