@@ -115,10 +115,15 @@ class BadInput(RequestError):
 
 
 class StoreError(ParbakeError):
-    """The artifact store cannot answer."""
+    """The artifact store cannot answer.
+
+    ``is_outage`` says whether a request may be answered without the store meanwhile. A mistake in the settings, a write
+    that another one has overtaken, and sources that have enough to do are no outage.
+    """
 
     status = 503
     title = "Store unavailable"
+    is_outage = True
 
 
 class StoreUnreachable(StoreError):
@@ -137,6 +142,7 @@ class TooManyWithoutStore(StoreUnreachable):
     """The store is away, and as many values are computed from their sources already as may be at once; ask again."""
 
     headers = (("retry-after", "1"),)
+    is_outage = False
 
 
 class StoreFull(StoreError):
@@ -145,6 +151,8 @@ class StoreFull(StoreError):
 
 class ForeignStore(StoreError):
     """The store's file is corrupt, or was not written by parbake."""
+
+    is_outage = False
 
 
 class DamagedRecord(StoreError):
@@ -159,6 +167,7 @@ class PromotionConflict(StoreError):
     """Another run moved one of the pointers since this run read them."""
 
     status = 409
+    is_outage = False
 
 
 class RunLost(PromotionConflict):

@@ -164,6 +164,8 @@ def test_what_belongs_to_an_owner_or_a_superuser_is_used(shop, owner):
     shop.install(owner)
     shop.install("postgres")
     shop.read("reader")
+    shop.must_be_untouched()
+    assert shop.sql("SELECT DISTINCT relation FROM parbake_capture") == [("public.policies",)]
 
 
 def test_an_outbox_of_another_role_is_read_where_not_everybody_may_create(shop):

@@ -222,7 +222,7 @@ async def test_a_store_of_the_format_before_is_refused_plainly(world, tmp_path, 
 @pytest.mark.parametrize("name", [names.CONTROL, names.BEATS], ids=["control", "heartbeats"])
 @pytest.mark.parametrize("kind", ["memory", "lmdb"])
 async def test_a_store_whose_common_records_are_damaged_says_what_to_do(world, tmp_path, kind, name):
-    """What is no record of ours is an error of the store that names the way out, and not an unexpected one."""
+    """If the store's common records cannot be decoded, the error is a ``ForeignStore`` that says what to do."""
     tasks, fact, _ = declared()
     app = await opened(world, {"memory": "memory://", "lmdb": f"lmdb://{tmp_path}/s"}[kind], tasks)
     await app.serve(fact, "a")

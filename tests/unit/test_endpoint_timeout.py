@@ -106,8 +106,8 @@ async def test_outside_of_endpoints_nothing_is_limited(served):
     assert (await asking).value == "a"
 
 
-def test_a_timeout_that_is_none_is_refused():
-    """What is no duration is named by its setting."""
+def test_a_timeout_that_is_not_a_duration_is_refused():
+    """The error names the setting."""
     with pytest.raises(ParbakeError) as caught:
         pb.App(pb.Registry(), endpoint_timeout="soon")
     assert caught.value.field == "endpoint_timeout"

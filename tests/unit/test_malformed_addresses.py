@@ -116,6 +116,6 @@ def test_a_right_address_with_the_sign_is_read(url):
 
 
 def test_a_path_with_the_sign_is_a_path_of_a_ledger():
-    """A file whose folder has such a sign is no address."""
+    """The ledger takes a path with an ``@`` for a file."""
     for path in ("data/a@b.db", "C:/Users/a@b.db", "ledger.db"):
         assert checked_address(path) == Path(path)

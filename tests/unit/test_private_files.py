@@ -137,7 +137,7 @@ def test_a_link_in_the_place_of_a_lock_is_not_followed(locked):
         private_files.open_lock(path)
     path.with_name("keys.json.lock").unlink()
     os.mkfifo(path.with_name("keys.json.lock"))
-    with pytest.raises(OSError, match="it is no file"):
+    with pytest.raises(OSError, match="must be a regular file"):
         private_files.open_lock(path)
     assert victim.read_text() == "secret"
 

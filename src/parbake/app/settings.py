@@ -123,7 +123,7 @@ ENDPOINT_TIMEOUT = "10s"
 
 
 def endpoint_timeout(given: Duration | None) -> float:
-    """Return the limit in seconds for the reads of an endpoint, infinite for ``None``; raises :class:`BadInput`."""
+    """Return the limit for an endpoint's reads in seconds, infinite for ``None``; raises :class:`ContractError`."""
     return float("inf") if given is None else seconds(given, field="endpoint_timeout")
 
 

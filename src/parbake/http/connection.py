@@ -44,7 +44,7 @@ _LAST_S = 0.05
 _MOST_UNANSWERED = 64
 """The most requests that a client may send on a connection before the first of them is answered."""
 _PIECES, _PIECE_BYTES = 64, 64
-"""The pieces of a chunked body that may arrive together: so many, and one more for so many bytes on the wire."""
+"""A read from a connection may contain 64 chunks of a body, and one more for each 64 bytes."""
 _AT_ONCE = 2048
 """The most connections that are accepted in one turn of the event loop."""
 _PAUSE_S, _SHORT_PAUSE_S = 1.0, 0.05

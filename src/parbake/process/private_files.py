@@ -111,7 +111,7 @@ def open_lock(path: Path) -> int:
         descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise OSError(errno.EINVAL, "it is no file", str(lock)) from None
+            raise OSError(errno.EINVAL, "a lock must be a regular file", str(lock)) from None
         return descriptor
     with contextlib.suppress(PermissionError):
         os.fchown(descriptor, before.st_uid, before.st_gid)

@@ -94,7 +94,7 @@ HIGHEST = b"\xff" * 16
 
 
 def read_unchecked(text: str) -> Acks:
-    """Read the acknowledgements in tickets whose seal cannot be checked; what is no ticket has none.
+    """Read the acknowledgements in tickets whose seal cannot be checked. Text that is not a ticket is ignored.
 
     Only for requests while the store is away: whoever has made such a ticket has his own reads computed.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from parbake.errors import BadInput, DeclarationError, ForeignStore, StoreError
+from parbake.errors import BadInput, DeclarationError, StoreError
 from parbake.ports.clock import Clock
 from parbake.ports.records import Lookup, RecordSnapshots
 from parbake.ports.store import Store
@@ -42,9 +42,9 @@ class Bonds:
         """
         try:
             stamp, _ = await self.store.stamp()
-        except ForeignStore:
-            raise
-        except StoreError:
+        except StoreError as error:
+            if not error.is_outage:
+                raise
             return Recording.without_store()
         recording = Recording(stamp, origin=self.store)
         if (outer := listener()) is not None and outer.origin is self.store:

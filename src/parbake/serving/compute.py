@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from parbake.errors import ComputeFailed, DeclarationError, ForeignStore, ParbakeError, StoreError
+from parbake.errors import ComputeFailed, DeclarationError, ParbakeError, StoreError
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.signals import is_of_a_signal, is_ours
@@ -162,7 +162,7 @@ class Computer:
             try:
                 stamp, control = await self._store.stamp()
             except StoreError as error:
-                if isinstance(error, ForeignStore) or not context.may_do_without_store:
+                if not (error.is_outage and context.may_do_without_store):
                     raise
                 context = replace(context, is_without_store=True)
             else:

@@ -9,7 +9,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any, TypeAlias
 
-from parbake.errors import ComputeFailed, ForeignStore, StoreError, StoreFull
+from parbake.errors import ComputeFailed, StoreError, StoreFull
 from parbake.ports.clock import Clock
 from parbake.ports.observers import Observers, begun, tell
 from parbake.ports.store import Store
@@ -160,8 +160,12 @@ class OnDemand:
                 "%s: served without being stored, so the next request computes it again: %s", bound.name, error
             )
             return "unstored"
-        except (StoreError, TimeoutError) as error:
-            if isinstance(error, ForeignStore) or not context.may_do_without_store:
+        except StoreError as error:
+            if not (error.is_outage and context.may_do_without_store):
+                raise
+            return "unstored"
+        except TimeoutError:
+            if not context.may_do_without_store:
                 raise
             return "unstored"
         return "stored" if is_stored else "rejected"

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.errors import ComputeFailed, ForeignStore, NotMaterialized, StoreError, TooManyWithoutStore
+from parbake.errors import ComputeFailed, NotMaterialized, StoreError
 from parbake.ports.clock import Clock
 from parbake.ports.observers import Observers, tell
 from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots
@@ -172,10 +172,8 @@ class Resolver:
         if not context.is_without_store:
             try:
                 return await self._from_store(bound, key, raw, context)
-            except (ForeignStore, TooManyWithoutStore):
-                raise
-            except StoreError:
-                if not context.may_do_without_store:
+            except StoreError as error:
+                if not (error.is_outage and context.may_do_without_store):
                     raise
             context = replace(context, is_without_store=True)
         away = Reason(Cause.WITHOUT_STORE)

@@ -16,9 +16,7 @@ from parbake.errors import (
     BadInput,
     BlessingConflict,
     DeclarationError,
-    ForeignStore,
     NotAcknowledged,
-    PromotionConflict,
     SourceError,
     StoreError,
     StoreFull,
@@ -226,9 +224,9 @@ class Ingest:
                 await self._polls.join(log.name, lambda: self._drain(source, beats=False))
             if await self._reader.is_applied(log, position):
                 return NO_ACKS
-        except (ForeignStore, PromotionConflict):
-            raise
-        except StoreError:
+        except StoreError as error:
+            if not error.is_outage:
+                raise
             if rows := await self._reader.told_without_store(log, position):
                 return dict.fromkeys((tag for row in rows for tag in raised_by(row.subject, row.type)), HIGHEST)
         raise NotAcknowledged(f"{name} does not know {position}, or its transaction has not ended: send it again soon")

@@ -74,7 +74,7 @@ class AnsweringItems(Items):
 
     async def close(self) -> None:
         """See :class:`Items`."""
-        if self._probing is not None:
+        if self._probing is not None and self._probing.get_loop() is asyncio.get_running_loop():
             self._probing.cancel()
         await self.items.close()
 
@@ -114,7 +114,7 @@ class AnsweringItems(Items):
             await self.items.open()
         except StoreUnreachable as error:
             self._why = str(error)
-        except StoreError:
-            self._failures = 0  # it answers, and the next call learns what it says
-        else:
-            self._failures = 0
+            return
+        except StoreError:  # it answers, and the next call learns what it says
+            pass
+        self._failures = 0
