@@ -153,8 +153,11 @@ class Clients:
         system = self.world.system_of(row.subject)
         event = CloudEvent(f"{system.name}-{row.position}", system.name, f"sim.{row.kind}", row.subject)
         way = self.world.rng.choices(["drain", "publish", "nothing"], [5, 3, 2])[0]
-        if way == "drain" and row.subject.partition("/")[0] not in system.told:
+        is_told = row.subject.partition("/")[0] in system.told
+        if way == "drain" and not is_told:
             way = "publish"
+        elif way == "publish" and is_told and self.world.is_inferred:
+            way = "drain"
         try:
             if way == "drain":
                 await app.drain()
@@ -252,7 +255,7 @@ class Clients:
             self.world.say(f"{name}: a newer run than generation {gone} rolled back")
             return
         self.world.say(f"{name}: run {self.world.run_of[gone]} (generation {gone}) rolled back")
-        if gone in self.world.journal.generations:
+        if gone in self.world.journal_of(process.name).generations:
             self.oracle.rolled_back([mark(self.world.run_of[gone])])
         if self.world.rng.random() < 0.5:
             await sleep(self.world.rng.random() * 0.1)

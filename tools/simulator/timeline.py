@@ -15,6 +15,7 @@ from parbake.lanes.worker.schedule import TICK_S
 from simulator.cache_clients import CacheClients
 from simulator.damage import Damage
 from simulator.faults import Faults
+from simulator.journal_faults import JournalFaults
 from simulator.processes.oracle import Oracle
 from simulator.processes.sim_process import Process
 from simulator.restores import Restores
@@ -47,6 +48,7 @@ class Timeline:
         self._faults = Faults(world, self.oracle, self.processes)
         self._damage = Damage(world)
         self._clients = Clients(world, self.oracle, self.processes, self._faults)
+        self._journal_faults = JournalFaults(world, self._clients, self._faults)
         self._restores = Restores(world, self._clients, self._faults)
         self._cache_clients = CacheClients(world, self.oracle, self.processes, self._clients)
 
@@ -71,6 +73,9 @@ class Timeline:
             if isinstance(world.disk, FileDisk):
                 acts.append(loop.create_task(self._restores.act()))
             self._damage.strike()
+            if world.is_inferred:
+                self._journal_faults.strike()
+                acts.append(loop.create_task(self._journal_faults.act()))
             await sleep(world.rng.random() * 2 * STEP_S)
         await asyncio.gather(*acts)
         await self._faults.heal()

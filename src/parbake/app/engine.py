@@ -24,6 +24,7 @@ from parbake.lanes.event.log_reader import LogReader
 from parbake.lanes.event.parking import Parking
 from parbake.lanes.event.queue import EventLane
 from parbake.lanes.event.recovery import Recovery
+from parbake.lanes.event.replayability import Replayability, sources_of
 from parbake.lanes.event.unknown_families import UnknownFamilies
 from parbake.lanes.event.work_claims import WorkClaims
 from parbake.lanes.worker.board import WorkerBoard
@@ -196,8 +197,18 @@ class Engine:
         self.artifacts: dict[Task, BoundTask] = {p.task: p for p in self.tasks.values() if isinstance(p.task, Artifact)}
         self.known = told.union(*map(_declared, settings.tasks))
 
+    def _replayability(self, settings: Settings) -> Replayability:
+        held = {family for source in settings.sources for family in source.families}
+        sources = sources_of(
+            [source.name for source in self.binder.heard],
+            untold=frozenset().union(*map(minded, settings.tasks)) - held,
+            has_topics=len(self.binder.heard) > len(settings.sources),
+        )
+        return Replayability(self.store, settings.durability.log, sources, promise=settings.durability.replayable)
+
     def _open_serving(self, settings: Settings) -> None:
         """Create the parts that answer requests."""
+        self.replayability = self._replayability(settings)
         self.resolver = Resolver(
             store=self.store,
             binder=self.binder,
@@ -208,14 +219,16 @@ class Engine:
             silence_limit_s=settings.silence_limit_s,
             wraps=wraps_of(self.parts),
         )
-        self.bonds = Bonds(self.store, settings.clock, self.known, self.resolver.silent)
+        self.bonds = Bonds(
+            self.store, settings.clock, self.known, self.resolver.silent, self.replayability.acknowledged
+        )
         self.realtime = Realtime(self.resolver, self.tasks, self.counters, self.on)
         self.warmup = Warmup(self.store, self.binder, self.resolver, self.tasks.values())
         self.answers = self.parts.found(ANSWERS) or NoAnswers()
 
     def _open_ingest(self, settings: Settings) -> None:
         """Create the parts that receive changes."""
-        self.recovery = Recovery(self.store, settings.durability.log, replayable=settings.durability.replayable)
+        self.recovery = Recovery(self.store, settings.durability.log, self.replayability)
         self.recovery.confirm_opening()  # before anything is served
         self.tickets = Tickets(self.store)
         self.unknown = UnknownFamilies(self.store, settings.clock, self.known)
@@ -229,7 +242,9 @@ class Engine:
             applying=self.on.applying,
         )
         reader = LogReader(applier, silence_s=settings.silence_limit_s)
-        self.ingest = Ingest(applier, reader, self.binder.heard, self.recovery)
+        self.ingest = Ingest(
+            applier, reader, self.binder.heard, recovery=self.recovery, replayability=self.replayability
+        )
         self.tickets.caught_up = self.ingest.caught_up
         self.parking = Parking(self.store)
 

@@ -118,6 +118,7 @@ async def erase(
     # What could only go once its change was acknowledged, such as a row of an outbox, goes now.
     rows = await _erase_places(engine, subject, mentions, rows)
     await engine.store.withdraw(())  # the counter advances: what is computed from now on has a higher stamp
+    await engine.replayability.end()  # what a loss of the store brought back would name the person again
     before = (await engine.store.stamp()).stamp
     until: float | None = now + engine.housekeeping.longest_s
     if at_once:

@@ -59,7 +59,8 @@ class Batch:
 class Durability:
     """What is kept if a store loses its last writes.
 
-    With both settings, stored values survive such a loss. Otherwise all of them are discarded after it.
+    Stored values survive such a loss if every change can be read again from some source's outbox, and rollbacks from a
+    journal. Otherwise all of them are discarded after it.
 
     Attributes:
         journal: The log of rollbacks and quarantines outside the store: the path of a file, or a journal. A relative

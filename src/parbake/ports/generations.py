@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from parbake.protocol.control import Control, Promotion, Quarantine
+from parbake.protocol.control import Control, JournalMark, Promotion, Quarantine
 from parbake.protocol.record import Stamp
 
 
@@ -53,6 +53,17 @@ class Generations(Protocol):
         """Put a task in quarantine, or with ``None`` take it out; returns the new control record.
 
         Raises :class:`parbake.errors.UnknownResource` if the task to take out is not in quarantine.
+        """
+        ...
+
+    async def mark_journal(self, expected: JournalMark | None, new: JournalMark | None) -> Control:
+        """Replace the mark of the store's journal, if it is the expected one; returns the control record.
+
+        Only a store in which no tag was ever raised gets its first mark.
+
+        Args:
+            expected: The mark that the store should have; ``None`` if none.
+            new: The new mark; ``None`` removes it for good.
         """
         ...
 
@@ -114,6 +125,33 @@ class QuarantineJournal(Protocol):
 
     def quarantines(self) -> dict[str, Quarantine]:
         """The recorded quarantines that were not cleared, by task; blocking."""
+        ...
+
+
+class StoreNote(NamedTuple):
+    """What a journal notes of a store that has its mark; see :class:`parbake.protocol.control.JournalMark`.
+
+    Attributes:
+        store: The number of the store.
+        word: A random number, which the store's mark has next.
+        is_ended: Whether a change is about to be acknowledged that no outbox holds.
+    """
+
+    store: int
+    word: int
+    is_ended: bool = False
+
+
+@runtime_checkable
+class StoreJournal(Protocol):
+    """An optional part of a journal: whether every change of a store can be read again from the outboxes."""
+
+    def note_store(self, note: StoreNote) -> None:
+        """Record a note; durable when this returns; blocking."""
+        ...
+
+    def store_notes(self) -> Sequence[StoreNote]:
+        """Every note ever recorded, in their order; blocking."""
         ...
 
 

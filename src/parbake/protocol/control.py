@@ -25,9 +25,10 @@ def task_name(ref: str) -> str:
     return ref.partition("@")[0]
 
 
-STORE_FORMAT, READ_FORMATS = 4, (3, 4)
-"""The format of new stores, and those that this version reads. Format 4 adds cursors of sources to format 3. A store of
-format 3 becomes one of format 4 when it gets its first cursor, which an earlier version would misread."""
+STORE_FORMAT, _MARKED_FORMAT, READ_FORMATS = 4, 5, (3, 4, 5)
+"""The format of new stores, that of stores with a journal's mark, and those that this version reads. Format 4 adds
+cursors of sources to format 3. A store of format 3 becomes one of format 4 when it gets its first cursor, which an
+earlier version would misread. One of format 5 expects each process to write notes that an earlier version would not."""
 
 
 class Pointer(msgspec.Struct, frozen=True, array_like=True):
@@ -62,6 +63,22 @@ class Quarantine(msgspec.Struct, frozen=True, array_like=True):
         return Reason(Cause.BEFORE_CLEARING) if stamp < self.cleared else None
 
 
+class JournalMark(msgspec.Struct, frozen=True, array_like=True):
+    """The journal that notes the first change of a store that no outbox holds.
+
+    A store has the mark from its beginning, until that change.
+
+    Attributes:
+        store: The number of the store in the journal.
+        word: The random number of the last note that the journal had of the store when the mark was written.
+        sources: The names of the sources whose outboxes hold every change.
+    """
+
+    store: int
+    word: int
+    sources: tuple[str, ...]
+
+
 class Control(msgspec.Struct, frozen=True):
     """What a reader needs besides the record and its watermarks. Tasks are named ``name@version``.
 
@@ -77,6 +94,8 @@ class Control(msgspec.Struct, frozen=True):
         ancestry: The incarnations of this data since the floor, in packed form, its own last; empty if not recorded.
         quarantined: Tasks (without version) with complaints, including released ones.
         format: The format of the store; see :data:`STORE_FORMAT`.
+        journal: The mark of the journal that knows whether every change of the store can be read again; ``None`` if no
+            journal does.
     """
 
     incarnation: int
@@ -90,6 +109,7 @@ class Control(msgspec.Struct, frozen=True):
     ancestry: tuple[bytes, ...] = ()
     quarantined: dict[str, Quarantine] = {}
     format: int = STORE_FORMAT
+    journal: JournalMark | None = None
 
     def pointer(self, task: str) -> int:
         """The current generation of a task; 0 if it has none."""
@@ -278,6 +298,24 @@ def quarantine(control: Control, task: str, entry: Quarantine | None, at: bytes)
     elif held is not None:
         entry = msgspec.structs.replace(held, sla_s=min(held.sla_s, entry.sla_s))
     return msgspec.structs.replace(control, quarantined={**control.quarantined, task: entry})
+
+
+def mark_journal(control: Control, expected: JournalMark | None, new: JournalMark | None, counter: Stamp) -> Control:
+    """Replace the mark of a store's journal. If the store has another mark than the expected one, nothing changes.
+
+    Only a store in which no tag was ever raised may get its first mark: of any other one, a change may have been
+    acknowledged that no journal has noted.
+
+    Args:
+        control: The control record.
+        expected: The mark that the store should have.
+        new: The new mark; ``None`` if a change was acknowledged that no outbox holds.
+        counter: The store's counter.
+    """
+    is_new = counter.sequence == 0 and control.ancestry == (_beginning(control.incarnation),)
+    if control.journal != expected or (expected is None and not is_new):
+        return control
+    return msgspec.structs.replace(control, journal=new, format=_MARKED_FORMAT if new else STORE_FORMAT)
 
 
 def begin(control: Control) -> Control:

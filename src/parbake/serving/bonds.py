@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from parbake.errors import BadInput, DeclarationError, StoreError
 from parbake.ports.clock import Clock
+from parbake.ports.event_log import Ack
 from parbake.ports.records import Lookup, RecordSnapshots
 from parbake.ports.store import Store
 from parbake.protocol.acks import joined
@@ -21,15 +22,26 @@ from parbake.tasks.contract import Contract, Refuse, fence
 from parbake.values.duration import humanize
 
 Silent = Callable[[Mapping[str, float], float], Mapping[str, float]]
+Acknowledged = Callable[[Callable[[], Awaitable[Ack]]], Awaitable[Ack]]
 
 
 class Bonds:
     """Makes records without a value from the reads of a computation, and checks them against the fence."""
 
-    def __init__(self, store: Store, clock: Clock, known: Collection[str], silent: Silent) -> None:
-        """``known`` are the families that tags may name; ``silent`` returns the silent families with their silence."""
+    def __init__(
+        self, store: Store, clock: Clock, known: Collection[str], silent: Silent, acknowledged: Acknowledged
+    ) -> None:
+        """Bind nothing yet.
+
+        Args:
+            store: What bound values may be kept in.
+            clock: The source of wall time.
+            known: The families that tags may name.
+            silent: Returns the silent families with their silence.
+            acknowledged: Applies a change that no outbox holds, so that its acknowledgement outlives a loss.
+        """
         self.store, self.clock = store, clock
-        """What bound values may be kept in, and the source of wall time."""
+        self.acknowledged = acknowledged
         self._known, self._silent = frozenset(known), silent
         self.is_immediate = isinstance(store, RecordSnapshots)
         """Whether reads of the store return at once: it is embedded."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from parbake.app.application import App
 from parbake.errors import BadInput, StoreError
+from parbake.ports.event_log import Ack
 from parbake.ports.records import Lookup
 from parbake.ports.store import Store
 from parbake.process.trouble import Trouble
@@ -61,6 +62,11 @@ class AppBonds(Protocol):
 
     def now(self) -> float:
         """The current time, in epoch seconds."""
+        ...
+
+    @property
+    def acknowledged(self) -> Callable[[Callable[[], Awaitable[Ack]]], Awaitable[Ack]]:
+        """Applies a change that no outbox holds, so that its acknowledgement outlives a loss of the store."""
         ...
 
     @property

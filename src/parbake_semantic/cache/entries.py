@@ -164,7 +164,7 @@ class Entries(Generic[T]):
         held = await self._bonds.reason(facts, inf) is None
         record = replace(facts, stamp=stamp.pack()) if held else facts
         await self._store.write(self._withdrawn, group.encode(), record, now=self._bonds.now())
-        await self._store.apply((Change((self._group_tag(group),)),), now=self._bonds.now())
+        await self._outdate(self._group_tag(group))
 
     async def is_withdrawn(self, group: str) -> bool:
         """Whether the answers of a group were withdrawn, and the facts have not changed since."""
@@ -174,7 +174,11 @@ class Entries(Generic[T]):
 
     async def clear(self) -> None:
         """Outdate all entries, everywhere and at once."""
-        await self._store.apply((Change((self._tag,)),), now=self._bonds.now())
+        await self._outdate(self._tag)
+
+    async def _outdate(self, tag: str) -> None:
+        now = self._bonds.now()
+        await self._bonds.acknowledged(lambda: self._store.apply((Change((tag,)),), now=now))
 
     async def erase(self) -> None:
         """Outdate all entries, everywhere and at once, and delete them."""

@@ -139,7 +139,10 @@ class Process(ProcessState):
             heartbeat=f"{HEARTBEAT_S}s",
             # A throttle looks at the clock and the load of the machine that runs the simulation.
             batch=Batch(throttle=None),
-            durability=Durability(journal=self.world.journal, replayable=self.world.replayable),
+            durability=Durability(
+                journal=self.world.journal_of(self.name),
+                replayable=self.world.replayable,  # type: ignore[arg-type]  # None, to find out, is not public yet
+            ),
         )
         app.oracle = self.oracle
         number_runs(app, self.world, self.oracle)

@@ -25,7 +25,7 @@ class SimViews:
     def __init__(self, system: SystemOfRecord, views: Collection[type[View]], process: ProcessState) -> None:
         """Create the connection. Every use fails while the process is cut off from the system."""
         self.name = system.name
-        self.families: Collection[str] = tuple(system.told)
+        self.families: Collection[str] = tuple(system.declared)
         self._system = system
         self._views = views
         self._process = process

@@ -61,11 +61,12 @@ class SystemOfRecord:
     def __init__(self, name: str, entities: Mapping[str, Sequence[str]], *, told: Collection[str]) -> None:
         """Create the system.
 
-        ``entities`` maps families to entities; ``told`` are the families that the outbox reports.
+        ``entities`` maps families to entities; ``told`` are the families that the outbox reports. ``declared`` are
+        those that a source says it reports.
         """
         self.name = name
         self.entities = entities
-        self.told = told
+        self.told = self.declared = told
         self.facts = {f"{f}/{e}": Fact(0, exists=True, at=0.0) for f, es in entities.items() for e in es}
         self.sets = dict.fromkeys(entities, 0)
         self.earlier: list[tuple[float, dict[str, Fact], dict[str, int]]] = []

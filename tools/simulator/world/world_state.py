@@ -7,7 +7,7 @@ import random
 from importlib.util import find_spec
 from typing import Literal
 
-from parbake.ports.generations import StoreOpening
+from parbake.ports.generations import StoreNote, StoreOpening
 from simulator.world.copied_disk import CopiedDisk
 from simulator.world.disk import Disk
 from simulator.world.fault_selection import FaultSelection
@@ -27,6 +27,10 @@ WITH_CACHES = 0.25 if find_spec("numpy") else 0.0
 """The share of histories in which servers have a semantic cache, which needs numpy."""
 
 
+INFERRED = 0.0
+"""The share of histories in which nobody promises that every change can be read again: each process finds it out."""
+SEPARATE_JOURNALS = 0.3
+"""The share of those in which each process has a journal of its own, by mistake."""
 WITH_WAITERS = 0.25
 """The share of histories in which writers wait for all stores in the database, and the database goes back."""
 
@@ -36,6 +40,7 @@ class SimJournal:
 
     def __init__(self) -> None:
         self.generations: list[int] = []
+        self.notes: list[StoreNote] = []
 
     def append(self, generations: list[int]) -> None:
         """Add generations."""
@@ -44,6 +49,25 @@ class SimJournal:
     def read(self) -> list[int]:
         """Return all generations."""
         return list(self.generations)
+
+    def copied(self) -> SimJournal:
+        """A copy of the journal."""
+        copy = type(self)()
+        copy.become(self)
+        return copy
+
+    def become(self, other: SimJournal) -> None:
+        """Hold what another journal holds."""
+        self.generations = list(other.generations)
+        self.notes = list(other.notes)
+
+    def note_store(self, note: StoreNote) -> None:
+        """Add a note of a store."""
+        self.notes.append(note)
+
+    def store_notes(self) -> list[StoreNote]:
+        """Return all notes of stores."""
+        return list(self.notes)
 
 
 class SimOpeningJournal(SimJournal):
@@ -75,15 +99,24 @@ class World:
         self.run_of: dict[int, int] = {}
         self.began: dict[int, int] = {}
         self.policies = SystemOfRecord("policies", {"policy": KEYS}, told=["policy"])
-        self.replayable = self.rng.random() < 0.6
+        self.replayable: bool | None = self.rng.random() < 0.6
+        self.is_inferred = self._is_drawn("inferred", INFERRED)
+        if self.is_inferred:
+            self.replayable = None
         told = ["product", OFFERS, "taste", *(["memo"] if self.replayable else [])]
         self.shop = SystemOfRecord("shop", dict.fromkeys(("product", OFFERS, "taste", "memo"), KEYS), told=told)
+        if self.is_inferred:  # the outbox should tell of memos, and does not
+            self.shop.declared = [*told, "memo"]
         self.systems = (self.policies, self.shop)
         self.acked_to = {system.name: 0 for system in self.systems}
         self.disk = _disk(seed, store_model)
         is_told = isinstance(self.disk, FileDisk) and self.disk.has_journal
-        self.journal = SimOpeningJournal() if is_told else SimJournal()
+        self._new_journal: type[SimJournal] = SimOpeningJournal if is_told else SimJournal
+        self.journals: dict[str, SimJournal] = {}
+        self.has_separate_journals = self.is_inferred and self._is_drawn("separate", SEPARATE_JOURNALS)
         self.faults = FaultSelection(self.rng)
+        if self.is_inferred and "fail_over" not in self.faults.kinds:
+            self.faults.kinds.append("fail_over")
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
         self.slow_items_s = self.rng.choice([0.005, 0.005, 0.005, 0.05])
         self.slow_polls_s = self.rng.choice([0.0, 0.0, 0.3, 0.8])
@@ -98,6 +131,13 @@ class World:
             and self._is_drawn("waiting", WITH_WAITERS)
         )
         self.readers = ReaderTable() if has_waiters else None
+
+    def journal_of(self, process: str) -> SimJournal:
+        """The journal that a process uses, which is the same for all in most histories."""
+        name = process if self.has_separate_journals else ""
+        if name not in self.journals:
+            self.journals[name] = self._new_journal()
+        return self.journals[name]
 
     def _is_drawn(self, what: str, share: float) -> bool:
         """Draw with separate random numbers, so that all other draws are the same as without this one."""

@@ -25,6 +25,7 @@ from parbake.lanes.event.applier import Applier
 from parbake.lanes.event.log_reader import LogReader, logs_of, skewed
 from parbake.lanes.event.parking import everything
 from parbake.lanes.event.recovery import Recovery
+from parbake.lanes.event.replayability import Replayability
 from parbake.ports.cloudevents import CloudEvent, read_time, trace_of
 from parbake.ports.event_log import Ack, Change
 from parbake.ports.sources import Log, Topic, UnorderedLog
@@ -41,12 +42,21 @@ _log = logging.getLogger("parbake.ingest")
 class Ingest:
     """Applies events to the store, whichever way they arrive."""
 
-    def __init__(self, applier: Applier, reader: LogReader, sources: Sequence[Log | Topic], recovery: Recovery) -> None:
+    def __init__(
+        self,
+        applier: Applier,
+        reader: LogReader,
+        sources: Sequence[Log | Topic],
+        *,
+        recovery: Recovery,
+        replayability: Replayability,
+    ) -> None:
         """Apply with ``applier`` what arrives by itself, and what ``reader`` reads from the logs of ``sources``.
 
-        Raises :class:`DeclarationError` when two sources have one name, since they would share their positions.
+        ``replayability`` notes what arrives by itself. Raises :class:`DeclarationError` when two sources have one name,
+        since they would share their positions.
         """
-        self._recovery = recovery
+        self._recovery, self._replayability = recovery, replayability
         self._apply, self._store, self._clock = applier.apply, applier.store, applier.clock
         self._counters, self._tickets, self._unknown = applier.counters, applier.tickets, applier.unknown
         self._reader = reader
@@ -68,7 +78,7 @@ class Ingest:
             about.event = events[0].id
         told = zip(events, at, strict=True)
         changes = [Change(e.tags, e.source, e.id, trace=trace_of(e), at=when) for e, when in told]
-        return _acknowledged(await self._apply(changes))
+        return _acknowledged(await self._replayability.acknowledged(lambda: self._apply(changes)))
 
     async def new_tags(self, events: Sequence[CloudEvent]) -> int:
         """How many of the tags that events raise were never raised in this store."""
@@ -93,7 +103,8 @@ class Ingest:
                     f"{known}); correct it, or write App(open=[{name!r}]) if only other apps read it",
                     field="tag",
                 )
-        return _acknowledged(await self._apply([Change(raised_by(tag, "touch.changed")) for tag in tags]))
+        changes = [Change(raised_by(tag, "touch.changed")) for tag in tags]
+        return _acknowledged(await self._replayability.acknowledged(lambda: self._apply(changes)))
 
     def named(self, source: str) -> Log | Topic:
         """The source of a name; raises :class:`SourceError` if there is none."""

@@ -16,7 +16,15 @@ from pathlib import Path
 import msgspec
 
 from parbake.errors import BadInput, DamagedStore, OutdatedStore, StoreError, StoreUnreachable
-from parbake.ports.generations import Journal, OpeningJournal, QuarantineJournal, RemembersOpenings, StoreOpening
+from parbake.lanes.event.replayability import Replayability
+from parbake.ports.generations import (
+    Journal,
+    OpeningJournal,
+    QuarantineJournal,
+    RemembersOpenings,
+    StoreNote,
+    StoreOpening,
+)
 from parbake.ports.store import Store
 from parbake.process.private_files import make_file
 from parbake.process.writable import check_writable
@@ -26,21 +34,22 @@ _log = logging.getLogger("parbake.recovery")
 
 
 class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line of the journal: a task was put in quarantine, or cleared, or a store was opened.
+    """A line of the journal: a task was put in quarantine, or cleared, or a store was opened, or noted.
 
-    A line about an opening names no task, so that an earlier version reads it as the clearing of none.
+    A line about a store names no task, so that an earlier version reads it as the clearing of none.
     """
 
     task: str
     quarantine: Quarantine | None
     opening: StoreOpening | None = None
+    note: StoreNote | None = None
 
 
 class FileJournal:
-    """Withdrawn generations, quarantines and openings in a file of JSON lines; a line is synced before it counts.
+    """Withdrawn generations, quarantines and notes of stores in a file of JSON lines, each synced before it counts.
 
     A line is the list of the generations that are withdrawn, or an object that names a task and its quarantine, or the
-    opening of a store.
+    opening of a store, or a note of one.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -79,6 +88,14 @@ class FileJournal:
     def openings(self) -> dict[int, int]:
         """Return the word of the last opening that was added of each store; blocking."""
         return dict(line.opening for line in self._lines() if isinstance(line, _Line) and line.opening)
+
+    def note_store(self, note: StoreNote) -> None:
+        """Add a note of a store, durably; blocking. Raises as :meth:`append` does."""
+        self._write(_Line("", None, note=note))
+
+    def store_notes(self) -> list[StoreNote]:
+        """Return every note of a store; blocking."""
+        return [line.note for line in self._lines() if isinstance(line, _Line) and line.note]
 
     def _write(self, line: list[int] | _Line) -> None:
         if not self._is_ours:
@@ -123,11 +140,11 @@ class FileJournal:
 class Recovery:
     """Blesses an incarnation once its outboxes have been replayed."""
 
-    def __init__(self, store: Store, journal: Journal | None, *, replayable: bool) -> None:
-        """``replayable`` says that some outbox reports every change, so that a replay restores every lost event."""
+    def __init__(self, store: Store, journal: Journal | None, replayability: Replayability) -> None:
+        """``replayability`` knows whether a replay of the outboxes restores every change that the store has lost."""
         self._store = store
         self._journal = journal
-        self._keeps = replayable and journal is not None
+        self._replayability = replayability
         self._looked_at = 0
 
     async def check_journal(self) -> None:
@@ -170,23 +187,32 @@ class Recovery:
         may have been emptied, or restored from an older copy.
         """
         _, control = await self._store.stamp()
-        if control.incarnation != self._looked_at and isinstance(self._journal, QuarantineJournal):
+        if control.incarnation != self._looked_at:
             await asyncio.to_thread(self.confirm_opening)  # another store may have taken the place of the one before
             _, control = await self._store.stamp()
-            noted = await asyncio.to_thread(self._journal.quarantines)
             seen = control.incarnation
-            for task, entry in noted.items():
-                known = control.quarantined.get(task)
-                if known is None or (known.cleared and known.at < entry.at):  # an earlier one was cleared
-                    control = await self._store.quarantine(task, entry)
-                    _log.warning("%s is in quarantine again: the store had lost the quarantine", task)
+            await self._replayability.begin(control)
+            control = await self._quarantined(control)
             self._looked_at = seen
+        return control
+
+    async def _quarantined(self, control: Control) -> Control:
+        """Restore the quarantines of the journal that the store lacks; returns the control record."""
+        if not isinstance(self._journal, QuarantineJournal):
+            return control
+        for task, entry in (await asyncio.to_thread(self._journal.quarantines)).items():
+            known = control.quarantined.get(task)
+            if known is None or (known.cleared and known.at < entry.at):  # an earlier one was cleared
+                control = await self._store.quarantine(task, entry)
+                _log.warning("%s is in quarantine again: the store had lost the quarantine", task)
         return control
 
     async def note_quarantine(self, task: str, entry: Quarantine | None) -> None:
         """Write a quarantine, or its end, to the journal outside the store, before it is acknowledged."""
+        await self._replayability.check()
         if isinstance(self._journal, QuarantineJournal):
             await asyncio.to_thread(self._journal.note_quarantine, task, entry)
+            await self._replayability.renew()
 
     async def bless(self, seen: int) -> None:
         """Trust an incarnation if its outboxes were replayed after it was seen.
@@ -194,14 +220,17 @@ class Recovery:
         Values from before the loss are kept only if the replay restored everything, that is if every change has an
         outbox row and rollbacks are logged outside the store.
         """
-        if self._keeps and self._journal is not None:
+        lack = await self._replayability.lack()
+        if not lack and self._journal is not None:
             await self._store.withdraw(await asyncio.to_thread(self._journal.read))
-        await self._store.bless(seen, raise_floor=not self._keeps)
-        kept = "kept" if self._keeps else "discarded: an outbox may not report every change, or there is no journal"
+        await self._store.bless(seen, raise_floor=bool(lack))
+        kept = f"discarded: {lack}" if lack else "kept"
         _log.warning("incarnation %d is trusted again; the values from before it are %s", seen, kept)
 
     async def note_withdrawn(self) -> None:
         """Write the withdrawn generations to the journal outside the store, before a rollback is acknowledged."""
+        await self._replayability.check()
         if self._journal is not None:
             _, control = await self._store.stamp()
             await asyncio.to_thread(self._journal.append, list(control.withdrawn))
+            await self._replayability.renew()

@@ -14,7 +14,7 @@ from parbake.ports.generations import NewGeneration
 from parbake.ports.records import Lookup, StoreState
 from parbake.ports.store import Store
 from parbake.protocol import control as rules
-from parbake.protocol.control import Control, Promotion, Quarantine
+from parbake.protocol.control import Control, JournalMark, Promotion, Quarantine
 from parbake.protocol.record import STAMP_AT, Record, Stamp, encode, unpack_stamp
 from parbake.stores.steps import event_steps as events
 from parbake.stores.steps import item_names as names
@@ -104,6 +104,9 @@ class EngineStore(Store, ABC):
 
     async def quarantine(self, task: str, entry: Quarantine | None) -> Control:
         return await self._take(lambda steps: steps.quarantine(task, entry))
+
+    async def mark_journal(self, expected: JournalMark | None, new: JournalMark | None) -> Control:
+        return await self._take(lambda steps: steps.mark_journal(expected, new))
 
     async def bless(self, seen: int, *, raise_floor: bool) -> Control:
         return await self._take(lambda steps: steps.bless(seen, raise_floor=raise_floor))

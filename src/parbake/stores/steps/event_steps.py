@@ -122,7 +122,7 @@ class StoreSteps(RecordSteps):
         """Move a source's cursor; ``False`` if another process has moved it since the changes were read."""
         if applied(self._get, move.source).cursor != move.after:
             return False
-        if control.format != STORE_FORMAT:  # earlier versions would read the cursor as a position
+        if control.format < STORE_FORMAT:  # earlier versions would read the cursor as a position
             self.save(msgspec.structs.replace(control, format=STORE_FORMAT))
         self._txn.put(APPLIED + move.source.encode(), _CURSOR + move.cursor)
         return True

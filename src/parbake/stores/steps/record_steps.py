@@ -19,7 +19,7 @@ from parbake.ports.named_values import NOTED
 from parbake.ports.records import StoreState
 from parbake.protocol import control as rules
 from parbake.protocol.check import killed_by, may_replace, newness
-from parbake.protocol.control import Control, Number, Promotion, Quarantine
+from parbake.protocol.control import Control, JournalMark, Number, Promotion, Quarantine
 from parbake.protocol.record import FUTURE_S, Record, Stamp, decode, encode
 from parbake.stores.steps import lookups
 from parbake.stores.steps.item_names import (
@@ -174,6 +174,16 @@ class RecordSteps:
         """
         at, control = self.advance()
         return self.save(rules.quarantine(control, task, entry, at.pack()))
+
+    def mark_journal(self, expected: JournalMark | None, new: JournalMark | None) -> Control:
+        """Replace the mark of the store's journal, if it is the expected one.
+
+        Args:
+            expected: The mark that the store should have.
+            new: The new one; ``None`` removes it.
+        """
+        at, control = self.stamp()
+        return self.save(rules.mark_journal(control, expected, new, at))
 
     def withdraw(self, generations: Collection[int]) -> None:
         """Withdraw generations by number.
