@@ -23,13 +23,18 @@ ANSWERED, SHED = 200, 503
 
 @dataclass
 class Flooded:
-    """What came of the requests of one flood: seconds of those answered with 200, and counts of the others."""
+    """What came of the requests of one flood: seconds of those answered or refused, and counts of the others."""
 
     took: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
     answered_at: list[float] = field(default_factory=list)
-    shed: int = 0
+    refused: list[float] = field(default_factory=list)
     failed: int = 0
+
+    @property
+    def shed(self) -> int:
+        """How many were refused."""
+        return len(self.refused)
 
 
 class Flood:
@@ -72,7 +77,7 @@ class Flood:
             found.took.append(time.perf_counter() - due)
             found.answered_at.append(time.perf_counter())
         elif status == SHED:
-            found.shed += 1
+            found.refused.append(time.perf_counter() - due)
         else:
             found.failed += 1
         return status

@@ -9,6 +9,9 @@ serve     400 clients of ``/v1/serve`` at once, beside the peak rate
 one       one address that asks for 100 /metrics a second, and one with 16 connections that ask for one stored value
           after the other, beside a polite client at another address that reads 20 values a second
 abandon   300 chats whose clients leave at once: how many reads the server still did for them
+neighbour what four clients get answered, and 5 and 10 times that, beside a process that wants the server's core
+wait      40 requests a second that each wait three seconds for a provider, through the proxy and in a task, beside
+          two and four processes that want all cores
 """
 
 from __future__ import annotations
@@ -30,10 +33,12 @@ from typing import Any
 import httpx
 from _flood import SHED, Flood, Flooded, probing
 from _http_load import posted
+from _neighbours import beside_neighbour, waiting
 from _report import Goal, percentile, report
 from _server import cpu_s
 from _shop import BACKEND_KEY, KEY, prepare, serving
 
+PARTS = ("chat", "serve", "one", "abandon", "neighbour", "wait")
 MINUTE_S, CALM_S, DEADLINE_S = 60.0, 15.0, 1.0
 TIMES = (5, 10)
 CHATS = "/v1/chat/completions"
@@ -261,18 +266,20 @@ def abandoned(port: int, rows: Rows, goals: list[Goal]) -> None:
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=("chat", "serve", "one", "abandon"), help="run this part")
+    parser.add_argument("--only", action="append", choices=PARTS, help="run this part")
     parser.add_argument("--seconds", type=float, default=MINUTE_S, help="length of each flood (60)")
     options = parser.parse_args()
-    parts = options.only or ["chat", "serve", "one", "abandon"]
+    parts = options.only or PARTS
     rows: Rows = []
     goals: list[Goal] = []
+    if "wait" in parts:
+        waiting(min(30.0, options.seconds), rows, goals)
     os.sched_setaffinity(0, {1})
     if "serve" in parts:
         crowds(min(10.0, options.seconds), rows, goals)
     if "one" in parts:
         one_address(min(8.0, options.seconds), rows, goals)
-    if {"chat", "abandon"} & set(parts):
+    if {"chat", "abandon", "neighbour"} & set(parts):
         with tempfile.TemporaryDirectory() as home:
             prepare(home)
             with serving(home) as (pid, address):
@@ -284,6 +291,15 @@ def main() -> None:
                 flooded(port, 5.0, 5.0)
                 if "chat" in parts:
                     chats(port, options.seconds, rows, goals)
+                if "neighbour" in parts:
+                    lasts = min(30.0, options.seconds)
+                    beside_neighbour(
+                        lambda: asyncio.run(sustained(port)),
+                        lambda rate: flooded(port, rate, lasts),
+                        lasts,
+                        rows,
+                        goals,
+                    )
                 if "abandon" in parts:
                     abandoned(port, rows, goals)
     columns = (
