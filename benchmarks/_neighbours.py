@@ -15,13 +15,12 @@ import httpx
 from _flood import Flood, Flooded
 from _http_load import posted
 from _report import Goal, percentile
-from _server import Running, running, started
+from _server import Running, model_server, running, started
 from _waiting_app import APP, question
 
 SPINNING = (2, 4)
 WAITING_RATE, HELD_S, DEADLINE_S = 40.0, 3.0, 1.0
 TIMES = (5, 10)
-WITHOUT = (0.0, 0.0, 0.0)
 Rows = list[tuple[object, ...]]
 Chats = Callable[[int], bytes]
 
@@ -37,20 +36,6 @@ def neighbours(count: int, *, core: int | None = None) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def provider() -> Iterator[int]:
-    """Run a provider that takes some seconds for each answer; gives its port."""
-    command = [sys.executable, str(Path(__file__).with_name("_model_server.py"))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as made:
-        try:
-            assert made.stdout is not None
-            port = int(made.stdout.readline())
-            httpx.post(f"http://127.0.0.1:{port}/set", json={"hold_s": HELD_S})
-            yield port
-        finally:
-            made.terminate()
-
-
 def waiting(seconds: float, rows: Rows, goals: list[Goal]) -> None:
     """Measure requests that wait for a provider, through the proxy and in a task, while all cores are busy."""
     numbers = itertools.count()
@@ -58,10 +43,11 @@ def waiting(seconds: float, rows: Rows, goals: list[Goal]) -> None:
         "proxy": lambda _: question(f"what is the price of number {next(numbers)}"),
         "task": lambda _: posted("/v1/serve/answer", {"key": f"number {next(numbers)}"}),
     }
-    with provider() as behind, contextlib.ExitStack() as servers:
-        environment = {**os.environ, "BENCH_PROVIDER": str(behind)}
+    with model_server() as provider, contextlib.ExitStack() as servers:
+        httpx.post(f"{provider}/set", json={"hold_s": HELD_S})
+        environment = {**os.environ, "BENCH_PROVIDER": provider.rpartition(":")[2]}
         environment["PYTHONPATH"] = os.pathsep.join((str(Path(__file__).parent), environment.get("PYTHONPATH", "")))
-        words = ("proxy", "--upstream", f"http://127.0.0.1:{behind}", "--port", "0", "--embedder", "none")
+        words = ("proxy", "--upstream", provider, "--port", "0", "--embedder", "none")
         at: dict[str, Running] = {
             "proxy": servers.enter_context(started(*words, environment=environment)),
             "task": servers.enter_context(running(APP, environment=environment)),

@@ -26,6 +26,18 @@ class Running(NamedTuple):
 
 
 @contextlib.contextmanager
+def model_server() -> Iterator[str]:
+    """Run the model server; gives its address."""
+    command = [sys.executable, str(Path(__file__).with_name("_model_server.py"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as made:
+        try:
+            assert made.stdout is not None
+            yield f"http://127.0.0.1:{int(made.stdout.readline())}"
+        finally:
+            made.terminate()
+
+
+@contextlib.contextmanager
 def running(
     app: str, *words: str, environment: Mapping[str, str], folder: Path | None = None, core: int | None = None
 ) -> Iterator[Running]:

@@ -33,14 +33,13 @@ from typing import Any
 import httpx
 from _flood import SHED, Flood, Flooded, probing
 from _http_load import posted
-from _neighbours import beside_neighbour, waiting
+from _neighbours import DEADLINE_S, TIMES, Rows, beside_neighbour, waiting
 from _report import Goal, percentile, report
 from _server import cpu_s
 from _shop import BACKEND_KEY, KEY, prepare, serving
 
 PARTS = ("chat", "serve", "one", "abandon", "neighbour", "wait")
-MINUTE_S, CALM_S, DEADLINE_S = 60.0, 15.0, 1.0
-TIMES = (5, 10)
+MINUTE_S, CALM_S = 60.0, 15.0
 CHATS = "/v1/chat/completions"
 CLIENTS, LEAVERS = 400, 300
 PROBES, RENDERED = 2_000, 20
@@ -49,7 +48,6 @@ QUESTIONS = (
     "Can I return a book after three weeks?", "What does express delivery cost?", "Do you have gift cards?",
     "How long does delivery take?", "Can I pay with PayPal?",
 )  # fmt: skip
-Rows = list[tuple[object, ...]]
 
 
 def chat(number: int) -> bytes:

@@ -16,7 +16,6 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,25 +25,13 @@ from typing import Any, NamedTuple
 
 import aiohttp
 from _report import Goal, percentile, report
-from _server import Running, started
+from _server import Running, model_server, started
 
 ASKED, SEEN = 600, 200
 KEYS, REQUESTS, TOGETHER = 1_000, 100_000, 16
 ROUNDS, KILL_EVERY = 1_000, 50
 OVERLOADED = 503
 TAG = {"parbake-tags": "policy/returns"}
-
-
-@contextlib.contextmanager
-def model_server() -> Iterator[str]:
-    """Run the model server; gives its address."""
-    command = [sys.executable, str(Path(__file__).with_name("_model_server.py"))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as made:
-        try:
-            assert made.stdout is not None
-            yield f"http://127.0.0.1:{int(made.stdout.readline())}"
-        finally:
-            made.terminate()
 
 
 class Proxies:

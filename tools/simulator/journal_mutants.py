@@ -42,11 +42,13 @@ def noted_after_acknowledgement(stack: ExitStack) -> None:
 @mutant
 def empty_journal_means_never(stack: ExitStack) -> None:
     """A journal that has noted nothing of a store counts as one in which no such change was ever noted."""
+    history = Replayability._history
 
-    async def shares(self: Any, mark: Any) -> bool:
-        return not any(note.is_ended for note in await self._notes_of(mark))
+    async def believed(self: Any, mark: Any) -> Any:
+        known = await history(self, mark)
+        return known._replace(is_whole=not known.is_ended)
 
-    method(stack, Replayability, "_shares", shares)
+    method(stack, Replayability, "_history", believed)
 
 
 @mutant

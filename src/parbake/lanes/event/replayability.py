@@ -32,6 +32,13 @@ class Sources(NamedTuple):
     """Why some changes are in no outbox; empty if all that the app's tasks depend on are."""
 
 
+class _History(NamedTuple):
+    """What a journal knows of a store: whether it has every note of it and none of the end, and whether it has that."""
+
+    is_whole: bool
+    is_ended: bool
+
+
 class Replayability:
     """Decides whether a store's values outlive a loss, and notes what ends that."""
 
@@ -64,7 +71,7 @@ class Replayability:
         if control.journal is None:
             await self._mark()
         elif self._promise is False:
-            await self._end(control.journal, is_shared=await self._shares(control.journal))
+            await self._end(control.journal)
         elif self._promise is None:
             await self._compare(control.journal)
 
@@ -79,9 +86,9 @@ class Replayability:
 
     async def _compare(self, mark: JournalMark) -> None:
         others = sorted({*self._sources.names} - {*mark.sources})
-        if await self._shares(mark):
+        if (await self._history(mark)).is_whole:
             if others or self._sources.lack:
-                await self._end(mark, is_shared=True)
+                await self._end(mark)
         elif others:
             raise BadInput(f"{_NOT_SHARED}, and of {', '.join(others)} it knows nothing; {_ADVICE}", field="durability")
         else:
@@ -98,7 +105,7 @@ class Replayability:
         mark = (await self._store.stamp()).control.journal
         if mark is None:
             return _ENDED
-        if not await self._shares(mark):
+        if not (await self._history(mark)).is_whole:
             return _NOT_SHARED
         missing = sorted({*mark.sources} - {*self._sources.names})
         return f"this app does not read {', '.join(missing)}" if missing else ""
@@ -136,45 +143,44 @@ class Replayability:
         if control.journal is None and at.sequence == 0:  # somebody may still mark the store: look again later
             return False
         if control.journal is not None:
-            await self._end(control.journal, is_shared=await self._shares(control.journal))
+            await self._end(control.journal)
         self._ended_in = control.incarnation
         return control.journal is not None
 
-    async def _end(self, mark: JournalMark, *, is_shared: bool) -> None:
-        if is_shared and self._notes is not None:
+    async def _end(self, mark: JournalMark) -> None:
+        history = await self._history(mark)
+        if history.is_whole and self._notes is not None:
             await asyncio.to_thread(self._notes.note_store, StoreNote(mark.store, mark.word, is_ended=True))
-        elif self._promise is not False and not await self._has_ended(mark):
+        elif self._promise is not False and not history.is_ended:
             raise StoreError(f"{_NOT_SHARED}; {_ADVICE}", field="durability")
         await self._store.mark_journal(mark, None)
 
     async def check(self) -> None:
         """Raise :class:`StoreError` if a rollback or a quarantine would be noted in another journal."""
         mark = (await self._store.stamp()).control.journal
-        if mark is None or self._promise is True or await self._shares(mark) or await self._has_ended(mark):
+        if mark is None or self._promise is True:
             return
-        raise StoreError(f"{_NOT_SHARED}; {_ADVICE}", field="durability")
+        history = await self._history(mark)
+        if not history.is_whole and not history.is_ended:
+            raise StoreError(f"{_NOT_SHARED}; {_ADVICE}", field="durability")
 
     async def renew(self) -> None:
         """Let the store know of the journal's last line, so that an older copy of the journal is noticed."""
         mark = (await self._store.stamp()).control.journal
-        if mark is None or self._notes is None or not await self._shares(mark):
+        if mark is None or self._notes is None or not (await self._history(mark)).is_whole:
             return
         renewed = replace(mark, word=_word())
         await asyncio.to_thread(self._notes.note_store, StoreNote(renewed.store, renewed.word))
         await self._store.mark_journal(mark, renewed)
 
-    async def _shares(self, mark: JournalMark) -> bool:
-        """Whether the journal is the one of a mark, is not older than it, and has noted no end."""
-        notes = await self._notes_of(mark)
-        return any(note.word == mark.word for note in notes) and not any(note.is_ended for note in notes)
-
-    async def _has_ended(self, mark: JournalMark) -> bool:
-        return any(note.is_ended for note in await self._notes_of(mark))
-
-    async def _notes_of(self, mark: JournalMark) -> list[StoreNote]:
+    async def _history(self, mark: JournalMark) -> _History:
+        """What this process's journal knows of the store with a mark."""
         if self._notes is None:
-            return []
-        return [note for note in await asyncio.to_thread(self._notes.store_notes) if note.store == mark.store]
+            return _History(is_whole=False, is_ended=False)
+        notes = [note for note in await asyncio.to_thread(self._notes.store_notes) if note.store == mark.store]
+        is_ended = any(note.is_ended for note in notes)
+        is_whole = not is_ended and any(note.word == mark.word for note in notes)
+        return _History(is_whole=is_whole, is_ended=is_ended)
 
 
 def sources_of(names: Collection[str], *, untold: Collection[str], has_topics: bool) -> Sources:
