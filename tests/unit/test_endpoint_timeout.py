@@ -1,13 +1,14 @@
 """An endpoint that sets no deadline does not hang with what it reads from."""
 
 import asyncio
+import threading
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from tests.unit.shopfloor import contract
+from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
 from parbake.errors import ParbakeError
@@ -111,3 +112,58 @@ def test_a_timeout_that_is_not_a_duration_is_refused():
     with pytest.raises(ParbakeError) as caught:
         pb.App(pb.Registry(), endpoint_timeout="soon")
     assert caught.value.field == "endpoint_timeout"
+
+
+@pytest.fixture
+async def hanging(world, monkeypatch):
+    """Return a function that serves a fact of a source which hangs from then on."""
+    gate, tasks, made = threading.Event(), pb.Registry(), []
+    poll = world.source.poll
+
+    @tasks.artifact(**contract())
+    async def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key)
+
+    async def own(_request):
+        return Response((await made[0].serve(fact, "a")).value.encode(), content_type="text/plain")
+
+    async def serve(**settings):
+        app = world.app(tasks, **settings)
+        made.append(app)
+        world.put("a", "30")
+        await app.drain()
+        monkeypatch.setattr(world.source, "poll", lambda *given: gate.wait() and poll(*given))
+        return client_of(HttpApp(app, [("GET", "/own", own)]))
+
+    yield serve
+    gate.set()
+    await made[0].close()
+
+
+@pytest.mark.parametrize("path", ["/own", "/v1/serve/fact"])
+@pytest.mark.parametrize("timeout_s", [None, 0.05])
+async def test_a_wait_for_a_transaction_ends_like_a_read(hanging, path, timeout_s):
+    """A request that waits for a transaction of a source that hangs ends with its deadline, or with the app's."""
+    client = await hanging(endpoint_timeout="50ms" if timeout_s is None or path == "/own" else "1h")
+    headers, body = {"parbake-after": "facts:99"}, {"key": "a"} | ({"timeout_s": timeout_s} if timeout_s else {})
+    asking = client.get(path, headers=headers) if path == "/own" else client.post(path, json=body, headers=headers)
+    answer = await asyncio.wait_for(asking, 10)
+    assert (answer.status_code, answer.json()["field"]) == (504, "parbake-after")
+
+
+async def test_the_wait_and_the_read_share_one_deadline(hanging):
+    """What the wait for a transaction took is not added to the deadline of the read."""
+    client = await hanging()
+    waited = []
+
+    async def carry(request, _texts, *, field):
+        waited.append((request.deadline, field))
+
+    client._transport.app.app.engine.tickets.carry = carry
+    answer = await client.post(
+        "/v1/serve/fact", json={"key": "a", "timeout_s": 60}, headers={"parbake-after": "facts:1"}
+    )
+    assert answer.status_code == 200
+    ((deadline, field),) = waited
+    assert deadline is not None
+    assert field == "parbake-after"

@@ -56,8 +56,7 @@ from parbake.process.about import ABOUT, About
 from parbake.process.actions import ACTOR
 from parbake.process.buckets import Buckets
 from parbake.process.counters import NO_ROUTE
-from parbake.protocol.acks import NO_ACKS
-from parbake.serving.request import Patience, Scope
+from parbake.serving.request import Patience, Scope, current
 from parbake.values.secret_settings import secret_of
 
 if TYPE_CHECKING:
@@ -294,7 +293,6 @@ class HttpApp:
             request.headers = headers = headers_of(scope["headers"])
             about.given = headers.get(_REQUEST_ID, "")
             self.admission.check(request.method, request.path, headers)
-            acks = await self.app.engine.tickets.read(headers[AFTER], field=AFTER) if AFTER in headers else NO_ACKS
         except ParbakeError as error:
             self.app.counters.responses[NO_ROUTE, error.status // 100] += 1
             await send_response(self._problem(request, error), scope, send)
@@ -303,7 +301,7 @@ class HttpApp:
         hears = self.app.engine.on.request if request.path not in _UNCOUNTED else ()
         ends = begun(hears, request) if hears else ()
         try:
-            with Scope(acks=acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it is sent
+            with Scope() if AFTER in headers else _NOTHING:  # until the last chunk: a stream reads while it is sent
                 with Patience(self.app.settings.endpoint_timeout_s):
                     response = await self._answer(request, receive, leaving, slowly)
                 await send_response(response, scope, send)
@@ -351,6 +349,8 @@ class HttpApp:
             body = read_body(request.headers, receive, held, endpoint.route.max_body)
             request.body = await (body if slowly is None else slowly(body))
             leaving.look()
+            if AFTER in request.headers and not endpoint.route.awaits_tickets:
+                await self._await_tickets(request)
             if access in OPEN and not caller.name:  # nobody in particular does nothing there that would be recorded
                 response = await endpoint.answer(request)
             else:
@@ -364,6 +364,12 @@ class HttpApp:
         if route not in _UNCOUNTED:
             self.app.counters.responses[route, response.status // 100] += 1
         return response
+
+    async def _await_tickets(self, request: HttpRequest) -> None:
+        """Let what the request reads be from after its tickets, as far as the time that an endpoint has for a read."""
+        scope = current()
+        if scope is not None:
+            await self.app.engine.tickets.carry(scope, [request.headers[AFTER]], field=AFTER)
 
     def _problem(self, request: HttpRequest, error: ParbakeError) -> Response:
         members = self._error_members(request, error) if self._error_members else {}

@@ -36,7 +36,7 @@ from parbake.lanes.batch.runs import UnderWay
 from parbake.lanes.worker.freshness import FreshnessRow
 from parbake.ports.cloudevents import BATCH, STRUCTURED, CloudEvent, parse
 from parbake.ports.event_log import Parked
-from parbake.ports.messages import JSON, HeaderField, HttpRequest, JsonResponse, Response, Route, json_response
+from parbake.ports.messages import AFTER, JSON, HeaderField, HttpRequest, JsonResponse, Response, Route, json_response
 from parbake.protocol.control import Quarantine
 from parbake.tasks.call_checks import check_live, live_inputs
 from parbake.tasks.task_types import Artifact, LiveTask, ModelTask, Refine, Stored, Task
@@ -149,7 +149,9 @@ class EngineRoutes:
         task = self._app.tasks[request.parameters["task"]]
         if body.timeout_s is not None and not 0 < body.timeout_s < float("inf"):
             raise BadInput("timeout_s must be above 0", field="timeout_s")
-        async with self._app.request(body.timeout_s):
+        async with self._app.request(body.timeout_s) as opened:
+            if AFTER in request.headers:
+                await self._app.engine.tickets.carry(opened, [request.headers[AFTER]], field=AFTER)
             served = await self._serve(task, body)
         return json_response(
             ServedReply(
@@ -295,7 +297,7 @@ def for_app(app: App, quota: TagQuota, callers: Callers) -> list[Route]:
     return [
         Route("GET", "/healthz", handlers.healthz),
         Route("GET", "/readyz", handlers.readyz, statuses=(200, 503)),
-        Route("POST", "/v1/serve/{task}", handlers.serve, "serve"),
+        Route("POST", "/v1/serve/{task}", handlers.serve, "serve", awaits_tickets=True),
         Route("POST", "/v1/events", handlers.events, "events", statuses=(202,), consumes=EVENTS, headers=_BINARY),
         Route("GET", "/v1/events/parked", handlers.parked, "operate"),
         Route("POST", "/v1/events/parked/retry", handlers.retry, "operate"),

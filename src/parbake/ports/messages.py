@@ -183,6 +183,8 @@ class Route(NamedTuple):
             the origin stays.
         leads_away: Whether the path is one of a service behind the app. A path of the app's own is never that
             service's, whatever the method.
+        awaits_tickets: Whether the handler itself waits for the tickets in ``parbake-after``, within a deadline that
+            only it knows.
     """
 
     method: str
@@ -196,6 +198,7 @@ class Route(NamedTuple):
     max_body: int = MAX_BODY
     accepts_any_type: bool = False
     leads_away: bool = False
+    awaits_tickets: bool = False
 
 
 def json_response(value: T, status: int = 200, *, codecs: Iterable[Codec] = ()) -> JsonResponse[T]:

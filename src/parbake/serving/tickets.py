@@ -127,10 +127,16 @@ class Tickets:
         told = [await caught_up(found["source"], int(found["number"])) for found in named]
         return ",".join(part for part in parts if not _TRANSACTION.fullmatch(part)), merged(told)
 
-    async def carry(self, request: Request, texts: Sequence[str]) -> None:
-        """Verify tickets and add their acknowledgements to a request, within its deadline."""
-        async with Deadline("after"):
-            request.acks = merged([request.acks, *[await self.read(text) for text in texts]])
+    async def carry(self, request: Request, texts: Sequence[str], *, field: str = "after") -> None:
+        """Verify tickets and add their acknowledgements to a request, within its deadline.
+
+        Args:
+            request: The request.
+            texts: The tickets.
+            field: The name to use in messages.
+        """
+        async with Deadline(field):
+            request.acks = merged([request.acks, *[await self.read(text, field=field) for text in texts]])
 
     @contextlib.asynccontextmanager
     async def carried_in(
