@@ -20,13 +20,13 @@ class Plain:
     name = "plain"
 
 
-def polled(source, every_s, *, news=lambda _: False, for_s=4.0):
+def polled(source, every_s, *, news=lambda _: False, for_s=4.0, is_behind=lambda _: False):
     """Poll a source for a while, without waiting; return the times of the polls, and of those with a heartbeat."""
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
-        return runner.run(_polled(source, every_s, news, for_s))
+        return runner.run(_polled(source, every_s, news, for_s, is_behind))
 
 
-async def _polled(source, every_s, news, for_s):
+async def _polled(source, every_s, news, for_s, is_behind):
     """Poll a source by the running loop's clock."""
     now = asyncio.get_running_loop().time
     polls, beats_at = [], []
@@ -40,7 +40,7 @@ async def _polled(source, every_s, news, for_s):
     async def distrust(_):
         raise AssertionError
 
-    running = asyncio.create_task(Polling(drain, lambda: [source], every_s, distrust).run())
+    running = asyncio.create_task(Polling(drain, lambda: [source], every_s, distrust, is_behind).run())
     await asyncio.sleep(for_s)
     running.cancel()
     return polls, beats_at
@@ -65,3 +65,10 @@ def test_news_bring_the_shortest_pause():
     busy, _ = polled(Quick(), 0.1, news=lambda _: True)
     idle, _ = polled(Quick(), 0.1)
     assert len(busy) > 1.5 * len(idle)
+
+
+def test_a_source_that_stored_values_wait_for_is_polled_soon():
+    """After an outage of the store a source is polled again within a tenth of a second, without more heartbeats."""
+    polls, beats = polled(Plain(), 1.0, is_behind=lambda source: source == "plain")
+    assert len(polls) >= 39
+    assert len(beats) <= 9

@@ -15,6 +15,7 @@ from parbake.serving.compute import Computed
 from parbake.serving.model_reads import ModelReads
 from parbake.serving.on_demand import OnDemand, flight_of
 from parbake.serving.read import ReadResult, Resolver
+from parbake.serving.since_outage import SinceOutage
 from simulator.patches import method, mutant
 
 
@@ -80,3 +81,24 @@ def model_kept_in_memory(stack: ExitStack) -> None:
         return await read(self, bound, control, recording, context)
 
     method(stack, ModelReads, "read", remembering)
+
+
+@mutant
+def store_believed_when_it_returns(stack: ExitStack) -> None:
+    """After an outage of the store its values are served before their sources were heard again."""
+
+    def believed(_self: Any, _source: str, _heartbeats: Any) -> bool:
+        return False
+
+    method(stack, SinceOutage, "is_unheard", believed)
+
+
+@mutant
+def poll_from_before_counts(stack: ExitStack) -> None:
+    """After an outage of the store a source counts as heard by a poll that began before the last value was computed."""
+    heard = SinceOutage.heard
+
+    def late(self: Any, source: str, began: int) -> None:
+        heard(self, source, max(began, self.polls(source)))
+
+    method(stack, SinceOutage, "heard", late)

@@ -122,6 +122,7 @@ class App:
             lambda: self.engine.binder.heard,
             checked.heartbeat_s,
             self._distrust,
+            self._is_behind,
         )
         self.ops = Operations(self._opening, self._polling)
         self.plugins = Plugins(checked.plugins, lambda: self.engine.plugins)
@@ -340,6 +341,9 @@ class App:
             await asyncio.wait_for(self._polling.once(), _FIRST_POLL_S)
             await asyncio.wait_for(warn_of_untold(engine.binder.sources), _FIRST_POLL_S)
         return engine
+
+    def _is_behind(self, source: str) -> bool:
+        return self.engine.resolver.since_outage.is_behind(source)
 
     async def _distrust(self, source: Log | Topic) -> None:
         await self.engine.ingest.distrust(source)

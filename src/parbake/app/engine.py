@@ -243,7 +243,12 @@ class Engine:
         )
         reader = LogReader(applier, silence_s=settings.silence_limit_s)
         self.ingest = Ingest(
-            applier, reader, self.binder.heard, recovery=self.recovery, replayability=self.replayability
+            applier,
+            reader,
+            self.binder.heard,
+            recovery=self.recovery,
+            replayability=self.replayability,
+            since_outage=self.resolver.since_outage,
         )
         self.tickets.caught_up = self.ingest.caught_up
         self.parking = Parking(self.store)

@@ -115,6 +115,11 @@ class Computer:
         """The names of the sources that a task reads, itself or through others."""
         return self._binder.sources_of(task)
 
+    def concerning(self, bound: BoundTask) -> list[str]:
+        """The names of the sources whose changes concern a task: those that it reads, and those that tell of them."""
+        read, minded = self.sources_of(bound.task), bound.fenced_throughout.union(bound.reach.viewed)
+        return [one.name for one in self._binder.heard if one.name in read or not minded.isdisjoint(one.families)]
+
     def choosing(self, choice: ResourceChoice) -> Computer:
         """The same computer, except for a resource that functions get. Inputs are computed by the original one."""
         found = copy.copy(self)

@@ -15,6 +15,7 @@ from parbake.ports.observers import Observers, begun, tell
 from parbake.ports.store import Store
 from parbake.process.counters import Counters
 from parbake.process.flight import Flights
+from parbake.protocol.cause import Cause
 from parbake.protocol.record import Record
 from parbake.protocol.tags import family
 from parbake.protocol.verdict import Judgement
@@ -24,6 +25,7 @@ from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.cpu_time import metering
 from parbake.serving.lease import Turns
+from parbake.serving.since_outage import SinceOutage
 from parbake.serving.source_turns import SourceTurns
 
 _WRITE_S = 1.0
@@ -46,10 +48,11 @@ class OnDemand:
         on: Observers,
         turns: Turns,
         look: Look,
+        since_outage: SinceOutage,
     ) -> None:
         """``look`` returns the stored record of a key if it may be served in a context.
 
-        ``counters`` and ``on`` hear of each computation.
+        ``counters`` and ``on`` hear of each computation, ``since_outage`` of those without the store.
         """
         self._store = store
         self._computer = computer
@@ -57,6 +60,7 @@ class OnDemand:
         self._counters, self._computed = counters, (counters.computed, *on.computed)
         self._computing = tuple(on.computing)
         self._look = look
+        self._since_outage = since_outage
         self._source_turns = SourceTurns(computer.sources_of)
         self._flights: Flights[Computed | None] = Flights(partial(scope.detached, tuple(on.carried)))
         self.turns = turns
@@ -130,6 +134,8 @@ class OnDemand:
             outcome = "rejected"
             for computed in results:
                 _check_type(bound, computed)
+                if computed.doubt is not None and computed.doubt.cause is Cause.WITHOUT_STORE:
+                    self._since_outage.computed(self._computer.concerning(bound))
                 if computed.storable and not context.pointers:
                     written = await self._written(bound, computed, context)
                     outcome = outcome if outcome == "stored" else written
@@ -163,12 +169,17 @@ class OnDemand:
         except StoreError as error:
             if not (error.is_outage and context.may_do_without_store):
                 raise
-            return "unstored"
+            return self._unstored(bound)
         except TimeoutError:
             if not context.may_do_without_store:
                 raise
-            return "unstored"
+            return self._unstored(bound)
         return "stored" if is_stored else "rejected"
+
+    def _unstored(self, bound: BoundTask) -> str:
+        """A value that is served and that the store does not get is like one that was computed without it."""
+        self._since_outage.computed(self._computer.concerning(bound))
+        return "unstored"
 
 
 def flight_of(bound: BoundTask, raw: bytes, context: Context) -> Hashable:

@@ -32,6 +32,7 @@ from parbake.serving.lease import Turns
 from parbake.serving.model_reads import ModelReads
 from parbake.serving.on_demand import OnDemand
 from parbake.serving.request import Deadline, is_bounded
+from parbake.serving.since_outage import SinceOutage
 from parbake.tasks.contract import Recompute, ServeStale, Use
 from parbake.tasks.served import Served
 from parbake.tasks.task_types import Artifact, ModelTask
@@ -88,7 +89,17 @@ class Resolver:
         self.models = ModelReads(store, clock, self._judge_model)
         self.computer = Computer(store, binder, clock, lambda: self, wraps)
         turns = Turns(store, clock, counters)
-        self.demand = OnDemand(store, self.computer, clock, counters=counters, on=on, turns=turns, look=self._look)
+        self.since_outage = SinceOutage(clock)
+        self.demand = OnDemand(
+            store,
+            self.computer,
+            clock,
+            counters=counters,
+            on=on,
+            turns=turns,
+            look=self._look,
+            since_outage=self.since_outage,
+        )
 
     def serve_now(self, bound: BoundTask, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
         """Serve a key at once if the store returns its record without waiting and the record may be served as it is.
@@ -248,8 +259,13 @@ class Resolver:
         return doubted(judgement, *found, tolerated_s)
 
     def silent(self, heartbeats: Mapping[str, float], now: float) -> dict[str, float]:
-        """The families whose source is silent, with the seconds since it was heard."""
+        """The families whose source is silent, with the seconds since it was heard.
+
+        After an outage of the store each source counts as silent until it is heard again.
+        """
         silences = self.silences(heartbeats, now)
+        if self.since_outage.was_away:
+            silences += self._unheard(heartbeats, now)
         return {name: silence_s for source, silence_s in silences for name in source.families} if silences else {}
 
     def silences(self, heartbeats: Mapping[str, float], now: float) -> list[tuple[Log | Topic, float]]:
@@ -263,6 +279,12 @@ class Resolver:
             if abs(silence_s) > self._silence_limit_s:
                 found.append((source, silence_s if silence_s > 0 else float("inf")))
         return found
+
+    def _unheard(self, heartbeats: Mapping[str, float], now: float) -> list[tuple[Log | Topic, float]]:
+        """The sources that were not heard since a value was computed without the store, as :meth:`silences` does."""
+        unheard = [source for source in self._sources if self.since_outage.is_unheard(source.name, heartbeats)]
+        silences = [(source, now - heartbeats.get(source.name, 0.0)) for source in unheard]
+        return [(source, silence_s if silence_s > 0 else float("inf")) for source, silence_s in silences]
 
     async def _from_record(
         self, bound: BoundTask, key: Any, record: Record, judgement: Judgement, context: Context

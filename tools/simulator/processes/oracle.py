@@ -6,7 +6,7 @@ It does not read stamps, tags or verdicts: each value contains the versions that
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -36,7 +36,8 @@ LATE_S = 0.05
 class Read(msgspec.Struct):
     """A client's read that has not ended: what had been acknowledged, promised or withdrawn when it began.
 
-    ``due_in_doubt`` is what it must show if it says that a source is silent, and its task tolerates that.
+    ``due_in_doubt`` is what it must show if it says that a source is silent, and its task tolerates that. ``shown`` is
+    what its process had shown before, computed without the store.
     """
 
     process: Any
@@ -50,6 +51,7 @@ class Read(msgspec.Struct):
     withdrawn: frozenset[int]
     turn: int
     restores: int
+    shown: dict[str, int]
     missed: bool = False
 
 
@@ -98,6 +100,8 @@ class Oracle:
         self.model = 0
         self.turns = 0
         self.withdrawn: set[int] = set()
+        self._shown: defaultdict[tuple[str, int], dict[str, int]] = defaultdict(dict)
+        """The latest version of each tag that a started process has shown while the store was away."""
         self.computes: Counter[tuple[str, str]] = Counter()
         self.single_flight = SingleFlightInvariant(world)
         world.disk.watch = self.stored
@@ -176,6 +180,7 @@ class Oracle:
 
     def went_back(self, system: SystemOfRecord) -> None:
         """Record that a system of record was put back: what it lost was never changed."""
+        self._shown.clear()
         self.world.acked_to[system.name] = min(self.world.acked_to[system.name], len(system.outbox))
         for tag, fact in system.facts.items():
             self.acked[tag] = min(fact.version, self.acked.get(tag, 0))
@@ -235,8 +240,8 @@ class Oracle:
         latest = now - 2 * self.world.faults.clock_error_s - 0.01
         due, in_doubt = self._due(latest - SILENCE_S), self._due(latest - TOLERATED_S)
         withdrawn = frozenset(self.withdrawn)
-        acked, restores = dict(self.acked), self._restores
-        return Read(process, task, key, now, acked, due, in_doubt, self.model, withdrawn, self.turns, restores)
+        acked, restores, shown = dict(self.acked), self._restores, dict(self._shown[process.name, process.starts])
+        return Read(process, task, key, now, acked, due, in_doubt, self.model, withdrawn, self.turns, restores, shown)
 
     @property
     def _restores(self) -> int:
@@ -272,6 +277,9 @@ class Oracle:
         step = self.world.step
         self.tally.recent += any(step - self.raised_at_step.get(t, -99) <= RECENT_STEPS for t in made.reads)
         self._check_made(read, made, in_doubt=served.cause is Cause.SOURCE_SILENT)
+        if is_away and read.restores == self._restores:
+            shown = self._shown[read.process.name, read.process.starts]
+            shown.update({tag: max(version, shown.get(tag, 0)) for tag, version in made.reads.items()})
 
     def answered(self, read: Read, answer: str, *, is_hit: bool) -> None:
         """Judge a cache's answer like the value of a read. A refusal is empty and must not be stored.
@@ -290,7 +298,7 @@ class Oracle:
 
     def _check_made(self, read: Read, made: SimValue, *, in_doubt: bool) -> None:
         if in_doubt and read.task in TOLERANT:
-            read.due = read.due_in_doubt
+            read.due, read.shown = read.due_in_doubt, {}
         if not made.reads:
             self.violate("I12 shapes", f"{read.task}({read.key}) says nothing of what it was made of")
         self._check_versions(read, made)
@@ -323,6 +331,12 @@ class Oracle:
             self.violate(
                 "I4 silence",
                 f"{read.task}({read.key}) was made of {tag} {version}, though {read.due[tag]} was committed long ago",
+            )
+        elif version < read.shown.get(tag, 0) and tag.partition("/")[0] in self.world.system_of(tag).told:
+            self.violate(
+                "I14 going back",
+                f"{read.task}({read.key}) was made of {tag} {version}, and {read.process.name} had shown "
+                f"{read.shown[tag]} while the store was away",
             )
 
     def _check_versions(self, read: Read, made: SimValue) -> None:

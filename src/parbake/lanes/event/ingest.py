@@ -35,6 +35,7 @@ from parbake.protocol.acks import HIGHEST, NO_ACKS, Acks
 from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
 from parbake.protocol.tags import check_tag, family, raised_by
 from parbake.serving.request import detached
+from parbake.serving.since_outage import SinceOutage
 
 _log = logging.getLogger("parbake.ingest")
 
@@ -50,16 +51,18 @@ class Ingest:
         *,
         recovery: Recovery,
         replayability: Replayability,
+        since_outage: SinceOutage,
     ) -> None:
         """Apply with ``applier`` what arrives by itself, and what ``reader`` reads from the logs of ``sources``.
 
-        ``replayability`` notes what arrives by itself. Raises :class:`DeclarationError` when two sources have one name,
-        since they would share their positions.
+        ``replayability`` notes what arrives by itself, and ``since_outage`` which sources were polled. Raises
+        :class:`DeclarationError` when two sources have one name, since they would share their positions.
         """
         self._recovery, self._replayability = recovery, replayability
         self._apply, self._store, self._clock = applier.apply, applier.store, applier.clock
         self._counters, self._tickets, self._unknown = applier.counters, applier.tickets, applier.unknown
         self._reader = reader
+        self._since_outage = since_outage
         self._sources = tuple(sources)
         self._polls: Flights[Ack | None] = Flights(detached)
         names = [source.name for source in self._sources]
@@ -162,7 +165,7 @@ class Ingest:
         acks: list[Ack] = []
         failed = None
         for source in sources:
-            before = self._clock.now()
+            before, began = self._clock.now(), self._since_outage.polls(source.name)
             try:
                 drained = await self._reader.drain(source, before)
             except SourceError as error:
@@ -175,6 +178,7 @@ class Ingest:
             is_sane = not drained.clock_skew
             if beats and drained.may_beat and not drained.is_heard:
                 is_sane = await self._store.beat(source.name, before, now=self._clock.now())
+            self._since_outage.heard(source.name, began)
             if not is_sane:
                 self._counters.clock_skew += 1
                 _log.warning("the heartbeat of %s lies in the future: check the clocks", source.name)

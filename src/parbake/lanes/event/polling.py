@@ -19,6 +19,10 @@ _SLOWER = 1.05
 """By how much a pause grows after each poll without news: from 5 ms to 100 ms within about two seconds."""
 
 
+_SHORT_S = 0.1
+"""The longest pause before a poll that stored values wait for, after an outage of the store."""
+
+
 class Drain(Protocol):
     """Applies what a source tells, or all sources do if none is given; returns whether there was anything."""
 
@@ -43,6 +47,7 @@ class Polling:
         sources: Callable[[], Sequence[Log | Topic]],
         every_s: float,
         distrust: Callable[[Log | Topic], Awaitable[None]],
+        is_behind: Callable[[str], bool],
     ) -> None:
         """Poll nothing yet.
 
@@ -51,9 +56,11 @@ class Polling:
             sources: What to poll.
             every_s: The pause between two heartbeats, in seconds.
             distrust: What raises the families of a source.
+            is_behind: Whether a source of a name has to be heard soon, because the store was away.
         """
         self._drain = drain
         self._distrust = distrust
+        self._is_behind = is_behind
         self._sources = sources
         self._every_s = every_s
         self._troubles: dict[str, Trouble] = {}
@@ -106,7 +113,16 @@ class Polling:
                 await self._raised(source)
             beat_at = began if beats else beat_at
             pause_s = shortest_s if has_news else min(longest_s, pause_s * _SLOWER)
-            await asyncio.sleep(pause_s)
+            await self._pause(source, pause_s)
+
+    async def _pause(self, source: _Polled, pause_s: float) -> None:
+        """Pause until the next poll; shortly if stored values are not trusted until then."""
+        now = asyncio.get_running_loop().time
+        until = now() + pause_s
+        while True:
+            await asyncio.sleep(max(0.0, min(until - now(), _SHORT_S)))
+            if now() >= until or (source is not None and self._is_behind(source.name)):
+                return
 
     async def _raised(self, source: _Polled) -> None:
         with contextlib.suppress(ParbakeError):  # it is tried again with the next poll
