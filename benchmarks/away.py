@@ -5,6 +5,9 @@ version of one of a few facts to the system of record, and has it acknowledged b
 both servers at a fixed rate, half of what the source carries. Three times the store is away: stopped, killed and
 started again, and out of reach of the second server only, while the first one goes on acknowledging. A read is right
 if it shows at least the version that was acknowledged before it began.
+
+A third server whose store is gone computes from a database that answers a few queries at once: at half of what that
+carries, for bursts of clients that obey ``retry-after``, and in a flood.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
+from _away_load import Crowd, Database, Load, play
 from _report import Goal, percentile, report
 from _server import Running, running
 from _valkey import installed
@@ -35,6 +39,7 @@ from parbake.adapters.sqlite import OUTBOX_DDL, emit
 
 KEYS = tuple(f"k{n}" for n in range(20))
 LEAST_RIGHT, LONGEST_S = 95.0, 2.0
+REFUSAL_MS, TIMES_P99 = 20.0, 2.0
 BEFORE_S, AFTER_S = 3.0, 5.0
 RATE = 80
 GIVE_UP_S = 10.0
@@ -233,17 +238,49 @@ async def measure(seconds: float) -> dict[str, Seen]:
 
 
 def _server(home: Path, port: int) -> contextlib.AbstractContextManager[Running]:
-    environment = {**os.environ, "FAULTS_HOME": str(home), "FAULTS_STORE": f"redis://127.0.0.1:{port}/0"}
+    environment = {"FAULTS_HOME": str(home), "FAULTS_STORE": f"redis://127.0.0.1:{port}/0"}
+    return _running("_faults_app:serving", environment)
+
+
+def _running(app: str, settings: dict[str, str]) -> contextlib.AbstractContextManager[Running]:
+    environment = {**os.environ, **settings}
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    return running("_faults_app:serving", environment=environment, folder=Path(__file__).parent)
+    return running(app, environment=environment, folder=Path(__file__).parent)
+
+
+async def measure_load() -> Load:
+    """Play load against a server whose store was there at its start, and is gone."""
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as ends:
+        home = Path(name)
+        with contextlib.closing(sqlite3.connect(home / "facts.sqlite")) as connection, connection:
+            connection.execute(OUTBOX_DDL)
+        store, database = Store(home), Database()
+        store.start()
+        ends.callback(store.end)
+        async with database.listening() as port:
+            environment = {
+                "AWAY_HOME": name,
+                "AWAY_STORE": f"redis://127.0.0.1:{store.port}/0",
+                "AWAY_DATABASE": str(port),
+            }
+            server = await asyncio.to_thread(ends.enter_context, _running("_away_app:serving", environment))
+            limit = aiohttp.ClientTimeout(total=GIVE_UP_S)
+            async with aiohttp.ClientSession(timeout=limit, connector=aiohttp.TCPConnector(limit=0)) as http:
+                crowd = Crowd(server.address, http)
+                await crowd.asks()
+                store.end()
+                await crowd.flood(20, 1.0)  # until the server knows
+                database.took_s = []
+                return await play(crowd, database)
 
 
 def main() -> None:
     """Measure, and say which goals were met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long each outage lasts")
+    parser.add_argument("--only", choices=["load", "outages"], help="measure only the load, or only the outages")
     options = parser.parse_args()
-    found = asyncio.run(measure(options.seconds))
+    found = {} if options.only == "load" else asyncio.run(measure(options.seconds))
     rows = [
         (name, len(one.waits_s), 100 * one.right / len(one.waits_s), percentile(one.waits_s, 50) * 1000,
          max(one.waits_s) * 1000, one.acknowledged, len(one.old))
@@ -259,17 +296,38 @@ def main() -> None:
             Goal(f"{name}: longest wait", longest_ms / 1000, "s", f"<= {LONGEST_S:g}", longest_ms <= LONGEST_S * 1000),
             Goal(f"{name}: older than an acknowledgement", old, "reads", "<= 0", old == 0),
         ]
+    figures = {
+        f"{row[0]}_{what}": float(row[at]) for row in rows for at, what in ((2, "right"), (4, "longest_ms"), (6, "old"))
+    }
+    if options.only != "outages":
+        of_load, goals_of_load = judged(asyncio.run(measure_load()))
+        figures |= of_load
+        goals += goals_of_load
     report(
         "away",
         ("store", "reads", "right %", "wait p50 ms", "longest ms", "acknowledged", "old"),
         rows,
-        figures={
-            f"{row[0]}_{what}": float(row[at])
-            for row in rows
-            for at, what in ((2, "right"), (4, "longest_ms"), (6, "old"))
-        },
+        figures=figures,
         goals=goals,
     )
+
+
+def judged(load: Load) -> tuple[dict[str, float], list[Goal]]:
+    """The figures of a load, and which goals were met."""
+    half_ms, flood_ms = (percentile(load.queries_s[when], 99) * 1000 for when in ("half", "flood"))
+    refusal_ms, times = percentile(load.refusals_s, 50) * 1000, flood_ms / half_ms
+    longest = {f"longest time until an answer, {clients} at once": s for clients, s in load.bursts_s.items()}
+    longest["longest wait at half load"] = max(load.quiet_s)
+    goals = [Goal(what, s, "s", f"<= {LONGEST_S:g}", s <= LONGEST_S) for what, s in longest.items()]
+    goals += [
+        Goal("refusal p50", refusal_ms, "ms", f"<= {REFUSAL_MS:g}", refusal_ms <= REFUSAL_MS),
+        Goal(
+            "source's p99 beyond that load, times its p99 at half load", times, "times", f"<= {TIMES_P99:g}",
+            times <= TIMES_P99,
+        ),
+    ]  # fmt: skip
+    figures = {goal.what: goal.value for goal in goals}
+    return figures | {"refused at half load": float(load.quiet_refused), "refusals": float(len(load.refusals_s))}, goals
 
 
 if __name__ == "__main__":

@@ -141,8 +141,12 @@ class OutdatedStore(StoreUnreachable):
 class TooManyWithoutStore(StoreUnreachable):
     """The store is away, and as many values are computed from their sources already as may be at once; ask again."""
 
-    headers = (("retry-after", "1"),)
     is_outage = False
+
+    def __init__(self, message: str, *, field: str = "", after_s: int = 1) -> None:
+        """Create the error; ``after_s`` are the seconds after which to ask again."""
+        super().__init__(message, field=field)
+        self.headers = (("retry-after", str(after_s)),)
 
 
 class StoreFull(StoreError):

@@ -13,7 +13,7 @@ from parbake.errors import ForeignStore, NotMaterialized, StoreFull, StoreUnreac
 from parbake.http import HttpApp
 from parbake.process import threads
 from parbake.protocol.cause import Cause
-from parbake.serving.source_turns import MOST_WAITING
+from parbake.serving.source_turns import FEW, PATIENT_S, UNKNOWN_S
 from parbake_semantic import SemanticCache
 
 AWAY = pb.Verdict.DEGRADED, Cause.WITHOUT_STORE, "realtime"
@@ -179,12 +179,22 @@ async def test_a_request_takes_only_what_began_after_it(world, shop):
     assert len(shop.calls) == 3
 
 
+WAITING = int(PATIENT_S / UNKNOWN_S) + 1
+"""How many wait for each that runs if nothing is known of how long it takes, and one more."""
+
+
+def forget_times(shop):
+    """Let nothing be known of how long the values of a shop take."""
+    shop.app.engine.resolver.demand._source_turns._usual_s.clear()
+
+
 async def test_sources_are_not_drowned(shop, monkeypatch):
     """Half of the threads compute, some more wait, and the rest is told at once to ask again."""
     monkeypatch.setenv(threads.TASK_THREADS, "4")
     shop.store.is_away = True
+    forget_times(shop)
     shop.gate.clear()
-    room = 2 + 2 * MOST_WAITING
+    room = 2 + 2 * (WAITING - 1) + 1
     asking = [asyncio.ensure_future(shop.app.serve(shop.fact, f"k{n}")) for n in range(room + 5)]
     await until(lambda: sum(one.done() for one in asking) == 5 and len(shop.calls) == 1 + 2)
     await asyncio.sleep(0.05)
@@ -194,6 +204,45 @@ async def test_sources_are_not_drowned(shop, monkeypatch):
     refused = [one for one in found if isinstance(one, Exception)]
     assert [type(one) for one in refused] == [TooManyWithoutStore] * 5
     assert "from the source facts already" in str(refused[0])
+
+
+@pytest.mark.parametrize(("took_s", "waiting"), [(1 / 64, 65), (0.5, FEW), (5.0, FEW)])
+async def test_as_many_wait_as_have_their_turn_within_a_second(shop, monkeypatch, took_s, waiting):
+    """How many wait follows from how long the values of the task take; a few may always wait."""
+    monkeypatch.setenv(threads.TASK_THREADS, "2")
+    shop.store.is_away = True
+    forget_times(shop)
+    shop.app.engine.resolver.demand._source_turns.took(shop.fact, took_s)
+    shop.gate.clear()
+    asking = [asyncio.ensure_future(shop.app.serve(shop.fact, f"k{n}")) for n in range(1 + waiting + 5)]
+    await until(lambda: sum(one.done() for one in asking) == 5)
+    shop.gate.set()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert sum(isinstance(one, TooManyWithoutStore) for one in found) == 5
+
+
+async def test_a_computation_is_measured_while_the_store_is_there(shop):
+    """An outage begins with what is known of how long values take."""
+    assert 0 < shop.app.engine.resolver.demand._source_turns._usual_s["fact"] < UNKNOWN_S
+
+
+async def test_refused_clients_are_told_to_come_at_different_times(shop, monkeypatch):
+    """Few are told to ask again in a second, and many in one to three, so that they do not all come at once."""
+    monkeypatch.setenv(threads.TASK_THREADS, "2")
+    shop.store.is_away = True
+    forget_times(shop)
+    shop.gate.clear()
+
+    async def told(count):
+        asked = (shop.app.serve(shop.fact, f"k{n}") for n in range(count))
+        return [one.headers[0][1] for one in await asyncio.gather(*asked, return_exceptions=True)]
+
+    filling = [asyncio.ensure_future(shop.app.serve(shop.fact, f"f{n}")) for n in range(1 + WAITING)]
+    await asyncio.sleep(0.01)
+    assert await told(2) == ["1", "1"]
+    assert set(await told(100)) == {"1", "2", "3"}
+    shop.gate.set()
+    await asyncio.gather(*filling)
 
 
 async def test_readers_and_their_inputs_do_not_wait_for_each_other(shop, monkeypatch):
@@ -208,11 +257,12 @@ async def test_over_http_a_refusal_says_when_to_ask_again(shop, monkeypatch):
     """Beyond the limit a client gets 503 with retry-after, and within it the value with its cause."""
     monkeypatch.setenv(threads.TASK_THREADS, "2")
     shop.store.is_away = True
+    forget_times(shop)
     shop.gate.clear()
     transport = httpx.ASGITransport(HttpApp(shop.app))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         asking = [
-            asyncio.ensure_future(client.post("/v1/serve/fact", json={"key": f"k{n}"})) for n in range(2 + MOST_WAITING)
+            asyncio.ensure_future(client.post("/v1/serve/fact", json={"key": f"k{n}"})) for n in range(2 + WAITING)
         ]
         await until(lambda: any(one.done() for one in asking))
         shop.gate.set()

@@ -11,11 +11,11 @@ from msgspec.structs import replace as changed
 from parbake.errors import StoreError
 from parbake.protocol.cause import Cause
 from parbake.protocol.recording import Recording
+from parbake.protocol.since_outage import SinceOutage
 from parbake.serving.compute import Computed
 from parbake.serving.model_reads import ModelReads
 from parbake.serving.on_demand import OnDemand, flight_of
 from parbake.serving.read import ReadResult, Resolver
-from parbake.serving.since_outage import SinceOutage
 from simulator.patches import method, mutant
 
 

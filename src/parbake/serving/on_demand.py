@@ -17,6 +17,7 @@ from parbake.process.counters import Counters
 from parbake.process.flight import Flights
 from parbake.protocol.cause import Cause
 from parbake.protocol.record import Record
+from parbake.protocol.since_outage import SinceOutage
 from parbake.protocol.tags import family
 from parbake.protocol.verdict import Judgement
 from parbake.serving import request as scope
@@ -25,7 +26,6 @@ from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.cpu_time import metering
 from parbake.serving.lease import Turns
-from parbake.serving.since_outage import SinceOutage
 from parbake.serving.source_turns import SourceTurns
 
 _WRITE_S = 1.0
@@ -129,13 +129,13 @@ class OnDemand:
         started, outcome, cpu_s = perf_counter(), "failed", 0.0
         try:
             with metering() as spent:
-                results = await self._computer.compute(bound, keys, context)
+                results = await self._compute(bound, keys, context)
             cpu_s = spent.cpu_s / max(1, len(keys))
             outcome = "rejected"
             for computed in results:
                 _check_type(bound, computed)
                 if computed.doubt is not None and computed.doubt.cause is Cause.WITHOUT_STORE:
-                    self._since_outage.computed(self._computer.concerning(bound))
+                    self._since_outage.computed(self._computer.concerning(bound), self._clock.now())
                 if computed.storable and not context.pointers:
                     written = await self._written(bound, computed, context)
                     outcome = outcome if outcome == "stored" else written
@@ -146,6 +146,18 @@ class OnDemand:
                 tell(self._computed, bound.name, raw, context.lane, took, outcome=outcome, cpu_s=cpu_s)
             tell(ends, outcome)
         return results
+
+    async def _compute(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
+        """Compute, and measure what a single value takes, unless a store that goes away meanwhile is waited for."""
+        now, is_usual = asyncio.get_running_loop().time, context.is_without_store
+        began = now()
+        try:
+            results = await self._computer.compute(bound, keys, context)
+            is_usual = is_usual or all(one.storable for one in results)
+            return results
+        finally:
+            if is_usual and len(keys) == 1:
+                self._source_turns.took(bound.task, now() - began)
 
     async def _written(self, bound: BoundTask, computed: Computed, context: Context) -> str:
         """Write a result and return the outcome.
@@ -178,7 +190,7 @@ class OnDemand:
 
     def _unstored(self, bound: BoundTask) -> str:
         """A value that is served and that the store does not get is like one that was computed without it."""
-        self._since_outage.computed(self._computer.concerning(bound))
+        self._since_outage.computed(self._computer.concerning(bound), self._clock.now())
         return "unstored"
 
 

@@ -24,6 +24,7 @@ from parbake.protocol.control import Control
 from parbake.protocol.listening import LISTENER, listener
 from parbake.protocol.record import Header, Record, Stamp
 from parbake.protocol.recording import Recording
+from parbake.protocol.since_outage import SinceOutage
 from parbake.protocol.verdict import SERVABLE, Judgement, Verdict, doubted, judge
 from parbake.serving.bind import NO_CONTEXT, Binder, Context
 from parbake.serving.bound import BoundTask
@@ -32,7 +33,6 @@ from parbake.serving.lease import Turns
 from parbake.serving.model_reads import ModelReads
 from parbake.serving.on_demand import OnDemand
 from parbake.serving.request import Deadline, is_bounded
-from parbake.serving.since_outage import SinceOutage
 from parbake.tasks.contract import Recompute, ServeStale, Use
 from parbake.tasks.served import Served
 from parbake.tasks.task_types import Artifact, ModelTask
@@ -89,7 +89,7 @@ class Resolver:
         self.models = ModelReads(store, clock, self._judge_model)
         self.computer = Computer(store, binder, clock, lambda: self, wraps)
         turns = Turns(store, clock, counters)
-        self.since_outage = SinceOutage(clock)
+        self.since_outage = SinceOutage()
         self.demand = OnDemand(
             store,
             self.computer,

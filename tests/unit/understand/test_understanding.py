@@ -4,7 +4,9 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from tests.skipping_loop import SkippingLoop
 
+from parbake.protocol.cause import Cause
 from retail_assistant.chat.understanding import Understanding
 from retail_assistant.understand.names.lexicon import Lexicon
 from retail_assistant.understand.names.vocabulary import Vocabulary
@@ -14,11 +16,11 @@ class Shop:
     """An app that serves whatever words it has."""
 
     def __init__(self):
-        self.words, self.generation, self.reads = None, 0, 0
+        self.words, self.generation, self.reads, self.cause = None, 0, 0, None
 
     async def serve(self, _task, _key):
         self.reads += 1
-        return SimpleNamespace(value=self.words, generation=self.generation, stamp="")
+        return SimpleNamespace(value=self.words, generation=self.generation, stamp="", cause=self.cause)
 
     def publish(self, words):
         self.words, self.generation = words, self.generation + 1
@@ -77,3 +79,23 @@ async def test_a_first_request_and_the_warm_up_build_one_vocabulary(shop, unders
     shop.publish(Lexicon(genres=("horror",)))
     await asyncio.gather(understanding.step(), understanding.vocabulary(), understanding.vocabulary())
     assert built == [Lexicon(genres=("horror",))]
+
+
+@pytest.mark.parametrize(("cause", "least", "most"), [(None, 50, 61), (Cause.WITHOUT_STORE, 2, 20)])
+def test_words_that_are_computed_for_each_look_are_looked_at_seldom(cause, least, most):
+    """While the store is away each look reads the whole shop, so there is one every few seconds."""
+    shop = Shop()
+    shop.publish(Lexicon(genres=("horror",)))
+    shop.cause = cause
+
+    async def followed():
+        understanding = Understanding(shop, None)
+        await understanding.step()
+        shop.reads = 0
+        following = asyncio.create_task(understanding.run())
+        await asyncio.sleep(60)
+        following.cancel()
+
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
+        runner.run(followed())
+    assert least <= shop.reads <= most

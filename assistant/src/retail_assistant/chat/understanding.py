@@ -7,6 +7,7 @@ import contextvars
 import logging
 
 import parbake as pb
+from parbake.protocol.cause import Cause
 from parbake.protocol.record import Stamp
 from retail_assistant.chat.conversation import Rereader
 from retail_assistant.live import LiveShop
@@ -16,6 +17,8 @@ from retail_assistant.understand.names.vocabulary import Vocabulary
 from retail_assistant.understand.parse import Parser
 
 POLL_S = 1.0
+_POLL_AWAY_S = 5.0
+"""Seconds between two looks while the store is away: each look compiles the words of the whole shop then."""
 _log = logging.getLogger("retail_assistant.understanding")
 
 
@@ -29,6 +32,7 @@ class Understanding:
         self._vocabulary: Vocabulary | None = None
         self._parser: Parser | None = None
         self._loading = asyncio.Lock()
+        self._is_away = False
 
     async def vocabulary(self) -> Vocabulary:
         """The current vocabulary; the first call waits until it is loaded.
@@ -58,6 +62,7 @@ class Understanding:
         """Build the vocabulary again if the words have changed, and return the current one."""
         async with self._loading:
             served = await self._app.serve(lexicon, SHOP)
+            self._is_away = served.cause is Cause.WITHOUT_STORE
             seen = (served.generation, served.stamp)
             last = self._vocabulary
             if last is not None and (served.value is None or seen == self._seen):
@@ -73,7 +78,7 @@ class Understanding:
                 await self.step()
             except pb.ParbakeError as error:
                 _log.warning("the vocabulary could not be read: %s", error)
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(_POLL_AWAY_S if self._is_away else POLL_S)
 
 
 def _vocabulary_of(known: Lexicon, last: Vocabulary | None) -> Vocabulary:

@@ -33,9 +33,9 @@ from parbake.process.about import ABOUT
 from parbake.process.flight import Flights
 from parbake.protocol.acks import HIGHEST, NO_ACKS, Acks
 from parbake.protocol.record import Meta, Stamp, Tags, bond, unpack_stamp
+from parbake.protocol.since_outage import SinceOutage
 from parbake.protocol.tags import check_tag, family, raised_by
 from parbake.serving.request import detached
-from parbake.serving.since_outage import SinceOutage
 
 _log = logging.getLogger("parbake.ingest")
 

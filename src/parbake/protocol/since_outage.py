@@ -10,8 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping
 
-from parbake.ports.clock import Clock
-
 _SKEW_S = 5.0
 """Seconds by which the clocks of two processes may differ: so much later another one's poll must have begun."""
 
@@ -22,9 +20,8 @@ class SinceOutage:
     Each source has the number of the last one that it concerns.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        """Nothing was computed without the store yet; ``clock`` is compared with the heartbeats of other processes."""
-        self._clock = clock
+    def __init__(self) -> None:
+        """Nothing was computed without the store yet."""
         self._numbers = itertools.count(1)  # several event loops count
         self._computed: dict[str, int] = {}
         self._computed_at: dict[str, float] = {}
@@ -35,13 +32,14 @@ class SinceOutage:
         """Whether the store was ever away while something was asked for."""
         return bool(self._computed)
 
-    def computed(self, sources: Collection[str]) -> None:
+    def computed(self, sources: Collection[str], now: float) -> None:
         """Note that a value was computed without the store, before anybody gets it.
 
         Args:
             sources: The names of the sources whose changes concern it.
+            now: Epoch seconds, which are compared with the heartbeats of other processes.
         """
-        now, number = self._clock.now(), next(self._numbers)
+        number = next(self._numbers)
         self._computed_at.update(dict.fromkeys(sources, now))
         self._computed.update(dict.fromkeys(sources, number))
 
