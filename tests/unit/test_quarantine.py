@@ -171,6 +171,7 @@ async def test_a_quarantine_that_the_journal_does_not_have_says_that_it_is_in_fo
     """The error tells that the values are dead, and that only a loss of the store would bring them back."""
     made = Counter(world, durability=pb.Durability(journal=tmp_path / "journal"))
     await made.app.drain()
+    (tmp_path / "journal").unlink()
     (tmp_path / "journal").mkdir()
     with pytest.raises(StoreError, match="value is in quarantine, but would not be any more after a loss"):
         await made.app.ops.complain(made.value, "old")
@@ -182,14 +183,14 @@ async def test_a_quarantine_that_the_journal_does_not_have_says_that_it_is_in_fo
 async def test_a_store_that_knows_better_is_not_told_by_the_journal(world, tmp_path):
     """A journal that did not record a clearing by another host does not restore the quarantine."""
     store = f"lmdb://{tmp_path / 'store'}?map_size=16MiB"
-    first = Counter(world, store=store, durability=pb.Durability(journal=tmp_path / "one"))
+    first = Counter(world, store=store, durability=pb.Durability(journal=tmp_path / "one", replayable=False))
     await first.app.drain()
     await first.app.ops.complain(first.value, "old")
     await first.app.close()
-    other = Counter(world, store=store, durability=pb.Durability(journal=tmp_path / "other"))
+    other = Counter(world, store=store, durability=pb.Durability(journal=tmp_path / "other", replayable=False))
     await other.app.ops.clear(other.value)
     await other.app.close()
-    again = Counter(world, store=store, durability=pb.Durability(journal=tmp_path / "one"))
+    again = Counter(world, store=store, durability=pb.Durability(journal=tmp_path / "one", replayable=False))
     await again.app.drain()
     assert await again.app.ops.quarantined() == {}
     await again.app.close()

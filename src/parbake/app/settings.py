@@ -60,20 +60,32 @@ class Durability:
     """What is kept if a store loses its last writes.
 
     Stored values survive such a loss if every change can be read again from some source's outbox, and rollbacks from a
-    journal. Otherwise all of them are discarded after it.
+    journal. Otherwise all of them are discarded after it. parbake finds out whether they can, if ``replayable`` is
+    ``None`` and there is a journal that all processes share:
+
+    - The journal was there when the store was made, and still is: it has the last line that the store knows of.
+    - The app's sources tell of every family that its tasks depend on, and it receives nothing from topics.
+    - No change was ever acknowledged that is in no outbox: by ``touch``, over HTTP, from a topic, or by a complaint
+      about a cached answer. The first one is noted in the journal before it is acknowledged. From then on this store's
+      values are discarded after a loss.
+
+    A process that cannot note such a change in the store's journal, because it has another one or none, refuses to
+    acknowledge it, to roll back and to put a task in quarantine.
 
     Attributes:
         journal: The log of rollbacks and quarantines outside the store: the path of a file, or a journal. A relative
             path starts at the working directory of the process, so prefer an absolute one. On another disk than an
             LMDB store, it also tells that the store's whole disk was set back.
-        replayable: Promises that every change is in some source's outbox, so that it can be read again.
+        replayable: Whether every change is in some source's outbox. ``None``: parbake finds out. ``True`` promises it,
+            also for a store that was in use before its journal, and nothing is noted. ``False`` denies it for good, for
+            all processes of the store; say it in all of them.
 
     Raises:
         BadInput: ``journal`` is an object without a journal's methods.
     """
 
     journal: Journal | str | PathLike[str] | None = None
-    replayable: bool = False
+    replayable: bool | None = None
     log: Journal | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:

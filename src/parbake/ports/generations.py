@@ -59,7 +59,7 @@ class Generations(Protocol):
     async def mark_journal(self, expected: JournalMark | None, new: JournalMark | None) -> Control:
         """Replace the mark of the store's journal, if it is the expected one; returns the control record.
 
-        Only a store in which no tag was ever raised gets its first mark.
+        Only a store in which no tag was ever raised, and which keeps nothing from before a loss, gets its first mark.
 
         Args:
             expected: The mark that the store should have; ``None`` if none.

@@ -304,7 +304,8 @@ def mark_journal(control: Control, expected: JournalMark | None, new: JournalMar
     """Replace the mark of a store's journal. If the store has another mark than the expected one, nothing changes.
 
     Only a store in which no tag was ever raised may get its first mark: of any other one, a change may have been
-    acknowledged that no journal has noted.
+    acknowledged that no journal has noted. Nor may one that keeps values from before a loss, which may have had such a
+    change.
 
     Args:
         control: The control record.

@@ -23,6 +23,7 @@ from parbake.protocol.cause import Cause, Reason
 from parbake.protocol.check import is_pending, killed_by, newness
 from parbake.protocol.control import Pointer, Promotion
 from parbake.protocol.record import Meta, Record, Stamp, Tags
+from parbake.testing.journal_suite import JournalMarkSuite
 from parbake.testing.named_values_suite import NamedValuesSuite
 
 TASK = "task@1"
@@ -49,7 +50,7 @@ def make_record(
     return Record(stamp.pack(), computed_at, float("inf"), "batch", absent=False, meta=meta, payload=payload)
 
 
-class StoreSuite(NamedValuesSuite):
+class StoreSuite(NamedValuesSuite, JournalMarkSuite):
     """The conformance suite of :class:`parbake.ports.store.Store`; a subclass opens an empty store."""
 
     @abstractmethod

@@ -141,7 +141,7 @@ class Process(ProcessState):
             batch=Batch(throttle=None),
             durability=Durability(
                 journal=self.world.journal_of(self.name),
-                replayable=self.world.replayable,  # type: ignore[arg-type]  # None, to find out, is not public yet
+                replayable=self.world.replayable,
             ),
         )
         app.oracle = self.oracle

@@ -86,9 +86,11 @@ class Replayability:
 
     async def _compare(self, mark: JournalMark) -> None:
         others = sorted({*self._sources.names} - {*mark.sources})
-        if (await self._history(mark)).is_whole:
-            if others or self._sources.lack:
-                await self._end(mark)
+        history = await self._history(mark)
+        if history.is_ended or (history.is_whole and (others or self._sources.lack)):
+            await self._end(mark)
+        elif history.is_whole:
+            return
         elif others:
             raise BadInput(f"{_NOT_SHARED}, and of {', '.join(others)} it knows nothing; {_ADVICE}", field="durability")
         else:
@@ -105,8 +107,9 @@ class Replayability:
         mark = (await self._store.stamp()).control.journal
         if mark is None:
             return _ENDED
-        if not (await self._history(mark)).is_whole:
-            return _NOT_SHARED
+        history = await self._history(mark)
+        if not history.is_whole:
+            return _ENDED if history.is_ended else _NOT_SHARED
         missing = sorted({*mark.sources} - {*self._sources.names})
         return f"this app does not read {', '.join(missing)}" if missing else ""
 
