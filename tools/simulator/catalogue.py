@@ -10,6 +10,7 @@ from simulator import (
     byte_mutants,
     contract_mutants,
     file_mutants,
+    journal_mutants,
     serving_mutants,
     store_mutants,
     waiting_mutants,
@@ -17,8 +18,8 @@ from simulator import (
 from simulator.patches import mutants_by_name
 
 __all__ = [
-    "applied", "away_mutants", "byte_mutants", "contract_mutants", "file_mutants", "names", "serving_mutants",
-    "store_mutants", "waiting_mutants", "what_is_wrong",
+    "applied", "away_mutants", "byte_mutants", "contract_mutants", "file_mutants", "journal_mutants", "names",
+    "serving_mutants", "store_mutants", "waiting_mutants", "what_is_wrong",
 ]  # each of the modules registers its own mutants when it is imported  # fmt: skip
 
 

@@ -55,9 +55,12 @@ class Faults:
 
     def fail_over(self, *, most: int) -> None:
         """Let the store lose its last commits, acknowledged or not, in histories with failovers."""
-        if "fail_over" not in self.world.faults.kinds:
-            return
-        disk, most_lost = self.world.disk, self.world.rng.randrange(most)
+        if "fail_over" in self.world.faults.kinds:
+            self.lose(most=most)
+
+    def lose(self, *, most: int, least: int = 0) -> None:
+        """Let the store lose its last ``least`` commits, and fewer than ``most`` of those before."""
+        disk, most_lost = self.world.disk, least + self.world.rng.randrange(most)
         if isinstance(disk, FileDisk):
             self._end_all(disk, is_stopped=self.world.rng.random() < STOPPED)
         lost = disk.fail_over(most_lost)
@@ -80,6 +83,13 @@ class Faults:
         if is_replaced:
             disk.replace()
         await self.wait_for_restarts()
+
+    async def restart(self, process: Process) -> None:
+        """Kill a process that runs, and start it a little later."""
+        if process.is_alive:
+            process.crash()
+            self.world.say(f"{process.name} is killed")
+            await self._start_all([process])
 
     async def wait_for_restarts(self) -> None:
         """Wait until the processes that were ended together run again."""

@@ -146,27 +146,44 @@ class Clients:
         else:
             await process.run(self.tell(process, self.commit(subject, "changed")))
 
+    async def publish_change(self, subject: str) -> None:
+        """Change an entity, and publish the event."""
+        process = self._alive()
+        if process is not None:
+            await process.run(self._publish(process, self.commit(subject, "changed")))
+
     async def tell(self, process: Process, row: OutboxRow) -> Acks:
         """Drain, publish the event, or do nothing; return the acknowledgement that the client received."""
-        app, told = process.app, NO_ACKS
+        app = process.app
         assert app is not None
         system = self.world.system_of(row.subject)
-        event = CloudEvent(f"{system.name}-{row.position}", system.name, f"sim.{row.kind}", row.subject)
         way = self.world.rng.choices(["drain", "publish", "nothing"], [5, 3, 2])[0]
         is_told = row.subject.partition("/")[0] in system.told
         if way == "drain" and not is_told:
             way = "publish"
         elif way == "publish" and is_told and self.world.is_inferred:
             way = "drain"
+        if way == "publish":
+            return await self._publish(process, row)
         try:
             if way == "drain":
                 await app.drain()
-            elif way == "publish":
-                for _ in range(self.world.rng.choice([1, 1, 2])):
-                    await sleep(self.world.rng.random() * self.world.faults.delivery_s)
-                    told = (await app.publish(event)).tags
-                    self.oracle.acknowledge(row)
-                    self.world.say(f"version {row.version} acknowledged")
+        except ParbakeError as error:
+            self.world.say(f"{process.name} not acknowledged: {error}")
+        return NO_ACKS
+
+    async def _publish(self, process: Process, row: OutboxRow) -> Acks:
+        """Publish the event, sometimes twice; return the acknowledgement that the client received."""
+        app, told = process.app, NO_ACKS
+        assert app is not None
+        system = self.world.system_of(row.subject)
+        event = CloudEvent(f"{system.name}-{row.position}", system.name, f"sim.{row.kind}", row.subject)
+        try:
+            for _ in range(self.world.rng.choice([1, 1, 2])):
+                await sleep(self.world.rng.random() * self.world.faults.delivery_s)
+                told = (await app.publish(event)).tags
+                self.oracle.acknowledge(row)
+                self.world.say(f"version {row.version} acknowledged")
         except ParbakeError as error:
             self.world.say(f"{process.name} not acknowledged: {error}")
         return told

@@ -62,6 +62,8 @@ class Timeline:
         for process in self.processes:
             process.start()
         await sleep(0.5)
+        if world.is_inferred:
+            await self._journal_faults.begin()
         acts: list[asyncio.Task[Any]] = []
         for _ in range(STEPS):
             world.step += 1

@@ -116,6 +116,12 @@ def current_model(world: World) -> int:
     return 0 if raw is None else as_control(raw).pointer(weights.ref)
 
 
+def is_trusted(world: World) -> bool:
+    """Whether the store is trusted, as far as its data tells."""
+    raw = world.disk.get(names.CONTROL)
+    return raw is not None and as_control(raw).is_trusted
+
+
 def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
     """Find the tags that the stored values of a key were made of.
 

@@ -140,7 +140,7 @@ class Process(ProcessState):
             # A throttle looks at the clock and the load of the machine that runs the simulation.
             batch=Batch(throttle=None),
             durability=Durability(
-                journal=self.world.journal_of(self.name),
+                journal=self.world.journal_of(self.name) if self.world.has_first_journals else None,
                 replayable=self.world.replayable,
             ),
         )

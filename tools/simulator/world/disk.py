@@ -24,6 +24,8 @@ class Disk:
         self.watch: Callable[[bytes, bytes | None, bytes | None], None] = lambda *_: None
         """Called with every item that a commit changes: its name, and its value before and after."""
         self.host = "host 1"
+        self.commits = 0
+        """How many commits the data has."""
         self._undo: list[dict[bytes, bytes | None]] = []
         self._open: dict[bytes, bytes | None] = {}
         self.get = self.peek = self.items.get
@@ -46,6 +48,7 @@ class Disk:
             self._undo.append(self._open)
             del self._undo[:-REMEMBERED]
             self._open = {}
+            self.commits += 1
 
     def keep(self) -> None:
         """Let no failover lose what was committed until now."""
@@ -66,4 +69,5 @@ class Disk:
                 else:
                     self.items.put(key, value)
             lost += 1
+        self.commits -= lost
         return lost

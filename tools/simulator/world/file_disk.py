@@ -53,7 +53,6 @@ class FileDisk(Disk):
     def __init__(self, seed: int) -> None:
         super().__init__()
         self._rng = random.Random(f"files {seed}")
-        self.commits = 0
         self._birth = 1
         self._last_birth = 1
         self.side = [0] * 8
@@ -77,7 +76,6 @@ class FileDisk(Disk):
 
     def end_commit(self, *, backups: float = BACKUPS) -> None:
         """End the open commit, and make a copy now and then: after a share ``backups`` of the commits."""
-        self.commits += bool(self._open)
         super().end_commit()
         if self._rng.random() < backups:
             self.back_up()
@@ -116,7 +114,6 @@ class FileDisk(Disk):
         elif kind in ("killed", "power cut"):
             commits = 0
         lost = self.undo(commits)
-        self.commits -= lost
         if kind in ("copied back", "copied with side file"):
             self.replace()
         elif backup is not None:

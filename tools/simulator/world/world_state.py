@@ -27,10 +27,12 @@ WITH_CACHES = 0.25 if find_spec("numpy") else 0.0
 """The share of histories in which servers have a semantic cache, which needs numpy."""
 
 
-INFERRED = 0.0
+INFERRED = 0.3
 """The share of histories in which nobody promises that every change can be read again: each process finds it out."""
 SEPARATE_JOURNALS = 0.3
 """The share of those in which each process has a journal of its own, by mistake."""
+LATER_JOURNALS = 0.25
+"""The share of those in which the store is in use before its processes have a journal."""
 WITH_WAITERS = 0.25
 """The share of histories in which writers wait for all stores in the database, and the database goes back."""
 
@@ -114,9 +116,10 @@ class World:
         self._new_journal: type[SimJournal] = SimOpeningJournal if is_told else SimJournal
         self.journals: dict[str, SimJournal] = {}
         self.has_separate_journals = self.is_inferred and self._is_drawn("separate", SEPARATE_JOURNALS)
+        is_later = self.is_inferred and self._is_drawn("later journals", LATER_JOURNALS)
+        # Openings of a store in a file are told from the first one on.
+        self.has_first_journals = is_told or not is_later
         self.faults = FaultSelection(self.rng)
-        if self.is_inferred and "fail_over" not in self.faults.kinds:
-            self.faults.kinds.append("fail_over")
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
         self.slow_items_s = self.rng.choice([0.005, 0.005, 0.005, 0.05])
         self.slow_polls_s = self.rng.choice([0.0, 0.0, 0.3, 0.8])
