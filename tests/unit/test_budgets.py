@@ -23,7 +23,7 @@ PACKAGES = {
     "src/parbake_semantic": 4_330,
     "assistant/src": 18_000,
     "tools/provider_box": 660,
-    "tools/simulator": 4_100,
+    "tools/simulator": 4_260,
 }
 """The most lines of code of each package, without packages within it that have a line of their own.
 
