@@ -18,7 +18,7 @@ from _report import Goal, percentile
 from _server import Running, model_server, running, started
 from _waiting_app import APP, question
 
-SPINNING = (2, 4)
+SPINNING = (4, 12)
 WAITING_RATE, HELD_S, DEADLINE_S = 40.0, 3.0, 1.0
 TIMES = (5, 10)
 Rows = list[tuple[object, ...]]
@@ -97,5 +97,5 @@ def beside_neighbour(
             refusal, share = percentile(found.refused or [0.0], 50), in_time / once
             goals += [
                 Goal(f"{times}x beside a neighbour: in time, of 1x", share, "", ">= 0.9", share >= 0.9),
-                Goal(f"{times}x beside a neighbour: p50 of a refusal", refusal * 1e3, "ms", "<= 20", refusal <= 0.02),
+                Goal(f"{times}x beside a neighbour: p50 of a refusal", refusal * 1e3, "ms", "<= 100", refusal <= 0.1),
             ]

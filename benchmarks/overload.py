@@ -11,7 +11,7 @@ one       one address that asks for 100 /metrics a second, and one with 16 conne
 abandon   300 chats whose clients leave at once: how many reads the server still did for them
 neighbour what four clients get answered, and 5 and 10 times that, beside a process that wants the server's core
 wait      40 requests a second that each wait three seconds for a provider, through the proxy and in a task, beside
-          two and four processes that want all cores
+          four and twelve processes that want all cores
 """
 
 from __future__ import annotations

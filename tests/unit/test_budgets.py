@@ -11,7 +11,7 @@ FILE_P90, FILE_MAX = 300, 500
 FUNCTION_P90, FUNCTION_MAX = 25, 60
 
 PACKAGES = {
-    "src/parbake": 24_720,
+    "src/parbake": 24_800,
     "src/parbake/contrib": 1_205,
     "src/parbake/contrib/opentelemetry": 410,
     "src/parbake_capture": 1_075,

@@ -25,20 +25,28 @@ from parbake.http.overload import (
     Overloaded,
 )
 from parbake.http.routes import METRICS_S
-from parbake.http.waiting_line import WaitingLine, WaitingRequest, client_of
+from parbake.http.waiting_line import Arrival, WaitingLine, WaitingRequest, client_of
 from parbake.ports.messages import Response, Route
 from parbake.process.counters import Counters
+from parbake.process.loop_time import LoopTime
 
 
-def stays():
-    """Tell that the client is still there."""
-    return False
+def ago(seconds, client=""):
+    """A request that arrived some seconds ago, and whose client is still there."""
+    return Arrival(perf_counter() - seconds, client)
+
+
+async def fill(intake, client=""):
+    """Let in as many requests as run together at first; returns them."""
+    running = [ago(0, client) for _ in range(int(FIRST_LIMIT))]
+    for arrival in running:
+        assert await intake.enter(arrival)
+    return running
 
 
 def crowd(intake):
     """Let as many requests come as make a crowd; all have had to wait."""
-    now = perf_counter()
-    assert not any(intake.lets_in(now - 2 * CONTENDED_S, now) for _ in range(FEW + 1))
+    assert not any(intake.lets_in(ago(2 * CONTENDED_S), perf_counter()) for _ in range(FEW + 1))
 
 
 @pytest.fixture
@@ -52,12 +60,12 @@ def intake():
 
 async def test_a_request_that_arrives_at_a_calm_server_is_let_in_at_once(intake):
     """Without contention a request waits for nothing; one that has had to wait is looked at more closely."""
-    now = perf_counter()
-    assert intake.lets_in(now, now)
-    assert not intake.lets_in(now - 2 * CONTENDED_S, now)
-    intake.leave(0.01)
-    assert await intake.enter(perf_counter(), stays)
-    intake.leave(0.01)
+    first, second = ago(0), ago(0)
+    assert intake.lets_in(first, first.at)
+    assert not intake.lets_in(ago(2 * CONTENDED_S), perf_counter())
+    intake.leave(first, 0.01)
+    assert await intake.enter(second)
+    intake.leave(second, 0.01)
     assert intake.counters.turned_away == 0
 
 
@@ -65,7 +73,7 @@ async def test_a_request_that_has_waited_for_too_long_is_turned_away(intake):
     """In a crowd a request past its deadline gets 503 with a time to come back, and is counted."""
     crowd(intake)
     with pytest.raises(Overloaded) as caught:
-        await intake.enter(perf_counter() - PATIENT_S - 0.01, stays)
+        await intake.enter(ago(PATIENT_S + 0.01))
     assert caught.value.status == 503
     ((name, value),) = caught.value.headers
     assert name == "retry-after"
@@ -75,14 +83,13 @@ async def test_a_request_that_has_waited_for_too_long_is_turned_away(intake):
 
 async def test_requests_in_flight_are_those_that_run_or_wait(intake):
     """The gauge counts requests that were let in and those that wait for their turn."""
-    now = perf_counter()
-    assert all(intake.lets_in(now, now) for _ in range(4))
-    waiting = asyncio.create_task(intake.enter(now, stays))
+    running = await fill(intake)
+    intake._delay_s = 1.0  # the loop is late: the limit must not grow
+    waiting = asyncio.create_task(intake.enter(ago(0)))
     await as_far_as_it_gets()
-    running = intake._running
-    assert f"parbake_requests_in_flight {running + len(intake._waiting)}.0".encode() in render(intake.counters)
-    assert running + len(intake._waiting) == 5
-    intake.leave(0.01)
+    assert len(intake._waiting) == 1
+    assert f"parbake_requests_in_flight {FIRST_LIMIT + 1}".encode() in render(intake.counters)
+    intake.leave(running[0], 0.01)
     await waiting
 
 
@@ -90,68 +97,69 @@ async def test_a_few_requests_are_never_turned_away(intake):
     """Where only a few ask, they are late because the machine is busy otherwise: all are answered, however late."""
     intake._is_overloaded = True
     for _ in range(FEW):
-        assert not intake.lets_in(late := perf_counter() - 10 * PATIENT_S, perf_counter())
-        assert await intake.enter(late, stays)
-        intake.leave(0.01)
+        late = ago(10 * PATIENT_S)
+        assert not intake.lets_in(late, perf_counter())
+        assert await intake.enter(late)
+        intake.leave(late, 0.01)
     assert intake.counters.turned_away == 0
 
 
 async def test_nothing_is_begun_for_a_client_that_has_left(intake):
     """A request that had to wait looks first whether its client is still there."""
-    assert not await intake.enter(perf_counter() - 2 * CONTENDED_S, lambda: True)
+    assert not await intake.enter(Arrival(perf_counter() - 2 * CONTENDED_S, has_left=lambda: True))
 
 
 async def test_requests_beyond_the_limit_wait_for_their_turn(intake):
     """While as many are in progress as the limit allows, the next ones wait, first come, first served."""
     intake._delay_s = 1.0  # the loop is late: the limit must not grow
-    running = [await intake.enter(perf_counter(), stays) for _ in range(int(FIRST_LIMIT))]
+    running = await fill(intake)
     order = []
 
     async def one(number):
-        await intake.enter(perf_counter(), stays)
+        await intake.enter(ago(0))
         order.append(number)
 
     waiting = [asyncio.create_task(one(number)) for number in range(2)]
     await asyncio.sleep(0)
-    assert (len(running), order) == (FIRST_LIMIT, [])
-    intake.leave(0.01)
+    assert order == []
+    intake.leave(running[0], 0.01)
     await waiting[0]
     assert order == [0]
-    intake.leave(0.01)
+    intake.leave(running[1], 0.01)
     await waiting[1]
 
 
 async def test_the_newest_of_a_crowd_is_next_in_an_overload(intake):
     """What has waited longest would be late anyway: a server that is overloaded answers what has just come."""
     intake._delay_s = 1.0
-    for _ in range(int(FIRST_LIMIT)):
-        await intake.enter(perf_counter(), stays)
+    running = await fill(intake)
     intake._is_overloaded = True
     order = []
 
     async def one(number):
-        await intake.enter(perf_counter(), stays)
+        arrival = ago(0)
+        await intake.enter(arrival)
         order.append(number)
+        intake.leave(arrival, 0.01)
 
     async with asyncio.TaskGroup() as group:
         for number in range(FEW):
             group.create_task(one(number))
         await as_far_as_it_gets()
-        for _ in range(FEW):
-            intake.leave(0.01)
+        for arrival in running:
+            intake.leave(arrival, 0.01)
     assert order[:2] == [FEW - 1, FEW - 2]
 
 
 async def test_a_waiting_request_whose_client_leaves_takes_no_turn(intake):
     """A cancelled request gives its place to the next one."""
     intake._delay_s = 1.0
-    for _ in range(int(FIRST_LIMIT)):
-        await intake.enter(perf_counter(), stays)
-    left = asyncio.create_task(intake.enter(perf_counter(), stays))
-    next_one = asyncio.create_task(intake.enter(perf_counter(), stays))
+    running = await fill(intake)
+    left = asyncio.create_task(intake.enter(ago(0)))
+    next_one = asyncio.create_task(intake.enter(ago(0)))
     await as_far_as_it_gets()
     left.cancel()
-    intake.leave(0.01)
+    intake.leave(running[0], 0.01)
     assert await next_one
     assert left.cancelled()
 
@@ -159,23 +167,73 @@ async def test_a_waiting_request_whose_client_leaves_takes_no_turn(intake):
 async def test_the_limit_grows_while_the_loop_is_not_late(intake):
     """Requests that only wait for something else, such as a model, may be many."""
     for _ in range(int(2 * FIRST_LIMIT)):
-        assert await intake.enter(perf_counter(), stays)
+        assert await intake.enter(ago(0))
 
 
 async def test_all_that_arrive_together_are_let_in_while_the_loop_is_idle(intake):
     """Many that come at once, and only wait for something else, all run within a moment; nobody else has to come."""
-    entered = await asyncio.gather(*(intake.enter(perf_counter(), stays) for _ in range(40 * int(FIRST_LIMIT))))
+    entered = await asyncio.gather(*(intake.enter(ago(0)) for _ in range(40 * int(FIRST_LIMIT))))
     assert all(entered)
     assert intake.counters.turned_away == 0
 
 
+async def test_a_request_that_waits_for_something_else_holds_no_place(intake):
+    """Once the loop has slept, what was let in waits for a provider or a database: others have its place."""
+    running = await fill(intake)
+    await until(lambda: intake._elsewhere == FIRST_LIMIT)
+    assert f"parbake_requests_in_flight {FIRST_LIMIT}".encode() in render(intake.counters)
+    intake._delay_s = 1.0  # the limit must not grow
+    more = await fill(intake)
+    for arrival in [*running, *more]:
+        intake.leave(arrival, 0.01)
+    assert (intake._running, intake._elsewhere) == (0, 0)
+
+
+async def test_only_so_many_may_wait_for_something_else(intake, monkeypatch):
+    """What waits holds memory: beyond a limit a request is turned away, whoever sends it, before it is read."""
+    monkeypatch.setattr("parbake.http.overload.MOST_ELSEWHERE", FIRST_LIMIT)
+    running = await fill(intake)
+    assert intake.has_a_chance("anybody")
+    await until(lambda: intake._elsewhere == FIRST_LIMIT)
+    assert not intake.has_a_chance("anybody")
+    late = ago(0)
+    assert not intake.lets_in(late, late.at)
+    with pytest.raises(Overloaded):
+        await intake.enter(late)
+    intake.leave(running[0], 0.01)
+    assert intake.has_a_chance("anybody")
+    assert await intake.enter(ago(0))
+
+
+@pytest.mark.parametrize(
+    ("spent", "is_overload"),
+    [
+        (LoopTime(0.03, 0.001, kept_s=0.02, others_s=0.0, sleeps=1), False),
+        (LoopTime(0.03, 0.01, kept_s=0.02, others_s=0.0, sleeps=0), True),
+        (LoopTime(0.03, 0.001, kept_s=0.02, others_s=0.009, sleeps=1), True),
+        (LoopTime(0.03, 0.001, kept_s=0.0, others_s=0.0, sleeps=1), True),
+        (None, True),
+    ],
+    ids=["kept by others", "too much to do", "threads at work", "a slow disk", "unknown"],
+)
+async def test_a_loop_that_others_make_late_is_not_overloaded(intake, spent, is_overload):
+    """A late loop is overloaded if it never slept for want of work; processes beside it do not make it so."""
+    intake._tick_soon = lambda _: None
+    intake._clock.read = lambda: spent
+    for _ in range(100):
+        intake._next_tick = perf_counter() - 0.02
+        intake._tick()
+    assert intake._is_overloaded == is_overload
+
+
 async def test_one_long_turn_is_not_an_overload(intake):
     """What has come while one request held the loop is answered, and not turned away."""
-    assert intake.lets_in(now := perf_counter(), now)
+    first = ago(0)
+    assert intake.lets_in(first, first.at)
     time.sleep(0.4)  # noqa: ASYNC251 - holds the loop
-    intake.leave(0.4)
-    came = perf_counter()
-    entered = await asyncio.gather(*(intake.enter(came, stays) for _ in range(40 * int(FIRST_LIMIT))))
+    intake.leave(first, 0.4)
+    came = [ago(0) for _ in range(40 * int(FIRST_LIMIT))]
+    entered = await asyncio.gather(*map(intake.enter, came))
     assert all(entered)
     assert intake._patience_s == PATIENT_S
 
@@ -183,9 +241,10 @@ async def test_one_long_turn_is_not_an_overload(intake):
 async def test_a_busy_loop_is_noticed_and_forgotten(intake):
     """A loop that is never idle makes the server hasty and lowers the limit; an idle one ends that."""
     patience = []
-    for _ in range(2):  # the first one shows that requests are not cheap
-        await intake.enter(perf_counter(), stays)
-    intake.leave(0.03)
+    first, second = ago(0), ago(0)
+    for arrival in (first, second):
+        await intake.enter(arrival)
+    intake.leave(first, 0.03)  # it shows that requests are not cheap
 
     def hold():
         time.sleep(0.03)
@@ -195,32 +254,31 @@ async def test_a_busy_loop_is_noticed_and_forgotten(intake):
 
     hold()
     await until(lambda: min(patience) <= HASTY_S and intake._limit < FIRST_LIMIT)
-    waited = perf_counter() - 2 * HASTY_S
+    waited = ago(2 * HASTY_S)
     crowd(intake)
     with pytest.raises(Overloaded):
-        await intake.enter(waited, stays)
-    intake.leave(0.03)
+        await intake.enter(waited)
+    intake.leave(second, 0.03)
     await until(lambda: intake._patience_s == PATIENT_S)
-    assert await intake.enter(perf_counter() - 2 * HASTY_S, stays), "a calm server lets the same wait pass"
+    assert await intake.enter(ago(2 * HASTY_S)), "a calm server lets the same wait pass"
 
 
 async def test_clients_take_turns(intake):
     """After each request of a client that has many, one of another client is next."""
     intake._delay_s = 1.0
-    for _ in range(int(FIRST_LIMIT)):
-        await intake.enter(perf_counter(), stays, "crowd")
+    running = await fill(intake, "crowd")
     order = []
 
     async def one(client):
-        await intake.enter(perf_counter(), stays, client)
+        await intake.enter(ago(0, client))
         order.append(client)
 
     async with asyncio.TaskGroup() as group:
         for client in ("crowd", "crowd", "crowd", "polite"):
             group.create_task(one(client))
         await as_far_as_it_gets()
-        for _ in range(4):
-            intake.leave(0.01, "crowd")
+        for arrival in running:
+            intake.leave(arrival, 0.01)
     assert order == ["crowd", "polite", "crowd", "crowd"]
 
 
@@ -229,18 +287,16 @@ async def test_a_client_that_asks_for_much_less_than_another_is_not_turned_away(
     intake._is_overloaded = True
     intake._tick_soon = lambda _: None
     intake._came = FEW + 1
-    for _ in range(int(FIRST_LIMIT)):
-        await intake.enter(perf_counter(), stays, "crowd")
+    running = await fill(intake, "crowd")
     intake._shares.measure()
-    late = perf_counter() - 0.2
     with pytest.raises(Overloaded):
-        await intake.enter(late, stays, "crowd")
-    waiting = asyncio.create_task(intake.enter(late, stays, "polite"))
+        await intake.enter(ago(0.2, "crowd"))
+    waiting = asyncio.create_task(intake.enter(ago(0.2, "polite")))
     await as_far_as_it_gets()
-    intake.leave(0.01, "crowd")
+    intake.leave(running[0], 0.01)
     assert await waiting
     for _ in range(FEW + 1):
-        intake._waiting.add(WaitingRequest(asyncio.get_running_loop().create_future(), perf_counter(), "crowd"))
+        intake._waiting.add(WaitingRequest(asyncio.get_running_loop().create_future(), ago(0, "crowd")))
     assert intake.has_a_chance("another")
     assert not intake.has_a_chance("crowd")
 
@@ -347,7 +403,7 @@ async def test_without_a_chance_a_request_is_answered_before_it_is_begun():
         assert await status("POST /slow") == 200
         intake._is_overloaded = True
         for _ in range(FEW + 1):
-            intake._waiting.add(WaitingRequest(loop.create_future(), perf_counter()))
+            intake._waiting.add(WaitingRequest(loop.create_future(), ago(0)))
         begun = []
         loop.set_task_factory(
             lambda loop, coro, **kwargs: begun.append(coro) or asyncio.Task(coro, loop=loop, **kwargs)
@@ -375,9 +431,10 @@ async def test_a_crowd_of_late_requests_leaves_the_loop_time_for_others(intake):
     let_in, turns = [], []
 
     async def one(number):
-        assert await intake.enter(perf_counter() - 2 * CONTENDED_S, stays)
+        arrival = ago(2 * CONTENDED_S)
+        assert await intake.enter(arrival)
         let_in.append(number)
-        intake.leave(0.0001)
+        intake.leave(arrival, 0.0001)
 
     def look():
         turns.append(len(let_in))

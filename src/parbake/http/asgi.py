@@ -37,7 +37,7 @@ from parbake.http.reading import (
 )
 from parbake.http.refusals import ServerEnds, error_for_client
 from parbake.http.routing import Router
-from parbake.http.waiting_line import client_of
+from parbake.http.waiting_line import Arrival, client_of
 from parbake.ports.messages import (
     AFTER,
     ARRIVED,
@@ -226,22 +226,21 @@ class HttpApp:
             await self._handle(method, path, scope, receive, send, since=since)
             return
         arrived = scope.get(ARRIVED, began)
-        if not self._intake.lets_in(arrived, began, client):
+        arrival = Arrival(arrived, client, _leaving(scope, send))
+        if not self._intake.lets_in(arrival, began):
             try:
-                if not await self._intake.enter(arrived, _leaving(scope, send), client):
+                if not await self._intake.enter(arrival):
                     return
             except Overloaded as error:
                 await send_response(error.response, scope, send)
                 return
             began = time.perf_counter()
         self.app.counters.waits.add(began - arrived)
-        slowly = None
-        if not _has_arrived(scope, send):
-            slowly = partial(self._intake.await_body, has_left=_leaving(scope, send), client=client)
+        slowly = None if _has_arrived(scope, send) else partial(self._intake.await_body, arrival)
         try:
             await self._handle(method, path, scope, receive, send, since=since, slowly=slowly)
         finally:
-            self._intake.leave(time.perf_counter() - began, client)
+            self._intake.leave(arrival, time.perf_counter() - began)
 
     def turned_away(self, scope: Message) -> Response | None:
         """Return the answer to a request that would have to wait without a chance; ``None`` if it has to be called.

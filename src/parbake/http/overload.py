@@ -2,8 +2,10 @@
 
 Every request has a deadline from its arrival. While the event loop is never idle, that deadline is short, so that the
 queue cannot become a standing one (controlled delay: Nichols and Jacobson, "Controlling Queue Delay", 2012; for
-requests: Maurer, "Fail at Scale", 2015). How many are in progress together follows the delay of the event loop:
-more while it is small, fewer when it grows (additive increase, multiplicative decrease: Chiu and Jain, 1989).
+requests: Maurer, "Fail at Scale", 2015). How many work on the loop together follows its delay: more while it is small,
+fewer when it grows (additive increase, multiplicative decrease: Chiu and Jain, 1989). When the loop sleeps, every
+request that was let in waits for something else, such as a provider or a database: from then on it does not count as
+one that works. A loop that rests is not overloaded, however late other processes make it.
 In an overload the newest request is next (adaptive LIFO: Maurer), so that those that are answered are answered fast.
 Clients take turns, and one that asks for much less than another is not pressed for time, so that a client that floods
 the server keeps few others from it (fair queueing: Nagle, RFC 970, 1985).
@@ -16,14 +18,15 @@ import logging
 import math
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from time import perf_counter  # uvloop's own clock stands still while a turn lasts
 
 from parbake.errors import ParbakeError
 from parbake.http.refusals import ClientLeft
-from parbake.http.waiting_line import ClientShares, WaitingLine, WaitingRequest
+from parbake.http.waiting_line import Arrival, ClientShares, WaitingLine, WaitingRequest
 from parbake.ports.messages import Response, problem
 from parbake.process.counters import Counters
+from parbake.process.loop_time import LoopClock
 
 PATIENT_S = 0.3
 """Seconds that a request may wait for its turn."""
@@ -44,6 +47,8 @@ _TARGET_S = 0.008
 """The delay of the event loop, in seconds, above which fewer requests are handled together."""
 _TICK_S, _MOST_TURNS = 0.01, 10.0
 FIRST_LIMIT, _LEAST, _MOST = 4.0, 1.0, 4096.0
+MOST_ELSEWHERE = 4096
+"""So many requests at a time may wait for something else than the loop, each with what it holds in memory."""
 _SLOWLY = 0.1
 """By how much the limit grows in a tick at most while the server is overloaded."""
 _RETRY_S = ("1", "2", "3")
@@ -74,16 +79,17 @@ _refusals: dict[tuple[str, str], Response] = {}
 
 
 class Intake:
-    """Lets requests in, one event loop's. Each that :meth:`enter` lets in must :meth:`leave`."""
+    """Lets requests in, one event loop's. Each that is let in must :meth:`leave`."""
 
     def __init__(self, counters: Counters) -> None:
         """Let in nothing yet; ``counters`` count what is turned away."""
         self._counters = counters
-        counters.measured["parbake_requests_in_flight"] = lambda: self._running + len(self._waiting)
+        counters.measured["parbake_requests_in_flight"] = lambda: self._running + self._elsewhere + len(self._waiting)
         self._limit = self._limit_at_tick = FIRST_LIMIT
-        self._running = self._came = 0
+        self._running = self._elsewhere = self._rests = self._came = 0
         self._waiting, self._shares = WaitingLine(), ClientShares()
         self._busy = self._delay_s = self._usual_s = 0.0
+        self._clock = LoopClock()
         self._was_late = self._is_overloaded = False
         self._told_at = float("-inf")
         self._next_tick: float | None = None
@@ -91,95 +97,86 @@ class Intake:
 
     @property
     def is_full(self) -> bool:
-        """Whether more requests wait in an overload than will be answered."""
-        return self._is_overloaded and len(self._waiting) > FEW
+        """Whether more requests wait in an overload than will be answered, or too many wait for something else."""
+        return self._elsewhere >= MOST_ELSEWHERE or (self._is_overloaded and len(self._waiting) > FEW)
 
     def has_a_chance(self, client: str) -> bool:
         """Whether one more request of a client may be answered: there is room, or others ask for much more."""
-        return not self.is_full or self._shares.is_modest(client, coming=1)
+        return not self.is_full or (self._elsewhere < MOST_ELSEWHERE and self._shares.is_modest(client, coming=1))
 
-    def lets_in(self, arrived: float, now: float, client: str = "") -> bool:
+    def lets_in(self, arrival: Arrival, now: float) -> bool:
         """Let a request in at once, if it did not have to wait and there is room; otherwise it must :meth:`enter`.
 
         Args:
-            arrived: When the request arrived, a time of ``perf_counter``.
-            now: The time now.
-            client: Who has sent it.
+            arrival: The request.
+            now: The time now, of ``perf_counter``.
         """
         self._came += 1
         self._tick_soon(now)
-        if self._waiting or self._held or now - arrived >= CONTENDED_S or not self._has_room():
+        if self._waiting or self._held or now - arrival.at >= CONTENDED_S or not self._has_room():
             return False
-        self._running += 1
-        self._shares.begin(client)
+        self._let_in(arrival)
+        self._shares.begin(arrival.client)
         return True
 
-    async def enter(self, arrived: float, has_left: Callable[[], bool], client: str = "") -> bool:
+    async def enter(self, arrival: Arrival) -> bool:
         """Wait for a turn; return ``False`` if the client leaves meanwhile, so that nothing needs to be done.
-
-        Args:
-            arrived: When the request arrived, a time of ``perf_counter``.
-            has_left: Whether the client has closed the connection.
-            client: Who has sent it.
 
         Raises:
             Overloaded: The request has waited for too long.
         """
-        self._shares.begin(client)
+        self._shares.begin(arrival.client)
         is_in = False
         try:
-            is_in = await self._enter(arrived, has_left, client)
+            is_in = await self._enter(arrival)
         finally:
             if not is_in:
-                self._shares.end(client)
+                self._shares.end(arrival.client)
         return is_in
 
-    async def _enter(self, arrived: float, has_left: Callable[[], bool], client: str) -> bool:
+    async def _enter(self, arrival: Arrival) -> bool:
         now = perf_counter()
         self._tick_soon(now)
-        if now - arrived >= CONTENDED_S:
+        if self._elsewhere >= MOST_ELSEWHERE:
+            raise self.turned_away(now)
+        if now - arrival.at >= CONTENDED_S:
             self._was_late = True
-            self._refuse_if_too_late(arrived, now, client)
-        if (self._held or now - arrived >= CONTENDED_S) and not self._waiting and self._has_room():
+            self._refuse_if_too_late(arrival.at, now, arrival.client)
+        if (self._held or now - arrival.at >= CONTENDED_S) and not self._waiting and self._has_room():
             await self._next_turn()
-            self._refuse_if_too_late(arrived, perf_counter(), client)
-        if has_left():
+            self._refuse_if_too_late(arrival.at, perf_counter(), arrival.client)
+        if arrival.has_left():
             return False
         if not self._waiting and self._has_room():
-            self._running += 1
+            self._let_in(arrival)
             return True
         turn = asyncio.get_running_loop().create_future()
-        return await self._in_turn(WaitingRequest(turn, arrived, client), has_left)
+        return await self._in_turn(WaitingRequest(turn, arrival))
 
-    async def await_body(self, body: Awaitable[bytes], has_left: Callable[[], bool], client: str = "") -> bytes:
+    async def await_body(self, arrival: Arrival, body: Awaitable[bytes]) -> bytes:
         """Receive the body of a request that was let in. Until it is here, another request has its place.
 
         Args:
+            arrival: The request.
             body: Receives the body.
-            has_left: Whether the client has closed the connection.
-            client: Who has sent it.
 
         Raises:
             ClientLeft: The client has left.
             Overloaded: The request has waited for too long for its place.
         """
-        self._release()
-        is_in = False
-        try:
-            received = await body
-            is_in = await self._enter(perf_counter(), has_left, client)
-        finally:
-            if not is_in:
-                self._running += 1  # whoever was let in leaves
-        if not is_in:
+        self._release(arrival)
+        received = await body
+        arrival.at = perf_counter()
+        if not await self._enter(arrival):
             raise ClientLeft("the client closed the connection before its request was answered")
         return received
 
-    def leave(self, took_s: float, client: str = "") -> None:
-        """End a request of a client that was let in, and that took some seconds from then."""
-        self._shares.end(client)
-        self._usual_s += _WEIGHT * (took_s - self._usual_s)
-        self._release()
+    def leave(self, arrival: Arrival, took_s: float) -> None:
+        """End a request that was let in, and that took some seconds from then."""
+        self._shares.end(arrival.client)
+        if arrival.place == self._rests:  # the time of one that waited elsewhere does not tell what it costs
+            self._usual_s += _WEIGHT * (took_s - self._usual_s)
+        self._release(arrival)
 
     def turned_away(self, now: float) -> Overloaded:
         """Count a request that is turned away, and return what it gets."""
@@ -209,26 +206,38 @@ class Intake:
         if self._held:
             asyncio.get_running_loop().call_soon(self._let_go)
 
-    def _release(self) -> None:
-        self._running -= 1
+    def _let_in(self, arrival: Arrival) -> None:
+        self._running += 1
+        arrival.place = self._rests
+
+    def _release(self, arrival: Arrival) -> None:
+        """Take the place of a request that was let in, if it has one, and give it to the next."""
+        if arrival.place is None:
+            return
+        if arrival.place == self._rests:
+            self._running -= 1
+        else:
+            self._elsewhere -= 1
+        arrival.place = None
         if self._waiting:
             self._next()
 
-    async def _in_turn(self, waiting: WaitingRequest, has_left: Callable[[], bool]) -> bool:
+    async def _in_turn(self, waiting: WaitingRequest) -> bool:
         self._waiting.add(waiting)
         try:
             await waiting.turn
-        except asyncio.CancelledError:
-            if not waiting.turn.cancelled():  # its turn came in the same moment
-                self._release()
+        except asyncio.CancelledError:  # perhaps its turn came in the same moment
+            self._release(waiting.arrival)
             raise
-        if has_left():
-            self._release()
+        if waiting.arrival.has_left():
+            self._release(waiting.arrival)
             return False
         return True
 
     def _has_room(self) -> bool:
         """Whether one more may run. The limit grows with the demand: by doubling, or slowly during an overload."""
+        if self._elsewhere >= MOST_ELSEWHERE:
+            return False
         if self._running + 1 <= self._limit:
             return True
         most = self._limit_at_tick + _SLOWLY if self._is_overloaded else 2 * self._limit_at_tick
@@ -243,9 +252,9 @@ class Intake:
         """
         newest = self._is_overloaded and self._is_crowded
         while self._waiting and self._has_room():
-            turn = self._waiting.take(newest=newest).turn
+            turn, arrival = self._waiting.take(newest=newest)
             if not turn.done():
-                self._running += 1
+                self._let_in(arrival)
                 turn.set_result(None)
 
     @property
@@ -267,21 +276,28 @@ class Intake:
     def _tick_soon(self, now: float) -> None:
         if self._next_tick is None:
             self._next_tick = now + _TICK_S
+            self._clock.restart()
             asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def _tick(self) -> None:
         """Take the delay of the loop, adjust the limit, and turn away whoever has waited for too long."""
         now = perf_counter()
-        self._delay_s = max(0.0, now - (self._next_tick or now))
+        late_s = max(0.0, now - (self._next_tick or now))
         self._next_tick = None
-        if not self._is_overloaded:  # many requests may only wait for a model or a database, and keep the loop idle
+        is_rested = self._has_rested(late_s)
+        self._delay_s = 0.0 if is_rested else late_s
+        if is_rested:  # whatever was let in waits for something else
+            self._rests += 1
+            self._elsewhere += self._running
+            self._running = 0
+        if not self._is_overloaded:
             self._limit = max(FIRST_LIMIT, self._limit if 2 * self._running > self._limit else 0.9 * self._limit)
         elif self._delay_s > _TARGET_S:
             self._limit = max(_LEAST, self._limit * max(0.5, _TARGET_S / self._delay_s))
         self._limit_at_tick = self._limit
-        is_busy = self._was_late or bool(self._waiting) or self._delay_s > _IDLE_S
+        is_busy = not is_rested and (self._was_late or bool(self._waiting) or late_s > _IDLE_S)
         # A late tick stands for those that it kept from coming, but one long turn alone is not an overload.
-        turns = min(_MOST_TURNS, 1 + self._delay_s / _TICK_S)
+        turns = min(_MOST_TURNS, 1 + late_s / _TICK_S)
         self._busy += (1 - (1 - _WEIGHT) ** turns) * (is_busy - self._busy)
         self._is_overloaded = self._busy > (_RELIEVED if self._is_overloaded else _OVERLOADED)
         self._was_late = False
@@ -295,3 +311,11 @@ class Intake:
             self._tick_soon(now)
         else:
             self._busy = self._delay_s = 0.0
+
+    def _has_rested(self, late_s: float) -> bool:
+        """Whether the loop had nothing to do for a moment since the last tick; ``False`` if the system does not tell.
+
+        A thread also sleeps for a slow disk; then the tick is late, and not because of other processes.
+        """
+        spent = self._clock.read()
+        return spent is not None and spent.has_rested and late_s - spent.kept_s <= _IDLE_S

@@ -19,12 +19,29 @@ _NETWORK = 64
 """The bits of an IPv6 address that name a site; one machine may use any address of its site (RFC 4291, 2.5.4)."""
 
 
+class Arrival:
+    """A request that has arrived.
+
+    Attributes:
+        at: When it arrived, a time of ``perf_counter``.
+        client: Who has sent it.
+        has_left: Whether the client has closed the connection.
+        place: How often the loop had rested when the request was let in; ``None`` while it is not.
+    """
+
+    __slots__ = ("at", "client", "has_left", "place")
+
+    def __init__(self, at: float, client: str = "", has_left: Callable[[], bool] = bool) -> None:
+        """Note a request; see the class for the arguments."""
+        self.at, self.client, self.has_left = at, client, has_left
+        self.place: int | None = None
+
+
 class WaitingRequest(NamedTuple):
-    """A request that waits for its turn, since when it arrived, and who has sent it."""
+    """A request that waits for its turn."""
 
     turn: asyncio.Future[None]
-    arrived: float
-    client: str = ""
+    arrival: Arrival
 
 
 class WaitingLine:
@@ -41,7 +58,7 @@ class WaitingLine:
 
     def add(self, waiting: WaitingRequest) -> None:
         """Let a request wait behind those of its client."""
-        self._lines.setdefault(waiting.client, deque()).append(waiting)
+        self._lines.setdefault(waiting.arrival.client, deque()).append(waiting)
         self._length += 1
 
     def take(self, *, newest: bool) -> WaitingRequest:
@@ -61,7 +78,7 @@ class WaitingLine:
         """
         for client, line in list(self._lines.items()):
             expires = limit(client)
-            while line and (line[0].turn.done() or line[0].arrived < expires):
+            while line and (line[0].turn.done() or line[0].arrival.at < expires):
                 self._length -= 1
                 yield line.popleft()
             if not line:
