@@ -34,9 +34,8 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         work.add_done_callback(self._count_out)
         return work
 
-    async def shutdown_default_executor(self, timeout=None):
+    async def shutdown_default_executor(self, *_limit):
         """Wait for the executor's threads, with no limit: a limit would be jumped over."""
-        del timeout
         await super().shutdown_default_executor()
 
     def _count_out(self, _work):
